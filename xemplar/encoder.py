@@ -1,0 +1,146 @@
+"""The forward pass: network inputs -> `Features`, on OpenVINO (default) or PyTorch."""
+
+from enum import StrEnum
+from threading import Lock
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.checkpoint import Checkpoint
+from xemplar.errors import ConfigurationError, InvalidArgument
+from xemplar.network import Features, features
+
+
+class Precision(StrEnum):
+    """Arithmetic of the forward pass; AUTO takes bfloat16 where the processor has it natively."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Runtime(StrEnum):
+    """What runs the forward pass."""
+
+    OPENVINO = "openvino"
+    PYTORCH = "pytorch"
+
+
+class Backend(Protocol):
+    """Runs the network; made for one checkpoint."""
+
+    def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """uint8 (N, size, size) -> rectified maps, float32 (N, C, size/32, size/32)."""
+        ...
+
+
+class Encoder:
+    """One forward pass, from network inputs to named features. Safe to share between threads.
+
+    Attributes:
+        checkpoint: the network's weights and card.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, backend: Backend) -> None:
+        self.checkpoint = checkpoint
+        self._backend = backend
+        self._classifier = checkpoint.weights["classifier.weight"]
+        self._bias = checkpoint.weights["classifier.bias"]
+
+    def encode(self, inputs: npt.NDArray[np.uint8]) -> Features:
+        """Encode N films.
+
+        Args:
+            inputs: uint8 (N, size, size) from `preprocess`, N >= 1.
+
+        Raises:
+            InvalidArgument: another shape or dtype.
+        """
+        size = self.checkpoint.card.spec.size
+        if inputs.dtype != np.uint8 or inputs.ndim != 3 or inputs.shape[1:] != (size, size):
+            raise InvalidArgument(
+                f"encode takes uint8 (N, {size}, {size}), not {inputs.dtype} {inputs.shape}"
+            )
+        return features(self._backend.maps(inputs), self._classifier, self._bias)
+
+
+def open_encoder(
+    checkpoint: Checkpoint,
+    runtime: Runtime = Runtime.OPENVINO,
+    precision: Precision = Precision.AUTO,
+    threads: int = 0,
+) -> Encoder:
+    """Make the encoder of a checkpoint.
+
+    Args:
+        checkpoint: a loaded checkpoint.
+        runtime: OPENVINO needs no torch.
+        precision: of the convolutions; pooling and the linear layer are float32 always.
+        threads: processor threads of one forward pass; 0 leaves it to the runtime.
+
+    Raises:
+        ConfigurationError: the runtime is not installed.
+    """
+    if runtime is Runtime.OPENVINO:
+        return Encoder(checkpoint, OpenVinoBackend(checkpoint, precision, threads))
+    return Encoder(checkpoint, PyTorchBackend(checkpoint, precision))
+
+
+class OpenVinoBackend:
+    """OpenVINO on the processor, optimised for latency: one forward pass uses all its threads."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision, threads: int) -> None:
+        import openvino
+
+        from xemplar.network.openvino import build
+
+        card = checkpoint.card
+        options: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
+        if precision is not Precision.AUTO:
+            options["INFERENCE_PRECISION_HINT"] = (
+                "f32" if precision is Precision.FLOAT32 else "bf16"
+            )
+        if threads:
+            options["INFERENCE_NUM_THREADS"] = threads
+        model = build(card.architecture, checkpoint.weights, card.spec)
+        self._request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+        self._lock = Lock()  # a request holds its buffers, so it serves one caller at a time
+
+    def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Implements `Backend.maps`."""
+        with self._lock:
+            self._request.infer([np.ascontiguousarray(inputs)])
+            return np.array(self._request.get_output_tensor().data, np.float32)
+
+
+class PyTorchBackend:
+    """PyTorch eager on the processor: the reference, and what other explanations hook into."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision) -> None:
+        try:
+            import torch
+
+            from xemplar.network.pytorch import DenseNetwork, load_weights
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"the PyTorch runtime needs {error.name}; install it with `pip install "
+                "'xemplar[explain]'`, or use the OpenVINO runtime"
+            ) from error
+        card = checkpoint.card
+        self._torch = torch
+        self._half = precision is Precision.BFLOAT16
+        self.network = DenseNetwork(card.architecture, len(card.findings), card.spec)
+        load_weights(self.network, checkpoint.weights)
+        self.network.eval()
+
+    def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Implements `Backend.maps`."""
+        torch = self._torch
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._half),
+        ):
+            grey = torch.from_numpy(np.ascontiguousarray(inputs)).float() / 255
+            maps: npt.NDArray[np.float32] = self.network.maps(grey).float().numpy()
+            return maps

@@ -1,0 +1,78 @@
+"""Every error of the domain. Each message says what was wrong, with which value, and what to do.
+
+XemplarError
+├── InputError                  the caller's film or question
+│   ├── UnreadableImage         the bytes are no picture that can be decoded
+│   ├── UnsupportedImage        a picture, but not one this software works on
+│   ├── ImageTooLarge           more bytes or pixels than the limit
+│   ├── NotARadiograph          decoded, but surely no radiograph
+│   ├── UnknownFinding          a finding the checkpoint does not know
+│   └── InvalidArgument         any other value outside its range
+├── NotFound                    no such case, picture or query
+├── DatasetError                a data set's label file or folder cannot be used
+├── ConfigurationError          settings or installation cannot work
+└── ArtefactError               a file that this software wrote
+    ├── CorruptArtefact         its content is not what its digest or schema says
+    ├── Mismatch                two artefacts do not fit together
+    └── NothingIndexed          there is no published generation yet
+"""
+
+
+class XemplarError(Exception):
+    """Base of all errors that this software raises on purpose."""
+
+
+class InputError(XemplarError):
+    """The caller's film or question cannot be used; the caller can mend it."""
+
+
+class UnreadableImage(InputError):
+    """The bytes are no picture that can be decoded (empty, truncated, another kind of file)."""
+
+
+class UnsupportedImage(InputError):
+    """A picture or DICOM object of a kind that this software does not work on."""
+
+
+class ImageTooLarge(InputError):
+    """More bytes or pixels than the limit. Raised before anything is decoded."""
+
+
+class NotARadiograph(InputError):
+    """Decoded, but surely no radiograph (colour photograph, constant, too small)."""
+
+
+class UnknownFinding(InputError):
+    """A finding that the vocabulary or the checkpoint does not know."""
+
+
+class InvalidArgument(InputError):
+    """A value outside its range."""
+
+
+class NotFound(XemplarError):
+    """No such case, picture or query."""
+
+
+class DatasetError(XemplarError):
+    """A data set's label file or folder cannot be used."""
+
+
+class ConfigurationError(XemplarError):
+    """Settings, arguments of a job, or the installation cannot work."""
+
+
+class ArtefactError(XemplarError):
+    """A file that this software wrote cannot be used."""
+
+
+class CorruptArtefact(ArtefactError):
+    """The content of an artefact is not what its digest or schema says."""
+
+
+class Mismatch(ArtefactError):
+    """Two artefacts do not fit together, as an index built by another checkpoint."""
+
+
+class NothingIndexed(ArtefactError):
+    """There is no published index generation yet."""

@@ -1,0 +1,83 @@
+"""DenseNet (Huang et al., CVPR 2017) as data, and what one forward pass yields.
+
+The network is built twice from one set of weights, named as torchvision names them: with PyTorch
+(`xemplar.network.pytorch`, for training) and with OpenVINO's own operations
+(`xemplar.network.openvino`, for everything else). Both compute only the rectified maps of the
+last layer. Embedding and logits follow from the maps here, in float32, the same way for both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Weights: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
+"""Parameters and batch-norm statistics by torchvision's names, such as features.conv0.weight."""
+
+BATCH_NORM_EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a DenseNet; the default is DenseNet-169.
+
+    Attributes:
+        growth: channels that each dense layer adds.
+        blocks: dense layers in each of the four blocks.
+        stem: channels after the first convolution.
+        bottleneck: width of each layer's 1 x 1 convolution, in multiples of ``growth``.
+    """
+
+    growth: int = 32
+    blocks: tuple[int, int, int, int] = (6, 12, 32, 32)
+    stem: int = 64
+    bottleneck: int = 4
+
+    @property
+    def embedding_size(self) -> int:
+        """Channels of the last layer; 1664 for DenseNet-169."""
+        channels = self.stem
+        for block, layers in enumerate(self.blocks):
+            channels += layers * self.growth
+            if block < len(self.blocks) - 1:
+                channels //= 2
+        return channels
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What one forward pass yields for N films; C channels, F findings, a g x g grid (7 x 7).
+
+    Attributes:
+        embedding: float32 (N, C), unit vectors, all >= 0; their inner product is the similarity.
+        logits: float32 (N, F), before calibration.
+        maps: float32 (N, C, g, g), rectified activations of the last layer, all >= 0, in the
+            frame of the network's input.
+    """
+
+    embedding: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+    maps: npt.NDArray[np.float32]
+
+
+def features(
+    maps: npt.NDArray[np.float32],
+    classifier: npt.NDArray[np.float32],
+    bias: npt.NDArray[np.float32],
+) -> Features:
+    """Embedding and logits from the rectified maps: global average pooling and one linear layer.
+
+    Args:
+        maps: float32 (N, C, g, g), rectified.
+        classifier: float32 (F, C), the weights of the linear layer.
+        bias: float32 (F,).
+    """
+    pooled = maps.mean(axis=(2, 3))
+    length = np.linalg.norm(pooled, axis=1, keepdims=True)
+    return Features(
+        embedding=pooled / np.maximum(length, np.finfo(np.float32).tiny),
+        logits=pooled @ classifier.T + bias,
+        maps=maps,
+    )

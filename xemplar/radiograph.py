@@ -1,0 +1,319 @@
+"""Bytes (PNG, JPEG, TIFF or DICOM) -> `Radiograph`. The one way in for every picture.
+
+Nothing that could identify a patient leaves this module: of a header, only the fields of
+`Radiograph` are kept.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+
+DISPLAY_SIDE = 1024
+"""JPEG films are decoded at a reduced size that keeps at least this many pixels on both sides."""
+
+PERCENTILES = (0.5, 99.5)
+"""Grey values that become black and white where a deep film names no window of its own."""
+
+COLOUR_SPREAD = 12.0
+"""A picture whose channels differ by more than this on average (of 255) is a colour photograph."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused before it is decoded, so that memory stays bounded.
+
+    Attributes:
+        max_bytes: largest file, in bytes.
+        max_pixels: most pixels; a chest film has up to 18 million.
+        min_side: shortest side, in pixels, below which nothing can be seen.
+    """
+
+    max_bytes: int = 64 * 2**20
+    max_pixels: int = 36_000_000
+    min_side: int = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """A decoded film.
+
+    Attributes:
+        pixels: uint8 (height, width), 0 black (air) to 255 white (bone), upright.
+        source_size: (height, width) in pixels of the upright film before any reduced-size decoding.
+        sha256: hex digest of the bytes it was decoded from: its identity.
+        format: "PNG", "JPEG", "TIFF" or "DICOM".
+        view: "PA", "AP", "LL", ... as a DICOM header says, None where it does not.
+        photometric: DICOM's PhotometricInterpretation before turning, None for other formats.
+        spacing_mm: (row, column) distance of source pixels in millimetres, None where unknown.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    source_size: tuple[int, int]
+    sha256: str
+    format: str
+    view: str | None = None
+    photometric: str | None = None
+    spacing_mm: tuple[float, float] | None = None
+
+
+def decode(data: bytes, limits: Limits | None = None) -> Radiograph:
+    """Decode a film.
+
+    Args:
+        data: the whole file: PNG (8 or 16 bit; grey, RGB, RGBA, palette), JPEG, TIFF or DICOM.
+        limits: what to refuse; None for the defaults.
+
+    Raises:
+        UnreadableImage: empty, truncated, damaged, or none of these formats.
+        UnsupportedImage: several frames, no pixels, or no projection radiograph.
+        ImageTooLarge: more bytes or pixels than the limit.
+        NotARadiograph: a colour photograph, a constant picture, or one too small to see anything.
+    """
+    limits = limits or Limits()
+    if not data:
+        raise UnreadableImage("the file is empty; send a PNG, JPEG, TIFF or DICOM radiograph")
+    if len(data) > limits.max_bytes:
+        raise ImageTooLarge(f"the file has {len(data):,} bytes; the limit is {limits.max_bytes:,}")
+    film = _decode_dicom(data, limits) if _is_dicom(data) else _decode_picture(data, limits)
+    if film.pixels.min() == film.pixels.max():
+        raise NotARadiograph(
+            f"every pixel has the value {film.pixels.flat[0]}: a constant picture shows nothing"
+        )
+    return film
+
+
+def _check_size(width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.max_pixels:
+        raise ImageTooLarge(
+            f"the picture has {width} x {height} = {width * height:,} pixels; the limit is "
+            f"{limits.max_pixels:,}; send it at a smaller size"
+        )
+    if min(width, height) < limits.min_side:
+        raise NotARadiograph(
+            f"the picture is {width} x {height} pixels; both sides must have at least "
+            f"{limits.min_side}"
+        )
+
+
+def _stretch(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Map low..high linearly to 0..255, clipped and rounded."""
+    scale = 255.0 / max(high - low, 1e-6)
+    grey: npt.NDArray[np.uint8] = np.clip((values - low) * scale + 0.5, 0, 255).astype(np.uint8)
+    return grey
+
+
+# ---- PNG, JPEG, TIFF ------------------------------------------------------------------------
+
+
+def _decode_picture(data: bytes, limits: Limits) -> Radiograph:
+    image = _open_picture(data)
+    _check_size(*image.size, limits)
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        raise UnsupportedImage(
+            f"the {image.format} holds {getattr(image, 'n_frames', 1)} pictures; send one film"
+        )
+    width, height = image.size
+    try:
+        image.draft(None, (DISPLAY_SIDE, DISPLAY_SIDE))  # acts on JPEG alone
+        upright = ImageOps.exif_transpose(image)
+        upright.load()
+        pixels = _grey(upright)
+    except NotARadiograph:
+        raise
+    except Exception as error:
+        raise UnreadableImage(
+            f"the {image.format} picture is damaged or cut short: {error}"
+        ) from error
+    turned = (upright.width > upright.height) != (image.width > image.height)
+    return Radiograph(
+        pixels=pixels,
+        source_size=(width, height) if turned else (height, width),
+        sha256=hashlib.sha256(data).hexdigest(),
+        format="JPEG" if image.format == "MPO" else str(image.format),
+    )
+
+
+def _open_picture(data: bytes) -> Image.Image:
+    try:
+        return Image.open(BytesIO(data), formats=("PNG", "JPEG", "TIFF"))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(f"far too many pixels: {error}") from error
+    except Exception as error:
+        raise UnreadableImage(
+            f"this is no PNG, JPEG, TIFF or DICOM file, or its header is damaged "
+            f"(it begins with {data[:8]!r})"
+        ) from error
+
+
+def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Grey values of a loaded picture; alpha is dropped, deep grey is stretched to 8 bits."""
+    if image.mode in ("L", "1"):
+        return np.asarray(image.convert("L"))
+    if image.mode == "LA":
+        return np.asarray(image.getchannel("L"))
+    if image.mode.startswith(("I", "F")):
+        deep = np.asarray(image, dtype=np.float32)
+        if not np.isfinite(deep).all():
+            raise UnreadableImage("the picture holds values that are no numbers (NaN or infinity)")
+        return _stretch(deep, *_contrast(deep))
+    colour = np.asarray(image.convert("RGB"))
+    step = max(1, int((colour.shape[0] * colour.shape[1] / 65_536) ** 0.5))
+    sample = colour[::step, ::step].astype(np.int16)
+    spread = float((sample.max(axis=2) - sample.min(axis=2)).mean())
+    if spread > COLOUR_SPREAD:
+        raise NotARadiograph(
+            f"the picture is in colour (channels differ by {spread:.0f} of 255 on average; the "
+            f"limit is {COLOUR_SPREAD:.0f}); a radiograph is grey"
+        )
+    return np.asarray(image.convert("RGB").convert("L"))
+
+
+def _contrast(values: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Black and white point of a deep film without a window: percentiles, else the extremes."""
+    low, high = (float(value) for value in np.percentile(values[::4, ::4], PERCENTILES))
+    return (low, high) if high > low else (float(values.min()), float(values.max()))
+
+
+# ---- DICOM ----------------------------------------------------------------------------------
+
+PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "OT", ""})
+"""DICOM modalities that may be a projection radiograph; the empty one is a header without it."""
+
+
+def _is_dicom(data: bytes) -> bool:
+    return data[128:132] == b"DICM"
+
+
+def _decode_dicom(data: bytes, limits: Limits) -> Radiograph:
+    import pydicom  # costs 0.1 s, and most films are no DICOM
+
+    try:
+        header = pydicom.dcmread(BytesIO(data))
+    except Exception as error:
+        raise UnreadableImage(f"the DICOM header is damaged or cut short: {error}") from error
+    try:
+        _check_dicom(header, limits)
+        pixels = _window(header)
+        return Radiograph(
+            pixels=pixels,
+            source_size=(pixels.shape[0], pixels.shape[1]),
+            sha256=hashlib.sha256(data).hexdigest(),
+            format="DICOM",
+            view=_text(header, "ViewPosition").upper() or None,
+            photometric=_text(header, "PhotometricInterpretation") or None,
+            spacing_mm=_spacing(header),
+        )
+    except (UnreadableImage, UnsupportedImage, ImageTooLarge, NotARadiograph):
+        raise
+    except Exception as error:
+        raise UnreadableImage(f"the DICOM pixels cannot be decoded: {error}") from error
+
+
+def _text(header: "Dataset", keyword: str) -> str:
+    value = header.get(keyword)
+    return "" if value is None else str(value).strip()
+
+
+def _spacing(header: "Dataset") -> tuple[float, float] | None:
+    """Pixel spacing (row, column) in mm; None where absent or, as seen in real files, zero."""
+    value = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
+    if not value or len(value) != 2 or min(float(v) for v in value) <= 0:
+        return None
+    return float(value[0]), float(value[1])
+
+
+def _check_dicom(header: "Dataset", limits: Limits) -> None:
+    modality = _text(header, "Modality")
+    if modality not in PROJECTIONS:
+        raise UnsupportedImage(
+            f"the DICOM modality is {modality[:16]!r}; a projection radiograph is CR or DX"
+        )
+    if "PixelData" not in header:
+        raise UnsupportedImage("the DICOM object has no pixel data; send the image object itself")
+    frames = int(header.get("NumberOfFrames") or 1)
+    if frames > 1:
+        raise UnsupportedImage(f"the DICOM object has {frames} frames; send a single film")
+    photometric = _text(header, "PhotometricInterpretation")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise UnsupportedImage(
+            f"the DICOM photometric interpretation is {photometric[:20]!r}; "
+            "a radiograph is MONOCHROME1 or MONOCHROME2"
+        )
+    rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+    _check_size(columns, rows, limits)
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax.is_compressed and not syntax.is_deflated:
+        _check_codestream(header, rows, columns)
+
+
+def _check_codestream(header: "Dataset", rows: int, columns: int) -> None:
+    """Refuse a compressed frame of another size than its header says: it could be a bomb."""
+    from pydicom.encaps import generate_frames
+
+    frame = next(generate_frames(header.PixelData, number_of_frames=1), b"")
+    size = _codestream_size(frame)
+    if size is not None and size != (rows, columns):
+        raise UnreadableImage(
+            f"the compressed frame has {size[0]} x {size[1]} pixels, "
+            f"but its header says {rows} x {columns}"
+        )
+
+
+def _codestream_size(frame: bytes) -> tuple[int, int] | None:
+    """(rows, columns) that a JPEG, JPEG-LS or JPEG 2000 stream declares; None for RLE.
+
+    Markers: ITU-T T.81 B.2.2 (SOFn), T.87 C.1.1 (SOF55), T.800 A.5.1 (SIZ).
+    """
+    siz = frame.find(b"\xff\x4f\xff\x51")
+    if siz >= 0:
+        x1, y1, x0, y0 = (
+            int.from_bytes(frame[siz + 8 + 4 * n : siz + 12 + 4 * n], "big") for n in range(4)
+        )
+        return y1 - y0, x1 - x0
+    place = 2
+    while frame[:2] == b"\xff\xd8" and place + 9 <= len(frame):
+        marker = frame[place + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) or marker == 0xF7:
+            return (
+                int.from_bytes(frame[place + 5 : place + 7], "big"),
+                int.from_bytes(frame[place + 7 : place + 9], "big"),
+            )
+        place += 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
+    return None
+
+
+def _window(header: "Dataset") -> npt.NDArray[np.uint8]:
+    """Stored values -> displayed grey: modality LUT, VOI LUT or window, MONOCHROME1 turned.
+
+    DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (photometric interpretation).
+    """
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+    stored = header.pixel_array
+    values = np.asarray(apply_modality_lut(stored, header))
+    if header.get("WindowWidth") is not None or header.get("VOILUTSequence"):
+        # The ends of the window's output are found by sending two extreme values through it.
+        extremes = np.array([[-(2**30), 2**30]], np.int64)
+        low, high = (float(end) for end in np.asarray(apply_voi_lut(extremes, header))[0])
+        grey = _stretch(np.asarray(apply_voi_lut(values, header), np.float32), low, high)
+    elif int(header.get("BitsStored") or 16) <= 8:
+        grey = _stretch(np.asarray(values, np.float32), 0.0, 255.0)
+    else:
+        deep = np.asarray(values, np.float32)
+        grey = _stretch(deep, *_contrast(deep))
+    if _text(header, "PhotometricInterpretation") == "MONOCHROME1":
+        grey = np.subtract(255, grey, dtype=np.uint8)
+    if header.get("PixelPaddingValue") is not None:
+        grey[stored == int(header.PixelPaddingValue)] = 0
+    return grey
