@@ -1,0 +1,93 @@
+"""``xemplar train``: the recipe's settings as options."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DATA...",
+            help="Folders of data sets: CheXpert, NIH ChestX-ray14, or with a labels.csv.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is resumed.")],
+    initial: Annotated[
+        str, typer.Option(help="'imagenet', 'none', or a checkpoint or state dict file.")
+    ] = "imagenet",
+    uncertain: Annotated[
+        str, typer.Option(help="An uncertain label (-1) becomes: positive, negative or ignore.")
+    ] = "positive",
+    findings: Annotated[
+        str, typer.Option(help="Comma-separated outputs of the network; empty for NIH's 14.")
+    ] = "",
+    size: Annotated[int, typer.Option(help="Side of the input in pixels.")] = 224,
+    fit: Annotated[str, typer.Option(help="stretch, or pad (keeps the aspect ratio).")] = "stretch",
+    epochs: Annotated[int, typer.Option(help="At most so many epochs.")] = 25,
+    patience: Annotated[
+        int, typer.Option(help="Stop after so many epochs without a better validation AUC.")
+    ] = 10,
+    batch: Annotated[int, typer.Option(help="Films in a step, per process.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-4,
+    weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-4,
+    films_per_epoch: Annotated[
+        int, typer.Option(help="Draw so many films an epoch, equally from the sets; 0 for all.")
+    ] = 0,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that decode and augment.")] = 1,
+    threads: Annotated[int, typer.Option(help="Processor threads; 0 for PyTorch's choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+) -> None:
+    """Train a DenseNet-169 on frontal films, offline, to a checkpoint.
+
+    Killed at any moment, the same command goes on from the last epoch, with the same result.
+
+    Examples:
+        xemplar train CheXpert-v1.0-small --out runs/first
+
+        xemplar train nih14 kermany --out runs/second --initial none --learning-rate 5e-4
+
+        torchrun --nproc-per-node 2 -m xemplar train CheXpert-v1.0-small --out runs/third
+    """
+    from rich.console import Console
+
+    try:
+        from trainer.run import train as run
+        from trainer.settings import Settings
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(
+            f"training needs {error.name}: pip install 'xemplar[train]'"
+        ) from error
+    from xemplar.datasets import open_dataset
+    from xemplar.errors import ConfigurationError
+    from xemplar.findings import NIH14, UncertainPolicy
+
+    try:
+        policy = UncertainPolicy(uncertain)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--uncertain {uncertain!r} is none of positive, negative, ignore"
+        ) from error
+    settings = Settings(
+        findings=tuple(f for f in findings.split(",") if f.strip()) or NIH14,
+        uncertain=policy,
+        size=size,
+        fit=fit,
+        initial=initial,
+        epochs=epochs,
+        patience=patience,
+        batch=batch,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        films_per_epoch=films_per_epoch,
+        precision=precision,
+        device=device,
+        workers=workers,
+        threads=threads,
+        seed=seed,
+    )
+    run(settings, [open_dataset(folder) for folder in data], out, console=Console())

@@ -1,0 +1,92 @@
+"""Figures of an epoch, from the outputs on all validation films."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from xemplar.errors import DatasetError
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a network says of N films, and what is known of them.
+
+    Attributes:
+        logits: float32 (N, F).
+        target: float32 (N, F) in {0, 1}.
+        known: float32 (N, F), 1 where the label is known.
+        sources: name of the data set of each film, length N.
+        findings: names of the F outputs.
+    """
+
+    logits: npt.NDArray[np.float32]
+    target: npt.NDArray[np.float32]
+    known: npt.NDArray[np.float32]
+    sources: Sequence[str]
+    findings: Sequence[str]
+
+    def of(self, place: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+        """(target as bool, logits) of one finding, where it is known."""
+        known = self.known[:, place] > 0
+        return self.target[known, place] > 0, self.logits[known, place]
+
+
+def masked_loss(outputs: Outputs) -> float:
+    """Mean binary cross-entropy with logits over all known labels."""
+    logits, target = outputs.logits.astype(np.float64), outputs.target
+    each = np.logaddexp(0, logits) - logits * target
+    return float((each * outputs.known).sum() / outputs.known.sum())
+
+
+def accuracy(outputs: Outputs) -> float:
+    """Share of known labels that the sign of the logit gets right (probability 0.5)."""
+    right = (outputs.logits > 0) == (outputs.target > 0)
+    return float((right * outputs.known).sum() / outputs.known.sum())
+
+
+def auc_by_finding(outputs: Outputs) -> dict[str, float]:
+    """Area under the ROC curve of each finding, stratified by data set.
+
+    The chance that a film with the finding gets a higher logit than a film *of the same data set*
+    without it. Pairs from two data sets are left out: telling children from adults is no skill in
+    findings. Findings without such a pair are missing from the answer, not 0 or 0.5.
+    """
+    answer: dict[str, float] = {}
+    sources = np.asarray(outputs.sources)
+    for place, finding in enumerate(outputs.findings):
+        known = outputs.known[:, place] > 0
+        pairs = area = 0.0
+        for source in sorted(set(outputs.sources)):
+            chosen = known & (sources == source)
+            truth = outputs.target[chosen, place] > 0
+            weight = float(truth.sum()) * float((~truth).sum())
+            if weight:
+                pairs += weight
+                area += weight * float(roc_auc_score(truth, outputs.logits[chosen, place]))
+        if pairs:
+            answer[finding] = area / pairs
+    return answer
+
+
+def mean_auc(by_finding: dict[str, float]) -> float:
+    """Unweighted mean over the findings that have an AUC.
+
+    Raises:
+        DatasetError: none has.
+    """
+    if not by_finding:
+        raise DatasetError(
+            "the validation films hold no finding both present and absent within one data set, so "
+            "no AUC can be computed; add validation films"
+        )
+    return float(np.mean(list(by_finding.values())))
+
+
+def roc(outputs: Outputs, place: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(false positive rate, true positive rate) of one finding over all its known films."""
+    truth, logits = outputs.of(place)
+    false_positive, true_positive, _ = roc_curve(truth, logits)
+    return np.asarray(false_positive), np.asarray(true_positive)

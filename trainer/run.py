@@ -1,0 +1,259 @@
+"""A training from settings and data sets to a checkpoint; killed at any moment, it resumes.
+
+The folder of a run: ``checkpoint.safetensors`` (the best epoch), ``state.safetensors`` (to
+resume from), ``epochs.csv``, ``loss.png``, ``roc.png``, ``settings.json``, ``tensorboard/``.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress, TimeRemainingColumn
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import DataLoader
+
+from trainer import report
+from trainer.augment import augmentation
+from trainer.calibrate import calibrate
+from trainer.epoch import Device, train_epoch, validate
+from trainer.films import EpochOrder, FilmTensors, check_readable, frontal_films
+from trainer.initial import initialise
+from trainer.metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
+from trainer.settings import Settings
+from trainer.state import load_state, progress_of, save_state
+from trainer.world import World
+from xemplar.artefact import write_file
+from xemplar.checkpoint import Card, save
+from xemplar.datasets import TRAIN, VAL, Dataset, Film
+from xemplar.errors import ConfigurationError
+from xemplar.network import Architecture
+from xemplar.network.pytorch import DenseNetwork, weights_of
+
+CHECKPOINT, STATE = "checkpoint.safetensors", "state.safetensors"
+
+
+@dataclass
+class Run:
+    """A training under way; `train` makes and drives it."""
+
+    settings: Settings
+    described: dict[str, Any]  # the settings and the data sets' digests, as JSON
+    out: Path
+    world: World
+    device: Device
+    architecture: Architecture
+    network: DenseNetwork
+    parallel: nn.Module
+    optimizer: AdamW
+    scheduler: ReduceLROnPlateau
+    epochs: list[report.Epoch]
+
+    @property
+    def best(self) -> report.Epoch | None:
+        """The epoch with the highest mean validation AUC; the earliest of equals."""
+        return max(self.epochs, key=lambda epoch: (epoch.val_auc, -epoch.epoch), default=None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or none of the last ``patience`` was the best."""
+        done, best = len(self.epochs), self.best
+        return done >= self.settings.epochs or (
+            best is not None and done - best.epoch >= self.settings.patience
+        )
+
+
+def train(
+    settings: Settings,
+    datasets: Sequence[Dataset],
+    out: Path,
+    *,
+    architecture: Architecture | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Train, or go on with the training that ``out`` holds.
+
+    Args:
+        settings: the recipe.
+        datasets: to learn from, pooled; a finding that a set does not know is masked for its films.
+        out: folder of the run; made if need be.
+        architecture: of the network; None for DenseNet-169.
+        console: where progress goes; None for the terminal.
+
+    Returns:
+        Path of the best epoch's checkpoint.
+
+    Raises:
+        DatasetError: films or labels are missing.
+        ConfigurationError: settings cannot work, or ``out`` holds a run with other settings.
+    """
+    with World.join(settings.device) as world:
+        console = console if console and world.first else Console(quiet=not world.first)
+        splits = frontal_films(datasets, settings)
+        check_readable(splits[TRAIN] + splits[VAL])
+        run = _start(settings, datasets, out, world, architecture or Architecture())
+        console.print(
+            f"{len(splits[TRAIN]):,} training and {len(splits[VAL]):,} validation films; "
+            f"{run.device}; {world.size} process(es); epoch {len(run.epochs) + 1} of "
+            f"{settings.epochs} is next"
+        )
+        order = EpochOrder(splits[TRAIN], settings, world.rank, world.size)
+        loader = _loader(
+            FilmTensors(
+                splits[TRAIN], settings, augmentation(settings.augmentation, settings.size)
+            ),
+            order,
+            settings,
+        )
+        while not run.finished:
+            _one_epoch(run, loader, order, splits[VAL], console)
+        if world.first and run.best is not None:
+            console.print(report.table(run.epochs, run.best.epoch))
+            console.print(f"best epoch {run.best.epoch}: {out / CHECKPOINT}")
+        return out / CHECKPOINT
+
+
+def _start(
+    settings: Settings,
+    datasets: Sequence[Dataset],
+    out: Path,
+    world: World,
+    architecture: Architecture,
+) -> Run:
+    torch.manual_seed(settings.seed)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    device = Device.choose(settings, world)
+    network = DenseNetwork(architecture, len(settings.findings), settings.spec)
+    described = settings.as_json() | {"datasets": {d.name: d.digest for d in datasets}}
+    resumes = (out / STATE).is_file()
+    if resumes:
+        _check_same(out, described)
+    else:
+        initialise(network, settings.initial)
+    network.to(device.name)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    scheduler = ReduceLROnPlateau(
+        optimizer, factor=settings.plateau_factor, patience=settings.plateau_patience
+    )
+    epochs: list[report.Epoch] = []
+    if resumes:
+        progress = load_state(out / STATE, network, optimizer, scheduler)
+        epochs = [report.Epoch(**fields) for fields in progress["epochs"]]
+    elif world.first:
+        write_file(out / "settings.json", json.dumps(described, indent=2).encode())
+    parallel = DistributedDataParallel(network) if world.size > 1 else network
+    return Run(
+        settings, described, out, world, device, architecture, network, parallel, optimizer,
+        scheduler, epochs,
+    )  # fmt: skip
+
+
+def _check_same(out: Path, described: dict[str, Any]) -> None:
+    """A resumed run must be the same run, but for what does not change its result."""
+    before = progress_of(out / STATE)["settings"]
+    free = {"workers", "threads", "epochs", "patience"}
+    changed = [
+        f"{key} was {before.get(key)!r}, is {value!r}"
+        for key, value in described.items()
+        if key not in free and before.get(key) != value
+    ]
+    if changed:
+        raise ConfigurationError(
+            f"{out} holds a run with other settings ({'; '.join(changed)}); "
+            "choose another --out folder, or remove this one to begin anew"
+        )
+
+
+def _loader(
+    films: FilmTensors, order: Any, settings: Settings
+) -> DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    return DataLoader(
+        films,
+        batch_size=settings.batch,
+        sampler=order,
+        num_workers=settings.workers,
+        persistent_workers=settings.workers > 0,
+        # a last batch of one film has no variance for batch norm
+        drop_last=len(order) % settings.batch == 1,
+    )
+
+
+def _one_epoch(
+    run: Run,
+    loader: DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+    order: EpochOrder,
+    films: list[Film],
+    console: Console,
+) -> None:
+    number, began = len(run.epochs) + 1, time.monotonic()
+    order.epoch = number
+    rate = float(run.optimizer.param_groups[0]["lr"])
+    columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"epoch {number} train", total=len(loader))
+        loss, right = train_epoch(
+            run.parallel, loader, run.optimizer, run.device, lambda: progress.advance(task)
+        )
+        loss, right = run.world.mean(loss), run.world.mean(right)
+        task = progress.add_task(f"epoch {number} validate", total=None)
+        outputs = validate(run.network, films, run.settings, run.device, run.world)
+    by_finding = auc_by_finding(outputs)
+    epoch = report.Epoch(
+        number, loss, right, masked_loss(outputs), accuracy(outputs), mean_auc(by_finding), rate,
+        time.monotonic() - began, by_finding,
+    )  # fmt: skip
+    run.epochs.append(epoch)
+    run.scheduler.step(epoch.val_loss)
+    if run.world.first:
+        _record(run, epoch, outputs)
+        _say(console, epoch, run)
+    run.world.wait()
+
+
+def _say(console: Console, epoch: report.Epoch, run: Run) -> None:
+    best = "  (best so far)" if run.best is epoch else ""
+    console.print(
+        f"epoch {epoch.epoch}: train loss {epoch.train_loss:.4f} accuracy "
+        f"{epoch.train_accuracy:.4f}; validation loss {epoch.val_loss:.4f} accuracy "
+        f"{epoch.val_accuracy:.4f} mean AUC {epoch.val_auc:.4f}; {epoch.seconds:.0f} s{best}"
+    )
+    console.print("  " + "  ".join(f"{k} {v:.3f}" for k, v in epoch.auc_by_finding.items()))
+
+
+def _record(run: Run, epoch: report.Epoch, outputs: Outputs) -> None:
+    """Write what the epoch yields; the state comes last, so a kill repeats the epoch whole."""
+    if run.best is epoch:
+        save(
+            run.out / CHECKPOINT,
+            Card(
+                findings=run.settings.findings,
+                spec=run.settings.spec,
+                architecture=run.architecture,
+                calibration=calibrate(outputs),
+                training=run.described | {"epoch": epoch.epoch},
+                metrics={
+                    "val_loss": epoch.val_loss,
+                    "val_accuracy": epoch.val_accuracy,
+                    "val_auc": epoch.val_auc,
+                    **{f"val_auc/{k}": v for k, v in epoch.auc_by_finding.items()},
+                },
+            ),
+            weights_of(run.network),
+        )
+        report.write_roc_curves(run.out / "roc.png", outputs, epoch.auc_by_finding)
+    report.write_csv(run.out / "epochs.csv", run.epochs)
+    report.write_loss_curves(run.out / "loss.png", run.epochs)
+    report.write_tensorboard(run.out / "tensorboard", epoch)
+    progress = {"settings": run.described, "epochs": [asdict(e) for e in run.epochs]}
+    save_state(run.out / STATE, run.network, run.optimizer, run.scheduler, progress)

@@ -1,0 +1,124 @@
+"""The recipe: every setting of a training, with the poster's value as default."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from xemplar.errors import ConfigurationError
+from xemplar.findings import NIH14, UncertainPolicy, canonical
+from xemplar.preprocess import PreprocessSpec
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a training film. The defaults are mild: a film stays a plausible film.
+
+    Attributes:
+        flip: chance of a horizontal flip.
+        brightness: grey values are multiplied by up to 1 +- this.
+        contrast: likewise, about the mean.
+        elastic: strength of the elastic transformation in pixels of a 224-pixel input
+            (displacements are smoothed over about 5 pixels).
+        elastic_chance: chance of it.
+        blur: largest standard deviation of the Gaussian blur, in pixels.
+        blur_chance: chance of it.
+        rotation: up to this many degrees to either side.
+        translation: up to this share of the side, in both directions.
+        scale: sizes from 1 - this to 1 + this.
+        shear: up to this many degrees.
+        crop: smallest share of the area that a random crop keeps.
+    """
+
+    flip: float = 0.5
+    brightness: float = 0.2
+    contrast: float = 0.2
+    elastic: float = 30.0
+    elastic_chance: float = 0.3
+    blur: float = 1.0
+    blur_chance: float = 0.3
+    rotation: float = 10.0
+    translation: float = 0.05
+    scale: float = 0.1
+    shear: float = 5.0
+    crop: float = 0.8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One training.
+
+    Attributes:
+        findings: the network's outputs.
+        uncertain: what an uncertain label (-1) becomes.
+        size: side of the network's input in pixels, a multiple of 32.
+        fit: how a film becomes a square: "stretch" or "pad".
+        initial: "imagenet" (torchvision's weights, downloaded once), "none" (random), or the path
+            of a checkpoint or of a torchvision state dict.
+        epochs: at most.
+        patience: epochs without a better mean validation AUC after which training stops early.
+        batch: films in a step, of one process.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        plateau_factor: ReduceLROnPlateau multiplies the rate by this ...
+        plateau_patience: ... after this many epochs without a lower validation loss.
+        films_per_epoch: draw so many training films for each epoch, in equal shares from the data
+            sets (a smaller set is used up first); 0 takes all.
+        precision: "auto" takes bfloat16 autocast where the device has it natively, else float32.
+        device: "auto", "cpu" or "cuda".
+        workers: processes that decode and augment; 0 does it in the training process.
+        threads: processor threads of the network; 0 leaves it to PyTorch.
+        seed: of everything random.
+        augmentation: random changes of training films.
+    """
+
+    findings: tuple[str, ...] = NIH14
+    uncertain: UncertainPolicy = UncertainPolicy.POSITIVE
+    size: int = 224
+    fit: str = "stretch"
+    initial: str = "imagenet"
+    epochs: int = 25
+    patience: int = 10
+    batch: int = 32
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-4
+    plateau_factor: float = 0.1
+    plateau_patience: int = 5
+    films_per_epoch: int = 0
+    precision: str = "auto"
+    device: str = "auto"
+    workers: int = 1
+    threads: int = 0
+    seed: int = 0
+    augmentation: Augmentation = Augmentation()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "findings", tuple(canonical(f) for f in self.findings))
+        positive = ("epochs", "patience", "batch", "learning_rate", "size")
+        wrong = [name for name in positive if getattr(self, name) <= 0]
+        wrong += [n for n in ("films_per_epoch", "workers", "threads") if getattr(self, n) < 0]
+        if wrong:
+            raise ConfigurationError(
+                ", ".join(f"{name} is {getattr(self, name)}" for name in wrong)
+                + "; it must be greater than 0 (films_per_epoch, workers and threads: at least 0)"
+            )
+        if not self.findings or len(set(self.findings)) < len(self.findings):
+            raise ConfigurationError(f"findings must be different names, not {self.findings}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ConfigurationError(
+                f"precision {self.precision!r} is none of auto, float32, bfloat16"
+            )
+
+    @property
+    def spec(self) -> PreprocessSpec:
+        """How a film becomes the network's input."""
+        return PreprocessSpec.from_dict(
+            {
+                "size": self.size,
+                "fit": self.fit,
+                "mean": PreprocessSpec.mean,
+                "std": PreprocessSpec.std,
+            }
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings as JSON values."""
+        return {**asdict(self), "findings": list(self.findings), "uncertain": str(self.uncertain)}

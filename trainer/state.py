@@ -1,0 +1,78 @@
+"""What a training needs to go on after a kill: tensors in safetensors, the rest in JSON."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from xemplar.artefact import write_file
+from xemplar.errors import ConfigurationError
+
+
+def save_state(
+    path: Path,
+    network: nn.Module,
+    optimizer: Optimizer,
+    scheduler: ReduceLROnPlateau,
+    progress: Mapping[str, Any],
+) -> None:
+    """Write network, optimizer, scheduler and progress (JSON values) whole or not at all."""
+    state = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {f"network.{k}": v for k, v in network.state_dict().items()}
+    for number, moments in state["state"].items():
+        tensors |= {f"optimizer.{number}.{key}": value for key, value in moments.items()}
+    rest = {
+        "groups": state["param_groups"],
+        "scheduler": scheduler.state_dict(),
+        "progress": progress,
+    }
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_file(path, safetensors.torch.save(contiguous, {"state": json.dumps(rest)}))
+
+
+def progress_of(path: Path) -> dict[str, Any]:
+    """The progress alone; no tensor is read."""
+    with safe_open(path, framework="pt") as file:
+        progress: dict[str, Any] = json.loads(file.metadata()["state"])["progress"]
+    return progress
+
+
+def load_state(
+    path: Path, network: nn.Module, optimizer: Optimizer, scheduler: ReduceLROnPlateau
+) -> dict[str, Any]:
+    """Put a written state back.
+
+    Returns:
+        The progress.
+
+    Raises:
+        ConfigurationError: the state is of another network.
+    """
+    tensors: dict[str, dict[str, Tensor]] = {}
+    own: dict[str, Tensor] = {}
+    with safe_open(path, framework="pt") as file:
+        rest = json.loads(file.metadata()["state"])
+        for name in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
+            kind, _, key = name.partition(".")
+            if kind == "network":
+                own[key] = file.get_tensor(name)
+            else:
+                number, _, moment = key.partition(".")
+                tensors.setdefault(number, {})[moment] = file.get_tensor(name)
+    try:
+        network.load_state_dict(own)
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"{path} is of another network: {error}; choose another --out folder"
+        ) from error
+    moments = {int(number): values for number, values in tensors.items()}
+    optimizer.load_state_dict({"state": moments, "param_groups": rest["groups"]})
+    scheduler.load_state_dict(rest["scheduler"])
+    progress: dict[str, Any] = rest["progress"]
+    return progress
