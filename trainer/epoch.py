@@ -98,7 +98,7 @@ def train_epoch(
                 "the loss is no number any more; try a lower --learning-rate or --precision float32"
             )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         count = float(known.sum())
         loss_sum += float(loss.detach()) * count
@@ -124,8 +124,8 @@ def validate(
     parts: list[list[np.ndarray]] = [[], [], []]
     for grey, target, known in loader:
         with device.autocast():
-            logits = network(grey.to(device.name)).float().cpu()
-        for rows, tensor in zip(parts, (logits, target, known), strict=True):
+            outputs = network(grey.to(device.name)).float().cpu()
+        for rows, tensor in zip(parts, (outputs, target, known), strict=True):
             rows.append(tensor.numpy())
-    gathered = [world.gather(np.concatenate(rows))[: len(films)] for rows in parts]
-    return Outputs(*gathered, [film.source for film in films], settings.findings)
+    logits, target, known = (world.gather(np.concatenate(rows))[: len(films)] for rows in parts)
+    return Outputs(logits, target, known, [film.source for film in films], settings.findings)

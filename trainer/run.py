@@ -139,7 +139,7 @@ def _start(
     else:
         initialise(network, settings.initial)
     network.to(device.name)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     optimizer = AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )

@@ -140,7 +140,8 @@ def load(path: Path) -> Checkpoint:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             card = _card(json.loads(metadata["xemplar"]))
-            weights = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}
+            names = list(file.keys())  # a safetensors file is no mapping
+            weights = {name: file.get_tensor(name).astype(np.float32) for name in names}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CorruptArtefact(
             f"{path} is no checkpoint of this software, or damaged: {error}; take another copy"

@@ -38,8 +38,10 @@ def grad_cam(features: Features, classifier: npt.NDArray[np.float32]) -> npt.NDA
     places = rows * columns
     active = np.count_nonzero(maps, axis=(2, 3)).astype(np.float32) / places
     alpha = classifier[None] * (active / places)[:, None, :]
-    cams = np.maximum(alpha @ maps.reshape(count, channels, places), 0, dtype=np.float32)
-    return cams.reshape(count, -1, rows, columns)
+    cams: npt.NDArray[np.float32] = np.maximum(
+        alpha @ maps.reshape(count, channels, places), 0, dtype=np.float32
+    )
+    return cams.reshape((count, len(classifier), rows, columns))
 
 
 def similarity_evidence(

@@ -14,9 +14,11 @@ two phantoms of one seed differ in their lesions only.
 """
 
 import csv
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,15 +37,18 @@ FINDINGS: tuple[str, ...] = (
     "Pneumothorax",
 )
 
-Map = npt.NDArray[np.float32]
+Map = npt.NDArray[np.floating[Any]]
+Points = npt.NDArray[np.float64]
 Canvas = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
-_FIELD_MM = 425.0  # what the film shows of the patient, edge to edge, before magnification
+_FIELD_MM = 400.0  # what the film shows of the patient, edge to edge, before magnification
+_SIZES = (64, 2048)
 _WATER, _BONE = 0.021, 0.052  # attenuation of a chest beam, 1/mm
 _AERATED = 0.26  # density of healthy lung, water = 1
-_VISIBLE_MM = 1.0  # a lesion thinner than this is cut off: it would drown in the noise
-_SPLITS = tuple("train train train val train train test train train test".split())
+_SOLID = 1.25  # density of a nodule or mass, some of it calcified
+_VISIBLE_MM = 3.0  # taken off the fringe of a lesion without a hard edge: nobody would see it
+_SPLITS = ("train", "train", "train", "val", "train", "train", "test", "train", "train", "test")
 _ANATOMY, _TEXTURE, _NOISE, _DRAW, _PLACE = range(5)  # random streams; each finding's own follow
 
 
@@ -93,6 +98,7 @@ class Phantom:
 class _Anatomy:
     """A person and how they stood: millimetres and radians in the patient's frame."""
 
+    seed: int
     sex: str
     age: int
     wide: float  # midline to the inside of the chest wall, at its widest
@@ -121,9 +127,10 @@ def _person(seed: int) -> _Anatomy:
     age = int(r.integers(19, 88))
     big = r.normal(0.95 if female else 1.04, 0.035)
     fat = float(np.clip(r.gamma(4, 4.0), 5, 40))
-    base = r.normal(104, 9) * big
-    right = r.normal(52, 5)
+    base = r.normal(112, 9) * big
+    right = r.normal(62, 5)
     return _Anatomy(
+        seed=seed,
         sex="F" if female else "M",
         age=age,
         wide=r.normal(136, 4) * big,
@@ -161,40 +168,55 @@ class _Frame:
         self,
         centre: tuple[float, float, float],
         half: tuple[float, float, float],
-        angle: float = 0.0,
+        lean: float = 0.0,
     ) -> Map:
-        """Half chord lengths of an ellipsoid, turned by an angle in the plane of the film."""
-        x = self.x - np.float32(centre[0] + centre[2] * self.body.yaw)
-        y = self.y - np.float32(centre[1] + centre[2] * self.body.pitch)
-        c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        u, v = (x * c + y * s) / np.float32(half[0]), (y * c - x * s) / np.float32(half[1])
-        return _dome(u * u + v * v, half[2])
+        """Half chord lengths of an ellipsoid; it leans if its x and y are correlated (-1..1)."""
+        cx = centre[0] + centre[2] * self.body.yaw
+        cy = centre[1] + centre[2] * self.body.pitch
+        out = np.zeros_like(self.x)
+        part = self.around([[cx, cy]], 1.05 * max(half[:2]))
+        u, v = (self.x[part] - cx) / half[0], (self.y[part] - cy) / half[1]
+        out[part] = _dome((u * u - 2 * lean * u * v + v * v) / (1 - lean**2), half[2])
+        return out
 
     def capsule(self, a: tuple[float, float], b: tuple[float, float], radius: float) -> Map:
         """Half chord lengths of a rod with round ends from a to b."""
-        dx, dy = np.float32(b[0] - a[0]), np.float32(b[1] - a[1])
-        x, y = self.x - np.float32(a[0]), self.y - np.float32(a[1])
+        out = np.zeros_like(self.x)
+        part = self.around([a, b], radius)
+        dx, dy = b[0] - a[0], b[1] - a[1]
+        x, y = self.x[part] - a[0], self.y[part] - a[1]
         t = np.clip((x * dx + y * dy) / (dx * dx + dy * dy), 0, 1)
         u, v = x - t * dx, y - t * dy
-        return _dome((u * u + v * v) / np.float32(radius**2), radius)
+        out[part] = _dome((u * u + v * v) / radius**2, radius)
+        return out
 
-    def path(self, points: npt.ArrayLike, z: float = 0.0) -> npt.NDArray[np.float64]:
-        """Patient millimetres (n, 2) at a depth to columns and rows (n, 2) of the film."""
+    def around(self, points: npt.ArrayLike, reach: float) -> tuple[slice, slice]:
+        """Rows and columns that hold all within a reach of the points: nothing else is computed."""
+        at = self.path(points)
+        low = np.clip(np.floor(at.min(0) - reach / self.mm), 0, self.size).astype(int)
+        high = np.clip(np.ceil(at.max(0) + reach / self.mm) + 1, 0, self.size).astype(int)
+        return slice(low[1], high[1]), slice(low[0], high[0])
+
+    def path(self, points: npt.ArrayLike, z: float = 0.0) -> Points:
+        """Patient millimetres (..., 2) at a depth to columns and rows (..., 2) of the film."""
         b = self.body
-        p = np.asarray(points, np.float64) + (z * b.yaw, z * b.pitch)
-        c, s = np.cos(b.roll), np.sin(b.roll)
+        c, s = math.cos(b.roll), math.sin(b.roll)
+        p = np.asarray(points, np.float64) + np.array([z * b.yaw, z * b.pitch])
         turned = p @ np.array([[c, s], [-s, c]]) + b.shift
         return np.asarray(turned / self.mm + (self.size - 1) / 2)
 
-    def ribbon(
-        self, canvas: Canvas, path: npt.NDArray[np.float64], wide: float, grey: float
-    ) -> None:
-        """Fill a band, `wide` millimetres across, along a path of pixels, in place."""
-        along = np.gradient(path, axis=0)
-        side = np.stack([-along[:, 1], along[:, 0]], 1)
-        side *= wide / self.mm / 2 / np.linalg.norm(side, axis=1, keepdims=True)
-        band = np.concatenate([path + side, (path - side)[::-1]])
-        cv2.fillPoly(canvas, [np.int32(np.round(band * 16))], int(grey), cv2.LINE_AA, 4)
+    def ribbons(self, canvas: Canvas, paths: Points, wide: float, grey: int) -> None:
+        """Fill bands, `wide` millimetres across, along paths of pixels (n, k, 2), in place."""
+        along = np.gradient(paths, axis=1)
+        side = np.stack([-along[..., 1], along[..., 0]], -1)
+        side *= wide / self.mm / 2 / np.linalg.norm(side, axis=-1, keepdims=True)
+        for band in _fixed(np.concatenate([paths + side, (paths - side)[:, ::-1]], 1)):
+            cv2.fillPoly(canvas, [band], grey, cv2.LINE_AA, 4)
+
+
+def _fixed(points: Points) -> npt.NDArray[np.int32]:
+    """Pixels in OpenCV's fixed point with 4 fractional bits, for sub-pixel drawing."""
+    return np.round(points * 16).astype(np.int32)
 
 
 def _frame(body: _Anatomy, size: int) -> _Frame:
@@ -207,12 +229,19 @@ def _frame(body: _Anatomy, size: int) -> _Frame:
 
 def _dome(r2: Map, half: float) -> Map:
     """The half chord of a round solid: half * sqrt(1 - r2), 0 outside."""
-    return np.float32(half) * np.sqrt(np.maximum(1 - r2, 0))
+    inside = np.maximum(np.float32(1) - r2, np.float32(0))
+    return np.asarray(np.sqrt(inside, out=inside) * np.float32(half))
 
 
 def _overlap(a: Map, b: Map, z: float) -> Map:
     """Length of the overlap of the intervals [-a, a] and [z - b, z + b]."""
-    return np.maximum(np.minimum(a, z + b) - np.maximum(-a, z - b), 0) * (b > 0)
+    return np.maximum(np.minimum(a, z + b) - np.maximum(-a, z - b), 0)
+
+
+def _smooth(t: Map) -> Map:
+    """Smooth step: 0 below 0, 1 above 1."""
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def _clouds(rng: np.random.Generator, size: int, cells: int) -> Map:
@@ -243,16 +272,15 @@ def _heart(frame: _Frame, ratio: float) -> Map:
     """Half chord of ventricles and right atrium, `ratio` of the thorax wide."""
     b = frame.body
     w = 2 * b.wide * ratio
-    y = b.base - float(np.mean(b.domes)) + 24 - 0.36 * w
-    left = frame.ellipsoid((0.25 * w, y, -22), (0.47 * w, 0.29 * w, 48), 0.61)
-    right = frame.ellipsoid((-0.10 * w, y - 0.02 * w, -22), (0.23 * w, 0.36 * w, 44))
+    tall = w**0.6 * (0.88 * b.wide) ** 0.4
+    y = b.base - float(np.mean(b.domes)) + 26 - 0.40 * tall
+    left = frame.ellipsoid((0.225 * w, y, -22), (0.445 * w, 0.40 * tall, 0.40 * w), 0.42)
+    right = frame.ellipsoid((-0.10 * w, y - 5, -22), (0.23 * w, 0.42 * tall, 0.36 * w), 0.15)
     return np.maximum(left, right)
 
 
 def _sides(frame: _Frame, heart: Map, vessels: Map) -> tuple[_Side, _Side]:
     b = frame.body
-    outer, inner, depth = _wall(b, frame.y)
-    depth = np.float32(b.deep) * depth * np.sqrt(np.clip((b.base + 32 - frame.y) / 70, 0, 1))
     great = np.maximum(
         frame.ellipsoid((0.8 * b.knob, -58, 0), (b.knob * 1.2, b.knob * 1.3, 60)),
         frame.ellipsoid((20, -18, 0), (21, 34, 40)),
@@ -261,16 +289,21 @@ def _sides(frame: _Frame, heart: Map, vessels: Map) -> tuple[_Side, _Side]:
     solid = np.maximum(heart, great)
     sides = []
     for sign, height in zip((-1, 1), b.domes, strict=True):
-        u = (sign * frame.x - inner) / np.maximum(outer - inner, 1)
+        part = frame.around([[0, b.apex], [sign * b.wide, b.base]], 16)
+        x, y, solids = sign * frame.x[part], frame.y[part], solid[part]
+        outer, inner, depth = _wall(b, y)
+        u = (x - inner) / np.maximum(outer - inner, 1)
+        depth = b.deep * depth * np.sqrt(np.clip((b.base + 14 - y) / 55, 0, 1))
         lung = depth * _dome(np.minimum((2 * u - 1) ** 2, 1) ** 2, 1)
-        half = (0.49 * b.wide, height, 0.93 * b.deep)
-        under = np.minimum(frame.y - np.float32(b.base), 0) / np.float32(half[1])
-        across = (sign * frame.x - 0.52 * b.wide) / np.float32(half[0])
-        dome = _dome(under**2 + across**2, half[2])
-        room = 2 * lung - _overlap(lung, solid, -22) - _overlap(lung, dome, -6)
-        room = np.maximum(room + _overlap(np.minimum(lung, dome), solid, -22), 0)
-        held = np.float32(_AERATED) * room + vessels * np.minimum(room / 50, 1)
-        sides.append(_Side(sign, u, room, held))
+        under = np.minimum(y - b.base, 0) / height
+        dome = _dome(under**2 + ((x - 0.52 * b.wide) / (0.5 * b.wide)) ** 2, 0.93 * b.deep)
+        room = 2 * lung - _overlap(lung, solids, -22) - _overlap(lung, dome, -6)
+        room = np.maximum(room + _overlap(np.minimum(lung, dome), solids, -22), 0)
+        held = _AERATED * room + vessels[part] * np.minimum(room / 110, 1)
+        maps = [np.zeros_like(frame.x) for _ in range(3)]
+        for whole, values in zip(maps, (u, room, held), strict=True):
+            whole[part] = values
+        sides.append(_Side(sign, *maps))
     return sides[0], sides[1]
 
 
@@ -278,28 +311,25 @@ def _vessels(frame: _Frame, rng: np.random.Generator) -> Map:
     """Branching trees from both hila, millimetres of water."""
     canvas = np.zeros((frame.size, frame.size), np.uint8)
     for sign in (-1, 1):
-        angle = np.linspace(-1.45, 1.5, 11) + rng.normal(0, 0.12, 11)
-        start = np.stack([sign * rng.uniform(22, 34, 11), -14 + 16 * np.sin(angle)], 1)
+        angle = np.linspace(-1.45, 1.5, 14) + rng.normal(0, 0.12, 14)
+        start = np.stack([sign * rng.uniform(22, 34, 14), -14 + 16 * np.sin(angle)], 1)
         levels = []
-        for length, width in ((58, 6.5), (36, 4.0), (26, 2.6), (20, 1.8)):
+        for length, width in ((54, 6.5), (36, 4.2), (28, 2.8), (22, 1.9)):
             steps = length / 6 * rng.uniform(0.7, 1.3, (len(angle), 1))
             turns = angle[:, None] + np.cumsum(rng.normal(0, 0.13, (len(angle), 6)), 1)
             dx, dy = sign * np.cos(turns) * steps, np.sin(turns) * steps
             path = start[:, None] + np.cumsum(np.stack([dx, dy], 2), 1)
             levels.append((width, np.concatenate([start[:, None], path], 1)))
-            fork = rng.integers(2, 6, len(angle))
-            rows = np.arange(len(angle))
-            start = np.concatenate([path[:, -1], path[:, -1], path[rows, fork]])
-            spread = rng.uniform(0.2, 0.6, (3, len(angle))) * [[1], [-1], [1]]
-            spread[2] *= rng.choice([-1, 1], len(angle))
-            angle = np.concatenate([turns[:, -1], turns[:, -1], turns[rows, fork]])
-            angle = angle + spread.ravel()
+            fork, rows = rng.integers(2, 6, len(angle)), np.arange(len(angle))
+            bend = rng.uniform(0.25, 0.6, len(angle)) * rng.choice([-1, 1], len(angle))
+            start = np.concatenate([path[:, -1], path[rows, fork]])
+            angle = np.concatenate([turns[:, -1] - bend / 2, turns[rows, fork] + bend])
         for width, paths in reversed(levels):
-            pixels = [np.int32(np.round(frame.path(p) * 16)) for p in paths]
             thick = max(1, round(width / frame.mm))
             grey = min(255.0, 22 * width * min(1.0, width / frame.mm / thick))
-            cv2.polylines(canvas, pixels, False, grey, thick, cv2.LINE_AA, 4)
-    return cv2.GaussianBlur(canvas, (0, 0), 1.0 / frame.mm).astype(np.float32) / np.float32(14)
+            lines = list(_fixed(frame.path(paths)))
+            cv2.polylines(canvas, lines, False, grey, thick, cv2.LINE_AA, 4)
+    return cv2.GaussianBlur(canvas, (0, 0), 0.7 / frame.mm).astype(np.float32) / np.float32(9)
 
 
 def _ribs(frame: _Frame) -> Map:
@@ -307,27 +337,25 @@ def _ribs(frame: _Frame) -> Map:
     b = frame.body
     back = np.zeros((frame.size, frame.size), np.uint8)
     front, collar = back.copy(), back.copy()
-    for i in range(10):
-        y = b.apex - 6 + 0.098 * (b.base - b.apex) * i * (1 + 0.012 * i)
-        fall = b.ribs * min(1.0, 0.5 + 0.1 * i)
-        reach = float(_wall(b, np.float32([y + fall * 0.45]))[0][0]) + 5
-        for sign in (-1, 1):
-            for canvas, span in ((back, (0.12, 1.75)), (front, (1.45, 2.45))):
-                t = np.linspace(*span, 24)
-                x = sign * reach * np.sin(t) ** 0.9
-                path = frame.path(np.stack([x, y + fall * ((1 - np.cos(t)) / 2) ** 0.85], 1))
-                frame.ribbon(canvas, path, 11.5 if canvas is back else 12.5, 255)
-                frame.ribbon(canvas, path, 7.5, 165)
-    for sign in (-1, 1):
-        t = np.linspace(0, 1, 16)
-        x = sign * (14 + (b.wide + 12) * t)
-        y = b.apex + 38 - 44 * t + 9 * np.sin(2 * np.pi * t)
-        path = frame.path(np.stack([x, y], 1), -60)
-        frame.ribbon(collar, path, 14, 255)
-        frame.ribbon(collar, path, 9, 175)
-    mm = [np.float32(k / 255) for k in (5.0, 3.6, 6.5)]
-    bone = back * mm[0] + front * mm[1] + collar * mm[2]
-    return cv2.GaussianBlur(bone, (0, 0), 0.9 / frame.mm)
+    i, sign = np.arange(10)[:, None], np.array([-1, 1])[:, None, None]
+    y = b.apex - 6 + 0.098 * (b.base - b.apex) * i * (1 + 0.012 * i)
+    fall = b.ribs * np.minimum(1, 0.5 + 0.1 * i)
+    reach = _wall(b, np.asarray(y + 0.45 * fall, np.float32))[0] + 5
+    for canvas, wide, start, end in ((back, 11.5, 0.12, 1.75), (front, 12.5, 1.45, 2.45)):
+        t = np.linspace(start, end, 24)
+        x, down = reach * np.sin(t) ** 0.9, y + fall * ((1 - np.cos(t)) / 2) ** 0.85
+        both = np.stack([sign * x, np.broadcast_to(down, (2, *down.shape))], -1)
+        for part in frame.path(both):
+            frame.ribbons(canvas, part, wide, 255)
+            frame.ribbons(canvas, part, wide - 4, 165)
+    t = np.linspace(0, 1, 16)
+    x, y = 14 + (b.wide + 12) * t, b.apex + 38 - 44 * t + 9 * np.sin(2 * np.pi * t)
+    both = frame.path(np.stack([sign[..., 0] * x, np.stack([y, y])], -1), -60)
+    frame.ribbons(collar, both, 14, 255)
+    frame.ribbons(collar, both, 9, 175)
+    mm = [np.float32(k / 255) for k in (5.2, 3.4, 8.0)]
+    bone = (back * mm[0] + front * mm[1] + collar * mm[2]) * np.float32(b.mineral)
+    return cv2.GaussianBlur(bone, (0, 0), 0.7 / frame.mm)
 
 
 def _joints(frame: _Frame) -> Map:
@@ -335,11 +363,11 @@ def _joints(frame: _Frame) -> Map:
     b = frame.body
     x, y = frame.x - np.float32(60 * b.yaw), frame.y - np.float32(b.base)
     period = np.cos(y * np.float32(2 * np.pi / 24))
-    body = _dome((x / (17.5 + 1.8 * period)) ** 4, 11) * (0.82 + 0.18 * np.tanh(3 * period + 1.5))
+    body = _dome((x / (17.5 + 1.8 * period)) ** 2, 7.5) * (0.82 + 0.18 * np.tanh(3 * period + 1.5))
     canvas = np.zeros((frame.size, frame.size), np.uint8)
     for level in range(-10, 12):
         for at, half, grey in ((-11, (4, 5), 150), (11, (4, 5), 150), (0, (3, 7), 200)):
-            centre = frame.path([[at + 60 * b.yaw, b.base + 24 * level]])[0]
+            centre = frame.path([at + 60 * b.yaw, b.base + 24 * level])
             axes = (half[0] / frame.mm, half[1] / frame.mm)
             cv2.ellipse(canvas, (tuple(centre), (2 * axes[0], 2 * axes[1]), 0), grey, -1)
     for sign in (-1, 1):
@@ -347,10 +375,10 @@ def _joints(frame: _Frame) -> Map:
         blade = [(w + 26, -78), (w - 12, -92), (w - 6, -40), (w + 6, 18), (w + 20, -36)]
         path = np.int32(np.round(frame.path([(sign * p, q) for p, q in blade]) * 16))
         layer = np.zeros_like(canvas)
-        cv2.fillPoly(layer, [path], 70, cv2.LINE_AA, 4)
-        cv2.polylines(layer, [path], True, 150, max(1, round(3 / frame.mm)), cv2.LINE_AA, 4)
+        cv2.fillPoly(layer, [path], 90, cv2.LINE_AA, 4)
+        cv2.polylines(layer, [path], True, 200, max(1, round(3 / frame.mm)), cv2.LINE_AA, 4)
         canvas = cv2.add(canvas, layer)
-    bone = body + cv2.GaussianBlur(canvas, (0, 0), 1.6 / frame.mm) * np.float32(4 / 255)
+    bone = body + cv2.GaussianBlur(canvas, (0, 0), 1.6 / frame.mm) * np.float32(3.2 / 255)
     for sign in (-1, 1):
         top = (sign * (b.wide + 44), b.apex + 40)
         bone += 0.5 * frame.capsule(top, (sign * b.elbow, 160), 11)
@@ -370,15 +398,16 @@ def _flesh(frame: _Frame, rng: np.random.Generator) -> Map:
     table = [cv2.GaussianBlur(np.interp(line, at, v)[None], (0, 0), 9) for v in (wide, deep)]
     row, still = np.float32(frame.y + 300), np.zeros_like(frame.y)
     half, depth = (cv2.remap(np.float32(t), row, still, cv2.INTER_LINEAR) for t in table)
-    trunk = (depth + np.float32(0.7 * f)) * _dome((frame.x / half) ** 4, 1)
+    trunk = (depth + np.float32(0.7 * f)) * _dome((frame.x / half) ** 2 * (frame.x / half) ** 2, 1)
     arms = [((s * (b.wide + 40), b.apex + 44), (s * b.elbow, 160)) for s in (-1, 1)]
     for start, end in arms:
         trunk = np.maximum(trunk, frame.capsule(start, end, 40 + 0.3 * f))
     body = 2 * trunk
     if b.breast:
         for s in (-1, 1):
-            centre = (s * 0.56 * b.wide, 0.2 * b.base + 0.8 * f, -100.0)
-            body += frame.ellipsoid(centre, (b.breast, 0.9 * b.breast, 0.62 * b.breast))
+            centre = (s * 0.56 * b.wide, 0.36 * b.base + 0.8 * f, -100.0)
+            bulge = frame.ellipsoid(centre, (b.breast, 0.9 * b.breast, 0.65 * b.breast))
+            body += bulge * _smooth((frame.y - 0.1 * b.base) / b.breast + 0.5)
     texture = 1 + 0.012 * _clouds(rng, frame.size, 12) + 0.008 * _clouds(rng, frame.size, 45)
     body *= texture
     body -= 1.4 * frame.capsule((0, -260), (3, -48), 8.5)
@@ -390,17 +419,15 @@ def _flesh(frame: _Frame, rng: np.random.Generator) -> Map:
     return np.maximum(body, 0)
 
 
-def _smooth(t: Map) -> Map:
-    """Smooth step: 0 below 0, 1 above 1."""
-    t = np.clip(t, 0, 1)
-    return t * t * (3 - 2 * t)
+def _trimmed(lesion: Map) -> Map:
+    return np.maximum(lesion - np.float32(_VISIBLE_MM), 0)
 
 
 def _spot(side: _Side, frame: _Frame, rng: np.random.Generator, low: float) -> tuple[float, float]:
     """A place in a lung, in the patient's frame: x, y."""
     b = frame.body
     y = b.apex + rng.uniform(0.24, low) * (b.base - b.apex)
-    outer, inner, _ = (float(v[0]) for v in _wall(b, np.float32([y])))
+    outer, inner, _ = (float(v[0]) for v in _wall(b, np.array([y], np.float32)))
     u = rng.uniform(0.4, 0.7)
     return side.sign * (inner + u * (outer - inner)), y
 
@@ -416,12 +443,14 @@ def _lump(
     cx, cy = _spot(side, frame, rng, 0.6)
     radius = (sizes[0] + severity * (sizes[1] - sizes[0])) / 2
     x, y = frame.x - np.float32(cx), frame.y - np.float32(cy)
-    lobes, phase, rough = rng.integers(2, 6), rng.uniform(0, 6.28), rng.uniform(0.0, 0.1)
+    lobes, phase, rough = int(rng.integers(2, 6)), rng.uniform(0, 6.28), rng.uniform(0.0, 0.1)
     turn = np.cos(lobes * np.arctan2(y, x) + np.float32(phase))
     edge = np.float32(radius) * (1 - np.float32(rough / 2) * (1 - turn))
     solid = np.minimum(2 * _dome((x * x + y * y) / edge**2, radius), side.room)
-    held = np.minimum(side.held + np.float32(1 - _AERATED) * solid, side.room)
-    return replace(side, held=np.maximum(held, side.held)), solid
+    gain = np.maximum(
+        np.float32(_SOLID) * solid - side.held * (solid / np.maximum(side.room, 1)), 0
+    )
+    return replace(side, held=side.held + gain), gain
 
 
 def _consolidation(
@@ -432,9 +461,9 @@ def _consolidation(
     wide = 22 + 40 * severity
     stretch = rng.uniform(0.75, 1.25)
     x, y = (frame.x - np.float32(cx)) / wide, (frame.y - np.float32(cy)) / (wide * stretch)
-    fluff = 0.16 * _clouds(rng, frame.size, 18) + 0.12 * _clouds(rng, frame.size, 40)
-    share = _smooth((1 - np.sqrt(x * x + y * y) + fluff) / 0.65) * (0.35 + 0.5 * severity)
-    gain = np.maximum(side.room - side.held, 0) * share
+    fluff = sum(k * _clouds(rng, frame.size, n) for k, n in ((0.17, 9), (0.1, 18), (0.05, 40)))
+    share = _smooth((1 - np.sqrt(x * x + y * y) + fluff) / 0.8) * (0.35 + 0.5 * severity)
+    gain = _trimmed(np.maximum(side.room - side.held, 0) * share)
     return replace(side, held=side.held + gain), gain
 
 
@@ -442,114 +471,209 @@ def _effusion(
     frame: _Frame, side: _Side, severity: float, rng: np.random.Generator
 ) -> tuple[_Side, Map]:
     """Fluid in the bottom of the pleural space, its surface a meniscus that climbs the wall."""
-    height = 42 + 125 * severity
-    flat = 0.12 + 0.55 * severity + rng.uniform(0, 0.08)
-    level = frame.body.base + 32 - height * (flat + (1 - flat) * np.clip(side.u, 0, 1) ** 3)
-    share = _smooth((frame.y - level) / 26)
-    gain = np.maximum(side.room - side.held, 0) * share
+    height = 45 + 115 * severity
+    flat = 0.10 + 0.55 * severity + rng.uniform(0, 0.08)
+    level = frame.body.base + 12 - height * (flat + (1 - flat) * np.clip(side.u, 0, 1) ** 3)
+    share = _smooth((frame.y - level) / 22)
+    gain = _trimmed(np.maximum(side.room - side.held, 0) * share)
     return replace(side, held=side.held + gain), gain
 
 
-def _pneumothorax(
-    frame: _Frame, side: _Side, severity: float, rng: np.random.Generator
-) -> tuple[_Side, Map]:
+def _pneumothorax(frame: _Frame, side: _Side, severity: float) -> tuple[_Side, Map]:
     """Air outside the lung: the lung shrinks towards hilum and base, behind a visible pleura."""
     b = frame.body
-    kx, ky = 1 - (0.10 + 0.42 * severity), 1 - (0.05 + 0.28 * severity)
-    hilum = frame.path([[side.sign * 32, b.base + 10]])[0]
-    col, row = np.meshgrid(*(np.arange(frame.size, dtype=np.float32) - h for h in hilum))
-    col = np.where(side.sign * col > 0, col / kx, col) + hilum[0]
-    row = np.where(row < 0, row / ky, row) + hilum[1]
-    col, row = np.float32(col), np.float32(row)
+    hilum = frame.path([side.sign * 32, b.base + 10])
+    col, row = np.meshgrid(
+        *(np.arange(frame.size, dtype=np.float32) - np.float32(h) for h in hilum)
+    )
+    tall = (b.base - b.apex) / frame.mm
+    shrunk = (0.10 + 0.42 * severity) * np.clip(-row / (tall * (1 - 0.8 * severity)), 0, 1)
+    col = np.where(side.sign * col > 0, col / (1 - shrunk), col) + np.float32(hilum[0])
+    row = np.where(row < 0, row / (0.95 - 0.28 * severity), row) + np.float32(hilum[1])
     lung, held = (cv2.remap(m, col, row, cv2.INTER_LINEAR) for m in (side.room, side.held))
-    inside = np.clip(lung / 4, 0, 1)
-    kernel = np.ones((3, 3), np.uint8)
-    pleura = cv2.dilate(inside, kernel, iterations=max(1, round(1 / frame.mm))) - inside
-    ratio = held / np.maximum(lung, 1)
-    kept = side.room * inside * np.minimum(ratio / (kx * ky) ** 0.5, 1)
-    air = side.room * (1 - inside)
-    kept += np.minimum(7 * pleura, air)
+    inside = cv2.GaussianBlur(np.clip(lung / 4, 0, 1), (0, 0), 0.9 / frame.mm)
+    density = held / np.maximum(lung, 1) / (1 - 0.3 * severity)
+    air = _trimmed(side.room * (1 - inside))
+    pleura = np.minimum(5 * 4 * inside * (1 - inside), side.room)
+    kept = side.room * inside * np.clip(density, _AERATED, 1) + pleura
     return replace(side, held=kept), air
 
 
+def _lesion(
+    frame: _Frame, side: _Side, finding: str, severity: float, rng: np.random.Generator
+) -> tuple[_Side, Map]:
+    """One hemithorax with a lesion in it, and the lesion's own thickness (size, size)."""
+    match finding:
+        case "Consolidation":
+            return _consolidation(frame, side, severity, rng)
+        case "Effusion":
+            return _effusion(frame, side, severity, rng)
+        case "Mass":
+            return _lump(frame, side, severity, rng, (36, 66))
+        case "Nodule":
+            return _lump(frame, side, severity, rng, (9, 28))
+        case _:
+            return _pneumothorax(frame, side, severity)
+
+
+def _place(
+    frame: _Frame, sides: tuple[_Side, _Side], wanted: Mapping[str, float]
+) -> tuple[list[_Side], list[PlacedFinding]]:
+    """Both hemithoraces with the lesions wanted, and where those are.
+
+    Fluid and air go to opposite sides. Lesions within the lung keep clear of the air, else of the
+    fluid. Apart from that, where a lesion lies depends on the seed and its finding alone.
+    """
+    out, placed = list(sides), []
+    wet = int(np.random.default_rng([frame.body.seed, _PLACE]).integers(2))
+    for finding in ("Pneumothorax", "Consolidation", "Mass", "Nodule", "Effusion"):
+        if finding not in wanted:
+            continue
+        own = _PLACE + 1 + FINDINGS.index(finding)
+        rng = np.random.default_rng([frame.body.seed, own])
+        at = int(rng.integers(2))
+        if finding == "Effusion" or (finding != "Pneumothorax" and "Pneumothorax" in wanted):
+            at = wet
+        elif finding == "Pneumothorax" or "Effusion" in wanted:
+            at = 1 - wet
+        out[at], lesion = _lesion(frame, out[at], finding, wanted[finding], rng)
+        placed.append(PlacedFinding(finding, wanted[finding], _box(lesion)))
+    return out, placed
+
+
 def _box(lesion: Map) -> Box:
-    """The tight box around the pixels where a lesion is thick enough to be seen."""
-    seen = lesion > _VISIBLE_MM
-    x, y, w, h = cv2.boundingRect(seen.astype(np.uint8))
+    """The tight box around a lesion's thickness map."""
+    x, y, w, h = cv2.boundingRect((lesion > 0).astype(np.uint8))
     return float(x), float(y), float(w), float(h)
 
 
-def _expose(frame: _Frame, integral: Map, normal: Map, rng: np.random.Generator) -> Canvas:
-    """Line integrals to grey values: detector blur, quantum noise, the normal film's window.
+def _integral(flesh: Map, bone: Map, sides: Sequence[_Side]) -> Map:
+    """Attenuation along each ray, (size, size), without unit."""
+    water = flesh + sum(side.held - side.room for side in sides)
+    return np.asarray(_WATER * np.maximum(water, 0) + _BONE * bone)
 
-    Args:
-        frame: Of the film.
-        integral: Attenuation along each ray, without unit, with lesions.
-        normal: The same without lesions; it alone sets the window.
-        rng: The seed's noise stream; it is read alike for every film of a seed.
+
+def _expose(frame: _Frame, integral: Map, normal: Map) -> Canvas:
+    """Attenuation to grey values: detector blur, quantum noise, display.
+
+    The window is that of the normal film, and the noise is one field for every film of the seed:
+    where there is no lesion, nothing changes.
     """
-    low, high = np.percentile(normal[::4, ::4][normal[::4, ::4] > 0.6], (3, 90))
-    quanta, gain, shoulder = rng.uniform(110, 300), rng.uniform(0.9, 1.12), rng.uniform(1.2, 2.2)
-    noise = rng.standard_normal(integral.shape, np.float32)
-    seen = cv2.GaussianBlur(integral, (0, 0), max(0.45, 0.55 / frame.mm))
-    # Poisson counts are many enough to be normal; the logarithm of their deviation is exp(p / 2)
-    seen += noise * np.exp(seen / 2) / np.float32(quanta / frame.mm)
-    t = np.maximum(seen, 0) / np.float32(high / gain)
-    dark = np.float32(0.75 * low / high)
-    t = np.maximum((t - dark) / (1 - dark), 0) + 0.06 * np.minimum(t / dark, 1)
-    return np.uint8(255 * np.minimum((1 - np.exp(-shoulder * t**1.25)) / (1 - np.exp(-shoulder * 1.3)), 1))
-
-
-def phantom(seed: int, *, size: int = 320, findings: Mapping[str, float] | None = None) -> Phantom:
-    body = _person(seed)
-    frame = _frame(body, size)
-    wanted = _drawn(seed) if findings is None else dict(findings)
-    texture = np.random.default_rng([seed, _TEXTURE])
-    vessels, flesh = _vessels(frame, texture), _flesh(frame, texture)
-    bone = _ribs(frame) * np.float32(body.mineral) + _joints(frame)
-    heart = _heart(frame, body.ratio)
-    sides = _sides(frame, heart, vessels)
-    normal = _integral(flesh, bone, sides)
-    placed = []
-    if "Cardiomegaly" in wanted:
-        heart = _heart(frame, 0.53 + 0.17 * wanted["Cardiomegaly"])
-        sides = _sides(frame, heart, vessels)
-        placed.append(PlacedFinding("Cardiomegaly", wanted["Cardiomegaly"], _box(heart)))
-    sides, more = _place(frame, sides, wanted, seed)
-    noise = np.random.default_rng([seed, _NOISE])
-    pixels = _expose(frame, _integral(flesh, bone, sides), normal, noise)
-    return Phantom(seed, pixels, tuple(placed + more), body.sex, body.age, "PA", frame.mm, 2 * body.wide / frame.mm)
+    rng = np.random.default_rng([frame.body.seed, _NOISE])
+    body = normal[:: frame.size // 64, :: frame.size // 64]
+    low, high = (float(v) for v in np.percentile(body[body > 0.6], (3, 90)))
+    quanta, gain, slope = rng.uniform(130, 320), rng.uniform(0.93, 1.12), rng.uniform(2.0, 2.8)
+    seen = cv2.GaussianBlur(integral, (0, 0), max(0.4, 0.45 / frame.mm))
+    # So many quanta that their Poisson counts are normal; the deviation is that of the logarithm.
+    field = rng.standard_normal(seen.shape, np.float32)
+    seen += field * np.exp(seen / 2) / (quanta * frame.mm)
+    dark = 0.82 * low / high
+    t = np.maximum(seen, 0) * (gain / high)
+    t = np.maximum((t - dark) / (1 - dark), 0) + 0.08 * np.minimum(t / dark, 1)
+    return (250 * (1 - np.exp(-slope * t**1.75))).astype(np.uint8)
 
 
 def _drawn(seed: int) -> dict[str, float]:
     rng = np.random.default_rng([seed, _DRAW])
     count = rng.choice(4, p=(0.3, 0.4, 0.2, 0.1))
     names = rng.choice(FINDINGS, count, replace=False)
-    return {str(name): float(rng.uniform(0.15, 1)) for name in names}
+    return {str(name): rng.uniform(0.15, 1) for name in names}
 
 
-def _integral(flesh: Map, bone: Map, sides: Sequence[_Side]) -> Map:
-    water = flesh.copy()
-    for side in sides:
-        water += side.held - side.room
-    return np.float32(_WATER) * np.maximum(water, 0) + np.float32(_BONE) * bone
+def phantom(
+    seed: int, *, size: int = 320, findings: Mapping[str, float] | None = None
+) -> Phantom:
+    """Make a synthetic PA film; the same arguments give the same film.
+
+    Args:
+        seed: The person, how they stood, the noise, and where a lesion lies. Not negative.
+        size: Pixels along each edge, 64 to 2048. The field of view does not depend on it.
+        findings: Finding -> severity in (0, 1]; {} is a normal film, None draws 0 to 3 findings.
+
+    Raises:
+        ConfigurationError: an argument is outside its range, or a finding is unknown.
+    """
+    _check(seed, size, findings or {})
+    wanted = _drawn(seed) if findings is None else findings
+    body = _person(seed)
+    frame = _frame(body, size)
+    rng = np.random.default_rng([seed, _TEXTURE])
+    vessels, flesh = _vessels(frame, rng), _flesh(frame, rng)
+    bone = _ribs(frame) + _joints(frame)
+    sides = _sides(frame, _heart(frame, body.ratio), vessels)
+    normal = _integral(flesh, bone, sides)
+    placed = []
+    if severity := wanted.get("Cardiomegaly"):
+        heart = _heart(frame, 0.53 + 0.16 * severity)
+        sides = _sides(frame, heart, vessels)
+        placed.append(PlacedFinding("Cardiomegaly", severity, _box(heart)))
+    after, lesions = _place(frame, sides, wanted)
+    placed = sorted(placed + lesions, key=lambda p: p.finding)
+    pixels = _expose(frame, _integral(flesh, bone, after), normal)
+    thorax = 2 * body.wide / frame.mm
+    return Phantom(seed, pixels, tuple(placed), body.sex, body.age, "PA", frame.mm, thorax)
 
 
-def _place(frame, sides, wanted, seed):
-    sides = list(sides)
-    out = []
-    fluid = int(np.random.default_rng([seed, _PLACE]).integers(2))
-    for name in ("Pneumothorax", "Consolidation", "Mass", "Nodule", "Effusion"):
-        if name not in wanted: continue
-        severity = wanted[name]
-        rng = np.random.default_rng([seed, _PLACE + 1 + FINDINGS.index(name)])
-        at = int(rng.integers(2))
-        if name == "Effusion": at = fluid
-        elif name == "Pneumothorax": at = 1 - fluid
-        elif "Pneumothorax" in wanted: at = fluid
-        elif "Effusion" in wanted: at = 1 - fluid
-        if name == "Mass": sides[at], m = _lump(frame, sides[at], severity, rng, (34, 66))
-        elif name == "Nodule": sides[at], m = _lump(frame, sides[at], severity, rng, (9, 28))
-        else: sides[at], m = {"Pneumothorax": _pneumothorax, "Consolidation": _consolidation, "Effusion": _effusion}[name](frame, sides[at], severity, rng)
-        out.append(PlacedFinding(name, severity, _box(m)))
-    return tuple(sides), out
+def _check(seed: int, size: int, findings: Mapping[str, float]) -> None:
+    if seed < 0:
+        raise ConfigurationError(f"seed {seed} is negative; use 0 or more")
+    if not _SIZES[0] <= size <= _SIZES[1]:
+        raise ConfigurationError(f"size {size} is outside {_SIZES[0]} to {_SIZES[1]} pixels")
+    for finding, severity in findings.items():
+        if finding not in FINDINGS:
+            known = ", ".join(FINDINGS)
+            raise ConfigurationError(f"no phantom shows {finding!r}; choose from {known}")
+        if not 0 < severity <= 1:
+            raise ConfigurationError(
+                f"severity {severity} of {finding} is outside (0, 1]; leave it out for none"
+            )
+
+
+def write_phantoms(
+    folder: Path,
+    count: int,
+    *,
+    seed: int = 0,
+    size: int = 320,
+    on_progress: Callable[[int], None] | None = None,
+) -> None:
+    """Write a data set of phantoms, whole or not at all.
+
+    `labels.csv` (file, patient_id, view, sex, age, findings, split), `boxes.csv` (file, label, x,
+    y, w, h in pixels, provenance), `severity.csv` (file, finding, severity) and
+    `images/phantom-000000.png` onwards. Every film is another person: the patient_id is the
+    phantom's seed, so that `phantom(int(patient_id), size=size)` makes the film again.
+
+    Args:
+        folder: Must not exist.
+        count: How many films, at least 1.
+        seed: Of the first film; the others follow it.
+        size: Pixels along each edge, 64 to 2048.
+        on_progress: Called after each film with how many are written.
+
+    Raises:
+        ConfigurationError: the folder exists, or an argument is outside its range.
+    """
+    _check(seed, size, {})
+    if count < 1:
+        raise ConfigurationError(f"count {count} is less than 1; a data set has at least one film")
+    labels = [["file", "patient_id", "view", "sex", "age", "findings", "split"]]
+    boxes = [["file", "label", "x", "y", "w", "h", "provenance"]]
+    severities = [["file", "finding", "severity"]]
+    with new_folder(folder) as beside:
+        (beside / "images").mkdir()
+        for i in range(count):
+            film = phantom(seed + i, size=size)
+            file = f"images/phantom-{i:06d}.png"
+            (beside / file).write_bytes(cv2.imencode(".png", film.pixels)[1].tobytes())
+            names = "|".join(p.finding for p in film.findings) or NO_FINDING
+            split = _SPLITS[i % len(_SPLITS)]
+            labels.append([file, str(film.seed), film.view, film.sex, str(film.age), names, split])
+            for p in film.findings:
+                boxes.append([file, p.finding, *(f"{v:g}" for v in p.box), "phantom"])
+                severities.append([file, p.finding, f"{p.severity:.6f}"])
+            if on_progress:
+                on_progress(i + 1)
+        for name, rows in (("labels", labels), ("boxes", boxes), ("severity", severities)):
+            with (beside / f"{name}.csv").open("w", encoding="utf-8", newline="") as out:
+                csv.writer(out, lineterminator="\n").writerows(rows)

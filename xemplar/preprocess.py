@@ -95,7 +95,7 @@ def preprocess(radiograph: Radiograph, spec: PreprocessSpec) -> npt.NDArray[np.u
     place = frame(spec, *pixels.shape)
     width, height = int(place.width), int(place.height)
     shrinks = height <= pixels.shape[0] and width <= pixels.shape[1]
-    inner = cv2.resize(
+    inner: npt.NDArray[np.uint8] = cv2.resize(
         pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
     if (height, width) == (spec.size, spec.size):

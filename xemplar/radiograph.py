@@ -284,7 +284,7 @@ def _codestream_size(frame: bytes) -> tuple[int, int] | None:
     place = 2
     while frame[:2] == b"\xff\xd8" and place + 9 <= len(frame):
         marker = frame[place + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) or marker == 0xF7:
+        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
             return (
                 int.from_bytes(frame[place + 5 : place + 7], "big"),
                 int.from_bytes(frame[place + 7 : place + 9], "big"),
@@ -298,7 +298,7 @@ def _window(header: "Dataset") -> npt.NDArray[np.uint8]:
 
     DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (photometric interpretation).
     """
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
     stored = header.pixel_array
     values = np.asarray(apply_modality_lut(stored, header))

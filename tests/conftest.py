@@ -1,0 +1,37 @@
+"""What many tests share: a tiny seeded network, small films, and the real data where it lies."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.films import TINY, seeded_weights
+from xemplar.checkpoint import Calibration, Card, Checkpoint, load, save
+from xemplar.findings import NIH14
+from xemplar.preprocess import PreprocessSpec
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny DenseNet (64 pixels, NIH's findings) with non-trivial statistics and calibration."""
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    calibration = tuple(Calibration(1.0, 0.1 * n, 0.3) for n in range(len(NIH14)))
+    card = Card(NIH14, PreprocessSpec(size=64), TINY, calibration)
+    save(path, card, seeded_weights(TINY, len(NIH14)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_checkpoint: Path) -> Checkpoint:
+    """The tiny checkpoint, loaded."""
+    return load(tiny_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real films that XEMPLAR_DATA names (or its parent, if it names one set)."""
+    named = os.environ.get("XEMPLAR_DATA")
+    if not named:
+        pytest.skip("XEMPLAR_DATA is not set: no real films here")
+    folder = Path(named)
+    return folder if (folder / "nih14").is_dir() else folder.parent

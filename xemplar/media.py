@@ -1,0 +1,179 @@
+"""The pictures kept of each case, named by the sha256 of the film's original bytes.
+
+Two pictures for a film, both made from decoded pixels, so that nothing of its header survives::
+
+    media/ab/<sha256>.jpg                 display copy: grey JPEG, longer side at most 1024 px
+    media/ab/<sha256>.<spec digest>.png   the network's input, lossless: bit for bit what it saw
+
+From the second one, similarity evidence is computed by a forward pass without the original film.
+"""
+
+import ctypes
+import os
+import re
+import secrets
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
+from xemplar.preprocess import PreprocessSpec
+from xemplar.radiograph import DISPLAY_SIDE, Radiograph
+
+JPEG_QUALITY = 90
+PNG_COMPRESSION = 1
+"""zlib level: on films, level 9 takes ten times as long for a file that is 8 % smaller."""
+
+
+class Media:
+    """The folder of pictures. Safe to share between threads and processes.
+
+    Attributes:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(
+        self, radiograph: Radiograph, inputs: npt.NDArray[np.uint8], spec: PreprocessSpec
+    ) -> None:
+        """Write both pictures of a film, replacing what is there.
+
+        Args:
+            radiograph: the decoded film.
+            inputs: uint8 (size, size), what `preprocess` made of it.
+            spec: the preprocessing.
+
+        Raises:
+            InvalidArgument: the input has another shape or dtype than the spec says.
+        """
+        if inputs.dtype != np.uint8 or inputs.shape != (spec.size, spec.size):
+            raise InvalidArgument(
+                f"the input to keep is {inputs.dtype} {inputs.shape}, "
+                f"not uint8 ({spec.size}, {spec.size})"
+            )
+        display = _shrink(radiograph.pixels)
+        sha256 = radiograph.sha256
+        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        compression = [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION]
+        _write(self._display_path(sha256), cv2.imencode(".jpg", display, quality)[1].data)
+        _write(self._input_path(sha256, spec), cv2.imencode(".png", inputs, compression)[1].data)
+
+    def sync(self) -> None:
+        """Wait until everything written so far would survive a power cut.
+
+        Killing the process loses nothing that was written: the pages are the kernel's, and a
+        rename is whole or not at all. A power cut can leave a renamed file empty, and an fsync
+        for each of two small files of a film would take longer than its forward pass. So files
+        are not synced one by one, but the file system once for a batch, before the catalog's
+        commit that speaks of them: every case in the catalog has its pictures. Pictures that no
+        case speaks of may be torn; they are written again, never trusted because they exist.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.root, os.O_RDONLY)
+        try:
+            # Linux's syncfs writes back this file system alone; Python has only sync, for all
+            libc = ctypes.CDLL(None, use_errno=True)
+            if not hasattr(libc, "syncfs"):
+                os.sync()
+            elif libc.syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(self.root))
+        finally:
+            os.close(descriptor)
+
+    def has(self, sha256: str, spec: PreprocessSpec) -> bool:
+        """Whether both pictures of a film are there."""
+        return self._display_path(sha256).exists() and self._input_path(sha256, spec).exists()
+
+    def display_bytes(self, sha256: str) -> bytes:
+        """The display copy as a JPEG file.
+
+        Raises:
+            NotFound: no film of that digest was kept.
+        """
+        return _read(self._display_path(sha256))
+
+    def display(self, sha256: str) -> npt.NDArray[np.uint8]:
+        """The display copy, uint8 (height, width), upright, 0 black to 255 white.
+
+        Raises:
+            NotFound: no film of that digest was kept.
+            CorruptArtefact: the file is damaged.
+        """
+        return _decode(self._display_path(sha256))
+
+    def input(self, sha256: str, spec: PreprocessSpec) -> npt.NDArray[np.uint8]:
+        """The network's input, uint8 (size, size), bit for bit what it saw.
+
+        Raises:
+            NotFound: no film of that digest was kept under that preprocessing.
+            CorruptArtefact: the file is damaged or has another size than the spec says.
+        """
+        path = self._input_path(sha256, spec)
+        picture = _decode(path)
+        if picture.shape != (spec.size, spec.size):
+            raise CorruptArtefact(
+                f"{path} has shape {picture.shape}, its preprocessing says "
+                f"({spec.size}, {spec.size}); remove it and run `xemplar index` again"
+            )
+        return picture
+
+    def _display_path(self, sha256: str) -> Path:
+        return self._folder(sha256) / f"{sha256}.jpg"
+
+    def _input_path(self, sha256: str, spec: PreprocessSpec) -> Path:
+        return self._folder(sha256) / f"{sha256}.{spec.digest[:12]}.png"
+
+    def _folder(self, sha256: str) -> Path:
+        # a digest that comes from outside must not become a path that leads elsewhere
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise NotFound(f"{sha256[:70]!r} is no sha256 digest of a film (64 hex digits)")
+        return self.root / sha256[:2]
+
+
+def _shrink(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The film with a longer side of at most `DISPLAY_SIDE` pixels; aspect ratio kept."""
+    height, width = pixels.shape
+    scale = DISPLAY_SIDE / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _write(path: Path, content: memoryview) -> None:
+    """Write beside and rename; not synced (see `Media.sync`)."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        beside.write_bytes(content)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(content)
+    beside.replace(path)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"there is no picture {path.name}; index its film again with this checkpoint"
+        ) from error
+
+
+def _decode(path: Path) -> npt.NDArray[np.uint8]:
+    """A grey picture, uint8 (height, width)."""
+    content = _read(path)
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        picture = None  # that is what OpenCV says of an empty file
+    if picture is None or picture.ndim != 2 or picture.dtype != np.uint8:
+        raise CorruptArtefact(
+            f"{path} is damaged; remove it and run `xemplar index` on its film again"
+        )
+    return np.asarray(picture, np.uint8)
