@@ -5,13 +5,18 @@ Nothing that could identify a patient leaves this module: of a header, only the 
 """
 
 import hashlib
+import struct
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
 
@@ -24,6 +29,9 @@ DISPLAY_SIDE = 1024
 
 PERCENTILES = (0.5, 99.5)
 """Grey values that become black and white where a deep film names no window of its own."""
+
+LYING = (5, 6, 7, 8)
+"""EXIF orientations of a picture that is stored on its side."""
 
 COLOUR_SPREAD = 12.0
 """A picture whose channels differ by more than this on average (of 255) is a colour photograph."""
@@ -53,7 +61,7 @@ class Radiograph:
         source_size: (height, width) in pixels of the upright film before any reduced-size decoding.
         sha256: hex digest of the bytes it was decoded from: its identity.
         format: "PNG", "JPEG", "TIFF" or "DICOM".
-        view: "PA", "AP", "LL", ... as a DICOM header says, None where it does not.
+        view: one of `VIEWS` as a DICOM header says, None where it does not.
         photometric: DICOM's PhotometricInterpretation before turning, None for other formats.
         spacing_mm: (row, column) distance of source pixels in millimetres, None where unknown.
     """
@@ -119,23 +127,21 @@ def _stretch(values: npt.NDArray[np.float32], low: float, high: float) -> npt.ND
 def _decode_picture(data: bytes, limits: Limits) -> Radiograph:
     image = _open_picture(data)
     _check_size(*image.size, limits)
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise UnsupportedImage(
-            f"the {image.format} holds {getattr(image, 'n_frames', 1)} pictures; send one film"
-        )
     width, height = image.size
     try:
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":
+            raise UnsupportedImage(f"the {image.format} holds {frames} pictures; send one film")
         image.draft(None, (DISPLAY_SIDE, DISPLAY_SIDE))  # acts on JPEG alone
-        upright = ImageOps.exif_transpose(image)
-        upright.load()
-        pixels = _grey(upright)
-    except NotARadiograph:
+        # Pillow turns a TIFF by itself, and gives its upright size
+        turned = image.format != "TIFF" and _orientation(image) in LYING
+        pixels = _grey(ImageOps.exif_transpose(image))
+    except (NotARadiograph, UnsupportedImage):
         raise
     except Exception as error:
         raise UnreadableImage(
             f"the {image.format} picture is damaged or cut short: {error}"
         ) from error
-    turned = (upright.width > upright.height) != (image.width > image.height)
     return Radiograph(
         pixels=pixels,
         source_size=(width, height) if turned else (height, width),
@@ -156,6 +162,10 @@ def _open_picture(data: bytes) -> Image.Image:
         ) from error
 
 
+def _orientation(image: Image.Image) -> int:
+    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+
+
 def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
     """Grey values of a loaded picture; alpha is dropped, deep grey is stretched to 8 bits."""
     if image.mode in ("L", "1"):
@@ -167,6 +177,7 @@ def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
         if not np.isfinite(deep).all():
             raise UnreadableImage("the picture holds values that are no numbers (NaN or infinity)")
         return _stretch(deep, *_contrast(deep))
+    image.info.pop("transparency", None)
     colour = np.asarray(image.convert("RGB"))
     step = max(1, int((colour.shape[0] * colour.shape[1] / 65_536) ** 0.5))
     sample = colour[::step, ::step].astype(np.int16)
@@ -190,6 +201,9 @@ def _contrast(values: npt.NDArray[np.float32]) -> tuple[float, float]:
 PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "OT", ""})
 """DICOM modalities that may be a projection radiograph; the empty one is a header without it."""
 
+VIEWS = frozenset("PA AP LL RL LLD RLD LLO RLO LATERAL LAT".split())
+"""Words of DICOM's ViewPosition that are kept; any other text could say who the patient is."""
+
 
 def _is_dicom(data: bytes) -> bool:
     return data[128:132] == b"DICM"
@@ -199,7 +213,10 @@ def _decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     import pydicom  # costs 0.1 s, and most films are no DICOM
 
     try:
+        _check_deflated(data, limits)
         header = pydicom.dcmread(BytesIO(data))
+    except ImageTooLarge:
+        raise
     except Exception as error:
         raise UnreadableImage(f"the DICOM header is damaged or cut short: {error}") from error
     try:
@@ -210,7 +227,9 @@ def _decode_dicom(data: bytes, limits: Limits) -> Radiograph:
             source_size=(pixels.shape[0], pixels.shape[1]),
             sha256=hashlib.sha256(data).hexdigest(),
             format="DICOM",
-            view=_text(header, "ViewPosition").upper() or None,
+            view=next(
+                (w for w in _text(header, "ViewPosition").upper().split() if w in VIEWS), None
+            ),
             photometric=_text(header, "PhotometricInterpretation") or None,
             spacing_mm=_spacing(header),
         )
@@ -228,7 +247,7 @@ def _text(header: "Dataset", keyword: str) -> str:
 def _spacing(header: "Dataset") -> tuple[float, float] | None:
     """Pixel spacing (row, column) in mm; None where absent or, as seen in real files, zero."""
     value = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
-    if not value or len(value) != 2 or min(float(v) for v in value) <= 0:
+    if not value or len(value) != 2 or not all(0 < float(v) < inf for v in value):
         return None
     return float(value[0]), float(value[1])
 
@@ -250,6 +269,10 @@ def _check_dicom(header: "Dataset", limits: Limits) -> None:
             f"the DICOM photometric interpretation is {photometric[:20]!r}; "
             "a radiograph is MONOCHROME1 or MONOCHROME2"
         )
+    if int(header.get("SamplesPerPixel") or 1) != 1:
+        raise UnsupportedImage(
+            f"the DICOM object has {header.SamplesPerPixel} samples per pixel; a radiograph has 1"
+        )
     rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
     _check_size(columns, rows, limits)
     syntax = header.file_meta.TransferSyntaxUID
@@ -257,39 +280,80 @@ def _check_dicom(header: "Dataset", limits: Limits) -> None:
         _check_codestream(header, rows, columns)
 
 
+def _check_deflated(data: bytes, limits: Limits) -> None:
+    """Refuse a deflated data set (PS3.5 A.5) that inflates beyond the largest file."""
+    from pydicom.filereader import read_dataset
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    file = BytesIO(data)
+    file.seek(132)
+    meta = read_dataset(
+        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag >> 16 != 2
+    )
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        inflating = zlib.decompressobj(-zlib.MAX_WBITS)
+        inflated = len(inflating.decompress(file.read(), limits.max_bytes + 1))
+        if inflated > limits.max_bytes:
+            raise ImageTooLarge(
+                f"the deflated DICOM data set has more than {limits.max_bytes:,} bytes, the limit; "
+                "send it at a smaller size"
+            )
+
+
 def _check_codestream(header: "Dataset", rows: int, columns: int) -> None:
     """Refuse a compressed frame of another size than its header says: it could be a bomb."""
-    from pydicom.encaps import generate_frames
+    from pydicom.encaps import get_frame
+    from pydicom.uid import RLELossless
 
-    frame = next(generate_frames(header.PixelData, number_of_frames=1), b"")
+    # one frame needs no table of places, and a wrong one would show us another than is decoded
+    header.pop("ExtendedOffsetTable", None)
+    frame = get_frame(header.PixelData, 0, number_of_frames=1)
+    if header.file_meta.TransferSyntaxUID == RLELossless:
+        return _check_rle(frame, rows * columns)
     size = _codestream_size(frame)
-    if size is not None and size != (rows, columns):
+    if size != (rows, columns, 1):
+        declared = "no size that can be read" if size is None else "{} x {} x {}".format(*size)
         raise UnreadableImage(
-            f"the compressed frame has {size[0]} x {size[1]} pixels, "
-            f"but its header says {rows} x {columns}"
+            f"the compressed frame declares {declared} (rows x columns x samples), "
+            f"but its header says {rows} x {columns} x 1"
         )
+    return None
 
 
-def _codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """(rows, columns) that a JPEG, JPEG-LS or JPEG 2000 stream declares; None for RLE.
+def _check_rle(frame: bytes, pixels: int) -> None:
+    """Refuse an RLE frame (PS3.5 annex G) with a segment that unpacks to more than the pixels."""
+    count, *offsets = struct.unpack("<16L", frame[:64])
+    for start, end in pairwise([*offsets[:count], len(frame)]):
+        place, unpacked = start, 0
+        while place < end:
+            run = frame[place]
+            unpacked += run + 1 if run < 128 else 257 - run if run > 128 else 0
+            place += run + 2 if run < 128 else 2 if run > 128 else 1
+            if unpacked > pixels + 128:  # encoders pad segments
+                raise UnreadableImage(
+                    f"the RLE frame holds more than the {pixels:,} pixels that its header says"
+                )
 
+
+def _codestream_size(frame: bytes) -> tuple[int, int, int] | None:
+    """(rows, columns, samples) that a JPEG, JPEG-LS or JPEG 2000 stream declares.
+
+    None where the stream does not begin as DICOM wants it (PS3.5 8.2: no JP2 file around it).
     Markers: ITU-T T.81 B.2.2 (SOFn), T.87 C.1.1 (SOF55), T.800 A.5.1 (SIZ).
     """
-    siz = frame.find(b"\xff\x4f\xff\x51")
-    if siz >= 0:
-        x1, y1, x0, y0 = (
-            int.from_bytes(frame[siz + 8 + 4 * n : siz + 12 + 4 * n], "big") for n in range(4)
-        )
-        return y1 - y0, x1 - x0
+    if frame.startswith(b"\xff\x4f\xff\x51") and len(frame) >= 42:
+        x1, y1, x0, y0 = struct.unpack(">4L", frame[8:24])
+        return y1 - y0, x1 - x0, int.from_bytes(frame[40:42], "big")
     place = 2
-    while frame[:2] == b"\xff\xd8" and place + 9 <= len(frame):
+    while frame[:2] == b"\xff\xd8" and place + 10 <= len(frame) and frame[place] == 0xFF:
         marker = frame[place + 1]
         if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
-            return (
-                int.from_bytes(frame[place + 5 : place + 7], "big"),
-                int.from_bytes(frame[place + 7 : place + 9], "big"),
-            )
-        place += 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
+            rows, columns, samples = struct.unpack(">HHB", frame[place + 5 : place + 10])
+            return rows, columns, samples
+        # 0xFF fills up; TEM and RSTn stand alone; all others say how long they are
+        bare = 2 if marker == 0x01 or 0xD0 <= marker <= 0xD7 else 0
+        length = 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
+        place += 1 if marker == 0xFF else bare or length
     return None
 
 
@@ -298,22 +362,57 @@ def _window(header: "Dataset") -> npt.NDArray[np.uint8]:
 
     DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (photometric interpretation).
     """
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_modality_lut
 
     stored = header.pixel_array
     values = np.asarray(apply_modality_lut(stored, header))
-    if header.get("WindowWidth") is not None or header.get("VOILUTSequence"):
-        # The ends of the window's output are found by sending two extreme values through it.
-        extremes = np.array([[-(2**30), 2**30]], np.int64)
-        low, high = (float(end) for end in np.asarray(apply_voi_lut(extremes, header))[0])
-        grey = _stretch(np.asarray(apply_voi_lut(values, header), np.float32), low, high)
+    padding = header.get("PixelPaddingValue")
+    outside = None if padding is None else stored == int(padding)
+    if header.get("VOILUTSequence"):
+        grey = _look_up(values, header.VOILUTSequence[0])
+    elif header.get("WindowWidth") is not None and header.get("WindowCenter") is not None:
+        grey = _through_window(np.asarray(values, np.float32), header)
     elif int(header.get("BitsStored") or 16) <= 8:
-        grey = _stretch(np.asarray(values, np.float32), 0.0, 255.0)
+        span = np.array([[0, 2**header.BitsStored - 1]])
+        span = span - 2 ** (header.BitsStored - 1) if header.PixelRepresentation else span
+        low, high = np.asarray(apply_modality_lut(span, header), np.float32)[0]
+        grey = _stretch(np.asarray(values, np.float32), float(low), float(high))
     else:
         deep = np.asarray(values, np.float32)
-        grey = _stretch(deep, *_contrast(deep))
+        film = deep if outside is None or outside.all() else deep[~outside][None]
+        grey = _stretch(deep, *_contrast(film))
     if _text(header, "PhotometricInterpretation") == "MONOCHROME1":
         grey = np.subtract(255, grey, dtype=np.uint8)
-    if header.get("PixelPaddingValue") is not None:
-        grey[stored == int(header.PixelPaddingValue)] = 0
+    if outside is not None:
+        grey[outside] = 0
     return grey
+
+
+def _through_window(values: npt.NDArray[np.float32], header: "Dataset") -> npt.NDArray[np.uint8]:
+    """The first window of the header: PS3.3 C.11.2.1.2 and C.11.2.1.3."""
+    centre, width = (
+        float(value[0] if isinstance(value, Sequence) else value)
+        for value in (header.WindowCenter, header.WindowWidth)
+    )
+    function = _text(header, "VOILUTFunction") or "LINEAR"
+    if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID") or not 0 < width < inf:
+        raise UnreadableImage(
+            f"the DICOM window has the function {function[:16]!r} and the width {width}; it must "
+            "be LINEAR, LINEAR_EXACT or SIGMOID, and wider than 0"
+        )
+    if function == "SIGMOID":
+        # beyond 40 the exponential is 0 or infinite to 8 bits, and need not overflow
+        exponent = np.clip(-4 * (values - centre) / width, -40, 40)
+        return _stretch(1 / (1 + np.exp(exponent)), 0, 1)
+    if function == "LINEAR":
+        centre, width = centre - 0.5, width - 1
+    return _stretch(values, centre - width / 2, centre + width / 2)
+
+
+def _look_up(values: npt.NDArray[Any], lut: "Dataset") -> npt.NDArray[np.uint8]:
+    """A VOI LUT: PS3.3 C.11.2.1.1. pydicom's own wraps around at values outside of the table."""
+    count, first, bits = (int(value) for value in lut.LUTDescriptor)
+    data = lut.LUTData
+    table = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.asarray(data)
+    place = np.clip(values - first, 0, min(count or 65_536, len(table)) - 1)
+    return _stretch(table[place.astype(np.intp)].astype(np.float32), 0, 2**bits - 1)

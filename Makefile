@@ -1,0 +1,46 @@
+# Two commands: `make demo` shows it, `make test` checks it.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test format clean
+
+help:
+	@echo "make demo          index films, serve on http://127.0.0.1:8000, show a first answer"
+	@echo "make demo ONCE=1   the same, and exit after the first answer"
+	@echo "make test          format check, lint, types, import contracts, tests"
+	@echo "make format        put the code into its format"
+	@echo "XEMPLAR_DATA=DIR   real films: used by both instead of phantoms"
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("xemplar needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing xemplar (no torch) ..."
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing xemplar with everything for development (torch: some GB) ..."
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.base
+
+demo: $(VENV)/.base
+	$(RUN) demo/demo.py $(if $(ONCE),--once)
+
+test: $(VENV)/.dev
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+	$(RUN) -m pytest
+
+format: $(VENV)/.dev
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,83 @@
+"""Builds the service: everything is loaded and warmed up before the first request is taken."""
+
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+import numpy as np
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from PIL import Image
+
+from app.limits import BodyLimit
+from app.problems import add_problem_handlers
+from app.recent import RecentAnswers
+from app.routes import Service, router
+from app.schemas import NOTICE
+from app.settings import Settings
+from xemplar import __version__
+from xemplar.checkpoint import load
+from xemplar.encoder import open_encoder
+from xemplar.radiograph import Limits
+from xemplar.retriever import Retriever
+from xemplar.store import Store
+
+
+class State(TypedDict):
+    """What requests find in ``request.state``."""
+
+    service: Service
+
+
+def open_retriever(settings: Settings) -> Retriever:
+    """Load checkpoint, index and catalog, and check that they fit together.
+
+    Raises:
+        ConfigurationError, ArtefactError: with the mend in the message.
+    """
+    encoder = open_encoder(
+        load(settings.checkpoint), settings.runtime, settings.precision, settings.threads
+    )
+    limits = Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
+    return Retriever.open(encoder, Store(settings.store), settings.database_url, limits)
+
+
+def create_app(settings: Settings | None = None, retriever: Retriever | None = None) -> FastAPI:
+    """The service.
+
+    Args:
+        settings: None to read the environment.
+        retriever: None to open what the settings name, when the service starts. It is closed when
+            the service stops.
+    """
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        opened = retriever or open_retriever(settings)
+        warm_up(opened)
+        recent = RecentAnswers(settings.recent_queries)
+        yield {"service": Service(opened, recent, settings.concurrent_queries)}
+        opened.close()
+
+    app: FastAPI = FastAPIOffline(
+        title="xemplar",
+        version=__version__,
+        summary="Past chest X-rays similar to a new one, and why.",
+        description=NOTICE,
+        lifespan=lifespan,
+        static_url="/static-docs",
+    )
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
+    add_problem_handlers(app)
+    app.include_router(router)
+    return app
+
+
+def warm_up(retriever: Retriever) -> None:
+    """Answer one query from end to end, so that no user waits for what is made on first use."""
+    noise = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    retriever.pictures(retriever.ask(file.getvalue()))

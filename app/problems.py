@@ -1,0 +1,73 @@
+"""Errors -> HTTP statuses and problem+json (RFC 9457). The one table of statuses."""
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.schemas import Problem
+from xemplar import errors
+
+STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
+    errors.UnreadableImage: HTTPStatus.BAD_REQUEST,
+    errors.UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.NotARadiograph: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnknownFinding: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidArgument: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.DatasetError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.CorruptArtefact: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.Mismatch: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.NothingIndexed: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+log = logging.getLogger(__name__)
+
+
+def problem(kind: str, status: HTTPStatus, detail: str) -> JSONResponse:
+    """A problem+json response."""
+    body = Problem(
+        type=f"urn:xemplar:problem:{kind}", title=status.phrase, status=status, detail=detail
+    )
+    return JSONResponse(
+        body.model_dump(), status_code=status, media_type="application/problem+json"
+    )
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Answer every error with problem+json."""
+
+    @app.exception_handler(errors.XemplarError)
+    async def domain(_: Request, error: errors.XemplarError) -> JSONResponse:
+        status = STATUSES[type(error)]
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # paths and digests are for the operator's log, not for whoever asks
+            log.error("%s: %s", type(error).__name__, error)
+            return problem(
+                type(error).__name__, status, "the service is not in order; its log tells why"
+            )
+        return problem(type(error).__name__, status, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
+        )
+        return problem("InvalidRequest", HTTPStatus.UNPROCESSABLE_ENTITY, wrong)
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        return problem("Http", HTTPStatus(error.status_code), str(error.detail))
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, __: Exception) -> JSONResponse:
+        return problem(
+            "Internal",
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "an error that nobody foresaw; the service's log tells more",
+        )

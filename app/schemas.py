@@ -1,0 +1,88 @@
+"""What goes over the wire. Domain values become these at the edge, and nowhere else."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+NOTICE = "Research use, not for diagnosis."
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str = Field(examples=["urn:xemplar:problem:UnknownFinding"])
+    title: str = Field(examples=["Unprocessable Entity"])
+    status: int = Field(examples=[422])
+    detail: str = Field(description="What was wrong, with which value and limit, what to do.")
+
+
+class PredictionOut(BaseModel):
+    """What the network says of one finding."""
+
+    finding: str = Field(examples=["Effusion"])
+    probability: Probability = Field(description="Calibrated on validation films.")
+    present: bool = Field(description="Reaches the finding's threshold; below, no map is drawn.")
+
+
+class CaseOut(BaseModel):
+    """A past case."""
+
+    case_id: str = Field(examples=["0fd0a7f2b8a1c9de"])
+    source: str = Field(description="Data set that it came from.", examples=["nih14"])
+    findings: list[str] = Field(
+        description="By its label file; ['No Finding'] if all known ones are absent, [] if nothing "
+        "is known.",
+    )
+    sex: Literal["F", "M"] | None
+    age: int | None = Field(description="In years.")
+    view: str | None = Field(examples=["PA"])
+    image_url: str
+
+
+class NeighbourOut(CaseOut):
+    """A similar case."""
+
+    rank: int = Field(ge=1)
+    similarity: Probability = Field(
+        description="Cosine of the embeddings; not a probability of anything."
+    )
+    probability: Probability = Field(description="Of the explained finding in this case.")
+    present: bool = Field(description="Whether that reaches the finding's threshold.")
+    overlay_url: str = Field(description="Its Grad-CAM for the explained finding.")
+    evidence_url: str = Field(description="This case: which places make it similar to the query.")
+    query_evidence_url: str = Field(
+        description="The query: which places make it similar to this case."
+    )
+    overlay: str | None = Field(None, description="With include=overlays: a data URI (JPEG).")
+
+
+class AnswerOut(BaseModel):
+    """Similar cases, and why."""
+
+    query_id: str
+    checkpoint: str = Field(description="sha256 of the checkpoint that answered.")
+    generation: str = Field(description="Index generation that answered.")
+    predictions: list[PredictionOut] = Field(description="All findings, the most probable first.")
+    explained_finding: str
+    image_url: str
+    overlay_url: str = Field(description="The query's Grad-CAM for the explained finding.")
+    overlay: str | None = Field(None, description="With include=overlays: a data URI (JPEG).")
+    neighbours: list[NeighbourOut] = Field(description="The most similar case first.")
+    timings_ms: dict[str, float] = Field(description="Milliseconds by stage.")
+    notice: str = NOTICE
+
+
+class Health(BaseModel):
+    """Whether the service lives, or is ready."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Health):
+    """What the service answers with."""
+
+    checkpoint: str
+    generation: str
+    cases: int

@@ -1,0 +1,50 @@
+"""An answer as tables for a terminal."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+
+SHOWN = 5
+"""Findings listed of all predictions; the explained one is added where it is not among them."""
+
+
+def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
+    """The predictions and the ranked cases of an answer (the JSON of ``POST /query``)."""
+    yield _predictions(answer)
+    yield _neighbours(answer)
+
+
+def _predictions(answer: Mapping[str, Any]) -> Table:
+    table = Table(title="The film")
+    for column in ("finding", "probability", "above threshold"):
+        table.add_column(column)
+    for place, prediction in enumerate(answer["predictions"]):
+        explained = prediction["finding"] == answer["explained_finding"]
+        if place < SHOWN or explained:
+            table.add_row(
+                prediction["finding"].replace("_", " ") + (" (explained)" if explained else ""),
+                f"{prediction['probability']:.3f}",
+                "yes" if prediction["present"] else "no",
+                style="bold" if explained else "",
+            )
+    return table
+
+
+def _neighbours(answer: Mapping[str, Any]) -> Table:
+    table = Table(title="Similar past cases")
+    table.add_column("rank", justify="right")
+    for column in ("case", "similarity", "findings", "sex", "age", "view", "source"):
+        table.add_column(column)
+    for near in answer["neighbours"]:
+        table.add_row(
+            str(near["rank"]),
+            near["case_id"],
+            f"{near['similarity']:.4f}",
+            ", ".join(near["findings"]).replace("_", " ") or "unknown",
+            near["sex"] or "-",
+            "-" if near["age"] is None else str(near["age"]),
+            near["view"] or "-",
+            near["source"],
+        )
+    return table

@@ -1,0 +1,310 @@
+"""The whole line for one film: bytes -> Radiograph -> Features -> neighbours -> evidence.
+
+Both the service and the command line answer queries through this one class.
+"""
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.catalog import Case, Catalog, open_catalog
+from xemplar.checkpoint import Checkpoint
+from xemplar.encoder import Encoder
+from xemplar.errors import InvalidArgument, NotFound
+from xemplar.explain import grad_cam, similarity_evidence
+from xemplar.findings import finding_index
+from xemplar.index import Generation, open_generation
+from xemplar.media import Media
+from xemplar.network import Features
+from xemplar.overlay import jpeg, overlay, shrink
+from xemplar.preprocess import preprocess
+from xemplar.radiograph import DISPLAY_SIDE, Limits, decode
+from xemplar.store import Store
+
+MAX_K = 100
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one finding.
+
+    Attributes:
+        finding: its name.
+        probability: calibrated, in [0, 1].
+        present: whether it reaches the finding's threshold; below it no Grad-CAM is drawn.
+    """
+
+    finding: str
+    probability: float
+    present: bool
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One similar case.
+
+    Attributes:
+        rank: from 1.
+        case: who it is.
+        similarity: cosine of the two embeddings, in [0, 1]. Not a probability.
+        probability: that the network gives the explained finding in this case.
+        present: whether that reaches the finding's threshold.
+    """
+
+    rank: int
+    case: Case
+    similarity: float
+    probability: float
+    present: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A query and its answer, with what its pictures are made from.
+
+    Attributes:
+        query_id: random, 16 hex digits.
+        checkpoint: digest of the checkpoint that answered.
+        generation: name of the index generation that answered.
+        film: uint8 (height, width), display copy of the query, longer side at most 1024 px.
+        features: of the query alone (N = 1).
+        cams: float32 (F, g, g), Grad-CAM of the query for every finding.
+        predictions: all findings, the most probable first.
+        explained: the finding that the overlays explain.
+        neighbours: the most similar case first.
+        timings_ms: milliseconds by stage, in the order of the stages.
+    """
+
+    query_id: str
+    checkpoint: str
+    generation: str
+    film: npt.NDArray[np.uint8]
+    features: Features
+    cams: npt.NDArray[np.float32]
+    predictions: tuple[Prediction, ...]
+    explained: str
+    neighbours: tuple[Neighbour, ...]
+    timings_ms: dict[str, float]
+
+
+class Stopwatch:
+    """Milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.timings_ms: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def stage(self, name: str) -> None:
+        """The time since the last call belongs to the stage ``name``."""
+        now = time.perf_counter()
+        self.timings_ms[name] = round((now - self._since) * 1000, 3)
+        self._since = now
+
+
+class Retriever:
+    """Answers queries from one checkpoint, one index generation, one catalog. Thread-safe."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        generation: Generation,
+        catalog: Catalog,
+        media: Media,
+        limits: Limits | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.generation = generation
+        self.catalog = catalog
+        self.media = media
+        self.limits = limits or Limits()
+
+    @classmethod
+    def open(
+        cls, encoder: Encoder, store: Store, database: str = "", limits: Limits | None = None
+    ) -> Self:
+        """Open a store's live generation and catalog.
+
+        Args:
+            encoder: of the checkpoint that the generation was built with.
+            store: the folder.
+            database: SQLAlchemy URL; empty for the catalog in the store.
+            limits: what to refuse of an uploaded film.
+
+        Raises:
+            NothingIndexed: there is no published generation.
+            Mismatch: generation, checkpoint or catalog do not fit together.
+            CorruptArtefact: a file is damaged.
+            ConfigurationError: the database cannot be used.
+        """
+        generation = open_generation(store, encoder.checkpoint)
+        catalog = open_catalog(database or store.database_url)
+        return cls(encoder, generation, catalog, Media(store.media), limits)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint that answers."""
+        return self.encoder.checkpoint
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.catalog.close()
+
+    # ---- the answer -------------------------------------------------------------------------
+
+    def ask(
+        self, data: bytes, *, k: int = 5, finding: str | None = None, exclude: Sequence[str] = ()
+    ) -> Answer:
+        """Find the most similar cases.
+
+        Args:
+            data: the film's file.
+            k: how many cases, 1 to 100.
+            finding: to explain; None for the most probable.
+            exclude: public ids of cases that must not be among the answer.
+
+        Raises:
+            InputError: the film or an argument cannot be used (see `xemplar.errors`).
+            NotFound: an excluded case does not exist.
+        """
+        if not 1 <= k <= MAX_K:
+            raise InvalidArgument(f"k is {k}; it must be from 1 to {MAX_K}")
+        card = self.checkpoint.card
+        explained = None if finding is None else finding_index(card.findings, finding)
+        excluded = [self.catalog.case(case_id).id for case_id in exclude]
+        watch = Stopwatch()
+        radiograph = decode(data, self.limits)
+        watch.stage("decode")
+        inputs = preprocess(radiograph, card.spec)
+        film = shrink(radiograph.pixels, DISPLAY_SIDE)
+        watch.stage("preprocess")
+        features = self.encoder.encode(inputs[None])
+        watch.stage("encode")
+        hits = self.generation.search(features.embedding[0], k, excluded)
+        watch.stage("search")
+        cams = grad_cam(features, self.checkpoint.weights["classifier.weight"])[0]
+        probabilities = self.checkpoint.probabilities(features.logits[0])
+        explained = int(probabilities.argmax()) if explained is None else explained
+        watch.stage("explain")
+        neighbours = self._neighbours(hits.ids, hits.similarity, explained)
+        watch.stage("describe")
+        return Answer(
+            query_id=secrets.token_hex(8),
+            checkpoint=self.checkpoint.digest,
+            generation=self.generation.name,
+            film=film,
+            features=features,
+            cams=cams,
+            predictions=self._predictions(probabilities),
+            explained=card.findings[explained],
+            neighbours=neighbours,
+            timings_ms=watch.timings_ms,
+        )
+
+    def _predictions(self, probabilities: npt.NDArray[np.float32]) -> tuple[Prediction, ...]:
+        present = probabilities >= self.checkpoint.thresholds
+        return tuple(
+            Prediction(
+                self.checkpoint.card.findings[place],
+                float(probabilities[place]),
+                bool(present[place]),
+            )
+            for place in np.argsort(-probabilities, kind="stable")
+        )
+
+    def _neighbours(
+        self, ids: npt.NDArray[np.int64], similarity: npt.NDArray[np.float32], explained: int
+    ) -> tuple[Neighbour, ...]:
+        """Cases removed from the catalog since the generation was built are left out."""
+        cases = self.catalog.cases(int(id_) for id_ in ids)
+        found = [
+            (cases[int(i)], float(s)) for i, s in zip(ids, similarity, strict=True) if i in cases
+        ]
+        neighbours = []
+        for rank, (case, score) in enumerate(found, start=1):
+            probability = self._probability(case, explained)
+            present = bool(probability >= self.checkpoint.thresholds[explained])
+            neighbours.append(Neighbour(rank, case, score, probability, present))
+        return tuple(neighbours)
+
+    def _probability(self, case: Case, place: int) -> float:
+        return float(self.checkpoint.probabilities(self.generation.logits(case.id))[place])
+
+    # ---- its pictures -----------------------------------------------------------------------
+
+    def query_image(self, answer: Answer) -> bytes:
+        """The query's display copy, as JPEG."""
+        return jpeg(answer.film)
+
+    def query_overlay(self, answer: Answer, finding: str | None = None, side: int = 512) -> bytes:
+        """The query with its Grad-CAM for a finding (None: the explained one), as JPEG.
+
+        Below the finding's threshold the film is shown without a map.
+        """
+        name = self._name(finding or answer.explained)
+        place = finding_index(self.checkpoint.card.findings, name)
+        present = next(p.present for p in answer.predictions if p.finding == name)
+        return self._picture(answer.film, answer.cams[place] if present else None, side)
+
+    def case_overlay(self, case: Case, finding: str, side: int = 512) -> bytes:
+        """A case with its stored Grad-CAM for a finding, as JPEG. No network runs.
+
+        Below the finding's threshold the film is shown without a map.
+        """
+        place = finding_index(self.checkpoint.card.findings, finding)
+        present = self._probability(case, place) >= self.checkpoint.thresholds[place]
+        heatmap = self.generation.cams(case.id)[place] if present else None
+        return self._picture(self.media.display(case.image_sha256), heatmap, side)
+
+    def query_evidence(self, answer: Answer, case: Case, side: int = 512) -> bytes:
+        """The query, showing which places make it similar to the case, as JPEG."""
+        heatmap = similarity_evidence(answer.features.maps[0], self.generation.vector(case.id))
+        return self._picture(answer.film, heatmap, side)
+
+    def case_evidence(self, answer: Answer, case: Case, side: int = 512) -> bytes:
+        """The case, showing which places make it similar to the query, as JPEG.
+
+        Its maps are not stored (326 kB a case): one forward pass over its stored input yields
+        them again.
+        """
+        inputs = self.media.input(case.image_sha256, self.checkpoint.card.spec)
+        maps = self.encoder.encode(inputs[None]).maps[0]
+        heatmap = similarity_evidence(maps, answer.features.embedding[0])
+        return self._picture(self.media.display(case.image_sha256), heatmap, side)
+
+    def pictures(self, answer: Answer, side: int = 512) -> dict[str, bytes]:
+        """The overlay of the query (key "query") and of each neighbour (key: case id)."""
+        drawn = {"query": self.query_overlay(answer, side=side)}
+        for neighbour in answer.neighbours:
+            case = neighbour.case
+            drawn[case.case_id] = self.case_overlay(case, answer.explained, side)
+        return drawn
+
+    def indexed(self, case_id: str) -> Case:
+        """A case that the live generation holds.
+
+        Raises:
+            NotFound: the catalog has no such case, or it is not in the live generation.
+        """
+        case = self.catalog.case(case_id)
+        if case.id not in self.generation:
+            raise NotFound(f"case {case_id} is not in the live index generation")
+        return case
+
+    def _name(self, finding: str) -> str:
+        findings = self.checkpoint.card.findings
+        return findings[finding_index(findings, finding)]
+
+    def _picture(
+        self,
+        film: npt.NDArray[np.uint8],
+        heatmap: npt.NDArray[np.float32] | None,
+        side: int,
+    ) -> bytes:
+        if heatmap is None:
+            return jpeg(shrink(film, side))
+        return jpeg(overlay(film, heatmap, self.checkpoint.card.spec, side=side))
