@@ -1,0 +1,181 @@
+"""How fast a query is answered, against the straightforward pipeline, in one run.
+
+The straightforward pipeline is what one would write first: Pillow decodes and resizes, PyTorch
+runs eagerly in float32, FAISS's flat index searches, pytorch-grad-cam explains the query and its
+five neighbours one after the other, Pillow writes the overlays. The service answers the same
+films over HTTP with ``include=overlays``: both yield six JPEG overlays of one finding.
+
+    xemplar index films --store xemplar-store
+    python benchmarks/query.py --store xemplar-store --films films
+
+Needs `pip install 'xemplar[explain]' httpx`. Times are taken in turns, film by film.
+"""
+
+import argparse
+import io
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import faiss
+import httpx
+import numpy as np
+import torch
+from PIL import Image
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.image import show_cam_on_image
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from rich.console import Console
+from rich.progress import track
+
+from xemplar.catalog import open_catalog
+from xemplar.checkpoint import default_checkpoint, load
+from xemplar.datasets import open_dataset
+from xemplar.media import Media
+from xemplar.network.pytorch import DenseNetwork, load_weights
+from xemplar.store import Store
+
+K = 5
+PORT = 8765
+
+
+class Straightforward:
+    """The pipeline that one would write first."""
+
+    def __init__(self, store: Store, checkpoint: Path) -> None:
+        loaded = load(checkpoint)
+        card = loaded.card
+        self.size, self.mean, self.std = card.spec.size, card.spec.mean, card.spec.std
+        network = DenseNetwork(card.architecture, len(card.findings), card.spec)
+        load_weights(network, loaded.weights)
+        self.network = network.dense.eval()
+        self.cam = GradCAM(model=self.network, target_layers=[self.network.features[-1]])
+        catalog = open_catalog(store.database_url)
+        batches = list(catalog.vectors(loaded.digest))
+        vectors = np.concatenate([batch.vectors for batch in batches])
+        self.index = faiss.IndexFlatIP(vectors.shape[1])
+        self.index.add(vectors)
+        self.cases = [
+            case
+            for batch in batches
+            for ids in [[int(i) for i in batch.ids]]
+            for found in [catalog.cases(ids)]
+            for case in (found[i] for i in ids)
+        ]
+        self.media = Media(store.media)
+
+    def tensor(self, image: Image.Image) -> torch.Tensor:
+        """Pillow picture -> normalised (1, 3, size, size)."""
+        grey = image.convert("L").resize((self.size, self.size), Image.Resampling.BILINEAR)
+        pixels = np.repeat(np.asarray(grey, np.float32)[..., None] / 255, 3, axis=2)
+        normalised = (pixels - np.float32(self.mean)) / np.float32(self.std)
+        return torch.from_numpy(normalised.transpose(2, 0, 1)[None].copy())
+
+    def overlay(self, image: Image.Image, finding: int) -> bytes:
+        """Grad-CAM of one film, laid over it, as JPEG."""
+        heat = self.cam(self.tensor(image), [ClassifierOutputTarget(finding)])[0]
+        film = np.asarray(image.convert("RGB").resize((512, 512)), np.float32) / 255
+        heat = np.asarray(Image.fromarray(heat).resize((512, 512)))
+        file = io.BytesIO()
+        Image.fromarray(show_cam_on_image(film, heat, use_rgb=True)).save(file, "JPEG", quality=90)
+        return file.getvalue()
+
+    def answer(self, data: bytes) -> tuple[list[str], list[bytes]]:
+        """(case ids in rank order, overlays)."""
+        image = Image.open(io.BytesIO(data))
+        with torch.no_grad():
+            maps = torch.relu(self.network.features(self.tensor(image)))
+            pooled = maps.mean(dim=(2, 3))
+            finding = int(self.network.classifier(pooled)[0].argmax())
+        embedding = torch.nn.functional.normalize(pooled).numpy()
+        _, places = self.index.search(embedding, K)
+        near = [self.cases[int(place)] for place in places[0]]
+        films = [Image.open(io.BytesIO(self.media.display_bytes(c.image_sha256))) for c in near]
+        overlays = [self.overlay(film, finding) for film in (image, *films)]
+        return [case.case_id for case in near], overlays
+
+
+def served(client: httpx.Client, data: bytes) -> tuple[list[str], list[str]]:
+    """The service's (case ids in rank order, overlays as data URIs)."""
+    response = client.post("/query?include=overlays", files={"image": data})
+    answer = response.raise_for_status().json()
+    near = answer["neighbours"]
+    return [n["case_id"] for n in near], [answer["overlay"], *(n["overlay"] for n in near)]
+
+
+def timed(task: Callable[[], tuple[list[str], list[bytes] | list[str]]]) -> tuple[float, list[str]]:
+    """(milliseconds, case ids)."""
+    began = time.perf_counter()
+    cases, overlays = task()
+    assert len(overlays) == K + 1
+    return (time.perf_counter() - began) * 1000, cases
+
+
+def main() -> None:
+    """Time both on every film, and print medians and the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--films", type=Path, required=True, help="data set or folder to ask with")
+    parser.add_argument("--checkpoint", type=Path, default=default_checkpoint())
+    parser.add_argument("--limit", type=int, default=40)
+    arguments = parser.parse_args()
+    films = [f.path.read_bytes() for f in open_dataset(arguments.films).films[: arguments.limit]]
+    command = ["serve", "--store", arguments.store, "--checkpoint", arguments.checkpoint]
+    service = subprocess.Popen(
+        [sys.executable, "-m", "xemplar", *map(str, command), "--port", str(PORT)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        ours, theirs, shared = compare(
+            Straightforward(Store(arguments.store), arguments.checkpoint), films
+        )
+    finally:
+        service.terminate()
+        service.wait(30)
+    report(ours, theirs, shared)
+
+
+def compare(
+    straightforward: Straightforward, films: list[bytes]
+) -> tuple[list[float], list[float], list[float]]:
+    """(service ms, straightforward ms, share of common cases) per film, after one warm-up each."""
+    ours, theirs, shared = [], [], []
+    with httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as client:
+        while True:
+            try:
+                client.get("/readyz").raise_for_status()
+                break
+            except httpx.TransportError:
+                time.sleep(0.2)
+        served(client, films[0])
+        straightforward.answer(films[0])
+        for data in track(films, "asking both", console=Console(stderr=True)):
+            own, cases = timed(lambda data=data: served(client, data))
+            other, other_cases = timed(lambda data=data: straightforward.answer(data))
+            ours.append(own)
+            theirs.append(other)
+            shared.append(len(set(cases) & set(other_cases)) / K)
+    return ours, theirs, shared
+
+
+def report(ours: list[float], theirs: list[float], shared: list[float]) -> None:
+    """Print the figures."""
+    ratios = [their / own for own, their in zip(ours, theirs, strict=True)]
+    print(f"machine                 {platform.processor() or platform.machine()}, "
+          f"{torch.get_num_threads()} threads; torch {torch.__version__}")  # fmt: skip
+    print(f"films                   {len(ours)}; {K} neighbours, {K + 1} overlays each")
+    for name, times in (("service", ours), ("straightforward", theirs)):
+        worst = np.percentile(times, 95)
+        print(f"{name:22}  median {statistics.median(times):7.1f} ms   p95 {worst:7.1f} ms")
+    print(f"ratio, film by film     median {statistics.median(ratios):.1f}   "
+          f"min {min(ratios):.1f}   max {max(ratios):.1f}")  # fmt: skip
+    print(f"same neighbours         {statistics.mean(shared):.0%} of the first {K}")
+
+
+if __name__ == "__main__":
+    main()
