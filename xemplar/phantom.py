@@ -1,10 +1,10 @@
 """Synthetic chest radiographs with exact ground truth, for the demo and for tests.
 
 An analytic thorax is projected along parallel rays with Beer-Lambert attenuation. Organs are solids
-whose chords have closed forms; bones and vessels are drawn as ribbons and lines of known thickness.
+whose chords have closed forms; bones and vessels are drawn as ribbons of known thickness.
 A film is read in this order::
 
-    seed -> Anatomy -> Chest (thickness maps) -> lesions -> line integral -> noise -> grey values
+    seed -> person -> thickness maps -> lesions -> line integrals -> noise -> grey values
 
 Frames: *patient* millimetres, x to the patient's left (the picture's right), y towards the feet,
 z towards the back, origin at the hila; *pixels*, column and row of the film, (0, 0) at the top left
@@ -235,7 +235,7 @@ def _dome(r2: Map, half: float) -> Map:
 
 def _overlap(a: Map, b: Map, z: float) -> Map:
     """Length of the overlap of the intervals [-a, a] and [z - b, z + b]."""
-    return np.maximum(np.minimum(a, z + b) - np.maximum(-a, z - b), 0)
+    return np.asarray(np.maximum(np.minimum(a, z + b) - np.maximum(-a, z - b), 0))
 
 
 def _smooth(t: Map) -> Map:
@@ -276,7 +276,7 @@ def _heart(frame: _Frame, ratio: float) -> Map:
     y = b.base - float(np.mean(b.domes)) + 26 - 0.40 * tall
     left = frame.ellipsoid((0.225 * w, y, -22), (0.445 * w, 0.40 * tall, 0.40 * w), 0.42)
     right = frame.ellipsoid((-0.10 * w, y - 5, -22), (0.23 * w, 0.42 * tall, 0.36 * w), 0.15)
-    return np.maximum(left, right)
+    return np.asarray(np.maximum(left, right))
 
 
 def _sides(frame: _Frame, heart: Map, vessels: Map) -> tuple[_Side, _Side]:
@@ -314,7 +314,7 @@ def _vessels(frame: _Frame, rng: np.random.Generator) -> Map:
         angle = np.linspace(-1.45, 1.5, 14) + rng.normal(0, 0.12, 14)
         start = np.stack([sign * rng.uniform(22, 34, 14), -14 + 16 * np.sin(angle)], 1)
         levels = []
-        for length, width in ((54, 6.5), (36, 4.2), (28, 2.8), (22, 1.9)):
+        for length, width in ((50, 5.2), (36, 3.5), (28, 2.5), (22, 1.8)):
             steps = length / 6 * rng.uniform(0.7, 1.3, (len(angle), 1))
             turns = angle[:, None] + np.cumsum(rng.normal(0, 0.13, (len(angle), 6)), 1)
             dx, dy = sign * np.cos(turns) * steps, np.sin(turns) * steps
@@ -325,11 +325,8 @@ def _vessels(frame: _Frame, rng: np.random.Generator) -> Map:
             start = np.concatenate([path[:, -1], path[rows, fork]])
             angle = np.concatenate([turns[:, -1] - bend / 2, turns[rows, fork] + bend])
         for width, paths in reversed(levels):
-            thick = max(1, round(width / frame.mm))
-            grey = min(255.0, 22 * width * min(1.0, width / frame.mm / thick))
-            lines = list(_fixed(frame.path(paths)))
-            cv2.polylines(canvas, lines, False, grey, thick, cv2.LINE_AA, 4)
-    return cv2.GaussianBlur(canvas, (0, 0), 0.7 / frame.mm).astype(np.float32) / np.float32(9)
+            frame.ribbons(canvas, frame.path(paths), width, round(24 * width))
+    return cv2.GaussianBlur(canvas, (0, 0), 0.7 / frame.mm) / np.float32(9)
 
 
 def _ribs(frame: _Frame) -> Map:
@@ -353,9 +350,9 @@ def _ribs(frame: _Frame) -> Map:
     both = frame.path(np.stack([sign[..., 0] * x, np.stack([y, y])], -1), -60)
     frame.ribbons(collar, both, 14, 255)
     frame.ribbons(collar, both, 9, 175)
-    mm = [np.float32(k / 255) for k in (5.2, 3.4, 8.0)]
-    bone = (back * mm[0] + front * mm[1] + collar * mm[2]) * np.float32(b.mineral)
-    return cv2.GaussianBlur(bone, (0, 0), 0.7 / frame.mm)
+    layers = ((back, 5.2), (front, 3.4), (collar, 8.0))
+    bone = sum(layer * np.float32(mm * b.mineral / 255) for layer, mm in layers)
+    return np.asarray(cv2.GaussianBlur(np.asarray(bone), (0, 0), 0.7 / frame.mm))
 
 
 def _joints(frame: _Frame) -> Map:
@@ -366,39 +363,40 @@ def _joints(frame: _Frame) -> Map:
     body = _dome((x / (17.5 + 1.8 * period)) ** 2, 7.5) * (0.82 + 0.18 * np.tanh(3 * period + 1.5))
     canvas = np.zeros((frame.size, frame.size), np.uint8)
     for level in range(-10, 12):
-        for at, half, grey in ((-11, (4, 5), 150), (11, (4, 5), 150), (0, (3, 7), 200)):
-            centre = frame.path([at + 60 * b.yaw, b.base + 24 * level])
-            axes = (half[0] / frame.mm, half[1] / frame.mm)
-            cv2.ellipse(canvas, (tuple(centre), (2 * axes[0], 2 * axes[1]), 0), grey, -1)
+        for at, wide, high, grey in ((-11, 8, 10, 150), (11, 8, 10, 150), (0, 6, 14, 200)):
+            col, row = frame.path([at + 60 * b.yaw, b.base + 24 * level])
+            oval = ((col, row), (wide / frame.mm, high / frame.mm), 0.0)
+            cv2.ellipse(canvas, oval, grey, -1)
     for sign in (-1, 1):
         w = b.wide
         blade = [(w + 26, -78), (w - 12, -92), (w - 6, -40), (w + 6, 18), (w + 20, -36)]
-        path = np.int32(np.round(frame.path([(sign * p, q) for p, q in blade]) * 16))
+        path = _fixed(frame.path([(sign * p, q) for p, q in blade]))
         layer = np.zeros_like(canvas)
         cv2.fillPoly(layer, [path], 90, cv2.LINE_AA, 4)
         cv2.polylines(layer, [path], True, 200, max(1, round(3 / frame.mm)), cv2.LINE_AA, 4)
-        canvas = cv2.add(canvas, layer)
-    bone = body + cv2.GaussianBlur(canvas, (0, 0), 1.6 / frame.mm) * np.float32(3.2 / 255)
+        canvas += layer // 2
+    bone = body + cv2.GaussianBlur(canvas, (0, 0), 1.6 / frame.mm) * np.float32(4 / 255)
     for sign in (-1, 1):
         top = (sign * (b.wide + 44), b.apex + 40)
         bone += 0.5 * frame.capsule(top, (sign * b.elbow, 160), 11)
         bone += 0.45 * frame.ellipsoid((*top, 0), (23, 24, 20))
-    return bone * np.float32(b.mineral)
+    return np.asarray(bone * np.float32(b.mineral))
 
 
 def _flesh(frame: _Frame, rng: np.random.Generator) -> Map:
     """The body without lungs, millimetres of water."""
     b = frame.body
-    at = np.float32([-300, b.apex - 62, b.apex - 34, b.apex - 12, b.apex + 14, -55, -5, 60, 240])
+    at = [-300, b.apex - 62, b.apex - 34, b.apex - 12, b.apex + 14, -55, -5, 60, 240]
     f = b.fat
     wide = [62, 56 + 0.4 * f, 68 + f, 118 + f, b.wide + 50, b.wide + 42 + f / 2]
     wide += [b.wide + 20 + f, b.wide + 16 + f, b.wide + 14 + 1.3 * f]
     deep = [58, 58, 62, 62, 72, b.deep + 8, b.deep + 14, b.deep + 16, b.deep + 14]
     line = np.linspace(-300, 300, 601, dtype=np.float32)
     table = [cv2.GaussianBlur(np.interp(line, at, v)[None], (0, 0), 9) for v in (wide, deep)]
-    row, still = np.float32(frame.y + 300), np.zeros_like(frame.y)
-    half, depth = (cv2.remap(np.float32(t), row, still, cv2.INTER_LINEAR) for t in table)
-    trunk = (depth + np.float32(0.7 * f)) * _dome((frame.x / half) ** 2 * (frame.x / half) ** 2, 1)
+    row, still = frame.y + np.float32(300), np.zeros_like(frame.y)
+    half, depth = (cv2.remap(t.astype("f4"), row, still, cv2.INTER_LINEAR) for t in table)
+    across = (frame.x / half) ** 2
+    trunk: Map = (depth + np.float32(0.7 * f)) * _dome(across * across, 1)
     arms = [((s * (b.wide + 40), b.apex + 44), (s * b.elbow, 160)) for s in (-1, 1)]
     for start, end in arms:
         trunk = np.maximum(trunk, frame.capsule(start, end, 40 + 0.3 * f))
@@ -408,19 +406,19 @@ def _flesh(frame: _Frame, rng: np.random.Generator) -> Map:
             centre = (s * 0.56 * b.wide, 0.36 * b.base + 0.8 * f, -100.0)
             bulge = frame.ellipsoid(centre, (b.breast, 0.9 * b.breast, 0.65 * b.breast))
             body += bulge * _smooth((frame.y - 0.1 * b.base) / b.breast + 0.5)
-    texture = 1 + 0.012 * _clouds(rng, frame.size, 12) + 0.008 * _clouds(rng, frame.size, 45)
-    body *= texture
+    body *= 1 + 0.012 * _clouds(rng, frame.size, 12) + 0.008 * _clouds(rng, frame.size, 45)
     body -= 1.4 * frame.capsule((0, -260), (3, -48), 8.5)
     for s in (-1, 1):
         body -= 1.2 * frame.capsule((3, -48), (s * 34, -16), 6)
     if b.bubble > 10:
         spot = (0.5 * b.wide, b.base - b.domes[1] + 12 + b.bubble * 0.6, -40.0)
         body -= 1.6 * frame.ellipsoid(spot, (b.bubble * 1.3, b.bubble * 0.7, b.bubble))
-    return np.maximum(body, 0)
+    return np.asarray(np.maximum(body, 0))
 
 
 def _trimmed(lesion: Map) -> Map:
-    return np.maximum(lesion - np.float32(_VISIBLE_MM), 0)
+    """A lesion without its faint fringe, in millimetres of water."""
+    return np.asarray(np.maximum(lesion - np.float32(_VISIBLE_MM), 0))
 
 
 def _spot(side: _Side, frame: _Frame, rng: np.random.Generator, low: float) -> tuple[float, float]:
@@ -447,16 +445,14 @@ def _lump(
     turn = np.cos(lobes * np.arctan2(y, x) + np.float32(phase))
     edge = np.float32(radius) * (1 - np.float32(rough / 2) * (1 - turn))
     solid = np.minimum(2 * _dome((x * x + y * y) / edge**2, radius), side.room)
-    gain = np.maximum(
-        np.float32(_SOLID) * solid - side.held * (solid / np.maximum(side.room, 1)), 0
-    )
+    gain = np.maximum(solid * (_SOLID - side.held / np.maximum(side.room, 1)), 0)
     return replace(side, held=side.held + gain), gain
 
 
 def _consolidation(
     frame: _Frame, side: _Side, severity: float, rng: np.random.Generator
 ) -> tuple[_Side, Map]:
-    """Alveoli filled in a cloud with fluffy edges; bronchi in it stay open."""
+    """Alveoli filled in a cloud with fluffy edges, in which the vessels vanish."""
     cx, cy = _spot(side, frame, rng, 0.78)
     wide = 22 + 40 * severity
     stretch = rng.uniform(0.75, 1.25)
@@ -566,7 +562,7 @@ def _expose(frame: _Frame, integral: Map, normal: Map) -> Canvas:
     seen = cv2.GaussianBlur(integral, (0, 0), max(0.4, 0.45 / frame.mm))
     # So many quanta that their Poisson counts are normal; the deviation is that of the logarithm.
     field = rng.standard_normal(seen.shape, np.float32)
-    seen += field * np.exp(seen / 2) / (quanta * frame.mm)
+    seen = seen + field * np.exp(seen / 2) / (quanta * frame.mm)
     dark = 0.82 * low / high
     t = np.maximum(seen, 0) * (gain / high)
     t = np.maximum((t - dark) / (1 - dark), 0) + 0.08 * np.minimum(t / dark, 1)
@@ -580,9 +576,7 @@ def _drawn(seed: int) -> dict[str, float]:
     return {str(name): rng.uniform(0.15, 1) for name in names}
 
 
-def phantom(
-    seed: int, *, size: int = 320, findings: Mapping[str, float] | None = None
-) -> Phantom:
+def phantom(seed: int, *, size: int = 320, findings: Mapping[str, float] | None = None) -> Phantom:
     """Make a synthetic PA film; the same arguments give the same film.
 
     Args:
