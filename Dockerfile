@@ -6,7 +6,7 @@ RUN python -m venv /opt/xemplar
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print('\n'.join(p['dependencies'] + p['optional-dependencies']['postgres']))" > requirements.txt \
     && /opt/xemplar/bin/pip install --no-cache-dir --requirement requirements.txt --constraint constraints.txt
-COPY README.md ./
+COPY README.md LICENSE ./
 COPY xemplar ./xemplar
 COPY app ./app
 COPY indexer ./indexer

@@ -115,10 +115,12 @@ def _settings(store: Path, checkpoint: Path | None, database: str, **more: str |
 
 
 def _write_pictures(retriever: "Retriever", answer: "Answer", folder: Path) -> None:
-    """Overlays and evidence of the query and of each neighbour, as JPEG files."""
+    """Overlays and evidence of the query and of each neighbour, and all in one sheet, as JPEG."""
+    from app.sheet import sheet
     from xemplar.artefact import new_folder
 
     with new_folder(folder) as beside:
+        (beside / "sheet.jpg").write_bytes(sheet(retriever, answer))
         (beside / "query.jpg").write_bytes(retriever.query_image(answer))
         (beside / "query-overlay.jpg").write_bytes(retriever.query_overlay(answer))
         for near in answer.neighbours:

@@ -34,7 +34,8 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
 def _neighbours(answer: Mapping[str, Any]) -> Table:
     table = Table(title="Similar past cases")
     table.add_column("rank", justify="right")
-    for column in ("case", "similarity", "findings", "sex", "age", "view", "source"):
+    table.add_column("case", no_wrap=True, min_width=16)
+    for column in ("similarity", "findings", "sex", "age", "view", "source"):
         table.add_column(column)
     for near in answer["neighbours"]:
         table.add_row(
