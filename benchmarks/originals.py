@@ -1,0 +1,76 @@
+"""A query for each film of a folder, its own case excluded; contact sheets to look at.
+
+Meant for films that are indexed in another form (the published 1024-pixel PNGs of films indexed
+as 320-pixel JPEGs), which a column ``nih14_file`` of the folder's labels.csv names. Says too where
+each film finds its own case when it is not excluded, and how often the first five cases have a
+finding in common with the query, beside chance.
+
+    python benchmarks/originals.py --store xemplar-store --films originals --out sheets
+"""
+
+import argparse
+import csv
+import statistics
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from app.main import open_retriever
+from app.settings import Settings
+from app.sheet import sheet
+from xemplar.artefact import new_folder
+from xemplar.catalog import Case
+from xemplar.findings import NO_FINDING
+from xemplar.retriever import Retriever
+
+K, DEEP = 5, 100
+
+
+def shares(query: Case, other: Case) -> bool:
+    """Whether two cases have a finding in common."""
+    return bool((set(query.findings) & set(other.findings)) - {NO_FINDING})
+
+
+def indexed_cases(retriever: Retriever) -> list[Case]:
+    """All cases of the live generation."""
+    ids = [int(i) for b in retriever.catalog.vectors(retriever.checkpoint.digest) for i in b.ids]
+    return list(retriever.catalog.cases(ids).values())
+
+
+def main() -> None:
+    """Ask, write a sheet per film, print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--films", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="new folder for the sheets")
+    arguments = parser.parse_args()
+    retriever = open_retriever(Settings(store=arguments.store))
+    cases = indexed_cases(retriever)
+    by_file = {case.file: case for case in cases}
+    rows = list(csv.DictReader((arguments.films / "labels.csv").read_text().splitlines()))
+    own_ranks, shared, chances = [], [], []
+    with new_folder(arguments.out) as out:
+        for row in track(rows, "asking", console=Console(stderr=True)):
+            own = by_file[row["nih14_file"]]
+            data = (arguments.films / row["file"]).read_bytes()
+            found = [n.case.id for n in retriever.ask(data, k=DEEP).neighbours]
+            own_ranks.append(found.index(own.id) + 1 if own.id in found else DEEP + 1)
+            answer = retriever.ask(data, k=K, exclude=[own.case_id])
+            assert len(answer.neighbours) == K
+            assert own.id not in [n.case.id for n in answer.neighbours]
+            (out / f"{Path(row['file']).stem}.jpg").write_bytes(sheet(retriever, answer))
+            if set(own.findings) - {NO_FINDING}:
+                shared.append(statistics.mean(shares(own, n.case) for n in answer.neighbours))
+                others = [case for case in cases if case.id != own.id]
+                chances.append(statistics.mean(shares(own, case) for case in others))
+    retriever.close()
+    first = sum(rank == 1 for rank in own_ranks)
+    print(f"{len(rows)} films asked among {len(cases)} cases, {K} neighbours each")
+    print(f"own case found first by {first}, worst rank {max(own_ranks)} (of {DEEP})")
+    print(f"{len(shared)} films with a finding: {statistics.mean(shared):.3f} of the first {K} "
+          f"share one; chance {statistics.mean(chances):.3f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
