@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from xemplar import __version__
 from xemplar.errors import XemplarError
@@ -52,7 +53,7 @@ def main() -> None:
         command_line()()
     except XemplarError as error:
         Console(stderr=True, soft_wrap=True).print(
-            f"[bold red]error[/] {type(error).__name__}: {error}", highlight=False, markup=True
+            f"[bold red]error[/] {type(error).__name__}: {escape(str(error))}", highlight=False
         )
         sys.exit(1)
 

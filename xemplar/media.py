@@ -23,8 +23,15 @@ from xemplar.preprocess import PreprocessSpec
 from xemplar.radiograph import DISPLAY_SIDE, Radiograph
 
 JPEG_QUALITY = 90
-PNG_COMPRESSION = 1
-"""zlib level: on films, level 9 takes ten times as long for a file that is 8 % smaller."""
+JPEG = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
+PNG = (
+    cv2.IMWRITE_PNG_COMPRESSION,
+    1,
+    cv2.IMWRITE_PNG_STRATEGY,
+    cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
+)
+"""On inputs of 224 x 224 pixels: 20 kB in 1.4 ms. Looking for repetitions, as PNG does by default,
+gives 24 kB in 1.7 ms: film grain has none."""
 
 
 class Media:
@@ -57,20 +64,18 @@ class Media:
             )
         display = _shrink(radiograph.pixels)
         sha256 = radiograph.sha256
-        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        compression = [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION]
-        _write(self._display_path(sha256), cv2.imencode(".jpg", display, quality)[1].data)
-        _write(self._input_path(sha256, spec), cv2.imencode(".png", inputs, compression)[1].data)
+        _write(self._display_path(sha256), cv2.imencode(".jpg", display, JPEG)[1].data)
+        _write(self._input_path(sha256, spec), cv2.imencode(".png", inputs, PNG)[1].data)
 
     def sync(self) -> None:
         """Wait until everything written so far would survive a power cut.
 
         Killing the process loses nothing that was written: the pages are the kernel's, and a
-        rename is whole or not at all. A power cut can leave a renamed file empty, and an fsync
-        for each of two small files of a film would take longer than its forward pass. So files
-        are not synced one by one, but the file system once for a batch, before the catalog's
-        commit that speaks of them: every case in the catalog has its pictures. Pictures that no
-        case speaks of may be torn; they are written again, never trusted because they exist.
+        rename is whole or not at all. Only a power cut can leave a renamed file empty. An fsync
+        for each of a film's two small files would take longer than its forward pass, so the file
+        system is synced once, before an index is published: what a reader is led to is on the
+        disk. What a power cut tears before that, the next run of the job notices (`has`) and
+        writes again.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.root, os.O_RDONLY)
@@ -86,8 +91,11 @@ class Media:
             os.close(descriptor)
 
     def has(self, sha256: str, spec: PreprocessSpec) -> bool:
-        """Whether both pictures of a film are there."""
-        return self._display_path(sha256).exists() and self._input_path(sha256, spec).exists()
+        """Whether both pictures of a film are there, and not empty (see `sync`)."""
+        return all(
+            path.is_file() and path.stat().st_size > 0
+            for path in (self._display_path(sha256), self._input_path(sha256, spec))
+        )
 
     def display_bytes(self, sha256: str) -> bytes:
         """The display copy as a JPEG file.

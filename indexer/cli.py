@@ -1,0 +1,259 @@
+"""Commands: ``xemplar index``, ``xemplar generations``, ``xemplar phantoms``.
+
+What takes long to import is imported when a command runs, so that ``xemplar --help`` is quick.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from indexer.job import Outcome
+    from indexer.publishing import Published
+    from indexer.reader import Unreadable
+    from xemplar.catalog import Catalog
+    from xemplar.checkpoint import Checkpoint
+    from xemplar.datasets import Film
+    from xemplar.store import Store
+
+StoreOption = Annotated[
+    Path, typer.Option("--store", envvar="XEMPLAR_STORE", help="Folder of everything indexed.")
+]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint", envvar="XEMPLAR_CHECKPOINT", help="Network; default: the one shipped."
+    ),
+]
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="XEMPLAR_DATABASE_URL",
+        help="Catalog, as postgresql+psycopg://USER@HOST/NAME; default: SQLite in the store.",
+    ),
+]
+DEFAULT_STORE = Path("xemplar-store")
+
+generations = typer.Typer(no_args_is_help=True, help="List index generations, or go back to one.")
+
+
+def index(
+    folders: Annotated[list[Path], typer.Argument(help="Data sets, or plain folders of films.")],
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
+    split: Annotated[
+        list[str] | None,
+        typer.Option("--split", help="Only films of this split (train, val, test); repeatable."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most this many films, for a first try.")
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option(help="Arithmetic; auto takes bfloat16 where the processor has it."),
+    ] = "auto",
+    threads: Annotated[
+        int, typer.Option(min=0, help="Threads of the network; 0: as many as cores.")
+    ] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Threads that read and decode; 0: as many as cores, up to 8.")
+    ] = 0,
+    factory: Annotated[
+        str, typer.Option(help="FAISS factory string of the index.")
+    ] = "IDMap2,Flat",
+    publish: Annotated[
+        bool, typer.Option("--publish/--no-publish", help="Make the new generation the live one.")
+    ] = True,
+) -> None:
+    """Embed the films of one or more data sets and publish an index of everything in the store.
+
+    May be interrupted or killed and started again: nothing is embedded twice.
+    """
+    from indexer.publishing import build_generation
+    from xemplar.catalog import migrate, open_catalog
+    from xemplar.checkpoint import default_checkpoint, load
+    from xemplar.store import Store
+
+    films = _films(folders, split or [], limit)
+    loaded = load(checkpoint or default_checkpoint())
+    place = Store(store)
+    url = database or place.database_url
+    migrate(url)
+    with open_catalog(url) as catalog:
+        try:
+            outcome = _embed(films, place, catalog, loaded, precision, threads, workers)
+        except KeyboardInterrupt:
+            Console(stderr=True).print(
+                "Stopped. Finished batches are kept; run the same command to go on."
+            )
+            raise typer.Exit(130) from None
+        _report_unreadable(outcome.unreadable)
+        if outcome.embedded + outcome.reused == 0:
+            Console(stderr=True).print(f"[bold red]error[/] none of {len(films)} films was usable")
+            raise typer.Exit(1)
+        published = build_generation(
+            place,
+            catalog,
+            loaded,
+            changed=outcome.embedded > 0,
+            go_live=publish,
+            factory=factory,
+        )
+    _report(outcome, published, place, publish)
+
+
+@generations.command("list")
+def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
+    """List the generations in a store, oldest first; the live one is marked."""
+    from xemplar.errors import NothingIndexed
+    from xemplar.index import current
+    from xemplar.index import generations as all_generations
+    from xemplar.store import Store
+
+    place = Store(store)
+    found = all_generations(place)
+    if not found:
+        raise NothingIndexed(f"there is no generation in {store}; run `xemplar index FOLDER`")
+    try:
+        live = current(place)
+    except NothingIndexed:
+        live = ""
+    # nothing may wrap or be cut on a narrow terminal: `activate` takes the name as it is shown
+    titles = ("", "name", "cases", "checkpoint", "index", "recall@10")
+    table = Table(*(Column(title, no_wrap=True, overflow="ignore") for title in titles), box=None)
+    for one in found:
+        table.add_row(
+            "live" if one.name == live else "",
+            one.name,
+            f"{one.count:,}",
+            one.checkpoint[:12],
+            one.factory,
+            f"{one.recall_at_10:.3f}",
+        )
+    Console(soft_wrap=True).print(table, crop=False)
+
+
+@generations.command()
+def activate(
+    name: Annotated[str, typer.Argument(help="As `xemplar generations list` shows it.")],
+    store: StoreOption = DEFAULT_STORE,
+    database: DatabaseOption = "",
+) -> None:
+    """Make a generation the live one, as to go back to an older one."""
+    from indexer.publishing import activate as make_live
+    from xemplar.catalog import open_catalog
+    from xemplar.store import Store
+
+    place = Store(store)
+    with open_catalog(database or place.database_url) as catalog:
+        make_live(place, catalog, name)
+    Console().print(f"{name} is live; a running service takes it over at its next start")
+
+
+def phantoms(
+    folder: Annotated[Path, typer.Argument(help="New folder to write to.")],
+    count: Annotated[int, typer.Option(min=1, help="Films.")] = 200,
+    seed: Annotated[int, typer.Option(help="Another seed gives other films.")] = 0,
+    size: Annotated[int, typer.Option(min=64, help="Side of a film in pixels.")] = 320,
+) -> None:
+    """Write synthetic films with known findings: a data set to try everything with."""
+    from xemplar.phantom import write_phantoms
+
+    with _progress("phantoms", count) as on_progress:
+        write_phantoms(folder, count, seed=seed, size=size, on_progress=on_progress)
+    Console(soft_wrap=True).print(f"{count:,} films in {escape(str(folder))}", highlight=False)
+
+
+def _films(folders: list[Path], splits: list[str], limit: int | None) -> "list[Film]":
+    """The films of all data sets that are wanted."""
+    from xemplar.datasets import open_dataset, split_by_patient
+    from xemplar.errors import DatasetError
+
+    films = [film for folder in folders for film in open_dataset(folder).films]
+    found = {split_by_patient(film) for film in films}
+    wanted = [film for film in films if not splits or split_by_patient(film) in splits]
+    if not wanted:
+        raise DatasetError(
+            f"no film is of the split {', '.join(splits)}; there are: {', '.join(sorted(found))}"
+        )
+    return wanted[:limit]
+
+
+def _embed(
+    films: "list[Film]",
+    store: "Store",
+    catalog: "Catalog",
+    checkpoint: "Checkpoint",
+    precision: str,
+    threads: int,
+    workers: int,
+) -> "Outcome":
+    import os
+
+    from indexer.job import embed_films
+    from xemplar.encoder import Precision, open_encoder
+
+    encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
+    with _progress("films", len(films)) as on_progress:
+        return embed_films(
+            films,
+            store,
+            catalog,
+            encoder,
+            workers=workers or min(os.cpu_count() or 2, 8),
+            on_progress=on_progress,
+        )
+
+
+@contextmanager
+def _progress(what: str, total: int) -> "Iterator[Callable[[int], None]]":
+    """A bar with speed and time left on a terminal; gives the function that moves it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total, speed="")
+
+        def moved(done: int) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, speed=f"{speed:.0f}/s" if speed else "")
+
+        yield moved
+
+
+def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:
+    """Every film that was left out, on stderr.
+
+    Not kept in the store: a file name may say who the patient is, and the store must not.
+    """
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    for film in unreadable:
+        console.print(f"[yellow]left out[/] {escape(str(film.path))}: {escape(film.reason)}")
+
+
+def _report(outcome: "Outcome", published: "Published", store: "Store", go_live: bool) -> None:
+    speed = outcome.embedded / outcome.seconds if outcome.seconds else 0
+    state = "is live" if go_live else "built, not published"
+    lines = [
+        f"{outcome.embedded:,} films embedded in {outcome.seconds:.1f} s ({speed:.0f} images/s)",
+        f"{outcome.reused:,} embedded before, {len(outcome.unreadable):,} left out",
+        f"generation {published.name} with {published.count:,} cases {state}"
+        + ("" if published.is_new else " already"),
+        f"store {store.root}",
+    ]
+    Console(soft_wrap=True, highlight=False).print(*map(escape, lines), sep="\n")

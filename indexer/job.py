@@ -1,0 +1,196 @@
+"""The index job: films -> pictures and embeddings in the store. Three stages, all running at once.
+
+::
+
+    threads    read, decode, preprocess, write pictures                       -> Prepared
+    caller     batches of 16, one forward pass: embedding, logits, Grad-CAM   -> Entry
+    writer     one transaction in the catalog for each batch
+
+Pillow, OpenCV and OpenVINO let go of Python's lock while they work, so decoding goes on during a
+forward pass. The job may be killed at any moment and started again: a batch is in the catalog as a
+whole or not at all, and what is in the catalog is not embedded again.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import numpy as np
+
+from indexer.reader import Known, Prepared, Reader, Unreadable, in_order
+from xemplar.catalog import Catalog, Description, Entry
+from xemplar.datasets import Film
+from xemplar.encoder import Encoder
+from xemplar.explain import grad_cam
+from xemplar.media import Media
+from xemplar.store import Store
+
+BATCH = 16
+"""Films in one forward pass: more do not make it faster on a processor."""
+
+_Described: TypeAlias = tuple[str, Description]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job did.
+
+    Attributes:
+        embedded: films that went through the network.
+        reused: films whose embedding was in the catalog, or that occurred twice in this job.
+        unreadable: films that were left out.
+        seconds: from the first film to the last commit.
+    """
+
+    embedded: int
+    reused: int
+    unreadable: tuple[Unreadable, ...]
+    seconds: float
+
+
+def embed_films(
+    films: Sequence[Film],
+    store: Store,
+    catalog: Catalog,
+    encoder: Encoder,
+    *,
+    workers: int = 2,
+    on_progress: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Put films into the catalog and the media folder of a store, embedding those that are new.
+
+    Args:
+        films: of one or more data sets. Of a picture that occurs twice, the later one's
+            description stays.
+        store: where to.
+        catalog: of that store.
+        encoder: whose checkpoint the embeddings belong to.
+        workers: threads that read and decode.
+        on_progress: called with the number of films done, after each.
+
+    Raises:
+        ConfigurationError: the catalog cannot be written to.
+        OSError: the store cannot be written to.
+    """
+    started = time.monotonic()
+    media, digest = Media(store.media), encoder.checkpoint.digest
+    read = Reader(media, encoder.checkpoint.card.spec, catalog.embedded(digest))
+    reused, unreadable, seen = 0, list[Unreadable](), set[str]()
+    with _Batches(catalog, encoder) as batches:
+        for done, item in enumerate(in_order(read, films, workers, ahead=2 * BATCH), start=1):
+            if isinstance(item, Unreadable):
+                unreadable.append(item)
+            elif isinstance(item, Known) or item.sha256 in seen:
+                reused += 1
+                batches.describe(item.sha256, _description(store, item.film))
+            else:
+                seen.add(item.sha256)
+                batches.embed(item, _description(store, item.film, item.view))
+            if on_progress:
+                on_progress(done)
+    media.sync()  # so that no index is published whose pictures a power cut could still take
+    unreadable += batches.blank
+    return Outcome(batches.embedded, reused, tuple(unreadable), time.monotonic() - started)
+
+
+class _Batches:
+    """The second and third stage: batches through the network, and on to the writer.
+
+    Attributes:
+        embedded: films that went through the network.
+        blank: films in which the network sees nothing at all.
+    """
+
+    def __init__(self, catalog: Catalog, encoder: Encoder) -> None:
+        self.embedded = 0
+        self.blank: list[Unreadable] = []
+        self._catalog = catalog
+        self._encoder = encoder
+        self._films: list[tuple[Prepared, Description]] = []
+        self._described: list[_Described] = []
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._written: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush()
+            self._wait()  # an interrupted job keeps the batch that is on its way
+        finally:
+            self._writer.shutdown()
+
+    def embed(self, film: Prepared, description: Description) -> None:
+        """Add a film; every `BATCH` of them go through the network."""
+        self._films.append((film, description))
+        if len(self._films) == BATCH:
+            self._flush()
+
+    def describe(self, sha256: str, description: Description) -> None:
+        """Add what a data set says of a film that needs no embedding."""
+        self._described.append((sha256, description))
+        if len(self._described) >= 16 * BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        entries = self._encode() if self._films else []
+        described = self._described
+        self._films, self._described = [], []
+        if entries or described:
+            self._wait()  # one batch is written at a time, in order
+            self._written = self._writer.submit(self._write, entries, described)
+
+    def _encode(self) -> list[Entry]:
+        """One forward pass, and all that is kept of it."""
+        features = self._encoder.encode(np.stack([film.inputs for film, _ in self._films]))
+        classifier = self._encoder.checkpoint.weights["classifier.weight"]
+        cams = grad_cam(features, classifier)
+        entries = []
+        for place, (film, description) in enumerate(self._films):
+            if not features.embedding[place].any():
+                self.blank.append(Unreadable(film.film.path, "the network sees nothing in it"))
+                continue
+            entries.append(
+                Entry(
+                    image_sha256=film.sha256,
+                    description=description,
+                    height=film.source_size[0],
+                    width=film.source_size[1],
+                    spacing_mm=film.spacing_mm,
+                    photometric=film.photometric,
+                    vector=features.embedding[place],
+                    logits=features.logits[place],
+                    cams=cams[place],
+                )
+            )
+        self.embedded += len(entries)
+        return entries
+
+    def _write(self, entries: Sequence[Entry], described: Iterable[_Described]) -> None:
+        self._catalog.add(self._encoder.checkpoint.digest, entries, described)
+
+    def _wait(self) -> None:
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
+
+
+def _description(store: Store, film: Film, header_view: str | None = None) -> Description:
+    """What the catalog keeps of what a data set says; the patient under a pseudonym."""
+    return Description(
+        source=film.source,
+        file=film.file,
+        patient=store.pseudonym(film.source, film.patient) if film.patient else None,
+        view=film.view or header_view,
+        sex=film.sex,
+        age=film.age,
+        labels=film.labels,
+        split=film.split,
+    )

@@ -1,0 +1,92 @@
+"""From everything that a checkpoint embedded to a generation, and to the live one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from xemplar.catalog import Catalog, GenerationRecord
+from xemplar.checkpoint import Checkpoint
+from xemplar.errors import ArtefactError, NotFound
+from xemplar.index import FACTORY, build, current, open_generation, publish
+from xemplar.store import Store
+
+
+@dataclass(frozen=True)
+class Published:
+    """A generation after a job.
+
+    Attributes:
+        name: of the generation.
+        count: of cases in it.
+        is_new: False where the live one holds the same cases already, so none was built.
+    """
+
+    name: str
+    count: int
+    is_new: bool
+
+
+def build_generation(
+    store: Store,
+    catalog: Catalog,
+    checkpoint: Checkpoint,
+    *,
+    changed: bool = True,
+    go_live: bool = True,
+    factory: str = FACTORY,
+) -> Published:
+    """Build a generation from all that the catalog holds of a checkpoint, and publish it.
+
+    Args:
+        store: where to.
+        catalog: the truth.
+        checkpoint: whose embeddings to take.
+        changed: whether embeddings may have changed; if not, a live generation with the same cases
+            is left as it is.
+        go_live: whether to publish it.
+        factory: FAISS factory string.
+
+    Raises:
+        NothingIndexed: the checkpoint has embedded nothing.
+        ConfigurationError: FAISS cannot build such an index.
+    """
+    live = None if changed or not go_live else _same(store, catalog, checkpoint, factory)
+    if live is not None:
+        return live
+    manifest = build(store, checkpoint, lambda: catalog.vectors(checkpoint.digest), factory=factory)
+    catalog.record(
+        GenerationRecord(
+            manifest.name,
+            manifest.checkpoint,
+            manifest.preprocessing,
+            manifest.count,
+            datetime.fromisoformat(manifest.created),
+        )
+    )
+    if go_live:
+        activate(store, catalog, manifest.name)
+    return Published(manifest.name, manifest.count, is_new=True)
+
+
+def activate(store: Store, catalog: Catalog, name: str) -> None:
+    """Make a generation the live one.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    publish(store, name)
+    catalog.record_published(name)
+
+
+def _same(store: Store, catalog: Catalog, checkpoint: Checkpoint, factory: str) -> Published | None:
+    """The live generation, if it is whole and holds what a new one would hold."""
+    try:
+        live = open_generation(store, checkpoint, current(store))
+    except (ArtefactError, NotFound):
+        return None  # none, another checkpoint's, or a damaged one: a new one mends that
+    if live.manifest.factory != factory:
+        return None
+    if not np.array_equal(live.ids, catalog.embedded_ids(checkpoint.digest)):
+        return None
+    return Published(live.name, len(live), is_new=False)

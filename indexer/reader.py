@@ -1,0 +1,116 @@
+"""The job's first stage: a film's file -> the network's input, by several threads."""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.datasets import Film
+from xemplar.errors import ImageTooLarge, InputError
+from xemplar.media import Media
+from xemplar.preprocess import PreprocessSpec, preprocess
+from xemplar.radiograph import Limits, decode
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A film that was left out, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """A film that this checkpoint has embedded before."""
+
+    film: Film
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A film ready for the network; ``inputs`` is uint8 (size, size)."""
+
+    film: Film
+    sha256: str
+    inputs: npt.NDArray[np.uint8]
+    source_size: tuple[int, int]
+    view: str | None
+    photometric: str | None
+    spacing_mm: tuple[float, float] | None
+
+
+Read: TypeAlias = Prepared | Known | Unreadable
+
+
+class Reader:
+    """The first stage, run by several threads: a film's bytes to the network's input."""
+
+    def __init__(self, media: Media, spec: PreprocessSpec, known: frozenset[str]) -> None:
+        self._media = media
+        self._spec = spec
+        self._known = known
+        self._limits = Limits()
+
+    def __call__(self, film: Film) -> Read:
+        """Read one film, and write its pictures unless it is known already."""
+        try:
+            data = self._bytes(film.path)
+            sha256 = hashlib.sha256(data).hexdigest()
+            # a known film whose pictures were lost goes the whole way again
+            if sha256 in self._known and self._media.has(sha256, self._spec):
+                return Known(film, sha256)
+            radiograph = decode(data, self._limits)
+        except FileNotFoundError:
+            return Unreadable(film.path, "there is no such file")
+        except (InputError, IsADirectoryError, PermissionError) as error:
+            return Unreadable(film.path, str(error))
+        inputs = preprocess(radiograph, self._spec)
+        self._media.write(radiograph, inputs, self._spec)
+        return Prepared(
+            film,
+            sha256,
+            inputs,
+            radiograph.source_size,
+            radiograph.view,
+            radiograph.photometric,
+            radiograph.spacing_mm,
+        )
+
+    def _bytes(self, path: Path) -> bytes:
+        """A file's content; one above the limit is refused before it fills the memory."""
+        size = path.stat().st_size
+        if size > self._limits.max_bytes:
+            raise ImageTooLarge(
+                f"the file has {size:,} bytes; the limit is {self._limits.max_bytes:,}"
+            )
+        return path.read_bytes()
+
+
+def in_order(read: Reader, films: Iterable[Film], workers: int, ahead: int) -> Iterator[Read]:
+    """Read films by several threads; gives them in the order in which they came.
+
+    Args:
+        read: applied to each film.
+        films: read only as far as needed.
+        workers: threads.
+        ahead: films that may be read before their turn, so that memory stays bounded.
+    """
+    pool = ThreadPoolExecutor(workers, "reader")
+    coming = iter(films)
+    try:
+        waiting = deque(pool.submit(read, film) for film in islice(coming, ahead))
+        while waiting:
+            item = waiting.popleft().result()
+            waiting.extend(pool.submit(read, film) for film in islice(coming, 1))
+            yield item
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,107 @@
+"""The commands, as a user types them."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from indexer.cli import generations, index, phantoms
+from tests.indexer.test_job import data_set
+from xemplar.errors import DatasetError, NotFound, NothingIndexed
+
+LINE = typer.Typer()
+LINE.command("index")(index)
+LINE.command("phantoms")(phantoms)
+LINE.add_typer(generations, name="generations")
+
+
+@pytest.fixture
+def call(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("XEMPLAR_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("XEMPLAR_CHECKPOINT", str(tiny_checkpoint))
+    monkeypatch.delenv("XEMPLAR_DATABASE_URL", raising=False)
+
+    def run(*words: object, fails: bool = False) -> Result:
+        result = CliRunner().invoke(LINE, [str(word) for word in words])
+        if not fails and result.exception:
+            raise result.exception
+        return result
+
+    return run
+
+
+def test_index_list_and_go_back(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    first = call("index", data_set(tmp_path / "one", range(3)))
+    assert "3 films embedded" in first.stdout
+    assert "with 3 cases is live" in first.stdout
+    second = call("index", data_set(tmp_path / "two", range(3, 7)), "--no-publish")
+    assert "with 7 cases built, not published" in second.stdout
+    listed = call("generations", "list").stdout.splitlines()[1:]
+    assert [line.split()[0] == "live" for line in listed] == [True, False]
+    newer = listed[1].split()[0]
+    assert newer in call("generations", "activate", newer).stdout
+    listed = call("generations", "list").stdout.splitlines()[1:]
+    assert [line.split()[0] == "live" for line in listed] == [False, True]
+
+
+def test_indexing_again_leaves_the_live_generation(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = data_set(tmp_path / "one", range(3))
+    call("index", folder)
+    again = call("index", folder)
+    assert "0 films embedded" in again.stdout
+    assert "3 embedded before" in again.stdout
+    assert "is live already" in again.stdout
+
+
+def test_limit_and_split(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = data_set(tmp_path / "one", range(5))
+    assert "2 films embedded" in call("index", folder, "--limit", 2).stdout
+    assert "3 films embedded" in call("index", folder, "--split", "train").stdout
+    with pytest.raises(DatasetError, match="no film is of the split test; there are: train"):
+        call("index", folder, "--split", "test")
+
+
+def test_what_was_left_out_is_listed_and_is_no_failure(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = data_set(tmp_path / "one", range(3))
+    (folder / "1.png").write_bytes(b"[bold]no picture")
+    result = call("index", folder)
+    assert result.exit_code == 0
+    assert "1 left out" in result.stdout
+    assert "1.png: this is no PNG" in result.stderr
+    assert "[bold]no" in result.stderr
+
+
+def test_nothing_usable_fails(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = data_set(tmp_path / "one", range(2))
+    for film in folder.glob("*.png"):
+        film.write_bytes(b"no picture")
+    result = call("index", folder, fails=True)
+    assert result.exit_code == 1
+    assert "none of 2 films was usable" in result.stderr
+
+
+def test_an_interrupt_says_how_to_go_on(call, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("indexer.job.embed_films", interrupt)
+    result = call("index", data_set(tmp_path / "one", range(2)), fails=True)
+    assert result.exit_code == 130
+    assert "run the same command to go on" in result.stderr
+
+
+def test_clear_errors(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(NothingIndexed, match="xemplar index"):
+        call("generations", "list")
+    with pytest.raises(DatasetError, match="no folder"):
+        call("index", tmp_path / "nothing")
+    call("index", data_set(tmp_path / "one", range(2)))
+    with pytest.raises(NotFound, match="no generation 'x'"):
+        call("generations", "activate", "x")
+
+
+def test_phantoms_can_be_indexed(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    result = call("phantoms", tmp_path / "phantoms", "--count", 3, "--size", 128)
+    assert "3 films in" in result.stdout
+    assert "3 films embedded" in call("index", tmp_path / "phantoms").stdout

@@ -1,0 +1,320 @@
+"""The index job: complete, safe to kill, and the same numbers as the upload path."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.job import Outcome, embed_films
+from indexer.publishing import build_generation
+from tests.films import drawn_film, encoded
+from xemplar.catalog import Catalog, migrate, open_catalog
+from xemplar.checkpoint import Checkpoint
+from xemplar.datasets import open_dataset
+from xemplar.encoder import Encoder, Precision, open_encoder
+from xemplar.errors import NothingIndexed
+from xemplar.explain import grad_cam
+from xemplar.index import open_generation
+from xemplar.media import Media
+from xemplar.network import Features
+from xemplar.preprocess import preprocess
+from xemplar.radiograph import decode
+from xemplar.store import Store
+
+
+def data_set(root: Path, seeds: Sequence[int], **column: str) -> Path:
+    """A folder of drawn films with a labels.csv."""
+    root.mkdir(parents=True)
+    with (root / "labels.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "patient_id", "view", "sex", "age", "findings", "split"])
+        for seed in seeds:
+            name = f"{seed}.png"
+            (root / name).write_bytes(encoded(drawn_film(seed)))
+            findings = column.get("findings", "Mass" if seed % 2 else "No Finding")
+            writer.writerow([name, f"p{seed // 2}", "PA", "F", "50", findings, "train"])
+    return root
+
+
+class Counting(Encoder):
+    """Counts the films that go through the network."""
+
+    films = 0
+
+    def encode(self, inputs: np.ndarray) -> Features:
+        self.films += len(inputs)
+        return super().encode(inputs)
+
+
+@pytest.fixture
+def encoder(tiny: Checkpoint) -> Counting:
+    return Counting(tiny, open_encoder(tiny, precision=Precision.FLOAT32)._backend)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def catalog(store: Store) -> Iterator[Catalog]:
+    migrate(store.database_url)
+    with open_catalog(store.database_url) as opened:
+        yield opened
+
+
+def run(store: Store, catalog: Catalog, encoder: Encoder, *folders: Path) -> Outcome:
+    films = [film for folder in folders for film in open_dataset(folder).films]
+    return embed_films(films, store, catalog, encoder, workers=3)
+
+
+def test_everything_ends_in_catalog_media_and_index(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    folder = data_set(tmp_path / "set", range(20))
+    outcome = run(store, catalog, encoder, folder)
+    assert (outcome.embedded, outcome.reused, outcome.unreadable) == (20, 0, ())
+    published = build_generation(store, catalog, encoder.checkpoint)
+    assert (published.count, published.is_new) == (20, True)
+    generation = open_generation(store, encoder.checkpoint)
+    cases = catalog.cases(generation.ids)
+    assert sorted(case.file for case in cases.values()) == sorted(f"{n}.png" for n in range(20))
+    assert [case.file for case in cases.values()] == [f"{n}.png" for n in range(20)]
+    one = cases[int(generation.ids[3])]
+    assert (one.source, one.findings, one.view, one.sex, one.age) == (
+        "set",
+        ("Mass",),
+        "PA",
+        "F",
+        50,
+    )
+    assert (one.height, one.width, one.split) == (96, 80, "train")
+    assert one.patient == store.pseudonym("set", "p1")
+    assert catalog.patient_ids(one.patient) == tuple(int(i) for i in generation.ids[2:4])
+    (record,) = catalog.generations()
+    assert record.name == published.name
+    assert record.published_at is not None
+
+
+def test_the_batch_path_gives_what_the_upload_path_gives(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    """19 films, so that the last batch has another size than the others."""
+    folder = data_set(tmp_path / "set", range(19))
+    run(store, catalog, encoder, folder)
+    build_generation(store, catalog, encoder.checkpoint)
+    generation = open_generation(store, encoder.checkpoint)
+    spec, media = encoder.checkpoint.card.spec, Media(store.media)
+    classifier = encoder.checkpoint.weights["classifier.weight"]
+    for case in catalog.cases(generation.ids).values():
+        film = decode((folder / str(case.file)).read_bytes())
+        inputs = preprocess(film, spec)
+        np.testing.assert_array_equal(media.input(case.image_sha256, spec), inputs)
+        features = encoder.encode(inputs[None])
+        assert float(generation.vector(case.id) @ features.embedding[0]) > 0.999999
+        np.testing.assert_allclose(generation.logits(case.id), features.logits[0], atol=1e-4)
+        cams = grad_cam(features, classifier)[0]
+        np.testing.assert_allclose(generation.cams(case.id), cams, rtol=2e-3, atol=1e-4)
+        assert generation.search(features.embedding[0], 1).ids[0] == case.id
+
+
+def test_a_second_run_embeds_nothing_but_takes_over_new_labels(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    folder = data_set(tmp_path / "set", range(5))
+    run(store, catalog, encoder, folder)
+    first = build_generation(store, catalog, encoder.checkpoint)
+    labels = folder / "labels.csv"
+    labels.write_text(labels.read_text().replace("Mass", "Edema"))
+    outcome = run(store, catalog, encoder, folder)
+    assert (outcome.embedded, outcome.reused, encoder.films) == (0, 5, 5)
+    found = {
+        case.findings
+        for case in catalog.cases(catalog.embedded_ids(encoder.checkpoint.digest)).values()
+    }
+    assert found == {("Edema",), ("No Finding",)}
+    again = build_generation(store, catalog, encoder.checkpoint, changed=False)
+    assert (again.name, again.is_new) == (first.name, False)
+
+
+def test_lost_or_torn_pictures_are_made_again(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    folder = data_set(tmp_path / "set", range(4))
+    run(store, catalog, encoder, folder)
+    pictures = sorted(store.media.rglob("*.png"))
+    pictures[0].unlink()
+    pictures[1].write_bytes(b"")
+    outcome = run(store, catalog, encoder, folder)
+    assert (outcome.embedded, outcome.reused) == (2, 2)
+    assert all(picture.stat().st_size for picture in pictures)
+    assert catalog.count() == 4
+
+
+def test_unreadable_films_are_listed_and_left_out(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    folder = data_set(tmp_path / "set", range(6))
+    (folder / "1.png").write_bytes(b"no picture")
+    (folder / "2.png").write_bytes(b"")
+    (folder / "3.png").unlink()
+    (folder / "4.png").unlink()
+    (folder / "4.png").mkdir()
+    outcome = run(store, catalog, encoder, folder)
+    assert outcome.embedded == 2
+    reasons = {film.path.name: film.reason for film in outcome.unreadable}
+    assert set(reasons) == {"1.png", "2.png", "3.png", "4.png"}
+    assert "no PNG" in reasons["1.png"]
+    assert "empty" in reasons["2.png"]
+    assert "no such file" in reasons["3.png"]
+    assert catalog.count() == 2
+
+
+def test_a_film_too_large_is_refused_before_it_is_read(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    folder = data_set(tmp_path / "set", range(2))
+    with (folder / "1.png").open("wb") as file:
+        file.truncate(2**40)  # a sparse file
+    outcome = run(store, catalog, encoder, folder)
+    (left,) = outcome.unreadable
+    assert "1,099,511,627,776 bytes; the limit is" in left.reason
+
+
+def test_the_same_picture_in_two_sets_is_one_case(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    one = data_set(tmp_path / "one", range(5), findings="Mass")
+    two = data_set(tmp_path / "two", range(3, 9), findings="Edema")
+    outcome = run(store, catalog, encoder, one, two)
+    assert (outcome.embedded, outcome.reused, encoder.films) == (9, 2, 9)
+    cases = catalog.cases(catalog.embedded_ids(encoder.checkpoint.digest)).values()
+    assert {case.source for case in cases} == {"one", "two"}
+    shared = next(case for case in cases if case.file == "3.png")
+    assert (shared.source, shared.findings) == ("two", ("Edema",))
+    assert shared.patient == store.pseudonym("two", "p1")
+
+
+def test_no_name_of_a_patient_or_a_plain_film_is_kept(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    labelled = data_set(tmp_path / "set", range(2))
+    text = (labelled / "labels.csv").read_text()
+    (labelled / "labels.csv").write_text(text.replace("p0", "Jane-Doe"))
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "John-Doe.png").write_bytes(encoded(drawn_film(7)))
+    run(store, catalog, encoder, labelled, plain)
+    build_generation(store, catalog, encoder.checkpoint)
+    assert catalog.count() == 3
+    for path in store.root.rglob("*"):
+        if path.is_file():
+            assert b"Doe" not in path.read_bytes(), path
+
+
+def test_a_film_in_which_the_network_sees_nothing_is_left_out(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    class Blind(Encoder):
+        def encode(self, inputs: np.ndarray) -> Features:
+            features = super().encode(inputs)
+            features.embedding[0] = 0
+            return features
+
+    folder = data_set(tmp_path / "set", range(3))
+    outcome = run(store, catalog, Blind(encoder.checkpoint, encoder._backend), folder)
+    assert outcome.embedded == 2
+    assert [film.reason for film in outcome.unreadable] == ["the network sees nothing in it"]
+    assert catalog.count() == 2
+
+
+def test_an_interrupted_job_keeps_its_finished_batches(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    folder = data_set(tmp_path / "set", range(60))
+
+    def interrupt(done: int) -> None:
+        if done == 40:
+            raise KeyboardInterrupt
+
+    films = open_dataset(folder).films
+    with pytest.raises(KeyboardInterrupt):
+        embed_films(films, store, catalog, encoder, workers=2, on_progress=interrupt)
+    assert catalog.count() == 32
+    outcome = run(store, catalog, encoder, folder)
+    assert (outcome.embedded, outcome.reused, encoder.films) == (28, 32, 60)
+
+
+def test_an_error_of_the_writer_ends_the_job(
+    store: Store,
+    catalog: Catalog,
+    encoder: Counting,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(catalog, "add", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(store, catalog, encoder, data_set(tmp_path / "set", range(40)))
+    assert encoder.films <= 32
+
+
+def test_nothing_embedded_builds_nothing(store: Store, catalog: Catalog, encoder: Counting) -> None:
+    with pytest.raises(NothingIndexed):
+        build_generation(store, catalog, encoder.checkpoint, changed=False)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import indexer.job
+from xemplar.encoder import Encoder
+slow = Encoder.encode
+def encode(self, inputs):
+    time.sleep(0.2)
+    features = slow(self, inputs)
+    print("encoded", len(inputs), flush=True)
+    return features
+Encoder.encode = encode
+sys.argv = ["xemplar", "index", *sys.argv[1:]]
+from xemplar.__main__ import main
+main()
+"""
+
+
+def test_a_killed_job_goes_on_where_it_was(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    folder = data_set(tmp_path / "set", range(96))
+    command = [sys.executable, "-c", KILLED, str(folder), "--store", str(tmp_path / "store")]
+    command += ["--checkpoint", str(tiny_checkpoint), "--precision", "float32"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("XEMPLAR")}
+    url = Store(tmp_path / "store").database_url
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as job:
+        assert job.stdout
+        for _ in range(3):
+            assert "encoded 16" in job.stdout.readline()
+        job.send_signal(signal.SIGKILL)
+    with open_catalog(url) as catalog:
+        before = catalog.count()
+    assert 0 < before < 96
+    assert before % 16 == 0
+    again = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
+    encoded_now = sum(int(n) for n in re.findall(r"encoded (\d+)", again.stdout))
+    assert encoded_now == 96 - before
+    assert f"{before} embedded before" in again.stdout
+    assert "with 96 cases is live" in again.stdout
+    with open_catalog(url) as catalog:
+        assert catalog.count() == 96
+    generation = json.loads(
+        next((tmp_path / "store" / "generations").glob("*/manifest.json")).read_text()
+    )
+    assert generation["count"] == 96

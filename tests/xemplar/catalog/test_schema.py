@@ -1,0 +1,114 @@
+"""The schema: migrations equal the models, run once, and no other schema is touched."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from xemplar.catalog import migrate, open_catalog
+from xemplar.catalog.schema import connect, head
+from xemplar.catalog.tables import Base
+from xemplar.errors import ConfigurationError, Mismatch
+
+
+def test_migrations_make_exactly_the_models(url: str) -> None:
+    migrate(url)
+    engine = connect(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_migrating_again_changes_nothing(url: str) -> None:
+    migrate(url)
+    migrate(url)
+    open_catalog(url).close()
+
+
+def test_two_may_migrate_at_once(url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(migrate, [url] * 4))
+    open_catalog(url).close()
+
+
+def test_an_empty_database_is_refused_with_the_command_that_mends_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="xemplar index"):
+        open_catalog(url)
+
+
+def test_looking_for_a_catalog_creates_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="there is no catalog"):
+        open_catalog(f"sqlite:///{tmp_path / 'none.sqlite'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_newer_schema_is_refused_and_left_alone(url: str) -> None:
+    migrate(url)
+    engine = connect(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for use in (open_catalog, migrate):
+        with pytest.raises(Mismatch, match=f"9999, which is newer than this software's {head()}"):
+            use(url)
+    engine.dispose()
+
+
+def test_an_older_schema_is_refused_by_name(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(url)
+    monkeypatch.setattr("xemplar.catalog.schema.head", lambda: "0002")
+    with pytest.raises(Mismatch, match="has schema 0001; this software needs 0002"):
+        open_catalog(url)
+
+
+def test_a_failed_migration_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alembic.operations import Operations
+
+    created = Operations.create_table
+
+    def fail_late(self: Operations, name: str, *columns: object, **options: object) -> object:
+        if name == "generations":
+            raise KeyboardInterrupt
+        return created(self, name, *columns, **options)
+
+    monkeypatch.setattr(Operations, "create_table", fail_late)
+    with pytest.raises(KeyboardInterrupt):
+        migrate(url)
+    monkeypatch.undo()
+    migrate(url)
+    open_catalog(url).close()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://user:secret@host/db", "names 'mysql'"),
+        ("not a url", "cannot be read"),
+        ("sqlite://", "needs a file"),
+        ("sqlite:///:memory:", "needs a file"),
+    ],
+)
+def test_other_addresses_are_refused(url: str, message: str) -> None:
+    for use in (open_catalog, migrate):
+        with pytest.raises(ConfigurationError, match=message) as caught:
+            use(url)
+        assert "secret" not in str(caught.value)
+
+
+def test_an_unreachable_server_is_named_without_its_password() -> None:
+    url = "postgresql://someone:secret@127.0.0.1:1/catalog"
+    for use in (open_catalog, migrate):
+        with pytest.raises(ConfigurationError, match="check the address") as caught:
+            use(url)
+        assert "secret" not in str(caught.value)
+        assert "127.0.0.1" in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.sqlite").write_bytes(b"no database at all" * 100)
+    for use in (open_catalog, migrate):
+        with pytest.raises(ConfigurationError, match="not a database"):
+            use(f"sqlite:///{tmp_path / 'x.sqlite'}")

@@ -1,0 +1,44 @@
+"""Embeddings and a checkpoint for tests of the index; no network is needed."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.catalog import Batch
+from xemplar.checkpoint import Card, Checkpoint
+from xemplar.network import Architecture
+from xemplar.preprocess import PreprocessSpec
+
+FINDINGS = ("Edema", "Mass")
+TINY = Architecture(growth=4, blocks=(1, 1, 1, 1), stem=8)
+SIZE = TINY.embedding_size
+
+
+def checkpoint(digest: str = "1" * 64, size: int = 64) -> Checkpoint:
+    return Checkpoint(Card(FINDINGS, PreprocessSpec(size=size), TINY), {}, digest)
+
+
+def unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    vectors = np.asarray(vectors, np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def random_vectors(count: int, seed: int = 0) -> npt.NDArray[np.float32]:
+    """float32 (count, SIZE), unit, >= 0 as embeddings are."""
+    return unit(np.random.default_rng(seed).random((count, SIZE)) + 1e-3)
+
+
+def source(
+    ids: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32], size: int = 7
+) -> Callable[[], Iterator[Batch]]:
+    """All of it in batches; logits and maps say which case they belong to."""
+
+    def batches() -> Iterator[Batch]:
+        for start in range(0, len(ids), size):
+            some = ids[start : start + size]
+            logits = np.stack([some, -some], axis=1).astype(np.float32)
+            cams = np.broadcast_to(some[:, None, None, None] % 100, (len(some), 2, 2, 2))
+            yield Batch(some, vectors[start : start + size], logits, cams.astype(np.float16))
+
+    return batches

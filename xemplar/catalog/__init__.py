@@ -1,0 +1,20 @@
+"""The catalog: which films were indexed, what is known of them, what a checkpoint made of them.
+
+It is the truth. An index generation is derived from it, and can always be built again without
+decoding a film. SQLite by default, PostgreSQL by URL.
+"""
+
+from xemplar.catalog.case import Batch, Case, Description, Entry, GenerationRecord
+from xemplar.catalog.catalog import Catalog, open_catalog
+from xemplar.catalog.schema import migrate
+
+__all__ = [
+    "Batch",
+    "Case",
+    "Catalog",
+    "Description",
+    "Entry",
+    "GenerationRecord",
+    "migrate",
+    "open_catalog",
+]

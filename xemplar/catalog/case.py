@@ -1,0 +1,130 @@
+"""The catalog's values: what is put in, and what comes out."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.findings import Labels, positives
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a data set's label file says of a film.
+
+    Attributes:
+        source: name of the data set.
+        file: name within the data set; None in a plain folder, which says nothing else either.
+        patient: pseudonym (`Store.pseudonym`), never the data set's own id; None where unknown.
+        view: "PA", "AP", "LL", ...; None where unknown.
+        sex: "F", "M" or None.
+        age: in years, or None.
+        labels: finding -> 1 present, 0 absent, -1 uncertain; missing means unknown.
+        split: "train", "val", "test" or another name that the data set gives, or None.
+    """
+
+    source: str
+    file: str | None = None
+    patient: str | None = None
+    view: str | None = None
+    sex: str | None = None
+    age: int | None = None
+    labels: Labels = field(default_factory=lambda: MappingProxyType({}))
+    split: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entry:
+    """One film to put into the catalog, with what the checkpoint made of it.
+
+    Attributes:
+        image_sha256: hex digest of the film's original bytes.
+        description: what its data set says.
+        height: of the upright film in pixels, before any reduced-size decoding.
+        width: likewise.
+        spacing_mm: (row, column) distance of its pixels in millimetres, None where unknown.
+        photometric: DICOM's PhotometricInterpretation, None for other formats.
+        vector: float32 (C,), the embedding, unit length.
+        logits: float32 (F,), before calibration.
+        cams: float (F, g, g), Grad-CAM of every finding; kept as float16.
+    """
+
+    image_sha256: str
+    description: Description
+    height: int
+    width: int
+    spacing_mm: tuple[float, float] | None = None
+    photometric: str | None = None
+    vector: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+    cams: npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case(Description):
+    """One film in the catalog: everything of its `Description`, and what the film itself says.
+
+    Attributes:
+        id: its number, which is its FAISS id too; never given to another case.
+        case_id: its public name, the first 16 hex digits of ``image_sha256``.
+        image_sha256: hex digest of the film's original bytes; names its pictures in `Media`.
+        height: of the upright film in pixels, before any reduced-size decoding.
+        width: likewise.
+        spacing_mm: (row, column) distance of its pixels in millimetres, None where unknown.
+        photometric: DICOM's PhotometricInterpretation, None for other formats.
+        created_at: when it was first indexed, UTC.
+    """
+
+    id: int
+    case_id: str
+    image_sha256: str
+    height: int
+    width: int
+    spacing_mm: tuple[float, float] | None
+    photometric: str | None
+    created_at: datetime
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Findings that are present, or "No Finding"; see `xemplar.findings.positives`."""
+        return positives(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Embeddings of n cases by one checkpoint, ids ascending.
+
+    Attributes:
+        ids: int64 (n,), the cases' ids.
+        vectors: float32 (n, C), unit length.
+        logits: float32 (n, F), before calibration.
+        cams: float16 (n, F, g, g).
+    """
+
+    ids: npt.NDArray[np.int64]
+    vectors: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+    cams: npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True)
+class GenerationRecord:
+    """What the catalog remembers of an index generation.
+
+    Attributes:
+        name: of its folder.
+        checkpoint: sha256 hex digest.
+        preprocessing: digest of the spec.
+        count: of cases in it.
+        created_at: UTC.
+        published_at: when it was last made the live one, UTC; None if never.
+    """
+
+    name: str
+    checkpoint: str
+    preprocessing: str
+    count: int
+    created_at: datetime
+    published_at: datetime | None = None

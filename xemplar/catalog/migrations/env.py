@@ -1,0 +1,13 @@
+"""Alembic runs this file; `xemplar.catalog.schema.migrate` hands it the connection."""
+
+from alembic import context
+
+from xemplar.catalog.tables import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    transactional_ddl=True,  # on SQLite too, see schema._prepare_sqlite
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,119 @@
+"""The catalog's values <-> rows of its tables."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import isqrt
+from typing import Any
+
+import numpy as np
+
+from xemplar.catalog.case import Batch, Case, Description, Entry
+from xemplar.catalog.tables import CaseRow
+from xemplar.errors import CorruptArtefact, InvalidArgument
+
+DESCRIBED = ("source", "file", "patient", "sex", "age", "labels", "split")
+"""Fields that the newest label file decides. The view is not one: a header may have told it."""
+
+
+LARGEST_CAM = float(np.finfo(np.float16).max)
+"""Maps are kept as float16; real ones are below 10."""
+
+
+def check_entry(entry: Entry) -> None:
+    """Refuse arrays that could not be read back, or compared.
+
+    Raises:
+        InvalidArgument: saying which shape or value.
+    """
+    findings, grid = entry.logits.shape[0], entry.cams.shape[-1]
+    shapes = (entry.vector.ndim, entry.logits.ndim, entry.cams.shape)
+    if shapes != (1, 1, (findings, grid, grid)):
+        raise InvalidArgument(
+            f"an embedding needs vector (C,), logits (F,) and cams (F, g, g), not "
+            f"{entry.vector.shape}, {entry.logits.shape}, {entry.cams.shape}"
+        )
+    length = float(np.linalg.norm(entry.vector))
+    finite = np.isfinite(entry.logits).all() and (np.abs(entry.cams) <= LARGEST_CAM).all()
+    if not (finite and abs(length - 1) < 1e-3):
+        raise InvalidArgument(
+            f"the embedding of film {entry.image_sha256[:16]} has length {length:.6g} instead of "
+            "1, or values that are no numbers or too large; it cannot be compared with others"
+        )
+
+
+def description_fields(description: Description) -> dict[str, Any]:
+    """A description's columns of `CaseRow`."""
+    fields = {name: getattr(description, name) for name in (*DESCRIBED, "view")}
+    return fields | {"labels": dict(description.labels)}
+
+
+def case_fields(entry: Entry) -> dict[str, Any]:
+    """An entry's columns of `CaseRow`, all but the id."""
+    row, column = entry.spacing_mm or (None, None)
+    return description_fields(entry.description) | {
+        "case_id": entry.image_sha256[:16],
+        "image_sha256": entry.image_sha256,
+        "height": entry.height,
+        "width": entry.width,
+        "spacing_row_mm": row,
+        "spacing_column_mm": column,
+        "photometric": entry.photometric,
+        "created_at": datetime.now(UTC),
+    }
+
+
+def embedding_fields(entry: Entry) -> dict[str, bytes]:
+    """An entry's columns of `EmbeddingRow`: arrays as little-endian bytes."""
+    return {
+        "vector": entry.vector.astype("<f4").tobytes(),
+        "logits": entry.logits.astype("<f4").tobytes(),
+        "cams": entry.cams.astype("<f2").tobytes(),
+    }
+
+
+def case_of(row: CaseRow) -> Case:
+    """A row as the value that leaves the catalog."""
+    spacing = (row.spacing_row_mm, row.spacing_column_mm)
+    return Case(
+        id=row.id,
+        case_id=row.case_id,
+        image_sha256=row.image_sha256,
+        source=row.source,
+        file=row.file,
+        patient=row.patient,
+        view=row.view,
+        sex=row.sex,
+        age=row.age,
+        labels=row.labels,
+        split=row.split,
+        height=row.height,
+        width=row.width,
+        spacing_mm=None if spacing[0] is None or spacing[1] is None else (spacing[0], spacing[1]),
+        photometric=row.photometric,
+        created_at=row.created_at,
+    )
+
+
+def batch_of(rows: Sequence[Any]) -> Batch:
+    """Rows (case, vector, logits, cams) as arrays; the grid's side follows from their lengths.
+
+    Raises:
+        CorruptArtefact: the lengths do not fit together.
+    """
+    ids, vectors, logits, cams = zip(*rows, strict=True)
+    try:
+        count = len(rows)
+        all_logits = np.frombuffer(b"".join(logits), "<f4").reshape(count, -1)
+        findings = all_logits.shape[1]
+        grid = isqrt(len(cams[0]) // 2 // findings)
+        return Batch(
+            ids=np.array(ids, np.int64),
+            vectors=np.frombuffer(b"".join(vectors), "<f4").reshape(count, -1),
+            logits=all_logits,
+            cams=np.frombuffer(b"".join(cams), "<f2").reshape(count, findings, grid, grid),
+        )
+    except (ValueError, ZeroDivisionError) as error:
+        raise CorruptArtefact(
+            f"embeddings of cases {ids[0]} to {ids[-1]} are damaged: {error}; restore the catalog "
+            "from a backup, or remove those cases and index their films again"
+        ) from error

@@ -1,0 +1,166 @@
+"""Connecting to the catalog's database, and bringing its schema up to date."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from xemplar.errors import ConfigurationError, Mismatch
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+BUSY_SECONDS = 30
+"""How long SQLite waits for another process to finish its transaction."""
+
+_MIGRATION_LOCK = 7_236_457_801  # any number, the same in every version: PostgreSQL's lock key
+
+
+def connect(url: str) -> Engine:
+    """An engine for SQLite or PostgreSQL. Nothing is read from the database yet.
+
+    Raises:
+        ConfigurationError: another database, no URL at all, or its driver is not installed.
+    """
+    address = _address(url)
+    try:
+        if address.get_backend_name() == "postgresql":
+            return create_engine(address, pool_pre_ping=True)
+        engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the database URL needs {error.name}; install it with `pip install "
+            "'xemplar[postgres]'`"
+        ) from error
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def migrate(url: str) -> None:
+    """Create the tables, or bring older ones up to date. Whole or not at all; safe to repeat.
+
+    Raises:
+        ConfigurationError: the database cannot be reached.
+        Mismatch: a newer version of this software has changed it.
+    """
+    address = _address(url)
+    if address.database and address.get_backend_name() == "sqlite":
+        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = connect(url)
+    try:
+        # of two processes at the same time one waits, and then finds nothing left to do
+        with engine.connect().execution_options(write=True) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            _refuse_newer(connection)
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise unreachable(engine, error) from error
+    finally:
+        engine.dispose()
+
+
+def check(engine: Engine) -> None:
+    """Refuse a database whose schema is not the one that this software speaks.
+
+    Raises:
+        ConfigurationError: there is no catalog in it, or it cannot be reached.
+        Mismatch: its schema is older or newer.
+    """
+    where = engine.url.render_as_string(hide_password=True)
+    database = engine.url.database
+    if engine.dialect.name == "sqlite" and not (database and Path(database).is_file()):
+        # connecting would create an empty file
+        raise ConfigurationError(f"there is no catalog at {where}; make one with `xemplar index`")
+    try:
+        with engine.connect() as connection:
+            _refuse_newer(connection)
+            revision = _revision(connection)
+    except DBAPIError as error:
+        raise unreachable(engine, error) from error
+    if revision is None:
+        raise ConfigurationError(
+            f"there is no catalog in {where}; make one with `xemplar index`, or name the right "
+            "database with --database (XEMPLAR_DATABASE_URL)"
+        )
+    if revision != head():
+        raise Mismatch(
+            f"the catalog {where} has schema {revision}; this software needs {head()}; "
+            "run `xemplar index` once: it brings the schema up to date"
+        )
+
+
+def head() -> str:
+    """The schema revision of this software."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def unreachable(engine: Engine, error: DBAPIError) -> ConfigurationError:
+    """What to say where the database does not answer."""
+    where = engine.url.render_as_string(hide_password=True)
+    return ConfigurationError(
+        f"the catalog {where} cannot be used: {str(error.orig).strip()}; check the address, the "
+        "rights and that the server runs (--database, XEMPLAR_DATABASE_URL)"
+    )
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(f"the database URL cannot be read: {error}") from error
+    if address.drivername in ("postgres", "postgresql"):
+        address = address.set(drivername="postgresql+psycopg")
+    if address.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
+        raise ConfigurationError(
+            f"the database URL names {address.drivername!r}; use sqlite:///FILE or "
+            "postgresql+psycopg://USER@HOST/DATABASE"
+        )
+    if address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:"):
+        raise ConfigurationError("the catalog needs a file; use sqlite:///FILE")
+    return address
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _refuse_newer(connection: Connection) -> None:
+    revision = _revision(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise Mismatch(
+            f"the catalog {connection.engine.url.render_as_string(hide_password=True)} has schema "
+            f"{revision}, which is newer than this software's {head()}; install the version that "
+            "wrote it"
+        )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # sqlite3 by itself begins no transaction for CREATE TABLE, so half a migration could remain;
+    # with None it begins none at all, and _begin_sqlite does
+    connection.isolation_level = None
+    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a transaction that reads first and writes later would fail at once, without waiting, if
+    # another one wrote in between; so those that will write say so
+    writes = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,25 @@
+"""The index: embeddings -> immutable generations on disk -> the most similar cases.
+
+A generation is built beside the live one and published by changing one small file, so that a
+reader always sees a whole index, and going back is publishing an older one.
+"""
+
+from xemplar.index.builder import FACTORY, Source, Vectors, build
+from xemplar.index.generation import Generation, Hits, open_generation
+from xemplar.index.live import current, generations, publish
+from xemplar.index.manifest import FileRecord, Manifest
+
+__all__ = [
+    "FACTORY",
+    "FileRecord",
+    "Generation",
+    "Hits",
+    "Manifest",
+    "Source",
+    "Vectors",
+    "build",
+    "current",
+    "generations",
+    "open_generation",
+    "publish",
+]

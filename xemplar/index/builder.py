@@ -1,0 +1,150 @@
+"""Building a generation: embeddings -> a folder that appears whole or not at all."""
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.artefact import new_folder
+from xemplar.checkpoint import Checkpoint
+from xemplar.errors import ConfigurationError, NothingIndexed
+from xemplar.index.manifest import CAMS, FILES, IDS, INDEX, LOGITS, NAME, FileRecord, Manifest
+from xemplar.index.recall import choose_nprobe, inverted_lists, sample_of
+from xemplar.store import Store
+
+FACTORY = "IDMap2,Flat"
+"""Exact search. Up to about 100,000 cases it takes less time than the network's forward pass."""
+
+EXACT = frozenset({"IDMap2,Flat", "Flat,IDMap2"})
+
+
+class Vectors(Protocol):
+    """Embeddings of n cases; `xemplar.catalog.Batch` is one."""
+
+    @property
+    def ids(self) -> npt.NDArray[np.int64]:
+        """int64 (n,), ascending within the batch and from batch to batch."""
+
+    @property
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """float32 (n, C), unit length."""
+
+    @property
+    def logits(self) -> npt.NDArray[np.float32]:
+        """float32 (n, F), before calibration."""
+
+    @property
+    def cams(self) -> npt.NDArray[np.float16]:
+        """float16 (n, F, g, g)."""
+
+
+Source = Callable[[], Iterable[Vectors]]
+"""Gives all embeddings from the beginning each time; only one batch is held at a time."""
+
+
+def build(
+    store: Store, checkpoint: Checkpoint, source: Source, *, factory: str = FACTORY
+) -> Manifest:
+    """Build a generation in the store. It is not published (see `publish`).
+
+    Args:
+        store: where to.
+        checkpoint: the one that made the embeddings.
+        source: of the embeddings, in the order of ids. Read once for an exact index; three times
+            for one that is trained and whose recall is measured.
+        factory: FAISS factory string, of an index that keeps ids and can give vectors back.
+
+    Returns:
+        The manifest; the folder is ``store.generations / manifest.name``.
+
+    Raises:
+        NothingIndexed: there are no embeddings.
+        ConfigurationError: FAISS cannot make or fill such an index.
+    """
+    name, created = _name(store, checkpoint.digest)
+    folder = store.generations / name
+    with new_folder(folder) as beside:
+        try:
+            index = faiss.index_factory(
+                checkpoint.card.architecture.embedding_size, factory, faiss.METRIC_INNER_PRODUCT
+            )
+            if not index.is_trained:
+                index.train(sample_of(source, _TRAINING_ROWS)[1])
+            ids, logits, cams = _fill(index, source, checkpoint.digest)
+            _check_reconstructs(index, int(ids[0]))
+            nprobe, recall = (0, 1.0) if factory in EXACT else choose_nprobe(index, source)
+            faiss.write_index(index, str(beside / INDEX))
+        except RuntimeError as error:  # what FAISS raises, with the C++ assertion as its text
+            raise ConfigurationError(
+                f"FAISS cannot build an index {factory!r}: {_last_line(error)}; "
+                f"use {FACTORY!r} or another one that keeps ids, such as 'IDMap2,IVF64,Flat'"
+            ) from error
+        for file, array in ((IDS, ids), (LOGITS, logits), (CAMS, cams)):
+            np.save(beside / file, array)
+        manifest = Manifest(
+            name=name,
+            created=created,
+            checkpoint=checkpoint.digest,
+            preprocessing=checkpoint.card.spec.digest,
+            findings=checkpoint.card.findings,
+            count=len(ids),
+            dimension=index.d,
+            factory=factory,
+            nprobe=nprobe,
+            recall_at_10=recall,
+            files={file: FileRecord.of(beside / file) for file in FILES},
+        )
+        (beside / NAME).write_bytes(manifest.to_json())
+    return manifest
+
+
+_TRAINING_ROWS = 65_536
+"""Vectors that an index is trained on; FAISS itself takes at most 256 for each inverted list."""
+
+
+def _name(store: Store, digest: str) -> tuple[str, str]:
+    """A generation's name and its time (ISO); names sort by time, so one second has only one."""
+    while True:
+        now = datetime.now(UTC)
+        name = f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}"
+        if not (store.generations / name).exists():
+            return name, now.isoformat(timespec="seconds")
+        time.sleep(0.05)
+
+
+def _fill(
+    index: Any, source: Source, digest: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float16]]:
+    """Add all vectors; returns ids (N,), logits (N, F) and cams (N, F, g, g).
+
+    The vectors themselves are held only by FAISS, so that there is one copy of them.
+    """
+    ids, logits, cams = [], [], []
+    for batch in source():
+        index.add_with_ids(np.ascontiguousarray(batch.vectors, np.float32), batch.ids)
+        ids.append(batch.ids)
+        logits.append(np.asarray(batch.logits, np.float32))
+        cams.append(np.asarray(batch.cams, np.float16))
+    if not ids:
+        raise NothingIndexed(
+            f"checkpoint {digest[:12]} has embedded no films yet; run `xemplar index FOLDER`"
+        )
+    return np.concatenate(ids), np.concatenate(logits), np.concatenate(cams)
+
+
+def _check_reconstructs(index: Any, case: int) -> None:
+    """Fail now rather than at the first query: a search wants the vectors of its answer back."""
+    if isinstance(index, faiss.IndexIDMap) and not isinstance(index, faiss.IndexIDMap2):
+        raise RuntimeError("IDMap cannot give vectors back, IDMap2 can")  # noqa: TRY004
+    lists = inverted_lists(index)
+    if lists is not None:
+        lists.set_direct_map_type(faiss.DirectMap.Hashtable)  # id -> place; saved with the index
+    index.reconstruct(case)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1][-200:]

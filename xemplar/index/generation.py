@@ -1,0 +1,253 @@
+"""`Generation`: an open, immutable index. Search in it, and what it holds of each case."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.checkpoint import Checkpoint
+from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
+from xemplar.index.live import current
+from xemplar.index.manifest import (
+    CAMS,
+    IDS,
+    INDEX,
+    LOGITS,
+    METRIC,
+    Manifest,
+    check_files,
+    check_fit,
+    read_manifest,
+)
+from xemplar.index.recall import inverted_lists
+from xemplar.store import Store
+
+UNIT_TOLERANCE = 1e-3
+"""How far an embedding's length may be from 1."""
+
+TIE = 1e-6
+"""Similarities that differ by less are taken for a tie that FAISS may have cut anywhere."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """The most similar cases, best first; of equal ones, the lower id first.
+
+    Attributes:
+        ids: int64 (n,).
+        similarity: float32 (n,), cosine in [0, 1], descending.
+    """
+
+    ids: npt.NDArray[np.int64]
+    similarity: npt.NDArray[np.float32]
+
+
+class Generation:
+    """An open index generation. It never changes, so any number of threads may search in it.
+
+    Attributes:
+        manifest: what it says of itself.
+    """
+
+    def __init__(self, manifest: Manifest, index: Any, ids: Any, logits: Any, cams: Any) -> None:
+        self.manifest = manifest
+        self._index = index
+        self._ids: npt.NDArray[np.int64] = ids
+        self._logits: npt.NDArray[np.float32] = logits
+        self._cams: npt.NDArray[np.float16] = cams
+        self._has_lists = inverted_lists(index) is not None
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, case: int) -> bool:
+        return self._place(case) is not None
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.manifest.name
+
+    @property
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Of all its cases, int64 (N,), ascending."""
+        return self._ids
+
+    def search(
+        self, embedding: npt.NDArray[np.float32], k: int, exclude: Collection[int] = ()
+    ) -> Hits:
+        """The k most similar cases, fewer where fewer remain.
+
+        Args:
+            embedding: float32 (C,), finite, unit length.
+            k: at least 1.
+            exclude: ids of cases that must not appear (the query's own, its patient's). They are
+                left out within the search, so that k others are found whatever their number.
+
+        Raises:
+            InvalidArgument: another shape, dtype, length or k.
+        """
+        self._check(embedding, k)
+        left_out = np.unique(np.fromiter(exclude, np.int64, len(exclude)))
+        remaining = len(self) - int(np.isin(left_out, self._ids, assume_unique=True).sum())
+        wanted = min(k, remaining)
+        if wanted == 0:
+            return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
+        fetched = min(wanted + 8, remaining)
+        while True:
+            similarity, ids = self._fetch(embedding, fetched, left_out)
+            # a tie that reaches the end of what was fetched may go on: then look further
+            tied = len(ids) == fetched and similarity[wanted - 1] - similarity[-1] < TIE
+            if fetched == remaining or not tied:
+                return self._ranked(embedding, ids, wanted)
+            fetched = min(2 * fetched, remaining)
+
+    def vector(self, case: int) -> npt.NDArray[np.float32]:
+        """The embedding of a case, float32 (C,), as exact as the index keeps it.
+
+        Raises:
+            NotFound: the case is not in this generation.
+        """
+        self._row(case)
+        vector: npt.NDArray[np.float32] = self._index.reconstruct(int(case))
+        return vector
+
+    def cams(self, case: int) -> npt.NDArray[np.float32]:
+        """Grad-CAM of every finding of a case, float32 (F, g, g), in the manifest's order.
+
+        Raises:
+            NotFound: the case is not in this generation.
+        """
+        cams: npt.NDArray[np.float32] = self._cams[self._row(case)].astype(np.float32)
+        return cams
+
+    def logits(self, case: int) -> npt.NDArray[np.float32]:
+        """Logits of every finding of a case, float32 (F,), before calibration.
+
+        Raises:
+            NotFound: the case is not in this generation.
+        """
+        logits: npt.NDArray[np.float32] = self._logits[self._row(case)]
+        return logits
+
+    def _check(self, embedding: npt.NDArray[np.float32], k: int) -> None:
+        wanted = (self.manifest.dimension,)
+        if embedding.dtype != np.float32 or embedding.shape != wanted:
+            raise InvalidArgument(
+                f"search takes an embedding float32 {wanted}, not "
+                f"{embedding.dtype} {embedding.shape}"
+            )
+        length = float(np.linalg.norm(embedding))
+        if not abs(length - 1) <= UNIT_TOLERANCE:  # so that NaN is refused too
+            raise InvalidArgument(
+                f"the embedding has length {length:.6g} instead of 1, so its inner products are "
+                "no cosine similarities"
+            )
+        if k < 1:
+            raise InvalidArgument(f"k is {k}; it must be at least 1")
+
+    def _fetch(
+        self, embedding: npt.NDArray[np.float32], count: int, left_out: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """FAISS's answer, descending; shorter than ``count`` where it found no more.
+
+        Everything that a search needs is passed with it: set on the index, it would be shared by
+        all threads.
+        """
+        options: dict[str, Any] = {}
+        if len(left_out):
+            options["sel"] = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out))
+        if self._has_lists:
+            parameters = faiss.SearchParametersIVF(nprobe=self.manifest.nprobe, **options)
+        else:
+            parameters = faiss.SearchParameters(**options)
+        similarity, ids = self._index.search(embedding[None], count, params=parameters)
+        found = ids[0] >= 0
+        return similarity[0][found], ids[0][found]
+
+    def _ranked(
+        self, embedding: npt.NDArray[np.float32], ids: npt.NDArray[np.int64], count: int
+    ) -> Hits:
+        """The best ``count``, scored anew in float64, so that equal vectors score equally.
+
+        FAISS adds up in another order for the last few vectors than for the others.
+        """
+        if not len(ids):
+            return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
+        vectors = self._index.reconstruct_batch(ids).astype(np.float64)
+        scores = np.clip((vectors * embedding).sum(axis=1), 0, 1).astype(np.float32)
+        order = np.lexsort((ids, -scores))[:count]
+        return Hits(ids[order], scores[order])
+
+    def _row(self, case: int) -> int:
+        place = self._place(case)
+        if place is None:
+            raise NotFound(f"case {case} is not in the index generation {self.name}")
+        return place
+
+    def _place(self, case: int) -> int | None:
+        place = int(np.searchsorted(self._ids, case))
+        return place if place < len(self._ids) and self._ids[place] == case else None
+
+
+def open_generation(store: Store, checkpoint: Checkpoint, name: str | None = None) -> Generation:
+    """Open a generation, after checking that it is whole and that this checkpoint built it.
+
+    Args:
+        store: where it lies.
+        checkpoint: the one that queries will be embedded with.
+        name: of the generation; None for the live one.
+
+    Raises:
+        NothingIndexed: none was published yet.
+        NotFound: there is none of that name.
+        CorruptArtefact: a file is not what the manifest says.
+        Mismatch: it was built with another checkpoint, preprocessing or metric.
+    """
+    name = name or current(store)
+    folder = store.generations / name
+    if not folder.is_dir() or folder.parent != store.generations:
+        raise NotFound(f"there is no generation {name[:64]!r} in {store.generations}")
+    manifest = read_manifest(folder)
+    check_fit(manifest, checkpoint)
+    check_files(folder, manifest)
+    try:
+        index = faiss.read_index(str(folder / INDEX))
+        ids = np.load(folder / IDS)
+        logits = np.load(folder / LOGITS)
+        cams = np.load(folder / CAMS, mmap_mode="r")
+    except (RuntimeError, ValueError, OSError) as error:
+        raise CorruptArtefact(f"{folder} cannot be opened: {error}") from error
+    _check_content(folder, manifest, index, ids, logits, cams)
+    return Generation(manifest, index, ids, logits, cams)
+
+
+def _check_content(
+    folder: Path, manifest: Manifest, index: Any, ids: Any, logits: Any, cams: Any
+) -> None:
+    """Refuse files that are whole, but not what the manifest says is in them."""
+    found = {
+        "metric": METRIC if index.metric_type == faiss.METRIC_INNER_PRODUCT else "other",
+        "dimension": index.d,
+        "count": {index.ntotal, len(ids), len(logits), len(cams)},
+        "findings": {logits.shape[1], cams.shape[1]},
+        "order of ids": bool((np.diff(ids) > 0).all()),
+    }
+    said = {
+        "metric": manifest.metric,
+        "dimension": manifest.dimension,
+        "count": {manifest.count},
+        "findings": {len(manifest.findings)},
+        "order of ids": True,
+    }
+    wrong = [
+        f"{what} {found[what]}, not {said[what]}" for what in said if found[what] != said[what]
+    ]
+    if wrong:
+        raise CorruptArtefact(
+            f"{folder} has {'; '.join(wrong)}; run `xemplar index` to build a new generation"
+        )

@@ -1,0 +1,58 @@
+"""Which generation is live: publishing one, going back to an older one, listing all."""
+
+from xemplar.artefact import write_file
+from xemplar.errors import CorruptArtefact, NotFound, NothingIndexed
+from xemplar.index.manifest import NAME, Manifest, read_manifest
+from xemplar.store import Store
+
+
+def publish(store: Store, name: str) -> None:
+    """Make a generation the live one, atomically. Naming an older one is the rollback.
+
+    Raises:
+        NotFound: there is none of that name.
+        CorruptArtefact: its manifest cannot be read.
+    """
+    if name not in _names(store):
+        raise NotFound(
+            f"there is no generation {name[:64]!r} in {store.generations}; "
+            f"there are: {', '.join(_names(store)) or 'none'}"
+        )
+    read_manifest(store.generations / name)
+    write_file(store.current, f"{name}\n".encode())
+
+
+def current(store: Store) -> str:
+    """Name of the live generation.
+
+    Raises:
+        NothingIndexed: none was published yet.
+        CorruptArtefact: the one that is named is not there.
+    """
+    try:
+        name = store.current.read_text().strip()
+    except FileNotFoundError as error:
+        raise NothingIndexed(
+            f"nothing is indexed in {store.root} yet; run `xemplar index FOLDER --store "
+            f"{store.root}`, or name another store with --store (XEMPLAR_STORE)"
+        ) from error
+    if name not in _names(store):
+        raise CorruptArtefact(
+            f"{store.current} names the generation {name[:64]!r}, which is not there; run "
+            "`xemplar generations activate NAME` with another one, or `xemplar index`"
+        )
+    return name
+
+
+def generations(store: Store) -> tuple[Manifest, ...]:
+    """Manifests of all generations in the store, oldest first.
+
+    Raises:
+        CorruptArtefact: a manifest cannot be read.
+    """
+    return tuple(read_manifest(store.generations / name) for name in _names(store))
+
+
+def _names(store: Store) -> list[str]:
+    # what is being built, or was when the process died, has no final name and is hidden
+    return sorted(path.parent.name for path in store.generations.glob(f"[!.]*/{NAME}"))
