@@ -1,10 +1,17 @@
 """Small films and tiny networks that tests build on."""
 
 import io
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from xemplar.network import Architecture
 from xemplar.preprocess import PreprocessSpec
@@ -46,3 +53,69 @@ def encoded(pixels: npt.NDArray[np.generic], format: str = "PNG", **options: obj
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format, **options)
     return file.getvalue()
+
+
+def dicom(pixels: npt.NDArray[np.generic], **fields: Any) -> bytes:
+    """A DX object's bytes with these stored values (height, width); ``fields`` are set last.
+
+    A field given as None is left out.
+    """
+    header = Dataset()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = fields.pop("TransferSyntaxUID", ExplicitVRLittleEndian)
+    header.SOPClassUID = DigitalXRayImageStorageForPresentation
+    header.SOPInstanceUID = "1.2.3.4"
+    header.Modality = "DX"
+    header.Rows, header.Columns = pixels.shape[:2]
+    header.SamplesPerPixel = 1
+    header.PhotometricInterpretation = "MONOCHROME2"
+    header.BitsAllocated = header.BitsStored = pixels.dtype.itemsize * 8
+    header.PixelRepresentation = int(pixels.dtype.kind == "i")
+    header.PixelData = pixels.tobytes()
+    for name, value in fields.items():
+        if value is None:
+            delattr(header, name)
+        else:
+            setattr(header, name, value)
+    header.HighBit = header.BitsStored - 1
+    return written(header)
+
+
+def written(header: Dataset) -> bytes:
+    """The bytes of a DICOM file."""
+    file = io.BytesIO()
+    header.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def compressed(data: bytes, syntax: int) -> bytes:
+    """A DICOM object's bytes with its pixels compressed by GDCM (``gdcm.TransferSyntax.*``)."""
+    import gdcm
+
+    with TemporaryDirectory() as folder:
+        plain, packed = Path(folder) / "plain.dcm", Path(folder) / "packed.dcm"
+        plain.write_bytes(data)
+        reader = gdcm.ImageReader()
+        reader.SetFileName(str(plain))
+        assert reader.Read()
+        change = gdcm.ImageChangeTransferSyntax()
+        change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer = gdcm.ImageWriter()
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        writer.SetFileName(str(packed))
+        assert writer.Write()
+        return packed.read_bytes()
+
+
+def encapsulated(
+    pixels: npt.NDArray[np.generic], frame: bytes, syntax: str, **fields: Any
+) -> bytes:
+    """A DX object's bytes whose one frame is the given stream; the header describes ``pixels``."""
+    header = dcmread(io.BytesIO(dicom(pixels, **fields)))
+    header.file_meta.TransferSyntaxUID = UID(syntax)
+    header.PixelData = encapsulate([frame])
+    header["PixelData"].is_undefined_length = True
+    return written(header)

@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 from trainer.settings import Settings
 from xemplar.datasets import TRAIN, VAL, Dataset, Film, split_by_patient
-from xemplar.errors import DatasetError
+from xemplar.errors import DatasetError, InputError
 from xemplar.findings import targets
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
@@ -57,10 +57,17 @@ class FilmTensors(TorchDataset[tuple[Tensor, Tensor, Tensor]]):
         return len(self.films)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """The film at ``key`` = (epoch, place)."""
+        """The film at ``key`` = (epoch, place).
+
+        Raises:
+            DatasetError: it cannot be read; naming the file.
+        """
         epoch, place = key
         film = self.films[place]
-        inputs = preprocess(decode(film.path.read_bytes()), self.settings.spec)
+        try:
+            inputs = preprocess(decode(film.path.read_bytes()), self.settings.spec)
+        except (OSError, InputError) as error:
+            raise DatasetError(f"the film {film.path} cannot be used: {error}") from error
         grey = torch.from_numpy(inputs).float() / 255
         if self.augment is not None:
             with torch.random.fork_rng(devices=[]):
@@ -133,7 +140,7 @@ def check_readable(films: Sequence[Film]) -> None:
     Raises:
         DatasetError: naming the file.
     """
-    for film in {film.source: film for film in films}.values():
+    for film in {film.source: film for film in reversed(films)}.values():
         if not film.path.is_file():
             raise DatasetError(
                 f"the label file of {film.source} names {film.path}, and there is no such film"

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from urllib.error import URLError
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -51,9 +51,9 @@ def initialise(network: DenseNetwork, initial: str) -> None:
 def _imagenet() -> dict[str, Tensor]:
     try:
         return _today(dict(DenseNet169_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True)))
-    except URLError as error:
+    except (OSError, RuntimeError) as error:  # no connection, or a file cut short
         raise ConfigurationError(
-            f"torchvision's ImageNet weights cannot be downloaded ({error.reason}); give a local "
+            f"torchvision's ImageNet weights cannot be downloaded ({error}); give a local "
             "copy with --initial FILE, or start from random weights with --initial none"
         ) from error
 
@@ -65,8 +65,13 @@ def _file(path: Path) -> dict[str, Tensor]:
         )
     if path.suffix == ".safetensors":
         return {n: torch.from_numpy(v) for n, v in checkpoint.load(path).weights.items()}
-    loaded = torch.load(path, map_location="cpu", weights_only=True)  # tensors only, no code runs
-    return _today(loaded)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)  # tensors, no code runs
+        return _today(loaded)
+    except (UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
+        raise ConfigurationError(
+            f"--initial {path} is no checkpoint (*.safetensors) and no torchvision state dict"
+        ) from error
 
 
 def _today(state: dict[str, Tensor]) -> dict[str, Tensor]:

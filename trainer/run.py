@@ -206,6 +206,7 @@ def _one_epoch(
             run.parallel, loader, run.optimizer, run.device, lambda: progress.advance(task)
         )
         loss, right = run.world.mean(loss), run.world.mean(right)
+        run.world.align(run.network)
         task = progress.add_task(f"epoch {number} validate", total=None)
         outputs = validate(run.network, films, run.settings, run.device, run.world)
     by_finding = auc_by_finding(outputs)

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from xemplar.errors import ConfigurationError
+from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.findings import NIH14, UncertainPolicy, canonical
 from xemplar.preprocess import PreprocessSpec
 
@@ -102,6 +102,10 @@ class Settings:
             )
         if not self.findings or len(set(self.findings)) < len(self.findings):
             raise ConfigurationError(f"findings must be different names, not {self.findings}")
+        try:
+            self.spec  # noqa: B018 - asked for here, so that a wrong size or fit is refused here
+        except CorruptArtefact as error:
+            raise ConfigurationError(str(error)) from error
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ConfigurationError(
                 f"precision {self.precision!r} is none of auto, float32, bfloat16"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import distributed
+from torch import distributed, nn
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ class World:
         """Until all processes are here."""
         if self.size > 1:
             distributed.barrier()
+
+    def align(self, network: nn.Module) -> None:
+        """Give all processes the first one's buffers: each has averaged its own batches last."""
+        if self.size > 1:
+            for buffer in network.buffers():
+                distributed.broadcast(buffer, src=0)
 
     def mean(self, value: float) -> float:
         """Mean of a number over the processes."""

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from xemplar import __version__
 from xemplar.artefact import file_digest, write_file
 from xemplar.errors import ConfigurationError, CorruptArtefact
-from xemplar.network import Architecture, Weights
+from xemplar.network import Architecture, Weights, shapes
 from xemplar.preprocess import PreprocessSpec
 
 SCHEMA = 1
@@ -114,11 +114,16 @@ def save(path: Path, card: Card, weights: Weights) -> str:
 
     Returns:
         Its sha256 hex digest.
+
+    Raises:
+        CorruptArtefact: the weights do not fit the card, or are not finite; nothing is written.
     """
-    stored = {
-        name: np.ascontiguousarray(value, np.float16 if value.ndim > 1 else np.float32)
-        for name, value in weights.items()
-    }
+    with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinite, and is refused
+        stored = {
+            name: np.ascontiguousarray(value, np.float16 if value.ndim > 1 else np.float32)
+            for name, value in weights.items()
+        }
+    _check(path, card, stored)
     card_json = json.dumps({"schema": SCHEMA, **asdict(card)}, sort_keys=True)
     write_file(path, safetensors.numpy.save(stored, {"xemplar": card_json}))
     return file_digest(path)
@@ -142,7 +147,7 @@ def load(path: Path) -> Checkpoint:
             card = _card(json.loads(metadata["xemplar"]))
             names = list(file.keys())  # a safetensors file is no mapping
             weights = {name: file.get_tensor(name).astype(np.float32) for name in names}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError) as error:
         raise CorruptArtefact(
             f"{path} is no checkpoint of this software, or damaged: {error}; take another copy"
         ) from error
@@ -171,14 +176,17 @@ def _card(fields: Mapping[str, Any]) -> Card:
     )
 
 
-def _check(path: Path, card: Card, weights: Weights) -> None:
+def _check(path: Path, card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> None:
     """Refuse weights that do not fit the card, before a backend trips over them."""
-    wanted = (len(card.findings), card.architecture.embedding_size)
-    shape = weights["classifier.weight"].shape if "classifier.weight" in weights else None
-    if shape != wanted:
-        raise CorruptArtefact(
-            f"{path}: classifier.weight has shape {shape}, its card says {wanted}"
-        )
+    wanted = shapes(card.architecture, len(card.findings))
+    found = {name: value.shape for name, value in weights.items()}
+    wrong = [
+        f"{name} has shape {found.get(name)}, its card says {wanted.get(name)}"
+        for name in sorted(wanted.keys() | found.keys())
+        if found.get(name) != wanted.get(name)
+    ]
+    if wrong:
+        raise CorruptArtefact(f"{path}: {'; '.join(wrong[:3])}; {len(wrong)} weights do not fit")
     broken = [name for name, value in weights.items() if not np.isfinite(value).all()]
     if broken:
         raise CorruptArtefact(f"{path}: weights are not finite in {', '.join(broken[:5])}")

@@ -109,7 +109,8 @@ def open_dataset(root: Path, name: str | None = None) -> Dataset:
             "name the folder that contains labels.csv, Data_Entry_2017.csv, train.csv or films"
         )
     hashed = hashlib.sha256()
-    for part in [f.read_bytes() for f in used] or [str(f.path).encode() for f in films]:
+    names = [film.path.relative_to(root).as_posix().encode() + b"\n" for film in films]
+    for part in [f.read_bytes() for f in used] or names:
         hashed.update(part)
     spoken = sorted({finding for film in films for finding in film.labels})
     return Dataset(name, root, tuple(films), tuple(spoken), hashed.hexdigest())
@@ -149,7 +150,7 @@ def _age(text: str, file: Path, line: int) -> int | None:
         return None
     try:
         years = int(float(digits))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DatasetError(f"{file}, line {line}: age {text!r} is no number") from error
     return years if 0 <= years <= 120 else None
 
@@ -161,7 +162,7 @@ def _sex(text: str) -> str | None:
 def _inside(root: Path, name: str, file: Path, line: int) -> Path:
     """The path of a named film, refused where it would leave the data set's folder."""
     path = root / name
-    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+    if path == root or Path(name).is_absolute() or ".." in Path(name).parts:
         raise DatasetError(f"{file}, line {line}: film {name!r} does not lie in the data set")
     return path
 
@@ -228,12 +229,9 @@ def _chexpert(file: Path, source: str) -> Iterator[Film]:
         # paths begin with the name of the release, as CheXpert-v1.0-small/train/patient00001/...
         inside = Path(*Path(row["Path"]).parts[1:]).as_posix()
         patient = next((p for p in Path(inside).parts if p.startswith("patient")), None)
-        try:
-            labels = {canonical(f): int(float(row[f])) for f in CHEXPERT14 if row[f]}
-            if labels.get(NO_FINDING) == 1:
-                labels = dict.fromkeys(map(canonical, PATHOLOGIES), 0) | labels
-        except ValueError as error:
-            raise DatasetError(f"{file}, line {line}: {error}; labels are 1, 0, -1") from error
+        labels = {canonical(f): _label(row[f], f, file, line) for f in CHEXPERT14 if row[f]}
+        if labels.get(NO_FINDING) == 1:
+            labels = dict.fromkeys(map(canonical, PATHOLOGIES), 0) | labels
         yield Film(
             path=_inside(file.parent, inside, file, line),
             source=source,
@@ -245,6 +243,15 @@ def _chexpert(file: Path, source: str) -> Iterator[Film]:
             age=_age(row["Age"], file, line),
             split=VAL if file.name == "valid.csv" else TRAIN,
         )
+
+
+def _label(text: str, finding: str, file: Path, line: int) -> int:
+    label = {"1": 1, "0": 0, "-1": -1}.get(text.removesuffix(".0"))
+    if label is None:
+        raise DatasetError(
+            f"{file}, line {line}: label {text!r} of {finding!r} is none of 1, 0, -1 and blank"
+        )
+    return label
 
 
 def _plain(root: Path, source: str) -> Iterator[Film]:

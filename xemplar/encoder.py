@@ -58,9 +58,11 @@ class Encoder:
             InvalidArgument: another shape or dtype.
         """
         size = self.checkpoint.card.spec.size
-        if inputs.dtype != np.uint8 or inputs.ndim != 3 or inputs.shape[1:] != (size, size):
+        wanted = (max(1, len(inputs) if inputs.ndim else 0), size, size)
+        if inputs.dtype != np.uint8 or inputs.shape != wanted:
             raise InvalidArgument(
-                f"encode takes uint8 (N, {size}, {size}), not {inputs.dtype} {inputs.shape}"
+                f"encode takes uint8 (N, {size}, {size}) with N >= 1, "
+                f"not {inputs.dtype} {inputs.shape}"
             )
         return features(self._backend.maps(inputs), self._classifier, self._bias)
 

@@ -88,16 +88,16 @@ def preprocess(radiograph: Radiograph, spec: PreprocessSpec) -> npt.NDArray[np.u
     """The network's input.
 
     Returns:
-        uint8 (size, size), 0 black to 255 white. Shrunk by area averaging (no aliasing), enlarged
-        bilinearly.
+        uint8 (size, size), 0 black to 255 white. Each axis is shrunk by area averaging (no
+        aliasing) or enlarged bilinearly.
     """
     pixels = radiograph.pixels
     place = frame(spec, *pixels.shape)
     width, height = int(place.width), int(place.height)
-    shrinks = height <= pixels.shape[0] and width <= pixels.shape[1]
-    inner: npt.NDArray[np.uint8] = cv2.resize(
-        pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    # each axis for itself: OpenCV's area averaging does not average where one axis is enlarged
+    smaller = (min(width, pixels.shape[1]), min(height, pixels.shape[0]))
+    shrunk = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+    inner = np.asarray(cv2.resize(shrunk, (width, height)), np.uint8)
     if (height, width) == (spec.size, spec.size):
         return inner
     canvas = np.zeros((spec.size, spec.size), np.uint8)
@@ -137,5 +137,6 @@ def onto_film(
 def _interpolation(places: npt.NDArray[np.float32], cells: int) -> npt.NDArray[np.float32]:
     """Linear interpolation as a matrix (len(places), cells); outside, the edge value holds."""
     places = np.clip(places, 0, cells - 1)
-    matrix = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells, dtype=np.float32)))
-    return matrix.astype(np.float32)
+    distance = np.abs(places[:, None] - np.arange(cells, dtype=np.float32))
+    matrix: npt.NDArray[np.float32] = np.maximum(0, 1 - distance).astype(np.float32)
+    return matrix

@@ -6,6 +6,8 @@ Nothing that could identify a patient leaves this module: of a header, only the 
 
 import hashlib
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
 
@@ -135,7 +138,8 @@ def _decode_picture(data: bytes, limits: Limits) -> Radiograph:
         image.draft(None, (DISPLAY_SIDE, DISPLAY_SIDE))  # acts on JPEG alone
         # Pillow turns a TIFF by itself, and gives its upright size
         turned = image.format != "TIFF" and _orientation(image) in LYING
-        pixels = _grey(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        pixels = _grey(image)
     except (NotARadiograph, UnsupportedImage):
         raise
     except Exception as error:
@@ -176,7 +180,10 @@ def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
         deep = np.asarray(image, dtype=np.float32)
         if not np.isfinite(deep).all():
             raise UnreadableImage("the picture holds values that are no numbers (NaN or infinity)")
-        return _stretch(deep, *_contrast(deep))
+        grey = _stretch(deep, *_contrast(deep))
+        # Pillow itself turns only shallow TIFFs whose zero is white (TIFF 6.0, tag 262)
+        zero_is_white = isinstance(image, TiffImageFile) and image.tag_v2.get(262) == 0
+        return np.subtract(255, grey, dtype=np.uint8) if zero_is_white else grey
     image.info.pop("transparency", None)
     colour = np.asarray(image.convert("RGB"))
     step = max(1, int((colour.shape[0] * colour.shape[1] / 65_536) ** 0.5))
@@ -201,7 +208,7 @@ def _contrast(values: npt.NDArray[np.float32]) -> tuple[float, float]:
 PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "OT", ""})
 """DICOM modalities that may be a projection radiograph; the empty one is a header without it."""
 
-VIEWS = frozenset("PA AP LL RL LLD RLD LLO RLO LATERAL LAT".split())
+VIEWS = frozenset(["PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT"])
 """Words of DICOM's ViewPosition that are kept; any other text could say who the patient is."""
 
 
@@ -357,6 +364,63 @@ def _codestream_size(frame: bytes) -> tuple[int, int, int] | None:
     return None
 
 
+GDCM_SECONDS = 60
+"""After so long GDCM is given up; the largest film takes it a few seconds."""
+
+GDCM_APART = """
+import io, sys, numpy, pydicom
+film, pixels = pydicom.dcmread(io.BytesIO(sys.stdin.buffer.read()), force=True), io.BytesIO()
+numpy.save(pixels, film.pixel_array)
+sys.stdout.buffer.write(pixels.getvalue())
+"""
+
+DESCRIBING = (
+    "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+)  # fmt: skip
+"""The elements that a decoder needs, and nothing of the patient."""
+
+
+def _stored(header: "Dataset") -> npt.NDArray[Any]:
+    """The stored values (rows, columns).
+
+    Only GDCM decodes JPEG lossless and JPEG-LS, and damaged streams make it end the whole process
+    (abort or segmentation fault, found by fuzzing). So it works in a process of its own.
+    """
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import (
+        JPEG2000TransferSyntaxes,
+        JPEGBaseline8Bit,
+        JPEGExtended12Bit,
+        JPEGLSTransferSyntaxes,
+        JPEGTransferSyntaxes,
+    )
+
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit, *JPEG2000TransferSyntaxes):
+        header.pixel_array_options(decoding_plugin="pillow")
+    elif syntax in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes):
+        film = Dataset()
+        film.file_meta = FileMetaDataset()
+        film.file_meta.TransferSyntaxUID = syntax
+        for keyword in DESCRIBING:
+            setattr(film, keyword, header.get(keyword))
+        film["PixelData"] = header["PixelData"]
+        file = BytesIO()
+        film.save_as(file)
+        apart = subprocess.run(  # noqa: S603 - our own script
+            [sys.executable, "-c", GDCM_APART],
+            input=file.getvalue(),
+            capture_output=True,
+            timeout=GDCM_SECONDS,
+            check=False,
+        )
+        if apart.returncode != 0:
+            raise UnreadableImage(f"the frame ({syntax.name}) is damaged: GDCM cannot decode it")
+        return np.asarray(np.load(BytesIO(apart.stdout), allow_pickle=False))
+    return header.pixel_array
+
+
 def _window(header: "Dataset") -> npt.NDArray[np.uint8]:
     """Stored values -> displayed grey: modality LUT, VOI LUT or window, MONOCHROME1 turned.
 
@@ -364,7 +428,7 @@ def _window(header: "Dataset") -> npt.NDArray[np.uint8]:
     """
     from pydicom.pixels.processing import apply_modality_lut
 
-    stored = header.pixel_array
+    stored = _stored(header)
     values = np.asarray(apply_modality_lut(stored, header))
     padding = header.get("PixelPaddingValue")
     outside = None if padding is None else stored == int(padding)
@@ -375,8 +439,8 @@ def _window(header: "Dataset") -> npt.NDArray[np.uint8]:
     elif int(header.get("BitsStored") or 16) <= 8:
         span = np.array([[0, 2**header.BitsStored - 1]])
         span = span - 2 ** (header.BitsStored - 1) if header.PixelRepresentation else span
-        low, high = np.asarray(apply_modality_lut(span, header), np.float32)[0]
-        grey = _stretch(np.asarray(values, np.float32), float(low), float(high))
+        low, high = sorted(float(end) for end in apply_modality_lut(span, header)[0])
+        grey = _stretch(np.asarray(values, np.float32), low, high)
     else:
         deep = np.asarray(values, np.float32)
         film = deep if outside is None or outside.all() else deep[~outside][None]
@@ -414,5 +478,5 @@ def _look_up(values: npt.NDArray[Any], lut: "Dataset") -> npt.NDArray[np.uint8]:
     count, first, bits = (int(value) for value in lut.LUTDescriptor)
     data = lut.LUTData
     table = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.asarray(data)
-    place = np.clip(values - first, 0, min(count or 65_536, len(table)) - 1)
+    place = np.clip(values.astype(np.float64) - first, 0, min(count or 65_536, len(table)) - 1)
     return _stretch(table[place.astype(np.intp)].astype(np.float32), 0, 2**bits - 1)

@@ -46,6 +46,36 @@ class Architecture:
         return channels
 
 
+def shapes(architecture: Architecture, findings: int) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight of a network with so many findings, by torchvision's names."""
+    growth, inner = architecture.growth, architecture.growth * architecture.bottleneck
+    channels = architecture.stem
+    convolutions = {"features.conv0": (channels, 3, 7, 7)}
+    norms = {"features.norm0": channels}
+    for block, layers in enumerate(architecture.blocks, start=1):
+        for layer in range(1, layers + 1):
+            name = f"features.denseblock{block}.denselayer{layer}"
+            norms |= {f"{name}.norm1": channels, f"{name}.norm2": inner}
+            convolutions[f"{name}.conv1"] = (inner, channels, 1, 1)
+            convolutions[f"{name}.conv2"] = (growth, inner, 3, 3)
+            channels += growth
+        if block < len(architecture.blocks):
+            norms[f"features.transition{block}.norm"] = channels
+            convolutions[f"features.transition{block}.conv"] = (channels // 2, channels, 1, 1)
+            channels //= 2
+    norms["features.norm5"] = channels
+    return {
+        **{f"{name}.weight": shape for name, shape in convolutions.items()},
+        **{
+            f"{name}.{part}": (width,)
+            for name, width in norms.items()
+            for part in ("weight", "bias", "running_mean", "running_var")
+        },
+        "classifier.weight": (findings, channels),
+        "classifier.bias": (findings,),
+    }
+
+
 @dataclass(frozen=True, eq=False)
 class Features:
     """What one forward pass yields for N films; C channels, F findings, a g x g grid (7 x 7).

@@ -1,0 +1,368 @@
+"""A whole training: it learns, is killed and resumed, and runs in two processes."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
+from trainer.epoch import Device, validate
+from trainer.films import frontal_films
+from trainer.metrics import masked_loss
+from trainer.run import train
+from trainer.settings import Settings
+from trainer.state import load_state, progress_of
+from trainer.world import World
+from xemplar.checkpoint import load
+from xemplar.datasets import Dataset, open_dataset
+from xemplar.encoder import Precision, Runtime, open_encoder
+from xemplar.errors import ConfigurationError, DatasetError
+from xemplar.network import Architecture
+from xemplar.network.pytorch import DenseNetwork
+from xemplar.preprocess import preprocess
+from xemplar.radiograph import decode
+
+ROOT = Path(__file__).parents[2]
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return drawn_set(tmp_path_factory.mktemp("data") / "set")
+
+
+def trained(dataset: Dataset, out: Path, settings: Settings = RECIPE) -> Path:
+    return train(settings, [dataset], out, architecture=TINY, console=QUIET)
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished training."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    assert trained(dataset, out) == out / "checkpoint.safetensors"
+    return out
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    """The epochs' table without what differs from run to run."""
+    with (run / "epochs.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+# ---- It learns ----------------------------------------------------------------------------------
+
+
+def test_labels_that_can_be_seen_are_learnt(run: Path) -> None:
+    best = max(float(row["val_auc"]) for row in rows(run))
+    assert best > 0.9
+    assert load(run / "checkpoint.safetensors").card.metrics["val_auc"] == pytest.approx(
+        best, abs=1e-6
+    )
+
+
+def test_the_loss_falls(run: Path) -> None:
+    losses = [float(row["train_loss"]) for row in rows(run)]
+    assert losses[-1] < losses[0]
+
+
+def test_the_folder_of_a_run_holds_what_is_promised(run: Path) -> None:
+    assert {path.name for path in run.iterdir()} == {
+        "checkpoint.safetensors", "state.safetensors", "epochs.csv", "loss.png", "roc.png",
+        "settings.json", "tensorboard",
+    }  # fmt: skip
+
+
+def test_the_table_has_a_row_for_each_epoch_and_an_auc_for_each_finding(run: Path) -> None:
+    table = rows(run)
+    assert [row["epoch"] for row in table] == ["1", "2", "3"]
+    for row in table:
+        aucs = [float(row[f"auc {finding}"]) for finding in FINDINGS]
+        assert float(row["val_auc"]) == pytest.approx(np.mean(aucs), abs=2e-6)
+
+
+@pytest.mark.parametrize("name", ["loss.png", "roc.png"])
+def test_the_curves_are_pictures(run: Path, name: str) -> None:
+    with Image.open(run / name) as picture:
+        assert picture.convert("L").getextrema() == (0, 255)
+
+
+def test_tensorboard_finds_every_epoch(run: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("val_auc")] == [1, 2, 3]
+
+
+def test_the_checkpoint_tells_the_recipe_and_the_data(run: Path, dataset: Dataset) -> None:
+    card = load(run / "checkpoint.safetensors").card
+    assert card.findings == FINDINGS
+    assert card.spec == RECIPE.spec
+    assert card.architecture == TINY
+    assert card.training["learning_rate"] == RECIPE.learning_rate
+    assert card.training["datasets"] == {"drawn": dataset.digest}
+    assert set(card.metrics) >= {"val_loss", "val_accuracy", "val_auc", "val_auc/Mass"}
+
+
+def restored(run: Path, findings: int = 2) -> tuple[DenseNetwork, dict[str, Any]]:
+    """The last epoch's network, in full precision, and the progress."""
+    network = DenseNetwork(TINY, findings, RECIPE.spec)
+    optimizer = torch.optim.AdamW(network.parameters())
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+    progress = load_state(run / "state.safetensors", network, optimizer, scheduler)
+    return network.eval(), progress
+
+
+def test_the_checkpoint_opens_in_openvino_and_gives_the_networks_logits(
+    run: Path, dataset: Dataset
+) -> None:
+    checkpoint = load(run / "checkpoint.safetensors")
+    films = np.stack(
+        [preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in dataset.films[:4]]
+    )
+    served = open_encoder(checkpoint, precision=Precision.FLOAT32).encode(films)
+    network = open_encoder(checkpoint, Runtime.PYTORCH, Precision.FLOAT32).encode(films)
+    np.testing.assert_allclose(served.logits, network.logits, rtol=1e-4, atol=1e-4)
+    if (
+        progress_of(run / "state.safetensors")["epochs"][-1]["epoch"]
+        == checkpoint.card.training["epoch"]
+    ):
+        # the best epoch is the last one: the trained network itself, but for float16
+        with torch.inference_mode():
+            logits = restored(run)[0](torch.from_numpy(films).float() / 255).numpy()
+        np.testing.assert_allclose(served.logits, logits, rtol=0.02, atol=0.02)
+
+
+def test_the_calibration_tells_ill_from_well(run: Path, dataset: Dataset) -> None:
+    checkpoint = load(run / "checkpoint.safetensors")
+    films = [film for film in dataset.films if film.split == "val"]
+    inputs = np.stack([preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in films])
+    probability = checkpoint.probabilities(open_encoder(checkpoint).encode(inputs).logits)
+    truth = np.array([[film.labels[finding] for finding in FINDINGS] for film in films]) == 1
+    assert ((probability >= checkpoint.thresholds) == truth).mean() > 0.85
+
+
+def test_the_recorded_loss_is_that_of_the_network_that_is_kept(run: Path, dataset: Dataset) -> None:
+    network, progress = restored(run)
+    films = frontal_films([dataset], RECIPE)["val"]
+    outputs = validate(network, films, RECIPE, Device("cpu", half=False), World())
+    assert masked_loss(outputs) == pytest.approx(progress["epochs"][-1]["val_loss"], abs=1e-6)
+
+
+def test_training_in_bfloat16_learns_too(dataset: Dataset, tmp_path: Path) -> None:
+    trained(dataset, tmp_path / "out", replace(RECIPE, precision="bfloat16"))
+    assert max(float(row["val_auc"]) for row in rows(tmp_path / "out")) > 0.9
+
+
+def test_training_stops_after_epochs_without_a_better_auc(dataset: Dataset, tmp_path: Path) -> None:
+    # a learning rate of next to nothing: the first epoch stays the best, or an early one
+    settings = replace(RECIPE, epochs=20, patience=1, learning_rate=1e-12)
+    trained(dataset, tmp_path / "out", settings)
+    table = [float(row["val_auc"]) for row in rows(tmp_path / "out")]
+    assert len(table) < 20
+    assert table[-1] <= max(table[:-1])
+
+
+# ---- It goes on ---------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_not_trained_again(run: Path, dataset: Dataset) -> None:
+    before = (run / "state.safetensors").read_bytes()
+    trained(dataset, run)
+    assert (run / "state.safetensors").read_bytes() == before
+
+
+def test_a_finished_run_goes_on_where_more_epochs_are_asked_for(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    trained(dataset, tmp_path / "out", replace(RECIPE, epochs=1))
+    trained(dataset, tmp_path / "out", replace(RECIPE, epochs=2))
+    assert [row["epoch"] for row in rows(tmp_path / "out")] == ["1", "2"]
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+from rich.console import Console
+import trainer.epoch
+from tests.trainer.drawn import RECIPE, TINY
+from trainer.run import train
+from xemplar.datasets import open_dataset
+
+compute, steps = trainer.epoch.masked_bce, 0
+
+def killed_in_its_middle(*parts):
+    global steps
+    steps += 1
+    if steps == {step}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return compute(*parts)
+
+trainer.epoch.masked_bce = killed_in_its_middle
+train(RECIPE, [open_dataset(Path(sys.argv[1]), "drawn")], Path(sys.argv[2]), architecture=TINY,
+      console=Console(quiet=True))
+"""
+
+
+def test_a_killed_training_that_is_resumed_ends_as_if_it_had_not_been_killed(
+    run: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    # 48 films in batches of 8 are 6 steps an epoch: step 9 lies in the middle of the second epoch
+    killed = subprocess.run(
+        [sys.executable, "-c", CHILD.format(step=9), str(dataset.root), str(tmp_path / "out")],
+        cwd=ROOT,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert [row["epoch"] for row in rows(tmp_path / "out")] == ["1"]
+    trained(dataset, tmp_path / "out")
+    assert rows(tmp_path / "out") == rows(run)
+    ours, theirs = (load(folder / "checkpoint.safetensors") for folder in (tmp_path / "out", run))
+    assert ours.digest == theirs.digest  # weights, metrics, calibration: every bit
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"learning_rate": 1e-3}, r"learning_rate was 0\.01, is 0\.001"),
+        ({"seed": 5}, "seed was 0, is 5"),
+        ({"findings": ("Mass",)}, r"findings was .*'Mass', 'Effusion'"),
+    ],
+)
+def test_a_run_with_other_settings_in_the_same_folder_is_refused(
+    run: Path, dataset: Dataset, changed: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"{message}.*choose another --out folder"):
+        trained(dataset, run, replace(RECIPE, **changed))
+
+
+def test_a_run_with_other_labels_in_the_same_folder_is_refused(run: Path, tmp_path: Path) -> None:
+    other = drawn_set(tmp_path / "set", train=40)
+    with pytest.raises(ConfigurationError, match=r"datasets was .*choose another --out folder"):
+        trained(other, run)
+
+
+def test_a_run_of_another_network_in_the_same_folder_is_refused(
+    run: Path, dataset: Dataset
+) -> None:
+    other = Architecture(growth=8, blocks=(1, 1, 1, 1), stem=8)
+    with pytest.raises(ConfigurationError, match="is of another network"):
+        train(RECIPE, [dataset], run, architecture=other, console=QUIET)
+
+
+def test_workers_may_be_changed_on_the_way(run: Path, dataset: Dataset) -> None:
+    trained(dataset, run, replace(RECIPE, workers=1, threads=2))
+
+
+# ---- It refuses ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "No such file"), (b"", "the file is empty"), (b"letter", "no PNG, JPEG")],
+)
+def test_a_film_that_cannot_be_read_stops_the_training_and_is_named(
+    tmp_path: Path, content: bytes | None, message: str, workers: int
+) -> None:
+    broken = drawn_set(tmp_path / "set", train=8, val=4)
+    film = tmp_path / "set" / "images" / "5.png"
+    film.unlink()
+    if content is not None:
+        film.write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"5\.png cannot be used: .*{message}"):
+        trained(broken, tmp_path / "out", replace(RECIPE, workers=workers))
+
+
+def test_a_validation_set_that_allows_no_auc_is_refused(tmp_path: Path) -> None:
+    drawn_set(tmp_path / "set", train=8, val=8)
+    text = (tmp_path / "set" / "labels.csv").read_text()
+    for present in ("Mass|Effusion", "Mass", "Effusion"):
+        text = text.replace(f"{present},val", "No Finding,val")
+    (tmp_path / "set" / "labels.csv").write_text(text)
+    one_sided = open_dataset(tmp_path / "set", "drawn")
+    with pytest.raises(DatasetError, match="no AUC can be computed"):
+        trained(one_sided, tmp_path / "out", replace(RECIPE, epochs=1))
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_writes_no_checkpoint(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="loss is no number any more; try a lower"):
+        trained(dataset, tmp_path / "out", replace(RECIPE, learning_rate=1e30))
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+
+
+# ---- It runs in two processes -------------------------------------------------------------------
+
+RANK = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from rich.console import Console
+from tests.trainer.drawn import RECIPE, TINY
+from trainer.run import train
+from xemplar.checkpoint import load
+from xemplar.datasets import open_dataset
+
+path = train(RECIPE, [open_dataset(Path(sys.argv[1]), "drawn")], Path(sys.argv[2]),
+             architecture=TINY, console=Console(quiet=True))
+sys.stdout.write(f"ended with {load(path).digest}\\n")
+sys.stdout.flush()
+"""
+
+
+@pytest.fixture(scope="module")
+def pair(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run by torchrun with two processes (gloo), and what they printed."""
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "rank.py").write_text(RANK)
+    ended = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+            str(folder / "rank.py"), str(dataset.root), str(folder / "out"),
+        ],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return folder / "out", ended.stdout
+
+
+def test_both_processes_end_with_one_checkpoint(pair: tuple[Path, str]) -> None:
+    out, said = pair
+    assert said.count(f"ended with {load(out / 'checkpoint.safetensors').digest}") == 2
+
+
+def test_two_processes_learn_in_half_as_many_steps(pair: tuple[Path, str]) -> None:
+    # an epoch of two processes has 3 steps, of one 6: so it has learnt less
+    assert max(float(row["val_auc"]) for row in rows(pair[0])) > 0.75
+    assert [row["epoch"] for row in rows(pair[0])] == ["1", "2", "3"]
+
+
+def test_two_processes_validate_the_network_that_is_kept(
+    pair: tuple[Path, str], dataset: Dataset
+) -> None:
+    # each process has its own batch-norm averages until they are aligned
+    network, progress = restored(pair[0])
+    films = frontal_films([dataset], RECIPE)["val"]
+    outputs = validate(network, films, RECIPE, Device("cpu", half=False), World())
+    assert masked_loss(outputs) == pytest.approx(progress["epochs"][-1]["val_loss"], abs=1e-5)
+
+
+def test_settings_are_written_once_and_readable(pair: tuple[Path, str]) -> None:
+    written = json.loads((pair[0] / "settings.json").read_text())
+    assert written["findings"] == list(FINDINGS)

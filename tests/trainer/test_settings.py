@@ -1,0 +1,87 @@
+"""Settings that cannot work are refused before anything is read."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer import cli
+from trainer.epoch import Device
+from trainer.settings import Settings
+from trainer.world import World
+from xemplar.errors import ConfigurationError
+from xemplar.findings import NIH14
+from xemplar.preprocess import PreprocessSpec
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0; it must be greater than 0"),
+        ({"patience": -1}, "patience is -1"),
+        ({"batch": 0}, "batch is 0"),
+        ({"learning_rate": -1e-3}, r"learning_rate is -0\.001"),
+        ({"workers": -1}, "workers is -1"),
+        ({"films_per_epoch": -5}, "films_per_epoch is -5"),
+        ({"threads": -2, "batch": -3}, "batch is -3, threads is -2"),
+        ({"size": 0}, "size is 0"),
+        ({"size": 100}, "size 100 .* multiple of 32"),
+        ({"fit": "crop"}, "fit 'crop' .* 'stretch', 'pad'"),
+        ({"precision": "float16"}, "precision 'float16' is none of auto, float32, bfloat16"),
+        ({"findings": ()}, "findings must be different names"),
+        ({"findings": ("Effusion", "Pleural Effusion")}, "findings must be different names"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_by_its_name_and_value(
+    wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Settings(**wrong)
+
+
+def test_findings_may_be_named_as_another_data_set_names_them() -> None:
+    assert Settings(findings=("Pleural Effusion", " Edema")).findings == ("Effusion", "Edema")
+
+
+def test_the_spec_of_the_defaults_is_the_default_spec() -> None:
+    assert Settings().spec == PreprocessSpec()
+    assert Settings(size=96, fit="pad").spec == PreprocessSpec(96, "pad")
+
+
+def test_all_settings_can_be_written_as_json() -> None:
+    written = json.loads(json.dumps(Settings().as_json()))
+    assert set(written) == {field.name for field in fields(Settings)}
+    assert written["findings"] == list(NIH14)
+    assert written["uncertain"] == "positive"
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("tpu", "'tpu' is none of auto, cpu, cuda"), ("cuda", "sees no GPU")]
+)
+def test_a_device_that_is_not_there_is_refused(
+    monkeypatch: pytest.MonkeyPatch, device: str, message: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigurationError, match=message):
+        Device.choose(Settings(device=device), World())
+
+
+@pytest.mark.parametrize(("precision", "half"), [("float32", False), ("bfloat16", True)])
+def test_the_arithmetic_is_the_one_that_is_asked_for(precision: str, half: bool) -> None:
+    device = Device.choose(Settings(device="cpu", precision=precision), World())
+    assert device == Device("cpu", half)
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_bfloat16_is_taken_by_itself_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": native})
+    assert Device.choose(Settings(device="cpu"), World()).half is native
+
+
+def test_the_command_line_refuses_an_unknown_policy(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="--uncertain 'maybe' is none of positive"):
+        cli.train([tmp_path], tmp_path / "out", uncertain="maybe")

@@ -1,0 +1,170 @@
+"""Grad-CAM in closed form against pytorch-grad-cam; similarity evidence against the cosine."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.image import scale_cam_image
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+from tests.films import TINY, drawn_film, seeded_weights
+from xemplar.checkpoint import Card, Checkpoint
+from xemplar.encoder import Encoder, Precision, PyTorchBackend
+from xemplar.errors import InvalidArgument
+from xemplar.explain import grad_cam, similarity_evidence
+from xemplar.findings import NIH14
+from xemplar.network import Features
+from xemplar.preprocess import PreprocessSpec
+
+SIZE = 224  # a grid of 7 x 7, as it is served
+
+
+@pytest.fixture(scope="module")
+def backend() -> PyTorchBackend:
+    card = Card(NIH14, PreprocessSpec(SIZE), TINY)
+    return PyTorchBackend(Checkpoint(card, seeded_weights(TINY, 14), ""), Precision.FLOAT32)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> npt.NDArray[np.float32]:
+    return seeded_weights(TINY, 14)["classifier.weight"]
+
+
+@pytest.fixture(scope="module")
+def films() -> npt.NDArray[np.uint8]:
+    return np.stack([drawn_film(seed, SIZE, SIZE) for seed in range(3)])
+
+
+@pytest.fixture(scope="module")
+def encoded(backend: PyTorchBackend, films: npt.NDArray[np.uint8]) -> Features:
+    card = Card(NIH14, PreprocessSpec(SIZE), TINY)
+    return Encoder(Checkpoint(card, seeded_weights(TINY, 14), ""), backend).encode(films)
+
+
+@pytest.fixture(scope="module")
+def cams(encoded: Features, classifier: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return grad_cam(encoded, classifier)
+
+
+@pytest.fixture(scope="module")
+def reference(backend: PyTorchBackend, films: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """pytorch-grad-cam's maps (N, F, 224, 224), each resized and stretched to 0 .. 1 by it.
+
+    The target is torchvision's own module, whose forward rectifies the maps of its last layer in
+    place, so that the activations that the library captures are the rectified ones.
+    """
+    network = backend.network
+    tensor = network.normalise(torch.from_numpy(films).float() / 255)
+    with GradCAM(network.dense, [network.dense.features[-1]]) as explainer:
+        maps = [
+            explainer(tensor, [ClassifierOutputTarget(finding)] * len(films))
+            for finding in range(len(NIH14))
+        ]
+    return np.stack(maps, axis=1)
+
+
+@pytest.mark.parametrize("finding", range(14), ids=NIH14)
+def test_the_closed_form_is_pytorch_grad_cam(
+    cams: npt.NDArray[np.float32], reference: npt.NDArray[np.float32], finding: int
+) -> None:
+    # the library's order: to 0 .. 1, resized, and once more to 0 .. 1
+    ours = scale_cam_image(scale_cam_image(cams[:, finding], (SIZE, SIZE)))
+    for one, other in zip(ours, reference[:, finding], strict=True):
+        # a map may be zero everywhere; then the library's is, too
+        assert other.max() == pytest.approx(one.max(), abs=1e-3)
+        np.testing.assert_allclose(one, other, atol=0.005)
+        if one.max() > 0:
+            assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.99999
+
+
+def test_the_comparison_is_about_maps_that_show_something(cams: npt.NDArray[np.float32]) -> None:
+    shown = (cams.max(axis=(2, 3)) > 0) & (cams.std(axis=(2, 3)) > 0)
+    assert shown.any(axis=0).sum() >= 7
+
+
+def test_one_map_worked_out_by_hand() -> None:
+    # Channel 0 is positive at 2 of 4 places, channel 1 at 4. alpha = w / 4 * share:
+    # 3 / 4 * 2 / 4 = 0.375 and -1 / 4 * 1 = -0.25. Map: 0.375 R0 - 0.25 R1, rectified.
+    maps = np.array([[[[8, 4], [0, 0]], [[4, 8], [4, 4]]]], np.float32)
+    features = Features(np.zeros((1, 2)), np.zeros((1, 1)), maps)
+    cams = grad_cam(features, np.float32([[3, -1]]))
+    np.testing.assert_allclose(cams, [[[[2, 0], [0, 0]]]])
+
+
+def test_maps_are_rectified_and_not_stretched(cams: npt.NDArray[np.float32]) -> None:
+    assert cams.shape == (3, 14, 7, 7)
+    assert cams.dtype == np.float32
+    assert cams.min() == 0
+    assert not np.allclose(cams.max(axis=(2, 3)), 1)
+
+
+def test_a_film_alone_has_the_maps_that_it_has_among_many(
+    encoded: Features, classifier: npt.NDArray[np.float32], cams: npt.NDArray[np.float32]
+) -> None:
+    for n in range(3):
+        alone = Features(*(a[n : n + 1] for a in vars(encoded).values()))
+        np.testing.assert_allclose(grad_cam(alone, classifier)[0], cams[n], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(14, 5), (5,), (1, 14, 5)])
+def test_a_classifier_of_another_shape_is_refused(
+    encoded: Features, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(InvalidArgument, match=r"classifier of shape .* does not fit maps with"):
+        grad_cam(encoded, np.zeros(shape, np.float32))
+
+
+# ---- Similarity evidence ------------------------------------------------------------------------
+
+MAPS = arrays(np.float32, (6, 4, 4), elements=st.floats(0, 1000, width=32))
+
+
+def unit(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    pooled = maps.mean(axis=(1, 2), dtype=np.float64)
+    return (pooled / max(np.linalg.norm(pooled), 1e-300)).astype(np.float32)
+
+
+@settings(deadline=None)
+@given(one=MAPS, other=MAPS)
+def test_evidence_is_never_negative_and_adds_up_to_the_cosine_in_both_directions(
+    one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
+) -> None:
+    cosine = float(unit(one) @ unit(other))
+    for maps, embedding in ((one, unit(other)), (other, unit(one))):
+        evidence = similarity_evidence(maps, embedding)
+        assert evidence.min() >= 0
+        assert evidence.sum() == pytest.approx(cosine, abs=1e-4)
+
+
+def test_evidence_of_real_features_adds_up_to_their_cosine(encoded: Features) -> None:
+    for q in range(3):
+        for r in range(3):
+            evidence = similarity_evidence(encoded.maps[q], encoded.embedding[r])
+            cosine = encoded.embedding[q] @ encoded.embedding[r]
+            assert evidence.sum() == pytest.approx(cosine, abs=1e-4)
+            assert evidence.shape == (7, 7)
+            assert evidence.dtype == np.float32
+
+
+def test_evidence_lies_where_the_films_agree() -> None:
+    # the other film has only channel 0, and this one has it in one corner alone
+    maps = np.zeros((2, 2, 2), np.float32)
+    maps[0, 0, 1] = 3
+    maps[1, 1, 0] = 4
+    # G = (3/4, 4/4), |G| = 1.25, cosine = 0.6
+    np.testing.assert_allclose(
+        similarity_evidence(maps, np.float32([1, 0])), [[0, 0.6], [0, 0]], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("maps", "other"),
+    [((2, 2, 2), (3,)), ((2, 2), (2,)), ((1, 2, 2, 2), (2,)), ((2, 2, 2), (2, 1))],
+)
+def test_shapes_that_do_not_fit_are_refused(maps: tuple[int, ...], other: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidArgument, match=r"do not fit; they must be \(C, g, g\) and \(C,\)"):
+        similarity_evidence(np.zeros(maps, np.float32), np.zeros(other, np.float32))
