@@ -1,4 +1,6 @@
 """PROGRAM: the service. ``POST /query`` answers with similar cases and why they are similar.
 
-settings -> main (lifespan) -> routes -> schemas; problems turns errors into problem+json
+settings -> main (lifespan) -> limits -> routes -> upload -> wire -> schemas
+
+`problems` turns errors into problem+json; `table` and `sheet` show an answer without a browser.
 """

@@ -52,7 +52,7 @@ def serve(
     settings = _settings(store, checkpoint, database, host=host, port=port)
     # opened here, so that what does not fit together is one line and not a server's traceback
     app = create_app(settings, open_retriever(settings))
-    uvicorn.run(app, host=settings.host, port=settings.port, log_level="info", access_log=True)
+    uvicorn.run(app, host=settings.host, port=settings.port, root_path=settings.root_path)
 
 
 def query(
@@ -108,10 +108,10 @@ def query(
 
 
 def _settings(store: Path, checkpoint: Path | None, database: str, **more: str | int) -> "Settings":
-    from app.settings import Settings
+    from app.settings import read_settings
 
     named = {"checkpoint": checkpoint} if checkpoint else {}
-    return Settings(store=store, database_url=database, **named, **more)  # type: ignore[arg-type]
+    return read_settings(store=store, database_url=database, **named, **more)
 
 
 def _write_pictures(retriever: "Retriever", answer: "Answer", folder: Path) -> None:

@@ -2,12 +2,17 @@
 
 from http import HTTPStatus
 
+import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.problems import problem
 
 OVERHEAD = 64 * 1024
 """Bytes that multipart headers and the other fields may add to the film."""
+
+LINGER_SECONDS = 5
+"""How long a refused client may go on sending. To close the connection while it sends would be a
+reset, and most clients would then report that instead of the answer."""
 
 
 class BodyLimit:
@@ -48,7 +53,20 @@ class BodyLimit:
         else:
             await self.app(scope, counted, guarded)
         if refused and not answered:
-            detail = f"the request is larger than the limit of {self.max_bytes:,} bytes for a film"
-            response = problem("ImageTooLarge", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-            response.headers["connection"] = "close"
-            await response(scope, receive, send)
+            await self._refuse(receive, send)
+
+    async def _refuse(self, receive: Receive, send: Send) -> None:
+        """Answer at once, then discard what still arrives."""
+        detail = (
+            f"the request is larger than the limit of {self.max_bytes:,} bytes for a film; "
+            "send it at a smaller size"
+        )
+        answer = problem("ImageTooLarge", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+        answer.headers["connection"] = "close"
+        start = {"type": "http.response.start", "status": answer.status_code}
+        await send(start | {"headers": answer.raw_headers})
+        await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+        with anyio.move_on_after(LINGER_SECONDS):
+            while (await receive()).get("more_body"):
+                pass
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

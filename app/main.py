@@ -11,11 +11,11 @@ from fastapi_offline import FastAPIOffline
 from PIL import Image
 
 from app.limits import BodyLimit
-from app.problems import add_problem_handlers
+from app.problems import add_problem_handlers, add_problem_schema
 from app.recent import RecentAnswers
 from app.routes import Service, router
 from app.schemas import NOTICE
-from app.settings import Settings
+from app.settings import Settings, read_settings
 from xemplar import __version__
 from xemplar.checkpoint import load
 from xemplar.encoder import open_encoder
@@ -51,27 +51,32 @@ def create_app(settings: Settings | None = None, retriever: Retriever | None = N
         retriever: None to open what the settings name, when the service starts. It is closed when
             the service stops.
     """
-    settings = settings or Settings()
+    settings = settings or read_settings()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         opened = retriever or open_retriever(settings)
-        warm_up(opened)
-        recent = RecentAnswers(settings.recent_queries)
-        yield {"service": Service(opened, recent, settings.concurrent_queries)}
-        opened.close()
+        try:
+            warm_up(opened)
+            recent = RecentAnswers(settings.recent_queries)
+            yield {"service": Service(opened, recent, settings.concurrent_queries)}
+        finally:
+            opened.close()
 
     app: FastAPI = FastAPIOffline(
+        redoc_url=None,  # it would load its maker's logo from the internet
         title="xemplar",
         version=__version__,
         summary="Past chest X-rays similar to a new one, and why.",
         description=NOTICE,
         lifespan=lifespan,
         static_url="/static-docs",
+        swagger_ui_parameters={"validatorUrl": None},  # nor is anything sent to a validator
     )
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     add_problem_handlers(app)
     app.include_router(router)
+    add_problem_schema(app)
     return app
 
 

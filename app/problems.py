@@ -2,6 +2,7 @@
 
 import logging
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -26,7 +27,18 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.NothingIndexed: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
+MEDIA_TYPE = "application/problem+json"
+
+SHOWN = 60
+"""Characters of a refused value that are shown to whoever sent it."""
+
 log = logging.getLogger(__name__)
+
+
+def described(status: HTTPStatus, text: str) -> dict[int | str, dict[str, Any]]:
+    """How OpenAPI describes an error of an address."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {int(status): {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}}
 
 
 def problem(kind: str, status: HTTPStatus, detail: str) -> JSONResponse:
@@ -34,9 +46,18 @@ def problem(kind: str, status: HTTPStatus, detail: str) -> JSONResponse:
     body = Problem(
         type=f"urn:xemplar:problem:{kind}", title=status.phrase, status=status, detail=detail
     )
-    return JSONResponse(
-        body.model_dump(), status_code=status, media_type="application/problem+json"
-    )
+    return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE)
+
+
+def add_problem_schema(app: FastAPI) -> None:
+    """Put the schema that `described` speaks of into the OpenAPI document."""
+
+    def openapi() -> dict[str, Any]:
+        document = FastAPI.openapi(app)
+        document["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -55,14 +76,19 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
-        )
+        wrong = "; ".join(map(_wrong, error.errors()))
         return problem("InvalidRequest", HTTPStatus.UNPROCESSABLE_ENTITY, wrong)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
-        return problem("Http", HTTPStatus(error.status_code), str(error.detail))
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        status = HTTPStatus(error.status_code)
+        detail = str(error.detail)
+        if detail == status.phrase:
+            asked = f"{request.method} {request.url.path[:SHOWN]}"
+            detail = f"{asked} is nothing that this service answers; /docs shows what it does"
+        response = problem("Http", status, detail)
+        response.headers.update(error.headers or {})
+        return response
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, __: Exception) -> JSONResponse:
@@ -71,3 +97,11 @@ def add_problem_handlers(app: FastAPI) -> None:
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "an error that nobody foresaw; the service's log tells more",
         )
+
+
+def _wrong(error: dict[str, Any]) -> str:
+    """One value that FastAPI refused: its name, the value, and what it should be."""
+    name = ".".join(str(part) for part in error["loc"][1:])
+    value = repr(error["input"])
+    shown = value if len(value) <= SHOWN else value[:SHOWN] + "..."
+    return f"{name} is {shown}: {error['msg']}"

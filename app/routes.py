@@ -1,36 +1,38 @@
 """The addresses of the service."""
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
 
 import anyio
 from anyio import to_thread
-from fastapi import APIRouter, File, Path, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.datastructures import UploadFile
 
+from app.problems import described
 from app.recent import RecentAnswers
-from app.schemas import AnswerOut, CaseOut, Health, Problem, Readiness
+from app.schemas import AnswerOut, CaseOut, Health, Question, Readiness
+from app.upload import REQUEST_BODY, film_of
 from app.wire import answer_out, case_out
-from xemplar.retriever import MAX_K, Answer, Retriever
+from xemplar.retriever import Retriever, Stopwatch
 
 T = TypeVar("T")
 
 Responses = dict[int | str, dict[str, Any]]
 
-PROBLEMS: Responses = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
-    for status, text in {
-        400: "The film cannot be read.",
-        404: "No such case or query.",
-        413: "The film is too large.",
-        415: "A file or DICOM object of another kind.",
-        422: "No radiograph, or a value outside its range.",
-    }.items()
-}
-
+BAD_REQUEST = described(HTTPStatus.BAD_REQUEST, "The film cannot be read.")
+NOT_FOUND = described(HTTPStatus.NOT_FOUND, "No such case or query.")
+TOO_LARGE = described(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The film is too large.")
+OTHER_KIND = described(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A file or object of another kind.")
+INVALID = described(HTTPStatus.UNPROCESSABLE_ENTITY, "No radiograph, or a value outside its range.")
 PICTURE: Responses = {
-    200: {"content": {"image/jpeg": {}}, "description": "A JPEG picture."},
-    404: PROBLEMS[404],
+    200: {
+        "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "A JPEG picture.",
+    },
+    **NOT_FOUND,
+    **INVALID,
 }
 
 QueryId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["5f2b6c0a9d3e4f71"])]
@@ -43,7 +45,7 @@ Side = Annotated[int, Query(ge=64, le=1024, description="Longest side in pixels.
 IMMUTABLE = {"Cache-Control": "private, max-age=31536000, immutable"}
 CHANGING = {"Cache-Control": "private, no-cache"}
 
-router = APIRouter()
+router = APIRouter(generate_unique_id_function=lambda route: route.name)
 
 
 class Service:
@@ -64,39 +66,44 @@ def _service(request: Request) -> Service:
     return service
 
 
+def _root(request: Request) -> str:
+    """What a reverse proxy puts before each address."""
+    return str(request.scope.get("root_path", ""))
+
+
 @router.post(
     "/query",
-    operation_id="query",
     summary="Find similar past cases",
-    responses=PROBLEMS,
+    response_model=AnswerOut,
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | OTHER_KIND | INVALID,
+    openapi_extra={"requestBody": REQUEST_BODY},
 )
 async def query(
     request: Request,
-    image: Annotated[UploadFile, File(description="PNG, JPEG, TIFF or DICOM radiograph.")],
-    k: Annotated[int, Query(ge=1, le=MAX_K, description="How many cases.")] = 5,
-    finding: Finding = None,
-    exclude: Annotated[
-        Sequence[str],
-        Query(description="Case ids that must not be in the answer.", max_length=100),
-    ] = (),
-    include: Annotated[
-        Literal["overlays"] | None, Query(description="'overlays': pictures as data URIs.")
-    ] = None,
-) -> AnswerOut:
+    film: Annotated[UploadFile, Depends(film_of)],
+    question: Annotated[Question, Query()],
+) -> Response:
     """Similar past cases for a film, with Grad-CAM overlays and similarity evidence.
 
     Without ``finding`` the most probable one is explained.
     """
     service = _service(request)
-    data = await image.read()
 
-    def work() -> tuple[Answer, dict[str, bytes]]:
-        answer = service.retriever.ask(data, k=k, finding=finding, exclude=exclude)
-        return answer, service.retriever.pictures(answer) if include else {}
+    def work() -> bytes:
+        answer = service.retriever.ask(
+            film.file.read(), k=question.k, finding=question.finding, exclude=question.exclude
+        )
+        watch, pictures = Stopwatch(), dict[str, bytes]()
+        if question.include == "overlays":
+            pictures = service.retriever.pictures(answer)
+            watch.stage("render")
+        service.recent.keep(answer)
+        out = answer_out(
+            answer, root=_root(request), pictures=pictures, more_timings=watch.timings_ms
+        )
+        return out.model_dump_json().encode()
 
-    answer, pictures = await service.work(work)
-    service.recent.keep(answer)
-    return answer_out(answer, pictures)
+    return Response(await service.work(work), media_type="application/json")
 
 
 @router.get("/queries/{query_id}/image", response_class=Response, responses=PICTURE)
@@ -137,11 +144,12 @@ async def query_evidence(
     return _jpeg(await service.work(work), IMMUTABLE)
 
 
-@router.get("/cases/{case_id}", responses={404: PROBLEMS[404]})
+@router.get("/cases/{case_id}", responses=NOT_FOUND | INVALID)
 async def case(request: Request, case_id: CaseId) -> CaseOut:
     """A past case."""
     service = _service(request)
-    return case_out(await service.work(lambda: service.retriever.indexed(case_id)))
+    found = await service.work(lambda: service.retriever.indexed(case_id))
+    return case_out(found, _root(request))
 
 
 @router.get("/cases/{case_id}/image", response_class=Response, responses=PICTURE)

@@ -2,11 +2,30 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from xemplar.retriever import MAX_K
 
 NOTICE = "Research use, not for diagnosis."
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Question(BaseModel):
+    """What may stand behind ``/query?``. Anything else is refused: it would be a misspelling."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    k: int = Field(5, ge=1, le=MAX_K, description="How many cases.")
+    finding: str | None = Field(
+        None, max_length=100, description="Finding to explain.", examples=["Effusion"]
+    )
+    exclude: list[str] = Field(
+        [], max_length=100, description="Case ids that must not be in the answer."
+    )
+    include: Literal["overlays"] | None = Field(
+        None, description="'overlays': pictures as data URIs."
+    )
 
 
 class Problem(BaseModel):
@@ -70,7 +89,21 @@ class AnswerOut(BaseModel):
     overlay_url: str = Field(description="The query's Grad-CAM for the explained finding.")
     overlay: str | None = Field(None, description="With include=overlays: a data URI (JPEG).")
     neighbours: list[NeighbourOut] = Field(description="The most similar case first.")
-    timings_ms: dict[str, float] = Field(description="Milliseconds by stage.")
+    timings_ms: dict[str, float] = Field(
+        description="Milliseconds by stage, in their order: decode, preprocess, encode, search, "
+        "explain, describe; with include=overlays also render. Their sum is the whole, without "
+        "the transfer and the wait for a free processor.",
+        examples=[
+            {
+                "decode": 12.1,
+                "preprocess": 1.0,
+                "encode": 10.4,
+                "search": 0.8,
+                "explain": 0.4,
+                "describe": 2.2,
+            }
+        ],
+    )
     notice: str = NOTICE
 
 

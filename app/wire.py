@@ -3,50 +3,68 @@
 import base64
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from app.schemas import AnswerOut, CaseOut, NeighbourOut, PredictionOut
 from xemplar.catalog import Case
 from xemplar.retriever import Answer, Neighbour
 
 
-def answer_out(answer: Answer, pictures: Mapping[str, bytes] | None = None) -> AnswerOut:
-    """An answer; ``pictures`` (`Retriever.pictures`) go into it as data URIs."""
+def answer_out(
+    answer: Answer,
+    *,
+    root: str = "",
+    pictures: Mapping[str, bytes] | None = None,
+    more_timings: Mapping[str, float] | None = None,
+) -> AnswerOut:
+    """An answer.
+
+    Args:
+        answer: what was found.
+        root: what stands before each address, as "/xemplar".
+        pictures: `Retriever.pictures`, to go into it as data URIs.
+        more_timings: stages that came after the answer.
+    """
     pictures = pictures or {}
+    query = f"{root}/queries/{answer.query_id}"
     return AnswerOut(
         query_id=answer.query_id,
         checkpoint=answer.checkpoint,
         generation=answer.generation,
         predictions=[PredictionOut(**vars(prediction)) for prediction in answer.predictions],
         explained_finding=answer.explained,
-        image_url=f"/queries/{answer.query_id}/image",
-        overlay_url=f"/queries/{answer.query_id}/overlay?finding={answer.explained}",
+        image_url=f"{query}/image",
+        overlay_url=f"{query}/overlay?finding={quote(answer.explained)}",
         overlay=_data_uri(pictures.get("query")),
-        neighbours=[_neighbour(answer, near, pictures) for near in answer.neighbours],
-        timings_ms=answer.timings_ms,
+        neighbours=[_neighbour(answer, near, root, pictures) for near in answer.neighbours],
+        timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
 
 
-def _neighbour(answer: Answer, near: Neighbour, pictures: Mapping[str, bytes]) -> NeighbourOut:
+def _neighbour(
+    answer: Answer, near: Neighbour, root: str, pictures: Mapping[str, bytes]
+) -> NeighbourOut:
     name = near.case.case_id
+    case = f"{root}/cases/{name}"
     return NeighbourOut(
-        **_case(near.case),
+        **_case(near.case, root),
         rank=near.rank,
         similarity=near.similarity,
         probability=near.probability,
         present=near.present,
-        overlay_url=f"/cases/{name}/overlay?finding={answer.explained}",
-        evidence_url=f"/cases/{name}/evidence/{answer.query_id}",
-        query_evidence_url=f"/queries/{answer.query_id}/evidence/{name}",
+        overlay_url=f"{case}/overlay?finding={quote(answer.explained)}",
+        evidence_url=f"{case}/evidence/{answer.query_id}",
+        query_evidence_url=f"{root}/queries/{answer.query_id}/evidence/{name}",
         overlay=_data_uri(pictures.get(name)),
     )
 
 
-def case_out(found: Case) -> CaseOut:
-    """A case."""
-    return CaseOut(**_case(found))
+def case_out(found: Case, root: str = "") -> CaseOut:
+    """A case; ``root`` stands before its address."""
+    return CaseOut(**_case(found, root))
 
 
-def _case(found: Case) -> dict[str, Any]:
+def _case(found: Case, root: str) -> dict[str, Any]:
     return {
         "case_id": found.case_id,
         "source": found.source,
@@ -54,7 +72,7 @@ def _case(found: Case) -> dict[str, Any]:
         "sex": found.sex,
         "age": found.age,
         "view": found.view,
-        "image_url": f"/cases/{found.case_id}/image",
+        "image_url": f"{root}/cases/{found.case_id}/image",
     }
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
+from xemplar.overlay import shrink
 from xemplar.preprocess import PreprocessSpec
 from xemplar.radiograph import DISPLAY_SIDE, Radiograph
 
@@ -62,7 +63,7 @@ class Media:
                 f"the input to keep is {inputs.dtype} {inputs.shape}, "
                 f"not uint8 ({spec.size}, {spec.size})"
             )
-        display = _shrink(radiograph.pixels)
+        display = shrink(radiograph.pixels, DISPLAY_SIDE)
         sha256 = radiograph.sha256
         _write(self._display_path(sha256), cv2.imencode(".jpg", display, JPEG)[1].data)
         _write(self._input_path(sha256, spec), cv2.imencode(".png", inputs, PNG)[1].data)
@@ -141,16 +142,6 @@ class Media:
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             raise NotFound(f"{sha256[:70]!r} is no sha256 digest of a film (64 hex digits)")
         return self.root / sha256[:2]
-
-
-def _shrink(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The film with a longer side of at most `DISPLAY_SIDE` pixels; aspect ratio kept."""
-    height, width = pixels.shape
-    scale = DISPLAY_SIDE / max(height, width)
-    if scale >= 1:
-        return pixels
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _write(path: Path, content: memoryview) -> None:

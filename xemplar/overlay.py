@@ -9,6 +9,9 @@ from xemplar.preprocess import PreprocessSpec, onto_film
 OPACITY = 0.6
 """Of the hottest place. Where the map is 0 the film shows through untouched."""
 
+HOTTEST = 220
+"""Level of the turbo colour map (0 to 255) for the maximum: beyond it, turbo's red gets darker."""
+
 JPEG_QUALITY = 90
 
 
@@ -35,7 +38,7 @@ def overlay(
     """Lay a heatmap over a film.
 
     Colour and opacity follow the map as a share of its own maximum, from blue (transparent) to
-    red. A map that is 0 everywhere leaves the film as it is: nothing is stretched out of nothing.
+    bright red. A map that is 0 everywhere leaves the film as it is: nothing is stretched out of nothing.
 
     Args:
         pixels: uint8 (height, width), the film or a display copy of it.
@@ -49,7 +52,7 @@ def overlay(
     film = shrink(pixels, side)
     peak = float(heatmap.max())
     heat = onto_film(heatmap / peak if peak > 0 else heatmap, spec, *film.shape)
-    level = np.clip(heat * 255 + 0.5, 0, 255).astype(np.uint8)
+    level = np.clip(heat * HOTTEST + 0.5, 0, HOTTEST).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     opacity = (OPACITY * np.clip(heat, 0, 1))[..., None]
     blended = film[..., None] * (1 - opacity) + colours * opacity

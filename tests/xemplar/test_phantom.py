@@ -16,7 +16,7 @@ from xemplar.errors import ConfigurationError
 from xemplar.phantom import FINDINGS, Phantom, phantom, write_phantoms
 
 LOCAL = ("Consolidation", "Effusion", "Mass", "Nodule")  # nothing changes outside their boxes
-SEEDS = (0, 1, 2, 3)
+SEEDS = (0, 1, 2)  # they put every finding on either side at least once
 
 
 @cache
@@ -183,10 +183,10 @@ def test_where_a_lesion_lies_does_not_depend_on_its_severity() -> None:
 
 
 def test_findings_are_drawn_from_the_seed_when_not_given() -> None:
-    films = [phantom(seed, size=64) for seed in range(40)]
+    films = [phantom(seed, size=64) for seed in range(24)]
     assert {p.finding for film in films for p in film.findings} == set(FINDINGS)
     assert {len(film.findings) for film in films} == {0, 1, 2, 3}
-    for film in films[:10]:
+    for film in films[:6]:
         asked = phantom(film.seed, size=64, findings={p.finding: p.severity for p in film.findings})
         assert asked.pixels.tobytes() == film.pixels.tobytes()
         assert asked.findings == film.findings
@@ -199,12 +199,12 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_the_files_of_a_data_set_say_what_the_phantoms_are(tmp_path: Path) -> None:
     told: list[int] = []
-    write_phantoms(tmp_path / "set", 12, seed=7, size=96, on_progress=told.append)
+    write_phantoms(tmp_path / "set", 10, seed=7, size=96, on_progress=told.append)
     labels = rows(tmp_path / "set/labels.csv")
     boxes, severities = rows(tmp_path / "set/boxes.csv"), rows(tmp_path / "set/severity.csv")
-    assert told == list(range(1, 13))
+    assert told == list(range(1, 11))
     assert list(labels[0]) == ["file", "patient_id", "view", "sex", "age", "findings", "split"]
-    assert [row["file"] for row in labels] == [f"images/phantom-{i:06d}.png" for i in range(12)]
+    assert [row["file"] for row in labels] == [f"images/phantom-{i:06d}.png" for i in range(10)]
     assert {row["split"] for row in labels} == {"train", "val", "test"}
     for i, row in enumerate(labels):
         film = phantom(7 + i, size=96)

@@ -1,0 +1,242 @@
+"""``xemplar serve`` and ``xemplar query``: refusals in one line, and the service's answers."""
+
+import json
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from tests.app.asking import ask
+from tests.films import TINY, drawn_film, encoded, seeded_weights
+from tests.stores import SmallStore
+from xemplar.__main__ import main
+from xemplar.checkpoint import load, save
+from xemplar.findings import NIH14
+
+FILM = encoded(drawn_film(50, 300, 240))
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command; gives exit status, stdout, stderr."""
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["xemplar", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    monkeypatch.setenv("XEMPLAR_PRECISION", "float32")
+    return command
+
+
+@pytest.fixture
+def copy(small: SmallStore, tmp_path: Path) -> Path:
+    """A copy of the small store, to be spoilt."""
+    shutil.copytree(small.store.root, tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "film.png"
+    path.write_bytes(FILM)
+    return path
+
+
+def another_checkpoint(folder: Path, small: SmallStore, **changes: Any) -> Path:
+    path = folder / "another.safetensors"
+    card = replace(load(small.checkpoint).card, **changes)
+    save(path, card, seeded_weights(TINY, len(NIH14), seed=1))
+    return path
+
+
+def in_catalog(store: Path, statement: str) -> None:
+    connection = sqlite3.connect(store / "catalog.sqlite")
+    with connection:
+        connection.execute(statement)
+    connection.close()
+
+
+def damage(store: Path) -> None:
+    index = next((store / "generations").glob("*/index.faiss"))
+    content = bytearray(index.read_bytes())
+    content[len(content) // 2] ^= 255
+    index.write_bytes(content)
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "nothing indexed": (shutil.rmtree, "NothingIndexed", "run `xemplar index"),
+    "damaged index": (damage, "CorruptArtefact", "run `xemplar index`"),
+    "no catalog": (
+        lambda store: (store / "catalog.sqlite").unlink(),
+        "ConfigurationError",
+        "make one with `xemplar index`",
+    ),
+    "older catalog": (
+        lambda store: in_catalog(store, "DROP TABLE alembic_version"),
+        "ConfigurationError",
+        "name the right database",
+    ),
+    "newer catalog": (
+        lambda store: in_catalog(store, "UPDATE alembic_version SET version_num = '9999'"),
+        "Mismatch",
+        "install the version that wrote it",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["serve", "query"])
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_store_that_is_not_in_order_is_refused_in_one_line(
+    run: Any, small: SmallStore, copy: Path, film: Path, name: str, command: str
+) -> None:
+    spoil, kind, mend = SPOILT[name]
+    spoil(copy)
+    named = [film] if command == "query" else []
+    status, out, err = run(command, *named, "--store", copy, "--checkpoint", small.checkpoint)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"error {kind}: ")
+    assert mend in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["serve", "query"])
+def test_a_checkpoint_that_did_not_build_the_index_is_refused_in_one_line(
+    run: Any, small: SmallStore, copy: Path, film: Path, tmp_path: Path, command: str
+) -> None:
+    other = another_checkpoint(tmp_path, small)
+    named = [film] if command == "query" else []
+    status, _, err = run(command, *named, "--store", copy, "--checkpoint", other)
+    assert status == 1
+    assert err.startswith("error Mismatch: the index generation")
+    assert "XEMPLAR_CHECKPOINT" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--checkpoint", "nowhere.safetensors"], "ConfigurationError: there is no checkpoint at"),
+        (["--checkpoint", __file__], "CorruptArtefact:"),
+        (["--database", "mysql://x"], "ConfigurationError: the database URL names 'mysql'"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused_in_one_line(
+    run: Any, small: SmallStore, film: Path, arguments: list[str], message: str
+) -> None:
+    options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
+    status, _, err = run("serve", *options, *arguments)
+    assert status == 1
+    assert err.startswith(f"error {message}")
+    assert err.count("\n") == 1
+
+
+def test_a_setting_out_of_range_is_refused_in_one_line(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XEMPLAR_THREADS", "-1")
+    status, _, err = run("serve")
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith("error ConfigurationError: XEMPLAR_THREADS is '-1'")
+
+
+def test_serve_serves_what_it_was_told_where_it_was_told(
+    run: Any, small: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[tuple[Any, dict[str, Any]]] = []
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append((app, options)))
+    monkeypatch.setenv("XEMPLAR_ROOT_PATH", "/xemplar")
+    options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
+    status, _, _ = run("serve", *options, "--port", "9123")
+    ((app, where),) = served
+    assert status == 0
+    assert where == {"host": "127.0.0.1", "port": 9123, "root_path": "/xemplar"}
+    with TestClient(app) as client:
+        assert client.get("/readyz").status_code == 200
+
+
+def comparable(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer without what differs from one time to the next."""
+    text = json.dumps(answer).replace(answer["query_id"], "QUERY")
+    comparable: dict[str, Any] = json.loads(text)
+    comparable["timings_ms"] = list(comparable["timings_ms"])
+    return comparable
+
+
+def test_query_prints_what_the_service_answers(
+    run: Any, client: TestClient, small: SmallStore, film: Path
+) -> None:
+    served = ask(client, FILM, k=3, finding="Mass", exclude=[])
+    own = served["neighbours"][0]["case_id"]
+    options = ["--store", small.store.root, "--checkpoint", small.checkpoint, "--json"]
+    status, out, _ = run("query", film, "-k", 3, "--finding", "Mass", *options)
+    assert status == 0
+    assert comparable(json.loads(out)) == comparable(served)
+    _, out, _ = run("query", film, "-k", 3, "--exclude", own, *options)
+    assert own not in [near["case_id"] for near in json.loads(out)["neighbours"]]
+
+
+def test_query_shows_a_person_the_ranked_cases(
+    run: Any, client: TestClient, small: SmallStore, film: Path
+) -> None:
+    options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
+    status, out, _ = run("query", film, *options)
+    assert status == 0
+    for near in ask(client, FILM)["neighbours"]:
+        assert near["case_id"] in out
+    assert "Research use, not for diagnosis." in out
+
+
+def test_query_writes_pictures_into_a_new_folder(
+    run: Any, client: TestClient, small: SmallStore, film: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "answer"
+    options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
+    assert run("query", film, "-k", 2, "--pictures", folder, *options)[0] == 0
+    served = ask(client, FILM, k=2)
+    expected = {"query.jpg": served["image_url"], "query-overlay.jpg": served["overlay_url"]}
+    for near in served["neighbours"]:
+        name = f"{near['rank']:03d}-{near['case_id']}"
+        expected[f"{name}.jpg"] = near["image_url"]
+        for kind in ("overlay", "evidence", "query_evidence"):
+            expected[f"{name}-{kind.replace('_', '-')}.jpg"] = near[f"{kind}_url"]
+    assert {path.name for path in folder.iterdir()} == {*expected, "sheet.jpg"}
+    for name, url in expected.items():
+        assert (folder / name).read_bytes() == client.get(url).content
+    with Image.open(folder / "sheet.jpg") as sheet:
+        assert (sheet.format, sheet.mode) == ("JPEG", "RGB")
+    status, _, err = run("query", film, "--pictures", folder, *options)
+    assert status == 1
+    assert "exists already" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.png"], "ConfigurationError: there is no film nowhere.png"),
+        (["FILM", "-k", "0"], "InvalidArgument: k is 0"),
+        (["FILM", "--finding", "Gout"], "UnknownFinding: unknown finding 'Gout'"),
+        (["FILM", "--exclude", "0" * 16], "NotFound: there is no case"),
+        ([__file__], "UnreadableImage: this is no PNG"),
+    ],
+)
+def test_a_query_that_cannot_be_answered_says_why_in_one_line(
+    run: Any, small: SmallStore, film: Path, arguments: list[str], message: str
+) -> None:
+    options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
+    named = [str(film) if a == "FILM" else a for a in arguments]
+    status, out, err = run("query", *named, *options)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith(f"error {message}")

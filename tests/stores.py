@@ -1,0 +1,61 @@
+"""A small store, made by the real index job, that tests of retriever and service ask."""
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from indexer.job import embed_films
+from indexer.publishing import build_generation
+from tests.films import drawn_film, encoded
+from xemplar.catalog import migrate, open_catalog
+from xemplar.checkpoint import load, save
+from xemplar.datasets import open_dataset
+from xemplar.encoder import Precision, open_encoder
+from xemplar.store import Store
+
+CASES = 12
+FINDINGS = ("Effusion", "Mass|Nodule", "No Finding", "")
+PATIENT = "surname-{}"
+THRESHOLDS = (0.0, 1.0)
+"""Of every other finding in turn, so that some are always present and some never."""
+
+
+@dataclass(frozen=True)
+class SmallStore:
+    """A published store of `CASES` films.
+
+    Attributes:
+        store: where it lies.
+        checkpoint: file of the checkpoint that it was made with.
+        films: the indexed files' bytes, in the order of labels.csv. The first is the largest.
+    """
+
+    store: Store
+    checkpoint: Path
+    films: tuple[bytes, ...]
+
+
+def small_store(root: Path, tiny_checkpoint: Path) -> SmallStore:
+    """Index `CASES` drawn films into a store under ``root``, with `THRESHOLDS`."""
+    tiny, checkpoint = load(tiny_checkpoint), root / "checkpoint.safetensors"
+    calibration = tuple(
+        replace(c, threshold=THRESHOLDS[n % 2]) for n, c in enumerate(tiny.card.calibration)
+    )
+    save(checkpoint, replace(tiny.card, calibration=calibration), tiny.weights)
+    films = (encoded(drawn_film(0, 700, 560)), *(encoded(drawn_film(n)) for n in range(1, CASES)))
+    folder = root / "drawn"
+    folder.mkdir()
+    with (folder / "labels.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["file", "patient_id", "view", "sex", "age", "findings", "split"])
+        for n, film in enumerate(films):
+            (folder / f"film-{n}.png").write_bytes(film)
+            about = [PATIENT.format(n), "PA", "FM"[n % 2], 30 + n, FINDINGS[n % 4], "train"]
+            rows.writerow([f"film-{n}.png", *about])
+    store, loaded = Store(root / "store"), load(checkpoint)
+    migrate(store.database_url)
+    encoder = open_encoder(loaded, precision=Precision.FLOAT32)
+    with open_catalog(store.database_url) as catalog:
+        embed_films(open_dataset(folder).films, store, catalog, encoder)
+        build_generation(store, catalog, loaded)
+    return SmallStore(store, checkpoint, films)

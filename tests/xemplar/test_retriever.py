@@ -1,0 +1,206 @@
+"""The retriever: what an answer promises, checked against index, catalog and network."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.films import drawn_film, encoded
+from tests.stores import CASES, SmallStore, small_store
+from xemplar.catalog import Case
+from xemplar.checkpoint import Checkpoint, load
+from xemplar.encoder import Precision, open_encoder
+from xemplar.errors import InvalidArgument, NotFound, NothingIndexed, UnknownFinding
+from xemplar.explain import similarity_evidence
+from xemplar.overlay import jpeg, shrink
+from xemplar.retriever import Answer, Retriever
+from xemplar.store import Store
+
+STRANGER = encoded(drawn_film(77, 1500, 1200))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> SmallStore:
+    return small_store(tmp_path_factory.mktemp("small"), tiny_checkpoint)
+
+
+def opened(small: SmallStore) -> Retriever:
+    encoder = open_encoder(load(small.checkpoint), precision=Precision.FLOAT32)
+    return Retriever.open(encoder, small.store)
+
+
+@pytest.fixture(scope="module")
+def retriever(small: SmallStore) -> Iterator[Retriever]:
+    one = opened(small)
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def answer(retriever: Retriever) -> Answer:
+    return retriever.ask(STRANGER, k=CASES)
+
+
+def pixels(picture: bytes) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED))
+
+
+def test_the_indexed_film_asked_again_is_its_own_nearest_case(
+    retriever: Retriever, small: SmallStore
+) -> None:
+    for film in small.films:
+        answer = retriever.ask(film, k=1)
+        (first,) = answer.neighbours
+        assert first.similarity == pytest.approx(1, abs=1e-5)
+        assert first.case.image_sha256.startswith(first.case.case_id)
+        stored = retriever.generation.vector(first.case.id)
+        assert answer.features.embedding[0] == pytest.approx(stored, abs=1e-5)
+        logits = retriever.generation.logits(first.case.id)
+        assert answer.features.logits[0] == pytest.approx(logits, abs=1e-3)
+
+
+def test_neighbours_are_ranked_by_the_cosine_of_the_embeddings(
+    retriever: Retriever, answer: Answer
+) -> None:
+    assert [near.rank for near in answer.neighbours] == list(range(1, CASES + 1))
+    exact = retriever.generation.ids[
+        np.argsort(
+            [
+                -float(answer.features.embedding[0] @ retriever.generation.vector(i))
+                for i in retriever.generation.ids
+            ],
+            kind="stable",
+        )
+    ]
+    assert [near.case.id for near in answer.neighbours] == list(exact)
+
+
+def test_similarity_evidence_adds_up_to_the_similarity_shown_in_both_directions(
+    retriever: Retriever, answer: Answer
+) -> None:
+    for near in answer.neighbours:
+        vector = retriever.generation.vector(near.case.id)
+        on_query = similarity_evidence(answer.features.maps[0], vector)
+        spec = retriever.checkpoint.card.spec
+        inputs = retriever.media.input(near.case.image_sha256, spec)
+        maps = retriever.encoder.encode(inputs[None]).maps[0]
+        on_case = similarity_evidence(maps, answer.features.embedding[0])
+        assert on_query.sum() == pytest.approx(near.similarity, abs=1e-4)
+        assert on_case.sum() == pytest.approx(near.similarity, abs=1e-4)
+        assert min(on_query.min(), on_case.min()) >= 0
+
+
+def test_predictions_are_calibrated_and_the_most_probable_first(
+    retriever: Retriever, answer: Answer, tiny: Checkpoint
+) -> None:
+    by_name = dict(
+        zip(tiny.card.findings, tiny.probabilities(answer.features.logits[0]), strict=True)
+    )
+    assert {p.finding: p.probability for p in answer.predictions} == pytest.approx(by_name)
+    probabilities = [p.probability for p in answer.predictions]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert {p.finding for p in answer.predictions if p.present} == set(tiny.card.findings[::2])
+    assert answer.explained == answer.predictions[0].finding
+
+
+def test_a_finding_can_be_chosen_and_its_synonyms_are_understood(retriever: Retriever) -> None:
+    assert retriever.ask(STRANGER, finding="Pleural Effusion").explained == "Effusion"
+    with pytest.raises(UnknownFinding, match="unknown finding 'Gout'; this checkpoint knows: Atel"):
+        retriever.ask(STRANGER, finding="Gout")
+
+
+def test_k_is_how_many_cases_unless_there_are_fewer(retriever: Retriever) -> None:
+    assert len(retriever.ask(STRANGER).neighbours) == 5
+    assert len(retriever.ask(STRANGER, k=1).neighbours) == 1
+    assert len(retriever.ask(STRANGER, k=100).neighbours) == CASES
+
+
+@pytest.mark.parametrize("k", [0, -1, 101])
+def test_a_k_out_of_range_is_refused(retriever: Retriever, k: int) -> None:
+    with pytest.raises(InvalidArgument, match=f"k is {k}; it must be from 1 to 100"):
+        retriever.ask(STRANGER, k=k)
+
+
+def test_excluded_cases_are_left_out_and_no_others(retriever: Retriever, answer: Answer) -> None:
+    ids = [near.case.case_id for near in answer.neighbours]
+    rest = retriever.ask(STRANGER, k=CASES, exclude=[ids[0], ids[3]])
+    assert [near.case.case_id for near in rest.neighbours] == [ids[1], ids[2], *ids[4:]]
+    assert [near.rank for near in rest.neighbours] == list(range(1, CASES - 1))
+    assert retriever.ask(STRANGER, exclude=ids).neighbours == ()
+
+
+def test_excluding_a_case_that_does_not_exist_is_refused(retriever: Retriever) -> None:
+    with pytest.raises(NotFound, match="there is no case '0123456789abcdef'"):
+        retriever.ask(STRANGER, exclude=["0123456789abcdef"])
+
+
+def test_an_answer_names_what_gave_it(retriever: Retriever, answer: Answer) -> None:
+    assert answer.checkpoint == retriever.checkpoint.digest
+    assert answer.generation == retriever.generation.name
+    assert answer.film.shape == (1024, 819)
+    stages = ["decode", "preprocess", "encode", "search", "explain", "describe"]
+    assert list(answer.timings_ms) == stages
+    assert answer.query_id != retriever.ask(STRANGER).query_id
+
+
+def test_below_its_threshold_a_finding_has_no_map(retriever: Retriever, answer: Answer) -> None:
+    plain = jpeg(shrink(answer.film, 512))
+    shown = {p.finding: retriever.query_overlay(answer, p.finding) for p in answer.predictions}
+    present = {p.finding for p in answer.predictions if p.present}
+    assert len(present) == 7
+    for finding, picture in shown.items():
+        assert (picture == plain) == (finding not in present)
+    case = answer.neighbours[0].case
+    film = jpeg(shrink(retriever.media.display(case.image_sha256), 512))
+    for finding in shown:
+        assert (retriever.case_overlay(case, finding) == film) == (finding not in present)
+
+
+def test_a_neighbours_probability_is_of_the_explained_finding(
+    retriever: Retriever, answer: Answer
+) -> None:
+    place = retriever.checkpoint.card.findings.index(answer.explained)
+    for near in answer.neighbours:
+        logits = retriever.generation.logits(near.case.id)
+        assert near.probability == retriever.checkpoint.probabilities(logits)[place]
+        assert near.present == (place % 2 == 0)
+
+
+def test_every_picture_has_its_films_shape_and_the_side_asked_for(
+    retriever: Retriever, answer: Answer, small: SmallStore
+) -> None:
+    large = retriever.ask(small.films[0], k=1).neighbours[0].case  # 700 x 560
+    assert pixels(retriever.query_image(answer)).shape == (1024, 819)
+    assert pixels(retriever.query_overlay(answer, side=100)).shape == (100, 80, 3)
+    assert pixels(retriever.query_evidence(answer, large, side=256)).shape == (256, 205, 3)
+    assert pixels(retriever.case_evidence(answer, large)).shape == (512, 410, 3)
+    assert pixels(retriever.case_evidence(answer, large, side=1024)).shape == (700, 560, 3)
+
+
+def test_all_overlays_are_the_overlays_one_by_one(retriever: Retriever, answer: Answer) -> None:
+    pictures = retriever.pictures(answer)
+    cases: dict[str, Case] = {near.case.case_id: near.case for near in answer.neighbours}
+    assert pictures.pop("query") == retriever.query_overlay(answer)
+    assert pictures == {n: retriever.case_overlay(c, answer.explained) for n, c in cases.items()}
+
+
+def test_a_case_removed_from_the_catalog_is_shown_to_nobody(
+    tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    retriever = opened(small_store(tmp_path, tiny_checkpoint))
+    ids = [near.case.case_id for near in retriever.ask(STRANGER, k=CASES).neighbours]
+    retriever.catalog.remove([ids[1]])
+    rest = retriever.ask(STRANGER, k=CASES).neighbours
+    assert [near.case.case_id for near in rest] == [ids[0], *ids[2:]]
+    assert [near.rank for near in rest] == list(range(1, CASES))
+    with pytest.raises(NotFound, match=f"there is no case '{ids[1]}'"):
+        retriever.indexed(ids[1])
+    retriever.close()
+
+
+def test_a_store_without_a_generation_cannot_be_opened(tmp_path: Path, tiny: Checkpoint) -> None:
+    with pytest.raises(NothingIndexed, match="run `xemplar index"):
+        Retriever.open(open_encoder(tiny), Store(tmp_path))

@@ -1,0 +1,168 @@
+"""The findings: lesions of a known severity in a hemithorax, and the box around each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from xemplar.phantom.frame import Frame, Map, clouds, dome, smooth
+from xemplar.phantom.person import PLACE
+from xemplar.phantom.thorax import AERATED, Side, wall
+
+FINDINGS: tuple[str, ...] = (
+    "Cardiomegaly",
+    "Consolidation",
+    "Effusion",
+    "Mass",
+    "Nodule",
+    "Pneumothorax",
+)
+
+Box = tuple[float, float, float, float]
+
+_SOLID = 1.25  # density of a nodule or mass, some of it calcified
+_VISIBLE_MM = 3.0  # taken off the fringe of a lesion without a hard edge: nobody would see it
+
+
+@dataclass(frozen=True)
+class PlacedFinding:
+    """One lesion, where it is and how bad it is.
+
+    Attributes:
+        finding: One of `FINDINGS`.
+        severity: In (0, 1]; more is larger and denser.
+        box: x, y, width, height in pixels of the film, tight around the lesion's projection. For
+            cardiomegaly it is the heart, for pneumothorax the air outside the lung.
+    """
+
+    finding: str
+    severity: float
+    box: Box
+
+
+def _trimmed(lesion: Map) -> Map:
+    """A lesion without its faint fringe, in millimetres of water."""
+    return np.asarray(np.maximum(lesion - np.float32(_VISIBLE_MM), 0))
+
+
+def _spot(side: Side, frame: Frame, rng: np.random.Generator, low: float) -> tuple[float, float]:
+    """A place in a lung, in the patient's frame: x, y."""
+    b = frame.body
+    y = b.apex + rng.uniform(0.24, low) * (b.base - b.apex)
+    outer, inner, _ = (float(v[0]) for v in wall(b, np.array([y], np.float32)))
+    u = rng.uniform(0.4, 0.7)
+    return side.sign * (inner + u * (outer - inner)), y
+
+
+def _lump(
+    frame: Frame,
+    side: Side,
+    severity: float,
+    rng: np.random.Generator,
+    sizes: tuple[float, float],
+) -> tuple[Side, Map]:
+    """A solid, slightly lobed ball; severity runs over the range of diameters in millimetres."""
+    cx, cy = _spot(side, frame, rng, 0.6)
+    radius = (sizes[0] + severity * (sizes[1] - sizes[0])) / 2
+    x, y = frame.x - np.float32(cx), frame.y - np.float32(cy)
+    lobes, phase, rough = int(rng.integers(2, 6)), rng.uniform(0, 6.28), rng.uniform(0.0, 0.1)
+    turn = np.cos(lobes * np.arctan2(y, x) + np.float32(phase))
+    edge = np.float32(radius) * (1 - np.float32(rough / 2) * (1 - turn))
+    solid = np.minimum(2 * dome((x * x + y * y) / edge**2, radius), side.room)
+    gain = np.maximum(solid * (_SOLID - side.held / np.maximum(side.room, 1)), 0)
+    return replace(side, held=side.held + gain), gain
+
+
+def _consolidation(
+    frame: Frame, side: Side, severity: float, rng: np.random.Generator
+) -> tuple[Side, Map]:
+    """Alveoli filled in a cloud with fluffy edges, in which the vessels vanish."""
+    cx, cy = _spot(side, frame, rng, 0.78)
+    wide = 22 + 40 * severity
+    stretch = rng.uniform(0.75, 1.25)
+    x, y = (frame.x - np.float32(cx)) / wide, (frame.y - np.float32(cy)) / (wide * stretch)
+    fluff = sum(k * clouds(rng, frame.size, n) for k, n in ((0.17, 9), (0.1, 18), (0.05, 40)))
+    share = smooth((1 - np.sqrt(x * x + y * y) + fluff) / 0.8) * (0.35 + 0.5 * severity)
+    gain = _trimmed(np.maximum(side.room - side.held, 0) * share)
+    return replace(side, held=side.held + gain), gain
+
+
+def _effusion(
+    frame: Frame, side: Side, severity: float, rng: np.random.Generator
+) -> tuple[Side, Map]:
+    """Fluid in the bottom of the pleural space, its surface a meniscus that climbs the wall."""
+    height = 45 + 115 * severity
+    flat = 0.10 + 0.55 * severity + rng.uniform(0, 0.08)
+    level = frame.body.base + 12 - height * (flat + (1 - flat) * np.clip(side.u, 0, 1) ** 3)
+    share = smooth((frame.y - level) / 22)
+    gain = _trimmed(np.maximum(side.room - side.held, 0) * share)
+    return replace(side, held=side.held + gain), gain
+
+
+def _pneumothorax(frame: Frame, side: Side, severity: float) -> tuple[Side, Map]:
+    """Air outside the lung: the lung shrinks towards hilum and base, behind a visible pleura."""
+    b = frame.body
+    hilum = frame.path([side.sign * 32, b.base + 10])
+    col, row = np.meshgrid(
+        *(np.arange(frame.size, dtype=np.float32) - np.float32(h) for h in hilum)
+    )
+    tall = (b.base - b.apex) / frame.mm
+    shrunk = (0.10 + 0.42 * severity) * np.clip(-row / (tall * (1 - 0.8 * severity)), 0, 1)
+    col = np.where(side.sign * col > 0, col / (1 - shrunk), col) + np.float32(hilum[0])
+    row = np.where(row < 0, row / (0.95 - 0.28 * severity), row) + np.float32(hilum[1])
+    lung, held = (cv2.remap(m, col, row, cv2.INTER_LINEAR) for m in (side.room, side.held))
+    inside = cv2.GaussianBlur(np.clip(lung / 4, 0, 1), (0, 0), 0.9 / frame.mm)
+    density = held / np.maximum(lung, 1) / (1 - 0.3 * severity)
+    air = _trimmed(side.room * (1 - inside))
+    pleura = np.minimum(5 * 4 * inside * (1 - inside), side.room)
+    kept = side.room * inside * np.clip(density, AERATED, 1) + pleura
+    return replace(side, held=kept), air
+
+
+def _lesion(
+    frame: Frame, side: Side, finding: str, severity: float, rng: np.random.Generator
+) -> tuple[Side, Map]:
+    """One hemithorax with a lesion in it, and the lesion's own thickness (size, size)."""
+    match finding:
+        case "Consolidation":
+            return _consolidation(frame, side, severity, rng)
+        case "Effusion":
+            return _effusion(frame, side, severity, rng)
+        case "Mass":
+            return _lump(frame, side, severity, rng, (36, 66))
+        case "Nodule":
+            return _lump(frame, side, severity, rng, (9, 28))
+        case _:
+            return _pneumothorax(frame, side, severity)
+
+
+def place(
+    frame: Frame, sides: tuple[Side, Side], wanted: Mapping[str, float]
+) -> tuple[list[Side], list[PlacedFinding]]:
+    """Both hemithoraces with the lesions wanted, and where those are.
+
+    Fluid and air go to opposite sides. Lesions within the lung keep clear of the air, else of the
+    fluid. Apart from that, where a lesion lies depends on the seed and its finding alone.
+    """
+    out, placed = list(sides), []
+    wet = int(np.random.default_rng([frame.body.seed, PLACE]).integers(2))
+    for finding in ("Pneumothorax", "Consolidation", "Mass", "Nodule", "Effusion"):
+        if finding not in wanted:
+            continue
+        own = PLACE + 1 + FINDINGS.index(finding)
+        rng = np.random.default_rng([frame.body.seed, own])
+        at = int(rng.integers(2))
+        if finding == "Effusion" or (finding != "Pneumothorax" and "Pneumothorax" in wanted):
+            at = wet
+        elif finding == "Pneumothorax" or "Effusion" in wanted:
+            at = 1 - wet
+        out[at], lesion = _lesion(frame, out[at], finding, wanted[finding], rng)
+        placed.append(PlacedFinding(finding, wanted[finding], box_of(lesion)))
+    return out, placed
+
+
+def box_of(lesion: Map) -> Box:
+    """The tight box around a lesion's thickness map."""
+    x, y, w, h = cv2.boundingRect((lesion > 0).astype(np.uint8))
+    return float(x), float(y), float(w), float(h)

@@ -1,0 +1,97 @@
+"""DICOM: header checks, the fields that are kept, and the way to the pixels."""
+
+import hashlib
+from io import BytesIO
+from math import inf
+from typing import TYPE_CHECKING
+
+from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
+from xemplar.radiograph.codestream import check_codestream, check_deflated, stored_values
+from xemplar.radiograph.film import Limits, Radiograph, check_size
+from xemplar.radiograph.window import displayed
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "OT", ""})
+"""DICOM modalities that may be a projection radiograph; the empty one is a header without it."""
+
+VIEWS = frozenset(["PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT"])
+"""Words of DICOM's ViewPosition that are kept; any other text could say who the patient is."""
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether a file begins as DICOM PS3.10 wants it."""
+    return data[128:132] == b"DICM"
+
+
+def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
+    """Decode a DICOM file; raises as `xemplar.radiograph.decode` does."""
+    import pydicom  # costs 0.1 s, and most films are no DICOM
+
+    try:
+        check_deflated(data, limits)
+        header = pydicom.dcmread(BytesIO(data))
+    except ImageTooLarge:
+        raise
+    except Exception as error:
+        raise UnreadableImage(f"the DICOM header is damaged or cut short: {error}") from error
+    try:
+        _check_dicom(header, limits)
+        pixels = displayed(stored_values(header), header)
+        return Radiograph(
+            pixels=pixels,
+            source_size=(pixels.shape[0], pixels.shape[1]),
+            sha256=hashlib.sha256(data).hexdigest(),
+            format="DICOM",
+            view=next(
+                (w for w in _text(header, "ViewPosition").upper().split() if w in VIEWS), None
+            ),
+            photometric=_text(header, "PhotometricInterpretation") or None,
+            spacing_mm=_spacing(header),
+        )
+    except (UnreadableImage, UnsupportedImage, ImageTooLarge, NotARadiograph):
+        raise
+    except Exception as error:
+        raise UnreadableImage(f"the DICOM pixels cannot be decoded: {error}") from error
+
+
+def _text(header: "Dataset", keyword: str) -> str:
+    value = header.get(keyword)
+    return "" if value is None else str(value).strip()
+
+
+def _spacing(header: "Dataset") -> tuple[float, float] | None:
+    """Pixel spacing (row, column) in mm; None where absent or, as seen in real files, zero."""
+    value = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
+    if not value or len(value) != 2 or not all(0 < float(v) < inf for v in value):
+        return None
+    return float(value[0]), float(value[1])
+
+
+def _check_dicom(header: "Dataset", limits: Limits) -> None:
+    modality = _text(header, "Modality")
+    if modality not in PROJECTIONS:
+        raise UnsupportedImage(
+            f"the DICOM modality is {modality[:16]!r}; a projection radiograph is CR or DX"
+        )
+    if "PixelData" not in header:
+        raise UnsupportedImage("the DICOM object has no pixel data; send the image object itself")
+    frames = int(header.get("NumberOfFrames") or 1)
+    if frames > 1:
+        raise UnsupportedImage(f"the DICOM object has {frames} frames; send a single film")
+    photometric = _text(header, "PhotometricInterpretation")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise UnsupportedImage(
+            f"the DICOM photometric interpretation is {photometric[:20]!r}; "
+            "a radiograph is MONOCHROME1 or MONOCHROME2"
+        )
+    if int(header.get("SamplesPerPixel") or 1) != 1:
+        raise UnsupportedImage(
+            f"the DICOM object has {header.SamplesPerPixel} samples per pixel; a radiograph has 1"
+        )
+    rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+    check_size(columns, rows, limits)
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax.is_compressed and not syntax.is_deflated:
+        check_codestream(header, rows, columns)

@@ -1,0 +1,81 @@
+"""What a decoded film is, what is refused before decoding, and how deep grey becomes 8-bit grey."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.errors import ImageTooLarge, NotARadiograph
+
+PERCENTILES = (0.5, 99.5)
+"""Grey values that become black and white where a deep film names no window of its own."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused before it is decoded, so that memory stays bounded.
+
+    Attributes:
+        max_bytes: largest file, in bytes.
+        max_pixels: most pixels; a chest film has up to 18 million.
+        min_side: shortest side, in pixels, below which nothing can be seen.
+    """
+
+    max_bytes: int = 64 * 2**20
+    max_pixels: int = 36_000_000
+    min_side: int = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """A decoded film.
+
+    Attributes:
+        pixels: uint8 (height, width), 0 black (air) to 255 white (bone), upright.
+        source_size: (height, width) in pixels of the upright film before any reduced-size decoding.
+        sha256: hex digest of the bytes it was decoded from: its identity.
+        format: "PNG", "JPEG", "TIFF" or "DICOM".
+        view: one of `VIEWS` as a DICOM header says, None where it does not.
+        photometric: DICOM's PhotometricInterpretation before turning, None for other formats.
+        spacing_mm: (row, column) distance of source pixels in millimetres, None where unknown.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    source_size: tuple[int, int]
+    sha256: str
+    format: str
+    view: str | None = None
+    photometric: str | None = None
+    spacing_mm: tuple[float, float] | None = None
+
+
+def check_size(width: int, height: int, limits: Limits) -> None:
+    """Refuse a size in pixels that is beyond the limits.
+
+    Raises:
+        ImageTooLarge: too many pixels.
+        NotARadiograph: too few to see anything.
+    """
+    if width * height > limits.max_pixels:
+        raise ImageTooLarge(
+            f"the picture has {width} x {height} = {width * height:,} pixels; the limit is "
+            f"{limits.max_pixels:,}; send it at a smaller size"
+        )
+    if min(width, height) < limits.min_side:
+        raise NotARadiograph(
+            f"the picture is {width} x {height} pixels; both sides must have at least "
+            f"{limits.min_side}"
+        )
+
+
+def stretch(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Map low..high linearly to 0..255, clipped and rounded."""
+    scale = 255.0 / max(high - low, 1e-6)
+    grey: npt.NDArray[np.uint8] = np.clip((values - low) * scale + 0.5, 0, 255).astype(np.uint8)
+    return grey
+
+
+def contrast(values: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Black and white point of a deep film without a window: percentiles, else the extremes."""
+    low, high = (float(value) for value in np.percentile(values[::4, ::4], PERCENTILES))
+    return (low, high) if high > low else (float(values.min()), float(values.max()))
