@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 SHOWN = 5
@@ -16,8 +17,8 @@ def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def _predictions(answer: Mapping[str, Any]) -> Table:
-    table = Table(title="The film")
-    for column in ("finding", "probability", "above threshold"):
+    table = Table(title="The film", box=box.SIMPLE_HEAD)
+    for column in ("finding", "probability", "map drawn"):
         table.add_column(column)
     for place, prediction in enumerate(answer["predictions"]):
         explained = prediction["finding"] == answer["explained_finding"]
@@ -25,14 +26,14 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
             table.add_row(
                 prediction["finding"].replace("_", " ") + (" (explained)" if explained else ""),
                 f"{prediction['probability']:.3f}",
-                "yes" if prediction["present"] else "no",
+                "yes" if prediction["present"] else "no: below its threshold",
                 style="bold" if explained else "",
             )
     return table
 
 
 def _neighbours(answer: Mapping[str, Any]) -> Table:
-    table = Table(title="Similar past cases")
+    table = Table(title="Similar past cases", box=box.SIMPLE_HEAD)
     table.add_column("rank", justify="right")
     table.add_column("case", no_wrap=True, min_width=16)
     for column in ("similarity", "findings", "sex", "age", "view", "source"):

@@ -1,6 +1,9 @@
 """Validation outputs -> probabilities that mean what they say, and a threshold per finding."""
 
+from collections.abc import Iterator
+
 import numpy as np
+import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 
@@ -13,6 +16,10 @@ FEWEST = 5
 
 def calibrate(outputs: Outputs) -> tuple[Calibration, ...]:
     """Platt scaling (Platt 1999) and Youden's threshold (Youden 1950) for each finding.
+
+    The threshold is chosen within each data set, and the lowest is kept: where one set has many
+    more ill films than another, a threshold for both together would call all films of the other
+    well.
 
     The targets are softened as Platt proposes, so that few films cannot make a certainty: through
     weights, each film counting for both classes. A finding with fewer than `FEWEST` films of
@@ -34,7 +41,24 @@ def _fit(outputs: Outputs, place: int) -> Calibration:
     scale, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
     if scale <= 0:
         return Calibration()
-    probability = 1 / (1 + np.exp(-(scale * logits + offset)))
-    false_positive, true_positive, thresholds = roc_curve(truth, probability)
-    best = int(np.argmax(true_positive - false_positive))
-    return Calibration(scale, offset, float(min(thresholds[best], 1.0)))
+    thresholds = [
+        _youden(outputs.target[chosen, place] > 0, scale * outputs.logits[chosen, place] + offset)
+        for chosen in _strata(outputs, place)
+    ]
+    return Calibration(scale, offset, min(thresholds, default=0.5))
+
+
+def _strata(outputs: Outputs, place: int) -> Iterator[npt.NDArray[np.bool_]]:
+    """The films of each data set in which a finding is known, where there are enough of them."""
+    sources = np.asarray(outputs.sources)
+    for source in sorted(set(outputs.sources)):
+        chosen = (outputs.known[:, place] > 0) & (sources == source)
+        positives = int(outputs.target[chosen, place].sum())
+        if min(positives, int(chosen.sum()) - positives) >= FEWEST:
+            yield chosen
+
+
+def _youden(truth: npt.NDArray[np.bool_], odds: npt.NDArray[np.float32]) -> float:
+    """The probability with the largest sum of sensitivity and specificity."""
+    false_positive, true_positive, thresholds = roc_curve(truth, 1 / (1 + np.exp(-odds)))
+    return float(min(thresholds[int(np.argmax(true_positive - false_positive))], 1.0))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from trainer.films import FilmTensors
+from trainer.films import FilmTensors, batches
 from trainer.metrics import Outputs
 from trainer.settings import Settings
 from trainer.world import World
@@ -118,11 +118,8 @@ def validate(
     # all processes take the same number of films; what is too many is cut off below
     each = -(-len(films) // world.size)
     own = [(0, (n * world.size + world.rank) % len(films)) for n in range(each)]
-    loader: DataLoader[tuple[Tensor, Tensor, Tensor]] = DataLoader(
-        tensors, batch_size=settings.batch, sampler=own, num_workers=settings.workers
-    )
     parts: list[list[np.ndarray]] = [[], [], []]
-    for grey, target, known in loader:
+    for grey, target, known in batches(tensors, own):
         with device.autocast():
             outputs = network(grey.to(device.name)).float().cpu()
         for rows, tensor in zip(parts, (outputs, target, known), strict=True):

@@ -1,12 +1,13 @@
 """Data sets -> batches of network inputs, targets and masks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import multiprocessing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import Sampler
 from torchvision.transforms import v2
 
 from trainer.settings import Settings
@@ -132,6 +133,30 @@ def equal_shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
         shares[source] = min(size, left // (len(sizes) - place))
         left -= shares[source]
     return shares
+
+
+def batches(
+    films: FilmTensors, keys: Iterable[tuple[int, int]], *, drop_last: bool = False
+) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
+    """Batches of films, by (epoch, place), read and augmented by the settings' worker processes.
+
+    Workers are forked from a small server process and not from this one: it has threads (PyTorch's,
+    perhaps OpenVINO's and FAISS's), and a process with threads cannot be forked safely.
+    """
+    workers = films.settings.workers
+    context = None
+    if workers:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["trainer.films"])
+    return DataLoader(
+        films,
+        batch_size=films.settings.batch,
+        sampler=keys,
+        num_workers=workers,
+        multiprocessing_context=context,
+        persistent_workers=workers > 0,
+        drop_last=drop_last,
+    )
 
 
 def check_readable(films: Sequence[Film]) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.models import DenseNet169_Weights
 
 from xemplar import checkpoint
+from xemplar.artefact import file_digest
 from xemplar.errors import ConfigurationError
 from xemplar.network.pytorch import DenseNetwork
 
@@ -46,6 +47,12 @@ def initialise(network: DenseNetwork, initial: str) -> None:
             f"the weights {initial} are of another network: {len(lost)} are missing, as "
             f"{lost[:2]}; {len(missing.unexpected_keys)} unknown, as {missing.unexpected_keys[:2]}"
         )
+
+
+def origin(initial: str) -> str:
+    """What a checkpoint says of where it came from: a file by its digest, not by its place."""
+    path = Path(initial)
+    return f"sha256:{file_digest(path)}" if path.is_file() else initial
 
 
 def _imagenet() -> dict[str, Tensor]:

@@ -24,8 +24,8 @@ from trainer import report
 from trainer.augment import augmentation
 from trainer.calibrate import calibrate
 from trainer.epoch import Device, train_epoch, validate
-from trainer.films import EpochOrder, FilmTensors, check_readable, frontal_films
-from trainer.initial import initialise
+from trainer.films import EpochOrder, FilmTensors, batches, check_readable, frontal_films
+from trainer.initial import initialise, origin
 from trainer.metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from trainer.settings import Settings
 from trainer.state import load_state, progress_of, save_state
@@ -105,13 +105,11 @@ def train(
             f"{settings.epochs} is next"
         )
         order = EpochOrder(splits[TRAIN], settings, world.rank, world.size)
-        loader = _loader(
-            FilmTensors(
-                splits[TRAIN], settings, augmentation(settings.augmentation, settings.size)
-            ),
-            order,
-            settings,
+        films = FilmTensors(
+            splits[TRAIN], settings, augmentation(settings.augmentation, settings.size)
         )
+        # a last batch of one film has no variance for batch norm
+        loader = batches(films, order, drop_last=len(order) % settings.batch == 1)
         while not run.finished:
             _one_epoch(run, loader, order, splits[VAL], console)
         if world.first and run.best is not None:
@@ -132,7 +130,10 @@ def _start(
         torch.set_num_threads(settings.threads)
     device = Device.choose(settings, world)
     network = DenseNetwork(architecture, len(settings.findings), settings.spec)
-    described = settings.as_json() | {"datasets": {d.name: d.digest for d in datasets}}
+    described = settings.as_json() | {
+        "initial": origin(settings.initial),
+        "datasets": {d.name: d.digest for d in datasets},
+    }
     resumes = (out / STATE).is_file()
     if resumes:
         _check_same(out, described)
@@ -173,20 +174,6 @@ def _check_same(out: Path, described: dict[str, Any]) -> None:
             f"{out} holds a run with other settings ({'; '.join(changed)}); "
             "choose another --out folder, or remove this one to begin anew"
         )
-
-
-def _loader(
-    films: FilmTensors, order: Any, settings: Settings
-) -> DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    return DataLoader(
-        films,
-        batch_size=settings.batch,
-        sampler=order,
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
-        # a last batch of one film has no variance for batch norm
-        drop_last=len(order) % settings.batch == 1,
-    )
 
 
 def _one_epoch(

@@ -10,7 +10,7 @@ OPACITY = 0.6
 """Of the hottest place. Where the map is 0 the film shows through untouched."""
 
 HOTTEST = 220
-"""Level of the turbo colour map (0 to 255) for the maximum: beyond it, turbo's red gets darker."""
+"""Level of the turbo colour map (0 to 255) for the maximum; beyond it, turbo's red gets darker."""
 
 JPEG_QUALITY = 90
 
@@ -38,7 +38,8 @@ def overlay(
     """Lay a heatmap over a film.
 
     Colour and opacity follow the map as a share of its own maximum, from blue (transparent) to
-    bright red. A map that is 0 everywhere leaves the film as it is: nothing is stretched out of nothing.
+    bright red. A map that is 0 everywhere leaves the film as it is: nothing is stretched out of
+    nothing.
 
     Args:
         pixels: uint8 (height, width), the film or a display copy of it.

@@ -85,3 +85,17 @@ def test_a_network_that_knows_nothing_keeps_the_raw_sigmoid() -> None:
     # the higher the logit, the rarer the finding: a fitted slope would be negative
     logits = np.linspace(-1, 1, 40)
     assert calibration(logits, logits < 0) == Calibration(1, 0, 0.5)
+
+
+def test_the_threshold_is_the_lowest_of_the_data_sets() -> None:
+    # well and ill meet at logit 0 among the adults and at logit 4 among the children, of whom
+    # there are more: one threshold for all would lie at 4, and call every adult well
+    adults = np.arange(-10, 10) / 10 + 0.05
+    children = np.arange(-50, 50) / 10 + 4.05
+    logits = np.concatenate([adults, children]).astype(np.float32)[:, None]
+    present = np.concatenate([adults > 0, children > 4]).astype(np.float32)[:, None]
+    sources = ["adults"] * len(adults) + ["children"] * len(children)
+    known = np.ones_like(present)
+    [both] = calibrate(Outputs(logits, present, known, sources, ["Pneumonia"]))
+    at = np.log(both.threshold / (1 - both.threshold))
+    assert (at - both.offset) / both.scale == pytest.approx(0.05, abs=1e-4)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 
 from tests.films import drawn_film
 from tests.trainer.drawn import RECIPE, drawn_set
@@ -16,6 +15,7 @@ from trainer.augment import augmentation
 from trainer.films import (
     EpochOrder,
     FilmTensors,
+    batches,
     check_readable,
     equal_shares,
     frontal_films,
@@ -208,8 +208,8 @@ def test_augmentation_leaves_the_random_numbers_of_others_alone(films: list[Film
 
 def test_workers_do_not_change_what_is_learnt_from(films: list[Film]) -> None:
     keys = [(1, place) for place in range(6)]
-    batches = [
-        [grey for grey, _, _ in DataLoader(tensors(films), 3, sampler=keys, num_workers=workers)]
+    read = [
+        [grey for grey, _, _ in batches(tensors(films, batch=3, workers=workers), keys)]
         for workers in (0, 1)
     ]
-    torch.testing.assert_close(*batches, rtol=0, atol=0)
+    torch.testing.assert_close(*read, rtol=0, atol=0)
