@@ -67,9 +67,9 @@ def similarity_evidence(
             f"maps of shape {maps.shape} and an embedding of shape {other.shape} do not fit; "
             "they must be (C, g, g) and (C,)"
         )
-    length = float(np.linalg.norm(maps.mean(axis=(1, 2))))
+    # in float64, where the squares of the smallest float32 values do not vanish
+    length = np.linalg.norm(maps.mean(axis=(1, 2)).astype(np.float64))
     places = maps.shape[1] * maps.shape[2]
-    evidence: npt.NDArray[np.float32] = np.tensordot(other, maps, axes=1) / np.float32(
-        max(places * length, float(np.finfo(np.float32).tiny))
-    )
-    return evidence.astype(np.float32)
+    share = other / max(places * length, np.finfo(np.float64).tiny)
+    evidence: npt.NDArray[np.float32] = np.tensordot(share, maps, axes=1).astype(np.float32)
+    return evidence

@@ -105,9 +105,10 @@ def features(
         bias: float32 (F,).
     """
     pooled = maps.mean(axis=(2, 3))
-    length = np.linalg.norm(pooled, axis=1, keepdims=True)
+    # in float64, where the squares of the smallest float32 values do not vanish
+    length = np.linalg.norm(pooled.astype(np.float64), axis=1, keepdims=True)
     return Features(
-        embedding=pooled / np.maximum(length, np.finfo(np.float32).tiny),
+        embedding=(pooled / np.maximum(length, np.finfo(np.float64).tiny)).astype(np.float32),
         logits=pooled @ classifier.T + bias,
         maps=maps,
     )
