@@ -34,9 +34,10 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
 
 def _neighbours(answer: Mapping[str, Any]) -> Table:
     table = Table(title="Similar past cases", box=box.SIMPLE_HEAD)
-    table.add_column("rank", justify="right")
-    table.add_column("case", no_wrap=True, min_width=16)
-    for column in ("similarity", "findings", "sex", "age", "view", "source"):
+    table.add_column("", justify="right")
+    for column in ("case", "similarity"):
+        table.add_column(column, no_wrap=True)
+    for column in ("findings", "patient", "view", "source"):
         table.add_column(column)
     for near in answer["neighbours"]:
         table.add_row(
@@ -44,8 +45,7 @@ def _neighbours(answer: Mapping[str, Any]) -> Table:
             near["case_id"],
             f"{near['similarity']:.4f}",
             ", ".join(near["findings"]).replace("_", " ") or "unknown",
-            near["sex"] or "-",
-            "-" if near["age"] is None else str(near["age"]),
+            " ".join(str(v) for v in (near["sex"], near["age"]) if v is not None) or "-",
             near["view"] or "-",
             near["source"],
         )
