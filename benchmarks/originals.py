@@ -34,8 +34,7 @@ def shares(query: Case, other: Case) -> bool:
 
 def indexed_cases(retriever: Retriever) -> list[Case]:
     """All cases of the live generation."""
-    ids = [int(i) for b in retriever.catalog.vectors(retriever.checkpoint.digest) for i in b.ids]
-    return list(retriever.catalog.cases(ids).values())
+    return list(retriever.catalog.cases(retriever.generation.ids.tolist()).values())
 
 
 def main() -> None:

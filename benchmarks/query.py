@@ -55,17 +55,12 @@ class Straightforward:
         self.network = network.dense.eval()
         self.cam = GradCAM(model=self.network, target_layers=[self.network.features[-1]])
         catalog = open_catalog(store.database_url)
-        batches = list(catalog.vectors(loaded.digest))
-        vectors = np.concatenate([batch.vectors for batch in batches])
+        vectors = np.concatenate([batch.vectors for batch in catalog.vectors(loaded.digest)])
+        ids = catalog.embedded_ids(loaded.digest).tolist()  # in the order of the vectors
+        found = catalog.cases(ids)
         self.index = faiss.IndexFlatIP(vectors.shape[1])
         self.index.add(vectors)
-        self.cases = [
-            case
-            for batch in batches
-            for ids in [[int(i) for i in batch.ids]]
-            for found in [catalog.cases(ids)]
-            for case in (found[i] for i in ids)
-        ]
+        self.cases = [found[number] for number in ids]
         self.media = Media(store.media)
 
     def tensor(self, image: Image.Image) -> torch.Tensor:

@@ -199,7 +199,7 @@ def _labelled(file: Path, source: str) -> Iterator[Film]:
 
 
 def _nih(file: Path, source: str) -> Iterator[Film]:
-    """``Data_Entry_2017.csv``; the official ``train_val_list.txt``/``test_list.txt`` if there."""
+    """``Data_Entry_2017.csv``; films of a ``test_list.txt`` beside it are held out."""
     root = file.parent
     where = {path.name: path for path in root.rglob("*.png")}
     test = root / "test_list.txt"

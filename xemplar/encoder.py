@@ -78,8 +78,10 @@ def open_encoder(
     Args:
         checkpoint: a loaded checkpoint.
         runtime: OPENVINO needs no torch.
-        precision: of the convolutions; pooling and the linear layer are float32 always.
-        threads: processor threads of one forward pass; 0 leaves it to the runtime.
+        precision: of the convolutions; pooling and the linear layer are float32 always. On the
+            PyTorch runtime, the reference, AUTO is float32.
+        threads: processor threads of one forward pass on OpenVINO; 0 leaves it to OpenVINO.
+            PyTorch keeps its own, which a process sets once for all (`torch.set_num_threads`).
 
     Raises:
         ConfigurationError: the runtime is not installed.

@@ -245,9 +245,9 @@ class Retriever:
 
         Below the finding's threshold the film is shown without a map.
         """
-        name = self._name(finding or answer.explained)
-        place = finding_index(self.checkpoint.card.findings, name)
-        present = next(p.present for p in answer.predictions if p.finding == name)
+        findings = self.checkpoint.card.findings
+        place = finding_index(findings, finding or answer.explained)
+        present = next(p.present for p in answer.predictions if p.finding == findings[place])
         return self._picture(answer.film, answer.cams[place] if present else None, side)
 
     def case_overlay(self, case: Case, finding: str, side: int = 512) -> bytes:
@@ -294,10 +294,6 @@ class Retriever:
         if case.id not in self.generation:
             raise NotFound(f"case {case_id} is not in the live index generation")
         return case
-
-    def _name(self, finding: str) -> str:
-        findings = self.checkpoint.card.findings
-        return findings[finding_index(findings, finding)]
 
     def _picture(
         self,
