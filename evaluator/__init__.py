@@ -1,0 +1,10 @@
+"""PROGRAM: measures both explanations, by example and by saliency, with chance beside each figure.
+
+Three studies over a checkpoint, an index and a data set. Folders read in the order of the flow::
+
+    material.py       films of the data set, encoded once; the indexed cases they are compared with
+    ranking/          are the similar cases similar? by labels, by experts, by severity
+    localisation/     do the maps lie where radiologists drew boxes?
+    faithfulness/     do the maps say what the network does? Quantus, randomisation, masking
+    report/           what they found -> report.html, report.json, CSVs, in a folder whole or absent
+"""

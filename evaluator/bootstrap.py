@@ -1,0 +1,47 @@
+"""Intervals by resampling patients: films of one patient are not independent of each other."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluator.section import Estimate
+
+RESAMPLES = 1000
+FEWEST = 5
+"""Patients from which on an interval is given."""
+
+
+def estimate(
+    values: npt.ArrayLike, patients: Sequence[str | None], resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate | None:
+    """Mean of values, with a 95 % percentile interval over patients drawn with replacement.
+
+    Cluster bootstrap: Davison & Hinkley, Bootstrap Methods and their Application, 1997, chapter 3.
+
+    Args:
+        values: float (n,); NaN where the value is not defined, and left out.
+        patients: whose film each value is of, length n; None is a patient of its own.
+        resamples: how often patients are drawn.
+        seed: of the draws; the same patients give the same draws, so differences can be compared.
+
+    Returns:
+        None where no value is defined.
+    """
+    array = np.asarray(values, np.float64)
+    defined = np.flatnonzero(np.isfinite(array))
+    if not len(defined):
+        return None
+    names = [patients[i] if patients[i] is not None else f"film {i}" for i in defined]
+    _, who = np.unique(np.array(names, str), return_inverse=True)
+    total = np.bincount(who, array[defined])
+    films = np.bincount(who).astype(np.float64)
+    mean = float(total.sum() / films.sum())
+    if len(films) < FEWEST:
+        return Estimate(mean, None, None, len(defined))
+    drawn = np.random.default_rng(seed).multinomial(
+        len(films), np.full(len(films), 1 / len(films)), resamples
+    )
+    means = (drawn @ total) / (drawn @ films)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return Estimate(mean, float(low), float(high), len(defined))
