@@ -11,6 +11,7 @@ COPY xemplar ./xemplar
 COPY app ./app
 COPY indexer ./indexer
 COPY trainer ./trainer
+COPY evaluator ./evaluator
 RUN /opt/xemplar/bin/pip install --no-cache-dir --no-deps --constraint constraints.txt .
 
 FROM python:3.11-slim-bookworm

@@ -6,31 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption
+
 if TYPE_CHECKING:
     from app.settings import Settings
     from xemplar.retriever import Answer, Retriever
 
-Store = Annotated[
-    Path, typer.Option(envvar="XEMPLAR_STORE", help="Folder with index, catalog and pictures.")
-]
-Checkpoint = Annotated[
-    Path | None,
-    typer.Option(envvar="XEMPLAR_CHECKPOINT", help="The shipped one if not named."),
-]
-Database = Annotated[
-    str,
-    typer.Option(
-        "--database",
-        envvar="XEMPLAR_DATABASE_URL",
-        help="SQLAlchemy URL of the catalog; SQLite in the store if not named.",
-    ),
-]
-
 
 def serve(
-    store: Store = Path("xemplar-store"),
-    checkpoint: Checkpoint = None,
-    database: Database = "",
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
     host: Annotated[
         str, typer.Option(envvar="XEMPLAR_HOST", help="Address to listen on.")
     ] = "127.0.0.1",
@@ -57,9 +43,9 @@ def serve(
 
 def query(
     film: Annotated[Path, typer.Argument(help="PNG, JPEG, TIFF or DICOM radiograph.")],
-    store: Store = Path("xemplar-store"),
-    checkpoint: Checkpoint = None,
-    database: Database = "",
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
     k: Annotated[int, typer.Option("-k", help="How many cases, 1 to 100.")] = 5,
     finding: Annotated[
         str | None, typer.Option(help="Finding to explain; the most probable if not named.")

@@ -1,6 +1,6 @@
 """Intervals by resampling patients: films of one patient are not independent of each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ def estimate(
     defined = np.flatnonzero(np.isfinite(array))
     if not len(defined):
         return None
-    names = [patients[i] if patients[i] is not None else f"film {i}" for i in defined]
+    names = [patients[i] if patients[i] is not None else f"film {i}" for i in map(int, defined)]
     _, who = np.unique(np.array(names, str), return_inverse=True)
     total = np.bincount(who, array[defined])
     films = np.bincount(who).astype(np.float64)
@@ -45,3 +45,30 @@ def estimate(
     means = (drawn @ total) / (drawn @ films)
     low, high = np.quantile(means, (0.025, 0.975))
     return Estimate(mean, float(low), float(high), len(defined))
+
+
+def estimate_statistic(
+    statistic: Callable[[npt.NDArray[np.float64]], float],
+    patients: Sequence[str | None],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """As `estimate`, for a figure that is no mean, such as an area under a curve.
+
+    Args:
+        statistic: of how often each of the n films counts, float64 (n,); NaN where that makes it
+            undefined, and that draw is left out.
+        patients: as in `estimate`, length n.
+        resamples: likewise.
+        seed: likewise.
+    """
+    names = [p if p is not None else f"film {i}" for i, p in enumerate(patients)]
+    _, who = np.unique(np.array(names, str), return_inverse=True)
+    value = statistic(np.ones(len(names)))
+    count = int(who.max()) + 1
+    if count < FEWEST:
+        return Estimate(value, None, None, len(names))
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
+    values = np.array([statistic(times[who].astype(np.float64)) for times in drawn])
+    low, high = np.nanquantile(values, (0.025, 0.975))
+    return Estimate(value, float(low), float(high), len(names))

@@ -69,13 +69,14 @@ class Section:
     """What one study found.
 
     Attributes:
-        name: "ranking", "localisation" or "faithfulness".
+        name: of the study, such as "ranking".
         title: for people.
         text: paragraphs: what was asked, and what the answer does and does not prove.
         tables: in the order of reading.
         pictures: likewise.
         settings: everything that a figure depends on, by name.
         failures: what must not be released, in words; `xemplar evaluate` then exits with 1.
+        documents: JSON files that another command reads, by name without suffix.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Section:
     pictures: Sequence[Picture] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     failures: Sequence[str] = ()
+    documents: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; pictures by name, without their data."""

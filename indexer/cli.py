@@ -3,20 +3,23 @@
 What takes long to import is imported when a command runs, so that ``xemplar --help`` is quick.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from xemplar.terminal import (
+    DEFAULT_STORE,
+    CheckpointOption,
+    DatabaseOption,
+    StoreOption,
+    progress,
+)
 
+if TYPE_CHECKING:
     from indexer.job import Outcome
     from indexer.publishing import Published
     from indexer.reader import Unreadable
@@ -24,25 +27,6 @@ if TYPE_CHECKING:
     from xemplar.checkpoint import Checkpoint
     from xemplar.datasets import Film
     from xemplar.store import Store
-
-StoreOption = Annotated[
-    Path, typer.Option("--store", envvar="XEMPLAR_STORE", help="Folder of everything indexed.")
-]
-CheckpointOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--checkpoint", envvar="XEMPLAR_CHECKPOINT", help="Network; default: the one shipped."
-    ),
-]
-DatabaseOption = Annotated[
-    str,
-    typer.Option(
-        "--database",
-        envvar="XEMPLAR_DATABASE_URL",
-        help="Catalog, as postgresql+psycopg://USER@HOST/NAME; default: SQLite in the store.",
-    ),
-]
-DEFAULT_STORE = Path("xemplar-store")
 
 generations = typer.Typer(no_args_is_help=True, help="List index generations, or go back to one.")
 
@@ -161,6 +145,46 @@ def activate(
     Console().print(f"{name} is live; a running service takes it over at its next start")
 
 
+@generations.command()
+def calibrate(
+    file: Annotated[Path, typer.Argument(help="similarity.json of `xemplar evaluate ranking`.")],
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """Publish the live index anew with a measured calibration: what a cosine is worth.
+
+    Example:
+        xemplar generations calibrate report/similarity.json --store archive
+    """
+    import json
+
+    from indexer.publishing import build_generation
+    from xemplar.catalog import open_catalog
+    from xemplar.checkpoint import default_checkpoint, load
+    from xemplar.errors import ConfigurationError
+    from xemplar.index import SimilarityCalibration, current, read_manifest
+    from xemplar.store import Store
+
+    try:
+        fields = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}") from error
+    place, loaded = Store(store), load(checkpoint or default_checkpoint())
+    factory = read_manifest(place.generations / current(place)).factory
+    with open_catalog(database or place.database_url) as catalog:
+        published = build_generation(
+            place,
+            catalog,
+            loaded,
+            factory=factory,
+            calibration=SimilarityCalibration.from_dict(fields),
+        )
+    Console().print(
+        f"{published.name} is live, calibrated; a running service takes it over at its next start"
+    )
+
+
 def phantoms(
     folder: Annotated[Path, typer.Argument(help="New folder to write to.")],
     count: Annotated[int, typer.Option(min=1, help="Films.")] = 200,
@@ -170,7 +194,7 @@ def phantoms(
     """Write synthetic films with known findings: a data set to try everything with."""
     from xemplar.phantom import write_phantoms
 
-    with _progress("phantoms", count) as on_progress:
+    with progress("phantoms", count) as on_progress:
         write_phantoms(folder, count, seed=seed, size=size, on_progress=on_progress)
     Console(soft_wrap=True).print(f"{count:,} films in {escape(str(folder))}", highlight=False)
 
@@ -205,7 +229,7 @@ def _embed(
     from xemplar.encoder import Precision, open_encoder
 
     encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
-    with _progress("films", len(films)) as on_progress:
+    with progress("films", len(films)) as on_progress:
         return embed_films(
             films,
             store,
@@ -214,26 +238,6 @@ def _embed(
             workers=workers or min(os.cpu_count() or 2, 8),
             on_progress=on_progress,
         )
-
-
-@contextmanager
-def _progress(what: str, total: int) -> "Iterator[Callable[[int], None]]":
-    """A bar with speed and time left on a terminal; gives the function that moves it."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total, speed="")
-
-        def moved(done: int) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=done, speed=f"{speed:.0f}/s" if speed else "")
-
-        yield moved
 
 
 def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:

@@ -8,7 +8,15 @@ import numpy as np
 from xemplar.catalog import Catalog, GenerationRecord
 from xemplar.checkpoint import Checkpoint
 from xemplar.errors import ArtefactError, NotFound
-from xemplar.index import FACTORY, build, current, open_generation, publish
+from xemplar.index import (
+    FACTORY,
+    SimilarityCalibration,
+    build,
+    current,
+    open_generation,
+    publish,
+    read_manifest,
+)
 from xemplar.store import Store
 
 
@@ -35,6 +43,7 @@ def build_generation(
     changed: bool = True,
     go_live: bool = True,
     factory: str = FACTORY,
+    calibration: SimilarityCalibration | None = None,
 ) -> Published:
     """Build a generation from all that the catalog holds of a checkpoint, and publish it.
 
@@ -46,15 +55,24 @@ def build_generation(
             is left as it is.
         go_live: whether to publish it.
         factory: FAISS factory string.
+        calibration: of similarity; None for the live generation's, if this checkpoint made it.
 
     Raises:
         NothingIndexed: the checkpoint has embedded nothing.
         ConfigurationError: FAISS cannot build such an index.
+        Mismatch: the calibration is about another checkpoint's similarities.
     """
-    live = None if changed or not go_live else _same(store, catalog, checkpoint, factory)
+    keep = go_live and not changed and calibration is None
+    live = _same(store, catalog, checkpoint, factory) if keep else None
     if live is not None:
         return live
-    manifest = build(store, checkpoint, lambda: catalog.vectors(checkpoint.digest), factory=factory)
+    manifest = build(
+        store,
+        checkpoint,
+        lambda: catalog.vectors(checkpoint.digest),
+        factory=factory,
+        calibration=calibration or _calibration(store, checkpoint),
+    )
     catalog.record(
         GenerationRecord(
             manifest.name,
@@ -90,3 +108,12 @@ def _same(store: Store, catalog: Catalog, checkpoint: Checkpoint, factory: str) 
     if not np.array_equal(live.ids, catalog.embedded_ids(checkpoint.digest)):
         return None
     return Published(live.name, len(live), is_new=False)
+
+
+def _calibration(store: Store, checkpoint: Checkpoint) -> SimilarityCalibration | None:
+    """The live generation's, if this checkpoint made it: more films do not make it void at once."""
+    try:
+        manifest = read_manifest(store.generations / current(store))
+    except (ArtefactError, NotFound):
+        return None
+    return manifest.calibration if manifest.checkpoint == checkpoint.digest else None

@@ -45,6 +45,11 @@ def table(epochs: Sequence[Epoch], best: int) -> Table:
     return drawn
 
 
+def history(epochs: Sequence[Epoch]) -> list[dict[str, float]]:
+    """The epochs as a checkpoint tells them; without durations, so that a rerun gives its bytes."""
+    return [{name: getattr(epoch, name) for name in COLUMNS} for epoch in epochs]
+
+
 def write_csv(path: Path, epochs: Sequence[Epoch]) -> None:
     """All epochs, one row each, with the AUC of every finding (blank where undefined)."""
     findings = sorted({finding for epoch in epochs for finding in epoch.auc_by_finding})

@@ -229,7 +229,8 @@ def _record(run: Run, epoch: report.Epoch, outputs: Outputs) -> None:
                 spec=run.settings.spec,
                 architecture=run.architecture,
                 calibration=calibrate(outputs),
-                training=run.described | {"epoch": epoch.epoch},
+                training=run.described
+                | {"epoch": epoch.epoch, "history": report.history(run.epochs)},
                 metrics={
                     "val_loss": epoch.val_loss,
                     "val_accuracy": epoch.val_accuracy,

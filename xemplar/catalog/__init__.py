@@ -4,7 +4,7 @@ It is the truth. An index generation is derived from it, and can always be built
 decoding a film. SQLite by default, PostgreSQL by URL.
 """
 
-from xemplar.catalog.case import Batch, Case, Description, Entry, GenerationRecord
+from xemplar.catalog.case import Batch, Case, Description, Entry, GenerationRecord, case_id_of
 from xemplar.catalog.catalog import Catalog, open_catalog
 from xemplar.catalog.schema import migrate
 
@@ -15,6 +15,7 @@ __all__ = [
     "Description",
     "Entry",
     "GenerationRecord",
+    "case_id_of",
     "migrate",
     "open_catalog",
 ]

@@ -10,6 +10,11 @@ import numpy.typing as npt
 from xemplar.findings import Labels, positives
 
 
+def case_id_of(image_sha256: str) -> str:
+    """A film's public name: the first 16 hex digits of the sha256 of its original bytes."""
+    return image_sha256[:16]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Description:
     """What a data set's label file says of a film.
@@ -68,7 +73,7 @@ class Case(Description):
 
     Attributes:
         id: its number, which is its FAISS id too; never given to another case.
-        case_id: its public name, the first 16 hex digits of ``image_sha256``.
+        case_id: its public name (`case_id_of`).
         image_sha256: hex digest of the film's original bytes; names its pictures in `Media`.
         height: of the upright film in pixels, before any reduced-size decoding.
         width: likewise.

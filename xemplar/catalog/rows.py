@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xemplar.catalog.case import Batch, Case, Description, Entry
+from xemplar.catalog.case import Batch, Case, Description, Entry, case_id_of
 from xemplar.catalog.tables import CaseRow
 from xemplar.errors import CorruptArtefact, InvalidArgument
 
@@ -51,7 +51,7 @@ def case_fields(entry: Entry) -> dict[str, Any]:
     """An entry's columns of `CaseRow`, all but the id."""
     row, column = entry.spacing_mm or (None, None)
     return description_fields(entry.description) | {
-        "case_id": entry.image_sha256[:16],
+        "case_id": case_id_of(entry.image_sha256),
         "image_sha256": entry.image_sha256,
         "height": entry.height,
         "width": entry.width,

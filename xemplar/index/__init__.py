@@ -5,9 +5,10 @@ reader always sees a whole index, and going back is publishing an older one.
 """
 
 from xemplar.index.builder import FACTORY, Source, Vectors, build
+from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.generation import Generation, Hits, open_generation
 from xemplar.index.live import current, generations, publish
-from xemplar.index.manifest import FileRecord, Manifest
+from xemplar.index.manifest import FileRecord, Manifest, read_manifest
 
 __all__ = [
     "FACTORY",
@@ -15,6 +16,7 @@ __all__ = [
     "Generation",
     "Hits",
     "Manifest",
+    "SimilarityCalibration",
     "Source",
     "Vectors",
     "build",
@@ -22,4 +24,5 @@ __all__ = [
     "generations",
     "open_generation",
     "publish",
+    "read_manifest",
 ]

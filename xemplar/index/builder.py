@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from xemplar.artefact import new_folder
 from xemplar.checkpoint import Checkpoint
-from xemplar.errors import ConfigurationError, NothingIndexed
+from xemplar.errors import ConfigurationError, Mismatch, NothingIndexed
+from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.manifest import CAMS, FILES, IDS, INDEX, LOGITS, NAME, FileRecord, Manifest
 from xemplar.index.recall import choose_nprobe, inverted_lists, sample_of
 from xemplar.store import Store
@@ -47,7 +48,12 @@ Source = Callable[[], Iterable[Vectors]]
 
 
 def build(
-    store: Store, checkpoint: Checkpoint, source: Source, *, factory: str = FACTORY
+    store: Store,
+    checkpoint: Checkpoint,
+    source: Source,
+    *,
+    factory: str = FACTORY,
+    calibration: SimilarityCalibration | None = None,
 ) -> Manifest:
     """Build a generation in the store. It is not published (see `publish`).
 
@@ -57,6 +63,7 @@ def build(
         source: of the embeddings, in the order of ids. Read once for an exact index; three times
             for one that is trained and whose recall is measured.
         factory: FAISS factory string, of an index that keeps ids and can give vectors back.
+        calibration: from similarity to the chance of a shared finding, where it was measured.
 
     Returns:
         The manifest; the folder is ``store.generations / manifest.name``.
@@ -64,7 +71,14 @@ def build(
     Raises:
         NothingIndexed: there are no embeddings.
         ConfigurationError: FAISS cannot make or fill such an index.
+        Mismatch: the calibration is about another checkpoint's similarities.
     """
+    if calibration is not None and calibration.checkpoint != checkpoint.digest:
+        raise Mismatch(
+            f"the calibration of similarity was measured with checkpoint "
+            f"{calibration.checkpoint[:12]}, not with {checkpoint.digest[:12]}; make it anew with "
+            "`xemplar evaluate ranking`"
+        )
     name, created = _name(store, checkpoint.digest)
     folder = store.generations / name
     with new_folder(folder) as beside:
@@ -96,6 +110,7 @@ def build(
             factory=factory,
             nprobe=nprobe,
             recall_at_10=recall,
+            calibration=calibration,
             files={file: FileRecord.of(beside / file) for file in FILES},
         )
         (beside / NAME).write_bytes(manifest.to_json())

@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from xemplar.artefact import file_digest
 from xemplar.checkpoint import Checkpoint
 from xemplar.errors import CorruptArtefact, Mismatch
+from xemplar.index.calibration import SimilarityCalibration
 
 SCHEMA = 1
 METRIC = "inner_product"
@@ -64,7 +65,7 @@ class Manifest:
     nprobe: int
     recall_at_10: float
     files: Mapping[str, FileRecord]
-    calibration: Mapping[str, Any] | None = None
+    calibration: SimilarityCalibration | None = None
     metric: str = METRIC
     schema: int = SCHEMA
 
@@ -89,6 +90,8 @@ def read_manifest(folder: Path) -> Manifest:
             )
         fields["findings"] = tuple(fields["findings"])
         fields["files"] = {name: FileRecord(**f) for name, f in fields["files"].items()}
+        if fields["calibration"] is not None:
+            fields["calibration"] = SimilarityCalibration.from_dict(fields["calibration"])
         manifest = Manifest(**fields)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptArtefact(

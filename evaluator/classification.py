@@ -1,0 +1,122 @@
+"""What the network says of films it never saw: AUC and ROC by finding, and how it was trained."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from evaluator.bootstrap import estimate_statistic
+from evaluator.drawing import CHANCE, figure, png
+from evaluator.material import Material
+from evaluator.section import Cell, Picture, Section, Table
+from xemplar.errors import DatasetError
+from xemplar.findings import targets
+
+RESAMPLES = 200
+"""Of each AUC: a resample costs a sort, and an interval needs no more."""
+
+
+def classification(
+    material: Material, on_progress: Callable[[int], None] = lambda _: None
+) -> Section:
+    """AUC of every finding that some films have and some have not, and the checkpoint's curves.
+
+    Raises:
+        DatasetError: there is no such finding.
+    """
+    findings = list(material.findings)
+    both = [targets(film.labels, findings) for film in material.queries.films]
+    target = np.stack([t for t, _ in both]) > 0
+    known = np.stack([k for _, k in both]) > 0
+    rows: list[list[Cell]] = []
+    curves: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = {}
+    for place, finding in enumerate(findings):
+        looked = np.flatnonzero(known[:, place])
+        truth, logits = target[looked, place], material.queries.logits[looked, place]
+        on_progress(place + 1)
+        if not truth.any() or truth.all():
+            continue
+        patients = [material.queries.patients[row] for row in looked]
+        auc = estimate_statistic(
+            partial(_auc, truth, logits),
+            patients,
+            min(RESAMPLES, material.settings.resamples),
+            material.settings.seed,
+        )
+        rows.append([finding, auc, 0.5, int(truth.sum()), len(truth)])
+        curves[f"{finding.replace('_', ' ')} {auc.value:.2f}"] = roc_curve(truth, logits)[:2]
+    if not rows:
+        raise DatasetError(
+            "no finding of the checkpoint is both present and absent among the evaluated films, "
+            "so no AUC can be computed; evaluate more films, or another split"
+        )
+    mean = float(np.mean([auc.value for _, auc, *_ in rows]))  # type: ignore[union-attr]
+    rows.insert(0, ["mean of all", mean, 0.5, None, len(material.queries)])
+    training = material.encoder.checkpoint.card.training
+    return Section(
+        name="classification",
+        title="The network itself: what it says of films it never saw",
+        text=(
+            f"The mean area under the ROC curve over {len(curves)} findings is {mean:.3f}; "
+            "guessing gives 0.5, a perfect network 1. It is the chance that a film with the "
+            "finding is rated above one without. Whether the probability itself can be believed, "
+            "and what happens in another hospital, it does not say. The labels are those of the data set, "
+            "with their errors.",
+        ),
+        tables=(
+            Table(
+                "auc",
+                "Area under the ROC curve",
+                ["finding", "AUC", "chance", "films with it", "films"],
+                rows,
+                "Intervals are over patients. Findings that all or none of the films have are "
+                "missing.",
+            ),
+        ),
+        pictures=(_roc(curves), *_losses(training.get("history", ()))),
+        settings={"training": dict(training)},
+    )
+
+
+def _auc(
+    truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32], times: npt.NDArray[np.float64]
+) -> float:
+    if not (times[truth].any() and times[~truth].any()):
+        return float("nan")
+    return float(roc_auc_score(truth, logits, sample_weight=times))
+
+
+def _roc(
+    curves: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
+) -> Picture:
+    sheet = figure(6.4, 6)
+    axes = sheet.subplots()
+    colours = mpl.colormaps["tab20"](np.linspace(0, 1, len(curves)))
+    for colour, (label, (false, true)) in zip(colours, curves.items(), strict=True):
+        axes.plot(false, true, label=label, color=colour, lw=1.2)
+    axes.plot([0, 1], [0, 1], ":", color=CHANCE, label="chance 0.50")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+    axes.legend(fontsize=7, loc="lower right")
+    return Picture("roc", "ROC curves on the evaluated films", png(sheet), "Numbers are the AUC.")
+
+
+def _losses(history: Sequence[Mapping[str, Any]]) -> tuple[Picture, ...]:
+    """Loss and AUC by epoch, where the checkpoint tells them."""
+    if not history:
+        return ()
+    numbers = [epoch["epoch"] for epoch in history]
+    sheet = figure(8, 3.2)
+    loss, auc = sheet.subplots(1, 2)
+    for name, label in (("train_loss", "training"), ("val_loss", "validation")):
+        loss.plot(numbers, [epoch[name] for epoch in history], label=label, marker=".")
+    loss.set(xlabel="epoch", title="binary cross-entropy")
+    loss.legend(fontsize=8)
+    auc.plot(numbers, [epoch["val_auc"] for epoch in history], marker=".", label="validation")
+    auc.axhline(0.5, color=CHANCE, ls=":", label="chance")
+    auc.set(xlabel="epoch", title="mean AUC")
+    auc.legend(fontsize=8)
+    return (Picture("loss", "Training of the checkpoint, epoch by epoch", png(sheet)),)

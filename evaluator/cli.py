@@ -1,0 +1,142 @@
+"""``xemplar evaluate``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption
+
+if TYPE_CHECKING:
+    from evaluator.run import Outcome
+    from evaluator.run import Progress as OnProgress
+
+
+def evaluate(
+    study: Annotated[
+        Literal["classification", "ranking", "localisation", "faithfulness", "all"],
+        typer.Argument(help="What to measure; all: everything that the data set allows."),
+    ],
+    data: Annotated[Path, typer.Argument(help="Data set whose films are asked for.")],
+    out: Annotated[Path, typer.Option(help="New folder for the report.")],
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
+    split: Annotated[
+        list[str] | None,
+        typer.Option("--split", help="Films to ask for; repeatable.  [default: test, box]"),
+    ] = None,
+    tuning_split: Annotated[
+        str, typer.Option(help="Films that thresholds and calibration are fitted on.")
+    ] = "val",
+    index_split: Annotated[
+        list[str] | None,
+        typer.Option("--index-split", help="Only indexed cases of this split; repeatable."),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="Radiologists' boxes (NIH, RSNA, VinBigData, or boxes.csv)."),
+    ] = None,
+    experts: Annotated[
+        Path | None, typer.Option(help="Experts' ratings: query_id,case_id,rater,rating.")
+    ] = None,
+    max_rating: Annotated[float, typer.Option(help="Upper end of the experts' scale.")] = 5.0,
+    quantus_films: Annotated[
+        int, typer.Option(min=2, help="Films for Quantus; the most costly study.")
+    ] = 32,
+    masking_pairs: Annotated[
+        int, typer.Option(min=2, help="Pairs for deletion and insertion.")
+    ] = 12,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+) -> None:
+    """Measure how good both explanations are, with chance beside every figure.
+
+    Films of DATA are asked for among the indexed cases of the same data set, never their own
+    patient's. Killed and started again with the same arguments, it goes on. Exits with 1 where
+    the maps do not depend on the network.
+
+    Examples:
+        xemplar index nih14 --split train --store archive
+
+        xemplar evaluate all nih14 --store archive --out report
+
+        xemplar evaluate ranking nih14 --store archive --experts ratings.csv --out experts
+    """
+    try:
+        from evaluator.run import Study
+        from evaluator.run import evaluate as run
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(
+            f"evaluating needs {error.name}: pip install 'xemplar[evaluate]'"
+        ) from error
+    from evaluator.gathering import Source
+    from evaluator.settings import Settings
+    from xemplar.checkpoint import default_checkpoint, load
+    from xemplar.datasets import open_dataset
+    from xemplar.encoder import open_encoder
+    from xemplar.store import Store
+
+    default = Settings()
+    settings = Settings(
+        splits=tuple(split or default.splits),
+        tuning_split=tuning_split,
+        index_splits=tuple(index_split or ()),
+        max_rating=max_rating,
+        quantus_films=quantus_films,
+        masking_pairs=masking_pairs,
+        seed=seed,
+    )
+    source = Source(open_dataset(data), Store(store), database, boxes)
+    encoder = open_encoder(load(checkpoint or default_checkpoint()))
+    with _progress() as on_progress:
+        outcome = run(
+            Study(study), source, encoder, out, settings, experts=experts, on_progress=on_progress
+        )
+    _say(outcome, out)
+    if outcome.report.failures:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress() -> "Iterator[OnProgress]":
+    """One bar for each stage, on stderr."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def moved(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield moved
+
+
+def _say(outcome: "Outcome", out: Path) -> None:
+    stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+    for path, reason in outcome.unreadable:
+        stderr.print(f"[yellow]left out[/] {escape(str(path))}: {escape(reason)}")
+    for failure in outcome.report.failures:
+        stderr.print(f"[bold red]not to be released[/] {escape(failure)}")
+    about = outcome.report.about
+    Console(soft_wrap=True, highlight=False).print(
+        f"{out / 'report.html'}: {about['seconds']['all']:.0f} s, "
+        f"{about['peak_memory_mb']:,} MB at most"
+    )

@@ -1,0 +1,55 @@
+"""Drawing for the report: figures as PNG, and films as they look."""
+
+import io
+from collections.abc import Sequence
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from xemplar.preprocess import PreprocessSpec, frame
+
+DPI = 110
+OURS, CHANCE = "#0a6ebd", "#8a8a8a"
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, laid out so that nothing overlaps."""
+    mpl.use("Agg")
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def png(drawn: Figure) -> bytes:
+    """The figure as a PNG file, without metadata that differs from run to run."""
+    file = io.BytesIO()
+    drawn.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return file.getvalue()
+
+
+def film(
+    inputs: npt.NDArray[np.uint8], spec: PreprocessSpec, shape: Sequence[int], side: int = 256
+) -> npt.NDArray[np.uint8]:
+    """A film in its own aspect ratio, uint8 (h, w), longer side ``side``, from the network's input.
+
+    Args:
+        inputs: uint8 (s, s).
+        spec: the preprocessing that made it.
+        shape: height and width of the film, any unit.
+        side: of the picture, in pixels.
+    """
+    place = frame(spec, int(shape[0]), int(shape[1]))
+    top, left = int(place.y), int(place.x)
+    inner = inputs[top : top + int(place.height), left : left + int(place.width)]
+    scale = side / max(shape)
+    size = (max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale)))
+    return np.asarray(cv2.resize(inner, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def show(axes: Axes, picture: npt.NDArray[np.uint8], title: str = "") -> None:
+    """A picture without axes, grey or RGB."""
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    axes.set_title(title, fontsize=7)
+    axes.set_axis_off()

@@ -1,0 +1,194 @@
+"""A checkpoint, a store and a data set -> `Material`; what does not fit together is refused."""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evaluator.boxes import DrawnBox, place_boxes, read_boxes
+from evaluator.boxes import _rows_of as rows_of
+from evaluator.films import Encoded, encode_films
+from evaluator.material import Candidates, Films, Material
+from evaluator.settings import Settings
+from xemplar.catalog import Case, case_id_of, open_catalog
+from xemplar.datasets import Dataset, Film, split_by_patient
+from xemplar.encoder import Encoder
+from xemplar.errors import DatasetError, NothingIndexed
+from xemplar.index import Generation, open_generation
+from xemplar.media import Media
+from xemplar.store import Store
+
+BOX_FILES = ("boxes.csv", "BBox_List_2017.csv", "stage_2_train_labels.csv")
+SEVERITY = "severity.csv"
+AT_ONCE = 5000
+"""Cases asked for in one query: databases limit the number of parameters."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an evaluation's material lies.
+
+    Attributes:
+        dataset: the films, with their labels.
+        store: the index.
+        database: SQLAlchemy URL of the catalog; empty for the one in the store.
+        boxes: a box file, or None for one of `BOX_FILES` in the data set's folder, if any.
+    """
+
+    dataset: Dataset
+    store: Store
+    database: str = ""
+    boxes: Path | None = None
+
+    @property
+    def box_file(self) -> Path | None:
+        """The box file that is used, or None."""
+        beside = [self.dataset.root / name for name in BOX_FILES]
+        return self.boxes or next((file for file in beside if file.is_file()), None)
+
+
+def gather(
+    source: Source,
+    encoder: Encoder,
+    settings: Settings,
+    work: Path,
+    on_progress: Callable[[str, int, int], None],
+) -> tuple[Material, Sequence[tuple[Path, str]]]:
+    """Encode the films and read the indexed cases.
+
+    Args:
+        source: where everything lies.
+        encoder: of the checkpoint that built the index.
+        settings: of the evaluation.
+        work: folder for what is finished.
+        on_progress: called with (what, done, of how many).
+
+    Returns:
+        The material, and the films that could not be read, each with the reason.
+
+    Raises:
+        DatasetError: no films of the asked splits, or a label or box file that cannot be used.
+        Mismatch: the index was built by another checkpoint.
+        NothingIndexed: there is no index, or no case of this data set in it.
+    """
+    findings = encoder.checkpoint.card.findings
+    generation = open_generation(source.store, encoder.checkpoint)
+    box_file = source.box_file
+    boxes = read_boxes(box_file) if box_file else ()
+    asked = _films(source.dataset, settings.splits)
+    tuning = _films(source.dataset, (settings.tuning_split,))
+    if not asked:
+        there = sorted({split_by_patient(f) for f in source.dataset.films if f.frontal})
+        raise DatasetError(
+            f"{source.dataset.name} has no frontal film of the split(s) "
+            f"{', '.join(settings.splits)}; it has: {', '.join(there) or 'none at all'}; choose "
+            "with --split"
+        )
+    candidates = _candidates(source, generation, encoder, settings)
+    encoded = encode_films(
+        [*asked, *tuning],
+        {row for row in rows_of(boxes, [*asked, *tuning]) if row is not None},
+        encoder,
+        work,
+        lambda done: on_progress("films", done, len(asked) + len(tuning)),
+    )
+    material = Material(
+        encoder=encoder,
+        queries=_part(encoded, asked, 0, source.store, boxes, findings),
+        tuning=_part(encoded, tuning, len(asked), source.store, boxes, findings),
+        candidates=candidates,
+        settings=settings,
+        generation=generation.name,
+        severity=_severity(source.dataset.root / SEVERITY),
+    )
+    every = [*asked, *tuning]
+    return material, [(every[place].path, reason) for place, reason in encoded.unreadable]
+
+
+def _films(dataset: Dataset, splits: Sequence[str]) -> list[Film]:
+    """Frontal films of the splits, in the order of the label file."""
+    return [f for f in dataset.films if f.frontal and split_by_patient(f) in splits]
+
+
+def _part(
+    encoded: Encoded,
+    films: Sequence[Film],
+    begin: int,
+    store: Store,
+    boxes: Sequence[DrawnBox],
+    findings: Sequence[str],
+) -> Films:
+    """The films that lie in the encoded list from ``begin`` on, and could be read."""
+    rows = np.flatnonzero((begin <= encoded.places) & (encoded.places < begin + len(films)))
+    kept = tuple(films[int(encoded.places[row]) - begin] for row in rows)
+    shapes = encoded.shapes[rows]
+    return Films(
+        films=kept,
+        case_ids=tuple(case_id_of(encoded.sha256[row]) for row in rows),
+        patients=tuple(store.pseudonym(f.source, f.patient) if f.patient else None for f in kept),
+        shapes=shapes,
+        inputs=encoded.inputs[rows],
+        embedding=encoded.embedding[rows],
+        logits=encoded.logits[rows],
+        maps={
+            here: encoded.maps[row]
+            for here, row in enumerate(map(int, rows))
+            if row in encoded.maps
+        },
+        boxes=place_boxes(boxes, kept, shapes, findings),
+    )
+
+
+def _candidates(
+    source: Source, generation: Generation, encoder: Encoder, settings: Settings
+) -> Candidates:
+    """The indexed cases of the data set alone: telling two data sets apart is no skill."""
+    with open_catalog(source.database or source.store.database_url) as catalog:
+        found: dict[int, Case] = {}
+        for begin in range(0, len(generation), AT_ONCE):
+            found |= catalog.cases(generation.ids[begin : begin + AT_ONCE])
+    here = [found[i] for i in map(int, generation.ids) if i in found]
+    cases = [case for case in here if case.source == source.dataset.name]
+    if settings.index_splits:
+        cases = [case for case in cases if case.split in settings.index_splits]
+    if not cases:
+        names = ", ".join(sorted({f"{case.source} {case.split or ''}".strip() for case in here}))
+        asked = " ".join((source.dataset.name, *settings.index_splits))
+        raise NothingIndexed(
+            f"the index holds no case of {asked}; it holds {names or 'nothing'}; index the films "
+            f"to be found first: xemplar index {source.dataset.root} --split train"
+        )
+    media, spec = Media(source.store.media), encoder.checkpoint.card.spec
+    cams = np.zeros(generation.cams(cases[0].id).shape, np.float64)
+    for case in cases:
+        cams += generation.cams(case.id)
+    return Candidates(
+        cases=tuple(cases),
+        embedding=np.stack([generation.vector(case.id) for case in cases]),
+        inputs=np.stack([media.input(case.image_sha256, spec) for case in cases]),
+        mean_cams=(cams / len(cases)).astype(np.float32),
+    )
+
+
+def _severity(file: Path) -> Mapping[str, Mapping[str, float]]:
+    """``file,finding,severity`` of a data set that knows it; empty where there is no such file.
+
+    Raises:
+        DatasetError: a severity outside (0, 1]; naming file, line and value.
+    """
+    if not file.is_file():
+        return {}
+    severity: dict[str, dict[str, float]] = {}
+    with file.open(newline="", encoding="utf-8") as text:
+        reader = csv.DictReader(text)
+        for row in reader:
+            try:
+                value = float(row["severity"])
+                if not 0 < value <= 1:
+                    raise ValueError(f"severity {value:g} is not in (0, 1]")
+                severity.setdefault(row["file"], {})[row["finding"]] = value
+            except (KeyError, TypeError, ValueError) as error:
+                raise DatasetError(f"{file}, line {reader.line_num}: {error}") from error
+    return severity

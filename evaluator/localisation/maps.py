@@ -1,0 +1,151 @@
+"""Every explanation of one film and finding, and what it must be better than, from stored maps.
+
+No forward pass and no backward pass: all follow from the rectified maps R (C, g, g) of the film.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pytorch_grad_cam import EigenCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
+from torch import nn
+
+from evaluator.material import Candidates, Films, Material
+from xemplar.explain import grad_cam, similarity_evidence
+from xemplar.network import Features
+
+Map = npt.NDArray[np.float32]
+
+GRAD_CAM, EIGEN_CAM, EVIDENCE = "Grad-CAM", "EigenCAM", "similarity evidence"
+BY_GRADIENT: Mapping[str, Any] = {
+    "Grad-CAM++": GradCAMPlusPlus,
+    "HiResCAM": HiResCAM,
+    "LayerCAM": LayerCAM,
+}
+"""Methods of pytorch-grad-cam that weigh the maps by the gradient of the finding's logit."""
+
+UNIFORM, TYPICAL, CENTRED = "uniform map", "mean Grad-CAM of the finding", "centred Gaussian"
+BASELINES = (UNIFORM, TYPICAL, CENTRED)
+METHODS = (GRAD_CAM, *BY_GRADIENT, EIGEN_CAM, EVIDENCE, *BASELINES)
+
+NEIGHBOURS = 5
+"""Similar cases that the similarity evidence is the mean over, as many as a query shows."""
+
+SIGMA = 0.25
+"""Of the centred Gaussian, in sides of the network's input."""
+
+
+class Explainer:
+    """All explanations of films of one `Material`."""
+
+    def __init__(self, material: Material) -> None:
+        self._classifier = material.encoder.checkpoint.weights["classifier.weight"]
+        self._findings = tuple(material.findings)
+        self._candidates = material.candidates
+        # the library wants a network to hook into; what is asked of it here never looks at one
+        self._by_gradient = {
+            name: method(nn.Linear(1, 1), []) for name, method in BY_GRADIENT.items()
+        }
+        self._eigen_cam = EigenCAM(nn.Linear(1, 1), [])
+
+    def explain(self, films: Films, row: int, finding: str) -> Mapping[str, Map | None]:
+        """Every method's map of one film for one finding.
+
+        Args:
+            films: which have the film's maps.
+            row: of the film.
+            finding: one of the checkpoint's outputs.
+
+        Returns:
+            Method -> float32 (g, g), >= 0, each in units of its own, in the frame of the
+            network's input. None for the similarity evidence where no other patient's indexed
+            case has the finding.
+        """
+        maps, place = films.maps[row], self._findings.index(finding)
+        weights = self._classifier[place]
+        similar = _similar_with(self._candidates, films, row, finding)
+        return {
+            GRAD_CAM: _grad_cam(maps, weights),
+            **{
+                name: _by_gradient(method, maps, weights)
+                for name, method in self._by_gradient.items()
+            },
+            EIGEN_CAM: _eigen_cam(self._eigen_cam, maps),
+            EVIDENCE: _mean_evidence(maps, similar) if len(similar) else None,
+            UNIFORM: np.ones(maps.shape[1:], np.float32),
+            TYPICAL: self._candidates.mean_cams[place],
+            CENTRED: centred(maps.shape[1]),
+        }
+
+
+def centred(cells: int) -> Map:
+    """A Gaussian in the middle of the input, float32 (cells, cells), in (0, 1].
+
+    Its sigma is a quarter of the side: so it covers the chest, and no particular place in it.
+    """
+    distance = (np.arange(cells) + 0.5) / cells - 0.5
+    profile = np.exp(-(distance**2) / (2 * SIGMA**2))
+    return np.outer(profile, profile).astype(np.float32)
+
+
+def _grad_cam(maps: Map, weights: npt.NDArray[np.float32]) -> Map:
+    """`xemplar.explain.grad_cam` of one film and finding, float32 (g, g)."""
+    channels = len(maps)
+    one = Features(np.zeros((1, channels), np.float32), np.zeros((1, 1), np.float32), maps[None])
+    cam: Map = grad_cam(one, weights[None])[0, 0]
+    return cam
+
+
+def _by_gradient(method: Any, maps: Map, weights: npt.NDArray[np.float32]) -> Map:
+    """A method of pytorch-grad-cam, given the gradient in closed form.
+
+    The logit is w . (mean of R over the places) + b, so its gradient at place p of channel k is
+    w_k / g^2 where R_k(p) > 0, and 0 where the rectifier is shut.
+    """
+    gradient = np.where(maps > 0, (weights / maps[0].size)[:, None, None], np.float32(0))
+    cam = method.get_cam_image(None, None, None, maps[None], gradient[None], False)[0]
+    rectified: Map = np.maximum(cam, 0, dtype=np.float32)
+    return rectified
+
+
+def _eigen_cam(method: Any, maps: Map) -> Map:
+    """EigenCAM: the maps projected on their first principal component; it knows no finding.
+
+    The library decomposes a matrix of places x channels, and for that fills a square matrix of
+    all channels: 0.14 s a film. The triangular factor of the centred matrix has the same
+    principal components in at most g^2 channels: 5 ms, and the same map, sign included.
+    """
+    flat = maps.reshape(len(maps), -1)
+    _, factor = np.linalg.qr(flat - flat.mean(axis=1, keepdims=True))
+    few = factor.reshape(1, -1, *maps.shape[1:])
+    cam: Map = np.maximum(method.get_cam_image(None, None, None, few, None, False)[0], 0)
+    return cam
+
+
+def _similar_with(
+    candidates: Candidates, films: Films, row: int, finding: str
+) -> npt.NDArray[np.float32]:
+    """Embeddings (n, C) of the most similar cases with the finding, at most `NEIGHBOURS`.
+
+    Cases of the same patient and the film itself are left out. A case whose patient is unknown
+    counts as another patient's.
+    """
+    patient, case_id = films.patients[row], films.case_ids[row]
+    allowed = [
+        place
+        for place, case in enumerate(candidates.cases)
+        if case.labels.get(finding) == 1
+        and case.case_id != case_id
+        and (case.patient is None or case.patient != patient)
+    ]
+    embedding = candidates.embedding[allowed]
+    order = np.argsort(-(embedding @ films.embedding[row]), kind="stable")
+    return embedding[order[:NEIGHBOURS]]
+
+
+def _mean_evidence(maps: Map, similar: npt.NDArray[np.float32]) -> Map:
+    """Mean of the film's similarity evidence towards each of these cases, float32 (g, g)."""
+    evidence = [similarity_evidence(maps, embedding) for embedding in similar]
+    mean: Map = np.mean(evidence, axis=0, dtype=np.float32)
+    return mean

@@ -1,0 +1,221 @@
+"""The ranking against labels: are the cases that come first those with the same findings?"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluator.bootstrap import estimate
+from evaluator.material import Candidates, Films, Material
+from evaluator.ranking import metrics
+from evaluator.ranking.rankers import RANDOM, XEMPLAR, Ranker, rankers
+from evaluator.ranking.relevance import (
+    indicators,
+    jaccard,
+    names_of,
+    overlap,
+    same_findings,
+    severities,
+    shares_a_finding,
+)
+from evaluator.section import Cell, Table
+from xemplar.findings import positives
+
+KS = (1, 3, 5, 10)
+BLOCK = 128
+"""Queries whose scores of all cases are in memory at once."""
+
+DRAWS = 10
+"""Random orders that chance is the mean of."""
+
+Metric = Callable[[metrics.Gains], metrics.Gains]
+
+GRADED: Mapping[str, Metric] = {
+    **{f"nDCG@{k}": partial(metrics.ndcg, k=k) for k in KS},
+    **{f"nDCG@{k}, exponential gain": partial(metrics.exponential_ndcg, k=k) for k in KS},
+}
+BINARY: Mapping[str, Metric] = {
+    **{f"P@{k}": partial(metrics.precision, k=k) for k in KS},
+    "mAP": metrics.average_precision,
+    "MRR": metrics.reciprocal_rank,
+    **{f"nDCG@{k}": partial(metrics.ndcg, k=k) for k in KS},
+}
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """One answer to the question of what a similar case is.
+
+    Attributes:
+        name: in words.
+        gain: rows of the queries -> gain of every case, float64 (rows, M) in [0, 1].
+        metrics: the figures that suit it.
+    """
+
+    name: str
+    gain: Ranker
+    metrics: Mapping[str, Metric]
+
+
+def relevances(
+    queries: Films, candidates: Candidates, severity: Mapping[str, Mapping[str, float]]
+) -> list[Relevance]:
+    """All relevances that what is known allows."""
+    own = [positives(film.labels) for film in queries.films]
+    other = [case.findings for case in candidates.cases]
+    names = names_of(own, other)
+    q, c = indicators(own, names), indicators(other, names)
+    found = [
+        Relevance("findings in common / findings in either", lambda r: jaccard(q[r], c), GRADED),
+        Relevance("a finding in common", lambda r: shares_a_finding(q[r], c), BINARY),
+        Relevance("the same findings exactly", lambda r: same_findings(own[r], other), BINARY),
+    ]
+    if severity:
+        degrees = (
+            severities([f.file for f in queries.films], names, severity),
+            severities([c.file for c in candidates.cases], names, severity),
+        )
+        found.append(
+            Relevance(
+                "severity in common / severity in either",
+                lambda r: overlap(degrees[0][r], degrees[1]),
+                GRADED,
+            )
+        )
+    return found
+
+
+def forbidden(queries: Films, candidates: Candidates, rows: slice) -> npt.NDArray[np.bool_]:
+    """Cases that a query must not find, bool (rows, M): its own picture, its own patient's."""
+    case_ids = np.array([case.case_id for case in candidates.cases])
+    patients = np.array([case.patient or "" for case in candidates.cases])
+    own = np.array(queries.case_ids[rows])[:, None] == case_ids
+    who = np.array([patient or "unknown" for patient in queries.patients[rows]])
+    same: npt.NDArray[np.bool_] = own | (who[:, None] == patients)
+    return same
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """All rows, `BLOCK` at a time."""
+    return (slice(begin, min(begin + BLOCK, count)) for begin in range(0, count, BLOCK))
+
+
+Figures = Mapping[tuple[str, str, str], npt.NDArray[np.float64]]
+"""(relevance, ranker, metric) -> value of each query, float64 (Q,), NaN where not defined."""
+
+
+def measure(
+    material: Material, judged: Sequence[Relevance], on_progress: Callable[[int], None]
+) -> Figures:
+    """Every figure of every query, ranked by xemplar and by everything beside it."""
+    queries, candidates = material.queries, material.candidates
+    ranked_by = rankers(queries, candidates, material.settings.seed)
+    parts: dict[tuple[str, str, str], list[metrics.Gains]] = {}
+    for rows in blocks(len(queries)):
+        barred = forbidden(queries, candidates, rows)
+        gains = {r.name: np.where(barred, 0, r.gain(rows)) for r in judged}
+        for name, score in ranked_by.items():
+            draws = DRAWS if name == RANDOM else 1
+            orders = [_order(score(rows), barred) for _ in range(draws)]
+            for relevance in judged:
+                ranked = [np.take_along_axis(gains[relevance.name], o, axis=1) for o in orders]
+                for metric, value in relevance.metrics.items():
+                    figures = np.mean([value(one) for one in ranked], axis=0)
+                    parts.setdefault((relevance.name, name, metric), []).append(figures)
+        on_progress(rows.stop)
+    return {key: np.concatenate(value) for key, value in parts.items()}
+
+
+def tables(material: Material, judged: Sequence[Relevance], figures: Figures) -> list[Table]:
+    """One table for each relevance: rankers in rows, figures in columns."""
+    drawn = []
+    for place, relevance in enumerate(judged, start=1):
+        names = [ranker for kind, ranker, _ in figures if kind == relevance.name]
+        rows: list[list[Cell]] = [
+            [
+                ranker,
+                *(
+                    estimate(
+                        figures[relevance.name, ranker, metric],
+                        material.queries.patients,
+                        material.settings.resamples,
+                        material.settings.seed,
+                    )
+                    for metric in relevance.metrics
+                ),
+            ]
+            for ranker in dict.fromkeys(names)
+        ]
+        first = next(iter(relevance.metrics))
+        defined = int(np.isfinite(figures[relevance.name, XEMPLAR, first]).sum())
+        caption = (
+            f"{defined} of {len(material.queries)} queries; the others, to which no indexed case "
+            f"is relevant, are left out. Chance is the row {RANDOM!r}: mean of {DRAWS} orders."
+        )
+        drawn.append(
+            Table(
+                f"ranking-labels-{place}",
+                f"What is relevant: {relevance.name}",
+                ["ranked by", *relevance.metrics],
+                rows,
+                caption,
+            )
+        )
+    return drawn
+
+
+def finding_table(material: Material) -> Table:
+    """For each finding: how many of the first cases have it, of queries that have it."""
+    queries, candidates = material.queries, material.candidates
+    own = [positives(film.labels) for film in queries.films]
+    other = [case.findings for case in candidates.cases]
+    names = names_of(own)
+    q, c = indicators(own, names), indicators(other, names)
+    first, allowed = [], []
+    for rows in blocks(len(queries)):
+        barred = forbidden(queries, candidates, rows)
+        score = queries.embedding[rows].astype(np.float64) @ candidates.embedding.T
+        first.append(c[_order(score, barred)[:, : max(KS)]])  # (rows, 10, n)
+        open_to = ~barred
+        allowed.append((open_to @ c) / np.maximum(open_to.sum(axis=1, keepdims=True), 1))
+    nearest, chance = np.concatenate(first), np.concatenate(allowed)
+    rows_of_table: list[list[Cell]] = []
+    for place, name in enumerate(names):
+        having = np.flatnonzero(q[:, place])
+        patients = [queries.patients[row] for row in having]
+        values = (
+            nearest[having, : KS[2], place].mean(axis=1),
+            nearest[having, :, place].mean(axis=1),
+            chance[having, place],
+        )
+        means = [estimate(v, patients, material.settings.resamples) for v in values]
+        rows_of_table.append([name, len(having), int(c[:, place].sum()), *means])
+    return Table(
+        "ranking-findings",
+        "By finding: how many of the most similar cases have it too",
+        ["finding", "queries with it", "indexed cases with it", "P@5", "P@10", "chance"],
+        rows_of_table,
+        "Queries are the films with the finding; chance is the share of indexed cases with it.",
+    )
+
+
+def query_table(material: Material, figures: Figures) -> Table:
+    """Every figure of every query, by xemplar; a CSV file only."""
+    keys = [key for key in figures if key[1] == XEMPLAR]
+    rows = [
+        [case_id, *(_plain(figures[key][row]) for key in keys)]
+        for row, case_id in enumerate(material.queries.case_ids)
+    ]
+    columns = ["case", *(f"{metric} ({kind})" for kind, _, metric in keys)]
+    return Table("ranking-queries", "Every query", columns, rows, shown=False)
+
+
+def _order(score: npt.NDArray[np.float64], barred: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Columns by descending score; of equal ones the lower id first, as the service answers."""
+    return np.argsort(-np.where(barred, -np.inf, score), axis=1, kind="stable")
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,115 @@
+"""What the ranking looks like: the first three of some queries, experts' lists, reliability."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluator.drawing import CHANCE, OURS, figure, film, png, show
+from evaluator.material import Material
+from evaluator.ranking.experts import RatedList
+from evaluator.ranking.labels import forbidden
+from evaluator.section import Estimate, Picture, Table
+from xemplar.findings import positives
+
+QUERIES, SHOWN = 6, 3
+
+
+def first_three(material: Material) -> Picture:
+    """Some queries, drawn at random, with their three most similar cases."""
+    queries, candidates = material.queries, material.candidates
+    count = min(QUERIES, len(queries))
+    drawn = np.random.default_rng(material.settings.seed).choice(len(queries), count, replace=False)
+    sheet = figure(8, 2.3 * count)
+    grid = sheet.subplots(count, SHOWN + 1, squeeze=False)
+    spec = material.encoder.checkpoint.card.spec
+    for axes, row in zip(grid, sorted(int(n) for n in drawn), strict=True):
+        picture = film(queries.inputs[row], spec, queries.shapes[row])
+        show(axes[0], picture, "query\n" + _named(positives(queries.films[row].labels)))
+        score = candidates.embedding @ queries.embedding[row]
+        score[forbidden(queries, candidates, slice(row, row + 1))[0]] = -np.inf
+        nearest = np.argsort(-score, kind="stable")[:SHOWN]
+        for place, (one, case_at) in enumerate(zip(axes[1:], nearest, strict=False), start=1):
+            case = candidates.cases[case_at]
+            picture = film(candidates.inputs[case_at], spec, (case.height, case.width))
+            show(one, picture, f"{place}: similarity {score[case_at]:.3f}\n{_named(case.findings)}")
+        for one in axes[1 + len(nearest) :]:
+            one.set_axis_off()
+    return Picture(
+        "first-three",
+        "Six queries and the three most similar cases of each",
+        png(sheet),
+        "Queries drawn at random, not chosen. Findings are those of the data set's labels.",
+    )
+
+
+def expert_list(one: RatedList, rows: Table, material: Material) -> Picture:
+    """One query as in the poster's Table 1: its rated cases, similarity, and both ranks."""
+    shown = [row for row in rows.rows if row[0] == one.query][:10]
+    sheet = figure(1.7 * (len(shown) + 1), 2.6)
+    grid = sheet.subplots(1, len(shown) + 1, squeeze=False)[0]
+    show(grid[0], _film_of(one.query, material), "query")
+    for axes, (_, case, similarity, rank, rating, by_experts) in zip(grid[1:], shown, strict=True):
+        title = (
+            f"similarity {similarity:.3f}\nrank {rank}\nrated {rating:.2g}\nby experts {by_experts}"
+        )
+        show(axes, _film_of(str(case), material), title)
+    title = f"Query {one.query}: its rated cases, the most similar first"
+    return Picture(f"experts-{one.query}", title, png(sheet))
+
+
+def reliability_curve(curve: Table) -> Picture:
+    """Said against so."""
+    cosine, said, so, count = np.array(curve.rows, float).T
+    sheet = figure(5.5, 4)
+    axes = sheet.subplots()
+    axes.plot(cosine, said, color=OURS, label="as said (fitted on other films)")
+    axes.scatter(cosine, so, s=8 + 4 * np.log10(count), color="black", label="in fact")
+    axes.axhline(np.average(so, weights=count), color=CHANCE, ls=":", label="any two films")
+    axes.set(xlabel="cosine similarity", ylabel="chance of a finding in common", ylim=(0, None))
+    axes.legend(fontsize=8)
+    return Picture(
+        "reliability",
+        "Chance of a finding in common, by cosine similarity",
+        png(sheet),
+        "Each dot is a bin of pairs; the bins are finest where the most similar cases lie.",
+    )
+
+
+def bars(table: Table, metric: str) -> Picture:
+    """One figure of all rankers, with intervals."""
+    column = list(table.columns).index(metric)
+    estimates = [(str(row[0]), row[column]) for row in table.rows]
+    known = [(name, e) for name, e in estimates if isinstance(e, Estimate)]
+    sheet = figure(6, 0.5 * len(known) + 1)
+    axes = sheet.subplots()
+    for place, (name, e) in enumerate(reversed(known)):
+        axes.barh(place, e.value, color=OURS if name == known[0][0] else CHANCE)
+        if e.low is not None and e.high is not None:
+            axes.plot([e.low, e.high], [place, place], color="black", lw=1.5)
+    axes.set_yticks(range(len(known)), [name for name, _ in reversed(known)])
+    axes.set_xlabel(metric)
+    return Picture(
+        f"{table.name}-bars",
+        f"{metric}, {table.title[0].lower()}{table.title[1:]}",
+        png(sheet),
+        "Lines are 95 % intervals over patients.",
+    )
+
+
+def _film_of(case_id: str, material: Material) -> npt.NDArray[np.uint8]:
+    """The film of a case id, which `rated_lists` found among these three."""
+    spec = material.encoder.checkpoint.card.spec
+    for films in (material.queries, material.tuning):
+        if case_id in films.case_ids:
+            row = films.case_ids.index(case_id)
+            return film(films.inputs[row], spec, films.shapes[row])
+    cases = material.candidates.cases
+    row = next(n for n, case in enumerate(cases) if case.case_id == case_id)
+    return film(material.candidates.inputs[row], spec, (cases[row].height, cases[row].width))
+
+
+def _named(findings: Sequence[str]) -> str:
+    """At most three findings, so that a title stays short."""
+    names = [name.replace("_", " ") for name in findings]
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "") or "labels unknown"

@@ -1,0 +1,1 @@
+"""Sections -> a folder with report.html, report.json, CSV files and pictures, whole or absent."""

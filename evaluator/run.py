@@ -1,0 +1,206 @@
+"""The studies one after another, each kept when it is finished, then the report.
+
+Beside the report's folder lies a hidden work folder while a run is under way, named by everything
+that the figures depend on. Killed and started again with the same arguments, a run takes over what
+is in it; it is removed when the report is whole.
+"""
+
+import json
+import os
+import platform
+import resource
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from evaluator.classification import classification
+from evaluator.faithfulness.study import faithfulness
+from evaluator.gathering import Source, gather
+from evaluator.localisation.study import localisation
+from evaluator.material import Material
+from evaluator.ranking.study import ranking
+from evaluator.report.document import Report, write
+from evaluator.section import Section
+from evaluator.settings import Settings
+from xemplar import __version__
+from xemplar.artefact import digest_of, file_digest, write_file
+from xemplar.encoder import Encoder
+from xemplar.errors import ConfigurationError
+from xemplar.index import current
+
+Progress = Callable[[str, int, int], None]
+"""Told (what, done, of how many)."""
+
+PACKAGES = ("quantus", "grad-cam", "xaitk-saliency", "openvino", "torch", "scikit-learn", "numpy")
+
+
+class Study(StrEnum):
+    """What can be asked for; ALL is everything that the data set allows."""
+
+    CLASSIFICATION = "classification"
+    RANKING = "ranking"
+    LOCALISATION = "localisation"
+    FAITHFULNESS = "faithfulness"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run yields.
+
+    Attributes:
+        report: as written.
+        unreadable: films that were left out, each with the reason.
+    """
+
+    report: Report
+    unreadable: Sequence[tuple[Path, str]]
+
+
+def evaluate(
+    study: Study,
+    source: Source,
+    encoder: Encoder,
+    out: Path,
+    settings: Settings,
+    *,
+    experts: Path | None = None,
+    on_progress: Progress = lambda _what, _done, _total: None,
+) -> Outcome:
+    """Run one study or all, and write the report to the folder ``out``.
+
+    Raises:
+        ConfigurationError: ``out`` exists already.
+        DatasetError: the data set, the boxes or the ratings cannot be used.
+        Mismatch: the index was built by another checkpoint.
+        NothingIndexed: there is no index, or no case of this data set in it.
+    """
+    if out.exists():
+        raise ConfigurationError(f"{out} exists already; choose another folder or remove it")
+    identity = _identity(source, encoder, settings, experts)
+    work = out.with_name(f".{out.name}.{digest_of(identity)[:12]}")
+    seconds: dict[str, float] = {}
+    began = time.monotonic()
+    material, unreadable = gather(source, encoder, settings, work, on_progress)
+    seconds["films"] = round(time.monotonic() - began, 1)
+    sections = []
+    for name in _wanted(study, source):
+        section, seconds[name] = _kept(
+            work / f"{name}.json", partial(_study, name, material, experts, on_progress)
+        )
+        sections.append(section)
+    report = Report(sections, _about(identity, material, len(unreadable), seconds))
+    write(out, report)
+    shutil.rmtree(work)
+    return Outcome(report, unreadable)
+
+
+def _wanted(study: Study, source: Source) -> tuple[Study, ...]:
+    """The studies to run; `all` leaves out localisation where nobody drew boxes."""
+    if study is not Study.ALL:
+        return (study,)
+    every = tuple(s for s in Study if s is not Study.ALL)
+    return every if source.box_file else tuple(s for s in every if s is not Study.LOCALISATION)
+
+
+def _study(name: Study, material: Material, experts: Path | None, on_progress: Progress) -> Section:
+    match name:
+        case Study.CLASSIFICATION:
+            total = len(material.findings)
+            return classification(material, lambda done: on_progress(name, done, total))
+        case Study.RANKING:
+            total = len(material.queries)
+            return ranking(material, experts, lambda done: on_progress(name, done, total))
+        case Study.LOCALISATION:
+            total = len(material.queries.boxes)
+            return localisation(material, lambda done: on_progress(name, done, total))
+        case _:
+            return faithfulness(material, lambda done: on_progress(name, done, 100))
+
+
+def _kept(file: Path, run: Callable[[], Section]) -> tuple[Section, float]:
+    """A finished study from the work folder, or a new one, kept there; and its seconds."""
+    pictures = file.with_suffix(".pictures")
+    if file.is_file():
+        stored = json.loads(file.read_bytes())
+        drawn = {name: (pictures / name).read_bytes() for name in stored["pictures"]}
+        return Section.from_dict(stored["section"], drawn), stored["seconds"]
+    began = time.monotonic()
+    section = run()
+    seconds = round(time.monotonic() - began, 1)
+    for picture in section.pictures:
+        write_file(pictures / picture.name, picture.data)
+    names = [picture.name for picture in section.pictures]
+    content = {"section": section.to_dict(), "seconds": seconds, "pictures": names}
+    write_file(file, json.dumps(content).encode())  # last: what it names is there
+    return section, seconds
+
+
+def _identity(
+    source: Source, encoder: Encoder, settings: Settings, experts: Path | None
+) -> dict[str, Any]:
+    """Everything that the figures depend on."""
+    card = encoder.checkpoint.card
+    return {
+        "software": {"xemplar": __version__} | {name: version(name) for name in PACKAGES},
+        "checkpoint": {
+            "digest": encoder.checkpoint.digest,
+            "preprocessing": card.spec.digest,
+            "code_version": card.code_version,
+        },
+        "index": {"generation": current(source.store)},
+        "data": {
+            "name": source.dataset.name,
+            "labels": source.dataset.digest,
+            "boxes": _digest(source.box_file),
+            "experts": _digest(experts),
+        },
+        "settings": asdict(settings),
+    }
+
+
+def _digest(file: Path | None) -> str | None:
+    if file is not None and not file.is_file():
+        raise ConfigurationError(f"there is no file {file}")
+    return file_digest(file) if file else None
+
+
+def _about(
+    identity: Mapping[str, Any], material: Material, unreadable: int, seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    queries = material.queries
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **identity,
+        "index": {"generation": material.generation, "cases": len(material.candidates)},
+        "queries": {
+            "films": len(queries),
+            "patients": len(set(queries.patients)),
+            "with boxes": len(queries.boxes),
+            "unreadable": unreadable,
+            "for tuning": len(material.tuning),
+        },
+        "machine": {
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)),
+            "python": platform.python_version(),
+            "system": platform.system(),
+        },
+        "seconds": dict(seconds) | {"all": round(sum(seconds.values()), 1)},
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def _processor() -> str:
+    """The processor's name as Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

@@ -1,0 +1,68 @@
+"""From a cosine to the chance that two films share a finding: measured, and kept in the manifest.
+
+A cosine is no probability, and users read it as one. How often films of that cosine share a
+finding depends on the network, on the films in the index and on how common findings are in them,
+so it is measured for an index (`xemplar evaluate ranking`) and published with it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from xemplar.errors import CorruptArtefact
+
+
+@dataclass(frozen=True)
+class SimilarityCalibration:
+    """A non-decreasing piecewise linear curve, constant beyond its ends.
+
+    Attributes:
+        checkpoint: sha256 hex digest of the network whose cosines it is about.
+        source: name of the data set that it was fitted on.
+        films: how many films were compared with the index.
+        pairs: how many pairs of films that makes.
+        similarity: cosines, ascending, in [0, 1].
+        chance: share of pairs with a finding in common at each of these, in [0, 1].
+    """
+
+    checkpoint: str
+    source: str
+    films: int
+    pairs: int
+    similarity: tuple[float, ...]
+    chance: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        knots, chance = np.array(self.similarity, float), np.array(self.chance, float)
+        if (
+            knots.shape != chance.shape
+            or len(knots) < 2
+            or not (np.diff(knots) > 0).all()
+            or not (np.diff(chance) >= 0).all()
+            or not all(((v >= 0) & (v <= 1)).all() for v in (knots, chance))
+        ):
+            raise CorruptArtefact(
+                "a calibration of similarity needs two or more cosines that ascend and as many "
+                "chances that do not descend, all in [0, 1]; make it anew with `xemplar evaluate`"
+            )
+
+    def chance_of(self, similarity: float) -> float:
+        """Chance, in [0, 1], that two films of this cosine share a finding."""
+        return float(np.interp(similarity, self.similarity, self.chance))
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """The calibration from JSON, where tuples have become lists.
+
+        Raises:
+            CorruptArtefact: fields are missing, unknown or out of range.
+        """
+        try:
+            lists = {name: tuple(map(float, fields[name])) for name in ("similarity", "chance")}
+            return cls(**{**fields, **lists})
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptArtefact(
+                f"the calibration of similarity cannot be read: {error}"
+            ) from error
