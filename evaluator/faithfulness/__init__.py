@@ -5,6 +5,6 @@ quantus_metrics.py    Quantus: robustness, faithfulness, localisation and comple
 cascade.py            is the map gone when the network's weights are? a gate of the release
 masking.py            does a similarity go where its evidence goes? beside a perturbation method
 tables.py             the figures of all three, as the report prints them
-pictures.py           curves, and maps of a network that is forgetting
+words.py              what they say, in sentences for a radiologist
 study.py              all of it -> Section
 """

@@ -135,16 +135,17 @@ def cascade(
     Args:
         encoder: of the intact network.
         inputs: uint8 (N, s, s), all films; units name their rows.
-        units: films and findings; at least one.
+        units: films and findings.
         patients: whose film each of the N is.
         seed: of the permutations.
         on_progress: called with the share that is done, in [0, 1].
         explainer: what is judged.
     """
-    intact = explainer(encoder, inputs[[unit.row for unit in units]])
+    everything = inputs[[unit.row for unit in units]]
+    intact = explainer(encoder, everything) if units else np.empty((0, 0, 0, 0), np.float32)
     kept = [n for n, unit in enumerate(units) if np.ptp(intact[n, unit.finding]) > 0]
     shown, findings = tuple(units[n] for n in kept), [units[n].finding for n in kept]
-    films, places = inputs[[unit.row for unit in shown]], np.arange(len(shown))
+    films, places = everything[kept], np.arange(len(shown))
     first = [intact[kept, findings]]
     correlation = np.full((DRAWS, len(STAGES), len(shown)), np.nan)
     for draw in range(DRAWS if shown else 0):
@@ -169,7 +170,7 @@ def cascade(
 
 
 def failures(found: Cascade) -> tuple[str, ...]:
-    """Why this explanation must not be released, in words; empty where nothing speaks against it."""
+    """Why the explanation must not be released, in words; empty where nothing speaks against it."""
     remaining = found.correlation[-1]
     if len(remaining) < FEWEST or remaining.mean() <= LIMIT:
         return ()

@@ -27,12 +27,17 @@ from xemplar.explain import similarity_evidence
 
 Inputs: TypeAlias = npt.NDArray[np.uint8]
 Vector: TypeAlias = npt.NDArray[np.float32]
+Embed: TypeAlias = Callable[[Inputs], Vector]
+"""Inputs (N, s, s) -> unit vectors (N, C)."""
+
 Grid: TypeAlias = npt.NDArray[np.floating]
-Curves: TypeAlias = Mapping[str, npt.NDArray[np.float64]]
-Perturbation: TypeAlias = Callable[[Encoder, Inputs, Inputs, Vector, Vector], Grid]
-"""(encoder, film (s, s), blurred film (s, s), its embedding, the neighbour's) -> map (s, s)."""
+Curve: TypeAlias = npt.NDArray[np.float64]
+Curves: TypeAlias = Mapping[str, Curve]
+Perturbation: TypeAlias = Callable[[Embed, Inputs, Inputs, Vector, Vector], Grid]
+"""(embed, film (s, s), blurred film (s, s), its embedding, the neighbour's) -> map (s, s)."""
 
 EVIDENCE, PERTURBATION, RANDOM = "similarity evidence", "XAITK similarity scoring", "random order"
+ORDERS = (EVIDENCE, PERTURBATION, RANDOM)
 
 STEPS = 15
 """In which all cells are replaced. Odd: then no step falls half-way between two numbers of cells,
@@ -44,9 +49,6 @@ RANDOM_ORDERS = 3
 BLUR = 0.5
 """Standard deviation of the Gaussian blur in cells (16 of 224 pixels). The outline of the chest
 stays, as the network knows no film without one; what a cell shows is gone."""
-
-KEPT = 0.5
-"""Chance of a mask's cell to leave the film as it is (RISE's p1)."""
 
 BATCH = 16
 
@@ -73,7 +75,10 @@ class Masked:
 
     def areas(self, curves: Curves) -> Curves:
         """Area under each of the curves over the share of cells, order -> float64 (n,)."""
-        return {order: np.asarray(trapezoid(c, self.shares, axis=1)) for order, c in curves.items()}
+        return {
+            order: np.asarray(trapezoid(curve, self.shares, axis=-1))
+            for order, curve in curves.items()
+        }
 
 
 def masking(
@@ -106,15 +111,16 @@ def masking(
         film, neighbour = material.queries.inputs[row], material.candidates.embedding[case]
         found.append(masked(encoder, film, neighbour, perturbation, counts, random))
         on_progress(done / len(pairs))
-    deletion, insertion, seconds = (
-        {order: np.array([one[part][order] for one in found]) for order in orders}
-        for part, orders in enumerate((ORDERS, ORDERS, ORDERS[:2]))
+    deletion, insertion = (
+        {
+            order: np.array([one[part][order] for one in found]).reshape(-1, len(counts))
+            for order in ORDERS
+        }
+        for part in (0, 1)
     )
+    seconds = {order: np.array([one[2][order] for one in found]) for order in ORDERS[:2]}
     rows, cases = tuple(row for row, _ in pairs), tuple(case for _, case in pairs)
     return Masked(rows, cases, counts / (cells * cells), deletion, insertion, seconds)
-
-
-ORDERS = (EVIDENCE, PERTURBATION, RANDOM)
 
 
 def masked(
@@ -124,7 +130,7 @@ def masked(
     perturbation: Perturbation,
     counts: npt.NDArray[np.int64],
     random: np.random.Generator,
-) -> tuple[dict[str, Vector], dict[str, Vector], dict[str, float]]:
+) -> tuple[dict[str, Curve], dict[str, Curve], dict[str, float]]:
     """One pair: (deletion, insertion, seconds) by order.
 
     Args:
@@ -218,45 +224,7 @@ def embeddings(encoder: Encoder, inputs: Inputs) -> Vector:
     return np.concatenate([encoder.encode(inputs[n : n + BATCH]).embedding for n in starts])
 
 
-def cosines(encoder: Encoder, inputs: Inputs, neighbour: Vector) -> Vector:
-    """Cosine of each input with the neighbour, float32 (N,)."""
-    similarity: Vector = embeddings(encoder, inputs) @ neighbour
-    return similarity
-
-
-def xaitk(size: int, cells: int, masks: int, seed: int) -> Perturbation:
-    """XAITK's similarity scoring by cosine, with RISE's masks over the network's cells.
-
-    What XAITK calls the *reference* image is the film that is masked and that the map is of: our
-    query. The masks are the same for all films, and made once.
-
-    Args:
-        size: side of the film in pixels.
-        cells: of a mask along a side.
-        masks: how many; one forward pass each.
-        seed: of the masks.
-
-    Raises:
-        ConfigurationError: XAITK is not installed.
-    """
-    try:
-        from xaitk_saliency.impls.gen_descriptor_sim_sal.similarity_scoring import SimilarityScoring
-        from xaitk_saliency.impls.perturb_image.rise import RISEGrid
-        from xaitk_saliency.utils.masking import occlude_image_batch
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"comparing with XAITK needs {error.name}; install it with "
-            "`pip install 'xemplar[evaluate]'`"
-        ) from error
-    # one thread: with more, which mask gets which of the seeded shifts is left to chance
-    drawn = RISEGrid(masks, cells, KEPT, seed, threads=0).perturb(np.zeros((size, size), np.uint8))
-    scoring = SimilarityScoring("cosine")
-
-    def generate(
-        encoder: Encoder, film: Inputs, without: Inputs, embedding: Vector, neighbour: Vector
-    ) -> Grid:
-        hidden = embeddings(encoder, occlude_image_batch(film, drawn, fill=without))
-        heat: Grid = scoring.generate(embedding, neighbour[None], hidden, drawn)[0]
-        return heat
-
-    return generate
+def cosines(encoder: Encoder, inputs: Inputs, neighbour: Vector) -> Curve:
+    """Cosine of each input with the neighbour, float64 (N,)."""
+    similarity = embeddings(encoder, inputs).astype(np.float64) @ neighbour
+    return np.asarray(similarity)

@@ -152,7 +152,7 @@ def measure(
     scores: tuple[list[Scores], list[Scores]] = ([], [])
     for start in range(0, len(units), BATCH):
         batch = units[start : start + BATCH]
-        films = inputs[[unit.row for unit in batch]][:, None].astype(np.float32) / 255
+        films = inputs[[unit.row for unit in batch]][:, None].astype(np.float32) / np.float32(255)
         targets = np.array([unit.finding for unit in batch])
         keep = np.isfinite(cams_of(model, films, targets)[:, 0, 0, 0])
         kept = [unit for unit, is_shown in zip(batch, keep, strict=True) if is_shown]
@@ -187,9 +187,16 @@ def judge(
     """
     targets = np.array([unit.finding for unit in units])
     maps = explain(model=model, inputs=films, targets=targets)
-    asked = {"model": model, "x_batch": films, "y_batch": targets, "a_batch": maps}
-    asked |= {"channel_first": True, "softmax": False, "batch_size": len(films)}
-    options = {**COMMON, "normalise_func": by_own_maximum}
+    asked: dict[str, Any] = {
+        "model": model,
+        "x_batch": films,
+        "y_batch": targets,
+        "a_batch": maps,
+        "channel_first": True,
+        "softmax": False,
+        "batch_size": len(films),
+    }
+    options: dict[str, Any] = {**COMMON, "normalise_func": by_own_maximum}
 
     def gaussian(arr: Maps, indices: object, **moments: float) -> Maps:  # noqa: ARG001 Quantus's
         # as Quantus's own noise, but from our generator and not from numpy's global one

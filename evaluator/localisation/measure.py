@@ -104,9 +104,10 @@ def measure(
         films: of which those with boxes have maps.
         explainer: of the same material.
         spec: the preprocessing that made the films' inputs.
-        on_progress: called with the number of regions done, after each.
+        on_progress: called with the number of films done, after each region.
     """
     regions = tuple(regions_of(films.boxes))
+    films_done = {row: done for done, row in enumerate(sorted(films.boxes), start=1)}
     count, methods, grid = len(regions), len(METHODS), len(THRESHOLDS)
     area = np.zeros(count)
     pointing, mass, rank = (np.full((count, methods), np.nan) for _ in range(3))
@@ -127,7 +128,7 @@ def measure(
                 rank[n, m] = relevance_rank(film, mask)
                 iou[n, m], dice[n, m] = overlaps(film, mask, THRESHOLDS)
         if on_progress:
-            on_progress(n + 1)
+            on_progress(films_done[region.row])
     rows = [region.row for region in regions]
     case_ids = tuple(films.case_ids[row] for row in rows)
     patients = tuple(films.patients[row] or f"film {films.case_ids[row]}" for row in rows)

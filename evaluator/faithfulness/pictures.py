@@ -1,0 +1,91 @@
+"""Curves of the three parts, and maps of a network that is forgetting."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from evaluator.drawing import CHANCE, OURS, figure, film, png, show
+from evaluator.faithfulness.cascade import LIMIT, STAGES, Cascade
+from evaluator.faithfulness.masking import EVIDENCE, PERTURBATION, RANDOM, Curves, Masked
+from evaluator.faithfulness.tables import mean_over_patients
+from evaluator.material import Material
+from evaluator.section import Picture
+from xemplar.overlay import overlay
+
+OTHER = "#c8641e"
+LINES = {EVIDENCE: (OURS, "-"), PERTURBATION: (OTHER, "-"), RANDOM: (CHANCE, "--")}
+STRIPS = 2
+"""Films that are shown at each stage."""
+
+INTACT = "intact"
+
+
+def masking_picture(found: Masked) -> Picture:
+    """Mean deletion and insertion curve of each order."""
+    drawn = figure(8, 3.2)
+    left, right = drawn.subplots(1, 2, sharey=True)
+    _curves(left, found, found.deletion, "Deletion: lower is better", "cells replaced by blur")
+    _curves(right, found, found.insertion, "Insertion: higher is better", "cells given back")
+    left.set_ylabel("cosine with the neighbour")
+    left.legend(fontsize=7, frameon=False)
+    return Picture(
+        "faithfulness-masking",
+        "Cosine with the neighbour while the film is blurred, and while it comes back",
+        png(drawn),
+        f"Means over {len(found.rows)} pairs. Dashed: cells in random order, which is chance. "
+        "Both ends are the same for all orders: the whole film, and nothing but blur.",
+    )
+
+
+def _curves(axes: Axes, found: Masked, curves: Curves, title: str, label: str) -> None:
+    for order, (colour, style) in LINES.items():
+        axes.plot(100 * found.shares, curves[order].mean(axis=0), style, color=colour, label=order)
+    axes.set_title(title, fontsize=9)
+    axes.set_xlabel(f"{label}, %")
+
+
+def stages_picture(found: Cascade, material: Material) -> Picture:
+    """Correlation with the intact network's maps after each stage, with its interval."""
+    rows = [unit.row for unit in found.units]
+    stages = [mean_over_patients(values, rows, material) for values in found.correlation]
+    between = mean_over_patients(found.between, rows, material)
+    drawn = figure(6, 3.2)
+    axes = drawn.subplots()
+    names = [INTACT, *(name for name, _ in STAGES)]
+    means = [1.0, *(np.nan if stage is None else stage.value for stage in stages)]
+    axes.plot(names, means, "o-", color=OURS, label="same film, scrambled network")
+    for place, stage in enumerate(stages, start=1):
+        if stage is not None and stage.low is not None and stage.high is not None:
+            axes.vlines(place, stage.low, stage.high, color=OURS)
+    if between is not None:
+        axes.axhline(between.value, ls="--", color=CHANCE, label="other films, intact network")
+    axes.axhline(LIMIT, ls=":", color=OTHER, label="limit when all is scrambled")
+    axes.axhline(0, lw=0.5, color=CHANCE)
+    axes.set_ylabel("rank correlation")
+    axes.tick_params("x", labelrotation=30, labelsize=7)
+    axes.legend(fontsize=7, frameon=False)
+    return Picture(
+        "faithfulness-cascade",
+        "Likeness of Grad-CAM to that of the intact network, stage by stage",
+        png(drawn),
+        "Each stage scrambles its layers and all to its left. Bars: 95 % intervals over patients.",
+    )
+
+
+def strip_picture(found: Cascade, material: Material) -> Picture:
+    """The maps of the first films at each stage, over the film."""
+    films, spec = material.queries, material.encoder.checkpoint.card.spec
+    shown = found.units[:STRIPS]
+    drawn = figure(1.3 * (len(STAGES) + 1), 1.6 * len(shown))
+    grid = drawn.subplots(len(shown), len(STAGES) + 1, squeeze=False)
+    names = [INTACT, *(name for name, _ in STAGES)]
+    for place, (unit, axes) in enumerate(zip(shown, grid, strict=True)):
+        picture = film(films.inputs[unit.row], spec, films.shapes[unit.row])
+        for column, name, maps in zip(axes, names, found.maps, strict=True):
+            title = f"{material.findings[unit.finding]}: {name}" if name == INTACT else name
+            show(column, overlay(picture, maps[place], spec), title)
+    return Picture(
+        "faithfulness-strip",
+        "Grad-CAM of the intact network and after each stage of scrambling",
+        png(drawn),
+        "Each map is drawn as a share of its own maximum; a film without colour has a blank map.",
+    )

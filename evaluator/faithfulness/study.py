@@ -1,0 +1,122 @@
+"""Material -> what was found about the faithfulness of both explanations."""
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from evaluator.faithfulness.units import Unit, drawn_units
+from evaluator.material import Material
+from evaluator.section import Picture, Section
+from xemplar.errors import ConfigurationError
+
+SHARES = (0, 50, 60, 100)
+"""Percentages at which Quantus, the cascade and masking begin, and all ends."""
+
+
+def faithfulness(material: Material, on_progress: Callable[[int], None] | None = None) -> Section:
+    """Do Grad-CAM and similarity evidence say what the network does?
+
+    Args:
+        material: films, cases, encoder and settings.
+        on_progress: called with the percentage that is done, ascending from 0 to 100.
+
+    Returns:
+        Tables, pictures and text; ``failures`` has a sentence where Grad-CAM outlives the network.
+
+    Raises:
+        ConfigurationError: a library of this study is not installed.
+        InvalidArgument: flipping_steps does not divide the pixels of the input.
+    """
+    try:  # imported here, as Quantus and torch take seconds, and are in no base install
+        from evaluator.faithfulness import pictures, tables, words
+        from evaluator.faithfulness.cascade import cascade, failures
+        from evaluator.faithfulness.masking import masking
+        from evaluator.faithfulness.quantus_metrics import measure
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the faithfulness study needs {error.name}; install it with "
+            "`pip install 'xemplar[evaluate]'`"
+        ) from error
+    report = on_progress or (lambda _: None)
+    report(SHARES[0])
+    steps = [_within(report, *ends) for ends in pairwise(SHARES)]
+    encoder, queries, settings = material.encoder, material.queries, material.settings
+
+    def units(count: int) -> tuple[Unit, ...]:
+        card = encoder.checkpoint.card
+        return drawn_units(queries, card.findings, card.spec, count, settings.seed)
+
+    drawn = units(settings.quantus_films)
+    measured = measure(encoder.checkpoint, queries.inputs, drawn, settings, steps[0])
+    drawn = units(settings.cascade_films)
+    cascaded = cascade(encoder, queries.inputs, drawn, queries.patients, settings.seed, steps[1])
+    masked = masking(material, steps[2])
+    shown: list[Picture] = []
+    if cascaded.units:
+        shown += [
+            pictures.stages_picture(cascaded, material),
+            pictures.strip_picture(cascaded, material),
+        ]
+    if masked.rows:
+        shown.append(pictures.masking_picture(masked))
+    report(SHARES[-1])
+    return Section(
+        name="faithfulness",
+        title="Faithfulness: do the explanations say what the network does?",
+        text=[
+            words.quantus_text(measured, material),
+            words.cascade_text(cascaded, material),
+            words.masking_text(masked, material),
+            words.LIMITS,
+        ],
+        tables=[
+            tables.quantus_table(measured, material),
+            tables.cascade_table(cascaded, material),
+            tables.masking_table(masked, material),
+            tables.films_table(measured, cascaded, masked, material),
+        ],
+        pictures=shown,
+        settings=_settings(material),
+        failures=failures(cascaded),
+    )
+
+
+def _within(report: Callable[[int], None], begin: int, end: int) -> Callable[[float], None]:
+    """Reports the share of a part, in [0, 1], as a percentage of the whole."""
+    return lambda share: report(begin + int((end - begin) * share))
+
+
+def _settings(material: Material) -> Mapping[str, Any]:
+    """Everything that a figure of this study depends on, beside the films."""
+    from importlib.metadata import version
+
+    from evaluator.faithfulness import cascade, masking, quantus_metrics
+
+    settings = material.settings
+    return {
+        "quantus": version("quantus"),
+        "quantus_films": settings.quantus_films,
+        "quantus_model_output": "sigmoid of the logit, not calibrated",
+        "quantus_input": "grey values in [0, 1]",
+        "quantus_normalise": "each map by its own maximum",
+        "quantus_abs": "Complexity only",
+        "lipschitz_samples": settings.lipschitz_samples,
+        "lipschitz_noise": quantus_metrics.NOISE,
+        "lipschitz_distance": "Euclidean, of maps and of films",
+        "flipping_steps": settings.flipping_steps,
+        "flipping_baseline": quantus_metrics.BASELINE,
+        "flipping_area": "trapezoids over the points after each step, divided by their width",
+        "cascade_films": settings.cascade_films,
+        "cascade_draws": cascade.DRAWS,
+        "cascade_limit": cascade.LIMIT,
+        "cascade_fewest_films": cascade.FEWEST,
+        "masking_pairs": settings.masking_pairs,
+        "masking_steps": masking.STEPS,
+        "masking_random_orders": masking.RANDOM_ORDERS,
+        "masking_blur_in_cells": masking.BLUR,
+        "xaitk": version("xaitk-saliency"),
+        "perturbations": settings.perturbations,
+        "perturbation_masks": f"RISEGrid, as many cells as the network's, p1 = {masking.KEPT}",
+        "resamples": settings.resamples,
+        "seed": settings.seed,
+    }

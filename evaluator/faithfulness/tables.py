@@ -1,0 +1,177 @@
+"""The figures of the three parts, as the report prints them, with what chance is beside each."""
+
+from collections.abc import Mapping, Sequence
+from math import log
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluator.bootstrap import estimate
+from evaluator.faithfulness.cascade import DRAWS, LIMIT, STAGES, Cascade
+from evaluator.faithfulness.masking import KEPT, ORDERS, RANDOM, RANDOM_ORDERS, Masked
+from evaluator.faithfulness.quantus_metrics import (
+    BASELINE,
+    COMPLEXITY,
+    FLIPPING,
+    LIPSCHITZ,
+    MASS,
+    NOISE,
+    Measured,
+)
+from evaluator.faithfulness.units import Unit
+from evaluator.material import Material
+from evaluator.section import Cell, Estimate, Table
+
+POSTER: Mapping[str, float] = MappingProxyType(
+    {LIPSCHITZ: 2.05, FLIPPING: 0.55, MASS: 0.18, COMPLEXITY: 10.32}
+)
+"""Table 2 of the poster, on Grad-CAM of its own network; its settings are not known."""
+
+POSTER_SIZE = 224
+BETTER: Mapping[str, str] = MappingProxyType(
+    {LIPSCHITZ: "lower", FLIPPING: "lower", MASS: "higher", COMPLEXITY: "lower"}
+)
+UNRELATED = 1 / 6**0.5
+"""Root mean square difference of two independent uniform numbers in [0, 1]."""
+
+
+def mean_over_patients(
+    values: npt.ArrayLike, rows: Sequence[int], material: Material
+) -> Estimate | None:
+    """Mean of one value for each row of the queries, with its interval over patients."""
+    patients = [material.queries.patients[row] for row in rows]
+    return estimate(values, patients, material.settings.resamples, material.settings.seed)
+
+
+def quantus_table(found: Measured, material: Material) -> Table:
+    """One row for each metric: Grad-CAM, a random map, chance or limit, and the poster."""
+    settings = material.settings
+    pixels = material.encoder.checkpoint.card.spec.size**2
+    rows = [unit.row for unit in found.units]
+
+    def row(name: str, title: str, limit: Cell, divisor: float, poster: float) -> tuple[Cell, ...]:
+        means = (
+            mean_over_patients(scores[name] / divisor, rows, material)
+            for scores in (found.grad_cam, found.random)
+        )
+        return (title, BETTER[name], *means, limit, poster)
+
+    share = mean_over_patients(mask_shares(found.units), rows, material)
+    most, poster_most = log(pixels), log(POSTER_SIZE**2)
+    return Table(
+        "faithfulness-quantus",
+        "Quantus on Grad-CAM",
+        ("metric", "better", "Grad-CAM", "random map", "chance or limit", "poster"),
+        [
+            row(LIPSCHITZ, LIPSCHITZ, UNRELATED / NOISE, 1, POSTER[LIPSCHITZ]),
+            row(FLIPPING, FLIPPING, None, 1, POSTER[FLIPPING]),
+            row(MASS, MASS, share, 1, POSTER[MASS]),
+            row(COMPLEXITY, COMPLEXITY, most, 1, POSTER[COMPLEXITY]),
+            row(
+                *(COMPLEXITY, f"{COMPLEXITY}, share of its maximum", 1.0, most),
+                POSTER[COMPLEXITY] / poster_most,
+            ),
+        ],
+        f"{len(found.units)} films, one finding of each; {found.blank} more were left out because "
+        "their Grad-CAM is 0 everywhere, which no metric is defined for. Random map: uniform "
+        f"noise, on the same films. {LIPSCHITZ}: the largest shift of the map, divided by that of "
+        f"the film, over {settings.lipschitz_samples} copies with Gaussian noise of {NOISE} (grey values "
+        f"0 to 1); chance is that of two unrelated uniform maps. {FLIPPING}: mean uncalibrated "
+        f"probability while pixels are set to '{BASELINE}' (the film's darkest grey) in the order "
+        f"of the map, in {settings.flipping_steps} steps; chance is the random map. {MASS}: share "
+        "of the map inside the radiologists' boxes; chance is the boxes' share of the film. "
+        f"{COMPLEXITY}: entropy of the map over {pixels} pixels; the limit is its maximum, that of "
+        "a uniform map. Each map is divided by its own maximum first. The poster's figures (its "
+        "Table 2) come from another network, other films and settings that are not known: they are "
+        "not comparable at face value.",
+    )
+
+
+def cascade_table(found: Cascade, material: Material) -> Table:
+    """One row for each stage, and the likeness of different films' maps."""
+    rows = [unit.row for unit in found.units]
+    stages = zip(STAGES, found.correlation, found.gone, strict=True)
+    return Table(
+        "faithfulness-cascade",
+        "Grad-CAM while the network's weights are scrambled",
+        ("scrambled", "rank correlation with the real map", "constant maps"),
+        [
+            *(
+                (("" if n == 0 else "+ ") + name, mean_over_patients(values, rows, material), gone)
+                for n, ((name, _), values, gone) in enumerate(stages)
+            ),
+            (
+                "nothing, but another patient's film",
+                mean_over_patients(found.between, rows, material),
+                None,
+            ),
+        ],
+        f"Cascading randomisation (Adebayo et al., NeurIPS 2018) on {len(rows)} films; "
+        f"{found.constant} more were left out because their real map is constant. Mean of {DRAWS} "
+        "scrambled networks for each film; weights are permuted, so that activations keep their "
+        "scale. Constant maps have no ranks: they count as 0 (the map is gone), and are counted "
+        f"among {DRAWS * len(rows)}. The last row is the likeness that comes for free: maps of the "
+        f"same finding on different patients' films. With everything scrambled at most {LIMIT} may "
+        "remain.",
+    )
+
+
+def masking_table(found: Masked, material: Material) -> Table:
+    """One row for each order: both areas, their difference, and the time for a map."""
+    deletion, insertion = found.areas(found.deletion), found.areas(found.insertion)
+
+    def cells(order: str) -> tuple[Cell, ...]:
+        values = (deletion[order], insertion[order], insertion[order] - deletion[order])
+        seconds = found.seconds.get(order)
+        return (
+            order,
+            *(mean_over_patients(v, found.rows, material) for v in values),
+            float(seconds.mean()) if seconds is not None and len(seconds) else None,
+        )
+
+    return Table(
+        "faithfulness-masking",
+        "Deletion and insertion of the similarity with the nearest case",
+        ("order", "deletion area", "insertion area", "insertion - deletion", "seconds a map"),
+        [cells(order) for order in ORDERS],
+        f"{len(found.rows)} films, each with its nearest indexed case of another patient. Cells of "
+        "the film are replaced by a blurred copy in the order of the evidence (deletion: a low "
+        "area is good), or come back in that order (insertion: a high area is good). Areas are mean "
+        f"cosines. Chance is the '{RANDOM}', mean of {RANDOM_ORDERS} for each film; read backwards "
+        "a random order is a random order, so its two areas are equal. XAITK: "
+        f"{material.settings.perturbations} masks of RISE, each cell kept with a chance of {KEPT}, "
+        "the same blurred copy behind them. Seconds: one forward pass and a product for similarity "
+        "evidence, all masked passes for XAITK; both on this machine, in this run.",
+    )
+
+
+def films_table(measured: Measured, cascaded: Cascade, masked: Masked, material: Material) -> Table:
+    """Every value of every film; a CSV file only."""
+    rows: list[tuple[Cell, ...]] = []
+
+    def add(row: int, finding: int | None, measure: str, of: str, value: float) -> None:
+        case_id = material.queries.case_ids[row]
+        name = None if finding is None else material.findings[finding]
+        rows.append((case_id, name, measure, of, float(value) if np.isfinite(value) else None))
+
+    for of, scores in (("Grad-CAM", measured.grad_cam), ("random map", measured.random)):
+        for measure, values in scores.items():
+            for unit, value in zip(measured.units, values, strict=True):
+                add(unit.row, unit.finding, measure, of, value)
+    for unit, value in zip(measured.units, mask_shares(measured.units), strict=True):
+        add(unit.row, unit.finding, "share of the film", "boxes", value)
+    for (stage, _), values in zip(STAGES, cascaded.correlation, strict=True):
+        for unit, value in zip(cascaded.units, values, strict=True):
+            add(unit.row, unit.finding, "rank correlation", f"scrambled to {stage}", value)
+    for measure, curves in (("deletion", masked.deletion), ("insertion", masked.insertion)):
+        for order, areas in masked.areas(curves).items():
+            for row, value in zip(masked.rows, areas, strict=True):
+                add(row, None, f"{measure} area", order, value)
+    columns = ("case_id", "finding", "measure", "of", "value")
+    return Table("faithfulness-films", "Every film", columns, rows, shown=False)
+
+
+def mask_shares(units: Sequence[Unit]) -> npt.NDArray[np.float64]:
+    """Share of the film in each unit's boxes, float64 (n,), NaN where there are none."""
+    return np.array([np.nan if u.mask is None else u.mask.mean() for u in units], np.float64)

@@ -1,0 +1,98 @@
+"""What the figures say, in sentences for a radiologist; every conclusion is computed."""
+
+import numpy as np
+
+from evaluator.faithfulness.cascade import FEWEST, LIMIT, Cascade
+from evaluator.faithfulness.masking import EVIDENCE, PERTURBATION, RANDOM, Masked
+from evaluator.faithfulness.quantus_metrics import FLIPPING, LIPSCHITZ, MASS, Measured
+from evaluator.faithfulness.tables import mask_shares, mean_over_patients
+from evaluator.material import Material
+from evaluator.section import Estimate
+
+NOTHING = (
+    "No film of these splits has a box or a label of the checkpoint's findings, so Grad-CAM was "
+    "not judged."
+)
+
+LIMITS = (
+    "None of this says that a finding is right, or that a map helps a reader. Noise, blackening, "
+    "blur and scrambling make films and networks that do not occur, and a network may answer to "
+    "their strangeness. A map can be true to a network that is wrong: then it shows faithfully "
+    "what the network looked at by mistake."
+)
+
+
+def verdict(advantage: Estimate | None) -> str:
+    """An advantage over something, greater than 0 if better, in words."""
+    if advantage is None:
+        return "could not be measured"
+    if advantage.low is None or advantage.high is None:
+        return "cannot be judged on so few patients"
+    if advantage.low > 0:
+        return "is better"
+    return "is worse" if advantage.high < 0 else "cannot be told apart"
+
+
+def quantus_text(found: Measured, material: Material) -> str:
+    """What the four metrics ask, and how Grad-CAM stands to chance."""
+    if not found.units:
+        return NOTHING if not found.blank else f"Grad-CAM is blank on all {found.blank} films."
+    rows = [unit.row for unit in found.units]
+    cam, random = found.grad_cam, found.random
+    steady, falls, inside = (
+        verdict(mean_over_patients(advantage, rows, material))
+        for advantage in (
+            random[LIPSCHITZ] - cam[LIPSCHITZ],
+            random[FLIPPING] - cam[FLIPPING],
+            cam[MASS] - mask_shares(found.units),
+        )
+    )
+    return (
+        "Grad-CAM colours the places that speak for a finding. Quantus asks four questions of it. "
+        "Does the map hold still when faint noise is laid over the film? Against a map of pure "
+        f"chance Grad-CAM {steady}. Does the probability fall sooner when the coloured places are "
+        f"blackened first than in random order? Grad-CAM {falls}. Is there more colour in the "
+        f"radiologists' boxes than their area alone would give? Grad-CAM {inside}. And is the "
+        "colour on a few places or all over the film? Complexity says that, without saying which "
+        "is right: a diffuse disease has a diffuse map."
+    )
+
+
+def cascade_text(found: Cascade, material: Material) -> str:
+    """Why weights are scrambled, and what was left of the maps."""
+    if not found.units:
+        return "There is no map that scrambling the network could change."
+    rows = [unit.row for unit in found.units]
+    left = float(found.correlation[-1].mean())
+    between = mean_over_patients(found.between, rows, material)
+    free = "" if between is None else f" Maps of different films have {between.value:.2f}."
+    judged = (
+        f"With fewer than {FEWEST} films no limit is set."
+        if len(rows) < FEWEST
+        else f"That is {'beyond' if left > LIMIT else 'within'} the limit of {LIMIT}."
+    )
+    return (
+        "A map can look convincing and yet only trace the edges of the film. So the network is "
+        "made to forget, from its last layer to its first, and the maps are drawn again. If they stayed "
+        "as they were, they would not be about the network. After all of it a rank correlation of "
+        f"{left:.2f} with the real maps is left (1: the same; 0: nothing in common).{free} {judged}"
+    )
+
+
+def masking_text(found: Masked, material: Material) -> str:
+    """What deletion and insertion ask, and how similarity evidence stands to chance and XAITK."""
+    if not found.rows:
+        return "No query has an indexed case of another patient, so similarity was not judged."
+    deletion, insertion = found.areas(found.deletion), found.areas(found.insertion)
+    both = {order: insertion[order] - deletion[order] for order in deletion}
+    chance, other = (
+        verdict(mean_over_patients(both[EVIDENCE] - both[order], found.rows, material))
+        for order in (RANDOM, PERTURBATION)
+    )
+    times = np.mean(found.seconds[PERTURBATION]) / np.mean(found.seconds[EVIDENCE])
+    return (
+        "Similarity evidence says which places of a film make up its likeness to a case. If that "
+        "is so, the likeness must go when those places are blurred, and come back with them. By "
+        f"insertion minus deletion, evidence {chance} (against a random order) and {other} "
+        f"(against XAITK, which takes {times:.0f} times as long for a map)."
+    )

@@ -1,0 +1,125 @@
+"""What the maps look like beside the boxes, and how the methods compare."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from evaluator.drawing import CHANCE, OURS, figure, film, png, show
+from evaluator.localisation.maps import BASELINES, GRAD_CAM, METHODS, UNIFORM, Explainer
+from evaluator.localisation.measure import SIDE, Measured
+from evaluator.localisation.tables import Mean, by_name
+from evaluator.material import Films
+from evaluator.section import Picture
+from xemplar.overlay import overlay
+from xemplar.preprocess import PreprocessSpec
+
+FINDINGS = 4
+"""Findings of which the contact sheet shows films: those with the most regions."""
+
+BOX = "#39ff14"
+"""Bright green, which neither the film nor the colours of the map have."""
+
+
+def contact_sheet(
+    measured: Measured, films: Films, explainer: Explainer, spec: PreprocessSpec
+) -> Picture:
+    """Films with their boxes beside Grad-CAM: the best, the median and the worst of a finding."""
+    chosen = [(key, extremes(measured, key)) for key in most_frequent(measured)]
+    drawn = figure(11, 2.3 * len(chosen))
+    axes = drawn.subplots(len(chosen), 6, squeeze=False)
+    for one in axes.flat:
+        one.set_axis_off()
+    for line, (_, examples) in zip(axes, chosen, strict=True):
+        for place, n in enumerate(examples):
+            _example(line[2 * place : 2 * place + 2], measured, n, films, explainer, spec)
+    names = ", ".join(_name(*key) for key, _ in chosen)
+    return Picture(
+        "localisation-films",
+        f"Films with radiologists' boxes beside the Grad-CAM overlay, for {names}",
+        png(drawn),
+        "One line a finding; from left to right the film with the best, the median and the worst "
+        "relevance mass of Grad-CAM. Green: the radiologists' boxes. Above each overlay, whether "
+        "the hottest spot lies in a box, and the share of the map that lies there beside the "
+        "share of the film that the boxes cover. An overlay without colour is a blank map. "
+        "Colours are relative to each map's own maximum.",
+    )
+
+
+def most_frequent(measured: Measured) -> list[tuple[str, str]]:
+    """(finding, label) with the most regions, at most `FINDINGS`, the most frequent first."""
+    counts = Counter((region.finding, region.label) for region in measured.regions)
+    # sorted first, so that equals come in the same order in every run
+    return [key for key, _ in Counter(dict(sorted(counts.items()))).most_common(FINDINGS)]
+
+
+def extremes(measured: Measured, key: tuple[str, str]) -> list[int]:
+    """Places of the best, median and worst region by Grad-CAM's relevance mass, each once."""
+    own = [n for n, r in enumerate(measured.regions) if (r.finding, r.label) == key]
+    mass = measured.mass[:, METHODS.index(GRAD_CAM)]
+    ordered = sorted(own, key=lambda n: -mass[n])
+    return list(dict.fromkeys([ordered[0], ordered[len(ordered) // 2], ordered[-1]]))
+
+
+def _example(
+    axes: Sequence[Axes],
+    measured: Measured,
+    n: int,
+    films: Films,
+    explainer: Explainer,
+    spec: PreprocessSpec,
+) -> None:
+    """One film with its boxes, and beside it the same under Grad-CAM."""
+    region, m = measured.regions[n], METHODS.index(GRAD_CAM)
+    pixels = film(films.inputs[region.row], spec, films.shapes[region.row], SIDE)
+    heatmap = explainer.explain(films, region.row, region.finding)[GRAD_CAM]
+    if heatmap is None:
+        raise AssertionError("every film with boxes has a Grad-CAM")
+    show(axes[0], pixels, _name(region.finding, region.label))
+    hit = {1.0: "hit", 0.0: "miss"}.get(
+        measured.pointing[n, m], f"hit by chance {measured.pointing[n, m]:.2f}"
+    )
+    show(
+        axes[1],
+        overlay(pixels, heatmap, spec, side=SIDE),
+        f"{hit}; mass {measured.mass[n, m]:.2f}, area {measured.area[n]:.2f}",
+    )
+    height, width = pixels.shape
+    for box in region.boxes:
+        corner = (box.left * width - 0.5, box.top * height - 0.5)
+        size = ((box.right - box.left) * width, (box.bottom - box.top) * height)
+        for one in axes:
+            one.add_patch(Rectangle(corner, *size, fill=False, edgecolor=BOX, linewidth=1.2))
+
+
+def methods_plot(measured: Measured, mean: Mean) -> Picture:
+    """Pointing game and relevance mass of every method with intervals, and chance as a line."""
+    drawn = figure(10, 3.4)
+    panels = drawn.subplots(1, 2, sharey=True)
+    places = np.arange(len(METHODS))
+    for axes, (name, values) in zip(panels, by_name(measured).items(), strict=True):
+        for place, method in zip(places, METHODS, strict=True):
+            found = mean(values[:, place], None)
+            if found is not None:
+                colour = CHANCE if method in BASELINES else OURS
+                axes.plot(found.value, place, "o", color=colour)
+                if found.low is not None and found.high is not None:
+                    axes.plot((found.low, found.high), (place, place), color=colour)
+        chance = values[:, METHODS.index(UNIFORM)].mean()
+        axes.axvline(chance, color=CHANCE, linestyle=":", label=f"chance {chance:.3f}")
+        axes.set(xlabel=name, yticks=places, yticklabels=METHODS, xlim=(0, None))
+        axes.legend(fontsize=8, loc="lower right")
+    panels[0].invert_yaxis()
+    return Picture(
+        "localisation-methods",
+        "Pointing game and relevance mass of every method, with 95 % intervals and chance",
+        png(drawn),
+        "Grey: baselines, which know nothing of the film. Dotted: the uniform map.",
+    )
+
+
+def _name(finding: str, label: str) -> str:
+    plain = finding.replace("_", " ")
+    return plain if label.replace("_", " ") == plain else f"{plain} (boxes: {label})"

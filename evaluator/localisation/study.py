@@ -1,0 +1,174 @@
+"""The study of localisation, from material to what is printed."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from evaluator.localisation import pictures
+from evaluator.localisation.maps import (
+    BASELINES,
+    EVIDENCE,
+    GRAD_CAM,
+    METHODS,
+    NEIGHBOURS,
+    SIGMA,
+    Explainer,
+)
+from evaluator.localisation.measure import (
+    SIDE,
+    THRESHOLDS,
+    Figures,
+    Measured,
+    chosen_thresholds,
+    measure,
+)
+from evaluator.localisation.metrics import DIGITS
+from evaluator.localisation.tables import (
+    Mean,
+    by_name,
+    difference,
+    differences_table,
+    group_tables,
+    mean_over,
+    methods_table,
+    regions_table,
+    threshold_note,
+)
+from evaluator.material import Material
+from evaluator.section import Estimate, Section
+from xemplar.errors import DatasetError
+
+
+def localisation(material: Material, on_progress: Callable[[int], None] | None = None) -> Section:
+    """Whether the maps lie where radiologists drew boxes.
+
+    Args:
+        material: films with boxes and their maps, and the indexed cases.
+        on_progress: called with the number of films done.
+
+    Raises:
+        DatasetError: no query film has a box.
+    """
+    if not material.queries.boxes:
+        raise DatasetError(
+            f"none of the {len(material.queries)} evaluated films has a radiologist's box of a "
+            "finding that the checkpoint knows; put boxes.csv (file,label,x,y,w,h,provenance), "
+            "BBox_List_2017.csv or stage_2_train_labels.csv into the data set's folder, name "
+            "another box file, or evaluate the splits whose films have boxes"
+        )
+    explainer, spec = Explainer(material), material.encoder.checkpoint.card.spec
+    # on matrices this small, threads that wait for each other cost far more than they give
+    with threadpool_limits(limits=1, user_api="blas"):
+        thresholds = chosen_thresholds(measure(material.tuning, explainer, spec))
+        measured = measure(material.queries, explainer, spec, on_progress)
+    tuned_on = sum(len(boxes) for boxes in material.tuning.boxes.values())
+    mean = mean_over(measured, material.settings.resamples, material.settings.seed)
+    return Section(
+        name="localisation",
+        title="Explanation by saliency: do the maps lie where radiologists drew boxes?",
+        text=_text(material, measured, mean),
+        tables=(
+            methods_table(measured, thresholds, tuned_on, mean),
+            differences_table(measured, mean),
+            *group_tables(measured, mean),
+            regions_table(measured, thresholds),
+        ),
+        pictures=(
+            pictures.contact_sheet(measured, material.queries, explainer, spec),
+            pictures.methods_plot(measured, mean),
+        ),
+        settings=_settings(material, thresholds, tuned_on),
+    )
+
+
+def _settings(
+    material: Material, thresholds: npt.NDArray[np.intp], tuned_on: int
+) -> Mapping[str, Any]:
+    """Everything that a figure depends on, by name."""
+    return {
+        "films compared at, longer side in pixels": SIDE,
+        "ties": f"expected value; equal to {DIGITS} digits of the map's maximum",
+        "thresholds of IoU and Dice": {
+            method: THRESHOLDS[place] for method, place in zip(METHODS, thresholds, strict=True)
+        },
+        "thresholds tried": THRESHOLDS,
+        "thresholds chosen on": threshold_note(tuned_on),
+        "tuning split": material.settings.tuning_split,
+        "boxes of the tuning split": tuned_on,
+        "cases of the similarity evidence": NEIGHBOURS,
+        "sigma of the Gaussian, in sides of the input": SIGMA,
+        "bootstrap resamples, over patients": material.settings.resamples,
+        "seed": material.settings.seed,
+    }
+
+
+def _text(material: Material, measured: Measured, mean: Mean) -> tuple[str, ...]:
+    """What was asked, what came out, and what that is worth."""
+    rows, columns = next(iter(material.queries.maps.values())).shape[1:]
+    boxes = sum(len(region.boxes) for region in measured.regions)
+    conclusions = [
+        conclusion(name, method, values, mean)
+        for name, values in by_name(measured).items()
+        for method in (GRAD_CAM, EVIDENCE)
+    ]
+    return (
+        f"Radiologists drew {boxes} boxes on {len(material.queries.boxes)} of the evaluated films, "
+        f"of {len(set(measured.patients))} patients. Each map is made for the finding that the "
+        "box is about and laid onto the film. The pointing game asks whether its hottest spot "
+        "lies in a box; the relevance mass is the share of the whole map that lies there, so it "
+        "also tells whether the map points elsewhere besides.",
+        "Chance is what a map scores that knows nothing: the share of the film that the boxes "
+        f"cover, here {measured.area.mean():.3f} on average. Two more baselines do not look at "
+        "the film either, but know where to look on any: the mean Grad-CAM of the finding over "
+        "the indexed cases, and a spot in the middle of the chest. A map explains this film only "
+        "as far as it is better than all three.",
+        " ".join(conclusions),
+        "What this does not prove: that the network is right, or right for the right reason. A "
+        "box also holds healthy lung, one finding often brings others, and a map beside the box "
+        "may show what the network did look at. The maps have "
+        f"{rows} x {columns} cells, so they cannot outline what is smaller than a cell. A "
+        "threshold-free figure near chance does say that the overlay must not be read as the "
+        "place of the finding.",
+    )
+
+
+def conclusion(name: str, method: str, values: Figures, mean: Mean) -> str:
+    """Whether a method is better than the best of the baselines, in words.
+
+    Args:
+        name: of the figure.
+        method: one of `METHODS`.
+        values: float64 (n, M), the figure of every region and method.
+        mean: from `mean_over`.
+    """
+    own = mean(values[:, METHODS.index(method)], None)
+    found = {baseline: mean(values[:, METHODS.index(baseline)], None) for baseline in BASELINES}
+    best = max(BASELINES, key=lambda baseline: _value(found[baseline]))
+    gap = mean(difference(values, method, best), None)
+    if own is None or gap is None:
+        return f"By {name}, there is no {method} to judge."
+    if gap.low is None or gap.high is None:
+        verdict = "there are too few patients to say more"
+    elif gap.low > 0:
+        verdict = "it is better than every baseline"
+    elif gap.high < 0:
+        verdict = "it is worse than a map that does not look at the film"
+    else:
+        verdict = "it is not shown to be better than a map that does not look at the film"
+    return (
+        f"By {name}, {method} scores {_words(own)}, and the best baseline ({best}) "
+        f"{_words(found[best])}; the difference on the same regions is {_words(gap)}: {verdict}."
+    )
+
+
+def _value(found: Estimate | None) -> float:
+    return -np.inf if found is None else found.value
+
+
+def _words(found: Estimate | None) -> str:
+    if found is None or found.low is None or found.high is None:
+        return "no figure" if found is None else f"{found.value:.3f}"
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"

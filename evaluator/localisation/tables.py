@@ -1,0 +1,199 @@
+"""What was measured, as tables: methods side by side, against baselines, by finding and size."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluator.bootstrap import estimate
+from evaluator.localisation.maps import BASELINES, EVIDENCE, GRAD_CAM, METHODS, NEIGHBOURS
+from evaluator.localisation.measure import SIDE, THRESHOLDS, Figures, Measured
+from evaluator.section import Cell, Estimate, Table
+
+Rows = npt.NDArray[np.bool_]
+Mean: TypeAlias = Callable[[Figures, Rows | None], Estimate | None]
+"""(values of all regions, which of them or None for all) -> their mean with its interval."""
+
+COMPARED = (GRAD_CAM, EVIDENCE, *BASELINES)
+"""Methods in the tables by finding and size: both explanations of the service, and baselines."""
+
+SIZES: Mapping[str, tuple[float, float]] = {
+    "under 2 % of the film": (0, 0.02),
+    "2 to 10 %": (0.02, 0.1),
+    "over 10 %": (0.1, np.inf),
+}
+
+REGION = (
+    "A region is all boxes of one film with the same finding and label. Intervals are over "
+    "patients (95 %, bootstrap)."
+)
+
+
+def mean_over(measured: Measured, resamples: int, seed: int) -> Mean:
+    """How figures of these regions are averaged: with an interval over their patients."""
+
+    def mean(values: Figures, rows: Rows | None = None) -> Estimate | None:
+        chosen = np.arange(len(measured)) if rows is None else np.flatnonzero(rows)
+        patients = [measured.patients[row] for row in chosen]
+        return estimate(values[chosen], patients, resamples, seed)
+
+    return mean
+
+
+def methods_table(
+    measured: Measured, thresholds: npt.NDArray[np.intp], tuned_on: int, mean: Mean
+) -> Table:
+    """All methods over all regions.
+
+    Args:
+        measured: of the queries.
+        thresholds: of each method, int (M,), places in `THRESHOLDS`.
+        tuned_on: boxes of the tuning films that they were chosen on.
+        mean: from `mean_over`.
+    """
+    rows: list[list[Cell]] = []
+    for m, method in enumerate(METHODS):
+        figures = (
+            measured.pointing[:, m],
+            measured.mass[:, m],
+            measured.mass[:, m] / measured.area,
+            measured.rank[:, m],
+            measured.iou[:, m, thresholds[m]],
+            measured.dice[:, m, thresholds[m]],
+        )
+        cells = (mean(values, None) for values in figures)
+        rows.append([method, *cells, THRESHOLDS[thresholds[m]], int(measured.blank[:, m].sum())])
+    columns = (
+        *("method", "pointing game", "relevance mass", "mass / area", "relevance rank"),
+        *("IoU", "Dice", "threshold", "blank maps"),
+    )
+    missing = int(np.isnan(measured.mass[:, METHODS.index(EVIDENCE)]).sum())
+    caption = (
+        f"{REGION} Maps and boxes are compared on the film, longer side {SIDE} pixels. By chance "
+        f"all of pointing game, mass and rank are the uniform map's, {measured.area.mean():.3f}: "
+        "the mean share of the film that a region covers; mass / area is then 1. It is the mean "
+        "over regions, in which small ones weigh most. IoU and Dice are of the map at or above "
+        f"threshold times its maximum. {threshold_note(tuned_on)} Blank maps are zero everywhere "
+        "and scored as the uniform map. Similarity evidence is the mean towards the "
+        f"{NEIGHBOURS} most similar cases of other patients with the finding; there is none for "
+        f"{missing} of {len(measured)} regions, which are left out of its row. EigenCAM does not "
+        "know the finding, and the sign of its component is arbitrary: it is as the library "
+        "leaves it."
+    )
+    return Table("localisation-methods", "Maps against radiologists' boxes", columns, rows, caption)
+
+
+def threshold_note(boxes: int) -> str:
+    """On what the thresholds of IoU and Dice were chosen, in words."""
+    if not boxes:
+        return (
+            "The tuning films have no boxes, so nothing could be chosen: the threshold is 0.5 for "
+            "all methods, and IoU and Dice could be better at another."
+        )
+    few = ", which is few: IoU and Dice could be better at another" if boxes < 50 else ""
+    return (
+        "Each method's threshold is the one with the greatest mean IoU on the tuning films, which "
+        f"have {boxes} boxes{few}."
+    )
+
+
+def differences_table(measured: Measured, mean: Mean) -> Table:
+    """Both explanations of the service against each baseline, region by region."""
+    rows: list[list[Cell]] = [
+        [name, method, baseline, mean(difference(values, method, baseline), None)]
+        for name, values in by_name(measured).items()
+        for method in (GRAD_CAM, EVIDENCE)
+        for baseline in BASELINES
+    ]
+    caption = (
+        f"{REGION} The mean of the differences on the same regions. Only an interval that lies "
+        "above 0 says that a map knows more of this film than the baseline does."
+    )
+    columns = ("figure", "method", "baseline", "difference")
+    title = "What the explanations know beyond the baselines"
+    return Table("localisation-differences", title, columns, rows, caption)
+
+
+def by_name(measured: Measured) -> Mapping[str, Figures]:
+    """The two figures that conclusions are drawn from, each float64 (n, M)."""
+    return {"pointing game": measured.pointing, "relevance mass": measured.mass}
+
+
+def difference(values: Figures, method: str, baseline: str) -> Figures:
+    """Region by region, method minus baseline, float64 (n,); NaN where there is no map."""
+    own: Figures = values[:, METHODS.index(method)] - values[:, METHODS.index(baseline)]
+    return own
+
+
+def group_tables(measured: Measured, mean: Mean) -> list[Table]:
+    """Pointing game and relevance mass by finding and label, and by size of the region."""
+    pairs = [(region.finding, region.label) for region in measured.regions]
+    findings: dict[tuple[str, ...], Rows] = {
+        pair: np.array([p == pair for p in pairs]) for pair in sorted(set(pairs))
+    }
+    sizes: dict[tuple[str, ...], Rows] = {
+        (name,): (low <= measured.area) & (measured.area < high)
+        for name, (low, high) in SIZES.items()
+    }
+    return [
+        _group_table(measured, mean, figure, what, keys, groups)
+        for what, keys, groups in (
+            ("finding", ("finding", "label of the boxes"), findings),
+            ("size", ("size of the region",), sizes),
+        )
+        for figure in by_name(measured)
+    ]
+
+
+def _group_table(
+    measured: Measured,
+    mean: Mean,
+    figure: str,
+    what: str,
+    keys: Sequence[str],
+    groups: Mapping[tuple[str, ...], Rows],
+) -> Table:
+    values = by_name(measured)[figure]
+    rows: list[list[Cell]] = []
+    for key, members in groups.items():
+        area = float(measured.area[members].mean()) if members.any() else None
+        cells = (mean(values[:, METHODS.index(method)], members) for method in COMPARED)
+        rows.append([*key, int(members.sum()), area, *cells])
+    return Table(
+        name=f"localisation-{what}-{figure.replace(' ', '-')}",
+        title=f"{figure.capitalize()} by {what}",
+        columns=(*keys, "regions", "mean area", *COMPARED),
+        rows=rows,
+        caption=f"{REGION} The mean area of the regions, as a share of the film, is chance.",
+    )
+
+
+def regions_table(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Table:
+    """Every region and method, for those who want to compute further; not printed."""
+    columns = ("case_id", "finding", "label", "boxes", "area", "method")
+    figures = ("pointing game", "relevance mass", "relevance rank", "IoU", "Dice", "blank")
+    return Table(
+        "localisation-regions",
+        "Every region and method",
+        (*columns, *figures),
+        list(_region_rows(measured, thresholds)),
+        f"{REGION} Methods without a map for a region are missing.",
+        shown=False,
+    )
+
+
+def _region_rows(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Iterable[list[Cell]]:
+    for n, region in enumerate(measured.regions):
+        of_film = (measured.case_ids[n], region.finding, region.label, len(region.boxes))
+        for m, method in enumerate(METHODS):
+            if not np.isnan(measured.mass[n, m]):
+                figures = (
+                    measured.pointing[n, m],
+                    measured.mass[n, m],
+                    measured.rank[n, m],
+                    measured.iou[n, m, thresholds[m]],
+                    measured.dice[n, m, thresholds[m]],
+                )
+                blank = int(measured.blank[n, m])
+                yield [*of_film, float(measured.area[n]), method, *map(float, figures), blank]
