@@ -14,11 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluator.localisation.box_files import LUNG_OPACITY, DrawnBox, read_boxes
-from xemplar.datasets import Film
+from xemplar.datasets import SUFFIXES, Film
 from xemplar.errors import DatasetError
 from xemplar.findings import canonical
 
-__all__ = ["CORRESPONDING", "TOLERANCE", "Box", "DrawnBox", "left_out", "place_boxes", "read_boxes"]
+__all__ = [
+    "CORRESPONDING",
+    "TOLERANCE",
+    "Box",
+    "DrawnBox",
+    "left_out",
+    "place_boxes",
+    "read_boxes",
+    "rows_of",
+]
 
 TOLERANCE = 1.0
 """Pixels by which a box may stick out of its film; it is clipped then."""
@@ -101,7 +110,7 @@ def place_boxes(
             mean several films, or a film that was cropped after the boxes were drawn.
     """
     placed: dict[int, list[Box]] = defaultdict(list)
-    for box, row in zip(drawn, _rows_of(drawn, films), strict=True):
+    for box, row in zip(drawn, rows_of(drawn, films), strict=True):
         if row is not None:
             height, width = (int(n) for n in shapes[row])
             left, top, right, bottom = _shares(box, height, width)
@@ -115,12 +124,27 @@ def left_out(
     drawn: Sequence[DrawnBox], films: Sequence[Film], findings: Sequence[str]
 ) -> Mapping[str, int]:
     """Labels that no output of the checkpoint stands for -> how many boxes on these films."""
-    rows = _rows_of(drawn, films)
+    rows = rows_of(drawn, films)
     return Counter(
         box.label
         for box, row in zip(drawn, rows, strict=True)
         if row is not None and _finding(box, findings) is None
     )
+
+
+def rows_of(drawn: Sequence[DrawnBox], films: Sequence[Film]) -> list[int | None]:
+    """The row of each box's film; None where it is not among the films.
+
+    Raises:
+        DatasetError: a row that could mean several films.
+    """
+    names = [PurePosixPath(film.file or film.path.as_posix()) for film in films]
+    exact = {str(name): row for row, name in enumerate(names)}
+    loose: dict[str, list[int]] = defaultdict(list)
+    for row, name in enumerate(names):
+        for key in {name.name, _stem(name)}:
+            loose[key].append(row)
+    return [_row_of(box, names, exact, loose) for box in drawn]
 
 
 def _covered(low: float, high: float, pixels: int) -> npt.NDArray[np.bool_]:
@@ -159,17 +183,6 @@ def _shares(box: DrawnBox, height: int, width: int) -> tuple[float, float, float
     return left / width, top / height, right / width, bottom / height
 
 
-def _rows_of(drawn: Sequence[DrawnBox], films: Sequence[Film]) -> list[int | None]:
-    """The row of each box's film; None where it is not among the films."""
-    names = [PurePosixPath(film.file or film.path.as_posix()) for film in films]
-    exact = {str(name): row for row, name in enumerate(names)}
-    loose: dict[str, list[int]] = defaultdict(list)
-    for row, name in enumerate(names):
-        for key in {name.name, name.stem}:
-            loose[key].append(row)
-    return [_row_of(box, names, exact, loose) for box in drawn]
-
-
 def _row_of(
     box: DrawnBox,
     names: Sequence[PurePosixPath],
@@ -179,7 +192,7 @@ def _row_of(
     wanted = PurePosixPath(box.file)
     if str(wanted) in exact:
         return exact[str(wanted)]
-    for key in (wanted.name, wanted.stem):
+    for key in (wanted.name, _stem(wanted)):
         rows = [row for row in loose.get(key, ()) if _same_folder(wanted, names[row])]
         if len(rows) > 1:
             raise DatasetError(
@@ -191,7 +204,15 @@ def _row_of(
     return None
 
 
+def _stem(name: PurePosixPath) -> str:
+    """Without the suffix of a film; what follows the last dot of a DICOM UID is none."""
+    return name.stem if name.suffix.lower() in SUFFIXES else name.name
+
+
 def _same_folder(one: PurePosixPath, other: PurePosixPath) -> bool:
     """Whether the folders agree as far as both are named: patient1/view.jpg is not patient2's."""
     pairs = zip(reversed(one.parent.parts), reversed(other.parent.parts), strict=False)
     return all(a == b for a, b in pairs)
+
+
+_rows_of = rows_of  # until evaluator.gathering names it without the underscore

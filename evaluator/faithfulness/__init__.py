@@ -1,10 +1,14 @@
-"""Do the maps say what the network does? Folders read in the order of the flow.
+"""Do the maps say what the network does? Modules in the order of the flow.
 
-units.py              which films, which finding of each, and where radiologists drew it
-quantus_metrics.py    Quantus: robustness, faithfulness, localisation and complexity of Grad-CAM
-cascade.py            is the map gone when the network's weights are? a gate of the release
-masking.py            does a similarity go where its evidence goes? beside a perturbation method
-tables.py             the figures of all three, as the report prints them
-words.py              what they say, in sentences for a radiologist
-study.py              all of it -> Section
+==================  ============================================================================
+units.py            which films, which finding of each, and where radiologists drew it
+quantus_metrics.py  Quantus: does Grad-CAM hold still, hit the boxes, lower the probability?
+cascade.py          is the map gone when the network's weights are? a gate of the release
+perturbation.py     XAITK, beside which similarity evidence is judged
+masking.py          does a similarity go where its evidence goes?
+tables.py           the figures, as the report prints them
+words.py            what they say, in sentences for a radiologist
+pictures.py         curves, and maps of a network that is forgetting
+study.py            all of it -> Section
+==================  ============================================================================
 """

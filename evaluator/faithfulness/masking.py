@@ -4,15 +4,12 @@ Deletion and insertion (Petsiuk et al., RISE, BMVC 2018), with the cosine betwee
 nearest case in place of a class's probability. The cells of the query are replaced by a blurred
 copy of the film, in the order of the evidence (deletion), or the blurred film gets its cells back
 in that order (insertion). A faithful order makes the cosine fall soon and rise soon.
-
-Beside similarity evidence, which costs one forward pass, stands a method that sees the network as a
-black box and needs a forward pass for each mask: XAITK's similarity scoring (after Dong et al.,
-Explainability for Content-Based Image Retrieval, CVPR Workshops 2019) with RISE's masks.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import cv2
@@ -20,21 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.integrate import trapezoid
 
+from evaluator.faithfulness.perturbation import Inputs, Perturbation, Vectors, xaitk
 from evaluator.material import Candidates, Films, Material
 from xemplar.encoder import Encoder
-from xemplar.errors import ConfigurationError
 from xemplar.explain import similarity_evidence
 
-Inputs: TypeAlias = npt.NDArray[np.uint8]
-Vector: TypeAlias = npt.NDArray[np.float32]
-Embed: TypeAlias = Callable[[Inputs], Vector]
-"""Inputs (N, s, s) -> unit vectors (N, C)."""
-
-Grid: TypeAlias = npt.NDArray[np.floating]
 Curve: TypeAlias = npt.NDArray[np.float64]
 Curves: TypeAlias = Mapping[str, Curve]
-Perturbation: TypeAlias = Callable[[Embed, Inputs, Inputs, Vector, Vector], Grid]
-"""(embed, film (s, s), blurred film (s, s), its embedding, the neighbour's) -> map (s, s)."""
 
 EVIDENCE, PERTURBATION, RANDOM = "similarity evidence", "XAITK similarity scoring", "random order"
 ORDERS = (EVIDENCE, PERTURBATION, RANDOM)
@@ -68,7 +57,7 @@ class Masked:
 
     rows: tuple[int, ...]
     cases: tuple[int, ...]
-    shares: npt.NDArray[np.float64]
+    shares: Curve
     deletion: Curves
     insertion: Curves
     seconds: Curves
@@ -76,22 +65,17 @@ class Masked:
     def areas(self, curves: Curves) -> Curves:
         """Area under each of the curves over the share of cells, order -> float64 (n,)."""
         return {
-            order: np.asarray(trapezoid(curve, self.shares, axis=-1))
+            order: np.asarray(trapezoid(curve, self.shares, axis=1))
             for order, curve in curves.items()
         }
 
 
-def masking(
-    material: Material,
-    on_progress: Callable[[float], None],
-    perturbation: Perturbation | None = None,
-) -> Masked:
+def masking(material: Material, on_progress: Callable[[float], None]) -> Masked:
     """Draw the curves of a sample of queries, each with its nearest case.
 
     Args:
         material: settings.masking_pairs, settings.perturbations and settings.seed count.
         on_progress: called with the share that is done, in [0, 1].
-        perturbation: the method that evidence is compared with; None for XAITK's.
 
     Raises:
         ConfigurationError: XAITK is not installed.
@@ -99,7 +83,7 @@ def masking(
     encoder, settings = material.encoder, material.settings
     size = encoder.checkpoint.card.spec.size
     cells = size // 32
-    perturbation = perturbation or xaitk(size, cells, settings.perturbations, settings.seed)
+    perturbation = xaitk(size, cells, settings.perturbations, settings.seed)
     random = np.random.default_rng(settings.seed)
     pairs = nearest_pairs(material.queries, material.candidates, settings.masking_pairs, random)
     counts = cell_counts(cells * cells)
@@ -109,29 +93,32 @@ def masking(
     found = []
     for done, (row, case) in enumerate(pairs, start=1):
         film, neighbour = material.queries.inputs[row], material.candidates.embedding[case]
-        found.append(masked(encoder, film, neighbour, perturbation, counts, random))
+        found.append(curves_of(encoder, film, neighbour, perturbation, counts, random))
         on_progress(done / len(pairs))
-    deletion, insertion = (
-        {
-            order: np.array([one[part][order] for one in found]).reshape(-1, len(counts))
-            for order in ORDERS
-        }
-        for part in (0, 1)
+
+    def stacked(part: int) -> Curves:
+        curves = {order: np.array([one[part][order] for one in found]) for order in ORDERS}
+        return {order: curve.reshape(-1, len(counts)) for order, curve in curves.items()}
+
+    return Masked(
+        rows=tuple(row for row, _ in pairs),
+        cases=tuple(case for _, case in pairs),
+        shares=counts / (cells * cells),
+        deletion=stacked(0),
+        insertion=stacked(1),
+        seconds={order: np.array([one[2][order] for one in found]) for order in ORDERS[:2]},
     )
-    seconds = {order: np.array([one[2][order] for one in found]) for order in ORDERS[:2]}
-    rows, cases = tuple(row for row, _ in pairs), tuple(case for _, case in pairs)
-    return Masked(rows, cases, counts / (cells * cells), deletion, insertion, seconds)
 
 
-def masked(
+def curves_of(
     encoder: Encoder,
     film: Inputs,
-    neighbour: Vector,
+    neighbour: Vectors,
     perturbation: Perturbation,
     counts: npt.NDArray[np.int64],
     random: np.random.Generator,
-) -> tuple[dict[str, Curve], dict[str, Curve], dict[str, float]]:
-    """One pair: (deletion, insertion, seconds) by order.
+) -> tuple[Curves, Curves, Mapping[str, float]]:
+    """One pair: (deletion, insertion, seconds) by order; curves are float64 (T,).
 
     Args:
         encoder: the network.
@@ -141,25 +128,25 @@ def masked(
         counts: int (T,), how many cells are replaced at each point.
         random: where the random orders come from.
     """
-    start = time.perf_counter()
-    features = encoder.encode(film[None])
-    evidence = similarity_evidence(features.maps[0], neighbour)
-    middle = time.perf_counter()
+    begun = time.perf_counter()
+    evidence = similarity_evidence(encoder.encode(film[None]).maps[0], neighbour)
+    taken = time.perf_counter() - begun
     cells, side = len(evidence), len(film) // len(evidence)
     without = blurred(film, BLUR * side)
-    heat = perturbation(encoder, film, without, features.embedding[0], neighbour)
-    seconds = {EVIDENCE: middle - start, PERTURBATION: time.perf_counter() - middle}
+    begun = time.perf_counter()
+    heat = perturbation(partial(embeddings, encoder), film, without, neighbour)
+    seconds = {EVIDENCE: taken, PERTURBATION: time.perf_counter() - begun}
 
     deletion, insertion = {}, {}
-    perturbed = heat.reshape(cells, side, cells, side).mean(axis=(1, 3))
-    for name, grid in ((EVIDENCE, evidence), (PERTURBATION, perturbed)):
+    in_cells = heat.reshape(cells, side, cells, side).mean(axis=(1, 3))
+    for name, grid in ((EVIDENCE, evidence), (PERTURBATION, in_cells)):
         order = np.argsort(-grid.ravel(), kind="stable")
         deletion[name] = cosines(encoder, replaced(film, without, order, counts), neighbour)
         insertion[name] = cosines(encoder, replaced(without, film, order, counts), neighbour)
     orders = [random.permutation(cells * cells) for _ in range(RANDOM_ORDERS)]
     curves = [cosines(encoder, replaced(film, without, o, counts), neighbour) for o in orders]
     deletion[RANDOM] = np.mean(curves, axis=0)
-    # to delete in a random order is to insert in the same order read backwards, as random as it
+    # deleting in a random order is inserting in that order read backwards, which is as random
     insertion[RANDOM] = deletion[RANDOM][::-1]
     return deletion, insertion, seconds
 
@@ -218,13 +205,12 @@ def replaced(
     return np.where(pixels < counts[:, None, None], other, film)
 
 
-def embeddings(encoder: Encoder, inputs: Inputs) -> Vector:
+def embeddings(encoder: Encoder, inputs: Inputs) -> Vectors:
     """Unit vectors, float32 (N, C), of inputs (N, s, s)."""
     starts = range(0, len(inputs), BATCH)
     return np.concatenate([encoder.encode(inputs[n : n + BATCH]).embedding for n in starts])
 
 
-def cosines(encoder: Encoder, inputs: Inputs, neighbour: Vector) -> Curve:
+def cosines(encoder: Encoder, inputs: Inputs, neighbour: Vectors) -> Curve:
     """Cosine of each input with the neighbour, float64 (N,)."""
-    similarity = embeddings(encoder, inputs).astype(np.float64) @ neighbour
-    return np.asarray(similarity)
+    return np.asarray(embeddings(encoder, inputs) @ neighbour, np.float64)

@@ -90,7 +90,7 @@ def _settings(material: Material) -> Mapping[str, Any]:
     """Everything that a figure of this study depends on, beside the films."""
     from importlib.metadata import version
 
-    from evaluator.faithfulness import cascade, masking, quantus_metrics
+    from evaluator.faithfulness import cascade, masking, perturbation, quantus_metrics
 
     settings = material.settings
     return {
@@ -116,7 +116,7 @@ def _settings(material: Material) -> Mapping[str, Any]:
         "masking_blur_in_cells": masking.BLUR,
         "xaitk": version("xaitk-saliency"),
         "perturbations": settings.perturbations,
-        "perturbation_masks": f"RISEGrid, as many cells as the network's, p1 = {masking.KEPT}",
+        "perturbation_masks": f"RISEGrid, as many cells as the network's, p1 = {perturbation.KEPT}",
         "resamples": settings.resamples,
         "seed": settings.seed,
     }

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from evaluator.bootstrap import estimate
 from evaluator.faithfulness.cascade import DRAWS, LIMIT, STAGES, Cascade
-from evaluator.faithfulness.masking import KEPT, ORDERS, RANDOM, RANDOM_ORDERS, Masked
+from evaluator.faithfulness.masking import ORDERS, RANDOM, RANDOM_ORDERS, Masked
+from evaluator.faithfulness.perturbation import KEPT
 from evaluator.faithfulness.quantus_metrics import (
     BASELINE,
     COMPLEXITY,
@@ -76,8 +77,8 @@ def quantus_table(found: Measured, material: Material) -> Table:
         f"{len(found.units)} films, one finding of each; {found.blank} more were left out because "
         "their Grad-CAM is 0 everywhere, which no metric is defined for. Random map: uniform "
         f"noise, on the same films. {LIPSCHITZ}: the largest shift of the map, divided by that of "
-        f"the film, over {settings.lipschitz_samples} copies with Gaussian noise of {NOISE} (grey values "
-        f"0 to 1); chance is that of two unrelated uniform maps. {FLIPPING}: mean uncalibrated "
+        f"the film, over {settings.lipschitz_samples} copies with Gaussian noise of {NOISE} (grey "
+        f"values 0 to 1); chance is that of two unrelated uniform maps. {FLIPPING}: mean uncalibrated "
         f"probability while pixels are set to '{BASELINE}' (the film's darkest grey) in the order "
         f"of the map, in {settings.flipping_steps} steps; chance is the random map. {MASS}: share "
         "of the map inside the radiologists' boxes; chance is the boxes' share of the film. "
@@ -137,8 +138,8 @@ def masking_table(found: Masked, material: Material) -> Table:
         [cells(order) for order in ORDERS],
         f"{len(found.rows)} films, each with its nearest indexed case of another patient. Cells of "
         "the film are replaced by a blurred copy in the order of the evidence (deletion: a low "
-        "area is good), or come back in that order (insertion: a high area is good). Areas are mean "
-        f"cosines. Chance is the '{RANDOM}', mean of {RANDOM_ORDERS} for each film; read backwards "
+        "area is good), or come back in that order (insertion: a high area is good). Areas are "
+        f"mean cosines. Chance is the '{RANDOM}', mean of {RANDOM_ORDERS} for each film; read backwards "
         "a random order is a random order, so its two areas are equal. XAITK: "
         f"{material.settings.perturbations} masks of RISE, each cell kept with a chance of {KEPT}, "
         "the same blurred copy behind them. Seconds: one forward pass and a product for similarity "

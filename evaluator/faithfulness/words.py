@@ -73,8 +73,8 @@ def cascade_text(found: Cascade, material: Material) -> str:
     )
     return (
         "A map can look convincing and yet only trace the edges of the film. So the network is "
-        "made to forget, from its last layer to its first, and the maps are drawn again. If they stayed "
-        "as they were, they would not be about the network. After all of it a rank correlation of "
+        "made to forget, from its last layer to its first, and the maps are drawn again. If they "
+        "stayed as they were, they would not be about the network. After all of it a rank correlation of "
         f"{left:.2f} with the real maps is left (1: the same; 0: nothing in common).{free} {judged}"
     )
 

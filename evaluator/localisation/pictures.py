@@ -28,7 +28,7 @@ def contact_sheet(
 ) -> Picture:
     """Films with their boxes beside Grad-CAM: the best, the median and the worst of a finding."""
     chosen = [(key, extremes(measured, key)) for key in most_frequent(measured)]
-    drawn = figure(11, 2.3 * len(chosen))
+    drawn = figure(11, 2.15 * len(chosen))
     axes = drawn.subplots(len(chosen), 6, squeeze=False)
     for one in axes.flat:
         one.set_axis_off()
@@ -43,8 +43,9 @@ def contact_sheet(
         "One line a finding; from left to right the film with the best, the median and the worst "
         "relevance mass of Grad-CAM. Green: the radiologists' boxes. Above each overlay, whether "
         "the hottest spot lies in a box, and the share of the map that lies there beside the "
-        "share of the film that the boxes cover. An overlay without colour is a blank map. "
-        "Colours are relative to each map's own maximum.",
+        "share of the film that the boxes cover; a number after hit is the share of equally hot "
+        "spots that do. A blank map is zero everywhere: it leaves the film as it is, and is "
+        "ranked as a uniform map. Colours are relative to each map's own maximum.",
     )
 
 
@@ -72,26 +73,27 @@ def _example(
     spec: PreprocessSpec,
 ) -> None:
     """One film with its boxes, and beside it the same under Grad-CAM."""
-    region, m = measured.regions[n], METHODS.index(GRAD_CAM)
+    region = measured.regions[n]
     pixels = film(films.inputs[region.row], spec, films.shapes[region.row], SIDE)
-    heatmap = explainer.explain(films, region.row, region.finding)[GRAD_CAM]
-    if heatmap is None:
-        raise AssertionError("every film with boxes has a Grad-CAM")
+    heatmap = explainer.grad_cam(films, region.row, region.finding)
     show(axes[0], pixels, _name(region.finding, region.label))
-    hit = {1.0: "hit", 0.0: "miss"}.get(
-        measured.pointing[n, m], f"hit by chance {measured.pointing[n, m]:.2f}"
-    )
-    show(
-        axes[1],
-        overlay(pixels, heatmap, spec, side=SIDE),
-        f"{hit}; mass {measured.mass[n, m]:.2f}, area {measured.area[n]:.2f}",
-    )
+    show(axes[1], overlay(pixels, heatmap, spec, side=SIDE), _verdict(measured, n))
     height, width = pixels.shape
     for box in region.boxes:
         corner = (box.left * width - 0.5, box.top * height - 0.5)
         size = ((box.right - box.left) * width, (box.bottom - box.top) * height)
         for one in axes:
             one.add_patch(Rectangle(corner, *size, fill=False, edgecolor=BOX, linewidth=1.2))
+
+
+def _verdict(measured: Measured, n: int) -> str:
+    """Whether Grad-CAM hits the region, and its mass beside the region's area, in words."""
+    m = METHODS.index(GRAD_CAM)
+    if measured.blank[n, m]:
+        return f"blank map; area {measured.area[n]:.2f}"
+    pointing = float(measured.pointing[n, m])
+    hit = {1.0: "hit", 0.0: "miss"}.get(pointing, f"hit {pointing:.2f}")
+    return f"{hit}; mass {measured.mass[n, m]:.2f}, area {measured.area[n]:.2f}"
 
 
 def methods_plot(measured: Measured, mean: Mean) -> Picture:
@@ -101,7 +103,7 @@ def methods_plot(measured: Measured, mean: Mean) -> Picture:
     places = np.arange(len(METHODS))
     for axes, (name, values) in zip(panels, by_name(measured).items(), strict=True):
         for place, method in zip(places, METHODS, strict=True):
-            found = mean(values[:, place], None)
+            found = mean(values[:, place])
             if found is not None:
                 colour = CHANCE if method in BASELINES else OURS
                 axes.plot(found.value, place, "o", color=colour)
@@ -109,7 +111,7 @@ def methods_plot(measured: Measured, mean: Mean) -> Picture:
                     axes.plot((found.low, found.high), (place, place), color=colour)
         chance = values[:, METHODS.index(UNIFORM)].mean()
         axes.axvline(chance, color=CHANCE, linestyle=":", label=f"chance {chance:.3f}")
-        axes.set(xlabel=name, yticks=places, yticklabels=METHODS, xlim=(0, None))
+        axes.set(xlabel=name, yticks=places, yticklabels=METHODS, xlim=(0))
         axes.legend(fontsize=8, loc="lower right")
     panels[0].invert_yaxis()
     return Picture(

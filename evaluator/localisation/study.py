@@ -32,7 +32,6 @@ from evaluator.localisation.tables import (
     difference,
     differences_table,
     group_tables,
-    mean_over,
     methods_table,
     regions_table,
     threshold_note,
@@ -65,7 +64,7 @@ def localisation(material: Material, on_progress: Callable[[int], None] | None =
         thresholds = chosen_thresholds(measure(material.tuning, explainer, spec))
         measured = measure(material.queries, explainer, spec, on_progress)
     tuned_on = sum(len(boxes) for boxes in material.tuning.boxes.values())
-    mean = mean_over(measured, material.settings.resamples, material.settings.seed)
+    mean = Mean(measured.patients, material.settings.resamples, material.settings.seed)
     return Section(
         name="localisation",
         title="Explanation by saliency: do the maps lie where radiologists drew boxes?",
@@ -94,7 +93,7 @@ def _settings(
         "thresholds of IoU and Dice": {
             method: THRESHOLDS[place] for method, place in zip(METHODS, thresholds, strict=True)
         },
-        "thresholds tried": THRESHOLDS,
+        "thresholds tried": list(THRESHOLDS),
         "thresholds chosen on": threshold_note(tuned_on),
         "tuning split": material.settings.tuning_split,
         "boxes of the tuning split": tuned_on,
@@ -125,13 +124,12 @@ def _text(material: Material, measured: Measured, mean: Mean) -> tuple[str, ...]
         "the film either, but know where to look on any: the mean Grad-CAM of the finding over "
         "the indexed cases, and a spot in the middle of the chest. A map explains this film only "
         "as far as it is better than all three.",
-        " ".join(conclusions),
+        " ".join([*conclusions, _blank(measured)]),
         "What this does not prove: that the network is right, or right for the right reason. A "
         "box also holds healthy lung, one finding often brings others, and a map beside the box "
         "may show what the network did look at. The maps have "
-        f"{rows} x {columns} cells, so they cannot outline what is smaller than a cell. A "
-        "threshold-free figure near chance does say that the overlay must not be read as the "
-        "place of the finding.",
+        f"{rows} x {columns} cells, so they cannot outline what is smaller than a cell. Figures "
+        "near chance do say that an overlay must not be read as the place of the finding.",
     )
 
 
@@ -142,25 +140,34 @@ def conclusion(name: str, method: str, values: Figures, mean: Mean) -> str:
         name: of the figure.
         method: one of `METHODS`.
         values: float64 (n, M), the figure of every region and method.
-        mean: from `mean_over`.
+        mean: of the same regions.
     """
-    own = mean(values[:, METHODS.index(method)], None)
-    found = {baseline: mean(values[:, METHODS.index(baseline)], None) for baseline in BASELINES}
+    own = mean(values[:, METHODS.index(method)])
+    found = {baseline: mean(values[:, METHODS.index(baseline)]) for baseline in BASELINES}
     best = max(BASELINES, key=lambda baseline: _value(found[baseline]))
-    gap = mean(difference(values, method, best), None)
+    gap = mean(difference(values, method, best))
     if own is None or gap is None:
         return f"By {name}, there is no {method} to judge."
     if gap.low is None or gap.high is None:
         verdict = "there are too few patients to say more"
     elif gap.low > 0:
-        verdict = "it is better than every baseline"
+        verdict = "it is better than the best baseline"
     elif gap.high < 0:
-        verdict = "it is worse than a map that does not look at the film"
+        verdict = "it is worse than that map, which does not look at the film"
     else:
-        verdict = "it is not shown to be better than a map that does not look at the film"
+        verdict = "it is not shown to be better than that map, which does not look at the film"
     return (
         f"By {name}, {method} scores {_words(own)}, and the best baseline ({best}) "
         f"{_words(found[best])}; the difference on the same regions is {_words(gap)}: {verdict}."
+    )
+
+
+def _blank(measured: Measured) -> str:
+    """How often Grad-CAM shows nothing, in words."""
+    blank = int(measured.blank[:, METHODS.index(GRAD_CAM)].sum())
+    return (
+        f"In {blank} of {len(measured)} regions Grad-CAM is blank: nothing on the film speaks for "
+        "the finding that the radiologist boxed. A blank map counts as a uniform one."
     )
 
 

@@ -1,7 +1,7 @@
 """What was measured, as tables: methods side by side, against baselines, by finding and size."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,6 @@ from evaluator.localisation.measure import SIDE, THRESHOLDS, Figures, Measured
 from evaluator.section import Cell, Estimate, Table
 
 Rows = npt.NDArray[np.bool_]
-Mean: TypeAlias = Callable[[Figures, Rows | None], Estimate | None]
-"""(values of all regions, which of them or None for all) -> their mean with its interval."""
 
 COMPARED = (GRAD_CAM, EVIDENCE, *BASELINES)
 """Methods in the tables by finding and size: both explanations of the service, and baselines."""
@@ -30,15 +28,25 @@ REGION = (
 )
 
 
-def mean_over(measured: Measured, resamples: int, seed: int) -> Mean:
-    """How figures of these regions are averaged: with an interval over their patients."""
+@dataclass(frozen=True)
+class Mean:
+    """Averages figures of the same regions, with an interval over their patients.
 
-    def mean(values: Figures, rows: Rows | None = None) -> Estimate | None:
-        chosen = np.arange(len(measured)) if rows is None else np.flatnonzero(rows)
-        patients = [measured.patients[row] for row in chosen]
-        return estimate(values[chosen], patients, resamples, seed)
+    Attributes:
+        patients: of the n regions' films.
+        resamples: of the bootstrap.
+        seed: likewise.
+    """
 
-    return mean
+    patients: Sequence[str]
+    resamples: int
+    seed: int
+
+    def __call__(self, values: Figures, rows: Rows | None = None) -> Estimate | None:
+        """Mean of values, float64 (n,), over the regions that ``rows``, bool (n,), asks for."""
+        chosen = range(len(values)) if rows is None else np.flatnonzero(rows).tolist()
+        patients = [self.patients[n] for n in chosen]
+        return estimate(values[chosen], patients, self.resamples, self.seed)
 
 
 def methods_table(
@@ -50,7 +58,7 @@ def methods_table(
         measured: of the queries.
         thresholds: of each method, int (M,), places in `THRESHOLDS`.
         tuned_on: boxes of the tuning films that they were chosen on.
-        mean: from `mean_over`.
+        mean: of the same regions.
     """
     rows: list[list[Cell]] = []
     for m, method in enumerate(METHODS):
@@ -62,7 +70,7 @@ def methods_table(
             measured.iou[:, m, thresholds[m]],
             measured.dice[:, m, thresholds[m]],
         )
-        cells = (mean(values, None) for values in figures)
+        cells = (mean(values) for values in figures)
         rows.append([method, *cells, THRESHOLDS[thresholds[m]], int(measured.blank[:, m].sum())])
     columns = (
         *("method", "pointing game", "relevance mass", "mass / area", "relevance rank"),
@@ -101,7 +109,7 @@ def threshold_note(boxes: int) -> str:
 def differences_table(measured: Measured, mean: Mean) -> Table:
     """Both explanations of the service against each baseline, region by region."""
     rows: list[list[Cell]] = [
-        [name, method, baseline, mean(difference(values, method, baseline), None)]
+        [name, method, baseline, mean(difference(values, method, baseline))]
         for name, values in by_name(measured).items()
         for method in (GRAD_CAM, EVIDENCE)
         for baseline in BASELINES

@@ -166,6 +166,27 @@ def tables(material: Material, judged: Sequence[Relevance], figures: Figures) ->
     return drawn
 
 
+def difference_table(material: Material, judged: Sequence[Relevance], figures: Figures) -> Table:
+    """How much better xemplar is than each of the others, query by query."""
+    chosen = ((judged[0].name, "nDCG@10"), (judged[1].name, "P@5"), (judged[1].name, "mAP"))
+    rivals = dict.fromkeys(ranker for _, ranker, _ in figures if ranker != XEMPLAR)
+    rows: list[list[Cell]] = []
+    for rival in rivals:
+        better = [figures[kind, XEMPLAR, m] - figures[kind, rival, m] for kind, m in chosen]
+        settings = material.settings
+        patients = material.queries.patients
+        means = (estimate(b, patients, settings.resamples, settings.seed) for b in better)
+        rows.append([rival, *means])
+    return Table(
+        "ranking-differences",
+        "xemplar minus what it must be better than",
+        ["xemplar minus", *(f"{metric} ({kind})" for kind, metric in chosen)],
+        rows,
+        "Differences of the same queries, so that hard ones do not blur them. An interval that "
+        "holds 0 says that the difference may be luck.",
+    )
+
+
 def finding_table(material: Material) -> Table:
     """For each finding: how many of the first cases have it, of queries that have it."""
     queries, candidates = material.queries, material.candidates
@@ -185,13 +206,12 @@ def finding_table(material: Material) -> Table:
     for place, name in enumerate(names):
         having = np.flatnonzero(q[:, place])
         patients = [queries.patients[row] for row in having]
-        values = (
-            nearest[having, : KS[2], place].mean(axis=1),
-            nearest[having, :, place].mean(axis=1),
-            chance[having, place],
-        )
-        means = [estimate(v, patients, material.settings.resamples) for v in values]
-        rows_of_table.append([name, len(having), int(c[:, place].sum()), *means])
+        means = [
+            estimate(nearest[having, :k, place].mean(axis=1), patients, material.settings.resamples)
+            for k in KS[2:]
+        ]
+        by_chance = float(chance[having, place].mean())
+        rows_of_table.append([name, len(having), int(c[:, place].sum()), *means, by_chance])
     return Table(
         "ranking-findings",
         "By finding: how many of the most similar cases have it too",

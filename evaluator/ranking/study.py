@@ -14,7 +14,14 @@ from evaluator.ranking.experts import (
     rated_lists,
     read_ratings,
 )
-from evaluator.ranking.labels import finding_table, measure, query_table, relevances, tables
+from evaluator.ranking.labels import (
+    difference_table,
+    finding_table,
+    measure,
+    query_table,
+    relevances,
+    tables,
+)
 from evaluator.ranking.rankers import PIXELS, RANDOM, XEMPLAR
 from evaluator.ranking.similarity import fit, pairs, reliability
 from evaluator.section import Estimate, Picture, Section, Table
@@ -48,14 +55,16 @@ def ranking(
     judged = relevances(material.queries, material.candidates, material.severity)
     figures = measure(material, judged, on_progress)
     by_labels = tables(material, judged, figures)
+    better = difference_table(material, judged, figures)
     sure, drawn, documents = _similarity(material)
     return Section(
         name="ranking",
         title="Explanation by example: are the similar cases similar?",
-        text=_text(material, by_labels),
+        text=_text(material, by_labels[1], better, sure),
         tables=(
             *rated[0],
             *by_labels,
+            better,
             finding_table(material),
             *sure,
             query_table(material, figures),
@@ -102,39 +111,59 @@ def _similarity(
     return (figures, curve), (pictures.reliability_curve(curve),), {"similarity": asdict(fitted)}
 
 
-def _text(material: Material, by_labels: list[Table]) -> tuple[str, ...]:
+def _text(
+    material: Material, shared: Table, better: Table, sure: tuple[Table, ...]
+) -> tuple[str, ...]:
     """What was asked, what came out, and what that is worth."""
-    own, other = (_value(by_labels[1], ranker, "P@5") for ranker in (XEMPLAR, RANDOM))
-    pixels = _value(by_labels[1], PIXELS, "P@5")
-    if own is None or other is None or pixels is None:
-        return ()
-    clear = own.low is not None and own.low > max(other.value, pixels.value)
-    verdict = (
-        "Its interval lies above chance and above comparing the pixels."
-        if clear
-        else "That is not clearly above what needs no network; do not rely on it."
-    )
-    return (
+    own, random, pixels = (_value(shared, r, "P@5") for r in (XEMPLAR, RANDOM, PIXELS))
+    paragraphs = [
         f"{len(material.queries)} films of {_patients(material)} patients were asked for, each "
         f"among {len(material.candidates)} indexed cases of the same data set, without its own "
         f"patient's. Of the first five cases, {own.value:.0%} have a finding in common with the "
-        f"query; in random order it is {other.value:.0%}, by comparing the pixels "
-        f"{pixels.value:.0%}. {verdict}",
+        f"query; in random order it is {random.value:.0%}, by comparing the pixels "
+        f"{pixels.value:.0%}. {_verdict(better)}",
         "What this proves: how often cases come first that carry the same labels. What it does "
         "not prove: that they look alike to a radiologist, as labels say nothing of extent and "
         "place, and were mostly mined from reports, so some are wrong; nor that a case without a "
         "label is free of it. Only ratings by experts can say that; chance stands beside every "
         "figure because on short lists nDCG is high by chance.",
-        "A cosine is no probability. The calibration says how often films of such a cosine share "
-        "a finding in this data set; in another hospital, where findings are rarer or more "
-        "frequent, it must be measured anew.",
+    ]
+    if sure:
+        _, _, so, said, *_ = next(row for row in sure[0].rows if row[0] == "ten nearest")
+        paragraphs.append(
+            "A cosine is no probability. The calibration says how often films of such a cosine "
+            "share a finding, and it holds only where findings are as frequent as among the films "
+            f"it was fitted on: for the ten nearest cases it says {said:.0%} on average, and "
+            f"{so:.0%} do share one. Elsewhere it must be measured anew."
+        )
+    return tuple(paragraphs)
+
+
+def _verdict(better: Table) -> str:
+    """Whether the share of the first five is above that of all others, surely."""
+    column = next(n for n, name in enumerate(better.columns) if name.startswith("P@5"))
+    differences = [(row[0], row[column]) for row in better.rows]
+    doubtful = [
+        str(name) for name, d in differences if not (isinstance(d, Estimate) and (d.low or 0) > 0)
+    ]
+    if not doubtful:
+        return "The difference to each of the comparisons is larger than luck explains."
+    return (
+        f"Whether that is better than {' and '.join(doubtful)} cannot be said from these films: "
+        "the difference may be luck."
     )
 
 
-def _value(table: Table, ranker: str, metric: str) -> Estimate | None:
+def _value(table: Table, ranker: str, metric: str) -> Estimate:
     row = next(row for row in table.rows if row[0] == ranker)
     cell = row[list(table.columns).index(metric)]
-    return cell if isinstance(cell, Estimate) else None
+    # some query has a finding; that an indexed case has it too is what the figures hang on
+    if not isinstance(cell, Estimate):
+        raise DatasetError(
+            "no indexed case has a finding in common with any evaluated film, so no ranking can "
+            "be judged; index labelled films of the same data set"
+        )
+    return cell
 
 
 def _patients(material: Material) -> int:

@@ -1,7 +1,6 @@
-"""Phantoms with known findings, boxes and severities, a store of the training ones, and material."""
+"""Phantoms with known findings and boxes, a store of the training ones, and material."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 

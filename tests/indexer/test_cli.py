@@ -1,5 +1,7 @@
 """The commands, as a user types them."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,18 @@ from typer.testing import CliRunner, Result
 
 from indexer.cli import generations, index, phantoms
 from tests.indexer.test_job import data_set
-from xemplar.errors import DatasetError, NotFound, NothingIndexed
+from xemplar.checkpoint import load
+from xemplar.errors import (
+    ConfigurationError,
+    CorruptArtefact,
+    DatasetError,
+    Mismatch,
+    NotFound,
+    NothingIndexed,
+)
+from xemplar.index import SimilarityCalibration
+from xemplar.index import generations as all_generations
+from xemplar.store import Store
 
 LINE = typer.Typer()
 LINE.command("index")(index)
@@ -105,3 +118,31 @@ def test_phantoms_can_be_indexed(call, tmp_path: Path) -> None:  # type: ignore[
     result = call("phantoms", tmp_path / "phantoms", "--count", 3, "--size", 128)
     assert "3 films in" in result.stdout
     assert "3 films embedded" in call("index", tmp_path / "phantoms").stdout
+
+
+def test_a_measured_calibration_is_published_and_kept_by_later_generations(  # type: ignore[no-untyped-def]
+    call, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    call("index", data_set(tmp_path / "one", range(3)))
+    curve = SimilarityCalibration(load(tiny_checkpoint).digest, "one", 3, 9, (0, 1), (0.1, 0.9))
+    (tmp_path / "similarity.json").write_text(json.dumps(asdict(curve)))
+    said = call("generations", "calibrate", tmp_path / "similarity.json").stdout
+    assert "is live, calibrated" in said
+    call("index", data_set(tmp_path / "two", range(3, 7)))
+    store = Store(tmp_path / "store")
+    assert [m.calibration for m in all_generations(store)] == [None, curve, curve]
+    assert [m.count for m in all_generations(store)] == [3, 3, 7]
+
+
+def test_a_calibration_that_cannot_be_used_changes_nothing(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    call("index", data_set(tmp_path / "one", range(3)))
+    other = SimilarityCalibration("2" * 64, "one", 3, 9, (0, 1), (0.1, 0.9))
+    for content, error in (
+        ("no JSON", ConfigurationError),
+        ("[]", CorruptArtefact),
+        (json.dumps(asdict(other)), Mismatch),
+    ):
+        (tmp_path / "similarity.json").write_text(content)
+        with pytest.raises(error):
+            call("generations", "calibrate", tmp_path / "similarity.json")
+    assert len(all_generations(Store(tmp_path / "store"))) == 1

@@ -79,7 +79,7 @@ def test_the_random_order_finds_as_many_as_there_are(material: Material, judged)
     for name, having, *_, chance in table.rows:
         assert having == names.count(name)
         with_it = sum(name in case.findings for case in material.candidates.cases)
-        assert chance.value == pytest.approx(with_it / len(material.candidates))
+        assert chance == pytest.approx(with_it / len(material.candidates))
     random = np.nanmean(figures[SHARED, RANDOM, "P@10"])
     gain = next(r for r in judged if r.name == SHARED).gain(slice(0, None))
     assert random == pytest.approx(gain[gain.any(axis=1)].mean(), abs=0.1)

@@ -5,7 +5,6 @@ import pytest
 
 from evaluator.material import Material
 from evaluator.ranking.similarity import Pairs, binned, fit, pairs, reliability
-from xemplar.errors import CorruptArtefact
 from xemplar.index import SimilarityCalibration
 
 
@@ -62,19 +61,3 @@ def test_reliability_is_measured_on_other_films(material: Material) -> None:
     assert brier == pytest.approx(0.25**2 - 0.5 * truth + truth)
     assert gap >= abs(truth - 0.25) - 1e-9
     assert sum(row[3] for row in curve.rows) == count
-
-
-@pytest.mark.parametrize(
-    ("similarity", "chance"),
-    [
-        ((0.5,), (0.1,)),
-        ((0.5, 0.4), (0.1, 0.2)),
-        ((0.4, 0.5), (0.2, 0.1)),
-        ((0.4, 0.5), (0.2, 1.1)),
-        ((0.4, 0.5), (0.2,)),
-        ((0.4, float("nan")), (0.2, 0.3)),
-    ],
-)
-def test_an_impossible_curve_is_refused(similarity, chance) -> None:
-    with pytest.raises(CorruptArtefact, match="evaluate"):
-        SimilarityCalibration("digest", "drawn", 1, 1, similarity, chance)

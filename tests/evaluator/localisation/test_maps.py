@@ -1,0 +1,172 @@
+"""Every method's map in closed form against the library run with hooks; and what baselines are."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
+from pytorch_grad_cam.utils.image import scale_cam_image
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+from evaluator.boxes import Box
+from evaluator.localisation.maps import (
+    BASELINES,
+    EVIDENCE,
+    METHODS,
+    TYPICAL,
+    UNIFORM,
+    Explainer,
+    Map,
+    centred,
+)
+from evaluator.material import Material
+from tests.evaluator.localisation.drawn import case, films_of, material_of, unit
+from tests.films import TINY, drawn_film, seeded_weights
+from xemplar.checkpoint import Card, Checkpoint
+from xemplar.encoder import Encoder, Precision, PyTorchBackend
+from xemplar.explain import similarity_evidence
+from xemplar.findings import NIH14
+from xemplar.preprocess import PreprocessSpec
+
+SIZE, FILMS = 224, 2  # a grid of 7 x 7, as it is served
+LIBRARY = {
+    "Grad-CAM": GradCAM,
+    "Grad-CAM++": GradCAMPlusPlus,
+    "HiResCAM": HiResCAM,
+    "LayerCAM": LayerCAM,
+    "EigenCAM": EigenCAM,
+}
+BOX = Box("Mass", "Mass", 0.2, 0.2, 0.5, 0.5)
+
+
+@pytest.fixture(scope="module")
+def backend() -> PyTorchBackend:
+    checkpoint = Checkpoint(Card(NIH14, PreprocessSpec(SIZE), TINY), seeded_weights(TINY, 14), "")
+    return PyTorchBackend(checkpoint, Precision.FLOAT32)
+
+
+@pytest.fixture(scope="module")
+def inputs() -> npt.NDArray[np.uint8]:
+    return np.stack([drawn_film(seed, SIZE, SIZE) for seed in range(FILMS)])
+
+
+@pytest.fixture(scope="module")
+def material(backend: PyTorchBackend, inputs: npt.NDArray[np.uint8]) -> Material:
+    """Two encoded films, and indexed cases of which six have a mass, each unlike the others."""
+    checkpoint = Checkpoint(Card(NIH14, PreprocessSpec(SIZE), TINY), seeded_weights(TINY, 14), "")
+    encoder = Encoder(checkpoint, backend)
+    maps = encoder.encode(inputs).maps
+    queries = films_of(encoder, maps, dict.fromkeys(range(FILMS), (BOX,)))
+    cases = [
+        case(0, "Mass", "patientq0"),  # the query's own patient
+        case(1, "Mass", "another", case_id="caseq0"),  # the query's own picture
+        case(2, "Hernia", "another"),  # another finding
+        case(3, "Mass", None),  # a patient that is not known
+        *(case(n, "Mass", f"other{n}") for n in range(4, 10)),
+    ]
+    random = np.random.default_rng(0).random((len(cases), maps.shape[1])).astype(np.float32)
+    embedding = random / np.linalg.norm(random, axis=1, keepdims=True)
+    return material_of(encoder, queries, films_of(encoder, maps[:0], {}), cases, embedding)
+
+
+@pytest.fixture(scope="module")
+def explained(material: Material) -> list[list[Mapping[str, Map | None]]]:
+    """Film by film and finding by finding."""
+    explainer = Explainer(material)
+    return [
+        [explainer.explain(material.queries, row, finding) for finding in NIH14]
+        for row in range(FILMS)
+    ]
+
+
+@pytest.mark.parametrize("method", LIBRARY)
+def test_the_closed_form_is_the_library_s_map(
+    backend: PyTorchBackend,
+    inputs: npt.NDArray[np.uint8],
+    explained: list[list[Mapping[str, Map | None]]],
+    method: str,
+) -> None:
+    network = backend.network
+    tensor = network.normalise(torch.from_numpy(inputs).float() / 255)
+    shown = 0
+    with LIBRARY[method](network.dense, [network.dense.features[-1]]) as library:
+        for place in range(14):
+            theirs = library(tensor, [ClassifierOutputTarget(place)] * FILMS)
+            for row in range(FILMS):
+                own = explained[row][place][method]
+                assert own is not None
+                # the library's order: to 0 .. 1, resized, and once more to 0 .. 1
+                ours = scale_cam_image(scale_cam_image(own[None], (SIZE, SIZE)))[0]
+                np.testing.assert_allclose(ours, theirs[row], atol=0.005)
+                shown += ours.max() > 0.5
+    assert shown >= 7  # the comparison is about maps that show something
+
+
+def test_eigen_cam_is_the_library_s_where_channels_abound(material: Material) -> None:
+    # 9 channels of the tiny network fit in 49 places as they are; 200 do not
+    maps = np.random.default_rng(1).gamma(1, size=(200, 7, 7)).astype(np.float32)
+    maps[:120, 2:4, 3:6] += 2
+    films = films_of(material.encoder, maps[None], {0: (BOX,)})
+    wide = np.zeros((14, 200), np.float32)
+    few = Explainer(material)
+    few._classifier = wide
+    few._candidates = material_of(material.encoder, films, films, [], wide[:0]).candidates
+    own = few.explain(films, 0, "Mass")["EigenCAM"]
+    theirs = EigenCAM(torch.nn.Linear(1, 1), []).get_cam_image(
+        None, None, None, maps[None], None, False
+    )[0]
+    np.testing.assert_allclose(own, np.maximum(theirs, 0), atol=1e-4)
+
+
+def test_every_method_is_a_map_that_is_nowhere_negative(
+    explained: list[list[Mapping[str, Map | None]]],
+) -> None:
+    mass = NIH14.index("Mass")
+    assert tuple(explained[0][mass]) == METHODS
+    for heatmap in explained[0][mass].values():
+        assert heatmap is not None
+        assert heatmap.shape == (7, 7)
+        assert heatmap.dtype == np.float32
+        assert heatmap.min() >= 0
+
+
+def test_evidence_is_the_mean_towards_the_five_most_similar_that_have_the_finding(
+    material: Material, explained: list[list[Mapping[str, Map | None]]]
+) -> None:
+    queries, allowed = material.queries, material.candidates.embedding[3:]
+    nearest = sorted(allowed, key=lambda e: -float(e @ queries.embedding[0]))[:5]
+    wanted = np.mean([similarity_evidence(queries.maps[0], e) for e in nearest], axis=0)
+    found = explained[0][NIH14.index("Mass")][EVIDENCE]
+    assert found is not None
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_where_nobody_else_has_the_finding_there_is_no_evidence(
+    explained: list[list[Mapping[str, Map | None]]],
+) -> None:
+    assert explained[0][NIH14.index("Edema")][EVIDENCE] is None
+    assert explained[0][NIH14.index("Hernia")][EVIDENCE] is not None
+
+
+def test_baselines_do_not_look_at_the_film(
+    material: Material, explained: list[list[Mapping[str, Map | None]]]
+) -> None:
+    for method in BASELINES:
+        np.testing.assert_array_equal(explained[0][0][method], explained[1][0][method])
+    np.testing.assert_array_equal(explained[0][3][UNIFORM], np.ones((7, 7)))
+    np.testing.assert_array_equal(explained[0][3][TYPICAL], material.candidates.mean_cams[3])
+
+
+def test_the_gaussian_falls_by_the_square_of_the_distance_in_quarters_of_the_side() -> None:
+    # centres of 4 cells lie at -3/8, -1/8, 1/8, 3/8 of the side: 1.5 and 0.5 sigmas
+    near, far = np.exp(-0.125), np.exp(-1.125)
+    np.testing.assert_allclose(centred(4)[0], [far * far, far * near, far * near, far * far], 1e-6)
+    np.testing.assert_allclose(centred(4)[1, 1], near * near, 1e-6)
+    assert centred(7)[3, 3] == 1
+
+
+def test_unit_vectors_of_the_tests_are_those_of_the_network(material: Material) -> None:
+    maps = np.stack(list(material.queries.maps.values()))
+    np.testing.assert_allclose(unit(maps), material.queries.embedding, rtol=1e-5)

@@ -1,0 +1,263 @@
+"""The study from material to section, on films whose maps are known to hit or to miss."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluator.boxes import Box
+from evaluator.localisation.maps import BASELINES, EVIDENCE, GRAD_CAM, METHODS, UNIFORM, Explainer
+from evaluator.localisation.measure import THRESHOLDS, chosen_thresholds, measure, regions_of
+from evaluator.localisation.pictures import extremes, most_frequent
+from evaluator.localisation.study import conclusion, localisation
+from evaluator.localisation.tables import Mean
+from evaluator.material import Material
+from evaluator.section import Cell, Estimate, Section, Table
+from tests.evaluator.localisation.drawn import case, films_of, material_of
+from xemplar.checkpoint import Checkpoint
+from xemplar.encoder import Encoder, Precision, open_encoder
+from xemplar.errors import DatasetError
+
+FINDING = "Mass"
+INSIDE = Box(FINDING, FINDING, 0.5, 0.25, 0.75, 0.5)  # cell (row 1, column 2) of 4 x 4
+SMALL = Box("Tumour", FINDING, 0.6, 0.3, 0.62, 0.32)  # within that cell
+FAR = Box("Edema", "Edema", 0.0, 0.75, 0.25, 1.0)  # the lower left cell
+FILMS = 12
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny: Checkpoint) -> Encoder:
+    return open_encoder(tiny, precision=Precision.FLOAT32)
+
+
+@pytest.fixture(scope="module")
+def material(encoder: Encoder) -> Material:
+    """Films of which one cell speaks for a mass, boxed there; the first has no map at all.
+
+    Every third film also has a small box of another label, and the last an edema, boxed where
+    nothing is.
+    """
+    weights = encoder.checkpoint.weights["classifier.weight"]
+    speaks = int(weights[encoder.checkpoint.card.findings.index(FINDING)].argmax())
+    maps = np.zeros((FILMS, weights.shape[1], 4, 4), np.float32)
+    maps[1:, speaks, 1, 2] = np.linspace(1, 2, FILMS - 1)
+    boxes = {row: (INSIDE, SMALL) if row % 3 == 0 else (INSIDE,) for row in range(FILMS)}
+    boxes[FILMS - 1] += (FAR,)
+    queries = films_of(encoder, maps, boxes)
+    tuning = films_of(encoder, maps[1:3], {0: (INSIDE,), 1: (INSIDE,)}, prefix="t")
+    embedding = np.zeros((3, weights.shape[1]), np.float32)
+    embedding[:, speaks] = 1
+    cases = [case(n, FINDING, f"indexed{n}") for n in range(3)]
+    return material_of(encoder, queries, tuning, cases, embedding)
+
+
+@pytest.fixture(scope="module")
+def section(material: Material) -> Section:
+    return localisation(material)
+
+
+def table(section: Section, name: str) -> Table:
+    return next(t for t in section.tables if t.name == f"localisation-{name}")
+
+
+def cells(table: Table, column: str, *keys: str) -> Cell:
+    row = next(row for row in table.rows if tuple(row[: len(keys)]) == keys)
+    return row[list(table.columns).index(column)]
+
+
+def test_a_map_in_the_box_hits_and_one_that_is_blank_counts_as_uniform(section: Section) -> None:
+    # 17 regions: 12 of INSIDE, 4 of SMALL, 1 of FAR. Film 0 is blank: both of its regions score
+    # their area. The edema is boxed where nothing is. The other 14 are hit, but SMALL only in
+    # part: beside one hottest pixel lie others within six digits, or not.
+    pointing = cells(table(section, "finding-pointing-game"), GRAD_CAM, FINDING, FINDING)
+    assert isinstance(pointing, Estimate)
+    assert pointing.count == 12
+    assert pointing.value == pytest.approx((11 + 1 / 16) / 12, abs=0.001)
+
+
+def test_chance_is_the_area_for_every_figure_and_stands_in_the_table(section: Section) -> None:
+    methods = table(section, "methods")
+    found = [
+        cells(methods, name, UNIFORM)
+        for name in ("pointing game", "relevance mass", "relevance rank", "IoU")
+    ]
+    assert all(isinstance(estimate, Estimate) for estimate in found)
+    assert len({round(e.value, 6) for e in found if isinstance(e, Estimate)}) == 1
+    ratio = cells(methods, "mass / area", UNIFORM)
+    assert isinstance(ratio, Estimate)
+    assert ratio.value == pytest.approx(1)
+
+
+def test_every_method_stands_in_the_table_with_its_threshold_and_blank_maps(
+    section: Section,
+) -> None:
+    methods = table(section, "methods")
+    assert [row[0] for row in methods.rows] == list(METHODS)
+    # both regions of film 0 (INSIDE, SMALL), where all maps are zero
+    assert cells(methods, "blank maps", GRAD_CAM) == 2
+    assert cells(methods, "blank maps", UNIFORM) == 0
+    # nobody indexed has an edema
+    evidence = cells(methods, "pointing game", EVIDENCE)
+    assert isinstance(evidence, Estimate)
+    assert evidence.count == 16
+    assert "there is none for 1 of 17 regions" in methods.caption
+
+
+def test_iou_uses_the_threshold_that_the_tuning_films_choose(
+    section: Section, material: Material
+) -> None:
+    spec = material.encoder.checkpoint.card.spec
+    tuning = measure(material.tuning, Explainer(material), spec)
+    m = METHODS.index(GRAD_CAM)
+    wanted = THRESHOLDS[int(tuning.iou[:, m].mean(axis=0).argmax())]
+    assert 0.05 < wanted < 0.95
+    assert cells(table(section, "methods"), "threshold", GRAD_CAM) == wanted
+    assert section.settings["thresholds of IoU and Dice"][GRAD_CAM] == wanted
+    assert section.settings["boxes of the tuning split"] == 2
+    assert "have 2 boxes, which is few" in table(section, "methods").caption
+
+
+def test_without_boxes_to_tune_on_all_thresholds_are_a_half_and_the_report_says_so(
+    material: Material,
+) -> None:
+    untuned = localisation(replace(material, tuning=replace(material.tuning, maps={}, boxes={})))
+    assert {row[7] for row in table(untuned, "methods").rows} == {0.5}
+    assert "The tuning films have no boxes" in table(untuned, "methods").caption
+    assert "have no boxes" in untuned.settings["thresholds chosen on"]
+
+
+def test_a_method_without_maps_on_the_tuning_films_keeps_a_half(material: Material) -> None:
+    nobody = replace(material, candidates=replace(material.candidates, cases=()))
+    spec = material.encoder.checkpoint.card.spec
+    thresholds = chosen_thresholds(measure(material.tuning, Explainer(nobody), spec))
+    assert THRESHOLDS[thresholds[METHODS.index(EVIDENCE)]] == 0.5
+
+
+def test_sizes_part_the_regions(section: Section) -> None:
+    sizes = table(section, "size-relevance-mass")
+    # INSIDE and FAR cover a sixteenth; SMALL under 2 %
+    assert [row[:2] for row in sizes.rows] == [
+        ["under 2 % of the film", 4],
+        ["2 to 10 %", 13],
+        ["over 10 %", 0],
+    ]
+    assert sizes.rows[2][2:] == [None] * 6
+
+
+def test_the_long_table_names_no_file_and_no_patient(section: Section) -> None:
+    regions = table(section, "regions")
+    assert not regions.shown
+    # 16 regions with all methods, and the edema, for which there is no evidence
+    assert len(regions.rows) == 17 * len(METHODS) - 1
+    assert all(str(row[0]).startswith("caseq") for row in regions.rows)
+    written = repr(section.to_dict())
+    assert "secret" not in written
+    assert "patientq" not in written
+
+
+def test_both_explanations_are_held_against_every_baseline(section: Section) -> None:
+    differences = table(section, "differences")
+    keys = [tuple(row[:3]) for row in differences.rows]
+    assert len(set(keys)) == len(keys) == 2 * 2 * len(BASELINES)
+    gap = cells(differences, "difference", "relevance mass", GRAD_CAM, UNIFORM)
+    assert isinstance(gap, Estimate)
+    assert gap.low is not None
+    assert gap.low > 0
+
+
+def test_pictures_are_png_files_that_show_the_boxes(section: Section) -> None:
+    sheet, plot = section.pictures
+    for picture in (sheet, plot):
+        assert Image.open(io.BytesIO(picture.data)).format == "PNG"
+        assert picture.title
+    pixels = np.asarray(Image.open(io.BytesIO(sheet.data)).convert("RGB")).astype(int)
+    green = (pixels[..., 1] > 200) & (pixels[..., 0] < 120) & (pixels[..., 2] < 120)
+    assert green.sum() > 100
+
+
+def test_the_contact_sheet_shows_best_median_and_worst_of_the_most_frequent(
+    material: Material,
+) -> None:
+    spec = material.encoder.checkpoint.card.spec
+    measured = measure(material.queries, Explainer(material), spec)
+    assert most_frequent(measured)[0] == (FINDING, FINDING)
+    best, _, worst = extremes(measured, (FINDING, FINDING))
+    mass = measured.mass[:, METHODS.index(GRAD_CAM)]
+    own = [n for n, r in enumerate(measured.regions) if r.label == FINDING]
+    assert mass[best] == max(mass[own])
+    assert mass[worst] == min(mass[own])
+    assert measured.case_ids[worst] == "caseq0"  # the blank one
+    assert extremes(measured, ("Edema", "Edema")) == [measured.regions.index(_edema(measured))]
+
+
+def _edema(measured: object) -> object:
+    return next(r for r in measured.regions if r.finding == "Edema")  # type: ignore[attr-defined]
+
+
+def test_boxes_of_one_film_finding_and_label_are_one_region() -> None:
+    second = replace(INSIDE, left=0.0, right=0.25)
+    regions = list(regions_of({3: (INSIDE, SMALL, second), 1: (FAR,)}))
+    assert [(r.row, r.finding, r.label, len(r.boxes)) for r in regions] == [
+        (1, "Edema", "Edema", 1),
+        (3, FINDING, FINDING, 2),
+        (3, FINDING, "Tumour", 1),
+    ]
+    # two cells of 4 x 4
+    assert regions[1].mask(8, 8).mean() == 2 / 16
+
+
+def test_progress_is_told_in_films(material: Material) -> None:
+    told: list[int] = []
+    localisation(material, told.append)
+    assert sorted(set(told)) == list(range(1, FILMS + 1))
+    assert told == sorted(told)
+
+
+def test_the_section_survives_json(section: Section) -> None:
+    data = {picture.name: picture.data for picture in section.pictures}
+    again = Section.from_dict(section.to_dict(), data)
+    assert again.to_dict() == section.to_dict()
+
+
+def test_films_without_boxes_are_refused_with_the_files_that_would_do(material: Material) -> None:
+    bare = replace(material, queries=replace(material.queries, maps={}, boxes={}))
+    with pytest.raises(DatasetError, match=r"none of the 12 evaluated films has a radiologist's"):
+        localisation(bare)
+
+
+@pytest.mark.parametrize(
+    ("gain", "films", "verdict"),
+    [
+        (lambda n: 0.3, 20, "it is better than the best baseline"),
+        (lambda n: -0.3, 20, "it is worse than that map"),
+        (lambda n: 0.3 * (-1) ** n, 20, "it is not shown to be better"),
+        (lambda n: 0.3, 4, "there are too few patients to say more"),
+    ],
+)
+def test_the_conclusion_follows_from_the_interval_of_the_difference(
+    gain: Callable[[int], float], films: int, verdict: str
+) -> None:
+    values = np.full((films, len(METHODS)), 0.4)
+    values[:, METHODS.index(UNIFORM)] = 0.1
+    values[:, METHODS.index(GRAD_CAM)] += [gain(n) for n in range(films)]
+    mean = Mean([f"patient{n}" for n in range(films)], 200, 0)
+    words = conclusion("pointing game", GRAD_CAM, values, mean)
+    assert verdict in words
+    assert "0.400" in words
+
+
+def test_where_a_method_has_no_map_there_is_no_conclusion() -> None:
+    values = np.full((6, len(METHODS)), 0.4)
+    values[:, METHODS.index(EVIDENCE)] = np.nan
+    mean = Mean([f"patient{n}" for n in range(6)], 200, 0)
+    assert "there is no similarity evidence" in conclusion("pointing", EVIDENCE, values, mean)
+
+
+def test_the_text_says_what_was_found_and_how_often_nothing_was_shown(section: Section) -> None:
+    text = " ".join(section.text)
+    assert "17 boxes on 12 of the evaluated films, of 6 patients" in text
+    assert "In 2 of 17 regions Grad-CAM is blank" in text
+    assert "4 x 4 cells" in text
