@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings as ServiceSettings
+from evaluator.settings import Settings as EvaluationSettings
 from trainer.settings import Augmentation
 from trainer.settings import Settings as TrainingSettings
 
@@ -39,14 +40,15 @@ def test_each_setting_of_the_service_is_documented_with_its_default(name: str) -
     [
         *(f for f in dataclasses.fields(TrainingSettings)),
         *(f for f in dataclasses.fields(Augmentation)),
+        *(f for f in dataclasses.fields(EvaluationSettings)),
     ],
     ids=lambda field: field.name,
 )
-def test_each_setting_of_a_training_is_documented_with_its_default(
+def test_each_setting_of_a_training_or_an_evaluation_is_documented_with_its_default(
     field: dataclasses.Field[object],
 ) -> None:
     default = documented()
-    if field.name in ("findings", "augmentation"):
+    if field.name in ("findings", "augmentation", "splits", "index_splits"):
         assert f"`{field.name}`" in (ROOT / "docs" / "settings.md").read_text()
     elif isinstance(field.default, float):
         assert float(default[field.name]) == field.default

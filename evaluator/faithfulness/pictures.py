@@ -46,7 +46,7 @@ def _curves(axes: Axes, found: Masked, curves: Curves, title: str, label: str) -
 def stages_picture(found: Cascade, material: Material) -> Picture:
     """Correlation with the intact network's maps after each stage, with its interval."""
     rows = [unit.row for unit in found.units]
-    stages = [mean_over_patients(values, rows, material) for values in found.correlation]
+    stages = [mean_over_patients(values, rows, material) for values in found.signed]
     between = mean_over_patients(found.between, rows, material)
     drawn = figure(6, 3.2)
     axes = drawn.subplots()
@@ -65,7 +65,7 @@ def stages_picture(found: Cascade, material: Material) -> Picture:
     axes.legend(fontsize=7, frameon=False)
     return Picture(
         "faithfulness-cascade",
-        "Likeness of Grad-CAM to that of the intact network, stage by stage",
+        "Likeness of Grad-CAM, before it is rectified, to the intact network's, stage by stage",
         png(drawn),
         "Each stage scrambles its layers and all to its left. Bars: 95 % intervals over patients.",
     )
@@ -74,11 +74,13 @@ def stages_picture(found: Cascade, material: Material) -> Picture:
 def strip_picture(found: Cascade, material: Material) -> Picture:
     """The maps of the first films at each stage, over the film."""
     films, spec = material.queries, material.encoder.checkpoint.card.spec
-    shown = found.units[:STRIPS]
+    # those whose real map shows anything come first
+    shown = np.argsort(np.isnan(found.correlation[-1]), kind="stable")[:STRIPS]
     drawn = figure(1.3 * (len(STAGES) + 1), 1.6 * len(shown))
     grid = drawn.subplots(len(shown), len(STAGES) + 1, squeeze=False)
     names = [INTACT, *(name for name, _ in STAGES)]
-    for place, (unit, axes) in enumerate(zip(shown, grid, strict=True)):
+    for place, axes in zip(shown, grid, strict=True):
+        unit = found.units[place]
         picture = film(films.inputs[unit.row], spec, films.shapes[unit.row])
         for column, name, maps in zip(axes, names, found.maps, strict=True):
             title = f"{material.findings[unit.finding]}: {name}" if name == INTACT else name

@@ -4,38 +4,30 @@ They are the four of the poster's Table 2: how far a map moves when the film is 
 (Local Lipschitz Estimate), how fast the probability falls when the places that the map points at
 are blackened (Pixel Flipping), how much of the map lies in the radiologists' boxes (Relevance Mass
 Accuracy), and over how many pixels it is spread (Complexity).
-
-What Quantus sees is the PyTorch network with a sigmoid behind each logit. Its own ``softmax=True``
-is wrong here: it would let findings compete that may well occur together. Calibration is left out:
-it is fitted to films, and a film half blackened is none of those.
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from quantus.metrics.complexity.complexity import Complexity
 from quantus.metrics.faithfulness.pixel_flipping import PixelFlipping
 from quantus.metrics.localisation.relevance_mass_accuracy import RelevanceMassAccuracy
 from quantus.metrics.robustness.local_lipschitz_estimate import LocalLipschitzEstimate
 from scipy.integrate import trapezoid
-from torch import Tensor, nn
+from torch import nn
 
+from evaluator.faithfulness.quantus_network import Maps, Probabilities, by_own_maximum, cams_of
 from evaluator.faithfulness.units import Unit
 from evaluator.settings import Settings
 from xemplar.checkpoint import Checkpoint
 from xemplar.errors import InvalidArgument
-from xemplar.explain import grad_cam
-from xemplar.network import features
-from xemplar.network.pytorch import DenseNetwork, load_weights
-from xemplar.preprocess import onto_film
 
-Maps: TypeAlias = npt.NDArray[np.float32]
 Scores: TypeAlias = Mapping[str, npt.NDArray[np.float64]]
 Explain: TypeAlias = Callable[..., Maps]
 """Quantus calls it with the keywords model, inputs (N, 1, s, s), targets (N,) -> (N, 1, s, s)."""
@@ -52,27 +44,14 @@ BASELINE = "black"
 """Pixel Flipping's replacement: Quantus's word for the film's own darkest grey value."""
 
 BATCH = 8
-"""Films that Quantus gets at once; results do not depend on it."""
+"""Films that Quantus gets at once."""
+
+LOOKED_AT = 4
+"""Films that are looked at, at most, for each that is to be measured: many maps are blank."""
 
 COMMON: Mapping[str, Any] = MappingProxyType(
     {"abs": False, "normalise": True, "disable_warnings": True, "display_progressbar": False}
 )
-
-
-class Probabilities(nn.Module):
-    """The network as Quantus wants it: films (N, 1, s, s) -> a probability for each finding."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__()
-        card = checkpoint.card
-        self.spec = card.spec
-        self.network = DenseNetwork(card.architecture, len(card.findings), card.spec)
-        load_weights(self.network, checkpoint.weights)
-        self.eval()
-
-    def forward(self, films: Tensor) -> Tensor:
-        """Uncalibrated probabilities, float (N, F) in [0, 1], of films, float (N, 1, s, s)."""
-        return torch.sigmoid(self.network(films[:, 0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +60,7 @@ class Measured:
 
     Attributes:
         units: the n units.
-        blank: how many others were left out, as their Grad-CAM is 0 everywhere.
+        blank: how many others were looked at and left out, as their Grad-CAM is 0 everywhere.
         grad_cam: metric -> float64 (n,) of Grad-CAM; NaN where it is not defined.
         random: likewise of maps of uniform noise, on the same films.
     """
@@ -92,44 +71,10 @@ class Measured:
     random: Scores
 
 
-def cams_of(model: Probabilities, inputs: Maps, targets: npt.NDArray[np.int64]) -> Maps:
-    """Grad-CAM by one forward pass in closed form, for Quantus.
-
-    Args:
-        model: the network.
-        inputs: float (N, 1, s, s), grey values, in [0, 1] but for noise.
-        targets: int (N,), the finding to explain on each.
-
-    Returns:
-        float32 (N, 1, s, s), >= 0, brought to the input's frame bilinearly. A map that is 0
-        everywhere is given as NaN: Quantus refuses a batch of nothing but zeros, and
-        `by_own_maximum` turns it back.
-    """
-    linear = model.network.dense.classifier
-    weights, bias = (t.detach().numpy() for t in (linear.weight, linear.bias))
-    with torch.inference_mode():
-        maps = model.network.maps(torch.as_tensor(inputs[:, 0], dtype=torch.float32)).numpy()
-    cams = grad_cam(features(maps, weights, bias), weights)[np.arange(len(targets)), targets]
-    spec = model.spec
-    large = np.stack([onto_film(cam, spec, spec.size, spec.size) for cam in cams])[:, None]
-    large[large.max(axis=(1, 2, 3)) <= 0] = np.nan
-    return large
-
-
-def by_own_maximum(maps: Maps) -> Maps:
-    """Each map (N, 1, s, s) divided by its own maximum; blank ones (NaN) become 0.
-
-    Quantus's default divides a whole batch by one maximum, so that a film's score would depend on
-    the films beside it. A map that vanishes under noise counts as having moved by all its length.
-    """
-    scaled: Maps = np.nan_to_num(maps / np.abs(maps).max(axis=(1, 2, 3), keepdims=True))
-    return scaled
-
-
 def measure(
     checkpoint: Checkpoint,
     inputs: npt.NDArray[np.uint8],
-    units: Sequence[Unit],
+    units: Iterable[Unit],
     settings: Settings,
     on_progress: Callable[[float], None],
 ) -> Measured:
@@ -138,9 +83,13 @@ def measure(
     Args:
         checkpoint: of the network.
         inputs: uint8 (N, s, s), all films; units name their rows.
-        units: films and findings.
-        settings: lipschitz_samples, flipping_steps, seed.
+        units: films and findings, in the order in which they are looked at, until there are
+            settings.quantus_films whose Grad-CAM is not blank.
+        settings: quantus_films, lipschitz_samples, flipping_steps and seed count.
         on_progress: called with the share that is done, in [0, 1].
+
+    Raises:
+        InvalidArgument: flipping_steps does not divide the pixels of the input.
     """
     model = Probabilities(checkpoint)
     random = np.random.default_rng(settings.seed)
@@ -148,20 +97,23 @@ def measure(
     def noise(model: nn.Module, inputs: Maps, targets: object) -> Maps:  # noqa: ARG001 Quantus's
         return random.random(inputs.shape, np.float32)
 
+    wanted, looked_at, blank = settings.quantus_films, 0, 0
     shown: list[Unit] = []
-    scores: tuple[list[Scores], list[Scores]] = ([], [])
-    for start in range(0, len(units), BATCH):
-        batch = units[start : start + BATCH]
+    found: tuple[list[Scores], list[Scores]] = ([], [])
+    coming = islice(units, LOOKED_AT * wanted)
+    while len(shown) < wanted and (batch := list(islice(coming, BATCH))):
         films = inputs[[unit.row for unit in batch]][:, None].astype(np.float32) / np.float32(255)
-        targets = np.array([unit.finding for unit in batch])
-        keep = np.isfinite(cams_of(model, films, targets)[:, 0, 0, 0])
-        kept = [unit for unit, is_shown in zip(batch, keep, strict=True) if is_shown]
-        if kept:
-            shown += kept
-            for explain, found in zip((cams_of, noise), scores, strict=True):
-                found.append(judge(model, explain, films[keep], kept, settings, random))
-        on_progress(min(1.0, (start + BATCH) / len(units)))
-    return Measured(tuple(shown), len(units) - len(shown), _joined(scores[0]), _joined(scores[1]))
+        maps = cams_of(model, films, np.array([unit.finding for unit in batch]))
+        drawn = np.flatnonzero(np.isfinite(maps[:, 0, 0, 0]))
+        looked_at, blank = looked_at + len(batch), blank + len(batch) - len(drawn)
+        kept = drawn[: wanted - len(shown)]
+        if len(kept):
+            chosen = [batch[n] for n in kept]
+            shown += chosen
+            for explain, scores in zip((cams_of, noise), found, strict=True):
+                scores.append(judge(model, explain, films[kept], chosen, settings, random))
+        on_progress(min(1.0, max(len(shown) / wanted, looked_at / (LOOKED_AT * wanted))))
+    return Measured(tuple(shown), blank, _joined(found[0]), _joined(found[1]))
 
 
 def judge(

@@ -1,7 +1,7 @@
 """Material -> what was found about the faithfulness of both explanations."""
 
-from collections.abc import Callable, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice, pairwise
 from typing import Any
 
 from evaluator.faithfulness.units import Unit, drawn_units
@@ -42,14 +42,19 @@ def faithfulness(material: Material, on_progress: Callable[[int], None] | None =
     steps = [_within(report, *ends) for ends in pairwise(SHARES)]
     encoder, queries, settings = material.encoder, material.queries, material.settings
 
-    def units(count: int) -> tuple[Unit, ...]:
+    def units() -> Iterator[Unit]:
         card = encoder.checkpoint.card
-        return drawn_units(queries, card.findings, card.spec, count, settings.seed)
+        return drawn_units(queries, card.findings, card.spec, settings.seed)
 
-    drawn = units(settings.quantus_films)
-    measured = measure(encoder.checkpoint, queries.inputs, drawn, settings, steps[0])
-    drawn = units(settings.cascade_films)
-    cascaded = cascade(encoder, queries.inputs, drawn, queries.patients, settings.seed, steps[1])
+    measured = measure(encoder.checkpoint, queries.inputs, units(), settings, steps[0])
+    cascaded = cascade(
+        encoder,
+        queries.inputs,
+        tuple(islice(units(), settings.cascade_films)),
+        queries.patients,
+        settings.seed,
+        steps[1],
+    )
     masked = masking(material, steps[2])
     shown: list[Picture] = []
     if cascaded.units:

@@ -78,8 +78,8 @@ def quantus_table(found: Measured, material: Material) -> Table:
         "their Grad-CAM is 0 everywhere, which no metric is defined for. Random map: uniform "
         f"noise, on the same films. {LIPSCHITZ}: the largest shift of the map, divided by that of "
         f"the film, over {settings.lipschitz_samples} copies with Gaussian noise of {NOISE} (grey "
-        f"values 0 to 1); chance is that of two unrelated uniform maps. {FLIPPING}: mean uncalibrated "
-        f"probability while pixels are set to '{BASELINE}' (the film's darkest grey) in the order "
+        f"values 0 to 1); chance is that of two unrelated uniform maps. {FLIPPING}: mean "
+        f"uncalibrated probability while pixels become '{BASELINE}' (the film's darkest) in order "
         f"of the map, in {settings.flipping_steps} steps; chance is the random map. {MASS}: share "
         "of the map inside the radiologists' boxes; chance is the boxes' share of the film. "
         f"{COMPLEXITY}: entropy of the map over {pixels} pixels; the limit is its maximum, that of "
@@ -92,29 +92,37 @@ def quantus_table(found: Measured, material: Material) -> Table:
 def cascade_table(found: Cascade, material: Material) -> Table:
     """One row for each stage, and the likeness of different films' maps."""
     rows = [unit.row for unit in found.units]
-    stages = zip(STAGES, found.correlation, found.gone, strict=True)
+    shown = int(np.isfinite(found.correlation[-1]).sum())
+    stages = zip(STAGES, found.correlation, found.signed, found.gone, strict=True)
     return Table(
         "faithfulness-cascade",
         "Grad-CAM while the network's weights are scrambled",
-        ("scrambled", "rank correlation with the real map", "constant maps"),
+        ("scrambled", "rank correlation with the real map", "before rectifying", "blank maps"),
         [
             *(
-                (("" if n == 0 else "+ ") + name, mean_over_patients(values, rows, material), gone)
-                for n, ((name, _), values, gone) in enumerate(stages)
+                (
+                    f"{'+ ' if n else ''}{name}",
+                    mean_over_patients(as_shown, rows, material),
+                    mean_over_patients(signed, rows, material),
+                    int(gone),
+                )
+                for n, ((name, _), as_shown, signed, gone) in enumerate(stages)
             ),
             (
                 "nothing, but another patient's film",
+                None,
                 mean_over_patients(found.between, rows, material),
                 None,
             ),
         ],
-        f"Cascading randomisation (Adebayo et al., NeurIPS 2018) on {len(rows)} films; "
-        f"{found.constant} more were left out because their real map is constant. Mean of {DRAWS} "
-        "scrambled networks for each film; weights are permuted, so that activations keep their "
-        "scale. Constant maps have no ranks: they count as 0 (the map is gone), and are counted "
-        f"among {DRAWS * len(rows)}. The last row is the likeness that comes for free: maps of the "
-        f"same finding on different patients' films. With everything scrambled at most {LIMIT} may "
-        "remain.",
+        f"Cascading randomisation (Adebayo et al., NeurIPS 2018) on {len(rows)} films, mean of "
+        f"{DRAWS} scrambled networks for each. Weights are permuted, so that activations keep "
+        f"their scale. Grad-CAM as it is shown is compared on the {shown} films on which the real "
+        "one is not blank; scrambled maps that are blank have no ranks, so they count as 0 (the "
+        f"map is gone), and are counted among {DRAWS * shown}. Where many are blank, the second "
+        "column says more: Grad-CAM before its negative places are set to 0. The last row is the "
+        "likeness that comes for free: of the same finding on different patients' films. With "
+        f"everything scrambled, neither column may be beyond {LIMIT}.",
     )
 
 
@@ -139,11 +147,12 @@ def masking_table(found: Masked, material: Material) -> Table:
         f"{len(found.rows)} films, each with its nearest indexed case of another patient. Cells of "
         "the film are replaced by a blurred copy in the order of the evidence (deletion: a low "
         "area is good), or come back in that order (insertion: a high area is good). Areas are "
-        f"mean cosines. Chance is the '{RANDOM}', mean of {RANDOM_ORDERS} for each film; read backwards "
-        "a random order is a random order, so its two areas are equal. XAITK: "
+        f"mean cosines. Chance is the '{RANDOM}', mean of {RANDOM_ORDERS} for each film; read "
+        "backwards a random order is a random order, so its two areas are equal. XAITK: "
         f"{material.settings.perturbations} masks of RISE, each cell kept with a chance of {KEPT}, "
-        "the same blurred copy behind them. Seconds: one forward pass and a product for similarity "
-        "evidence, all masked passes for XAITK; both on this machine, in this run.",
+        "the same blurred copy behind them: it asks the network with the very blur that it is then "
+        "judged with. Seconds: one forward pass and a product for similarity evidence, all masked "
+        "passes for XAITK; both on this machine, in this run.",
     )
 
 
@@ -162,9 +171,13 @@ def films_table(measured: Measured, cascaded: Cascade, masked: Masked, material:
                 add(unit.row, unit.finding, measure, of, value)
     for unit, value in zip(measured.units, mask_shares(measured.units), strict=True):
         add(unit.row, unit.finding, "share of the film", "boxes", value)
-    for (stage, _), values in zip(STAGES, cascaded.correlation, strict=True):
-        for unit, value in zip(cascaded.units, values, strict=True):
-            add(unit.row, unit.finding, "rank correlation", f"scrambled to {stage}", value)
+    for measure, stages in (
+        ("rank correlation", cascaded.correlation),
+        ("rank correlation before rectifying", cascaded.signed),
+    ):
+        for (stage, _), values in zip(STAGES, stages, strict=True):
+            for unit, value in zip(cascaded.units, values, strict=True):
+                add(unit.row, unit.finding, measure, f"scrambled to {stage}", value)
     for measure, curves in (("deletion", masked.deletion), ("insertion", masked.insertion)):
         for order, areas in masked.areas(curves).items():
             for row, value in zip(masked.rows, areas, strict=True):

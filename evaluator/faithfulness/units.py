@@ -1,6 +1,6 @@
 """What a map is judged on: a film, a finding of it, and where radiologists drew that finding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,9 +29,9 @@ class Unit:
 
 
 def drawn_units(
-    films: Films, findings: Sequence[str], spec: PreprocessSpec, count: int, seed: int
-) -> tuple[Unit, ...]:
-    """Up to ``count`` units, one for each film, drawn without replacement, ascending by row.
+    films: Films, findings: Sequence[str], spec: PreprocessSpec, seed: int
+) -> Iterator[Unit]:
+    """Units in random order, one for each film, made as they are asked for.
 
     From the films with boxes; where no film has boxes, from those labelled with a finding of the
     checkpoint. Of several findings on one film, one is drawn.
@@ -40,7 +40,6 @@ def drawn_units(
         films: to draw from.
         findings: the checkpoint's outputs, in their order.
         spec: how a film becomes the input.
-        count: how many films at most.
         seed: of the draws.
 
     Raises:
@@ -57,13 +56,9 @@ def drawn_units(
             row: [n for n, name in enumerate(findings) if film.labels.get(name) == 1]
             for row, film in enumerate(films.films)
         }
-    rows = sorted(row for row, places in present.items() if places)
-    drawn = sorted(int(row) for row in random.permutation(rows)[:count])
-    return tuple(
-        Unit(row, finding, box_mask(films, row, findings[finding], spec))
-        for row in drawn
-        for finding in [int(random.choice(present[row]))]
-    )
+    for row in random.permutation(sorted(row for row, found in present.items() if found)):
+        finding = int(random.choice(present[int(row)]))
+        yield Unit(int(row), finding, box_mask(films, int(row), findings[finding], spec))
 
 
 def box_mask(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluator.faithfulness.cascade import FEWEST, LIMIT, Cascade
+from evaluator.faithfulness.cascade import FEWEST, LIMIT, Cascade, failures
 from evaluator.faithfulness.masking import EVIDENCE, PERTURBATION, RANDOM, Masked
 from evaluator.faithfulness.quantus_metrics import FLIPPING, LIPSCHITZ, MASS, Measured
 from evaluator.faithfulness.tables import mask_shares, mean_over_patients
@@ -63,19 +63,20 @@ def cascade_text(found: Cascade, material: Material) -> str:
     if not found.units:
         return "There is no map that scrambling the network could change."
     rows = [unit.row for unit in found.units]
-    left = float(found.correlation[-1].mean())
+    left = float(found.signed[-1].mean())
     between = mean_over_patients(found.between, rows, material)
-    free = "" if between is None else f" Maps of different films have {between.value:.2f}."
+    free = "" if between is None else f" Maps of different patients have {between.value:.2f}."
     judged = (
         f"With fewer than {FEWEST} films no limit is set."
         if len(rows) < FEWEST
-        else f"That is {'beyond' if left > LIMIT else 'within'} the limit of {LIMIT}."
+        else f"That is {'beyond' if failures(found) else 'within'} the limit of {LIMIT}."
     )
     return (
         "A map can look convincing and yet only trace the edges of the film. So the network is "
         "made to forget, from its last layer to its first, and the maps are drawn again. If they "
-        "stayed as they were, they would not be about the network. After all of it a rank correlation of "
-        f"{left:.2f} with the real maps is left (1: the same; 0: nothing in common).{free} {judged}"
+        "stayed as they were, they would not be about the network. After all of it a rank "
+        f"correlation of {left:.2f} with the real maps, before they are rectified, is left "
+        f"(1: the same; 0: nothing in common).{free} {judged}"
     )
 
 

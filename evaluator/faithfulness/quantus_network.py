@@ -1,0 +1,71 @@
+"""The network and its Grad-CAM, as Quantus asks for them.
+
+What Quantus sees is the PyTorch network with a sigmoid behind each logit. Its own ``softmax=True``
+is wrong here: it would let findings compete that may well occur together. Calibration is left out:
+it is fitted to films, and a film half blackened is none of those.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from xemplar.checkpoint import Checkpoint
+from xemplar.explain import grad_cam
+from xemplar.network import features
+from xemplar.network.pytorch import DenseNetwork, load_weights
+from xemplar.preprocess import onto_film
+
+Maps: TypeAlias = npt.NDArray[np.float32]
+
+
+class Probabilities(nn.Module):
+    """The network as Quantus wants it: films (N, 1, s, s) -> a probability for each finding."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        card = checkpoint.card
+        self.spec = card.spec
+        self.network = DenseNetwork(card.architecture, len(card.findings), card.spec)
+        load_weights(self.network, checkpoint.weights)
+        self.eval()
+
+    def forward(self, films: Tensor) -> Tensor:
+        """Uncalibrated probabilities, float (N, F) in [0, 1], of films, float (N, 1, s, s)."""
+        return torch.sigmoid(self.network(films[:, 0]))
+
+
+def cams_of(model: Probabilities, inputs: Maps, targets: npt.NDArray[np.int64]) -> Maps:
+    """Grad-CAM by one forward pass in closed form, for Quantus.
+
+    Args:
+        model: the network.
+        inputs: float (N, 1, s, s), grey values, in [0, 1] but for noise.
+        targets: int (N,), the finding to explain on each.
+
+    Returns:
+        float32 (N, 1, s, s), >= 0, brought to the input's frame bilinearly. A map that is 0
+        everywhere is given as NaN: Quantus refuses a batch of nothing but zeros, and
+        `by_own_maximum` turns it back.
+    """
+    linear = model.network.dense.classifier
+    weights, bias = (t.detach().numpy() for t in (linear.weight, linear.bias))
+    with torch.inference_mode():
+        maps = model.network.maps(torch.as_tensor(inputs[:, 0], dtype=torch.float32)).numpy()
+    cams = grad_cam(features(maps, weights, bias), weights)[np.arange(len(targets)), targets]
+    spec = model.spec
+    large = np.stack([onto_film(cam, spec, spec.size, spec.size) for cam in cams])[:, None]
+    large[large.max(axis=(1, 2, 3)) <= 0] = np.nan
+    return large
+
+
+def by_own_maximum(maps: Maps) -> Maps:
+    """Each map (N, 1, s, s) divided by its own maximum; blank ones (NaN) become 0.
+
+    Quantus's default divides a whole batch by one maximum, so that a film's score would depend on
+    the films beside it. A map that vanishes under noise counts as having moved by all its length.
+    """
+    scaled: Maps = np.nan_to_num(maps / np.abs(maps).max(axis=(1, 2, 3), keepdims=True))
+    return scaled

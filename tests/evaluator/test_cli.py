@@ -1,0 +1,46 @@
+"""The command, as a user types it."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from evaluator import run as module
+from evaluator.cli import evaluate
+from evaluator.section import Section
+from tests.evaluator.conftest import Phantoms
+
+LINE = typer.Typer()
+LINE.command()(evaluate)
+
+
+@pytest.fixture
+def words(phantoms: Phantoms, tiny_checkpoint: Path, tmp_path: Path) -> list[str]:
+    data, store = phantoms.source.dataset.root, phantoms.source.store.root
+    return [
+        str(data), "--store", str(store), "--checkpoint", str(tiny_checkpoint),
+        "--split", "test", "--out", str(tmp_path / "report"),
+    ]  # fmt: skip
+
+
+def test_one_study_writes_a_report_and_says_where(words: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(LINE, ["classification", *words])
+    assert result.exit_code == 0, result.output
+    assert "report.html" in result.stdout
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_it_exits_with_1_where_the_maps_must_not_be_released(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = Section("faithfulness", "F", failures=("The maps ignore the network.",))
+    monkeypatch.setattr(module, "faithfulness", lambda *_: failed)
+    result = CliRunner().invoke(LINE, ["faithfulness", *words])
+    assert result.exit_code == 1
+    assert "The maps ignore the network." in result.stderr
+    assert (tmp_path / "report" / "report.html").is_file()  # the report says why
+
+
+def test_the_help_shows_examples() -> None:
+    assert "xemplar evaluate all nih14" in CliRunner().invoke(LINE, ["--help"]).stdout
