@@ -1,8 +1,10 @@
 """PROGRAM: measures both explanations, by example and by saliency, with chance beside each figure.
 
-Three studies over a checkpoint, an index and a data set. Folders read in the order of the flow::
+Four studies over a checkpoint, an index and a data set. Folders read in the order of the flow::
 
+    boxes.py          radiologists' boxes, from four forms of files
     material.py       films of the data set, encoded once; the indexed cases they are compared with
+    classification.py does the network know what a film shows? AUC by finding
     ranking/          are the similar cases similar? by labels, by experts, by severity
     localisation/     do the maps lie where radiologists drew boxes?
     faithfulness/     do the maps say what the network does? Quantus, randomisation, masking

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.localisation.box_files import LUNG_OPACITY, DrawnBox, read_boxes
+from evaluator.box_files import LUNG_OPACITY, DrawnBox, read_boxes
 from xemplar.datasets import SUFFIXES, Film
 from xemplar.errors import DatasetError
 from xemplar.findings import canonical
@@ -213,6 +213,3 @@ def _same_folder(one: PurePosixPath, other: PurePosixPath) -> bool:
     """Whether the folders agree as far as both are named: patient1/view.jpg is not patient2's."""
     pairs = zip(reversed(one.parent.parts), reversed(other.parent.parts), strict=False)
     return all(a == b for a, b in pairs)
-
-
-_rows_of = rows_of  # until evaluator.gathering names it without the underscore

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluator.boxes import DrawnBox, place_boxes, read_boxes
-from evaluator.boxes import _rows_of as rows_of
+from evaluator.boxes import DrawnBox, left_out, place_boxes, read_boxes, rows_of
 from evaluator.films import Encoded, encode_films
 from evaluator.material import Candidates, Films, Material
 from evaluator.settings import Settings
@@ -102,6 +101,7 @@ def gather(
         settings=settings,
         generation=generation.name,
         severity=_severity(source.dataset.root / SEVERITY),
+        boxes_left_out=left_out(boxes, asked, findings),
     )
     every = [*asked, *tuning]
     return material, [(every[place].path, reason) for place, reason in encoded.unreadable]

@@ -1,7 +1,7 @@
 """What all studies work on: the query films, encoded once, and the indexed cases."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,8 @@ class Material:
         generation: name of the index generation.
         severity: film or case -> finding -> severity in (0, 1], by the film's file name; empty
             where the data set does not know it (only phantoms do).
+        boxes_left_out: labels that no output of the checkpoint stands for -> how many boxes on
+            the query films have it.
     """
 
     encoder: Encoder
@@ -85,6 +87,7 @@ class Material:
     settings: Settings
     generation: str
     severity: Mapping[str, Mapping[str, float]]
+    boxes_left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def findings(self) -> Sequence[str]:

@@ -110,9 +110,9 @@ def methods_plot(measured: Measured, mean: Mean) -> Picture:
                 if found.low is not None and found.high is not None:
                     axes.plot((found.low, found.high), (place, place), color=colour)
         chance = values[:, METHODS.index(UNIFORM)].mean()
-        axes.axvline(chance, color=CHANCE, linestyle=":", label=f"chance {chance:.3f}")
-        axes.set(xlabel=name, yticks=places, yticklabels=METHODS, xlim=(0))
-        axes.legend(fontsize=8, loc="lower right")
+        axes.axvline(chance, color=CHANCE, linestyle=":")
+        axes.set_title(f"{name} (chance {chance:.3f})", fontsize=10)
+        axes.set(yticks=places, yticklabels=METHODS, xlim=(0, None))
     panels[0].invert_yaxis()
     return Picture(
         "localisation-methods",

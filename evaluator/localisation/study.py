@@ -97,6 +97,7 @@ def _settings(
         "thresholds chosen on": threshold_note(tuned_on),
         "tuning split": material.settings.tuning_split,
         "boxes of the tuning split": tuned_on,
+        "boxes left out, as no output stands for their label": dict(material.boxes_left_out),
         "cases of the similarity evidence": NEIGHBOURS,
         "sigma of the Gaussian, in sides of the input": SIGMA,
         "bootstrap resamples, over patients": material.settings.resamples,

@@ -104,16 +104,16 @@ def test_the_closed_form_is_the_library_s_map(
     assert shown >= 7  # the comparison is about maps that show something
 
 
-def test_eigen_cam_is_the_library_s_where_channels_abound(material: Material) -> None:
+def test_eigen_cam_is_the_library_s_where_channels_abound(backend: PyTorchBackend) -> None:
     # 9 channels of the tiny network fit in 49 places as they are; 200 do not
     maps = np.random.default_rng(1).gamma(1, size=(200, 7, 7)).astype(np.float32)
     maps[:120, 2:4, 3:6] += 2
-    films = films_of(material.encoder, maps[None], {0: (BOX,)})
-    wide = np.zeros((14, 200), np.float32)
-    few = Explainer(material)
-    few._classifier = wide
-    few._candidates = material_of(material.encoder, films, films, [], wide[:0]).candidates
-    own = few.explain(films, 0, "Mass")["EigenCAM"]
+    weights = {"classifier.weight": np.ones((14, 200)), "classifier.bias": np.zeros(14)}
+    encoder = Encoder(Checkpoint(Card(NIH14, PreprocessSpec(SIZE), TINY), weights, ""), backend)
+    films = films_of(encoder, maps[None], {0: (BOX,)})
+    nobody = films_of(encoder, maps[None][:0], {})
+    material = material_of(encoder, films, nobody, [], films.embedding[:0])
+    own = Explainer(material).explain(films, 0, "Mass")["EigenCAM"]
     theirs = EigenCAM(torch.nn.Linear(1, 1), []).get_cam_image(
         None, None, None, maps[None], None, False
     )[0]
