@@ -55,7 +55,7 @@ def evaluate(
     max_rating: Annotated[float, typer.Option(help="Upper end of the experts' scale.")] = 5.0,
     quantus_films: Annotated[
         int, typer.Option(min=2, help="Films for Quantus; the most costly study.")
-    ] = 32,
+    ] = 16,
     masking_pairs: Annotated[
         int, typer.Option(min=2, help="Pairs for deletion and insertion.")
     ] = 12,

@@ -27,7 +27,7 @@ class Settings:
     index_splits: tuple[str, ...] = ()
     resamples: int = 1000
     max_rating: float = 5.0
-    quantus_films: int = 32
+    quantus_films: int = 16
     lipschitz_samples: int = 10
     flipping_steps: int = 28
     cascade_films: int = 32

@@ -170,7 +170,7 @@ def cascade(
         correlation=np.where(shown, mean[0], np.nan),
         signed=mean[1],
         gone=np.isnan(found[0][..., shown]).sum(axis=(0, 2)),
-        between=_between(every, findings, [patients[unit.row] for unit in units]),
+        between=between(every, findings, [patients[unit.row] for unit in units]),
         maps=np.maximum(first, 0),
     )
 
@@ -192,10 +192,19 @@ def _correlations(real: Maps, maps: Maps) -> list[float]:
     return [rank_correlation(one, other) for one, other in zip(real, maps, strict=True)]
 
 
-def _between(
+def between(
     maps: Maps, findings: Sequence[int], patients: Sequence[str | None]
 ) -> npt.NDArray[np.float64]:
-    """`Cascade.between` of maps float32 (n, F, g, g)."""
+    """Mean correlation of each map with those of the same finding on other patients' films.
+
+    Args:
+        maps: float32 (n, F, g, g).
+        findings: place of the finding of each of the n films.
+        patients: whose film each is.
+
+    Returns:
+        float64 (n,); a constant map counts as 0; NaN where there is no other patient.
+    """
     answer = np.full(len(maps), np.nan)
     for n, (finding, patient) in enumerate(zip(findings, patients, strict=True)):
         others = [

@@ -22,7 +22,13 @@ from quantus.metrics.robustness.local_lipschitz_estimate import LocalLipschitzEs
 from scipy.integrate import trapezoid
 from torch import nn
 
-from evaluator.faithfulness.quantus_network import Maps, Probabilities, by_own_maximum, cams_of
+from evaluator.faithfulness.quantus_network import (
+    Maps,
+    Probabilities,
+    by_own_maximum,
+    cams_of,
+    random_maps,
+)
 from evaluator.faithfulness.units import Unit
 from evaluator.settings import Settings
 from xemplar.checkpoint import Checkpoint
@@ -62,7 +68,7 @@ class Measured:
         units: the n units.
         blank: how many others were looked at and left out, as their Grad-CAM is 0 everywhere.
         grad_cam: metric -> float64 (n,) of Grad-CAM; NaN where it is not defined.
-        random: likewise of maps of uniform noise, on the same films.
+        random: likewise of maps of chance, on the same films.
     """
 
     units: tuple[Unit, ...]
@@ -94,8 +100,8 @@ def measure(
     model = Probabilities(checkpoint)
     random = np.random.default_rng(settings.seed)
 
-    def noise(model: nn.Module, inputs: Maps, targets: object) -> Maps:  # noqa: ARG001 Quantus's
-        return random.random(inputs.shape, np.float32)
+    def noise(model: Probabilities, inputs: Maps, targets: object) -> Maps:  # noqa: ARG001
+        return random_maps(model, inputs, random)
 
     wanted, looked_at, blank = settings.quantus_films, 0, 0
     shown: list[Unit] = []

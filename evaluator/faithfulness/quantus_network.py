@@ -16,7 +16,7 @@ from xemplar.checkpoint import Checkpoint
 from xemplar.explain import grad_cam
 from xemplar.network import features
 from xemplar.network.pytorch import DenseNetwork, load_weights
-from xemplar.preprocess import onto_film
+from xemplar.preprocess import PreprocessSpec, onto_film
 
 Maps: TypeAlias = npt.NDArray[np.float32]
 
@@ -31,6 +31,7 @@ class Probabilities(nn.Module):
         self.network = DenseNetwork(card.architecture, len(card.findings), card.spec)
         load_weights(self.network, checkpoint.weights)
         self.eval()
+        self.network.to(memory_format=torch.channels_last)  # as it lays out its inputs; faster
 
     def forward(self, films: Tensor) -> Tensor:
         """Uncalibrated probabilities, float (N, F) in [0, 1], of films, float (N, 1, s, s)."""
@@ -55,10 +56,24 @@ def cams_of(model: Probabilities, inputs: Maps, targets: npt.NDArray[np.int64]) 
     with torch.inference_mode():
         maps = model.network.maps(torch.as_tensor(inputs[:, 0], dtype=torch.float32)).numpy()
     cams = grad_cam(features(maps, weights, bias), weights)[np.arange(len(targets)), targets]
-    spec = model.spec
-    large = np.stack([onto_film(cam, spec, spec.size, spec.size) for cam in cams])[:, None]
+    large = enlarged(cams, model.spec)
     large[large.max(axis=(1, 2, 3)) <= 0] = np.nan
     return large
+
+
+def random_maps(model: Probabilities, inputs: Maps, random: np.random.Generator) -> Maps:
+    """Maps of chance, float32 (N, 1, s, s), as smooth as Grad-CAM: uniform noise in its cells.
+
+    Noise in each pixel alone would be no fair chance for Pixel Flipping: to blacken single pixels
+    all over a film destroys its texture at the first step, wherever the network looks.
+    """
+    cells = model.spec.size // 32
+    return enlarged(random.random((len(inputs), cells, cells), np.float32), model.spec)
+
+
+def enlarged(maps: Maps, spec: PreprocessSpec) -> Maps:
+    """Maps (N, g, g) in the frame of the input, float32 (N, 1, s, s), bilinearly."""
+    return np.stack([onto_film(one, spec, spec.size, spec.size) for one in maps])[:, None]
 
 
 def by_own_maximum(maps: Maps) -> Maps:

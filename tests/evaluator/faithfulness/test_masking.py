@@ -45,7 +45,7 @@ def film(*cells: int, side: int = 8) -> Inputs:
 
 
 ENCODER = Brightness()
-FILM, BLACK = film(30, 40, 0, 0), film(0, 0, 0, 0)
+FILM, BLACK, GREY = film(30, 40, 0, 0), film(0, 0, 0, 0), film(10, 10, 10, 10)
 TOP_LEFT = np.float32([1, 0, 0, 0])
 """A neighbour that has only the top left cell: its cosine with the film is 3 / 5."""
 
@@ -110,7 +110,7 @@ def test_evidence_deletes_what_the_similarity_is_made_of(monkeypatch: pytest.Mon
 
 def test_xaitk_colours_the_cell_that_the_similarity_depends_on() -> None:
     heat = xaitk(16, 2, masks=64, seed=0)(
-        lambda inputs: ENCODER.encode(inputs).embedding, film(30, 40, 20, 10), BLACK, TOP_LEFT
+        lambda inputs: ENCODER.encode(inputs).embedding, film(30, 40, 20, 10), GREY, TOP_LEFT
     )
     assert heat.shape == (16, 16)
     cells = heat.reshape(2, 8, 2, 8).mean(axis=(1, 3))
@@ -126,7 +126,7 @@ def test_xaitks_masks_follow_the_seed() -> None:
             hidden.append(inputs)
             return ENCODER.encode(inputs).embedding
 
-        xaitk(16, 2, masks=6, seed=seed)(embed, FILM, BLACK, TOP_LEFT)
+        xaitk(16, 2, masks=6, seed=seed)(embed, FILM, GREY, TOP_LEFT)
         return max(hidden, key=len)
 
     assert seen(0).shape == (6, 16, 16)

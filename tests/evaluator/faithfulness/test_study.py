@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 
@@ -53,14 +54,16 @@ def test_the_cascade_has_a_row_for_each_stage_and_one_for_what_comes_for_free(
     section: Section,
 ) -> None:
     rows = section.tables[1].rows
-    assert [row[0] for row in rows][0] == "classifier"
-    assert [row[0] for row in rows][-2:] == ["+ first layer", "nothing, but another patient's film"]
+    names = [row[0] for row in rows]
+    assert len(names) == 7
+    assert (names[0], names[5]) == ("classifier", "+ first layer")
+    assert names[6] == "nothing, but another patient's film"
 
 
 def test_masking_compares_three_orders_in_quality_and_time(section: Section) -> None:
     rows = {row[0]: row[1:] for row in section.tables[2].rows}
     assert list(rows) == ["similarity evidence", "XAITK similarity scoring", "random order"]
-    deletion, insertion, difference, seconds = rows["random order"]
+    difference, seconds = rows["random order"][2:]
     assert isinstance(difference, Estimate)
     assert difference.value == pytest.approx(0, abs=1e-6)
     assert seconds is None
@@ -91,7 +94,7 @@ def test_every_setting_is_written_down(section: Section) -> None:
     for name in ("quantus_films", "lipschitz_samples", "flipping_steps", "cascade_films"):
         assert section.settings[name] == getattr(SMALL, name)
     assert section.settings["flipping_baseline"] == "black"
-    assert section.settings["quantus"] == "0.6.0"
+    assert section.settings["quantus"] == version("quantus")
 
 
 def test_a_seed_gives_the_same_figures_again(tiny: Checkpoint, section: Section) -> None:
@@ -112,7 +115,7 @@ def test_films_without_boxes_and_labels_leave_grad_cam_unjudged(tiny: Checkpoint
 
 
 def test_films_with_labels_but_no_boxes_have_no_mass_accuracy(tiny: Checkpoint) -> None:
-    labels = {row: {"Edema": 1} for row in range(6)}
+    labels = {row: {"Consolidation": 1} for row in range(6)}
     settings = replace(SMALL, masking_pairs=0)
     section = faithfulness(made_material(tiny, labels=labels, settings=settings))
     rows = {row[0]: row for row in section.tables[0].rows}
