@@ -64,8 +64,8 @@ def classification(
             f"The mean area under the ROC curve over {len(curves)} findings is {mean:.3f}; "
             "guessing gives 0.5, a perfect network 1. It is the chance that a film with the "
             "finding is rated above one without. Whether the probability itself can be believed, "
-            "and what happens in another hospital, it does not say. The labels are those of the data set, "
-            "with their errors.",
+            "and what happens in another hospital, it does not say. The labels are those of the "
+            "data set, with their errors.",
         ),
         tables=(
             Table(

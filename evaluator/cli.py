@@ -17,11 +17,13 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from evaluator.settings import Settings
 from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption
 
 if TYPE_CHECKING:
     from evaluator.run import Outcome
     from evaluator.run import Progress as OnProgress
+DEFAULT = Settings()
 
 
 def evaluate(
@@ -40,7 +42,7 @@ def evaluate(
     ] = None,
     tuning_split: Annotated[
         str, typer.Option(help="Films that thresholds and calibration are fitted on.")
-    ] = "val",
+    ] = DEFAULT.tuning_split,
     index_split: Annotated[
         list[str] | None,
         typer.Option("--index-split", help="Only indexed cases of this split; repeatable."),
@@ -52,14 +54,16 @@ def evaluate(
     experts: Annotated[
         Path | None, typer.Option(help="Experts' ratings: query_id,case_id,rater,rating.")
     ] = None,
-    max_rating: Annotated[float, typer.Option(help="Upper end of the experts' scale.")] = 5.0,
+    max_rating: Annotated[
+        float, typer.Option(help="Upper end of the experts' scale.")
+    ] = DEFAULT.max_rating,
     quantus_films: Annotated[
         int, typer.Option(min=2, help="Films for Quantus; the most costly study.")
-    ] = 16,
+    ] = DEFAULT.quantus_films,
     masking_pairs: Annotated[
         int, typer.Option(min=2, help="Pairs for deletion and insertion.")
-    ] = 12,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    ] = DEFAULT.masking_pairs,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT.seed,
 ) -> None:
     """Measure how good both explanations are, with chance beside every figure.
 
@@ -82,15 +86,13 @@ def evaluate(
             f"evaluating needs {error.name}: pip install 'xemplar[evaluate]'"
         ) from error
     from evaluator.gathering import Source
-    from evaluator.settings import Settings
     from xemplar.checkpoint import default_checkpoint, load
     from xemplar.datasets import open_dataset
     from xemplar.encoder import open_encoder
     from xemplar.store import Store
 
-    default = Settings()
     settings = Settings(
-        splits=tuple(split or default.splits),
+        splits=tuple(split or DEFAULT.splits),
         tuning_split=tuning_split,
         index_splits=tuple(index_split or ()),
         max_rating=max_rating,

@@ -1,6 +1,5 @@
 """A checkpoint, a store and a data set -> `Material`; what does not fit together is refused."""
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from xemplar.encoder import Encoder
 from xemplar.errors import DatasetError, NothingIndexed
 from xemplar.index import Generation, open_generation
 from xemplar.media import Media
+from xemplar.rows import read_rows
 from xemplar.store import Store
 
 BOX_FILES = ("boxes.csv", "BBox_List_2017.csv", "stage_2_train_labels.csv")
@@ -181,14 +181,12 @@ def _severity(file: Path) -> Mapping[str, Mapping[str, float]]:
     if not file.is_file():
         return {}
     severity: dict[str, dict[str, float]] = {}
-    with file.open(newline="", encoding="utf-8") as text:
-        reader = csv.DictReader(text)
-        for row in reader:
-            try:
-                value = float(row["severity"])
-                if not 0 < value <= 1:
-                    raise ValueError(f"severity {value:g} is not in (0, 1]")
-                severity.setdefault(row["file"], {})[row["finding"]] = value
-            except (KeyError, TypeError, ValueError) as error:
-                raise DatasetError(f"{file}, line {reader.line_num}: {error}") from error
+    for line, row in read_rows(file, ("file", "finding", "severity")):
+        try:
+            value = float(row["severity"])
+            if not 0 < value <= 1:
+                raise ValueError(f"severity {value:g} is not in (0, 1]")
+        except ValueError as error:
+            raise DatasetError(f"{file}, line {line}: {error}") from error
+        severity.setdefault(row["file"], {})[row["finding"]] = value
     return severity

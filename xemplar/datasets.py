@@ -10,14 +10,14 @@ none of them                        a plain folder of films without labels
 =================================  ==============================================================
 """
 
-import csv
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xemplar.errors import DatasetError
 from xemplar.findings import CHEXPERT14, NIH14, NO_FINDING, Labels, canonical
+from xemplar.rows import read_rows
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"})
 
@@ -129,20 +129,6 @@ def split_by_patient(film: Film, *, seed: int = 0, val: float = 0.1, test: float
     return TEST if place < test else VAL if place < test + val else TRAIN
 
 
-def _rows(file: Path, wanted: Iterable[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """(line number, row) of a CSV file that must have the wanted columns."""
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text)
-            missing = set(wanted) - set(reader.fieldnames or ())
-            if missing:
-                raise DatasetError(f"{file} lacks the column(s) {', '.join(sorted(missing))}")
-            for row in reader:
-                yield reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{file} is no CSV file in UTF-8: {error}") from error
-
-
 def _age(text: str, file: Path, line: int) -> int | None:
     """Years of an age such as '63', '063Y' or '63.0'; values over 120 are typing errors."""
     digits = text.upper().rstrip("Y")
@@ -181,10 +167,10 @@ def _labelled(file: Path, source: str) -> Iterator[Film]:
     a set about pneumonia says nothing of a hernia. Names beyond NIH's 14 (Bacterial, Viral) are
     kept where they are listed and unknown elsewhere.
     """
-    rows = list(_rows(file, ("file", "findings")))
-    listed = [[canonical(f) for f in row["findings"].split("|") if f] for _, row in rows]
+    films = list(read_rows(file, ("file", "findings")))
+    listed = [[canonical(f) for f in row["findings"].split("|") if f] for _, row in films]
     vocabulary = {f for names in listed for f in names} & set(NIH14)
-    for (line, row), names in zip(rows, listed, strict=True):
+    for (line, row), names in zip(films, listed, strict=True):
         yield Film(
             path=_inside(file.parent, row["file"], file, line),
             source=source,
@@ -205,7 +191,7 @@ def _nih(file: Path, source: str) -> Iterator[Film]:
     test = root / "test_list.txt"
     held_out = set(test.read_text().split()) if test.is_file() else set()
     columns = ("Image Index", "Finding Labels", "Patient ID", "View Position")
-    for line, row in _rows(file, columns):
+    for line, row in read_rows(file, columns):
         name = row["Image Index"]
         yield Film(
             path=where.get(name) or _inside(root, f"images/{name}", file, line),
@@ -225,7 +211,9 @@ def _chexpert(file: Path, source: str) -> Iterator[Film]:
 
     By the labeller's definition "No Finding" excludes every pathology, so those are absent then.
     """
-    for line, row in _rows(file, ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14)):
+    for line, row in read_rows(
+        file, ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14)
+    ):
         # paths begin with the name of the release, as CheXpert-v1.0-small/train/patient00001/...
         inside = Path(*Path(row["Path"]).parts[1:]).as_posix()
         patient = next((p for p in Path(inside).parts if p.startswith("patient")), None)

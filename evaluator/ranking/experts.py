@@ -1,6 +1,5 @@
 """The ranking against experts: a CSV of their ratings, and the poster's Table 1 for each query."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from evaluator.material import Material
 from evaluator.ranking import metrics
 from evaluator.section import Cell, Table
 from xemplar.errors import DatasetError
+from xemplar.rows import read_rows
 
 COLUMNS = ("query_id", "case_id", "rater", "rating")
 
@@ -70,32 +70,23 @@ def read_ratings(file: Path, max_rating: float) -> tuple[Rating, ...]:
     """
     ratings: list[Rating] = []
     seen: dict[tuple[str, str, str], int] = {}
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text)
-            missing = set(COLUMNS) - set(reader.fieldnames or ())
-            if missing:
-                raise DatasetError(f"{file} lacks the column(s) {', '.join(sorted(missing))}")
-            for row in reader:
-                where = f"{file}, line {reader.line_num}"
-                rating = _rating(row, where, reader.line_num, max_rating)
-                key = (rating.query, rating.case, rating.rater)
-                if key in seen:
-                    raise DatasetError(
-                        f"{where}: {rating.rater} rated case {rating.case} for query "
-                        f"{rating.query} in line {seen[key]} already; keep one of the two"
-                    )
-                seen[key] = rating.line
-                ratings.append(rating)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{file} cannot be read as a CSV file in UTF-8: {error}") from error
+    for line, row in read_rows(file, COLUMNS):
+        rating = _rating(row, f"{file}, line {line}", line, max_rating)
+        key = (rating.query, rating.case, rating.rater)
+        if key in seen:
+            raise DatasetError(
+                f"{file}, line {line}: {rating.rater} rated case {rating.case} for query "
+                f"{rating.query} in line {seen[key]} already; keep one of the two"
+            )
+        seen[key] = line
+        ratings.append(rating)
     if not ratings:
         raise DatasetError(f"{file} holds no rating; a line is {','.join(COLUMNS)}")
     return tuple(ratings)
 
 
-def _rating(row: Mapping[str, str | None], where: str, line: int, max_rating: float) -> Rating:
-    query, case, rater, text = ((row[name] or "").strip() for name in COLUMNS)
+def _rating(row: Mapping[str, str], where: str, line: int, max_rating: float) -> Rating:
+    query, case, rater, text = (row[name] for name in COLUMNS)
     if not (query and case and rater):
         raise DatasetError(f"{where}: query_id, case_id and rater must not be empty")
     try:
