@@ -4,9 +4,9 @@ Four studies over a checkpoint, an index and a data set. Folders read in the ord
 
     boxes.py          radiologists' boxes, from four forms of files
     material.py       films of the data set, encoded once; the indexed cases they are compared with
-    classification.py does the network know what a film shows? AUC by finding
     ranking/          are the similar cases similar? by labels, by experts, by severity
     localisation/     do the maps lie where radiologists drew boxes?
     faithfulness/     do the maps say what the network does? Quantus, randomisation, masking
+    classification.py what does the network know of such films at all? AUC by finding
     report/           what they found -> report.html, report.json, CSVs, in a folder whole or absent
 """

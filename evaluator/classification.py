@@ -60,6 +60,7 @@ def classification(
     return Section(
         name="classification",
         title="The network itself: what it says of films it never saw",
+        summary=f"The mean AUC of {len(curves)} findings is {mean:.3f}; guessing gives 0.5.",
         text=(
             f"The mean area under the ROC curve over {len(curves)} findings is {mean:.3f}; "
             "guessing gives 0.5, a perfect network 1. It is the chance that a film with the "

@@ -28,7 +28,7 @@ DEFAULT = Settings()
 
 def evaluate(
     study: Annotated[
-        Literal["classification", "ranking", "localisation", "faithfulness", "all"],
+        Literal["ranking", "localisation", "faithfulness", "classification", "all"],
         typer.Argument(help="What to measure; all: everything that the data set allows."),
     ],
     data: Annotated[Path, typer.Argument(help="Data set whose films are asked for.")],

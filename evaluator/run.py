@@ -42,12 +42,12 @@ PACKAGES = ("quantus", "grad-cam", "xaitk-saliency", "openvino", "torch", "sciki
 
 
 class Study(StrEnum):
-    """What can be asked for; ALL is everything that the data set allows."""
+    """What can be asked for, in the order of reading; ALL is everything the data set allows."""
 
-    CLASSIFICATION = "classification"
     RANKING = "ranking"
     LOCALISATION = "localisation"
     FAITHFULNESS = "faithfulness"
+    CLASSIFICATION = "classification"
     ALL = "all"
 
 

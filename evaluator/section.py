@@ -71,6 +71,7 @@ class Section:
     Attributes:
         name: of the study, such as "ranking".
         title: for people.
+        summary: the answer in a sentence or two, for the top of the page.
         text: paragraphs: what was asked, and what the answer does and does not prove.
         tables: in the order of reading.
         pictures: likewise.
@@ -81,6 +82,7 @@ class Section:
 
     name: str
     title: str
+    summary: str = ""
     text: Sequence[str] = ()
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()

@@ -68,6 +68,7 @@ def faithfulness(material: Material, on_progress: Callable[[int], None] | None =
     return Section(
         name="faithfulness",
         title="Faithfulness: do the explanations say what the network does?",
+        summary=words.summary(measured, cascaded, masked, material),
         text=[
             words.quantus_text(measured, material),
             words.cascade_text(cascaded, material),

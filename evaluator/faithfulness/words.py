@@ -33,6 +33,29 @@ def verdict(advantage: Estimate | None) -> str:
     return "is worse" if advantage.high < 0 else "cannot be told apart"
 
 
+def summary(measured: Measured, cascaded: Cascade, masked: Masked, material: Material) -> str:
+    """The three answers in a sentence each; those that nothing was measured for are missing."""
+    sentences = []
+    if cascaded.units:
+        gone = "Grad-CAM stays" if failures(cascaded) else "Grad-CAM goes"
+        sentences.append(f"When the network is made to forget what it learnt, {gone}.")
+    if measured.units:
+        rows = [unit.row for unit in measured.units]
+        fall = mean_over_patients(
+            measured.random[FLIPPING] - measured.grad_cam[FLIPPING], rows, material
+        )
+        sentences.append(
+            "By how soon the probability falls when the coloured places are blackened, Grad-CAM "
+            f"{verdict(fall)} (against a random map)."
+        )
+    if masked.rows:
+        sentences.append(
+            "By what happens to the similarity when its places are blurred, similarity evidence "
+            f"{verdict(_advantage(masked, RANDOM, material))} (against a random order)."
+        )
+    return " ".join(sentences)
+
+
 def quantus_text(found: Measured, material: Material) -> str:
     """What the four metrics ask, and how Grad-CAM stands to chance."""
     if not found.units:
@@ -84,11 +107,8 @@ def masking_text(found: Masked, material: Material) -> str:
     """What deletion and insertion ask, and how similarity evidence stands to chance and XAITK."""
     if not found.rows:
         return "No query has an indexed case of another patient, so similarity was not judged."
-    deletion, insertion = found.areas(found.deletion), found.areas(found.insertion)
-    both = {order: insertion[order] - deletion[order] for order in deletion}
     chance, other = (
-        verdict(mean_over_patients(both[EVIDENCE] - both[order], found.rows, material))
-        for order in (RANDOM, PERTURBATION)
+        verdict(_advantage(found, order, material)) for order in (RANDOM, PERTURBATION)
     )
     times = np.mean(found.seconds[PERTURBATION]) / np.mean(found.seconds[EVIDENCE])
     return (
@@ -97,3 +117,10 @@ def masking_text(found: Masked, material: Material) -> str:
         f"insertion minus deletion, evidence {chance} (against a random order) and {other} "
         f"(against XAITK, which takes {times:.0f} times as long for a map)."
     )
+
+
+def _advantage(found: Masked, order: str, material: Material) -> Estimate | None:
+    """Insertion minus deletion of similarity evidence, less that of another order."""
+    deletion, insertion = found.areas(found.deletion), found.areas(found.insertion)
+    own, other = (insertion[one] - deletion[one] for one in (EVIDENCE, order))
+    return mean_over_patients(own - other, found.rows, material)

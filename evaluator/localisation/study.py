@@ -68,6 +68,7 @@ def localisation(material: Material, on_progress: Callable[[int], None] | None =
     return Section(
         name="localisation",
         title="Explanation by saliency: do the maps lie where radiologists drew boxes?",
+        summary=_summary(measured, mean),
         text=_text(material, measured, mean),
         tables=(
             methods_table(measured, thresholds, tuned_on, mean),
@@ -132,6 +133,12 @@ def _text(material: Material, measured: Measured, mean: Mean) -> tuple[str, ...]
         f"{rows} x {columns} cells, so they cannot outline what is smaller than a cell. Figures "
         "near chance do say that an overlay must not be read as the place of the finding.",
     )
+
+
+def _summary(measured: Measured, mean: Mean) -> str:
+    """What Grad-CAM is worth by the pointing game, the first of the figures."""
+    name, values = next(iter(by_name(measured).items()))
+    return f"{conclusion(name, GRAD_CAM, values, mean)} {_blank(measured)}"
 
 
 def conclusion(name: str, method: str, values: Figures, mean: Mean) -> str:

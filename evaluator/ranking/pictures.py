@@ -110,6 +110,6 @@ def _film_of(case_id: str, material: Material) -> npt.NDArray[np.uint8]:
 
 
 def _named(findings: Sequence[str]) -> str:
-    """At most three findings, so that a title stays short."""
+    """At most two findings, so that a title stays short."""
     names = [name.replace("_", " ") for name in findings]
-    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "") or "labels unknown"
+    return ", ".join(names[:2]) + (" ..." if len(names) > 2 else "") or "labels unknown"

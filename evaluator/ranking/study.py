@@ -60,7 +60,8 @@ def ranking(
     return Section(
         name="ranking",
         title="Explanation by example: are the similar cases similar?",
-        text=_text(material, by_labels[1], better, sure),
+        summary=_summary(by_labels[1], better),
+        text=_text(material, sure),
         tables=(
             *rated[0],
             *by_labels,
@@ -111,17 +112,21 @@ def _similarity(
     return (figures, curve), (pictures.reliability_curve(curve),), {"similarity": asdict(fitted)}
 
 
-def _text(
-    material: Material, shared: Table, better: Table, sure: tuple[Table, ...]
-) -> tuple[str, ...]:
-    """What was asked, what came out, and what that is worth."""
+def _summary(shared: Table, better: Table) -> str:
     own, random, pixels = (_value(shared, r, "P@5") for r in (XEMPLAR, RANDOM, PIXELS))
+    return (
+        f"Of the first five cases, {own.value:.0%} have a finding in common with the query; in "
+        f"random order it is {random.value:.0%}, by comparing the pixels {pixels.value:.0%}. "
+        f"{_verdict(better)}"
+    )
+
+
+def _text(material: Material, sure: tuple[Table, ...]) -> tuple[str, ...]:
+    """What was asked, and what the answer is worth."""
     paragraphs = [
         f"{len(material.queries)} films of {_patients(material)} patients were asked for, each "
         f"among {len(material.candidates)} indexed cases of the same data set, without its own "
-        f"patient's. Of the first five cases, {own.value:.0%} have a finding in common with the "
-        f"query; in random order it is {random.value:.0%}, by comparing the pixels "
-        f"{pixels.value:.0%}. {_verdict(better)}",
+        "patient's.",
         "What this proves: how often cases come first that carry the same labels. What it does "
         "not prove: that they look alike to a radiologist, as labels say nothing of extent and "
         "place, and were mostly mined from reports, so some are wrong; nor that a case without a "

@@ -23,7 +23,7 @@ def test_all_studies_end_in_one_report(phantoms: Phantoms, tmp_path: Path) -> No
         SETTINGS,
         on_progress=lambda what, done, total: stages.update({what: (done, total)}),
     )
-    assert list(stages) == ["films", "classification", "ranking", "localisation", "faithfulness"]
+    assert list(stages) == ["films", "ranking", "localisation", "faithfulness", "classification"]
     assert all(done == total for done, total in stages.values())
     assert [s.name for s in outcome.report.sections] == list(stages)[1:]
     assert [path.name for path in tmp_path.iterdir()] == ["report"]  # the work folder is gone
@@ -45,34 +45,27 @@ def test_all_studies_end_in_one_report(phantoms: Phantoms, tmp_path: Path) -> No
 def test_a_killed_run_takes_over_what_is_finished(
     phantoms: Phantoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[str] = []
-
     def killed(*_: object) -> Section:
-        calls.append("ranking")
         raise KeyboardInterrupt
 
     def run() -> None:
-        evaluate(Study.ALL, source, phantoms.encoder, tmp_path / "report", SETTINGS)
+        evaluate(Study.ALL, phantoms.source, phantoms.encoder, tmp_path / "report", SETTINGS)
 
-    source = phantoms.source
-    for name in ("localisation", "faithfulness"):
+    for name in ("faithfulness", "classification"):
         monkeypatch.setattr(module, name, lambda *_, n=name: Section(n, n))
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "ranking", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run()
+    monkeypatch.setattr(module, "localisation", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run()
     assert not (tmp_path / "report").exists()
     (work,) = tmp_path.iterdir()
     assert work.name.startswith(".report.")
-    finished = (work / "classification.json").stat().st_mtime_ns
-    monkeypatch.setattr(module, "classification", killed)  # would be noticed if it ran again
-    monkeypatch.setattr(module, "ranking", lambda *_: Section("ranking", "ranking"))
-    assert (work / "classification.json").stat().st_mtime_ns == finished
+    kept = json.loads((work / "ranking.json").read_text())["section"]
+    monkeypatch.setattr(module, "ranking", killed)  # would be noticed if it ran again
+    monkeypatch.setattr(module, "localisation", lambda *_: Section("localisation", "L"))
     run()
     report = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert report["sections"][0]["name"] == "classification"
-    assert (tmp_path / "report" / "roc.png").read_bytes().startswith(b"\x89PNG")
-    assert calls == ["ranking"]
+    assert report["sections"][0] == kept
+    assert (tmp_path / "report" / "first-three.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_other_settings_take_over_nothing(
@@ -124,9 +117,9 @@ def test_without_boxes_all_leaves_localisation_out_and_localisation_is_refused(
         monkeypatch.setattr(module, name, lambda *_, n=name: Section(n, n))
     outcome = evaluate(Study.ALL, phantoms.source, phantoms.encoder, tmp_path / "report", SETTINGS)
     assert [s.name for s in outcome.report.sections] == [
-        "classification",
         "ranking",
         "faithfulness",
+        "classification",
     ]
     with pytest.raises(DatasetError, match="box"):
         evaluate(

@@ -56,6 +56,11 @@ def test_the_page_prints_figures_with_their_intervals_and_escapes_text() -> None
     assert "One &lt;b&gt;" in page
 
 
+def test_the_answers_stand_at_the_top() -> None:
+    page = html(report(summary="Of five, three."))
+    assert page.index("Of five, three.") < page.index('id="ranking"')
+
+
 def test_a_long_table_is_a_csv_file_only() -> None:
     assert "<caption>Long" not in html(report())
 
