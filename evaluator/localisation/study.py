@@ -155,7 +155,7 @@ def conclusion(name: str, method: str, values: Figures, mean: Mean) -> str:
     best = max(BASELINES, key=lambda baseline: _value(found[baseline]))
     gap = mean(difference(values, method, best))
     if own is None or gap is None:
-        return f"By {name}, there is no {method} to judge."
+        return f"By the {name}, there is no {method} to judge."
     if gap.low is None or gap.high is None:
         verdict = "there are too few patients to say more"
     elif gap.low > 0:
@@ -165,7 +165,7 @@ def conclusion(name: str, method: str, values: Figures, mean: Mean) -> str:
     else:
         verdict = "it is not shown to be better than that map, which does not look at the film"
     return (
-        f"By {name}, {method} scores {_words(own)}, and the best baseline ({best}) "
+        f"By the {name}, {method} scores {_words(own)}, and the best baseline ({best}) "
         f"{_words(found[best])}; the difference on the same regions is {_words(gap)}: {verdict}."
     )
 
