@@ -34,8 +34,39 @@ def augmentation(settings: Augmentation, size: int) -> v2.Transform:
                 p=settings.blur_chance,
             ),
             v2.Lambda(_clamp),
+            v2.RandomApply([v2.Lambda(hide_edges)], p=settings.hide),
         ]
     )
+
+
+def hide_edges(film: Tensor) -> Tensor:
+    """Cover each corner with a chance of 0.6, and one margin, by black or some grey.
+
+    Args:
+        film: float (1, s, s).
+
+    Returns:
+        A copy; corners up to a quarter of the side are covered, a margin up to a tenth.
+    """
+    covered, side = film.clone(), film.shape[-1]
+
+    def drawn(up_to: float) -> int:
+        return int(torch.randint(1, max(2, int(up_to * side)), ()))
+
+    def grey() -> float:
+        return 0.0 if torch.rand(()) < 0.6 else float(torch.rand(()))
+
+    for rows in (slice(None, drawn(0.25)), slice(-drawn(0.25), None)):
+        for columns in (slice(None, drawn(0.25)), slice(-drawn(0.25), None)):
+            if torch.rand(()) < 0.6:
+                covered[:, rows, columns] = grey()
+    margin = drawn(0.1)
+    edge = slice(None, margin) if torch.rand(()) < 0.5 else slice(-margin, None)
+    if torch.rand(()) < 0.5:
+        covered[:, edge] = grey()
+    else:
+        covered[:, :, edge] = grey()
+    return covered
 
 
 def _clamp(film: Tensor) -> Tensor:

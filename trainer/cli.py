@@ -33,6 +33,18 @@ def train(
     batch: Annotated[int, typer.Option(help="Films in a step, per process.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-4,
     weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-4,
+    schedule: Annotated[str, typer.Option(help="Of the rate: plateau or cosine.")] = "plateau",
+    teacher: Annotated[
+        str,
+        typer.Option(help="efficientnet-lite2: its maps guide ours (pip install '.[teach]')."),
+    ] = "",
+    hint: Annotated[float, typer.Option(help="Weight of the teacher beside the labels.")] = 1.0,
+    average: Annotated[
+        float, typer.Option(help="Decay of a moving average of the weights, as 0.998; 0: none.")
+    ] = 0.0,
+    hide: Annotated[
+        float, typer.Option(help="Chance that corners and margins of a film are covered.")
+    ] = 0.0,
     films_per_epoch: Annotated[
         int, typer.Option(help="Draw so many films an epoch, equally from the sets; 0 for all.")
     ] = 0,
@@ -51,13 +63,16 @@ def train(
 
         xemplar train nih14 kermany --out runs/second --initial none --learning-rate 5e-4
 
+        xemplar train nih14 --out runs/guided --initial none --teacher efficientnet-lite2 \
+            --schedule cosine --average 0.998 --hide 0.6 --learning-rate 1e-3
+
         torchrun --nproc-per-node 2 -m xemplar train CheXpert-v1.0-small --out runs/third
     """
     from rich.console import Console
 
     try:
         from trainer.run import train as run
-        from trainer.settings import Settings
+        from trainer.settings import Augmentation, Settings
     except ModuleNotFoundError as error:
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"
@@ -83,6 +98,11 @@ def train(
         batch=batch,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
+        schedule=schedule,
+        teacher=teacher,
+        hint=hint,
+        average=average,
+        augmentation=Augmentation(hide=hide),
         films_per_epoch=films_per_epoch,
         precision=precision,
         device=device,

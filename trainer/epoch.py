@@ -72,7 +72,7 @@ def masked_bce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
 
 
 def train_epoch(
-    network: nn.Module,
+    learner: nn.Module,
     loader: DataLoader[tuple[Tensor, Tensor, Tensor]],
     optimizer: Optimizer,
     device: Device,
@@ -80,25 +80,35 @@ def train_epoch(
 ) -> tuple[float, float]:
     """Take one optimizer step per batch.
 
+    Args:
+        learner: films (N, s, s) -> (logits (N, F), what to add to the loss of the labels).
+        loader: of films, targets and masks.
+        optimizer: of the learner.
+        device: where to.
+        advance: called after each step.
+
     Returns:
-        (loss, accuracy at probability 0.5), means over the known labels of all batches.
+        (loss of the labels, accuracy at probability 0.5), means over the known labels of all
+        batches.
 
     Raises:
         ConfigurationError: the loss is no number any more.
     """
-    network.train()
+    learner.train()
     loss_sum = right = labels = 0.0
     for grey, target, known in loader:
         grey, target, known = (part.to(device.name) for part in (grey, target, known))
         with device.autocast():
-            logits = network(grey).float()
+            outputs, guidance = learner(grey)
+        logits = outputs.float()
         loss = masked_bce(logits, target, known)
-        if not torch.isfinite(loss):
+        total = loss + guidance
+        if not torch.isfinite(total):
             raise ConfigurationError(
                 "the loss is no number any more; try a lower --learning-rate or --precision float32"
             )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         optimizer.step()
         count = float(known.sum())
         loss_sum += float(loss.detach()) * count

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -17,7 +17,8 @@ from rich.progress import Progress, TimeRemainingColumn
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from trainer import report
@@ -26,9 +27,11 @@ from trainer.calibrate import calibrate
 from trainer.epoch import Device, train_epoch, validate
 from trainer.films import EpochOrder, FilmTensors, batches, check_readable, frontal_films
 from trainer.initial import initialise, origin
+from trainer.learner import Learner, averaged
 from trainer.metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from trainer.settings import Settings
 from trainer.state import load_state, progress_of, save_state
+from trainer.teacher import open_teacher
 from trainer.world import World
 from xemplar.artefact import write_file
 from xemplar.checkpoint import Card, save
@@ -50,11 +53,30 @@ class Run:
     world: World
     device: Device
     architecture: Architecture
-    network: DenseNetwork
+    learner: Learner
+    average: AveragedModel | None
     parallel: nn.Module
     optimizer: AdamW
-    scheduler: ReduceLROnPlateau
+    scheduler: ReduceLROnPlateau | CosineAnnealingLR
     epochs: list[report.Epoch]
+
+    @property
+    def kept(self) -> DenseNetwork:
+        """The network that is validated and goes into the checkpoint."""
+        if self.average is None:
+            return self.learner.network
+        return cast(DenseNetwork, self.average.module)
+
+    @property
+    def state(self) -> nn.Module:
+        """All modules that a resumed run needs."""
+        parts: dict[str, nn.Module] = {"learner": self.learner}
+        return nn.ModuleDict(parts if self.average is None else parts | {"average": self.average})
+
+    def follow(self) -> None:
+        """Let the average follow the network, after a step."""
+        if self.average is not None:
+            self.average.update_parameters(self.learner.network)
 
     @property
     def best(self) -> report.Epoch | None:
@@ -139,31 +161,48 @@ def _start(
         _check_same(out, described)
     else:
         initialise(network, settings.initial)
-    network.to(device.name)
-    network.to(memory_format=torch.channels_last)
+    teacher = open_teacher(settings.teacher, device.name) if settings.teacher else None
+    learner = Learner(network.to(device.name), teacher, settings.hint).to(device.name)
+    learner.to(memory_format=torch.channels_last)
     optimizer = AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        learner.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    scheduler = ReduceLROnPlateau(
-        optimizer, factor=settings.plateau_factor, patience=settings.plateau_patience
+    run = Run(
+        settings=settings,
+        described=described,
+        out=out,
+        world=world,
+        device=device,
+        architecture=architecture,
+        learner=learner,
+        average=averaged(network, settings.average) if settings.average else None,
+        parallel=DistributedDataParallel(learner) if world.size > 1 else learner,
+        optimizer=optimizer,
+        scheduler=_scheduler(optimizer, settings),
+        epochs=[],
     )
-    epochs: list[report.Epoch] = []
     if resumes:
-        progress = load_state(out / STATE, network, optimizer, scheduler)
-        epochs = [report.Epoch(**fields) for fields in progress["epochs"]]
+        progress = load_state(out / STATE, run.state, optimizer, run.scheduler)
+        run.epochs += [report.Epoch(**fields) for fields in progress["epochs"]]
     elif world.first:
         write_file(out / "settings.json", json.dumps(described, indent=2).encode())
-    parallel = DistributedDataParallel(network) if world.size > 1 else network
-    return Run(
-        settings, described, out, world, device, architecture, network, parallel, optimizer,
-        scheduler, epochs,
-    )  # fmt: skip
+    return run
+
+
+def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | CosineAnnealingLR:
+    if settings.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, T_max=settings.epochs)
+    return ReduceLROnPlateau(
+        optimizer, factor=settings.plateau_factor, patience=settings.plateau_patience
+    )
 
 
 def _check_same(out: Path, described: dict[str, Any]) -> None:
     """A resumed run must be the same run, but for what does not change its result."""
     before = progress_of(out / STATE)["settings"]
-    free = {"workers", "threads", "epochs", "patience"}
+    free = {"workers", "threads", "patience"}
+    if described["schedule"] != "cosine":  # which reaches 0 with the last epoch
+        free.add("epochs")
     changed = [
         f"{key} was {before.get(key)!r}, is {value!r}"
         for key, value in described.items()
@@ -189,20 +228,26 @@ def _one_epoch(
     columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn(compact=True))
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"epoch {number} train", total=len(loader))
-        loss, right = train_epoch(
-            run.parallel, loader, run.optimizer, run.device, lambda: progress.advance(task)
-        )
+
+        def advance() -> None:
+            run.follow()
+            progress.advance(task)
+
+        loss, right = train_epoch(run.parallel, loader, run.optimizer, run.device, advance)
         loss, right = run.world.mean(loss), run.world.mean(right)
-        run.world.align(run.network)
+        run.world.align(run.state)
         task = progress.add_task(f"epoch {number} validate", total=None)
-        outputs = validate(run.network, films, run.settings, run.device, run.world)
+        outputs = validate(run.kept, films, run.settings, run.device, run.world)
     by_finding = auc_by_finding(outputs)
     epoch = report.Epoch(
         number, loss, right, masked_loss(outputs), accuracy(outputs), mean_auc(by_finding), rate,
         time.monotonic() - began, by_finding,
     )  # fmt: skip
     run.epochs.append(epoch)
-    run.scheduler.step(epoch.val_loss)
+    if isinstance(run.scheduler, ReduceLROnPlateau):
+        run.scheduler.step(epoch.val_loss)
+    else:
+        run.scheduler.step()
     if run.world.first:
         _record(run, epoch, outputs)
         _say(console, epoch, run)
@@ -238,11 +283,11 @@ def _record(run: Run, epoch: report.Epoch, outputs: Outputs) -> None:
                     **{f"val_auc/{k}": v for k, v in epoch.auc_by_finding.items()},
                 },
             ),
-            weights_of(run.network),
+            weights_of(run.kept),
         )
         report.write_roc_curves(run.out / "roc.png", outputs, epoch.auc_by_finding)
     report.write_csv(run.out / "epochs.csv", run.epochs)
     report.write_loss_curves(run.out / "loss.png", run.epochs)
     report.write_tensorboard(run.out / "tensorboard", epoch)
     progress = {"settings": run.described, "epochs": [asdict(e) for e in run.epochs]}
-    save_state(run.out / STATE, run.network, run.optimizer, run.scheduler, progress)
+    save_state(run.out / STATE, run.state, run.optimizer, run.scheduler, progress)

@@ -26,6 +26,8 @@ class Augmentation:
         scale: sizes from 1 - this to 1 + this.
         shear: up to this many degrees.
         crop: smallest share of the area that a random crop keeps.
+        hide: chance that corners and margins are covered, so that text there, or the black
+            rectangle where it was, tells nothing. The poster's recipe has it not.
     """
 
     flip: float = 0.5
@@ -40,6 +42,7 @@ class Augmentation:
     scale: float = 0.1
     shear: float = 5.0
     crop: float = 0.8
+    hide: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,13 @@ class Settings:
         batch: films in a step, of one process.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
+        schedule: of the learning rate: "plateau" (below), or "cosine" from the rate to 0 over all
+            epochs.
+        teacher: name of a frozen network that knows ImageNet, whose maps ours are drawn to beside
+            the labels (`trainer.teacher`); "" for none.
+        hint: weight of that beside the labels' loss.
+        average: decay of a moving average of the weights; the average is validated and kept. 0
+            keeps the weights themselves.
         plateau_factor: ReduceLROnPlateau multiplies the rate by this ...
         plateau_patience: ... after this many epochs without a lower validation loss.
         films_per_epoch: draw so many training films for each epoch, in equal shares from the data
@@ -80,6 +90,10 @@ class Settings:
     batch: int = 32
     learning_rate: float = 1e-4
     weight_decay: float = 1e-4
+    schedule: str = "plateau"
+    teacher: str = ""
+    hint: float = 1.0
+    average: float = 0.0
     plateau_factor: float = 0.1
     plateau_patience: int = 5
     films_per_epoch: int = 0
@@ -106,6 +120,13 @@ class Settings:
             self.spec  # noqa: B018 - asked for here, so that a wrong size or fit is refused here
         except CorruptArtefact as error:
             raise ConfigurationError(str(error)) from error
+        if self.schedule not in ("plateau", "cosine"):
+            raise ConfigurationError(f"schedule {self.schedule!r} is none of plateau, cosine")
+        if not 0 <= self.average < 1 or self.hint < 0:
+            raise ConfigurationError(
+                f"average is {self.average} and hint {self.hint}; average must be at least 0 and "
+                "less than 1, hint at least 0"
+            )
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ConfigurationError(
                 f"precision {self.precision!r} is none of auto, float32, bfloat16"

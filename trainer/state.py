@@ -9,7 +9,7 @@ import safetensors.torch
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 
 from xemplar.artefact import write_file
 from xemplar.errors import ConfigurationError
@@ -19,7 +19,7 @@ def save_state(
     path: Path,
     network: nn.Module,
     optimizer: Optimizer,
-    scheduler: ReduceLROnPlateau,
+    scheduler: LRScheduler,
     progress: Mapping[str, Any],
 ) -> None:
     """Write network, optimizer, scheduler and progress (JSON values) whole or not at all."""
@@ -44,7 +44,7 @@ def progress_of(path: Path) -> dict[str, Any]:
 
 
 def load_state(
-    path: Path, network: nn.Module, optimizer: Optimizer, scheduler: ReduceLROnPlateau
+    path: Path, network: nn.Module, optimizer: Optimizer, scheduler: LRScheduler
 ) -> dict[str, Any]:
     """Put a written state back.
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.films import drawn_film
 from tests.trainer.drawn import RECIPE, drawn_set
-from trainer.augment import augmentation
+from trainer.augment import augmentation, hide_edges
 from trainer.films import (
     EpochOrder,
     FilmTensors,
@@ -213,3 +213,16 @@ def test_workers_do_not_change_what_is_learnt_from(films: list[Film]) -> None:
         for workers in (0, 1)
     ]
     torch.testing.assert_close(*read, rtol=0, atol=0)
+
+
+def test_covered_edges_leave_the_middle_and_the_original_as_they_are() -> None:
+    film = torch.full((1, 80, 80), 0.5)
+    torch.manual_seed(0)
+    covered = [hide_edges(film) for _ in range(50)]
+    assert (film == 0.5).all()
+    for one in covered:
+        assert one.shape == film.shape
+        assert (one[:, 20:60, 20:60] == 0.5).all()
+    changed = torch.stack([one != 0.5 for one in covered]).float().mean(dim=(0, 1))
+    assert changed[0, 0] > 0.5  # a corner, in most films
+    assert 0.05 < changed[0, 40] < 0.5  # the middle of a margin, in some

