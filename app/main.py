@@ -1,11 +1,14 @@
 """Builds the service: everything is loaded and warmed up before the first request is taken."""
 
 import io
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
+import anyio
 import numpy as np
+from anyio import to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from PIL import Image
@@ -19,9 +22,15 @@ from app.settings import Settings, read_settings
 from xemplar import __version__
 from xemplar.checkpoint import load
 from xemplar.encoder import open_encoder
+from xemplar.errors import ArtefactError, NotFound
 from xemplar.radiograph import Limits
 from xemplar.retriever import Retriever
 from xemplar.store import Store
+
+FOLLOW_SECONDS = 1.0
+"""Between two looks at which generation is live: one small file is read."""
+
+LOG = logging.getLogger("xemplar")
 
 
 class State(TypedDict):
@@ -59,7 +68,10 @@ def create_app(settings: Settings | None = None, retriever: Retriever | None = N
         try:
             warm_up(opened)
             recent = RecentAnswers(settings.recent_queries)
-            yield {"service": Service(opened, recent, settings.concurrent_queries)}
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(follow, opened, Store(settings.store))
+                yield {"service": Service(opened, recent, settings.concurrent_queries)}
+                tasks.cancel_scope.cancel()
         finally:
             opened.close()
 
@@ -78,6 +90,25 @@ def create_app(settings: Settings | None = None, retriever: Retriever | None = N
     app.include_router(router)
     add_problem_schema(app)
     return app
+
+
+async def follow(retriever: Retriever, store: Store) -> None:
+    """Take over each generation that is published, without a request that waits or fails.
+
+    One that cannot be used is told once, and the old one goes on answering.
+    """
+    told = ""
+    while True:
+        await anyio.sleep(FOLLOW_SECONDS)
+        try:
+            changed = await to_thread.run_sync(retriever.refresh, store)
+        except (ArtefactError, NotFound, OSError) as error:
+            if str(error) != told:
+                told = str(error)
+                LOG.warning("generation %s goes on answering: %s", retriever.generation.name, error)
+        else:
+            if changed:
+                LOG.warning("generation %s answers from now on", retriever.generation.name)
 
 
 def warm_up(retriever: Retriever) -> None:

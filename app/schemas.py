@@ -67,6 +67,10 @@ class NeighbourOut(CaseOut):
     similarity: Probability = Field(
         description="Cosine of the embeddings; not a probability of anything."
     )
+    chance: Probability | None = Field(
+        description="That it shares a finding with the query, as measured for films of that "
+        "similarity; null where the index carries no calibration."
+    )
     probability: Probability = Field(description="Of the explained finding in this case.")
     present: bool = Field(description="Whether that reaches the finding's threshold.")
     overlay_url: str = Field(description="Its Grad-CAM for the explained finding.")

@@ -37,6 +37,9 @@ def _neighbours(answer: Mapping[str, Any]) -> Table:
     table.add_column("", justify="right")
     for column in ("case", "similarity"):
         table.add_column(column, no_wrap=True)
+    calibrated = any(near["chance"] is not None for near in answer["neighbours"])
+    if calibrated:
+        table.add_column("shares a finding", justify="right")
     for column in ("findings", "patient", "view", "source"):
         table.add_column(column)
     for near in answer["neighbours"]:
@@ -44,6 +47,7 @@ def _neighbours(answer: Mapping[str, Any]) -> Table:
             str(near["rank"]),
             near["case_id"],
             f"{near['similarity']:.4f}",
+            *([f"{near['chance']:.0%}"] if calibrated else []),
             ", ".join(near["findings"]).replace("_", " ") or "unknown",
             " ".join(str(v) for v in (near["sex"], near["age"]) if v is not None) or "-",
             near["view"] or "-",

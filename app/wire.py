@@ -50,6 +50,7 @@ def _neighbour(
         **_case(near.case, root),
         rank=near.rank,
         similarity=near.similarity,
+        chance=near.chance,
         probability=near.probability,
         present=near.present,
         overlay_url=f"{case}/overlay?finding={quote(answer.explained)}",

@@ -142,7 +142,7 @@ def activate(
     place = Store(store)
     with open_catalog(database or place.database_url) as catalog:
         make_live(place, catalog, name)
-    Console().print(f"{name} is live; a running service takes it over at its next start")
+    Console().print(f"{name} is live; a running service takes it over within seconds")
 
 
 @generations.command()
@@ -181,7 +181,7 @@ def calibrate(
             calibration=SimilarityCalibration.from_dict(fields),
         )
     Console().print(
-        f"{published.name} is live, calibrated; a running service takes it over at its next start"
+        f"{published.name} is live, calibrated; a running service takes it over within seconds"
     )
 
 

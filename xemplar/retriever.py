@@ -18,7 +18,7 @@ from xemplar.encoder import Encoder
 from xemplar.errors import InvalidArgument, NotFound
 from xemplar.explain import grad_cam, similarity_evidence
 from xemplar.findings import finding_index
-from xemplar.index import Generation, open_generation
+from xemplar.index import Generation, Hits, current, open_generation
 from xemplar.media import Media
 from xemplar.network import Features
 from xemplar.overlay import jpeg, overlay, shrink
@@ -54,6 +54,8 @@ class Neighbour:
         similarity: cosine of the two embeddings, in [0, 1]. Not a probability.
         probability: that the network gives the explained finding in this case.
         present: whether that reaches the finding's threshold.
+        chance: that the case shares a finding with the query, by the index's calibration of
+            similarity; None where the index has none.
     """
 
     rank: int
@@ -61,6 +63,7 @@ class Neighbour:
     similarity: float
     probability: float
     present: bool
+    chance: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +157,22 @@ class Retriever:
         """Let go of the database."""
         self.catalog.close()
 
+    def refresh(self, store: Store) -> bool:
+        """Take over the store's live generation where it is another one than this.
+
+        Queries that are under way are answered from the generation that they began with.
+
+        Returns:
+            Whether it is another one.
+
+        Raises:
+            CorruptArtefact, Mismatch, NothingIndexed: it cannot be used; the old one stays.
+        """
+        if current(store) == self.generation.name:
+            return False
+        self.generation = open_generation(store, self.checkpoint)
+        return True
+
     # ---- the answer -------------------------------------------------------------------------
 
     def ask(
@@ -174,6 +193,7 @@ class Retriever:
         if not 1 <= k <= MAX_K:
             raise InvalidArgument(f"k is {k}; it must be from 1 to {MAX_K}")
         card = self.checkpoint.card
+        generation = self.generation  # one for the whole answer: `refresh` may come between
         explained = None if finding is None else finding_index(card.findings, finding)
         excluded = [self.catalog.case(case_id).id for case_id in exclude]
         watch = Stopwatch()
@@ -184,18 +204,18 @@ class Retriever:
         watch.stage("preprocess")
         features = self.encoder.encode(inputs[None])
         watch.stage("encode")
-        hits = self.generation.search(features.embedding[0], k, excluded)
+        hits = generation.search(features.embedding[0], k, excluded)
         watch.stage("search")
         cams = grad_cam(features, self.checkpoint.weights["classifier.weight"])[0]
         probabilities = self.checkpoint.probabilities(features.logits[0])
         explained = int(probabilities.argmax()) if explained is None else explained
         watch.stage("explain")
-        neighbours = self._neighbours(hits.ids, hits.similarity, explained)
+        neighbours = self._neighbours(generation, hits, explained)
         watch.stage("describe")
         return Answer(
             query_id=secrets.token_hex(8),
             checkpoint=self.checkpoint.digest,
-            generation=self.generation.name,
+            generation=generation.name,
             film=film,
             features=features,
             cams=cams,
@@ -217,22 +237,31 @@ class Retriever:
         )
 
     def _neighbours(
-        self, ids: npt.NDArray[np.int64], similarity: npt.NDArray[np.float32], explained: int
+        self, generation: Generation, hits: Hits, explained: int
     ) -> tuple[Neighbour, ...]:
         """Cases removed from the catalog since the generation was built are left out."""
-        cases = self.catalog.cases(int(id_) for id_ in ids)
-        found = [
-            (cases[int(i)], float(s)) for i, s in zip(ids, similarity, strict=True) if i in cases
-        ]
-        neighbours = []
-        for rank, (case, score) in enumerate(found, start=1):
-            probability = self._probability(case, explained)
-            present = bool(probability >= self.checkpoint.thresholds[explained])
-            neighbours.append(Neighbour(rank, case, score, probability, present))
+        cases = self.catalog.cases(map(int, hits.ids))
+        calibration = generation.manifest.calibration
+        neighbours: list[Neighbour] = []
+        for case_id, similarity in zip(map(int, hits.ids), hits.similarity, strict=True):
+            if case_id not in cases:
+                continue
+            score = float(similarity)
+            probability = self._probability(generation, case_id, explained)
+            neighbours.append(
+                Neighbour(
+                    rank=len(neighbours) + 1,
+                    case=cases[case_id],
+                    similarity=score,
+                    probability=probability,
+                    present=bool(probability >= self.checkpoint.thresholds[explained]),
+                    chance=None if calibration is None else calibration.chance_of(score),
+                )
+            )
         return tuple(neighbours)
 
-    def _probability(self, case: Case, place: int) -> float:
-        return float(self.checkpoint.probabilities(self.generation.logits(case.id))[place])
+    def _probability(self, generation: Generation, case_id: int, place: int) -> float:
+        return float(self.checkpoint.probabilities(generation.logits(case_id))[place])
 
     # ---- its pictures -----------------------------------------------------------------------
 
@@ -256,8 +285,9 @@ class Retriever:
         Below the finding's threshold the film is shown without a map.
         """
         place = finding_index(self.checkpoint.card.findings, finding)
-        present = self._probability(case, place) >= self.checkpoint.thresholds[place]
-        heatmap = self.generation.cams(case.id)[place] if present else None
+        generation = self.generation
+        present = self._probability(generation, case.id, place) >= self.checkpoint.thresholds[place]
+        heatmap = generation.cams(case.id)[place] if present else None
         return self._picture(self.media.display(case.image_sha256), heatmap, side)
 
     def query_evidence(self, answer: Answer, case: Case, side: int = 512) -> bytes:

@@ -1,0 +1,106 @@
+"""A running service takes over what is published, and no request notices."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.main import create_app, open_retriever
+from app.settings import Settings
+from indexer.publishing import build_generation
+from tests.app.asking import ask
+from tests.stores import SmallStore, small_store
+from xemplar.catalog import open_catalog
+from xemplar.checkpoint import load
+from xemplar.encoder import Precision
+from xemplar.index import SimilarityCalibration, publish
+
+PROMISED = 2.0
+"""Seconds after which a published generation answers; a slow machine gets ten times that."""
+
+
+@pytest.fixture
+def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
+    """A store that a test may change."""
+    return small_store(tmp_path, tiny_checkpoint)
+
+
+@pytest.fixture
+def service(own: SmallStore) -> Iterator[TestClient]:
+    settings = Settings(
+        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
+    )
+    with TestClient(create_app(settings, open_retriever(settings))) as client:
+        yield client
+
+
+def published(own: SmallStore, calibration: SimilarityCalibration | None = None) -> str:
+    """The name of a new generation of the same cases."""
+    with open_catalog(own.store.database_url) as catalog:
+        return build_generation(
+            own.store, catalog, load(own.checkpoint), calibration=calibration
+        ).name
+
+
+def until(client: TestClient, film: bytes, right: Callable[[dict[str, object]], bool]) -> float:
+    """Ask, and never be refused, until an answer is right; the seconds that it took."""
+    began = time.monotonic()
+    while time.monotonic() - began < 10 * PROMISED:
+        if right(ask(client, film, k=3)):
+            return time.monotonic() - began
+    pytest.fail("the new generation does not answer")
+
+
+def test_a_new_generation_answers_soon_and_no_request_fails(
+    service: TestClient, own: SmallStore
+) -> None:
+    for _ in range(2):
+        name = published(own)
+        until(service, own.films[1], lambda answer, name=name: answer["generation"] == name)
+        assert service.get("/readyz").json()["generation"] == name
+
+
+def test_pictures_of_an_answer_can_be_fetched_after_the_generation_has_changed(
+    service: TestClient, own: SmallStore
+) -> None:
+    before = ask(service, own.films[1], k=2)
+    name = published(own)
+    until(service, own.films[1], lambda answer: answer["generation"] == name)
+    for near in before["neighbours"]:
+        for address in ("overlay_url", "evidence_url", "query_evidence_url", "image_url"):
+            assert service.get(near[address]).status_code == 200
+
+
+def test_a_calibration_that_is_published_stands_beside_the_similarity(
+    service: TestClient, own: SmallStore
+) -> None:
+    before = ask(service, own.films[1], k=3)
+    assert [near["chance"] for near in before["neighbours"]] == [None] * 3
+    digest = load(own.checkpoint).digest
+    curve = SimilarityCalibration(digest, "drawn", 12, 144, (0.0, 1.0), (0.25, 0.75))
+    name = published(own, curve)
+    until(service, own.films[1], lambda answer: answer["generation"] == name)
+    for near in ask(service, own.films[1], k=3)["neighbours"]:
+        assert near["chance"] == pytest.approx(0.25 + near["similarity"] / 2)
+
+
+def test_a_damaged_generation_is_told_and_the_old_one_goes_on_answering(
+    service: TestClient, own: SmallStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = ask(service, own.films[1])["generation"]
+    with open_catalog(own.store.database_url) as catalog:
+        checkpoint = load(own.checkpoint)
+        name = build_generation(own.store, catalog, checkpoint, go_live=False).name
+    (own.store.generations / name / "ids.npy").write_bytes(b"damaged")
+    with caplog.at_level(logging.WARNING, "xemplar"):
+        publish(own.store, name)
+        began = time.monotonic()
+        while not caplog.records and time.monotonic() - began < 10 * PROMISED:
+            assert ask(service, own.films[1])["generation"] == old
+    assert "goes on answering" in caplog.text
+    assert "ids.npy" in caplog.text
+    time.sleep(2.5)  # two more looks
+    assert len(caplog.records) == 1
