@@ -146,6 +146,33 @@ def activate(
 
 
 @generations.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="Newest generations to keep.")] = 3,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Delete old generations for good; the live one is always kept.
+
+    Nothing else is lost: the catalog holds all embeddings, and an index can be built again.
+
+    Example:
+        xemplar generations prune --keep 2 --store archive
+    """
+    from xemplar.index import current, remove
+    from xemplar.index import generations as all_generations
+    from xemplar.store import Store
+
+    place = Store(store)
+    live = current(place)
+    names = [one.name for one in all_generations(place)]
+    old = [name for name in names[:-keep] if name != live]
+    for name in old:
+        remove(place, name)
+    Console(highlight=False).print(
+        f"{len(old)} deleted, {len(names) - len(old)} kept; {live} is live"
+    )
+
+
+@generations.command()
 def calibrate(
     file: Annotated[Path, typer.Argument(help="similarity.json of `xemplar evaluate ranking`.")],
     store: StoreOption = DEFAULT_STORE,

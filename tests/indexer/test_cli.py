@@ -19,7 +19,7 @@ from xemplar.errors import (
     NotFound,
     NothingIndexed,
 )
-from xemplar.index import SimilarityCalibration
+from xemplar.index import SimilarityCalibration, remove
 from xemplar.index import generations as all_generations
 from xemplar.store import Store
 
@@ -146,3 +146,25 @@ def test_a_calibration_that_cannot_be_used_changes_nothing(call, tmp_path: Path)
         with pytest.raises(error):
             call("generations", "calibrate", tmp_path / "similarity.json")
     assert len(all_generations(Store(tmp_path / "store"))) == 1
+
+
+def test_old_generations_are_deleted_but_never_the_live_one(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    store = Store(tmp_path / "store")
+    for n in range(4):
+        call("index", data_set(tmp_path / f"set{n}", range(3 * n, 3 * n + 3)))
+    names = [one.name for one in all_generations(store)]
+    call("generations", "activate", names[0])
+    said = call("generations", "prune", "--keep", "1").stdout
+    assert said == f"2 deleted, 2 kept; {names[0]} is live\n"
+    assert [one.name for one in all_generations(store)] == [names[0], names[3]]
+    assert sorted(p.name for p in store.generations.iterdir()) == [names[0], names[3], "CURRENT"]
+    assert "0 deleted" in call("generations", "prune", "--keep", "1").stdout
+
+
+def test_the_live_generation_cannot_be_removed(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    store = Store(tmp_path / "store")
+    call("index", data_set(tmp_path / "set", range(3)))
+    with pytest.raises(ConfigurationError, match="is live and is not deleted"):
+        remove(store, all_generations(store)[0].name)
+    with pytest.raises(NotFound, match="no generation"):
+        remove(store, "../catalog.sqlite")

@@ -7,7 +7,7 @@ reader always sees a whole index, and going back is publishing an older one.
 from xemplar.index.builder import FACTORY, Source, Vectors, build
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.generation import Generation, Hits, open_generation
-from xemplar.index.live import current, generations, publish
+from xemplar.index.live import current, generations, publish, remove
 from xemplar.index.manifest import FileRecord, Manifest, read_manifest
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "open_generation",
     "publish",
     "read_manifest",
+    "remove",
 ]

@@ -1,7 +1,10 @@
 """Which generation is live: publishing one, going back to an older one, listing all."""
 
+import secrets
+import shutil
+
 from xemplar.artefact import write_file
-from xemplar.errors import CorruptArtefact, NotFound, NothingIndexed
+from xemplar.errors import ConfigurationError, CorruptArtefact, NotFound, NothingIndexed
 from xemplar.index.manifest import NAME, Manifest, read_manifest
 from xemplar.store import Store
 
@@ -51,6 +54,26 @@ def generations(store: Store) -> tuple[Manifest, ...]:
         CorruptArtefact: a manifest cannot be read.
     """
     return tuple(read_manifest(store.generations / name) for name in _names(store))
+
+
+def remove(store: Store, name: str) -> None:
+    """Delete a generation for good, at once as a reader sees it. The live one is not deleted.
+
+    A process that has it open goes on with it: its files are deleted when it is closed.
+
+    Raises:
+        NotFound: there is none of that name.
+        ConfigurationError: it is the live one.
+    """
+    if name not in _names(store):
+        raise NotFound(f"there is no generation {name[:64]!r} in {store.generations}")
+    if store.current.is_file() and name == current(store):
+        raise ConfigurationError(
+            f"generation {name} is live and is not deleted; publish another one first"
+        )
+    gone = store.generations / f".{name}.{secrets.token_hex(4)}"
+    (store.generations / name).rename(gone)
+    shutil.rmtree(gone)
 
 
 def _names(store: Store) -> list[str]:
