@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from PIL import Image
 
-from app.limits import BodyLimit
+from app.limits import BodyLimit, UploadLimit
 from app.problems import add_problem_handlers, add_problem_schema
 from app.recent import RecentAnswers
 from app.routes import Service, router
@@ -86,6 +86,7 @@ def create_app(settings: Settings | None = None, retriever: Retriever | None = N
         swagger_ui_parameters={"validatorUrl": None},  # nor is anything sent to a validator
     )
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
+    app.add_middleware(UploadLimit, at_once=settings.films_at_once)  # the last one is asked first
     add_problem_handlers(app)
     app.include_router(router)
     add_problem_schema(app)

@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     concurrent_queries: int = Field(
         2, ge=1, description="Queries decoded and answered at once; the others wait."
     )
+    films_at_once: int = Field(
+        16, ge=1, description="Films held in memory at once; more are answered 503, to come back."
+    )
     recent_queries: int = Field(
         128, ge=1, description="Queries whose pictures can still be fetched (about 1.4 MB each)."
     )

@@ -5,7 +5,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Event, Semaphore
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from app import schemas
+from app.main import create_app
 from app.problems import STATUSES
 from app.recent import RecentAnswers
 from app.settings import Settings, read_settings
@@ -66,6 +67,33 @@ def test_other_requests_are_answered_while_a_query_is_stuck(
         finally:
             go_on.set()
         assert len(answer.result(60)["neighbours"]) == 5
+
+
+def test_one_film_too_many_is_told_to_come_back_and_others_are_answered(
+    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, entered, go_on = retriever.encoder.encode, Semaphore(0), Event()
+
+    def stuck(inputs: Any) -> Features:
+        entered.release()
+        go_on.wait(60)
+        return encode(inputs)
+
+    app = create_app(settings.model_copy(update={"films_at_once": 2}), retriever)
+    monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
+    with TestClient(app) as client, ThreadPoolExecutor(2) as threads:
+        monkeypatch.setattr(retriever.encoder, "encode", stuck)
+        try:
+            answers = [threads.submit(ask, client, FILM) for _ in range(2)]
+            assert all(entered.acquire(timeout=60) for _ in answers)
+            response = client.post("/query", files={"image": FILM})
+            assert "2 films are being worked on" in problem(response, 503, "Busy")
+            assert response.headers["retry-after"] == "2"
+            assert client.get("/healthz").status_code == 200
+        finally:
+            go_on.set()
+        assert all(len(answer.result(60)["neighbours"]) == 5 for answer in answers)
+        assert client.post("/query", files={"image": FILM}).status_code == 200
 
 
 # ---- what is remembered ---------------------------------------------------------------------
