@@ -102,10 +102,22 @@ def evaluate(
     )
     source = Source(open_dataset(data), Store(store), database, boxes)
     encoder = open_encoder(load(checkpoint or default_checkpoint()))
-    with _progress() as on_progress:
-        outcome = run(
-            Study(study), source, encoder, out, settings, experts=experts, on_progress=on_progress
+    try:
+        with _progress() as on_progress:
+            outcome = run(
+                Study(study),
+                source,
+                encoder,
+                out,
+                settings,
+                experts=experts,
+                on_progress=on_progress,
+            )
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            "Stopped. What is finished is kept; run the same command to go on."
         )
+        raise typer.Exit(130) from None
     _say(outcome, out)
     if outcome.report.failures:
         raise typer.Exit(1)

@@ -42,5 +42,18 @@ def test_it_exits_with_1_where_the_maps_must_not_be_released(
     assert (tmp_path / "report" / "report.html").is_file()  # the report says why
 
 
+def test_an_interrupted_run_says_how_to_go_on(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Section:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "classification", interrupted)
+    result = CliRunner().invoke(LINE, ["classification", *words])
+    assert result.exit_code == 130
+    assert "run the same command to go on" in result.stderr
+    assert not (tmp_path / "report").exists()
+
+
 def test_the_help_shows_examples() -> None:
     assert "xemplar evaluate all nih14" in CliRunner().invoke(LINE, ["--help"]).stdout
