@@ -10,7 +10,8 @@ from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, St
 
 if TYPE_CHECKING:
     from app.settings import Settings
-    from xemplar.retriever import Answer, Retriever
+    from xemplar.answer import Answer
+from xemplar.retriever import Retriever
 
 
 def serve(

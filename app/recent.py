@@ -7,8 +7,8 @@ when the service stops.
 from collections import OrderedDict
 from threading import Lock
 
+from xemplar.answer import Answer
 from xemplar.errors import NotFound
-from xemplar.retriever import Answer
 
 
 class RecentAnswers:

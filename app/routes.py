@@ -12,10 +12,11 @@ from starlette.datastructures import UploadFile
 
 from app.problems import described
 from app.recent import RecentAnswers
-from app.schemas import AnswerOut, CaseOut, Health, Question, Readiness
+from app.schemas import AnswerOut, CaseOut, Health, Question, Readiness, SimilarQuestion
 from app.upload import REQUEST_BODY, film_of
 from app.wire import answer_out, case_out
-from xemplar.retriever import Retriever, Stopwatch
+from xemplar.answer import Answer, Stopwatch
+from xemplar.retriever import Retriever
 
 T = TypeVar("T")
 
@@ -88,12 +89,48 @@ async def query(
 
     Without ``finding`` the most probable one is explained.
     """
+    retriever = _service(request).retriever
+    return await _answered(
+        request,
+        question,
+        lambda: retriever.ask(
+            film.file.read(), k=question.k, finding=question.finding, exclude=question.exclude
+        ),
+    )
+
+
+@router.get(
+    "/cases/{case_id}/similar",
+    summary="Find cases similar to a past one",
+    response_model=AnswerOut,
+    responses=NOT_FOUND | INVALID,
+)
+async def similar(
+    request: Request,
+    case_id: CaseId,
+    question: Annotated[SimilarQuestion, Query()],
+) -> Response:
+    """Past cases similar to one of them, which is never in the answer itself."""
+    retriever = _service(request).retriever
+    return await _answered(
+        request,
+        question,
+        lambda: retriever.similar(
+            case_id,
+            k=question.k,
+            finding=question.finding,
+            exclude=question.exclude,
+            same_patient=question.same_patient,
+        ),
+    )
+
+
+async def _answered(request: Request, question: Question, ask: Callable[[], Answer]) -> Response:
+    """Ask in a thread, remember the answer, and send it."""
     service = _service(request)
 
     def work() -> bytes:
-        answer = service.retriever.ask(
-            film.file.read(), k=question.k, finding=question.finding, exclude=question.exclude
-        )
+        answer = ask()
         watch, pictures = Stopwatch(), dict[str, bytes]()
         if question.include == "overlays":
             pictures = service.retriever.pictures(answer)

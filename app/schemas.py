@@ -28,6 +28,14 @@ class Question(BaseModel):
     )
 
 
+class SimilarQuestion(Question):
+    """What may stand behind ``/cases/{case_id}/similar?``."""
+
+    same_patient: bool = Field(
+        False, description="Whether other films of the case's patient may be in the answer."
+    )
+
+
 class Problem(BaseModel):
     """An error, as RFC 9457 has it."""
 

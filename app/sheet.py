@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from app.schemas import NOTICE
-from xemplar.retriever import Answer, Retriever
+from xemplar.answer import Answer
+from xemplar.retriever import Retriever
 
 TILE, GAP, LINE = 240, 8, 18
 INK, PAPER, FAINT = (235, 235, 235), (18, 18, 20), (150, 150, 155)

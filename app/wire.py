@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from app.schemas import AnswerOut, CaseOut, NeighbourOut, PredictionOut
+from xemplar.answer import Answer, Neighbour
 from xemplar.catalog import Case
-from xemplar.retriever import Answer, Neighbour
 
 
 def answer_out(

@@ -4,14 +4,13 @@ Both the service and the command line answer queries through this one class.
 """
 
 import secrets
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.answer import Answer, Neighbour, Prediction, Stopwatch
 from xemplar.catalog import Case, Catalog, open_catalog
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder
@@ -20,93 +19,12 @@ from xemplar.explain import grad_cam, similarity_evidence
 from xemplar.findings import finding_index
 from xemplar.index import Generation, Hits, current, open_generation
 from xemplar.media import Media
-from xemplar.network import Features
 from xemplar.overlay import jpeg, overlay, shrink
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import DISPLAY_SIDE, Limits, decode
 from xemplar.store import Store
 
 MAX_K = 100
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the network says of one finding.
-
-    Attributes:
-        finding: its name.
-        probability: calibrated, in [0, 1].
-        present: whether it reaches the finding's threshold; below it no Grad-CAM is drawn.
-    """
-
-    finding: str
-    probability: float
-    present: bool
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """One similar case.
-
-    Attributes:
-        rank: from 1.
-        case: who it is.
-        similarity: cosine of the two embeddings, in [0, 1]. Not a probability.
-        probability: that the network gives the explained finding in this case.
-        present: whether that reaches the finding's threshold.
-        chance: that the case shares a finding with the query, by the index's calibration of
-            similarity; None where the index has none.
-    """
-
-    rank: int
-    case: Case
-    similarity: float
-    probability: float
-    present: bool
-    chance: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """A query and its answer, with what its pictures are made from.
-
-    Attributes:
-        query_id: random, 16 hex digits.
-        checkpoint: digest of the checkpoint that answered.
-        generation: name of the index generation that answered.
-        film: uint8 (height, width), display copy of the query, longer side at most 1024 px.
-        features: of the query alone (N = 1).
-        cams: float32 (F, g, g), Grad-CAM of the query for every finding.
-        predictions: all findings, the most probable first.
-        explained: the finding that the overlays explain.
-        neighbours: the most similar case first.
-        timings_ms: milliseconds by stage, in the order of the stages.
-    """
-
-    query_id: str
-    checkpoint: str
-    generation: str
-    film: npt.NDArray[np.uint8]
-    features: Features
-    cams: npt.NDArray[np.float32]
-    predictions: tuple[Prediction, ...]
-    explained: str
-    neighbours: tuple[Neighbour, ...]
-    timings_ms: dict[str, float]
-
-
-class Stopwatch:
-    """Milliseconds by stage."""
-
-    def __init__(self) -> None:
-        self.timings_ms: dict[str, float] = {}
-        self._since = time.perf_counter()
-
-    def stage(self, name: str) -> None:
-        """The time since the last call belongs to the stage ``name``."""
-        now = time.perf_counter()
-        self.timings_ms[name] = round((now - self._since) * 1000, 3)
-        self._since = now
 
 
 class Retriever:
@@ -190,18 +108,70 @@ class Retriever:
             InputError: the film or an argument cannot be used (see `xemplar.errors`).
             NotFound: an excluded case does not exist.
         """
-        if not 1 <= k <= MAX_K:
-            raise InvalidArgument(f"k is {k}; it must be from 1 to {MAX_K}")
-        card = self.checkpoint.card
-        generation = self.generation  # one for the whole answer: `refresh` may come between
-        explained = None if finding is None else finding_index(card.findings, finding)
-        excluded = [self.catalog.case(case_id).id for case_id in exclude]
+        explained, excluded = self._checked(k, finding, exclude)
         watch = Stopwatch()
         radiograph = decode(data, self.limits)
         watch.stage("decode")
-        inputs = preprocess(radiograph, card.spec)
+        inputs = preprocess(radiograph, self.checkpoint.card.spec)
         film = shrink(radiograph.pixels, DISPLAY_SIDE)
         watch.stage("preprocess")
+        return self._answer(film, inputs, k, explained, excluded, watch)
+
+    def similar(
+        self,
+        case_id: str,
+        *,
+        k: int = 5,
+        finding: str | None = None,
+        exclude: Sequence[str] = (),
+        same_patient: bool = False,
+    ) -> Answer:
+        """Find the cases most similar to an indexed one, which is never among them.
+
+        Args:
+            case_id: its public id.
+            k: how many cases, 1 to 100.
+            finding: to explain; None for the most probable.
+            exclude: public ids of further cases that must not be among the answer.
+            same_patient: whether other films of its patient may be.
+
+        Raises:
+            InputError: an argument cannot be used.
+            NotFound: the case is not in the live generation, or an excluded one does not exist.
+            CorruptArtefact: a kept picture is damaged.
+        """
+        explained, excluded = self._checked(k, finding, exclude)
+        case = self.indexed(case_id)
+        excluded.add(case.id)
+        if case.patient is not None and not same_patient:
+            excluded.update(self.catalog.patient_ids(case.patient))
+        watch = Stopwatch()
+        film = self.media.display(case.image_sha256)
+        inputs = self.media.input(case.image_sha256, self.checkpoint.card.spec)
+        watch.stage("decode")
+        return self._answer(film, inputs, k, explained, excluded, watch)
+
+    def _checked(
+        self, k: int, finding: str | None, exclude: Sequence[str]
+    ) -> tuple[int | None, set[int]]:
+        """Place of the finding to explain, and ids of the cases to leave out."""
+        if not 1 <= k <= MAX_K:
+            raise InvalidArgument(f"k is {k}; it must be from 1 to {MAX_K}")
+        findings = self.checkpoint.card.findings
+        explained = None if finding is None else finding_index(findings, finding)
+        return explained, {self.catalog.case(case_id).id for case_id in exclude}
+
+    def _answer(
+        self,
+        film: npt.NDArray[np.uint8],
+        inputs: npt.NDArray[np.uint8],
+        k: int,
+        explained: int | None,
+        excluded: Collection[int],
+        watch: Stopwatch,
+    ) -> Answer:
+        """From the network's input on, all queries go the same way."""
+        generation = self.generation  # one for the whole answer: `refresh` may come between
         features = self.encoder.encode(inputs[None])
         watch.stage("encode")
         hits = generation.search(features.embedding[0], k, excluded)
@@ -220,7 +190,7 @@ class Retriever:
             features=features,
             cams=cams,
             predictions=self._predictions(probabilities),
-            explained=card.findings[explained],
+            explained=self.checkpoint.card.findings[explained],
             neighbours=neighbours,
             timings_ms=watch.timings_ms,
         )

@@ -197,3 +197,23 @@ def test_behind_a_reverse_proxy_addresses_begin_with_its_prefix(settings: Settin
             picture_size(client.get(url))
         assert client.get(f"/cases/{near['case_id']}").json()["image_url"] == near["image_url"]
         assert '"/xemplar/static-docs/swagger-ui.css"' in client.get("/docs").text
+
+
+def test_similar_cases_of_a_case_have_the_form_of_any_answer(
+    client: TestClient, answer: dict[str, Any]
+) -> None:
+    own = answer["neighbours"][0]["case_id"]
+    similar = client.get(f"/cases/{own}/similar", params={"k": 3, "finding": "Mass"}).json()
+    assert set(similar) == set(answer)
+    assert similar["explained_finding"] == "Mass"
+    assert len(similar["neighbours"]) == 3
+    assert own not in [near["case_id"] for near in similar["neighbours"]]
+    for address in (similar["image_url"], similar["overlay_url"]):
+        assert client.get(address).status_code == 200
+    assert client.get(similar["neighbours"][0]["evidence_url"]).status_code == 200
+
+
+def test_similar_cases_of_nothing_and_with_a_misspelt_word_are_refused(client: TestClient) -> None:
+    problem(client.get(f"/cases/{'0' * 16}/similar"), 404, "NotFound")
+    refused = client.get(f"/cases/{'0' * 16}/similar", params={"samepatient": True})
+    assert "samepatient" in problem(refused, 422, "InvalidRequest")

@@ -10,13 +10,14 @@ import pytest
 
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore, small_store
+from xemplar.answer import Answer
 from xemplar.catalog import Case
 from xemplar.checkpoint import Checkpoint, load
 from xemplar.encoder import Precision, open_encoder
 from xemplar.errors import InvalidArgument, NotFound, NothingIndexed, UnknownFinding
 from xemplar.explain import similarity_evidence
 from xemplar.overlay import jpeg, shrink
-from xemplar.retriever import Answer, Retriever
+from xemplar.retriever import Retriever
 from xemplar.store import Store
 
 STRANGER = encoded(drawn_film(77, 1500, 1200))
@@ -60,6 +61,39 @@ def test_the_indexed_film_asked_again_is_its_own_nearest_case(
         assert answer.features.embedding[0] == pytest.approx(stored, abs=1e-5)
         logits = retriever.generation.logits(first.case.id)
         assert answer.features.logits[0] == pytest.approx(logits, abs=1e-3)
+
+
+def test_cases_similar_to_a_case_are_those_of_its_film_without_itself(
+    retriever: Retriever, small: SmallStore
+) -> None:
+    for film in small.films[:3]:
+        asked = retriever.ask(film, k=CASES)
+        own = asked.neighbours[0].case.case_id
+        answer = retriever.similar(own, k=CASES)
+        found = [near.case.case_id for near in answer.neighbours]
+        assert found == [near.case.case_id for near in asked.neighbours[1:]]
+        assert [near.rank for near in answer.neighbours] == list(range(1, CASES))
+        assert answer.predictions[0].finding == asked.predictions[0].finding
+        assert answer.features.embedding == pytest.approx(asked.features.embedding, abs=1e-5)
+
+
+def test_other_films_of_a_cases_patient_are_left_out_unless_they_are_asked_for(
+    retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = list(retriever.catalog.cases(retriever.generation.ids).values())
+    first, sibling = cases[0], cases[5]
+    monkeypatch.setattr(retriever.catalog, "patient_ids", lambda _: (first.id, sibling.id))
+    alone = retriever.similar(first.case_id, k=CASES)
+    assert sibling.case_id not in [near.case.case_id for near in alone.neighbours]
+    assert len(alone.neighbours) == CASES - 2
+    both = retriever.similar(first.case_id, k=CASES, same_patient=True)
+    assert sibling.case_id in [near.case.case_id for near in both.neighbours]
+    assert first.case_id not in [near.case.case_id for near in both.neighbours]
+
+
+def test_similar_cases_of_an_unknown_case_are_refused(retriever: Retriever) -> None:
+    with pytest.raises(NotFound, match="no case"):
+        retriever.similar("0" * 16)
 
 
 def test_neighbours_are_ranked_by_the_cosine_of_the_embeddings(
