@@ -1,23 +1,27 @@
 """Where the weights come from before the first step."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.models import DenseNet169_Weights
 
 from xemplar import checkpoint
 from xemplar.artefact import file_digest
+from xemplar.datasets import Film
 from xemplar.errors import ConfigurationError
+from xemplar.findings import UncertainPolicy, targets
 from xemplar.network.pytorch import DenseNetwork
 
 OLD_NAMES = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """torchvision's published DenseNet files write ``norm.1.weight`` for today's ``norm1.weight``."""
 
 
-def initialise(network: DenseNetwork, initial: str) -> None:
+def initialise(network: DenseNetwork, initial: str) -> bool:
     """Put initial weights into the network; the linear layer is kept only if its shape fits.
 
     Args:
@@ -25,11 +29,14 @@ def initialise(network: DenseNetwork, initial: str) -> None:
         initial: "none" (stay random), "imagenet" (torchvision's), or the path of a checkpoint of
             this software or of a torchvision state dict.
 
+    Returns:
+        Whether the linear layer came with the weights.
+
     Raises:
         ConfigurationError: the weights cannot be had, or are of another network.
     """
     if initial == "none":
-        return
+        return False
     state = _imagenet() if initial == "imagenet" else _file(Path(initial))
     own = network.dense.state_dict()
     for name in ("classifier.weight", "classifier.bias"):
@@ -47,6 +54,34 @@ def initialise(network: DenseNetwork, initial: str) -> None:
             f"the weights {initial} are of another network: {len(lost)} are missing, as "
             f"{lost[:2]}; {len(missing.unexpected_keys)} unknown, as {missing.unexpected_keys[:2]}"
         )
+    return "classifier.bias" in state
+
+
+def begin_at_prevalence(
+    network: DenseNetwork, films: Sequence[Film], findings: Sequence[str], policy: UncertainPolicy
+) -> None:
+    """Let each output say at first how frequent its finding is: bias = log odds.
+
+    Lin et al., Focal Loss, ICCV 2017, section 4.1. Otherwise the weights learn to pull the logits
+    of rare findings down everywhere, and then Grad-CAM, in which the bias has no part, is zero
+    everywhere on films that show the finding.
+
+    Args:
+        network: its linear layer's bias is set; a finding that no film knows keeps its own.
+        films: of the training.
+        findings: the outputs, in their order.
+        policy: for uncertain labels.
+    """
+    target, known = (
+        np.sum(part, axis=0)
+        for part in zip(*(targets(f.labels, findings, policy) for f in films), strict=True)
+    )
+    # half a film with and half a film without it, so that none and all are no infinite odds
+    share = (target + 0.5) / (known + 1)
+    odds = torch.from_numpy(np.log(share / (1 - share)).astype(np.float32))
+    with torch.no_grad():
+        bias = network.dense.classifier.bias
+        bias.copy_(torch.where(torch.from_numpy(known > 0), odds.to(bias.device), bias))
 
 
 def origin(initial: str) -> str:

@@ -26,7 +26,7 @@ from trainer.augment import augmentation
 from trainer.calibrate import calibrate
 from trainer.epoch import Device, train_epoch, validate
 from trainer.films import EpochOrder, FilmTensors, batches, check_readable, frontal_films
-from trainer.initial import initialise, origin
+from trainer.initial import begin_at_prevalence, initialise, origin
 from trainer.learner import Learner, averaged
 from trainer.metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from trainer.settings import Settings
@@ -120,7 +120,7 @@ def train(
         console = console if console and world.first else Console(quiet=not world.first)
         splits = frontal_films(datasets, settings)
         check_readable(splits[TRAIN] + splits[VAL])
-        run = _start(settings, datasets, out, world, architecture or Architecture())
+        run = _start(settings, datasets, out, world, architecture or Architecture(), splits[TRAIN])
         console.print(
             f"{len(splits[TRAIN]):,} training and {len(splits[VAL]):,} validation films; "
             f"{run.device}; {world.size} process(es); epoch {len(run.epochs) + 1} of "
@@ -146,6 +146,7 @@ def _start(
     out: Path,
     world: World,
     architecture: Architecture,
+    films: Sequence[Film],
 ) -> Run:
     torch.manual_seed(settings.seed)
     if settings.threads:
@@ -159,8 +160,8 @@ def _start(
     resumes = (out / STATE).is_file()
     if resumes:
         _check_same(out, described)
-    else:
-        initialise(network, settings.initial)
+    elif not initialise(network, settings.initial):
+        begin_at_prevalence(network, films, settings.findings, settings.uncertain)
     teacher = open_teacher(settings.teacher, device.name) if settings.teacher else None
     learner = Learner(network.to(device.name), teacher, settings.hint).to(device.name)
     learner.to(memory_format=torch.channels_last)

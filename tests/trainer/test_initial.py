@@ -4,15 +4,18 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tests.films import seeded_weights
 from tests.trainer.drawn import TINY
-from trainer.initial import initialise
+from trainer.initial import begin_at_prevalence, initialise
 from xemplar.checkpoint import Card, save
+from xemplar.datasets import Film
 from xemplar.errors import ConfigurationError
+from xemplar.findings import NIH14, UncertainPolicy
 from xemplar.network import Architecture
 from xemplar.network.pytorch import DenseNetwork
 from xemplar.preprocess import PreprocessSpec
@@ -125,3 +128,25 @@ def test_imagenet_without_a_connection_says_what_to_do(
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(ConfigurationError, match=r"--initial FILE, or .* --initial none"):
         initialise(network(), "imagenet")
+
+
+def test_a_fresh_linear_layer_begins_with_the_frequency_of_each_finding() -> None:
+    def film(**labels: int) -> Film:
+        return Film(Path("film.png"), "set", labels=labels)
+
+    films = [film(Mass=1, Hernia=0), film(Mass=0), film(Mass=0), film(Mass=0)]
+    made = network(3)
+    before = state(made)["classifier.bias"]
+    begin_at_prevalence(made, films, ("Mass", "Hernia", "Edema"), UncertainPolicy.POSITIVE)
+    bias = state(made)["classifier.bias"]
+    # Mass: (1 + 0.5) / (4 + 1) = 0.3; Hernia: 0.5 / 2 = 0.25; nothing is known of Edema
+    assert bias[0].item() == pytest.approx(np.log(0.3 / 0.7), abs=1e-6)
+    assert bias[1].item() == pytest.approx(np.log(0.25 / 0.75), abs=1e-6)
+    assert bias[2] == before[2]
+
+
+def test_a_linear_layer_that_comes_with_the_weights_is_kept(tiny_checkpoint: Path) -> None:
+    fits, other = network(len(NIH14), OTHER), network(2, OTHER)
+    assert initialise(fits, str(tiny_checkpoint))
+    assert not initialise(other, str(tiny_checkpoint))
+    assert not initialise(other, "none")
