@@ -11,7 +11,7 @@ from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, St
 if TYPE_CHECKING:
     from app.settings import Settings
     from xemplar.answer import Answer
-from xemplar.retriever import Retriever
+    from xemplar.retriever import Retriever
 
 
 def serve(

@@ -23,6 +23,7 @@ from xemplar import __version__
 from xemplar.checkpoint import load
 from xemplar.encoder import open_encoder
 from xemplar.errors import ArtefactError, NotFound
+from xemplar.index import current
 from xemplar.radiograph import Limits
 from xemplar.retriever import Retriever
 from xemplar.store import Store
@@ -96,20 +97,25 @@ def create_app(settings: Settings | None = None, retriever: Retriever | None = N
 async def follow(retriever: Retriever, store: Store) -> None:
     """Take over each generation that is published, without a request that waits or fails.
 
-    One that cannot be used is told once, and the old one goes on answering.
+    One that cannot be used is told once, and the old one goes on answering. It is not opened
+    again, as that reads all its files, until another one is published.
     """
-    told = ""
+    told = refused = ""
     while True:
         await anyio.sleep(FOLLOW_SECONDS)
+        live = ""
         try:
-            changed = await to_thread.run_sync(retriever.refresh, store)
+            live = await to_thread.run_sync(current, store)
+            if live in (retriever.generation.name, refused):
+                continue
+            await to_thread.run_sync(retriever.refresh, store)
+            LOG.warning("generation %s answers from now on", retriever.generation.name)
         except (ArtefactError, NotFound, OSError) as error:
+            if isinstance(error, ArtefactError):
+                refused = live
             if str(error) != told:
                 told = str(error)
                 LOG.warning("generation %s goes on answering: %s", retriever.generation.name, error)
-        else:
-            if changed:
-                LOG.warning("generation %s answers from now on", retriever.generation.name)
 
 
 def warm_up(retriever: Retriever) -> None:

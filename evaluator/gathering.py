@@ -86,12 +86,13 @@ def gather(
             "with --split"
         )
     candidates = _candidates(source, generation, encoder, settings)
+    every = [*asked, *tuning]
     encoded = encode_films(
-        [*asked, *tuning],
-        {row for row in rows_of(boxes, [*asked, *tuning]) if row is not None},
+        every,
+        {row for row in rows_of(boxes, every) if row is not None},
         encoder,
         work,
-        lambda done: on_progress("films", done, len(asked) + len(tuning)),
+        lambda done: on_progress("films", done, len(every)),
     )
     material = Material(
         encoder=encoder,
@@ -103,7 +104,6 @@ def gather(
         severity=_severity(source.dataset.root / SEVERITY),
         boxes_left_out=left_out(boxes, asked, findings),
     )
-    every = [*asked, *tuning]
     return material, [(every[place].path, reason) for place, reason in encoded.unreadable]
 
 

@@ -17,7 +17,7 @@ from xemplar.encoder import Encoder
 from xemplar.errors import InvalidArgument, NotFound
 from xemplar.explain import grad_cam, similarity_evidence
 from xemplar.findings import finding_index
-from xemplar.index import Generation, Hits, current, open_generation
+from xemplar.index import Generation, Hits, open_generation
 from xemplar.media import Media
 from xemplar.overlay import jpeg, overlay, shrink
 from xemplar.preprocess import preprocess
@@ -75,21 +75,15 @@ class Retriever:
         """Let go of the database."""
         self.catalog.close()
 
-    def refresh(self, store: Store) -> bool:
-        """Take over the store's live generation where it is another one than this.
+    def refresh(self, store: Store) -> None:
+        """Take over the store's live generation.
 
         Queries that are under way are answered from the generation that they began with.
-
-        Returns:
-            Whether it is another one.
 
         Raises:
             CorruptArtefact, Mismatch, NothingIndexed: it cannot be used; the old one stays.
         """
-        if current(store) == self.generation.name:
-            return False
         self.generation = open_generation(store, self.checkpoint)
-        return True
 
     # ---- the answer -------------------------------------------------------------------------
 

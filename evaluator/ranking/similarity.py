@@ -92,15 +92,22 @@ def fit(found: Pairs, checkpoint: str, source: str) -> SimilarityCalibration | N
     )
 
 
-def reliability(material: Material, fitted: SimilarityCalibration) -> tuple[Table, Table]:
+def reliability(
+    material: Material, fitted: SimilarityCalibration, fitted_on: Pairs
+) -> tuple[Table, Table]:
     """What the fitted curve says against what is so, on films that it was not fitted on.
+
+    Args:
+        material: its queries are tried.
+        fitted: the curve.
+        fitted_on: the pairs that it was fitted on.
 
     Returns:
         The figures, and the curve by bins of the cosine.
     """
     found = pairs(material.queries, material.candidates)
     said = np.interp(found.cosine, fitted.similarity, fitted.chance)
-    base = float(pairs(material.tuning, material.candidates).shared.mean())
+    base = float(fitted_on.shared.mean())
     rows: list[list[Cell]] = []
     for name, chosen in (("all pairs", np.full(len(said), True)), ("ten nearest", found.near)):
         truth, chance = found.shared[chosen], said[chosen]

@@ -105,10 +105,11 @@ def _similarity(
     """Calibration of the cosine: tables, picture, and what `generations calibrate` reads."""
     checkpoint = material.encoder.checkpoint.digest
     source = material.candidates.cases[0].source
-    fitted = fit(pairs(material.tuning, material.candidates), checkpoint, source)
+    tuning = pairs(material.tuning, material.candidates)
+    fitted = fit(tuning, checkpoint, source)
     if fitted is None:
         return (), (), {}
-    figures, curve = reliability(material, fitted)
+    figures, curve = reliability(material, fitted, tuning)
     return (figures, curve), (pictures.reliability_curve(curve),), {"similarity": asdict(fitted)}
 
 

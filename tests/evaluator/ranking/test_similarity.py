@@ -50,7 +50,8 @@ def test_pairs_of_phantoms_are_all_with_known_labels(material: Material) -> None
 
 def test_reliability_is_measured_on_other_films(material: Material) -> None:
     fitted = SimilarityCalibration("digest", "phantoms", 1, 2, (0.0, 1.0), (0.25, 0.25))
-    figures, curve = reliability(material, fitted)
+    tuning = pairs(material.tuning, material.candidates)
+    figures, curve = reliability(material, fitted, tuning)
     found = pairs(material.queries, material.candidates)
     truth = found.shared.mean()
     name, count, so, said, gap, brier, _ = figures.rows[0]
