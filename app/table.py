@@ -33,13 +33,15 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
 
 
 def _neighbours(answer: Mapping[str, Any]) -> Table:
-    table = Table(title="Similar past cases", box=box.SIMPLE_HEAD)
+    # narrow: on a terminal of 80 columns a finding's name must not be cut
+    table = Table(title="Similar past cases", box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
     table.add_column("", justify="right")
     for column in ("case", "similarity"):
         table.add_column(column, no_wrap=True)
     calibrated = any(near["chance"] is not None for near in answer["neighbours"])
     if calibrated:
-        table.add_column("shares a finding", justify="right")
+        table.add_column("chance", justify="right", no_wrap=True)
+        table.caption = "chance: of a finding in common, as measured for that similarity"
     for column in ("findings", "patient", "view", "source"):
         table.add_column(column)
     for near in answer["neighbours"]:
