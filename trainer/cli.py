@@ -25,6 +25,8 @@ def train(
         str, typer.Option(help="Comma-separated outputs of the network; empty for NIH's 14.")
     ] = "",
     size: Annotated[int, typer.Option(help="Side of the input in pixels.")] = 224,
+    small_size: Annotated[int, typer.Option(help="Side in the first epochs.")] = 128,
+    small_epochs: Annotated[int, typer.Option(help="How many of them; 0 for none.")] = 0,
     fit: Annotated[str, typer.Option(help="stretch, or pad (keeps the aspect ratio).")] = "stretch",
     epochs: Annotated[int, typer.Option(help="At most so many epochs.")] = 25,
     patience: Annotated[
@@ -48,6 +50,10 @@ def train(
     films_per_epoch: Annotated[
         int, typer.Option(help="Draw so many films an epoch, equally from the sets; 0 for all.")
     ] = 0,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SET=WEIGHT", help="Draw more or less of a set, as kermany=0.3."),
+    ] = None,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes that decode and augment.")] = 1,
@@ -91,6 +97,8 @@ def train(
         findings=tuple(f for f in findings.split(",") if f.strip()) or NIH14,
         uncertain=policy,
         size=size,
+        small_size=small_size,
+        small_epochs=small_epochs,
         fit=fit,
         initial=initial,
         epochs=epochs,
@@ -104,6 +112,7 @@ def train(
         average=average,
         augmentation=Augmentation(hide=hide),
         films_per_epoch=films_per_epoch,
+        weights=_weights(weight or []),
         precision=precision,
         device=device,
         workers=workers,
@@ -111,3 +120,16 @@ def train(
         seed=seed,
     )
     run(settings, [open_dataset(folder) for folder in data], out, console=Console())
+
+
+def _weights(given: list[str]) -> dict[str, float]:
+    weights = {}
+    for one in given:
+        name, _, weight = one.partition("=")
+        try:
+            weights[name] = float(weight)
+        except ValueError as error:
+            raise typer.BadParameter(
+                f"--weight {one!r} is not SET=WEIGHT, as kermany=0.3"
+            ) from error
+    return weights

@@ -120,14 +120,22 @@ def train_epoch(
 
 @torch.inference_mode()
 def validate(
-    network: DenseNetwork, films: Sequence[Film], settings: Settings, device: Device, world: World
+    network: DenseNetwork,
+    films: Sequence[Film],
+    settings: Settings,
+    device: Device,
+    world: World,
+    epoch: int,
 ) -> Outputs:
-    """The network's outputs on all films, in their order, shared between the processes."""
+    """The network's outputs on all films, in their order, shared between the processes.
+
+    The films are as large as those of the epoch.
+    """
     network.eval()
     tensors = FilmTensors(films, settings)
     # all processes take the same number of films; what is too many is cut off below
     each = -(-len(films) // world.size)
-    own = [(0, (n * world.size + world.rank) % len(films)) for n in range(each)]
+    own = [(epoch, (n * world.size + world.rank) % len(films)) for n in range(each)]
     parts: list[list[np.ndarray]] = [[], [], []]
     for grey, target, known in batches(tensors, own):
         with device.autocast():

@@ -1,5 +1,6 @@
 """Data sets -> batches of network inputs, targets and masks."""
 
+import math
 import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -8,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
-from torchvision.transforms import v2
 
+from trainer.augment import augmentation
 from trainer.settings import Settings
 from xemplar.datasets import TRAIN, VAL, Dataset, Film, split_by_patient
-from xemplar.errors import DatasetError, InputError
+from xemplar.errors import ConfigurationError, DatasetError, InputError
 from xemplar.findings import targets
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
@@ -41,18 +42,19 @@ def frontal_films(datasets: Sequence[Dataset], settings: Settings) -> dict[str, 
 
 
 class FilmTensors(TorchDataset[tuple[Tensor, Tensor, Tensor]]):
-    """Film -> (grey float (s, s) in [0, 1], target float (F,), known float (F,)).
+    """(epoch, place) -> (grey float (s, s) in [0, 1], target float (F,), known float (F,)).
 
-    Augmentation is seeded by (seed, epoch, place), so that it is the same whichever process draws
-    it, however many there are, and after a restart.
+    Epochs count from 1; the side s is the settings' for that epoch. Augmentation is seeded by
+    (seed, epoch, place), so that it is the same whichever process draws it, however many there
+    are, and after a restart.
     """
 
     def __init__(
-        self, films: Sequence[Film], settings: Settings, augment: v2.Transform | None = None
+        self, films: Sequence[Film], settings: Settings, *, augmented: bool = False
     ) -> None:
         self.films = films
         self.settings = settings
-        self.augment = augment
+        self.augmented = augmented
 
     def __len__(self) -> int:
         return len(self.films)
@@ -64,16 +66,17 @@ class FilmTensors(TorchDataset[tuple[Tensor, Tensor, Tensor]]):
             DatasetError: it cannot be read; naming the file.
         """
         epoch, place = key
-        film = self.films[place]
+        film, spec = self.films[place], self.settings.spec_at(epoch)
         try:
-            inputs = preprocess(decode(film.path.read_bytes()), self.settings.spec)
+            inputs = preprocess(decode(film.path.read_bytes()), spec)
         except (OSError, InputError) as error:
             raise DatasetError(f"the film {film.path} cannot be used: {error}") from error
         grey = torch.from_numpy(inputs).float() / 255
-        if self.augment is not None:
+        if self.augmented:
+            augment = augmentation(self.settings.augmentation, spec.size)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_seed(self.settings.seed, epoch, place))
-                grey = self.augment(grey[None])[0]
+                grey = augment(grey[None])[0]
         target, known = targets(film.labels, self.settings.findings, self.settings.uncertain)
         return grey, torch.from_numpy(target), torch.from_numpy(known)
 
@@ -92,6 +95,12 @@ class EpochOrder(Sampler[tuple[int, int]]):
     def __init__(self, films: Sequence[Film], settings: Settings, rank: int, world: int) -> None:
         self.sources = [film.source for film in films]
         self.settings = settings
+        unknown = set(settings.weights) - set(self.sources)
+        if unknown:
+            raise ConfigurationError(
+                f"weights name {', '.join(sorted(unknown))}, and the data sets are "
+                f"{', '.join(sorted(set(self.sources)))}"
+            )
         self.rank = rank
         self.world = world
         self.epoch = 0
@@ -101,9 +110,10 @@ class EpochOrder(Sampler[tuple[int, int]]):
         by_source: dict[str, list[int]] = {}
         for place, source in enumerate(self.sources):
             by_source.setdefault(source, []).append(place)
-        shares = equal_shares(
+        shares = shares_of(
             {source: len(places) for source, places in by_source.items()},
             self.settings.films_per_epoch or len(self.sources),
+            self.settings.weights,
         )
         drawn = [
             int(place)
@@ -122,15 +132,23 @@ class EpochOrder(Sampler[tuple[int, int]]):
         return -(-total // self.world)
 
 
-def equal_shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
-    """Split ``total`` equally between sets of these sizes; what a small set lacks, others give.
+def shares_of(sizes: Mapping[str, int], total: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """Split ``total`` between sets of these sizes by weight; what a small set lacks, others give.
 
-    The shares add up to ``min(total, sum of sizes)``.
+    Args:
+        sizes: of the sets, by name.
+        total: films to draw.
+        weights: by name, greater than 0; 1 for what is not named.
+
+    Returns:
+        The shares; they add up to ``min(total, sum of sizes)``.
     """
     shares: dict[str, int] = {}
-    left = min(total, sum(sizes.values()))
-    for place, (source, size) in enumerate(sorted(sizes.items(), key=lambda item: item[1])):
-        shares[source] = min(size, left // (len(sizes) - place))
+    left, weight = min(total, sum(sizes.values())), {s: weights.get(s, 1.0) for s in sizes}
+    # who is used up first comes first
+    for source in sorted(sizes, key=lambda source: sizes[source] / weight[source]):
+        remaining = sum(weight[other] for other in sizes if other not in shares)
+        shares[source] = min(sizes[source], math.floor(left * weight[source] / remaining + 1e-9))
         left -= shares[source]
     return shares
 

@@ -22,7 +22,6 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from trainer import report
-from trainer.augment import augmentation
 from trainer.calibrate import calibrate
 from trainer.epoch import Device, train_epoch, validate
 from trainer.films import EpochOrder, FilmTensors, batches, check_readable, frontal_films
@@ -80,8 +79,9 @@ class Run:
 
     @property
     def best(self) -> report.Epoch | None:
-        """The epoch with the highest mean validation AUC; the earliest of equals."""
-        return max(self.epochs, key=lambda epoch: (epoch.val_auc, -epoch.epoch), default=None)
+        """The epoch of full size with the highest mean validation AUC; the earliest of equals."""
+        full = self.epochs[self.settings.small_epochs :]
+        return max(full, key=lambda epoch: (epoch.val_auc, -epoch.epoch), default=None)
 
     @property
     def finished(self) -> bool:
@@ -127,9 +127,7 @@ def train(
             f"{settings.epochs} is next"
         )
         order = EpochOrder(splits[TRAIN], settings, world.rank, world.size)
-        films = FilmTensors(
-            splits[TRAIN], settings, augmentation(settings.augmentation, settings.size)
-        )
+        films = FilmTensors(splits[TRAIN], settings, augmented=True)
         # a last batch of one film has no variance for batch norm
         loader = batches(films, order, drop_last=len(order) % settings.batch == 1)
         while not run.finished:
@@ -238,7 +236,7 @@ def _one_epoch(
         loss, right = run.world.mean(loss), run.world.mean(right)
         run.world.align(run.state)
         task = progress.add_task(f"epoch {number} validate", total=None)
-        outputs = validate(run.kept, films, run.settings, run.device, run.world)
+        outputs = validate(run.kept, films, run.settings, run.device, run.world, number)
     by_finding = auc_by_finding(outputs)
     epoch = report.Epoch(
         number, loss, right, masked_loss(outputs), accuracy(outputs), mean_auc(by_finding), rate,

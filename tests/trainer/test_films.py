@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,12 +18,12 @@ from trainer.films import (
     FilmTensors,
     batches,
     check_readable,
-    equal_shares,
     frontal_films,
+    shares_of,
 )
 from trainer.settings import Augmentation, Settings
 from xemplar.datasets import Dataset, Film
-from xemplar.errors import DatasetError
+from xemplar.errors import ConfigurationError, DatasetError
 from xemplar.findings import UncertainPolicy
 
 # ---- Which films --------------------------------------------------------------------------------
@@ -84,7 +85,7 @@ def test_a_film_that_is_not_there_is_refused_before_training(tmp_path: Path) -> 
 
 
 def order(
-    sources: str, epoch: int = 1, rank: int = 0, world: int = 1, **settings: int
+    sources: str, epoch: int = 1, rank: int = 0, world: int = 1, **settings: Any
 ) -> list[int]:
     films = [film(str(n), source=source) for n, source in enumerate(sources)]
     made = EpochOrder(films, replace(Settings(), **settings), rank, world)
@@ -131,20 +132,36 @@ def test_a_drawn_epoch_takes_equal_shares_of_the_data_sets() -> None:
     assert sum(place >= 90 for place in drawn) == 10
 
 
-@given(
-    sizes=st.dictionaries(
-        st.text("abcdef", min_size=1, max_size=2), st.integers(1, 100), min_size=1
-    ),
-    total=st.integers(0, 400),
-)
+SIZES = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(1, 100), min_size=1)
+
+
+@given(sizes=SIZES, total=st.integers(0, 400))
 def test_equal_shares_are_as_equal_as_the_sizes_allow(sizes: dict[str, int], total: int) -> None:
-    shares = equal_shares(sizes, total)
+    shares = shares_of(sizes, total, {})
     assert shares.keys() == sizes.keys()
     assert sum(shares.values()) == min(total, sum(sizes.values()))
     assert all(shares[source] <= size for source, size in sizes.items())
     # who is not used up has at most one film less than anybody
     most = max(shares.values())
     assert all(shares[s] >= most - 1 for s, size in sizes.items() if shares[s] < size)
+
+
+@given(sizes=SIZES, total=st.integers(0, 400), weight=st.sampled_from([0.25, 0.5, 2.0, 4.0]))
+def test_a_set_of_more_weight_gives_as_many_times_more_films(
+    sizes: dict[str, int], total: int, weight: float
+) -> None:
+    heavy = min(sizes)
+    shares = shares_of(sizes, total, {heavy: weight})
+    assert sum(shares.values()) == min(total, sum(sizes.values()))
+    assert all(shares[source] <= size for source, size in sizes.items())
+    for source in sizes:
+        if source != heavy and all(shares[s] < sizes[s] for s in (heavy, source)):
+            assert shares[heavy] == pytest.approx(weight * shares[source], abs=max(1, weight) + 1)
+
+
+def test_a_weight_of_a_set_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="weights name b, and the data sets are a"):
+        order("aa", weights={"b": 2.0})
 
 
 # ---- How they are changed -----------------------------------------------------------------------
@@ -179,12 +196,12 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Film]:
 
 
 def tensors(films: list[Film], **settings: int) -> FilmTensors:
-    chosen = replace(RECIPE, **settings)
-    return FilmTensors(films, chosen, augmentation(STRONG, RECIPE.size))
+    chosen = replace(RECIPE, augmentation=STRONG, **settings)
+    return FilmTensors(films, chosen, augmented=True)
 
 
 def test_a_film_becomes_grey_values_targets_and_a_mask(films: list[Film]) -> None:
-    grey, target, known = FilmTensors(films, RECIPE)[0, 3]  # film 3 has both findings
+    grey, target, known = FilmTensors(films, RECIPE)[1, 3]  # film 3 has both findings
     assert grey.shape == (64, 64)
     assert grey[30, 30] == pytest.approx(250 / 255)
     assert (target.tolist(), known.tolist()) == ([1, 1], [1, 1])
@@ -204,6 +221,13 @@ def test_augmentation_leaves_the_random_numbers_of_others_alone(films: list[Film
     torch.manual_seed(5)
     tensors(films)[1, 2]
     torch.testing.assert_close(torch.rand(3), wanted, rtol=0, atol=0)
+
+
+def test_the_first_epochs_may_see_smaller_films(films: list[Film]) -> None:
+    growing = replace(RECIPE, small_size=32, small_epochs=2)
+    for augmented in (False, True):
+        made = FilmTensors(films, growing, augmented=augmented)
+        assert [made[epoch, 0][0].shape[-1] for epoch in (1, 2, 3)] == [32, 32, 64]
 
 
 def test_workers_do_not_change_what_is_learnt_from(films: list[Film]) -> None:

@@ -157,7 +157,7 @@ def test_the_calibration_tells_ill_from_well(run: Path, dataset: Dataset) -> Non
 def test_the_recorded_loss_is_that_of_the_network_that_is_kept(run: Path, dataset: Dataset) -> None:
     network, progress = restored(run)
     films = frontal_films([dataset], RECIPE)["val"]
-    outputs = validate(network, films, RECIPE, Device("cpu", half=False), World())
+    outputs = validate(network, films, RECIPE, Device("cpu", half=False), World(), 1)
     assert masked_loss(outputs) == pytest.approx(progress["epochs"][-1]["val_loss"], abs=1e-6)
 
 
@@ -192,13 +192,21 @@ def test_a_guided_training_that_goes_on_ends_as_if_it_had_not_stopped(
         assert np.array_equal(weights, load(parts).weights[name]), name
 
 
+def test_the_best_epoch_is_one_that_saw_films_at_full_size(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    growing = replace(RECIPE, small_size=32, small_epochs=2, epochs=3)
+    card = load(trained(dataset, tmp_path / "out", growing)).card
+    assert (card.training["epoch"], card.spec.size) == (3, RECIPE.size)
+
+
 def test_the_average_is_what_is_validated_and_kept(dataset: Dataset, tmp_path: Path) -> None:
     settings = replace(RECIPE, average=0.9, epochs=1)
     checkpoint = load(trained(dataset, tmp_path / "out", settings))
     kept = DenseNetwork(TINY, len(FINDINGS), settings.spec)
     load_weights(kept, checkpoint.weights)
     films = frontal_films([dataset], settings)["val"]
-    outputs = validate(kept, films, settings, Device("cpu", half=False), World())
+    outputs = validate(kept, films, settings, Device("cpu", half=False), World(), 1)
     (row,) = rows(tmp_path / "out")
     assert masked_loss(outputs) == pytest.approx(float(row["val_loss"]), abs=2e-3)
 
@@ -404,7 +412,7 @@ def test_two_processes_validate_the_network_that_is_kept(
     # each process has its own batch-norm averages until they are aligned
     network, progress = restored(pair[0])
     films = frontal_films([dataset], RECIPE)["val"]
-    outputs = validate(network, films, RECIPE, Device("cpu", half=False), World())
+    outputs = validate(network, films, RECIPE, Device("cpu", half=False), World(), 1)
     assert masked_loss(outputs) == pytest.approx(progress["epochs"][-1]["val_loss"], abs=1e-5)
 
 
