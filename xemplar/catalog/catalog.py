@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
@@ -23,8 +23,15 @@ from xemplar.catalog.rows import (
     embedding_fields,
 )
 from xemplar.catalog.schema import check, connect, unreachable
-from xemplar.catalog.tables import CaseRow, EmbeddingRow, GenerationRow
+from xemplar.catalog.tables import (
+    CaseRow,
+    EmbeddingRow,
+    FindingRow,
+    GenerationRow,
+    RemovalRow,
+)
 from xemplar.errors import CorruptArtefact, NotFound
+from xemplar.findings import positives
 
 
 def open_catalog(url: str) -> "Catalog":
@@ -105,15 +112,22 @@ class Catalog:
                     )
                 )
                 connection.execute(statement, descriptions)
+                self._put_findings(connection, [fields["sha256"] for fields in descriptions])
 
     def remove(self, case_ids: Collection[str]) -> int:
         """Forget cases and their embeddings; returns how many there were.
 
-        Published generations still hold their vectors: publish a new one afterwards.
+        Published generations still hold their vectors, which `removed` lists for them.
         """
         with self._writing() as connection:
-            statement = delete(CaseRow).where(CaseRow.case_id.in_(case_ids))
-            return connection.execute(statement).rowcount
+            query = select(CaseRow.id).where(CaseRow.case_id.in_(case_ids)).with_for_update()
+            numbers = list(connection.scalars(query))
+            if numbers:
+                now = datetime.now(UTC)
+                rows = [{"case": number, "removed_at": now} for number in numbers]
+                connection.execute(insert(RemovalRow), rows)
+                connection.execute(delete(CaseRow).where(CaseRow.id.in_(numbers)))
+            return len(numbers)
 
     def record(self, generation: GenerationRecord) -> None:
         """Remember an index generation; a later record of the same name replaces it."""
@@ -210,6 +224,11 @@ class Catalog:
             after = int(batch.ids[-1])
             yield batch
 
+    def removed(self) -> frozenset[int]:
+        """Ids of all cases that were removed, which older generations may still hold."""
+        with self._reading() as connection:
+            return frozenset(connection.scalars(select(RemovalRow.case)))
+
     def generations(self) -> tuple[GenerationRecord, ...]:
         """All generations that were recorded, oldest first."""
         with self._reading() as connection, Session(connection) as session:
@@ -230,9 +249,22 @@ class Catalog:
             where=newer.file.is_not(None),
         )
         connection.execute(statement, [case_fields(entry) for entry in entries])
-        digests = [entry.image_sha256 for entry in entries]
-        query = select(CaseRow.image_sha256, CaseRow.id).where(CaseRow.image_sha256.in_(digests))
-        return {row.image_sha256: row.id for row in connection.execute(query)}
+        return self._put_findings(connection, [entry.image_sha256 for entry in entries])
+
+    def _put_findings(self, connection: Connection, digests: Sequence[str]) -> Mapping[str, int]:
+        """Let `FindingRow` say what the labels of these films say; returns image digest -> id."""
+        query = select(CaseRow.image_sha256, CaseRow.id, CaseRow.labels)
+        found = connection.execute(query.where(CaseRow.image_sha256.in_(digests))).all()
+        numbers = [row.id for row in found]
+        connection.execute(delete(FindingRow).where(FindingRow.case.in_(numbers)))
+        rows = [
+            {"case": row.id, "finding": finding}
+            for row in found
+            for finding in positives(row.labels)
+        ]
+        if rows:
+            connection.execute(insert(FindingRow), rows)
+        return {row.image_sha256: row.id for row in found}
 
     def _put_embeddings(
         self, connection: Connection, checkpoint: str, entries: Mapping[int, Entry]

@@ -1,6 +1,7 @@
 """The catalog's tables. A change here needs a migration in ``migrations/versions``."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -79,6 +80,26 @@ class CaseRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
+class FindingRow(Base):
+    """One finding that is present in a case, or "No Finding": `Case.findings`, to filter by."""
+
+    __tablename__ = "case_findings"
+
+    case: Mapped[int] = mapped_column(
+        Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    finding: Mapped[str] = mapped_column(String(100), primary_key=True, index=True)
+
+
+class RemovalRow(Base):
+    """A case that was removed: a tombstone, as published generations still hold its vector."""
+
+    __tablename__ = "removals"
+
+    case: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=False)
+    removed_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
 class EmbeddingRow(Base):
     """What one checkpoint made of one case. Arrays are little-endian, row by row."""
 
@@ -104,3 +125,58 @@ class GenerationRow(Base):
     count: Mapped[int] = mapped_column(Number)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     published_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class JobRow(Base):
+    """One long piece of work; see `xemplar.catalog.Job` for the fields."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSON)
+    done: Mapped[int] = mapped_column(Number)
+    total: Mapped[int | None] = mapped_column(Number)
+    log: Mapped[list[str]] = mapped_column(JSON)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error: Mapped[str | None] = mapped_column(String)
+    attempts: Mapped[int]
+    cancel: Mapped[bool]
+    worker: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcTime)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class KeyRow(Base):
+    """An API key; the secret itself is kept nowhere."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    role: Mapped[str] = mapped_column(String(16))
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class AuditRow(Base):
+    """Who asked what, when, and what was answered. No film, no name."""
+
+    __tablename__ = "audit"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 -- SQLAlchemy's own convention
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcTime, index=True)
+    request_id: Mapped[str] = mapped_column(String(32))
+    key: Mapped[str | None] = mapped_column(String(16))
+    role: Mapped[str | None] = mapped_column(String(16))
+    action: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    subject: Mapped[str | None] = mapped_column(String(64))  # a case, query or job id
+    image_sha256: Mapped[str | None] = mapped_column(String(64))
+    generation: Mapped[str | None] = mapped_column(String(64))
+    results: Mapped[list[str]] = mapped_column(JSON)  # case ids, in their order

@@ -1,16 +1,18 @@
 """The schema: migrations equal the models, run once, and no other schema is touched."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from xemplar.catalog import migrate, open_catalog
-from xemplar.catalog.schema import connect, head
-from xemplar.catalog.tables import Base
+from xemplar.catalog.schema import _config, connect, head
+from xemplar.catalog.tables import Base, CaseRow, FindingRow
 from xemplar.errors import ConfigurationError, Mismatch
 
 
@@ -59,8 +61,8 @@ def test_a_newer_schema_is_refused_and_left_alone(url: str) -> None:
 
 def test_an_older_schema_is_refused_by_name(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate(url)
-    monkeypatch.setattr("xemplar.catalog.schema.head", lambda: "0002")
-    with pytest.raises(Mismatch, match="has schema 0001; this software needs 0002"):
+    monkeypatch.setattr("xemplar.catalog.schema.head", lambda: "9999")
+    with pytest.raises(Mismatch, match=f"has schema {head()}; this software needs 9999"):
         open_catalog(url)
 
 
@@ -112,3 +114,34 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     for use in (open_catalog, migrate):
         with pytest.raises(ConfigurationError, match="not a database"):
             use(f"sqlite:///{tmp_path / 'x.sqlite'}")
+
+
+def test_a_database_of_the_release_before_keeps_its_cases_and_can_be_filtered(url: str) -> None:
+    engine = connect(url)
+    with engine.connect().execution_options(write=True) as connection, connection.begin():
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        labels = {
+            "a": {"Mass": 1, "Hernia": 0, "Edema": -1},
+            "b": {"Mass": 0, "Hernia": 0},
+            "c": {"Mass": 0, "Hernia": -1},
+            "d": {},
+            "e": {"No Finding": 1, "Mass": 0},
+        }
+        for name, known in labels.items():
+            statement = (
+                "INSERT INTO cases (case_id, image_sha256, source, labels, width, height, "
+                "created_at) VALUES (:name, :name, 'x', :labels, 1, 1, '2026-01-01 00:00:00+00:00')"
+            )
+            connection.execute(text(statement), {"name": name, "labels": json.dumps(known)})
+    migrate(url)
+    with engine.connect() as connection:
+        query = select(CaseRow.case_id, FindingRow.finding).join_from(CaseRow, FindingRow)
+        found = connection.execute(query.order_by(CaseRow.case_id)).all()
+    engine.dispose()
+    assert [tuple(row) for row in found] == [
+        ("a", "Mass"),
+        ("b", "No Finding"),
+        ("e", "No Finding"),
+    ]
