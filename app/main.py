@@ -16,8 +16,9 @@ from PIL import Image
 from app.limits import BodyLimit, UploadLimit
 from app.problems import add_problem_handlers, add_problem_schema
 from app.recent import RecentAnswers
-from app.routes import Service, router
+from app.routes import router
 from app.schemas import NOTICE
+from app.service import Service
 from app.settings import Settings, read_settings
 from xemplar import __version__
 from xemplar.checkpoint import load

@@ -1,0 +1,77 @@
+"""Past cases and their pictures."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.routes.common import (
+    CHANGING,
+    IMMUTABLE,
+    INVALID,
+    NOT_FOUND,
+    PICTURE,
+    CaseId,
+    QueryId,
+    Side,
+    jpeg_response,
+    operation_id,
+)
+from app.schemas import CaseOut
+from app.service import root_of, service_of
+from app.wire import case_out
+
+router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
+
+
+@router.get("/cases/{case_id}", responses=NOT_FOUND | INVALID)
+async def case(request: Request, case_id: CaseId) -> CaseOut:
+    """A past case."""
+    service = service_of(request)
+    found = await service.work(lambda: service.retriever.indexed(case_id))
+    return case_out(found, root_of(request))
+
+
+@router.get("/cases/{case_id}/image", response_class=Response, responses=PICTURE)
+async def case_image(request: Request, case_id: CaseId) -> Response:
+    """A past case's film, as a display copy (longer side at most 1024 pixels)."""
+    service = service_of(request)
+
+    def work() -> bytes:
+        found = service.retriever.indexed(case_id)
+        return service.retriever.media.display_bytes(found.image_sha256)
+
+    return jpeg_response(await service.work(work), IMMUTABLE)
+
+
+@router.get("/cases/{case_id}/overlay", response_class=Response, responses=PICTURE)
+async def case_overlay(
+    request: Request,
+    case_id: CaseId,
+    finding: Annotated[str, Query(max_length=100, description="Finding to explain.")],
+    side: Side = 512,
+) -> Response:
+    """A past case with its Grad-CAM; without a map below the finding's threshold."""
+    service = service_of(request)
+
+    def work() -> bytes:
+        return service.retriever.case_overlay(service.retriever.indexed(case_id), finding, side)
+
+    return jpeg_response(await service.work(work), CHANGING)
+
+
+@router.get(
+    "/cases/{case_id}/evidence/{query_id}",
+    response_class=Response,
+    responses=PICTURE,
+)
+async def case_evidence(
+    request: Request, case_id: CaseId, query_id: QueryId, side: Side = 512
+) -> Response:
+    """A past case: which places make it similar to the film that was sent."""
+    service = service_of(request)
+    answer = service.recent.find(query_id)
+
+    def work() -> bytes:
+        return service.retriever.case_evidence(answer, service.retriever.indexed(case_id), side)
+
+    return jpeg_response(await service.work(work), IMMUTABLE)
