@@ -1,9 +1,12 @@
 """``xemplar train``: the recipe's settings as options."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from xemplar.findings import UncertainPolicy
 
 
 def train(
@@ -15,87 +18,93 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is resumed.")],
-    initial: Annotated[
-        str, typer.Option(help="'imagenet', 'none', or a checkpoint or state dict file.")
-    ] = "imagenet",
-    uncertain: Annotated[
-        str, typer.Option(help="An uncertain label (-1) becomes: positive, negative or ignore.")
-    ] = "positive",
-    findings: Annotated[
-        str, typer.Option(help="Comma-separated outputs of the network; empty for NIH's 14.")
-    ] = "",
-    size: Annotated[int, typer.Option(help="Side of the input in pixels.")] = 224,
-    small_size: Annotated[int, typer.Option(help="Side in the first epochs.")] = 128,
-    small_epochs: Annotated[int, typer.Option(help="How many of them; 0 for none.")] = 0,
-    fit: Annotated[str, typer.Option(help="stretch, or pad (keeps the aspect ratio).")] = "stretch",
-    epochs: Annotated[int, typer.Option(help="At most so many epochs.")] = 25,
-    patience: Annotated[
-        int, typer.Option(help="Stop after so many epochs without a better validation AUC.")
-    ] = 10,
-    batch: Annotated[int, typer.Option(help="Films in a step, per process.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-4,
-    weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-4,
-    schedule: Annotated[str, typer.Option(help="Of the rate: plateau or cosine.")] = "plateau",
-    teacher: Annotated[
+    recipe: Annotated[
         str,
+        typer.Option(help="What the options below are where they are not given: poster, guided."),
+    ] = "poster",
+    initial: Annotated[
+        str | None, typer.Option(help="'imagenet', 'none', or a checkpoint or state dict file.")
+    ] = None,
+    uncertain: Annotated[
+        str | None,
+        typer.Option(help="An uncertain label (-1) becomes: positive, negative or ignore."),
+    ] = None,
+    findings: Annotated[
+        str | None, typer.Option(help="Comma-separated outputs of the network, if not NIH's 14.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the input in pixels.")] = None,
+    small_size: Annotated[int | None, typer.Option(help="Side in the first epochs.")] = None,
+    small_epochs: Annotated[int | None, typer.Option(help="How many; 0 for none.")] = None,
+    fit: Annotated[
+        str | None, typer.Option(help="stretch, or pad (keeps the aspect ratio).")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most so many epochs.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better validation AUC.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Films in a step, per process.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="Of the rate: plateau or cosine.")] = None,
+    teacher: Annotated[
+        str | None,
         typer.Option(help="efficientnet-lite2: its maps guide ours (pip install '.[teach]')."),
-    ] = "",
-    hint: Annotated[float, typer.Option(help="Weight of the teacher beside the labels.")] = 1.0,
+    ] = None,
+    hint: Annotated[
+        float | None, typer.Option(help="Weight of the teacher beside the labels.")
+    ] = None,
     average: Annotated[
-        float, typer.Option(help="Decay of a moving average of the weights, as 0.998; 0: none.")
-    ] = 0.0,
+        float | None,
+        typer.Option(help="Decay of a moving average of the weights, as 0.998; 0: none."),
+    ] = None,
     hide: Annotated[
-        float, typer.Option(help="Chance that corners and margins of a film are covered.")
-    ] = 0.0,
+        float | None, typer.Option(help="Chance that corners and margins of a film are covered.")
+    ] = None,
     films_per_epoch: Annotated[
-        int, typer.Option(help="Draw so many films an epoch, equally from the sets; 0 for all.")
-    ] = 0,
+        int | None,
+        typer.Option(help="Draw so many films an epoch, equally from the sets; 0 for all."),
+    ] = None,
     weight: Annotated[
         list[str] | None,
         typer.Option(metavar="SET=WEIGHT", help="Draw more or less of a set, as kermany=0.3."),
     ] = None,
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that decode and augment.")] = 1,
-    threads: Annotated[int, typer.Option(help="Processor threads; 0 for PyTorch's choice.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode and augment.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads; 0 for PyTorch's choice.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
 ) -> None:
     """Train a DenseNet-169 on frontal films, offline, to a checkpoint.
 
     Killed at any moment, the same command goes on from the last epoch, with the same result.
 
+    The recipe "poster" starts from ImageNet weights; "guided" made the shipped checkpoint, and
+    needs none. docs/settings.md lists what each of them sets.
+
     Examples:
         xemplar train CheXpert-v1.0-small --out runs/first
 
-        xemplar train nih14 kermany --out runs/second --initial none --learning-rate 5e-4
-
-        xemplar train nih14 --out runs/guided --initial none --teacher efficientnet-lite2 \
-            --schedule cosine --average 0.998 --hide 0.6 --learning-rate 1e-3
+        xemplar train nih14 kermany --out runs/second --recipe guided --weight kermany=0.34
 
         torchrun --nproc-per-node 2 -m xemplar train CheXpert-v1.0-small --out runs/third
     """
     from rich.console import Console
 
     try:
+        from trainer.recipes import recipe as settings_of
         from trainer.run import train as run
-        from trainer.settings import Augmentation, Settings
     except ModuleNotFoundError as error:
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"
         ) from error
     from xemplar.datasets import open_dataset
-    from xemplar.errors import ConfigurationError
-    from xemplar.findings import NIH14, UncertainPolicy
 
-    try:
-        policy = UncertainPolicy(uncertain)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"--uncertain {uncertain!r} is none of positive, negative, ignore"
-        ) from error
-    settings = Settings(
-        findings=tuple(f for f in findings.split(",") if f.strip()) or NIH14,
-        uncertain=policy,
+    settings = settings_of(
+        recipe,
+        findings=tuple(f for f in findings.split(",") if f.strip()) if findings else None,
+        uncertain=_policy(uncertain),
         size=size,
         small_size=small_size,
         small_epochs=small_epochs,
@@ -110,9 +119,9 @@ def train(
         teacher=teacher,
         hint=hint,
         average=average,
-        augmentation=Augmentation(hide=hide),
+        hide=hide,
         films_per_epoch=films_per_epoch,
-        weights=_weights(weight or []),
+        weights=_weights(weight),
         precision=precision,
         device=device,
         workers=workers,
@@ -122,7 +131,21 @@ def train(
     run(settings, [open_dataset(folder) for folder in data], out, console=Console())
 
 
-def _weights(given: list[str]) -> dict[str, float]:
+def _policy(given: str | None) -> "UncertainPolicy | None":
+    from xemplar.errors import ConfigurationError
+    from xemplar.findings import UncertainPolicy
+
+    try:
+        return None if given is None else UncertainPolicy(given)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--uncertain {given!r} is none of positive, negative, ignore"
+        ) from error
+
+
+def _weights(given: list[str] | None) -> dict[str, float] | None:
+    if not given:
+        return None
     weights = {}
     for one in given:
         name, _, weight = one.partition("=")

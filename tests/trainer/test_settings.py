@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from trainer import cli
 from trainer.epoch import Device
@@ -28,6 +29,9 @@ from xemplar.preprocess import PreprocessSpec
         ({"threads": -2, "batch": -3}, "batch is -3, threads is -2"),
         ({"size": 0}, "size is 0"),
         ({"size": 100}, "size 100 .* multiple of 32"),
+        ({"small_epochs": 25}, "small_epochs is 25 of 25; at least one epoch must see films at"),
+        ({"small_epochs": 2, "small_size": 100}, "size 100 .* multiple of 32"),
+        ({"weights": {"nih14": 0.0}}, "weights of data sets must be greater than 0, not .'nih14'"),
         ({"fit": "crop"}, "fit 'crop' .* 'stretch', 'pad'"),
         ({"precision": "float16"}, "precision 'float16' is none of auto, float32, bfloat16"),
         ({"findings": ()}, "findings must be different names"),
@@ -85,3 +89,9 @@ def test_bfloat16_is_taken_by_itself_where_the_processor_has_it(
 def test_the_command_line_refuses_an_unknown_policy(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="--uncertain 'maybe' is none of positive"):
         cli.train([tmp_path], tmp_path / "out", uncertain="maybe")
+
+
+@pytest.mark.parametrize("weight", ["kermany", "kermany=much", "=0.5="])
+def test_the_command_line_refuses_a_weight_that_is_none(tmp_path: Path, weight: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is not SET=WEIGHT, as kermany=0.3"):
+        cli.train([tmp_path], tmp_path / "out", weight=[weight])

@@ -1,0 +1,45 @@
+"""Named recipes: what a training does where nothing else is said."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from trainer.settings import Augmentation, Settings
+from xemplar.errors import ConfigurationError
+
+RECIPES: Mapping[str, Settings] = {
+    # the poster: fine-tuning from ImageNet weights, on many films
+    "poster": Settings(),
+    # that of the shipped checkpoint: no ImageNet weights of this network, few films, no GPU
+    "guided": Settings(
+        initial="none",
+        teacher="efficientnet-lite2",
+        small_epochs=18,
+        epochs=20,
+        patience=20,
+        films_per_epoch=1600,
+        learning_rate=2e-3,
+        weight_decay=0.02,
+        schedule="cosine",
+        average=0.998,
+        augmentation=Augmentation(hide=0.6),
+    ),
+}
+
+
+def recipe(name: str, **changed: Any) -> Settings:
+    """A recipe's settings, with some of them changed.
+
+    Args:
+        name: of the recipe.
+        changed: fields of `Settings`, or of its `Augmentation`; None leaves the recipe's.
+
+    Raises:
+        ConfigurationError: there is no such recipe, or the settings cannot work.
+    """
+    if name not in RECIPES:
+        raise ConfigurationError(f"--recipe {name!r} is none of {', '.join(RECIPES)}")
+    settings = RECIPES[name]
+    given = {field: value for field, value in changed.items() if value is not None}
+    films = {f: given.pop(f) for f in Augmentation.__dataclass_fields__ if f in given}
+    return replace(settings, augmentation=replace(settings.augmentation, **films), **given)
