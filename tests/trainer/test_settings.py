@@ -93,5 +93,5 @@ def test_the_command_line_refuses_an_unknown_policy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("weight", ["kermany", "kermany=much", "=0.5="])
 def test_the_command_line_refuses_a_weight_that_is_none(tmp_path: Path, weight: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is not SET=WEIGHT, as kermany=0.3"):
+    with pytest.raises(typer.BadParameter, match=r"is not SET=WEIGHT, as kermany=0\.3"):
         cli.train([tmp_path], tmp_path / "out", weight=[weight])

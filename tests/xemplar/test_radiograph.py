@@ -535,6 +535,32 @@ def test_the_view_is_one_of_the_known_words_or_none(written: str, view: str | No
     assert decode(dicom(FILM, ViewPosition=written)).view == view
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"BodyPartExamined": "HAND"}, "shows HAND, not a chest"),
+        ({"ViewPosition": "LL"}, "the view is LL; the network knows frontal films"),
+        ({"BurnedInAnnotation": "YES"}, "text is burnt into the picture; it may name the patient"),
+    ],
+)
+def test_what_a_header_says_against_a_film_is_told(fields: dict[str, str], said: str) -> None:
+    (warning,) = decode(dicom(FILM, **fields)).warnings
+    assert said in warning
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"BodyPartExamined": "CHEST", "ViewPosition": "PA", "BurnedInAnnotation": "NO"},
+        {"BodyPartExamined": "RIBCAGE"},
+        {"BodyPartExamined": "JANE DOE"},
+        {},
+    ],
+)
+def test_a_header_of_a_frontal_chest_film_gives_no_warning(fields: dict[str, str]) -> None:
+    assert decode(dicom(FILM, **fields)).warnings == ()
+
+
 def test_the_pixel_spacing_is_kept() -> None:
     assert decode(dicom(FILM, PixelSpacing=["0.15", "0.2"])).spacing_mm == (0.15, 0.2)
 
@@ -575,7 +601,7 @@ def test_no_field_of_the_radiograph_holds_anything_of_the_patient() -> None:
         name for name, value in IDENTITY.items() if value.upper() in text and len(value) > 1
     ] == []
     assert set(fields) == {
-        "source_size", "sha256", "format", "view", "photometric", "spacing_mm",
+        "source_size", "sha256", "format", "view", "photometric", "spacing_mm", "warnings",
     }  # fmt: skip
 
 

@@ -19,6 +19,16 @@ PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "OT", ""})
 VIEWS = frozenset(["PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT"])
 """Words of DICOM's ViewPosition that are kept; any other text could say who the patient is."""
 
+FRONTAL = frozenset({"PA", "AP"})
+
+OTHER_PARTS = frozenset([
+    "ABDOMEN", "ANKLE", "ARM", "BREAST", "CALCANEUS", "CLAVICLE", "COCCYX", "CSPINE", "ELBOW",
+    "EXTREMITY", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD", "HIP", "HUMERUS", "JAW",
+    "KNEE", "LEG", "LSPINE", "MANDIBLE", "MAXILLA", "NECK", "NOSE", "PATELLA", "PELVIS", "SACRUM",
+    "SHOULDER", "SKULL", "SPINE", "TOE", "WRIST",
+])  # fmt: skip
+"""BodyPartExamined (PS3.16, annex L) of other films; any other text is not repeated."""
+
 
 def is_dicom(data: bytes) -> bool:
     """Whether a file begins as DICOM PS3.10 wants it."""
@@ -44,11 +54,10 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
             source_size=(pixels.shape[0], pixels.shape[1]),
             sha256=hashlib.sha256(data).hexdigest(),
             format="DICOM",
-            view=next(
-                (w for w in _text(header, "ViewPosition").upper().split() if w in VIEWS), None
-            ),
+            view=_view(header),
             photometric=_text(header, "PhotometricInterpretation") or None,
             spacing_mm=_spacing(header),
+            warnings=_warnings(header),
         )
     except (UnreadableImage, UnsupportedImage, ImageTooLarge, NotARadiograph):
         raise
@@ -59,6 +68,28 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
 def _text(header: "Dataset", keyword: str) -> str:
     value = header.get(keyword)
     return "" if value is None else str(value).strip()
+
+
+def _view(header: "Dataset") -> str | None:
+    words = _text(header, "ViewPosition").upper().split()
+    return next((word for word in words if word in VIEWS), None)
+
+
+def _warnings(header: "Dataset") -> tuple[str, ...]:
+    """What the header says that a reader of the answer should know."""
+    said = []
+    part, view = _text(header, "BodyPartExamined").upper(), _view(header)
+    if part in OTHER_PARTS:
+        said.append(f"the DICOM header says that the film shows {part}, not a chest")
+    if view is not None and view not in FRONTAL:
+        said.append(
+            f"the DICOM header says that the view is {view}; the network knows frontal films"
+        )
+    if _text(header, "BurnedInAnnotation").upper() == "YES":
+        said.append(
+            "the DICOM header says that text is burnt into the picture; it may name the patient"
+        )
+    return tuple(said)
 
 
 def _spacing(header: "Dataset") -> tuple[float, float] | None:

@@ -38,6 +38,7 @@ class Radiograph:
         view: one of `VIEWS` as a DICOM header says, None where it does not.
         photometric: DICOM's PhotometricInterpretation before turning, None for other formats.
         spacing_mm: (row, column) distance of source pixels in millimetres, None where unknown.
+        warnings: sentences about what a DICOM header says of the film, as another part of the body.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -47,6 +48,7 @@ class Radiograph:
     view: str | None = None
     photometric: str | None = None
     spacing_mm: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def check_size(width: int, height: int, limits: Limits) -> None:
