@@ -1,23 +1,17 @@
 """What the network says of films it never saw: AUC and ROC by finding, and how it was trained."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_curve
 
-from evaluator.bootstrap import estimate_statistic
+from evaluator.auc import GUESSING, Judge
 from evaluator.drawing import CHANCE, figure, png
 from evaluator.material import Material
 from evaluator.section import Cell, Picture, Section, Table
-from xemplar.errors import DatasetError
-from xemplar.findings import targets
-
-RESAMPLES = 200
-"""Of each AUC: a resample costs a sort, and an interval needs no more."""
 
 
 def classification(
@@ -28,34 +22,20 @@ def classification(
     Raises:
         DatasetError: there is no such finding.
     """
-    findings = list(material.findings)
-    both = [targets(film.labels, findings) for film in material.queries.films]
-    target = np.stack([t for t, _ in both]) > 0
-    known = np.stack([k for _, k in both]) > 0
+    queries, judge = material.queries, Judge.of(material)
+    truth = judge.truth
     rows: list[list[Cell]] = []
     curves: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = {}
-    for place, finding in enumerate(findings):
-        looked = np.flatnonzero(known[:, place])
-        truth, logits = target[looked, place], material.queries.logits[looked, place]
+    for place in truth.judged:
+        finding, known = truth.findings[place], truth.known[:, place]
+        present, logits = truth.present[known, place], queries.logits[known, place]
+        auc = judge.finding(queries.logits, place)
+        rows.append([finding, auc, GUESSING, int(present.sum()), len(present)])
+        curves[f"{finding.replace('_', ' ')} {auc.value:.2f}"] = roc_curve(present, logits)[:2]
         on_progress(place + 1)
-        if not truth.any() or truth.all():
-            continue
-        patients = [material.queries.patients[row] for row in looked]
-        auc = estimate_statistic(
-            partial(_auc, truth, logits),
-            patients,
-            min(RESAMPLES, material.settings.resamples),
-            material.settings.seed,
-        )
-        rows.append([finding, auc, 0.5, int(truth.sum()), len(truth)])
-        curves[f"{finding.replace('_', ' ')} {auc.value:.2f}"] = roc_curve(truth, logits)[:2]
-    if not rows:
-        raise DatasetError(
-            "no finding of the checkpoint is both present and absent among the evaluated films, "
-            "so no AUC can be computed; evaluate more films, or another split"
-        )
+    on_progress(len(truth.findings))
     mean = float(np.mean([auc.value for _, auc, *_ in rows]))  # type: ignore[union-attr]
-    rows.insert(0, ["mean of all", mean, 0.5, None, len(material.queries)])
+    rows.insert(0, ["mean of all", mean, GUESSING, None, len(queries)])
     training = material.encoder.checkpoint.card.training
     return Section(
         name="classification",
@@ -81,14 +61,6 @@ def classification(
         pictures=(_roc(curves), *_losses(training.get("history", ()))),
         settings={"training": dict(training)},
     )
-
-
-def _auc(
-    truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32], times: npt.NDArray[np.float64]
-) -> float:
-    if not (times[truth].any() and times[~truth].any()):
-        return float("nan")
-    return float(roc_auc_score(truth, logits, sample_weight=times))
 
 
 def _roc(

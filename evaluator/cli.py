@@ -28,7 +28,7 @@ DEFAULT = Settings()
 
 def evaluate(
     study: Annotated[
-        Literal["ranking", "localisation", "faithfulness", "classification", "all"],
+        Literal["ranking", "localisation", "faithfulness", "classification", "shortcuts", "all"],
         typer.Argument(help="What to measure; all: everything that the data set allows."),
     ],
     data: Annotated[Path, typer.Argument(help="Data set whose films are asked for.")],

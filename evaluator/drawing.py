@@ -15,6 +15,9 @@ from xemplar.preprocess import PreprocessSpec, frame
 DPI = 110
 OURS, CHANCE = "#0a6ebd", "#8a8a8a"
 
+BOX = "#39ff14"
+"""Of a radiologist's box: bright green, which neither films nor the colours of a map have."""
+
 
 def figure(width: float, height: float) -> Figure:
     """An empty figure of so many inches, laid out so that nothing overlaps."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluator.boxes import DrawnBox, left_out, place_boxes, read_boxes, rows_of
 from evaluator.films import Encoded, encode_films
 from evaluator.material import Candidates, Films, Material
 from evaluator.settings import Settings
+from xemplar.boxes import DrawnBox, box_file, left_out, place_boxes, read_boxes, rows_of
 from xemplar.catalog import Case, case_id_of, open_catalog
 from xemplar.datasets import Dataset, Film, split_by_patient
 from xemplar.encoder import Encoder
@@ -19,7 +19,6 @@ from xemplar.media import Media
 from xemplar.rows import read_rows
 from xemplar.store import Store
 
-BOX_FILES = ("boxes.csv", "BBox_List_2017.csv", "stage_2_train_labels.csv")
 SEVERITY = "severity.csv"
 AT_ONCE = 5000
 """Cases asked for in one query: databases limit the number of parameters."""
@@ -33,7 +32,7 @@ class Source:
         dataset: the films, with their labels.
         store: the index.
         database: SQLAlchemy URL of the catalog; empty for the one in the store.
-        boxes: a box file, or None for one of `BOX_FILES` in the data set's folder, if any.
+        boxes: a box file, or None for the one in the data set's folder, if any.
     """
 
     dataset: Dataset
@@ -44,8 +43,7 @@ class Source:
     @property
     def box_file(self) -> Path | None:
         """The box file that is used, or None."""
-        beside = [self.dataset.root / name for name in BOX_FILES]
-        return self.boxes or next((file for file in beside if file.is_file()), None)
+        return self.boxes or box_file(self.dataset.root)
 
 
 def gather(

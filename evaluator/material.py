@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.boxes import Box
 from evaluator.settings import Settings
+from xemplar.boxes import Box
 from xemplar.catalog import Case
 from xemplar.datasets import Film
 from xemplar.encoder import Encoder

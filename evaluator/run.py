@@ -29,6 +29,7 @@ from evaluator.ranking.study import ranking
 from evaluator.report.document import Report, write
 from evaluator.section import Section
 from evaluator.settings import Settings
+from evaluator.shortcuts.study import shortcuts
 from xemplar import __version__
 from xemplar.artefact import digest_of, file_digest, write_file
 from xemplar.encoder import Encoder
@@ -48,6 +49,7 @@ class Study(StrEnum):
     LOCALISATION = "localisation"
     FAITHFULNESS = "faithfulness"
     CLASSIFICATION = "classification"
+    SHORTCUTS = "shortcuts"
     ALL = "all"
 
 
@@ -93,7 +95,7 @@ def evaluate(
     sections = []
     for name in _wanted(study, source):
         section, seconds[name] = _kept(
-            work / f"{name}.json", partial(_study, name, material, experts, on_progress)
+            work / f"{name}.json", partial(_study, name, material, experts, work, on_progress)
         )
         sections.append(section)
     report = Report(sections, _about(identity, material, len(unreadable), seconds))
@@ -110,7 +112,9 @@ def _wanted(study: Study, source: Source) -> tuple[Study, ...]:
     return every if source.box_file else tuple(s for s in every if s is not Study.LOCALISATION)
 
 
-def _study(name: Study, material: Material, experts: Path | None, on_progress: Progress) -> Section:
+def _study(
+    name: Study, material: Material, experts: Path | None, work: Path, on_progress: Progress
+) -> Section:
     match name:
         case Study.CLASSIFICATION:
             total = len(material.findings)
@@ -121,6 +125,9 @@ def _study(name: Study, material: Material, experts: Path | None, on_progress: P
         case Study.LOCALISATION:
             total = len(material.queries.boxes)
             return localisation(material, lambda done: on_progress(name, done, total))
+        case Study.SHORTCUTS:
+            total = len(material.queries)
+            return shortcuts(material, work, lambda done: on_progress(name, done, total))
         case _:
             return faithfulness(material, lambda done: on_progress(name, done, 100))
 

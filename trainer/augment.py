@@ -2,13 +2,17 @@
 
 import torch
 from torch import Tensor
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from trainer.settings import Augmentation
 
 
 def augmentation(settings: Augmentation, size: int) -> v2.Transform:
-    """Random changes of one film: float (1, size, size) in [0, 1] -> the same shape and range.
+    """Random changes of a film and its plans, the same for both.
+
+    They are a `tv_tensors.Image` float (1, size, size) in [0, 1] and a `tv_tensors.Mask`
+    (n, size, size), and keep their shapes and ranges.
 
     Geometry first (crop, affine with rotation, elastic, flip), then grey values and sharpness, so
     that the blur is not undone by interpolation. What comes in from outside the film is black.
@@ -33,8 +37,8 @@ def augmentation(settings: Augmentation, size: int) -> v2.Transform:
                 [v2.GaussianBlur(kernel_size=5, sigma=(0.1, max(settings.blur, 0.11)))],
                 p=settings.blur_chance,
             ),
-            v2.Lambda(_clamp),
-            v2.RandomApply([v2.Lambda(hide_edges)], p=settings.hide),
+            v2.Lambda(_clamp, tv_tensors.Image),
+            v2.RandomApply([v2.Lambda(hide_edges, tv_tensors.Image)], p=settings.hide),
         ]
     )
 
@@ -69,5 +73,7 @@ def hide_edges(film: Tensor) -> Tensor:
     return covered
 
 
-def _clamp(film: Tensor) -> Tensor:
-    return torch.clamp(film, 0, 1)
+def _clamp(film: tv_tensors.Image) -> tv_tensors.Image:
+    # wrapped again, for what comes after would not take a plain tensor for a film
+    clamped: tv_tensors.Image = tv_tensors.wrap(torch.clamp(film, 0, 1), like=film)
+    return clamped

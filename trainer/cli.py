@@ -53,6 +53,14 @@ def train(
     hint: Annotated[
         float | None, typer.Option(help="Weight of the teacher beside the labels.")
     ] = None,
+    boxes: Annotated[
+        float | None,
+        typer.Option(help="Weight of evidence outside radiologists' boxes, as 0.3; 0: none."),
+    ] = None,
+    lead: Annotated[
+        int | None,
+        typer.Option(help="First epochs led by the teacher, which then fades; boxes come after."),
+    ] = None,
     average: Annotated[
         float | None,
         typer.Option(help="Decay of a moving average of the weights, as 0.998; 0: none."),
@@ -118,6 +126,8 @@ def train(
         schedule=schedule,
         teacher=teacher,
         hint=hint,
+        boxes=boxes,
+        lead=lead,
         average=average,
         hide=hide,
         films_per_epoch=films_per_epoch,

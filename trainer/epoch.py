@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from trainer.films import FilmTensors, batches
+from trainer.films import FilmTensors, Lesson, batches
 from trainer.metrics import Outputs
 from trainer.settings import Settings
 from trainer.world import World
@@ -73,18 +73,20 @@ def masked_bce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
 
 def train_epoch(
     learner: nn.Module,
-    loader: DataLoader[tuple[Tensor, Tensor, Tensor]],
+    loader: DataLoader[Lesson],
     optimizer: Optimizer,
     device: Device,
+    guidance: tuple[float, float],
     advance: Callable[[], None],
 ) -> tuple[float, float]:
     """Take one optimizer step per batch.
 
     Args:
-        learner: films (N, s, s) -> (logits (N, F), what to add to the loss of the labels).
-        loader: of films, targets and masks.
+        learner: see `trainer.learner.Learner`.
+        loader: of lessons.
         optimizer: of the learner.
         device: where to.
+        guidance: weights of the teacher and of the boxes.
         advance: called after each step.
 
     Returns:
@@ -96,13 +98,13 @@ def train_epoch(
     """
     learner.train()
     loss_sum = right = labels = 0.0
-    for grey, target, known in loader:
-        grey, target, known = (part.to(device.name) for part in (grey, target, known))
+    for lesson in loader:
+        grey, target, known, where, taught = (part.to(device.name) for part in lesson)
         with device.autocast():
-            outputs, guidance = learner(grey)
+            outputs, more = learner(grey, where, target * known * taught, *guidance)
         logits = outputs.float()
         loss = masked_bce(logits, target, known)
-        total = loss + guidance
+        total = loss + more
         if not torch.isfinite(total):
             raise ConfigurationError(
                 "the loss is no number any more; try a lower --learning-rate or --precision float32"
@@ -137,7 +139,7 @@ def validate(
     each = -(-len(films) // world.size)
     own = [(epoch, (n * world.size + world.rank) % len(films)) for n in range(each)]
     parts: list[list[np.ndarray]] = [[], [], []]
-    for grey, target, known in batches(tensors, own):
+    for grey, target, known, _, _ in batches(tensors, own):
         with device.autocast():
             outputs = network(grey.to(device.name)).float().cpu()
         for rows, tensor in zip(parts, (outputs, target, known), strict=True):

@@ -3,19 +3,23 @@
 import math
 import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
+from torchvision import tv_tensors
 
 from trainer.augment import augmentation
+from trainer.places import USUALLY, Places, onto_input
 from trainer.settings import Settings
 from xemplar.datasets import TRAIN, VAL, Dataset, Film, split_by_patient
 from xemplar.errors import ConfigurationError, DatasetError, InputError
 from xemplar.findings import targets
-from xemplar.preprocess import preprocess
+from xemplar.preprocess import Frame, frame, preprocess
 from xemplar.radiograph import decode
 
 
@@ -41,8 +45,26 @@ def frontal_films(datasets: Sequence[Dataset], settings: Settings) -> dict[str, 
     return splits
 
 
-class FilmTensors(TorchDataset[tuple[Tensor, Tensor, Tensor]]):
-    """(epoch, place) -> (grey float (s, s) in [0, 1], target float (F,), known float (F,)).
+class Lesson(NamedTuple):
+    """What is learnt from a film; of a batch of N, everything has N in front.
+
+    Attributes:
+        grey: float (s, s) in [0, 1].
+        target: float (F,), 1 where the finding is present.
+        known: float (F,), 1 where the label says so or not.
+        where: float (F, s/32, s/32), share of each cell that shows the finding, or may.
+        taught: float (F,), how sure that is, in [0, 1].
+    """
+
+    grey: Tensor
+    target: Tensor
+    known: Tensor
+    where: Tensor
+    taught: Tensor
+
+
+class FilmTensors(TorchDataset[Lesson]):
+    """(epoch, place) -> the lesson of a film.
 
     Epochs count from 1; the side s is the settings' for that epoch. Augmentation is seeded by
     (seed, epoch, place), so that it is the same whichever process draws it, however many there
@@ -50,16 +72,22 @@ class FilmTensors(TorchDataset[tuple[Tensor, Tensor, Tensor]]):
     """
 
     def __init__(
-        self, films: Sequence[Film], settings: Settings, *, augmented: bool = False
+        self,
+        films: Sequence[Film],
+        settings: Settings,
+        *,
+        augmented: bool = False,
+        places: Places | None = None,
     ) -> None:
         self.films = films
         self.settings = settings
         self.augmented = augmented
+        self.places = places
 
     def __len__(self) -> int:
         return len(self.films)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, key: tuple[int, int]) -> Lesson:
         """The film at ``key`` = (epoch, place).
 
         Raises:
@@ -68,17 +96,32 @@ class FilmTensors(TorchDataset[tuple[Tensor, Tensor, Tensor]]):
         epoch, place = key
         film, spec = self.films[place], self.settings.spec_at(epoch)
         try:
-            inputs = preprocess(decode(film.path.read_bytes()), spec)
+            radiograph = decode(film.path.read_bytes())
         except (OSError, InputError) as error:
             raise DatasetError(f"the film {film.path} cannot be used: {error}") from error
-        grey = torch.from_numpy(inputs).float() / 255
+        grey = torch.from_numpy(preprocess(radiograph, spec)).float()[None] / 255
+        plans, which = self._plans(place, frame(spec, *radiograph.source_size), spec.size)
         if self.augmented:
             augment = augmentation(self.settings.augmentation, spec.size)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_seed(self.settings.seed, epoch, place))
-                grey = augment(grey[None])[0]
+                grey, plans = augment(tv_tensors.Image(grey), tv_tensors.Mask(plans))
         target, known = targets(film.labels, self.settings.findings, self.settings.uncertain)
-        return grey, torch.from_numpy(target), torch.from_numpy(known)
+        return Lesson(
+            grey[0].as_subclass(Tensor),
+            torch.from_numpy(target),
+            torch.from_numpy(known),
+            F.adaptive_avg_pool2d(plans.as_subclass(Tensor), spec.size // 32)[which],
+            torch.where(which > 0, 1.0, USUALLY),
+        )
+
+    def _plans(self, place: int, placed: Frame, size: int) -> tuple[Tensor, Tensor]:
+        """The film's plans (n, size, size), and which one each finding has (F,)."""
+        if self.places is None:
+            findings = len(self.settings.findings)
+            return torch.ones(1, size, size), torch.zeros(findings, dtype=torch.int64)
+        plans, which = self.places.of(place)
+        return torch.from_numpy(onto_input(plans, placed, size)), torch.from_numpy(which)
 
 
 def _seed(*parts: int) -> int:
@@ -155,7 +198,7 @@ def shares_of(sizes: Mapping[str, int], total: int, weights: Mapping[str, float]
 
 def batches(
     films: FilmTensors, keys: Iterable[tuple[int, int]], *, drop_last: bool = False
-) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
+) -> DataLoader[Lesson]:
     """Batches of films, by (epoch, place), read and augmented by the settings' worker processes.
 
     Workers are forked from a small server process and not from this one: it has threads (PyTorch's,

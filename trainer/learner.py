@@ -18,21 +18,54 @@ class Learner(nn.Module):
         network: what the checkpoint will hold.
     """
 
-    def __init__(
-        self, network: DenseNetwork, teacher: Teacher | None = None, weight: float = 0.0
-    ) -> None:
+    def __init__(self, network: DenseNetwork, teacher: Teacher | None = None) -> None:
         super().__init__()
         self.network = network
         self.hints = None if teacher is None else Hints(teacher, _channels(network))
-        self._weight = weight
 
-    def forward(self, grey: Tensor) -> tuple[Tensor, Tensor]:
-        """Films, float (N, s, s) in [0, 1] -> (logits (N, F), what to add to the loss)."""
-        if self.hints is None:
-            return self.network(grey), grey.new_zeros(())
+    def forward(
+        self, grey: Tensor, where: Tensor, due: Tensor, hint: float, boxes: float
+    ) -> tuple[Tensor, Tensor]:
+        """One pass.
+
+        Args:
+            grey: films, float (N, s, s) in [0, 1].
+            where: float (N, F, s/32, s/32), share of each cell that shows a finding, or may.
+            due: float (N, F), how much each finding's evidence is due there; 0 for none.
+            hint: weight of the teacher.
+            boxes: weight of the evidence outside its place.
+
+        Returns:
+            (logits (N, F), what to add to the loss of the labels).
+        """
         maps = levels(self.network, grey)
-        logits = self.network.dense.classifier(maps[-1].mean(dim=(2, 3)))
-        return logits, self._weight * self.hints(grey, maps)
+        classifier = self.network.dense.classifier
+        logits, guidance = classifier(maps[-1].mean(dim=(2, 3))), grey.new_zeros(())
+        if self.hints is not None:
+            guidance = guidance + hint * self.hints(grey, maps)
+        if boxes:
+            said = torch.einsum("fc,nchw->nfhw", classifier.weight, maps[-1])
+            guidance = guidance + boxes * outside(said, where, due)
+        return logits, guidance
+
+
+def outside(said: Tensor, where: Tensor, due: Tensor) -> Tensor:
+    """How much of the evidence lies outside its place: -log of the softmax that falls inside.
+
+    The softmax goes over the places of a map, so it does not matter where the map's zero lies: the
+    classifier's bias has no part in it.
+
+    Args:
+        said: float (N, F, g, g), what each place adds to a logit.
+        where: float (N, F, g, g), share of each place that counts as inside, in [0, 1].
+        due: float (N, F), weight of each map.
+
+    Returns:
+        Mean over the maps that are due, >= 0; 0 where none is.
+    """
+    shares = said.float().flatten(2).softmax(dim=2)
+    inside = (shares * where.flatten(2)).sum(dim=2).clamp(min=1e-4)
+    return -(inside.log() * due).sum() / due.sum().clamp(min=1)
 
 
 class Hints(nn.Module):

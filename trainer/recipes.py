@@ -22,6 +22,8 @@ RECIPES: Mapping[str, Settings] = {
         weight_decay=0.02,
         schedule="cosine",
         average=0.998,
+        boxes=0.3,
+        lead=8,
         augmentation=Augmentation(hide=0.6),
     ),
 }

@@ -24,10 +24,18 @@ from torch.utils.data import DataLoader
 from trainer import report
 from trainer.calibrate import calibrate
 from trainer.epoch import Device, train_epoch, validate
-from trainer.films import EpochOrder, FilmTensors, batches, check_readable, frontal_films
+from trainer.films import (
+    EpochOrder,
+    FilmTensors,
+    Lesson,
+    batches,
+    check_readable,
+    frontal_films,
+)
 from trainer.initial import begin_at_prevalence, initialise, origin
 from trainer.learner import Learner, averaged
 from trainer.metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
+from trainer.places import places_of
 from trainer.settings import Settings
 from trainer.state import load_state, progress_of, save_state
 from trainer.teacher import open_teacher
@@ -127,7 +135,8 @@ def train(
             f"{settings.epochs} is next"
         )
         order = EpochOrder(splits[TRAIN], settings, world.rank, world.size)
-        films = FilmTensors(splits[TRAIN], settings, augmented=True)
+        places = places_of(datasets, splits[TRAIN], settings.findings) if settings.boxes else None
+        films = FilmTensors(splits[TRAIN], settings, augmented=True, places=places)
         # a last batch of one film has no variance for batch norm
         loader = batches(films, order, drop_last=len(order) % settings.batch == 1)
         while not run.finished:
@@ -161,7 +170,7 @@ def _start(
     elif not initialise(network, settings.initial):
         begin_at_prevalence(network, films, settings.findings, settings.uncertain)
     teacher = open_teacher(settings.teacher, device.name) if settings.teacher else None
-    learner = Learner(network.to(device.name), teacher, settings.hint).to(device.name)
+    learner = Learner(network.to(device.name), teacher).to(device.name)
     learner.to(memory_format=torch.channels_last)
     optimizer = AdamW(
         learner.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -216,7 +225,7 @@ def _check_same(out: Path, described: dict[str, Any]) -> None:
 
 def _one_epoch(
     run: Run,
-    loader: DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+    loader: DataLoader[Lesson],
     order: EpochOrder,
     films: list[Film],
     console: Console,
@@ -232,7 +241,10 @@ def _one_epoch(
             run.follow()
             progress.advance(task)
 
-        loss, right = train_epoch(run.parallel, loader, run.optimizer, run.device, advance)
+        guidance = run.settings.hint_at(number), run.settings.boxes_at(number)
+        loss, right = train_epoch(
+            run.parallel, loader, run.optimizer, run.device, guidance, advance
+        )
         loss, right = run.world.mean(loss), run.world.mean(right)
         run.world.align(run.state)
         task = progress.add_task(f"epoch {number} validate", total=None)

@@ -70,6 +70,10 @@ class Settings:
         teacher: name of a frozen network that knows ImageNet, whose maps ours are drawn to beside
             the labels (`trainer.teacher`); "" for none.
         hint: weight of that beside the labels' loss.
+        boxes: weight of what speaks for a finding outside radiologists' boxes, beside the labels'
+            loss (`trainer.places`, `trainer.learner.outside`); 0 for none.
+        lead: so many first epochs follow the teacher; after them its weight falls to 0 by the end,
+            and boxes count. 0: its weight stays, and boxes count from the start.
         average: decay of a moving average of the weights; the average is validated and kept. 0
             keeps the weights themselves.
         plateau_factor: ReduceLROnPlateau multiplies the rate by this ...
@@ -100,6 +104,8 @@ class Settings:
     schedule: str = "plateau"
     teacher: str = ""
     hint: float = 1.0
+    boxes: float = 0.0
+    lead: int = 0
     average: float = 0.0
     plateau_factor: float = 0.1
     plateau_patience: int = 5
@@ -140,10 +146,10 @@ class Settings:
             raise ConfigurationError(str(error)) from error
         if self.schedule not in ("plateau", "cosine"):
             raise ConfigurationError(f"schedule {self.schedule!r} is none of plateau, cosine")
-        if not 0 <= self.average < 1 or self.hint < 0:
+        if not 0 <= self.average < 1 or min(self.hint, self.boxes, self.lead) < 0:
             raise ConfigurationError(
-                f"average is {self.average} and hint {self.hint}; average must be at least 0 and "
-                "less than 1, hint at least 0"
+                f"average is {self.average}, hint {self.hint}, boxes {self.boxes} and lead "
+                f"{self.lead}; average must be at least 0 and less than 1, the others at least 0"
             )
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ConfigurationError(
@@ -167,6 +173,16 @@ class Settings:
         if epoch > self.small_epochs:
             return self.spec
         return replace(self.spec, size=self.small_size)
+
+    def hint_at(self, epoch: int) -> float:
+        """Weight of the teacher in an epoch, counted from 1."""
+        if not self.lead or epoch <= self.lead:
+            return self.hint
+        return self.hint * (self.epochs + 1 - epoch) / (self.epochs + 1 - self.lead)
+
+    def boxes_at(self, epoch: int) -> float:
+        """Weight of the boxes in an epoch, counted from 1."""
+        return self.boxes if epoch > self.lead else 0.0
 
     def as_json(self) -> dict[str, Any]:
         """All settings as JSON values."""

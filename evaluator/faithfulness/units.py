@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.boxes import Box
 from evaluator.material import Films
+from xemplar.boxes import Box
 from xemplar.findings import finding_index
 from xemplar.preprocess import PreprocessSpec, frame
 

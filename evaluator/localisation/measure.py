@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.boxes import Box
 from evaluator.localisation.maps import METHODS, Explainer
 from evaluator.localisation.metrics import (
     Mask,
@@ -16,6 +15,7 @@ from evaluator.localisation.metrics import (
     relevance_rank,
 )
 from evaluator.material import Films
+from xemplar.boxes import Box
 from xemplar.preprocess import PreprocessSpec, onto_film
 
 SIDE = 224

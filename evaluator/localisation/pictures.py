@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from evaluator.drawing import CHANCE, OURS, figure, film, png, show
+from evaluator.drawing import BOX, CHANCE, OURS, figure, film, png, show
 from evaluator.localisation.maps import BASELINES, GRAD_CAM, METHODS, UNIFORM, Explainer
 from evaluator.localisation.measure import SIDE, Measured
 from evaluator.localisation.tables import Mean, by_name
@@ -18,9 +18,6 @@ from xemplar.preprocess import PreprocessSpec
 
 FINDINGS = 4
 """Findings of which the contact sheet shows films: those with the most regions."""
-
-BOX = "#39ff14"
-"""Bright green, which neither the film nor the colours of the map have."""
 
 
 def contact_sheet(

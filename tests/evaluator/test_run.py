@@ -23,9 +23,10 @@ def test_all_studies_end_in_one_report(phantoms: Phantoms, tmp_path: Path) -> No
         SETTINGS,
         on_progress=lambda what, done, total: stages.update({what: (done, total)}),
     )
-    assert list(stages) == ["films", "ranking", "localisation", "faithfulness", "classification"]
+    studies = ["ranking", "localisation", "faithfulness", "classification", "shortcuts"]
+    assert list(stages) == ["films", *studies]
     assert all(done == total for done, total in stages.values())
-    assert [s.name for s in outcome.report.sections] == list(stages)[1:]
+    assert [s.name for s in outcome.report.sections] == studies
     assert [path.name for path in tmp_path.iterdir()] == ["report"]  # the work folder is gone
     written = json.loads((tmp_path / "report" / "report.json").read_text())
     about = written["about"]
@@ -51,7 +52,7 @@ def test_a_killed_run_takes_over_what_is_finished(
     def run() -> None:
         evaluate(Study.ALL, phantoms.source, phantoms.encoder, tmp_path / "report", SETTINGS)
 
-    for name in ("faithfulness", "classification"):
+    for name in ("faithfulness", "classification", "shortcuts"):
         monkeypatch.setattr(module, name, lambda *_, n=name: Section(n, n))
     monkeypatch.setattr(module, "localisation", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -112,14 +113,15 @@ def test_a_missing_box_or_ratings_file_is_refused(phantoms: Phantoms, tmp_path: 
 def test_without_boxes_all_leaves_localisation_out_and_localisation_is_refused(
     phantoms: Phantoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evaluator.gathering.BOX_FILES", ())
-    for name in ("classification", "ranking", "faithfulness"):
+    monkeypatch.setattr("xemplar.boxes.files.BOX_FILES", ())
+    for name in ("classification", "ranking", "faithfulness", "shortcuts"):
         monkeypatch.setattr(module, name, lambda *_, n=name: Section(n, n))
     outcome = evaluate(Study.ALL, phantoms.source, phantoms.encoder, tmp_path / "report", SETTINGS)
     assert [s.name for s in outcome.report.sections] == [
         "ranking",
         "faithfulness",
         "classification",
+        "shortcuts",
     ]
     with pytest.raises(DatasetError, match="box"):
         evaluate(

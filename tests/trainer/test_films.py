@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision import tv_tensors
 
 from tests.films import drawn_film
 from tests.trainer.drawn import RECIPE, drawn_set
@@ -21,6 +22,7 @@ from trainer.films import (
     frontal_films,
     shares_of,
 )
+from trainer.places import USUALLY
 from trainer.settings import Augmentation, Settings
 from xemplar.datasets import Dataset, Film
 from xemplar.errors import ConfigurationError, DatasetError
@@ -175,7 +177,9 @@ def test_an_augmented_film_keeps_its_shape_and_range(changes: Augmentation, size
     augment = augmentation(changes, size)
     for seed in range(5):
         torch.manual_seed(seed)
-        changed = augment(torch.rand(1, size, size))
+        film, plans = tv_tensors.Image(torch.rand(1, size, size)), torch.rand(2, size, size)
+        changed, moved = augment(film, tv_tensors.Mask(plans))
+        assert moved.shape == plans.shape
         assert changed.shape == (1, size, size)
         assert changed.dtype == torch.float32
         assert changed.min() >= 0
@@ -201,10 +205,12 @@ def tensors(films: list[Film], **settings: int) -> FilmTensors:
 
 
 def test_a_film_becomes_grey_values_targets_and_a_mask(films: list[Film]) -> None:
-    grey, target, known = FilmTensors(films, RECIPE)[1, 3]  # film 3 has both findings
+    grey, target, known, where, taught = FilmTensors(films, RECIPE)[1, 3]  # has both findings
     assert grey.shape == (64, 64)
     assert grey[30, 30] == pytest.approx(250 / 255)
     assert (target.tolist(), known.tolist()) == ([1, 1], [1, 1])
+    assert (where == 1).all()  # nothing is known of where: anywhere will do
+    assert taught.tolist() == pytest.approx([USUALLY, USUALLY])
 
 
 def test_augmentation_depends_on_seed_epoch_and_film_alone(films: list[Film]) -> None:
@@ -233,7 +239,7 @@ def test_the_first_epochs_may_see_smaller_films(films: list[Film]) -> None:
 def test_workers_do_not_change_what_is_learnt_from(films: list[Film]) -> None:
     keys = [(1, place) for place in range(6)]
     read = [
-        [grey for grey, _, _ in batches(tensors(films, batch=3, workers=workers), keys)]
+        [lesson.grey for lesson in batches(tensors(films, batch=3, workers=workers), keys)]
         for workers in (0, 1)
     ]
     torch.testing.assert_close(*read, rtol=0, atol=0)

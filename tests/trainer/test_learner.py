@@ -1,11 +1,12 @@
 """What guides a training beside the labels: a teacher's maps, and the average of the weights."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tests.films import TINY
-from trainer.learner import Hints, Learner, averaged, levels
+from trainer.learner import Hints, Learner, averaged, levels, outside
 from trainer.teacher import open_teacher
 from xemplar.errors import ConfigurationError
 from xemplar.network.pytorch import DenseNetwork
@@ -36,16 +37,26 @@ def films() -> Tensor:
     return squares.repeat_interleave(32, 1).repeat_interleave(32, 2)
 
 
+def passed(
+    learner: Learner, films: Tensor, hint: float = 1.0, boxes: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """One pass in which every finding is due in the upper left cell of four."""
+    where = torch.zeros(len(films), 2, 2, 2)
+    where[:, :, 0, 0] = 1
+    logits, extra = learner(films, where, torch.ones(len(films), 2), hint, boxes)
+    return logits, extra
+
+
 def test_without_a_teacher_nothing_is_added_to_the_loss(
     network: DenseNetwork, films: Tensor
 ) -> None:
-    logits, extra = Learner(network).eval()(films)
+    logits, extra = passed(Learner(network).eval(), films)
     assert extra == 0
     assert torch.equal(logits, network(films))
 
 
 def test_a_teacher_changes_no_logit(network: DenseNetwork, films: Tensor) -> None:
-    logits, extra = Learner(network, Mirror(), 1.0).eval()(films)
+    logits, extra = passed(Learner(network, Mirror()).eval(), films)
     assert torch.allclose(logits, network(films), atol=1e-6)
     assert extra > 0
 
@@ -76,22 +87,57 @@ def test_what_is_not_explained_is_a_share_of_the_variance(films: Tensor) -> None
 
 
 def test_the_teacher_is_neither_trained_nor_saved(network: DenseNetwork) -> None:
-    learner = Learner(network, Mirror(), 1.0)
+    learner = Learner(network, Mirror())
     names = [name for name, _ in learner.named_parameters() if not name.startswith("network.")]
     assert all(name.startswith("hints.predict.") for name in names)
 
 
 def test_learning_from_a_teacher_explains_more_of_it(network: DenseNetwork, films: Tensor) -> None:
-    learner = Learner(network, Mirror(), 1.0).train()
+    learner = Learner(network, Mirror()).train()
     optimizer = torch.optim.AdamW(learner.parameters(), 1e-2)
     first = last = 0.0
     for step in range(30):
-        _, extra = learner(films)
+        _, extra = passed(learner, films)
         optimizer.zero_grad()
         extra.backward()
         optimizer.step()
         first, last = (extra.item() if step == 0 else first), extra.item()
     assert last < 0.6 * first
+
+
+def test_evidence_all_inside_costs_nothing_and_spread_evenly_its_share() -> None:
+    where = torch.zeros(1, 1, 2, 2)
+    where[..., 0, 0] = 1
+    inside = torch.full((1, 1, 2, 2), -20.0)
+    inside[..., 0, 0] = 20
+    due = torch.ones(1, 1)
+    assert outside(inside, where, due).item() == pytest.approx(0, abs=1e-6)
+    even = torch.zeros(1, 1, 2, 2)
+    assert outside(even, where, due).item() == pytest.approx(np.log(4))
+    assert outside(even + 7, where, due).item() == pytest.approx(np.log(4))  # the zero is free
+    assert outside(-inside, where, due).item() > 5
+
+
+def test_only_maps_that_are_due_count_by_their_weight() -> None:
+    said = torch.zeros(2, 2, 2, 2)
+    where = torch.ones(2, 2, 2, 2)
+    where[0, 0, 0] = 0  # half of the places: log 2
+    due = torch.tensor([[0.5, 0.0], [0.0, 1.5]])
+    assert outside(said, where, due).item() == pytest.approx(0.25 * np.log(2))
+    assert outside(said, where, torch.zeros(2, 2)).item() == 0
+
+
+def test_boxes_draw_the_evidence_into_their_place(network: DenseNetwork, films: Tensor) -> None:
+    learner = Learner(network).train()
+    optimizer = torch.optim.AdamW(learner.parameters(), 1e-2)
+    losses = []
+    for _ in range(30):
+        _, extra = passed(learner, films, boxes=1.0)
+        optimizer.zero_grad()
+        extra.backward()
+        optimizer.step()
+        losses.append(extra.item())
+    assert losses[-1] < 0.5 * losses[0]
 
 
 def test_the_average_forgets_the_random_beginning(network: DenseNetwork) -> None:

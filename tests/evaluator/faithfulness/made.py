@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.boxes import Box
 from evaluator.material import Candidates, Films, Material
 from evaluator.settings import Settings
 from tests.films import drawn_film
+from xemplar.boxes import Box
 from xemplar.catalog import Case
 from xemplar.checkpoint import Checkpoint
 from xemplar.datasets import Film

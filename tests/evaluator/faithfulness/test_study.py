@@ -7,10 +7,10 @@ from importlib.metadata import version
 
 import pytest
 
-from evaluator.boxes import Box
 from evaluator.faithfulness.study import faithfulness
 from evaluator.section import Estimate, Section
 from tests.evaluator.faithfulness.made import SMALL, made_material
+from xemplar.boxes import Box
 from xemplar.checkpoint import Checkpoint
 from xemplar.errors import ConfigurationError
 

@@ -5,9 +5,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from evaluator.boxes import Box
 from evaluator.faithfulness.units import box_mask, drawn_units, onto_input
 from tests.evaluator.faithfulness.made import drawn, made_films
+from xemplar.boxes import Box
 from xemplar.errors import UnknownFinding
 from xemplar.preprocess import PreprocessSpec
 

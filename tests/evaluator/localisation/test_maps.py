@@ -10,7 +10,6 @@ from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, Layer
 from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-from evaluator.boxes import Box
 from evaluator.localisation.maps import (
     BASELINES,
     EVIDENCE,
@@ -24,6 +23,7 @@ from evaluator.localisation.maps import (
 from evaluator.material import Material
 from tests.evaluator.localisation.drawn import case, films_of, material_of, unit
 from tests.films import TINY, drawn_film, seeded_weights
+from xemplar.boxes import Box
 from xemplar.checkpoint import Card, Checkpoint
 from xemplar.encoder import Encoder, Precision, PyTorchBackend
 from xemplar.explain import similarity_evidence

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluator.boxes import Box
 from evaluator.localisation.maps import BASELINES, EVIDENCE, GRAD_CAM, METHODS, UNIFORM, Explainer
 from evaluator.localisation.measure import THRESHOLDS, chosen_thresholds, measure, regions_of
 from evaluator.localisation.pictures import extremes, most_frequent
@@ -18,6 +17,7 @@ from evaluator.localisation.tables import Mean
 from evaluator.material import Material
 from evaluator.section import Cell, Estimate, Section, Table
 from tests.evaluator.localisation.drawn import case, films_of, material_of
+from xemplar.boxes import Box
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder, Precision, open_encoder
 from xemplar.errors import DatasetError

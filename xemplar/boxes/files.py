@@ -20,6 +20,9 @@ from xemplar.errors import DatasetError
 
 Row = Mapping[str, str]
 
+BOX_FILES = ("boxes.csv", "BBox_List_2017.csv", "stage_2_train_labels.csv")
+"""Names under which a data set's folder may hold one; the first that is there counts."""
+
 RSNA, LUNG_OPACITY = "RSNA 2018", "Lung Opacity"
 
 PUBLISHED = 1024
@@ -52,6 +55,11 @@ class DrawnBox:
     bottom: float
     reader: str
     side: int | None = None
+
+
+def box_file(root: Path) -> Path | None:
+    """The box file in a data set's folder, or None."""
+    return next((root / name for name in BOX_FILES if (root / name).is_file()), None)
 
 
 def read_boxes(file: Path) -> tuple[DrawnBox, ...]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluator.boxes import Box, DrawnBox, left_out, place_boxes, read_boxes
+from xemplar.boxes import Box, DrawnBox, left_out, place_boxes, read_boxes
 from xemplar.datasets import Film
 from xemplar.errors import DatasetError
 from xemplar.findings import CHEXPERT14, NIH14, canonical

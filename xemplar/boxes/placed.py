@@ -1,8 +1,4 @@
-"""Radiologists' boxes: where on a film a finding lies.
-
-`read_boxes` reads a box file before any film is decoded; `place_boxes` puts its boxes on the films,
-once their sizes are known.
-"""
+"""Boxes of a file -> boxes on films, in shares of their sides, under the network's findings."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,21 +9,10 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.box_files import LUNG_OPACITY, DrawnBox, read_boxes
+from xemplar.boxes.files import LUNG_OPACITY, DrawnBox
 from xemplar.datasets import SUFFIXES, Film
 from xemplar.errors import DatasetError
 from xemplar.findings import canonical
-
-__all__ = [
-    "CORRESPONDING",
-    "TOLERANCE",
-    "Box",
-    "DrawnBox",
-    "left_out",
-    "place_boxes",
-    "read_boxes",
-    "rows_of",
-]
 
 TOLERANCE = 1.0
 """Pixels by which a box may stick out of its film; it is clipped then."""

@@ -1,0 +1,150 @@
+"""Areas under ROC curves, finding by finding and on average, with intervals over patients."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluator.bootstrap import estimate_statistic
+from evaluator.material import Material
+from evaluator.section import Estimate
+from xemplar.errors import DatasetError
+from xemplar.findings import targets
+
+GUESSING = 0.5
+"""The AUC of whatever knows nothing."""
+
+Rows: TypeAlias = npt.NDArray[np.bool_]
+Scores: TypeAlias = npt.NDArray[np.floating]
+Statistic: TypeAlias = Callable[[npt.NDArray[np.float64]], float]
+"""How often each of the films counts, float64 (n,) -> a figure; NaN where that leaves none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What the labels say of N films, of each of F findings.
+
+    Attributes:
+        findings: their names, F.
+        present: bool (N, F).
+        known: bool (N, F); where it is False nobody looked.
+    """
+
+    findings: Sequence[str]
+    present: Rows
+    known: Rows
+
+    @classmethod
+    def of(cls, labels: Sequence[Mapping[str, int]], findings: Sequence[str]) -> Self:
+        """The truth of films with these labels; an uncertain finding counts as present."""
+        both = np.array([targets(one, findings) for one in labels], np.float32)
+        target, known = both.reshape(-1, 2, len(findings)).transpose(1, 0, 2) > 0
+        return cls(tuple(findings), target, known)
+
+    @property
+    def judged(self) -> tuple[int, ...]:
+        """Places of the findings that some films have and some have not."""
+        with_it = (self.known & self.present).any(axis=0)
+        without = (self.known & ~self.present).any(axis=0)
+        return tuple(map(int, np.flatnonzero(with_it & without)))
+
+
+def auc_of(truth: Rows, scores: Scores) -> Statistic:
+    """The chance that a film with the finding scores higher than one without; ties count half.
+
+    That is the area under the ROC curve (Hanley & McNeil, Radiology 1982). NaN where only films
+    of one kind count.
+
+    Args:
+        truth: bool (n,).
+        scores: float (n,), finite; only their order counts.
+    """
+    # sorted once: a resample then costs two sums
+    _, rank = np.unique(scores, return_inverse=True)
+
+    def area(times: npt.NDArray[np.float64]) -> float:
+        with_it, without = (np.bincount(rank, times * kind) for kind in (truth, ~truth))
+        pairs = with_it.sum() * without.sum()
+        if pairs == 0:
+            return float("nan")
+        return float(with_it @ (np.cumsum(without) - without / 2) / pairs)
+
+    return area
+
+
+def mean_auc_of(truth: Truth, scores: Scores, places: Sequence[int]) -> Statistic:
+    """The mean AUC of some findings, each of the films of which it is known.
+
+    A resample that leaves a rare finding no film with it is the mean of the others.
+
+    Args:
+        truth: of N films.
+        scores: float (N, F), finite where they are looked at.
+        places: of the findings; at least one.
+    """
+    looked = [np.flatnonzero(truth.known[:, place]) for place in places]
+    areas = [
+        auc_of(truth.present[rows, place], scores[rows, place])
+        for rows, place in zip(looked, places, strict=True)
+    ]
+
+    def mean(times: npt.NDArray[np.float64]) -> float:
+        values = [area(times[rows]) for area, rows in zip(areas, looked, strict=True)]
+        defined = [value for value in values if np.isfinite(value)]
+        return float(np.mean(defined)) if defined else float("nan")
+
+    return mean
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Gives AUCs of scores, with intervals over the films' patients.
+
+    Attributes:
+        truth: of N films.
+        patients: whose films they are, N; None where unknown.
+        resamples: of the bootstrap.
+        seed: likewise.
+    """
+
+    truth: Truth
+    patients: Sequence[str | None]
+    resamples: int
+    seed: int
+
+    @classmethod
+    def of(cls, material: Material) -> Self:
+        """The judge of the evaluated films.
+
+        Raises:
+            DatasetError: none of them can be judged.
+        """
+        truth = Truth.of([film.labels for film in material.queries.films], material.findings)
+        if not truth.judged:
+            raise DatasetError(
+                "no finding of the checkpoint is both present and absent among the evaluated "
+                "films, so no AUC can be computed; evaluate more films, or another split"
+            )
+        settings = material.settings
+        return cls(truth, material.queries.patients, settings.resamples, settings.seed)
+
+    def finding(self, scores: Scores, place: int) -> Estimate:
+        """The AUC of one finding by its column of scores, float (N, F)."""
+        known = self.truth.known[:, place]
+        area = auc_of(self.truth.present[known, place], scores[known, place])
+        whose = [patient for patient, k in zip(self.patients, known, strict=True) if k]
+        return estimate_statistic(area, whose, self.resamples, self.seed)
+
+    def mean(self, scores: Scores, places: Sequence[int]) -> Estimate:
+        """The mean AUC of some findings by scores, float (N, F)."""
+        return self._estimate(mean_auc_of(self.truth, scores, places))
+
+    def difference(self, scores: Scores, others: Scores, places: Sequence[int]) -> Estimate:
+        """How much greater the mean AUC is by one than by the other, on the same films."""
+        one, other = (mean_auc_of(self.truth, s, places) for s in (scores, others))
+        return self._estimate(lambda times: one(times) - other(times))
+
+    def _estimate(self, statistic: Statistic) -> Estimate:
+        return estimate_statistic(statistic, self.patients, self.resamples, self.seed)

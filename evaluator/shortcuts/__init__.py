@@ -1,0 +1,1 @@
+"""What does the network read that is no finding? Parts of the film alone; view, sex and age."""

@@ -1,0 +1,91 @@
+"""Parts of the film alone: masks of the network's input, and what the network says under each."""
+
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluator.films import SHARD
+from xemplar.artefact import write_file
+from xemplar.encoder import Encoder
+
+CORNERS, NO_CORNERS = "the four corners alone", "all but the corners"
+BORDER, NO_BORDER = "the border alone", "all but the border"
+
+CORNER_SIDE = 1 / 5
+"""Of each of the four squares, as a share of the input's side: 45 of 224 pixels."""
+
+BORDER_WIDTH = 22 / 224
+"""Of the frame along the four edges, likewise: about a tenth."""
+
+FILMS_AT_ONCE = 4
+"""Each under all masks: batches of 16."""
+
+Mask = npt.NDArray[np.bool_]
+
+
+def masks(size: int) -> Mapping[str, Mask]:
+    """What is left to see of an input, bool (size, size), by name; everything else is black."""
+    places = np.arange(size)
+    from_edge = np.minimum(places, size - 1 - places)
+    near = from_edge < round(CORNER_SIDE * size)
+    inside = from_edge >= round(BORDER_WIDTH * size)
+    corners, middle = np.outer(near, near), np.outer(inside, inside)
+    return {CORNERS: corners, NO_CORNERS: ~corners, BORDER: ~middle, NO_BORDER: middle}
+
+
+def covered(inputs: npt.NDArray[np.uint8], mask: Mask) -> npt.NDArray[np.uint8]:
+    """Inputs, uint8 (..., s, s), of which only the mask, bool (s, s), is left to see."""
+    return np.where(mask, inputs, np.uint8(0))
+
+
+def masked_logits(
+    inputs: npt.NDArray[np.uint8],
+    encoder: Encoder,
+    work: Path,
+    on_progress: Callable[[int], None],
+) -> Mapping[str, npt.NDArray[np.float32]]:
+    """What the network says of films under each mask; a forward pass for each film and mask.
+
+    Args:
+        inputs: uint8 (N, s, s), N >= 1.
+        encoder: the network.
+        work: folder that takes one file for each `SHARD` films; one that is there is not made
+            again. Only runs with the same films and network share it.
+        on_progress: called with the number of films done.
+
+    Returns:
+        Name of the mask -> logits, float32 (N, F).
+    """
+    shown = masks(inputs.shape[-1])
+    parts = []
+    for begin in range(0, len(inputs), SHARD):
+        file = work / f"masked-{begin:06d}.npy"
+        if not file.is_file():
+            logits = _encode(inputs, begin, shown, encoder, on_progress)
+            content = BytesIO()
+            np.save(content, logits, allow_pickle=False)
+            write_file(file, content.getvalue())
+        parts.append(np.load(file, allow_pickle=False))
+        on_progress(min(begin + SHARD, len(inputs)))
+    return dict(zip(shown, np.concatenate(parts, axis=1), strict=True))
+
+
+def _encode(
+    inputs: npt.NDArray[np.uint8],
+    begin: int,
+    shown: Mapping[str, Mask],
+    encoder: Encoder,
+    on_progress: Callable[[int], None],
+) -> npt.NDArray[np.float32]:
+    """One shard: logits, float32 (masks, n, F)."""
+    end, found = min(begin + SHARD, len(inputs)), []
+    for first in range(begin, end, FILMS_AT_ONCE):
+        films = inputs[first : min(first + FILMS_AT_ONCE, end)]
+        batch = np.concatenate([covered(films, mask) for mask in shown.values()])
+        logits = encoder.encode(batch).logits
+        found.append(logits.reshape(len(shown), len(films), -1))
+        on_progress(first + len(films))
+    return np.concatenate(found, axis=1)

@@ -1,0 +1,50 @@
+"""What each mask leaves to see, and how much of the mean AUC is in it."""
+
+from collections.abc import Sequence
+
+from evaluator.auc import GUESSING
+from evaluator.drawing import CHANCE, OURS, figure, film, png, show
+from evaluator.material import Material
+from evaluator.section import Estimate, Picture
+from evaluator.shortcuts.masks import covered, masks
+
+
+def masked_film(material: Material, whole: str) -> Picture:
+    """The first evaluated film, whole and under each mask."""
+    queries, spec = material.queries, material.encoder.checkpoint.card.spec
+    inputs = queries.inputs[0]
+    shown = {whole: inputs} | {
+        name: covered(inputs, mask) for name, mask in masks(spec.size).items()
+    }
+    sheet = figure(2.1 * len(shown), 2.4)
+    row = sheet.subplots(1, len(shown), squeeze=False)[0]
+    for axes, (name, picture) in zip(row, shown.items(), strict=True):
+        show(axes, film(picture, spec, queries.shapes[0]), name)
+    return Picture(
+        "shortcuts-masks",
+        "A film as the network sees it, whole and under each of the four masks",
+        png(sheet),
+        "The first evaluated film of the label file.",
+    )
+
+
+def aucs(found: Sequence[tuple[str, Estimate]], limited: str, limit: float) -> Picture:
+    """The mean AUC of each row with its interval, chance as a line, the limit as a mark."""
+    sheet = figure(7, 0.45 * len(found) + 1)
+    axes = sheet.subplots()
+    for place, (name, auc) in enumerate(found):
+        axes.plot(auc.value, place, "o", color=OURS)
+        if auc.low is not None and auc.high is not None:
+            axes.plot((auc.low, auc.high), (place, place), color=OURS)
+        if name == limited:
+            axes.plot(limit, place, "|", color="black", markersize=16)
+    axes.axvline(GUESSING, color=CHANCE, linestyle=":")
+    axes.set_yticks(range(len(found)), [name for name, _ in found])
+    axes.set(xlabel="mean AUC")
+    axes.invert_yaxis()
+    return Picture(
+        "shortcuts-films",
+        "Mean AUC by what the network sees, with 95 % intervals",
+        png(sheet),
+        f"Dotted: guessing. Black mark: the limit for {limited}.",
+    )

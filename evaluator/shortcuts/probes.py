@@ -1,0 +1,102 @@
+"""Logistic regressions: view and sex out of the embedding, findings out of view, sex and age.
+
+They are fitted on indexed cases and measured on the evaluated films, which are other patients'.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from evaluator.auc import GUESSING, Judge, Truth, auc_of
+from evaluator.bootstrap import estimate_statistic
+from evaluator.material import Material
+from evaluator.ranking.rankers import demographics
+from evaluator.section import Cell
+
+EMBEDDING_C, PEOPLE_C = 0.01, 1.0
+"""scikit-learn's C, the inverse of the ridge: small for an embedding, which has more numbers than
+there are cases."""
+
+PROBED = ("view (AP or PA)", "sex")
+"""In the order of the columns of `demographics`."""
+
+Numbers = npt.NDArray[np.floating]
+
+
+def strangers(material: Material) -> list[int]:
+    """Places of the indexed cases whose patient and film are not among the evaluated ones."""
+    films, people = set(material.queries.case_ids), set(material.queries.patients) - {None}
+    return [
+        place
+        for place, case in enumerate(material.candidates.cases)
+        if case.case_id not in films and case.patient not in people
+    ]
+
+
+def predicted(known: Numbers, truth: npt.NDArray[np.bool_], asked: Numbers, c: float) -> Numbers:
+    """Log odds that a logistic regression gives, float64 (n,).
+
+    Args:
+        known: float (m, d), fitted on, standardised first; NaN counts as the mean.
+        truth: bool (m,), with both values.
+        asked: float (n, d).
+        c: see `EMBEDDING_C`.
+    """
+    model = make_pipeline(
+        SimpleImputer(keep_empty_features=True),
+        StandardScaler(),
+        LogisticRegression(C=c, max_iter=1000),
+    )
+    odds: Numbers = model.fit(known, truth).decision_function(asked)
+    return odds
+
+
+def embedding_probes(material: Material) -> tuple[list[list[Cell]], list[str]]:
+    """How well the embedding tells view and sex.
+
+    Returns:
+        Rows (what, AUC, chance, fitted on, measured on), and those of `PROBED` that are left out
+        because the films or the cases have them unknown or all the same.
+    """
+    queries, candidates, settings = material.queries, material.candidates, material.settings
+    fitted_on = strangers(material)
+    own, other = demographics(queries.films), demographics(candidates.cases)[fitted_on]
+    rows: list[list[Cell]] = []
+    left_out = []
+    for column, what in enumerate(PROBED):
+        asked = np.flatnonzero(np.isfinite(own[:, column]))
+        known = np.flatnonzero(np.isfinite(other[:, column]))
+        truth, fitted = own[asked, column] > 0, other[known, column] > 0
+        if len(set(truth)) < 2 or len(set(fitted)) < 2:
+            left_out.append(what)
+            continue
+        vectors = candidates.embedding[fitted_on][known]
+        odds = predicted(vectors, fitted, queries.embedding[asked], EMBEDDING_C)
+        patients = [queries.patients[row] for row in asked]
+        auc = estimate_statistic(auc_of(truth, odds), patients, settings.resamples, settings.seed)
+        rows.append([what, auc, GUESSING, len(known), len(asked)])
+    return rows, left_out
+
+
+def people_scores(material: Material, judge: Judge) -> tuple[Numbers, list[int]]:
+    """Every finding out of view, sex and age alone.
+
+    Returns:
+        Log odds, float64 (N, F), and the places of the findings of `Truth.judged` that could be
+        fitted; the other columns are NaN. None can where nothing of that is known of the films
+        or of the cases.
+    """
+    cases = [material.candidates.cases[place] for place in strangers(material)]
+    own, other = demographics(material.queries.films), demographics(cases)
+    truth = Truth.of([case.labels for case in cases], material.findings)
+    scores = np.full(judge.truth.present.shape, np.nan)
+    if not (np.isfinite(own) & np.isfinite(other).any(axis=0)).any():
+        return scores, []
+    places = [place for place in judge.truth.judged if place in truth.judged]
+    for place in places:
+        known = truth.known[:, place]
+        scores[:, place] = predicted(other[known], truth.present[known, place], own, PEOPLE_C)
+    return scores, places
