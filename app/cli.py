@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from xemplar.answer import Answer
     from xemplar.retriever import Retriever
 
+WHICH = "Which cases"
+"""Heading of these options in the help."""
+
 
 def serve(
     store: StoreOption = DEFAULT_STORE,
@@ -34,12 +37,33 @@ def serve(
     """
     import uvicorn
 
-    from app.main import create_app, open_retriever
+    from app.logs import configure_logs
+    from app.main import create_app
 
     settings = _settings(store, checkpoint, database, host=host, port=port)
-    # opened here, so that what does not fit together is one line and not a server's traceback
-    app = create_app(settings, open_retriever(settings))
-    uvicorn.run(app, host=settings.host, port=settings.port, root_path=settings.root_path)
+    configure_logs(settings.log_format)
+    failures: list[Exception] = []
+
+    def stop(error: Exception) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    config = uvicorn.Config(
+        create_app(settings, on_failure=stop),
+        host=settings.host,
+        port=settings.port,
+        root_path=settings.root_path,
+        timeout_graceful_shutdown=settings.stop_seconds,
+        server_header=False,
+        log_config=None,
+        access_log=False,  # app.logs writes a line of its own, without what was asked for
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    if failures:
+        raise failures[0]
+    if not server.started:
+        raise typer.Exit(1)
 
 
 def query(
@@ -54,6 +78,46 @@ def query(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Case id to leave out; may be given several times.")
     ] = None,
+    any_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only cases with this finding, or another one named so.", rich_help_panel=WHICH
+        ),
+    ] = None,
+    none_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="No case with this finding; may be given several times.", rich_help_panel=WHICH
+        ),
+    ] = None,
+    sex: Annotated[str | None, typer.Option(help="F or M.", rich_help_panel=WHICH)] = None,
+    age_min: Annotated[int | None, typer.Option(help="In years.", rich_help_panel=WHICH)] = None,
+    age_max: Annotated[int | None, typer.Option(help="In years.", rich_help_panel=WHICH)] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(help="As PA; may be given several times.", rich_help_panel=WHICH),
+    ] = None,
+    min_similarity: Annotated[
+        float, typer.Option(help="Less similar cases are not shown.", rich_help_panel=WHICH)
+    ] = 0.0,
+    diversity: Annotated[
+        float,
+        typer.Option(
+            help="0: the most similar; towards 1: less like one another.", rich_help_panel=WHICH
+        ),
+    ] = 0.0,
+    drop_near_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--drop-near-duplicates", help="No film twice, nor this one.", rich_help_panel=WHICH
+        ),
+    ] = False,
+    counter_examples: Annotated[
+        int,
+        typer.Option(
+            help="Similar cases without the explained finding, 0 to 20.", rich_help_panel=WHICH
+        ),
+    ] = 0,
     pictures: Annotated[
         Path | None, typer.Option(help="New folder to write overlays and evidence into.")
     ] = None,
@@ -67,19 +131,40 @@ def query(
         xemplar query film.png
 
         xemplar query film.dcm -k 10 --finding Effusion --pictures answer/
+
+        xemplar query film.png --sex F --age-min 40 --none-of Pneumothorax --counter-examples 3
     """
     from rich.console import Console
 
     from app.main import open_retriever
     from app.table import answer_tables
     from app.wire import answer_out
+    from xemplar.catalog import CaseFilter
     from xemplar.errors import ConfigurationError
+    from xemplar.selection import Search
 
     if not film.is_file():
         raise ConfigurationError(f"there is no film {film}")
+    search = Search(
+        k=k,
+        finding=finding,
+        exclude=tuple(exclude or ()),
+        filter=CaseFilter(
+            any_of=tuple(any_of or ()),
+            none_of=tuple(none_of or ()),
+            sex=sex,
+            age_min=age_min,
+            age_max=age_max,
+            views=tuple(view or ()),
+        ),
+        min_similarity=min_similarity,
+        diversity=diversity,
+        near_duplicates="drop" if drop_near_duplicates else "keep",
+        counter_examples=counter_examples,
+    )
     retriever = open_retriever(_settings(store, checkpoint, database))
     try:
-        answer = retriever.ask(film.read_bytes(), k=k, finding=finding, exclude=exclude or ())
+        answer = retriever.ask(film.read_bytes(), search)
         if pictures is not None:
             _write_pictures(retriever, answer, pictures)
     finally:
@@ -102,21 +187,24 @@ def _settings(store: Path, checkpoint: Path | None, database: str, **more: str |
 
 
 def _write_pictures(retriever: "Retriever", answer: "Answer", folder: Path) -> None:
-    """Overlays and evidence of the query and of each neighbour, and all in one sheet, as JPEG."""
+    """Overlays and evidence of the query and of each case, and all in one sheet, as JPEG."""
     from app.sheet import sheet
+    from xemplar import pictures
     from xemplar.artefact import new_folder
 
+    named = {f"{near.rank:03d}": near for near in answer.neighbours}
+    named |= {f"counter-{near.rank:03d}": near for near in answer.counter_examples}
     with new_folder(folder) as beside:
         (beside / "sheet.jpg").write_bytes(sheet(retriever, answer))
-        (beside / "query.jpg").write_bytes(retriever.query_image(answer))
-        (beside / "query-overlay.jpg").write_bytes(retriever.query_overlay(answer))
-        for near in answer.neighbours:
-            case, name = near.case, f"{near.rank:03d}-{near.case.case_id}"
+        (beside / "query.jpg").write_bytes(pictures.query_image(answer))
+        (beside / "query-overlay.jpg").write_bytes(pictures.query_overlay(retriever, answer))
+        for rank, near in named.items():
+            case, name = near.case, f"{rank}-{near.case.case_id}"
             film = retriever.media.display_bytes(case.image_sha256)
-            overlay = retriever.case_overlay(case, answer.explained)
+            overlay = pictures.case_overlay(retriever, case, answer.explained)
             (beside / f"{name}.jpg").write_bytes(film)
             (beside / f"{name}-overlay.jpg").write_bytes(overlay)
-            evidence = retriever.case_evidence(answer, case)
+            evidence = pictures.case_evidence(retriever, answer, case)
             (beside / f"{name}-evidence.jpg").write_bytes(evidence)
-            evidence = retriever.query_evidence(answer, case)
+            evidence = pictures.query_evidence(retriever, answer, case)
             (beside / f"{name}-query-evidence.jpg").write_bytes(evidence)

@@ -1,12 +1,18 @@
-"""What is refused before anything of it is kept: too large a body, and one film too many."""
+"""What is refused before work is done: too large a body, one film too many, too many requests."""
 
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 import anyio
+from prometheus_client import Gauge
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.problems import problem
+from app.problems import Refusal, come_back, problem
 
 OVERHEAD = 64 * 1024
 """Bytes that multipart headers and the other fields may add to the film."""
@@ -15,9 +21,46 @@ LINGER_SECONDS = 5
 """How long a refused client may go on sending. To close the connection while it sends would be a
 reset, and most clients would then report that instead of the answer."""
 
+MAX_CALLERS = 10_000
+"""Callers whose requests are counted; the one that has not come for longest is forgotten."""
 
-RETRY_SECONDS = 2
-"""After which a client that was turned away may come again: a query takes well under a second."""
+
+class Rate:
+    """So many requests a second from each caller, after so many at once: a token bucket each."""
+
+    def __init__(
+        self, per_second: float, at_once: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``per_second`` 0: no limit."""
+        self._per_second = per_second
+        self._at_once = at_once
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, caller: str) -> None:
+        """Count one request.
+
+        Raises:
+            Refusal: 429, with the seconds after which there is room for one.
+        """
+        if not self._per_second:
+            return
+        now = self._clock()
+        tokens, since = self._buckets.pop(caller, (float(self._at_once), now))
+        tokens = min(self._at_once, tokens + (now - since) * self._per_second)
+        enough = tokens >= 1
+        self._buckets[caller] = (tokens - enough, now)
+        if len(self._buckets) > MAX_CALLERS:
+            self._buckets.popitem(last=False)
+        if not enough:
+            seconds = max(1, math.ceil((1 - tokens) / self._per_second))
+            raise Refusal(
+                "TooManyRequests",
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"more than {self._per_second:g} requests a second, and {self._at_once} at once, "
+                f"is the limit; come back in {seconds} s",
+                retry_after=str(seconds),
+            )
 
 
 class UploadLimit:
@@ -27,10 +70,11 @@ class UploadLimit:
     grows without end would end in a process that is killed, with all its queries.
     """
 
-    def __init__(self, app: ASGIApp, at_once: int) -> None:
+    def __init__(self, app: ASGIApp, at_once: int, gauge: Gauge) -> None:
         self.app = app
         self.at_once = at_once
         self._inside = 0
+        self._gauge = gauge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Implements ASGI."""
@@ -38,19 +82,42 @@ class UploadLimit:
             await self.app(scope, receive, send)
             return
         if self._inside >= self.at_once:
-            detail = (
-                f"{self.at_once} films are being worked on, which is the limit; send this one "
-                f"again in {RETRY_SECONDS} seconds"
-            )
-            answer = problem("Busy", HTTPStatus.SERVICE_UNAVAILABLE, detail)
-            answer.headers["retry-after"] = str(RETRY_SECONDS)
-            await refuse(answer, receive, send)
+            reason = f"{self.at_once} films are being worked on, which is the limit"
+            await refuse(come_back("Busy", reason).response(), receive, send)
             return
-        self._inside += 1
-        try:
+        scope["upload_limit"] = self
+        with self._counted(1):
             await self.app(scope, receive, send)
+
+    @contextmanager
+    def holding(self, films: int) -> Iterator[None]:
+        """Count a request that turned out to bring several films as so many, while it lasts.
+
+        Where nothing else is worked on, a batch may be larger than the limit: it could never be
+        answered otherwise.
+
+        Raises:
+            Refusal: 503, with the films of other requests they are too many.
+        """
+        others = self._inside - 1
+        if others and others + films > self.at_once:
+            raise come_back(
+                "Busy",
+                f"{others} other films are being worked on and this request brings {films}; "
+                f"{self.at_once} at once is the limit",
+            )
+        with self._counted(films - 1):
+            yield
+
+    @contextmanager
+    def _counted(self, films: int) -> Iterator[None]:
+        self._inside += films
+        self._gauge.set(self._inside)
+        try:
+            yield
         finally:
-            self._inside -= 1
+            self._inside -= films
+            self._gauge.set(self._inside)
 
 
 class BodyLimit:

@@ -1,8 +1,8 @@
-"""Builds the service: everything is loaded and warmed up before the first request is taken."""
+"""Builds the service, and opens it: its files are loaded while /healthz answers already."""
 
 import io
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
@@ -12,18 +12,27 @@ from anyio import to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from PIL import Image
+from starlette.middleware.cors import CORSMiddleware
 
+from app.audit import AuditTrail, forget
+from app.headers import SecurityHeaders
 from app.limits import BodyLimit, UploadLimit
+from app.logs import RequestLog
+from app.metrics import Metrics
 from app.problems import add_problem_handlers, add_problem_schema
 from app.recent import RecentAnswers
 from app.routes import router
 from app.schemas import NOTICE
-from app.service import Service
+from app.security import Guard, KeyRing
+from app.service import Opening, Service
 from app.settings import Settings, read_settings
-from xemplar import __version__
+from xemplar import __version__, pictures
+from xemplar.catalog.audit import Audit
+from xemplar.catalog.keys import Keys
+from xemplar.catalog.schema import connect
 from xemplar.checkpoint import load
 from xemplar.encoder import open_encoder
-from xemplar.errors import ArtefactError, NotFound
+from xemplar.errors import ArtefactError, DatabaseUnreachable, NotFound
 from xemplar.index import current
 from xemplar.radiograph import Limits
 from xemplar.retriever import Retriever
@@ -36,9 +45,13 @@ LOG = logging.getLogger("xemplar")
 
 
 class State(TypedDict):
-    """What requests find in ``request.state``."""
+    """What requests find in ``request.state``, beside the `Record` of each."""
 
-    service: Service
+    opening: Opening
+    guard: Guard
+    audit: Audit
+    metrics: Metrics
+    queue_url: str
 
 
 def open_retriever(settings: Settings) -> Retriever:
@@ -54,28 +67,48 @@ def open_retriever(settings: Settings) -> Retriever:
     return Retriever.open(encoder, Store(settings.store), settings.database_url, limits)
 
 
-def create_app(settings: Settings | None = None, retriever: Retriever | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    retriever: Retriever | None = None,
+    on_failure: Callable[[Exception], None] | None = None,
+) -> FastAPI:
     """The service.
 
     Args:
         settings: None to read the environment.
-        retriever: None to open what the settings name, when the service starts. It is closed when
-            the service stops.
+        retriever: answers from the first request on. None to open what the settings name while
+            the service already runs; it is ready when that is done. Closed when the service stops.
+        on_failure: told why the service cannot be opened and never will be ready; the log is if
+            None.
     """
     settings = settings or read_settings()
+    engine = connect(settings.catalog_url)
+    guard, audit, metrics = Guard(KeyRing(Keys(engine)), settings), Audit(engine), Metrics(engine)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        opened = retriever or open_retriever(settings)
-        try:
-            warm_up(opened)
-            recent = RecentAnswers(settings.recent_queries)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(follow, opened, Store(settings.store))
-                yield {"service": Service(opened, recent, settings.concurrent_queries)}
+        opening = Opening()
+        if retriever is not None:
+            await open_service(opening, settings, guard, retriever)
+        async with anyio.create_task_group() as tasks:
+            if retriever is None:
+                tell = on_failure or log_failure
+                tasks.start_soon(open_in_background, opening, settings, guard, tell)
+            tasks.start_soon(follow, opening, Store(settings.store))
+            tasks.start_soon(forget, audit, settings.audit_days)
+            try:
+                yield {
+                    "opening": opening,
+                    "guard": guard,
+                    "audit": audit,
+                    "metrics": metrics,
+                    "queue_url": settings.queue_url,
+                }
+            finally:
                 tasks.cancel_scope.cancel()
-        finally:
-            opened.close()
+        if opening.service is not None:
+            opening.service.retriever.close()
+        engine.dispose()
 
     app: FastAPI = FastAPIOffline(
         redoc_url=None,  # it would load its maker's logo from the internet
@@ -87,31 +120,83 @@ def create_app(settings: Settings | None = None, retriever: Retriever | None = N
         static_url="/static-docs",
         swagger_ui_parameters={"validatorUrl": None},  # nor is anything sent to a validator
     )
+    # the last one is asked first
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
-    app.add_middleware(UploadLimit, at_once=settings.films_at_once)  # the last one is asked first
+    app.add_middleware(UploadLimit, at_once=settings.films_at_once, gauge=metrics.films_inside)
+    app.add_middleware(AuditTrail, audit=audit, metrics=metrics)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins.split(","),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    app.add_middleware(RequestLog, metrics=metrics)
+    app.add_middleware(SecurityHeaders, docs="/docs")
     add_problem_handlers(app)
     app.include_router(router)
     add_problem_schema(app)
     return app
 
 
-async def follow(retriever: Retriever, store: Store) -> None:
-    """Take over each generation that is published, without a request that waits or fails.
+async def open_service(
+    opening: Opening, settings: Settings, guard: Guard, retriever: Retriever | None = None
+) -> None:
+    """Open what the settings name, unless it is given, and answer a first query with it.
 
-    One that cannot be used is told once, and the old one goes on answering. It is not opened
-    again, as that reads all its files, until another one is published.
+    Raises:
+        XemplarError: with the mend in the message.
+    """
+    opened = retriever if retriever else await to_thread.run_sync(open_retriever, settings)
+    await guard.check_start()
+    await to_thread.run_sync(warm_up, opened)
+    recent = RecentAnswers(settings.recent_queries)
+    opening.service = Service(
+        opened, recent, settings.concurrent_queries, wait_seconds=settings.wait_seconds
+    )
+
+
+async def open_in_background(
+    opening: Opening,
+    settings: Settings,
+    guard: Guard,
+    on_failure: Callable[[Exception], None],
+) -> None:
+    """`open_service`; a failure goes to whoever started the service."""
+    try:
+        await open_service(opening, settings, guard)
+    except Exception as error:  # noqa: BLE001 -- none may leave a process that lives and never answers
+        opening.reason = "the service could not be opened, and its log tells why"
+        on_failure(error)
+
+
+def log_failure(error: Exception) -> None:
+    """Where nobody else wants to know."""
+    LOG.critical("the service cannot be opened: %s: %s", type(error).__name__, error)
+
+
+async def follow(opening: Opening, store: Store) -> None:
+    """Take over each generation that is published, and each case that comes or goes.
+
+    No request waits for it or fails. A generation that cannot be used is told once, and the old
+    one goes on answering. It is not opened again, as that reads all its files, until another one
+    is published.
     """
     told = refused = ""
     while True:
         await anyio.sleep(FOLLOW_SECONDS)
-        live = ""
+        if opening.service is None:
+            continue
+        retriever, live = opening.service.retriever, ""
         try:
+            await to_thread.run_sync(retriever.update)
             live = await to_thread.run_sync(current, store)
             if live in (retriever.generation.name, refused):
                 continue
             await to_thread.run_sync(retriever.refresh, store)
             LOG.warning("generation %s answers from now on", retriever.generation.name)
-        except (ArtefactError, NotFound, OSError) as error:
+        except (ArtefactError, DatabaseUnreachable, NotFound, OSError) as error:
             if isinstance(error, ArtefactError):
                 refused = live
             if str(error) != told:
@@ -124,4 +209,4 @@ def warm_up(retriever: Retriever) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "PNG")
-    retriever.pictures(retriever.ask(file.getvalue()))
+    pictures.overlays(retriever, retriever.ask(file.getvalue()))

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from structlog.contextvars import get_contextvars
 
 from app.schemas import Problem
 from xemplar import errors
@@ -22,6 +23,7 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.DatasetError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.DatabaseUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CorruptArtefact: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.Mismatch: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.NothingIndexed: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -32,7 +34,42 @@ MEDIA_TYPE = "application/problem+json"
 SHOWN = 60
 """Characters of a refused value that are shown to whoever sent it."""
 
+RETRY_SECONDS = 2
+"""After which a client that was turned away may come again: a query takes well under a second."""
+
 log = logging.getLogger(__name__)
+
+
+class Refusal(Exception):
+    """The service turns a request away, for a reason that is not the domain's.
+
+    Attributes:
+        kind: last part of the problem's type.
+        status: of the answer.
+        detail: what was wrong, and what to do.
+        headers: more headers of the answer.
+    """
+
+    def __init__(self, kind: str, status: HTTPStatus, detail: str, **headers: str) -> None:
+        super().__init__(detail)
+        self.kind, self.status, self.detail = kind, status, detail
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def response(self) -> JSONResponse:
+        """As problem+json."""
+        response = problem(self.kind, self.status, self.detail)
+        response.headers.update(self.headers)
+        return response
+
+
+def come_back(kind: str, reason: str) -> Refusal:
+    """A 503 that says when to come back."""
+    return Refusal(
+        kind,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        f"{reason}; send the request again in {RETRY_SECONDS} seconds",
+        retry_after=str(RETRY_SECONDS),
+    )
 
 
 def described(status: HTTPStatus, text: str) -> dict[int | str, dict[str, Any]]:
@@ -42,11 +79,24 @@ def described(status: HTTPStatus, text: str) -> dict[int | str, dict[str, Any]]:
 
 
 def problem(kind: str, status: HTTPStatus, detail: str) -> JSONResponse:
-    """A problem+json response."""
-    body = Problem(
-        type=f"urn:xemplar:problem:{kind}", title=status.phrase, status=status, detail=detail
-    )
+    """A problem+json response, with the id under which log and audit know the request."""
+    body = _body(kind, status, detail)
     return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE)
+
+
+def refusal(error: errors.InputError) -> Problem:
+    """A film's problem, to stand in the place of its answer."""
+    return _body(type(error).__name__, STATUSES[type(error)], str(error))
+
+
+def _body(kind: str, status: HTTPStatus, detail: str) -> Problem:
+    return Problem(
+        type=f"urn:xemplar:problem:{kind}",
+        title=status.phrase,
+        status=status,
+        detail=detail,
+        instance=f"urn:xemplar:request:{get_contextvars().get('request_id', 'unknown')}",
+    )
 
 
 def add_problem_schema(app: FastAPI) -> None:
@@ -61,7 +111,7 @@ def add_problem_schema(app: FastAPI) -> None:
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Answer every error with problem+json."""
+    """Answer every error that is raised on purpose; `app.logs` answers the others."""
 
     @app.exception_handler(errors.XemplarError)
     async def domain(_: Request, error: errors.XemplarError) -> JSONResponse:
@@ -69,10 +119,17 @@ def add_problem_handlers(app: FastAPI) -> None:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             # paths and digests are for the operator's log, not for whoever asks
             log.error("%s: %s", type(error).__name__, error)
+            if isinstance(error, errors.DatabaseUnreachable):
+                reason = "the catalog's database does not answer"
+                return come_back(type(error).__name__, reason).response()
             return problem(
                 type(error).__name__, status, "the service is not in order; its log tells why"
             )
         return problem(type(error).__name__, status, str(error))
+
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, error: Refusal) -> JSONResponse:
+        return error.response()
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -89,14 +146,6 @@ def add_problem_handlers(app: FastAPI) -> None:
         response = problem("Http", status, detail)
         response.headers.update(error.headers or {})
         return response
-
-    @app.exception_handler(Exception)
-    async def unexpected(_: Request, __: Exception) -> JSONResponse:
-        return problem(
-            "Internal",
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "an error that nobody foresaw; the service's log tells more",
-        )
 
 
 def _wrong(error: dict[str, Any]) -> str:

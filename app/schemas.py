@@ -2,38 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from xemplar.retriever import MAX_K
+from pydantic import BaseModel, Field
 
 NOTICE = "Research use, not for diagnosis."
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Question(BaseModel):
-    """What may stand behind ``/query?``. Anything else is refused: it would be a misspelling."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    k: int = Field(5, ge=1, le=MAX_K, description="How many cases.")
-    finding: str | None = Field(
-        None, max_length=100, description="Finding to explain.", examples=["Effusion"]
-    )
-    exclude: list[str] = Field(
-        [], max_length=100, description="Case ids that must not be in the answer."
-    )
-    include: Literal["overlays"] | None = Field(
-        None, description="'overlays': pictures as data URIs."
-    )
-
-
-class SimilarQuestion(Question):
-    """What may stand behind ``/cases/{case_id}/similar?``."""
-
-    same_patient: bool = Field(
-        False, description="Whether other films of the case's patient may be in the answer."
-    )
 
 
 class Problem(BaseModel):
@@ -43,6 +16,10 @@ class Problem(BaseModel):
     title: str = Field(examples=["Unprocessable Entity"])
     status: int = Field(examples=[422])
     detail: str = Field(description="What was wrong, with which value and limit, what to do.")
+    instance: str = Field(
+        description="Names the request, as X-Request-ID and the service's log do.",
+        examples=["urn:xemplar:request:6f1c7a3e9b524d0c8f1e2a7b5c3d9e04"],
+    )
 
 
 class PredictionOut(BaseModel):
@@ -100,11 +77,22 @@ class AnswerOut(BaseModel):
     image_url: str
     overlay_url: str = Field(description="The query's Grad-CAM for the explained finding.")
     overlay: str | None = Field(None, description="With include=overlays: a data URI (JPEG).")
-    neighbours: list[NeighbourOut] = Field(description="The most similar case first.")
+    neighbours: list[NeighbourOut] = Field(
+        description="The most similar case first; with diversity, in the order of choice. Fewer "
+        "than k where fewer meet every condition."
+    )
+    counter_examples: list[NeighbourOut] = Field(
+        description="The most similar cases known not to have the explained finding; empty "
+        "unless asked for. A neighbour without the finding is among them too."
+    )
+    matched: int = Field(
+        ge=0, description="How many indexed cases meet the filters and are not excluded."
+    )
     timings_ms: dict[str, float] = Field(
         description="Milliseconds by stage, in their order: decode, preprocess, encode, search, "
         "explain, describe; with include=overlays also render. Their sum is the whole, without "
-        "the transfer and the wait for a free processor.",
+        "the transfer and the wait for a free processor. In a batch, encode is a film's share of "
+        "a forward pass for several.",
         examples=[
             {
                 "decode": 12.1,

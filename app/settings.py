@@ -1,7 +1,8 @@
 """Settings of the service: environment variables ``XEMPLAR_*``, or options of ``xemplar serve``."""
 
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -9,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from xemplar.checkpoint import default_checkpoint
 from xemplar.encoder import Precision, Runtime
 from xemplar.errors import ConfigurationError
+from xemplar.store import Store
 
 
 class Settings(BaseSettings):
@@ -22,6 +24,9 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         "", description="SQLAlchemy URL of the catalog; empty for SQLite in the store."
+    )
+    queue_url: str = Field(
+        "", description="Redis URL of the queue of jobs; empty for a file in the store."
     )
     runtime: Runtime = Field(Runtime.OPENVINO, description="openvino or pytorch.")
     precision: Precision = Field(Precision.AUTO, description="auto, float32 or bfloat16.")
@@ -39,9 +44,51 @@ class Settings(BaseSettings):
     films_at_once: int = Field(
         16, ge=1, description="Films held in memory at once; more are answered 503, to come back."
     )
+    wait_seconds: float = Field(
+        30.0, gt=0, description="A query that waits longer for its turn is answered 503."
+    )
+    requests_per_second: float = Field(
+        50.0, ge=0, description="Of each key and of each address, in the long run; 0: no limit."
+    )
+    requests_at_once: int = Field(
+        2000, ge=1, description="Requests that may come before that limit is felt."
+    )
+    wrong_keys_per_minute: float = Field(
+        10.0, ge=0, description="Requests with a wrong key, of each address; 0: no limit."
+    )
+    without_keys: Literal["loopback", "anywhere"] = Field(
+        "loopback",
+        description="Where the service may listen while there is no key and all may do everything.",
+    )
+    cors_origins: str = Field(
+        "", description="Origins whose web pages may ask, separated by commas; empty: none."
+    )
+    open_metrics: bool = Field(
+        False, description="/metrics needs no key; on a loopback address it never does."
+    )
+    audit_days: int = Field(0, ge=0, description="Days that the audit trail is kept; 0: for ever.")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="Of the log on stderr; auto: text on a terminal, else JSON."
+    )
+    stop_seconds: int = Field(
+        30, ge=1, description="How long running requests may go on when the service is stopped."
+    )
     recent_queries: int = Field(
         128, ge=1, description="Queries whose pictures can still be fetched (about 1.4 MB each)."
     )
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:  # a name
+            return self.host == "localhost"
+
+    @property
+    def catalog_url(self) -> str:
+        """SQLAlchemy URL of the catalog."""
+        return self.database_url or Store(self.store).database_url
 
 
 def read_settings(**named: Any) -> Settings:

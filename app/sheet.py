@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from app.schemas import NOTICE
+from xemplar import pictures
 from xemplar.answer import Answer
 from xemplar.retriever import Retriever
 
@@ -28,7 +29,7 @@ def sheet(retriever: Retriever, answer: Answer) -> bytes:
                 f"most probable: {_name(query.finding)} {query.probability:.2f}",
                 f"explained: {_name(explained.finding)} {explained.probability:.2f}",
             ],
-            [retriever.query_image(answer), retriever.query_overlay(answer, side=TILE)],
+            [pictures.query_image(answer), pictures.query_overlay(retriever, answer, side=TILE)],
         )
     ]
     for near in answer.neighbours:
@@ -43,9 +44,9 @@ def sheet(retriever: Retriever, answer: Answer) -> bytes:
                 ],
                 [
                     retriever.media.display_bytes(case.image_sha256),
-                    retriever.case_overlay(case, answer.explained, TILE),
-                    retriever.case_evidence(answer, case, TILE),
-                    retriever.query_evidence(answer, case, TILE),
+                    pictures.case_overlay(retriever, case, answer.explained, TILE),
+                    pictures.case_evidence(retriever, answer, case, TILE),
+                    pictures.query_evidence(retriever, answer, case, TILE),
                 ],
             )
         )

@@ -1,6 +1,6 @@
 """An answer as tables for a terminal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -13,7 +13,10 @@ SHOWN = 5
 def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
     """The predictions and the ranked cases of an answer (the JSON of ``POST /query``)."""
     yield _predictions(answer)
-    yield _neighbours(answer)
+    yield _cases(f"Similar past cases, of {answer['matched']} that match", answer["neighbours"])
+    if answer["counter_examples"]:
+        title = f"Similar, without {answer['explained_finding'].replace('_', ' ')}"
+        yield _cases(title, answer["counter_examples"])
 
 
 def _predictions(answer: Mapping[str, Any]) -> Table:
@@ -32,19 +35,19 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
     return table
 
 
-def _neighbours(answer: Mapping[str, Any]) -> Table:
+def _cases(title: str, cases: Sequence[Mapping[str, Any]]) -> Table:
     # narrow: on a terminal of 80 columns a finding's name must not be cut
-    table = Table(title="Similar past cases", box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
     table.add_column("", justify="right")
     for column in ("case", "similarity"):
         table.add_column(column, no_wrap=True)
-    calibrated = any(near["chance"] is not None for near in answer["neighbours"])
+    calibrated = any(near["chance"] is not None for near in cases)
     if calibrated:
         table.add_column("chance", justify="right", no_wrap=True)
         table.caption = "chance: of a finding in common, as measured for that similarity"
     for column in ("findings", "patient", "view", "source"):
         table.add_column(column)
-    for near in answer["neighbours"]:
+    for near in cases:
         table.add_row(
             str(near["rank"]),
             near["case_id"],

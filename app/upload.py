@@ -1,4 +1,4 @@
-"""The film of a request: the one part of a multipart form, kept in memory alone."""
+"""The films of a request: the only parts of a multipart form, kept in memory alone."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -12,25 +12,38 @@ from starlette.requests import ClientDisconnect
 
 from xemplar.errors import InvalidArgument
 
-REQUEST_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["image"],
-                "properties": {
-                    "image": {
-                        "type": "string",
-                        "format": "binary",
-                        "description": "PNG, JPEG, TIFF or DICOM radiograph.",
-                    }
-                },
-            }
-        }
-    },
+MAX_BATCH = 64
+"""Films that one request may bring."""
+
+MAX_FIELDS = 400
+"""Other fields of a form, beside the film."""
+
+
+def _body(image: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "required": ["image"], "properties": {"image": image}}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+_FILM = {
+    "type": "string",
+    "format": "binary",
+    "description": "PNG, JPEG, TIFF or DICOM radiograph.",
 }
-"""How OpenAPI describes it."""
+
+REQUEST_BODY = _body(_FILM)
+"""How OpenAPI describes a body with one film."""
+
+BATCH_BODY = _body(
+    {
+        "type": "array",
+        "items": _FILM,
+        "minItems": 1,
+        "maxItems": MAX_BATCH,
+        "description": "The films, each in a field of this name. Together they may be as large "
+        "as one film may be (XEMPLAR_MAX_UPLOAD_BYTES).",
+    }
+)
+"""How OpenAPI describes a body with several."""
 
 
 class _InMemory(MultiPartParser):
@@ -46,30 +59,70 @@ async def film_of(request: Request) -> AsyncIterator[UploadFile]:
         InvalidArgument: no form, no film in it, or more than the film.
         HTTPException: the client has left.
     """
-    form = await _form(request)
+    form = await _form(request, 1)
     try:
-        film = form.get("image")
-        if not isinstance(film, UploadFile):
-            raise _refusal("It holds no file named 'image'.")
+        (film,) = _films(form, 1)
         yield film
     finally:
         await form.close()
 
 
-async def _form(request: Request) -> FormData:
+async def films_of(request: Request) -> AsyncIterator[list[UploadFile]]:
+    """The films that a request brings, 1 to `MAX_BATCH`; let go of once it is answered.
+
+    Raises:
+        InvalidArgument: no form, no film in it, too many, or more than films.
+        HTTPException: the client has left.
+        Refusal: with the films of other requests they are too many at once.
+    """
+    form = await _form(request, MAX_BATCH)
+    try:
+        films = _films(form, MAX_BATCH)
+        with request.scope["upload_limit"].holding(len(films)):
+            yield films
+    finally:
+        await form.close()
+
+
+async def film_and_fields_of(request: Request) -> AsyncIterator[FormData]:
+    """The form that a request brings: one film, and what is said of it.
+
+    Raises:
+        InvalidArgument: no form, no film in it, more than one, or too many fields.
+        HTTPException: the client has left.
+    """
+    form = await _form(request, 1, MAX_FIELDS)
+    try:
+        if not isinstance(form.get("image"), UploadFile):
+            raise _refusal("It holds no file named 'image'.", 1)
+        yield form
+    finally:
+        await form.close()
+
+
+async def _form(request: Request, most: int, fields: int = 0) -> FormData:
     if "content-type" not in request.headers:
-        raise _refusal("It says nothing of its Content-Type.")
-    parser = _InMemory(request.headers, request.stream(), max_files=1, max_fields=0)
+        raise _refusal("It says nothing of its Content-Type.", most)
+    parser = _InMemory(request.headers, request.stream(), max_files=most, max_fields=fields)
     try:
         return await parser.parse()
     except MultiPartException as error:
-        raise _refusal(error.message) from error
+        raise _refusal(error.message, most) from error
     except ClientDisconnect as error:
         raise HTTPException(400, "the client left before its film had arrived") from error
 
 
-def _refusal(reason: str) -> InvalidArgument:
+def _films(form: FormData, most: int) -> list[UploadFile]:
+    parts = form.multi_items()
+    films = [part for name, part in parts if name == "image" and isinstance(part, UploadFile)]
+    if not films or len(films) < len(parts):
+        raise _refusal("It holds no file named 'image', or files of other names.", most)
+    return films
+
+
+def _refusal(reason: str, most: int) -> InvalidArgument:
+    what = "one file, the film," if most == 1 else f"1 to {most} files, the films, each"
     return InvalidArgument(
-        f"the body of the request cannot be used: {reason} Send multipart/form-data with one "
-        "file, the film, named 'image'; other values belong in the address, as /query?k=10"
+        f"the body of the request cannot be used: {reason} Send multipart/form-data with {what} "
+        "named 'image'; other values belong in the address, as /query?k=10"
     )

@@ -22,7 +22,7 @@ def answer_out(
     Args:
         answer: what was found.
         root: what stands before each address, as "/xemplar".
-        pictures: `Retriever.pictures`, to go into it as data URIs.
+        pictures: of `xemplar.pictures.overlays`, to go into it as data URIs.
         more_timings: stages that came after the answer.
     """
     pictures = pictures or {}
@@ -37,6 +37,10 @@ def answer_out(
         overlay_url=f"{query}/overlay?finding={quote(answer.explained)}",
         overlay=_data_uri(pictures.get("query")),
         neighbours=[_neighbour(answer, near, root, pictures) for near in answer.neighbours],
+        counter_examples=[
+            _neighbour(answer, near, root, pictures) for near in answer.counter_examples
+        ],
+        matched=answer.matched,
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
 

@@ -23,6 +23,7 @@ from xemplar.artefact import new_folder
 from xemplar.catalog import Case
 from xemplar.findings import NO_FINDING
 from xemplar.retriever import Retriever
+from xemplar.selection import Search
 
 K, DEEP = 5, 100
 
@@ -53,9 +54,9 @@ def main() -> None:
         for row in track(rows, "asking", console=Console(stderr=True)):
             own = by_file[row["nih14_file"]]
             data = (arguments.films / row["file"]).read_bytes()
-            found = [n.case.id for n in retriever.ask(data, k=DEEP).neighbours]
+            found = [n.case.id for n in retriever.ask(data, Search(k=DEEP)).neighbours]
             own_ranks.append(found.index(own.id) + 1 if own.id in found else DEEP + 1)
-            answer = retriever.ask(data, k=K, exclude=[own.case_id])
+            answer = retriever.ask(data, Search(k=K, exclude=(own.case_id,)))
             assert len(answer.neighbours) == K
             assert own.id not in [n.case.id for n in answer.neighbours]
             (out / f"{Path(row['file']).stem}.jpg").write_bytes(sheet(retriever, answer))

@@ -2,7 +2,7 @@
 
 ::
 
-    threads    read, decode, preprocess, write pictures                       -> Prepared
+    threads    read, decode, preprocess, write pictures                       -> New
     caller     batches of 16, one forward pass: embedding, logits, Grad-CAM   -> Entry
     writer     one transaction in the catalog for each batch
 
@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeAlias
 
-import numpy as np
-
-from indexer.reader import Known, Prepared, Reader, Unreadable, in_order
+from indexer.reader import Known, New, Reader, Unreadable, in_order
 from xemplar.catalog import Catalog, Description, Entry
 from xemplar.datasets import Film
 from xemplar.encoder import Encoder
-from xemplar.explain import grad_cam
+from xemplar.intake import BLANK, embed
 from xemplar.media import Media
 from xemplar.store import Store
 
@@ -88,7 +86,7 @@ def embed_films(
                 batches.describe(item.sha256, _description(store, item.film))
             else:
                 seen.add(item.sha256)
-                batches.embed(item, _description(store, item.film, item.view))
+                batches.embed(item, _description(store, item.film))
             if on_progress:
                 on_progress(done)
     media.sync()  # so that no index is published whose pictures a power cut could still take
@@ -109,7 +107,7 @@ class _Batches:
         self.blank: list[Unreadable] = []
         self._catalog = catalog
         self._encoder = encoder
-        self._films: list[tuple[Prepared, Description]] = []
+        self._films: list[tuple[New, Description]] = []
         self._described: list[_Described] = []
         self._writer = ThreadPoolExecutor(1, "writer")
         self._written: Future[None] | None = None
@@ -127,7 +125,7 @@ class _Batches:
         finally:
             self._writer.shutdown()
 
-    def embed(self, film: Prepared, description: Description) -> None:
+    def embed(self, film: New, description: Description) -> None:
         """Add a film; every `BATCH` of them go through the network."""
         self._films.append((film, description))
         if len(self._films) == BATCH:
@@ -148,30 +146,16 @@ class _Batches:
             self._written = self._writer.submit(self._write, entries, described)
 
     def _encode(self) -> list[Entry]:
-        """One forward pass, and all that is kept of it."""
-        features = self._encoder.encode(np.stack([film.inputs for film, _ in self._films]))
-        classifier = self._encoder.checkpoint.weights["classifier.weight"]
-        cams = grad_cam(features, classifier)
-        entries = []
-        for place, (film, description) in enumerate(self._films):
-            if not features.embedding[place].any():
-                self.blank.append(Unreadable(film.film.path, "the network sees nothing in it"))
-                continue
-            entries.append(
-                Entry(
-                    image_sha256=film.sha256,
-                    description=description,
-                    height=film.source_size[0],
-                    width=film.source_size[1],
-                    spacing_mm=film.spacing_mm,
-                    photometric=film.photometric,
-                    vector=features.embedding[place],
-                    logits=features.logits[place],
-                    cams=cams[place],
-                )
-            )
-        self.embedded += len(entries)
-        return entries
+        """One forward pass; films in which the network sees nothing are left out."""
+        entries = embed(self._encoder, [(new.prepared, about) for new, about in self._films])
+        self.blank += [
+            Unreadable(new.film.path, BLANK)
+            for (new, _), entry in zip(self._films, entries, strict=True)
+            if entry is None
+        ]
+        usable = [entry for entry in entries if entry is not None]
+        self.embedded += len(usable)
+        return usable
 
     def _write(self, entries: Sequence[Entry], described: Iterable[_Described]) -> None:
         self._catalog.add(self._encoder.checkpoint.digest, entries, described)
@@ -182,13 +166,13 @@ class _Batches:
             written.result()
 
 
-def _description(store: Store, film: Film, header_view: str | None = None) -> Description:
+def _description(store: Store, film: Film) -> Description:
     """What the catalog keeps of what a data set says; the patient under a pseudonym."""
     return Description(
         source=film.source,
         file=film.file,
         patient=store.pseudonym(film.source, film.patient) if film.patient else None,
-        view=film.view or header_view,
+        view=film.view,
         sex=film.sex,
         age=film.age,
         labels=film.labels,

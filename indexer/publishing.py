@@ -1,21 +1,25 @@
 """From everything that a checkpoint embedded to a generation, and to the live one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
+from indexer.canary import check_generation
 from xemplar.catalog import Catalog, GenerationRecord
 from xemplar.checkpoint import Checkpoint
 from xemplar.errors import ArtefactError, NotFound
 from xemplar.index import (
     FACTORY,
     SimilarityCalibration,
+    Source,
     build,
     current,
     open_generation,
     publish,
     read_manifest,
+    remove,
 )
 from xemplar.store import Store
 
@@ -44,8 +48,12 @@ def build_generation(
     go_live: bool = True,
     factory: str = FACTORY,
     calibration: SimilarityCalibration | None = None,
+    source: Source | None = None,
+    confirm: Callable[[], None] = lambda: None,
 ) -> Published:
     """Build a generation from all that the catalog holds of a checkpoint, and publish it.
+
+    Before that it must pass `check_generation`: the old one answers until then.
 
     Args:
         store: where to.
@@ -56,23 +64,35 @@ def build_generation(
         go_live: whether to publish it.
         factory: FAISS factory string.
         calibration: of similarity; None for the live generation's, if this checkpoint made it.
+        source: of the embeddings, where each reading of them is to be watched; None for the
+            catalog itself.
+        confirm: called right before the generation is published; what it raises prevents it.
 
     Raises:
         NothingIndexed: the checkpoint has embedded nothing.
         ConfigurationError: FAISS cannot build such an index.
+        CorruptArtefact: the new generation does not find what it holds; it is deleted again.
         Mismatch: the calibration is about another checkpoint's similarities.
     """
     keep = go_live and not changed and calibration is None
     live = _same(store, catalog, checkpoint, factory) if keep else None
     if live is not None:
         return live
+    source = source or (lambda: catalog.vectors(checkpoint.digest))
     manifest = build(
         store,
         checkpoint,
-        lambda: catalog.vectors(checkpoint.digest),
+        source,
         factory=factory,
         calibration=calibration or _calibration(store, checkpoint),
     )
+    try:
+        check_generation(open_generation(store, checkpoint, manifest.name), source)
+        if go_live:
+            confirm()
+    except BaseException:
+        remove(store, manifest.name)
+        raise
     catalog.record(
         GenerationRecord(
             manifest.name,

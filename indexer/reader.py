@@ -9,11 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 from xemplar.datasets import Film
 from xemplar.errors import ImageTooLarge, InputError
+from xemplar.intake import Prepared
 from xemplar.media import Media
 from xemplar.preprocess import PreprocessSpec, preprocess
 from xemplar.radiograph import Limits, decode
@@ -36,19 +34,19 @@ class Known:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """A film ready for the network; ``inputs`` is uint8 (size, size)."""
+class New:
+    """A film that is to go through the network; its pictures are written."""
 
     film: Film
-    sha256: str
-    inputs: npt.NDArray[np.uint8]
-    source_size: tuple[int, int]
-    view: str | None
-    photometric: str | None
-    spacing_mm: tuple[float, float] | None
+    prepared: Prepared
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the film's original bytes."""
+        return self.prepared.sha256
 
 
-Read: TypeAlias = Prepared | Known | Unreadable
+Read: TypeAlias = New | Known | Unreadable
 
 
 class Reader:
@@ -75,15 +73,7 @@ class Reader:
             return Unreadable(film.path, str(error))
         inputs = preprocess(radiograph, self._spec)
         self._media.write(radiograph, inputs, self._spec)
-        return Prepared(
-            film,
-            sha256,
-            inputs,
-            radiograph.source_size,
-            radiograph.view,
-            radiograph.photometric,
-            radiograph.spacing_mm,
-        )
+        return New(film, Prepared.of(radiograph, inputs))
 
     def _bytes(self, path: Path) -> bytes:
         """A file's content; one above the limit is refused before it fills the memory."""

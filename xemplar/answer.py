@@ -60,7 +60,11 @@ class Answer:
         cams: float32 (F, g, g), Grad-CAM of the query for every finding.
         predictions: all findings, the most probable first.
         explained: the finding that the overlays explain.
-        neighbours: the most similar case first.
+        neighbours: the most similar case first; with diversity, in the order of choice.
+        counter_examples: the most similar cases without the explained finding; empty where none
+            were asked for.
+        matched: how many indexed cases could have been neighbours: those that the filter means
+            and that are not excluded.
         timings_ms: milliseconds by stage, in the order of the stages.
     """
 
@@ -73,6 +77,8 @@ class Answer:
     predictions: tuple[Prediction, ...]
     explained: str
     neighbours: tuple[Neighbour, ...]
+    counter_examples: tuple[Neighbour, ...]
+    matched: int
     timings_ms: dict[str, float]
 
 
@@ -85,6 +91,9 @@ class Stopwatch:
 
     def stage(self, name: str) -> None:
         """The time since the last call belongs to the stage ``name``."""
-        now = time.perf_counter()
-        self.timings_ms[name] = round((now - self._since) * 1000, 3)
-        self._since = now
+        self.add(name, (time.perf_counter() - self._since) * 1000)
+
+    def add(self, name: str, milliseconds: float) -> None:
+        """A stage that was timed elsewhere; the next one begins now."""
+        self.timings_ms[name] = round(milliseconds, 3)
+        self._since = time.perf_counter()

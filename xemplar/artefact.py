@@ -1,16 +1,20 @@
 """How artefacts are written and identified: whole or not at all, named by their digest."""
 
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from xemplar.errors import ConfigurationError
+
+SWEEP_SECONDS = 10
 
 
 def digest_of(value: Any) -> str:
@@ -25,7 +29,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes | memoryview) -> None:
     """Write a file whole or not at all: beside it, fsynced, then renamed over it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
@@ -38,7 +42,7 @@ def write_file(path: Path, content: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    sync_path(path.parent)
 
 
 @contextmanager
@@ -52,22 +56,48 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise ConfigurationError(f"{path} exists already; choose another folder or remove it")
     beside = _beside(path)
     beside.mkdir(parents=True)
+    held = os.open(beside, os.O_RDONLY)
     try:
+        # held as long as this process lives: see `sweep`
+        fcntl.flock(held, fcntl.LOCK_EX)
         yield beside
         for inside in (*beside.rglob("*"), beside):
-            _sync(inside)
+            sync_path(inside)
         beside.rename(path)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
-    _sync(path.parent)
+    finally:
+        os.close(held)
+    sync_path(path.parent)
+
+
+def sweep(parent: Path) -> None:
+    """Remove what `new_folder` began under a folder and a kill kept it from finishing.
+
+    What a living process still writes is locked by it, and stays; what is younger than
+    `SWEEP_SECONDS` stays too, as its process may be about to lock it.
+    """
+    for path in parent.glob(".*"):
+        if not path.is_dir() or time.time() - path.stat().st_mtime < SWEEP_SECONDS:
+            continue
+        held = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(path)
+        finally:
+            os.close(held)
 
 
 def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
-def _sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Wait until what is in a folder, or a file, would survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

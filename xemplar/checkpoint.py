@@ -21,6 +21,7 @@ from xemplar.artefact import file_digest, write_file
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.network import Architecture, Weights, shapes
 from xemplar.preprocess import PreprocessSpec
+from xemplar.store import Store
 
 SCHEMA = 1
 
@@ -153,6 +154,40 @@ def load(path: Path) -> Checkpoint:
         ) from error
     _check(path, card, weights)
     return Checkpoint(card, weights, file_digest(path))
+
+
+def keep(path: Path, store: Store) -> Path:
+    """Keep a checkpoint's file in the store, so that whoever opens the store finds it.
+
+    Returns:
+        Where it lies there.
+    """
+    kept = store.checkpoint(file_digest(path))
+    if not kept.is_file():
+        write_file(kept, path.read_bytes())
+    return kept
+
+
+def find(digest: str, store: Store, *others: Path) -> Path:
+    """The file of a checkpoint: one that the store keeps, or one of the others.
+
+    Args:
+        digest: its sha256 hex digest.
+        store: where to look first.
+        others: further files, which need not be it.
+
+    Raises:
+        ConfigurationError: it is none of these.
+    """
+    kept = store.checkpoint(digest)
+    for path in (kept, *others):
+        if path.is_file() and file_digest(path) == digest:
+            return path
+    raise ConfigurationError(
+        f"there is no checkpoint {digest[:12]} in {kept.parent}; run `xemplar reindex "
+        "--checkpoint FILE`, which keeps it there, or name its file with --checkpoint "
+        "(XEMPLAR_CHECKPOINT)"
+    )
 
 
 def _card(fields: Mapping[str, Any]) -> Card:

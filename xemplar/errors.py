@@ -11,6 +11,7 @@ XemplarError
 ├── NotFound                    no such case, picture or query
 ├── DatasetError                a data set's label file or folder cannot be used
 ├── ConfigurationError          settings or installation cannot work
+├── DatabaseUnreachable         the catalog's database does not answer now
 └── ArtefactError               a file that this software wrote
     ├── CorruptArtefact         its content is not what its digest or schema says
     ├── Mismatch                two artefacts do not fit together
@@ -60,6 +61,10 @@ class DatasetError(XemplarError):
 
 class ConfigurationError(XemplarError):
     """Settings, arguments of a job, or the installation cannot work."""
+
+
+class DatabaseUnreachable(XemplarError):
+    """The catalog's database does not answer; it may later, without a restart."""
 
 
 class ArtefactError(XemplarError):

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.artefact import sync_path, write_file
 from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
 from xemplar.overlay import shrink
 from xemplar.preprocess import PreprocessSpec
@@ -46,7 +47,12 @@ class Media:
         self.root = root
 
     def write(
-        self, radiograph: Radiograph, inputs: npt.NDArray[np.uint8], spec: PreprocessSpec
+        self,
+        radiograph: Radiograph,
+        inputs: npt.NDArray[np.uint8],
+        spec: PreprocessSpec,
+        *,
+        durable: bool = False,
     ) -> None:
         """Write both pictures of a film, replacing what is there.
 
@@ -54,6 +60,8 @@ class Media:
             radiograph: the decoded film.
             inputs: uint8 (size, size), what `preprocess` made of it.
             spec: the preprocessing.
+            durable: whether to wait until they would survive a power cut, as for a single film;
+                for many, `sync` once at the end is quicker.
 
         Raises:
             InvalidArgument: the input has another shape or dtype than the spec says.
@@ -65,8 +73,21 @@ class Media:
             )
         display = shrink(radiograph.pixels, DISPLAY_SIDE)
         sha256 = radiograph.sha256
-        _write(self._display_path(sha256), cv2.imencode(".jpg", display, JPEG)[1].data)
-        _write(self._input_path(sha256, spec), cv2.imencode(".png", inputs, PNG)[1].data)
+        write = write_file if durable else _write
+        write(self._display_path(sha256), cv2.imencode(".jpg", display, JPEG)[1].data)
+        write(self._input_path(sha256, spec), cv2.imencode(".png", inputs, PNG)[1].data)
+
+    def remove(self, sha256: str) -> None:
+        """Delete all pictures of a film, under every preprocessing, for good.
+
+        Nothing happens where there are none. What a killed process left beside goes too.
+        """
+        folder = self._folder(sha256)
+        found = [*folder.glob(f"{sha256}.*"), *folder.glob(f".{sha256}.*")]
+        for path in found:
+            path.unlink(missing_ok=True)
+        if found:
+            sync_path(folder)
 
     def sync(self) -> None:
         """Wait until everything written so far would survive a power cut.

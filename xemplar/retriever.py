@@ -1,10 +1,15 @@
-"""The whole line for one film: bytes -> Radiograph -> Features -> neighbours -> evidence.
+"""The whole line of a film: bytes -> Radiograph -> tensor -> Features -> neighbours -> answer.
 
-Both the service and the command line answer queries through this one class.
+Both the service and the command line answer queries through this one class. Pictures of an
+answer are drawn in `xemplar.pictures`.
 """
 
 import secrets
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Self
 
 import numpy as np
@@ -14,17 +19,32 @@ from xemplar.answer import Answer, Neighbour, Prediction, Stopwatch
 from xemplar.catalog import Case, Catalog, open_catalog
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder
-from xemplar.errors import InvalidArgument, NotFound
-from xemplar.explain import grad_cam, similarity_evidence
+from xemplar.errors import InputError, NotFound
+from xemplar.explain import grad_cam
 from xemplar.findings import finding_index
-from xemplar.index import Generation, Hits, open_generation
+from xemplar.index import Amended, open_generation
 from xemplar.media import Media
-from xemplar.overlay import jpeg, overlay, shrink
+from xemplar.network import Features
+from xemplar.overlay import shrink
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import DISPLAY_SIDE, Limits, decode
+from xemplar.selection import Found, Scope, Search
 from xemplar.store import Store
 
-MAX_K = 100
+DECODERS = 4
+"""Films of a batch that are decoded at once: each is in memory at its full size meanwhile."""
+
+BATCH = 16
+"""Films of a batch that one forward pass takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Query:
+    """A film on its way: display copy, network's input, and the time it took so far."""
+
+    film: npt.NDArray[np.uint8]
+    inputs: npt.NDArray[np.uint8]
+    watch: Stopwatch = field(default_factory=Stopwatch)
 
 
 class Retriever:
@@ -33,16 +53,18 @@ class Retriever:
     def __init__(
         self,
         encoder: Encoder,
-        generation: Generation,
+        generation: Amended,
         catalog: Catalog,
-        media: Media,
+        store: Store,
         limits: Limits | None = None,
     ) -> None:
         self.encoder = encoder
         self.generation = generation
         self.catalog = catalog
-        self.media = media
+        self.store = store
+        self.media = Media(store.media)
         self.limits = limits or Limits()
+        self._changing = Lock()
 
     @classmethod
     def open(
@@ -64,7 +86,8 @@ class Retriever:
         """
         generation = open_generation(store, encoder.checkpoint)
         catalog = open_catalog(database or store.database_url)
-        return cls(encoder, generation, catalog, Media(store.media), limits)
+        amended = Amended.of(generation, catalog)
+        return cls(encoder, amended, catalog, store, limits)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -83,110 +106,171 @@ class Retriever:
         Raises:
             CorruptArtefact, Mismatch, NothingIndexed: it cannot be used; the old one stays.
         """
-        self.generation = open_generation(store, self.checkpoint)
+        opened = open_generation(store, self.checkpoint)
+        with self._changing:
+            self.generation = Amended.of(opened, self.catalog)
+
+    def update(self) -> None:
+        """Take over the cases that came or went in the catalog, whichever process did it.
+
+        Queries that are under way go on without the change.
+
+        Raises:
+            DatabaseUnreachable: nothing has changed.
+        """
+        with self._changing:
+            self.generation = self.generation.updated(self.catalog)
 
     # ---- the answer -------------------------------------------------------------------------
 
-    def ask(
-        self, data: bytes, *, k: int = 5, finding: str | None = None, exclude: Sequence[str] = ()
-    ) -> Answer:
+    def ask(self, data: bytes, search: Search = Search()) -> Answer:
         """Find the most similar cases.
 
         Args:
             data: the film's file.
-            k: how many cases, 1 to 100.
-            finding: to explain; None for the most probable.
-            exclude: public ids of cases that must not be among the answer.
+            search: what is asked of it.
 
         Raises:
             InputError: the film or an argument cannot be used (see `xemplar.errors`).
             NotFound: an excluded case does not exist.
         """
-        explained, excluded = self._checked(k, finding, exclude)
-        watch = Stopwatch()
-        radiograph = decode(data, self.limits)
-        watch.stage("decode")
-        inputs = preprocess(radiograph, self.checkpoint.card.spec)
-        film = shrink(radiograph.pixels, DISPLAY_SIDE)
-        watch.stage("preprocess")
-        return self._answer(film, inputs, k, explained, excluded, watch)
+        scope, explained = self._asked(search)
+        (answer,) = self._answers([self._read(data)], scope, explained)
+        return answer
+
+    def ask_all(
+        self, films: Sequence[bytes], search: Search = Search()
+    ) -> list[Answer | InputError]:
+        """Ask the same of several films: decoded in threads, encoded together.
+
+        Args:
+            films: their files.
+            search: what is asked of each of them.
+
+        Returns:
+            In the order of the films: its answer, or why it cannot be used.
+
+        Raises:
+            InputError: an argument cannot be used.
+            NotFound: an excluded case does not exist.
+        """
+        scope, explained = self._asked(search)
+        with ThreadPoolExecutor(DECODERS) as threads:
+            read = list(threads.map(self._read_or_refusal, films))
+        queries = [one for one in read if isinstance(one, _Query)]
+        answers = iter(self._answers(queries, scope, explained))
+        return [next(answers) if isinstance(one, _Query) else one for one in read]
 
     def similar(
-        self,
-        case_id: str,
-        *,
-        k: int = 5,
-        finding: str | None = None,
-        exclude: Sequence[str] = (),
-        same_patient: bool = False,
+        self, case_id: str, search: Search = Search(), *, same_patient: bool = False
     ) -> Answer:
         """Find the cases most similar to an indexed one, which is never among them.
 
         Args:
             case_id: its public id.
-            k: how many cases, 1 to 100.
-            finding: to explain; None for the most probable.
-            exclude: public ids of further cases that must not be among the answer.
-            same_patient: whether other films of its patient may be.
+            search: what is asked of it.
+            same_patient: whether other films of its patient may be among them.
 
         Raises:
             InputError: an argument cannot be used.
             NotFound: the case is not in the live generation, or an excluded one does not exist.
             CorruptArtefact: a kept picture is damaged.
         """
-        explained, excluded = self._checked(k, finding, exclude)
         case = self.indexed(case_id)
-        excluded.add(case.id)
-        if case.patient is not None and not same_patient:
-            excluded.update(self.catalog.patient_ids(case.patient))
+        if same_patient:
+            search = replace(search, exclude=(*search.exclude, case_id))
+        else:
+            search = replace(search, exclude_patient_of=(*search.exclude_patient_of, case_id))
+        scope, explained = self._asked(search)
         watch = Stopwatch()
         film = self.media.display(case.image_sha256)
         inputs = self.media.input(case.image_sha256, self.checkpoint.card.spec)
         watch.stage("decode")
-        return self._answer(film, inputs, k, explained, excluded, watch)
+        (answer,) = self._answers([_Query(film, inputs, watch)], scope, explained)
+        return answer
 
-    def _checked(
-        self, k: int, finding: str | None, exclude: Sequence[str]
-    ) -> tuple[int | None, set[int]]:
-        """Place of the finding to explain, and ids of the cases to leave out."""
-        if not 1 <= k <= MAX_K:
-            raise InvalidArgument(f"k is {k}; it must be from 1 to {MAX_K}")
+    def indexed(self, case_id: str) -> Case:
+        """A case that the live generation holds.
+
+        Raises:
+            NotFound: the catalog has no such case, or it is not in the live generation.
+        """
+        case = self.catalog.case(case_id)
+        if case.id not in self.generation:
+            raise NotFound(f"case {case_id} is not in the live index generation")
+        return case
+
+    # ---- its stages -------------------------------------------------------------------------
+
+    def _asked(self, search: Search) -> tuple[Scope, int | None]:
+        """Refuse what cannot be asked before any film is decoded.
+
+        Returns:
+            ``(scope, place of the finding to explain or None)``. The scope holds on to the live
+            generation: `refresh` may come between.
+        """
         findings = self.checkpoint.card.findings
-        explained = None if finding is None else finding_index(findings, finding)
-        return explained, {self.catalog.case(case_id).id for case_id in exclude}
+        explained = None if search.finding is None else finding_index(findings, search.finding)
+        return Scope(self.generation, self.catalog, search), explained
+
+    def _read(self, data: bytes) -> _Query:
+        watch = Stopwatch()
+        radiograph = decode(data, self.limits)
+        watch.stage("decode")
+        inputs = preprocess(radiograph, self.checkpoint.card.spec)
+        film = shrink(radiograph.pixels, DISPLAY_SIDE)
+        watch.stage("preprocess")
+        return _Query(film, inputs, watch)
+
+    def _read_or_refusal(self, data: bytes) -> _Query | InputError:
+        try:
+            return self._read(data)
+        except InputError as refusal:
+            return refusal
+
+    def _answers(
+        self, queries: Sequence[_Query], scope: Scope, explained: int | None
+    ) -> list[Answer]:
+        """From the network's input on, all queries go the same way."""
+        answers = []
+        for start in range(0, len(queries), BATCH):
+            some = queries[start : start + BATCH]
+            began = time.perf_counter()
+            features = self.encoder.encode(np.stack([query.inputs for query in some]))
+            share = (time.perf_counter() - began) * 1000 / len(some)
+            for place, query in enumerate(some):
+                query.watch.add("encode", share)
+                answers.append(self._answer(query, features.one(place), scope, explained))
+        return answers
 
     def _answer(
-        self,
-        film: npt.NDArray[np.uint8],
-        inputs: npt.NDArray[np.uint8],
-        k: int,
-        explained: int | None,
-        excluded: Collection[int],
-        watch: Stopwatch,
+        self, query: _Query, features: Features, scope: Scope, explained: int | None
     ) -> Answer:
-        """From the network's input on, all queries go the same way."""
-        generation = self.generation  # one for the whole answer: `refresh` may come between
-        features = self.encoder.encode(inputs[None])
-        watch.stage("encode")
-        hits = generation.search(features.embedding[0], k, excluded)
-        watch.stage("search")
-        cams = grad_cam(features, self.checkpoint.weights["classifier.weight"])[0]
+        generation, vector = scope.generation, features.embedding[0]
         probabilities = self.checkpoint.probabilities(features.logits[0])
         explained = int(probabilities.argmax()) if explained is None else explained
-        watch.stage("explain")
-        neighbours = self._neighbours(generation, hits, explained)
-        watch.stage("describe")
+        finding = self.checkpoint.card.findings[explained]
+        similar = scope.neighbours(vector)
+        contrary = scope.counter_examples(vector, finding)
+        query.watch.stage("search")
+        cams = grad_cam(features, self.checkpoint.weights["classifier.weight"])[0]
+        query.watch.stage("explain")
+        neighbours = self._neighbours(generation, similar, explained)
+        counter_examples = self._neighbours(generation, contrary, explained)
+        query.watch.stage("describe")
         return Answer(
             query_id=secrets.token_hex(8),
             checkpoint=self.checkpoint.digest,
             generation=generation.name,
-            film=film,
+            film=query.film,
             features=features,
             cams=cams,
             predictions=self._predictions(probabilities),
-            explained=self.checkpoint.card.findings[explained],
+            explained=finding,
             neighbours=neighbours,
-            timings_ms=watch.timings_ms,
+            counter_examples=counter_examples,
+            matched=scope.matched,
+            timings_ms=query.watch.timings_ms,
         )
 
     def _predictions(self, probabilities: npt.NDArray[np.float32]) -> tuple[Prediction, ...]:
@@ -201,100 +285,21 @@ class Retriever:
         )
 
     def _neighbours(
-        self, generation: Generation, hits: Hits, explained: int
+        self, generation: Amended, found: Sequence[Found], explained: int
     ) -> tuple[Neighbour, ...]:
-        """Cases removed from the catalog since the generation was built are left out."""
-        cases = self.catalog.cases(map(int, hits.ids))
-        calibration = generation.manifest.calibration
-        neighbours: list[Neighbour] = []
-        for case_id, similarity in zip(map(int, hits.ids), hits.similarity, strict=True):
-            if case_id not in cases:
-                continue
-            score = float(similarity)
-            probability = self._probability(generation, case_id, explained)
+        calibration, threshold = generation.manifest.calibration, self.checkpoint.thresholds
+        neighbours = []
+        for rank, one in enumerate(found, start=1):
+            logits = generation.logits(one.case.id)
+            probability = float(self.checkpoint.probabilities(logits)[explained])
             neighbours.append(
                 Neighbour(
-                    rank=len(neighbours) + 1,
-                    case=cases[case_id],
-                    similarity=score,
+                    rank=rank,
+                    case=one.case,
+                    similarity=one.similarity,
                     probability=probability,
-                    present=bool(probability >= self.checkpoint.thresholds[explained]),
-                    chance=None if calibration is None else calibration.chance_of(score),
+                    present=bool(probability >= threshold[explained]),
+                    chance=None if calibration is None else calibration.chance_of(one.similarity),
                 )
             )
         return tuple(neighbours)
-
-    def _probability(self, generation: Generation, case_id: int, place: int) -> float:
-        return float(self.checkpoint.probabilities(generation.logits(case_id))[place])
-
-    # ---- its pictures -----------------------------------------------------------------------
-
-    def query_image(self, answer: Answer) -> bytes:
-        """The query's display copy, as JPEG."""
-        return jpeg(answer.film)
-
-    def query_overlay(self, answer: Answer, finding: str | None = None, side: int = 512) -> bytes:
-        """The query with its Grad-CAM for a finding (None: the explained one), as JPEG.
-
-        Below the finding's threshold the film is shown without a map.
-        """
-        findings = self.checkpoint.card.findings
-        place = finding_index(findings, finding or answer.explained)
-        present = next(p.present for p in answer.predictions if p.finding == findings[place])
-        return self._picture(answer.film, answer.cams[place] if present else None, side)
-
-    def case_overlay(self, case: Case, finding: str, side: int = 512) -> bytes:
-        """A case with its stored Grad-CAM for a finding, as JPEG. No network runs.
-
-        Below the finding's threshold the film is shown without a map.
-        """
-        place = finding_index(self.checkpoint.card.findings, finding)
-        generation = self.generation
-        present = self._probability(generation, case.id, place) >= self.checkpoint.thresholds[place]
-        heatmap = generation.cams(case.id)[place] if present else None
-        return self._picture(self.media.display(case.image_sha256), heatmap, side)
-
-    def query_evidence(self, answer: Answer, case: Case, side: int = 512) -> bytes:
-        """The query, showing which places make it similar to the case, as JPEG."""
-        heatmap = similarity_evidence(answer.features.maps[0], self.generation.vector(case.id))
-        return self._picture(answer.film, heatmap, side)
-
-    def case_evidence(self, answer: Answer, case: Case, side: int = 512) -> bytes:
-        """The case, showing which places make it similar to the query, as JPEG.
-
-        Its maps are not stored (326 kB a case): one forward pass over its stored input yields
-        them again.
-        """
-        inputs = self.media.input(case.image_sha256, self.checkpoint.card.spec)
-        maps = self.encoder.encode(inputs[None]).maps[0]
-        heatmap = similarity_evidence(maps, answer.features.embedding[0])
-        return self._picture(self.media.display(case.image_sha256), heatmap, side)
-
-    def pictures(self, answer: Answer, side: int = 512) -> dict[str, bytes]:
-        """The overlay of the query (key "query") and of each neighbour (key: case id)."""
-        drawn = {"query": self.query_overlay(answer, side=side)}
-        for neighbour in answer.neighbours:
-            case = neighbour.case
-            drawn[case.case_id] = self.case_overlay(case, answer.explained, side)
-        return drawn
-
-    def indexed(self, case_id: str) -> Case:
-        """A case that the live generation holds.
-
-        Raises:
-            NotFound: the catalog has no such case, or it is not in the live generation.
-        """
-        case = self.catalog.case(case_id)
-        if case.id not in self.generation:
-            raise NotFound(f"case {case_id} is not in the live index generation")
-        return case
-
-    def _picture(
-        self,
-        film: npt.NDArray[np.uint8],
-        heatmap: npt.NDArray[np.float32] | None,
-        side: int,
-    ) -> bytes:
-        if heatmap is None:
-            return jpeg(shrink(film, side))
-        return jpeg(overlay(film, heatmap, self.checkpoint.card.spec, side=side))

@@ -6,6 +6,8 @@
     media/                     pictures, named by the sha256 of the film they were made from
     generations/<name>/        index generations, immutable
     generations/CURRENT        the name of the live one
+    checkpoints/<sha256>.safetensors   networks of generations, so that a service finds them
+    queue.sqlite               wakes workers up, unless a Redis URL names another queue
     pseudonym.key              32 random bytes; without it no patient id can be found again
 """
 
@@ -51,6 +53,15 @@ class Store:
     def current(self) -> Path:
         """The file that names the live generation."""
         return self.generations / "CURRENT"
+
+    @property
+    def queue(self) -> Path:
+        """The file that wakes workers up."""
+        return self.root / "queue.sqlite"
+
+    def checkpoint(self, digest: str) -> Path:
+        """Where the checkpoint of that sha256 hex digest is kept, if it is."""
+        return self.root / "checkpoints" / f"{digest}.safetensors"
 
     @property
     def pseudonym_key(self) -> Path:

@@ -2,10 +2,16 @@
 
 from fastapi import APIRouter
 
-from app.routes import cases, operation, queries
+from app.routes import admin, cases, changes, jobs, operation, queries
+from app.security import DENIED, reader, writer
+from app.security import admin as administrators
 
 router = APIRouter()
-for part in (queries, cases, operation):
-    router.include_router(part.router)
+router.include_router(queries.router, dependencies=[reader], responses=DENIED)
+router.include_router(cases.router, dependencies=[reader], responses=DENIED)
+router.include_router(changes.router, dependencies=[writer], responses=DENIED)
+router.include_router(jobs.router, dependencies=[administrators], responses=DENIED)
+router.include_router(admin.router, dependencies=[administrators], responses=DENIED)
+router.include_router(operation.router)  # open to all, but for the metrics
 
 __all__ = ["router"]

@@ -17,10 +17,32 @@ from app.routes.common import (
     operation_id,
 )
 from app.schemas import CaseOut
+from app.schemas_cases import CasePage, CaseQuery
 from app.service import root_of, service_of
 from app.wire import case_out
+from xemplar import pictures
+from xemplar.catalog import Case
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
+
+
+@router.get("/cases", responses=INVALID)
+async def cases(request: Request, asked: Annotated[CaseQuery, Query()]) -> CasePage:
+    """Cases that meet the filters, page by page; one that comes or goes meanwhile moves none."""
+    service = service_of(request)
+
+    def work() -> tuple[Case, ...]:
+        retriever = service.retriever
+        return retriever.catalog.page(
+            retriever.checkpoint.digest, asked.case_filter(), after=asked.after, limit=asked.limit
+        )
+
+    found, root = await service.work(work), root_of(request)
+    following = None
+    if len(found) == asked.limit:
+        more = request.url.remove_query_params("after").include_query_params(after=found[-1].id)
+        following = f"{root}/cases?{more.query}"
+    return CasePage(cases=[case_out(case, root) for case in found], next=following)
 
 
 @router.get("/cases/{case_id}", responses=NOT_FOUND | INVALID)
@@ -54,7 +76,8 @@ async def case_overlay(
     service = service_of(request)
 
     def work() -> bytes:
-        return service.retriever.case_overlay(service.retriever.indexed(case_id), finding, side)
+        found = service.retriever.indexed(case_id)
+        return pictures.case_overlay(service.retriever, found, finding, side)
 
     return jpeg_response(await service.work(work), CHANGING)
 
@@ -72,6 +95,7 @@ async def case_evidence(
     answer = service.recent.find(query_id)
 
     def work() -> bytes:
-        return service.retriever.case_evidence(answer, service.retriever.indexed(case_id), side)
+        found = service.retriever.indexed(case_id)
+        return pictures.case_evidence(service.retriever, answer, found, side)
 
     return jpeg_response(await service.work(work), IMMUTABLE)

@@ -1,13 +1,21 @@
 """For those who run the service."""
 
-from fastapi import APIRouter, Request
+from http import HTTPStatus
+
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from app.metrics import MEDIA_TYPE, Metrics
+from app.problems import described
 from app.routes.common import operation_id
 from app.schemas import Health, Readiness
-from app.service import service_of
+from app.security import DENIED, guard_of, scraper
+from app.service import Opening, service_of
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["operation"])
+
+UNREADY = described(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready; the detail says why.")
 
 
 @router.get("/healthz")
@@ -16,15 +24,31 @@ async def healthz() -> Health:
     return Health()
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=UNREADY)
 async def readyz(request: Request) -> Readiness:
-    """The service has answered its warm-up query and can answer others."""
+    """The service has answered its warm-up query, its database answers, and so it can others."""
     generation = service_of(request).retriever.generation
+    await guard_of(request).ring.known()
     return Readiness(
         checkpoint=generation.manifest.checkpoint,
         generation=generation.name,
-        cases=generation.manifest.count,
+        cases=len(generation),
     )
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **DENIED},
+    dependencies=[scraper],
+)
+async def metrics(request: Request) -> Response:
+    """What Prometheus reads: requests, stages, films inside, the live generation, jobs."""
+    opening: Opening = request.state.opening
+    counted: Metrics = request.state.metrics
+    retriever = opening.service.retriever if opening.service else None
+    text = await to_thread.run_sync(counted.text, retriever)
+    return Response(text, media_type=MEDIA_TYPE)
 
 
 @router.get("/", include_in_schema=False)

@@ -4,8 +4,12 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import TypeAdapter
 from starlette.datastructures import UploadFile
 
+from app.problems import refusal
+from app.questions import BatchQuestion, Question, SimilarQuestion
+from app.record import record_of
 from app.routes.common import (
     BAD_REQUEST,
     BUSY,
@@ -22,13 +26,16 @@ from app.routes.common import (
     jpeg_response,
     operation_id,
 )
-from app.schemas import AnswerOut, Question, SimilarQuestion
+from app.schemas import AnswerOut, Problem
 from app.service import root_of, service_of
-from app.upload import REQUEST_BODY, film_of
+from app.upload import BATCH_BODY, REQUEST_BODY, film_of, films_of
 from app.wire import answer_out
+from xemplar import pictures
 from xemplar.answer import Answer, Stopwatch
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["queries"])
+
+BATCH_OUT = TypeAdapter(list[AnswerOut | Problem])
 
 
 @router.post(
@@ -45,16 +52,50 @@ async def query(
 ) -> Response:
     """Similar past cases for a film, with Grad-CAM overlays and similarity evidence.
 
-    Without ``finding`` the most probable one is explained.
+    Without ``finding`` the most probable one is explained. Filters are met within the search, so
+    that k cases come wherever k meet them; ``matched`` says how many did.
     """
-    retriever = service_of(request).retriever
+    retriever, search = service_of(request).retriever, question.search()
+    record = record_of(request)
     return await _answered(
-        request,
-        question,
-        lambda: retriever.ask(
-            film.file.read(), k=question.k, finding=question.finding, exclude=question.exclude
-        ),
+        request, question, lambda: retriever.ask(record.film(film.file.read()), search)
     )
+
+
+@router.post(
+    "/query/batch",
+    summary="Find similar past cases for several films",
+    response_model=list[AnswerOut | Problem],
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | INVALID | BUSY,
+    openapi_extra={"requestBody": BATCH_BODY},
+)
+async def query_batch(
+    request: Request,
+    films: Annotated[list[UploadFile], Depends(films_of)],
+    question: Annotated[BatchQuestion, Query()],
+) -> Response:
+    """The answers of ``POST /query`` for up to 64 films, in their order.
+
+    A film that cannot be used has its problem in the place of its answer; the others are
+    answered. All answers come from one index generation. Their pictures are drawn when they are
+    fetched, as long as the service remembers the query.
+    """
+    service, search, record = service_of(request), question.search(), record_of(request)
+
+    def work() -> bytes:
+        sent = [record.film(film.file.read()) for film in films]
+        answers = service.retriever.ask_all(sent, search)
+        out: list[AnswerOut | Problem] = []
+        for place, answer in enumerate(answers):
+            if isinstance(answer, Answer):
+                service.recent.keep(answer)
+                record.answered(answer, film=place)
+                out.append(answer_out(answer, root=root_of(request)))
+            else:
+                out.append(refusal(answer))
+        return BATCH_OUT.dump_json(out)
+
+    return Response(await service.work(work), media_type="application/json")
 
 
 @router.get(
@@ -68,18 +109,14 @@ async def similar(
     case_id: CaseId,
     question: Annotated[SimilarQuestion, Query()],
 ) -> Response:
-    """Past cases similar to one of them, which is never in the answer itself."""
-    retriever = service_of(request).retriever
+    """Past cases similar to one of them, which is never in the answer itself.
+
+    Nor are other films of its patient, unless ``same_patient`` asks for them.
+    """
+    retriever, search = service_of(request).retriever, question.search()
+    same = question.same_patient
     return await _answered(
-        request,
-        question,
-        lambda: retriever.similar(
-            case_id,
-            k=question.k,
-            finding=question.finding,
-            exclude=question.exclude,
-            same_patient=question.same_patient,
-        ),
+        request, question, lambda: retriever.similar(case_id, search, same_patient=same)
     )
 
 
@@ -89,13 +126,14 @@ async def _answered(request: Request, question: Question, ask: Callable[[], Answ
 
     def work() -> bytes:
         answer = ask()
-        watch, pictures = Stopwatch(), dict[str, bytes]()
+        watch, drawn = Stopwatch(), dict[str, bytes]()
         if question.include == "overlays":
-            pictures = service.retriever.pictures(answer)
+            drawn = pictures.overlays(service.retriever, answer)
             watch.stage("render")
         service.recent.keep(answer)
+        record_of(request).answered(answer, watch.timings_ms)
         out = answer_out(
-            answer, root=root_of(request), pictures=pictures, more_timings=watch.timings_ms
+            answer, root=root_of(request), pictures=drawn, more_timings=watch.timings_ms
         )
         return out.model_dump_json().encode()
 
@@ -107,7 +145,7 @@ async def query_image(request: Request, query_id: QueryId) -> Response:
     """The film that was sent, as a display copy (longer side at most 1024 pixels)."""
     service = service_of(request)
     answer = service.recent.find(query_id)
-    picture = await service.work(lambda: service.retriever.query_image(answer))
+    picture = await service.work(lambda: pictures.query_image(answer))
     return jpeg_response(picture, IMMUTABLE)
 
 
@@ -118,7 +156,11 @@ async def query_overlay(
     """The film that was sent with its Grad-CAM; without a map below the finding's threshold."""
     service = service_of(request)
     answer = service.recent.find(query_id)
-    picture = await service.work(lambda: service.retriever.query_overlay(answer, finding, side))
+
+    def work() -> bytes:
+        return pictures.query_overlay(service.retriever, answer, finding, side)
+
+    picture = await service.work(work)
     return jpeg_response(picture, IMMUTABLE)
 
 
@@ -135,6 +177,7 @@ async def query_evidence(
     answer = service.recent.find(query_id)
 
     def work() -> bytes:
-        return service.retriever.query_evidence(answer, service.retriever.indexed(case_id), side)
+        case = service.retriever.indexed(case_id)
+        return pictures.query_evidence(service.retriever, answer, case, side)
 
     return jpeg_response(await service.work(work), IMMUTABLE)

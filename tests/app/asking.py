@@ -1,12 +1,22 @@
 """How tests of the service ask and read."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import httpx
+from fastapi.testclient import TestClient
 from PIL import Image
 
 MEDIA_TYPE = "application/problem+json"
+
+Service = Callable[..., TestClient]
+"""Makes a service of a test's own (see conftest); keyword arguments are settings."""
+
+
+def bearer(secret: str) -> dict[str, str]:
+    """The header that an API key comes in."""
+    return {"Authorization": f"Bearer {secret}"}
 
 
 def ask(client: httpx.Client, film: bytes, **question: Any) -> dict[str, Any]:
@@ -33,6 +43,7 @@ def problem(response: httpx.Response, status: int, kind: str) -> str:
     body = response.json()
     assert (response.status_code, body["status"]) == (status, status), body
     assert body["type"] == f"urn:xemplar:problem:{kind}"
-    assert set(body) == {"type", "title", "status", "detail"}
+    assert set(body) == {"type", "title", "status", "detail", "instance"}
+    assert body["instance"] == f"urn:xemplar:request:{response.headers['x-request-id']}"
     detail: str = body["detail"]
     return detail

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from starlette.exceptions import StarletteDeprecationWarning
 
+from app import security
 from app.main import create_app, open_retriever
 from app.settings import Settings
 from tests.stores import SmallStore, small_store
+from xemplar.catalog.keys import Keys, open_keys
 from xemplar.encoder import Precision
 from xemplar.retriever import Retriever
 
@@ -18,7 +20,17 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", StarletteDeprecationWarning)
     from fastapi.testclient import TestClient
 
+    from tests.app.asking import Service
+
 MAX_BYTES = 3_000_000
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _this_machine() -> Iterator[None]:
+    """Without keys the service answers only its own machine, which the test client calls so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(security, "LOOPBACK_NAMES", {*security.LOOPBACK_NAMES, "testserver"})
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +46,7 @@ def settings(small: SmallStore) -> Settings:
         precision=Precision.FLOAT32,
         max_upload_bytes=MAX_BYTES,
         recent_queries=1000,
+        requests_per_second=0,
     )
 
 
@@ -47,3 +60,34 @@ def client(settings: Settings, retriever: Retriever) -> Iterator[TestClient]:
     """An error that the service does not answer fails the test: it is raised here."""
     with TestClient(create_app(settings, retriever)) as one:
         yield one
+
+
+@pytest.fixture
+def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
+    """A store that a test may put keys into."""
+    return small_store(tmp_path, tiny_checkpoint)
+
+
+@pytest.fixture
+def keys(own: SmallStore) -> Iterator[Keys]:
+    with open_keys(own.store.database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def service(
+    own: SmallStore, settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Service]:
+    """A service whose keys are the own store's; keyword arguments are settings."""
+    monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
+    opened: list[TestClient] = []
+
+    def made(**changes: object) -> TestClient:
+        changes = {"database_url": own.store.database_url, **changes}
+        client = TestClient(create_app(settings.model_copy(update=changes), retriever))
+        opened.append(client.__enter__())
+        return client
+
+    yield made
+    for client in opened:
+        client.__exit__(None, None, None)

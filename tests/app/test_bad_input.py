@@ -93,7 +93,7 @@ def test_a_film_that_cannot_be_used(client: TestClient, name: str) -> None:
         ({"include": "all"}, 422, "InvalidRequest", "include is 'all': Input should be 'overlays'"),
         ({"findings": "Mass"}, 422, "InvalidRequest", "findings is 'Mass': Extra inputs"),
         ({"exclude": "0" * 16}, 404, "NotFound", "there is no case '0000000000000000'"),
-        ({"exclude": "../../etc"}, 404, "NotFound", "there is no case '../../etc'"),
+        ({"exclude": "../../etc"}, 422, "InvalidRequest", "exclude.0 is '../../etc': String sho"),
         ({"exclude": ["x"] * 101}, 422, "InvalidRequest", "at most 100 items"),
     ],
 )

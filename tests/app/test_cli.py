@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 
 from tests.app.asking import ask
 from tests.films import TINY, drawn_film, encoded, seeded_weights
-from tests.stores import SmallStore
+from tests.stores import CASES, SmallStore
 from xemplar.__main__ import main
 from xemplar.checkpoint import load, save
 from xemplar.findings import NIH14
@@ -38,6 +39,8 @@ def run(
         return int(ended.value.code or 0), said.out, said.err
 
     monkeypatch.setenv("XEMPLAR_PRECISION", "float32")
+    monkeypatch.setenv("XEMPLAR_PORT", "0")
+    monkeypatch.setattr("app.logs.configure_logs", lambda _: None)  # it is the whole process's
     return command
 
 
@@ -155,16 +158,27 @@ def test_a_setting_out_of_range_is_refused_in_one_line(
 def test_serve_serves_what_it_was_told_where_it_was_told(
     run: Any, small: SmallStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    served: list[tuple[Any, dict[str, Any]]] = []
-    monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append((app, options)))
+    served: list[uvicorn.Config] = []
+
+    def serve(server: uvicorn.Server) -> None:
+        served.append(server.config)
+        server.started = True
+
+    monkeypatch.setattr(uvicorn.Server, "run", serve)
     monkeypatch.setenv("XEMPLAR_ROOT_PATH", "/xemplar")
+    monkeypatch.setenv("XEMPLAR_STOP_SECONDS", "7")
     options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
     status, _, _ = run("serve", *options, "--port", "9123")
-    ((app, where),) = served
+    (config,) = served
     assert status == 0
-    assert where == {"host": "127.0.0.1", "port": 9123, "root_path": "/xemplar"}
-    with TestClient(app) as client:
-        assert client.get("/readyz").status_code == 200
+    assert (config.host, config.port, config.root_path) == ("127.0.0.1", 9123, "/xemplar")
+    assert config.timeout_graceful_shutdown == 7
+    assert not config.access_log
+    with TestClient(config.app) as client:  # type: ignore[arg-type]
+        began = time.monotonic()
+        while client.get("/readyz").status_code != 200:
+            assert time.monotonic() - began < 60
+            time.sleep(0.05)
 
 
 def comparable(answer: dict[str, Any]) -> dict[str, Any]:
@@ -186,6 +200,44 @@ def test_query_prints_what_the_service_answers(
     assert comparable(json.loads(out)) == comparable(served)
     _, out, _ = run("query", film, "-k", 3, "--exclude", own, *options)
     assert own not in [near["case_id"] for near in json.loads(out)["neighbours"]]
+
+
+def test_query_takes_the_services_filters(
+    run: Any, client: TestClient, small: SmallStore, film: Path
+) -> None:
+    served = ask(
+        client, FILM, k=4, finding="Mass", any_of=["Mass", "No Finding"], none_of="Hernia",
+        sex="F", age_min=31, age_max=39, view="PA", min_similarity=0.01, diversity=0.5,
+        counter_examples=2,
+    )  # fmt: skip
+    options = ["--store", small.store.root, "--checkpoint", small.checkpoint, "--json"]
+    asked = [
+        *("-k", 4, "--finding", "Mass", "--any-of", "Mass", "--any-of", "No Finding"),
+        *("--none-of", "Hernia", "--sex", "F", "--age-min", 31, "--age-max", 39, "--view", "PA"),
+        *("--min-similarity", 0.01, "--diversity", 0.5, "--counter-examples", 2),
+    ]
+    status, out, _ = run("query", film, *asked, *options)
+    assert status == 0
+    assert comparable(json.loads(out)) == comparable(served)
+    assert 0 < served["matched"] < CASES
+    assert served["counter_examples"]
+    served = ask(client, FILM, near_duplicates="drop")
+    _, out, _ = run("query", film, "--drop-near-duplicates", *options)
+    assert comparable(json.loads(out)) == comparable(served)
+
+
+def test_query_shows_counter_examples_in_a_table_and_as_pictures(
+    run: Any, client: TestClient, small: SmallStore, film: Path, tmp_path: Path
+) -> None:
+    options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
+    asked = ["-k", 1, "--finding", "Mass", "--counter-examples", 2, "--pictures", tmp_path / "new"]
+    status, out, _ = run("query", film, *asked, *options)
+    assert status == 0
+    assert f"Similar past cases, of {CASES} that match" in out
+    assert "Similar, without Mass" in out
+    for near in ask(client, FILM, k=1, finding="Mass", counter_examples=2)["counter_examples"]:
+        assert near["case_id"] in out
+        assert (tmp_path / "new" / f"counter-{near['rank']:03d}-{near['case_id']}.jpg").is_file()
 
 
 def test_query_shows_a_person_the_ranked_cases(
@@ -227,6 +279,8 @@ def test_query_writes_pictures_into_a_new_folder(
     [
         (["nowhere.png"], "ConfigurationError: there is no film nowhere.png"),
         (["FILM", "-k", "0"], "InvalidArgument: k is 0"),
+        (["FILM", "--sex", "X"], "InvalidArgument: sex is 'X'"),
+        (["FILM", "--any-of", "Gout"], "UnknownFinding: unknown finding 'Gout'"),
         (["FILM", "--finding", "Gout"], "UnknownFinding: unknown finding 'Gout'"),
         (["FILM", "--exclude", "0" * 16], "NotFound: there is no case"),
         ([__file__], "UnreadableImage: this is no PNG"),

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -12,11 +13,15 @@ from app.main import create_app, open_retriever
 from app.settings import Settings
 from indexer.publishing import build_generation
 from tests.app.asking import ask
+from tests.films import drawn_film, encoded
 from tests.stores import SmallStore, small_store
-from xemplar.catalog import open_catalog
+from xemplar.catalog import Description, open_catalog
 from xemplar.checkpoint import load
-from xemplar.encoder import Precision
+from xemplar.encoder import Precision, open_encoder
 from xemplar.index import SimilarityCalibration, publish
+from xemplar.intake import let_go, take_in
+from xemplar.media import Media
+from xemplar.radiograph import decode
 
 PROMISED = 2.0
 """Seconds after which a published generation answers; a slow machine gets ten times that."""
@@ -104,3 +109,20 @@ def test_a_damaged_generation_is_told_and_the_old_one_goes_on_answering(
     assert "ids.npy" in caplog.text
     time.sleep(2.5)  # two more looks
     assert len(caplog.records) == 1
+
+
+def test_what_another_process_puts_in_or_removes_is_taken_over(
+    service: TestClient, own: SmallStore
+) -> None:
+    """Its own catalog and media, as another service would have them."""
+    film, media = encoded(drawn_film(77)), Media(own.store.media)
+    encoder = open_encoder(load(own.checkpoint), precision=Precision.FLOAT32)
+    with open_catalog(own.store.database_url) as catalog:
+        case = take_in(decode(film), Description(source="elsewhere"), encoder, catalog, media)
+        until(service, film, lambda answer: first_of(answer) == case.case_id)
+        let_go(case.case_id, catalog, media)
+        until(service, film, lambda answer: first_of(answer) != case.case_id)
+
+
+def first_of(answer: dict[str, Any]) -> str:
+    return str(answer["neighbours"][0]["case_id"])

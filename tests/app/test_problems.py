@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 from fastapi.testclient import TestClient
 
-from app.main import create_app
+from app.main import create_app, open_retriever
 from app.problems import STATUSES
 from app.settings import Settings
 from tests.app.asking import problem
@@ -62,7 +62,8 @@ def test_an_error_that_nobody_foresaw_is_a_problem_that_tells_nothing(
     def fail(*_: object, **__: object) -> NoReturn:
         raise ZeroDivisionError("secret")
 
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    app = create_app(settings, open_retriever(settings))
+    with TestClient(app, raise_server_exceptions=False) as client:
         monkeypatch.setattr(Retriever, "ask", fail)
         response = client.post("/query", files={"image": PNG})
     assert "secret" not in problem(response, 500, "Internal")

@@ -17,6 +17,7 @@ from tests.films import dicom, drawn_film, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.findings import NIH14
 from xemplar.retriever import Retriever
+from xemplar.selection import Search
 
 STRANGER = encoded(drawn_film(77, 1200, 900))
 STAGES = ["decode", "preprocess", "encode", "search", "explain", "describe"]
@@ -179,7 +180,7 @@ def test_eight_at_once_each_get_their_own_answer(client: TestClient, small: Smal
 
 
 def test_a_finding_with_spaces_is_quoted_in_addresses(retriever: Retriever) -> None:
-    answer = replace(retriever.ask(STRANGER, k=1), explained="Lung Opacity & more")
+    answer = replace(retriever.ask(STRANGER, Search(k=1)), explained="Lung Opacity & more")
     out = answer_out(answer)
     for url in (out.overlay_url, out.neighbours[0].overlay_url):
         assert url.endswith("/overlay?finding=Lung%20Opacity%20%26%20more")

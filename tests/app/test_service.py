@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
-from app import schemas
+from app import questions, schemas
 from app.main import create_app
 from app.problems import STATUSES
 from app.recent import RecentAnswers
@@ -26,6 +26,7 @@ from xemplar.findings import NIH14
 from xemplar.network import Features
 from xemplar.radiograph import VIEWS
 from xemplar.retriever import Retriever
+from xemplar.selection import Search
 
 FILM = encoded(drawn_film(60, 300, 200))
 
@@ -100,7 +101,7 @@ def test_one_film_too_many_is_told_to_come_back_and_others_are_answered(
 
 
 def test_only_so_many_answers_are_remembered_and_those_looked_at_last(retriever: Retriever) -> None:
-    one, two, three = (retriever.ask(FILM, k=1) for _ in range(3))
+    one, two, three = (retriever.ask(FILM, Search(k=1)) for _ in range(3))
     recent = RecentAnswers(2)
     recent.keep(one)
     recent.keep(two)
@@ -202,6 +203,7 @@ def values(node: Any, key: str) -> Iterator[Any]:
 def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) -> None:
     assert [operation["operationId"] for _, operation in operations(document)] == [
         "query",
+        "query_batch",
         "similar",
         "query_image",
         "query_overlay",
@@ -210,8 +212,10 @@ def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) ->
         "case_image",
         "case_overlay",
         "case_evidence",
+        "audit",
         "healthz",
         "readyz",
+        "metrics",
     ]
 
 
@@ -254,7 +258,7 @@ def test_every_documented_example_is_real(client: TestClient, document: dict[str
     kinds = {f"urn:xemplar:problem:{kind.__name__}": status for kind, status in STATUSES.items()}
     status = kinds[example(schemas.Problem, "type")]
     assert example(schemas.Problem, "title") == status.phrase
-    assert example(schemas.Question, "finding") in NIH14
+    assert example(questions.Question, "finding") in NIH14
     assert example(schemas.PredictionOut, "finding") in NIH14
     assert example(schemas.CaseOut, "view") in VIEWS
     timings = ask(client, FILM)["timings_ms"]

@@ -10,14 +10,23 @@ import pytest
 
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore, small_store
+from xemplar import pictures
 from xemplar.answer import Answer
-from xemplar.catalog import Case
+from xemplar.catalog import Case, CaseFilter
 from xemplar.checkpoint import Checkpoint, load
 from xemplar.encoder import Precision, open_encoder
-from xemplar.errors import InvalidArgument, NotFound, NothingIndexed, UnknownFinding
+from xemplar.errors import (
+    InvalidArgument,
+    NotFound,
+    NothingIndexed,
+    UnknownFinding,
+    UnreadableImage,
+)
 from xemplar.explain import similarity_evidence
+from xemplar.network import Features
 from xemplar.overlay import jpeg, shrink
 from xemplar.retriever import Retriever
+from xemplar.selection import Search
 from xemplar.store import Store
 
 STRANGER = encoded(drawn_film(77, 1500, 1200))
@@ -42,7 +51,7 @@ def retriever(small: SmallStore) -> Iterator[Retriever]:
 
 @pytest.fixture(scope="module")
 def answer(retriever: Retriever) -> Answer:
-    return retriever.ask(STRANGER, k=CASES)
+    return retriever.ask(STRANGER, Search(k=CASES))
 
 
 def pixels(picture: bytes) -> npt.NDArray[np.uint8]:
@@ -53,7 +62,7 @@ def test_the_indexed_film_asked_again_is_its_own_nearest_case(
     retriever: Retriever, small: SmallStore
 ) -> None:
     for film in small.films:
-        answer = retriever.ask(film, k=1)
+        answer = retriever.ask(film, Search(k=1))
         (first,) = answer.neighbours
         assert first.similarity == pytest.approx(1, abs=1e-5)
         assert first.case.image_sha256.startswith(first.case.case_id)
@@ -67,9 +76,9 @@ def test_cases_similar_to_a_case_are_those_of_its_film_without_itself(
     retriever: Retriever, small: SmallStore
 ) -> None:
     for film in small.films[:3]:
-        asked = retriever.ask(film, k=CASES)
+        asked = retriever.ask(film, Search(k=CASES))
         own = asked.neighbours[0].case.case_id
-        answer = retriever.similar(own, k=CASES)
+        answer = retriever.similar(own, Search(k=CASES))
         found = [near.case.case_id for near in answer.neighbours]
         assert found == [near.case.case_id for near in asked.neighbours[1:]]
         assert [near.rank for near in answer.neighbours] == list(range(1, CASES))
@@ -83,10 +92,10 @@ def test_other_films_of_a_cases_patient_are_left_out_unless_they_are_asked_for(
     cases = list(retriever.catalog.cases(retriever.generation.ids).values())
     first, sibling = cases[0], cases[5]
     monkeypatch.setattr(retriever.catalog, "patient_ids", lambda _: (first.id, sibling.id))
-    alone = retriever.similar(first.case_id, k=CASES)
+    alone = retriever.similar(first.case_id, Search(k=CASES))
     assert sibling.case_id not in [near.case.case_id for near in alone.neighbours]
     assert len(alone.neighbours) == CASES - 2
-    both = retriever.similar(first.case_id, k=CASES, same_patient=True)
+    both = retriever.similar(first.case_id, Search(k=CASES), same_patient=True)
     assert sibling.case_id in [near.case.case_id for near in both.neighbours]
     assert first.case_id not in [near.case.case_id for near in both.neighbours]
 
@@ -141,34 +150,117 @@ def test_predictions_are_calibrated_and_the_most_probable_first(
 
 
 def test_a_finding_can_be_chosen_and_its_synonyms_are_understood(retriever: Retriever) -> None:
-    assert retriever.ask(STRANGER, finding="Pleural Effusion").explained == "Effusion"
+    assert retriever.ask(STRANGER, Search(finding="Pleural Effusion")).explained == "Effusion"
     with pytest.raises(UnknownFinding, match="unknown finding 'Gout'; this checkpoint knows: Atel"):
-        retriever.ask(STRANGER, finding="Gout")
+        retriever.ask(STRANGER, Search(finding="Gout"))
 
 
 def test_k_is_how_many_cases_unless_there_are_fewer(retriever: Retriever) -> None:
     assert len(retriever.ask(STRANGER).neighbours) == 5
-    assert len(retriever.ask(STRANGER, k=1).neighbours) == 1
-    assert len(retriever.ask(STRANGER, k=100).neighbours) == CASES
+    assert len(retriever.ask(STRANGER, Search(k=1)).neighbours) == 1
+    assert len(retriever.ask(STRANGER, Search(k=100)).neighbours) == CASES
 
 
 @pytest.mark.parametrize("k", [0, -1, 101])
 def test_a_k_out_of_range_is_refused(retriever: Retriever, k: int) -> None:
     with pytest.raises(InvalidArgument, match=f"k is {k}; it must be from 1 to 100"):
-        retriever.ask(STRANGER, k=k)
+        retriever.ask(STRANGER, Search(k=k))
 
 
 def test_excluded_cases_are_left_out_and_no_others(retriever: Retriever, answer: Answer) -> None:
     ids = [near.case.case_id for near in answer.neighbours]
-    rest = retriever.ask(STRANGER, k=CASES, exclude=[ids[0], ids[3]])
+    rest = retriever.ask(STRANGER, Search(k=CASES, exclude=(ids[0], ids[3])))
     assert [near.case.case_id for near in rest.neighbours] == [ids[1], ids[2], *ids[4:]]
     assert [near.rank for near in rest.neighbours] == list(range(1, CASES - 1))
-    assert retriever.ask(STRANGER, exclude=ids).neighbours == ()
+    assert retriever.ask(STRANGER, Search(exclude=tuple(ids))).neighbours == ()
 
 
 def test_excluding_a_case_that_does_not_exist_is_refused(retriever: Retriever) -> None:
     with pytest.raises(NotFound, match="there is no case '0123456789abcdef'"):
-        retriever.ask(STRANGER, exclude=["0123456789abcdef"])
+        retriever.ask(STRANGER, Search(exclude=("0123456789abcdef",)))
+
+
+def test_filters_leave_the_order_of_the_others_as_it_was(
+    retriever: Retriever, answer: Answer
+) -> None:
+    wanted = CaseFilter(any_of=("Effusion", "Mass"), none_of=("Hernia",), age_max=37)
+    filtered = retriever.ask(STRANGER, Search(k=CASES, filter=wanted))
+    cases = [near.case for near in answer.neighbours]
+    expected = [c for c in cases if {"Effusion", "Mass"} & set(c.findings) and c.age <= 37]
+    assert [near.case for near in filtered.neighbours] == expected
+    assert 0 < filtered.matched == len(expected) < CASES == answer.matched
+
+
+def test_what_matches_nothing_is_answered_with_nothing(retriever: Retriever) -> None:
+    nothing = retriever.ask(STRANGER, Search(filter=CaseFilter(sources=("elsewhere",))))
+    assert (nothing.neighbours, nothing.matched) == ((), 0)
+    assert nothing.predictions
+
+
+def test_excluding_a_cases_patient_leaves_out_the_case_too(
+    retriever: Retriever, answer: Answer
+) -> None:
+    first, second = (near.case for near in answer.neighbours[:2])
+    rest = retriever.ask(STRANGER, Search(k=CASES, exclude_patient_of=(first.case_id,)))
+    assert rest.neighbours[0].case == second
+    assert rest.matched == len(rest.neighbours) == CASES - 1
+
+
+def test_counter_examples_are_the_most_similar_cases_known_not_to_have_the_finding(
+    retriever: Retriever, answer: Answer
+) -> None:
+    shown = retriever.ask(
+        STRANGER,
+        Search(
+            k=2,
+            finding="Effusion",
+            counter_examples=CASES,
+            filter=CaseFilter(any_of=("Effusion",), sex="F"),
+        ),
+    )
+    assert all("Effusion" in near.case.findings for near in shown.neighbours)
+    cases = [near.case for near in answer.neighbours if near.case.sex == "F"]
+    expected = [case for case in cases if case.labels.get("Effusion") == 0]
+    assert [near.case for near in shown.counter_examples] == expected
+    assert expected
+    assert [near.rank for near in shown.counter_examples] == list(range(1, len(expected) + 1))
+    drawn = pictures.overlays(retriever, shown)
+    assert set(drawn) == {
+        "query",
+        *(n.case.case_id for n in (*shown.neighbours, *shown.counter_examples)),
+    }
+
+
+def test_films_asked_together_get_the_answers_of_films_asked_alone(
+    retriever: Retriever, small: SmallStore
+) -> None:
+    search = Search(k=3, counter_examples=1)
+    films = [*small.films, b"no film", *small.films[:6]]  # more than one forward pass takes
+    together = retriever.ask_all(films, search)
+    assert isinstance(together[CASES], UnreadableImage)
+    for film, one in zip(films, together, strict=True):
+        if isinstance(one, Answer):
+            alone = retriever.ask(film, search)
+            assert [n.case for n in one.neighbours] == [n.case for n in alone.neighbours]
+            assert one.features.logits == pytest.approx(alone.features.logits, abs=1e-4)
+            assert one.explained == alone.explained
+            assert list(one.timings_ms) == list(alone.timings_ms)
+            assert one.features.maps.base is None  # it keeps no other film's maps in memory
+    assert sum(isinstance(one, Answer) for one in together) == len(films) - 1
+
+
+def test_all_answers_come_from_the_generation_that_was_live_when_they_were_asked_for(
+    retriever: Retriever, small: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, live = retriever.encoder.encode, retriever.generation
+
+    def swapped(inputs: npt.NDArray[np.uint8]) -> Features:
+        monkeypatch.setattr(retriever, "generation", None)
+        return encode(inputs)
+
+    monkeypatch.setattr(retriever.encoder, "encode", swapped)
+    answers = retriever.ask_all(list(small.films[:2]), Search(counter_examples=2))
+    assert [one.generation for one in answers if isinstance(one, Answer)] == [live.name] * 2
 
 
 def test_an_answer_names_what_gave_it(retriever: Retriever, answer: Answer) -> None:
@@ -182,7 +274,9 @@ def test_an_answer_names_what_gave_it(retriever: Retriever, answer: Answer) -> N
 
 def test_below_its_threshold_a_finding_has_no_map(retriever: Retriever, answer: Answer) -> None:
     plain = jpeg(shrink(answer.film, 512))
-    shown = {p.finding: retriever.query_overlay(answer, p.finding) for p in answer.predictions}
+    shown = {
+        p.finding: pictures.query_overlay(retriever, answer, p.finding) for p in answer.predictions
+    }
     present = {p.finding for p in answer.predictions if p.present}
     assert len(present) == 7
     for finding, picture in shown.items():
@@ -190,7 +284,7 @@ def test_below_its_threshold_a_finding_has_no_map(retriever: Retriever, answer: 
     case = answer.neighbours[0].case
     film = jpeg(shrink(retriever.media.display(case.image_sha256), 512))
     for finding in shown:
-        assert (retriever.case_overlay(case, finding) == film) == (finding not in present)
+        assert (pictures.case_overlay(retriever, case, finding) == film) == (finding not in present)
 
 
 def test_a_neighbours_probability_is_of_the_explained_finding(
@@ -206,28 +300,33 @@ def test_a_neighbours_probability_is_of_the_explained_finding(
 def test_every_picture_has_its_films_shape_and_the_side_asked_for(
     retriever: Retriever, answer: Answer, small: SmallStore
 ) -> None:
-    large = retriever.ask(small.films[0], k=1).neighbours[0].case  # 700 x 560
-    assert pixels(retriever.query_image(answer)).shape == (1024, 819)
-    assert pixels(retriever.query_overlay(answer, side=100)).shape == (100, 80, 3)
-    assert pixels(retriever.query_evidence(answer, large, side=256)).shape == (256, 205, 3)
-    assert pixels(retriever.case_evidence(answer, large)).shape == (512, 410, 3)
-    assert pixels(retriever.case_evidence(answer, large, side=1024)).shape == (700, 560, 3)
+    large = retriever.ask(small.films[0], Search(k=1)).neighbours[0].case  # 700 x 560
+    assert pixels(pictures.query_image(answer)).shape == (1024, 819)
+    overlay = pictures.query_overlay(retriever, answer, side=100)
+    assert pixels(overlay).shape == (100, 80, 3)
+    evidence = pictures.query_evidence(retriever, answer, large, side=256)
+    assert pixels(evidence).shape == (256, 205, 3)
+    for side, shape in {512: (512, 410, 3), 1024: (700, 560, 3)}.items():
+        evidence = pictures.case_evidence(retriever, answer, large, side)
+        assert pixels(evidence).shape == shape
 
 
 def test_all_overlays_are_the_overlays_one_by_one(retriever: Retriever, answer: Answer) -> None:
-    pictures = retriever.pictures(answer)
+    drawn = pictures.overlays(retriever, answer)
     cases: dict[str, Case] = {near.case.case_id: near.case for near in answer.neighbours}
-    assert pictures.pop("query") == retriever.query_overlay(answer)
-    assert pictures == {n: retriever.case_overlay(c, answer.explained) for n, c in cases.items()}
+    assert drawn.pop("query") == pictures.query_overlay(retriever, answer)
+    assert drawn == {
+        n: pictures.case_overlay(retriever, c, answer.explained) for n, c in cases.items()
+    }
 
 
 def test_a_case_removed_from_the_catalog_is_shown_to_nobody(
     tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     retriever = opened(small_store(tmp_path, tiny_checkpoint))
-    ids = [near.case.case_id for near in retriever.ask(STRANGER, k=CASES).neighbours]
+    ids = [near.case.case_id for near in retriever.ask(STRANGER, Search(k=CASES)).neighbours]
     retriever.catalog.remove([ids[1]])
-    rest = retriever.ask(STRANGER, k=CASES).neighbours
+    rest = retriever.ask(STRANGER, Search(k=CASES)).neighbours
     assert [near.case.case_id for near in rest] == [ids[0], *ids[2:]]
     assert [near.rank for near in rest] == list(range(1, CASES))
     with pytest.raises(NotFound, match=f"there is no case '{ids[1]}'"):

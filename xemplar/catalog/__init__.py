@@ -6,11 +6,13 @@ decoding a film. SQLite by default, PostgreSQL by URL.
 
 from xemplar.catalog.case import Batch, Case, Description, Entry, GenerationRecord, case_id_of
 from xemplar.catalog.catalog import Catalog, open_catalog
+from xemplar.catalog.filters import CaseFilter
 from xemplar.catalog.schema import migrate
 
 __all__ = [
     "Batch",
     "Case",
+    "CaseFilter",
     "Catalog",
     "Description",
     "Entry",

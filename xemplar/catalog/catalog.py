@@ -1,18 +1,28 @@
 """`Catalog`: every question put to the database, and every change of it."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from xemplar.catalog.case import Batch, Case, Description, Entry, GenerationRecord
+from xemplar.catalog.filters import VOCABULARY, CaseFilter
 from xemplar.catalog.rows import (
     DESCRIBED,
     batch_of,
@@ -22,7 +32,7 @@ from xemplar.catalog.rows import (
     description_fields,
     embedding_fields,
 )
-from xemplar.catalog.schema import check, connect, unreachable
+from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.tables import (
     CaseRow,
     EmbeddingRow,
@@ -30,7 +40,7 @@ from xemplar.catalog.tables import (
     GenerationRow,
     RemovalRow,
 )
-from xemplar.errors import CorruptArtefact, NotFound
+from xemplar.errors import CorruptArtefact, NotFound, UnknownFinding
 from xemplar.findings import positives
 
 
@@ -38,7 +48,8 @@ def open_catalog(url: str) -> "Catalog":
     """Open a catalog whose schema is up to date (see `migrate`).
 
     Raises:
-        ConfigurationError: there is none, or its database cannot be reached.
+        ConfigurationError: there is none.
+        DatabaseUnreachable: its database cannot be reached.
         Mismatch: its schema is older or newer than this software's.
     """
     engine = connect(url)
@@ -59,6 +70,11 @@ class Catalog:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._insert = (postgresql if engine.dialect.name == "postgresql" else sqlite).insert
+
+    @property
+    def engine(self) -> Engine:
+        """For those who keep tables of their own in the same database, such as `Jobs`."""
+        return self._engine
 
     def __enter__(self) -> Self:
         return self
@@ -120,14 +136,75 @@ class Catalog:
         Published generations still hold their vectors, which `removed` lists for them.
         """
         with self._writing() as connection:
-            query = select(CaseRow.id).where(CaseRow.case_id.in_(case_ids)).with_for_update()
-            numbers = list(connection.scalars(query))
-            if numbers:
+            query = select(CaseRow.id, CaseRow.image_sha256).where(CaseRow.case_id.in_(case_ids))
+            found = connection.execute(query.with_for_update()).all()
+            if found:
                 now = datetime.now(UTC)
-                rows = [{"case": number, "removed_at": now} for number in numbers]
+                rows = [
+                    {"case": row.id, "removed_at": now, "image_sha256": row.image_sha256}
+                    for row in found
+                ]
                 connection.execute(insert(RemovalRow), rows)
-                connection.execute(delete(CaseRow).where(CaseRow.id.in_(numbers)))
-            return len(numbers)
+                connection.execute(delete(CaseRow).where(CaseRow.id.in_([r.id for r in found])))
+            return len(found)
+
+    def removed_pictures(self) -> tuple[str, ...]:
+        """Image digests of the removed films whose pictures are still to be deleted."""
+        query = select(RemovalRow.image_sha256).where(RemovalRow.image_sha256.is_not(None))
+        with self._reading() as connection:
+            return tuple(sha256 for sha256 in connection.scalars(query) if sha256)
+
+    def delete_removed_picture(self, sha256: str, delete_files: Callable[[str], None]) -> None:
+        """Delete a removed film's pictures, unless it has come back as a new case.
+
+        The rows are held until the files are gone, and `add` waits for them: a film that comes
+        back at the same time finds either all its pictures or none.
+        """
+        mine = RemovalRow.image_sha256 == sha256
+        with self._writing() as connection:
+            if not connection.scalars(select(RemovalRow.case).where(mine).with_for_update()).all():
+                return
+            back = select(CaseRow.id).where(CaseRow.image_sha256 == sha256)
+            if connection.scalar(back) is None:
+                delete_files(sha256)
+            connection.execute(update(RemovalRow).where(mine).values(image_sha256=None))
+
+    def describe(self, case_id: str, fields: Mapping[str, Any]) -> None:
+        """Change what is known of a case; what is not named stays.
+
+        Args:
+            case_id: its public name.
+            fields: some of a `Description`'s, by name.
+
+        Raises:
+            NotFound: there is no such case.
+        """
+        with self._writing() as connection:
+            query = select(CaseRow.image_sha256).where(CaseRow.case_id == case_id)
+            sha256 = connection.scalar(query.with_for_update())
+            if sha256 is None:
+                raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
+            if fields:
+                connection.execute(
+                    update(CaseRow).where(CaseRow.image_sha256 == sha256).values(**fields)
+                )
+                self._put_findings(connection, [sha256])
+
+    def put_embeddings(self, checkpoint: str, entries: Mapping[int, Entry]) -> None:
+        """Keep what another checkpoint made of cases that are there, by their ids.
+
+        A case that was removed meanwhile does not come back.
+
+        Raises:
+            InvalidArgument: an entry's arrays have the wrong shape, or are not finite.
+        """
+        for entry in entries.values():
+            check_entry(entry)
+        with self._writing() as connection:
+            query = select(CaseRow.id).where(CaseRow.id.in_(entries)).with_for_update()
+            there = {number: entries[number] for number in connection.scalars(query)}
+            if there:
+                self._put_embeddings(connection, checkpoint, there)
 
     def record(self, generation: GenerationRecord) -> None:
         """Remember an index generation; a later record of the same name replaces it."""
@@ -173,6 +250,33 @@ class Catalog:
             query = select(CaseRow.id).where(CaseRow.patient == patient).order_by(CaseRow.id)
             return tuple(connection.scalars(query))
 
+    def matching(self, wanted: CaseFilter) -> npt.NDArray[np.int64]:
+        """Ids of the cases that a filter means, int64 (n,), ascending.
+
+        Raises:
+            UnknownFinding: it names a finding of no vocabulary and no case.
+        """
+        self.check(wanted)
+        query = select(CaseRow.id).where(*wanted.conditions()).order_by(CaseRow.id)
+        with self._reading() as connection:
+            return np.fromiter(connection.scalars(query), np.int64)
+
+    def check(self, wanted: CaseFilter) -> None:
+        """Refuse a filter that names a finding of no vocabulary and no case.
+
+        Raises:
+            UnknownFinding: naming the value and all that would be accepted.
+        """
+        if wanted.findings <= VOCABULARY:
+            return
+        with self._reading() as connection:
+            known = VOCABULARY.union(connection.scalars(select(FindingRow.finding).distinct()))
+        unknown = sorted(wanted.findings - known)
+        if unknown:
+            raise UnknownFinding(
+                f"unknown finding {unknown[0][:60]!r}; known here: {', '.join(sorted(known))}"
+            )
+
     def embedded(self, checkpoint: str) -> frozenset[str]:
         """Image digests of the films that a checkpoint has embedded."""
         with self._reading() as connection:
@@ -186,6 +290,53 @@ class Catalog:
         with self._reading() as connection:
             rows = connection.scalars(query.order_by(EmbeddingRow.case))
             return np.fromiter(rows, np.int64)
+
+    def page(
+        self,
+        checkpoint: str,
+        wanted: CaseFilter | None = None,
+        *,
+        after: int = 0,
+        limit: int = 50,
+    ) -> tuple[Case, ...]:
+        """The next cases that a checkpoint has embedded, in the order of ids.
+
+        Args:
+            checkpoint: its digest.
+            wanted: which cases; None for all.
+            after: id of the last case of the page before.
+            limit: how many at most.
+
+        Raises:
+            UnknownFinding: the filter names a finding of no vocabulary and no case.
+        """
+        wanted = wanted or CaseFilter()
+        self.check(wanted)
+        embedded = (EmbeddingRow.case == CaseRow.id) & (EmbeddingRow.checkpoint == checkpoint)
+        query = select(CaseRow).join(EmbeddingRow, embedded).where(*wanted.conditions())
+        query = query.where(CaseRow.id > after).order_by(CaseRow.id).limit(limit)
+        with self._reading() as connection, Session(connection) as session:
+            return tuple(map(case_of, session.scalars(query)))
+
+    def not_embedded(self, checkpoint: str) -> npt.NDArray[np.int64]:
+        """Ids of the cases that a checkpoint has not embedded, int64 (n,), ascending."""
+        done = select(EmbeddingRow.case).where(EmbeddingRow.checkpoint == checkpoint)
+        query = select(CaseRow.id).where(CaseRow.id.not_in(done)).order_by(CaseRow.id)
+        with self._reading() as connection:
+            return np.fromiter(connection.scalars(query), np.int64)
+
+    def version(self, checkpoint: str) -> tuple[int, int]:
+        """Changes whenever a checkpoint's embeddings come or go; cheap enough to ask each second.
+
+        Embeddings go only with their case, and each removal is kept: so two counts tell all.
+        """
+        embedded = select(func.count()).where(EmbeddingRow.checkpoint == checkpoint)
+        removed = select(func.count()).select_from(RemovalRow)
+        with self._reading() as connection:
+            row = connection.execute(
+                select(embedded.scalar_subquery(), removed.scalar_subquery())
+            ).one()
+            return int(row[0]), int(row[1])
 
     def count(self, checkpoint: str | None = None) -> int:
         """How many cases there are, or how many a checkpoint has embedded."""
@@ -206,13 +357,7 @@ class Catalog:
         """
         after, shape = -1, None
         while True:
-            query = (
-                select(EmbeddingRow.case, EmbeddingRow.vector, EmbeddingRow.logits)
-                .add_columns(EmbeddingRow.cams)
-                .where(EmbeddingRow.checkpoint == checkpoint, EmbeddingRow.case > after)
-                .order_by(EmbeddingRow.case)
-                .limit(size)
-            )
+            query = _embeddings(checkpoint).where(EmbeddingRow.case > after).limit(size)
             with self._reading() as connection:
                 rows = connection.execute(query).all()
             if not rows:
@@ -223,6 +368,22 @@ class Catalog:
             shape = (batch.vectors.shape[1], batch.cams.shape[1:])
             after = int(batch.ids[-1])
             yield batch
+
+    def vectors_of(self, checkpoint: str, ids: Sequence[int], size: int = 1024) -> Iterator[Batch]:
+        """What a checkpoint embedded of some cases; those that were removed are left out.
+
+        Args:
+            checkpoint: its digest.
+            ids: of the cases, ascending.
+            size: how many are read at a time.
+        """
+        for start in range(0, len(ids), size):
+            some = [int(number) for number in ids[start : start + size]]
+            with self._reading() as connection:
+                query = _embeddings(checkpoint).where(EmbeddingRow.case.in_(some))
+                rows = connection.execute(query).all()
+            if rows:
+                yield batch_of(rows)
 
     def removed(self) -> frozenset[int]:
         """Ids of all cases that were removed, which older generations may still hold."""
@@ -249,7 +410,11 @@ class Catalog:
             where=newer.file.is_not(None),
         )
         connection.execute(statement, [case_fields(entry) for entry in entries])
-        return self._put_findings(connection, [entry.image_sha256 for entry in entries])
+        digests = [entry.image_sha256 for entry in entries]
+        # a film that was removed has come back: its pictures stay
+        came_back = update(RemovalRow).where(RemovalRow.image_sha256.in_(digests))
+        connection.execute(came_back.values(image_sha256=None))
+        return self._put_findings(connection, digests)
 
     def _put_findings(self, connection: Connection, digests: Sequence[str]) -> Mapping[str, int]:
         """Let `FindingRow` say what the labels of these films say; returns image digest -> id."""
@@ -282,19 +447,15 @@ class Catalog:
             ],
         )
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        try:
-            connection = self._engine.connect().execution_options(write=True)
-            with connection, connection.begin():
-                yield connection
-        except (InterfaceError, OperationalError) as error:
-            raise unreachable(self._engine, error) from error
+    def _writing(self) -> AbstractContextManager[Connection]:
+        return writing(self._engine)
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except (InterfaceError, OperationalError) as error:
-            raise unreachable(self._engine, error) from error
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return reading(self._engine)
+
+
+def _embeddings(checkpoint: str) -> "Select[int, bytes, bytes, bytes]":
+    """All of a checkpoint's, in the order of ids, as `batch_of` takes them."""
+    columns = (EmbeddingRow.case, EmbeddingRow.vector, EmbeddingRow.logits, EmbeddingRow.cams)
+    query = select(*columns).where(EmbeddingRow.checkpoint == checkpoint)
+    return query.order_by(EmbeddingRow.case)

@@ -1,6 +1,8 @@
 """Connecting to the catalog's database, and bringing its schema up to date."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,18 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from xemplar.errors import ConfigurationError, Mismatch
+from xemplar.errors import ConfigurationError, DatabaseUnreachable, Mismatch
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 BUSY_SECONDS = 30
 """How long SQLite waits for another process to finish its transaction."""
+
+CONNECT_SECONDS = 5
+"""After which a PostgreSQL that does not take a connection is said to be unreachable."""
 
 _MIGRATION_LOCK = 7_236_457_801  # any number, the same in every version: PostgreSQL's lock key
 
@@ -30,7 +36,10 @@ def connect(url: str) -> Engine:
     address = _address(url)
     try:
         if address.get_backend_name() == "postgresql":
-            return create_engine(address, pool_pre_ping=True)
+            # a server that was restarted is found out before a question is lost on it
+            return create_engine(
+                address, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS}
+            )
         engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
     except ModuleNotFoundError as error:
         raise ConfigurationError(
@@ -46,7 +55,7 @@ def migrate(url: str) -> None:
     """Create the tables, or bring older ones up to date. Whole or not at all; safe to repeat.
 
     Raises:
-        ConfigurationError: the database cannot be reached.
+        DatabaseUnreachable: the database cannot be reached.
         Mismatch: a newer version of this software has changed it.
     """
     address = _address(url)
@@ -72,7 +81,8 @@ def check(engine: Engine) -> None:
     """Refuse a database whose schema is not the one that this software speaks.
 
     Raises:
-        ConfigurationError: there is no catalog in it, or it cannot be reached.
+        ConfigurationError: there is no catalog in it.
+        DatabaseUnreachable: it cannot be reached.
         Mismatch: its schema is older or newer.
     """
     where = engine.url.render_as_string(hide_password=True)
@@ -103,11 +113,45 @@ def head() -> str:
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
-def unreachable(engine: Engine, error: DBAPIError) -> ConfigurationError:
-    """What to say where the database does not answer."""
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that writes.
+
+    Raises:
+        DatabaseUnreachable: the database does not answer.
+    """
+    try:
+        connection = engine.connect().execution_options(write=True)
+        with connection, connection.begin():
+            yield connection
+    except (InterfaceError, OperationalError, PoolTimeout) as error:
+        raise unreachable(engine, error) from error
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection to read with.
+
+    Raises:
+        DatabaseUnreachable: the database does not answer.
+    """
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except (InterfaceError, OperationalError, PoolTimeout) as error:
+        raise unreachable(engine, error) from error
+
+
+def unreachable(
+    engine: Engine, error: DBAPIError | PoolTimeout
+) -> DatabaseUnreachable | ConfigurationError:
+    """What to say where the database does not answer, or is none."""
     where = engine.url.render_as_string(hide_password=True)
-    return ConfigurationError(
-        f"the catalog {where} cannot be used: {str(error.orig).strip()}; check the address, the "
+    reason = error.orig if isinstance(error, DBAPIError) else error
+    passing = isinstance(error, InterfaceError | OperationalError | PoolTimeout)
+    kind = DatabaseUnreachable if passing else ConfigurationError
+    return kind(
+        f"the catalog {where} cannot be used: {str(reason).strip()}; check the address, the "
         "rights and that the server runs (--database, XEMPLAR_DATABASE_URL)"
     )
 
@@ -155,7 +199,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # sqlite3 by itself begins no transaction for CREATE TABLE, so half a migration could remain;
     # with None it begins none at all, and _begin_sqlite does
     connection.isolation_level = None
-    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+    # FULL: what was acknowledged survives a power cut (one fsync for each transaction)
+    for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {setting}")
 
 

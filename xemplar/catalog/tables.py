@@ -98,6 +98,8 @@ class RemovalRow(Base):
 
     case: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=False)
     removed_at: Mapped[datetime] = mapped_column(UtcTime)
+    # the film whose pictures are still to be deleted; None once they are
+    image_sha256: Mapped[str | None] = mapped_column(String(64))
 
 
 class EmbeddingRow(Base):
@@ -171,7 +173,7 @@ class AuditRow(Base):
 
     id: Mapped[int] = mapped_column(Number, primary_key=True)
     at: Mapped[datetime] = mapped_column(UtcTime, index=True)
-    request_id: Mapped[str] = mapped_column(String(32))
+    request_id: Mapped[str] = mapped_column(String(64))
     key: Mapped[str | None] = mapped_column(String(16))
     role: Mapped[str | None] = mapped_column(String(16))
     action: Mapped[str] = mapped_column(String(64))

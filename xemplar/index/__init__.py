@@ -6,12 +6,15 @@ reader always sees a whole index, and going back is publishing an older one.
 
 from xemplar.index.builder import FACTORY, Source, Vectors, build
 from xemplar.index.calibration import SimilarityCalibration
+from xemplar.index.delta import Amended, Changes
 from xemplar.index.generation import Generation, Hits, open_generation
 from xemplar.index.live import current, generations, publish, remove
 from xemplar.index.manifest import FileRecord, Manifest, read_manifest
 
 __all__ = [
     "FACTORY",
+    "Amended",
+    "Changes",
     "FileRecord",
     "Generation",
     "Hits",

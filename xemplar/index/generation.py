@@ -59,7 +59,8 @@ class Generation:
         self._ids: npt.NDArray[np.int64] = ids
         self._logits: npt.NDArray[np.float32] = logits
         self._cams: npt.NDArray[np.float16] = cams
-        self._has_lists = inverted_lists(index) is not None
+        lists = inverted_lists(index)
+        self._lists: int | None = None if lists is None else lists.nlist
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -78,32 +79,42 @@ class Generation:
         return self._ids
 
     def search(
-        self, embedding: npt.NDArray[np.float32], k: int, exclude: Collection[int] = ()
+        self,
+        vector: npt.NDArray[np.float32],
+        k: int,
+        excluded: Collection[int] = (),
+        among: npt.NDArray[np.int64] | None = None,
     ) -> Hits:
         """The k most similar cases, fewer where fewer remain.
 
+        Cases are left out within the search, so that k others are found whatever their number.
+        With ``among``, every inverted list is looked into: a rare kind of case is found wherever
+        it lies, and the answer of a flat or an inverted index is exact.
+
         Args:
-            embedding: float32 (C,), finite, unit length.
+            vector: float32 (C,), finite, unit length.
             k: at least 1.
-            exclude: ids of cases that must not appear (the query's own, its patient's). They are
-                left out within the search, so that k others are found whatever their number.
+            excluded: ids of cases that must not appear (the query's own, its patient's).
+            among: ids of the only cases that may appear, int64 (n,); None for all. Ids that this
+                generation does not hold are passed over.
 
         Raises:
             InvalidArgument: another shape, dtype, length or k.
         """
-        self._check(embedding, k)
-        left_out = np.unique(np.fromiter(exclude, np.int64, len(exclude)))
-        remaining = len(self) - int(np.isin(left_out, self._ids, assume_unique=True).sum())
+        self._check(vector, k)
+        allowed = self._allowed(excluded, among)
+        remaining = int(allowed.sum())
         wanted = min(k, remaining)
         if wanted == 0:
             return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
+        parameters = self._parameters(allowed, exact=among is not None)
         fetched = min(wanted + 8, remaining)
         while True:
-            similarity, ids = self._fetch(embedding, fetched, left_out)
+            similarity, ids = self._fetch(vector, fetched, parameters)
             # a tie that reaches the end of what was fetched may go on: then look further
             tied = len(ids) == fetched and similarity[wanted - 1] - similarity[-1] < TIE
             if fetched == remaining or not tied:
-                return self._ranked(embedding, ids, wanted)
+                return self._ranked(vector, ids, wanted)
             fetched = min(2 * fetched, remaining)
 
     def vector(self, case: int) -> npt.NDArray[np.float32]:
@@ -134,14 +145,13 @@ class Generation:
         logits: npt.NDArray[np.float32] = self._logits[self._row(case)]
         return logits
 
-    def _check(self, embedding: npt.NDArray[np.float32], k: int) -> None:
+    def _check(self, vector: npt.NDArray[np.float32], k: int) -> None:
         wanted = (self.manifest.dimension,)
-        if embedding.dtype != np.float32 or embedding.shape != wanted:
+        if vector.dtype != np.float32 or vector.shape != wanted:
             raise InvalidArgument(
-                f"search takes an embedding float32 {wanted}, not "
-                f"{embedding.dtype} {embedding.shape}"
+                f"search takes an embedding float32 {wanted}, not {vector.dtype} {vector.shape}"
             )
-        length = float(np.linalg.norm(embedding))
+        length = float(np.linalg.norm(vector))
         if not abs(length - 1) <= UNIT_TOLERANCE:  # so that NaN is refused too
             raise InvalidArgument(
                 f"the embedding has length {length:.6g} instead of 1, so its inner products are "
@@ -150,27 +160,35 @@ class Generation:
         if k < 1:
             raise InvalidArgument(f"k is {k}; it must be at least 1")
 
-    def _fetch(
-        self, embedding: npt.NDArray[np.float32], count: int, left_out: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """FAISS's answer, descending; shorter than ``count`` where it found no more.
+    def _allowed(
+        self, excluded: Collection[int], among: npt.NDArray[np.int64] | None
+    ) -> npt.NDArray[np.bool_]:
+        """Which of this generation's cases may appear, in the order of their ids."""
+        allowed = ~np.isin(self._ids, np.fromiter(excluded, np.int64, len(excluded)))
+        return allowed if among is None else allowed & np.isin(self._ids, among)
 
-        Everything that a search needs is passed with it: set on the index, it would be shared by
-        all threads.
-        """
+    def _parameters(self, allowed: npt.NDArray[np.bool_], *, exact: bool) -> Any:
+        """Everything that a search needs: set on the index, it would be shared by all threads."""
         options: dict[str, Any] = {}
-        if len(left_out):
-            options["sel"] = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out))
-        if self._has_lists:
-            parameters = faiss.SearchParametersIVF(nprobe=self.manifest.nprobe, **options)
-        else:
-            parameters = faiss.SearchParameters(**options)
-        similarity, ids = self._index.search(embedding[None], count, params=parameters)
+        if not allowed.all():
+            members = np.zeros(int(self._ids[-1]) + 1, bool)
+            members[self._ids[allowed]] = True
+            options["sel"] = faiss.IDSelectorBitmap(np.packbits(members, bitorder="little"))
+        if self._lists is None:
+            return faiss.SearchParameters(**options)
+        nprobe = self._lists if exact else self.manifest.nprobe
+        return faiss.SearchParametersIVF(nprobe=nprobe, **options)
+
+    def _fetch(
+        self, vector: npt.NDArray[np.float32], count: int, parameters: Any
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """FAISS's answer, descending; shorter than ``count`` where it found no more."""
+        similarity, ids = self._index.search(vector[None], count, params=parameters)
         found = ids[0] >= 0
         return similarity[0][found], ids[0][found]
 
     def _ranked(
-        self, embedding: npt.NDArray[np.float32], ids: npt.NDArray[np.int64], count: int
+        self, vector: npt.NDArray[np.float32], ids: npt.NDArray[np.int64], count: int
     ) -> Hits:
         """The best ``count``, scored anew in float64, so that equal vectors score equally.
 
@@ -178,8 +196,7 @@ class Generation:
         """
         if not len(ids):
             return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
-        vectors = self._index.reconstruct_batch(ids).astype(np.float64)
-        scores = np.clip((vectors * embedding).sum(axis=1), 0, 1).astype(np.float32)
+        scores = cosines(self._index.reconstruct_batch(ids), vector)
         order = np.lexsort((ids, -scores))[:count]
         return Hits(ids[order], scores[order])
 
@@ -192,6 +209,18 @@ class Generation:
     def _place(self, case: int) -> int | None:
         place = int(np.searchsorted(self._ids, case))
         return place if place < len(self._ids) and self._ids[place] == case else None
+
+
+def cosines(
+    vectors: npt.NDArray[np.float32], vector: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Of each of the vectors (n, C) with one (C,), all unit length: float32 (n,) in [0, 1].
+
+    Summed in float64, row by row: the same pair gives the same number in any company.
+    """
+    products = vectors.astype(np.float64) * vector
+    clipped: npt.NDArray[np.float32] = np.clip(products.sum(axis=1), 0, 1).astype(np.float32)
+    return clipped
 
 
 def open_generation(store: Store, checkpoint: Checkpoint, name: str | None = None) -> Generation:

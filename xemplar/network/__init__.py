@@ -91,6 +91,11 @@ class Features:
     logits: npt.NDArray[np.float32]
     maps: npt.NDArray[np.float32]
 
+    def one(self, place: int) -> "Features":
+        """Of one of the N films (N = 1), copied: it does not keep the others in memory."""
+        parts = (self.embedding, self.logits, self.maps)
+        return Features(*(part[place : place + 1].copy() for part in parts))
+
 
 def features(
     maps: npt.NDArray[np.float32],

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.schema import _config, connect, head
 from xemplar.catalog.tables import Base, CaseRow, FindingRow
-from xemplar.errors import ConfigurationError, Mismatch
+from xemplar.errors import ConfigurationError, DatabaseUnreachable, Mismatch
 
 
 def test_migrations_make_exactly_the_models(url: str) -> None:
@@ -103,7 +103,7 @@ def test_other_addresses_are_refused(url: str, message: str) -> None:
 def test_an_unreachable_server_is_named_without_its_password() -> None:
     url = "postgresql://someone:secret@127.0.0.1:1/catalog"
     for use in (open_catalog, migrate):
-        with pytest.raises(ConfigurationError, match="check the address") as caught:
+        with pytest.raises(DatabaseUnreachable, match="check the address") as caught:
             use(url)
         assert "secret" not in str(caught.value)
         assert "127.0.0.1" in str(caught.value)

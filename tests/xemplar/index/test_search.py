@@ -2,6 +2,7 @@
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,12 @@ def brute_force(
     query: npt.NDArray[np.float32],
     k: int,
     exclude: set[int],
+    among: set[int] | None = None,
 ) -> tuple[list[int], list[float]]:
     scores = np.clip((vectors.astype(np.float64) * query).sum(axis=1), 0, 1).astype(np.float32)
     ranked = sorted((-float(s), int(i)) for s, i in zip(scores, ids, strict=True))
-    kept = [(i, -s) for s, i in ranked if i not in exclude][:k]
+    allowed = [(i, -s) for s, i in ranked if i not in exclude]
+    kept = [(i, s) for i, s in allowed if among is None or i in among][:k]
     return [i for i, _ in kept], [s for _, s in kept]
 
 
@@ -50,11 +53,18 @@ def test_search_equals_brute_force(data: st.DataObject) -> None:
     vectors = random_vectors(distinct, seed=distinct)[rng.integers(0, distinct, count)]
     ids = np.sort(rng.choice(10 * count, count, replace=False)).astype(np.int64)
     exclude = set(data.draw(st.lists(st.sampled_from([*map(int, ids), -1, 10**15]))))
+    among = data.draw(
+        st.none() | st.lists(st.sampled_from([*map(int, ids), 10**15]), unique=True), label="among"
+    )
     k = data.draw(st.integers(1, 100), label="k")
     query = vectors[0] if data.draw(st.booleans()) else random_vectors(1, seed=k)[0]
     with tempfile.TemporaryDirectory() as folder:
-        hits = opened(Store(Path(folder)), ids, vectors).search(query, k, exclude)
-    wanted_ids, wanted = brute_force(ids, vectors, query, k, exclude)
+        generation = opened(Store(Path(folder)), ids, vectors)
+        allowed = None if among is None else np.array(among, np.int64)
+        hits = generation.search(query, k, exclude, allowed)
+    wanted_ids, wanted = brute_force(
+        ids, vectors, query, k, exclude, None if among is None else set(among)
+    )
     assert hits.ids.tolist() == wanted_ids
     assert hits.similarity.tolist() == wanted
     assert hits.ids.dtype == np.int64
@@ -77,6 +87,23 @@ def test_approximate_indexes_leave_out_too(tmp_path: Path, factory: str) -> None
         found, wanted = found + len(set(exact) & set(hits.ids.tolist())), wanted + len(exact)
     assert found / wanted > 0.9
     np.testing.assert_array_equal(generation.vector(9), vectors[4])
+
+
+@pytest.mark.parametrize("factory", ["IVF8,Flat", "IDMap2,IVF8,Flat"])
+def test_inverted_lists_are_searched_exactly_among_given_cases(
+    tmp_path: Path, factory: str
+) -> None:
+    """A rare kind of case lies in any list, so all are looked into."""
+    ids, vectors = np.arange(5, 405, dtype=np.int64), random_vectors(400)
+    generation = opened(Store(tmp_path), ids, vectors, factory)
+    few = replace(generation.manifest, nprobe=1)
+    probing_one = Generation(few, generation._index, ids, np.empty((400, 2)), np.empty((400, 2)))
+    among = ids[::40]
+    for query in random_vectors(20, seed=1):
+        hits = probing_one.search(query, 10, {5, 45}, among)
+        exact, _ = brute_force(ids, vectors, query, 10, {5, 45}, set(map(int, among)))
+        assert hits.ids.tolist() == exact
+        assert len(exact) == 8
 
 
 def test_probing_every_list_is_exact(tmp_path: Path) -> None:

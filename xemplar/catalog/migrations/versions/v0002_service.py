@@ -29,6 +29,7 @@ def upgrade() -> None:
         "removals",
         sa.Column("case", _number, nullable=False, autoincrement=False),
         sa.Column("removed_at", _time, nullable=False),
+        sa.Column("image_sha256", sa.String(64)),
         sa.PrimaryKeyConstraint("case", name="pk_removals"),
     )
     op.create_table(
@@ -67,7 +68,7 @@ def upgrade() -> None:
         "audit",
         sa.Column("id", _number, nullable=False),
         sa.Column("at", _time, nullable=False),
-        sa.Column("request_id", sa.String(32), nullable=False),
+        sa.Column("request_id", sa.String(64), nullable=False),
         sa.Column("key", sa.String(16)),
         sa.Column("role", sa.String(16)),
         sa.Column("action", sa.String(64), nullable=False),

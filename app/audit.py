@@ -1,0 +1,124 @@
+"""Keeps the audit trail: every query, every change, and every request that was denied."""
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import anyio
+from anyio import to_thread
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.metrics import Metrics
+from app.problems import come_back
+from app.record import Record
+from xemplar.catalog.audit import Audit, AuditEntry
+from xemplar.catalog.keys import Role
+from xemplar.errors import DatabaseUnreachable
+
+DAY_SECONDS = 24 * 60 * 60
+SAFE = ("GET", "HEAD", "OPTIONS")
+DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+LOG = logging.getLogger("xemplar.audit")
+
+
+class AuditTrail:
+    """ASGI middleware; keeps an entry where one is due.
+
+    A change is audited before its answer is sent, and without an entry it is answered 503. A query
+    is audited once it is answered, as an entry may have to wait for the index job's transaction.
+    """
+
+    def __init__(self, app: ASGIApp, audit: Audit, metrics: Metrics) -> None:
+        self.app = app
+        self.audit = audit
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Implements ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        record: Record = scope["state"]["record"]
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+        kept = withheld = False
+
+        async def watched(message: Message) -> None:
+            nonlocal status, kept, withheld
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if _is_change(scope, record) and status not in DENIED:
+                    kept = True
+                    withheld = not await self._keep(scope, record, status)
+            if not withheld:
+                await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            if not kept and _is_due(scope, record, status):
+                # also where the client has left meanwhile: what was done is what counts
+                with anyio.CancelScope(shield=True):
+                    await self._keep(scope, record, status)
+        if withheld:
+            reason = "what was asked for was done, but could not be audited"
+            await come_back("NotAudited", reason).response()(scope, receive, send)
+
+    async def _keep(self, scope: Scope, record: Record, status: int) -> bool:
+        """Whether the trail has the request now."""
+        entries = _entries(scope["route"].name, record, status)
+        try:
+            await to_thread.run_sync(self.audit.add, entries)
+        except DatabaseUnreachable as error:
+            self.metrics.not_audited()
+            LOG.critical("an answer with status %s is not audited: %s", status, error)
+            return False
+        return True
+
+
+def _entries(action: str, record: Record, status: int) -> list[AuditEntry]:
+    """One for each answer, or one that says that there was none."""
+    entry = AuditEntry(
+        at=datetime.now(UTC),
+        request_id=record.request_id,
+        key=record.key,
+        role=record.role,
+        action=action,
+        status=status,
+        subject=record.subject,
+        image_sha256=record.films[0] if len(record.films) == 1 else None,
+    )
+    return [
+        replace(
+            entry,
+            subject=record.subject or answer.query_id,
+            image_sha256=answer.image_sha256,
+            generation=answer.generation,
+            results=answer.results,
+        )
+        for answer in record.answers
+    ] or [entry]
+
+
+def _is_change(scope: Scope, record: Record) -> bool:
+    """Whether a request that needs more than a reader's key is there to change something."""
+    return scope["method"] not in SAFE and record.needed in (Role.WRITER, Role.ADMIN)
+
+
+def _is_due(scope: Scope, record: Record, status: int) -> bool:
+    """Whether a request belongs into the trail. One to an address that is open to all does not."""
+    asked = scope["method"] not in SAFE or bool(record.answers)
+    throttled = status == HTTPStatus.TOO_MANY_REQUESTS  # else the trail itself would be flooded
+    return record.needed is not None and not throttled and (asked or status in DENIED)
+
+
+async def forget(audit: Audit, days: int) -> None:
+    """Delete what is older than so many days, now and once a day. 0: nothing ever."""
+    while days:
+        try:
+            number = await to_thread.run_sync(audit.forget, days)
+            LOG.info("%s entries of the audit trail were older than %s days", number, days)
+        except DatabaseUnreachable as error:
+            LOG.warning("the audit trail could not be shortened: %s", error)
+        await anyio.sleep(DAY_SECONDS)

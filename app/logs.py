@@ -1,0 +1,118 @@
+"""Logs: one line a request, text or JSON, and nothing in it that a patient or a user wrote."""
+
+import logging
+import re
+import secrets
+import sys
+import time
+from http import HTTPStatus
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.typing import Processor
+
+from app.metrics import Metrics
+from app.problems import problem
+from app.record import Record
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Ids that callers may bring. Others are replaced: an id goes into log and database."""
+
+LOG = logging.getLogger("xemplar.requests")
+
+
+class RequestLog:
+    """ASGI middleware: names each request, writes its line, and answers what nobody foresaw.
+
+    The line has the address's template ("/cases/{case_id}"), never what was asked for.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Implements ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        brought = Headers(scope=scope).get("x-request-id", "")
+        request_id = brought if REQUEST_ID.fullmatch(brought) else secrets.token_hex(16)
+        record = Record(request_id)
+        scope.setdefault("state", {})["record"] = record
+        began, status = time.perf_counter(), 0
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        with bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, named)
+            except Exception:
+                LOG.exception("an error that nobody foresaw")
+                if not status:
+                    await _unforeseen(scope, receive, named)
+                raise
+            finally:
+                self._tell(scope, record, status, time.perf_counter() - began)
+
+    def _tell(self, scope: Scope, record: Record, status: int, seconds: float) -> None:
+        route = scope.get("route")
+        self.metrics.answered(getattr(route, "name", "none"), status, seconds)
+        for answer in record.answers:
+            self.metrics.timed(answer.timings_ms)
+        about = {
+            "method": scope["method"],
+            "route": getattr(route, "path", "none"),
+            "status": int(status),  # 0: the client left before there was an answer
+            "ms": round(seconds * 1000, 1),
+            "key": record.key,
+        }
+        LOG.info("request", extra=about)
+
+
+async def _unforeseen(scope: Scope, receive: Receive, send: Send) -> None:
+    detail = "an error that nobody foresaw; the service's log tells more"
+    await problem("Internal", HTTPStatus.INTERNAL_SERVER_ERROR, detail)(scope, receive, send)
+
+
+def configure_logs(form: str) -> None:
+    """Write all logs of this process to stderr, uvicorn's too.
+
+    Args:
+        form: "text", "json", or "auto": text on a terminal, else JSON.
+    """
+    text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    shared: list[Processor] = [
+        merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    ending: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        lambda _logger, _name, line: {k: v for k, v in line.items() if k != "color_message"},
+    ]
+    if text:
+        # the default formatter would print the values of local variables: whole films
+        plain = structlog.dev.plain_traceback
+        colors = sys.stderr.isatty()
+        ending.append(structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain))
+    else:
+        ending += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=ending)
+    )
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # RequestLog has written it already, with the request's id
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda line: not line.getMessage().startswith("Exception in ASGI application")
+    )

@@ -1,0 +1,102 @@
+"""Metrics for Prometheus, of one service: ``GET /metrics``."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from sqlalchemy import Engine
+
+from xemplar.catalog.counts import job_counts
+from xemplar.errors import DatabaseUnreachable
+from xemplar.retriever import Retriever
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Upper ends of a histogram's classes: a search takes about one millisecond, a large film one
+second."""
+
+
+class Metrics:
+    """What is counted. Each service has its own registry, so that tests do not add up."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "xemplar_requests",
+            "Requests that were answered; status 0: the client left first.",
+            ("operation", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "xemplar_request_seconds",
+            "From a request's first byte to its answer's last.",
+            ("operation",),
+            buckets=STAGE_SECONDS,
+            registry=self.registry,
+        )
+        self._stages = Histogram(
+            "xemplar_stage_seconds",
+            "Of a query, by stage (decode, preprocess, encode, search, explain, describe, render).",
+            ("stage",),
+            buckets=STAGE_SECONDS,
+            registry=self.registry,
+        )
+        self.films_inside = self._gauge("films_inside", "Films held in memory, worked on or not.")
+        self._ready = self._gauge("ready", "1 when queries are answered.")
+        self._cases = self._gauge("generation_cases", "Cases in the live index generation.")
+        self._age = self._gauge("generation_age_seconds", "Since the live generation was built.")
+        self._unaudited = Counter(
+            "xemplar_unaudited",
+            "Requests that were answered and could not be audited.",
+            registry=self.registry,
+        )
+        self._database = self._gauge("database_up", "1 when the catalog's database answers.")
+        self._jobs = Gauge("xemplar_jobs", "Jobs, by state.", ("state",), registry=self.registry)
+
+    def answered(self, operation: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._requests.labels(operation, str(status)).inc()
+        self._seconds.labels(operation).observe(seconds)
+
+    def timed(self, timings_ms: Mapping[str, float]) -> None:
+        """Count a query's stages."""
+        for stage, milliseconds in timings_ms.items():
+            self._stages.labels(stage).observe(milliseconds / 1000)
+
+    def not_audited(self) -> None:
+        """Count a request that is missing from the audit trail."""
+        self._unaudited.inc()
+
+    def text(self, retriever: Retriever | None) -> bytes:
+        """All of it, in Prometheus's text format; ``retriever`` is None before it is ready."""
+        self._ready.set(retriever is not None)
+        if retriever is not None:
+            manifest = retriever.generation.manifest
+            age = datetime.now(UTC) - datetime.fromisoformat(manifest.created)
+            self._cases.set(manifest.count)
+            self._age.set(age.total_seconds())
+        self._count_jobs()
+        return generate_latest(self.registry)
+
+    def _count_jobs(self) -> None:
+        try:
+            jobs = job_counts(self._engine)
+        except DatabaseUnreachable:
+            jobs = None
+        self._database.set(jobs is not None)
+        self._jobs.clear()  # better no figure than an old one
+        for state, number in (jobs or {}).items():
+            self._jobs.labels(state).set(number)
+
+    def _gauge(self, name: str, about: str) -> Gauge:
+        return Gauge(f"xemplar_{name}", about, registry=self.registry)

@@ -1,0 +1,86 @@
+"""What is noted of a request while it is answered; log, audit and metrics read it afterwards."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from fastapi import Request
+
+from xemplar.answer import Answer
+from xemplar.catalog.keys import Role
+
+NO_TIMINGS: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One query's answer.
+
+    Attributes:
+        query_id: its own.
+        generation: index generation that answered.
+        image_sha256: of the film that was sent; None where none was.
+        results: case ids, in their order.
+        timings_ms: milliseconds by stage.
+    """
+
+    query_id: str
+    generation: str
+    image_sha256: str | None
+    results: tuple[str, ...]
+    timings_ms: Mapping[str, float]
+
+
+@dataclass
+class Record:
+    """One request. Nothing of it is a film, a file's name, or text that somebody typed.
+
+    Attributes:
+        request_id: random, or the caller's X-Request-ID.
+        needed: role that the address asks for; None where anybody may come.
+        key: id of the caller's API key.
+        role: what the caller may do; None while that is not known.
+        subject: id of the case, query or job that it is about.
+        films: digests of the films that were sent, in their order.
+        answers: of the queries.
+    """
+
+    request_id: str
+    needed: Role | None = None
+    key: str | None = None
+    role: Role | None = None
+    subject: str | None = None
+    films: list[str] = field(default_factory=list)
+    answers: list[Answered] = field(default_factory=list)
+
+    def film(self, data: bytes) -> bytes:
+        """Note a film that was sent; gives it back."""
+        self.films.append(hashlib.sha256(data).hexdigest())
+        return data
+
+    def answered(
+        self, answer: Answer, more_timings: Mapping[str, float] = NO_TIMINGS, film: int = 0
+    ) -> None:
+        """Note a query's answer.
+
+        Args:
+            answer: what was found.
+            more_timings: stages that came after the answer.
+            film: place of its film among `films`.
+        """
+        self.answers.append(
+            Answered(
+                answer.query_id,
+                answer.generation,
+                self.films[film] if self.films else None,
+                tuple(near.case.case_id for near in answer.neighbours),
+                {**answer.timings_ms, **more_timings},
+            )
+        )
+
+
+def record_of(request: Request) -> Record:
+    """The record of a request."""
+    record: Record = request.state.record
+    return record

@@ -1,0 +1,165 @@
+"""Cases come, are described anew, and go. Each change is searchable as soon as it is answered."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response, status
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from app.record import record_of
+from app.routes.common import (
+    BAD_REQUEST,
+    BUSY,
+    INVALID,
+    NOT_FOUND,
+    OTHER_KIND,
+    TOO_LARGE,
+    CaseId,
+    operation_id,
+)
+from app.schemas import CaseOut
+from app.schemas_cases import LABELS, CaseChange, CaseIn
+from app.service import root_of, service_of
+from app.upload import REQUEST_BODY, film_and_fields_of
+from app.wire import case_out
+from xemplar.catalog import Case, Description, case_id_of
+from xemplar.errors import NotFound
+from xemplar.intake import let_go, take_in
+from xemplar.radiograph import decode
+from xemplar.retriever import Retriever
+
+router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
+
+
+def _body() -> dict[str, Any]:
+    """How OpenAPI describes the form: the film, and the fields of `CaseIn`."""
+    described = CaseIn.model_json_schema()
+    fields = {
+        name: {**field, **field.pop("anyOf", [{}])[0]}  # in a form, leaving it out says null
+        for name, field in described["properties"].items()
+    }
+    film = REQUEST_BODY["content"]["multipart/form-data"]["schema"]["properties"]
+    schema = {
+        "type": "object",
+        "required": ["image", *described["required"]],
+        "properties": {**film, **fields},
+    }
+    lists = {name: {"style": "form", "explode": True} for name in LABELS}
+    return {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": schema, "encoding": lists}},
+    }
+
+
+@router.post(
+    "/cases",
+    summary="Put a case in",
+    status_code=status.HTTP_201_CREATED,
+    response_model=CaseOut,
+    responses={200: {"model": CaseOut, "description": "The film was there; described anew."}}
+    | BAD_REQUEST
+    | TOO_LARGE
+    | OTHER_KIND
+    | INVALID
+    | BUSY,
+    openapi_extra={"requestBody": _body()},
+)
+async def put_case(
+    request: Request, response: Response, form: Annotated[FormData, Depends(film_and_fields_of)]
+) -> CaseOut:
+    """A film and what is known of it. The same film again changes only what is named with it.
+
+    Findings may be repeated fields, or names between commas. When this is answered, pictures and
+    description are on the disk.
+    """
+    service, given = service_of(request), _given(form)
+    film = form["image"]
+    assert isinstance(film, UploadFile)  # noqa: S101 -- `film_and_fields_of` has looked
+    data = record_of(request).film(film.file.read())
+    case, is_new = await service.work(lambda: _put(service.retriever, data, given))
+    record_of(request).subject = case.case_id
+    if not is_new:
+        response.status_code = status.HTTP_200_OK
+    response.headers["location"] = f"{root_of(request)}/cases/{case.case_id}"
+    return case_out(case, root_of(request))
+
+
+@router.patch("/cases/{case_id}", summary="Change a case", responses=NOT_FOUND | INVALID)
+async def change_case(request: Request, case_id: CaseId, change: CaseChange) -> CaseOut:
+    """What is named is changed, what is null is forgotten, and all else stays as it is."""
+    retriever = service_of(request).retriever
+
+    def work() -> Case:
+        fields = change.fields(retriever.store, retriever.catalog.case(case_id).source)
+        retriever.catalog.describe(case_id, fields)
+        return retriever.catalog.case(case_id)
+
+    return case_out(await service_of(request).work(work), root_of(request))
+
+
+@router.delete(
+    "/cases/{case_id}",
+    summary="Remove a case",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=NOT_FOUND | INVALID,
+)
+async def remove_case(request: Request, case_id: CaseId) -> None:
+    """Gone for good, with its pictures; no search finds it any more."""
+    retriever = service_of(request).retriever
+
+    def work() -> None:
+        let_go(case_id, retriever.catalog, retriever.media)
+        retriever.update()
+
+    await service_of(request).work(work)
+
+
+def _given(form: FormData) -> CaseIn:
+    """The form's fields but the film.
+
+    Raises:
+        RequestValidationError: naming the field and its limit.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        if name in LABELS:
+            fields.setdefault(name, []).append(value)
+        elif name in fields:
+            raise RequestValidationError([_twice(name)])
+        elif name != "image" and value != "":  # an empty field of a form says nothing
+            fields[name] = value
+    fields = {name: value for name, value in fields.items() if value != [""]}
+    try:
+        return CaseIn.model_validate(fields)
+    except ValidationError as error:
+        found = [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+        raise RequestValidationError(found) from error
+
+
+def _twice(name: str) -> dict[str, Any]:
+    return {"type": "twice", "loc": ("body", name), "msg": "may stand there only once", "input": ""}
+
+
+def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool]:
+    """Put a film in, or describe it anew; returns the case, and whether it is new."""
+    film = decode(data, retriever.limits)
+    case_id = case_id_of(film.sha256)
+    fields = given.fields(retriever.store, given.source)
+    known = _known(retriever, case_id)
+    spec = retriever.checkpoint.card.spec
+    whole = known is not None and retriever.media.has(film.sha256, spec)
+    if not (known is not None and known.id in retriever.generation and whole):
+        about = Description(**fields)
+        take_in(film, about, retriever.encoder, retriever.catalog, retriever.media)
+    if known is not None:
+        retriever.catalog.describe(case_id, fields)
+    retriever.update()
+    return retriever.catalog.case(case_id), known is None
+
+
+def _known(retriever: Retriever, case_id: str) -> Case | None:
+    try:
+        return retriever.catalog.case(case_id)
+    except NotFound:
+        return None

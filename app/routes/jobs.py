@@ -1,0 +1,129 @@
+"""Long pieces of work: started here, done by ``xemplar worker``."""
+
+import logging
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Path, Query, Request, Response, status
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.problems import described
+from app.record import record_of
+from app.routes.common import INVALID, operation_id
+from app.service import root_of, service_of
+from xemplar.catalog.jobs import Job, Jobs, JobState
+from xemplar.errors import ConfigurationError
+from xemplar.jobqueue import JobQueue
+
+router = APIRouter(generate_unique_id_function=operation_id, tags=["jobs"])
+
+JobId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["7c1e0b9a45d2f386"])]
+
+NO_JOB = described(HTTPStatus.NOT_FOUND, "No such job.")
+
+LOG = logging.getLogger("xemplar")
+
+
+class Reindex(BaseModel):
+    """What to build."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    checkpoint: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="sha256 of a checkpoint that the store keeps; null for the one that answers. "
+        "`xemplar reindex --background --checkpoint FILE` puts one there.",
+    )
+    factory: str = Field(
+        "", max_length=100, description="FAISS factory string; empty for the live index's."
+    )
+
+
+class JobOut(BaseModel):
+    """A long piece of work."""
+
+    id: str
+    kind: str = Field(examples=["reindex"])
+    state: JobState
+    parameters: dict[str, Any]
+    done: int = Field(description="Films embedded, or cases indexed.")
+    total: int | None = Field(description="Of how many; null until it is known.")
+    expected_end: datetime | None = Field(description="If it goes on as fast as it went so far.")
+    attempts: int = Field(description="Workers that have begun it.")
+    cancel: bool = Field(description="Whether it was asked to stop.")
+    created_at: datetime
+    started_at: datetime | None = Field(description="When the latest attempt began.")
+    finished_at: datetime | None
+    log: list[str] = Field(description="The newest lines, the oldest of them first.")
+    result: dict[str, Any] | None = Field(description="Of a job that is done.")
+    error: str | None = Field(description="Why it failed.")
+
+
+class JobList(BaseModel):
+    """Jobs, the newest first."""
+
+    jobs: list[JobOut]
+
+
+@router.post(
+    "/jobs/reindex",
+    summary="Build a new index",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses=INVALID,
+)
+async def reindex(request: Request, response: Response, asked: Reindex | None = None) -> JobOut:
+    """A new index of all cases; the one that answers goes on until the new one has passed a check.
+
+    ``xemplar worker`` must run somewhere. With another checkpoint all films are embedded anew.
+    """
+    asked = asked or Reindex()
+    digest = asked.checkpoint or service_of(request).retriever.checkpoint.digest
+    store, url = service_of(request).retriever.store, request.state.queue_url
+
+    def work() -> Job:
+        parameters = {"checkpoint": digest, "factory": asked.factory}
+        job = _jobs(request).create("reindex", parameters)
+        try:
+            queue = JobQueue(store, url)
+            queue.put(job.id)
+            queue.close()
+        except ConfigurationError as error:
+            LOG.warning("job %s waits until a worker looks for it: %s", job.id, error)
+        return job
+
+    job = await to_thread.run_sync(work)
+    record_of(request).subject = job.id
+    response.headers["location"] = f"{root_of(request)}/jobs/{job.id}"
+    return _job_out(job)
+
+
+@router.get("/jobs", responses=INVALID)
+async def jobs(request: Request, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobList:
+    """The newest jobs."""
+    found = await to_thread.run_sync(lambda: _jobs(request).newest(limit))
+    return JobList(jobs=[_job_out(job) for job in found])
+
+
+@router.get("/jobs/{job_id}", responses=NO_JOB | INVALID)
+async def job(request: Request, job_id: JobId) -> JobOut:
+    """How far a job is, and what came of it."""
+    return _job_out(await to_thread.run_sync(lambda: _jobs(request).job(job_id)))
+
+
+@router.post("/jobs/{job_id}/cancel", summary="Stop a job", responses=NO_JOB | INVALID)
+async def cancel_job(request: Request, job_id: JobId) -> JobOut:
+    """It stops within about a second, and nothing is published; one that has ended stays so."""
+    return _job_out(await to_thread.run_sync(lambda: _jobs(request).cancel(job_id)))
+
+
+def _jobs(request: Request) -> Jobs:
+    return Jobs(service_of(request).retriever.catalog.engine)
+
+
+def _job_out(job: Job) -> JobOut:
+    names = JobOut.model_fields.keys() - {"expected_end"}
+    fields = {name: getattr(job, name) for name in names}
+    return JobOut(**fields | {"log": list(job.log), "expected_end": job.expected_end()})

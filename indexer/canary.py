@@ -1,0 +1,83 @@
+"""The last look at a new generation before it answers: does it find what it holds?"""
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.errors import CorruptArtefact
+from xemplar.index import Generation, Source
+from xemplar.index.generation import TIE
+from xemplar.index.recall import K, sample_of
+
+SAMPLE = 64
+"""Cases that are asked for; the same ones each time for the same catalog."""
+
+LEAST_RECALL = 0.95
+"""Share of the exact ten nearest cases that a generation must find, over the whole sample."""
+
+
+def check_generation(generation: Generation, source: Source) -> float:
+    """Ask an opened generation for a sample of its cases, as a query would.
+
+    Args:
+        generation: as it was written; what is read back is what will answer.
+        source: of the embeddings that it was built from.
+
+    Returns:
+        Its recall at 10 against exact search, in [0, 1]. Of cases that are equally similar, any
+        counts as found.
+
+    Raises:
+        CorruptArtefact: a case does not find itself first, or too few neighbours are found.
+    """
+    ids, queries = sample_of(source, SAMPLE)
+    for case, query in zip(map(int, ids), queries, strict=True):
+        found = generation.search(query, 1)
+        own = generation.search(query, 1, among=np.array([case], np.int64))
+        if not len(own.ids) or found.similarity[0] > own.similarity[0] + TIE:
+            raise CorruptArtefact(
+                f"case {case} does not find itself in the new generation {generation.name}, which "
+                "is not published; the one before goes on answering"
+            )
+    recall = _recall(generation, source, ids, queries)
+    if recall < LEAST_RECALL:
+        raise CorruptArtefact(
+            f"the new generation {generation.name} finds {recall:.3f} of the nearest cases, less "
+            f"than {LEAST_RECALL}; it is not published; use another --factory, such as IDMap2,Flat"
+        )
+    return recall
+
+
+def _recall(
+    generation: Generation,
+    source: Source,
+    ids: npt.NDArray[np.int64],
+    queries: npt.NDArray[np.float32],
+) -> float:
+    nearest, similarities = _nearest(source, ids, queries)
+    found = wanted = 0
+    for place, (case, query) in enumerate(zip(map(int, ids), queries, strict=True)):
+        there = np.isfinite(similarities[place])
+        exact, similarity = nearest[place][there], similarities[place][there]
+        if len(exact):
+            hits = generation.search(query, len(exact), excluded=[case])
+            tied = hits.similarity >= similarity[-1] - 10 * TIE
+            found += int((np.isin(hits.ids, exact) | tied).sum())
+            wanted += len(exact)
+    return found / wanted if wanted else 1.0
+
+
+def _nearest(
+    source: Source, ids: npt.NDArray[np.int64], queries: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Each query's `K` nearest cases but itself, and their similarities, -inf where fewer are."""
+    nearest = np.full((len(queries), K), -1, np.int64)
+    best = np.full((len(queries), K), -np.inf, np.float32)
+    for batch in source():
+        similarity = queries @ batch.vectors.T
+        similarity[ids[:, None] == batch.ids] = -np.inf
+        all_ids = np.hstack([nearest, np.broadcast_to(batch.ids, similarity.shape)])
+        all_of_them = np.hstack([best, similarity])
+        order = np.argsort(-all_of_them, axis=1, kind="stable")[:, :K]
+        nearest = np.take_along_axis(all_ids, order, axis=1)
+        best = np.take_along_axis(all_of_them, order, axis=1)
+    return nearest, best

@@ -1,0 +1,234 @@
+"""Commands: ``xemplar reindex``, ``xemplar worker``, ``xemplar jobs``."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from xemplar.terminal import (
+    DEFAULT_STORE,
+    CheckpointOption,
+    DatabaseOption,
+    StoreOption,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from indexer.worker import Watch
+    from xemplar.catalog import Catalog
+    from xemplar.catalog.jobs import Job
+    from xemplar.checkpoint import Checkpoint
+    from xemplar.encoder import Encoder
+    from xemplar.store import Store
+
+QueueOption = Annotated[
+    str,
+    typer.Option(
+        "--queue",
+        envvar="XEMPLAR_QUEUE_URL",
+        help="Queue of jobs, as redis://HOST:6379/0; default: a file in the store.",
+    ),
+]
+PrecisionOption = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option(help="Arithmetic; auto takes bfloat16 where the processor has it."),
+]
+ThreadsOption = Annotated[
+    int, typer.Option(min=0, help="Threads of the network; 0: as many as cores.")
+]
+
+jobs = typer.Typer(no_args_is_help=True, help="List long pieces of work, or stop one.")
+
+
+class _Bar:
+    """Shows how far a reindex is (see `indexer.reindex.Watcher`)."""
+
+    def __init__(self, move: Callable[[int], None], total: int) -> None:
+        self._move = move
+        self._total = total
+
+    def moved(self, done: int, total: int) -> None:
+        self._move(done * self._total // total)
+
+    def say(self, line: str) -> None:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(escape(line))
+
+    def confirm(self) -> None:
+        pass
+
+
+def reindex(
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
+    factory: Annotated[
+        str, typer.Option(help="FAISS factory string; default: the live index's.")
+    ] = "",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = 0,
+    queue: QueueOption = "",
+    background: Annotated[
+        bool, typer.Option("--background", help="Leave it to a worker, and return at once.")
+    ] = False,
+) -> None:
+    """Build and publish a new index of all cases from what the store holds; no film is read again.
+
+    With another checkpoint every film is embedded anew; a running service answers with the old one
+    until the new index is checked and published, and takes both over then.
+
+    Examples:
+        xemplar reindex --store archive
+
+        xemplar reindex --store archive --checkpoint runs/second/best.safetensors
+    """
+    from indexer.reindex import reindex as run
+    from xemplar.catalog import open_catalog
+    from xemplar.catalog.jobs import Jobs
+    from xemplar.checkpoint import default_checkpoint, keep, load
+    from xemplar.jobqueue import JobQueue
+    from xemplar.store import Store
+
+    place, path = Store(store), checkpoint or default_checkpoint()
+    loaded = load(path)
+    with open_catalog(database or place.database_url) as catalog:
+        keep(path, place)
+        if background:
+            parameters = {"checkpoint": loaded.digest, "factory": factory}
+            job = Jobs(catalog.engine).create("reindex", parameters)
+            JobQueue(place, queue).put(job.id)
+            Console(highlight=False).print(
+                f"job {job.id} is queued; `xemplar worker` does it, `xemplar jobs list` shows it"
+            )
+            return
+        encoder = _encoder(loaded, precision, threads)
+        with progress("cases", catalog.count()) as move:
+            bar = _Bar(move, catalog.count())
+            published = run(place, catalog, loaded, encoder, bar, factory=factory)
+    Console(highlight=False).print(
+        f"{published.name} is live; a running service takes it over within seconds"
+    )
+
+
+def worker(
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
+    queue: QueueOption = "",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = 0,
+) -> None:
+    """Do queued jobs, one at a time, until stopped: Ctrl-C waits for the job, SIGTERM does not.
+
+    A job whose worker was stopped or killed is taken up again by the next one.
+
+    Examples:
+        xemplar worker --store archive
+
+        XEMPLAR_QUEUE_URL=redis://queue:6379/0 xemplar worker --store archive
+    """
+    import logging
+
+    from indexer.worker import Worker
+    from xemplar.catalog import migrate, open_catalog
+    from xemplar.catalog.jobs import Jobs
+    from xemplar.checkpoint import default_checkpoint
+    from xemplar.store import Store
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("xemplar").setLevel(logging.INFO)
+    place = Store(store)
+    url = database or place.database_url
+    migrate(url)
+    with open_catalog(url) as catalog:
+
+        def work(job: "Job", watch: "Watch") -> Mapping[str, Any]:
+            other = checkpoint or default_checkpoint()
+            return _reindexed(job, watch, place, catalog, other, precision, threads)
+
+        one = Worker(Jobs(catalog.engine), place, queue, {"reindex": work})
+        logging.getLogger("xemplar.worker").info("worker %s listens", one.name)
+        one.listen()
+
+
+@jobs.command("list")
+def list_jobs(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -> None:
+    """List the newest jobs.
+
+    Example:
+        xemplar jobs list --store archive
+    """
+    from xemplar.catalog import open_catalog
+    from xemplar.catalog.jobs import Jobs
+    from xemplar.store import Store
+
+    with open_catalog(database or Store(store).database_url) as catalog:
+        found = Jobs(catalog.engine).newest()
+    titles = ("job", "kind", "state", "done", "attempts", "created (UTC)", "error")
+    table = Table(*(Column(title, overflow="fold") for title in titles), box=None)
+    for job in found:
+        done = f"{job.done:,} of {job.total:,}" if job.total is not None else ""
+        created = f"{job.created_at:%Y-%m-%d %H:%M:%S}"
+        error = escape(job.error or "")
+        table.add_row(job.id, job.kind, job.state, done, str(job.attempts), created, error)
+    Console().print(table)
+
+
+@jobs.command()
+def cancel(
+    job_id: Annotated[str, typer.Argument(help="As `xemplar jobs list` shows it.")],
+    store: StoreOption = DEFAULT_STORE,
+    database: DatabaseOption = "",
+) -> None:
+    """Stop a job; what it did until then is kept, and nothing is published.
+
+    Example:
+        xemplar jobs cancel 5f2b6c0a9d3e4f71 --store archive
+    """
+    from xemplar.catalog import open_catalog
+    from xemplar.catalog.jobs import Jobs, JobState
+    from xemplar.store import Store
+
+    with open_catalog(database or Store(store).database_url) as catalog:
+        job = Jobs(catalog.engine).cancel(job_id)
+    running = job.state is JobState.RUNNING
+    Console(highlight=False).print(f"{job.id} {'will stop' if running else f'is {job.state}'}")
+
+
+def _encoder(checkpoint: "Checkpoint", precision: str, threads: int) -> "Callable[[], Encoder]":
+    from xemplar.encoder import Precision, open_encoder
+
+    return lambda: open_encoder(checkpoint, precision=Precision(precision), threads=threads)
+
+
+def _reindexed(
+    job: "Job",
+    watch: "Watch",
+    store: "Store",
+    catalog: "Catalog",
+    other: Path,
+    precision: str,
+    threads: int,
+) -> Mapping[str, Any]:
+    """Do a reindex job, with the checkpoint that it names."""
+    from indexer.reindex import reindex as run
+    from xemplar.checkpoint import find, keep, load
+
+    path = keep(find(job.parameters["checkpoint"], store, other), store)
+    checkpoint = load(path)
+    published = run(
+        store,
+        catalog,
+        checkpoint,
+        _encoder(checkpoint, precision, threads),
+        watch,
+        factory=job.parameters["factory"],
+    )
+    return {
+        "generation": published.name,
+        "cases": published.count,
+        "checkpoint": checkpoint.digest,
+    }

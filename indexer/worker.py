@@ -1,0 +1,195 @@
+"""The worker: takes jobs from the queue, one at a time, and does them.
+
+::
+
+    queue    wakes it up with a job's id
+    catalog  says whether the job is still to be done, and is told how far it is
+    beat     a thread that renews the lease each second, and sees that the job is to stop
+
+A worker that is killed says nothing more: its lease lapses, and the next worker's look into the
+catalog finds the job. A worker that is told to end gives its job back at once.
+"""
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Any, Self
+
+from huey.signals import SIGNAL_INTERRUPTED
+
+from xemplar.catalog.jobs import Job, JobLost, Jobs
+from xemplar.errors import DatabaseUnreachable, XemplarError
+from xemplar.jobqueue import JobQueue
+from xemplar.store import Store
+
+BEAT_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+"""Between two looks into the catalog for jobs of which no message came."""
+
+STOP_SECONDS = 5
+"""That a worker which is told to end waits for what it runs to notice."""
+
+LOG = logging.getLogger("xemplar.worker")
+
+
+class Cancelled(Exception):
+    """The job was asked to stop."""
+
+
+Work = Callable[[Job, "Watch"], Mapping[str, Any]]
+"""Does a job and gives its result."""
+
+
+class Watch:
+    """What a running job is told through, and tells through; see `indexer.reindex.Watcher`."""
+
+    def __init__(self, jobs: Jobs, job: Job, beat_seconds: float = BEAT_SECONDS) -> None:
+        self._jobs = jobs
+        self._job = job
+        self._beat_seconds = beat_seconds
+        self._done = 0
+        self._total: int | None = None
+        self._lines: list[str] = []
+        self._end: Exception | None = None
+        self._lock = Lock()
+        self._ended = Event()
+        self._thread = Thread(target=self._beat, name=f"beat-{job.id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        if not isinstance(error, JobLost):
+            with suppress(JobLost):
+                self._renew()  # so that the last lines are in the log
+
+    def moved(self, done: int, total: int) -> None:
+        """Implements `Watcher.moved`."""
+        self._done, self._total = done, total
+        if self._end is not None:
+            raise self._end
+
+    def say(self, line: str) -> None:
+        """Implements `Watcher.say`."""
+        LOG.info("job %s: %s", self._job.id, line)
+        with self._lock:
+            self._lines.append(line)
+        if self._end is not None:
+            raise self._end
+
+    def confirm(self) -> None:
+        """Implements `Watcher.confirm`: asks the catalog now, and does not wait for the beat."""
+        self._renew()
+        if self._end is not None:
+            raise self._end
+
+    def _renew(self) -> None:
+        with self._lock:
+            if self._jobs.renew(self._job, self._done, self._total, tuple(self._lines)):
+                self._end = Cancelled()
+            self._lines.clear()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._beat_seconds):
+            try:
+                self._renew()
+            except JobLost as lost:
+                self._end = lost
+                return
+            except DatabaseUnreachable as error:
+                LOG.warning("job %s: %s", self._job.id, error)  # until the lease lapses
+
+
+class Worker:
+    """Runs jobs; several may run beside each other, on any machine that sees store and catalog."""
+
+    def __init__(self, jobs: Jobs, store: Store, queue_url: str, works: Mapping[str, Work]) -> None:
+        """Prepare to listen.
+
+        Args:
+            jobs: of the catalog.
+            store: whose queue to listen to.
+            queue_url: of a Redis server; empty for the store's file.
+            works: kind of job -> what does it.
+        """
+        self.name = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(2)}"
+        self._jobs = jobs
+        self._works = works
+        self._queue = JobQueue(store, queue_url, self.run)
+        self._running: Job | None = None
+        self._idle = Event()
+
+    def listen(self) -> None:
+        """Work until the process is told to end: SIGTERM at once, SIGINT (Ctrl-C) after the job."""
+        huey, over = self._queue.huey, Event()
+        huey.signal(SIGNAL_INTERRUPTED)(lambda _signal, _task: self._give_back())
+        looker = Thread(target=self._look, args=(over,), name="looker", daemon=True)
+        looker.start()
+        try:
+            huey.create_consumer(workers=1, periodic=False, max_delay=1.0).run()
+        finally:
+            over.set()
+            if self._running is not None:
+                self._idle.wait(STOP_SECONDS)
+
+    def run(self, job_id: str) -> None:
+        """Do one job, if it is still to be done and nobody else does it."""
+        job = self._jobs.claim(job_id, self.name)
+        if job is None:
+            return
+        LOG.info("job %s: %s, attempt %d", job.id, job.kind, job.attempts)
+        self._idle.clear()
+        self._running = job
+        try:
+            self._do(job)
+        except JobLost as lost:
+            LOG.warning("%s; what it did is left as it is", lost)
+        finally:
+            self._running = None
+            self._idle.set()
+
+    def _do(self, job: Job) -> None:
+        try:
+            with Watch(self._jobs, job) as watch:
+                result = self._works[job.kind](job, watch)
+        except Cancelled:
+            self._jobs.stop(job)
+            LOG.info("job %s: cancelled", job.id)
+        except (JobLost, DatabaseUnreachable):
+            raise  # with the database gone, the lease lapses, and the job is taken up again
+        except XemplarError as error:
+            LOG.error("job %s: %s: %s", job.id, type(error).__name__, error)  # noqa: TRY400
+            self._jobs.fail(job, f"{type(error).__name__}: {error}")
+        except Exception as error:
+            LOG.exception("job %s failed", job.id)
+            self._jobs.fail(job, f"unforeseen {type(error).__name__}: {error}")
+        else:
+            self._jobs.finish(job, result)
+            LOG.info("job %s: done", job.id)
+
+    def _give_back(self) -> None:
+        job = self._running
+        if job is not None:
+            with suppress(JobLost):
+                self._jobs.release(job)
+
+    def _look(self, over: Event) -> None:
+        """Find jobs of dead workers, and those whose message was lost."""
+        while not over.is_set():
+            try:
+                if self._running is None and not self._queue.huey.storage.queue_size():
+                    for job_id in self._jobs.waiting()[:1]:
+                        self._queue.put(job_id)
+            except XemplarError as error:
+                LOG.warning("no look into the catalog: %s", error)
+            over.wait(LOOK_SECONDS)

@@ -1,0 +1,137 @@
+"""``POST /query/batch``: each film's answer is the one it gets alone; a bad one spoils no other."""
+
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Semaphore
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from app.upload import MAX_BATCH
+from tests.app.asking import ask, problem
+from tests.app.conftest import MAX_BYTES
+from tests.films import drawn_film, encoded
+from tests.stores import SmallStore
+from xemplar.network import Features
+from xemplar.retriever import Retriever
+
+FILM = encoded(drawn_film(50, 300, 240))
+
+
+def batch(client: TestClient, films: list[bytes], **question: Any) -> list[dict[str, Any]]:
+    files = [("image", film) for film in films]
+    response = client.post("/query/batch", params=question, files=files)
+    assert response.status_code == 200, response.text
+    answers: list[dict[str, Any]] = response.json()
+    return answers
+
+
+def test_films_get_the_answers_that_they_get_alone_in_their_order(
+    client: TestClient, small: SmallStore
+) -> None:
+    films = [*small.films, *small.films[:6]]  # more than one forward pass takes
+    question = {"k": 3, "none_of": "Nodule", "counter_examples": 1}
+    answers = batch(client, films, **question)
+    assert len(answers) == len(films)
+    assert len({answer["query_id"] for answer in answers}) == len(films)
+    for film, answer in zip(films, answers, strict=True):
+        alone = ask(client, film, **question)
+        assert set(answer) == set(alone)
+        for part in ("neighbours", "counter_examples"):
+            assert [n["case_id"] for n in answer[part]] == [n["case_id"] for n in alone[part]]
+        assert answer["explained_finding"] == alone["explained_finding"]
+        assert answer["matched"] == alone["matched"]
+        assert list(answer["timings_ms"]) == list(alone["timings_ms"])
+
+
+def test_a_film_that_cannot_be_read_has_its_problem_in_its_place(client: TestClient) -> None:
+    flat = encoded(drawn_film(1) * 0)
+    none, good, constant, cut = batch(client, [b"", FILM, flat, FILM[:500]])
+    assert len(good["neighbours"]) == 5
+    for refused, status, kind in (
+        (none, 400, "UnreadableImage"),
+        (constant, 422, "NotARadiograph"),
+        (cut, 400, "UnreadableImage"),
+    ):
+        assert refused["type"] == f"urn:xemplar:problem:{kind}"
+        assert refused["status"] == status
+        assert refused["detail"]
+    assert [one["status"] for one in batch(client, [b"", b""])] == [400, 400]
+
+
+def test_pictures_of_a_batch_are_behind_their_addresses(client: TestClient) -> None:
+    for answer in batch(client, [FILM, FILM], k=1):
+        for shown in (answer, *answer["neighbours"]):
+            for url in (value for key, value in shown.items() if key.endswith("_url")):
+                assert client.get(url).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [("film", FILM)],
+        [("image", FILM), ("other", FILM)],
+        [("image", FILM)] * (MAX_BATCH + 1),
+    ],
+)
+def test_a_body_that_is_not_1_to_64_films(client: TestClient, files: Any) -> None:
+    detail = problem(client.post("/query/batch", files=files), 422, "InvalidArgument")
+    assert "1 to 64 files, the films, each named 'image'" in detail
+
+
+def test_a_batch_takes_no_pictures_into_its_answer(client: TestClient) -> None:
+    response = client.post("/query/batch", params={"include": "overlays"}, files=[("image", FILM)])
+    assert "include is 'overlays': Extra" in problem(response, 422, "InvalidRequest")
+
+
+def test_a_batch_may_be_as_large_as_one_film(client: TestClient) -> None:
+    files = [("image", FILM + bytes(MAX_BYTES // 8)) for _ in range(9)]
+    detail = problem(client.post("/query/batch", files=files), 413, "ImageTooLarge")
+    assert f"{MAX_BYTES:,} bytes" in detail
+
+
+def test_no_film_of_a_batch_is_written_to_disk(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rollover(_: object) -> None:
+        raise AssertionError("a film was written to a temporary file")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", rollover)
+    noise = encoded(np.random.default_rng(0).integers(0, 255, (1100, 1100), np.uint8))
+    assert len(noise) > 1_100_000
+    assert len(batch(client, [noise, noise])) == 2
+
+
+def test_a_batch_counts_as_many_films_as_it_brings(
+    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, entered, go_on = retriever.encoder.encode, Semaphore(0), Event()
+
+    def stuck(inputs: Any) -> Features:
+        entered.release()
+        go_on.wait(60)
+        return encode(inputs)
+
+    app = create_app(settings.model_copy(update={"films_at_once": 4}), retriever)
+    monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
+    with TestClient(app) as client, ThreadPoolExecutor(2) as threads:
+        assert len(batch(client, [FILM] * 6)) == 6  # alone, it may be larger than the limit
+        monkeypatch.setattr(retriever.encoder, "encode", stuck)
+        try:
+            three = threads.submit(batch, client, [FILM] * 3)
+            assert entered.acquire(timeout=60)
+            response = client.post("/query/batch", files=[("image", FILM)] * 2)
+            detail = problem(response, 503, "Busy")
+            assert "3 other films are being worked on and this request brings 2" in detail
+            assert response.headers["retry-after"] == "2"
+            one = threads.submit(ask, client, FILM)
+            assert entered.acquire(timeout=60)
+        finally:
+            go_on.set()
+        assert len(three.result(60)) == 3
+        assert one.result(60)["neighbours"]
+        assert len(batch(client, [FILM] * 2)) == 2

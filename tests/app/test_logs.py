@@ -1,0 +1,111 @@
+"""Logs: one line a request with what an operator needs, and nothing of what was asked."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.logs import configure_logs
+from tests.app.asking import ask
+from tests.films import drawn_film, encoded
+
+FILM = encoded(drawn_film(83, 300, 200))
+
+
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """Undo what `configure_logs` does to the whole process; the test client tells nothing."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    root, server = logging.getLogger(), logging.getLogger("uvicorn.error")
+    handlers, level, filters = root.handlers[:], root.level, server.filters[:]
+    yield
+    root.handlers[:], server.filters[:] = handlers, filters
+    root.setLevel(level)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.mark.usefixtures("as_before")
+def test_each_request_is_one_line_of_json(
+    client: TestClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("json")
+    response = client.get(f"/cases/{'0' * 16}?finding=Jane", headers={"X-Request-ID": "mine.1"})
+    assert response.headers["x-request-id"] == "mine.1"
+    (line,) = (line for line in lines(capsys) if line["event"] == "request")
+    assert line.pop("ms") > 0
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "request",
+        "level": "info",
+        "logger": "xemplar.requests",
+        "request_id": "mine.1",
+        "method": "GET",
+        "route": "/cases/{case_id}",
+        "status": 404,
+        "key": None,
+    }
+
+
+@pytest.mark.usefixtures("as_before")
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_no_line_has_what_somebody_wrote(
+    client: TestClient, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    configure_logs(form)
+    client.post("/query?finding=SECRET", files={"image": ("SECRET.png", FILM)})
+    client.post("/query?SECRET=1", files={"SECRET": ("SECRET.png", FILM)})
+    client.get("/SECRET?SECRET", headers={"X-API-Key": "SECRET", "User-Agent": "SECRET"})
+    client.get("/cases/SECRET", headers={"X-Request-ID": "SECRET with spaces"})
+    said = capsys.readouterr().err
+    assert said.count("request_id") >= 4
+    assert "SECRET" not in said
+
+
+@pytest.mark.usefixtures("as_before")
+def test_an_error_that_nobody_foresaw_is_told_with_the_id_of_its_request(
+    client: TestClient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure_logs("json")
+    from app.recent import RecentAnswers
+
+    def fail(*_: object) -> None:
+        films = b"SECRET"
+        raise ZeroDivisionError(len(films))
+
+    monkeypatch.setattr(RecentAnswers, "find", fail)
+    with pytest.raises(ZeroDivisionError):
+        client.get(f"/queries/{'0' * 16}/image", headers={"X-Request-ID": "broken"})
+    told = {line["event"]: line for line in lines(capsys)}
+    assert "ZeroDivisionError" in told["an error that nobody foresaw"]["exception"]
+    assert told["an error that nobody foresaw"]["request_id"] == "broken"
+    assert told["request"]["status"] == 500
+
+
+@pytest.mark.usefixtures("as_before")
+def test_auto_is_json_where_nobody_reads_along(
+    client: TestClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("auto")
+    client.get("/healthz")
+    assert lines(capsys)
+
+
+@pytest.mark.parametrize("brought", ["", "x" * 65, "a b", "a/b", "ü"])
+def test_an_id_that_is_not_sane_is_replaced(client: TestClient, brought: str) -> None:
+    given = client.get("/healthz", headers={b"X-Request-ID": brought.encode()})
+    assert len(given.headers["x-request-id"]) == 32
+    again = client.get("/healthz", headers={b"X-Request-ID": brought.encode()})
+    assert given.headers["x-request-id"] != again.headers["x-request-id"]
+
+
+@pytest.mark.usefixtures("as_before")
+def test_a_query_leaves_one_line(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json")
+    ask(client, FILM)
+    assert [line["route"] for line in lines(capsys) if line["event"] == "request"] == ["/query"]

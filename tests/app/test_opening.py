@@ -1,0 +1,110 @@
+"""Before it is ready, while its database is away, and when it cannot be opened at all."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any, NoReturn
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app import main
+from app.main import create_app
+from app.settings import Settings
+from tests.app.asking import Service, ask, problem
+from tests.films import drawn_film, encoded
+from xemplar.catalog.keys import Keys
+from xemplar.errors import DatabaseUnreachable, Mismatch
+from xemplar.retriever import Retriever
+
+FILM = encoded(drawn_film(85, 300, 200))
+SECONDS = 30
+
+
+def until(right: Callable[[], bool]) -> None:
+    began = time.monotonic()
+    while not right():
+        assert time.monotonic() - began < SECONDS
+        time.sleep(0.02)
+
+
+def test_a_service_that_opens_lives_and_is_not_ready(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm_up, go_on = main.warm_up, Event()
+
+    def slow(retriever: Retriever) -> None:
+        go_on.wait(SECONDS)
+        warm_up(retriever)
+
+    monkeypatch.setattr(main, "warm_up", slow)
+    with TestClient(create_app(settings)) as client:
+        try:
+            assert client.get("/healthz").status_code == 200
+            assert "xemplar_ready 0.0" in client.get("/metrics").text
+            asked = client.post("/query", files={"image": FILM})
+            for response in (client.get("/readyz"), asked):
+                assert "opens its files" in problem(response, 503, "NotReady")
+                assert response.headers["retry-after"] == "2"
+        finally:
+            go_on.set()
+        until(lambda: client.get("/readyz").status_code == 200)
+        ask(client, FILM)
+
+
+def test_a_service_that_cannot_be_opened_tells_whoever_started_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> NoReturn:
+        raise Mismatch("nothing fits")
+
+    monkeypatch.setattr(main, "open_retriever", fail)
+    told: list[Exception] = []
+    with TestClient(create_app(settings, on_failure=told.append)) as client:
+        until(lambda: bool(told))
+        assert "its log tells why" in problem(client.get("/readyz"), 503, "NotReady")
+    assert isinstance(told[0], Mismatch)
+
+
+def test_a_database_that_goes_away_and_comes_back_needs_no_restart(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> NoReturn:
+        raise DatabaseUnreachable("postgresql://secret-host is away")
+
+    client = service()
+    with monkeypatch.context() as away:
+        away.setattr(Keys, "by_digest", gone)
+        away.setattr("app.security.REFRESH_SECONDS", 0.0)
+        for response in (client.get("/readyz"), client.post("/query", files={"image": FILM})):
+            detail = problem(response, 503, "DatabaseUnreachable")
+            assert "secret-host" not in detail
+            assert response.headers["retry-after"] == "2"
+        assert client.get("/healthz").status_code == 200
+    until(lambda: client.get("/readyz").status_code == 200)
+    ask(client, FILM)
+
+
+def test_a_query_that_no_processor_is_free_for_is_told_to_come_back(
+    service: Service, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = service(concurrent_queries=1, wait_seconds=0.05)
+    entered, go_on = Event(), Event()
+    encode = retriever.encoder.encode
+
+    def stuck(inputs: Any) -> Any:
+        entered.set()
+        go_on.wait(SECONDS)
+        return encode(inputs)
+
+    monkeypatch.setattr(retriever.encoder, "encode", stuck)
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            first = threads.submit(ask, client, FILM)
+            assert entered.wait(SECONDS)
+            second = client.post("/query", files={"image": FILM})
+            assert "within 0.05 s" in problem(second, 503, "Busy")
+        finally:
+            go_on.set()
+        assert first.result(SECONDS)["neighbours"]

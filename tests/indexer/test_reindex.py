@@ -1,0 +1,243 @@
+"""A new generation from what is stored: changes merged, another checkpoint, nothing by halves."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xemplar.artefact
+from indexer.canary import check_generation
+from indexer.publishing import Published
+from indexer.reindex import reindex
+from tests.films import TINY, drawn_film, encoded, seeded_weights
+from tests.stores import CASES, SmallStore, small_store
+from xemplar.catalog import Batch, Catalog, Description, open_catalog
+from xemplar.checkpoint import Checkpoint, load, save
+from xemplar.encoder import Encoder, Precision, open_encoder
+from xemplar.errors import ConfigurationError, CorruptArtefact
+from xemplar.index import Amended, Changes, current, generations, open_generation
+from xemplar.intake import let_go, take_in
+from xemplar.media import Media
+from xemplar.radiograph import decode
+
+
+class Quiet:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.moves: list[tuple[int, int]] = []
+        self.lines: list[str] = []
+
+    def moved(self, done: int, total: int) -> None:
+        self.moves.append((done, total))
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def confirm(self) -> None:
+        self.lines.append("confirmed")
+
+
+@pytest.fixture
+def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
+    return small_store(tmp_path, tiny_checkpoint)
+
+
+@pytest.fixture
+def catalog(own: SmallStore) -> Iterator[Catalog]:
+    with open_catalog(own.store.database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def checkpoint(own: SmallStore) -> Checkpoint:
+    return load(own.checkpoint)
+
+
+@pytest.fixture
+def other(tmp_path: Path, tiny: Checkpoint) -> Checkpoint:
+    """Another network with the same preprocessing."""
+    path = tmp_path / "other.safetensors"
+    save(path, tiny.card, seeded_weights(TINY, len(tiny.card.findings), seed=7))
+    return load(path)
+
+
+def encoder_of(checkpoint: Checkpoint) -> Encoder:
+    return open_encoder(checkpoint, precision=Precision.FLOAT32)
+
+
+def unused() -> Encoder:
+    pytest.fail("no film is to be embedded")
+
+
+def run(
+    own: SmallStore,
+    catalog: Catalog,
+    checkpoint: Checkpoint,
+    encoder: Callable[[], Encoder] = unused,
+    watcher: Quiet | None = None,
+) -> Published:
+    return reindex(own.store, catalog, checkpoint, encoder, watcher or Quiet())
+
+
+def test_what_came_and_went_is_merged(
+    own: SmallStore, catalog: Catalog, checkpoint: Checkpoint
+) -> None:
+    media, film = Media(own.store.media), decode(encoded(drawn_film(50)))
+    about = Description(source="clinic")
+    new = take_in(film, about, encoder_of(checkpoint), catalog, media)
+    (gone, *_) = catalog.page(checkpoint.digest)
+    let_go(gone.case_id, catalog, media)
+    before = Amended.of(open_generation(own.store, checkpoint), catalog)
+    assert before.changes == Changes(added=1, removed=1)
+    watcher = Quiet()
+    published = run(own, catalog, checkpoint, watcher=watcher)
+    after = Amended.of(open_generation(own.store, checkpoint), catalog)
+    assert (after.name, after.changes) == (published.name, Changes(0, 0))
+    assert after.ids.tolist() == before.ids.tolist()
+    assert new.id in after
+    for number in map(int, after.ids):
+        np.testing.assert_array_equal(after.vector(number), before.vector(number))
+    assert watcher.moves[-1] == (CASES, CASES)
+    assert watcher.lines.index("confirmed") == len(watcher.lines) - 2
+
+
+def test_another_checkpoint_embeds_from_what_is_stored_as_it_would_from_the_films(
+    own: SmallStore, catalog: Catalog, other: Checkpoint
+) -> None:
+    encoder = encoder_of(other)
+    watcher = Quiet()
+    published = run(own, catalog, other, lambda: encoder, watcher)
+    assert published.count == CASES
+    generation = open_generation(own.store, other)
+    assert generation.manifest.checkpoint == other.digest
+    for case in catalog.cases(generation.ids).values():
+        inputs = Media(own.store.media).input(case.image_sha256, other.card.spec)
+        expected = encoder.encode(inputs[None]).embedding[0]
+        assert float(generation.vector(case.id) @ expected) > 0.999999
+    assert case.file is not None, "descriptions stay"
+    assert (CASES, CASES) in watcher.moves
+    assert run(own, catalog, other).count == CASES, "the second time nothing is embedded"
+
+
+def test_an_interrupted_change_of_checkpoint_goes_on_where_it_was(
+    own: SmallStore, catalog: Catalog, checkpoint: Checkpoint, other: Checkpoint
+) -> None:
+    live = current(own.store)
+
+    class Stop(Quiet):
+        def confirm(self) -> None:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(own, catalog, other, lambda: encoder_of(other), Stop())
+    assert current(own.store) == live
+    assert len(generations(own.store)) == 1, "what was built is deleted again"
+    assert open_generation(own.store, checkpoint).name == live
+    assert run(own, catalog, other).count == CASES
+
+
+def test_too_many_missing_inputs_are_told_and_nothing_is_published(
+    own: SmallStore, catalog: Catalog, other: Checkpoint
+) -> None:
+    live = current(own.store)
+    spec = replace(other.card.spec, fit="pad")
+    padded = replace(other, card=replace(other.card, spec=spec), digest="9" * 64)
+    with pytest.raises(ConfigurationError, match="run `xemplar index` on their data sets"):
+        run(own, catalog, padded, lambda: encoder_of(padded))
+    assert current(own.store) == live
+
+
+def test_a_damaged_input_is_left_out_and_told(
+    own: SmallStore,
+    catalog: Catalog,
+    other: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("indexer.reindex.MAX_LOST", 0.1)
+    (case, *_) = catalog.page(load(own.checkpoint).digest)
+    for path in own.store.media.rglob(f"{case.image_sha256}.*.png"):
+        path.write_bytes(b"damaged")
+    watcher = Quiet()
+    assert run(own, catalog, other, lambda: encoder_of(other), watcher).count == CASES - 1
+    assert any(f"case {case.case_id} left out" in line for line in watcher.lines)
+
+
+def test_a_case_removed_during_the_work_does_not_come_back(
+    own: SmallStore, catalog: Catalog, other: Checkpoint
+) -> None:
+    (case, *_) = catalog.page(load(own.checkpoint).digest)
+
+    class Removing(Encoder):
+        def encode(self, inputs: np.ndarray) -> object:  # type: ignore[override]
+            catalog.remove([case.case_id])
+            return super().encode(inputs)
+
+    encoder = Removing(other, encoder_of(other)._backend)
+    assert run(own, catalog, other, lambda: encoder).count == CASES - 1
+    assert catalog.count() == CASES - 1
+
+
+def test_a_generation_that_does_not_find_its_cases_is_not_published(
+    own: SmallStore, catalog: Catalog, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, vectors = current(own.store), catalog.vectors
+    rows = [0]
+
+    def shuffled(digest: str) -> Iterator[Batch]:
+        """What is embedded changes between the building and the look at what was built."""
+        rows[0] += 1
+        for batch in vectors(digest):
+            yield replace(batch, vectors=np.roll(batch.vectors, rows[0], axis=0))
+
+    monkeypatch.setattr(catalog, "vectors", shuffled)
+    with pytest.raises(CorruptArtefact, match="does not find itself in the new generation"):
+        run(own, catalog, checkpoint)
+    assert current(own.store) == live
+    assert len(generations(own.store)) == 1
+
+
+def test_a_generation_with_poor_recall_is_refused(
+    own: SmallStore, catalog: Catalog, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation = open_generation(own.store, checkpoint)
+    source = lambda: catalog.vectors(checkpoint.digest)  # noqa: E731
+    assert check_generation(generation, source) == 1.0
+    search = type(generation).search
+
+    def forgetful(self: object, vector: object, k: int, *rest: object, **more: object) -> object:
+        return search(generation, vector, max(1, k // 2), *rest, **more)
+
+    monkeypatch.setattr(type(generation), "search", forgetful)
+    with pytest.raises(CorruptArtefact, match=r"of the nearest cases, less than 0\.95"):
+        check_generation(generation, source)
+
+
+def test_what_a_kill_left_behind_is_swept_but_not_what_is_being_written(
+    own: SmallStore, catalog: Catalog, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = time.time() - 2 * xemplar.artefact.SWEEP_SECONDS
+    left = own.store.generations / ".half.0123abcd"
+    left.mkdir()
+    (left / "index.faiss").write_bytes(b"half")
+    os.utime(left, (old, old))
+    with xemplar.artefact.new_folder(own.store.generations / "written") as beside:
+        os.utime(beside, (old, old))
+        run(own, catalog, checkpoint)
+        assert not left.exists()
+        assert beside.exists()
+
+
+def test_pictures_that_a_killed_removal_left_are_deleted(
+    own: SmallStore, catalog: Catalog, checkpoint: Checkpoint
+) -> None:
+    (case, *_) = catalog.page(checkpoint.digest)
+    catalog.remove([case.case_id])
+    assert list(own.store.media.rglob(f"*{case.image_sha256}*"))
+    run(own, catalog, checkpoint)
+    assert not list(own.store.media.rglob(f"*{case.image_sha256}*"))
+    assert catalog.removed_pictures() == ()

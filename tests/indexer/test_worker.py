@@ -1,0 +1,231 @@
+"""Workers may die at any moment: their jobs are taken up again, by one worker at a time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from indexer.worker import Watch, Worker
+from tests.stores import CASES, SmallStore, small_store
+from xemplar.catalog import Catalog, migrate, open_catalog
+from xemplar.catalog.jobs import Job, Jobs, JobState
+from xemplar.checkpoint import load
+from xemplar.errors import ConfigurationError, DatabaseUnreachable, NothingIndexed
+from xemplar.index import current, generations
+from xemplar.jobqueue import JobQueue, JsonSerializer
+from xemplar.store import Store
+
+SOON = 120.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def catalog(store: Store) -> Iterator[Catalog]:
+    migrate(store.database_url)
+    with open_catalog(store.database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def jobs(catalog: Catalog) -> Jobs:
+    return Jobs(catalog.engine)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def done(job: Job, watch: Watch) -> Mapping[str, Any]:
+    watch.say("hello")
+    watch.moved(3, 4)
+    watch.confirm()
+    return {"answer": 42}
+
+
+def test_a_job_is_done_and_tells_of_itself(store: Store, jobs: Jobs) -> None:
+    job = jobs.create("sum", {})
+    worker = Worker(jobs, store, "", {"sum": done})
+    worker.run(job.id)
+    worker.run(job.id)  # a message that comes twice
+    ended = jobs.job(job.id)
+    assert (ended.state, ended.result, ended.attempts) == (JobState.DONE, {"answer": 42}, 1)
+    assert (ended.done, ended.total) == (3, 4)
+    assert ended.log[-1].endswith("hello")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (NothingIndexed("there are no films"), "NothingIndexed: there are no films"),
+        (ZeroDivisionError("division by zero"), "unforeseen ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_job_that_cannot_be_done_fails(
+    store: Store, jobs: Jobs, error: Exception, told: str
+) -> None:
+    def failing(job: Job, watch: Watch) -> Mapping[str, Any]:
+        raise error
+
+    job = jobs.create("sum", {})
+    Worker(jobs, store, "", {"sum": failing}).run(job.id)
+    assert (jobs.job(job.id).state, jobs.job(job.id).error) == (JobState.FAILED, told)
+
+
+def test_a_database_that_went_away_leaves_the_job_to_be_taken_up_again(
+    store: Store, jobs: Jobs
+) -> None:
+    def lost(job: Job, watch: Watch) -> Mapping[str, Any]:
+        raise DatabaseUnreachable("gone")
+
+    job = jobs.create("sum", {})
+    with pytest.raises(DatabaseUnreachable):
+        Worker(jobs, store, "", {"sum": lost}).run(job.id)
+    assert jobs.job(job.id).state is JobState.RUNNING
+
+
+def endless(job: Job, watch: Watch) -> Mapping[str, Any]:
+    while True:
+        watch.moved(1, 2)
+        time.sleep(0.01)
+
+
+def test_a_job_stops_within_about_a_second(store: Store, jobs: Jobs) -> None:
+    job = jobs.create("sum", {})
+    thread = Thread(target=Worker(jobs, store, "", {"sum": endless}).run, args=(job.id,))
+    thread.start()
+    until(lambda: jobs.job(job.id).state is JobState.RUNNING)
+    began = time.monotonic()
+    jobs.cancel(job.id)
+    thread.join(SOON)
+    assert time.monotonic() - began < 10  # 1 s promised; a busy machine gets more
+    assert jobs.job(job.id).state is JobState.CANCELLED
+
+
+def test_a_worker_that_lost_its_job_publishes_nothing(store: Store, jobs: Jobs) -> None:
+    published = []
+
+    def slow(job: Job, watch: Watch) -> Mapping[str, Any]:
+        jobs.release(job)  # as if its lease had lapsed, and another worker had come
+        assert jobs.claim(job.id, "other")
+        watch.confirm()
+        published.append(job)
+        return {}
+
+    job = jobs.create("sum", {})
+    Worker(jobs, store, "", {"sum": slow}).run(job.id)
+    assert published == []
+    assert (jobs.job(job.id).state, jobs.job(job.id).worker) == (JobState.RUNNING, "other")
+
+
+def test_messages_are_json_and_no_pickle(store: Store) -> None:
+    pickled = b"\x80\x04K*."  # 42
+    queue = JobQueue(store)
+    queue.put("0123456789abcdef")
+    (message,) = queue.huey.storage.enqueued_items()
+    assert b'"args": ["0123456789abcdef"]' in bytes(message)
+    task = queue.huey.dequeue()
+    assert list(task.args) == ["0123456789abcdef"]
+    with pytest.raises(ValueError, match="decode"):
+        JsonSerializer().deserialize(pickled)
+    queue.close()
+
+
+def test_a_queue_that_cannot_be_reached_is_told(store: Store) -> None:
+    queue = JobQueue(store, "redis://127.0.0.1:1/0")
+    with pytest.raises(ConfigurationError, match="XEMPLAR_QUEUE_URL"):
+        queue.put("0123456789abcdef")
+    with pytest.raises(ConfigurationError, match="URL cannot be used"):
+        JobQueue(store, "http://nonsense")
+
+
+# ---- whole processes -------------------------------------------------------------------------
+
+SLOW = """
+import sys, time
+import indexer.reindex
+build = indexer.reindex.build_generation
+def slow(*args, source, **more):
+    def slowly():
+        for batch in source():
+            print("building", flush=True)
+            time.sleep(float(sys.argv.pop(1)) if len(sys.argv) > 1 else 0)
+            yield batch
+    return build(*args, source=slowly, **more)
+indexer.reindex.build_generation = slow
+from datetime import timedelta
+import xemplar.catalog.jobs as jobs
+jobs.Jobs.__init__.__defaults__ = (timedelta(seconds=3),)
+from indexer.cli_jobs import worker
+import typer
+seconds, sys.argv[1:] = sys.argv[1:2], []
+from pathlib import Path
+import os
+sys.argv += seconds
+worker(Path(os.environ["OWN"]), Path(os.environ["NETWORK"]), precision="float32", database="",
+       queue="", threads=1)
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
+    return small_store(tmp_path, tiny_checkpoint)
+
+
+def started(own: SmallStore, seconds: float) -> "subprocess.Popen[str]":
+    """A worker whose first reading of the embeddings takes so long."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("XEMPLAR")}
+    env |= {"OWN": str(own.store.root), "NETWORK": str(own.checkpoint)}
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=env,
+    )
+
+
+def ended(one: "subprocess.Popen[str]", how: signal.Signals) -> int:
+    one.send_signal(how)
+    code = one.wait(SOON)
+    assert one.stdout
+    one.stdout.close()
+    return code
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_goes_on_after_its_worker_was_ended(own: SmallStore, how: signal.Signals) -> None:
+    live = current(own.store)
+    with open_catalog(own.store.database_url) as catalog:
+        jobs = Jobs(catalog.engine)
+        parameters = {"checkpoint": load(own.checkpoint).digest, "factory": ""}
+        job = jobs.create("reindex", parameters)  # its message was lost: the worker finds it
+        first = started(own, 60)
+        assert first.stdout
+        assert first.stdout.readline() == "building\n"
+        code = ended(first, how)
+        assert (code == 0) == (how == signal.SIGTERM)
+        assert current(own.store) == live
+        assert len(generations(own.store)) == 1
+        if how == signal.SIGTERM:
+            assert jobs.job(job.id).state is JobState.QUEUED
+        second = started(own, 0)
+        until(lambda: jobs.job(job.id).state is JobState.DONE)
+        ended(second, signal.SIGINT)
+        over = jobs.job(job.id)
+        assert over.attempts == (2 if how == signal.SIGKILL else 1)
+        assert over.result is not None
+        assert (over.result["generation"], over.result["cases"]) == (current(own.store), CASES)
+        assert len(generations(own.store)) == 2

@@ -1,0 +1,78 @@
+"""API keys: a secret is shown once and kept nowhere; a key that is revoked stays so."""
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from xemplar.catalog import migrate
+from xemplar.catalog.audit import Audit
+from xemplar.catalog.keys import Keys, Role, open_keys
+from xemplar.catalog.schema import connect, reading
+from xemplar.errors import ConfigurationError, InvalidArgument, NotFound
+
+
+@pytest.fixture
+def keys(url: str) -> Iterator[Keys]:
+    migrate(url)
+    with open_keys(url) as opened:
+        yield opened
+
+
+def test_a_secret_is_long_and_only_its_digest_is_kept(keys: Keys, url: str) -> None:
+    key, secret = keys.create("ward 3", Role.READER)
+    assert secret.startswith("xk_")
+    assert len(secret) == 3 + 43  # 256 bits
+    assert list(keys.by_digest()) == [hashlib.sha256(secret.encode()).hexdigest()]
+    engine = connect(url)
+    with reading(engine) as connection:
+        kept = str(connection.execute(text("SELECT * FROM api_keys")).all())
+        kept += str(connection.execute(text("SELECT * FROM audit")).all())
+    engine.dispose()
+    assert key.id in kept
+    assert secret not in kept
+
+
+def test_no_two_secrets_are_the_same(keys: Keys) -> None:
+    assert len({keys.create("same name", Role.ADMIN)[1] for _ in range(5)}) == 5
+
+
+def test_a_revoked_key_is_listed_and_cannot_be_revoked_again(keys: Keys) -> None:
+    (first, _), (second, _) = (keys.create(name, Role.WRITER) for name in ("a", "b"))
+    keys.revoke(first.id)
+    known = {key.id: key.revoked_at for key in keys.list()}
+    assert known[first.id] is not None
+    assert known[second.id] is None
+    for unknown in (first.id, "f" * 16):
+        with pytest.raises(NotFound, match="xemplar keys list"):
+            keys.revoke(unknown)
+
+
+def test_every_change_of_a_key_is_audited(keys: Keys, url: str) -> None:
+    key, _ = keys.create("x", Role.ADMIN)
+    keys.revoke(key.id)
+    engine = connect(url)
+    entries = Audit(engine).entries()
+    engine.dispose()
+    assert [(e.action, e.subject) for e in entries] == [
+        ("revoke_key", key.id),
+        ("create_key", key.id),
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 101])
+def test_a_key_needs_a_name_of_sensible_length(keys: Keys, name: str) -> None:
+    with pytest.raises(InvalidArgument, match="1 to 100 characters"):
+        keys.create(name, Role.READER)
+    assert not keys.list()
+
+
+def test_each_role_covers_those_before_it() -> None:
+    covered = [[role.covers(needed) for needed in Role] for role in Role]
+    assert covered == [[True, False, False], [True, True, False], [True, True, True]]
+
+
+def test_there_are_no_keys_without_a_catalog(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="xemplar index"):
+        open_keys(url)

@@ -1,0 +1,187 @@
+"""A generation with changes answers as one that was built anew, and no query sees half a change."""
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.xemplar.index.test_search import brute_force, opened
+from tests.xemplar.index.vectors import checkpoint, random_vectors, source
+from xemplar.catalog import Catalog, Description, Entry, case_id_of, migrate, open_catalog
+from xemplar.errors import NotFound
+from xemplar.index import Amended, Changes, Generation, build, open_generation
+from xemplar.store import Store
+
+DIGEST = checkpoint().digest
+
+
+def entry(number: int, vector: npt.NDArray[np.float32]) -> Entry:
+    return Entry(
+        image_sha256=f"{number:016x}".ljust(64, "0"),
+        description=Description(source="set", file=f"{number}.png"),
+        height=96,
+        width=80,
+        vector=vector,
+        logits=np.float32([number, -number]),
+        cams=np.full((2, 2, 2), number % 100, np.float32),
+    )
+
+
+def case_id(number: int) -> str:
+    return case_id_of(f"{number:016x}".ljust(64, "0"))
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    url = Store(tmp_path / "store").database_url
+    migrate(url)
+    with open_catalog(url) as opened_one:
+        yield opened_one
+
+
+def published(store: Store, catalog: Catalog) -> Generation:
+    manifest = build(store, checkpoint(), lambda: catalog.vectors(DIGEST))
+    return open_generation(store, checkpoint(), manifest.name)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_search_equals_brute_force_over_what_is_there(data: st.DataObject) -> None:
+    """Few distinct vectors, so that ties cross from the generation to what came since."""
+    count = data.draw(st.integers(1, 60), label="count")
+    distinct = data.draw(st.integers(1, count), label="distinct vectors")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    vectors = random_vectors(distinct, seed=distinct)[rng.integers(0, distinct, count)]
+    ids = np.sort(rng.choice(10 * count, count, replace=False)).astype(np.int64)
+    late = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
+    if late.all():
+        late[0] = False
+    some_ids = st.lists(st.sampled_from([*map(int, ids), -1, 10**6]), unique=True)
+    removed, excluded = data.draw(some_ids, label="removed"), data.draw(some_ids, label="excluded")
+    among = data.draw(st.none() | some_ids, label="among")
+    k = data.draw(st.integers(1, 70), label="k")
+    query = vectors[-1] if data.draw(st.booleans()) else random_vectors(1, seed=k)[0]
+    (added,) = source(ids[late], vectors[late], size=count)() if late.any() else (None,)
+    with tempfile.TemporaryDirectory() as folder:
+        amended = Amended(opened(Store(Path(folder)), ids[~late], vectors[~late]), added, removed)
+        hits = amended.search(query, k, excluded, None if among is None else np.int64(among))
+    gone = {number for number in removed if number in ids[~late]}
+    here = set(map(int, ids)) - gone
+    allowed = here - set(excluded) if among is None else (here - set(excluded)) & set(among)
+    wanted_ids, wanted = brute_force(ids, vectors, query, k, set(map(int, ids)) - allowed)
+    assert hits.ids.tolist() == wanted_ids
+    assert hits.similarity.tolist() == wanted
+    assert (hits.ids.dtype, hits.similarity.dtype) == (np.int64, np.float32)
+    assert amended.ids.tolist() == sorted(here)
+    assert len(amended) == len(here)
+    assert all((number in amended) == (number in here) for number in [*map(int, ids), -1, 10**6])
+
+
+@settings(max_examples=15, deadline=None)
+@given(steps=st.lists(st.sampled_from(["add", "remove", "publish", "old case"]), max_size=8))
+def test_following_a_catalog_equals_building_anew(steps: list[str]) -> None:
+    vectors = random_vectors(100)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        migrate(store.database_url)
+        with open_catalog(store.database_url) as catalog:
+            catalog.add(DIGEST, [entry(n, vectors[n]) for n in range(1, 6)])
+            catalog.add("f" * 64, [entry(n, vectors[n]) for n in range(6, 9)])
+            there, other, new = set(range(1, 6)), set(range(6, 9)), iter(range(10, 90))
+            amended = Amended.of(published(store, catalog), catalog)
+            for step in steps:
+                if step == "add":
+                    there.add(number := next(new))
+                    catalog.add(DIGEST, [entry(number, vectors[number])])
+                elif step == "old case" and other:
+                    there.add(number := other.pop())
+                    catalog.add(DIGEST, [entry(number, vectors[number])])
+                elif step == "remove" and len(there) > 1:
+                    catalog.remove([case_id(there.pop())])
+                elif step == "publish":
+                    amended = Amended.of(published(store, catalog), catalog)
+                amended = amended.updated(catalog)
+                anew = published(store, catalog)
+                assert amended.ids.tolist() == anew.ids.tolist()
+                for query in vectors[::9]:
+                    one, two = amended.search(query, 4), anew.search(query, 4)
+                    assert one.ids.tolist() == two.ids.tolist()
+                    assert one.similarity.tolist() == two.similarity.tolist()
+                for number in map(int, anew.ids):
+                    for what in ("vector", "logits", "cams"):
+                        given_back = getattr(amended, what)(number)
+                        np.testing.assert_array_equal(given_back, getattr(anew, what)(number))
+                        assert given_back.dtype == np.float32
+
+
+def test_a_change_is_seen_only_by_who_asks_after_it(tmp_path: Path, catalog: Catalog) -> None:
+    vectors = random_vectors(20)
+    catalog.add(DIGEST, [entry(n, vectors[n]) for n in range(1, 6)])
+    before = Amended.of(published(Store(tmp_path / "store"), catalog), catalog)
+    assert before.updated(catalog) is before
+    catalog.add(DIGEST, [entry(10, vectors[10])])
+    catalog.remove([case_id(1), case_id(2)])
+    after = before.updated(catalog)
+    assert before.search(vectors[10], 1).similarity[0] < 1
+    assert after.search(vectors[10], 1).ids[0] == 6
+    assert (len(before), len(after)) == (5, 4)
+    assert (before.changes, after.changes) == (Changes(0, 0), Changes(1, 2))
+    assert after.name == before.name
+    for ask in (after.vector, after.logits, after.cams):
+        with pytest.raises(NotFound, match="case 1 is not in"):
+            ask(1)
+
+
+def test_a_case_that_came_and_went_leaves_no_trace(tmp_path: Path, catalog: Catalog) -> None:
+    vectors = random_vectors(20)
+    catalog.add(DIGEST, [entry(n, vectors[n]) for n in range(1, 6)])
+    amended = Amended.of(published(Store(tmp_path / "store"), catalog), catalog)
+    catalog.add(DIGEST, [entry(10, vectors[10])])
+    amended = amended.updated(catalog)
+    catalog.remove([case_id(10)])
+    assert 6 in amended
+    assert amended.updated(catalog).changes == Changes(0, 0)
+
+
+def test_only_new_cases_are_read(
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = random_vectors(20)
+    catalog.add(DIGEST, [entry(n, vectors[n]) for n in range(1, 6)])
+    amended = Amended.of(published(Store(tmp_path / "store"), catalog), catalog)
+    asked: list[list[int]] = []
+    read = catalog.vectors_of
+    monkeypatch.setattr(
+        catalog, "vectors_of", lambda digest, ids: asked.append(ids) or read(digest, ids)
+    )
+    for number in (10, 11):
+        catalog.add(DIGEST, [entry(number, vectors[number])])
+        amended = amended.updated(catalog)
+    amended.updated(catalog)
+    assert asked == [[6], [7]]
+
+
+def test_queries_go_on_while_cases_come_and_go(tmp_path: Path, catalog: Catalog) -> None:
+    """Each answer is the right one for some moment between its beginning and its end."""
+    vectors = random_vectors(60)
+    catalog.add(DIGEST, [entry(n, vectors[n]) for n in range(1, 21)])
+    holder = [Amended.of(published(Store(tmp_path / "store"), catalog), catalog)]
+
+    def ask(number: int) -> bool:
+        amended = holder[0]
+        hits = amended.search(vectors[number % 60], 5)
+        return len(hits.ids) == 5 and all(int(n) in amended for n in hits.ids)
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask, number) for number in range(300)]
+        for number in range(21, 60):
+            catalog.add(DIGEST, [entry(number, vectors[number])])
+            catalog.remove([case_id(number - 20)])
+            holder[0] = holder[0].updated(catalog)
+        assert all(answer.result() for answer in asked)

@@ -1,0 +1,19 @@
+"""What is counted of the catalog, for whoever watches over a service."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Engine, func, select
+
+from xemplar.catalog.schema import reading
+from xemplar.catalog.tables import JobRow
+
+
+def job_counts(engine: Engine) -> Mapping[str, int]:
+    """How many jobs there are, by state.
+
+    Raises:
+        DatabaseUnreachable: the database does not answer.
+    """
+    query = select(JobRow.state, func.count()).group_by(JobRow.state)
+    with reading(engine) as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}

@@ -1,0 +1,140 @@
+"""Taking a case in and letting it go: pictures and catalog, in an order that survives a kill.
+
+Both the index job and the service embed films through `embed`, so there is one way from a film to
+what the catalog keeps of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.catalog import Case, Catalog, Description, Entry, case_id_of
+from xemplar.encoder import Encoder
+from xemplar.errors import NotARadiograph, NotFound
+from xemplar.explain import grad_cam
+from xemplar.media import Media
+from xemplar.preprocess import preprocess
+from xemplar.radiograph import Radiograph
+
+BLANK = "the network sees nothing in it"
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A film ready for the network, and what is kept of its header.
+
+    Attributes:
+        sha256: hex digest of the film's original bytes.
+        inputs: uint8 (size, size), from `preprocess`.
+        source_size: (height, width) of the upright film in pixels.
+        view: as the header tells it, None where it does not.
+        photometric: DICOM's PhotometricInterpretation, None for other formats.
+        spacing_mm: (row, column) distance of its pixels in millimetres, None where unknown.
+    """
+
+    sha256: str
+    inputs: npt.NDArray[np.uint8]
+    source_size: tuple[int, int]
+    view: str | None
+    photometric: str | None
+    spacing_mm: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, film: Radiograph, inputs: npt.NDArray[np.uint8]) -> Self:
+        """A decoded film and its input; the film's pixels are let go of."""
+        return cls(
+            film.sha256, inputs, film.source_size, film.view, film.photometric, film.spacing_mm
+        )
+
+
+def embed(
+    encoder: Encoder, films: Sequence[tuple[Prepared, Description]]
+) -> tuple[Entry | None, ...]:
+    """One forward pass, and all of it that the catalog keeps.
+
+    Args:
+        encoder: of the checkpoint that the embeddings will belong to.
+        films: at least one. Where a description tells no view, the header's stands.
+
+    Returns:
+        An entry for each film, in their order; None where the network sees nothing at all.
+    """
+    features = encoder.encode(np.stack([film.inputs for film, _ in films]))
+    cams = grad_cam(features, encoder.checkpoint.weights["classifier.weight"])
+    return tuple(
+        Entry(
+            image_sha256=film.sha256,
+            description=replace(description, view=description.view or film.view),
+            height=film.source_size[0],
+            width=film.source_size[1],
+            spacing_mm=film.spacing_mm,
+            photometric=film.photometric,
+            vector=features.embedding[place],
+            logits=features.logits[place],
+            cams=cams[place],
+        )
+        if features.embedding[place].any()
+        else None
+        for place, (film, description) in enumerate(films)
+    )
+
+
+def take_in(
+    film: Radiograph, description: Description, encoder: Encoder, catalog: Catalog, media: Media
+) -> Case:
+    """Put one film into media and catalog. When this returns, a power cut takes nothing of it.
+
+    The pictures are on the disk before the catalog speaks of them, so a case never lacks them.
+
+    Args:
+        film: decoded. One that is there keeps its id and its description.
+        description: of a new one.
+        encoder: of the checkpoint that answers.
+        catalog: where to.
+        media: where to.
+
+    Raises:
+        NotARadiograph: the network sees nothing in it.
+        ConfigurationError: the catalog cannot be written to.
+        OSError: the pictures cannot be written.
+    """
+    spec = encoder.checkpoint.card.spec
+    inputs = preprocess(film, spec)
+    (entry,) = embed(encoder, [(Prepared.of(film, inputs), description)])
+    if entry is None:
+        raise NotARadiograph(f"this film cannot be compared with others: {BLANK}")
+    media.write(film, inputs, spec, durable=True)
+    catalog.add(encoder.checkpoint.digest, [entry])
+    if not media.has(film.sha256, spec):
+        # an earlier removal of the same film was deleting its pictures; it deletes none of a case
+        # that the catalog holds, and so cannot come between again
+        media.write(film, inputs, spec, durable=True)
+    return catalog.case(case_id_of(film.sha256))
+
+
+def let_go(case_id: str, catalog: Catalog, media: Media) -> None:
+    """Remove a case: first from the catalog, which remembers what is left to do, then its pictures.
+
+    Killed in between, `delete_pictures` finishes it.
+
+    Raises:
+        NotFound: there is no such case.
+    """
+    if not catalog.remove([case_id]):
+        raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
+    delete_pictures(catalog, media)
+
+
+def delete_pictures(catalog: Catalog, media: Media) -> int:
+    """Delete the pictures of all cases that were removed; returns of how many films.
+
+    Called whenever a case is removed, and when a service or a worker starts: that finishes what
+    a kill interrupted.
+    """
+    pending = catalog.removed_pictures()
+    for sha256 in pending:
+        catalog.delete_removed_picture(sha256, media.remove)
+    return len(pending)

@@ -1,0 +1,103 @@
+"""The queue that wakes workers up: huey, in a file of the store or on a Redis server.
+
+A message is a job's id and nothing else; what is to be done, and whether it still is, stands in
+the catalog (`xemplar.catalog.jobs`). So a message that is lost or comes twice does no harm.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from huey import RedisHuey, SqliteHuey
+from huey.registry import Message
+from huey.serializer import Serializer
+
+from xemplar.errors import ConfigurationError
+from xemplar.store import Store
+
+
+class JsonSerializer(Serializer):  # type: ignore[misc]  # huey has no types
+    """Messages as JSON. huey's own would be pickle, which runs whatever it is sent."""
+
+    def _serialize(self, data: Message) -> bytes:
+        return json.dumps(data._asdict()).encode()
+
+    def _deserialize(self, data: bytes) -> Message:
+        return Message(**json.loads(bytes(data)))
+
+
+class JobQueue:
+    """Takes ids of jobs; a worker that listens is given them.
+
+    Attributes:
+        huey: for `create_consumer`.
+    """
+
+    def __init__(
+        self, store: Store, url: str = "", run: Callable[[str], None] | None = None
+    ) -> None:
+        """Open the queue.
+
+        Args:
+            store: its file ``queue.sqlite`` is the queue, unless there is a URL.
+            url: of a Redis server, as "redis://host:6379/0".
+            run: what a worker does with an id; None for those who only put some in.
+
+        Raises:
+            ConfigurationError: the URL cannot be used, or its driver is not installed.
+        """
+        self._failures: tuple[type[Exception], ...]
+        self.huey: Any
+        self.huey, self._failures = _redis(url) if url else _sqlite(store)
+
+        def job(job_id: str) -> None:
+            if run is None:
+                raise RuntimeError("this process only puts jobs in")
+            run(job_id)
+
+        self._task = self.huey.task()(job)
+
+    def put(self, job_id: str) -> None:
+        """Wake a worker up for a job.
+
+        Raises:
+            ConfigurationError: the queue cannot be reached.
+        """
+        try:
+            self._task(job_id)
+        except self._failures as error:
+            raise ConfigurationError(
+                f"the queue cannot be reached: {error}; check the address and that the server "
+                "runs (XEMPLAR_QUEUE_URL)"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the file, or of the server."""
+        self.huey.storage.close()
+
+
+def _sqlite(store: Store) -> tuple[Any, tuple[type[Exception], ...]]:
+    """The queue in the store's file, and what it raises."""
+    store.root.mkdir(parents=True, exist_ok=True)
+    # not synced: a message that a power cut takes is found again by a look into the catalog
+    huey = SqliteHuey(filename=str(store.queue), fsync=False, **_options())
+    return huey, (sqlite3.Error,)
+
+
+def _redis(url: str) -> tuple[Any, tuple[type[Exception], ...]]:
+    """The queue on a Redis server, and what it raises."""
+    try:
+        from redis import RedisError
+
+        return RedisHuey(url=url, **_options()), (RedisError,)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "a queue on Redis needs its driver; install it with `pip install 'xemplar[redis]'`"
+        ) from error
+    except ValueError as error:
+        raise ConfigurationError(f"the queue's URL cannot be used: {error}") from error
+
+
+def _options() -> dict[str, Any]:
+    return {"name": "xemplar", "serializer": JsonSerializer(), "results": False}
