@@ -4,6 +4,7 @@ import io
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypedDict
 
 import anyio
@@ -30,7 +31,6 @@ from xemplar import __version__, pictures
 from xemplar.catalog.audit import Audit
 from xemplar.catalog.keys import Keys
 from xemplar.catalog.schema import connect
-from xemplar.checkpoint import load
 from xemplar.encoder import open_encoder
 from xemplar.errors import ArtefactError, DatabaseUnreachable, NotFound
 from xemplar.index import current
@@ -60,11 +60,15 @@ def open_retriever(settings: Settings) -> Retriever:
     Raises:
         ConfigurationError, ArtefactError: with the mend in the message.
     """
-    encoder = open_encoder(
-        load(settings.checkpoint), settings.runtime, settings.precision, settings.threads
+    opener = partial(
+        open_encoder,
+        runtime=settings.runtime,
+        precision=settings.precision,
+        threads=settings.threads,
     )
     limits = Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
-    return Retriever.open(encoder, Store(settings.store), settings.database_url, limits)
+    store = Store(settings.store)
+    return Retriever.open(settings.checkpoint, store, settings.database_url, limits, opener)
 
 
 def create_app(

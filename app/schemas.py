@@ -88,6 +88,10 @@ class AnswerOut(BaseModel):
     matched: int = Field(
         ge=0, description="How many indexed cases meet the filters and are not excluded."
     )
+    warnings: list[str] = Field(
+        description="What speaks against the film: it seems turned or inverted, is unlike the "
+        "indexed films, or its DICOM header says so. Empty for a film as it should be."
+    )
     timings_ms: dict[str, float] = Field(
         description="Milliseconds by stage, in their order: decode, preprocess, encode, search, "
         "explain, describe; with include=overlays also render. Their sum is the whole, without "

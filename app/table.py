@@ -13,6 +13,8 @@ SHOWN = 5
 def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
     """The predictions and the ranked cases of an answer (the JSON of ``POST /query``)."""
     yield _predictions(answer)
+    if answer["warnings"]:
+        yield _warnings(answer["warnings"])
     yield _cases(f"Similar past cases, of {answer['matched']} that match", answer["neighbours"])
     if answer["counter_examples"]:
         title = f"Similar, without {answer['explained_finding'].replace('_', ' ')}"
@@ -32,6 +34,13 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
                 "yes" if prediction["present"] else "no: below its threshold",
                 style="bold" if explained else "",
             )
+    return table
+
+
+def _warnings(warnings: Sequence[str]) -> Table:
+    table = Table(title="Take care", box=None, show_header=False, style="bold yellow")
+    for warning in warnings:
+        table.add_row(warning)
     return table
 
 

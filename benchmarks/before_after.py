@@ -194,7 +194,7 @@ def main() -> None:
         raise DatasetError(f"{dataset.root} has no box file; name one with --boxes")
     splits = Settings().splits
     films = [f for f in dataset.films if f.frontal and split_by_patient(f) in splits]
-    retriever = Retriever.open(open_encoder(load(arguments.checkpoint)), store)
+    retriever = Retriever.open(arguments.checkpoint, store)
     before = open_encoder(load(arguments.before))
     chosen = choose(films, read_boxes(box_file))
     with new_folder(arguments.out) as out:

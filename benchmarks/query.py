@@ -145,7 +145,7 @@ def compare(
             try:
                 client.get("/readyz").raise_for_status()
                 break
-            except httpx.TransportError:
+            except httpx.HTTPError:  # not there yet, or not ready
                 time.sleep(0.2)
         served(client, films[0])
         straightforward.answer(films[0])

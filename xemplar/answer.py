@@ -65,6 +65,7 @@ class Answer:
             were asked for.
         matched: how many indexed cases could have been neighbours: those that the filter means
             and that are not excluded.
+        warnings: what speaks against the film, for people; empty for one as it should be.
         timings_ms: milliseconds by stage, in the order of the stages.
     """
 
@@ -79,6 +80,7 @@ class Answer:
     neighbours: tuple[Neighbour, ...]
     counter_examples: tuple[Neighbour, ...]
     matched: int
+    warnings: tuple[str, ...]
     timings_ms: dict[str, float]
 
 

@@ -42,7 +42,7 @@ class Verdict:
         refused: whether it surely is no film of the kind that is indexed.
     """
 
-    distance: float
+    distance: float = 1.0
     warnings: tuple[str, ...] = ()
     refused: bool = False
 

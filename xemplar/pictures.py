@@ -8,10 +8,11 @@ import numpy.typing as npt
 
 from xemplar.answer import Answer
 from xemplar.catalog import Case
+from xemplar.errors import NotFound
 from xemplar.explain import similarity_evidence
 from xemplar.findings import finding_index
 from xemplar.overlay import jpeg, overlay, shrink
-from xemplar.retriever import Retriever
+from xemplar.retriever import Live, Retriever
 
 
 def query_image(answer: Answer) -> bytes:
@@ -37,7 +38,8 @@ def case_overlay(retriever: Retriever, case: Case, finding: str, side: int = 512
 
     Below the finding's threshold the film is shown without a map.
     """
-    checkpoint, generation = retriever.checkpoint, retriever.generation
+    live = retriever.live
+    checkpoint, generation = live.checkpoint, live.generation
     place = finding_index(checkpoint.card.findings, finding)
     probability = checkpoint.probabilities(generation.logits(case.id))[place]
     heatmap = (
@@ -47,8 +49,12 @@ def case_overlay(retriever: Retriever, case: Case, finding: str, side: int = 512
 
 
 def query_evidence(retriever: Retriever, answer: Answer, case: Case, side: int = 512) -> bytes:
-    """The query, showing which places make it similar to the case."""
-    vector = retriever.generation.vector(case.id)
+    """The query, showing which places make it similar to the case.
+
+    Raises:
+        NotFound: another checkpoint answers by now.
+    """
+    vector = _same(retriever, answer).generation.vector(case.id)
     heatmap = similarity_evidence(answer.features.maps[0], vector)
     return _drawn(retriever, answer.film, heatmap, side)
 
@@ -58,9 +64,13 @@ def case_evidence(retriever: Retriever, answer: Answer, case: Case, side: int = 
 
     Its maps are not stored (326 kB a case): one forward pass over its stored input yields them
     again.
+
+    Raises:
+        NotFound: another checkpoint answers by now.
     """
-    inputs = retriever.media.input(case.image_sha256, retriever.checkpoint.card.spec)
-    maps = retriever.encoder.encode(inputs[None]).maps[0]
+    live = _same(retriever, answer)
+    inputs = retriever.media.input(case.image_sha256, live.checkpoint.card.spec)
+    maps = live.encoder.encode(inputs[None]).maps[0]
     heatmap = similarity_evidence(maps, answer.features.embedding[0])
     return _drawn(retriever, retriever.media.display(case.image_sha256), heatmap, side)
 
@@ -73,6 +83,17 @@ def overlays(retriever: Retriever, answer: Answer, side: int = 512) -> dict[str,
             overlaid = case_overlay(retriever, shown.case, answer.explained, side)
             drawn[shown.case.case_id] = overlaid
     return drawn
+
+
+def _same(retriever: Retriever, answer: Answer) -> Live:
+    """What answers, if its checkpoint gave the answer: another one's maps mean other things."""
+    live = retriever.live
+    if live.checkpoint.digest != answer.checkpoint:
+        raise NotFound(
+            f"query {answer.query_id} was answered by checkpoint {answer.checkpoint[:12]}, and "
+            f"{live.checkpoint.digest[:12]} answers now; send the film again"
+        )
+    return live
 
 
 def _drawn(

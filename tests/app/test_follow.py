@@ -11,12 +11,13 @@ from fastapi.testclient import TestClient
 
 from app.main import create_app, open_retriever
 from app.settings import Settings
-from indexer.publishing import build_generation
+from indexer.publishing import activate, build_generation
+from indexer.reindex import reindex
 from tests.app.asking import ask
-from tests.films import drawn_film, encoded
+from tests.films import drawn_film, encoded, seeded_weights
 from tests.stores import SmallStore, small_store
 from xemplar.catalog import Description, open_catalog
-from xemplar.checkpoint import load
+from xemplar.checkpoint import keep, load, save
 from xemplar.encoder import Precision, open_encoder
 from xemplar.index import SimilarityCalibration, publish
 from xemplar.intake import let_go, take_in
@@ -122,6 +123,36 @@ def test_what_another_process_puts_in_or_removes_is_taken_over(
         until(service, film, lambda answer: first_of(answer) == case.case_id)
         let_go(case.case_id, catalog, media)
         until(service, film, lambda answer: first_of(answer) != case.case_id)
+
+
+class Silent:
+    """A watcher that watches nothing."""
+
+    def moved(self, done: int, total: int) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+    def confirm(self) -> None: ...
+
+
+def test_another_checkpoint_answers_with_its_generation_and_goes_back(
+    service: TestClient, own: SmallStore, tmp_path: Path
+) -> None:
+    old = load(own.checkpoint)
+    other = tmp_path / "other.safetensors"
+    save(other, old.card, seeded_weights(old.card.architecture, len(old.card.findings), seed=9))
+    new = load(keep(other, own.store))
+    first = ask(service, own.films[1], k=2)
+    with open_catalog(own.store.database_url) as catalog:
+        reindex(own.store, catalog, new, lambda: open_encoder(new), Silent())
+        until(service, own.films[1], lambda answer: answer["checkpoint"] == new.digest)
+        assert first_of(ask(service, own.films[1])) == first_of(first)  # each finds itself
+        # what the old network saw cannot be compared with what the new one sees
+        gone = service.get(first["neighbours"][1]["evidence_url"])
+        assert gone.status_code == 404
+        assert "send the film again" in gone.json()["detail"]
+        activate(own.store, catalog, first["generation"])
+    until(service, own.films[1], lambda answer: answer["checkpoint"] == old.digest)
 
 
 def first_of(answer: dict[str, Any]) -> str:

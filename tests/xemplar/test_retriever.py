@@ -1,6 +1,8 @@
 """The retriever: what an answer promises, checked against index, catalog and network."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,10 +15,12 @@ from tests.stores import CASES, SmallStore, small_store
 from xemplar import pictures
 from xemplar.answer import Answer
 from xemplar.catalog import Case, CaseFilter
-from xemplar.checkpoint import Checkpoint, load
+from xemplar.checkpoint import Checkpoint
+from xemplar.doorkeeper import Doorkeeper
 from xemplar.encoder import Precision, open_encoder
 from xemplar.errors import (
     InvalidArgument,
+    NotARadiograph,
     NotFound,
     NothingIndexed,
     UnknownFinding,
@@ -25,6 +29,7 @@ from xemplar.errors import (
 from xemplar.explain import similarity_evidence
 from xemplar.network import Features
 from xemplar.overlay import jpeg, shrink
+from xemplar.phantom import phantom
 from xemplar.retriever import Retriever
 from xemplar.selection import Search
 from xemplar.store import Store
@@ -38,8 +43,8 @@ def small(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Sm
 
 
 def opened(small: SmallStore) -> Retriever:
-    encoder = open_encoder(load(small.checkpoint), precision=Precision.FLOAT32)
-    return Retriever.open(encoder, small.store)
+    opener = partial(open_encoder, precision=Precision.FLOAT32)
+    return Retriever.open(small.checkpoint, small.store, opener=opener)
 
 
 @pytest.fixture(scope="module")
@@ -252,15 +257,17 @@ def test_films_asked_together_get_the_answers_of_films_asked_alone(
 def test_all_answers_come_from_the_generation_that_was_live_when_they_were_asked_for(
     retriever: Retriever, small: SmallStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode, live = retriever.encoder.encode, retriever.generation
+    encode, live = retriever.encoder.encode, retriever.live
 
     def swapped(inputs: npt.NDArray[np.uint8]) -> Features:
-        monkeypatch.setattr(retriever, "generation", None)
+        monkeypatch.setattr(retriever, "live", None)
         return encode(inputs)
 
     monkeypatch.setattr(retriever.encoder, "encode", swapped)
     answers = retriever.ask_all(list(small.films[:2]), Search(counter_examples=2))
-    assert [one.generation for one in answers if isinstance(one, Answer)] == [live.name] * 2
+    assert [one.generation for one in answers if isinstance(one, Answer)] == [
+        live.generation.name
+    ] * 2
 
 
 def test_an_answer_names_what_gave_it(retriever: Retriever, answer: Answer) -> None:
@@ -334,6 +341,43 @@ def test_a_case_removed_from_the_catalog_is_shown_to_nobody(
     retriever.close()
 
 
-def test_a_store_without_a_generation_cannot_be_opened(tmp_path: Path, tiny: Checkpoint) -> None:
+def test_a_store_without_a_generation_cannot_be_opened(
+    tmp_path: Path, tiny_checkpoint: Path
+) -> None:
     with pytest.raises(NothingIndexed, match="run `xemplar index"):
-        Retriever.open(open_encoder(tiny), Store(tmp_path))
+        Retriever.open(tiny_checkpoint, Store(tmp_path))
+
+
+# ---- The doorkeeper -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def guarded(small: SmallStore) -> Iterator[Retriever]:
+    """A retriever whose doorkeeper knows phantoms."""
+    one = opened(small)
+    films = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
+    one.live = replace(one.live, doorkeeper=Doorkeeper.of(films))
+    yield one
+    one.close()
+
+
+def test_few_indexed_films_make_no_doorkeeper(retriever: Retriever) -> None:
+    assert retriever.live.doorkeeper is None
+    assert retriever.ask(STRANGER).warnings == ()
+
+
+def test_a_film_on_its_head_is_answered_with_a_warning(guarded: Retriever) -> None:
+    film = phantom(1000, size=128).pixels
+    assert guarded.ask(encoded(film)).warnings == ()
+    (warning,) = guarded.ask(encoded(np.ascontiguousarray(film[::-1, ::-1]))).warnings
+    assert "upside down" in warning
+
+
+def test_what_is_surely_no_film_is_refused_alone_and_in_a_batch(guarded: Retriever) -> None:
+    page = np.full((200, 160), 255, np.uint8)
+    page[20:180:12, 20:140] = 0
+    with pytest.raises(NotARadiograph, match="no film of the kind that is indexed here"):
+        guarded.ask(encoded(page))
+    refusal, answer = guarded.ask_all([encoded(page), encoded(phantom(7, size=128).pixels)])
+    assert isinstance(refusal, NotARadiograph)
+    assert isinstance(answer, Answer)
