@@ -33,6 +33,10 @@ DENIED = (
     described(HTTPStatus.UNAUTHORIZED, "No API key, or none that is good.")
     | described(HTTPStatus.FORBIDDEN, "The key's role does not allow this.")
     | described(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; Retry-After says when.")
+    | described(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Not ready, too busy, or the database does not answer; Retry-After says when.",
+    )
 )
 """How OpenAPI describes what `Guard` answers."""
 

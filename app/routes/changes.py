@@ -10,7 +10,6 @@ from starlette.datastructures import FormData, UploadFile
 from app.record import record_of
 from app.routes.common import (
     BAD_REQUEST,
-    BUSY,
     INVALID,
     NOT_FOUND,
     OTHER_KIND,
@@ -61,8 +60,7 @@ def _body() -> dict[str, Any]:
     | BAD_REQUEST
     | TOO_LARGE
     | OTHER_KIND
-    | INVALID
-    | BUSY,
+    | INVALID,
     openapi_extra={"requestBody": _body()},
 )
 async def put_case(

@@ -13,7 +13,6 @@ BAD_REQUEST = described(HTTPStatus.BAD_REQUEST, "The film cannot be read.")
 NOT_FOUND = described(HTTPStatus.NOT_FOUND, "No such case or query.")
 TOO_LARGE = described(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The film is too large.")
 OTHER_KIND = described(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A file or object of another kind.")
-BUSY = described(HTTPStatus.SERVICE_UNAVAILABLE, "Too many films at once; come back.")
 INVALID = described(HTTPStatus.UNPROCESSABLE_ENTITY, "No radiograph, or a value outside its range.")
 PICTURE: Responses = {
     200: {

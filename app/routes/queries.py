@@ -12,7 +12,6 @@ from app.questions import BatchQuestion, Question, SimilarQuestion
 from app.record import record_of
 from app.routes.common import (
     BAD_REQUEST,
-    BUSY,
     IMMUTABLE,
     INVALID,
     NOT_FOUND,
@@ -42,7 +41,7 @@ BATCH_OUT = TypeAdapter(list[AnswerOut | Problem])
     "/query",
     summary="Find similar past cases",
     response_model=AnswerOut,
-    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | OTHER_KIND | INVALID | BUSY,
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | OTHER_KIND | INVALID,
     openapi_extra={"requestBody": REQUEST_BODY},
 )
 async def query(
@@ -66,7 +65,7 @@ async def query(
     "/query/batch",
     summary="Find similar past cases for several films",
     response_model=list[AnswerOut | Problem],
-    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | INVALID | BUSY,
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | INVALID,
     openapi_extra={"requestBody": BATCH_BODY},
 )
 async def query_batch(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.main import create_app
+from app.main import create_app, open_retriever
 from app.schemas import AnswerOut, CaseOut, NeighbourOut, PredictionOut
 from app.settings import Settings
 from app.wire import answer_out
@@ -187,7 +187,8 @@ def test_a_finding_with_spaces_is_quoted_in_addresses(retriever: Retriever) -> N
 
 
 def test_behind_a_reverse_proxy_addresses_begin_with_its_prefix(settings: Settings) -> None:
-    with TestClient(create_app(settings), root_path="/xemplar") as client:
+    app = create_app(settings, open_retriever(settings))
+    with TestClient(app, root_path="/xemplar") as client:
         answer = ask(client, STRANGER, k=1)
         near = answer["neighbours"][0]
         urls = [value for key, value in (answer | near).items() if key.endswith("_url")]

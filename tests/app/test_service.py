@@ -208,10 +208,18 @@ def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) ->
         "query_image",
         "query_overlay",
         "query_evidence",
+        "cases",
+        "put_case",
         "case",
+        "change_case",
+        "remove_case",
         "case_image",
         "case_overlay",
         "case_evidence",
+        "reindex",
+        "jobs",
+        "job",
+        "cancel_job",
         "audit",
         "healthz",
         "readyz",
@@ -226,13 +234,13 @@ def test_every_operation_is_described_with_its_parameters(document: dict[str, An
         assert operation["description"]
         named = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
         assert named == set(re.findall(r"{(\w+)}", path))
-        assert "200" in operation["responses"]
+        assert any(status.startswith("2") for status in operation["responses"])
 
 
 def test_every_error_is_described_as_a_problem(document: dict[str, Any]) -> None:
     for _, operation in operations(document):
         for status, response in operation["responses"].items():
-            if status != "200":
+            if not status.startswith("2"):
                 reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
                 assert response["content"] == {MEDIA_TYPE: reference}
     assert not [name for name in document["components"]["schemas"] if "Validation" in name]
