@@ -22,6 +22,8 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 LOG = logging.getLogger("xemplar.requests")
 
+PROBES = ("/healthz", "/readyz", "/metrics")
+
 
 class RequestLog:
     """ASGI middleware: names each request, writes its line, and answers what nobody foresaw.
@@ -74,7 +76,9 @@ class RequestLog:
             "ms": round(seconds * 1000, 1),
             "key": record.key,
         }
-        LOG.info("request", extra=about)
+        # probes come every few seconds for ever, and what they are told stands in the metrics
+        level = logging.DEBUG if about["route"] in PROBES else logging.INFO
+        LOG.log(level, "request", extra=about)
 
 
 async def _unforeseen(scope: Scope, receive: Receive, send: Send) -> None:

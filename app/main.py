@@ -27,14 +27,17 @@ from app.schemas import NOTICE
 from app.security import Guard, KeyRing
 from app.service import Opening, Service
 from app.settings import Settings, read_settings
-from xemplar import __version__, pictures
+from xemplar import __version__
 from xemplar.catalog.audit import Audit
 from xemplar.catalog.keys import Keys
 from xemplar.catalog.schema import connect
 from xemplar.encoder import open_encoder
 from xemplar.errors import ArtefactError, DatabaseUnreachable, NotFound
+from xemplar.explain import grad_cam
 from xemplar.index import current
-from xemplar.radiograph import Limits
+from xemplar.overlay import jpeg, overlay
+from xemplar.preprocess import preprocess
+from xemplar.radiograph import Limits, decode
 from xemplar.retriever import Retriever
 from xemplar.store import Store
 
@@ -209,8 +212,16 @@ async def follow(opening: Opening, store: Store) -> None:
 
 
 def warm_up(retriever: Retriever) -> None:
-    """Answer one query from end to end, so that no user waits for what is made on first use."""
+    """Go the way of a query once, so that no user waits for what is made on first use.
+
+    With noise, which the doorkeeper would not let in.
+    """
     noise = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "PNG")
-    pictures.overlays(retriever, retriever.ask(file.getvalue()))
+    live = retriever.live
+    inputs = preprocess(decode(file.getvalue(), retriever.limits), live.checkpoint.card.spec)
+    features = live.encoder.encode(inputs[None])
+    live.generation.search(features.embedding[0], 5)
+    cam = grad_cam(features, live.checkpoint.weights["classifier.weight"])[0, 0]
+    jpeg(overlay(noise, cam, live.checkpoint.card.spec))

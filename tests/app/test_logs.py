@@ -92,7 +92,7 @@ def test_auto_is_json_where_nobody_reads_along(
     client: TestClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logs("auto")
-    client.get("/healthz")
+    client.get("/cases")
     assert lines(capsys)
 
 
@@ -109,3 +109,11 @@ def test_a_query_leaves_one_line(client: TestClient, capsys: pytest.CaptureFixtu
     configure_logs("json")
     ask(client, FILM)
     assert [line["route"] for line in lines(capsys) if line["event"] == "request"] == ["/query"]
+
+
+@pytest.mark.usefixtures("as_before")
+def test_probes_leave_no_line(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json")
+    for probe in ("/healthz", "/readyz", "/metrics"):
+        client.get(probe)
+    assert lines(capsys) == []

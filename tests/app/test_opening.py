@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -15,7 +17,9 @@ from app.settings import Settings
 from tests.app.asking import Service, ask, problem
 from tests.films import drawn_film, encoded
 from xemplar.catalog.keys import Keys
+from xemplar.doorkeeper import Doorkeeper
 from xemplar.errors import DatabaseUnreachable, Mismatch
+from xemplar.phantom import phantom
 from xemplar.retriever import Retriever
 
 FILM = encoded(drawn_film(85, 300, 200))
@@ -51,6 +55,15 @@ def test_a_service_that_opens_lives_and_is_not_ready(
             go_on.set()
         until(lambda: client.get("/readyz").status_code == 200)
         ask(client, FILM)
+
+
+def test_the_doorkeeper_does_not_stand_in_the_way_of_the_warm_up(
+    retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = np.stack([phantom(seed, size=64).pixels for seed in range(100)])
+    guarded = replace(retriever.live, doorkeeper=Doorkeeper.of(films))
+    monkeypatch.setattr(retriever, "live", guarded)
+    main.warm_up(retriever)
 
 
 def test_a_service_that_cannot_be_opened_tells_whoever_started_it(
