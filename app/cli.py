@@ -1,4 +1,4 @@
-"""``xemplar serve`` and ``xemplar query``."""
+"""``xemplar serve``, ``xemplar query`` and ``xemplar openapi``."""
 
 import json
 from pathlib import Path
@@ -64,6 +64,17 @@ def serve(
         raise failures[0]
     if not server.started:
         raise typer.Exit(1)
+
+
+def openapi() -> None:
+    """Write the description of the HTTP interface (OpenAPI 3.1, JSON), to make clients from.
+
+    Example:
+        xemplar openapi > xemplar.json
+    """
+    from app.main import create_app
+
+    typer.echo(json.dumps(create_app().openapi(), indent=2))
 
 
 def query(

@@ -189,6 +189,12 @@ def comparable(answer: dict[str, Any]) -> dict[str, Any]:
     return comparable
 
 
+def test_openapi_writes_what_the_service_says_of_itself(run: Any, client: TestClient) -> None:
+    status, out, _ = run("openapi")
+    assert status == 0
+    assert json.loads(out) == client.get("/openapi.json").json()
+
+
 def test_query_prints_what_the_service_answers(
     run: Any, client: TestClient, small: SmallStore, film: Path
 ) -> None:
