@@ -84,7 +84,7 @@ class EfficientNetLite(nn.Module):
 
 
 class OnProcessor:
-    """The same maps by OpenVINO, which is several times as fast as PyTorch on frozen convolutions."""
+    """The same maps by OpenVINO, several times as fast as PyTorch on frozen convolutions."""
 
     def __init__(self, teacher: EfficientNetLite) -> None:
         self.channels = teacher.channels
