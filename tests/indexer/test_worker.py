@@ -185,16 +185,24 @@ def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
     return small_store(tmp_path, tiny_checkpoint)
 
 
-def started(own: SmallStore, seconds: float) -> "subprocess.Popen[str]":
-    """A worker whose first reading of the embeddings takes so long."""
+@pytest.fixture
+def started(own: SmallStore) -> "Iterator[Callable[[float], subprocess.Popen[str]]]":
+    """Starts a worker whose first reading of the embeddings takes so many seconds."""
+    running: list[subprocess.Popen[str]] = []
     env = {name: value for name, value in os.environ.items() if not name.startswith("XEMPLAR")}
     env |= {"OWN": str(own.store.root), "NETWORK": str(own.checkpoint)}
-    return subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(seconds)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=env,
-    )
+
+    def start(seconds: float) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", SLOW, str(seconds)]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env))
+        return running[-1]
+
+    yield start
+    for one in running:  # a test that failed may have left one
+        one.kill()
+        one.wait()
+        assert one.stdout
+        one.stdout.close()
 
 
 def ended(one: "subprocess.Popen[str]", how: signal.Signals) -> int:
@@ -206,13 +214,15 @@ def ended(one: "subprocess.Popen[str]", how: signal.Signals) -> int:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_job_goes_on_after_its_worker_was_ended(own: SmallStore, how: signal.Signals) -> None:
+def test_a_job_goes_on_after_its_worker_was_ended(
+    own: SmallStore, started: "Callable[[float], subprocess.Popen[str]]", how: signal.Signals
+) -> None:
     live = current(own.store)
     with open_catalog(own.store.database_url) as catalog:
         jobs = Jobs(catalog.engine)
         parameters = {"checkpoint": load(own.checkpoint).digest, "factory": ""}
         job = jobs.create("reindex", parameters)  # its message was lost: the worker finds it
-        first = started(own, 60)
+        first = started(60)
         assert first.stdout
         assert first.stdout.readline() == "building\n"
         code = ended(first, how)
@@ -221,7 +231,7 @@ def test_a_job_goes_on_after_its_worker_was_ended(own: SmallStore, how: signal.S
         assert len(generations(own.store)) == 1
         if how == signal.SIGTERM:
             assert jobs.job(job.id).state is JobState.QUEUED
-        second = started(own, 0)
+        second = started(0)
         until(lambda: jobs.job(job.id).state is JobState.DONE)
         ended(second, signal.SIGINT)
         over = jobs.job(job.id)
