@@ -201,7 +201,7 @@ async def follow(opening: Opening, store: Store) -> None:
             live = await to_thread.run_sync(current, store)
             if live in (retriever.generation.name, refused):
                 continue
-            await to_thread.run_sync(retriever.refresh, store)
+            await to_thread.run_sync(retriever.refresh)
             LOG.warning("generation %s answers from now on", retriever.generation.name)
         except (ArtefactError, DatabaseUnreachable, NotFound, OSError) as error:
             if isinstance(error, ArtefactError):

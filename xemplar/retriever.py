@@ -159,7 +159,7 @@ class Retriever:
         """Let go of the database."""
         self.catalog.close()
 
-    def refresh(self, store: Store) -> None:
+    def refresh(self) -> None:
         """Take over the store's live generation, with its checkpoint where that is another one.
 
         Queries that are under way are answered from the generation that they began with.
@@ -167,15 +167,14 @@ class Retriever:
         Raises:
             CorruptArtefact, Mismatch, NothingIndexed: it cannot be used; the old one stays.
         """
-        encoder, path = self.live.encoder, live_checkpoint(store, self._checkpoint)
+        encoder, path = self.live.encoder, live_checkpoint(self.store, self._checkpoint)
         if file_digest(path) != encoder.checkpoint.digest:
             encoder = self._opener(load(path))
-        opened = open_generation(store, encoder.checkpoint)
-        with self._changing:
-            amended = Amended.of(opened, self.catalog)
-            spec = encoder.checkpoint.card.spec
-            doorkeeper = _doorkeeper(amended, self.catalog, self.media, spec)
-            self.live = Live(encoder, amended, doorkeeper)
+        amended = Amended.of(open_generation(self.store, encoder.checkpoint), self.catalog)
+        spec = encoder.checkpoint.card.spec
+        doorkeeper = _doorkeeper(amended, self.catalog, self.media, spec)
+        with self._changing:  # reading took a while, and cases may have come
+            self.live = Live(encoder, amended.updated(self.catalog), doorkeeper)
 
     def update(self) -> None:
         """Take over the cases that came or went in the catalog, whichever process did it.

@@ -64,8 +64,18 @@ def client(settings: Settings, retriever: Retriever) -> Iterator[TestClient]:
 
 @pytest.fixture
 def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
-    """A store that a test may put keys into."""
+    """A store that a test may change."""
     return small_store(tmp_path, tiny_checkpoint)
+
+
+@pytest.fixture
+def own_client(own: SmallStore) -> Iterator[TestClient]:
+    """A service on that store."""
+    settings = Settings(
+        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
+    )
+    with TestClient(create_app(settings, open_retriever(settings))) as client:
+        yield client
 
 
 @pytest.fixture

@@ -1,22 +1,17 @@
 """Cases come, are described anew and go over HTTP, and every search sees it at once."""
 
 import hashlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from app.main import create_app, open_retriever
-from app.settings import Settings
 from tests.app.asking import ask, problem
 from tests.films import drawn_film, encoded
-from tests.stores import CASES, SmallStore, small_store
+from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
-from xemplar.encoder import Precision
 from xemplar.errors import DatabaseUnreachable
 
 FILM = encoded(drawn_film(99))
@@ -32,20 +27,6 @@ ABOUT: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
-    return small_store(tmp_path, tiny_checkpoint)
-
-
-@pytest.fixture
-def service(own: SmallStore) -> Iterator[TestClient]:
-    settings = Settings(
-        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
-    )
-    with TestClient(create_app(settings, open_retriever(settings))) as client:
-        yield client
-
-
 def put(client: httpx.Client, film: bytes = FILM, **about: Any) -> httpx.Response:
     return client.post("/cases", data=about, files={"image": film})
 
@@ -54,65 +35,65 @@ def found(client: httpx.Client, film: bytes = FILM, k: int = 3) -> list[str]:
     return [near["case_id"] for near in ask(client, film, k=k)["neighbours"]]
 
 
-def test_a_case_that_was_put_in_is_found_at_once(service: TestClient) -> None:
-    before = found(service)
-    response = put(service, **ABOUT)
+def test_a_case_that_was_put_in_is_found_at_once(own_client: TestClient) -> None:
+    before = found(own_client)
+    response = put(own_client, **ABOUT)
     assert response.status_code == 201, response.text
     case = response.json()
     assert case["case_id"] == hashlib.sha256(FILM).hexdigest()[:16]
     assert response.headers["location"] == f"/cases/{case['case_id']}"
     assert (case["source"], case["view"], case["sex"], case["age"]) == ("clinic", "AP", "F", 57)
     assert case["findings"] == ["Effusion", "Mass"]
-    assert service.get(response.headers["location"]).json() == case
-    assert found(service) == [case["case_id"], *before[:2]]
-    assert service.get(case["image_url"]).status_code == 200
-    assert service.get("/readyz").json()["cases"] == CASES + 1
-    similar = service.get(f"/cases/{case['case_id']}/similar").json()["neighbours"]
+    assert own_client.get(response.headers["location"]).json() == case
+    assert found(own_client) == [case["case_id"], *before[:2]]
+    assert own_client.get(case["image_url"]).status_code == 200
+    assert own_client.get("/readyz").json()["cases"] == CASES + 1
+    similar = own_client.get(f"/cases/{case['case_id']}/similar").json()["neighbours"]
     assert similar[0]["case_id"] == before[0]
 
 
 def test_the_same_film_again_changes_only_what_is_named(
-    service: TestClient, own: SmallStore
+    own_client: TestClient, own: SmallStore
 ) -> None:
-    put(service, **ABOUT)
-    again = put(service, source="clinic", age=58)
+    put(own_client, **ABOUT)
+    again = put(own_client, source="clinic", age=58)
     assert again.status_code == 200
     assert (again.json()["age"], again.json()["sex"]) == (58, "F")
     assert again.json()["findings"] == ["Effusion", "Mass"]
-    assert service.get("/readyz").json()["cases"] == CASES + 1
-    indexed = put(service, own.films[3], source="clinic", present="Hernia")
+    assert own_client.get("/readyz").json()["cases"] == CASES + 1
+    indexed = put(own_client, own.films[3], source="clinic", present="Hernia")
     assert (indexed.status_code, indexed.json()["findings"]) == (200, ["Hernia"])
 
 
 def test_no_patient_is_stored_or_told(
-    service: TestClient, own: SmallStore, caplog: pytest.LogCaptureFixture
+    own_client: TestClient, own: SmallStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    response = put(service, **ABOUT)
+    response = put(own_client, **ABOUT)
     assert "Jane" not in response.text
     assert "Jane" not in caplog.text
     for path in own.store.root.rglob("*"):
         if path.is_file():
             assert b"Jane" not in path.read_bytes(), path
-    other = put(service, encoded(drawn_film(98)), **ABOUT).json()["case_id"]
+    other = put(own_client, encoded(drawn_film(98)), **ABOUT).json()["case_id"]
     with open_catalog(own.store.database_url) as catalog:
         patient = catalog.case(other).patient
     assert patient == own.store.pseudonym("clinic", "Doe, Jane 4711")
-    similar = service.get(f"/cases/{other}/similar").json()["neighbours"]
+    similar = own_client.get(f"/cases/{other}/similar").json()["neighbours"]
     assert response.json()["case_id"] not in [near["case_id"] for near in similar]
 
 
-def test_a_description_is_changed(service: TestClient) -> None:
-    address = put(service, **ABOUT).headers["location"]
-    changed = service.patch(address, json={"view": "PA", "sex": None, "uncertain": ["Nodule"]})
+def test_a_description_is_changed(own_client: TestClient) -> None:
+    address = put(own_client, **ABOUT).headers["location"]
+    changed = own_client.patch(address, json={"view": "PA", "sex": None, "uncertain": ["Nodule"]})
     assert changed.status_code == 200, changed.text
     case = changed.json()
     assert (case["view"], case["sex"], case["age"], case["findings"]) == ("PA", None, 57, [])
-    assert service.get(address).json() == case
-    assert service.patch(address, json={}).json() == case
+    assert own_client.get(address).json() == case
+    assert own_client.patch(address, json={}).json() == case
     effusion = {"any_of": "Effusion", "source": "clinic"}
-    assert service.get("/cases", params=effusion).json()["cases"] == []
-    service.patch(address, json={"present": ["Effusion"]})
-    assert len(service.get("/cases", params=effusion).json()["cases"]) == 1
+    assert own_client.get("/cases", params=effusion).json()["cases"] == []
+    own_client.patch(address, json={"present": ["Effusion"]})
+    assert len(own_client.get("/cases", params=effusion).json()["cases"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -130,106 +111,106 @@ def test_a_description_is_changed(service: TestClient) -> None:
     ],
 )
 def test_a_change_that_cannot_be_is_refused(
-    service: TestClient, change: dict[str, Any], what: str
+    own_client: TestClient, change: dict[str, Any], what: str
 ) -> None:
-    address = put(service, **ABOUT).headers["location"]
-    before = service.get(address).json()
-    response = service.patch(address, json=change)
+    address = put(own_client, **ABOUT).headers["location"]
+    before = own_client.get(address).json()
+    response = own_client.patch(address, json=change)
     assert response.status_code == 422, response.text
     assert what in response.json()["detail"]
-    assert service.get(address).json() == before
+    assert own_client.get(address).json() == before
 
 
-def test_a_patient_moves_with_its_source(service: TestClient, own: SmallStore) -> None:
-    case_id = put(service, **ABOUT).json()["case_id"]
-    service.patch(f"/cases/{case_id}", json={"source": "elsewhere", "patient": "1"})
+def test_a_patient_moves_with_its_source(own_client: TestClient, own: SmallStore) -> None:
+    case_id = put(own_client, **ABOUT).json()["case_id"]
+    own_client.patch(f"/cases/{case_id}", json={"source": "elsewhere", "patient": "1"})
     with open_catalog(own.store.database_url) as catalog:
         assert catalog.case(case_id).patient == own.store.pseudonym("elsewhere", "1")
-    service.patch(f"/cases/{case_id}", json={"patient": None})
+    own_client.patch(f"/cases/{case_id}", json={"patient": None})
     with open_catalog(own.store.database_url) as catalog:
         assert catalog.case(case_id).patient is None
 
 
 def test_a_removed_case_is_gone_at_once_with_its_pictures(
-    service: TestClient, own: SmallStore
+    own_client: TestClient, own: SmallStore
 ) -> None:
     for film in (FILM, own.films[2]):
         sha256 = hashlib.sha256(film).hexdigest()
-        put(service, film, **ABOUT)
-        case_id = found(service, film)[0]
+        put(own_client, film, **ABOUT)
+        case_id = found(own_client, film)[0]
         assert sha256.startswith(case_id)
         assert list(own.store.media.rglob(f"*{sha256}*"))
-        response = service.delete(f"/cases/{case_id}")
+        response = own_client.delete(f"/cases/{case_id}")
         assert (response.status_code, response.content) == (204, b"")
-        assert case_id not in found(service, film, k=CASES)
-        problem(service.get(f"/cases/{case_id}"), 404, "NotFound")
-        problem(service.get(f"/cases/{case_id}/image"), 404, "NotFound")
-        problem(service.delete(f"/cases/{case_id}"), 404, "NotFound")
-        problem(service.patch(f"/cases/{case_id}", json={"age": 1}), 404, "NotFound")
+        assert case_id not in found(own_client, film, k=CASES)
+        problem(own_client.get(f"/cases/{case_id}"), 404, "NotFound")
+        problem(own_client.get(f"/cases/{case_id}/image"), 404, "NotFound")
+        problem(own_client.delete(f"/cases/{case_id}"), 404, "NotFound")
+        problem(own_client.patch(f"/cases/{case_id}", json={"age": 1}), 404, "NotFound")
         assert not list(own.store.media.rglob(f"*{sha256}*"))
 
 
-def test_a_removed_film_can_come_back(service: TestClient, own: SmallStore) -> None:
+def test_a_removed_film_can_come_back(own_client: TestClient, own: SmallStore) -> None:
     for film in (FILM, own.films[2]):
-        put(service, film, source="clinic")
-        case_id = found(service, film)[0]
-        service.delete(f"/cases/{case_id}")
-        assert put(service, film, source="clinic").status_code == 201
-        assert found(service, film)[0] == case_id
-        assert service.get(f"/cases/{case_id}/image").status_code == 200
+        put(own_client, film, source="clinic")
+        case_id = found(own_client, film)[0]
+        own_client.delete(f"/cases/{case_id}")
+        assert put(own_client, film, source="clinic").status_code == 201
+        assert found(own_client, film)[0] == case_id
+        assert own_client.get(f"/cases/{case_id}/image").status_code == 200
 
 
-def test_films_that_are_no_cases(service: TestClient) -> None:
-    problem(put(service, b"no picture", source="clinic"), 400, "UnreadableImage")
-    problem(put(service), 422, "InvalidRequest")
-    no_film = service.post("/cases", files={"other": FILM}, data={"source": "clinic"})
+def test_films_that_are_no_cases(own_client: TestClient) -> None:
+    problem(put(own_client, b"no picture", source="clinic"), 400, "UnreadableImage")
+    problem(put(own_client), 422, "InvalidRequest")
+    no_film = own_client.post("/cases", files={"other": FILM}, data={"source": "clinic"})
     problem(no_film, 422, "InvalidArgument")
-    twice = service.post(
+    twice = own_client.post(
         "/cases", files={"image": FILM}, data={"source": ["one", "two"], "age": "5"}
     )
     assert "source" in problem(twice, 422, "InvalidRequest")
-    assert service.get("/readyz").json()["cases"] == CASES
+    assert own_client.get("/readyz").json()["cases"] == CASES
 
 
-def test_all_pages_together_are_all_cases(service: TestClient) -> None:
+def test_all_pages_together_are_all_cases(own_client: TestClient) -> None:
     for n in range(3):
-        put(service, encoded(drawn_film(60 + n)), source="clinic")
+        put(own_client, encoded(drawn_film(60 + n)), source="clinic")
     address, seen = "/cases?limit=4", list[str]()
     while address:
-        page = service.get(address).json()
+        page = own_client.get(address).json()
         seen += [case["case_id"] for case in page["cases"]]
         assert len(page["cases"]) <= 4
         address = page["next"]
     assert len(seen) == len(set(seen)) == CASES + 3
-    women = service.get("/cases", params={"sex": "F", "limit": 4}).json()
+    women = own_client.get("/cases", params={"sex": "F", "limit": 4}).json()
     assert "sex=F" in women["next"]
     assert {case["sex"] for case in women["cases"]} == {"F"}
-    problem(service.get("/cases?limit=0"), 422, "InvalidRequest")
-    problem(service.get("/cases?any_of=Nonsense"), 422, "UnknownFinding")
+    problem(own_client.get("/cases?limit=0"), 422, "InvalidRequest")
+    problem(own_client.get("/cases?any_of=Nonsense"), 422, "UnknownFinding")
 
 
-def test_many_at_once(service: TestClient) -> None:
+def test_many_at_once(own_client: TestClient) -> None:
     """Queries, and cases that come and go: no request fails."""
     films = [encoded(drawn_film(200 + n)) for n in range(6)]
 
     def come_and_go(film: bytes) -> bool:
-        case_id = put(service, film, source="clinic").json()["case_id"]
-        there = found(service, film, k=1) == [case_id]
-        gone = service.delete(f"/cases/{case_id}").status_code == 204
-        return there and gone and case_id not in found(service, film, k=CASES)
+        case_id = put(own_client, film, source="clinic").json()["case_id"]
+        there = found(own_client, film, k=1) == [case_id]
+        gone = own_client.delete(f"/cases/{case_id}").status_code == 204
+        return there and gone and case_id not in found(own_client, film, k=CASES)
 
     with ThreadPoolExecutor(3) as pool:
         assert all(pool.map(come_and_go, films))
-    assert service.get("/readyz").json()["cases"] == CASES
+    assert own_client.get("/readyz").json()["cases"] == CASES
 
 
 def test_a_case_whose_pictures_cannot_be_written_is_none(
-    service: TestClient, own: SmallStore, monkeypatch: pytest.MonkeyPatch
+    own_client: TestClient, own: SmallStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise DatabaseUnreachable("gone")
 
     monkeypatch.setattr("xemplar.catalog.Catalog.add", broken)
-    assert put(service, source="clinic").status_code == 503
+    assert put(own_client, source="clinic").status_code == 503
     monkeypatch.undo()
-    assert put(service, source="clinic").status_code == 201
+    assert put(own_client, source="clinic").status_code == 201

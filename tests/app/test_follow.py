@@ -2,20 +2,18 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from app.main import create_app, open_retriever
-from app.settings import Settings
 from indexer.publishing import activate, build_generation
 from indexer.reindex import reindex
 from tests.app.asking import ask
 from tests.films import drawn_film, encoded, seeded_weights
-from tests.stores import SmallStore, small_store
+from tests.stores import SmallStore
 from xemplar.catalog import Description, open_catalog
 from xemplar.checkpoint import keep, load, save
 from xemplar.encoder import Precision, open_encoder
@@ -26,21 +24,6 @@ from xemplar.radiograph import decode
 
 PROMISED = 2.0
 """Seconds after which a published generation answers; a slow machine gets ten times that."""
-
-
-@pytest.fixture
-def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
-    """A store that a test may change."""
-    return small_store(tmp_path, tiny_checkpoint)
-
-
-@pytest.fixture
-def service(own: SmallStore) -> Iterator[TestClient]:
-    settings = Settings(
-        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
-    )
-    with TestClient(create_app(settings, open_retriever(settings))) as client:
-        yield client
 
 
 def published(own: SmallStore, calibration: SimilarityCalibration | None = None) -> str:
@@ -61,42 +44,42 @@ def until(client: TestClient, film: bytes, right: Callable[[dict[str, object]], 
 
 
 def test_a_new_generation_answers_soon_and_no_request_fails(
-    service: TestClient, own: SmallStore
+    own_client: TestClient, own: SmallStore
 ) -> None:
     for _ in range(2):
         name = published(own)
-        until(service, own.films[1], lambda answer, name=name: answer["generation"] == name)
-        assert service.get("/readyz").json()["generation"] == name
+        until(own_client, own.films[1], lambda answer, name=name: answer["generation"] == name)
+        assert own_client.get("/readyz").json()["generation"] == name
 
 
 def test_pictures_of_an_answer_can_be_fetched_after_the_generation_has_changed(
-    service: TestClient, own: SmallStore
+    own_client: TestClient, own: SmallStore
 ) -> None:
-    before = ask(service, own.films[1], k=2)
+    before = ask(own_client, own.films[1], k=2)
     name = published(own)
-    until(service, own.films[1], lambda answer: answer["generation"] == name)
+    until(own_client, own.films[1], lambda answer: answer["generation"] == name)
     for near in before["neighbours"]:
         for address in ("overlay_url", "evidence_url", "query_evidence_url", "image_url"):
-            assert service.get(near[address]).status_code == 200
+            assert own_client.get(near[address]).status_code == 200
 
 
 def test_a_calibration_that_is_published_stands_beside_the_similarity(
-    service: TestClient, own: SmallStore
+    own_client: TestClient, own: SmallStore
 ) -> None:
-    before = ask(service, own.films[1], k=3)
+    before = ask(own_client, own.films[1], k=3)
     assert [near["chance"] for near in before["neighbours"]] == [None] * 3
     digest = load(own.checkpoint).digest
     curve = SimilarityCalibration(digest, "drawn", 12, 144, (0.0, 1.0), (0.25, 0.75))
     name = published(own, curve)
-    until(service, own.films[1], lambda answer: answer["generation"] == name)
-    for near in ask(service, own.films[1], k=3)["neighbours"]:
+    until(own_client, own.films[1], lambda answer: answer["generation"] == name)
+    for near in ask(own_client, own.films[1], k=3)["neighbours"]:
         assert near["chance"] == pytest.approx(0.25 + near["similarity"] / 2)
 
 
 def test_a_damaged_generation_is_told_and_the_old_one_goes_on_answering(
-    service: TestClient, own: SmallStore, caplog: pytest.LogCaptureFixture
+    own_client: TestClient, own: SmallStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    old = ask(service, own.films[1])["generation"]
+    old = ask(own_client, own.films[1])["generation"]
     with open_catalog(own.store.database_url) as catalog:
         checkpoint = load(own.checkpoint)
         name = build_generation(own.store, catalog, checkpoint, go_live=False).name
@@ -105,7 +88,7 @@ def test_a_damaged_generation_is_told_and_the_old_one_goes_on_answering(
         publish(own.store, name)
         began = time.monotonic()
         while not caplog.records and time.monotonic() - began < 10 * PROMISED:
-            assert ask(service, own.films[1])["generation"] == old
+            assert ask(own_client, own.films[1])["generation"] == old
     assert "goes on answering" in caplog.text
     assert "ids.npy" in caplog.text
     time.sleep(2.5)  # two more looks
@@ -113,16 +96,16 @@ def test_a_damaged_generation_is_told_and_the_old_one_goes_on_answering(
 
 
 def test_what_another_process_puts_in_or_removes_is_taken_over(
-    service: TestClient, own: SmallStore
+    own_client: TestClient, own: SmallStore
 ) -> None:
     """Its own catalog and media, as another service would have them."""
     film, media = encoded(drawn_film(77)), Media(own.store.media)
     encoder = open_encoder(load(own.checkpoint), precision=Precision.FLOAT32)
     with open_catalog(own.store.database_url) as catalog:
         case = take_in(decode(film), Description(source="elsewhere"), encoder, catalog, media)
-        until(service, film, lambda answer: first_of(answer) == case.case_id)
+        until(own_client, film, lambda answer: first_of(answer) == case.case_id)
         let_go(case.case_id, catalog, media)
-        until(service, film, lambda answer: first_of(answer) != case.case_id)
+        until(own_client, film, lambda answer: first_of(answer) != case.case_id)
 
 
 class Silent:
@@ -136,23 +119,23 @@ class Silent:
 
 
 def test_another_checkpoint_answers_with_its_generation_and_goes_back(
-    service: TestClient, own: SmallStore, tmp_path: Path
+    own_client: TestClient, own: SmallStore, tmp_path: Path
 ) -> None:
     old = load(own.checkpoint)
     other = tmp_path / "other.safetensors"
     save(other, old.card, seeded_weights(old.card.architecture, len(old.card.findings), seed=9))
     new = load(keep(other, own.store))
-    first = ask(service, own.films[1], k=2)
+    first = ask(own_client, own.films[1], k=2)
     with open_catalog(own.store.database_url) as catalog:
         reindex(own.store, catalog, new, lambda: open_encoder(new), Silent())
-        until(service, own.films[1], lambda answer: answer["checkpoint"] == new.digest)
-        assert first_of(ask(service, own.films[1])) == first_of(first)  # each finds itself
+        until(own_client, own.films[1], lambda answer: answer["checkpoint"] == new.digest)
+        assert first_of(ask(own_client, own.films[1])) == first_of(first)  # each finds itself
         # what the old network saw cannot be compared with what the new one sees
-        gone = service.get(first["neighbours"][1]["evidence_url"])
+        gone = own_client.get(first["neighbours"][1]["evidence_url"])
         assert gone.status_code == 404
         assert "send the film again" in gone.json()["detail"]
         activate(own.store, catalog, first["generation"])
-    until(service, own.films[1], lambda answer: answer["checkpoint"] == old.digest)
+    until(own_client, own.films[1], lambda answer: answer["checkpoint"] == old.digest)
 
 
 def first_of(answer: dict[str, Any]) -> str:
