@@ -105,7 +105,11 @@ class FilmTensors(TorchDataset[Lesson]):
             augment = augmentation(self.settings.augmentation, spec.size)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_seed(self.settings.seed, epoch, place))
-                grey, plans = augment(tv_tensors.Image(grey), tv_tensors.Mask(plans))
+                moved = tv_tensors.Image(grey)
+                if self.places is None:  # a plan that says nothing need not be moved
+                    grey = augment(moved)
+                else:
+                    grey, plans = augment(moved, tv_tensors.Mask(plans))
         target, known = targets(film.labels, self.settings.findings, self.settings.uncertain)
         return Lesson(
             grey[0].as_subclass(Tensor),
