@@ -61,6 +61,22 @@ def train(
         int | None,
         typer.Option(help="First epochs led by the teacher, which then fades; boxes come after."),
     ] = None,
+    crossfit: Annotated[
+        int | None,
+        typer.Option(help="Networks fine-tuned from the teacher for soft labels, as 5; 0: none."),
+    ] = None,
+    crossfit_epochs: Annotated[int | None, typer.Option(help="Epochs of each of them.")] = None,
+    soft: Annotated[
+        float | None, typer.Option(help="Share of soft labels in the targets, as 0.6; 0: none.")
+    ] = None,
+    mixup: Annotated[
+        float | None,
+        typer.Option(help="Lay films over each other, by Beta(this, this), as 0.4; 0: never."),
+    ] = None,
+    metric: Annotated[
+        float | None,
+        typer.Option(help="Weight of embeddings unlike where findings are like, as 0.3; 0: none."),
+    ] = None,
     average: Annotated[
         float | None,
         typer.Option(help="Decay of a moving average of the weights, as 0.998; 0: none."),
@@ -128,6 +144,11 @@ def train(
         hint=hint,
         boxes=boxes,
         lead=lead,
+        crossfit=crossfit,
+        crossfit_epochs=crossfit_epochs,
+        soft=soft,
+        mixup=mixup,
+        metric=metric,
         average=average,
         hide=hide,
         films_per_epoch=films_per_epoch,

@@ -1,6 +1,6 @@
 """One pass over the training films, and one over the validation films."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from trainer.films import FilmTensors, Lesson, batches
 from trainer.metrics import Outputs
-from trainer.settings import Settings
+from trainer.settings import Guidance, Settings
 from trainer.world import World
 from xemplar.datasets import Film
 from xemplar.errors import ConfigurationError
-from xemplar.network.pytorch import DenseNetwork
+
+Mixing = Callable[[Lesson], Lesson]
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def train_epoch(
     loader: DataLoader[Lesson],
     optimizer: Optimizer,
     device: Device,
-    guidance: tuple[float, float],
+    guidance: Guidance,
+    mixing: Mixing | None,
     advance: Callable[[], None],
 ) -> tuple[float, float]:
     """Take one optimizer step per batch.
@@ -86,7 +88,8 @@ def train_epoch(
         loader: of lessons.
         optimizer: of the learner.
         device: where to.
-        guidance: weights of the teacher and of the boxes.
+        guidance: weights of what guides it beside the labels.
+        mixing: lays films over each other; None leaves them as they are.
         advance: called after each step.
 
     Returns:
@@ -99,10 +102,12 @@ def train_epoch(
     learner.train()
     loss_sum = right = labels = 0.0
     for lesson in loader:
-        grey, target, known, where, taught = (part.to(device.name) for part in lesson)
+        here = Lesson(*(part.to(device.name, non_blocking=True) for part in lesson))
+        if mixing is not None:
+            here = mixing(here)
         with device.autocast():
-            outputs, more = learner(grey, where, target * known * taught, *guidance)
-        logits = outputs.float()
+            outputs, more = learner(here, guidance)
+        logits, target, known = outputs.float(), here.target, here.known
         loss = masked_bce(logits, target, known)
         total = loss + more
         if not torch.isfinite(total):
@@ -114,35 +119,60 @@ def train_epoch(
         optimizer.step()
         count = float(known.sum())
         loss_sum += float(loss.detach()) * count
-        right += float((((logits > 0) == (target > 0)) * known).sum())
+        right += float((((logits > 0) == (target > 0.5)) * known).sum())
         labels += count
         advance()
     return loss_sum / labels, right / labels
 
 
-@torch.inference_mode()
-def validate(
-    network: DenseNetwork,
-    films: Sequence[Film],
-    settings: Settings,
-    device: Device,
-    world: World,
-    epoch: int,
-) -> Outputs:
-    """The network's outputs on all films, in their order, shared between the processes.
+class InOrder(Sampler[tuple[int, int]]):
+    """All films in their order; with several processes each takes every world-th one.
 
-    The films are as large as those of the epoch.
+    All processes take the same number of films; what is too many is cut off later.
+
+    Attributes:
+        epoch: the next one.
     """
-    network.eval()
-    tensors = FilmTensors(films, settings)
-    # all processes take the same number of films; what is too many is cut off below
-    each = -(-len(films) // world.size)
-    own = [(epoch, (n * world.size + world.rank) % len(films)) for n in range(each)]
-    parts: list[list[np.ndarray]] = [[], [], []]
-    for grey, target, known, _, _ in batches(tensors, own):
-        with device.autocast():
-            outputs = network(grey.to(device.name)).float().cpu()
-        for rows, tensor in zip(parts, (outputs, target, known), strict=True):
-            rows.append(tensor.numpy())
-    logits, target, known = (world.gather(np.concatenate(rows))[: len(films)] for rows in parts)
-    return Outputs(logits, target, known, [film.source for film in films], settings.findings)
+
+    def __init__(self, films: int, world: World) -> None:
+        self.films = films
+        self.world = world
+        self.epoch = 1
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        size, rank = self.world.size, self.world.rank
+        return ((self.epoch, (n * size + rank) % self.films) for n in range(len(self)))
+
+    def __len__(self) -> int:
+        return -(-self.films // self.world.size)
+
+
+class Validation:
+    """Films that a network is asked about, again and again; the same workers read them."""
+
+    def __init__(self, films: Sequence[Film], settings: Settings, world: World) -> None:
+        self._films = films
+        self._settings = settings
+        self._world = world
+        self._order = InOrder(len(films), world)
+        self._loader = batches(FilmTensors(films, settings), self._order)
+
+    @torch.inference_mode()
+    def outputs(self, network: nn.Module, device: Device, epoch: int) -> Outputs:
+        """The network's outputs on all films, in their order, shared between the processes.
+
+        The films are as large as those of the epoch.
+        """
+        network.eval()
+        self._order.epoch = epoch
+        parts: list[list[np.ndarray]] = [[], [], []]
+        for grey, target, known, _, _ in self._loader:
+            with device.autocast():
+                outputs = network(grey.to(device.name)).float().cpu()
+            for rows, tensor in zip(parts, (outputs, target, known), strict=True):
+                rows.append(tensor.numpy())
+        logits, target, known = (
+            self._world.gather(np.concatenate(rows))[: len(self._films)] for rows in parts
+        )
+        sources = [film.source for film in self._films]
+        return Outputs(logits, target, known, sources, self._settings.findings)

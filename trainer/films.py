@@ -5,16 +5,17 @@ import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
-from torchvision import tv_tensors
 
-from trainer.augment import augmentation
-from trainer.places import USUALLY, Places, onto_input
+from trainer.augment import augment
+from trainer.places import USUALLY, Places, Plan, onto_input
 from trainer.settings import Settings
 from xemplar.datasets import TRAIN, VAL, Dataset, Film, split_by_patient
 from xemplar.errors import ConfigurationError, DatasetError, InputError
@@ -50,17 +51,18 @@ class Lesson(NamedTuple):
 
     Attributes:
         grey: float (s, s) in [0, 1].
-        target: float (F,), 1 where the finding is present.
+        target: float (F,), 1 where the finding is present; between 0 and 1 where soft labels have
+            a share in it.
         known: float (F,), 1 where the label says so or not.
         where: float (F, s/32, s/32), share of each cell that shows the finding, or may.
-        taught: float (F,), how sure that is, in [0, 1].
+        due: float (F,), how much the finding's evidence is due there, in [0, 1].
     """
 
     grey: Tensor
     target: Tensor
     known: Tensor
     where: Tensor
-    taught: Tensor
+    due: Tensor
 
 
 class FilmTensors(TorchDataset[Lesson]):
@@ -69,6 +71,9 @@ class FilmTensors(TorchDataset[Lesson]):
     Epochs count from 1; the side s is the settings' for that epoch. Augmentation is seeded by
     (seed, epoch, place), so that it is the same whichever process draws it, however many there
     are, and after a restart.
+
+    ``soft`` holds what other networks say of each film, float32 (N, F) in [0, 1]; the settings say
+    how much of it goes into the target.
     """
 
     def __init__(
@@ -78,11 +83,13 @@ class FilmTensors(TorchDataset[Lesson]):
         *,
         augmented: bool = False,
         places: Places | None = None,
+        soft: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.films = films
         self.settings = settings
         self.augmented = augmented
         self.places = places
+        self.soft = soft
 
     def __len__(self) -> int:
         return len(self.films)
@@ -99,37 +106,30 @@ class FilmTensors(TorchDataset[Lesson]):
             radiograph = decode(film.path.read_bytes())
         except (OSError, InputError) as error:
             raise DatasetError(f"the film {film.path} cannot be used: {error}") from error
-        grey = torch.from_numpy(preprocess(radiograph, spec)).float()[None] / 255
+        grey = preprocess(radiograph, spec).astype(np.float32) / np.float32(255)
         plans, which = self._plans(place, frame(spec, *radiograph.source_size), spec.size)
         if self.augmented:
-            augment = augmentation(self.settings.augmentation, spec.size)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(_seed(self.settings.seed, epoch, place))
-                moved = tv_tensors.Image(grey)
-                if self.places is None:  # a plan that says nothing need not be moved
-                    grey = augment(moved)
-                else:
-                    grey, plans = augment(moved, tv_tensors.Mask(plans))
+            generator = np.random.default_rng((self.settings.seed, epoch, place))
+            grey, plans = augment(grey, plans, self.settings.augmentation, generator)
         target, known = targets(film.labels, self.settings.findings, self.settings.uncertain)
+        due = torch.from_numpy(target * known) * torch.where(which > 0, 1.0, USUALLY)
+        if self.soft is not None:
+            target = target + self.settings.soft * (self.soft[place] - target)
         return Lesson(
-            grey[0].as_subclass(Tensor),
+            torch.from_numpy(grey),
             torch.from_numpy(target),
             torch.from_numpy(known),
-            F.adaptive_avg_pool2d(plans.as_subclass(Tensor), spec.size // 32)[which],
-            torch.where(which > 0, 1.0, USUALLY),
+            F.adaptive_avg_pool2d(torch.from_numpy(plans), spec.size // 32)[which],
+            due,
         )
 
-    def _plans(self, place: int, placed: Frame, size: int) -> tuple[Tensor, Tensor]:
-        """The film's plans (n, size, size), and which one each finding has (F,)."""
+    def _plans(self, place: int, placed: Frame, size: int) -> tuple[Plan, Tensor]:
+        """The film's plans (n, p, p) in the frame of the input; which one each finding has (F,)."""
         if self.places is None:
-            findings = len(self.settings.findings)
-            return torch.ones(1, size, size), torch.zeros(findings, dtype=torch.int64)
+            none = torch.zeros(len(self.settings.findings), dtype=torch.int64)
+            return np.ones((1, 1, 1), np.float32), none
         plans, which = self.places.of(place)
-        return torch.from_numpy(onto_input(plans, placed, size)), torch.from_numpy(which)
-
-
-def _seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+        return onto_input(plans, placed, size), torch.from_numpy(which)
 
 
 class EpochOrder(Sampler[tuple[int, int]]):
@@ -137,6 +137,10 @@ class EpochOrder(Sampler[tuple[int, int]]):
 
     With several processes each takes every world-th film; the list is filled up from its start
     so that all have the same number of steps.
+
+    Attributes:
+        epoch: the next one.
+        without: places of films that are not drawn.
     """
 
     def __init__(self, films: Sequence[Film], settings: Settings, rank: int, world: int) -> None:
@@ -151,15 +155,17 @@ class EpochOrder(Sampler[tuple[int, int]]):
         self.rank = rank
         self.world = world
         self.epoch = 0
+        self.without: frozenset[int] = frozenset()
 
     def _order(self) -> list[int]:
         generator = np.random.default_rng((self.settings.seed, self.epoch))
         by_source: dict[str, list[int]] = {}
         for place, source in enumerate(self.sources):
-            by_source.setdefault(source, []).append(place)
+            if place not in self.without:
+                by_source.setdefault(source, []).append(place)
         shares = shares_of(
             {source: len(places) for source, places in by_source.items()},
-            self.settings.films_per_epoch or len(self.sources),
+            self._total(),
             self.settings.weights,
         )
         drawn = [
@@ -175,8 +181,11 @@ class EpochOrder(Sampler[tuple[int, int]]):
         return ((self.epoch, place) for place in self._order())
 
     def __len__(self) -> int:
-        total = min(self.settings.films_per_epoch or len(self.sources), len(self.sources))
-        return -(-total // self.world)
+        return -(-self._total() // self.world)
+
+    def _total(self) -> int:
+        films = len(self.sources) - len(self.without)
+        return min(self.settings.films_per_epoch or films, films)
 
 
 def shares_of(sizes: Mapping[str, int], total: int, weights: Mapping[str, float]) -> dict[str, int]:
@@ -219,9 +228,14 @@ def batches(
         sampler=keys,
         num_workers=workers,
         multiprocessing_context=context,
+        worker_init_fn=_one_thread if workers else None,
         persistent_workers=workers > 0,
         drop_last=drop_last,
     )
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(1)  # the workers share the processor between them
 
 
 def check_readable(films: Sequence[Film]) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import DenseNet169_Weights
 
 from xemplar import checkpoint
@@ -58,7 +59,7 @@ def initialise(network: DenseNetwork, initial: str) -> bool:
 
 
 def begin_at_prevalence(
-    network: DenseNetwork, films: Sequence[Film], findings: Sequence[str], policy: UncertainPolicy
+    classifier: nn.Linear, films: Sequence[Film], findings: Sequence[str], policy: UncertainPolicy
 ) -> None:
     """Let each output say at first how frequent its finding is: bias = log odds.
 
@@ -67,21 +68,32 @@ def begin_at_prevalence(
     everywhere on films that show the finding.
 
     Args:
-        network: its linear layer's bias is set; a finding that no film knows keeps its own.
+        classifier: its bias is set; that of a finding that no film knows stays.
         films: of the training.
         findings: the outputs, in their order.
         policy: for uncertain labels.
+    """
+    share, known = prevalence(films, findings, policy)
+    odds = torch.from_numpy(np.log(share / (1 - share)))
+    with torch.no_grad():
+        bias = classifier.bias
+        bias.copy_(torch.where(torch.from_numpy(known > 0), odds.to(bias.device), bias))
+
+
+def prevalence(
+    films: Sequence[Film], findings: Sequence[str], policy: UncertainPolicy
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(share of the films with each finding, among those of which it is known; how many those are).
+
+    Both float32 (F,). Half a film with it and half a film without it are added, so that none and
+    all are no infinite odds.
     """
     target, known = (
         np.sum(part, axis=0)
         for part in zip(*(targets(f.labels, findings, policy) for f in films), strict=True)
     )
-    # half a film with and half a film without it, so that none and all are no infinite odds
     share = (target + 0.5) / (known + 1)
-    odds = torch.from_numpy(np.log(share / (1 - share)).astype(np.float32))
-    with torch.no_grad():
-        bias = network.dense.classifier.bias
-        bias.copy_(torch.where(torch.from_numpy(known > 0), odds.to(bias.device), bias))
+    return share.astype(np.float32), known.astype(np.float32)
 
 
 def origin(initial: str) -> str:

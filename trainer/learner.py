@@ -1,52 +1,106 @@
 """What is trained: the network, and what guides it beside the labels."""
 
+import copy
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
+from trainer.films import Lesson
+from trainer.settings import Guidance
 from trainer.teacher import Teacher
-from xemplar.network.pytorch import DenseNetwork
+
+
+class Trainable(Protocol):
+    """A network: maps at several strides, and a linear layer on the pooled last of them."""
+
+    @property
+    def classifier(self) -> nn.Linear:
+        """Its linear layer."""
+        ...
+
+    def levels(self, grey: Tensor) -> list[Tensor]:
+        """Maps at strides 8, 16 and 32 of grey films, float (N, s, s) in [0, 1]."""
+        ...
 
 
 class Learner(nn.Module):
     """The network with its guide; one forward pass serves both.
 
     Attributes:
-        network: what the checkpoint will hold.
+        network: what is trained.
     """
 
-    def __init__(self, network: DenseNetwork, teacher: Teacher | None = None) -> None:
+    hints: "Hints | None"
+    prevalence: Tensor
+
+    def __init__(
+        self, network: Trainable, teacher: Teacher | None = None, prevalence: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.network = network
         self.hints = None if teacher is None else Hints(teacher, _channels(network))
+        # a buffer that is not saved: it follows from the films
+        self.register_buffer("prevalence", prevalence, persistent=False)
 
-    def forward(
-        self, grey: Tensor, where: Tensor, due: Tensor, hint: float, boxes: float
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, lesson: Lesson, guidance: Guidance) -> tuple[Tensor, Tensor]:
         """One pass.
 
         Args:
-            grey: films, float (N, s, s) in [0, 1].
-            where: float (N, F, s/32, s/32), share of each cell that shows a finding, or may.
-            due: float (N, F), how much each finding's evidence is due there; 0 for none.
-            hint: weight of the teacher.
-            boxes: weight of the evidence outside its place.
+            lesson: of a batch.
+            guidance: weights.
 
         Returns:
             (logits (N, F), what to add to the loss of the labels).
         """
-        maps = levels(self.network, grey)
-        classifier = self.network.dense.classifier
-        logits, guidance = classifier(maps[-1].mean(dim=(2, 3))), grey.new_zeros(())
-        if self.hints is not None:
-            guidance = guidance + hint * self.hints(grey, maps)
-        if boxes:
+        maps = self.network.levels(lesson.grey)
+        classifier, pooled = self.network.classifier, maps[-1].mean(dim=(2, 3))
+        logits, more = classifier(pooled), lesson.grey.new_zeros(())
+        if self.hints is not None and guidance.hint:
+            more = more + guidance.hint * self.hints(lesson.grey, maps)
+        if guidance.boxes:
             said = torch.einsum("fc,nchw->nfhw", classifier.weight, maps[-1])
-            guidance = guidance + boxes * outside(said, where, due)
-        return logits, guidance
+            more = more + guidance.boxes * outside(said, lesson.where, lesson.due)
+        if guidance.metric:
+            whole = lesson.known.amin(dim=1) > 0.99  # only films of which all is known
+            like = lesson.target[whole] / self.prevalence.sqrt()
+            more = more + guidance.metric * unlike(pooled[whole].float(), like)
+        return logits, more
+
+
+SHARP, VAGUE = 0.07, 0.15
+"""Temperatures of the likeness of embeddings, and of that of findings."""
+
+
+def unlike(embeddings: Tensor, findings: Tensor) -> Tensor:
+    """How far the neighbours of films are from those that their findings would give them.
+
+    For each film, the likeness (cosine) of all others is made a distribution by a softmax, once
+    from embeddings and once from findings; the divergence of the two is the loss (Passalis & Tefas,
+    Learning Deep Representations with Probabilistic Knowledge Transfer, ECCV 2018).
+
+    Args:
+        embeddings: float (N, C).
+        findings: float (N, F) >= 0, chances of the findings, the rarer the heavier.
+
+    Returns:
+        Kullback-Leibler divergence, mean over the films, >= 0; 0 where fewer than three are given,
+        for then there is no choice.
+    """
+    count = len(embeddings)
+    if count < 3:
+        return embeddings.sum() * 0
+    others = ~torch.eye(count, dtype=torch.bool, device=embeddings.device)
+
+    def likeness(rows: Tensor, temperature: float) -> Tensor:
+        unit = F.normalize(rows, dim=1)
+        return (unit @ unit.T / temperature)[others].view(count, -1).log_softmax(dim=1)
+
+    found, wanted = likeness(embeddings, SHARP), likeness(findings, VAGUE)
+    return F.kl_div(found, wanted, reduction="batchmean", log_target=True)
 
 
 def outside(said: Tensor, where: Tensor, due: Tensor) -> Tensor:
@@ -88,7 +142,7 @@ class Hints(nn.Module):
 
         Args:
             grey: films, float (N, s, s) in [0, 1].
-            maps: ours, as `levels` gives them.
+            maps: ours, as the network's `levels` gives them.
         """
         errors = []
         targets = self._teacher[0].maps(grey)
@@ -104,23 +158,7 @@ class Hints(nn.Module):
         return torch.stack(errors).mean()
 
 
-def levels(network: DenseNetwork, grey: Tensor) -> list[Tensor]:
-    """Maps after the second and third dense block, and the rectified last ones: strides 8, 16, 32.
-
-    Args:
-        network: ours.
-        grey: films, float (N, s, s) in [0, 1].
-    """
-    found = []
-    x = network.normalise(grey)
-    for name, layer in network.dense.features.named_children():
-        x = layer(x)
-        if name in ("denseblock2", "denseblock3"):
-            found.append(x)
-    return [*found, F.relu(x)]
-
-
-def averaged(network: DenseNetwork, decay: float) -> AveragedModel:
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
     """A copy of the network that follows it: an exponential moving average of its weights.
 
     Its decay rises from 0.1 to ``decay``, so that the random weights of the beginning are soon
@@ -135,12 +173,8 @@ def averaged(network: DenseNetwork, decay: float) -> AveragedModel:
     return AveragedModel(network, avg_fn=follow, use_buffers=True)
 
 
-def _channels(network: DenseNetwork) -> list[int]:
-    """Of the maps that `levels` gives."""
-    training = network.training
-    network.eval()
+def _channels(network: Trainable) -> list[int]:
+    """Of the maps that its `levels` gives."""
+    idle = copy.deepcopy(network)  # what a batch norm sees here, it must not learn
     with torch.no_grad():
-        device = next(network.parameters()).device
-        found = levels(network, torch.zeros(1, 64, 64, device=device))
-    network.train(training)
-    return [one.shape[1] for one in found]
+        return [one.shape[1] for one in idle.levels(torch.zeros(2, 64, 64))]

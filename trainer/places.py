@@ -94,9 +94,17 @@ def places_of(
 
 
 def onto_input(plans: Plan, frame: Frame, size: int) -> Plan:
-    """Plans (n, SIDE, SIDE) of a film, in the frame of the network's input: (n, size, size)."""
-    into = np.zeros((len(plans), size, size), np.float32)
-    x, y, width, height = (round(v) for v in (frame.x, frame.y, frame.width, frame.height))
+    """Plans (n, SIDE, SIDE) of a film, in the frame of the network's input, as fine as they are.
+
+    Args:
+        plans: of the film.
+        frame: where the film lies in the input.
+        size: side of the input in pixels.
+    """
+    into, scale = np.zeros_like(plans), SIDE / size
+    x, y, width, height = (round(v * scale) for v in (frame.x, frame.y, frame.width, frame.height))
+    if (width, height) == (SIDE, SIDE):
+        return plans
     for one, plan in zip(into, plans, strict=True):
         one[y : y + height, x : x + width] = cv2.resize(
             plan, (width, height), interpolation=cv2.INTER_LINEAR

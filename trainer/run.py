@@ -5,6 +5,7 @@ resume from), ``epochs.csv``, ``loss.png``, ``roc.png``, ``settings.json``, ``te
 """
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +24,8 @@ from torch.utils.data import DataLoader
 
 from trainer import report
 from trainer.calibrate import calibrate
-from trainer.epoch import Device, train_epoch, validate
+from trainer.crossfit import soft_labels
+from trainer.epoch import Device, Validation, train_epoch
 from trainer.films import (
     EpochOrder,
     FilmTensors,
@@ -32,9 +34,10 @@ from trainer.films import (
     check_readable,
     frontal_films,
 )
-from trainer.initial import begin_at_prevalence, initialise, origin
+from trainer.initial import begin_at_prevalence, initialise, origin, prevalence
 from trainer.learner import Learner, averaged
 from trainer.metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
+from trainer.mixup import mixer
 from trainer.places import places_of
 from trainer.settings import Settings
 from trainer.state import load_state, progress_of, save_state
@@ -48,6 +51,9 @@ from xemplar.network import Architecture
 from xemplar.network.pytorch import DenseNetwork, weights_of
 
 CHECKPOINT, STATE = "checkpoint.safetensors", "state.safetensors"
+
+STATE_EVERY = 30.0
+"""Seconds of training that a kill may cost beside the epoch that it falls into."""
 
 
 @dataclass
@@ -66,13 +72,14 @@ class Run:
     optimizer: AdamW
     scheduler: ReduceLROnPlateau | CosineAnnealingLR
     epochs: list[report.Epoch]
+    best_outputs: Outputs | None = None
+    written: float = -math.inf  # when the state was, in seconds of a monotonic clock
 
     @property
     def kept(self) -> DenseNetwork:
         """The network that is validated and goes into the checkpoint."""
-        if self.average is None:
-            return self.learner.network
-        return cast(DenseNetwork, self.average.module)
+        kept = self.learner.network if self.average is None else self.average.module
+        return cast(DenseNetwork, kept)
 
     @property
     def state(self) -> nn.Module:
@@ -83,7 +90,7 @@ class Run:
     def follow(self) -> None:
         """Let the average follow the network, after a step."""
         if self.average is not None:
-            self.average.update_parameters(self.learner.network)
+            self.average.update_parameters(cast(DenseNetwork, self.learner.network))
 
     @property
     def best(self) -> report.Epoch | None:
@@ -136,11 +143,15 @@ def train(
         )
         order = EpochOrder(splits[TRAIN], settings, world.rank, world.size)
         places = places_of(datasets, splits[TRAIN], settings.findings) if settings.boxes else None
-        films = FilmTensors(splits[TRAIN], settings, augmented=True, places=places)
+        soft = None
+        if settings.soft and not run.finished:
+            soft = soft_labels(settings, splits[TRAIN], run.device, world, out, console)
+        films = FilmTensors(splits[TRAIN], settings, augmented=True, places=places, soft=soft)
         # a last batch of one film has no variance for batch norm
         loader = batches(films, order, drop_last=len(order) % settings.batch == 1)
+        validation = Validation(splits[VAL], settings, world)
         while not run.finished:
-            _one_epoch(run, loader, order, splits[VAL], console)
+            _one_epoch(run, loader, order, validation, console)
         if world.first and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
             console.print(f"best epoch {run.best.epoch}: {out / CHECKPOINT}")
@@ -168,9 +179,10 @@ def _start(
     if resumes:
         _check_same(out, described)
     elif not initialise(network, settings.initial):
-        begin_at_prevalence(network, films, settings.findings, settings.uncertain)
+        begin_at_prevalence(network.classifier, films, settings.findings, settings.uncertain)
     teacher = open_teacher(settings.teacher, device.name) if settings.teacher else None
-    learner = Learner(network.to(device.name), teacher).to(device.name)
+    share = prevalence(films, settings.findings, settings.uncertain)[0]
+    learner = Learner(network, teacher, torch.from_numpy(share)).to(device.name)
     learner.to(memory_format=torch.channels_last)
     optimizer = AdamW(
         learner.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -227,7 +239,7 @@ def _one_epoch(
     run: Run,
     loader: DataLoader[Lesson],
     order: EpochOrder,
-    films: list[Film],
+    validation: Validation,
     console: Console,
 ) -> None:
     number, began = len(run.epochs) + 1, time.monotonic()
@@ -241,14 +253,15 @@ def _one_epoch(
             run.follow()
             progress.advance(task)
 
-        guidance = run.settings.hint_at(number), run.settings.boxes_at(number)
+        guidance = run.settings.guidance_at(number)
+        mixing = mixer(run.settings, number, run.world.rank)
         loss, right = train_epoch(
-            run.parallel, loader, run.optimizer, run.device, guidance, advance
+            run.parallel, loader, run.optimizer, run.device, guidance, mixing, advance
         )
         loss, right = run.world.mean(loss), run.world.mean(right)
         run.world.align(run.state)
         task = progress.add_task(f"epoch {number} validate", total=None)
-        outputs = validate(run.kept, films, run.settings, run.device, run.world, number)
+        outputs = validation.outputs(run.kept, run.device, number)
     by_finding = auc_by_finding(outputs)
     epoch = report.Epoch(
         number, loss, right, masked_loss(outputs), accuracy(outputs), mean_auc(by_finding), rate,
@@ -276,7 +289,11 @@ def _say(console: Console, epoch: report.Epoch, run: Run) -> None:
 
 
 def _record(run: Run, epoch: report.Epoch, outputs: Outputs) -> None:
-    """Write what the epoch yields; the state comes last, so a kill repeats the epoch whole."""
+    """Write what the epoch yields.
+
+    The state comes last, so a kill repeats whole epochs; where they are short, not each of them
+    has its state written, for that would take longer than to repeat it.
+    """
     if run.best is epoch:
         save(
             run.out / CHECKPOINT,
@@ -296,9 +313,14 @@ def _record(run: Run, epoch: report.Epoch, outputs: Outputs) -> None:
             ),
             weights_of(run.kept),
         )
-        report.write_roc_curves(run.out / "roc.png", outputs, epoch.auc_by_finding)
+        run.best_outputs = outputs
     report.write_csv(run.out / "epochs.csv", run.epochs)
-    report.write_loss_curves(run.out / "loss.png", run.epochs)
     report.write_tensorboard(run.out / "tensorboard", epoch)
+    if time.monotonic() - run.written < STATE_EVERY and not run.finished:
+        return
+    if run.best is not None and run.best_outputs is not None:
+        report.write_roc_curves(run.out / "roc.png", run.best_outputs, run.best.auc_by_finding)
+    report.write_loss_curves(run.out / "loss.png", run.epochs)
     progress = {"settings": run.described, "epochs": [asdict(e) for e in run.epochs]}
     save_state(run.out / STATE, run.state, run.optimizer, run.scheduler, progress)
+    run.written = time.monotonic()

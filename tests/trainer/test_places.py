@@ -7,7 +7,7 @@ import pytest
 
 from tests.trainer.drawn import FINDINGS, RECIPE, drawn_set
 from trainer.films import FilmTensors, frontal_films
-from trainer.places import SIDE, USUALLY, Places, onto_input, places_of
+from trainer.places import SIDE, Places, onto_input, places_of
 from xemplar.boxes import Box
 from xemplar.datasets import Dataset
 from xemplar.errors import ConfigurationError
@@ -60,7 +60,7 @@ def test_boxes_are_read_from_the_folder_of_the_data_set_and_move_with_the_film(
     places = places_of([dataset], films, FINDINGS)
     still = FilmTensors(films, RECIPE, places=places)[1, 1]
     assert still.where.shape == (2, 2, 2)
-    assert still.taught.tolist() == [1.0, USUALLY]
+    assert still.due.tolist() == [1.0, 0.0]
     # the white block is the mass: where the film is white, its plan is 1
     moved = FilmTensors(films, RECIPE, places=places, augmented=True)
     assert any(not np.allclose(moved[epoch, 1].where, still.where) for epoch in (1, 2, 3))

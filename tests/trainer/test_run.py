@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
-from trainer.epoch import Device, validate
+from trainer.epoch import Device, Validation
 from trainer.films import frontal_films
 from trainer.learner import Learner
 from trainer.metrics import masked_loss
@@ -157,7 +157,7 @@ def test_the_calibration_tells_ill_from_well(run: Path, dataset: Dataset) -> Non
 def test_the_recorded_loss_is_that_of_the_network_that_is_kept(run: Path, dataset: Dataset) -> None:
     network, progress = restored(run)
     films = frontal_films([dataset], RECIPE)["val"]
-    outputs = validate(network, films, RECIPE, Device("cpu", half=False), World(), 1)
+    outputs = Validation(films, RECIPE, World()).outputs(network, Device("cpu", half=False), 1)
     assert masked_loss(outputs) == pytest.approx(progress["epochs"][-1]["val_loss"], abs=1e-6)
 
 
@@ -206,7 +206,7 @@ def test_the_average_is_what_is_validated_and_kept(dataset: Dataset, tmp_path: P
     kept = DenseNetwork(TINY, len(FINDINGS), settings.spec)
     load_weights(kept, checkpoint.weights)
     films = frontal_films([dataset], settings)["val"]
-    outputs = validate(kept, films, settings, Device("cpu", half=False), World(), 1)
+    outputs = Validation(films, settings, World()).outputs(kept, Device("cpu", half=False), 1)
     (row,) = rows(tmp_path / "out")
     assert masked_loss(outputs) == pytest.approx(float(row["val_loss"]), abs=2e-3)
 
@@ -412,7 +412,7 @@ def test_two_processes_validate_the_network_that_is_kept(
     # each process has its own batch-norm averages until they are aligned
     network, progress = restored(pair[0])
     films = frontal_films([dataset], RECIPE)["val"]
-    outputs = validate(network, films, RECIPE, Device("cpu", half=False), World(), 1)
+    outputs = Validation(films, RECIPE, World()).outputs(network, Device("cpu", half=False), 1)
     assert masked_loss(outputs) == pytest.approx(progress["epochs"][-1]["val_loss"], abs=1e-5)
 
 

@@ -40,9 +40,28 @@ class DenseNetwork(nn.Module):
         channels = (grey.unsqueeze(1) - self.mean) / self.std
         return channels.contiguous(memory_format=torch.channels_last)
 
+    @property
+    def classifier(self) -> nn.Linear:
+        """The linear layer on the pooled maps."""
+        layer: nn.Linear = self.dense.classifier
+        return layer
+
     def maps(self, grey: Tensor) -> Tensor:
         """Rectified maps (N, C, s/32, s/32) of grey films, float (N, s, s) in [0, 1]."""
-        return F.relu(self.dense.features(self.normalise(grey)))
+        return self.levels(grey)[-1]
+
+    def levels(self, grey: Tensor) -> list[Tensor]:
+        """Maps after the second and third dense block, and the rectified last: strides 8, 16, 32.
+
+        Args:
+            grey: films, float (N, s, s) in [0, 1].
+        """
+        found, x = [], self.normalise(grey)
+        for name, layer in self.dense.features.named_children():
+            x = layer(x)
+            if name in ("denseblock2", "denseblock3"):
+                found.append(x)
+        return [*found, F.relu(x)]
 
     def forward(self, grey: Tensor) -> Tensor:
         """Logits (N, F) of grey films, float (N, s, s) in [0, 1]."""
