@@ -39,7 +39,9 @@ def serve(
 
     from app.logs import configure_logs
     from app.main import create_app
+    from app.memory import give_back_large_pieces
 
+    give_back_large_pieces()
     settings = _settings(store, checkpoint, database, host=host, port=port)
     configure_logs(settings.log_format)
     failures: list[Exception] = []
@@ -175,6 +177,8 @@ def query(
     )
     retriever = open_retriever(_settings(store, checkpoint, database))
     try:
+        if checkpoint is not None:
+            _refuse_other(checkpoint, retriever)
         answer = retriever.ask(film.read_bytes(), search)
         if pictures is not None:
             _write_pictures(retriever, answer, pictures)
@@ -195,6 +199,25 @@ def _settings(store: Path, checkpoint: Path | None, database: str, **more: str |
 
     named = {"checkpoint": checkpoint} if checkpoint else {}
     return read_settings(store=store, database_url=database, **named, **more)
+
+
+def _refuse_other(checkpoint: Path, retriever: "Retriever") -> None:
+    """A store that keeps its generation's checkpoint answers with that, whichever is named.
+
+    Raises:
+        Mismatch: another one is named.
+    """
+    from xemplar.checkpoint import load
+    from xemplar.errors import Mismatch
+
+    named, live = load(checkpoint).digest, retriever.checkpoint.digest
+    if named != live:
+        raise Mismatch(
+            f"the live generation {retriever.generation.name} was built with checkpoint "
+            f"{live[:12]}, which the store keeps, and not with {named[:12]} ({checkpoint}); leave "
+            "--checkpoint (XEMPLAR_CHECKPOINT) out, or build an index with it: `xemplar reindex "
+            f"--checkpoint {checkpoint}`"
+        )
 
 
 def _write_pictures(retriever: "Retriever", answer: "Answer", folder: Path) -> None:

@@ -9,10 +9,9 @@ from http import HTTPStatus
 
 import anyio
 from prometheus_client import Gauge
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.problems import Refusal, come_back, problem
+from app.problems import ProblemResponse, Refusal, come_back
 
 OVERHEAD = 64 * 1024
 """Bytes that multipart headers and the other fields may add to the film."""
@@ -83,7 +82,7 @@ class UploadLimit:
             return
         if self._inside >= self.at_once:
             reason = f"{self.at_once} films are being worked on, which is the limit"
-            await refuse(come_back("Busy", reason).response(), receive, send)
+            await refuse(come_back("Busy", reason).response(), scope, receive, send)
             return
         scope["upload_limit"] = self
         with self._counted(1):
@@ -162,16 +161,20 @@ class BodyLimit:
                 f"the request is larger than the limit of {self.max_bytes:,} bytes for a film; "
                 "send it at a smaller size"
             )
-            answer = problem("ImageTooLarge", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-            await refuse(answer, receive, send)
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            await refuse(ProblemResponse("ImageTooLarge", status, detail), scope, receive, send)
 
 
-async def refuse(answer: Response, receive: Receive, send: Send) -> None:
+async def refuse(answer: ProblemResponse, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer at once, then discard what still arrives."""
     answer.headers["connection"] = "close"
-    start = {"type": "http.response.start", "status": answer.status_code}
-    await send(start | {"headers": answer.raw_headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+
+    async def unended(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message["more_body"] = True
+        await send(message)
+
+    await answer(scope, receive, unended)
     with anyio.move_on_after(LINGER_SECONDS):
         while (await receive()).get("more_body"):
             pass

@@ -5,7 +5,9 @@ import re
 import secrets
 import sys
 import time
+from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,8 +16,10 @@ from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.typing import Processor
 
 from app.metrics import Metrics
-from app.problems import problem
+from app.problems import ProblemResponse
+from app.recent import RecentErrors
 from app.record import Record
+from xemplar.schemas import ErrorOut
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """Ids that callers may bring. Others are replaced: an id goes into log and database."""
@@ -24,6 +28,14 @@ LOG = logging.getLogger("xemplar.requests")
 
 PROBES = ("/healthz", "/readyz", "/metrics")
 
+REFUSED = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+"""What a film is answered that cannot be used. Who is denied stands in the audit trail instead."""
+
 
 class RequestLog:
     """ASGI middleware: names each request, writes its line, and answers what nobody foresaw.
@@ -31,9 +43,10 @@ class RequestLog:
     The line has the address's template ("/cases/{case_id}"), never what was asked for.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, errors: RecentErrors) -> None:
         self.app = app
         self.metrics = metrics
+        self.errors = errors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Implements ASGI."""
@@ -69,9 +82,9 @@ class RequestLog:
         self.metrics.answered(getattr(route, "name", "none"), status, seconds)
         for answer in record.answers:
             self.metrics.timed(answer.timings_ms)
-        about = {
+        about: dict[str, Any] = {
             "method": scope["method"],
-            "route": getattr(route, "path", "none"),
+            "route": getattr(route, "path_format", "none"),
             "status": int(status),  # 0: the client left before there was an answer
             "ms": round(seconds * 1000, 1),
             "key": record.key,
@@ -79,11 +92,20 @@ class RequestLog:
         # probes come every few seconds for ever, and what they are told stands in the metrics
         level = logging.DEBUG if about["route"] in PROBES else logging.INFO
         LOG.log(level, "request", extra=about)
+        if about["route"] not in PROBES and _is_error(scope["method"], status):
+            now, request_id, problem = datetime.now(UTC), record.request_id, record.problem
+            self.errors.keep(ErrorOut(at=now, request_id=request_id, problem=problem, **about))
+
+
+def _is_error(method: str, status: int) -> bool:
+    refused = method == "POST" and status in REFUSED
+    return refused or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 async def _unforeseen(scope: Scope, receive: Receive, send: Send) -> None:
     detail = "an error that nobody foresaw; the service's log tells more"
-    await problem("Internal", HTTPStatus.INTERNAL_SERVER_ERROR, detail)(scope, receive, send)
+    answer = ProblemResponse("Internal", HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+    await answer(scope, receive, send)
 
 
 def configure_logs(form: str) -> None:

@@ -21,9 +21,8 @@ from app.limits import BodyLimit, UploadLimit
 from app.logs import RequestLog
 from app.metrics import Metrics
 from app.problems import add_problem_handlers, add_problem_schema
-from app.recent import RecentAnswers
+from app.recent import RecentAnswers, RecentErrors
 from app.routes import router
-from app.schemas import NOTICE
 from app.security import Guard, KeyRing
 from app.service import Opening, Service
 from app.settings import Settings, read_settings
@@ -35,14 +34,19 @@ from xemplar.encoder import open_encoder
 from xemplar.errors import ArtefactError, DatabaseUnreachable, NotFound
 from xemplar.explain import grad_cam
 from xemplar.index import current
+from xemplar.intake import delete_pictures
 from xemplar.overlay import jpeg, overlay
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import Limits, decode
 from xemplar.retriever import Retriever
+from xemplar.schemas import NOTICE
 from xemplar.store import Store
 
-FOLLOW_SECONDS = 1.0
+FOLLOW_SECONDS = 0.5
 """Between two looks at which generation is live: one small file is read."""
+
+UNUSABLE = (ArtefactError, DatabaseUnreachable, NotFound, OSError)
+"""What a look at store and catalog may end in, and the service goes on as it was."""
 
 LOG = logging.getLogger("xemplar")
 
@@ -54,6 +58,7 @@ class State(TypedDict):
     guard: Guard
     audit: Audit
     metrics: Metrics
+    errors: RecentErrors
     queue_url: str
 
 
@@ -91,6 +96,7 @@ def create_app(
     settings = settings or read_settings()
     engine = connect(settings.catalog_url)
     guard, audit, metrics = Guard(KeyRing(Keys(engine)), settings), Audit(engine), Metrics(engine)
+    errors = RecentErrors()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -109,6 +115,7 @@ def create_app(
                     "guard": guard,
                     "audit": audit,
                     "metrics": metrics,
+                    "errors": errors,
                     "queue_url": settings.queue_url,
                 }
             finally:
@@ -139,7 +146,7 @@ def create_app(
             allow_headers=["Authorization", "X-API-Key", "X-Request-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
-    app.add_middleware(RequestLog, metrics=metrics)
+    app.add_middleware(RequestLog, metrics=metrics, errors=errors)
     app.add_middleware(SecurityHeaders, docs="/docs")
     add_problem_handlers(app)
     app.include_router(router)
@@ -157,6 +164,7 @@ async def open_service(
     """
     opened = retriever if retriever else await to_thread.run_sync(open_retriever, settings)
     await guard.check_start()
+    await to_thread.run_sync(delete_pictures, opened.catalog, opened.media)
     await to_thread.run_sync(warm_up, opened)
     recent = RecentAnswers(settings.recent_queries)
     opening.service = Service(
@@ -191,24 +199,34 @@ async def follow(opening: Opening, store: Store) -> None:
     is published.
     """
     told = refused = ""
-    while True:
-        await anyio.sleep(FOLLOW_SECONDS)
-        if opening.service is None:
-            continue
-        retriever, live = opening.service.retriever, ""
-        try:
-            await to_thread.run_sync(retriever.update)
-            live = await to_thread.run_sync(current, store)
-            if live in (retriever.generation.name, refused):
+    async with anyio.create_task_group() as tasks:
+        while True:
+            await anyio.sleep(FOLLOW_SECONDS)
+            if opening.service is None:
                 continue
-            await to_thread.run_sync(retriever.refresh)
-            LOG.warning("generation %s answers from now on", retriever.generation.name)
-        except (ArtefactError, DatabaseUnreachable, NotFound, OSError) as error:
-            if isinstance(error, ArtefactError):
-                refused = live
-            if str(error) != told:
-                told = str(error)
-                LOG.warning("generation %s goes on answering: %s", retriever.generation.name, error)
+            retriever, live = opening.service.retriever, ""
+            try:
+                await to_thread.run_sync(retriever.update)
+                live = await to_thread.run_sync(current, store)
+                if live in (retriever.generation.name, refused):
+                    continue
+                await to_thread.run_sync(retriever.refresh)
+                LOG.warning("generation %s answers from now on", retriever.generation.name)
+                tasks.start_soon(learn, retriever)
+            except UNUSABLE as error:
+                if isinstance(error, ArtefactError):
+                    refused = live
+                if str(error) != told:
+                    told, name = str(error), retriever.generation.name
+                    LOG.warning("generation %s goes on answering: %s", name, error)
+
+
+async def learn(retriever: Retriever) -> None:
+    """Let the doorkeeper learn from a generation that answers already."""
+    try:
+        await to_thread.run_sync(retriever.learn)
+    except UNUSABLE as error:
+        LOG.warning("the doorkeeper judges as before: %s", error)
 
 
 def warm_up(retriever: Retriever) -> None:

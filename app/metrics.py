@@ -53,7 +53,9 @@ class Metrics:
         )
         self.films_inside = self._gauge("films_inside", "Films held in memory, worked on or not.")
         self._ready = self._gauge("ready", "1 when queries are answered.")
-        self._cases = self._gauge("generation_cases", "Cases in the live index generation.")
+        self._cases = self._gauge("searchable_cases", "Cases that a query can find.")
+        self._delta = self._gauge("delta_cases", "Of these, those that came since the generation.")
+        self._tombstones = self._gauge("tombstones", "Of the generation, those that went since.")
         self._age = self._gauge("generation_age_seconds", "Since the live generation was built.")
         self._unaudited = Counter(
             "xemplar_unaudited",
@@ -81,9 +83,11 @@ class Metrics:
         """All of it, in Prometheus's text format; ``retriever`` is None before it is ready."""
         self._ready.set(retriever is not None)
         if retriever is not None:
-            manifest = retriever.generation.manifest
-            age = datetime.now(UTC) - datetime.fromisoformat(manifest.created)
-            self._cases.set(manifest.count)
+            generation = retriever.generation
+            age = datetime.now(UTC) - datetime.fromisoformat(generation.manifest.created)
+            self._cases.set(len(generation))
+            self._delta.set(generation.changes.added)
+            self._tombstones.set(generation.changes.removed)
             self._age.set(age.total_seconds())
         self._count_jobs()
         return generate_latest(self.registry)

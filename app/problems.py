@@ -8,10 +8,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 from structlog.contextvars import get_contextvars
 
-from app.schemas import Problem
 from xemplar import errors
+from xemplar.schemas import Problem
 
 STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.UnreadableImage: HTTPStatus.BAD_REQUEST,
@@ -31,6 +33,8 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
 
 MEDIA_TYPE = "application/problem+json"
 
+METHODS = ("GET", "POST", "PATCH", "DELETE")
+
 SHOWN = 60
 """Characters of a refused value that are shown to whoever sent it."""
 
@@ -38,6 +42,21 @@ RETRY_SECONDS = 2
 """After which a client that was turned away may come again: a query takes well under a second."""
 
 log = logging.getLogger(__name__)
+
+
+class ProblemResponse(JSONResponse):
+    """problem+json (RFC 9457). Sending it notes its kind in the request's record."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, kind: str, status: HTTPStatus, detail: str) -> None:
+        super().__init__(_body(kind, status, detail).model_dump(), status_code=status)
+        self.kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Implements ASGI."""
+        scope["state"]["record"].problem = self.kind
+        await super().__call__(scope, receive, send)
 
 
 class Refusal(Exception):
@@ -55,9 +74,9 @@ class Refusal(Exception):
         self.kind, self.status, self.detail = kind, status, detail
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    def response(self) -> JSONResponse:
+    def response(self) -> ProblemResponse:
         """As problem+json."""
-        response = problem(self.kind, self.status, self.detail)
+        response = ProblemResponse(self.kind, self.status, self.detail)
         response.headers.update(self.headers)
         return response
 
@@ -78,18 +97,13 @@ def described(status: HTTPStatus, text: str) -> dict[int | str, dict[str, Any]]:
     return {int(status): {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}}
 
 
-def problem(kind: str, status: HTTPStatus, detail: str) -> JSONResponse:
-    """A problem+json response, with the id under which log and audit know the request."""
-    body = _body(kind, status, detail)
-    return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE)
-
-
 def refusal(error: errors.InputError) -> Problem:
     """A film's problem, to stand in the place of its answer."""
     return _body(type(error).__name__, STATUSES[type(error)], str(error))
 
 
 def _body(kind: str, status: HTTPStatus, detail: str) -> Problem:
+    """With the id under which log and audit know the request."""
     return Problem(
         type=f"urn:xemplar:problem:{kind}",
         title=status.phrase,
@@ -114,7 +128,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error that is raised on purpose; `app.logs` answers the others."""
 
     @app.exception_handler(errors.XemplarError)
-    async def domain(_: Request, error: errors.XemplarError) -> JSONResponse:
+    async def domain(_: Request, error: errors.XemplarError) -> ProblemResponse:
         status = STATUSES[type(error)]
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             # paths and digests are for the operator's log, not for whoever asks
@@ -122,30 +136,43 @@ def add_problem_handlers(app: FastAPI) -> None:
             if isinstance(error, errors.DatabaseUnreachable):
                 reason = "the catalog's database does not answer"
                 return come_back(type(error).__name__, reason).response()
-            return problem(
+            return ProblemResponse(
                 type(error).__name__, status, "the service is not in order; its log tells why"
             )
-        return problem(type(error).__name__, status, str(error))
+        return ProblemResponse(type(error).__name__, status, str(error))
 
     @app.exception_handler(Refusal)
-    async def refused(_: Request, error: Refusal) -> JSONResponse:
+    async def refused(_: Request, error: Refusal) -> ProblemResponse:
         return error.response()
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(_: Request, error: RequestValidationError) -> ProblemResponse:
         wrong = "; ".join(map(_wrong, error.errors()))
-        return problem("InvalidRequest", HTTPStatus.UNPROCESSABLE_ENTITY, wrong)
+        return ProblemResponse("InvalidRequest", HTTPStatus.UNPROCESSABLE_ENTITY, wrong)
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> ProblemResponse:
         status = HTTPStatus(error.status_code)
         detail = str(error.detail)
         if detail == status.phrase:
             asked = f"{request.method} {request.url.path[:SHOWN]}"
             detail = f"{asked} is nothing that this service answers; /docs shows what it does"
-        response = problem("Http", status, detail)
+        response = ProblemResponse("Http", status, detail)
         response.headers.update(error.headers or {})
+        if "allow" in response.headers:
+            response.headers["allow"] = _allowed(request)
         return response
+
+
+def _allowed(request: Request) -> str:
+    """All methods of an address (RFC 9110, 10.2.1); the router names those of one route alone."""
+    asked = {name: request.scope[name] for name in ("type", "path", "root_path")}
+    routes = request.app.routes
+    return ", ".join(
+        method
+        for method in METHODS
+        if any(route.matches(asked | {"method": method})[0] == Match.FULL for route in routes)
+    )
 
 
 def _wrong(error: dict[str, Any]) -> str:

@@ -1,14 +1,17 @@
-"""The latest queries, kept in memory so that their pictures can be drawn on demand.
+"""What is kept in memory, and forgotten when the service stops.
 
-An uploaded film is never written to disk: it is forgotten when others have taken its place, or
-when the service stops.
+The latest queries, so that their pictures can be drawn on demand: an uploaded film is never
+written to disk, and is forgotten when others have taken its place. And the latest errors.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from threading import Lock
 
 from xemplar.answer import Answer
 from xemplar.errors import NotFound
+from xemplar.schemas import ErrorOut
+
+MAX_ERRORS = 200
 
 
 class RecentAnswers:
@@ -40,3 +43,21 @@ class RecentAnswers:
                 )
             self._answers.move_to_end(query_id)
             return self._answers[query_id]
+
+
+class RecentErrors:
+    """The last `MAX_ERRORS` requests that failed, and films that were refused. The log has all.
+
+    For the event loop alone, not for threads.
+    """
+
+    def __init__(self) -> None:
+        self._errors: deque[ErrorOut] = deque(maxlen=MAX_ERRORS)
+
+    def keep(self, error: ErrorOut) -> None:
+        """Remember an error; the oldest makes room."""
+        self._errors.appendleft(error)
+
+    def newest(self) -> list[ErrorOut]:
+        """All that are remembered, the newest first."""
+        return list(self._errors)

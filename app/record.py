@@ -44,6 +44,7 @@ class Record:
         subject: id of the case, query or job that it is about.
         films: digests of the films that were sent, in their order.
         answers: of the queries.
+        problem: kind of the problem that was answered.
     """
 
     request_id: str
@@ -53,6 +54,7 @@ class Record:
     subject: str | None = None
     films: list[str] = field(default_factory=list)
     answers: list[Answered] = field(default_factory=list)
+    problem: str | None = None
 
     def film(self, data: bytes) -> bytes:
         """Note a film that was sent; gives it back."""

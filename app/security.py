@@ -17,7 +17,7 @@ from app.record import record_of
 from app.service import service_of
 from app.settings import Settings
 from xemplar.catalog.keys import Key, Keys, Role, digest_of
-from xemplar.errors import ConfigurationError
+from xemplar.errors import ConfigurationError, DatabaseUnreachable
 
 REFRESH_SECONDS = 1.0
 """How old the known keys may be: a revoked one stops within that, and no picture asks for them."""
@@ -65,6 +65,8 @@ class KeyRing:
         self._known: Mapping[str, Key] = {}
         self._read_at = -REFRESH_SECONDS
         self._one_reads = anyio.Lock()
+        self._failure = ""
+        self._failed_at = -REFRESH_SECONDS
 
     async def known(self) -> Mapping[str, Key]:
         """All keys by digest, revoked ones too.
@@ -72,10 +74,18 @@ class KeyRing:
         Raises:
             DatabaseUnreachable: they cannot be read; older knowledge is not used.
         """
+        came = time.monotonic()
         async with self._one_reads:
+            if self._failed_at >= came:
+                # found out while this one waited: if each tried in turn, the last would wait long
+                raise DatabaseUnreachable(self._failure)
             now = time.monotonic()
             if now - self._read_at >= REFRESH_SECONDS:
-                self._known = await to_thread.run_sync(self._keys.by_digest)
+                try:
+                    self._known = await to_thread.run_sync(self._keys.by_digest)
+                except DatabaseUnreachable as error:
+                    self._failure, self._failed_at = str(error), time.monotonic()
+                    raise
                 self._read_at = now
             return self._known
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from app.schemas import NOTICE
 from xemplar import pictures
 from xemplar.answer import Answer
 from xemplar.retriever import Retriever
+from xemplar.schemas import NOTICE
 
 TILE, GAP, LINE = 240, 8, 18
 INK, PAPER, FAINT = (235, 235, 235), (18, 18, 20), (150, 150, 155)

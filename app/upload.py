@@ -20,7 +20,12 @@ MAX_FIELDS = 400
 
 
 def _body(image: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "required": ["image"], "properties": {"image": image}}
+    schema = {
+        "type": "object",
+        "required": ["image"],
+        "properties": {"image": image},
+        "additionalProperties": False,
+    }
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 

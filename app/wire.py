@@ -1,13 +1,13 @@
 """Domain values -> what goes over the wire."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from app.schemas import AnswerOut, CaseOut, NeighbourOut, PredictionOut
 from xemplar.answer import Answer, Neighbour
 from xemplar.catalog import Case
+from xemplar.schemas import AnswerOut, CaseOut, NeighbourOut, NewCaseOut, PredictionOut
 
 
 def answer_out(
@@ -68,6 +68,11 @@ def _neighbour(
 def case_out(found: Case, root: str = "") -> CaseOut:
     """A case; ``root`` stands before its address."""
     return CaseOut(**_case(found, root))
+
+
+def new_case_out(found: Case, warnings: Sequence[str], root: str) -> NewCaseOut:
+    """A case that was put in, and what speaks against its film."""
+    return NewCaseOut(**_case(found, root), warnings=list(warnings))
 
 
 def _case(found: Case, root: str) -> dict[str, Any]:

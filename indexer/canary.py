@@ -1,5 +1,8 @@
 """The last look at a new generation before it answers: does it find what it holds?"""
 
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,12 +18,25 @@ LEAST_RECALL = 0.95
 """Share of the exact ten nearest cases that a generation must find, over the whole sample."""
 
 
+class Held(NamedTuple):
+    """Embeddings of cases that a generation holds.
+
+    Attributes:
+        ids: int64 (n,).
+        vectors: float32 (n, C).
+    """
+
+    ids: npt.NDArray[np.int64]
+    vectors: npt.NDArray[np.float32]
+
+
 def check_generation(generation: Generation, source: Source) -> float:
     """Ask an opened generation for a sample of its cases, as a query would.
 
     Args:
         generation: as it was written; what is read back is what will answer.
-        source: of the embeddings that it was built from.
+        source: of the embeddings that it was built from. Cases that came or went since then are
+            left out: the service puts them right once the generation is live.
 
     Returns:
         Its recall at 10 against exact search, in [0, 1]. Of cases that are equally similar, any
@@ -29,7 +45,13 @@ def check_generation(generation: Generation, source: Source) -> float:
     Raises:
         CorruptArtefact: a case does not find itself first, or too few neighbours are found.
     """
-    ids, queries = sample_of(source, SAMPLE)
+
+    def held() -> Iterator[Held]:
+        for batch in source():
+            known = np.isin(batch.ids, generation.ids)
+            yield Held(batch.ids[known], batch.vectors[known])
+
+    ids, queries = sample_of(held, SAMPLE)
     for case, query in zip(map(int, ids), queries, strict=True):
         found = generation.search(query, 1)
         own = generation.search(query, 1, among=np.array([case], np.int64))
@@ -38,7 +60,7 @@ def check_generation(generation: Generation, source: Source) -> float:
                 f"case {case} does not find itself in the new generation {generation.name}, which "
                 "is not published; the one before goes on answering"
             )
-    recall = _recall(generation, source, ids, queries)
+    recall = _recall(generation, held, ids, queries)
     if recall < LEAST_RECALL:
         raise CorruptArtefact(
             f"the new generation {generation.name} finds {recall:.3f} of the nearest cases, less "
@@ -49,17 +71,18 @@ def check_generation(generation: Generation, source: Source) -> float:
 
 def _recall(
     generation: Generation,
-    source: Source,
+    held: Callable[[], Iterator[Held]],
     ids: npt.NDArray[np.int64],
     queries: npt.NDArray[np.float32],
 ) -> float:
-    nearest, similarities = _nearest(source, ids, queries)
+    nearest, similarities, there = _nearest(held, ids, queries)
+    gone = np.setdiff1d(generation.ids, there).tolist()
     found = wanted = 0
     for place, (case, query) in enumerate(zip(map(int, ids), queries, strict=True)):
-        there = np.isfinite(similarities[place])
-        exact, similarity = nearest[place][there], similarities[place][there]
+        real = np.isfinite(similarities[place])
+        exact, similarity = nearest[place][real], similarities[place][real]
         if len(exact):
-            hits = generation.search(query, len(exact), excluded=[case])
+            hits = generation.search(query, len(exact), excluded=[case, *gone])
             tied = hits.similarity >= similarity[-1] - 10 * TIE
             found += int((np.isin(hits.ids, exact) | tied).sum())
             wanted += len(exact)
@@ -67,12 +90,19 @@ def _recall(
 
 
 def _nearest(
-    source: Source, ids: npt.NDArray[np.int64], queries: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Each query's `K` nearest cases but itself, and their similarities, -inf where fewer are."""
+    held: Callable[[], Iterator[Held]],
+    ids: npt.NDArray[np.int64],
+    queries: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Each query's `K` nearest cases but itself, their similarities, and the ids of all cases.
+
+    Where there are fewer than `K`, the similarity is -inf.
+    """
     nearest = np.full((len(queries), K), -1, np.int64)
     best = np.full((len(queries), K), -np.inf, np.float32)
-    for batch in source():
+    there = [np.empty(0, np.int64)]
+    for batch in held():
+        there.append(batch.ids)
         similarity = queries @ batch.vectors.T
         similarity[ids[:, None] == batch.ids] = -np.inf
         all_ids = np.hstack([nearest, np.broadcast_to(batch.ids, similarity.shape)])
@@ -80,4 +110,4 @@ def _nearest(
         order = np.argsort(-all_of_them, axis=1, kind="stable")[:, :K]
         nearest = np.take_along_axis(all_ids, order, axis=1)
         best = np.take_along_axis(all_of_them, order, axis=1)
-    return nearest, best
+    return nearest, best, np.concatenate(there)

@@ -120,6 +120,9 @@ def worker(
     queue: QueueOption = "",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
+    lease: Annotated[
+        int, typer.Option(min=3, help="Seconds of silence after which its job goes to another.")
+    ] = 30,
 ) -> None:
     """Do queued jobs, one at a time, until stopped: Ctrl-C waits for the job, SIGTERM does not.
 
@@ -131,6 +134,7 @@ def worker(
         XEMPLAR_QUEUE_URL=redis://queue:6379/0 xemplar worker --store archive
     """
     import logging
+    from datetime import timedelta
 
     from indexer.worker import Worker
     from xemplar.catalog import migrate, open_catalog
@@ -149,7 +153,8 @@ def worker(
             other = checkpoint or default_checkpoint()
             return _reindexed(job, watch, place, catalog, other, precision, threads)
 
-        one = Worker(Jobs(catalog.engine), place, queue, {"reindex": work})
+        jobs_of_catalog = Jobs(catalog.engine, timedelta(seconds=lease))
+        one = Worker(jobs_of_catalog, place, queue, {"reindex": work})
         logging.getLogger("xemplar.worker").info("worker %s listens", one.name)
         one.listen()
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from indexer.canary import check_generation
 from xemplar.catalog import Catalog, GenerationRecord
+from xemplar.catalog.generations import Generations
 from xemplar.checkpoint import Checkpoint
 from xemplar.errors import ArtefactError, NotFound
 from xemplar.index import (
@@ -93,7 +94,7 @@ def build_generation(
     except BaseException:
         remove(store, manifest.name)
         raise
-    catalog.record(
+    Generations(catalog.engine).record(
         GenerationRecord(
             manifest.name,
             manifest.checkpoint,
@@ -114,7 +115,7 @@ def activate(store: Store, catalog: Catalog, name: str) -> None:
         NotFound: there is none of that name.
     """
     publish(store, name)
-    catalog.record_published(name)
+    Generations(catalog.engine).record_published(name)
 
 
 def _same(store: Store, catalog: Catalog, checkpoint: Checkpoint, factory: str) -> Published | None:

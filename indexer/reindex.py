@@ -8,15 +8,17 @@ checkpoint and its generation answer until the new one is published.
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+import numpy as np
+
 from indexer.job import BATCH
 from indexer.publishing import Published, build_generation
 from xemplar.artefact import sweep
-from xemplar.catalog import Batch, Case, Catalog
+from xemplar.catalog import Batch, Catalog
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder
-from xemplar.errors import ArtefactError, ConfigurationError, CorruptArtefact, NotFound
+from xemplar.errors import ArtefactError, ConfigurationError, NotFound
 from xemplar.index import FACTORY, current, read_manifest
-from xemplar.intake import Prepared, delete_pictures, embed
+from xemplar.intake import delete_orphans, delete_pictures, embed_stored
 from xemplar.media import Media
 from xemplar.store import Store
 
@@ -65,13 +67,13 @@ def reindex(
         CorruptArtefact: the new generation does not find what it holds.
     """
     sweep(store.generations)
-    delete_pictures(catalog, Media(store.media))
-    missing = [int(number) for number in catalog.not_embedded(checkpoint.digest)]
+    media = Media(store.media)
+    delete_pictures(catalog, media)
+    delete_orphans(catalog, media)
+    missing: list[int] = catalog.not_embedded(checkpoint.digest).tolist()
     if missing:
         watcher.say(f"{len(missing):,} films to embed with checkpoint {checkpoint.digest[:12]}")
-        lost = _embed_stored(missing, catalog, Media(store.media), encoder(), watcher)
-        for case_id in lost:
-            watcher.say(f"case {case_id} left out: its stored input is missing or damaged")
+        _embed_missing(missing, encoder(), catalog, media, watcher, MAX_LOST)
     total = catalog.count(checkpoint.digest)
     watcher.say(f"building an index of {total:,} cases")
 
@@ -91,46 +93,36 @@ def reindex(
         confirm=watcher.confirm,
     )
     watcher.say(f"generation {published.name} with {published.count:,} cases is live")
+    # while it was built, another checkpoint answered, and what came then has no other embedding
+    late = np.setdiff1d(catalog.not_embedded(checkpoint.digest), missing)
+    if len(late):
+        _embed_missing(late.tolist(), encoder(), catalog, media, watcher, 1.0)
     return published
 
 
-def _embed_stored(
-    ids: list[int], catalog: Catalog, media: Media, encoder: Encoder, watcher: Watcher
-) -> list[str]:
-    """Embed cases from their stored inputs; returns the ids of those that could not be."""
+def _embed_missing(
+    ids: list[int],
+    encoder: Encoder,
+    catalog: Catalog,
+    media: Media,
+    watcher: Watcher,
+    most_lost: float,
+) -> None:
+    """Embed cases from their stored inputs; so large a share of them may be left out."""
     lost: list[str] = []
     for start in range(0, len(ids), BATCH):
-        cases = catalog.cases(ids[start : start + BATCH])
-        read = [(case, _prepared(case, media, encoder.checkpoint)) for case in cases.values()]
-        usable = [(case, film) for case, film in read if film is not None]
-        lost += [case.case_id for case, film in read if film is None]
-        if len(lost) > MAX_LOST * len(ids):
+        batch = ids[start : start + BATCH]
+        lost += embed_stored(batch, encoder, catalog, media)
+        if len(lost) > most_lost * len(ids):
             raise ConfigurationError(
-                f"of {len(ids):,} films to embed, {len(lost)} of the first {start + len(cases):,} "
+                f"of {len(ids):,} films to embed, {len(lost)} of the first {start + len(batch):,} "
                 f"have no usable input of this checkpoint's preprocessing, as case {lost[0]}; run "
                 "`xemplar index` on their data sets with --checkpoint and --no-publish, then this "
                 "again"
             )
-        if usable:
-            entries = embed(encoder, [(film, case) for case, film in usable])
-            made = {
-                case.id: entry
-                for (case, _), entry in zip(usable, entries, strict=True)
-                if entry is not None
-            }
-            catalog.put_embeddings(encoder.checkpoint.digest, made)
-        watcher.moved(start + len(cases), len(ids))
-    return lost
-
-
-def _prepared(case: Case, media: Media, checkpoint: Checkpoint) -> Prepared | None:
-    """A case's stored input; None where it is missing or damaged."""
-    try:
-        inputs = media.input(case.image_sha256, checkpoint.card.spec)
-    except (NotFound, CorruptArtefact):
-        return None
-    size = (case.height, case.width)
-    return Prepared(case.image_sha256, inputs, size, case.view, case.photometric, case.spacing_mm)
+        watcher.moved(start + len(batch), len(ids))
+    for case_id in lost:
+        watcher.say(f"case {case_id} left out: its stored input is missing or damaged")
 
 
 def _live_factory(store: Store) -> str:

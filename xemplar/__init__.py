@@ -6,9 +6,24 @@ Read the modules in the order of the data::
     bytes           tensor          Features      neighbours    evidence      pictures
 
 `retriever` runs that whole line for one film; `checkpoint`, `findings`, `datasets`, `catalog`
-and `phantom` are what it stands on. Research use, not for diagnosis.
+and `phantom` are what it stands on. `Client` asks a service that runs elsewhere. Research use, not
+for diagnosis.
 """
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 __version__ = version("xemplar")
+__all__ = ["Client", "__version__"]
+
+if TYPE_CHECKING:
+    from xemplar.client import Client
+else:
+
+    def __getattr__(name: str) -> Any:
+        """`Client` is loaded when it is asked for: nothing else here needs httpx."""
+        if name != "Client":
+            raise AttributeError(f"module 'xemplar' has no attribute {name!r}")
+        from xemplar.client import Client
+
+        return Client

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.errors import NotARadiograph
+
 SIDE = 32
 """Of a thumbnail in pixels: enough for lungs, heart, shoulders and diaphragm."""
 
@@ -45,6 +47,18 @@ class Verdict:
     distance: float = 1.0
     warnings: tuple[str, ...] = ()
     refused: bool = False
+
+    def admitted(self) -> tuple[str, ...]:
+        """The warnings of a film that is let in.
+
+        Raises:
+            NotARadiograph: it is not.
+        """
+        if self.refused:
+            raise NotARadiograph(
+                f"this is no film of the kind that is indexed here: {'; '.join(self.warnings)}"
+            )
+        return self.warnings
 
 
 @dataclass(frozen=True, eq=False)

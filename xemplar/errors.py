@@ -12,10 +12,13 @@ XemplarError
 ├── DatasetError                a data set's label file or folder cannot be used
 ├── ConfigurationError          settings or installation cannot work
 ├── DatabaseUnreachable         the catalog's database does not answer now
-└── ArtefactError               a file that this software wrote
-    ├── CorruptArtefact         its content is not what its digest or schema says
-    ├── Mismatch                two artefacts do not fit together
-    └── NothingIndexed          there is no published generation yet
+├── ArtefactError               a file that this software wrote
+│   ├── CorruptArtefact         its content is not what its digest or schema says
+│   ├── Mismatch                two artefacts do not fit together
+│   └── NothingIndexed          there is no published generation yet
+└── ServiceError                `xemplar.Client` asked a service, in vain
+    ├── ServiceProblem          it answered with a problem, which says why
+    └── ServiceUnreachable      nothing answered, or something else than the service
 """
 
 
@@ -81,3 +84,31 @@ class Mismatch(ArtefactError):
 
 class NothingIndexed(ArtefactError):
     """There is no published index generation yet."""
+
+
+class ServiceError(XemplarError):
+    """A service did not do what `xemplar.Client` asked for."""
+
+
+class ServiceProblem(ServiceError):
+    """The service answered with a problem (RFC 9457).
+
+    Attributes:
+        kind: what went wrong, mostly a class of this module, as "UnknownFinding" or "NotFound".
+        status: of the HTTP answer.
+        title: what that status means.
+        detail: what was wrong, with which value and limit, what to do.
+        request_id: names the request in the service's log.
+    """
+
+    def __init__(self, kind: str, status: int, title: str, detail: str, request_id: str) -> None:
+        super().__init__(kind, status, title, detail, request_id)
+        self.kind, self.status, self.title = kind, status, title
+        self.detail, self.request_id = detail, request_id
+
+    def __str__(self) -> str:
+        return f"{self.detail} ({self.status} {self.title}; {self.kind}, request {self.request_id})"
+
+
+class ServiceUnreachable(ServiceError):
+    """No answer came, or none of the service's: a wrong address, or something stands between."""

@@ -4,7 +4,7 @@ Both the index job and the service embed films through `embed`, so there is one 
 what the catalog keeps of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -13,13 +13,15 @@ import numpy.typing as npt
 
 from xemplar.catalog import Case, Catalog, Description, Entry, case_id_of
 from xemplar.encoder import Encoder
-from xemplar.errors import NotARadiograph, NotFound
+from xemplar.errors import CorruptArtefact, NotARadiograph, NotFound
 from xemplar.explain import grad_cam
 from xemplar.media import Media
-from xemplar.preprocess import preprocess
+from xemplar.preprocess import PreprocessSpec, preprocess
 from xemplar.radiograph import Radiograph
 
 BLANK = "the network sees nothing in it"
+
+YOUNG_SECONDS = 24 * 60 * 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +84,45 @@ def embed(
     )
 
 
+def embed_stored(
+    ids: Collection[int], encoder: Encoder, catalog: Catalog, media: Media
+) -> tuple[str, ...]:
+    """Embed cases from their stored inputs, in one forward pass, and put that into the catalog.
+
+    Args:
+        ids: of cases; those that are gone are passed over.
+        encoder: of a checkpoint that has not embedded them.
+        catalog: where they are, and where to.
+        media: with their inputs.
+
+    Returns:
+        Case ids of those whose input is missing or damaged; they are left out. So are those in
+        which the network sees nothing at all.
+    """
+    spec = encoder.checkpoint.card.spec
+    read = [(case, _stored(case, media, spec)) for case in catalog.cases(ids).values()]
+    usable = [(case, film) for case, film in read if film is not None]
+    if usable:
+        entries = embed(encoder, [(film, case) for case, film in usable])
+        made = {
+            case.id: entry
+            for (case, _), entry in zip(usable, entries, strict=True)
+            if entry is not None
+        }
+        catalog.put_embeddings(encoder.checkpoint.digest, made)
+    return tuple(case.case_id for case, film in read if film is None)
+
+
+def _stored(case: Case, media: Media, spec: PreprocessSpec) -> Prepared | None:
+    """A case's stored input; None where it is missing or damaged."""
+    try:
+        inputs = media.input(case.image_sha256, spec)
+    except (NotFound, CorruptArtefact):
+        return None
+    size = (case.height, case.width)
+    return Prepared(case.image_sha256, inputs, size, case.view, case.photometric, case.spacing_mm)
+
+
 def take_in(
     film: Radiograph, description: Description, encoder: Encoder, catalog: Catalog, media: Media
 ) -> Case:
@@ -131,10 +172,20 @@ def let_go(case_id: str, catalog: Catalog, media: Media) -> None:
 def delete_pictures(catalog: Catalog, media: Media) -> int:
     """Delete the pictures of all cases that were removed; returns of how many films.
 
-    Called whenever a case is removed, and when a service or a worker starts: that finishes what
-    a kill interrupted.
+    Called whenever a case is removed, when a service starts and before a reindex: that finishes
+    what a kill interrupted.
     """
     pending = catalog.removed_pictures()
     for sha256 in pending:
         catalog.delete_removed_picture(sha256, media.remove)
     return len(pending)
+
+
+def delete_orphans(catalog: Catalog, media: Media) -> None:
+    """Delete pictures that belong to no case: a kill came before the catalog knew of the film.
+
+    Called before each reindex. Pictures of the last `YOUNG_SECONDS` stay, as an index job that
+    runs may be about to put their cases in.
+    """
+    for digests in media.untouched_for(YOUNG_SECONDS):
+        catalog.delete_unknown_pictures(digests, media.remove)

@@ -16,6 +16,9 @@ from huey.serializer import Serializer
 from xemplar.errors import ConfigurationError
 from xemplar.store import Store
 
+ANSWER_SECONDS = 5.0
+"""After which a Redis server that says nothing is said to be unreachable."""
+
 
 class JsonSerializer(Serializer):  # type: ignore[misc]  # huey has no types
     """Messages as JSON. huey's own would be pickle, which runs whatever it is sent."""
@@ -88,9 +91,13 @@ def _sqlite(store: Store) -> tuple[Any, tuple[type[Exception], ...]]:
 def _redis(url: str) -> tuple[Any, tuple[type[Exception], ...]]:
     """The queue on a Redis server, and what it raises."""
     try:
-        from redis import RedisError
+        from redis import ConnectionPool, RedisError
 
-        return RedisHuey(url=url, **_options()), (RedisError,)
+        # a server that says nothing would let a request wait for ever
+        pool = ConnectionPool.from_url(
+            url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
+        )
+        return RedisHuey(connection_pool=pool, **_options()), (RedisError,)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "a queue on Redis needs its driver; install it with `pip install 'xemplar[redis]'`"

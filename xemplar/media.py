@@ -9,9 +9,12 @@ From the second one, similarity evidence is computed by a forward pass without t
 """
 
 import ctypes
+import math
 import os
 import re
 import secrets
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -89,6 +92,14 @@ class Media:
         if found:
             sync_path(folder)
 
+    def untouched_for(self, seconds: float) -> Iterator[frozenset[str]]:
+        """Digests of the films none of whose files is younger, one folder of them at a time."""
+        latest = time.time() - seconds
+        for folder in self.root.glob("[0-9a-f]" * 2):
+            files = [(path.name.lstrip(".")[:64], _changed(path)) for path in folder.iterdir()]
+            young = {sha256 for sha256, changed in files if changed > latest}
+            yield frozenset(sha256 for sha256, _ in files) - young
+
     def sync(self) -> None:
         """Wait until everything written so far would survive a power cut.
 
@@ -163,6 +174,14 @@ class Media:
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             raise NotFound(f"{sha256[:70]!r} is no sha256 digest of a film (64 hex digits)")
         return self.root / sha256[:2]
+
+
+def _changed(path: Path) -> float:
+    """When a file was written (Unix time); never yet, where another process has just moved it."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _write(path: Path, content: memoryview) -> None:

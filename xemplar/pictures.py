@@ -11,8 +11,9 @@ from xemplar.catalog import Case
 from xemplar.errors import NotFound
 from xemplar.explain import similarity_evidence
 from xemplar.findings import finding_index
+from xemplar.live import Live
 from xemplar.overlay import jpeg, overlay, shrink
-from xemplar.retriever import Live, Retriever
+from xemplar.retriever import Retriever
 
 
 def query_image(answer: Answer) -> bytes:

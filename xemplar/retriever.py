@@ -4,35 +4,32 @@ Both the service and the command line answer queries through this one class. Pic
 answer are drawn in `xemplar.pictures`.
 """
 
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from xemplar.answer import Answer, Neighbour, Prediction, Stopwatch
-from xemplar.artefact import file_digest
-from xemplar.catalog import Case, Catalog, open_catalog
-from xemplar.checkpoint import Checkpoint, load
-from xemplar.doorkeeper import FEWEST, MOST, Doorkeeper, Verdict
+from xemplar.answer import Answer, Stopwatch
+from xemplar.answering import Query, Question, answer_of
+from xemplar.catalog import Case, Catalog, Description, open_catalog
+from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder, open_encoder
-from xemplar.errors import InputError, NotARadiograph, NotFound
-from xemplar.explain import grad_cam
+from xemplar.errors import InputError, NotFound
 from xemplar.findings import finding_index
-from xemplar.index import Amended, current, open_generation, read_manifest
+from xemplar.index import Amended
+from xemplar.intake import take_in
+from xemplar.live import Live, carry_over, live_checkpoint, new_doorkeeper, open_live
 from xemplar.media import Media
-from xemplar.network import Features
 from xemplar.overlay import shrink
-from xemplar.preprocess import PreprocessSpec, preprocess
-from xemplar.radiograph import DISPLAY_SIDE, Limits, decode
-from xemplar.selection import Found, Scope, Search
+from xemplar.preprocess import preprocess
+from xemplar.radiograph import DISPLAY_SIDE, Limits, Radiograph, decode
+from xemplar.selection import Scope, Search
 from xemplar.store import Store
 
 DECODERS = 4
@@ -40,47 +37,6 @@ DECODERS = 4
 
 BATCH = 16
 """Films of a batch that one forward pass takes."""
-
-
-SEED = 0
-"""Of the sample of films that the doorkeeper is made from."""
-
-
-@dataclass(frozen=True, eq=False)
-class Live:
-    """What answers, changed as one: a film is sought in the index of the network that encoded it.
-
-    Attributes:
-        encoder: of the checkpoint that made the generation.
-        generation: with what came and went since.
-        doorkeeper: knows the indexed films; None where they are too few.
-    """
-
-    encoder: Encoder
-    generation: Amended
-    doorkeeper: Doorkeeper | None = None
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The checkpoint that answers."""
-        return self.encoder.checkpoint
-
-
-@dataclass(frozen=True, eq=False)
-class _Query:
-    """A film on its way.
-
-    Attributes:
-        film: display copy.
-        inputs: of the network.
-        warnings: what speaks against it.
-        watch: the time it took so far.
-    """
-
-    film: npt.NDArray[np.uint8]
-    inputs: npt.NDArray[np.uint8]
-    warnings: tuple[str, ...] = ()
-    watch: Stopwatch = field(default_factory=Stopwatch)
 
 
 class Retriever:
@@ -132,12 +88,13 @@ class Retriever:
             CorruptArtefact: a file is damaged.
             ConfigurationError: the database cannot be used.
         """
-        loaded = load(live_checkpoint(store, checkpoint))
-        generation = open_generation(store, loaded)
+        path = live_checkpoint(store, checkpoint)
         catalog = open_catalog(database or store.database_url)
-        amended = Amended.of(generation, catalog)
-        doorkeeper = _doorkeeper(amended, catalog, Media(store.media), loaded.card.spec)
-        live = Live(opener(loaded), amended, doorkeeper)
+        try:
+            live = open_live(path, store, catalog, opener)
+        except BaseException:
+            catalog.close()
+            raise
         return cls(live, catalog, store, checkpoint, limits, opener)
 
     @property
@@ -167,14 +124,25 @@ class Retriever:
         Raises:
             CorruptArtefact, Mismatch, NothingIndexed: it cannot be used; the old one stays.
         """
-        encoder, path = self.live.encoder, live_checkpoint(self.store, self._checkpoint)
-        if file_digest(path) != encoder.checkpoint.digest:
-            encoder = self._opener(load(path))
-        amended = Amended.of(open_generation(self.store, encoder.checkpoint), self.catalog)
-        spec = encoder.checkpoint.card.spec
-        doorkeeper = _doorkeeper(amended, self.catalog, self.media, spec)
-        with self._changing:  # reading took a while, and cases may have come
-            self.live = Live(encoder, amended.updated(self.catalog), doorkeeper)
+        path = live_checkpoint(self.store, self._checkpoint)
+        live = open_live(path, self.store, self.catalog, self._opener, self.live)
+        carry_over(self.checkpoint, live.encoder, self.catalog, self.media)
+        with self._changing:  # all that took a while, and cases may have come
+            carry_over(self.checkpoint, live.encoder, self.catalog, self.media)
+            self.live = replace(live, generation=live.generation.updated(self.catalog))
+
+    def learn(self) -> None:
+        """Let the doorkeeper learn what the films of the generation that answers look like.
+
+        Raises:
+            CorruptArtefact: a stored input is damaged; the old doorkeeper stays.
+            DatabaseUnreachable: likewise.
+        """
+        live = self.live
+        doorkeeper = new_doorkeeper(live, self.catalog, self.media)
+        with self._changing:
+            if self.checkpoint is live.checkpoint:  # else it has a doorkeeper of its own
+                self.live = replace(self.live, doorkeeper=doorkeeper)
 
     def update(self) -> None:
         """Take over the cases that came or went in the catalog, whichever process did it.
@@ -186,6 +154,14 @@ class Retriever:
         """
         with self._changing:
             self.live = replace(self.live, generation=self.generation.updated(self.catalog))
+
+    def put(self, film: Radiograph, description: Description) -> Case:
+        """Take a case in (see `xemplar.intake.take_in`), and answer with it from now on."""
+        while True:
+            case = take_in(film, description, self.encoder, self.catalog, self.media)
+            self.update()
+            if case.id in self.generation:  # else another checkpoint has begun to answer meanwhile
+                return case
 
     # ---- the answer -------------------------------------------------------------------------
 
@@ -200,8 +176,8 @@ class Retriever:
             InputError: the film or an argument cannot be used (see `xemplar.errors`).
             NotFound: an excluded case does not exist.
         """
-        asked = self._asked(search)
-        (answer,) = self._answers([self._read(data, asked.live)], asked)
+        question = self._question(search)
+        (answer,) = self._answers([self._read(data, question.live)], question)
         return answer
 
     def ask_all(
@@ -220,12 +196,12 @@ class Retriever:
             InputError: an argument cannot be used.
             NotFound: an excluded case does not exist.
         """
-        asked = self._asked(search)
+        question = self._question(search)
         with ThreadPoolExecutor(DECODERS) as threads:
-            read = list(threads.map(partial(self._read_or_refusal, live=asked.live), films))
-        queries = [one for one in read if isinstance(one, _Query)]
-        answers = iter(self._answers(queries, asked))
-        return [next(answers) if isinstance(one, _Query) else one for one in read]
+            read = list(threads.map(partial(self._read_or_refusal, live=question.live), films))
+        queries = [one for one in read if isinstance(one, Query)]
+        answers = iter(self._answers(queries, question))
+        return [next(answers) if isinstance(one, Query) else one for one in read]
 
     def similar(
         self, case_id: str, search: Search = Search(), *, same_patient: bool = False
@@ -247,12 +223,12 @@ class Retriever:
             search = replace(search, exclude=(*search.exclude, case_id))
         else:
             search = replace(search, exclude_patient_of=(*search.exclude_patient_of, case_id))
-        asked = self._asked(search)
+        question = self._question(search)
         watch = Stopwatch()
         film = self.media.display(case.image_sha256)
-        inputs = self.media.input(case.image_sha256, asked.live.checkpoint.card.spec)
+        inputs = self.media.input(case.image_sha256, question.live.checkpoint.card.spec)
         watch.stage("decode")
-        (answer,) = self._answers([_Query(film, inputs, watch=watch)], asked)
+        (answer,) = self._answers([Query(film, inputs, watch=watch)], question)
         return answer
 
     def indexed(self, case_id: str) -> Case:
@@ -268,142 +244,38 @@ class Retriever:
 
     # ---- its stages -------------------------------------------------------------------------
 
-    def _asked(self, search: Search) -> "_Asked":
+    def _question(self, search: Search) -> Question:
         """Refuse what cannot be asked before any film is decoded."""
         live = self.live
         findings = live.checkpoint.card.findings
         explained = None if search.finding is None else finding_index(findings, search.finding)
-        return _Asked(live, Scope(live.generation, self.catalog, search), explained)
+        return Question(live, Scope(live.generation, self.catalog, search), explained)
 
-    def _read(self, data: bytes, live: Live) -> _Query:
+    def _read(self, data: bytes, live: Live) -> Query:
         watch = Stopwatch()
         radiograph = decode(data, self.limits)
         watch.stage("decode")
         inputs = preprocess(radiograph, live.checkpoint.card.spec)
         film = shrink(radiograph.pixels, DISPLAY_SIDE)
-        verdict = Verdict() if live.doorkeeper is None else live.doorkeeper.judge(inputs)
-        if verdict.refused:
-            raise NotARadiograph(
-                f"this is no film of the kind that is indexed here: {'; '.join(verdict.warnings)}"
-            )
+        warnings = radiograph.warnings + live.judge(inputs).admitted()
         watch.stage("preprocess")
-        return _Query(film, inputs, radiograph.warnings + verdict.warnings, watch)
+        return Query(film, inputs, warnings, watch)
 
-    def _read_or_refusal(self, data: bytes, live: Live) -> _Query | InputError:
+    def _read_or_refusal(self, data: bytes, live: Live) -> Query | InputError:
         try:
             return self._read(data, live)
         except InputError as refusal:
             return refusal
 
-    def _answers(self, queries: Sequence[_Query], asked: "_Asked") -> list[Answer]:
+    def _answers(self, queries: Sequence[Query], question: Question) -> list[Answer]:
         """From the network's input on, all queries go the same way."""
         answers = []
         for start in range(0, len(queries), BATCH):
             some = queries[start : start + BATCH]
             began = time.perf_counter()
-            features = asked.live.encoder.encode(np.stack([query.inputs for query in some]))
+            features = question.live.encoder.encode(np.stack([query.inputs for query in some]))
             share = (time.perf_counter() - began) * 1000 / len(some)
             for place, query in enumerate(some):
                 query.watch.add("encode", share)
-                answers.append(_answer(query, features.one(place), asked))
+                answers.append(answer_of(query, features.one(place), question))
         return answers
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """A question, bound to what answers it: `Retriever.refresh` may come between.
-
-    Attributes:
-        live: what answers.
-        scope: where to look.
-        explained: place of the finding to explain; None for the most probable.
-    """
-
-    live: Live
-    scope: Scope
-    explained: int | None
-
-
-def live_checkpoint(store: Store, otherwise: Path) -> Path:
-    """File of the live generation's checkpoint, if the store keeps it, else the other one.
-
-    Raises:
-        NothingIndexed, CorruptArtefact: there is no live generation, or it cannot be read.
-    """
-    kept = store.checkpoint(read_manifest(store.generations / current(store)).checkpoint)
-    return kept if kept.is_file() else otherwise
-
-
-def _doorkeeper(
-    generation: Amended, catalog: Catalog, media: Media, spec: PreprocessSpec
-) -> Doorkeeper | None:
-    """Made from a sample of the indexed films."""
-    count = min(len(generation), MOST)
-    drawn = np.random.default_rng(SEED).choice(generation.ids, count, replace=False)
-    cases = catalog.cases(map(int, drawn)).values()
-    if len(cases) < FEWEST:
-        return None
-    return Doorkeeper.of(np.stack([media.input(case.image_sha256, spec) for case in cases]))
-
-
-def _answer(query: _Query, features: Features, asked: _Asked) -> Answer:
-    live, scope, vector = asked.live, asked.scope, features.embedding[0]
-    checkpoint = live.checkpoint
-    probabilities = checkpoint.probabilities(features.logits[0])
-    explained = int(probabilities.argmax()) if asked.explained is None else asked.explained
-    finding = checkpoint.card.findings[explained]
-    similar = scope.neighbours(vector)
-    contrary = scope.counter_examples(vector, finding)
-    query.watch.stage("search")
-    cams = grad_cam(features, checkpoint.weights["classifier.weight"])[0]
-    query.watch.stage("explain")
-    neighbours = _neighbours(live, similar, explained)
-    counter_examples = _neighbours(live, contrary, explained)
-    query.watch.stage("describe")
-    return Answer(
-        query_id=secrets.token_hex(8),
-        checkpoint=checkpoint.digest,
-        generation=live.generation.name,
-        film=query.film,
-        features=features,
-        cams=cams,
-        predictions=_predictions(checkpoint, probabilities),
-        explained=finding,
-        neighbours=neighbours,
-        counter_examples=counter_examples,
-        matched=scope.matched,
-        warnings=query.warnings,
-        timings_ms=query.watch.timings_ms,
-    )
-
-
-def _predictions(
-    checkpoint: Checkpoint, probabilities: npt.NDArray[np.float32]
-) -> tuple[Prediction, ...]:
-    present = probabilities >= checkpoint.thresholds
-    return tuple(
-        Prediction(
-            checkpoint.card.findings[place], float(probabilities[place]), bool(present[place])
-        )
-        for place in np.argsort(-probabilities, kind="stable")
-    )
-
-
-def _neighbours(live: Live, found: Sequence[Found], explained: int) -> tuple[Neighbour, ...]:
-    calibration = live.generation.manifest.calibration
-    threshold = live.checkpoint.thresholds[explained]
-    neighbours = []
-    for rank, one in enumerate(found, start=1):
-        logits = live.generation.logits(one.case.id)
-        probability = float(live.checkpoint.probabilities(logits)[explained])
-        neighbours.append(
-            Neighbour(
-                rank=rank,
-                case=one.case,
-                similarity=one.similarity,
-                probability=probability,
-                present=bool(probability >= threshold),
-                chance=None if calibration is None else calibration.chance_of(one.similarity),
-            )
-        )
-    return tuple(neighbours)

@@ -1,52 +1,16 @@
-"""For administrators: who asked what."""
+"""For administrators: who asked what, and what went wrong."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from app.recent import RecentErrors
 from app.routes.common import INVALID, operation_id
-from xemplar.catalog.audit import MAX_ENTRIES, Audit
+from xemplar.catalog.audit import Audit
+from xemplar.schemas import AuditEntryOut, AuditPage, AuditQuestion, ErrorList
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["administration"])
-
-
-class AuditEntryOut(BaseModel):
-    """One event of the audit trail."""
-
-    id: int
-    at: datetime
-    request_id: str = Field(description="As in X-Request-ID; empty: the command line.")
-    key: str | None = Field(description="Id of the API key.")
-    role: str | None = Field(description="Of the key.")
-    action: str = Field(description="Operation id.", examples=["query"])
-    status: int
-    subject: str | None = Field(description="Id of the case, query, job or key.")
-    image_sha256: str | None = Field(description="Digest of the film that was sent.")
-    generation: str | None
-    results: list[str] = Field(description="Case ids, in the order of the answer.")
-
-
-class AuditPage(BaseModel):
-    """Entries, the newest first."""
-
-    entries: list[AuditEntryOut]
-    before: int | None = Field(description="Send it to read on; null: there are no more.")
-
-
-class AuditQuestion(BaseModel):
-    """Which entries; the times need an offset, as 2026-03-01T00:00:00Z."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    since: AwareDatetime | None = Field(None, description="Not older than this.")
-    until: AwareDatetime | None = Field(None, description="Older than this.")
-    key: str | None = Field(None, max_length=16, description="Of this API key alone.")
-    action: str | None = Field(None, max_length=64, description="Of this operation alone.")
-    before: int | None = Field(None, ge=0, description="`before` of the page before.")
-    limit: int = Field(100, ge=1, le=MAX_ENTRIES)
 
 
 @router.get("/audit", responses=INVALID)
@@ -59,3 +23,14 @@ async def audit(request: Request, question: Annotated[AuditQuestion, Query()]) -
         entries=[AuditEntryOut(**vars(entry) | {"results": [*entry.results]}) for entry in found],
         before=found[-1].id if len(found) == question.limit else None,
     )
+
+
+@router.get("/errors")
+async def errors(request: Request) -> ErrorList:
+    """The last 200 answers of status 500 or above, and films that were refused, the newest first.
+
+    Since the service was started, without probes. A refused film is a POST answered 400, 413, 415
+    or 422. Nothing that a patient or a caller wrote is in it; the log tells more of a request id.
+    """
+    recent: RecentErrors = request.state.errors
+    return ErrorList(errors=recent.newest())

@@ -16,12 +16,11 @@ from app.routes.common import (
     jpeg_response,
     operation_id,
 )
-from app.schemas import CaseOut
-from app.schemas_cases import CasePage, CaseQuery
 from app.service import root_of, service_of
 from app.wire import case_out
 from xemplar import pictures
 from xemplar.catalog import Case
+from xemplar.schemas import CaseOut, CasePage, CaseQuery
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
 

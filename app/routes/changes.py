@@ -11,52 +11,58 @@ from app.record import record_of
 from app.routes.common import (
     BAD_REQUEST,
     INVALID,
+    NO_JSON,
     NOT_FOUND,
     OTHER_KIND,
     TOO_LARGE,
     CaseId,
     operation_id,
 )
-from app.schemas import CaseOut
-from app.schemas_cases import LABELS, CaseChange, CaseIn
 from app.service import root_of, service_of
 from app.upload import REQUEST_BODY, film_and_fields_of
-from app.wire import case_out
+from app.wire import case_out, new_case_out
 from xemplar.catalog import Case, Description, case_id_of
 from xemplar.errors import NotFound
-from xemplar.intake import let_go, take_in
+from xemplar.intake import let_go
+from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
 from xemplar.retriever import Retriever
+from xemplar.schemas import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
+
+
+BETWEEN_COMMAS = r"^[^\x00,]{0,100}(,[^\x00,]{0,100}){0,99}$"
 
 
 def _body() -> dict[str, Any]:
     """How OpenAPI describes the form: the film, and the fields of `CaseIn`."""
     described = CaseIn.model_json_schema()
-    fields = {
-        name: {**field, **field.pop("anyOf", [{}])[0]}  # in a form, leaving it out says null
-        for name, field in described["properties"].items()
+    for name, field in described["properties"].items():
+        if name in LABELS:
+            described["properties"][name] = {
+                "type": "string",
+                "pattern": BETWEEN_COMMAS,
+                "description": f"{field['description']} Names between commas; repeatable.",
+                "examples": ["Effusion,Edema"],
+            }
+        elif "anyOf" in field:  # something or null, which a form says by an empty field, or by none
+            del field["default"]
+            field["anyOf"][1] = {"const": ""}
+    film = REQUEST_BODY["content"]["multipart/form-data"]["schema"]
+    schema = film | {
+        "required": [*film["required"], *described["required"]],
+        "properties": film["properties"] | described["properties"],
     }
-    film = REQUEST_BODY["content"]["multipart/form-data"]["schema"]["properties"]
-    schema = {
-        "type": "object",
-        "required": ["image", *described["required"]],
-        "properties": {**film, **fields},
-    }
-    lists = {name: {"style": "form", "explode": True} for name in LABELS}
-    return {
-        "required": True,
-        "content": {"multipart/form-data": {"schema": schema, "encoding": lists}},
-    }
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
 @router.post(
     "/cases",
     summary="Put a case in",
     status_code=status.HTTP_201_CREATED,
-    response_model=CaseOut,
-    responses={200: {"model": CaseOut, "description": "The film was there; described anew."}}
+    response_model=NewCaseOut,
+    responses={200: {"model": NewCaseOut, "description": "The film was there; described anew."}}
     | BAD_REQUEST
     | TOO_LARGE
     | OTHER_KIND
@@ -65,25 +71,28 @@ def _body() -> dict[str, Any]:
 )
 async def put_case(
     request: Request, response: Response, form: Annotated[FormData, Depends(film_and_fields_of)]
-) -> CaseOut:
+) -> NewCaseOut:
     """A film and what is known of it. The same film again changes only what is named with it.
 
     Findings may be repeated fields, or names between commas. When this is answered, pictures and
     description are on the disk.
+
+    The film is looked at as a query's is: what surely is no film of the kind that is indexed is
+    refused, and `warnings` tell what is doubtful. `xemplar index` takes in what is refused here.
     """
     service, given = service_of(request), _given(form)
     film = form["image"]
     assert isinstance(film, UploadFile)  # noqa: S101 -- `film_and_fields_of` has looked
     data = record_of(request).film(film.file.read())
-    case, is_new = await service.work(lambda: _put(service.retriever, data, given))
+    case, is_new, warnings = await service.work(lambda: _put(service.retriever, data, given))
     record_of(request).subject = case.case_id
     if not is_new:
         response.status_code = status.HTTP_200_OK
     response.headers["location"] = f"{root_of(request)}/cases/{case.case_id}"
-    return case_out(case, root_of(request))
+    return new_case_out(case, warnings, root_of(request))
 
 
-@router.patch("/cases/{case_id}", summary="Change a case", responses=NOT_FOUND | INVALID)
+@router.patch("/cases/{case_id}", summary="Change a case", responses=NO_JSON | NOT_FOUND | INVALID)
 async def change_case(request: Request, case_id: CaseId, change: CaseChange) -> CaseOut:
     """What is named is changed, what is null is forgotten, and all else stays as it is."""
     retriever = service_of(request).retriever
@@ -139,21 +148,23 @@ def _twice(name: str) -> dict[str, Any]:
     return {"type": "twice", "loc": ("body", name), "msg": "may stand there only once", "input": ""}
 
 
-def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool]:
-    """Put a film in, or describe it anew; returns the case, and whether it is new."""
+def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, tuple[str, ...]]:
+    """Put a film in, or describe it anew; returns the case, whether it is new, and warnings."""
+    live = retriever.live
     film = decode(data, retriever.limits)
     case_id = case_id_of(film.sha256)
     fields = given.fields(retriever.store, given.source)
     known = _known(retriever, case_id)
-    spec = retriever.checkpoint.card.spec
+    spec = live.checkpoint.card.spec
+    verdict = live.judge(preprocess(film, spec))
+    # a repeated upload is never refused, though other films may be indexed by now
+    doubts = verdict.admitted() if known is None else verdict.warnings
     whole = known is not None and retriever.media.has(film.sha256, spec)
-    if not (known is not None and known.id in retriever.generation and whole):
-        about = Description(**fields)
-        take_in(film, about, retriever.encoder, retriever.catalog, retriever.media)
+    if not (known is not None and known.id in live.generation and whole):
+        retriever.put(film, Description(**fields))
     if known is not None:
         retriever.catalog.describe(case_id, fields)
-    retriever.update()
-    return retriever.catalog.case(case_id), known is None
+    return retriever.catalog.case(case_id), known is None, film.warnings + doubts
 
 
 def _known(retriever: Retriever, case_id: str) -> Case | None:

@@ -10,6 +10,7 @@ from app.problems import described
 Responses = dict[int | str, dict[str, Any]]
 
 BAD_REQUEST = described(HTTPStatus.BAD_REQUEST, "The film cannot be read.")
+NO_JSON = described(HTTPStatus.BAD_REQUEST, "The body is no text, and so no JSON.")
 NOT_FOUND = described(HTTPStatus.NOT_FOUND, "No such case or query.")
 TOO_LARGE = described(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The film is too large.")
 OTHER_KIND = described(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A file or object of another kind.")

@@ -1,78 +1,43 @@
 """Long pieces of work: started here, done by ``xemplar worker``."""
 
 import logging
-from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Request, Response, status
-from pydantic import BaseModel, ConfigDict, Field
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from app.problems import described
 from app.record import record_of
-from app.routes.common import INVALID, operation_id
+from app.routes.common import INVALID, NO_JSON, operation_id
 from app.service import root_of, service_of
-from xemplar.catalog.jobs import Job, Jobs, JobState
+from xemplar.catalog.jobs import Job, Jobs
 from xemplar.errors import ConfigurationError
 from xemplar.jobqueue import JobQueue
+from xemplar.schemas import JobList, JobOut, Reindex
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["jobs"])
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["7c1e0b9a45d2f386"])]
+
+
+class _Id(StringConvertor):
+    regex = "[0-9a-f]{16}"
+
+
+register_url_convertor("job", _Id())  # else /jobs/reindex would be a job too, of that name
 
 NO_JOB = described(HTTPStatus.NOT_FOUND, "No such job.")
 
 LOG = logging.getLogger("xemplar")
 
 
-class Reindex(BaseModel):
-    """What to build."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    checkpoint: str | None = Field(
-        None,
-        pattern="^[0-9a-f]{64}$",
-        description="sha256 of a checkpoint that the store keeps; null for the one that answers. "
-        "`xemplar reindex --background --checkpoint FILE` puts one there.",
-    )
-    factory: str = Field(
-        "", max_length=100, description="FAISS factory string; empty for the live index's."
-    )
-
-
-class JobOut(BaseModel):
-    """A long piece of work."""
-
-    id: str
-    kind: str = Field(examples=["reindex"])
-    state: JobState
-    parameters: dict[str, Any]
-    done: int = Field(description="Films embedded, or cases indexed.")
-    total: int | None = Field(description="Of how many; null until it is known.")
-    expected_end: datetime | None = Field(description="If it goes on as fast as it went so far.")
-    attempts: int = Field(description="Workers that have begun it.")
-    cancel: bool = Field(description="Whether it was asked to stop.")
-    created_at: datetime
-    started_at: datetime | None = Field(description="When the latest attempt began.")
-    finished_at: datetime | None
-    log: list[str] = Field(description="The newest lines, the oldest of them first.")
-    result: dict[str, Any] | None = Field(description="Of a job that is done.")
-    error: str | None = Field(description="Why it failed.")
-
-
-class JobList(BaseModel):
-    """Jobs, the newest first."""
-
-    jobs: list[JobOut]
-
-
 @router.post(
     "/jobs/reindex",
     summary="Build a new index",
     status_code=status.HTTP_202_ACCEPTED,
-    responses=INVALID,
+    responses=NO_JSON | INVALID,
 )
 async def reindex(request: Request, response: Response, asked: Reindex | None = None) -> JobOut:
     """A new index of all cases; the one that answers goes on until the new one has passed a check.
@@ -107,13 +72,13 @@ async def jobs(request: Request, limit: Annotated[int, Query(ge=1, le=200)] = 50
     return JobList(jobs=[_job_out(job) for job in found])
 
 
-@router.get("/jobs/{job_id}", responses=NO_JOB | INVALID)
+@router.get("/jobs/{job_id:job}", responses=NO_JOB | INVALID)
 async def job(request: Request, job_id: JobId) -> JobOut:
     """How far a job is, and what came of it."""
     return _job_out(await to_thread.run_sync(lambda: _jobs(request).job(job_id)))
 
 
-@router.post("/jobs/{job_id}/cancel", summary="Stop a job", responses=NO_JOB | INVALID)
+@router.post("/jobs/{job_id:job}/cancel", summary="Stop a job", responses=NO_JOB | INVALID)
 async def cancel_job(request: Request, job_id: JobId) -> JobOut:
     """It stops within about a second, and nothing is published; one that has ended stays so."""
     return _job_out(await to_thread.run_sync(lambda: _jobs(request).cancel(job_id)))

@@ -1,14 +1,13 @@
 """Questions: a film comes, similar cases go, and the pictures of both."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import TypeAdapter
 from starlette.datastructures import UploadFile
 
 from app.problems import refusal
-from app.questions import BatchQuestion, Question, SimilarQuestion
 from app.record import record_of
 from app.routes.common import (
     BAD_REQUEST,
@@ -25,16 +24,26 @@ from app.routes.common import (
     jpeg_response,
     operation_id,
 )
-from app.schemas import AnswerOut, Problem
 from app.service import root_of, service_of
 from app.upload import BATCH_BODY, REQUEST_BODY, film_of, films_of
 from app.wire import answer_out
 from xemplar import pictures
 from xemplar.answer import Answer, Stopwatch
+from xemplar.errors import NotFound
+from xemplar.retriever import Retriever
+from xemplar.schemas import (
+    AnswerOut,
+    BatchOut,
+    BatchQuestion,
+    Problem,
+    Question,
+    SimilarQuestion,
+)
+
+ASKED_AGAIN = 2
+"""Times that a question is asked anew because what it was answered with has just gone."""
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["queries"])
-
-BATCH_OUT = TypeAdapter(list[AnswerOut | Problem])
 
 
 @router.post(
@@ -55,10 +64,12 @@ async def query(
     that k cases come wherever k meet them; ``matched`` says how many did.
     """
     retriever, search = service_of(request).retriever, question.search()
-    record = record_of(request)
-    return await _answered(
-        request, question, lambda: retriever.ask(record.film(film.file.read()), search)
-    )
+
+    @cache  # a film is read and noted once, also where it is asked twice
+    def data() -> bytes:
+        return record_of(request).film(film.file.read())
+
+    return await _answered(request, question, lambda: retriever.ask(data(), search))
 
 
 @router.post(
@@ -92,7 +103,7 @@ async def query_batch(
                 out.append(answer_out(answer, root=root_of(request)))
             else:
                 out.append(refusal(answer))
-        return BATCH_OUT.dump_json(out)
+        return BatchOut(out).model_dump_json().encode()
 
     return Response(await service.work(work), media_type="application/json")
 
@@ -127,7 +138,7 @@ async def _answered(request: Request, question: Question, ask: Callable[[], Answ
         answer = ask()
         watch, drawn = Stopwatch(), dict[str, bytes]()
         if question.include == "overlays":
-            drawn = pictures.overlays(service.retriever, answer)
+            answer, drawn = _with_overlays(service.retriever, answer, ask)
             watch.stage("render")
         service.recent.keep(answer)
         record_of(request).answered(answer, watch.timings_ms)
@@ -137,6 +148,22 @@ async def _answered(request: Request, question: Question, ask: Callable[[], Answ
         return out.model_dump_json().encode()
 
     return Response(await service.work(work), media_type="application/json")
+
+
+def _with_overlays(
+    retriever: Retriever, answer: Answer, ask: Callable[[], Answer]
+) -> tuple[Answer, dict[str, bytes]]:
+    """An answer and its pictures.
+
+    It is a new one where a case of the first was removed, or another checkpoint began to answer,
+    before all of it was drawn.
+    """
+    for _ in range(ASKED_AGAIN):
+        try:
+            return answer, pictures.overlays(retriever, answer)
+        except NotFound:
+            answer = ask()
+    return answer, pictures.overlays(retriever, answer)
 
 
 @router.get("/queries/{query_id}/image", response_class=Response, responses=PICTURE)

@@ -31,7 +31,12 @@ def picture_size(response: httpx.Response) -> tuple[int, int]:
     """(width, height) of the JPEG that a response brings."""
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "image/jpeg"
-    image = Image.open(io.BytesIO(response.content))
+    return jpeg_size(response.content)
+
+
+def jpeg_size(picture: bytes) -> tuple[int, int]:
+    """(width, height) of a whole JPEG."""
+    image = Image.open(io.BytesIO(picture))
     assert image.format == "JPEG"
     image.load()
     return image.size

@@ -110,7 +110,15 @@ def test_entries_are_read_page_by_page(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "question", [{"since": "2026-01-01T00:00:00"}, {"limit": 0}, {"limit": 1001}, {"who": "me"}]
+    "question",
+    [
+        {"since": "2026-01-01T00:00:00"},
+        {"since": "1767225600"},
+        {"before": 2**63},
+        {"limit": 0},
+        {"limit": 1001},
+        {"who": "me"},
+    ],
 )
 def test_a_question_that_cannot_be_meant_is_refused(
     client: TestClient, question: dict[str, Any]

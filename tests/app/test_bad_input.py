@@ -132,6 +132,8 @@ def test_a_body_that_is_not_one_film(client: TestClient, body: dict[str, Any]) -
         ("GET", "/queries", 404, None),
         ("GET", "/query", 405, "POST"),
         ("DELETE", "/query", 405, "POST"),
+        ("PUT", "/cases", 405, "GET, POST"),
+        ("OPTIONS", f"/cases/{'0' * 16}", 405, "GET, PATCH, DELETE"),
         ("POST", "/readyz", 405, "GET"),
     ],
 )

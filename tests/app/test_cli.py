@@ -19,8 +19,9 @@ from tests.app.asking import ask
 from tests.films import TINY, drawn_film, encoded, seeded_weights
 from tests.stores import CASES, SmallStore
 from xemplar.__main__ import main
-from xemplar.checkpoint import load, save
+from xemplar.checkpoint import keep, load, save
 from xemplar.findings import NIH14
+from xemplar.store import Store
 
 FILM = encoded(drawn_film(50, 300, 240))
 
@@ -92,6 +93,11 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "ConfigurationError",
         "name the right database",
     ),
+    "catalog of the release before": (
+        lambda store: in_catalog(store, "UPDATE alembic_version SET version_num = '0001'"),
+        "Mismatch",
+        "run `xemplar upgrade`",
+    ),
     "newer catalog": (
         lambda store: in_catalog(store, "UPDATE alembic_version SET version_num = '9999'"),
         "Mismatch",
@@ -126,6 +132,21 @@ def test_a_checkpoint_that_did_not_build_the_index_is_refused_in_one_line(
     assert err.startswith("error Mismatch: the index generation")
     assert "XEMPLAR_CHECKPOINT" in err
     assert err.count("\n") == 1
+
+
+def test_a_query_with_another_checkpoint_than_the_store_keeps_is_refused(
+    run: Any, small: SmallStore, copy: Path, film: Path, tmp_path: Path
+) -> None:
+    """The store's own one would answer instead, and nothing would say so."""
+    keep(small.checkpoint, Store(copy))
+    other = another_checkpoint(tmp_path, small)
+    status, out, err = run("query", film, "--store", copy, "--checkpoint", other)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("error Mismatch: the live generation")
+    assert load(other).digest[:12] in err
+    assert "xemplar reindex --checkpoint" in err
+    for named in ([], ["--checkpoint", small.checkpoint]):
+        assert run("query", film, "--store", copy, *named)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from indexer.reindex import reindex
 from tests.app.asking import ask
 from tests.films import drawn_film, encoded, seeded_weights
 from tests.stores import SmallStore
+from xemplar import pictures
 from xemplar.catalog import Description, open_catalog
 from xemplar.checkpoint import keep, load, save
 from xemplar.encoder import Precision, open_encoder
@@ -106,6 +108,40 @@ def test_what_another_process_puts_in_or_removes_is_taken_over(
         until(own_client, film, lambda answer: first_of(answer) == case.case_id)
         let_go(case.case_id, catalog, media)
         until(own_client, film, lambda answer: first_of(answer) != case.case_id)
+
+
+@pytest.mark.parametrize("asked", ["query", "similar"])
+def test_a_case_that_is_removed_while_its_overlay_is_drawn_is_left_out_of_the_answer(
+    own_client: TestClient, own: SmallStore, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    def question() -> dict[str, Any]:
+        if asked == "query":
+            return ask(own_client, own.films[1], k=3, include="overlays")
+        address = f"/cases/{sha256(own.films[1]).hexdigest()[:16]}/similar"
+        response = own_client.get(address, params={"k": 3, "include": "overlays"})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    before = [near["case_id"] for near in question()["neighbours"]]
+    overlays, media, doomed = pictures.overlays, Media(own.store.media), [*before[1:]]
+
+    def removed_first(*args: Any) -> dict[str, bytes]:
+        if doomed:
+            with open_catalog(own.store.database_url) as catalog:
+                let_go(doomed.pop(), catalog, media)
+        return overlays(*args)
+
+    monkeypatch.setattr(pictures, "overlays", removed_first)
+    answer = question()
+    after = [near["case_id"] for near in answer["neighbours"]]
+    assert doomed == []
+    assert after[0] == before[0]
+    assert not set(before[1:]) & set(after)
+    assert all(shown["overlay"] for shown in (answer, *answer["neighbours"]))
+    (entry,) = own_client.get("/audit", params={"action": asked, "limit": 1}).json()["entries"]
+    assert entry["subject"] == (answer["query_id"] if asked == "query" else entry["subject"])
+    assert entry["results"] == after
 
 
 class Silent:

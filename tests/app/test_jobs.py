@@ -58,7 +58,8 @@ def test_a_job_is_cancelled(own_client: TestClient) -> None:
 def test_what_is_no_job_is_refused(own_client: TestClient) -> None:
     problem(own_client.get("/jobs/0123456789abcdef"), 404, "NotFound")
     problem(own_client.post("/jobs/0123456789abcdef/cancel"), 404, "NotFound")
-    problem(own_client.get("/jobs/nothing"), 422, "InvalidRequest")
+    problem(own_client.get("/jobs/nothing"), 404, "Http")
+    assert own_client.get("/jobs/reindex").headers["allow"] == "POST"
     path = {"checkpoint": "/etc/passwd"}
     problem(own_client.post("/jobs/reindex", json=path), 422, "InvalidRequest")
     problem(own_client.post("/jobs/reindex", json={"colour": "red"}), 422, "InvalidRequest")

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from app.limits import OVERHEAD, BodyLimit
+from app.record import Record
 
 LIMIT = 100_000
 CHUNK = 50_000
@@ -62,7 +63,13 @@ class Client:
 
 def asked(client: Client, app: Any = failing, declared: int | None = None) -> Client:
     headers = [] if declared is None else [(b"content-length", str(declared).encode())]
-    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "headers": headers,
+        "state": {"record": Record("1")},
+    }
     anyio.run(BodyLimit(app, LIMIT), scope, client.receive, client.send)
     return client
 

@@ -43,11 +43,24 @@ def test_requests_and_stages_are_counted(service: Service) -> None:
 
 def test_the_state_of_the_service_is_told(service: Service) -> None:
     found = samples(service())
-    assert found["xemplar_generation_cases",] == CASES
+    assert found["xemplar_searchable_cases",] == CASES
+    assert found["xemplar_delta_cases",] == found["xemplar_tombstones",] == 0
     assert 0 < found["xemplar_generation_age_seconds",] < 3600
     assert found["xemplar_films_inside",] == 0
     assert found["xemplar_ready",] == found["xemplar_database_up",] == 1
     assert found["process_resident_memory_bytes",] > 0
+
+
+def test_cases_are_counted_that_came_and_went_since_the_generation(own_client: TestClient) -> None:
+    known = own_client.get("/cases").json()["cases"]
+    for film in (FILM, encoded(drawn_film(85)), encoded(drawn_film(86))):
+        put = own_client.post("/cases", data={"source": "clinic"}, files={"image": film})
+        assert put.status_code == 201
+    own_client.delete(f"/cases/{known[0]['case_id']}")
+    found = samples(own_client)
+    assert found["xemplar_searchable_cases",] == CASES + 3 - 1
+    assert found["xemplar_delta_cases",] == 3
+    assert found["xemplar_tombstones",] == 1
 
 
 def test_two_services_do_not_count_for_each_other(service: Service) -> None:

@@ -9,7 +9,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app, open_retriever
-from app.schemas import AnswerOut, CaseOut, NeighbourOut, PredictionOut
 from app.settings import Settings
 from app.wire import answer_out
 from tests.app.asking import ask, picture_size, problem
@@ -17,6 +16,7 @@ from tests.films import dicom, drawn_film, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.findings import NIH14
 from xemplar.retriever import Retriever
+from xemplar.schemas import AnswerOut, CaseOut, NeighbourOut, PredictionOut
 from xemplar.selection import Search
 
 STRANGER = encoded(drawn_film(77, 1200, 900))

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.schemas import NeighbourOut
 from tests.app.asking import ask, problem
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.retriever import Retriever
+from xemplar.schemas import NeighbourOut
 
 STRANGER = encoded(drawn_film(77, 300, 240))
 TODAY = datetime.now(UTC).date()
@@ -142,7 +142,8 @@ def test_counter_examples_come_beside_the_neighbours_with_the_same_fields(
         ({"age_min": 121}, "InvalidRequest", "age_min is '121'"),
         ({"age_min": 50, "age_max": 40}, "InvalidArgument", "age_min is 50, which is after age_m"),
         ({"indexed_since": "yesterday"}, "InvalidRequest", "indexed_since is 'yesterday'"),
-        ({"source": "a\0b"}, "InvalidArgument", "NUL"),
+        ({"indexed_since": "20250131"}, "InvalidRequest", "a time is written as 2025-01-31"),
+        ({"source": "a\0b"}, "InvalidRequest", "source.0 is 'a\\x00b'"),
         ({"min_similarity": 2}, "InvalidRequest", "min_similarity is '2'"),
         ({"diversity": "nan"}, "InvalidRequest", "diversity is 'nan'"),
         ({"near_duplicates": "hide"}, "InvalidRequest", "'keep' or 'drop'"),

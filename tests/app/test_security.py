@@ -15,7 +15,7 @@ FILM = encoded(drawn_film(80, 300, 200))
 
 OPEN = ["/healthz", "/readyz", "/docs", "/openapi.json", "/"]
 READERS = [f"/cases/{'0' * 16}", f"/cases/{'0' * 16}/image", f"/queries/{'0' * 16}/image"]
-ADMINS = ["/audit"]
+ADMINS = ["/audit", "/errors"]
 
 
 def test_every_address_asks_for_a_key_but_those_that_tell_nothing(

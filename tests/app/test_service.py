@@ -13,7 +13,6 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
-from app import questions, schemas
 from app.main import create_app
 from app.problems import STATUSES
 from app.recent import RecentAnswers
@@ -21,6 +20,7 @@ from app.settings import Settings, read_settings
 from tests.app.asking import MEDIA_TYPE, ask, problem
 from tests.films import dicom, drawn_film, encoded
 from tests.stores import CASES, PATIENT, SmallStore
+from xemplar import schemas
 from xemplar.errors import ConfigurationError, NotFound
 from xemplar.findings import NIH14
 from xemplar.network import Features
@@ -221,6 +221,7 @@ def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) ->
         "job",
         "cancel_job",
         "audit",
+        "errors",
         "healthz",
         "readyz",
         "metrics",
@@ -266,7 +267,7 @@ def test_every_documented_example_is_real(client: TestClient, document: dict[str
     kinds = {f"urn:xemplar:problem:{kind.__name__}": status for kind, status in STATUSES.items()}
     status = kinds[example(schemas.Problem, "type")]
     assert example(schemas.Problem, "title") == status.phrase
-    assert example(questions.Question, "finding") in NIH14
+    assert example(schemas.Question, "finding") in NIH14
     assert example(schemas.PredictionOut, "finding") in NIH14
     assert example(schemas.CaseOut, "view") in VIEWS
     timings = ask(client, FILM)["timings_ms"]

@@ -17,6 +17,7 @@ from indexer.job import Outcome, embed_films
 from indexer.publishing import build_generation
 from tests.films import drawn_film, encoded
 from xemplar.catalog import Catalog, migrate, open_catalog
+from xemplar.catalog.generations import Generations
 from xemplar.checkpoint import Checkpoint
 from xemplar.datasets import open_dataset
 from xemplar.encoder import Encoder, Precision, open_encoder
@@ -99,7 +100,7 @@ def test_everything_ends_in_catalog_media_and_index(
     assert (one.height, one.width, one.split) == (96, 80, "train")
     assert one.patient == store.pseudonym("set", "p1")
     assert catalog.patient_ids(one.patient) == tuple(int(i) for i in generation.ids[2:4])
-    (record,) = catalog.generations()
+    (record,) = Generations(catalog.engine).all()
     assert record.name == published.name
     assert record.published_at is not None
 

@@ -182,6 +182,21 @@ def test_a_case_removed_during_the_work_does_not_come_back(
     assert catalog.count() == CASES - 1
 
 
+def test_a_case_that_the_old_checkpoint_took_in_meanwhile_is_embedded_too(
+    own: SmallStore, catalog: Catalog, checkpoint: Checkpoint, other: Checkpoint
+) -> None:
+    media, film = Media(own.store.media), decode(encoded(drawn_film(51)))
+
+    class Taking(Quiet):
+        def confirm(self) -> None:
+            """The last moment before the other checkpoint answers."""
+            take_in(film, Description(source="clinic"), encoder_of(checkpoint), catalog, media)
+
+    published = run(own, catalog, other, lambda: encoder_of(other), Taking())
+    assert published.count == CASES
+    assert Amended.of(open_generation(own.store, other), catalog).changes == Changes(1, 0)
+
+
 def test_a_generation_that_does_not_find_its_cases_is_not_published(
     own: SmallStore, catalog: Catalog, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +214,30 @@ def test_a_generation_that_does_not_find_its_cases_is_not_published(
         run(own, catalog, checkpoint)
     assert current(own.store) == live
     assert len(generations(own.store)) == 1
+
+
+def test_cases_that_come_and_go_while_it_is_built_are_no_fault_of_a_generation(
+    own: SmallStore, catalog: Catalog, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, readings, media = catalog.vectors, [0], Media(own.store.media)
+    doomed = [case.case_id for case in catalog.page(checkpoint.digest)][:4]
+    encoder = encoder_of(checkpoint)
+
+    def changing(digest: str) -> Iterator[Batch]:
+        """Before each look at what was built, a case comes and another one goes."""
+        if readings[0]:
+            film = decode(encoded(drawn_film(80 + readings[0])))
+            take_in(film, Description(source="clinic"), encoder, catalog, media)
+            let_go(doomed[readings[0]], catalog, media)
+        readings[0] += 1
+        yield from vectors(digest)
+
+    monkeypatch.setattr(catalog, "vectors", changing)
+    published = run(own, catalog, checkpoint)
+    assert readings[0] == 3
+    assert published.count == CASES
+    amended = Amended.of(open_generation(own.store, checkpoint), catalog)
+    assert amended.changes == Changes(added=2, removed=2)
 
 
 def test_a_generation_with_poor_recall_is_refused(

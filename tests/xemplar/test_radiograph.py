@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -521,6 +523,19 @@ def test_an_rle_frame_that_unpacks_to_more_than_its_pixels_is_refused() -> None:
     data = encapsulated(FILM, rle_bomb(500_000), RLELossless)  # 64 million zeros
     peak = peak_memory(lambda: refused(data, UnreadableImage, "more than the 7,680 pixels"))
     assert peak < 16 * MEBIBYTE
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom's, which outside of tests ends nothing
+def test_more_pixels_than_rows_and_columns_say_are_refused() -> None:
+    film = dicom(drawn_film(1, 128, 128), Rows=64)
+    refused(film, UnreadableImage, "says 64 x 128, but the pixels are 2 x 64 x 128")
+
+
+def test_gdcm_is_not_loaded_into_the_process_that_decodes(tmp_path: Path) -> None:
+    (tmp_path / "film.dcm").write_bytes(compressed(dicom(FILM), gdcm.TransferSyntax.RLELossless))
+    code = "import sys; from pathlib import Path; from xemplar.radiograph import decode; "
+    code += "decode(Path(sys.argv[1]).read_bytes()); assert not sys.modules['gdcm']"
+    subprocess.run([sys.executable, "-c", code, tmp_path / "film.dcm"], check=True)
 
 
 # ---- DICOM: what the header says, and what of it leaves -----------------------------------------

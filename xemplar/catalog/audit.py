@@ -14,6 +14,9 @@ from xemplar.catalog.tables import AuditRow
 MAX_ENTRIES = 1000
 """At most so many entries are given at once."""
 
+FORGOTTEN_AT_ONCE = 10_000
+"""Entries that one transaction deletes: others wait for it meanwhile."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditEntry:
@@ -98,8 +101,14 @@ class Audit:
     def forget(self, days: int) -> int:
         """Delete what is older than so many days; returns how many entries that were."""
         oldest = datetime.now(UTC) - timedelta(days=days)
-        with writing(self._engine) as connection:
-            return connection.execute(delete(AuditRow).where(AuditRow.at < oldest)).rowcount
+        old = select(AuditRow.id).where(AuditRow.at < oldest).limit(FORGOTTEN_AT_ONCE)
+        forgotten = 0
+        while True:
+            with writing(self._engine) as connection:
+                number = connection.execute(delete(AuditRow).where(AuditRow.id.in_(old))).rowcount
+            forgotten += number
+            if number < FORGOTTEN_AT_ONCE:
+                return forgotten
 
 
 def put(connection: Connection, entry: AuditEntry) -> None:

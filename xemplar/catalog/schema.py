@@ -21,14 +21,15 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
 """How long SQLite waits for another process to finish its transaction."""
 
-CONNECT_SECONDS = 5
-"""After which a PostgreSQL that does not take a connection is said to be unreachable."""
-
 _MIGRATION_LOCK = 7_236_457_801  # any number, the same in every version: PostgreSQL's lock key
 
 
-def connect(url: str) -> Engine:
+def connect(url: str, *, patient: bool = False) -> Engine:
     """An engine for SQLite or PostgreSQL. Nothing is read from the database yet.
+
+    Args:
+        url: of the database.
+        patient: wait for PostgreSQL as long as an answer takes (see `xemplar.catalog.postgres`).
 
     Raises:
         ConfigurationError: another database, no URL at all, or its driver is not installed.
@@ -36,10 +37,9 @@ def connect(url: str) -> Engine:
     address = _address(url)
     try:
         if address.get_backend_name() == "postgresql":
-            # a server that was restarted is found out before a question is lost on it
-            return create_engine(
-                address, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS}
-            )
+            from xemplar.catalog.postgres import connect_postgres
+
+            return connect_postgres(address, patient=patient)
         engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
     except ModuleNotFoundError as error:
         raise ConfigurationError(
@@ -61,7 +61,7 @@ def migrate(url: str) -> None:
     address = _address(url)
     if address.database and address.get_backend_name() == "sqlite":
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = connect(url)
+    engine = connect(url, patient=True)  # a large table takes a while to change
     try:
         # of two processes at the same time one waits, and then finds nothing left to do
         with engine.connect().execution_options(write=True) as connection, connection.begin():
@@ -85,6 +85,22 @@ def check(engine: Engine) -> None:
         DatabaseUnreachable: it cannot be reached.
         Mismatch: its schema is older or newer.
     """
+    found = revision(engine)
+    if found != head():
+        raise Mismatch(
+            f"the catalog {engine.url.render_as_string(hide_password=True)} has schema {found}; "
+            f"this software needs {head()}; run `xemplar upgrade`, which keeps all that is in it"
+        )
+
+
+def revision(engine: Engine) -> str:
+    """The schema revision of a catalog.
+
+    Raises:
+        ConfigurationError: there is no catalog in the database.
+        DatabaseUnreachable: it cannot be reached.
+        Mismatch: a newer version of this software has changed it.
+    """
     where = engine.url.render_as_string(hide_password=True)
     database = engine.url.database
     if engine.dialect.name == "sqlite" and not (database and Path(database).is_file()):
@@ -93,19 +109,15 @@ def check(engine: Engine) -> None:
     try:
         with engine.connect() as connection:
             _refuse_newer(connection)
-            revision = _revision(connection)
+            found = _revision(connection)
     except DBAPIError as error:
         raise unreachable(engine, error) from error
-    if revision is None:
+    if found is None:
         raise ConfigurationError(
             f"there is no catalog in {where}; make one with `xemplar index`, or name the right "
             "database with --database (XEMPLAR_DATABASE_URL)"
         )
-    if revision != head():
-        raise Mismatch(
-            f"the catalog {where} has schema {revision}; this software needs {head()}; "
-            "run `xemplar index` once: it brings the schema up to date"
-        )
+    return found
 
 
 def head() -> str:

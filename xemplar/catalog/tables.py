@@ -10,6 +10,7 @@ from sqlalchemy import (
     Dialect,
     Double,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -100,12 +101,14 @@ class RemovalRow(Base):
     removed_at: Mapped[datetime] = mapped_column(UtcTime)
     # the film whose pictures are still to be deleted; None once they are
     image_sha256: Mapped[str | None] = mapped_column(String(64))
+    change: Mapped[int] = mapped_column(Number, index=True)
 
 
 class EmbeddingRow(Base):
     """What one checkpoint made of one case. Arrays are little-endian, row by row."""
 
     __tablename__ = "embeddings"
+    __table_args__ = (Index("ix_embeddings_checkpoint_change", "checkpoint", "change"),)
 
     case: Mapped[int] = mapped_column(
         Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
@@ -114,6 +117,19 @@ class EmbeddingRow(Base):
     vector: Mapped[bytes] = mapped_column(LargeBinary)  # float32 (C,), unit length
     logits: Mapped[bytes] = mapped_column(LargeBinary)  # float32 (F,)
     cams: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (F, g, g)
+    change: Mapped[int] = mapped_column(Number, server_default="0")
+
+
+class ChangeRow(Base):
+    """One row: the number of the last change that made embeddings come or go.
+
+    A transaction that makes such a change takes the next number, and nobody else can until it has
+    ended. So numbers become visible in their order, which those of a sequence do not.
+    """
+
+    __tablename__ = "last_change"
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=False)
 
 
 class GenerationRow(Base):

@@ -26,7 +26,7 @@ class Amended:
         generation: Generation,
         added: Batch | None = None,
         removed: Collection[int] = (),
-        version: tuple[int, int] | None = None,
+        version: int | None = None,
     ) -> None:
         """Take what was read from a catalog (see `of`).
 
@@ -39,9 +39,12 @@ class Amended:
         self.generation = generation
         self._version = version
         self._added = added if added is not None else _nothing(generation.manifest)
-        self._removed = frozenset(map(int, np.intersect1d(list(removed), generation.ids)))
-        kept = generation.ids[~np.isin(generation.ids, list(self._removed))]
-        self._ids: npt.NDArray[np.int64] = np.union1d(kept, self._added.ids)
+        gone = np.fromiter(removed, np.int64, len(removed))
+        gone = gone[_within(gone, generation.ids)]
+        self._removed = frozenset(gone.tolist())
+        kept = np.delete(generation.ids, np.searchsorted(generation.ids, gone))
+        # stable: what is sorted already but for its end takes one pass
+        self._ids = np.sort(np.concatenate([kept, self._added.ids]), kind="stable")
 
     @classmethod
     def of(cls, generation: Generation, catalog: Catalog) -> Self:
@@ -51,20 +54,19 @@ class Amended:
     def updated(self, catalog: Catalog) -> Self:
         """This, with what has changed in the catalog; itself where nothing has.
 
-        Only cases that are new are read. To find out that there are none, the database counts.
+        Only what changed is read.
         """
-        checkpoint = self.manifest.checkpoint
+        checkpoint, since = self.manifest.checkpoint, self._version
         # asked first: what changes while the rest is read, the next call sees
-        version = catalog.version(checkpoint)
-        if version == self._version:
+        version = catalog.version()
+        if version == since:
             return self
-        wanted = np.setdiff1d(catalog.embedded_ids(checkpoint), self.generation.ids)
-        missing = np.setdiff1d(wanted, self._added.ids)
-        batches = [
-            _rows(self._added, np.isin(self._added.ids, wanted)),
-            *catalog.vectors_of(checkpoint, [int(number) for number in missing]),
-        ]
-        return type(self)(self.generation, _joined(batches), catalog.removed(), version)
+        came = catalog.embedded_ids(checkpoint, since)
+        came = came[~_within(came, self.generation.ids) & ~_within(came, self._added.ids)]
+        read = [self._added, *catalog.vectors_of(checkpoint, came.tolist())]
+        gone = catalog.removed(since or 0)
+        left = [_rows(batch, ~np.isin(batch.ids, list(gone))) for batch in read]
+        return type(self)(self.generation, _joined(left), self._removed | gone, version)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -169,6 +171,12 @@ class Changes:
 def _place(ids: npt.NDArray[np.int64], case: int) -> int | None:
     place = int(np.searchsorted(ids, case))
     return place if place < len(ids) and ids[place] == case else None
+
+
+def _within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of some ids are among others, which are ascending and may be very many."""
+    found: npt.NDArray[np.bool_] = np.searchsorted(ids, some, "right") > np.searchsorted(ids, some)
+    return found
 
 
 def _nothing(manifest: Manifest) -> Batch:

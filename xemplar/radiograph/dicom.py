@@ -1,6 +1,7 @@
 """DICOM: header checks, the fields that are kept, and the way to the pixels."""
 
 import hashlib
+import sys
 from io import BytesIO
 from math import inf
 from typing import TYPE_CHECKING
@@ -37,6 +38,9 @@ def is_dicom(data: bytes) -> bool:
 
 def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     """Decode a DICOM file; raises as `xemplar.radiograph.decode` does."""
+    # pydicom would load GDCM, whose zlib and OpenSSL then take the place of those that libraries
+    # loaded later bring: Pillow, for one, ends the process. GDCM works apart (`stored_values`)
+    sys.modules.setdefault("gdcm", None)  # type: ignore[arg-type]  # Python's way to forbid it
     import pydicom  # costs 0.1 s, and most films are no DICOM
 
     try:
@@ -48,7 +52,13 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
         raise UnreadableImage(f"the DICOM header is damaged or cut short: {error}") from error
     try:
         _check_dicom(header, limits)
-        pixels = displayed(stored_values(header), header)
+        stored = stored_values(header)
+        if stored.shape != (header.Rows, header.Columns):
+            raise UnreadableImage(
+                f"the DICOM header says {header.Rows} x {header.Columns}, but the pixels are "
+                f"{' x '.join(map(str, stored.shape))}"
+            )
+        pixels = displayed(stored, header)
         return Radiograph(
             pixels=pixels,
             source_size=(pixels.shape[0], pixels.shape[1]),

@@ -74,7 +74,11 @@ def test_pages_give_each_entry_once(audit: Audit, limit: int) -> None:
     assert read == sorted(set(read), reverse=True)  # type: ignore[type-var]
 
 
-def test_what_is_too_old_is_forgotten_and_its_number_never_comes_again(audit: Audit) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 10])
+def test_what_is_too_old_is_forgotten_and_its_number_never_comes_again(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("xemplar.catalog.audit.FORGOTTEN_AT_ONCE", at_once)
     audit.add([entry(1), entry(40), entry(31)])
     last = audit.entries()[0].id
     assert audit.forget(30) == 2

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from xemplar.catalog import Case, Catalog, Description, Entry, GenerationRecord
+from xemplar.catalog.generations import Generations
 from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
 from xemplar.findings import NO_FINDING
 
@@ -217,10 +218,11 @@ def test_several_write_at_once(catalog: Catalog) -> None:
 def test_generations_are_remembered(catalog: Catalog) -> None:
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     record = GenerationRecord("20260102T030405Z-11111111", ONE, OTHER, 17, now)
-    catalog.record(record)
-    catalog.record(record)
-    assert catalog.generations() == (record,)
-    catalog.record_published(record.name)
-    (published,) = catalog.generations()
+    generations = Generations(catalog.engine)
+    generations.record(record)
+    generations.record(record)
+    assert generations.all() == (record,)
+    generations.record_published(record.name)
+    (published,) = generations.all()
     assert published.published_at is not None
     assert published.published_at.tzinfo is UTC

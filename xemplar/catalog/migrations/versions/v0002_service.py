@@ -30,8 +30,18 @@ def upgrade() -> None:
         sa.Column("case", _number, nullable=False, autoincrement=False),
         sa.Column("removed_at", _time, nullable=False),
         sa.Column("image_sha256", sa.String(64)),
+        sa.Column("change", _number, nullable=False),
         sa.PrimaryKeyConstraint("case", name="pk_removals"),
     )
+    op.create_index("ix_removals_change", "removals", ["change"])
+    last_change = op.create_table(
+        "last_change",
+        sa.Column("number", _number, nullable=False, autoincrement=False),
+        sa.PrimaryKeyConstraint("number", name="pk_last_change"),
+    )
+    op.bulk_insert(last_change, [{"number": 0}])
+    op.add_column("embeddings", sa.Column("change", _number, nullable=False, server_default="0"))
+    op.create_index("ix_embeddings_checkpoint_change", "embeddings", ["checkpoint", "change"])
     op.create_table(
         "jobs",
         sa.Column("id", sa.String(16), nullable=False),
@@ -98,5 +108,7 @@ def _fill_findings() -> None:
 
 def downgrade() -> None:
     """Drop them."""
-    for table in ("audit", "api_keys", "jobs", "removals", "case_findings"):
+    op.drop_index("ix_embeddings_checkpoint_change", "embeddings")
+    op.drop_column("embeddings", "change")
+    for table in ("audit", "api_keys", "jobs", "last_change", "removals", "case_findings"):
         op.drop_table(table)

@@ -1,8 +1,8 @@
-"""What goes over the wire. Domain values become these at the edge, and nowhere else."""
+"""Answers: what the service says, and `xemplar.Client` reads."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 NOTICE = "Research use, not for diagnosis."
 
@@ -109,6 +109,10 @@ class AnswerOut(BaseModel):
         ],
     )
     notice: str = NOTICE
+
+
+class BatchOut(RootModel[list[AnswerOut | Problem]]):
+    """Answers in the order of the films; one that cannot be used has its problem in its place."""
 
 
 class Health(BaseModel):

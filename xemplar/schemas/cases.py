@@ -1,23 +1,42 @@
-"""What goes over the wire to put cases in, to change them, and to list them."""
+"""Cases: what is said of one to put it in or change it, and how they are listed."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
 
-from app.questions import Filters, Names
-from app.schemas import CaseOut
 from xemplar.catalog.filters import MAX_AGE
 from xemplar.errors import InvalidArgument
 from xemplar.findings import canonical
+from xemplar.schemas.answers import CaseOut
+from xemplar.schemas.questions import Filters
 from xemplar.store import Store
 
 MAX_PAGE = 200
 
 Word = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]*$"),
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"
+    ),
 ]
+Findings = Annotated[list[Annotated[Word, AfterValidator(canonical)]], Field(max_length=100)]
+Age = Annotated[int, Field(ge=0, le=MAX_AGE)]
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("a number is meant")  # noqa: TRY004 -- pydantic's way to refuse
+    return value
+
+
 LABELS = {"present": 1, "absent": 0, "uncertain": -1}
 
 
@@ -35,21 +54,13 @@ class CaseChange(BaseModel):
     )
     view: Word | None = Field(None, description="As PA, AP or LL.", examples=["PA"])
     sex: Literal["F", "M"] | None = None
-    age: int | None = Field(None, ge=0, le=MAX_AGE, description="In years.")
-    present: Names = Field(
+    age: Annotated[Age, BeforeValidator(_number)] | None = Field(None, description="In years.")
+    present: Findings = Field(
         [], description="Findings that are present.", examples=[["Effusion", "Edema"]]
     )
-    absent: Names = Field([], description="Findings that are absent.", examples=[["Mass"]])
-    uncertain: Names = Field([], description="Findings that are uncertain.")
+    absent: Findings = Field([], description="Findings that are absent.", examples=[["Mass"]])
+    uncertain: Findings = Field([], description="Findings that are uncertain.")
     split: Word | None = Field(None, description="As train, val or test.")
-
-    @field_validator("present", "absent", "uncertain")
-    @classmethod
-    def _named(cls, findings: Sequence[str]) -> list[str]:
-        names = [canonical(finding) for finding in findings]
-        if any(not name or "\0" in name for name in names):
-            raise ValueError("a finding has no name")
-        return names
 
     def fields(self, store: Store, source: str) -> dict[str, Any]:
         """What was named, as a `Description` has it; the patient under a pseudonym.
@@ -90,6 +101,7 @@ class CaseIn(CaseChange):
     """What is known of a new case, as fields of the form that brings its film."""
 
     source: Word = Field(description="Data set or hospital.", examples=["clinic"])
+    age: Age | None = Field(None, description="In years.")  # a form has only text
 
     @field_validator("present", "absent", "uncertain", mode="before")
     @classmethod
@@ -97,7 +109,7 @@ class CaseIn(CaseChange):
         """Findings of a form: a repeated field, or names between commas."""
         if not isinstance(values, list):
             return values
-        return [name for value in values for name in str(value).split(",")]
+        return [name for value in values for name in str(value).split(",") if name.strip()]
 
 
 class CaseQuery(Filters):
@@ -105,6 +117,15 @@ class CaseQuery(Filters):
 
     limit: int = Field(50, ge=1, le=MAX_PAGE, description="Cases on a page.")
     after: int = Field(0, ge=0, lt=2**63, description="Where the page begins; from `next`.")
+
+
+class NewCaseOut(CaseOut):
+    """A case that was put in."""
+
+    warnings: list[str] = Field(
+        description="What speaks against the film, as for a query. Empty for a film as it should "
+        "be."
+    )
 
 
 class CasePage(BaseModel):

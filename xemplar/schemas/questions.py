@@ -1,16 +1,29 @@
-"""What may be asked in an address. Anything else is refused: it would be a misspelling."""
+"""Questions: what an address may ask. Anything else is refused: it would be a misspelling."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from xemplar.catalog import CaseFilter
 from xemplar.catalog.filters import MAX_AGE
 from xemplar.selection import MAX_COUNTER_EXAMPLES, MAX_K, NEAR_DUPLICATE, NearDuplicates, Search
 
 CaseIds = Annotated[list[Annotated[str, Field(pattern="^[0-9a-f]{16}$")]], Field(max_length=100)]
-Names = Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=100)]
+Name = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
+Names = Annotated[list[Name], Field(max_length=100)]
+
+
+def _no_number(value: Any) -> Any:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return value
+    raise ValueError("a time is written as 2025-01-31 or 2025-01-31T12:00:00Z")
+
+
+Written = BeforeValidator(_no_number)
+"""Of a date or time: pydantic would take a number too, as seconds since 1970."""
 
 
 class Filters(BaseModel):
@@ -48,12 +61,12 @@ class Filters(BaseModel):
     source: Names = Field(
         [], description="Any of these data sets. Repeatable.", examples=[["nih14"]]
     )
-    indexed_since: date | None = Field(
+    indexed_since: Annotated[date, Written] | None = Field(
         None,
         description="Day (UTC) on or after which the case was first indexed.",
         examples=["2025-01-31"],
     )
-    indexed_until: date | None = Field(
+    indexed_until: Annotated[date, Written] | None = Field(
         None, description="Day (UTC) on or before which it was.", examples=["2025-12-31"]
     )
 

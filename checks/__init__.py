@@ -1,0 +1,1 @@
+"""Slow checks that anyone can run: ``python checks/NAME.py --help``."""

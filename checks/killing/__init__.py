@@ -1,0 +1,1 @@
+"""What `checks.kills` kills, and how it is seen that nothing was lost."""

@@ -1,0 +1,89 @@
+"""What the doorkeeper says of a film that is put in as a case: nothing, a warning, a refusal."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from app.main import create_app, open_retriever
+from app.settings import Settings
+from tests.app.asking import problem
+from tests.films import encoded
+from tests.stores import CASES, SmallStore
+from xemplar.doorkeeper import Doorkeeper
+from xemplar.encoder import Precision
+from xemplar.phantom import phantom
+from xemplar.retriever import Retriever
+
+UPRIGHT = phantom(1000, size=128).pixels
+PAGE = np.full((200, 160), 255, np.uint8)
+PAGE[20:180:12, 20:140] = 0
+
+
+@pytest.fixture
+def guarded(own: SmallStore) -> Retriever:
+    """A retriever on a test's own store, whose doorkeeper knows phantoms."""
+    settings = Settings(
+        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
+    )
+    one = open_retriever(settings)
+    films = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
+    one.live = replace(one.live, doorkeeper=Doorkeeper.of(films))
+    return one
+
+
+@pytest.fixture
+def guarded_client(own: SmallStore, guarded: Retriever) -> Iterator[TestClient]:
+    settings = Settings(store=own.store.root, checkpoint=own.checkpoint)
+    with TestClient(create_app(settings, guarded)) as client:
+        yield client
+
+
+def put(client: httpx.Client, film: bytes) -> httpx.Response:
+    return client.post("/cases", data={"source": "clinic"}, files={"image": film})
+
+
+def test_a_film_as_it_should_be_is_taken_without_a_warning(guarded_client: TestClient) -> None:
+    response = put(guarded_client, encoded(UPRIGHT))
+    assert (response.status_code, response.json()["warnings"]) == (201, [])
+
+
+@pytest.mark.parametrize(
+    ("film", "said"), [(UPRIGHT[::-1, ::-1], "upside down"), (255 - UPRIGHT, "inverted")]
+)
+def test_a_doubtful_film_is_taken_with_the_warning_of_a_query(
+    guarded_client: TestClient, film: np.ndarray, said: str
+) -> None:
+    data = encoded(np.ascontiguousarray(film))
+    asked = guarded_client.post("/query", files={"image": data}).json()["warnings"]
+    response = put(guarded_client, data)
+    assert response.status_code == 201, response.text
+    assert response.json()["warnings"] == asked
+    assert said in asked[0]
+
+
+def test_what_is_surely_no_film_is_refused_as_by_a_query(
+    guarded_client: TestClient, own: SmallStore
+) -> None:
+    pictures = sorted(own.store.media.rglob("*"))
+    asked = guarded_client.post("/query", files={"image": encoded(PAGE)})
+    refused = problem(put(guarded_client, encoded(PAGE)), 422, "NotARadiograph")
+    assert refused == problem(asked, 422, "NotARadiograph")
+    assert guarded_client.get("/readyz").json()["cases"] == CASES
+    assert sorted(own.store.media.rglob("*")) == pictures
+
+
+def test_a_case_that_is_there_is_not_refused_but_warned_of(
+    guarded_client: TestClient, guarded: Retriever, own: SmallStore
+) -> None:
+    """Repeating an upload is safe, although the doorkeeper may know other films by now."""
+    films = guarded.live.doorkeeper
+    guarded.live = replace(guarded.live, doorkeeper=None)
+    assert put(guarded_client, encoded(PAGE)).status_code == 201
+    guarded.live = replace(guarded.live, doorkeeper=films)
+    again = put(guarded_client, encoded(PAGE))
+    assert again.status_code == 200, again.text
+    assert "as far from the indexed films" in again.json()["warnings"][0]

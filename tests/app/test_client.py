@@ -1,0 +1,367 @@
+"""`xemplar.Client` against the service itself: every operation, every error."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.problems import STATUSES
+from app.settings import Settings
+from tests.app.asking import Service, ask, jpeg_size
+from tests.app.test_specification import serving
+from tests.films import drawn_film, encoded
+from tests.stores import CASES, SmallStore
+from xemplar import Client
+from xemplar.catalog import open_catalog
+from xemplar.catalog.jobs import Jobs, JobState
+from xemplar.catalog.keys import Keys, Role
+from xemplar.errors import ServiceProblem, XemplarError
+from xemplar.retriever import Retriever
+from xemplar.schemas import (
+    AnswerOut,
+    AuditQuestion,
+    BatchQuestion,
+    CaseChange,
+    CaseIn,
+    CaseOut,
+    CaseQuery,
+    Problem,
+    Question,
+    Reindex,
+    SimilarQuestion,
+)
+
+ADDRESS = "http://testserver"
+FILM = encoded(drawn_film(70, 300, 240))
+NOBODY = "0" * 16
+ROOT = Path(__file__).parents[2]
+
+LEFT_OUT = {"metrics": "text for Prometheus, which fetches it itself"}
+"""Operations without a method, and why."""
+
+EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+class Through(httpx.BaseTransport):
+    """Carries what a client asks to an application in this process."""
+
+    def __init__(self, service: TestClient) -> None:
+        self._service = service
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._service.send(request, follow_redirects=False)
+
+
+def client_of(service: TestClient, key: str = "", url: str = ADDRESS) -> Client:
+    return Client(url, key, transport=Through(service))
+
+
+@pytest.fixture
+def reading(client: TestClient) -> Client:
+    """On a store that stays as it is."""
+    return client_of(client)
+
+
+@pytest.fixture
+def changing(own_client: TestClient) -> Client:
+    """On a store of its own."""
+    return client_of(own_client)
+
+
+# ---- the specification ----------------------------------------------------------------------
+
+
+def test_each_operation_has_a_method_of_its_name_or_a_reason_why_not(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"].values()
+    operations = {operation["operationId"] for path in paths for operation in path.values()}
+    methods = {name for name in vars(Client) if not name.startswith("_")}
+    assert methods - {"close", "wait"} == operations - LEFT_OUT.keys()
+    assert LEFT_OUT.keys() <= operations
+
+
+# ---- questions ------------------------------------------------------------------------------
+
+
+def test_a_query_is_answered_as_over_http(
+    reading: Client, client: TestClient, small: SmallStore
+) -> None:
+    question = Question(k=3, none_of=["Nodule", "Edema"], sex="F", counter_examples=1)
+    answer = reading.query(small.films[0], question)
+    plain = ask(client, small.films[0], k=3, none_of=["Nodule", "Edema"], sex="F")
+    assert [near.case_id for near in answer.neighbours] == [
+        near["case_id"] for near in plain["neighbours"]
+    ]
+    assert {near.sex for near in answer.neighbours} == {"F"}
+    assert answer.matched == plain["matched"]
+    assert len(answer.counter_examples) == 1
+
+
+def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
+    """Dates, numbers, lists and choices come to the service as it wants them."""
+    today = datetime.now(UTC).date()
+    other = reading.query(small.films[1]).neighbours[0].case_id
+    question = Question(
+        any_of=["Effusion", "No Finding"],
+        all_of=[],
+        none_of=["Edema"],
+        sex="F",
+        age_min=30,
+        age_max=60,
+        view=["PA", "AP"],
+        source=["drawn"],
+        indexed_since=today - timedelta(days=1),
+        indexed_until=today + timedelta(days=1),
+        finding="Mass",
+        exclude=[other],
+        exclude_patient_of=[other],
+        min_similarity=0.01,
+        diversity=0.5,
+        near_duplicates="keep",
+        one_per_patient=True,
+        include="overlays",
+    )
+    assert question.model_fields_set == Question.model_fields.keys() - {"k", "counter_examples"}
+    answer = reading.query(FILM, question)
+    assert answer.explained_finding == "Mass"
+    assert answer.neighbours
+    assert (answer.overlay or "").startswith("data:image/jpeg;base64,")
+
+
+def test_a_film_may_be_a_path(reading: Client, small: SmallStore, tmp_path: Path) -> None:
+    film = tmp_path / "film.png"
+    film.write_bytes(small.films[2])
+    for named in (film, str(film)):
+        assert reading.query(named).neighbours[0].similarity == pytest.approx(1)
+
+
+def test_a_batch_has_an_answer_or_a_problem_for_each_film(reading: Client) -> None:
+    first, refused = reading.query_batch([FILM, FILM[:500]], BatchQuestion(k=2))
+    assert isinstance(first, AnswerOut)
+    assert len(first.neighbours) == 2
+    assert isinstance(refused, Problem)
+    assert refused.type == "urn:xemplar:problem:UnreadableImage"
+
+
+def test_cases_similar_to_a_case(reading: Client) -> None:
+    case = next(reading.cases())
+    found = reading.similar(case.case_id, SimilarQuestion(k=4, same_patient=True)).neighbours
+    assert len(found) == 4
+    assert case.case_id not in {near.case_id for near in found}
+
+
+def test_every_picture(reading: Client) -> None:
+    answer = reading.query(FILM)
+    query, case = answer.query_id, answer.neighbours[0].case_id
+    assert jpeg_size(reading.query_image(query)) == (240, 300)
+    assert jpeg_size(reading.case_image(case))
+    for picture in (
+        reading.query_overlay(query, side=64),
+        reading.query_overlay(query, "Mass", side=64),
+        reading.query_evidence(query, case, side=64),
+        reading.case_overlay(case, "Mass", side=64),
+        reading.case_evidence(case, query, side=64),
+    ):
+        assert max(jpeg_size(picture)) == 64
+
+
+# ---- cases ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("root", ["", "/behind/a/proxy"])
+def test_cases_come_page_by_page(client: TestClient, root: str) -> None:
+    proxied = TestClient(client.app, root_path=root)
+    proxied.app_state.update(client.app_state)
+    reading = client_of(proxied, url=ADDRESS + root)
+    found = list(reading.cases(CaseQuery(limit=5)))
+    assert len({case.case_id for case in found}) == CASES
+    assert found == list(reading.cases())
+    women = list(reading.cases(CaseQuery(limit=1, sex="F")))
+    assert women == [case for case in found if case.sex == "F"]
+    assert reading.case(found[0].case_id) == found[0]
+
+
+def test_a_case_comes_is_changed_and_goes(changing: Client) -> None:
+    about = CaseIn(source="clinic", patient="4711", age=50, sex="F", present=["Effusion", "Mass"])
+    case = changing.put_case(FILM, about)
+    assert case.findings == ["Effusion", "Mass"]
+    assert changing.query(FILM).neighbours[0].case_id == case.case_id
+    again = changing.put_case(FILM, CaseIn(source="clinic", view="PA"))
+    assert (again.case_id, again.age, again.view) == (case.case_id, 50, "PA")
+    changed = changing.change_case(case.case_id, CaseChange(age=None, present=["Edema"]))
+    assert changed == changing.case(case.case_id)
+    assert (changed.age, changed.sex, changed.findings) == (None, "F", ["Edema"])
+    changing.remove_case(case.case_id)
+    with pytest.raises(ServiceProblem) as raised:
+        changing.case(case.case_id)
+    assert raised.value.kind == "NotFound"
+
+
+# ---- jobs -----------------------------------------------------------------------------------
+
+
+def test_a_job_is_started_seen_and_cancelled(changing: Client) -> None:
+    job = changing.reindex(Reindex(factory="Flat"))
+    assert (job.kind, job.state) == ("reindex", JobState.QUEUED)
+    assert job.parameters["factory"] == "Flat"
+    assert changing.jobs() == [job]
+    with pytest.raises(TimeoutError, match=r"within 0\.02 s: queued"):
+        changing.wait(job.id, seconds=0.02, every=0.01)
+    assert changing.cancel_job(job.id).state is JobState.CANCELLED
+    assert changing.wait(job.id) == changing.job(job.id)
+
+
+def test_a_job_is_waited_for(changing: Client, own: SmallStore) -> None:
+    job = changing.reindex()
+    with open_catalog(own.store.database_url) as catalog:
+        jobs = Jobs(catalog.engine)
+
+        def work() -> None:
+            claimed = jobs.claim(job.id, "one")
+            assert claimed is not None
+            time.sleep(0.1)
+            jobs.finish(claimed, {"generation": "new"})
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        done = changing.wait(job.id, seconds=30, every=0.02)
+        worker.join()
+    assert (done.state, done.result) == (JobState.DONE, {"generation": "new"})
+
+
+# ---- administration and operation -----------------------------------------------------------
+
+
+def test_the_audit_trail_comes_page_by_page(service: Service) -> None:
+    admin = client_of(service())
+    for _ in range(5):
+        admin.query(FILM)
+    found = list(admin.audit(AuditQuestion(limit=2, since=datetime.now(UTC) - timedelta(hours=1))))
+    assert [entry.action for entry in found] == ["query"] * 5
+    assert found == list(admin.audit())
+    assert list(admin.audit(AuditQuestion(action="reindex"))) == []
+
+
+def test_what_went_wrong_is_told(service: Service) -> None:
+    admin = client_of(service())
+    with pytest.raises(ServiceProblem) as raised:
+        admin.query(b"")
+    (error,) = admin.errors()
+    assert (error.problem, error.status) == ("UnreadableImage", 400)
+    assert error.request_id == raised.value.request_id
+
+
+def test_health_and_readiness(reading: Client) -> None:
+    assert reading.healthz().status == "ok"
+    assert reading.readyz().cases == CASES
+
+
+# ---- errors ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", STATUSES, ids=lambda kind: kind.__name__)
+def test_every_error_of_the_domain_is_told_with_its_kind(
+    reading: Client,
+    retriever: Retriever,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[XemplarError],
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise kind("because")
+
+    monkeypatch.setattr(retriever, "ask", fail)
+    monkeypatch.setattr("xemplar.client.connection.time.sleep", lambda _: None)
+    with pytest.raises(ServiceProblem) as raised:
+        reading.query(FILM)
+    error = raised.value
+    assert (error.kind, error.status) == (kind.__name__, STATUSES[kind])
+    assert error.title == STATUSES[kind].phrase
+    assert re.fullmatch("[0-9a-f]{32}", error.request_id)
+    assert error.detail
+    assert error.detail in str(error)
+
+
+def test_a_key_that_is_missing_or_too_little_is_told(service: Service, keys: Keys) -> None:
+    _, secret = keys.create("x", Role.READER)
+    app = service()
+    for key, kind in (("", "Unauthorized"), ("xk_wrong", "Unauthorized"), (secret, "Forbidden")):
+        with pytest.raises(ServiceProblem) as raised:
+            client_of(app, key).jobs()
+        assert raised.value.kind == kind
+    assert client_of(app, secret).query(FILM).neighbours
+
+
+def test_one_request_too_many_is_sent_again_when_there_is_room(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    limited = client_of(service(requests_per_second=10, requests_at_once=1))
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        threading.Event().wait(0.1)
+
+    monkeypatch.setattr("xemplar.client.connection.time.sleep", wait)
+    assert [case for _ in range(3) for case in limited.cases()]
+    assert waited
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(404, "NotFound"), (422, "UnknownFinding"), (422, "InvalidRequest")]
+)
+def test_what_the_caller_got_wrong(reading: Client, status: int, kind: str) -> None:
+    asks = {
+        "NotFound": lambda: reading.query_image(NOBODY),
+        "UnknownFinding": lambda: reading.query(FILM, Question(finding="Sneezing")),
+        "InvalidRequest": lambda: reading.jobs(limit=0),
+    }
+    with pytest.raises(ServiceProblem) as raised:
+        asks[kind]()
+    assert (raised.value.status, raised.value.kind) == (status, kind)
+
+
+# ---- over a network -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def url(settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
+    with serving(uvicorn.Config(create_app(settings, retriever), port=0)) as url:
+        yield url
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_readmes_example_runs(
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    example: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("film.png").write_bytes(FILM)
+    assert "http://127.0.0.1:8000" in example
+    exec(example.replace("http://127.0.0.1:8000", url), {})  # noqa: S102 -- our own README
+    assert capsys.readouterr().out
+    assert jpeg_size(Path("1.jpg").read_bytes())
+
+
+def test_many_threads_share_one_client(url: str) -> None:
+    cases: list[CaseOut] = []
+    with Client(url) as client:
+        threads = [
+            threading.Thread(target=lambda: cases.append(next(client.cases()))) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(cases) == 8

@@ -1,0 +1,117 @@
+"""``GET /errors``: what went wrong lately, and nothing that somebody wrote."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app import limits
+from app.main import create_app
+from app.recent import MAX_ERRORS
+from app.settings import Settings
+from tests.app.asking import Service, ask, bearer
+from tests.app.conftest import MAX_BYTES
+from tests.films import drawn_film, encoded
+from xemplar.catalog.keys import Keys, Role
+from xemplar.errors import CorruptArtefact
+from xemplar.retriever import Retriever
+
+FILM = encoded(drawn_film(84, 300, 200))
+
+
+def errors(client: TestClient) -> list[dict[str, Any]]:
+    response = client.get("/errors")
+    assert response.status_code == 200, response.text
+    found: list[dict[str, Any]] = response.json()["errors"]
+    return found
+
+
+def refuse(client: TestClient, status: int, film: bytes, **sent: Any) -> None:
+    assert client.post("/query", files={"image": film}, **sent).status_code == status
+
+
+def test_a_refused_film_is_told_with_all_that_an_operator_needs(
+    service: Service, keys: Keys
+) -> None:
+    key, secret = keys.create("x", Role.ADMIN)
+    client = service()
+    client.headers = bearer(secret)  # type: ignore[assignment]
+    refuse(client, 400, FILM[:500], headers={"X-Request-ID": "mine-1"})
+    (error,) = errors(client)
+    age = datetime.now(UTC) - datetime.fromisoformat(error.pop("at"))
+    assert 0 <= age.total_seconds() < 60
+    assert error.pop("ms") > 0
+    assert error == {
+        "request_id": "mine-1",
+        "key": key.id,
+        "method": "POST",
+        "route": "/query",
+        "status": 400,
+        "problem": "UnreadableImage",
+    }
+
+
+def test_a_film_that_is_too_large_is_told_though_nobody_read_it(service: Service) -> None:
+    client = service()
+    refuse(client, 413, bytes(MAX_BYTES + limits.OVERHEAD + 1))
+    (error,) = errors(client)
+    assert (error["status"], error["problem"]) == (413, "ImageTooLarge")
+
+
+def test_answers_that_are_the_services_fault_are_told_whatever_was_asked(
+    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
+    failures = {CorruptArtefact("/a/path"): "CorruptArtefact", ZeroDivisionError(): "Internal"}
+    app = create_app(settings, retriever)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        for failure in failures:
+
+            def fail(*_: object, failure: Exception = failure) -> None:
+                raise failure
+
+            monkeypatch.setattr(retriever, "indexed", fail)
+            assert client.get(f"/cases/{'0' * 16}").status_code == 500
+        found = errors(client)
+    assert [error["problem"] for error in found] == [*reversed(failures.values())]
+    assert {error["route"] for error in found} == {"/cases/{case_id}"}
+
+
+def test_what_is_answered_as_it_should_be_is_no_error(service: Service) -> None:
+    client = service()
+    ask(client, FILM)
+    assert client.get(f"/cases/{'0' * 16}").status_code == 404
+    assert client.get("/cases?limit=0").status_code == 422
+    assert errors(client) == []
+
+
+def test_probes_of_a_service_that_is_not_in_order_push_nothing_out(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise CorruptArtefact("x")
+
+    client = service()
+    with monkeypatch.context() as broken:
+        broken.setattr("app.security.KeyRing.known", fail)
+        assert client.get("/readyz").status_code == 500
+    assert errors(client) == []
+
+
+def test_only_so_many_are_kept_the_newest_first(service: Service) -> None:
+    client = service()
+    for number in range(MAX_ERRORS + 2):
+        refuse(client, 400, b"", headers={"X-Request-ID": str(number)})
+    found = [int(error["request_id"]) for error in errors(client)]
+    assert found == [*range(MAX_ERRORS + 1, 1, -1)]
+
+
+def test_nothing_that_somebody_wrote_is_told(service: Service) -> None:
+    client = service()
+    client.post("/query?finding=SECRET", files={"image": ("SECRET.png", FILM)})
+    client.post("/query?SECRET=1", files={"SECRET": ("SECRET.png", FILM)})
+    client.post("/SECRET", content=b"SECRET", headers={"User-Agent": "SECRET"})
+    response = client.get("/errors")
+    assert len(response.json()["errors"]) == 2
+    assert "SECRET" not in response.text

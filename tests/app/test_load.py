@@ -1,0 +1,24 @@
+"""Clients ask, cases come and go, and the live generation changes: `checks/load.py` in short."""
+
+from hashlib import sha256
+from pathlib import Path
+
+from rich.progress import Progress
+
+from checks.load import faults, load
+from checks.served import Site, serving
+from tests.stores import SmallStore
+
+
+def test_no_request_fails_and_no_answer_is_wrong_while_generations_change(
+    own: SmallStore, tmp_path: Path
+) -> None:
+    films = {sha256(film).hexdigest()[:16]: film for film in own.films}
+    site = Site(own.store, own.checkpoint, films)
+    with serving(site, tmp_path) as url, Progress(disable=True) as progress:
+        book, swaps = load(site, url, seconds=5, swaps=2, clients=8, progress=progress)
+    # 2 s promised; a busy machine gets more
+    assert faults(book, swaps, taken_over_seconds=20.0) == []
+    assert [swap.way for swap in swaps] == ["forward", "back"]
+    assert len(book.searchable) > 0
+    assert {"query", "similar", "upload"} <= {sample.kind for sample in book.samples}

@@ -1,0 +1,77 @@
+"""PostgreSQL goes away and comes back: `checks/postgres_outage.py` in short."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio
+import pytest
+
+from app.security import KeyRing
+from checks.book import Book
+from checks.clients import FILMS_AT_ONCE, asking
+from checks.common import Service
+from checks.postgres import NoPostgres, Postgres
+from checks.postgres_outage import outage
+from checks.served import phantom_site
+from xemplar.catalog.keys import Key, Keys
+from xemplar.errors import DatabaseUnreachable
+
+
+def test_a_killed_postgres_is_told_to_clients_and_missed_no_longer_than_it_is_away(
+    tmp_path: Path,
+) -> None:
+    try:
+        cluster = Postgres()
+    except NoPostgres as reason:
+        pytest.skip(str(reason))
+    with cluster as server:
+        database = server.create("xemplar")
+        site = phantom_site(tmp_path, 12, database)
+        book, log = Book(site.films), tmp_path / "service.log"
+        settings = {"XEMPLAR_DATABASE_URL": database, "XEMPLAR_FILMS_AT_ONCE": str(FILMS_AT_ONCE)}
+        service = Service(site.store, site.checkpoint, log, 0, **settings)
+        try:
+            service.wait_until_ready()
+            with asking(service.url, book, clients=2, pause=0.02):
+                one = outage(service.url, server, book, "kill", seconds=2, before=1, after=2)
+        finally:
+            service.stop()
+    # a busy machine may be slow, but each answer must be one of the two that are right
+    slow = ("recovered only", "looks at /healthz", "answered only")
+    assert [fault for fault in one.faults() if not any(word in fault for word in slow)] == []
+    assert book.wrong == []
+    assert {sample.status for sample in one.phases["before"]} <= {200, 201, 204}
+    assert 503 in {sample.status for sample in one.phases["outage"]}
+
+
+class Silent(Keys):
+    """Of a database that says nothing for a while."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def by_digest(self) -> Mapping[str, Key]:
+        self.asked += 1
+        anyio.from_thread.run(anyio.sleep, 0.1)
+        raise DatabaseUnreachable("gone")
+
+
+def test_requests_that_wait_for_the_keys_share_what_one_of_them_finds_out() -> None:
+    keys, refused = Silent(), []
+
+    async def ask(ring: KeyRing) -> None:
+        with pytest.raises(DatabaseUnreachable):
+            await ring.known()
+        refused.append(ring)
+
+    async def main() -> None:
+        ring = KeyRing(keys)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(ask, ring)
+        assert keys.asked == 1
+        await ask(ring)  # who comes later tries again
+        assert keys.asked == 2
+
+    anyio.run(main)
+    assert len(refused) == 11

@@ -1,0 +1,110 @@
+"""The OpenAPI document says what the service does: `schemathesis` asks everything that it allows.
+
+All checks of schemathesis, over requests that obey the document and requests that break it.
+"""
+
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from app.main import create_app, open_retriever
+from app.settings import Settings
+from tests.app.asking import bearer
+from tests.stores import SmallStore
+from xemplar.catalog.keys import Keys, Role
+from xemplar.encoder import Precision
+
+HERE = Path(__file__).parent
+OPEN_TO_ALL = {"healthz", "readyz"}
+ANSWERED = re.compile(r'xemplar_requests_total{operation="(\w+)",status="2\d\d"}')
+DENIED = re.compile(r'xemplar_requests_total{operation="(\w+)",status="401"}')
+
+
+@pytest.fixture
+def secret(keys: Keys) -> str:
+    return keys.create("x", Role.ADMIN)[1]
+
+
+@pytest.fixture
+def url(own: SmallStore, secret: str) -> Iterator[str]:
+    """A service that asks for keys everywhere, on a store that may be changed."""
+    settings = Settings(
+        store=own.store.root,
+        checkpoint=own.checkpoint,
+        precision=Precision.FLOAT32,
+        threads=1,
+        host="0.0.0.0",  # noqa: S104 -- what listens on loopback shows its metrics to anybody
+        requests_per_second=0,
+        wrong_keys_per_minute=0,
+    )
+    app = create_app(settings, open_retriever(settings))
+    with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
+        yield url
+
+
+@contextmanager
+def serving(config: uvicorn.Config) -> Iterator[str]:
+    """Serve over HTTP; gives the address."""
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def run_schemathesis(url: str, *options: str) -> None:
+    """Its report, which a failure shows, says how to ask again for what fails."""
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        HERE / "specification.toml",
+    ]
+    command += ["run", f"{url}/openapi.json", "--no-color", *options]
+    environment = {
+        "SCHEMATHESIS_HOOKS": "tests.app.specification",
+        "PYTHONPATH": str(HERE.parents[1]),
+    }
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def operations(url: str) -> set[str]:
+    paths = httpx.get(f"{url}/openapi.json").json()["paths"]
+    return {operation["operationId"] for path in paths.values() for operation in path.values()}
+
+
+def counted(what: re.Pattern[str], url: str, secret: str) -> set[str]:
+    """The documented operations that the service has answered so, by its own metrics."""
+    text = httpx.get(f"{url}/metrics", headers=bearer(secret)).raise_for_status().text
+    return operations(url) & set(what.findall(text))
+
+
+def test_with_a_key_every_operation_does_what_the_specification_says(url: str, secret: str) -> None:
+    run_schemathesis(url, "-H", f"Authorization: Bearer {secret}")
+    assert counted(ANSWERED, url, secret) == operations(url)
+
+
+def test_without_a_key_the_service_says_only_that_it_lives(url: str, secret: str) -> None:
+    # boundaries of values are the other test's: nobody looks at a value before the key
+    run_schemathesis(url, "--phases", "examples,fuzzing,stateful")
+    assert counted(ANSWERED, url, secret) == OPEN_TO_ALL
+    assert counted(DENIED, url, secret) == operations(url) - OPEN_TO_ALL
+    assert httpx.get(f"{url}/metrics").status_code == HTTPStatus.UNAUTHORIZED

@@ -1,0 +1,54 @@
+"""A PostgreSQL that says nothing is found out soon, and used again once it speaks."""
+
+import secrets
+import time
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, text
+
+from checks.postgres import Postgres
+from xemplar.catalog import postgres as module
+from xemplar.catalog.schema import connect, reading
+from xemplar.errors import DatabaseUnreachable
+
+SOON = 0.3
+
+
+@pytest.fixture
+def engine(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """With short limits; what a test froze goes on after it."""
+    monkeypatch.setattr(module, "ANSWER_SECONDS", SOON)
+    engine = connect(postgres.create(f"test_{secrets.token_hex(6)}"))
+    yield engine
+    engine.dispose()
+    postgres.thaw()
+
+
+def test_a_server_that_is_frozen_is_unreachable_and_not_asked_again_at_once(
+    engine: Engine, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 1.0)
+
+    def frozen_in_the_middle() -> None:
+        with reading(engine) as one:
+            one.execute(text("SELECT 1"))
+            postgres.freeze()
+            one.execute(text("SELECT 1"))
+
+    with pytest.raises(DatabaseUnreachable, match=r"silent for 0\.3 s"):
+        frozen_in_the_middle()
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnreachable, match="did not answer a moment ago"), reading(engine):
+        pass
+    assert time.monotonic() - began < SOON
+    postgres.thaw()
+    time.sleep(1.0)
+    with reading(engine) as one:
+        assert one.scalar(text("SELECT 2")) == 2
+
+
+def test_an_answer_that_is_long_and_on_its_way_is_waited_for(engine: Engine) -> None:
+    slowly = "SELECT pg_sleep(0.02), repeat('x', 20000) FROM generate_series(1, 50)"
+    with reading(engine) as one:
+        assert len(one.execute(text(slowly)).all()) == 50

@@ -1,0 +1,77 @@
+"""Another checkpoint begins to answer, and no case is lost that came at that moment."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from indexer.publishing import activate, build_generation
+from tests.films import drawn_film, encoded, seeded_weights
+from tests.stores import SmallStore, small_store
+from xemplar import intake, retriever
+from xemplar.catalog import Case, Description
+from xemplar.checkpoint import Checkpoint, keep, load, save
+from xemplar.encoder import Precision, open_encoder
+from xemplar.radiograph import decode
+from xemplar.retriever import Retriever
+
+FILM = encoded(drawn_film(70))
+opener = partial(open_encoder, precision=Precision.FLOAT32)
+
+
+@pytest.fixture
+def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
+    return small_store(tmp_path, tiny_checkpoint)
+
+
+@pytest.fixture
+def opened(own: SmallStore) -> Iterator[Retriever]:
+    one = Retriever.open(own.checkpoint, own.store, opener=opener)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def other(own: SmallStore, opened: Retriever, tmp_path: Path) -> tuple[Checkpoint, str]:
+    """Another checkpoint, and a generation of it that holds all cases and is not live."""
+    path, card = tmp_path / "other.safetensors", opened.checkpoint.card
+    save(path, card, seeded_weights(card.architecture, len(card.findings), seed=9))
+    other = load(keep(path, own.store))
+    missing = opened.catalog.not_embedded(other.digest).tolist()
+    intake.embed_stored(missing, opener(other), opened.catalog, opened.media)
+    return other, build_generation(own.store, opened.catalog, other, go_live=False).name
+
+
+def first(opened: Retriever) -> str:
+    return opened.ask(FILM).neighbours[0].case.case_id
+
+
+def test_a_case_that_came_before_the_change_answers_after_it(
+    own: SmallStore, opened: Retriever, other: tuple[Checkpoint, str]
+) -> None:
+    case = opened.put(decode(FILM), Description(source="clinic"))
+    assert first(opened) == case.case_id
+    activate(own.store, opened.catalog, other[1])
+    opened.refresh()
+    assert opened.checkpoint.digest == other[0].digest
+    assert first(opened) == case.case_id
+
+
+def test_a_case_that_the_change_overtakes_is_embedded_again(
+    own: SmallStore,
+    opened: Retriever,
+    other: tuple[Checkpoint, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def overtaken(*arguments: Any) -> Case:
+        """The film is with the old network when the new one begins to answer."""
+        activate(own.store, opened.catalog, other[1])
+        opened.refresh()
+        return intake.take_in(*arguments)
+
+    monkeypatch.setattr(retriever, "take_in", overtaken)
+    case = opened.put(decode(FILM), Description(source="clinic"))
+    assert opened.checkpoint.digest == other[0].digest
+    assert first(opened) == case.case_id

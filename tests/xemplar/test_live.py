@@ -1,0 +1,59 @@
+"""`xemplar.live`: a new generation answers at once; the doorkeeper learns from it afterwards."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from indexer.publishing import build_generation
+from tests.stores import CASES, SmallStore, small_store
+from xemplar import live
+from xemplar.catalog import open_catalog
+from xemplar.checkpoint import load
+from xemplar.encoder import Precision, open_encoder
+from xemplar.live import new_doorkeeper
+from xemplar.retriever import Retriever
+
+
+@pytest.fixture
+def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
+    return small_store(tmp_path, tiny_checkpoint)
+
+
+@pytest.fixture
+def retriever(own: SmallStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Retriever]:
+    """Its doorkeeper is made from a few films."""
+    monkeypatch.setattr(live, "FEWEST", CASES - 1)
+    monkeypatch.setattr("xemplar.doorkeeper.FEWEST", CASES - 1)
+    opened = Retriever.open(
+        own.checkpoint,
+        own.store,
+        opener=lambda checkpoint: open_encoder(checkpoint, precision=Precision.FLOAT32),
+    )
+    yield opened
+    opened.close()
+
+
+def test_a_generation_is_taken_over_before_the_doorkeeper_has_learnt_from_it(
+    own: SmallStore, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = retriever.live
+    assert before.doorkeeper is not None
+    with open_catalog(own.store.database_url) as catalog:
+        name = build_generation(own.store, catalog, load(own.checkpoint)).name
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "new_doorkeeper", lambda *_: pytest.fail("that takes long"))
+        retriever.refresh()
+    assert retriever.generation.name == name
+    assert retriever.live.doorkeeper is before.doorkeeper
+    retriever.learn()
+    assert retriever.generation.name == name
+    assert retriever.live.doorkeeper not in (None, before.doorkeeper)
+
+
+def test_a_film_that_is_removed_meanwhile_does_not_keep_the_doorkeeper_from_learning(
+    own: SmallStore, retriever: Retriever
+) -> None:
+    (case, *_) = retriever.catalog.page(retriever.checkpoint.digest)
+    retriever.media.remove(case.image_sha256)
+    assert new_doorkeeper(retriever.live, retriever.catalog, retriever.media) is not None

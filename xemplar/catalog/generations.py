@@ -1,0 +1,38 @@
+"""`Generations`: what the catalog remembers of index generations."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from xemplar.catalog.case import GenerationRecord
+from xemplar.catalog.schema import reading, writing
+from xemplar.catalog.tables import GenerationRow
+
+FIELDS = tuple(GenerationRecord.__annotations__)
+
+
+class Generations:
+    """The index generations that were built. Safe to share between threads and processes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def record(self, generation: GenerationRecord) -> None:
+        """Remember an index generation; a later record of the same name replaces it."""
+        fields = {name: getattr(generation, name) for name in FIELDS}
+        with writing(self._engine) as connection:
+            connection.execute(delete(GenerationRow).where(GenerationRow.name == generation.name))
+            connection.execute(insert(GenerationRow).values(fields))
+
+    def record_published(self, name: str) -> None:
+        """Remember that a generation has just been made the live one."""
+        published = update(GenerationRow).where(GenerationRow.name == name)
+        with writing(self._engine) as connection:
+            connection.execute(published.values(published_at=datetime.now(UTC)))
+
+    def all(self) -> tuple[GenerationRecord, ...]:
+        """All generations that were recorded, oldest first."""
+        with reading(self._engine) as connection, Session(connection) as session:
+            rows = session.scalars(select(GenerationRow).order_by(GenerationRow.name))
+            return tuple(GenerationRecord(**{n: getattr(row, n) for n in FIELDS}) for row in rows)

@@ -1,0 +1,223 @@
+"""`CatalogReader`: every question put to the database about cases and their embeddings."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy.orm import Session
+
+from xemplar.catalog.case import Batch, Case
+from xemplar.catalog.filters import VOCABULARY, CaseFilter
+from xemplar.catalog.rows import batch_of, case_of
+from xemplar.catalog.schema import reading
+from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
+from xemplar.errors import CorruptArtefact, NotFound, UnknownFinding
+
+
+class CatalogReader:
+    """The half of a `Catalog` that changes nothing. Safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def engine(self) -> Engine:
+        """For those who keep tables of their own in the same database, such as `Jobs`."""
+        return self._engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def case(self, case_id: str) -> Case:
+        """One case by its public name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._reading() as connection, Session(connection) as session:
+            row = session.scalar(select(CaseRow).where(CaseRow.case_id == case_id))
+            if row is None:
+                raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
+            return case_of(row)
+
+    def cases(self, ids: Iterable[int]) -> Mapping[int, Case]:
+        """Cases by their ids, in one query; ids of removed cases are missing from the answer."""
+        wanted = [int(number) for number in ids]
+        with self._reading() as connection, Session(connection) as session:
+            rows = session.scalars(select(CaseRow).where(CaseRow.id.in_(wanted)))
+            return {row.id: case_of(row) for row in rows}
+
+    def patient_ids(self, patient: str) -> tuple[int, ...]:
+        """Ids of all cases of a patient (a pseudonym), ascending."""
+        with self._reading() as connection:
+            query = select(CaseRow.id).where(CaseRow.patient == patient).order_by(CaseRow.id)
+            return tuple(connection.scalars(query))
+
+    def matching(self, wanted: CaseFilter) -> npt.NDArray[np.int64]:
+        """Ids of the cases that a filter means, int64 (n,), ascending.
+
+        Raises:
+            UnknownFinding: it names a finding of no vocabulary and no case.
+        """
+        self.check(wanted)
+        query = select(CaseRow.id).where(*wanted.conditions()).order_by(CaseRow.id)
+        with self._reading() as connection:
+            return np.fromiter(connection.scalars(query), np.int64)
+
+    def check(self, wanted: CaseFilter) -> None:
+        """Refuse a filter that names a finding of no vocabulary and no case.
+
+        Raises:
+            UnknownFinding: naming the value and all that would be accepted.
+        """
+        if wanted.findings <= VOCABULARY:
+            return
+        with self._reading() as connection:
+            known = VOCABULARY.union(connection.scalars(select(FindingRow.finding).distinct()))
+        unknown = sorted(wanted.findings - known)
+        if unknown:
+            raise UnknownFinding(
+                f"unknown finding {unknown[0][:60]!r}; known here: {', '.join(sorted(known))}"
+            )
+
+    def embedded(self, checkpoint: str) -> frozenset[str]:
+        """Image digests of the films that a checkpoint has embedded."""
+        with self._reading() as connection:
+            query = select(CaseRow.image_sha256).join(EmbeddingRow, EmbeddingRow.case == CaseRow.id)
+            rows = connection.scalars(query.where(EmbeddingRow.checkpoint == checkpoint))
+            return frozenset(rows)
+
+    def embedded_ids(self, checkpoint: str, since: int | None = None) -> npt.NDArray[np.int64]:
+        """Ids of the cases that a checkpoint has embedded, int64 (n,), ascending.
+
+        Args:
+            checkpoint: its digest.
+            since: only those that came after this change (`version`).
+        """
+        query = select(EmbeddingRow.case).where(EmbeddingRow.checkpoint == checkpoint)
+        if since is not None:
+            query = query.where(EmbeddingRow.change > since)
+        with self._reading() as connection:
+            rows = connection.scalars(query.order_by(EmbeddingRow.case))
+            return np.fromiter(rows, np.int64)
+
+    def page(
+        self,
+        checkpoint: str,
+        wanted: CaseFilter | None = None,
+        *,
+        after: int = 0,
+        limit: int = 50,
+    ) -> tuple[Case, ...]:
+        """The next cases that a checkpoint has embedded, in the order of ids.
+
+        Args:
+            checkpoint: its digest.
+            wanted: which cases; None for all.
+            after: id of the last case of the page before.
+            limit: how many at most.
+
+        Raises:
+            UnknownFinding: the filter names a finding of no vocabulary and no case.
+        """
+        wanted = wanted or CaseFilter()
+        self.check(wanted)
+        embedded = (EmbeddingRow.case == CaseRow.id) & (EmbeddingRow.checkpoint == checkpoint)
+        query = select(CaseRow).join(EmbeddingRow, embedded).where(*wanted.conditions())
+        query = query.where(CaseRow.id > after).order_by(CaseRow.id).limit(limit)
+        with self._reading() as connection, Session(connection) as session:
+            return tuple(map(case_of, session.scalars(query)))
+
+    def not_embedded(self, checkpoint: str) -> npt.NDArray[np.int64]:
+        """Ids of the cases that a checkpoint has not embedded, int64 (n,), ascending."""
+        done = select(EmbeddingRow.case).where(EmbeddingRow.checkpoint == checkpoint)
+        query = select(CaseRow.id).where(CaseRow.id.not_in(done)).order_by(CaseRow.id)
+        with self._reading() as connection:
+            return np.fromiter(connection.scalars(query), np.int64)
+
+    def version(self) -> int:
+        """Number of the last change that made embeddings come or go; cheap to ask each second.
+
+        What is read afterwards holds all changes up to it, and perhaps later ones.
+        """
+        with self._reading() as connection:
+            return connection.execute(select(ChangeRow.number)).scalar_one()
+
+    def count(self, checkpoint: str | None = None) -> int:
+        """How many cases there are, or how many a checkpoint has embedded."""
+        query = select(func.count()).select_from(CaseRow)
+        if checkpoint is not None:
+            embedded = select(func.count()).select_from(EmbeddingRow)
+            query = embedded.where(EmbeddingRow.checkpoint == checkpoint)
+        with self._reading() as connection:
+            return connection.scalar(query) or 0
+
+    def vectors(self, checkpoint: str, size: int = 1024) -> Iterator[Batch]:
+        """All that a checkpoint embedded, in the order of ids, ``size`` cases at a time.
+
+        Each batch is a query of its own, so memory holds one batch and no transaction stays open.
+
+        Raises:
+            CorruptArtefact: stored arrays have another shape than the ones before.
+        """
+        after, shape = -1, None
+        while True:
+            query = _embeddings(checkpoint).where(EmbeddingRow.case > after).limit(size)
+            with self._reading() as connection:
+                rows = connection.execute(query).all()
+            if not rows:
+                return
+            batch = batch_of(rows)
+            if shape not in (None, (batch.vectors.shape[1], batch.cams.shape[1:])):
+                raise CorruptArtefact(f"embeddings of {checkpoint[:12]} differ in shape: {shape}")
+            shape = (batch.vectors.shape[1], batch.cams.shape[1:])
+            after = int(batch.ids[-1])
+            yield batch
+
+    def vectors_of(self, checkpoint: str, ids: Sequence[int], size: int = 1024) -> Iterator[Batch]:
+        """What a checkpoint embedded of some cases; those that were removed are left out.
+
+        Args:
+            checkpoint: its digest.
+            ids: of the cases, ascending.
+            size: how many are read at a time.
+        """
+        for start in range(0, len(ids), size):
+            some = [int(number) for number in ids[start : start + size]]
+            with self._reading() as connection:
+                query = _embeddings(checkpoint).where(EmbeddingRow.case.in_(some))
+                rows = connection.execute(query).all()
+            if rows:
+                yield batch_of(rows)
+
+    def removed(self, since: int = 0) -> frozenset[int]:
+        """Ids of the cases that were removed after a change; older generations may hold them."""
+        query = select(RemovalRow.case).where(RemovalRow.change > since)
+        with self._reading() as connection:
+            return frozenset(connection.scalars(query))
+
+    def removed_pictures(self) -> tuple[str, ...]:
+        """Image digests of the removed films whose pictures are still to be deleted."""
+        query = select(RemovalRow.image_sha256).where(RemovalRow.image_sha256.is_not(None))
+        with self._reading() as connection:
+            return tuple(sha256 for sha256 in connection.scalars(query) if sha256)
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return reading(self._engine)
+
+
+def _embeddings(checkpoint: str) -> "Select[int, bytes, bytes, bytes]":
+    """All of a checkpoint's, in the order of ids, as `batch_of` takes them."""
+    columns = (EmbeddingRow.case, EmbeddingRow.vector, EmbeddingRow.logits, EmbeddingRow.cams)
+    query = select(*columns).where(EmbeddingRow.checkpoint == checkpoint)
+    return query.order_by(EmbeddingRow.case)

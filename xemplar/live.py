@@ -1,0 +1,122 @@
+"""`Live`: encoder, generation and doorkeeper that answer together, and how they are opened."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.catalog import Catalog
+from xemplar.checkpoint import Checkpoint, load
+from xemplar.doorkeeper import FEWEST, MOST, Doorkeeper, Verdict
+from xemplar.encoder import Encoder
+from xemplar.errors import NotFound
+from xemplar.index import Amended, current, open_generation, read_manifest
+from xemplar.intake import embed_stored
+from xemplar.media import Media
+from xemplar.store import Store
+
+BATCH = 16
+"""Films that one forward pass takes when cases are carried over."""
+
+SEED = 0
+"""Of the sample of films that the doorkeeper is made from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """What answers, changed as one: a film is sought in the index of the network that encoded it.
+
+    Attributes:
+        encoder: of the checkpoint that made the generation.
+        generation: with what came and went since.
+        doorkeeper: knows the indexed films; None where they are too few.
+    """
+
+    encoder: Encoder
+    generation: Amended
+    doorkeeper: Doorkeeper | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint that answers."""
+        return self.encoder.checkpoint
+
+    def judge(self, inputs: npt.NDArray[np.uint8]) -> Verdict:
+        """What the doorkeeper says of a film, as the network will see it: uint8 (s, s)."""
+        return Verdict() if self.doorkeeper is None else self.doorkeeper.judge(inputs)
+
+
+def live_checkpoint(store: Store, otherwise: Path) -> Path:
+    """File of the live generation's checkpoint, if the store keeps it, else the other one.
+
+    Raises:
+        NothingIndexed, CorruptArtefact: there is no live generation, or it cannot be read.
+    """
+    kept = store.checkpoint(read_manifest(store.generations / current(store)).checkpoint)
+    return kept if kept.is_file() else otherwise
+
+
+def open_live(
+    path: Path,
+    store: Store,
+    catalog: Catalog,
+    opener: Callable[[Checkpoint], Encoder],
+    before: Live | None = None,
+) -> Live:
+    """Open a store's live generation with its checkpoint and a doorkeeper.
+
+    Args:
+        path: of the checkpoint (`live_checkpoint`).
+        store: the folder.
+        catalog: what came and went since.
+        opener: makes the encoder of a checkpoint.
+        before: what answers until now. Its encoder is used again if it is of that checkpoint, its
+            doorkeeper if both networks see films alike: to learn anew what films look like takes
+            seconds on a busy machine, and can be done afterwards (`new_doorkeeper`).
+
+    Raises:
+        NothingIndexed, Mismatch, CorruptArtefact: generation or checkpoint cannot be used.
+        DatabaseUnreachable: the catalog does not answer.
+    """
+    made_by = read_manifest(store.generations / current(store)).checkpoint
+    if before is not None and made_by == before.checkpoint.digest:
+        encoder = before.encoder
+    else:
+        encoder = opener(load(path))
+    live = Live(encoder, Amended.of(open_generation(store, encoder.checkpoint), catalog))
+    if before is not None and before.checkpoint.card.spec == encoder.checkpoint.card.spec:
+        return replace(live, doorkeeper=before.doorkeeper)
+    return replace(live, doorkeeper=new_doorkeeper(live, catalog, Media(store.media)))
+
+
+def new_doorkeeper(live: Live, catalog: Catalog, media: Media) -> Doorkeeper | None:
+    """One that has learnt from a sample of the films that answer; None where they are too few.
+
+    Raises:
+        CorruptArtefact: a stored input is damaged.
+        DatabaseUnreachable: the catalog does not answer.
+    """
+    count = min(len(live.generation), MOST)
+    drawn = np.random.default_rng(SEED).choice(live.generation.ids, count, replace=False)
+    inputs = []
+    for case in catalog.cases(map(int, drawn)).values():
+        with suppress(NotFound):  # it was removed meanwhile
+            inputs.append(media.input(case.image_sha256, live.checkpoint.card.spec))
+    return Doorkeeper.of(np.stack(inputs)) if len(inputs) >= FEWEST else None
+
+
+def carry_over(before: Checkpoint, encoder: Encoder, catalog: Catalog, media: Media) -> None:
+    """Embed with the checkpoint that is to answer what only the one before it has embedded.
+
+    Otherwise cases that came while the new generation was built would be found no more. Those
+    without a usable input are left out, as a reindex leaves them out.
+    """
+    if before.digest == encoder.checkpoint.digest:
+        return
+    known = catalog.embedded_ids(encoder.checkpoint.digest)
+    late = np.setdiff1d(catalog.embedded_ids(before.digest), known).tolist()
+    for start in range(0, len(late), BATCH):
+        embed_stored(late[start : start + BATCH], encoder, catalog, media)

@@ -1,0 +1,72 @@
+"""For administrators: the audit trail, and what went wrong lately."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from xemplar.catalog.audit import MAX_ENTRIES
+from xemplar.schemas.questions import Written
+
+Moment = Annotated[AwareDatetime, Written]
+
+
+class AuditEntryOut(BaseModel):
+    """One event of the audit trail."""
+
+    id: int
+    at: datetime
+    request_id: str = Field(description="As in X-Request-ID; empty: the command line.")
+    key: str | None = Field(description="Id of the API key.")
+    role: str | None = Field(description="Of the key.")
+    action: str = Field(description="Operation id.", examples=["query"])
+    status: int
+    subject: str | None = Field(description="Id of the case, query, job or key.")
+    image_sha256: str | None = Field(description="Digest of the film that was sent.")
+    generation: str | None
+    results: list[str] = Field(description="Case ids, in the order of the answer.")
+
+
+class AuditPage(BaseModel):
+    """Entries, the newest first."""
+
+    entries: list[AuditEntryOut]
+    before: int | None = Field(description="Send it to read on; null: there are no more.")
+
+
+class AuditQuestion(BaseModel):
+    """Which entries; the times need an offset, as 2026-03-01T00:00:00Z."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Moment | None = Field(None, description="Not older than this.")
+    until: Moment | None = Field(None, description="Older than this.")
+    key: str | None = Field(None, max_length=16, description="Of this API key alone.")
+    action: str | None = Field(None, max_length=64, description="Of this operation alone.")
+    before: int | None = Field(None, ge=0, lt=2**63, description="`before` of the page before.")
+    limit: int = Field(100, ge=1, le=MAX_ENTRIES)
+
+
+class ErrorOut(BaseModel):
+    """A request that failed, or a film that was refused."""
+
+    at: datetime = Field(description="When it was answered, UTC.")
+    request_id: str = Field(description="As in X-Request-ID and in the log, which tells more.")
+    key: str | None = Field(description="Id of the API key.")
+    method: str = Field(examples=["POST"])
+    route: str = Field(
+        description="The address without its values; 'none': it was refused before it was read.",
+        examples=["/cases/{case_id}"],
+    )
+    status: int = Field(examples=[503])
+    problem: str | None = Field(
+        description="Last part of the problem's type; null: the answer was no problem.",
+        examples=["Busy"],
+    )
+    ms: float = Field(description="Milliseconds until it was answered.")
+
+
+class ErrorList(BaseModel):
+    """Errors, the newest first."""
+
+    errors: list[ErrorOut]
