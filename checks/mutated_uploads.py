@@ -8,7 +8,7 @@ process must live on, and its memory may grow by less than a tenth after a warm-
     python checks/mutated_uploads.py --uploads 500 --warm-up 200 --seed 7
 
 Needs what the tests need (`make test` installs it). It works in a temporary folder with phantoms
-and a tiny network, and takes half an hour on two cores.
+and a tiny network, and takes a quarter of an hour on two cores.
 """
 
 import argparse
