@@ -77,10 +77,6 @@ def train(
         float | None,
         typer.Option(help="Weight of embeddings unlike where findings are like, as 0.3; 0: none."),
     ] = None,
-    weigh: Annotated[
-        int | None,
-        typer.Option(help="Weigh channels by how they tell so many films apart; 0: do not."),
-    ] = None,
     average: Annotated[
         float | None,
         typer.Option(help="Decay of a moving average of the weights, as 0.998; 0: none."),
@@ -153,7 +149,6 @@ def train(
         soft=soft,
         mixup=mixup,
         metric=metric,
-        weigh=weigh,
         average=average,
         hide=hide,
         films_per_epoch=films_per_epoch,

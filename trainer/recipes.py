@@ -19,7 +19,6 @@ RECIPES: Mapping[str, Settings] = {
         soft=0.7,
         mixup=0.4,
         metric=0.3,
-        weigh=1000,
         small_epochs=31,
         epochs=66,
         patience=66,

@@ -42,7 +42,6 @@ from trainer.places import places_of
 from trainer.settings import Settings
 from trainer.state import load_state, progress_of, save_state
 from trainer.teacher import open_teacher
-from trainer.weighting import weigh_channels
 from trainer.world import World
 from xemplar.artefact import write_file
 from xemplar.checkpoint import Card, save
@@ -153,8 +152,6 @@ def train(
         validation = Validation(splits[VAL], settings, world)
         while not run.finished:
             _one_epoch(run, loader, order, validation, console)
-        if world.first and settings.weigh:
-            weigh_channels(out / CHECKPOINT, splits[TRAIN], settings, run.device)
         if world.first and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
             console.print(f"best epoch {run.best.epoch}: {out / CHECKPOINT}")
