@@ -303,14 +303,15 @@ def test_one_request_too_many_is_sent_again_when_there_is_room(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    limited = client_of(service(requests_per_second=10, requests_at_once=1))
+    # a second between requests: also a busy machine asks twice within it
+    limited = client_of(service(requests_per_second=1, requests_at_once=1))
 
     def wait(seconds: float) -> None:
         waited.append(seconds)
-        threading.Event().wait(0.1)
+        threading.Event().wait(1.1)
 
     monkeypatch.setattr("xemplar.client.connection.time.sleep", wait)
-    assert [case for _ in range(3) for case in limited.cases()]
+    assert [case for _ in range(2) for case in limited.cases()]
     assert waited
 
 
