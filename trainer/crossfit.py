@@ -33,6 +33,7 @@ from trainer.teacher import EfficientNetLite, pretrained
 from trainer.world import World
 from xemplar.artefact import write_file
 from xemplar.datasets import Film
+from xemplar.errors import ConfigurationError
 
 BATCH, RATE, HEAD, DECAY = 64, 5e-4, 5.0, 0.05
 """Films in a step, learning rate, how much faster the linear layer goes, and weight decay."""
@@ -100,6 +101,9 @@ def soft_labels(
     Returns:
         Probabilities, float32 (N, F) in [0, 1]: the mean over those networks that did not see
         the film.
+
+    Raises:
+        ConfigurationError: there are too few patients.
     """
     file = out / SOFT
     if world.first:
@@ -114,6 +118,11 @@ def soft_labels(
                 for place, film in enumerate(films)
                 if fold_of(film, number // FOLDS) == number % FOLDS
             ]
+            if not 0 < len(left_out) < len(films):
+                raise ConfigurationError(
+                    f"{len(films)} training films have too few patients to leave out a fifth of "
+                    "them; take more films, or no soft labels (--crossfit 0 --soft 0)"
+                )
             logits = _answers(settings, films, frozenset(left_out), number, device, console)
             everywhere = np.full((len(films), len(settings.findings)), np.nan, np.float32)
             everywhere[left_out] = logits

@@ -22,6 +22,7 @@ from trainer.settings import FOLDS
 from trainer.teacher import pretrained
 from trainer.world import World
 from xemplar.datasets import Film, open_dataset
+from xemplar.errors import ConfigurationError
 
 QUIET = Console(quiet=True)
 FITTED = replace(RECIPE, teacher="efficientnet-lite2", crossfit=5, crossfit_epochs=1, soft=0.5)
@@ -29,7 +30,7 @@ FITTED = replace(RECIPE, teacher="efficientnet-lite2", crossfit=5, crossfit_epoc
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> list[Film]:
-    dataset = drawn_set(tmp_path_factory.mktemp("drawn") / "set", train=24, val=8)
+    dataset = drawn_set(tmp_path_factory.mktemp("drawn") / "set", train=48, val=8)
     return frontal_films([dataset], RECIPE)["train"]
 
 
@@ -83,6 +84,12 @@ def test_what_a_network_said_before_a_kill_is_not_asked_again(
     assert set(safetensors.numpy.load_file(tmp_path / SOFT)) == {"0", "1"}
     soft_labels(*arguments)
     assert asked == [0, 1, 2, 2, 3, 4]
+
+
+def test_a_single_patient_cannot_be_left_out(films: list[Film], tmp_path: Path) -> None:
+    twins = [replace(film, patient="1") for film in films]
+    with pytest.raises(ConfigurationError, match=r"too few patients.*--crossfit 0"):
+        soft_labels(FITTED, twins, Device("cpu", half=False), World(), tmp_path, QUIET)
 
 
 def test_the_teacher_is_trained_as_a_whole_and_its_own_copy_stays_as_it_was(
