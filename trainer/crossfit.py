@@ -6,7 +6,6 @@ fitting: Chernozhukov et al., 2018). Our network then learns from labels and ans
 thereby from ImageNet's weights (knowledge distillation: Hinton et al., 2015).
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +31,7 @@ from trainer.settings import FOLDS, Guidance, Settings
 from trainer.teacher import EfficientNetLite, pretrained
 from trainer.world import World
 from xemplar.artefact import write_file
-from xemplar.datasets import Film
+from xemplar.datasets import Film, patient_number
 from xemplar.errors import ConfigurationError
 
 BATCH, RATE, HEAD, DECAY = 64, 5e-4, 5.0, 0.05
@@ -73,8 +72,8 @@ def fold_of(film: Film, part: int) -> int:
         film: of the training; one without a patient counts as a patient of its own.
         part: which of several ways to part the patients.
     """
-    key = f"{part}:{film.source}:{film.patient or film.path.name}"
-    return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % FOLDS
+    # of the remainder, for the number itself may have told which split it is in
+    return patient_number(film, part) % FOLDS
 
 
 def soft_labels(

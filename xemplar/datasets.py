@@ -124,9 +124,17 @@ def split_by_patient(film: Film, *, seed: int = 0, val: float = 0.1, test: float
     """
     if film.split:
         return film.split
-    key = f"{seed}:{film.source}:{film.patient or film.path.name}"
-    place = int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) / 2**32
+    place = patient_number(film, seed) / 2**32
     return TEST if place < test else VAL if place < test + val else TRAIN
+
+
+def patient_number(film: Film, seed: int) -> int:
+    """A number from 0 to 2**32 - 1, the same for all films of a patient: a hash.
+
+    A film without a patient id counts as a patient of its own. Another seed gives other numbers.
+    """
+    key = f"{seed}:{film.source}:{film.patient or film.path.name}"
+    return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16)
 
 
 def _age(text: str, file: Path, line: int) -> int | None:
