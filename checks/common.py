@@ -165,3 +165,12 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
     for row in rows:
         table.add_row(*map(str, row))
     Console().print(table)
+
+
+def verdict(faults: Sequence[str]) -> int:
+    """Print what a check found wrong, the first twenty; returns the exit status."""
+    console = Console(highlight=False)
+    for fault in faults[:20]:
+        console.print(fault, markup=False)
+    console.print(f"{len(faults)} faults" if faults else "no fault")
+    return 1 if faults else 0

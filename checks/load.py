@@ -29,7 +29,7 @@ from rich.progress import Progress
 
 from checks.book import Book, Sample
 from checks.clients import asking
-from checks.common import show
+from checks.common import show, verdict
 from checks.served import Site, phantom_site, real_site, serving
 from indexer.publishing import activate
 from xemplar.catalog import open_catalog
@@ -217,10 +217,7 @@ def main() -> int:
     wrong = faults(book, swaps)
     console = Console(highlight=False)
     console.print(f"The service's memory: {at_start:.0f} MiB before, {at_end:.0f} MiB after")
-    for fault in wrong[:20]:
-        console.print(fault, markup=False)
-    console.print(f"{len(wrong)} faults" if wrong else "no fault")
-    return 1 if wrong else 0
+    return verdict(wrong)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from rich.progress import Progress
 
 from checks.book import Book, Sample
 from checks.clients import FILMS_AT_ONCE, asking
-from checks.common import Service, show
+from checks.common import Service, show, verdict
 from checks.postgres import Postgres
 from checks.served import phantom_site
 
@@ -223,10 +223,7 @@ def main() -> int:
     wrong = [*book.wrong, *(fault for one in outages for fault in one.faults())]
     console = Console(highlight=False)
     console.print(f"{there} cases put in and there, {gone} deleted and gone")
-    for fault in wrong[:20]:
-        console.print(fault, markup=False)
-    console.print(f"{len(wrong)} faults" if wrong else "no fault")
-    return 1 if wrong else 0
+    return verdict(wrong)
 
 
 if __name__ == "__main__":
