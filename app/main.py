@@ -23,6 +23,7 @@ from app.metrics import Metrics
 from app.problems import add_problem_handlers, add_problem_schema
 from app.recent import RecentAnswers, RecentErrors
 from app.routes import router
+from app.routes.page import FOLDER, PageFiles
 from app.security import Guard, KeyRing
 from app.service import Opening, Service
 from app.settings import Settings, read_settings
@@ -150,6 +151,7 @@ def create_app(
     app.add_middleware(SecurityHeaders, docs="/docs")
     add_problem_handlers(app)
     app.include_router(router)
+    app.mount("/page", PageFiles(directory=FOLDER))
     add_problem_schema(app)
     return app
 

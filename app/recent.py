@@ -23,9 +23,13 @@ class RecentAnswers:
         self._lock = Lock()
 
     def keep(self, answer: Answer) -> None:
-        """Remember an answer; the one that was not asked for longest makes room."""
+        """Remember an answer; the one that was not asked for longest makes room.
+
+        Of a film that was asked about again, the first answer stays: a browser keeps its pictures.
+        """
         with self._lock:
-            self._answers[answer.query_id] = answer
+            self._answers.setdefault(answer.query_id, answer)
+            self._answers.move_to_end(answer.query_id)
             while len(self._answers) > self._capacity:
                 self._answers.popitem(last=False)
 

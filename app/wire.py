@@ -2,12 +2,19 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
 
 from xemplar.answer import Answer, Neighbour
 from xemplar.catalog import Case
-from xemplar.schemas import AnswerOut, CaseOut, NeighbourOut, NewCaseOut, PredictionOut
+from xemplar.pictures import Map
+from xemplar.schemas import AnswerOut, CaseOut, MapsOut, NeighbourOut, NewCaseOut, PredictionOut
+
+DECIMALS = 9
+"""Of numbers of maps: thousands of them still add up to the similarity as far as it is shown."""
 
 
 def answer_out(
@@ -15,6 +22,7 @@ def answer_out(
     *,
     root: str = "",
     pictures: Mapping[str, bytes] | None = None,
+    maps: MapsOut | None = None,
     more_timings: Mapping[str, float] | None = None,
 ) -> AnswerOut:
     """An answer.
@@ -23,6 +31,7 @@ def answer_out(
         answer: what was found.
         root: what stands before each address, as "/xemplar".
         pictures: of `xemplar.pictures.overlays`, to go into it as data URIs.
+        maps: of `maps_out`, to go into it.
         more_timings: stages that came after the answer.
     """
     pictures = pictures or {}
@@ -36,6 +45,7 @@ def answer_out(
         image_url=f"{query}/image",
         overlay_url=f"{query}/overlay?finding={quote(answer.explained)}",
         overlay=_data_uri(pictures.get("query")),
+        maps=maps,
         neighbours=[_neighbour(answer, near, root, pictures) for near in answer.neighbours],
         counter_examples=[
             _neighbour(answer, near, root, pictures) for near in answer.counter_examples
@@ -63,6 +73,18 @@ def _neighbour(
         query_evidence_url=f"{root}/queries/{answer.query_id}/evidence/{name}",
         overlay=_data_uri(pictures.get(name)),
     )
+
+
+def maps_out(maps: Mapping[str, Map | None], fit: Literal["stretch", "pad"]) -> MapsOut:
+    """What `xemplar.pictures.maps` found, under the preprocessing's ``fit``."""
+    numbers = {name: None if one is None else rounded(one) for name, one in maps.items()}
+    return MapsOut(fit=fit, query=numbers.pop("query"), cases=numbers)
+
+
+def rounded(numbers: npt.NDArray[np.float32]) -> list[list[float]]:
+    """Numbers as JSON has them, without the digits that float32 does not have."""
+    rows: list[list[float]] = np.asarray(numbers, np.float64).round(DECIMALS).tolist()
+    return rows
 
 
 def case_out(found: Case, root: str = "") -> CaseOut:

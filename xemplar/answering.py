@@ -21,15 +21,24 @@ class Query:
 
     Attributes:
         film: display copy.
-        inputs: of the network.
         warnings: what speaks against it.
         watch: the time it took so far.
     """
 
     film: npt.NDArray[np.uint8]
-    inputs: npt.NDArray[np.uint8]
     warnings: tuple[str, ...] = ()
     watch: Stopwatch = field(default_factory=Stopwatch)
+
+
+@dataclass(frozen=True, eq=False)
+class NewQuery(Query):
+    """A film that the network has not seen yet.
+
+    Attributes:
+        inputs: of the network.
+    """
+
+    inputs: npt.NDArray[np.uint8] = field(kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)

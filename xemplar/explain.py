@@ -73,3 +73,32 @@ def similarity_evidence(
     share = other / max(places * length, np.finfo(np.float64).tiny)
     evidence: npt.NDArray[np.float32] = np.tensordot(share, maps, axes=1).astype(np.float32)
     return evidence
+
+
+def matching_places(
+    maps: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """What each pair of places, one of a film and one of another, contributes to their similarity.
+
+    cos(q, r) = sum over places p and s of R_q(p) . R_r(s) / (g^4 * |G_q| * |G_r|). Summed over the
+    other film's places it is `similarity_evidence` of the film, and the other way round.
+
+    Args:
+        maps: float32 (C, g, g), a film's rectified maps.
+        other: float32 (C, g, g), another film's.
+
+    Returns:
+        float32 (g * g, g * g), >= 0, whose sum is the cosine similarity; rows are places of the
+        film, columns places of the other, both row by row in the frame of the film's input.
+
+    Raises:
+        InvalidArgument: the shapes do not fit.
+    """
+    if maps.ndim != 3 or maps.shape != other.shape:
+        raise InvalidArgument(
+            f"maps of shapes {maps.shape} and {other.shape} do not fit; both must be (C, g, g)"
+        )
+    film, another = (m.reshape(len(m), -1).astype(np.float64) for m in (maps, other))
+    lengths = np.linalg.norm(film.sum(axis=1)) * np.linalg.norm(another.sum(axis=1))
+    shares = film.T @ another / max(lengths, np.finfo(np.float64).tiny)
+    return np.asarray(shares, np.float32)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.answer import Answer
 from xemplar.catalog import Catalog
 from xemplar.checkpoint import Checkpoint, load
 from xemplar.doorkeeper import FEWEST, MOST, Doorkeeper, Verdict
@@ -47,6 +48,18 @@ class Live:
     def judge(self, inputs: npt.NDArray[np.uint8]) -> Verdict:
         """What the doorkeeper says of a film, as the network will see it: uint8 (s, s)."""
         return Verdict() if self.doorkeeper is None else self.doorkeeper.judge(inputs)
+
+    def check_gave(self, answer: Answer) -> None:
+        """Refuse an answer of another checkpoint, whose maps mean other things.
+
+        Raises:
+            NotFound: another checkpoint answers by now.
+        """
+        if self.checkpoint.digest != answer.checkpoint:
+            raise NotFound(
+                f"query {answer.query_id} was answered by checkpoint {answer.checkpoint[:12]}, and "
+                f"{self.checkpoint.digest[:12]} answers now; send the film again"
+            )
 
 
 def live_checkpoint(store: Store, otherwise: Path) -> Path:

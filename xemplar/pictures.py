@@ -1,24 +1,61 @@
-"""An answer's pictures, as JPEG: films, Grad-CAM overlays, similarity evidence.
+"""An answer's pictures, as JPEG: films, Grad-CAM overlays, similarity evidence; and their maps.
 
 They are drawn when they are asked for: most are never looked at.
 """
+
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from xemplar.answer import Answer
 from xemplar.catalog import Case
-from xemplar.errors import NotFound
-from xemplar.explain import similarity_evidence
+from xemplar.explain import matching_places, similarity_evidence
 from xemplar.findings import finding_index
-from xemplar.live import Live
 from xemplar.overlay import jpeg, overlay, shrink
+from xemplar.radiograph import DISPLAY_SIDE
 from xemplar.retriever import Retriever
 
+Map: TypeAlias = npt.NDArray[np.float32]
+"""float32 (g, g), >= 0, in the frame of the network's input."""
 
-def query_image(answer: Answer) -> bytes:
-    """The query's display copy."""
-    return jpeg(answer.film)
+
+def query_image(answer: Answer, side: int = DISPLAY_SIDE) -> bytes:
+    """The query's display copy, its longer side at most ``side`` pixels."""
+    return jpeg(shrink(answer.film, side))
+
+
+def case_image(retriever: Retriever, case: Case, side: int = DISPLAY_SIDE) -> bytes:
+    """A case's display copy, its longer side at most ``side`` pixels."""
+    if side >= DISPLAY_SIDE:
+        return retriever.media.display_bytes(case.image_sha256)
+    return jpeg(shrink(retriever.media.display(case.image_sha256), side))
+
+
+def query_map(retriever: Retriever, answer: Answer, finding: str | None = None) -> Map | None:
+    """The query's Grad-CAM for a finding (None: the explained one), as `xemplar.explain` has it.
+
+    None below the finding's threshold.
+    """
+    findings = retriever.checkpoint.card.findings
+    place = finding_index(findings, finding or answer.explained)
+    present = next(p.present for p in answer.predictions if p.finding == findings[place])
+    return answer.cams[place] if present else None
+
+
+def case_map(retriever: Retriever, case: Case, finding: str) -> Map | None:
+    """A case's stored Grad-CAM for a finding. No network runs.
+
+    None below the finding's threshold.
+    """
+    live = retriever.live
+    checkpoint, generation = live.checkpoint, live.generation
+    place = finding_index(checkpoint.card.findings, finding)
+    probability = checkpoint.probabilities(generation.logits(case.id))[place]
+    if probability < checkpoint.thresholds[place]:
+        return None
+    heatmap: Map = generation.cams(case.id)[place]
+    return heatmap
 
 
 def query_overlay(
@@ -28,10 +65,7 @@ def query_overlay(
 
     Below the finding's threshold the film is shown without a map.
     """
-    findings = retriever.checkpoint.card.findings
-    place = finding_index(findings, finding or answer.explained)
-    present = next(p.present for p in answer.predictions if p.finding == findings[place])
-    return _drawn(retriever, answer.film, answer.cams[place] if present else None, side)
+    return _drawn(retriever, answer.film, query_map(retriever, answer, finding), side)
 
 
 def case_overlay(retriever: Retriever, case: Case, finding: str, side: int = 512) -> bytes:
@@ -39,13 +73,7 @@ def case_overlay(retriever: Retriever, case: Case, finding: str, side: int = 512
 
     Below the finding's threshold the film is shown without a map.
     """
-    live = retriever.live
-    checkpoint, generation = live.checkpoint, live.generation
-    place = finding_index(checkpoint.card.findings, finding)
-    probability = checkpoint.probabilities(generation.logits(case.id))[place]
-    heatmap = (
-        generation.cams(case.id)[place] if probability >= checkpoint.thresholds[place] else None
-    )
+    heatmap = case_map(retriever, case, finding)
     return _drawn(retriever, retriever.media.display(case.image_sha256), heatmap, side)
 
 
@@ -55,25 +83,32 @@ def query_evidence(retriever: Retriever, answer: Answer, case: Case, side: int =
     Raises:
         NotFound: another checkpoint answers by now.
     """
-    vector = _same(retriever, answer).generation.vector(case.id)
-    heatmap = similarity_evidence(answer.features.maps[0], vector)
+    live = retriever.live
+    live.check_gave(answer)
+    heatmap = similarity_evidence(answer.features.maps[0], live.generation.vector(case.id))
     return _drawn(retriever, answer.film, heatmap, side)
 
 
 def case_evidence(retriever: Retriever, answer: Answer, case: Case, side: int = 512) -> bytes:
     """The case, showing which places make it similar to the query.
 
-    Its maps are not stored (326 kB a case): one forward pass over its stored input yields them
-    again.
+    Raises:
+        NotFound: another checkpoint answers by now.
+    """
+    heatmap = similarity_evidence(_case_maps(retriever, answer, case), answer.features.embedding[0])
+    return _drawn(retriever, retriever.media.display(case.image_sha256), heatmap, side)
+
+
+def matches(retriever: Retriever, answer: Answer, case: Case) -> npt.NDArray[np.float32]:
+    """What each pair of places, one of the query and one of the case, adds to their similarity.
+
+    Returns:
+        float32 (g * g, g * g), see `xemplar.explain.matching_places`.
 
     Raises:
         NotFound: another checkpoint answers by now.
     """
-    live = _same(retriever, answer)
-    inputs = retriever.media.input(case.image_sha256, live.checkpoint.card.spec)
-    maps = live.encoder.encode(inputs[None]).maps[0]
-    heatmap = similarity_evidence(maps, answer.features.embedding[0])
-    return _drawn(retriever, retriever.media.display(case.image_sha256), heatmap, side)
+    return matching_places(answer.features.maps[0], _case_maps(retriever, answer, case))
 
 
 def overlays(retriever: Retriever, answer: Answer, side: int = 512) -> dict[str, bytes]:
@@ -86,15 +121,24 @@ def overlays(retriever: Retriever, answer: Answer, side: int = 512) -> dict[str,
     return drawn
 
 
-def _same(retriever: Retriever, answer: Answer) -> Live:
-    """What answers, if its checkpoint gave the answer: another one's maps mean other things."""
+def maps(retriever: Retriever, answer: Answer) -> dict[str, Map | None]:
+    """What `overlays` are drawn from, under the same keys; None below the threshold."""
+    found = {"query": query_map(retriever, answer)}
+    for shown in (*answer.neighbours, *answer.counter_examples):
+        found[shown.case.case_id] = case_map(retriever, shown.case, answer.explained)
+    return found
+
+
+def _case_maps(retriever: Retriever, answer: Answer, case: Case) -> npt.NDArray[np.float32]:
+    """A case's rectified maps, float32 (C, g, g), by the network that gave the answer.
+
+    They are not stored (326 kB a case): one forward pass over its stored input yields them again.
+    """
     live = retriever.live
-    if live.checkpoint.digest != answer.checkpoint:
-        raise NotFound(
-            f"query {answer.query_id} was answered by checkpoint {answer.checkpoint[:12]}, and "
-            f"{live.checkpoint.digest[:12]} answers now; send the film again"
-        )
-    return live
+    live.check_gave(answer)
+    inputs = retriever.media.input(case.image_sha256, live.checkpoint.card.spec)
+    maps: npt.NDArray[np.float32] = live.encoder.encode(inputs[None]).maps[0]
+    return maps
 
 
 def _drawn(

@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 
 from xemplar.answer import Answer, Stopwatch
-from xemplar.answering import Query, Question, answer_of
+from xemplar.answering import NewQuery, Query, Question, answer_of
 from xemplar.catalog import Case, Catalog, Description, open_catalog
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder, open_encoder
@@ -199,9 +199,9 @@ class Retriever:
         question = self._question(search)
         with ThreadPoolExecutor(DECODERS) as threads:
             read = list(threads.map(partial(self._read_or_refusal, live=question.live), films))
-        queries = [one for one in read if isinstance(one, Query)]
+        queries = [one for one in read if isinstance(one, NewQuery)]
         answers = iter(self._answers(queries, question))
-        return [next(answers) if isinstance(one, Query) else one for one in read]
+        return [next(answers) if isinstance(one, NewQuery) else one for one in read]
 
     def similar(
         self, case_id: str, search: Search = Search(), *, same_patient: bool = False
@@ -228,8 +228,24 @@ class Retriever:
         film = self.media.display(case.image_sha256)
         inputs = self.media.input(case.image_sha256, question.live.checkpoint.card.spec)
         watch.stage("decode")
-        (answer,) = self._answers([Query(film, inputs, watch=watch)], question)
+        (answer,) = self._answers([NewQuery(film, watch=watch, inputs=inputs)], question)
         return answer
+
+    def again(self, answer: Answer, search: Search) -> Answer:
+        """Ask something else of a film that was answered; the network does not run again.
+
+        Args:
+            answer: to the film. The new one has its id: pictures and evidence stay the same.
+            search: what is asked of it now.
+
+        Raises:
+            InputError: an argument cannot be used.
+            NotFound: another checkpoint answers by now, or an excluded case does not exist.
+        """
+        question = self._question(search)
+        question.live.check_gave(answer)
+        query = Query(answer.film, answer.warnings)
+        return replace(answer_of(query, answer.features, question), query_id=answer.query_id)
 
     def indexed(self, case_id: str) -> Case:
         """A case that the live generation holds.
@@ -251,7 +267,7 @@ class Retriever:
         explained = None if search.finding is None else finding_index(findings, search.finding)
         return Question(live, Scope(live.generation, self.catalog, search), explained)
 
-    def _read(self, data: bytes, live: Live) -> Query:
+    def _read(self, data: bytes, live: Live) -> NewQuery:
         watch = Stopwatch()
         radiograph = decode(data, self.limits)
         watch.stage("decode")
@@ -259,15 +275,15 @@ class Retriever:
         film = shrink(radiograph.pixels, DISPLAY_SIDE)
         warnings = radiograph.warnings + live.judge(inputs).admitted()
         watch.stage("preprocess")
-        return Query(film, inputs, warnings, watch)
+        return NewQuery(film, warnings, watch, inputs=inputs)
 
-    def _read_or_refusal(self, data: bytes, live: Live) -> Query | InputError:
+    def _read_or_refusal(self, data: bytes, live: Live) -> NewQuery | InputError:
         try:
             return self._read(data, live)
         except InputError as refusal:
             return refusal
 
-    def _answers(self, queries: Sequence[Query], question: Question) -> list[Answer]:
+    def _answers(self, queries: Sequence[NewQuery], question: Question) -> list[Answer]:
         """From the network's input on, all queries go the same way."""
         answers = []
         for start in range(0, len(queries), BATCH):

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from app.routes import admin, cases, changes, jobs, operation, queries
+from app.routes import admin, cases, changes, jobs, operation, page, queries
 from app.security import DENIED, reader, writer
 from app.security import admin as administrators
 
@@ -13,5 +13,6 @@ router.include_router(changes.router, dependencies=[writer], responses=DENIED)
 router.include_router(jobs.router, dependencies=[administrators], responses=DENIED)
 router.include_router(admin.router, dependencies=[administrators], responses=DENIED)
 router.include_router(operation.router)  # open to all, but for the metrics
+router.include_router(page.router)
 
 __all__ = ["router"]

@@ -53,13 +53,13 @@ async def case(request: Request, case_id: CaseId) -> CaseOut:
 
 
 @router.get("/cases/{case_id}/image", response_class=Response, responses=PICTURE)
-async def case_image(request: Request, case_id: CaseId) -> Response:
-    """A past case's film, as a display copy (longer side at most 1024 pixels)."""
+async def case_image(request: Request, case_id: CaseId, side: Side = 1024) -> Response:
+    """A past case's film, as a display copy."""
     service = service_of(request)
 
     def work() -> bytes:
         found = service.retriever.indexed(case_id)
-        return service.retriever.media.display_bytes(found.image_sha256)
+        return pictures.case_image(service.retriever, found, side)
 
     return jpeg_response(await service.work(work), IMMUTABLE)
 

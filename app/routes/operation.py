@@ -4,7 +4,6 @@ from http import HTTPStatus
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
 
 from app.metrics import MEDIA_TYPE, Metrics
 from app.problems import described
@@ -50,9 +49,3 @@ async def metrics(request: Request) -> Response:
     retriever = opening.service.retriever if opening.service else None
     text = await to_thread.run_sync(counted.text, retriever)
     return Response(text, media_type=MEDIA_TYPE)
-
-
-@router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    """To the page that documents the service."""
-    return RedirectResponse("docs")

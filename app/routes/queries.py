@@ -1,9 +1,11 @@
 """Questions: a film comes, similar cases go, and the pictures of both."""
 
+import math
 from collections.abc import Callable
 from functools import cache
-from typing import Annotated
+from typing import Annotated, TypeVar
 
+import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.datastructures import UploadFile
 
@@ -26,7 +28,7 @@ from app.routes.common import (
 )
 from app.service import root_of, service_of
 from app.upload import BATCH_BODY, REQUEST_BODY, film_of, films_of
-from app.wire import answer_out
+from app.wire import answer_out, maps_out, rounded
 from xemplar import pictures
 from xemplar.answer import Answer, Stopwatch
 from xemplar.errors import NotFound
@@ -35,10 +37,13 @@ from xemplar.schemas import (
     AnswerOut,
     BatchOut,
     BatchQuestion,
+    MatchesOut,
     Problem,
     Question,
     SimilarQuestion,
 )
+
+T = TypeVar("T")
 
 ASKED_AGAIN = 2
 """Times that a question is asked anew because what it was answered with has just gone."""
@@ -130,48 +135,77 @@ async def similar(
     )
 
 
+@router.get(
+    "/queries/{query_id}/similar",
+    summary="Ask something else of a film that was sent",
+    response_model=AnswerOut,
+    responses=NOT_FOUND | INVALID,
+)
+async def query_similar(
+    request: Request, query_id: QueryId, question: Annotated[Question, Query()]
+) -> Response:
+    """Past cases similar to a film that was sent, while the service remembers it.
+
+    The query keeps its id, and the network does not run again.
+    """
+    service, search = service_of(request), question.search()
+    answer = service.recent.find(query_id)
+    return await _answered(request, question, lambda: service.retriever.again(answer, search))
+
+
 async def _answered(request: Request, question: Question, ask: Callable[[], Answer]) -> Response:
     """Ask in a thread, remember the answer, and send it."""
     service = service_of(request)
 
     def work() -> bytes:
         answer = ask()
-        watch, drawn = Stopwatch(), dict[str, bytes]()
+        watch, drawn, maps = Stopwatch(), dict[str, bytes](), None
         if question.include == "overlays":
-            answer, drawn = _with_overlays(service.retriever, answer, ask)
+            answer, drawn = _with(pictures.overlays, service.retriever, answer, ask)
+            watch.stage("render")
+        elif question.include == "maps":
+            answer, found = _with(pictures.maps, service.retriever, answer, ask)
+            maps = maps_out(found, service.retriever.checkpoint.card.spec.fit)
             watch.stage("render")
         service.recent.keep(answer)
         record_of(request).answered(answer, watch.timings_ms)
         out = answer_out(
-            answer, root=root_of(request), pictures=drawn, more_timings=watch.timings_ms
+            answer,
+            root=root_of(request),
+            pictures=drawn,
+            maps=maps,
+            more_timings=watch.timings_ms,
         )
         return out.model_dump_json().encode()
 
     return Response(await service.work(work), media_type="application/json")
 
 
-def _with_overlays(
-    retriever: Retriever, answer: Answer, ask: Callable[[], Answer]
-) -> tuple[Answer, dict[str, bytes]]:
-    """An answer and its pictures.
+def _with(
+    draw: Callable[[Retriever, Answer], T],
+    retriever: Retriever,
+    answer: Answer,
+    ask: Callable[[], Answer],
+) -> tuple[Answer, T]:
+    """An answer and what is drawn of it.
 
     It is a new one where a case of the first was removed, or another checkpoint began to answer,
     before all of it was drawn.
     """
     for _ in range(ASKED_AGAIN):
         try:
-            return answer, pictures.overlays(retriever, answer)
+            return answer, draw(retriever, answer)
         except NotFound:
             answer = ask()
-    return answer, pictures.overlays(retriever, answer)
+    return answer, draw(retriever, answer)
 
 
 @router.get("/queries/{query_id}/image", response_class=Response, responses=PICTURE)
-async def query_image(request: Request, query_id: QueryId) -> Response:
-    """The film that was sent, as a display copy (longer side at most 1024 pixels)."""
+async def query_image(request: Request, query_id: QueryId, side: Side = 1024) -> Response:
+    """The film that was sent, as a display copy."""
     service = service_of(request)
     answer = service.recent.find(query_id)
-    picture = await service.work(lambda: pictures.query_image(answer))
+    picture = await service.work(lambda: pictures.query_image(answer, side))
     return jpeg_response(picture, IMMUTABLE)
 
 
@@ -207,3 +241,23 @@ async def query_evidence(
         return pictures.query_evidence(service.retriever, answer, case, side)
 
     return jpeg_response(await service.work(work), IMMUTABLE)
+
+
+@router.get("/queries/{query_id}/matches/{case_id}", responses=NOT_FOUND | INVALID)
+async def query_matches(
+    request: Request, response: Response, query_id: QueryId, case_id: CaseId
+) -> MatchesOut:
+    """Which places of the film that was sent and of a case match; all shares are the similarity."""
+    service = service_of(request)
+    answer = service.recent.find(query_id)
+
+    def work() -> MatchesOut:
+        case = service.retriever.indexed(case_id)
+        shares = pictures.matches(service.retriever, answer, case)
+        similarity = float(shares.sum(dtype=np.float64).clip(0, 1))
+        return MatchesOut(
+            similarity=similarity, grid=math.isqrt(len(shares)), shares=rounded(shares)
+        )
+
+    response.headers.update(IMMUTABLE)
+    return await service.work(work)

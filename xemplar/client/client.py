@@ -29,6 +29,7 @@ from xemplar.schemas import (
     Health,
     JobList,
     JobOut,
+    MatchesOut,
     NewCaseOut,
     Problem,
     Question,
@@ -120,9 +121,15 @@ class Client:
         path = _path("cases", case_id, "similar")
         return self._service.read(AnswerOut, "GET", path, params=_asked(question))
 
-    def query_image(self, query_id: str) -> bytes:
-        """The film that was sent, as a JPEG; while the service remembers it."""
-        return self._service.send("GET", _path("queries", query_id, "image"))
+    def query_similar(self, query_id: str, question: Question = Question()) -> AnswerOut:
+        """Something else asked of a film that was sent; while the service remembers it."""
+        path = _path("queries", query_id, "similar")
+        return self._service.read(AnswerOut, "GET", path, params=_asked(question))
+
+    def query_image(self, query_id: str, side: int = 1024) -> bytes:
+        """The film that was sent, as a JPEG; longest side 64 to 1024 pixels."""
+        path = _path("queries", query_id, "image")
+        return self._service.send("GET", path, params={"side": side})
 
     def query_overlay(self, query_id: str, finding: str | None = None, side: int = 512) -> bytes:
         """The film that was sent with its Grad-CAM, as a JPEG.
@@ -139,6 +146,11 @@ class Client:
         """Which places of the film that was sent make it similar to a case, as a JPEG."""
         path = _path("queries", query_id, "evidence", case_id)
         return self._service.send("GET", path, params={"side": side})
+
+    def query_matches(self, query_id: str, case_id: str) -> MatchesOut:
+        """Which places of the film that was sent and of a case match."""
+        path = _path("queries", query_id, "matches", case_id)
+        return self._service.read(MatchesOut, "GET", path)
 
     # ---- cases -------------------------------------------------------------------------------
 
@@ -170,9 +182,10 @@ class Client:
         """Remove a case for good, with its pictures."""
         self._service.send("DELETE", _path("cases", case_id), repeatable=False)
 
-    def case_image(self, case_id: str) -> bytes:
-        """A case's film, as a JPEG."""
-        return self._service.send("GET", _path("cases", case_id, "image"))
+    def case_image(self, case_id: str, side: int = 1024) -> bytes:
+        """A case's film, as a JPEG; longest side 64 to 1024 pixels."""
+        path = _path("cases", case_id, "image")
+        return self._service.send("GET", path, params={"side": side})
 
     def case_overlay(self, case_id: str, finding: str, side: int = 512) -> bytes:
         """A case with its Grad-CAM for a finding, as a JPEG; longest side 64 to 1024 pixels."""

@@ -66,6 +66,32 @@ class NeighbourOut(CaseOut):
     overlay: str | None = Field(None, description="With include=overlays: a data URI (JPEG).")
 
 
+Shares = list[list[Annotated[float, Field(ge=0)]]]
+
+
+class MapsOut(BaseModel):
+    """Grad-CAM of the explained finding as numbers: logit per place, on one scale for all films."""
+
+    fit: Literal["stretch", "pad"] = Field(
+        description="How a film lies in the square that the map covers: stretched over it, or "
+        "centred in it at its own aspect ratio."
+    )
+    query: Shares | None = Field(description="Rows from the top; null: below the threshold.")
+    cases: dict[str, Shares | None] = Field(description="By case id, likewise.")
+
+
+class MatchesOut(BaseModel):
+    """Which places of two films match."""
+
+    similarity: Probability = Field(description="The sum of all shares.")
+    grid: int = Field(ge=1, description="Places on a side; a film has grid x grid, row by row.")
+    shares: Shares = Field(
+        description="What each pair of places adds to the similarity: a row for each place of the "
+        "query, a column for each of the case. The sum of a row is the evidence in the query's "
+        "place, that of a column the evidence in the case's."
+    )
+
+
 class AnswerOut(BaseModel):
     """Similar cases, and why."""
 
@@ -77,6 +103,7 @@ class AnswerOut(BaseModel):
     image_url: str
     overlay_url: str = Field(description="The query's Grad-CAM for the explained finding.")
     overlay: str | None = Field(None, description="With include=overlays: a data URI (JPEG).")
+    maps: MapsOut | None = Field(None, description="With include=maps.")
     neighbours: list[NeighbourOut] = Field(
         description="The most similar case first; with diversity, in the order of choice. Fewer "
         "than k where fewer meet every condition."
@@ -94,7 +121,7 @@ class AnswerOut(BaseModel):
     )
     timings_ms: dict[str, float] = Field(
         description="Milliseconds by stage, in their order: decode, preprocess, encode, search, "
-        "explain, describe; with include=overlays also render. Their sum is the whole, without "
+        "explain, describe; with include also render. Their sum is the whole, without "
         "the transfer and the wait for a free processor. In a batch, encode is a film's share of "
         "a forward pass for several.",
         examples=[

@@ -163,8 +163,10 @@ class BatchQuestion(Filters):
 class Question(BatchQuestion):
     """What may stand behind ``/query?``."""
 
-    include: Literal["overlays"] | None = Field(
-        None, description="'overlays': pictures as data URIs."
+    include: Literal["overlays", "maps"] | None = Field(
+        None,
+        description="'overlays': pictures as data URIs; 'maps': the numbers that they are drawn "
+        "from.",
     )
 
 

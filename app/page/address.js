@@ -1,0 +1,51 @@
+// What is shown stands behind the # of the address: it can be shared, and the back button works.
+//
+//   #/                                    Ask
+//   #/case/0fd0a7f2b8a1c9de?sex=F         Answer, for an indexed case
+//   #/film/5f2b6c0a9d3e4f71?k=8&look=...  Answer, for a film that the service remembers
+
+/** Parameters of `GET .../similar`; all others are the page's own. */
+export const ASKED = [
+  "finding", "k", "diversity", "counter_examples", "min_similarity", "near_duplicates",
+  "one_per_patient", "same_patient", "any_of", "all_of", "none_of", "sex", "age_min", "age_max",
+  "view", "source", "indexed_since", "indexed_until", "exclude",
+];
+
+const FORM = /^#\/(?:(case|film)\/([0-9a-f]{16}))?(?:\?(.*))?$/;
+
+/** The address, read: kind "ask", "case" or "film", id, question, show, look. */
+export function here() {
+  const [, kind = "ask", id = "", query = ""] = FORM.exec(location.hash) ?? [];
+  const all = new URLSearchParams(query);
+  const question = new URLSearchParams([...all].filter(([name]) => ASKED.includes(name)));
+  return { kind, id, question, show: all.get("show") ?? "gradcam", look: all.get("look") };
+}
+
+/** The # of a place in the page. */
+export function hashOf({ kind, id, question, show, look }) {
+  const all = new URLSearchParams(question);
+  if (show && show !== "gradcam") all.set("show", show);
+  if (look) all.set("look", look);
+  const query = all.toString();
+  return `#/${kind === "ask" ? "" : `${kind}/${id}`}${query ? `?${query}` : ""}`;
+}
+
+/** Go to another place: what is named changes. `instead` leaves no step for the back button. */
+export function go(changes, { instead = false } = {}) {
+  const hash = hashOf({ ...here(), ...changes });
+  if (hash === location.hash) return;
+  if (instead) {
+    history.replaceState(null, "", hash);
+    dispatchEvent(new HashChangeEvent("hashchange"));
+  } else {
+    location.hash = hash;
+  }
+}
+
+/** Change one parameter of the question; null takes it away, an array repeats it. */
+export function ask(name, value) {
+  const { question } = here();
+  question.delete(name);
+  for (const one of [value ?? []].flat()) question.append(name, one);
+  go({ question });
+}

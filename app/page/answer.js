@@ -1,0 +1,118 @@
+// Answer: the query at the left with what the network finds, the ranked cases at the right.
+
+import { ask, go } from "./address.js";
+import { h } from "./dom.js";
+import { Film } from "./film.js";
+import { chips, narrow } from "./narrow.js";
+import { T } from "./texts.js";
+import { Why, modeSwitch, opacitySlider, showMode } from "./why.js";
+
+const SIDE = { query: 640, card: 384 };
+const SHOWN_DIGITS = 3;
+
+/** What is known of a case, in one line. */
+export function about(near) {
+  const age = near.age === null ? null : T.answer.years(near.age);
+  return [near.sex, age, near.view, near.source].filter(Boolean).join(" · ");
+}
+
+/** Its findings by the label file. */
+export function findings(near) {
+  const names = near.findings.length ? near.findings.map(T.finding) : [T.answer.unlabelled];
+  return h("ul", { class: "tags" }, names.map((name) => h("li", {}, name)));
+}
+
+/** Its similarity, and the chance that goes with it where the index knows one. */
+export function score(near) {
+  return h("div", { class: "score" },
+    h("strong", { class: "number" }, near.similarity.toFixed(SHOWN_DIGITS)), h("span", {}, T.answer.similarity),
+    near.chance === null ? null : h("span", { class: "chance" }, T.answer.chance(near.chance)));
+}
+
+function card(near, fit, open) {
+  const film = new Film("", fit);
+  film.show(near.image_url, SIDE.card);
+  const note = h("p", { class: "note" });
+  const tile = h("button", {
+    class: "tile", "aria-label": T.answer.compare(near.rank), "data-focus": `tile-${near.case_id}`,
+    onclick: () => open(near),
+  }, film.element, h("span", { class: "rank number", "aria-hidden": "true" }, near.rank));
+  const more = h("button", {
+    class: "quiet", "data-focus": `more-${near.case_id}`,
+    onclick: () => go({ kind: "case", id: near.case_id, look: null }),
+  }, T.answer.moreLike);
+  const element = h("li", { class: "card" }, tile, note, score(near), findings(near),
+    h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more));
+  return { near, film, note, element };
+}
+
+function finding(prediction, explained) {
+  const { finding: name, probability, present } = prediction;
+  const bar = h("span", { class: "bar", "aria-hidden": "true" });
+  bar.style.setProperty("--share", probability);
+  return h("li", {}, h("button", {
+    class: present ? "finding" : "finding absent", "aria-pressed": String(name === explained),
+    "data-focus": `finding-${name}`, title: present ? T.answer.present : T.answer.below,
+    onclick: () => ask("finding", name),
+  }, h("span", { class: "name" }, T.finding(name)), bar, h("span", { class: "number" }, T.percent(probability))));
+}
+
+/** One answer on the screen. */
+export class AnswerView {
+  constructor(answer, place) {
+    this.answer = answer;
+    const { fit } = answer.maps;
+    this.query = new Film(T.why.filmLabel, fit);
+    this.query.element.setAttribute("role", "group");
+    this.query.element.setAttribute("aria-label", T.why.filmLabel);
+    this.query.image.alt = T.answer.sent;
+    this.query.show(answer.image_url, SIDE.query);
+    const open = (near) => go({ look: near.case_id });
+    this.neighbours = answer.neighbours.map((near) => card(near, fit, open));
+    this.counter = answer.counter_examples.map((near) => card(near, fit, open));
+    this.caption = h("p", { class: "caption" });
+    const cards = [...this.neighbours, ...this.counter];
+    this.why = new Why(answer, this.query, cards, this.caption);
+    for (const one of cards) {
+      one.element.addEventListener("pointerenter", () => this.why.choose(one));
+      one.element.addEventListener("focusin", () => this.why.choose(one));
+    }
+    this.tools = h("div", { class: "tools" });
+    this.element = h("div", { class: "answer" }, this.#left(place), this.#right(place));
+    this.slider = opacitySlider(this.element);
+  }
+
+  /** What of the page the address shows. */
+  update({ show }) {
+    this.tools.replaceChildren(modeSwitch(show, showMode), show === "film" ? "" : this.slider, this.why.legend);
+    return this.why.show(show);
+  }
+
+  #left({ kind, id }) {
+    const { answer } = this;
+    const heading = kind === "case" ? T.answer.case(id) : T.answer.sent;
+    const warnings = answer.warnings.length
+      ? h("section", { class: "warnings" }, h("h3", {}, T.answer.warnings), h("ul", {}, answer.warnings.map((text) => h("li", {}, text))))
+      : null;
+    const milliseconds = Object.values(answer.timings_ms).reduce((sum, ms) => sum + ms, 0);
+    return h("section", { class: "query", "aria-label": T.answer.query },
+      h("h2", {}, heading), this.query.element, this.caption, warnings,
+      h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint),
+      h("ul", { class: "findings" }, answer.predictions.map((one) => finding(one, answer.explained_finding))),
+      h("p", { class: "faint" }, T.answer.time(milliseconds)));
+  }
+
+  #right(place) {
+    const { answer } = this;
+    const names = answer.predictions.map((one) => one.finding).sort();
+    return h("section", { class: "cases", "aria-label": T.main },
+      h("div", { class: "bar-top" },
+        h("h2", {}, T.answer.neighbours, " ", h("small", {}, T.answer.matched(answer.matched))), this.tools),
+      narrow(place, names), chips(place),
+      this.neighbours.length ? h("ol", { class: "cards" }, this.neighbours.map((one) => one.element))
+        : h("p", { class: "empty" }, T.answer.nothing),
+      this.counter.length ? [
+        h("h2", {}, T.answer.counter(T.finding(answer.explained_finding))),
+        h("ol", { class: "cards" }, this.counter.map((one) => one.element))] : null);
+  }
+}

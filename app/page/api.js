@@ -1,0 +1,147 @@
+// The service's HTTP interface: JSON, pictures, and errors as it words them (problem+json).
+
+import { dialog, h } from "./dom.js";
+import { T } from "./texts.js";
+
+const BASE = new URL(".", document.baseURI);
+const KEY = "xemplar-key";
+const RETRIES = 4;
+const MOST_PICTURES = 400;
+
+/** What the service refused, or that it did not answer. */
+export class Problem extends Error {
+  constructor({ type = "", title = "", status = 0, detail = "", instance = "" }, retryAfter = null) {
+    super(detail || title);
+    this.kind = type.split(":").pop();
+    this.title = T.errors.titles[this.kind] ?? (title || T.errors.heading);
+    this.status = status;
+    this.request = instance.split(":").pop();
+    this.retryAfter = retryAfter === null ? null : Number(retryAfter);
+  }
+}
+
+/** The address of `path` with these parameters; arrays are repeated. Absolute paths stay. */
+function addressOf(path, parameters = {}) {
+  const url = new URL(path, BASE);
+  const entries = parameters instanceof URLSearchParams ? parameters : Object.entries(parameters);
+  for (const [name, value] of entries) url.searchParams.append(name, value);
+  return url;
+}
+
+function headers() {
+  const key = sessionStorage.getItem(KEY);
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+let asking = null;
+
+/** Ask for a key; false if the reader will not give one. Several requests ask only once. */
+function askForKey(reason) {
+  asking ??= new Promise((resolve) => {
+    const field = h("input", { type: "password", id: "key", autocomplete: "off", required: true });
+    const form = h("form", { method: "dialog" },
+      h("p", {}, T.key.text), h("p", { class: "faint" }, reason),
+      h("label", { for: "key" }, T.key.label), field,
+      h("button", { class: "main", type: "submit" }, T.key.send));
+    let given = false;
+    form.addEventListener("submit", () => {
+      sessionStorage.setItem(KEY, field.value.trim());
+      given = true;
+    });
+    dialog("ask-key", T.key.heading, form).addEventListener("close", () => {
+      asking = null;
+      resolve(given);
+    });
+  });
+  return asking;
+}
+
+const seconds = (count, signal) => new Promise((resolve, reject) => {
+  const timer = setTimeout(resolve, count * 1000);
+  signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); });
+});
+
+/** Do what `send` does until it is answered; come back when the service says so. */
+async function persistently(send, signal, waiting = () => {}) {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await send();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.status === 401 && await askForKey(error.message)) continue;
+      if (error.retryAfter === null || attempt >= RETRIES) throw error;
+      waiting(error);
+      await seconds(error.retryAfter, signal);
+    }
+  }
+}
+
+async function fetched(url, signal) {
+  let response;
+  try {
+    response = await fetch(url, { headers: headers(), signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({ detail: T.errors.unreachable });
+  }
+  if (response.ok) return response;
+  const isProblem = response.headers.get("content-type")?.includes("problem+json");
+  const body = isProblem ? await response.json() : { status: response.status, title: response.statusText };
+  throw new Problem(body, response.headers.get("retry-after"));
+}
+
+/** What a GET answers, as JSON. */
+export async function get(path, parameters, { signal, waiting } = {}) {
+  const url = addressOf(path, parameters);
+  return persistently(async () => (await fetched(url, signal)).json(), signal, waiting);
+}
+
+/** POST a film; `progress` hears which share of it has been sent (fetch could not tell). */
+export function sendFilm(film, parameters, { progress, waiting, signal }) {
+  const send = () => new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", addressOf("query", parameters));
+    for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => progress(event.loaded / event.total);
+    request.upload.onload = () => progress(1);
+    request.onerror = () => reject(new Problem({ detail: T.errors.unreachable }));
+    request.onabort = () => reject(new DOMException("", "AbortError"));
+    request.onload = () => {
+      let body;
+      try {
+        body = JSON.parse(request.responseText);
+      } catch {
+        body = { status: request.status, title: request.statusText };
+      }
+      if (request.status === 200) resolve(body);
+      else reject(new Problem(body, request.getResponseHeader("retry-after")));
+    };
+    signal?.addEventListener("abort", () => request.abort());
+    const form = new FormData();
+    form.append("image", film, "film"); // its own name stays here: a patient's may be in it
+    request.send(form);
+  });
+  return persistently(send, signal, waiting);
+}
+
+const pictures = new Map();
+
+/** A picture as an address for <img>; fetched with the key, which an <img> could not send. */
+export function picture(path, parameters = {}) {
+  const url = addressOf(path, parameters).href;
+  const found = pictures.get(url);
+  if (found) {
+    pictures.delete(url); // and put it last: the one not looked at for longest goes first
+    pictures.set(url, found);
+    return found;
+  }
+  const loaded = persistently(async () => URL.createObjectURL(await (await fetched(url)).blob()));
+  pictures.set(url, loaded);
+  loaded.catch(() => pictures.delete(url));
+  if (pictures.size > MOST_PICTURES) {
+    const [oldest, blob] = pictures.entries().next().value;
+    pictures.delete(oldest);
+    blob.then((address) => URL.revokeObjectURL(address), () => {});
+  }
+  return loaded;
+}

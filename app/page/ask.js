@@ -1,0 +1,95 @@
+// Ask: a film that is dropped, pasted or chosen; an example; or a case of the index.
+
+import { get } from "./api.js";
+import { hashOf } from "./address.js";
+import { h } from "./dom.js";
+import { Film } from "./film.js";
+import { T } from "./texts.js";
+import { about, findings } from "./answer.js";
+
+const PAGE = 24;
+const SIDE = 256;
+const EXAMPLE = "page/example.jpg";
+
+/** Take films from anywhere on the page: dropped, or pasted. */
+export function takeFilms(take, refuse) {
+  const files = (transfer) => [...(transfer?.files ?? [])];
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dragging");
+  });
+  addEventListener("dragleave", (event) => event.relatedTarget ?? document.body.classList.remove("dragging"));
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    document.body.classList.remove("dragging");
+    const [film] = files(event.dataTransfer);
+    if (film) take(film);
+    else refuse(T.errors.noFilm);
+  });
+  addEventListener("paste", (event) => {
+    if (event.target.matches?.("input, textarea")) return;
+    const [film] = files(event.clipboardData);
+    if (film) take(film);
+    else refuse(T.errors.noFilm);
+  });
+}
+
+function gallery(learn) {
+  const list = h("ol", { class: "gallery" });
+  const more = h("button", { class: "quiet", hidden: true }, T.ask.more);
+  const message = h("p", { class: "empty", role: "status" });
+  let next = {};
+
+  const load = async () => {
+    more.hidden = true;
+    try {
+      const page = await get("cases", { limit: PAGE, ...next });
+      list.append(...page.cases.map(tile));
+      page.cases.flatMap((one) => one.findings).forEach(learn);
+      message.textContent = list.children.length ? "" : T.ask.none;
+      more.hidden = page.next === null;
+      if (page.next) next = Object.fromEntries(new URL(page.next, location).searchParams);
+    } catch (error) {
+      message.textContent = error.message;
+    }
+  };
+  more.addEventListener("click", load);
+  const filter = (finding) => {
+    next = finding ? { any_of: finding } : {};
+    list.replaceChildren();
+    return load();
+  };
+  return { list, more, message, filter };
+}
+
+function tile(one) {
+  const film = new Film("");
+  film.show(one.image_url, SIDE);
+  const link = h("a", { href: hashOf({ kind: "case", id: one.case_id }), "aria-label": T.ask.open(one.case_id) }, film.element);
+  return h("li", {}, link, findings(one), h("span", { class: "faint" }, about(one)));
+}
+
+/** The view where nothing has been asked yet; `take` gets the film. */
+export function askView(take) {
+  const file = h("input", { type: "file", id: "file", accept: ".png,.jpg,.jpeg,.tif,.tiff,.dcm,image/*,application/dicom",
+    onchange: ({ target }) => target.files[0] && take(target.files[0]) });
+  const example = async () => take(await (await fetch(EXAMPLE)).blob());
+  const names = h("select", { id: "of", onchange: ({ target }) => cases.filter(target.value) },
+    h("option", { value: "" }, T.ask.everything));
+  const cases = gallery((name) => { // what the cases seen so far have can be asked for
+    if ([...names.options].some((option) => option.value === name)) return;
+    names.append(h("option", { value: name }, T.finding(name)));
+  });
+  cases.filter("");
+  return h("div", { class: "ask" },
+    h("section", { class: "drop" },
+      h("h1", {}, T.ask.heading),
+      h("p", {}, T.ask.drop),
+      h("div", { class: "buttons" },
+        h("label", { class: "button main", for: "file" }, T.ask.choose), file,
+        h("button", { onclick: example }, T.ask.example)),
+      h("p", { class: "faint" }, T.ask.kinds)),
+    h("section", { class: "indexed" },
+      h("header", {}, h("h2", {}, T.ask.indexed), h("label", { for: "of" }, T.ask.of), names),
+      cases.list, cases.message, cases.more));
+}

@@ -1,0 +1,34 @@
+// Elements without markup in strings: what a label file wrote can never become HTML.
+
+import { T } from "./texts.js";
+
+/** An element; properties beginning with "on" are listeners, others attributes (false: none). */
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "value") element.value = value;
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter((child) => child != null && child !== false));
+  return element;
+}
+
+/** A modal dialog that closes with Escape, its button, and a click beside it. */
+export function dialog(name, heading, ...children) {
+  const close = h("button", { class: "quiet", onclick: () => box.close() }, T.close);
+  const title = h("h2", { id: `${name}-title` }, heading);
+  const box = h("dialog", { class: name, "aria-labelledby": `${name}-title` },
+    h("header", {}, title, close), ...children);
+  box.addEventListener("click", (event) => event.target === box && box.close());
+  box.addEventListener("close", () => box.remove());
+  document.body.append(box);
+  box.showModal();
+  return box;
+}
+
+/** Tell a screen reader; nothing is seen. */
+export function say(text) {
+  document.getElementById("live").textContent = text;
+}

@@ -1,0 +1,83 @@
+// A film with a heatmap over it: <img> and <canvas> of one shape, one upon the other.
+
+import { picture } from "./api.js";
+import { h } from "./dom.js";
+import { frame, paint } from "./heat.js";
+
+export class Film {
+  flipped = false;
+
+  /** `label` is what a screen reader says of it; `fit` is how the network's input was made. */
+  constructor(label, fit = "stretch") {
+    this.fit = fit;
+    this.image = h("img", { alt: label, draggable: "false" });
+    this.canvas = h("canvas", { class: "heat", "aria-hidden": "true" });
+    this.marker = h("div", { class: "marker", hidden: true });
+    this.element = h("div", { class: "film loading" }, this.image, this.canvas, this.marker);
+    this.loaded = new Promise((resolve) => {
+      this.image.addEventListener("load", () => {
+        this.element.classList.remove("loading");
+        resolve(true);
+      });
+      this.image.addEventListener("error", () => resolve(false));
+    });
+  }
+
+  /** Show the picture at an address of the service, `side` pixels long. */
+  async show(path, side) {
+    try {
+      this.image.src = await picture(path, { side });
+    } catch (error) {
+      this.element.classList.replace("loading", "missing");
+      this.element.title = error.message;
+    }
+  }
+
+  /** Lay numbers over it, on the scale 0 to `most`. */
+  async heat(grid, most) {
+    this.painted = grid;
+    if (await this.loaded && this.painted === grid) { // a later one may have come meanwhile
+      paint(this.canvas, grid, most, this.fit, this.image.naturalWidth, this.image.naturalHeight);
+    }
+  }
+
+  /** Where the picture lies in its box, before any transform: centred, at its own shape. */
+  get #box() {
+    const { offsetWidth, offsetHeight, naturalWidth, naturalHeight } = this.image;
+    const scale = Math.min(offsetWidth / naturalWidth, offsetHeight / naturalHeight);
+    const [width, height] = [naturalWidth * scale, naturalHeight * scale];
+    return { x: (offsetWidth - width) / 2, y: (offsetHeight - height) / 2, width, height };
+  }
+
+  get #frame() {
+    return frame(this.fit, this.image.naturalWidth, this.image.naturalHeight);
+  }
+
+  /** The place of a `side` x `side` grid under a pointer, counted row by row; null beside the film. */
+  placeAt(event, side) {
+    const seen = this.image.getBoundingClientRect(); // after zoom, move and flip
+    const share = (event.clientX - seen.x) / seen.width;
+    const [box, lies] = [this.#box, this.#frame];
+    const across = ((this.flipped ? 1 - share : share) * this.image.offsetWidth - box.x) / box.width;
+    const down = (((event.clientY - seen.y) / seen.height) * this.image.offsetHeight - box.y) / box.height;
+    if (!(across >= 0 && across < 1 && down >= 0 && down < 1)) return null;
+    const column = Math.floor((lies.x + across * lies.width) * side);
+    const row = Math.floor((lies.y + down * lies.height) * side);
+    return row * side + column;
+  }
+
+  /** Frame a place of a grid; null: none. */
+  mark(place, side) {
+    this.marker.hidden = place === null;
+    if (place === null) return;
+    const [box, lies] = [this.#box, this.#frame];
+    const left = ((place % side) / side - lies.x) / lies.width;
+    const top = (Math.floor(place / side) / side - lies.y) / lies.height;
+    Object.assign(this.marker.style, {
+      left: `${box.x + left * box.width}px`,
+      top: `${box.y + top * box.height}px`,
+      width: `${box.width / side / lies.width}px`,
+      height: `${box.height / side / lies.height}px`,
+    });
+  }
+}

@@ -1,0 +1,276 @@
+// Look: the query and one case side by side, zoomed and moved in step, at the size of the copies.
+
+import { picture } from "./api.js";
+import { go } from "./address.js";
+import { about, findings, score } from "./answer.js";
+import { h } from "./dom.js";
+import { Film } from "./film.js";
+import { largest, squared } from "./heat.js";
+import { shortcutsAreOn } from "./shortcuts.js";
+import { T } from "./texts.js";
+import { evidence, gradcamMost, legend, modeSwitch, opacitySlider, showMode, sumOf } from "./why.js";
+
+const FULL = 1024;
+const GREYS = 256;
+const ZOOM = { least: 1, most: 16, step: 1.25 };
+const STEP = 40; // pixels that an arrow key moves, and greys that a key changes
+const PLAIN = { scale: 1, x: 0, y: 0, window: GREYS, level: GREYS / 2, invert: false, flip: false };
+
+/** A film whose greys are mapped by window and level on a canvas. */
+class Pane extends Film {
+  constructor(label, fit) {
+    super("", fit);
+    this.screen = h("canvas", { class: "screen", role: "img", "aria-label": label });
+    this.image.after(this.screen);
+    this.stage = h("div", { class: "pane" }, this.element);
+  }
+
+  async open(path) {
+    await this.show(path, FULL);
+    if (!await this.loaded) return;
+    const { naturalWidth: width, naturalHeight: height } = this.image;
+    Object.assign(this.screen, { width, height });
+    this.context = this.screen.getContext("2d", { willReadFrequently: true });
+    this.context.drawImage(this.image, 0, 0);
+    this.source = this.context.getImageData(0, 0, width, height);
+    this.grey();
+  }
+
+  /** Map every grey: what lies in the window is spread from black to white. */
+  grey({ window, level, invert } = this.greys) {
+    this.greys = { window, level, invert };
+    if (!this.source) return;
+    const table = Uint8ClampedArray.from({ length: GREYS }, (_, grey) => {
+      const share = Math.min(1, Math.max(0, (grey - (level - window / 2)) / window));
+      return 255 * (invert ? 1 - share : share);
+    });
+    const shown = new ImageData(this.source.width, this.source.height);
+    const [from, to] = [this.source.data, new Uint32Array(shown.data.buffer)];
+    for (let pixel = 0; pixel < to.length; pixel += 1) {
+      to[pixel] = 0xff000000 | (table[from[4 * pixel]] * 0x010101); // grey, so the order of bytes is no matter
+    }
+    this.context.putImageData(shown, 0, 0);
+  }
+
+  move({ scale, x, y, flip }) {
+    this.flipped = flip;
+    this.element.style.transform = `translate(${x}px, ${y}px) scale(${flip ? -scale : scale}, ${scale})`;
+  }
+}
+
+/** A dialog over the answer. It closes when the address says so, and tells the address when closed. */
+export class Look {
+  constructor(answer, near, mode) {
+    Object.assign(this, { answer, near, state: { ...PLAIN } });
+    this.cases = [...answer.neighbours, ...answer.counter_examples];
+    const { fit } = answer.maps;
+    this.panes = [new Pane(T.look.query, fit), new Pane(T.look.heading(near.rank), fit)];
+    this.panes.forEach((pane) => { pane.greys = PLAIN; });
+    this.panes[0].open(answer.image_url);
+    this.panes[1].open(near.image_url);
+    this.caption = h("p", { class: "caption", role: "status" });
+    this.legend = legend();
+    this.tools = h("div", { class: "tools" });
+    this.element = this.#dialog();
+    this.slider = opacitySlider(this.element);
+    this.#listen();
+    this.update({ show: mode });
+  }
+
+  open() {
+    document.body.append(this.element);
+    this.element.showModal();
+  }
+
+  /** The address has gone elsewhere. */
+  leave() {
+    this.left = true;
+    this.element.close();
+  }
+
+  async update({ show: mode }) {
+    this.mode = mode;
+    const had = document.activeElement?.dataset?.focus;
+    this.tools.replaceChildren(modeSwitch(mode, showMode), mode === "film" ? "" : this.slider);
+    this.element.querySelector(`[data-focus="${had}"]`)?.focus();
+    this.legend.hidden = mode === "film";
+    this.caption.textContent = "";
+    this.found = null;
+    const { maps } = this.answer;
+    if (mode === "similarity") {
+      try {
+        this.caption.textContent = T.why.waiting;
+        this.found = await evidence(this.answer, this.near);
+        if (this.mode === mode) this.#evidence();
+      } catch (error) {
+        this.caption.textContent = error.message;
+      }
+      return;
+    }
+    const finding = T.finding(this.answer.explained_finding);
+    const most = mode === "gradcam" ? gradcamMost(this.answer) : 0;
+    const grids = mode === "gradcam" ? [maps.query, maps.cases[this.near.case_id]] : [null, null];
+    this.panes.forEach((pane, side) => pane.heat(grids[side], most));
+    this.panes[0].mark(null);
+    this.legend.update(most, most > 0 ? T.why.legendGradcam(finding) : T.why.legendNone(finding));
+  }
+
+  #evidence() {
+    const most = largest([this.found.query, this.found.case]);
+    this.panes[0].heat(this.found.query, most);
+    this.panes[1].heat(this.found.case, most);
+    this.panes[0].mark(null);
+    this.legend.update(most, T.why.legendSimilarity);
+    this.caption.textContent = `${sumOf(this.found, this.near)} ${T.why.hover}`;
+  }
+
+  #point(place) {
+    if (!this.found || place === this.place) return;
+    this.place = place;
+    if (place === null) {
+      this.#evidence();
+      return;
+    }
+    const { shares, grid, query, sum } = this.found;
+    const most = largest([shares[place]]);
+    this.panes[0].mark(place, grid);
+    this.panes[1].heat(squared(shares[place], grid), most);
+    this.legend.update(most, T.why.legendMatch);
+    const [row, column] = [Math.floor(place / grid), place % grid];
+    this.caption.textContent = T.why.place(row + 1, column + 1, T.percent(query[row][column] / sum));
+  }
+
+  #dialog() {
+    const { near, answer } = this;
+    const button = (name, act) => h("button", { "data-focus": `look-${name}`, onclick: act }, T.look[name]);
+    this.toggles = {
+      invert: button("invert", () => this.#set({ invert: !this.state.invert })),
+      flip: button("flip", () => this.#set({ flip: !this.state.flip })),
+    };
+    const slider = (name, least, most) => h("label", { class: "slider" }, T.look[name], this.sliders[name] = h("input", {
+      type: "range", min: least, max: most, value: PLAIN[name], oninput: ({ target }) => this.#set({ [name]: Number(target.value) }),
+    }));
+    this.sliders = {};
+    const other = (step) => () => this.#turn(step);
+    return h("dialog", { class: "look", "aria-labelledby": "look-title" },
+      h("header", {},
+        h("h2", { id: "look-title" }, T.look.heading(near.rank)), h("span", { class: "notice" }, T.notice),
+        button("previous", other(-1)), button("next", other(1)),
+        h("button", { onclick: () => this.element.close(), "data-focus": "look-close" }, T.close)),
+      h("div", { class: "controls" }, this.tools, slider("window", 2, GREYS), slider("level", 0, GREYS - 1),
+        this.toggles.invert, this.toggles.flip, button("zoomOut", () => this.#zoom(1 / ZOOM.step)),
+        button("zoomIn", () => this.#zoom(ZOOM.step)), button("reset", () => this.#set(PLAIN))),
+      h("div", { class: "panes" }, this.panes.map((pane) => pane.stage)),
+      h("footer", {},
+        h("div", {}, h("strong", {}, T.look.query), h("span", { class: "faint" }, T.finding(answer.predictions.filter((one) => one.present).map((one) => one.finding).join(" · ")))),
+        h("div", {}, score(near), findings(near), h("span", { class: "faint" }, about(near))),
+        this.caption, this.legend, h("p", { class: "faint hint" }, T.look.hint)));
+  }
+
+  #turn(step) {
+    const at = this.cases.findIndex((one) => one.case_id === this.near.case_id);
+    const next = this.cases[(at + step + this.cases.length) % this.cases.length];
+    go({ look: next.case_id }, { instead: true });
+  }
+
+  #set(changes) {
+    const { state } = this;
+    Object.assign(state, changes);
+    state.window = Math.min(GREYS, Math.max(2, state.window));
+    state.level = Math.min(GREYS - 1, Math.max(0, state.level));
+    for (const name of ["window", "level"]) this.sliders[name].value = state[name];
+    for (const name of ["invert", "flip"]) this.toggles[name].setAttribute("aria-pressed", String(state[name]));
+    this.drawing ??= requestAnimationFrame(() => {
+      this.drawing = null;
+      for (const pane of this.panes) {
+        pane.move(state);
+        const { greys } = pane;
+        if (["window", "level", "invert"].some((name) => greys[name] !== state[name])) pane.grey(state);
+      }
+    });
+  }
+
+  /** Zoom about a point, in pixels from the pane's centre, which stays where it is. */
+  #zoom(factor, at = { x: 0, y: 0 }) {
+    const { scale, x, y } = this.state;
+    const next = Math.min(ZOOM.most, Math.max(ZOOM.least, scale * factor));
+    const grown = next / scale;
+    this.#set(next === ZOOM.least ? { scale: next, x: 0, y: 0 }
+      : { scale: next, x: at.x - (at.x - x) * grown, y: at.y - (at.y - y) * grown });
+  }
+
+  #listen() {
+    const fingers = new Map();
+    for (const { stage } of this.panes) {
+      const centred = ({ clientX, clientY }) => {
+        const box = stage.getBoundingClientRect();
+        return { x: clientX - box.x - box.width / 2, y: clientY - box.y - box.height / 2 };
+      };
+      stage.addEventListener("wheel", (event) => {
+        event.preventDefault();
+        this.#zoom(event.deltaY < 0 ? ZOOM.step : 1 / ZOOM.step, centred(event));
+      }, { passive: false });
+      stage.addEventListener("pointerdown", (event) => {
+        stage.setPointerCapture(event.pointerId);
+        fingers.set(event.pointerId, event);
+      });
+      for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, (event) => fingers.delete(event.pointerId));
+      stage.addEventListener("pointermove", (event) => {
+        const before = fingers.get(event.pointerId);
+        if (!before) return;
+        fingers.set(event.pointerId, event);
+        const { state } = this;
+        const moved = { x: event.clientX - before.clientX, y: event.clientY - before.clientY };
+        if (fingers.size === 2) {
+          const [other] = [...fingers.values()].filter((finger) => finger.pointerId !== event.pointerId);
+          const apart = (finger) => Math.hypot(finger.clientX - other.clientX, finger.clientY - other.clientY);
+          this.#zoom(apart(event) / Math.max(1, apart(before)), centred(other));
+        } else if (event.shiftKey) {
+          this.#set({ window: state.window + moved.x, level: state.level - moved.y });
+        } else {
+          this.#set({ x: state.x + moved.x, y: state.y + moved.y });
+        }
+      });
+    }
+    const [query] = this.panes;
+    query.stage.addEventListener("pointermove", (event) => this.found && this.#point(query.placeAt(event, this.found.grid)));
+    query.stage.addEventListener("pointerleave", () => this.#point(null));
+    this.element.addEventListener("keydown", (event) => this.#key(event));
+    this.element.addEventListener("close", () => {
+      this.element.remove();
+      if (!this.left) go({ look: null });
+    });
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=range]") && event.key.startsWith("Arrow")) return;
+    const { state } = this;
+    const always = {
+      ArrowLeft: () => this.#set({ x: state.x + STEP }), ArrowRight: () => this.#set({ x: state.x - STEP }),
+      ArrowUp: () => this.#set({ y: state.y + STEP }), ArrowDown: () => this.#set({ y: state.y - STEP }),
+    };
+    const letters = {
+      "+": () => this.#zoom(ZOOM.step), "=": () => this.#zoom(ZOOM.step), "-": () => this.#zoom(1 / ZOOM.step),
+      0: () => this.#set(PLAIN), i: () => this.#set({ invert: !state.invert }), f: () => this.#set({ flip: !state.flip }),
+      w: () => this.#set({ window: state.window + STEP / 4 }), s: () => this.#set({ window: state.window - STEP / 4 }),
+      d: () => this.#set({ level: state.level + STEP / 4 }), a: () => this.#set({ level: state.level - STEP / 4 }),
+      o: () => this.#opacity(-10), p: () => this.#opacity(10),
+      j: () => this.#turn(1), k: () => this.#turn(-1),
+    };
+    const act = always[event.key] ?? (shortcutsAreOn() ? letters[event.key.toLowerCase()] : undefined);
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  #opacity(step) {
+    const input = this.slider.querySelector("input");
+    input.value = Number(input.value) + step;
+    input.dispatchEvent(new Event("input"));
+  }
+}
+
+/** Fetch the large pictures of the first cases early: most readers open one of them. */
+export function foresee(answer, count = 2) {
+  for (const { image_url } of [answer, ...answer.neighbours.slice(0, count)]) picture(image_url, { side: FULL }).catch(() => {});
+}

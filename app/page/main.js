@@ -1,0 +1,171 @@
+// The reading room: from the address to the view. Each part of the page is a module of its name.
+
+import { go, hashOf, here } from "./address.js";
+import { AnswerView } from "./answer.js";
+import { get, sendFilm } from "./api.js";
+import { askView, takeFilms } from "./ask.js";
+import { h, say } from "./dom.js";
+import { Look, foresee } from "./look.js";
+import { listen, showShortcuts } from "./shortcuts.js";
+import { T } from "./texts.js";
+import { MODES, showMode } from "./why.js";
+
+const THEME = "xemplar-theme";
+const MAPS = { include: "maps" };
+
+const main = h("main", { id: "main", tabindex: "-1" });
+const bar = h("progress", { max: 1, hidden: true, "aria-label": T.ask.looking });
+const status = h("span", { class: "faint number", id: "index" });
+const message = h("div", { class: "message", role: "alert" });
+
+let shown = null; // { key, view, answer }: what is on the screen
+let look = null;
+let running = new AbortController();
+const answers = new Map(); // of films that were just sent, by key: no need to ask twice
+
+const keyOf = ({ kind, id, question }) => hashOf({ kind, id, question });
+
+/** Bring what the address says onto the screen. */
+async function render() {
+  const place = here();
+  const key = keyOf(place);
+  if (shown?.key !== key && !await load(place, key)) return;
+  message.replaceChildren();
+  if (!shown.view) return;
+  shown.view.update(place);
+  renderLook(place);
+}
+
+/** Get the view of another place; false if that failed, or another place was asked for meanwhile. */
+async function load(place, key) {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  look?.leave();
+  look = null;
+  if (place.kind === "ask") {
+    busy(null);
+    main.replaceChildren(askView(take));
+    shown = { key };
+    return true;
+  }
+  try {
+    busy(undefined);
+    const path = place.kind === "case" ? `cases/${place.id}/similar` : `queries/${place.id}/similar`;
+    const question = new URLSearchParams([...place.question, ...Object.entries(MAPS)]);
+    const answer = answers.get(key) ?? await get(path, question, { signal, waiting });
+    answers.delete(key);
+    if (signal.aborted) return false;
+    const sameFilm = shown?.answer && shown.place.id === place.id;
+    const [focus, scrolled] = [document.activeElement?.dataset?.focus, main.querySelector(".query")?.scrollTop];
+    shown = { key, place, answer, view: new AnswerView(answer, place) };
+    main.replaceChildren(shown.view.element);
+    if (sameFilm) {
+      main.querySelector(".query").scrollTop = scrolled;
+      main.querySelector(`[data-focus="${focus}"]`)?.focus();
+    } else {
+      scrollTo(0, 0);
+      main.focus();
+    }
+    say(`${answer.neighbours.length} ${T.answer.neighbours}`);
+    foresee(answer);
+    busy(null);
+    return true;
+  } catch (error) {
+    if (error.name !== "AbortError") fail(error, render);
+    return false;
+  }
+}
+
+function renderLook(place) {
+  const { answer } = shown;
+  const near = [...answer.neighbours, ...answer.counter_examples].find((one) => one.case_id === place.look);
+  if (look && look.near.case_id === near?.case_id) {
+    look.update(place);
+    return;
+  }
+  look?.leave();
+  look = near ? new Look(answer, near, place.show) : null;
+  look?.open();
+}
+
+/** Send a film; its answer gets an address. */
+async function take(film) {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  look?.leave();
+  look = null;
+  message.replaceChildren();
+  const { question } = here();
+  for (const name of ["finding", "same_patient"]) question.delete(name); // they were about another film
+  try {
+    say(T.ask.sending);
+    const asked = new URLSearchParams([...question, ...Object.entries(MAPS)]);
+    const answer = await sendFilm(film, asked, { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
+    const place = { kind: "film", id: answer.query_id, question };
+    answers.set(keyOf(place), answer);
+    go({ ...place, look: null });
+  } catch (error) {
+    if (error.name !== "AbortError") fail(error, () => take(film));
+  }
+}
+
+/** Progress: a share, undefined for "some", null for none. */
+function busy(share) {
+  bar.hidden = share === null;
+  if (share == null) bar.removeAttribute("value");
+  else bar.value = share;
+  main.setAttribute("aria-busy", String(share !== null));
+}
+
+function waiting({ retryAfter, title }) {
+  message.replaceChildren(h("p", {}, `${title}. ${T.errors.later(retryAfter)}`));
+}
+
+function fail(error, again) {
+  busy(null);
+  if (!("kind" in error)) throw error; // a fault of the page itself: the console tells
+  message.replaceChildren(h("div", {},
+    h("strong", {}, error.title), h("p", {}, error.message),
+    error.request ? h("p", { class: "faint" }, T.errors.request(error.request)) : null,
+    h("div", { class: "buttons" }, h("button", { onclick: again }, T.errors.again),
+      h("button", { onclick: () => { message.replaceChildren(); if (!shown) go({ kind: "ask", question: "" }); } }, T.close))));
+}
+
+function header() {
+  const theme = h("button", { class: "quiet", onclick: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark") });
+  const setTheme = (name) => {
+    document.documentElement.dataset.theme = name;
+    localStorage.setItem(THEME, name);
+    theme.textContent = T.theme[name];
+  };
+  setTheme(localStorage.getItem(THEME) ?? "dark");
+  return h("header", { class: "top" },
+    h("a", { class: "brand", href: "#/" }, h("strong", {}, T.brand), " ", T.room),
+    h("span", { class: "notice" }, T.notice), status,
+    h("nav", {}, h("a", { class: "button", href: "#/" }, T.newFilm), theme,
+      h("button", { class: "quiet", onclick: showShortcuts }, T.keys), h("a", { class: "button quiet", href: "docs" }, T.docs)));
+}
+
+async function start() {
+  document.title = T.title;
+  document.documentElement.lang = T.language;
+  document.body.replaceChildren(header(), bar, message, main, h("div", { id: "live", class: "unseen", "aria-live": "polite" }));
+  takeFilms(take, (text) => message.replaceChildren(h("p", {}, text)));
+  listen({
+    "?": showShortcuts,
+    n: () => go({ kind: "ask", id: "", question: "", show: null, look: null }),
+    c: () => shown?.answer?.neighbours.length && !look && go({ look: shown.answer.neighbours[0].case_id }),
+    ...Object.fromEntries(MODES.map((mode, index) => [String(index + 1), () => shown?.view && showMode(mode)])),
+  });
+  addEventListener("hashchange", render);
+  await render();
+  try {
+    status.textContent = T.index((await get("readyz", {}, { waiting })).cases);
+  } catch (error) {
+    if (!shown?.answer) fail(error, () => location.reload());
+  }
+}
+
+start();

@@ -1,0 +1,93 @@
+// Narrow down: the filters of the API, how many cases, how different, and counter-examples.
+
+import { ask, go } from "./address.js";
+import { h } from "./dom.js";
+import { T } from "./texts.js";
+
+const FINDING_LISTS = ["any_of", "all_of", "none_of"];
+const LISTS = [...FINDING_LISTS, "view", "source", "exclude"];
+const WITHOUT_CHIP = ["finding"]; // it is chosen among the findings
+
+let open = false;
+
+function field(name, input, question) {
+  input.id = `narrow-${name}`;
+  input.dataset.focus = `narrow-${name}`;
+  if (input.type === "checkbox") input.checked = question.has(name);
+  else input.value = LISTS.includes(name) ? question.getAll(name).join(", ") : question.get(name) ?? input.dataset.usual ?? "";
+  return h("div", { class: "field" }, h("label", { for: input.id }, T.narrow[name]), input);
+}
+
+function number(name, question, limits) {
+  return field(name, h("input", {
+    type: "number", "data-usual": limits.usual, min: limits.min, max: limits.max, step: limits.step ?? 1,
+    onchange: ({ target }) => target.reportValidity() && ask(name, target.value === (limits.usual ?? "") ? null : target.value || null),
+  }), question);
+}
+
+function words(name, question) {
+  const change = ({ target }) => ask(name, target.value.split(",").map((word) => word.trim()).filter(Boolean));
+  return field(name, h("input", { type: "text", placeholder: T.narrow.listHint, onchange: change }), question);
+}
+
+function box(name, value, question) {
+  return field(name, h("input", { type: "checkbox", onchange: ({ target }) => ask(name, target.checked ? value : null) }), question);
+}
+
+function day(name, question) {
+  return field(name, h("input", { type: "date", onchange: ({ target }) => ask(name, target.value || null) }), question);
+}
+
+function sex(question) {
+  return field("sex", h("select", { onchange: ({ target }) => ask("sex", target.value || null) },
+    h("option", { value: "" }, T.narrow.anySex), h("option", { value: "F" }, T.narrow.F), h("option", { value: "M" }, T.narrow.M)), question);
+}
+
+function choiceOf(name, question) {
+  const change = ({ target }) => {
+    const next = new URLSearchParams([...question].filter(([list, value]) => !(FINDING_LISTS.includes(list) && value === name)));
+    if (target.value) next.append(target.value, name);
+    go({ question: next });
+  };
+  const id = `narrow-finding-${name}`;
+  const chosen = FINDING_LISTS.find((list) => question.getAll(list).includes(name)) ?? "";
+  const select = h("select", { id, "data-focus": id, onchange: change },
+    Object.entries(T.narrow.findingChoices).map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
+  return h("div", { class: "field" }, h("label", { for: id }, T.finding(name)), select);
+}
+
+/** The form; every change is another address, and so another answer. */
+export function narrow({ question, kind }, findings) {
+  return h("details", { class: "narrow", open, ontoggle: ({ target }) => { open = target.open; } },
+    h("summary", { "data-focus": "narrow" }, T.narrow.heading),
+    h("div", { class: "fields" },
+      number("k", question, { usual: "5", min: 1, max: 100 }),
+      number("counter_examples", question, { usual: "0", min: 0, max: 20 }),
+      number("diversity", question, { usual: "0", min: 0, max: 1, step: 0.1 }),
+      number("min_similarity", question, { usual: "0", min: 0, max: 1, step: 0.01 }),
+      sex(question),
+      number("age_min", question, { min: 0, max: 150 }), number("age_max", question, { min: 0, max: 150 }),
+      words("view", question), words("source", question),
+      day("indexed_since", question), day("indexed_until", question),
+      box("near_duplicates", "drop", question), box("one_per_patient", "true", question),
+      kind === "case" ? box("same_patient", "true", question) : null),
+    h("fieldset", {}, h("legend", {}, T.narrow.findings),
+      h("div", { class: "fields" }, [...findings, "No Finding"].map((name) => choiceOf(name, question)))));
+}
+
+/** What narrows the answer now, each with a button that takes it away. */
+export function chips({ question }) {
+  const shown = [...question].filter(([name]) => !WITHOUT_CHIP.includes(name));
+  if (!shown.length) return null;
+  const without = (index) => {
+    const rest = shown.filter((_, other) => other !== index);
+    if (question.has("finding")) rest.push(["finding", question.get("finding")]);
+    return () => go({ question: new URLSearchParams(rest) });
+  };
+  return h("ul", { class: "chips" },
+    shown.map(([name, value], index) => {
+      const text = T.narrow.chips[name](value);
+      return h("li", {}, h("button", { "aria-label": T.narrow.remove(text), onclick: without(index) }, text, h("span", { "aria-hidden": "true" }, "×")));
+    }),
+    h("li", {}, h("button", { class: "quiet", onclick: () => go({ question: new URLSearchParams([...question].filter(([name]) => WITHOUT_CHIP.includes(name))) }) }, T.narrow.clear)));
+}

@@ -1,0 +1,32 @@
+// The keyboard: single letters, the list of them, and the switch that turns them off (WCAG 2.1.4).
+
+import { dialog, h } from "./dom.js";
+import { T } from "./texts.js";
+
+const OFF = "xemplar-shortcuts-off";
+
+export const shortcutsAreOn = () => localStorage.getItem(OFF) === null;
+
+const table = (rows) => h("dl", { class: "keys" }, rows.map(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)]));
+
+/** The list of keys. */
+export function showShortcuts() {
+  if (document.querySelector("dialog.shortcuts")) return;
+  const on = h("input", { type: "checkbox", onchange: ({ target }) => (target.checked ? localStorage.removeItem(OFF) : localStorage.setItem(OFF, "")) });
+  on.checked = shortcutsAreOn();
+  dialog("shortcuts", T.shortcuts.heading,
+    h("label", { class: "check" }, on, T.shortcuts.on),
+    table(T.shortcuts.list), h("h3", {}, T.shortcuts.look), table(T.shortcuts.lookList));
+}
+
+/** Do what a single key means, unless somebody is writing. */
+export function listen(actions) {
+  addEventListener("keydown", (event) => {
+    const writing = event.target.matches?.("input:not([type=range], [type=checkbox]), select, textarea");
+    if (writing || event.ctrlKey || event.metaKey || event.altKey || !shortcutsAreOn()) return;
+    const act = actions[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+}

@@ -1,0 +1,199 @@
+// Why: Grad-CAM of the chosen finding, or the evidence of a similarity, on all films at once.
+
+import { get } from "./api.js";
+import { go } from "./address.js";
+import { h, say } from "./dom.js";
+import { largest, squared, strip } from "./heat.js";
+import { T } from "./texts.js";
+
+export const MODES = ["film", "gradcam", "similarity"];
+const AT_ONCE = 2; // pairs computed at once: each takes the service a forward pass
+const DIGITS = 4;
+
+const known = new Map();
+
+/** Which places of the query and of a case match: the service's `MatchesOut`, and both sums. */
+export function evidence(answer, near) {
+  const address = `queries/${answer.query_id}/matches/${near.case_id}`;
+  if (!known.has(address)) {
+    const found = get(address).then(({ similarity, grid, shares }) => {
+      const rows = shares.map((row) => row.reduce((sum, share) => sum + share, 0));
+      const columns = shares[0].map((_, place) => shares.reduce((sum, row) => sum + row[place], 0));
+      const sum = rows.reduce((total, share) => total + share, 0);
+      return { similarity, grid, shares, sum, query: squared(rows, grid), case: squared(columns, grid) };
+    });
+    known.set(address, found);
+    found.catch(() => known.delete(address));
+  }
+  return known.get(address);
+}
+
+/** The scale of all Grad-CAM maps of an answer. */
+export const gradcamMost = ({ maps }) => largest([maps.query, ...Object.values(maps.cases)]);
+
+/** The line under a pair: the sum, beside the score of the search. */
+export const sumOf = (found, near) =>
+  T.why.sum(found.sum.toFixed(DIGITS), found.grid, near.similarity.toFixed(DIGITS));
+
+/** Buttons for what is shown on the films. */
+export function modeSwitch(mode, choose) {
+  return h("div", { class: "segmented", role: "group", "aria-label": T.why.label }, MODES.map((name) =>
+    h("button", { "aria-pressed": String(name === mode), "data-focus": `mode-${name}`, onclick: () => choose(name) },
+      T.why[name])));
+}
+
+/** A slider for all overlays below `root`; the page remembers where it stood. */
+let opacity = 60;
+export function opacitySlider(root) {
+  const apply = () => root.style.setProperty("--heat", opacity / 100);
+  apply();
+  const slider = h("input", {
+    type: "range", min: 0, max: 100, value: opacity, "data-focus": "opacity",
+    oninput: (event) => { opacity = Number(event.target.value); apply(); },
+  });
+  return h("label", { class: "slider" }, T.why.opacity, slider);
+}
+
+/** The scale and what it means; `update` tells it. */
+export function legend() {
+  const scale = h("canvas", { "aria-hidden": "true" });
+  const most = h("span", { class: "number" });
+  const meaning = h("span", { class: "meaning" });
+  strip(scale);
+  const ends = h("span", { class: "scale" }, h("span", { class: "number" }, "0"), scale, most);
+  const element = h("div", { class: "legend" }, ends, meaning);
+  element.update = (largestShown, text) => {
+    ends.hidden = !(largestShown > 0);
+    most.textContent = largestShown.toPrecision(2);
+    meaning.textContent = text;
+  };
+  return element;
+}
+
+/** Paints what the chosen mode says on the films of an answer. */
+export class Why {
+  /** `query` is its Film; `cards` have near, film and a note for words. */
+  constructor(answer, query, cards, caption) {
+    Object.assign(this, { answer, query, cards, caption });
+    this.legend = legend();
+    this.chosen = cards[0] ?? null;
+    this.found = new Map();
+    this.place = null;
+    this.#listen();
+  }
+
+  /** Begin to show a mode. */
+  async show(mode) {
+    this.mode = mode;
+    this.#paint();
+    if (mode !== "similarity") return;
+    const waiting = [...this.cards];
+    const work = async () => {
+      for (let card = waiting.shift(); card && this.mode === mode; card = waiting.shift()) {
+        if (!this.query.element.isConnected) return; // another answer has taken its place
+        try {
+          this.found.set(card, await evidence(this.answer, card.near));
+        } catch (error) {
+          card.note.textContent = error.message;
+        }
+        this.#paint();
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+  }
+
+  /** The pair that the query's own map and the sum are about. */
+  choose(card) {
+    if (this.chosen === card) return;
+    this.chosen = card;
+    if (this.mode === "similarity") this.#paint();
+  }
+
+  #paint() {
+    const similarity = this.mode === "similarity";
+    for (const card of this.cards) {
+      card.element.classList.toggle("chosen", similarity && card === this.chosen);
+      card.note.textContent = "";
+    }
+    this.query.element.classList.toggle("pointable", similarity);
+    this.query.element.tabIndex = similarity ? 0 : -1;
+    this.query.mark(null);
+    this.legend.hidden = this.mode === "film";
+    this.caption.textContent = "";
+    if (this.mode === "gradcam") this.#gradcam();
+    else if (similarity) this.#similarity();
+    else [this.query, ...this.cards.map((card) => card.film)].forEach((film) => film.heat(null, 0));
+  }
+
+  #gradcam() {
+    const { maps, explained_finding: name } = this.answer;
+    const [most, finding] = [gradcamMost(this.answer), T.finding(name)];
+    this.query.heat(maps.query, most);
+    if (!maps.query) this.caption.textContent = T.answer.noMap(finding);
+    for (const { film, near, note } of this.cards) {
+      film.heat(maps.cases[near.case_id], most);
+      if (!maps.cases[near.case_id]) note.textContent = T.answer.noMap(finding);
+    }
+    this.legend.update(most, most > 0 ? T.why.legendGradcam(finding) : T.why.legendNone(finding));
+  }
+
+  #similarity() {
+    const all = [...this.found.values()];
+    const most = largest(all.flatMap((found) => [found.query, found.case]));
+    for (const card of this.cards) {
+      const found = this.found.get(card);
+      card.film.heat(found?.case ?? null, most);
+      if (!found) card.note.textContent = T.why.waiting;
+    }
+    const pair = this.found.get(this.chosen);
+    this.query.heat(pair?.query ?? null, most);
+    if (pair) this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${sumOf(pair, this.chosen.near)} ${T.why.hover}`;
+    this.legend.update(most, T.why.legendSimilarity);
+  }
+
+  /** Show what matches a place of the query; null: everything again. */
+  #point(place) {
+    if (place === this.place) return;
+    this.place = place;
+    const pair = this.found.get(this.chosen);
+    if (place === null || !pair) {
+      this.#paint();
+      return;
+    }
+    const most = largest([...this.found.values()].map((found) => [found.shares[place]]));
+    for (const [card, found] of this.found) card.film.heat(squared(found.shares[place], found.grid), most);
+    this.query.mark(place, pair.grid);
+    this.legend.update(most, T.why.legendMatch);
+    const [row, column] = [Math.floor(place / pair.grid), place % pair.grid];
+    const share = pair.query[row][column] / pair.sum;
+    this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${T.why.place(row + 1, column + 1, T.percent(share))}`;
+  }
+
+  #listen() {
+    const { element } = this.query;
+    const active = () => this.mode === "similarity" && this.found.get(this.chosen);
+    element.addEventListener("pointermove", (event) => {
+      if (active()) this.#point(this.query.placeAt(event, active().grid));
+    });
+    element.addEventListener("pointerdown", (event) => {
+      if (active()) this.#point(this.query.placeAt(event, active().grid));
+    });
+    element.addEventListener("pointerleave", () => active() && this.#point(null));
+    element.addEventListener("blur", () => active() && this.#point(null));
+    element.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+      if (!step || !active()) return;
+      event.preventDefault();
+      const { grid } = active();
+      const place = this.place ?? Math.floor((grid * grid) / 2);
+      const inside = (value) => Math.min(grid - 1, Math.max(0, value));
+      const [row, column] = this.place === null ? [Math.floor(place / grid), place % grid]
+        : [inside(Math.floor(place / grid) + step[0]), inside((place % grid) + step[1])];
+      this.#point(row * grid + column);
+      say(this.caption.textContent);
+    });
+  }
+}
+
+/** Show another mode, at an address of its own. */
+export const showMode = (mode) => go({ show: mode }, { instead: true });

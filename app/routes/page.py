@@ -1,0 +1,32 @@
+"""The reading room: the page where films are compared. It needs no key; its data do."""
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+FOLDER = Path(__file__).parents[1] / "page"
+
+REVALIDATED = {"Cache-Control": "no-cache"}
+"""A browser asks each time whether a file is still the same, so that no two versions are mixed."""
+
+router = APIRouter()
+
+
+class PageFiles(StaticFiles):
+    """Modules, styles and pictures of the page."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Implements StaticFiles."""
+        response = await super().get_response(path, scope)
+        response.headers.update(REVALIDATED)
+        return response
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    """The page."""
+    return FileResponse(FOLDER / "index.html", headers=REVALIDATED)
