@@ -96,10 +96,12 @@ export class AnswerView {
       : null;
     const milliseconds = Object.values(answer.timings_ms).reduce((sum, ms) => sum + ms, 0);
     return h("section", { class: "query", "aria-label": T.answer.query },
-      h("h2", {}, heading), this.query.element, this.caption, warnings,
-      h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint),
-      h("ul", { class: "findings" }, answer.predictions.map((one) => finding(one, answer.explained_finding))),
-      h("p", { class: "faint" }, T.answer.time(milliseconds)));
+      h("h2", {}, heading),
+      h("div", {}, this.query.element, this.caption, warnings),
+      h("div", {},
+        h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint),
+        h("ul", { class: "findings" }, answer.predictions.map((one) => finding(one, answer.explained_finding))),
+        h("p", { class: "faint" }, T.answer.time(milliseconds))));
   }
 
   #right(place) {

@@ -27,7 +27,7 @@ function number(name, question, limits) {
 
 function words(name, question) {
   const change = ({ target }) => ask(name, target.value.split(",").map((word) => word.trim()).filter(Boolean));
-  return field(name, h("input", { type: "text", placeholder: T.narrow.listHint, onchange: change }), question);
+  return field(name, h("input", { type: "text", title: T.narrow.listHint, onchange: change }), question);
 }
 
 function box(name, value, question) {
@@ -64,9 +64,9 @@ export function narrow({ question, kind }, findings) {
       number("k", question, { usual: "5", min: 1, max: 100 }),
       number("counter_examples", question, { usual: "0", min: 0, max: 20 }),
       number("diversity", question, { usual: "0", min: 0, max: 1, step: 0.1 }),
-      number("min_similarity", question, { usual: "0", min: 0, max: 1, step: 0.01 }),
+      number("min_similarity", question, { usual: "0", min: 0, max: 1, step: "any" }),
       sex(question),
-      number("age_min", question, { min: 0, max: 150 }), number("age_max", question, { min: 0, max: 150 }),
+      number("age_min", question, { min: 0, max: 120 }), number("age_max", question, { min: 0, max: 120 }),
       words("view", question), words("source", question),
       day("indexed_since", question), day("indexed_until", question),
       box("near_duplicates", "drop", question), box("one_per_patient", "true", question),

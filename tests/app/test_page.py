@@ -1,0 +1,516 @@
+"""The reading room, as Chromium shows it: each test is something that a reader does."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from fastapi.testclient import TestClient
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+
+from app.main import create_app
+from app.routes.page import FOLDER
+from app.settings import Settings
+from tests.app.asking import Service
+from tests.app.test_specification import serving
+from tests.films import drawn_film, encoded
+from tests.stores import CASES, SmallStore
+from xemplar.catalog.keys import Keys, Role
+from xemplar.retriever import Retriever
+
+CHROMIUM = os.environ.get("XEMPLAR_CHROMIUM") or shutil.which("chromium")
+
+LARGEST = 150_000
+SCREENS = {"desk": (1280, 720), "tablet": (768, 1024)}
+FILM = encoded(drawn_film(77, 600, 450))
+SENT = {"name": "film.png", "mimeType": "image/png", "buffer": FILM}
+
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None,
+    reason="no Chromium here to look at the page with: apt-get install chromium, or name one in "
+    "XEMPLAR_CHROMIUM",
+)
+
+# ---- the files ------------------------------------------------------------------------------
+
+
+def test_the_whole_page_is_small() -> None:
+    files = [path for path in FOLDER.iterdir() if path.suffix != ".jpg"]
+    assert len(files) > 10
+    assert sum(path.stat().st_size for path in files) < LARGEST
+
+
+def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: TestClient) -> None:
+    response = client.get("/")
+    assert response.headers["content-type"].startswith("text/html")
+    assert "unsafe" not in response.headers["content-security-policy"]
+    assert not re.findall(r"<style|\sstyle=|\son\w+=|<script(?![^>]*src=)", response.text)
+    for source in re.findall(r'(?:src|href)="([^"]+)"', response.text):
+        assert client.get(f"/{source}").status_code == 200
+    for path in FOLDER.glob("*.*s"):
+        assert not re.findall(r"https?://(?!www.w3.org)|@import|innerHTML", path.read_text()), path
+
+
+def test_a_browser_asks_whether_a_file_is_still_the_same(client: TestClient) -> None:
+    for path in ("/", "/page/main.js"):
+        first = client.get(path)
+        assert first.headers["cache-control"] == "no-cache"
+    unchanged = client.get("/page/main.js", headers={"If-None-Match": first.headers["etag"]})
+    assert unchanged.status_code == 304
+    assert unchanged.headers["cache-control"] == "no-cache"
+
+
+def test_the_page_needs_no_key_and_its_data_do(service: Service, keys: Keys) -> None:
+    keys.create("x", Role.READER)
+    client = service()
+    for path in ("/", *(f"/page/{path.name}" for path in FOLDER.iterdir())):
+        assert client.get(path).status_code == 200
+    assert client.get("/cases").status_code == 401
+
+
+def test_behind_a_reverse_proxy_all_addresses_of_the_page_are_relative(client: TestClient) -> None:
+    assert not re.findall(r'(?:src|href)="/', client.get("/").text)
+
+
+# ---- in a browser ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served(settings: Settings, retriever: Retriever) -> Iterator[str]:
+    app = create_app(settings, retriever)
+    with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def url(settings: Settings, retriever: Retriever) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retriever, "close", lambda: None)  # other tests go on with it
+        with served(settings, retriever) as url:
+            yield url
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    context.set_default_timeout(20_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def faults() -> list[str]:
+    """What a test expects the console to say."""
+    return []
+
+
+@pytest.fixture
+def page(context: BrowserContext, url: str, faults: list[str]) -> Iterator[Page]:
+    """On the page; a fault of a script, or anything that the policy forbids, fails the test."""
+    page, told = context.new_page(), list[str]()
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("console", lambda one: told.append(one.text) if one.type == "error" else None)
+    page.goto(url)
+    yield page
+    assert [one for one in told if not any(fault in one for fault in faults)] == []
+
+
+def send(page: Page) -> None:
+    """Choose a file, and wait for its answer."""
+    page.set_input_files("#file", files=[SENT])
+    expect(page.locator(".card")).to_have_count(5)
+
+
+def pictures_shown(page: Page, where: str) -> None:
+    page.wait_for_function(
+        "where => [...document.querySelectorAll(where)].every(i => i.complete && i.naturalWidth)",
+        arg=f"{where} img",
+    )
+
+
+def coloured(page: Page, where: str) -> str:
+    """What is painted over a film."""
+    painted: str = page.locator(f"{where} canvas.heat").first.evaluate("c => c.toDataURL()")
+    return painted
+
+
+@needs_chromium
+def test_a_chosen_film_is_answered_with_cases_and_findings(page: Page) -> None:
+    send(page)
+    assert re.search(r"#/film/[0-9a-f]{16}$", page.url)
+    pictures_shown(page, ".answer")
+    expect(page.locator(".finding")).to_have_count(14)
+    expect(page.locator(".finding.absent")).to_have_count(7)  # every other one has threshold 1
+    expect(page.locator(".card .score").first).to_contain_text("similarity")
+    expect(page.locator(".bar-top small")).to_have_text(f"of {CASES} that match")
+
+
+@needs_chromium
+def test_the_answer_is_on_the_screen_within_300_ms_of_the_services(page: Page) -> None:
+    page.evaluate(
+        "new MutationObserver(() => { if (document.querySelector('.card')) window.seen ??= "
+        "performance.now() }).observe(document.body, {childList: true, subtree: true})"
+    )
+    send(page)
+    late: float = page.evaluate(
+        "seen - performance.getEntriesByType('resource').find(e => /query\\?/.test(e.name))"
+        ".responseEnd"
+    )
+    assert 0 <= late < 300
+
+
+@needs_chromium
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_a_film_may_be_dropped_or_pasted(page: Page, way: str) -> None:
+    expect(page.locator(".gallery > li")).to_have_count(CASES)
+    page.evaluate(
+        """([way, bytes]) => {
+            const carried = new DataTransfer();
+            carried.items.add(new File([new Uint8Array(bytes)], "film.png", {type: "image/png"}));
+            const event = way === "drop" ? new DragEvent(way, {dataTransfer: carried})
+                : new ClipboardEvent(way, {clipboardData: carried});
+            dispatchEvent(event);
+        }""",
+        [way, list(FILM)],
+    )
+    expect(page.locator(".card")).to_have_count(5)
+
+
+@needs_chromium
+def test_one_may_begin_with_an_indexed_case_of_a_finding(page: Page) -> None:
+    expect(page.locator(".gallery > li")).to_have_count(CASES)
+    page.select_option("#of", "Mass")
+    expect(page.locator(".gallery > li")).to_have_count(3)
+    page.locator(".gallery a").first.click()
+    expect(page.locator(".card")).to_have_count(5)
+    assert "#/case/" in page.url
+
+
+@needs_chromium
+def test_one_may_begin_with_the_example(page: Page) -> None:
+    page.get_by_role("button", name="synthetic").click()
+    expect(page.locator(".card")).to_have_count(5)
+
+
+@needs_chromium
+def test_a_finding_recolours_every_film_and_the_legend_names_it(page: Page) -> None:
+    send(page)
+    pictures_shown(page, ".answer")
+    chosen = page.locator(".finding:not(.absent)[aria-pressed=false]").first
+    name = chosen.locator(".name").inner_text()
+    before = [coloured(page, where) for where in (".query", ".card")]
+    chosen.click()
+    expect(page.locator(".finding[aria-pressed=true] .name")).to_have_text(name)
+    expect(page.locator(".legend")).to_contain_text(name)
+    assert f"finding={name.replace(' ', '_')}" in page.url
+    pictures_shown(page, ".answer")
+    page.wait_for_function("document.querySelector('.card canvas.heat').width < 300")
+    after = [coloured(page, where) for where in (".query", ".card")]
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+
+
+@needs_chromium
+def test_below_its_threshold_a_finding_has_no_map_and_the_page_says_so(page: Page) -> None:
+    send(page)
+    page.locator(".finding.absent").first.click()
+    expect(page.locator(".card .note").first).to_contain_text("below threshold, no map")
+    expect(page.locator(".legend .scale")).to_be_hidden()
+
+
+@needs_chromium
+def test_the_evidence_shown_adds_up_to_the_score(page: Page) -> None:
+    send(page)
+    page.get_by_role("button", name="Similarity", exact=True).click()
+    caption = page.locator(".query .caption")
+    expect(caption).to_contain_text("add up to")
+    for number in range(2):
+        page.locator(".tile").nth(number).hover()
+        expect(caption).to_contain_text(f"case {number + 1}.")
+        expect(caption).to_contain_text("add up to")
+        total, score = re.findall(r"\d\.\d{4}", caption.inner_text())
+        assert total == score
+        shown = page.locator(".score strong").nth(number).inner_text()
+        assert float(score) == pytest.approx(float(shown), abs=0.0006)
+
+
+@needs_chromium
+def test_pointing_at_a_place_of_the_query_lights_up_what_matches_it(page: Page) -> None:
+    send(page)
+    pictures_shown(page, ".answer")
+    page.get_by_role("button", name="Similarity", exact=True).click()
+    film, caption = page.locator(".query .film"), page.locator(".query .caption")
+    expect(caption).to_contain_text("add up to")
+    whole = coloured(page, ".card")
+    box = film.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator(".query .marker")).to_be_visible()
+    expect(page.locator(".legend")).to_contain_text("finds its match")
+    assert coloured(page, ".card") != whole
+    page.mouse.move(5, 5)
+    expect(page.locator(".query .marker")).to_be_hidden()
+    film.focus()
+    page.keyboard.press("ArrowRight")
+    first = caption.inner_text()
+    assert "Row" in first
+    page.keyboard.press("ArrowRight")
+    assert caption.inner_text() != first
+
+
+@needs_chromium
+def test_a_pair_is_looked_at_side_by_side_in_step(page: Page) -> None:
+    send(page)
+    page.locator(".tile").nth(1).click()
+    look = page.locator("dialog.look")
+    expect(look.get_by_role("heading")).to_have_text("Query and case 2")
+    expect(look.locator(".notice")).to_be_visible()
+    pictures_shown(page, "dialog.look")
+    screen = look.locator("canvas.screen").first
+    page.wait_for_function("document.querySelector('canvas.screen').width > 300")
+
+    def middle() -> int:
+        grey: int = screen.evaluate(
+            "c => c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data[0]"
+        )
+        return grey
+
+    def moved() -> list[str]:
+        ways: list[str] = look.locator(".pane .film").evaluate_all(
+            "films => films.map(f => f.style.transform)"
+        )
+        return ways
+
+    before = middle()
+    for key in "i+f":
+        page.keyboard.press(key)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.pane .film').style.transform.includes('px')")
+    expect(look.get_by_role("button", name="Invert")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_timeout(100)
+    assert middle() == 255 - before
+    assert moved()[0] == moved()[1] == "translate(-40px, 0px) scale(-1.25, 1.25)"
+    page.keyboard.press("0")
+    look.locator("input[type=range]").nth(1).fill("2")
+    page.wait_for_timeout(100)
+    assert middle() in (0, 255)
+    page.keyboard.press("j")
+    expect(look.get_by_role("heading")).to_have_text("Query and case 3")
+
+
+@needs_chromium
+def test_addresses_can_be_shared_and_the_back_button_works(page: Page) -> None:
+    send(page)
+    answer = page.url
+    page.locator(".tile").first.click()
+    expect(page.locator("dialog.look")).to_be_visible()
+    shared = page.url
+    page.go_back()
+    expect(page.locator("dialog.look")).to_have_count(0)
+    assert page.url == answer
+    page.goto("about:blank")
+    page.goto(shared)
+    expect(page.locator("dialog.look")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".card")).to_have_count(5)
+    page.get_by_role("link", name="New film").click()
+    expect(page.locator(".drop")).to_be_visible()
+    page.go_back()
+    expect(page.locator(".card")).to_have_count(5)
+
+
+@needs_chromium
+def test_an_answer_is_narrowed_down_and_opened_again(page: Page) -> None:
+    send(page)
+    page.locator("summary").click()
+    page.focus("#narrow-sex")
+    page.select_option("#narrow-sex", "F")
+    expect(page.locator(".bar-top small")).to_have_text("of 6 that match")
+    expect(page.locator(".narrow")).to_have_attribute("open", "")
+    expect(page.locator("#narrow-sex")).to_be_focused()
+    page.fill("#narrow-k", "3")
+    page.keyboard.press("Tab")
+    expect(page.locator(".card")).to_have_count(3)
+    page.select_option("#narrow-finding-Effusion", "none_of")
+    expect(page.locator(".bar-top small")).to_have_text("of 3 that match")
+    expect(page.locator(".chips li")).to_have_count(4)  # sex, k, the finding; and all
+    page.locator(".chips button", has_text="female").click()
+    expect(page.locator(".bar-top small")).to_have_text("of 9 that match")
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.locator(".card")).to_have_count(5)
+
+
+@needs_chromium
+def test_counter_examples_and_more_like_one(page: Page) -> None:
+    page.goto(page.url + "#/")
+    send(page)
+    page.locator(".finding", has_text="Effusion").click()
+    page.locator("summary").click()
+    page.fill("#narrow-counter_examples", "2")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("heading", name="Most similar without Effusion")).to_be_visible()
+    expect(page.locator(".card")).to_have_count(7)
+    page.get_by_role("button", name="More like this").first.click()
+    expect(page.get_by_role("heading", name="Indexed case")).to_be_visible()
+    assert "#/case/" in page.url
+
+
+# ---- errors ---------------------------------------------------------------------------------
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("content", "title"),
+    [
+        (b"no picture", "is no picture that can be read"),
+        (b"\0" * 3_100_000, "The film is too large"),
+        (encoded(drawn_film(1, 8, 8)), "no chest radiograph"),
+    ],
+)
+def test_a_film_that_cannot_be_used_is_refused_in_words(
+    page: Page, faults: list[str], content: bytes, title: str
+) -> None:
+    faults.append("the server responded with a status of 4")
+    page.set_input_files("#file", files=[{**SENT, "buffer": content}])
+    expect(page.get_by_role("alert")).to_contain_text(title)
+    expect(page.get_by_role("alert")).to_contain_text("Request ")
+    page.set_input_files("#file", files=[SENT])
+    expect(page.locator(".card")).to_have_count(5)
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+@needs_chromium
+def test_a_film_that_the_service_has_forgotten(page: Page, faults: list[str]) -> None:
+    faults.append("status of 404")
+    page.evaluate("location.hash = '#/film/0000000000000000'")
+    expect(page.get_by_role("alert")).to_contain_text("send the film again")
+
+
+@needs_chromium
+def test_a_service_that_does_not_answer(page: Page, faults: list[str]) -> None:
+    faults.append("net::ERR_FAILED")
+    page.route("**/query?*", lambda route: route.abort())
+    page.set_input_files("#file", files=[SENT])
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    page.unroute("**/query?*")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".card")).to_have_count(5)
+
+
+@needs_chromium
+def test_a_service_that_is_busy_is_asked_again_when_it_says(page: Page, faults: list[str]) -> None:
+    faults.append("status of 503")
+    problem = '{"type": "urn:xemplar:problem:Busy", "title": "x", "status": 503, "detail": "busy"}'
+
+    def busy(route: Route) -> None:
+        route.fulfill(status=503, body=problem, headers={"Retry-After": "1"})
+
+    page.route("**/query?*", busy, times=1)
+    page.set_input_files("#file", files=[SENT])
+    expect(page.get_by_role("alert")).to_contain_text("The service is busy")
+    expect(page.locator(".card")).to_have_count(5)
+
+
+@needs_chromium
+def test_a_key_is_asked_for_once_and_kept_in_the_tab_alone(
+    context: BrowserContext, settings: Settings, retriever: Retriever, own: SmallStore, keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    _, secret = keys.create("x", Role.READER)
+    monkeypatch.setattr(retriever, "close", lambda: None)
+    named = settings.model_copy(update={"database_url": own.store.database_url})
+    with served(named, retriever) as url:
+        page = context.new_page()
+        page.goto(url)
+        page.get_by_label("Key", exact=True).fill(secret)
+        page.get_by_role("button", name="Use this key").click()
+        expect(page.locator(".gallery > li")).to_have_count(CASES)
+        send(page)
+        pictures_shown(page, ".answer")
+        expect(page.locator("dialog")).to_have_count(0)
+        assert secret not in page.evaluate("JSON.stringify(localStorage)")
+        assert secret not in page.url
+        page.reload()
+        expect(page.locator(".card")).to_have_count(5)
+
+
+# ---- for everybody --------------------------------------------------------------------------
+
+
+@needs_chromium
+def test_everything_can_be_done_with_the_keyboard_alone(page: Page) -> None:
+    send(page)
+    page.keyboard.press("3")
+    expect(page.locator(".query .caption")).to_contain_text("add up to")
+    page.keyboard.press("c")
+    expect(page.locator("dialog.look")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog.look")).to_have_count(0)
+    page.keyboard.press("?")
+    expect(page.locator("dialog.shortcuts")).to_be_visible()
+    page.get_by_label("Single-letter keys are on").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("c")
+    expect(page.locator("dialog.look")).to_have_count(0)
+    for name in ("finding", "summary", "tile"):
+        page.locator("body").click(position={"x": 1, "y": 1})
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate("n => document.activeElement.matches(`.${n}, ${n}`)", name):
+                break
+        else:
+            pytest.fail(f"the Tab key never comes to .{name}")
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog.look")).to_be_visible()
+
+
+@needs_chromium
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_every_screen_obeys_wcag(page: Page, theme: str, screen: str, tmp_path: Path) -> None:
+    """axe-core without violations; and each screen as a picture, to be looked at."""
+    width, height = SCREENS[screen]
+    page.set_viewport_size({"width": width, "height": height})
+    if theme == "light":
+        page.get_by_role("button", name="Light theme").click()
+
+    def check(name: str) -> None:
+        page.wait_for_timeout(200)
+        page.screenshot(path=tmp_path / f"{name}-{screen}-{theme}.png")
+        options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+        found = Axe().run(page, options=options)
+        assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+
+    pictures_shown(page, ".gallery")
+    check("ask")
+    send(page)
+    pictures_shown(page, ".answer")
+    check("answer")
+    page.locator("summary").click()
+    page.fill("#narrow-counter_examples", "2")
+    page.keyboard.press("Tab")
+    expect(page.locator(".card")).to_have_count(7)
+    check("narrow")
+    page.get_by_role("button", name="Similarity", exact=True).click()
+    expect(page.locator(".query .caption")).to_contain_text("add up to")
+    check("why")
+    page.locator(".tile").first.click()
+    pictures_shown(page, "dialog.look")
+    check("look")
+    page.keyboard.press("?")
+    expect(page.locator("dialog.shortcuts")).to_be_visible()
+    check("shortcuts")
