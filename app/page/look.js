@@ -90,6 +90,7 @@ export class Look {
 
   async update({ show: mode }) {
     this.mode = mode;
+    this.place = null;
     const had = document.activeElement?.dataset?.focus;
     this.tools.replaceChildren(modeSwitch(mode, showMode), mode === "film" ? "" : this.slider);
     this.element.querySelector(`[data-focus="${had}"]`)?.focus();

@@ -85,6 +85,7 @@ export class Why {
   /** Begin to show a mode. */
   async show(mode) {
     this.mode = mode;
+    this.place = null;
     this.#paint();
     if (mode !== "similarity") return;
     const waiting = [...this.cards];

@@ -158,11 +158,24 @@ def test_cases_similar_to_a_case(reading: Client) -> None:
     assert case.case_id not in {near.case_id for near in found}
 
 
+def test_a_film_that_was_sent_is_asked_about_again(reading: Client) -> None:
+    answer = reading.query(FILM, Question(k=2))
+    other = reading.query_similar(answer.query_id, Question(k=1, finding="Mass", include="maps"))
+    assert (other.query_id, other.explained_finding) == (answer.query_id, "Mass")
+    near = other.neighbours[0]
+    assert other.maps is not None
+    assert set(other.maps.cases) == {near.case_id}
+    matches = reading.query_matches(answer.query_id, near.case_id)
+    assert matches.similarity == pytest.approx(near.similarity, abs=1e-5)
+
+
 def test_every_picture(reading: Client) -> None:
     answer = reading.query(FILM)
     query, case = answer.query_id, answer.neighbours[0].case_id
     assert jpeg_size(reading.query_image(query)) == (240, 300)
     assert jpeg_size(reading.case_image(case))
+    assert max(jpeg_size(reading.query_image(query, side=64))) == 64
+    assert max(jpeg_size(reading.case_image(case, side=64))) == 64
     for picture in (
         reading.query_overlay(query, side=64),
         reading.query_overlay(query, "Mass", side=64),

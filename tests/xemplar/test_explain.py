@@ -15,7 +15,7 @@ from tests.films import TINY, drawn_film, seeded_weights
 from xemplar.checkpoint import Card, Checkpoint
 from xemplar.encoder import Encoder, Precision, PyTorchBackend
 from xemplar.errors import InvalidArgument
-from xemplar.explain import grad_cam, similarity_evidence
+from xemplar.explain import grad_cam, matching_places, similarity_evidence
 from xemplar.findings import NIH14
 from xemplar.network import Features
 from xemplar.preprocess import PreprocessSpec
@@ -168,3 +168,28 @@ def test_evidence_lies_where_the_films_agree() -> None:
 def test_shapes_that_do_not_fit_are_refused(maps: tuple[int, ...], other: tuple[int, ...]) -> None:
     with pytest.raises(InvalidArgument, match=r"do not fit; they must be \(C, g, g\) and \(C,\)"):
         similarity_evidence(np.zeros(maps, np.float32), np.zeros(other, np.float32))
+
+
+def test_matching_places_add_up_to_both_evidences_and_to_the_cosine(encoded: Features) -> None:
+    film, other = encoded.maps[0], encoded.maps[1]
+    shares = matching_places(film, other)
+    assert shares.shape == (49, 49)
+    assert shares.dtype == np.float32
+    assert (shares >= 0).all()
+    cosine = float(encoded.embedding[0] @ encoded.embedding[1])
+    assert shares.sum() == pytest.approx(cosine, abs=1e-5)
+    of_film = similarity_evidence(film, encoded.embedding[1])
+    of_other = similarity_evidence(other, encoded.embedding[0])
+    np.testing.assert_allclose(shares.sum(axis=1).reshape(7, 7), of_film, atol=1e-6)
+    np.testing.assert_allclose(shares.sum(axis=0).reshape(7, 7), of_other, atol=1e-6)
+    np.testing.assert_array_equal(matching_places(other, film), shares.T)
+
+
+def test_a_film_without_any_activation_matches_nowhere(encoded: Features) -> None:
+    nothing = np.zeros_like(encoded.maps[0])
+    assert not matching_places(nothing, encoded.maps[1]).any()
+
+
+def test_maps_that_do_not_fit_have_no_matching_places(encoded: Features) -> None:
+    with pytest.raises(InvalidArgument, match="both must be"):
+        matching_places(encoded.maps[0], encoded.maps[1][:, :2])

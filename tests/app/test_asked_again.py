@@ -1,0 +1,126 @@
+"""What a page needs: another question about a film, maps as numbers, matching places, sizes."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.app.asking import ask, picture_size, problem
+from tests.films import drawn_film, encoded
+from tests.stores import CASES, SmallStore
+from xemplar.errors import NotFound
+from xemplar.explain import similarity_evidence
+from xemplar.findings import NIH14
+from xemplar.retriever import Retriever
+from xemplar.schemas import MapsOut, MatchesOut
+from xemplar.selection import Search
+
+FILM = encoded(drawn_film(77, 1200, 900))
+NOBODY = "0" * 16
+
+
+@pytest.fixture(scope="module")
+def answer(client: TestClient) -> dict[str, Any]:
+    return ask(client, FILM, k=CASES, include="maps")
+
+
+def again(client: TestClient, answer: dict[str, Any], **question: Any) -> dict[str, Any]:
+    """Something else asked of the film."""
+    response = client.get(f"/queries/{answer['query_id']}/similar", params=question)
+    assert response.status_code == 200, response.text
+    other: dict[str, Any] = response.json()
+    return other
+
+
+def test_a_film_that_was_sent_is_asked_about_again(
+    client: TestClient, answer: dict[str, Any]
+) -> None:
+    question = {"k": 2, "sex": "F", "finding": "Mass", "counter_examples": 1}
+    other, sent = again(client, answer, **question), ask(client, FILM, **question)
+    for name in ("query_id", "image_url", "predictions", "warnings", "checkpoint"):
+        assert other[name] == answer[name]
+    assert other["matched"] == sent["matched"] == CASES // 2
+    assert list(other["timings_ms"]) == ["search", "explain", "describe"]
+    for cases in ("neighbours", "counter_examples"):
+        assert [near["case_id"] for near in other[cases]] == [c["case_id"] for c in sent[cases]]
+
+
+def test_pictures_of_a_film_stay_when_it_is_asked_about_again(
+    client: TestClient, answer: dict[str, Any]
+) -> None:
+    address = f"/queries/{answer['query_id']}/overlay"  # of the finding first explained
+    before = client.get(address)
+    again(client, answer, finding="Hernia")
+    assert "immutable" in before.headers["cache-control"]
+    assert client.get(address).content == before.content
+
+
+def test_a_film_that_is_not_remembered_cannot_be_asked_about(client: TestClient) -> None:
+    for path in ("similar", f"matches/{NOBODY}"):
+        response = client.get(f"/queries/{NOBODY}/{path}")
+        assert "send the film again" in problem(response, 404, "NotFound")
+
+
+def test_another_checkpoints_answer_cannot_be_asked_about(retriever: Retriever) -> None:
+    other = replace(retriever.ask(FILM), checkpoint="f" * 64)
+    with pytest.raises(NotFound, match="send the film again"):
+        retriever.again(other, Search())
+
+
+def test_maps_are_those_that_the_overlays_show(
+    client: TestClient, answer: dict[str, Any], retriever: Retriever
+) -> None:
+    maps = answer["maps"]
+    assert set(maps) == set(MapsOut.model_fields)
+    assert maps["fit"] == retriever.checkpoint.card.spec.fit
+    assert set(maps["cases"]) == {near["case_id"] for near in answer["neighbours"]}
+    place = NIH14.index(answer["explained_finding"])
+    for near in answer["neighbours"]:
+        found = retriever.indexed(near["case_id"])
+        assert (maps["cases"][near["case_id"]] is not None) == near["present"]
+        if near["present"]:
+            stored = retriever.generation.cams(found.id)[place]
+            np.testing.assert_allclose(maps["cases"][near["case_id"]], stored, atol=1e-8)
+
+
+def test_below_the_threshold_there_is_no_map(client: TestClient, answer: dict[str, Any]) -> None:
+    absent = next(p["finding"] for p in answer["predictions"] if not p["present"])
+    maps = again(client, answer, finding=absent, include="maps")["maps"]
+    assert maps["query"] is None
+    assert set(maps["cases"].values()) == {None}
+
+
+def test_maps_come_only_where_they_are_asked_for(client: TestClient) -> None:
+    assert ask(client, FILM)["maps"] is None
+
+
+def test_matching_places_add_up_to_the_similarity_and_to_the_evidence(
+    client: TestClient, answer: dict[str, Any], retriever: Retriever
+) -> None:
+    near = answer["neighbours"][2]
+    response = client.get(f"/queries/{answer['query_id']}/matches/{near['case_id']}")
+    matches = response.json()
+    assert "immutable" in response.headers["cache-control"]
+    assert set(matches) == set(MatchesOut.model_fields)
+    shares = np.array(matches["shares"])
+    assert shares.shape == (matches["grid"] ** 2, matches["grid"] ** 2)
+    assert shares.sum() == pytest.approx(near["similarity"], abs=1e-5)
+    assert matches["similarity"] == pytest.approx(near["similarity"], abs=1e-5)
+    vector = retriever.generation.vector(retriever.indexed(near["case_id"]).id)
+    maps = retriever.ask(FILM).features.maps[0]
+    evidence = similarity_evidence(maps, vector)
+    np.testing.assert_allclose(shares.sum(axis=1), evidence.ravel(), atol=1e-5)
+
+
+def test_films_come_as_large_as_asked_for_and_never_larger(
+    client: TestClient, answer: dict[str, Any], small: SmallStore
+) -> None:
+    assert picture_size(client.get(answer["image_url"], params={"side": 256})) == (192, 256)
+    case = ask(client, small.films[0], k=1)["neighbours"][0]  # 560 wide, 700 high
+    assert picture_size(client.get(case["image_url"], params={"side": 350})) == (280, 350)
+    for side in (700, 1024):
+        assert picture_size(client.get(case["image_url"], params={"side": side})) == (560, 700)
+    thumbnail = client.get(case["image_url"], params={"side": 64})
+    assert "immutable" in thumbnail.headers["cache-control"]
