@@ -67,7 +67,7 @@ export const T = {
     gradcam: "Grad-CAM",
     similarity: "Similarity",
     opacity: "Opacity",
-    legendGradcam: (finding) => `What each place adds to the network's score (logit) for ${finding}. One scale for all films.`,
+    legendGradcam: (finding) => `Where the network reads ${finding} from: Grad-CAM, in logit per place. One scale for all films.`,
     legendSimilarity: "Share of the similarity that each place contributes. One scale for all films.",
     legendMatch: "Where the chosen place of the query finds its match in each case.",
     legendNone: (finding) => `${finding} is below its threshold in all films: no map is drawn.`,
