@@ -112,7 +112,7 @@ def query(
     ] = None,
     min_similarity: Annotated[
         float, typer.Option(help="Less similar cases are not shown.", rich_help_panel=WHICH)
-    ] = 0.0,
+    ] = -1.0,
     diversity: Annotated[
         float,
         typer.Option(

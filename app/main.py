@@ -243,5 +243,5 @@ def warm_up(retriever: Retriever) -> None:
     inputs = preprocess(decode(file.getvalue(), retriever.limits), live.checkpoint.card.spec)
     features = live.encoder.encode(inputs[None])
     live.generation.search(features.embedding[0], 5)
-    cam = grad_cam(features, live.checkpoint.weights["classifier.weight"])[0, 0]
+    cam = grad_cam(features.maps, live.checkpoint.weights["classifier.weight"])[0, 0]
     jpeg(overlay(noise, cam, live.checkpoint.card.spec))

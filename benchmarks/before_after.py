@@ -133,7 +133,7 @@ def explained(
     """Grad-CAM of the finding over the film, whatever the network's probability of it."""
     checkpoint = encoder.checkpoint
     place = finding_index(checkpoint.card.findings, finding)
-    heatmap = grad_cam(features, checkpoint.weights["classifier.weight"])[0, place]
+    heatmap = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0, place]
     probability = checkpoint.probabilities(features.logits[0])[place]
     said = f"blank map ({probability:.2f})" if not heatmap.any() else f"says {probability:.2f}"
     picture = overlay(film, heatmap, checkpoint.card.spec, side=TILE)

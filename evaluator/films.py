@@ -18,6 +18,7 @@ from xemplar.artefact import write_file
 from xemplar.datasets import Film
 from xemplar.encoder import Encoder
 from xemplar.errors import InputError
+from xemplar.network import STRIDE
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
 
@@ -105,7 +106,7 @@ def _encode(
 ) -> Arrays:
     """One shard; the next batch is read while the network works on this one."""
     spec, size = encoder.checkpoint.card.spec, encoder.checkpoint.card.spec.size
-    grid, channels = size // 32, encoder.checkpoint.card.architecture.embedding_size
+    grid, channels = size // STRIDE, encoder.checkpoint.card.architecture.embedding_size
     found: dict[str, list[npt.NDArray[np.generic]]] = {}
     left_out: list[tuple[int, str]] = []
 

@@ -13,23 +13,27 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from xemplar.network import Architecture
+from xemplar.network import MEAN, Architecture
 from xemplar.preprocess import PreprocessSpec
 
 TINY = Architecture(growth=4, blocks=(1, 2, 1, 1), stem=8)
 
 
 def seeded_weights(
-    architecture: Architecture, findings: int, seed: int = 0
+    architecture: Architecture, findings: int, seed: int = 0, size: int = 64
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """Random weights with batch-norm statistics as a trained network has them: none is 0 or 1."""
+    """Random weights with batch-norm statistics as a trained network has them: none is 0 or 1.
+
+    And with the mean of what they make of some films, so that two films may be unlike one another.
+    ``size`` is that of the network's input.
+    """
     import torch
 
     from xemplar.network.pytorch import DenseNetwork, weights_of
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = DenseNetwork(architecture, findings, PreprocessSpec(size=64))
+        network = DenseNetwork(architecture, findings, PreprocessSpec(size))
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 torch.nn.init.normal_(module.running_mean, 0, 0.3)
@@ -38,7 +42,10 @@ def seeded_weights(
                 torch.nn.init.normal_(module.bias, 0, 0.2)
         torch.nn.init.normal_(network.dense.classifier.weight, 0, 0.5)
         torch.nn.init.normal_(network.dense.classifier.bias, 0, 0.5)
-    return weights_of(network)
+    usual = np.stack([drawn_film(1000 + number, size, size) for number in range(8)])
+    with torch.inference_mode():
+        maps = network.eval().maps(torch.from_numpy(usual).float() / 255)
+    return weights_of(network) | {MEAN: maps.mean(dim=0).numpy()}
 
 
 def drawn_film(seed: int, height: int = 96, width: int = 80) -> npt.NDArray[np.uint8]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from trainer.epoch import Device, Validation, train_epoch
 from trainer.films import EpochOrder, FilmTensors, batches
 from trainer.initial import begin_at_prevalence
-from trainer.learner import Learner, averaged
+from trainer.learner import Learner, Trainable, averaged
 from trainer.metrics import auc_by_finding, mean_auc
 from trainer.mixup import mixer
 from trainer.settings import FOLDS, Guidance, Settings
@@ -168,7 +169,7 @@ def _answers(
         train_epoch(learner, loader, optimizer, device, Guidance(), mixing, advance)
     asked = [films[place] for place in sorted(left_out)]
     asking = Validation(asked, settings, World())
-    outputs = asking.outputs(average.module, device, settings.epochs)
+    outputs = asking.outputs(cast(Trainable, average.module), device, settings.epochs)
     console.print(f"{name}: mean AUC {mean_auc(auc_by_finding(outputs)):.4f} of films not seen")
     return outputs.logits
 

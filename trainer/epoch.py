@@ -13,11 +13,13 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Sampler
 
 from trainer.films import FilmTensors, Lesson, batches
+from trainer.learner import Trainable
 from trainer.metrics import Outputs
 from trainer.settings import Guidance, Settings
 from trainer.world import World
 from xemplar.datasets import Film
 from xemplar.errors import ConfigurationError
+from xemplar.findings import targets
 
 Mixing = Callable[[Lesson], Lesson]
 
@@ -147,6 +149,15 @@ class InOrder(Sampler[tuple[int, int]]):
         return -(-self.films // self.world.size)
 
 
+def _best_known(films: Sequence[Film], settings: Settings) -> str:
+    """The data set of which most labels are known; see `trainer.metrics.Outputs.usual`."""
+    known: dict[str, float] = {}
+    for film in films:
+        labels = targets(film.labels, settings.findings, settings.uncertain)[1]
+        known[film.source] = known.get(film.source, 0) + float(labels.sum())
+    return max(known, key=lambda name: known[name])
+
+
 class Validation:
     """Films that a network is asked about, again and again; the same workers read them."""
 
@@ -155,10 +166,18 @@ class Validation:
         self._settings = settings
         self._world = world
         self._order = InOrder(len(films), world)
+        source = _best_known(films, settings)
+        self._counts = torch.tensor(
+            [
+                float(films[place].source == source and turn * world.size + world.rank < len(films))
+                for turn, (_, place) in enumerate(self._order)
+            ]
+        )
+        self._usual = sum(film.source == source for film in films)
         self._loader = batches(FilmTensors(films, settings), self._order)
 
     @torch.inference_mode()
-    def outputs(self, network: nn.Module, device: Device, epoch: int) -> Outputs:
+    def outputs(self, network: Trainable, device: Device, epoch: int) -> Outputs:
         """The network's outputs on all films, in their order, shared between the processes.
 
         The films are as large as those of the epoch.
@@ -166,13 +185,19 @@ class Validation:
         network.eval()
         self._order.epoch = epoch
         parts: list[list[np.ndarray]] = [[], [], []]
+        total, done = torch.zeros(()), 0
         for grey, target, known, _, _ in self._loader:
             with device.autocast():
-                outputs = network(grey.to(device.name)).float().cpu()
-            for rows, tensor in zip(parts, (outputs, target, known), strict=True):
-                rows.append(tensor.numpy())
+                maps = network.levels(grey.to(device.name))[-1].float()
+            outputs = (network.classifier(maps.mean(dim=(2, 3))), target, known)
+            for rows, tensor in zip(parts, outputs, strict=True):
+                rows.append(tensor.cpu().numpy())
+            counts = self._counts[done : done + len(grey)].to(maps)
+            total = total.to(maps) + torch.einsum("n,nchw->chw", counts, maps)
+            done += len(grey)
         logits, target, known = (
             self._world.gather(np.concatenate(rows))[: len(self._films)] for rows in parts
         )
+        usual = self._world.gather(total.cpu().numpy()[None]).sum(axis=0) / self._usual
         sources = [film.source for film in self._films]
-        return Outputs(logits, target, known, sources, self._settings.findings)
+        return Outputs(logits, target, known, sources, self._settings.findings, usual)

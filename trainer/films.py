@@ -20,6 +20,7 @@ from trainer.settings import Settings
 from xemplar.datasets import TRAIN, VAL, Dataset, Film, split_by_patient
 from xemplar.errors import ConfigurationError, DatasetError, InputError
 from xemplar.findings import targets
+from xemplar.network import STRIDE
 from xemplar.preprocess import Frame, frame, preprocess
 from xemplar.radiograph import decode
 
@@ -119,7 +120,7 @@ class FilmTensors(TorchDataset[Lesson]):
             torch.from_numpy(grey),
             torch.from_numpy(target),
             torch.from_numpy(known),
-            F.adaptive_avg_pool2d(torch.from_numpy(plans), spec.size // 32)[which],
+            F.adaptive_avg_pool2d(torch.from_numpy(plans), spec.size // STRIDE)[which],
             due,
         )
 

@@ -16,6 +16,7 @@ from xemplar.artefact import file_digest
 from xemplar.datasets import Film
 from xemplar.errors import ConfigurationError
 from xemplar.findings import UncertainPolicy, targets
+from xemplar.network import MEAN
 from xemplar.network.pytorch import DenseNetwork
 
 OLD_NAMES = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
@@ -118,7 +119,8 @@ def _file(path: Path) -> dict[str, Tensor]:
             f"--initial {path}: there is no such file; give a path, 'imagenet' or 'none'"
         )
     if path.suffix == ".safetensors":
-        return {n: torch.from_numpy(v) for n, v in checkpoint.load(path).weights.items()}
+        weights = checkpoint.load(path).weights
+        return {n: torch.from_numpy(v) for n, v in weights.items() if n != MEAN}
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)  # tensors, no code runs
         return _today(loaded)

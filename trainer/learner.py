@@ -26,6 +26,10 @@ class Trainable(Protocol):
         """Maps at strides 8, 16 and 32 of grey films, float (N, s, s) in [0, 1]."""
         ...
 
+    def eval(self) -> object:
+        """Into the mode in which it answers."""
+        ...
+
 
 class Learner(nn.Module):
     """The network with its guide; one forward pass serves both.

@@ -20,6 +20,10 @@ class Outputs:
         known: float32 (N, F), 1 where the label is known.
         sources: name of the data set of each film, length N.
         findings: names of the F outputs.
+        usual: float32 (C, g, g), mean of the network's last maps, rectified, over the films of one
+            source: the one that knows most labels, for of that kind are the films that the network
+            is for. Where children were added to films of adults, the mean of both would be the
+            mean of none, and most of what it leaves of a film would be its source.
     """
 
     logits: npt.NDArray[np.float32]
@@ -27,6 +31,7 @@ class Outputs:
     known: npt.NDArray[np.float32]
     sources: Sequence[str]
     findings: Sequence[str]
+    usual: npt.NDArray[np.float32]
 
     def of(self, place: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
         """(target as bool, logits) of one finding, where it is known."""

@@ -47,7 +47,7 @@ from xemplar.artefact import write_file
 from xemplar.checkpoint import Card, save
 from xemplar.datasets import TRAIN, VAL, Dataset, Film
 from xemplar.errors import ConfigurationError
-from xemplar.network import Architecture
+from xemplar.network import MEAN, Architecture
 from xemplar.network.pytorch import DenseNetwork, weights_of
 
 CHECKPOINT, STATE = "checkpoint.safetensors", "state.safetensors"
@@ -311,7 +311,7 @@ def _record(run: Run, epoch: report.Epoch, outputs: Outputs) -> None:
                     **{f"val_auc/{k}": v for k, v in epoch.auc_by_finding.items()},
                 },
             ),
-            weights_of(run.kept),
+            weights_of(run.kept) | {MEAN: outputs.usual},
         )
         run.best_outputs = outputs
     report.write_csv(run.out / "epochs.csv", run.epochs)

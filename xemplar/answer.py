@@ -32,7 +32,7 @@ class Neighbour:
     Attributes:
         rank: from 1.
         case: who it is.
-        similarity: cosine of the two embeddings, in [0, 1]. Not a probability.
+        similarity: cosine of the two embeddings, in [-1, 1]. Not a probability.
         probability: that the network gives the explained finding in this case.
         present: whether that reaches the finding's threshold.
         chance: that the case shares a finding with the query, by the index's calibration of

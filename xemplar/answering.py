@@ -75,7 +75,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
     similar = scope.neighbours(vector)
     contrary = scope.counter_examples(vector, finding)
     query.watch.stage("search")
-    cams = grad_cam(features, checkpoint.weights["classifier.weight"])[0]
+    cams = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0]
     query.watch.stage("explain")
     neighbours = _neighbours(live, similar, explained)
     counter_examples = _neighbours(live, contrary, explained)

@@ -23,7 +23,7 @@ from xemplar.network import Architecture, Weights, shapes
 from xemplar.preprocess import PreprocessSpec
 from xemplar.store import Store
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
     if fields["schema"] != SCHEMA:
         raise CorruptArtefact(
             f"the checkpoint has schema {fields['schema']!r}; this software reads {SCHEMA}; "
-            "install the version that wrote it"
+            "install the version that wrote it, or train again"
         )
     architecture = dict(fields["architecture"])
     blocks: Sequence[int] = architecture.pop("blocks")
@@ -213,7 +213,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
 
 def _check(path: Path, card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> None:
     """Refuse weights that do not fit the card, before a backend trips over them."""
-    wanted = shapes(card.architecture, len(card.findings))
+    wanted = shapes(card.architecture, len(card.findings), card.spec.size)
     found = {name: value.shape for name, value in weights.items()}
     wrong = [
         f"{name} has shape {found.get(name)}, its card says {wanted.get(name)}"

@@ -11,7 +11,9 @@ from xemplar.errors import InvalidArgument
 from xemplar.network import Features
 
 
-def grad_cam(features: Features, classifier: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def grad_cam(
+    maps: npt.NDArray[np.float32], classifier: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
     """Grad-CAM (Selvaraju et al., ICCV 2017) at the last layer, for all findings of N films.
 
     The gradient of logit f at place p of the unrectified map k is w_fk / g^2 where R_k(p) > 0 and
@@ -19,7 +21,7 @@ def grad_cam(features: Features, classifier: npt.NDArray[np.float32]) -> npt.NDA
     the map is relu(sum over k of alpha_fk R_k).
 
     Args:
-        features: of N films.
+        maps: float32 (N, C, g, g), rectified, as in `Features`.
         classifier: float32 (F, C), the weights of the linear layer.
 
     Returns:
@@ -29,7 +31,6 @@ def grad_cam(features: Features, classifier: npt.NDArray[np.float32]) -> npt.NDA
     Raises:
         InvalidArgument: the classifier has another number of channels than the maps.
     """
-    maps = features.maps
     count, channels, rows, columns = maps.shape
     if classifier.ndim != 2 or classifier.shape[1] != channels:
         raise InvalidArgument(
@@ -44,61 +45,74 @@ def grad_cam(features: Features, classifier: npt.NDArray[np.float32]) -> npt.NDA
     return cams.reshape((count, len(classifier), rows, columns))
 
 
-def similarity_evidence(
-    maps: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """What each place of a film contributes to its similarity with another film.
+def similarity_evidence(film: Features, other: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What each place of a film adds to its similarity with another film, or takes from it.
 
-    cos(q, r) = sum over places p of R_q(p) . e_r / (g^2 * |G_q|), where e_r is the unit embedding
-    of the other film: every summand is >= 0, and they add up to the similarity exactly.
+    With M(p) what usual films show at place p (`xemplar.network.MEAN`), D = R - M, and e_r the
+    other film's unit embedding, cos(q, r) = sum over places p of D_q(p) . e_r / |sum of D_q|. A
+    place counts for the similarity (> 0) where it departs from what is usual there as the other
+    film does, and against it (< 0) where it departs otherwise. All summands add up to the
+    similarity exactly.
 
     Args:
-        maps: float32 (C, g, g), the film's own rectified maps.
+        film: of one film (N = 1).
         other: float32 (C,), the other film's embedding, a unit vector.
 
     Returns:
-        float32 (g, g), >= 0, whose sum is the cosine similarity, in the frame of the film's input.
+        float32 (g, g), whose sum is the cosine similarity, in the frame of the film's input.
 
     Raises:
         InvalidArgument: the shapes do not fit.
     """
-    if maps.ndim != 3 or other.shape != maps.shape[:1]:
+    if other.shape != film.mean.shape[:1]:
         raise InvalidArgument(
-            f"maps of shape {maps.shape} and an embedding of shape {other.shape} do not fit; "
-            "they must be (C, g, g) and (C,)"
+            f"an embedding of shape {other.shape} does not fit maps with {len(film.mean)} "
+            f"channels; it must be ({len(film.mean)},)"
         )
-    # in float64, where the squares of the smallest float32 values do not vanish
-    length = np.linalg.norm(maps.mean(axis=(1, 2)).astype(np.float64))
-    places = maps.shape[1] * maps.shape[2]
-    share = other / max(places * length, np.finfo(np.float64).tiny)
-    evidence: npt.NDArray[np.float32] = np.tensordot(share, maps, axes=1).astype(np.float32)
+    shares = _departures(film).T @ other
+    evidence: npt.NDArray[np.float32] = shares.reshape(film.maps.shape[2:]).astype(np.float32)
     return evidence
 
 
-def matching_places(
-    maps: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """What each pair of places, one of a film and one of another, contributes to their similarity.
+def matching_places(film: Features, other: Features) -> npt.NDArray[np.float32]:
+    """What each pair of places, one of a film and one of another, adds to their similarity.
 
-    cos(q, r) = sum over places p and s of R_q(p) . R_r(s) / (g^4 * |G_q| * |G_r|). Summed over the
-    other film's places it is `similarity_evidence` of the film, and the other way round.
+    With D as there, cos(q, r) = sum over places p and s of D_q(p) . D_r(s) / (|sum D_q| |sum D_r|).
+    Summed over the other film's places it is `similarity_evidence` of the film, and the other way
+    round.
 
     Args:
-        maps: float32 (C, g, g), a film's rectified maps.
-        other: float32 (C, g, g), another film's.
+        film: of one film (N = 1).
+        other: of another one, by the same network.
 
     Returns:
-        float32 (g * g, g * g), >= 0, whose sum is the cosine similarity; rows are places of the
-        film, columns places of the other, both row by row in the frame of the film's input.
+        float32 (g * g, g * g), whose sum is the cosine similarity; rows are places of the film,
+        columns places of the other, both row by row in the frame of the film's input.
 
     Raises:
         InvalidArgument: the shapes do not fit.
     """
-    if maps.ndim != 3 or maps.shape != other.shape:
+    if film.maps.shape != other.maps.shape:
         raise InvalidArgument(
-            f"maps of shapes {maps.shape} and {other.shape} do not fit; both must be (C, g, g)"
+            f"maps of shapes {film.maps.shape} and {other.maps.shape} do not fit; both must be "
+            "(1, C, g, g)"
         )
-    film, another = (m.reshape(len(m), -1).astype(np.float64) for m in (maps, other))
-    lengths = np.linalg.norm(film.sum(axis=1)) * np.linalg.norm(another.sum(axis=1))
-    shares = film.T @ another / max(lengths, np.finfo(np.float64).tiny)
-    return np.asarray(shares, np.float32)
+    return (_departures(film).T @ _departures(other)).astype(np.float32)
+
+
+def _departures(film: Features) -> npt.NDArray[np.float64]:
+    """How each place departs from what is usual there, (C, g * g); the embedding is their sum.
+
+    Raises:
+        InvalidArgument: it is more than one film.
+    """
+    if len(film.maps) != 1:
+        raise InvalidArgument(
+            f"evidence is drawn for one film at a time, not for {len(film.maps)}; take "
+            "Features.one(place)"
+        )
+    # in float64, as the embedding is
+    apart = (film.maps[0].astype(np.float64) - film.mean).reshape(len(film.mean), -1)
+    length = np.linalg.norm(apart.sum(axis=1))
+    departures: npt.NDArray[np.float64] = apart / max(length, np.finfo(np.float64).tiny)
+    return departures

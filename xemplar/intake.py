@@ -65,7 +65,7 @@ def embed(
         An entry for each film, in their order; None where the network sees nothing at all.
     """
     features = encoder.encode(np.stack([film.inputs for film, _ in films]))
-    cams = grad_cam(features, encoder.checkpoint.weights["classifier.weight"])
+    cams = grad_cam(features.maps, encoder.checkpoint.weights["classifier.weight"])
     return tuple(
         Entry(
             image_sha256=film.sha256,

@@ -38,12 +38,12 @@ def overlay(
     """Lay a heatmap over a film.
 
     Colour and opacity follow the map as a share of its own maximum, from blue (transparent) to
-    bright red. A map that is 0 everywhere leaves the film as it is: nothing is stretched out of
-    nothing.
+    bright red. Where it is 0 or less, and so wherever it has no maximum above 0, it leaves the film
+    as it is: nothing is stretched out of nothing.
 
     Args:
         pixels: uint8 (height, width), the film or a display copy of it.
-        heatmap: float32 (g, g), >= 0, in the frame of the network's input.
+        heatmap: float32 (g, g) in the frame of the network's input.
         spec: the preprocessing that made the input.
         side: longest side of the picture in pixels; a film is shrunk to it, never enlarged.
 
@@ -51,8 +51,9 @@ def overlay(
         uint8 (height', width', 3), RGB, in the frame of the film.
     """
     film = shrink(pixels, side)
-    peak = float(heatmap.max())
-    heat = onto_film(heatmap / peak if peak > 0 else heatmap, spec, *film.shape)
+    positive: npt.NDArray[np.float32] = np.maximum(heatmap, 0)
+    peak = float(positive.max())
+    heat = onto_film((positive / (peak or 1)).astype(np.float32), spec, *film.shape)
     level = np.clip(heat * HOTTEST + 0.5, 0, HOTTEST).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     opacity = (OPACITY * np.clip(heat, 0, 1))[..., None]

@@ -12,12 +12,13 @@ from xemplar.answer import Answer
 from xemplar.catalog import Case
 from xemplar.explain import matching_places, similarity_evidence
 from xemplar.findings import finding_index
+from xemplar.network import Features
 from xemplar.overlay import jpeg, overlay, shrink
 from xemplar.radiograph import DISPLAY_SIDE
 from xemplar.retriever import Retriever
 
 Map: TypeAlias = npt.NDArray[np.float32]
-"""float32 (g, g), >= 0, in the frame of the network's input."""
+"""float32 (g, g) in the frame of the network's input."""
 
 
 def query_image(answer: Answer, side: int = DISPLAY_SIDE) -> bytes:
@@ -85,7 +86,7 @@ def query_evidence(retriever: Retriever, answer: Answer, case: Case, side: int =
     """
     live = retriever.live
     live.check_gave(answer)
-    heatmap = similarity_evidence(answer.features.maps[0], live.generation.vector(case.id))
+    heatmap = similarity_evidence(answer.features, live.generation.vector(case.id))
     return _drawn(retriever, answer.film, heatmap, side)
 
 
@@ -95,7 +96,7 @@ def case_evidence(retriever: Retriever, answer: Answer, case: Case, side: int = 
     Raises:
         NotFound: another checkpoint answers by now.
     """
-    heatmap = similarity_evidence(_case_maps(retriever, answer, case), answer.features.embedding[0])
+    heatmap = similarity_evidence(_features(retriever, answer, case), answer.features.embedding[0])
     return _drawn(retriever, retriever.media.display(case.image_sha256), heatmap, side)
 
 
@@ -108,7 +109,7 @@ def matches(retriever: Retriever, answer: Answer, case: Case) -> npt.NDArray[np.
     Raises:
         NotFound: another checkpoint answers by now.
     """
-    return matching_places(answer.features.maps[0], _case_maps(retriever, answer, case))
+    return matching_places(answer.features, _features(retriever, answer, case))
 
 
 def overlays(retriever: Retriever, answer: Answer, side: int = 512) -> dict[str, bytes]:
@@ -129,16 +130,15 @@ def maps(retriever: Retriever, answer: Answer) -> dict[str, Map | None]:
     return found
 
 
-def _case_maps(retriever: Retriever, answer: Answer, case: Case) -> npt.NDArray[np.float32]:
-    """A case's rectified maps, float32 (C, g, g), by the network that gave the answer.
+def _features(retriever: Retriever, answer: Answer, case: Case) -> Features:
+    """A case's features, by the network that gave the answer.
 
-    They are not stored (326 kB a case): one forward pass over its stored input yields them again.
+    Its maps are not stored (326 kB a case): a forward pass over its stored input yields them again.
     """
     live = retriever.live
     live.check_gave(answer)
     inputs = retriever.media.input(case.image_sha256, live.checkpoint.card.spec)
-    maps: npt.NDArray[np.float32] = live.encoder.encode(inputs[None]).maps[0]
-    return maps
+    return live.encoder.encode(inputs[None])
 
 
 def _drawn(

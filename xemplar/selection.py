@@ -14,11 +14,11 @@ from xemplar.index import Amended
 MAX_K = 100
 MAX_COUNTER_EXAMPLES = 20
 
-NEAR_DUPLICATE = 0.9995
+NEAR_DUPLICATE = 0.99
 """Cosine above which two films are taken for one film kept twice.
 
 Chosen by `benchmarks/near_duplicates.py`, with the shipped checkpoint: re-encoded copies lie above
-it, copies made smaller partly, two different films do not, not even of one patient. So it rather
+it, copies made smaller mostly, two different films do not, not even of one patient. So it rather
 shows a film twice than hides another one. Measure again for a checkpoint of your own.
 """
 
@@ -42,7 +42,7 @@ class Search:
         exclude_patient_of: public ids of cases whose patients' films must not be in the answer;
             where the patient is unknown, the case alone.
         filter: which cases may be in the answer.
-        min_similarity: 0 to 1; less similar cases are not shown.
+        min_similarity: -1 to 1; less similar cases are not shown.
         diversity: 0 to 1; 0 takes the most similar cases, 1 those least like one another (see
             `choose`).
         near_duplicates: "drop" passes over a case whose cosine to the query or to a case chosen
@@ -62,7 +62,7 @@ class Search:
     exclude: tuple[str, ...] = ()
     exclude_patient_of: tuple[str, ...] = ()
     filter: CaseFilter = field(default_factory=CaseFilter)
-    min_similarity: float = 0.0
+    min_similarity: float = -1.0
     diversity: float = 0.0
     near_duplicates: NearDuplicates = "keep"
     one_per_patient: bool = False
@@ -72,7 +72,7 @@ class Search:
         ranges = {
             "k": (1, MAX_K),
             "counter_examples": (0, MAX_COUNTER_EXAMPLES),
-            "min_similarity": (0, 1),
+            "min_similarity": (-1, 1),
             "diversity": (0, 1),
         }
         for name, (least, most) in ranges.items():
@@ -83,7 +83,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Found:
-    """A case that was chosen, and its cosine to the query, in [0, 1]."""
+    """A case that was chosen, and its cosine to the query, in [-1, 1]."""
 
     case: Case
     similarity: float

@@ -36,7 +36,7 @@ function steps(count, start, length, cells) {
 
 /**
  * Paint a grid onto a canvas of the film's shape: colour and opacity are shares of `most`.
- * Bilinear, in the frame of the film; null paints nothing.
+ * Bilinear, in the frame of the film; what is below 0 stays clear, and null paints nothing.
  */
 export function paint(canvas, grid, most, fit, width, height) {
   const scale = SIDE / Math.max(width, height);
@@ -53,7 +53,7 @@ export function paint(canvas, grid, most, fit, width, height) {
     for (const [column, right] of columns) {
       const above = grid[row][column] * (1 - right) + grid[row][column + 1] * right;
       const below = grid[row + 1][column] * (1 - right) + grid[row + 1][column + 1] * right;
-      const share = Math.min(1, (above * (1 - down) + below * down) / most);
+      const share = Math.min(1, Math.max(0, (above * (1 - down) + below * down) / most));
       const level = Math.round(share * 255);
       picture.data.set(COLOURS[level], at);
       picture.data[at + 3] = level;

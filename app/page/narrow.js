@@ -64,7 +64,7 @@ export function narrow({ question, kind }, findings) {
       number("k", question, { usual: "5", min: 1, max: 100 }),
       number("counter_examples", question, { usual: "0", min: 0, max: 20 }),
       number("diversity", question, { usual: "0", min: 0, max: 1, step: 0.1 }),
-      number("min_similarity", question, { usual: "0", min: 0, max: 1, step: "any" }),
+      number("min_similarity", question, { usual: "-1", min: -1, max: 1, step: "any" }),
       sex(question),
       number("age_min", question, { min: 0, max: 120 }), number("age_max", question, { min: 0, max: 120 }),
       words("view", question), words("source", question),

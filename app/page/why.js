@@ -12,7 +12,7 @@ const DIGITS = 4;
 
 const known = new Map();
 
-/** Which places of the query and of a case match: the service's `MatchesOut`, and both sums. */
+/** Which places of the query and of a case match: the service's `MatchesOut`, and its sums. */
 export function evidence(answer, near) {
   const address = `queries/${answer.query_id}/matches/${near.case_id}`;
   if (!known.has(address)) {
@@ -20,7 +20,8 @@ export function evidence(answer, near) {
       const rows = shares.map((row) => row.reduce((sum, share) => sum + share, 0));
       const columns = shares[0].map((_, place) => shares.reduce((sum, row) => sum + row[place], 0));
       const sum = rows.reduce((total, share) => total + share, 0);
-      return { similarity, grid, shares, sum, query: squared(rows, grid), case: squared(columns, grid) };
+      const support = rows.reduce((total, share) => total + Math.max(0, share), 0);
+      return { similarity, grid, shares, sum, support, query: squared(rows, grid), case: squared(columns, grid) };
     });
     known.set(address, found);
     found.catch(() => known.delete(address));
@@ -31,9 +32,9 @@ export function evidence(answer, near) {
 /** The scale of all Grad-CAM maps of an answer. */
 export const gradcamMost = ({ maps }) => largest([maps.query, ...Object.values(maps.cases)]);
 
-/** The line under a pair: the sum, beside the score of the search. */
+/** The line under a pair: what speaks for and against it, beside the score of the search. */
 export const sumOf = (found, near) =>
-  T.why.sum(found.sum.toFixed(DIGITS), found.grid, near.similarity.toFixed(DIGITS));
+  T.why.sum(found.grid, ...[found.sum, found.support, found.support - found.sum, near.similarity].map((n) => n.toFixed(DIGITS)));
 
 /** Buttons for what is shown on the films. */
 export function modeSwitch(mode, choose) {
@@ -166,8 +167,8 @@ export class Why {
     this.query.mark(place, pair.grid);
     this.legend.update(most, T.why.legendMatch);
     const [row, column] = [Math.floor(place / pair.grid), place % pair.grid];
-    const share = pair.query[row][column] / pair.sum;
-    this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${T.why.place(row + 1, column + 1, T.percent(share))}`;
+    const share = pair.query[row][column];
+    this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${T.why.place(row + 1, column + 1, share, DIGITS)}`;
   }
 
   #listen() {

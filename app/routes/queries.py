@@ -254,7 +254,7 @@ async def query_matches(
     def work() -> MatchesOut:
         case = service.retriever.indexed(case_id)
         shares = pictures.matches(service.retriever, answer, case)
-        similarity = float(shares.sum(dtype=np.float64).clip(0, 1))
+        similarity = float(shares.sum(dtype=np.float64).clip(-1, 1))
         return MatchesOut(
             similarity=similarity, grid=math.isqrt(len(shares)), shares=rounded(shares)
         )

@@ -91,7 +91,7 @@ def explain(encoder: Encoder, inputs: npt.NDArray[np.uint8]) -> Maps:
     """
     weights = encoder.checkpoint.weights["classifier.weight"]
     batches = (encoder.encode(inputs[n : n + BATCH]) for n in range(0, len(inputs), BATCH))
-    return np.concatenate([grad_cam(f, weights) - grad_cam(f, -weights) for f in batches])
+    return np.concatenate([grad_cam(f.maps, weights) - grad_cam(f.maps, -weights) for f in batches])
 
 
 def scrambled(weights: Weights, modules: Sequence[str], random: np.random.Generator) -> Weights:

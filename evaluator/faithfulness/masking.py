@@ -21,6 +21,7 @@ from evaluator.faithfulness.perturbation import Inputs, Perturbation, Vectors, x
 from evaluator.material import Candidates, Films, Material
 from xemplar.encoder import Encoder
 from xemplar.explain import similarity_evidence
+from xemplar.network import STRIDE
 
 Curve: TypeAlias = npt.NDArray[np.float64]
 Curves: TypeAlias = Mapping[str, Curve]
@@ -82,7 +83,7 @@ def masking(material: Material, on_progress: Callable[[float], None]) -> Masked:
     """
     encoder, settings = material.encoder, material.settings
     size = encoder.checkpoint.card.spec.size
-    cells = size // 32
+    cells = size // STRIDE
     perturbation = xaitk(size, cells, settings.perturbations, settings.seed)
     random = np.random.default_rng(settings.seed)
     pairs = nearest_pairs(material.queries, material.candidates, settings.masking_pairs, random)
@@ -129,7 +130,7 @@ def curves_of(
         random: where the random orders come from.
     """
     begun = time.perf_counter()
-    evidence = similarity_evidence(encoder.encode(film[None]).maps[0], neighbour)
+    evidence = similarity_evidence(encoder.encode(film[None]), neighbour)
     taken = time.perf_counter() - begun
     cells, side = len(evidence), len(film) // len(evidence)
     without = blurred(film, BLUR * side)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from xemplar.checkpoint import Checkpoint
 from xemplar.explain import grad_cam
-from xemplar.network import features
+from xemplar.network import STRIDE
 from xemplar.network.pytorch import DenseNetwork, load_weights
 from xemplar.preprocess import PreprocessSpec, onto_film
 
@@ -51,11 +51,10 @@ def cams_of(model: Probabilities, inputs: Maps, targets: npt.NDArray[np.int64]) 
         everywhere is given as NaN: Quantus refuses a batch of nothing but zeros, and
         `by_own_maximum` turns it back.
     """
-    linear = model.network.dense.classifier
-    weights, bias = (t.detach().numpy() for t in (linear.weight, linear.bias))
+    weights = model.network.dense.classifier.weight.detach().numpy()
     with torch.inference_mode():
         maps = model.network.maps(torch.as_tensor(inputs[:, 0], dtype=torch.float32)).numpy()
-    cams = grad_cam(features(maps, weights, bias), weights)[np.arange(len(targets)), targets]
+    cams = grad_cam(maps, weights)[np.arange(len(targets)), targets]
     large = enlarged(cams, model.spec)
     large[large.max(axis=(1, 2, 3)) <= 0] = np.nan
     return large
@@ -67,7 +66,7 @@ def random_maps(model: Probabilities, inputs: Maps, random: np.random.Generator)
     Noise in each pixel alone would be no fair chance for Pixel Flipping: to blacken single pixels
     all over a film destroys its texture at the first step, wherever the network looks.
     """
-    cells = model.spec.size // 32
+    cells = model.spec.size // STRIDE
     return enlarged(random.random((len(inputs), cells, cells), np.float32), model.spec)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from evaluator.material import Candidates, Films, Material
 from xemplar.explain import grad_cam, similarity_evidence
-from xemplar.network import Features
+from xemplar.network import MEAN, Features
 
 Map = npt.NDArray[np.float32]
 
@@ -40,7 +40,8 @@ class Explainer:
     """All explanations of films of one `Material`."""
 
     def __init__(self, material: Material) -> None:
-        self._classifier = material.encoder.checkpoint.weights["classifier.weight"]
+        weights = material.encoder.checkpoint.weights
+        self._classifier, self._mean = weights["classifier.weight"], weights[MEAN]
         self._findings = tuple(material.findings)
         self._candidates = material.candidates
         # the library wants a network to hook into; what is asked of it here never looks at one
@@ -63,6 +64,7 @@ class Explainer:
             case has the finding.
         """
         maps, place = films.maps[row], self._findings.index(finding)
+        film = Features(films.embedding[[row]], films.logits[[row]], maps[None], self._mean)
         weights = self._classifier[place]
         similar = _similar_with(self._candidates, films, row, finding)
         return {
@@ -72,7 +74,7 @@ class Explainer:
                 for name, method in self._by_gradient.items()
             },
             EIGEN_CAM: _eigen_cam(self._eigen_cam, maps),
-            EVIDENCE: _mean_evidence(maps, similar) if len(similar) else None,
+            EVIDENCE: _evidence(film, similar) if len(similar) else None,
             UNIFORM: np.ones(maps.shape[1:], np.float32),
             TYPICAL: self._candidates.mean_cams[place],
             CENTRED: centred(maps.shape[1]),
@@ -80,9 +82,8 @@ class Explainer:
 
     def grad_cam(self, films: Films, row: int, finding: str) -> Map:
         """`xemplar.explain.grad_cam` of one film and finding, float32 (g, g), >= 0."""
-        maps, place = films.maps[row][None], self._findings.index(finding)
-        alone = Features(films.embedding[[row]], films.logits[[row]], maps)
-        cam: Map = grad_cam(alone, self._classifier[[place]])[0, 0]
+        place = self._findings.index(finding)
+        cam: Map = grad_cam(films.maps[row][None], self._classifier[[place]])[0, 0]
         return cam
 
 
@@ -146,8 +147,8 @@ def _similar_with(
     return embedding[order[:NEIGHBOURS]]
 
 
-def _mean_evidence(maps: Map, similar: npt.NDArray[np.float32]) -> Map:
-    """Mean of the film's similarity evidence towards each of these cases, float32 (g, g)."""
-    evidence = [similarity_evidence(maps, embedding) for embedding in similar]
+def _evidence(film: Features, similar: npt.NDArray[np.float32]) -> Map:
+    """What speaks for the film's similarity with these cases on average, float32 (g, g), >= 0."""
+    evidence = [similarity_evidence(film, embedding) for embedding in similar]
     mean: Map = np.mean(evidence, axis=0, dtype=np.float32)
-    return mean
+    return np.maximum(mean, 0)

@@ -139,7 +139,7 @@ def _list(
     for rating in ratings:
         table[raters.index(rating.rater), cases.index(rating.case)] = rating.rating
     own = embeddings[query].astype(np.float64)
-    similarity = np.clip([embeddings[case] @ own for case in cases], 0, 1)
+    similarity = np.clip([embeddings[case] @ own for case in cases], -1, 1)
     order = np.argsort(-similarity, kind="stable")
     return RatedList(query, tuple(cases[i] for i in order), similarity[order], table[:, order])
 

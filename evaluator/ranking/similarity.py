@@ -50,8 +50,9 @@ def pairs(films: Films, candidates: Candidates) -> Pairs:
     parts: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]] = []
     for rows in blocks(len(films)):
         usable = known[0][rows][:, None] & known[1] & ~forbidden(films, candidates, rows)
-        cosine = np.clip(films.embedding[rows].astype(np.float64) @ candidates.embedding.T, 0, 1)
-        ranks = np.argsort(np.argsort(-np.where(usable, cosine, -1), axis=1, kind="stable"), axis=1)
+        cosine = np.clip(films.embedding[rows].astype(np.float64) @ candidates.embedding.T, -1, 1)
+        order = np.argsort(-np.where(usable, cosine, -np.inf), axis=1, kind="stable")
+        ranks = np.argsort(order, axis=1)
         shared = shares_a_finding(q[rows], c)
         parts.append((cosine[usable], shared[usable], (ranks < NEAREST)[usable]))
     if not parts:

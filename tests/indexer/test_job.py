@@ -122,7 +122,7 @@ def test_the_batch_path_gives_what_the_upload_path_gives(
         features = encoder.encode(inputs[None])
         assert float(generation.vector(case.id) @ features.embedding[0]) > 0.999999
         np.testing.assert_allclose(generation.logits(case.id), features.logits[0], atol=1e-4)
-        cams = grad_cam(features, classifier)[0]
+        cams = grad_cam(features.maps, classifier)[0]
         np.testing.assert_allclose(generation.cams(case.id), cams, rtol=2e-3, atol=1e-4)
         assert generation.search(features.embedding[0], 1).ids[0] == case.id
 

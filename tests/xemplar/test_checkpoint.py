@@ -135,7 +135,7 @@ def test_a_safetensors_file_of_another_program_is_refused(tmp_path: Path, weight
 def test_a_card_of_another_schema_is_refused(
     tmp_path: Path, weights: Weights, fields: dict[str, Any]
 ) -> None:
-    with pytest.raises(CorruptArtefact, match="schema 99; this software reads 1; install"):
+    with pytest.raises(CorruptArtefact, match="schema 99; this software reads 2; install"):
         load(raw(tmp_path / "file", weights, fields | {"schema": 99}))
 
 

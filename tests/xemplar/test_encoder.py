@@ -49,7 +49,7 @@ def test_features_have_the_shapes_and_ranges_that_are_promised(encoder: Encoder)
     assert features.maps.shape == (3, channels, 2, 2)
     assert {a.dtype for a in vars(features).values()} == {np.dtype(np.float32)}
     assert features.maps.min() >= 0
-    assert features.embedding.min() >= 0
+    assert features.embedding.min() < 0 < features.embedding.max()
 
 
 @pytest.mark.parametrize("runtime", Runtime)
@@ -77,8 +77,14 @@ def test_bfloat16_agrees_with_float32(
     tiny: Checkpoint, reference: Encoder, runtime: Runtime
 ) -> None:
     films = inputs(8)
-    half = open_encoder(tiny, runtime, Precision.BFLOAT16).encode(films)
-    assert cosines(half.embedding, reference.encode(films).embedding).min() >= 0.9999
+    half, whole = (
+        open_encoder(tiny, runtime, Precision.BFLOAT16).encode(films),
+        reference.encode(films),
+    )
+    flat = (len(films), -1)
+    assert cosines(half.maps.reshape(flat), whole.maps.reshape(flat)).min() >= 0.9999
+    # one of the films is nearly usual, so that rounding is a good part of what it departs by
+    assert np.median(cosines(half.embedding, whole.embedding)) >= 0.999
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from torchvision.models import densenet121, densenet169
 
 from tests.films import TINY, drawn_film, seeded_weights
-from xemplar.network import Architecture, features, shapes
+from xemplar.network import MEAN, Architecture, features, shapes
 from xemplar.network.pytorch import DenseNetwork, load_weights, weights_of
 from xemplar.preprocess import PreprocessSpec
 
@@ -41,14 +41,14 @@ def test_the_shapes_of_the_weights_are_torchvisions(
 ) -> None:
     with torch.device("meta"):
         state = build(num_classes=5).state_dict()
-    assert shapes(architecture, 5) == {
+    assert shapes(architecture, 5, 224) == {
         name: tuple(value.shape) for name, value in state.items() if "num_batches" not in name
-    }
+    } | {MEAN: (architecture.embedding_size, 7, 7)}
 
 
 def test_the_tiny_weights_have_the_shapes_that_their_architecture_says() -> None:
     weights = seeded_weights(TINY, 3)
-    assert shapes(TINY, 3) == {name: value.shape for name, value in weights.items()}
+    assert shapes(TINY, 3, 64) == {name: value.shape for name, value in weights.items()}
 
 
 def test_our_forward_gives_torchvisions_logits() -> None:
@@ -71,9 +71,9 @@ def test_films_are_replicated_to_three_channels_and_normalised() -> None:
 def test_weights_go_into_the_network_and_out_again() -> None:
     weights = seeded_weights(TINY, 3)
     out = weights_of(network_of())
-    assert out.keys() == weights.keys()
-    for name, value in weights.items():
-        np.testing.assert_array_equal(out[name], value)
+    assert out.keys() == weights.keys() - {MEAN}
+    for name, value in out.items():
+        np.testing.assert_array_equal(value, weights[name])
 
 
 @pytest.mark.parametrize("change", ["lacks", "adds", "differs"])
@@ -90,14 +90,21 @@ def test_weights_of_another_network_are_refused(change: str) -> None:
 
 
 def test_embedding_and_logits_follow_from_the_maps_by_hand() -> None:
-    # one film, two channels, 2 x 2 places: means 3 and 4, length 5
+    # one film, two channels, 2 x 2 places: means 3 and 4, which are 3 more and 4 less than usual
     maps = np.array([[[[3, 3], [3, 3]], [[0, 16], [0, 0]]]], np.float32)
-    found = features(maps, np.float32([[1, 0], [1, 2], [-1, 0.5]]), np.float32([0, 0.5, 0]))
-    np.testing.assert_allclose(found.embedding, [[0.6, 0.8]], rtol=1e-6)
+    found = features(
+        maps,
+        np.float32([[1, 0], [1, 2], [-1, 0.5]]),
+        np.float32([0, 0.5, 0]),
+        np.float32([[[0, 0], [0, 0]], [[32, 0], [0, 0]]]),
+    )
+    np.testing.assert_allclose(found.embedding, [[0.6, -0.8]], rtol=1e-6)
     np.testing.assert_allclose(found.logits, [[3, 11.5, -1]], rtol=1e-6)
     assert found.maps is maps
 
 
-def test_maps_that_are_zero_everywhere_have_no_direction() -> None:
-    found = features(np.zeros((1, 2, 2, 2), np.float32), np.ones((1, 2), np.float32), np.ones(1))
+def test_a_film_that_departs_nowhere_from_the_mean_has_no_direction() -> None:
+    found = features(
+        np.ones((1, 2, 2, 2), np.float32), np.ones((1, 2)), np.ones(1), np.ones((2, 2, 2))
+    )
     np.testing.assert_array_equal(found.embedding, [[0, 0]])

@@ -159,7 +159,7 @@ def test_plain_search_asks_for_no_more_than_k() -> None:
     [
         ({"k": 0}, "k is 0; it must be from 1 to 100"),
         ({"counter_examples": 21}, "counter_examples is 21; it must be from 0 to 20"),
-        ({"min_similarity": 1.1}, "min_similarity is 1.1; it must be from 0 to 1"),
+        ({"min_similarity": 1.1}, "min_similarity is 1.1; it must be from -1 to 1"),
         ({"diversity": -0.1}, "diversity is -0.1; it must be from 0 to 1"),
         ({"diversity": float("nan")}, "diversity is nan"),
     ],

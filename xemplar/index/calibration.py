@@ -23,7 +23,7 @@ class SimilarityCalibration:
         source: name of the data set that it was fitted on.
         films: how many films were compared with the index.
         pairs: how many pairs of films that makes.
-        similarity: cosines, ascending, in [0, 1].
+        similarity: cosines, ascending, in [-1, 1].
         chance: share of pairs with a finding in common at each of these, in [0, 1].
     """
 
@@ -41,11 +41,12 @@ class SimilarityCalibration:
             or len(knots) < 2
             or not (np.diff(knots) > 0).all()
             or not (np.diff(chance) >= 0).all()
-            or not all(((v >= 0) & (v <= 1)).all() for v in (knots, chance))
+            or not ((np.abs(knots) <= 1).all() and ((chance >= 0) & (chance <= 1)).all())
         ):
             raise CorruptArtefact(
-                "a calibration of similarity needs two or more cosines that ascend and as many "
-                "chances that do not descend, all in [0, 1]; make it anew with `xemplar evaluate`"
+                "a calibration of similarity needs two or more cosines from -1 to 1 that "
+                "ascend, and as many chances from 0 to 1 that do not descend; make it anew with "
+                "`xemplar evaluate`"
             )
 
     def chance_of(self, similarity: float) -> float:

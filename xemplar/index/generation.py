@@ -39,7 +39,7 @@ class Hits:
 
     Attributes:
         ids: int64 (n,).
-        similarity: float32 (n,), cosine in [0, 1], descending.
+        similarity: float32 (n,), cosine in [-1, 1], descending.
     """
 
     ids: npt.NDArray[np.int64]
@@ -214,12 +214,12 @@ class Generation:
 def cosines(
     vectors: npt.NDArray[np.float32], vector: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Of each of the vectors (n, C) with one (C,), all unit length: float32 (n,) in [0, 1].
+    """Of each of the vectors (n, C) with one (C,), all unit length: float32 (n,) in [-1, 1].
 
     Summed in float64, row by row: the same pair gives the same number in any company.
     """
     products = vectors.astype(np.float64) * vector
-    clipped: npt.NDArray[np.float32] = np.clip(products.sum(axis=1), 0, 1).astype(np.float32)
+    clipped: npt.NDArray[np.float32] = np.clip(products.sum(axis=1), -1, 1).astype(np.float32)
     return clipped
 
 

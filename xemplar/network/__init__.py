@@ -14,7 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 Weights: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
-"""Parameters and batch-norm statistics by torchvision's names, such as features.conv0.weight."""
+"""Parameters and batch-norm statistics by torchvision's names, such as features.conv0.weight; and
+under `MEAN` what a network of torchvision's lacks."""
+
+MEAN = "embedding.mean"
+"""Name of the mean of the rectified maps over usual films, (C, g, g): what all have in common.
+
+It is taken from a film's maps before they are pooled to an embedding (as Mu & Viswanath, ICLR 2018,
+do with words), so that a similarity tells films apart instead of saying that both are chest X-rays.
+"""
+
+STRIDE = 32
+"""Pixels of the input on a side of each place of the last maps."""
 
 BATCH_NORM_EPSILON = 1e-5
 
@@ -46,8 +57,8 @@ class Architecture:
         return channels
 
 
-def shapes(architecture: Architecture, findings: int) -> dict[str, tuple[int, ...]]:
-    """The shape of every weight of a network with so many findings, by torchvision's names."""
+def shapes(architecture: Architecture, findings: int, size: int) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight, by its name, of a network for inputs of so many pixels a side."""
     growth, inner = architecture.growth, architecture.growth * architecture.bottleneck
     channels = architecture.stem
     convolutions = {"features.conv0": (channels, 3, 7, 7)}
@@ -73,6 +84,7 @@ def shapes(architecture: Architecture, findings: int) -> dict[str, tuple[int, ..
         },
         "classifier.weight": (findings, channels),
         "classifier.bias": (findings,),
+        MEAN: (channels, size // STRIDE, size // STRIDE),
     }
 
 
@@ -81,39 +93,51 @@ class Features:
     """What one forward pass yields for N films; C channels, F findings, a g x g grid (7 x 7).
 
     Attributes:
-        embedding: float32 (N, C), unit vectors, all >= 0; their inner product is the similarity.
+        embedding: float32 (N, C), unit vectors; their inner product, -1 to 1, is the similarity.
         logits: float32 (N, F), before calibration.
         maps: float32 (N, C, g, g), rectified activations of the last layer, all >= 0, in the
             frame of the network's input.
+        mean: float32 (C, g, g), see `MEAN`; of the network, the same for all films.
     """
 
     embedding: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
     maps: npt.NDArray[np.float32]
+    mean: npt.NDArray[np.float32]
 
     def one(self, place: int) -> "Features":
         """Of one of the N films (N = 1), copied: it does not keep the others in memory."""
-        parts = (self.embedding, self.logits, self.maps)
-        return Features(*(part[place : place + 1].copy() for part in parts))
+        embedding, logits, maps = (
+            part[place : place + 1].copy() for part in (self.embedding, self.logits, self.maps)
+        )
+        return Features(embedding, logits, maps, self.mean)
 
 
 def features(
     maps: npt.NDArray[np.float32],
     classifier: npt.NDArray[np.float32],
     bias: npt.NDArray[np.float32],
+    mean: npt.NDArray[np.float32],
 ) -> Features:
     """Embedding and logits from the rectified maps: global average pooling and one linear layer.
+
+    With G the mean of a film's maps over the places, and m that of ``mean``, the embedding is
+    (G - m) / |G - m|.
 
     Args:
         maps: float32 (N, C, g, g), rectified.
         classifier: float32 (F, C), the weights of the linear layer.
         bias: float32 (F,).
+        mean: float32 (C, g, g), see `MEAN`.
     """
-    pooled = maps.mean(axis=(2, 3))
-    # in float64, where the squares of the smallest float32 values do not vanish
-    length = np.linalg.norm(pooled.astype(np.float64), axis=1, keepdims=True)
+    # in float64: what is left of films that are nearly usual is the difference of large numbers,
+    # and the squares of the smallest float32 values do not vanish
+    pooled = maps.mean(axis=(2, 3), dtype=np.float64)
+    apart = pooled - mean.mean(axis=(1, 2), dtype=np.float64)
+    length = np.linalg.norm(apart, axis=1, keepdims=True)
     return Features(
-        embedding=(pooled / np.maximum(length, np.finfo(np.float64).tiny)).astype(np.float32),
-        logits=pooled @ classifier.T + bias,
+        embedding=(apart / np.maximum(length, np.finfo(np.float64).tiny)).astype(np.float32),
+        logits=pooled.astype(np.float32) @ classifier.T + bias,
         maps=maps,
+        mean=mean,
     )

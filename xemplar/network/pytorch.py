@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import DenseNet
 
-from xemplar.network import Architecture, Weights
+from xemplar.network import MEAN, Architecture, Weights
 from xemplar.preprocess import PreprocessSpec
 
 
@@ -16,7 +16,8 @@ class DenseNetwork(nn.Module):
     """torchvision's DenseNet, with the preprocessing spec's normalisation in front.
 
     Attributes:
-        dense: torchvision's module; its state dict holds the checkpoint's weights.
+        dense: torchvision's module; its state dict holds the checkpoint's weights but
+            `xemplar.network.MEAN`, which makes embeddings and no logits.
     """
 
     mean: Tensor
@@ -86,7 +87,7 @@ def load_weights(network: DenseNetwork, weights: Weights) -> None:
         RuntimeError: names or shapes differ (PyTorch's message lists them).
     """
     state: Mapping[str, Tensor] = {
-        name: torch.from_numpy(np.array(value)) for name, value in weights.items()
+        name: torch.from_numpy(np.array(value)) for name, value in weights.items() if name != MEAN
     }
     missing = network.dense.load_state_dict(state, strict=False)
     lost = [name for name in missing.missing_keys if not name.endswith("num_batches_tracked")]

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, RootModel
 NOTICE = "Research use, not for diagnosis."
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
 class Problem(BaseModel):
@@ -49,8 +50,9 @@ class NeighbourOut(CaseOut):
     """A similar case."""
 
     rank: int = Field(ge=1)
-    similarity: Probability = Field(
-        description="Cosine of the embeddings; not a probability of anything."
+    similarity: Cosine = Field(
+        description="Cosine of the embeddings: 0 for films with nothing in common but what all "
+        "films have, 1 for the same film; not a probability of anything."
     )
     chance: Probability | None = Field(
         description="That it shares a finding with the query, as measured for films of that "
@@ -83,10 +85,11 @@ class MapsOut(BaseModel):
 class MatchesOut(BaseModel):
     """Which places of two films match."""
 
-    similarity: Probability = Field(description="The sum of all shares.")
+    similarity: Cosine = Field(description="The sum of all shares.")
     grid: int = Field(ge=1, description="Places on a side; a film has grid x grid, row by row.")
-    shares: Shares = Field(
-        description="What each pair of places adds to the similarity: a row for each place of the "
+    shares: list[list[float]] = Field(
+        description="What each pair of places adds to the similarity, or takes from it where it is "
+        "negative: a row for each place of the "
         "query, a column for each of the case. The sum of a row is the evidence in the query's "
         "place, that of a column the evidence in the case's."
     )

@@ -111,7 +111,7 @@ class BatchQuestion(Filters):
         examples=[["0fd0a7f2b8a1c9de"]],
     )
     min_similarity: float = Field(
-        0, ge=0, le=1, description="Less similar cases are not shown.", examples=[0.8]
+        -1, ge=-1, le=1, description="Less similar cases are not shown.", examples=[0.5]
     )
     diversity: float = Field(
         0,

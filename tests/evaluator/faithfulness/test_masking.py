@@ -35,7 +35,8 @@ class Brightness:
         side = inputs.shape[1] // 2
         cells = inputs.reshape(-1, 2, side, 2, side).mean(axis=(2, 4)).reshape(-1, 4)
         maps = (cells[:, :, None] * np.eye(4)).reshape(-1, 4, 2, 2).astype(np.float32)
-        return features(maps, np.zeros((1, 4), np.float32), np.zeros(1, np.float32))
+        black = np.zeros((4, 2, 2), np.float32)  # a usual film
+        return features(maps, np.zeros((1, 4), np.float32), np.zeros(1, np.float32), black)
 
 
 def film(*cells: int, side: int = 8) -> Inputs:

@@ -141,7 +141,7 @@ def test_quantus_sees_the_probabilities_and_the_grad_cam_of_the_network(tiny: Ch
     with torch.no_grad():
         seen = model(torch.from_numpy(films)).numpy()
     np.testing.assert_allclose(seen, 1 / (1 + np.exp(-encoded.logits)), rtol=1e-4)
-    cams = grad_cam(encoded, tiny.weights["classifier.weight"])[np.arange(3), targets]
+    cams = grad_cam(encoded.maps, tiny.weights["classifier.weight"])[np.arange(3), targets]
     for cam, large in zip(cams, cams_of(model, films, targets), strict=True):
         wanted = onto_film(cam, tiny.card.spec, 64, 64)
         wanted = wanted if cam.max() > 0 else np.full_like(wanted, np.nan)

@@ -28,6 +28,7 @@ from xemplar.checkpoint import Card, Checkpoint
 from xemplar.encoder import Encoder, Precision, PyTorchBackend
 from xemplar.explain import similarity_evidence
 from xemplar.findings import NIH14
+from xemplar.network import MEAN
 from xemplar.preprocess import PreprocessSpec
 
 SIZE, FILMS = 224, 2  # a grid of 7 x 7, as it is served
@@ -43,7 +44,9 @@ BOX = Box("Mass", "Mass", 0.2, 0.2, 0.5, 0.5)
 
 @pytest.fixture(scope="module")
 def backend() -> PyTorchBackend:
-    checkpoint = Checkpoint(Card(NIH14, PreprocessSpec(SIZE), TINY), seeded_weights(TINY, 14), "")
+    checkpoint = Checkpoint(
+        Card(NIH14, PreprocessSpec(SIZE), TINY), seeded_weights(TINY, 14, size=SIZE), ""
+    )
     return PyTorchBackend(checkpoint, Precision.FLOAT32)
 
 
@@ -55,7 +58,9 @@ def inputs() -> npt.NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def material(backend: PyTorchBackend, inputs: npt.NDArray[np.uint8]) -> Material:
     """Two encoded films, and indexed cases of which six have a mass, each unlike the others."""
-    checkpoint = Checkpoint(Card(NIH14, PreprocessSpec(SIZE), TINY), seeded_weights(TINY, 14), "")
+    checkpoint = Checkpoint(
+        Card(NIH14, PreprocessSpec(SIZE), TINY), seeded_weights(TINY, 14, size=SIZE), ""
+    )
     encoder = Encoder(checkpoint, backend)
     maps = encoder.encode(inputs).maps
     queries = films_of(encoder, maps, dict.fromkeys(range(FILMS), (BOX,)))
@@ -109,6 +114,7 @@ def test_eigen_cam_is_the_library_s_where_channels_abound(backend: PyTorchBacken
     maps = np.random.default_rng(1).gamma(1, size=(200, 7, 7)).astype(np.float32)
     maps[:120, 2:4, 3:6] += 2
     weights = {"classifier.weight": np.ones((14, 200)), "classifier.bias": np.zeros(14)}
+    weights[MEAN] = np.zeros((200, 7, 7))
     encoder = Encoder(Checkpoint(Card(NIH14, PreprocessSpec(SIZE), TINY), weights, ""), backend)
     films = films_of(encoder, maps[None], {0: (BOX,)})
     nobody = films_of(encoder, maps[None][:0], {})
@@ -132,15 +138,19 @@ def test_every_method_is_a_map_that_is_nowhere_negative(
         assert heatmap.min() >= 0
 
 
-def test_evidence_is_the_mean_towards_the_five_most_similar_that_have_the_finding(
-    material: Material, explained: list[list[Mapping[str, Map | None]]]
+def test_evidence_is_what_speaks_for_the_five_most_similar_that_have_the_finding(
+    material: Material,
+    inputs: npt.NDArray[np.uint8],
+    explained: list[list[Mapping[str, Map | None]]],
 ) -> None:
     queries, allowed = material.queries, material.candidates.embedding[3:]
     nearest = sorted(allowed, key=lambda e: -float(e @ queries.embedding[0]))[:5]
-    wanted = np.mean([similarity_evidence(queries.maps[0], e) for e in nearest], axis=0)
+    film = material.encoder.encode(inputs[:1])
+    wanted = np.mean([similarity_evidence(film, e) for e in nearest], axis=0)
+    assert wanted.min() < 0 < wanted.max()
     found = explained[0][NIH14.index("Mass")][EVIDENCE]
     assert found is not None
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    np.testing.assert_allclose(found, np.maximum(wanted, 0), rtol=1e-5)
 
 
 def test_where_nobody_else_has_the_finding_there_is_no_evidence(

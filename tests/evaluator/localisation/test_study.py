@@ -21,6 +21,7 @@ from xemplar.boxes import Box
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder, Precision, open_encoder
 from xemplar.errors import DatasetError
+from xemplar.network import MEAN
 
 FINDING = "Mass"
 INSIDE = Box(FINDING, FINDING, 0.5, 0.25, 0.75, 0.5)  # cell (row 1, column 2) of 4 x 4
@@ -31,7 +32,10 @@ FILMS = 12
 
 @pytest.fixture(scope="module")
 def encoder(tiny: Checkpoint) -> Encoder:
-    return open_encoder(tiny, precision=Precision.FLOAT32)
+    """On a usual film it finds nothing anywhere."""
+    usual = {MEAN: np.zeros((tiny.card.architecture.embedding_size, 4, 4), np.float32)}
+    checkpoint = replace(tiny, weights={**tiny.weights, **usual})
+    return open_encoder(checkpoint, precision=Precision.FLOAT32)
 
 
 @pytest.fixture(scope="module")
