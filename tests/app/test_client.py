@@ -17,7 +17,7 @@ from app.main import create_app
 from app.problems import STATUSES
 from app.settings import Settings
 from tests.app.asking import Service, ask, jpeg_size
-from tests.app.test_specification import serving
+from tests.app.reading import serving
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
 from xemplar import Client
