@@ -133,3 +133,17 @@ class CasePage(BaseModel):
 
     cases: list[CaseOut]
     next: str | None = Field(description="Address of the next page; null on the last one.")
+
+
+class FindingOut(BaseModel):
+    """A finding that may be asked for."""
+
+    finding: str = Field(examples=["Effusion"])
+    cases: int = Field(ge=0, description="Cases in which it is present by the label file.")
+    predicted: bool = Field(description="Whether the network that answers knows it.")
+
+
+class FindingList(BaseModel):
+    """Findings that a case has or that the network knows, by name."""
+
+    findings: list[FindingOut]
