@@ -31,7 +31,7 @@ BLOCK = 128
 DRAWS = 10
 """Random orders that chance is the mean of."""
 
-Metric = Callable[[Gains], metrics.Gains]
+Metric = Callable[[Gains], Gains]
 
 GRADED: Mapping[str, Metric] = {
     **{f"nDCG@{k}": partial(ndcg, k=k) for k in KS},

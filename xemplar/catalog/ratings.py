@@ -28,6 +28,7 @@ class Rating:
     Attributes:
         film_id: of the query: the first 16 hex digits of its file's sha256, as a case's id.
         case_id: of the rated case.
+        case: its number in the index.
         rater: the reader's pseudonym (`RATER`).
         rating: 0 to `MAX_RATING`.
         rated_at: UTC.
@@ -35,6 +36,7 @@ class Rating:
 
     film_id: str
     case_id: str
+    case: int
     rater: str
     rating: int
     rated_at: datetime
