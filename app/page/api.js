@@ -76,10 +76,11 @@ async function persistently(send, signal, waiting = () => {}) {
   }
 }
 
-async function fetched(url, signal) {
+async function fetched(url, signal, content = {}) {
   let response;
   try {
-    response = await fetch(url, { headers: headers(), signal });
+    const type = content.body ? { "Content-Type": "application/json" } : {};
+    response = await fetch(url, { ...content, headers: { ...headers(), ...type }, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({ detail: T.errors.unreachable });
@@ -94,6 +95,21 @@ async function fetched(url, signal) {
 export async function get(path, parameters, { signal, waiting } = {}) {
   const url = addressOf(path, parameters);
   return persistently(async () => (await fetched(url, signal)).json(), signal, waiting);
+}
+
+/** Send a change, as JSON; what is answered to it, null for nothing. */
+export async function send(method, path, body) {
+  const content = { method, body: body && JSON.stringify(body) };
+  const response = await persistently(() => fetched(addressOf(path), undefined, content));
+  return response.status === 204 ? null : response.json();
+}
+
+/** Let the browser keep what a GET answers as a file; a plain link could not send the key. */
+export async function download(path) {
+  const response = await persistently(() => fetched(addressOf(path)));
+  const address = URL.createObjectURL(await response.blob());
+  h("a", { href: address, download: path }).click();
+  URL.revokeObjectURL(address);
 }
 
 /** POST a film; `progress` hears which share of it has been sent (fetch could not tell). */
