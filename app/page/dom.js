@@ -28,6 +28,18 @@ export function dialog(name, heading, ...children) {
   return box;
 }
 
+/** Ask before something is done: whether the reader agrees, who may have filled in the fields. */
+export function confirmed(heading, fields, yes, no) {
+  return new Promise((resolve) => {
+    let agreed = false;
+    const form = h("form", { method: "dialog", onsubmit: () => { agreed = true; } }, fields,
+      h("div", { class: "buttons" }, h("button", { class: "main", type: "submit" }, yes),
+        h("button", { type: "button", onclick: () => box.close() }, no)));
+    const box = dialog("confirm", heading, form);
+    box.addEventListener("close", () => resolve(agreed));
+  });
+}
+
 /** Tell a screen reader; nothing is seen. */
 export function say(text) {
   document.getElementById("live").textContent = text;
