@@ -111,10 +111,11 @@ export class AnswerView {
     const { answer } = this;
     return h("section", { class: "cases", "aria-label": T.main },
       h("div", { class: "bar-top" },
-        h("h2", {}, T.answer.neighbours, " ", h("small", {}, T.answer.matched(answer.matched))), this.tools,
+        h("h2", {}, T.answer.neighbours, " ", h("small", {}, T.answer.matched(answer.matched))),
         this.neighbours.length ? h("a", { class: "button", href: hashOf({ ...place, rate: true, show: null, look: null }) }, T.rate.open) : null,
         h("button", { "data-focus": "save", onclick: this.keep.save }, T.record.save),
-        h("button", { "data-focus": "print", onclick: this.keep.print }, T.record.print)),
+        h("button", { "data-focus": "print", onclick: this.keep.print }, T.record.print),
+        this.tools),
       narrow(place), chips(place),
       this.neighbours.length ? h("ol", { class: "cards" }, this.neighbours.map((one) => one.element))
         : h("p", { class: "empty" }, T.answer.nothing),

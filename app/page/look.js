@@ -45,12 +45,12 @@ export class Look {
     this.element.close();
   }
 
-  async update({ show: mode }) {
-    this.mode = this.answer.rated ? "film" : mode; // maps would tell what the search sees
-    mode = this.mode;
+  async update({ show }) {
+    const mode = this.answer.rated ? "film" : show; // maps would tell what the search sees
+    this.mode = mode;
     this.place = null;
     const had = document.activeElement?.dataset?.focus;
-    this.tools.replaceChildren(modeSwitch(mode, showMode), mode === "film" ? "" : this.slider);
+    this.tools.replaceChildren(this.answer.rated ? "" : modeSwitch(mode, showMode), mode === "film" ? "" : this.slider);
     this.element.querySelector(`[data-focus="${had}"]`)?.focus();
     this.legend.hidden = mode === "film";
     this.caption.textContent = "";
@@ -122,7 +122,7 @@ export class Look {
       h("div", { class: "panes" }, this.panes.map((pane) => pane.stage)),
       h("footer", {},
         h("div", {}, h("strong", {}, T.look.query), h("span", { class: "faint" }, T.finding(answer.predictions.filter((one) => one.present).map((one) => one.finding).join(" · ")))),
-        h("div", {}, score(near), findings(near), h("span", { class: "faint" }, about(near))),
+        h("div", {}, answer.rated?.(near) ?? [score(near), findings(near), h("span", { class: "faint" }, about(near))]),
         this.caption, this.legend, h("p", { class: "faint hint" }, T.look.hint)));
   }
 

@@ -55,10 +55,10 @@ class RateView {
     this.finish = h("button", { class: "main", onclick: () => go({ show: "result" }) }, T.rate.finish);
     this.done = h("div", { class: "done" }, h("strong", {}, T.rate.done), this.finish);
     this.board = h("section", { class: "cases", "aria-label": T.rate.heading },
-      h("h2", {}, T.rate.heading), h("p", { class: "faint" }, T.rate.hint),
+      h("div", { class: "bar-top" }, h("h2", {}, T.rate.heading)), h("p", { class: "faint" }, T.rate.hint),
       this.pool, this.done, h("div", { class: "shelves" }, this.shelves));
     this.right = h("div", { class: "right" }, this.board);
-    this.element = h("div", { class: "answer" }, this.#query(renew), this.right);
+    this.element = h("div", { class: "answer rating" }, this.#query(renew), this.right);
     this.#arrange();
   }
 
@@ -73,9 +73,12 @@ class RateView {
 
   /** The board, or the result once all cases are rated. */
   async update({ show }) {
-    const result = show === "result" && this.#unrated.length === 0;
-    if (!result) {
-      this.right.replaceChildren(this.board);
+    if (show === "result" && this.#unrated.length) {
+      go({ show: null }, { instead: true }); // a result that was shared, and not earned yet
+      return;
+    }
+    if (show !== "result") {
+      if (!this.board.isConnected) this.right.replaceChildren(this.board); // else the focus would be lost
       return;
     }
     const shown = h("section", { class: "cases", "aria-busy": "true" }, h("p", {}, T.rate.computing));

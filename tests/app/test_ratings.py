@@ -133,6 +133,7 @@ def test_what_is_rated_need_not_be_remembered_and_must_be_known(own_client: Test
         ({NOBODY: 2}, 422, "InvalidArgument", "rated for itself"),
         ({case: MAX_RATING + 1}, 422, "InvalidRequest", "less than or equal to 5"),
         ({case: -1}, 422, "InvalidRequest", "greater than or equal to 0"),
+        ({case: True}, 422, "InvalidRequest", "a number is meant"),
     ):
         response = own_client.put(f"/ratings/{NOBODY}/{RATER}", json=listed(ratings))
         assert told in problem(response, status, kind)

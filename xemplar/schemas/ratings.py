@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xemplar.catalog.ratings import MAX_RATING, RATER
 from xemplar.schemas.answers import Probability
-from xemplar.schemas.questions import BatchQuestion
+from xemplar.schemas.questions import BatchQuestion, Counted
 
 MAX_RATINGS = 1000
 
@@ -40,10 +40,9 @@ class CaseRating(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     case_id: str = Field(pattern="^[0-9a-f]{16}$", examples=["0fd0a7f2b8a1c9de"])
-    rating: int = Field(
+    rating: Annotated[int, Counted] = Field(
         ge=0,
         le=MAX_RATING,
-        strict=True,
         description="How similar: 0, nothing in common, to 5, as good as the same picture.",
     )
 
