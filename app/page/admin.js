@@ -41,7 +41,7 @@ export function adminView(fail) {
       }
       trouble.textContent = `${error.title}: ${error.message}`; // as while it is started again
     }
-    const working = view.querySelector("progress");
+    const working = view.querySelector("[data-working]");
     setTimeout(() => view.isConnected && watch(), 1000 * (working ? SECONDS.working : SECONDS.idle));
   };
   watch();
@@ -120,12 +120,12 @@ function jobs(act) {
     h("progress", { class: "inline", "aria-label": J.progress, ...(job.total && { value: job.done, max: job.total }) }),
     h("div", {}, J.of(job.done, job.total), job.expected_end ? `, ${J.ready(A.moment(job.expected_end))}` : ""),
   ];
-  const outcome = (job) => (job.finished_at === null ? progress(job) : job.error ?? (job.result ? J.result(job.result.generation) : ""));
+  const outcome = (job) => (job.state === "running" ? progress(job) : job.error ?? (job.result ? J.result(job.result.generation) : ""));
   const row = (job) => {
     const [what, active] = [J.kinds[job.kind] ?? job.kind, job.finished_at === null];
     if (before.has(job.id) && before.get(job.id) !== job.state) say(J.ended(what, J.states[job.state]));
     return [
-      A.moment(job.created_at), what, active && job.cancel ? J.stopping : J.states[job.state],
+      A.moment(job.created_at), what, h("span", { "data-working": active }, active && job.cancel ? J.stopping : J.states[job.state]),
       [outcome(job), job.log.length ? h("details", { "data-focus": `log-${job.id}` },
         h("summary", { "data-focus": `summary-${job.id}` }, J.log(job.log.length)), h("pre", { tabindex: "0" }, job.log.join("\n"))) : ""],
       job.finished_at ? A.moment(job.finished_at) : "",

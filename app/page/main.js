@@ -201,7 +201,7 @@ function header() {
     h("a", { class: "brand", href: "#/" }, h("strong", {}, T.brand), " ", T.room),
     h("span", { class: "notice" }, T.notice), status,
     h("nav", {}, h("a", { class: "button", href: "#/" }, T.newFilm), admin, signIn, theme,
-      h("button", { class: "quiet", onclick: showShortcuts }, T.keys), h("a", { class: "button quiet", href: "docs" }, T.docs)));
+      h("button", { class: "quiet", onclick: showShortcuts }, T.keys), h("a", { class: "button quiet optional", href: "docs" }, T.docs)));
 }
 
 async function start() {

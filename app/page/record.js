@@ -61,7 +61,6 @@ async function record(answer, place, at, progress) {
     await each(answer.neighbours, (near) => pair(answer, near, pairs.get(near), draw, scales)),
     answer.counter_examples.length ? h("h2", {}, T.answer.counter(T.finding(answer.explained_finding))) : null,
     await each(answer.counter_examples, (near) => pair(answer, near, pairs.get(near), draw, scales)),
-    legend(answer, scales),
     h("p", { class: "notice" }, T.notice));
 }
 
@@ -95,12 +94,12 @@ async function query(answer, { kind, id }, draw, scales) {
     answer.maps.query ? draw(T.record.gradcam(name), whose, answer.image_url, answer.maps.query, scales.gradcam) : none(T.answer.noMap(name)),
   ]);
   return h("section", { class: "query" }, h("h2", {}, T.answer.query),
-    h("div", { class: "pictures" }, pictures),
+    h("div", {}, h("div", { class: "pictures" }, pictures), legend(answer, scales)),
     h("table", {}, h("caption", {}, T.answer.findings),
       h("thead", {}, h("tr", {}, [T.record.finding, T.record.probability, T.record.present].map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, answer.predictions.map((one) => h("tr", { class: one.present ? "present" : "" },
         h("th", { scope: "row" }, T.finding(one.finding)), h("td", { class: "number" }, T.percent(one.probability)),
-        h("td", {}, one.present ? T.record.yes : T.record.no))))));
+        h("td", {}, one.present ? T.record.reached : T.record.missed))))));
 }
 
 async function pair(answer, near, found, draw, scales) {
@@ -113,10 +112,9 @@ async function pair(answer, near, found, draw, scales) {
     found.query ? draw(T.record.queryEvidence, T.answer.query, answer.image_url, found.query, scales.evidence) : none(found.reason),
   ]);
   return h("section", { class: "pair" },
-    h("h3", {}, `${near.rank}. `, score(near)),
+    h("h3", {}, `${near.rank}. `, score(near), found.case ? h("span", { class: "faint" }, sumOf(found, near)) : null),
     h("p", {}, findings(near), about(near), " · ", T.record.reads(name, T.percent(near.probability)), " · ", h("span", { class: "id" }, whose)),
-    h("div", { class: "pictures" }, pictures),
-    found.case ? h("p", { class: "faint" }, sumOf(found, near)) : null);
+    h("div", { class: "pictures" }, pictures));
 }
 
 const none = (text) => h("p", { class: "none" }, text);
@@ -153,7 +151,7 @@ function legend(answer, scales) {
   const scale = (most) => most > 0 && h("span", { class: "scale" }, "0 ",
     h("img", { src: canvas.toDataURL(), alt: "", width: 128, height: 10 }), ` ${most.toPrecision(2)}`);
   const calibrated = [...answer.neighbours, ...answer.counter_examples].some((near) => near.chance !== null);
-  return h("section", { class: "legend" }, h("h2", {}, T.record.legend),
+  return h("div", { class: "legend" },
     h("p", {}, scale(scales.gradcam), " ", scales.gradcam > 0 ? T.why.legendGradcam(finding) : T.why.legendNone(finding)),
     h("p", {}, scale(scales.evidence), " ", T.why.legendSimilarity),
     h("p", {}, T.record.legendCosine), calibrated && h("p", {}, T.record.legendChance), h("p", {}, T.record.legendPresent));

@@ -8,7 +8,7 @@ export const ADMIN = {
   zone: `Times are those of ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`,
   open: "This service has no API keys: whoever works on its own machine may do everything.",
   moment: (text) => new Date(text).toLocaleString("en-GB", TIME),
-  cancel: "Keep as it is",
+  cancel: "Not now",
   name: "Name",
   state: "State",
 
@@ -32,14 +32,14 @@ export const ADMIN = {
     published: (name) => `${name} is published`,
     build: "Build a new index",
     buildConfirm: "Build a new index of all cases?",
-    buildEffect: "A job that may take long. The present index goes on answering until the new one is built and has passed a check; then it is published. It needs `xemplar worker` to run somewhere.",
+    buildEffect: "A job that may take long. The present index goes on answering until the new one is built and has passed a check; then it is published. It needs “xemplar worker” to run somewhere.",
     factory: "Kind (FAISS factory string; empty: as the present one)",
     queued: "The job is queued",
   },
 
   jobs: {
     heading: "Jobs",
-    hint: "Done by `xemplar worker`. One that waits for long waits for a worker.",
+    hint: "Done by “xemplar worker”. One that waits for long waits for a worker.",
     none: "There has been no job.",
     what: "What",
     kinds: { reindex: "New index" },
