@@ -25,7 +25,7 @@ export function agreement(found, reader, said, place) {
 }
 
 function headline(mine) {
-  if (mine.ndcg === null) return h("p", {}, T.agreement.nothing);
+  if (mine?.ndcg == null) return h("p", {}, T.agreement.nothing);
   const one = (value, words) => h("div", {}, h("strong", { class: "number" }, figure(value)), h("span", {}, words));
   return h("div", {},
     h("div", { class: "figures" }, one(mine.ndcg, T.agreement.ndcg), one(mine.random_ndcg, T.agreement.random)),

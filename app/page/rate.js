@@ -56,7 +56,7 @@ class RateView {
     this.done = h("div", { class: "done" }, h("strong", {}, T.rate.done), this.finish);
     this.board = h("section", { class: "cases", "aria-label": T.rate.heading },
       h("div", { class: "bar-top" }, h("h2", {}, T.rate.heading)), h("p", { class: "faint" }, T.rate.hint),
-      this.pool, this.done, h("div", { class: "shelves" }, this.shelves));
+      this.cards.length ? null : h("p", { class: "empty" }, T.answer.nothing), this.pool, this.done, h("div", { class: "shelves" }, this.shelves));
     this.right = h("div", { class: "right" }, this.board);
     this.element = h("div", { class: "answer rating" }, this.#query(renew), this.right);
     this.#arrange();
@@ -88,6 +88,7 @@ class RateView {
       if (this.failed) throw this.failed;
       shown.replaceChildren(agreement(await get(`queries/${this.list.query_id}/ratings`), this.reader, this.said, this.place));
     } catch (error) {
+      if (!("kind" in error)) throw error; // a fault of the page itself: the console tells
       shown.replaceChildren(h("p", { role: "alert" }, error.message));
     }
     shown.removeAttribute("aria-busy");
@@ -186,15 +187,17 @@ class RateView {
 
   /** Put each card onto the shelf of its rating. */
   #arrange() {
-    for (const { one, element } of this.cards) {
+    for (const { one, number, element } of this.cards) {
       const grade = this.said.get(one.case_id) ?? UNRATED;
       const shelf = grade === UNRATED ? this.pool : this.shelves[grade];
-      if (element.parentElement !== shelf.list) shelf.list.append(element);
+      if (element.parentElement === shelf.list) continue; // where it was, it keeps the focus
+      const later = this.cards.find((other) => other.number > number && other.element.parentElement === shelf.list);
+      shelf.list.insertBefore(element, later?.element ?? null);
     }
     document.querySelectorAll(".grades").forEach((group) => this.#press(group));
     const left = this.#unrated.length;
     this.pool.hidden = left === 0;
-    this.done.hidden = left > 0;
+    this.done.hidden = left > 0 || !this.cards.length;
     this.state.textContent = T.rate.progress(this.cards.length - left, this.cards.length);
   }
 

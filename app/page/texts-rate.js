@@ -35,7 +35,7 @@ export const AGREEMENT = {
   ndcg: "nDCG of the order by similarity",
   random: "of a random order, on average",
   meaning: (count) => `The order by similarity, judged by your ratings of ${count === 1 ? "one case" : `${count} cases`}. 1 is the best order that there is; short lists score high by chance.`,
-  nothing: "You rated all cases 0: there is no order that the search could agree with.",
+  nothing: "You rated all cases 0, or none is there any more: there is no order that the search could agree with.",
   film: (rank) => `Case of rank ${rank} by similarity`,
   you: (grade) => `You: ${grade}, ${RATE.grades[grade]}`,
   others: "Not rated by you",

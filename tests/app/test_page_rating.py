@@ -4,9 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
-from tests.app.reading import SCREENS, needs_chromium, obeys_wcag, pictures_shown, send
+from app.settings import Settings
+from tests.app.reading import SCREENS, needs_chromium, obeys_wcag, pictures_shown, send, served
+from tests.stores import SmallStore
+from xemplar.catalog.keys import Keys, Role
+from xemplar.retriever import Retriever
 
 pytestmark = needs_chromium
 
@@ -219,6 +223,36 @@ def test_an_indexed_case_is_rated_at_an_address_of_its_own(page: Page) -> None:
     expect(page.locator(".card .score")).to_have_count(CASES)
     page.go_forward()
     expect(shelf(page, 3).locator(".card")).to_have_count(1)
+
+
+def test_a_list_that_cannot_be_had_is_told_in_words(page: Page, faults: list[str]) -> None:
+    faults.append("status of 404")
+    rate(page, "lost")
+    page.evaluate("location.hash = '#/film/0000000000000000/rate'")
+    expect(page.get_by_role("alert")).to_contain_text("send the film again")
+    page.go_back()
+    page.evaluate("location.hash += '?age_min=120'")
+    expect(page.locator("main")).to_contain_text("No case meets all conditions")
+    assert page.get_by_role("button", name="Compare with the search").is_hidden()
+
+
+def test_with_a_readers_key_one_rates_and_is_told_who_may_have_the_file(
+    context: BrowserContext, settings: Settings, retriever: Retriever, own: SmallStore, keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    _, secret = keys.create("x", Role.READER)
+    monkeypatch.setattr(retriever, "close", lambda: None)
+    named = settings.model_copy(update={"database_url": own.store.database_url})
+    with served(named, retriever) as url:
+        page = context.new_page()
+        page.goto(url)
+        page.get_by_label("Key", exact=True).fill(secret)
+        page.get_by_role("button", name="Use this key").click()
+        rate(page, "ward")
+        rate_all(page)
+        page.get_by_role("button", name="Compare with the search").click()
+        page.get_by_role("button", name="Download all ratings (CSV)").click()
+        expect(page.get_by_text("this needs a key of role admin")).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
