@@ -28,7 +28,7 @@ class Settings:
     tuning_split: str = "val"
     index_splits: tuple[str, ...] = ()
     resamples: int = 1000
-    max_rating: float = MAX_RATING
+    max_rating: float = float(MAX_RATING)
     quantus_films: int = 16
     lipschitz_samples: int = 10
     flipping_steps: int = 28
