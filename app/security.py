@@ -92,6 +92,11 @@ class KeyRing:
                 self._read_at = now
             return self._known
 
+    async def renew(self) -> None:
+        """Read the keys again at the next request: one was made or revoked right here."""
+        async with self._one_reads:
+            self._read_at = -REFRESH_SECONDS
+
 
 class Guard:
     """Decides on each request."""

@@ -17,6 +17,7 @@ export function adminView(fail) {
     try {
       await doing();
       await refresh();
+      again(SECONDS.working);
     } catch (error) {
       fail(error, () => act(doing));
     }
@@ -41,8 +42,12 @@ export function adminView(fail) {
       }
       trouble.textContent = `${error.title}: ${error.message}`; // as while it is started again
     }
-    const working = view.querySelector("[data-working]");
-    setTimeout(() => view.isConnected && watch(), 1000 * (working ? SECONDS.working : SECONDS.idle));
+    again(view.querySelector("[data-working]") ? SECONDS.working : SECONDS.idle);
+  };
+  let timer = null;
+  const again = (seconds) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => view.isConnected && watch(), 1000 * seconds);
   };
   watch();
   return view;

@@ -74,7 +74,7 @@ async function load(place, key) {
       main.querySelector(`[data-focus="${focus}"]`)?.focus();
     } else {
       scrollTo(0, 0);
-      main.focus();
+      main.focus({ preventScroll: true });
     }
     say(`${answer.neighbours.length} ${T.answer.neighbours}`);
     foresee(answer);
@@ -93,7 +93,7 @@ async function loadRating(place, key, signal) {
   shown = { key, place, answer: view.answer, view };
   main.replaceChildren(view.element);
   scrollTo(0, 0);
-  main.focus();
+  main.focus({ preventScroll: true });
   busy(null);
   return true;
 }
@@ -181,11 +181,15 @@ function waiting({ retryAfter, title }) {
 function fail(error, again) {
   busy(null);
   if (!("kind" in error)) throw error; // a fault of the page itself: the console tells
+  const retry = () => {
+    message.replaceChildren();
+    again();
+  };
   message.replaceChildren(h("div", {},
     h("strong", {}, error.title), h("p", {}, error.message),
     error.request ? h("p", { class: "faint" }, T.errors.request(error.request)) : null,
-    h("div", { class: "buttons" }, h("button", { onclick: again }, T.errors.again),
-      error.status === 403 ? h("button", { onclick: async () => { if (await askForKey(error.message)) again(); } }, T.key.other) : null,
+    h("div", { class: "buttons" }, h("button", { onclick: retry }, T.errors.again),
+      error.status === 403 ? h("button", { onclick: async () => { if (await askForKey(error.message)) retry(); } }, T.key.other) : null,
       h("button", { onclick: () => { message.replaceChildren(); if (!shown) go({ kind: "ask", question: "" }); } }, T.close))));
 }
 

@@ -38,6 +38,6 @@ function show({ name, secret }) {
     await (navigator.clipboard?.writeText(secret) ?? document.execCommand("copy")); // there is none without HTTPS
     copy.textContent = K.copied;
   } }, K.copy);
-  dialog("new-key", `${K.secret}: ${name}`,
+  dialog("new-key", K.new(name),
     h("p", {}, K.once), h("div", { class: "field" }, h("label", { for: "secret" }, K.secret), field), h("div", { class: "buttons" }, copy));
 }

@@ -36,8 +36,11 @@ async def keys(request: Request) -> KeyList:
 )
 async def create_key(request: Request, asked: NewKey) -> NewKeyOut:
     """The answer is the only one that has the secret. With the first key the open door closes."""
-    made = guard_of(request).ring.keys
-    key, secret = await to_thread.run_sync(lambda: made.create(asked.name, asked.role, audit=False))
+    ring = guard_of(request).ring
+    key, secret = await to_thread.run_sync(
+        lambda: ring.keys.create(asked.name, asked.role, audit=False)
+    )
+    await ring.renew()
     record_of(request).subject = key.id
     return NewKeyOut(**vars(key), secret=secret)
 
@@ -49,10 +52,12 @@ async def revoke_key(request: Request, key_id: KeyId) -> KeyOut:
         raise InvalidArgument(
             "this is the key that asks; use another key of role admin, or `xemplar keys revoke`"
         )
-    known = guard_of(request).ring.keys
+    ring = guard_of(request).ring
 
     def work() -> Key:
-        known.revoke(key_id, audit=False)
-        return next(key for key in known.list() if key.id == key_id)
+        ring.keys.revoke(key_id, audit=False)
+        return next(key for key in ring.keys.list() if key.id == key_id)
 
-    return KeyOut(**vars(await to_thread.run_sync(work)))
+    revoked = await to_thread.run_sync(work)
+    await ring.renew()
+    return KeyOut(**vars(revoked))
