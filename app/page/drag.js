@@ -4,7 +4,7 @@ const FAR = 6; // pixels: less is a click
 
 /** Let `card` be dragged by `handle`: `clicked`, or `dropped` onto the shelf that `shelfAt` found. */
 export function draggable(card, handle, { shelfAt, dropped, clicked }) {
-  let [from, moved, over] = [null, false, null];
+  let [from, lies, moved, over] = [null, null, false, null];
   const hover = (shelf) => {
     over?.classList.remove("over");
     shelf?.classList.add("over");
@@ -14,13 +14,14 @@ export function draggable(card, handle, { shelfAt, dropped, clicked }) {
     from = null;
     hover(null);
     card.classList.remove("dragged");
-    card.style.transform = "";
+    card.removeAttribute("style");
     setTimeout(() => { moved = false; }); // after the click that ends a drag
   };
   handle.addEventListener("pointerdown", (event) => {
     if (event.pointerType === "touch" || event.button !== 0) return;
     handle.setPointerCapture(event.pointerId);
     from = event;
+    lies = card.getBoundingClientRect();
   });
   handle.addEventListener("pointermove", (event) => {
     if (!from) return;
@@ -28,7 +29,8 @@ export function draggable(card, handle, { shelfAt, dropped, clicked }) {
     moved ||= Math.hypot(x, y) >= FAR;
     if (!moved) return;
     card.classList.add("dragged");
-    card.style.transform = `translate(${x}px, ${y}px)`;
+    const place = { left: lies.x + x, top: lies.y + y, width: lies.width };
+    for (const [name, pixels] of Object.entries(place)) card.style[name] = `${pixels}px`;
     hover(shelfAt(event.clientX, event.clientY));
   });
   handle.addEventListener("pointerup", () => {

@@ -110,6 +110,20 @@ def test_a_film_is_dragged_to_a_grade_and_back(page: Page) -> None:
     expect(shelf(page, UNRATED).locator(".card")).to_have_count(CASES)
 
 
+def test_however_long_the_list_is_the_grades_stay_in_sight(page: Page) -> None:
+    send(page)
+    page.evaluate("location.hash = location.hash + '/rate?k=12'")
+    page.get_by_label("Your pseudonym").fill("long")
+    page.keyboard.press("Enter")
+    expect(page.locator(".pool .card")).to_have_count(12)
+    for grade in range(6):
+        expect(shelf(page, grade).locator("h3")).to_be_in_viewport(ratio=1)
+    last = shelf(page, UNRATED).locator(".tile").last
+    last.scroll_into_view_if_needed()
+    drag(page, last, shelf(page, 5))
+    expect(shelf(page, 5).locator(".rank")).to_have_text("12")
+
+
 def test_the_keyboard_alone_is_enough(page: Page) -> None:
     send(page)
     page.keyboard.press("r")
