@@ -1,7 +1,7 @@
 // The service's HTTP interface: JSON, pictures, and errors as it words them (problem+json).
 
 import { h } from "./dom.js";
-import { askForKey, headers } from "./key.js";
+import { askForKey, headers, keyIsKept } from "./key.js";
 import { T } from "./texts.js";
 
 const BASE = new URL(".", document.baseURI);
@@ -40,7 +40,7 @@ async function persistently(send, signal, waiting = () => {}, retries = RETRIES)
       return await send();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      if (error.status === 401 && await askForKey(error.message)) continue;
+      if (error.status === 401 && await askForKey(keyIsKept() ? T.key.wrong : "")) continue;
       if (error.retryAfter === null || attempt >= retries) throw error;
       waiting(error);
       await seconds(error.retryAfter, signal);

@@ -27,12 +27,12 @@ export function headers() {
 
 let asking = null;
 
-/** Ask for a key; false if the reader will not give one. Several requests ask only once. */
+/** Ask for a key, and say what is wrong with the one that was used; false if the reader will not give one. Several requests ask only once. */
 export function askForKey(reason = "") {
   asking ??= new Promise((resolve) => {
-    const field = h("input", { type: "password", id: "key", autocomplete: "off", required: true });
+    const field = h("input", { type: "password", id: "key", autocomplete: "off", required: true, autofocus: true });
     const form = h("form", { method: "dialog" },
-      h("p", {}, T.key.text), h("p", { class: "faint" }, reason),
+      h("p", {}, T.key.text), reason && h("p", { class: "warn" }, reason),
       h("label", { for: "key" }, T.key.label), field,
       h("button", { class: "main", type: "submit" }, T.key.send));
     let given = false;

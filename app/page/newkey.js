@@ -11,7 +11,7 @@ const K = A.keys;
 /** Ask whose key it is to be, make it, and show its secret. `me` is the caller. */
 export async function createKey(me, act) {
   const first = me.key === null; // the first key closes the open door: it must be able to make others
-  const name = h("input", { id: "key-name", required: true, maxlength: 100, autocomplete: "off" });
+  const name = h("input", { id: "key-name", required: true, autofocus: true, maxlength: 100, autocomplete: "off" });
   const roles = first ? ["admin"] : Object.keys(T.key.roles);
   const role = h("select", { id: "key-role" }, roles.map((one) => h("option", { value: one }, T.key.roles[one])));
   const may = h("p", { class: "faint" });

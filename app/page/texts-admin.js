@@ -7,7 +7,7 @@ export const ADMIN = {
   heading: "Administration",
   zone: `Times are those of ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`,
   open: "This service has no API keys: whoever works on its own machine may do everything.",
-  moment: (text) => new Date(text).toLocaleString("en-GB", TIME),
+  moment: (text) => new Date(text).toLocaleString("en-GB", TIME).replaceAll(/(?<!,) /g, "\u00a0"), // a line may end behind the date alone
   cancel: "Not now",
   name: "Name",
   state: "State",
@@ -50,7 +50,7 @@ export const ADMIN = {
     ready: (moment) => `ready about ${moment}`,
     created: "Asked for",
     finished: "Ended",
-    log: (count) => `Log, ${count} lines`,
+    log: (count) => (count === 1 ? "Log, 1 line" : `Log, ${count} lines`),
     result: (generation) => `made ${generation}`,
     cancel: "Cancel",
     cancelLabel: (id) => `Cancel job ${id}`,

@@ -159,6 +159,8 @@ export const T = {
     other: "Use another key",
     forget: "Forget this key",
     mine: (id, role) => `Key ${id}, ${role}.`,
+    yours: (role) => `Key: ${role}`,
+    wrong: "That key is not known here, or was revoked.",
     roles: { reader: "Reader", writer: "Writer", admin: "Administrator" },
     may: {
       reader: "It may ask, look at cases and rate.",

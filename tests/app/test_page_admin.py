@@ -164,7 +164,7 @@ def test_the_first_key_is_an_administrators_and_this_tab_goes_on_with_it(page: P
     assert secret.startswith("xk_")
     dialog.get_by_role("button", name="Close").click()
     expect(rows(page, "API keys")).to_contain_text("good, yours")
-    expect(page.get_by_role("button", name="Administrator", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Key: Administrator")).to_be_visible()
     assert secret not in page.content()
 
 
@@ -209,7 +209,7 @@ def test_a_reader_sees_no_admin_and_is_told_why_at_its_address(
     page = context.new_page()
     page.goto(page_url)
     sign_in(page, reader)
-    expect(page.get_by_role("button", name="Reader", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Key: Reader")).to_be_visible()
     expect(page.get_by_role("link", name="Admin")).to_have_count(0)
     page.goto(f"{page_url}/#/admin")
     alert = page.get_by_role("alert")
@@ -227,7 +227,7 @@ def test_a_key_is_forgotten_when_told(keys: Keys, context: BrowserContext, page_
     page = context.new_page()
     page.goto(page_url)
     sign_in(page, secret)
-    page.get_by_role("button", name="Reader", exact=True).click()
+    page.get_by_role("button", name="Key: Reader").click()
     expect(page.get_by_role("dialog")).to_contain_text(key.id)
     page.get_by_role("button", name="Forget this key").click()
     expect(page.get_by_label("Key", exact=True)).to_be_visible()
@@ -244,7 +244,7 @@ def test_a_key_that_is_wrong_is_asked_for_again(
     page = context.new_page()
     page.goto(page_url)
     sign_in(page, "xk_wrong")
-    expect(page.get_by_role("dialog")).to_contain_text("this key is not known, or revoked")
+    expect(page.get_by_role("dialog")).to_contain_text("That key is not known here, or was revoked")
     sign_in(page, secret)
     expect(page.locator(".gallery > li")).to_have_count(CASES)
 
