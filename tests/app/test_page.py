@@ -284,6 +284,18 @@ def test_an_answer_is_narrowed_down_and_opened_again(page: Page) -> None:
 
 
 @needs_chromium
+def test_filters_offer_the_findings_of_the_labels_beside_those_of_the_network(page: Page) -> None:
+    expect(page.locator("#of option")).to_have_text(
+        ["any finding", "Effusion (3)", "Mass (3)", "No Finding (3)", "Nodule (3)"]
+    )
+    send(page)
+    page.locator("summary").click()
+    expect(page.locator(".narrow fieldset select")).to_have_count(15)
+    page.select_option("#narrow-finding-No\\ Finding", "all_of")
+    expect(page.locator(".bar-top small")).to_have_text("of 3 that match")
+
+
+@needs_chromium
 def test_counter_examples_and_more_like_one(page: Page) -> None:
     page.goto(page.url + "#/")
     send(page)
