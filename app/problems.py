@@ -33,7 +33,7 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
 
 MEDIA_TYPE = "application/problem+json"
 
-METHODS = ("GET", "POST", "PATCH", "DELETE")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 SHOWN = 60
 """Characters of a refused value that are shown to whoever sent it."""

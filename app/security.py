@@ -58,10 +58,13 @@ class KeyRing:
 
     A key is looked up by its secret's digest. How long that takes tells nothing: nobody can steer
     a digest towards one that is there.
+
+    Attributes:
+        keys: where they are kept.
     """
 
     def __init__(self, keys: Keys) -> None:
-        self._keys = keys
+        self.keys = keys
         self._known: Mapping[str, Key] = {}
         self._read_at = -REFRESH_SECONDS
         self._one_reads = anyio.Lock()
@@ -82,12 +85,17 @@ class KeyRing:
             now = time.monotonic()
             if now - self._read_at >= REFRESH_SECONDS:
                 try:
-                    self._known = await to_thread.run_sync(self._keys.by_digest)
+                    self._known = await to_thread.run_sync(self.keys.by_digest)
                 except DatabaseUnreachable as error:
                     self._failure, self._failed_at = str(error), time.monotonic()
                     raise
                 self._read_at = now
             return self._known
+
+    async def renew(self) -> None:
+        """Read the keys again at the next request: one was made or revoked right here."""
+        async with self._one_reads:
+            self._read_at = -REFRESH_SECONDS
 
 
 class Guard:

@@ -101,6 +101,7 @@ def show(film: Path, answer: dict[str, Any]) -> None:
         console.print(table)
     first = answer["neighbours"][0]
     for what, url in (
+        ("the reading room, to begin with", "/"),
         ("the API, to try out", "/docs"),
         ("the film with its Grad-CAM", answer["overlay_url"]),
         ("the most similar case with its Grad-CAM", first["overlay_url"]),

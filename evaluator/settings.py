@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from xemplar.catalog.ratings import MAX_RATING
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -26,7 +28,7 @@ class Settings:
     tuning_split: str = "val"
     index_splits: tuple[str, ...] = ()
     resamples: int = 1000
-    max_rating: float = 5.0
+    max_rating: float = float(MAX_RATING)
     quantus_films: int = 16
     lipschitz_samples: int = 10
     flipping_steps: int = 28

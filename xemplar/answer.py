@@ -53,6 +53,7 @@ class Answer:
 
     Attributes:
         query_id: random, 16 hex digits.
+        film_id: the first 16 hex digits of the sha256 of the film's file, as a case's id.
         checkpoint: digest of the checkpoint that answered.
         generation: name of the index generation that answered.
         film: uint8 (height, width), display copy of the query, longer side at most 1024 px.
@@ -70,6 +71,7 @@ class Answer:
     """
 
     query_id: str
+    film_id: str
     checkpoint: str
     generation: str
     film: npt.NDArray[np.uint8]

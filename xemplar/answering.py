@@ -20,11 +20,13 @@ class Query:
     """A film on its way.
 
     Attributes:
+        film_id: who it is, as a case's id.
         film: display copy.
         warnings: what speaks against it.
         watch: the time it took so far.
     """
 
+    film_id: str
     film: npt.NDArray[np.uint8]
     warnings: tuple[str, ...] = ()
     watch: Stopwatch = field(default_factory=Stopwatch)
@@ -82,6 +84,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
     query.watch.stage("describe")
     return Answer(
         query_id=secrets.token_hex(8),
+        film_id=query.film_id,
         checkpoint=checkpoint.digest,
         generation=live.generation.name,
         film=query.film,

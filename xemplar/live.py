@@ -10,11 +10,20 @@ import numpy.typing as npt
 
 from xemplar.answer import Answer
 from xemplar.catalog import Catalog
+from xemplar.catalog.generations import Generations
 from xemplar.checkpoint import Checkpoint, load
 from xemplar.doorkeeper import FEWEST, MOST, Doorkeeper, Verdict
 from xemplar.encoder import Encoder
 from xemplar.errors import NotFound
-from xemplar.index import Amended, current, open_generation, read_manifest
+from xemplar.index import (
+    Amended,
+    current,
+    generations,
+    open_generation,
+    publish,
+    read_manifest,
+)
+from xemplar.index.manifest import check_files, check_fit
 from xemplar.intake import embed_stored
 from xemplar.media import Media
 from xemplar.store import Store
@@ -68,7 +77,34 @@ def live_checkpoint(store: Store, otherwise: Path) -> Path:
     Raises:
         NothingIndexed, CorruptArtefact: there is no live generation, or it cannot be read.
     """
-    kept = store.checkpoint(read_manifest(store.generations / current(store)).checkpoint)
+    return _made_by(read_manifest(store.generations / current(store)).checkpoint, store, otherwise)
+
+
+def publish_usable(name: str, store: Store, catalog: Catalog, otherwise: Path) -> None:
+    """Make a generation the live one, once it is sure that a service can answer with it.
+
+    Args:
+        name: of the generation.
+        store: the folder.
+        catalog: remembers when.
+        otherwise: file of its checkpoint, unless the store keeps that itself.
+
+    Raises:
+        NotFound: there is none of that name.
+        Mismatch, CorruptArtefact: it could not answer; the live one stays.
+    """
+    known = {one.name: one for one in generations(store)}
+    if name not in known:
+        raise NotFound(f"there is no generation {name!r}; there are: {', '.join(known)}")
+    manifest = known[name]
+    check_fit(manifest, load(_made_by(manifest.checkpoint, store, otherwise)))
+    check_files(store.generations / name, manifest)
+    publish(store, name)
+    Generations(catalog.engine).record_published(name)
+
+
+def _made_by(digest: str, store: Store, otherwise: Path) -> Path:
+    kept = store.checkpoint(digest)
     return kept if kept.is_file() else otherwise
 
 

@@ -17,14 +17,21 @@ import numpy as np
 
 from xemplar.answer import Answer, Stopwatch
 from xemplar.answering import NewQuery, Query, Question, answer_of
-from xemplar.catalog import Case, Catalog, Description, open_catalog
+from xemplar.catalog import Case, Catalog, Description, case_id_of, open_catalog
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder, open_encoder
 from xemplar.errors import InputError, NotFound
 from xemplar.findings import finding_index
 from xemplar.index import Amended
 from xemplar.intake import take_in
-from xemplar.live import Live, carry_over, live_checkpoint, new_doorkeeper, open_live
+from xemplar.live import (
+    Live,
+    carry_over,
+    live_checkpoint,
+    new_doorkeeper,
+    open_live,
+    publish_usable,
+)
 from xemplar.media import Media
 from xemplar.overlay import shrink
 from xemplar.preprocess import preprocess
@@ -131,6 +138,14 @@ class Retriever:
             carry_over(self.checkpoint, live.encoder, self.catalog, self.media)
             self.live = replace(live, generation=live.generation.updated(self.catalog))
 
+    def publish(self, name: str) -> None:
+        """Make a generation the store's live one; `refresh` takes it over.
+
+        Raises:
+            NotFound, CorruptArtefact, Mismatch: see `publish_usable`; the live one stays.
+        """
+        publish_usable(name, self.store, self.catalog, self._checkpoint)
+
     def learn(self) -> None:
         """Let the doorkeeper learn what the films of the generation that answers look like.
 
@@ -228,7 +243,7 @@ class Retriever:
         film = self.media.display(case.image_sha256)
         inputs = self.media.input(case.image_sha256, question.live.checkpoint.card.spec)
         watch.stage("decode")
-        (answer,) = self._answers([NewQuery(film, watch=watch, inputs=inputs)], question)
+        (answer,) = self._answers([NewQuery(case_id, film, watch=watch, inputs=inputs)], question)
         return answer
 
     def again(self, answer: Answer, search: Search) -> Answer:
@@ -244,7 +259,7 @@ class Retriever:
         """
         question = self._question(search)
         question.live.check_gave(answer)
-        query = Query(answer.film, answer.warnings)
+        query = Query(answer.film_id, answer.film, answer.warnings)
         return replace(answer_of(query, answer.features, question), query_id=answer.query_id)
 
     def indexed(self, case_id: str) -> Case:
@@ -275,7 +290,8 @@ class Retriever:
         film = shrink(radiograph.pixels, DISPLAY_SIDE)
         warnings = radiograph.warnings + live.judge(inputs).admitted()
         watch.stage("preprocess")
-        return NewQuery(film, warnings, watch, inputs=inputs)
+        film_id = case_id_of(radiograph.sha256)
+        return NewQuery(film_id, film, warnings, watch, inputs=inputs)
 
     def _read_or_refusal(self, data: bytes, live: Live) -> NewQuery | InputError:
         try:

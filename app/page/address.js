@@ -3,6 +3,8 @@
 //   #/                                    Ask
 //   #/case/0fd0a7f2b8a1c9de?sex=F         Answer, for an indexed case
 //   #/film/5f2b6c0a9d3e4f71?k=8&look=...  Answer, for a film that the service remembers
+//   #/film/5f2b6c0a9d3e4f71/rate?k=8      Rate, the cases of that answer
+//   #/admin                               Admin
 
 /** Parameters of `GET .../similar`; all others are the page's own. */
 export const ASKED = [
@@ -11,23 +13,24 @@ export const ASKED = [
   "view", "source", "indexed_since", "indexed_until", "exclude",
 ];
 
-const FORM = /^#\/(?:(case|film)\/([0-9a-f]{16}))?(?:\?(.*))?$/;
+const FORM = /^#\/(?:(?:(case|film)\/([0-9a-f]{16})(\/rate)?|(admin)))?(?:\?(.*))?$/;
 
-/** The address, read: kind "ask", "case" or "film", id, question, show, look. */
+/** The address, read: kind "ask", "case", "film" or "admin", id, rate, question, show, look. */
 export function here() {
-  const [, kind = "ask", id = "", query = ""] = FORM.exec(location.hash) ?? [];
+  const [, film, id = "", rate = "", admin, query = ""] = FORM.exec(location.hash) ?? [];
   const all = new URLSearchParams(query);
   const question = new URLSearchParams([...all].filter(([name]) => ASKED.includes(name)));
-  return { kind, id, question, show: all.get("show") ?? "gradcam", look: all.get("look") };
+  return { kind: film ?? admin ?? "ask", id, rate: rate !== "", question, show: all.get("show") ?? "gradcam", look: all.get("look") };
 }
 
 /** The # of a place in the page. */
-export function hashOf({ kind, id, question, show, look }) {
+export function hashOf({ kind, id, rate, question, show, look }) {
   const all = new URLSearchParams(question);
   if (show && show !== "gradcam") all.set("show", show);
   if (look) all.set("look", look);
   const query = all.toString();
-  return `#/${kind === "ask" ? "" : `${kind}/${id}`}${query ? `?${query}` : ""}`;
+  const place = { ask: "", admin: "admin" }[kind] ?? `${kind}/${id}${rate ? "/rate" : ""}`;
+  return `#/${place}${query ? `?${query}` : ""}`;
 }
 
 /** Go to another place: what is named changes. `instead` leaves no step for the back button. */

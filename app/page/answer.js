@@ -1,6 +1,6 @@
 // Answer: the query at the left with what the network finds, the ranked cases at the right.
 
-import { ask, go } from "./address.js";
+import { ask, go, hashOf } from "./address.js";
 import { h } from "./dom.js";
 import { Film } from "./film.js";
 import { chips, narrow } from "./narrow.js";
@@ -59,8 +59,11 @@ function finding(prediction, explained) {
 
 /** One answer on the screen. */
 export class AnswerView {
-  constructor(answer, place) {
+  /** `keep` has what saves a record and what prints it. */
+  constructor(answer, place, keep) {
     this.answer = answer;
+    this.at = new Date();
+    this.keep = keep;
     const { fit } = answer.maps;
     this.query = new Film(T.why.filmLabel, fit);
     this.query.element.setAttribute("role", "group");
@@ -106,11 +109,14 @@ export class AnswerView {
 
   #right(place) {
     const { answer } = this;
-    const names = answer.predictions.map((one) => one.finding).sort();
     return h("section", { class: "cases", "aria-label": T.main },
       h("div", { class: "bar-top" },
-        h("h2", {}, T.answer.neighbours, " ", h("small", {}, T.answer.matched(answer.matched))), this.tools),
-      narrow(place, names), chips(place),
+        h("h2", {}, T.answer.neighbours, " ", h("small", {}, T.answer.matched(answer.matched))),
+        this.neighbours.length ? h("a", { class: "button", href: hashOf({ ...place, rate: true, show: null, look: null }) }, T.rate.open) : null,
+        h("button", { "data-focus": "save", onclick: this.keep.save }, T.record.save),
+        h("button", { "data-focus": "print", onclick: this.keep.print }, T.record.print),
+        this.tools),
+      narrow(place), chips(place),
       this.neighbours.length ? h("ol", { class: "cards" }, this.neighbours.map((one) => one.element))
         : h("p", { class: "empty" }, T.answer.nothing),
       this.counter.length ? [

@@ -1,10 +1,10 @@
 // The service's HTTP interface: JSON, pictures, and errors as it words them (problem+json).
 
-import { dialog, h } from "./dom.js";
+import { h } from "./dom.js";
+import { askForKey, headers, keyIsKept } from "./key.js";
 import { T } from "./texts.js";
 
 const BASE = new URL(".", document.baseURI);
-const KEY = "xemplar-key";
 const RETRIES = 4;
 const MOST_PICTURES = 400;
 
@@ -28,58 +28,31 @@ function addressOf(path, parameters = {}) {
   return url;
 }
 
-function headers() {
-  const key = sessionStorage.getItem(KEY);
-  return key ? { Authorization: `Bearer ${key}` } : {};
-}
-
-let asking = null;
-
-/** Ask for a key; false if the reader will not give one. Several requests ask only once. */
-function askForKey(reason) {
-  asking ??= new Promise((resolve) => {
-    const field = h("input", { type: "password", id: "key", autocomplete: "off", required: true });
-    const form = h("form", { method: "dialog" },
-      h("p", {}, T.key.text), h("p", { class: "faint" }, reason),
-      h("label", { for: "key" }, T.key.label), field,
-      h("button", { class: "main", type: "submit" }, T.key.send));
-    let given = false;
-    form.addEventListener("submit", () => {
-      sessionStorage.setItem(KEY, field.value.trim());
-      given = true;
-    });
-    dialog("ask-key", T.key.heading, form).addEventListener("close", () => {
-      asking = null;
-      resolve(given);
-    });
-  });
-  return asking;
-}
-
 const seconds = (count, signal) => new Promise((resolve, reject) => {
   const timer = setTimeout(resolve, count * 1000);
   signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); });
 });
 
 /** Do what `send` does until it is answered; come back when the service says so. */
-async function persistently(send, signal, waiting = () => {}) {
+async function persistently(send, signal, waiting = () => {}, retries = RETRIES) {
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await send();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      if (error.status === 401 && await askForKey(error.message)) continue;
-      if (error.retryAfter === null || attempt >= RETRIES) throw error;
+      if (error.status === 401 && await askForKey(keyIsKept() ? T.key.wrong : "")) continue;
+      if (error.retryAfter === null || attempt >= retries) throw error;
       waiting(error);
       await seconds(error.retryAfter, signal);
     }
   }
 }
 
-async function fetched(url, signal) {
+async function fetched(url, signal, content = {}) {
   let response;
   try {
-    response = await fetch(url, { headers: headers(), signal });
+    const type = content.body ? { "Content-Type": "application/json" } : {};
+    response = await fetch(url, { ...content, headers: { ...headers(), ...type }, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({ detail: T.errors.unreachable });
@@ -94,6 +67,27 @@ async function fetched(url, signal) {
 export async function get(path, parameters, { signal, waiting } = {}) {
   const url = addressOf(path, parameters);
   return persistently(async () => (await fetched(url, signal)).json(), signal, waiting);
+}
+
+/** What a GET answers, as text. */
+export async function text(path) {
+  return persistently(async () => (await fetched(addressOf(path))).text());
+}
+
+/** Send a change, as JSON; what is answered to it, null for nothing. A POST is sent only once. */
+export async function send(method, path, body) {
+  const content = { method, body: body && JSON.stringify(body) };
+  const retries = method === "POST" ? 0 : RETRIES; // it may be done, though the answer says nothing of it
+  const response = await persistently(() => fetched(addressOf(path), undefined, content), undefined, undefined, retries);
+  return response.status === 204 ? null : response.json();
+}
+
+/** Let the browser keep what a GET answers as a file; a plain link could not send the key. */
+export async function download(path) {
+  const response = await persistently(() => fetched(addressOf(path)));
+  const address = URL.createObjectURL(await response.blob());
+  h("a", { href: address, download: path }).click();
+  URL.revokeObjectURL(address);
 }
 
 /** POST a film; `progress` hears which share of it has been sent (fetch could not tell). */

@@ -6,6 +6,7 @@ import { h } from "./dom.js";
 import { Film } from "./film.js";
 import { T } from "./texts.js";
 import { about, findings } from "./answer.js";
+import { vocabulary } from "./narrow.js";
 
 const PAGE = 24;
 const SIDE = 256;
@@ -34,7 +35,7 @@ export function takeFilms(take, refuse) {
   });
 }
 
-function gallery(learn) {
+function gallery() {
   const list = h("ol", { class: "gallery" });
   const more = h("button", { class: "quiet", hidden: true }, T.ask.more);
   const message = h("p", { class: "empty", role: "status" });
@@ -45,7 +46,6 @@ function gallery(learn) {
     try {
       const page = await get("cases", { limit: PAGE, ...next });
       list.append(...page.cases.map(tile));
-      page.cases.flatMap((one) => one.findings).forEach(learn);
       message.textContent = list.children.length ? "" : T.ask.none;
       more.hidden = page.next === null;
       if (page.next) next = Object.fromEntries(new URL(page.next, location).searchParams);
@@ -76,11 +76,10 @@ export function askView(take) {
   const example = async () => take(await (await fetch(EXAMPLE)).blob());
   const names = h("select", { id: "of", onchange: ({ target }) => cases.filter(target.value) },
     h("option", { value: "" }, T.ask.everything));
-  const cases = gallery((name) => { // what the cases seen so far have can be asked for
-    if ([...names.options].some((option) => option.value === name)) return;
-    names.append(h("option", { value: name }, T.finding(name)));
-  });
+  const cases = gallery();
   cases.filter("");
+  vocabulary().then((found) => names.append(...found.filter((one) => one.cases).map((one) =>
+    h("option", { value: one.finding }, T.ask.count(T.finding(one.finding), one.cases)))), () => {}); // the gallery says why
   return h("div", { class: "ask" },
     h("section", { class: "drop" },
       h("h1", {}, T.ask.heading),

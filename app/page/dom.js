@@ -21,11 +21,28 @@ export function dialog(name, heading, ...children) {
   const title = h("h2", { id: `${name}-title` }, heading);
   const box = h("dialog", { class: name, "aria-labelledby": `${name}-title` },
     h("header", {}, title, close), ...children);
-  box.addEventListener("click", (event) => event.target === box && box.close());
+  let beside = false; // where the press began: text that is selected may end beside the dialog
+  box.addEventListener("pointerdown", ({ target, clientX: x, clientY: y }) => {
+    const { left, right, top, bottom } = box.getBoundingClientRect();
+    beside = target === box && (x < left || x > right || y < top || y > bottom);
+  });
+  box.addEventListener("click", (event) => event.target === box && beside && box.close());
   box.addEventListener("close", () => box.remove());
   document.body.append(box);
   box.showModal();
   return box;
+}
+
+/** Ask before something is done: whether the reader agrees, who may have filled in the fields. */
+export function confirmed(heading, fields, yes, no) {
+  return new Promise((resolve) => {
+    let agreed = false;
+    const form = h("form", { method: "dialog", onsubmit: () => { agreed = true; } }, fields,
+      h("div", { class: "buttons" }, h("button", { class: "main", type: "submit" }, yes),
+        h("button", { type: "button", onclick: () => box.close() }, no)));
+    const box = dialog("confirm", heading, form);
+    box.addEventListener("close", () => resolve(agreed));
+  });
 }
 
 /** Tell a screen reader; nothing is seen. */

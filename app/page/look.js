@@ -4,59 +4,16 @@ import { picture } from "./api.js";
 import { go } from "./address.js";
 import { about, findings, score } from "./answer.js";
 import { h } from "./dom.js";
-import { Film } from "./film.js";
 import { largest, squared } from "./heat.js";
+import { FULL, GREYS, Pane } from "./pane.js";
+import { followPointers } from "./pointer.js";
 import { shortcutsAreOn } from "./shortcuts.js";
 import { T } from "./texts.js";
 import { evidence, gradcamMost, legend, modeSwitch, opacitySlider, showMode, sumOf } from "./why.js";
 
-const FULL = 1024;
-const GREYS = 256;
 const ZOOM = { least: 1, most: 16, step: 1.25 };
 const STEP = 40; // pixels that an arrow key moves, and greys that a key changes
 const PLAIN = { scale: 1, x: 0, y: 0, window: GREYS, level: GREYS / 2, invert: false, flip: false };
-
-/** A film whose greys are mapped by window and level on a canvas. */
-class Pane extends Film {
-  constructor(label, fit) {
-    super("", fit);
-    this.screen = h("canvas", { class: "screen", role: "img", "aria-label": label });
-    this.image.after(this.screen);
-    this.stage = h("div", { class: "pane" }, this.element);
-  }
-
-  async open(path) {
-    await this.show(path, FULL);
-    if (!await this.loaded) return;
-    const { naturalWidth: width, naturalHeight: height } = this.image;
-    Object.assign(this.screen, { width, height });
-    this.context = this.screen.getContext("2d", { willReadFrequently: true });
-    this.context.drawImage(this.image, 0, 0);
-    this.source = this.context.getImageData(0, 0, width, height);
-    this.grey();
-  }
-
-  /** Map every grey: what lies in the window is spread from black to white. */
-  grey({ window, level, invert } = this.greys) {
-    this.greys = { window, level, invert };
-    if (!this.source) return;
-    const table = Uint8ClampedArray.from({ length: GREYS }, (_, grey) => {
-      const share = Math.min(1, Math.max(0, (grey - (level - window / 2)) / window));
-      return 255 * (invert ? 1 - share : share);
-    });
-    const shown = new ImageData(this.source.width, this.source.height);
-    const [from, to] = [this.source.data, new Uint32Array(shown.data.buffer)];
-    for (let pixel = 0; pixel < to.length; pixel += 1) {
-      to[pixel] = 0xff000000 | (table[from[4 * pixel]] * 0x010101); // grey, so the order of bytes is no matter
-    }
-    this.context.putImageData(shown, 0, 0);
-  }
-
-  move({ scale, x, y, flip }) {
-    this.flipped = flip;
-    this.element.style.transform = `translate(${x}px, ${y}px) scale(${flip ? -scale : scale}, ${scale})`;
-  }
-}
 
 /** A dialog over the answer. It closes when the address says so, and tells the address when closed. */
 export class Look {
@@ -88,11 +45,12 @@ export class Look {
     this.element.close();
   }
 
-  async update({ show: mode }) {
+  async update({ show }) {
+    const mode = this.answer.rated ? "film" : show; // maps would tell what the search sees
     this.mode = mode;
     this.place = null;
     const had = document.activeElement?.dataset?.focus;
-    this.tools.replaceChildren(modeSwitch(mode, showMode), mode === "film" ? "" : this.slider);
+    this.tools.replaceChildren(this.answer.rated ? "" : modeSwitch(mode, showMode), mode === "film" ? "" : this.slider);
     this.element.querySelector(`[data-focus="${had}"]`)?.focus();
     this.legend.hidden = mode === "film";
     this.caption.textContent = "";
@@ -164,7 +122,7 @@ export class Look {
       h("div", { class: "panes" }, this.panes.map((pane) => pane.stage)),
       h("footer", {},
         h("div", {}, h("strong", {}, T.look.query), h("span", { class: "faint" }, T.finding(answer.predictions.filter((one) => one.present).map((one) => one.finding).join(" · ")))),
-        h("div", {}, score(near), findings(near), h("span", { class: "faint" }, about(near))),
+        h("div", {}, answer.rated?.(near) ?? [score(near), findings(near), h("span", { class: "faint" }, about(near))]),
         this.caption, this.legend, h("p", { class: "faint hint" }, T.look.hint)));
   }
 
@@ -201,38 +159,12 @@ export class Look {
   }
 
   #listen() {
-    const fingers = new Map();
-    for (const { stage } of this.panes) {
-      const centred = ({ clientX, clientY }) => {
-        const box = stage.getBoundingClientRect();
-        return { x: clientX - box.x - box.width / 2, y: clientY - box.y - box.height / 2 };
-      };
-      stage.addEventListener("wheel", (event) => {
-        event.preventDefault();
-        this.#zoom(event.deltaY < 0 ? ZOOM.step : 1 / ZOOM.step, centred(event));
-      }, { passive: false });
-      stage.addEventListener("pointerdown", (event) => {
-        stage.setPointerCapture(event.pointerId);
-        fingers.set(event.pointerId, event);
-      });
-      for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, (event) => fingers.delete(event.pointerId));
-      stage.addEventListener("pointermove", (event) => {
-        const before = fingers.get(event.pointerId);
-        if (!before) return;
-        fingers.set(event.pointerId, event);
-        const { state } = this;
-        const moved = { x: event.clientX - before.clientX, y: event.clientY - before.clientY };
-        if (fingers.size === 2) {
-          const [other] = [...fingers.values()].filter((finger) => finger.pointerId !== event.pointerId);
-          const apart = (finger) => Math.hypot(finger.clientX - other.clientX, finger.clientY - other.clientY);
-          this.#zoom(apart(event) / Math.max(1, apart(before)), centred(other));
-        } else if (event.shiftKey) {
-          this.#set({ window: state.window + moved.x, level: state.level - moved.y });
-        } else {
-          this.#set({ x: state.x + moved.x, y: state.y + moved.y });
-        }
-      });
-    }
+    const { state } = this;
+    followPointers(this.panes.map((pane) => pane.stage), {
+      zoom: (factor, at) => this.#zoom(factor, at),
+      move: (x, y) => this.#set({ x: state.x + x, y: state.y + y }),
+      greys: (window, level) => this.#set({ window: state.window + window, level: state.level + level }),
+    });
     const [query] = this.panes;
     query.stage.addEventListener("pointermove", (event) => this.found && this.#point(query.placeAt(event, this.found.grid)));
     query.stage.addEventListener("pointerleave", () => this.#point(null));

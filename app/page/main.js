@@ -1,11 +1,15 @@
 // The reading room: from the address to the view. Each part of the page is a module of its name.
 
 import { go, hashOf, here } from "./address.js";
+import { adminView } from "./admin.js";
 import { AnswerView } from "./answer.js";
 import { get, sendFilm } from "./api.js";
 import { askView, takeFilms } from "./ask.js";
 import { h, say } from "./dom.js";
+import { askForKey, keyIsKept, showKey } from "./key.js";
 import { Look, foresee } from "./look.js";
+import { rateView } from "./rate.js";
+import { printRecord, saveRecord } from "./record.js";
 import { listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
 import { MODES, showMode } from "./why.js";
@@ -17,13 +21,16 @@ const main = h("main", { id: "main", tabindex: "-1" });
 const bar = h("progress", { max: 1, hidden: true, "aria-label": T.ask.looking });
 const status = h("span", { class: "faint number", id: "index" });
 const message = h("div", { class: "message", role: "alert" });
+const admin = h("a", { class: "button quiet", href: "#/admin", hidden: true }, T.admin.link);
+const signIn = h("button", { class: "quiet", hidden: true });
+const withoutQuestion = { ask: () => askView(take), admin: () => adminView(fail) };
 
 let shown = null; // { key, view, answer }: what is on the screen
 let look = null;
 let running = new AbortController();
 const answers = new Map(); // of films that were just sent, by key: no need to ask twice
 
-const keyOf = ({ kind, id, question }) => hashOf({ kind, id, question });
+const keyOf = ({ kind, id, rate, question }) => hashOf({ kind, id, rate, question });
 
 /** Bring what the address says onto the screen. */
 async function render() {
@@ -43,14 +50,16 @@ async function load(place, key) {
   const { signal } = running;
   look?.leave();
   look = null;
-  if (place.kind === "ask") {
+  if (place.kind in withoutQuestion) {
     busy(null);
-    main.replaceChildren(askView(take));
     shown = { key };
+    main.replaceChildren(withoutQuestion[place.kind]());
+    scrollTo(0, 0);
     return true;
   }
   try {
     busy(undefined);
+    if (place.rate) return await loadRating(place, key, signal);
     const path = place.kind === "case" ? `cases/${place.id}/similar` : `queries/${place.id}/similar`;
     const question = new URLSearchParams([...place.question, ...Object.entries(MAPS)]);
     const answer = answers.get(key) ?? await get(path, question, { signal, waiting });
@@ -58,14 +67,14 @@ async function load(place, key) {
     if (signal.aborted) return false;
     const sameFilm = shown?.answer && shown.place.id === place.id;
     const [focus, scrolled] = [document.activeElement?.dataset?.focus, main.querySelector(".query")?.scrollTop];
-    shown = { key, place, answer, view: new AnswerView(answer, place) };
+    shown = { key, place, answer, view: new AnswerView(answer, place, keep) };
     main.replaceChildren(shown.view.element);
     if (sameFilm) {
       main.querySelector(".query").scrollTop = scrolled;
       main.querySelector(`[data-focus="${focus}"]`)?.focus();
     } else {
       scrollTo(0, 0);
-      main.focus();
+      main.focus({ preventScroll: true });
     }
     say(`${answer.neighbours.length} ${T.answer.neighbours}`);
     foresee(answer);
@@ -77,8 +86,21 @@ async function load(place, key) {
   }
 }
 
+async function loadRating(place, key, signal) {
+  const renew = () => { shown = null; render(); };
+  const view = await rateView(place, { signal, waiting, renew });
+  if (signal.aborted) return false;
+  shown = { key, place, answer: view.answer, view };
+  main.replaceChildren(view.element);
+  scrollTo(0, 0);
+  main.focus({ preventScroll: true });
+  busy(null);
+  return true;
+}
+
 function renderLook(place) {
   const { answer } = shown;
+  if (!answer) return;
   const near = [...answer.neighbours, ...answer.counter_examples].find((one) => one.case_id === place.look);
   if (look && look.near.case_id === near?.case_id) {
     look.update(place);
@@ -103,7 +125,7 @@ async function take(film) {
     say(T.ask.sending);
     const asked = new URLSearchParams([...question, ...Object.entries(MAPS)]);
     const answer = await sendFilm(film, asked, { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
-    const place = { kind: "film", id: answer.query_id, question };
+    const place = { kind: "film", id: answer.query_id, rate: false, question };
     answers.set(keyOf(place), answer);
     go({ ...place, look: null });
   } catch (error) {
@@ -119,6 +141,39 @@ function busy(share) {
   main.setAttribute("aria-busy", String(share !== null));
 }
 
+/** Make a record of the answer that is shown, to save or to print it. */
+async function keepRecord(make) {
+  const { answer, place, view } = shown;
+  try {
+    say(T.record.making);
+    await make(answer, place, view.at, busy);
+    message.replaceChildren();
+  } catch (error) {
+    fail(error, () => keepRecord(make));
+  } finally {
+    busy(null);
+  }
+}
+
+const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord) };
+
+/** Offer what the reader's key allows. */
+async function meet() {
+  try {
+    const me = await get("me");
+    admin.hidden = me.role !== "admin";
+    signIn.hidden = me.key === null;
+    signIn.textContent = T.key.yours(T.key.roles[me.role]);
+    signIn.onclick = () => showKey(me);
+  } catch {
+    // whatever is asked for next says in words why it is refused
+    admin.hidden = true;
+    signIn.hidden = keyIsKept();
+    signIn.textContent = T.key.signIn;
+    signIn.onclick = async () => { if (await askForKey()) location.reload(); };
+  }
+}
+
 function waiting({ retryAfter, title }) {
   message.replaceChildren(h("p", {}, `${title}. ${T.errors.later(retryAfter)}`));
 }
@@ -126,10 +181,15 @@ function waiting({ retryAfter, title }) {
 function fail(error, again) {
   busy(null);
   if (!("kind" in error)) throw error; // a fault of the page itself: the console tells
+  const retry = () => {
+    message.replaceChildren();
+    again();
+  };
   message.replaceChildren(h("div", {},
     h("strong", {}, error.title), h("p", {}, error.message),
     error.request ? h("p", { class: "faint" }, T.errors.request(error.request)) : null,
-    h("div", { class: "buttons" }, h("button", { onclick: again }, T.errors.again),
+    h("div", { class: "buttons" }, h("button", { onclick: retry }, T.errors.again),
+      error.status === 403 ? h("button", { onclick: async () => { if (await askForKey(error.message)) retry(); } }, T.key.other) : null,
       h("button", { onclick: () => { message.replaceChildren(); if (!shown) go({ kind: "ask", question: "" }); } }, T.close))));
 }
 
@@ -144,8 +204,8 @@ function header() {
   return h("header", { class: "top" },
     h("a", { class: "brand", href: "#/" }, h("strong", {}, T.brand), " ", T.room),
     h("span", { class: "notice" }, T.notice), status,
-    h("nav", {}, h("a", { class: "button", href: "#/" }, T.newFilm), theme,
-      h("button", { class: "quiet", onclick: showShortcuts }, T.keys), h("a", { class: "button quiet", href: "docs" }, T.docs)));
+    h("nav", {}, h("a", { class: "button", href: "#/" }, T.newFilm), admin, signIn, theme,
+      h("button", { class: "quiet", onclick: showShortcuts }, T.keys), h("a", { class: "button quiet optional", href: "docs" }, T.docs)));
 }
 
 async function start() {
@@ -156,11 +216,16 @@ async function start() {
   listen({
     "?": showShortcuts,
     n: () => go({ kind: "ask", id: "", question: "", show: null, look: null }),
+    r: () => shown?.answer?.neighbours.length && !look && go({ rate: true, show: null }),
+    s: () => shown?.view?.keep && !look && keep.save(),
+    p: () => shown?.view?.keep && !look && keep.print(),
     c: () => shown?.answer?.neighbours.length && !look && go({ look: shown.answer.neighbours[0].case_id }),
-    ...Object.fromEntries(MODES.map((mode, index) => [String(index + 1), () => shown?.view && showMode(mode)])),
+    ...Object.fromEntries(MODES.map((mode, index) => [String(index + 1), () => shown?.answer && !here().rate && showMode(mode)])),
   });
   addEventListener("hashchange", render);
-  await render();
+  addEventListener("beforeunload", (event) => shown?.view?.unsaved && event.preventDefault());
+  addEventListener("key", meet);
+  await Promise.all([render(), meet()]);
   try {
     status.textContent = T.index((await get("readyz", {}, { waiting })).cases);
   } catch (error) {

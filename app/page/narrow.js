@@ -1,6 +1,7 @@
 // Narrow down: the filters of the API, how many cases, how different, and counter-examples.
 
 import { ask, go } from "./address.js";
+import { get } from "./api.js";
 import { h } from "./dom.js";
 import { T } from "./texts.js";
 
@@ -9,6 +10,15 @@ const LISTS = [...FINDING_LISTS, "view", "source", "exclude"];
 const WITHOUT_CHIP = ["finding"]; // it is chosen among the findings
 
 let open = false;
+let known = null; // findings that the service can tell apart: those of its network and of its cases
+let learning = null;
+
+/** Findings as `GET /findings` tells them, asked for once. */
+export function vocabulary() {
+  learning ??= get("findings").then(({ findings }) => { known = findings; return findings; });
+  learning.catch(() => { learning = null; });
+  return learning;
+}
 
 function field(name, input, question) {
   input.id = `narrow-${name}`;
@@ -56,8 +66,21 @@ function choiceOf(name, question) {
   return h("div", { class: "field" }, h("label", { for: id }, T.finding(name)), select);
 }
 
+/** A choice for each finding; at once where they are known, so that the keyboard stays where it was. */
+function findingFields(question) {
+  const fields = h("div", { class: "fields" });
+  const fill = (found) => {
+    const asked = FINDING_LISTS.flatMap((list) => question.getAll(list));
+    const names = new Set([...found.map((one) => one.finding), ...asked]);
+    fields.replaceChildren(...[...names].map((name) => choiceOf(name, question)));
+  };
+  if (known) fill(known);
+  else vocabulary().then(fill, (error) => { fields.textContent = error.message; });
+  return fields;
+}
+
 /** The form; every change is another address, and so another answer. */
-export function narrow({ question, kind }, findings) {
+export function narrow({ question, kind }) {
   return h("details", { class: "narrow", open, ontoggle: ({ target }) => { open = target.open; } },
     h("summary", { "data-focus": "narrow" }, T.narrow.heading),
     h("div", { class: "fields" },
@@ -72,7 +95,7 @@ export function narrow({ question, kind }, findings) {
       box("near_duplicates", "drop", question), box("one_per_patient", "true", question),
       kind === "case" ? box("same_patient", "true", question) : null),
     h("fieldset", {}, h("legend", {}, T.narrow.findings),
-      h("div", { class: "fields" }, [...findings, "No Finding"].map((name) => choiceOf(name, question)))));
+      findingFields(question)));
 }
 
 /** What narrows the answer now, each with a button that takes it away. */

@@ -1,5 +1,9 @@
 // Every text of the page, in English. Another language is another file of this form.
 
+import { ADMIN } from "./texts-admin.js";
+import { AGREEMENT, RATE } from "./texts-rate.js";
+import { RECORD } from "./texts-record.js";
+
 const percent = (share) => {
   const value = share * 100;
   return value > 0 && value < 1 ? "< 1 %" : `${value.toFixed(0)} %`;
@@ -13,7 +17,7 @@ export const T = {
   notice: "Research use, not for diagnosis",
   main: "Similar cases",
   newFilm: "New film",
-  keys: "Keys",
+  keys: "Shortcuts",
   docs: "API",
   theme: { dark: "Light theme", light: "Dark theme" },
   index: (cases) => `${cases.toLocaleString("en")} cases`,
@@ -30,6 +34,7 @@ export const T = {
     indexed: "Or begin with an indexed case",
     of: "Cases with",
     everything: "any finding",
+    count: (finding, cases) => `${finding} (${cases.toLocaleString("en")})`,
     more: "More cases",
     none: "No indexed case has this finding.",
     open: (id) => `Find cases like ${id}`,
@@ -140,12 +145,28 @@ export const T = {
     },
   },
 
+  admin: ADMIN,
+  record: RECORD,
+  rate: RATE,
+  agreement: AGREEMENT,
+
   key: {
     heading: "API key",
     text: "This service answers only with a key. It is kept in this tab alone, until the tab is closed.",
     label: "Key",
     send: "Use this key",
-    cancel: "Cancel",
+    signIn: "Sign in",
+    other: "Use another key",
+    forget: "Forget this key",
+    mine: (id, role) => `Key ${id}, ${role}.`,
+    yours: (role) => `Key: ${role}`,
+    wrong: "That key is not known here, or was revoked.",
+    roles: { reader: "Reader", writer: "Writer", admin: "Administrator" },
+    may: {
+      reader: "It may ask, look at cases and rate.",
+      writer: "It may also put cases in, change and remove them.",
+      admin: "It may do everything: also indexes, jobs, keys and errors.",
+    },
   },
 
   shortcuts: {
@@ -156,6 +177,9 @@ export const T = {
       ["N", "new film"],
       ["1 2 3", "film alone, Grad-CAM, similarity"],
       ["C", "compare the first case side by side"],
+      ["R", "rate the list"],
+      ["S P", "save the record, print it"],
+      ["0 … 5", "on a case to be rated: rate it; Delete: take that back"],
       ["Ctrl V", "paste a film"],
       ["← → ↑ ↓", "on the query, with similarity: choose a place"],
     ],
@@ -195,6 +219,11 @@ export const T = {
       TooManyRequests: "Too many requests",
       Busy: "The service is busy",
       NotReady: "The service is starting",
+      NotAudited: "It was done, but could not be audited",
+      DatabaseUnreachable: "The database does not answer",
+      Internal: "An error that nobody foresaw",
+      CorruptArtefact: "A file of the service is damaged",
+      Mismatch: "Index and network do not fit together",
     },
   },
 };

@@ -2,15 +2,30 @@
 
 from fastapi import APIRouter
 
-from app.routes import admin, cases, changes, jobs, operation, page, queries
+from app.routes import (
+    admin,
+    cases,
+    changes,
+    generations,
+    jobs,
+    keys,
+    operation,
+    page,
+    queries,
+    ratings,
+)
 from app.security import DENIED, reader, writer
 from app.security import admin as administrators
 
 router = APIRouter()
 router.include_router(queries.router, dependencies=[reader], responses=DENIED)
 router.include_router(cases.router, dependencies=[reader], responses=DENIED)
+router.include_router(ratings.router, dependencies=[reader], responses=DENIED)
 router.include_router(changes.router, dependencies=[writer], responses=DENIED)
 router.include_router(jobs.router, dependencies=[administrators], responses=DENIED)
+router.include_router(generations.router, dependencies=[administrators], responses=DENIED)
+router.include_router(keys.router, dependencies=[administrators], responses=DENIED)
+router.include_router(ratings.export, dependencies=[administrators], responses=DENIED)
 router.include_router(admin.router, dependencies=[administrators], responses=DENIED)
 router.include_router(operation.router)  # open to all, but for the metrics
 router.include_router(page.router)

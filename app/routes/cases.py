@@ -20,7 +20,8 @@ from app.service import root_of, service_of
 from app.wire import case_out
 from xemplar import pictures
 from xemplar.catalog import Case
-from xemplar.schemas import CaseOut, CasePage, CaseQuery
+from xemplar.catalog.counts import finding_counts
+from xemplar.schemas import CaseOut, CasePage, CaseQuery, FindingList, FindingOut
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
 
@@ -42,6 +43,21 @@ async def cases(request: Request, asked: Annotated[CaseQuery, Query()]) -> CaseP
         more = request.url.remove_query_params("after").include_query_params(after=found[-1].id)
         following = f"{root}/cases?{more.query}"
     return CasePage(cases=[case_out(case, root) for case in found], next=following)
+
+
+@router.get("/findings")
+async def findings(request: Request) -> FindingList:
+    """Findings that a case has or that the network knows: what filters may name."""
+    retriever = service_of(request).retriever
+    counted = await service_of(request).work(lambda: finding_counts(retriever.catalog.engine))
+    predicted = retriever.checkpoint.card.findings
+    names = sorted({*counted, *predicted}, key=str.lower)
+    return FindingList(
+        findings=[
+            FindingOut(finding=name, cases=counted.get(name, 0), predicted=name in predicted)
+            for name in names
+        ]
+    )
 
 
 @router.get("/cases/{case_id}", responses=NOT_FOUND | INVALID)

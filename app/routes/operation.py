@@ -7,10 +7,11 @@ from fastapi import APIRouter, Request, Response
 
 from app.metrics import MEDIA_TYPE, Metrics
 from app.problems import described
+from app.record import record_of
 from app.routes.common import operation_id
-from app.security import DENIED, guard_of, scraper
+from app.security import DENIED, guard_of, reader, scraper
 from app.service import Opening, service_of
-from xemplar.schemas import Health, Readiness
+from xemplar.schemas import Caller, Health, Readiness
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["operation"])
 
@@ -33,6 +34,14 @@ async def readyz(request: Request) -> Readiness:
         generation=generation.name,
         cases=len(generation),
     )
+
+
+@router.get("/me", responses=DENIED, dependencies=[reader])
+async def me(request: Request) -> Caller:
+    """Who asks: the key, and what it may do."""
+    record = record_of(request)
+    assert record.role is not None  # noqa: S101 -- the guard has let it in
+    return Caller(key=record.key, role=record.role)
 
 
 @router.get(

@@ -14,10 +14,10 @@ from evaluator.bootstrap import estimate
 from evaluator.material import Material
 from evaluator.ranking import metrics
 from evaluator.section import Cell, Table
+from xemplar.catalog.ratings import COLUMNS
 from xemplar.errors import DatasetError
+from xemplar.ndcg import ndcg, random_ndcg
 from xemplar.rows import read_rows
-
-COLUMNS = ("query_id", "case_id", "rater", "rating")
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ def agreement_with_experts(lists: Sequence[RatedList], material: Material) -> Ta
     resamples = material.settings.resamples
     rows: list[list[Cell]] = []
     for name, transform in (("linear", lambda g: g), ("exponential", metrics.exponential)):
-        got = [float(metrics.ndcg(transform(g), g.shape[1])[0]) for g in gains]
-        chance = [float(metrics.random_ndcg(transform(g))[0]) for g in gains]
+        got = [float(ndcg(transform(g), g.shape[1])[0]) for g in gains]
+        chance = [float(random_ndcg(transform(g))[0]) for g in gains]
         rows.append(
             [
                 f"nDCG, {name} gain",

@@ -22,6 +22,7 @@ from evaluator.ranking.relevance import (
 )
 from evaluator.section import Cell, Table
 from xemplar.findings import positives
+from xemplar.ndcg import Gains, ndcg
 
 KS = (1, 3, 5, 10)
 BLOCK = 128
@@ -30,17 +31,17 @@ BLOCK = 128
 DRAWS = 10
 """Random orders that chance is the mean of."""
 
-Metric = Callable[[metrics.Gains], metrics.Gains]
+Metric = Callable[[Gains], Gains]
 
 GRADED: Mapping[str, Metric] = {
-    **{f"nDCG@{k}": partial(metrics.ndcg, k=k) for k in KS},
+    **{f"nDCG@{k}": partial(ndcg, k=k) for k in KS},
     **{f"nDCG@{k}, exponential gain": partial(metrics.exponential_ndcg, k=k) for k in KS},
 }
 BINARY: Mapping[str, Metric] = {
     **{f"P@{k}": partial(metrics.precision, k=k) for k in KS},
     "mAP": metrics.average_precision,
     "MRR": metrics.reciprocal_rank,
-    **{f"nDCG@{k}": partial(metrics.ndcg, k=k) for k in KS},
+    **{f"nDCG@{k}": partial(ndcg, k=k) for k in KS},
 }
 
 
@@ -112,7 +113,7 @@ def measure(
     """Every figure of every query, ranked by xemplar and by everything beside it."""
     queries, candidates = material.queries, material.candidates
     ranked_by = rankers(queries, candidates, material.settings.seed)
-    parts: dict[tuple[str, str, str], list[metrics.Gains]] = {}
+    parts: dict[tuple[str, str, str], list[Gains]] = {}
     for rows in blocks(len(queries)):
         barred = forbidden(queries, candidates, rows)
         gains = {r.name: np.where(barred, 0, r.gain(rows)) for r in judged}

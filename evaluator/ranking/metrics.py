@@ -1,4 +1,4 @@
-"""Figures of a ranked list, for many queries at once.
+"""Figures of a ranked list, for many queries at once, beside `xemplar.ndcg`.
 
 All take ``ranked``, float64 (Q, M): for each of Q queries, the gains of M cases in the order of the
 ranking, the first one most similar, 0 for a case that is not relevant. All give float64 (Q,), NaN
@@ -9,7 +9,7 @@ would say anything of the ranking.
 import numpy as np
 import numpy.typing as npt
 
-Gains = npt.NDArray[np.float64]
+from xemplar.ndcg import Gains, ndcg, quotient
 
 
 def exponential(gains: Gains) -> Gains:
@@ -17,35 +17,15 @@ def exponential(gains: Gains) -> Gains:
     return np.exp2(gains) - 1
 
 
-def ndcg(ranked: Gains, k: int) -> Gains:
-    """Normalised discounted cumulative gain of the first k (Järvelin & Kekäläinen, TOIS 2002).
-
-    DCG@k = sum over ranks i = 1..k of gain_i / log2(i + 1); divided by the DCG@k of the same cases
-    in the best possible order.
-    """
-    discount = 1 / np.log2(np.arange(min(k, ranked.shape[1])) + 2)
-    depth = len(discount)
-    largest = -np.sort(np.partition(-ranked, depth - 1, axis=1)[:, :depth], axis=1)
-    best = largest @ discount
-    return _where(best > 0, ranked[:, :depth] @ discount, best)
-
-
 def exponential_ndcg(ranked: Gains, k: int) -> Gains:
     """`ndcg` with `exponential` gains."""
     return ndcg(exponential(ranked), k)
 
 
-def random_ndcg(gains: Gains) -> Gains:
-    """What `ndcg` of the whole list is on average over all orders: exact, for short lists."""
-    discount = 1 / np.log2(np.arange(gains.shape[1]) + 2)
-    best = -np.sort(-gains, axis=1) @ discount
-    return _where(best > 0, gains.mean(axis=1) * discount.sum(), best)
-
-
 def precision(ranked: Gains, k: int) -> Gains:
     """Share of the first k that are relevant at all."""
     first = ranked[:, :k] > 0
-    return _where(_any(ranked), first.sum(axis=1), np.float64(first.shape[1]))
+    return quotient(_any(ranked), first.sum(axis=1), np.float64(first.shape[1]))
 
 
 def average_precision(ranked: Gains) -> Gains:
@@ -53,24 +33,15 @@ def average_precision(ranked: Gains) -> Gains:
     relevant = ranked > 0
     found = np.cumsum(relevant, axis=1)
     at_each = relevant * found / np.arange(1, ranked.shape[1] + 1)
-    return _where(_any(ranked), at_each.sum(axis=1), found[:, -1])
+    return quotient(_any(ranked), at_each.sum(axis=1), found[:, -1])
 
 
 def reciprocal_rank(ranked: Gains) -> Gains:
     """1 / rank of the first relevant case; its mean is MRR."""
     relevant = ranked > 0
-    return _where(_any(ranked), np.float64(1), relevant.argmax(axis=1) + 1)
+    return quotient(_any(ranked), np.float64(1), relevant.argmax(axis=1) + 1)
 
 
 def _any(ranked: Gains) -> npt.NDArray[np.bool_]:
     relevant: npt.NDArray[np.bool_] = ranked.max(axis=1, initial=0) > 0
     return relevant
-
-
-def _where(
-    defined: npt.NDArray[np.bool_], numerator: npt.ArrayLike, denominator: npt.ArrayLike
-) -> Gains:
-    """Quotient where defined, NaN elsewhere."""
-    answer = np.full(defined.shape, np.nan)
-    np.divide(numerator, denominator, out=answer, where=defined)
-    return answer

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from starlette.exceptions import StarletteDeprecationWarning
 
 from app import security
@@ -21,6 +22,7 @@ with warnings.catch_warnings():
     from fastapi.testclient import TestClient
 
     from tests.app.asking import Service
+    from tests.app.reading import CHROMIUM, served
 
 MAX_BYTES = 3_000_000
 
@@ -101,3 +103,48 @@ def service(
     yield made
     for client in opened:
         client.__exit__(None, None, None)
+
+
+# ---- the reading room in a browser ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page_url(settings: Settings, retriever: Retriever) -> Iterator[str]:
+    """Where the page is served, on the small store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retriever, "close", lambda: None)  # other tests go on with it
+        with served(settings, retriever) as url:
+            yield url
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    context.set_default_timeout(20_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def faults() -> list[str]:
+    """What a test expects the console to say."""
+    return []
+
+
+@pytest.fixture
+def page(context: BrowserContext, page_url: str, faults: list[str]) -> Iterator[Page]:
+    """On the page; a fault of a script, or anything that the policy forbids, fails the test."""
+    page, told = context.new_page(), list[str]()
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("console", lambda one: told.append(one.text) if one.type == "error" else None)
+    page.goto(page_url)
+    yield page
+    assert [one for one in told if not any(fault in one for fault in faults)] == []

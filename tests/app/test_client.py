@@ -17,7 +17,7 @@ from app.main import create_app
 from app.problems import STATUSES
 from app.settings import Settings
 from tests.app.asking import Service, ask, jpeg_size
-from tests.app.test_specification import serving
+from tests.app.reading import serving
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
 from xemplar import Client
@@ -34,8 +34,12 @@ from xemplar.schemas import (
     CaseIn,
     CaseOut,
     CaseQuery,
+    CaseRankingQuestion,
+    CaseRating,
     Problem,
     Question,
+    RankingQuestion,
+    RatingList,
     Reindex,
     SimilarQuestion,
 )
@@ -184,6 +188,23 @@ def test_every_picture(reading: Client) -> None:
         reading.case_evidence(case, query, side=64),
     ):
         assert max(jpeg_size(picture)) == 64
+
+
+# ---- ratings --------------------------------------------------------------------------------
+
+
+def test_a_list_is_rated_and_the_search_judged_by_it(changing: Client) -> None:
+    blind = changing.query_ranking(changing.query(FILM).query_id, RankingQuestion(rater="ann", k=3))
+    ratings = [CaseRating(case_id=case.case_id, rating=n) for n, case in enumerate(blind.cases)]
+    changing.put_ratings(blind.film_id, "ann", RatingList(ratings=ratings))
+    found = changing.query_ratings(blind.query_id)
+    assert [(one.rater, one.rated) for one in found.readers] == [("ann", 3)]
+    header, *rows = changing.ratings_csv().split()
+    assert header == "query_id,case_id,rater,rating"
+    assert {row.split(",")[1] for row in rows} == {case.case_id for case in blind.cases}
+    case = blind.cases[0].case_id
+    asked = CaseRankingQuestion(rater="ann", k=2, same_patient=True)
+    assert len(changing.case_ranking(case, asked).cases) == 2
 
 
 # ---- cases ----------------------------------------------------------------------------------

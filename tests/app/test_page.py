@@ -1,40 +1,31 @@
 """The reading room, as Chromium shows it: each test is something that a reader does."""
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
-from axe_playwright_python.sync_playwright import Axe
 from fastapi.testclient import TestClient
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from app.main import create_app
 from app.routes.page import FOLDER
 from app.settings import Settings
 from tests.app.asking import Service
-from tests.app.test_specification import serving
+from tests.app.reading import (
+    FILM,
+    SCREENS,
+    SENT,
+    needs_chromium,
+    obeys_wcag,
+    pictures_shown,
+    send,
+    served,
+)
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.catalog.keys import Keys, Role
 from xemplar.retriever import Retriever
 
-CHROMIUM = os.environ.get("XEMPLAR_CHROMIUM") or shutil.which("chromium")
-
 LARGEST = 150_000
-SCREENS = {"desk": (1280, 720), "tablet": (768, 1024)}
-FILM = encoded(drawn_film(77, 600, 450))
-SENT = {"name": "film.png", "mimeType": "image/png", "buffer": FILM}
-
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None,
-    reason="no Chromium here to look at the page with: apt-get install chromium, or name one in "
-    "XEMPLAR_CHROMIUM",
-)
 
 # ---- the files ------------------------------------------------------------------------------
 
@@ -78,67 +69,6 @@ def test_behind_a_reverse_proxy_all_addresses_of_the_page_are_relative(client: T
 
 
 # ---- in a browser ---------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@contextmanager
-def served(settings: Settings, retriever: Retriever) -> Iterator[str]:
-    app = create_app(settings, retriever)
-    with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def url(settings: Settings, retriever: Retriever) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retriever, "close", lambda: None)  # other tests go on with it
-        with served(settings, retriever) as url:
-            yield url
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1280, "height": 720})
-    context.set_default_timeout(20_000)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def faults() -> list[str]:
-    """What a test expects the console to say."""
-    return []
-
-
-@pytest.fixture
-def page(context: BrowserContext, url: str, faults: list[str]) -> Iterator[Page]:
-    """On the page; a fault of a script, or anything that the policy forbids, fails the test."""
-    page, told = context.new_page(), list[str]()
-    page.on("pageerror", lambda error: told.append(str(error)))
-    page.on("console", lambda one: told.append(one.text) if one.type == "error" else None)
-    page.goto(url)
-    yield page
-    assert [one for one in told if not any(fault in one for fault in faults)] == []
-
-
-def send(page: Page) -> None:
-    """Choose a file, and wait for its answer."""
-    page.set_input_files("#file", files=[SENT])
-    expect(page.locator(".card")).to_have_count(5)
-
-
-def pictures_shown(page: Page, where: str) -> None:
-    page.wait_for_function(
-        "where => [...document.querySelectorAll(where)].every(i => i.complete && i.naturalWidth)",
-        arg=f"{where} img",
-    )
 
 
 def coloured(page: Page, where: str) -> str:
@@ -354,6 +284,18 @@ def test_an_answer_is_narrowed_down_and_opened_again(page: Page) -> None:
 
 
 @needs_chromium
+def test_filters_offer_the_findings_of_the_labels_beside_those_of_the_network(page: Page) -> None:
+    expect(page.locator("#of option")).to_have_text(
+        ["any finding", "Effusion (3)", "Mass (3)", "No Finding (3)", "Nodule (3)"]
+    )
+    send(page)
+    page.locator("summary").click()
+    expect(page.locator(".narrow fieldset select")).to_have_count(15)
+    page.select_option("#narrow-finding-No\\ Finding", "all_of")
+    expect(page.locator(".bar-top small")).to_have_text("of 3 that match")
+
+
+@needs_chromium
 def test_counter_examples_and_more_like_one(page: Page) -> None:
     page.goto(page.url + "#/")
     send(page)
@@ -488,12 +430,7 @@ def test_every_screen_obeys_wcag(page: Page, theme: str, screen: str, tmp_path: 
         page.get_by_role("button", name="Light theme").click()
 
     def check(name: str) -> None:
-        page.wait_for_timeout(200)
-        page.screenshot(path=tmp_path / f"{name}-{screen}-{theme}.png")
-        options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
-        found = Axe().run(page, options=options)
-        assert found.violations_count == 0, f"{name}: {found.generate_report()}"
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+        obeys_wcag(page, tmp_path / f"{name}-{screen}-{theme}.png")
 
     pictures_shown(page, ".gallery")
     check("ask")

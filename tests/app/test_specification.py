@@ -6,10 +6,7 @@ All checks of schemathesis, over requests that obey the document and requests th
 import re
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
@@ -20,6 +17,7 @@ import uvicorn
 from app.main import create_app, open_retriever
 from app.settings import Settings
 from tests.app.asking import bearer
+from tests.app.reading import serving
 from tests.stores import SmallStore
 from xemplar.catalog.keys import Keys, Role
 from xemplar.encoder import Precision
@@ -50,22 +48,6 @@ def url(own: SmallStore, secret: str) -> Iterator[str]:
     app = create_app(settings, open_retriever(settings))
     with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
         yield url
-
-
-@contextmanager
-def serving(config: uvicorn.Config) -> Iterator[str]:
-    """Serve over HTTP; gives the address."""
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def run_schemathesis(url: str, *options: str) -> None:

@@ -1,11 +1,11 @@
-"""What is counted of the catalog, for whoever watches over a service."""
+"""What is counted of the catalog: for whoever watches over a service, or asks it."""
 
 from collections.abc import Mapping
 
 from sqlalchemy import Engine, func, select
 
 from xemplar.catalog.schema import reading
-from xemplar.catalog.tables import JobRow
+from xemplar.catalog.tables import FindingRow, JobRow
 
 
 def job_counts(engine: Engine) -> Mapping[str, int]:
@@ -15,5 +15,16 @@ def job_counts(engine: Engine) -> Mapping[str, int]:
         DatabaseUnreachable: the database does not answer.
     """
     query = select(JobRow.state, func.count()).group_by(JobRow.state)
+    with reading(engine) as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def finding_counts(engine: Engine) -> Mapping[str, int]:
+    """In how many cases each finding is present, "No Finding" too.
+
+    Raises:
+        DatabaseUnreachable: the database does not answer.
+    """
+    query = select(FindingRow.finding, func.count()).group_by(FindingRow.finding)
     with reading(engine) as connection:
         return {row[0]: row[1] for row in connection.execute(query)}

@@ -80,7 +80,7 @@ def open_keys(url: str) -> "Keys":
 
 
 class Keys:
-    """The keys in the catalog's database. Every change is audited in the same transaction."""
+    """The keys in the catalog's database. A change is audited in the same transaction."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -91,8 +91,13 @@ class Keys:
     def __exit__(self, *_: object) -> None:
         self._engine.dispose()
 
-    def create(self, name: str, role: Role) -> tuple[Key, str]:
+    def create(self, name: str, role: Role, *, audit: bool = True) -> tuple[Key, str]:
         """Make a key.
+
+        Args:
+            name: whose or what it is.
+            role: what it may do.
+            audit: False where whoever asks for it audits that: the service, with its request.
 
         Returns:
             The key and its secret, which cannot be had again.
@@ -115,11 +120,16 @@ class Keys:
         )
         with writing(self._engine) as connection:
             connection.execute(insert(KeyRow).values(vars(key) | {"sha256": digest_of(secret)}))
-            _audit(connection, "create_key", key.id)
+            if audit:
+                _audit(connection, "create_key", key.id)
         return key, secret
 
-    def revoke(self, key_id: str) -> None:
+    def revoke(self, key_id: str, *, audit: bool = True) -> None:
         """Make a key useless, for good.
+
+        Args:
+            key_id: of a good key.
+            audit: as in `create`.
 
         Raises:
             NotFound: there is no such key, or it is revoked already.
@@ -133,7 +143,8 @@ class Keys:
                 raise NotFound(
                     f"there is no key {key_id!r} that is good; `xemplar keys list` shows all"
                 )
-            _audit(connection, "revoke_key", key_id)
+            if audit:
+                _audit(connection, "revoke_key", key_id)
 
     def list(self) -> Sequence[Key]:
         """All keys, revoked ones too, the oldest first."""

@@ -168,6 +168,24 @@ class JobRow(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
+class RatingRow(Base):
+    """What one reader says of one case found for a film; see `xemplar.catalog.ratings`."""
+
+    __tablename__ = "ratings"
+
+    film_id: Mapped[str] = mapped_column(String(16), primary_key=True)  # of the query's film
+    rater: Mapped[str] = mapped_column(String(32), primary_key=True)
+    case: Mapped[int] = mapped_column(
+        Number,
+        ForeignKey(CaseRow.id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+        index=True,
+    )
+    rating: Mapped[int]
+    rated_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
 class KeyRow(Base):
     """An API key; the secret itself is kept nowhere."""
 

@@ -13,26 +13,40 @@ from pydantic import BaseModel
 
 from xemplar.client.connection import Connection
 from xemplar.schemas import (
+    Agreement,
     AnswerOut,
     AuditEntryOut,
     AuditPage,
     AuditQuestion,
     BatchOut,
     BatchQuestion,
+    BlindList,
+    Caller,
     CaseChange,
     CaseIn,
     CaseOut,
     CasePage,
     CaseQuery,
+    CaseRankingQuestion,
     ErrorList,
     ErrorOut,
+    FindingList,
+    FindingOut,
+    GenerationList,
+    GenerationOut,
     Health,
     JobList,
     JobOut,
+    KeyList,
+    KeyOut,
     MatchesOut,
     NewCaseOut,
+    NewKey,
+    NewKeyOut,
     Problem,
     Question,
+    RankingQuestion,
+    RatingList,
     Readiness,
     Reindex,
     SimilarQuestion,
@@ -152,6 +166,30 @@ class Client:
         path = _path("queries", query_id, "matches", case_id)
         return self._service.read(MatchesOut, "GET", path)
 
+    # ---- ratings -----------------------------------------------------------------------------
+
+    def query_ranking(self, query_id: str, question: RankingQuestion) -> BlindList:
+        """Cases to be rated for a film that was sent; while the service remembers it."""
+        path = _path("queries", query_id, "ranking")
+        return self._service.read(BlindList, "GET", path, params=_asked(question))
+
+    def case_ranking(self, case_id: str, question: CaseRankingQuestion) -> BlindList:
+        """Cases to be rated for an indexed one."""
+        path = _path("cases", case_id, "ranking")
+        return self._service.read(BlindList, "GET", path, params=_asked(question))
+
+    def put_ratings(self, film_id: str, rater: str, said: RatingList) -> None:
+        """Save all that a reader says of a film's cases, in place of what they said before."""
+        self._service.send("PUT", _path("ratings", film_id, rater), json=_asked(said))
+
+    def query_ratings(self, query_id: str) -> Agreement:
+        """How the search agrees with those who have rated the film's cases."""
+        return self._service.read(Agreement, "GET", _path("queries", query_id, "ratings"))
+
+    def ratings_csv(self) -> str:
+        """All ratings, as `xemplar evaluate ranking --experts` reads them."""
+        return self._service.send("GET", "/ratings.csv").decode()
+
     # ---- cases -------------------------------------------------------------------------------
 
     def cases(self, which: CaseQuery = CaseQuery()) -> Iterator[CaseOut]:
@@ -163,6 +201,10 @@ class Client:
             if page.next is None:
                 return
             asked["after"] = httpx.URL(page.next).params["after"]
+
+    def findings(self) -> list[FindingOut]:
+        """What filters may name: findings that a case has or that the network knows."""
+        return self._service.read(FindingList, "GET", "/findings").findings
 
     def case(self, case_id: str) -> CaseOut:
         """A past case."""
@@ -234,6 +276,28 @@ class Client:
         """Ask a job to stop."""
         return self._service.read(JobOut, "POST", _path("jobs", job_id, "cancel"))
 
+    def index_generations(self) -> list[GenerationOut]:
+        """All generations of the index, the newest first."""
+        return self._service.read(GenerationList, "GET", "/generations").generations
+
+    def publish_generation(self, name: str) -> GenerationOut:
+        """Answer with another generation; naming an older one is the rollback."""
+        return self._service.read(GenerationOut, "POST", _path("generations", name, "publish"))
+
+    def keys(self) -> list[KeyOut]:
+        """All API keys, revoked ones too."""
+        return self._service.read(KeyList, "GET", "/keys").keys
+
+    def create_key(self, key: NewKey) -> NewKeyOut:
+        """Make a key; its secret is told this once."""
+        fields = key.model_dump(mode="json")
+        return self._service.read(NewKeyOut, "POST", "/keys", json=fields, repeatable=False)
+
+    def revoke_key(self, key_id: str) -> KeyOut:
+        """Make a key useless for good; not the one that asks."""
+        path = _path("keys", key_id, "revoke")
+        return self._service.read(KeyOut, "POST", path, repeatable=False)
+
     def audit(self, which: AuditQuestion = AuditQuestion()) -> Iterator[AuditEntryOut]:
         """The audit trail, the newest entry first; a page is fetched when it is needed."""
         asked = _asked(which)
@@ -249,6 +313,10 @@ class Client:
         return self._service.read(ErrorList, "GET", "/errors").errors
 
     # ---- operation ---------------------------------------------------------------------------
+
+    def me(self) -> Caller:
+        """Who asks: the key, and what it may do."""
+        return self._service.read(Caller, "GET", "/me")
 
     def healthz(self) -> Health:
         """The service's process lives."""

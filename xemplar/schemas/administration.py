@@ -1,4 +1,4 @@
-"""For administrators: the audit trail, and what went wrong lately."""
+"""For administrators: audit trail, latest errors, generations of the index, API keys."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from xemplar.catalog.audit import MAX_ENTRIES
+from xemplar.catalog.keys import Role
+from xemplar.schemas.cases import Word
 from xemplar.schemas.questions import Written
 
 Moment = Annotated[AwareDatetime, Written]
@@ -70,3 +72,69 @@ class ErrorList(BaseModel):
     """Errors, the newest first."""
 
     errors: list[ErrorOut]
+
+
+class GenerationOut(BaseModel):
+    """An index generation: immutable, and kept until it is pruned."""
+
+    name: str = Field(examples=["20261123T094814Z-1f0c2b7a"])
+    created_at: datetime
+    published_at: datetime | None = Field(description="When it last began to answer; null: never.")
+    cases: int
+    checkpoint: str = Field(description="sha256 of the checkpoint that made it.")
+    factory: str = Field(description="FAISS factory string.", examples=["IDMap2,Flat"])
+    recall_at_10: float = Field(description="Share of the 10 nearest that a search finds.")
+    calibrated: bool = Field(description="Whether it says what a similarity is worth.")
+    live: bool = Field(description="Whether it is the published one.")
+    answers: bool = Field(
+        description="Whether this service answers with it. Another one than the live one does so "
+        "for a moment after a change, or for good where the live one could not be used."
+    )
+
+
+class GenerationList(BaseModel):
+    """Generations, the newest first."""
+
+    generations: list[GenerationOut]
+
+
+class Caller(BaseModel):
+    """Who asks."""
+
+    key: str | None = Field(description="Id of the API key; null while the service has no keys.")
+    role: Role = Field(description="What the caller may do.")
+
+
+class NewKey(BaseModel):
+    """A key that is to be made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Word = Field(
+        description="Whose or what it is; shown in lists, never secret.", examples=["ward-3"]
+    )
+    role: Role = Field(
+        description="reader: queries, cases. writer: changes cases too. admin: everything."
+    )
+
+
+class KeyOut(BaseModel):
+    """An API key, without its secret."""
+
+    id: str
+    name: str
+    role: Role
+    created_at: datetime
+    revoked_at: datetime | None = Field(description="Null while it is good.")
+
+
+class NewKeyOut(KeyOut):
+    """A key that has just been made."""
+
+    secret: str = Field(description="To send as `Authorization: Bearer SECRET`. Never told again.")
+
+
+class KeyList(BaseModel):
+    """All keys, revoked ones too, the oldest first."""
+
+    keys: list[KeyOut]

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -16,7 +15,7 @@ from xemplar.catalog.filters import MAX_AGE
 from xemplar.errors import InvalidArgument
 from xemplar.findings import canonical
 from xemplar.schemas.answers import CaseOut
-from xemplar.schemas.questions import Filters
+from xemplar.schemas.questions import Counted, Filters
 from xemplar.store import Store
 
 MAX_PAGE = 200
@@ -29,12 +28,6 @@ Word = Annotated[
 ]
 Findings = Annotated[list[Annotated[Word, AfterValidator(canonical)]], Field(max_length=100)]
 Age = Annotated[int, Field(ge=0, le=MAX_AGE)]
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, bool | str):
-        raise ValueError("a number is meant")  # noqa: TRY004 -- pydantic's way to refuse
-    return value
 
 
 LABELS = {"present": 1, "absent": 0, "uncertain": -1}
@@ -54,7 +47,7 @@ class CaseChange(BaseModel):
     )
     view: Word | None = Field(None, description="As PA, AP or LL.", examples=["PA"])
     sex: Literal["F", "M"] | None = None
-    age: Annotated[Age, BeforeValidator(_number)] | None = Field(None, description="In years.")
+    age: Annotated[Age, Counted] | None = Field(None, description="In years.")
     present: Findings = Field(
         [], description="Findings that are present.", examples=[["Effusion", "Edema"]]
     )
@@ -133,3 +126,17 @@ class CasePage(BaseModel):
 
     cases: list[CaseOut]
     next: str | None = Field(description="Address of the next page; null on the last one.")
+
+
+class FindingOut(BaseModel):
+    """A finding that may be asked for."""
+
+    finding: str = Field(examples=["Effusion"])
+    cases: int = Field(ge=0, description="Cases in which it is present by the label file.")
+    predicted: bool = Field(description="Whether the network that answers knows it.")
+
+
+class FindingList(BaseModel):
+    """Findings that a case has or that the network knows, by name."""
+
+    findings: list[FindingOut]

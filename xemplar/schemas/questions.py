@@ -26,6 +26,16 @@ Written = BeforeValidator(_no_number)
 """Of a date or time: pydantic would take a number too, as seconds since 1970."""
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("a number is meant")  # noqa: TRY004 -- pydantic's way to refuse
+    return value
+
+
+Counted = BeforeValidator(_number)
+"""Of a number in JSON: pydantic would take "3" and true too."""
+
+
 class Filters(BaseModel):
     """Which cases are meant. Values of one parameter that may be repeated are alternatives."""
 

@@ -1,4 +1,4 @@
-"""What a running service needs: findings to filter by, removals, jobs, keys, audit."""
+"""What a running service needs: findings to filter by, removals, jobs, ratings, keys, audit."""
 
 import json
 
@@ -64,6 +64,17 @@ def upgrade() -> None:
     )
     op.create_index("ix_jobs_state", "jobs", ["state"])
     op.create_table(
+        "ratings",
+        sa.Column("film_id", sa.String(16), nullable=False),
+        sa.Column("rater", sa.String(32), nullable=False),
+        sa.Column("case", _number, nullable=False, autoincrement=False),
+        sa.Column("rating", sa.Integer, nullable=False),
+        sa.Column("rated_at", _time, nullable=False),
+        sa.ForeignKeyConstraint(["case"], ["cases.id"], name="fk_ratings_case", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("film_id", "rater", "case", name="pk_ratings"),
+    )
+    op.create_index("ix_ratings_case", "ratings", ["case"])
+    op.create_table(
         "api_keys",
         sa.Column("id", sa.String(16), nullable=False),
         sa.Column("name", sa.String(100), nullable=False),
@@ -110,5 +121,6 @@ def downgrade() -> None:
     """Drop them."""
     op.drop_index("ix_embeddings_checkpoint_change", "embeddings")
     op.drop_column("embeddings", "change")
-    for table in ("audit", "api_keys", "jobs", "last_change", "removals", "case_findings"):
+    dropped = ("audit", "api_keys", "ratings", "jobs", "last_change", "removals", "case_findings")
+    for table in dropped:
         op.drop_table(table)

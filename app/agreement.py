@@ -1,0 +1,89 @@
+"""How the order of a search agrees with readers' ratings of its cases."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.answer import Answer
+from xemplar.catalog.ratings import Rating
+from xemplar.index.generation import cosines
+from xemplar.ndcg import ndcg, random_ndcg
+from xemplar.retriever import Retriever
+from xemplar.schemas import Agreement, OneReadersAgreement, RatedCase, ReaderAgreement
+
+
+def agreement_out(
+    retriever: Retriever, answer: Answer, ratings: Sequence[Rating], root: str
+) -> Agreement:
+    """For each reader, and for all together.
+
+    Args:
+        retriever: knows the rated cases; one that it does not search any more is left out.
+        answer: to the film that they were found for.
+        ratings: of that film's cases.
+        root: what stands before each address, as "/xemplar".
+
+    Raises:
+        NotFound: another checkpoint answers by now.
+    """
+    similarity = _similarities(retriever, answer, {one.case_id: one.case for one in ratings})
+    by_reader: dict[str, dict[str, int]] = {}
+    for one in ratings:
+        if one.case_id in similarity:
+            by_reader.setdefault(one.rater, {})[one.case_id] = one.rating
+    mean = {
+        case: float(np.mean([said[case] for said in by_reader.values() if case in said]))
+        for case in similarity
+    }
+    return Agreement(
+        film_id=answer.film_id,
+        cases=[
+            RatedCase(
+                case_id=case,
+                image_url=f"{root}/cases/{case}/image",
+                rank=rank,
+                similarity=similarity[case],
+                mean_rating=mean[case],
+            )
+            for rank, case in enumerate(similarity, start=1)
+        ],
+        readers=[
+            OneReadersAgreement(rater=rater, **vars(_agreement(similarity, said)))
+            for rater, said in sorted(by_reader.items())
+        ],
+        together=_agreement(similarity, mean),
+    )
+
+
+def _similarities(
+    retriever: Retriever, answer: Answer, cases: Mapping[str, int]
+) -> Mapping[str, float]:
+    """Of a film with each of these cases that is searched; the most similar one first."""
+    live = retriever.live
+    live.check_gave(answer)
+    searched = sorted(name for name, case in cases.items() if case in live.generation)
+    if not searched:
+        return {}
+    vectors = np.stack([live.generation.vector(cases[name]) for name in searched])
+    found = cosines(vectors, answer.features.embedding[0])
+    order = np.argsort(-found, kind="stable")
+    return {searched[place]: float(found[place]) for place in order}
+
+
+def _agreement(similarity: Mapping[str, float], said: Mapping[str, float]) -> ReaderAgreement:
+    """Of the rated cases' order by similarity with their ratings."""
+    gains = np.array([[said[case] for case in similarity if case in said]], np.float64)
+    if not said:
+        return ReaderAgreement(rated=0, ndcg=None, random_ndcg=None)
+    return ReaderAgreement(
+        rated=len(said),
+        ndcg=_or_none(ndcg(gains, len(said))),
+        random_ndcg=_or_none(random_ndcg(gains)),
+    )
+
+
+def _or_none(figure: npt.NDArray[np.float64]) -> float | None:
+    (value,) = figure.clip(0, 1)  # rounding may bring it beyond
+    return None if math.isnan(value) else float(value)

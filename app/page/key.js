@@ -1,0 +1,58 @@
+// The API key: asked for where the service wants one, kept in this tab alone, forgotten when told.
+
+import { dialog, h } from "./dom.js";
+import { T } from "./texts.js";
+
+const KEY = "xemplar-key";
+
+export const keyIsKept = () => sessionStorage.getItem(KEY) !== null;
+
+/** Use a key from now on. Whoever shows what the reader may do hears of it. */
+export function keep(secret) {
+  sessionStorage.setItem(KEY, secret);
+  dispatchEvent(new Event("key"));
+}
+
+/** Leave nothing of it, nor of what was fetched with it. */
+export function forget() {
+  sessionStorage.removeItem(KEY);
+  location.reload();
+}
+
+/** What a request carries. */
+export function headers() {
+  const key = sessionStorage.getItem(KEY);
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+let asking = null;
+
+/** Ask for a key, and say what is wrong with the one that was used; false if the reader will not give one. Several requests ask only once. */
+export function askForKey(reason = "") {
+  asking ??= new Promise((resolve) => {
+    const field = h("input", { type: "password", id: "key", autocomplete: "off", required: true, autofocus: true });
+    const form = h("form", { method: "dialog" },
+      h("p", {}, T.key.text), reason && h("p", { class: "warn" }, reason),
+      h("label", { for: "key" }, T.key.label), field,
+      h("button", { class: "main", type: "submit" }, T.key.send));
+    let given = false;
+    form.addEventListener("submit", () => {
+      keep(field.value.trim());
+      given = true;
+    });
+    dialog("ask-key", T.key.heading, form).addEventListener("close", () => {
+      asking = null;
+      resolve(given);
+    });
+  });
+  return asking;
+}
+
+/** Say whose key this tab uses, and let it be changed or forgotten. */
+export function showKey({ key, role }) {
+  const box = dialog("ask-key", T.key.heading,
+    h("p", {}, T.key.mine(key, T.key.roles[role])), h("p", {}, T.key.may[role]),
+    h("div", { class: "buttons" },
+      h("button", { onclick: () => { box.close(); askForKey(); } }, T.key.other),
+      h("button", { onclick: forget }, T.key.forget)));
+}

@@ -1,0 +1,43 @@
+// A new API key: its secret is shown once, to be copied.
+
+import { send } from "./api.js";
+import { confirmed, dialog, h } from "./dom.js";
+import { keep } from "./key.js";
+import { T } from "./texts.js";
+
+const A = T.admin;
+const K = A.keys;
+
+/** Ask whose key it is to be, make it, and show its secret. `me` is the caller. */
+export async function createKey(me, act) {
+  const first = me.key === null; // the first key closes the open door: it must be able to make others
+  const name = h("input", { id: "key-name", required: true, autofocus: true, maxlength: 100, autocomplete: "off" });
+  const roles = first ? ["admin"] : Object.keys(T.key.roles);
+  const role = h("select", { id: "key-role" }, roles.map((one) => h("option", { value: one }, T.key.roles[one])));
+  const may = h("p", { class: "faint" });
+  const tell = () => { may.textContent = T.key.may[role.value]; };
+  role.addEventListener("change", tell);
+  tell();
+  const form = [
+    first ? h("p", {}, K.first) : null,
+    h("div", { class: "field" }, h("label", { for: "key-name" }, K.whose), name),
+    h("div", { class: "field" }, h("label", { for: "key-role" }, K.role), role), may,
+  ];
+  if (!await confirmed(K.create, form, K.create, A.cancel)) return;
+  await act(async () => {
+    const key = await send("POST", "keys", { name: name.value, role: role.value });
+    if (first) keep(key.secret);
+    show(key);
+  });
+}
+
+function show({ name, secret }) {
+  const field = h("input", { id: "secret", readonly: true, value: secret, class: "id" });
+  const copy = h("button", { class: "main", onclick: async () => {
+    field.select();
+    await (navigator.clipboard?.writeText(secret) ?? document.execCommand("copy")); // there is none without HTTPS
+    copy.textContent = K.copied;
+  } }, K.copy);
+  dialog("new-key", K.new(name),
+    h("p", {}, K.once), h("div", { class: "field" }, h("label", { for: "secret" }, K.secret), field), h("div", { class: "buttons" }, copy));
+}

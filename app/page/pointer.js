@@ -1,0 +1,41 @@
+// Pointers on films: drag to move, wheel or two fingers to zoom, Shift and drag for the greys.
+
+const STEP = 1.25; // that a wheel zooms
+
+/**
+ * Follow what is done on several stages that move in step. `act` has
+ * zoom(factor, at), `at` in pixels from the stage's centre; move(x, y); greys(window, level).
+ */
+export function followPointers(stages, act) {
+  const fingers = new Map();
+  for (const stage of stages) {
+    const centred = ({ clientX, clientY }) => {
+      const box = stage.getBoundingClientRect();
+      return { x: clientX - box.x - box.width / 2, y: clientY - box.y - box.height / 2 };
+    };
+    stage.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      act.zoom(event.deltaY < 0 ? STEP : 1 / STEP, centred(event));
+    }, { passive: false });
+    stage.addEventListener("pointerdown", (event) => {
+      stage.setPointerCapture(event.pointerId);
+      fingers.set(event.pointerId, event);
+    });
+    for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, (event) => fingers.delete(event.pointerId));
+    stage.addEventListener("pointermove", (event) => {
+      const before = fingers.get(event.pointerId);
+      if (!before) return;
+      fingers.set(event.pointerId, event);
+      const moved = { x: event.clientX - before.clientX, y: event.clientY - before.clientY };
+      if (fingers.size === 2) {
+        const [other] = [...fingers.values()].filter((finger) => finger.pointerId !== event.pointerId);
+        const apart = (finger) => Math.hypot(finger.clientX - other.clientX, finger.clientY - other.clientY);
+        act.zoom(apart(event) / Math.max(1, apart(before)), centred(other));
+      } else if (event.shiftKey) {
+        act.greys(moved.x, -moved.y);
+      } else {
+        act.move(moved.x, moved.y);
+      }
+    });
+  }
+}

@@ -1,0 +1,233 @@
+// Rate: the cases of an answer without scores, in random order, rated by dragging or by number.
+
+import { agreement } from "./agreement.js";
+import { go } from "./address.js";
+import { get, send } from "./api.js";
+import { h, say } from "./dom.js";
+import { draggable } from "./drag.js";
+import { Film } from "./film.js";
+import { T } from "./texts.js";
+
+const READER = "xemplar-reader";
+const FORM = "[a-z][a-z0-9\\-]{0,31}"; // of a pseudonym, as the service takes it
+const SIDE = { query: 640, card: 384 };
+const UNRATED = null; // the shelf of what is still to be rated
+
+/** The view of a list to be rated. First of all it asks who rates; `renew` opens it again. */
+export async function rateView(place, { signal, waiting, renew }) {
+  const reader = localStorage.getItem(READER);
+  if (!reader) return new ReaderView(renew);
+  const question = new URLSearchParams([...place.question, ["rater", reader]]);
+  const path = place.kind === "case" ? `cases/${place.id}/ranking` : `queries/${place.id}/ranking`;
+  return new RateView(await get(path, question, { signal, waiting }), place, reader, renew);
+}
+
+/** Asks for a pseudonym, which this browser keeps. */
+class ReaderView {
+  constructor(renew) {
+    const name = h("input", {
+      id: "reader", required: true, pattern: FORM, maxlength: 32, autocomplete: "off", autocapitalize: "none",
+      spellcheck: "false", title: T.rate.form, "aria-describedby": "reader-form",
+      oninput: ({ target }) => { target.value = target.value.toLowerCase().replaceAll(" ", "-"); },
+    });
+    const keep = (event) => {
+      event.preventDefault();
+      localStorage.setItem(READER, name.value);
+      renew();
+    };
+    this.element = h("form", { class: "reader", onsubmit: keep },
+      h("h1", {}, T.rate.who), h("p", {}, T.rate.whoText),
+      h("label", { for: "reader" }, T.rate.pseudonym), name,
+      h("p", { class: "faint", id: "reader-form" }, T.rate.form),
+      h("button", { class: "main", type: "submit" }, T.rate.begin));
+  }
+
+  update() {}
+}
+
+class RateView {
+  constructor(list, place, reader, renew) {
+    Object.assign(this, { list, place, reader });
+    this.said = new Map(list.ratings.map((one) => [one.case_id, one.rating]));
+    this.cards = list.cases.map((one, index) => this.#card(one, index + 1));
+    this.shelves = T.rate.grades.map((_, grade) => this.#shelf(grade));
+    this.pool = this.#shelf(UNRATED);
+    this.finish = h("button", { class: "main", onclick: () => go({ show: "result" }) }, T.rate.finish);
+    this.done = h("div", { class: "done" }, h("strong", {}, T.rate.done), this.finish);
+    this.board = h("section", { class: "cases", "aria-label": T.rate.heading },
+      h("div", { class: "bar-top" }, h("h2", {}, T.rate.heading)), h("p", { class: "faint" }, T.rate.hint),
+      this.cards.length ? null : h("p", { class: "empty" }, T.answer.nothing), this.pool, this.done, h("div", { class: "shelves" }, this.shelves));
+    this.right = h("div", { class: "right" }, this.board);
+    this.element = h("div", { class: "answer rating" }, this.#query(renew), this.right);
+    this.#arrange();
+  }
+
+  /** As an answer that tells nothing of what the search says, to look at side by side. */
+  get answer() {
+    return {
+      image_url: this.list.image_url, predictions: [], explained_finding: "",
+      neighbours: this.cards.map(({ one, number }) => ({ ...one, rank: number })), counter_examples: [],
+      maps: { fit: "stretch", query: null, cases: {} }, rated: (near) => this.#grades(near.case_id, near.rank),
+    };
+  }
+
+  /** The board, or the result once all cases are rated. */
+  async update({ show }) {
+    if (show === "result" && this.#unrated.length) {
+      go({ show: null }, { instead: true }); // a result that was shared, and not earned yet
+      return;
+    }
+    if (show !== "result") {
+      if (!this.board.isConnected) this.right.replaceChildren(this.board); // else the focus would be lost
+      return;
+    }
+    const shown = h("section", { class: "cases", "aria-busy": "true" }, h("p", {}, T.rate.computing));
+    this.right.replaceChildren(shown);
+    try {
+      await this.saving;
+      if (this.failed) throw this.failed;
+      shown.replaceChildren(agreement(await get(`queries/${this.list.query_id}/ratings`), this.reader, this.said, this.place));
+    } catch (error) {
+      if (!("kind" in error)) throw error; // a fault of the page itself: the console tells
+      shown.replaceChildren(h("p", { role: "alert" }, error.message));
+    }
+    shown.removeAttribute("aria-busy");
+  }
+
+  get #unrated() {
+    return this.cards.filter(({ one }) => !this.said.has(one.case_id));
+  }
+
+  #query(renew) {
+    const film = new Film(T.answer.sent);
+    film.show(this.list.image_url, SIDE.query);
+    const change = () => {
+      localStorage.removeItem(READER);
+      renew();
+    };
+    this.state = h("p", {});
+    this.kept = h("p", { class: "faint", role: "status" }, this.said.size ? T.rate.continued : "");
+    return h("section", { class: "query", "aria-label": T.answer.query },
+      h("h2", {}, T.answer.query),
+      h("div", {}, film.element),
+      h("div", {},
+        h("p", {}, T.rate.as, " ", h("strong", {}, this.reader), " ", h("button", { class: "quiet", onclick: change }, T.rate.change)),
+        this.state, this.kept));
+  }
+
+  #shelf(grade) {
+    const id = `shelf-${grade}`;
+    const list = h("ol", { "aria-labelledby": id });
+    const heading = grade === UNRATED ? T.rate.unrated : [h("span", { class: "number" }, grade), " ", T.rate.grades[grade]];
+    const element = h("div", { class: grade === UNRATED ? "shelf pool" : "shelf" }, h("h3", { id }, heading), list);
+    return Object.assign(element, { grade, list });
+  }
+
+  #card(one, number) {
+    const film = new Film("");
+    film.show(one.image_url, SIDE.card);
+    const tile = h("button", { class: "tile", "aria-label": T.rate.look(number), title: T.rate.look(number) },
+      film.element, h("span", { class: "rank number", "aria-hidden": "true" }, number));
+    const element = h("li", { class: "card", onkeydown: (event) => this.#key(event, one.case_id) },
+      tile, this.#grades(one.case_id, number));
+    draggable(element, tile, {
+      shelfAt: (x, y) => document.elementFromPoint(x, y)?.closest(".shelf"),
+      dropped: (shelf) => this.#rate(one.case_id, shelf.grade),
+      clicked: () => go({ look: one.case_id }),
+    });
+    return { one, number, tile, element };
+  }
+
+  /** Buttons that rate a case; they stand under its card, and beside it where it is looked at. */
+  #grades(caseId, number) {
+    const group = h("div", { class: "grades", role: "group", "aria-label": T.rate.how(number), "data-case": caseId },
+      T.rate.grades.map((words, grade) => h("button", {
+        title: words, "aria-label": `${grade}, ${words}`, "data-focus": `grade-${caseId}-${grade}`,
+        onclick: () => this.#rate(caseId, this.said.get(caseId) === grade ? UNRATED : grade),
+      }, grade)));
+    this.#press(group);
+    return group;
+  }
+
+  #press(group) {
+    const said = this.said.get(group.dataset.case);
+    [...group.children].forEach((button, grade) => button.setAttribute("aria-pressed", String(grade === said)));
+  }
+
+  #key(event, caseId) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const grade = T.rate.grades.findIndex((_, index) => event.key === String(index));
+    const unrate = ["Delete", "Backspace"].includes(event.key);
+    if (grade < 0 && !unrate) return;
+    event.preventDefault();
+    event.stopPropagation(); // the page has other uses for numbers
+    this.#rate(caseId, unrate ? UNRATED : grade);
+  }
+
+  #rate(caseId, grade) {
+    const before = this.said.get(caseId) ?? UNRATED;
+    if (grade === before) return;
+    const card = this.cards.find(({ one }) => one.case_id === caseId);
+    const held = card.element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+    if (grade === UNRATED) this.said.delete(caseId);
+    else this.said.set(caseId, grade);
+    this.#arrange();
+    if (held !== null) this.#focus(card, before === UNRATED, held);
+    const left = this.#unrated.length;
+    say(`${T.rate.said(card.number, grade)} ${left ? T.rate.left(left) : T.rate.done}`);
+    this.#save();
+  }
+
+  /** A first rating goes on to the next case; a change stays where it is. */
+  #focus(card, first, held) {
+    const next = this.#unrated[0]?.tile ?? this.finish;
+    const same = card.element.querySelector(`[data-focus="${held}"]`) ?? card.tile;
+    (first ? next : same).focus();
+  }
+
+  /** Put each card onto the shelf of its rating. */
+  #arrange() {
+    for (const { one, number, element } of this.cards) {
+      const grade = this.said.get(one.case_id) ?? UNRATED;
+      const shelf = grade === UNRATED ? this.pool : this.shelves[grade];
+      if (element.parentElement === shelf.list) continue; // where it was, it keeps the focus
+      const later = this.cards.find((other) => other.number > number && other.element.parentElement === shelf.list);
+      shelf.list.insertBefore(element, later?.element ?? null);
+    }
+    document.querySelectorAll(".grades").forEach((group) => this.#press(group));
+    const left = this.#unrated.length;
+    this.pool.hidden = left === 0;
+    this.done.hidden = left > 0 || !this.cards.length;
+    this.state.textContent = T.rate.progress(this.cards.length - left, this.cards.length);
+  }
+
+  /** Save all that is said; one request at a time, the last one has the last word. */
+  #save() {
+    this.changed = true;
+    this.saving ??= this.#saveAll().finally(() => { this.saving = null; });
+  }
+
+  async #saveAll() {
+    this.failed = null;
+    const { film_id } = this.list;
+    try {
+      while (this.changed) {
+        this.changed = false;
+        this.kept.replaceChildren(T.rate.saving);
+        const ratings = [...this.said].map(([case_id, rating]) => ({ case_id, rating }));
+        await send("PUT", `ratings/${film_id}/${this.reader}`, { ratings });
+      }
+      this.kept.replaceChildren(T.rate.saved);
+    } catch (error) {
+      if (!("kind" in error)) throw error; // a fault of the page itself: the console tells
+      this.failed = error;
+      this.kept.replaceChildren(h("strong", {}, T.rate.unsaved), ` ${error.message} `,
+        h("button", { onclick: () => this.#save() }, T.rate.saveAgain));
+    }
+  }
+
+  /** Whether closing the page now would lose something. */
+  get unsaved() {
+    return Boolean(this.saving ?? this.failed);
+  }
+}

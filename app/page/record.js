@@ -1,0 +1,158 @@
+// Record: one answer as a page of its own. It is saved as a file that needs no service, or printed.
+
+import { picture, text } from "./api.js";
+import { about, findings, score } from "./answer.js";
+import { h, say } from "./dom.js";
+import { largest, paint, strip } from "./heat.js";
+import { T } from "./texts.js";
+import { evidence, gradcamMost, sumOf } from "./why.js";
+
+const SIDE = 512; // of a picture: sharp at a third of a printed page
+const OPACITY = 0.6; // of the overlays, as the service draws them; the slider is for the screen
+const QUALITY = 0.9;
+const STYLE = "page/record.css";
+const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"; // it asks nobody for anything
+
+/** Save a record as a file. `at` is when the answer came; `progress` hears the share that is made. */
+export async function saveRecord(answer, place, at, progress) {
+  const style = await text(STYLE);
+  const shown = await record(answer, place, at, progress);
+  const title = T.record.title(answer.query_id);
+  const page = h("html", { lang: T.language },
+    h("head", {}, h("meta", { charset: "utf-8" }), h("meta", { "http-equiv": "Content-Security-Policy", content: POLICY }),
+      h("meta", { name: "viewport", content: "width=device-width, initial-scale=1" }),
+      h("title", {}, title), h("style", {}, style)),
+    h("body", {}, shown));
+  const file = new Blob(["<!doctype html>\n", page.outerHTML], { type: "text/html" });
+  const address = URL.createObjectURL(file);
+  const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "");
+  h("a", { href: address, download: `xemplar-${answer.query_id}-${time}Z.html` }).click();
+  URL.revokeObjectURL(address);
+  say(T.record.saved);
+}
+
+/** Print a record; while that lasts it lies in the page, where only paper shows it. */
+export async function printRecord(answer, place, at, progress) {
+  const shown = await record(answer, place, at, progress);
+  document.querySelector("body > .record")?.remove();
+  document.body.append(shown);
+  await Promise.all([...shown.querySelectorAll("img")].map((image) => image.decode()));
+  addEventListener("afterprint", () => shown.remove(), { once: true });
+  print();
+}
+
+async function record(answer, place, at, progress) {
+  const shown = [...answer.neighbours, ...answer.counter_examples];
+  const pairs = new Map();
+  for (const near of shown) {
+    progress(pairs.size / shown.length);
+    pairs.set(near, await evidence(answer, near).catch(gone));
+  }
+  const scales = { gradcam: gradcamMost(answer), evidence: largest([...pairs.values()].flatMap((one) => [one.query, one.case])) };
+  const draw = (...what) => figure(answer.maps.fit, ...what);
+  return h("article", { class: "record" },
+    h("p", { class: "notice" }, T.notice),
+    h("h1", {}, T.record.heading),
+    facts(answer, place, at),
+    answer.warnings.length ? [h("h2", {}, T.answer.warnings), h("ul", { class: "warnings" }, answer.warnings.map((text) => h("li", {}, text)))] : null,
+    await query(answer, place, draw, scales),
+    h("h2", {}, T.answer.neighbours),
+    answer.neighbours.length ? null : h("p", {}, T.answer.nothing),
+    await each(answer.neighbours, (near) => pair(answer, near, pairs.get(near), draw, scales)),
+    answer.counter_examples.length ? h("h2", {}, T.answer.counter(T.finding(answer.explained_finding))) : null,
+    await each(answer.counter_examples, (near) => pair(answer, near, pairs.get(near), draw, scales)),
+    h("p", { class: "notice" }, T.notice));
+}
+
+/** What is not there any more is said where it would stand; any other failure is the record's. */
+function gone(error) {
+  if (error.status !== 404) throw error;
+  return { query: null, case: null, reason: T.record.gone(error.message) };
+}
+
+const each = (list, make) => Promise.all(list.map(make));
+
+function facts(answer, { kind, id, question }, at) {
+  const asked = [...question].filter(([name]) => name !== "finding").map(([name, value]) => T.narrow.chips[name](value));
+  const rows = [
+    [T.record.answered, time(at)], [T.record.recorded, time(new Date())], [T.record.query, answer.query_id],
+    [T.record.film, kind === "case" ? T.answer.case(id) : T.answer.sent],
+    [T.record.conditions, asked.join(", ") || T.record.noConditions],
+    [T.record.found, T.record.count(answer.neighbours.length, answer.matched)],
+    [T.record.explained, T.finding(answer.explained_finding)],
+    [T.record.network, answer.checkpoint], [T.record.generation, answer.generation],
+  ];
+  return h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+const time = (date) => h("time", { datetime: date.toISOString() }, T.record.moment(date));
+
+async function query(answer, { kind, id }, draw, scales) {
+  const [name, whose] = [T.finding(answer.explained_finding), kind === "case" ? T.record.case(id) : T.answer.query];
+  const pictures = await Promise.all([
+    draw(T.record.onlyFilm, whose, answer.image_url),
+    answer.maps.query ? draw(T.record.gradcam(name), whose, answer.image_url, answer.maps.query, scales.gradcam) : none(T.answer.noMap(name)),
+  ]);
+  return h("section", { class: "query" }, h("h2", {}, T.answer.query),
+    h("div", {}, h("div", { class: "pictures" }, pictures), legend(answer, scales)),
+    h("table", {}, h("caption", {}, T.answer.findings),
+      h("thead", {}, h("tr", {}, [T.record.finding, T.record.probability, T.record.present].map((text) => h("th", { scope: "col" }, text)))),
+      h("tbody", {}, answer.predictions.map((one) => h("tr", { class: one.present ? "present" : "" },
+        h("th", { scope: "row" }, T.finding(one.finding)), h("td", { class: "number" }, T.percent(one.probability)),
+        h("td", {}, one.present ? T.record.reached : T.record.missed))))));
+}
+
+async function pair(answer, near, found, draw, scales) {
+  const [name, whose] = [T.finding(answer.explained_finding), T.record.case(near.case_id)];
+  const map = answer.maps.cases[near.case_id];
+  const pictures = await Promise.all([
+    draw(T.record.onlyFilm, whose, near.image_url),
+    map ? draw(T.record.gradcam(name), whose, near.image_url, map, scales.gradcam) : none(T.answer.noMap(name)),
+    found.case ? draw(T.record.caseEvidence, whose, near.image_url, found.case, scales.evidence) : none(found.reason),
+    found.query ? draw(T.record.queryEvidence, T.answer.query, answer.image_url, found.query, scales.evidence) : none(found.reason),
+  ]);
+  return h("section", { class: "pair" },
+    h("h3", {}, `${near.rank}. `, score(near), found.case ? h("span", { class: "faint" }, sumOf(found, near)) : null),
+    h("p", {}, findings(near), about(near), " · ", T.record.reads(name, T.percent(near.probability)), " · ", h("span", { class: "id" }, whose)),
+    h("div", { class: "pictures" }, pictures));
+}
+
+const none = (text) => h("p", { class: "none" }, text);
+
+/** A picture with its overlay, as one image that needs nobody. */
+async function figure(fit, what, whose, path, grid = null, most = 0) {
+  const image = new Image();
+  try {
+    image.src = await picture(path, { side: SIDE });
+  } catch (error) {
+    return none(gone(error).reason);
+  }
+  await image.decode();
+  const [width, height] = [image.naturalWidth, image.naturalHeight];
+  const canvas = h("canvas", { width, height });
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  if (grid) {
+    const heat = h("canvas");
+    paint(heat, grid, most, fit, width, height);
+    context.globalAlpha = OPACITY;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(heat, 0, 0, width, height);
+  }
+  return h("figure", {},
+    h("img", { src: canvas.toDataURL("image/jpeg", QUALITY), alt: T.record.picture(what, whose), width, height }),
+    h("figcaption", {}, what));
+}
+
+function legend(answer, scales) {
+  const finding = T.finding(answer.explained_finding);
+  const canvas = h("canvas");
+  strip(canvas);
+  const scale = (most) => most > 0 && h("span", { class: "scale" }, "0 ",
+    h("img", { src: canvas.toDataURL(), alt: "", width: 128, height: 10 }), ` ${most.toPrecision(2)}`);
+  const calibrated = [...answer.neighbours, ...answer.counter_examples].some((near) => near.chance !== null);
+  return h("div", { class: "legend" },
+    h("p", {}, scale(scales.gradcam), " ", scales.gradcam > 0 ? T.why.legendGradcam(finding) : T.why.legendNone(finding)),
+    h("p", {}, scale(scales.evidence), " ", T.why.legendSimilarity),
+    h("p", {}, T.record.legendCosine), calibrated && h("p", {}, T.record.legendChance), h("p", {}, T.record.legendPresent));
+}

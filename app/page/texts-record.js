@@ -1,0 +1,43 @@
+// Texts of the record, the page that is saved or printed.
+
+const TIME = {
+  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
+  hourCycle: "h23", timeZoneName: "longOffset",
+};
+
+export const RECORD = {
+  save: "Save record",
+  print: "Print",
+  making: "Making the record",
+  saved: "The record was saved as a file",
+  title: (id) => `xemplar record of query ${id}`,
+  heading: "Similar past cases, and why they are similar",
+  moment: (date) => date.toLocaleString("en-GB", TIME),
+  answered: "Answered",
+  recorded: "Recorded",
+  query: "Query",
+  film: "Film",
+  conditions: "Conditions",
+  noConditions: "none",
+  explained: "Explained finding",
+  found: "Cases",
+  count: (shown, matched) => `${shown} of ${matched.toLocaleString("en")} that match`,
+  network: "Network (sha256)",
+  generation: "Index generation",
+  finding: "Finding",
+  probability: "Probability",
+  present: "Threshold",
+  reached: "reached",
+  missed: "below",
+  case: (id) => `case ${id}`,
+  reads: (finding, probability) => `the network: ${finding} ${probability}`,
+  onlyFilm: "Film",
+  gradcam: (finding) => `Grad-CAM, ${finding}`,
+  caseEvidence: "Similarity, on the case",
+  queryEvidence: "Similarity, on the query",
+  picture: (what, whose) => `${what}: ${whose}`,
+  gone: (reason) => `Not available: ${reason}`,
+  legendCosine: "Similarity is the cosine of two films' embeddings, from 0 to 1. It is no probability of anything.",
+  legendChance: "The chance of a shared finding was measured for pairs of films of that similarity.",
+  legendPresent: "Probabilities are calibrated on validation films. Below a finding's threshold no Grad-CAM is drawn.",
+};

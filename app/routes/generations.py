@@ -1,0 +1,84 @@
+"""Generations of the index: which there are, and which one answers."""
+
+import logging
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+
+from app.problems import described
+from app.record import record_of
+from app.routes.common import INVALID, operation_id
+from app.service import service_of
+from xemplar.catalog.generations import Generations
+from xemplar.errors import ArtefactError, InvalidArgument
+from xemplar.index import current, generations
+from xemplar.retriever import Retriever
+from xemplar.schemas import GenerationList, GenerationOut
+
+router = APIRouter(generate_unique_id_function=operation_id, tags=["administration"])
+
+Name = Annotated[
+    str,
+    Path(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$", examples=["20261123T094814Z-1f0c2b7a"]),
+]
+
+NO_GENERATION = described(HTTPStatus.NOT_FOUND, "No such generation.")
+
+LOG = logging.getLogger("xemplar")
+
+
+@router.get("/generations")
+async def index_generations(request: Request) -> GenerationList:
+    """All generations that the store keeps, and which one answers."""
+    service = service_of(request)
+    found = await service.work(lambda: _all(service.retriever))
+    return GenerationList(generations=found)
+
+
+@router.post(
+    "/generations/{name}/publish",
+    summary="Answer with another index",
+    responses=NO_GENERATION | INVALID,
+)
+async def publish_generation(request: Request, name: Name) -> GenerationOut:
+    """Naming an older generation is the rollback. All services of the store follow within seconds.
+
+    One whose files are damaged, or whose checkpoint is not there, is refused, and nothing changes.
+    """
+    service = service_of(request)
+    record_of(request).subject = name
+
+    def work() -> GenerationOut:
+        try:
+            service.retriever.publish(name)
+        except ArtefactError as error:
+            LOG.warning("generation %s is not published: %s", name, error)
+            raise InvalidArgument(
+                f"generation {name} could not answer, and was not published: a file of it is "
+                "damaged, or its checkpoint is not there; the log says which"
+            ) from error
+        return next(one for one in _all(service.retriever) if one.name == name)
+
+    return await service.work(work)
+
+
+def _all(retriever: Retriever) -> list[GenerationOut]:
+    live, answering = current(retriever.store), retriever.generation.name
+    published = {one.name: one.published_at for one in Generations(retriever.catalog.engine).all()}
+    return [
+        GenerationOut(
+            name=one.name,
+            created_at=datetime.fromisoformat(one.created).astimezone(UTC),
+            published_at=published.get(one.name),
+            cases=one.count,
+            checkpoint=one.checkpoint,
+            factory=one.factory,
+            recall_at_10=one.recall_at_10,
+            calibrated=one.calibration is not None,
+            live=one.name == live,
+            answers=one.name == answering,
+        )
+        for one in reversed(generations(retriever.store))
+    ]

@@ -1,0 +1,63 @@
+"""API keys: who may ask the service. The same as ``xemplar keys``."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Path, Request, status
+
+from app.problems import described
+from app.record import record_of
+from app.routes.common import INVALID, NO_JSON, operation_id
+from app.security import guard_of
+from xemplar.catalog.keys import Key
+from xemplar.errors import InvalidArgument
+from xemplar.schemas import KeyList, KeyOut, NewKey, NewKeyOut
+
+router = APIRouter(generate_unique_id_function=operation_id, tags=["administration"])
+
+KeyId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["1d7e4c0b95a2f368"])]
+
+NO_KEY = described(HTTPStatus.NOT_FOUND, "No such key that is good.")
+
+
+@router.get("/keys")
+async def keys(request: Request) -> KeyList:
+    """All keys, revoked ones too; their secrets are kept nowhere."""
+    found = await to_thread.run_sync(guard_of(request).ring.keys.list)
+    return KeyList(keys=[KeyOut(**vars(key)) for key in found])
+
+
+@router.post(
+    "/keys",
+    summary="Make a key",
+    status_code=status.HTTP_201_CREATED,
+    responses=NO_JSON | INVALID,
+)
+async def create_key(request: Request, asked: NewKey) -> NewKeyOut:
+    """The answer is the only one that has the secret. With the first key the open door closes."""
+    ring = guard_of(request).ring
+    key, secret = await to_thread.run_sync(
+        lambda: ring.keys.create(asked.name, asked.role, audit=False)
+    )
+    await ring.renew()
+    record_of(request).subject = key.id
+    return NewKeyOut(**vars(key), secret=secret)
+
+
+@router.post("/keys/{key_id}/revoke", summary="Revoke a key", responses=NO_KEY | INVALID)
+async def revoke_key(request: Request, key_id: KeyId) -> KeyOut:
+    """Useless for good, within two seconds. A key cannot revoke itself: nobody is locked out."""
+    if key_id == record_of(request).key:
+        raise InvalidArgument(
+            "this is the key that asks; use another key of role admin, or `xemplar keys revoke`"
+        )
+    ring = guard_of(request).ring
+
+    def work() -> Key:
+        ring.keys.revoke(key_id, audit=False)
+        return next(key for key in ring.keys.list() if key.id == key_id)
+
+    revoked = await to_thread.run_sync(work)
+    await ring.renew()
+    return KeyOut(**vars(revoked))

@@ -1,0 +1,79 @@
+"""How tests of the reading room look at the page; the browser itself is a fixture (conftest)."""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from app.main import create_app
+from app.settings import Settings
+from tests.films import drawn_film, encoded
+from xemplar.retriever import Retriever
+
+CHROMIUM = os.environ.get("XEMPLAR_CHROMIUM") or shutil.which("chromium")
+
+SCREENS = {"desk": (1280, 720), "tablet": (768, 1024)}
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+FILM = encoded(drawn_film(77, 600, 450))
+SENT = {"name": "film.png", "mimeType": "image/png", "buffer": FILM}
+
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None,
+    reason="no Chromium here to look at the page with: apt-get install chromium, or name one in "
+    "XEMPLAR_CHROMIUM",
+)
+
+
+@contextmanager
+def serving(config: uvicorn.Config) -> Iterator[str]:
+    """Serve over HTTP; gives the address."""
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def served(settings: Settings, retriever: Retriever) -> Iterator[str]:
+    """The service and its page; gives the address."""
+    app = create_app(settings, retriever)
+    with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
+        yield url
+
+
+def send(page: Page) -> None:
+    """Choose a file, and wait for its answer."""
+    page.set_input_files("#file", files=[SENT])
+    expect(page.locator(".card")).to_have_count(5)
+
+
+def pictures_shown(page: Page, where: str) -> None:
+    """Wait until all pictures of an element are there."""
+    page.wait_for_function(
+        "where => [...document.querySelectorAll(where)].every(i => i.complete && i.naturalWidth)",
+        arg=f"{where} img",
+    )
+
+
+def obeys_wcag(page: Page, picture: Path) -> None:
+    """axe-core without violations, nothing beyond the right edge; kept as a picture, to look at."""
+    page.wait_for_timeout(200)
+    page.screenshot(path=picture)
+    found = Axe().run(page, options={"runOnly": WCAG})
+    assert found.violations_count == 0, f"{picture.stem}: {found.generate_report()}"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), picture.stem

@@ -1,0 +1,357 @@
+"""Administration in the page: what an operator does at night, without a shell."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
+
+from app.main import open_retriever
+from app.settings import Settings
+from indexer.publishing import build_generation
+from tests.app.reading import SCREENS, needs_chromium, obeys_wcag, send, served
+from tests.stores import CASES, SmallStore
+from xemplar.catalog import open_catalog
+from xemplar.catalog.jobs import Jobs
+from xemplar.catalog.keys import Keys, Role
+from xemplar.checkpoint import load
+from xemplar.encoder import Precision
+from xemplar.index import generations
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture
+def older(own: SmallStore) -> str:
+    """An index before the one that answers."""
+    with open_catalog(own.store.database_url) as catalog:
+        build_generation(own.store, catalog, load(own.checkpoint))
+    return generations(own.store)[0].name
+
+
+@pytest.fixture
+def page_url(own: SmallStore) -> Iterator[str]:
+    """A service on a store that a test may change."""
+    settings = Settings(
+        store=own.store.root,
+        checkpoint=own.checkpoint,
+        precision=Precision.FLOAT32,
+        requests_per_second=0,
+        wrong_keys_per_minute=0,
+    )
+    with served(settings, open_retriever(settings)) as url:
+        yield url
+
+
+@pytest.fixture
+def jobs(own: SmallStore) -> Iterator[Jobs]:
+    """What a worker sees."""
+    with open_catalog(own.store.database_url) as catalog:
+        yield Jobs(catalog.engine)
+
+
+def administer(page: Page) -> None:
+    page.get_by_role("link", name="Admin").click()
+    expect(rows(page, "Index").first).to_be_visible()
+
+
+def part(page: Page, name: str) -> Locator:
+    return page.get_by_role("region", name=name)
+
+
+def rows(page: Page, name: str) -> Locator:
+    return part(page, name).locator("tbody tr")
+
+
+def agree(page: Page, name: str) -> None:
+    page.get_by_role("dialog").get_by_role("button", name=name).click()
+
+
+def sign_in(page: Page, secret: str) -> None:
+    page.get_by_label("Key", exact=True).fill(secret)
+    page.get_by_role("button", name="Use this key").click()
+
+
+# ---- the index ------------------------------------------------------------------------------
+
+
+def test_going_back_to_an_older_index_is_confirmed_and_done(older: str, page: Page) -> None:
+    administer(page)
+    expect(rows(page, "Index")).to_have_count(2)
+    expect(rows(page, "Index").first).to_contain_text("answers")
+    publish = page.get_by_role("button", name=f"Publish {older}")
+    publish.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"Answer with {older} ({CASES} cases)?")
+    expect(dialog).to_contain_text("undoes it")
+    dialog.get_by_role("button", name="Not now").click()
+    expect(publish).to_be_visible()
+    publish.click()
+    agree(page, "Publish")
+    expect(rows(page, "Index").nth(1)).to_contain_text("answers", timeout=15_000)
+    expect(publish).to_have_count(0)
+    page.goto(page.url.split("#")[0] + "#/")
+    send(page)
+    assert page.evaluate("async a => (await (await fetch(a)).json()).generation", "readyz") == older
+
+
+def test_an_index_that_could_not_answer_is_refused_in_words(
+    older: str, page: Page, own: SmallStore, faults: list[str]
+) -> None:
+    faults.append("status of 422")
+    (own.store.generations / older / "ids.npy").write_bytes(b"x")
+    administer(page)
+    page.get_by_role("button", name=f"Publish {older}").click()
+    agree(page, "Publish")
+    expect(page.get_by_role("alert")).to_contain_text("could not answer, and was not published")
+    expect(page.get_by_role("alert")).to_contain_text("Request ")
+    expect(rows(page, "Index").first).to_contain_text("answers")
+
+
+# ---- jobs -----------------------------------------------------------------------------------
+
+
+def test_a_job_is_started_watched_and_tells_how_it_ended(page: Page, jobs: Jobs) -> None:
+    administer(page)
+    page.get_by_role("button", name="Build a new index").click()
+    expect(page.get_by_role("dialog")).to_contain_text("goes on answering")
+    agree(page, "Build a new index")
+    row = rows(page, "Jobs").first
+    expect(row).to_contain_text("waits for a worker")
+    running = jobs.claim(jobs.newest()[0].id, "one")
+    assert running is not None
+    jobs.renew(running, 5, 20, ("half way",))
+    expect(row).to_contain_text("5 of 20")
+    expect(row).to_contain_text("ready about")
+    expect(row.get_by_role("progressbar")).to_have_js_property("value", 5)
+    row.locator("summary").click()
+    expect(row.locator("pre")).to_contain_text("half way")
+    jobs.renew(running, 10, 20)
+    expect(row).to_contain_text("10 of 20")
+    expect(row.locator("pre")).to_be_visible()  # it stays as the reader left it
+    expect(row.locator("summary")).to_be_focused()
+    jobs.fail(running, "the disk is full")
+    expect(row).to_contain_text("the disk is full")
+    expect(page.locator("#live")).to_have_text("New index: failed")
+    expect(row.get_by_role("button")).to_have_count(0)
+
+
+def test_a_job_is_cancelled_once_that_is_confirmed(page: Page, jobs: Jobs) -> None:
+    job = jobs.create("reindex", {})
+    administer(page)
+    page.get_by_role("button", name=f"Cancel job {job.id}").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Nothing is published")
+    agree(page, "Cancel")
+    expect(rows(page, "Jobs").first).to_contain_text("cancelled")
+    assert jobs.job(job.id).cancel
+
+
+# ---- keys -----------------------------------------------------------------------------------
+
+
+def test_the_first_key_is_an_administrators_and_this_tab_goes_on_with_it(page: Page) -> None:
+    administer(page)
+    expect(page.locator(".admin")).to_contain_text("This service has no API keys")
+    page.get_by_role("button", name="Make a key").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("This is the first key")
+    expect(dialog.locator("option")).to_have_text(["Administrator"])
+    dialog.get_by_label("Whose or what it is").fill("night shift")
+    agree(page, "Make a key")
+    secret = dialog.get_by_label("Its secret").input_value()
+    assert secret.startswith("xk_")
+    dialog.get_by_role("button", name="Close").click()
+    expect(rows(page, "API keys")).to_contain_text("good, yours")
+    expect(page.get_by_role("button", name="Key: Administrator")).to_be_visible()
+    assert secret not in page.content()
+
+
+def test_a_key_is_made_copied_used_and_revoked(
+    own: SmallStore, keys: Keys, context: BrowserContext, page_url: str, faults: list[str]
+) -> None:
+    _, secret = keys.create("boss", Role.ADMIN)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(page_url)
+    sign_in(page, secret)
+    administer(page)
+    page.get_by_role("button", name="Make a key").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Whose or what it is").fill("ward <3>")
+    dialog.get_by_label("Role").select_option("writer")
+    expect(dialog).to_contain_text("put cases in")
+    agree(page, "Make a key")
+    dialog.get_by_role("button", name="Copy").click()
+    expect(dialog.get_by_role("button", name="Copied")).to_be_visible()
+    new: str = page.evaluate("navigator.clipboard.readText()")
+    assert new == dialog.get_by_label("Its secret").input_value()
+    page.keyboard.press("Escape")
+    row = rows(page, "API keys").filter(has_text="ward <3>")
+    expect(row).to_contain_text("Writer")
+    page.get_by_role("button", name="Revoke ward <3>").click()
+    expect(page.get_by_role("dialog")).to_contain_text("refused everywhere, for good")
+    agree(page, "Revoke")
+    expect(row).to_contain_text("revoked")
+    expect(page.get_by_role("button", name="Revoke boss")).to_have_count(0)  # its own
+    assert [key.revoked_at is None for key in keys.list()] == [True, False]
+
+
+# ---- who may --------------------------------------------------------------------------------
+
+
+def test_a_reader_sees_no_admin_and_is_told_why_at_its_address(
+    keys: Keys, context: BrowserContext, page_url: str
+) -> None:
+    _, reader = keys.create("ward", Role.READER)
+    _, boss = keys.create("boss", Role.ADMIN)
+    page = context.new_page()
+    page.goto(page_url)
+    sign_in(page, reader)
+    expect(page.get_by_role("button", name="Key: Reader")).to_be_visible()
+    expect(page.get_by_role("link", name="Admin")).to_have_count(0)
+    page.goto(f"{page_url}/#/admin")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("This is not allowed")
+    expect(alert).to_contain_text("needs a key of role admin; yours is reader")
+    alert.get_by_role("button", name="Use another key").click()
+    sign_in(page, boss)
+    expect(rows(page, "Index").first).to_be_visible()
+    expect(page.get_by_role("link", name="Admin")).to_be_visible()
+    expect(alert).to_be_empty()
+
+
+def test_a_key_is_forgotten_when_told(keys: Keys, context: BrowserContext, page_url: str) -> None:
+    key, secret = keys.create("ward", Role.READER)
+    page = context.new_page()
+    page.goto(page_url)
+    sign_in(page, secret)
+    page.get_by_role("button", name="Key: Reader").click()
+    expect(page.get_by_role("dialog")).to_contain_text(key.id)
+    page.get_by_role("button", name="Forget this key").click()
+    expect(page.get_by_label("Key", exact=True)).to_be_visible()
+    assert secret not in page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    expect(page.locator(".gallery li")).to_have_count(0)
+
+
+def test_a_key_that_is_wrong_is_asked_for_again(
+    keys: Keys, context: BrowserContext, page_url: str
+) -> None:
+    _, secret = keys.create("ward", Role.READER)
+    page = context.new_page()
+    page.goto(page_url)
+    sign_in(page, "xk_wrong")
+    expect(page.get_by_role("dialog")).to_contain_text("That key is not known here, or was revoked")
+    sign_in(page, secret)
+    expect(page.locator(".gallery > li")).to_have_count(CASES)
+
+
+# ---- errors, and a service that is away -----------------------------------------------------
+
+
+def test_recent_errors_are_told_in_words_with_the_request_to_look_up(
+    page: Page, faults: list[str]
+) -> None:
+    faults.append("status of 400")
+    administer(page)
+    expect(part(page, "Recent errors")).to_contain_text("None since")
+    page.get_by_role("link", name="New film").click()
+    film = {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"}
+    page.set_input_files("#file", files=[film])
+    expect(page.get_by_role("alert")).to_contain_text("Request ")
+    alert = page.get_by_role("alert").inner_text()
+    administer(page)
+    row = rows(page, "Recent errors").first
+    expect(row).to_contain_text("400 The file is no picture that can be read")
+    expect(row).to_contain_text("POST /query")
+    (request,) = re.findall("Request ([0-9a-f]+)", alert)
+    expect(row).to_contain_text(request)
+
+
+def test_a_service_that_is_away_for_a_moment_is_said_and_looked_for_again(
+    page: Page, jobs: Jobs, faults: list[str]
+) -> None:
+    faults.append("net::ERR_FAILED")
+    jobs.create("reindex", {})  # so that the page looks often
+    administer(page)
+    page.route("**/jobs", lambda route: route.abort())
+    expect(page.locator(".trouble").first).to_contain_text("does not answer")
+    page.unroute("**/jobs")
+    expect(page.locator(".trouble").first).to_be_empty()
+
+
+def test_an_index_that_was_published_and_does_not_answer_is_told(older: str, page: Page) -> None:
+    def stuck(route: Route) -> None:
+        response = route.fetch()
+        told = json.loads(response.body())
+        for one in told["generations"]:
+            one["answers"] = not one["live"]
+        route.fulfill(response=response, json=told)
+
+    page.route("**/generations", stuck)
+    administer(page)
+    expect(part(page, "Index")).to_contain_text("published, but does not answer")
+    expect(part(page, "Index")).to_contain_text("the log tells why")
+
+
+# ---- for everybody --------------------------------------------------------------------------
+
+
+def test_everything_is_done_with_the_keyboard_alone(older: str, page: Page, jobs: Jobs) -> None:
+    job = jobs.create("reindex", {})
+    administer(page)
+
+    def press(name: str) -> None:
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.ariaLabel ?? ''") == name:
+                break
+        else:
+            pytest.fail(f"the Tab key never comes to {name}")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        for _ in range(2):  # from the dialog's own Close to what it is about
+            page.keyboard.press("Tab")
+
+    press(f"Cancel job {job.id}")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(rows(page, "Jobs").first).to_contain_text("cancelled")
+    press(f"Publish {older}")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_administration_obeys_wcag(
+    older: str, page: Page, jobs: Jobs, faults: list[str], theme: str, screen: str, tmp_path: Path
+) -> None:
+    faults.append("status of 400")
+    width, height = SCREENS[screen]
+    page.set_viewport_size({"width": width, "height": height})
+    if theme == "light":
+        page.get_by_role("button", name="Light theme").click()
+    running = jobs.claim(jobs.create("reindex", {}).id, "one")
+    assert running is not None
+    jobs.renew(running, 5, 20, ("half way",))
+    page.set_input_files("#file", files=[{"name": "x", "mimeType": "image/png", "buffer": b"x"}])
+    expect(page.get_by_role("alert")).not_to_be_empty()
+    administer(page)
+    page.locator("summary").click()
+    obeys_wcag(page, tmp_path / f"admin-{screen}-{theme}.png")
+    page.get_by_role("button", name="Build a new index").click()
+    obeys_wcag(page, tmp_path / f"confirm-{screen}-{theme}.png")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Make a key").click()
+    page.get_by_label("Whose or what it is").fill("night shift")
+    obeys_wcag(page, tmp_path / f"key-{screen}-{theme}.png")
+    agree(page, "Make a key")
+    expect(page.get_by_label("Its secret")).to_be_visible()
+    obeys_wcag(page, tmp_path / f"secret-{screen}-{theme}.png")
+    page.keyboard.press("Escape")
+    expect(rows(page, "API keys")).to_contain_text("yours")
+    obeys_wcag(page, tmp_path / f"keys-{screen}-{theme}.png")

@@ -1,0 +1,247 @@
+"""Ratings over HTTP: blind lists, saving, agreement, and a file that the evaluation reads."""
+
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from evaluator.ranking.experts import agreement_with_experts, rated_lists, read_ratings
+from tests.app.asking import Service, ask, bearer, problem
+from tests.films import drawn_film, encoded
+from tests.stores import CASES
+from xemplar.catalog import case_id_of
+from xemplar.catalog.keys import Keys, Role
+from xemplar.catalog.ratings import COLUMNS, MAX_RATING
+
+FILM = encoded(drawn_film(77, 600, 450))
+OTHER = encoded(drawn_film(78, 600, 450))
+NOBODY = "0" * 16
+RATER = "reader-1"
+
+
+def ranking(client: TestClient, query_id: str, **question: Any) -> dict[str, Any]:
+    response = client.get(f"/queries/{query_id}/ranking", params={"rater": RATER, **question})
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def ids(cases: list[dict[str, Any]]) -> list[str]:
+    return [case["case_id"] for case in cases]
+
+
+def listed(ratings: dict[str, int]) -> dict[str, Any]:
+    return {"ratings": [{"case_id": case, "rating": r} for case, r in ratings.items()]}
+
+
+def save(client: TestClient, film_id: str, ratings: dict[str, int], rater: str = RATER) -> None:
+    response = client.put(f"/ratings/{film_id}/{rater}", json=listed(ratings))
+    assert response.status_code == 204, response.text
+
+
+def agreement(client: TestClient, query_id: str) -> dict[str, Any]:
+    response = client.get(f"/queries/{query_id}/ratings")
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+# ---- the blind list -------------------------------------------------------------------------
+
+
+def test_a_list_to_be_rated_has_the_answers_cases_and_nothing_that_tells_their_ranks(
+    own_client: TestClient,
+) -> None:
+    answer = ask(own_client, FILM, k=CASES, sex="F")
+    blind = ranking(own_client, answer["query_id"], k=CASES, sex="F")
+    assert sorted(ids(blind["cases"])) == sorted(ids(answer["neighbours"]))
+    assert {key for case in blind["cases"] for key in case} == {"case_id", "image_url"}
+    assert blind["ratings"] == []
+    assert own_client.get(blind["image_url"]).status_code == 200
+
+
+def test_the_order_is_each_readers_own_and_stays(own_client: TestClient) -> None:
+    answer = ask(own_client, FILM, k=CASES)
+    ranked = ids(answer["neighbours"])
+    orders = [
+        ids(ranking(own_client, answer["query_id"], k=CASES, rater=f"r{n}")["cases"])
+        for n in range(40)
+    ]
+    assert orders[0] == ids(
+        ranking(own_client, ask(own_client, FILM)["query_id"], k=CASES, rater="r0")["cases"]
+    )
+    assert len({tuple(order) for order in orders}) == len(orders)
+    # the most similar case is as often in the second half as in the first: 40 throws of a coin
+    first_half = sum(order.index(ranked[0]) < CASES / 2 for order in orders)
+    assert 10 <= first_half <= 30
+
+
+def test_an_indexed_case_may_be_the_query(own_client: TestClient) -> None:
+    case = own_client.get("/cases").json()["cases"][0]["case_id"]
+    response = own_client.get(f"/cases/{case}/ranking", params={"rater": RATER, "k": 3})
+    blind = response.json()
+    assert blind["film_id"] == case
+    assert len(blind["cases"]) == 3
+    assert case not in ids(blind["cases"])
+    save(own_client, case, {ids(blind["cases"])[0]: 5})
+    assert agreement(own_client, blind["query_id"])["readers"][0]["rated"] == 1
+
+
+def test_a_film_is_known_by_its_bytes_whenever_it_is_sent(own_client: TestClient) -> None:
+    first, again = (ask(own_client, FILM)["query_id"] for _ in range(2))
+    assert first != again
+    films = {ranking(own_client, query)["film_id"] for query in (first, again)}
+    assert films == {case_id_of(hashlib.sha256(FILM).hexdigest())}
+
+
+@pytest.mark.parametrize("rater", ["", "Ann", "=a", "@a", "a b", "1", "a" * 33, None])
+def test_a_pseudonym_has_a_form(own_client: TestClient, rater: str | None) -> None:
+    query = ask(own_client, FILM)["query_id"]
+    response = own_client.get(f"/queries/{query}/ranking", params={"rater": rater})
+    assert "rater" in problem(response, 422, "InvalidRequest")
+    if rater:
+        response = own_client.put(f"/ratings/{NOBODY}/{rater}", json=listed({}))
+        assert "rater" in problem(response, 422, "InvalidRequest")
+
+
+# ---- saving ---------------------------------------------------------------------------------
+
+
+def test_an_unfinished_list_is_continued(own_client: TestClient) -> None:
+    query = ask(own_client, FILM)["query_id"]
+    blind = ranking(own_client, query)
+    one, two, *_ = ids(blind["cases"])
+    save(own_client, blind["film_id"], {one: 4})
+    save(own_client, blind["film_id"], {one: 1, two: 0})
+    found = ranking(own_client, query)
+    assert {said["case_id"]: said["rating"] for said in found["ratings"]} == {one: 1, two: 0}
+    assert ids(found["cases"]) == ids(blind["cases"])
+    assert ranking(own_client, query, rater="reader-2")["ratings"] == []
+    assert len(ranking(own_client, query, k=1)["ratings"]) == 2  # none is lost with a shorter list
+    save(own_client, blind["film_id"], {})
+    assert ranking(own_client, query)["ratings"] == []
+
+
+def test_what_is_rated_need_not_be_remembered_and_must_be_known(own_client: TestClient) -> None:
+    case = own_client.get("/cases").json()["cases"][0]["case_id"]
+    save(own_client, NOBODY, {case: 3})
+    for ratings, status, kind, told in (
+        ({case: 1, "1" * 16: 2}, 404, "NotFound", f"no case '{'1' * 16}'"),
+        ({NOBODY: 2}, 422, "InvalidArgument", "rated for itself"),
+        ({case: MAX_RATING + 1}, 422, "InvalidRequest", "less than or equal to 5"),
+        ({case: -1}, 422, "InvalidRequest", "greater than or equal to 0"),
+        ({case: True}, 422, "InvalidRequest", "a number is meant"),
+    ):
+        response = own_client.put(f"/ratings/{NOBODY}/{RATER}", json=listed(ratings))
+        assert told in problem(response, status, kind)
+    twice = {"ratings": 2 * listed({case: 1})["ratings"]}
+    response = own_client.put(f"/ratings/{NOBODY}/{RATER}", json=twice)
+    assert f"case {case} is rated twice" in problem(response, 422, "InvalidArgument")
+    assert f"{NOBODY},{case},{RATER},3" in own_client.get("/ratings.csv").text  # as before
+
+
+def test_ratings_of_a_removed_case_are_gone(own_client: TestClient) -> None:
+    query = ask(own_client, FILM)["query_id"]
+    blind = ranking(own_client, query)
+    gone, stays, *_ = ids(blind["cases"])
+    save(own_client, blind["film_id"], {gone: 5, stays: 1})
+    assert own_client.delete(f"/cases/{gone}").status_code == 204
+    assert ids(agreement(own_client, query)["cases"]) == [stays]
+    assert gone not in own_client.get("/ratings.csv").text
+
+
+# ---- agreement ------------------------------------------------------------------------------
+
+
+def test_agreement_stands_beside_chance_for_each_reader_and_for_all(own_client: TestClient) -> None:
+    answer = ask(own_client, FILM, k=3)
+    film = ranking(own_client, answer["query_id"])["film_id"]
+    a, b, c = ids(answer["neighbours"])
+    save(own_client, film, {a: 5, b: 3, c: 0}, "ann")
+    save(own_client, film, {c: 5, b: 3, a: 0}, "bob")
+    save(own_client, film, {a: 0, b: 0}, "eve")
+    found = agreement(own_client, answer["query_id"])
+    ann, bob, eve = found["readers"]
+    assert (ann["rater"], ann["rated"], ann["ndcg"]) == ("ann", 3, pytest.approx(1))
+    # gains 0, 3, 5: (3/log2(3) + 5/2) over (5 + 3/log2(3)) = 4.392789 / 6.892789
+    assert bob["ndcg"] == pytest.approx(4.392789 / 6.892789, abs=1e-6)
+    # a mean gain of 8/3 at each of 1, 1/log2(3), 1/2, over the same best order
+    assert ann["random_ndcg"] == pytest.approx(8 / 3 * 2.130930 / 6.892789, abs=1e-6)
+    assert (eve["rated"], eve["ndcg"], eve["random_ndcg"]) == (2, None, None)
+    assert [case["mean_rating"] for case in found["cases"]] == pytest.approx([5 / 3, 2, 2.5])
+    assert [case["similarity"] for case in found["cases"]] == [
+        pytest.approx(near["similarity"]) for near in answer["neighbours"]
+    ]
+
+
+def test_before_anybody_has_rated_there_is_no_figure(own_client: TestClient) -> None:
+    found = agreement(own_client, ask(own_client, FILM)["query_id"])
+    assert (found["cases"], found["readers"]) == ([], [])
+    assert found["together"] == {"rated": 0, "ndcg": None, "random_ndcg": None}
+
+
+def test_a_forgotten_film_has_no_list(own_client: TestClient) -> None:
+    for path in ("ratings", f"ranking?rater={RATER}"):
+        response = own_client.get(f"/queries/{NOBODY}/{path}")
+        assert "send the film again" in problem(response, 404, "NotFound")
+
+
+# ---- the file -------------------------------------------------------------------------------
+
+
+def test_the_evaluation_reads_the_file_and_comes_to_the_same_figure(
+    own_client: TestClient, tmp_path: Path
+) -> None:
+    query = own_client.get("/cases").json()["cases"][0]["case_id"]
+    answer = own_client.get(f"/cases/{query}/similar", params={"k": 4}).json()
+    cases = ids(answer["neighbours"])
+    save(own_client, query, dict(zip(cases, (1, 5, 0, 3), strict=True)), "ann")
+    save(own_client, query, dict(zip(cases[:3], (2, 2, 4), strict=True)), "bob")
+    response = own_client.get("/ratings.csv")
+    assert response.headers["content-type"].startswith("text/csv")
+    assert "ratings.csv" in response.headers["content-disposition"]
+    file = tmp_path / "ratings.csv"
+    file.write_bytes(response.content)
+    assert file.read_text().splitlines()[0] == ",".join(COLUMNS)
+    read = read_ratings(file, MAX_RATING)
+    assert {(one.query, one.rater) for one in read} == {(query, "ann"), (query, "bob")}
+
+    retriever = own_client.app_state["opening"].service.retriever
+    known = {c: retriever.generation.vector(retriever.indexed(c).id) for c in (query, *cases)}
+    material: Any = SimpleNamespace(settings=SimpleNamespace(resamples=1))
+    table = agreement_with_experts(rated_lists(read, file, known), material)
+    figure, chance = table.rows[0][1:]
+    together = agreement(own_client, answer["query_id"])["together"]
+    assert together["ndcg"] == pytest.approx(figure.value)
+    assert together["random_ndcg"] == pytest.approx(chance.value)
+
+
+def test_nobody_has_rated_yet(own_client: TestClient) -> None:
+    assert own_client.get("/ratings.csv").text.split() == [",".join(COLUMNS)]
+
+
+# ---- who may --------------------------------------------------------------------------------
+
+
+def test_a_reader_rates_and_an_administrator_takes_all_ratings_away(
+    service: Service, keys: Keys
+) -> None:
+    key, secret = keys.create("ward", Role.READER)
+    _, admin = keys.create("study", Role.ADMIN)
+    client = service()
+    reading, running = bearer(secret), bearer(admin)
+    answer = client.post("/query", files={"image": OTHER}, headers=reading).json()
+    asked = {"params": {"rater": RATER}, "headers": reading}
+    blind = client.get(f"/queries/{answer['query_id']}/ranking", **asked).json()
+    path = f"/ratings/{blind['film_id']}/{RATER}"
+    assert client.put(path, json=listed({}), headers=reading).status_code == 204
+    assert client.put(path, json=listed({})).status_code == 401
+    assert "role admin" in problem(client.get("/ratings.csv", headers=reading), 403, "Forbidden")
+    assert client.get("/ratings.csv", headers=running).status_code == 200
+    entries = client.get("/audit", params={"action": "put_ratings"}, headers=running).json()
+    assert {(one["key"], one["subject"]) for one in entries["entries"] if one["status"] == 204} == {
+        (key.id, blind["film_id"])
+    }
