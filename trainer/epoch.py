@@ -102,7 +102,8 @@ def train_epoch(
         ConfigurationError: the loss is no number any more.
     """
     learner.train()
-    loss_sum = right = labels = 0.0
+    # read once: a GPU would be waited for each time
+    sums = torch.zeros(3, dtype=torch.float64, device=device.name)
     for lesson in loader:
         here = Lesson(*(part.to(device.name, non_blocking=True) for part in lesson))
         if mixing is not None:
@@ -119,12 +120,12 @@ def train_epoch(
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         optimizer.step()
-        count = float(known.sum())
-        loss_sum += float(loss.detach()) * count
-        right += float((((logits > 0) == (target > 0.5)) * known).sum())
-        labels += count
+        right = (((logits > 0) == (target > 0.5)) * known).sum()
+        count = known.sum()
+        sums += torch.stack([loss.detach() * count, right, count]).double()
         advance()
-    return loss_sum / labels, right / labels
+    loss_sum, right_sum, labels = sums.tolist()
+    return loss_sum / labels, right_sum / labels
 
 
 class InOrder(Sampler[tuple[int, int]]):

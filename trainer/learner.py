@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -169,12 +169,16 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
     forgotten.
     """
 
-    def follow(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+    def follow(averages: Any, currents: Any, count: Tensor | int) -> None:
+        # all tensors of a kind at once: one by one, a GPU waits for a thousand calls each step
         steps = float(count)
         kept = min(decay, (1 + steps) / (10 + steps))
-        return average + (current - average) * (1 - kept)
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, currents, 1 - kept)
+        else:  # how many batches the batch norms have seen
+            torch._foreach_copy_(averages, currents)
 
-    return AveragedModel(network, avg_fn=follow, use_buffers=True)
+    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
 
 
 def _channels(network: Trainable) -> list[int]:

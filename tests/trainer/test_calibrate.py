@@ -10,6 +10,8 @@ from trainer.calibrate import FEWEST, calibrate
 from trainer.metrics import Outputs
 from xemplar.checkpoint import Calibration
 
+USUAL = np.zeros((1, 1, 1), np.float32)
+
 
 def calibration(
     logits: npt.NDArray[np.float64],
@@ -19,7 +21,7 @@ def calibration(
     column = [logits[:, None], present[:, None]]
     column.append(np.ones_like(column[1]) if known is None else known[:, None])
     logit, target, mask = (part.astype(np.float32) for part in column)
-    [found] = calibrate(Outputs(logit, target, mask, ["ours"] * len(logits), ["Mass"]))
+    [found] = calibrate(Outputs(logit, target, mask, ["ours"] * len(logits), ["Mass"], USUAL))
     return found
 
 
@@ -96,6 +98,6 @@ def test_the_threshold_is_the_lowest_of_the_data_sets() -> None:
     present = np.concatenate([adults > 0, children > 4]).astype(np.float32)[:, None]
     sources = ["adults"] * len(adults) + ["children"] * len(children)
     known = np.ones_like(present)
-    [both] = calibrate(Outputs(logits, present, known, sources, ["Pneumonia"]))
+    [both] = calibrate(Outputs(logits, present, known, sources, ["Pneumonia"], USUAL))
     at = np.log(both.threshold / (1 - both.threshold))
     assert (at - both.offset) / both.scale == pytest.approx(0.05, abs=1e-4)

@@ -27,7 +27,7 @@ def outputs(logits: Any, target: Any, known: Any = None, sources: Any = None) ->
     known = np.ones_like(target) if known is None else np.array(known, np.float32)
     return Outputs(
         logits, target, known, sources or ["ours"] * len(logits),
-        [f"finding {n}" for n in range(logits.shape[1])],
+        [f"finding {n}" for n in range(logits.shape[1])], np.zeros((1, 1, 1), np.float32),
     )  # fmt: skip
 
 

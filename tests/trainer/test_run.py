@@ -5,11 +5,13 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
@@ -25,10 +27,10 @@ from trainer.settings import Settings
 from trainer.state import load_state, progress_of
 from trainer.world import World
 from xemplar.checkpoint import load
-from xemplar.datasets import Dataset, open_dataset
+from xemplar.datasets import Dataset, Film, open_dataset
 from xemplar.encoder import Precision, Runtime, open_encoder
 from xemplar.errors import ConfigurationError, DatasetError
-from xemplar.network import Architecture
+from xemplar.network import MEAN, Architecture
 from xemplar.network.pytorch import DenseNetwork, load_weights
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
@@ -159,6 +161,33 @@ def test_the_recorded_loss_is_that_of_the_network_that_is_kept(run: Path, datase
     films = frontal_films([dataset], RECIPE)["val"]
     outputs = Validation(films, RECIPE, World()).outputs(network, Device("cpu", half=False), 1)
     assert masked_loss(outputs) == pytest.approx(progress["epochs"][-1]["val_loss"], abs=1e-6)
+
+
+def test_what_is_usual_is_the_mean_over_validation_films(run: Path, dataset: Dataset) -> None:
+    checkpoint = load(run / "checkpoint.safetensors")
+    films = [film for film in dataset.films if film.split == "val"]
+    inputs = np.stack([preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in films])
+    maps = open_encoder(checkpoint, precision=Precision.FLOAT32).encode(inputs).maps
+    np.testing.assert_allclose(checkpoint.weights[MEAN], maps.mean(axis=0), atol=2e-3)
+
+
+def test_films_of_a_data_set_that_knows_less_say_nothing_of_what_is_usual(
+    run: Path, dataset: Dataset
+) -> None:
+    network, _ = restored(run)
+    films = frontal_films([dataset], RECIPE)
+    label = next(iter(FINDINGS))
+    others = [replace(film, source="others", labels={label: 1}) for film in films["train"][:40]]
+
+    def usual(films: Sequence[Film]) -> npt.NDArray[np.float32]:
+        validation = Validation(films, RECIPE, World())
+        return validation.outputs(network, Device("cpu", half=False), 1).usual
+
+    wanted = usual(films["val"])
+    np.testing.assert_allclose(
+        usual([*others[:20], *films["val"], *others[20:]]), wanted, atol=1e-5
+    )
+    assert not np.allclose(usual(others), wanted, atol=1e-2)
 
 
 def test_training_in_bfloat16_learns_too(dataset: Dataset, tmp_path: Path) -> None:
@@ -360,6 +389,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_writes_no_checkpoint(
 
 RANK = """
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from rich.console import Console

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from xemplar.catalog.ratings import MAX_RATING, RATER
-from xemplar.schemas.answers import Probability
+from xemplar.schemas.answers import Cosine, Probability
 from xemplar.schemas.questions import BatchQuestion, Counted
 
 MAX_RATINGS = 1000
@@ -103,7 +103,7 @@ class RatedCase(BlindCase):
     """A case that somebody has rated."""
 
     rank: int = Field(ge=1, description="By similarity, among the rated cases.")
-    similarity: Probability
+    similarity: Cosine
     mean_rating: float = Field(ge=0, le=MAX_RATING, description="Over those who rated it.")
 
 
