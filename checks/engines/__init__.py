@@ -36,9 +36,10 @@ def open_engine(storage: Path) -> Iterator[Engine]:
 
 def _docker_runs() -> bool:
     """Whether there is an engine behind the command."""
-    if shutil.which("docker") is None:
+    docker = shutil.which("docker")
+    if docker is None:
         return False
-    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    return subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0
 
 
 def _compose() -> str:

@@ -49,7 +49,9 @@ class Engine:
     def memory(self, container: str) -> str:
         """That it uses, and may use, as the engine says it: "402MB / 4.295GB"."""
         form = "{{.MemUsage}}"
-        return self.run(self.command, "stats", "--no-stream", "--format", form, container, read=True)
+        return self.run(
+            self.command, "stats", "--no-stream", "--format", form, container, read=True
+        )
 
     def environment(self) -> dict[str, str]:
         """Of its commands: this process's, and what says where it is."""
@@ -59,10 +61,13 @@ class Engine:
         self,
         *command: str | Path,
         read: bool = False,
+        quiet: bool = False,
         seconds: float | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> str:
-        """Run a command in the repository's folder; its output goes to this one's, or is read.
+        """Run a command in the repository's folder.
+
+        Its output is this one's; or it is read and returned; or nobody wants it.
 
         Raises:
             subprocess.CalledProcessError: it failed.
@@ -73,7 +78,8 @@ class Engine:
             cwd=ROOT,
             env=self.environment() | dict(settings or {}),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if read else None,
+            stdout=subprocess.PIPE if read or quiet else None,
+            stderr=subprocess.DEVNULL if quiet else None,
             timeout=seconds,
             check=True,
         )

@@ -44,7 +44,7 @@ network_backend = "netavark"
 
 
 class Podman(Engine):
-    """Podman with a configuration and storage of its own: no other image or container is touched."""
+    """Podman with a configuration and storage of its own: nobody else's images are touched."""
 
     def __init__(self, storage: Path, compose: str) -> None:
         super().__init__("podman", [compose])
@@ -121,20 +121,11 @@ class Podman(Engine):
 
     def _check_health(self) -> None:
         """Run the health checks of all containers, again and again."""
-        env = self.environment()
         while not self._over.wait(HEALTH_SECONDS):
-            listed = subprocess.run(
-                ["podman", "ps", "-q"], env=env, capture_output=True, check=False, text=True
-            )
-            for container in listed.stdout.split():
-                with suppress(subprocess.TimeoutExpired):
-                    subprocess.run(  # it may have none, or just have ended
-                        ["podman", "healthcheck", "run", container],
-                        env=env,
-                        capture_output=True,
-                        check=False,
-                        timeout=20,
-                    )
+            for container in self.run("podman", "ps", "--quiet", read=True).split():
+                # it may have none, or just have ended
+                with suppress(subprocess.CalledProcessError, subprocess.TimeoutExpired):
+                    self.run("podman", "healthcheck", "run", container, quiet=True, seconds=20)
 
     def _pip_files(self) -> list[tuple[Path, str]]:
         """(file or folder here, path in the build) of what this machine's pip reads.
