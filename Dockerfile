@@ -5,7 +5,7 @@
 #   docker build -t xemplar-train --target train .
 
 FROM python:3.11-slim-bookworm AS requirements
-WORKDIR /src
+WORKDIR /lists
 COPY pyproject.toml .
 # In a stage of its own: what is installed below is made anew only when these lists change, and
 # not with every other line of pyproject.toml.
@@ -22,17 +22,17 @@ WORKDIR /src
 # without pip: what runs in the end installs nothing
 RUN python -m venv --without-pip /opt/xemplar
 COPY constraints.txt .
-COPY --from=requirements /src/serve.txt .
+COPY --from=requirements /lists/serve.txt .
 RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
     --requirement serve.txt --constraint constraints.txt
 
 FROM dependencies AS training-dependencies
-COPY --from=requirements /src/train.txt .
+COPY --from=requirements /lists/train.txt .
 RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
     --requirement train.txt --constraint constraints.txt
 
 FROM dependencies AS code
-COPY --from=requirements /src/build.txt .
+COPY --from=requirements /lists/build.txt .
 RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --requirement build.txt --constraint constraints.txt
 COPY pyproject.toml README.md LICENSE ./

@@ -1,30 +1,50 @@
 """The images and the Compose file, used as a newcomer uses them, by Docker or else by Podman.
 
 Builds the image; then `up --wait`, a query by curl, a mounted folder indexed, a reindex that the
-running api takes over, and `down -v`.
+running api takes over, a backup that answers the same elsewhere, and `down --volumes`. All of it
+once more with PostgreSQL, Redis and a worker, each of which is killed under load, and with
+Prometheus; then the image for training.
 
 It fails if the Compose file cannot be read, an image is larger than it may be or holds what it
-must not, a container is not ready in time, or an answer is not the one that is due.
+must not, a container is not ready in time, an answer is not the one that is due, or something
+acknowledged is lost.
 
     python checks/containers.py                     # all of it, as `make containers` does
-    python checks/containers.py --target serve      # without the image for training
+    python checks/containers.py --target serve      # without PostgreSQL and training
 """
 
 import argparse
-import json
 import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
-from checks.common import show, verdict
+from checks.common import free_port, show, verdict
+from checks.deployed.kills import kill_each
+from checks.deployed.report import Report
+from checks.deployed.use import (
+    MOUNTED,
+    ask,
+    back_up,
+    crowd,
+    look_inside,
+    ranked,
+    restore,
+    start,
+    use,
+    weigh,
+)
 from checks.engines import Engine, NoEngine, Project, open_engine
+from xemplar.catalog import case_id_of
+from xemplar.datasets import open_dataset
+from xemplar.phantom import write_phantoms
 
 PROFILES = ("", "postgres", "worker", "train", "monitoring")
 LARGEST = 900_000_000
@@ -33,38 +53,7 @@ LARGEST = 900_000_000
 PHANTOMS = "60"
 """That the first start indexes: fewer than by default, as two busy cores embed a few a second."""
 
-MOUNTED = "20"
-"""Films of the mounted folder that are indexed."""
-
-TAKEN_OVER_SECONDS = 30.0
-
-T = TypeVar("T")
-
-
-class Report:
-    """What was measured, and what was wrong."""
-
-    def __init__(self) -> None:
-        self.figures: list[tuple[str, str]] = []
-        self.faults: list[str] = []
-
-    def timed(self, what: str, do: Callable[[], T]) -> T:
-        """Do a step, and write down how long it took."""
-        print(f"\n== {what}", flush=True)
-        began = time.monotonic()
-        done = do()
-        self.measured(what, f"{time.monotonic() - began:.1f} s")
-        return done
-
-    def measured(self, what: str, value: str) -> None:
-        """Write a figure down."""
-        self.figures.append((what, value))
-        print(f"-- {what}: {value}", flush=True)
-
-    def expect(self, right: bool, otherwise: str) -> None:
-        """Write a fault down, unless all is right."""
-        if not right:
-            self.faults.append(otherwise)
+SCRAPED_SECONDS = 60
 
 
 def main() -> None:
@@ -73,7 +62,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--target", choices=("serve", "all"), default="all")
-    parser.add_argument("--data", type=Path, help="real films; default: phantoms")
+    parser.add_argument("--data", type=Path, help="a data set; default: phantoms")
     parser.add_argument(
         "--storage",
         type=Path,
@@ -84,7 +73,8 @@ def main() -> None:
     report = Report()
     try:
         with open_engine(asked.storage) as engine, TemporaryDirectory(prefix="xemplar-") as folder:
-            check(engine, report, films(Path(folder), asked.data), whole=asked.target == "all")
+            mounted = asked.data or phantoms(Path(folder))
+            check(engine, report, mounted, Path(folder), whole=asked.target == "all")
     except NoEngine as missing:
         sys.exit(f"skipped: {missing}")
     except subprocess.CalledProcessError as failed:
@@ -93,20 +83,16 @@ def main() -> None:
     sys.exit(verdict(report.faults))
 
 
-def films(folder: Path, data: Path | None) -> tuple[Path, bytes]:
-    """(folder to mount, a film of it): real ones, or phantoms that the first start has not."""
-    from xemplar.datasets import open_dataset
-    from xemplar.phantom import write_phantoms
-
-    if data is None:
-        data = folder / "films"
-        write_phantoms(data, int(MOUNTED), seed=1000)
+def phantoms(folder: Path) -> Path:
+    """A data set to mount, whose films the first start has not."""
     folder.chmod(0o755)  # another user reads it in the container
-    return data, open_dataset(data).films[0].path.read_bytes()
+    write_phantoms(folder / "films", MOUNTED, seed=1000)
+    return folder / "films"
 
 
-def check(engine: Engine, report: Report, mounted: tuple[Path, bytes], *, whole: bool) -> None:
+def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole: bool) -> None:
     """All steps."""
+    films = [film.path.read_bytes() for film in open_dataset(mounted).films[:MOUNTED]]
     name = f"xemplar-check-{secrets.token_hex(3)}"
     with Project(engine, name, XEMPLAR_PHANTOMS=PHANTOMS) as project:
         for profile in PROFILES:
@@ -115,76 +101,71 @@ def check(engine: Engine, report: Report, mounted: tuple[Path, bytes], *, whole:
         size = engine.size("xemplar:latest")
         report.measured("image serve", f"{size / 1e6:.0f} MB")
         report.expect(size <= LARGEST, f"the image has {size:,} bytes, more than {LARGEST:,}")
-        report.timed("up --wait", lambda: project.compose("up", "--detach", "--no-build", "--wait"))
+        start(project, report, f"up --wait, with {PHANTOMS} phantoms to index")
         look_inside(project, report)
-        use(project, report, *mounted)
+        use(project, report, mounted, films[0])
+        back_up(project, report, folder / "backup.tar")
+        due = ask(project.url, films[0])
+    backup = folder / "backup.tar"
     if whole:
-        report.timed("build train", lambda: engine.build("train", "xemplar-train:latest"))
-        report.measured("image train", f"{engine.size('xemplar-train:latest') / 1e6:.0f} MB")
+        check_servers(engine, report, f"{name}-servers", backup, films, due)
+        train(engine, report, f"{name}-train", mounted)
+    else:
+        with Project(engine, f"{name}-elsewhere") as project:
+            restore(project, report, backup, films[0], due)
 
 
-def look_inside(project: Project, report: Report) -> None:
-    """What the running container must not have or be able to."""
-    script = """
-        test "$(id -u)" != 0 || echo "runs as root"
-        ! touch /opt/xemplar/new 2>/dev/null || echo "can write to its root file system"
-        ! python -c "import torch" 2>/dev/null || echo "has torch"
-        for one in cc gcc c++ g++ make; do ! command -v $one || echo "has a compiler"; done
-    """
-    said = project.compose("exec", "-T", "api", "sh", "-c", script, read=True)
-    report.faults.extend(f"the api {line}" for line in said.splitlines())
-    report.measured("memory of the api", project.engine.memory(project.container("api")))
+def check_servers(
+    engine: Engine, report: Report, name: str, backup: Path, films: list[bytes], due: dict[str, Any]
+) -> None:
+    """The backup, restored into PostgreSQL; kills; Prometheus."""
+    port = str(free_port())
+    settings = {
+        "COMPOSE_PROFILES": "postgres",
+        "POSTGRES_PASSWORD": secrets.token_hex(24),
+        "PROMETHEUS_PORT": port,
+    }
+    with Project(engine, name, **settings) as project:
+        monitoring = ("--profile", "monitoring")
+        servers = ("postgres", "redis", "prometheus")
+        images = project.compose(*monitoring, "config", "--images", *servers, read=True).split()
+        engine.provide([image for image in images if not image.startswith("xemplar")])
+        restore(project, report, backup, films[0], due)
+        project.compose(*monitoring, "up", "--detach", "--no-build", "--wait", "prometheus")
+        report.expect(scraped(port), "Prometheus does not see the api")
+        weigh(project, report)
+        crowd(project, report)
+        kill_each(project, report, {case_id_of(sha256(film).hexdigest()): film for film in films})
+        for service in ("api", "worker", "postgres", "redis", "prometheus"):
+            used = engine.memory(project.container(service))
+            report.measured(f"memory of {service}, afterwards", used)
+        again = ranked(ask(project.url, films[0]))[0]
+        report.expect(again == ranked(due)[0], "after the kills a film does not find itself")
 
 
-def use(project: Project, report: Report, folder: Path, film: bytes) -> None:
-    """Ask, index a mounted folder, reindex; each time the running api must answer with it."""
-    before = report.timed("query", lambda: ask(project.url, film))
-    report.expect(len(before["neighbours"]) == 5, "the first query has not five similar cases")
-    job = ("run", "--rm", "-T", "--volume", f"{folder.resolve()}:/films:ro", "indexer")
-    index = (*job, "index", "/films", "--limit", MOUNTED)
-    report.timed(f"index {MOUNTED} mounted films", lambda: project.compose(*index))
-    changed = wait_for_another(project, before["generation"])
-    report.measured("a new generation answers after", f"{changed:.1f} s")
-    found = ask(project.url, film)
-    nearest = found["neighbours"][0]
-    report.expect(nearest["similarity"] > 0.999, "an indexed film does not find itself first")
-    report.timed("reindex", lambda: project.compose("run", "--rm", "-T", "indexer", "reindex"))
-    changed = wait_for_another(project, found["generation"])
-    report.measured("a reindexed generation answers after", f"{changed:.1f} s")
-    again = ask(project.url, film)
-    report.expect(ranked(again) == ranked(found), "after a reindex the list is another one")
+def scraped(port: str) -> bool:
+    """Whether Prometheus comes to know that the api is ready."""
+    address = f"http://127.0.0.1:{port}/api/v1/query"
+    end = time.monotonic() + SCRAPED_SECONDS
+    while time.monotonic() < end:
+        with suppress(httpx.TransportError):
+            answer = httpx.get(address, params={"query": "xemplar_ready"}).json()
+            if any(one["value"][1] == "1" for one in answer["data"]["result"]):
+                return True
+        time.sleep(1)
+    return False
 
 
-def ask(url: str, film: bytes) -> dict[str, Any]:
-    """A query, by curl."""
-    command = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "60"]
-    done = subprocess.run(
-        [*command, "--form", "image=@-;filename=film", f"{url}/query?k=5"],
-        input=film,
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
-
-def ranked(answer: dict[str, Any]) -> list[tuple[str, float]]:
-    """Its similar cases, with their cosines."""
-    return [(near["case_id"], near["similarity"]) for near in answer["neighbours"]]
-
-
-def wait_for_another(project: Project, generation: str) -> float:
-    """Seconds until another generation answers.
-
-    Raises:
-        subprocess.TimeoutExpired: none does.
-    """
-    began = time.monotonic()
-    while (seconds := time.monotonic() - began) < TAKEN_OVER_SECONDS:
-        if httpx.get(f"{project.url}/readyz").json()["generation"] != generation:
-            return seconds
-        time.sleep(0.05)
-    raise subprocess.TimeoutExpired("waiting for another generation", TAKEN_OVER_SECONDS)
+def train(engine: Engine, report: Report, name: str, mounted: Path) -> None:
+    """The other image: one epoch, without any internet, as far as a film goes."""
+    report.timed("build train", lambda: engine.build("train", "xemplar-train:latest"))
+    size = engine.size("xemplar-train:latest")
+    report.measured("image train", f"{size / 1e6:.0f} MB")
+    with Project(engine, name) as project:
+        volume = f"{mounted.resolve()}:/films:ro"
+        short = ("--epochs", "1", "--size", "64", "--initial", "none", "--out", "first")
+        run = ("run", "--rm", "-T", "--volume", volume, "train", "train", "/films", *short)
+        report.timed("one epoch", lambda: project.compose(*run))
 
 
 if __name__ == "__main__":

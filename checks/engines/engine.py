@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,12 +63,15 @@ class Engine:
         *command: str | Path,
         read: bool = False,
         quiet: bool = False,
+        feed: IO[bytes] | None = None,
+        output: IO[bytes] | None = None,
         seconds: float | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> str:
         """Run a command in the repository's folder.
 
-        Its output is this one's; or it is read and returned; or nobody wants it.
+        Its output is this process's; or it is read and returned; or nobody wants it (``quiet``); or
+        it goes to a file, as its input may come from one.
 
         Raises:
             subprocess.CalledProcessError: it failed.
@@ -77,8 +81,8 @@ class Engine:
             list(map(str, command)),
             cwd=ROOT,
             env=self.environment() | dict(settings or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if read or quiet else None,
+            stdin=feed or subprocess.DEVNULL,
+            stdout=subprocess.PIPE if read or quiet else output,
             stderr=subprocess.DEVNULL if quiet else None,
             timeout=seconds,
             check=True,

@@ -19,7 +19,7 @@ from checks.engines.engine import ROOT, Engine, NoEngine
 from checks.engines.stand_ins import make_stand_ins
 
 PULL_SECONDS = 300
-HEALTH_SECONDS = 1.0
+HEALTH_SECONDS = 2.0
 
 STORAGE = """
 [storage]
@@ -57,7 +57,7 @@ class Podman(Engine):
         graph, socket = self._storage / "images", self._folder / "socket"
         graph.mkdir(parents=True, exist_ok=True)
         storage, containers = self._folder / "storage.conf", self._folder / "containers.conf"
-        storage.write_text(STORAGE.format(graph=graph, run=self._folder / "run"))
+        storage.write_text(STORAGE.format(graph=graph, run=self._storage / "run"))
         containers.write_text(CONTAINERS)
         self._environment = {
             "CONTAINERS_STORAGE_CONF": str(storage),

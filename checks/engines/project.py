@@ -1,7 +1,6 @@
 """The Compose file of this repository, run under a name and with ports of its own."""
 
-from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from checks.common import free_port
 from checks.engines.engine import Engine
@@ -29,16 +28,20 @@ class Project:
     def __exit__(self, *_: object) -> None:
         self.compose("down", "--volumes", "--timeout", "10")
 
-    def compose(self, *arguments: str | Path, read: bool = False) -> str:
-        """Run Compose v2."""
+    def compose(
+        self,
+        *arguments: str,
+        read: bool = False,
+        feed: IO[bytes] | None = None,
+        output: IO[bytes] | None = None,
+    ) -> str:
+        """Run Compose v2; see `Engine.run`."""
         options = ("--project-name", self._name, "--env-file", "/dev/null")
         command = (*self.engine.compose, *options, *arguments)
-        return self.engine.run(*command, read=read, settings=self._settings)
+        return self.engine.run(
+            *command, read=read, feed=feed, output=output, settings=self._settings
+        )
 
     def container(self, service: str) -> str:
         """Name of a service's container."""
         return f"{self._name}-{service}-1"
-
-    def volume(self, name: str) -> str:
-        """Name of a volume, as the engine knows it."""
-        return f"{self._name}_{name}"
