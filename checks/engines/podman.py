@@ -4,7 +4,9 @@ Buildah builds, Podman's API takes the place of Docker's, and Compose v2 speaks 
 systemd, which by itself would run the health checks: a thread does.
 """
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -73,6 +75,7 @@ class Podman(Engine):
         self._health.join()
         self._api.terminate()
         self._api.wait()
+        self._end_monitors()
 
     def provide(self, images: Sequence[str]) -> None:
         """Have images that are not built here: pulled, or else made from Debian's packages."""
@@ -126,6 +129,17 @@ class Podman(Engine):
                 # it may have none, or just have ended
                 with suppress(subprocess.CalledProcessError, subprocess.TimeoutExpired):
                     self.run("podman", "healthcheck", "run", container, quiet=True, seconds=20)
+
+    def _end_monitors(self) -> None:
+        """End conmon processes whose container is gone: Podman 4.3 leaves those of `exec`."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended
+                words = (process / "cmdline").read_bytes().decode().split("\0")
+                if not words[0].endswith("conmon") or "-b" not in words:
+                    continue
+                bundle = Path(words[words.index("-b") + 1])
+                if bundle.is_relative_to(self._storage) and not bundle.exists():
+                    os.kill(int(process.name), signal.SIGKILL)
 
     def _pip_files(self) -> list[tuple[Path, str]]:
         """(file or folder here, path in the build) of what this machine's pip reads.

@@ -30,7 +30,14 @@ CHANGES: Mapping[str, Sequence[str]] = {
 }
 """Of each image that can be made here."""
 
-LEFT_OUT = ("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man", "var/cache/apt")
+LEFT_OUT = (
+    "usr/share/doc",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/man",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+)
 """As the slim images leave it out."""
 
 
