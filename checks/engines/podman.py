@@ -80,7 +80,7 @@ class Podman(Engine):
     def provide(self, images: Sequence[str]) -> None:
         """Have images that are not built here: pulled, or else made from Debian's packages."""
         missing = []
-        for image in images:
+        for image in sorted(set(images)):
             if self._has(image):
                 continue
             try:
