@@ -104,6 +104,7 @@ def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole:
         start(project, report, f"up --wait, with {PHANTOMS} phantoms to index")
         look_inside(project, report)
         use(project, report, mounted, films[0])
+        weigh(project, report)
         back_up(project, report, folder / "backup.tar")
         due = ask(project.url, films[0])
     backup = folder / "backup.tar"
@@ -133,7 +134,6 @@ def check_servers(
         restore(project, report, backup, films[0], due)
         project.compose(*monitoring, "up", "--detach", "--no-build", "--wait", "prometheus")
         report.expect(scraped(port), "Prometheus does not see the api")
-        weigh(project, report)
         crowd(project, report)
         kill_each(project, report, {case_id_of(sha256(film).hexdigest()): film for film in films})
         for service in ("api", "worker", "postgres", "redis", "prometheus"):
