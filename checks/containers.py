@@ -7,7 +7,7 @@ Prometheus; then the image for training.
 
 It fails if the Compose file cannot be read, an image is larger than it may be or holds what it
 must not, a container is not ready in time, an answer is not the one that is due, or something
-acknowledged is lost.
+acknowledged is lost. With Docker, the kills need root.
 
     python checks/containers.py                     # all of it, as `make containers` does
     python checks/containers.py --target serve      # without PostgreSQL and training
