@@ -1,31 +1,78 @@
-# The service, the indexer and the command line in one slim image, without torch or a compiler.
-FROM python:3.11-slim-bookworm AS build
-WORKDIR /src
-RUN python -m venv /opt/xemplar
-# Dependencies first: this layer is made anew only when they change.
-COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print('\n'.join(p['dependencies'] + p['optional-dependencies']['postgres']))" > requirements.txt \
-    && /opt/xemplar/bin/pip install --no-cache-dir --requirement requirements.txt --constraint constraints.txt
-COPY README.md LICENSE ./
-COPY xemplar ./xemplar
-COPY app ./app
-COPY indexer ./indexer
-COPY trainer ./trainer
-COPY evaluator ./evaluator
-RUN /opt/xemplar/bin/pip install --no-cache-dir --no-deps --constraint constraints.txt .
+# Two targets. `serve` (the last one, so the default): service, indexer, worker and command line,
+# without torch or a compiler. `train`: the trainer and the evaluator, with torch.
+#
+#   docker build -t xemplar .
+#   docker build -t xemplar-train --target train .
 
-FROM python:3.11-slim-bookworm
-COPY --from=build /opt/xemplar /opt/xemplar
+FROM python:3.11-slim-bookworm AS requirements
+WORKDIR /lists
+COPY pyproject.toml .
+# In a stage of its own: what is installed below is made anew only when these lists change, and
+# not with every other line of pyproject.toml.
+RUN ["python", "-c", "import tomllib; \
+p = tomllib.load(open('pyproject.toml', 'rb')); \
+project, extras = p['project'], p['project']['optional-dependencies']; \
+join = lambda *lists: chr(10).join(sum(lists, [])) + chr(10); \
+open('build.txt', 'w').write(join(p['build-system']['requires'])); \
+open('serve.txt', 'w').write(join(project['dependencies'], extras['postgres'], extras['redis'])); \
+open('train.txt', 'w').write(join(extras['train'], extras['teach'], extras['evaluate']))"]
+
+FROM python:3.11-slim-bookworm AS dependencies
+WORKDIR /src
+# without pip: what runs in the end installs nothing
+RUN python -m venv --without-pip /opt/xemplar
+COPY constraints.txt .
+COPY --from=requirements /lists/serve.txt .
+RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
+    --requirement serve.txt --constraint constraints.txt
+
+FROM dependencies AS training-dependencies
+COPY --from=requirements /lists/train.txt .
+RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
+    --requirement train.txt --constraint constraints.txt
+
+FROM dependencies AS code
+COPY --from=requirements /lists/build.txt .
+RUN python -m venv /opt/build \
+    && /opt/build/bin/pip install --no-cache-dir --requirement build.txt --constraint constraints.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY indexer ./indexer
+COPY evaluator ./evaluator
+COPY trainer ./trainer
+COPY app ./app
+COPY xemplar ./xemplar
+# beside the dependencies, so that a change of the code is a small layer of the image
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && python -m pip --python /opt/xemplar/bin/python install --no-deps --no-warn-script-location \
+        --prefix /code /wheels/*.whl
+
+FROM python:3.11-slim-bookworm AS runtime
 ENV PATH=/opt/xemplar/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
     XEMPLAR_STORE=/store \
-    XEMPLAR_HOST=0.0.0.0
+    XEMPLAR_HOST=0.0.0.0 \
+    XEMPLAR_PORT=8000
+# the number is named, so that a folder of the host can be given to it
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin xemplar \
-    && install --directory --owner xemplar /store
+    && install --directory --owner xemplar --group xemplar /store /runs
 USER xemplar
+ENTRYPOINT ["xemplar"]
+
+FROM runtime AS train
+# matplotlib keeps a list of fonts
+ENV MPLCONFIGDIR=/tmp/matplotlib
+COPY --from=training-dependencies /opt/xemplar /opt/xemplar
+COPY --from=code /code /opt/xemplar
+WORKDIR /runs
+VOLUME ["/store", "/runs"]
+CMD ["train", "--help"]
+
+FROM runtime AS serve
+COPY --from=dependencies /opt/xemplar /opt/xemplar
+COPY --from=code /code /opt/xemplar
 VOLUME /store
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
-ENTRYPOINT ["xemplar"]
+    CMD ["python", "-c", "import os, urllib.request as ask; ask.urlopen(f'http://127.0.0.1:{os.environ[\"XEMPLAR_PORT\"]}/readyz', timeout=4)"]
 CMD ["serve"]

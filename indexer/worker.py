@@ -187,9 +187,9 @@ class Worker:
         """Find jobs of dead workers, and those whose message was lost."""
         while not over.is_set():
             try:
-                if self._running is None and not self._queue.huey.storage.queue_size():
+                if self._running is None and self._queue.is_empty():
                     for job_id in self._jobs.waiting()[:1]:
                         self._queue.put(job_id)
             except XemplarError as error:
-                LOG.warning("no look into the catalog: %s", error)
+                LOG.warning("no look for waiting jobs: %s", error)
             over.wait(LOOK_SECONDS)

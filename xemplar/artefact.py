@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from xemplar.errors import ConfigurationError
 
@@ -31,11 +31,18 @@ def file_digest(path: Path) -> str:
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
     """Write a file whole or not at all: beside it, fsynced, then renamed over it."""
+    with new_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that appears whole or not at all, in place of one that is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     try:
         with beside.open("xb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -72,8 +79,24 @@ def new_folder(path: Path) -> Iterator[Path]:
     sync_path(path.parent)
 
 
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A hidden folder to work in, removed at the end; those of killed processes are removed too."""
+    parent.mkdir(parents=True, exist_ok=True)
+    sweep(parent)
+    scratch = _beside(parent / "scratch")
+    scratch.mkdir()
+    held = os.open(scratch, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(held)
+
+
 def sweep(parent: Path) -> None:
-    """Remove what `new_folder` began under a folder and a kill kept it from finishing.
+    """Remove what `new_folder` and `scratch_folder` began and a kill kept them from finishing.
 
     What a living process still writes is locked by it, and stays; what is younger than
     `SWEEP_SECONDS` stays too, as its process may be about to lock it.

@@ -6,7 +6,8 @@ the catalog (`xemplar.catalog.jobs`). So a message that is lost or comes twice d
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from huey import RedisHuey, SqliteHuey
@@ -67,17 +68,31 @@ class JobQueue:
         Raises:
             ConfigurationError: the queue cannot be reached.
         """
-        try:
+        with self._reached():
             self._task(job_id)
+
+    def is_empty(self) -> bool:
+        """Whether no message waits.
+
+        Raises:
+            ConfigurationError: the queue cannot be reached.
+        """
+        with self._reached():
+            return not self.huey.storage.queue_size()
+
+    def close(self) -> None:
+        """Let go of the file, or of the server."""
+        self.huey.storage.close()
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
         except self._failures as error:
             raise ConfigurationError(
                 f"the queue cannot be reached: {error}; check the address and that the server "
                 "runs (XEMPLAR_QUEUE_URL)"
             ) from error
-
-    def close(self) -> None:
-        """Let go of the file, or of the server."""
-        self.huey.storage.close()
 
 
 def _sqlite(store: Store) -> tuple[Any, tuple[type[Exception], ...]]:

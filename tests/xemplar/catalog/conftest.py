@@ -6,18 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from checks.postgres import NoPostgres, Postgres
+from checks.postgres import Postgres
 from xemplar.catalog import Catalog, migrate, open_catalog
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    try:
-        server = Postgres()
-    except NoPostgres as reason:
-        pytest.skip(str(reason))
-    with server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

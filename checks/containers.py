@@ -1,0 +1,172 @@
+"""The images and the Compose file, used as a newcomer uses them, by Docker or else by Podman.
+
+Builds the image; then `up --wait`, a query by curl, a mounted folder indexed, a reindex that the
+running api takes over, a backup that answers the same elsewhere, and `down --volumes`. All of it
+once more with PostgreSQL, Redis and a worker, each of which is killed under load, and with
+Prometheus; then the image for training.
+
+It fails if the Compose file cannot be read, an image is larger than it may be or holds what it
+must not, a container is not ready in time, an answer is not the one that is due, or something
+acknowledged is lost. With Docker, the kills need root.
+
+    python checks/containers.py                     # all of it, as `make containers` does
+    python checks/containers.py --target serve      # without PostgreSQL and training
+"""
+
+import argparse
+import secrets
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+
+from checks.common import free_port, show, verdict
+from checks.deployed.kills import kill_each
+from checks.deployed.report import Report
+from checks.deployed.use import (
+    MOUNTED,
+    ask,
+    back_up,
+    crowd,
+    look_inside,
+    ranked,
+    restore,
+    start,
+    use,
+    weigh,
+)
+from checks.engines import Engine, NoEngine, Project, open_engine
+from xemplar.catalog import case_id_of
+from xemplar.datasets import open_dataset
+from xemplar.phantom import write_phantoms
+
+PROFILES = ("", "postgres", "worker", "train", "monitoring")
+LARGEST = 900_000_000
+"""Of the image `serve`, in bytes."""
+
+PHANTOMS = "60"
+"""That the first start indexes: fewer than by default, as two busy cores embed a few a second."""
+
+SCRAPED_SECONDS = 60
+
+
+def main() -> None:
+    """Do all steps, and print what was seen."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--target", choices=("serve", "all"), default="all")
+    parser.add_argument("--data", type=Path, help="a data set; default: phantoms")
+    parser.add_argument(
+        "--storage",
+        type=Path,
+        default=Path.home() / ".cache" / "xemplar-containers",
+        help="where Podman keeps images, so that a second run builds nothing anew",
+    )
+    asked = parser.parse_args()
+    report = Report()
+    try:
+        with open_engine(asked.storage) as engine, TemporaryDirectory(prefix="xemplar-") as folder:
+            mounted = asked.data or phantoms(Path(folder))
+            check(engine, report, mounted, Path(folder), whole=asked.target == "all")
+    except NoEngine as missing:
+        sys.exit(f"skipped: {missing}")
+    except subprocess.CalledProcessError as failed:
+        report.faults.append(str(failed))
+    show("containers", ("", ""), report.figures)
+    sys.exit(verdict(report.faults))
+
+
+def phantoms(folder: Path) -> Path:
+    """A data set to mount, whose films the first start has not."""
+    folder.chmod(0o755)  # another user reads it in the container
+    write_phantoms(folder / "films", MOUNTED, seed=1000)
+    return folder / "films"
+
+
+def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole: bool) -> None:
+    """All steps."""
+    films = [film.path.read_bytes() for film in open_dataset(mounted).films[:MOUNTED]]
+    name = f"xemplar-check-{secrets.token_hex(3)}"
+    with Project(engine, name, XEMPLAR_PHANTOMS=PHANTOMS) as project:
+        for profile in PROFILES:
+            project.compose("--profile", profile, "config", "--quiet")
+        report.timed("build serve", lambda: engine.build("serve", "xemplar:latest"))
+        size = engine.size("xemplar:latest")
+        report.measured("image serve", f"{size / 1e6:.0f} MB")
+        report.expect(size <= LARGEST, f"the image has {size:,} bytes, more than {LARGEST:,}")
+        start(project, report, f"up --wait, with {PHANTOMS} phantoms to index")
+        look_inside(project, report)
+        use(project, report, mounted, films[0])
+        weigh(project, report)
+        back_up(project, report, folder / "backup.tar")
+        due = ask(project.url, films[0])
+    backup = folder / "backup.tar"
+    if whole:
+        check_servers(engine, report, f"{name}-servers", backup, films, due)
+        train(engine, report, f"{name}-train", mounted)
+    else:
+        with Project(engine, f"{name}-elsewhere") as project:
+            restore(project, report, backup, films[0], due)
+
+
+def check_servers(
+    engine: Engine, report: Report, name: str, backup: Path, films: list[bytes], due: dict[str, Any]
+) -> None:
+    """The backup, restored into PostgreSQL; kills; Prometheus."""
+    port = str(free_port())
+    settings = {
+        "COMPOSE_PROFILES": "postgres",
+        "POSTGRES_PASSWORD": secrets.token_hex(24),
+        "PROMETHEUS_PORT": port,
+    }
+    with Project(engine, name, **settings) as project:
+        monitoring = ("--profile", "monitoring")
+        servers = ("postgres", "redis", "prometheus")
+        images = project.compose(*monitoring, "config", "--images", *servers, read=True).split()
+        engine.provide([image for image in images if not image.startswith("xemplar")])
+        restore(project, report, backup, films[0], due)
+        project.compose(*monitoring, "up", "--detach", "--no-build", "--wait", "prometheus")
+        report.expect(scraped(port), "Prometheus does not see the api")
+        crowd(project, report)
+        kill_each(project, report, {case_id_of(sha256(film).hexdigest()): film for film in films})
+        for service in ("api", "worker", "postgres", "redis", "prometheus"):
+            used = engine.memory(project.container(service))
+            report.measured(f"memory of {service}, afterwards", used)
+        again = ranked(ask(project.url, films[0]))[0]
+        report.expect(again == ranked(due)[0], "after the kills a film does not find itself")
+
+
+def scraped(port: str) -> bool:
+    """Whether Prometheus comes to know that the api is ready."""
+    address = f"http://127.0.0.1:{port}/api/v1/query"
+    end = time.monotonic() + SCRAPED_SECONDS
+    while time.monotonic() < end:
+        with suppress(httpx.TransportError):
+            answer = httpx.get(address, params={"query": "xemplar_ready"}).json()
+            if any(one["value"][1] == "1" for one in answer["data"]["result"]):
+                return True
+        time.sleep(1)
+    return False
+
+
+def train(engine: Engine, report: Report, name: str, mounted: Path) -> None:
+    """The other image: one epoch, without any internet, as far as a film goes."""
+    report.timed("build train", lambda: engine.build("train", "xemplar-train:latest"))
+    size = engine.size("xemplar-train:latest")
+    report.measured("image train", f"{size / 1e6:.0f} MB")
+    with Project(engine, name) as project:
+        volume = f"{mounted.resolve()}:/films:ro"
+        short = ("--epochs", "1", "--size", "64", "--initial", "none", "--out", "first")
+        run = ("run", "--rm", "-T", "--volume", volume, "train", "train", "/films", *short)
+        report.timed("one epoch", lambda: project.compose(*run))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""A whole catalog copied into another database, of either kind, as it stood at one moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Table, delete, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
+
+from xemplar.catalog.catalog import open_catalog
+from xemplar.catalog.schema import check, connect, migrate, unreachable
+from xemplar.catalog.tables import AuditRow, Base, CaseRow, ChangeRow, RemovalRow
+from xemplar.errors import ConfigurationError
+
+ROWS = 500
+"""That are held at a time: an embedding with its maps takes about 12 kB."""
+
+
+def copy_catalog(source: str, target: str) -> None:
+    """Copy a catalog into a database that has none, or an empty one. Whole or not at all.
+
+    What is committed in the source before this is called is in the copy. The source may be in use
+    meanwhile: what it commits later is not in it.
+
+    Args:
+        source: URL of a catalog whose schema is up to date.
+        target: URL of the other database.
+
+    Raises:
+        ConfigurationError: there is no catalog in the source, or one in the target.
+        DatabaseUnreachable: one of them does not answer.
+        Mismatch: a schema is older or newer than this software's.
+    """
+    migrate(target)
+    with _connection(source) as old, _connection(target, write=True) as new:
+        if new.scalar(select(CaseRow.id).limit(1)) is not None:
+            raise ConfigurationError(
+                f"there are cases in {new.engine.url.render_as_string(hide_password=True)} "
+                "already; name an empty database"
+            )
+        new.execute(delete(ChangeRow))  # the row that every new catalog has
+        for table in Base.metadata.sorted_tables:
+            _copy(table, old, new)
+        _go_on_counting(new)
+
+
+def films(url: str) -> Iterator[tuple[str, int]]:
+    """Digest of each case's film, each with how many there are."""
+    with _connection(url) as connection:
+        total = connection.scalar(select(func.count()).select_from(CaseRow)) or 0
+        query = select(CaseRow.image_sha256).order_by(CaseRow.image_sha256)
+        for sha256 in connection.execution_options(yield_per=ROWS).scalars(query):
+            yield sha256, total
+
+
+def remove_again(source: str, copy: str) -> int:
+    """Remove from a copy what was removed from its source since it was made; returns how many."""
+    with _connection(source) as old, open_catalog(copy) as catalog:
+        query = select(RemovalRow.case).where(RemovalRow.change > catalog.version())
+        gone = catalog.cases(old.scalars(query).all())
+        return catalog.remove([case.case_id for case in gone.values()])
+
+
+def _copy(table: Table, old: Connection, new: Connection) -> None:
+    rows = old.execution_options(yield_per=ROWS).execute(select(table))
+    for some in rows.mappings().partitions():
+        new.execute(insert(table), [dict(row) for row in some])
+
+
+def _go_on_counting(connection: Connection) -> None:
+    """Let no number come again: a removed case's may stand in a generation, see `CaseRow`."""
+    for row, used in ((CaseRow, (CaseRow.id, RemovalRow.case)), (AuditRow, (AuditRow.id,))):
+        last = max(connection.scalar(select(func.max(column))) or 0 for column in used)
+        name = row.__tablename__
+        if last and connection.dialect.name == "postgresql":
+            number = func.pg_get_serial_sequence(name, "id")
+            connection.execute(select(func.setval(number, last)))
+        elif last:
+            connection.execute(text("DELETE FROM sqlite_sequence WHERE name = :n"), {"n": name})
+            values = {"n": name, "last": last}
+            connection.execute(text("INSERT INTO sqlite_sequence VALUES (:n, :last)"), values)
+
+
+@contextmanager
+def _connection(url: str, *, write: bool = False) -> Iterator[Connection]:
+    """One transaction, in which the database stands still."""
+    engine = connect(url, patient=True)
+    try:
+        check(engine)
+        connection = engine.connect().execution_options(write=write)
+        if engine.dialect.name == "postgresql":
+            connection = connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection, connection.begin():
+            yield connection
+    except DBAPIError as error:
+        raise unreachable(engine, error) from error
+    finally:
+        engine.dispose()
