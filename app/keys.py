@@ -14,7 +14,9 @@ def create(
     name: Annotated[str, typer.Argument(help="Whose key it is; shown in lists, never secret.")],
     role: Annotated[
         Literal["reader", "writer", "admin"],
-        typer.Option(help="reader: queries, cases. writer: changes cases too. admin: everything."),
+        typer.Option(
+            help="reader: queries, cases, ratings. writer: changes cases too. admin: everything."
+        ),
     ],
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
