@@ -37,7 +37,7 @@ export const RECORD = {
   queryEvidence: "Similarity, on the query",
   picture: (what, whose) => `${what}: ${whose}`,
   gone: (reason) => `Not available: ${reason}`,
-  legendCosine: "Similarity is the cosine of two films' embeddings, from 0 to 1. It is no probability of anything.",
+  legendCosine: "Similarity is the cosine of two films' embeddings, from -1 to 1. It is no probability of anything.",
   legendChance: "The chance of a shared finding was measured for pairs of films of that similarity.",
   legendPresent: "Probabilities are calibrated on validation films. Below a finding's threshold no Grad-CAM is drawn.",
 };
