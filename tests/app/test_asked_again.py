@@ -109,8 +109,7 @@ def test_matching_places_add_up_to_the_similarity_and_to_the_evidence(
     assert shares.sum() == pytest.approx(near["similarity"], abs=1e-5)
     assert matches["similarity"] == pytest.approx(near["similarity"], abs=1e-5)
     vector = retriever.generation.vector(retriever.indexed(near["case_id"]).id)
-    maps = retriever.ask(FILM).features.maps[0]
-    evidence = similarity_evidence(maps, vector)
+    evidence = similarity_evidence(retriever.ask(FILM).features, vector)
     np.testing.assert_allclose(shares.sum(axis=1), evidence.ravel(), atol=1e-5)
 
 

@@ -89,20 +89,6 @@ def test_a_chosen_film_is_answered_with_cases_and_findings(page: Page) -> None:
 
 
 @needs_chromium
-def test_the_answer_is_on_the_screen_within_300_ms_of_the_services(page: Page) -> None:
-    page.evaluate(
-        "new MutationObserver(() => { if (document.querySelector('.card')) window.seen ??= "
-        "performance.now() }).observe(document.body, {childList: true, subtree: true})"
-    )
-    send(page)
-    late: float = page.evaluate(
-        "seen - performance.getEntriesByType('resource').find(e => /query\\?/.test(e.name))"
-        ".responseEnd"
-    )
-    assert 0 <= late < 300
-
-
-@needs_chromium
 @pytest.mark.parametrize("way", ["drop", "paste"])
 def test_a_film_may_be_dropped_or_pasted(page: Page, way: str) -> None:
     expect(page.locator(".gallery > li")).to_have_count(CASES)
@@ -171,10 +157,12 @@ def test_the_evidence_shown_adds_up_to_the_score(page: Page) -> None:
         page.locator(".tile").nth(number).hover()
         expect(caption).to_contain_text(f"case {number + 1}.")
         expect(caption).to_contain_text("add up to")
-        total, score = re.findall(r"\d\.\d{4}", caption.inner_text())
+        told = re.findall(r"-?\d\.\d{4}", caption.inner_text())
+        total, support, against, score = map(float, told)
         assert total == score
+        assert support - against == pytest.approx(total, abs=2e-4)
         shown = page.locator(".score strong").nth(number).inner_text()
-        assert float(score) == pytest.approx(float(shown), abs=0.0006)
+        assert score == pytest.approx(float(shown), abs=0.0006)
 
 
 @needs_chromium
