@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xemplar.catalog.ratings import MAX_RATING
+from xemplar.ratings import MAX_RATING
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from app.record import record_of
 from app.routes.common import INVALID, NO_JSON, NOT_FOUND, CaseId, QueryId, operation_id
 from app.service import root_of, service_of
 from xemplar.answer import Answer
-from xemplar.catalog.ratings import COLUMNS, Ratings
+from xemplar.catalog.ratings import Ratings
 from xemplar.errors import InvalidArgument
+from xemplar.ratings import COLUMNS
 from xemplar.schemas import (
     Agreement,
     BlindCase,

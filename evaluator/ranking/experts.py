@@ -14,9 +14,9 @@ from evaluator.bootstrap import estimate
 from evaluator.material import Material
 from evaluator.ranking import metrics
 from evaluator.section import Cell, Table
-from xemplar.catalog.ratings import COLUMNS
 from xemplar.errors import DatasetError
 from xemplar.ndcg import ndcg, random_ndcg
+from xemplar.ratings import COLUMNS
 from xemplar.rows import read_rows
 
 

@@ -85,7 +85,7 @@ def test_each_pair_is_shown_as_film_gradcam_and_both_evidences(
         pictures: list[str] = pair.locator("img").evaluate_all("all => all.map(one => one.src)")
         assert len(set(pictures)) == 4
         assert all(one.startswith("data:image/jpeg;base64,") for one in pictures)
-        total, score = re.findall(r"\d\.\d{4}", pair.inner_text())
+        total, _, _, score = re.findall(r"-?\d\.\d{4}", pair.inner_text())
         assert total == score, number
     expect(alone.locator(".legend img")).to_have_count(2)
 

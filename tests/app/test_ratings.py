@@ -14,7 +14,7 @@ from tests.films import drawn_film, encoded
 from tests.stores import CASES
 from xemplar.catalog import case_id_of
 from xemplar.catalog.keys import Keys, Role
-from xemplar.catalog.ratings import COLUMNS, MAX_RATING
+from xemplar.ratings import COLUMNS, MAX_RATING
 
 FILM = encoded(drawn_film(77, 600, 450))
 OTHER = encoded(drawn_film(78, 600, 450))

@@ -10,15 +10,7 @@ from sqlalchemy import ColumnElement, Engine, delete, insert, select
 from xemplar.catalog.schema import reading, writing
 from xemplar.catalog.tables import CaseRow, RatingRow
 from xemplar.errors import InvalidArgument, NotFound
-
-COLUMNS = ("query_id", "case_id", "rater", "rating")
-"""Of a ratings file, as the service writes and `xemplar evaluate ranking` reads it."""
-
-MAX_RATING = 5
-"""Readers rate from 0, nothing in common, to this, as good as the same picture."""
-
-RATER = "^[a-z][a-z0-9-]{0,31}$"
-"""Form of a reader's pseudonym. No spreadsheet takes one for a formula."""
+from xemplar.ratings import MAX_RATING, RATER
 
 
 @dataclass(frozen=True)
@@ -29,8 +21,8 @@ class Rating:
         film_id: of the query: the first 16 hex digits of its file's sha256, as a case's id.
         case_id: of the rated case.
         case: its number in the index.
-        rater: the reader's pseudonym (`RATER`).
-        rating: 0 to `MAX_RATING`.
+        rater: the reader's pseudonym (`xemplar.ratings.RATER`).
+        rating: 0 to `xemplar.ratings.MAX_RATING`.
         rated_at: UTC.
     """
 

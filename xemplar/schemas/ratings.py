@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from xemplar.catalog.ratings import MAX_RATING, RATER
+from xemplar.ratings import MAX_RATING, RATER
 from xemplar.schemas.answers import Cosine, Probability
 from xemplar.schemas.questions import BatchQuestion, Counted
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from xemplar.catalog import Catalog, Description, Entry, case_id_of
-from xemplar.catalog.ratings import MAX_RATING, Ratings
+from xemplar.catalog.ratings import Ratings
 from xemplar.errors import InvalidArgument, NotFound
+from xemplar.ratings import MAX_RATING
 
 FILM = "f" * 16
 DIGESTS = [digit * 64 for digit in "abcd"]
