@@ -46,7 +46,7 @@ test: $(VENV)/.dev
 containers: $(VENV)/.base
 	$(PIP) --editable '.[containers]'
 	$(RUN) checks/containers.py $(if $(TARGET),--target $(TARGET)) \
-		$(if $(XEMPLAR_DATA),--data $(XEMPLAR_DATA))
+		$(if $(XEMPLAR_DATA),--data $(XEMPLAR_DATA)) || [ $$? = 77 ]  # where none can run: skipped
 
 format: $(VENV)/.dev
 	$(RUN) -m ruff format .

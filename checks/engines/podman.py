@@ -78,7 +78,11 @@ class Podman(Engine):
         self._end_monitors()
 
     def provide(self, images: Sequence[str]) -> None:
-        """Have images that are not built here: pulled, or else made from Debian's packages."""
+        """Have images that are not built here: pulled, or else made from Debian's packages.
+
+        Raises:
+            NoEngine: one cannot be had, or no container of it can run.
+        """
         missing = []
         for image in sorted(set(images)):
             if self._has(image):
@@ -87,7 +91,13 @@ class Podman(Engine):
                 self.run("podman", "pull", "--quiet", image, seconds=PULL_SECONDS)
             except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
                 missing.append(image)
-        make_stand_ins(self, missing)
+        try:
+            make_stand_ins(self, missing)
+            for image in images:
+                trial = ("--rm", "--network", "bridge", "--entrypoint", "true")
+                self.run("podman", "run", *trial, image, quiet=True)
+        except subprocess.CalledProcessError as failed:
+            raise NoEngine(f"Podman can make or run no container here: {failed}") from failed
 
     def build(self, target: str, tag: str) -> None:
         """Build a target of the Dockerfile, with this machine's settings of pip."""
