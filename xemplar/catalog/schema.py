@@ -1,6 +1,7 @@
 """Connecting to the catalog's database, and bringing its schema up to date."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -212,8 +213,26 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # with None it begins none at all, and _begin_sqlite does
     connection.isolation_level = None
     # FULL: what was acknowledged survives a power cut (one fsync for each transaction)
-    for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    _write_ahead(connection)
+    for setting in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {setting}")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn a new file's log into a write-ahead log, once others are done with the same.
+
+    Here SQLite does not wait by itself, as it does elsewhere.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
