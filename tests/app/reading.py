@@ -62,6 +62,12 @@ def send(page: Page) -> None:
     expect(page.locator(".card")).to_have_count(5)
 
 
+def sign_in(page: Page, secret: str) -> None:
+    """Give the key that the page asks for."""
+    page.get_by_label("Key", exact=True).fill(secret)
+    page.get_by_role("button", name="Use this key").click()
+
+
 def pictures_shown(page: Page, where: str) -> None:
     """Wait until all pictures of an element are there."""
     page.wait_for_function(

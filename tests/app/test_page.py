@@ -19,6 +19,7 @@ from tests.app.reading import (
     pictures_shown,
     send,
     served,
+    sign_in,
 )
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
@@ -365,8 +366,7 @@ def test_a_key_is_asked_for_once_and_kept_in_the_tab_alone(
     with served(named, retriever) as url:
         page = context.new_page()
         page.goto(url)
-        page.get_by_label("Key", exact=True).fill(secret)
-        page.get_by_role("button", name="Use this key").click()
+        sign_in(page, secret)
         expect(page.locator(".gallery > li")).to_have_count(CASES)
         send(page)
         pictures_shown(page, ".answer")

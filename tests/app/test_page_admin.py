@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 from app.main import open_retriever
 from app.settings import Settings
 from indexer.publishing import build_generation
-from tests.app.reading import SCREENS, needs_chromium, obeys_wcag, send, served
+from tests.app.reading import SCREENS, needs_chromium, obeys_wcag, send, served, sign_in
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
 from xemplar.catalog.jobs import Jobs
@@ -67,11 +67,6 @@ def rows(page: Page, name: str) -> Locator:
 
 def agree(page: Page, name: str) -> None:
     page.get_by_role("dialog").get_by_role("button", name=name).click()
-
-
-def sign_in(page: Page, secret: str) -> None:
-    page.get_by_label("Key", exact=True).fill(secret)
-    page.get_by_role("button", name="Use this key").click()
 
 
 # ---- the index ------------------------------------------------------------------------------

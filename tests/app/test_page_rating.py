@@ -7,7 +7,15 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
 from app.settings import Settings
-from tests.app.reading import SCREENS, needs_chromium, obeys_wcag, pictures_shown, send, served
+from tests.app.reading import (
+    SCREENS,
+    needs_chromium,
+    obeys_wcag,
+    pictures_shown,
+    send,
+    served,
+    sign_in,
+)
 from tests.stores import SmallStore
 from xemplar.catalog.keys import Keys, Role
 from xemplar.retriever import Retriever
@@ -260,8 +268,7 @@ def test_with_a_readers_key_one_rates_and_is_told_who_may_have_the_file(
     with served(named, retriever) as url:
         page = context.new_page()
         page.goto(url)
-        page.get_by_label("Key", exact=True).fill(secret)
-        page.get_by_role("button", name="Use this key").click()
+        sign_in(page, secret)
         rate(page, "ward")
         rate_all(page)
         page.get_by_role("button", name="Compare with the search").click()
