@@ -121,8 +121,6 @@ def page_url(settings: Settings, retriever: Retriever) -> Iterator[str]:
     """Where the page is served, on the small store."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retriever, "close", lambda: None)  # other tests go on with it
-        # a key that a test makes or revokes counts at once
-        patch.setattr("app.security.REFRESH_SECONDS", 0)
         with served(settings, retriever) as url:
             yield url
 

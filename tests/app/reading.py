@@ -52,8 +52,11 @@ def serving(config: uvicorn.Config) -> Iterator[str]:
 def served(settings: Settings, retriever: Retriever) -> Iterator[str]:
     """The service and its page; gives the address."""
     app = create_app(settings, retriever)
-    with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
-        yield url
+    with pytest.MonkeyPatch.context() as patch:
+        # a key that a test makes counts at once: a page that was told of none asks for none
+        patch.setattr("app.security.REFRESH_SECONDS", 0.0)
+        with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
+            yield url
 
 
 def send(page: Page) -> None:
