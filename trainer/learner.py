@@ -75,16 +75,18 @@ class Learner(nn.Module):
         return logits, more
 
 
-SHARP, VAGUE = 0.07, 0.15
-"""Temperatures of the likeness of embeddings, and of that of findings."""
+TEMPERATURE = 0.15
+"""Of the softmax over likenesses: a cosine that is higher by this is e times as near."""
 
 
 def unlike(embeddings: Tensor, findings: Tensor) -> Tensor:
     """How far the neighbours of films are from those that their findings would give them.
 
-    For each film, the likeness (cosine) of all others is made a distribution by a softmax, once
-    from embeddings and once from findings; the divergence of the two is the loss (Passalis & Tefas,
-    Learning Deep Representations with Probabilistic Knowledge Transfer, ECCV 2018).
+    For each film, the likeness of all others is made a distribution by a softmax, once from
+    embeddings and once from findings; the divergence of the two is the loss (Passalis & Tefas,
+    Learning Deep Representations with Probabilistic Knowledge Transfer, ECCV 2018). Likeness is
+    the cosine of what departs from the mean of these films, as in a search
+    (docs/decisions/0015): what all have in common says nothing of neighbours.
 
     Args:
         embeddings: float (N, C).
@@ -99,11 +101,11 @@ def unlike(embeddings: Tensor, findings: Tensor) -> Tensor:
         return embeddings.sum() * 0
     others = ~torch.eye(count, dtype=torch.bool, device=embeddings.device)
 
-    def likeness(rows: Tensor, temperature: float) -> Tensor:
-        unit = F.normalize(rows, dim=1)
-        return (unit @ unit.T / temperature)[others].view(count, -1).log_softmax(dim=1)
+    def likeness(rows: Tensor) -> Tensor:
+        unit = F.normalize(rows - rows.mean(dim=0), dim=1)
+        return (unit @ unit.T / TEMPERATURE)[others].view(count, -1).log_softmax(dim=1)
 
-    found, wanted = likeness(embeddings, SHARP), likeness(findings, VAGUE)
+    found, wanted = likeness(embeddings), likeness(findings)
     return F.kl_div(found, wanted, reduction="batchmean", log_target=True)
 
 

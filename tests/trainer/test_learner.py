@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tests.films import TINY
 from trainer.films import Lesson
-from trainer.learner import SHARP, VAGUE, Hints, Learner, averaged, outside, unlike
+from trainer.learner import Hints, Learner, averaged, outside, unlike
 from trainer.settings import Guidance
 from trainer.teacher import open_teacher
 from xemplar.errors import ConfigurationError
@@ -144,11 +144,9 @@ def test_boxes_draw_the_evidence_into_their_place(network: DenseNetwork, films: 
 
 def test_neighbours_as_the_findings_would_have_them_cost_nothing() -> None:
     findings = torch.tensor([[1.0, 0.0], [0.8, 0.2], [0.0, 1.0], [0.1, 0.9], [1.0, 1.0]])
-    # the same likeness at the embeddings' sharper temperature: cosines shrunk by SHARP / VAGUE
-    unit = torch.nn.functional.normalize(findings, dim=1)
-    gram = unit @ unit.T * (SHARP / VAGUE)
-    gram.fill_diagonal_(1.0)
-    embeddings = torch.linalg.cholesky(gram.double()).float()
+    common = torch.tensor([40.0, -7.0, 3.0])
+    turned = torch.tensor([[0.0, 2.0, 0.0], [-2.0, 0.0, 0.0]])  # a rotation, twice as large
+    embeddings = findings @ turned + common
     assert unlike(embeddings, findings).item() == pytest.approx(0, abs=1e-5)
     assert unlike(embeddings.flip(0), findings).item() > 0.1
     assert unlike(embeddings[:2], findings[:2]).item() == 0  # two films have no choice
