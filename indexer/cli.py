@@ -99,9 +99,9 @@ def index(
 
 @generations.command("list")
 def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
-    """List the generations in a store, oldest first; the live one is marked."""
+    """List the generations in a store, oldest first; live and damaged ones are marked."""
     from xemplar.errors import NothingIndexed
-    from xemplar.index import current
+    from xemplar.index import Damaged, current
     from xemplar.index import generations as all_generations
     from xemplar.store import Store
 
@@ -117,6 +117,9 @@ def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
     titles = ("", "name", "cases", "checkpoint", "index", "recall@10")
     table = Table(*(Column(title, no_wrap=True, overflow="ignore") for title in titles), box=None)
     for one in found:
+        if isinstance(one, Damaged):
+            table.add_row("damaged", one.name)
+            continue
         table.add_row(
             "live" if one.name == live else "",
             one.name,
@@ -126,22 +129,30 @@ def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
             f"{one.recall_at_10:.3f}",
         )
     Console(soft_wrap=True).print(table, crop=False)
+    for one in found:
+        if isinstance(one, Damaged):
+            Console(stderr=True, soft_wrap=True).print(one.fault, markup=False, highlight=False)
 
 
 @generations.command()
 def activate(
     name: Annotated[str, typer.Argument(help="As `xemplar generations list` shows it.")],
     store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
 ) -> None:
-    """Make a generation the live one, as to go back to an older one."""
-    from indexer.publishing import activate as make_live
+    """Make a generation the live one, as to go back to an older one.
+
+    One that could not answer, as its files are damaged, is refused, and nothing changes.
+    """
     from xemplar.catalog import open_catalog
+    from xemplar.checkpoint import default_checkpoint
+    from xemplar.live import publish_usable
     from xemplar.store import Store
 
     place = Store(store)
     with open_catalog(database or place.database_url) as catalog:
-        make_live(place, catalog, name)
+        publish_usable(name, place, catalog, checkpoint or default_checkpoint())
     Console().print(f"{name} is live; a running service takes it over within seconds")
 
 

@@ -93,10 +93,10 @@ def publish_usable(name: str, store: Store, catalog: Catalog, otherwise: Path) -
         NotFound: there is none of that name.
         Mismatch, CorruptArtefact: it could not answer; the live one stays.
     """
-    known = {one.name: one for one in generations(store)}
+    known = [one.name for one in generations(store)]
     if name not in known:
-        raise NotFound(f"there is no generation {name!r}; there are: {', '.join(known)}")
-    manifest = known[name]
+        raise NotFound(f"there is no generation {name[:64]!r}; there are: {', '.join(known)}")
+    manifest = read_manifest(store.generations / name)
     check_fit(manifest, load(_made_by(manifest.checkpoint, store, otherwise)))
     check_files(store.generations / name, manifest)
     publish(store, name)

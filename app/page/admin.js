@@ -60,13 +60,14 @@ function section(name, draw, tool = null) {
     h("header", {}, h("h2", { id: `admin-${name}` }, A[name].heading), tool), h("p", { class: "faint" }, A[name].hint), body);
   let told = "";
   const refresh = async (me) => {
-    const found = (await get(name))[name];
-    const text = JSON.stringify([found, me]);
+    const answer = await get(name);
+    const text = JSON.stringify([answer, me]);
     if (text === told) return;
     told = text;
     const focus = body.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
     const open = [...body.querySelectorAll("details[open]")].map((one) => one.dataset.focus);
-    body.replaceChildren(...(found.length ? draw(found, me) : [h("p", { class: "empty" }, A[name].none)]));
+    const some = Object.values(answer).some((list) => list.length);
+    body.replaceChildren(...(some ? draw(answer[name], me, answer) : [h("p", { class: "empty" }, A[name].none)]));
     for (const one of open) body.querySelector(`details[data-focus="${one}"]`)?.setAttribute("open", "");
     if (focus) body.querySelector(`[data-focus="${focus}"]`)?.focus();
   };
@@ -100,7 +101,8 @@ function generations(act) {
     });
   };
   const state = (one) => (one.answers ? h("strong", {}, G.answers) : one.live ? h("strong", { class: "warn" }, G.live) : G.older);
-  const draw = (found) => [
+  const draw = (found, me, { damaged }) => [
+    damaged.length ? h("p", { class: "trouble" }, G.damaged(damaged)) : "",
     found.some((one) => one.live && !one.answers) ? h("p", { class: "trouble" }, G.stuck) : "",
     table("generations", [G.built, A.state, G.cases, G.network, G.kind, G.recall, A.name, ""], found.map((one) => [
       A.moment(one.created_at), state(one), one.cases.toLocaleString("en"), short(one.checkpoint), one.factory, one.recall_at_10.toFixed(3),

@@ -25,6 +25,7 @@ export const ADMIN = {
     live: "published, but does not answer",
     older: "kept",
     stuck: "The published index is not the one that answers. If that lasts longer than a minute, it could not be used, and the log tells why: publish another one.",
+    damaged: (names) => `Damaged, and cannot be published: ${names.join(", ")}. The log tells what is wrong; “xemplar generations prune” deletes old ones.`,
     publish: "Publish",
     publishLabel: (name) => `Publish ${name}`,
     confirm: (name, cases) => `Answer with ${name} (${cases.toLocaleString("en")} cases)?`,

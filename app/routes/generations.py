@@ -13,7 +13,7 @@ from app.routes.common import INVALID, operation_id
 from app.service import service_of
 from xemplar.catalog.generations import Generations
 from xemplar.errors import ArtefactError, InvalidArgument
-from xemplar.index import current, generations
+from xemplar.index import Damaged, Manifest, current, generations
 from xemplar.retriever import Retriever
 from xemplar.schemas import GenerationList, GenerationOut
 
@@ -33,8 +33,7 @@ LOG = logging.getLogger("xemplar")
 async def index_generations(request: Request) -> GenerationList:
     """All generations that the store keeps, and which one answers."""
     service = service_of(request)
-    found = await service.work(lambda: _all(service.retriever))
-    return GenerationList(generations=found)
+    return await service.work(lambda: _all(service.retriever))
 
 
 @router.post(
@@ -59,26 +58,34 @@ async def publish_generation(request: Request, name: Name) -> GenerationOut:
                 f"generation {name} could not answer, and was not published: a file of it is "
                 "damaged, or its checkpoint is not there; the log says which"
             ) from error
-        return next(one for one in _all(service.retriever) if one.name == name)
+        return next(one for one in _all(service.retriever).generations if one.name == name)
 
     return await service.work(work)
 
 
-def _all(retriever: Retriever) -> list[GenerationOut]:
+def _all(retriever: Retriever) -> GenerationList:
     live, answering = current(retriever.store), retriever.generation.name
     published = {one.name: one.published_at for one in Generations(retriever.catalog.engine).all()}
-    return [
-        GenerationOut(
-            name=one.name,
-            created_at=datetime.fromisoformat(one.created).astimezone(UTC),
-            published_at=published.get(one.name),
-            cases=one.count,
-            checkpoint=one.checkpoint,
-            factory=one.factory,
-            recall_at_10=one.recall_at_10,
-            calibrated=one.calibration is not None,
-            live=one.name == live,
-            answers=one.name == answering,
-        )
-        for one in reversed(generations(retriever.store))
-    ]
+    found, damaged = [], []
+    for one in reversed(generations(retriever.store)):
+        if isinstance(one, Damaged):
+            LOG.warning("generation %s is damaged: %s", one.name, one.fault)
+            damaged.append(one.name)
+        else:
+            found.append(_out(one, published.get(one.name), live, answering))
+    return GenerationList(generations=found, damaged=damaged)
+
+
+def _out(one: Manifest, published_at: datetime | None, live: str, answering: str) -> GenerationOut:
+    return GenerationOut(
+        name=one.name,
+        created_at=datetime.fromisoformat(one.created).astimezone(UTC),
+        published_at=published_at,
+        cases=one.count,
+        checkpoint=one.checkpoint,
+        factory=one.factory,
+        recall_at_10=one.recall_at_10,
+        calibrated=one.calibration is not None,
+        live=one.name == live,
+        answers=one.name == answering,
+    )

@@ -150,6 +150,20 @@ def test_a_generation_whose_network_is_not_there_is_not_published(
     problem(own_client.post(f"/generations/{older}/publish"), 422, "InvalidArgument")
 
 
+def test_a_generation_without_a_readable_manifest_hides_no_other(
+    own: SmallStore, two: tuple[str, str], own_client: TestClient
+) -> None:
+    older, newer = two
+    manifest: Path = own.store.generations / newer / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes()[:100])
+    told = own_client.get("/generations").json()
+    assert [one["name"] for one in told["generations"]] == [older]
+    assert told["damaged"] == [newer]
+    problem(own_client.post(f"/generations/{newer}/publish"), 422, "InvalidArgument")
+    published = own_client.post(f"/generations/{older}/publish")
+    assert published.status_code == 200, published.text
+
+
 def test_what_is_no_generation_cannot_be_published(own_client: TestClient) -> None:
     unknown = own_client.post("/generations/20000101T000000Z-00000000/publish")
     assert "there is no generation" in problem(unknown, 404, "NotFound")

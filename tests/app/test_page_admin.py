@@ -105,6 +105,15 @@ def test_an_index_that_could_not_answer_is_refused_in_words(
     expect(rows(page, "Index").first).to_contain_text("answers")
 
 
+def test_a_damaged_index_is_named_beside_those_that_are_whole(
+    older: str, page: Page, own: SmallStore
+) -> None:
+    (own.store.generations / older / "manifest.json").write_bytes(b"{")
+    administer(page)
+    expect(rows(page, "Index")).to_have_count(1)
+    expect(part(page, "Index")).to_contain_text(f"cannot be published: {older}. The log tells")
+
+
 # ---- jobs -----------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """The commands, as a user types them."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from xemplar.errors import (
     NotFound,
     NothingIndexed,
 )
-from xemplar.index import SimilarityCalibration, remove
+from xemplar.index import SimilarityCalibration, current, remove
 from xemplar.index import generations as all_generations
 from xemplar.store import Store
 
@@ -159,6 +160,24 @@ def test_old_generations_are_deleted_but_never_the_live_one(call, tmp_path: Path
     assert [one.name for one in all_generations(store)] == [names[0], names[3]]
     assert sorted(p.name for p in store.generations.iterdir()) == [names[0], names[3], "CURRENT"]
     assert "0 deleted" in call("generations", "prune", "--keep", "1").stdout
+
+
+def test_a_damaged_generation_is_listed_refused_and_pruned(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    store = Store(tmp_path / "store")
+    for n in range(3):
+        call("index", data_set(tmp_path / f"set{n}", range(3 * n, 3 * n + 3)))
+    names = [one.name for one in all_generations(store)]
+    (store.generations / names[0] / "manifest.json").write_bytes(b"{")
+    (store.generations / names[1] / "index.faiss").write_bytes(b"x")
+    said = call("generations", "list")
+    assert re.search(rf"damaged +{names[0]}", said.stdout)
+    assert all(name in said.stdout for name in names)
+    assert "manifest.json cannot be read" in said.stderr
+    for name in names[:2]:
+        with pytest.raises(CorruptArtefact, match=name):
+            call("generations", "activate", name)
+    assert current(store) == names[2]
+    assert "2 deleted, 1 kept" in call("generations", "prune", "--keep", "1").stdout
 
 
 def test_the_live_generation_cannot_be_removed(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -8,13 +8,14 @@ from xemplar.index.builder import FACTORY, Source, Vectors, build
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.delta import Amended, Changes
 from xemplar.index.generation import Generation, Hits, open_generation
-from xemplar.index.live import current, generations, publish, remove
+from xemplar.index.live import Damaged, current, generations, publish, remove
 from xemplar.index.manifest import FileRecord, Manifest, read_manifest
 
 __all__ = [
     "FACTORY",
     "Amended",
     "Changes",
+    "Damaged",
     "FileRecord",
     "Generation",
     "Hits",

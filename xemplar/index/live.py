@@ -2,11 +2,25 @@
 
 import secrets
 import shutil
+from dataclasses import dataclass
 
 from xemplar.artefact import write_file
 from xemplar.errors import ConfigurationError, CorruptArtefact, NotFound, NothingIndexed
 from xemplar.index.manifest import NAME, Manifest, read_manifest
 from xemplar.store import Store
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A generation whose manifest cannot be read: it can be removed, and not published.
+
+    Attributes:
+        name: of its folder.
+        fault: what is wrong, and what to do.
+    """
+
+    name: str
+    fault: str
 
 
 def publish(store: Store, name: str) -> None:
@@ -47,13 +61,16 @@ def current(store: Store) -> str:
     return name
 
 
-def generations(store: Store) -> tuple[Manifest, ...]:
-    """Manifests of all generations in the store, oldest first.
+def generations(store: Store) -> tuple[Manifest | Damaged, ...]:
+    """All generations in the store, oldest first; a damaged one hides none of the others."""
+    return tuple(_manifest(store, name) for name in _names(store))
 
-    Raises:
-        CorruptArtefact: a manifest cannot be read.
-    """
-    return tuple(read_manifest(store.generations / name) for name in _names(store))
+
+def _manifest(store: Store, name: str) -> Manifest | Damaged:
+    try:
+        return read_manifest(store.generations / name)
+    except CorruptArtefact as error:
+        return Damaged(name, str(error))
 
 
 def remove(store: Store, name: str) -> None:

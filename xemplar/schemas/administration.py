@@ -96,6 +96,10 @@ class GenerationList(BaseModel):
     """Generations, the newest first."""
 
     generations: list[GenerationOut]
+    damaged: list[str] = Field(
+        description="Names of those whose manifest cannot be read; the log says why. They cannot "
+        "be published; `xemplar generations prune` deletes old ones."
+    )
 
 
 class Caller(BaseModel):
