@@ -30,6 +30,11 @@ FROM dependencies AS training-dependencies
 COPY --from=requirements /lists/train.txt .
 RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
     --requirement train.txt --constraint constraints.txt
+# grad-cam and quantus bring the OpenCV for desktops, which lies in the same folder as ours and
+# needs a window system's libraries
+RUN python -m pip --python /opt/xemplar/bin/python uninstall --yes opencv-python \
+    && python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-deps \
+        --force-reinstall --constraint constraints.txt opencv-python-headless
 
 FROM dependencies AS code
 COPY --from=requirements /lists/build.txt .

@@ -48,14 +48,13 @@ def use(project: Project, report: Report, folder: Path, film: bytes) -> None:
     """Ask, index a mounted folder, reindex; each time the running api must answer with it."""
     before = report.timed("query", lambda: ask(project.url, film))
     report.expect(len(before["neighbours"]) == 5, "the first query has not five similar cases")
-    job = ("run", "--rm", "-T", "--volume", f"{folder.resolve()}:/films:ro", "indexer")
-    index = (*job, "index", "/films", "--limit", str(MOUNTED))
-    report.timed(f"index {MOUNTED} mounted films", lambda: project.compose(*index))
+    index = ("indexer", "index", "/films", "--limit", str(MOUNTED))
+    report.timed(f"index {MOUNTED} mounted films", lambda: project.once(*index, films=folder))
     wait_for_another(project, report, before["generation"])
     found = ask(project.url, film)
     nearest = found["neighbours"][0]
     report.expect(nearest["similarity"] > 0.999, "an indexed film does not find itself first")
-    report.timed("reindex", lambda: project.compose("run", "--rm", "-T", "indexer", "reindex"))
+    report.timed("reindex", lambda: project.once("indexer", "reindex"))
     wait_for_another(project, report, found["generation"])
     again = ask(project.url, film)
     report.expect(ranked(again) == ranked(found), "after a reindex the list is another one")
@@ -71,9 +70,9 @@ def back_up(project: Project, report: Report, file: Path) -> None:
 
 def restore(project: Project, report: Report, file: Path, film: bytes, due: dict[str, Any]) -> None:
     """One command, then start; the same film must get the same list."""
-    command = ("run", "--rm", "-T", "indexer", "restore", "-")
+    command = ("indexer", "restore", "-")
     with file.open("rb") as source:
-        report.timed("restore elsewhere", lambda: project.compose(*command, feed=source))
+        report.timed("restore elsewhere", lambda: project.once(*command, feed=source))
     start(project, report, "up --wait of what was restored")
     same = ranked(ask(project.url, film)) == ranked(due)
     report.expect(same, "what was restored answers with another list")

@@ -1,5 +1,7 @@
 """The Compose file of this repository, run under a name and with ports of its own."""
 
+import subprocess
+from pathlib import Path
 from typing import IO, Self
 
 from checks.common import free_port
@@ -41,6 +43,32 @@ class Project:
         return self.engine.run(
             *command, read=read, feed=feed, output=output, settings=self._settings
         )
+
+    def once(
+        self, service: str, *words: str, films: Path | None = None, feed: IO[bytes] | None = None
+    ) -> None:
+        """Run a command to its end in a container of its own, as `docker compose run --rm` does.
+
+        Args:
+            service: whose container.
+            words: the command.
+            films: folder that is mounted.
+            feed: its input.
+
+        Raises:
+            subprocess.CalledProcessError: it failed. The container is asked itself: through Podman,
+                Compose ends with 0 whatever happened.
+        """
+        container = f"{self._name}-once"
+        mounts = ("--volume", f"{films.resolve()}:/films:ro") if films else ()
+        command, form = self.engine.command, "{{.State.ExitCode}}"
+        try:
+            self.compose("run", "-T", "--name", container, *mounts, service, *words, feed=feed)
+            status = int(self.engine.run(command, "inspect", "-f", form, container, read=True))
+        finally:
+            self.engine.run(command, "rm", "--force", container, quiet=True)
+        if status:
+            raise subprocess.CalledProcessError(status, [service, *words])
 
     def container(self, service: str) -> str:
         """Name of a service's container."""
