@@ -5,7 +5,7 @@ import { adminView } from "./admin.js";
 import { AnswerView } from "./answer.js";
 import { get, sendFilm } from "./api.js";
 import { askView, takeFilms } from "./ask.js";
-import { h, say } from "./dom.js";
+import { confirmed, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
 import { Look, foresee } from "./look.js";
 import { rateView } from "./rate.js";
@@ -36,11 +36,24 @@ const keyOf = ({ kind, id, rate, question }) => hashOf({ kind, id, rate, questio
 async function render() {
   const place = here();
   const key = keyOf(place);
-  if (shown?.key !== key && !await load(place, key)) return;
+  if (shown?.key !== key) {
+    if (!await mayLeave()) {
+      history.replaceState(null, "", shown.key);
+      return;
+    }
+    if (!await load(place, key)) return;
+  }
   message.replaceChildren();
   if (!shown.view) return;
   shown.view.update(place);
   renderLook(place);
+}
+
+/** Whether what is shown may go: ratings that could not be saved would be lost. */
+async function mayLeave() {
+  await shown?.view?.saving;
+  if (!shown?.view?.failed) return true;
+  return confirmed(T.rate.leave, [h("p", {}, T.rate.leaveText)], T.rate.leaveAll, T.rate.stay);
 }
 
 /** Get the view of another place; false if that failed, or another place was asked for meanwhile. */
