@@ -36,7 +36,7 @@ from xemplar.catalog import open_catalog
 from xemplar.checkpoint import default_checkpoint, load
 from xemplar.datasets import open_dataset
 from xemplar.media import Media
-from xemplar.network import MEAN
+from xemplar.network import Space
 from xemplar.network.pytorch import DenseNetwork, load_weights
 from xemplar.store import Store
 
@@ -54,7 +54,7 @@ class Straightforward:
         network = DenseNetwork(card.architecture, len(card.findings), card.spec)
         load_weights(network, loaded.weights)
         self.network = network.dense.eval()
-        self.usual = torch.from_numpy(loaded.weights[MEAN]).mean(dim=(1, 2))
+        self.space = Space.of(loaded.weights)
         self.cam = GradCAM(model=self.network, target_layers=[self.network.features[-1]])
         catalog = open_catalog(store.database_url)
         vectors = np.concatenate([batch.vectors for batch in catalog.vectors(loaded.digest)])
@@ -88,7 +88,8 @@ class Straightforward:
             maps = torch.relu(self.network.features(self.tensor(image)))
             pooled = maps.mean(dim=(2, 3))
             finding = int(self.network.classifier(pooled)[0].argmax())
-        embedding = torch.nn.functional.normalize(pooled - self.usual).numpy()
+        apart = self.space.project(pooled.numpy() - self.space.mean.mean(axis=(1, 2)))
+        embedding = (apart / np.linalg.norm(apart)).astype(np.float32)
         _, places = self.index.search(embedding, K)
         near = [self.cases[int(place)] for place in places[0]]
         films = [Image.open(io.BytesIO(self.media.display_bytes(c.image_sha256))) for c in near]

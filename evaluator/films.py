@@ -106,7 +106,7 @@ def _encode(
 ) -> Arrays:
     """One shard; the next batch is read while the network works on this one."""
     spec, size = encoder.checkpoint.card.spec, encoder.checkpoint.card.spec.size
-    grid, channels = size // STRIDE, encoder.checkpoint.card.architecture.embedding_size
+    grid, channels = size // STRIDE, encoder.checkpoint.card.architecture.channels
     found: dict[str, list[npt.NDArray[np.generic]]] = {}
     left_out: list[tuple[int, str]] = []
 

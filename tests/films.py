@@ -1,6 +1,7 @@
 """Small films and tiny networks that tests build on."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,10 +14,12 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from xemplar.network import MEAN, Architecture
+from xemplar.network import MEAN, PROJECTION, Architecture, shapes
 from xemplar.preprocess import PreprocessSpec
 
-TINY = Architecture(growth=4, blocks=(1, 2, 1, 1), stem=8)
+TINY = Architecture(growth=4, blocks=(1, 2, 1, 1), stem=8, projection=6)
+PLAIN = replace(TINY, projection=0)
+"""The same, whose embeddings are the channels themselves."""
 
 
 def seeded_weights(
@@ -45,7 +48,11 @@ def seeded_weights(
     usual = np.stack([drawn_film(1000 + number, size, size) for number in range(8)])
     with torch.inference_mode():
         maps = network.eval().maps(torch.from_numpy(usual).float() / 255)
-    return weights_of(network) | {MEAN: maps.mean(dim=0).numpy()}
+    weights = weights_of(network) | {MEAN: maps.mean(dim=0).numpy()}
+    if architecture.projection:
+        shape = shapes(architecture, findings, size)[PROJECTION]
+        weights[PROJECTION] = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return weights
 
 
 def drawn_film(seed: int, height: int = 96, width: int = 80) -> npt.NDArray[np.uint8]:

@@ -77,6 +77,10 @@ def train(
         float | None,
         typer.Option(help="Weight of embeddings unlike where findings are like, as 0.3; 0: none."),
     ] = None,
+    projection: Annotated[
+        int | None,
+        typer.Option(help="Numbers of an embedding, learnt at the end, as 256; 0: all channels."),
+    ] = None,
     average: Annotated[
         float | None,
         typer.Option(help="Decay of a moving average of the weights, as 0.998; 0: none."),
@@ -149,6 +153,7 @@ def train(
         soft=soft,
         mixup=mixup,
         metric=metric,
+        projection=projection,
         average=average,
         hide=hide,
         films_per_epoch=films_per_epoch,

@@ -16,7 +16,7 @@ from xemplar.artefact import file_digest
 from xemplar.datasets import Film
 from xemplar.errors import ConfigurationError
 from xemplar.findings import UncertainPolicy, targets
-from xemplar.network import MEAN
+from xemplar.network import EMBEDDING
 from xemplar.network.pytorch import DenseNetwork
 
 OLD_NAMES = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
@@ -120,7 +120,7 @@ def _file(path: Path) -> dict[str, Tensor]:
         )
     if path.suffix == ".safetensors":
         weights = checkpoint.load(path).weights
-        return {n: torch.from_numpy(v) for n, v in weights.items() if n != MEAN}
+        return {n: torch.from_numpy(v) for n, v in weights.items() if n not in EMBEDDING}
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)  # tensors, no code runs
         return _today(loaded)

@@ -99,11 +99,11 @@ def unlike(embeddings: Tensor, findings: Tensor) -> Tensor:
     count = len(embeddings)
     if count < 3:
         return embeddings.sum() * 0
-    others = ~torch.eye(count, dtype=torch.bool, device=embeddings.device)
+    itself = torch.eye(count, dtype=torch.bool, device=embeddings.device)
 
     def likeness(rows: Tensor) -> Tensor:
         unit = F.normalize(rows - rows.mean(dim=0), dim=1)
-        return (unit @ unit.T / TEMPERATURE)[others].view(count, -1).log_softmax(dim=1)
+        return (unit @ unit.T / TEMPERATURE).masked_fill(itself, -1e4).log_softmax(dim=1)
 
     found, wanted = likeness(embeddings), likeness(findings)
     return F.kl_div(found, wanted, reduction="batchmean", log_target=True)

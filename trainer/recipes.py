@@ -19,6 +19,7 @@ RECIPES: Mapping[str, Settings] = {
         soft=0.7,
         mixup=0.4,
         metric=0.3,
+        projection=256,
         small_epochs=31,
         epochs=66,
         patience=66,

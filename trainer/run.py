@@ -39,6 +39,7 @@ from trainer.learner import Learner, averaged
 from trainer.metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from trainer.mixup import mixer
 from trainer.places import places_of
+from trainer.projection import films_to_project, project
 from trainer.settings import Settings
 from trainer.state import load_state, progress_of, save_state
 from trainer.teacher import open_teacher
@@ -135,7 +136,11 @@ def train(
         console = console if console and world.first else Console(quiet=not world.first)
         splits = frontal_films(datasets, settings)
         check_readable(splits[TRAIN] + splits[VAL])
-        run = _start(settings, datasets, out, world, architecture or Architecture(), splits[TRAIN])
+        architecture = architecture or Architecture()
+        projecting = (
+            films_to_project(splits[TRAIN], settings, architecture) if settings.projection else []
+        )
+        run = _start(settings, datasets, out, world, architecture, splits[TRAIN])
         console.print(
             f"{len(splits[TRAIN]):,} training and {len(splits[VAL]):,} validation films; "
             f"{run.device}; {world.size} process(es); epoch {len(run.epochs) + 1} of "
@@ -152,6 +157,8 @@ def train(
         validation = Validation(splits[VAL], settings, world)
         while not run.finished:
             _one_epoch(run, loader, order, validation, console)
+        if world.first and projecting:
+            project(out / CHECKPOINT, projecting, settings, run.device, console)
         if world.first and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
             console.print(f"best epoch {run.best.epoch}: {out / CHECKPOINT}")

@@ -99,6 +99,8 @@ class Settings:
             leaves them as they are.
         metric: weight of likeness of embeddings that is not likeness of findings
             (`trainer.learner.unlike`), after the first ``lead`` epochs; 0 for none.
+        projection: numbers of an embedding, to which its channels are projected so that films of
+            like findings are neighbours (`trainer.projection`); 0 leaves the channels.
         average: decay of a moving average of the weights; the average is validated and kept. 0
             keeps the weights themselves.
         plateau_factor: ReduceLROnPlateau multiplies the rate by this ...
@@ -136,6 +138,7 @@ class Settings:
     soft: float = 0.0
     mixup: float = 0.0
     metric: float = 0.0
+    projection: int = 0
     average: float = 0.0
     plateau_factor: float = 0.1
     plateau_patience: int = 5
@@ -152,11 +155,16 @@ class Settings:
         object.__setattr__(self, "findings", tuple(canonical(f) for f in self.findings))
         positive = ("epochs", "patience", "batch", "learning_rate", "size")
         wrong = [name for name in positive if getattr(self, name) <= 0]
-        wrong += [n for n in ("films_per_epoch", "workers", "threads") if getattr(self, n) < 0]
+        wrong += [
+            n
+            for n in ("films_per_epoch", "workers", "threads", "projection")
+            if getattr(self, n) < 0
+        ]
         if wrong:
             raise ConfigurationError(
                 ", ".join(f"{name} is {getattr(self, name)}" for name in wrong)
-                + "; it must be greater than 0 (films_per_epoch, workers and threads: at least 0)"
+                + "; it must be greater than 0 (films_per_epoch, workers, threads and projection: "
+                "at least 0)"
             )
         if not self.findings or len(set(self.findings)) < len(self.findings):
             raise ConfigurationError(f"findings must be different names, not {self.findings}")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from xemplar.checkpoint import Checkpoint
 from xemplar.errors import ConfigurationError, InvalidArgument
-from xemplar.network import MEAN, Features, features
+from xemplar.network import Features, Space, features
 
 
 class Precision(StrEnum):
@@ -47,7 +47,7 @@ class Encoder:
         self._backend = backend
         self._classifier = checkpoint.weights["classifier.weight"]
         self._bias = checkpoint.weights["classifier.bias"]
-        self._mean = checkpoint.weights[MEAN]
+        self._space = Space.of(checkpoint.weights)
 
     def encode(self, inputs: npt.NDArray[np.uint8]) -> Features:
         """Encode N films.
@@ -65,7 +65,7 @@ class Encoder:
                 f"encode takes uint8 (N, {size}, {size}) with N >= 1, "
                 f"not {inputs.dtype} {inputs.shape}"
             )
-        return features(self._backend.maps(inputs), self._classifier, self._bias, self._mean)
+        return features(self._backend.maps(inputs), self._classifier, self._bias, self._space)
 
 
 def open_encoder(

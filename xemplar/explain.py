@@ -48,15 +48,16 @@ def grad_cam(
 def similarity_evidence(film: Features, other: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """What each place of a film adds to its similarity with another film, or takes from it.
 
-    With M(p) what usual films show at place p (`xemplar.network.MEAN`), D = R - M, and e_r the
-    other film's unit embedding, cos(q, r) = sum over places p of D_q(p) . e_r / |sum of D_q|. A
+    With M(p) what usual films show at place p (`xemplar.network.MEAN`), D = W(R - M), W the
+    projection if there is one (`xemplar.network.PROJECTION`), and e_r the other film's unit
+    embedding, cos(q, r) = sum over places p of D_q(p) . e_r / |sum of D_q|. A
     place counts for the similarity (> 0) where it departs from what is usual there as the other
     film does, and against it (< 0) where it departs otherwise. All summands add up to the
     similarity exactly.
 
     Args:
         film: of one film (N = 1).
-        other: float32 (C,), the other film's embedding, a unit vector.
+        other: float32 (D,), the other film's embedding, a unit vector.
 
     Returns:
         float32 (g, g), whose sum is the cosine similarity, in the frame of the film's input.
@@ -64,12 +65,13 @@ def similarity_evidence(film: Features, other: npt.NDArray[np.float32]) -> npt.N
     Raises:
         InvalidArgument: the shapes do not fit.
     """
-    if other.shape != film.mean.shape[:1]:
+    if other.shape != (film.space.dimension,):
         raise InvalidArgument(
-            f"an embedding of shape {other.shape} does not fit maps with {len(film.mean)} "
-            f"channels; it must be ({len(film.mean)},)"
+            f"an embedding of shape {other.shape} does not fit this film's network; it must be "
+            f"({film.space.dimension},)"
         )
-    shares = _departures(film).T @ other
+    # the other film's embedding is taken to the channels, which is cheaper than each place to its
+    shares = _departures(film) @ film.space.unproject(other)
     evidence: npt.NDArray[np.float32] = shares.reshape(film.maps.shape[2:]).astype(np.float32)
     return evidence
 
@@ -97,11 +99,14 @@ def matching_places(film: Features, other: Features) -> npt.NDArray[np.float32]:
             f"maps of shapes {film.maps.shape} and {other.maps.shape} do not fit; both must be "
             "(1, C, g, g)"
         )
-    return (_departures(film).T @ _departures(other)).astype(np.float32)
+    ours, theirs = (one.space.project(_departures(one)) for one in (film, other))
+    return (ours @ theirs.T).astype(np.float32)
 
 
 def _departures(film: Features) -> npt.NDArray[np.float64]:
-    """How each place departs from what is usual there, (C, g * g); the embedding is their sum.
+    """How each place departs from what is usual there, (g * g, C).
+
+    Their sum, projected, is the embedding.
 
     Raises:
         InvalidArgument: it is more than one film.
@@ -112,7 +117,8 @@ def _departures(film: Features) -> npt.NDArray[np.float64]:
             "Features.one(place)"
         )
     # in float64, as the embedding is
-    apart = (film.maps[0].astype(np.float64) - film.mean).reshape(len(film.mean), -1)
-    length = np.linalg.norm(apart.sum(axis=1))
+    space = film.space
+    apart = (film.maps[0].astype(np.float64) - space.mean).reshape(len(space.mean), -1).T
+    length = np.linalg.norm(space.project(apart.sum(axis=0)))
     departures: npt.NDArray[np.float64] = apart / max(length, np.finfo(np.float64).tiny)
     return departures

@@ -13,7 +13,7 @@ from torch import nn
 
 from evaluator.material import Candidates, Films, Material
 from xemplar.explain import grad_cam, similarity_evidence
-from xemplar.network import MEAN, Features
+from xemplar.network import Features, Space
 
 Map = npt.NDArray[np.float32]
 
@@ -41,7 +41,7 @@ class Explainer:
 
     def __init__(self, material: Material) -> None:
         weights = material.encoder.checkpoint.weights
-        self._classifier, self._mean = weights["classifier.weight"], weights[MEAN]
+        self._classifier, self._space = weights["classifier.weight"], Space.of(weights)
         self._findings = tuple(material.findings)
         self._candidates = material.candidates
         # the library wants a network to hook into; what is asked of it here never looks at one
@@ -64,7 +64,7 @@ class Explainer:
             case has the finding.
         """
         maps, place = films.maps[row], self._findings.index(finding)
-        film = Features(films.embedding[[row]], films.logits[[row]], maps[None], self._mean)
+        film = Features(films.embedding[[row]], films.logits[[row]], maps[None], self._space)
         weights = self._classifier[place]
         similar = _similar_with(self._candidates, films, row, finding)
         return {

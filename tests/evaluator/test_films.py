@@ -9,7 +9,7 @@ import pytest
 from evaluator import films as module
 from evaluator.films import encode_films
 from tests.evaluator.conftest import Phantoms
-from xemplar.network import MEAN
+from xemplar.network import Space
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
 
@@ -29,7 +29,8 @@ def test_maps_are_kept_of_the_wanted_films_only(phantoms: Phantoms, tmp_path: Pa
     films = phantoms.source.dataset.films[:20]
     encoded = encode_films(films, {3, 18}, phantoms.encoder, tmp_path)
     assert set(encoded.maps) == {3, 18}
-    departure = (encoded.maps[18] - phantoms.encoder.checkpoint.weights[MEAN]).mean(axis=(1, 2))
+    space = Space.of(phantoms.encoder.checkpoint.weights)
+    departure = space.project((encoded.maps[18] - space.mean).mean(axis=(1, 2)))
     assert np.allclose(departure / np.linalg.norm(departure), encoded.embedding[18], atol=1e-5)
 
 

@@ -43,11 +43,13 @@ def reference(tiny: Checkpoint) -> Encoder:
 
 def test_features_have_the_shapes_and_ranges_that_are_promised(encoder: Encoder) -> None:
     features = encoder.encode(inputs(3))
-    channels = encoder.checkpoint.card.architecture.embedding_size
-    assert features.embedding.shape == (3, channels)
+    architecture = encoder.checkpoint.card.architecture
+    channels = architecture.channels
+    assert features.embedding.shape == (3, architecture.embedding_size)
     assert features.logits.shape == (3, len(NIH14))
     assert features.maps.shape == (3, channels, 2, 2)
-    assert {a.dtype for a in vars(features).values()} == {np.dtype(np.float32)}
+    arrays = (features.embedding, features.logits, features.maps)
+    assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
     assert features.maps.min() >= 0
     assert features.embedding.min() < 0 < features.embedding.max()
 

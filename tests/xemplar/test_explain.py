@@ -17,7 +17,7 @@ from xemplar.encoder import Encoder, Precision, PyTorchBackend
 from xemplar.errors import InvalidArgument
 from xemplar.explain import grad_cam, matching_places, similarity_evidence
 from xemplar.findings import NIH14
-from xemplar.network import Features, features
+from xemplar.network import Features, Space, features
 from xemplar.preprocess import PreprocessSpec
 
 SIZE = 224  # a grid of 7 x 7, as it is served
@@ -123,18 +123,23 @@ def test_a_classifier_of_another_shape_is_refused(
 
 MAPS = arrays(np.float32, (1, 6, 4, 4), elements=st.floats(0, 1000, width=32))
 MEANS = arrays(np.float32, (6, 4, 4), elements=st.floats(0, 1000, width=32))
+PROJECTIONS = st.none() | arrays(np.float32, (3, 6), elements=st.floats(-2, 2, width=32))
 
 
-def of_maps(maps: npt.NDArray[np.float32], mean: npt.NDArray[np.float32]) -> Features:
-    return features(maps, np.zeros((1, maps.shape[1]), np.float32), np.zeros(1, np.float32), mean)
+def of_maps(maps: npt.NDArray[np.float32], space: Space) -> Features:
+    return features(maps, np.zeros((1, maps.shape[1]), np.float32), np.zeros(1, np.float32), space)
 
 
 @settings(deadline=None)
-@given(one=MAPS, other=MAPS, mean=MEANS)
+@given(one=MAPS, other=MAPS, mean=MEANS, projection=PROJECTIONS)
 def test_evidence_adds_up_to_the_cosine_in_both_directions(
-    one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], mean: npt.NDArray[np.float32]
+    one: npt.NDArray[np.float32],
+    other: npt.NDArray[np.float32],
+    mean: npt.NDArray[np.float32],
+    projection: npt.NDArray[np.float32] | None,
 ) -> None:
-    film, another = of_maps(one, mean), of_maps(other, mean)
+    space = Space(mean, projection)
+    film, another = of_maps(one, space), of_maps(other, space)
     cosine = float(film.embedding[0] @ another.embedding[0])
     # places far from the mean that cancel out leave a sum that is small beside its summands
     for this, that in ((film, another), (another, film)):
@@ -158,7 +163,7 @@ def test_evidence_lies_where_the_film_departs_from_the_mean_as_the_other_does() 
     # Channel 0 is usually 1 and channel 1 is usually 2, but for one place where it is 40. This film
     # has more of channel 0 in one corner and less of channel 1 in another, and is usual elsewhere.
     mean = np.float32([[[1, 1], [1, 1]], [[40, 2], [2, 2]]])
-    film = of_maps(np.float32([[[[1, 13], [1, 1]], [[40, 2], [-14, 2]]]]), mean)
+    film = of_maps(np.float32([[[[1, 13], [1, 1]], [[40, 2], [-14, 2]]]]), Space(mean))
     # G - m = (12/4, -16/4), its length 5; the other film has more of channel 0 alone
     np.testing.assert_allclose(
         similarity_evidence(film, np.float32([1, 0])), [[0, 0.6], [0, 0]], atol=1e-6
@@ -171,8 +176,10 @@ def test_evidence_lies_where_the_film_departs_from_the_mean_as_the_other_does() 
 
 @pytest.mark.parametrize("other", [(3,), (2, 1), ()])
 def test_an_embedding_of_another_network_has_no_evidence(other: tuple[int, ...]) -> None:
-    film = of_maps(np.ones((1, 2, 2, 2), np.float32), np.zeros((2, 2, 2), np.float32))
-    with pytest.raises(InvalidArgument, match=r"does not fit maps with 2 channels"):
+    film = of_maps(np.ones((1, 2, 2, 2), np.float32), Space(np.zeros((2, 2, 2), np.float32)))
+    with pytest.raises(
+        InvalidArgument, match=r"does not fit this film's network; it must be \(2,\)"
+    ):
         similarity_evidence(film, np.zeros(other, np.float32))
 
 
@@ -197,12 +204,12 @@ def test_matching_places_add_up_to_both_evidences_and_to_the_cosine(encoded: Fea
 
 
 def test_a_film_that_departs_nowhere_from_the_mean_matches_nowhere(encoded: Features) -> None:
-    usual = of_maps(encoded.mean[None], encoded.mean)
+    usual = of_maps(encoded.space.mean[None], encoded.space)
     assert not matching_places(usual, encoded.one(1)).any()
 
 
 def test_maps_that_do_not_fit_have_no_matching_places(encoded: Features) -> None:
     film = encoded.one(0)
-    fewer = of_maps(film.maps[:, :2], film.mean[:2])
+    fewer = of_maps(film.maps[:, :2], Space(film.space.mean[:2]))
     with pytest.raises(InvalidArgument, match="both must be"):
         matching_places(film, fewer)

@@ -7,7 +7,7 @@ import torch
 from torchvision.models import densenet121, densenet169
 
 from tests.films import TINY, drawn_film, seeded_weights
-from xemplar.network import MEAN, Architecture, features, shapes
+from xemplar.network import EMBEDDING, MEAN, Architecture, Space, features, shapes
 from xemplar.network.pytorch import DenseNetwork, load_weights, weights_of
 from xemplar.preprocess import PreprocessSpec
 
@@ -26,6 +26,8 @@ def inputs(count: int) -> npt.NDArray[np.uint8]:
 
 def test_densenet_169_has_an_embedding_of_1664() -> None:
     assert Architecture().embedding_size == 1664
+    assert Architecture(projection=256).embedding_size == 256
+    assert Architecture(projection=256).channels == 1664
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_films_are_replicated_to_three_channels_and_normalised() -> None:
 def test_weights_go_into_the_network_and_out_again() -> None:
     weights = seeded_weights(TINY, 3)
     out = weights_of(network_of())
-    assert out.keys() == weights.keys() - {MEAN}
+    assert out.keys() == weights.keys() - set(EMBEDDING)
     for name, value in out.items():
         np.testing.assert_array_equal(value, weights[name])
 
@@ -96,15 +98,26 @@ def test_embedding_and_logits_follow_from_the_maps_by_hand() -> None:
         maps,
         np.float32([[1, 0], [1, 2], [-1, 0.5]]),
         np.float32([0, 0.5, 0]),
-        np.float32([[[0, 0], [0, 0]], [[32, 0], [0, 0]]]),
+        Space(np.float32([[[0, 0], [0, 0]], [[32, 0], [0, 0]]])),
     )
     np.testing.assert_allclose(found.embedding, [[0.6, -0.8]], rtol=1e-6)
     np.testing.assert_allclose(found.logits, [[3, 11.5, -1]], rtol=1e-6)
     assert found.maps is maps
 
 
+def test_a_projected_embedding_by_hand() -> None:
+    # as above, 3 more and 4 less than usual; projected to 3 * 4 - 4 * 0 = 12 and 3 - 4 * -0.5 = 5
+    maps = np.array([[[[3, 3], [3, 3]], [[0, 16], [0, 0]]]], np.float32)
+    mean = np.float32([[[0, 0], [0, 0]], [[32, 0], [0, 0]]])
+    space = Space(mean, np.float32([[4, 0], [1, -0.5]]))
+    found = features(maps, np.float32([[1, 0]]), np.float32([0]), space)
+    np.testing.assert_allclose(found.embedding, [[12 / 13, 5 / 13]], rtol=1e-6)
+    np.testing.assert_allclose(found.logits, [[3]], rtol=1e-6)
+    assert (space.dimension, Space(mean).dimension) == (2, 2)
+
+
 def test_a_film_that_departs_nowhere_from_the_mean_has_no_direction() -> None:
     found = features(
-        np.ones((1, 2, 2, 2), np.float32), np.ones((1, 2)), np.ones(1), np.ones((2, 2, 2))
+        np.ones((1, 2, 2, 2), np.float32), np.ones((1, 2)), np.ones(1), Space(np.ones((2, 2, 2)))
     )
     np.testing.assert_array_equal(found.embedding, [[0, 0]])

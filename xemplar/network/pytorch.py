@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import DenseNet
 
-from xemplar.network import MEAN, Architecture, Weights
+from xemplar.network import EMBEDDING, Architecture, Weights
 from xemplar.preprocess import PreprocessSpec
 
 
@@ -17,7 +17,7 @@ class DenseNetwork(nn.Module):
 
     Attributes:
         dense: torchvision's module; its state dict holds the checkpoint's weights but
-            `xemplar.network.MEAN`, which makes embeddings and no logits.
+            `xemplar.network.EMBEDDING`, which make embeddings and no logits.
     """
 
     mean: Tensor
@@ -87,7 +87,9 @@ def load_weights(network: DenseNetwork, weights: Weights) -> None:
         RuntimeError: names or shapes differ (PyTorch's message lists them).
     """
     state: Mapping[str, Tensor] = {
-        name: torch.from_numpy(np.array(value)) for name, value in weights.items() if name != MEAN
+        name: torch.from_numpy(np.array(value))
+        for name, value in weights.items()
+        if name not in EMBEDDING
     }
     missing = network.dense.load_state_dict(state, strict=False)
     lost = [name for name in missing.missing_keys if not name.endswith("num_batches_tracked")]

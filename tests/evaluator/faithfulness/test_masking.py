@@ -22,7 +22,7 @@ from evaluator.faithfulness.perturbation import Embed, xaitk
 from evaluator.material import Candidates
 from tests.evaluator.faithfulness.made import made_case, made_films
 from xemplar.errors import ConfigurationError
-from xemplar.network import Features, features
+from xemplar.network import Features, Space, features
 
 Inputs = npt.NDArray[np.uint8]
 Vector = npt.NDArray[np.float32]
@@ -35,7 +35,7 @@ class Brightness:
         side = inputs.shape[1] // 2
         cells = inputs.reshape(-1, 2, side, 2, side).mean(axis=(2, 4)).reshape(-1, 4)
         maps = (cells[:, :, None] * np.eye(4)).reshape(-1, 4, 2, 2).astype(np.float32)
-        black = np.zeros((4, 2, 2), np.float32)  # a usual film
+        black = Space(np.zeros((4, 2, 2), np.float32))  # a usual film
         return features(maps, np.zeros((1, 4), np.float32), np.zeros(1, np.float32), black)
 
 

@@ -22,7 +22,7 @@ from evaluator.localisation.maps import (
 )
 from evaluator.material import Material
 from tests.evaluator.localisation.drawn import case, films_of, material_of, unit
-from tests.films import TINY, drawn_film, seeded_weights
+from tests.films import PLAIN, drawn_film, seeded_weights
 from xemplar.boxes import Box
 from xemplar.checkpoint import Card, Checkpoint
 from xemplar.encoder import Encoder, Precision, PyTorchBackend
@@ -45,7 +45,7 @@ BOX = Box("Mass", "Mass", 0.2, 0.2, 0.5, 0.5)
 @pytest.fixture(scope="module")
 def backend() -> PyTorchBackend:
     checkpoint = Checkpoint(
-        Card(NIH14, PreprocessSpec(SIZE), TINY), seeded_weights(TINY, 14, size=SIZE), ""
+        Card(NIH14, PreprocessSpec(SIZE), PLAIN), seeded_weights(PLAIN, 14, size=SIZE), ""
     )
     return PyTorchBackend(checkpoint, Precision.FLOAT32)
 
@@ -59,7 +59,7 @@ def inputs() -> npt.NDArray[np.uint8]:
 def material(backend: PyTorchBackend, inputs: npt.NDArray[np.uint8]) -> Material:
     """Two encoded films, and indexed cases of which six have a mass, each unlike the others."""
     checkpoint = Checkpoint(
-        Card(NIH14, PreprocessSpec(SIZE), TINY), seeded_weights(TINY, 14, size=SIZE), ""
+        Card(NIH14, PreprocessSpec(SIZE), PLAIN), seeded_weights(PLAIN, 14, size=SIZE), ""
     )
     encoder = Encoder(checkpoint, backend)
     maps = encoder.encode(inputs).maps
@@ -115,7 +115,7 @@ def test_eigen_cam_is_the_library_s_where_channels_abound(backend: PyTorchBacken
     maps[:120, 2:4, 3:6] += 2
     weights = {"classifier.weight": np.ones((14, 200)), "classifier.bias": np.zeros(14)}
     weights[MEAN] = np.zeros((200, 7, 7))
-    encoder = Encoder(Checkpoint(Card(NIH14, PreprocessSpec(SIZE), TINY), weights, ""), backend)
+    encoder = Encoder(Checkpoint(Card(NIH14, PreprocessSpec(SIZE), PLAIN), weights, ""), backend)
     films = films_of(encoder, maps[None], {0: (BOX,)})
     nobody = films_of(encoder, maps[None][:0], {})
     material = material_of(encoder, films, nobody, [], films.embedding[:0])

@@ -21,7 +21,7 @@ from xemplar.boxes import Box
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder, Precision, open_encoder
 from xemplar.errors import DatasetError
-from xemplar.network import MEAN
+from xemplar.network import MEAN, PROJECTION
 
 FINDING = "Mass"
 INSIDE = Box(FINDING, FINDING, 0.5, 0.25, 0.75, 0.5)  # cell (row 1, column 2) of 4 x 4
@@ -32,9 +32,10 @@ FILMS = 12
 
 @pytest.fixture(scope="module")
 def encoder(tiny: Checkpoint) -> Encoder:
-    """On a usual film it finds nothing anywhere."""
-    usual = {MEAN: np.zeros((tiny.card.architecture.embedding_size, 4, 4), np.float32)}
-    checkpoint = replace(tiny, weights={**tiny.weights, **usual})
+    """On a usual film it finds nothing anywhere, and embeddings are the channels themselves."""
+    usual = {MEAN: np.zeros((tiny.card.architecture.channels, 4, 4), np.float32)}
+    weights = {name: value for name, value in tiny.weights.items() if name != PROJECTION}
+    checkpoint = replace(tiny, weights=weights | usual)
     return open_encoder(checkpoint, precision=Precision.FLOAT32)
 
 
