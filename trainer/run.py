@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -122,7 +122,7 @@ def train(
         settings: the recipe.
         datasets: to learn from, pooled; a finding that a set does not know is masked for its films.
         out: folder of the run; made if need be.
-        architecture: of the network; None for DenseNet-169.
+        architecture: of the network; None for DenseNet-169. Its projection is the settings'.
         console: where progress goes; None for the terminal.
 
     Returns:
@@ -136,7 +136,8 @@ def train(
         console = console if console and world.first else Console(quiet=not world.first)
         splits = frontal_films(datasets, settings)
         check_readable(splits[TRAIN] + splits[VAL])
-        architecture = architecture or Architecture()
+        # a projection is learnt in the end; until then there is none
+        architecture = replace(architecture or Architecture(), projection=0)
         projecting = (
             films_to_project(splits[TRAIN], settings, architecture) if settings.projection else []
         )

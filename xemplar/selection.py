@@ -14,12 +14,12 @@ from xemplar.index import Amended
 MAX_K = 100
 MAX_COUNTER_EXAMPLES = 20
 
-NEAR_DUPLICATE = 0.99
+NEAR_DUPLICATE = 0.97
 """Cosine above which two films are taken for one film kept twice.
 
-Chosen by `benchmarks/near_duplicates.py`, with the shipped checkpoint: re-encoded copies lie above
-it, copies made smaller mostly, two different films do not, not even of one patient. So it rather
-shows a film twice than hides another one. Measure again for a checkpoint of your own.
+Chosen by `benchmarks/near_duplicates.py`, with the shipped checkpoint: copies that were re-encoded
+or made smaller lie above it, two different films do not, not even of one patient. Measure again
+for a checkpoint of your own.
 """
 
 POOL_FACTOR, MIN_POOL = 5, 50

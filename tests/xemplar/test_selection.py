@@ -110,7 +110,7 @@ def test_diversity_prefers_a_less_similar_case_to_one_like_the_first() -> None:
 
 
 def test_near_duplicates_of_the_query_and_of_chosen_cases_are_dropped_on_request_only() -> None:
-    fake = Fake(unit(np.float32([[1, 1, 1.01], [3, 2, 2], [3, 2, 2.01], [1, 2, 1]])))
+    fake = Fake(unit(np.float32([[1, 1, 1.01], [3, 1.7, 1.7], [3, 1.7, 1.71], [1, 2, 1]])))
     assert fake.neighbours(k=4) == [0, 2, 1, 3]
     assert fake.neighbours(k=4, near_duplicates="drop") == [2, 3]
 
