@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from tests.films import TINY, seeded_weights
+from tests.films import PLAIN, TINY, seeded_weights
 from xemplar.checkpoint import Calibration, Card, Checkpoint, load, save
 from xemplar.errors import ConfigurationError, CorruptArtefact
-from xemplar.network import Architecture, Weights
+from xemplar.network import PROJECTION, Architecture, Weights
 from xemplar.preprocess import PreprocessSpec
 
 FINDINGS = ("Edema", "Mass")
@@ -137,6 +137,15 @@ def test_a_card_of_another_schema_is_refused(
 ) -> None:
     with pytest.raises(CorruptArtefact, match="schema 99; this software reads 2; install"):
         load(raw(tmp_path / "file", weights, fields | {"schema": 99}))
+
+
+def test_a_checkpoint_from_before_there_were_projections_is_read(
+    tmp_path: Path, weights: Weights, fields: dict[str, Any]
+) -> None:
+    plain = {name: value for name, value in weights.items() if name != PROJECTION}
+    shape = {k: v for k, v in fields["architecture"].items() if k != "projection"}
+    path = raw(tmp_path / "file", plain, fields | {"architecture": shape})
+    assert load(path).card.architecture == PLAIN
 
 
 @pytest.mark.parametrize(
