@@ -155,16 +155,11 @@ class Settings:
         object.__setattr__(self, "findings", tuple(canonical(f) for f in self.findings))
         positive = ("epochs", "patience", "batch", "learning_rate", "size")
         wrong = [name for name in positive if getattr(self, name) <= 0]
-        wrong += [
-            n
-            for n in ("films_per_epoch", "workers", "threads", "projection")
-            if getattr(self, n) < 0
-        ]
+        wrong += [n for n in ("films_per_epoch", "workers", "threads") if getattr(self, n) < 0]
         if wrong:
             raise ConfigurationError(
                 ", ".join(f"{name} is {getattr(self, name)}" for name in wrong)
-                + "; it must be greater than 0 (films_per_epoch, workers, threads and projection: "
-                "at least 0)"
+                + "; it must be greater than 0 (films_per_epoch, workers and threads: at least 0)"
             )
         if not self.findings or len(set(self.findings)) < len(self.findings):
             raise ConfigurationError(f"findings must be different names, not {self.findings}")
@@ -184,7 +179,7 @@ class Settings:
             raise ConfigurationError(str(error)) from error
         if self.schedule not in ("plateau", "cosine"):
             raise ConfigurationError(f"schedule {self.schedule!r} is none of plateau, cosine")
-        weights = ("hint", "boxes", "lead", "mixup", "metric")
+        weights = ("hint", "boxes", "lead", "mixup", "metric", "projection")
         wrong = [name for name in weights if getattr(self, name) < 0]
         wrong += [] if 0 <= self.average < 1 else ["average"]
         wrong += [] if 0 <= self.soft <= 1 else ["soft"]

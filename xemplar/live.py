@@ -18,7 +18,7 @@ from xemplar.errors import NotFound
 from xemplar.index import (
     Amended,
     current,
-    generations,
+    folder_of,
     open_generation,
     publish,
     read_manifest,
@@ -93,12 +93,10 @@ def publish_usable(name: str, store: Store, catalog: Catalog, otherwise: Path) -
         NotFound: there is none of that name.
         Mismatch, CorruptArtefact: it could not answer; the live one stays.
     """
-    known = [one.name for one in generations(store)]
-    if name not in known:
-        raise NotFound(f"there is no generation {name[:64]!r}; there are: {', '.join(known)}")
-    manifest = read_manifest(store.generations / name)
+    folder = folder_of(name, store)
+    manifest = read_manifest(folder)
     check_fit(manifest, load(_made_by(manifest.checkpoint, store, otherwise)))
-    check_files(store.generations / name, manifest)
+    check_files(folder, manifest)
     publish(store, name)
     Generations(catalog.engine).record_published(name)
 

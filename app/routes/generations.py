@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
 
@@ -69,11 +70,17 @@ def _all(retriever: Retriever) -> GenerationList:
     found, damaged = [], []
     for one in reversed(generations(retriever.store)):
         if isinstance(one, Damaged):
-            LOG.warning("generation %s is damaged: %s", one.name, one.fault)
+            _note(one)
             damaged.append(one.name)
         else:
             found.append(_out(one, published.get(one.name), live, answering))
     return GenerationList(generations=found, damaged=damaged)
+
+
+@lru_cache
+def _note(damaged: Damaged) -> None:
+    """Once in the log: the page asks every few seconds."""
+    LOG.warning("generation %s is damaged: %s", damaged.name, damaged.fault)
 
 
 def _out(one: Manifest, published_at: datetime | None, live: str, answering: str) -> GenerationOut:

@@ -8,7 +8,7 @@ from xemplar.index.builder import FACTORY, Source, Vectors, build
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.delta import Amended, Changes
 from xemplar.index.generation import Generation, Hits, open_generation
-from xemplar.index.live import Damaged, current, generations, publish, remove
+from xemplar.index.live import Damaged, current, folder_of, generations, publish, remove
 from xemplar.index.manifest import FileRecord, Manifest, read_manifest
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Vectors",
     "build",
     "current",
+    "folder_of",
     "generations",
     "open_generation",
     "publish",

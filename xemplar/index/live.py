@@ -3,6 +3,7 @@
 import secrets
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from xemplar.artefact import write_file
 from xemplar.errors import ConfigurationError, CorruptArtefact, NotFound, NothingIndexed
@@ -23,6 +24,20 @@ class Damaged:
     fault: str
 
 
+def folder_of(name: str, store: Store) -> Path:
+    """Where a generation lies.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    names = _names(store)
+    if name not in names:
+        raise NotFound(
+            f"there is no generation {name[:64]!r}; there are: {', '.join(names) or 'none'}"
+        )
+    return store.generations / name
+
+
 def publish(store: Store, name: str) -> None:
     """Make a generation the live one, atomically. Naming an older one is the rollback.
 
@@ -30,12 +45,7 @@ def publish(store: Store, name: str) -> None:
         NotFound: there is none of that name.
         CorruptArtefact: its manifest cannot be read.
     """
-    if name not in _names(store):
-        raise NotFound(
-            f"there is no generation {name[:64]!r} in {store.generations}; "
-            f"there are: {', '.join(_names(store)) or 'none'}"
-        )
-    read_manifest(store.generations / name)
+    read_manifest(folder_of(name, store))
     write_file(store.current, f"{name}\n".encode())
 
 
@@ -82,14 +92,13 @@ def remove(store: Store, name: str) -> None:
         NotFound: there is none of that name.
         ConfigurationError: it is the live one.
     """
-    if name not in _names(store):
-        raise NotFound(f"there is no generation {name[:64]!r} in {store.generations}")
+    folder = folder_of(name, store)
     if store.current.is_file() and name == current(store):
         raise ConfigurationError(
             f"generation {name} is live and is not deleted; publish another one first"
         )
     gone = store.generations / f".{name}.{secrets.token_hex(4)}"
-    (store.generations / name).rename(gone)
+    folder.rename(gone)
     shutil.rmtree(gone)
 
 

@@ -111,16 +111,18 @@ class Space:
 
     Attributes:
         mean: float32 (C, g, g), see `MEAN`.
-        projection: float32 (D, C), see `PROJECTION`; None where the network has none: D = C.
+        projection: float64 (D, C), see `PROJECTION`; None where the network has none: D = C.
     """
 
     mean: npt.NDArray[np.float32]
-    projection: npt.NDArray[np.float32] | None = None
+    projection: npt.NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, weights: Weights) -> Self:
         """That of a network with these weights."""
-        return cls(weights[MEAN], weights.get(PROJECTION))
+        projection = weights.get(PROJECTION)
+        # widened once, as it is multiplied with float64 for every film and every neighbour
+        return cls(weights[MEAN], None if projection is None else projection.astype(np.float64))
 
     @property
     def dimension(self) -> int:
@@ -131,10 +133,10 @@ class Space:
         """What departs from the mean, (..., C), as embeddings have it, (..., D)."""
         if self.projection is None:
             return apart
-        projected: npt.NDArray[np.float64] = apart @ self.projection.T.astype(np.float64)
+        projected: npt.NDArray[np.float64] = apart @ self.projection.T
         return projected
 
-    def unproject(self, embedding: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def unproject(self, embedding: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
         """How much each channel counts for an embedding, (D,) -> (C,): the other way round."""
         return embedding if self.projection is None else embedding @ self.projection
 
