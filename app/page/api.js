@@ -1,7 +1,7 @@
 // The service's HTTP interface: JSON, pictures, and errors as it words them (problem+json).
 
 import { h } from "./dom.js";
-import { askForKey, headers, keyIsKept } from "./key.js";
+import { askForKey, headers, keyIsKept, lastAnswer } from "./key.js";
 import { T } from "./texts.js";
 
 const BASE = new URL(".", document.baseURI);
@@ -36,11 +36,12 @@ const seconds = (count, signal) => new Promise((resolve, reject) => {
 /** Do what `send` does until it is answered; come back when the service says so. */
 async function persistently(send, signal, waiting = () => {}, retries = RETRIES) {
   for (let attempt = 0; ; attempt += 1) {
+    const before = lastAnswer();
     try {
       return await send();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      if (error.status === 401 && await askForKey(keyIsKept() ? T.key.wrong : "")) continue;
+      if (error.status === 401 && await askForKey(keyIsKept() ? T.key.wrong : "", before)) continue;
       if (error.retryAfter === null || attempt >= retries) throw error;
       waiting(error);
       await seconds(error.retryAfter, signal);

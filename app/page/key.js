@@ -25,10 +25,15 @@ export function headers() {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
-let asking = null;
+let asking = null; // the question on the screen
+let answer = { given: false }; // to the last question
 
-/** Ask for a key, and say what is wrong with the one that was used; false if the reader will not give one. Several requests ask only once. */
-export function askForKey(reason = "") {
+/** What a request notes as it is sent: it may be refused only after the reader was asked again. */
+export const lastAnswer = () => answer;
+
+/** Ask for a key, and say what is wrong with the one that was used; false if the reader will not give one. Several requests ask only once, also one that was sent `before` the last answer and is refused after it. */
+export function askForKey(reason = "", before = answer) {
+  if (answer !== before) return answer.given;
   asking ??= new Promise((resolve) => {
     const field = h("input", { type: "password", id: "key", autocomplete: "off", required: true, autofocus: true });
     const form = h("form", { method: "dialog" },
@@ -42,6 +47,7 @@ export function askForKey(reason = "") {
     });
     dialog("ask-key", T.key.heading, form).addEventListener("close", () => {
       asking = null;
+      answer = { given };
       resolve(given);
     });
   });

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -251,6 +251,45 @@ def test_a_key_that_is_wrong_is_asked_for_again(
     expect(page.get_by_role("dialog")).to_contain_text("That key is not known here, or was revoked")
     sign_in(page, secret)
     expect(page.locator(".gallery > li")).to_have_count(CASES)
+
+
+@pytest.fixture
+def late(
+    keys: Keys, context: BrowserContext, page_url: str
+) -> Iterator[tuple[Page, str, Callable[[], None]]]:
+    """A page, a key, and a request without it that is refused only when told."""
+    _, secret = keys.create("ward", Role.READER)
+    page, held = context.new_page(), list[Route]()
+    page.route("**/findings", lambda route: held.append(route), times=1)
+    page.goto(page_url)
+    expect(page.get_by_label("Key", exact=True)).to_be_visible()
+
+    def refuse() -> None:
+        with page.expect_response("**/findings") as refused:
+            held[0].continue_()
+        assert refused.value.status == 401
+
+    yield page, secret, refuse
+    page.wait_for_timeout(200)  # a question would be there by now
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_what_was_sent_without_a_key_and_refused_after_one_was_given_is_sent_again(
+    late: tuple[Page, str, Callable[[], None]],
+) -> None:
+    page, secret, refuse = late
+    sign_in(page, secret)
+    expect(page.locator(".gallery > li")).to_have_count(CASES)
+    with page.expect_response(lambda one: one.url.endswith("/findings") and one.ok):
+        refuse()
+
+
+def test_whoever_gave_no_key_is_not_asked_again_by_what_was_sent_before(
+    late: tuple[Page, str, Callable[[], None]],
+) -> None:
+    page, _, refuse = late
+    page.get_by_role("button", name="Close").click()
+    refuse()
 
 
 # ---- errors, and a service that is away -----------------------------------------------------
