@@ -62,7 +62,7 @@ function section(name, draw, tool = null) {
   const refresh = async (me) => {
     const answer = await get(name);
     const text = JSON.stringify([answer, me]);
-    if (text === told) return;
+    if (text === told || body.matches(":active")) return; // what is being pressed stays until it is let go
     told = text;
     const focus = body.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
     const open = [...body.querySelectorAll("details[open]")].map((one) => one.dataset.focus);

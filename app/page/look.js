@@ -9,7 +9,7 @@ import { FULL, GREYS, Pane } from "./pane.js";
 import { followPointers } from "./pointer.js";
 import { shortcutsAreOn } from "./shortcuts.js";
 import { T } from "./texts.js";
-import { evidence, gradcamMost, legend, modeSwitch, opacitySlider, showMode, sumOf } from "./why.js";
+import { evidence, gradcamMost, legend, modeSwitch, opacitySlider, placeOf, showMode, sumOf } from "./why.js";
 
 const ZOOM = { least: 1, most: 16, step: 1.25 };
 const STEP = 40; // pixels that an arrow key moves, and greys that a key changes
@@ -90,13 +90,12 @@ export class Look {
       this.#evidence();
       return;
     }
-    const { shares, grid, query, sum } = this.found;
+    const { shares, grid } = this.found;
     const most = largest([shares[place]]);
     this.panes[0].mark(place, grid);
     this.panes[1].heat(squared(shares[place], grid), most);
     this.legend.update(most, T.why.legendMatch);
-    const [row, column] = [Math.floor(place / grid), place % grid];
-    this.caption.textContent = T.why.place(row + 1, column + 1, T.percent(query[row][column] / sum));
+    this.caption.textContent = placeOf(this.found, place);
   }
 
   #dialog() {

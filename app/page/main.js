@@ -100,7 +100,12 @@ async function load(place, key) {
 }
 
 async function loadRating(place, key, signal) {
-  const renew = () => { shown = null; render(); };
+  const renew = async (change) => {
+    if (!await mayLeave()) return;
+    change();
+    shown = null;
+    render();
+  };
   const view = await rateView(place, { signal, waiting, renew });
   if (signal.aborted) return false;
   shown = { key, place, answer: view.answer, view };

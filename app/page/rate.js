@@ -13,7 +13,7 @@ const FORM = "[a-z][a-z0-9\\-]{0,31}"; // of a pseudonym, as the service takes i
 const SIDE = { query: 640, card: 384 };
 const UNRATED = null; // the shelf of what is still to be rated
 
-/** The view of a list to be rated. First of all it asks who rates; `renew` opens it again. */
+/** The view of a list to be rated. First of all it asks who rates; `renew(change)` opens it again after that change, unless that would lose ratings. */
 export async function rateView(place, { signal, waiting, renew }) {
   const reader = localStorage.getItem(READER);
   if (!reader) return new ReaderView(renew);
@@ -32,8 +32,7 @@ class ReaderView {
     });
     const keep = (event) => {
       event.preventDefault();
-      localStorage.setItem(READER, name.value);
-      renew();
+      renew(() => localStorage.setItem(READER, name.value));
     };
     this.element = h("form", { class: "reader", onsubmit: keep },
       h("h1", {}, T.rate.who), h("p", {}, T.rate.whoText),
@@ -101,10 +100,7 @@ class RateView {
   #query(renew) {
     const film = new Film(T.answer.sent);
     film.show(this.list.image_url, SIDE.query);
-    const change = () => {
-      localStorage.removeItem(READER);
-      renew();
-    };
+    const change = () => renew(() => localStorage.removeItem(READER));
     this.state = h("p", {});
     this.kept = h("p", { class: "faint", role: "status" }, this.said.size ? T.rate.continued : "");
     return h("section", { class: "query", "aria-label": T.answer.query },

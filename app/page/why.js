@@ -36,6 +36,12 @@ export const gradcamMost = ({ maps }) => largest([maps.query, ...Object.values(m
 export const sumOf = (found, near) =>
   T.why.sum(found.grid, ...[found.sum, found.support, found.support - found.sum, near.similarity].map((n) => n.toFixed(DIGITS)));
 
+/** The line about a place of the query: what it adds to the score or takes from it. */
+export function placeOf(found, place) {
+  const [row, column] = [Math.floor(place / found.grid), place % found.grid];
+  return T.why.place(row + 1, column + 1, found.query[row][column], DIGITS);
+}
+
 /** Buttons for what is shown on the films. */
 export function modeSwitch(mode, choose) {
   return h("div", { class: "segmented", role: "group", "aria-label": T.why.label }, MODES.map((name) =>
@@ -166,9 +172,7 @@ export class Why {
     for (const [card, found] of this.found) card.film.heat(squared(found.shares[place], found.grid), most);
     this.query.mark(place, pair.grid);
     this.legend.update(most, T.why.legendMatch);
-    const [row, column] = [Math.floor(place / pair.grid), place % pair.grid];
-    const share = pair.query[row][column];
-    this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${T.why.place(row + 1, column + 1, share, DIGITS)}`;
+    this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${placeOf(pair, place)}`;
   }
 
   #listen() {

@@ -4,7 +4,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,6 +63,15 @@ def send(page: Page) -> None:
     """Choose a file, and wait for its answer."""
     page.set_input_files("#file", files=[SENT])
     expect(page.locator(".card")).to_have_count(5)
+
+
+def eventually(page: Page, so: Callable[[], bool]) -> None:
+    """Wait until that is so: what is painted comes a moment after the words about it."""
+    for _ in range(100):
+        if so():
+            return
+        page.wait_for_timeout(100)
+    assert so()
 
 
 def sign_in(page: Page, secret: str) -> None:

@@ -218,13 +218,29 @@ def test_what_could_not_be_saved_stays_and_is_saved_later(page: Page, faults: li
     rated = page.url
     page.get_by_role("link", name="New film").click()
     page.get_by_role("dialog").get_by_role("button", name="Stay").click()
-    assert page.url == rated
+    expect(page).to_have_url(rated)
     expect(shelf(page, 5).locator(".card")).to_have_count(1)
     page.unroute("**/ratings/**", fail)
     page.get_by_role("button", name="Save again").click()
     saved(page)
     page.reload()
     expect(shelf(page, 5).locator(".card")).to_have_count(1)
+
+
+def test_another_reader_does_not_lose_what_the_first_could_not_save(
+    page: Page, faults: list[str]
+) -> None:
+    faults.append("net::ERR_FAILED")
+    rate(page, "kept")
+    page.route("**/ratings/**", lambda route: route.abort())
+    shelf(page, UNRATED).locator(".card").first.get_by_role("button", name="5,").click()
+    expect(page.get_by_text("Not saved.")).to_be_visible()
+    page.get_by_role("button", name="Change").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stay").click()
+    expect(shelf(page, 5).locator(".card")).to_have_count(1)
+    page.get_by_role("button", name="Change").click()
+    page.get_by_role("dialog").get_by_role("button", name="Leave").click()
+    expect(page.get_by_label("Your pseudonym")).to_have_value("")
 
 
 def test_ratings_that_cannot_be_saved_may_be_left(page: Page, faults: list[str]) -> None:
