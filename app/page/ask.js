@@ -43,14 +43,16 @@ function gallery() {
 
   const load = async () => {
     more.hidden = true;
+    const asked = next;
     try {
-      const page = await get("cases", { limit: PAGE, ...next });
+      const page = await get("cases", { limit: PAGE, ...asked });
+      if (next !== asked) return; // another finding was chosen meanwhile
       list.append(...page.cases.map(tile));
       message.textContent = list.children.length ? "" : T.ask.none;
       more.hidden = page.next === null;
       if (page.next) next = Object.fromEntries(new URL(page.next, location).searchParams);
     } catch (error) {
-      message.textContent = error.message;
+      if (next === asked) message.textContent = error.message;
     }
   };
   more.addEventListener("click", load);

@@ -85,6 +85,7 @@ export class Why {
     this.legend = legend();
     this.chosen = cards[0] ?? null;
     this.found = new Map();
+    this.refused = new Map(); // why there is no evidence for a card
     this.place = null;
     this.#listen();
   }
@@ -93,6 +94,7 @@ export class Why {
   async show(mode) {
     this.mode = mode;
     this.place = null;
+    this.refused.clear();
     this.#paint();
     if (mode !== "similarity") return;
     const waiting = [...this.cards];
@@ -102,7 +104,7 @@ export class Why {
         try {
           this.found.set(card, await evidence(this.answer, card.near));
         } catch (error) {
-          card.note.textContent = error.message;
+          this.refused.set(card, error.message);
         }
         this.#paint();
       }
@@ -151,7 +153,7 @@ export class Why {
     for (const card of this.cards) {
       const found = this.found.get(card);
       card.film.heat(found?.case ?? null, most);
-      if (!found) card.note.textContent = T.why.waiting;
+      if (!found) card.note.textContent = this.refused.get(card) ?? T.why.waiting;
     }
     const pair = this.found.get(this.chosen);
     this.query.heat(pair?.query ?? null, most);

@@ -109,6 +109,48 @@ def test_a_film_may_be_dropped_or_pasted(page: Page, way: str) -> None:
 
 
 @needs_chromium
+def test_what_is_dropped_or_pasted_and_no_file_is_refused_but_not_in_a_field(page: Page) -> None:
+    expect(page.locator(".gallery > li")).to_have_count(CASES)
+    throw = """([where, way]) => {
+        const carried = new DataTransfer();
+        carried.setData("text/plain", "a film");
+        const bubbles = true;
+        const event = way === "paste"
+            ? new ClipboardEvent(way, {clipboardData: carried, bubbles})
+            : new DragEvent(way, {dataTransfer: carried, bubbles});
+        document.querySelector(where).dispatchEvent(event);
+    }"""
+    page.evaluate(throw, ["body", "dragover"])
+    expect(page.locator("body.dragging")).to_be_visible()
+    page.evaluate(throw, ["body", "dragleave"])
+    expect(page.locator("body.dragging")).to_have_count(0)
+    for way in ("drop", "paste"):
+        page.evaluate(throw, ["body", way])
+        expect(page.get_by_role("alert")).to_contain_text("That was no file.")
+        page.locator("[role=alert]").evaluate("a => a.replaceChildren()")
+    send(page)
+    page.locator("summary").click()
+    page.evaluate(throw, ["#narrow-view", "paste"])
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+@needs_chromium
+def test_a_finding_chosen_while_cases_are_still_awaited_is_what_is_shown(
+    context: BrowserContext, page_url: str
+) -> None:
+    page, held = context.new_page(), list[Route]()
+    page.route("**/cases?*", lambda route: held.append(route), times=1)
+    page.goto(page_url)
+    expect(page.locator("#of option")).to_have_count(5)
+    page.select_option("#of", "Mass")
+    expect(page.locator(".gallery > li")).to_have_count(3)
+    with page.expect_response("**/cases?limit=24"):
+        held[0].continue_()
+    page.wait_for_timeout(200)
+    expect(page.locator(".gallery > li")).to_have_count(3)
+
+
+@needs_chromium
 def test_one_may_begin_with_an_indexed_case_of_a_finding(page: Page) -> None:
     expect(page.locator(".gallery > li")).to_have_count(CASES)
     page.select_option("#of", "Mass")
@@ -147,6 +189,33 @@ def test_below_its_threshold_a_finding_has_no_map_and_the_page_says_so(page: Pag
     page.locator(".finding.absent").first.click()
     expect(page.locator(".card .note").first).to_contain_text("below threshold, no map")
     expect(page.locator(".legend .scale")).to_be_hidden()
+
+
+@needs_chromium
+def test_overlays_are_made_fainter_or_left_off(page: Page) -> None:
+    send(page)
+    pictures_shown(page, ".answer")
+    page.wait_for_function("document.querySelector('.card canvas.heat').width < 300")
+    page.get_by_label("Opacity").fill("20")
+    expect(page.locator(".card canvas.heat").first).to_have_css("opacity", "0.2")
+    page.get_by_role("button", name="Film", exact=True).click()
+    expect(page.get_by_label("Opacity")).to_have_count(0)
+    drawn = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean)"
+    films = page.locator("canvas.heat")
+    eventually(page, lambda: not films.evaluate_all(f"all => all.some({drawn})"))
+
+
+@needs_chromium
+def test_the_chance_of_a_shared_finding_is_told_where_the_index_knows_it(page: Page) -> None:
+    def calibrated(route: Route) -> None:
+        response = route.fetch()
+        answer = response.json()
+        answer["neighbours"][0]["chance"] = 0.432
+        route.fulfill(response=response, json=answer)
+
+    page.route("**/query?*", calibrated)
+    send(page)
+    expect(page.locator(".card .chance")).to_have_text(["43 % chance of a shared finding"])
 
 
 @needs_chromium
@@ -199,43 +268,6 @@ def test_pointing_at_a_place_of_the_query_lights_up_what_matches_it(page: Page) 
 
 
 @needs_chromium
-def test_a_pair_is_looked_at_side_by_side_in_step(page: Page) -> None:
-    send(page)
-    page.locator(".tile").nth(1).click()
-    look = page.locator("dialog.look")
-    expect(look.get_by_role("heading")).to_have_text("Query and case 2")
-    expect(look.locator(".notice")).to_be_visible()
-    pictures_shown(page, "dialog.look")
-    screen = look.locator("canvas.screen").first
-    page.wait_for_function("document.querySelector('canvas.screen').width > 300")
-
-    def middle() -> int:
-        grey: int = screen.evaluate(
-            "c => c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data[0]"
-        )
-        return grey
-
-    def moved() -> list[str]:
-        ways: list[str] = look.locator(".pane .film").evaluate_all(
-            "films => films.map(f => f.style.transform)"
-        )
-        return ways
-
-    before = middle()
-    for key in "i+f":
-        page.keyboard.press(key)
-    page.keyboard.press("ArrowRight")
-    expect(look.get_by_role("button", name="Invert")).to_have_attribute("aria-pressed", "true")
-    eventually(page, lambda: middle() == 255 - before)
-    eventually(page, lambda: moved() == ["translate(-40px, 0px) scale(-1.25, 1.25)"] * 2)
-    page.keyboard.press("0")
-    look.locator("input[type=range]").nth(1).fill("2")
-    eventually(page, lambda: middle() in (0, 255))
-    page.keyboard.press("j")
-    expect(look.get_by_role("heading")).to_have_text("Query and case 3")
-
-
-@needs_chromium
 def test_addresses_can_be_shared_and_the_back_button_works(page: Page) -> None:
     send(page)
     answer = page.url
@@ -275,6 +307,52 @@ def test_an_answer_is_narrowed_down_and_opened_again(page: Page) -> None:
     expect(page.locator(".bar-top small")).to_have_text("of 9 that match")
     page.get_by_role("button", name="Clear all").click()
     expect(page.locator(".card")).to_have_count(5)
+
+
+@needs_chromium
+def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
+    page.locator(".gallery a").first.click()
+    expect(page.locator(".card")).to_have_count(5)
+    page.locator("summary").click()
+    wanted: list[str] = []
+    for name, value, chip in (
+        ("diversity", "0.5", "diversity 0.5"),
+        ("min_similarity", "-0.99", "similarity ≥ -0.99"),
+        ("age_min", "31", "age ≥ 31"),
+        ("age_max", "41", "age ≤ 41"),
+        ("view", "PA, ap", "view PA"),
+        ("source", "drawn", "data set drawn"),
+        ("indexed_since", "2020-01-31", "since 2020-01-31"),
+        ("indexed_until", "2120-01-31", "until 2120-01-31"),
+        ("near_duplicates", "", "no near duplicates"),
+        ("one_per_patient", "", "one per patient"),
+        ("same_patient", "", "same patient too"),
+    ):
+        field = page.locator(f"#narrow-{name}")
+        if value:
+            field.fill(value)
+            field.press("Tab")
+        else:
+            field.check()
+        wanted += [chip, "view ap"] if name == "view" else [chip]
+        expect(page.locator(".chips li")).to_have_count(len(wanted) + 1)  # and "Clear all"
+    page.select_option("#narrow-finding-Mass", "any_of")
+    wanted.append("one of: Mass")
+    page.select_option("#narrow-sex", "F")
+    wanted.append("female")
+    chips = page.locator(".chips li:not(:last-child)")
+    expect(chips).to_have_text([f"{text}×" for text in wanted])
+    expect(page.get_by_role("alert")).to_be_empty()
+    expect(page.locator(".card")).to_have_count(0)  # every Mass is a man's here
+    expect(page.locator("main")).to_contain_text("No case meets all conditions")
+    page.get_by_role("button", name="Remove: female").click()
+    expect(page.locator(".card").first).to_be_visible()
+    page.locator("#narrow-age_min").fill("")
+    page.locator("#narrow-age_min").press("Tab")
+    expect(chips).to_have_count(len(wanted) - 2)
+    (itself,) = re.findall("case/([0-9a-f]{16})", page.url)
+    page.goto(f"{page.url}&exclude={itself}")
+    expect(chips.last).to_have_text(f"not case {itself}×")
 
 
 @needs_chromium
@@ -333,6 +411,18 @@ def test_a_film_that_the_service_has_forgotten(page: Page, faults: list[str]) ->
     faults.append("status of 404")
     page.evaluate("location.hash = '#/film/0000000000000000'")
     expect(page.get_by_role("alert")).to_contain_text("send the film again")
+
+
+@needs_chromium
+def test_an_error_where_nothing_is_shown_is_closed_onto_the_first_screen(
+    context: BrowserContext, page_url: str
+) -> None:
+    page = context.new_page()
+    page.goto(f"{page_url}/#/case/0123456789abcdef")
+    expect(page.get_by_role("alert")).to_contain_text("0123456789abcdef")
+    page.get_by_role("alert").get_by_role("button", name="Close").click()
+    expect(page.locator(".gallery > li")).to_have_count(CASES)
+    expect(page.get_by_role("alert")).to_be_empty()
 
 
 @needs_chromium
@@ -396,10 +486,18 @@ def test_everything_can_be_done_with_the_keyboard_alone(page: Page) -> None:
     expect(page.locator("dialog.look")).to_have_count(0)
     page.keyboard.press("?")
     expect(page.locator("dialog.shortcuts")).to_be_visible()
-    page.get_by_label("Single-letter keys are on").uncheck()
+    letters = page.get_by_label("Single-letter keys are on")
+    letters.uncheck()
     page.keyboard.press("Escape")
     page.keyboard.press("c")
     expect(page.locator("dialog.look")).to_have_count(0)
+    page.get_by_role("button", name="Shortcuts").click()
+    letters.check()
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    expect(page.locator(".gallery > li")).to_have_count(CASES)
+    page.go_back()
+    expect(page.locator(".card")).to_have_count(5)
     for name in ("finding", "summary", "tile"):
         page.locator("body").click(position={"x": 1, "y": 1})
         for _ in range(60):

@@ -152,6 +152,30 @@ def test_a_job_is_cancelled_once_that_is_confirmed(page: Page, jobs: Jobs) -> No
     assert jobs.job(job.id).cancel
 
 
+def test_a_job_that_stops_and_one_that_is_done_say_so(page: Page, jobs: Jobs) -> None:
+    job = jobs.create("reindex", {})
+    running = jobs.claim(job.id, "one")
+    assert running is not None
+    jobs.cancel(job.id)
+    administer(page)
+    row = rows(page, "Jobs").first
+    expect(row).to_contain_text("is asked to stop")
+    expect(row.get_by_role("button")).to_have_count(0)
+    jobs.finish(running, {"generation": "20260101T000000Z-0000"})
+    expect(row).to_contain_text("made 20260101T000000Z-0000")
+
+
+def test_what_is_not_agreed_to_is_not_done(page: Page, jobs: Jobs) -> None:
+    job = jobs.create("reindex", {})
+    administer(page)
+    for button in (f"Cancel job {job.id}", "Build a new index", "Make a key"):
+        page.get_by_role("button", name=button).click()
+        agree(page, "Not now")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    assert [(one.id, one.cancel) for one in jobs.newest()] == [(job.id, False)]
+    expect(part(page, "API keys")).to_contain_text("There is no key.")
+
+
 # ---- keys -----------------------------------------------------------------------------------
 
 
@@ -239,6 +263,31 @@ def test_a_key_is_forgotten_when_told(keys: Keys, context: BrowserContext, page_
     page.get_by_role("button", name="Close").click()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     expect(page.locator(".gallery li")).to_have_count(0)
+
+
+def test_another_key_is_used_when_told(keys: Keys, context: BrowserContext, page_url: str) -> None:
+    _, ward = keys.create("ward", Role.READER)
+    _, boss = keys.create("boss", Role.ADMIN)
+    page = context.new_page()
+    page.goto(page_url)
+    sign_in(page, ward)
+    page.get_by_role("button", name="Key: Reader").click()
+    page.get_by_role("button", name="Use another key").click()
+    sign_in(page, boss)
+    expect(page.get_by_role("button", name="Key: Administrator")).to_be_visible()
+    administer(page)
+
+
+def test_whoever_closes_the_question_may_sign_in_later(
+    keys: Keys, context: BrowserContext, page_url: str
+) -> None:
+    _, secret = keys.create("ward", Role.READER)
+    page = context.new_page()
+    page.goto(page_url)
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Sign in").click()
+    sign_in(page, secret)
+    expect(page.locator(".gallery > li")).to_have_count(CASES)
 
 
 def test_a_key_that_is_wrong_is_asked_for_again(

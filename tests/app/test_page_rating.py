@@ -227,6 +227,19 @@ def test_what_could_not_be_saved_stays_and_is_saved_later(page: Page, faults: li
     expect(shelf(page, 5).locator(".card")).to_have_count(1)
 
 
+def test_the_browser_asks_before_unsaved_ratings_are_closed(page: Page, faults: list[str]) -> None:
+    faults.append("net::ERR_FAILED")
+    rate(page, "closing")
+    page.route("**/ratings/**", lambda route: route.abort())
+    shelf(page, UNRATED).locator(".card").first.get_by_role("button", name="5,").click()
+    expect(page.get_by_text("Not saved.")).to_be_visible()
+    with page.expect_event("dialog") as asked:
+        page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()
+    expect(shelf(page, 5).locator(".card")).to_have_count(1)
+
+
 def test_another_reader_does_not_lose_what_the_first_could_not_save(
     page: Page, faults: list[str]
 ) -> None:

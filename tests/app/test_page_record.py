@@ -107,7 +107,8 @@ def test_conditions_warnings_and_counter_examples_are_in_the_record(
     def warned(route: Route) -> None:
         response = route.fetch()
         answer = response.json() | {"warnings": ["<img src=x> seems turned"]}
-        answer["neighbours"][0] |= {"findings": ["<b>Bold</b>"], "source": "a & b"}
+        told = {"findings": ["<b>Bold</b>"], "source": "a & b", "chance": 0.432}
+        answer["neighbours"][0] |= told
         route.fulfill(response=response, json=answer)
 
     send(page)
@@ -120,9 +121,25 @@ def test_conditions_warnings_and_counter_examples_are_in_the_record(
     expect(alone.locator(".facts")).to_contain_text("without Mass")
     expect(alone.locator(".warnings")).to_have_text("<img src=x> seems turned")
     expect(alone.locator(".tags").first).to_have_text("<b>Bold</b>")
+    expect(alone.locator(".pair").first).to_contain_text("43 % chance of a shared finding")
     expect(alone.get_by_role("heading", name="Most similar without Effusion")).to_be_visible()
     text = file.read_text()
     assert not re.search(r"<script|<b>|https?:|<link|src=\"(?!data:)", text)
+
+
+def test_of_an_indexed_case_without_a_match_there_is_a_record_too(
+    page: Page, alone: Page, tmp_path: Path
+) -> None:
+    page.locator(".gallery a").first.click()
+    expect(page.locator(".card")).to_have_count(5)
+    (case,) = re.findall("case/([0-9a-f]{16})", page.url)
+    page.goto(page.url + "?age_min=120")
+    expect(page.locator("main")).to_contain_text("No case meets all conditions")
+    alone.goto(saved(page, tmp_path).as_uri())
+    expect(alone.locator(".facts")).to_contain_text(case)
+    expect(alone.locator(".facts")).to_contain_text("0 of 0 that match")
+    expect(alone.locator(".record")).to_contain_text("No case meets all conditions")
+    expect(alone.locator(".pair")).to_have_count(0)
 
 
 def test_what_has_gone_meanwhile_is_said_in_its_place(

@@ -1,0 +1,235 @@
+"""Looking at a pair: side by side, in step, with mouse, fingers or keyboard, greys mapped."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import FloatRect, Locator, Page, expect
+
+from tests.app.reading import eventually, needs_chromium, pictures_shown, send
+
+pytestmark = needs_chromium
+
+PLAIN = "translate(0px, 0px) scale(1, 1)"
+
+
+@dataclass(frozen=True)
+class Looking:
+    """A pair that is looked at; the query stands at the left.
+
+    Attributes:
+        page: where it is shown.
+        dialog: over the answer.
+    """
+
+    page: Page
+    dialog: Locator
+
+    @property
+    def left(self) -> FloatRect:
+        """Where the query's pane lies on the screen."""
+        box = self.dialog.locator(".pane").first.bounding_box()
+        assert box
+        return box
+
+    def at(self, across: float, down: float) -> tuple[float, float]:
+        """A point of the query's pane; both from 0 to 1."""
+        return (
+            self.left["x"] + across * self.left["width"],
+            self.left["y"] + down * self.left["height"],
+        )
+
+    def lies(self, how: str) -> None:
+        """Both films come to lie like this."""
+        read = "films => films.map(f => f.style.transform)"
+        films = self.dialog.locator(".pane .film")
+        eventually(self.page, lambda: films.evaluate_all(read) == [how, how])
+
+    def grey(self) -> int:
+        """In the middle of the query."""
+        screen = self.dialog.locator("canvas.screen").first
+        grey: int = screen.evaluate(
+            "c => c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data[0]"
+        )
+        return grey
+
+    def slider(self, name: str) -> Locator:
+        return self.dialog.get_by_label(name, exact=True)
+
+    def press(self, *names: str) -> None:
+        for name in names:
+            self.dialog.get_by_role("button", name=name, exact=True).click()
+
+    def type(self, keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+
+@pytest.fixture
+def looking(page: Page) -> Looking:
+    """At case 2, with both films there."""
+    send(page)
+    page.locator(".tile").nth(1).click()
+    dialog = page.locator("dialog.look")
+    expect(dialog.get_by_role("heading")).to_have_text("Query and case 2")
+    expect(dialog.locator(".notice")).to_be_visible()
+    pictures_shown(page, "dialog.look")
+    page.wait_for_function("document.querySelector('canvas.screen').width > 300")
+    return Looking(page, dialog)
+
+
+# ---- zoom and move --------------------------------------------------------------------------
+
+
+def test_keys_zoom_flip_and_move_both_films_in_step(looking: Looking) -> None:
+    looking.type("+f")
+    looking.page.keyboard.press("ArrowRight")
+    looking.lies("translate(-40px, 0px) scale(-1.25, 1.25)")
+    for key in ("ArrowDown", "ArrowLeft", "ArrowLeft", "ArrowUp", "ArrowUp"):
+        looking.page.keyboard.press(key)
+    looking.lies("translate(40px, 40px) scale(-1.25, 1.25)")
+    looking.type("+-")
+    looking.lies("translate(40px, 40px) scale(-1.25, 1.25)")
+    looking.type("-")
+    looking.lies("translate(0px, 0px) scale(-1, 1)")  # not smaller than the pane, nor off it
+
+
+def test_the_wheel_zooms_about_the_pointer(looking: Looking) -> None:
+    looking.page.mouse.move(*looking.at(0.75, 0.5))
+    looking.page.mouse.wheel(0, -100)
+    right = looking.left["width"] / 4  # of the middle; there the film stays where it was
+    film = looking.dialog.locator(".pane .film").first
+    eventually(looking.page, lambda: "1.25" in (film.get_attribute("style") or ""))
+    moved = re.findall(r"-?[\d.]+", film.get_attribute("style") or "")
+    assert float(moved[0]) == pytest.approx(-right / 4, abs=0.5)
+    assert float(moved[1]) == pytest.approx(0, abs=0.5)
+    looking.page.mouse.wheel(0, 100)
+    looking.lies(PLAIN)
+
+
+def test_dragging_moves_and_with_shift_maps_the_greys(looking: Looking) -> None:
+    page, before = looking.page, looking.grey()
+    page.mouse.move(*looking.at(0.5, 0.5))
+    page.mouse.down()
+    page.mouse.move(*(one + 30 for one in looking.at(0.5, 0.5)), steps=3)
+    page.mouse.up()
+    looking.lies("translate(30px, 30px) scale(1, 1)")
+    page.mouse.move(*looking.at(0.5, 0.5))
+    looking.lies("translate(30px, 30px) scale(1, 1)")  # let go
+    page.keyboard.down("Shift")
+    page.mouse.down()
+    x, y = looking.at(0.5, 0.5)
+    page.mouse.move(x - 100, y + 60)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    expect(looking.slider("Window")).to_have_value("156")
+    expect(looking.slider("Level")).to_have_value("68")
+    looking.lies("translate(30px, 30px) scale(1, 1)")
+    wanted = min(255, max(0, 255 * (before - (68 - 156 / 2)) / 156))
+    eventually(page, lambda: abs(looking.grey() - wanted) <= 1)
+
+
+def test_two_fingers_zoom(looking: Looking) -> None:
+    fingers = looking.page.context.new_cdp_session(looking.page)
+
+    def touch(kind: str, *apart: float) -> None:
+        x, y = looking.at(0.5, 0.5)
+        points = [{"x": x + side * apart[0] / 2, "y": y, "id": side} for side in (-1, 1)]
+        touched: dict[str, Any] = {
+            "type": kind,
+            "touchPoints": points if kind != "touchEnd" else [],
+        }
+        fingers.send("Input.dispatchTouchEvent", touched)
+
+    touch("touchStart", 100)
+    touch("touchMove", 200)
+    touch("touchEnd", 200)
+    film = looking.dialog.locator(".pane .film").first
+    eventually(looking.page, lambda: "scale(2, 2)" in (film.get_attribute("style") or ""))
+
+
+def test_buttons_do_what_keys_do(looking: Looking) -> None:
+    before = looking.grey()
+    looking.press("Zoom in", "Zoom in", "Zoom out", "Flip", "Invert")
+    looking.lies("translate(0px, 0px) scale(-1.25, 1.25)")
+    eventually(looking.page, lambda: looking.grey() == 255 - before)
+    looking.press("Reset")
+    looking.lies(PLAIN)
+    eventually(looking.page, lambda: looking.grey() == before)
+    looking.press("Next case")
+    expect(looking.dialog.get_by_role("heading")).to_have_text("Query and case 3")
+    looking.press("Previous case", "Previous case")
+    expect(looking.dialog.get_by_role("heading")).to_have_text("Query and case 1")
+    looking.press("Close")
+    expect(looking.dialog).to_have_count(0)
+    assert "look=" not in looking.page.url
+
+
+def test_j_and_k_go_through_the_cases_and_begin_again_after_the_last(looking: Looking) -> None:
+    for key, case in (("k", 1), ("k", 5), ("j", 1), ("j", 2)):
+        looking.type(key)
+        expect(looking.dialog.get_by_role("heading")).to_have_text(f"Query and case {case}")
+
+
+# ---- greys ----------------------------------------------------------------------------------
+
+
+def test_a_narrow_window_leaves_black_and_white_and_i_inverts(looking: Looking) -> None:
+    before = looking.grey()
+    looking.type("i")
+    expect(looking.dialog.get_by_role("button", name="Invert")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    eventually(looking.page, lambda: looking.grey() == 255 - before)
+    looking.type("0")
+    looking.slider("Window").fill("2")
+    eventually(looking.page, lambda: looking.grey() in (0, 255))
+
+
+def test_letters_change_window_level_and_opacity(looking: Looking) -> None:
+    opacity = looking.slider("Opacity")
+    for name, least, keys, value in (
+        ("Window", looking.slider("Window"), "sssw", "236"),
+        ("Level", looking.slider("Level"), "aad", "118"),
+        ("Opacity", opacity, "oop", "50"),
+    ):
+        looking.type(keys)
+        expect(least, name).to_have_value(value)
+    eventually(
+        looking.page,
+        lambda: looking.dialog.evaluate("d => d.style.getPropertyValue('--heat')") == "0.5",
+    )
+
+
+# ---- why ------------------------------------------------------------------------------------
+
+
+def test_the_film_that_is_flipped_is_pointed_at_where_it_is_seen(looking: Looking) -> None:
+    looking.press("Similarity")
+    caption = looking.dialog.locator(".caption")
+    expect(caption).to_contain_text("add up to")
+    told: list[str] = []
+    for across, flip in ((0.4, ""), (0.6, "f")):
+        looking.type(flip)
+        if flip:
+            looking.lies("translate(0px, 0px) scale(-1, 1)")
+        looking.page.mouse.move(*looking.at(across, 0.5))
+        expect(caption).to_contain_text("Row")
+        told.append(caption.inner_text())
+        looking.page.mouse.move(*looking.at(0.5, -0.2))
+        expect(caption).to_contain_text("add up to")
+    assert told[0] == told[1]
+
+
+def test_a_case_that_was_removed_meanwhile_is_said(looking: Looking, faults: list[str]) -> None:
+    faults.append("status of 404")
+    problem = '{"type": "urn:xemplar:problem:NotFound", "status": 404, "detail": "it was removed"}'
+    headers = {"Content-Type": "application/problem+json"}
+    looking.page.route(
+        "**/matches/*", lambda route: route.fulfill(status=404, body=problem, headers=headers)
+    )
+    looking.press("Similarity")
+    expect(looking.dialog.locator(".caption")).to_have_text("it was removed")
+    looking.press("Close")
+    expect(looking.page.locator(".card .note").first).to_have_text("it was removed")
