@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# two files at once: half of what tests do is wait, for a browser, a kill, a database
+TESTS := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -38,10 +40,10 @@ test: $(VENV)/.dev
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
-	$(RUN) -m pytest --ignore tests/trainer
+	$(TESTS) --ignore tests/trainer
 	# apart, as in real life: no training shares a process with FAISS, OpenVINO and a web server;
 	# where all did, the process now and then ended with a segmentation fault (see CONTRIBUTING)
-	$(RUN) -m pytest tests/trainer
+	$(TESTS) tests/trainer
 
 containers: $(VENV)/.base
 	$(PIP) --editable '.[containers]'

@@ -95,7 +95,7 @@ def test_following_a_catalog_equals_building_anew(steps: list[str]) -> None:
             catalog.add("f" * 64, [entry(n, vectors[n]) for n in range(6, 9)])
             there, other, new = set(range(1, 6)), set(range(6, 9)), iter(range(10, 90))
             amended = Amended.of(published(store, catalog), catalog)
-            for step in steps:
+            for place, step in enumerate(steps):
                 if step == "add":
                     there.add(number := next(new))
                     catalog.add(DIGEST, [entry(number, vectors[number])])
@@ -107,7 +107,8 @@ def test_following_a_catalog_equals_building_anew(steps: list[str]) -> None:
                 elif step == "publish":
                     amended = Amended.of(published(store, catalog), catalog)
                 amended = amended.updated(catalog)
-                anew = published(store, catalog)
+                # elsewhere: a store names one generation a second, and would wait for the next
+                anew = published(Store(Path(folder, f"anew-{place}")), catalog)
                 assert amended.ids.tolist() == anew.ids.tolist()
                 for query in vectors[::9]:
                     one, two = amended.search(query, 4), anew.search(query, 4)

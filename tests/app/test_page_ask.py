@@ -1,0 +1,91 @@
+"""Asking: a film is dropped, pasted or chosen, or one begins with an indexed case."""
+
+import re
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, Route, expect
+
+from tests.app.reading import FILM, needs_chromium, pictures_shown, send
+from tests.stores import CASES
+
+pytestmark = needs_chromium
+
+
+def test_a_chosen_film_is_answered_with_cases_and_findings(page: Page) -> None:
+    send(page)
+    assert re.search(r"#/film/[0-9a-f]{16}$", page.url)
+    pictures_shown(page, ".answer")
+    expect(page.locator(".finding")).to_have_count(14)
+    expect(page.locator(".finding.absent")).to_have_count(7)  # every other one has threshold 1
+    expect(page.locator(".card .score").first).to_contain_text("similarity")
+    expect(page.locator(".bar-top small")).to_have_text(f"of {CASES} that match")
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_a_film_may_be_dropped_or_pasted(page: Page, way: str) -> None:
+    expect(page.locator(".gallery > li")).to_have_count(CASES)
+    page.evaluate(
+        """([way, bytes]) => {
+            const carried = new DataTransfer();
+            carried.items.add(new File([new Uint8Array(bytes)], "film.png", {type: "image/png"}));
+            const event = way === "drop" ? new DragEvent(way, {dataTransfer: carried})
+                : new ClipboardEvent(way, {clipboardData: carried});
+            dispatchEvent(event);
+        }""",
+        [way, list(FILM)],
+    )
+    expect(page.locator(".card")).to_have_count(5)
+
+
+def test_what_is_dropped_or_pasted_and_no_file_is_refused_but_not_in_a_field(page: Page) -> None:
+    expect(page.locator(".gallery > li")).to_have_count(CASES)
+    throw = """([where, way]) => {
+        const carried = new DataTransfer();
+        carried.setData("text/plain", "a film");
+        const bubbles = true;
+        const event = way === "paste"
+            ? new ClipboardEvent(way, {clipboardData: carried, bubbles})
+            : new DragEvent(way, {dataTransfer: carried, bubbles});
+        document.querySelector(where).dispatchEvent(event);
+    }"""
+    page.evaluate(throw, ["body", "dragover"])
+    expect(page.locator("body.dragging")).to_be_visible()
+    page.evaluate(throw, ["body", "dragleave"])
+    expect(page.locator("body.dragging")).to_have_count(0)
+    for way in ("drop", "paste"):
+        page.evaluate(throw, ["body", way])
+        expect(page.get_by_role("alert")).to_contain_text("That was no file.")
+        page.locator("[role=alert]").evaluate("a => a.replaceChildren()")
+    send(page)
+    page.locator("summary").click()
+    page.evaluate(throw, ["#narrow-view", "paste"])
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+def test_a_finding_chosen_while_cases_are_still_awaited_is_what_is_shown(
+    context: BrowserContext, page_url: str
+) -> None:
+    page, held = context.new_page(), list[Route]()
+    page.route("**/cases?*", lambda route: held.append(route), times=1)
+    page.goto(page_url)
+    expect(page.locator("#of option")).to_have_count(5)
+    page.select_option("#of", "Mass")
+    expect(page.locator(".gallery > li")).to_have_count(3)
+    with page.expect_response("**/cases?limit=24"):
+        held[0].continue_()
+    page.wait_for_timeout(200)
+    expect(page.locator(".gallery > li")).to_have_count(3)
+
+
+def test_one_may_begin_with_an_indexed_case_of_a_finding(page: Page) -> None:
+    expect(page.locator(".gallery > li")).to_have_count(CASES)
+    page.select_option("#of", "Mass")
+    expect(page.locator(".gallery > li")).to_have_count(3)
+    page.locator(".gallery a").first.click()
+    expect(page.locator(".card")).to_have_count(5)
+    assert "#/case/" in page.url
+
+
+def test_one_may_begin_with_the_example(page: Page) -> None:
+    page.get_by_role("button", name="synthetic").click()
+    expect(page.locator(".card")).to_have_count(5)

@@ -1,0 +1,99 @@
+"""Narrowing down: conditions, each a chip and an address; counter-examples, more like one case."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.app.reading import needs_chromium, send
+
+pytestmark = needs_chromium
+
+
+def test_an_answer_is_narrowed_down_and_opened_again(page: Page) -> None:
+    send(page)
+    page.locator("summary").click()
+    page.focus("#narrow-sex")
+    page.select_option("#narrow-sex", "F")
+    expect(page.locator(".bar-top small")).to_have_text("of 6 that match")
+    expect(page.locator(".narrow")).to_have_attribute("open", "")
+    expect(page.locator("#narrow-sex")).to_be_focused()
+    page.fill("#narrow-k", "3")
+    page.keyboard.press("Tab")
+    expect(page.locator(".card")).to_have_count(3)
+    page.select_option("#narrow-finding-Effusion", "none_of")
+    expect(page.locator(".bar-top small")).to_have_text("of 3 that match")
+    expect(page.locator(".chips li")).to_have_count(4)  # sex, k, the finding; and all
+    page.locator(".chips button", has_text="female").click()
+    expect(page.locator(".bar-top small")).to_have_text("of 9 that match")
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.locator(".card")).to_have_count(5)
+
+
+def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
+    page.locator(".gallery a").first.click()
+    expect(page.locator(".card")).to_have_count(5)
+    page.locator("summary").click()
+    wanted: list[str] = []
+    for name, value, chip in (
+        ("diversity", "0.5", "diversity 0.5"),
+        ("min_similarity", "-0.99", "similarity ≥ -0.99"),
+        ("age_min", "31", "age ≥ 31"),
+        ("age_max", "41", "age ≤ 41"),
+        ("view", "PA, ap", "view PA"),
+        ("source", "drawn", "data set drawn"),
+        ("indexed_since", "2020-01-31", "since 2020-01-31"),
+        ("indexed_until", "2120-01-31", "until 2120-01-31"),
+        ("near_duplicates", "", "no near duplicates"),
+        ("one_per_patient", "", "one per patient"),
+        ("same_patient", "", "same patient too"),
+    ):
+        field = page.locator(f"#narrow-{name}")
+        if value:
+            field.fill(value)
+            field.press("Tab")
+        else:
+            field.check()
+        wanted += [chip, "view ap"] if name == "view" else [chip]
+        expect(page.locator(".chips li")).to_have_count(len(wanted) + 1)  # and "Clear all"
+    page.select_option("#narrow-finding-Mass", "any_of")
+    wanted.append("one of: Mass")
+    page.select_option("#narrow-sex", "F")
+    wanted.append("female")
+    chips = page.locator(".chips li:not(:last-child)")
+    expect(chips).to_have_text([f"{text}×" for text in wanted])
+    expect(page.get_by_role("alert")).to_be_empty()
+    expect(page.locator(".card")).to_have_count(0)  # every Mass is a man's here
+    expect(page.locator("main")).to_contain_text("No case meets all conditions")
+    page.get_by_role("button", name="Remove: female").click()
+    expect(page.locator(".card").first).to_be_visible()
+    page.locator("#narrow-age_min").fill("")
+    page.locator("#narrow-age_min").press("Tab")
+    expect(chips).to_have_count(len(wanted) - 2)
+    (itself,) = re.findall("case/([0-9a-f]{16})", page.url)
+    page.goto(f"{page.url}&exclude={itself}")
+    expect(chips.last).to_have_text(f"not case {itself}×")
+
+
+def test_filters_offer_the_findings_of_the_labels_beside_those_of_the_network(page: Page) -> None:
+    expect(page.locator("#of option")).to_have_text(
+        ["any finding", "Effusion (3)", "Mass (3)", "No Finding (3)", "Nodule (3)"]
+    )
+    send(page)
+    page.locator("summary").click()
+    expect(page.locator(".narrow fieldset select")).to_have_count(15)
+    page.select_option("#narrow-finding-No\\ Finding", "all_of")
+    expect(page.locator(".bar-top small")).to_have_text("of 3 that match")
+
+
+def test_counter_examples_and_more_like_one(page: Page) -> None:
+    page.goto(page.url + "#/")
+    send(page)
+    page.locator(".finding", has_text="Effusion").click()
+    page.locator("summary").click()
+    page.fill("#narrow-counter_examples", "2")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("heading", name="Most similar without Effusion")).to_be_visible()
+    expect(page.locator(".card")).to_have_count(7)
+    page.get_by_role("button", name="More like this").first.click()
+    expect(page.get_by_role("heading", name="Indexed case")).to_be_visible()
+    assert "#/case/" in page.url

@@ -1,0 +1,113 @@
+"""Why a case is there: Grad-CAM of a finding or evidence of the similarity, on all films."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.app.reading import eventually, needs_chromium, pictures_shown, send
+
+pytestmark = needs_chromium
+
+PLACE = re.compile(r"Row \d, column \d: (adds|takes) \d\.\d{4}$")
+
+
+def coloured(page: Page, where: str) -> str:
+    """What is painted over a film."""
+    painted: str = page.locator(f"{where} canvas.heat").first.evaluate("c => c.toDataURL()")
+    return painted
+
+
+def test_a_finding_recolours_every_film_and_the_legend_names_it(page: Page) -> None:
+    send(page)
+    pictures_shown(page, ".answer")
+    chosen = page.locator(".finding:not(.absent)[aria-pressed=false]").first
+    name = chosen.locator(".name").inner_text()
+    before = coloured(page, ".query"), coloured(page, ".card")
+    chosen.click()
+    expect(page.locator(".finding[aria-pressed=true] .name")).to_have_text(name)
+    expect(page.locator(".legend")).to_contain_text(name)
+    assert f"finding={name.replace(' ', '_')}" in page.url
+    pictures_shown(page, ".answer")
+    page.wait_for_function("document.querySelector('.card canvas.heat').width < 300")
+    eventually(page, lambda: coloured(page, ".query") != before[0])
+    eventually(page, lambda: coloured(page, ".card") != before[1])
+
+
+def test_below_its_threshold_a_finding_has_no_map_and_the_page_says_so(page: Page) -> None:
+    send(page)
+    page.locator(".finding.absent").first.click()
+    expect(page.locator(".card .note").first).to_contain_text("below threshold, no map")
+    expect(page.locator(".legend .scale")).to_be_hidden()
+
+
+def test_overlays_are_made_fainter_or_left_off(page: Page) -> None:
+    send(page)
+    pictures_shown(page, ".answer")
+    page.wait_for_function("document.querySelector('.card canvas.heat').width < 300")
+    page.get_by_label("Opacity").fill("20")
+    expect(page.locator(".card canvas.heat").first).to_have_css("opacity", "0.2")
+    page.get_by_role("button", name="Film", exact=True).click()
+    expect(page.get_by_label("Opacity")).to_have_count(0)
+    drawn = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean)"
+    films = page.locator("canvas.heat")
+    eventually(page, lambda: not films.evaluate_all(f"all => all.some({drawn})"))
+
+
+def test_the_chance_of_a_shared_finding_is_told_where_the_index_knows_it(page: Page) -> None:
+    def calibrated(route: Route) -> None:
+        response = route.fetch()
+        answer = response.json()
+        answer["neighbours"][0]["chance"] = 0.432
+        route.fulfill(response=response, json=answer)
+
+    page.route("**/query?*", calibrated)
+    send(page)
+    expect(page.locator(".card .chance")).to_have_text(["43 % chance of a shared finding"])
+
+
+def test_the_evidence_shown_adds_up_to_the_score(page: Page) -> None:
+    send(page)
+    page.get_by_role("button", name="Similarity", exact=True).click()
+    caption = page.locator(".query .caption")
+    expect(caption).to_contain_text("add up to")
+    for number in range(2):
+        page.locator(".tile").nth(number).hover()
+        expect(caption).to_contain_text(f"case {number + 1}.")
+        expect(caption).to_contain_text("add up to")
+        told = re.findall(r"-?\d\.\d{4}", caption.inner_text())
+        total, support, against, score = map(float, told)
+        assert total == score
+        assert support - against == pytest.approx(total, abs=2e-4)
+        shown = page.locator(".score strong").nth(number).inner_text()
+        assert score == pytest.approx(float(shown), abs=0.0006)
+
+
+def test_pointing_at_a_place_of_the_query_lights_up_what_matches_it(page: Page) -> None:
+    send(page)
+    pictures_shown(page, ".answer")
+    page.get_by_role("button", name="Similarity", exact=True).click()
+    film, caption = page.locator(".query .film"), page.locator(".query .caption")
+    expect(caption).to_contain_text("add up to")
+    whole = coloured(page, ".card")
+    box = film.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator(".query .marker")).to_be_visible()
+    expect(page.locator(".legend")).to_contain_text("finds its match")
+    eventually(page, lambda: coloured(page, ".card") != whole)
+    page.mouse.move(5, 5)
+    expect(page.locator(".query .marker")).to_be_hidden()
+    film.focus()
+    page.keyboard.press("ArrowRight")
+    expect(caption).to_contain_text(PLACE)
+    first = caption.inner_text()
+    page.keyboard.press("ArrowRight")
+    expect(caption).not_to_have_text(first)
+    expect(caption).to_contain_text(PLACE)
+    page.locator(".tile").first.click()
+    look = page.locator("dialog.look")
+    expect(look.locator(".caption")).to_contain_text("add up to")
+    look.locator(".pane").first.hover()
+    expect(look.locator(".marker").first).to_be_visible()
+    expect(look.locator(".caption")).to_contain_text(PLACE)
