@@ -64,15 +64,15 @@ def reliability_curve(curve: Table) -> Picture:
     sheet = figure(5.5, 4)
     axes = sheet.subplots()
     axes.plot(cosine, said, color=OURS, label="as said (fitted on other films)")
-    axes.scatter(cosine, so, s=8 + 4 * np.log10(count), color="black", label="in fact")
-    axes.axhline(np.average(so, weights=count), color=CHANCE, ls=":", label="any two films")
+    axes.scatter(cosine, so, color="black", label="in fact")
+    axes.axhline(np.average(so, weights=count), color=CHANCE, ls=":", label="all of them together")
     axes.set(xlabel="cosine similarity", ylabel="chance of a finding in common", ylim=(0, None))
     axes.legend(fontsize=8)
     return Picture(
         "reliability",
         "Chance of a finding in common, by cosine similarity",
         png(sheet),
-        "Each dot is a bin of pairs; the bins are finest where the most similar cases lie.",
+        "Films with their most similar cases; each dot is a tenth of these pairs.",
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 
 from evaluator.material import Candidates, Films, Material
 from evaluator.ranking.labels import blocks, forbidden
@@ -13,31 +13,31 @@ from evaluator.section import Cell, Table
 from xemplar.findings import positives
 from xemplar.index import SimilarityCalibration
 
-LEVELS = np.concatenate([[0, 0.25, 0.5, 0.75], 1 - np.logspace(-1, -3.5, 11), [1]])
-"""Quantiles that bound the bins: fine at the top, where the cases that one is shown come from."""
-
 NEAREST = 10
+"""Cases of each film that are looked at: those that a search shows."""
+
+BINS = 10
+KNOTS = 33
+"""Of the piecewise linear curve; between two of them it leaves the fitted one by under 0.001."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Pairs of a query and an indexed case.
+    """Films, each with its most similar indexed cases.
 
     Attributes:
         cosine: float64 (n,).
         shared: float64 (n,), 1 where both have a finding in common.
-        near: bool (n,), whether the case is among the query's ten most similar.
-        films: number of queries.
+        films: number of films.
     """
 
     cosine: npt.NDArray[np.float64]
     shared: npt.NDArray[np.float64]
-    near: npt.NDArray[np.bool_]
     films: int
 
 
 def pairs(films: Films, candidates: Candidates) -> Pairs:
-    """All pairs whose labels are known, but for films of the same patient.
+    """The `NEAREST` cases of each film among those whose labels are known and of other patients.
 
     Films without a finding count: they share none with anybody, which is what a user of the
     service, who does not know what the film shows, will meet.
@@ -47,25 +47,31 @@ def pairs(films: Films, candidates: Candidates) -> Pairs:
     names = names_of(own, other)
     q, c = indicators(own, names), indicators(other, names)
     known = np.array([bool(of) for of in own]), np.array([bool(of) for of in other])
-    parts: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]] = []
+    parts: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
     for rows in blocks(len(films)):
         usable = known[0][rows][:, None] & known[1] & ~forbidden(films, candidates, rows)
         cosine = np.clip(films.embedding[rows].astype(np.float64) @ candidates.embedding.T, -1, 1)
-        order = np.argsort(-np.where(usable, cosine, -np.inf), axis=1, kind="stable")
-        ranks = np.argsort(order, axis=1)
+        ranked = np.where(usable, cosine, -np.inf)
+        near = np.argsort(-ranked, axis=1, kind="stable")[:, :NEAREST]
+        there = np.isfinite(np.take_along_axis(ranked, near, axis=1))
         shared = shares_a_finding(q[rows], c)
-        parts.append((cosine[usable], shared[usable], (ranks < NEAREST)[usable]))
+        parts.append(
+            (
+                np.take_along_axis(cosine, near, axis=1)[there],
+                np.take_along_axis(shared, near, axis=1)[there],
+            )
+        )
     if not parts:
-        return Pairs(np.empty(0), np.empty(0), np.empty(0, bool), 0)
-    cosine, shared, near = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Pairs(cosine, shared, near, int(known[0].sum()))
+        return Pairs(np.empty(0), np.empty(0), 0)
+    cosine, shared = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Pairs(cosine, shared, int(known[0].sum()))
 
 
 def binned(
     cosine: npt.NDArray[np.float64], shared: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """(mean cosine, share of pairs with a finding in common, pairs) of each bin, float64 (b, 3)."""
-    edges = np.unique(np.quantile(cosine, LEVELS))
+    edges = np.unique(np.quantile(cosine, np.linspace(0, 1, BINS + 1)))
     place = np.clip(np.searchsorted(edges, cosine, side="right") - 1, 0, max(len(edges) - 2, 0))
     count = np.bincount(place)
     full = count > 0
@@ -74,21 +80,30 @@ def binned(
 
 
 def fit(found: Pairs, checkpoint: str, source: str) -> SimilarityCalibration | None:
-    """Isotonic regression (Zadrozny & Elkan, KDD 2002) over the bins; None with under two bins."""
-    if not len(found.cosine):
+    """Logistic regression on the cosine (Platt 1999), as a piecewise linear curve.
+
+    It has two numbers to find and not a curve, as the pairs of one film are not independent: where
+    films are few, a freer curve takes what is so of one film's neighbours for a rule.
+
+    Returns:
+        None where there is nothing to learn: one cosine for all, or all or none share a finding.
+        Where a higher cosine does not mean a higher chance, one chance for all.
+    """
+    if not len(found.cosine) or np.ptp(found.cosine) == 0 or np.ptp(found.shared) == 0:
         return None
-    bins = binned(found.cosine, found.shared)
-    if len(bins) < 2:
-        return None
-    chance = IsotonicRegression(y_min=0, y_max=1).fit_transform(
-        bins[:, 0], bins[:, 1], sample_weight=bins[:, 2]
+    # held so weakly that only pairs which one cosine separates feel it: they would make a step
+    model = LogisticRegression(C=100).fit(found.cosine[:, None], found.shared)
+    knots = np.linspace(found.cosine.min(), found.cosine.max(), KNOTS)
+    rises = model.coef_[0, 0] > 0
+    chance = (
+        model.predict_proba(knots[:, None])[:, 1] if rises else np.full(KNOTS, found.shared.mean())
     )
     return SimilarityCalibration(
         checkpoint=checkpoint,
         source=source,
         films=found.films,
         pairs=len(found.cosine),
-        similarity=tuple(bins[:, 0].tolist()),
+        similarity=tuple(knots.tolist()),
         chance=tuple(chance.tolist()),
     )
 
@@ -109,18 +124,16 @@ def reliability(
     found = pairs(material.queries, material.candidates)
     said = np.interp(found.cosine, fitted.similarity, fitted.chance)
     base = float(fitted_on.shared.mean())
-    rows: list[list[Cell]] = []
-    for name, chosen in (("all pairs", np.full(len(said), True)), ("ten nearest", found.near)):
-        truth, chance = found.shared[chosen], said[chosen]
-        bins = binned(found.cosine[chosen], truth)
-        expected = np.interp(bins[:, 0], fitted.similarity, fitted.chance)
-        gap = float(np.average(np.abs(expected - bins[:, 1]), weights=bins[:, 2]))
-        figures = (truth.mean(), chance.mean(), gap, ((chance - truth) ** 2).mean())
-        rows.append(
-            [name, int(chosen.sum()), *map(float, figures), float(((base - truth) ** 2).mean())]
-        )
     curve = binned(found.cosine, found.shared)
     expected = np.interp(curve[:, 0], fitted.similarity, fitted.chance)
+    figures: list[Cell] = [
+        len(said),
+        float(found.shared.mean()),
+        float(said.mean()),
+        float(np.average(np.abs(expected - curve[:, 1]), weights=curve[:, 2])),
+        float(((said - found.shared) ** 2).mean()),
+        float(((base - found.shared) ** 2).mean()),
+    ]
     lines: list[list[Cell]] = [
         [float(c), float(e), float(s), int(n)] for (c, s, n), e in zip(curve, expected, strict=True)
     ]
@@ -130,18 +143,18 @@ def reliability(
             "How sure a cosine is: calibrated chance of a finding in common",
             [
                 "pairs",
-                "count",
                 "share in fact",
                 "share as said",
                 "mean gap",
                 "Brier score",
                 "Brier score of one number for all",
             ],
-            rows,
-            f"Fitted on {fitted.films} films of the split {material.settings.tuning_split!r}, "
-            "tried on the queries. The mean gap is the expected calibration error over bins of "
-            "the cosine. The last column says the overall share to every pair: a calibration that "
-            "is not below it tells nothing.",
+            [figures],
+            f"Each film with its {NEAREST} most similar cases. Fitted on {fitted.films} films of "
+            f"the split {material.settings.tuning_split!r}, tried on the queries. The mean gap is "
+            "the expected calibration error over bins of the cosine. The last column says to every "
+            "pair the share of those that it was fitted on: a calibration that is not below it "
+            "tells nothing.",
         ),
         Table(
             "similarity-reliability",

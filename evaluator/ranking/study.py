@@ -135,7 +135,7 @@ def _text(material: Material, sure: tuple[Table, ...]) -> tuple[str, ...]:
         "figure because on short lists nDCG is high by chance.",
     ]
     if sure:
-        _, _, so, said, *_ = next(row for row in sure[0].rows if row[0] == "ten nearest")
+        _, so, said, *_ = sure[0].rows[0]
         paragraphs.append(
             "A cosine is no probability. The calibration says how often films of such a cosine "
             "share a finding, and it holds only where findings are as frequent as among the films "
