@@ -13,29 +13,36 @@ const SHOWN = 12; // digits of a digest
 /** The view; `fail(error, again)` tells the reader what went wrong. It looks again while it is seen. */
 export function adminView(fail) {
   const view = h("div", { class: "admin" });
+  let looking = new AbortController();
   const act = async (doing) => {
+    clearTimeout(timer);
+    looking.abort(); // a look that came in between would be refused, where this makes the first key
     try {
       await doing();
       await refresh();
-      again(SECONDS.working);
     } catch (error) {
-      fail(error, () => act(doing));
+      if (error.name !== "AbortError") fail(error, () => act(doing)); // else another act looks
     }
+    again(SECONDS.working);
   };
   const sections = [generations(act), jobs(act), keys(act), errors()];
   const who = h("p", { class: "faint" });
   const trouble = h("p", { class: "trouble", role: "status" });
   view.append(h("h1", {}, A.heading), who, trouble, ...sections.map((section) => section.element));
   const refresh = async () => {
-    const me = await get("me");
+    looking.abort();
+    looking = new AbortController();
+    const { signal } = looking;
+    const me = await get("me", {}, { signal });
     who.textContent = `${me.key ? T.key.mine(me.key, T.key.roles[me.role]) : A.open} ${A.zone}`;
-    await Promise.all(sections.map((section) => section.refresh(me)));
+    await Promise.all(sections.map((section) => section.refresh(me, signal)));
   };
   const watch = async () => {
     try {
       if (!document.hidden) await refresh();
       trouble.textContent = "";
     } catch (error) {
+      if (error.name === "AbortError") return; // another look took its place
       if (!("kind" in error) || DENIED.includes(error.status)) {
         fail(error, watch);
         return;
@@ -59,8 +66,8 @@ function section(name, draw, tool = null) {
   const element = h("section", { "aria-labelledby": `admin-${name}` },
     h("header", {}, h("h2", { id: `admin-${name}` }, A[name].heading), tool), h("p", { class: "faint" }, A[name].hint), body);
   let told = "";
-  const refresh = async (me) => {
-    const answer = await get(name);
+  const refresh = async (me, signal) => {
+    const answer = await get(name, {}, { signal });
     const text = JSON.stringify([answer, me]);
     if (text === told || body.matches(":active")) return; // what is being pressed stays until it is let go
     told = text;
@@ -163,7 +170,7 @@ function keys(act) {
     key.revoked_at || key.id === me.key ? "" : h("button", { "aria-label": K.revokeLabel(key.name), "data-focus": key.id, onclick: () => revoke(key) }, K.revoke),
   ]))];
   const made = section("keys", draw, h("button", { "data-focus": "create", onclick: () => createKey(me, act) }, K.create));
-  return { ...made, refresh: (caller) => { me = caller; return made.refresh(caller); } };
+  return { ...made, refresh: (caller, signal) => { me = caller; return made.refresh(caller, signal); } };
 }
 
 function errors() {

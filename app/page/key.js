@@ -7,9 +7,13 @@ const KEY = "xemplar-key";
 
 export const keyIsKept = () => sessionStorage.getItem(KEY) !== null;
 
+let asking = null; // the question on the screen
+let answer = { given: false }; // what the reader last said of a key
+
 /** Use a key from now on. Whoever shows what the reader may do hears of it. */
 export function keep(secret) {
   sessionStorage.setItem(KEY, secret);
+  answer = { given: true };
   dispatchEvent(new Event("key"));
 }
 
@@ -25,8 +29,6 @@ export function headers() {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
-let asking = null; // the question on the screen
-let answer = { given: false }; // to the last question
 
 /** What a request notes as it is sent: it may be refused only after the reader was asked again. */
 export const lastAnswer = () => answer;
@@ -47,7 +49,7 @@ export function askForKey(reason = "", before = answer) {
     });
     dialog("ask-key", T.key.heading, form).addEventListener("close", () => {
       asking = null;
-      answer = { given };
+      if (!given) answer = { given };
       resolve(given);
     });
   });

@@ -196,6 +196,25 @@ def test_the_first_key_is_an_administrators_and_this_tab_goes_on_with_it(page: P
     assert secret not in page.content()
 
 
+def test_a_look_that_was_under_way_as_the_first_key_was_made_asks_for_none(
+    page: Page, jobs: Jobs
+) -> None:
+    jobs.create("reindex", {})  # so that the page looks often
+    administer(page)
+    held: list[Route] = []
+    page.route("**/me", lambda route: held.append(route), times=1)
+    with page.expect_request("**/me"):
+        pass
+    page.get_by_role("button", name="Make a key").click()
+    page.get_by_label("Whose or what it is").fill("night shift")
+    agree(page, "Make a key")
+    expect(page.get_by_label("Its secret")).to_be_visible()
+    held[0].continue_()
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    expect(rows(page, "API keys")).to_contain_text("good, yours")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_a_key_is_made_copied_used_and_revoked(
     own: SmallStore, keys: Keys, context: BrowserContext, page_url: str, faults: list[str]
 ) -> None:
