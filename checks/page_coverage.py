@@ -41,19 +41,18 @@ class Coverage:
             return
         context: BrowserContext = request.getfixturevalue("context")
         sessions: list[tuple[Page, CDPSession]] = []
-
         new_page = context.new_page
 
-        def begin() -> Page:
+        def counting_page() -> Page:
             page = new_page()
             session = context.new_cdp_session(page)
             session.send("Profiler.enable")
-            counting = {"callCount": True, "detailed": True}
-            session.send("Profiler.startPreciseCoverage", counting)
+            options = {"callCount": True, "detailed": True}
+            session.send("Profiler.startPreciseCoverage", options)
             sessions.append((page, session))
             return page
 
-        monkeypatch.setattr(context, "new_page", begin)
+        monkeypatch.setattr(context, "new_page", counting_page)
         yield
         for page, session in sessions:
             if not page.is_closed():

@@ -29,7 +29,6 @@ export function headers() {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
-
 /** What a request notes as it is sent: it may be refused only after the reader was asked again. */
 export const lastAnswer = () => answer;
 

@@ -18,7 +18,7 @@ NEAREST = 10
 
 BINS = 10
 KNOTS = 33
-"""Of the piecewise linear curve; between two of them it leaves the fitted one by under 0.001."""
+"""Of the piecewise linear curve that an index carries."""
 
 
 @dataclass(frozen=True, eq=False)
