@@ -1,7 +1,7 @@
 """Areas under ROC curves, finding by finding and on average, with intervals over patients."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -129,6 +129,12 @@ class Judge:
             )
         settings = material.settings
         return cls(truth, material.queries.patients, settings.resamples, settings.seed)
+
+    def among(self, rows: Rows) -> Self:
+        """The judge of some of the films, bool (N,), by scores of these alone."""
+        truth = replace(self.truth, present=self.truth.present[rows], known=self.truth.known[rows])
+        whose = [patient for patient, chosen in zip(self.patients, rows, strict=True) if chosen]
+        return replace(self, truth=truth, patients=whose)
 
     def finding(self, scores: Scores, place: int) -> Estimate:
         """The AUC of one finding by its column of scores, float (N, F)."""

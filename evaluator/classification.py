@@ -1,6 +1,6 @@
 """What the network says of films it never saw: AUC and ROC by finding, and how it was trained."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -11,7 +11,7 @@ from sklearn.metrics import roc_curve
 from evaluator.auc import GUESSING, Judge
 from evaluator.drawing import CHANCE, figure, png
 from evaluator.material import Material
-from evaluator.section import Cell, Picture, Section, Table
+from evaluator.section import Cell, Estimate, Picture, Section, Table
 
 
 def classification(
@@ -24,18 +24,21 @@ def classification(
     """
     queries, judge = material.queries, Judge.of(material)
     truth = judge.truth
+    ill = (truth.present & truth.known).sum(axis=1) > 0
+    among = judge.among(ill)
     rows: list[list[Cell]] = []
     curves: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = {}
     for place in truth.judged:
         finding, known = truth.findings[place], truth.known[:, place]
         present, logits = truth.present[known, place], queries.logits[known, place]
         auc = judge.finding(queries.logits, place)
-        rows.append([finding, auc, GUESSING, int(present.sum()), len(present)])
+        other = among.finding(queries.logits[ill], place) if place in among.truth.judged else None
+        rows.append([finding, auc, GUESSING, int(present.sum()), len(present), other])
         curves[f"{finding.replace('_', ' ')} {auc.value:.2f}"] = roc_curve(present, logits)[:2]
         on_progress(place + 1)
     on_progress(len(truth.findings))
-    mean = float(np.mean([auc.value for _, auc, *_ in rows]))  # type: ignore[union-attr]
-    rows.insert(0, ["mean of all", mean, GUESSING, None, len(queries)])
+    mean, mean_among = _mean(row[1] for row in rows), _mean(row[-1] for row in rows)
+    rows.insert(0, ["mean of all", mean, GUESSING, None, len(queries), mean_among])
     training = material.encoder.checkpoint.card.training
     return Section(
         name="classification",
@@ -47,12 +50,15 @@ def classification(
             "finding is rated above one without. Whether the probability itself can be believed, "
             "and what happens in another hospital, it does not say. The labels are those of the "
             "data set, with their errors.",
+            f"{np.mean(ill):.0%} of the films show some finding. To tell findings from each other "
+            "is harder than to tell ill from well, so compare these figures with others only "
+            "beside that share; the last column is about the films with a finding alone.",
         ),
         tables=(
             Table(
                 "auc",
                 "Area under the ROC curve",
-                ["finding", "AUC", "chance", "films with it", "films"],
+                ["finding", "AUC", "chance", "films with it", "films", "AUC, films with a finding"],
                 rows,
                 "Intervals are over patients. Findings that all or none of the films have are "
                 "missing.",
@@ -61,6 +67,12 @@ def classification(
         pictures=(_roc(curves), *_losses(training.get("history", ()))),
         settings={"training": dict(training)},
     )
+
+
+def _mean(aucs: Iterable[Cell]) -> float | None:
+    """The mean of those that are there."""
+    values = [auc.value for auc in aucs if isinstance(auc, Estimate)]
+    return float(np.mean(values)) if values else None
 
 
 def _roc(

@@ -33,6 +33,29 @@ def test_a_network_that_says_the_same_of_all_has_an_auc_of_one_half(material: Ma
     assert all(row[1].value == 0.5 for row in table.rows[1:])
 
 
+def test_who_tells_only_ill_from_well_knows_nothing_among_the_ill(material: Material) -> None:
+    truth = labels(material)
+    ill = truth.any(axis=1)
+    assert 0 < ill.sum() < len(ill)
+    told = np.repeat(ill[:, None], truth.shape[1], axis=1).astype(np.float32)
+    mean, *rows = classification(with_logits(material, told)).tables[0].rows
+    assert all(row[1].value > 0.5 for row in rows)
+    assert {row[5].value for row in rows if row[5]} == {0.5}
+    assert mean[5] == 0.5
+
+
+def test_where_all_the_ill_have_one_finding_there_is_no_other_to_tell_it_from(
+    material: Material,
+) -> None:
+    name = material.findings[0]
+    films = tuple(
+        replace(film, labels={name: n % 2}) for n, film in enumerate(material.queries.films)
+    )
+    asked = replace(material, queries=replace(material.queries, films=films))
+    mean, row = classification(asked).tables[0].rows
+    assert (row[0], row[5], mean[5]) == (name, None, None)
+
+
 def test_findings_that_all_or_none_have_are_missing(material: Material) -> None:
     positive = labels(material).sum(axis=0)
     some = {
