@@ -3,7 +3,8 @@
     python checks/page_coverage.py
 
 Runs the page's tests (about seven minutes), then prints each line of `app/page/*.js` that holds
-something that never ran. What ran before a page was loaded anew or closed is not counted. A test that fails is told as ever, and the exit status is pytest's.
+something that never ran. What ran before a page was loaded anew or closed is not counted. A test
+that fails is told as ever, and the exit status is pytest's.
 """
 
 import sys
