@@ -188,14 +188,10 @@ def test_a_narrow_window_leaves_black_and_white_and_i_inverts(looking: Looking) 
 
 
 def test_letters_change_window_level_and_opacity(looking: Looking) -> None:
-    opacity = looking.slider("Opacity")
-    for name, least, keys, value in (
-        ("Window", looking.slider("Window"), "sssw", "236"),
-        ("Level", looking.slider("Level"), "aad", "118"),
-        ("Opacity", opacity, "oop", "50"),
-    ):
+    changes = (("Window", "sssw", "236"), ("Level", "aad", "118"), ("Opacity", "oop", "50"))
+    for name, keys, value in changes:
         looking.type(keys)
-        expect(least, name).to_have_value(value)
+        expect(looking.slider(name), name).to_have_value(value)
     eventually(
         looking.page,
         lambda: looking.dialog.evaluate("d => d.style.getPropertyValue('--heat')") == "0.5",
