@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from app.main import create_app
 from app.settings import Settings
@@ -72,6 +72,20 @@ def eventually(page: Page, so: Callable[[], bool]) -> None:
             return
         page.wait_for_timeout(100)
     assert so()
+
+
+def held(page: Page, address: str) -> list[Route]:
+    """The next request to an address will lie here, and is answered once it is continued."""
+    routes: list[Route] = []
+    page.route(address, lambda route: routes.append(route), times=1)
+    return routes
+
+
+def removed(route: Route) -> None:
+    """Answer as the service does of a case that is not there any more."""
+    problem = '{"type": "urn:xemplar:problem:NotFound", "status": 404, "detail": "it was removed"}'
+    headers = {"Content-Type": "application/problem+json"}
+    route.fulfill(status=404, body=problem, headers=headers)
 
 
 def sign_in(page: Page, secret: str) -> None:

@@ -11,11 +11,11 @@ from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 from app.main import open_retriever
 from app.settings import Settings
 from indexer.publishing import build_generation
-from tests.app.reading import SCREENS, needs_chromium, obeys_wcag, send, served, sign_in
+from tests.app.reading import SCREENS, held, needs_chromium, obeys_wcag, send, served, sign_in
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
 from xemplar.catalog.jobs import Jobs
-from xemplar.catalog.keys import Keys, Role
+from xemplar.catalog.keys import Key, Keys, Role
 from xemplar.checkpoint import load
 from xemplar.encoder import Precision
 from xemplar.index import generations
@@ -201,15 +201,14 @@ def test_a_look_that_was_under_way_as_the_first_key_was_made_asks_for_none(
 ) -> None:
     jobs.create("reindex", {})  # so that the page looks often
     administer(page)
-    held: list[Route] = []
-    page.route("**/me", lambda route: held.append(route), times=1)
+    look = held(page, "**/me")
     with page.expect_request("**/me"):
         pass
     page.get_by_role("button", name="Make a key").click()
     page.get_by_label("Whose or what it is").fill("night shift")
     agree(page, "Make a key")
     expect(page.get_by_label("Its secret")).to_be_visible()
-    held[0].continue_()
+    look[0].continue_()
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
     expect(rows(page, "API keys")).to_contain_text("good, yours")
     expect(page.get_by_role("dialog")).to_have_count(0)
@@ -269,10 +268,17 @@ def test_a_reader_sees_no_admin_and_is_told_why_at_its_address(
     expect(alert).to_be_empty()
 
 
-def test_a_key_is_forgotten_when_told(keys: Keys, context: BrowserContext, page_url: str) -> None:
+@pytest.fixture
+def asked(keys: Keys, context: BrowserContext, page_url: str) -> tuple[Page, Key, str]:
+    """A page that asks for a key, and a reader's with its secret."""
     key, secret = keys.create("ward", Role.READER)
     page = context.new_page()
     page.goto(page_url)
+    return page, key, secret
+
+
+def test_a_key_is_forgotten_when_told(asked: tuple[Page, Key, str]) -> None:
+    page, key, secret = asked
     sign_in(page, secret)
     page.get_by_role("button", name="Key: Reader").click()
     expect(page.get_by_role("dialog")).to_contain_text(key.id)
@@ -284,11 +290,9 @@ def test_a_key_is_forgotten_when_told(keys: Keys, context: BrowserContext, page_
     expect(page.locator(".gallery li")).to_have_count(0)
 
 
-def test_another_key_is_used_when_told(keys: Keys, context: BrowserContext, page_url: str) -> None:
-    _, ward = keys.create("ward", Role.READER)
+def test_another_key_is_used_when_told(asked: tuple[Page, Key, str], keys: Keys) -> None:
+    page, _, ward = asked
     _, boss = keys.create("boss", Role.ADMIN)
-    page = context.new_page()
-    page.goto(page_url)
     sign_in(page, ward)
     page.get_by_role("button", name="Key: Reader").click()
     page.get_by_role("button", name="Use another key").click()
@@ -297,24 +301,16 @@ def test_another_key_is_used_when_told(keys: Keys, context: BrowserContext, page
     administer(page)
 
 
-def test_whoever_closes_the_question_may_sign_in_later(
-    keys: Keys, context: BrowserContext, page_url: str
-) -> None:
-    _, secret = keys.create("ward", Role.READER)
-    page = context.new_page()
-    page.goto(page_url)
+def test_whoever_closes_the_question_may_sign_in_later(asked: tuple[Page, Key, str]) -> None:
+    page, _, secret = asked
     page.get_by_role("button", name="Close").click()
     page.get_by_role("button", name="Sign in").click()
     sign_in(page, secret)
     expect(page.locator(".gallery > li")).to_have_count(CASES)
 
 
-def test_a_key_that_is_wrong_is_asked_for_again(
-    keys: Keys, context: BrowserContext, page_url: str
-) -> None:
-    _, secret = keys.create("ward", Role.READER)
-    page = context.new_page()
-    page.goto(page_url)
+def test_a_key_that_is_wrong_is_asked_for_again(asked: tuple[Page, Key, str]) -> None:
+    page, _, secret = asked
     sign_in(page, "xk_wrong")
     expect(page.get_by_role("dialog")).to_contain_text("That key is not known here, or was revoked")
     sign_in(page, secret)
@@ -327,14 +323,14 @@ def late(
 ) -> Iterator[tuple[Page, str, Callable[[], None]]]:
     """A page, a key, and a request without it that is refused only when told."""
     _, secret = keys.create("ward", Role.READER)
-    page, held = context.new_page(), list[Route]()
-    page.route("**/findings", lambda route: held.append(route), times=1)
+    page = context.new_page()
+    without = held(page, "**/findings")
     page.goto(page_url)
     expect(page.get_by_label("Key", exact=True)).to_be_visible()
 
     def refuse() -> None:
         with page.expect_response("**/findings") as refused:
-            held[0].continue_()
+            without[0].continue_()
         assert refused.value.status == 401
 
     yield page, secret, refuse

@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.app.reading import FILM, needs_chromium, pictures_shown, send
+from tests.app.reading import FILM, held, needs_chromium, pictures_shown, send
 from tests.stores import CASES
 
 pytestmark = needs_chromium
@@ -65,14 +65,14 @@ def test_what_is_dropped_or_pasted_and_no_file_is_refused_but_not_in_a_field(pag
 def test_a_finding_chosen_while_cases_are_still_awaited_is_what_is_shown(
     context: BrowserContext, page_url: str
 ) -> None:
-    page, held = context.new_page(), list[Route]()
-    page.route("**/cases?*", lambda route: held.append(route), times=1)
+    page = context.new_page()
+    first = held(page, "**/cases?*")
     page.goto(page_url)
     expect(page.locator("#of option")).to_have_count(5)
     page.select_option("#of", "Mass")
     expect(page.locator(".gallery > li")).to_have_count(3)
     with page.expect_response("**/cases?limit=24"):
-        held[0].continue_()
+        first[0].continue_()
     page.wait_for_timeout(200)
     expect(page.locator(".gallery > li")).to_have_count(3)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
-from tests.app.reading import eventually, needs_chromium, pictures_shown, send
+from tests.app.reading import eventually, needs_chromium, pictures_shown, removed, send
 
 pytestmark = needs_chromium
 
@@ -133,18 +133,15 @@ def test_dragging_moves_and_with_shift_maps_the_greys(looking: Looking) -> None:
 def test_two_fingers_zoom(looking: Looking) -> None:
     fingers = looking.page.context.new_cdp_session(looking.page)
 
-    def touch(kind: str, *apart: float) -> None:
+    def touch(kind: str, *places: float) -> None:
         x, y = looking.at(0.5, 0.5)
-        points = [{"x": x + side * apart[0] / 2, "y": y, "id": side} for side in (-1, 1)]
-        touched: dict[str, Any] = {
-            "type": kind,
-            "touchPoints": points if kind != "touchEnd" else [],
-        }
+        points = [{"x": x + place, "y": y, "id": finger} for finger, place in enumerate(places)]
+        touched: dict[str, Any] = {"type": kind, "touchPoints": points}
         fingers.send("Input.dispatchTouchEvent", touched)
 
-    touch("touchStart", 100)
-    touch("touchMove", 200)
-    touch("touchEnd", 200)
+    touch("touchStart", -50, 50)
+    touch("touchMove", -100, 100)
+    touch("touchEnd")
     film = looking.dialog.locator(".pane .film").first
     eventually(looking.page, lambda: "scale(2, 2)" in (film.get_attribute("style") or ""))
 
@@ -220,11 +217,7 @@ def test_the_film_that_is_flipped_is_pointed_at_where_it_is_seen(looking: Lookin
 
 def test_a_case_that_was_removed_meanwhile_is_said(looking: Looking, faults: list[str]) -> None:
     faults.append("status of 404")
-    problem = '{"type": "urn:xemplar:problem:NotFound", "status": 404, "detail": "it was removed"}'
-    headers = {"Content-Type": "application/problem+json"}
-    looking.page.route(
-        "**/matches/*", lambda route: route.fulfill(status=404, body=problem, headers=headers)
-    )
+    looking.page.route("**/matches/*", removed)
     looking.press("Similarity")
     expect(looking.dialog.locator(".caption")).to_have_text("it was removed")
     looking.press("Close")

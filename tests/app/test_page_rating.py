@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from app.settings import Settings
 from tests.app.reading import (
@@ -204,50 +204,42 @@ def test_a_case_is_looked_at_beside_the_query_and_rated_there(page: Page) -> Non
     expect(shelf(page, 3).locator(".rank")).to_have_text("1")
 
 
-def test_what_could_not_be_saved_stays_and_is_saved_later(page: Page, faults: list[str]) -> None:
+@pytest.fixture
+def unsaved(page: Page, faults: list[str], request: pytest.FixtureRequest) -> Page:
+    """A list with one rating, 5, that could not be saved, nor can any other; each test's own."""
     faults.append("net::ERR_FAILED")
-    rate(page, "offline")
-
-    def fail(route: Route) -> None:
-        route.abort()
-
-    page.route("**/ratings/**", fail)
+    rate(page, request.node.name.removeprefix("test_").replace("_", "-")[:32])
+    page.route("**/ratings/**", lambda route: route.abort())
     shelf(page, UNRATED).locator(".card").first.get_by_role("button", name="5,").click()
     expect(page.get_by_text("Not saved.")).to_be_visible()
+    return page
+
+
+def test_what_could_not_be_saved_stays_and_is_saved_later(unsaved: Page) -> None:
+    page = unsaved
     expect(shelf(page, 5).locator(".card")).to_have_count(1)
     rated = page.url
     page.get_by_role("link", name="New film").click()
     page.get_by_role("dialog").get_by_role("button", name="Stay").click()
     expect(page).to_have_url(rated)
     expect(shelf(page, 5).locator(".card")).to_have_count(1)
-    page.unroute("**/ratings/**", fail)
+    page.unroute("**/ratings/**")
     page.get_by_role("button", name="Save again").click()
     saved(page)
     page.reload()
     expect(shelf(page, 5).locator(".card")).to_have_count(1)
 
 
-def test_the_browser_asks_before_unsaved_ratings_are_closed(page: Page, faults: list[str]) -> None:
-    faults.append("net::ERR_FAILED")
-    rate(page, "closing")
-    page.route("**/ratings/**", lambda route: route.abort())
-    shelf(page, UNRATED).locator(".card").first.get_by_role("button", name="5,").click()
-    expect(page.get_by_text("Not saved.")).to_be_visible()
-    with page.expect_event("dialog") as asked:
-        page.close(run_before_unload=True)
+def test_the_browser_asks_before_unsaved_ratings_are_closed(unsaved: Page) -> None:
+    with unsaved.expect_event("dialog") as asked:
+        unsaved.close(run_before_unload=True)
     assert asked.value.type == "beforeunload"
     asked.value.dismiss()
-    expect(shelf(page, 5).locator(".card")).to_have_count(1)
+    expect(shelf(unsaved, 5).locator(".card")).to_have_count(1)
 
 
-def test_another_reader_does_not_lose_what_the_first_could_not_save(
-    page: Page, faults: list[str]
-) -> None:
-    faults.append("net::ERR_FAILED")
-    rate(page, "kept")
-    page.route("**/ratings/**", lambda route: route.abort())
-    shelf(page, UNRATED).locator(".card").first.get_by_role("button", name="5,").click()
-    expect(page.get_by_text("Not saved.")).to_be_visible()
+def test_another_reader_does_not_lose_what_the_first_could_not_save(unsaved: Page) -> None:
+    page = unsaved
     page.get_by_role("button", name="Change").click()
     page.get_by_role("dialog").get_by_role("button", name="Stay").click()
     expect(shelf(page, 5).locator(".card")).to_have_count(1)
@@ -256,12 +248,8 @@ def test_another_reader_does_not_lose_what_the_first_could_not_save(
     expect(page.get_by_label("Your pseudonym")).to_have_value("")
 
 
-def test_ratings_that_cannot_be_saved_may_be_left(page: Page, faults: list[str]) -> None:
-    faults.append("net::ERR_FAILED")
-    rate(page, "gone")
-    page.route("**/ratings/**", lambda route: route.abort())
-    shelf(page, UNRATED).locator(".card").first.get_by_role("button", name="5,").click()
-    expect(page.get_by_text("Not saved.")).to_be_visible()
+def test_ratings_that_cannot_be_saved_may_be_left(unsaved: Page) -> None:
+    page = unsaved
     page.get_by_role("link", name="New film").click()
     page.get_by_role("dialog").get_by_role("button", name="Leave").click()
     expect(page.locator(".gallery > li").first).to_be_visible()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Download, Page, Route, expect
 
-from tests.app.reading import needs_chromium, obeys_wcag, pictures_shown, send
+from tests.app.reading import needs_chromium, obeys_wcag, pictures_shown, removed, send
 
 pytestmark = needs_chromium
 
@@ -146,10 +146,8 @@ def test_what_has_gone_meanwhile_is_said_in_its_place(
     page: Page, alone: Page, faults: list[str], tmp_path: Path
 ) -> None:
     faults.append("status of 404")
-    problem = '{"type": "urn:xemplar:problem:NotFound", "status": 404, "detail": "it was removed"}'
-    headers = {"Content-Type": "application/problem+json"}
     send(page)
-    page.route("**/matches/*", lambda r: r.fulfill(status=404, body=problem, headers=headers))
+    page.route("**/matches/*", removed)
     alone.goto(saved(page, tmp_path).as_uri())
     expect(alone.locator(".pair img")).to_have_count(10)
     expect(alone.locator(".pair .none").first).to_have_text("Not available: it was removed")
