@@ -40,7 +40,7 @@ FROM dependencies AS code
 COPY --from=requirements /lists/build.txt .
 RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --requirement build.txt --constraint constraints.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY indexer ./indexer
 COPY evaluator ./evaluator
 COPY trainer ./trainer

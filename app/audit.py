@@ -9,12 +9,13 @@ import anyio
 from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.metrics import Metrics
-from app.problems import come_back
-from app.record import Record
 from xemplar.catalog.audit import Audit, AuditEntry
 from xemplar.catalog.keys import Role
 from xemplar.errors import DatabaseUnreachable
+
+from .metrics import Metrics
+from .problems import come_back
+from .record import Record
 
 DAY_SECONDS = 24 * 60 * 60
 SAFE = ("GET", "HEAD", "OPTIONS")

@@ -9,9 +9,10 @@ import typer
 from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption
 
 if TYPE_CHECKING:
-    from app.settings import Settings
     from xemplar.answer import Answer
     from xemplar.retriever import Retriever
+
+    from .settings import Settings
 
 WHICH = "Which cases"
 """Heading of these options in the help."""
@@ -37,9 +38,9 @@ def serve(
     """
     import uvicorn
 
-    from app.logs import configure_logs
-    from app.main import create_app
-    from app.memory import give_back_large_pieces
+    from .logs import configure_logs
+    from .main import create_app
+    from .memory import give_back_large_pieces
 
     give_back_large_pieces()
     settings = _settings(store, checkpoint, database, host=host, port=port)
@@ -74,7 +75,7 @@ def openapi() -> None:
     Example:
         xemplar openapi > xemplar.json
     """
-    from app.main import create_app
+    from .main import create_app
 
     typer.echo(json.dumps(create_app().openapi(), indent=2))
 
@@ -149,12 +150,13 @@ def query(
     """
     from rich.console import Console
 
-    from app.main import open_retriever
-    from app.table import answer_tables
-    from app.wire import answer_out
     from xemplar.catalog import CaseFilter
     from xemplar.errors import ConfigurationError
     from xemplar.selection import Search
+
+    from .main import open_retriever
+    from .table import answer_tables
+    from .wire import answer_out
 
     if not film.is_file():
         raise ConfigurationError(f"there is no film {film}")
@@ -195,7 +197,7 @@ def query(
 
 
 def _settings(store: Path, checkpoint: Path | None, database: str, **more: str | int) -> "Settings":
-    from app.settings import read_settings
+    from .settings import read_settings
 
     named = {"checkpoint": checkpoint} if checkpoint else {}
     return read_settings(store=store, database_url=database, **named, **more)
@@ -222,9 +224,10 @@ def _refuse_other(checkpoint: Path, retriever: "Retriever") -> None:
 
 def _write_pictures(retriever: "Retriever", answer: "Answer", folder: Path) -> None:
     """Overlays and evidence of the query and of each case, and all in one sheet, as JPEG."""
-    from app.sheet import sheet
     from xemplar import pictures
     from xemplar.artefact import new_folder
+
+    from .sheet import sheet
 
     named = {f"{near.rank:03d}": near for near in answer.neighbours}
     named |= {f"counter-{near.rank:03d}": near for near in answer.counter_examples}

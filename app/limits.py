@@ -11,7 +11,7 @@ import anyio
 from prometheus_client import Gauge
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.problems import ProblemResponse, Refusal, come_back
+from .problems import ProblemResponse, Refusal, come_back
 
 OVERHEAD = 64 * 1024
 """Bytes that multipart headers and the other fields may add to the film."""

@@ -15,11 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.typing import Processor
 
-from app.metrics import Metrics
-from app.problems import ProblemResponse
-from app.recent import RecentErrors
-from app.record import Record
 from xemplar.schemas import ErrorOut
+
+from .metrics import Metrics
+from .problems import ProblemResponse
+from .recent import RecentErrors
+from .record import Record
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """Ids that callers may bring. Others are replaced: an id goes into log and database."""

@@ -15,18 +15,6 @@ from fastapi_offline import FastAPIOffline
 from PIL import Image
 from starlette.middleware.cors import CORSMiddleware
 
-from app.audit import AuditTrail, forget
-from app.headers import SecurityHeaders
-from app.limits import BodyLimit, UploadLimit
-from app.logs import RequestLog
-from app.metrics import Metrics
-from app.problems import add_problem_handlers, add_problem_schema
-from app.recent import RecentAnswers, RecentErrors
-from app.routes import router
-from app.routes.page import FOLDER, PageFiles
-from app.security import Guard, KeyRing
-from app.service import Opening, Service
-from app.settings import Settings, read_settings
 from xemplar import __version__
 from xemplar.catalog.audit import Audit
 from xemplar.catalog.keys import Keys
@@ -42,6 +30,19 @@ from xemplar.radiograph import Limits, decode
 from xemplar.retriever import Retriever
 from xemplar.schemas import NOTICE
 from xemplar.store import Store
+
+from .audit import AuditTrail, forget
+from .headers import SecurityHeaders
+from .limits import BodyLimit, UploadLimit
+from .logs import RequestLog
+from .metrics import Metrics
+from .problems import add_problem_handlers, add_problem_schema
+from .recent import RecentAnswers, RecentErrors
+from .routes import router
+from .routes.page import FOLDER, PageFiles
+from .security import Guard, KeyRing
+from .service import Opening, Service
+from .settings import Settings, read_settings
 
 FOLLOW_SECONDS = 0.5
 """Between two looks at which generation is live: one small file is read."""

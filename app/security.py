@@ -11,13 +11,14 @@ from anyio import to_thread
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from app.limits import Rate
-from app.problems import Refusal, described
-from app.record import record_of
-from app.service import service_of
-from app.settings import Settings
 from xemplar.catalog.keys import Key, Keys, Role, digest_of
 from xemplar.errors import ConfigurationError, DatabaseUnreachable
+
+from .limits import Rate
+from .problems import Refusal, described
+from .record import record_of
+from .service import service_of
+from .settings import Settings
 
 REFRESH_SECONDS = 1.0
 """How old the known keys may be: a revoked one stops within that, and no picture asks for them."""

@@ -8,9 +8,10 @@ import anyio
 from anyio import to_thread
 from fastapi import Request
 
-from app.problems import come_back
-from app.recent import RecentAnswers
 from xemplar.retriever import Retriever
+
+from .problems import come_back
+from .recent import RecentAnswers
 
 T = TypeVar("T")
 

@@ -17,9 +17,8 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-
-from trainer.augment import augment
-from trainer.settings import Augmentation
+from xemplar_trainer.augment import augment
+from xemplar_trainer.settings import Augmentation
 
 
 def chain(settings: Augmentation, size: int) -> v2.Transform:

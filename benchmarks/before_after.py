@@ -25,10 +25,10 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.progress import track
+from xemplar_evaluator.drawing import BOX
+from xemplar_evaluator.gathering import Source
+from xemplar_evaluator.settings import Settings
 
-from evaluator.drawing import BOX
-from evaluator.gathering import Source
-from evaluator.settings import Settings
 from xemplar.artefact import new_folder
 from xemplar.boxes import CORRESPONDING, Box, DrawnBox, place_boxes, read_boxes, rows_of
 from xemplar.catalog import Case, case_id_of

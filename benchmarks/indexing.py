@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from xemplar_indexer.job import embed_films
 
-from indexer.job import embed_films
 from xemplar.catalog import migrate, open_catalog
 from xemplar.checkpoint import default_checkpoint, load
 from xemplar.datasets import Film, open_dataset

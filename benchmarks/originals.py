@@ -15,10 +15,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
+from xemplar_app.main import open_retriever
+from xemplar_app.settings import Settings
+from xemplar_app.sheet import sheet
 
-from app.main import open_retriever
-from app.settings import Settings
-from app.sheet import sheet
 from xemplar.artefact import new_folder
 from xemplar.catalog import Case
 from xemplar.findings import NO_FINDING

@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 from rich.table import Table
+from xemplar_indexer.job import embed_films
+from xemplar_indexer.publishing import build_generation
 
-from indexer.job import embed_films
-from indexer.publishing import build_generation
 from tests.films import TINY, encoded, seeded_weights
 from xemplar.catalog import migrate, open_catalog
 from xemplar.checkpoint import Calibration, Card, keep, load, save

@@ -26,12 +26,12 @@ import httpx
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
+from xemplar_indexer.publishing import activate
 
 from checks.book import Book, Sample
 from checks.clients import asking
 from checks.common import show, verdict
 from checks.served import Site, phantom_site, real_site, serving
-from indexer.publishing import activate
 from xemplar.catalog import open_catalog
 from xemplar.index import current
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from xemplar_app.table import answer_tables
 
-from app.table import answer_tables
 from xemplar.datasets import open_dataset
 from xemplar.findings import NO_FINDING, positives
 

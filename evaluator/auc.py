@@ -7,11 +7,12 @@ from typing import Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.bootstrap import estimate_statistic
-from evaluator.material import Material
-from evaluator.section import Estimate
 from xemplar.errors import DatasetError
 from xemplar.findings import targets
+
+from .bootstrap import estimate_statistic
+from .material import Material
+from .section import Estimate
 
 GUESSING = 0.5
 """The AUC of whatever knows nothing."""

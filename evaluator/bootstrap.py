@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.section import Estimate
+from .section import Estimate
 
 RESAMPLES = 1000
 FEWEST = 5

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_curve
 
-from evaluator.auc import GUESSING, Judge
-from evaluator.drawing import CHANCE, figure, png
-from evaluator.material import Material
-from evaluator.section import Cell, Estimate, Picture, Section, Table
+from .auc import GUESSING, Judge
+from .drawing import CHANCE, figure, png
+from .material import Material
+from .section import Cell, Estimate, Picture, Section, Table
 
 
 def classification(

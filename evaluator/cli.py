@@ -17,12 +17,13 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from evaluator.settings import Settings
 from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption
 
+from .settings import Settings
+
 if TYPE_CHECKING:
-    from evaluator.run import Outcome
-    from evaluator.run import Progress as OnProgress
+    from .run import Outcome
+    from .run import Progress as OnProgress
 DEFAULT = Settings()
 
 
@@ -79,17 +80,18 @@ def evaluate(
         xemplar evaluate ranking nih14 --store archive --experts ratings.csv --out experts
     """
     try:
-        from evaluator.run import Study
-        from evaluator.run import evaluate as run
+        from .run import Study
+        from .run import evaluate as run
     except ModuleNotFoundError as error:
         raise typer.BadParameter(
             f"evaluating needs {error.name}: pip install 'xemplar[evaluate]'"
         ) from error
-    from evaluator.gathering import Source
     from xemplar.checkpoint import default_checkpoint, load
     from xemplar.datasets import open_dataset
     from xemplar.encoder import open_encoder
     from xemplar.store import Store
+
+    from .gathering import Source
 
     settings = Settings(
         splits=tuple(split or DEFAULT.splits),

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluator.films import Encoded, encode_films
-from evaluator.material import Candidates, Films, Material
-from evaluator.settings import Settings
 from xemplar.boxes import DrawnBox, box_file, left_out, place_boxes, read_boxes, rows_of
 from xemplar.catalog import Case, case_id_of, open_catalog
 from xemplar.datasets import Dataset, Film, split_by_patient
@@ -18,6 +15,10 @@ from xemplar.index import Generation, open_generation
 from xemplar.media import Media
 from xemplar.rows import read_rows
 from xemplar.store import Store
+
+from .films import Encoded, encode_films
+from .material import Candidates, Films, Material
+from .settings import Settings
 
 SEVERITY = "severity.csv"
 AT_ONCE = 5000

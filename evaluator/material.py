@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.settings import Settings
 from xemplar.boxes import Box
 from xemplar.catalog import Case
 from xemplar.datasets import Film
 from xemplar.encoder import Encoder
+
+from .settings import Settings
 
 
 @dataclass(frozen=True, eq=False)

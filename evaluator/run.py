@@ -20,21 +20,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evaluator.classification import classification
-from evaluator.faithfulness.study import faithfulness
-from evaluator.gathering import Source, gather
-from evaluator.localisation.study import localisation
-from evaluator.material import Material
-from evaluator.ranking.study import ranking
-from evaluator.report.document import Report, write
-from evaluator.section import Section
-from evaluator.settings import Settings
-from evaluator.shortcuts.study import shortcuts
 from xemplar import __version__
 from xemplar.artefact import digest_of, file_digest, write_file
 from xemplar.encoder import Encoder
 from xemplar.errors import ConfigurationError
 from xemplar.index import current
+
+from .classification import classification
+from .faithfulness.study import faithfulness
+from .gathering import Source, gather
+from .localisation.study import localisation
+from .material import Material
+from .ranking.study import ranking
+from .report.document import Report, write
+from .section import Section
+from .settings import Settings
+from .shortcuts.study import shortcuts
 
 Progress = Callable[[str, int, int], None]
 """Told (what, done, of how many)."""

@@ -20,13 +20,14 @@ from xemplar.terminal import (
 )
 
 if TYPE_CHECKING:
-    from indexer.job import Outcome
-    from indexer.publishing import Published
-    from indexer.reader import Unreadable
     from xemplar.catalog import Catalog
     from xemplar.checkpoint import Checkpoint
     from xemplar.datasets import Film
     from xemplar.store import Store
+
+    from .job import Outcome
+    from .publishing import Published
+    from .reader import Unreadable
 
 generations = typer.Typer(no_args_is_help=True, help="List index generations, or go back to one.")
 
@@ -64,10 +65,11 @@ def index(
 
     May be interrupted or killed and started again: nothing is embedded twice.
     """
-    from indexer.publishing import build_generation
     from xemplar.catalog import migrate, open_catalog
     from xemplar.checkpoint import default_checkpoint, load
     from xemplar.store import Store
+
+    from .publishing import build_generation
 
     films = _films(folders, split or [], limit)
     loaded = load(checkpoint or default_checkpoint())
@@ -197,12 +199,13 @@ def calibrate(
     """
     import json
 
-    from indexer.publishing import build_generation
     from xemplar.catalog import open_catalog
     from xemplar.checkpoint import default_checkpoint, load
     from xemplar.errors import ConfigurationError
     from xemplar.index import SimilarityCalibration, current, read_manifest
     from xemplar.store import Store
+
+    from .publishing import build_generation
 
     try:
         fields = json.loads(file.read_bytes())
@@ -263,8 +266,9 @@ def _embed(
 ) -> "Outcome":
     import os
 
-    from indexer.job import embed_films
     from xemplar.encoder import Precision, open_encoder
+
+    from .job import embed_films
 
     encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
     with progress("films", len(films)) as on_progress:

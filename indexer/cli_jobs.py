@@ -18,12 +18,13 @@ from xemplar.terminal import (
 )
 
 if TYPE_CHECKING:
-    from indexer.worker import Watch
     from xemplar.catalog import Catalog
     from xemplar.catalog.jobs import Job
     from xemplar.checkpoint import Checkpoint
     from xemplar.encoder import Encoder
     from xemplar.store import Store
+
+    from .worker import Watch
 
 QueueOption = Annotated[
     str,
@@ -85,12 +86,13 @@ def reindex(
 
         xemplar reindex --store archive --checkpoint runs/second/best.safetensors
     """
-    from indexer.reindex import reindex as run
     from xemplar.catalog import open_catalog
     from xemplar.catalog.jobs import Jobs
     from xemplar.checkpoint import default_checkpoint, keep, load
     from xemplar.jobqueue import JobQueue
     from xemplar.store import Store
+
+    from .reindex import reindex as run
 
     place, path = Store(store), checkpoint or default_checkpoint()
     loaded = load(path)
@@ -136,11 +138,12 @@ def worker(
     import logging
     from datetime import timedelta
 
-    from indexer.worker import Worker
     from xemplar.catalog import migrate, open_catalog
     from xemplar.catalog.jobs import Jobs
     from xemplar.checkpoint import default_checkpoint
     from xemplar.store import Store
+
+    from .worker import Worker
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("xemplar").setLevel(logging.INFO)
@@ -219,8 +222,9 @@ def _reindexed(
     threads: int,
 ) -> Mapping[str, Any]:
     """Do a reindex job, with the checkpoint that it names."""
-    from indexer.reindex import reindex as run
     from xemplar.checkpoint import find, keep, load
+
+    from .reindex import reindex as run
 
     path = keep(find(job.parameters["checkpoint"], store, other), store)
     checkpoint = load(path)

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from indexer.reader import Known, New, Reader, Unreadable, in_order
 from xemplar.catalog import Catalog, Description, Entry
 from xemplar.datasets import Film
 from xemplar.encoder import Encoder
 from xemplar.intake import BLANK, embed
 from xemplar.media import Media
 from xemplar.store import Store
+
+from .reader import Known, New, Reader, Unreadable, in_order
 
 BATCH = 16
 """Films in one forward pass: more do not make it faster on a processor."""

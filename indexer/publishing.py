@@ -6,7 +6,6 @@ from datetime import datetime
 
 import numpy as np
 
-from indexer.canary import check_generation
 from xemplar.catalog import Catalog, GenerationRecord
 from xemplar.catalog.generations import Generations
 from xemplar.checkpoint import Checkpoint
@@ -23,6 +22,8 @@ from xemplar.index import (
     remove,
 )
 from xemplar.store import Store
+
+from .canary import check_generation
 
 
 @dataclass(frozen=True)

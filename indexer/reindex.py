@@ -10,8 +10,6 @@ from typing import Protocol
 
 import numpy as np
 
-from indexer.job import BATCH
-from indexer.publishing import Published, build_generation
 from xemplar.artefact import sweep
 from xemplar.catalog import Batch, Catalog
 from xemplar.checkpoint import Checkpoint
@@ -21,6 +19,9 @@ from xemplar.index import FACTORY, current, read_manifest
 from xemplar.intake import delete_orphans, delete_pictures, embed_stored
 from xemplar.media import Media
 from xemplar.store import Store
+
+from .job import BATCH
+from .publishing import Published, build_generation
 
 MAX_LOST = 0.01
 """Share of the films that may be left out, as their stored input is missing or damaged."""

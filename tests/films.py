@@ -39,8 +39,9 @@ def seeded_weights(
         network = DenseNetwork(architecture, findings, PreprocessSpec(size))
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
-                torch.nn.init.normal_(module.running_mean, 0, 0.3)
-                torch.nn.init.uniform_(module.running_var, 0.5, 2)
+                statistics = dict(module.named_buffers())
+                torch.nn.init.normal_(statistics["running_mean"], 0, 0.3)
+                torch.nn.init.uniform_(statistics["running_var"], 0.5, 2)
                 torch.nn.init.uniform_(module.weight, 0.5, 1.5)
                 torch.nn.init.normal_(module.bias, 0, 0.2)
         torch.nn.init.normal_(network.dense.classifier.weight, 0, 0.5)

@@ -4,8 +4,9 @@ import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from indexer.job import embed_films
-from indexer.publishing import build_generation
+from xemplar_indexer.job import embed_films
+from xemplar_indexer.publishing import build_generation
+
 from tests.films import drawn_film, encoded
 from xemplar.catalog import migrate, open_catalog
 from xemplar.checkpoint import load, save

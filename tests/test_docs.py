@@ -5,11 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-
-from app.settings import Settings as ServiceSettings
-from evaluator.settings import Settings as EvaluationSettings
-from trainer.settings import Augmentation
-from trainer.settings import Settings as TrainingSettings
+from xemplar_app.settings import Settings as ServiceSettings
+from xemplar_evaluator.settings import Settings as EvaluationSettings
+from xemplar_trainer.settings import Augmentation
+from xemplar_trainer.settings import Settings as TrainingSettings
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from trainer.settings import Augmentation
+from .settings import Augmentation
 
 Film = npt.NDArray[np.float32]
 

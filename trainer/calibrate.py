@@ -7,8 +7,9 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 
-from trainer.metrics import Outputs
 from xemplar.checkpoint import Calibration
+
+from .metrics import Outputs
 
 FEWEST = 5
 """Films with, and films without, a finding below which nothing is fitted."""

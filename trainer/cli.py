@@ -121,8 +121,8 @@ def train(
     from rich.console import Console
 
     try:
-        from trainer.recipes import recipe as settings_of
-        from trainer.run import train as run
+        from .recipes import recipe as settings_of
+        from .run import train as run
     except ModuleNotFoundError as error:
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"

@@ -22,18 +22,19 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainer.epoch import Device, Validation, train_epoch
-from trainer.films import EpochOrder, FilmTensors, batches
-from trainer.initial import begin_at_prevalence
-from trainer.learner import Learner, Trainable, averaged
-from trainer.metrics import auc_by_finding, mean_auc
-from trainer.mixup import mixer
-from trainer.settings import FOLDS, Guidance, Settings
-from trainer.teacher import EfficientNetLite, pretrained
-from trainer.world import World
 from xemplar.artefact import write_file
 from xemplar.datasets import Film, patient_number
 from xemplar.errors import ConfigurationError
+
+from .epoch import Device, Validation, train_epoch
+from .films import EpochOrder, FilmTensors, batches
+from .initial import begin_at_prevalence
+from .learner import Learner, Trainable, averaged
+from .metrics import auc_by_finding, mean_auc
+from .mixup import mixer
+from .settings import FOLDS, Guidance, Settings
+from .teacher import EfficientNetLite, pretrained
+from .world import World
 
 BATCH, RATE, HEAD, DECAY = 64, 5e-4, 5.0, 0.05
 """Films in a step, learning rate, how much faster the linear layer goes, and weight decay."""

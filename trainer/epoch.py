@@ -12,14 +12,15 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Sampler
 
-from trainer.films import FilmTensors, Lesson, batches
-from trainer.learner import Trainable
-from trainer.metrics import Outputs
-from trainer.settings import Guidance, Settings
-from trainer.world import World
 from xemplar.datasets import Film
 from xemplar.errors import ConfigurationError
 from xemplar.findings import targets
+
+from .films import FilmTensors, Lesson, batches
+from .learner import Trainable
+from .metrics import Outputs
+from .settings import Guidance, Settings
+from .world import World
 
 Mixing = Callable[[Lesson], Lesson]
 

@@ -14,15 +14,16 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from trainer.augment import augment
-from trainer.places import USUALLY, Places, Plan, onto_input
-from trainer.settings import Settings
 from xemplar.datasets import TRAIN, VAL, Dataset, Film, split_by_patient
 from xemplar.errors import ConfigurationError, DatasetError, InputError
 from xemplar.findings import targets
 from xemplar.network import STRIDE
 from xemplar.preprocess import Frame, frame, preprocess
 from xemplar.radiograph import decode
+
+from .augment import augment
+from .places import USUALLY, Places, Plan, onto_input
+from .settings import Settings
 
 
 def frontal_films(datasets: Sequence[Dataset], settings: Settings) -> dict[str, list[Film]]:

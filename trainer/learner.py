@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from trainer.films import Lesson
-from trainer.settings import Guidance
-from trainer.teacher import Teacher
+from .films import Lesson
+from .settings import Guidance
+from .teacher import Teacher
 
 
 class Trainable(Protocol):

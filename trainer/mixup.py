@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.films import Lesson
-from trainer.settings import Settings
+from .films import Lesson
+from .settings import Settings
 
 
 def mixer(settings: Settings, epoch: int, rank: int) -> Callable[[Lesson], Lesson] | None:

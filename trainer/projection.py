@@ -10,17 +10,18 @@ from rich.progress import track
 from torch import Tensor
 from torch.optim import Adam
 
-from trainer.epoch import Device
-from trainer.films import FilmTensors, batches
-from trainer.initial import prevalence
-from trainer.learner import unlike
-from trainer.settings import Settings
 from xemplar.checkpoint import load, save
 from xemplar.datasets import Film
 from xemplar.errors import ConfigurationError
 from xemplar.findings import targets
 from xemplar.network import MEAN, PROJECTION, Architecture
 from xemplar.network.pytorch import DenseNetwork, load_weights
+
+from .epoch import Device
+from .films import FilmTensors, batches
+from .initial import prevalence
+from .learner import unlike
+from .settings import Settings
 
 STEPS, RATE, DROPPED = 300, 1e-3, 0.3
 """Steps of Adam, their rate, and the share of channels that each of them does without."""

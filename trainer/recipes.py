@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from trainer.settings import Augmentation, Settings
 from xemplar.errors import ConfigurationError
+
+from .settings import Augmentation, Settings
 
 RECIPES: Mapping[str, Settings] = {
     # the poster: fine-tuning from ImageNet weights, on many films

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
-from trainer.metrics import Outputs, roc
 from xemplar.artefact import write_file
+
+from .metrics import Outputs, roc
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_auc")
 

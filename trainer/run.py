@@ -22,11 +22,18 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
-from trainer import report
-from trainer.calibrate import calibrate
-from trainer.crossfit import soft_labels
-from trainer.epoch import Device, Validation, train_epoch
-from trainer.films import (
+from xemplar.artefact import write_file
+from xemplar.checkpoint import Card, save
+from xemplar.datasets import TRAIN, VAL, Dataset, Film
+from xemplar.errors import ConfigurationError
+from xemplar.network import MEAN, Architecture
+from xemplar.network.pytorch import DenseNetwork, weights_of
+
+from . import report
+from .calibrate import calibrate
+from .crossfit import soft_labels
+from .epoch import Device, Validation, train_epoch
+from .films import (
     EpochOrder,
     FilmTensors,
     Lesson,
@@ -34,22 +41,16 @@ from trainer.films import (
     check_readable,
     frontal_films,
 )
-from trainer.initial import begin_at_prevalence, initialise, origin, prevalence
-from trainer.learner import Learner, averaged
-from trainer.metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
-from trainer.mixup import mixer
-from trainer.places import places_of
-from trainer.projection import films_to_project, project
-from trainer.settings import Settings
-from trainer.state import load_state, progress_of, save_state
-from trainer.teacher import open_teacher
-from trainer.world import World
-from xemplar.artefact import write_file
-from xemplar.checkpoint import Card, save
-from xemplar.datasets import TRAIN, VAL, Dataset, Film
-from xemplar.errors import ConfigurationError
-from xemplar.network import MEAN, Architecture
-from xemplar.network.pytorch import DenseNetwork, weights_of
+from .initial import begin_at_prevalence, initialise, origin, prevalence
+from .learner import Learner, averaged
+from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
+from .mixup import mixer
+from .places import places_of
+from .projection import films_to_project, project
+from .settings import Settings
+from .state import load_state, progress_of, save_state
+from .teacher import open_teacher
+from .world import World
 
 CHECKPOINT, STATE = "checkpoint.safetensors", "state.safetensors"
 

@@ -5,14 +5,42 @@ library imports no program.
 """
 
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from xemplar import __version__
 from xemplar.errors import XemplarError
+
+
+class ProgramCommands(TyperGroup):
+    """Loads a program only when one of its commands is run, or listed with all others."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        self._entries = {entry.name: entry for entry in entry_points(group="xemplar.commands")}
+        # the names alone are enough for "Did you mean ...?"
+        self.commands = dict.fromkeys(sorted(self._entries))  # type: ignore[assignment]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's interface
+        """The command of that name, loaded; None where there is none."""
+        if cmd_name in self._entries and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = _load(self._entries[cmd_name])
+        return self.commands.get(cmd_name)
+
+
+def _load(entry: EntryPoint) -> Any:
+    loaded = entry.load()
+    if not isinstance(loaded, typer.Typer):
+        function, loaded = loaded, typer.Typer(add_completion=False)
+        loaded.command(entry.name)(function)
+    command = typer.main.get_command(loaded)
+    command.name = entry.name
+    return command
 
 
 def _version(asked: bool) -> None:
@@ -24,6 +52,7 @@ def _version(asked: bool) -> None:
 def command_line() -> typer.Typer:
     """All programs' subcommands in one command line."""
     line = typer.Typer(
+        cls=ProgramCommands,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         help="Find past chest X-rays similar to a new one, and see why. "
@@ -38,12 +67,6 @@ def command_line() -> typer.Typer:
     ) -> None:
         pass
 
-    for entry in sorted(entry_points(group="xemplar.commands"), key=lambda entry: entry.name):
-        command = entry.load()
-        if isinstance(command, typer.Typer):
-            line.add_typer(command, name=entry.name)
-        else:
-            line.command(entry.name)(command)
     return line
 
 

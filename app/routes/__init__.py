@@ -2,7 +2,9 @@
 
 from fastapi import APIRouter
 
-from app.routes import (
+from ..security import DENIED, reader, writer
+from ..security import admin as administrators
+from . import (
     admin,
     cases,
     changes,
@@ -14,8 +16,6 @@ from app.routes import (
     queries,
     ratings,
 )
-from app.security import DENIED, reader, writer
-from app.security import admin as administrators
 
 router = APIRouter()
 router.include_router(queries.router, dependencies=[reader], responses=DENIED)

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 
-from app.recent import RecentErrors
-from app.routes.common import INVALID, operation_id
 from xemplar.catalog.audit import Audit
 from xemplar.schemas import AuditEntryOut, AuditPage, AuditQuestion, ErrorList
+
+from ..recent import RecentErrors
+from .common import INVALID, operation_id
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["administration"])
 

@@ -4,7 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.routes.common import (
+from xemplar import pictures
+from xemplar.catalog import Case
+from xemplar.catalog.counts import finding_counts
+from xemplar.schemas import CaseOut, CasePage, CaseQuery, FindingList, FindingOut
+
+from ..service import root_of, service_of
+from ..wire import case_out
+from .common import (
     CHANGING,
     IMMUTABLE,
     INVALID,
@@ -16,12 +23,6 @@ from app.routes.common import (
     jpeg_response,
     operation_id,
 )
-from app.service import root_of, service_of
-from app.wire import case_out
-from xemplar import pictures
-from xemplar.catalog import Case
-from xemplar.catalog.counts import finding_counts
-from xemplar.schemas import CaseOut, CasePage, CaseQuery, FindingList, FindingOut
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
 

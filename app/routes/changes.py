@@ -7,8 +7,19 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from app.record import record_of
-from app.routes.common import (
+from xemplar.catalog import Case, Description, case_id_of
+from xemplar.errors import NotFound
+from xemplar.intake import let_go
+from xemplar.preprocess import preprocess
+from xemplar.radiograph import decode
+from xemplar.retriever import Retriever
+from xemplar.schemas import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
+
+from ..record import record_of
+from ..service import root_of, service_of
+from ..upload import REQUEST_BODY, film_and_fields_of
+from ..wire import case_out, new_case_out
+from .common import (
     BAD_REQUEST,
     INVALID,
     NO_JSON,
@@ -18,16 +29,6 @@ from app.routes.common import (
     CaseId,
     operation_id,
 )
-from app.service import root_of, service_of
-from app.upload import REQUEST_BODY, film_and_fields_of
-from app.wire import case_out, new_case_out
-from xemplar.catalog import Case, Description, case_id_of
-from xemplar.errors import NotFound
-from xemplar.intake import let_go
-from xemplar.preprocess import preprocess
-from xemplar.radiograph import decode
-from xemplar.retriever import Retriever
-from xemplar.schemas import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Response
 
-from app.problems import described
+from ..problems import described
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -8,15 +8,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 
-from app.problems import described
-from app.record import record_of
-from app.routes.common import INVALID, operation_id
-from app.service import service_of
 from xemplar.catalog.generations import Generations
 from xemplar.errors import ArtefactError, InvalidArgument
 from xemplar.index import Damaged, Manifest, current, generations
 from xemplar.retriever import Retriever
 from xemplar.schemas import GenerationList, GenerationOut
+
+from ..problems import described
+from ..record import record_of
+from ..service import service_of
+from .common import INVALID, operation_id
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["administration"])
 

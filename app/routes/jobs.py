@@ -8,14 +8,15 @@ from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Request, Response, status
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from app.problems import described
-from app.record import record_of
-from app.routes.common import INVALID, NO_JSON, operation_id
-from app.service import root_of, service_of
 from xemplar.catalog.jobs import Job, Jobs
 from xemplar.errors import ConfigurationError
 from xemplar.jobqueue import JobQueue
 from xemplar.schemas import JobList, JobOut, Reindex
+
+from ..problems import described
+from ..record import record_of
+from ..service import root_of, service_of
+from .common import INVALID, NO_JSON, operation_id
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["jobs"])
 

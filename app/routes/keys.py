@@ -6,13 +6,14 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import APIRouter, Path, Request, status
 
-from app.problems import described
-from app.record import record_of
-from app.routes.common import INVALID, NO_JSON, operation_id
-from app.security import guard_of
 from xemplar.catalog.keys import Key
 from xemplar.errors import InvalidArgument
 from xemplar.schemas import KeyList, KeyOut, NewKey, NewKeyOut
+
+from ..problems import described
+from ..record import record_of
+from ..security import guard_of
+from .common import INVALID, NO_JSON, operation_id
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["administration"])
 

@@ -5,13 +5,14 @@ from http import HTTPStatus
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 
-from app.metrics import MEDIA_TYPE, Metrics
-from app.problems import described
-from app.record import record_of
-from app.routes.common import operation_id
-from app.security import DENIED, guard_of, reader, scraper
-from app.service import Opening, service_of
 from xemplar.schemas import Caller, Health, Readiness
+
+from ..metrics import MEDIA_TYPE, Metrics
+from ..problems import described
+from ..record import record_of
+from ..security import DENIED, guard_of, reader, scraper
+from ..service import Opening, service_of
+from .common import operation_id
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["operation"])
 

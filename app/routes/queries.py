@@ -9,9 +9,26 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.datastructures import UploadFile
 
-from app.problems import refusal
-from app.record import record_of
-from app.routes.common import (
+from xemplar import pictures
+from xemplar.answer import Answer, Stopwatch
+from xemplar.errors import NotFound
+from xemplar.retriever import Retriever
+from xemplar.schemas import (
+    AnswerOut,
+    BatchOut,
+    BatchQuestion,
+    MatchesOut,
+    Problem,
+    Question,
+    SimilarQuestion,
+)
+
+from ..problems import refusal
+from ..record import record_of
+from ..service import root_of, service_of
+from ..upload import BATCH_BODY, REQUEST_BODY, film_of, films_of
+from ..wire import answer_out, maps_out, rounded
+from .common import (
     BAD_REQUEST,
     IMMUTABLE,
     INVALID,
@@ -25,22 +42,6 @@ from app.routes.common import (
     Side,
     jpeg_response,
     operation_id,
-)
-from app.service import root_of, service_of
-from app.upload import BATCH_BODY, REQUEST_BODY, film_of, films_of
-from app.wire import answer_out, maps_out, rounded
-from xemplar import pictures
-from xemplar.answer import Answer, Stopwatch
-from xemplar.errors import NotFound
-from xemplar.retriever import Retriever
-from xemplar.schemas import (
-    AnswerOut,
-    BatchOut,
-    BatchQuestion,
-    MatchesOut,
-    Problem,
-    Question,
-    SimilarQuestion,
 )
 
 T = TypeVar("T")

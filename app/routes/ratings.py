@@ -8,10 +8,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response, status
 
-from app.agreement import agreement_out
-from app.record import record_of
-from app.routes.common import INVALID, NO_JSON, NOT_FOUND, CaseId, QueryId, operation_id
-from app.service import root_of, service_of
 from xemplar.answer import Answer
 from xemplar.catalog.ratings import Ratings
 from xemplar.errors import InvalidArgument
@@ -26,6 +22,11 @@ from xemplar.schemas import (
     Rater,
     RatingList,
 )
+
+from ..agreement import agreement_out
+from ..record import record_of
+from ..service import root_of, service_of
+from .common import INVALID, NO_JSON, NOT_FOUND, CaseId, QueryId, operation_id
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["ratings"])
 export = APIRouter(generate_unique_id_function=operation_id, tags=["ratings"])

@@ -108,10 +108,10 @@ class _Training:
 def main(data: Path, out: Path, epochs: int) -> None:
     """A training of seconds."""
     from rich.console import Console
+    from xemplar_trainer.run import train
+    from xemplar_trainer.settings import Settings
 
     from tests.films import TINY
-    from trainer.run import train
-    from trainer.settings import Settings
     from xemplar.datasets import open_dataset
 
     settings = Settings(

@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from evaluator.faithfulness.units import Unit
 from xemplar.encoder import Encoder, open_encoder
 from xemplar.explain import grad_cam
 from xemplar.network import Weights
+
+from .units import Unit
 
 Maps: TypeAlias = npt.NDArray[np.float32]
 Explainer: TypeAlias = Callable[[Encoder, npt.NDArray[np.uint8]], Maps]

@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.integrate import trapezoid
 
-from evaluator.faithfulness.perturbation import Inputs, Perturbation, Vectors, xaitk
-from evaluator.material import Candidates, Films, Material
 from xemplar.encoder import Encoder
 from xemplar.explain import similarity_evidence
 from xemplar.network import STRIDE
+
+from ..material import Candidates, Films, Material
+from .perturbation import Inputs, Perturbation, Vectors, xaitk
 
 Curve: TypeAlias = npt.NDArray[np.float64]
 Curves: TypeAlias = Mapping[str, Curve]

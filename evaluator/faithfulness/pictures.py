@@ -3,13 +3,14 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from evaluator.drawing import CHANCE, OURS, figure, film, png, show
-from evaluator.faithfulness.cascade import LIMIT, STAGES, Cascade
-from evaluator.faithfulness.masking import EVIDENCE, PERTURBATION, RANDOM, Curves, Masked
-from evaluator.faithfulness.tables import mean_over_patients
-from evaluator.material import Material
-from evaluator.section import Picture
 from xemplar.overlay import overlay
+
+from ..drawing import CHANCE, OURS, figure, film, png, show
+from ..material import Material
+from ..section import Picture
+from .cascade import LIMIT, STAGES, Cascade
+from .masking import EVIDENCE, PERTURBATION, RANDOM, Curves, Masked
+from .tables import mean_over_patients
 
 OTHER = "#c8641e"
 LINES = {EVIDENCE: (OURS, "-"), PERTURBATION: (OTHER, "-"), RANDOM: (CHANCE, "--")}

@@ -22,17 +22,18 @@ from quantus.metrics.robustness.local_lipschitz_estimate import LocalLipschitzEs
 from scipy.integrate import trapezoid
 from torch import nn
 
-from evaluator.faithfulness.quantus_network import (
+from xemplar.checkpoint import Checkpoint
+from xemplar.errors import InvalidArgument
+
+from ..settings import Settings
+from .quantus_network import (
     Maps,
     Probabilities,
     by_own_maximum,
     cams_of,
     random_maps,
 )
-from evaluator.faithfulness.units import Unit
-from evaluator.settings import Settings
-from xemplar.checkpoint import Checkpoint
-from xemplar.errors import InvalidArgument
+from .units import Unit
 
 Scores: TypeAlias = Mapping[str, npt.NDArray[np.float64]]
 Explain: TypeAlias = Callable[..., Maps]

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, pairwise
 from typing import Any
 
-from evaluator.faithfulness.units import Unit, drawn_units
-from evaluator.material import Material
-from evaluator.section import Picture, Section
 from xemplar.errors import ConfigurationError
+
+from ..material import Material
+from ..section import Picture, Section
+from .units import Unit, drawn_units
 
 SHARES = (0, 50, 60, 100)
 """Percentages at which Quantus, the cascade and masking begin, and all ends."""
@@ -28,10 +29,10 @@ def faithfulness(material: Material, on_progress: Callable[[int], None] | None =
         InvalidArgument: flipping_steps does not divide the pixels of the input.
     """
     try:  # imported here, as Quantus and torch take seconds, and are in no base install
-        from evaluator.faithfulness import pictures, tables, words
-        from evaluator.faithfulness.cascade import cascade, failures
-        from evaluator.faithfulness.masking import masking
-        from evaluator.faithfulness.quantus_metrics import measure
+        from . import pictures, tables, words
+        from .cascade import cascade, failures
+        from .masking import masking
+        from .quantus_metrics import measure
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the faithfulness study needs {error.name}; install it with "
@@ -96,7 +97,7 @@ def _settings(material: Material) -> Mapping[str, Any]:
     """Everything that a figure of this study depends on, beside the films."""
     from importlib.metadata import version
 
-    from evaluator.faithfulness import cascade, masking, perturbation, quantus_metrics
+    from . import cascade, masking, perturbation, quantus_metrics
 
     settings = material.settings
     return {

@@ -7,11 +7,13 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.bootstrap import estimate
-from evaluator.faithfulness.cascade import DRAWS, LIMIT, STAGES, Cascade
-from evaluator.faithfulness.masking import ORDERS, RANDOM, RANDOM_ORDERS, Masked
-from evaluator.faithfulness.perturbation import KEPT
-from evaluator.faithfulness.quantus_metrics import (
+from ..bootstrap import estimate
+from ..material import Material
+from ..section import Cell, Estimate, Table
+from .cascade import DRAWS, LIMIT, STAGES, Cascade
+from .masking import ORDERS, RANDOM, RANDOM_ORDERS, Masked
+from .perturbation import KEPT
+from .quantus_metrics import (
     BASELINE,
     COMPLEXITY,
     FLIPPING,
@@ -20,9 +22,7 @@ from evaluator.faithfulness.quantus_metrics import (
     NOISE,
     Measured,
 )
-from evaluator.faithfulness.units import Unit
-from evaluator.material import Material
-from evaluator.section import Cell, Estimate, Table
+from .units import Unit
 
 POSTER: Mapping[str, float] = MappingProxyType(
     {LIPSCHITZ: 2.05, FLIPPING: 0.55, MASS: 0.18, COMPLEXITY: 10.32}

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.material import Films
 from xemplar.boxes import Box
 from xemplar.findings import finding_index
 from xemplar.preprocess import PreprocessSpec, frame
+
+from ..material import Films
 
 
 @dataclass(frozen=True, eq=False)

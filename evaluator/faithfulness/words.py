@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from evaluator.faithfulness.cascade import FEWEST, LIMIT, Cascade, failures
-from evaluator.faithfulness.masking import EVIDENCE, PERTURBATION, RANDOM, Masked
-from evaluator.faithfulness.quantus_metrics import FLIPPING, LIPSCHITZ, MASS, Measured
-from evaluator.faithfulness.tables import mask_shares, mean_over_patients
-from evaluator.material import Material
-from evaluator.section import Estimate
+from ..material import Material
+from ..section import Estimate
+from .cascade import FEWEST, LIMIT, Cascade, failures
+from .masking import EVIDENCE, PERTURBATION, RANDOM, Masked
+from .quantus_metrics import FLIPPING, LIPSCHITZ, MASS, Measured
+from .tables import mask_shares, mean_over_patients
 
 NOTHING = (
     "No film of these splits has a box or a label of the checkpoint's findings, so Grad-CAM was "

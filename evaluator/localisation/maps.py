@@ -11,9 +11,10 @@ import numpy.typing as npt
 from pytorch_grad_cam import EigenCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
 from torch import nn
 
-from evaluator.material import Candidates, Films, Material
 from xemplar.explain import grad_cam, similarity_evidence
 from xemplar.network import Features, Space
+
+from ..material import Candidates, Films, Material
 
 Map = npt.NDArray[np.float32]
 

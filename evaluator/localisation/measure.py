@@ -6,17 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.localisation.maps import METHODS, Explainer
-from evaluator.localisation.metrics import (
+from xemplar.boxes import Box
+from xemplar.preprocess import PreprocessSpec, onto_film
+
+from ..material import Films
+from .maps import METHODS, Explainer
+from .metrics import (
     Mask,
     overlaps,
     pointing_game,
     relevance_mass,
     relevance_rank,
 )
-from evaluator.material import Films
-from xemplar.boxes import Box
-from xemplar.preprocess import PreprocessSpec, onto_film
 
 SIDE = 224
 """Longer side in pixels of the film on which a map and boxes are compared."""

@@ -7,14 +7,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from evaluator.drawing import BOX, CHANCE, OURS, figure, film, png, show
-from evaluator.localisation.maps import BASELINES, GRAD_CAM, METHODS, UNIFORM, Explainer
-from evaluator.localisation.measure import SIDE, Measured
-from evaluator.localisation.tables import Mean, by_name
-from evaluator.material import Films
-from evaluator.section import Picture
 from xemplar.overlay import overlay
 from xemplar.preprocess import PreprocessSpec
+
+from ..drawing import BOX, CHANCE, OURS, figure, film, png, show
+from ..material import Films
+from ..section import Picture
+from .maps import BASELINES, GRAD_CAM, METHODS, UNIFORM, Explainer
+from .measure import SIDE, Measured
+from .tables import Mean, by_name
 
 FINDINGS = 4
 """Findings of which the contact sheet shows films: those with the most regions."""

@@ -7,8 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from evaluator.localisation import pictures
-from evaluator.localisation.maps import (
+from xemplar.errors import DatasetError
+
+from ..material import Material
+from ..section import Estimate, Section
+from . import pictures
+from .maps import (
     BASELINES,
     EVIDENCE,
     GRAD_CAM,
@@ -17,7 +21,7 @@ from evaluator.localisation.maps import (
     SIGMA,
     Explainer,
 )
-from evaluator.localisation.measure import (
+from .measure import (
     SIDE,
     THRESHOLDS,
     Figures,
@@ -25,8 +29,8 @@ from evaluator.localisation.measure import (
     chosen_thresholds,
     measure,
 )
-from evaluator.localisation.metrics import DIGITS
-from evaluator.localisation.tables import (
+from .metrics import DIGITS
+from .tables import (
     Mean,
     by_name,
     difference,
@@ -36,9 +40,6 @@ from evaluator.localisation.tables import (
     regions_table,
     threshold_note,
 )
-from evaluator.material import Material
-from evaluator.section import Estimate, Section
-from xemplar.errors import DatasetError
 
 
 def localisation(material: Material, on_progress: Callable[[int], None] | None = None) -> Section:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.bootstrap import estimate
-from evaluator.localisation.maps import BASELINES, EVIDENCE, GRAD_CAM, METHODS, NEIGHBOURS
-from evaluator.localisation.measure import SIDE, THRESHOLDS, Figures, Measured
-from evaluator.section import Cell, Estimate, Table
+from ..bootstrap import estimate
+from ..section import Cell, Estimate, Table
+from .maps import BASELINES, EVIDENCE, GRAD_CAM, METHODS, NEIGHBOURS
+from .measure import SIDE, THRESHOLDS, Figures, Measured
 
 Rows = npt.NDArray[np.bool_]
 

@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau, rankdata
 
-from evaluator.bootstrap import estimate
-from evaluator.material import Material
-from evaluator.ranking import metrics
-from evaluator.section import Cell, Table
 from xemplar.errors import DatasetError
 from xemplar.ndcg import ndcg, random_ndcg
 from xemplar.ratings import COLUMNS
 from xemplar.rows import read_rows
+
+from ..bootstrap import estimate
+from ..material import Material
+from ..section import Cell, Table
+from . import metrics
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,15 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.bootstrap import estimate
-from evaluator.material import Candidates, Films, Material
-from evaluator.ranking import metrics
-from evaluator.ranking.rankers import RANDOM, XEMPLAR, Ranker, rankers
-from evaluator.ranking.relevance import (
+from xemplar.findings import positives
+from xemplar.ndcg import Gains, ndcg
+
+from ..bootstrap import estimate
+from ..material import Candidates, Films, Material
+from ..section import Cell, Table
+from . import metrics
+from .rankers import RANDOM, XEMPLAR, Ranker, rankers
+from .relevance import (
     indicators,
     jaccard,
     names_of,
@@ -20,9 +24,6 @@ from evaluator.ranking.relevance import (
     severities,
     shares_a_finding,
 )
-from evaluator.section import Cell, Table
-from xemplar.findings import positives
-from xemplar.ndcg import Gains, ndcg
 
 KS = (1, 3, 5, 10)
 BLOCK = 128

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.drawing import CHANCE, OURS, figure, film, png, show
-from evaluator.material import Material
-from evaluator.ranking.experts import RatedList
-from evaluator.ranking.labels import forbidden
-from evaluator.section import Estimate, Picture, Table
 from xemplar.findings import positives
+
+from ..drawing import CHANCE, OURS, figure, film, png, show
+from ..material import Material
+from ..section import Estimate, Picture, Table
+from .experts import RatedList
+from .labels import forbidden
 
 QUERIES, SHOWN = 6, 3
 

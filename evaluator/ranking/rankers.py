@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.material import Candidates, Films
 from xemplar.catalog import Case
 from xemplar.datasets import Film
+
+from ..material import Candidates, Films
 
 Scores = npt.NDArray[np.float64]
 Ranker = Callable[[slice], Scores]

@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from evaluator.material import Candidates, Films, Material
-from evaluator.ranking.labels import blocks, forbidden
-from evaluator.ranking.relevance import indicators, names_of, shares_a_finding
-from evaluator.section import Cell, Table
 from xemplar.findings import positives
 from xemplar.index import SimilarityCalibration
+
+from ..material import Candidates, Films, Material
+from ..section import Cell, Table
+from .labels import blocks, forbidden
+from .relevance import indicators, names_of, shares_a_finding
 
 NEAREST = 10
 """Cases of each film that are looked at: those that a search shows."""

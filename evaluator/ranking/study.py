@@ -6,15 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluator.material import Material
-from evaluator.ranking import pictures
-from evaluator.ranking.experts import (
+from xemplar.errors import DatasetError
+from xemplar.findings import NO_FINDING, positives
+
+from ..material import Material
+from ..section import Estimate, Picture, Section, Table
+from . import pictures
+from .experts import (
     agreement_with_experts,
     expert_rows,
     rated_lists,
     read_ratings,
 )
-from evaluator.ranking.labels import (
+from .labels import (
     difference_table,
     finding_table,
     measure,
@@ -22,11 +26,8 @@ from evaluator.ranking.labels import (
     relevances,
     tables,
 )
-from evaluator.ranking.rankers import PIXELS, RANDOM, XEMPLAR
-from evaluator.ranking.similarity import fit, pairs, reliability
-from evaluator.section import Estimate, Picture, Section, Table
-from xemplar.errors import DatasetError
-from xemplar.findings import NO_FINDING, positives
+from .rankers import PIXELS, RANDOM, XEMPLAR
+from .similarity import fit, pairs, reliability
 
 EXPERT_PICTURES = 12
 

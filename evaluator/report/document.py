@@ -12,8 +12,9 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from evaluator.section import Cell, Estimate, Picture, Section, Table
 from xemplar.artefact import new_folder
+
+from ..section import Cell, Estimate, Picture, Section, Table
 
 DISCLAIMER = "Research use, not for diagnosis."
 

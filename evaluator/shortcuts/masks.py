@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.films import SHARD
 from xemplar.artefact import write_file
 from xemplar.encoder import Encoder
+
+from ..films import SHARD
 
 CORNERS, NO_CORNERS = "the four corners alone", "all but the corners"
 BORDER, NO_BORDER = "the border alone", "all but the border"

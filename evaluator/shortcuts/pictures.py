@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from evaluator.auc import GUESSING
-from evaluator.drawing import CHANCE, OURS, figure, film, png, show
-from evaluator.material import Material
-from evaluator.section import Estimate, Picture
-from evaluator.shortcuts.masks import covered, masks
+from ..auc import GUESSING
+from ..drawing import CHANCE, OURS, figure, film, png, show
+from ..material import Material
+from ..section import Estimate, Picture
+from .masks import covered, masks
 
 
 def masked_film(material: Material, whole: str) -> Picture:

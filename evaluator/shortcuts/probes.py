@@ -10,11 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from evaluator.auc import GUESSING, Judge, Truth, auc_of
-from evaluator.bootstrap import estimate_statistic
-from evaluator.material import Material
-from evaluator.ranking.rankers import demographics
-from evaluator.section import Cell
+from ..auc import GUESSING, Judge, Truth, auc_of
+from ..bootstrap import estimate_statistic
+from ..material import Material
+from ..ranking.rankers import demographics
+from ..section import Cell
 
 EMBEDDING_C, PEOPLE_C = 0.01, 1.0
 """scikit-learn's C, the inverse of the ridge: small for an embedding, which has more numbers than

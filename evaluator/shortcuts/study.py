@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluator.auc import GUESSING, Judge, Scores
-from evaluator.material import Material
-from evaluator.section import Cell, Estimate, Section, Table
-from evaluator.shortcuts import pictures
-from evaluator.shortcuts.masks import (
+from ..auc import GUESSING, Judge, Scores
+from ..material import Material
+from ..section import Cell, Estimate, Section, Table
+from . import pictures
+from .masks import (
     BORDER_WIDTH,
     CORNER_SIDE,
     CORNERS,
@@ -16,7 +16,7 @@ from evaluator.shortcuts.masks import (
     masked_logits,
     masks,
 )
-from evaluator.shortcuts.probes import (
+from .probes import (
     EMBEDDING_C,
     PEOPLE_C,
     embedding_probes,

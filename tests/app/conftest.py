@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from starlette.exceptions import StarletteDeprecationWarning
+from xemplar_app import security
+from xemplar_app.main import create_app, open_retriever
+from xemplar_app.settings import Settings
 
-from app import security
-from app.main import create_app, open_retriever
-from app.settings import Settings
 from tests.stores import SmallStore, small_store
 from xemplar.catalog.keys import Keys, open_keys
 from xemplar.encoder import Precision

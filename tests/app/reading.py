@@ -12,9 +12,9 @@ import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
+from xemplar_app.main import create_app
+from xemplar_app.settings import Settings
 
-from app.main import create_app
-from app.settings import Settings
 from tests.films import drawn_film, encoded
 from xemplar.retriever import Retriever
 
@@ -54,7 +54,7 @@ def served(settings: Settings, retriever: Retriever) -> Iterator[str]:
     app = create_app(settings, retriever)
     with pytest.MonkeyPatch.context() as patch:
         # a key that a test makes counts at once: a page that was told of none asks for none
-        patch.setattr("app.security.REFRESH_SECONDS", 0.0)
+        patch.setattr("xemplar_app.security.REFRESH_SECONDS", 0.0)
         with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
             yield url
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_indexer.publishing import build_generation
 
-from indexer.publishing import build_generation
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore

@@ -7,9 +7,9 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app.main import create_app, open_retriever
+from xemplar_app.settings import Settings
 
-from app.main import create_app, open_retriever
-from app.settings import Settings
 from tests.app.asking import problem
 from tests.films import encoded
 from tests.stores import CASES, SmallStore

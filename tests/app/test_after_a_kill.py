@@ -1,9 +1,9 @@
 """A service that starts finishes what a killed one had begun."""
 
 from fastapi.testclient import TestClient
+from xemplar_app.main import create_app, open_retriever
+from xemplar_app.settings import Settings
 
-from app.main import create_app, open_retriever
-from app.settings import Settings
 from tests.stores import SmallStore
 from xemplar.catalog import open_catalog
 from xemplar.checkpoint import load

@@ -6,11 +6,11 @@ from typing import Any, NoReturn
 import pytest
 from fastapi import APIRouter
 from fastapi.testclient import TestClient
+from xemplar_app import audit as trail
+from xemplar_app.main import create_app
+from xemplar_app.security import writer
+from xemplar_app.settings import Settings
 
-from app import audit as trail
-from app.main import create_app
-from app.security import writer
-from app.settings import Settings
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
 from tests.stores import SmallStore

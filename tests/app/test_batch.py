@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app.main import create_app
+from xemplar_app.settings import Settings
+from xemplar_app.upload import MAX_BATCH
 
-from app.main import create_app
-from app.settings import Settings
-from app.upload import MAX_BATCH
 from tests.app.asking import ask, problem
 from tests.app.conftest import MAX_BYTES
 from tests.films import drawn_film, encoded

@@ -41,7 +41,9 @@ def run(
 
     monkeypatch.setenv("XEMPLAR_PRECISION", "float32")
     monkeypatch.setenv("XEMPLAR_PORT", "0")
-    monkeypatch.setattr("app.logs.configure_logs", lambda _: None)  # it is the whole process's
+    monkeypatch.setattr(
+        "xemplar_app.logs.configure_logs", lambda _: None
+    )  # it is the whole process's
     return command
 
 

@@ -12,10 +12,10 @@ import httpx
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from xemplar_app.main import create_app
+from xemplar_app.problems import STATUSES
+from xemplar_app.settings import Settings
 
-from app.main import create_app
-from app.problems import STATUSES
-from app.settings import Settings
 from tests.app.asking import Service, ask, jpeg_size
 from tests.app.reading import serving
 from tests.films import drawn_film, encoded

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app import limits
+from xemplar_app.main import create_app
+from xemplar_app.recent import MAX_ERRORS
+from xemplar_app.settings import Settings
 
-from app import limits
-from app.main import create_app
-from app.recent import MAX_ERRORS
-from app.settings import Settings
 from tests.app.asking import Service, ask, bearer
 from tests.app.conftest import MAX_BYTES
 from tests.films import drawn_film, encoded
@@ -94,7 +94,7 @@ def test_probes_of_a_service_that_is_not_in_order_push_nothing_out(
 
     client = service()
     with monkeypatch.context() as broken:
-        broken.setattr("app.security.KeyRing.known", fail)
+        broken.setattr("xemplar_app.security.KeyRing.known", fail)
         assert client.get("/readyz").status_code == 500
     assert errors(client) == []
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_indexer.publishing import activate, build_generation
+from xemplar_indexer.reindex import reindex
 
-from indexer.publishing import activate, build_generation
-from indexer.reindex import reindex
 from tests.app.asking import ask
 from tests.films import drawn_film, encoded, seeded_weights
 from tests.stores import SmallStore

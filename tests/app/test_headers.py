@@ -6,9 +6,9 @@ import re
 
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app.main import create_app
+from xemplar_app.settings import Settings
 
-from app.main import create_app
-from app.settings import Settings
 from tests.app.asking import ask
 from tests.films import drawn_film, encoded
 from xemplar.retriever import Retriever

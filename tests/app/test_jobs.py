@@ -68,8 +68,8 @@ def test_what_is_no_job_is_refused(own_client: TestClient) -> None:
 def test_a_worker_does_it_and_the_service_takes_it_over(
     own_client: TestClient, own: SmallStore
 ) -> None:
-    from indexer.cli_jobs import _reindexed
-    from indexer.worker import Worker
+    from xemplar_indexer.cli_jobs import _reindexed
+    from xemplar_indexer.worker import Worker
 
     film = encoded(drawn_film(70))
     own_client.post("/cases", data={"source": "clinic"}, files={"image": film})

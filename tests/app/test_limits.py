@@ -9,9 +9,8 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
-
-from app.limits import OVERHEAD, BodyLimit
-from app.record import Record
+from xemplar_app.limits import OVERHEAD, BodyLimit
+from xemplar_app.record import Record
 
 LIMIT = 100_000
 CHUNK = 50_000

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app.logs import configure_logs
 
-from app.logs import configure_logs
 from tests.app.asking import ask
 from tests.films import drawn_film, encoded
 
@@ -72,7 +72,7 @@ def test_an_error_that_nobody_foresaw_is_told_with_the_id_of_its_request(
     client: TestClient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure_logs("json")
-    from app.recent import RecentAnswers
+    from xemplar_app.recent import RecentAnswers
 
     def fail(*_: object) -> None:
         films = b"SECRET"

@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from app.memory import LARGE, give_back_large_pieces
+from xemplar_app.memory import LARGE, give_back_large_pieces
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

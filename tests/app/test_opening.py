@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app import main
+from xemplar_app.main import create_app
+from xemplar_app.settings import Settings
 
-from app import main
-from app.main import create_app
-from app.settings import Settings
 from tests.app.asking import Service, ask, problem
 from tests.films import drawn_film, encoded
 from xemplar.catalog.keys import Keys
@@ -89,7 +89,7 @@ def test_a_database_that_goes_away_and_comes_back_needs_no_restart(
     client = service()
     with monkeypatch.context() as away:
         away.setattr(Keys, "by_digest", gone)
-        away.setattr("app.security.REFRESH_SECONDS", 0.0)
+        away.setattr("xemplar_app.security.REFRESH_SECONDS", 0.0)
         for response in (client.get("/readyz"), client.post("/query", files={"image": FILM})):
             detail = problem(response, 503, "DatabaseUnreachable")
             assert "secret-host" not in detail

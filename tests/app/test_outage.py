@@ -5,8 +5,8 @@ from pathlib import Path
 
 import anyio
 import pytest
+from xemplar_app.security import KeyRing
 
-from app.security import KeyRing
 from checks.book import Book
 from checks.clients import FILMS_AT_ONCE, asking
 from checks.common import Service

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import BrowserContext, Page, Route, expect
+from xemplar_app.routes.page import FOLDER
+from xemplar_app.settings import Settings
 
-from app.routes.page import FOLDER
-from app.settings import Settings
 from tests.app.asking import Service
 from tests.app.reading import (
     SCREENS,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
+from xemplar_app.main import open_retriever
+from xemplar_app.settings import Settings
+from xemplar_indexer.publishing import build_generation
 
-from app.main import open_retriever
-from app.settings import Settings
-from indexer.publishing import build_generation
 from tests.app.reading import SCREENS, held, needs_chromium, obeys_wcag, send, served, sign_in
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
+from xemplar_app.settings import Settings
 
-from app.settings import Settings
 from tests.app.reading import (
     SCREENS,
     needs_chromium,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app.main import create_app, open_retriever
+from xemplar_app.settings import Settings
 
-from app.main import create_app, open_retriever
-from app.settings import Settings
 from tests.films import dicom, drawn_film
 from tests.stores import small_store
 from xemplar.encoder import Precision

@@ -6,10 +6,10 @@ from typing import NoReturn
 
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app.main import create_app, open_retriever
+from xemplar_app.problems import STATUSES
+from xemplar_app.settings import Settings
 
-from app.main import create_app, open_retriever
-from app.problems import STATUSES
-from app.settings import Settings
 from tests.app.asking import problem
 from tests.films import drawn_film, encoded
 from xemplar import errors

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app.main import create_app, open_retriever
+from xemplar_app.settings import Settings
+from xemplar_app.wire import answer_out
 
-from app.main import create_app, open_retriever
-from app.settings import Settings
-from app.wire import answer_out
 from tests.app.asking import ask, picture_size, problem
 from tests.films import dicom, drawn_film, encoded
 from tests.stores import CASES, SmallStore

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_evaluator.ranking.experts import agreement_with_experts, rated_lists, read_ratings
 
-from evaluator.ranking.experts import agreement_with_experts, rated_lists, read_ratings
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
 from tests.stores import CASES

@@ -3,8 +3,8 @@
 import time
 
 import pytest
+from xemplar_app.security import REFRESH_SECONDS
 
-from app.security import REFRESH_SECONDS
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
 from xemplar.catalog.keys import Keys, Role

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
+from xemplar_app.main import create_app
+from xemplar_app.problems import STATUSES
+from xemplar_app.recent import RecentAnswers
+from xemplar_app.settings import Settings, read_settings
 
-from app.main import create_app
-from app.problems import STATUSES
-from app.recent import RecentAnswers
-from app.settings import Settings, read_settings
 from tests.app.asking import MEDIA_TYPE, ask, problem
 from tests.films import dicom, drawn_film, encoded
 from tests.stores import CASES, PATIENT, SmallStore

@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from xemplar_app.main import create_app, open_retriever
+from xemplar_app.settings import Settings
 
-from app.main import create_app, open_retriever
-from app.settings import Settings
 from tests.app.asking import bearer
 from tests.app.reading import serving
 from tests.stores import SmallStore

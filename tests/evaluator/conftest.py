@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import pytest
+from xemplar_evaluator.gathering import Source, gather
+from xemplar_evaluator.material import Material
+from xemplar_evaluator.settings import Settings
+from xemplar_indexer.job import embed_films
+from xemplar_indexer.publishing import build_generation
 
-from evaluator.gathering import Source, gather
-from evaluator.material import Material
-from evaluator.settings import Settings
-from indexer.job import embed_films
-from indexer.publishing import build_generation
 from xemplar.catalog import migrate, open_catalog
 from xemplar.checkpoint import Checkpoint
 from xemplar.datasets import open_dataset

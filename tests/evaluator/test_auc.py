@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
+from xemplar_evaluator.auc import Judge, Truth, auc_of, mean_auc_of
+from xemplar_evaluator.material import Material
 
-from evaluator.auc import Judge, Truth, auc_of, mean_auc_of
-from evaluator.material import Material
 from xemplar.errors import DatasetError
 
 FINDINGS = ("Mass", "Nodule", "Hernia")

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from evaluator.bootstrap import estimate, estimate_statistic
+from xemplar_evaluator.bootstrap import estimate, estimate_statistic
 
 
 def test_the_mean_leaves_out_what_is_not_defined() -> None:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from xemplar_evaluator.classification import classification
+from xemplar_evaluator.material import Material
 
-from evaluator.classification import classification
-from evaluator.material import Material
 from xemplar.errors import DatasetError
 
 

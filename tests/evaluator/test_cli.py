@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import typer
 from typer.testing import CliRunner
+from xemplar_evaluator import run as module
+from xemplar_evaluator.cli import evaluate
+from xemplar_evaluator.section import Section
 
-from evaluator import run as module
-from evaluator.cli import evaluate
-from evaluator.section import Section
 from tests.evaluator.conftest import Phantoms
 
 LINE = typer.Typer()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xemplar_evaluator import films as module
+from xemplar_evaluator.films import encode_films
 
-from evaluator import films as module
-from evaluator.films import encode_films
 from tests.evaluator.conftest import Phantoms
 from xemplar.network import Space
 from xemplar.preprocess import preprocess

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xemplar_evaluator.gathering import gather
+from xemplar_evaluator.material import Material
 
-from evaluator.gathering import gather
-from evaluator.material import Material
 from tests.evaluator.conftest import SETTINGS, Phantoms
 from tests.films import TINY, seeded_weights
 from xemplar.checkpoint import Card, load, save

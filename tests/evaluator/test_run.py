@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from xemplar_evaluator import run as module
+from xemplar_evaluator.run import Study, evaluate
+from xemplar_evaluator.section import Section
 
-from evaluator import run as module
-from evaluator.run import Study, evaluate
-from evaluator.section import Section
 from tests.evaluator.conftest import SETTINGS, Phantoms
 from xemplar.errors import ConfigurationError, DatasetError
 

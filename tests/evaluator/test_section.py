@@ -2,7 +2,7 @@
 
 import json
 
-from evaluator.section import Estimate, Picture, Section, Table
+from xemplar_evaluator.section import Estimate, Picture, Section, Table
 
 
 def test_a_section_comes_back_from_json_as_it_was() -> None:

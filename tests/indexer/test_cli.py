@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import typer
 from typer.testing import CliRunner, Result
+from xemplar_indexer.cli import generations, index, phantoms
 
-from indexer.cli import generations, index, phantoms
 from tests.indexer.test_job import data_set
 from xemplar.checkpoint import load
 from xemplar.errors import (
@@ -99,7 +99,7 @@ def test_an_interrupt_says_how_to_go_on(call, tmp_path, monkeypatch) -> None:  #
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("indexer.job.embed_films", interrupt)
+    monkeypatch.setattr("xemplar_indexer.job.embed_films", interrupt)
     result = call("index", data_set(tmp_path / "one", range(2)), fails=True)
     assert result.exit_code == 130
     assert "run the same command to go on" in result.stderr

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xemplar_indexer.job import Outcome, embed_films
+from xemplar_indexer.publishing import build_generation
 
-from indexer.job import Outcome, embed_films
-from indexer.publishing import build_generation
 from tests.films import drawn_film, encoded
 from xemplar.catalog import Catalog, migrate, open_catalog
 from xemplar.catalog.generations import Generations
@@ -278,7 +278,7 @@ def test_nothing_embedded_builds_nothing(store: Store, catalog: Catalog, encoder
 KILLED = """
 import sys, time
 from pathlib import Path
-import indexer.job
+import xemplar_indexer.job
 from xemplar.encoder import Encoder
 slow = Encoder.encode
 def encode(self, inputs):

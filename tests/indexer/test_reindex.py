@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xemplar_indexer.canary import check_generation
+from xemplar_indexer.publishing import Published
+from xemplar_indexer.reindex import reindex
 
 import xemplar.artefact
-from indexer.canary import check_generation
-from indexer.publishing import Published
-from indexer.reindex import reindex
 from tests.films import TINY, drawn_film, encoded, seeded_weights
 from tests.stores import CASES, SmallStore, small_store
 from xemplar.catalog import Batch, Catalog, Description, open_catalog
@@ -158,7 +158,7 @@ def test_a_damaged_input_is_left_out_and_told(
     other: Checkpoint,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("indexer.reindex.MAX_LOST", 0.1)
+    monkeypatch.setattr("xemplar_indexer.reindex.MAX_LOST", 0.1)
     (case, *_) = catalog.page(load(own.checkpoint).digest)
     for path in own.store.media.rglob(f"{case.image_sha256}.*.png"):
         path.write_bytes(b"damaged")

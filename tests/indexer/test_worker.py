@@ -14,10 +14,10 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from xemplar_indexer import worker
+from xemplar_indexer.worker import Watch, Worker
 
 from checks.common import free_port
-from indexer import worker
-from indexer.worker import Watch, Worker
 from tests.stores import CASES, SmallStore, small_store
 from xemplar import jobqueue
 from xemplar.catalog import Catalog, migrate, open_catalog
@@ -162,8 +162,8 @@ def test_a_queue_that_cannot_be_reached_is_told(store: Store) -> None:
 
 SLOW = """
 import sys, time
-import indexer.reindex
-build = indexer.reindex.build_generation
+import xemplar_indexer.reindex
+build = xemplar_indexer.reindex.build_generation
 def slow(*args, source, **more):
     def slowly():
         for batch in source():
@@ -171,8 +171,8 @@ def slow(*args, source, **more):
             time.sleep(float(sys.argv.pop(1)) if len(sys.argv) > 1 else 0)
             yield batch
     return build(*args, source=slowly, **more)
-indexer.reindex.build_generation = slow
-from indexer.cli_jobs import worker
+xemplar_indexer.reindex.build_generation = slow
+from xemplar_indexer.cli_jobs import worker
 import typer
 seconds, sys.argv[1:] = sys.argv[1:2], []
 from pathlib import Path

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from xemplar_trainer.settings import Augmentation, Settings
 
 from tests.films import drawn_film, encoded
-from trainer.settings import Augmentation, Settings
 from xemplar.datasets import Dataset, open_dataset
 from xemplar.network import Architecture
 

@@ -5,9 +5,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xemplar_trainer.calibrate import FEWEST, calibrate
+from xemplar_trainer.metrics import Outputs
 
-from trainer.calibrate import FEWEST, calibrate
-from trainer.metrics import Outputs
 from xemplar.checkpoint import Calibration
 
 USUAL = np.zeros((1, 1, 1), np.float32)

@@ -10,17 +10,17 @@ import pytest
 import safetensors.numpy
 import torch
 from rich.console import Console
+from xemplar_trainer import crossfit
+from xemplar_trainer.crossfit import SOFT, Tuned, fold_of, soft_labels
+from xemplar_trainer.epoch import Device
+from xemplar_trainer.films import frontal_films
+from xemplar_trainer.learner import Learner
+from xemplar_trainer.run import train
+from xemplar_trainer.settings import FOLDS
+from xemplar_trainer.teacher import pretrained
+from xemplar_trainer.world import World
 
 from tests.trainer.drawn import RECIPE, TINY, drawn_set
-from trainer import crossfit
-from trainer.crossfit import SOFT, Tuned, fold_of, soft_labels
-from trainer.epoch import Device
-from trainer.films import frontal_films
-from trainer.learner import Learner
-from trainer.run import train
-from trainer.settings import FOLDS
-from trainer.teacher import pretrained
-from trainer.world import World
 from xemplar.datasets import Film, open_dataset
 from xemplar.errors import ConfigurationError
 

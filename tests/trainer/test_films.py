@@ -10,11 +10,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from tests.films import drawn_film
-from tests.trainer.drawn import RECIPE, drawn_set
-from trainer.augment import augment, hide_edges
-from trainer.films import (
+from xemplar_trainer.augment import augment, hide_edges
+from xemplar_trainer.films import (
     EpochOrder,
     FilmTensors,
     batches,
@@ -22,8 +19,11 @@ from trainer.films import (
     frontal_films,
     shares_of,
 )
-from trainer.places import USUALLY
-from trainer.settings import Augmentation, Settings
+from xemplar_trainer.places import USUALLY
+from xemplar_trainer.settings import Augmentation, Settings
+
+from tests.films import drawn_film
+from tests.trainer.drawn import RECIPE, drawn_set
 from xemplar.datasets import Dataset, Film
 from xemplar.errors import ConfigurationError, DatasetError
 from xemplar.findings import UncertainPolicy

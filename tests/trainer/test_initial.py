@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from xemplar_trainer.initial import begin_at_prevalence, initialise
 
 from tests.films import seeded_weights
 from tests.trainer.drawn import TINY
-from trainer.initial import begin_at_prevalence, initialise
 from xemplar.checkpoint import Card, save
 from xemplar.datasets import Film
 from xemplar.errors import ConfigurationError

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from xemplar_trainer.films import Lesson
+from xemplar_trainer.learner import Hints, Learner, averaged, outside, unlike
+from xemplar_trainer.settings import Guidance
+from xemplar_trainer.teacher import open_teacher
 
 from tests.films import TINY
-from trainer.films import Lesson
-from trainer.learner import Hints, Learner, averaged, outside, unlike
-from trainer.settings import Guidance
-from trainer.teacher import open_teacher
 from xemplar.errors import ConfigurationError
 from xemplar.network.pytorch import DenseNetwork
 from xemplar.preprocess import PreprocessSpec

@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from xemplar_trainer.epoch import masked_bce
+from xemplar_trainer.metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc, roc
 
-from trainer.epoch import masked_bce
-from trainer.metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc, roc
 from xemplar.errors import DatasetError
 
 # Two films, two findings. Logits 0 and ln 3 say 1/2 and 3/4; the last label is unknown.

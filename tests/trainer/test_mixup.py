@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import torch
+from xemplar_trainer.films import Lesson
+from xemplar_trainer.mixup import mixed, mixer
 
 from tests.trainer.drawn import RECIPE
-from trainer.films import Lesson
-from trainer.mixup import mixed, mixer
 
 OTHERS = torch.tensor([1, 0])
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xemplar_trainer.films import FilmTensors, frontal_films
+from xemplar_trainer.places import SIDE, Places, onto_input, places_of
 
 from tests.trainer.drawn import FINDINGS, RECIPE, drawn_set
-from trainer.films import FilmTensors, frontal_films
-from trainer.places import SIDE, Places, onto_input, places_of
 from xemplar.boxes import Box
 from xemplar.datasets import Dataset
 from xemplar.errors import ConfigurationError

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from xemplar_trainer.epoch import Device
+from xemplar_trainer.films import frontal_films
+from xemplar_trainer.projection import FEWEST, films_to_project, learn, project
+from xemplar_trainer.run import train
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
-from trainer.epoch import Device
-from trainer.films import frontal_films
-from trainer.projection import FEWEST, films_to_project, learn, project
-from trainer.run import train
 from xemplar.checkpoint import load
 from xemplar.datasets import Dataset
 from xemplar.encoder import open_encoder

@@ -1,9 +1,9 @@
 """Named recipes, and what the command line changes of them."""
 
 import pytest
+from xemplar_trainer.recipes import RECIPES, recipe
+from xemplar_trainer.settings import Augmentation, Settings
 
-from trainer.recipes import RECIPES, recipe
-from trainer.settings import Augmentation, Settings
 from xemplar.errors import ConfigurationError
 
 

@@ -16,16 +16,16 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from xemplar_trainer.epoch import Device, Validation
+from xemplar_trainer.films import frontal_films
+from xemplar_trainer.learner import Learner
+from xemplar_trainer.metrics import masked_loss
+from xemplar_trainer.run import train
+from xemplar_trainer.settings import Settings
+from xemplar_trainer.state import load_state, progress_of
+from xemplar_trainer.world import World
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
-from trainer.epoch import Device, Validation
-from trainer.films import frontal_films
-from trainer.learner import Learner
-from trainer.metrics import masked_loss
-from trainer.run import train
-from trainer.settings import Settings
-from trainer.state import load_state, progress_of
-from trainer.world import World
 from xemplar.checkpoint import load
 from xemplar.datasets import Dataset, Film, open_dataset
 from xemplar.encoder import Precision, Runtime, open_encoder
@@ -276,12 +276,12 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 from rich.console import Console
-import trainer.epoch
+import xemplar_trainer.epoch
 from tests.trainer.drawn import RECIPE, TINY
-from trainer.run import train
+from xemplar_trainer.run import train
 from xemplar.datasets import open_dataset
 
-compute, steps = trainer.epoch.masked_bce, 0
+compute, steps = xemplar_trainer.epoch.masked_bce, 0
 
 def killed_in_its_middle(*parts):
     global steps
@@ -290,7 +290,7 @@ def killed_in_its_middle(*parts):
         os.kill(os.getpid(), signal.SIGKILL)
     return compute(*parts)
 
-trainer.epoch.masked_bce = killed_in_its_middle
+xemplar_trainer.epoch.masked_bce = killed_in_its_middle
 train(RECIPE, [open_dataset(Path(sys.argv[1]), "drawn")], Path(sys.argv[2]), architecture=TINY,
       console=Console(quiet=True))
 """
@@ -394,7 +394,7 @@ from dataclasses import replace
 from pathlib import Path
 from rich.console import Console
 from tests.trainer.drawn import RECIPE, TINY
-from trainer.run import train
+from xemplar_trainer.run import train
 from xemplar.checkpoint import load
 from xemplar.datasets import open_dataset
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import typer
+from xemplar_trainer import cli
+from xemplar_trainer.epoch import Device
+from xemplar_trainer.settings import Settings
+from xemplar_trainer.world import World
 
-from trainer import cli
-from trainer.epoch import Device
-from trainer.settings import Settings
-from trainer.world import World
 from xemplar.errors import ConfigurationError
 from xemplar.findings import NIH14
 from xemplar.preprocess import PreprocessSpec

@@ -10,9 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from xemplar_indexer.backup import backup as backup_command
+from xemplar_indexer.backup import restore as restore_command
 
-from indexer.backup import backup as backup_command
-from indexer.backup import restore as restore_command
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore, small_store
 from xemplar.backup import CONTENTS, back_up, restore

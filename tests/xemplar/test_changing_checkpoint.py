@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xemplar_indexer.publishing import activate, build_generation
 
-from indexer.publishing import activate, build_generation
 from tests.films import drawn_film, encoded, seeded_weights
 from tests.stores import SmallStore, small_store
 from xemplar import intake, retriever

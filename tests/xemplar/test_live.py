@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xemplar_indexer.publishing import build_generation
 
-from indexer.publishing import build_generation
 from tests.stores import CASES, SmallStore, small_store
 from xemplar import live
 from xemplar.catalog import open_catalog

@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 HEAVY = ("cv2", "faiss", "openvino", "torch", "sqlalchemy", "fastapi", "quantus", "matplotlib")
 
@@ -13,3 +16,41 @@ def test_listing_the_commands_loads_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", ["--version", "--help", "serve --help", "index --help"])
+def test_runs_in_a_folder_with_packages_of_the_same_names_as_its_folders(
+    command: str, tmp_path: Path
+) -> None:
+    for name in ("app", "indexer", "trainer", "evaluator"):
+        package = tmp_path / name / "__init__.py"
+        package.parent.mkdir()
+        package.write_text("raise RuntimeError('somebody else's package was loaded')\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "xemplar", *command.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_loads_only_the_program_whose_command_was_asked_for() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner;"
+        "from xemplar.__main__ import command_line;"
+        "assert CliRunner().invoke(command_line(), ['serve', '--help']).exit_code == 0;"
+        "print(sorted(name for name in sys.modules if name.startswith('xemplar_')"
+        "             and '.' not in name))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "['xemplar_app']\n"
+
+
+def test_suggests_the_command_that_was_meant() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "xemplar", "serv"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert "Did you mean 'serve'?" in run.stderr

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from xemplar_evaluator.material import Candidates, Films, Material
+from xemplar_evaluator.settings import Settings
 
-from evaluator.material import Candidates, Films, Material
-from evaluator.settings import Settings
 from tests.films import drawn_film
 from xemplar.boxes import Box
 from xemplar.catalog import Case

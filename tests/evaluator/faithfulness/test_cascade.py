@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-
-from evaluator.faithfulness.cascade import (
+from xemplar_evaluator.faithfulness.cascade import (
     DRAWS,
     FEWEST,
     LIMIT,
@@ -19,7 +18,8 @@ from evaluator.faithfulness.cascade import (
     rank_correlation,
     scrambled,
 )
-from evaluator.faithfulness.units import Unit
+from xemplar_evaluator.faithfulness.units import Unit
+
 from tests.evaluator.faithfulness.made import drawn
 from tests.films import TINY, seeded_weights
 from xemplar.checkpoint import Card, Checkpoint

@@ -5,9 +5,8 @@ import sys
 import numpy as np
 import numpy.typing as npt
 import pytest
-
-from evaluator.faithfulness import masking
-from evaluator.faithfulness.masking import (
+from xemplar_evaluator.faithfulness import masking
+from xemplar_evaluator.faithfulness.masking import (
     EVIDENCE,
     PERTURBATION,
     RANDOM,
@@ -18,8 +17,9 @@ from evaluator.faithfulness.masking import (
     nearest_pairs,
     replaced,
 )
-from evaluator.faithfulness.perturbation import Embed, xaitk
-from evaluator.material import Candidates
+from xemplar_evaluator.faithfulness.perturbation import Embed, xaitk
+from xemplar_evaluator.material import Candidates
+
 from tests.evaluator.faithfulness.made import made_case, made_films
 from xemplar.errors import ConfigurationError
 from xemplar.network import Features, Space, features

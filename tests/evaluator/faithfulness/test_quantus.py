@@ -8,8 +8,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor, nn
-
-from evaluator.faithfulness.quantus_metrics import (
+from xemplar_evaluator.faithfulness.quantus_metrics import (
     COMPLEXITY,
     FLIPPING,
     LIPSCHITZ,
@@ -18,14 +17,15 @@ from evaluator.faithfulness.quantus_metrics import (
     judge,
     measure,
 )
-from evaluator.faithfulness.quantus_network import (
+from xemplar_evaluator.faithfulness.quantus_network import (
     Probabilities,
     by_own_maximum,
     cams_of,
     random_maps,
 )
-from evaluator.faithfulness.units import Unit
-from evaluator.settings import Settings
+from xemplar_evaluator.faithfulness.units import Unit
+from xemplar_evaluator.settings import Settings
+
 from tests.evaluator.faithfulness.made import SMALL, drawn
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Runtime, open_encoder

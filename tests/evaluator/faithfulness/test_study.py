@@ -6,9 +6,9 @@ from dataclasses import replace
 from importlib.metadata import version
 
 import pytest
+from xemplar_evaluator.faithfulness.study import faithfulness
+from xemplar_evaluator.section import Estimate, Section
 
-from evaluator.faithfulness.study import faithfulness
-from evaluator.section import Estimate, Section
 from tests.evaluator.faithfulness.made import SMALL, made_material
 from xemplar.boxes import Box
 from xemplar.checkpoint import Checkpoint
@@ -127,9 +127,9 @@ def test_films_with_labels_but_no_boxes_have_no_mass_accuracy(tiny: Checkpoint) 
 def test_without_quantus_the_error_says_what_to_install(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = "evaluator.faithfulness.quantus_metrics"
+    name = "xemplar_evaluator.faithfulness.quantus_metrics"
     monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.delitem(sys.modules, "evaluator.faithfulness.tables", raising=False)
+    monkeypatch.delitem(sys.modules, "xemplar_evaluator.faithfulness.tables", raising=False)
     monkeypatch.setitem(sys.modules, "quantus.metrics.complexity.complexity", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'xemplar\[evaluate\]'"):
         faithfulness(made_material(tiny))

@@ -4,8 +4,8 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from xemplar_evaluator.faithfulness.units import box_mask, drawn_units, onto_input
 
-from evaluator.faithfulness.units import box_mask, drawn_units, onto_input
 from tests.evaluator.faithfulness.made import drawn, made_films
 from xemplar.boxes import Box
 from xemplar.errors import UnknownFinding

@@ -9,8 +9,7 @@ import torch
 from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
 from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-from evaluator.localisation.maps import (
+from xemplar_evaluator.localisation.maps import (
     BASELINES,
     EVIDENCE,
     METHODS,
@@ -20,7 +19,8 @@ from evaluator.localisation.maps import (
     Map,
     centred,
 )
-from evaluator.material import Material
+from xemplar_evaluator.material import Material
+
 from tests.evaluator.localisation.drawn import case, films_of, material_of, unit
 from tests.films import PLAIN, drawn_film, seeded_weights
 from xemplar.boxes import Box

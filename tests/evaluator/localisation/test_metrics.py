@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
-from evaluator.localisation.metrics import (
+from xemplar_evaluator.localisation.metrics import (
     overlaps,
     pointing_game,
     relevance_mass,
     relevance_rank,
 )
+
 from xemplar.errors import InvalidArgument
 
 Metric = Callable[[npt.NDArray[np.floating], npt.NDArray[np.bool_]], float]

@@ -8,14 +8,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from xemplar_evaluator.localisation.maps import (
+    BASELINES,
+    EVIDENCE,
+    GRAD_CAM,
+    METHODS,
+    UNIFORM,
+    Explainer,
+)
+from xemplar_evaluator.localisation.measure import (
+    THRESHOLDS,
+    chosen_thresholds,
+    measure,
+    regions_of,
+)
+from xemplar_evaluator.localisation.pictures import extremes, most_frequent
+from xemplar_evaluator.localisation.study import conclusion, localisation
+from xemplar_evaluator.localisation.tables import Mean
+from xemplar_evaluator.material import Material
+from xemplar_evaluator.section import Cell, Estimate, Section, Table
 
-from evaluator.localisation.maps import BASELINES, EVIDENCE, GRAD_CAM, METHODS, UNIFORM, Explainer
-from evaluator.localisation.measure import THRESHOLDS, chosen_thresholds, measure, regions_of
-from evaluator.localisation.pictures import extremes, most_frequent
-from evaluator.localisation.study import conclusion, localisation
-from evaluator.localisation.tables import Mean
-from evaluator.material import Material
-from evaluator.section import Cell, Estimate, Section, Table
 from tests.evaluator.localisation.drawn import case, films_of, material_of
 from xemplar.boxes import Box
 from xemplar.checkpoint import Checkpoint

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from evaluator.material import Material
-from evaluator.ranking.experts import (
+from xemplar_evaluator.material import Material
+from xemplar_evaluator.ranking.experts import (
     RatedList,
     agreement_with_experts,
     expert_rows,
     rated_lists,
     read_ratings,
 )
-from evaluator.ranking.study import ranking
-from evaluator.section import Estimate
+from xemplar_evaluator.ranking.study import ranking
+from xemplar_evaluator.section import Estimate
+
 from xemplar.errors import DatasetError
 
 HEAD = "query_id,case_id,rater,rating\n"

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from xemplar_evaluator.material import Material
+from xemplar_evaluator.ranking.labels import finding_table, forbidden, measure, relevances, tables
+from xemplar_evaluator.ranking.rankers import DEMOGRAPHICS, PIXELS, RANDOM, XEMPLAR
+from xemplar_evaluator.ranking.study import ranking
 
-from evaluator.material import Material
-from evaluator.ranking.labels import finding_table, forbidden, measure, relevances, tables
-from evaluator.ranking.rankers import DEMOGRAPHICS, PIXELS, RANDOM, XEMPLAR
-from evaluator.ranking.study import ranking
 from xemplar.errors import DatasetError
 from xemplar.findings import positives
 

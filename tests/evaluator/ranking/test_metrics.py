@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score
-
-from evaluator.ranking.metrics import (
+from xemplar_evaluator.ranking.metrics import (
     average_precision,
     exponential,
     exponential_ndcg,
     precision,
     reciprocal_rank,
 )
+
 from xemplar.ndcg import ndcg, random_ndcg
 
 # gains in the order of the ranking: 3, 0, 2, 1

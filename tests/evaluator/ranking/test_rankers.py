@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xemplar_evaluator.ranking.rankers import alike, demographics, thumbnails
 
-from evaluator.ranking.rankers import alike, demographics, thumbnails
 from tests.films import drawn_film
 from xemplar.datasets import Film
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from evaluator.ranking.relevance import (
+from xemplar_evaluator.ranking.relevance import (
     indicators,
     jaccard,
     names_of,

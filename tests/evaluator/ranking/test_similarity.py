@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from xemplar_evaluator.material import Material
+from xemplar_evaluator.ranking.similarity import Pairs, binned, fit, pairs, reliability
 
-from evaluator.material import Material
-from evaluator.ranking.similarity import Pairs, binned, fit, pairs, reliability
 from xemplar.index import SimilarityCalibration
 
 

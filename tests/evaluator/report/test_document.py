@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+from xemplar_evaluator.report.document import Report, figure, html, interval, to_csv, to_json, write
+from xemplar_evaluator.section import Estimate, Picture, Section, Table
 
-from evaluator.report.document import Report, figure, html, interval, to_csv, to_json, write
-from evaluator.section import Estimate, Picture, Section, Table
 from xemplar.errors import ConfigurationError
 
 PNG = b"\x89PNG\r\n\x1a\n"

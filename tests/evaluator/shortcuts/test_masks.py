@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from evaluator.material import Material
-from evaluator.shortcuts import masks as module
-from evaluator.shortcuts.masks import (
+from xemplar_evaluator.material import Material
+from xemplar_evaluator.shortcuts import masks as module
+from xemplar_evaluator.shortcuts.masks import (
     BORDER,
     CORNERS,
     NO_BORDER,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xemplar_evaluator.auc import Judge
+from xemplar_evaluator.material import Material
+from xemplar_evaluator.section import Cell, Estimate, Section, Table
+from xemplar_evaluator.shortcuts import study as module
+from xemplar_evaluator.shortcuts.masks import CORNERS, NO_CORNERS
+from xemplar_evaluator.shortcuts.probes import embedding_probes, people_scores, strangers
+from xemplar_evaluator.shortcuts.study import LIMIT, PEOPLE, WHOLE, shortcuts
 
-from evaluator.auc import Judge
-from evaluator.material import Material
-from evaluator.section import Cell, Estimate, Section, Table
-from evaluator.shortcuts import study as module
-from evaluator.shortcuts.masks import CORNERS, NO_CORNERS
-from evaluator.shortcuts.probes import embedding_probes, people_scores, strangers
-from evaluator.shortcuts.study import LIMIT, PEOPLE, WHOLE, shortcuts
 from xemplar.errors import DatasetError
 
 SEXES = "F", "M"
