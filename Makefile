@@ -2,17 +2,20 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-# two files at once: half of what tests do is wait, for a browser, a kill, a database
-TESTS := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# two files at once: half of what tests do is wait, for a browser, a kill, a database; and a thread
+# each, as two pools of as many threads as processors wait for one another
+TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test containers format clean
+.PHONY: help demo test lint types unit page trainer system containers format clean
 
 help:
 	@echo "make demo          index films, serve on http://127.0.0.1:8000, show a first answer"
 	@echo "make demo ONCE=1   the same, and exit after the first answer"
-	@echo "make test          format check, lint, types, import contracts, tests"
+	@echo "make test          all of: lint types unit page trainer system; each of them a target too"
+	@echo "make unit          quick feedback: the unit tests alone"
+	@echo "make system        short forms of the checks in checks/: load, kills, outages, full disks"
 	@echo "make containers    build the images and run Compose with them (Docker, or Podman and buildah)"
 	@echo "make containers TARGET=serve   the same, without PostgreSQL, kills and training"
 	@echo "make format        put the code into its format"
@@ -35,15 +38,31 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 demo: $(VENV)/.base
 	$(RUN) demo/demo.py $(if $(ONCE),--once)
 
+# every part runs, whatever became of those before it; make fails at the end if one of them did
 test: $(VENV)/.dev
+	$(MAKE) --no-print-directory --keep-going lint types unit page trainer system
+
+lint: $(VENV)/.dev
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
-	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
-	$(TESTS) --ignore tests/trainer
-	# apart, as in real life: no training shares a process with FAISS, OpenVINO and a web server;
-	# where all did, the process now and then ended with a segmentation fault (see CONTRIBUTING)
+
+types: $(VENV)/.dev
+	$(RUN) -m mypy
+
+unit: $(VENV)/.dev
+	$(TESTS) -m 'not system' --ignore tests/trainer --ignore-glob '*/test_page*'
+
+page: $(VENV)/.dev
+	$(TESTS) tests/app/test_page*.py
+
+# apart, as in real life: no training shares a process with FAISS, OpenVINO and a web server;
+# where all did, the process now and then ended with a segmentation fault (see CONTRIBUTING)
+trainer: $(VENV)/.dev
 	$(TESTS) tests/trainer
+
+system: $(VENV)/.dev
+	$(TESTS) -m system --ignore tests/trainer
 
 containers: $(VENV)/.base
 	$(PIP) --editable '.[containers]'

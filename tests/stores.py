@@ -1,7 +1,9 @@
 """A small store, made by the real index job, that tests of retriever and service ask."""
 
 import csv
+import shutil
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from xemplar_indexer.job import embed_films
@@ -37,7 +39,19 @@ class SmallStore:
 
 
 def small_store(root: Path, tiny_checkpoint: Path) -> SmallStore:
-    """Index `CASES` drawn films into a store under ``root``, with `THRESHOLDS`."""
+    """A store under ``root`` that a test may change: a copy of one that is built once."""
+    built = _built(tiny_checkpoint)
+    store, checkpoint = root / built.store.root.name, root / built.checkpoint.name
+    shutil.copytree(built.store.root, store)
+    shutil.copyfile(built.checkpoint, checkpoint)
+    return SmallStore(Store(store), checkpoint, built.films)
+
+
+@cache
+def _built(tiny_checkpoint: Path) -> SmallStore:
+    """Index `CASES` drawn films, with `THRESHOLDS`, beside the session's tiny checkpoint."""
+    root = tiny_checkpoint.parent / "small"
+    root.mkdir()
     tiny, checkpoint = load(tiny_checkpoint), root / "checkpoint.safetensors"
     calibration = tuple(
         replace(c, threshold=THRESHOLDS[n % 2]) for n, c in enumerate(tiny.card.calibration)

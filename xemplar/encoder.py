@@ -1,8 +1,9 @@
 """The forward pass: network inputs -> `Features`, on OpenVINO (default) or PyTorch."""
 
+import logging
 from enum import StrEnum
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from xemplar.checkpoint import Checkpoint
 from xemplar.errors import ConfigurationError, InvalidArgument
 from xemplar.network import Features, Space, features
+
+log = logging.getLogger(__name__)
 
 
 class Precision(StrEnum):
@@ -85,7 +88,7 @@ def open_encoder(
             PyTorch keeps its own, which a process sets once for all (`torch.set_num_threads`).
 
     Raises:
-        ConfigurationError: the runtime is not installed.
+        ConfigurationError: the runtime is not installed, or the processor lacks the precision.
     """
     if runtime is Runtime.OPENVINO:
         return Encoder(checkpoint, OpenVinoBackend(checkpoint, precision, threads))
@@ -102,14 +105,10 @@ class OpenVinoBackend:
 
         card = checkpoint.card
         options: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
-        if precision is not Precision.AUTO:
-            options["INFERENCE_PRECISION_HINT"] = (
-                "f32" if precision is Precision.FLOAT32 else "bf16"
-            )
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
         model = build(card.architecture, checkpoint.weights, card.spec)
-        self._request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+        self._request = _compiled(openvino.Core(), model, precision, options).create_infer_request()
         self._lock = Lock()  # a request holds its buffers, so it serves one caller at a time
 
     def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -117,6 +116,32 @@ class OpenVinoBackend:
         with self._lock:
             self._request.infer([np.ascontiguousarray(inputs)])
             return np.array(self._request.get_output_tensor().data, np.float32)
+
+
+def _compiled(core: Any, model: Any, precision: Precision, options: dict[str, str | int]) -> Any:
+    """Compile the network for this processor.
+
+    OpenVINO prefers bfloat16 where the processor has it, also where it may not use it, as
+    ONEDNN_MAX_CPU_ISA forbids the instructions: then it cannot compile the network.
+
+    Raises:
+        ConfigurationError: bfloat16 was asked for and cannot be had.
+    """
+    hint = {Precision.FLOAT32: "f32", Precision.BFLOAT16: "bf16"}.get(precision)
+    try:
+        return core.compile_model(
+            model, "CPU", options | ({"INFERENCE_PRECISION_HINT": hint} if hint else {})
+        )
+    except RuntimeError as error:
+        if precision is Precision.BFLOAT16:
+            raise ConfigurationError(
+                "this processor cannot run the network in bfloat16; set the precision to auto or "
+                "float32, and look whether ONEDNN_MAX_CPU_ISA forbids its instructions"
+            ) from error
+        if precision is Precision.FLOAT32:
+            raise
+    log.warning("the network cannot be compiled in the preferred precision; float32 is used")
+    return _compiled(core, model, Precision.FLOAT32, options)
 
 
 class PyTorchBackend:

@@ -120,5 +120,6 @@ def _departures(film: Features) -> npt.NDArray[np.float64]:
     space = film.space
     apart = (film.maps[0].astype(np.float64) - space.mean).reshape(len(space.mean), -1).T
     length = np.linalg.norm(space.project(apart.sum(axis=0)))
-    departures: npt.NDArray[np.float64] = apart / max(length, np.finfo(np.float64).tiny)
+    # a film without an embedding (its length is 0) has no evidence either
+    departures: npt.NDArray[np.float64] = apart / length if length > 0 else 0 * apart
     return departures

@@ -11,6 +11,7 @@ from xemplar_app import security
 from xemplar_app.main import create_app, open_retriever
 from xemplar_app.settings import Settings
 
+from tests.agreement import PATIENCE
 from tests.stores import SmallStore, small_store
 from xemplar.catalog.keys import Keys, open_keys
 from xemplar.encoder import Precision
@@ -111,7 +112,7 @@ def service(
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        expect.set_options(timeout=20_000)
+        expect.set_options(timeout=1000 * PATIENCE / 2)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -129,7 +130,7 @@ def page_url(settings: Settings, retriever: Retriever) -> Iterator[str]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1280, "height": 720})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(1000 * PATIENCE / 2)
     yield context
     context.close()
 

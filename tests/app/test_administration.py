@@ -1,7 +1,6 @@
 """Keys, generations and findings over HTTP: what an operator does without a shell."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from xemplar_indexer.publishing import build_generation
 
+from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
@@ -119,9 +119,7 @@ def test_generations_are_listed_and_going_back_is_publishing_an_older_one(
     assert published.status_code == 200, published.text
     assert published.json()["live"]
     assert published.json()["published_at"] > found[1]["published_at"]
-    deadline = time.monotonic() + 20
-    while ask(own_client, FILM)["generation"] != older:
-        assert time.monotonic() < deadline
+    wait_until(lambda: ask(own_client, FILM)["generation"] == older)
     entry = own_client.get("/audit?action=publish_generation").json()["entries"][0]
     assert (entry["status"], entry["subject"]) == (200, older)
 

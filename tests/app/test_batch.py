@@ -12,6 +12,7 @@ from xemplar_app.main import create_app
 from xemplar_app.settings import Settings
 from xemplar_app.upload import MAX_BATCH
 
+from tests.agreement import PATIENCE
 from tests.app.asking import ask, problem
 from tests.app.conftest import MAX_BYTES
 from tests.films import drawn_film, encoded
@@ -123,13 +124,13 @@ def test_a_batch_counts_as_many_films_as_it_brings(
         monkeypatch.setattr(retriever.encoder, "encode", stuck)
         try:
             three = threads.submit(batch, client, [FILM] * 3)
-            assert entered.acquire(timeout=60)
+            assert entered.acquire(timeout=PATIENCE)
             response = client.post("/query/batch", files=[("image", FILM)] * 2)
             detail = problem(response, 503, "Busy")
             assert "3 other films are being worked on and this request brings 2" in detail
             assert response.headers["retry-after"] == "2"
             one = threads.submit(ask, client, FILM)
-            assert entered.acquire(timeout=60)
+            assert entered.acquire(timeout=PATIENCE)
         finally:
             go_on.set()
         assert len(three.result(60)) == 3

@@ -4,7 +4,6 @@ import json
 import shutil
 import sqlite3
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from tests.agreement import wait_until
 from tests.app.asking import ask
 from tests.films import TINY, drawn_film, encoded, seeded_weights
 from tests.stores import CASES, SmallStore
@@ -198,10 +198,7 @@ def test_serve_serves_what_it_was_told_where_it_was_told(
     assert config.timeout_graceful_shutdown == 7
     assert not config.access_log
     with TestClient(config.app) as client:  # type: ignore[arg-type]
-        began = time.monotonic()
-        while client.get("/readyz").status_code != 200:
-            assert time.monotonic() - began < 60
-            time.sleep(0.05)
+        wait_until(lambda: client.get("/readyz").status_code == 200)
 
 
 def comparable(answer: dict[str, Any]) -> dict[str, Any]:

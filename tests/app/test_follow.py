@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from xemplar_indexer.publishing import activate, build_generation
 from xemplar_indexer.reindex import reindex
 
+from tests.agreement import wait_until
 from tests.app.asking import ask
 from tests.films import drawn_film, encoded, seeded_weights
 from tests.stores import SmallStore
@@ -24,7 +25,6 @@ from xemplar.intake import let_go, take_in
 from xemplar.media import Media
 from xemplar.radiograph import decode
 
-PROMISED = 2.0
 """Seconds after which a published generation answers; a slow machine gets ten times that."""
 
 
@@ -36,13 +36,9 @@ def published(own: SmallStore, calibration: SimilarityCalibration | None = None)
         ).name
 
 
-def until(client: TestClient, film: bytes, right: Callable[[dict[str, object]], bool]) -> float:
-    """Ask, and never be refused, until an answer is right; the seconds that it took."""
-    began = time.monotonic()
-    while time.monotonic() - began < 10 * PROMISED:
-        if right(ask(client, film, k=3)):
-            return time.monotonic() - began
-    pytest.fail("the new generation does not answer")
+def until(client: TestClient, film: bytes, right: Callable[[dict[str, object]], bool]) -> None:
+    """Ask, and never be refused, until an answer is right."""
+    wait_until(lambda: right(ask(client, film, k=3)))
 
 
 def test_a_new_generation_answers_soon_and_no_request_fails(
@@ -88,9 +84,8 @@ def test_a_damaged_generation_is_told_and_the_old_one_goes_on_answering(
     (own.store.generations / name / "ids.npy").write_bytes(b"damaged")
     with caplog.at_level(logging.WARNING, "xemplar"):
         publish(own.store, name)
-        began = time.monotonic()
-        while not caplog.records and time.monotonic() - began < 10 * PROMISED:
-            assert ask(own_client, own.films[1])["generation"] == old
+        until(own_client, own.films[1], lambda answer: bool(caplog.records))
+        assert ask(own_client, own.films[1])["generation"] == old
     assert "goes on answering" in caplog.text
     assert "ids.npy" in caplog.text
     time.sleep(2.5)  # two more looks

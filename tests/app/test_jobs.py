@@ -4,6 +4,7 @@ import time
 
 from fastapi.testclient import TestClient
 
+from tests.agreement import wait_until
 from tests.app.asking import ask, problem
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
@@ -87,9 +88,8 @@ def test_a_worker_does_it_and_the_service_takes_it_over(
     job = own_client.get(f"/jobs/{job_id}").json()
     assert (job["state"], job["error"]) == ("done", None)
     assert job["result"]["cases"] == CASES + 1
-    deadline = time.monotonic() + 20
-    while (after := ask(own_client, film))["generation"] != job["result"]["generation"]:
-        assert time.monotonic() < deadline
+    wait_until(lambda: ask(own_client, film)["generation"] == job["result"]["generation"])
+    after = ask(own_client, film)
     assert after["neighbours"] == [
         near | {key: after["neighbours"][n][key] for key in near if key.endswith("_url")}
         for n, near in enumerate(before["neighbours"])

@@ -3,11 +3,14 @@
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
 from rich.progress import Progress
 
 from checks.load import faults, load
 from checks.served import Site, serving
 from tests.stores import SmallStore
+
+pytestmark = pytest.mark.system
 
 
 def test_no_request_fails_and_no_answer_is_wrong_while_generations_change(

@@ -6,6 +6,8 @@ from fastapi.testclient import TestClient
 from checks.mutations import mutation
 from tests.app.asking import MEDIA_TYPE
 
+pytestmark = pytest.mark.system
+
 
 @pytest.mark.filterwarnings("ignore")  # what libraries find odd in a film ends no request outside
 @pytest.mark.parametrize("first", range(0, 150, 25))

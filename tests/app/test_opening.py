@@ -1,7 +1,5 @@
 """Before it is ready, while its database is away, and when it cannot be opened at all."""
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event
@@ -14,6 +12,7 @@ from xemplar_app import main
 from xemplar_app.main import create_app
 from xemplar_app.settings import Settings
 
+from tests.agreement import PATIENCE, wait_until
 from tests.app.asking import Service, ask, problem
 from tests.films import drawn_film, encoded
 from xemplar.catalog.keys import Keys
@@ -23,14 +22,6 @@ from xemplar.phantom import phantom
 from xemplar.retriever import Retriever
 
 FILM = encoded(drawn_film(85, 300, 200))
-SECONDS = 30
-
-
-def until(right: Callable[[], bool]) -> None:
-    began = time.monotonic()
-    while not right():
-        assert time.monotonic() - began < SECONDS
-        time.sleep(0.02)
 
 
 def test_a_service_that_opens_lives_and_is_not_ready(
@@ -39,7 +30,7 @@ def test_a_service_that_opens_lives_and_is_not_ready(
     warm_up, go_on = main.warm_up, Event()
 
     def slow(retriever: Retriever) -> None:
-        go_on.wait(SECONDS)
+        go_on.wait(PATIENCE)
         warm_up(retriever)
 
     monkeypatch.setattr(main, "warm_up", slow)
@@ -53,7 +44,7 @@ def test_a_service_that_opens_lives_and_is_not_ready(
                 assert response.headers["retry-after"] == "2"
         finally:
             go_on.set()
-        until(lambda: client.get("/readyz").status_code == 200)
+        wait_until(lambda: client.get("/readyz").status_code == 200)
         ask(client, FILM)
 
 
@@ -75,7 +66,7 @@ def test_a_service_that_cannot_be_opened_tells_whoever_started_it(
     monkeypatch.setattr(main, "open_retriever", fail)
     told: list[Exception] = []
     with TestClient(create_app(settings, on_failure=told.append)) as client:
-        until(lambda: bool(told))
+        wait_until(lambda: bool(told))
         assert "its log tells why" in problem(client.get("/readyz"), 503, "NotReady")
     assert isinstance(told[0], Mismatch)
 
@@ -95,7 +86,7 @@ def test_a_database_that_goes_away_and_comes_back_needs_no_restart(
             assert "secret-host" not in detail
             assert response.headers["retry-after"] == "2"
         assert client.get("/healthz").status_code == 200
-    until(lambda: client.get("/readyz").status_code == 200)
+    wait_until(lambda: client.get("/readyz").status_code == 200)
     ask(client, FILM)
 
 
@@ -108,16 +99,16 @@ def test_a_query_that_no_processor_is_free_for_is_told_to_come_back(
 
     def stuck(inputs: Any) -> Any:
         entered.set()
-        go_on.wait(SECONDS)
+        go_on.wait(PATIENCE)
         return encode(inputs)
 
     monkeypatch.setattr(retriever.encoder, "encode", stuck)
     with ThreadPoolExecutor(1) as threads:
         try:
             first = threads.submit(ask, client, FILM)
-            assert entered.wait(SECONDS)
+            assert entered.wait(PATIENCE)
             second = client.post("/query", files={"image": FILM})
             assert "within 0.05 s" in problem(second, 503, "Busy")
         finally:
             go_on.set()
-        assert first.result(SECONDS)["neighbours"]
+        assert first.result(PATIENCE)["neighbours"]

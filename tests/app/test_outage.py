@@ -16,6 +16,8 @@ from checks.served import phantom_site
 from xemplar.catalog.keys import Key, Keys
 from xemplar.errors import DatabaseUnreachable
 
+pytestmark = pytest.mark.system
+
 
 def test_a_killed_postgres_is_told_to_clients_and_missed_no_longer_than_it_is_away(
     tmp_path: Path,

@@ -85,7 +85,7 @@ def test_going_back_to_an_older_index_is_confirmed_and_done(older: str, page: Pa
     expect(publish).to_be_visible()
     publish.click()
     agree(page, "Publish")
-    expect(rows(page, "Index").nth(1)).to_contain_text("answers", timeout=15_000)
+    expect(rows(page, "Index").nth(1)).to_contain_text("answers")
     expect(publish).to_have_count(0)
     page.goto(page.url.split("#")[0] + "#/")
     send(page)

@@ -17,6 +17,7 @@ from xemplar_app.problems import STATUSES
 from xemplar_app.recent import RecentAnswers
 from xemplar_app.settings import Settings, read_settings
 
+from tests.agreement import PATIENCE
 from tests.app.asking import MEDIA_TYPE, ask, problem
 from tests.films import dicom, drawn_film, encoded
 from tests.stores import CASES, PATIENT, SmallStore
@@ -86,7 +87,7 @@ def test_one_film_too_many_is_told_to_come_back_and_others_are_answered(
         monkeypatch.setattr(retriever.encoder, "encode", stuck)
         try:
             answers = [threads.submit(ask, client, FILM) for _ in range(2)]
-            assert all(entered.acquire(timeout=60) for _ in answers)
+            assert all(entered.acquire(timeout=PATIENCE) for _ in answers)
             response = client.post("/query", files={"image": FILM})
             assert "2 films are being worked on" in problem(response, 503, "Busy")
             assert response.headers["retry-after"] == "2"

@@ -22,6 +22,8 @@ from tests.stores import SmallStore
 from xemplar.catalog.keys import Keys, Role
 from xemplar.encoder import Precision
 
+pytestmark = pytest.mark.system
+
 HERE = Path(__file__).parent
 OPEN_TO_ALL = {"healthz", "readyz"}
 ANSWERED = re.compile(r'xemplar_requests_total{operation="(\w+)",status="2\d\d"}')

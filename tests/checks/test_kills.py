@@ -11,6 +11,8 @@ from checks.killing.service import kill_service
 from checks.killing.training import kill_training
 from checks.killing.worker import kill_workers
 
+pytestmark = pytest.mark.system
+
 ROUNDS = [
     (partial(kill_workers, films=12), 2),
     (partial(kill_service, films=12), 2),

@@ -11,6 +11,7 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
+from tests.agreement import assert_agree
 from tests.films import TINY, drawn_film, seeded_weights
 from xemplar.checkpoint import Card, Checkpoint
 from xemplar.encoder import Encoder, Precision, PyTorchBackend
@@ -108,7 +109,7 @@ def test_a_film_alone_has_the_maps_that_it_has_among_many(
 ) -> None:
     for n in range(3):
         alone = grad_cam(encoded.maps[n : n + 1], classifier)
-        np.testing.assert_allclose(alone[0], cams[n], rtol=1e-5, atol=1e-6)
+        assert_agree(alone[0], cams[n])
 
 
 @pytest.mark.parametrize("shape", [(14, 5), (5,), (1, 14, 5)])
@@ -147,6 +148,13 @@ def test_evidence_adds_up_to_the_cosine_in_both_directions(
         assert evidence.sum() == pytest.approx(
             cosine, abs=1e-4 + 1e-6 * float(np.abs(evidence).sum())
         )
+
+
+def test_a_film_that_the_projection_maps_to_nothing_has_no_evidence() -> None:
+    space = Space(np.full((6, 4, 4), 4, np.float32), np.zeros((3, 6), np.float32))
+    film = of_maps(np.full((1, 6, 4, 4), 900, np.float32), space)
+    assert not film.embedding.any()
+    assert not similarity_evidence(film, np.float32([1, 0, 0])).any()
 
 
 def test_evidence_of_real_features_adds_up_to_their_cosine(encoded: Features) -> None:

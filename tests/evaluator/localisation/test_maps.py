@@ -21,6 +21,7 @@ from xemplar_evaluator.localisation.maps import (
 )
 from xemplar_evaluator.material import Material
 
+from tests.agreement import assert_agree
 from tests.evaluator.localisation.drawn import case, films_of, material_of, unit
 from tests.films import PLAIN, drawn_film, seeded_weights
 from xemplar.boxes import Box
@@ -150,7 +151,7 @@ def test_evidence_is_what_speaks_for_the_five_most_similar_that_have_the_finding
     assert wanted.min() < 0 < wanted.max()
     found = explained[0][NIH14.index("Mass")][EVIDENCE]
     assert found is not None
-    np.testing.assert_allclose(found, np.maximum(wanted, 0), rtol=1e-5)
+    assert_agree(found, np.maximum(wanted, 0), np.abs(wanted).max())
 
 
 def test_where_nobody_else_has_the_finding_there_is_no_evidence(
@@ -179,4 +180,4 @@ def test_the_gaussian_falls_by_the_square_of_the_distance_in_quarters_of_the_sid
 
 def test_unit_vectors_of_the_tests_are_those_of_the_network(material: Material) -> None:
     maps = np.stack(list(material.queries.maps.values()))
-    np.testing.assert_allclose(unit(maps), material.queries.embedding, rtol=1e-5)
+    assert_agree(unit(maps), material.queries.embedding)

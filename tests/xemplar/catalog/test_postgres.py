@@ -1,7 +1,6 @@
 """A PostgreSQL that says nothing is found out soon, and used again once it speaks."""
 
 import secrets
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +11,7 @@ from xemplar.catalog import postgres as module
 from xemplar.catalog.schema import connect, reading
 from xemplar.errors import DatabaseUnreachable
 
-SOON = 0.3
+SOON = 1.0
 
 
 @pytest.fixture
@@ -28,27 +27,24 @@ def engine(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engi
 def test_a_server_that_is_frozen_is_unreachable_and_not_asked_again_at_once(
     engine: Engine, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "AGAIN_SECONDS", 1.0)
-
     def frozen_in_the_middle() -> None:
         with reading(engine) as one:
             one.execute(text("SELECT 1"))
             postgres.freeze()
             one.execute(text("SELECT 1"))
 
-    with pytest.raises(DatabaseUnreachable, match=r"silent for 0\.3 s"):
+    with pytest.raises(DatabaseUnreachable, match=r"silent for 1"):
         frozen_in_the_middle()
-    began = time.monotonic()
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 3600.0)
     with pytest.raises(DatabaseUnreachable, match="did not answer a moment ago"), reading(engine):
         pass
-    assert time.monotonic() - began < SOON
     postgres.thaw()
-    time.sleep(1.0)
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
     with reading(engine) as one:
         assert one.scalar(text("SELECT 2")) == 2
 
 
 def test_an_answer_that_is_long_and_on_its_way_is_waited_for(engine: Engine) -> None:
-    slowly = "SELECT pg_sleep(0.02), repeat('x', 20000) FROM generate_series(1, 50)"
+    slowly = "SELECT pg_sleep(0.02), repeat('x', 20000) FROM generate_series(1, 100)"
     with reading(engine) as one:
-        assert len(one.execute(text(slowly)).all()) == 50
+        assert len(one.execute(text(slowly)).all()) == 100
