@@ -34,6 +34,10 @@ def evaluate(
     ],
     data: Annotated[Path, typer.Argument(help="Data set whose films are asked for.")],
     out: Annotated[Path, typer.Option(help="New folder for the report.")],
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What it was indexed as, if not as its folder."),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
@@ -87,7 +91,7 @@ def evaluate(
             f"evaluating needs {error.name}: pip install 'xemplar[evaluate]'"
         ) from error
     from xemplar.checkpoint import default_checkpoint, load
-    from xemplar.datasets import open_dataset
+    from xemplar.datasets import open_dataset, source_names
     from xemplar.encoder import open_encoder
     from xemplar.store import Store
 
@@ -102,13 +106,14 @@ def evaluate(
         masking_pairs=masking_pairs,
         seed=seed,
     )
-    source = Source(open_dataset(data), Store(store), database, boxes)
+    (name,) = source_names([data], [source] if source is not None else [])
+    material = Source(open_dataset(data, name), Store(store), database, boxes)
     encoder = open_encoder(load(checkpoint or default_checkpoint()))
     try:
         with _progress() as on_progress:
             outcome = run(
                 Study(study),
-                source,
+                material,
                 encoder,
                 out,
                 settings,

@@ -22,7 +22,8 @@ from xemplar.terminal import (
 if TYPE_CHECKING:
     from xemplar.catalog import Catalog
     from xemplar.checkpoint import Checkpoint
-    from xemplar.datasets import Film
+    from xemplar.datasets import Dataset, Film
+    from xemplar.splits import PatientSplit
     from xemplar.store import Store
 
     from .job import Outcome
@@ -37,6 +38,13 @@ def index(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="What a data set is called, if not as its folder; once for each, in their order.",
+        ),
+    ] = None,
     split: Annotated[
         list[str] | None,
         typer.Option("--split", help="Only films of this split (train, val, test); repeatable."),
@@ -64,19 +72,32 @@ def index(
     """Embed the films of one or more data sets and publish an index of everything in the store.
 
     May be interrupted or killed and started again: nothing is embedded twice.
+
+    Patients are told apart by the name of their data set and their id in it. Data sets in folders
+    of one name need names of their own.
+
+    Examples:
+        xemplar index nih14 --split train --store archive
+
+        xemplar index north/images south/images --source north --source south --store archive
     """
     from xemplar.catalog import migrate, open_catalog
     from xemplar.checkpoint import default_checkpoint, load
     from xemplar.store import Store
 
     from .publishing import build_generation
+    from .sources import check_source
 
-    films = _films(folders, split or [], limit)
+    datasets = _datasets(folders, source or [])
     loaded = load(checkpoint or default_checkpoint())
+    films = _films(datasets, split or [], limit, loaded.card.split)
     place = Store(store)
     url = database or place.database_url
-    migrate(url)
+    migrate(url, place)
     with open_catalog(url) as catalog:
+        if not source:
+            for dataset in datasets:
+                check_source(dataset, catalog)
         try:
             outcome = _embed(films, place, catalog, loaded, precision, threads, workers)
         except KeyboardInterrupt:
@@ -240,14 +261,22 @@ def phantoms(
     Console(soft_wrap=True).print(f"{count:,} films in {escape(str(folder))}", highlight=False)
 
 
-def _films(folders: list[Path], splits: list[str], limit: int | None) -> "list[Film]":
+def _datasets(folders: list[Path], source: list[str]) -> "list[Dataset]":
+    from xemplar.datasets import open_dataset, source_names
+
+    names = source_names(folders, source)
+    return [open_dataset(folder, name) for folder, name in zip(folders, names, strict=True)]
+
+
+def _films(
+    datasets: "list[Dataset]", splits: list[str], limit: int | None, rule: "PatientSplit"
+) -> "list[Film]":
     """The films of all data sets that are wanted."""
-    from xemplar.datasets import open_dataset, split_by_patient
     from xemplar.errors import DatasetError
 
-    films = [film for folder in folders for film in open_dataset(folder).films]
-    found = {split_by_patient(film) for film in films}
-    wanted = [film for film in films if not splits or split_by_patient(film) in splits]
+    films = [film for dataset in datasets for film in dataset.films]
+    found = {rule.of(film) for film in films}
+    wanted = [film for film in films if not splits or rule.of(film) in splits]
     if not wanted:
         raise DatasetError(
             f"no film is of the split {', '.join(splits)}; there are: {', '.join(sorted(found))}"

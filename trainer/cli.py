@@ -102,7 +102,25 @@ def train(
     threads: Annotated[
         int | None, typer.Option(help="Processor threads; 0 for PyTorch's choice.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of everything random, but the split of patients.")
+    ] = None,
+    split_seed: Annotated[
+        int, typer.Option(help="Of the split of patients where a data set names none.")
+    ] = 0,
+    val_share: Annotated[
+        float, typer.Option(help="Share of the patients to validate on, where it names none.")
+    ] = 0.1,
+    test_share: Annotated[
+        float, typer.Option(help="Share of the patients that is held out, where it names none.")
+    ] = 0.1,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="What a data set is called, if not as its folder; once for each, in their order.",
+        ),
+    ] = None,
 ) -> None:
     """Train a DenseNet-169 on frontal films, offline, to a checkpoint.
 
@@ -127,7 +145,8 @@ def train(
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"
         ) from error
-    from xemplar.datasets import open_dataset
+    from xemplar.datasets import open_dataset, source_names
+    from xemplar.splits import PatientSplit
 
     settings = settings_of(
         recipe,
@@ -163,8 +182,11 @@ def train(
         workers=workers,
         threads=threads,
         seed=seed,
+        split=PatientSplit(split_seed, val_share, test_share),
     )
-    run(settings, [open_dataset(folder) for folder in data], out, console=Console())
+    names = source_names(data, source or ())
+    datasets = [open_dataset(folder, name) for folder, name in zip(data, names, strict=True)]
+    run(settings, datasets, out, console=Console())
 
 
 def _policy(given: str | None) -> "UncertainPolicy | None":

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from xemplar.datasets import TRAIN, VAL, Dataset, Film, split_by_patient
+from xemplar.datasets import TRAIN, VAL, Dataset, Film
 from xemplar.errors import ConfigurationError, DatasetError, InputError
 from xemplar.findings import targets
 from xemplar.network import STRIDE
@@ -38,7 +38,7 @@ def frontal_films(datasets: Sequence[Dataset], settings: Settings) -> dict[str, 
         for film in dataset.films:
             known = targets(film.labels, settings.findings, settings.uncertain)[1]
             if film.frontal and known.any():
-                splits.setdefault(split_by_patient(film, seed=settings.seed), []).append(film)
+                splits.setdefault(settings.split.of(film), []).append(film)
     for split in (TRAIN, VAL):
         if not splits.get(split):
             raise DatasetError(
