@@ -223,7 +223,7 @@ def batches(
     context = None
     if workers:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["trainer.films"])
+        context.set_forkserver_preload([__name__])
     return DataLoader(
         films,
         batch_size=films.settings.batch,
