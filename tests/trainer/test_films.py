@@ -83,6 +83,20 @@ def test_patients_without_a_split_are_split_apart_from_the_seed_of_the_training(
     assert apart != splits
 
 
+def test_a_patient_who_is_trained_and_validated_on_is_refused() -> None:
+    twice = film("another", patient=BOTH[0].patient, split="val")
+    with pytest.raises(DatasetError, match="1 patients of ours are in train and in val too"):
+        frontal_films([dataset(*BOTH, twice)], RECIPE)
+
+
+def test_equal_ids_in_two_data_sets_are_two_patients() -> None:
+    theirs = film("another", patient=BOTH[0].patient, split="val", source="theirs")
+    both = [dataset(*BOTH), replace(dataset(theirs), name="theirs")]
+    assert theirs in frontal_films(both, RECIPE)["val"]
+    with pytest.raises(DatasetError, match="share a name: ours, ours"):
+        frontal_films([dataset(*BOTH), dataset(*BOTH)], RECIPE)
+
+
 @pytest.mark.parametrize(("missing", "kept"), [("train", BOTH[1]), ("val", BOTH[0])])
 def test_a_split_without_films_is_refused_by_its_name(missing: str, kept: Film) -> None:
     with pytest.raises(DatasetError, match=f"no frontal film in the split '{missing}'.*Mass, Eff"):
