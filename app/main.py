@@ -26,7 +26,8 @@ from xemplar.index import current
 from xemplar.intake import delete_pictures
 from xemplar.overlay import jpeg, overlay
 from xemplar.preprocess import preprocess
-from xemplar.radiograph import Limits, decode
+from xemplar.radiograph import Limits, Radiograph, decode
+from xemplar.radiograph.pool import DecodingPool
 from xemplar.retriever import Retriever
 from xemplar.schemas import NOTICE
 from xemplar.store import Store
@@ -64,8 +65,33 @@ class State(TypedDict):
     queue_url: str
 
 
-def open_retriever(settings: Settings) -> Retriever:
+def limits_of(settings: Settings) -> Limits:
+    """What is refused of a film before it is decoded."""
+    return Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
+
+
+def decoding_pool(settings: Settings) -> DecodingPool:
+    """Decodes as many films at once as queries are answered.
+
+    Raises:
+        ConfigurationError: not on this system.
+    """
+    return DecodingPool(
+        settings.concurrent_queries,
+        limits_of(settings),
+        settings.decode_seconds,
+        settings.decode_bytes,
+    )
+
+
+def open_retriever(
+    settings: Settings, decoder: Callable[[bytes], Radiograph] | None = None
+) -> Retriever:
     """Load checkpoint, index and catalog, and check that they fit together.
+
+    Args:
+        settings: name them.
+        decoder: of uploaded films; None to decode in this process, without limits of time.
 
     Raises:
         ConfigurationError, ArtefactError: with the mend in the message.
@@ -76,9 +102,9 @@ def open_retriever(settings: Settings) -> Retriever:
         precision=settings.precision,
         threads=settings.threads,
     )
-    limits = Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
+    decoder = decoder or partial(decode, limits=limits_of(settings))
     store = Store(settings.store)
-    return Retriever.open(settings.checkpoint, store, settings.database_url, limits, opener)
+    return Retriever.open(settings.checkpoint, store, settings.database_url, decoder, opener)
 
 
 def create_app(
@@ -122,8 +148,7 @@ def create_app(
                 }
             finally:
                 tasks.cancel_scope.cancel()
-        if opening.service is not None:
-            opening.service.retriever.close()
+        opening.closing.close()
         engine.dispose()
 
     app: FastAPI = FastAPIOffline(
@@ -165,13 +190,17 @@ async def open_service(
     Raises:
         XemplarError: with the mend in the message.
     """
-    opened = retriever if retriever else await to_thread.run_sync(open_retriever, settings)
+    if retriever is None:
+        # its workers start while the files are loaded
+        decoder = opening.closing.enter_context(decoding_pool(settings))
+        retriever = await to_thread.run_sync(open_retriever, settings, decoder)
+    opening.closing.callback(retriever.close)
     await guard.check_start()
-    await to_thread.run_sync(delete_pictures, opened.catalog, opened.media)
-    await to_thread.run_sync(warm_up, opened)
+    await to_thread.run_sync(delete_pictures, retriever.catalog, retriever.media)
+    await to_thread.run_sync(warm_up, retriever)
     recent = RecentAnswers(settings.recent_queries)
     opening.service = Service(
-        opened, recent, settings.concurrent_queries, wait_seconds=settings.wait_seconds
+        retriever, recent, settings.concurrent_queries, wait_seconds=settings.wait_seconds
     )
 
 
@@ -241,7 +270,7 @@ def warm_up(retriever: Retriever) -> None:
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "PNG")
     live = retriever.live
-    inputs = preprocess(decode(file.getvalue(), retriever.limits), live.checkpoint.card.spec)
+    inputs = preprocess(retriever.decode(file.getvalue()), live.checkpoint.card.spec)
     features = live.encoder.encode(inputs[None])
     live.generation.search(features.embedding[0], 5)
     cam = grad_cam(features.maps, live.checkpoint.weights["classifier.weight"])[0, 0]

@@ -1,7 +1,8 @@
 """What the addresses work with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
@@ -16,24 +17,16 @@ from .recent import RecentAnswers
 T = TypeVar("T")
 
 
-class Service:
-    """What the addresses work with: made once the files are open and a query has been answered."""
+class Turns:
+    """So many tasks at once, in threads, so that the event loop never waits for one."""
 
-    def __init__(
-        self,
-        retriever: Retriever,
-        recent: RecentAnswers,
-        concurrent: int,
-        wait_seconds: float = 30.0,
-    ) -> None:
-        self.retriever = retriever
-        self.recent = recent
+    def __init__(self, concurrent: int, wait_seconds: float) -> None:
         self._turns = anyio.Semaphore(concurrent)
         self._threads = anyio.CapacityLimiter(concurrent)
         self._wait_seconds = wait_seconds
 
-    async def work(self, task: Callable[[], T]) -> T:
-        """Run what takes processor time in a thread, so that the event loop never waits.
+    async def run(self, task: Callable[[], T]) -> T:
+        """Run a task when its turn comes.
 
         Raises:
             Refusal: 503, as all processors were busy for too long.
@@ -48,6 +41,29 @@ class Service:
             self._turns.release()
 
 
+class Service:
+    """What the addresses work with: made once the files are open and a query has been answered.
+
+    Attributes:
+        retriever: answers.
+        recent: what was answered.
+        work: runs what takes little time.
+        work_on_films: runs what decodes films; what takes little time never waits for it.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        recent: RecentAnswers,
+        concurrent: int,
+        wait_seconds: float = 30.0,
+    ) -> None:
+        self.retriever = retriever
+        self.recent = recent
+        self.work = Turns(concurrent, wait_seconds).run
+        self.work_on_films = Turns(concurrent, wait_seconds).run
+
+
 @dataclass
 class Opening:
     """The service, or why there is none yet.
@@ -55,10 +71,12 @@ class Opening:
     Attributes:
         service: None until it is ready.
         reason: what it waits for, or why it never will be ready.
+        closing: lets go of what was opened when the service stops.
     """
 
     service: Service | None = None
     reason: str = "the service opens its files and answers a first query to itself"
+    closing: ExitStack = field(default_factory=ExitStack)
 
 
 def service_of(request: Request) -> Service:

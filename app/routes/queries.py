@@ -75,7 +75,9 @@ async def query(
     def data() -> bytes:
         return record_of(request).film(film.file.read())
 
-    return await _answered(request, question, lambda: retriever.ask(data(), search))
+    return await _answered(
+        request, question, lambda: retriever.ask(data(), search), brings_film=True
+    )
 
 
 @router.post(
@@ -111,7 +113,7 @@ async def query_batch(
                 out.append(refusal(answer))
         return BatchOut(out).model_dump_json().encode()
 
-    return Response(await service.work(work), media_type="application/json")
+    return Response(await service.work_on_films(work), media_type="application/json")
 
 
 @router.get(
@@ -154,7 +156,13 @@ async def query_similar(
     return await _answered(request, question, lambda: service.retriever.again(answer, search))
 
 
-async def _answered(request: Request, question: Question, ask: Callable[[], Answer]) -> Response:
+async def _answered(
+    request: Request,
+    question: Question,
+    ask: Callable[[], Answer],
+    *,
+    brings_film: bool = False,
+) -> Response:
     """Ask in a thread, remember the answer, and send it."""
     service = service_of(request)
 
@@ -179,7 +187,8 @@ async def _answered(request: Request, question: Question, ask: Callable[[], Answ
         )
         return out.model_dump_json().encode()
 
-    return Response(await service.work(work), media_type="application/json")
+    run = service.work_on_films if brings_film else service.work
+    return Response(await run(work), media_type="application/json")
 
 
 def _with(
