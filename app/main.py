@@ -33,8 +33,9 @@ from xemplar.schemas import NOTICE
 from xemplar.store import Store
 
 from .audit import AuditTrail, forget
+from .body import OVERHEAD, BodyLimit, Pace
 from .headers import SecurityHeaders
-from .limits import BodyLimit, UploadLimit
+from .limits import Places
 from .logs import RequestLog
 from .metrics import Metrics
 from .problems import add_problem_handlers, add_problem_schema
@@ -55,13 +56,14 @@ LOG = logging.getLogger("xemplar")
 
 
 class State(TypedDict):
-    """What requests find in ``request.state``, beside the `Record` of each."""
+    """What requests find in ``request.state``, beside `Record` and `Body` of each."""
 
     opening: Opening
     guard: Guard
     audit: Audit
     metrics: Metrics
     errors: RecentErrors
+    places: Places
     queue_url: str
 
 
@@ -124,7 +126,7 @@ def create_app(
     settings = settings or read_settings()
     engine = connect(settings.catalog_url)
     guard, audit, metrics = Guard(KeyRing(Keys(engine)), settings), Audit(engine), Metrics(engine)
-    errors = RecentErrors()
+    errors, places = RecentErrors(), Places(settings.films_at_once, metrics.films_inside)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -144,6 +146,7 @@ def create_app(
                     "audit": audit,
                     "metrics": metrics,
                     "errors": errors,
+                    "places": places,
                     "queue_url": settings.queue_url,
                 }
             finally:
@@ -162,8 +165,12 @@ def create_app(
         swagger_ui_parameters={"validatorUrl": None},  # nor is anything sent to a validator
     )
     # the last one is asked first
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
-    app.add_middleware(UploadLimit, at_once=settings.films_at_once, gauge=metrics.films_inside)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.max_upload_bytes,
+        pace=Pace(settings.body_seconds, settings.stall_seconds, settings.body_bytes_per_second),
+        max_arriving=settings.films_arriving * (settings.max_upload_bytes + OVERHEAD),
+    )
     app.add_middleware(AuditTrail, audit=audit, metrics=metrics)
     if settings.cors_origins:
         app.add_middleware(
