@@ -1,6 +1,5 @@
 """`DecodingPool`: what `decode` says, and a refusal in time where a film would hold it up."""
 
-import io
 import json
 import os
 import signal
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from tests import hostile
 from tests.films import dicom, drawn_film, encoded
 from xemplar.errors import ConfigurationError, ImageTooLarge, InputError, UnreadableImage
 from xemplar.radiograph import Limits, decode
@@ -32,14 +31,6 @@ LARGE = encoded(drawn_film(1, 3000, 3000).astype(np.uint16) * 200)
 def pool() -> Iterator[DecodingPool]:
     with DecodingPool(2, LIMITS) as opened:
         yield opened
-
-
-def scans_without_end(count: int) -> bytes:
-    """A progressive JPEG whose last scan stands there so many times."""
-    file = io.BytesIO()
-    Image.new("L", (1024, 1024), 99).save(file, "JPEG", progressive=True)
-    data = file.getvalue()[:-2]
-    return data + data[data.rfind(b"\xff\xda") :] * count + b"\xff\xd9"
 
 
 def gone(process: int) -> bool:
@@ -113,28 +104,55 @@ def test_films_of_many_threads_are_not_mixed_up(pool: DecodingPool) -> None:
 # ---- what would hold it up ------------------------------------------------------------------
 
 
-def test_a_film_that_takes_too_long_is_refused_and_the_next_one_decoded() -> None:
-    with DecodingPool(1, Limits(), seconds=1) as one:
+@pytest.fixture
+def driven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pools of this test have workers whose decoder hostile films drive anywhere."""
+    monkeypatch.setattr(pools, "COMMAND", hostile.COMMAND)
+
+
+@pytest.mark.usefixtures("driven")
+@pytest.mark.parametrize(
+    ("film", "seconds", "reason"),
+    [
+        (hostile.ENDLESS, 1, "took longer than 1 seconds, which is the limit"),
+        (hostile.GREEDY, 100, "more than 200 MiB of memory"),
+        (hostile.CRASHING, 100, "ended the decoder"),
+    ],
+    ids=["endless", "greedy", "crashing"],
+)
+def test_a_film_that_never_comes_to_an_end_is_refused_and_the_next_one_decoded(
+    film: bytes, seconds: int, reason: str
+) -> None:
+    with DecodingPool(1, LIMITS, seconds, max_memory=200 * 2**20) as one:
         before = one.processes
-        with pytest.raises(UnreadableImage, match="took longer than 1 seconds, which is the limit"):
-            one(scans_without_end(300_000))
+        for _ in range(2):
+            with pytest.raises(UnreadableImage, match=f"{reason}.*; export it again"):
+                one(film)
+            assert one(FILM).sha256 == decode(FILM).sha256
         assert one.processes != before
+
+
+def test_a_real_film_of_thousands_of_scans_is_refused() -> None:
+    with DecodingPool(1, LIMITS, seconds=1) as one:
+        with pytest.raises(InputError):
+            one(hostile.scans_without_end(100_000))
         assert one(FILM).sha256 == decode(FILM).sha256
 
 
-def test_a_film_that_takes_too_much_memory_is_refused_and_the_next_one_decoded() -> None:
-    with DecodingPool(1, Limits(), max_memory=120 * 2**20) as one:
+def test_a_real_film_that_takes_too_much_memory_is_refused() -> None:
+    with DecodingPool(1, LIMITS, max_memory=120 * 2**20) as one:
         with pytest.raises(UnreadableImage, match="more than 120 MiB of memory"):
             one(LARGE)
         assert one(FILM).sha256 == decode(FILM).sha256
 
 
+@pytest.mark.usefixtures("driven")
 def test_a_worker_that_is_killed_while_it_decodes_is_replaced() -> None:
-    with DecodingPool(1, Limits(), seconds=100) as one, ThreadPoolExecutor(1) as thread:
+    with DecodingPool(1, LIMITS, seconds=100) as one, ThreadPoolExecutor(1) as thread:
         one(FILM)
         (worker,) = one.processes
         computed = processor_ticks(worker)
-        asked = thread.submit(one, scans_without_end(300_000))
+        asked = thread.submit(one, hostile.ENDLESS)
         while processor_ticks(worker) < computed + 20:
             time.sleep(0.01)
         os.kill(worker, signal.SIGKILL)
@@ -233,14 +251,18 @@ def test_closing_ends_the_workers() -> None:
     assert all(map(gone, workers))
 
 
-def test_workers_end_with_a_process_that_is_killed() -> None:
+@pytest.mark.parametrize("film", [FILM, hostile.ENDLESS], ids=["idle", "decoding"])
+def test_workers_end_with_a_process_that_is_killed(film: bytes) -> None:
+    """One that decodes is ended by its limit of processor time: nobody else is left to do it."""
     script = f"""
-import os
-from xemplar.radiograph import Limits
-from xemplar.radiograph.pool import DecodingPool
-pool = DecodingPool(2, Limits())
+import os, threading, time
+from xemplar.radiograph import Limits, pool as pools
+pools.COMMAND = {hostile.COMMAND!r}
+pool = pools.DecodingPool(1, Limits(), seconds=1)
 pool({FILM!r})
 print(*pool.processes, flush=True)
+threading.Thread(target=pool, args=({film!r},), daemon=True).start()
+time.sleep(0.1)
 os.kill(os.getpid(), 9)
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
