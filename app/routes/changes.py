@@ -25,6 +25,7 @@ from .common import (
     NOT_FOUND,
     OTHER_KIND,
     TOO_LARGE,
+    TOO_SLOW,
     CaseId,
     operation_id,
 )
@@ -65,6 +66,7 @@ def _body() -> dict[str, Any]:
     responses={200: {"model": NewCaseOut, "description": "The film was there; described anew."}}
     | BAD_REQUEST
     | TOO_LARGE
+    | TOO_SLOW
     | OTHER_KIND
     | INVALID,
     openapi_extra={"requestBody": _body()},

@@ -36,6 +36,7 @@ from .common import (
     OTHER_KIND,
     PICTURE,
     TOO_LARGE,
+    TOO_SLOW,
     CaseId,
     Finding,
     QueryId,
@@ -56,7 +57,7 @@ router = APIRouter(generate_unique_id_function=operation_id, tags=["queries"])
     "/query",
     summary="Find similar past cases",
     response_model=AnswerOut,
-    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | OTHER_KIND | INVALID,
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | OTHER_KIND | INVALID,
     openapi_extra={"requestBody": REQUEST_BODY},
 )
 async def query(
@@ -84,7 +85,7 @@ async def query(
     "/query/batch",
     summary="Find similar past cases for several films",
     response_model=list[AnswerOut | Problem],
-    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | INVALID,
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | INVALID,
     openapi_extra={"requestBody": BATCH_BODY},
 )
 async def query_batch(
