@@ -1,6 +1,5 @@
 """Builds the service, and opens it: its files are loaded while /healthz answers already."""
 
-import io
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -8,11 +7,9 @@ from functools import partial
 from typing import TypedDict
 
 import anyio
-import numpy as np
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from PIL import Image
 from starlette.middleware.cors import CORSMiddleware
 
 from xemplar import __version__
@@ -21,19 +18,16 @@ from xemplar.catalog.keys import Keys
 from xemplar.catalog.schema import connect
 from xemplar.encoder import open_encoder
 from xemplar.errors import ArtefactError, DatabaseUnreachable, NotFound
-from xemplar.explain import grad_cam
 from xemplar.index import current
 from xemplar.intake import delete_pictures
-from xemplar.overlay import jpeg, overlay
-from xemplar.preprocess import preprocess
-from xemplar.radiograph import Limits, Radiograph, decode
+from xemplar.radiograph import Radiograph, decode
 from xemplar.radiograph.pool import DecodingPool
 from xemplar.retriever import Retriever
 from xemplar.schemas import NOTICE
 from xemplar.store import Store
 
 from .audit import AuditTrail, forget
-from .body import OVERHEAD, BodyLimit, Pace
+from .body import OVERHEAD, BodyLimit
 from .headers import SecurityHeaders
 from .limits import Places
 from .logs import RequestLog
@@ -43,7 +37,7 @@ from .recent import RecentAnswers, RecentErrors
 from .routes import router
 from .routes.page import FOLDER, PageFiles
 from .security import Guard, KeyRing
-from .service import Opening, Service
+from .service import Opening, Service, warm_up
 from .settings import Settings, read_settings
 
 FOLLOW_SECONDS = 0.5
@@ -67,25 +61,6 @@ class State(TypedDict):
     queue_url: str
 
 
-def limits_of(settings: Settings) -> Limits:
-    """What is refused of a film before it is decoded."""
-    return Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
-
-
-def decoding_pool(settings: Settings) -> DecodingPool:
-    """Decodes as many films at once as queries are answered.
-
-    Raises:
-        ConfigurationError: not on this system.
-    """
-    return DecodingPool(
-        settings.concurrent_queries,
-        limits_of(settings),
-        settings.decode_seconds,
-        settings.decode_bytes,
-    )
-
-
 def open_retriever(
     settings: Settings, decoder: Callable[[bytes], Radiograph] | None = None
 ) -> Retriever:
@@ -104,7 +79,7 @@ def open_retriever(
         precision=settings.precision,
         threads=settings.threads,
     )
-    decoder = decoder or partial(decode, limits=limits_of(settings))
+    decoder = decoder or partial(decode, limits=settings.limits)
     store = Store(settings.store)
     return Retriever.open(settings.checkpoint, store, settings.database_url, decoder, opener)
 
@@ -168,7 +143,7 @@ def create_app(
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.max_upload_bytes,
-        pace=Pace(settings.body_seconds, settings.stall_seconds, settings.body_bytes_per_second),
+        pace=settings.pace,
         max_arriving=settings.films_arriving * (settings.max_upload_bytes + OVERHEAD),
     )
     app.add_middleware(AuditTrail, audit=audit, metrics=metrics)
@@ -199,7 +174,8 @@ async def open_service(
     """
     if retriever is None:
         # its workers start while the files are loaded
-        decoder = opening.closing.enter_context(decoding_pool(settings))
+        limits = settings.limits, settings.decode_seconds, settings.decode_bytes
+        decoder = opening.closing.enter_context(DecodingPool(settings.concurrent_queries, *limits))
         retriever = await to_thread.run_sync(open_retriever, settings, decoder)
     opening.closing.callback(retriever.close)
     await guard.check_start()
@@ -266,19 +242,3 @@ async def learn(retriever: Retriever) -> None:
         await to_thread.run_sync(retriever.learn)
     except UNUSABLE as error:
         LOG.warning("the doorkeeper judges as before: %s", error)
-
-
-def warm_up(retriever: Retriever) -> None:
-    """Go the way of a query once, so that no user waits for what is made on first use.
-
-    With noise, which the doorkeeper would not let in.
-    """
-    noise = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(noise).save(file, "PNG")
-    live = retriever.live
-    inputs = preprocess(retriever.decode(file.getvalue()), live.checkpoint.card.spec)
-    features = live.encoder.encode(inputs[None])
-    live.generation.search(features.embedding[0], 5)
-    cam = grad_cam(features.maps, live.checkpoint.weights["classifier.weight"])[0, 0]
-    jpeg(overlay(noise, cam, live.checkpoint.card.spec))

@@ -1,14 +1,20 @@
 """What the addresses work with."""
 
+import io
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
+import numpy as np
 from anyio import to_thread
 from fastapi import Request
+from PIL import Image
 
+from xemplar.explain import grad_cam
+from xemplar.overlay import jpeg, overlay
+from xemplar.preprocess import preprocess
 from xemplar.retriever import Retriever
 
 from .problems import come_back
@@ -94,3 +100,19 @@ def service_of(request: Request) -> Service:
 def root_of(request: Request) -> str:
     """What a reverse proxy puts before each address."""
     return str(request.scope.get("root_path", ""))
+
+
+def warm_up(retriever: Retriever) -> None:
+    """Go the way of a query once, so that no user waits for what is made on first use.
+
+    With noise, which the doorkeeper would not let in.
+    """
+    noise = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    live = retriever.live
+    inputs = preprocess(retriever.decode(file.getvalue()), live.checkpoint.card.spec)
+    features = live.encoder.encode(inputs[None])
+    live.generation.search(features.embedding[0], 5)
+    cam = grad_cam(features.maps, live.checkpoint.weights["classifier.weight"])[0, 0]
+    jpeg(overlay(noise, cam, live.checkpoint.card.spec))

@@ -10,7 +10,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from xemplar.checkpoint import default_checkpoint
 from xemplar.encoder import Precision, Runtime
 from xemplar.errors import ConfigurationError
+from xemplar.radiograph import Limits
 from xemplar.store import Store
+
+from .body import Pace
 
 
 class Settings(BaseSettings):
@@ -107,6 +110,16 @@ class Settings(BaseSettings):
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the catalog."""
         return self.database_url or Store(self.store).database_url
+
+    @property
+    def limits(self) -> Limits:
+        """What is refused of a film before it is decoded."""
+        return Limits(max_bytes=self.max_upload_bytes, max_pixels=self.max_pixels)
+
+    @property
+    def pace(self) -> Pace:
+        """How slowly a body may arrive."""
+        return Pace(self.body_seconds, self.stall_seconds, self.body_bytes_per_second)
 
 
 def read_settings(**named: Any) -> Settings:

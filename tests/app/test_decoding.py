@@ -110,6 +110,7 @@ def test_what_brings_no_film_does_not_wait_for_one(
         assert waiting.result(60)["neighbours"]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_the_service(
     small: SmallStore, tmp_path: Path, end: signal.Signals

@@ -13,6 +13,7 @@ import socket
 import sys
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,9 @@ def main() -> None:
     memory = mmap.mmap(shared, 0)
     with suppress(InputError):
         decode(NO_FILM)
+    with suppress(OSError):
+        # where a machine runs out of memory, this process goes and not the one that it works for
+        Path("/proc/self/oom_score_adj").write_text("1000")
     limit(resource.RLIMIT_DATA, most_bytes)
     limit(resource.RLIMIT_FSIZE, 0)
     limit(resource.RLIMIT_CORE, 0)

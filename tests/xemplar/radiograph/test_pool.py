@@ -237,6 +237,14 @@ def test_workers_see_neither_the_environment_nor_the_working_directory(
         assert (process / "cwd").readlink() == Path("/")
 
 
+def test_workers_end_before_the_service_does_where_the_machine_runs_out_of_memory(
+    pool: DecodingPool,
+) -> None:
+    for worker in pool.processes:
+        pool(FILM)
+        assert Path(f"/proc/{worker}/oom_score_adj").read_text() == "1000\n"
+
+
 def test_workers_load_only_what_decodes(pool: DecodingPool) -> None:
     pool(FILM)
     maps = Path(f"/proc/{pool.processes[0]}/maps").read_text()
