@@ -1,6 +1,5 @@
 """Builds the service, and opens it: its files are loaded while /healthz answers already."""
 
-import io
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -8,11 +7,9 @@ from functools import partial
 from typing import TypedDict
 
 import anyio
-import numpy as np
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from PIL import Image
 from starlette.middleware.cors import CORSMiddleware
 
 from xemplar import __version__
@@ -21,19 +18,18 @@ from xemplar.catalog.keys import Keys
 from xemplar.catalog.schema import connect
 from xemplar.encoder import open_encoder
 from xemplar.errors import ArtefactError, DatabaseUnreachable, NotFound
-from xemplar.explain import grad_cam
 from xemplar.index import current
 from xemplar.intake import delete_pictures
-from xemplar.overlay import jpeg, overlay
-from xemplar.preprocess import preprocess
-from xemplar.radiograph import Limits, decode
+from xemplar.radiograph import Radiograph, decode
+from xemplar.radiograph.pool import DecodingPool
 from xemplar.retriever import Retriever
 from xemplar.schemas import NOTICE
 from xemplar.store import Store
 
 from .audit import AuditTrail, forget
+from .body import OVERHEAD, BodyLimit
 from .headers import SecurityHeaders
-from .limits import BodyLimit, UploadLimit
+from .limits import Places
 from .logs import RequestLog
 from .metrics import Metrics
 from .problems import add_problem_handlers, add_problem_schema
@@ -41,7 +37,7 @@ from .recent import RecentAnswers, RecentErrors
 from .routes import router
 from .routes.page import FOLDER, PageFiles
 from .security import Guard, KeyRing
-from .service import Opening, Service
+from .service import Opening, Service, warm_up
 from .settings import Settings, read_settings
 
 FOLLOW_SECONDS = 0.5
@@ -54,18 +50,25 @@ LOG = logging.getLogger("xemplar")
 
 
 class State(TypedDict):
-    """What requests find in ``request.state``, beside the `Record` of each."""
+    """What requests find in ``request.state``, beside `Record` and `Body` of each."""
 
     opening: Opening
     guard: Guard
     audit: Audit
     metrics: Metrics
     errors: RecentErrors
+    places: Places
     queue_url: str
 
 
-def open_retriever(settings: Settings) -> Retriever:
+def open_retriever(
+    settings: Settings, decoder: Callable[[bytes], Radiograph] | None = None
+) -> Retriever:
     """Load checkpoint, index and catalog, and check that they fit together.
+
+    Args:
+        settings: name them.
+        decoder: of uploaded films; None to decode in this process, without limits of time.
 
     Raises:
         ConfigurationError, ArtefactError: with the mend in the message.
@@ -76,9 +79,9 @@ def open_retriever(settings: Settings) -> Retriever:
         precision=settings.precision,
         threads=settings.threads,
     )
-    limits = Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
+    decoder = decoder or partial(decode, limits=settings.limits)
     store = Store(settings.store)
-    return Retriever.open(settings.checkpoint, store, settings.database_url, limits, opener)
+    return Retriever.open(settings.checkpoint, store, settings.database_url, decoder, opener)
 
 
 def create_app(
@@ -98,7 +101,7 @@ def create_app(
     settings = settings or read_settings()
     engine = connect(settings.catalog_url)
     guard, audit, metrics = Guard(KeyRing(Keys(engine)), settings), Audit(engine), Metrics(engine)
-    errors = RecentErrors()
+    errors, places = RecentErrors(), Places(settings.films_at_once, metrics.films_inside)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -118,12 +121,12 @@ def create_app(
                     "audit": audit,
                     "metrics": metrics,
                     "errors": errors,
+                    "places": places,
                     "queue_url": settings.queue_url,
                 }
             finally:
                 tasks.cancel_scope.cancel()
-        if opening.service is not None:
-            opening.service.retriever.close()
+        opening.closing.close()
         engine.dispose()
 
     app: FastAPI = FastAPIOffline(
@@ -137,8 +140,12 @@ def create_app(
         swagger_ui_parameters={"validatorUrl": None},  # nor is anything sent to a validator
     )
     # the last one is asked first
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
-    app.add_middleware(UploadLimit, at_once=settings.films_at_once, gauge=metrics.films_inside)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.max_upload_bytes,
+        pace=settings.pace,
+        max_arriving=settings.films_arriving * (settings.max_upload_bytes + OVERHEAD),
+    )
     app.add_middleware(AuditTrail, audit=audit, metrics=metrics)
     if settings.cors_origins:
         app.add_middleware(
@@ -165,13 +172,18 @@ async def open_service(
     Raises:
         XemplarError: with the mend in the message.
     """
-    opened = retriever if retriever else await to_thread.run_sync(open_retriever, settings)
+    if retriever is None:
+        # its workers start while the files are loaded
+        limits = settings.limits, settings.decode_seconds, settings.decode_bytes
+        decoder = opening.closing.enter_context(DecodingPool(settings.concurrent_queries, *limits))
+        retriever = await to_thread.run_sync(open_retriever, settings, decoder)
+    opening.closing.callback(retriever.close)
     await guard.check_start()
-    await to_thread.run_sync(delete_pictures, opened.catalog, opened.media)
-    await to_thread.run_sync(warm_up, opened)
+    await to_thread.run_sync(delete_pictures, retriever.catalog, retriever.media)
+    await to_thread.run_sync(warm_up, retriever)
     recent = RecentAnswers(settings.recent_queries)
     opening.service = Service(
-        opened, recent, settings.concurrent_queries, wait_seconds=settings.wait_seconds
+        retriever, recent, settings.concurrent_queries, wait_seconds=settings.wait_seconds
     )
 
 
@@ -230,19 +242,3 @@ async def learn(retriever: Retriever) -> None:
         await to_thread.run_sync(retriever.learn)
     except UNUSABLE as error:
         LOG.warning("the doorkeeper judges as before: %s", error)
-
-
-def warm_up(retriever: Retriever) -> None:
-    """Go the way of a query once, so that no user waits for what is made on first use.
-
-    With noise, which the doorkeeper would not let in.
-    """
-    noise = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(noise).save(file, "PNG")
-    live = retriever.live
-    inputs = preprocess(decode(file.getvalue(), retriever.limits), live.checkpoint.card.spec)
-    features = live.encoder.encode(inputs[None])
-    live.generation.search(features.embedding[0], 5)
-    cam = grad_cam(features.maps, live.checkpoint.weights["classifier.weight"])[0, 0]
-    jpeg(overlay(noise, cam, live.checkpoint.card.spec))

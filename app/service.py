@@ -1,13 +1,20 @@
 """What the addresses work with."""
 
+import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
+import numpy as np
 from anyio import to_thread
 from fastapi import Request
+from PIL import Image
 
+from xemplar.explain import grad_cam
+from xemplar.overlay import jpeg, overlay
+from xemplar.preprocess import preprocess
 from xemplar.retriever import Retriever
 
 from .problems import come_back
@@ -16,24 +23,16 @@ from .recent import RecentAnswers
 T = TypeVar("T")
 
 
-class Service:
-    """What the addresses work with: made once the files are open and a query has been answered."""
+class Turns:
+    """So many tasks at once, in threads, so that the event loop never waits for one."""
 
-    def __init__(
-        self,
-        retriever: Retriever,
-        recent: RecentAnswers,
-        concurrent: int,
-        wait_seconds: float = 30.0,
-    ) -> None:
-        self.retriever = retriever
-        self.recent = recent
+    def __init__(self, concurrent: int, wait_seconds: float) -> None:
         self._turns = anyio.Semaphore(concurrent)
         self._threads = anyio.CapacityLimiter(concurrent)
         self._wait_seconds = wait_seconds
 
-    async def work(self, task: Callable[[], T]) -> T:
-        """Run what takes processor time in a thread, so that the event loop never waits.
+    async def run(self, task: Callable[[], T]) -> T:
+        """Run a task when its turn comes.
 
         Raises:
             Refusal: 503, as all processors were busy for too long.
@@ -48,6 +47,29 @@ class Service:
             self._turns.release()
 
 
+class Service:
+    """What the addresses work with: made once the files are open and a query has been answered.
+
+    Attributes:
+        retriever: answers.
+        recent: what was answered.
+        work: runs what takes little time.
+        work_on_films: runs what decodes films; what takes little time never waits for it.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        recent: RecentAnswers,
+        concurrent: int,
+        wait_seconds: float = 30.0,
+    ) -> None:
+        self.retriever = retriever
+        self.recent = recent
+        self.work = Turns(concurrent, wait_seconds).run
+        self.work_on_films = Turns(concurrent, wait_seconds).run
+
+
 @dataclass
 class Opening:
     """The service, or why there is none yet.
@@ -55,10 +77,12 @@ class Opening:
     Attributes:
         service: None until it is ready.
         reason: what it waits for, or why it never will be ready.
+        closing: lets go of what was opened when the service stops.
     """
 
     service: Service | None = None
     reason: str = "the service opens its files and answers a first query to itself"
+    closing: ExitStack = field(default_factory=ExitStack)
 
 
 def service_of(request: Request) -> Service:
@@ -76,3 +100,19 @@ def service_of(request: Request) -> Service:
 def root_of(request: Request) -> str:
     """What a reverse proxy puts before each address."""
     return str(request.scope.get("root_path", ""))
+
+
+def warm_up(retriever: Retriever) -> None:
+    """Go the way of a query once, so that no user waits for what is made on first use.
+
+    With noise, which the doorkeeper would not let in.
+    """
+    noise = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    live = retriever.live
+    inputs = preprocess(retriever.decode(file.getvalue()), live.checkpoint.card.spec)
+    features = live.encoder.encode(inputs[None])
+    live.generation.search(features.embedding[0], 5)
+    cam = grad_cam(features.maps, live.checkpoint.weights["classifier.weight"])[0, 0]
+    jpeg(overlay(noise, cam, live.checkpoint.card.spec))

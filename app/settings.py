@@ -10,7 +10,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from xemplar.checkpoint import default_checkpoint
 from xemplar.encoder import Precision, Runtime
 from xemplar.errors import ConfigurationError
+from xemplar.radiograph import Limits
 from xemplar.store import Store
+
+from .body import Pace
 
 
 class Settings(BaseSettings):
@@ -38,11 +41,29 @@ class Settings(BaseSettings):
     )
     max_upload_bytes: int = Field(64 * 2**20, gt=0, description="Largest film, in bytes.")
     max_pixels: int = Field(36_000_000, gt=0, description="Most pixels of a film.")
+    decode_seconds: int = Field(
+        20, ge=1, description="A film that takes longer to decode is answered 400."
+    )
+    decode_bytes: int = Field(
+        2**30, ge=128 * 2**20, description="Memory that decoding a film may take, in bytes."
+    )
     concurrent_queries: int = Field(
         2, ge=1, description="Queries decoded and answered at once; the others wait."
     )
     films_at_once: int = Field(
-        16, ge=1, description="Films held in memory at once; more are answered 503, to come back."
+        16, ge=1, description="Films worked on at once; more are answered 503, to come back."
+    )
+    films_arriving: int = Field(
+        8, ge=1, description="Memory for what still arrives, in films of the largest size."
+    )
+    body_seconds: float = Field(
+        600.0, gt=0, description="A request whose body takes longer to arrive is answered 408."
+    )
+    stall_seconds: float = Field(
+        20.0, gt=0, description="So is one that is slower than the least rate for so long."
+    )
+    body_bytes_per_second: int = Field(
+        16 * 1024, ge=0, description="Least rate at which a body arrives; 0: any."
     )
     wait_seconds: float = Field(
         30.0, gt=0, description="A query that waits longer for its turn is answered 503."
@@ -89,6 +110,16 @@ class Settings(BaseSettings):
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the catalog."""
         return self.database_url or Store(self.store).database_url
+
+    @property
+    def limits(self) -> Limits:
+        """What is refused of a film before it is decoded."""
+        return Limits(max_bytes=self.max_upload_bytes, max_pixels=self.max_pixels)
+
+    @property
+    def pace(self) -> Pace:
+        """How slowly a body may arrive."""
+        return Pace(self.body_seconds, self.stall_seconds, self.body_bytes_per_second)
 
 
 def read_settings(**named: Any) -> Settings:

@@ -63,11 +63,13 @@ async def film_of(request: Request) -> AsyncIterator[UploadFile]:
     Raises:
         InvalidArgument: no form, no film in it, or more than the film.
         HTTPException: the client has left.
+        Refusal: too many other films are worked on.
     """
     form = await _form(request, 1)
     try:
         (film,) = _films(form, 1)
-        yield film
+        with request.state.places.holding():
+            yield film
     finally:
         await form.close()
 
@@ -83,7 +85,7 @@ async def films_of(request: Request) -> AsyncIterator[list[UploadFile]]:
     form = await _form(request, MAX_BATCH)
     try:
         films = _films(form, MAX_BATCH)
-        with request.scope["upload_limit"].holding(len(films)):
+        with request.state.places.holding(len(films)):
             yield films
     finally:
         await form.close()
@@ -95,12 +97,14 @@ async def film_and_fields_of(request: Request) -> AsyncIterator[FormData]:
     Raises:
         InvalidArgument: no form, no film in it, more than one, or too many fields.
         HTTPException: the client has left.
+        Refusal: too many other films are worked on.
     """
     form = await _form(request, 1, MAX_FIELDS)
     try:
         if not isinstance(form.get("image"), UploadFile):
             raise _refusal("It holds no file named 'image'.", 1)
-        yield form
+        with request.state.places.holding():
+            yield form
     finally:
         await form.close()
 
@@ -108,6 +112,7 @@ async def film_and_fields_of(request: Request) -> AsyncIterator[FormData]:
 async def _form(request: Request, most: int, fields: int = 0) -> FormData:
     if "content-type" not in request.headers:
         raise _refusal("It says nothing of its Content-Type.", most)
+    request.state.body.take_films()
     parser = _InMemory(request.headers, request.stream(), max_files=most, max_fields=fields)
     try:
         return await parser.parse()

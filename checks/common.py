@@ -91,6 +91,11 @@ class Process:
         return self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def said(self) -> str:
         """What it wrote."""
         return self.log.read_bytes()[self._began :].decode(errors="replace")

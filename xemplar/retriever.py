@@ -35,7 +35,7 @@ from xemplar.live import (
 from xemplar.media import Media
 from xemplar.overlay import shrink
 from xemplar.preprocess import preprocess
-from xemplar.radiograph import DISPLAY_SIDE, Limits, Radiograph, decode
+from xemplar.radiograph import DISPLAY_SIDE, Radiograph, decode
 from xemplar.selection import Scope, Search
 from xemplar.store import Store
 
@@ -51,6 +51,7 @@ class Retriever:
 
     Attributes:
         live: what answers; one reference, taken once for each question.
+        decode: decodes an uploaded film's file.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Retriever:
         catalog: Catalog,
         store: Store,
         checkpoint: Path,
-        limits: Limits | None = None,
+        decode: Callable[[bytes], Radiograph] = decode,
         opener: Callable[[Checkpoint], Encoder] = open_encoder,
     ) -> None:
         self.live = live
@@ -67,7 +68,7 @@ class Retriever:
         self.catalog = catalog
         self.store = store
         self.media = Media(store.media)
-        self.limits = limits or Limits()
+        self.decode = decode
         self._opener = opener
         self._changing = Lock()
 
@@ -77,7 +78,7 @@ class Retriever:
         checkpoint: Path,
         store: Store,
         database: str = "",
-        limits: Limits | None = None,
+        decode: Callable[[bytes], Radiograph] = decode,
         opener: Callable[[Checkpoint], Encoder] = open_encoder,
     ) -> Self:
         """Open a store's live generation, its checkpoint and the catalog.
@@ -86,7 +87,7 @@ class Retriever:
             checkpoint: file of the generation's checkpoint, unless the store keeps that itself.
             store: the folder.
             database: SQLAlchemy URL; empty for the catalog in the store.
-            limits: what to refuse of an uploaded film.
+            decode: decodes an uploaded film's file, as `xemplar.radiograph.decode` does.
             opener: makes the encoder of a checkpoint, also of a later generation's.
 
         Raises:
@@ -102,7 +103,7 @@ class Retriever:
         except BaseException:
             catalog.close()
             raise
-        return cls(live, catalog, store, checkpoint, limits, opener)
+        return cls(live, catalog, store, checkpoint, decode, opener)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -284,7 +285,7 @@ class Retriever:
 
     def _read(self, data: bytes, live: Live) -> NewQuery:
         watch = Stopwatch()
-        radiograph = decode(data, self.limits)
+        radiograph = self.decode(data)
         watch.stage("decode")
         inputs = preprocess(radiograph, live.checkpoint.card.spec)
         film = shrink(radiograph.pixels, DISPLAY_SIDE)

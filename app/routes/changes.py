@@ -11,7 +11,6 @@ from xemplar.catalog import Case, Description, case_id_of
 from xemplar.errors import NotFound
 from xemplar.intake import let_go
 from xemplar.preprocess import preprocess
-from xemplar.radiograph import decode
 from xemplar.retriever import Retriever
 from xemplar.schemas import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
 
@@ -26,6 +25,7 @@ from .common import (
     NOT_FOUND,
     OTHER_KIND,
     TOO_LARGE,
+    TOO_SLOW,
     CaseId,
     operation_id,
 )
@@ -66,6 +66,7 @@ def _body() -> dict[str, Any]:
     responses={200: {"model": NewCaseOut, "description": "The film was there; described anew."}}
     | BAD_REQUEST
     | TOO_LARGE
+    | TOO_SLOW
     | OTHER_KIND
     | INVALID,
     openapi_extra={"requestBody": _body()},
@@ -85,7 +86,9 @@ async def put_case(
     film = form["image"]
     assert isinstance(film, UploadFile)  # noqa: S101 -- `film_and_fields_of` has looked
     data = record_of(request).film(film.file.read())
-    case, is_new, warnings = await service.work(lambda: _put(service.retriever, data, given))
+    case, is_new, warnings = await service.work_on_films(
+        lambda: _put(service.retriever, data, given)
+    )
     record_of(request).subject = case.case_id
     if not is_new:
         response.status_code = status.HTTP_200_OK
@@ -152,7 +155,7 @@ def _twice(name: str) -> dict[str, Any]:
 def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, tuple[str, ...]]:
     """Put a film in, or describe it anew; returns the case, whether it is new, and warnings."""
     live = retriever.live
-    film = decode(data, retriever.limits)
+    film = retriever.decode(data)
     case_id = case_id_of(film.sha256)
     fields = given.fields(retriever.store, given.source)
     known = _known(retriever, case_id)

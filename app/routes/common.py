@@ -10,9 +10,12 @@ from ..problems import described
 Responses = dict[int | str, dict[str, Any]]
 
 BAD_REQUEST = described(HTTPStatus.BAD_REQUEST, "The film cannot be read.")
-NO_JSON = described(HTTPStatus.BAD_REQUEST, "The body is no text, and so no JSON.")
 NOT_FOUND = described(HTTPStatus.NOT_FOUND, "No such case or query.")
-TOO_LARGE = described(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The film is too large.")
+TOO_LARGE = described(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body or its film is too large.")
+TOO_SLOW = described(HTTPStatus.REQUEST_TIMEOUT, "The body stood still or came too slowly.")
+NO_JSON = (
+    described(HTTPStatus.BAD_REQUEST, "The body is no text, and so no JSON.") | TOO_LARGE | TOO_SLOW
+)
 OTHER_KIND = described(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A file or object of another kind.")
 INVALID = described(HTTPStatus.UNPROCESSABLE_ENTITY, "No radiograph, or a value outside its range.")
 PICTURE: Responses = {

@@ -36,6 +36,7 @@ from .common import (
     OTHER_KIND,
     PICTURE,
     TOO_LARGE,
+    TOO_SLOW,
     CaseId,
     Finding,
     QueryId,
@@ -56,7 +57,7 @@ router = APIRouter(generate_unique_id_function=operation_id, tags=["queries"])
     "/query",
     summary="Find similar past cases",
     response_model=AnswerOut,
-    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | OTHER_KIND | INVALID,
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | OTHER_KIND | INVALID,
     openapi_extra={"requestBody": REQUEST_BODY},
 )
 async def query(
@@ -75,14 +76,16 @@ async def query(
     def data() -> bytes:
         return record_of(request).film(film.file.read())
 
-    return await _answered(request, question, lambda: retriever.ask(data(), search))
+    return await _answered(
+        request, question, lambda: retriever.ask(data(), search), brings_film=True
+    )
 
 
 @router.post(
     "/query/batch",
     summary="Find similar past cases for several films",
     response_model=list[AnswerOut | Problem],
-    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | INVALID,
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | INVALID,
     openapi_extra={"requestBody": BATCH_BODY},
 )
 async def query_batch(
@@ -111,7 +114,7 @@ async def query_batch(
                 out.append(refusal(answer))
         return BatchOut(out).model_dump_json().encode()
 
-    return Response(await service.work(work), media_type="application/json")
+    return Response(await service.work_on_films(work), media_type="application/json")
 
 
 @router.get(
@@ -154,7 +157,13 @@ async def query_similar(
     return await _answered(request, question, lambda: service.retriever.again(answer, search))
 
 
-async def _answered(request: Request, question: Question, ask: Callable[[], Answer]) -> Response:
+async def _answered(
+    request: Request,
+    question: Question,
+    ask: Callable[[], Answer],
+    *,
+    brings_film: bool = False,
+) -> Response:
     """Ask in a thread, remember the answer, and send it."""
     service = service_of(request)
 
@@ -179,7 +188,8 @@ async def _answered(request: Request, question: Question, ask: Callable[[], Answ
         )
         return out.model_dump_json().encode()
 
-    return Response(await service.work(work), media_type="application/json")
+    run = service.work_on_films if brings_film else service.work
+    return Response(await run(work), media_type="application/json")
 
 
 def _with(

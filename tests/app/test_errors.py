@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from xemplar_app import limits
+from xemplar_app.body import OVERHEAD
 from xemplar_app.main import create_app
 from xemplar_app.recent import MAX_ERRORS
 from xemplar_app.settings import Settings
@@ -54,7 +54,7 @@ def test_a_refused_film_is_told_with_all_that_an_operator_needs(
 
 def test_a_film_that_is_too_large_is_told_though_nobody_read_it(service: Service) -> None:
     client = service()
-    refuse(client, 413, bytes(MAX_BYTES + limits.OVERHEAD + 1))
+    refuse(client, 413, bytes(MAX_BYTES + OVERHEAD + 1))
     (error,) = errors(client)
     assert (error["status"], error["problem"]) == (413, "ImageTooLarge")
 

@@ -60,7 +60,7 @@ def test_the_doorkeeper_does_not_stand_in_the_way_of_the_warm_up(
 def test_a_service_that_cannot_be_opened_tells_whoever_started_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: object) -> NoReturn:
+    def fail(*_: object) -> NoReturn:
         raise Mismatch("nothing fits")
 
     monkeypatch.setattr(main, "open_retriever", fail)

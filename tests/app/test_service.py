@@ -89,7 +89,7 @@ def test_one_film_too_many_is_told_to_come_back_and_others_are_answered(
             answers = [threads.submit(ask, client, FILM) for _ in range(2)]
             assert all(entered.acquire(timeout=PATIENCE) for _ in answers)
             response = client.post("/query", files={"image": FILM})
-            assert "2 films are being worked on" in problem(response, 503, "Busy")
+            assert "2 other films are being worked on" in problem(response, 503, "Busy")
             assert response.headers["retry-after"] == "2"
             assert client.get("/healthz").status_code == 200
         finally:

@@ -1,0 +1,201 @@
+"""Bodies of requests: bounded in size, in time, and in the memory of all that still arrive."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from math import inf
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .problems import ProblemResponse, Refusal, come_back
+
+MAX_JSON_BYTES = 256 * 1024
+"""Of a body that brings no film."""
+
+OVERHEAD = 64 * 1024
+"""Bytes that multipart headers and the other fields may add to the film."""
+
+LINGER_SECONDS = 5
+"""How long a refused client may go on sending. To close the connection while it sends would be a
+reset, and most clients would then report that instead of the answer."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How slowly a body may arrive.
+
+    A line of 1 Mbit/s brings 125,000 bytes a second.
+
+    Attributes:
+        seconds: in which all of it must come.
+        stall_seconds: in which as much must come as `bytes_per_second` brings.
+        bytes_per_second: least rate; at 0, only a body that stands still is refused.
+    """
+
+    seconds: float = 600.0
+    stall_seconds: float = 20.0
+    bytes_per_second: int = 16 * 1024
+
+
+class BodyLimit:
+    """ASGI middleware; gives each request a `Body`, as ``state["body"]``.
+
+    While bodies arrive they may take `max_arriving` bytes together. When they take more, the one
+    that has kept most memory waiting is refused: whoever sends at a fair rate is never kept out by
+    those who stand still.
+    """
+
+    def __init__(
+        self, app: ASGIApp, max_bytes: int, pace: Pace = Pace(), max_arriving: float = inf
+    ) -> None:
+        """``max_bytes`` is for films; other bodies have `MAX_JSON_BYTES`."""
+        self.app = app
+        self.max_bytes = max_bytes
+        self.pace = pace
+        self.max_arriving = max_arriving
+        self.arriving: set[Body] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Implements ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        body, answered = Body(scope, receive, self), False
+        scope["state"]["body"] = body
+
+        async def guarded(message: Message) -> None:
+            nonlocal answered
+            if body.refusal and not answered:
+                return  # the application says what it thinks of a client that left
+            answered = True
+            await send(message)
+
+        try:
+            await self.app(scope, body.receive, guarded)
+        finally:
+            self.arriving.discard(body)
+        if body.refusal and not answered:
+            await refuse(body.refusal.response(), scope, receive, send)
+
+    def make_room(self) -> None:
+        """Refuse bodies until the others have room."""
+        while sum(body.size for body in self.arriving) > self.max_arriving:
+            max(self.arriving, key=lambda body: body.waste).evict()
+
+
+class Body:
+    """The body of one request, which counts what arrives: a Content-Length may lie or be missing.
+
+    Its time begins when somebody first asks for it.
+
+    Attributes:
+        size: bytes that have arrived.
+        refusal: why no more of it is taken; the application sees the client leave, and lets go of
+            what it has.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, limit: BodyLimit) -> None:
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        self._declared = int(declared) if declared.isdigit() else 0
+        self._receive, self._limit = receive, limit
+        self._max_bytes = MAX_JSON_BYTES
+        self._too_large = _too_large("BodyTooLarge", MAX_JSON_BYTES, "one that brings no film")
+        self.size = 0
+        self.refusal: Refusal | None = None
+        self._is_whole = False
+        self._deadline = inf
+        self._lately, self._since = 0, 0.0  # bytes since then, which moves on when they are enough
+        self._waiting = anyio.CancelScope()
+
+    def take_films(self) -> None:
+        """Allow as many bytes as films may have."""
+        self._max_bytes = self._limit.max_bytes + OVERHEAD
+        self._too_large = _too_large("ImageTooLarge", self._limit.max_bytes, "a film")
+
+    @property
+    def waste(self) -> float:
+        """Memory that it keeps waiting, in bytes times seconds."""
+        return self.size * (anyio.current_time() - self._since)
+
+    def evict(self) -> None:
+        """Take no more of it, as others need the memory."""
+        self._refuse(come_back("Busy", "more is being sent than fits, and this came too slowly"))
+        self._waiting.cancel()
+
+    async def receive(self) -> Message:
+        """Implements ASGI: the next piece."""
+        if self._is_whole:
+            return await self._receive()  # until the client leaves, whenever that is
+        pace = self._limit.pace
+        if not self._since:
+            self._since = anyio.current_time()
+            self._deadline = self._since + pace.seconds
+        if self._declared > self._max_bytes:
+            self._refuse(self._too_large)
+        if self.refusal is None:
+            deadline = min(self._deadline, self._since + pace.stall_seconds)
+            with anyio.CancelScope(deadline=deadline) as self._waiting:
+                self._count(message := await self._receive())
+            if self._waiting.cancelled_caught and self.refusal is None:
+                self._refuse(self._too_slow())
+        return message if self.refusal is None else {"type": "http.disconnect"}
+
+    def _count(self, message: Message) -> None:
+        came = len(message.get("body", b""))
+        self.size += came
+        self._lately += came
+        pace, now = self._limit.pace, anyio.current_time()
+        if self._lately >= pace.bytes_per_second * pace.stall_seconds:
+            self._lately, self._since = 0, now
+        if self.size > self._max_bytes:
+            self._refuse(self._too_large)
+        elif message.get("more_body"):
+            self._limit.arriving.add(self)
+            self._limit.make_room()
+        else:
+            self._is_whole = True
+            self._limit.arriving.discard(self)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        self._limit.arriving.discard(self)
+
+    def _too_slow(self) -> Refusal:
+        pace = self._limit.pace
+        if anyio.current_time() < self._deadline:
+            reason = (
+                f"stood still, or came at less than {pace.bytes_per_second:,} bytes a second, for "
+                f"{pace.stall_seconds:g} seconds"
+            )
+        else:
+            reason = f"took longer than {pace.seconds:g} seconds"
+        return Refusal(
+            "BodyTooSlow",
+            HTTPStatus.REQUEST_TIMEOUT,
+            f"the body of the request {reason}, which is the limit; send it again",
+        )
+
+
+def _too_large(kind: str, max_bytes: int, what: str) -> Refusal:
+    return Refusal(
+        kind,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"the request is larger than the limit of {max_bytes:,} bytes for {what}; "
+        "send it at a smaller size",
+    )
+
+
+async def refuse(answer: ProblemResponse, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer at once, then discard what still arrives."""
+    answer.headers["connection"] = "close"
+
+    async def unended(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message["more_body"] = True
+        await send(message)
+
+    await answer(scope, receive, unended)
+    with anyio.move_on_after(LINGER_SECONDS):
+        while (await receive()).get("more_body"):
+            pass
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,79 @@
+"""What it costs to decode a film in a process that can be killed, against this process.
+
+    python -m benchmarks.decoding
+
+Both decode the same films in turns. Prints the median of each, their difference and ratio, and the
+memory of the worker: at its start, at most, and kept after the films.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from xemplar_app.memory import give_back_large_pieces
+
+from tests.films import dicom, drawn_film, encoded
+from xemplar.radiograph import Limits, Radiograph, decode
+from xemplar.radiograph.pool import DecodingPool
+
+
+def films() -> dict[str, bytes]:
+    """Synthetic films with noise, so that they compress as real ones do."""
+    generator = np.random.default_rng(0)
+
+    def deep(side: int) -> np.ndarray:
+        """Of 12 bits."""
+        noise = generator.integers(0, 16, (side, side), dtype=np.uint16)
+        return drawn_film(1, side, side).astype(np.uint16) * 15 + noise
+
+    png = drawn_film(1, 1024, 1024) + generator.integers(0, 16, (1024, 1024), dtype=np.uint8)
+    return {
+        "PNG, 1024 pixels": encoded(png),
+        "DICOM, 10 megapixels": dicom(deep(3162)),
+        "PNG of 16 bits, 36 megapixels": encoded(drawn_film(1, 6000, 6000).astype(np.uint16) * 9),
+    }
+
+
+def timed(decoder: Callable[[bytes], Radiograph], film: bytes) -> float:
+    """Milliseconds."""
+    began = time.perf_counter()
+    decoder(film)
+    return (time.perf_counter() - began) * 1000
+
+
+def memory(process: int) -> str:
+    """Of a process, now and at most."""
+    lines = (line.split() for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    found = {words[0]: int(words[1]) / 1024 for words in lines if words[0] in ("VmHWM:", "VmRSS:")}
+    return f"{found['VmRSS:']:.0f} MiB, at most {found['VmHWM:']:.0f} MiB"
+
+
+def main() -> None:
+    """Time both, and print medians."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--times", type=int, default=25)
+    arguments = parser.parse_args()
+    give_back_large_pieces()  # as the service does
+    limits = Limits()
+    here = partial(decode, limits=limits)
+    began = time.perf_counter()
+    with DecodingPool(1, limits) as pool:
+        (worker,) = pool.processes
+        pool(encoded(drawn_film(0)))
+        print(f"worker  ready after {time.perf_counter() - began:.2f} s; {memory(worker)}")
+        for name, film in films().items():
+            times = [(timed(here, film), timed(pool, film)) for _ in range(arguments.times)]
+            own, apart = (statistics.median(one) for one in zip(*times, strict=True))
+            print(
+                f"{name:30}  {len(film) / 2**20:5.1f} MiB   here {own:7.1f} ms   apart "
+                f"{apart:7.1f} ms   {apart - own:+.1f} ms   x {apart / own:.2f}"
+            )
+            print(f"worker  {memory(worker)}")
+
+
+if __name__ == "__main__":
+    main()

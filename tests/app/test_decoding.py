@@ -1,0 +1,134 @@
+"""The service decodes films in processes of its own: none of them can stop it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from xemplar_app.main import create_app
+from xemplar_app.settings import Settings
+
+from checks.common import Service
+from tests.app.asking import ask, problem
+from tests.hostile import COMMAND, CRASHING, ENDLESS, FILM, GREEDY
+from tests.stores import SmallStore
+from xemplar.retriever import Retriever
+
+QUICK = {"decode_seconds": 2, "decode_bytes": 200 * 2**20}
+
+
+@pytest.fixture(autouse=True)
+def _driven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers have a decoder that hostile films drive anywhere."""
+    monkeypatch.setattr("xemplar.radiograph.pool.COMMAND", COMMAND)
+
+
+@contextmanager
+def opened(settings: Settings, **changes: Any) -> Iterator[TestClient]:
+    """A service that opens everything itself."""
+    with TestClient(create_app(settings.model_copy(update=changes))) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        time.sleep(0.01)
+
+
+def test_films_that_stop_a_decoder_are_answered_in_time_and_so_are_others(
+    settings: Settings,
+) -> None:
+    with opened(settings, **QUICK) as client, ThreadPoolExecutor(4) as threads:
+        films = [ENDLESS, FILM, CRASHING, GREEDY, FILM]
+        sent = [threads.submit(client.post, "/query", files={"image": film}) for film in films]
+        late, good, crashed, greedy, another = (one.result() for one in sent)
+        assert "took longer than 2 seconds" in problem(late, 400, "UnreadableImage")
+        assert "ended the decoder" in problem(crashed, 400, "UnreadableImage")
+        problem(greedy, 400, "UnreadableImage")
+        assert (good.status_code, another.status_code) == (200, 200)
+
+
+def test_a_batch_is_answered_but_for_the_film_that_takes_too_long(settings: Settings) -> None:
+    with opened(settings, decode_seconds=2) as client:
+        films = [("image", film) for film in (FILM, ENDLESS, FILM, FILM, FILM)]
+        one, late, *others = client.post("/query/batch", files=films).json()
+        assert (late["status"], "took longer" in late["detail"]) == (400, True)
+        assert [len(answer["neighbours"]) for answer in (one, *others)] == [5] * 4
+
+
+def test_a_case_that_takes_too_long_is_not_put_in(own: SmallStore, settings: Settings) -> None:
+    changes = {"store": own.store.root, "checkpoint": own.checkpoint, "decode_seconds": 2}
+    with opened(settings, **changes) as client:
+        cases = client.get("/readyz").json()["cases"]
+        data, files = {"source": "clinic"}, {"image": ENDLESS}
+        problem(client.post("/cases", data=data, files=files), 400, "UnreadableImage")
+        assert client.get("/readyz").json()["cases"] == cases
+
+
+def test_what_brings_no_film_does_not_wait_for_one(
+    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, entered, go_on = retriever.decode, Event(), Event()
+
+    def stuck(data: bytes) -> Any:
+        entered.set()
+        go_on.wait(60)
+        return decode(data)
+
+    changes = {"concurrent_queries": 1, "wait_seconds": 0.1}
+    monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
+    with (
+        TestClient(create_app(settings.model_copy(update=changes), retriever)) as client,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        answer = ask(client, FILM, k=1)
+        case = answer["neighbours"][0]["case_id"]
+        monkeypatch.setattr(retriever, "decode", stuck)
+        waiting = thread.submit(ask, client, FILM)
+        try:
+            assert entered.wait(60)
+            problem(client.post("/query", files={"image": FILM}), 503, "Busy")
+            for path in (
+                "/cases",
+                f"/cases/{case}/image",
+                f"/cases/{case}/similar",
+                answer["overlay_url"],
+                "/findings",
+            ):
+                assert client.get(path).status_code == 200, path
+        finally:
+            go_on.set()
+        assert waiting.result(60)["neighbours"]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_the_service(
+    small: SmallStore, tmp_path: Path, end: signal.Signals
+) -> None:
+    service = Service(small.store, small.checkpoint, tmp_path / "log")
+    try:
+        service.wait_until_ready()
+        workers = workers_of(service.pid)
+        assert len(workers) == 2
+        with httpx.Client(base_url=service.url, timeout=60) as client:
+            ask(client, FILM)
+    finally:
+        os.kill(service.pid, end)
+        service.wait()
+    until(lambda: not [one for one in workers if Path(f"/proc/{one}/cmdline").exists()])
+
+
+def workers_of(process: int) -> list[int]:
+    """Ids of the processes that it has started."""
+    children = (path.read_text() for path in Path(f"/proc/{process}/task").glob("*/children"))
+    return [int(child) for found in children for child in found.split()]

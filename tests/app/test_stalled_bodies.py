@@ -1,0 +1,146 @@
+"""Bodies that stand still, sent through sockets: nobody else waits, and they are let go of."""
+
+import gc
+import io
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from xemplar_app.settings import Settings
+
+from tests.app.asking import ask, problem
+from tests.app.conftest import MAX_BYTES
+from tests.app.reading import served
+from tests.films import drawn_film, encoded
+from xemplar.catalog.keys import Keys, Role
+from xemplar.retriever import Retriever
+
+FILM = encoded(drawn_film(60, 300, 200))
+PLACES = 2
+
+
+@pytest.fixture
+def address(
+    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch, request: Any
+) -> Iterator[str]:
+    """Of a service; a test's parameter is the seconds that a body may stand still."""
+    monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
+    monkeypatch.setattr("xemplar_app.body.LINGER_SECONDS", 0.01)
+    changes = {"films_at_once": PLACES, "stall_seconds": getattr(request, "param", 600.0)}
+    with served(settings.model_copy(update=changes), retriever) as url:
+        yield url
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+def begun(url: str, method: str, path: str, kind: str, begin: bytes, size: int) -> socket.socket:
+    """A request that sends the first bytes of its body, and then nothing."""
+    host, port = urlsplit(url).netloc.split(":")
+    client = socket.create_connection((host, int(port)), timeout=60)
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\n"
+    client.sendall(f"{head}Content-Length: {size}\r\n\r\n".encode() + begin)
+    return client
+
+
+def begun_film(url: str, sent: int = 1000) -> socket.socket:
+    """A film of which so many bytes come."""
+    head = b'--X\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    kind = "multipart/form-data; boundary=X"
+    return begun(url, "POST", "/query", kind, head + bytes(sent), MAX_BYTES)
+
+
+def answer_of(client: socket.socket) -> httpx.Response:
+    """All that the service sends until it closes the connection."""
+    said = b"".join(iter(lambda: client.recv(65536), b""))
+    head, _, body = said.partition(b"\r\n\r\n")
+    status, *headers = head.decode().split("\r\n")
+    pairs = [tuple(line.split(": ", 1)) for line in headers]
+    return httpx.Response(int(status.split()[1]), headers=pairs, content=body)
+
+
+def large_pieces() -> int:
+    """Buffers of more than a megabyte that anything refers to."""
+    buffers = (one for one in gc.get_objects() if type(one) is io.BytesIO and not one.closed)
+    return sum(one.getbuffer().nbytes > 2**20 for one in buffers)
+
+
+def test_films_that_stand_still_keep_nobody_out(address: str, stack: ExitStack) -> None:
+    for _ in range(4 * PLACES):
+        stack.enter_context(begun_film(address))
+    with httpx.Client(base_url=address, timeout=60) as client:
+        answer = ask(client, FILM, k=1)
+        rated = {"ratings": [{"case_id": answer["neighbours"][0]["case_id"], "rating": 3}]}
+        path = f"/ratings/{sha256(FILM).hexdigest()[:16]}/a"
+        assert client.put(path, json=rated).status_code == 204
+        assert "xemplar_films_inside 0.0" in client.get("/metrics").text
+
+
+def test_work_without_films_needs_no_place(address: str, stack: ExitStack) -> None:
+    for _ in range(4 * PLACES):
+        stack.enter_context(begun(address, "POST", "/keys", "application/json", b"{", 100))
+    with httpx.Client(base_url=address, timeout=60) as client:
+        ask(client, FILM)
+
+
+@pytest.mark.parametrize("address", [0.2], indirect=True)
+@pytest.mark.parametrize("sent", [0, 2_500_000])
+def test_a_film_that_stands_still_is_answered_and_let_go_of(
+    address: str, stack: ExitStack, sent: int
+) -> None:
+    before = large_pieces()
+    client = stack.enter_context(begun_film(address, sent))
+    detail = problem(answer_of(client), 408, "BodyTooSlow")
+    assert "for 0.2 seconds, which is the limit; send it again" in detail
+    assert large_pieces() == before
+
+
+@pytest.mark.parametrize("address", [0.2], indirect=True)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/ratings/0000000000000000/a"),
+        ("PATCH", "/cases/0000000000000000"),
+        ("POST", "/keys"),
+        ("POST", "/jobs/reindex"),
+    ],
+)
+def test_json_that_stands_still_is_answered(
+    address: str, stack: ExitStack, method: str, path: str
+) -> None:
+    client = stack.enter_context(begun(address, method, path, "application/json", b"{", 100))
+    problem(answer_of(client), 408, "BodyTooSlow")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=X"])
+def test_large_json_is_refused_before_any_of_it_is_taken(
+    address: str, stack: ExitStack, kind: str
+) -> None:
+    client = stack.enter_context(begun(address, "POST", "/keys", kind, b"", 300_000))
+    client.shutdown(socket.SHUT_WR)
+    detail = problem(answer_of(client), 413, "BodyTooLarge")
+    assert "262,144 bytes" in detail
+
+
+def test_who_may_not_ask_is_told_before_a_film_is_taken(
+    settings: Settings,
+    retriever: Retriever,
+    keys: Keys,
+    own: Any,
+    stack: ExitStack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
+    keys.create("one", Role.READER)
+    changed = settings.model_copy(update={"database_url": own.store.database_url})
+    with served(changed, retriever) as url:
+        client = stack.enter_context(begun_film(url, 0))
+        assert client.recv(12) == b"HTTP/1.1 401"
