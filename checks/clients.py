@@ -196,11 +196,11 @@ class Client:
         return own, self._book.films[own]
 
     def _new_film(self) -> bytes:
-        """A film that nobody has: two indexed ones in one picture."""
-        chosen = self._random.sample(self._stable, 2)  # one with itself would be that one again
-        one, other = (shrink(decode(self._book.films[n]).pixels, SIDE) for n in chosen)
-        share = self._random.uniform(0.2, 0.8)
-        mixed = share * one + (1 - share) * cv2.resize(other, one.shape[::-1])
+        """A film that nobody has: the mean of three indexed ones, which is the image of none."""
+        chosen = self._random.sample(self._stable, 3)
+        films = [shrink(decode(self._book.films[n]).pixels, SIDE) for n in chosen]
+        alike = [cv2.resize(film, films[0].shape[::-1]) for film in films]
+        mixed = np.mean(alike, axis=0)
         return cv2.imencode(".png", mixed.astype(np.uint8))[1].tobytes()
 
     def _judge(self, answer: dict[str, Any], asked_at: float, finds: str | None = None) -> None:
