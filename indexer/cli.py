@@ -117,6 +117,8 @@ def index(
             go_live=publish,
             factory=factory,
         )
+        if publish:
+            _learn(place, catalog, loaded, precision, threads)
     _report(outcome, published, place, publish)
 
 
@@ -309,6 +311,19 @@ def _embed(
             workers=workers or min(os.cpu_count() or 2, 8),
             on_progress=on_progress,
         )
+
+
+def _learn(
+    store: "Store", catalog: "Catalog", checkpoint: "Checkpoint", precision: str, threads: int
+) -> None:
+    """Let the doorkeeper learn from the live generation now, so that no start waits for it."""
+    from xemplar.encoder import Precision, open_encoder
+    from xemplar.index import Amended, open_generation
+    from xemplar.live import Live, new_doorkeeper
+
+    encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
+    generation = Amended.of(open_generation(store, checkpoint), catalog)
+    new_doorkeeper(Live(encoder, generation), catalog, store)
 
 
 def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:

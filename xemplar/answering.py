@@ -38,9 +38,11 @@ class NewQuery(Query):
 
     Attributes:
         inputs: of the network.
+        indexed: whether it is a case's, which is not judged again.
     """
 
     inputs: npt.NDArray[np.uint8] = field(kw_only=True)
+    indexed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
