@@ -22,7 +22,8 @@ class Gaussian:
     Attributes:
         mean: float64 (d,).
         scale: float64 (d,), standard deviation of each number: all count alike.
-        directions: float64 (d, p), orthonormal, along which scaled samples differ most.
+        directions: float64 (d, p), orthonormal, along which scaled samples differ most; 0 where
+            samples differ along fewer.
         spread: float64 (p,), variances along these.
         rest: float64 (), variance along any other direction.
         usual: float64 (), root mean square distance that samples usually keep to.
@@ -51,14 +52,20 @@ class Gaussian:
         mean, deviation = samples.mean(axis=0), samples.std(axis=0)
         # a number that is the same in all samples would count infinitely
         scale = deviation + max(1e-3 * float(deviation.mean()), 1e-6)
-        _, singular, rows = np.linalg.svd((samples - mean) / scale, full_matrices=False)
-        variances = singular**2 / (len(samples) - 1)
-        rest = variances[DIRECTIONS:].sum() / max(len(mean) - DIRECTIONS, 1)
+        scaled = (samples - mean) / scale
+        # of few samples with many numbers, the products of samples are quicker than an SVD
+        squares, vectors = np.linalg.eigh(scaled @ scaled.T)
+        squares, vectors = np.maximum(squares[::-1], 0), vectors[:, ::-1][:, :DIRECTIONS]
+        along = squares[:DIRECTIONS]
+        exists = along > 1e-9 * max(squares.sum(), 1e-9)
+        directions = np.where(exists, scaled.T @ vectors / np.sqrt(np.where(exists, along, 1)), 0)
+        freedom = len(samples) - 1
+        rest = squares[DIRECTIONS:].sum() / freedom / max(len(mean) - DIRECTIONS, 1)
         return cls(
             mean,
             scale,
-            rows[:DIRECTIONS].T,
-            np.maximum(variances[:DIRECTIONS], 1e-3),
+            directions,
+            np.maximum(along / freedom, 1e-3),
             np.array(max(float(rest), 1e-3)),
             np.array(usual),
         )
