@@ -323,7 +323,8 @@ def _learn(
 
     encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
     generation = Amended.of(open_generation(store, checkpoint), catalog)
-    new_doorkeeper(Live(encoder, generation), catalog, store)
+    with Console(stderr=True).status("learning what the indexed films look like"):
+        new_doorkeeper(Live(encoder, generation), catalog, store)
 
 
 def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:

@@ -41,7 +41,7 @@ FAR = 1.2
 
 SURELY_NOT = 2.0
 """An unlike image is refused where its layout or texture is unusual too, and its distance times
-theirs is beyond. About 2 % of adults among children and of children among adults lie there."""
+theirs is beyond. Of children among adults 1 to 2 % lie there, of adults among children 4 %."""
 
 FORM = "1"
 """Of the file that a doorkeeper is kept in."""
