@@ -126,6 +126,8 @@ def index(
             go_live=publish,
             factory=factory,
         )
+        if publish:
+            _learn(place, catalog, loaded, precision, threads)
     _report(outcome, published, place, publish)
 
 
@@ -320,6 +322,20 @@ def _embed(
             any_body_part=any_body_part,
             on_progress=on_progress,
         )
+
+
+def _learn(
+    store: "Store", catalog: "Catalog", checkpoint: "Checkpoint", precision: str, threads: int
+) -> None:
+    """Let the doorkeeper learn from the live generation now, so that no start waits for it."""
+    from xemplar.encoder import Precision, open_encoder
+    from xemplar.index import Amended, open_generation
+    from xemplar.live import Live, new_doorkeeper
+
+    encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
+    generation = Amended.of(open_generation(store, checkpoint), catalog)
+    with Console(stderr=True).status("learning what the indexed films look like"):
+        new_doorkeeper(Live(encoder, generation), catalog, store)
 
 
 def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:

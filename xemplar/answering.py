@@ -25,6 +25,7 @@ class Query:
         inputs: of the network, uint8 (s, s).
         warnings: what speaks against it.
         watch: the time it took so far.
+        indexed: whether it is a case's, which is not judged again.
     """
 
     film_id: str
@@ -32,6 +33,7 @@ class Query:
     inputs: npt.NDArray[np.uint8]
     warnings: tuple[str, ...] = ()
     watch: Stopwatch = field(default_factory=Stopwatch)
+    indexed: bool = False
 
 
 @dataclass(frozen=True, eq=False)

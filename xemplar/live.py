@@ -26,6 +26,7 @@ from xemplar.index import (
 from xemplar.index.manifest import check_files, check_fit
 from xemplar.intake import embed_stored
 from xemplar.media import Media
+from xemplar.network import Features
 from xemplar.store import Store
 
 BATCH = 16
@@ -33,6 +34,9 @@ BATCH = 16
 
 SEED = 0
 """Of the sample of films that the doorkeeper is made from."""
+
+DOORKEEPER = "doorkeeper.safetensors"
+"""File in a generation's folder that its manifest does not list: it can always be made anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +58,23 @@ class Live:
         """The checkpoint that answers."""
         return self.encoder.checkpoint
 
-    def judge(self, inputs: npt.NDArray[np.uint8]) -> Verdict:
-        """What the doorkeeper says of a film, as the network will see it: uint8 (s, s)."""
-        return Verdict() if self.doorkeeper is None else self.doorkeeper.judge(inputs)
+    def judge(self, inputs: npt.NDArray[np.uint8], features: Features | None = None) -> Verdict:
+        """What the doorkeeper says of a film.
+
+        The network looks once more at one that seems turned or inverted, put upright.
+
+        Args:
+            inputs: of the network, uint8 (s, s).
+            features: what it made of them (N = 1); None to let it run.
+        """
+        if self.doorkeeper is None:
+            return Verdict()
+        activations = self._see(inputs) if features is None else features.pooled()[0]
+        return self.doorkeeper.judge(inputs, activations, self._see)
+
+    def _see(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        seen: npt.NDArray[np.float64] = self.encoder.encode(inputs[None]).pooled()[0]
+        return seen
 
     def check_gave(self, answer: Answer) -> None:
         """Refuse an answer of another checkpoint, whose maps mean other things.
@@ -120,9 +138,9 @@ def open_live(
         store: the folder.
         catalog: what came and went since.
         opener: makes the encoder of a checkpoint.
-        before: what answers until now. Its encoder is used again if it is of that checkpoint, its
-            doorkeeper if both networks see films alike: to learn anew what films look like takes
-            seconds on a busy machine, and can be done afterwards (`new_doorkeeper`).
+        before: what answers until now. Its encoder and its doorkeeper are used again if they are
+            of that checkpoint: to learn anew what films look like can be done afterwards
+            (`new_doorkeeper`).
 
     Raises:
         NothingIndexed, Mismatch, CorruptArtefact: generation or checkpoint cannot be used.
@@ -134,25 +152,48 @@ def open_live(
     else:
         encoder = opener(load(path))
     live = Live(encoder, Amended.of(open_generation(store, encoder.checkpoint), catalog))
-    if before is not None and before.checkpoint.card.spec == encoder.checkpoint.card.spec:
+    if before is not None and encoder is before.encoder:
         return replace(live, doorkeeper=before.doorkeeper)
-    return replace(live, doorkeeper=new_doorkeeper(live, catalog, Media(store.media)))
+    return replace(live, doorkeeper=new_doorkeeper(live, catalog, store))
 
 
-def new_doorkeeper(live: Live, catalog: Catalog, media: Media) -> Doorkeeper | None:
+def new_doorkeeper(live: Live, catalog: Catalog, store: Store) -> Doorkeeper | None:
     """One that has learnt from a sample of the films that answer; None where they are too few.
+
+    It is kept beside the generation's files, so that only one process learns, and only once: the
+    network looks at `MOST` films, which takes some seconds.
 
     Raises:
         CorruptArtefact: a stored input is damaged.
         DatabaseUnreachable: the catalog does not answer.
     """
+    path = store.generations / live.generation.name / DOORKEEPER
+    kept = Doorkeeper.load(path, live.checkpoint.digest)
+    if kept is not None:
+        return kept
+    doorkeeper = _learnt(live, catalog, Media(store.media))
+    if doorkeeper is not None and path.parent.is_dir():
+        with suppress(OSError):  # a store that cannot be written to answers all the same
+            doorkeeper.save(path, live.checkpoint.digest)
+    return doorkeeper
+
+
+def _learnt(live: Live, catalog: Catalog, media: Media) -> Doorkeeper | None:
     count = min(len(live.generation), MOST)
+    if count < FEWEST:
+        return None
     drawn = np.random.default_rng(SEED).choice(live.generation.ids, count, replace=False)
     inputs = []
     for case in catalog.cases(map(int, drawn)).values():
         with suppress(NotFound):  # it was removed meanwhile
             inputs.append(media.input(case.image_sha256, live.checkpoint.card.spec))
-    return Doorkeeper.of(np.stack(inputs)) if len(inputs) >= FEWEST else None
+    return doorkeeper_of(np.stack(inputs), live.encoder) if inputs else None
+
+
+def doorkeeper_of(inputs: npt.NDArray[np.uint8], encoder: Encoder) -> Doorkeeper | None:
+    """One that has learnt from these inputs of the network, uint8 (n, s, s); None for too few."""
+    batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
+    return Doorkeeper.of(inputs, np.concatenate([encoder.encode(b).pooled() for b in batches]))
 
 
 def carry_over(before: Checkpoint, encoder: Encoder, catalog: Catalog, media: Media) -> None:

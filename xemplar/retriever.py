@@ -20,7 +20,7 @@ from xemplar.answering import Query, Question, answer_of
 from xemplar.catalog import Case, Catalog, Description, case_id_of, open_catalog
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder, open_encoder
-from xemplar.errors import InputError, NotFound
+from xemplar.errors import InputError, NotARadiograph, NotFound
 from xemplar.findings import finding_index
 from xemplar.index import Amended
 from xemplar.intake import Taken, embed_film, keep
@@ -33,6 +33,7 @@ from xemplar.live import (
     publish_usable,
 )
 from xemplar.media import Media
+from xemplar.network import Features
 from xemplar.overlay import shrink
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import DISPLAY_SIDE, Radiograph, decode
@@ -157,7 +158,7 @@ class Retriever:
             DatabaseUnreachable: likewise.
         """
         live = self.live
-        doorkeeper = new_doorkeeper(live, self.catalog, self.media)
+        doorkeeper = new_doorkeeper(live, self.catalog, self.store)
         with self._changing:
             if self.checkpoint is live.checkpoint:  # else it has a doorkeeper of its own
                 self.live = replace(self.live, doorkeeper=doorkeeper)
@@ -225,8 +226,7 @@ class Retriever:
             NotFound: an excluded case does not exist.
         """
         question = self._question(search)
-        (answer,) = self._answers([self._read(data, question.live)], question)
-        return answer
+        return self._answer(self._read(data, question.live), question)
 
     def ask_all(
         self, films: Sequence[bytes], search: Search = Search()
@@ -276,8 +276,8 @@ class Retriever:
         film = self.media.display(case.image_sha256)
         inputs = self.media.input(case.image_sha256, question.live.checkpoint.card.spec)
         watch.stage("decode")
-        (answer,) = self._answers([Query(case_id, film, inputs, watch=watch)], question)
-        return answer
+        query = Query(case_id, film, inputs, watch=watch, indexed=True)
+        return self._answer(query, question)
 
     def again(self, answer: Answer, search: Search) -> Answer:
         """Ask something else of a film that was answered; the network does not run again.
@@ -323,10 +323,9 @@ class Retriever:
         watch.stage("decode")
         inputs = preprocess(radiograph, live.checkpoint.card.spec)
         film = shrink(radiograph.pixels, DISPLAY_SIDE)
-        warnings = radiograph.warnings + live.judge(inputs).admitted()
         watch.stage("preprocess")
         film_id = case_id_of(radiograph.sha256)
-        return Query(film_id, film, inputs, warnings, watch)
+        return Query(film_id, film, inputs, radiograph.warnings, watch)
 
     def _read_or_refusal(self, data: bytes, live: Live) -> Query | InputError:
         try:
@@ -334,15 +333,39 @@ class Retriever:
         except InputError as refusal:
             return refusal
 
-    def _answers(self, queries: Sequence[Query], question: Question) -> list[Answer]:
-        """From the network's input on, all queries go the same way."""
-        answers = []
+    def _answer(self, query: Query, question: Question) -> Answer:
+        (answer,) = self._answers([query], question)
+        if isinstance(answer, NotARadiograph):
+            raise answer
+        return answer
+
+    def _answers(
+        self, queries: Sequence[Query], question: Question
+    ) -> list[Answer | NotARadiograph]:
+        """From the network's input on, all queries go the same way; what is refused is told so."""
+        answers: list[Answer | NotARadiograph] = []
         for start in range(0, len(queries), BATCH):
             some = queries[start : start + BATCH]
             began = time.perf_counter()
             features = question.live.encoder.encode(np.stack([query.inputs for query in some]))
             share = (time.perf_counter() - began) * 1000 / len(some)
             for place, query in enumerate(some):
-                query.watch.add("encode", share)
-                answers.append(answer_of(query, features.one(place), question))
+                try:
+                    answers.append(_judged(query, features.one(place), question, share))
+                except NotARadiograph as refusal:
+                    answers.append(refusal)
         return answers
+
+
+def _judged(query: Query, features: Features, question: Question, encoding: float) -> Answer:
+    """The answer to one query that took so many milliseconds to encode.
+
+    Raises:
+        NotARadiograph: it surely is none; an indexed case is not asked.
+    """
+    began = time.perf_counter()
+    if not query.indexed:
+        doubts = question.live.judge(query.inputs, features).admitted()
+        query = replace(query, warnings=query.warnings + doubts)
+    query.watch.add("encode", encoding + (time.perf_counter() - began) * 1000)
+    return answer_of(query, features, question)

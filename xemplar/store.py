@@ -4,7 +4,8 @@
 
     catalog.sqlite             the catalog, unless a database URL names another one
     media/                     pictures, named by the sha256 of the film they were made from
-    generations/<name>/        index generations, immutable
+    generations/<name>/        index generations, immutable; and doorkeeper.safetensors, which tells
+                               what their images look like, and is made anew where it lacks
     generations/CURRENT        the name of the live one
     checkpoints/<sha256>.safetensors   networks of generations, so that a service finds them
     queue.sqlite               wakes workers up, unless a Redis URL names another queue

@@ -13,8 +13,8 @@ from xemplar_app.settings import Settings
 from tests.app.asking import problem
 from tests.films import encoded
 from tests.stores import CASES, SmallStore
-from xemplar.doorkeeper import Doorkeeper
 from xemplar.encoder import Precision
+from xemplar.live import doorkeeper_of
 from xemplar.phantom import phantom
 from xemplar.retriever import Retriever
 
@@ -31,7 +31,7 @@ def guarded(own: SmallStore) -> Retriever:
     )
     one = open_retriever(settings)
     films = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
-    one.live = replace(one.live, doorkeeper=Doorkeeper.of(films))
+    one.live = replace(one.live, doorkeeper=doorkeeper_of(films, one.encoder))
     return one
 
 

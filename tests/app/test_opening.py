@@ -16,8 +16,8 @@ from tests.agreement import PATIENCE, wait_until
 from tests.app.asking import Service, ask, problem
 from tests.films import drawn_film, encoded
 from xemplar.catalog.keys import Keys
-from xemplar.doorkeeper import Doorkeeper
 from xemplar.errors import DatabaseUnreachable, Mismatch
+from xemplar.live import doorkeeper_of
 from xemplar.phantom import phantom
 from xemplar.retriever import Retriever
 
@@ -52,7 +52,7 @@ def test_the_doorkeeper_does_not_stand_in_the_way_of_the_warm_up(
     retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     films = np.stack([phantom(seed, size=64).pixels for seed in range(100)])
-    guarded = replace(retriever.live, doorkeeper=Doorkeeper.of(films))
+    guarded = replace(retriever.live, doorkeeper=doorkeeper_of(films, retriever.encoder))
     monkeypatch.setattr(retriever, "live", guarded)
     main.warm_up(retriever)
 

@@ -26,6 +26,7 @@ from xemplar.errors import (
 )
 from xemplar.index import SimilarityCalibration, current, remove
 from xemplar.index import generations as all_generations
+from xemplar.live import DOORKEEPER
 from xemplar.splits import PatientSplit
 from xemplar.store import Store
 
@@ -71,6 +72,16 @@ def test_indexing_again_leaves_the_live_generation(call, tmp_path: Path) -> None
     assert "0 films embedded" in again.stdout
     assert "3 embedded before" in again.stdout
     assert "is live already" in again.stdout
+
+
+def test_the_doorkeeper_learns_before_a_service_starts(  # type: ignore[no-untyped-def]
+    call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xemplar.live.FEWEST", 4)
+    monkeypatch.setattr("xemplar.doorkeeper.FEWEST", 4)
+    call("index", data_set(tmp_path / "one", range(4)))
+    store = Store(tmp_path / "store")
+    assert (store.generations / current(store) / DOORKEEPER).is_file()
 
 
 def test_limit_and_split(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -1,7 +1,9 @@
 """`xemplar.live`: a new generation answers at once; the doorkeeper learns from it afterwards."""
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from xemplar_indexer.publishing import build_generation
@@ -51,9 +53,33 @@ def test_a_generation_is_taken_over_before_the_doorkeeper_has_learnt_from_it(
     assert retriever.live.doorkeeper not in (None, before.doorkeeper)
 
 
+def test_what_the_doorkeeper_learnt_is_kept_with_the_generation(
+    own: SmallStore, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "doorkeeper_of", lambda *_: pytest.fail("it learns once more"))
+    again = new_doorkeeper(retriever.live, retriever.catalog, own.store)
+    assert again is not None
+    kept = own.store.generations / retriever.generation.name / live.DOORKEEPER
+    kept.unlink()
+    with pytest.raises(pytest.fail.Exception, match="it learns once more"):
+        new_doorkeeper(retriever.live, retriever.catalog, own.store)
+
+
+def test_a_store_that_cannot_be_written_to_has_a_doorkeeper_all_the_same(
+    own: SmallStore, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "read-only")
+
+    (own.store.generations / retriever.generation.name / live.DOORKEEPER).unlink()
+    monkeypatch.setattr("xemplar.doorkeeper.write_file", read_only)
+    assert new_doorkeeper(retriever.live, retriever.catalog, own.store) is not None
+
+
 def test_a_film_that_is_removed_meanwhile_does_not_keep_the_doorkeeper_from_learning(
     own: SmallStore, retriever: Retriever
 ) -> None:
     (case, *_) = retriever.catalog.page(retriever.checkpoint.digest)
     retriever.media.remove(case.image_sha256)
-    assert new_doorkeeper(retriever.live, retriever.catalog, retriever.media) is not None
+    (own.store.generations / retriever.generation.name / live.DOORKEEPER).unlink()
+    assert new_doorkeeper(retriever.live, retriever.catalog, own.store) is not None

@@ -16,7 +16,6 @@ from xemplar import pictures
 from xemplar.answer import Answer
 from xemplar.catalog import Case, CaseFilter
 from xemplar.checkpoint import Checkpoint
-from xemplar.doorkeeper import Doorkeeper
 from xemplar.encoder import Precision, open_encoder
 from xemplar.errors import (
     InvalidArgument,
@@ -27,6 +26,7 @@ from xemplar.errors import (
     UnreadableImage,
 )
 from xemplar.explain import similarity_evidence
+from xemplar.live import doorkeeper_of
 from xemplar.network import Features
 from xemplar.overlay import jpeg, shrink
 from xemplar.phantom import phantom
@@ -355,7 +355,7 @@ def guarded(small: SmallStore) -> Iterator[Retriever]:
     """A retriever whose doorkeeper knows phantoms."""
     one = opened(small)
     films = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
-    one.live = replace(one.live, doorkeeper=Doorkeeper.of(films))
+    one.live = replace(one.live, doorkeeper=doorkeeper_of(films, one.encoder))
     yield one
     one.close()
 

@@ -158,6 +158,11 @@ class Features:
     maps: npt.NDArray[np.float32]
     space: Space
 
+    def pooled(self) -> npt.NDArray[np.float64]:
+        """Means of the maps over the places, (N, C): an embedding before it is centred."""
+        means: npt.NDArray[np.float64] = self.maps.mean(axis=(2, 3), dtype=np.float64)
+        return means
+
     def one(self, place: int) -> "Features":
         """Of one of the N films (N = 1), copied: it does not keep the others in memory."""
         embedding, logits, maps = (

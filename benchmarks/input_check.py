@@ -1,0 +1,218 @@
+"""What the doorkeeper says of chest films and of other pictures: refused, warned, let in.
+
+It learns from the films of one data set's split and is asked about films of another split, as they
+are, turned and inverted; about another data set (`--among`: children among adults); and about every
+picture and DICOM file in the folders of `--others`, besides some that are made here. Others are
+taken as grey pictures whatever their header says, as headers are judged elsewhere.
+
+    python benchmarks/input_check.py --films nih14 --among kermany --others pictures --others dicom
+
+`XEMPLAR_DATA` stands for the folder that such data sets lie in. Pictures to try are in the packages
+scikit-image (`skimage/data`), pydicom-data (`data_store/data`) and nilearn, among others.
+"""
+
+import argparse
+import os
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+from rich.progress import track
+
+from xemplar.checkpoint import default_checkpoint, load
+from xemplar.datasets import open_dataset
+from xemplar.doorkeeper import MOST, TURNED, WAYS, Verdict, Way
+from xemplar.encoder import Encoder, open_encoder
+from xemplar.live import doorkeeper_of
+from xemplar.preprocess import PreprocessSpec, preprocess
+from xemplar.radiograph import decode
+
+Pixels = npt.NDArray[np.uint8]
+
+KINDS = ("refused", "unlike", "turned", "let in")
+
+
+class Judge:
+    """Judges pictures as a service does that has indexed some films."""
+
+    def __init__(self, encoder: Encoder, indexed: Pixels) -> None:
+        doorkeeper = doorkeeper_of(indexed, encoder)
+        if doorkeeper is None:
+            sys.exit(f"{len(indexed)} films are too few for a doorkeeper")
+        self.doorkeeper, self.encoder = doorkeeper, encoder
+
+    def see(self, inputs: Pixels) -> npt.NDArray[np.float64]:
+        """What the network sees."""
+        return self.encoder.encode(inputs[None]).pooled()[0]
+
+    def verdict(self, inputs: Pixels) -> Verdict:
+        """What is told of inputs."""
+        return self.doorkeeper.judge(inputs, self.see(inputs), self.see)
+
+
+def kind(verdict: Verdict) -> str:
+    """One of `KINDS`."""
+    if verdict.refused:
+        return "refused"
+    if not verdict.warnings:
+        return "let in"
+    return "turned" if "turned back" in verdict.warnings[0] else "unlike"
+
+
+def told(name: str, verdicts: Sequence[Verdict]) -> None:
+    """One line: how many, and the share of each kind."""
+    counts = Counter(map(kind, verdicts))
+    shares = "  ".join(f"{one} {counts[one] / len(verdicts):6.1%}" for one in KINDS)
+    print(f"{name:56} {len(verdicts):5}  {shares}")
+
+
+def films(name: str, data: Path, spec: PreprocessSpec, splits: set[str], count: int) -> Pixels:
+    """Network inputs of films of a data set, drawn at random."""
+    folder = Path(name) if Path(name).exists() else data / name
+    found = [film for film in open_dataset(folder).films if not splits or film.split in splits]
+    drawn = np.random.default_rng(0).permutation(len(found))[:count]
+    chosen = [found[place] for place in drawn]
+    if not chosen:
+        sys.exit(f"{folder} has no films of the splits {sorted(splits)}")
+    return np.stack([preprocess(decode(one.path.read_bytes()), spec) for one in chosen])
+
+
+def laid(inputs: Pixels, way: Way) -> Pixels:
+    """An upright film as it comes turned and inverted."""
+    turned = np.ascontiguousarray(np.rot90(inputs, -way.turned))
+    return ~turned if way.inverted else turned
+
+
+def pictures(folder: Path) -> Iterator[tuple[str, Pixels]]:
+    """Every picture below a folder, grey: of a DICOM file its middle frame, as wide as its values.
+
+    What cannot be read is passed over.
+    """
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        grey = _picture(path)
+        if grey is not None and min(grey.shape) >= 64 and grey.min() < grey.max():
+            yield path.name, grey
+
+
+def _picture(path: Path) -> Pixels | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(path) as image:
+                return np.asarray(image.convert("L"))
+        except (OSError, ValueError, Image.DecompressionBombError):
+            pass
+        try:
+            dataset = pydicom.dcmread(path)
+            values = dataset.pixel_array.astype(np.float64)
+        except Exception:  # noqa: BLE001 -- files that are made to break readers are among them
+            return None
+    if dataset.get("SamplesPerPixel") == 3:
+        values = values.mean(axis=-1)
+    while values.ndim > 2:
+        values = values[len(values) // 2]
+    low, high = np.percentile(values, (0.5, 99.5))
+    scaled = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
+    inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    return np.round(255 * (1 - scaled if inverted else scaled)).astype(np.uint8)
+
+
+def made(unseen: Pixels) -> Iterator[tuple[str, Pixels]]:
+    """Pictures that are no chest films, and parts of chest films."""
+    rng, side = np.random.default_rng(0), len(unseen[0])
+    down, across = np.mgrid[-1:1:400j, -1:1:400j]  # type: ignore[misc]
+    yield "gradients and noise", _stretched(across)
+    yield "gradients and noise", _stretched(down)
+    yield "gradients and noise", _stretched(-np.hypot(across, down))
+    yield "gradients and noise", np.pad(np.full((340, 340), 200, np.uint8), 30)
+    for blur in (1, 4, 16, 64):
+        smooth = cv2.GaussianBlur(rng.normal(size=(400, 400)), (0, 0), blur)
+        yield "gradients and noise", _stretched(smooth)
+    lines = Path(__file__).read_text().split("\n")
+    for paper, ink, size in ((255, 0, 12), (0, 255, 16), (245, 60, 30)):
+        page = Image.new("L", (600, 800), paper)
+        font = ImageFont.load_default(size)
+        ImageDraw.Draw(page).multiline_text((30, 30), "\n".join(lines), fill=ink, font=font)
+        yield "pages of text", np.asarray(page)
+    for film in unseen[:10]:
+        turn = cv2.getRotationMatrix2D((side / 2, side / 2), 45, 1)
+        yield "chest films, by 45 degrees", np.asarray(cv2.warpAffine(film, turn, (side, side)))
+        yield "corners of chest films", film[: side * 2 // 5, : side * 2 // 5]
+
+
+def _stretched(values: npt.NDArray[np.floating]) -> Pixels:
+    return np.asarray(cv2.normalize(values, None, 0, 255, cv2.NORM_MINMAX)).astype(np.uint8)
+
+
+def inputs_of(grey: Pixels, spec: PreprocessSpec) -> Pixels:
+    """Network inputs of a grey picture, as of one that is sent as PNG."""
+    return preprocess(decode(cv2.imencode(".png", grey)[1].tobytes()), spec)
+
+
+def main() -> None:
+    """Learn, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--films", action="append", help="data set to learn from and to ask about; repeatable"
+    )
+    parser.add_argument("--learn-split", default="train", help="what is indexed of it")
+    parser.add_argument("--ask-split", default="val,test", help="films that are not indexed")
+    parser.add_argument("--among", action="append", default=[], help="another data set; repeatable")
+    parser.add_argument("--others", action="append", default=[], type=Path, help="folder of others")
+    parser.add_argument("--indexed", type=int, default=MOST, help="films to learn from")
+    parser.add_argument(
+        "--limit", type=int, default=200, help="films of each data set to ask about"
+    )
+    parser.add_argument("--turned", type=int, default=50, help="of these, turned and inverted")
+    parser.add_argument("--checkpoint", type=Path, default=default_checkpoint())
+    arguments = parser.parse_args()
+    encoder = open_encoder(load(arguments.checkpoint))
+    spec, data = encoder.checkpoint.card.spec, Path(os.environ.get("XEMPLAR_DATA", "."))
+    learnt, asked = ({*text.split(",")} for text in (arguments.learn_split, arguments.ask_split))
+    sets = arguments.films or ["nih14"]
+    count = arguments.indexed // len(sets)
+    indexed = np.concatenate([films(name, data, spec, learnt, count) for name in sets])
+    judge = Judge(encoder, np.random.default_rng(0).permutation(indexed))
+    print(f"learnt from {len(indexed)} films of {' and '.join(sets)}")
+    for name in sets:
+        unseen = films(name, data, spec, asked, arguments.limit)
+        told(f"unseen films of {name}", [judge.verdict(one) for one in track_of(unseen)])
+        for way in WAYS[1:]:
+            lying = [judge.verdict(laid(one, way)) for one in track_of(unseen[: arguments.turned])]
+            right = sum(verdict.warnings == way.warnings() for verdict in lying) / len(lying)
+            named = " ".join(filter(None, ("inverted" * way.inverted, TURNED[way.turned])))
+            told(f"  {named}: {right:.0%} rightly", lying)
+    for name in arguments.among:
+        some = films(name, data, spec, set(), arguments.limit)
+        told(f"films of {name}", [judge.verdict(one) for one in track_of(some)])
+    others: dict[str, list[Verdict]] = {}
+    for name, grey in made(unseen):
+        others.setdefault(name, []).append(judge.verdict(inputs_of(grey, spec)))
+    for folder in arguments.others:
+        for file, grey in pictures(folder):
+            verdict = judge.verdict(inputs_of(grey, spec))
+            others.setdefault(f"others in {folder.name}", []).append(verdict)
+            if kind(verdict) in ("let in", "turned"):
+                print(f"  {kind(verdict)}: {file}")
+    for name, verdicts in others.items():
+        told(name, verdicts)
+    told("all others", [verdict for verdicts in others.values() for verdict in verdicts])
+    if not arguments.others:
+        print("no folder of other pictures was named (--others): only those made here were tried")
+
+
+def track_of(inputs: Pixels) -> Iterator[Pixels]:
+    """The inputs, with a bar on stderr."""
+    yield from track(list(inputs), "judging", console=Console(stderr=True), transient=True)
+
+
+if __name__ == "__main__":
+    main()
