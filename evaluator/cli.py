@@ -17,7 +17,16 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption
+from xemplar.terminal import (
+    DEFAULT_STORE,
+    CheckpointOption,
+    ColumnsOption,
+    DatabaseOption,
+    StoreOption,
+    TableOption,
+    UnknownFindingsOption,
+    dataset_of,
+)
 
 from .settings import Settings
 
@@ -65,6 +74,9 @@ def evaluate(
         int, typer.Option(min=2, help="Pairs for deletion and insertion.")
     ] = DEFAULT.masking_pairs,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT.seed,
+    table: TableOption = None,
+    columns: ColumnsOption = None,
+    unknown_findings: UnknownFindingsOption = "refuse",
 ) -> None:
     """Measure how good both explanations are, with chance beside every figure.
 
@@ -87,7 +99,6 @@ def evaluate(
             f"evaluating needs {error.name}: pip install 'xemplar[evaluate]'"
         ) from error
     from xemplar.checkpoint import default_checkpoint, load
-    from xemplar.datasets import open_dataset
     from xemplar.encoder import open_encoder
     from xemplar.store import Store
 
@@ -102,7 +113,8 @@ def evaluate(
         masking_pairs=masking_pairs,
         seed=seed,
     )
-    source = Source(open_dataset(data), Store(store), database, boxes)
+    dataset = dataset_of(data, table, columns, unknown_findings)
+    source = Source(dataset, Store(store), database, boxes)
     encoder = open_encoder(load(checkpoint or default_checkpoint()))
     try:
         with _progress() as on_progress:

@@ -3,6 +3,7 @@
 What takes long to import is imported when a command runs, so that ``xemplar --help`` is quick.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,20 +15,27 @@ from rich.table import Column, Table
 from xemplar.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
+    ColumnsOption,
     DatabaseOption,
     StoreOption,
+    TableOption,
+    UnknownFindingsOption,
+    dataset_of,
     progress,
 )
 
 if TYPE_CHECKING:
     from xemplar.catalog import Catalog
     from xemplar.checkpoint import Checkpoint
-    from xemplar.datasets import Film
+    from xemplar.datasets import Dataset, Film
     from xemplar.store import Store
 
     from .job import Outcome
     from .publishing import Published
     from .reader import Unreadable
+
+REASONS = 8
+"""Reasons for which files were left out that the summary counts."""
 
 generations = typer.Typer(no_args_is_help=True, help="List index generations, or go back to one.")
 
@@ -41,6 +49,9 @@ def index(
         list[str] | None,
         typer.Option("--split", help="Only films of this split (train, val, test); repeatable."),
     ] = None,
+    table: TableOption = None,
+    columns: ColumnsOption = None,
+    unknown_findings: UnknownFindingsOption = "refuse",
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most this many films, for a first try.")
     ] = None,
@@ -71,7 +82,8 @@ def index(
 
     from .publishing import build_generation
 
-    films = _films(folders, split or [], limit)
+    datasets = [dataset_of(folder, table, columns, unknown_findings) for folder in folders]
+    films = _films(datasets, split or [], limit)
     loaded = load(checkpoint or default_checkpoint())
     place = Store(store)
     url = database or place.database_url
@@ -96,7 +108,7 @@ def index(
             go_live=publish,
             factory=factory,
         )
-    _report(outcome, published, place, publish)
+    _report(outcome, published, place, publish, datasets)
 
 
 @generations.command("list")
@@ -240,12 +252,12 @@ def phantoms(
     Console(soft_wrap=True).print(f"{count:,} films in {escape(str(folder))}", highlight=False)
 
 
-def _films(folders: list[Path], splits: list[str], limit: int | None) -> "list[Film]":
+def _films(datasets: "list[Dataset]", splits: list[str], limit: int | None) -> "list[Film]":
     """The films of all data sets that are wanted."""
-    from xemplar.datasets import open_dataset, split_by_patient
+    from xemplar.datasets import split_by_patient
     from xemplar.errors import DatasetError
 
-    films = [film for folder in folders for film in open_dataset(folder).films]
+    films = [film for dataset in datasets for film in dataset.films]
     found = {split_by_patient(film) for film in films}
     wanted = [film for film in films if not splits or split_by_patient(film) in splits]
     if not wanted:
@@ -292,14 +304,29 @@ def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:
         console.print(f"[yellow]left out[/] {escape(str(film.path))}: {escape(film.reason)}")
 
 
-def _report(outcome: "Outcome", published: "Published", store: "Store", go_live: bool) -> None:
+def _report(
+    outcome: "Outcome",
+    published: "Published",
+    store: "Store",
+    go_live: bool,
+    datasets: "list[Dataset]",
+) -> None:
+    skipped = sum((Counter(dataset.skipped) for dataset in datasets), Counter())
+    reasons = Counter(film.reason for film in outcome.unreadable)
     speed = outcome.embedded / outcome.seconds if outcome.seconds else 0
     state = "is live" if go_live else "built, not published"
     lines = [
         f"{outcome.embedded:,} films embedded in {outcome.seconds:.1f} s ({speed:.0f} images/s)",
-        f"{outcome.reused:,} embedded before, {len(outcome.unreadable):,} left out",
+        f"{outcome.reused:,} embedded before, {_counted('left out', reasons)}",
+        *([_counted("files skipped", skipped)] if skipped else []),
         f"generation {published.name} with {published.count:,} cases {state}"
         + ("" if published.is_new else " already"),
         f"store {store.root}",
     ]
     Console(soft_wrap=True, highlight=False).print(*map(escape, lines), sep="\n")
+
+
+def _counted(what: str, reasons: "Counter[str]") -> str:
+    """How many, and the most frequent reasons."""
+    said = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(REASONS))
+    return f"{reasons.total():,} {what}{f' ({said})' if said else ''}"

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xemplar.terminal import ColumnsOption, TableOption, UnknownFindingsOption, dataset_of
+
 if TYPE_CHECKING:
     from xemplar.findings import UncertainPolicy
 
@@ -103,6 +105,9 @@ def train(
         int | None, typer.Option(help="Processor threads; 0 for PyTorch's choice.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    table: TableOption = None,
+    columns: ColumnsOption = None,
+    unknown_findings: UnknownFindingsOption = "refuse",
 ) -> None:
     """Train a DenseNet-169 on frontal films, offline, to a checkpoint.
 
@@ -127,8 +132,6 @@ def train(
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"
         ) from error
-    from xemplar.datasets import open_dataset
-
     settings = settings_of(
         recipe,
         findings=tuple(f for f in findings.split(",") if f.strip()) if findings else None,
@@ -164,7 +167,8 @@ def train(
         threads=threads,
         seed=seed,
     )
-    run(settings, [open_dataset(folder) for folder in data], out, console=Console())
+    datasets = [dataset_of(folder, table, columns, unknown_findings) for folder in data]
+    run(settings, datasets, out, console=Console())
 
 
 def _policy(given: str | None) -> "UncertainPolicy | None":

@@ -99,7 +99,8 @@ async def change_case(request: Request, case_id: CaseId, change: CaseChange) -> 
     retriever = service_of(request).retriever
 
     def work() -> Case:
-        fields = change.fields(retriever.store, retriever.catalog.case(case_id).source)
+        source = retriever.catalog.case(case_id).source
+        fields = change.fields(retriever.store, source, _vocabulary(retriever, change))
         retriever.catalog.describe(case_id, fields)
         return retriever.catalog.case(case_id)
 
@@ -154,7 +155,7 @@ def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, 
     live = retriever.live
     film = decode(data, retriever.limits)
     case_id = case_id_of(film.sha256)
-    fields = given.fields(retriever.store, given.source)
+    fields = given.fields(retriever.store, given.source, _vocabulary(retriever, given))
     known = _known(retriever, case_id)
     spec = live.checkpoint.card.spec
     verdict = live.judge(preprocess(film, spec))
@@ -166,6 +167,11 @@ def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, 
     if known is not None:
         retriever.catalog.describe(case_id, fields)
     return retriever.catalog.case(case_id), known is None, film.warnings + doubts
+
+
+def _vocabulary(retriever: Retriever, given: CaseChange) -> frozenset[str]:
+    """Findings that a case may have: of a vocabulary, a case, or the network that answers."""
+    return retriever.catalog.vocabulary(given.findings).union(retriever.checkpoint.card.findings)
 
 
 def _known(retriever: Retriever, case_id: str) -> Case | None:
