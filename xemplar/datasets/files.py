@@ -8,7 +8,7 @@ import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
 from xemplar.errors import DatasetError
@@ -70,8 +70,8 @@ class ImageFiles:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._real = root.resolve()
-        self._real_parent = cache(Path.resolve)
-        self._by_name: dict[str, list[Path]] | None = None
+        self._holds = cache(partial(_lies_in, self._real))
+        self._by_name: Mapping[str, list[Path]] | None = None
         self.elsewhere = 0
 
     def find(self, name: str, where: str, folder: str = "") -> Path:
@@ -91,19 +91,11 @@ class ImageFiles:
             DatasetError: it lies elsewhere, or could be several files.
         """
         relative = self._relative(name, where)
-        beside = [self._root / relative, self._root / folder / relative]
-        found = [path for path in beside[: 2 if folder else 1] if path.is_file()]
-        if not found:
-            found = self._elsewhere(relative)
-            if len(found) > 1:
-                raise DatasetError(
-                    f"{where}: film {name!r} could be {found[0]} or {found[1]}; name it with its "
-                    "folder"
-                )
-            self.elsewhere += len(found)
-        path = found[0] if found else beside[-1]
-        real = path.resolve() if path.is_symlink() else self._real_parent(path.parent) / path.name
-        if not real.is_relative_to(self._real):
+        path = self._root / relative
+        if not path.is_file():
+            within = self._root / folder / relative
+            path = within if within.is_file() else self._elsewhere(name, relative, where) or within
+        if not self._holds(path.parent) or (path.is_symlink() and not self._holds(path)):
             raise DatasetError(
                 f"{where}: film {name!r} does not lie in the data set: it is a link to elsewhere"
             )
@@ -117,28 +109,45 @@ class ImageFiles:
 
     def _relative(self, name: str, where: str) -> str:
         path = os.path.normpath(name.replace("\\", "/")) if name else "."
-        for root in (self._root.absolute(), self._real):
-            if Path(path).is_absolute() and Path(path).is_relative_to(root):
-                path = str(Path(path).relative_to(root))
-        if path == "." or Path(path).is_absolute() or path.split("/")[0] == "..":
+        if path.startswith("/"):
+            roots = (self._root.absolute(), self._real)
+            path = next((os.path.relpath(path, r) for r in roots if r in Path(path).parents), "..")
+        if path in (".", "..") or path.startswith("../"):
             raise DatasetError(f"{where}: film {name!r} does not lie in the data set")
         return path
 
-    def _elsewhere(self, relative: str) -> list[Path]:
-        """Images of this name, or of it without a suffix, in any folder that ends as it does."""
+    def _elsewhere(self, name: str, relative: str, where: str) -> Path | None:
+        """The image of this name, or of it without a suffix, in a folder that ends as it does."""
         if self._by_name is None:
-            self._by_name = defaultdict(list)
-            for path, fault in _files(self._root):
-                if not fault:
-                    suffix = path.suffix.lower() in SUFFIXES
-                    for key in {path.name, path.stem} if suffix else {path.name}:
-                        self._by_name[key].append(path)
-        folders = PurePosixPath(relative).parts[:-1]
-        return [
-            path
-            for path in self._by_name.get(PurePosixPath(relative).name, ())
-            if not folders or path.parts[:-1][-len(folders) :] == folders
-        ]
+            self._by_name = _by_name(self._root)
+        wanted = PurePosixPath(relative)
+        folders = wanted.parts[:-1]
+        named = self._by_name.get(wanted.name, [])
+        found = [p for p in named if not folders or p.parent.parts[-len(folders) :] == folders]
+        if len(found) > 1:
+            raise DatasetError(
+                f"{where}: film {name!r} could be {found[0]} or {found[1]}; name it with its folder"
+            )
+        self.elsewhere += len(found)
+        return found[0] if found else None
+
+
+def _by_name(root: Path) -> Mapping[str, list[Path]]:
+    """The files of a folder by their names, images also by these without the suffix."""
+    found = defaultdict[str, list[Path]](list)
+    for path, fault in _files(root):
+        if not fault:
+            for name in {path.name, path.stem if path.suffix.lower() in SUFFIXES else path.name}:
+                found[name].append(path)
+    return found
+
+
+def _lies_in(root: Path, path: Path) -> bool:
+    """Whether a path leads into a folder (its real one), once all links are followed."""
+    try:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a circle of links
+        return False
 
 
 def _files(root: Path) -> Iterator[tuple[Path, str]]:
@@ -159,10 +168,10 @@ def _fault(path: Path, root: Path) -> str:
     if path.name.startswith("."):
         return "hidden"
     try:
-        if path.is_symlink() and not path.resolve(strict=True).is_relative_to(root):
-            return "link out of the folder"
         regular = stat.S_ISREG(path.stat().st_mode)
-    except (OSError, RuntimeError):  # a circle of links is the latter
+        if path.is_symlink() and not _lies_in(root, path):
+            return "link out of the folder"
+    except OSError:
         return "broken link" if path.is_symlink() else "file that may not be read"
     return "" if regular else "pipe, device or socket"
 

@@ -72,9 +72,9 @@ def chexpert(file: Path, reading: Reading) -> Iterator[Film]:
         file, ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14)
     ):
         # paths begin with the name of the release, as CheXpert-v1.0-small/train/patient00001/...
-        named = Path(row["Path"])
-        inside = named.as_posix() if named.is_absolute() else Path(*named.parts[1:]).as_posix()
-        patient = next((p for p in Path(inside).parts if p.startswith("patient")), None)
+        named = row["Path"]
+        inside = named if named.startswith("/") else named.partition("/")[2]
+        patient = next((p for p in inside.split("/") if p.startswith("patient")), None)
         labels = {name: _label(row[f], f, where) for f, name in names.items() if row[f]}
         if labels.get(NO_FINDING) == 1:
             labels = {names[finding]: 0 for finding in PATHOLOGIES} | labels
