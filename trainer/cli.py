@@ -1,5 +1,7 @@
 """``xemplar train``: the recipe's settings as options."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +10,7 @@ import typer
 from xemplar.terminal import ColumnsOption, TableOption, UnknownFindingsOption, dataset_of
 
 if TYPE_CHECKING:
+    from xemplar.datasets import Dataset
     from xemplar.findings import UncertainPolicy
 
 
@@ -168,7 +171,16 @@ def train(
         seed=seed,
     )
     datasets = [dataset_of(folder, table, columns, unknown_findings) for folder in data]
+    settings = replace(settings, findings=_known(settings.findings, datasets))
     run(settings, datasets, out, console=Console())
+
+
+def _known(findings: Iterable[str], datasets: "list[Dataset]") -> tuple[str, ...]:
+    """Findings of a vocabulary or of a data set, as it spells them; raises `UnknownFinding`."""
+    from xemplar.findings import VOCABULARY, known_finding
+
+    known = VOCABULARY.union(*(dataset.findings for dataset in datasets))
+    return tuple(known_finding(name, known) for name in findings)
 
 
 def _policy(given: str | None) -> "UncertainPolicy | None":
