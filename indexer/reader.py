@@ -69,7 +69,11 @@ class Reader:
             radiograph = decode(data, self._limits)
         except FileNotFoundError:
             return Unreadable(film.path, "there is no such file")
-        except (InputError, IsADirectoryError, PermissionError) as error:
+        except IsADirectoryError:
+            return Unreadable(film.path, "it is a folder, and no file")
+        except PermissionError:
+            return Unreadable(film.path, "the file may not be read")
+        except InputError as error:
             return Unreadable(film.path, str(error))
         inputs = preprocess(radiograph, self._spec)
         self._media.write(radiograph, inputs, self._spec)

@@ -62,7 +62,11 @@ UnknownFindingsOption = Annotated[
 
 
 def dataset_of(
-    folder: Path, table: Path | None, columns: list[str] | None, unknown_findings: str
+    folder: Path,
+    table: Path | None,
+    columns: list[str] | None,
+    unknown_findings: str,
+    name: str | None = None,
 ) -> "Dataset":
     """Open a data set as the options say, and print its notes on stderr.
 
@@ -75,6 +79,7 @@ def dataset_of(
 
     dataset = open_dataset(
         folder,
+        name,
         table=table,
         columns=columns_of(columns or []),
         unknown_findings=UnknownFindings(unknown_findings),

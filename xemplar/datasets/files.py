@@ -88,17 +88,23 @@ class ImageFiles:
             A path in the data set; of a file that is missing, where it should lie.
 
         Raises:
-            DatasetError: it lies elsewhere, or could be several files.
+            DatasetError: it lies elsewhere, is a pipe or device, or could be several.
         """
         relative = self._relative(name, where)
-        path = self._root / relative
-        if not path.is_file():
-            within = self._root / folder / relative
-            path = within if within.is_file() else self._elsewhere(name, relative, where) or within
-        if not self._holds(path.parent) or (path.is_symlink() and not self._holds(path)):
+        try:
+            path = self._place(name, relative, where, folder)
+            linked = path.is_symlink()
+            readable = path.is_file() or path.is_dir() or not path.exists()
+        except OSError as error:  # as of a name that is too long
+            raise DatasetError(
+                f"{where}: film {name[:200]!r} cannot be looked for: {error.strerror}"
+            ) from error
+        if not self._holds(path.parent) or (linked and not self._holds(path)):
             raise DatasetError(
                 f"{where}: film {name!r} does not lie in the data set: it is a link to elsewhere"
             )
+        if not readable:  # to read it could last forever
+            raise DatasetError(f"{where}: film {name!r} is a pipe or device, and no file")
         return path
 
     def name_of(self, path: Path, written: str) -> str:
@@ -106,6 +112,13 @@ class ImageFiles:
         if Path(written).is_absolute() or "\\" in written:
             return path.relative_to(self._root).as_posix()
         return written
+
+    def _place(self, name: str, relative: str, where: str, folder: str) -> Path:
+        path = self._root / relative
+        if path.is_file():
+            return path
+        within = self._root / folder / relative
+        return within if within.is_file() else self._elsewhere(name, relative, where) or within
 
     def _relative(self, name: str, where: str) -> str:
         path = os.path.normpath(name.replace("\\", "/")) if name else "."

@@ -143,6 +143,19 @@ def test_a_name_that_could_be_two_files_is_refused(tmp_path: Path) -> None:
         ImageFiles(tmp_path).find("1.png", "here")
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pipe.png", "is a pipe or device, and no file"),
+        ("a" * 300, "cannot be looked for: File name too long"),
+    ],
+)
+def test_a_name_of_what_is_no_file_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DatasetError, match=f"line 2: film .* {message}"):
+        open_dataset(labelled(tmp_path, name))
+
+
 def test_images_that_lie_elsewhere_are_noted(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "1.png").touch()
