@@ -79,6 +79,7 @@ def read_table(
     wanted: Iterable[str],
     optional: Iterable[str] = (),
     columns: Mapping[str, str] | None = None,
+    hint: str = "",
 ) -> Table:
     """Read a table's header, and recognise encoding and delimiter.
 
@@ -91,6 +92,7 @@ def read_table(
         optional: columns that it may have.
         columns: such a column -> what this table's header calls it; those that are named here
             must be there.
+        hint: what to do where a column is missing; ends the message.
 
     Raises:
         DatasetError: it cannot be read, lacks a column, or has one twice.
@@ -106,7 +108,7 @@ def read_table(
     delimiter = min(DELIMITERS, key=lambda d: (len(lacking[d]), -len(headers[d])))
     header = headers[delimiter]
     if lacking[delimiter]:
-        raise DatasetError(_lacks(file, [called[n] for n in lacking[delimiter]], header))
+        raise DatasetError(_lacks(file, [called[n] for n in lacking[delimiter]], header) + hint)
     names = list(header)
     for name, written in called.items():
         places = _places(written, header)

@@ -28,7 +28,7 @@ from xemplar.datasets.film import (
     split_by_patient,
 )
 from xemplar.datasets.forms import COLUMNS, PATHOLOGIES, chexpert, labelled, nih
-from xemplar.datasets.reading import Reading
+from xemplar.datasets.reading import NAME_COLUMNS, Reading
 from xemplar.errors import DatasetError
 from xemplar.findings import UnknownFindings
 
@@ -148,10 +148,7 @@ def _unread(root: Path, used: Sequence[Path], walked: Walked | None, films: int)
     if not names:
         return []
     unlabelled = f"; the {films:,} image(s) of {root} have no labels" if walked else ""
-    return [
-        f"seen and not read: {some_of(names)}{unlabelled}; to read a CSV or TSV file, name its "
-        'columns: --columns file="Image Index",findings="Finding Labels"'
-    ]
+    return [f"seen and not read: {some_of(names)}{unlabelled}; {NAME_COLUMNS}"]
 
 
 def _no_films(root: Path, used: Iterable[Path], walked: Walked | None) -> str:

@@ -20,6 +20,11 @@ from xemplar.rows import WESTERN, read_table
 
 SEPARATOR = "|"
 
+NAME_COLUMNS = (
+    'to read a CSV or TSV file with other columns, name them: --columns file="Image Index",'
+    'findings="Finding Labels"'
+)
+
 LISTED = 20
 """Unknown names that an error lists; it counts the others."""
 
@@ -51,7 +56,8 @@ class Reading:
         self, file: Path, wanted: Iterable[str], optional: Iterable[str] = ()
     ) -> Iterator[tuple[str, Mapping[str, str]]]:
         """(file and line, column -> text) of each row of a table; raises as `read_table` does."""
-        table = read_table(file, wanted, optional, self._columns)
+        hint = "" if self._columns else f"; {NAME_COLUMNS}"
+        table = read_table(file, wanted, optional, self._columns, hint)
         if table.encoding == WESTERN:
             self.notes.append(f"{file.name} is not in UTF-8; it was read as Windows-1252")
         yield from ((f"{file}, line {line}", row) for line, row in table)
