@@ -31,7 +31,7 @@ def create(
     from xemplar.store import Store
 
     url = database or Store(store).database_url
-    migrate(url)  # a key may come before the first film
+    migrate(url, Store(store))  # a key may come before the first film
     with open_keys(url) as known:
         key, secret = known.create(name, Role(role))
     typer.echo(f"key {key.id} ({key.role}) for {key.name}; its secret, not shown again:", err=True)

@@ -33,7 +33,7 @@ from xemplar.artefact import new_folder
 from xemplar.boxes import CORRESPONDING, Box, DrawnBox, place_boxes, read_boxes, rows_of
 from xemplar.catalog import Case, case_id_of
 from xemplar.checkpoint import default_checkpoint, load
-from xemplar.datasets import Film, open_dataset, split_by_patient
+from xemplar.datasets import Film, open_dataset
 from xemplar.encoder import Encoder, open_encoder
 from xemplar.errors import DatasetError
 from xemplar.explain import grad_cam
@@ -192,8 +192,8 @@ def main() -> None:
     box_file = Source(dataset, store, boxes=arguments.boxes).box_file
     if box_file is None:
         raise DatasetError(f"{dataset.root} has no box file; name one with --boxes")
-    splits = Settings().splits
-    films = [f for f in dataset.films if f.frontal and split_by_patient(f) in splits]
+    splits, rule = Settings().splits, load(arguments.checkpoint).card.split
+    films = [f for f in dataset.films if f.frontal and rule.of(f) in splits]
     retriever = Retriever.open(arguments.checkpoint, store)
     before = open_encoder(load(arguments.before))
     chosen = choose(films, read_boxes(box_file))

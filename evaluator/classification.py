@@ -1,4 +1,4 @@
-"""What the network says of films it never saw: AUC and ROC by finding, and how it was trained."""
+"""What the network itself says of the films: AUC and ROC by finding, and how it was trained."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -42,14 +42,14 @@ def classification(
     training = material.encoder.checkpoint.card.training
     return Section(
         name="classification",
-        title="The network itself: what it says of films it never saw",
+        title="The network itself: how well it tells findings",
         summary=f"The mean AUC of {len(curves)} findings is {mean:.3f}; guessing gives 0.5.",
         text=(
             f"The mean area under the ROC curve over {len(curves)} findings is {mean:.3f}; "
             "guessing gives 0.5, a perfect network 1. It is the chance that a film with the "
             "finding is rated above one without. Whether the probability itself can be believed, "
             "and what happens in another hospital, it does not say. The labels are those of the "
-            "data set, with their errors.",
+            f"data set, with their errors. {material.trained}",
             f"{np.mean(ill):.0%} of the films show some finding. To tell findings from each other "
             "is harder than to tell ill from well, so compare these figures with others only "
             "beside that share; the last column is about the films with a finding alone.",

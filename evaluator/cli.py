@@ -43,6 +43,10 @@ def evaluate(
     ],
     data: Annotated[Path, typer.Argument(help="Data set whose films are asked for.")],
     out: Annotated[Path, typer.Option(help="New folder for the report.")],
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What it was indexed as, if not as its folder."),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
@@ -99,6 +103,7 @@ def evaluate(
             f"evaluating needs {error.name}: pip install 'xemplar[evaluate]'"
         ) from error
     from xemplar.checkpoint import default_checkpoint, load
+    from xemplar.datasets import source_names
     from xemplar.encoder import open_encoder
     from xemplar.store import Store
 
@@ -113,14 +118,15 @@ def evaluate(
         masking_pairs=masking_pairs,
         seed=seed,
     )
-    dataset = dataset_of(data, table, columns, unknown_findings)
-    source = Source(dataset, Store(store), database, boxes)
+    (name,) = source_names([data], [source] if source is not None else [])
+    dataset = dataset_of(data, table, columns, unknown_findings, name)
+    material = Source(dataset, Store(store), database, boxes)
     encoder = open_encoder(load(checkpoint or default_checkpoint()))
     try:
         with _progress() as on_progress:
             outcome = run(
                 Study(study),
-                source,
+                material,
                 encoder,
                 out,
                 settings,

@@ -1,5 +1,6 @@
 """A checkpoint, a store and a data set -> `Material`; what does not fit together is refused."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,17 +9,19 @@ import numpy as np
 
 from xemplar.boxes import DrawnBox, box_file, left_out, place_boxes, read_boxes, rows_of
 from xemplar.catalog import Case, case_id_of, open_catalog
-from xemplar.datasets import Dataset, Film, split_by_patient
+from xemplar.datasets import TRAIN, Dataset, Film
 from xemplar.encoder import Encoder
-from xemplar.errors import DatasetError, NothingIndexed
+from xemplar.errors import DatasetError, Mismatch, NothingIndexed
 from xemplar.index import Generation, open_generation
 from xemplar.media import Media
 from xemplar.rows import read_rows
+from xemplar.splits import PatientSplit
 from xemplar.store import Store
 
 from .films import Encoded, encode_films
 from .material import Candidates, Films, Material
 from .settings import Settings
+from .unseen import check_unseen
 
 SEVERITY = "severity.csv"
 AT_ONCE = 5000
@@ -67,23 +70,27 @@ def gather(
         The material, and the films that could not be read, each with the reason.
 
     Raises:
-        DatasetError: no films of the asked splits, or a label or box file that cannot be used.
-        Mismatch: the index was built by another checkpoint.
+        DatasetError: no films of the asked splits, patients in several splits, or a label or box
+            file that cannot be used.
+        Mismatch: the index was built by another checkpoint, or patients were split otherwise in
+            the training, or in the index.
         NothingIndexed: there is no index, or no case of this data set in it.
     """
-    findings = encoder.checkpoint.card.findings
+    card = encoder.checkpoint.card
+    findings, rule = card.findings, card.split
     generation = open_generation(source.store, encoder.checkpoint)
     box_file = source.box_file
     boxes = read_boxes(box_file) if box_file else ()
-    asked = _films(source.dataset, settings.splits)
-    tuning = _films(source.dataset, (settings.tuning_split,))
+    asked = _films(source.dataset, settings.splits, rule)
+    tuning = _films(source.dataset, (settings.tuning_split,), rule)
     if not asked:
-        there = sorted({split_by_patient(f) for f in source.dataset.films if f.frontal})
+        there = sorted({rule.of(film) for film in source.dataset.films if film.frontal})
         raise DatasetError(
             f"{source.dataset.name} has no frontal film of the split(s) "
             f"{', '.join(settings.splits)}; it has: {', '.join(there) or 'none at all'}; choose "
             "with --split"
         )
+    trained = check_unseen(card, source.dataset, asked)
     candidates = _candidates(source, generation, encoder, settings)
     every = [*asked, *tuning]
     encoded = encode_films(
@@ -102,13 +109,14 @@ def gather(
         generation=generation.name,
         severity=_severity(source.dataset.root / SEVERITY),
         boxes_left_out=left_out(boxes, asked, findings),
+        trained=trained,
     )
     return material, [(every[place].path, reason) for place, reason in encoded.unreadable]
 
 
-def _films(dataset: Dataset, splits: Sequence[str]) -> list[Film]:
+def _films(dataset: Dataset, splits: Sequence[str], rule: PatientSplit) -> list[Film]:
     """Frontal films of the splits, in the order of the label file."""
-    return [f for f in dataset.films if f.frontal and split_by_patient(f) in splits]
+    return [f for f in dataset.films if f.frontal and rule.of(f) in splits]
 
 
 def _part(
@@ -151,13 +159,15 @@ def _candidates(
     here = [found[i] for i in map(int, generation.ids) if i in found]
     cases = [case for case in here if case.source == source.dataset.name]
     if settings.index_splits:
+        _check_kept_splits(source.dataset, encoder.checkpoint.card.split, cases, settings)
         cases = [case for case in cases if case.split in settings.index_splits]
     if not cases:
         names = ", ".join(sorted({f"{case.source} {case.split or ''}".strip() for case in here}))
         asked = " ".join((source.dataset.name, *settings.index_splits))
+        command = _index_command(source.dataset, settings.index_splits or (TRAIN,))
         raise NothingIndexed(
             f"the index holds no case of {asked}; it holds {names or 'nothing'}; index the films "
-            f"to be found first: xemplar index {source.dataset.root} --split train"
+            f"to be found first: {command}"
         )
     media, spec = Media(source.store.media), encoder.checkpoint.card.spec
     cams = np.zeros(generation.cams(cases[0].id).shape, np.float64)
@@ -169,6 +179,39 @@ def _candidates(
         inputs=np.stack([media.input(case.image_sha256, spec) for case in cases]),
         mean_cams=(cams / len(cases)).astype(np.float32),
     )
+
+
+def _check_kept_splits(
+    dataset: Dataset, rule: PatientSplit, cases: Sequence[Case], settings: Settings
+) -> None:
+    """Refuse cases that were put into another split when they were indexed than they are in now.
+
+    Raises:
+        Mismatch: naming the command that mends it.
+    """
+    now = {film.file: rule.of(film) for film in dataset.films if film.file is not None}
+    moved = [
+        now[case.file]
+        for case in cases
+        if case.file in now
+        and now[case.file] != case.split
+        and {now[case.file], case.split} & set(settings.index_splits)
+    ]
+    if moved:
+        raise Mismatch(
+            f"{len(moved):,} of {len(cases):,} indexed cases of {dataset.name} are kept in another "
+            "split than this data set and this checkpoint put them into, or in none; index them "
+            f"again, which embeds none twice: {_index_command(dataset, sorted(set(moved)))}"
+        )
+
+
+def _index_command(dataset: Dataset, splits: Sequence[str]) -> str:
+    """The command that indexes films of these splits."""
+    words = ["xemplar", "index", str(dataset.root)]
+    words += [word for split in splits for word in ("--split", split)]
+    if dataset.name != dataset.root.resolve().name:
+        words += ["--source", dataset.name]
+    return shlex.join(words)
 
 
 def _severity(file: Path) -> Mapping[str, Mapping[str, float]]:

@@ -79,6 +79,7 @@ class Material:
             where the data set does not know it (only phantoms do).
         boxes_left_out: labels that no output of the checkpoint stands for -> how many boxes on
             the query films have it.
+        trained: what the checkpoint's training has to do with the query films, a sentence.
     """
 
     encoder: Encoder
@@ -89,6 +90,7 @@ class Material:
     generation: str
     severity: Mapping[str, Mapping[str, float]]
     boxes_left_out: Mapping[str, int] = field(default_factory=dict)
+    trained: str = ""
 
     @property
     def findings(self) -> Sequence[str]:

@@ -82,7 +82,7 @@ def evaluate(
     Raises:
         ConfigurationError: ``out`` exists already.
         DatasetError: the data set, the boxes or the ratings cannot be used.
-        Mismatch: the index was built by another checkpoint.
+        Mismatch: the index was built by another checkpoint, or patients were split otherwise.
         NothingIndexed: there is no index, or no case of this data set in it.
     """
     if out.exists():
@@ -167,6 +167,7 @@ def _identity(
         "data": {
             "name": source.dataset.name,
             "labels": source.dataset.digest,
+            "split by patient": asdict(card.split),
             "boxes": _digest(source.box_file),
             "experts": _digest(experts),
         },
@@ -194,6 +195,7 @@ def _about(
             "with boxes": len(queries.boxes),
             "unreadable": unreadable,
             "for tuning": len(material.tuning),
+            "training": material.trained,
         },
         "machine": {
             "processor": _processor(),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from xemplar.catalog import Catalog
     from xemplar.checkpoint import Checkpoint
     from xemplar.datasets import Dataset, Film
+    from xemplar.splits import PatientSplit
     from xemplar.store import Store
 
     from .job import Outcome
@@ -45,6 +46,13 @@ def index(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="What a data set is called, if not as its folder; once for each, in their order.",
+        ),
+    ] = None,
     split: Annotated[
         list[str] | None,
         typer.Option("--split", help="Only films of this split (train, val, test); repeatable."),
@@ -75,20 +83,37 @@ def index(
     """Embed the films of one or more data sets and publish an index of everything in the store.
 
     May be interrupted or killed and started again: nothing is embedded twice.
+
+    Patients are told apart by the name of their data set and their id in it. Data sets in folders
+    of one name need names of their own.
+
+    Examples:
+        xemplar index nih14 --split train --store archive
+
+        xemplar index north/images south/images --source north --source south --store archive
     """
     from xemplar.catalog import migrate, open_catalog
     from xemplar.checkpoint import default_checkpoint, load
+    from xemplar.datasets import source_names
     from xemplar.store import Store
 
     from .publishing import build_generation
+    from .sources import check_source
 
-    datasets = [dataset_of(folder, table, columns, unknown_findings) for folder in folders]
-    films = _films(datasets, split or [], limit)
+    names = source_names(folders, source or [])
+    datasets = [
+        dataset_of(folder, table, columns, unknown_findings, name)
+        for folder, name in zip(folders, names, strict=True)
+    ]
     loaded = load(checkpoint or default_checkpoint())
+    films = _films(datasets, split or [], limit, loaded.card.split)
     place = Store(store)
     url = database or place.database_url
-    migrate(url)
+    migrate(url, place)
     with open_catalog(url) as catalog:
+        if not source:
+            for dataset in datasets:
+                check_source(dataset, catalog)
         try:
             outcome = _embed(films, place, catalog, loaded, precision, threads, workers)
         except KeyboardInterrupt:
@@ -252,14 +277,15 @@ def phantoms(
     Console(soft_wrap=True).print(f"{count:,} films in {escape(str(folder))}", highlight=False)
 
 
-def _films(datasets: "list[Dataset]", splits: list[str], limit: int | None) -> "list[Film]":
+def _films(
+    datasets: "list[Dataset]", splits: list[str], limit: int | None, rule: "PatientSplit"
+) -> "list[Film]":
     """The films of all data sets that are wanted."""
-    from xemplar.datasets import split_by_patient
     from xemplar.errors import DatasetError
 
     films = [film for dataset in datasets for film in dataset.films]
-    found = {split_by_patient(film) for film in films}
-    wanted = [film for film in films if not splits or split_by_patient(film) in splits]
+    found = {rule.of(film) for film in films}
+    wanted = [film for film in films if not splits or rule.of(film) in splits]
     if not wanted:
         raise DatasetError(
             f"no film is of the split {', '.join(splits)}; there are: {', '.join(sorted(found))}"

@@ -149,7 +149,7 @@ def worker(
     logging.getLogger("xemplar").setLevel(logging.INFO)
     place = Store(store)
     url = database or place.database_url
-    migrate(url)
+    migrate(url, place)
     with open_catalog(url) as catalog:
 
         def work(job: "Job", watch: "Watch") -> Mapping[str, Any]:

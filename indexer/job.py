@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -23,6 +24,7 @@ from xemplar.datasets import Film
 from xemplar.encoder import Encoder
 from xemplar.intake import BLANK, embed
 from xemplar.media import Media
+from xemplar.splits import PatientSplit
 from xemplar.store import Store
 
 from .reader import Known, New, Reader, Unreadable, in_order
@@ -77,6 +79,7 @@ def embed_films(
     started = time.monotonic()
     media, digest = Media(store.media), encoder.checkpoint.digest
     read = Reader(media, encoder.checkpoint.card.spec, catalog.embedded(digest))
+    describe = partial(_description, store, encoder.checkpoint.card.split)
     reused, unreadable, seen = 0, list[Unreadable](), set[str]()
     with _Batches(catalog, encoder) as batches:
         for done, item in enumerate(in_order(read, films, workers, ahead=2 * BATCH), start=1):
@@ -84,10 +87,10 @@ def embed_films(
                 unreadable.append(item)
             elif isinstance(item, Known) or item.sha256 in seen:
                 reused += 1
-                batches.describe(item.sha256, _description(store, item.film))
+                batches.describe(item.sha256, describe(item.film))
             else:
                 seen.add(item.sha256)
-                batches.embed(item, _description(store, item.film))
+                batches.embed(item, describe(item.film))
             if on_progress:
                 on_progress(done)
     media.sync()  # so that no index is published whose pictures a power cut could still take
@@ -167,8 +170,12 @@ class _Batches:
             written.result()
 
 
-def _description(store: Store, film: Film) -> Description:
-    """What the catalog keeps of what a data set says; the patient under a pseudonym."""
+def _description(store: Store, rule: PatientSplit, film: Film) -> Description:
+    """What the catalog keeps of what a data set says.
+
+    The patient under a pseudonym, and the split that the film is in, even if the data set names
+    none: from the catalog alone nobody could tell it any more. A plain folder says nothing.
+    """
     return Description(
         source=film.source,
         file=film.file,
@@ -177,5 +184,5 @@ def _description(store: Store, film: Film) -> Description:
         sex=film.sex,
         age=film.age,
         labels=film.labels,
-        split=film.split,
+        split=None if film.file is None else rule.of(film),
     )

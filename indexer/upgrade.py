@@ -9,6 +9,7 @@ def upgrade(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -
     """Bring the catalog's schema up to date after a new version of xemplar was installed.
 
     Whole or not at all, and safe to repeat. Cases, embeddings and generations stay as they are.
+    Pseudonyms of patients that two data sets could share are told apart, with the store's key.
     Make a backup and stop services and workers of the older version first: they cannot use the new
     schema.
 
@@ -28,5 +29,5 @@ def upgrade(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -
     if before == head():
         typer.echo(f"the catalog has schema {before} already; nothing to do")
         return
-    migrate(url)
+    migrate(url, Store(store))
     typer.echo(f"catalog upgraded from schema {before} to {head()}")

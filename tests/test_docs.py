@@ -47,7 +47,15 @@ def test_each_setting_of_a_training_or_an_evaluation_is_documented_with_its_defa
     field: dataclasses.Field[object],
 ) -> None:
     default = documented()
-    if field.name in ("findings", "augmentation", "splits", "index_splits", "teacher", "weights"):
+    if field.name in (
+        "findings",
+        "augmentation",
+        "split",
+        "splits",
+        "index_splits",
+        "teacher",
+        "weights",
+    ):
         assert f"`{field.name}`" in (ROOT / "docs" / "settings.md").read_text()
     elif isinstance(field.default, float):
         assert float(default[field.name]) == field.default

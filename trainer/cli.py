@@ -107,7 +107,25 @@ def train(
     threads: Annotated[
         int | None, typer.Option(help="Processor threads; 0 for PyTorch's choice.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of everything random, but the split of patients.")
+    ] = None,
+    split_seed: Annotated[
+        int, typer.Option(help="Of the split of patients where a data set names none.")
+    ] = 0,
+    val_share: Annotated[
+        float, typer.Option(help="Share of the patients to validate on, where it names none.")
+    ] = 0.1,
+    test_share: Annotated[
+        float, typer.Option(help="Share of the patients that is held out, where it names none.")
+    ] = 0.1,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="What a data set is called, if not as its folder; once for each, in their order.",
+        ),
+    ] = None,
     table: TableOption = None,
     columns: ColumnsOption = None,
     unknown_findings: UnknownFindingsOption = "refuse",
@@ -135,6 +153,9 @@ def train(
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"
         ) from error
+    from xemplar.datasets import source_names
+    from xemplar.splits import PatientSplit
+
     settings = settings_of(
         recipe,
         findings=tuple(f for f in findings.split(",") if f.strip()) if findings else None,
@@ -169,8 +190,13 @@ def train(
         workers=workers,
         threads=threads,
         seed=seed,
+        split=PatientSplit(split_seed, val_share, test_share),
     )
-    datasets = [dataset_of(folder, table, columns, unknown_findings) for folder in data]
+    names = source_names(data, source or ())
+    datasets = [
+        dataset_of(folder, table, columns, unknown_findings, name)
+        for folder, name in zip(data, names, strict=True)
+    ]
     settings = replace(settings, findings=_known(settings.findings, datasets))
     run(settings, datasets, out, console=Console())
 

@@ -23,8 +23,9 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from xemplar.artefact import write_file
-from xemplar.datasets import Film, patient_number
+from xemplar.datasets import Film
 from xemplar.errors import ConfigurationError
+from xemplar.splits import patient_number
 
 from .epoch import Device, Validation, train_epoch
 from .films import EpochOrder, FilmTensors, batches
@@ -74,8 +75,7 @@ def fold_of(film: Film, part: int) -> int:
         film: of the training; one without a patient counts as a patient of its own.
         part: which of several ways to part the patients.
     """
-    # of the remainder, for the number itself may have told which split it is in
-    return patient_number(film, part) % FOLDS
+    return patient_number(film, "fold", part) % FOLDS
 
 
 def soft_labels(

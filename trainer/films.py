@@ -14,12 +14,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from xemplar.datasets import TRAIN, VAL, Dataset, Film, split_by_patient
+from xemplar.datasets import TRAIN, VAL, Dataset, Film
 from xemplar.errors import ConfigurationError, DatasetError, InputError
 from xemplar.findings import targets
 from xemplar.network import STRIDE
 from xemplar.preprocess import Frame, frame, preprocess
 from xemplar.radiograph import decode
+from xemplar.splits import who
 
 from .augment import augment
 from .places import USUALLY, Places, Plan, onto_input
@@ -31,20 +32,31 @@ def frontal_films(datasets: Sequence[Dataset], settings: Settings) -> dict[str, 
 
     Raises:
         DatasetError: no frontal films to train on or to validate on, or none that knows any of
-            the findings.
+            the findings; two data sets of one name; a patient both trained and validated on.
     """
+    names = [dataset.name for dataset in datasets]
+    if len(set(names)) < len(names):
+        raise DatasetError(
+            f"data sets share a name: {', '.join(sorted(names))}; name them apart with --source"
+        )
     splits: dict[str, list[Film]] = {}
     for dataset in datasets:
         for film in dataset.films:
             known = targets(film.labels, settings.findings, settings.uncertain)[1]
             if film.frontal and known.any():
-                splits.setdefault(split_by_patient(film, seed=settings.seed), []).append(film)
+                splits.setdefault(settings.split.of(film), []).append(film)
     for split in (TRAIN, VAL):
         if not splits.get(split):
             raise DatasetError(
                 f"the data set(s) {', '.join(d.name for d in datasets)} have no frontal film in "
                 f"the split {split!r} with a known label of {', '.join(settings.findings)}"
             )
+    taught, judging = ({(f.source, who(f)) for f in splits[split]} for split in (TRAIN, VAL))
+    if taught & judging:
+        raise DatasetError(
+            f"{len(taught & judging):,} patients of {', '.join(names)} are in train and in val "
+            "too, so that validation would flatter; put all films of a patient into one split"
+        )
     return splits
 
 
@@ -223,7 +235,7 @@ def batches(
     context = None
     if workers:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["trainer.films"])
+        context.set_forkserver_preload([__name__])
     return DataLoader(
         films,
         batch_size=films.settings.batch,

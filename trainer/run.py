@@ -28,6 +28,7 @@ from xemplar.datasets import TRAIN, VAL, Dataset, Film
 from xemplar.errors import ConfigurationError
 from xemplar.network import MEAN, Architecture
 from xemplar.network.pytorch import DenseNetwork, weights_of
+from xemplar.splits import learnt_digest
 
 from . import report
 from .calibrate import calibrate
@@ -63,7 +64,7 @@ class Run:
     """A training under way; `train` makes and drives it."""
 
     settings: Settings
-    described: dict[str, Any]  # the settings and the data sets' digests, as JSON
+    described: dict[str, Any]  # the settings, the data sets' digests and whom they teach, as JSON
     out: Path
     world: World
     device: Device
@@ -183,6 +184,7 @@ def _start(
     described = settings.as_json() | {
         "initial": origin(settings.initial),
         "datasets": {d.name: d.digest for d in datasets},
+        "learnt": {d.name: learnt_digest(d.films, settings.split) for d in datasets},
     }
     resumes = (out / STATE).is_file()
     if resumes:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.findings import NIH14, UncertainPolicy, canonical
 from xemplar.preprocess import PreprocessSpec
+from xemplar.splits import PatientSplit
 
 FOLDS = 5
 """Parts of the patients in cross-fitting."""
@@ -112,7 +113,8 @@ class Settings:
         device: "auto", "cpu" or "cuda".
         workers: processes that decode and augment; 0 does it in the training process.
         threads: processor threads of the network; 0 leaves it to PyTorch.
-        seed: of everything random.
+        seed: of everything random, but not of who is trained on.
+        split: how patients are split where a data set does not say.
         augmentation: random changes of training films.
     """
 
@@ -149,6 +151,7 @@ class Settings:
     workers: int = 1
     threads: int = 0
     seed: int = 0
+    split: PatientSplit = field(default_factory=PatientSplit)
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:

@@ -23,6 +23,15 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def length_prefixed(*fields: str) -> bytes:
+    """Fields one after another, each behind its length: other fields give other bytes.
+
+    What is hashed must not run together: "a:1" of "clinic" and "1" of "clinic:a" differ.
+    """
+    parts = [field.encode(errors="surrogateescape") for field in fields]
+    return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+
+
 def file_digest(path: Path) -> str:
     """sha256 hex digest of a file's content."""
     with path.open("rb") as file:

@@ -126,7 +126,7 @@ def restore(source: IO[bytes], store: Store, database_url: str) -> Contents:
     with scratch_folder(store.root) as scratch:
         contents = _unpack(source, store.root, scratch)
         copy = Store(scratch)
-        migrate(copy.database_url)  # an older version may have made it
+        migrate(copy.database_url, store)  # an older version may have made it
         copy_catalog(copy.database_url, database_url)
     folder = store.generations / contents.generation
     check_files(folder, read_manifest(folder))

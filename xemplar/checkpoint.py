@@ -21,6 +21,7 @@ from xemplar.artefact import file_digest, write_file
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.network import Architecture, Weights, shapes
 from xemplar.preprocess import PreprocessSpec
+from xemplar.splits import OLDEST_SCHEME, PatientSplit
 from xemplar.store import Store
 
 SCHEMA = 2
@@ -49,6 +50,7 @@ class Card:
         architecture: the shape of the network.
         calibration: one for each finding, in their order.
         training: the trainer's settings, data sets with digests, epochs; for people and papers.
+            Programs read from it what films must not be called unseen.
         metrics: figures on validation films, by name.
         code_version: of the software that wrote it.
     """
@@ -69,6 +71,23 @@ class Card:
                 f"a checkpoint with {len(self.findings)} findings and {len(self.calibration)} "
                 "calibrations cannot be used; both must be equal and at least 1"
             )
+
+    @property
+    def split(self) -> PatientSplit:
+        """How the patients of data sets that name no splits were split in its training.
+
+        Checkpoints of release 0.1 split them by the training's seed.
+
+        Raises:
+            CorruptArtefact: it was split in a way that this software does not know.
+        """
+        rule = self.training.get("split")
+        if rule is None and "seed" in self.training:
+            rule = {"seed": self.training["seed"], "scheme": OLDEST_SCHEME}
+        try:
+            return PatientSplit(**rule or {})
+        except (TypeError, ConfigurationError) as error:
+            raise CorruptArtefact(f"the checkpoint's split cannot be used: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)

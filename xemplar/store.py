@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from xemplar.artefact import length_prefixed
 from xemplar.errors import CorruptArtefact
 
 KEY_BYTES = 32
@@ -80,7 +81,25 @@ class Store:
         Raises:
             CorruptArtefact: the key file is damaged.
         """
-        return hmac.new(self._key, f"{source}:{patient}".encode(), hashlib.sha256).hexdigest()[:16]
+        joined = self._keyed(f"{source}:{patient}".encode())
+        # only where the source holds no colon is it plain where it ends and the patient begins
+        return self.told_apart(source, joined) if ":" in source else joined
+
+    def told_apart(self, source: str, joined: str) -> str:
+        """The pseudonym of a patient whose source's name holds a colon.
+
+        Until release 0.1 patient "a:1" of "clinic" and patient "1" of "clinic:a" had one pseudonym.
+        This one is made from that, so that `xemplar upgrade` can make it without the patient's id.
+
+        Args:
+            source: name of the data set.
+            joined: HMAC of source and patient with a colon between them.
+        """
+        # no text begins with this byte in UTF-8, so nothing else has the same HMAC
+        return self._keyed(b"\xff" + length_prefixed(source, joined))
+
+    def _keyed(self, message: bytes) -> str:
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:16]
 
     @cached_property
     def _key(self) -> bytes:

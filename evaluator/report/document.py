@@ -92,7 +92,7 @@ def html(report: Report) -> str:
     """The page: one file with everything in it, without scripts."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"figure": figure, "interval": interval, "address": address}
-    template = (files("evaluator.report") / "page.html").read_text(encoding="utf-8")
+    template = (files(__package__) / "page.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(
         report=report, about=_flat(report.about), disclaimer=DISCLAIMER
     )

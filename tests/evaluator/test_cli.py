@@ -10,6 +10,7 @@ from xemplar_evaluator.cli import evaluate
 from xemplar_evaluator.section import Section
 
 from tests.evaluator.conftest import Phantoms
+from xemplar.errors import NothingIndexed
 
 LINE = typer.Typer()
 LINE.command()(evaluate)
@@ -29,6 +30,16 @@ def test_one_study_writes_a_report_and_says_where(words: list[str], tmp_path: Pa
     assert result.exit_code == 0, result.output
     assert "report.html" in result.stdout
     assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_a_data_set_is_asked_for_under_the_name_that_it_was_indexed_as(
+    words: list[str], tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(LINE, ["classification", *words, "--source", "theirs"])
+    assert isinstance(result.exception, NothingIndexed)
+    assert "no case of theirs; it holds phantoms train" in str(result.exception)
+    assert "--source theirs" in str(result.exception)
+    assert not (tmp_path / "report").exists()
 
 
 def test_it_exits_with_1_where_the_maps_must_not_be_released(

@@ -1,22 +1,27 @@
 """What an evaluation works on, and what does not fit together."""
 
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from xemplar_evaluator.gathering import gather
+from xemplar_evaluator.gathering import Source, gather
 from xemplar_evaluator.material import Material
+from xemplar_indexer.job import embed_films
+from xemplar_indexer.publishing import build_generation
 
 from tests.evaluator.conftest import SETTINGS, Phantoms
 from tests.films import TINY, seeded_weights
+from xemplar.catalog import migrate, open_catalog
 from xemplar.checkpoint import Card, load, save
 from xemplar.datasets import open_dataset
-from xemplar.encoder import open_encoder
+from xemplar.encoder import Encoder, open_encoder
 from xemplar.errors import DatasetError, Mismatch, NothingIndexed
 from xemplar.findings import NIH14
 from xemplar.phantom import write_phantoms
 from xemplar.preprocess import PreprocessSpec
+from xemplar.splits import PatientSplit
 from xemplar.store import Store
 
 
@@ -86,6 +91,78 @@ def test_an_index_without_this_data_set_is_refused(phantoms: Phantoms, tmp_path:
 def test_indexed_cases_may_be_chosen_by_split(phantoms: Phantoms, tmp_path: Path) -> None:
     with pytest.raises(NothingIndexed, match="no case of phantoms val"):
         gathered(phantoms, tmp_path / "work", index_splits=("val",))
+
+
+def split_by(phantoms: Phantoms, rule: PatientSplit) -> Encoder:
+    """The network of the phantoms' index, trained with other splits by patient."""
+    tiny = phantoms.encoder.checkpoint
+    card = replace(tiny.card, training={"split": asdict(rule)})
+    return Encoder(replace(tiny, card=card), phantoms.encoder._backend)
+
+
+@pytest.fixture
+def unnamed(phantoms: Phantoms, tmp_path: Path) -> Source:
+    """Phantoms whose splits nobody names, all of them indexed."""
+    write_phantoms(tmp_path / "unnamed", 40, size=64)
+    labels = tmp_path / "unnamed" / "labels.csv"
+    labels.write_text(re.sub(",(train|val|test)$", ",", labels.read_text(), flags=re.M))
+    dataset, store = open_dataset(tmp_path / "unnamed"), Store(tmp_path / "store")
+    assert {film.split for film in dataset.films} == {None}
+    migrate(store.database_url)
+    with open_catalog(store.database_url) as catalog:
+        embed_films(dataset.films, store, catalog, phantoms.encoder)
+        build_generation(store, catalog, phantoms.encoder.checkpoint)
+    return Source(dataset, store)
+
+
+def test_cases_are_in_the_split_that_the_index_command_put_them_into(
+    phantoms: Phantoms, unnamed: Source, tmp_path: Path
+) -> None:
+    found = gathered(
+        phantoms,
+        tmp_path / "work",
+        source={"dataset": unnamed.dataset, "store": unnamed.store},
+        index_splits=("train",),
+    )
+    rule = phantoms.encoder.checkpoint.card.split
+    files = {film.file for film in unnamed.dataset.films if rule.of(film) == "train"}
+    assert {case.file for case in found.candidates.cases} == files
+    assert {film.file for film in found.queries.films}.isdisjoint(files)
+
+
+def test_cases_that_were_split_otherwise_are_refused_with_the_command_that_mends_it(
+    phantoms: Phantoms, unnamed: Source, tmp_path: Path
+) -> None:
+    other = split_by(phantoms, PatientSplit(seed=4, val=0.3, test=0.3))
+    source = {"dataset": unnamed.dataset, "store": unnamed.store}
+    asked = {"source": source, "encoder": other, "index_splits": ("train",)}
+    with pytest.raises(
+        Mismatch, match=r"of 40 indexed cases .* another split.* xemplar index"
+    ) as no:
+        gathered(phantoms, tmp_path / "work", **asked)
+    again = str(no.value).split("xemplar index ")[1].split()
+    assert again[0] == str(unnamed.dataset.root)
+    rule = other.checkpoint.card.split
+    with open_catalog(unnamed.store.database_url) as catalog:
+        films = [film for film in unnamed.dataset.films if rule.of(film) in again[2::2]]
+        assert embed_films(films, unnamed.store, catalog, other).embedded == 0
+    assert gathered(phantoms, tmp_path / "work", **asked).candidates.cases
+
+
+def test_films_that_could_be_trained_on_are_refused(
+    phantoms: Phantoms, unnamed: Source, tmp_path: Path
+) -> None:
+    tiny = phantoms.encoder.checkpoint
+    training = {"seed": 1, "datasets": {"unnamed": "another label file"}}
+    card = replace(tiny.card, training=training)
+    encoder = Encoder(replace(tiny, card=card), phantoms.encoder._backend)
+    with pytest.raises(Mismatch, match="may have learnt from them"):
+        gathered(
+            phantoms,
+            tmp_path / "work",
+            source={"dataset": unnamed.dataset, "store": unnamed.store},
+            encoder=encoder,
+        )
 
 
 def test_a_split_without_films_is_refused_naming_those_there_are(

@@ -2,7 +2,8 @@
 
 import json
 import re
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from typer.testing import CliRunner, Result
 from xemplar_indexer.cli import generations, index, phantoms
 
 from tests.indexer.test_job import data_set
-from xemplar.checkpoint import load
+from xemplar.catalog import open_catalog
+from xemplar.checkpoint import Checkpoint, load, save
+from xemplar.datasets import open_dataset
 from xemplar.errors import (
     ConfigurationError,
     CorruptArtefact,
@@ -22,6 +25,7 @@ from xemplar.errors import (
 )
 from xemplar.index import SimilarityCalibration, current, remove
 from xemplar.index import generations as all_generations
+from xemplar.splits import PatientSplit
 from xemplar.store import Store
 
 LINE = typer.Typer()
@@ -74,6 +78,77 @@ def test_limit_and_split(call, tmp_path: Path) -> None:  # type: ignore[no-untyp
     assert "3 films embedded" in call("index", folder, "--split", "train").stdout
     with pytest.raises(DatasetError, match="no film is of the split test; there are: train"):
         call("index", folder, "--split", "test")
+
+
+def test_the_checkpoint_says_who_is_in_a_split(call, tmp_path: Path, tiny: Checkpoint) -> None:  # type: ignore[no-untyped-def]
+    folder = data_set(tmp_path / "one", range(40), split="")
+    rule = PatientSplit(seed=5, val=0.3, test=0.3)
+    checkpoint = tmp_path / "split.safetensors"
+    save(checkpoint, replace(tiny.card, training={"split": asdict(rule)}), tiny.weights)
+    call("index", folder, "--split", "val", "--checkpoint", checkpoint)
+    with open_catalog(Store(tmp_path / "store").database_url) as catalog:
+        files = {file for file, _ in catalog.named_films("one")}
+    films = open_dataset(folder).films
+    assert files == {film.file for film in films if rule.of(film) == "val"}
+    assert files != {film.file for film in films if PatientSplit().of(film) == "val"}
+
+
+def indexed_patients(root: Path) -> dict[str, int]:
+    """Source -> how many patients of it are in the store."""
+    with open_catalog(Store(root / "store").database_url) as catalog:
+        cases = catalog.cases(range(100)).values()
+    pseudonyms = {(case.source, case.patient) for case in cases}
+    return dict(Counter(source for source, _ in pseudonyms))
+
+
+def test_folders_of_one_name_need_names_of_their_own(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    north = data_set(tmp_path / "north" / "images", range(4))
+    south = data_set(tmp_path / "south" / "images", range(10, 14))
+    with pytest.raises(DatasetError, match="would both be called 'images'"):
+        call("index", north, south)
+    assert not (tmp_path / "store").exists()
+    call("index", north, south, "--source", "north", "--source", "south")
+    assert indexed_patients(tmp_path) == {"north": 2, "south": 2}
+
+
+def test_another_folder_of_the_same_name_is_noticed_later_too(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    north = data_set(tmp_path / "north" / "images", range(4))
+    south = data_set(tmp_path / "south" / "images", range(10, 14))
+    for number in range(4):  # the same names as in the other one
+        (south / f"1{number}.png").rename(south / f"{number}.png")
+    labels = (south / "labels.csv").read_text().replace("\n1", "\n")
+    (south / "labels.csv").write_text(labels)
+    call("index", north)
+    with pytest.raises(DatasetError, match=r"4 films of a data set 'images' .*--source images"):
+        call("index", south)
+    assert indexed_patients(tmp_path) == {"images": 2}
+    call("index", south, "--source", "south")
+    assert indexed_patients(tmp_path) == {"images": 2, "south": 2}
+    call("index", north)
+    call("index", south, "--source", "south")
+    assert indexed_patients(tmp_path) == {"images": 2, "south": 2}
+
+
+def test_a_data_set_that_grows_moves_or_is_indexed_in_parts_is_the_same(
+    call, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    folder = data_set(tmp_path / "images", range(70))
+    call("index", folder, "--limit", 1)
+    moved = tmp_path / "elsewhere" / "images"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    (moved / "9.png").write_bytes(b"another film by now")
+    call("index", moved, "--limit", 3)
+    assert indexed_patients(tmp_path) == {"images": 2}
+
+
+def test_new_films_of_the_same_data_set_can_be_confirmed(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    call("index", data_set(tmp_path / "monday" / "images", range(4)))
+    tuesday = data_set(tmp_path / "tuesday" / "images", range(4, 8))
+    with pytest.raises(DatasetError, match="confirm it with --source images"):
+        call("index", tuesday)
+    call("index", tuesday, "--source", "images")
+    assert indexed_patients(tmp_path) == {"images": 4}
 
 
 def test_what_was_left_out_is_listed_and_is_no_failure(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

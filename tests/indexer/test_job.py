@@ -41,7 +41,8 @@ def data_set(root: Path, seeds: Sequence[int], **column: str) -> Path:
             name = f"{seed}.png"
             (root / name).write_bytes(encoded(drawn_film(seed)))
             findings = column.get("findings", "Mass" if seed % 2 else "No Finding")
-            writer.writerow([name, f"p{seed // 2}", "PA", "F", "50", findings, "train"])
+            split = column.get("split", "train")
+            writer.writerow([name, f"p{seed // 2}", "PA", "F", "50", findings, split])
     return root
 
 
@@ -209,6 +210,21 @@ def test_the_same_picture_in_two_sets_is_one_case(
     shared = next(case for case in cases if case.file == "3.png")
     assert (shared.source, shared.findings) == ("two", ("Edema",))
     assert shared.patient == store.pseudonym("two", "p1")
+
+
+def test_the_split_that_a_film_is_in_is_kept_even_if_the_data_set_names_none(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    folder = data_set(tmp_path / "set", range(20), split="")
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "1.png").write_bytes(encoded(drawn_film(99)))
+    run(store, catalog, encoder, folder, plain)
+    rule = encoder.checkpoint.card.split
+    cases = catalog.cases(catalog.embedded_ids(encoder.checkpoint.digest)).values()
+    expected = {film.file: rule.of(film) for film in open_dataset(folder).films}
+    assert {case.file: case.split for case in cases} == {**expected, None: None}
+    assert len(set(expected.values())) > 1
 
 
 def test_no_name_of_a_patient_or_a_plain_film_is_kept(

@@ -27,6 +27,7 @@ from tests.trainer.drawn import RECIPE, drawn_set
 from xemplar.datasets import Dataset, Film
 from xemplar.errors import ConfigurationError, DatasetError
 from xemplar.findings import UncertainPolicy
+from xemplar.splits import PatientSplit
 
 # ---- Which films --------------------------------------------------------------------------------
 
@@ -70,6 +71,30 @@ def test_an_uncertain_label_counts_as_unknown_where_it_is_ignored() -> None:
 def test_films_that_are_kept_apart_are_neither_trained_nor_validated_on() -> None:
     splits = frontal_films([dataset(*BOTH, film("b", split="box"))], RECIPE)
     assert splits["train"] + splits["val"] == list(BOTH)
+
+
+def test_patients_without_a_split_are_split_apart_from_the_seed_of_the_training() -> None:
+    many = dataset(*(film(str(n)) for n in range(200)))
+    splits, other = (frontal_films([many], replace(RECIPE, seed=seed)) for seed in (0, 1))
+    assert splits == other
+    rule = PatientSplit(seed=1, val=0.3)
+    apart = frontal_films([many], replace(RECIPE, split=rule))
+    assert apart["val"] == [film for film in many.films if rule.of(film) == "val"]
+    assert apart != splits
+
+
+def test_a_patient_who_is_trained_and_validated_on_is_refused() -> None:
+    twice = film("another", patient=BOTH[0].patient, split="val")
+    with pytest.raises(DatasetError, match="1 patients of ours are in train and in val too"):
+        frontal_films([dataset(*BOTH, twice)], RECIPE)
+
+
+def test_equal_ids_in_two_data_sets_are_two_patients() -> None:
+    theirs = film("another", patient=BOTH[0].patient, split="val", source="theirs")
+    both = [dataset(*BOTH), replace(dataset(theirs), name="theirs")]
+    assert theirs in frontal_films(both, RECIPE)["val"]
+    with pytest.raises(DatasetError, match="share a name: ours, ours"):
+        frontal_films([dataset(*BOTH), dataset(*BOTH)], RECIPE)
 
 
 @pytest.mark.parametrize(("missing", "kept"), [("train", BOTH[1]), ("val", BOTH[0])])

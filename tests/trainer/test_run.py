@@ -34,6 +34,7 @@ from xemplar.network import MEAN, Architecture
 from xemplar.network.pytorch import DenseNetwork, load_weights
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
+from xemplar.splits import PatientSplit, learnt_digest
 
 ROOT = Path(__file__).parents[2]
 QUIET = Console(quiet=True)
@@ -114,6 +115,8 @@ def test_the_checkpoint_tells_the_recipe_and_the_data(run: Path, dataset: Datase
     assert card.architecture == TINY
     assert card.training["learning_rate"] == RECIPE.learning_rate
     assert card.training["datasets"] == {"drawn": dataset.digest}
+    assert card.split == RECIPE.split
+    assert card.training["learnt"] == {"drawn": learnt_digest(dataset.films, RECIPE.split)}
     assert set(card.metrics) >= {"val_loss", "val_accuracy", "val_auc", "val_auc/Mass"}
 
 
@@ -318,6 +321,7 @@ def test_a_killed_training_that_is_resumed_ends_as_if_it_had_not_been_killed(
     [
         ({"learning_rate": 1e-3}, r"learning_rate was 0\.01, is 0\.001"),
         ({"seed": 5}, "seed was 0, is 5"),
+        ({"split": PatientSplit(seed=5)}, "split was .*'seed': 0.*, is .*'seed': 5"),
         ({"findings": ("Mass",)}, r"findings was .*'Mass', 'Effusion'"),
     ],
 )

@@ -1,6 +1,8 @@
 """A backup: what was acknowledged before is in it, and the same film gets the same answer."""
 
+import hmac
 import io
+import sqlite3
 import tarfile
 from collections.abc import Callable
 from contextlib import closing
@@ -8,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from xemplar_indexer.backup import backup as backup_command
@@ -120,6 +123,38 @@ def test_no_number_of_a_removed_case_comes_again(
     restored = replace(old, store=elsewhere[0])
     with open_catalog(elsewhere[1]) as catalog:
         assert catalog.case(put(restored, NEW, elsewhere[1])).id > last
+
+
+def by_the_release_before(copy: bytes, store: Store) -> bytes:
+    """A backup whose catalog has the schema, and the pseudonyms, of the release before.
+
+    In it the first case is of patient 1 of "clinic:a".
+    """
+    joined = hmac.new(store.pseudonym_key.read_bytes(), b"clinic:a:1", sha256).hexdigest()[:16]
+    out = io.BytesIO()
+    with (
+        TemporaryDirectory() as folder,
+        tarfile.open(fileobj=io.BytesIO(copy)) as newer,
+        tarfile.open(fileobj=out, mode="w") as older,
+    ):
+        newer.extractall(folder, filter="data")
+        with closing(sqlite3.connect(Path(folder) / "catalog.sqlite")) as catalog, catalog:
+            catalog.execute("UPDATE alembic_version SET version_num = '0002'")
+            catalog.execute(
+                "UPDATE cases SET source = 'clinic:a', patient = ? WHERE id = 1", [joined]
+            )
+        for name in newer.getnames():
+            older.add(Path(folder) / name, name)
+    return out.getvalue()
+
+
+def test_a_backup_of_the_release_before_knows_its_patients_again(
+    old: SmallStore, elsewhere: tuple[Store, str]
+) -> None:
+    copy = by_the_release_before(saved(old.store, url(old.store)), old.store)
+    restore(io.BytesIO(copy), *elsewhere)
+    with open_catalog(elsewhere[1]) as catalog:
+        assert catalog.cases([1])[1].patient == elsewhere[0].pseudonym("clinic:a", "1")
 
 
 def test_what_comes_and_goes_meanwhile_leaves_it_whole(

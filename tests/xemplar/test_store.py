@@ -1,10 +1,13 @@
 """The store's pseudonyms: stable, keyed, and one key whoever comes first."""
 
+import hmac
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from xemplar.errors import CorruptArtefact
 from xemplar.store import Store
@@ -28,6 +31,30 @@ def test_pseudonyms_are_stable_and_differ_by_source_patient_and_store(tmp_path: 
     }
     assert one not in others
     assert len(others) == 3
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+@given(
+    one=st.tuples(st.text("a:1", min_size=1), st.text("a:1", min_size=1)),
+    other=st.tuples(st.text("a:1", min_size=1), st.text("a:1", min_size=1)),
+)
+@example(one=("clinic", "a:1"), other=("clinic:a", "1"))
+@example(one=("a:", "b"), other=("a", ":b"))
+def test_two_patients_never_share_a_pseudonym(
+    store: Store, one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    assert (store.pseudonym(*one) == store.pseudonym(*other)) is (one == other)
+
+
+def test_a_patient_of_an_ordinary_source_keeps_the_pseudonym_of_older_releases(
+    store: Store,
+) -> None:
+    joined = hmac.new(store.pseudonym_key.read_bytes(), b"nih:17", "sha256").hexdigest()
+    assert store.pseudonym("nih", "17") == joined[:16]
 
 
 def test_only_the_owner_may_read_the_key(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ class Description:
         sex: "F", "M" or None.
         age: in years, or None.
         labels: finding -> 1 present, 0 absent, -1 uncertain; missing means unknown.
-        split: "train", "val", "test" or another name that the data set gives, or None.
+        split: "train", "val", "test" or another name that the data set gives, else the one that
+            the checkpoint's rule gave when the film was indexed; None where it was not.
     """
 
     source: str

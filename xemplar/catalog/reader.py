@@ -58,6 +58,13 @@ class CatalogReader:
             rows = session.scalars(select(CaseRow).where(CaseRow.id.in_(wanted)))
             return {row.id: case_of(row) for row in rows}
 
+    def named_films(self, source: str) -> frozenset[tuple[str, str]]:
+        """(name within the data set, image digest) of a source's films that have a name."""
+        query = select(CaseRow.file, CaseRow.image_sha256).where(CaseRow.source == source)
+        with self._reading() as connection:
+            rows = connection.execute(query.where(CaseRow.file.is_not(None)))
+            return frozenset((str(row.file), row.image_sha256) for row in rows)
+
     def patient_ids(self, patient: str) -> tuple[int, ...]:
         """Ids of all cases of a patient (a pseudonym), ascending."""
         with self._reading() as connection:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from xemplar.errors import ConfigurationError, DatabaseUnreachable, Mismatch
+from xemplar.store import Store
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -52,10 +53,15 @@ def connect(url: str, *, patient: bool = False) -> Engine:
     return engine
 
 
-def migrate(url: str) -> None:
+def migrate(url: str, store: Store | None = None) -> None:
     """Create the tables, or bring older ones up to date. Whole or not at all; safe to repeat.
 
+    Args:
+        url: of the database.
+        store: that the catalog belongs to, whose key a migration may need.
+
     Raises:
+        ConfigurationError: it does, and there is none.
         DatabaseUnreachable: the database cannot be reached.
         Mismatch: a newer version of this software has changed it.
     """
@@ -71,6 +77,7 @@ def migrate(url: str) -> None:
             _refuse_newer(connection)
             config = _config()
             config.attributes["connection"] = connection
+            config.attributes["store"] = store
             command.upgrade(config, "head")
     except DBAPIError as error:
         raise unreachable(engine, error) from error

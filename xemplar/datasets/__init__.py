@@ -23,9 +23,8 @@ from xemplar.datasets.film import (
     VAL,
     Dataset,
     Film,
-    patient_number,
     some_of,
-    split_by_patient,
+    source_names,
 )
 from xemplar.datasets.forms import COLUMNS, PATHOLOGIES, chexpert, labelled, nih
 from xemplar.datasets.reading import NAME_COLUMNS, Reading
@@ -42,8 +41,7 @@ __all__ = [
     "Dataset",
     "Film",
     "open_dataset",
-    "patient_number",
-    "split_by_patient",
+    "source_names",
 ]
 
 CHEXPERT, NIH, LABELS = ("train.csv", "valid.csv"), "Data_Entry_2017*.csv", "labels.csv"

@@ -1,10 +1,10 @@
-"""`Film` and `Dataset`, and the split of a film whose data set names none."""
+"""`Film` and `Dataset`, and what data sets that are used together are called."""
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xemplar.errors import DatasetError
 from xemplar.findings import Labels
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -71,25 +71,34 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
 
-def split_by_patient(film: Film, *, seed: int = 0, val: float = 0.1, test: float = 0.1) -> str:
-    """The split of a film whose data set names none: by a hash of its patient.
+def source_names(roots: Sequence[Path], given: Sequence[str] = ()) -> list[str]:
+    """What data sets that are used together are called: what is given, or their folders' names.
 
-    All films of a patient fall into one split, whatever else is in the data set. A film without a
-    patient id counts as a patient of its own.
+    Args:
+        roots: their folders.
+        given: a name for each of them, in their order, or nothing.
+
+    Raises:
+        DatasetError: too few or too many names, an empty one, or one for two folders: a patient's
+            id means nothing outside its source, so patients of both would be taken for the same.
     """
-    if film.split:
-        return film.split
-    place = patient_number(film, seed) / 2**32
-    return TEST if place < test else VAL if place < test + val else TRAIN
-
-
-def patient_number(film: Film, seed: int) -> int:
-    """A number from 0 to 2**32 - 1, the same for all films of a patient: a hash.
-
-    A film without a patient id counts as a patient of its own. Another seed gives other numbers.
-    """
-    key = f"{seed}:{film.source}:{film.patient or film.path.name}"
-    return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16)
+    if given and len(given) != len(roots):
+        raise DatasetError(
+            f"{len(roots)} folder(s) and {len(given)} name(s); give --source once for each folder, "
+            "in their order"
+        )
+    folders: dict[str, Path] = {}
+    names = list(given) or [root.resolve().name for root in roots]
+    for name, root in zip(names, roots, strict=True):
+        if not name.strip():
+            raise DatasetError(f"the data set in {root} needs a name; give it with --source")
+        if folders.setdefault(name, root.resolve()) != root.resolve():
+            raise DatasetError(
+                f"{folders[name]} and {root.resolve()} would both be called {name!r}, and equal "
+                "patient ids in them be taken for one patient; name them apart with --source, once "
+                "for each folder, in their order"
+            )
+    return names
 
 
 def some_of(names: list[str]) -> str:

@@ -1,5 +1,6 @@
 """The schema: migrations equal the models, run once, and no other schema is touched."""
 
+import hmac
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,10 +11,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text
 
+from tests.xemplar.catalog.test_catalog import entry
 from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.schema import _config, connect, head
 from xemplar.catalog.tables import Base, CaseRow, FindingRow
 from xemplar.errors import ConfigurationError, DatabaseUnreachable, Mismatch
+from xemplar.store import Store
 
 
 def test_migrations_make_exactly_the_models(url: str) -> None:
@@ -145,3 +148,26 @@ def test_a_database_of_the_release_before_keeps_its_cases_and_can_be_filtered(ur
         ("b", "No Finding"),
         ("e", "No Finding"),
     ]
+
+
+def test_pseudonyms_of_the_release_before_are_told_apart(url: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    patients = {1: ("clinic", "a:1"), 2: ("clinic:a", "1"), 3: ("50% : of:all", "1")}
+    store.pseudonym("any", "any")
+    key = store.pseudonym_key.read_bytes()
+    migrate(url)
+    with open_catalog(url) as catalog:
+        for number, (source, patient) in patients.items():
+            joined = hmac.new(key, f"{source}:{patient}".encode(), "sha256").hexdigest()[:16]
+            catalog.add("c" * 64, [entry(number, source=source, patient=joined)])
+        catalog.add("c" * 64, [entry(4, source="clinic:a")])  # nobody knows whose it is
+        config = _config()
+        with catalog.engine.connect().execution_options(write=True) as old, old.begin():
+            config.attributes["connection"] = old
+            command.downgrade(config, "0002")
+    with pytest.raises(ConfigurationError, match=r"2 cases have a patient.*--store"):
+        migrate(url)
+    migrate(url, store)
+    with open_catalog(url) as catalog:
+        found = {number: case.patient for number, case in catalog.cases(range(1, 5)).items()}
+    assert found == {n: store.pseudonym(*who) for n, who in patients.items()} | {4: None}

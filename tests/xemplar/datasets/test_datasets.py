@@ -4,10 +4,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from xemplar.datasets import PATHOLOGIES, Film, open_dataset, split_by_patient
+from xemplar.datasets import PATHOLOGIES, Film, open_dataset, source_names
 from xemplar.errors import DatasetError
 from xemplar.findings import CHEXPERT14, NIH14, canonical
 
@@ -251,42 +249,30 @@ def test_a_film_is_frontal_only_where_its_view_says_so(view: str | None, frontal
     assert Film(Path("1.png"), "ours", view=view).frontal is frontal
 
 
-# ---- Splits -------------------------------------------------------------------------------------
+# ---- Names of data sets that are used together ---------------------------------------------------
 
 
-@given(
-    patient=st.text(min_size=1, max_size=9),
-    seed=st.integers(0, 99),
-    names=st.lists(st.text("abc", min_size=1, max_size=3), max_size=5),
-)
-def test_all_films_of_a_patient_fall_into_one_split(
-    patient: str, seed: int, names: list[str]
-) -> None:
-    films = [Film(Path(name), "ours", patient=patient) for name in ["first", *names]]
-    assert len({split_by_patient(film, seed=seed) for film in films}) == 1
+def test_data_sets_are_called_as_their_folders_or_as_is_said(tmp_path: Path) -> None:
+    roots = [tmp_path / "a", tmp_path / "b"]
+    assert source_names(roots) == ["a", "b"]
+    assert source_names(roots, ["north", "south"]) == ["north", "south"]
+    assert source_names([roots[0], roots[0]]) == ["a", "a"]  # one data set, twice
 
 
-def test_the_shares_of_the_splits_are_as_asked() -> None:
-    films = [Film(Path("1.png"), "ours", patient=str(n)) for n in range(4000)]
-    splits = [split_by_patient(film, val=0.2, test=0.1) for film in films]
-    # binomial: 4000 patients, standard deviation below 0.7 %
-    assert splits.count("val") / 4000 == pytest.approx(0.2, abs=0.03)
-    assert splits.count("test") / 4000 == pytest.approx(0.1, abs=0.02)
+def test_two_folders_are_not_one_data_set(tmp_path: Path) -> None:
+    roots = [tmp_path / "h1" / "images", tmp_path / "h2" / "images"]
+    with pytest.raises(DatasetError, match=r"would both be called 'images'.*--source"):
+        source_names(roots)
+    with pytest.raises(DatasetError, match="would both be called 'x'"):
+        source_names(roots, ["x", "x"])
+    assert source_names(roots, ["h1", "h2"]) == ["h1", "h2"]
 
 
-def test_another_seed_splits_otherwise() -> None:
-    films = [Film(Path("1.png"), "ours", patient=str(n)) for n in range(100)]
-    one, other = ([split_by_patient(f, seed=seed, val=0.4) for f in films] for seed in (0, 1))
-    assert one != other
-
-
-def test_a_split_that_the_data_set_names_stands() -> None:
-    assert split_by_patient(Film(Path("1.png"), "ours", patient="7", split="box")) == "box"
-
-
-def test_films_without_a_patient_are_patients_of_their_own() -> None:
-    films = [Film(Path(f"{n}.png"), "ours") for n in range(60)]
-    assert len({split_by_patient(film, val=0.4, test=0.2) for film in films}) == 3
+def test_each_folder_has_one_name(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"2 folder\(s\) and 1 name"):
+        source_names([tmp_path / "a", tmp_path / "b"], ["a"])
+    with pytest.raises(DatasetError, match="needs a name"):
+        source_names([tmp_path / "a"], [" "])
 
 
 # ---- Real data sets -----------------------------------------------------------------------------

@@ -1,0 +1,167 @@
+"""Films that are called unseen are of patients whom the checkpoint was not trained on."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from xemplar_evaluator.unseen import check_unseen
+from xemplar_trainer.films import frontal_films
+from xemplar_trainer.settings import Settings
+
+from xemplar.checkpoint import Card
+from xemplar.datasets import Dataset, Film
+from xemplar.errors import DatasetError, Mismatch
+from xemplar.splits import PatientSplit, learnt_digest
+
+NOT_TRAINED_ON = "The checkpoint was not trained on patients of the held-out films."
+RULE = PatientSplit(seed=3, val=0.2, test=0.3)
+
+
+def dataset(splits: Sequence[str | None], name: str = "ours", digest: str = "d") -> Dataset:
+    """One film of each patient, in these splits."""
+    films = (
+        Film(Path(f"{n}.png"), name, f"{n}.png", patient=str(n), view="PA", split=split)
+        for n, split in enumerate(splits)
+    )
+    return Dataset(name, Path(), tuple(films), (), digest)
+
+
+NAMED = dataset(["train", "train", "val", "test", "test", "box"])
+UNNAMED = dataset([None] * 60)
+
+
+def trained_on(known: Dataset, rule: PatientSplit = RULE) -> Card:
+    """The card of a training on a data set."""
+    training: dict[str, Any] = {
+        "seed": 1,
+        "split": asdict(rule),
+        "datasets": {known.name: known.digest},
+        "learnt": {known.name: learnt_digest(known.films, rule)},
+    }
+    return Card(("Mass",), training=training)
+
+
+def trained_long_ago(known: Dataset, seed: int = 1) -> Card:
+    """The card of a training by a release that kept no split."""
+    return Card(("Mass",), training={"seed": seed, "datasets": {known.name: known.digest}})
+
+
+def said(card: Card, evaluated: Dataset, *splits: str) -> str:
+    asked = [f for f in evaluated.films if card.split.of(f) in (splits or ("test", "box"))]
+    return check_unseen(card, evaluated, asked)
+
+
+@pytest.mark.parametrize("known", [NAMED, UNNAMED], ids=["named", "by patient"])
+def test_held_out_films_of_the_same_data_set_were_not_trained_on(known: Dataset) -> None:
+    assert said(trained_on(known), known) == NOT_TRAINED_ON
+    assert said(trained_long_ago(known), known) == NOT_TRAINED_ON
+
+
+@given(
+    then=st.lists(st.sampled_from(["train", "val", "test", None]), min_size=1, max_size=12),
+    now=st.lists(st.sampled_from(["train", "val", "test", None]), min_size=1, max_size=12),
+    seed=st.integers(0, 3),
+)
+def test_no_patient_of_the_training_ever_counts_as_not_trained_on(
+    then: list[str | None], now: list[str | None], seed: int
+) -> None:
+    """Whatever the splits were, and whatever they are: it is told, or refused."""
+    card = trained_on(dataset(then), PatientSplit(seed, val=0.3, test=0.3))
+    evaluated = dataset(now, digest="another")
+    rule = card.split
+    taught = {f.patient for f in dataset(then).films if rule.of(f) in ("train", "val")}
+    asked = [f for f in evaluated.films if rule.of(f) == "test"]
+    try:
+        sentence = check_unseen(card, evaluated, asked)
+    except Mismatch:
+        return
+    assert not taught & {film.patient for film in asked}
+    assert sentence == (NOT_TRAINED_ON if asked else "")
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_trainer_and_evaluator_split_alike_whatever_the_trainings_seed(seed: int) -> None:
+    films = [replace(film, labels={"Mass": 1}) for film in UNNAMED.films]
+    known = replace(UNNAMED, films=tuple(films))
+    settings = Settings(findings=("Mass",), seed=seed)
+    taught = frontal_films([known], settings)
+    card = Card(settings.findings, training=json.loads(json.dumps(settings.as_json())))
+    assert [film for film in films if card.split.of(film) == "test"] == taught["test"]
+    assert taught["test"]
+
+
+def test_another_name_or_folder_of_an_unnamed_set_changes_nothing() -> None:
+    renamed = dataset([None] * 60, name="copy")
+    assert said(trained_on(UNNAMED), renamed) == NOT_TRAINED_ON
+
+
+def test_new_films_to_test_on_change_nothing() -> None:
+    grown = dataset([*(f.split for f in NAMED.films), "test", "box"], digest="another")
+    assert said(trained_on(NAMED), grown) == NOT_TRAINED_ON
+    assert said(trained_on(UNNAMED), dataset([None] * 80, digest="another")) == NOT_TRAINED_ON
+
+
+@pytest.mark.parametrize(
+    ("known", "evaluated"),
+    [
+        (NAMED, dataset(["test", "train", "val", "train", "test", "box"])),
+        (NAMED, dataset([None] * 20)),
+        (UNNAMED, dataset(["test"] * 60)),
+    ],
+    ids=["changed", "no longer named", "named since"],
+)
+def test_other_splits_than_those_of_the_training_are_refused(
+    known: Dataset, evaluated: Dataset
+) -> None:
+    with pytest.raises(Mismatch, match="splits of ours are others than in the training"):
+        check_unseen(trained_on(known), evaluated, evaluated.films)
+
+
+def test_a_patient_in_two_splits_is_refused() -> None:
+    films = tuple(replace(film, patient="7") for film in NAMED.films)
+    both = replace(NAMED, films=films)
+    with pytest.raises(DatasetError, match="1 patients of the films asked for are also in train"):
+        said(trained_on(both), both)
+
+
+def test_films_of_the_training_are_not_called_unseen() -> None:
+    for split in ("train", "val"):
+        assert "figures on them are too good" in said(trained_on(NAMED), NAMED, split)
+    both = said(trained_on(NAMED), NAMED, "test", "val")
+    assert both.startswith(NOT_TRAINED_ON)
+    assert both.endswith("too good.")
+
+
+def test_of_a_data_set_that_had_no_part_in_the_training_all_splits_are_new() -> None:
+    other = dataset(["train", "val"], name="theirs", digest="another")
+    card = trained_on(NAMED)
+    assert said(card, other, "train") == "The checkpoint was trained on ours, not on theirs."
+
+
+def test_a_checkpoint_that_tells_nothing_is_said_to_tell_nothing() -> None:
+    assert said(Card(("Mass",)), NAMED) == "The checkpoint does not tell what it was trained on."
+
+
+# ---- Checkpoints that kept no split -------------------------------------------------------------
+
+
+def test_an_older_checkpoint_tells_nothing_of_named_splits_once_the_labels_changed() -> None:
+    edited = replace(NAMED, digest="another")
+    assert "too old to tell" in said(trained_long_ago(NAMED), edited)
+
+
+@pytest.mark.parametrize(
+    "evaluated",
+    [replace(UNNAMED, digest="another"), dataset([None] * 60, name="copy")],
+    ids=["other labels", "another name"],
+)
+def test_where_an_older_training_may_have_split_otherwise_it_is_refused(
+    evaluated: Dataset,
+) -> None:
+    with pytest.raises(Mismatch, match="may have learnt from them"):
+        said(trained_long_ago(UNNAMED), evaluated)

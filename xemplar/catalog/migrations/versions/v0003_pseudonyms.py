@@ -1,0 +1,35 @@
+"""Pseudonyms that two patients could share: those of sources with a colon in their name."""
+
+import sqlalchemy as sa
+from alembic import context, op
+
+from xemplar.errors import ConfigurationError
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Make the pseudonyms of `Store.pseudonym` from those of the release before."""
+    connection = op.get_bind()
+    query = sa.text(
+        "SELECT id, source, patient FROM cases WHERE source LIKE '%:%' AND patient IS NOT NULL"
+    )
+    rows = connection.execute(query).all()
+    if not rows:
+        return
+    store = context.config.attributes.get("store")
+    if store is None or not store.pseudonym_key.is_file():
+        raise ConfigurationError(
+            f"{len(rows):,} cases have a patient whose pseudonym is to be made anew, and that "
+            "needs the key of their store; run `xemplar upgrade` with --store, naming the folder "
+            "with pseudonym.key"
+        )
+    renewed = [
+        {"number": row.id, "patient": store.told_apart(row.source, row.patient)} for row in rows
+    ]
+    connection.execute(sa.text("UPDATE cases SET patient = :patient WHERE id = :number"), renewed)
+
+
+def downgrade() -> None:
+    """Leave the pseudonyms: from a hash there is no way back."""
