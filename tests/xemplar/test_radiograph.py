@@ -589,6 +589,54 @@ def test_a_spacing_that_cannot_be_is_unknown(spacing: list[str]) -> None:
     assert decode(dicom(FILM, PixelSpacing=spacing)).spacing_mm is None
 
 
+@pytest.mark.parametrize(
+    ("written", "sex"), [("F", "F"), ("m ", "M"), ("O", None), ("", None), ("FEMALE DOE", None)]
+)
+def test_the_sex_is_female_male_or_unknown(written: str, sex: str | None) -> None:
+    assert decode(dicom(FILM, PatientSex=written)).sex == sex
+
+
+@pytest.mark.parametrize(
+    ("written", "years"),
+    [("040Y", 40), ("018M", 1), ("012W", 0), ("104W", 1), ("100D", 0), ("731D", 2), ("120Y", 120),
+     ("121Y", None), ("", None), ("40", None), ("Y040", None)],
+)  # fmt: skip
+def test_the_age_is_in_whole_years_or_unknown(written: str, years: int | None) -> None:
+    film = decode(dicom(FILM, PatientAge=written, PatientBirthDate="19610203"))
+    assert film.age == years
+
+
+def code(value: str, scheme: str = "SCT", meaning: str = "") -> list[Dataset]:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return [item]
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"BodyPartExamined": "HAND"}, "HAND"),
+        ({"BodyPartExamined": "CHEST"}, None),
+        ({"BodyPartExamined": "JANE DOE"}, None),
+        ({"BodyPartExamined": "LEFT KNEES"}, "KNEE"),
+        ({"BodyPartExamined": "CHESTABDOMEN"}, None),
+        ({"AnatomicRegionSequence": code("30021000", meaning="Lower leg")}, "LEG"),
+        ({"AnatomicRegionSequence": code("T-D8700", "SRT")}, "HAND"),
+        ({"AnatomicRegionSequence": code("1", "99LOCAL", "Right hip")}, "HIP"),
+        ({"AnatomicRegionSequence": code("816094009", meaning="Chest")}, None),
+        ({"AnatomicRegionSequence": code("T-D3000", "SRT")}, None),
+        ({"AnatomicRegionSequence": []}, None),
+        ({"BodyPartExamined": "CHEST", "AnatomicRegionSequence": code("T-D8700", "SRT")}, "HAND"),
+    ],
+)
+def test_another_part_of_the_body_is_named_by_text_or_code(
+    fields: dict[str, Any], part: str | None
+) -> None:
+    film = decode(dicom(FILM, **fields))
+    assert film.body_part == part
+    assert [part in warning for warning in film.warnings if part] == [True] * bool(part)
+
+
 IDENTITY = {
     "PatientName": "Doe^Jane",
     "PatientID": "MRN-778812",
@@ -616,7 +664,8 @@ def test_no_field_of_the_radiograph_holds_anything_of_the_patient() -> None:
         name for name, value in IDENTITY.items() if value.upper() in text and len(value) > 1
     ] == []
     assert set(fields) == {
-        "source_size", "sha256", "format", "view", "photometric", "spacing_mm", "warnings",
+        "source_size", "sha256", "format", "view", "photometric", "spacing_mm", "body_part", "sex",
+        "age", "warnings",
     }  # fmt: skip
 
 

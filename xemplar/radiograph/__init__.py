@@ -7,16 +7,18 @@ Nothing that could identify a patient leaves this package: of a header, only the
 
     picture      PNG, JPEG, TIFF
     dicom        DICOM header and pixels
+    header       what a DICOM header says, as words of closed lists
     codestream   compressed pixels: bounded before, and apart while, they are unpacked
     window       stored values -> displayed grey
 """
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage
-from xemplar.radiograph.dicom import VIEWS, decode_dicom, is_dicom
+from xemplar.radiograph.dicom import decode_dicom, is_dicom
 from xemplar.radiograph.film import Limits, Radiograph
+from xemplar.radiograph.header import OTHER_PARTS, VIEWS
 from xemplar.radiograph.picture import DISPLAY_SIDE, decode_picture
 
-__all__ = ["DISPLAY_SIDE", "VIEWS", "Limits", "Radiograph", "decode"]
+__all__ = ["DISPLAY_SIDE", "OTHER_PARTS", "VIEWS", "Limits", "Radiograph", "decode"]
 
 
 def decode(data: bytes, limits: Limits | None = None) -> Radiograph:

@@ -3,10 +3,10 @@
 import hashlib
 import sys
 from io import BytesIO
-from math import inf
 from typing import TYPE_CHECKING
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
+from xemplar.radiograph import header as said
 from xemplar.radiograph.codestream import check_codestream, check_deflated, stored_values
 from xemplar.radiograph.film import Limits, Radiograph, check_size
 from xemplar.radiograph.window import displayed
@@ -16,19 +16,6 @@ if TYPE_CHECKING:
 
 PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "OT", ""})
 """DICOM modalities that may be a projection radiograph; the empty one is a header without it."""
-
-VIEWS = frozenset(["PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT"])
-"""Words of DICOM's ViewPosition that are kept; any other text could say who the patient is."""
-
-FRONTAL = frozenset({"PA", "AP"})
-
-OTHER_PARTS = frozenset([
-    "ABDOMEN", "ANKLE", "ARM", "BREAST", "CALCANEUS", "CLAVICLE", "COCCYX", "CSPINE", "ELBOW",
-    "EXTREMITY", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD", "HIP", "HUMERUS", "JAW",
-    "KNEE", "LEG", "LSPINE", "MANDIBLE", "MAXILLA", "NECK", "NOSE", "PATELLA", "PELVIS", "SACRUM",
-    "SHOULDER", "SKULL", "SPINE", "TOE", "WRIST",
-])  # fmt: skip
-"""BodyPartExamined (PS3.16, annex L) of other films; any other text is not repeated."""
 
 
 def is_dicom(data: bytes) -> bool:
@@ -64,10 +51,13 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
             source_size=(pixels.shape[0], pixels.shape[1]),
             sha256=hashlib.sha256(data).hexdigest(),
             format="DICOM",
-            view=_view(header),
-            photometric=_text(header, "PhotometricInterpretation") or None,
-            spacing_mm=_spacing(header),
-            warnings=_warnings(header),
+            view=said.view(header),
+            photometric=said.text(header, "PhotometricInterpretation") or None,
+            spacing_mm=said.spacing(header),
+            body_part=said.body_part(header),
+            sex=said.sex(header),
+            age=said.age(header),
+            warnings=said.warnings(header),
         )
     except (UnreadableImage, UnsupportedImage, ImageTooLarge, NotARadiograph):
         raise
@@ -75,43 +65,8 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
         raise UnreadableImage(f"the DICOM pixels cannot be decoded: {error}") from error
 
 
-def _text(header: "Dataset", keyword: str) -> str:
-    value = header.get(keyword)
-    return "" if value is None else str(value).strip()
-
-
-def _view(header: "Dataset") -> str | None:
-    words = _text(header, "ViewPosition").upper().split()
-    return next((word for word in words if word in VIEWS), None)
-
-
-def _warnings(header: "Dataset") -> tuple[str, ...]:
-    """What the header says that a reader of the answer should know."""
-    said = []
-    part, view = _text(header, "BodyPartExamined").upper(), _view(header)
-    if part in OTHER_PARTS:
-        said.append(f"the DICOM header says that the film shows {part}, not a chest")
-    if view is not None and view not in FRONTAL:
-        said.append(
-            f"the DICOM header says that the view is {view}; the network knows frontal films"
-        )
-    if _text(header, "BurnedInAnnotation").upper() == "YES":
-        said.append(
-            "the DICOM header says that text is burnt into the picture; it may name the patient"
-        )
-    return tuple(said)
-
-
-def _spacing(header: "Dataset") -> tuple[float, float] | None:
-    """Pixel spacing (row, column) in mm; None where absent or, as seen in real files, zero."""
-    value = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
-    if not value or len(value) != 2 or not all(0 < float(v) < inf for v in value):
-        return None
-    return float(value[0]), float(value[1])
-
-
 def _check_dicom(header: "Dataset", limits: Limits) -> None:
-    modality = _text(header, "Modality")
+    modality = said.text(header, "Modality")
     if modality not in PROJECTIONS:
         raise UnsupportedImage(
             f"the DICOM modality is {modality[:16]!r}; a projection radiograph is CR or DX"
@@ -121,7 +76,7 @@ def _check_dicom(header: "Dataset", limits: Limits) -> None:
     frames = int(header.get("NumberOfFrames") or 1)
     if frames > 1:
         raise UnsupportedImage(f"the DICOM object has {frames} frames; send a single film")
-    photometric = _text(header, "PhotometricInterpretation")
+    photometric = said.text(header, "PhotometricInterpretation")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise UnsupportedImage(
             f"the DICOM photometric interpretation is {photometric[:20]!r}; "

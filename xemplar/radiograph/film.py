@@ -38,6 +38,10 @@ class Radiograph:
         view: one of `VIEWS` as a DICOM header says, None where it does not.
         photometric: DICOM's PhotometricInterpretation before turning, None for other formats.
         spacing_mm: (row, column) distance of source pixels in millimetres, None where unknown.
+        body_part: one of `OTHER_PARTS` where a DICOM header says, by text or code, that the film
+            shows this instead of the chest, else None.
+        sex: "F" or "M" as a DICOM header says, else None.
+        age: of the patient in whole years, 0 to 120, as a DICOM header says, else None.
         warnings: sentences about what a DICOM header says of the film, as another part of the body.
     """
 
@@ -48,6 +52,9 @@ class Radiograph:
     view: str | None = None
     photometric: str | None = None
     spacing_mm: tuple[float, float] | None = None
+    body_part: str | None = None
+    sex: str | None = None
+    age: int | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -1,0 +1,162 @@
+"""Reads what a DICOM header says of the patient and the image, as words of closed lists.
+
+Any other text could say who the patient is, so it is neither kept nor repeated.
+"""
+
+import re
+from math import isfinite
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+    from pydicom.sr.codedict import Collection
+
+VIEWS = frozenset([
+    "PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT", "OBLIQUE",
+])  # fmt: skip
+"""Words of DICOM's ViewPosition that are kept, and those that codes are translated to."""
+
+FRONTAL = frozenset({"PA", "AP"})
+
+CHEST = frozenset([
+    "CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "HEART", "MEDIASTINUM", "BRONCHUS",
+    "TRACHEA", "BODY", "WHOLEBODY", "CTSPINE",
+])  # fmt: skip
+"""Words that name the chest, or more of the body than the chest."""
+
+OTHER_PARTS = frozenset([
+    "ABDOMEN", "ANKLE", "ARM", "BLADDER", "BREAST", "CALCANEUS", "CLAVICLE", "COCCYX", "COLON",
+    "CSPINE", "ELBOW", "EXTREMITY", "EYE", "FEMUR", "FIBULA", "FINGER", "FOOT", "FOREARM", "HAND",
+    "HEAD", "HIP", "HUMERUS", "ILIUM", "JAW", "KNEE", "LEG", "LIMB", "LSPINE", "MANDIBLE",
+    "MAXILLA", "NECK", "NOSE", "ORBIT", "PATELLA", "PELVIS", "RADIUS", "SACRUM", "SCAPULA",
+    "SHOULDER", "SINUS", "SKULL", "SPINE", "SSPINE", "STERNUM", "STOMACH", "TEETH", "THIGH",
+    "THUMB", "TIBIA", "TLSPINE", "TOE", "TOOTH", "TSPINE", "ULNA", "URETER", "WRIST", "ZYGOMA",
+])  # fmt: skip
+"""Parts of the body that an image shows instead: from BodyPartExamined's terms (PS3.16 annex L)
+and the names of its codes."""
+
+CODED_VIEWS = {
+    "PosteroAnterior": "PA", "AnteroPosterior": "AP", "LeftLateral": "LL", "RightLateral": "RL",
+}  # fmt: skip
+"""Views of PS3.16 CID 4010 that have a word of their own."""
+
+SIDEWAYS = re.compile("lateral|lateromedial|sagittal", re.IGNORECASE)
+
+
+def texts(header: "Dataset", keyword: str) -> list[str]:
+    """Read the values of an element as text; [] where it is absent or empty."""
+    value = header.get(keyword)
+    values = value if isinstance(value, list | tuple) or hasattr(value, "append") else [value]
+    return [str(each).strip() for each in values if each is not None and str(each).strip()]
+
+
+def text(header: "Dataset", keyword: str) -> str:
+    """Read the first value of an element as text in capitals; "" where it is absent or empty."""
+    return next(iter(texts(header, keyword)), "").upper()
+
+
+def sex(header: "Dataset") -> str | None:
+    """Read "F" or "M"; None where the header says another sex or none."""
+    written = text(header, "PatientSex")
+    return written if written in ("F", "M") else None
+
+
+def age(header: "Dataset") -> int | None:
+    """Read PatientAge (PS3.5 6.2, AS) in whole years, 0 to 120; None where it says nothing."""
+    written = re.fullmatch(r"(\d{1,3})([DWMY])", text(header, "PatientAge"))
+    if not written:
+        return None
+    count, unit = int(written[1]), written[2]
+    years = {"D": count * 4 // 1461, "W": count * 28 // 1461, "M": count // 12, "Y": count}[unit]
+    return years if years <= 120 else None
+
+
+def spacing(header: "Dataset") -> tuple[float, float] | None:
+    """Read the pixel spacing (row, column) in mm; None where absent or, as seen, zero."""
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        try:
+            row, column = map(float, texts(header, keyword))
+        except ValueError:
+            continue
+        if row > 0 and column > 0 and isfinite(row + column):
+            return row, column
+    return None
+
+
+def view(header: "Dataset") -> str | None:
+    """Read one of `VIEWS`: as text, else by code, else from the patient's orientation."""
+    words = re.findall("[A-Z]+", " ".join(texts(header, "ViewPosition")).upper())
+    written = next((word for word in words if word in VIEWS), None)
+    return written or _coded_view(header) or ("LATERAL" if _is_sideways(header) else None)
+
+
+def body_part(header: "Dataset") -> str | None:
+    """Read one of `OTHER_PARTS` that the image shows instead of the chest, from text or codes."""
+    said = [text(header, "BodyPartExamined")]
+    for keyword in ("AnatomicRegionSequence", "PrimaryAnatomicStructureSequence"):
+        said += _code_meanings(header, keyword, "CID4031")
+    return next((part for each in said if (part := _other_part(each))), None)
+
+
+def warnings(header: "Dataset") -> tuple[str, ...]:
+    """List what a reader of the answer should know, one sentence each."""
+    said = []
+    if part := body_part(header):
+        said.append(f"the DICOM header says that the film shows {part}, not a chest")
+    views = [view(header), _coded_view(header), "LATERAL" if _is_sideways(header) else None]
+    other = next((each for each in views if each and each not in FRONTAL), None)
+    if other:
+        said.append(
+            f"the DICOM header says that the view is {other}; the network knows frontal films"
+        )
+    if text(header, "BurnedInAnnotation") == "YES":
+        said.append(
+            "the DICOM header says that text is burnt into the picture; it may name the patient"
+        )
+    return tuple(said)
+
+
+def _other_part(said: str) -> str | None:
+    words = re.findall("[A-Z]+", re.sub("FEET", "FOOT", said.upper()))
+    if CHEST.intersection(words):
+        return None
+    singular = [word if word in OTHER_PARTS else word.removesuffix("S") for word in words]
+    return next((word for word in singular if word in OTHER_PARTS), None)
+
+
+def _coded_view(header: "Dataset") -> str | None:
+    for name in _code_meanings(header, "ViewCodeSequence", "CID4010"):
+        if name in CODED_VIEWS:
+            return CODED_VIEWS[name]
+        if "oblique" in name.lower():
+            return "OBLIQUE"
+        if SIDEWAYS.search(name):
+            return "LATERAL"
+    return None
+
+
+def _is_sideways(header: "Dataset") -> bool:
+    """Tell from PatientOrientation (PS3.3 C.7.6.1.1.1) if the image runs from front to back."""
+    rows_and_columns = texts(header, "PatientOrientation")
+    return any(direction[0] in "AP" for direction in rows_and_columns)
+
+
+def _code_meanings(header: "Dataset", keyword: str, group: str) -> list[str]:
+    """Name the codes of a sequence by the keywords of a context group (PS3.16), else as written.
+
+    Both SNOMED CT codes and the older SRT codes are known.
+    """
+    items = header.get(keyword) or []
+    if not items:
+        return []
+    from pydicom.sr.codedict import codes  # costs a second, and few headers have codes
+    from pydicom.sr.coding import Code
+
+    known: Collection = getattr(codes, group)
+    names = []
+    for item in items:
+        code = Code(text(item, "CodeValue"), text(item, "CodingSchemeDesignator"), "-")
+        name = next((name for name, each in known.concepts.items() if each == code), None)
+        words = re.findall("[A-Z][a-z]*", name) if name and group == "CID4031" else []
+        names.append(" ".join(words) or name or text(item, "CodeMeaning"))
+    return names
