@@ -1,12 +1,14 @@
 """Asking: a film is dropped, pasted or chosen, or one begins with an indexed case."""
 
+import hashlib
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.app.reading import FILM, held, needs_chromium, pictures_shown, send
-from tests.stores import CASES
+from tests.stores import CASES, SmallStore
 
 pytestmark = needs_chromium
 
@@ -19,6 +21,20 @@ def test_a_chosen_film_is_answered_with_cases_and_findings(page: Page) -> None:
     expect(page.locator(".finding.absent")).to_have_count(7)  # every other one has threshold 1
     expect(page.locator(".card .score").first).to_contain_text("similarity")
     expect(page.locator(".bar-top small")).to_have_text(f"of {CASES} that match")
+
+
+def test_a_film_that_is_indexed_is_said_to_be_in_the_archive(
+    page: Page, small: SmallStore, tmp_path: Path
+) -> None:
+    send(page)
+    expect(page.locator(".archived")).to_have_count(0)
+    film = tmp_path / "film.png"
+    film.write_bytes(small.films[3])
+    page.set_input_files("#file", film)
+    case_id = hashlib.sha256(small.films[3]).hexdigest()[:16]
+    expect(page.locator(".archived")).to_have_text(
+        f"This image is in the archive as case {case_id}."
+    )
 
 
 @pytest.mark.parametrize("way", ["drop", "paste"])

@@ -188,3 +188,44 @@ def test_what_is_out_of_its_range_is_refused(wrong: dict[str, Any], message: str
 def test_of_nothing_nothing_is_chosen() -> None:
     empty: list[Found] = []
     assert choose(empty, np.empty((0, 0), np.float32), 3, Search(), lambda *_: False) == []
+
+
+def test_an_image_takes_one_place_and_others_fill_the_answer() -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1 + n / 20] for n in range(8)])))
+    fake.copies = [{0, 2, 3}, {1, 5}]
+    assert fake.neighbours(k=4) == [0, 1, 4, 6]
+    assert fake.neighbours(k=8) == [0, 1, 4, 6, 7]
+    assert fake.neighbours(k=3, diversity=0.01) == [0, 1, 4]
+
+
+def test_copies_of_excluded_cases_are_excluded_too() -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1 + n / 20] for n in range(6)])))
+    fake.copies = [{0, 2}]
+    assert fake.neighbours(k=6, exclude=("0" * 16,)) == [1, 3, 4, 5]
+
+
+def test_images_are_compared_of_similar_cases_only() -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1], [1, 0, 0]])))
+    fake.copies = [{0, 1}]
+    assert fake.neighbours(k=2) == [0, 1]
+
+
+@pytest.mark.parametrize("search", [Search(), Search(exclude=("2".zfill(16),)), Search(k=1)])
+def test_the_case_of_a_films_own_image_is_told_whatever_is_left_out(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1 + n / 20] for n in range(6)])))
+    fake.copies = [{100, 2}]
+    monkeypatch.setattr("xemplar.same_image.local_contrast", lambda number: number)
+    scope = fake.scope(search)
+    neighbours, inputs = scope.neighbours(QUERY), cast("npt.NDArray[np.uint8]", 100)
+    assert scope.archived(QUERY, inputs, neighbours) == case(2)
+    assert scope.archived(QUERY, cast("npt.NDArray[np.uint8]", 101), neighbours) is None
+
+
+def test_a_film_unlike_all_cases_is_not_sought_a_second_time() -> None:
+    fake = Fake(unit(np.float32([[1, 0, 0], [0, 1, 0]])))
+    scope = fake.scope(Search(k=1))
+    neighbours = scope.neighbours(QUERY)
+    assert scope.archived(QUERY, np.zeros((9, 9), np.uint8), neighbours) is None
+    assert fake.asked == [1]
