@@ -18,9 +18,9 @@ MAX_COUNTER_EXAMPLES = 20
 NEAR_DUPLICATE = 0.97
 """Cosine above which a case is passed over where near duplicates are not wanted.
 
-Chosen by `benchmarks/near_duplicates.py`, with the shipped checkpoint: hardly two films of two
-patients are so similar. That two files show one image is another question, and their pixels
-answer it (`xemplar.same_image`). Measure again for a checkpoint of your own.
+Measured by `benchmarks/near_duplicates.py`, with the shipped checkpoint: no two different films of
+adults are so similar, and a quarter of children's have another one. That two files show one image
+is another question, and their pixels answer it (`xemplar.same_image`).
 """
 
 POOL_FACTOR, MIN_POOL = 5, 50
