@@ -14,7 +14,9 @@ def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
     """The predictions and the ranked cases of an answer (the JSON of ``POST /query``)."""
     yield _predictions(answer)
     if answer["warnings"]:
-        yield _warnings(answer["warnings"])
+        yield _notes("Take care", answer["warnings"])
+    if answer["archived_as"]:
+        yield _notes("In the archive", [f"This image is in it as case {answer['archived_as']}."])
     yield _cases(f"Similar past cases, of {answer['matched']} that match", answer["neighbours"])
     if answer["counter_examples"]:
         title = f"Similar, without {answer['explained_finding'].replace('_', ' ')}"
@@ -37,10 +39,10 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
     return table
 
 
-def _warnings(warnings: Sequence[str]) -> Table:
-    table = Table(title="Take care", box=None, show_header=False, style="bold yellow")
-    for warning in warnings:
-        table.add_row(warning)
+def _notes(title: str, notes: Sequence[str]) -> Table:
+    table = Table(title=title, box=None, show_header=False, style="bold yellow")
+    for note in notes:
+        table.add_row(note)
     return table
 
 

@@ -51,6 +51,7 @@ def answer_out(
             _neighbour(answer, near, root, pictures) for near in answer.counter_examples
         ],
         matched=answer.matched,
+        archived_as=answer.archived_as,
         warnings=list(answer.warnings),
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )

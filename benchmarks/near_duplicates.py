@@ -1,14 +1,21 @@
-"""Whether a cosine tells a film kept twice from two films: what `NEAR_DUPLICATE` should be.
+"""What tells an image kept twice from two images: `SAME_IMAGE`, `COPY_COSINE`, `NEAR_DUPLICATE`.
 
-Each film is encoded as it is and as copies: JPEG of quality 75, three quarters of its side, and
-both. For each kind of copy, its cosine to the original; for the films themselves, the cosine of
-each to the most similar other one, of its own patient or of others.
+Each film is read as it is and as copies: re-encoded, smaller, under another window. For each kind
+of copy, the cosine of its embedding to the original's and the correlation of local contrast
+(`xemplar.same_image.likeness`). For the films themselves, the largest of both to another film, of
+the same patient or of others, over all pairs. ``--indexed`` names a data set that holds the films
+in another form, whose file a column ``nih14_file`` of labels.csv tells: real copies.
 
     python benchmarks/near_duplicates.py --films films
+    python benchmarks/near_duplicates.py --films originals --indexed nih14
 """
 
 import argparse
+import csv
+import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -17,70 +24,136 @@ from rich.console import Console
 from rich.progress import track
 
 from xemplar.checkpoint import default_checkpoint, load
-from xemplar.datasets import open_dataset
+from xemplar.datasets import Film, open_dataset
 from xemplar.encoder import Encoder, open_encoder
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
+from xemplar.same_image import COPY_COSINE, SAME_IMAGE, local_contrast
 from xemplar.selection import NEAR_DUPLICATE
 
-QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 75]
+Seen: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Of n files: embeddings, float32 (n, C), and local contrasts, float32 (n, places)."""
+
+AT_ONCE = 16
+
+
+def jpeg(pixels: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """The film as a JPEG."""
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """The film as a PNG."""
+    return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def copies(data: bytes) -> dict[str, bytes]:
     """The film's file, and what a data set or a viewer may have made of it."""
-    pixels = decode(data).pixels
+    pixels = np.asarray(decode(data).pixels, np.uint8)
     smaller = cv2.resize(pixels, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
+    quarter = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    grey = pixels / 255
+    masked = pixels.copy()
+    masked[: masked.shape[0] // 8, : masked.shape[1] // 4] = 0
     return {
         "the film": data,
-        "JPEG, quality 75": cv2.imencode(".jpg", pixels, QUALITY)[1].tobytes(),
-        "three quarters of its side": cv2.imencode(".png", smaller)[1].tobytes(),
-        "both": cv2.imencode(".jpg", smaller, QUALITY)[1].tobytes(),
+        "JPEG, quality 75": jpeg(pixels, 75),
+        "JPEG, quality 30": jpeg(pixels, 30),
+        "three quarters of its side": png(smaller),
+        "half of its side": png(quarter),
+        "three quarters, JPEG of quality 75": jpeg(smaller, 75),
+        "gamma 0.7": png((grey**0.7 * 255).astype(np.uint8)),
+        "window from 10 to 90 %": png((np.clip((grey - 0.1) / 0.8, 0, 1) * 255).astype(np.uint8)),
+        "a corner blacked out": png(masked),
     }
 
 
-def embedded(encoder: Encoder, files: dict[str, bytes]) -> npt.NDArray[np.float32]:
-    """Of each file, float32 (files, C)."""
+def seen(encoder: Encoder, files: Iterable[bytes]) -> Seen:
+    """What the network and the comparison of images see of some files."""
     spec = encoder.checkpoint.card.spec
-    inputs = np.stack([preprocess(decode(data), spec) for data in files.values()])
-    return encoder.encode(inputs).embedding
+    inputs = [preprocess(decode(data), spec) for data in files]
+    vectors = [
+        encoder.encode(np.stack(inputs[n : n + AT_ONCE])).embedding
+        for n in range(0, len(inputs), AT_ONCE)
+    ]
+    return np.concatenate(vectors), np.stack([local_contrast(one).ravel() for one in inputs])
 
 
-def told(name: str, cosines: npt.NDArray[np.floating]) -> None:
-    """One line of percentiles, and the share above the threshold."""
-    low, middle, high, most = np.percentile(cosines, (1, 50, 99, 100))
-    above = float((cosines > NEAR_DUPLICATE).mean())
-    print(
-        f"{name:42} 1 %: {low:.4f}  50 %: {middle:.4f}  99 %: {high:.4f}  most: {most:.4f}  "
-        f"above: {above:6.1%}"
-    )
+def told(name: str, cosines: npt.NDArray[np.floating], likeness: npt.NDArray[np.floating]) -> None:
+    """One line: percentiles of both, and the share that would be taken for one image."""
+    same = ((cosines >= COPY_COSINE) & (likeness >= SAME_IMAGE)).mean()
+    parts = [
+        f"{what} {np.min(of):.3f} {np.median(of):.3f} {np.max(of):.3f}"
+        for what, of in (("cosine", cosines), ("likeness", likeness))
+    ]
+    near = (cosines > NEAR_DUPLICATE).mean()
+    print(f"{name:36} {'  '.join(parts)}  same {same:6.1%}  near duplicate {near:6.1%}")
+
+
+def pairs(films: list[Film], every: Seen) -> None:
+    """The most alike of each film's others, of its patient and of others."""
+    vectors, contrasts = every
+    patients = np.array([film.patient or str(film.path) for film in films])
+    same = patients[:, None] == patients
+    cosines, likeness = vectors @ vectors.T, contrasts @ contrasts.T
+    for name, which in (("another film of its patient", same), ("a film of another", ~same)):
+        which = which & ~np.eye(len(films), dtype=bool)
+        some = which.any(axis=1)
+        if some.any():
+            nearest, alike = (
+                np.where(which, of, -1).max(axis=1)[some] for of in (cosines, likeness)
+            )
+            told(f"most alike: {name}", nearest, alike)
+    close = np.triu(likeness, 1) >= min(SAME_IMAGE, 0.6)
+    for one, other in np.argwhere(close):
+        print(
+            f"    {films[one].path.name} and {films[other].path.name}: "
+            f"cosine {cosines[one, other]:.3f}, likeness {likeness[one, other]:.3f}"
+        )
+
+
+def real_copies(encoder: Encoder, folder: Path, indexed: Path) -> None:
+    """Films that another data set holds in another form."""
+    with (folder / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    one = seen(encoder, [(folder / row["file"]).read_bytes() for row in rows])
+    other = seen(encoder, [(indexed / row["nih14_file"]).read_bytes() for row in rows])
+    cosines, likeness = (a @ b.T for a, b in zip(one, other, strict=True))
+    told(f"as {indexed.name} has them", np.diag(cosines), np.diag(likeness))
+    others = ~np.eye(len(rows), dtype=bool)
+    told(f"other films of {indexed.name}", cosines[others], likeness[others])
 
 
 def main() -> None:
-    """Encode, compare, print."""
+    """Read, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--films", type=Path, required=True, help="data set or folder")
+    parser.add_argument("--indexed", type=Path, help="data set that holds them in another form")
     parser.add_argument("--checkpoint", type=Path, default=default_checkpoint())
-    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--limit", type=int, default=200, help="films that pairs are made of")
+    parser.add_argument("--copied", type=int, default=50, help="films that copies are made of")
     arguments = parser.parse_args()
     encoder = open_encoder(load(arguments.checkpoint))
-    films = open_dataset(arguments.films).films[: arguments.limit]
-    every = np.stack(
-        [
-            embedded(encoder, copies(film.path.read_bytes()))
-            for film in track(films, "encoding", console=Console(stderr=True))
-        ]
-    )
-    names = copies(films[0].path.read_bytes())
-    print(f"{len(films)} films of {arguments.films.name}; threshold {NEAR_DUPLICATE}")
-    for place, name in list(enumerate(names))[1:]:
-        told(f"copy: {name}", (every[:, place] * every[:, 0]).sum(axis=1))
-    patients = np.array([film.patient or str(film.path) for film in films])
-    same = patients[:, None] == patients
-    cosines = every[:, 0] @ every[:, 0].T
-    for name, pairs in (("another film of its patient", same), ("a film of another", ~same)):
-        nearest = np.where(pairs & ~np.eye(len(films), dtype=bool), cosines, -np.inf).max(axis=1)
-        if np.isfinite(nearest).any():
-            told(f"most similar: {name}", nearest[np.isfinite(nearest)])
+    films = list(open_dataset(arguments.films).films[: arguments.limit])
+    print(f"{len(films)} films of {arguments.films.name}; least, middle, largest; same image from")
+    print(f"cosine {COPY_COSINE} and likeness {SAME_IMAGE}; near duplicate above {NEAR_DUPLICATE}")
+    if arguments.indexed:
+        real_copies(encoder, arguments.films, arguments.indexed)
+    some = films[: arguments.copied]
+    shown = track(some, "copies", console=Console(stderr=True))
+    made = [seen(encoder, copies(film.path.read_bytes()).values()) for film in shown]
+    for place, name in list(enumerate(copies(some[0].path.read_bytes())))[1:]:
+        cosines, likeness = (
+            np.array([one[kind][0] @ one[kind][place] for one in made]) for kind in (0, 1)
+        )
+        told(f"copy: {name}", cosines, likeness)
+    shown = track(films, "films", console=Console(stderr=True))
+    pairs(films, seen(encoder, (film.path.read_bytes() for film in shown)))
+    inputs = preprocess(decode(films[0].path.read_bytes()), encoder.checkpoint.card.spec)
+    began = time.perf_counter()
+    for _ in range(100):
+        local_contrast(inputs)
+    print(f"local contrast of an image: {(time.perf_counter() - began) * 10:.2f} ms")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,13 @@ def index(
     workers: Annotated[
         int, typer.Option(min=0, help="Threads that read and decode; 0: as many as cores, up to 8.")
     ] = 0,
+    any_body_part: Annotated[
+        bool,
+        typer.Option(
+            "--any-body-part",
+            help="Index films, too, that show another part of the body by their DICOM header.",
+        ),
+    ] = False,
     factory: Annotated[
         str, typer.Option(help="FAISS factory string of the index.")
     ] = "IDMap2,Flat",
@@ -115,14 +122,16 @@ def index(
             for dataset in datasets:
                 check_source(dataset, catalog)
         try:
-            outcome = _embed(films, place, catalog, loaded, precision, threads, workers)
+            outcome = _embed(
+                films, place, catalog, loaded, precision, threads, workers, any_body_part
+            )
         except KeyboardInterrupt:
             Console(stderr=True).print(
                 "Stopped. Finished batches are kept; run the same command to go on."
             )
             raise typer.Exit(130) from None
         _report_unreadable(outcome.unreadable)
-        if outcome.embedded + outcome.reused == 0:
+        if outcome.embedded + outcome.reused + outcome.copies == 0:
             Console(stderr=True).print(f"[bold red]error[/] none of {len(films)} films was usable")
             raise typer.Exit(1)
         published = build_generation(
@@ -301,6 +310,7 @@ def _embed(
     precision: str,
     threads: int,
     workers: int,
+    any_body_part: bool,
 ) -> "Outcome":
     import os
 
@@ -316,6 +326,7 @@ def _embed(
             catalog,
             encoder,
             workers=workers or min(os.cpu_count() or 2, 8),
+            any_body_part=any_body_part,
             on_progress=on_progress,
         )
 

@@ -19,6 +19,8 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeAlias
 
+import numpy as np
+
 from xemplar.catalog import Catalog, Description, Entry
 from xemplar.datasets import Film
 from xemplar.encoder import Encoder
@@ -27,6 +29,7 @@ from xemplar.media import Media
 from xemplar.splits import PatientSplit
 from xemplar.store import Store
 
+from .copies import SAME_IMAGE, Copies
 from .reader import Known, New, Reader, Unreadable, in_order
 
 BATCH = 16
@@ -40,15 +43,17 @@ class Outcome:
     """What a job did.
 
     Attributes:
-        embedded: films that went through the network.
+        embedded: films that went through the network and are cases now.
         reused: films whose embedding was in the catalog, or that occurred twice in this job.
         unreadable: films that were left out.
+        copies: of these, films that show the same image as another case.
         seconds: from the first film to the last commit.
     """
 
     embedded: int
     reused: int
     unreadable: tuple[Unreadable, ...]
+    copies: int
     seconds: float
 
 
@@ -59,17 +64,20 @@ def embed_films(
     encoder: Encoder,
     *,
     workers: int = 2,
+    any_body_part: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Put films into the catalog and the media folder of a store, embedding those that are new.
 
     Args:
-        films: of one or more data sets. Of a picture that occurs twice, the later one's
-            description stays.
+        films: of one or more data sets. Of a file that occurs twice, the later one's description
+            stays; of an image in two files, as in two resolutions, only the first is taken in.
         store: where to.
         catalog: of that store.
         encoder: whose checkpoint the embeddings belong to.
         workers: threads that read and decode.
+        any_body_part: whether to take films that show another part of the body than the chest by
+            their DICOM header.
         on_progress: called with the number of films done, after each.
 
     Raises:
@@ -78,10 +86,11 @@ def embed_films(
     """
     started = time.monotonic()
     media, digest = Media(store.media), encoder.checkpoint.digest
-    read = Reader(media, encoder.checkpoint.card.spec, catalog.embedded(digest))
+    known, spec = catalog.embedded(digest), encoder.checkpoint.card.spec
+    read = Reader(media, spec, known, any_body_part=any_body_part)
     describe = partial(_description, store, encoder.checkpoint.card.split)
     reused, unreadable, seen = 0, list[Unreadable](), set[str]()
-    with _Batches(catalog, encoder) as batches:
+    with _Batches(catalog, media, encoder) as batches:
         for done, item in enumerate(in_order(read, films, workers, ahead=2 * BATCH), start=1):
             if isinstance(item, Unreadable):
                 unreadable.append(item)
@@ -94,22 +103,27 @@ def embed_films(
             if on_progress:
                 on_progress(done)
     media.sync()  # so that no index is published whose pictures a power cut could still take
-    unreadable += batches.blank
-    return Outcome(batches.embedded, reused, tuple(unreadable), time.monotonic() - started)
+    unreadable += batches.left_out
+    copies = sum(film.reason == SAME_IMAGE for film in unreadable)
+    seconds = time.monotonic() - started
+    return Outcome(batches.embedded, reused, tuple(unreadable), copies, seconds)
 
 
 class _Batches:
     """The second and third stage: batches through the network, and on to the writer.
 
     Attributes:
-        embedded: films that went through the network.
-        blank: films in which the network sees nothing at all.
+        embedded: films that became cases, or were cases of another checkpoint.
+        left_out: films in which the network sees nothing at all, and those that show the image of
+            another case.
     """
 
-    def __init__(self, catalog: Catalog, encoder: Encoder) -> None:
+    def __init__(self, catalog: Catalog, media: Media, encoder: Encoder) -> None:
         self.embedded = 0
-        self.blank: list[Unreadable] = []
+        self.left_out: list[Unreadable] = []
         self._catalog = catalog
+        self._media = media
+        self._copies = Copies(catalog, media, encoder.checkpoint)
         self._encoder = encoder
         self._films: list[tuple[New, Description]] = []
         self._described: list[_Described] = []
@@ -150,16 +164,28 @@ class _Batches:
             self._written = self._writer.submit(self._write, entries, described)
 
     def _encode(self) -> list[Entry]:
-        """One forward pass; films in which the network sees nothing are left out."""
-        entries = embed(self._encoder, [(new.prepared, about) for new, about in self._films])
-        self.blank += [
-            Unreadable(new.film.path, BLANK)
-            for (new, _), entry in zip(self._films, entries, strict=True)
-            if entry is None
+        """One forward pass; films in which the network sees nothing, and copies, are left out."""
+        films = [new for new, _ in self._films]
+        embedded = embed(self._encoder, [(new.prepared, about) for new, about in self._films])
+        seen = [
+            (new, entry) for new, entry in zip(films, embedded, strict=True) if entry is not None
         ]
-        usable = [entry for entry in entries if entry is not None]
-        self.embedded += len(usable)
-        return usable
+        entries = [entry for _, entry in seen]
+        copies = frozenset[str]()
+        if seen:
+            inputs = [new.prepared.inputs for new, _ in seen]
+            vectors = np.stack([entry.vector for entry in entries])
+            copies = self._copies.among([new.sha256 for new, _ in seen], inputs, vectors)
+        if copies:
+            self._catalog.delete_unknown_pictures(copies, self._media.remove)
+        self.left_out += [
+            Unreadable(new.film.path, BLANK if entry is None else SAME_IMAGE)
+            for new, entry in zip(films, embedded, strict=True)
+            if entry is None or new.sha256 in copies
+        ]
+        kept = [entry for entry in entries if entry.image_sha256 not in copies]
+        self.embedded += len(kept)
+        return kept
 
     def _write(self, entries: Sequence[Entry], described: Iterable[_Described]) -> None:
         self._catalog.add(self._encoder.checkpoint.digest, entries, described)

@@ -16,6 +16,11 @@ from xemplar.media import Media
 from xemplar.preprocess import PreprocessSpec, preprocess
 from xemplar.radiograph import Limits, decode
 
+OTHER_PART = (
+    "the DICOM header says that it shows {part}, not a chest; `--any-body-part` indexes it all the "
+    "same"
+)
+
 
 @dataclass(frozen=True)
 class Unreadable:
@@ -52,7 +57,15 @@ Read: TypeAlias = New | Known | Unreadable
 class Reader:
     """The first stage, run by several threads: a film's bytes to the network's input."""
 
-    def __init__(self, media: Media, spec: PreprocessSpec, known: frozenset[str]) -> None:
+    def __init__(
+        self,
+        media: Media,
+        spec: PreprocessSpec,
+        known: frozenset[str],
+        *,
+        any_body_part: bool = False,
+    ) -> None:
+        self._any_body_part = any_body_part
         self._media = media
         self._spec = spec
         self._known = known
@@ -75,6 +88,8 @@ class Reader:
             return Unreadable(film.path, "the file may not be read")
         except InputError as error:
             return Unreadable(film.path, str(error))
+        if radiograph.body_part is not None and not self._any_body_part:
+            return Unreadable(film.path, OTHER_PART.format(part=radiograph.body_part))
         inputs = preprocess(radiograph, self._spec)
         self._media.write(radiograph, inputs, self._spec)
         return New(film, Prepared.of(radiograph, inputs))

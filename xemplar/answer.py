@@ -57,6 +57,9 @@ class Answer:
         checkpoint: digest of the checkpoint that answered.
         generation: name of the index generation that answered.
         film: uint8 (height, width), display copy of the query, longer side at most 1024 px.
+        inputs: uint8 (s, s), what the network saw of it.
+        archived_as: id of the most similar case that shows this very image, whatever the search
+            left out; None where none does.
         features: of the query alone (N = 1).
         cams: float32 (F, g, g), Grad-CAM of the query for every finding.
         predictions: all findings, the most probable first.
@@ -75,6 +78,8 @@ class Answer:
     checkpoint: str
     generation: str
     film: npt.NDArray[np.uint8]
+    inputs: npt.NDArray[np.uint8]
+    archived_as: str | None
     features: Features
     cams: npt.NDArray[np.float32]
     predictions: tuple[Prediction, ...]

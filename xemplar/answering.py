@@ -22,25 +22,16 @@ class Query:
     Attributes:
         film_id: who it is, as a case's id.
         film: display copy.
+        inputs: of the network, uint8 (s, s).
         warnings: what speaks against it.
         watch: the time it took so far.
     """
 
     film_id: str
     film: npt.NDArray[np.uint8]
+    inputs: npt.NDArray[np.uint8]
     warnings: tuple[str, ...] = ()
     watch: Stopwatch = field(default_factory=Stopwatch)
-
-
-@dataclass(frozen=True, eq=False)
-class NewQuery(Query):
-    """A film that the network has not seen yet.
-
-    Attributes:
-        inputs: of the network.
-    """
-
-    inputs: npt.NDArray[np.uint8] = field(kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +67,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
     finding = checkpoint.card.findings[explained]
     similar = scope.neighbours(vector)
     contrary = scope.counter_examples(vector, finding)
+    archived = scope.archived(vector, query.inputs, similar)
     query.watch.stage("search")
     cams = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0]
     query.watch.stage("explain")
@@ -88,6 +80,8 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         checkpoint=checkpoint.digest,
         generation=live.generation.name,
         film=query.film,
+        inputs=query.inputs,
+        archived_as=None if archived is None else archived.case_id,
         features=features,
         cams=cams,
         predictions=_predictions(checkpoint, probabilities),

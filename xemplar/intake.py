@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Case, Catalog, Description, Entry, case_id_of
+from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder
 from xemplar.errors import CorruptArtefact, NotARadiograph, NotFound
 from xemplar.explain import grad_cam
@@ -151,37 +152,77 @@ def _stored(case: Case, media: Media, spec: PreprocessSpec) -> Prepared | None:
     )
 
 
-def take_in(
-    film: Radiograph, description: Description, encoder: Encoder, catalog: Catalog, media: Media
-) -> Case:
+@dataclass(frozen=True)
+class Taken:
+    """What became of a film.
+
+    Attributes:
+        case: the one that it is by now, or that showed the same image before.
+        is_new: whether that case came with it.
+    """
+
+    case: Case
+    is_new: bool
+
+
+def embed_film(
+    film: Radiograph, description: Description, encoder: Encoder
+) -> tuple[npt.NDArray[np.uint8], Entry]:
+    """Embed one film.
+
+    Returns:
+        What the network saw of it, uint8 (size, size), and what the catalog keeps of it.
+
+    Raises:
+        NotARadiograph: the network sees nothing in it.
+    """
+    inputs = preprocess(film, encoder.checkpoint.card.spec)
+    (entry,) = embed(encoder, [(Prepared.of(film, inputs), description)])
+    if entry is None:
+        raise NotARadiograph(f"this film cannot be compared with others: {BLANK}")
+    return inputs, entry
+
+
+def keep(
+    film: Radiograph,
+    inputs: npt.NDArray[np.uint8],
+    entry: Entry,
+    checkpoint: Checkpoint,
+    catalog: Catalog,
+    media: Media,
+) -> Taken:
     """Put one film into media and catalog. When this returns, a power cut takes nothing of it.
 
     The pictures are on the disk before the catalog speaks of them, so a case never lacks them.
 
     Args:
-        film: decoded. One that is there keeps its id and its description.
-        description: of a new one.
-        encoder: of the checkpoint that answers.
+        film: decoded. One that is a case keeps its id and its description.
+        inputs: what the network saw of it.
+        entry: what the network made of it.
+        checkpoint: of that network.
         catalog: where to.
         media: where to.
 
     Raises:
-        NotARadiograph: the network sees nothing in it.
         ConfigurationError: the catalog cannot be written to.
         OSError: the pictures cannot be written.
     """
-    spec = encoder.checkpoint.card.spec
-    inputs = preprocess(film, spec)
-    (entry,) = embed(encoder, [(Prepared.of(film, inputs), description)])
-    if entry is None:
-        raise NotARadiograph(f"this film cannot be compared with others: {BLANK}")
+    spec = checkpoint.card.spec
     media.write(film, inputs, spec, durable=True)
-    catalog.add(encoder.checkpoint.digest, [entry])
+    new = catalog.add(checkpoint.digest, [entry])
     if not media.has(film.sha256, spec):
         # an earlier removal of the same film was deleting its pictures; it deletes none of a case
         # that the catalog holds, and so cannot come between again
         media.write(film, inputs, spec, durable=True)
-    return catalog.case(case_id_of(film.sha256))
+    return Taken(catalog.case(case_id_of(film.sha256)), film.sha256 in new)
+
+
+def take_in(
+    film: Radiograph, description: Description, encoder: Encoder, catalog: Catalog, media: Media
+) -> Case:
+    """`embed_film`, and `keep` it, whatever the archive holds."""
+    inputs, entry = embed_film(film, description, encoder)
+    return keep(film, inputs, entry, encoder.checkpoint, catalog, media).case
 
 
 def let_go(case_id: str, catalog: Catalog, media: Media) -> None:

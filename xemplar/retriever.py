@@ -16,14 +16,14 @@ from typing import Self
 import numpy as np
 
 from xemplar.answer import Answer, Stopwatch
-from xemplar.answering import NewQuery, Query, Question, answer_of
+from xemplar.answering import Query, Question, answer_of
 from xemplar.catalog import Case, Catalog, Description, case_id_of, open_catalog
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder, open_encoder
 from xemplar.errors import InputError, NotFound
 from xemplar.findings import finding_index
 from xemplar.index import Amended
-from xemplar.intake import take_in
+from xemplar.intake import Taken, embed_film, keep
 from xemplar.live import (
     Live,
     carry_over,
@@ -36,6 +36,7 @@ from xemplar.media import Media
 from xemplar.overlay import shrink
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import DISPLAY_SIDE, Limits, Radiograph, decode
+from xemplar.same_image import StoredImages, case_of_image
 from xemplar.selection import Scope, Search
 from xemplar.store import Store
 
@@ -70,6 +71,7 @@ class Retriever:
         self.limits = limits or Limits()
         self._opener = opener
         self._changing = Lock()
+        self._taking_in = Lock()
 
     @classmethod
     def open(
@@ -170,13 +172,43 @@ class Retriever:
         with self._changing:
             self.live = replace(self.live, generation=self.generation.updated(self.catalog))
 
-    def put(self, film: Radiograph, description: Description) -> Case:
-        """Take a case in (see `xemplar.intake.take_in`), and answer with it from now on."""
+    def put(self, film: Radiograph, description: Description) -> Taken:
+        """Take a film in, unless a case shows its image, and answer with it from now on.
+
+        Films come one after the other in a process, so that of two files of one image that come
+        at the same time the second finds the first. Two processes may both take one in; an answer
+        shows them in one place.
+
+        Args:
+            film: decoded. One that is a case stays one, whatever others show.
+            description: of a new case.
+
+        Raises:
+            NotARadiograph: the network sees nothing in it.
+            ConfigurationError, DatabaseUnreachable: the catalog cannot be written to.
+            OSError: the pictures cannot be written.
+        """
+        is_new = False
         while True:
-            case = take_in(film, description, self.encoder, self.catalog, self.media)
-            self.update()
-            if case.id in self.generation:  # else another checkpoint has begun to answer meanwhile
-                return case
+            encoder = self.encoder
+            inputs, entry = embed_film(film, description, encoder)
+            with self._taking_in:
+                self.update()
+                live = self.live
+                if live.checkpoint is not encoder.checkpoint:
+                    continue
+                if self.catalog.find(case_id_of(film.sha256)) is None:
+                    images = StoredImages(self.media, live.checkpoint.card.spec)
+                    among = (live.generation, self.catalog, images)
+                    copy = case_of_image(entry.vector, inputs, *among)
+                    if copy is not None:
+                        return Taken(copy, is_new=False)
+                taken = keep(film, inputs, entry, live.checkpoint, self.catalog, self.media)
+                is_new |= taken.is_new
+                self.update()
+            if taken.case.id in self.generation:
+                return replace(taken, is_new=is_new)
+            # else another checkpoint has begun to answer meanwhile
 
     # ---- the answer -------------------------------------------------------------------------
 
@@ -214,9 +246,9 @@ class Retriever:
         question = self._question(search)
         with ThreadPoolExecutor(DECODERS) as threads:
             read = list(threads.map(partial(self._read_or_refusal, live=question.live), films))
-        queries = [one for one in read if isinstance(one, NewQuery)]
+        queries = [one for one in read if isinstance(one, Query)]
         answers = iter(self._answers(queries, question))
-        return [next(answers) if isinstance(one, NewQuery) else one for one in read]
+        return [next(answers) if isinstance(one, Query) else one for one in read]
 
     def similar(
         self, case_id: str, search: Search = Search(), *, same_patient: bool = False
@@ -243,7 +275,7 @@ class Retriever:
         film = self.media.display(case.image_sha256)
         inputs = self.media.input(case.image_sha256, question.live.checkpoint.card.spec)
         watch.stage("decode")
-        (answer,) = self._answers([NewQuery(case_id, film, watch=watch, inputs=inputs)], question)
+        (answer,) = self._answers([Query(case_id, film, inputs, watch=watch)], question)
         return answer
 
     def again(self, answer: Answer, search: Search) -> Answer:
@@ -259,7 +291,7 @@ class Retriever:
         """
         question = self._question(search)
         question.live.check_gave(answer)
-        query = Query(answer.film_id, answer.film, answer.warnings)
+        query = Query(answer.film_id, answer.film, answer.inputs, answer.warnings)
         return replace(answer_of(query, answer.features, question), query_id=answer.query_id)
 
     def indexed(self, case_id: str) -> Case:
@@ -280,9 +312,11 @@ class Retriever:
         live = self.live
         findings = live.checkpoint.card.findings
         explained = None if search.finding is None else finding_index(findings, search.finding)
-        return Question(live, Scope(live.generation, self.catalog, search), explained)
+        images = StoredImages(self.media, live.checkpoint.card.spec)
+        scope = Scope(live.generation, self.catalog, images, search)
+        return Question(live, scope, explained)
 
-    def _read(self, data: bytes, live: Live) -> NewQuery:
+    def _read(self, data: bytes, live: Live) -> Query:
         watch = Stopwatch()
         radiograph = decode(data, self.limits)
         watch.stage("decode")
@@ -291,15 +325,15 @@ class Retriever:
         warnings = radiograph.warnings + live.judge(inputs).admitted()
         watch.stage("preprocess")
         film_id = case_id_of(radiograph.sha256)
-        return NewQuery(film_id, film, warnings, watch, inputs=inputs)
+        return Query(film_id, film, inputs, warnings, watch)
 
-    def _read_or_refusal(self, data: bytes, live: Live) -> NewQuery | InputError:
+    def _read_or_refusal(self, data: bytes, live: Live) -> Query | InputError:
         try:
             return self._read(data, live)
         except InputError as refusal:
             return refusal
 
-    def _answers(self, queries: Sequence[NewQuery], question: Question) -> list[Answer]:
+    def _answers(self, queries: Sequence[Query], question: Question) -> list[Answer]:
         """From the network's input on, all queries go the same way."""
         answers = []
         for start in range(0, len(queries), BATCH):

@@ -1,6 +1,6 @@
 """Which of the similar cases are shown: what may be asked for, and how the answer is chosen."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -10,16 +10,17 @@ import numpy.typing as npt
 from xemplar.catalog import Case, CaseFilter, Catalog
 from xemplar.errors import InvalidArgument
 from xemplar.index import Amended
+from xemplar.same_image import COPY_COSINE, StoredImages, case_of_image
 
 MAX_K = 100
 MAX_COUNTER_EXAMPLES = 20
 
 NEAR_DUPLICATE = 0.97
-"""Cosine above which two films are taken for one film kept twice.
+"""Cosine above which a case is passed over where near duplicates are not wanted.
 
-Chosen by `benchmarks/near_duplicates.py`, with the shipped checkpoint: copies that were re-encoded
-or made smaller lie above it, two different films do not, not even of one patient. Measure again
-for a checkpoint of your own.
+Measured by `benchmarks/near_duplicates.py`, with the shipped checkpoint: no two different films of
+adults are so similar, and a quarter of children's have another one. That two files show one image
+is another question, and their pixels answer it (`xemplar.same_image`).
 """
 
 POOL_FACTOR, MIN_POOL = 5, 50
@@ -47,7 +48,8 @@ class Search:
             `choose`).
         near_duplicates: "drop" passes over a case whose cosine to the query or to a case chosen
             before it is above `NEAR_DUPLICATE`. "keep" by default: a film that is indexed is
-            then found, and nothing is hidden that nobody asked to hide.
+            then found, and nothing is hidden that nobody asked to hide. Either way, cases that
+            show the same image take one place.
         one_per_patient: whether each patient is shown at most once. A case of an unknown patient
             counts as a patient of its own.
         counter_examples: how many of the most similar cases *without* the explained finding are
@@ -98,8 +100,16 @@ class Scope:
         matched: how many of its cases may be neighbours.
     """
 
-    def __init__(self, generation: Amended, catalog: Catalog, search: Search) -> None:
+    def __init__(
+        self, generation: Amended, catalog: Catalog, images: StoredImages, search: Search
+    ) -> None:
         """Look up in the catalog what may be found.
+
+        Args:
+            generation: where to search.
+            catalog: what its cases are.
+            images: tells which of them show the same image.
+            search: what is asked.
 
         Raises:
             NotFound: an excluded case does not exist.
@@ -108,11 +118,15 @@ class Scope:
         self.search = search
         self.generation = generation
         self._catalog = catalog
-        self._excluded = {catalog.case(case_id).id for case_id in search.exclude}
+        self._images = images
+        excluded = {catalog.case(case_id).id for case_id in search.exclude}
         for case_id in search.exclude_patient_of:
             case = catalog.case(case_id)
             alone = (case.id,)
-            self._excluded.update(catalog.patient_ids(case.patient) if case.patient else alone)
+            excluded.update(catalog.patient_ids(case.patient) if case.patient else alone)
+        self._excluded = catalog.cases(excluded)
+        there = [case for case in self._excluded.values() if case.id in generation]
+        self._left_out, self._left_out_vectors = there, _vectors(generation, there)
         everything = search.filter == CaseFilter()
         self._among = None if everything else catalog.matching(search.filter)
         self._without: dict[str, npt.NDArray[np.int64]] = {}
@@ -135,6 +149,28 @@ class Scope:
             self._without[finding] = self._catalog.matching(others)
         return self._find(vector, self.search.counter_examples, self._without[finding])
 
+    def archived(
+        self,
+        vector: npt.NDArray[np.float32],
+        inputs: npt.NDArray[np.uint8],
+        neighbours: Sequence[Found],
+    ) -> Case | None:
+        """Find the case that shows a film's own image, whatever the search leaves out.
+
+        Args:
+            vector: float32 (C,), embedding of the film.
+            inputs: uint8 (s, s), what the network saw of it.
+            neighbours: of that film.
+
+        Returns:
+            The most similar such case; None where none of the `MAX_COPIES` most similar is one.
+        """
+        everything = self._among is None and not self._excluded
+        everything &= self.search.near_duplicates == "keep"
+        if everything and neighbours and neighbours[0].similarity < COPY_COSINE:
+            return None  # the most similar case of all is not similar enough
+        return case_of_image(vector, inputs, self.generation, self._catalog, self._images)
+
     def _find(
         self, vector: npt.NDArray[np.float32], count: int, among: npt.NDArray[np.int64] | None
     ) -> list[Found]:
@@ -150,24 +186,40 @@ class Scope:
             cases = self._catalog.cases(map(int, hits.ids))
             scored = [(int(i), float(s)) for i, s in zip(hits.ids, hits.similarity, strict=True)]
             found = [Found(cases[number], score) for number, score in scored if number in cases]
-            chosen = choose(found, self._vectors(found), count, search)
+            vectors = _vectors(self.generation, [one.case for one in found])
+            chosen = choose(found, vectors, count, search, self._is_copy)
             searched = len(scored) < pool or scored[-1][1] < search.min_similarity
             if len(chosen) == count or searched or pool >= MAX_POOL:
                 return chosen
             pool = min(4 * pool, MAX_POOL)
 
-    def _vectors(self, found: Sequence[Found]) -> npt.NDArray[np.float32]:
-        """Embeddings of the candidates, where they are compared with one another."""
-        compared = self.search.diversity or self.search.near_duplicates == "drop"
-        if not found or not compared:
-            return np.empty((len(found), 0), np.float32)
-        return np.stack([self.generation.vector(one.case.id) for one in found])
+    def _is_copy(self, case: Case, chosen: Sequence[Case]) -> bool:
+        """Tell whether a case shows the image of an excluded one, or of one that was chosen."""
+        others = list(chosen)
+        if self._left_out:
+            near = self._left_out_vectors @ self.generation.vector(case.id) >= COPY_COSINE
+            others += [self._left_out[place] for place in np.flatnonzero(near)]
+        if not others:
+            return False
+        contrast = self._images.contrast(case.image_sha256)
+        return any(self._images.same(contrast, other.image_sha256) for other in others)
+
+
+def _vectors(generation: Amended, cases: Sequence[Case]) -> npt.NDArray[np.float32]:
+    """Embeddings of cases, float32 (n, C)."""
+    if not cases:
+        return np.empty((0, 0), np.float32)
+    return np.stack([generation.vector(case.id) for case in cases])
 
 
 def choose(
-    found: Sequence[Found], vectors: npt.NDArray[np.float32], count: int, search: Search
+    found: Sequence[Found],
+    vectors: npt.NDArray[np.float32],
+    count: int,
+    search: Search,
+    is_copy: Callable[[Case, Sequence[Case]], bool],
 ) -> list[Found]:
-    """Choose one case after the other, by maximal marginal relevance.
+    """Choose one case after the other, by maximal marginal relevance; each image once.
 
     Each time, of the cases that are left, the one with the largest
     (1 - d) * cos(query, case) - d * (largest cosine to a case chosen before), d the diversity
@@ -176,10 +228,11 @@ def choose(
 
     Args:
         found: the candidates, the most similar first.
-        vectors: float32 (n, C), their embeddings, unit length; (n, 0) where `Search` compares no
-            candidates with one another.
+        vectors: float32 (n, C), their embeddings, unit length.
         count: how many are wanted.
         search: by what they are chosen.
+        is_copy: tells whether a case shows the same image as one of those that were chosen before
+            it and are so similar that they could (`COPY_COSINE`).
     """
     similarity = np.array([one.similarity for one in found])
     patient = np.array([one.case.patient or f"unknown {n}" for n, one in enumerate(found)])
@@ -188,17 +241,18 @@ def choose(
     if drop:
         left &= similarity <= NEAR_DUPLICATE
     nearest = np.zeros(len(found))
-    chosen: list[Found] = []
+    chosen: list[int] = []
     while len(chosen) < count and left.any():
         gain = (1 - search.diversity) * similarity - search.diversity * nearest
         best = int(np.argmax(np.where(left, gain, -np.inf)))
-        chosen.append(found[best])
         left[best] = False
+        cosine = vectors @ vectors[best]
+        if is_copy(found[best].case, [found[n].case for n in chosen if cosine[n] >= COPY_COSINE]):
+            continue
+        chosen.append(best)
         if search.one_per_patient:
             left &= patient != patient[best]
-        if vectors.shape[1]:
-            cosine = vectors @ vectors[best]
-            nearest = np.maximum(nearest, cosine)
-            if drop:
-                left &= cosine <= NEAR_DUPLICATE
-    return chosen
+        nearest = np.maximum(nearest, cosine)
+        if drop:
+            left &= cosine <= NEAR_DUPLICATE
+    return [found[place] for place in chosen]

@@ -46,6 +46,11 @@ function card(near, fit, open) {
   return { near, film, note, element };
 }
 
+/** That the archive holds the film that was sent; of an indexed case everyone knows. */
+export function archived(answer, kind) {
+  return answer.archived_as && kind !== "case" ? h("p", { class: "archived" }, T.answer.archived(answer.archived_as)) : null;
+}
+
 function finding(prediction, explained) {
   const { finding: name, probability, present } = prediction;
   const bar = h("span", { class: "bar", "aria-hidden": "true" });
@@ -100,7 +105,7 @@ export class AnswerView {
     const milliseconds = Object.values(answer.timings_ms).reduce((sum, ms) => sum + ms, 0);
     return h("section", { class: "query", "aria-label": T.answer.query },
       h("h2", {}, heading),
-      h("div", {}, this.query.element, this.caption, warnings),
+      h("div", {}, this.query.element, this.caption, archived(answer, kind), warnings),
       h("div", {},
         h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint),
         h("ul", { class: "findings" }, answer.predictions.map((one) => finding(one, answer.explained_finding))),

@@ -1,7 +1,7 @@
 // Record: one answer as a page of its own. It is saved as a file that needs no service, or printed.
 
 import { picture, text } from "./api.js";
-import { about, findings, score } from "./answer.js";
+import { about, archived, findings, score } from "./answer.js";
 import { h, say } from "./dom.js";
 import { largest, paint, strip } from "./heat.js";
 import { T } from "./texts.js";
@@ -54,6 +54,7 @@ async function record(answer, place, at, progress) {
     h("p", { class: "notice" }, T.notice),
     h("h1", {}, T.record.heading),
     facts(answer, place, at),
+    archived(answer, place.kind),
     answer.warnings.length ? [h("h2", {}, T.answer.warnings), h("ul", { class: "warnings" }, answer.warnings.map((text) => h("li", {}, text)))] : null,
     await query(answer, place, draw, scales),
     h("h2", {}, T.answer.neighbours),

@@ -51,6 +51,7 @@ export const T = {
     below: "below threshold",
     present: "reaches its threshold",
     warnings: "Take care",
+    archived: (id) => `This image is in the archive as case ${id}.`,
     neighbours: "Most similar cases",
     counter: (finding) => `Most similar without ${finding}`,
     matched: (count) => `of ${count.toLocaleString("en")} that match`,

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from xemplar.catalog import Case, Description, case_id_of
-from xemplar.errors import NotFound
-from xemplar.intake import let_go
+from xemplar.errors import NotARadiograph
+from xemplar.intake import Taken, let_go
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
 from xemplar.retriever import Retriever
@@ -32,6 +32,11 @@ from .common import (
 
 router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
 
+
+SAME_IMAGE = (
+    "the archive holds this image in another file, as case {case_id}, which was described anew and "
+    "keeps its pictures; no case was added"
+)
 
 BETWEEN_COMMAS = r"^[^\x00,]{0,100}(,[^\x00,]{0,100}){0,99}$"
 
@@ -63,7 +68,7 @@ def _body() -> dict[str, Any]:
     summary="Put a case in",
     status_code=status.HTTP_201_CREATED,
     response_model=NewCaseOut,
-    responses={200: {"model": NewCaseOut, "description": "The film was there; described anew."}}
+    responses={200: {"model": NewCaseOut, "description": "The image was there; described anew."}}
     | BAD_REQUEST
     | TOO_LARGE
     | OTHER_KIND
@@ -75,11 +80,16 @@ async def put_case(
 ) -> NewCaseOut:
     """A film and what is known of it. The same film again changes only what is named with it.
 
+    So does the same image in another file, as in another format or resolution: no case is added,
+    the answer is the case that was there, and a warning says so.
+
     Findings may be repeated fields, or names between commas. When this is answered, pictures and
     description are on the disk.
 
     The film is looked at as a query's is: what surely is no film of the kind that is indexed is
-    refused, and `warnings` tell what is doubtful. `xemplar index` takes in what is refused here.
+    refused, and `warnings` tell what is doubtful. `xemplar index` takes in what is refused here,
+    but for a film that shows another part of the body by its DICOM header: that neither takes in
+    unless told to (`any_body_part`).
     """
     service, given = service_of(request), _given(form)
     film = form["image"]
@@ -154,28 +164,30 @@ def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, 
     """Put a film in, or describe it anew; returns the case, whether it is new, and warnings."""
     live = retriever.live
     film = decode(data, retriever.limits)
-    case_id = case_id_of(film.sha256)
     fields = given.fields(retriever.store, given.source, _vocabulary(retriever, given))
-    known = _known(retriever, case_id)
+    known = retriever.catalog.find(case_id_of(film.sha256))
+    if known is None and film.body_part is not None and not given.any_body_part:
+        raise NotARadiograph(
+            f"the DICOM header says that the film shows {film.body_part}, not a chest, so it was "
+            "not indexed; send any_body_part=true with it to index it all the same"
+        )
     spec = live.checkpoint.card.spec
     verdict = live.judge(preprocess(film, spec))
     # a repeated upload is never refused, though other films may be indexed by now
     doubts = verdict.admitted() if known is None else verdict.warnings
     whole = known is not None and retriever.media.has(film.sha256, spec)
-    if not (known is not None and known.id in live.generation and whole):
-        retriever.put(film, Description(**fields))
-    if known is not None:
+    if known is not None and known.id in live.generation and whole:
+        taken = Taken(known, is_new=False)
+    else:
+        taken = retriever.put(film, Description(**fields))
+    case_id = taken.case.case_id
+    if case_id != case_id_of(film.sha256):
+        doubts += (SAME_IMAGE.format(case_id=case_id),)
+    if not taken.is_new:
         retriever.catalog.describe(case_id, fields)
-    return retriever.catalog.case(case_id), known is None, film.warnings + doubts
+    return retriever.catalog.case(case_id), taken.is_new, film.warnings + doubts
 
 
 def _vocabulary(retriever: Retriever, given: CaseChange) -> frozenset[str]:
     """Findings that a case may have: of a vocabulary, a case, or the network that answers."""
     return retriever.catalog.vocabulary(given.findings).union(retriever.checkpoint.card.findings)
-
-
-def _known(retriever: Retriever, case_id: str) -> Case | None:
-    try:
-        return retriever.catalog.case(case_id)
-    except NotFound:
-        return None

@@ -7,12 +7,19 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app.main import create_app, open_retriever
+from xemplar_app.settings import Settings
 
 from tests.app.asking import ask, problem
 from tests.films import dicom, drawn_film, encoded
 from tests.stores import CASES, SmallStore
-from xemplar.catalog import open_catalog
+from xemplar.catalog import Description, open_catalog
+from xemplar.checkpoint import load
+from xemplar.encoder import Precision, open_encoder
 from xemplar.errors import DatabaseUnreachable
+from xemplar.intake import take_in
+from xemplar.media import Media
+from xemplar.radiograph import decode
 
 FILM = encoded(drawn_film(99))
 ABOUT: dict[str, Any] = {
@@ -33,6 +40,13 @@ def put(client: httpx.Client, film: bytes = FILM, **about: Any) -> httpx.Respons
 
 def found(client: httpx.Client, film: bytes = FILM, k: int = 3) -> list[str]:
     return [near["case_id"] for near in ask(client, film, k=k)["neighbours"]]
+
+
+def service_on(own: SmallStore) -> TestClient:
+    settings = Settings(
+        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
+    )
+    return TestClient(create_app(settings, open_retriever(settings)))
 
 
 def test_a_case_that_was_put_in_is_found_at_once(own_client: TestClient) -> None:
@@ -244,6 +258,76 @@ def test_many_at_once(own_client: TestClient) -> None:
     with ThreadPoolExecutor(3) as pool:
         assert all(pool.map(come_and_go, films))
     assert own_client.get("/readyz").json()["cases"] == CASES
+
+
+@pytest.mark.parametrize("other", ["resolution", "format"])
+def test_the_same_image_in_another_file_is_the_case_that_was_there(
+    own_client: TestClient, other: str
+) -> None:
+    copy = dicom(drawn_film(99)) if other == "format" else encoded(drawn_film(99, 384, 320))
+    first = put(own_client, **ABOUT).json()
+    response = put(own_client, copy, source="clinic", age=58)
+    assert response.status_code == 200, response.text
+    again = response.json()
+    assert (again["case_id"], again["age"], again["sex"]) == (first["case_id"], 58, "F")
+    assert any(f"as case {first['case_id']}" in warning for warning in again["warnings"])
+    assert response.headers["location"] == f"/cases/{first['case_id']}"
+    assert own_client.get("/readyz").json()["cases"] == CASES + 1
+    answer = ask(own_client, copy, k=CASES)
+    assert answer["archived_as"] == first["case_id"] == answer["neighbours"][0]["case_id"]
+    own_client.delete(f"/cases/{first['case_id']}")
+    assert put(own_client, copy, source="clinic").status_code == 201
+    assert ask(own_client, encoded(drawn_film(77)))["archived_as"] is None
+
+
+def test_copies_that_an_older_archive_holds_take_one_place(own: SmallStore) -> None:
+    """They were put in before images were compared."""
+    films = (FILM, encoded(drawn_film(99, 384, 320)))
+    ids = [hashlib.sha256(film).hexdigest()[:16] for film in films]
+    encoder = open_encoder(load(own.checkpoint), precision=Precision.FLOAT32)
+    with open_catalog(own.store.database_url) as catalog:
+        for film in films:
+            about = Description(source="clinic")
+            take_in(decode(film), about, encoder, catalog, Media(own.store.media))
+    with service_on(own) as client:
+        for film, own_id in zip(films, ids, strict=True):
+            answer = ask(client, film, k=100)
+            shown = [near["case_id"] for near in answer["neighbours"]]
+            assert (shown[0], len(shown), answer["matched"]) == (own_id, CASES + 1, CASES + 2)
+            assert answer["archived_as"] == own_id
+            assert len(found(client, film, k=4)) == 4
+        similar = client.get(f"/cases/{ids[0]}/similar?k=100").json()["neighbours"]
+        assert not {near["case_id"] for near in similar} & set(ids)
+        assert put(client, films[1], source="clinic").json()["case_id"] == ids[1]
+
+
+def test_one_film_that_many_put_in_at_once_is_new_to_one(own: SmallStore) -> None:
+    """To two services on one archive, in two files."""
+    services = [service_on(own) for _ in range(2)]
+    with services[0], services[1], ThreadPoolExecutor(8) as pool:
+        uploads = pool.map(lambda n: put(services[n % 2], source="clinic"), range(20))
+        answers = [(upload.status_code, upload.json()["case_id"]) for upload in uploads]
+        assert sorted(status for status, _ in answers) == [200] * 19 + [201]
+        assert {case_id for _, case_id in answers} == {hashlib.sha256(FILM).hexdigest()[:16]}
+        films = [encoded(drawn_film(98, 96 * n, 80 * n)) for n in (1, 2, 3)]
+        uploads = pool.map(lambda n: put(services[0], films[n % 3], source="clinic"), range(12))
+        assert sorted(upload.status_code for upload in uploads) == [200] * 11 + [201]
+        assert services[0].get("/readyz").json()["cases"] == CASES + 2
+
+
+def test_another_part_of_the_body_is_taken_only_on_request(own_client: TestClient) -> None:
+    leg = dicom(drawn_film(99), BodyPartExamined="LEG")
+    refused = problem(put(own_client, leg, source="clinic"), 422, "NotARadiograph")
+    assert "shows LEG, not a chest" in refused
+    assert "any_body_part=true" in refused
+    assert own_client.get("/readyz").json()["cases"] == CASES
+    assert any("LEG" in warning for warning in ask(own_client, leg)["warnings"])
+    taken = put(own_client, leg, source="clinic", any_body_part="true")
+    assert taken.status_code == 201, taken.text
+    assert any("LEG" in warning for warning in taken.json()["warnings"])
+    assert put(own_client, leg, source="clinic").status_code == 200
+    maybe = put(own_client, leg, source="clinic", any_body_part="maybe")
+    assert "any_body_part" in problem(maybe, 422, "InvalidRequest")
 
 
 def test_a_case_whose_pictures_cannot_be_written_is_none(

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.agreement import wait_until
 from tests.app.asking import ask
-from tests.films import TINY, drawn_film, encoded, seeded_weights
+from tests.films import TINY, dicom, drawn_film, encoded, seeded_weights
 from tests.stores import CASES, SmallStore
 from xemplar.__main__ import main
 from xemplar.checkpoint import keep, load, save
@@ -275,6 +275,19 @@ def test_query_shows_a_person_the_ranked_cases(
     for near in ask(client, FILM)["neighbours"]:
         assert near["case_id"] in out
     assert "Research use, not for diagnosis." in out
+
+
+def test_query_says_that_the_image_is_in_the_archive(
+    run: Any, client: TestClient, small: SmallStore, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.dcm"
+    copy.write_bytes(dicom(drawn_film(3)))
+    own = ask(client, small.films[3])["archived_as"]
+    status, out, _ = run(
+        "query", copy, "--store", small.store.root, "--checkpoint", small.checkpoint
+    )
+    assert status == 0
+    assert f"This image is in it as case {own}." in out
 
 
 def test_query_writes_pictures_into_a_new_folder(

@@ -1,12 +1,13 @@
 """Asking: a film is dropped, pasted or chosen, or one begins with an indexed case."""
 
+import hashlib
 import re
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.app.reading import FILM, held, needs_chromium, pictures_shown, send
-from tests.stores import CASES
+from tests.app.reading import FILM, SENT, held, needs_chromium, pictures_shown, send
+from tests.stores import CASES, SmallStore
 
 pytestmark = needs_chromium
 
@@ -19,6 +20,15 @@ def test_a_chosen_film_is_answered_with_cases_and_findings(page: Page) -> None:
     expect(page.locator(".finding.absent")).to_have_count(7)  # every other one has threshold 1
     expect(page.locator(".card .score").first).to_contain_text("similarity")
     expect(page.locator(".bar-top small")).to_have_text(f"of {CASES} that match")
+    expect(page.locator(".archived")).to_have_count(0)
+
+
+def test_a_film_that_is_indexed_is_said_to_be_in_the_archive(page: Page, small: SmallStore) -> None:
+    film = small.films[3]
+    page.set_input_files("#file", [SENT | {"buffer": film}])
+    case_id = hashlib.sha256(film).hexdigest()[:16]
+    said = f"This image is in the archive as case {case_id}."
+    expect(page.locator(".archived")).to_have_text(said)
 
 
 @pytest.mark.parametrize("name", ["film.png", "IM000001"])

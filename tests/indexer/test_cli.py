@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 from xemplar_indexer.cli import generations, index, phantoms
 
+from tests.films import dicom, drawn_film
 from tests.indexer.test_job import data_set
 from xemplar.catalog import open_catalog
 from xemplar.checkpoint import Checkpoint, load, save
@@ -223,6 +224,22 @@ def test_unknown_findings_are_refused_kept_or_dropped(call, tmp_path: Path) -> N
         call("index", folder)
     assert "dropped: 'Sarcoid'" in call("index", folder, "--unknown-findings", "drop").stderr
     assert "kept: 'Sarcoid'" in call("index", folder, "--unknown-findings", "keep").stderr
+
+
+def test_copies_and_other_parts_of_the_body_are_counted_as_left_out(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = data_set(tmp_path / "one", range(3))
+    call("index", folder)
+    copies = tmp_path / "export"
+    copies.mkdir()
+    for seed in range(3):
+        (copies / f"{seed}.dcm").write_bytes(dicom(drawn_film(seed)))
+    again = call("index", copies)
+    assert "3 left out" in again.stdout
+    assert "with 3 cases is live already" in again.stdout
+    assert "0.dcm: it shows the same image as another case" in again.stderr
+    (copies / "0.dcm").write_bytes(dicom(drawn_film(9), BodyPartExamined="LEG"))
+    assert "with 3 cases" in call("index", copies).stdout
+    assert "with 4 cases" in call("index", copies, "--any-body-part").stdout
 
 
 def test_nothing_usable_fails(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xemplar_indexer.copies import SAME_IMAGE
 from xemplar_indexer.job import Outcome, embed_films
 from xemplar_indexer.publishing import build_generation
 
-from tests.films import dicom, drawn_film, encoded
-from xemplar.catalog import Catalog, migrate, open_catalog
+from tests.films import dicom, drawn_film, encoded, seeded_weights
+from xemplar.catalog import Catalog, Description, migrate, open_catalog
 from xemplar.catalog.generations import Generations
-from xemplar.checkpoint import Checkpoint
+from xemplar.checkpoint import Checkpoint, load, save
 from xemplar.datasets import open_dataset
 from xemplar.encoder import Encoder, Precision, open_encoder
 from xemplar.errors import NothingIndexed
 from xemplar.explain import grad_cam
 from xemplar.index import open_generation
+from xemplar.intake import take_in
 from xemplar.media import Media
 from xemplar.network import Features
 from xemplar.preprocess import preprocess
@@ -166,6 +168,56 @@ def test_lost_or_torn_pictures_are_made_again(
     assert (outcome.embedded, outcome.reused) == (2, 2)
     assert all(picture.stat().st_size for picture in pictures)
     assert catalog.count() == 4
+
+
+def test_an_image_in_another_file_is_left_out_and_counted(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    """Of a data set that was published in two resolutions, in one job or in two."""
+    small = data_set(tmp_path / "small", range(6))
+    large = data_set(tmp_path / "large", range(4, 8))
+    for path in large.glob("*.png"):
+        path.write_bytes(encoded(drawn_film(int(path.stem), 384, 320)))
+    outcomes = run(store, catalog, encoder, small, large), run(store, catalog, encoder, large)
+    for outcome in outcomes:
+        assert outcome.copies == len(outcome.unreadable) == 2
+        assert {film.path.name for film in outcome.unreadable} == {"4.png", "5.png"}
+        assert {film.reason for film in outcome.unreadable} == {SAME_IMAGE}
+    assert [outcome.reused for outcome in outcomes] == [0, 2]
+    assert catalog.count() == 8
+    assert len(list(store.media.rglob("*.jpg"))) == 8
+
+
+def test_cases_stay_cases_whatever_images_they_show(
+    store: Store, catalog: Catalog, encoder: Counting, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    """Of an archive in which copies were indexed, another checkpoint embeds all."""
+    folder = data_set(tmp_path / "set", range(2))
+    films = [encoded(drawn_film(9)), encoded(drawn_film(9, 384, 320))]
+    for number, film in enumerate(films):
+        (folder / f"{number}.png").write_bytes(film)
+        about = Description(source="set")
+        take_in(decode(film), about, encoder, catalog, Media(store.media))
+    path = tmp_path / "other.safetensors"
+    save(path, tiny.card, seeded_weights(tiny.card.architecture, len(tiny.card.findings), seed=5))
+    outcome = run(store, catalog, open_encoder(load(path), precision=Precision.FLOAT32), folder)
+    assert (outcome.embedded, outcome.copies) == (2, 0)
+
+
+def test_another_part_of_the_body_is_left_out_unless_it_is_asked_for(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "chest.dcm").write_bytes(dicom(drawn_film(1), BodyPartExamined="CHEST"))
+    (folder / "leg.dcm").write_bytes(dicom(drawn_film(2), BodyPartExamined="LEG"))
+    outcome = run(store, catalog, encoder, folder)
+    ((path, reason),) = [(film.path.name, film.reason) for film in outcome.unreadable]
+    assert (outcome.embedded, path) == (1, "leg.dcm")
+    assert "shows LEG, not a chest" in reason
+    films = open_dataset(folder).films
+    outcome = embed_films(films, store, catalog, encoder, any_body_part=True)
+    assert (outcome.embedded, outcome.reused, outcome.unreadable) == (1, 1, ())
 
 
 def test_unreadable_films_are_listed_and_left_out(

@@ -5,13 +5,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from xemplar_indexer.publishing import activate, build_generation
 
 from tests.films import drawn_film, encoded, seeded_weights
 from tests.stores import SmallStore, small_store
 from xemplar import intake, retriever
-from xemplar.catalog import Case, Description
+from xemplar.catalog import Description, Entry
 from xemplar.checkpoint import Checkpoint, keep, load, save
 from xemplar.encoder import Precision, open_encoder
 from xemplar.radiograph import decode
@@ -51,7 +53,7 @@ def first(opened: Retriever) -> str:
 def test_a_case_that_came_before_the_change_answers_after_it(
     own: SmallStore, opened: Retriever, other: tuple[Checkpoint, str]
 ) -> None:
-    case = opened.put(decode(FILM), Description(source="clinic"))
+    case = opened.put(decode(FILM), Description(source="clinic")).case
     assert first(opened) == case.case_id
     activate(own.store, opened.catalog, other[1])
     opened.refresh()
@@ -65,13 +67,13 @@ def test_a_case_that_the_change_overtakes_is_embedded_again(
     other: tuple[Checkpoint, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def overtaken(*arguments: Any) -> Case:
+    def overtaken(*arguments: Any) -> tuple[npt.NDArray[np.uint8], Entry]:
         """The film is with the old network when the new one begins to answer."""
         activate(own.store, opened.catalog, other[1])
         opened.refresh()
-        return intake.take_in(*arguments)
+        return intake.embed_film(*arguments)
 
-    monkeypatch.setattr(retriever, "take_in", overtaken)
-    case = opened.put(decode(FILM), Description(source="clinic"))
+    monkeypatch.setattr(retriever, "embed_film", overtaken)
+    case = opened.put(decode(FILM), Description(source="clinic")).case
     assert opened.checkpoint.digest == other[0].digest
     assert first(opened) == case.case_id

@@ -13,7 +13,8 @@ from tests.xemplar.index.vectors import unit
 from xemplar import selection
 from xemplar.catalog import Case, Catalog
 from xemplar.errors import InvalidArgument
-from xemplar.index import Generation, Hits
+from xemplar.index import Amended, Hits
+from xemplar.same_image import StoredImages
 from xemplar.selection import NEAR_DUPLICATE, Found, Scope, Search, choose
 
 DAY = datetime(2025, 3, 1, tzinfo=UTC)
@@ -37,6 +38,7 @@ class Fake:
         self.vectors = vectors
         self.ids = np.arange(len(vectors), dtype=np.int64)
         self.patients = patients or [None] * len(vectors)
+        self.copies: list[set[int]] = []
         self.asked: list[int] = []
         self.gone: set[int] = set()
 
@@ -54,9 +56,24 @@ class Fake:
     def cases(self, ids: Any) -> dict[int, Case]:
         return {n: case(n, self.patients[n]) for n in ids if n not in self.gone}
 
+    def __contains__(self, number: int) -> bool:
+        return number in self.ids
+
+    def case(self, case_id: str) -> Case:
+        return self.cases([int(case_id, 16)])[int(case_id, 16)]
+
+    def contrast(self, sha256: str) -> Any:
+        return int(sha256, 16)
+
+    def same(self, one: Any, sha256: str) -> bool:
+        return any({one, int(sha256, 16)} <= copies for copies in self.copies)
+
+    def scope(self, search: Search) -> Scope:
+        images = cast("StoredImages", self)
+        return Scope(cast("Amended", self), cast("Catalog", self), images, search)
+
     def neighbours(self, **asked: Any) -> list[int]:
-        both = cast("Generation", self), cast("Catalog", self)
-        return [one.case.id for one in Scope(*both, Search(**asked)).neighbours(QUERY)]
+        return [one.case.id for one in self.scope(Search(**asked)).neighbours(QUERY)]
 
 
 def gains(fake: Fake, chosen: list[int], search: Search) -> dict[int, float]:
@@ -94,8 +111,7 @@ def test_choosing_follows_its_definition(data: st.DataObject) -> None:
         near_duplicates=data.draw(st.sampled_from(["keep", "drop"])),
         one_per_patient=data.draw(st.booleans()),
     )
-    both = cast("Generation", fake), cast("Catalog", fake)
-    chosen = [one.case.id for one in Scope(*both, search).neighbours(QUERY)]
+    chosen = [one.case.id for one in fake.scope(search).neighbours(QUERY)]
     for step, number in enumerate(chosen):
         possible = gains(fake, chosen[:step], search)
         assert possible[number] >= max(possible.values()) - 1e-6
@@ -171,4 +187,45 @@ def test_what_is_out_of_its_range_is_refused(wrong: dict[str, Any], message: str
 
 def test_of_nothing_nothing_is_chosen() -> None:
     empty: list[Found] = []
-    assert choose(empty, np.empty((0, 0), np.float32), 3, Search()) == []
+    assert choose(empty, np.empty((0, 0), np.float32), 3, Search(), lambda *_: False) == []
+
+
+def test_an_image_takes_one_place_and_others_fill_the_answer() -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1 + n / 20] for n in range(8)])))
+    fake.copies = [{0, 2, 3}, {1, 5}]
+    assert fake.neighbours(k=4) == [0, 1, 4, 6]
+    assert fake.neighbours(k=8) == [0, 1, 4, 6, 7]
+    assert fake.neighbours(k=3, diversity=0.01) == [0, 1, 4]
+
+
+def test_copies_of_excluded_cases_are_excluded_too() -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1 + n / 20] for n in range(6)])))
+    fake.copies = [{0, 2}]
+    assert fake.neighbours(k=6, exclude=("0" * 16,)) == [1, 3, 4, 5]
+
+
+def test_images_are_compared_of_similar_cases_only() -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1], [1, 0, 0]])))
+    fake.copies = [{0, 1}]
+    assert fake.neighbours(k=2) == [0, 1]
+
+
+@pytest.mark.parametrize("search", [Search(), Search(exclude=("2".zfill(16),)), Search(k=1)])
+def test_the_case_of_a_films_own_image_is_told_whatever_is_left_out(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1 + n / 20] for n in range(6)])))
+    fake.copies = [{100, 2}]
+    monkeypatch.setattr("xemplar.same_image.local_contrast", lambda number: number)
+    scope = fake.scope(search)
+    neighbours, inputs = scope.neighbours(QUERY), cast("npt.NDArray[np.uint8]", 100)
+    assert scope.archived(QUERY, inputs, neighbours) == case(2)
+    assert scope.archived(QUERY, cast("npt.NDArray[np.uint8]", 101), neighbours) is None
+
+
+def test_a_film_unlike_all_cases_is_not_sought_a_second_time() -> None:
+    fake = Fake(unit(np.float32([[1, 0, 0], [0, 1, 0]])))
+    scope = fake.scope(Search(k=1))
+    neighbours = scope.neighbours(QUERY)
+    assert scope.archived(QUERY, np.zeros((9, 9), np.uint8), neighbours) is None
+    assert fake.asked == [1]

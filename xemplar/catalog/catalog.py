@@ -58,7 +58,7 @@ class Catalog(CatalogReader):
         checkpoint: str,
         entries: Sequence[Entry],
         described: Iterable[tuple[str, Description]] = (),
-    ) -> None:
+    ) -> frozenset[str]:
         """Put films and their embeddings in, in one transaction. Repeating it changes nothing.
 
         A film that is there already (by the digest of its bytes) keeps its id, and takes over
@@ -70,6 +70,10 @@ class Catalog(CatalogReader):
             entries: new films, or films new to this checkpoint.
             described: after them, (image digest, description) of films that need no embedding.
 
+        Returns:
+            Image digests of the films that were no case before. Of several processes that put one
+            film in at the same time, one alone is told so.
+
         Raises:
             InvalidArgument: an entry's arrays have the wrong shape, or are not finite.
         """
@@ -79,9 +83,11 @@ class Catalog(CatalogReader):
         descriptions = [
             description_fields(d) | {"sha256": s} for s, d in described if d.file is not None
         ]
+        ids: Mapping[str, int] = {}
+        new: frozenset[str] = frozenset()
         with writing(self._engine) as connection:
             if newest:
-                ids = self._put_cases(connection, list(newest.values()))
+                ids, new = self._put_cases(connection, list(newest.values()))
             if descriptions:
                 statement = (
                     update(CaseRow.__table__)  # type: ignore[arg-type]  # it is a Table
@@ -96,6 +102,7 @@ class Catalog(CatalogReader):
             if newest:
                 by_id = {ids[digest]: entry for digest, entry in newest.items()}
                 self._put_embeddings(connection, checkpoint, by_id)
+        return new
 
     def remove(self, case_ids: Collection[str]) -> int:
         """Forget cases and their embeddings; returns how many there were.
@@ -175,22 +182,29 @@ class Catalog(CatalogReader):
             if there:
                 self._put_embeddings(connection, checkpoint, there)
 
-    def _put_cases(self, connection: Connection, entries: Sequence[Entry]) -> Mapping[str, int]:
-        """Insert or describe anew; returns image digest -> id."""
+    def _put_cases(
+        self, connection: Connection, entries: Sequence[Entry]
+    ) -> tuple[Mapping[str, int], frozenset[str]]:
+        """Insert or describe anew; returns image digest -> id, and the digests of new films."""
         statement = self._insert(CaseRow)
         newer = statement.excluded
+        fresh = statement.on_conflict_do_nothing(index_elements=["image_sha256"])
+        rows = [case_fields(entry) for entry in entries]
+        new = frozenset(connection.scalars(fresh.returning(CaseRow.image_sha256), rows))
         statement = statement.on_conflict_do_update(
             index_elements=["image_sha256"],
             set_={name: newer[name] for name in DESCRIBED}
             | {name: func.coalesce(newer[name], kept) for name, kept in _IN_HEADER},
             where=newer.file.is_not(None),
         )
-        connection.execute(statement, [case_fields(entry) for entry in entries])
+        known = [row for row in rows if row["image_sha256"] not in new]
+        if known:
+            connection.execute(statement, known)
         digests = [entry.image_sha256 for entry in entries]
         # a film that was removed has come back: its pictures stay
         came_back = update(RemovalRow).where(RemovalRow.image_sha256.in_(digests))
         connection.execute(came_back.values(image_sha256=None))
-        return self._put_findings(connection, digests)
+        return self._put_findings(connection, digests), new
 
     def _put_findings(self, connection: Connection, digests: Sequence[str]) -> Mapping[str, int]:
         """Let `FindingRow` say what the labels of these films say; returns image digest -> id."""

@@ -45,11 +45,16 @@ class CatalogReader:
         Raises:
             NotFound: there is none.
         """
+        found = self.find(case_id)
+        if found is None:
+            raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
+        return found
+
+    def find(self, case_id: str) -> Case | None:
+        """One case by its public name, if there is one."""
         with self._reading() as connection, Session(connection) as session:
             row = session.scalar(select(CaseRow).where(CaseRow.case_id == case_id))
-            if row is None:
-                raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
-            return case_of(row)
+            return None if row is None else case_of(row)
 
     def cases(self, ids: Iterable[int]) -> Mapping[int, Case]:
         """Cases by their ids, in one query; ids of removed cases are missing from the answer."""

@@ -116,7 +116,15 @@ class AnswerOut(BaseModel):
         "unless asked for. A neighbour without the finding is among them too."
     )
     matched: int = Field(
-        ge=0, description="How many indexed cases meet the filters and are not excluded."
+        ge=0,
+        description="How many indexed cases meet the filters and are not excluded. Cases that "
+        "show the same image count each, and take one place among the neighbours.",
+    )
+    archived_as: str | None = Field(
+        None,
+        description="Case that shows the very image that was sent, in whatever format or "
+        "resolution, and whatever the filters leave out; null where none does.",
+        examples=["0fd0a7f2b8a1c9de"],
     )
     warnings: list[str] = Field(
         description="What speaks against the film: it seems turned or inverted, is unlike the "

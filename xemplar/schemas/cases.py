@@ -111,6 +111,17 @@ class CaseIn(CaseChange):
 
     source: Word = Field(description="Data set or hospital.", examples=["clinic"])
     age: Age | None = Field(None, description="In years.")  # a form has only text
+    any_body_part: bool = Field(
+        False,
+        description="Take the film although its DICOM header says that it shows another part of "
+        "the body than the chest.",
+    )
+
+    def fields(self, store: Store, source: str, known: Collection[str]) -> dict[str, Any]:
+        """As `CaseChange.fields`; which films are taken is no part of a description."""
+        named = super().fields(store, source, known)
+        named.pop("any_body_part", None)
+        return named
 
     @field_validator("present", "absent", "uncertain", mode="before")
     @classmethod

@@ -134,7 +134,8 @@ class BatchQuestion(Filters):
     near_duplicates: NearDuplicates = Field(
         "keep",
         description=f"'drop': no case whose cosine to the query, or to a case chosen before it, "
-        f"is above {NEAR_DUPLICATE}: most likely the same film in another file.",
+        f"is above {NEAR_DUPLICATE}: hardly another film, most likely. With 'keep', too, cases "
+        "that show the same image take one place.",
     )
     one_per_patient: bool = Field(
         False,

@@ -225,3 +225,11 @@ def test_generations_are_remembered(catalog: Catalog) -> None:
     (published,) = generations.all()
     assert published.published_at is not None
     assert published.published_at.tzinfo is UTC
+
+
+def test_of_many_who_put_one_film_in_at_once_one_is_told_that_it_is_new(catalog: Catalog) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        new = list(pool.map(lambda _: catalog.add(ONE, [entry(1)]), range(20)))
+    assert sorted(map(len, new)) == [0] * 19 + [1]
+    assert catalog.add(ONE, [entry(2), entry(1), entry(3)]) == {digest(2), digest(3)}
+    assert catalog.count() == 3
