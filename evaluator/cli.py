@@ -17,7 +17,16 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption
+from xemplar.terminal import (
+    DEFAULT_STORE,
+    CheckpointOption,
+    ColumnsOption,
+    DatabaseOption,
+    StoreOption,
+    TableOption,
+    UnknownFindingsOption,
+    dataset_of,
+)
 
 from .settings import Settings
 
@@ -69,6 +78,9 @@ def evaluate(
         int, typer.Option(min=2, help="Pairs for deletion and insertion.")
     ] = DEFAULT.masking_pairs,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT.seed,
+    table: TableOption = None,
+    columns: ColumnsOption = None,
+    unknown_findings: UnknownFindingsOption = "refuse",
 ) -> None:
     """Measure how good both explanations are, with chance beside every figure.
 
@@ -91,7 +103,7 @@ def evaluate(
             f"evaluating needs {error.name}: pip install 'xemplar[evaluate]'"
         ) from error
     from xemplar.checkpoint import default_checkpoint, load
-    from xemplar.datasets import open_dataset, source_names
+    from xemplar.datasets import source_names
     from xemplar.encoder import open_encoder
     from xemplar.store import Store
 
@@ -107,7 +119,8 @@ def evaluate(
         seed=seed,
     )
     (name,) = source_names([data], [source] if source is not None else [])
-    material = Source(open_dataset(data, name), Store(store), database, boxes)
+    dataset = dataset_of(data, table, columns, unknown_findings, name)
+    material = Source(dataset, Store(store), database, boxes)
     encoder = open_encoder(load(checkpoint or default_checkpoint()))
     try:
         with _progress() as on_progress:

@@ -3,6 +3,7 @@
 What takes long to import is imported when a command runs, so that ``xemplar --help`` is quick.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,8 +15,12 @@ from rich.table import Column, Table
 from xemplar.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
+    ColumnsOption,
     DatabaseOption,
     StoreOption,
+    TableOption,
+    UnknownFindingsOption,
+    dataset_of,
     progress,
 )
 
@@ -29,6 +34,9 @@ if TYPE_CHECKING:
     from .job import Outcome
     from .publishing import Published
     from .reader import Unreadable
+
+REASONS = 8
+"""Reasons for which files were left out that the summary counts."""
 
 generations = typer.Typer(no_args_is_help=True, help="List index generations, or go back to one.")
 
@@ -49,6 +57,9 @@ def index(
         list[str] | None,
         typer.Option("--split", help="Only films of this split (train, val, test); repeatable."),
     ] = None,
+    table: TableOption = None,
+    columns: ColumnsOption = None,
+    unknown_findings: UnknownFindingsOption = "refuse",
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most this many films, for a first try.")
     ] = None,
@@ -90,12 +101,17 @@ def index(
     """
     from xemplar.catalog import migrate, open_catalog
     from xemplar.checkpoint import default_checkpoint, load
+    from xemplar.datasets import source_names
     from xemplar.store import Store
 
     from .publishing import build_generation
     from .sources import check_source
 
-    datasets = _datasets(folders, source or [])
+    names = source_names(folders, source or [])
+    datasets = [
+        dataset_of(folder, table, columns, unknown_findings, name)
+        for folder, name in zip(folders, names, strict=True)
+    ]
     loaded = load(checkpoint or default_checkpoint())
     films = _films(datasets, split or [], limit, loaded.card.split)
     place = Store(store)
@@ -128,7 +144,7 @@ def index(
         )
         if publish:
             _learn(place, catalog, loaded, precision, threads)
-    _report(outcome, published, place, publish)
+    _report(outcome, published, place, publish, datasets)
 
 
 @generations.command("list")
@@ -272,13 +288,6 @@ def phantoms(
     Console(soft_wrap=True).print(f"{count:,} films in {escape(str(folder))}", highlight=False)
 
 
-def _datasets(folders: list[Path], source: list[str]) -> "list[Dataset]":
-    from xemplar.datasets import open_dataset, source_names
-
-    names = source_names(folders, source)
-    return [open_dataset(folder, name) for folder, name in zip(folders, names, strict=True)]
-
-
 def _films(
     datasets: "list[Dataset]", splits: list[str], limit: int | None, rule: "PatientSplit"
 ) -> "list[Film]":
@@ -348,14 +357,29 @@ def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:
         console.print(f"[yellow]left out[/] {escape(str(film.path))}: {escape(film.reason)}")
 
 
-def _report(outcome: "Outcome", published: "Published", store: "Store", go_live: bool) -> None:
+def _report(
+    outcome: "Outcome",
+    published: "Published",
+    store: "Store",
+    go_live: bool,
+    datasets: "list[Dataset]",
+) -> None:
+    skipped = sum((Counter(dataset.skipped) for dataset in datasets), Counter())
+    reasons = Counter(film.reason for film in outcome.unreadable)
     speed = outcome.embedded / outcome.seconds if outcome.seconds else 0
     state = "is live" if go_live else "built, not published"
     lines = [
         f"{outcome.embedded:,} films embedded in {outcome.seconds:.1f} s ({speed:.0f} images/s)",
-        f"{outcome.reused:,} embedded before, {len(outcome.unreadable):,} left out",
+        f"{outcome.reused:,} embedded before, {_counted('left out', reasons)}",
+        *([_counted("files skipped", skipped)] if skipped else []),
         f"generation {published.name} with {published.count:,} cases {state}"
         + ("" if published.is_new else " already"),
         f"store {store.root}",
     ]
     Console(soft_wrap=True, highlight=False).print(*map(escape, lines), sep="\n")
+
+
+def _counted(what: str, reasons: "Counter[str]") -> str:
+    """How many, and the most frequent reasons."""
+    said = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(REASONS))
+    return f"{reasons.total():,} {what}{f' ({said})' if said else ''}"

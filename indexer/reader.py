@@ -82,7 +82,11 @@ class Reader:
             radiograph = decode(data, self._limits)
         except FileNotFoundError:
             return Unreadable(film.path, "there is no such file")
-        except (InputError, IsADirectoryError, PermissionError) as error:
+        except IsADirectoryError:
+            return Unreadable(film.path, "it is a folder, and no file")
+        except PermissionError:
+            return Unreadable(film.path, "the file may not be read")
+        except InputError as error:
             return Unreadable(film.path, str(error))
         if radiograph.body_part is not None and not self._any_body_part:
             return Unreadable(film.path, OTHER_PART.format(part=radiograph.body_part))

@@ -1,11 +1,16 @@
 """``xemplar train``: the recipe's settings as options."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xemplar.terminal import ColumnsOption, TableOption, UnknownFindingsOption, dataset_of
+
 if TYPE_CHECKING:
+    from xemplar.datasets import Dataset
     from xemplar.findings import UncertainPolicy
 
 
@@ -121,6 +126,9 @@ def train(
             help="What a data set is called, if not as its folder; once for each, in their order.",
         ),
     ] = None,
+    table: TableOption = None,
+    columns: ColumnsOption = None,
+    unknown_findings: UnknownFindingsOption = "refuse",
 ) -> None:
     """Train a DenseNet-169 on frontal films, offline, to a checkpoint.
 
@@ -145,7 +153,7 @@ def train(
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"
         ) from error
-    from xemplar.datasets import open_dataset, source_names
+    from xemplar.datasets import source_names
     from xemplar.splits import PatientSplit
 
     settings = settings_of(
@@ -185,8 +193,20 @@ def train(
         split=PatientSplit(split_seed, val_share, test_share),
     )
     names = source_names(data, source or ())
-    datasets = [open_dataset(folder, name) for folder, name in zip(data, names, strict=True)]
+    datasets = [
+        dataset_of(folder, table, columns, unknown_findings, name)
+        for folder, name in zip(data, names, strict=True)
+    ]
+    settings = replace(settings, findings=_known(settings.findings, datasets))
     run(settings, datasets, out, console=Console())
+
+
+def _known(findings: Iterable[str], datasets: "list[Dataset]") -> tuple[str, ...]:
+    """Findings of a vocabulary or of a data set, as it spells them; raises `UnknownFinding`."""
+    from xemplar.findings import VOCABULARY, known_finding
+
+    known = VOCABULARY.union(*(dataset.findings for dataset in datasets))
+    return tuple(known_finding(name, known) for name in findings)
 
 
 def _policy(given: str | None) -> "UncertainPolicy | None":

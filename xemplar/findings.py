@@ -4,8 +4,9 @@ A film's labels are a mapping finding -> 1 (present), 0 (absent) or -1 (uncertai
 A finding that is missing from the mapping is *unknown*: nobody looked, or nobody wrote it down.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.errors import DatasetError, UnknownFinding
+from xemplar.spelling import nearest, spelling_key
 
 Labels: TypeAlias = Mapping[str, int]
 
@@ -54,13 +56,33 @@ CHEXPERT14 = (
 )
 """The 14 observations of CheXpert (Irvin et al., AAAI 2019), spelt as in its CSV files."""
 
+KERMANY2 = ("Bacterial", "Viral")
+"""Kinds of pneumonia in the children's films of Kermany et al. (Cell 2018)."""
+
 SYNONYMS: Mapping[str, str] = MappingProxyType(
     {
+        "Infiltrate": "Infiltration",  # so NIH's file of boxes, against its own label file
+        "No Findings": NO_FINDING,
+        "Normal": NO_FINDING,
+        "Oedema": "Edema",
         "Pleural Effusion": "Effusion",
-        "Pleural Thickening": "Pleural_Thickening",
+        "Pulmonary Edema": "Edema",
+        "Pulmonary Fibrosis": "Fibrosis",
+        "Pulmonary Oedema": "Edema",
     }
 )
-"""Other data sets' names -> the one name used here, so that several sets train one output."""
+"""Other names of the same finding -> the one name used here, so that several sets train one output.
+
+Only names that mean the same; capitals, spaces, underscores and hyphens are the same anyway.
+"""
+
+_SPELLINGS = MappingProxyType(
+    {spelling_key(name): name for name in (*NIH14, *CHEXPERT14, *KERMANY2)}
+    | {spelling_key(written): name for written, name in SYNONYMS.items()}
+)
+
+VOCABULARY = frozenset(_SPELLINGS.values())
+"""Findings that a label file, a case or a filter may always name."""
 
 
 class UncertainPolicy(StrEnum):
@@ -71,9 +93,52 @@ class UncertainPolicy(StrEnum):
     IGNORE = "ignore"
 
 
+class UnknownFindings(StrEnum):
+    """What becomes of a finding in a label file whose name is in no vocabulary."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"
+    DROP = "drop"
+
+
+@lru_cache(4096)
 def canonical(name: str) -> str:
-    """The one spelling used here of a finding's name."""
-    return SYNONYMS.get(name.strip(), name.strip())
+    """The one spelling used here of a finding's name; of an unknown one, the name itself.
+
+    Spellings are compared as `xemplar.spelling` says, and `SYNONYMS` are the same.
+    """
+    return _SPELLINGS.get(spelling_key(name), name.strip())
+
+
+def known_finding(name: str, known: Collection[str], where: str = "known here") -> str:
+    """The spelling of a finding among those that are known.
+
+    Args:
+        name: as a caller wrote it.
+        known: the vocabulary, in its own spelling.
+        where: who knows these, for the message.
+
+    Raises:
+        UnknownFinding: naming the value, the nearest known ones, and all that would be accepted.
+    """
+    wanted = canonical(name)
+    if wanted in known:
+        return wanted
+    key = spelling_key(wanted)
+    found = next((one for one in known if spelling_key(one) == key), None)
+    if found is None:
+        near = " or ".join(nearest_findings(name, known))
+        raise UnknownFinding(
+            f"unknown finding {name[:60]!r}{f', perhaps {near}' if near else ''}; "
+            f"{where}: {', '.join(sorted(known))}"
+        )
+    return found
+
+
+def nearest_findings(name: str, known: Collection[str] = VOCABULARY) -> tuple[str, ...]:
+    """The known findings whose name, or a synonym of it, is most like a name; at most two."""
+    spelt = [*known, *(written for written, one in SYNONYMS.items() if one in known)]
+    return tuple(dict.fromkeys(map(canonical, nearest(name, spelt))))
 
 
 def positives(labels: Labels) -> tuple[str, ...]:
@@ -97,12 +162,7 @@ def finding_index(findings: Sequence[str], name: str) -> int:
     Raises:
         UnknownFinding: naming the value and all that would be accepted.
     """
-    wanted = canonical(name)
-    if wanted not in findings:
-        raise UnknownFinding(
-            f"unknown finding {name[:60]!r}; this checkpoint knows: {', '.join(findings)}"
-        )
-    return findings.index(wanted)
+    return findings.index(known_finding(name, findings, "this checkpoint knows"))
 
 
 def targets(

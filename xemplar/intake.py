@@ -33,7 +33,9 @@ class Prepared:
         sha256: hex digest of the film's original bytes.
         inputs: uint8 (size, size), from `preprocess`.
         source_size: (height, width) of the upright film in pixels.
-        view: as the header tells it, None where it does not.
+        view: as the header tells it, None where it does not; sex and age likewise.
+        sex: "F" or "M".
+        age: in whole years.
         photometric: DICOM's PhotometricInterpretation, None for other formats.
         spacing_mm: (row, column) distance of its pixels in millimetres, None where unknown.
     """
@@ -42,6 +44,8 @@ class Prepared:
     inputs: npt.NDArray[np.uint8]
     source_size: tuple[int, int]
     view: str | None
+    sex: str | None
+    age: int | None
     photometric: str | None
     spacing_mm: tuple[float, float] | None
 
@@ -49,7 +53,23 @@ class Prepared:
     def of(cls, film: Radiograph, inputs: npt.NDArray[np.uint8]) -> Self:
         """A decoded film and its input; the film's pixels are let go of."""
         return cls(
-            film.sha256, inputs, film.source_size, film.view, film.photometric, film.spacing_mm
+            sha256=film.sha256,
+            inputs=inputs,
+            source_size=film.source_size,
+            view=film.view,
+            sex=film.sex,
+            age=film.age,
+            photometric=film.photometric,
+            spacing_mm=film.spacing_mm,
+        )
+
+    def completed(self, description: Description) -> Description:
+        """What a data set says of the film; where it leaves something open, the header's word."""
+        return replace(
+            description,
+            view=description.view or self.view,
+            sex=description.sex or self.sex,
+            age=self.age if description.age is None else description.age,
         )
 
 
@@ -60,7 +80,7 @@ def embed(
 
     Args:
         encoder: of the checkpoint that the embeddings will belong to.
-        films: at least one. Where a description tells no view, the header's stands.
+        films: at least one. Where a description tells no view, sex or age, the header's stands.
 
     Returns:
         An entry for each film, in their order; None where the network sees nothing at all.
@@ -70,7 +90,7 @@ def embed(
     return tuple(
         Entry(
             image_sha256=film.sha256,
-            description=replace(description, view=description.view or film.view),
+            description=film.completed(description),
             height=film.source_size[0],
             width=film.source_size[1],
             spacing_mm=film.spacing_mm,
@@ -120,8 +140,16 @@ def _stored(case: Case, media: Media, spec: PreprocessSpec) -> Prepared | None:
         inputs = media.input(case.image_sha256, spec)
     except (NotFound, CorruptArtefact):
         return None
-    size = (case.height, case.width)
-    return Prepared(case.image_sha256, inputs, size, case.view, case.photometric, case.spacing_mm)
+    return Prepared(
+        sha256=case.image_sha256,
+        inputs=inputs,
+        source_size=(case.height, case.width),
+        view=case.view,
+        sex=case.sex,
+        age=case.age,
+        photometric=case.photometric,
+        spacing_mm=case.spacing_mm,
+    )
 
 
 @dataclass(frozen=True)

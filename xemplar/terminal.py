@@ -1,13 +1,18 @@
 """What the programs' command lines share: options that mean the same, and the progress bar."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from xemplar.datasets import Dataset
 
 DEFAULT_STORE = Path("xemplar-store")
 
@@ -31,6 +36,90 @@ DatabaseOption = Annotated[
         help="Catalog, as postgresql+psycopg://USER@HOST/NAME; default: SQLite in the store.",
     ),
 ]
+TableOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--table", help="Label file (CSV or TSV) to read; default: what the folder holds."
+    ),
+]
+ColumnsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME=COLUMN,...",
+        help="What the label file calls file, findings, patient_id, view, sex, age, split; as "
+        'file="Image Index",findings="Finding Labels". file is needed.',
+    ),
+]
+UnknownFindingsOption = Annotated[
+    Literal["refuse", "keep", "drop"],
+    typer.Option(
+        "--unknown-findings",
+        help="Names of findings that are in no vocabulary: refuse the label file, keep them as "
+        "findings of their own, or drop them.",
+    ),
+]
+
+
+def dataset_of(
+    folder: Path,
+    table: Path | None,
+    columns: list[str] | None,
+    unknown_findings: str,
+    name: str | None = None,
+) -> "Dataset":
+    """Open a data set as the options say, and print its notes on stderr.
+
+    Raises:
+        DatasetError: see `xemplar.datasets.open_dataset`.
+        typer.BadParameter: ``--columns`` is not understood.
+    """
+    from xemplar.datasets import open_dataset
+    from xemplar.findings import UnknownFindings
+
+    dataset = open_dataset(
+        folder,
+        name,
+        table=table,
+        columns=columns_of(columns or []),
+        unknown_findings=UnknownFindings(unknown_findings),
+    )
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    for note in dataset.notes:
+        console.print(f"[yellow]note[/] {escape(dataset.name)}: {escape(note)}")
+    return dataset
+
+
+def columns_of(given: list[str]) -> dict[str, str]:
+    """``--columns`` as a mapping. A column's own name may hold commas.
+
+    Raises:
+        typer.BadParameter: it is not NAME=COLUMN, names something else, or a name twice.
+    """
+    from xemplar.datasets import COLUMNS
+    from xemplar.spelling import nearest
+
+    pairs = [pair for one in given for pair in re.split(r",(?=\s*\w+\s*=)", one)]
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, column = (part.strip() for part in pair.partition("="))
+        column = column.strip("\"'")
+        if not equals or not column:
+            raise typer.BadParameter(
+                f'--columns {pair!r} is not NAME=COLUMN, as file="Image Index"'
+            )
+        if name not in COLUMNS:
+            near = nearest(name, COLUMNS, 1)
+            raise typer.BadParameter(
+                f"--columns names {name!r}{f', perhaps {near[0]}' if near else ''}; it may name "
+                f"{', '.join(COLUMNS)}"
+            )
+        if name in columns:
+            raise typer.BadParameter(f"--columns names {name!r} twice")
+        columns[name] = column
+    if columns and "file" not in columns:
+        raise typer.BadParameter("--columns does not tell which column names the image: file=...")
+    return columns
 
 
 @contextmanager

@@ -24,7 +24,8 @@ export function takeFilms(take, refuse) {
     event.preventDefault();
     document.body.classList.remove("dragging");
     const [film] = files(event.dataTransfer);
-    if (film) take(film);
+    const folder = event.dataTransfer?.items?.[0]?.webkitGetAsEntry?.()?.isDirectory; // it has no bytes to send
+    if (film && !folder) take(film);
     else refuse(T.errors.noFilm);
   });
   addEventListener("paste", (event) => {
@@ -73,7 +74,7 @@ function tile(one) {
 
 /** The view where nothing has been asked yet; `take` gets the film. */
 export function askView(take) {
-  const file = h("input", { type: "file", id: "file", accept: ".png,.jpg,.jpeg,.tif,.tiff,.dcm,image/*,application/dicom",
+  const file = h("input", { type: "file", id: "file", // no `accept`: DICOM files of a CD have no suffix
     onchange: ({ target }) => target.files[0] && take(target.files[0]) });
   const example = async () => take(await (await fetch(EXAMPLE)).blob());
   const names = h("select", { id: "of", onchange: ({ target }) => cases.filter(target.value) },

@@ -112,7 +112,8 @@ async def change_case(request: Request, case_id: CaseId, change: CaseChange) -> 
     retriever = service_of(request).retriever
 
     def work() -> Case:
-        fields = change.fields(retriever.store, retriever.catalog.case(case_id).source)
+        source = retriever.catalog.case(case_id).source
+        fields = change.fields(retriever.store, source, _vocabulary(retriever, change))
         retriever.catalog.describe(case_id, fields)
         return retriever.catalog.case(case_id)
 
@@ -166,7 +167,7 @@ def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, 
     """Put a film in, or describe it anew; returns the case, whether it is new, and warnings."""
     live = retriever.live
     film = retriever.decode(data)
-    fields = given.fields(retriever.store, given.source)
+    fields = given.fields(retriever.store, given.source, _vocabulary(retriever, given))
     known = retriever.catalog.find(case_id_of(film.sha256))
     if known is None and film.body_part is not None and not given.any_body_part:
         raise NotARadiograph(
@@ -188,3 +189,8 @@ def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, 
     if not taken.is_new:
         retriever.catalog.describe(case_id, fields)
     return retriever.catalog.case(case_id), taken.is_new, film.warnings + doubts
+
+
+def _vocabulary(retriever: Retriever, given: CaseChange) -> frozenset[str]:
+    """Findings that a case may have: of a vocabulary, a case, or the network that answers."""
+    return retriever.catalog.vocabulary(given.findings).union(retriever.checkpoint.card.findings)

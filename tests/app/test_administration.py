@@ -175,7 +175,9 @@ def test_what_is_no_generation_cannot_be_published(own_client: TestClient) -> No
 def test_findings_are_those_of_the_labels_and_those_of_the_network(
     own_client: TestClient, own: SmallStore
 ) -> None:
-    own_client.post("/cases", data={"source": "a", "present": "Sarcoid"}, files={"image": FILM})
+    case = own_client.post("/cases", data={"source": "a"}, files={"image": FILM}).json()["case_id"]
+    with open_catalog(own.store.database_url) as catalog:  # as `index --unknown-findings keep` does
+        catalog.describe(case, {"labels": {"Sarcoid": 1}})
     found = {one.pop("finding"): one for one in own_client.get("/findings").json()["findings"]}
     assert found["Sarcoid"] == {"cases": 1, "predicted": False}
     assert found["Effusion"] == {"cases": 3, "predicted": True}

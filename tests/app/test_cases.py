@@ -111,6 +111,45 @@ def test_a_description_is_changed(own_client: TestClient) -> None:
     assert len(own_client.get("/cases", params=effusion).json()["cases"]) == 1
 
 
+@pytest.mark.parametrize("state", ["present", "absent", "uncertain"])
+def test_an_unknown_finding_is_refused_with_the_nearest(own_client: TestClient, state: str) -> None:
+    before = own_client.get("/readyz").json()["cases"]
+    told = problem(
+        put(own_client, source="clinic", **{state: "Mass,Efusion"}), 422, "UnknownFinding"
+    )
+    assert "unknown finding 'Efusion', perhaps Effusion; known here: Atelectasis" in told
+    assert own_client.get("/readyz").json()["cases"] == before
+    address = put(own_client, **ABOUT).headers["location"]
+    problem(own_client.patch(address, json={state: ["Efusion"]}), 422, "UnknownFinding")
+    assert own_client.get(address).json()["findings"] == ["Effusion", "Mass"]
+
+
+def test_findings_are_known_in_any_spelling_and_so_are_those_of_cases(
+    own_client: TestClient, own: SmallStore
+) -> None:
+    address = put(own_client, source="clinic", present="pleural effusion,lung-opacity").headers[
+        "location"
+    ]
+    assert own_client.get(address).json()["findings"] == ["Effusion", "Lung Opacity"]
+    with open_catalog(own.store.database_url) as catalog:
+        catalog.describe(address.rsplit("/")[-1], {"labels": {"Sarcoid": 1}})
+    changed = own_client.patch(address, json={"present": ["SARCOID", "Viral"]})
+    assert changed.json()["findings"] == ["Sarcoid", "Viral"]
+    twice = own_client.patch(address, json={"present": ["sarcoid"], "absent": ["Sarcoid"]})
+    problem(twice, 422, "InvalidArgument")
+
+
+def test_what_the_header_tells_is_kept_unless_the_client_says_otherwise(
+    own_client: TestClient, own: SmallStore
+) -> None:
+    said = {"ViewPosition": "AP", "PatientSex": "M", "PatientAge": "018M", "StudyDate": "20200229"}
+    film = dicom(drawn_film(97), **said)
+    case = put(own_client, film, source="clinic", sex="F").json()
+    assert (case["view"], case["sex"], case["age"]) == ("AP", "F", 1)
+    stored = [path.read_bytes() for path in own.store.root.rglob("*") if path.is_file()]
+    assert not any(b"20200229" in content for content in stored)
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [

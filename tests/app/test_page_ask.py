@@ -31,20 +31,39 @@ def test_a_film_that_is_indexed_is_said_to_be_in_the_archive(page: Page, small: 
     expect(page.locator(".archived")).to_have_text(said)
 
 
+@pytest.mark.parametrize("name", ["film.png", "IM000001"])
 @pytest.mark.parametrize("way", ["drop", "paste"])
-def test_a_film_may_be_dropped_or_pasted(page: Page, way: str) -> None:
+def test_a_film_may_be_dropped_or_pasted(page: Page, way: str, name: str) -> None:
     expect(page.locator(".gallery > li")).to_have_count(CASES)
     page.evaluate(
-        """([way, bytes]) => {
+        """([way, bytes, name]) => {
+            const type = name.endsWith(".png") ? "image/png" : "";
             const carried = new DataTransfer();
-            carried.items.add(new File([new Uint8Array(bytes)], "film.png", {type: "image/png"}));
+            carried.items.add(new File([new Uint8Array(bytes)], name, {type}));
             const event = way === "drop" ? new DragEvent(way, {dataTransfer: carried})
                 : new ClipboardEvent(way, {clipboardData: carried});
             dispatchEvent(event);
         }""",
-        [way, list(FILM)],
+        [way, list(FILM), name],
     )
     expect(page.locator(".card")).to_have_count(5)
+
+
+def test_files_without_suffix_may_be_chosen(page: Page) -> None:
+    assert page.get_attribute("#file", "accept") is None  # it would grey them out
+
+
+def test_a_folder_that_is_dropped_is_refused(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            const folder = new File([], "CD");
+            const items = [{webkitGetAsEntry: () => ({isDirectory: true})}];
+            const event = new DragEvent("drop", {bubbles: true});
+            Object.defineProperty(event, "dataTransfer", {value: {files: [folder], items}});
+            dispatchEvent(event);
+        }"""
+    )
+    expect(page.get_by_role("alert")).to_contain_text("That was no file.")
 
 
 def test_what_is_dropped_or_pasted_and_no_file_is_refused_but_not_in_a_field(page: Page) -> None:

@@ -173,6 +173,70 @@ def test_what_was_left_out_is_listed_and_is_no_failure(call, tmp_path: Path) -> 
     assert "[bold]no" in result.stderr
 
 
+def test_a_table_that_was_not_read_and_skipped_files_are_told(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = data_set(tmp_path / "one", range(3))
+    (folder / "labels.csv").rename(folder / "radiology_export.csv")
+    (folder / "notes.txt").write_text("of no use")
+    (folder / "0.png").write_bytes(b"no picture")
+    (folder / "1.png").write_bytes(b"no picture")
+    result = call("index", folder)
+    assert "seen and not read: radiology_export.csv; the 3 image(s)" in result.stderr
+    assert "have no labels" in result.stderr
+    assert "--columns" in result.stderr
+    assert "2 left out (this is no PNG, JPEG, TIFF or DICOM file" in result.stdout
+    assert "2 files skipped (no image: 1; table: 1)" in result.stdout
+
+
+def test_columns_of_another_table_are_named(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = data_set(tmp_path / "one", range(3))
+    table = folder / "export, of 2025.csv"
+    text = (folder / "labels.csv").read_text()
+    table.write_text(text.replace("file,", "Image Index,").replace("findings", '"Labels, final"'))
+    (folder / "labels.csv").unlink()
+    columns = 'file=Image Index,findings="Labels, final"'
+    assert "3 films embedded" in call("index", folder, "--columns", columns).stdout
+    (folder / "other.csv").touch()
+    with pytest.raises(DatasetError, match=r"holds 2 CSV or TSV files: .*--table"):
+        call("index", folder, "--columns", columns)
+    for named in (table, table.name):
+        again = call("index", folder, "--columns", columns, "--table", named)
+        assert "3 embedded before" in again.stdout
+        assert "seen and not read: other.csv" in again.stderr
+    with pytest.raises(DatasetError, match=r"lacks the column\(s\) Image Indx \(nearest"):
+        call("index", folder, "--columns", "file=Image Indx", "--table", table)
+    with pytest.raises(DatasetError, match=r"no table none\.csv"):
+        call("index", folder, "--table", "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("Image Index", "is not NAME=COLUMN"),
+        ("file=", "is not NAME=COLUMN"),
+        ("file=a,patient=b", "names 'patient', perhaps patient_id"),
+        ("file=a,file=b", "names 'file' twice"),
+        ("findings=a", "does not tell which column names the image"),
+    ],
+)
+def test_columns_that_are_not_understood_are_refused(
+    call,  # type: ignore[no-untyped-def]
+    tmp_path: Path,
+    columns: str,
+    message: str,
+) -> None:
+    result = call("index", data_set(tmp_path / "one", range(1)), "--columns", columns, fails=True)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_unknown_findings_are_refused_kept_or_dropped(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = data_set(tmp_path / "one", range(2), findings="Sarcoid")
+    with pytest.raises(DatasetError, match="'Sarcoid'"):
+        call("index", folder)
+    assert "dropped: 'Sarcoid'" in call("index", folder, "--unknown-findings", "drop").stderr
+    assert "kept: 'Sarcoid'" in call("index", folder, "--unknown-findings", "keep").stderr
+
+
 def test_copies_and_other_parts_of_the_body_are_counted_as_left_out(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     folder = data_set(tmp_path / "one", range(3))
     call("index", folder)

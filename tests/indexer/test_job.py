@@ -48,6 +48,13 @@ def data_set(root: Path, seeds: Sequence[int], **column: str) -> Path:
     return root
 
 
+def dicom_folder(root: Path, **fields: str) -> Path:
+    """A folder as a CD has it: a DICOM file without a suffix, and no table."""
+    root.mkdir(parents=True)
+    (root / "IM000001").write_bytes(dicom(drawn_film(5), **fields))
+    return root
+
+
 class Counting(Encoder):
     """Counts the films that go through the network."""
 
@@ -341,6 +348,39 @@ def test_an_error_of_the_writer_ends_the_job(
 def test_nothing_embedded_builds_nothing(store: Store, catalog: Catalog, encoder: Counting) -> None:
     with pytest.raises(NothingIndexed):
         build_generation(store, catalog, encoder.checkpoint, changed=False)
+
+
+HEADER = {"ViewPosition": "AP", "PatientSex": "F", "PatientAge": "040Y"}
+
+
+def test_sex_age_and_view_of_the_header_stand_where_no_table_tells_them(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    folder = dicom_folder(tmp_path / "cd", **HEADER)
+
+    def described() -> tuple[str | None, str | None, int | None]:
+        (case,) = catalog.page(encoder.checkpoint.digest)
+        return case.view, case.sex, case.age
+
+    run(store, catalog, encoder, folder)
+    assert described() == ("AP", "F", 40)
+    run(store, catalog, encoder, folder)
+    assert described() == ("AP", "F", 40)
+    table = folder / "labels.csv"
+    table.write_text("file,findings,sex,age\nIM000001,Mass,M,\n")
+    run(store, catalog, encoder, folder)  # the table wins, and what it leaves open stays
+    assert described() == ("AP", "M", 40)
+    assert encoder.films == 1
+
+
+def test_a_table_wins_over_the_header(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    folder = dicom_folder(tmp_path / "cd", **HEADER)
+    (folder / "labels.csv").write_text("file,findings,sex,age,view\nIM000001,Mass,M,0,PA\n")
+    run(store, catalog, encoder, folder)
+    (case,) = catalog.page(encoder.checkpoint.digest)
+    assert (case.view, case.sex, case.age, case.findings) == ("PA", "M", 0, ("Mass",))
 
 
 KILLED = """

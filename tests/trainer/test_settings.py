@@ -12,7 +12,7 @@ from xemplar_trainer.epoch import Device
 from xemplar_trainer.settings import Settings
 from xemplar_trainer.world import World
 
-from xemplar.errors import ConfigurationError
+from xemplar.errors import ConfigurationError, UnknownFinding
 from xemplar.findings import NIH14
 from xemplar.preprocess import PreprocessSpec
 
@@ -95,3 +95,17 @@ def test_the_command_line_refuses_an_unknown_policy(tmp_path: Path) -> None:
 def test_the_command_line_refuses_a_weight_that_is_none(tmp_path: Path, weight: str) -> None:
     with pytest.raises(typer.BadParameter, match=r"is not SET=WEIGHT, as kermany=0\.3"):
         cli.train([tmp_path], tmp_path / "out", weight=[weight])
+
+
+def test_the_command_line_refuses_a_finding_of_no_vocabulary_and_no_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[Settings] = []
+    monkeypatch.setattr(
+        "xemplar_trainer.run.train", lambda settings, *_, **__: trained.append(settings)
+    )
+    (tmp_path / "labels.csv").write_text("file,findings\n1.png,Mass|Sarcoid\n")
+    with pytest.raises(UnknownFinding, match="'Efusion', perhaps Effusion"):
+        cli.train([tmp_path], tmp_path / "out", findings="Mass,Efusion", unknown_findings="keep")
+    cli.train([tmp_path], tmp_path / "out", findings="mass,SARCOID", unknown_findings="keep")
+    assert [settings.findings for settings in trained] == [("Mass", "Sarcoid")]

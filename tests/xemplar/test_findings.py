@@ -11,6 +11,8 @@ from xemplar.findings import (
     UncertainPolicy,
     canonical,
     finding_index,
+    known_finding,
+    nearest_findings,
     positives,
     targets,
 )
@@ -35,7 +37,14 @@ def test_both_vocabularies_share_seven_findings_under_one_name() -> None:
         ("Pleural Effusion", "Effusion"),
         (" Pleural Thickening ", "Pleural_Thickening"),
         ("Edema", "Edema"),
-        ("Something else", "Something else"),
+        ("EDEMA", "Edema"),
+        ("pulmonary oedema", "Edema"),
+        ("pleural_effusion", "Effusion"),
+        ("Infiltrate", "Infiltration"),
+        ("normal", "No Finding"),
+        ("Effusion?", "Effusion?"),
+        ("no effusion", "no effusion"),
+        (" Something else ", "Something else"),
     ],
 )
 def test_a_name_has_one_spelling(written: str, name: str) -> None:
@@ -67,6 +76,20 @@ def test_a_finding_is_found_by_any_of_its_names() -> None:
 def test_an_unknown_finding_is_refused_with_all_that_are_known() -> None:
     with pytest.raises(UnknownFinding, match=r"'Tuberculosis'; .* knows: Edema, Mass"):
         finding_index(("Edema", "Mass"), "Tuberculosis")
+
+
+@pytest.mark.parametrize(
+    ("written", "near"),
+    [("Efusion", "Effusion"), ("Cardiomegalie", "Cardiomegaly"), ("Pleural efusion", "Effusion")],
+)
+def test_the_nearest_known_findings_are_told(written: str, near: str) -> None:
+    assert nearest_findings(written)[0] == near
+    with pytest.raises(UnknownFinding, match=rf"{written}', perhaps {near}"):
+        known_finding(written, NIH14)
+
+
+def test_a_finding_that_is_known_by_another_spelling_is_told_in_it() -> None:
+    assert known_finding("SARCOID", ("Mass", "Sarcoid")) == "Sarcoid"
 
 
 FINDINGS = ("Edema", "Mass", "Hernia", "Nodule")

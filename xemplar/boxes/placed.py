@@ -19,10 +19,6 @@ TOLERANCE = 1.0
 
 CORRESPONDING: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "Infiltrate": ("Infiltration",),  # NIH's box file, against its own label file
-        "Pleural effusion": ("Effusion",),
-        "Pleural thickening": ("Pleural_Thickening",),
-        "Pulmonary fibrosis": ("Fibrosis",),
         # one class for both: CheXpert's "Lung Lesion" is that class. Of NIH's two, the nodule
         # comes first: the film's scale, which tells them apart (3 cm), is not in the box file
         "Nodule/Mass": ("Lung Lesion", "Nodule", "Mass"),

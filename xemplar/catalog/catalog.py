@@ -39,6 +39,10 @@ def open_catalog(url: str) -> "Catalog":
     return Catalog(engine)
 
 
+_IN_HEADER = (("view", CaseRow.view), ("sex", CaseRow.sex), ("age", CaseRow.age))
+"""What a film's header may tell where its data set does not."""
+
+
 class Catalog(CatalogReader):
     """The cases and their embeddings: the truth that index generations are derived from.
 
@@ -58,7 +62,8 @@ class Catalog(CatalogReader):
         """Put films and their embeddings in, in one transaction. Repeating it changes nothing.
 
         A film that is there already (by the digest of its bytes) keeps its id, and takes over
-        what the newer data set says of it, unless that is a plain folder, which says nothing.
+        what the newer data set says of it, unless that is a plain folder, which says nothing. A
+        view, sex or age that the newer one leaves open stays: the film's header may have told it.
 
         Args:
             checkpoint: digest of the checkpoint that made the embeddings.
@@ -89,7 +94,7 @@ class Catalog(CatalogReader):
                     .where(CaseRow.image_sha256 == bindparam("sha256"))
                     .values(
                         {name: bindparam(name) for name in DESCRIBED}
-                        | {"view": func.coalesce(bindparam("view"), CaseRow.view)}
+                        | {name: func.coalesce(bindparam(name), kept) for name, kept in _IN_HEADER}
                     )
                 )
                 connection.execute(statement, descriptions)
@@ -189,7 +194,7 @@ class Catalog(CatalogReader):
         statement = statement.on_conflict_do_update(
             index_elements=["image_sha256"],
             set_={name: newer[name] for name in DESCRIBED}
-            | {"view": func.coalesce(newer.view, CaseRow.view)},
+            | {name: func.coalesce(newer[name], kept) for name, kept in _IN_HEADER},
             where=newer.file.is_not(None),
         )
         known = [row for row in rows if row["image_sha256"] not in new]

@@ -8,13 +8,10 @@ from sqlalchemy import ColumnElement, func, or_, select
 
 from xemplar.catalog.tables import CaseRow, FindingRow
 from xemplar.errors import InvalidArgument
-from xemplar.findings import CHEXPERT14, NIH14, NO_FINDING, canonical
+from xemplar.findings import NO_FINDING, canonical
 
 MAX_AGE = 120
 """Years; data sets' ages above are taken for typing errors and not kept."""
-
-VOCABULARY = frozenset(map(canonical, (*NIH14, *CHEXPERT14, NO_FINDING)))
-"""Findings that may be asked for although no case has them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """`CatalogReader`: every question put to the database about cases and their embeddings."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Self
 
@@ -10,11 +10,12 @@ from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.orm import Session
 
 from xemplar.catalog.case import Batch, Case
-from xemplar.catalog.filters import VOCABULARY, CaseFilter
+from xemplar.catalog.filters import CaseFilter
 from xemplar.catalog.rows import batch_of, case_of
 from xemplar.catalog.schema import reading
 from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
-from xemplar.errors import CorruptArtefact, NotFound, UnknownFinding
+from xemplar.errors import CorruptArtefact, NotFound
+from xemplar.findings import VOCABULARY, known_finding
 
 
 class CatalogReader:
@@ -92,15 +93,20 @@ class CatalogReader:
         Raises:
             UnknownFinding: naming the value and all that would be accepted.
         """
-        if wanted.findings <= VOCABULARY:
-            return
+        known = self.vocabulary(wanted.findings)
+        for finding in sorted(wanted.findings):
+            known_finding(finding, known)
+
+    def vocabulary(self, named: Collection[str]) -> frozenset[str]:
+        """`xemplar.findings.VOCABULARY`, and the findings that a case has.
+
+        Args:
+            named: the database is asked only if these are not all in the former.
+        """
+        if VOCABULARY.issuperset(named):
+            return VOCABULARY
         with self._reading() as connection:
-            known = VOCABULARY.union(connection.scalars(select(FindingRow.finding).distinct()))
-        unknown = sorted(wanted.findings - known)
-        if unknown:
-            raise UnknownFinding(
-                f"unknown finding {unknown[0][:60]!r}; known here: {', '.join(sorted(known))}"
-            )
+            return VOCABULARY.union(connection.scalars(select(FindingRow.finding).distinct()))
 
     def embedded(self, checkpoint: str) -> frozenset[str]:
         """Image digests of the films that a checkpoint has embedded."""

@@ -1,5 +1,6 @@
 """Cases: what is said of one to put it in or change it, and how they are listed."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -13,7 +14,7 @@ from pydantic import (
 
 from xemplar.catalog.filters import MAX_AGE
 from xemplar.errors import InvalidArgument
-from xemplar.findings import canonical
+from xemplar.findings import canonical, known_finding
 from xemplar.schemas.answers import CaseOut
 from xemplar.schemas.questions import Counted, Filters
 from xemplar.store import Store
@@ -49,13 +50,25 @@ class CaseChange(BaseModel):
     sex: Literal["F", "M"] | None = None
     age: Annotated[Age, Counted] | None = Field(None, description="In years.")
     present: Findings = Field(
-        [], description="Findings that are present.", examples=[["Effusion", "Edema"]]
+        [],
+        description="Findings that are present. A name of NIH ChestX-ray14, of CheXpert, of the "
+        "network that answers, or of a case in the catalog; capitals, spaces, underscores and "
+        "hyphens do not matter. Any other is refused with the nearest known ones: new names come "
+        "in by `xemplar index --unknown-findings keep`.",
+        examples=[["Effusion", "Edema"]],
     )
-    absent: Findings = Field([], description="Findings that are absent.", examples=[["Mass"]])
-    uncertain: Findings = Field([], description="Findings that are uncertain.")
+    absent: Findings = Field(
+        [], description="Findings that are absent; likewise.", examples=[["Mass"]]
+    )
+    uncertain: Findings = Field([], description="Findings that are uncertain; likewise.")
     split: Word | None = Field(None, description="As train, val or test.")
 
-    def fields(self, store: Store, source: str) -> dict[str, Any]:
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """All findings that it speaks of."""
+        return (*self.present, *self.absent, *self.uncertain)
+
+    def fields(self, store: Store, source: str, known: Collection[str]) -> dict[str, Any]:
         """What was named, as a `Description` has it; the patient under a pseudonym.
 
         Naming one of the three lists of findings replaces all three.
@@ -63,8 +76,10 @@ class CaseChange(BaseModel):
         Args:
             store: whose key makes pseudonyms.
             source: of the case, where no new one is named.
+            known: findings that may be named.
 
         Raises:
+            UnknownFinding: one that is not known; naming the nearest that are.
             InvalidArgument: a finding stands in two lists, or a new source needs the patient again.
         """
         named = self.model_dump(exclude_unset=True)
@@ -78,13 +93,14 @@ class CaseChange(BaseModel):
             )
         if LABELS.keys() & named.keys():
             named = {name: value for name, value in named.items() if name not in LABELS}
-            named["labels"] = self._labels()
+            named["labels"] = self._labels(known)
         return named
 
-    def _labels(self) -> dict[str, int]:
+    def _labels(self, known: Collection[str]) -> dict[str, int]:
         labels: dict[str, int] = {}
         for state, value in LABELS.items():
-            for finding in getattr(self, state):
+            for name in getattr(self, state):
+                finding = known_finding(name, known)
                 if labels.setdefault(finding, value) != value:
                     raise InvalidArgument(f"{finding[:60]!r} is {state} and something else too")
         return labels
@@ -101,9 +117,9 @@ class CaseIn(CaseChange):
         "the body than the chest.",
     )
 
-    def fields(self, store: Store, source: str) -> dict[str, Any]:
+    def fields(self, store: Store, source: str, known: Collection[str]) -> dict[str, Any]:
         """As `CaseChange.fields`; which films are taken is no part of a description."""
-        named = super().fields(store, source)
+        named = super().fields(store, source, known)
         named.pop("any_body_part", None)
         return named
 

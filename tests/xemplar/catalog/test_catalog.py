@@ -102,14 +102,13 @@ def test_two_checkpoints_share_a_case(catalog: Catalog) -> None:
     assert list(catalog.vectors("3" * 64)) == []
 
 
-def test_a_newer_label_file_wins_and_the_header_view_stays(catalog: Catalog) -> None:
-    catalog.add(ONE, [entry(1, labels={"Mass": 1}, age=60, view="AP")])
+def test_a_newer_label_file_wins_and_what_the_header_told_stays(catalog: Catalog) -> None:
+    catalog.add(ONE, [entry(1, labels={"Mass": 1}, age=60, view="AP", sex="F")])
     created = the_case(catalog, 1).created_at
-    catalog.add(ONE, [entry(1, source="new", labels={"Mass": 0}, split="test")])
+    catalog.add(ONE, [entry(1, source="new", labels={"Mass": 0}, split="test", sex="M")])
     case = the_case(catalog, 1)
     assert (case.source, case.labels, case.split) == ("new", {"Mass": 0}, "test")
-    assert case.age is None
-    assert case.view == "AP"
+    assert (case.view, case.sex, case.age) == ("AP", "M", 60)
     assert case.created_at == created
 
 
@@ -122,7 +121,7 @@ def test_a_plain_folder_overrides_no_label_file(catalog: Catalog) -> None:
 
 
 def test_describing_without_embedding(catalog: Catalog) -> None:
-    catalog.add(ONE, [entry(1, view="AP"), entry(2)])
+    catalog.add(ONE, [entry(1, view="AP", sex="F", age=60), entry(2)])
     described = Description(source="new", file="n", labels={"Edema": 1}, age=5)
     catalog.add(
         ONE, [entry(3)], [(digest(1), described), (digest(3), described), ("f" * 64, described)]
@@ -130,7 +129,7 @@ def test_describing_without_embedding(catalog: Catalog) -> None:
     for number in (1, 3):
         case = the_case(catalog, number)
         assert (case.source, case.file, case.labels, case.age) == ("new", "n", {"Edema": 1}, 5)
-    assert the_case(catalog, 1).view == "AP"
+    assert (the_case(catalog, 1).view, the_case(catalog, 1).sex) == ("AP", "F")
     assert the_case(catalog, 2).source == "set"
     assert catalog.count() == 3
 
