@@ -1,18 +1,23 @@
 """Compressed DICOM pixels: how much they unpack to is known before they are unpacked."""
 
+import json
+import os
 import struct
 import subprocess
 import sys
-import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from xemplar.errors import ImageTooLarge, UnreadableImage
-from xemplar.radiograph.film import Limits
+from xemplar.errors import UnreadableImage, UnsupportedImage
+from xemplar.radiograph.colour import GREY_SPREAD, spread
+from xemplar.radiograph.image_pixel import COLOURS, ImagePixel
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -20,90 +25,128 @@ if TYPE_CHECKING:
 GDCM_SECONDS = 60
 """After so long GDCM is given up; the largest film takes it a few seconds."""
 
-GDCM_APART = """
-import io, sys, numpy, pydicom
-film, pixels = pydicom.dcmread(io.BytesIO(sys.stdin.buffer.read()), force=True), io.BytesIO()
-numpy.save(pixels, film.pixel_array)
-sys.stdout.buffer.write(pixels.getvalue())
-"""
+GDCM_PROCESS = Path(__file__).with_name("gdcm_process.py")
 
-DESCRIBING = (
-    "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation",
-    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-)  # fmt: skip
-"""The elements that a decoder needs, and nothing of the patient."""
+JPEG_START, JPEG_2000_START, JP2_START = b"\xff\xd8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
 
+END = b"\xff\xd9"
+"""The marker that ends a JPEG, JPEG-LS or JPEG 2000 stream."""
 
-def check_deflated(data: bytes, limits: Limits) -> None:
-    """Refuse a deflated data set (PS3.5 A.5) that inflates beyond the largest file."""
-    from pydicom.filereader import read_dataset
-    from pydicom.uid import DeflatedExplicitVRLittleEndian
+SOF_LOSSLESS, SOF_JPEG_LS, JPEG_2000 = 0xC3, 0xF7, 0
+"""Codings, by their SOFn marker; JPEG 2000 has none."""
 
-    file = BytesIO(data)
-    file.seek(132)
-    meta = read_dataset(
-        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag >> 16 != 2
-    )
-    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        inflating = zlib.decompressobj(-zlib.MAX_WBITS)
-        inflated = len(inflating.decompress(file.read(), limits.max_bytes + 1))
-        if inflated > limits.max_bytes:
-            raise ImageTooLarge(
-                f"the deflated DICOM data set has more than {limits.max_bytes:,} bytes, the limit; "
-                "send it at a smaller size"
-            )
+MISSING = 0.01
+"""Share of an image that may be missing at the end of its data."""
+
+JPEG_BLOCK = 16 * 16
+"""Pixels that a JPEG with subsampled colour encodes together; the last ones go with their end."""
+
+Pixels = npt.NDArray[Any]
 
 
-def check_codestream(header: "Dataset", rows: int, columns: int) -> None:
-    """Refuse a compressed frame of another size than its header says: it could be a bomb."""
+class Declared(NamedTuple):
+    """What a codestream says of itself."""
+
+    rows: int
+    columns: int
+    samples: int
+    precision: int
+    coding: int
+
+
+def decode_frame(
+    header: "Dataset", pixel: ImagePixel
+) -> tuple[Pixels, ImagePixel, tuple[str, ...]]:
+    """Decode the one compressed frame, by what it is: the transfer syntax may name another coding.
+
+    Returns:
+        Integers (rows, columns), or (rows, columns, 3) in RGB; what they are like; and warnings.
+
+    Raises:
+        UnreadableImage: damaged, or of another size than the header says: it could be a bomb.
+        UnsupportedImage: a coding that cannot be decoded.
+    """
     from pydicom.encaps import get_frame
     from pydicom.uid import RLELossless
 
-    # one frame needs no table of places, and a wrong one would show us another than is decoded
-    header.pop("ExtendedOffsetTable", None)
-    frame = get_frame(header.PixelData, 0, number_of_frames=1)
-    if header.file_meta.TransferSyntaxUID == RLELossless:
-        return _check_rle(frame, rows * columns)
-    size = _codestream_size(frame)
-    if size != (rows, columns, 1):
-        declared = "no size that can be read" if size is None else "{} x {} x {}".format(*size)
+    frame = get_frame(header.get_item("PixelData").value, 0, number_of_frames=1)
+    if frame.startswith(JP2_START):
+        # what is decoded is the very stream whose size is looked at
+        frame = frame[max(frame.find(JPEG_2000_START), 0) :]
+    declared = _declared(frame)
+    if declared is None:
+        syntax = header.file_meta.get("TransferSyntaxUID", RLELossless)
+        if syntax != RLELossless and frame[:8] != struct.pack("<2L", frame[0] if frame else 0, 64):
+            raise UnreadableImage(
+                "the compressed frame declares no size that can be read; it is damaged, or of a "
+                "coding other than RLE, JPEG, JPEG-LS and JPEG 2000"
+            )
+        return _by_pydicom(frame, RLELossless, pixel, "pylibjpeg"), pixel, ()
+    if declared[:2] != (pixel.rows, pixel.columns) or declared.samples not in (1, 3):
         raise UnreadableImage(
-            f"the compressed frame declares {declared} (rows x columns x samples), "
-            f"but its header says {rows} x {columns} x 1"
+            "the compressed frame declares {} x {} x {} (rows x columns x samples), ".format(
+                *declared
+            )
+            + f"but its header says {pixel.rows} x {pixel.columns} x {pixel.samples}"
         )
-    return None
+    stored = min(declared.precision, pixel.stored)
+    pixel = replace(pixel, samples=declared.samples, stored=stored, high=stored - 1)
+    fills_up = declared.coding not in (JPEG_2000, SOF_JPEG_LS)
+    pixels, warnings = with_end(frame, lambda whole: _decoded(whole, declared, pixel), fills_up)
+    return pixels, pixel, warnings
 
 
-def _check_rle(frame: bytes, pixels: int) -> None:
-    """Refuse an RLE frame (PS3.5 annex G) with a segment that unpacks to more than the pixels."""
-    count, *offsets = struct.unpack("<16L", frame[:64])
-    for start, end in pairwise([*offsets[:count], len(frame)]):
-        place, unpacked = start, 0
-        while place < end:
-            run = frame[place]
-            unpacked += run + 1 if run < 128 else 257 - run if run > 128 else 0
-            place += run + 2 if run < 128 else 2 if run > 128 else 1
-            if unpacked > pixels + 128:  # encoders pad segments
-                raise UnreadableImage(
-                    f"the RLE frame holds more than the {pixels:,} pixels that its header says"
-                )
+def with_end(
+    frame: bytes, decode: Callable[[bytes], Pixels], fills_up: bool = True
+) -> tuple[Pixels, tuple[str, ...]]:
+    """Decode a stream that may lack its end marker.
+
+    Args:
+        frame: the stream.
+        decode: decodes a whole one.
+        fills_up: whether the decoder fills up what is missing. So two different ends are tried:
+            pixels in which they differ are missing.
+
+    Raises:
+        UnreadableImage: more than `MISSING` of the image is missing, and more than two blocks.
+    """
+    if END in frame[-4096:]:
+        return decode(frame), ()
+    warnings = ("the compressed pixels lack their end; the last of them may be wrong",)
+    cut = frame.removesuffix(b"\xff")
+    if not fills_up:
+        try:
+            return decode(cut + END), warnings
+        except (OSError, RuntimeError):  # of an odd length, and padded to an even one (PS3.5 A.4)
+            return decode(cut.removesuffix(b"\0") + END), warnings
+    pixels, other = decode(cut + END), decode(cut + b"\x55\x2a" * len(cut) + END)
+    missing = np.count_nonzero((pixels != other).reshape(*pixels.shape[:2], -1).any(axis=2))
+    count = pixels.shape[0] * pixels.shape[1]
+    if missing > max(MISSING * count, 2 * JPEG_BLOCK):
+        raise UnreadableImage(
+            f"the compressed pixels are cut short: {missing / count:.0%} of the image is missing; "
+            "export the film again"
+        )
+    return pixels, warnings
 
 
-def _codestream_size(frame: bytes) -> tuple[int, int, int] | None:
-    """(rows, columns, samples) that a JPEG, JPEG-LS or JPEG 2000 stream declares.
+def _declared(frame: bytes) -> Declared | None:
+    """Read the size that a JPEG, JPEG-LS or JPEG 2000 stream declares.
 
-    None where the stream does not begin as DICOM wants it (PS3.5 8.2: no JP2 file around it).
     Markers: ITU-T T.81 B.2.2 (SOFn), T.87 C.1.1 (SOF55), T.800 A.5.1 (SIZ).
     """
-    if frame.startswith(b"\xff\x4f\xff\x51") and len(frame) >= 42:
+    if frame.startswith(JPEG_2000_START) and len(frame) >= 43:
         x1, y1, x0, y0 = struct.unpack(">4L", frame[8:24])
-        return y1 - y0, x1 - x0, int.from_bytes(frame[40:42], "big")
+        samples, precision = int.from_bytes(frame[40:42], "big"), (frame[42] & 0x7F) + 1
+        return Declared(y1 - y0, x1 - x0, samples, precision, JPEG_2000)
     place = 2
-    while frame[:2] == b"\xff\xd8" and place + 10 <= len(frame) and frame[place] == 0xFF:
+    while frame.startswith(JPEG_START) and place + 10 <= len(frame) and frame[place] == 0xFF:
         marker = frame[place + 1]
-        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
-            rows, columns, samples = struct.unpack(">HHB", frame[place + 5 : place + 10])
-            return rows, columns, samples
+        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == SOF_JPEG_LS:
+            precision, rows, columns, samples = struct.unpack(
+                ">BHHB", frame[place + 4 : place + 10]
+            )
+            return Declared(rows, columns, samples, precision, marker)
         # 0xFF fills up; TEM and RSTn stand alone; all others say how long they are
         bare = 2 if marker == 0x01 or 0xD0 <= marker <= 0xD7 else 0
         length = 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
@@ -111,41 +154,105 @@ def _codestream_size(frame: bytes) -> tuple[int, int, int] | None:
     return None
 
 
-def stored_values(header: "Dataset") -> npt.NDArray[Any]:
-    """The stored values (rows, columns).
+def _decoded(frame: bytes, declared: Declared, pixel: ImagePixel) -> Pixels:
+    from pydicom.uid import JPEG2000, JPEGExtended12Bit, JPEGLossless, JPEGLSLossless
 
-    Only GDCM decodes JPEG lossless and JPEG-LS, and damaged streams make it end the whole process
-    (abort or segmentation fault, found by fuzzing). So it works in a process of its own.
+    if declared.coding == JPEG_2000 and declared.samples == 1:
+        return _by_pydicom(frame, JPEG2000, pixel, "pillow")
+    if declared.coding == SOF_JPEG_LS:
+        return _by_pydicom(frame, JPEGLSLossless, pixel, "pyjpegls")
+    if declared.coding != SOF_LOSSLESS and declared.precision <= 8:
+        return _by_pillow(frame, pixel)
+    if not 2 <= declared.precision <= 16:
+        raise UnreadableImage(
+            f"the compressed frame says {declared.precision} bits per sample: it is damaged; "
+            "export the film again"
+        )
+    if declared.samples != 1:
+        raise UnsupportedImage(
+            f"the compressed frame has {declared.samples} samples of {declared.precision} bits; "
+            "send the film in grey"
+        )
+    syntax = JPEGLossless if declared.coding == SOF_LOSSLESS else JPEGExtended12Bit
+    return _by_gdcm(frame, syntax, declared, pixel)
+
+
+def _by_pydicom(frame: bytes, syntax: str, pixel: ImagePixel, plugin: str) -> Pixels:
+    """Decode with the library that is named: left to itself, pydicom would choose."""
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    is_lying = pixel.samples == 3 and pixel.photometric not in COLOURS
+    options: dict[str, Any] = {
+        "pixel_keyword": "PixelData",
+        "number_of_frames": 1,
+        "rows": pixel.rows,
+        "columns": pixel.columns,
+        "samples_per_pixel": pixel.samples,
+        "photometric_interpretation": "RGB" if is_lying else pixel.photometric,
+        "planar_configuration": int(pixel.planar),
+        "bits_allocated": pixel.allocated,
+        "bits_stored": pixel.stored,
+        "pixel_representation": int(pixel.signed),
+        "correct_unused_bits": False,
+    }
+    decoder = get_decoder(UID(syntax))
+    array, _ = decoder.as_array(encapsulate([frame]), decoding_plugin=plugin, **options)
+    return np.asarray(array)
+
+
+def _by_pillow(frame: bytes, pixel: ImagePixel) -> Pixels:
+    """8-bit JPEG, and JPEG 2000 in colour.
+
+    Three channels of a JPEG are YCbCr unless a marker says otherwise; headers that say RGB are not
+    always right. A film is grey: so the reading with less colour is taken.
     """
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import (
-        JPEG2000TransferSyntaxes,
-        JPEGBaseline8Bit,
-        JPEGExtended12Bit,
-        JPEGLSTransferSyntaxes,
-        JPEGTransferSyntaxes,
-    )
+    image = Image.open(BytesIO(frame), formats=("JPEG", "JPEG2000"))
+    if pixel.samples == 1:
+        return np.asarray(image)
+    converted = np.asarray(image.convert("RGB"))
+    if pixel.photometric != "RGB" or spread(converted) <= GREY_SPREAD:
+        return converted
+    stored = Image.open(BytesIO(frame), formats=("JPEG", "JPEG2000"))
+    stored.draft("YCbCr", stored.size)  # hands the channels of a JPEG over as they are
+    try:
+        return min(converted, np.asarray(stored), key=spread)
+    except OSError:  # marked as RGB, and so converted rightly
+        return converted
 
-    syntax = header.file_meta.TransferSyntaxUID
-    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit, *JPEG2000TransferSyntaxes):
-        header.pixel_array_options(decoding_plugin="pillow")
-    elif syntax in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes):
-        film = Dataset()
-        film.file_meta = FileMetaDataset()
-        film.file_meta.TransferSyntaxUID = syntax
-        for keyword in DESCRIBING:
-            setattr(film, keyword, header.get(keyword))
-        film["PixelData"] = header["PixelData"]
-        file = BytesIO()
-        film.save_as(file)
+
+def _by_gdcm(frame: bytes, syntax: str, declared: Declared, pixel: ImagePixel) -> Pixels:
+    """Decode in a process of its own: damaged streams make GDCM abort, as fuzzing found.
+
+    The process is isolated from the folder and the environment that this one was started in.
+    """
+    allocated = 8 if declared.precision <= 8 else 16
+    asked = {
+        "rows": pixel.rows,
+        "columns": pixel.columns,
+        "allocated": allocated,
+        "stored": declared.precision,
+        "syntax": str(syntax),
+    }
+    kept = {
+        name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ
+    }
+    try:
         apart = subprocess.run(  # noqa: S603 - our own script
-            [sys.executable, "-c", GDCM_APART],
-            input=file.getvalue(),
+            [sys.executable, "-I", GDCM_PROCESS],
+            input=json.dumps(asked).encode() + b"\n" + frame,
             capture_output=True,
             timeout=GDCM_SECONDS,
             check=False,
+            cwd=GDCM_PROCESS.parent,
+            env=kept,
         )
-        if apart.returncode != 0:
-            raise UnreadableImage(f"the frame ({syntax.name}) is damaged: GDCM cannot decode it")
-        return np.asarray(np.load(BytesIO(apart.stdout), allow_pickle=False))
-    return header.pixel_array
+    except subprocess.TimeoutExpired as error:
+        raise UnreadableImage(
+            f"GDCM could not decode the JPEG frame within {GDCM_SECONDS} s; send it uncompressed"
+        ) from error
+    if apart.returncode != 0 or len(apart.stdout) != pixel.rows * pixel.columns * allocated // 8:
+        raise UnreadableImage("the JPEG frame is damaged: GDCM cannot decode it; export it again")
+    values = np.frombuffer(apart.stdout, "<u1" if allocated == 8 else "<u2")
+    return values.reshape(pixel.rows, pixel.columns)

@@ -79,7 +79,7 @@ def check_size(width: int, height: int, limits: Limits) -> None:
 
 def stretch(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.uint8]:
     """Map low..high linearly to 0..255, clipped and rounded."""
-    scale = 255.0 / max(high - low, 1e-6)
+    scale = 255.0 / (high - low if high > low else 1e-6)
     grey: npt.NDArray[np.uint8] = np.clip((values - low) * scale + 0.5, 0, 255).astype(np.uint8)
     return grey
 
