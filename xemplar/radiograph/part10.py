@@ -47,7 +47,8 @@ def read_header(data: bytes, limits: Limits) -> "Dataset":
         ImageTooLarge: a deflated data set that inflates beyond the largest file.
         UnreadableImage: no elements can be read.
     """
-    body = data[_preamble(data) :]
+    # a file as it should be is not copied
+    body = data if data[128:132] == b"DICM" else data[_preamble(data) :]
     try:
         _check_deflated(body, limits)
         header = _read(body)
@@ -67,10 +68,9 @@ def read_header(data: bytes, limits: Limits) -> "Dataset":
 
 
 def _preamble(data: bytes) -> int:
-    """Bytes before the first element."""
-    if data[128:132] == b"DICM":
-        return 132
-    return 128 if not any(data[:128]) and _begins_with_element(data, 128) else 0
+    """Bytes before the first element where the prefix lacks: 128 or none."""
+    is_preamble = not any(data[:128]) or data[128:134] == b"\x02\0\0\0UL"
+    return 128 if is_preamble and _begins_with_element(data, 128) else 0
 
 
 def _begins_with_element(data: bytes, start: int) -> bool:
@@ -94,9 +94,11 @@ def _check_deflated(body: bytes, limits: Limits) -> None:
     from pydicom.filereader import read_dataset
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-    if body[:2] != b"\x02\x00":
+    start = 132 if body[128:132] == b"DICM" else 0
+    if body[start : start + 2] != b"\x02\x00":
         return
     file = BytesIO(body)
+    file.seek(start)
     meta = read_dataset(
         file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag >> 16 != 2
     )

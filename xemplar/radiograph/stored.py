@@ -21,6 +21,9 @@ NOISE, PICTURE = 0.5, 0.2
 """Mean step between neighbours, in standard deviations: beyond the first it is noise (1.1 where it
 is even), below the second a picture (films have 0.02 to 0.1)."""
 
+SEAM = 4
+"""Times that the usual step between neighbours may be exceeded where two readings part."""
+
 ITEM = b"\xfe\xff\0\xe0"
 """The tag that compressed pixels begin with (PS3.5 A.4)."""
 
@@ -147,10 +150,10 @@ def _padding(values: Pixels, header: "Dataset", pixel: ImagePixel) -> npt.NDArra
 
 def _in_byte_order(values: Pixels, pixel: ImagePixel) -> tuple[Pixels, ImagePixel, tuple[str, ...]]:
     """Swap the bytes of values that are noise as they are, and a picture when swapped."""
-    if values.itemsize != 2 or _roughness(values) < NOISE * float(values.std()):
+    if values.itemsize != 2 or _roughness(values) < NOISE:
         return values, pixel, ()
     swapped = values.byteswap()
-    if _roughness(swapped) > PICTURE * float(swapped.std()):
+    if _roughness(swapped) > PICTURE:
         return values, pixel, ()
     return swapped, pixel, ("the DICOM pixels were in another byte order than the header says",)
 
@@ -158,35 +161,37 @@ def _in_byte_order(values: Pixels, pixel: ImagePixel) -> tuple[Pixels, ImagePixe
 def _used_bits(values: Pixels, pixel: ImagePixel) -> tuple[Pixels, ImagePixel, tuple[str, ...]]:
     """Take the stored bits out of the allocated ones; overlays may lie in the others.
 
-    Where the data contradict the header, the smoother reading is taken: a wrong one makes steps.
+    Where the data contradict the header, they count: of some rows, each reading is tried.
     """
     warnings: list[str] = []
-    allocated = values.itemsize * 8
-    shift = pixel.high + 1 - pixel.stored
     unsigned = values.view(f"u{values.itemsize}")
-    if shift and unsigned.max() < 2**pixel.stored:
+    allocated, stored, is_signed = values.itemsize * 8, pixel.stored, pixel.signed
+    shift = pixel.high + 1 - stored
+    if shift and unsigned.max() < 2**stored:
+        shift = 0
         warnings.append(
             f"the DICOM header says that the highest bit is {pixel.high}, but the values have only "
-            f"{pixel.stored} bits; they were read as they are"
+            f"{stored} bits; they were read as they are"
         )
-        shift = 0
-    used = _extended(unsigned >> shift if shift else unsigned, pixel.stored, pixel.signed)
-    whole = unsigned.view(f"i{values.itemsize}") if pixel.signed else unsigned
-    stored = pixel.stored
-    if not shift and stored < allocated and (used != whole).any() and _is_smoother(whole, used):
+    rows = _rows(unsigned) >> shift
+    whole = rows.view(f"i{rows.itemsize}") if is_signed else rows
+    part = _extended(rows, stored, is_signed)
+    if not shift and (
+        _is_seamless(whole, part) or (_roughness(part) > NOISE and _roughness(whole) < PICTURE)
+    ):
         warnings.append(
             f"the DICOM header says {stored} bits stored, but the values have more; all "
             f"{allocated} were read"
         )
-        used, stored = whole, allocated
-    other = _extended(unsigned >> shift if shift else unsigned, stored, not pixel.signed)
-    is_signed = pixel.signed
-    if (other != used).any() and _roughness(other) < 0.5 * _roughness(used):
+        stored = allocated
+    other = _extended(rows, stored, not is_signed)
+    white = float((rows & (2**stored - 1) == 2**stored - 1).mean())  # -1, if it has a sign
+    if white < 0.01 and _is_seamless(other, _extended(rows, stored, is_signed)):
         is_signed = not is_signed
-        used = other
         warnings.append(
             f"the DICOM header says that values are {'un' * is_signed}signed, but they are not"
         )
+    used = _extended(unsigned >> shift if shift else unsigned, stored, is_signed)
     corrected = replace(pixel, stored=stored, high=stored - 1, signed=is_signed)
     return used, corrected, tuple(warnings)
 
@@ -205,14 +210,27 @@ def _extended(values: Pixels, bits: int, is_signed: bool) -> Pixels:
     return np.asarray((values ^ sign).astype(container) - np.array(sign, container))
 
 
-def _is_smoother(whole: Pixels, part: Pixels) -> bool:
-    """Tell whether values without their higher bits have steps that the whole ones do not have."""
-    rough, rough_part = _roughness(whole), _roughness(part)
-    is_noise = rough_part > NOISE * float(part.std())
-    return rough < rough_part or (is_noise and rough < PICTURE * float(whole.std()))
+def _rows(values: Pixels) -> Pixels:
+    """Some rows, which are enough to judge by."""
+    return values[:: max(1, len(values) // 128)]
+
+
+def _is_seamless(reading: Pixels, other: Pixels) -> bool:
+    """Tell whether neighbours differ no more where two readings part than they do elsewhere.
+
+    A wrong reading wraps around there: 4095 is followed by 0, or 127 by -128.
+    """
+    steps, others = (np.abs(np.diff(each.astype(np.int64), axis=1)) for each in (reading, other))
+    seam = steps != others
+    if not seam.any():
+        return False
+    usual = np.median(steps[~seam]) if not seam.all() else 0
+    return bool(
+        np.median(steps[seam]) <= max(np.median(others[seam]) / 2, SEAM * max(float(usual), 1))
+    )
 
 
 def _roughness(values: Pixels) -> float:
-    """Mean step between neighbours in a row, over some rows."""
-    rows = values[:: max(1, len(values) // 128)].astype(np.float64)
-    return float(np.abs(np.diff(rows, axis=1)).mean())
+    """Mean step between neighbours, in standard deviations."""
+    rows = _rows(values).astype(np.float64)
+    return float(np.abs(np.diff(rows, axis=1)).mean() / max(rows.std(), 1e-6))

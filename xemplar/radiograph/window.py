@@ -84,15 +84,15 @@ def _after_modality(stored: Stored, header: "Dataset") -> Values:
     luts = [] if text(header, "Modality") == "RF" else items(header, "ModalityLUTSequence")
     for item in luts[:1]:
         table = lookup_table(item, is_signed)
-        if table is not None and _keeps_levels(table(values), values):
-            return Values(table(values), False, ())
+        if table is not None and _keeps_levels(looked_up := table(values), values):
+            return Values(looked_up, False, ())
         warnings.append("the DICOM header's modality LUT is unusable; it was ignored")
     slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
     if slope is None and intercept is None:
         return Values(values, is_signed, tuple(warnings))
     slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
     rescaled = values.astype(np.float64) * slope + intercept
-    if not _keeps_levels(rescaled.astype(np.float32), values):
+    if not _keeps_levels(rescaled, values):
         warnings.append(
             f"the DICOM header's rescaling (slope {slope:g}, intercept {intercept:g}) is unusable; "
             "it was ignored"
@@ -103,8 +103,10 @@ def _after_modality(stored: Stored, header: "Dataset") -> Values:
 
 def _keeps_levels(mapped: npt.NDArray[Any], values: npt.NDArray[Any]) -> bool:
     """Tell whether what differs still differs, but for levels that a table may well join."""
-    before, after = (len(np.unique(each[::4, ::4])) for each in (values, mapped))
-    return after >= min(before, LEVELS) and bool(np.isfinite(mapped).all())
+    step = max(1, values.size // 20_000)
+    before, after = values.ravel()[::step], mapped.ravel()[::step].astype(np.float32)
+    levels = min(len(np.unique(before)), LEVELS)
+    return len(np.unique(after)) >= levels and bool(np.isfinite(after).all())
 
 
 def _windows(input_: Values, header: "Dataset") -> Iterator[tuple[Grey | None, str, str]]:

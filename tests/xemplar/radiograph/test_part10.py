@@ -44,6 +44,7 @@ EXPLICIT, IMPLICIT = b"\x14\x001.2.840.10008.1.2.1\0", b"\x12\x001.2.840.10008.1
 LACKING = {
     "no preamble, no prefix": FILE[132:],
     "a preamble without its prefix": FILE[:128] + FILE[132:],
+    "a preamble of text without its prefix": b"\n" * 128 + FILE[132:],
     "a preamble of another kind of file": b"II*\0" + FILE[4:],
     "no file meta information": FILE[:132] + FILE[DATA_SET:],
     "a bare data set, implicit": encoded_as(ImplicitVRLittleEndian),
