@@ -85,6 +85,16 @@ def stretch(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDA
 
 
 def contrast(values: npt.NDArray[np.float32]) -> tuple[float, float]:
-    """Black and white point of a deep film without a window: percentiles, else the extremes."""
-    low, high = (float(value) for value in np.percentile(values[::4, ::4], PERCENTILES))
+    """Black and white point of a deep film without a window: percentiles, else the extremes.
+
+    Where the lowest or the highest value alone takes more than three quarters of that span, it is
+    a border or a marker, and the rest of the film counts.
+    """
+    some = values[::4, ::4]
+    low, high = (float(value) for value in np.percentile(some, PERCENTILES))
+    for end in (some.min(), some.max()):
+        rest = some[some != end]
+        black, white = np.percentile(rest, PERCENTILES) if rest.size else (low, high)
+        if 0 < white - black < (high - low) / 4:
+            low, high = float(black), float(white)
     return (low, high) if high > low else (float(values.min()), float(values.max()))

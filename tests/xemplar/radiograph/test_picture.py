@@ -83,6 +83,15 @@ def test_a_16_bit_png_is_stretched_between_its_percentiles() -> None:
     np.testing.assert_allclose(decode(encoded(DEEP)).pixels, wanted, atol=0.51)
 
 
+@pytest.mark.parametrize("border", [0, 65_535])
+def test_a_border_does_not_spoil_the_contrast_of_a_deep_film(border: int) -> None:
+    pixels = FILM.astype(np.uint16) + 30_000
+    pixels[:20] = border
+    film = decode(encoded(pixels)).pixels
+    assert film[20:].std() > 40
+    assert (film[:20] == (255 if border else 0)).all()
+
+
 def test_a_16_bit_film_with_two_values_is_stretched_between_them() -> None:
     # one bright pixel is beyond both percentiles, which are then equal
     pixels = np.full((96, 80), 300, np.uint16)

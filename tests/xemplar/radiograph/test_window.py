@@ -84,19 +84,19 @@ def test_a_narrow_sigmoid_window_does_not_overflow() -> None:
 
 
 def test_a_window_looks_at_rescaled_values() -> None:
-    # stored 2500 is 4000 after rescaling: the centre
+    # stored 3840 is 6680 after rescaling: the centre
     film = decode(
         dicom(
             RAMP,
             RescaleSlope="2",
             RescaleIntercept="-1000",
-            WindowCenter="4000.5",
+            WindowCenter="6680.5",
             WindowWidth="4801",
         )
     ).pixels
-    assert film.flat[2500] == 128
-    assert film.flat[1300 - 10] == 0
-    assert film.flat[3700 + 10] == 255
+    assert film.flat[3840] == 128
+    assert film.flat[2640 - 10] == 0
+    assert film.flat[5040 + 10] == 255
 
 
 def test_a_negative_slope_turns_the_film() -> None:
