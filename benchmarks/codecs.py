@@ -23,7 +23,7 @@ from pydicom.uid import JPEGLSLossless, RLELossless
 
 from tests.films import compressed, dicom
 from xemplar.phantom import phantom
-from xemplar.radiograph.codestream import GDCM_PROCESS
+from xemplar.radiograph.decoders import GDCM_PROCESS
 
 
 def by_gdcm_apart(frame: bytes, side: int) -> None:

@@ -1,4 +1,4 @@
-"""Decodes one JPEG frame with GDCM, in a process of its own (`xemplar.radiograph.codestream`).
+"""Decodes one JPEG frame with GDCM, in a process of its own (`xemplar.radiograph.decoders`).
 
 Reads from stdin a line of JSON (rows, columns, bits allocated, bits stored, transfer syntax UID)
 and the frame; writes the samples, little endian, to stdout.

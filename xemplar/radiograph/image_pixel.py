@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xemplar.errors import UnreadableImage, UnsupportedImage
+from xemplar.radiograph.elements import number, text
 from xemplar.radiograph.film import Limits, check_size
-from xemplar.radiograph.header import number, sop_class, text
+from xemplar.radiograph.header import sop_class
 
 if TYPE_CHECKING:
     from pydicom import Dataset

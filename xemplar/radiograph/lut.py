@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.radiograph.header import numbers, signed
+from xemplar.radiograph.elements import numbers, signed
 
 if TYPE_CHECKING:
     from pydicom import Dataset

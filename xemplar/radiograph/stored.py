@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from xemplar.errors import UnreadableImage
 from xemplar.radiograph.codestream import MISSING, decode_frame
-from xemplar.radiograph.header import numbers, signed
+from xemplar.radiograph.elements import numbers, signed
 from xemplar.radiograph.image_pixel import ImagePixel
 
 if TYPE_CHECKING:

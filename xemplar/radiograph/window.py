@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.radiograph.elements import items, number, numbers, text
 from xemplar.radiograph.film import PERCENTILES, contrast, stretch
-from xemplar.radiograph.header import items, number, numbers, text
 from xemplar.radiograph.lut import lookup_table
 from xemplar.radiograph.stored import Stored
 
