@@ -14,12 +14,18 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 
+READ = 4096
+"""Bytes of a value, and `ITEMS` items of a sequence, that are read: files may hold millions."""
+
+ITEMS = 8
+
+
 def texts(header: "Dataset", keyword: str) -> list[str]:
     """Read the values of an element as text; [] where it is absent or empty."""
     element = header.get_item(keyword)
     value = None if element is None else element.value
     if isinstance(value, bytes):
-        value = value.decode("ascii", "replace").split("\\")
+        value = value[:READ].decode("ascii", "replace").split("\\")
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
     said = [str(each).strip(" \t\r\n\0") for each in values if each is not None]
     return [each for each in said if each]
@@ -35,9 +41,8 @@ def numbers(header: "Dataset", keyword: str) -> list[float]:
     if isinstance(value, bytes) and not _is_text(keyword, str(element.VR)):
         order = ">" if not getattr(element, "is_little_endian", True) else "<"
         size = 4 if element.VR in ("UL", "SL") else 2
-        return [
-            float(v) for v in np.frombuffer(value[: len(value) // size * size], f"{order}u{size}")
-        ]
+        whole = value[: min(len(value), READ) // size * size]
+        return [float(each) for each in np.frombuffer(whole, f"{order}u{size}")]
     found = []
     for written in texts(header, keyword):
         try:
@@ -53,9 +58,17 @@ def number(header: "Dataset", keyword: str) -> float | None:
 
 
 def items(header: "Dataset", keyword: str) -> "list[Dataset]":
-    """Read the items of a sequence that are not empty; [] where it is absent."""
-    sequence = header.get(keyword)
-    return [item for item in sequence if item] if isinstance(sequence, MutableSequence) else []
+    """Read the first items of a sequence, without those that are empty.
+
+    [] where it is absent, or cannot be read.
+    """
+    try:
+        sequence = header.get(keyword)
+    except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError):
+        return []
+    if not isinstance(sequence, MutableSequence):
+        return []
+    return [item for item in sequence[:ITEMS] if item]
 
 
 def signed(value: float, is_signed: bool) -> int:

@@ -1,12 +1,13 @@
 """Stored DICOM values -> displayed grey: modality LUT, VOI LUT or window, MONOCHROME1 turned."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.radiograph.elements import items, number, numbers, text
+from xemplar.radiograph.elements import ITEMS, items, number, numbers, text
 from xemplar.radiograph.film import PERCENTILES, contrast, stretch
 from xemplar.radiograph.lut import lookup_table
 from xemplar.radiograph.stored import Stored
@@ -119,8 +120,8 @@ def _windows(input_: Values, header: "Dataset") -> Iterator[tuple[Grey | None, s
             looked_up = table(input_.values).astype(np.float32)
             yield stretch(looked_up, 0, 2**table.bits - 1), "VOI LUT", table.warning
     function = text(header, "VOILUTFunction") or "LINEAR"
-    centres, widths = numbers(header, "WindowCenter"), numbers(header, "WindowWidth")
-    for centre, width in zip(centres, widths, strict=False):
+    windows = zip(numbers(header, "WindowCenter"), numbers(header, "WindowWidth"), strict=False)
+    for centre, width in islice(windows, ITEMS):
         usable = function in FUNCTIONS and width >= (1 if function == "LINEAR" else 1e-6)
         values = np.asarray(input_.values, np.float32)
         grey = _through_window(values, centre, width, function) if usable else None

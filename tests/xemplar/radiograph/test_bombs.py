@@ -1,10 +1,12 @@
 """Small files that would fill the memory."""
 
+import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from tests.films import dicom
 from tests.xemplar.radiograph.samples import FILM, MEBIBYTE, peak_memory, refused
@@ -77,3 +79,19 @@ def test_a_deflated_dicom_data_set_that_inflates_without_end_is_refused() -> Non
         )
     )
     assert peak < 4 * limit
+
+
+def test_of_thousands_of_windows_only_the_first_are_tried() -> None:
+    header = {"WindowCenter": ["-600"] * 5_000 + ["120"], "WindowWidth": ["2"] * 5_000 + ["200"]}
+    film = decode(dicom(FILM, **header))
+    assert len(film.warnings) == 1
+
+
+def test_of_millions_of_values_only_the_first_are_read() -> None:
+    # 32 MiB in a place for one number: as Python's numbers they would take a gibibyte
+    header = dcmread(io.BytesIO(dicom(FILM)))
+    header.add_new("PixelPaddingValue", "UN", bytes(32 * MEBIBYTE))
+    file = io.BytesIO()
+    header.save_as(file)
+    data = file.getvalue()
+    assert peak_memory(lambda: decode(data)) < 100 * MEBIBYTE

@@ -1,5 +1,6 @@
 """DICOM: what the header says, and what of it leaves."""
 
+import io
 import json
 import pickle
 import re
@@ -8,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
-from tests.films import dicom
+from tests.films import dicom, written
 from tests.xemplar.radiograph.samples import FILM, code
 from xemplar.radiograph import decode
 
@@ -73,6 +74,17 @@ def test_the_view_may_be_said_by_code(codes: list[Dataset], view: str | None) ->
     film = decode(dicom(FILM, ViewCodeSequence=codes))
     assert film.view == view
     assert len(film.warnings) == (view not in ("PA", "AP", None))
+
+
+@pytest.mark.parametrize("vr", [b"OB", b"UN", b"SQ"])
+@pytest.mark.parametrize("keyword", ["ViewCodeSequence", "VOILUTSequence", "ModalityLUTSequence"])
+def test_a_sequence_that_cannot_be_read_counts_as_absent(keyword: str, vr: bytes) -> None:
+    header = dcmread(io.BytesIO(dicom(FILM)))
+    header.add_new(keyword, "OB", b"no items")
+    data = written(header)
+    place = data.index(b"OB\0\0\x08\0\0\0no items")
+    film = decode(data[:place] + vr + data[place + 2 :])
+    np.testing.assert_array_equal(film.pixels, FILM)
 
 
 def test_a_code_for_another_view_is_told_beside_the_text() -> None:
