@@ -46,7 +46,7 @@ def to_grey(channels: Pixels) -> tuple[Pixels, tuple[str, ...]]:
         )
     return _luma(channels), (
         f"the picture is tinted (channels differ by {differing:.0f} of 255 on average), as the "
-        "photograph of a film is; it was taken as grey; a file exported from the archive is better",
+        "photograph of a film is; it was taken as grey",
     )
 
 
