@@ -301,6 +301,8 @@ def test_copies_that_an_older_archive_holds_take_one_place(own: SmallStore) -> N
         assert put(client, films[1], source="clinic").json()["case_id"] == ids[1]
 
 
+# FastAPI hides this warning by `catch_warnings`, which two services in one process's threads undo
+@pytest.mark.filterwarnings("ignore:The 'alias' attribute")
 def test_one_film_that_many_put_in_at_once_is_new_to_one(own: SmallStore) -> None:
     """To two services on one archive, in two files."""
     services = [service_on(own) for _ in range(2)]

@@ -5,17 +5,25 @@ Nothing that could identify a patient leaves this package: of a header, only the
 
 ::
 
-    picture      PNG, JPEG, TIFF
-    dicom        DICOM header and pixels
-    header       what a DICOM header says, as words of closed lists
-    codestream   compressed pixels: bounded before, and apart while, they are unpacked
-    window       stored values -> displayed grey
+    picture       PNG, JPEG, TIFF
+    colour        grey that is stored in colour, and the tint of a photograph
+    dicom         DICOM, from bytes to a film:
+      part10        bytes -> header, also where the file lacks what PS3.10 asks for
+      elements      single elements of a header, whatever VR they have
+      header        what it says of the patient and the image, as words of closed lists
+      image_pixel   how it describes the pixels; refuses what is no film
+      stored        pixel data -> stored values: length, byte order, bits, sign
+      codestream    compressed pixels: bounded before they are unpacked
+      decoders      the library for each coding; GDCM in a process of its own
+      window        stored values -> displayed grey
+      lut           lookup tables
 """
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage
-from xemplar.radiograph.dicom import decode_dicom, is_dicom
+from xemplar.radiograph.dicom import decode_dicom
 from xemplar.radiograph.film import Limits, Radiograph
 from xemplar.radiograph.header import OTHER_PARTS, VIEWS
+from xemplar.radiograph.part10 import is_dicom
 from xemplar.radiograph.picture import DISPLAY_SIDE, decode_picture
 
 __all__ = ["DISPLAY_SIDE", "OTHER_PARTS", "VIEWS", "Limits", "Radiograph", "decode"]

@@ -79,12 +79,22 @@ def check_size(width: int, height: int, limits: Limits) -> None:
 
 def stretch(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.uint8]:
     """Map low..high linearly to 0..255, clipped and rounded."""
-    scale = 255.0 / max(high - low, 1e-6)
+    scale = 255.0 / (high - low if high > low else 1e-6)
     grey: npt.NDArray[np.uint8] = np.clip((values - low) * scale + 0.5, 0, 255).astype(np.uint8)
     return grey
 
 
 def contrast(values: npt.NDArray[np.float32]) -> tuple[float, float]:
-    """Black and white point of a deep film without a window: percentiles, else the extremes."""
-    low, high = (float(value) for value in np.percentile(values[::4, ::4], PERCENTILES))
+    """Black and white point of a deep film without a window: percentiles, else the extremes.
+
+    Where the lowest or the highest value alone takes more than three quarters of that span, it is
+    a border or a marker, and the rest of the film counts.
+    """
+    some = values[::4, ::4]
+    low, high = (float(value) for value in np.percentile(some, PERCENTILES))
+    for end in (some.min(), some.max()):
+        rest = some[some != end]
+        black, white = np.percentile(rest, PERCENTILES) if rest.size else (low, high)
+        if 0 < white - black < (high - low) / 4:
+            low, high = float(black), float(white)
     return (low, high) if high > low else (float(values.min()), float(values.max()))

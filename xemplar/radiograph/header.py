@@ -4,8 +4,9 @@ Any other text could say who the patient is, so it is neither kept nor repeated.
 """
 
 import re
-from math import isfinite
 from typing import TYPE_CHECKING
+
+from xemplar.radiograph.elements import items, numbers, text, texts
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -40,19 +41,22 @@ CODED_VIEWS = {
 }  # fmt: skip
 """Views of PS3.16 CID 4010 that have a word of their own."""
 
+FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
+"""The SOP class of digital X-ray images for processing."""
+
+TURNED = {
+    ("R", "F"): "mirrored", ("L", "H"): "mirrored", ("F", "L"): "mirrored", ("H", "R"): "mirrored",
+    ("R", "H"): "upside down", ("H", "L"): "on its side", ("F", "R"): "on its side",
+}  # fmt: skip
+"""Patient orientations (row, column) of a frontal image that is not upright."""
+
 SIDEWAYS = re.compile("lateral|lateromedial|sagittal", re.IGNORECASE)
 
 
-def texts(header: "Dataset", keyword: str) -> list[str]:
-    """Read the values of an element as text; [] where it is absent or empty."""
-    value = header.get(keyword)
-    values = value if isinstance(value, list | tuple) or hasattr(value, "append") else [value]
-    return [str(each).strip() for each in values if each is not None and str(each).strip()]
-
-
-def text(header: "Dataset", keyword: str) -> str:
-    """Read the first value of an element as text in capitals; "" where it is absent or empty."""
-    return next(iter(texts(header, keyword)), "").upper()
+def sop_class(header: "Dataset") -> str:
+    """Read the UID of the SOP class; "" where the header says none."""
+    meta = getattr(header, "file_meta", None)
+    return text(header, "SOPClassUID") or (text(meta, "MediaStorageSOPClassUID") if meta else "")
 
 
 def sex(header: "Dataset") -> str | None:
@@ -74,12 +78,9 @@ def age(header: "Dataset") -> int | None:
 def spacing(header: "Dataset") -> tuple[float, float] | None:
     """Read the pixel spacing (row, column) in mm; None where absent or, as seen, zero."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        try:
-            row, column = map(float, texts(header, keyword))
-        except ValueError:
-            continue
-        if row > 0 and column > 0 and isfinite(row + column):
-            return row, column
+        found = numbers(header, keyword)
+        if len(found) == 2 and min(found) > 0:
+            return found[0], found[1]
     return None
 
 
@@ -109,6 +110,20 @@ def warnings(header: "Dataset") -> tuple[str, ...]:
         said.append(
             f"the DICOM header says that the view is {other}; the network knows frontal films"
         )
+    if (orientation := _orientation(header)) in TURNED:
+        said.append(
+            f"the DICOM header says that the image is {TURNED[orientation]} (patient orientation "
+            f"{orientation[0]}\\{orientation[1]}; an upright frontal film has L\\F)"
+        )
+    if text(header, "AnatomicalOrientationType") == "QUADRUPED":
+        said.append("the DICOM header says that the patient is an animal")
+    if text(header, "PresentationIntentType") == "FOR PROCESSING" or (
+        sop_class(header) == FOR_PROCESSING
+    ):
+        said.append(
+            "the DICOM header says that the image is for processing, not for presentation: its "
+            "grey is not what a reader sees"
+        )
     if text(header, "BurnedInAnnotation") == "YES":
         said.append(
             "the DICOM header says that text is burnt into the picture; it may name the patient"
@@ -135,10 +150,22 @@ def _coded_view(header: "Dataset") -> str | None:
     return None
 
 
+def _orientation(header: "Dataset") -> tuple[str, str]:
+    """Read which way rows and columns run: the main letters of PatientOrientation.
+
+    PS3.3 C.7.6.1.1.1: Anterior, Posterior, Right, Left, Head, Foot; animals have other letters.
+    """
+    said = "".join(each.upper()[0] for each in texts(header, "PatientOrientation"))
+    if not re.fullmatch("[APRLHF]{2}", said) or (
+        text(header, "AnatomicalOrientationType") == "QUADRUPED"
+    ):
+        return "", ""
+    return said[0], said[1]
+
+
 def _is_sideways(header: "Dataset") -> bool:
-    """Tell from PatientOrientation (PS3.3 C.7.6.1.1.1) if the image runs from front to back."""
-    rows_and_columns = texts(header, "PatientOrientation")
-    return any(direction[0] in "AP" for direction in rows_and_columns)
+    """Tell from the patient's orientation if the image runs from front to back."""
+    return not {"A", "P"}.isdisjoint(_orientation(header))
 
 
 def _code_meanings(header: "Dataset", keyword: str, group: str) -> list[str]:
@@ -146,15 +173,15 @@ def _code_meanings(header: "Dataset", keyword: str, group: str) -> list[str]:
 
     Both SNOMED CT codes and the older SRT codes are known.
     """
-    items = header.get(keyword) or []
-    if not items:
+    coded = items(header, keyword)
+    if not coded:
         return []
     from pydicom.sr.codedict import codes  # costs a second, and few headers have codes
     from pydicom.sr.coding import Code
 
     known: Collection = getattr(codes, group)
     names = []
-    for item in items:
+    for item in coded:
         code = Code(text(item, "CodeValue"), text(item, "CodingSchemeDesignator"), "-")
         name = next((name for name, each in known.concepts.items() if each == code), None)
         words = re.findall("[A-Z][a-z]*", name) if name and group == "CID4031" else []

@@ -2,6 +2,7 @@
 
 import hashlib
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,8 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
+from xemplar.radiograph.codestream import with_end
+from xemplar.radiograph.colour import to_grey
 from xemplar.radiograph.film import Limits, Radiograph, check_size, contrast, stretch
 
 DISPLAY_SIDE = 1024
@@ -17,35 +20,43 @@ DISPLAY_SIDE = 1024
 LYING = (5, 6, 7, 8)
 """EXIF orientations of a picture that is stored on its side."""
 
-COLOUR_SPREAD = 12.0
-"""A picture whose channels differ by more than this on average (of 255) is a colour photograph."""
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+"""Chunks that say nothing of the grey values, and that Pillow refuses when they are long."""
+
+Pixels = npt.NDArray[Any]
 
 
 def decode_picture(data: bytes, limits: Limits) -> Radiograph:
     """Decode a PNG, JPEG or TIFF file; raises as `xemplar.radiograph.decode` does."""
-    image = _open_picture(data, limits)
+    content = _without_text(data)
+    image = _open_picture(content, limits)
     check_size(*image.size, limits)
     width, height = image.size
+    # told by the decoder that waits: Pillow keeps 8 of the 16 bits of colour
+    waiting = str(getattr(image, "tile", ""))
+    is_deep_colour = image.mode in ("RGB", "RGBA", "LA") and ";16" in waiting
     try:
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":
             raise UnsupportedImage(f"the {image.format} holds {frames} pictures; send one film")
-        image.draft(None, (DISPLAY_SIDE, DISPLAY_SIDE))  # acts on JPEG alone
         # Pillow turns a TIFF by itself, and gives its upright size
         turned = image.format != "TIFF" and _orientation(image) in LYING
-        ImageOps.exif_transpose(image, in_place=True)
-        pixels = _grey(image)
-    except (NotARadiograph, UnsupportedImage):
+        values, warnings = _values(image, content, is_deep_colour)
+        grey, tinted = _grey(values, zero_is_white=_zero_is_white(image))
+    except (NotARadiograph, UnsupportedImage, UnreadableImage):
         raise
     except Exception as error:
         raise UnreadableImage(
-            f"the {image.format} picture is damaged or cut short: {error}"
+            f"the {image.format} picture is damaged or cut short; export the film again"
         ) from error
     return Radiograph(
-        pixels=pixels,
+        pixels=grey,
         source_size=(width, height) if turned else (height, width),
         sha256=hashlib.sha256(data).hexdigest(),
         format="JPEG" if image.format == "MPO" else str(image.format),
+        warnings=(*warnings, *tinted),
     )
 
 
@@ -64,32 +75,78 @@ def _open_picture(data: bytes, limits: Limits) -> Image.Image:
         ) from error
 
 
+def _without_text(data: bytes) -> bytes:
+    """Leave out the chunks of a PNG (PNG 1.2, 3.2) that may be long or inflate without end."""
+    if not data.startswith(PNG_START) or not any(kind in data for kind in PNG_TEXT):
+        return data
+    kept, place = [PNG_START], len(PNG_START)
+    while place < len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        if data[place + 4 : place + 8] not in PNG_TEXT:
+            kept.append(data[place:end])
+        place = end
+    return b"".join(kept)
+
+
 def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
-def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Grey values of a loaded picture; alpha is dropped, deep grey is stretched to 8 bits."""
+def _zero_is_white(image: Image.Image) -> bool:
+    """Tell whether a deep TIFF is to be turned (TIFF 6.0, tag 262): Pillow turns shallow ones."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(262) == 0
+
+
+def _values(
+    image: Image.Image, data: bytes, is_deep_colour: bool
+) -> tuple[Pixels, tuple[str, ...]]:
+    """Upright values (height, width) in grey or (height, width, 3) in RGB, and warnings."""
+    try:
+        return _deep_colour(image, data) if is_deep_colour else _loaded(image), ()
+    except OSError:
+        if image.format not in ("JPEG", "MPO"):
+            raise
+        return with_end(data, lambda whole: _loaded(Image.open(BytesIO(whole))))
+
+
+def _loaded(image: Image.Image) -> Pixels:
+    """Alpha is dropped."""
+    image.draft(None, (DISPLAY_SIDE, DISPLAY_SIDE))  # acts on JPEG alone
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("L", "1"):
         return np.asarray(image.convert("L"))
     if image.mode == "LA":
         return np.asarray(image.getchannel("L"))
     if image.mode.startswith(("I", "F")):
-        deep = np.asarray(image, dtype=np.float32)
-        if not np.isfinite(deep).all():
-            raise UnreadableImage("the picture holds values that are no numbers (NaN or infinity)")
-        grey = stretch(deep, *contrast(deep))
-        # Pillow itself turns only shallow TIFFs whose zero is white (TIFF 6.0, tag 262)
-        zero_is_white = isinstance(image, TiffImageFile) and image.tag_v2.get(262) == 0
-        return np.subtract(255, grey, dtype=np.uint8) if zero_is_white else grey
+        return np.asarray(image, dtype=np.float32)
     image.info.pop("transparency", None)
-    colour = np.asarray(image.convert("RGB"))
-    step = max(1, int((colour.shape[0] * colour.shape[1] / 65_536) ** 0.5))
-    sample = colour[::step, ::step].astype(np.int16)
-    spread = float((sample.max(axis=2) - sample.min(axis=2)).mean())
-    if spread > COLOUR_SPREAD:
-        raise NotARadiograph(
-            f"the picture is in colour (channels differ by {spread:.0f} of 255 on average; the "
-            f"limit is {COLOUR_SPREAD:.0f}); a radiograph is grey"
-        )
-    return np.asarray(image.convert("RGB").convert("L"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _deep_colour(image: Image.Image, data: bytes) -> Pixels:
+    """uint16 (height, width, 3), by OpenCV."""
+    import cv2
+
+    blue_green_red = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if blue_green_red is None:
+        raise UnreadableImage(f"the {image.format} picture is damaged; export the film again")
+    upright = []
+    for place in (2, 1, 0):
+        channel = Image.fromarray(np.ascontiguousarray(blue_green_red[..., place]))
+        channel.info["exif"] = image.info.get("exif")
+        upright.append(np.asarray(ImageOps.exif_transpose(channel)))
+    return np.stack(upright, axis=2)
+
+
+def _grey(values: Pixels, zero_is_white: bool) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    """Grey of 8 bits, deep values stretched, and a warning where a tint was taken away."""
+    warnings: tuple[str, ...] = ()
+    if values.ndim == 3:
+        values, warnings = to_grey(values)
+    if values.dtype == np.uint8:
+        return values, warnings
+    deep = values.astype(np.float32)
+    if not np.isfinite(deep).all():
+        raise UnreadableImage("the picture holds values that are no numbers (NaN or infinity)")
+    grey = stretch(deep, *contrast(deep))
+    return (np.subtract(255, grey, dtype=np.uint8) if zero_is_white else grey), warnings

@@ -1,0 +1,91 @@
+"""Reads single elements of a DICOM header, whatever VR they are written with.
+
+pydicom is not asked to convert them: its warnings would repeat what is written there, and its
+exceptions would refuse a film for the sake of an element that it can do without.
+"""
+
+from collections.abc import Iterable, MutableSequence
+from math import isfinite
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+
+READ = 4096
+"""Bytes of a value, and `ITEMS` items of a sequence, that are read: files may hold millions."""
+
+ITEMS = 8
+
+
+def texts(header: "Dataset", keyword: str) -> list[str]:
+    """Read the values of an element as text; [] where it is absent or empty."""
+    element = header.get_item(keyword)
+    value = None if element is None else element.value
+    if isinstance(value, bytes):
+        value = value[:READ].decode("ascii", "replace").split("\\")
+    values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
+    said = [str(each).strip(" \t\r\n\0") for each in values if each is not None]
+    return [each for each in said if each]
+
+
+def numbers(header: "Dataset", keyword: str) -> list[float]:
+    """Read the finite numbers of an element, whatever VR it is written with.
+
+    16-bit integers come without a sign, for `signed` to interpret.
+    """
+    element = header.get_item(keyword)
+    value = None if element is None else element.value
+    if isinstance(value, bytes) and not _is_text(keyword, str(element.VR)):
+        order = ">" if not getattr(element, "is_little_endian", True) else "<"
+        size = 4 if element.VR in ("UL", "SL") else 2
+        whole = value[: min(len(value), READ) // size * size]
+        return [float(each) for each in np.frombuffer(whole, f"{order}u{size}")]
+    found = []
+    for written in texts(header, keyword):
+        try:
+            found.append(float(written))
+        except ValueError:
+            continue
+    return [number for number in found if isfinite(number)]
+
+
+def number(header: "Dataset", keyword: str) -> float | None:
+    """Read the first finite number of an element; None where there is none."""
+    return next(iter(numbers(header, keyword)), None)
+
+
+def items(header: "Dataset", keyword: str) -> "list[Dataset]":
+    """Read the first items of a sequence, without those that are empty.
+
+    [] where it is absent, or cannot be read.
+    """
+    try:
+        sequence = header.get(keyword)
+    except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError):
+        return []
+    if not isinstance(sequence, MutableSequence):
+        return []
+    return [item for item in sequence[:ITEMS] if item]
+
+
+def signed(value: float, is_signed: bool) -> int:
+    """Interpret a 16-bit integer with or without a sign, whatever VR it was written with."""
+    bits = int(value) & 0xFFFF if -(2**15) <= value < 2**16 else int(value)
+    return bits - 2**16 if is_signed and 2**15 <= bits < 2**16 else bits
+
+
+def _is_text(keyword: str, vr: str) -> bool:
+    """Tell whether a number is written as text: by the VR, else by the dictionary's."""
+    from pydicom.datadict import dictionary_VR
+    from pydicom.valuerep import STR_VR
+
+    text_vrs = {str(each) for each in STR_VR}
+    return vr in text_vrs or (vr in ("None", "UN") and dictionary_VR(keyword) in text_vrs)
+
+
+def text(header: "Dataset", keyword: str) -> str:
+    """Read the first value of an element as text in capitals; "" where it is absent or empty."""
+    return next(iter(texts(header, keyword)), "").upper()
