@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from .publishing import Published
     from .reader import Unreadable
 
+DECODE_SECONDS = 60
+"""A film that takes longer to decode is left out: no single file may hold up a whole archive."""
+
 REASONS = 8
 """Reasons for which files were left out that the summary counts."""
 
@@ -317,18 +320,25 @@ def _embed(
     import os
 
     from xemplar.encoder import Precision, open_encoder
+    from xemplar.radiograph import Limits
+    from xemplar.radiograph.pool import decoder
 
     from .job import embed_films
 
     encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
-    with progress("films", len(films)) as on_progress:
+    workers = workers or min(os.cpu_count() or 2, 8)
+    with (
+        decoder(workers, Limits(), DECODE_SECONDS) as decode,
+        progress("films", len(films)) as on_progress,
+    ):
         return embed_films(
             films,
             store,
             catalog,
             encoder,
-            workers=workers or min(os.cpu_count() or 2, 8),
+            workers=workers,
             any_body_part=any_body_part,
+            decode=decode,
             on_progress=on_progress,
         )
 

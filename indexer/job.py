@@ -26,6 +26,7 @@ from xemplar.datasets import Film
 from xemplar.encoder import Encoder
 from xemplar.intake import BLANK, embed
 from xemplar.media import Media
+from xemplar.radiograph import Radiograph, decode
 from xemplar.splits import PatientSplit
 from xemplar.store import Store
 
@@ -65,6 +66,7 @@ def embed_films(
     *,
     workers: int = 2,
     any_body_part: bool = False,
+    decode: Callable[[bytes], Radiograph] = decode,
     on_progress: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Put films into the catalog and the media folder of a store, embedding those that are new.
@@ -78,6 +80,7 @@ def embed_films(
         workers: threads that read and decode.
         any_body_part: whether to take films that show another part of the body than the chest by
             their DICOM header.
+        decode: a film's file -> the film; called by several threads.
         on_progress: called with the number of films done, after each.
 
     Raises:
@@ -87,7 +90,7 @@ def embed_films(
     started = time.monotonic()
     media, digest = Media(store.media), encoder.checkpoint.digest
     known, spec = catalog.embedded(digest), encoder.checkpoint.card.spec
-    read = Reader(media, spec, known, any_body_part=any_body_part)
+    read = Reader(media, spec, known, any_body_part=any_body_part, decode=decode)
     describe = partial(_description, store, encoder.checkpoint.card.split)
     reused, unreadable, seen = 0, list[Unreadable](), set[str]()
     with _Batches(catalog, media, encoder) as batches:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +14,7 @@ from xemplar.errors import ImageTooLarge, InputError
 from xemplar.intake import Prepared
 from xemplar.media import Media
 from xemplar.preprocess import PreprocessSpec, preprocess
-from xemplar.radiograph import Limits, decode
+from xemplar.radiograph import Limits, Radiograph, decode
 
 OTHER_PART = (
     "the DICOM header says that it shows {part}, not a chest; `--any-body-part` indexes it all the "
@@ -64,7 +64,9 @@ class Reader:
         known: frozenset[str],
         *,
         any_body_part: bool = False,
+        decode: Callable[[bytes], Radiograph] = decode,
     ) -> None:
+        self._decode = decode
         self._any_body_part = any_body_part
         self._media = media
         self._spec = spec
@@ -79,7 +81,7 @@ class Reader:
             # a known film whose pictures were lost goes the whole way again
             if sha256 in self._known and self._media.has(sha256, self._spec):
                 return Known(film, sha256)
-            radiograph = decode(data, self._limits)
+            radiograph = self._decode(data)
         except FileNotFoundError:
             return Unreadable(film.path, "there is no such file")
         except IsADirectoryError:

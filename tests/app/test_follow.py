@@ -25,8 +25,6 @@ from xemplar.intake import let_go, take_in
 from xemplar.media import Media
 from xemplar.radiograph import decode
 
-"""Seconds after which a published generation answers; a slow machine gets ten times that."""
-
 
 def published(own: SmallStore, calibration: SimilarityCalibration | None = None) -> str:
     """The name of a new generation of the same cases."""

@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 from xemplar_indexer.cli import generations, index, phantoms
 
+from tests import hostile
 from tests.films import dicom, drawn_film
 from tests.indexer.test_job import data_set
 from xemplar.catalog import open_catalog
@@ -72,6 +73,18 @@ def test_indexing_again_leaves_the_live_generation(call, tmp_path: Path) -> None
     assert "0 films embedded" in again.stdout
     assert "3 embedded before" in again.stdout
     assert "is live already" in again.stdout
+
+
+def test_a_film_that_decodes_without_end_holds_up_no_archive(  # type: ignore[no-untyped-def]
+    call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xemplar_indexer.cli.DECODE_SECONDS", 1)
+    folder = data_set(tmp_path / "one", range(3))
+    (folder / "1.png").write_bytes(hostile.scans_without_end(100_000))
+    done = call("index", folder)
+    assert "2 films embedded" in done.stdout
+    assert "left out" in done.stderr
+    assert "1.png" in done.stderr
 
 
 def test_the_doorkeeper_learns_before_a_service_starts(  # type: ignore[no-untyped-def]

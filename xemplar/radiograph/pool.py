@@ -7,6 +7,7 @@ checked as any input is; film and pixels lie in memory that both processes share
 """
 
 import json
+import logging
 import mmap
 import os
 import queue
@@ -15,8 +16,10 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Self, get_type_hints
 
 import numpy as np
@@ -25,6 +28,8 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter, create_mod
 from xemplar import errors
 from xemplar.errors import ConfigurationError, InputError, UnreadableImage
 from xemplar.radiograph import Limits, Radiograph, decode
+
+log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 """A worker that is not ready by then never will be."""
@@ -75,6 +80,20 @@ REFUSALS = {
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, InputError)
 }
+
+
+@contextmanager
+def decoder(workers: int, limits: Limits, seconds: int) -> Iterator[Callable[[bytes], Radiograph]]:
+    """Decode in a `DecodingPool` where there can be one, else in this process and without limits.
+
+    For jobs on a folder of one's own; a service takes a `DecodingPool` or does not start.
+    """
+    if not hasattr(os, "memfd_create"):
+        log.warning("films are decoded without a limit of time: that needs Linux")
+        yield partial(decode, limits=limits)
+        return
+    with DecodingPool(workers, limits, seconds) as pool:
+        yield pool
 
 
 class DecodingPool:
