@@ -55,7 +55,6 @@ def serve(
         create_app(settings, on_failure=stop),
         host=settings.host,
         port=settings.port,
-        root_path=settings.root_path,
         timeout_graceful_shutdown=settings.stop_seconds,
         server_header=False,
         log_config=None,

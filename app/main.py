@@ -32,9 +32,11 @@ from .headers import SecurityHeaders
 from .limits import Places
 from .logs import RequestLog
 from .metrics import Metrics
-from .problems import add_problem_handlers, add_problem_schema
+from .middleware import HeadAsGet, PathPrefix
+from .problems import METHODS, add_problem_handlers, add_problem_schema
 from .recent import RecentAnswers, RecentErrors
 from .routes import router
+from .routes.docs import STATIC
 from .routes.page import FOLDER, PageFiles
 from .security import Guard, KeyRing
 from .service import Opening, Service, warm_up
@@ -130,16 +132,19 @@ def create_app(
         engine.dispose()
 
     app: FastAPI = FastAPIOffline(
+        docs_url=None,  # `routes.docs` has one that knows the store
         redoc_url=None,  # it would load its maker's logo from the internet
         title="xemplar",
         version=__version__,
         summary="Past chest X-rays similar to a new one, and why.",
         description=NOTICE,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        servers=[{"url": settings.root_path or "/"}],
         lifespan=lifespan,
-        static_url="/static-docs",
-        swagger_ui_parameters={"validatorUrl": None},  # nor is anything sent to a validator
+        static_url=STATIC,
     )
     # the last one is asked first
+    app.add_middleware(HeadAsGet)
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.max_upload_bytes,
@@ -151,12 +156,13 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins.split(","),
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_methods=METHODS,
             allow_headers=["Authorization", "X-API-Key", "X-Request-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     app.add_middleware(RequestLog, metrics=metrics, errors=errors)
     app.add_middleware(SecurityHeaders, docs="/docs")
+    app.add_middleware(PathPrefix, prefix=settings.root_path)
     add_problem_handlers(app)
     app.include_router(router)
     app.mount("/page", PageFiles(directory=FOLDER))

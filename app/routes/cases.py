@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from xemplar import pictures
 from xemplar.catalog import Case
@@ -20,11 +20,11 @@ from .common import (
     CaseId,
     QueryId,
     Side,
+    api_router,
     jpeg_response,
-    operation_id,
 )
 
-router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
+router = api_router("cases")
 
 
 @router.get("/cases", responses=INVALID)
