@@ -9,6 +9,8 @@ import typer
 from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from xemplar.answer import Answer
     from xemplar.retriever import Retriever
 
@@ -36,36 +38,11 @@ def serve(
 
         XEMPLAR_PRECISION=float32 xemplar serve --port 9000
     """
-    import uvicorn
+    from .listening import listening
 
-    from .logs import configure_logs
-    from .main import create_app
-    from .memory import give_back_large_pieces
-
-    give_back_large_pieces()
     settings = _settings(store, checkpoint, database, host=host, port=port)
-    configure_logs(settings.log_format)
-    failures: list[Exception] = []
-
-    def stop(error: Exception) -> None:
-        failures.append(error)
-        server.should_exit = True
-
-    config = uvicorn.Config(
-        create_app(settings, on_failure=stop),
-        host=settings.host,
-        port=settings.port,
-        timeout_graceful_shutdown=settings.stop_seconds,
-        server_header=False,
-        log_config=None,
-        access_log=False,  # app.logs writes a line of its own, without what was asked for
-    )
-    server = uvicorn.Server(config)
-    server.run()
-    if failures:
-        raise failures[0]
-    if not server.started:
-        raise typer.Exit(1)
+    with listening(settings.host, settings.port) as sockets:  # before anything that takes long
+        _serve(settings, sockets)
 
 
 def openapi() -> None:
@@ -193,6 +170,45 @@ def query(
     for table in answer_tables(out):
         console.print(table)
     console.print(out["notice"], style="bold")
+
+
+def _serve(settings: "Settings", sockets: "list[socket]") -> None:
+    import logging
+
+    import uvicorn
+
+    from .listening import url_of
+    from .logs import configure_logs
+    from .main import create_app
+    from .memory import give_back_large_pieces
+
+    give_back_large_pieces()
+    configure_logs(settings.log_format)
+    failures: list[Exception] = []
+
+    def stop(error: Exception) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    def tell(retriever: "Retriever") -> None:
+        generation, where = retriever.generation, url_of(settings.host, sockets)
+        logging.getLogger("xemplar").info(
+            "ready: %s cases, generation %s, %s", f"{len(generation):,}", generation.name, where
+        )
+
+    config = uvicorn.Config(
+        create_app(settings, on_failure=stop, on_ready=tell),
+        timeout_graceful_shutdown=settings.stop_seconds,
+        server_header=False,
+        log_config=None,
+        access_log=False,  # app.logs writes a line of its own, without what was asked for
+    )
+    server = uvicorn.Server(config)
+    server.run(sockets)
+    if failures:
+        raise failures[0]
+    if not server.started:
+        raise typer.Exit(1)
 
 
 def _settings(store: Path, checkpoint: Path | None, database: str, **more: str | int) -> "Settings":

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from tests.agreement import wait_until
 from tests.app.asking import ask
 from tests.films import TINY, drawn_film, encoded, seeded_weights
 from tests.stores import CASES, SmallStore
@@ -176,29 +174,6 @@ def test_a_setting_out_of_range_is_refused_in_one_line(
     status, _, err = run("serve")
     assert (status, err.count("\n")) == (1, 1)
     assert err.startswith("error ConfigurationError: XEMPLAR_THREADS is '-1'")
-
-
-def test_serve_serves_what_it_was_told_where_it_was_told(
-    run: Any, small: SmallStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    served: list[uvicorn.Config] = []
-
-    def serve(server: uvicorn.Server) -> None:
-        served.append(server.config)
-        server.started = True
-
-    monkeypatch.setattr(uvicorn.Server, "run", serve)
-    monkeypatch.setenv("XEMPLAR_ROOT_PATH", "/xemplar")
-    monkeypatch.setenv("XEMPLAR_STOP_SECONDS", "7")
-    options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
-    status, _, _ = run("serve", *options, "--port", "9123")
-    (config,) = served
-    assert status == 0
-    assert (config.host, config.port, config.root_path) == ("127.0.0.1", 9123, "/xemplar")
-    assert config.timeout_graceful_shutdown == 7
-    assert not config.access_log
-    with TestClient(config.app) as client:  # type: ignore[arg-type]
-        wait_until(lambda: client.get("/readyz").status_code == 200)
 
 
 def comparable(answer: dict[str, Any]) -> dict[str, Any]:
