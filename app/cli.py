@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption
+from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption, new_path
 
 if TYPE_CHECKING:
     from socket import socket
@@ -27,7 +27,10 @@ def serve(
     host: Annotated[
         str, typer.Option(envvar="XEMPLAR_HOST", help="Address to listen on.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="XEMPLAR_PORT", help="Port to listen on.")] = 8000,
+    port: Annotated[
+        int,
+        typer.Option(envvar="XEMPLAR_PORT", min=0, max=65535, help="Port to listen on; 0: any."),
+    ] = 8000,
 ) -> None:
     """Answer queries over HTTP; the API is documented at /docs.
 
@@ -57,7 +60,10 @@ def openapi() -> None:
 
 
 def query(
-    film: Annotated[Path, typer.Argument(help="PNG, JPEG, TIFF or DICOM radiograph.")],
+    film: Annotated[
+        Path,
+        typer.Argument(help="PNG, JPEG, TIFF or DICOM radiograph.", exists=True, dir_okay=False),
+    ],
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
@@ -109,7 +115,8 @@ def query(
         ),
     ] = 0,
     pictures: Annotated[
-        Path | None, typer.Option(help="New folder to write overlays and evidence into.")
+        Path | None,
+        typer.Option(help="New folder to write overlays and evidence into.", callback=new_path),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, as the service does.")
@@ -127,15 +134,12 @@ def query(
     from rich.console import Console
 
     from xemplar.catalog import CaseFilter
-    from xemplar.errors import ConfigurationError
     from xemplar.selection import Search
 
     from .main import open_retriever
     from .table import answer_tables
     from .wire import answer_out
 
-    if not film.is_file():
-        raise ConfigurationError(f"there is no film {film}")
     search = Search(
         k=k,
         finding=finding,

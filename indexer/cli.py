@@ -16,6 +16,7 @@ from xemplar.terminal import (
     CheckpointOption,
     DatabaseOption,
     StoreOption,
+    new_path,
     progress,
 )
 
@@ -34,7 +35,10 @@ generations = typer.Typer(no_args_is_help=True, help="List index generations, or
 
 
 def index(
-    folders: Annotated[list[Path], typer.Argument(help="Data sets, or plain folders of films.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Data sets, or plain folders of films.", exists=True, file_okay=False),
+    ],
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
@@ -83,13 +87,15 @@ def index(
     """
     from xemplar.catalog import migrate, open_catalog
     from xemplar.checkpoint import default_checkpoint, load
+    from xemplar.index import empty_index
     from xemplar.store import Store
 
     from .publishing import build_generation
     from .sources import check_source
 
-    datasets = _datasets(folders, source or [])
     loaded = load(checkpoint or default_checkpoint())
+    empty_index(loaded, factory)  # or refuse it, before anything takes long
+    datasets = _datasets(folders, source or [])
     films = _films(datasets, split or [], limit, loaded.card.split)
     place = Store(store)
     url = database or place.database_url
@@ -208,7 +214,12 @@ def prune(
 
 @generations.command()
 def calibrate(
-    file: Annotated[Path, typer.Argument(help="similarity.json of `xemplar evaluate ranking`.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="similarity.json of `xemplar evaluate ranking`.", exists=True, dir_okay=False
+        ),
+    ],
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
@@ -248,7 +259,7 @@ def calibrate(
 
 
 def phantoms(
-    folder: Annotated[Path, typer.Argument(help="New folder to write to.")],
+    folder: Annotated[Path, typer.Argument(help="New folder to write to.", callback=new_path)],
     count: Annotated[int, typer.Option(min=1, help="Films.")] = 200,
     seed: Annotated[int, typer.Option(help="Another seed gives other films.")] = 0,
     size: Annotated[int, typer.Option(min=64, help="Side of a film in pixels.")] = 320,
