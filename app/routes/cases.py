@@ -85,7 +85,9 @@ async def case_image(request: Request, case_id: CaseId, side: Side = 1024) -> Re
 async def case_overlay(
     request: Request,
     case_id: CaseId,
-    finding: Annotated[str, Query(max_length=100, description="Finding to explain.")],
+    finding: Annotated[
+        str, Query(max_length=100, description="Finding to explain.", examples=["Effusion"])
+    ],
     side: Side = 512,
 ) -> Response:
     """A past case with its Grad-CAM; without a map below the finding's threshold."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -43,13 +44,20 @@ async def docs_document(request: Request, secret: Secret) -> dict[str, Any]:
     Where something is changed or removed, the example is an id of nothing.
     """
     document: dict[str, Any] = request.app.openapi()
-    try:
+    real: dict[str, str] = {}
+    # the page explains the API also where it cannot be tried out
+    with suppress(Refusal, XemplarError):
         service = service_of(request)
         await guard_of(request).admit(request, secret, Role.READER)
         real = await service.work(lambda: _real(service))
-    except (Refusal, XemplarError):
-        return document  # the page explains the API also where it cannot be tried out
-    return document | {"paths": _with_real(document["paths"], real)}
+    paths = {
+        path: {
+            method: _with_examples(operation, real if method == "get" else {})
+            for method, operation in operations.items()
+        }
+        for path, operations in document["paths"].items()
+    }
+    return document | {"paths": paths}
 
 
 def _real(service: Service) -> dict[str, str]:
@@ -66,19 +74,13 @@ def _real(service: Service) -> dict[str, str]:
     return {example: one for example, one in real.items() if one is not None}
 
 
-def _with_real(paths: Mapping[str, Any], real: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        path: {
-            method: _replaced(operation, real) if method == "get" else operation
-            for method, operation in operations.items()
-        }
-        for path, operations in paths.items()
-    }
-
-
-def _replaced(operation: dict[str, Any], real: Mapping[str, str]) -> dict[str, Any]:
+def _with_examples(operation: dict[str, Any], real: Mapping[str, str]) -> dict[str, Any]:
+    """An operation whose required parameters are filled in when it is tried out."""
     text = json.dumps(operation)
     for example, one in real.items():
         text = text.replace(example, one)
-    replaced: dict[str, Any] = json.loads(text)
-    return replaced
+    filled: dict[str, Any] = json.loads(text)
+    for parameter in filled.get("parameters", []):
+        if parameter["required"]:  # Swagger UI takes no example from a parameter's schema
+            parameter["example"] = parameter["schema"]["examples"][0]
+    return filled
