@@ -40,7 +40,7 @@ OTHERS = (
     "CHROMIUM",  # tests of the page
     "DATA",  # demo, tests, checks
     "KEY",  # xemplar.Client
-    *("CPUS", "FILMS", "MEMORY", "PHANTOMS", "VERSION"),  # docker-compose.yml
+    *("CPUS", "FILMS", "MEMORY", "PHANTOMS", "SOURCE", "VERSION"),  # docker-compose.yml
 )
 """What else reads variables of this prefix."""
 

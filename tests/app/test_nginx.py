@@ -25,9 +25,12 @@ DEPLOY = Path(__file__).parents[2] / "docs" / "deploy.md"
 FILM = encoded(drawn_film(63, 300, 240))
 STYLES = ("proxy_pass http://127.0.0.1:8000/;", "proxy_pass http://127.0.0.1:8000;")
 
-pytestmark = pytest.mark.skipif(
-    NGINX is None, reason="no nginx here to serve behind: apt-get install nginx-light"
-)
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(
+        NGINX is None, reason="no nginx here to serve behind: apt-get install nginx-light"
+    ),
+]
 
 CONFIGURATION = """
 daemon off;

@@ -45,6 +45,7 @@ def said_ready(log: Path, process: subprocess.Popen[bytes]) -> re.Match[str]:
     return found
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 def test_it_says_that_it_is_ready_when_it_is_and_not_before(
