@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption
+from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption, new_path
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from xemplar.answer import Answer
     from xemplar.retriever import Retriever
 
@@ -25,7 +27,10 @@ def serve(
     host: Annotated[
         str, typer.Option(envvar="XEMPLAR_HOST", help="Address to listen on.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="XEMPLAR_PORT", help="Port to listen on.")] = 8000,
+    port: Annotated[
+        int,
+        typer.Option(envvar="XEMPLAR_PORT", min=0, max=65535, help="Port to listen on; 0: any."),
+    ] = 8000,
 ) -> None:
     """Answer queries over HTTP; the API is documented at /docs.
 
@@ -36,37 +41,11 @@ def serve(
 
         XEMPLAR_PRECISION=float32 xemplar serve --port 9000
     """
-    import uvicorn
+    from .listening import listening
 
-    from .logs import configure_logs
-    from .main import create_app
-    from .memory import give_back_large_pieces
-
-    give_back_large_pieces()
     settings = _settings(store, checkpoint, database, host=host, port=port)
-    configure_logs(settings.log_format)
-    failures: list[Exception] = []
-
-    def stop(error: Exception) -> None:
-        failures.append(error)
-        server.should_exit = True
-
-    config = uvicorn.Config(
-        create_app(settings, on_failure=stop),
-        host=settings.host,
-        port=settings.port,
-        root_path=settings.root_path,
-        timeout_graceful_shutdown=settings.stop_seconds,
-        server_header=False,
-        log_config=None,
-        access_log=False,  # app.logs writes a line of its own, without what was asked for
-    )
-    server = uvicorn.Server(config)
-    server.run()
-    if failures:
-        raise failures[0]
-    if not server.started:
-        raise typer.Exit(1)
+    with listening(settings.host, settings.port) as sockets:  # before anything that takes long
+        _serve(settings, sockets)
 
 
 def openapi() -> None:
@@ -81,7 +60,10 @@ def openapi() -> None:
 
 
 def query(
-    film: Annotated[Path, typer.Argument(help="PNG, JPEG, TIFF or DICOM radiograph.")],
+    film: Annotated[
+        Path,
+        typer.Argument(help="PNG, JPEG, TIFF or DICOM radiograph.", exists=True, dir_okay=False),
+    ],
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
@@ -133,7 +115,8 @@ def query(
         ),
     ] = 0,
     pictures: Annotated[
-        Path | None, typer.Option(help="New folder to write overlays and evidence into.")
+        Path | None,
+        typer.Option(help="New folder to write overlays and evidence into.", callback=new_path),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, as the service does.")
@@ -151,15 +134,12 @@ def query(
     from rich.console import Console
 
     from xemplar.catalog import CaseFilter
-    from xemplar.errors import ConfigurationError
     from xemplar.selection import Search
 
     from .main import open_retriever
     from .table import answer_tables
     from .wire import answer_out
 
-    if not film.is_file():
-        raise ConfigurationError(f"there is no film {film}")
     search = Search(
         k=k,
         finding=finding,
@@ -194,6 +174,45 @@ def query(
     for table in answer_tables(out):
         console.print(table)
     console.print(out["notice"], style="bold")
+
+
+def _serve(settings: "Settings", sockets: "list[socket]") -> None:
+    import logging
+
+    import uvicorn
+
+    from .listening import url_of
+    from .logs import configure_logs
+    from .main import create_app
+    from .memory import give_back_large_pieces
+
+    give_back_large_pieces()
+    configure_logs(settings.log_format)
+    failures: list[Exception] = []
+
+    def stop(error: Exception) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    def tell(retriever: "Retriever") -> None:
+        generation, where = retriever.generation, url_of(settings.host, sockets)
+        logging.getLogger("xemplar").info(
+            "ready: %s cases, generation %s, %s", f"{len(generation):,}", generation.name, where
+        )
+
+    config = uvicorn.Config(
+        create_app(settings, on_failure=stop, on_ready=tell),
+        timeout_graceful_shutdown=settings.stop_seconds,
+        server_header=False,
+        log_config=None,
+        access_log=False,  # app.logs writes a line of its own, without what was asked for
+    )
+    server = uvicorn.Server(config)
+    server.run(sockets)
+    if failures:
+        raise failures[0]
+    if not server.started:
+        raise typer.Exit(1)
 
 
 def _settings(store: Path, checkpoint: Path | None, database: str, **more: str | int) -> "Settings":

@@ -139,7 +139,8 @@ def configure_logs(form: str) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=ending)
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    server = logging.getLogger("uvicorn.error")
+    server.setLevel(logging.WARNING)  # it would say "complete" when nothing is ready yet
     # RequestLog has written it already, with the request's id
-    logging.getLogger("uvicorn.error").addFilter(
-        lambda line: not line.getMessage().startswith("Exception in ASGI application")
-    )
+    server.addFilter(lambda line: not line.getMessage().startswith("Exception in ASGI application"))

@@ -17,7 +17,7 @@ from xemplar.catalog.audit import Audit
 from xemplar.catalog.keys import Keys
 from xemplar.catalog.schema import connect
 from xemplar.encoder import open_encoder
-from xemplar.errors import ArtefactError, DatabaseUnreachable, NotFound
+from xemplar.errors import ArtefactError, ConfigurationError, DatabaseUnreachable, NotFound
 from xemplar.index import current
 from xemplar.intake import delete_pictures
 from xemplar.radiograph import Radiograph, decode
@@ -32,9 +32,11 @@ from .headers import SecurityHeaders
 from .limits import Places
 from .logs import RequestLog
 from .metrics import Metrics
-from .problems import add_problem_handlers, add_problem_schema
+from .middleware import HeadAsGet, PathPrefix
+from .problems import METHODS, add_problem_handlers, add_problem_schema
 from .recent import RecentAnswers, RecentErrors
 from .routes import router
+from .routes.docs import STATIC
 from .routes.page import FOLDER, PageFiles
 from .security import Guard, KeyRing
 from .service import Opening, Service, warm_up
@@ -88,6 +90,7 @@ def create_app(
     settings: Settings | None = None,
     retriever: Retriever | None = None,
     on_failure: Callable[[Exception], None] | None = None,
+    on_ready: Callable[[Retriever], None] = lambda _: None,
 ) -> FastAPI:
     """The service.
 
@@ -97,6 +100,7 @@ def create_app(
             the service already runs; it is ready when that is done. Closed when the service stops.
         on_failure: told why the service cannot be opened and never will be ready; the log is if
             None.
+        on_ready: told once what is opened, as soon as queries are answered.
     """
     settings = settings or read_settings()
     engine = connect(settings.catalog_url)
@@ -110,8 +114,8 @@ def create_app(
             await open_service(opening, settings, guard, retriever)
         async with anyio.create_task_group() as tasks:
             if retriever is None:
-                tell = on_failure or log_failure
-                tasks.start_soon(open_in_background, opening, settings, guard, tell)
+                failed = on_failure or log_failure
+                tasks.start_soon(open_in_background, opening, settings, guard, failed, on_ready)
             tasks.start_soon(follow, opening, Store(settings.store))
             tasks.start_soon(forget, audit, settings.audit_days)
             try:
@@ -130,16 +134,19 @@ def create_app(
         engine.dispose()
 
     app: FastAPI = FastAPIOffline(
+        docs_url=None,  # `routes.docs` has one that knows the store
         redoc_url=None,  # it would load its maker's logo from the internet
         title="xemplar",
         version=__version__,
         summary="Past chest X-rays similar to a new one, and why.",
         description=NOTICE,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        servers=[{"url": settings.root_path or "/"}],
         lifespan=lifespan,
-        static_url="/static-docs",
-        swagger_ui_parameters={"validatorUrl": None},  # nor is anything sent to a validator
+        static_url=STATIC,
     )
     # the last one is asked first
+    app.add_middleware(HeadAsGet)
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.max_upload_bytes,
@@ -151,17 +158,33 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins.split(","),
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_methods=METHODS,
             allow_headers=["Authorization", "X-API-Key", "X-Request-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     app.add_middleware(RequestLog, metrics=metrics, errors=errors)
     app.add_middleware(SecurityHeaders, docs="/docs")
+    app.add_middleware(PathPrefix, prefix=settings.root_path)
     add_problem_handlers(app)
     app.include_router(router)
     app.mount("/page", PageFiles(directory=FOLDER))
     add_problem_schema(app)
+    check_prefix(app, settings.root_path)
     return app
+
+
+def check_prefix(app: FastAPI, prefix: str) -> None:
+    """Refuse a proxy's prefix that is an address of ours: a path could then be meant either way.
+
+    Raises:
+        ConfigurationError: it is.
+    """
+    paths = [*app.openapi()["paths"], "/docs", "/page", STATIC] if prefix else []
+    if any(path.split("/")[1] == prefix.split("/")[1] for path in paths):
+        raise ConfigurationError(
+            f"XEMPLAR_ROOT_PATH is {prefix!r}, where the service has addresses of its own; take "
+            "another one, as /xemplar"
+        )
 
 
 async def open_service(
@@ -192,10 +215,13 @@ async def open_in_background(
     settings: Settings,
     guard: Guard,
     on_failure: Callable[[Exception], None],
+    on_ready: Callable[[Retriever], None],
 ) -> None:
-    """`open_service`; a failure goes to whoever started the service."""
+    """`open_service`; whoever started the service is told what came of it."""
     try:
         await open_service(opening, settings, guard)
+        if opening.service is not None:
+            on_ready(opening.service.retriever)
     except Exception as error:  # noqa: BLE001 -- none may leave a process that lives and never answers
         opening.reason = "the service could not be opened, and its log tells why"
         on_failure(error)

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 from starlette.types import Receive, Scope, Send
 from structlog.contextvars import get_contextvars
 
@@ -33,7 +33,7 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
 
 MEDIA_TYPE = "application/problem+json"
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 SHOWN = 60
 """Characters of a refused value that are shown to whoever sent it."""
@@ -159,20 +159,29 @@ def add_problem_handlers(app: FastAPI) -> None:
             detail = f"{asked} is nothing that this service answers; /docs shows what it does"
         response = ProblemResponse("Http", status, detail)
         response.headers.update(error.headers or {})
-        if "allow" in response.headers:
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers["allow"] = _allowed(request)
         return response
 
 
 def _allowed(request: Request) -> str:
     """All methods of an address (RFC 9110, 10.2.1); the router names those of one route alone."""
-    asked = {name: request.scope[name] for name in ("type", "path", "root_path")}
-    routes = request.app.routes
-    return ", ".join(
-        method
-        for method in METHODS
-        if any(route.matches(asked | {"method": method})[0] == Match.FULL for route in routes)
-    )
+    scope = request.scope
+    asked = {
+        "type": scope["type"],
+        "path": scope["path"],
+        "root_path": scope.get("app_root_path", scope.get("root_path", "")),
+    }
+
+    def answers(method: str) -> bool:
+        as_routed = "GET" if method == "HEAD" else method  # see `HeadAsGet`
+        return any(
+            route.matches(asked | {"method": as_routed})[0] == Match.FULL
+            and (as_routed == "GET" or not isinstance(route, Mount))  # static files
+            for route in request.app.routes
+        )
+
+    return ", ".join(filter(answers, METHODS))
 
 
 def _wrong(error: dict[str, Any]) -> str:

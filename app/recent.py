@@ -33,6 +33,11 @@ class RecentAnswers:
             while len(self._answers) > self._capacity:
                 self._answers.popitem(last=False)
 
+    def newest(self) -> Answer | None:
+        """The answer that was given or asked for last."""
+        with self._lock:
+            return next(reversed(self._answers.values()), None)
+
     def find(self, query_id: str) -> Answer:
         """An answer by its id.
 

@@ -1,14 +1,16 @@
 """Settings of the service: environment variables ``XEMPLAR_*``, or options of ``xemplar serve``."""
 
+import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from xemplar.checkpoint import default_checkpoint
 from xemplar.encoder import Precision, Runtime
+from xemplar.environment import check_environment
 from xemplar.errors import ConfigurationError
 from xemplar.radiograph import Limits
 from xemplar.store import Store
@@ -19,7 +21,7 @@ from .body import Pace
 class Settings(BaseSettings):
     """What the service needs to know. Every field is read from ``XEMPLAR_<FIELD>``."""
 
-    model_config = SettingsConfigDict(env_prefix="XEMPLAR_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="XEMPLAR_", env_ignore_empty=True, frozen=True)
 
     store: Path = Field(Path("xemplar-store"), description="Folder with index, catalog, pictures.")
     checkpoint: Path = Field(
@@ -37,7 +39,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     root_path: str = Field(
-        "", description="Prefix under which a reverse proxy shows the service, as /xemplar."
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Prefix under which a reverse proxy shows the service, as /xemplar.",
     )
     max_upload_bytes: int = Field(64 * 2**20, gt=0, description="Largest film, in bytes.")
     max_pixels: int = Field(36_000_000, gt=0, description="Most pixels of a film.")
@@ -98,6 +102,12 @@ class Settings(BaseSettings):
         128, ge=1, description="Queries whose pictures can still be fetched (about 1.4 MB each)."
     )
 
+    @field_validator("root_path", mode="before")
+    @classmethod
+    def _without_slash(cls, given: str) -> str:
+        """As /xemplar, also where xemplar/ was meant."""
+        return f"/{inside}" if (inside := given.strip("/")) else ""
+
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the service."""
@@ -126,8 +136,9 @@ def read_settings(**named: Any) -> Settings:
     """The settings: those named here, the environment for the others.
 
     Raises:
-        ConfigurationError: a value is outside its range; naming its variable.
+        ConfigurationError: a variable is misspelt, or its value outside its range.
     """
+    check_environment(os.environ)
     try:
         return Settings(**named)
     except ValidationError as error:

@@ -1,10 +1,11 @@
 """The films of a request: the only parts of a multipart form, kept in memory alone."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -12,11 +13,23 @@ from starlette.requests import ClientDisconnect
 
 from xemplar.errors import InvalidArgument
 
+from .problems import SHOWN
+
 MAX_BATCH = 64
 """Films that one request may bring."""
 
 MAX_FIELDS = 400
 """Other fields of a form, beside the film."""
+
+FAULTS = {
+    "Missing boundary": "Its Content-Type names no boundary.",
+    "Too many files": "It holds more files than are taken here.",
+    "Too many fields": f"It holds more than {MAX_FIELDS} fields.",
+    "Part exceeded": "A field of it is longer than 1 MB.",
+    "The Content-Disposition": "A part of it has no name.",
+    "Cut short": "It ends before the last boundary that its Content-Type names.",
+}
+"""What is wrong with a form, by how the parser's complaint begins."""
 
 
 def _body(image: dict[str, Any]) -> dict[str, Any]:
@@ -51,10 +64,38 @@ BATCH_BODY = _body(
 """How OpenAPI describes a body with several."""
 
 
-class _InMemory(MultiPartParser):
-    """Starlette's own would write a film above 1 MB to a temporary file."""
+class _Form(MultiPartParser):
+    """Starlette's parser, but for three things.
+
+    It would write a film above 1 MB to a temporary file, take a part without a file name for text,
+    and leave a form that was cut short as it is.
+    """
 
     spool_max_size = sys.maxsize
+    _ended = False
+
+    def on_headers_finished(self) -> None:
+        """Implements MultiPartParser: what is called image is a file."""
+        part = self._current_part
+        _, options = parse_options_header(part.content_disposition)
+        if options.get(b"name") == b"image" and b"filename" not in options:
+            part.content_disposition = (part.content_disposition or b"") + b'; filename="image"'
+        super().on_headers_finished()
+
+    def on_end(self) -> None:
+        """Implements MultiPartParser."""
+        self._ended = True
+
+    async def parse(self) -> FormData:
+        """Implements MultiPartParser."""
+        self.stream = self._whole(self.stream)
+        return await super().parse()
+
+    async def _whole(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async for chunk in stream:
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("Cut short")
 
 
 async def film_of(request: Request) -> AsyncIterator[UploadFile]:
@@ -99,35 +140,47 @@ async def film_and_fields_of(request: Request) -> AsyncIterator[FormData]:
         HTTPException: the client has left.
         Refusal: too many other films are worked on.
     """
-    form = await _form(request, 1, MAX_FIELDS)
+    form = await _form(request, 1)
     try:
         if not isinstance(form.get("image"), UploadFile):
-            raise _refusal("It holds no file named 'image'.", 1)
+            raise _refusal("It holds no part named 'image'.", 1)
         with request.state.places.holding():
             yield form
     finally:
         await form.close()
 
 
-async def _form(request: Request, most: int, fields: int = 0) -> FormData:
+async def _form(request: Request, most: int) -> FormData:
     if "content-type" not in request.headers:
-        raise _refusal("It says nothing of its Content-Type.", most)
+        raise _refusal("It is empty.", most)
     request.state.body.take_films()
-    parser = _InMemory(request.headers, request.stream(), max_files=most, max_fields=fields)
+    parser = _Form(request.headers, request.stream(), max_files=most, max_fields=MAX_FIELDS)
     try:
         return await parser.parse()
     except MultiPartException as error:
-        raise _refusal(error.message, most) from error
+        known = (FAULTS[begin] for begin in FAULTS if error.message.startswith(begin))
+        raise _refusal(next(known, "Its parts cannot be told apart."), most) from error
+    except UnicodeError as error:
+        raise _refusal(
+            "Its fields are not of the charset that its Content-Type names.", most
+        ) from error
     except ClientDisconnect as error:
         raise HTTPException(400, "the client left before its film had arrived") from error
 
 
 def _films(form: FormData, most: int) -> list[UploadFile]:
+    """The files that are called image.
+
+    Raises:
+        InvalidArgument: there is none, or a part of another name.
+    """
     parts = form.multi_items()
-    films = [part for name, part in parts if name == "image" and isinstance(part, UploadFile)]
-    if not films or len(films) < len(parts):
-        raise _refusal("It holds no file named 'image', or files of other names.", most)
-    return films
+    other = next((name for name, _ in parts if name != "image"), None)
+    if other is not None:
+        raise _refusal(f"It holds a part named {other[:SHOWN]!r}.", most)
+    if not parts:
+        raise _refusal("It holds no part named 'image'.", most)
+    return [part for _, part in parts if isinstance(part, UploadFile)]
 
 
 def _refusal(reason: str, most: int) -> InvalidArgument:

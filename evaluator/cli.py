@@ -26,6 +26,8 @@ from xemplar.terminal import (
     TableOption,
     UnknownFindingsOption,
     dataset_of,
+    new_path,
+    shown,
 )
 
 from .settings import Settings
@@ -41,8 +43,11 @@ def evaluate(
         Literal["ranking", "localisation", "faithfulness", "classification", "shortcuts", "all"],
         typer.Argument(help="What to measure; all: everything that the data set allows."),
     ],
-    data: Annotated[Path, typer.Argument(help="Data set whose films are asked for.")],
-    out: Annotated[Path, typer.Option(help="New folder for the report.")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Data set whose films are asked for.", exists=True, file_okay=False),
+    ],
+    out: Annotated[Path, typer.Option(help="New folder for the report.", callback=new_path)],
     source: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="What it was indexed as, if not as its folder."),
@@ -63,10 +68,17 @@ def evaluate(
     ] = None,
     boxes: Annotated[
         Path | None,
-        typer.Option(help="Radiologists' boxes (NIH, RSNA, VinBigData, or boxes.csv)."),
+        typer.Option(
+            help="Radiologists' boxes (NIH, RSNA, VinBigData, or boxes.csv).",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     experts: Annotated[
-        Path | None, typer.Option(help="Experts' ratings: query_id,case_id,rater,rating.")
+        Path | None,
+        typer.Option(
+            help="Experts' ratings: query_id,case_id,rater,rating.", exists=True, dir_okay=False
+        ),
     ] = None,
     max_rating: Annotated[
         float, typer.Option(help="Upper end of the experts' scale.")
@@ -152,10 +164,12 @@ def _progress() -> "Iterator[OnProgress]":
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    bars = Progress(*columns, console=Console(stderr=True))
+    with shown(bars) as show:
         tasks: dict[str, TaskID] = {}
 
         def moved(what: str, done: int, total: int) -> None:
+            show()
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
             bars.update(tasks[what], completed=done, total=total)

@@ -10,14 +10,16 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from xemplar.terminal import DEFAULT_STORE, DatabaseOption, StoreOption
+from xemplar.terminal import DEFAULT_STORE, DatabaseOption, StoreOption, new_path, shown
 
 if TYPE_CHECKING:
     from xemplar.backup import Contents
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="New file; - for the standard output.")],
+    file: Annotated[
+        Path, typer.Argument(help="New file; - for the standard output.", callback=new_path)
+    ],
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
 ) -> None:
@@ -37,10 +39,12 @@ def backup(
 
     place = Store(store)
     url = database or place.database_url
-    with Progress(console=Console(stderr=True)) as bar:
+    bar = Progress(console=Console(stderr=True))
+    with shown(bar) as show:
         task = bar.add_task("cases", total=None)
 
         def moved(done: int, total: int) -> None:
+            show()
             bar.update(task, completed=done, total=total)
 
         if str(file) == "-":
@@ -52,7 +56,15 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="As `xemplar backup` wrote it; - for the input.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="As `xemplar backup` wrote it; - for the input.",
+            exists=True,
+            dir_okay=False,
+            allow_dash=True,
+        ),
+    ],
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
 ) -> None:
@@ -74,12 +86,8 @@ def restore(
 
 @contextmanager
 def _reading(file: Path) -> Iterator[IO[bytes]]:
-    from xemplar.errors import ConfigurationError
-
     if str(file) == "-":
         yield sys.stdin.buffer
-    elif not file.is_file():
-        raise ConfigurationError(f"there is no backup {file}")
     else:
         with file.open("rb") as source:
             yield source

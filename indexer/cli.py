@@ -21,6 +21,7 @@ from xemplar.terminal import (
     TableOption,
     UnknownFindingsOption,
     dataset_of,
+    new_path,
     progress,
 )
 
@@ -45,7 +46,10 @@ generations = typer.Typer(no_args_is_help=True, help="List index generations, or
 
 
 def index(
-    folders: Annotated[list[Path], typer.Argument(help="Data sets, or plain folders of films.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Data sets, or plain folders of films.", exists=True, file_okay=False),
+    ],
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
@@ -105,17 +109,19 @@ def index(
     from xemplar.catalog import migrate, open_catalog
     from xemplar.checkpoint import default_checkpoint, load
     from xemplar.datasets import source_names
+    from xemplar.index import empty_index
     from xemplar.store import Store
 
     from .publishing import build_generation
     from .sources import check_source
 
+    loaded = load(checkpoint or default_checkpoint())
+    empty_index(loaded, factory)  # or refuse it, before anything takes long
     names = source_names(folders, source or [])
     datasets = [
         dataset_of(folder, table, columns, unknown_findings, name)
         for folder, name in zip(folders, names, strict=True)
     ]
-    loaded = load(checkpoint or default_checkpoint())
     films = _films(datasets, split or [], limit, loaded.card.split)
     place = Store(store)
     url = database or place.database_url
@@ -238,7 +244,12 @@ def prune(
 
 @generations.command()
 def calibrate(
-    file: Annotated[Path, typer.Argument(help="similarity.json of `xemplar evaluate ranking`.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="similarity.json of `xemplar evaluate ranking`.", exists=True, dir_okay=False
+        ),
+    ],
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
@@ -278,7 +289,7 @@ def calibrate(
 
 
 def phantoms(
-    folder: Annotated[Path, typer.Argument(help="New folder to write to.")],
+    folder: Annotated[Path, typer.Argument(help="New folder to write to.", callback=new_path)],
     count: Annotated[int, typer.Option(min=1, help="Films.")] = 200,
     seed: Annotated[int, typer.Option(help="Another seed gives other films.")] = 0,
     size: Annotated[int, typer.Option(min=64, help="Side of a film in pixels.")] = 320,

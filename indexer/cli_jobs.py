@@ -89,6 +89,7 @@ def reindex(
     from xemplar.catalog import open_catalog
     from xemplar.catalog.jobs import Jobs
     from xemplar.checkpoint import default_checkpoint, keep, load
+    from xemplar.index import empty_index
     from xemplar.jobqueue import JobQueue
     from xemplar.store import Store
 
@@ -96,6 +97,8 @@ def reindex(
 
     place, path = Store(store), checkpoint or default_checkpoint()
     loaded = load(path)
+    if factory:
+        empty_index(loaded, factory)  # or refuse it, before anything takes long
     with open_catalog(database or place.database_url) as catalog:
         keep(path, place)
         if background:

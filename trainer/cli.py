@@ -20,9 +20,13 @@ def train(
         typer.Argument(
             metavar="DATA...",
             help="Folders of data sets: CheXpert, NIH ChestX-ray14, or with a labels.csv.",
+            exists=True,
+            file_okay=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is resumed.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the run; an unfinished one is resumed.", file_okay=False)
+    ],
     recipe: Annotated[
         str,
         typer.Option(help="What the options below are where they are not given: poster, guided."),

@@ -4,9 +4,10 @@ Programs register functions (or `typer.Typer` groups) as entry points ``xemplar.
 library imports no program.
 """
 
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from xemplar import __version__
+from xemplar.environment import check_environment
 from xemplar.errors import XemplarError
 
 
@@ -61,24 +63,41 @@ def command_line() -> typer.Typer:
 
     @line.callback()
     def xemplar(
-        version: bool = typer.Option(
+        version: bool = typer.Option(  # noqa: ARG001 -- its callback prints it
             False, "--version", callback=_version, is_eager=True, help="Print the version."
         ),
     ) -> None:
-        pass
+        check_environment(os.environ)
 
     return line
 
 
 def main() -> None:
-    """Run; an error of the domain becomes one line on stderr and exit status 1."""
+    """Run; an error of an argument, the domain or the disk becomes one line on stderr.
+
+    Exit status 2: the arguments cannot be used. 1: they can, and it did not work.
+    """
     try:
-        command_line()()
+        sys.exit(command_line()(standalone_mode=False))
+    except typer.Abort:
+        _tell("Abort", "stopped", 1)
+    except typer.TyperException as error:
+        if message := error.format_message():  # none where the help was asked for by no arguments
+            _tell(type(error).__name__, message, error.exit_code)
+        sys.exit(error.exit_code)
     except XemplarError as error:
-        Console(stderr=True, soft_wrap=True).print(
-            f"[bold red]error[/] {type(error).__name__}: {escape(str(error))}", highlight=False
-        )
-        sys.exit(1)
+        _tell(type(error).__name__, str(error), 1)
+    except OSError as error:
+        place = "" if error.filename is None else f"{error.filename}: "
+        _tell(type(error).__name__, f"{place}{error.strerror or 'could not be used'}", 1)
+
+
+def _tell(kind: str, message: str, status: int) -> NoReturn:
+    line = escape(" ".join(message.split()))
+    Console(stderr=True, soft_wrap=True).print(
+        f"[bold red]error[/] {kind}: {line}", highlight=False
+    )
+    sys.exit(status)
 
 
 if __name__ == "__main__":

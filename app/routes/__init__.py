@@ -8,6 +8,7 @@ from . import (
     admin,
     cases,
     changes,
+    docs,
     generations,
     jobs,
     keys,
@@ -29,5 +30,6 @@ router.include_router(ratings.export, dependencies=[administrators], responses=D
 router.include_router(admin.router, dependencies=[administrators], responses=DENIED)
 router.include_router(operation.router)  # open to all, but for the metrics
 router.include_router(page.router)
+router.include_router(docs.router)
 
 __all__ = ["router"]

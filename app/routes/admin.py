@@ -3,15 +3,15 @@
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from xemplar.catalog.audit import Audit
 from xemplar.schemas import AuditEntryOut, AuditPage, AuditQuestion, ErrorList
 
 from ..recent import RecentErrors
-from .common import INVALID, operation_id
+from .common import INVALID, api_router
 
-router = APIRouter(generate_unique_id_function=operation_id, tags=["administration"])
+router = api_router("administration")
 
 
 @router.get("/audit", responses=INVALID)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from xemplar import pictures
 from xemplar.catalog import Case
@@ -20,11 +20,11 @@ from .common import (
     CaseId,
     QueryId,
     Side,
+    api_router,
     jpeg_response,
-    operation_id,
 )
 
-router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
+router = api_router("cases")
 
 
 @router.get("/cases", responses=INVALID)
@@ -85,7 +85,9 @@ async def case_image(request: Request, case_id: CaseId, side: Side = 1024) -> Re
 async def case_overlay(
     request: Request,
     case_id: CaseId,
-    finding: Annotated[str, Query(max_length=100, description="Finding to explain.")],
+    finding: Annotated[
+        str, Query(max_length=100, description="Finding to explain.", examples=["Effusion"])
+    ],
     side: Side = 512,
 ) -> Response:
     """A past case with its Grad-CAM; without a map below the finding's threshold."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response, status
+from fastapi import Depends, Request, Response, status
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
@@ -27,10 +27,10 @@ from .common import (
     TOO_LARGE,
     TOO_SLOW,
     CaseId,
-    operation_id,
+    api_router,
 )
 
-router = APIRouter(generate_unique_id_function=operation_id, tags=["cases"])
+router = api_router("cases")
 
 
 SAME_IMAGE = (

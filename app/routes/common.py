@@ -3,20 +3,28 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
+from xemplar.schemas.examples import CASE_ID, QUERY_ID
+
+from ..content_type import BodyRoute
 from ..problems import described
 
 Responses = dict[int | str, dict[str, Any]]
 
 BAD_REQUEST = described(HTTPStatus.BAD_REQUEST, "The film cannot be read.")
+OTHER_KIND = described(
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A file of another kind, or a body of another type."
+)
 NOT_FOUND = described(HTTPStatus.NOT_FOUND, "No such case or query.")
 TOO_LARGE = described(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body or its film is too large.")
 TOO_SLOW = described(HTTPStatus.REQUEST_TIMEOUT, "The body stood still or came too slowly.")
 NO_JSON = (
-    described(HTTPStatus.BAD_REQUEST, "The body is no text, and so no JSON.") | TOO_LARGE | TOO_SLOW
+    described(HTTPStatus.BAD_REQUEST, "The body is no text, and so no JSON.")
+    | described(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is compressed, or of another type.")
+    | TOO_LARGE
+    | TOO_SLOW
 )
-OTHER_KIND = described(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A file or object of another kind.")
 INVALID = described(HTTPStatus.UNPROCESSABLE_ENTITY, "No radiograph, or a value outside its range.")
 PICTURE: Responses = {
     200: {
@@ -27,8 +35,22 @@ PICTURE: Responses = {
     **INVALID,
 }
 
-QueryId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["5f2b6c0a9d3e4f71"])]
-CaseId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["0fd0a7f2b8a1c9de"])]
+QueryId = Annotated[
+    str,
+    Path(
+        pattern="^[0-9a-f]{16}$",
+        description="From the answer to POST /query or GET /cases/{case_id}/similar.",
+        examples=[QUERY_ID],
+    ),
+]
+CaseId = Annotated[
+    str,
+    Path(
+        pattern="^[0-9a-f]{16}$",
+        description="As GET /cases lists it.",
+        examples=[CASE_ID],
+    ),
+]
 Finding = Annotated[
     str | None, Query(max_length=100, description="Finding to explain.", examples=["Effusion"])
 ]
@@ -41,6 +63,11 @@ CHANGING = {"Cache-Control": "private, no-cache"}
 def jpeg_response(picture: bytes, caching: dict[str, str]) -> Response:
     """A picture, with how long it may be kept."""
     return Response(picture, media_type="image/jpeg", headers=caching)
+
+
+def api_router(tag: str) -> APIRouter:
+    """Routes of one subject, as OpenAPI groups them."""
+    return APIRouter(route_class=BodyRoute, generate_unique_id_function=operation_id, tags=[tag])
 
 
 def operation_id(route: Any) -> str:

@@ -6,24 +6,29 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 
 from xemplar.catalog.generations import Generations
 from xemplar.errors import ArtefactError, InvalidArgument
 from xemplar.index import Damaged, Manifest, current, generations
 from xemplar.retriever import Retriever
 from xemplar.schemas import GenerationList, GenerationOut
+from xemplar.schemas.examples import GENERATION
 
 from ..problems import described
 from ..record import record_of
 from ..service import service_of
-from .common import INVALID, operation_id
+from .common import INVALID, api_router
 
-router = APIRouter(generate_unique_id_function=operation_id, tags=["administration"])
+router = api_router("administration")
 
 Name = Annotated[
     str,
-    Path(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$", examples=["20261123T094814Z-1f0c2b7a"]),
+    Path(
+        pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$",
+        description="As GET /generations lists it.",
+        examples=[GENERATION],
+    ),
 ]
 
 NO_GENERATION = described(HTTPStatus.NOT_FOUND, "No such generation.")

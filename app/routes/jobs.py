@@ -5,22 +5,25 @@ from http import HTTPStatus
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Query, Request, Response, status
+from fastapi import Path, Query, Request, Response, status
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from xemplar.catalog.jobs import Job, Jobs
 from xemplar.errors import ConfigurationError
 from xemplar.jobqueue import JobQueue
 from xemplar.schemas import JobList, JobOut, Reindex
+from xemplar.schemas.examples import JOB_ID
 
 from ..problems import described
 from ..record import record_of
 from ..service import root_of, service_of
-from .common import INVALID, NO_JSON, operation_id
+from .common import INVALID, NO_JSON, api_router
 
-router = APIRouter(generate_unique_id_function=operation_id, tags=["jobs"])
+router = api_router("jobs")
 
-JobId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["7c1e0b9a45d2f386"])]
+JobId = Annotated[
+    str, Path(pattern="^[0-9a-f]{16}$", description="As GET /jobs lists it.", examples=[JOB_ID])
+]
 
 
 class _Id(StringConvertor):

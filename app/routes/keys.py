@@ -4,20 +4,23 @@ from http import HTTPStatus
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Request, status
+from fastapi import Path, Request, status
 
 from xemplar.catalog.keys import Key
 from xemplar.errors import InvalidArgument
 from xemplar.schemas import KeyList, KeyOut, NewKey, NewKeyOut
+from xemplar.schemas.examples import KEY_ID
 
 from ..problems import described
 from ..record import record_of
 from ..security import guard_of
-from .common import INVALID, NO_JSON, operation_id
+from .common import INVALID, NO_JSON, api_router
 
-router = APIRouter(generate_unique_id_function=operation_id, tags=["administration"])
+router = api_router("administration")
 
-KeyId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["1d7e4c0b95a2f368"])]
+KeyId = Annotated[
+    str, Path(pattern="^[0-9a-f]{16}$", description="As GET /keys lists it.", examples=[KEY_ID])
+]
 
 NO_KEY = described(HTTPStatus.NOT_FOUND, "No such key that is good.")
 

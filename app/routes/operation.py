@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from anyio import to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from xemplar.schemas import Caller, Health, Readiness
 
@@ -12,9 +12,9 @@ from ..problems import described
 from ..record import record_of
 from ..security import DENIED, guard_of, reader, scraper
 from ..service import Opening, service_of
-from .common import operation_id
+from .common import api_router
 
-router = APIRouter(generate_unique_id_function=operation_id, tags=["operation"])
+router = api_router("operation")
 
 UNREADY = described(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready; the detail says why.")
 

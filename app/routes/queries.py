@@ -6,7 +6,7 @@ from functools import cache
 from typing import Annotated, TypeVar
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from starlette.datastructures import UploadFile
 
 from xemplar import pictures
@@ -41,8 +41,8 @@ from .common import (
     Finding,
     QueryId,
     Side,
+    api_router,
     jpeg_response,
-    operation_id,
 )
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ T = TypeVar("T")
 ASKED_AGAIN = 2
 """Times that a question is asked anew because what it was answered with has just gone."""
 
-router = APIRouter(generate_unique_id_function=operation_id, tags=["queries"])
+router = api_router("queries")
 
 
 @router.post(
@@ -85,7 +85,7 @@ async def query(
     "/query/batch",
     summary="Find similar past cases for several films",
     response_model=list[AnswerOut | Problem],
-    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | INVALID,
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | OTHER_KIND | INVALID,
     openapi_extra={"requestBody": BATCH_BODY},
 )
 async def query_batch(

@@ -6,7 +6,7 @@ import io
 from collections import Counter
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response, status
+from fastapi import Path, Query, Request, Response, status
 
 from xemplar.answer import Answer
 from xemplar.catalog.ratings import Ratings
@@ -22,16 +22,24 @@ from xemplar.schemas import (
     Rater,
     RatingList,
 )
+from xemplar.schemas.examples import CASE_ID
 
 from ..agreement import agreement_out
 from ..record import record_of
 from ..service import root_of, service_of
-from .common import INVALID, NO_JSON, NOT_FOUND, CaseId, QueryId, operation_id
+from .common import INVALID, NO_JSON, NOT_FOUND, CaseId, QueryId, api_router
 
-router = APIRouter(generate_unique_id_function=operation_id, tags=["ratings"])
-export = APIRouter(generate_unique_id_function=operation_id, tags=["ratings"])
+router = api_router("ratings")
+export = api_router("ratings")
 
-FilmId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["5f2b6c0a9d3e4f71"])]
+FilmId = Annotated[
+    str,
+    Path(
+        pattern="^[0-9a-f]{16}$",
+        description="`film_id` of a ranking: the case id that the film has, or would have.",
+        examples=[CASE_ID],
+    ),
+]
 RaterName = Annotated[Rater, Path()]
 
 

@@ -105,26 +105,6 @@ def test_a_question_that_cannot_be_answered(
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"json": {"image": "x"}},
-        {"content": PNG},
-        {"content": PNG, "headers": {"content-type": "image/png"}},
-        {"content": PNG, "headers": {"content-type": "multipart/form-data"}},
-        {"content": PNG, "headers": {"content-type": "multipart/form-data; boundary=x"}},
-        {"files": {"film": PNG}},
-        {"data": {"image": "text"}, "files": {"other": PNG}},
-        {"data": {"k": "7"}, "files": {"image": PNG}},
-        {"files": [("image", PNG), ("image", PNG)]},
-    ],
-)
-def test_a_body_that_is_not_one_film(client: TestClient, body: dict[str, Any]) -> None:
-    detail = problem(client.post("/query", **body), 422, "InvalidArgument")
-    assert "Send multipart/form-data with one file, the film, named 'image'" in detail
-
-
-@pytest.mark.parametrize(
     ("method", "path", "status", "allowed"),
     [
         ("GET", "/nothing", 404, None),
@@ -132,9 +112,14 @@ def test_a_body_that_is_not_one_film(client: TestClient, body: dict[str, Any]) -
         ("GET", "/queries", 404, None),
         ("GET", "/query", 405, "POST"),
         ("DELETE", "/query", 405, "POST"),
-        ("PUT", "/cases", 405, "GET, POST"),
-        ("OPTIONS", f"/cases/{'0' * 16}", 405, "GET, PATCH, DELETE"),
-        ("POST", "/readyz", 405, "GET"),
+        ("PUT", "/cases", 405, "GET, HEAD, POST"),
+        ("OPTIONS", f"/cases/{'0' * 16}", 405, "GET, HEAD, PATCH, DELETE"),
+        ("POST", "/readyz", 405, "GET, HEAD"),
+        ("POST", "/", 405, "GET, HEAD"),
+        ("POST", "/docs", 405, "GET, HEAD"),
+        ("POST", "/openapi.json", 405, "GET, HEAD"),
+        ("POST", "/page/main.js", 405, "GET, HEAD"),
+        ("PUT", "/static-docs/swagger-ui.css", 405, "GET, HEAD"),
     ],
 )
 def test_an_address_or_a_method_that_does_not_exist(

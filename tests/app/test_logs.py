@@ -19,11 +19,12 @@ FILM = encoded(drawn_film(83, 300, 200))
 def as_before() -> Iterator[None]:
     """Undo what `configure_logs` does to the whole process; the test client tells nothing."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    root, server = logging.getLogger(), logging.getLogger("uvicorn.error")
-    handlers, level, filters = root.handlers[:], root.level, server.filters[:]
+    loggers = [logging.getLogger(name) for name in ("", "alembic", "uvicorn.error")]
+    before = [(one.handlers[:], one.level, one.filters[:]) for one in loggers]
     yield
-    root.handlers[:], server.filters[:] = handlers, filters
-    root.setLevel(level)
+    for one, (handlers, level, filters) in zip(loggers, before, strict=True):
+        one.handlers[:], one.filters[:] = handlers, filters
+        one.setLevel(level)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

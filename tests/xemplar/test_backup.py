@@ -216,5 +216,3 @@ def test_the_commands_say_what_they_did(
     said = capsys.readouterr().err
     assert f"backed up: {CASES} cases, {2 * CASES} pictures" in said
     assert f"restored: {CASES} cases, {2 * CASES} pictures" in said
-    with pytest.raises(ConfigurationError, match=r"no backup .*sunday\.tar"):
-        restore_command(tmp_path / "sunday.tar", store=tmp_path / "third")

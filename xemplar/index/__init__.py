@@ -4,7 +4,7 @@ A generation is built beside the live one and published by changing one small fi
 reader always sees a whole index, and going back is publishing an older one.
 """
 
-from xemplar.index.builder import FACTORY, Source, Vectors, build
+from xemplar.index.builder import FACTORY, Source, Vectors, build, empty_index
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.delta import Amended, Changes
 from xemplar.index.generation import Generation, Hits, open_generation
@@ -25,6 +25,7 @@ __all__ = [
     "Vectors",
     "build",
     "current",
+    "empty_index",
     "folder_of",
     "generations",
     "open_generation",

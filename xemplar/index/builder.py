@@ -47,6 +47,25 @@ Source = Callable[[], Iterable[Vectors]]
 """Gives all embeddings from the beginning each time; only one batch is held at a time."""
 
 
+def empty_index(checkpoint: Checkpoint, factory: str) -> faiss.Index:
+    """Make an index for a checkpoint's embeddings.
+
+    Raises:
+        ConfigurationError: FAISS knows none by that factory string, or none that keeps ids.
+    """
+    size = checkpoint.card.architecture.embedding_size
+    try:
+        index = faiss.index_factory(size, factory, faiss.METRIC_INNER_PRODUCT)
+        if index.is_trained:
+            index.add_with_ids(np.empty((0, size), np.float32), np.empty(0, np.int64))
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"FAISS knows no index {factory!r} that keeps ids; use {FACTORY!r} or another one, "
+            "such as 'IDMap2,IVF64,Flat'"
+        ) from error
+    return index
+
+
 def build(
     store: Store,
     checkpoint: Checkpoint,
@@ -81,11 +100,9 @@ def build(
         )
     name, created = _name(store, checkpoint.digest)
     folder = store.generations / name
+    index = empty_index(checkpoint, factory)
     with new_folder(folder) as beside:
         try:
-            index = faiss.index_factory(
-                checkpoint.card.architecture.embedding_size, factory, faiss.METRIC_INNER_PRODUCT
-            )
             if not index.is_trained:
                 index.train(sample_of(source, _TRAINING_ROWS)[1])
             ids, logits, cams = _fill(index, source, checkpoint.digest)

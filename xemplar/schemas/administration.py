@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from xemplar.catalog.audit import MAX_ENTRIES
 from xemplar.catalog.keys import Role
 from xemplar.schemas.cases import Word
+from xemplar.schemas.examples import GENERATION
 from xemplar.schemas.questions import Written
 
 Moment = Annotated[AwareDatetime, Written]
@@ -77,7 +78,7 @@ class ErrorList(BaseModel):
 class GenerationOut(BaseModel):
     """An index generation: immutable, and kept until it is pruned."""
 
-    name: str = Field(examples=["20261123T094814Z-1f0c2b7a"])
+    name: str = Field(examples=[GENERATION])
     created_at: datetime
     published_at: datetime | None = Field(description="When it last began to answer; null: never.")
     cases: int

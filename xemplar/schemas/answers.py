@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, RootModel
 
+from xemplar.schemas.examples import CASE_ID
+
 NOTICE = "Research use, not for diagnosis."
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -34,7 +36,7 @@ class PredictionOut(BaseModel):
 class CaseOut(BaseModel):
     """A past case."""
 
-    case_id: str = Field(examples=["0fd0a7f2b8a1c9de"])
+    case_id: str = Field(examples=[CASE_ID])
     source: str = Field(description="Data set that it came from.", examples=["nih14"])
     findings: list[str] = Field(
         description="By its label file; ['No Finding'] if all known ones are absent, [] if nothing "

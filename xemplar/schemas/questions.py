@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from xemplar.catalog import CaseFilter
 from xemplar.catalog.filters import MAX_AGE
+from xemplar.schemas.examples import CASE_ID
 from xemplar.selection import MAX_COUNTER_EXAMPLES, MAX_K, NEAR_DUPLICATE, NearDuplicates, Search
 
 CaseIds = Annotated[list[Annotated[str, Field(pattern="^[0-9a-f]{16}$")]], Field(max_length=100)]
@@ -113,12 +114,12 @@ class BatchQuestion(Filters):
     exclude: CaseIds = Field(
         [],
         description="Case ids that must not be in the answer. Repeatable.",
-        examples=[["0fd0a7f2b8a1c9de"]],
+        examples=[[CASE_ID]],
     )
     exclude_patient_of: CaseIds = Field(
         [],
         description="Case ids whose patients' films must not be in the answer. Repeatable.",
-        examples=[["0fd0a7f2b8a1c9de"]],
+        examples=[[CASE_ID]],
     )
     min_similarity: float = Field(
         -1, ge=-1, le=1, description="Less similar cases are not shown.", examples=[0.5]

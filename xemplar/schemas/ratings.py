@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xemplar.ratings import MAX_RATING, RATER
 from xemplar.schemas.answers import Cosine, Probability
+from xemplar.schemas.examples import CASE_ID
 from xemplar.schemas.questions import BatchQuestion, Counted
 
 MAX_RATINGS = 1000
@@ -39,7 +40,7 @@ class CaseRating(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    case_id: str = Field(pattern="^[0-9a-f]{16}$", examples=["0fd0a7f2b8a1c9de"])
+    case_id: str = Field(pattern="^[0-9a-f]{16}$", examples=[CASE_ID])
     rating: Annotated[int, Counted] = Field(
         ge=0,
         le=MAX_RATING,

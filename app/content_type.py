@@ -1,0 +1,76 @@
+"""Bodies of requests: another type than the address takes, or a compressed one, is answered 415."""
+
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+
+from .problems import SHOWN, Refusal
+
+MULTIPART, JSON = "multipart/form-data", "application/json"
+
+ADVICE = {
+    MULTIPART: "send multipart/form-data with the film as a file named 'image', as "
+    "`curl -F image=@film.dcm` does",
+    JSON: "send JSON, with the header `Content-Type: application/json`",
+}
+"""What to send instead, by what an address takes."""
+
+
+class BodyRoute(APIRoute):
+    """A route that refuses a body it does not take by its headers alone, before it is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Implements APIRoute."""
+        handle = super().get_route_handler()
+        describes_form = "requestBody" in (self.openapi_extra or {})
+        taken = MULTIPART if describes_form else JSON if self.body_field else None
+
+        async def checked(request: Request) -> Response:
+            if taken is not None and has_body(request.headers):
+                check_body(request.headers, taken)
+            return await handle(request)
+
+        return checked
+
+
+def has_body(headers: Headers) -> bool:
+    """Whether a request brings a body, and not an empty one (RFC 9112, 6)."""
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
+def check_body(headers: Headers, taken: str) -> None:
+    """Refuse a compressed body, or one of another type.
+
+    Args:
+        headers: of the request.
+        taken: the media type that the address takes: `MULTIPART` or `JSON`.
+
+    Raises:
+        Refusal: 415, naming what came and what to send.
+    """
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise _refusal(
+            f"the body is compressed (Content-Encoding: {encoding[:SHOWN]}), which this service "
+            "does not take; send it without Content-Encoding",
+            accept_encoding="identity",
+        )
+    came = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if came != taken and not (taken == JSON and _is_json(came)):
+        named = f"is {came[:SHOWN]}" if came else "has no Content-Type"
+        raise _refusal(
+            f"the body {named}, which this address does not take; {ADVICE[taken]}", accept=taken
+        )
+
+
+def _is_json(media_type: str) -> bool:
+    """As FastAPI sees it: JSON, or a format that is written in it (RFC 6839)."""
+    return media_type.startswith("application/") and media_type.endswith("+json")
+
+
+def _refusal(detail: str, **headers: str) -> Refusal:
+    return Refusal("UnsupportedMediaType", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, **headers)

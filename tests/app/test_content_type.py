@@ -1,0 +1,224 @@
+"""Bodies that are no form with a film, or no JSON: each refusal says what came and what to send."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.app.asking import problem
+from tests.films import drawn_film, encoded
+
+PNG = encoded(drawn_film(1))
+FORM = {"content-type": "multipart/form-data; boundary=XX"}
+CASE = "0" * 16
+
+FILM_ROUTES = ("/query", "/query/batch", "/cases")
+JSON_ROUTES = {
+    ("PATCH", f"/cases/{CASE}"): {"sex": "F"},
+    ("PUT", f"/ratings/{CASE}/reader"): {"ratings": []},
+    ("POST", "/jobs/reindex"): {},
+    ("POST", "/keys"): {"name": "ward", "role": "reader"},
+}
+
+
+def part(disposition: str, *headers: str, content: bytes = PNG) -> bytes:
+    lines = [f"Content-Disposition: {disposition}", *headers]
+    return b"--XX\r\n" + "\r\n".join(lines).encode() + b"\r\n\r\n" + content + b"\r\n"
+
+
+def form(*parts: bytes) -> bytes:
+    return b"".join(parts) + b"--XX--\r\n"
+
+
+IMAGE = part('form-data; name="image"; filename="a.png"')
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        'form-data; name="image"',
+        "form-data; name=image",
+        'form-data;name="image"',
+        'FORM-DATA; NAME="image"',
+        'form-data; name="image"; filename=""',
+        'form-data; filename="a.png"; name="image"',
+        'form-data; name="image"; filename="a;\\"b.png"',
+        "form-data; name=\"image\"; filename*=UTF-8''%C3%A9.png",
+        'form-data; name="image"; filename="\u00e9\u4e2d.png"',
+    ],
+)
+@pytest.mark.parametrize("headers", [(), ("Content-Type: text/plain; charset=utf-8",)])
+def test_a_part_called_image_is_the_film(
+    client: TestClient, disposition: str, headers: tuple[str, ...]
+) -> None:
+    response = client.post("/query", content=form(part(disposition, *headers)), headers=FORM)
+    assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        'multipart/form-data; boundary="XX"',
+        "multipart/form-data;boundary=XX; charset=utf-8",
+        "multipart/form-data; charset=nonsense; boundary=XX",
+        "Multipart/Form-Data; Boundary=XX",
+    ],
+)
+def test_how_the_content_type_is_written_does_not_matter(
+    client: TestClient, content_type: str
+) -> None:
+    headers = {"content-type": content_type, "content-encoding": "identity"}
+    assert client.post("/query", content=form(IMAGE), headers=headers).status_code == 200
+
+
+def test_the_film_may_stand_anywhere_among_what_is_said_of_it(own_client: TestClient) -> None:
+    film = part('form-data; name="image"')
+    source, sex = (
+        part(f'form-data; name="{name}"', content=value)
+        for name, value in (("source", b"ward"), ("sex", b"F"))
+    )
+    for parts in ((film, source, sex), (source, film, sex), (source, sex, film)):
+        response = own_client.post("/cases", content=form(*parts), headers=FORM)
+        assert response.status_code in (200, 201), response.text
+        assert (response.json()["source"], response.json()["sex"]) == ("ward", "F")
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        ({}, "It is empty."),
+        ({"content": b"", "headers": FORM}, "It ends before the last boundary"),
+        ({"content": PNG, "headers": FORM}, "Its parts cannot be told apart."),
+        ({"content": IMAGE, "headers": FORM}, "It ends before the last boundary"),
+        ({"content": IMAGE[:90], "headers": FORM}, "It ends before the last boundary"),
+        ({"content": form(), "headers": FORM}, "It holds no part named 'image'."),
+        ({"content": form(part("form-data")), "headers": FORM}, "A part of it has no name."),
+        (
+            {"content": form(IMAGE), "headers": {"content-type": "multipart/form-data"}},
+            "Its Content-Type names no boundary.",
+        ),
+        (
+            {
+                "content": form(part('form-data; name="x"', content=b"y")),
+                "headers": {"content-type": "multipart/form-data; charset=undefined; boundary=XX"},
+            },
+            "Its fields are not of the charset that its Content-Type names.",
+        ),
+        ({"files": {"film": PNG}}, "It holds a part named 'film'."),
+        ({"data": {"k": "7"}, "files": {"image": PNG}}, "It holds a part named 'k'."),
+        ({"files": [("image", PNG), ("image", PNG)]}, "It holds more files than are taken here."),
+        (
+            {"files": [("image", PNG), *((f"f{n}", (None, "x")) for n in range(401))]},
+            "It holds more than 400 fields.",
+        ),
+        (
+            {"files": [("image", PNG), ("note", (None, "x" * 2**21))]},
+            "A field of it is longer than 1 MB.",
+        ),
+    ],
+)
+def test_a_form_that_is_not_one_film(client: TestClient, body: dict[str, Any], wanted: str) -> None:
+    detail = problem(client.post("/query", **body), 422, "InvalidArgument")
+    assert wanted in detail
+    assert "Send multipart/form-data with one file, the film, named 'image'" in detail
+
+
+@pytest.mark.parametrize("path", FILM_ROUTES)
+@pytest.mark.parametrize(
+    ("content_type", "named"),
+    [
+        ("application/dicom", "application/dicom"),
+        ("image/png", "image/png"),
+        ("application/json", "application/json"),
+        ("application/x-www-form-urlencoded", "application/x-www-form-urlencoded"),
+        ("multipart/related; boundary=XX", "multipart/related"),
+        ("nonsense", "nonsense"),
+        (None, "no Content-Type"),
+    ],
+)
+def test_a_film_comes_in_a_form_and_not_by_itself(
+    client: TestClient, path: str, content_type: str | None, named: str
+) -> None:
+    headers = {} if content_type is None else {"content-type": content_type}
+    response = client.post(path, content=PNG, headers=headers)
+    detail = problem(response, 415, "UnsupportedMediaType")
+    assert named in detail
+    assert "send multipart/form-data with the film as a file named 'image'" in detail
+    assert response.headers["accept"] == "multipart/form-data"
+
+
+@pytest.mark.parametrize(("method", "path"), JSON_ROUTES)
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/dicom", None]
+)
+def test_values_come_as_json(
+    own_client: TestClient, method: str, path: str, content_type: str | None
+) -> None:
+    headers = {} if content_type is None else {"content-type": content_type}
+    content = json.dumps(JSON_ROUTES[method, path])
+    response = own_client.request(method, path, content=content, headers=headers)
+    detail = problem(response, 415, "UnsupportedMediaType")
+    assert (content_type or "no Content-Type") in detail
+    assert "send JSON, with the header `Content-Type: application/json`" in detail
+    assert response.headers["accept"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"],
+)
+def test_how_the_type_of_json_is_written_does_not_matter(
+    own_client: TestClient, content_type: str
+) -> None:
+    for (method, path), body in JSON_ROUTES.items():
+        headers = {"content-type": content_type}
+        response = own_client.request(method, path, content=json.dumps(body), headers=headers)
+        assert response.status_code in (201, 202, 204, 401, 404), response.text
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "GZIP", "gzip, identity"])
+def test_compressed_bodies_are_refused_by_name(client: TestClient, encoding: str) -> None:
+    compressed = {"content-encoding": encoding}
+    asked = [("POST", path, form(IMAGE), FORM) for path in FILM_ROUTES]
+    asked += [
+        (method, path, json.dumps(body).encode(), {"content-type": "application/json"})
+        for (method, path), body in JSON_ROUTES.items()
+    ]
+    for method, path, content, headers in asked:
+        response = client.request(
+            method, path, content=gzip.compress(content), headers=headers | compressed
+        )
+        detail = problem(response, 415, "UnsupportedMediaType")
+        assert f"(Content-Encoding: {encoding.lower()})" in detail
+        assert response.headers["accept-encoding"] == "identity"
+
+
+def test_a_request_without_a_body_needs_no_type(own_client: TestClient) -> None:
+    empty = {"content-type": "application/x-www-form-urlencoded"}  # what `curl -d ''` sends
+    assert own_client.post("/jobs/reindex").status_code == 202
+    assert own_client.post("/jobs/reindex", content=b"", headers=empty).status_code == 202
+
+
+def test_every_route_that_takes_a_body_says_that_it_refuses_others(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    operations = [operation for path in paths.values() for operation in path.values()]
+    for operation in operations:
+        if "requestBody" in operation:
+            assert "415" in operation["responses"], operation["operationId"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    content_type=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60),
+    body=st.one_of(st.binary(max_size=200), st.just(form(IMAGE))),
+)
+def test_no_content_type_and_no_body_is_more_than_refused(
+    client: TestClient, content_type: str, body: bytes
+) -> None:
+    for form_or_not in ("multipart/form-data; ", ""):
+        headers = {"content-type": form_or_not + content_type}
+        assert client.post("/query", content=body, headers=headers).status_code < 500

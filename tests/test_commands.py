@@ -1,0 +1,225 @@
+"""Every command, with arguments that cannot be used: one line says so, before anything slow."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from tests.films import drawn_film, encoded
+from tests.stores import SmallStore, small_store
+from xemplar.__main__ import main
+from xemplar.store import Store
+
+Run = Callable[..., tuple[int, str, str]]
+
+ID = "0" * 16
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "serve": ("serve", "--port", "0"),
+    "query": ("query", "{FILM}"),
+    "index": ("index", "{FILMS}"),
+    "reindex": ("reindex",),
+    "worker": ("worker",),
+    "generations list": ("generations", "list"),
+    "generations activate": ("generations", "activate", "20260101T000000Z-00000000"),
+    "generations prune": ("generations", "prune"),
+    "generations calibrate": ("generations", "calibrate", "{TEXT}"),
+    "jobs list": ("jobs", "list"),
+    "jobs cancel": ("jobs", "cancel", ID),
+    "keys create": ("keys", "create", "ward", "--role", "reader"),
+    "keys list": ("keys", "list"),
+    "keys revoke": ("keys", "revoke", ID),
+    "upgrade": ("upgrade",),
+    "backup": ("backup", "{NEW}"),
+    "restore": ("restore", "{TEXT}"),
+    "evaluate": ("evaluate", "ranking", "{FILMS}", "--out", "{NEW}"),
+}
+"""All that read a store, with arguments that are right."""
+
+WITHOUT_A_STORE = {"openapi", "phantoms", "train"}
+
+OF_A_CHECKPOINT = ("serve", "query", "index", "reindex", "generations activate", "evaluate")
+
+BAD: dict[str, tuple[str, ...]] = {
+    "an option that there is not": ("generations", "list", "--stroe", "x"),
+    "a command that there is not": ("generations", "lst"),
+    "an argument too many": ("query", "{FILM}", "{FILM}"),
+    "no argument": ("index",),
+    "no film": ("query", "{NOWHERE}"),
+    "a folder for a film": ("query", "{FILMS}"),
+    "text for a film": ("query", "{TEXT}"),
+    "pictures into a folder that is there": ("query", "{FILM}", "--pictures", "{FILMS}"),
+    "pictures into a file": ("query", "{FILM}", "--pictures", "{TEXT}"),
+    "pictures below a file": ("query", "{FILM}", "--pictures", "{TEXT}/below"),
+    "k that is no number": ("query", "{FILM}", "-k", "many"),
+    "too large a k": ("query", "{FILM}", "-k", "101"),
+    "an unknown finding": ("query", "{FILM}", "--finding", "Gout"),
+    "an age that is no number": ("query", "{FILM}", "--age-min", "old"),
+    "an unknown sex": ("query", "{FILM}", "--sex", "X"),
+    "an id that is none": ("query", "{FILM}", "--exclude", "../x"),
+    "no folder of films": ("index", "{NOWHERE}"),
+    "a file for a folder of films": ("index", "{TEXT}"),
+    "a folder without films": ("index", "{EMPTY}"),
+    "a split that there is not": ("index", "{FILMS}", "--split", "tset"),
+    "an unknown precision": ("index", "{FILMS}", "--precision", "float16"),
+    "fewer than no threads": ("index", "{FILMS}", "--threads", "-1"),
+    "an index that FAISS does not know": ("index", "{FILMS}", "--factory", "Flatt"),
+    "another index that FAISS does not know": ("reindex", "--factory", "Flatt"),
+    "a queue that is none": ("reindex", "--background", "--queue", "nonsense"),
+    "a worker's queue that is none": ("worker", "--queue", "nonsense"),
+    "too short a lease": ("worker", "--lease", "1"),
+    "a generation that is none": ("generations", "activate", "../x"),
+    "no generation kept": ("generations", "prune", "--keep", "0"),
+    "no calibration": ("generations", "calibrate", "{NOWHERE}"),
+    "a folder for a calibration": ("generations", "calibrate", "{FILMS}"),
+    "text for a calibration": ("generations", "calibrate", "{TEXT}"),
+    "JSON for a calibration": ("generations", "calibrate", "{JSON}"),
+    "a job that is none": ("jobs", "cancel", "../x"),
+    "no role": ("keys", "create", "ward"),
+    "an unknown role": ("keys", "create", "ward", "--role", "boss"),
+    "a key without a name": ("keys", "create", "", "--role", "reader"),
+    "a key that is none": ("keys", "revoke", "../x"),
+    "a backup onto a file": ("backup", "{TEXT}"),
+    "a backup onto a folder": ("backup", "{FILMS}"),
+    "a backup below a file": ("backup", "{TEXT}/below"),
+    "no backup": ("restore", "{NOWHERE}", "--store", "{NEW}"),
+    "a folder for a backup": ("restore", "{FILMS}", "--store", "{NEW}"),
+    "text for a backup": ("restore", "{TEXT}", "--store", "{NEW}"),
+    "a restore into a store": ("restore", "{TEXT}"),
+    "phantoms into a folder that is there": ("phantoms", "{FILMS}"),
+    "phantoms into a file": ("phantoms", "{TEXT}"),
+    "phantoms below a file": ("phantoms", "{TEXT}/below"),
+    "no phantoms": ("phantoms", "{NEW}", "--count", "0"),
+    "an unknown study": ("evaluate", "everything", "{FILMS}", "--out", "{NEW}"),
+    "no data set": ("evaluate", "ranking", "{NOWHERE}", "--out", "{NEW}"),
+    "a report that is there": ("evaluate", "ranking", "{FILMS}", "--out", "{EMPTY}"),
+    "no boxes": ("evaluate", "ranking", "{FILMS}", "--out", "{NEW}", "--boxes", "{NOWHERE}"),
+    "text for ratings": ("evaluate", "ranking", "{FILMS}", "--out", "{NEW}", "--experts", "{TEXT}"),
+    "no training data": ("train", "{NOWHERE}", "--out", "{NEW}"),
+    "a file for training data": ("train", "{TEXT}", "--out", "{NEW}"),
+    "a run in a file": ("train", "{FILMS}", "--out", "{TEXT}"),
+    "an unknown recipe": ("train", "{FILMS}", "--out", "{NEW}", "--recipe", "best"),
+    "no such weights": ("train", "{FILMS}", "--out", "{NEW}", "--initial", "{NOWHERE}"),
+    "a weight that is none": ("train", "{FILMS}", "--out", "{NEW}", "--weight", "kermany"),
+    "an unknown policy": ("train", "{FILMS}", "--out", "{NEW}", "--uncertain", "maybe"),
+    "no epochs": ("train", "{FILMS}", "--out", "{NEW}", "--epochs", "-1"),
+    "an unknown device": ("train", "{FILMS}", "--out", "{NEW}", "--device", "abacus"),
+    "a port that is none": ("serve", "--port", "70000"),
+    "a port that is no number": ("serve", "--port", "http"),
+    "a host that is no name": ("serve", "--host", "no where", "--port", "0"),
+}
+
+STORES = {
+    "a file": ("{TEXT}", "is a file"),
+    "a folder of other things": ("{FILMS}", "is no store, and not empty"),
+    "what is below a file": ("{TEXT}/below", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> SmallStore:
+    return small_store(tmp_path_factory.mktemp("small"), tiny_checkpoint)
+
+
+@pytest.fixture
+def small(made: SmallStore, tmp_path_factory: pytest.TempPathFactory) -> SmallStore:
+    """A copy that a command may change."""
+    copy = tmp_path_factory.mktemp("copy") / "store"
+    shutil.copytree(made.store.root, copy)
+    return replace(made, store=Store(copy))
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, str]:
+    """What the words in capitals stand for."""
+    names = ("FILMS", "EMPTY", "FILM", "TEXT", "JSON", "NEW", "NOWHERE")
+    found = {name: tmp_path / name.lower() for name in names}
+    found["FILMS"].mkdir()
+    found["EMPTY"].mkdir()
+    for place in (found["FILM"], found["FILMS"] / "one.png"):
+        place.write_bytes(encoded(drawn_film(3)))
+    found["TEXT"].write_text("no film, no JSON, no backup\n")
+    found["JSON"].write_text('{"slope": "steep"}')
+    return {name: str(path) for name, path in found.items()}
+
+
+@pytest.fixture
+def run(
+    small: SmallStore,
+    places: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Runs a command on the small store; gives exit status, stdout, stderr."""
+
+    def command(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("XEMPLAR_STORE", str(small.store.root))
+        monkeypatch.setenv("XEMPLAR_CHECKPOINT", str(small.checkpoint))
+        monkeypatch.setattr("xemplar_app.logs.configure_logs", lambda _: None)
+        named = [word.format(**places) for word in words]
+        monkeypatch.setattr(sys, "argv", ["xemplar", *named])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return command
+
+
+def files(places: dict[str, str]) -> dict[Path, int]:
+    """What lies there, and when it was changed."""
+    found = Path(places["FILM"]).parent.rglob("*")
+    return {path: path.stat().st_mtime_ns for path in found if path.is_file()}
+
+
+def refused(told: tuple[int, str, str], *wanted: str) -> None:
+    status, out, err = told
+    assert status in (1, 2), told
+    assert out == ""
+    assert err.startswith("error "), err
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    for words in wanted:
+        assert words in err
+
+
+def test_all_commands_are_here() -> None:
+    commands = {entry.name for entry in entry_points(group="xemplar.commands")}
+    assert {name.split()[0] for name in COMMANDS} | WITHOUT_A_STORE == commands
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_arguments_that_cannot_be_used(run: Run, places: dict[str, str], name: str) -> None:
+    before = files(places)
+    refused(run(*BAD[name]))
+    assert files(places) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", STORES)
+def test_a_store_that_is_none(run: Run, command: str, name: str) -> None:
+    store, wanted = STORES[name]
+    refused(run(*COMMANDS[command], "--store", store), wanted)
+
+
+@pytest.mark.parametrize("command", OF_A_CHECKPOINT)
+@pytest.mark.parametrize("checkpoint", ["{NOWHERE}", "{FILMS}", "{TEXT}"])
+def test_a_checkpoint_that_is_none(run: Run, command: str, checkpoint: str) -> None:
+    refused(run(*COMMANDS[command], "--checkpoint", checkpoint))
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "generations list"])
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite:///{TEXT}/catalog.sqlite"])
+def test_a_database_that_is_none(run: Run, command: str, url: str) -> None:
+    if "prune" not in command:
+        refused(run(*COMMANDS[command], "--database", url))
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "openapi", "phantoms"])
+def test_a_misspelt_variable(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("XEMPLAR_STROE", "x")
+    words = COMMANDS.get(command, (command, *(("{NEW}",) if command == "phantoms" else ())))
+    refused(run(*words), "XEMPLAR_STROE", "did you mean XEMPLAR_STORE?")

@@ -1,0 +1,74 @@
+"""All environment variables ``XEMPLAR_*``, so that a misspelt one is refused."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from xemplar.errors import ConfigurationError
+
+PREFIX = "XEMPLAR_"
+
+SETTINGS = (
+    "AUDIT_DAYS",
+    "BODY_BYTES_PER_SECOND",
+    "BODY_SECONDS",
+    "CHECKPOINT",
+    "CONCURRENT_QUERIES",
+    "CORS_ORIGINS",
+    "DATABASE_URL",
+    "DECODE_BYTES",
+    "DECODE_SECONDS",
+    "FILMS_ARRIVING",
+    "FILMS_AT_ONCE",
+    "HOST",
+    "LOG_FORMAT",
+    "MAX_PIXELS",
+    "MAX_UPLOAD_BYTES",
+    "OPEN_METRICS",
+    "PORT",
+    "PRECISION",
+    "QUEUE_URL",
+    "RECENT_QUERIES",
+    "REQUESTS_AT_ONCE",
+    "REQUESTS_PER_SECOND",
+    "ROOT_PATH",
+    "RUNTIME",
+    "STALL_SECONDS",
+    "STOP_SECONDS",
+    "STORE",
+    "THREADS",
+    "WAIT_SECONDS",
+    "WITHOUT_KEYS",
+    "WRONG_KEYS_PER_MINUTE",
+)
+"""Settings of the service; commands read some of them too."""
+
+OTHERS = (
+    "CHROMIUM",  # tests of the page
+    "DATA",  # demo, tests, checks
+    "KEY",  # xemplar.Client
+    *("CPUS", "FILMS", "MEMORY", "PHANTOMS", "SOURCE", "VERSION"),  # docker-compose.yml
+)
+"""What else reads variables of this prefix."""
+
+KNOWN = frozenset(PREFIX + name for name in (*SETTINGS, *OTHERS))
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Refuse variables of our prefix that nothing reads: what they mean would be ignored.
+
+    Raises:
+        ConfigurationError: naming each, and what was most likely meant.
+    """
+    unknown = sorted(
+        name for name in environment if name.upper().startswith(PREFIX) and name not in KNOWN
+    )
+    if unknown:
+        named = "; ".join(
+            f"{name} is no variable of xemplar: did you mean {_nearest(name)}?" for name in unknown
+        )
+        raise ConfigurationError(f"{named} docs/settings.md lists them all; unset what is not one")
+
+
+def _nearest(name: str) -> str:
+    (nearest,) = get_close_matches(name.upper(), KNOWN, n=1, cutoff=0)
+    return nearest

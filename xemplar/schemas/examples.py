@@ -1,0 +1,10 @@
+"""Ids that stand as examples in the OpenAPI document.
+
+No store has them; the page /docs shows ids of its own store instead, where something is read.
+"""
+
+CASE_ID = "0fd0a7f2b8a1c9de"
+QUERY_ID = "5f2b6c0a9d3e4f71"
+JOB_ID = "7c1e0b9a45d2f386"
+KEY_ID = "1d7e4c0b95a2f368"
+GENERATION = "20261123T094814Z-1f0c2b7a"
