@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from xemplar.terminal import DEFAULT_STORE, DatabaseOption, StoreOption
+from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption
 
 if TYPE_CHECKING:
     from xemplar.backup import Contents
@@ -20,6 +20,7 @@ def backup(
     file: Annotated[Path, typer.Argument(help="New file; - for the standard output.")],
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
+    checkpoint: CheckpointOption = None,
 ) -> None:
     """Write store and catalog into one file, while the service goes on.
 
@@ -44,10 +45,10 @@ def backup(
             bar.update(task, completed=done, total=total)
 
         if str(file) == "-":
-            contents = back_up(place, url, sys.stdout.buffer, moved)
+            contents = back_up(place, url, sys.stdout.buffer, moved, checkpoint)
         else:
             with new_file(file) as out:
-                contents = back_up(place, url, out, moved)
+                contents = back_up(place, url, out, moved, checkpoint)
     _tell("backed up", contents)
 
 
@@ -55,6 +56,7 @@ def restore(
     file: Annotated[Path, typer.Argument(help="As `xemplar backup` wrote it; - for the input.")],
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
+    checkpoint: CheckpointOption = None,
 ) -> None:
     """Make a store from a backup: the folder, and the database, must be empty.
 
@@ -68,7 +70,7 @@ def restore(
 
     place = Store(store)
     with _reading(file) as source:
-        contents = unpack(source, place, database or place.database_url)
+        contents = unpack(source, place, database or place.database_url, checkpoint)
     _tell("restored", contents)
 
 

@@ -6,7 +6,7 @@ library imports no program.
 
 import sys
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from xemplar import __version__
 from xemplar.errors import XemplarError
+from xemplar.storage import storage_error
 
 
 class ProgramCommands(TyperGroup):
@@ -71,14 +72,25 @@ def command_line() -> typer.Typer:
 
 
 def main() -> None:
-    """Run; an error of the domain becomes one line on stderr and exit status 1."""
+    """Run; an error of the domain, or of the disk, becomes one line on stderr and exit status 1."""
     try:
         command_line()()
     except XemplarError as error:
-        Console(stderr=True, soft_wrap=True).print(
-            f"[bold red]error[/] {type(error).__name__}: {escape(str(error))}", highlight=False
-        )
-        sys.exit(1)
+        _tell(type(error).__name__, str(error))
+    except OSError as error:
+        known = storage_error(error)
+        if known is not None:
+            _tell(type(known).__name__, str(known))
+        place = "" if error.filename is None else f" ({error.filename})"
+        _tell("OSError", f"{error.strerror or 'the disk refused a file'}{place}")
+
+
+def _tell(kind: str, message: str) -> NoReturn:
+    line = escape(" ".join(message.split()))
+    Console(stderr=True, soft_wrap=True).print(
+        f"[bold red]error[/] {kind}: {line}", highlight=False
+    )
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -98,11 +98,13 @@ class Checkpoint:
         card: what it says of itself.
         weights: float32 arrays by torchvision's names.
         digest: sha256 hex digest of the file: its identity.
+        path: of the file; None for one that was never in a file.
     """
 
     card: Card
     weights: Weights
     digest: str
+    path: Path | None = None
 
     def probabilities(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Calibrated probabilities, float32 (..., F) in [0, 1], of logits (..., F)."""
@@ -172,17 +174,23 @@ def load(path: Path) -> Checkpoint:
             f"{path} is no checkpoint of this software, or damaged: {error}; take another copy"
         ) from error
     _check(path, card, weights)
-    return Checkpoint(card, weights, file_digest(path))
+    return Checkpoint(card, weights, file_digest(path), path)
 
 
 def keep(path: Path, store: Store) -> Path:
     """Keep a checkpoint's file in the store, so that whoever opens the store finds it.
 
+    A damaged copy that lies there is replaced.
+
     Returns:
         Where it lies there.
+
+    Raises:
+        StorageError: the disk is full, read-only or fails.
     """
-    kept = store.checkpoint(file_digest(path))
-    if not kept.is_file():
+    digest = file_digest(path)
+    kept = store.checkpoint(digest)
+    if not kept.is_file() or file_digest(kept) != digest:
         write_file(kept, path.read_bytes())
     return kept
 

@@ -124,12 +124,15 @@ class Keys:
                 _audit(connection, "create_key", key.id)
         return key, secret
 
-    def revoke(self, key_id: str, *, audit: bool = True) -> None:
+    def revoke(self, key_id: str, *, audit: bool = True) -> Key:
         """Make a key useless, for good.
 
         Args:
             key_id: of a good key.
             audit: as in `create`.
+
+        Returns:
+            The key, revoked.
 
         Raises:
             NotFound: there is no such key, or it is revoked already.
@@ -145,6 +148,8 @@ class Keys:
                 )
             if audit:
                 _audit(connection, "revoke_key", key_id)
+            with Session(connection) as session:
+                return _key(session.scalars(select(KeyRow).where(KeyRow.id == key_id)).one())
 
     def list(self) -> Sequence[Key]:
         """All keys, revoked ones too, the oldest first."""
