@@ -133,13 +133,13 @@ def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error that is raised on purpose; `app.logs` answers the others."""
 
     @app.exception_handler(errors.XemplarError)
-    async def domain(_: Request, error: errors.XemplarError) -> ProblemResponse:
+    async def domain(request: Request, error: errors.XemplarError) -> ProblemResponse:
         status = STATUSES[type(error)]
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             # paths and digests are for the operator's log, not for whoever asks
             log.error("%s: %s", type(error).__name__, error)
             if isinstance(error, errors.StorageError):
-                return _storage(error, status)
+                return _storage(request, error, status)
             return ProblemResponse(
                 type(error).__name__, status, "the service is not in order; its log tells why"
             )
@@ -175,13 +175,15 @@ def add_problem_handlers(app: FastAPI) -> None:
         return response
 
 
-def _storage(error: errors.StorageError, status: HTTPStatus) -> ProblemResponse:
+def _storage(request: Request, error: errors.StorageError, status: HTTPStatus) -> ProblemResponse:
     """Says what failed and why; the paths are for the operator's log."""
     kind = type(error).__name__
     if isinstance(error, errors.PicturesRemain):
         later = "the service tries again by itself, and when the request is sent again"
         return ProblemResponse(kind, status, f"{error.reason}; {later}")
-    failed = f"{error.action} failed: {error.reason}"
+    summary = getattr(request.scope.get("route"), "summary", None)
+    action = error.action or (f"the request ({summary})" if summary else "the request")
+    failed = f"{action} failed: {error.reason}"
     if isinstance(error, errors.DatabaseUnreachable):
         return come_back(kind, failed).response()
     return ProblemResponse(kind, status, f"{failed}; whoever runs the service must mend that")

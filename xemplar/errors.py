@@ -76,11 +76,11 @@ class StorageError(XemplarError):
 
     Attributes:
         reason: the cause, for whoever asks: names no path and no address, as the message does.
-        action: what failed.
+        action: what failed; empty where whoever tells of it knows.
     """
 
     reason: str
-    action = "the request"
+    action = ""
 
 
 class StorageFull(StorageError):

@@ -235,17 +235,20 @@ def let_go(case_id: str, catalog: Catalog, media: Media) -> None:
         PicturesRemain: it is removed, and its pictures are not deleted yet.
         StorageError: it could not be removed.
     """
-    removed = catalog.remove([case_id])
-    try:
-        mine = [film for film in catalog.removed_pictures() if case_id_of(film) == case_id]
-        if not removed and not mine:
+    if not _pending(case_id, catalog):
+        catalog.case(case_id)  # asked before anything is written: that may be refused
+        if not catalog.remove([case_id]):
             raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
-        for sha256 in mine:
+    try:
+        for sha256 in _pending(case_id, catalog):
             catalog.delete_removed_picture(sha256, media.remove)
     except StorageError as error:
-        if not removed:
-            raise
         raise PicturesRemain(f"the pictures of case {case_id} remain: {error}") from error
+
+
+def _pending(case_id: str, catalog: Catalog) -> list[str]:
+    """Digests of the film of a case that was removed, while its pictures are there."""
+    return [sha256 for sha256 in catalog.removed_pictures() if case_id_of(sha256) == case_id]
 
 
 def delete_pictures(catalog: Catalog, media: Media) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError
 
 BUSY_SECONDS = 30
 """How long SQLite waits for another process to finish its transaction."""
@@ -18,12 +19,29 @@ def connect_sqlite(address: URL) -> Engine:
     engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "do_connect", _connect_read_only)
     event.listen(engine, "connect", _prepare)
+    event.listen(engine, "checkout", _refuse_outdated)
     event.listen(engine, "begin", _begin)
     return engine
 
 
 class ReadOnlyConnection(sqlite3.Connection):
-    """Of a file that is read only; a change is refused as ``SQLITE_READONLY``."""
+    """Of a file that is read only; a change is refused as ``SQLITE_READONLY``.
+
+    Attributes:
+        path: of the file.
+    """
+
+    path: Path
+
+
+def _refuse_outdated(connection: sqlite3.Connection, _record: Any, _proxy: Any) -> None:
+    """Implements SQLAlchemy's event ``checkout``: connects again once the file can be written."""
+    if isinstance(connection, ReadOnlyConnection) and _is_writable(connection.path):
+        raise DisconnectionError
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def _connect_read_only(
@@ -36,13 +54,14 @@ def _connect_read_only(
     can be writing it then without leaving a log.
     """
     path = Path(arguments[0])
-    if not path.is_file() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+    if not path.is_file() or _is_writable(path):
         return None
     log = path.with_name(f"{path.name}-wal")
     how = "mode=ro" if log.is_file() and log.stat().st_size else "mode=ro&immutable=1"
     address = f"file:{quote(str(path.resolve()))}?{how}"
     options: dict[str, Any] = named | {"uri": True, "factory": ReadOnlyConnection}
     connection: ReadOnlyConnection = sqlite3.connect(address, **options)
+    connection.path = path
     return connection
 
 
