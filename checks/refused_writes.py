@@ -22,7 +22,8 @@ import argparse
 import random
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,78 +34,70 @@ from checks.cut_restores import cut_restores
 from checks.disk import NoDisk, small_disk
 from checks.postgres import NoPostgres, Postgres
 from checks.served import Site, phantom_site
-from checks.truthful import Trial, commands, wait_until
+from checks.truthful import Command, Trial, writing_commands
 from xemplar.store import Store
 
 FILMS = 12
 DISK_MEGABYTES = 24
 FULL = {"StorageFull": 507, "PicturesRemain": 503}
 READ_ONLY = {"ReadOnlyStorage": 503}
-AWAY = {"DatabaseUnreachable": 503}
 
 
-def trial(service: Service, site: Site, kinds: dict[str, int], cause: str) -> Trial:
-    """A trial on a service of phantoms."""
-    return Trial(service.url, dict(site.films), phantoms(5000, 3), kinds, cause)
+@contextmanager
+def trial(
+    store: Store, site: Site, folder: Path, kinds: dict[str, int], cause: str, **settings: str
+) -> Iterator[Trial]:
+    """A trial of a service on a store that holds what a site holds."""
+    service = Service(store, site.checkpoint, folder / "service.log", 0, **settings)
+    try:
+        service.wait_until_ready()
+        new = phantoms(5000, 1)
+        with Trial(service.url, dict(site.films), new, kinds, cause) as one:
+            yield one
+    finally:
+        service.stop()
 
 
 def full_disk(folder: Path, run_commands: bool = True) -> list[str]:
     """Fill the disk below a store that is served, and give it room again."""
     site = phantom_site(folder, FILMS)
-    other = save_tiny_checkpoint(folder / "other.safetensors", seed=1)
-    backup = Process(folder / "log", "backup", folder / "backup.tar", "--store", site.store.root)
-    backup.wait()
     with small_disk(DISK_MEGABYTES) as disk:
         store = Store(disk.root / "store")
         shutil.copytree(site.store.root, store.root)
-        shutil.copy(folder / "backup.tar", disk.root.parent / "backup.tar")
-        service = Service(store, site.checkpoint, folder / "service.log")
-        try:
-            service.wait_until_ready()
+        with trial(store, site, folder, FULL, "no room") as one:
+            if run_commands:
+                command = ("backup", folder / "backup.tar", "--store", store.root)
+                Process(folder / "commands.log", *command).wait()
             disk.fill()
-            one = trial(service, site, FULL, "no room")
             one.run()
             one.told(refused=True)
             if run_commands:
-                for command in commands(store.root, other, folder / "phantoms"):
-                    one.refuses(str(command[0]), folder / "commands.log", *command)
+                other = save_tiny_checkpoint(folder / "other.safetensors", seed=1)
+                into = disk.root / "second"
+                restore: Command = ("restore", folder / "backup.tar", "--store", into)
+                for refused in (*writing_commands(store.root, other, folder), restore):
+                    one.refuses(folder / "commands.log", *refused)
             disk.free()
-            one.told(refused=False)
-            one.films = dict(list(site.films.items())[1:])
-            one.kinds = {}
-            one.removal()
-            one.new_case()
-        finally:
-            service.stop()
-            (disk.root.parent / "backup.tar").unlink()
+            one.goes_on()
     return one.faults
 
 
 def read_only(folder: Path, run_commands: bool = True) -> list[str]:
     """Serve a store from a read-only file system, then mount that writable."""
     site = phantom_site(folder, FILMS)
-    other = save_tiny_checkpoint(folder / "other.safetensors", seed=1)
     with small_disk(DISK_MEGABYTES) as disk:
         store = Store(disk.root / "store")
         shutil.copytree(site.store.root, store.root)
         disk.remount("ro")
-        service = Service(store, site.checkpoint, folder / "service.log")
-        try:
-            service.wait_until_ready()
-            one = trial(service, site, READ_ONLY, "read-only")
+        with trial(store, site, folder, READ_ONLY, "read-only") as one:
             one.told(refused=True)
             one.run()
             if run_commands:
-                for command in commands(store.root, other, folder / "phantoms"):
-                    if command[0] != "restore":
-                        one.refuses(str(command[0]), folder / "commands.log", *command)
+                other = save_tiny_checkpoint(folder / "other.safetensors", seed=1)
+                for command in writing_commands(store.root, other, folder):
+                    one.refuses(folder / "commands.log", *command)
             disk.remount("rw")
-            one.told(refused=False)
-            one.kinds = {}
-            one.removal()
-            one.new_case()
-        finally:
-            service.stop()
+            one.goes_on()
     return one.faults
 
 
@@ -114,36 +107,19 @@ def database(folder: Path) -> list[str]:
         url = server.create("xemplar")
         site = phantom_site(folder, FILMS, url)
         settings = {"XEMPLAR_DATABASE_URL": url}
-        service = Service(site.store, site.checkpoint, folder / "service.log", 0, **settings)
-        try:
-            service.wait_until_ready()
-            one = trial(service, site, AWAY, "does not answer")
-            case_id = next(iter(site.films))
+        with trial(site.store, site, folder, READ_ONLY, "read-only", **settings) as one:
             server.stop()
-            answer = one.http.delete(f"/cases/{case_id}")
-            if answer.status_code != 503 or "(Remove a case) failed" not in answer.text:
-                one.faults.append(f"removal, server stopped: {answer.text[:300]}")
-            if one.http.get("/readyz").is_success:
-                one.faults.append("ready without a database")
+            one.away()
             server.start()
-            if not wait_until(lambda: one.http.get(f"/cases/{case_id}").is_success):
-                one.faults.append("the case is gone, though its removal failed")
+            one.told(refused=False)
+            one.removal_failed()
             server.stand_by()
             one.told(refused=True)
-            one.kinds, one.cause = READ_ONLY, "read-only"
             one.run()
-            one.refuses(
-                "keys",
-                folder / "commands.log",
-                *("keys", "create", "check", "--role", "reader", "--database", url),
-            )
+            command = ("keys", "create", "check", "--role", "reader", "--database", url)
+            one.refuses(folder / "commands.log", *command)
             server.promote()
-            one.told(refused=False)
-            one.kinds = {}
-            one.removal()
-            one.new_case()
-        finally:
-            service.stop()
+            one.goes_on()
     return one.faults
 
 

@@ -1,10 +1,10 @@
 """Asks a service for changes that cannot be done, and compares what it says with what is so."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -15,6 +15,9 @@ DONE = "was done"
 
 TOLD_SECONDS = 60.0
 """Within which readiness tells: it looks every five seconds, on a machine that may be busy."""
+
+
+Command = tuple[str | Path, ...]
 
 
 @dataclass
@@ -39,6 +42,12 @@ class Trial:
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(base_url=self.url, timeout=60)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
 
     def run(self) -> None:
         """All of it: nothing changes but what is said to be done."""
@@ -102,6 +111,14 @@ class Trial:
         there = film in self.http.get("/ratings.csv").text
         self._judge("ratings", answer, done=there)
 
+    def goes_on(self) -> None:
+        """Nothing is refused any more: another case is removed, and a new one comes."""
+        self.told(refused=False)
+        self.films = dict(list(self.films.items())[1:])
+        self.kinds = {}
+        self.removal()
+        self.new_case()
+
     def told(self, refused: bool) -> None:
         """Readiness stays 200, and tells within a while that changes are refused, or taken."""
         deadline = time.monotonic() + TOLD_SECONDS
@@ -116,13 +133,29 @@ class Trial:
         ages = [task["seconds_since_success"] for task in answer.json()["tasks"].values()]
         self._expect(bool(ages), "readiness tells of the tasks", answer)
 
-    def refuses(self, what: str, log: Path, *command: str | Path) -> None:
+    def away(self) -> None:
+        """The database is away: a removal says that it failed and why, and nothing is ready."""
+        answer = self.http.delete(f"/cases/{next(iter(self.films))}")
+        why = " failed: the catalog's database does not answer"
+        told = answer.status_code == 503 and why in _detail(answer)
+        self._expect(told, "removal without a database", answer)
+        deadline = time.monotonic() + TOLD_SECONDS
+        while (ready := self.http.get("/readyz")).is_success and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self._expect(ready.status_code == 503, "readiness without a database", ready)
+
+    def removal_failed(self) -> None:
+        """The case whose removal failed is there."""
+        answer = self.http.get(f"/cases/{next(iter(self.films))}")
+        self._expect(answer.is_success, "a case whose removal failed", answer)
+
+    def refuses(self, log: Path, *command: str | Path) -> None:
         """A command that cannot be done says so in one line, and which."""
         process = Process(log, *command)
         status, said = process.wait(), process.said
         lines = [line for line in said.splitlines() if line.startswith("error ")]
         if status == 0 or len(lines) != 1 or "Traceback" in said:
-            self.faults.append(f"xemplar {what}: status {status}: {said[-600:]}")
+            self.faults.append(f"xemplar {command[0]}: status {status}: {said[-600:]}")
 
     def _judge(self, what: str, answer: httpx.Response, *, done: bool) -> None:
         if answer.is_success or DONE in _detail(answer):
@@ -146,29 +179,18 @@ def _detail(answer: httpx.Response) -> str:
     return str(answer.json()["detail"]) if problem else ""
 
 
-def wait_until(true: Callable[[], bool], seconds: float = TOLD_SECONDS) -> bool:
-    """Whether something became true within so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
-
-
-def commands(store: Path, checkpoint: Path, folder: Path) -> Sequence[tuple[str | Path, ...]]:
-    """All that write into a store.
+def writing_commands(store: Path, checkpoint: Path, folder: Path) -> Sequence[Command]:
+    """Commands that write into a store.
 
     Args:
         store: the store's folder.
         checkpoint: another one than the store's.
-        folder: of films.
+        folder: of a site.
     """
-    at: tuple[str | Path, ...] = ("--store", store)
+    at: Command = ("--store", store)
     return (
         ("backup", store.parent / "backup.tar", *at),
         ("reindex", *at, "--checkpoint", checkpoint),
-        ("index", folder, *at, "--checkpoint", checkpoint),
-        ("restore", store.parent.parent / "backup.tar", "--store", store.parent / "second"),
+        ("index", folder / "phantoms", *at, "--checkpoint", checkpoint),
         ("keys", "create", "check", "--role", "reader", *at),
     )

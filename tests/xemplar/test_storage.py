@@ -50,9 +50,12 @@ def test_a_full_disk_is_told_by_whatever_writes_and_nothing_is_left() -> None:
                 write_file(disk.root / "x", bytes(1 << 20))
             with pytest.raises(StorageFull), new_file(disk.root / "y") as file:
                 faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
-            with pytest.raises(StorageFull), writing_files(disk.root):
-                with (disk.root / "filler").open("w+b") as file:
-                    np.save(file, np.zeros(1 << 20))
+            with (
+                pytest.raises(StorageFull),
+                writing_files(disk.root),
+                (disk.root / "filler").open("w+b") as file,
+            ):
+                np.save(file, np.zeros(1 << 20))
             assert [path.name for path in disk.root.iterdir()] == ["filler"]
     except NoDisk as reason:
         pytest.skip(str(reason))

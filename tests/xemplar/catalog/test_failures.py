@@ -77,6 +77,7 @@ def test_sqlite_on_a_full_disk_and_on_a_read_only_one() -> None:
                 with pytest.raises(StorageFull), writing(catalog.engine) as connection:
                     connection.execute(text("CREATE TABLE big AS SELECT zeroblob(1000000) AS x"))
                 assert catalog.count() == 0
+            disk.fill()
             with pytest.raises(StorageFull):  # SQLite cannot make the files that it needs
                 open_catalog(url)
             disk.free()
