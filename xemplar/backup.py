@@ -28,7 +28,7 @@ from typing import IO
 from xemplar.artefact import file_digest, scratch_folder, sync_path, write_file
 from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.copying import copy_catalog, films, remove_again
-from xemplar.checkpoint import default_checkpoint, find, keep, load
+from xemplar.checkpoint import find, keep, load
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.index import check_cases, current, folder_of, open_generation, read_manifest
 from xemplar.media import Media
@@ -75,8 +75,8 @@ def back_up(
         database_url: of the catalog; SQLite or PostgreSQL.
         out: where to.
         on_progress: called with how many cases' pictures of how many are written.
-        otherwise: file of the live generation's checkpoint, if the store does not keep it; None
-            for the one that is shipped.
+        otherwise: file of the live generation's checkpoint, if the store does not keep it and
+            it is not the shipped one.
 
     Raises:
         NothingIndexed: there is no live generation, so nothing to answer with.
@@ -128,8 +128,8 @@ def restore(
         source: what `back_up` wrote.
         store: nothing may be in it, but what a restore that was cut off has left.
         database_url: of an empty database; SQLite or PostgreSQL, whichever it was.
-        otherwise: file of the checkpoint, for a backup of an older version that lacks it; None for
-            the one that is shipped.
+        otherwise: file of the checkpoint, for a backup of an older version that lacks it, unless it
+            is the shipped one.
 
     Raises:
         ConfigurationError: something is in the store, or in the database.
@@ -165,7 +165,7 @@ def _check_answers(store: Store, name: str, copy: Store, otherwise: Path | None)
         otherwise: see `back_up`.
     """
     digest = read_manifest(folder_of(name, store)).checkpoint
-    path = find(digest, store, otherwise or default_checkpoint())
+    path = find(digest, store, *([otherwise] if otherwise else []))
     with open_catalog(copy.database_url) as catalog:
         check_cases(open_generation(store, load(path), name), catalog)
     return path

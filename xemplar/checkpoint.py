@@ -7,6 +7,7 @@ dimension (batch norm, biases) in float32; both are widened to float32 on loadin
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -180,23 +181,31 @@ def load(path: Path) -> Checkpoint:
 def keep(path: Path, store: Store) -> Path:
     """Keep a checkpoint's file in the store, so that whoever opens the store finds it.
 
-    A damaged copy that lies there is replaced.
+    A damaged copy that lies there is replaced. The shipped one is not kept: it is found anyway.
 
     Returns:
-        Where it lies there.
+        Where it lies there; the same path for the shipped one.
 
     Raises:
         StorageError: the disk is full, read-only or fails.
     """
     digest = file_digest(path)
+    if digest == _shipped_digest():
+        return path
     kept = store.checkpoint(digest)
     if not kept.is_file() or file_digest(kept) != digest:
         write_file(kept, path.read_bytes())
     return kept
 
 
+@cache
+def _shipped_digest() -> str:
+    path = default_checkpoint()
+    return file_digest(path) if path.is_file() else ""
+
+
 def find(digest: str, store: Store, *others: Path) -> Path:
-    """The file of a checkpoint: one that the store keeps, or one of the others.
+    """The file of a checkpoint: one that the store keeps, one of the others, or the shipped one.
 
     Args:
         digest: its sha256 hex digest.
@@ -207,7 +216,7 @@ def find(digest: str, store: Store, *others: Path) -> Path:
         ConfigurationError: it is none of these.
     """
     kept = store.checkpoint(digest)
-    for path in (kept, *others):
+    for path in (kept, *others, default_checkpoint()):
         if path.is_file() and file_digest(path) == digest:
             return path
     raise ConfigurationError(

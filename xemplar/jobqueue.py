@@ -92,11 +92,15 @@ class JobQueue:
     def _reached(self) -> Iterator[None]:
         try:
             yield
-        except _failures() as error:
-            kind = sqlite_kind(error, self._file) if isinstance(error, sqlite3.Error) else None
-            raise (kind or ConfigurationError)(
-                f"the queue cannot be used: {error}; check the address and that the server runs "
-                f"(XEMPLAR_QUEUE_URL), or the disk of {self._file}"
+        except sqlite3.Error as error:
+            kind = sqlite_kind(error, self._file) or ConfigurationError
+            raise kind(
+                f"the queue {self._file} cannot be used: {error}; look at its disk and its rights"
+            ) from error
+        except _redis_errors() as error:
+            raise ConfigurationError(
+                f"the queue cannot be reached: {error}; check the address and that the server "
+                "runs (XEMPLAR_QUEUE_URL)"
             ) from error
 
 
@@ -126,13 +130,13 @@ def _redis(url: str) -> Any:
         raise ConfigurationError(f"the queue's URL cannot be used: {error}") from error
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """What a queue raises: SQLite's errors, and those of Redis's driver where it is installed."""
+def _redis_errors() -> tuple[type[Exception], ...]:
+    """What Redis's driver raises, where it is installed."""
     try:
         from redis import RedisError
     except ModuleNotFoundError:
-        return (sqlite3.Error,)
-    return (sqlite3.Error, RedisError)
+        return ()
+    return (RedisError,)
 
 
 def _options() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from checks.disk import NoDisk
 from checks.refused_writes import full_disk, read_only
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("trial", [full_disk, read_only])
 def test_every_answer_is_true_while_nothing_can_be_written(
     tmp_path: Path, trial: Callable[..., list[str]]
