@@ -96,6 +96,9 @@ def read_only(folder: Path, run_commands: bool = True) -> list[str]:
                 other = save_tiny_checkpoint(folder / "other.safetensors", seed=1)
                 for command in writing_commands(store.root, other, folder):
                     one.refuses(folder / "commands.log", *command)
+                elsewhere = ("backup", folder / "backup.tar", "--store", store.root)
+                if Process(folder / "commands.log", *elsewhere).wait() != 0:
+                    one.faults.append("a store that can only be read cannot be backed up")
             disk.remount("rw")
             one.goes_on()
     return one.faults

@@ -16,13 +16,15 @@ removed in the copy of the catalog too.
 """
 
 import json
+import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from xemplar.artefact import file_digest, scratch_folder, sync_path, write_file
@@ -71,7 +73,8 @@ def back_up(
     """Write a store and its catalog to a stream, unless that could not answer again.
 
     Args:
-        store: may be in use. Needs room for a copy of the catalog.
+        store: may be in use. Needs room for a copy of the catalog; if it can only be read, the
+            folder of temporary files does.
         database_url: of the catalog; SQLite or PostgreSQL.
         out: where to.
         on_progress: called with how many cases' pictures of how many are written.
@@ -87,7 +90,7 @@ def back_up(
     """
     created = datetime.now(UTC).isoformat(timespec="seconds")
     live, media = current(store), Media(store.media)
-    with scratch_folder(store.root) as scratch:
+    with _scratch(store) as scratch:
         copy = Store(scratch)
         copy_catalog(database_url, copy.database_url)
         checkpoint = _check_answers(store, live, copy, otherwise)
@@ -153,6 +156,17 @@ def restore(
     store.restoring.replace(store.current)
     sync_path(store.generations)
     return contents
+
+
+@contextmanager
+def _scratch(store: Store) -> Iterator[Path]:
+    """A folder to work in: in the store, or elsewhere if that can only be read."""
+    if os.access(store.root, os.W_OK):
+        with scratch_folder(store.root) as scratch:
+            yield scratch
+    else:
+        with TemporaryDirectory(prefix="xemplar-") as name:
+            yield Path(name)
 
 
 def _check_answers(store: Store, name: str, copy: Store, otherwise: Path | None) -> Path:
