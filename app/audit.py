@@ -11,11 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xemplar.catalog.audit import Audit, AuditEntry
 from xemplar.catalog.keys import Role
-from xemplar.errors import DatabaseUnreachable
 
 from .metrics import Metrics
-from .problems import come_back
+from .problems import Refusal
 from .record import Record
+from .tasks import Tasks, reason_of
 
 DAY_SECONDS = 24 * 60 * 60
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -27,14 +27,16 @@ LOG = logging.getLogger("xemplar.audit")
 class AuditTrail:
     """ASGI middleware; keeps an entry where one is due.
 
-    A change is audited before its answer is sent, and without an entry it is answered 503. A query
-    is audited once it is answered, as an entry may have to wait for the index job's transaction.
+    A change is audited before its answer is sent. One that succeeded, and could not be audited, is
+    answered 503, which says so; one that failed keeps its own answer, which says why. A query is
+    audited once it is answered, as an entry may have to wait for the index job's transaction.
     """
 
-    def __init__(self, app: ASGIApp, audit: Audit, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, audit: Audit, metrics: Metrics, tasks: Tasks) -> None:
         self.app = app
         self.audit = audit
         self.metrics = metrics
+        self.tasks = tasks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Implements ASGI."""
@@ -43,7 +45,7 @@ class AuditTrail:
             return
         record: Record = scope["state"]["record"]
         status: int = HTTPStatus.INTERNAL_SERVER_ERROR
-        kept = withheld = False
+        kept, withheld = False, ""
 
         async def watched(message: Message) -> None:
             nonlocal status, kept, withheld
@@ -51,7 +53,8 @@ class AuditTrail:
                 status = message["status"]
                 if _is_change(scope, record) and status not in DENIED:
                     kept = True
-                    withheld = not await self._keep(scope, record, status)
+                    fault = await self._keep(scope, record, status)
+                    withheld = fault if status < HTTPStatus.BAD_REQUEST else ""
             if not withheld:
                 await send(message)
 
@@ -63,19 +66,29 @@ class AuditTrail:
                 with anyio.CancelScope(shield=True):
                     await self._keep(scope, record, status)
         if withheld:
-            reason = "what was asked for was done, but could not be audited"
-            await come_back("NotAudited", reason).response()(scope, receive, send)
+            await _done_unaudited(withheld).response()(scope, receive, send)
 
-    async def _keep(self, scope: Scope, record: Record, status: int) -> bool:
-        """Whether the trail has the request now."""
-        entries = _entries(scope["route"].name, record, status)
+    async def _keep(self, scope: Scope, record: Record, status: int) -> str:
+        """Keep the entries of a request; returns why that failed, "" where it did not."""
         try:
+            entries = _entries(scope["route"].name, record, status)
             await to_thread.run_sync(self.audit.add, entries)
-        except DatabaseUnreachable as error:
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the request was answered
             self.metrics.not_audited()
+            self.tasks.failed("audit", error)
             LOG.critical("an answer with status %s is not audited: %s", status, error)
-            return False
-        return True
+            return reason_of(error)
+        self.tasks.succeeded("audit")
+        return ""
+
+
+def _done_unaudited(reason: str) -> Refusal:
+    return Refusal(
+        "NotAudited",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        f"what was asked for was done, but could not be audited: {reason}; look at what is there "
+        "before you send it again",
+    )
 
 
 def _entries(action: str, record: Record, status: int) -> list[AuditEntry]:
@@ -115,11 +128,6 @@ def _is_due(scope: Scope, record: Record, status: int) -> bool:
 
 
 async def forget(audit: Audit, days: int) -> None:
-    """Delete what is older than so many days, now and once a day. 0: nothing ever."""
-    while days:
-        try:
-            number = await to_thread.run_sync(audit.forget, days)
-            LOG.info("%s entries of the audit trail were older than %s days", number, days)
-        except DatabaseUnreachable as error:
-            LOG.warning("the audit trail could not be shortened: %s", error)
-        await anyio.sleep(DAY_SECONDS)
+    """Delete what is older than so many days."""
+    number = await to_thread.run_sync(audit.forget, days)
+    LOG.info("%s entries of the audit trail were older than %s days", number, days)

@@ -39,7 +39,7 @@ REFUSED = (
 
 
 class RequestLog:
-    """ASGI middleware: names each request, writes its line, and answers what nobody foresaw.
+    """ASGI middleware: names each request, writes its line, and answers unexpected errors.
 
     The line has the address's template ("/cases/{case_id}"), never what was asked for.
     """
@@ -71,9 +71,9 @@ class RequestLog:
             try:
                 await self.app(scope, receive, named)
             except Exception:
-                LOG.exception("an error that nobody foresaw")
+                LOG.exception("unexpected error")
                 if not status:
-                    await _unforeseen(scope, receive, named)
+                    await _unexpected(scope, receive, named)
                 raise
             finally:
                 self._tell(scope, record, status, time.perf_counter() - began)
@@ -103,8 +103,8 @@ def _is_error(method: str, status: int) -> bool:
     return refused or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-async def _unforeseen(scope: Scope, receive: Receive, send: Send) -> None:
-    detail = "an error that nobody foresaw; the service's log tells more"
+async def _unexpected(scope: Scope, receive: Receive, send: Send) -> None:
+    detail = "unexpected error; the service's log tells more"
     answer = ProblemResponse("Internal", HTTPStatus.INTERNAL_SERVER_ERROR, detail)
     await answer(scope, receive, send)
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypedDict
 
@@ -10,24 +10,32 @@ import anyio
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from sqlalchemy import Engine
 from starlette.middleware.cors import CORSMiddleware
 
 from xemplar import __version__
 from xemplar.catalog.audit import Audit
 from xemplar.catalog.keys import Keys
-from xemplar.catalog.schema import connect
+from xemplar.catalog.schema import check_writable, connect
 from xemplar.encoder import open_encoder
-from xemplar.errors import ArtefactError, ConfigurationError, DatabaseUnreachable, NotFound
-from xemplar.index import current
+from xemplar.errors import ConfigurationError, StorageError
 from xemplar.intake import delete_pictures
 from xemplar.radiograph import Radiograph, decode
 from xemplar.radiograph.pool import DecodingPool
 from xemplar.retriever import Retriever
 from xemplar.schemas import NOTICE
+from xemplar.storage import check_room
 from xemplar.store import Store
 
-from .audit import AuditTrail, forget
+from .audit import DAY_SECONDS, AuditTrail, forget
 from .body import OVERHEAD, BodyLimit
+from .following import (
+    AGAIN_SECONDS,
+    FOLLOW_SECONDS,
+    LEARN_SECONDS,
+    PICTURES_SECONDS,
+    Following,
+)
 from .headers import SecurityHeaders
 from .limits import Places
 from .logs import RequestLog
@@ -41,12 +49,9 @@ from .routes.page import FOLDER, PageFiles
 from .security import Guard, KeyRing
 from .service import Opening, Service, warm_up
 from .settings import Settings, read_settings
+from .tasks import Tasks
 
-FOLLOW_SECONDS = 0.5
-"""Between two looks at which generation is live: one small file is read."""
-
-UNUSABLE = (ArtefactError, DatabaseUnreachable, NotFound, OSError)
-"""What a look at store and catalog may end in, and the service goes on as it was."""
+WRITES_SECONDS = 5.0
 
 LOG = logging.getLogger("xemplar")
 
@@ -60,6 +65,7 @@ class State(TypedDict):
     metrics: Metrics
     errors: RecentErrors
     places: Places
+    tasks: Tasks
     queue_url: str
 
 
@@ -106,6 +112,7 @@ def create_app(
     engine = connect(settings.catalog_url)
     guard, audit, metrics = Guard(KeyRing(Keys(engine)), settings), Audit(engine), Metrics(engine)
     errors, places = RecentErrors(), Places(settings.films_at_once, metrics.films_inside)
+    background = Tasks()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -116,8 +123,19 @@ def create_app(
             if retriever is None:
                 failed = on_failure or log_failure
                 tasks.start_soon(open_in_background, opening, settings, guard, failed, on_ready)
-            tasks.start_soon(follow, opening, Store(settings.store))
-            tasks.start_soon(forget, audit, settings.audit_days)
+            following = Following(opening, Store(settings.store))
+            for repeated in (
+                ("generations", following.take_over, FOLLOW_SECONDS),
+                ("doorkeeper", following.learn, LEARN_SECONDS, AGAIN_SECONDS),
+                ("pictures", following.delete_pictures, PICTURES_SECONDS),
+                ("writes", partial(check_writes, engine, Store(settings.store)), WRITES_SECONDS),
+            ):
+                tasks.start_soon(background.repeat, *repeated)
+            if settings.audit_days:
+                shorten = partial(forget, audit, settings.audit_days)
+                tasks.start_soon(
+                    background.repeat, "retention", shorten, DAY_SECONDS, AGAIN_SECONDS
+                )
             try:
                 yield {
                     "opening": opening,
@@ -126,6 +144,7 @@ def create_app(
                     "metrics": metrics,
                     "errors": errors,
                     "places": places,
+                    "tasks": background,
                     "queue_url": settings.queue_url,
                 }
             finally:
@@ -153,7 +172,7 @@ def create_app(
         pace=settings.pace,
         max_arriving=settings.films_arriving * (settings.max_upload_bytes + OVERHEAD),
     )
-    app.add_middleware(AuditTrail, audit=audit, metrics=metrics)
+    app.add_middleware(AuditTrail, audit=audit, metrics=metrics, tasks=background)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -202,7 +221,8 @@ async def open_service(
         retriever = await to_thread.run_sync(open_retriever, settings, decoder)
     opening.closing.callback(retriever.close)
     await guard.check_start()
-    await to_thread.run_sync(delete_pictures, retriever.catalog, retriever.media)
+    with suppress(StorageError):  # what cannot be deleted now is tried again (`Following`)
+        await to_thread.run_sync(delete_pictures, retriever.catalog, retriever.media)
     await to_thread.run_sync(warm_up, retriever)
     recent = RecentAnswers(settings.recent_queries)
     opening.service = Service(
@@ -232,39 +252,11 @@ def log_failure(error: Exception) -> None:
     LOG.critical("the service cannot be opened: %s: %s", type(error).__name__, error)
 
 
-async def follow(opening: Opening, store: Store) -> None:
-    """Take over each generation that is published, and each case that comes or goes.
+async def check_writes(engine: Engine, store: Store) -> None:
+    """Find out whether store and database would take a change.
 
-    No request waits for it or fails. A generation that cannot be used is told once, and the old
-    one goes on answering. It is not opened again, as that reads all its files, until another one
-    is published.
+    Raises:
+        StorageError: why they would not.
     """
-    told = refused = ""
-    async with anyio.create_task_group() as tasks:
-        while True:
-            await anyio.sleep(FOLLOW_SECONDS)
-            if opening.service is None:
-                continue
-            retriever, live = opening.service.retriever, ""
-            try:
-                await to_thread.run_sync(retriever.update)
-                live = await to_thread.run_sync(current, store)
-                if live in (retriever.generation.name, refused):
-                    continue
-                await to_thread.run_sync(retriever.refresh)
-                LOG.warning("generation %s answers from now on", retriever.generation.name)
-                tasks.start_soon(learn, retriever)
-            except UNUSABLE as error:
-                if isinstance(error, ArtefactError):
-                    refused = live
-                if str(error) != told:
-                    told, name = str(error), retriever.generation.name
-                    LOG.warning("generation %s goes on answering: %s", name, error)
-
-
-async def learn(retriever: Retriever) -> None:
-    """Let the doorkeeper learn from a generation that answers already."""
-    try:
-        await to_thread.run_sync(retriever.learn)
-    except UNUSABLE as error:
-        LOG.warning("the doorkeeper judges as before: %s", error)
+    await to_thread.run_sync(check_room, store.root)
+    await to_thread.run_sync(check_writable, engine)

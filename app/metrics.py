@@ -14,8 +14,10 @@ from prometheus_client import (
 from sqlalchemy import Engine
 
 from xemplar.catalog.counts import job_counts
-from xemplar.errors import DatabaseUnreachable
+from xemplar.errors import StorageError
 from xemplar.retriever import Retriever
+
+from .tasks import Task
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -63,6 +65,13 @@ class Metrics:
             registry=self.registry,
         )
         self._database = self._gauge("database_up", "1 when the catalog's database answers.")
+        self._writable = self._gauge("writable", "1 when store and database take changes.")
+        self._tasks = Gauge(
+            "xemplar_task_age_seconds",
+            "Since a task in the background last succeeded.",
+            ("task",),
+            registry=self.registry,
+        )
         self._jobs = Gauge("xemplar_jobs", "Jobs, by state.", ("state",), registry=self.registry)
 
     def answered(self, operation: str, status: int, seconds: float) -> None:
@@ -79,8 +88,16 @@ class Metrics:
         """Count a request that is missing from the audit trail."""
         self._unaudited.inc()
 
-    def text(self, retriever: Retriever | None) -> bytes:
-        """All of it, in Prometheus's text format; ``retriever`` is None before it is ready."""
+    def text(self, retriever: Retriever | None, tasks: Mapping[str, Task]) -> bytes:
+        """All of it, in Prometheus's text format.
+
+        Args:
+            retriever: what answers; None before it is ready.
+            tasks: in the background, by name.
+        """
+        for name, task in tasks.items():
+            self._tasks.labels(name).set(task.age_seconds)
+        self._writable.set("writes" in tasks and tasks["writes"].reason is None)
         self._ready.set(retriever is not None)
         if retriever is not None:
             generation = retriever.generation
@@ -95,7 +112,7 @@ class Metrics:
     def _count_jobs(self) -> None:
         try:
             jobs = job_counts(self._engine)
-        except DatabaseUnreachable:
+        except StorageError:
             jobs = None
         self._database.set(jobs is not None)
         self._jobs.clear()  # better no figure than an old one

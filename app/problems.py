@@ -14,6 +14,7 @@ from structlog.contextvars import get_contextvars
 
 from xemplar import errors
 from xemplar.schemas import Problem
+from xemplar.storage import storage_error
 
 STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.UnreadableImage: HTTPStatus.BAD_REQUEST,
@@ -25,6 +26,10 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.DatasetError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.ReadOnlyStorage: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StorageFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.PicturesRemain: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CorruptArtefact: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.Mismatch: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -128,18 +133,24 @@ def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error that is raised on purpose; `app.logs` answers the others."""
 
     @app.exception_handler(errors.XemplarError)
-    async def domain(_: Request, error: errors.XemplarError) -> ProblemResponse:
+    async def domain(request: Request, error: errors.XemplarError) -> ProblemResponse:
         status = STATUSES[type(error)]
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             # paths and digests are for the operator's log, not for whoever asks
             log.error("%s: %s", type(error).__name__, error)
-            if isinstance(error, errors.DatabaseUnreachable):
-                reason = "the catalog's database does not answer"
-                return come_back(type(error).__name__, reason).response()
+            if isinstance(error, errors.StorageError):
+                return _storage(request, error, status)
             return ProblemResponse(
                 type(error).__name__, status, "the service is not in order; its log tells why"
             )
         return ProblemResponse(type(error).__name__, status, str(error))
+
+    @app.exception_handler(OSError)
+    async def disk(request: Request, error: OSError) -> ProblemResponse:
+        known = storage_error(error)
+        if known is None:
+            raise error  # unexpected
+        return await domain(request, known)
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, error: Refusal) -> ProblemResponse:
@@ -162,6 +173,20 @@ def add_problem_handlers(app: FastAPI) -> None:
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers["allow"] = _allowed(request)
         return response
+
+
+def _storage(request: Request, error: errors.StorageError, status: HTTPStatus) -> ProblemResponse:
+    """Says what failed and why; the paths are for the operator's log."""
+    kind = type(error).__name__
+    if isinstance(error, errors.PicturesRemain):
+        later = "the service tries again by itself, and when the request is sent again"
+        return ProblemResponse(kind, status, f"{error.reason}; {later}")
+    summary = getattr(request.scope.get("route"), "summary", None)
+    action = error.action or (f"the request ({summary})" if summary else "the request")
+    failed = f"{action} failed: {error.reason}"
+    if isinstance(error, errors.DatabaseUnreachable):
+        return come_back(kind, failed).response()
+    return ProblemResponse(kind, status, f"{failed}; whoever runs the service must mend that")
 
 
 def _allowed(request: Request) -> str:

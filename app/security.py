@@ -12,7 +12,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from xemplar.catalog.keys import Key, Keys, Role, digest_of
-from xemplar.errors import ConfigurationError, DatabaseUnreachable
+from xemplar.errors import ConfigurationError, StorageError
 
 from .limits import Rate
 from .problems import Refusal, described
@@ -36,8 +36,10 @@ DENIED = (
     | described(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; Retry-After says when.")
     | described(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "Not ready, too busy, or the database does not answer; Retry-After says when.",
+        "Not ready, too busy, or the database does not answer; Retry-After says when. Or store or "
+        "database are read-only.",
     )
+    | described(HTTPStatus.INSUFFICIENT_STORAGE, "No room on the disk of store or database.")
 )
 """How OpenAPI describes what `Guard` answers."""
 
@@ -69,26 +71,26 @@ class KeyRing:
         self._known: Mapping[str, Key] = {}
         self._read_at = -REFRESH_SECONDS
         self._one_reads = anyio.Lock()
-        self._failure = ""
+        self._failure: StorageError | None = None
         self._failed_at = -REFRESH_SECONDS
 
     async def known(self) -> Mapping[str, Key]:
         """All keys by digest, revoked ones too.
 
         Raises:
-            DatabaseUnreachable: they cannot be read; older knowledge is not used.
+            StorageError: they cannot be read; older knowledge is not used.
         """
         came = time.monotonic()
         async with self._one_reads:
-            if self._failed_at >= came:
+            if self._failure is not None and self._failed_at >= came:
                 # found out while this one waited: if each tried in turn, the last would wait long
-                raise DatabaseUnreachable(self._failure)
+                raise type(self._failure)(str(self._failure))
             now = time.monotonic()
             if now - self._read_at >= REFRESH_SECONDS:
                 try:
                     self._known = await to_thread.run_sync(self.keys.by_digest)
-                except DatabaseUnreachable as error:
-                    self._failure, self._failed_at = str(error), time.monotonic()
+                except StorageError as error:
+                    self._failure, self._failed_at = error, time.monotonic()
                     raise
                 self._read_at = now
             return self._known

@@ -101,6 +101,17 @@ class Postgres:
             self._server.send_signal(signal.SIGINT)
             self._ended()
 
+    def stand_by(self) -> None:
+        """Become a standby, which answers and takes no writes, as after a failover."""
+        self.stop()
+        (self.folder / "data" / "standby.signal").touch()
+        self.start()
+
+    def promote(self) -> None:
+        """Take writes again."""
+        with psycopg.connect(host=str(self.folder), user="xemplar", dbname="postgres") as server:
+            server.execute("SELECT pg_promote()")
+
     def kill(self) -> None:
         """Kill all its processes."""
         self._signal_all(signal.SIGKILL)

@@ -10,7 +10,14 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from xemplar.terminal import DEFAULT_STORE, DatabaseOption, StoreOption, new_path, shown
+from xemplar.terminal import (
+    DEFAULT_STORE,
+    CheckpointOption,
+    DatabaseOption,
+    StoreOption,
+    new_path,
+    shown,
+)
 
 if TYPE_CHECKING:
     from xemplar.backup import Contents
@@ -22,6 +29,7 @@ def backup(
     ],
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
+    checkpoint: CheckpointOption = None,
 ) -> None:
     """Write store and catalog into one file, while the service goes on.
 
@@ -48,10 +56,10 @@ def backup(
             bar.update(task, completed=done, total=total)
 
         if str(file) == "-":
-            contents = back_up(place, url, sys.stdout.buffer, moved)
+            contents = back_up(place, url, sys.stdout.buffer, moved, checkpoint)
         else:
             with new_file(file) as out:
-                contents = back_up(place, url, out, moved)
+                contents = back_up(place, url, out, moved, checkpoint)
     _tell("backed up", contents)
 
 
@@ -67,6 +75,7 @@ def restore(
     ],
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
+    checkpoint: CheckpointOption = None,
 ) -> None:
     """Make a store from a backup: the folder, and the database, must be empty.
 
@@ -80,7 +89,7 @@ def restore(
 
     place = Store(store)
     with _reading(file) as source:
-        contents = unpack(source, place, database or place.database_url)
+        contents = unpack(source, place, database or place.database_url, checkpoint)
     _tell("restored", contents)
 
 

@@ -107,7 +107,7 @@ def index(
         xemplar index north/images south/images --source north --source south --store archive
     """
     from xemplar.catalog import migrate, open_catalog
-    from xemplar.checkpoint import default_checkpoint, load
+    from xemplar.checkpoint import default_checkpoint, keep, load
     from xemplar.datasets import source_names
     from xemplar.index import empty_index
     from xemplar.store import Store
@@ -124,6 +124,7 @@ def index(
     ]
     films = _films(datasets, split or [], limit, loaded.card.split)
     place = Store(store)
+    keep(checkpoint or default_checkpoint(), place)
     url = database or place.database_url
     migrate(url, place)
     with open_catalog(url) as catalog:
@@ -265,6 +266,7 @@ def calibrate(
     from xemplar.checkpoint import default_checkpoint, load
     from xemplar.errors import ConfigurationError
     from xemplar.index import SimilarityCalibration, current, read_manifest
+    from xemplar.live import live_checkpoint
     from xemplar.store import Store
 
     from .publishing import build_generation
@@ -273,7 +275,8 @@ def calibrate(
         fields = json.loads(file.read_bytes())
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
-    place, loaded = Store(store), load(checkpoint or default_checkpoint())
+    place = Store(store)
+    loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
     factory = read_manifest(place.generations / current(place)).factory
     with open_catalog(database or place.database_url) as catalog:
         published = build_generation(

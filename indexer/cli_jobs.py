@@ -89,6 +89,7 @@ def reindex(
     from xemplar.catalog import open_catalog
     from xemplar.catalog.jobs import Jobs
     from xemplar.checkpoint import default_checkpoint, keep, load
+    from xemplar.errors import XemplarError
     from xemplar.index import empty_index
     from xemplar.jobqueue import JobQueue
     from xemplar.store import Store
@@ -104,7 +105,12 @@ def reindex(
         if background:
             parameters = {"checkpoint": loaded.digest, "factory": factory}
             job = Jobs(catalog.engine).create("reindex", parameters)
-            JobQueue(place, queue).put(job.id)
+            try:
+                JobQueue(place, queue).put(job.id)
+            except XemplarError as error:
+                Console(stderr=True, soft_wrap=True, highlight=False).print(
+                    escape(f"job {job.id} waits until a worker looks for it: {error}")
+                )
             Console(highlight=False).print(
                 f"job {job.id} is queued; `xemplar worker` does it, `xemplar jobs list` shows it"
             )

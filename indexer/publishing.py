@@ -1,6 +1,7 @@
 """From everything that a checkpoint embedded to a generation, and to the live one."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,19 +9,20 @@ import numpy as np
 
 from xemplar.catalog import Catalog, GenerationRecord
 from xemplar.catalog.generations import Generations
-from xemplar.checkpoint import Checkpoint
-from xemplar.errors import ArtefactError, NotFound
+from xemplar.checkpoint import Checkpoint, find, keep
+from xemplar.errors import ArtefactError, NotFound, XemplarError
 from xemplar.index import (
     FACTORY,
+    Manifest,
     SimilarityCalibration,
     Source,
     build,
     current,
     open_generation,
-    publish,
     read_manifest,
     remove,
 )
+from xemplar.live import publish_usable
 from xemplar.store import Store
 
 from .canary import check_generation
@@ -55,7 +57,8 @@ def build_generation(
 ) -> Published:
     """Build a generation from all that the catalog holds of a checkpoint, and publish it.
 
-    Before that it must pass `check_generation`: the old one answers until then.
+    Before that it must pass `check_generation`: the old one answers until then. The store keeps
+    its checkpoint from then on.
 
     Args:
         store: where to.
@@ -72,12 +75,16 @@ def build_generation(
 
     Raises:
         NothingIndexed: the checkpoint has embedded nothing.
-        ConfigurationError: FAISS cannot build such an index.
+        ConfigurationError: FAISS cannot build such an index, or the checkpoint's file is gone.
+        StorageError: disk or database cannot be written; the live generation stays.
         CorruptArtefact: the new generation does not find what it holds; it is deleted again.
         Mismatch: the calibration is about another checkpoint's similarities.
     """
-    keep = go_live and not changed and calibration is None
-    live = _same(store, catalog, checkpoint, factory) if keep else None
+    if checkpoint.path is not None:
+        keep(checkpoint.path, store)
+    find(checkpoint.digest, store)
+    same = go_live and not changed and calibration is None
+    live = _same(store, catalog, checkpoint, factory) if same else None
     if live is not None:
         return live
     source = source or (lambda: catalog.vectors(checkpoint.digest))
@@ -88,13 +95,27 @@ def build_generation(
         factory=factory,
         calibration=calibration or _calibration(store, checkpoint),
     )
+    name = manifest.name
     try:
-        check_generation(open_generation(store, checkpoint, manifest.name), source)
+        check_generation(open_generation(store, checkpoint, name), source)
         if go_live:
             confirm()
+        _record(catalog, manifest)
+        if go_live:
+            activate(store, catalog, name)
     except BaseException:
-        remove(store, manifest.name)
+        with suppress(XemplarError):  # the first error is the one to tell
+            remove(store, name)
         raise
+    return Published(name, manifest.count, is_new=True)
+
+
+def activate(store: Store, catalog: Catalog, name: str) -> None:
+    """Make a generation the live one, whose checkpoint the store keeps (see `publish_usable`)."""
+    publish_usable(name, store, catalog)
+
+
+def _record(catalog: Catalog, manifest: Manifest) -> None:
     Generations(catalog.engine).record(
         GenerationRecord(
             manifest.name,
@@ -104,19 +125,6 @@ def build_generation(
             datetime.fromisoformat(manifest.created),
         )
     )
-    if go_live:
-        activate(store, catalog, manifest.name)
-    return Published(manifest.name, manifest.count, is_new=True)
-
-
-def activate(store: Store, catalog: Catalog, name: str) -> None:
-    """Make a generation the live one.
-
-    Raises:
-        NotFound: there is none of that name.
-    """
-    publish(store, name)
-    Generations(catalog.engine).record_published(name)
 
 
 def _same(store: Store, catalog: Catalog, checkpoint: Checkpoint, factory: str) -> Published | None:

@@ -23,8 +23,9 @@ from typing import Any, Self
 from huey.signals import SIGNAL_INTERRUPTED
 
 from xemplar.catalog.jobs import Job, JobLost, Jobs
-from xemplar.errors import DatabaseUnreachable, XemplarError
+from xemplar.errors import DatabaseUnreachable, StorageError, XemplarError
 from xemplar.jobqueue import JobQueue
+from xemplar.storage import storage_error
 from xemplar.store import Store
 
 BEAT_SECONDS = 1.0
@@ -100,14 +101,37 @@ class Watch:
             self._lines.clear()
 
     def _beat(self) -> None:
+        told = ""
         while not self._ended.wait(self._beat_seconds):
             try:
                 self._renew()
             except JobLost as lost:
                 self._end = lost
                 return
-            except DatabaseUnreachable as error:
-                LOG.warning("job %s: %s", self._job.id, error)  # until the lease lapses
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the next beat may succeed
+                if str(error) != told:
+                    told = str(error)
+                    LOG.warning("job %s cannot be told of: %s", self._job.id, error)
+            else:
+                told = ""
+
+
+class OncePerCause(logging.Filter):
+    """Lets an error that comes again and again through once, as one line: a queue that is away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cause = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Implements `logging.Filter.filter`."""
+        if record.exc_info is None or record.exc_info[1] is None:
+            return True
+        cause = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+        told, self._cause = self._cause, cause
+        record.msg, record.args = f"{record.getMessage()}: {cause}", None
+        record.exc_info = record.exc_text = None
+        return cause != told
 
 
 class Worker:
@@ -132,6 +156,8 @@ class Worker:
     def listen(self) -> None:
         """Work until the process is told to end: SIGTERM at once, SIGINT (Ctrl-C) after the job."""
         huey, over = self._queue.huey, Event()
+        for part in ("Worker", "Scheduler"):
+            logging.getLogger(f"huey.consumer.{part}").addFilter(OncePerCause())
         huey.signal(SIGNAL_INTERRUPTED)(lambda _signal, _task: self._give_back())
         looker = Thread(target=self._look, args=(over,), name="looker", daemon=True)
         looker.start()
@@ -154,6 +180,8 @@ class Worker:
             self._do(job)
         except JobLost as lost:
             LOG.warning("%s; what it did is left as it is", lost)
+        except StorageError as error:
+            LOG.warning("job %s is taken up again when its lease lapses: %s", job.id, error)
         finally:
             self._running = None
             self._idle.set()
@@ -168,14 +196,22 @@ class Worker:
         except (JobLost, DatabaseUnreachable):
             raise  # with the database gone, the lease lapses, and the job is taken up again
         except XemplarError as error:
-            LOG.error("job %s: %s: %s", job.id, type(error).__name__, error)  # noqa: TRY400
-            self._jobs.fail(job, f"{type(error).__name__}: {error}")
+            self._fail(job, error)
         except Exception as error:
+            known = storage_error(error) if isinstance(error, OSError) else None
+            if known is not None:
+                self._fail(job, known)
+                return
             LOG.exception("job %s failed", job.id)
-            self._jobs.fail(job, f"unforeseen {type(error).__name__}: {error}")
+            kind = type(error).__name__
+            self._jobs.fail(job, f"unexpected error ({kind}); the worker's log tells more")
         else:
             self._jobs.finish(job, result)
             LOG.info("job %s: done", job.id)
+
+    def _fail(self, job: Job, error: XemplarError) -> None:
+        LOG.error("job %s: %s: %s", job.id, type(error).__name__, error)
+        self._jobs.fail(job, f"{type(error).__name__}: {error}")
 
     def _give_back(self) -> None:
         job = self._running
@@ -185,11 +221,16 @@ class Worker:
 
     def _look(self, over: Event) -> None:
         """Find jobs of dead workers, and those whose message was lost."""
+        told = ""
         while not over.is_set():
             try:
                 if self._running is None and self._queue.is_empty():
                     for job_id in self._jobs.waiting()[:1]:
                         self._queue.put(job_id)
-            except XemplarError as error:
-                LOG.warning("no look for waiting jobs: %s", error)
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the next look may succeed
+                if str(error) != told:
+                    told = str(error)
+                    LOG.warning("waiting jobs cannot be looked for: %s", error)
+            else:
+                told = ""
             over.wait(LOOK_SECONDS)

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from xemplar import __version__
 from xemplar.environment import check_environment
 from xemplar.errors import XemplarError
+from xemplar.storage import storage_error
 
 
 class ProgramCommands(TyperGroup):
@@ -88,6 +89,8 @@ def main() -> None:
     except XemplarError as error:
         _tell(type(error).__name__, str(error), 1)
     except OSError as error:
+        if (known := storage_error(error)) is not None:
+            _tell(type(known).__name__, str(known), 1)
         place = "" if error.filename is None else f"{error.filename}: "
         _tell(type(error).__name__, f"{place}{error.strerror or 'could not be used'}", 1)
 

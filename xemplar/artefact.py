@@ -8,11 +8,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from xemplar.errors import ConfigurationError
+from xemplar.storage import writing_files
 
 SWEEP_SECONDS = 10
 
@@ -39,26 +40,36 @@ def file_digest(path: Path) -> str:
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
-    """Write a file whole or not at all: beside it, fsynced, then renamed over it."""
+    """Write a file whole or not at all: beside it, fsynced, then renamed over it.
+
+    Raises:
+        StorageError: the disk is full, read-only or fails.
+    """
     with new_file(path) as file:
         file.write(content)
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that appears whole or not at all, in place of one that is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A file to write that appears whole or not at all, in place of one that is there.
+
+    Raises:
+        StorageError: the disk is full, read-only or fails.
+    """
     beside = _beside(path)
-    try:
-        with beside.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    sync_path(path.parent)
+    with writing_files(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            with suppress(OSError):  # the first error is the one to tell
+                beside.unlink(missing_ok=True)
+            raise
+        sync_path(path.parent)
 
 
 @contextmanager
@@ -67,40 +78,42 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         ConfigurationError: the folder exists already.
+        StorageError: the disk is full, read-only or fails.
     """
     if path.exists():
         raise ConfigurationError(f"{path} exists already; choose another folder or remove it")
-    beside = _beside(path)
-    beside.mkdir(parents=True)
-    held = os.open(beside, os.O_RDONLY)
-    try:
-        # held as long as this process lives: see `sweep`
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with writing_files(path.parent), _locked(_beside(path)) as beside:
         yield beside
         for inside in (*beside.rglob("*"), beside):
             sync_path(inside)
         beside.rename(path)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
-    finally:
-        os.close(held)
-    sync_path(path.parent)
+        sync_path(path.parent)
 
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """A hidden folder to work in, removed at the end; those of killed processes are removed too."""
-    parent.mkdir(parents=True, exist_ok=True)
-    sweep(parent)
-    scratch = _beside(parent / "scratch")
-    scratch.mkdir()
-    held = os.open(scratch, os.O_RDONLY)
+    """A hidden folder to work in, removed at the end; those of killed processes are removed too.
+
+    Raises:
+        StorageError: the disk is full, read-only or fails.
+    """
+    with writing_files(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        sweep(parent)
+        with _locked(_beside(parent / "scratch")) as scratch:
+            yield scratch
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[Path]:
+    """A new folder, locked as long as this process lives (see `sweep`); removed unless renamed."""
+    folder.mkdir(parents=True)
+    held = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
-        yield scratch
+        yield folder
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
 
 

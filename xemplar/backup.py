@@ -2,7 +2,8 @@
 
 The file is a tar archive, in this order::
 
-    pseudonym.key, checkpoints/            as in the store
+    pseudonym.key                          as in the store
+    checkpoints/<sha256>.safetensors       of the live generation
     generations/<name>/                    the live one; the others can be built again
     media/                                 pictures of all cases
     catalog.sqlite                         the catalog, whichever database it is kept in
@@ -15,26 +16,32 @@ removed in the copy of the catalog too.
 """
 
 import json
+import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import IO
 
-from xemplar.artefact import scratch_folder
-from xemplar.catalog import migrate
+from xemplar.artefact import file_digest, scratch_folder, sync_path, write_file
+from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.copying import copy_catalog, films, remove_again
+from xemplar.checkpoint import find, keep, load
 from xemplar.errors import ConfigurationError, CorruptArtefact
-from xemplar.index import current, publish, read_manifest
-from xemplar.index.manifest import check_files
+from xemplar.index import check_cases, current, folder_of, open_generation, read_manifest
 from xemplar.media import Media
 from xemplar.store import Store
 
 CATALOG, CONTENTS = "catalog.sqlite", "backup.json"
+PARTS = ("pseudonym.key", "checkpoints", "media", "generations")
 FORM = 1
+
+MALFORMED = (FileExistsError, IsADirectoryError, NotADirectoryError, ValueError)
+"""What unpacking raises where names contradict each other."""
 
 
 @dataclass(frozen=True)
@@ -61,108 +68,166 @@ def back_up(
     database_url: str,
     out: IO[bytes],
     on_progress: Callable[[int, int], None] | None = None,
+    otherwise: Path | None = None,
 ) -> Contents:
-    """Write a store and its catalog to a stream.
+    """Write a store and its catalog to a stream, unless that could not answer again.
 
     Args:
-        store: may be in use. Needs room for a copy of the catalog.
+        store: may be in use. Needs room for a copy of the catalog; if it can only be read, the
+            folder of temporary files does.
         database_url: of the catalog; SQLite or PostgreSQL.
         out: where to.
         on_progress: called with how many cases' pictures of how many are written.
+        otherwise: file of the live generation's checkpoint, if the store does not keep it and
+            it is not the shipped one.
 
     Raises:
         NothingIndexed: there is no live generation, so nothing to answer with.
+        ConfigurationError: its checkpoint is not there.
         CorruptArtefact: the store is damaged.
-        DatabaseUnreachable: the catalog does not answer.
+        Mismatch: the catalog lacks cases of the live generation.
+        StorageError: disk or database cannot be used now.
     """
     created = datetime.now(UTC).isoformat(timespec="seconds")
     live, media = current(store), Media(store.media)
-    with (
-        scratch_folder(store.root) as scratch,
-        tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive,
-    ):
-        check_files(store.generations / live, read_manifest(store.generations / live))
-        for path in (store.pseudonym_key, *store.checkpoint("*").parent.glob("[!.]*")):
-            _add(archive, path, store.root)
-        for path in sorted((store.generations / live).iterdir()):
-            _add(archive, path, store.root)
+    with _scratch(store) as scratch:
         copy = Store(scratch)
         copy_catalog(database_url, copy.database_url)
-        cases, pictures = 0, 0
-        for cases, (sha256, total) in enumerate(films(copy.database_url), start=1):
-            for path in media.files(sha256):
-                with suppress(FileNotFoundError):  # the case is removed at this moment
-                    _add(archive, path, store.root)
-                    pictures += 1
-            if on_progress:
-                on_progress(cases, total)
-        cases -= remove_again(database_url, copy.database_url)
-        _add(archive, scratch / CATALOG, scratch)
-        contents = Contents(created, live, cases, pictures)
-        (scratch / CONTENTS).write_text(json.dumps(asdict(contents), indent=2) + "\n")
-        _add(archive, scratch / CONTENTS, scratch)
+        checkpoint = _check_answers(store, live, copy, otherwise)
+        with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+            if store.pseudonym_key.is_file():
+                _add(archive, store.pseudonym_key, store.pseudonym_key.name)
+            _add(
+                archive, checkpoint, f"checkpoints/{store.checkpoint(file_digest(checkpoint)).name}"
+            )
+            for path in sorted((store.generations / live).iterdir()):
+                _add(archive, path, str(path.relative_to(store.root)))
+            cases, pictures = 0, 0
+            for cases, (sha256, total) in enumerate(films(copy.database_url), start=1):
+                for path in media.files(sha256):
+                    with suppress(FileNotFoundError):  # the case is removed at this moment
+                        _add(archive, path, str(path.relative_to(store.root)))
+                        pictures += 1
+                if on_progress:
+                    on_progress(cases, total)
+            cases -= remove_again(database_url, copy.database_url)
+            _add(archive, scratch / CATALOG, CATALOG)
+            contents = Contents(created, live, cases, pictures)
+            (scratch / CONTENTS).write_text(json.dumps(asdict(contents), indent=2) + "\n")
+            _add(archive, scratch / CONTENTS, CONTENTS)
     return contents
 
 
-def restore(source: IO[bytes], store: Store, database_url: str) -> Contents:
+def restore(
+    source: IO[bytes], store: Store, database_url: str, otherwise: Path | None = None
+) -> Contents:
     """Make a store, and its catalog, from a backup. The new one answers as the old one did.
 
-    The live generation is named last: a restore that was cut off is no store that answers.
+    Whole or not at all: what was cut off answers nothing, and the same command does it again.
+    Everything is unpacked into a hidden folder and checked there; a file `Store.restoring` stands
+    beside what is then moved into place, and becomes `Store.current` once the catalog is written.
 
     Args:
         source: what `back_up` wrote.
-        store: nothing may be in it.
-        database_url: of a database without cases; SQLite or PostgreSQL, whichever it was.
+        store: nothing may be in it, but what a restore that was cut off has left.
+        database_url: of an empty database; SQLite or PostgreSQL, whichever it was.
+        otherwise: file of the checkpoint, for a backup of an older version that lacks it, unless it
+            is the shipped one.
 
     Raises:
         ConfigurationError: something is in the store, or in the database.
         CorruptArtefact: this is no backup, or not all of one.
-        DatabaseUnreachable: the catalog's database does not answer.
-        Mismatch: a newer version of this software made the backup.
+        Mismatch: a newer version of this software made the backup, or its parts do not fit.
+        StorageError: disk or database cannot be used now.
     """
-    if any(path.exists() for path in (store.generations, store.media, store.pseudonym_key)):
-        raise ConfigurationError(f"there is something in {store.root}; name an empty folder")
-    store.root.mkdir(parents=True, exist_ok=True)
+    _refuse_occupied(store)
+    again = store.restoring.is_file()
     with scratch_folder(store.root) as scratch:
-        contents = _unpack(source, store.root, scratch)
         copy = Store(scratch)
-        migrate(copy.database_url, store)  # an older version may have made it
-        copy_catalog(copy.database_url, database_url)
-    folder = store.generations / contents.generation
-    check_files(folder, read_manifest(folder))
-    Media(store.media).sync()
-    publish(store, contents.generation)
+        contents = _unpack(source, copy)
+        migrate(copy.database_url, copy)  # an older version may have made it
+        keep(_check_answers(copy, contents.generation, copy, otherwise), copy)
+        Media(copy.media).sync()
+        write_file(store.restoring, f"{contents.generation}\n".encode())
+        for name in PARTS:
+            _move(scratch / name, store.root / name)
+        sync_path(store.root)
+        copy_catalog(copy.database_url, database_url, again=again)
+    store.restoring.replace(store.current)
+    sync_path(store.generations)
     return contents
 
 
-def _add(archive: tarfile.TarFile, path: Path, root: Path) -> None:
-    """Put a file in, under its path in the store, without whose it is here."""
+@contextmanager
+def _scratch(store: Store) -> Iterator[Path]:
+    """A folder to work in: in the store, or elsewhere if that can only be read."""
+    if os.access(store.root, os.W_OK):
+        with scratch_folder(store.root) as scratch:
+            yield scratch
+    else:
+        with TemporaryDirectory(prefix="xemplar-") as name:
+            yield Path(name)
+
+
+def _check_answers(store: Store, name: str, copy: Store, otherwise: Path | None) -> Path:
+    """Refuse a store that could not answer; returns the file of the generation's checkpoint.
+
+    Args:
+        store: with the generation, and its checkpoint if that is kept.
+        name: of the generation.
+        copy: with the catalog.
+        otherwise: see `back_up`.
+    """
+    digest = read_manifest(folder_of(name, store)).checkpoint
+    path = find(digest, store, *([otherwise] if otherwise else []))
+    with open_catalog(copy.database_url) as catalog:
+        check_cases(open_generation(store, load(path), name), catalog)
+    return path
+
+
+def _refuse_occupied(store: Store) -> None:
+    there = [name for name in PARTS if (store.root / name).exists()]
+    if store.current.exists() or (there and not store.restoring.is_file()):
+        raise ConfigurationError(
+            f"there is something in {store.root} ({', '.join(there)}); name an empty folder"
+        )
+
+
+def _move(part: Path, place: Path) -> None:
+    """Move a part of a store into place, where one may lie of a restore that was cut off."""
+    if place.is_dir():
+        shutil.rmtree(place)
+    if part.exists():
+        part.replace(place)
+
+
+def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
+    """Put a file in under a name, without whose it is here."""
 
     def nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.uid = member.gid = 0
         member.uname = member.gname = ""
         return member
 
-    archive.add(path, str(path.relative_to(root)), recursive=False, filter=nobody)
+    archive.add(path, name, recursive=False, filter=nobody)
 
 
-def _unpack(source: IO[bytes], root: Path, scratch: Path) -> Contents:
-    """Unpack what lies in a store there, and the rest into the scratch folder."""
+def _unpack(source: IO[bytes], place: Store) -> Contents:
+    """Unpack all of a backup, and check that it is all."""
     pictures = 0
     try:
         with tarfile.open(fileobj=source, mode="r|") as archive:
             for member, content in _files(archive):
-                beside = member.name in (CATALOG, CONTENTS)
-                path = (scratch if beside else root) / member.name
+                path = place.root / member.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("xb") as file:
                     shutil.copyfileobj(content, file)
                 path.chmod(member.mode & 0o777)
                 pictures += member.name.startswith("media/")
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, *MALFORMED) as error:
         raise CorruptArtefact(f"this is no backup, or not all of one: {error}") from error
     try:
-        contents = Contents(**json.loads((scratch / CONTENTS).read_bytes()))
+        contents = Contents(**json.loads((place.root / CONTENTS).read_bytes()))
     except (FileNotFoundError, ValueError, TypeError) as error:
         raise CorruptArtefact("this is no backup, or its end is missing; use another") from error
     if (contents.form, contents.pictures) != (FORM, pictures):
@@ -177,6 +242,7 @@ def _files(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, IO[bytes
     """Its files; none that would lie elsewhere than in the store."""
     for member in archive:
         content, path = archive.extractfile(member), PurePosixPath(member.name)
-        if content is None or path.is_absolute() or ".." in path.parts:
+        known = path.parts and path.parts[0] in (*PARTS, CATALOG, CONTENTS)
+        if content is None or not known or ".." in path.parts:
             raise CorruptArtefact(f"a backup has no {member.name[:100]!r}: this is none")
         yield member, content

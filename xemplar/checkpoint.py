@@ -7,6 +7,7 @@ dimension (batch norm, biases) in float32; both are widened to float32 on loadin
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -98,11 +99,13 @@ class Checkpoint:
         card: what it says of itself.
         weights: float32 arrays by torchvision's names.
         digest: sha256 hex digest of the file: its identity.
+        path: of the file; None for one that was never in a file.
     """
 
     card: Card
     weights: Weights
     digest: str
+    path: Path | None = None
 
     def probabilities(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Calibrated probabilities, float32 (..., F) in [0, 1], of logits (..., F)."""
@@ -172,23 +175,37 @@ def load(path: Path) -> Checkpoint:
             f"{path} is no checkpoint of this software, or damaged: {error}; take another copy"
         ) from error
     _check(path, card, weights)
-    return Checkpoint(card, weights, file_digest(path))
+    return Checkpoint(card, weights, file_digest(path), path)
 
 
 def keep(path: Path, store: Store) -> Path:
     """Keep a checkpoint's file in the store, so that whoever opens the store finds it.
 
+    A damaged copy that lies there is replaced. The shipped one is not kept: it is found anyway.
+
     Returns:
-        Where it lies there.
+        Where it lies there; the same path for the shipped one.
+
+    Raises:
+        StorageError: the disk is full, read-only or fails.
     """
-    kept = store.checkpoint(file_digest(path))
-    if not kept.is_file():
+    digest = file_digest(path)
+    if digest == _shipped_digest():
+        return path
+    kept = store.checkpoint(digest)
+    if not kept.is_file() or file_digest(kept) != digest:
         write_file(kept, path.read_bytes())
     return kept
 
 
+@cache
+def _shipped_digest() -> str:
+    path = default_checkpoint()
+    return file_digest(path) if path.is_file() else ""
+
+
 def find(digest: str, store: Store, *others: Path) -> Path:
-    """The file of a checkpoint: one that the store keeps, or one of the others.
+    """The file of a checkpoint: one that the store keeps, one of the others, or the shipped one.
 
     Args:
         digest: its sha256 hex digest.
@@ -199,7 +216,7 @@ def find(digest: str, store: Store, *others: Path) -> Path:
         ConfigurationError: it is none of these.
     """
     kept = store.checkpoint(digest)
-    for path in (kept, *others):
+    for path in (kept, *others, default_checkpoint()):
         if path.is_file() and file_digest(path) == digest:
             return path
     raise ConfigurationError(

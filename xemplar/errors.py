@@ -11,7 +11,12 @@ XemplarError
 ├── NotFound                    no such case, picture or query
 ├── DatasetError                a data set's label file or folder cannot be used
 ├── ConfigurationError          settings or installation cannot work
-├── DatabaseUnreachable         the catalog's database does not answer now
+├── StorageError                disk or database as they are now; may pass without a restart
+│   ├── StorageFull             no room, or no quota, for what is to be written
+│   ├── ReadOnlyStorage         may be read, but not written
+│   ├── StorageFailed           the disk itself fails
+│   ├── PicturesRemain          a case is removed, and its pictures are not deleted yet
+│   └── DatabaseUnreachable     the catalog's database does not answer now
 ├── ArtefactError               a file that this software wrote
 │   ├── CorruptArtefact         its content is not what its digest or schema says
 │   ├── Mismatch                two artefacts do not fit together
@@ -66,8 +71,49 @@ class ConfigurationError(XemplarError):
     """Settings, arguments of a job, or the installation cannot work."""
 
 
-class DatabaseUnreachable(XemplarError):
+class StorageError(XemplarError):
+    """Disk or database do not do what they should now; they may later, without a restart.
+
+    Attributes:
+        reason: the cause, for whoever asks: names no path and no address, as the message does.
+        action: what failed; empty where whoever tells of it knows.
+    """
+
+    reason: str
+    action = ""
+
+
+class StorageFull(StorageError):
+    """No room, or no quota, is left for what is to be written."""
+
+    reason = "no room is left on the disk of the store or of its database"
+
+
+class ReadOnlyStorage(StorageError):
+    """Store or database can be read but not written, as a standby or a read-only file system."""
+
+    reason = "the store or its database is read-only"
+
+
+class StorageFailed(StorageError):
+    """The disk of the store reports an error of its own."""
+
+    reason = "the disk of the store fails"
+
+
+class PicturesRemain(StorageError):
+    """A case was removed from the catalog, but its pictures could not be deleted yet."""
+
+    reason = (
+        "the case is removed and no search finds it any more, but its pictures could not be "
+        "deleted yet"
+    )
+
+
+class DatabaseUnreachable(StorageError):
     """The catalog's database does not answer; it may later, without a restart."""
+
+    reason = "the catalog's database does not answer"
 
 
 class ArtefactError(XemplarError):

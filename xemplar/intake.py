@@ -14,7 +14,7 @@ import numpy.typing as npt
 from xemplar.catalog import Case, Catalog, Description, Entry, case_id_of
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder
-from xemplar.errors import CorruptArtefact, NotARadiograph, NotFound
+from xemplar.errors import CorruptArtefact, NotARadiograph, NotFound, PicturesRemain, StorageError
 from xemplar.explain import grad_cam
 from xemplar.media import Media
 from xemplar.preprocess import PreprocessSpec, preprocess
@@ -228,21 +228,34 @@ def take_in(
 def let_go(case_id: str, catalog: Catalog, media: Media) -> None:
     """Remove a case: first from the catalog, which remembers what is left to do, then its pictures.
 
-    Killed in between, `delete_pictures` finishes it.
+    Killed in between, `delete_pictures` finishes it, and so does the same call.
 
     Raises:
         NotFound: there is no such case.
+        PicturesRemain: it is removed, and its pictures are not deleted yet.
+        StorageError: it could not be removed.
     """
-    if not catalog.remove([case_id]):
-        raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
-    delete_pictures(catalog, media)
+    if not _pending(case_id, catalog):
+        catalog.case(case_id)  # asked before anything is written: that may be refused
+        if not catalog.remove([case_id]):
+            raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
+    try:
+        for sha256 in _pending(case_id, catalog):
+            catalog.delete_removed_picture(sha256, media.remove)
+    except StorageError as error:
+        raise PicturesRemain(f"the pictures of case {case_id} remain: {error}") from error
+
+
+def _pending(case_id: str, catalog: Catalog) -> list[str]:
+    """Digests of the film of a case that was removed, while its pictures are there."""
+    return [sha256 for sha256 in catalog.removed_pictures() if case_id_of(sha256) == case_id]
 
 
 def delete_pictures(catalog: Catalog, media: Media) -> int:
     """Delete the pictures of all cases that were removed; returns of how many films.
 
-    Called whenever a case is removed, when a service starts and before a reindex: that finishes
-    what a kill interrupted.
+    Called when a service starts, every minute while it runs, and before a reindex: that finishes
+    what a kill or a full disk interrupted.
     """
     pending = catalog.removed_pictures()
     for sha256 in pending:

@@ -14,7 +14,9 @@ from huey import RedisHuey, SqliteHuey
 from huey.registry import Message
 from huey.serializer import Serializer
 
+from xemplar.catalog.failures import sqlite_kind
 from xemplar.errors import ConfigurationError
+from xemplar.storage import writing_files
 from xemplar.store import Store
 
 ANSWER_SECONDS = 5.0
@@ -50,10 +52,12 @@ class JobQueue:
 
         Raises:
             ConfigurationError: the URL cannot be used, or its driver is not installed.
+            StorageError: the file cannot be written.
         """
-        self._failures: tuple[type[Exception], ...]
+        self._file = store.queue
         self.huey: Any
-        self.huey, self._failures = _redis(url) if url else _sqlite(store)
+        with self._reached():
+            self.huey = _redis(url) if url else _sqlite(store)
 
         def job(job_id: str) -> None:
             if run is None:
@@ -66,7 +70,7 @@ class JobQueue:
         """Wake a worker up for a job.
 
         Raises:
-            ConfigurationError: the queue cannot be reached.
+            ConfigurationError, StorageError: the queue cannot be reached.
         """
         with self._reached():
             self._task(job_id)
@@ -75,7 +79,7 @@ class JobQueue:
         """Whether no message waits.
 
         Raises:
-            ConfigurationError: the queue cannot be reached.
+            ConfigurationError, StorageError: the queue cannot be reached.
         """
         with self._reached():
             return not self.huey.storage.queue_size()
@@ -88,37 +92,51 @@ class JobQueue:
     def _reached(self) -> Iterator[None]:
         try:
             yield
-        except self._failures as error:
+        except sqlite3.Error as error:
+            kind = sqlite_kind(error, self._file) or ConfigurationError
+            raise kind(
+                f"the queue {self._file} cannot be used: {error}; look at its disk and its rights"
+            ) from error
+        except _redis_errors() as error:
             raise ConfigurationError(
                 f"the queue cannot be reached: {error}; check the address and that the server "
                 "runs (XEMPLAR_QUEUE_URL)"
             ) from error
 
 
-def _sqlite(store: Store) -> tuple[Any, tuple[type[Exception], ...]]:
-    """The queue in the store's file, and what it raises."""
-    store.root.mkdir(parents=True, exist_ok=True)
+def _sqlite(store: Store) -> Any:
+    """The queue in the store's file."""
+    with writing_files(store.root):
+        store.root.mkdir(parents=True, exist_ok=True)
     # not synced: a message that a power cut takes is found again by a look into the catalog
-    huey = SqliteHuey(filename=str(store.queue), fsync=False, **_options())
-    return huey, (sqlite3.Error,)
+    return SqliteHuey(filename=str(store.queue), fsync=False, **_options())
 
 
-def _redis(url: str) -> tuple[Any, tuple[type[Exception], ...]]:
-    """The queue on a Redis server, and what it raises."""
+def _redis(url: str) -> Any:
+    """The queue on a Redis server."""
     try:
-        from redis import ConnectionPool, RedisError
+        from redis import ConnectionPool
 
         # a server that says nothing would let a request wait for ever
         pool = ConnectionPool.from_url(
             url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
         )
-        return RedisHuey(connection_pool=pool, **_options()), (RedisError,)
+        return RedisHuey(connection_pool=pool, **_options())
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "a queue on Redis needs its driver; install it with `pip install 'xemplar[redis]'`"
         ) from error
     except ValueError as error:
         raise ConfigurationError(f"the queue's URL cannot be used: {error}") from error
+
+
+def _redis_errors() -> tuple[type[Exception], ...]:
+    """What Redis's driver raises, where it is installed."""
+    try:
+        from redis import RedisError
+    except ModuleNotFoundError:
+        return ()
+    return (RedisError,)
 
 
 def _options() -> dict[str, Any]:

@@ -11,19 +11,19 @@ import numpy.typing as npt
 from xemplar.answer import Answer
 from xemplar.catalog import Catalog
 from xemplar.catalog.generations import Generations
-from xemplar.checkpoint import Checkpoint, load
+from xemplar.checkpoint import Checkpoint, find, keep, load
 from xemplar.doorkeeper import FEWEST, MOST, Doorkeeper, Verdict
 from xemplar.encoder import Encoder
-from xemplar.errors import NotFound
+from xemplar.errors import ConfigurationError, NotFound
 from xemplar.index import (
     Amended,
+    check_cases,
     current,
     folder_of,
     open_generation,
     publish,
     read_manifest,
 )
-from xemplar.index.manifest import check_files, check_fit
 from xemplar.intake import embed_stored
 from xemplar.media import Media
 from xemplar.network import Features
@@ -98,30 +98,39 @@ def live_checkpoint(store: Store, otherwise: Path) -> Path:
     return _made_by(read_manifest(store.generations / current(store)).checkpoint, store, otherwise)
 
 
-def publish_usable(name: str, store: Store, catalog: Catalog, otherwise: Path) -> None:
+def publish_usable(
+    name: str, store: Store, catalog: Catalog, otherwise: Path | None = None
+) -> None:
     """Make a generation the live one, once it is sure that a service can answer with it.
+
+    Its checkpoint is kept in the store, so that whoever has the store has all that answers.
 
     Args:
         name: of the generation.
         store: the folder.
-        catalog: remembers when.
+        catalog: has its cases; remembers when.
         otherwise: file of its checkpoint, unless the store keeps that itself.
 
     Raises:
         NotFound: there is none of that name.
-        Mismatch, CorruptArtefact: it could not answer; the live one stays.
+        ConfigurationError, Mismatch, CorruptArtefact: it could not answer; the live one stays.
+        StorageError: disk or database cannot be written; the live one stays.
     """
-    folder = folder_of(name, store)
-    manifest = read_manifest(folder)
-    check_fit(manifest, load(_made_by(manifest.checkpoint, store, otherwise)))
-    check_files(folder, manifest)
-    publish(store, name)
-    Generations(catalog.engine).record_published(name)
+    manifest = read_manifest(folder_of(name, store))
+    checkpoint = load(_made_by(manifest.checkpoint, store, otherwise))
+    check_cases(open_generation(store, checkpoint, name), catalog)
+    if checkpoint.path is not None:
+        keep(checkpoint.path, store)
+    Generations(catalog.engine).publish(name, lambda: publish(store, name))
 
 
-def _made_by(digest: str, store: Store, otherwise: Path) -> Path:
+def _made_by(digest: str, store: Store, otherwise: Path | None) -> Path:
+    """File of a checkpoint; if there is none, the one whose fault `load` or its user will tell."""
     kept = store.checkpoint(digest)
-    return kept if kept.is_file() else otherwise
+    try:
+        return find(digest, store, *([otherwise] if otherwise else []))
+    except ConfigurationError:
+        return kept if kept.is_file() or otherwise is None else otherwise
 
 
 def open_live(
@@ -143,7 +152,8 @@ def open_live(
             (`new_doorkeeper`).
 
     Raises:
-        NothingIndexed, Mismatch, CorruptArtefact: generation or checkpoint cannot be used.
+        NothingIndexed, Mismatch, CorruptArtefact: generation or checkpoint cannot be used, or the
+            catalog lacks its cases.
         DatabaseUnreachable: the catalog does not answer.
     """
     made_by = read_manifest(store.generations / current(store)).checkpoint

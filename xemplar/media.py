@@ -26,6 +26,7 @@ from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
 from xemplar.overlay import shrink
 from xemplar.preprocess import PreprocessSpec
 from xemplar.radiograph import DISPLAY_SIDE, Radiograph
+from xemplar.storage import writing_files
 
 JPEG_QUALITY = 90
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
@@ -68,6 +69,7 @@ class Media:
 
         Raises:
             InvalidArgument: the input has another shape or dtype than the spec says.
+            StorageError: the disk is full, read-only or fails.
         """
         if inputs.dtype != np.uint8 or inputs.shape != (spec.size, spec.size):
             raise InvalidArgument(
@@ -84,13 +86,17 @@ class Media:
         """Delete all pictures of a film, under every preprocessing, for good.
 
         Nothing happens where there are none. What a killed process left beside goes too.
+
+        Raises:
+            StorageError: the disk is read-only or fails.
         """
         folder = self._folder(sha256)
         found = [*self.files(sha256), *folder.glob(f".{sha256}.*")]
-        for path in found:
-            path.unlink(missing_ok=True)
-        if found:
-            sync_path(folder)
+        with writing_files(folder):
+            for path in found:
+                path.unlink(missing_ok=True)
+            if found:
+                sync_path(folder)
 
     def files(self, sha256: str) -> list[Path]:
         """All pictures of a film, under every preprocessing, in the order of their names."""
@@ -114,7 +120,11 @@ class Media:
         disk. What a power cut tears before that, the next run of the job notices (`has`) and
         writes again.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        with writing_files(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._sync()
+
+    def _sync(self) -> None:
         descriptor = os.open(self.root, os.O_RDONLY)
         try:
             # Linux's syncfs writes back this file system alone; Python has only sync, for all
@@ -191,12 +201,21 @@ def _changed(path: Path) -> float:
 def _write(path: Path, content: memoryview) -> None:
     """Write beside and rename; not synced (see `Media.sync`)."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with writing_files(path.parent):
+        try:
+            _write_beside(beside, content)
+            beside.replace(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+def _write_beside(path: Path, content: memoryview) -> None:
     try:
-        beside.write_bytes(content)
+        path.write_bytes(content)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-    beside.replace(path)
+        path.write_bytes(content)
 
 
 def _read(path: Path) -> bytes:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from xemplar.artefact import length_prefixed
 from xemplar.errors import CorruptArtefact
+from xemplar.storage import writing_files
 
 KEY_BYTES = 32
 
@@ -57,6 +58,11 @@ class Store:
         return self.generations / "CURRENT"
 
     @property
+    def restoring(self) -> Path:
+        """The file that is there while a restore puts its files in place; becomes `current`."""
+        return self.root / ".restoring"
+
+    @property
     def queue(self) -> Path:
         """The file that wakes workers up."""
         return self.root / "queue.sqlite"
@@ -81,6 +87,7 @@ class Store:
 
         Raises:
             CorruptArtefact: the key file is damaged.
+            StorageError: there is none yet, and it cannot be written.
         """
         joined = self._keyed(f"{source}:{patient}".encode())
         # only where the source holds no colon is it plain where it ends and the patient begins
@@ -105,7 +112,8 @@ class Store:
     @cached_property
     def _key(self) -> bytes:
         if not self.pseudonym_key.exists():
-            self._create_key()
+            with writing_files(self.root):
+                self._create_key()
         key = self.pseudonym_key.read_bytes()
         if len(key) != KEY_BYTES:
             raise CorruptArtefact(

@@ -1,5 +1,6 @@
 """Cases come, are described anew, and go. Each change is searchable as soon as it is answered."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response, status
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from xemplar.catalog import Case, Description, case_id_of
-from xemplar.errors import NotARadiograph
+from xemplar.errors import NotARadiograph, StorageError
 from xemplar.intake import Taken, let_go
 from xemplar.preprocess import preprocess
 from xemplar.retriever import Retriever
@@ -127,12 +128,20 @@ async def change_case(request: Request, case_id: CaseId, change: CaseChange) -> 
     responses=NOT_FOUND | INVALID,
 )
 async def remove_case(request: Request, case_id: CaseId) -> None:
-    """Gone for good, with its pictures; no search finds it any more."""
+    """Gone for good, with its pictures; no search finds it any more.
+
+    After a failure, send it again until it is answered 204 or 404: then it is gone.
+    """
     retriever = service_of(request).retriever
 
     def work() -> None:
-        let_go(case_id, retriever.catalog, retriever.media)
-        retriever.update()
+        try:
+            let_go(case_id, retriever.catalog, retriever.media)
+        except StorageError as error:
+            error.action = f"the removal of case {case_id}"
+            raise
+        with suppress(StorageError):  # it is gone; what answers is told of it within a second
+            retriever.update()
 
     await service_of(request).work(work)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Path, Request
 
 from xemplar.catalog.generations import Generations
-from xemplar.errors import ArtefactError, InvalidArgument
+from xemplar.errors import ArtefactError, ConfigurationError, InvalidArgument
 from xemplar.index import Damaged, Manifest, current, generations
 from xemplar.retriever import Retriever
 from xemplar.schemas import GenerationList, GenerationOut
@@ -59,11 +59,12 @@ async def publish_generation(request: Request, name: Name) -> GenerationOut:
     def work() -> GenerationOut:
         try:
             service.retriever.publish(name)
-        except ArtefactError as error:
+        except (ArtefactError, ConfigurationError) as error:
             LOG.warning("generation %s is not published: %s", name, error)
             raise InvalidArgument(
                 f"generation {name} could not answer, and was not published: a file of it is "
-                "damaged, or its checkpoint is not there; the log says which"
+                "damaged, its checkpoint is not there, or the catalog lacks its cases; the log "
+                "says which"
             ) from error
         return next(one for one in _all(service.retriever).generations if one.name == name)
 

@@ -9,7 +9,7 @@ from fastapi import Path, Query, Request, Response, status
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from xemplar.catalog.jobs import Job, Jobs
-from xemplar.errors import ConfigurationError
+from xemplar.errors import XemplarError
 from xemplar.jobqueue import JobQueue
 from xemplar.schemas import JobList, JobOut, Reindex
 from xemplar.schemas.examples import JOB_ID
@@ -59,7 +59,7 @@ async def reindex(request: Request, response: Response, asked: Reindex | None = 
             queue = JobQueue(store, url)
             queue.put(job.id)
             queue.close()
-        except ConfigurationError as error:
+        except XemplarError as error:
             LOG.warning("job %s waits until a worker looks for it: %s", job.id, error)
         return job
 

@@ -6,7 +6,6 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import Path, Request, status
 
-from xemplar.catalog.keys import Key
 from xemplar.errors import InvalidArgument
 from xemplar.schemas import KeyList, KeyOut, NewKey, NewKeyOut
 from xemplar.schemas.examples import KEY_ID
@@ -57,11 +56,6 @@ async def revoke_key(request: Request, key_id: KeyId) -> KeyOut:
             "this is the key that asks; use another key of role admin, or `xemplar keys revoke`"
         )
     ring = guard_of(request).ring
-
-    def work() -> Key:
-        ring.keys.revoke(key_id, audit=False)
-        return next(key for key in ring.keys.list() if key.id == key_id)
-
-    revoked = await to_thread.run_sync(work)
+    revoked = await to_thread.run_sync(lambda: ring.keys.revoke(key_id, audit=False))
     await ring.renew()
     return KeyOut(**vars(revoked))

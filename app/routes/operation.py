@@ -1,17 +1,19 @@
 """For those who run the service."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from anyio import to_thread
 from fastapi import Request, Response
 
-from xemplar.schemas import Caller, Health, Readiness
+from xemplar.schemas import Caller, Health, Readiness, TaskState
 
 from ..metrics import MEDIA_TYPE, Metrics
 from ..problems import described
 from ..record import record_of
 from ..security import DENIED, guard_of, reader, scraper
 from ..service import Opening, service_of
+from ..tasks import Task
 from .common import api_router
 
 router = api_router("operation")
@@ -27,13 +29,23 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses=UNREADY)
 async def readyz(request: Request) -> Readiness:
-    """The service has answered its warm-up query, its database answers, and so it can others."""
+    """The service has answered its warm-up query, its database answers, and so it can others.
+
+    That is said also while changes would be refused, and while a task in the background fails:
+    queries are answered. `writes_refused` and `tasks` tell.
+    """
     generation = service_of(request).retriever.generation
+    tasks: Mapping[str, Task] = request.state.tasks.by_name
     await guard_of(request).ring.known()
     return Readiness(
         checkpoint=generation.manifest.checkpoint,
         generation=generation.name,
         cases=len(generation),
+        writes_refused=tasks["writes"].reason if "writes" in tasks else None,
+        tasks={
+            name: TaskState(seconds_since_success=round(task.age_seconds, 1), failing=task.reason)
+            for name, task in tasks.items()
+        },
     )
 
 
@@ -57,5 +69,6 @@ async def metrics(request: Request) -> Response:
     opening: Opening = request.state.opening
     counted: Metrics = request.state.metrics
     retriever = opening.service.retriever if opening.service else None
-    text = await to_thread.run_sync(counted.text, retriever)
+    tasks = dict(request.state.tasks.by_name)
+    text = await to_thread.run_sync(counted.text, retriever, tasks)
     return Response(text, media_type=MEDIA_TYPE)

@@ -1,6 +1,7 @@
 """The audit trail: what was asked and changed, by whom, and nothing that tells a patient."""
 
 import hashlib
+from http import HTTPStatus
 from typing import Any, NoReturn
 
 import pytest
@@ -8,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.testclient import TestClient
 from xemplar_app import audit as trail
 from xemplar_app.main import create_app
+from xemplar_app.problems import Refusal
 from xemplar_app.security import writer
 from xemplar_app.settings import Settings
 
@@ -16,7 +18,7 @@ from tests.films import drawn_film, encoded
 from tests.stores import SmallStore
 from xemplar.catalog.audit import Audit
 from xemplar.catalog.keys import Keys, Role
-from xemplar.errors import DatabaseUnreachable
+from xemplar.errors import DatabaseUnreachable, StorageFull
 from xemplar.retriever import Retriever
 
 FILM = encoded(drawn_film(82, 300, 200))
@@ -150,6 +152,42 @@ def test_a_change_that_cannot_be_audited_fails_and_a_query_is_answered(
         assert "could not be audited" in detail
         ask(client, FILM)
         assert "xemplar_unaudited_total 2.0" in client.get("/metrics").text
+
+
+@pytest.mark.parametrize("status", [404, 409, 422, 500, 507])
+def test_a_change_that_failed_keeps_its_own_answer_where_it_cannot_be_audited(
+    own: SmallStore,
+    settings: Settings,
+    retriever: Retriever,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+) -> None:
+    monkeypatch.setattr(retriever, "close", lambda: None)
+    changes = settings.model_copy(update={"database_url": own.store.database_url})
+    app, router = create_app(changes, retriever), APIRouter()
+
+    @router.post("/change", dependencies=[writer])
+    async def change() -> None:
+        raise Refusal("Special", HTTPStatus(status), "it did not work, for a reason of its own")
+
+    app.include_router(router)
+    monkeypatch.setattr(Audit, "add", unreachable)
+    with TestClient(app) as client:
+        detail = problem(client.post("/change"), status, "Special")
+    assert detail == "it did not work, for a reason of its own"
+
+
+@pytest.mark.parametrize("error", [StorageFull("x"), KeyError("x"), OSError(28, "x")])
+def test_a_change_that_cannot_be_audited_for_any_reason_is_said_to_be_done(
+    service: Service, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    client = service()
+    monkeypatch.setattr(Audit, "add", fail)
+    detail = problem(client.post("/keys", json={"name": "x", "role": "admin"}), 503, "NotAudited")
+    assert "was done" in detail
 
 
 def test_what_is_older_than_the_setting_is_forgotten_at_the_start(

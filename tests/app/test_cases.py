@@ -1,8 +1,9 @@
 """Cases come, are described anew and go over HTTP, and every search sees it at once."""
 
+import errno
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from tests.stores import CASES, SmallStore
 from xemplar.catalog import Description, open_catalog
 from xemplar.checkpoint import load
 from xemplar.encoder import Precision, open_encoder
-from xemplar.errors import DatabaseUnreachable
+from xemplar.errors import DatabaseUnreachable, ReadOnlyStorage, StorageFull
 from xemplar.intake import take_in
 from xemplar.media import Media
 from xemplar.radiograph import decode
@@ -330,6 +331,60 @@ def test_another_part_of_the_body_is_taken_only_on_request(own_client: TestClien
     assert put(own_client, leg, source="clinic").status_code == 200
     maybe = put(own_client, leg, source="clinic", any_body_part="maybe")
     assert "any_body_part" in problem(maybe, 422, "InvalidRequest")
+
+
+def test_a_removal_that_failed_says_that_and_why_and_the_case_stays(
+    own_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case_id = put(own_client, source="clinic").json()["case_id"]
+
+    def full(*_: object) -> NoReturn:
+        raise StorageFull("/secret/place: no room")
+
+    monkeypatch.setattr("xemplar.catalog.Catalog.remove", full)
+    detail = problem(own_client.delete(f"/cases/{case_id}"), 507, "StorageFull")
+    assert f"the removal of case {case_id} failed: no room is left" in detail
+    assert own_client.get(f"/cases/{case_id}").status_code == 200
+
+
+def test_a_removal_whose_pictures_remain_says_so_and_is_finished_when_asked_again(
+    own_client: TestClient, own: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case_id = put(own_client, source="clinic").json()["case_id"]
+
+    def refuse(*_: object) -> NoReturn:
+        raise ReadOnlyStorage("/secret/place is read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("xemplar.media.Media.remove", refuse)
+        detail = problem(own_client.delete(f"/cases/{case_id}"), 503, "PicturesRemain")
+    assert "its pictures could not be deleted yet" in detail
+    assert own_client.get(f"/cases/{case_id}").status_code == 404
+    assert list(own.store.media.rglob(f"{case_id}*"))
+    assert own_client.delete(f"/cases/{case_id}").status_code == 204
+    assert not list(own.store.media.rglob(f"{case_id}*"))
+    assert own_client.delete(f"/cases/{case_id}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "kind"),
+    [
+        (errno.ENOSPC, 507, "StorageFull"),
+        (errno.EDQUOT, 507, "StorageFull"),
+        (errno.EROFS, 503, "ReadOnlyStorage"),
+        (errno.EACCES, 503, "ReadOnlyStorage"),
+        (errno.EIO, 503, "StorageFailed"),
+    ],
+)
+def test_an_error_of_the_disk_is_answered_with_its_cause(
+    own_client: TestClient, monkeypatch: pytest.MonkeyPatch, number: int, status: int, kind: str
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise OSError(number, "secret text", "/secret/place")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    response = put(own_client, source="clinic")
+    assert "secret" not in problem(response, status, kind)
 
 
 def test_a_case_whose_pictures_cannot_be_written_is_none(

@@ -126,6 +126,7 @@ def test_a_checkpoint_that_did_not_build_the_index_is_refused_in_one_line(
     run: Any, small: SmallStore, copy: Path, film: Path, tmp_path: Path, command: str
 ) -> None:
     other = another_checkpoint(tmp_path, small)
+    Store(copy).checkpoint(load(small.checkpoint).digest).unlink()  # else that answers
     named = [film] if command == "query" else []
     status, _, err = run(command, *named, "--store", copy, "--checkpoint", other)
     assert status == 1
@@ -157,9 +158,10 @@ def test_a_query_with_another_checkpoint_than_the_store_keeps_is_refused(
     ],
 )
 def test_what_cannot_be_opened_is_refused_in_one_line(
-    run: Any, small: SmallStore, film: Path, arguments: list[str], message: str
+    run: Any, small: SmallStore, copy: Path, arguments: list[str], message: str
 ) -> None:
-    options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
+    Store(copy).checkpoint(load(small.checkpoint).digest).unlink()  # else that answers
+    options = ["--store", copy, "--checkpoint", small.checkpoint]
     status, _, err = run("serve", *options, *arguments)
     assert status == 1
     assert err.startswith(f"error {message}")

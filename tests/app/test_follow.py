@@ -21,7 +21,7 @@ from xemplar.catalog import Description, open_catalog
 from xemplar.checkpoint import keep, load, save
 from xemplar.encoder import Precision, open_encoder
 from xemplar.index import SimilarityCalibration, publish
-from xemplar.intake import let_go, take_in
+from xemplar.intake import embed_stored, let_go, take_in
 from xemplar.media import Media
 from xemplar.radiograph import decode
 
@@ -84,10 +84,44 @@ def test_a_damaged_generation_is_told_and_the_old_one_goes_on_answering(
         publish(own.store, name)
         until(own_client, own.films[1], lambda answer: bool(caplog.records))
         assert ask(own_client, own.films[1])["generation"] == old
-    assert "goes on answering" in caplog.text
+    assert "generations: failed, and is tried again" in caplog.text
     assert "ids.npy" in caplog.text
     time.sleep(2.5)  # two more looks
     assert len(caplog.records) == 1
+
+
+def until_told(client: TestClient, task: str, *, failing: bool) -> None:
+    """Ask /readyz, which stays 200, until it says so of a task."""
+
+    def told() -> bool:
+        response = client.get("/readyz")
+        assert response.status_code == 200, response.text
+        return (response.json()["tasks"][task]["failing"] is not None) == failing
+
+    wait_until(told)
+
+
+def test_a_generation_whose_checkpoint_is_missing_stops_nothing(
+    own_client: TestClient, own: SmallStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = ask(own_client, own.films[1])["generation"]
+    card = load(own.checkpoint).card
+    save(tmp_path / "x", card, seeded_weights(card.architecture, len(card.findings), seed=9))
+    other = load(keep(tmp_path / "x", own.store))
+    with open_catalog(own.store.database_url) as catalog:
+        encoder = open_encoder(other, precision=Precision.FLOAT32)
+        embed_stored(
+            catalog.not_embedded(other.digest).tolist(), encoder, catalog, Media(own.store.media)
+        )
+        name = build_generation(own.store, catalog, other, go_live=False).name
+    own.store.checkpoint(other.digest).unlink()
+    publish(own.store, name)
+    until_told(own_client, "generations", failing=True)
+    assert ask(own_client, own.films[1])["generation"] == old
+    assert caplog.text.count("generations: failed") == 1
+    new = published(own)
+    until(own_client, own.films[1], lambda answer: answer["generation"] == new)
+    until_told(own_client, "generations", failing=False)
 
 
 def test_what_another_process_puts_in_or_removes_is_taken_over(

@@ -40,12 +40,17 @@ def test_a_service_that_lives_says_so(client: TestClient) -> None:
 
 
 def test_a_service_that_is_ready_says_with_what(client: TestClient, retriever: Retriever) -> None:
-    assert client.get("/readyz").json() == {
+    said = client.get("/readyz").json()
+    tasks = said.pop("tasks")
+    assert said == {
         "status": "ok",
         "checkpoint": retriever.checkpoint.digest,
         "generation": retriever.generation.name,
         "cases": CASES,
+        "writes_refused": None,
     }
+    assert {"generations", "doorkeeper", "pictures", "writes"} <= tasks.keys()
+    assert all(task["failing"] is None for task in tasks.values())
 
 
 def test_other_requests_are_answered_while_a_query_is_stuck(

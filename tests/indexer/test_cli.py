@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 from xemplar_indexer.cli import generations, index, phantoms
 
@@ -367,3 +368,53 @@ def test_the_live_generation_cannot_be_removed(call, tmp_path: Path) -> None:  #
         remove(store, all_generations(store)[0].name)
     with pytest.raises(NotFound, match="no generation"):
         remove(store, "../catalog.sqlite")
+
+
+def test_index_keeps_the_checkpoint_in_the_store_and_mends_a_damaged_copy(  # type: ignore[no-untyped-def]
+    call, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    films, digest = data_set(tmp_path / "one", range(3)), load(tiny_checkpoint).digest
+    call("index", films)
+    kept = Store(tmp_path / "store").checkpoint(digest)
+    assert load(kept).digest == digest
+    kept.write_bytes(b"damaged")
+    call("index", films)
+    assert load(kept).digest == digest
+
+
+@pytest.mark.parametrize("content", [None, b"damaged"], ids=["missing", "damaged"])
+def test_a_generation_whose_checkpoint_cannot_be_loaded_is_not_activated(  # type: ignore[no-untyped-def]
+    call,
+    tmp_path: Path,
+    tiny_checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes | None,
+) -> None:
+    store = Store(tmp_path / "store")
+    call("index", data_set(tmp_path / "one", range(3)))
+    live = current(store)
+    call("index", data_set(tmp_path / "two", range(3, 5)), "--no-publish")
+    newer = all_generations(store)[-1].name
+    kept = store.checkpoint(load(tiny_checkpoint).digest)
+    kept.unlink()
+    if content is not None:
+        kept.write_bytes(content)
+    monkeypatch.setenv("XEMPLAR_CHECKPOINT", str(tmp_path / "nowhere"))
+    with pytest.raises((ConfigurationError, CorruptArtefact)):
+        call("generations", "activate", newer)
+    assert current(store) == live
+
+
+def test_a_catalog_that_lacks_cases_of_a_generation_is_not_answered_from(  # type: ignore[no-untyped-def]
+    call, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    call("index", data_set(tmp_path / "one", range(3)))
+    live = current(store)
+    call("index", data_set(tmp_path / "two", range(3, 5)), "--no-publish")
+    newer = all_generations(store)[-1].name
+    with open_catalog(store.database_url) as catalog, catalog.engine.begin() as connection:
+        connection.execute(text("DELETE FROM cases WHERE id = 4"))
+    with pytest.raises(Mismatch, match="lacks 1 of the 5 cases"):
+        call("generations", "activate", newer)
+    assert current(store) == live

@@ -69,7 +69,10 @@ def test_a_job_is_done_and_tells_of_itself(store: Store, jobs: Jobs) -> None:
     ("error", "told"),
     [
         (NothingIndexed("there are no films"), "NothingIndexed: there are no films"),
-        (ZeroDivisionError("division by zero"), "unforeseen ZeroDivisionError: division by zero"),
+        (
+            ZeroDivisionError("division by zero"),
+            "unexpected error (ZeroDivisionError); the worker's log tells more",
+        ),
     ],
 )
 def test_a_job_that_cannot_be_done_fails(
@@ -90,8 +93,7 @@ def test_a_database_that_went_away_leaves_the_job_to_be_taken_up_again(
         raise DatabaseUnreachable("gone")
 
     job = jobs.create("sum", {})
-    with pytest.raises(DatabaseUnreachable):
-        Worker(jobs, store, "", {"sum": lost}).run(job.id)
+    Worker(jobs, store, "", {"sum": lost}).run(job.id)
     assert jobs.job(job.id).state is JobState.RUNNING
 
 

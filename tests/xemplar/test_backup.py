@@ -3,6 +3,7 @@
 import hmac
 import io
 import sqlite3
+import sys
 import tarfile
 from collections.abc import Callable
 from contextlib import closing
@@ -11,18 +12,28 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 from xemplar_indexer.backup import backup as backup_command
 from xemplar_indexer.backup import restore as restore_command
 
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore, small_store
-from xemplar.backup import CONTENTS, back_up, restore
+from xemplar.backup import CONTENTS, _move, back_up, restore
 from xemplar.catalog import Description, case_id_of, open_catalog
+from xemplar.catalog.copying import copy_catalog
 from xemplar.checkpoint import keep, load
 from xemplar.encoder import Precision, open_encoder
-from xemplar.errors import ConfigurationError, CorruptArtefact, NothingIndexed
+from xemplar.errors import (
+    ConfigurationError,
+    CorruptArtefact,
+    Mismatch,
+    NothingIndexed,
+    XemplarError,
+)
 from xemplar.index import current
 from xemplar.intake import let_go, take_in
 from xemplar.media import Media
@@ -30,6 +41,8 @@ from xemplar.radiograph import decode
 from xemplar.retriever import Retriever
 from xemplar.selection import Search
 from xemplar.store import Store
+
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 OPENER = partial(open_encoder, precision=Precision.FLOAT32)
 NEW = encoded(drawn_film(100))
@@ -199,6 +212,110 @@ def test_nothing_is_restored_over_something(old: SmallStore, tmp_path: Path) -> 
         restore(io.BytesIO(copy), old.store, url(old.store))
     with pytest.raises(ConfigurationError, match="empty database"):
         restore(io.BytesIO(copy), target, url(old.store))
+
+
+def test_no_backup_is_written_of_what_could_not_answer(old: SmallStore, tmp_path: Path) -> None:
+    written = tmp_path / "monday.tar"
+    digest = load(old.checkpoint).digest
+
+    def refused(error: type[XemplarError], match: str) -> None:
+        with pytest.raises(error, match=match):
+            backup_command(written, store=old.store.root)
+        assert not written.exists()
+
+    kept = old.store.checkpoint(digest)
+    whole = kept.read_bytes()
+    for content in (None, whole[:1000], whole[:-1] + bytes([whole[-1] ^ 1])):
+        kept.unlink() if content is None else kept.write_bytes(content)
+        refused(ConfigurationError, f"no checkpoint {digest[:12]}")
+    kept.write_bytes(whole)
+    with open_catalog(url(old.store)) as catalog, catalog.engine.begin() as connection:
+        connection.execute(text("DELETE FROM cases WHERE id = 3"))  # and no removal is remembered
+    refused(Mismatch, "lacks 1 of the 12 cases")
+    ids = old.store.generations / current(old.store) / "ids.npy"
+    ids.write_bytes(b"damaged")
+    refused(CorruptArtefact, "ids.npy")
+
+
+def test_a_checkpoint_that_the_store_does_not_keep_is_put_in_if_it_is_named(
+    old: SmallStore, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "network"
+    old.store.checkpoint(load(old.checkpoint).digest).rename(elsewhere)
+    target = Store(tmp_path / "elsewhere")
+    out = io.BytesIO()
+    back_up(old.store, url(old.store), out, otherwise=elsewhere)
+    restore(io.BytesIO(out.getvalue()), target, url(target))
+    assert listed(target, url(target), old.films[0])
+
+
+class Cut(BaseException):
+    """As a kill: nobody catches it."""
+
+
+def cut_restore(copy: bytes, target: Store, database: str, line: int) -> bool:
+    """Restore, and be cut before the given line of the restore's own code; False where none was."""
+    passed = 0
+
+    def step(frame: FrameType, event: str, _: object) -> TraceFunction | None:
+        nonlocal passed
+        ours = (restore.__code__, _move.__code__, copy_catalog.__code__)
+        if frame.f_code not in ours:
+            return None
+        passed += event == "line"
+        if passed > line:
+            sys.settrace(None)
+            raise Cut
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(step)
+    try:
+        restore(io.BytesIO(copy), target, database)
+    except Cut:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_a_restore_that_is_cut_anywhere_answers_nothing_and_is_done_again(
+    old: SmallStore, elsewhere: tuple[Store, str]
+) -> None:
+    copy, line = saved(old.store, url(old.store)), 0
+    while cut_restore(copy, *elsewhere, line):
+        line += 1
+        if (elsewhere[0].current).exists():
+            break  # the last step was done: it is a whole store
+        with pytest.raises(NothingIndexed):
+            current(elsewhere[0])
+    assert line > 20
+    assert listed(*elsewhere, NEW) == listed(old.store, url(old.store), NEW)
+    hidden = [path.name for path in elsewhere[0].root.glob(".*")]
+    assert hidden == []
+
+
+def test_nothing_of_a_cut_restore_is_taken_for_a_store(old: SmallStore, tmp_path: Path) -> None:
+    target = Store(tmp_path / "elsewhere")
+    restore(io.BytesIO(saved(old.store, url(old.store))), target, url(target))
+    target.current.rename(target.restoring)
+    with pytest.raises(NothingIndexed, match="cut off; run `xemplar restore` again"):
+        current(target)
+
+
+@pytest.mark.parametrize(
+    "name", ["media", "media/a/../../x", "/etc/x", "elsewhere/x", "pseudonym.key/x", "media/x\0y"]
+)
+def test_an_archive_with_names_that_no_backup_has_is_refused(
+    old: SmallStore, tmp_path: Path, name: str
+) -> None:
+    out, target = io.BytesIO(saved(old.store, url(old.store))), Store(tmp_path / "elsewhere")
+    with tarfile.open(fileobj=out, mode="a") as archive:
+        archive.addfile(tarfile.TarInfo("pseudonym.key"))
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(CorruptArtefact):
+        restore(io.BytesIO(out.getvalue()), target, url(target))
+    assert [*target.root.iterdir()] == []
 
 
 def test_it_leaves_nothing_in_the_store(old: SmallStore) -> None:

@@ -3,8 +3,12 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+
+from xemplar import __main__
+from xemplar.errors import DatabaseUnreachable
 
 HEAVY = ("cv2", "faiss", "openvino", "torch", "sqlalchemy", "fastapi", "quantus", "matplotlib")
 
@@ -54,3 +58,32 @@ def test_suggests_the_command_that_was_meant() -> None:
     )
     assert run.returncode == 2
     assert "Did you mean 'serve'?" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "x", "/archive/y"), "error StorageFull: no room is left for /archive/y"),
+        (OSError(30, "x", "/archive/y"), "error ReadOnlyStorage: /archive/y cannot be used"),
+        (IsADirectoryError(21, "Is a directory", "/y"), "error OSError: Is a directory (/y)"),
+        (
+            DatabaseUnreachable("line one\n  line two"),
+            "error DatabaseUnreachable: line one line two",
+        ),
+    ],
+)
+def test_an_error_of_disk_or_database_is_one_line_on_stderr(
+    error: Exception,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(__main__, "command_line", lambda: fail)
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    said = capsys.readouterr().err
+    assert (ended.value.code, said.count("\n")) == (1, 1)
+    assert said.startswith(told)

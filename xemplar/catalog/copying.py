@@ -7,7 +7,8 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from xemplar.catalog.catalog import open_catalog
-from xemplar.catalog.schema import check, connect, migrate, unreachable
+from xemplar.catalog.failures import unusable
+from xemplar.catalog.schema import check, connect, migrate
 from xemplar.catalog.tables import AuditRow, Base, CaseRow, ChangeRow, RemovalRow
 from xemplar.errors import ConfigurationError
 
@@ -15,7 +16,7 @@ ROWS = 500
 """That are held at a time: an embedding with its maps takes about 12 kB."""
 
 
-def copy_catalog(source: str, target: str) -> None:
+def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
     """Copy a catalog into a database that has none, or an empty one. Whole or not at all.
 
     What is committed in the source before this is called is in the copy. The source may be in use
@@ -24,6 +25,8 @@ def copy_catalog(source: str, target: str) -> None:
     Args:
         source: URL of a catalog whose schema is up to date.
         target: URL of the other database.
+        again: whether this may have been done before: a target that holds the same cases is then
+            left as it is.
 
     Raises:
         ConfigurationError: there is no catalog in the source, or one in the target.
@@ -32,11 +35,17 @@ def copy_catalog(source: str, target: str) -> None:
     """
     migrate(target)
     with _connection(source) as old, _connection(target, write=True) as new:
-        if new.scalar(select(CaseRow.id).limit(1)) is not None:
-            raise ConfigurationError(
-                f"there are cases in {new.engine.url.render_as_string(hide_password=True)} "
-                "already; name an empty database"
-            )
+        if again and _holds_cases(new) and _changes(new) == _changes(old):
+            return
+        for table in Base.metadata.sorted_tables:
+            if (
+                table.name != ChangeRow.__tablename__
+                and new.execute(select(table).limit(1)).first()
+            ):
+                where = new.engine.url.render_as_string(hide_password=True)
+                raise ConfigurationError(
+                    f"the table {table.name} of {where} is not empty; name an empty database"
+                )
         new.execute(delete(ChangeRow))  # the row that every new catalog has
         for table in Base.metadata.sorted_tables:
             _copy(table, old, new)
@@ -58,6 +67,18 @@ def remove_again(source: str, copy: str) -> int:
         query = select(RemovalRow.case).where(RemovalRow.change > catalog.version())
         gone = catalog.cases(old.scalars(query).all())
         return catalog.remove([case.case_id for case in gone.values()])
+
+
+def _holds_cases(connection: Connection) -> bool:
+    return connection.scalar(select(CaseRow.id).limit(1)) is not None
+
+
+def _changes(connection: Connection) -> tuple[int, list[tuple[int, str]]]:
+    """The number of the last change, and all cases: what tells two catalogs apart."""
+    cases = connection.execute(select(CaseRow.id, CaseRow.image_sha256).order_by(CaseRow.id))
+    return connection.scalar(select(ChangeRow.number)) or 0, [
+        (row.id, row.image_sha256) for row in cases
+    ]
 
 
 def _copy(table: Table, old: Connection, new: Connection) -> None:
@@ -92,6 +113,6 @@ def _connection(url: str, *, write: bool = False) -> Iterator[Connection]:
         with connection, connection.begin():
             yield connection
     except DBAPIError as error:
-        raise unreachable(engine, error) from error
+        raise unusable(engine, error) from error
     finally:
         engine.dispose()

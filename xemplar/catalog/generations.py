@@ -1,5 +1,6 @@
 """`Generations`: what the catalog remembers of index generations."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, delete, insert, select, update
@@ -25,11 +26,17 @@ class Generations:
             connection.execute(delete(GenerationRow).where(GenerationRow.name == generation.name))
             connection.execute(insert(GenerationRow).values(fields))
 
-    def record_published(self, name: str) -> None:
-        """Remember that a generation has just been made the live one."""
+    def publish(self, name: str, make_live: Callable[[], None]) -> None:
+        """Make a generation the live one, and remember when; what fails changes neither.
+
+        Args:
+            name: of the generation.
+            make_live: does it, at once.
+        """
         published = update(GenerationRow).where(GenerationRow.name == name)
         with writing(self._engine) as connection:
             connection.execute(published.values(published_at=datetime.now(UTC)))
+            make_live()
 
     def all(self) -> tuple[GenerationRecord, ...]:
         """All generations that were recorded, oldest first."""

@@ -145,6 +145,7 @@ class Jobs:
         Raises:
             NotFound: there is none of that id.
         """
+        self.job(job_id)  # asked before anything is written: that may be refused
         with writing(self._engine) as connection:
             mine, now = JobRow.id == job_id, datetime.now(UTC)
             ended = {"state": JobState.CANCELLED.value, "cancel": True, "finished_at": now}

@@ -124,27 +124,35 @@ class Keys:
                 _audit(connection, "create_key", key.id)
         return key, secret
 
-    def revoke(self, key_id: str, *, audit: bool = True) -> None:
+    def revoke(self, key_id: str, *, audit: bool = True) -> Key:
         """Make a key useless, for good.
 
         Args:
             key_id: of a good key.
             audit: as in `create`.
 
+        Returns:
+            The key, revoked.
+
         Raises:
             NotFound: there is no such key, or it is revoked already.
         """
         good = (KeyRow.id == key_id) & KeyRow.revoked_at.is_(None)
+        missing = NotFound(
+            f"there is no key {key_id!r} that is good; `xemplar keys list` shows all"
+        )
+        if not any(key.id == key_id and key.revoked_at is None for key in self.list()):
+            raise missing  # before anything is written: that may be refused
         with writing(self._engine) as connection:
             done = connection.execute(
                 update(KeyRow).where(good).values(revoked_at=datetime.now(UTC))
             )
             if not done.rowcount:
-                raise NotFound(
-                    f"there is no key {key_id!r} that is good; `xemplar keys list` shows all"
-                )
+                raise missing
             if audit:
                 _audit(connection, "revoke_key", key_id)
+            with Session(connection) as session:
+                return _key(session.scalars(select(KeyRow).where(KeyRow.id == key_id)).one())
 
     def list(self) -> Sequence[Key]:
         """All keys, revoked ones too, the oldest first."""

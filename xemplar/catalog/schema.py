@@ -1,27 +1,25 @@
 """Connecting to the catalog's database, and bringing its schema up to date."""
 
-import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import URL, Connection, Engine, false, make_url, text, update
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from xemplar.errors import ConfigurationError, DatabaseUnreachable, Mismatch
+from xemplar.catalog.failures import failure, unusable
+from xemplar.catalog.sqlite import connect_sqlite
+from xemplar.catalog.tables import ChangeRow
+from xemplar.errors import ConfigurationError, Mismatch, ReadOnlyStorage
+from xemplar.storage import writing_files
 from xemplar.store import Store
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-
-BUSY_SECONDS = 30
-"""How long SQLite waits for another process to finish its transaction."""
 
 _MIGRATION_LOCK = 7_236_457_801  # any number, the same in every version: PostgreSQL's lock key
 
@@ -42,15 +40,12 @@ def connect(url: str, *, patient: bool = False) -> Engine:
             from xemplar.catalog.postgres import connect_postgres
 
             return connect_postgres(address, patient=patient)
-        engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
+        return connect_sqlite(address)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the database URL needs {error.name}; install it with `pip install "
             "'xemplar[postgres]'`"
         ) from error
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
 
 
 def migrate(url: str, store: Store | None = None) -> None:
@@ -67,7 +62,9 @@ def migrate(url: str, store: Store | None = None) -> None:
     """
     address = _address(url)
     if address.database and address.get_backend_name() == "sqlite":
-        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(address.database).parent
+        with writing_files(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     engine = connect(url, patient=True)  # a large table takes a while to change
     try:
         # of two processes at the same time one waits, and then finds nothing left to do
@@ -80,7 +77,7 @@ def migrate(url: str, store: Store | None = None) -> None:
             config.attributes["store"] = store
             command.upgrade(config, "head")
     except DBAPIError as error:
-        raise unreachable(engine, error) from error
+        raise unusable(engine, error) from error
     finally:
         engine.dispose()
 
@@ -119,7 +116,7 @@ def revision(engine: Engine) -> str:
             _refuse_newer(connection)
             found = _revision(connection)
     except DBAPIError as error:
-        raise unreachable(engine, error) from error
+        raise unusable(engine, error) from error
     if found is None:
         raise ConfigurationError(
             f"there is no catalog in {where}; make one with `xemplar index`, or name the right "
@@ -138,14 +135,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that writes.
 
     Raises:
-        DatabaseUnreachable: the database does not answer.
+        StorageError: the database does not answer, has no room left, or is read-only.
     """
-    try:
+    with _told(engine):
         connection = engine.connect().execution_options(write=True)
         with connection, connection.begin():
             yield connection
-    except (InterfaceError, OperationalError, PoolTimeout) as error:
-        raise unreachable(engine, error) from error
 
 
 @contextmanager
@@ -153,27 +148,36 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A connection to read with.
 
     Raises:
-        DatabaseUnreachable: the database does not answer.
+        StorageError: the database does not answer.
     """
+    with _told(engine), engine.connect() as connection:
+        yield connection
+
+
+def check_writable(engine: Engine) -> None:
+    """Refuse a database that would not take a change. Nothing is changed, and no row is locked.
+
+    Raises:
+        StorageError: it is read-only, as a standby after a failover, or does not answer.
+    """
+    with writing(engine) as connection:
+        connection.execute(update(ChangeRow).where(false()).values(number=ChangeRow.number))
+
+
+@contextmanager
+def _told(engine: Engine) -> Iterator[None]:
+    """Turn what the database answers into errors of the domain."""
     try:
-        with engine.connect() as connection:
-            yield connection
-    except (InterfaceError, OperationalError, PoolTimeout) as error:
-        raise unreachable(engine, error) from error
-
-
-def unreachable(
-    engine: Engine, error: DBAPIError | PoolTimeout
-) -> DatabaseUnreachable | ConfigurationError:
-    """What to say where the database does not answer, or is none."""
-    where = engine.url.render_as_string(hide_password=True)
-    reason = error.orig if isinstance(error, DBAPIError) else error
-    passing = isinstance(error, InterfaceError | OperationalError | PoolTimeout)
-    kind = DatabaseUnreachable if passing else ConfigurationError
-    return kind(
-        f"the catalog {where} cannot be used: {str(reason).strip()}; check the address, the "
-        "rights and that the server runs (--database, XEMPLAR_DATABASE_URL)"
-    )
+        yield
+    except (DBAPIError, PoolTimeout) as error:
+        known = failure(engine, error)
+        if known is None:
+            raise
+        if isinstance(known, ReadOnlyStorage):
+            # the next connection may lead to the server that takes writes by now, or to a file
+            # that is mounted otherwise
+            engine.dispose()
+        raise known from error
 
 
 def _address(url: str) -> URL:
@@ -213,37 +217,3 @@ def _refuse_newer(connection: Connection) -> None:
             f"{revision}, which is newer than this software's {head()}; install the version that "
             "wrote it"
         )
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    # sqlite3 by itself begins no transaction for CREATE TABLE, so half a migration could remain;
-    # with None it begins none at all, and _begin_sqlite does
-    connection.isolation_level = None
-    # FULL: what was acknowledged survives a power cut (one fsync for each transaction)
-    _write_ahead(connection)
-    for setting in ("synchronous = FULL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {setting}")
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Turn a new file's log into a write-ahead log, once others are done with the same.
-
-    Here SQLite does not wait by itself, as it does elsewhere.
-    """
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # a transaction that reads first and writes later would fail at once, without waiting, if
-    # another one wrote in between; so those that will write say so
-    writes = connection.get_execution_options().get("write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

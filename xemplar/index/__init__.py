@@ -6,7 +6,7 @@ reader always sees a whole index, and going back is publishing an older one.
 
 from xemplar.index.builder import FACTORY, Source, Vectors, build, empty_index
 from xemplar.index.calibration import SimilarityCalibration
-from xemplar.index.delta import Amended, Changes
+from xemplar.index.delta import Amended, Changes, check_cases
 from xemplar.index.generation import Generation, Hits, open_generation
 from xemplar.index.live import Damaged, current, folder_of, generations, publish, remove
 from xemplar.index.manifest import FileRecord, Manifest, read_manifest
@@ -24,6 +24,7 @@ __all__ = [
     "Source",
     "Vectors",
     "build",
+    "check_cases",
     "current",
     "empty_index",
     "folder_of",

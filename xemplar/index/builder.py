@@ -108,14 +108,19 @@ def build(
             ids, logits, cams = _fill(index, source, checkpoint.digest)
             _check_reconstructs(index, int(ids[0]))
             nprobe, recall = (0, 1.0) if factory in EXACT else choose_nprobe(index, source)
-            faiss.write_index(index, str(beside / INDEX))
+            with (beside / INDEX).open("wb") as out:
+                # by Python, whose errors say that the disk is full; FAISS's own do not
+                faiss.write_index(index, faiss.PyCallbackIOWriter(out.write))
         except RuntimeError as error:  # what FAISS raises, with the C++ assertion as its text
             raise ConfigurationError(
                 f"FAISS cannot build an index {factory!r}: {_last_line(error)}; "
                 f"use {FACTORY!r} or another one that keeps ids, such as 'IDMap2,IVF64,Flat'"
             ) from error
         for file, array in ((IDS, ids), (LOGITS, logits), (CAMS, cams)):
-            np.save(beside / file, array)
+            # opened for both, as only then NumPy lets Python write: its own error of a full disk
+            # has no number
+            with (beside / file).open("w+b") as out:
+                np.save(out, array)
         manifest = Manifest(
             name=name,
             created=created,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Batch, Catalog
-from xemplar.errors import NotFound
+from xemplar.errors import Mismatch, NotFound
 from xemplar.index.generation import TIE, Generation, Hits, cosines
 from xemplar.index.manifest import Manifest
 
@@ -48,7 +48,12 @@ class Amended:
 
     @classmethod
     def of(cls, generation: Generation, catalog: Catalog) -> Self:
-        """A generation, and what the catalog knows beyond it."""
+        """A generation, and what the catalog knows beyond it.
+
+        Raises:
+            Mismatch: the catalog knows nothing of a case in it.
+        """
+        check_cases(generation, catalog)
         return cls(generation).updated(catalog)
 
     def updated(self, catalog: Catalog) -> Self:
@@ -177,6 +182,24 @@ def _within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDAr
     """Which of some ids are among others, which are ascending and may be very many."""
     found: npt.NDArray[np.bool_] = np.searchsorted(ids, some, "right") > np.searchsorted(ids, some)
     return found
+
+
+def check_cases(generation: Generation, catalog: Catalog) -> None:
+    """Refuse a catalog that has neither a case of the generation, nor its removal.
+
+    Raises:
+        Mismatch: it is another store's catalog, or an older one.
+    """
+    unknown = np.setdiff1d(generation.ids, catalog.embedded_ids(generation.manifest.checkpoint))
+    removed = catalog.removed() if len(unknown) else ()
+    unknown = np.setdiff1d(unknown, np.fromiter(removed, np.int64, len(removed)))
+    if len(unknown):
+        where = catalog.engine.url.render_as_string(hide_password=True)
+        raise Mismatch(
+            f"the catalog {where} lacks {len(unknown):,} of the {len(generation.ids):,} cases of "
+            f"the generation {generation.name}; name the catalog that belongs to this store "
+            "(--database, XEMPLAR_DATABASE_URL), or run `xemplar reindex`"
+        )
 
 
 def _nothing(manifest: Manifest) -> Batch:

@@ -8,6 +8,7 @@ from pathlib import Path
 from xemplar.artefact import write_file
 from xemplar.errors import ConfigurationError, CorruptArtefact, NotFound, NothingIndexed
 from xemplar.index.manifest import NAME, Manifest, read_manifest
+from xemplar.storage import writing_files
 from xemplar.store import Store
 
 
@@ -59,6 +60,10 @@ def current(store: Store) -> str:
     try:
         name = store.current.read_text().strip()
     except FileNotFoundError as error:
+        if store.restoring.is_file():
+            raise NothingIndexed(
+                f"a restore into {store.root} was cut off; run `xemplar restore` again"
+            ) from error
         raise NothingIndexed(
             f"nothing is indexed in {store.root} yet; run `xemplar index FOLDER --store "
             f"{store.root}`, or name another store with --store (XEMPLAR_STORE)"
@@ -98,8 +103,9 @@ def remove(store: Store, name: str) -> None:
             f"generation {name} is live and is not deleted; publish another one first"
         )
     gone = store.generations / f".{name}.{secrets.token_hex(4)}"
-    folder.rename(gone)
-    shutil.rmtree(gone)
+    with writing_files(store.generations):
+        folder.rename(gone)
+        shutil.rmtree(gone)
 
 
 def _names(store: Store) -> list[str]:

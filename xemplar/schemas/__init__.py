@@ -29,6 +29,7 @@ from xemplar.schemas.answers import (
     PredictionOut,
     Problem,
     Readiness,
+    TaskState,
 )
 from xemplar.schemas.cases import (
     LABELS,
@@ -106,4 +107,5 @@ __all__ = [
     "Readiness",
     "Reindex",
     "SimilarQuestion",
+    "TaskState",
 ]

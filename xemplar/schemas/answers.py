@@ -161,9 +161,20 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class TaskState(BaseModel):
+    """How a task of the service fares that runs in the background."""
+
+    seconds_since_success: float = Field(description="Since the start, where there was none yet.")
+    failing: str | None = Field(description="Why its last run failed; null where it did not.")
+
+
 class Readiness(Health):
-    """What the service answers with."""
+    """What the service answers with, and how it fares."""
 
     checkpoint: str
     generation: str
     cases: int
+    writes_refused: str | None = Field(
+        default=None, description="Why changes are refused now; null where they are taken."
+    )
+    tasks: dict[str, TaskState] = Field(default_factory=dict)

@@ -221,7 +221,7 @@ def test_generations_are_remembered(catalog: Catalog) -> None:
     generations.record(record)
     generations.record(record)
     assert generations.all() == (record,)
-    generations.record_published(record.name)
+    generations.publish(record.name, lambda: None)
     (published,) = generations.all()
     assert published.published_at is not None
     assert published.published_at.tzinfo is UTC

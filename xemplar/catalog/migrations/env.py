@@ -7,7 +7,7 @@ from xemplar.catalog.tables import Base
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
-    transactional_ddl=True,  # on SQLite too, see schema._prepare_sqlite
+    transactional_ddl=True,  # on SQLite too, see sqlite._prepare
 )
 with context.begin_transaction():
     context.run_migrations()

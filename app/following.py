@@ -1,0 +1,85 @@
+"""Follows store and catalog: what is published, what comes and goes, what was left to do."""
+
+import logging
+import time
+
+from anyio import to_thread
+
+from xemplar.errors import StorageError
+from xemplar.index import current
+from xemplar.intake import delete_pictures
+from xemplar.retriever import Retriever
+from xemplar.store import Store
+
+from .service import Opening
+
+FOLLOW_SECONDS = 0.5
+"""Between two looks at which generation is live: one small file is read."""
+
+LEARN_SECONDS = 1.0
+PICTURES_SECONDS = 60.0
+
+AGAIN_SECONDS = 60.0
+"""After which a generation that could not be used is opened again: that reads all its files."""
+
+LOG = logging.getLogger("xemplar")
+
+
+class Following:
+    """What a service does beside answering. No request waits for it or fails."""
+
+    def __init__(self, opening: Opening, store: Store) -> None:
+        self._opening = opening
+        self._store = store
+        self._refused = ""
+        self._error: Exception | None = None
+        self._refused_at = 0.0
+        self._has_learnt = True
+
+    async def take_over(self) -> None:
+        """Take over each generation that is published, and each case that comes or goes.
+
+        Raises:
+            Exception: the generation cannot be used; the one before goes on answering.
+        """
+        retriever = self._retriever
+        if retriever is None:
+            return
+        await to_thread.run_sync(retriever.update)
+        live = await to_thread.run_sync(current, self._store)
+        if live == retriever.generation.name:
+            return
+        waits = time.monotonic() < self._refused_at + AGAIN_SECONDS
+        if self._error is not None and live == self._refused and waits:
+            raise self._error.with_traceback(None)
+        try:
+            await to_thread.run_sync(retriever.refresh)
+        except StorageError:
+            raise  # it may pass at any moment
+        except Exception as error:
+            self._refused, self._error, self._refused_at = live, error, time.monotonic()
+            raise
+        self._error, self._has_learnt = None, False
+        LOG.warning("generation %s answers from now on", retriever.generation.name)
+
+    async def learn(self) -> None:
+        """Let the doorkeeper learn from a generation that answers already."""
+        retriever = self._retriever
+        if retriever is not None and not self._has_learnt:
+            self._has_learnt = True  # of the one that answers now; another one may come meanwhile
+            try:
+                await to_thread.run_sync(retriever.learn)
+            except BaseException:
+                self._has_learnt = False
+                raise
+
+    async def delete_pictures(self) -> None:
+        """Delete the pictures of removed cases that could not be deleted at once."""
+        retriever = self._retriever
+        if retriever is not None:
+            await to_thread.run_sync(delete_pictures, retriever.catalog, retriever.media)
+
+    @property
+    def _retriever(self) -> Retriever | None:
+        service = self._opening.service
+        return None if service is None else service.retriever

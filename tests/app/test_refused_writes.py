@@ -1,0 +1,20 @@
+"""`checks/refused_writes.py` in short: a full disk, a read-only one, and every answer is true."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from checks.disk import NoDisk
+from checks.refused_writes import full_disk, read_only
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("trial", [full_disk, read_only])
+def test_every_answer_is_true_while_nothing_can_be_written(
+    tmp_path: Path, trial: Callable[..., list[str]]
+) -> None:
+    try:
+        assert trial(tmp_path, run_commands=False) == []
+    except NoDisk as reason:
+        pytest.skip(str(reason))
