@@ -27,7 +27,7 @@ def store_folder(path: Path) -> Path:
     Raises:
         BadParameter: it holds other things, which would get mixed with the store's.
     """
-    _can_be_made(path)
+    _below_a_folder(path)
     inside = {one.name for one in path.iterdir()} if path.is_dir() else set()
     others = {name for name in inside if not name.startswith(".") and name != "lost+found"}
     if others and not inside.intersection(STORE_PARTS):
@@ -45,15 +45,18 @@ def new_path(path: Path | None) -> Path | None:
         return path
     if path.exists():
         raise typer.BadParameter(f"{path} exists already; choose another name or remove it")
-    _can_be_made(path)
+    there = _below_a_folder(path)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"{path} cannot be made: this user may not write into {there}")
     return path
 
 
-def _can_be_made(path: Path) -> None:
-    """Refuse what is not there and could not be made where it is named."""
+def _below_a_folder(path: Path) -> Path:
+    """The nearest of a path and its parents that is there; refuses one that is a file."""
     there = next(one for one in (path, *path.absolute().parents) if one.exists())
-    if there != path and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise typer.BadParameter(f"{path} cannot be made: {there} is no folder that may be changed")
+    if not there.is_dir():
+        raise typer.BadParameter(f"{path} cannot be made: {there} is a file")
+    return there
 
 
 StoreOption = Annotated[
