@@ -41,11 +41,13 @@ def serve(
 
         XEMPLAR_PRECISION=float32 xemplar serve --port 9000
     """
+    from xemplar.checkpoint import load
+
     from .listening import listening
 
     settings = _settings(store, checkpoint, database, host=host, port=port)
     with listening(settings.host, settings.port) as sockets:  # before anything that takes long
-        _serve(settings, sockets)
+        _serve(settings, sockets, load(checkpoint).digest if checkpoint else None)
 
 
 def openapi() -> None:
@@ -176,7 +178,8 @@ def query(
     console.print(out["notice"], style="bold")
 
 
-def _serve(settings: "Settings", sockets: "list[socket]") -> None:
+def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> None:
+    """Serve until stopped; ``named`` is the digest of the checkpoint that was asked for."""
     import logging
 
     import uvicorn
@@ -195,8 +198,16 @@ def _serve(settings: "Settings", sockets: "list[socket]") -> None:
         server.should_exit = True
 
     def tell(retriever: "Retriever") -> None:
+        log, live = logging.getLogger("xemplar"), retriever.checkpoint.digest
+        if named not in (None, live):
+            log.warning(
+                "checkpoint %s is not used: the live generation was built with %s, which the "
+                "store keeps; `xemplar reindex --checkpoint` builds an index with another",
+                str(named)[:12],
+                live[:12],
+            )
         generation, where = retriever.generation, url_of(settings.host, sockets)
-        logging.getLogger("xemplar").info(
+        log.info(
             "ready: %s cases, generation %s, %s", f"{len(generation):,}", generation.name, where
         )
 

@@ -103,10 +103,11 @@ def reindex(
     with open_catalog(database or place.database_url) as catalog:
         keep(path, place)
         if background:
+            wake = JobQueue(place, queue)  # one that is none is refused before there is a job
             parameters = {"checkpoint": loaded.digest, "factory": factory}
             job = Jobs(catalog.engine).create("reindex", parameters)
             try:
-                JobQueue(place, queue).put(job.id)
+                wake.put(job.id)
             except XemplarError as error:
                 Console(stderr=True, soft_wrap=True, highlight=False).print(
                     escape(f"job {job.id} waits until a worker looks for it: {error}")

@@ -399,8 +399,8 @@ def test_a_generation_whose_checkpoint_cannot_be_loaded_is_not_activated(  # typ
     kept.unlink()
     if content is not None:
         kept.write_bytes(content)
-    monkeypatch.setenv("XEMPLAR_CHECKPOINT", str(tmp_path / "nowhere"))
-    with pytest.raises((ConfigurationError, CorruptArtefact)):
+    monkeypatch.delenv("XEMPLAR_CHECKPOINT")  # the shipped one is another
+    with pytest.raises((Mismatch, CorruptArtefact)):
         call("generations", "activate", newer)
     assert current(store) == live
 

@@ -65,7 +65,10 @@ def test_suggests_the_command_that_was_meant() -> None:
     [
         (OSError(28, "x", "/archive/y"), "error StorageFull: no room is left for /archive/y"),
         (OSError(30, "x", "/archive/y"), "error ReadOnlyStorage: /archive/y cannot be used"),
-        (IsADirectoryError(21, "Is a directory", "/y"), "error OSError: Is a directory (/y)"),
+        (
+            IsADirectoryError(21, "Is a directory", "/y"),
+            "error IsADirectoryError: /y: Is a directory",
+        ),
         (
             DatabaseUnreachable("line one\n  line two"),
             "error DatabaseUnreachable: line one line two",
@@ -78,7 +81,7 @@ def test_an_error_of_disk_or_database_is_one_line_on_stderr(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail() -> NoReturn:
+    def fail(**_: object) -> NoReturn:
         raise error
 
     monkeypatch.setattr(__main__, "command_line", lambda: fail)
