@@ -47,10 +47,12 @@ def decode_frame(
         UnreadableImage: damaged, or of another size than the header says: it could be a bomb.
         UnsupportedImage: a coding that cannot be decoded.
     """
-    from pydicom.encaps import get_frame
+    from pydicom.encaps import generate_fragments
     from pydicom.uid import RLELossless
 
-    frame = get_frame(header.get_item("PixelData").value, 0, number_of_frames=1)
+    # of a single frame, the table of offsets (the first item) says nothing that is needed
+    _, *fragments = generate_fragments(header.get_item("PixelData").value)
+    frame = b"".join(fragments)
     if frame.startswith(JP2_START):
         # what is decoded is the very stream whose size is looked at
         frame = frame[max(frame.find(JPEG_2000_START), 0) :]
@@ -62,7 +64,7 @@ def decode_frame(
                 "the compressed frame declares no size that can be read; it is damaged, or of a "
                 "coding other than RLE, JPEG, JPEG-LS and JPEG 2000"
             )
-        return decode_by_pydicom(frame, RLELossless, pixel, "pylibjpeg"), pixel, ()
+        return _run_lengths(frame, pixel), pixel, ()
     if declared[:2] != (pixel.rows, pixel.columns) or declared.samples not in (1, 3):
         raise UnreadableImage(
             "the compressed frame declares {} x {} x {} (rows x columns x samples), ".format(
@@ -77,6 +79,21 @@ def decode_frame(
         frame, lambda whole: decode_codestream(whole, declared, pixel), fills_up
     )
     return pixels, pixel, warnings
+
+
+def _run_lengths(frame: bytes, pixel: ImagePixel) -> Pixels:
+    """Decode RLE (PS3.5 annex G)."""
+    from pydicom.uid import RLELossless
+
+    try:
+        return decode_by_pydicom(frame, RLELossless, pixel, "pylibjpeg")
+    except BaseException as error:
+        # runs beyond the end of the image make the Rust code panic, which is no `Exception`
+        if type(error).__name__ != "PanicException":
+            raise
+        raise UnreadableImage(
+            "the RLE frame is damaged: it has more pixels than its header says; export it again"
+        ) from error
 
 
 def with_end(

@@ -1,6 +1,7 @@
 """Names the library that decodes each coding: Pillow, pydicom's plugins, GDCM in its process."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def decode_codestream(frame: bytes, declared: Declared, pixel: ImagePixel) -> Pi
             f"the compressed frame says {declared.precision} bits per sample: it is damaged; "
             "export the film again"
         )
-    if declared.samples != 1:
+    if declared.samples != 1 and declared.precision > 8:
         raise UnsupportedImage(
             f"the compressed frame has {declared.samples} samples of {declared.precision} bits; "
             "send the film in grey"
@@ -120,9 +121,11 @@ def _by_gdcm(frame: bytes, syntax: str, declared: Declared, pixel: ImagePixel) -
     The process is isolated from the folder and the environment that this one was started in.
     """
     allocated = 8 if declared.precision <= 8 else 16
+    shape = (pixel.rows, pixel.columns, declared.samples)[: 2 if declared.samples == 1 else 3]
     asked = {
         "rows": pixel.rows,
         "columns": pixel.columns,
+        "samples": declared.samples,
         "allocated": allocated,
         "stored": declared.precision,
         "syntax": str(syntax),
@@ -144,7 +147,7 @@ def _by_gdcm(frame: bytes, syntax: str, declared: Declared, pixel: ImagePixel) -
         raise UnreadableImage(
             f"GDCM could not decode the JPEG frame within {GDCM_SECONDS} s; send it uncompressed"
         ) from error
-    if apart.returncode != 0 or len(apart.stdout) != pixel.rows * pixel.columns * allocated // 8:
+    if apart.returncode != 0 or len(apart.stdout) != math.prod(shape) * allocated // 8:
         raise UnreadableImage("the JPEG frame is damaged: GDCM cannot decode it; export it again")
     values = np.frombuffer(apart.stdout, "<u1" if allocated == 8 else "<u2")
-    return values.reshape(pixel.rows, pixel.columns)
+    return values.reshape(shape)

@@ -20,15 +20,27 @@ READ = 4096
 ITEMS = 8
 
 
+BINARY = {"UL": "u4", "SL": "u4", "FL": "f4", "FD": "f8", "UV": "u8", "SV": "i8"}
+"""NumPy types of numbers by their VR (PS3.5 6.2), but those of 16 bits."""
+
+
 def texts(header: "Dataset", keyword: str) -> list[str]:
     """Read the values of an element as text; [] where it is absent or empty."""
     element = header.get_item(keyword)
     value = None if element is None else element.value
     if isinstance(value, bytes):
-        value = value[:READ].decode("ascii", "replace").split("\\")
+        value = _decoded(value[:READ]).split("\\")
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
     said = [str(each).strip(" \t\r\n\0") for each in values if each is not None]
     return [each for each in said if each]
+
+
+def _decoded(value: bytes) -> str:
+    """Decode text; the character set that a header names is no more reliable than this."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def numbers(header: "Dataset", keyword: str) -> list[float]:
@@ -40,9 +52,10 @@ def numbers(header: "Dataset", keyword: str) -> list[float]:
     value = None if element is None else element.value
     if isinstance(value, bytes) and not _is_text(keyword, str(element.VR)):
         order = ">" if not getattr(element, "is_little_endian", True) else "<"
-        size = 4 if element.VR in ("UL", "SL") else 2
-        whole = value[: min(len(value), READ) // size * size]
-        return [float(each) for each in np.frombuffer(whole, f"{order}u{size}")]
+        kind = np.dtype(order + BINARY.get(str(element.VR), "u2"))
+        whole = value[: min(len(value), READ) // kind.itemsize * kind.itemsize]
+        read = [float(each) for each in np.frombuffer(whole, kind)]
+        return [each for each in read if isfinite(each)]
     found = []
     for written in texts(header, keyword):
         try:

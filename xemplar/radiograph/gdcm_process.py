@@ -1,7 +1,7 @@
 """Decodes one JPEG frame with GDCM, in a process of its own (`xemplar.radiograph.decoders`).
 
-Reads from stdin a line of JSON (rows, columns, bits allocated, bits stored, transfer syntax UID)
-and the frame; writes the samples, little endian, to stdout.
+Reads from stdin a line of JSON (rows, columns, samples, bits allocated, bits stored, transfer
+syntax UID) and the frame; writes the samples, little endian, to stdout.
 """
 
 import json
@@ -24,12 +24,15 @@ def main() -> None:
     image.SetNumberOfDimensions(2)
     image.SetDimensions((asked["columns"], asked["rows"], 1))
     image.SetDataElement(pixels)
-    grey = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
+    # the samples are handed over as they are stored
+    colour = gdcm.PhotometricInterpretation.GetPIType(
+        "MONOCHROME2" if asked["samples"] == 1 else "RGB"
+    )
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(colour))
     syntax = gdcm.TransferSyntax.GetTSType(asked["syntax"])
     image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
     allocated, stored = asked["allocated"], asked["stored"]
-    image.SetPixelFormat(gdcm.PixelFormat(1, allocated, stored, stored - 1, 0))
+    image.SetPixelFormat(gdcm.PixelFormat(asked["samples"], allocated, stored, stored - 1, 0))
     # GDCM hands bytes over as text
     sys.stdout.buffer.write(image.GetBuffer().encode("utf-8", "surrogateescape"))
 

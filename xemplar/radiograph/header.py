@@ -4,6 +4,7 @@ Any other text could say who the patient is, so it is neither kept nor repeated.
 """
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from xemplar.radiograph.elements import items, numbers, text, texts
@@ -13,31 +14,77 @@ if TYPE_CHECKING:
     from pydicom.sr.codedict import Collection
 
 VIEWS = frozenset([
-    "PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT", "OBLIQUE",
+    "PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT", "OBLIQUE", "AXIAL",
+    "TANGENTIAL",
 ])  # fmt: skip
 """Words of DICOM's ViewPosition that are kept, and those that codes are translated to."""
+
+OTHER_WORDS = {
+    "LLAT": "LL", "RLAT": "RL", "LATERO": "LATERAL", "LATEROMEDIAL": "LATERAL", "ML": "LATERAL",
+    "LM": "LATERAL", "PROFIL": "LATERAL", "PROFILE": "LATERAL", "SEITLICH": "LATERAL",
+    "TRANSTHORACIC": "LATERAL", "LAO": "OBLIQUE", "RAO": "OBLIQUE", "LPO": "OBLIQUE",
+    "RPO": "OBLIQUE", "MLO": "OBLIQUE", "CC": "AXIAL",
+}  # fmt: skip
+"""Words that devices write as a view -> one of `VIEWS`."""
 
 FRONTAL = frozenset({"PA", "AP"})
 
 CHEST = frozenset([
-    "CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "HEART", "MEDIASTINUM", "BRONCHUS",
-    "TRACHEA", "BODY", "WHOLEBODY", "CTSPINE",
+    "CHEST", "THORAX", "TORAX", "TORSO", "LUNG", "LUNGS", "LUNGE", "POUMON", "POUMONS", "PULMON",
+    "POLMONE", "PULMAO", "RIB", "RIBS", "RIBCAGE",
+    "HEART", "MEDIASTINUM", "BRONCHUS", "TRACHEA", "BODY", "WHOLEBODY", "CTSPINE",
 ])  # fmt: skip
 """Words that name the chest, or more of the body than the chest."""
 
 OTHER_PARTS = frozenset([
-    "ABDOMEN", "ANKLE", "ARM", "BLADDER", "BREAST", "CALCANEUS", "CLAVICLE", "COCCYX", "COLON",
-    "CSPINE", "ELBOW", "EXTREMITY", "EYE", "FEMUR", "FIBULA", "FINGER", "FOOT", "FOREARM", "HAND",
-    "HEAD", "HIP", "HUMERUS", "ILIUM", "JAW", "KNEE", "LEG", "LIMB", "LSPINE", "MANDIBLE",
-    "MAXILLA", "NECK", "NOSE", "ORBIT", "PATELLA", "PELVIS", "RADIUS", "SACRUM", "SCAPULA",
-    "SHOULDER", "SINUS", "SKULL", "SPINE", "SSPINE", "STERNUM", "STOMACH", "TEETH", "THIGH",
-    "THUMB", "TIBIA", "TLSPINE", "TOE", "TOOTH", "TSPINE", "ULNA", "URETER", "WRIST", "ZYGOMA",
+    "ABDOMEN", "ANKLE", "ANUS", "ARM", "BILE", "BILIARY", "BLADDER", "BREAST", "CALCANEUS",
+    "CARPUS", "CLAVICLE", "COCCYX", "COLON", "CRANIUM", "CSPINE", "DUODENUM", "EAR", "ELBOW",
+    "EXTREMITY", "EYE", "FACE", "FEMUR", "FIBULA", "FINGER", "FOOT", "FOREARM", "GALLBLADDER",
+    "HAND", "HEAD", "HEEL", "HIP", "HUMERUS", "ILEUM", "ILIUM", "INTESTINE", "JAW", "JEJUNUM",
+    "KIDNEY", "KNEE", "LARYNX", "LEG", "LIMB", "LIVER", "LSPINE", "MANDIBLE", "MASTOID", "MAXILLA",
+    "NECK", "NOSE", "ORBIT", "PANCREAS", "PATELLA", "PELVIS", "PROSTATE", "RADIUS", "RECTUM",
+    "SACRUM", "SCAPULA", "SHOULDER", "SINUS", "SKULL", "SPINE", "SSPINE", "STERNUM", "STOMACH",
+    "TARSUS", "TEETH", "THIGH", "THUMB", "TIBIA", "TLSPINE", "TOE", "TOOTH", "TSPINE", "ULNA",
+    "URETER", "URETHRA", "UTERUS", "WRIST", "ZYGOMA",
 ])  # fmt: skip
 """Parts of the body that an image shows instead: from BodyPartExamined's terms (PS3.16 annex L)
 and the names of its codes."""
 
+WRITTEN_AS = {
+    "EXTREMITY": "EXM EXTREMITIES EXTREMITAET", "ABDOMEN": "BAUCH ABDOMINAL KUB",
+    "ARM": "OBERARM BRAZO", "ANKLE": "SPRUNGGELENK CHEVILLE TOBILLO CAVIGLIA TORNOZELO",
+    "CRANIUM": "CRANE CRANEO CRANIO", "CSPINE": "HWS", "LSPINE": "LWS", "TSPINE": "BWS",
+    "EAR": "IAC TEMPORAL", "ELBOW": "ELLBOGEN ELLENBOGEN COUDE CODO GOMITO COTOVELO",
+    "FACE": "FACIAL", "FINGER": "DOIGT DEDO DITO", "FOOT": "FEET FUSS PIED PIEDE",
+    "FOREARM": "UNTERARM AVANTBRAS", "HAND": "MANO", "HEAD": "KOPF TETE CABEZA TESTA",
+    "HIP": "HUEFTE HUFTE HANCHE CADERA ANCA QUADRIL", "JAW": "PANORAMIC KIEFER TMJ TMJOINT",
+    "KNEE": "KNIE GENOU RODILLA GINOCCHIO JOELHO", "LEG": "BEIN JAMBE PIERNA GAMBA PERNA",
+    "PANCREAS": "PANCREATIC", "BREAST": "MAMMA", "SHOULDER": "SCHULTER EPAULE HOMBRO SPALLA OMBRO",
+    "PELVIS": "BECKEN BASSIN SACROILIAC", "SKULL": "SCHAEDEL SCHADEL SELLA",
+    "SPINE": "WIRBELSAEULE WIRBELSAULE RACHIS COLUMNA COLONNA COLUNA VERTEBRAL",
+    "THIGH": "OBERSCHENKEL CUISSE MUSLO", "LIMB": "UNTERSCHENKEL", "NECK": "HALS COU CUELLO COLLO",
+    "WRIST": "HANDGELENK POIGNET MUNECA POLSO PUNHO", "TOE": "ZEHE ORTEIL", "NOSE": "NASAL",
+    "LARYNX": "PAROTID SUBMANDIBULAR", "ORBIT": "OPTIC ORBITAL", "TARSUS": "TARSAL",
+    "URETER": "URINARY",
+}  # fmt: skip
+"""Other words for them, as codes, devices and reading rooms of some languages write them."""
+
+_PARTS = {word: part for part, words in WRITTEN_AS.items() for word in words.split()} | {
+    part: part for part in OTHER_PARTS
+}
+
+_KNOWN = sorted({*CHEST, *_PARTS}, key=len, reverse=True)
+
+_COMPOUND = re.compile(f"(?:UPPER|LOWER|UP|LOW|LEFT|RIGHT|(?:{'|'.join(_KNOWN)})S?)+")
+"""Words that are written as one, as HEADNECK or LOWERLEG."""
+
+_PART = re.compile(f"(?:{'|'.join(_KNOWN)})S?")
+
 CODED_VIEWS = {
     "PosteroAnterior": "PA", "AnteroPosterior": "AP", "LeftLateral": "LL", "RightLateral": "RL",
+    "AxialProjection": "AXIAL", "CaudoCranial": "AXIAL", "CranioCaudal": "AXIAL",
+    "Dorsoplantar": "AXIAL", "Plantodorsal": "AXIAL", "Submentovertical": "AXIAL",
+    "Verticosubmental": "AXIAL", "Tangential": "TANGENTIAL",
 }  # fmt: skip
 """Views of PS3.16 CID 4010 that have a word of their own."""
 
@@ -50,7 +97,7 @@ TURNED = {
 }  # fmt: skip
 """Patient orientations (row, column) of a frontal image that is not upright."""
 
-SIDEWAYS = re.compile("lateral|lateromedial|sagittal", re.IGNORECASE)
+SIDEWAYS = re.compile("lateral|lateromedial|sagittal|seitlich|profil", re.IGNORECASE)
 
 
 def sop_class(header: "Dataset") -> str:
@@ -87,7 +134,9 @@ def spacing(header: "Dataset") -> tuple[float, float] | None:
 def view(header: "Dataset") -> str | None:
     """Read one of `VIEWS`: as text, else by code, else from the patient's orientation."""
     words = re.findall("[A-Z]+", " ".join(texts(header, "ViewPosition")).upper())
-    written = next((word for word in words if word in VIEWS), None)
+    known = [OTHER_WORDS.get(word, word) for word in words if word in {*VIEWS, *OTHER_WORDS}]
+    # as "PA OBLIQUE": what is not frontal counts
+    written = min(known, key=FRONTAL.__contains__, default=None)
     return written or _coded_view(header) or ("LATERAL" if _is_sideways(header) else None)
 
 
@@ -132,11 +181,17 @@ def warnings(header: "Dataset") -> tuple[str, ...]:
 
 
 def _other_part(said: str) -> str | None:
-    words = re.findall("[A-Z]+", re.sub("FEET", "FOOT", said.upper()))
-    if CHEST.intersection(words):
+    plain = unicodedata.normalize("NFKD", said.replace("ß", "ss").upper())
+    words = re.findall("[A-Z]+", re.sub("[\u0300-\u036f]", "", plain))
+    known = [
+        each.removesuffix("S") if each not in {*CHEST, *_PARTS} else each
+        for word in words
+        if _COMPOUND.fullmatch(word)
+        for each in _PART.findall(word)
+    ]
+    if CHEST.intersection(known):
         return None
-    singular = [word if word in OTHER_PARTS else word.removesuffix("S") for word in words]
-    return next((word for word in singular if word in OTHER_PARTS), None)
+    return next((_PARTS[each] for each in known), None)
 
 
 def _coded_view(header: "Dataset") -> str | None:
@@ -182,7 +237,8 @@ def _code_meanings(header: "Dataset", keyword: str, group: str) -> list[str]:
     known: Collection = getattr(codes, group)
     names = []
     for item in coded:
-        code = Code(text(item, "CodeValue"), text(item, "CodingSchemeDesignator"), "-")
+        value = text(item, "CodeValue") or text(item, "LongCodeValue")
+        code = Code(value, text(item, "CodingSchemeDesignator"), "-")
         name = next((name for name, each in known.concepts.items() if each == code), None)
         words = re.findall("[A-Z][a-z]*", name) if name and group == "CID4031" else []
         names.append(" ".join(words) or name or text(item, "CodeMeaning"))

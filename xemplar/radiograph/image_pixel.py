@@ -1,5 +1,6 @@
 """Reads how a DICOM header describes its pixels (PS3.3 C.7.6.3), and refuses what is no film."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from xemplar.radiograph.header import sop_class
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-MODALITIES = frozenset({"CR", "DX", "RG", "RF", "XR", "OT", ""})
-"""Modalities that may be a projection radiograph; the empty one is a header without it."""
+MODALITIES = frozenset({"CR", "DX", "DR", "RG", "RF", "XR", "OT", ""})
+"""Modalities that may be a projection radiograph: DICOM's, and DR and XR, which devices write
+instead; the empty one is a header without it."""
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 """Root of the storage SOP classes (PS3.4 B.5)."""
@@ -101,6 +103,11 @@ def image_pixel(header: "Dataset", limits: Limits) -> ImagePixel:
     )
 
 
+def _quoted(said: str) -> str:
+    """Quote a word of a closed list; what else stands in its place could name the patient."""
+    return repr(said) if re.fullmatch("[A-Z0-9_]{1,16}", said) else "not a word of DICOM"
+
+
 def _whole(header: "Dataset", keyword: str, absent: int) -> int:
     value = number(header, keyword)
     return absent if value is None else int(value)
@@ -110,18 +117,24 @@ def _check_kind(header: "Dataset") -> None:
     modality = text(header, "Modality")
     if modality not in MODALITIES:
         raise UnsupportedImage(
-            f"the DICOM modality is {modality[:16]!r}; a projection radiograph is CR or DX"
+            f"the DICOM modality is {_quoted(modality)}; a projection radiograph is CR or DX"
         )
     kind = sop_class(header)
     if kind.startswith(STORAGE) and kind not in PROJECTIONS and not kind.startswith(SECONDARY):
         from pydicom.uid import UID
 
+        # of an unknown one even the UID is not repeated: where a length is wrong, it is followed by
+        # the patient's name
+        known = UID(kind)
+        said = f"of the class {known.name!r}" if known.keyword else "of an unknown class"
         raise UnsupportedImage(
-            f"the DICOM object is of the class {UID(kind).name[:80]!r}; a projection "
-            "radiograph is a Computed Radiography or Digital X-Ray image"
+            f"the DICOM object is {said}; a projection radiograph is a Computed Radiography or "
+            "Digital X-Ray image"
         )
     if "PixelData" not in header:
-        raise UnsupportedImage("the DICOM object has no pixel data; send the image object itself")
+        raise UnsupportedImage(
+            "the DICOM object has no pixel data in integers; send the image object itself"
+        )
     frames = _whole(header, "NumberOfFrames", 1)
     if frames > 1:
         raise UnsupportedImage(f"the DICOM object has {frames} frames; send a single film")
@@ -133,7 +146,7 @@ def _photometric(header: "Dataset") -> tuple[str, int, tuple[str, ...]]:
     samples = _whole(header, "SamplesPerPixel", 3 if photometric in COLOURS else 1)
     if photometric not in {*GREY, *COLOURS, "PALETTE COLOR", ""}:
         raise UnsupportedImage(
-            f"the DICOM photometric interpretation is {photometric[:20]!r}; "
+            f"the DICOM photometric interpretation is {_quoted(photometric)}; "
             "a radiograph is MONOCHROME1 or MONOCHROME2"
         )
     if samples not in (1, 3):

@@ -28,13 +28,19 @@ NEEDED = [
 ]  # fmt: skip
 """The elements that are read; those that name the patient are not."""
 
+PREFIX = b"DICM"
+
+PIXELS = 0x7FE00010
+"""The tag of PixelData; noise behind it is no reason to refuse a film."""
+
 SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 """The delimiter after compressed pixels (PS3.5 7.5.1)."""
 
 
 def is_dicom(data: bytes) -> bool:
     """Tell whether a file is DICOM: by its prefix, else by the first element of a data set."""
-    return data[128:132] == b"DICM" or _begins_with_element(data, 0) or _preamble(data) > 0
+    is_prefixed = data[128:132] == PREFIX or data.startswith(PREFIX)
+    return is_prefixed or _begins_with_element(data, 0) or _preamble(data) > 0
 
 
 def read_header(data: bytes, limits: Limits) -> "Dataset":
@@ -48,7 +54,9 @@ def read_header(data: bytes, limits: Limits) -> "Dataset":
         UnreadableImage: no elements can be read.
     """
     # a file as it should be is not copied
-    body = data if data[128:132] == b"DICM" else data[_preamble(data) :]
+    body = data if data[128:132] == PREFIX else data[_preamble(data) :]
+    if body.startswith(PREFIX):
+        body = bytes(128) + body
     try:
         _check_deflated(body, limits)
         header = _read(body)
@@ -84,9 +92,15 @@ def _begins_with_element(data: bytes, start: int) -> bool:
 
 
 def _read(body: bytes) -> "Dataset":
-    import pydicom
+    from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
 
-    return pydicom.dcmread(BytesIO(body), force=True, specific_tags=list(NEEDED))
+    return read_partial(
+        BytesIO(body),
+        stop_when=lambda tag, *_: tag > PIXELS,
+        force=True,
+        specific_tags=[Tag(keyword) for keyword in NEEDED],
+    )
 
 
 def _check_deflated(body: bytes, limits: Limits) -> None:
@@ -94,7 +108,7 @@ def _check_deflated(body: bytes, limits: Limits) -> None:
     from pydicom.filereader import read_dataset
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-    start = 132 if body[128:132] == b"DICM" else 0
+    start = 132 if body[128:132] == PREFIX else 0
     if body[start : start + 2] != b"\x02\x00":
         return
     file = BytesIO(body)

@@ -1,6 +1,7 @@
 """PNG, JPEG and TIFF, by Pillow: the header is looked at before anything is decoded."""
 
 import hashlib
+import struct
 from io import BytesIO
 from typing import Any
 
@@ -41,6 +42,7 @@ def decode_picture(data: bytes, limits: Limits) -> Radiograph:
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":
             raise UnsupportedImage(f"the {image.format} holds {frames} pictures; send one film")
+        _forget_broken_exif(image)
         # Pillow turns a TIFF by itself, and gives its upright size
         turned = image.format != "TIFF" and _orientation(image) in LYING
         values, warnings = _values(image, content, is_deep_colour)
@@ -70,8 +72,8 @@ def _open_picture(data: bytes, limits: Limits) -> Image.Image:
         ) from error
     except Exception as error:
         raise UnreadableImage(
-            f"this is no PNG, JPEG, TIFF or DICOM file, or its header is damaged "
-            f"(it begins with {data[:8]!r})"
+            "this is no PNG, JPEG, TIFF or DICOM file, or its header is damaged (its first bytes "
+            f"are {data[:8].hex(' ')}); export the film again in one of these formats"
         ) from error
 
 
@@ -86,6 +88,14 @@ def _without_text(data: bytes) -> bytes:
             kept.append(data[place:end])
         place = end
     return b"".join(kept)
+
+
+def _forget_broken_exif(image: Image.Image) -> None:
+    """Take a picture whose EXIF data cannot be read for one without."""
+    try:
+        image.getexif()
+    except (SyntaxError, ValueError, struct.error):  # Pillow's for what is no TIFF inside
+        image.info.pop("exif", None)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -109,6 +119,12 @@ def _values(
         return with_end(data, lambda whole: _loaded(Image.open(BytesIO(whole))))
 
 
+def _is_unsigned(image: TiffImageFile) -> bool:
+    """Tell whether a TIFF has unsigned samples of 32 bits (TIFF 6.0, tags 258 and 339)."""
+    bits, form = image.tag_v2.get(258, (1,)), image.tag_v2.get(339, (1,))
+    return bool(bits[0] == 32 and form[0] == 1)
+
+
 def _loaded(image: Image.Image) -> Pixels:
     """Alpha is dropped."""
     image.draft(None, (DISPLAY_SIDE, DISPLAY_SIDE))  # acts on JPEG alone
@@ -117,6 +133,8 @@ def _loaded(image: Image.Image) -> Pixels:
         return np.asarray(image.convert("L"))
     if image.mode == "LA":
         return np.asarray(image.getchannel("L"))
+    if isinstance(image, TiffImageFile) and image.mode == "I" and _is_unsigned(image):
+        return np.asarray(image, np.int32).view(np.uint32)
     if image.mode.startswith(("I", "F")):
         return np.asarray(image, dtype=np.float32)
     image.info.pop("transparency", None)

@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from xemplar.errors import UnreadableImage
 from xemplar.radiograph.codestream import MISSING, decode_frame
+from xemplar.radiograph.colour import to_grey
 from xemplar.radiograph.elements import numbers, signed
-from xemplar.radiograph.image_pixel import ImagePixel
+from xemplar.radiograph.image_pixel import GREY, ImagePixel
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -59,6 +60,9 @@ def stored_values(header: "Dataset", pixel: ImagePixel) -> Stored:
     if data.startswith(ITEM) and len(data) != _length(pixel):
         values, pixel, warnings = decode_frame(header, pixel)
     else:
+        full = replace(pixel, photometric="YBR_FULL")
+        if pixel.photometric == "YBR_FULL_422" and len(data) >= _length(full):
+            pixel = full  # each pixel has its own Cb and Cr, whatever the header says
         data, warnings = _of_length(data, pixel)
         big_endian = not header.original_encoding[1]
         values = _uncompressed(data, pixel, big_endian, str(element.VR))
@@ -67,6 +71,10 @@ def stored_values(header: "Dataset", pixel: ImagePixel) -> Stored:
             f"the DICOM header says {pixel.rows} x {pixel.columns}, but the pixels are "
             f"{' x '.join(map(str, values.shape))}"
         )
+    if values.ndim == 3 and pixel.photometric in GREY:
+        # the frame is stored in colour, but what its header says is about grey
+        values, tinted = to_grey(values)
+        warnings, pixel = (*warnings, *tinted), replace(pixel, samples=1)
     if values.ndim == 3 or pixel.photometric == "PALETTE COLOR":
         return Stored(values, None, pixel, warnings)
     values, pixel, corrected = _in_byte_order(values, pixel)

@@ -25,7 +25,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from tests.films import compressed, dicom, drawn_film, encapsulated, encoded
+from tests.films import compressed, dicom, drawn_film, encapsulated, encoded, written
 from tests.xemplar.radiograph.samples import (
     FILM,
     LOSSLESS,
@@ -145,6 +145,14 @@ def test_an_rle_frame_of_more_than_its_pixels_is_refused_in_bounded_memory(segme
     assert peak < 8 * MEBIBYTE
 
 
+def test_an_rle_run_that_begins_beyond_the_image_is_refused() -> None:
+    # two segments of a 16-bit image; the library for it panics
+    deep = FILM.astype(np.uint16)
+    segment = b"\x81\x07" * (1 + FILM.size // 128)
+    frame = struct.pack("<16L", 2, 64, 64 + len(segment), *[0] * 13) + segment * 2
+    refused(encapsulated(deep, frame, RLELossless), UnreadableImage, "damaged|cannot be decoded")
+
+
 @pytest.mark.parametrize("cut", [0.3, 0.9])
 def test_an_rle_frame_that_is_cut_short_is_refused(cut: float) -> None:
     film = compressed(dicom(FILM), gdcm.TransferSyntax.RLELossless)
@@ -235,3 +243,39 @@ def test_compressed_pixels_without_a_delimiter_at_the_end_of_the_file_are_read()
     film = compressed(dicom(FILM), gdcm.TransferSyntax.JPEG2000Lossless)
     assert film.endswith(b"\xfe\xff\xdd\xe0\0\0\0\0")
     np.testing.assert_array_equal(decode(film[:-8]).pixels, FILM)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [b"", bytes(4), struct.pack("<L", 12345), struct.pack("<2L", 0, 100), bytes(6), b"\xff" * 4],
+    ids=["empty", "right", "beyond the end", "two frames", "no multiple of 4", "all ones"],
+)
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_the_table_of_offsets_says_nothing_of_a_single_frame(table: bytes, pieces: int) -> None:
+    frame = encoded(FILM, "JPEG", quality=95)
+    frame += bytes(len(frame) % 2)
+    length = -(-len(frame) // pieces // 2) * 2
+    fragments = [frame[start : start + length] for start in range(0, len(frame), length)]
+    items = b"".join(
+        struct.pack("<HHL", 0xFFFE, 0xE000, len(part)) + part for part in (table, *fragments)
+    )
+    header = dcmread(io.BytesIO(encapsulated(FILM, frame, JPEGBaseline8Bit)))
+    header.PixelData = items
+    assert correlation(decode(written(header)).pixels, FILM) > 0.99
+
+
+def test_grey_in_lossless_jpeg_of_three_channels_is_decoded() -> None:
+    colour = dicom(
+        np.stack([FILM] * 3, axis=2), SamplesPerPixel=3, PhotometricInterpretation="RGB",
+        PlanarConfiguration=0, Rows=96, Columns=80,
+    )  # fmt: skip
+    film = decode(compressed(colour, gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    np.testing.assert_array_equal(film.pixels, FILM)
+
+
+def test_a_stream_in_colour_under_a_header_in_grey_is_shown_as_the_header_says() -> None:
+    frame = painted(Image.fromarray(255 - FILM).convert("RGB"), "JPEG", quality=95)
+    film = decode(
+        encapsulated(FILM, frame, JPEGBaseline8Bit, PhotometricInterpretation="MONOCHROME1")
+    )
+    assert correlation(film.pixels, FILM) > 0.99

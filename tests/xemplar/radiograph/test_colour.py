@@ -113,6 +113,7 @@ NATIVE = {
         YBR, "YBR_FULL", PlanarConfiguration=1, PixelData=np.moveaxis(YBR, -1, 0).tobytes()
     ),
     "YBR_FULL_422": subsampled(),
+    "YBR_FULL_422 that is not subsampled": colour(YBR, "YBR_FULL_422"),
     "three samples that say MONOCHROME2": colour(THREE, "MONOCHROME2"),
     "one sample that says RGB": dicom(FILM, PhotometricInterpretation="RGB"),
 }

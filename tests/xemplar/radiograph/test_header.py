@@ -21,7 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize(
     ("written", "view"),
     [("PA", "PA"), ("AP", "AP"), ("ll ", "LL"), ("LATERAL", "LATERAL"), ("AP SUPINE", "AP"),
-     ("", None), ("DOE JOHN", None)],
+     ("PA OBLIQUE", "OBLIQUE"), ("LLAT", "LL"), ("RAO", "OBLIQUE"), ("seitlich", "LATERAL"),
+     ("axial", "AXIAL"), ("", None), ("DOE JOHN", None)],
 )  # fmt: skip
 def test_the_view_is_one_of_the_known_words_or_none(written: str, view: str | None) -> None:
     assert decode(dicom(FILM, ViewPosition=written)).view == view
@@ -53,6 +54,13 @@ def test_a_header_of_a_frontal_chest_film_gives_no_warning(fields: dict[str, str
     assert decode(dicom(FILM, **fields)).warnings == ()
 
 
+def long_code(value: str) -> list[Dataset]:
+    """A code that is told by LongCodeValue (PS3.3 8.1)."""
+    item = Dataset()
+    item.LongCodeValue, item.CodingSchemeDesignator = value, "SCT"
+    return [item]
+
+
 # Values of PS3.16 CID 4010, in SNOMED CT and in the older SRT
 @pytest.mark.parametrize(
     ("codes", "view"),
@@ -64,6 +72,8 @@ def test_a_header_of_a_frontal_chest_film_gives_no_warning(fields: dict[str, str
         (code("272479007"), "PA"),
         (code("R-10206", "SRT"), "AP"),
         (code("399135007"), "OBLIQUE"),
+        (code("399061009"), "AXIAL"),
+        (long_code("399067008"), "LATERAL"),
         (code("1", "99LOCAL", "lateral chest"), "LATERAL"),
         (code("1", "99LOCAL", "Doe, Jane"), None),
         ([Dataset()], None),
@@ -189,6 +199,15 @@ def test_the_age_is_in_whole_years_or_unknown(written: str, years: int | None) -
         ({"AnatomicRegionSequence": code("816094009", meaning="Chest")}, None),
         ({"AnatomicRegionSequence": code("T-D3000", "SRT")}, None),
         ({"AnatomicRegionSequence": []}, None),
+        ({"AnatomicRegionSequence": code("15776009", meaning="Pancreas")}, "PANCREAS"),
+        ({"BodyPartExamined": "HEADNECK"}, "HEAD"),
+        ({"BodyPartExamined": "LOWERLEGS"}, "LEG"),
+        ({"BodyPartExamined": "LOW_EXM"}, "EXTREMITY"),
+        ({"BodyPartExamined": "Knie re."}, "KNEE"),
+        ({"BodyPartExamined": "GENOU"}, "KNEE"),
+        ({"BodyPartExamined": "T\u00d3RAX"}, None),
+        ({"BodyPartExamined": "H\u00fcfte"}, "HIP"),
+        ({"BodyPartExamined": "RIB CAGES"}, None),
         ({"BodyPartExamined": "CHEST", "AnatomicRegionSequence": code("T-D8700", "SRT")}, "HAND"),
     ],
 )

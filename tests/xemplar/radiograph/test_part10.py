@@ -45,6 +45,7 @@ LACKING = {
     "no preamble, no prefix": FILE[132:],
     "a preamble without its prefix": FILE[:128] + FILE[132:],
     "a preamble of text without its prefix": b"\n" * 128 + FILE[132:],
+    "a prefix without its preamble": FILE[128:],
     "a preamble of another kind of file": b"II*\0" + FILE[4:],
     "no file meta information": FILE[:132] + FILE[DATA_SET:],
     "a bare data set, implicit": encoded_as(ImplicitVRLittleEndian),
@@ -70,3 +71,8 @@ def test_a_film_is_read_whatever_its_file_lacks(data: bytes) -> None:
 @pytest.mark.parametrize("length", [133, 140, 200, 400])
 def test_a_file_that_ends_within_its_header_is_refused(length: int) -> None:
     refused(FILE[:length], InputError, "no image can be read|cut short|rows|damaged|no pixel")
+
+
+def test_noise_behind_the_end_of_a_big_endian_film_is_not_read() -> None:
+    film = decode(bytes(128) + encoded_as(ExplicitVRBigEndian) + b"\xff" * 1000)
+    np.testing.assert_array_equal(film.pixels, FILM)

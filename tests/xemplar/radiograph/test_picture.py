@@ -1,6 +1,7 @@
 """PNG, JPEG and TIFF: upright 8-bit grey."""
 
 import struct
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -170,6 +171,13 @@ def test_a_damaged_exif_block_is_no_reason_to_refuse_or_to_crash() -> None:
     assert decode(damaged).pixels.shape == (80, 96)  # as it is stored
 
 
+def test_a_png_whose_exif_block_is_no_exif_is_decoded() -> None:
+    block = b"eXIf" + b"no TIFF header"
+    chunk = struct.pack(">L", len(block) - 4) + block + struct.pack(">L", crc32(block))
+    data = painted(GREY)
+    np.testing.assert_array_equal(decode(data[:33] + chunk + data[33:]).pixels, FILM)
+
+
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
 def test_an_8_bit_tiff_keeps_its_grey_values(compression: str) -> None:
     film = decode(encoded(FILM, "TIFF", compression=compression))
@@ -208,3 +216,16 @@ def test_several_pictures_in_one_file_are_refused(format: str) -> None:  # noqa:
     data = painted(GREY, format, save_all=True, append_images=[other])
     with pytest.raises(UnsupportedImage, match=f"the {format} holds 2 pictures; send one film"):
         decode(data)
+
+
+def test_a_tiff_of_32_unsigned_bits_keeps_its_order() -> None:
+    # OpenCV writes these, Pillow does not
+    deep = FILM.astype(np.int64) * 16_843_009
+    file = painted(Image.fromarray(deep.astype(np.uint32).view(np.int32)), "TIFF")
+    unsigned = file.replace(SIGNED, UNSIGNED)
+    assert unsigned != file
+    assert correlation(decode(unsigned).pixels, FILM) > 0.99
+
+
+SIGNED, UNSIGNED = (struct.pack("<HHLHH", 339, 3, 1, form, 0) for form in (2, 1))
+"""The sample format of a TIFF (TIFF 6.0, tag 339)."""

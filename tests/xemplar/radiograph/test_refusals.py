@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from tests.films import dicom, encoded
+from tests.films import dicom, encoded, written
 from tests.xemplar.radiograph.samples import FILM, GREY, painted, refused
 from xemplar.errors import (
     ImageTooLarge,
@@ -23,7 +23,7 @@ from xemplar.radiograph import decode
     ("data", "error", "message"),
     [
         (b"", UnreadableImage, "the file is empty"),
-        (b"This is a letter.", UnreadableImage, "no PNG, JPEG, TIFF or DICOM.*b'This is '"),
+        (b"This is a letter.", UnreadableImage, "first bytes are 54 68 69 73 20 69 73 20"),
         (painted(GREY, "GIF"), UnreadableImage, "no PNG, JPEG, TIFF or DICOM"),
         (painted(GREY, "BMP"), UnreadableImage, "no PNG, JPEG, TIFF or DICOM"),
         (b"%PDF-1.7" + bytes(500), UnreadableImage, "no PNG, JPEG, TIFF or DICOM"),
@@ -97,6 +97,20 @@ def test_an_object_of_another_class_is_refused_whatever_its_modality(
 ) -> None:
     data = dicom(FILM, SOPClassUID=uid, Modality=modality)
     refused(data, UnsupportedImage, "the DICOM object is of the class '.*'; a projection")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize(
+    "keyword", ["SOPClassUID", "Modality", "PhotometricInterpretation", "BodyPartExamined"]
+)
+def test_no_name_follows_a_word_whose_length_is_wrong_into_a_message(keyword: str) -> None:
+    header = dcmread(io.BytesIO(dicom(FILM, BodyPartExamined="CHEST")))
+    header[keyword].value = f"{header[keyword].value}\0\x10\0\x10\0PNDOE^JANE"
+    try:
+        said = "; ".join(decode(written(header)).warnings)
+    except InputError as refusal:
+        said = str(refusal)
+    assert "DOE" not in said
 
 
 def test_the_class_in_the_file_meta_information_counts_where_the_data_set_has_none() -> None:

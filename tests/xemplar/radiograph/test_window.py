@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from tests.films import dicom, written
 from tests.xemplar.radiograph.samples import DEEP, FILM, RAMP, WINDOW, correlation, lookup
@@ -111,6 +113,25 @@ def test_a_negative_slope_turns_the_film() -> None:
     ).pixels
     assert film.flat[0] > 250
     assert film.flat[-1] < 5
+
+
+@pytest.mark.parametrize(("vr", "form"), [("FL", "<f4"), ("FD", "<f8"), ("SL", "<i4"), ("LO", "")])
+def test_a_window_counts_whatever_vr_it_is_written_with(vr: str, form: str) -> None:
+    header = dcmread(io.BytesIO(dicom(RAMP, BitsStored=13)))
+    for keyword, value in WINDOW.items():
+        written_as = np.array(float(value), form).tobytes() if form else value.encode()
+        header[keyword] = RawDataElement(
+            Tag(keyword), vr, len(written_as), written_as, 0, False, True
+        )
+    film = decode(written(header))
+    assert film.warnings == ()
+    np.testing.assert_array_equal(film.pixels, decode(dicom(RAMP, BitsStored=13, **WINDOW)).pixels)
+
+
+def test_a_rescaling_beyond_all_numbers_is_ignored_with_a_warning() -> None:
+    film = decode(dicom(RAMP, BitsStored=13, RescaleSlope="1e300", RescaleIntercept="1e300"))
+    assert "rescaling (slope 1e+300, intercept 1e+300) is unusable" in film.warnings[0]
+    assert correlation(film.pixels, RAMP) > 0.99
 
 
 def test_the_first_of_several_windows_counts() -> None:
