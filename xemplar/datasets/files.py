@@ -9,9 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from xemplar.errors import DatasetError
+from xemplar.radiograph.part10 import is_dicom
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"})
 
@@ -23,9 +24,10 @@ BESIDE = frozenset({"boxes.csv", "BBox_List_2017.csv", "stage_2_train_labels.csv
 """Tables of a data set that hold no labels: `xemplar.boxes` and the evaluator read them."""
 
 IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
-"""How PNG, JPEG and TIFF begin. DICOM has "DICM" after a preamble of 128 bytes (PS3.10, 7.1)."""
+"""How PNG, JPEG and TIFF begin."""
 
-PREAMBLE = 128
+START = 256
+"""Bytes that tell a DICOM file, after a preamble of 128 (PS3.10, 7.1) or without one."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Walked:
 def walk(root: Path) -> Walked:
     """Sort the files of a folder into images, tables and others.
 
-    A file with the suffix of an image is taken for one; any other is opened, for 132 bytes.
+    A file with the suffix of an image is taken for one; any other is opened, for `START` bytes.
     """
     images, tables, skipped = list[Path](), list[Path](), Counter[str]()
     for path, fault in _files(root):
@@ -122,7 +124,7 @@ class ImageFiles:
 
     def _relative(self, name: str, where: str) -> str:
         path = os.path.normpath(name.replace("\\", "/")) if name else "."
-        if path.startswith("/"):
+        if path.startswith("/") or PureWindowsPath(name).drive:
             roots = (self._root.absolute(), self._real)
             path = next((os.path.relpath(path, r) for r in roots if r in Path(path).parents), "..")
         if path in (".", "..") or path.startswith("../"):
@@ -195,9 +197,9 @@ def _no_image(path: Path) -> str:
         return ""
     try:
         with path.open("rb") as file:
-            start = file.read(PREAMBLE + 4)
+            start = file.read(START)
     except OSError:
         return "file that may not be read"
-    if start[PREAMBLE:] == b"DICM":
+    if is_dicom(start):
         return "DICOMDIR" if path.stem.upper() == "DICOMDIR" else ""
     return "" if start.startswith(IMAGE_STARTS) else "no image"

@@ -28,6 +28,22 @@ NAME_COLUMNS = (
 LISTED = 20
 """Unknown names that an error lists; it counts the others."""
 
+ABSENT = frozenset({"", "-", "?", "na", "n/a", "nan", "none", "null", "unknown"})
+"""What programs and people write for an age that is not known."""
+
+SEXES = {
+    "F": frozenset([
+        "f", "w", "female", "woman", "weiblich", "frau", "femme", "féminin", "mujer", "femenino",
+        "femenina", "donna", "femmina", "femminile", "mulher", "feminino",
+    ]),
+    "M": frozenset([
+        "m", "male", "man", "männlich", "mann", "homme", "masculin", "hombre", "masculino", "uomo",
+        "maschio", "maschile", "homem",
+    ]),
+}  # fmt: skip
+"""Words for a sex in English, German, French, Spanish, Italian and Portuguese: their first letters
+differ, as that of "mujer"."""
+
 _IN_A_YEAR = {"Y": 1, "M": 12, "W": 52, "D": 365}
 """Units of DICOM's age strings (PS3.5, 6.2, AS), as 018M."""
 
@@ -148,8 +164,10 @@ def age_of(text: str, where: str) -> int | None:
     """Whole years of an age such as '63', '063Y', '018M' or '63.0'; above 120 a typing error.
 
     Raises:
-        DatasetError: it is no number.
+        DatasetError: it is no number, nor one of `ABSENT`.
     """
+    if text.lower() in ABSENT:
+        return None
     unit = text[-1:].upper() if text[-1:].upper() in _IN_A_YEAR else ""
     digits = text[:-1] if unit else text
     if not digits:
@@ -163,4 +181,4 @@ def age_of(text: str, where: str) -> int | None:
 
 def sex_of(text: str) -> str | None:
     """The sex that a word such as "Female" tells: "F", "M" or None."""
-    return {"F": "F", "M": "M"}.get(text[:1].upper())
+    return next((sex for sex, words in SEXES.items() if text.casefold() in words), None)

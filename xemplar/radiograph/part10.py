@@ -39,8 +39,8 @@ SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 def is_dicom(data: bytes) -> bool:
     """Tell whether a file is DICOM: by its prefix, else by the first element of a data set."""
-    is_prefixed = data[128:132] == PREFIX or data.startswith(PREFIX)
-    return is_prefixed or _begins_with_element(data, 0) or _preamble(data) > 0
+    start = 4 if data.startswith(PREFIX) else 0
+    return data[128:132] == PREFIX or _begins_with_element(data, start) or _preamble(data) > 0
 
 
 def read_header(data: bytes, limits: Limits) -> "Dataset":

@@ -21,6 +21,8 @@ def media(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "IM000001").write_bytes(dicom(PIXELS))
     (folder / "1.2.840.99.5").write_bytes(dicom(PIXELS))
+    (folder / "IM000002").write_bytes(dicom(PIXELS)[132:])  # as the older ACR-NEMA
+    (folder / "IM000003").write_bytes(dicom(PIXELS)[128:])
     (folder / "scan").write_bytes(encoded(PIXELS, "JPEG"))
     (folder / "page.img").write_bytes(encoded(PIXELS, "TIFF"))
     (folder / "viewer.exe").write_bytes(b"MZ" + bytes(200))
@@ -34,12 +36,13 @@ def media(tmp_path: Path) -> Path:
 
 def test_images_are_known_by_content_and_all_else_is_counted_by_reason(media: Path) -> None:
     walked = walk(media)
-    assert [path.name for path in walked.images] == ["1.2.840.99.5", "IM000001", "page.img", "scan"]
+    names = ["1.2.840.99.5", "IM000001", "IM000002", "IM000003", "page.img", "scan"]
+    assert [path.name for path in walked.images] == names
     assert walked.skipped == {"DICOMDIR": 1, "hidden": 1, "no image": 3, "table": 1}
     dataset = open_dataset(media)
     assert [film.path for film in dataset.films] == list(walked.images)
     assert dataset.skipped == walked.skipped
-    assert "seen and not read: DICOM/ST000001/export.csv; the 4 image(s)" in dataset.notes[0]
+    assert "seen and not read: DICOM/ST000001/export.csv; the 6 image(s)" in dataset.notes[0]
 
 
 def test_what_is_no_regular_file_in_the_folder_is_never_opened(tmp_path: Path) -> None:
@@ -98,7 +101,9 @@ def test_an_absolute_path_in_the_folder_is_taken(tmp_path: Path, absolute: str) 
     assert (film.path, film.file) == (link / "a" / "1.png", "a/1.png")
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "{}/../elsewhere/1.png", "{}x/1.png", "{}"])
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "{}/../elsewhere/1.png", "{}x/1.png", "{}", "C:\\films\\1.png"]
+)
 def test_an_absolute_path_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     root = tmp_path / "films"
     with pytest.raises(DatasetError, match=r"line 2: film .* does not lie in the data set"):
