@@ -72,8 +72,8 @@ def _open_picture(data: bytes, limits: Limits) -> Image.Image:
         ) from error
     except Exception as error:
         raise UnreadableImage(
-            "this is no PNG, JPEG, TIFF or DICOM file, or its header is damaged (its first bytes "
-            f"are {data[:8].hex(' ')}); export the film again in one of these formats"
+            "this is no PNG, JPEG, TIFF or DICOM file, or its header is damaged; export the film "
+            "again in one of these formats"
         ) from error
 
 
