@@ -1,6 +1,7 @@
 """DICOM: from the bytes of a file to a film, with the fields that are kept."""
 
 import hashlib
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +24,18 @@ if TYPE_CHECKING:
 def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     """Decode a DICOM file; raises as `xemplar.radiograph.decode` does."""
     import_pydicom()  # costs 0.1 s, and most films are no DICOM
+    with warnings.catch_warnings():
+        # pydicom's repeat what is written there, which may be a name
+        warnings.filterwarnings("ignore", module="pydicom")
+        return _film(data, limits)
+
+
+def _film(data: bytes, limits: Limits) -> Radiograph:
     header = read_header(data, limits)
     try:
         pixel = image_pixel(header, limits)
         stored = stored_values(header, pixel)
-        grey, warnings = _grey(stored, header)
+        grey, shown = _grey(stored, header)
         return Radiograph(
             pixels=grey,
             source_size=(grey.shape[0], grey.shape[1]),
@@ -39,7 +47,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
             body_part=said.body_part(header),
             sex=said.sex(header),
             age=said.age(header),
-            warnings=(*said.warnings(header), *pixel.warnings, *stored.warnings, *warnings),
+            warnings=(*said.warnings(header), *pixel.warnings, *stored.warnings, *shown),
         )
     except (UnreadableImage, UnsupportedImage, ImageTooLarge, NotARadiograph):
         raise
@@ -59,8 +67,8 @@ def _grey(stored: Stored, header: "Dataset") -> tuple[npt.NDArray[np.uint8], tup
         values = apply_color_lut(values, header)
     if values.ndim == 2:
         return displayed(stored, header)
-    grey, warnings = to_grey(values)
+    grey, tinted = to_grey(values)
     if grey.dtype == np.uint8:
-        return grey, warnings
+        return grey, tinted
     deep = grey.astype(np.float32)
-    return stretch(deep, *contrast(deep)), warnings
+    return stretch(deep, *contrast(deep)), tinted

@@ -1,6 +1,7 @@
 """DICOM: files that lack what PS3.10 asks for."""
 
 import io
+import warnings
 
 import numpy as np
 import pytest
@@ -76,3 +77,20 @@ def test_a_file_that_ends_within_its_header_is_refused(length: int) -> None:
 def test_noise_behind_the_end_of_a_big_endian_film_is_not_read() -> None:
     film = decode(bytes(128) + encoded_as(ExplicitVRBigEndian) + b"\xff" * 1000)
     np.testing.assert_array_equal(film.pixels, FILM)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        FILE.replace(EXPLICIT, b"\x14\x001.2.DOE^JANE.1.2.1\0\0"),
+        FILE.replace(EXPLICIT, IMPLICIT),
+        FILE + b"\xff" * 1000,
+    ],
+    ids=["no UID", "another syntax", "noise behind its end"],
+)
+def test_nothing_of_a_file_is_told_but_by_the_film(
+    data: bytes, recwarn: pytest.WarningsRecorder
+) -> None:
+    warnings.simplefilter("always")
+    np.testing.assert_array_equal(decode(data).pixels, FILM)
+    assert not recwarn.list
