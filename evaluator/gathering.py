@@ -9,6 +9,7 @@ import numpy as np
 
 from xemplar.boxes import DrawnBox, box_file, left_out, place_boxes, read_boxes, rows_of
 from xemplar.catalog import Case, case_id_of, open_catalog
+from xemplar.checkpoint import default_checkpoint
 from xemplar.datasets import TRAIN, Dataset, Film
 from xemplar.encoder import Encoder
 from xemplar.errors import DatasetError, Mismatch, NothingIndexed
@@ -159,12 +160,12 @@ def _candidates(
     here = [found[i] for i in map(int, generation.ids) if i in found]
     cases = [case for case in here if case.source == source.dataset.name]
     if settings.index_splits:
-        _check_kept_splits(source.dataset, encoder.checkpoint.card.split, cases, settings)
+        _check_kept_splits(source, encoder, cases, settings)
         cases = [case for case in cases if case.split in settings.index_splits]
     if not cases:
         names = ", ".join(sorted({f"{case.source} {case.split or ''}".strip() for case in here}))
         asked = " ".join((source.dataset.name, *settings.index_splits))
-        command = _index_command(source.dataset, settings.index_splits or (TRAIN,))
+        command = _index_command(source, encoder, settings.index_splits or (TRAIN,))
         raise NothingIndexed(
             f"the index holds no case of {asked}; it holds {names or 'nothing'}; index the films "
             f"to be found first: {command}"
@@ -182,13 +183,14 @@ def _candidates(
 
 
 def _check_kept_splits(
-    dataset: Dataset, rule: PatientSplit, cases: Sequence[Case], settings: Settings
+    source: Source, encoder: Encoder, cases: Sequence[Case], settings: Settings
 ) -> None:
     """Refuse cases that were put into another split when they were indexed than they are in now.
 
     Raises:
         Mismatch: naming the command that mends it.
     """
+    dataset, rule = source.dataset, encoder.checkpoint.card.split
     now = {film.file: rule.of(film) for film in dataset.films if film.file is not None}
     moved = [
         now[case.file]
@@ -201,13 +203,16 @@ def _check_kept_splits(
         raise Mismatch(
             f"{len(moved):,} of {len(cases):,} indexed cases of {dataset.name} are kept in another "
             "split than this data set and this checkpoint put them into, or in none; index them "
-            f"again, which embeds none twice: {_index_command(dataset, sorted(set(moved)))}"
+            f"again, which embeds none twice: {_index_command(source, encoder, sorted(set(moved)))}"
         )
 
 
-def _index_command(dataset: Dataset, splits: Sequence[str]) -> str:
-    """The command that indexes films of these splits."""
-    words = ["xemplar", "index", str(dataset.root)]
+def _index_command(source: Source, encoder: Encoder, splits: Sequence[str]) -> str:
+    """The command that indexes films of these splits into this store, for this checkpoint."""
+    dataset, checkpoint = source.dataset, encoder.checkpoint.path
+    words = ["xemplar", "index", str(dataset.root), "--store", str(source.store.root)]
+    if checkpoint not in (None, default_checkpoint()):
+        words += ["--checkpoint", str(checkpoint)]
     words += [word for split in splits for word in ("--split", split)]
     if dataset.name != dataset.root.resolve().name:
         words += ["--source", dataset.name]

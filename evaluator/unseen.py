@@ -21,7 +21,8 @@ def check_unseen(card: Card, dataset: Dataset, asked: Sequence[Film]) -> str:
     """Refuse films that count as unseen although the checkpoint could be trained on them.
 
     Args:
-        card: of the checkpoint, which keeps what it was trained on and how patients were split.
+        card: of the checkpoint, which keeps what it was trained on and how patients were split; and
+            the same of each checkpoint that its training began with.
         dataset: whose films are evaluated.
         asked: those that are asked for. Films of the splits "train" and "val" count as seen.
 
@@ -32,27 +33,52 @@ def check_unseen(card: Card, dataset: Dataset, asked: Sequence[Film]) -> str:
         DatasetError: a patient is in "train" or "val" too, by the data set's own splits.
         Mismatch: patients were, or could have been, split otherwise in the training.
     """
-    trained: Mapping[str, str] | None = card.training.get("datasets")
-    if trained is None:
-        return "The checkpoint does not tell what it was trained on."
-    name = _trained_as(card, dataset, trained)
-    if name is None:
-        return f"The checkpoint was trained on {', '.join(trained)}, not on {dataset.name}."
     unseen = [film for film in asked if card.split.of(film) not in SEEN]
     sentences = []
+    subject = "The checkpoint"
+    for one in card.trainings():
+        sentences += _of_a_training(one, dataset, asked, unseen, subject)
+        subject = "A checkpoint that its training began with"
+    return " ".join(dict.fromkeys(sentences))
+
+
+def _of_a_training(
+    card: Card, dataset: Dataset, asked: Sequence[Film], unseen: Sequence[Film], subject: str
+) -> list[str]:
+    """What one training has to do with the films; raises as `check_unseen` does."""
+    training = card.training
+    trained: Mapping[str, str] | None = training.get("datasets")
+    if trained is None:
+        return [f"{subject} does not tell what it was trained on."]
+    sentences = []
+    if training.get("initial", "").startswith("sha256:") and not training.get("initial_training"):
+        sentences.append(f"{subject} began with weights that do not tell what they learnt from.")
+    name = _trained_as(card, dataset, trained)
+    if name is None:
+        return [
+            f"{subject} was trained on {', '.join(trained)}; {dataset.name} is none of them by "
+            "name, label files or splits. Whether it shows patients of theirs is not known.",
+            *sentences,
+        ]
     if unseen:
-        _check_patients(card, dataset, unseen)
-        if "learnt" in card.training:
-            _check_splits(card, dataset, card.training["learnt"][name], unseen)
-            sentences.append("The checkpoint was not trained on patients of the held-out films.")
+        if "learnt" in training:
+            _check_splits(card, dataset, training["learnt"][name], unseen)
+            sentences.append(f"{subject} was not trained on patients of the held-out films.")
+            if training["learnt"][name] is None and trained[name] != dataset.digest:
+                _check_whose(dataset, training.get("whose", {}).get(name), unseen)
+                sentences.append(
+                    "That holds as long as patients (or files without one) are called as in the "
+                    "training: the label files have changed since."
+                )
         else:
-            sentences.append(_by_an_older_training(dataset, name, trained[name], unseen))
+            sentences.append(_by_an_older_training(card, dataset, name, unseen, subject))
+        _check_patients(card, dataset, unseen)
     if len(unseen) < len(asked):
         sentences.append(
-            "The checkpoint was trained on films of train and chosen by films of val: figures on "
+            f"{subject} was trained on films of train and chosen by films of val: figures on "
             "them are too good."
         )
-    return " ".join(sentences)
+    return sentences
 
 
 def _trained_as(card: Card, dataset: Dataset, trained: Mapping[str, str]) -> str | None:
@@ -79,8 +105,7 @@ def _check_patients(card: Card, dataset: Dataset, unseen: Sequence[Film]) -> Non
 def _check_splits(card: Card, dataset: Dataset, learnt: str | None, unseen: Sequence[Film]) -> None:
     """Refuse other splits than those of the training: named ones, or by patient alone (None)."""
     if learnt is None:
-        by_patient = [card.split.of(replace(film, split=None)) for film in unseen]
-        changed = any(split in SEEN for split in by_patient)
+        changed = _learnt_by_rule(card, unseen)
     else:
         changed = learnt != learnt_digest(dataset.films, card.split)
     if changed:
@@ -90,9 +115,31 @@ def _check_splits(card: Card, dataset: Dataset, learnt: str | None, unseen: Sequ
         )
 
 
-def _by_an_older_training(dataset: Dataset, name: str, digest: str, unseen: Sequence[Film]) -> str:
+def _learnt_by_rule(card: Card, unseen: Sequence[Film]) -> bool:
+    return any(card.split.of(replace(film, split=None)) in SEEN for film in unseen)
+
+
+def _check_whose(dataset: Dataset, then: Sequence[str] | None, unseen: Sequence[Film]) -> None:
+    """Refuse films that the training told apart otherwise: by file, and now by patient."""
+    now = {who(film)[0] for film in unseen}
+    if then is not None and not now <= set(then):
+        raise Mismatch(
+            f"the films of {dataset.name} were split by {' and '.join(then)} in the training of "
+            f"the checkpoint, and are split by {' and '.join(sorted(now))} now, so it may have "
+            f"learnt from the films asked for; {REMEDY}"
+        )
+
+
+def _by_an_older_training(
+    card: Card, dataset: Dataset, name: str, unseen: Sequence[Film], subject: str
+) -> str:
     """What can be told where the checkpoint keeps only its seed and the label files' digests."""
-    same = digest == dataset.digest
+    same = card.training["datasets"][name] == dataset.digest
+    if any(card.split.of(film) in SEEN for film in unseen):
+        raise Mismatch(
+            f"{subject} split the patients of {dataset.name} otherwise, and learnt from some of "
+            f"the films asked for; {REMEDY}"
+        )
     if not all(film.split for film in unseen) and (not same or name != dataset.name):
         remedy = f"name it as in the training, with --source {name}" if same else REMEDY
         raise Mismatch(
@@ -101,7 +148,7 @@ def _by_an_older_training(dataset: Dataset, name: str, digest: str, unseen: Sequ
             f"from them; {remedy}"
         )
     if same:
-        return "The checkpoint was not trained on patients of the held-out films."
+        return f"{subject} was not trained on patients of the held-out films."
     return (
         "The label files are not those of the training, and the checkpoint is too old to tell "
         "whether the splits are the same."

@@ -84,7 +84,7 @@ def reindex(
     Examples:
         xemplar reindex --store archive
 
-        xemplar reindex --store archive --checkpoint runs/second/best.safetensors
+        xemplar reindex --store archive --checkpoint runs/second/checkpoint.safetensors
     """
     from xemplar.catalog import open_catalog
     from xemplar.catalog.jobs import Jobs
@@ -112,7 +112,7 @@ def reindex(
                 Console(stderr=True, soft_wrap=True, highlight=False).print(
                     escape(f"job {job.id} waits until a worker looks for it: {error}")
                 )
-            Console(highlight=False).print(
+            Console(soft_wrap=True, highlight=False).print(
                 f"job {job.id} is queued; `xemplar worker` does it, `xemplar jobs list` shows it"
             )
             return

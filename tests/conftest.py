@@ -18,6 +18,12 @@ settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
+@pytest.fixture(autouse=True)
+def _safe_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undoes what `xemplar.__main__.main` sets for the processes that it starts."""
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny DenseNet (64 pixels, NIH's findings) with non-trivial statistics and calibration."""

@@ -67,6 +67,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "no label file": ("index", "{FILMS}", "--table", "{NOWHERE}"),
     "a folder for a label file": ("index", "{FILMS}", "--table", "{EMPTY}"),
     "text for a label file": ("index", "{FILMS}", "--table", "{TEXT}"),
+    "a column for two": ("index", "{FILMS}", "--columns", "file=a,findings=a"),
     "columns that are none": ("index", "{FILMS}", "--columns", "nonsense"),
     "an unknown precision": ("index", "{FILMS}", "--precision", "float16"),
     "fewer than no threads": ("index", "{FILMS}", "--threads", "-1"),
@@ -119,6 +120,7 @@ BAD: dict[str, tuple[str, ...]] = {
 STORES = {
     "a file": ("{TEXT}", "is a file"),
     "a folder of other things": ("{FILMS}", "is no store, and not empty"),
+    "a folder of other things with a name of a store's": ("{OTHER}", "is no store, and not empty"),
     "what is below a file": ("{TEXT}/below", ""),
 }
 
@@ -139,10 +141,12 @@ def small(made: SmallStore, tmp_path_factory: pytest.TempPathFactory) -> SmallSt
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, str]:
     """What the words in capitals stand for."""
-    names = ("FILMS", "EMPTY", "FILM", "TEXT", "JSON", "NEW", "NOWHERE")
+    names = ("FILMS", "EMPTY", "FILM", "TEXT", "JSON", "NEW", "NOWHERE", "OTHER")
     found = {name: tmp_path / name.lower() for name in names}
     found["FILMS"].mkdir()
     found["EMPTY"].mkdir()
+    for name in ("media", "checkpoints", "home"):
+        (found["OTHER"] / name).mkdir(parents=True)
     for place in (found["FILM"], found["FILMS"] / "one.png"):
         place.write_bytes(encoded(drawn_film(3)))
     found["TEXT"].write_text("no film, no JSON, no backup\n")

@@ -202,7 +202,13 @@ def train(
         for folder, name in zip(data, names, strict=True)
     ]
     settings = replace(settings, findings=_known(settings.findings, datasets))
-    run(settings, datasets, out, console=Console())
+    try:
+        run(settings, datasets, out, console=Console())
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            "Stopped. Finished epochs are kept; run the same command to go on."
+        )
+        raise typer.Exit(130) from None
 
 
 def _known(findings: Iterable[str], datasets: "list[Dataset]") -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +102,22 @@ def origin(initial: str) -> str:
     """What a checkpoint says of where it came from: a file by its digest, not by its place."""
     path = Path(initial)
     return f"sha256:{file_digest(path)}" if path.is_file() else initial
+
+
+LINEAGE = ("seed", "split", "datasets", "learnt", "whose", "initial", "initial_training")
+"""What of a training tells whom its weights were learnt from."""
+
+
+def earlier_training(initial: str) -> dict[str, Any] | None:
+    """What the training of the weights' checkpoint learnt from; None where no checkpoint tells.
+
+    Whoever goes on from a checkpoint has learnt from its patients, too.
+    """
+    path = Path(initial)
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    training = checkpoint.load(path).card.training
+    return {name: training[name] for name in LINEAGE if name in training}
 
 
 def _imagenet() -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ from xemplar.datasets import TRAIN, VAL, Dataset, Film
 from xemplar.errors import ConfigurationError
 from xemplar.network import MEAN, Architecture
 from xemplar.network.pytorch import DenseNetwork, weights_of
-from xemplar.splits import learnt_digest
+from xemplar.splits import learnt_digest, who
 
 from . import report
 from .calibrate import calibrate
@@ -42,7 +42,7 @@ from .films import (
     check_readable,
     frontal_films,
 )
-from .initial import begin_at_prevalence, initialise, origin, prevalence
+from .initial import begin_at_prevalence, earlier_training, initialise, origin, prevalence
 from .learner import Learner, averaged
 from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from .mixup import mixer
@@ -185,6 +185,8 @@ def _start(
         "initial": origin(settings.initial),
         "datasets": {d.name: d.digest for d in datasets},
         "learnt": {d.name: learnt_digest(d.films, settings.split) for d in datasets},
+        "whose": {d.name: sorted({who(film)[0] for film in d.films}) for d in datasets},
+        "initial_training": earlier_training(settings.initial),
     }
     resumes = (out / STATE).is_file()
     if resumes:
@@ -231,7 +233,8 @@ def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | Cosi
 def _check_same(out: Path, described: dict[str, Any]) -> None:
     """A resumed run must be the same run, but for what does not change its result."""
     before = progress_of(out / STATE)["settings"]
-    free = {"workers", "threads", "patience"}
+    # the last two follow from the data sets' digests and from the file of "initial"
+    free = {"workers", "threads", "patience", "whose", "initial_training"}
     if described["schedule"] != "cosine":  # which reaches 0 with the last epoch
         free.add("epochs")
     changed = [

@@ -6,6 +6,12 @@ library imports no program.
 
 import os
 import sys
+
+if (
+    __name__ == "__main__"
+):  # `python -m xemplar`, which would run a numpy.py of the working directory
+    sys.path[:] = [path for path in sys.path if path not in ("", os.getcwd())]  # noqa: PTH109
+
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn
 
@@ -76,12 +82,17 @@ def command_line() -> typer.Typer:
 def main() -> None:
     """Run; an error of an argument, the domain or the disk becomes one line on stderr.
 
-    Exit status 2: the arguments cannot be used. 1: they can, and it did not work.
+    Exit status 2: the arguments cannot be used. 1: they can, and it did not work. 130: it was
+    interrupted.
     """
+    # what Python starts for multiprocessing would run a numpy.py of the working directory, too
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         sys.exit(command_line()(standalone_mode=False))
-    except typer.Abort:
-        _tell("Abort", "stopped", 1)
+    except typer.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # typer takes it for Ctrl-D, and none is asked
+            raise error.__cause__ from None
+        _tell("Abort", "stopped", 130)
     except typer.TyperException as error:
         if message := error.format_message():  # none where the help was asked for by no arguments
             _tell(type(error).__name__, message, error.exit_code)

@@ -5,8 +5,8 @@ dimension (batch norm, biases) in float32; both are widened to float32 on loadin
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -89,6 +89,16 @@ class Card:
             return PatientSplit(**rule or {})
         except (TypeError, ConfigurationError) as error:
             raise CorruptArtefact(f"the checkpoint's split cannot be used: {error}") from error
+
+    def trainings(self) -> Iterator["Card"]:
+        """This card, and that of each checkpoint whose weights its training began with.
+
+        The newest first; of the earlier ones only `training` and `split` are their own.
+        """
+        yield self
+        earlier = self.training.get("initial_training")
+        if earlier is not None:
+            yield from replace(self, training=earlier).trainings()
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 DEFAULT_STORE = Path("xemplar-store")
 
-STORE_PARTS = ("catalog.sqlite", "generations", "media", "checkpoints", "pseudonym.key")
-"""What a store has at least one of."""
+STORE_MARKS = ("catalog.sqlite", "pseudonym.key", "generations/CURRENT", ".restoring")
+"""What only a store has: "media" or "checkpoints" are names that other folders have, too."""
+
+STORE_PARTS = re.compile(r"(catalog|queue)\.sqlite.*|generations|media|checkpoints|pseudonym\.key")
+"""All that is in a store, and is not hidden; databases have files beside them."""
 
 
 def store_folder(path: Path) -> Path:
@@ -28,9 +31,10 @@ def store_folder(path: Path) -> Path:
         BadParameter: it holds other things, which would get mixed with the store's.
     """
     _below_a_folder(path)
-    inside = {one.name for one in path.iterdir()} if path.is_dir() else set()
-    others = {name for name in inside if not name.startswith(".") and name != "lost+found"}
-    if others and not inside.intersection(STORE_PARTS):
+    inside = [one.name for one in path.iterdir()] if path.is_dir() else []
+    others = [name for name in inside if not name.startswith(".") and name != "lost+found"]
+    a_store = any((path / mark).exists() for mark in STORE_MARKS)
+    if not a_store and not all(STORE_PARTS.fullmatch(name) for name in others):
         raise typer.BadParameter(f"{path} is no store, and not empty; name a store or a new folder")
     return path
 
@@ -167,6 +171,9 @@ def columns_of(given: list[str]) -> dict[str, str]:
             )
         if name in columns:
             raise typer.BadParameter(f"--columns names {name!r} twice")
+        other = next((one for one, called in columns.items() if called == column), None)
+        if other is not None:
+            raise typer.BadParameter(f"--columns takes {column!r} for both {other} and {name}")
         columns[name] = column
     if columns and "file" not in columns:
         raise typer.BadParameter("--columns does not tell which column names the image: file=...")

@@ -16,9 +16,13 @@ from xemplar_trainer.settings import Settings
 from xemplar.checkpoint import Card
 from xemplar.datasets import Dataset, Film
 from xemplar.errors import DatasetError, Mismatch
-from xemplar.splits import PatientSplit, learnt_digest
+from xemplar.splits import PatientSplit, learnt_digest, who
 
 NOT_TRAINED_ON = "The checkpoint was not trained on patients of the held-out films."
+AS_THEN = (
+    "That holds as long as patients (or files without one) are called as in the training: the "
+    "label files have changed since."
+)
 RULE = PatientSplit(seed=3, val=0.2, test=0.3)
 
 
@@ -42,6 +46,7 @@ def trained_on(known: Dataset, rule: PatientSplit = RULE) -> Card:
         "split": asdict(rule),
         "datasets": {known.name: known.digest},
         "learnt": {known.name: learnt_digest(known.films, rule)},
+        "whose": {known.name: sorted({who(film)[0] for film in known.films})},
     }
     return Card(("Mass",), training=training)
 
@@ -81,7 +86,7 @@ def test_no_patient_of_the_training_ever_counts_as_not_trained_on(
     except Mismatch:
         return
     assert not taught & {film.patient for film in asked}
-    assert sentence == (NOT_TRAINED_ON if asked else "")
+    assert sentence in ({NOT_TRAINED_ON, f"{NOT_TRAINED_ON} {AS_THEN}"} if asked else {""})
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -103,7 +108,8 @@ def test_another_name_or_folder_of_an_unnamed_set_changes_nothing() -> None:
 def test_new_films_to_test_on_change_nothing() -> None:
     grown = dataset([*(f.split for f in NAMED.films), "test", "box"], digest="another")
     assert said(trained_on(NAMED), grown) == NOT_TRAINED_ON
-    assert said(trained_on(UNNAMED), dataset([None] * 80, digest="another")) == NOT_TRAINED_ON
+    unnamed = dataset([None] * 80, digest="another")
+    assert said(trained_on(UNNAMED), unnamed) == f"{NOT_TRAINED_ON} {AS_THEN}"
 
 
 @pytest.mark.parametrize(
@@ -140,11 +146,62 @@ def test_films_of_the_training_are_not_called_unseen() -> None:
 def test_of_a_data_set_that_had_no_part_in_the_training_all_splits_are_new() -> None:
     other = dataset(["train", "val"], name="theirs", digest="another")
     card = trained_on(NAMED)
-    assert said(card, other, "train") == "The checkpoint was trained on ours, not on theirs."
+    assert said(card, other, "train") == (
+        "The checkpoint was trained on ours; theirs is none of them by name, label files or "
+        "splits. Whether it shows patients of theirs is not known."
+    )
 
 
 def test_a_checkpoint_that_tells_nothing_is_said_to_tell_nothing() -> None:
     assert said(Card(("Mass",)), NAMED) == "The checkpoint does not tell what it was trained on."
+
+
+def test_films_that_were_split_by_file_and_have_patients_since_are_refused() -> None:
+    by_file = replace(UNNAMED, films=tuple(replace(f, patient=None) for f in UNNAMED.films))
+    with pytest.raises(Mismatch, match=r"split by file in the training.* by patient now"):
+        said(trained_on(by_file), replace(UNNAMED, digest="another"))
+    with pytest.raises(Mismatch, match=r"split by patient in the training.* by file now"):
+        said(trained_on(UNNAMED), replace(by_file, digest="another"))
+
+
+# ---- Trainings that began with a checkpoint -----------------------------------------------------
+
+
+def going_on_from(earlier: Card, later: Card) -> Card:
+    return replace(later, training={**later.training, "initial_training": earlier.training})
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [trained_on(UNNAMED, replace(RULE, seed=4)), trained_long_ago(UNNAMED, seed=4)],
+    ids=["now", "long ago"],
+)
+def test_what_an_earlier_training_learnt_from_is_not_unseen(earlier: Card) -> None:
+    card = going_on_from(earlier, trained_on(UNNAMED))
+    with pytest.raises(Mismatch, match="learnt from"):
+        said(card, UNNAMED)
+    with pytest.raises(Mismatch, match="learnt from"):
+        said(going_on_from(card, trained_on(UNNAMED)), UNNAMED)
+
+
+def test_an_earlier_training_with_other_named_splits_is_refused() -> None:
+    earlier = trained_on(dataset(["test", "test", "val", "train", "train", "box"]))
+    with pytest.raises(Mismatch, match="others than in the training"):
+        said(going_on_from(earlier, trained_on(NAMED)), NAMED)
+
+
+def test_an_earlier_training_that_was_split_alike_takes_nothing_away() -> None:
+    card = going_on_from(trained_on(UNNAMED), trained_on(UNNAMED))
+    assert said(card, UNNAMED) == (
+        f"{NOT_TRAINED_ON} A checkpoint that its training began with was not trained on patients "
+        "of the held-out films."
+    )
+
+
+def test_weights_that_tell_nothing_are_said_to_tell_nothing() -> None:
+    card = trained_on(NAMED)
+    unknown = replace(card, training={**card.training, "initial": "sha256:0"})
+    assert "weights that do not tell what they learnt from" in said(unknown, NAMED)
 
 
 # ---- Checkpoints that kept no split -------------------------------------------------------------

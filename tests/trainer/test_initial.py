@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from xemplar_trainer.initial import begin_at_prevalence, initialise
+from xemplar_trainer.initial import begin_at_prevalence, earlier_training, initialise
 
 from tests.films import seeded_weights
 from tests.trainer.drawn import TINY
@@ -54,6 +54,16 @@ def test_a_checkpoint_gives_all_its_weights(tmp_path: Path) -> None:
         torch.testing.assert_close(
             made.dense.state_dict()[name], torch.from_numpy(value), rtol=1e-3, atol=1e-4
         )
+
+
+def test_whom_a_checkpoint_learnt_from_is_carried_on(tmp_path: Path) -> None:
+    first = {"seed": 4, "datasets": {"ours": "d"}, "learnt": {"ours": None}, "batch": 8}
+    learnt = {name: value for name, value in first.items() if name != "batch"}
+    training = {"datasets": {"theirs": "e"}, "initial_training": learnt}
+    card = Card(("a", "b"), PreprocessSpec(size=64), TINY, training=training)
+    save(tmp_path / "old.safetensors", card, seeded_weights(TINY, 2))
+    assert earlier_training(str(tmp_path / "old.safetensors")) == training
+    assert earlier_training("none") is None
 
 
 def test_the_linear_layer_of_other_findings_is_left_random(tmp_path: Path) -> None:

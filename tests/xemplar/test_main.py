@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import typer
 
 from xemplar import __main__
 from xemplar.errors import DatabaseUnreachable
@@ -30,6 +31,8 @@ def test_runs_in_a_folder_with_packages_of_the_same_names_as_its_folders(
         package = tmp_path / name / "__init__.py"
         package.parent.mkdir()
         package.write_text("raise RuntimeError('somebody else's package was loaded')\n")
+    for name in ("numpy", "gdcm", "typer", "rich", "pydantic"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('a module of the folder was run')")
     run = subprocess.run(
         [sys.executable, "-m", "xemplar", *command.split()],
         cwd=tmp_path,
@@ -38,6 +41,39 @@ def test_runs_in_a_folder_with_packages_of_the_same_names_as_its_folders(
         check=False,
     )
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_processes_started_from_a_command_run_no_module_of_the_working_directory(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('a module of the folder was run')")
+    code = (
+        "import multiprocessing, sys; from xemplar import __main__\n"
+        "def command(**_):\n"
+        "    context = multiprocessing.get_context('forkserver')\n"
+        "    context.set_forkserver_preload(['numpy'])\n"
+        "    child = context.Process(target=print, args=('started',))\n"
+        "    child.start(); child.join(); print(child.exitcode)\n"
+        "del sys.path[0]; __main__.command_line = lambda: command; __main__.main()\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (run.stdout, run.stderr) == ("started\n0\n", "")
+
+
+def test_a_process_that_ended_is_not_called_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing asks for input here, so an end of input is no Ctrl-D."""
+
+    def fail() -> NoReturn:
+        raise EOFError("a process ended")
+
+    line = typer.Typer()
+    line.command()(fail)
+    monkeypatch.setattr(sys, "argv", ["xemplar"])
+    monkeypatch.setattr(__main__, "command_line", lambda: line)
+    with pytest.raises(EOFError, match="a process ended"):
+        __main__.main()
 
 
 def test_loads_only_the_program_whose_command_was_asked_for() -> None:

@@ -101,7 +101,8 @@ class Reading:
             self._lines[name].append(where)
         if self._unknown is UnknownFindings.DROP:
             names = [name for name in names if name in VOCABULARY]
-        return names, not unknown
+        contradictory = NO_FINDING in names and len(set(names)) > 1
+        return names, not (unknown or contradictory)
 
     def finish(self) -> None:
         """Note images that were found elsewhere, and unknown findings.
