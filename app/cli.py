@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
+BACKLOG = 128
+"""Clients that wait to be connected. asyncio takes them all at once, each as an open file, before
+any other connection may be closed for them (`Connection`)."""
+
 WHICH = "Which cases"
 """Heading of these options in the help."""
 
@@ -184,6 +188,7 @@ def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> 
 
     import uvicorn
 
+    from .connection import connections
     from .listening import url_of
     from .logs import configure_logs
     from .main import create_app
@@ -213,6 +218,8 @@ def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> 
 
     config = uvicorn.Config(
         create_app(settings, on_failure=stop, on_ready=tell),
+        http=connections(settings.stall_seconds),
+        backlog=BACKLOG,
         timeout_graceful_shutdown=settings.stop_seconds,
         server_header=False,
         log_config=None,

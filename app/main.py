@@ -165,7 +165,6 @@ def create_app(
         static_url=STATIC,
     )
     # the last one is asked first
-    app.add_middleware(HeadAsGet)
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.max_upload_bytes,
@@ -183,6 +182,7 @@ def create_app(
         )
     app.add_middleware(RequestLog, metrics=metrics, errors=errors)
     app.add_middleware(SecurityHeaders, docs="/docs")
+    app.add_middleware(HeadAsGet)
     app.add_middleware(PathPrefix, prefix=settings.root_path)
     add_problem_handlers(app)
     app.include_router(router)

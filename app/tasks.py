@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 import anyio
 
 from xemplar.errors import StorageError, XemplarError
+from xemplar.storage import storage_error
+
+UNEXPECTED = "unexpected error; the service's log tells more"
 
 LOG = logging.getLogger("xemplar")
 
@@ -91,4 +94,8 @@ class Tasks:
 
 def reason_of(error: Exception) -> str:
     """The cause of an error, for whoever asks: no path, no address, no text of another library."""
-    return error.reason if isinstance(error, StorageError) else type(error).__name__
+    if isinstance(error, OSError):
+        error = storage_error(error) or error
+    if isinstance(error, StorageError):
+        return error.reason
+    return type(error).__name__ if isinstance(error, XemplarError) else UNEXPECTED

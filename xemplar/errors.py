@@ -16,7 +16,8 @@ XemplarError
 │   ├── ReadOnlyStorage         may be read, but not written
 │   ├── StorageFailed           the disk itself fails
 │   ├── PicturesRemain          a case is removed, and its pictures are not deleted yet
-│   └── DatabaseUnreachable     the catalog's database does not answer now
+│   ├── DatabaseUnreachable     the catalog's database does not answer now
+│   └── DatabaseIncomplete      it answers, and lacks tables or rights
 ├── ArtefactError               a file that this software wrote
 │   ├── CorruptArtefact         its content is not what its digest or schema says
 │   ├── Mismatch                two artefacts do not fit together
@@ -114,6 +115,12 @@ class DatabaseUnreachable(StorageError):
     """The catalog's database does not answer; it may later, without a restart."""
 
     reason = "the catalog's database does not answer"
+
+
+class DatabaseIncomplete(StorageError):
+    """The catalog's database lacks tables, columns, or rights on them; others were there."""
+
+    reason = "the catalog's database lacks tables, or rights on them"
 
 
 class ArtefactError(XemplarError):

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
-from xemplar_app.tasks import Tasks
+from xemplar_app.tasks import UNEXPECTED, Tasks
 
-from xemplar.errors import ReadOnlyStorage
+from xemplar.errors import Mismatch, ReadOnlyStorage, StorageFailed
 
 
 def run(work: Callable[[], Awaitable[None]], runs: int, counted: list[object]) -> Tasks:
@@ -26,10 +26,17 @@ def run(work: Callable[[], Awaitable[None]], runs: int, counted: list[object]) -
 
 
 @pytest.mark.parametrize(
-    "error", [KeyError("x"), OSError(5, "broken"), RuntimeError("never seen"), MemoryError()]
+    ("error", "reason"),
+    [
+        (KeyError("x"), UNEXPECTED),
+        (OSError(5, "broken"), StorageFailed.reason),
+        (RuntimeError("never seen"), UNEXPECTED),
+        (MemoryError(), UNEXPECTED),
+        (Mismatch("two"), "Mismatch"),
+    ],
 )
 def test_any_error_is_logged_once_and_the_task_goes_on(
-    error: Exception, caplog: pytest.LogCaptureFixture
+    error: Exception, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ran: list[object] = []
 
@@ -39,7 +46,7 @@ def test_any_error_is_logged_once_and_the_task_goes_on(
 
     tasks = run(work, 5, ran)
     assert [record.message.partition(":")[0] for record in caplog.records] == ["sweeping"]
-    assert tasks.by_name["sweeping"].reason == type(error).__name__
+    assert tasks.by_name["sweeping"].reason == reason
 
 
 def test_a_success_is_told_after_a_failure_and_the_next_failure_again(

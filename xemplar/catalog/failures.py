@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from xemplar.errors import (
     ConfigurationError,
     CorruptArtefact,
+    DatabaseIncomplete,
     DatabaseUnreachable,
     ReadOnlyStorage,
     StorageFull,
@@ -21,6 +22,7 @@ MENDS = {
     StorageFull: "make room on its disk, or raise the quota, and try again",
     ReadOnlyStorage: "name the server or the mount that takes writes, or grant the right to write",
     CorruptArtefact: "restore it from a backup",
+    DatabaseIncomplete: "name the right database and schema, or grant this user its rights again",
     DatabaseUnreachable: "check the address, the rights and that the server runs (--database, "
     "XEMPLAR_DATABASE_URL)",
 }
@@ -29,15 +31,23 @@ SQLITE: dict[int, type[XemplarError]] = {
     sqlite3.SQLITE_FULL: StorageFull,
     sqlite3.SQLITE_READONLY: ReadOnlyStorage,
     sqlite3.SQLITE_CORRUPT: CorruptArtefact,
+    sqlite3.SQLITE_NOTADB: CorruptArtefact,
 }
 
 POSTGRES: dict[str, type[XemplarError]] = {
     "53100": StorageFull,  # disk_full
     "53400": StorageFull,  # configuration_limit_exceeded, as temp_file_limit
+    "3F000": DatabaseIncomplete,  # invalid_schema_name
+    "42501": DatabaseIncomplete,  # insufficient_privilege
+    "42703": DatabaseIncomplete,  # undefined_column
+    "42P01": DatabaseIncomplete,  # undefined_table
     "25006": ReadOnlyStorage,  # read_only_sql_transaction: also a standby, after a failover
     "XX001": CorruptArtefact,  # data_corrupted
     "XX002": CorruptArtefact,  # index_corrupted
 }
+
+LACKING = ("no such table", "no such column")
+"""How SQLite says it, which has no code for that."""
 
 ROOM = 1 << 20
 """Bytes: with less on the disk, SQLite's "disk I/O error" and "unable to open" mean a full one."""
@@ -85,6 +95,8 @@ def sqlite_kind(error: sqlite3.Error, file: Path) -> type[XemplarError] | None:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return _state_of_disk(file.parent)
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(LACKING):
+        return DatabaseIncomplete
     return SQLITE.get(code)
 
 

@@ -32,6 +32,10 @@ MISSING = 0.01
 JPEG_BLOCK = 16 * 16
 """Pixels that a JPEG with subsampled colour encodes together; the last ones go with their end."""
 
+JPEG_SCAN, MAX_SCANS = b"\xff\xda", 200
+"""Start of a scan (ITU-T T.81, B.2.3), each of which goes over the whole image. Encoders write one,
+or about ten where an image is progressive."""
+
 Pixels = npt.NDArray[Any]
 
 
@@ -65,6 +69,8 @@ def decode_frame(
                 "coding other than RLE, JPEG, JPEG-LS and JPEG 2000"
             )
         return _run_lengths(frame, pixel), pixel, ()
+    if frame.startswith(JPEG_START):
+        check_scans(frame)
     if declared[:2] != (pixel.rows, pixel.columns) or declared.samples not in (1, 3):
         raise UnreadableImage(
             "the compressed frame declares {} x {} x {} (rows x columns x samples), ".format(
@@ -94,6 +100,22 @@ def _run_lengths(frame: bytes, pixel: ImagePixel) -> Pixels:
         raise UnreadableImage(
             "the RLE frame is damaged: it has more pixels than its header says; export it again"
         ) from error
+
+
+def check_scans(stream: bytes) -> None:
+    """Refuse a JPEG that would take long to decode, however few bytes and pixels it has.
+
+    Coded values never hold the mark of a scan, and metadata only that of a thumbnail.
+
+    Raises:
+        UnreadableImage: it has more than `MAX_SCANS` scans.
+    """
+    scans = stream.count(JPEG_SCAN)
+    if scans > MAX_SCANS:
+        raise UnreadableImage(
+            f"the JPEG is coded in {scans:,} scans, and a film needs no more than {MAX_SCANS}; "
+            "export it again"
+        )
 
 
 def with_end(

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
-from xemplar.radiograph.codestream import with_end
+from xemplar.radiograph.codestream import check_scans, with_end
 from xemplar.radiograph.colour import to_grey
 from xemplar.radiograph.film import Limits, Radiograph, check_size, contrast, stretch
 
@@ -39,9 +39,12 @@ def decode_picture(data: bytes, limits: Limits) -> Radiograph:
     waiting = str(getattr(image, "tile", ""))
     is_deep_colour = image.mode in ("RGB", "RGBA", "LA") and ";16" in waiting
     try:
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1 and image.format != "MPO":
-            raise UnsupportedImage(f"the {image.format} holds {frames} pictures; send one film")
+        if image.format in ("JPEG", "MPO"):
+            check_scans(content)
+        if image.format != "MPO" and _holds_more(image):
+            raise UnsupportedImage(
+                f"the {image.format} holds more than one picture; send one film alone"
+            )
         _forget_broken_exif(image)
         # Pillow turns a TIFF by itself, and gives its upright size
         turned = image.format != "TIFF" and _orientation(image) in LYING
@@ -60,6 +63,15 @@ def decode_picture(data: bytes, limits: Limits) -> Radiograph:
         format="JPEG" if image.format == "MPO" else str(image.format),
         warnings=(*warnings, *tinted),
     )
+
+
+def _holds_more(image: Image.Image) -> bool:
+    """Whether a second picture follows. To count them, Pillow would read a TIFF's directories."""
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    return True
 
 
 def _open_picture(data: bytes, limits: Limits) -> Image.Image:

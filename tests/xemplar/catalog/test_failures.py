@@ -14,6 +14,7 @@ from xemplar.catalog.failures import failure
 from xemplar.catalog.schema import check_writable, connect, reading, writing
 from xemplar.errors import (
     CorruptArtefact,
+    DatabaseIncomplete,
     DatabaseUnreachable,
     ReadOnlyStorage,
     StorageFull,
@@ -37,6 +38,8 @@ class OfServer(Exception):
         (InternalError, "XX001", CorruptArtefact),
         (OperationalError, "57P01", DatabaseUnreachable),
         (OperationalError, None, DatabaseUnreachable),
+        (ProgrammingError, "42P01", DatabaseIncomplete),
+        (ProgrammingError, "42501", DatabaseIncomplete),
         (ProgrammingError, "42601", None),
     ],
 )
@@ -54,6 +57,7 @@ def test_each_code_of_postgresql_has_its_error(
         (sqlite3.SQLITE_FULL, StorageFull),
         (sqlite3.SQLITE_READONLY_DBMOVED, ReadOnlyStorage),
         (sqlite3.SQLITE_CORRUPT, CorruptArtefact),
+        (sqlite3.SQLITE_NOTADB, CorruptArtefact),
         (sqlite3.SQLITE_BUSY, DatabaseUnreachable),
     ],
 )
@@ -64,6 +68,15 @@ def test_each_code_of_sqlite_has_its_error(
     cause.sqlite_errorcode = code
     engine = create_engine(f"sqlite:///{tmp_path / 'x'}")
     assert type(failure(engine, OperationalError("SELECT 1", {}, cause))) is kind
+
+
+@pytest.mark.parametrize("asked", ["SELECT 1 FROM absent", "SELECT absent FROM cases"])
+def test_a_table_or_column_that_is_not_there_is_said_to_be_missing(url: str, asked: str) -> None:
+    migrate(url)
+    engine = connect(url)
+    with pytest.raises(DatabaseIncomplete), reading(engine) as connection:
+        connection.execute(text(asked))
+    engine.dispose()
 
 
 def test_sqlite_on_a_full_disk_and_on_a_read_only_one() -> None:

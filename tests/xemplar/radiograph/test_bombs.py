@@ -6,12 +6,16 @@ import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 from pydicom import dcmread
 
 from tests.films import dicom
 from tests.xemplar.radiograph.samples import FILM, MEBIBYTE, peak_memory, refused
 from xemplar.errors import (
     ImageTooLarge,
+    UnreadableImage,
+    UnsupportedImage,
 )
 from xemplar.radiograph import decode
 
@@ -42,6 +46,31 @@ def hundred_megapixels() -> bytes:
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(data: bytes) -> None:
     assert len(data) < MEBIBYTE
     assert peak_memory(lambda: refused(data, ImageTooLarge, "pixels")) < 8 * MEBIBYTE
+
+
+def progressive(scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes so many times more."""
+    file = io.BytesIO()
+    Image.fromarray(FILM).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * scans + data[-2:]
+
+
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded() -> None:
+    assert decode(progressive(0)).format == "JPEG"
+    refused(progressive(300), UnreadableImage, "scans, and a film needs no more than 200")
+
+
+def test_the_directories_of_a_tiff_are_not_counted() -> None:
+    file = io.BytesIO()
+    picture = Image.fromarray(FILM)
+    picture.save(file, "TIFF", save_all=True, append_images=[picture] * 500)
+    read = []
+    with pytest.MonkeyPatch.context() as patch:
+        step = TiffImageFile._seek
+        patch.setattr(TiffImageFile, "_seek", lambda image, n: (read.append(n), step(image, n)))
+        refused(file.getvalue(), UnsupportedImage, "more than one picture")
+    assert max(read) == 1
 
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
