@@ -12,8 +12,8 @@ SEEN = (TRAIN, VAL)
 """Splits that a training learns from or chooses by."""
 
 REMEDY = (
-    "evaluate with the label files that it was trained with, or train again; if this is another "
-    "data set of the same name, give it one of its own with --source"
+    "evaluate with the label files that it was trained with, or train again, split alike; if "
+    "this is another data set of the same name, give it one of its own with --source"
 )
 
 
@@ -62,7 +62,7 @@ def _of_a_training(
         ]
     if unseen:
         if "learnt" in training:
-            _check_splits(card, dataset, training["learnt"][name], unseen)
+            _check_splits(card, dataset, training["learnt"][name], unseen, subject)
             sentences.append(f"{subject} was not trained on patients of the held-out films.")
             if training["learnt"][name] is None and trained[name] != dataset.digest:
                 _check_whose(dataset, training.get("whose", {}).get(name), unseen)
@@ -102,7 +102,9 @@ def _check_patients(card: Card, dataset: Dataset, unseen: Sequence[Film]) -> Non
         )
 
 
-def _check_splits(card: Card, dataset: Dataset, learnt: str | None, unseen: Sequence[Film]) -> None:
+def _check_splits(
+    card: Card, dataset: Dataset, learnt: str | None, unseen: Sequence[Film], subject: str
+) -> None:
     """Refuse other splits than those of the training: named ones, or by patient alone (None)."""
     if learnt is None:
         changed = _learnt_by_rule(card, unseen)
@@ -110,8 +112,9 @@ def _check_splits(card: Card, dataset: Dataset, learnt: str | None, unseen: Sequ
         changed = learnt != learnt_digest(dataset.films, card.split)
     if changed:
         raise Mismatch(
-            f"the splits of {dataset.name} are others than in the training of the checkpoint, "
-            f"which may have learnt from the films asked for; {REMEDY}"
+            f"the splits of {dataset.name} are others than in the training of "
+            f"{subject[0].lower()}{subject[1:]}, which may have learnt from the films asked for; "
+            f"{REMEDY}"
         )
 
 
