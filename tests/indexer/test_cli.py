@@ -178,13 +178,13 @@ def test_new_films_of_the_same_data_set_can_be_confirmed(call, tmp_path: Path) -
 
 
 def test_what_was_left_out_is_listed_and_is_no_failure(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    folder = data_set(tmp_path / "one", range(3))
-    (folder / "1.png").write_bytes(b"[bold]no picture")
+    folder = data_set(tmp_path / "[bold]one", range(3))
+    (folder / "1.png").write_bytes(b"no picture")
     result = call("index", folder)
     assert result.exit_code == 0
     assert "1 left out" in result.stdout
     assert "1.png: this is no PNG" in result.stderr
-    assert "[bold]no" in result.stderr
+    assert "[bold]one" in result.stderr
 
 
 def test_a_table_that_was_not_read_and_skipped_files_are_told(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -42,6 +42,7 @@ class Values(NamedTuple):
     warnings: tuple[str, ...]
 
 
+@np.errstate(over="ignore")  # what becomes infinite leaves no picture, and is told
 def displayed(stored: Stored, header: "Dataset") -> tuple[Grey, tuple[str, ...]]:
     """Map stored values to the grey that a reading screen would show.
 
@@ -105,8 +106,7 @@ def _after_modality(stored: Stored, header: "Dataset") -> Values:
 def _keeps_levels(mapped: npt.NDArray[Any], values: npt.NDArray[Any]) -> bool:
     """Tell whether what differs still differs, but for levels that a table may well join."""
     step = max(1, values.size // 20_000)
-    with np.errstate(over="ignore"):  # what becomes infinite is told below
-        before, after = values.ravel()[::step], mapped.ravel()[::step].astype(np.float32)
+    before, after = values.ravel()[::step], mapped.ravel()[::step].astype(np.float32)
     levels = min(len(np.unique(before)), LEVELS)
     return len(np.unique(after)) >= levels and bool(np.isfinite(after).all())
 

@@ -129,7 +129,9 @@ def test_a_window_counts_whatever_vr_it_is_written_with(vr: str, form: str) -> N
 
 
 def test_a_rescaling_beyond_all_numbers_is_ignored_with_a_warning() -> None:
-    film = decode(dicom(RAMP, BitsStored=13, RescaleSlope="1e300", RescaleIntercept="1e300"))
+    window = {"WindowCenter": "1e300", "WindowWidth": "4e303"}
+    rescaling = {"RescaleSlope": "1e300", "RescaleIntercept": "1e300"}
+    film = decode(dicom(RAMP, BitsStored=13, **rescaling, **window))
     assert "rescaling (slope 1e+300, intercept 1e+300) is unusable" in film.warnings[0]
     assert correlation(film.pixels, RAMP) > 0.99
 
