@@ -1,6 +1,7 @@
 """Generations of the index: which there are, and which one answers."""
 
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
@@ -72,7 +73,9 @@ async def publish_generation(request: Request, name: Name) -> GenerationOut:
 
 
 def _all(retriever: Retriever) -> GenerationList:
-    live, answering = current(retriever.store), retriever.generation.name
+    answering, live = retriever.generation.name, ""
+    with suppress(ArtefactError):  # the live one is not there: here another one is looked for
+        live = current(retriever.store)
     published = {one.name: one.published_at for one in Generations(retriever.catalog.engine).all()}
     found, damaged = [], []
     for one in reversed(generations(retriever.store)):

@@ -148,16 +148,28 @@ def test_a_generation_whose_network_is_not_there_is_not_published(
     problem(own_client.post(f"/generations/{older}/publish"), 422, "InvalidArgument")
 
 
+@pytest.mark.parametrize("damage", ["cut", "null", "size", "deep", "gone"])
 def test_a_generation_without_a_readable_manifest_hides_no_other(
-    own: SmallStore, two: tuple[str, str], own_client: TestClient
+    own: SmallStore, two: tuple[str, str], own_client: TestClient, damage: str
 ) -> None:
     older, newer = two
     manifest: Path = own.store.generations / newer / "manifest.json"
-    manifest.write_bytes(manifest.read_bytes()[:100])
+    content = manifest.read_bytes()
+    if damage == "gone":
+        manifest.unlink()
+    else:
+        damages = {
+            "cut": content[:100],
+            "null": json.dumps(json.loads(content) | {"checkpoint": None}).encode(),
+            "size": content.replace(b'"size": ', b'"size": "x'),
+            "deep": b"[" * 100_000,
+        }
+        manifest.write_bytes(damages[damage])
     told = own_client.get("/generations").json()
     assert [one["name"] for one in told["generations"]] == [older]
-    assert told["damaged"] == [newer]
-    problem(own_client.post(f"/generations/{newer}/publish"), 422, "InvalidArgument")
+    assert told["damaged"] == ([] if damage == "gone" else [newer])
+    refused = own_client.post(f"/generations/{newer}/publish")
+    problem(refused, *((404, "NotFound") if damage == "gone" else (422, "InvalidArgument")))
     published = own_client.post(f"/generations/{older}/publish")
     assert published.status_code == 200, published.text
 

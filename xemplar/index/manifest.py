@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from pydantic import TypeAdapter
+
 from xemplar.artefact import file_digest
 from xemplar.checkpoint import Checkpoint
 from xemplar.errors import CorruptArtefact, Mismatch
@@ -74,6 +76,9 @@ class Manifest:
         return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode()
 
 
+_MANIFEST = TypeAdapter(Manifest)
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read a generation's manifest. Its files are not looked at.
 
@@ -88,12 +93,10 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{path} has schema {fields['schema']!r}; this software reads {SCHEMA}; install "
                 "the version that wrote it, or run `xemplar index` to build a new generation"
             )
-        fields["findings"] = tuple(fields["findings"])
-        fields["files"] = {name: FileRecord(**f) for name, f in fields["files"].items()}
         if fields["calibration"] is not None:
             fields["calibration"] = SimilarityCalibration.from_dict(fields["calibration"])
-        manifest = Manifest(**fields)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        manifest = _MANIFEST.validate_python(vars(Manifest(**fields)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptArtefact(
             f"{path} cannot be read: {error}; run `xemplar index` to build a new generation, or "
             "go back to an older one with `xemplar generations activate`"
