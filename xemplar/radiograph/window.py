@@ -42,7 +42,7 @@ class Values(NamedTuple):
     warnings: tuple[str, ...]
 
 
-@np.errstate(over="ignore")  # what becomes infinite leaves no picture, and is told
+@np.errstate(over="ignore", invalid="ignore")  # what is no number leaves no picture: it is told
 def displayed(stored: Stored, header: "Dataset") -> tuple[Grey, tuple[str, ...]]:
     """Map stored values to the grey that a reading screen would show.
 
