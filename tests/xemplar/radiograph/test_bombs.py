@@ -70,7 +70,7 @@ def test_the_directories_of_a_tiff_are_not_counted() -> None:
         step = TiffImageFile._seek
         patch.setattr(TiffImageFile, "_seek", lambda image, n: (read.append(n), step(image, n)))
         refused(file.getvalue(), UnsupportedImage, "more than one picture")
-    assert max(read) == 1
+    assert max(read, default=0) <= 1
 
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
