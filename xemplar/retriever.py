@@ -20,7 +20,7 @@ from xemplar.answering import Query, Question, answer_of
 from xemplar.catalog import Case, Catalog, Description, case_id_of, open_catalog
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder, open_encoder
-from xemplar.errors import InputError, NotARadiograph, NotFound
+from xemplar.errors import InputError, InvalidArgument, NotARadiograph, NotFound
 from xemplar.findings import finding_index
 from xemplar.index import Amended
 from xemplar.intake import Taken, embed_film, keep
@@ -40,6 +40,9 @@ from xemplar.radiograph import DISPLAY_SIDE, Radiograph, decode
 from xemplar.same_image import StoredImages, case_of_image
 from xemplar.selection import Scope, Search
 from xemplar.store import Store
+
+BATCH_SECONDS = 60
+"""After which no further film of a request is decoded, so that others get their turn."""
 
 DECODERS = 4
 """Films of a batch that are decoded at once: each is in memory at its full size meanwhile."""
@@ -246,7 +249,10 @@ class Retriever:
         """
         question = self._question(search)
         with ThreadPoolExecutor(DECODERS) as threads:
-            read = list(threads.map(partial(self._read_or_refusal, live=question.live), films))
+            until = time.monotonic() + BATCH_SECONDS
+            read = list(
+                threads.map(partial(self._read_in_time, live=question.live, until=until), films)
+            )
         queries = [one for one in read if isinstance(one, Query)]
         answers = iter(self._answers(queries, question))
         return [next(answers) if isinstance(one, Query) else one for one in read]
@@ -327,7 +333,12 @@ class Retriever:
         film_id = case_id_of(radiograph.sha256)
         return Query(film_id, film, inputs, radiograph.warnings, watch)
 
-    def _read_or_refusal(self, data: bytes, live: Live) -> Query | InputError:
+    def _read_in_time(self, data: bytes, live: Live, until: float) -> Query | InputError:
+        if time.monotonic() > until:
+            return InvalidArgument(
+                f"this film was not looked at: the films before it took {BATCH_SECONDS} seconds, "
+                "the limit for one request; send it in another one"
+            )
         try:
             return self._read(data, live)
         except InputError as refusal:

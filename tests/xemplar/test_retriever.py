@@ -380,3 +380,12 @@ def test_what_is_surely_no_film_is_refused_alone_and_in_a_batch(guarded: Retriev
     refusal, answer = guarded.ask_all([encoded(page), encoded(phantom(7, size=128).pixels)])
     assert isinstance(refusal, NotARadiograph)
     assert isinstance(answer, Answer)
+
+
+def test_a_request_of_many_films_does_not_take_minutes(
+    retriever: Retriever, small: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xemplar.retriever.BATCH_SECONDS", -1)
+    answers = retriever.ask_all(list(small.films[:2]))
+    assert all(isinstance(answer, InvalidArgument) for answer in answers)
+    assert "send it in another one" in str(answers[0])

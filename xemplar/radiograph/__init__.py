@@ -17,6 +17,7 @@ Nothing that could identify a patient leaves this package: of a header, only the
       decoders      the library for each coding; GDCM in a process of its own
       window        stored values -> displayed grey
       lut           lookup tables
+    structure     what a file is made of, counted before a library reads it
 """
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage

@@ -17,6 +17,8 @@ from xemplar.radiograph.decoders import (
     decode_codestream,
 )
 from xemplar.radiograph.image_pixel import ImagePixel
+from xemplar.radiograph.structure.jpeg import check_jpeg, check_scans
+from xemplar.radiograph.structure.jpeg2000 import check_packets
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -31,10 +33,6 @@ MISSING = 0.01
 
 JPEG_BLOCK = 16 * 16
 """Pixels that a JPEG with subsampled colour encodes together; the last ones go with their end."""
-
-JPEG_SCAN, MAX_SCANS = b"\xff\xda", 200
-"""Start of a scan (ITU-T T.81, B.2.3), each of which goes over the whole image. Encoders write one,
-or about ten where an image is progressive."""
 
 Pixels = npt.NDArray[Any]
 
@@ -60,6 +58,8 @@ def decode_frame(
     if frame.startswith(JP2_START):
         # what is decoded is the very stream whose size is looked at
         frame = frame[max(frame.find(JPEG_2000_START), 0) :]
+    if frame.startswith(JPEG_START):
+        check_jpeg(frame)
     declared = _declared(frame)
     if declared is None:
         syntax = header.file_meta.get("TransferSyntaxUID", RLELossless)
@@ -68,9 +68,15 @@ def decode_frame(
                 "the compressed frame declares no size that can be read; it is damaged, or of a "
                 "coding other than RLE, JPEG, JPEG-LS and JPEG 2000"
             )
+        if (
+            len(frame)
+            > 2 * pixel.rows * pixel.columns * pixel.samples * pixel.allocated // 8 + 4096
+        ):
+            raise UnreadableImage(
+                "the RLE frame is longer than its pixels would be without compression; it is "
+                "damaged: export the film again"
+            )
         return _run_lengths(frame, pixel), pixel, ()
-    if frame.startswith(JPEG_START):
-        check_scans(frame)
     if declared[:2] != (pixel.rows, pixel.columns) or declared.samples not in (1, 3):
         raise UnreadableImage(
             "the compressed frame declares {} x {} x {} (rows x columns x samples), ".format(
@@ -78,6 +84,10 @@ def decode_frame(
             )
             + f"but its header says {pixel.rows} x {pixel.columns} x {pixel.samples}"
         )
+    if declared.coding == JPEG_2000:
+        check_packets(frame)
+    else:
+        check_scans(frame, declared.rows * declared.columns)
     stored = min(declared.precision, pixel.stored)
     pixel = replace(pixel, samples=declared.samples, stored=stored, high=stored - 1)
     fills_up = declared.coding not in (JPEG_2000, SOF_JPEG_LS)
@@ -100,22 +110,6 @@ def _run_lengths(frame: bytes, pixel: ImagePixel) -> Pixels:
         raise UnreadableImage(
             "the RLE frame is damaged: it has more pixels than its header says; export it again"
         ) from error
-
-
-def check_scans(stream: bytes) -> None:
-    """Refuse a JPEG that would take long to decode, however few bytes and pixels it has.
-
-    Coded values never hold the mark of a scan, and metadata only that of a thumbnail.
-
-    Raises:
-        UnreadableImage: it has more than `MAX_SCANS` scans.
-    """
-    scans = stream.count(JPEG_SCAN)
-    if scans > MAX_SCANS:
-        raise UnreadableImage(
-            f"the JPEG is coded in {scans:,} scans, and a film needs no more than {MAX_SCANS}; "
-            "export it again"
-        )
 
 
 def with_end(

@@ -25,6 +25,12 @@ class Limits:
     max_pixels: int = 36_000_000
     min_side: int = 64
 
+    def accept(self, pixels: int) -> None:
+        """Be told how many pixels a film declares, before they are decoded.
+
+        A worker of a `DecodingPool` gets time and memory in proportion.
+        """
+
 
 @dataclass(frozen=True, eq=False)
 class Radiograph:
@@ -75,6 +81,7 @@ def check_size(width: int, height: int, limits: Limits) -> None:
             f"the picture is {width} x {height} pixels; both sides must have at least "
             f"{limits.min_side}"
         )
+    limits.accept(width * height)
 
 
 def stretch(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.uint8]:

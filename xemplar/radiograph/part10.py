@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from xemplar.errors import ImageTooLarge, UnreadableImage
 from xemplar.radiograph.film import Limits
+from xemplar.radiograph.structure.dicom import check_parts
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -51,23 +52,28 @@ def read_header(data: bytes, limits: Limits) -> "Dataset":
 
     Raises:
         ImageTooLarge: a deflated data set that inflates beyond the largest file.
-        UnreadableImage: no elements can be read.
+        UnreadableImage: no elements can be read, or too many.
     """
     # a file as it should be is not copied
     body = data if data[128:132] == PREFIX else data[_preamble(data) :]
     if body.startswith(PREFIX):
         body = bytes(128) + body
+    start = 132 if body[128:132] == PREFIX else 0
+    check_parts(body, start)
     try:
-        _check_deflated(body, limits)
-        header = _read(body)
-        if "PixelData" not in header and SEQUENCE_END[:4] not in body[-16:]:
-            header = _read(body + SEQUENCE_END)
+        inflated = _inflated(body, start, limits)
     except ImageTooLarge:
         raise
     except Exception as error:
-        raise UnreadableImage(
-            "the DICOM header is damaged or cut short; export the film again"
-        ) from error
+        raise _damaged() from error
+    check_parts(inflated, 0)
+    del inflated  # pydicom inflates it again
+    try:
+        header = _read(body)
+        if "PixelData" not in header and SEQUENCE_END[:4] not in body[-16:]:
+            header = _read(body + SEQUENCE_END)
+    except Exception as error:
+        raise _damaged() from error
     if not header:
         raise UnreadableImage(
             "the file begins as DICOM, but no image can be read from it; export the film again"
@@ -103,24 +109,32 @@ def _read(body: bytes) -> "Dataset":
     )
 
 
-def _check_deflated(body: bytes, limits: Limits) -> None:
-    """Refuse a deflated data set (PS3.5 A.5) that inflates beyond the largest file."""
+def _damaged() -> UnreadableImage:
+    return UnreadableImage("the DICOM header is damaged or cut short; export the film again")
+
+
+def _inflated(body: bytes, start: int, limits: Limits) -> bytes:
+    """A deflated data set (PS3.5 A.5), no larger than the largest file; empty for other files.
+
+    Raises:
+        ImageTooLarge: it inflates beyond that.
+    """
     from pydicom.filereader import read_dataset
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-    start = 132 if body[128:132] == PREFIX else 0
     if body[start : start + 2] != b"\x02\x00":
-        return
+        return b""
     file = BytesIO(body)
     file.seek(start)
     meta = read_dataset(
         file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag >> 16 != 2
     )
-    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        inflating = zlib.decompressobj(-zlib.MAX_WBITS)
-        inflated = len(inflating.decompress(file.read(), limits.max_bytes + 1))
-        if inflated > limits.max_bytes:
-            raise ImageTooLarge(
-                f"the deflated DICOM data set has more than {limits.max_bytes:,} bytes, the limit; "
-                "send it at a smaller size"
-            )
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return b""
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), limits.max_bytes + 1)
+    if len(inflated) > limits.max_bytes:
+        raise ImageTooLarge(
+            f"the deflated DICOM data set has more than {limits.max_bytes:,} bytes, the limit; "
+            "send it at a smaller size"
+        )
+    return inflated

@@ -11,9 +11,12 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
-from xemplar.radiograph.codestream import check_scans, with_end
+from xemplar.radiograph.codestream import with_end
 from xemplar.radiograph.colour import to_grey
 from xemplar.radiograph.film import Limits, Radiograph, check_size, contrast, stretch
+from xemplar.radiograph.structure.jpeg import check_jpeg, check_scans
+from xemplar.radiograph.structure.png import check_png
+from xemplar.radiograph.structure.tiff import check_tiff
 
 DISPLAY_SIDE = 1024
 """JPEG films are decoded at a reduced size that keeps at least this many pixels on both sides."""
@@ -23,6 +26,11 @@ LYING = (5, 6, 7, 8)
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
+TIFF_STARTS = tuple(
+    order + version for order in (b"II", b"MM") for version in (b"*\0", b"\0*", b"+\0", b"\0+")
+)
+"""In either byte order, and as BigTIFF; Pillow takes versions in the wrong order, too."""
+
 PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 """Chunks that say nothing of the grey values, and that Pillow refuses when they are long."""
 
@@ -31,16 +39,17 @@ Pixels = npt.NDArray[Any]
 
 def decode_picture(data: bytes, limits: Limits) -> Radiograph:
     """Decode a PNG, JPEG or TIFF file; raises as `xemplar.radiograph.decode` does."""
+    _check_structure(data)
     content = _without_text(data)
     image = _open_picture(content, limits)
     check_size(*image.size, limits)
     width, height = image.size
+    if image.format in ("JPEG", "MPO"):
+        check_scans(data, width * height)
     # told by the decoder that waits: Pillow keeps 8 of the 16 bits of colour
     waiting = str(getattr(image, "tile", ""))
     is_deep_colour = image.mode in ("RGB", "RGBA", "LA") and ";16" in waiting
     try:
-        if image.format in ("JPEG", "MPO"):
-            check_scans(content)
         if image.format != "MPO" and _holds_more(image):
             raise UnsupportedImage(
                 f"the {image.format} holds more than one picture; send one film alone"
@@ -72,6 +81,16 @@ def _holds_more(image: Image.Image) -> bool:
     except EOFError:
         return False
     return True
+
+
+def _check_structure(data: bytes) -> None:
+    """Refuse what would take long to be opened; what is of no known kind is left to Pillow."""
+    if data.startswith(PNG_START):
+        check_png(data)
+    elif data.startswith(b"\xff\xd8"):
+        check_jpeg(data)
+    elif data.startswith(TIFF_STARTS):
+        check_tiff(data)
 
 
 def _open_picture(data: bytes, limits: Limits) -> Image.Image:

@@ -110,8 +110,9 @@ class DecodingPool:
         Args:
             workers: films that are decoded at once.
             limits: what to refuse.
-            seconds: a film that takes longer is refused.
-            max_memory: bytes that a worker may take, beside what it shares.
+            seconds: the largest film that takes longer is refused; others have less, in proportion
+                to their pixels.
+            max_memory: bytes that a worker may take for the largest film, beside what it shares.
 
         Raises:
             ConfigurationError: this system has no memory that processes can share without a file.
@@ -205,12 +206,16 @@ class _Worker:
 
     def _replaced(self, late: bool) -> str:
         """Replace the process; returns why it had to be."""
-        if self._stop() == -signal.SIGXCPU or late:
-            reason = f"took longer than {self._seconds} seconds, which is the limit"
+        if self._stop() in (-signal.SIGXCPU, -signal.SIGPROF) or late:
+            reason = (
+                f"took longer than a film of its size may; {self._seconds} seconds is the limit "
+                "for the largest"
+            )
         else:
             reason = (
                 "failed in a way that ended the decoder, as damaged films do, or those that take "
-                f"more than {self._max_memory / 2**20:,.0f} MiB of memory"
+                "more memory than a film of their size may, of at most "
+                f"{self._max_memory / 2**20:,.0f} MiB"
             )
         with suppress(OSError):  # else the next film finds out
             self._start()

@@ -9,10 +9,11 @@ import json
 import mmap
 import os
 import resource
+import signal
 import socket
 import sys
 from contextlib import suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ from xemplar.radiograph import Limits, Radiograph, decode
 
 NO_FILM = bytes(128) + b"DICM"
 """Refused, but only once all that decodes DICOM is loaded."""
+
+BASE_SECONDS = 1.5
+"""Of the processor, for a film of no pixels; one of a megapixel takes a hundredth of that."""
+
+BASE_MEMORY = 224 * 2**20
+"""For a film of no pixels in the largest file, with the 50 MiB that this process has."""
 
 FIELDS = tuple(one.name for one in fields(Radiograph) if one.name != "pixels")
 
@@ -35,10 +42,39 @@ def limit(what: int, most: int) -> None:
 
 
 def limit_processor_time(seconds: float) -> None:
-    """End this process once it has computed for so long from now on."""
+    """End this process once it has computed for so long from now on, and those that it starts."""
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends it; finer than whole seconds
+
+
+@dataclass(frozen=True)
+class Allowance(Limits):
+    """Limits that give a film time and memory in proportion to the pixels that it declares.
+
+    The largest film gets all, and until a film has declared its size it gets what the smallest
+    one does: `BASE_SECONDS` and `BASE_MEMORY`.
+
+    Attributes:
+        seconds: of the processor, for the largest film.
+        memory: in bytes, for the largest film.
+    """
+
+    seconds: float = 0
+    memory: int = 0
+
+    def accept(self, pixels: int) -> None:
+        """Implements Limits."""
+        share = pixels / self.max_pixels
+        limit_processor_time(_between(BASE_SECONDS, self.seconds, share))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft = int(_between(BASE_MEMORY, self.memory, share))
+        resource.setrlimit(resource.RLIMIT_DATA, (min(soft, hard), hard))
+
+
+def _between(least: float, most: float, share: float) -> float:
+    return min(least, most) + max(most - least, 0) * share
 
 
 def answer(memory: mmap.mmap, size: int, limits: Limits) -> dict[str, Any]:
@@ -72,8 +108,9 @@ def main() -> None:
         pool.sendall(b"{}\n")  # ready
         for line in requests:
             asked = json.loads(line)
-            limit_processor_time(seconds)
-            said = answer(memory, asked["size"], Limits(**asked["limits"]))
+            limits = Allowance(**asked["limits"], seconds=seconds, memory=most_bytes)
+            limits.accept(0)
+            said = answer(memory, asked["size"], limits)
             pool.sendall(json.dumps(said, default=str).encode() + b"\n")
 
 

@@ -58,7 +58,7 @@ def progressive(scans: int) -> bytes:
 
 def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded() -> None:
     assert decode(progressive(0)).format == "JPEG"
-    refused(progressive(300), UnreadableImage, "scans, and a film needs no more than 200")
+    refused(progressive(300), UnreadableImage, "more than 100 JPEG scans")
 
 
 def test_the_directories_of_a_tiff_are_not_counted() -> None:
@@ -70,7 +70,7 @@ def test_the_directories_of_a_tiff_are_not_counted() -> None:
         step = TiffImageFile._seek
         patch.setattr(TiffImageFile, "_seek", lambda image, n: (read.append(n), step(image, n)))
         refused(file.getvalue(), UnsupportedImage, "more than one picture")
-    assert max(read) == 1
+    assert max(read, default=0) <= 1
 
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
