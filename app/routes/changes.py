@@ -55,13 +55,22 @@ def _body() -> dict[str, Any]:
             }
         elif "anyOf" in field:  # something or null, which a form says by an empty field, or by none
             del field["default"]
-            field["anyOf"][1] = {"const": ""}
+            field |= _or_empty(field.pop("anyOf")[0])
     film = REQUEST_BODY["content"]["multipart/form-data"]["schema"]
     schema = film | {
         "required": [*film["required"], *described["required"]],
         "properties": film["properties"] | described["properties"],
     }
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
+    """A form's field that may also be empty."""
+    if "enum" in schema:
+        return schema | {"enum": [*schema["enum"], ""]}
+    if schema["type"] == "string":
+        return schema | {"minLength": 0, "pattern": f"^$|{schema['pattern']}"}
+    return {"anyOf": [schema, {"const": ""}]}
 
 
 @router.post(
