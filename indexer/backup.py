@@ -95,9 +95,6 @@ def restore(
         typer.Option(
             help="Key of the pseudonyms; default: FILE.key if it is there; - for the first "
             "32 bytes of the input.",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
         ),
     ] = None,
     without_key: Annotated[
@@ -170,6 +167,8 @@ def _read_key(file: Path, key: Path | None) -> bytes | None:
         key = _beside(file)
         if str(file) == "-" or not key.is_file():
             return None
+    if not key.is_file():
+        raise typer.BadParameter(f"there is no file {key}; name the backup's key with --key")
     with key.open("rb") as source:
         return source.read(KEY_BYTES + 1)
 
