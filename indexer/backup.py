@@ -25,6 +25,17 @@ if TYPE_CHECKING:
     from xemplar.store import Store
 
 
+def _existing_file(path: Path | None) -> Path | None:
+    """Checks what is to be read, as a callback of typer, whose own check knows no - for the input.
+
+    Raises:
+        BadParameter: it is no file.
+    """
+    if path is not None and str(path) != "-" and not path.is_file():
+        raise typer.BadParameter(f"there is no file {path}")
+    return path
+
+
 def backup(
     file: Annotated[
         Path, typer.Argument(help="New file; - for the standard output.", callback=new_path)
@@ -81,10 +92,7 @@ def restore(
     file: Annotated[
         Path,
         typer.Argument(
-            help="As `xemplar backup` wrote it; - for the input.",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
+            help="As `xemplar backup` wrote it; - for the input.", callback=_existing_file
         ),
     ],
     store: StoreOption = DEFAULT_STORE,
@@ -95,6 +103,7 @@ def restore(
         typer.Option(
             help="Key of the pseudonyms; default: FILE.key if it is there; - for the first "
             "32 bytes of the input.",
+            callback=_existing_file,
         ),
     ] = None,
     without_key: Annotated[
@@ -167,8 +176,6 @@ def _read_key(file: Path, key: Path | None) -> bytes | None:
         key = _beside(file)
         if str(file) == "-" or not key.is_file():
             return None
-    if not key.is_file():
-        raise typer.BadParameter(f"there is no file {key}; name the backup's key with --key")
     with key.open("rb") as source:
         return source.read(KEY_BYTES + 1)
 

@@ -20,11 +20,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from typer import BadParameter
+from typer.testing import CliRunner
 from xemplar_indexer.backup import backup as backup_command
 from xemplar_indexer.backup import restore as restore_command
 
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore, small_store
+from xemplar.__main__ import command_line
 from xemplar.backup import _move, back_up, restore
 from xemplar.backup_archive import CONTENTS, KEY
 from xemplar.catalog import Description, case_id_of, open_catalog
@@ -555,9 +557,10 @@ def test_a_restore_without_the_key_says_what_that_means(
 
 
 def test_key_and_backup_may_come_one_after_the_other_through_the_input(
-    old: SmallStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: bytes
+    old: SmallStore, tmp_path: Path, key: bytes
 ) -> None:
-    stream = io.TextIOWrapper(io.BytesIO(key + saved(old.store, url(old.store))))
-    monkeypatch.setattr("sys.stdin", stream)
-    restore_command(Path("-"), store=tmp_path / "elsewhere", key=Path("-"))
+    both = key + saved(old.store, url(old.store))
+    given = ["restore", "-", "--key", "-", "--store", str(tmp_path / "elsewhere")]
+    result = CliRunner().invoke(command_line(), given, input=both)
+    assert result.exit_code == 0, result.output
     assert Store(tmp_path / "elsewhere").pseudonym_key.read_bytes() == key
