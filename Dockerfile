@@ -60,7 +60,7 @@ ENV PATH=/opt/xemplar/bin:$PATH \
     XEMPLAR_PORT=8000
 # the number is named, so that a folder of the host can be given to it
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin xemplar \
-    && install --directory --owner xemplar --group xemplar /store /runs
+    && install --directory --mode 0700 --owner xemplar --group xemplar /store /runs
 USER xemplar
 ENTRYPOINT ["xemplar"]
 

@@ -25,7 +25,11 @@ _SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 class SecurityHeaders:
-    """ASGI middleware; adds the headers. JSON is never kept by a browser unless a route says so."""
+    """ASGI middleware; adds the headers.
+
+    No browser or proxy keeps an answer, for it may show a patient: not after the key is forgotten,
+    nor after the case is removed. What is of nobody (the page's own files) says otherwise itself.
+    """
 
     def __init__(self, app: ASGIApp, docs: str) -> None:
         self.app = app
@@ -61,8 +65,7 @@ def _add(headers: MutableHeaders) -> None:
     for name, value in STEADY.items():
         headers[name] = value
     headers.setdefault("Content-Security-Policy", POLICY)
-    if "json" in headers.get("content-type", ""):
-        headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("Cache-Control", "no-store")
 
 
 def _docs_policy(page: bytes) -> str:

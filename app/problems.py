@@ -23,6 +23,7 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.NotARadiograph: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnknownFinding: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidArgument: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.CaseIdTaken: HTTPStatus.CONFLICT,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.DatasetError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,

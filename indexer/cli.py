@@ -273,7 +273,7 @@ def calibrate(
 
     try:
         fields = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
     place = Store(store)
     loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))

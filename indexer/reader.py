@@ -1,6 +1,8 @@
 """The job's first stage: a film's file -> the network's input, by several threads."""
 
 import hashlib
+import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from xemplar.datasets import Film
-from xemplar.errors import ImageTooLarge, InputError
+from xemplar.errors import ImageTooLarge, InputError, UnreadableImage
 from xemplar.intake import Prepared
 from xemplar.media import Media
 from xemplar.preprocess import PreprocessSpec, preprocess
@@ -97,13 +99,25 @@ class Reader:
         return New(film, Prepared.of(radiograph, inputs))
 
     def _bytes(self, path: Path) -> bytes:
-        """A file's content; one above the limit is refused before it fills the memory."""
-        size = path.stat().st_size
-        if size > self._limits.max_bytes:
-            raise ImageTooLarge(
-                f"the file has {size:,} bytes; the limit is {self._limits.max_bytes:,}"
-            )
-        return path.read_bytes()
+        """A file's content; one above the limit is refused before it fills the memory.
+
+        The folder was walked before, and may be another one by now: a pipe that took the place of
+        a file must not be waited for, nor a file read that never ends.
+        """
+        limit = self._limits.max_bytes
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableImage("it is a pipe or device, and no file")
+            data = b"" if status.st_size > limit else file.read(limit + 1)
+        if (size := max(status.st_size, len(data))) > limit:
+            raise ImageTooLarge(f"the file has {size:,} bytes; the limit is {limit:,}")
+        return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a file as ``opener`` of `open`; a pipe at once, whether it is written to or not."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def in_order(read: Reader, films: Iterable[Film], workers: int, ahead: int) -> Iterator[Read]:

@@ -1,4 +1,7 @@
-"""How artefacts are written and identified: whole or not at all, named by their digest."""
+"""How artefacts are written and identified: whole or not at all, named by their digest.
+
+They may show patients, so they are for this user alone (see `xemplar.permissions`).
+"""
 
 import fcntl
 import hashlib
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from xemplar.errors import ConfigurationError
+from xemplar.permissions import FILE, FOLDER, make_folder, private
 from xemplar.storage import writing_files
 
 SWEEP_SECONDS = 10
@@ -58,9 +62,9 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
     """
     beside = _beside(path)
     with writing_files(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
-            with beside.open("xb") as file:
+            with open(beside, "xb", opener=private) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -73,8 +77,12 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """A folder that appears whole or not at all: yields one beside it, renamed at the end.
+
+    Args:
+        path: of the folder.
+        shared: whether others may read it, as far as the umask lets them: it shows nobody.
 
     Raises:
         ConfigurationError: the folder exists already.
@@ -82,9 +90,11 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise ConfigurationError(f"{path} exists already; choose another folder or remove it")
-    with writing_files(path.parent), _locked(_beside(path)) as beside:
+    with writing_files(path.parent), _locked(_beside(path), shared=shared) as beside:
         yield beside
         for inside in (*beside.rglob("*"), beside):
+            if not shared:
+                inside.chmod(FOLDER if inside.is_dir() else FILE)
             sync_path(inside)
         beside.rename(path)
         sync_path(path.parent)
@@ -98,16 +108,19 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         StorageError: the disk is full, read-only or fails.
     """
     with writing_files(parent):
-        parent.mkdir(parents=True, exist_ok=True)
+        make_folder(parent)
         sweep(parent)
         with _locked(_beside(parent / "scratch")) as scratch:
             yield scratch
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[Path]:
+def _locked(folder: Path, *, shared: bool = False) -> Iterator[Path]:
     """A new folder, locked as long as this process lives (see `sweep`); removed unless renamed."""
-    folder.mkdir(parents=True)
+    if shared:
+        folder.mkdir(parents=True)
+    else:
+        make_folder(folder)
     held = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -2,12 +2,15 @@
 
 The file is a tar archive, in this order::
 
-    pseudonym.key                          as in the store
     checkpoints/<sha256>.safetensors       of the live generation
     generations/<name>/                    the live one; the others can be built again
     media/                                 pictures of all cases
     catalog.sqlite                         the catalog, whichever database it is kept in
     backup.json                            what is in it; a backup that was cut off has none
+
+The key of the patients' pseudonyms is not in it, but is kept apart: with both, everybody who is in
+the archive can be found by trying patient ids. A digest in `backup.json` is over all files before
+it, and a code made with the key over that: nothing is restored that was changed meanwhile.
 
 What makes it whole while cases come and go: a generation is older than the catalog that is taken
 after it, as in a store; pictures are on the disk before the catalog speaks of a case, so those of
@@ -15,52 +18,28 @@ all cases are found after it was taken; and a case that is removed meanwhile, wi
 removed in the copy of the catalog too.
 """
 
-import json
 import os
 import shutil
-import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from hmac import compare_digest
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, TypeGuard
 
 from xemplar.artefact import file_digest, scratch_folder, sync_path, write_file
+from xemplar.backup_archive import CATALOG, KEY, Contents, unpack, writing_archive
 from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.copying import copy_catalog, films, remove_again
 from xemplar.checkpoint import find, keep, load
-from xemplar.errors import ConfigurationError, CorruptArtefact
+from xemplar.errors import ConfigurationError, Mismatch
 from xemplar.index import check_cases, current, folder_of, open_generation, read_manifest
 from xemplar.media import Media
-from xemplar.store import Store
+from xemplar.permissions import write_private
+from xemplar.store import KEY_BYTES, Store
 
-CATALOG, CONTENTS = "catalog.sqlite", "backup.json"
-PARTS = ("pseudonym.key", "checkpoints", "media", "generations")
-FORM = 1
-
-MALFORMED = (FileExistsError, IsADirectoryError, NotADirectoryError, ValueError)
-"""What unpacking raises where names contradict each other."""
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What is in a backup.
-
-    Attributes:
-        created: UTC, ISO 8601: everything that was acknowledged before is in it.
-        generation: name of the live one.
-        cases: in the catalog.
-        pictures: files.
-        form: version of the archive's form.
-    """
-
-    created: str
-    generation: str
-    cases: int
-    pictures: int
-    form: int = FORM
+PARTS = (KEY, "checkpoints", "media", "generations")
 
 
 def back_up(
@@ -94,32 +73,35 @@ def back_up(
         copy = Store(scratch)
         copy_catalog(database_url, copy.database_url)
         checkpoint = _check_answers(store, live, copy, otherwise)
-        with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-            if store.pseudonym_key.is_file():
-                _add(archive, store.pseudonym_key, store.pseudonym_key.name)
-            _add(
-                archive, checkpoint, f"checkpoints/{store.checkpoint(file_digest(checkpoint)).name}"
-            )
+        # whatever pseudonyms are in the copy were made with it
+        key = store.pseudonym_key.read_bytes() if store.pseudonym_key.is_file() else None
+        with writing_archive(out) as archive:
+            digest = file_digest(checkpoint)
+            archive.add(checkpoint, f"checkpoints/{store.checkpoint(digest).name}")
             for path in sorted((store.generations / live).iterdir()):
-                _add(archive, path, str(path.relative_to(store.root)))
-            cases, pictures = 0, 0
+                archive.add(path, str(path.relative_to(store.root)))
+            cases = 0
             for cases, (sha256, total) in enumerate(films(copy.database_url), start=1):
                 for path in media.files(sha256):
                     with suppress(FileNotFoundError):  # the case is removed at this moment
-                        _add(archive, path, str(path.relative_to(store.root)))
-                        pictures += 1
+                        archive.add(path, str(path.relative_to(store.root)))
                 if on_progress:
                     on_progress(cases, total)
             cases -= remove_again(database_url, copy.database_url)
-            _add(archive, scratch / CATALOG, CATALOG)
-            contents = Contents(created, live, cases, pictures)
-            (scratch / CONTENTS).write_text(json.dumps(asdict(contents), indent=2) + "\n")
-            _add(archive, scratch / CONTENTS, CONTENTS)
+            archive.add(scratch / CATALOG, CATALOG)
+            contents = Contents(created, live, cases, archive.pictures)
+            contents = archive.finish(contents, key, scratch)
     return contents
 
 
 def restore(
-    source: IO[bytes], store: Store, database_url: str, otherwise: Path | None = None
+    source: IO[bytes],
+    store: Store,
+    database_url: str,
+    otherwise: Path | None = None,
+    *,
+    key: bytes | None = None,
+    without_key: bool = False,
 ) -> Contents:
     """Make a store, and its catalog, from a backup. The new one answers as the old one did.
 
@@ -133,18 +115,24 @@ def restore(
         database_url: of an empty database; SQLite or PostgreSQL, whichever it was.
         otherwise: file of the checkpoint, for a backup of an older version that lacks it, unless it
             is the shipped one.
+        key: of the pseudonyms, `KEY_BYTES` of the store that was backed up.
+        without_key: go on where the backup has a key and none is given: a patient whose films are
+            in it is then another one with every new film.
 
     Raises:
-        ConfigurationError: something is in the store, or in the database.
+        ConfigurationError: something is in the store, or in the database; or the key lacks.
         CorruptArtefact: this is no backup, or not all of one.
-        Mismatch: a newer version of this software made the backup, or its parts do not fit.
+        Mismatch: a newer version of this software made the backup, its parts do not fit, or it
+            is not what was written with this key.
         StorageError: disk or database cannot be used now.
     """
     _refuse_occupied(store)
     again = store.restoring.is_file()
     with scratch_folder(store.root) as scratch:
         copy = Store(scratch)
-        contents = _unpack(source, copy)
+        contents = unpack(source, scratch)
+        if _is_key(key, contents, without_key=without_key):
+            write_private(copy.pseudonym_key, key)
         migrate(copy.database_url, copy)  # an older version may have made it
         keep(_check_answers(copy, contents.generation, copy, otherwise), copy)
         Media(copy.media).sync()
@@ -185,6 +173,32 @@ def _check_answers(store: Store, name: str, copy: Store, otherwise: Path | None)
     return path
 
 
+def _is_key(key: bytes | None, contents: Contents, *, without_key: bool) -> TypeGuard[bytes]:
+    """Whether a key is there that belongs to a backup; refuses another one, or none.
+
+    Args:
+        key: as it was given.
+        contents: of the backup.
+        without_key: whether it may lack.
+    """
+    if key is None:
+        if contents.code and not without_key:
+            raise ConfigurationError(
+                "the key of this backup's pseudonyms is kept apart from it: name its file (--key); "
+                "or restore without it (--without-key), and patients whose films are in the backup "
+                "count as other patients in every film that comes later"
+            )
+        return False
+    if not contents.code:
+        raise Mismatch("this backup needs no key, or has it within; leave --key out")
+    if len(key) != KEY_BYTES or not compare_digest(contents.signed(key).code, contents.code):
+        raise Mismatch(
+            "the backup was not written with this key, or was changed since; use the key of the "
+            "store that it was made of, or another backup"
+        )
+    return True
+
+
 def _refuse_occupied(store: Store) -> None:
     there = [name for name in PARTS if (store.root / name).exists()]
     if store.current.exists() or (there and not store.restoring.is_file()):
@@ -199,50 +213,3 @@ def _move(part: Path, place: Path) -> None:
         shutil.rmtree(place)
     if part.exists():
         part.replace(place)
-
-
-def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
-    """Put a file in under a name, without whose it is here."""
-
-    def nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        member.uid = member.gid = 0
-        member.uname = member.gname = ""
-        return member
-
-    archive.add(path, name, recursive=False, filter=nobody)
-
-
-def _unpack(source: IO[bytes], place: Store) -> Contents:
-    """Unpack all of a backup, and check that it is all."""
-    pictures = 0
-    try:
-        with tarfile.open(fileobj=source, mode="r|") as archive:
-            for member, content in _files(archive):
-                path = place.root / member.name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("xb") as file:
-                    shutil.copyfileobj(content, file)
-                path.chmod(member.mode & 0o777)
-                pictures += member.name.startswith("media/")
-    except (tarfile.TarError, EOFError, *MALFORMED) as error:
-        raise CorruptArtefact(f"this is no backup, or not all of one: {error}") from error
-    try:
-        contents = Contents(**json.loads((place.root / CONTENTS).read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError) as error:
-        raise CorruptArtefact("this is no backup, or its end is missing; use another") from error
-    if (contents.form, contents.pictures) != (FORM, pictures):
-        raise CorruptArtefact(
-            f"the backup has form {contents.form} and {pictures:,} pictures, not {FORM} and "
-            f"{contents.pictures:,}; use another one, or the version of xemplar that made it"
-        )
-    return contents
-
-
-def _files(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    """Its files; none that would lie elsewhere than in the store."""
-    for member in archive:
-        content, path = archive.extractfile(member), PurePosixPath(member.name)
-        known = path.parts and path.parts[0] in (*PARTS, CATALOG, CONTENTS)
-        if content is None or not known or ".." in path.parts:
-            raise CorruptArtefact(f"a backup has no {member.name[:100]!r}: this is none")
-        yield member, content

@@ -180,7 +180,7 @@ def load(path: Path) -> Checkpoint:
             card = _card(json.loads(metadata["xemplar"]))
             names = list(file.keys())  # a safetensors file is no mapping
             weights = {name: file.get_tensor(name).astype(np.float32) for name in names}
-    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise CorruptArtefact(
             f"{path} is no checkpoint of this software, or damaged: {error}; take another copy"
         ) from error

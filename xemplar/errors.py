@@ -7,7 +7,8 @@ XemplarError
 │   ├── ImageTooLarge           more bytes or pixels than the limit
 │   ├── NotARadiograph          decoded, but surely no radiograph
 │   ├── UnknownFinding          a finding the checkpoint does not know
-│   └── InvalidArgument         any other value outside its range
+│   ├── InvalidArgument         any other value outside its range
+│   └── CaseIdTaken             another film has the case id that this one would get
 ├── NotFound                    no such case, picture or query
 ├── DatasetError                a data set's label file or folder cannot be used
 ├── ConfigurationError          settings or installation cannot work
@@ -58,6 +59,13 @@ class UnknownFinding(InputError):
 
 class InvalidArgument(InputError):
     """A value outside its range."""
+
+
+class CaseIdTaken(InputError):
+    """Another film is the case of the id that this one would get: their digests begin alike.
+
+    By chance that takes billions of cases, so somebody has made the film for it.
+    """
 
 
 class NotFound(XemplarError):

@@ -16,6 +16,7 @@ from huey.serializer import Serializer
 
 from xemplar.catalog.failures import sqlite_kind
 from xemplar.errors import ConfigurationError
+from xemplar.permissions import make_file, make_folder
 from xemplar.storage import writing_files
 from xemplar.store import Store
 
@@ -107,7 +108,8 @@ class JobQueue:
 def _sqlite(store: Store) -> Any:
     """The queue in the store's file."""
     with writing_files(store.root):
-        store.root.mkdir(parents=True, exist_ok=True)
+        make_folder(store.root)
+    make_file(store.queue)
     # not synced: a message that a power cut takes is found again by a look into the catalog
     return SqliteHuey(filename=str(store.queue), fsync=False, **_options())
 

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from xemplar.artefact import sync_path, write_file
 from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
 from xemplar.overlay import shrink
+from xemplar.permissions import make_folder, write_private
 from xemplar.preprocess import PreprocessSpec
 from xemplar.radiograph import DISPLAY_SIDE, Radiograph
 from xemplar.storage import writing_files
@@ -121,7 +122,7 @@ class Media:
         writes again.
         """
         with writing_files(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             self._sync()
 
     def _sync(self) -> None:
@@ -212,10 +213,10 @@ def _write(path: Path, content: memoryview) -> None:
 
 def _write_beside(path: Path, content: memoryview) -> None:
     try:
-        path.write_bytes(content)
+        write_private(path, content)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        make_folder(path.parent)
+        write_private(path, content)
 
 
 def _read(path: Path) -> bytes:

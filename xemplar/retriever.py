@@ -202,7 +202,7 @@ class Retriever:
                 live = self.live
                 if live.checkpoint is not encoder.checkpoint:
                     continue
-                if self.catalog.find(case_id_of(film.sha256)) is None:
+                if self.catalog.find_film(film.sha256) is None:
                     images = StoredImages(self.media, live.checkpoint.card.spec)
                     among = (live.generation, self.catalog, images)
                     copy = case_of_image(entry.vector, inputs, *among)

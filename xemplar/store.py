@@ -22,6 +22,7 @@ from pathlib import Path
 
 from xemplar.artefact import length_prefixed
 from xemplar.errors import CorruptArtefact
+from xemplar.permissions import make_folder
 from xemplar.storage import writing_files
 
 KEY_BYTES = 32
@@ -128,7 +129,7 @@ class Store:
         That is why it is linked into place, which fails where a file exists, and not renamed,
         which would replace a key that the other process has used already.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         beside = self.root / f".pseudonym.key.{secrets.token_hex(4)}"
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from xemplar.permissions import close_to_others
+
 if TYPE_CHECKING:
     from xemplar.datasets import Dataset
 
@@ -27,6 +29,8 @@ STORE_PARTS = re.compile(r"(catalog|queue)\.sqlite.*|generations|media|checkpoin
 def store_folder(path: Path) -> Path:
     """Checks a store's folder, as a callback of typer: it may be new, but nothing else.
 
+    What others may read in it is closed to them, or told.
+
     Raises:
         BadParameter: it holds other things, which would get mixed with the store's.
     """
@@ -36,6 +40,12 @@ def store_folder(path: Path) -> Path:
     a_store = any((path / mark).exists() for mark in STORE_MARKS)
     if not a_store and not all(STORE_PARTS.fullmatch(name) for name in others):
         raise typer.BadParameter(f"{path} is no store, and not empty; name a store or a new folder")
+    if opened := close_to_others(path) if path.is_dir() else []:
+        more = f" and {len(opened) - 1:,} more" if opened[1:] else ""
+        Console(stderr=True, soft_wrap=True, highlight=False).print(
+            f"[yellow]note[/] others may read {escape(str(opened[0]))}{more}, and this user cannot "
+            f"change that; as its owner, run `chmod -R go= {escape(str(path))}`"
+        )
     return path
 
 

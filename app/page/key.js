@@ -18,8 +18,9 @@ export function keep(secret) {
 }
 
 /** Leave nothing of it, nor of what was fetched with it. */
-export function forget() {
+export async function forget() {
   sessionStorage.removeItem(KEY);
+  await fetch(new URL("page/forget", document.baseURI), { method: "POST" }).catch(() => {}); // the reload shows that nobody answers
   location.reload();
 }
 

@@ -214,6 +214,7 @@ export const T = {
       InvalidArgument: "One of the conditions cannot be met",
       InvalidRequest: "One of the conditions cannot be read",
       UnknownFinding: "The network does not know this finding",
+      CaseIdTaken: "Another film has this film's case id",
       NotFound: "It is not there any more",
       Forbidden: "This is not allowed",
       Unauthorized: "An API key is needed",

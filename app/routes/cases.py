@@ -12,8 +12,6 @@ from xemplar.schemas import CaseOut, CasePage, CaseQuery, FindingList, FindingOu
 from ..service import root_of, service_of
 from ..wire import case_out
 from .common import (
-    CHANGING,
-    IMMUTABLE,
     INVALID,
     NOT_FOUND,
     PICTURE,
@@ -78,7 +76,7 @@ async def case_image(request: Request, case_id: CaseId, side: Side = 1024) -> Re
         found = service.retriever.indexed(case_id)
         return pictures.case_image(service.retriever, found, side)
 
-    return jpeg_response(await service.work(work), IMMUTABLE)
+    return jpeg_response(await service.work(work))
 
 
 @router.get("/cases/{case_id}/overlay", response_class=Response, responses=PICTURE)
@@ -97,7 +95,7 @@ async def case_overlay(
         found = service.retriever.indexed(case_id)
         return pictures.case_overlay(service.retriever, found, finding, side)
 
-    return jpeg_response(await service.work(work), CHANGING)
+    return jpeg_response(await service.work(work))
 
 
 @router.get(
@@ -116,4 +114,4 @@ async def case_evidence(
         found = service.retriever.indexed(case_id)
         return pictures.case_evidence(service.retriever, answer, found, side)
 
-    return jpeg_response(await service.work(work), IMMUTABLE)
+    return jpeg_response(await service.work(work))

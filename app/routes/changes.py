@@ -1,6 +1,7 @@
 """Cases come, are described anew, and go. Each change is searchable as soon as it is answered."""
 
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response, status
@@ -15,6 +16,7 @@ from xemplar.preprocess import preprocess
 from xemplar.retriever import Retriever
 from xemplar.schemas import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
 
+from ..problems import described
 from ..record import record_of
 from ..service import root_of, service_of
 from ..upload import REQUEST_BODY, film_and_fields_of
@@ -83,7 +85,8 @@ def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
     | TOO_LARGE
     | TOO_SLOW
     | OTHER_KIND
-    | INVALID,
+    | INVALID
+    | described(HTTPStatus.CONFLICT, "Another film has the case id that this one would get."),
     openapi_extra={"requestBody": _body()},
 )
 async def put_case(
@@ -186,7 +189,7 @@ def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, 
     live = retriever.live
     film = retriever.decode(data)
     fields = given.fields(retriever.store, given.source, _vocabulary(retriever, given))
-    known = retriever.catalog.find(case_id_of(film.sha256))
+    known = retriever.catalog.find_film(film.sha256)
     if known is None and film.body_part is not None and not given.any_body_part:
         raise NotARadiograph(
             f"the DICOM header says that the film shows {film.body_part}, not a chest, so it was "

@@ -56,13 +56,10 @@ Finding = Annotated[
 ]
 Side = Annotated[int, Query(ge=64, le=1024, description="Longest side in pixels.")]
 
-IMMUTABLE = {"Cache-Control": "private, max-age=31536000, immutable"}
-CHANGING = {"Cache-Control": "private, no-cache"}
 
-
-def jpeg_response(picture: bytes, caching: dict[str, str]) -> Response:
-    """A picture, with how long it may be kept."""
-    return Response(picture, media_type="image/jpeg", headers=caching)
+def jpeg_response(picture: bytes) -> Response:
+    """A picture."""
+    return Response(picture, media_type="image/jpeg")
 
 
 def api_router(tag: str) -> APIRouter:

@@ -30,3 +30,13 @@ class PageFiles(StaticFiles):
 async def page() -> FileResponse:
     """The page."""
     return FileResponse(FOLDER / "index.html", headers=REVALIDATED)
+
+
+@router.post("/page/forget", include_in_schema=False)
+async def forget() -> Response:
+    """Lets the browser empty its cache of this service, as the page asks once a key is forgotten.
+
+    Clear-Site-Data (W3C, 2017) works where the page came over TLS or from this machine. The
+    service lets nothing of a patient be kept; a version before did, and a proxy may.
+    """
+    return Response(status_code=204, headers={"Clear-Site-Data": '"cache"'})

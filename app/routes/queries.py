@@ -30,7 +30,6 @@ from ..upload import BATCH_BODY, REQUEST_BODY, film_of, films_of
 from ..wire import answer_out, maps_out, rounded
 from .common import (
     BAD_REQUEST,
-    IMMUTABLE,
     INVALID,
     NOT_FOUND,
     OTHER_KIND,
@@ -217,7 +216,7 @@ async def query_image(request: Request, query_id: QueryId, side: Side = 1024) ->
     service = service_of(request)
     answer = service.recent.find(query_id)
     picture = await service.work(lambda: pictures.query_image(answer, side))
-    return jpeg_response(picture, IMMUTABLE)
+    return jpeg_response(picture)
 
 
 @router.get("/queries/{query_id}/overlay", response_class=Response, responses=PICTURE)
@@ -232,7 +231,7 @@ async def query_overlay(
         return pictures.query_overlay(service.retriever, answer, finding, side)
 
     picture = await service.work(work)
-    return jpeg_response(picture, IMMUTABLE)
+    return jpeg_response(picture)
 
 
 @router.get(
@@ -251,13 +250,11 @@ async def query_evidence(
         case = service.retriever.indexed(case_id)
         return pictures.query_evidence(service.retriever, answer, case, side)
 
-    return jpeg_response(await service.work(work), IMMUTABLE)
+    return jpeg_response(await service.work(work))
 
 
 @router.get("/queries/{query_id}/matches/{case_id}", responses=NOT_FOUND | INVALID)
-async def query_matches(
-    request: Request, response: Response, query_id: QueryId, case_id: CaseId
-) -> MatchesOut:
+async def query_matches(request: Request, query_id: QueryId, case_id: CaseId) -> MatchesOut:
     """Which places of the film that was sent and of a case match; all shares are the similarity."""
     service = service_of(request)
     answer = service.recent.find(query_id)
@@ -270,5 +267,4 @@ async def query_matches(
             similarity=similarity, grid=math.isqrt(len(shares)), shares=rounded(shares)
         )
 
-    response.headers.update(IMMUTABLE)
     return await service.work(work)

@@ -1,6 +1,7 @@
 """What a newcomer does with the containers: ask, index, reindex, back up, restore."""
 
 import json
+import shutil
 import subprocess
 import time
 from collections import Counter
@@ -65,13 +66,24 @@ def back_up(project: Project, report: Report, file: Path) -> None:
     command = ("exec", "-T", "api", "xemplar", "backup", "-")
     with file.open("wb") as out:
         report.timed("backup", lambda: project.compose(*command, output=out))
+    with key_of(file).open("wb") as out:
+        project.compose("exec", "-T", "api", "cat", "/store/pseudonym.key", output=out)
     report.measured("size of the backup", f"{file.stat().st_size / 1e6:.1f} MB")
+
+
+def key_of(file: Path) -> Path:
+    """Where the key of a backup is kept."""
+    return file.with_suffix(".key")
 
 
 def restore(project: Project, report: Report, file: Path, film: bytes, due: dict[str, Any]) -> None:
     """One command, then start; the same film must get the same list."""
-    command = ("indexer", "restore", "-")
-    with file.open("rb") as source:
+    command = ("indexer", "restore", "-", "--key", "-")
+    keyed = file.with_suffix(".keyed")  # as `cat KEY BACKUP`
+    with keyed.open("wb") as both, file.open("rb") as source:
+        both.write(key_of(file).read_bytes())
+        shutil.copyfileobj(source, both)
+    with keyed.open("rb") as source:
         report.timed("restore elsewhere", lambda: project.once(*command, feed=source))
     start(project, report, "up --wait of what was restored")
     same = ranked(ask(project.url, film)) == ranked(due)

@@ -53,7 +53,6 @@ def test_pictures_of_a_film_stay_when_it_is_asked_about_again(
     address = f"/queries/{answer['query_id']}/overlay"  # of the finding first explained
     before = client.get(address)
     again(client, answer, finding="Hernia")
-    assert "immutable" in before.headers["cache-control"]
     assert client.get(address).content == before.content
 
 
@@ -102,7 +101,6 @@ def test_matching_places_add_up_to_the_similarity_and_to_the_evidence(
     near = answer["neighbours"][2]
     response = client.get(f"/queries/{answer['query_id']}/matches/{near['case_id']}")
     matches = response.json()
-    assert "immutable" in response.headers["cache-control"]
     assert set(matches) == set(MatchesOut.model_fields)
     shares = np.array(matches["shares"])
     assert shares.shape == (matches["grid"] ** 2, matches["grid"] ** 2)
@@ -121,5 +119,4 @@ def test_films_come_as_large_as_asked_for_and_never_larger(
     assert picture_size(client.get(case["image_url"], params={"side": 350})) == (280, 350)
     for side in (700, 1024):
         assert picture_size(client.get(case["image_url"], params={"side": side})) == (560, 700)
-    thumbnail = client.get(case["image_url"], params={"side": 64})
-    assert "immutable" in thumbnail.headers["cache-control"]
+    assert picture_size(client.get(case["image_url"], params={"side": 64})) == (51, 64)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 from xemplar_app.main import create_app, open_retriever
 from xemplar_app.settings import Settings
 
@@ -48,6 +49,19 @@ def service_on(own: SmallStore) -> TestClient:
         store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
     )
     return TestClient(create_app(settings, open_retriever(settings)))
+
+
+def test_a_film_whose_id_another_one_has_is_a_conflict_and_changes_nothing(
+    own_client: TestClient, own: SmallStore
+) -> None:
+    mine = hashlib.sha256(FILM).hexdigest()
+    with open_catalog(own.store.database_url) as catalog, catalog.engine.begin() as connection:
+        statement = "UPDATE cases SET case_id = :id, image_sha256 = :sha256 WHERE id = 1"
+        alike = {"id": mine[:16], "sha256": mine[:16] + "0" * 48}
+        connection.execute(text(statement), alike)
+    detail = problem(put(own_client, **ABOUT), 409, "CaseIdTaken")
+    assert f"another film is case {mine[:16]}" in detail
+    assert not Media(own.store.media).files(mine)
 
 
 def test_a_case_that_was_put_in_is_found_at_once(own_client: TestClient) -> None:

@@ -41,11 +41,34 @@ def test_an_error_that_nobody_foresaw_has_them_too(
     assert response.headers["x-request-id"] in response.json()["instance"]
 
 
-def test_json_is_not_kept_and_pictures_are(client: TestClient) -> None:
-    assert client.get("/readyz").headers["cache-control"] == "no-store"
-    assert client.get("/nowhere").headers["cache-control"] == "no-store"
-    picture = client.get(ask(client, encoded(drawn_film(81)))["image_url"])
-    assert "immutable" in picture.headers["cache-control"]
+def test_no_browser_keeps_anything_of_a_patient(client: TestClient) -> None:
+    answer = ask(client, encoded(drawn_film(81)), include="maps")
+    query, case = answer["query_id"], answer["neighbours"][0]["case_id"]
+    known = {"query_id": query, "case_id": case}
+    operations = client.get("/openapi.json").json()["paths"]
+    asked = [
+        path.format(**known)
+        for path in operations
+        if set(re.findall(r"{(.*?)}", path)) <= known.keys()
+    ]
+    assert f"/cases/{case}/evidence/{query}" in asked
+    for path in (*asked, "/nowhere"):
+        for method in ("GET", "HEAD"):
+            headers = client.request(method, path, params={"finding": "Mass"}).headers
+            assert headers["cache-control"] == "no-store", path
+
+
+@pytest.mark.parametrize("path", ["/", "/page/main.js", "/page/style.css"])
+def test_the_files_of_the_page_are_kept_and_asked_about_each_time(
+    client: TestClient, path: str
+) -> None:
+    assert client.get(path).headers["cache-control"] == "no-cache"
+
+
+def test_the_browser_empties_its_cache_when_a_key_is_forgotten(client: TestClient) -> None:
+    response = client.post("/page/forget")
+    assert response.status_code == 204
+    assert response.headers["clear-site-data"] == '"cache"'
 
 
 def test_the_docs_page_may_run_its_own_scripts_and_no_other(client: TestClient) -> None:

@@ -282,7 +282,9 @@ def test_a_key_is_forgotten_when_told(asked: tuple[Page, Key, str]) -> None:
     sign_in(page, secret)
     page.get_by_role("button", name="Key: Reader").click()
     expect(page.get_by_role("dialog")).to_contain_text(key.id)
-    page.get_by_role("button", name="Forget this key").click()
+    with page.expect_response("**/page/forget") as forgotten:
+        page.get_by_role("button", name="Forget this key").click()
+    assert forgotten.value.status == 204
     expect(page.get_by_label("Key", exact=True)).to_be_visible()
     assert secret not in page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
     page.get_by_role("button", name="Close").click()

@@ -111,16 +111,6 @@ def test_pictures_come_as_large_as_asked_for(client: TestClient, answer: dict[st
         assert "1024" in detail
 
 
-def test_pictures_may_be_cached_where_they_cannot_change(
-    client: TestClient, answer: dict[str, Any]
-) -> None:
-    near = answer["neighbours"][0]
-    assert "immutable" in client.get(near["image_url"]).headers["cache-control"]
-    assert "immutable" in client.get(near["evidence_url"]).headers["cache-control"]
-    # another generation may bring other maps of the same case
-    assert "no-cache" in client.get(near["overlay_url"]).headers["cache-control"]
-
-
 def test_overlays_that_are_asked_for_are_those_behind_the_addresses(client: TestClient) -> None:
     answer = ask(client, STRANGER, k=4, include="overlays")
     assert len(answer["neighbours"]) == 4

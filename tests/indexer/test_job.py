@@ -15,12 +15,13 @@ import pytest
 from xemplar_indexer.copies import SAME_IMAGE
 from xemplar_indexer.job import Outcome, embed_films
 from xemplar_indexer.publishing import build_generation
+from xemplar_indexer.reader import Reader, Unreadable
 
 from tests.films import dicom, drawn_film, encoded, seeded_weights
 from xemplar.catalog import Catalog, Description, migrate, open_catalog
 from xemplar.catalog.generations import Generations
 from xemplar.checkpoint import Checkpoint, load, save
-from xemplar.datasets import open_dataset
+from xemplar.datasets import Film, open_dataset
 from xemplar.encoder import Encoder, Precision, open_encoder
 from xemplar.errors import NothingIndexed
 from xemplar.explain import grad_cam
@@ -248,6 +249,15 @@ def test_a_film_too_large_is_refused_before_it_is_read(
     outcome = run(store, catalog, encoder, folder)
     (left,) = outcome.unreadable
     assert "1,099,511,627,776 bytes; the limit is" in left.reason
+
+
+def test_a_pipe_that_took_the_place_of_a_film_is_not_waited_for(
+    store: Store, tmp_path: Path, encoder: Counting
+) -> None:
+    film = Film(tmp_path / "1.png", "set")
+    os.mkfifo(film.path)
+    read = Reader(Media(store.media), encoder.checkpoint.card.spec, frozenset())
+    assert read(film) == Unreadable(film.path, "it is a pipe or device, and no file")
 
 
 def test_the_same_picture_in_two_sets_is_one_case(

@@ -167,7 +167,9 @@ def test_a_card_with_a_broken_field_is_refused(
         load(raw(tmp_path / "file", weights, fields | {field: value}))
 
 
-@pytest.mark.parametrize("card", ["[]", "3", "not JSON", "{}"])
+@pytest.mark.parametrize(
+    "card", ["[]", "3", "not JSON", "{}", pytest.param("[" * 100_000, id="deep")]
+)
 def test_a_card_that_is_no_card_is_refused(tmp_path: Path, weights: Weights, card: str) -> None:
     with pytest.raises(CorruptArtefact, match="is no checkpoint of this software"):
         load(raw(tmp_path / "file", weights, card))

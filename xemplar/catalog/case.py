@@ -7,12 +7,22 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.errors import CaseIdTaken
 from xemplar.findings import Labels, positives
 
 
 def case_id_of(image_sha256: str) -> str:
     """A film's public name: the first 16 hex digits of the sha256 of its original bytes."""
     return image_sha256[:16]
+
+
+def id_taken(case_id: str) -> CaseIdTaken:
+    """The error where a film would get the id of another film's case."""
+    return CaseIdTaken(
+        f"another film is case {case_id}: the digests of the two begin alike, which does not "
+        "happen by chance; find out where this film comes from, and save it anew as another file "
+        "if it is a patient's"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

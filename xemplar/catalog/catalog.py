@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from xemplar.catalog.case import Description, Entry
+from xemplar.catalog.case import Description, Entry, case_id_of, id_taken
 from xemplar.catalog.reader import CatalogReader
 from xemplar.catalog.rows import (
     DESCRIBED,
@@ -75,6 +75,7 @@ class Catalog(CatalogReader):
             film in at the same time, one alone is told so.
 
         Raises:
+            CaseIdTaken: another film has the case id of one of these; none is put in.
             InvalidArgument: an entry's arrays have the wrong shape, or are not finite.
         """
         newest = {entry.image_sha256: entry for entry in entries}
@@ -186,6 +187,7 @@ class Catalog(CatalogReader):
         self, connection: Connection, entries: Sequence[Entry]
     ) -> tuple[Mapping[str, int], frozenset[str]]:
         """Insert or describe anew; returns image digest -> id, and the digests of new films."""
+        self._refuse_taken_ids(connection, {entry.image_sha256 for entry in entries})
         statement = self._insert(CaseRow)
         newer = statement.excluded
         fresh = statement.on_conflict_do_nothing(index_elements=["image_sha256"])
@@ -205,6 +207,13 @@ class Catalog(CatalogReader):
         came_back = update(RemovalRow).where(RemovalRow.image_sha256.in_(digests))
         connection.execute(came_back.values(image_sha256=None))
         return self._put_findings(connection, digests), new
+
+    def _refuse_taken_ids(self, connection: Connection, digests: Collection[str]) -> None:
+        of_films = {case_id_of(sha256): sha256 for sha256 in digests}
+        query = select(CaseRow.case_id, CaseRow.image_sha256).where(CaseRow.case_id.in_(of_films))
+        for case_id, sha256 in connection.execute(query):
+            if sha256 not in digests:
+                raise id_taken(case_id)
 
     def _put_findings(self, connection: Connection, digests: Sequence[str]) -> Mapping[str, int]:
         """Let `FindingRow` say what the labels of these films say; returns image digest -> id."""

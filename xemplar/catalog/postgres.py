@@ -107,6 +107,7 @@ def connect_postgres(address: URL, *, patient: bool = False) -> Engine:
     """
     engine = create_engine(
         address,
+        hide_parameters=True,  # what is stored of patients stands in no error
         # a server that was restarted is found out before a question is lost on it
         pool_pre_ping=True,
         pool_timeout=CONNECT_SECONDS,

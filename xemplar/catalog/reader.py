@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.orm import Session
 
-from xemplar.catalog.case import Batch, Case
+from xemplar.catalog.case import Batch, Case, case_id_of, id_taken
 from xemplar.catalog.filters import CaseFilter
 from xemplar.catalog.rows import batch_of, case_of
 from xemplar.catalog.schema import reading
@@ -55,6 +55,17 @@ class CatalogReader:
         with self._reading() as connection, Session(connection) as session:
             row = session.scalar(select(CaseRow).where(CaseRow.case_id == case_id))
             return None if row is None else case_of(row)
+
+    def find_film(self, image_sha256: str) -> Case | None:
+        """The case that a film is, by the sha256 hex digest of its bytes, if it is one.
+
+        Raises:
+            CaseIdTaken: another film has its case id.
+        """
+        case = self.find(case_id_of(image_sha256))
+        if case is not None and case.image_sha256 != image_sha256:
+            raise id_taken(case.case_id)
+        return case
 
     def cases(self, ids: Iterable[int]) -> Mapping[int, Case]:
         """Cases by their ids, in one query; ids of removed cases are missing from the answer."""

@@ -16,6 +16,7 @@ from xemplar.catalog.failures import failure, unusable
 from xemplar.catalog.sqlite import connect_sqlite
 from xemplar.catalog.tables import ChangeRow
 from xemplar.errors import ConfigurationError, Mismatch, ReadOnlyStorage
+from xemplar.permissions import make_folder
 from xemplar.storage import writing_files
 from xemplar.store import Store
 
@@ -64,7 +65,7 @@ def migrate(url: str, store: Store | None = None) -> None:
     if address.database and address.get_backend_name() == "sqlite":
         folder = Path(address.database).parent
         with writing_files(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
     engine = connect(url, patient=True)  # a large table takes a while to change
     try:
         # of two processes at the same time one waits, and then finds nothing left to do

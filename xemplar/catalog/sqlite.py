@@ -10,13 +10,19 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
+from xemplar.permissions import make_file
+
 BUSY_SECONDS = 30
 """How long SQLite waits for another process to finish its transaction."""
 
 
 def connect_sqlite(address: URL) -> Engine:
     """An engine for SQLite. Nothing is read from the file yet."""
-    engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(
+        address,
+        hide_parameters=True,  # what is stored of patients stands in no error
+        connect_args={"timeout": BUSY_SECONDS},
+    )
     event.listen(engine, "do_connect", _connect_read_only)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "checkout", _refuse_outdated)
@@ -49,11 +55,14 @@ def _connect_read_only(
 ) -> ReadOnlyConnection | None:
     """Implements SQLAlchemy's event ``do_connect``; None where the file can be written.
 
+    A new file is made here, for this user alone.
+
     A database with a write-ahead log wants to make files beside it even to be read. Where it
     cannot, and no log lies there, it is opened as one that never changes (``immutable``): nobody
     can be writing it then without leaving a log.
     """
     path = Path(arguments[0])
+    make_file(path)
     if not path.is_file() or _is_writable(path):
         return None
     log = path.with_name(f"{path.name}-wal")
@@ -72,8 +81,9 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     if isinstance(connection, ReadOnlyConnection):
         return
     # FULL: what was acknowledged survives a power cut (one fsync for each transaction)
+    # secure_delete: what was removed is overwritten, whatever this SQLite was built with
     _write_ahead(connection)
-    for setting in ("synchronous = FULL", "foreign_keys = ON"):
+    for setting in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {setting}")
 
 

@@ -45,7 +45,7 @@ def write_phantoms(
     labels = [["file", "patient_id", "view", "sex", "age", "findings", "split"]]
     boxes = [["file", "label", "x", "y", "w", "h", "provenance"]]
     severities = [["file", "finding", "severity"]]
-    with new_folder(folder) as beside:
+    with new_folder(folder, shared=True) as beside:
         (beside / "images").mkdir()
         for i in range(count):
             film = phantom(seed + i, size=size)

@@ -2,6 +2,7 @@
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,7 +11,7 @@ from sqlalchemy import text
 
 from xemplar.catalog import Case, Catalog, Description, Entry, GenerationRecord
 from xemplar.catalog.generations import Generations
-from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
+from xemplar.errors import CaseIdTaken, CorruptArtefact, InvalidArgument, NotFound
 from xemplar.findings import NO_FINDING
 
 ONE, OTHER = "1" * 64, "2" * 64
@@ -57,6 +58,17 @@ def test_a_case_comes_back_as_it_went_in(catalog: Catalog) -> None:
     assert case.created_at.tzinfo is UTC
     assert abs(case.created_at - datetime.now(UTC)) < timedelta(minutes=1)
     assert catalog.cases([case.id, 10**9]) == {case.id: case}
+
+
+def test_two_films_never_share_a_case_id(catalog: Catalog) -> None:
+    catalog.add(ONE, [entry(1, source="first")])
+    alike = replace(entry(2), image_sha256=digest(1)[:16] + "0" * 48)
+    with pytest.raises(CaseIdTaken, match=f"another film is case {digest(1)[:16]}"):
+        catalog.add(ONE, [entry(3), alike])
+    with pytest.raises(CaseIdTaken):
+        catalog.find_film(alike.image_sha256)
+    assert catalog.count() == 1
+    assert the_case(catalog, 1).source == "first"
 
 
 def test_findings_of_unlabelled_and_of_healthy_films(catalog: Catalog) -> None:

@@ -79,6 +79,14 @@ def test_a_table_or_column_that_is_not_there_is_said_to_be_missing(url: str, ask
     engine.dispose()
 
 
+def test_no_error_of_a_database_holds_what_is_stored(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'x'}")
+    with pytest.raises(DBAPIError) as refused, engine.connect() as connection:
+        connection.execute(text("SELECT * FROM nowhere WHERE patient = :p"), {"p": "surname"})
+    assert "surname" not in str(refused.value)
+    engine.dispose()
+
+
 def test_sqlite_on_a_full_disk_and_on_a_read_only_one() -> None:
     try:
         with small_disk(2) as disk:
