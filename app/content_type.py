@@ -1,4 +1,4 @@
-"""Bodies of requests: another type than the address takes, or a compressed one, is answered 415."""
+"""Before a body is read: whoever may not ask is turned away, and another type is answered 415."""
 
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 
+from .admission import Admission
 from .problems import SHOWN, Refusal
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
@@ -21,15 +22,22 @@ ADVICE = {
 
 
 class BodyRoute(APIRoute):
-    """A route that refuses a body it does not take by its headers alone, before it is read."""
+    """A route that refuses by the headers alone, before anything of the body is read.
+
+    The key comes first: whoever has none is not told what an address takes.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Implements APIRoute."""
         handle = super().get_route_handler()
         describes_form = "requestBody" in (self.openapi_extra or {})
+        admissions = [one.dependency for one in self.dependencies]
         taken = MULTIPART if describes_form else JSON if self.body_field else None
 
         async def checked(request: Request) -> Response:
+            for admission in admissions:
+                if isinstance(admission, Admission):
+                    await admission.before_body(request)
             if taken is not None and has_body(request.headers):
                 check_body(request.headers, taken)
             return await handle(request)

@@ -2,7 +2,7 @@
 
 The file is a tar archive, in this order::
 
-    pseudonym.key                          as in the store
+    pseudonym.key, had-keys                as in the store
     checkpoints/<sha256>.safetensors       of the live generation
     generations/<name>/                    the live one; the others can be built again
     media/                                 pictures of all cases
@@ -37,7 +37,7 @@ from xemplar.media import Media
 from xemplar.store import Store
 
 CATALOG, CONTENTS = "catalog.sqlite", "backup.json"
-PARTS = ("pseudonym.key", "checkpoints", "media", "generations")
+PARTS = ("pseudonym.key", "had-keys", "checkpoints", "media", "generations")
 FORM = 1
 
 MALFORMED = (FileExistsError, IsADirectoryError, NotADirectoryError, ValueError)
@@ -95,8 +95,9 @@ def back_up(
         copy_catalog(database_url, copy.database_url)
         checkpoint = _check_answers(store, live, copy, otherwise)
         with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-            if store.pseudonym_key.is_file():
-                _add(archive, store.pseudonym_key, store.pseudonym_key.name)
+            for kept in (store.pseudonym_key, store.had_keys):
+                if kept.is_file():
+                    _add(archive, kept, kept.name)
             _add(
                 archive, checkpoint, f"checkpoints/{store.checkpoint(file_digest(checkpoint)).name}"
             )

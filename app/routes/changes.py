@@ -15,6 +15,7 @@ from xemplar.preprocess import preprocess
 from xemplar.retriever import Retriever
 from xemplar.schemas import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
 
+from ..admission import writer
 from ..record import record_of
 from ..service import root_of, service_of
 from ..upload import REQUEST_BODY, film_and_fields_of
@@ -31,7 +32,7 @@ from .common import (
     api_router,
 )
 
-router = api_router("cases")
+router = api_router("cases", writer)
 
 
 SAME_IMAGE = (
