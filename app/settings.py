@@ -18,7 +18,6 @@ from xemplar.store import Store
 
 from .body import Pace
 
-
 NAME = re.compile("[A-Za-z0-9._-]+")
 """Of a machine, without its port."""
 
