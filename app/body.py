@@ -167,6 +167,7 @@ class Body:
     def _begin(self) -> None:
         record: Record = self._scope["state"]["record"]
         self.caller = record.key or (self._scope.get("client") or ("",))[0]
+        self._is_there = True  # unless the first piece is all
         self._since = anyio.current_time()
         self._deadline = self._since + self._limit.pace.seconds
         if self._limit.is_full_of(self.caller):

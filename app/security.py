@@ -159,7 +159,7 @@ class Guard:
         """Let a request in, or raise.
 
         Raises:
-            Refusal: 401, 403 or 429.
+            Refusal: 401, 403, 421 or 429.
         """
         record, address = record_of(request), request.client.host if request.client else ""
         record.needed = needed

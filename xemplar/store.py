@@ -80,6 +80,8 @@ class Store:
             StorageError: the store cannot be written.
         """
         if not self.had_keys.exists():
+            with writing_files(self.root):
+                self.root.mkdir(parents=True, exist_ok=True)
             write_file(self.had_keys, b"")
 
     def checkpoint(self, digest: str) -> Path:
