@@ -67,13 +67,6 @@ class Settings(BaseSettings):
     bodies_of_caller: int = Field(
         32, ge=1, description="Bodies that arrive at once from one key, or from one address."
     )
-    connections: int = Field(512, ge=1, description="Open connections; others are closed at once.")
-    connections_of_address: int = Field(
-        128, ge=1, description="Of one address, unless it is a reverse proxy's."
-    )
-    headers_seconds: float = Field(
-        10.0, gt=0, description="A request whose headers take longer to arrive is cut off."
-    )
     body_seconds: float = Field(
         600.0, gt=0, description="A request whose body takes longer to arrive is answered 408."
     )
