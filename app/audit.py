@@ -15,11 +15,11 @@ from xemplar.catalog.keys import Role
 from .metrics import Metrics
 from .problems import Refusal
 from .record import Record
+from .security import SAFE
 from .tasks import Tasks, reason_of
 
 DAY_SECONDS = 24 * 60 * 60
-SAFE = ("GET", "HEAD", "OPTIONS")
-DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
 
 LOG = logging.getLogger("xemplar.audit")
 

@@ -5,15 +5,19 @@ from http import HTTPStatus
 from math import inf
 
 import anyio
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import ProblemResponse, Refusal, come_back
+from .problems import RETRY_SECONDS, Refusal, come_back
+from .record import Record
 
 MAX_JSON_BYTES = 256 * 1024
 """Of a body that brings no film."""
 
 OVERHEAD = 64 * 1024
 """Bytes that multipart headers and the other fields may add to the film."""
+
+BODY = "http.response.body"
 
 LINGER_SECONDS = 5
 """How long a refused client may go on sending. To close the connection while it sends would be a
@@ -46,13 +50,27 @@ class BodyLimit:
     """
 
     def __init__(
-        self, app: ASGIApp, max_bytes: int, pace: Pace = Pace(), max_arriving: float = inf
+        self,
+        app: ASGIApp,
+        max_bytes: int,
+        pace: Pace = Pace(),
+        max_arriving: float = inf,
+        max_of_caller: float = inf,
     ) -> None:
-        """``max_bytes`` is for films; other bodies have `MAX_JSON_BYTES`."""
+        """Limits of bodies.
+
+        Args:
+            app: the application.
+            max_bytes: of films; other bodies have `MAX_JSON_BYTES`.
+            pace: how slowly they may arrive.
+            max_arriving: bytes that all may take while they arrive.
+            max_of_caller: how many of one key, or of one address without keys, arrive at once.
+        """
         self.app = app
         self.max_bytes = max_bytes
         self.pace = pace
         self.max_arriving = max_arriving
+        self.max_of_caller = max_of_caller
         self.arriving: set[Body] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,22 +78,19 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body, answered = Body(scope, receive, self), False
+        body = Body(scope, receive, self)
         scope["state"]["body"] = body
-
-        async def guarded(message: Message) -> None:
-            nonlocal answered
-            if body.refusal and not answered:
-                return  # the application says what it thinks of a client that left
-            answered = True
-            await send(message)
-
+        answer = _Answer(body, receive, send)
         try:
-            await self.app(scope, body.receive, guarded)
+            await self.app(scope, body.receive, answer.send)
         finally:
             self.arriving.discard(body)
-        if body.refusal and not answered:
-            await refuse(body.refusal.response(), scope, receive, send)
+        if body.refusal and not answer.started:
+            await body.refusal.response()(scope, receive, answer.send_refusal)
+
+    def is_full_of(self, caller: str) -> bool:
+        """Whether a caller sends as many bodies as one may."""
+        return sum(body.caller == caller for body in self.arriving) >= self.max_of_caller
 
     def make_room(self) -> None:
         """Refuse bodies until the others have room."""
@@ -89,17 +104,22 @@ class Body:
     Its time begins when somebody first asks for it.
 
     Attributes:
+        caller: id of the key that sends it, or the address where there is none.
         size: bytes that have arrived.
         refusal: why no more of it is taken; the application sees the client leave, and lets go of
             what it has.
     """
 
     def __init__(self, scope: Scope, receive: Receive, limit: BodyLimit) -> None:
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        declared = headers.get(b"content-length", b"0")
         self._declared = int(declared) if declared.isdigit() else 0
+        self._is_there = bool(self._declared) or b"transfer-encoding" in headers
+        self._scope = scope
         self._receive, self._limit = receive, limit
         self._max_bytes = MAX_JSON_BYTES
         self._too_large = _too_large("BodyTooLarge", MAX_JSON_BYTES, "one that brings no film")
+        self.caller = ""
         self.size = 0
         self.refusal: Refusal | None = None
         self._is_whole = False
@@ -111,6 +131,11 @@ class Body:
         """Allow as many bytes as films may have."""
         self._max_bytes = self._limit.max_bytes + OVERHEAD
         self._too_large = _too_large("ImageTooLarge", self._limit.max_bytes, "a film")
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether some of it may still arrive."""
+        return not self._is_whole and self._is_there
 
     @property
     def waste(self) -> float:
@@ -128,8 +153,7 @@ class Body:
             return await self._receive()  # until the client leaves, whenever that is
         pace = self._limit.pace
         if not self._since:
-            self._since = anyio.current_time()
-            self._deadline = self._since + pace.seconds
+            self._begin()
         if self._declared > self._max_bytes:
             self._refuse(self._too_large)
         if self.refusal is None:
@@ -139,6 +163,17 @@ class Body:
             if self._waiting.cancelled_caught and self.refusal is None:
                 self._refuse(self._too_slow())
         return message if self.refusal is None else {"type": "http.disconnect"}
+
+    def _begin(self) -> None:
+        record: Record = self._scope["state"]["record"]
+        self.caller = record.key or (self._scope.get("client") or ("",))[0]
+        self._is_there = True  # unless the first piece is all
+        self._since = anyio.current_time()
+        self._deadline = self._since + self._limit.pace.seconds
+        if self._limit.is_full_of(self.caller):
+            self._refuse(_too_many(self._limit.max_of_caller))
+        else:
+            self._limit.arriving.add(self)
 
     def _count(self, message: Message) -> None:
         came = len(message.get("body", b""))
@@ -150,7 +185,6 @@ class Body:
         if self.size > self._max_bytes:
             self._refuse(self._too_large)
         elif message.get("more_body"):
-            self._limit.arriving.add(self)
             self._limit.make_room()
         else:
             self._is_whole = True
@@ -185,17 +219,42 @@ def _too_large(kind: str, max_bytes: int, what: str) -> Refusal:
     )
 
 
-async def refuse(answer: ProblemResponse, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer at once, then discard what still arrives."""
-    answer.headers["connection"] = "close"
+def _too_many(most: float) -> Refusal:
+    return Refusal(
+        "TooManyBodies",
+        HTTPStatus.TOO_MANY_REQUESTS,
+        f"{most:g} bodies of this key, or of this address, arrive at once, which is the limit; "
+        f"send the request again in {RETRY_SECONDS} seconds",
+        retry_after=str(RETRY_SECONDS),
+    )
 
-    async def unended(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            message["more_body"] = True
-        await send(message)
 
-    await answer(scope, receive, unended)
-    with anyio.move_on_after(LINGER_SECONDS):
-        while (await receive()).get("more_body"):
-            pass
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+class _Answer:
+    """The answer to one request, which may come before its body has.
+
+    The connection ends with it then, once the rest of the body was discarded for a while.
+    """
+
+    def __init__(self, body: Body, receive: Receive, send: Send) -> None:
+        self.started = False
+        self._is_early = False
+        self._body, self._receive, self._send = body, receive, send
+
+    async def send(self, message: Message) -> None:
+        """Implements ASGI, unless the body was refused: then the application only says so."""
+        if self.started or not self._body.refusal:
+            await self.send_refusal(message)
+
+    async def send_refusal(self, message: Message) -> None:
+        """Implements ASGI."""
+        if message["type"] == "http.response.start":
+            self.started, self._is_early = True, self._body.is_coming
+            if self._is_early:
+                MutableHeaders(scope=message)["connection"] = "close"
+        if self._is_early and not message.get("more_body", message["type"] != BODY):
+            await self._send({**message, "more_body": True})
+            with anyio.move_on_after(LINGER_SECONDS):
+                while (await self._receive()).get("more_body"):
+                    pass
+            message = {"type": BODY, "body": b"", "more_body": False}
+        await self._send(message)

@@ -220,6 +220,7 @@ def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> 
         create_app(settings, on_failure=stop, on_ready=tell),
         http=connections(settings.stall_seconds),
         backlog=BACKLOG,
+        ws="none",  # a connection that changed its protocol would have no limits
         timeout_graceful_shutdown=settings.stop_seconds,
         server_header=False,
         log_config=None,

@@ -1,4 +1,4 @@
-"""Bodies of requests: another type than the address takes, or a compressed one, is answered 415."""
+"""Before a body is read: whoever may not ask is turned away, and another type is answered 415."""
 
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
@@ -7,10 +7,19 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from .admission import Admission
 from .problems import SHOWN, Refusal
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
+
+MAX_PARTS = 4000
+"""Of JSON: lists, objects, and values in them. 1,000 ratings, the most at once, have 3,000."""
+
+MARKS = (b"[", b"{", b",")
+"""Where a part begins."""
 
 ADVICE = {
     MULTIPART: "send multipart/form-data with the film as a file named 'image', as "
@@ -21,17 +30,26 @@ ADVICE = {
 
 
 class BodyRoute(APIRoute):
-    """A route that refuses a body it does not take by its headers alone, before it is read."""
+    """A route that refuses by the headers alone, before anything of the body is read.
+
+    The key comes first: whoever has none is not told what an address takes.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Implements APIRoute."""
         handle = super().get_route_handler()
         describes_form = "requestBody" in (self.openapi_extra or {})
+        admissions = [one.dependency for one in self.dependencies]
         taken = MULTIPART if describes_form else JSON if self.body_field else None
 
         async def checked(request: Request) -> Response:
+            for admission in admissions:
+                if isinstance(admission, Admission):
+                    await admission.before_body(request)
             if taken is not None and has_body(request.headers):
                 check_body(request.headers, taken)
+                if taken == JSON:
+                    check_json(await _whole(request))
             return await handle(request)
 
         return checked
@@ -65,6 +83,31 @@ def check_body(headers: Headers, taken: str) -> None:
         raise _refusal(
             f"the body {named}, which this address does not take; {ADVICE[taken]}", accept=taken
         )
+
+
+def check_json(body: bytes) -> None:
+    """Refuse JSON of more parts than anything asked for here has, before it is parsed.
+
+    Each list, object and value costs a hundred times as much memory as its bytes. Such characters
+    within a text are counted too, which a text of the lengths that are taken cannot notice.
+
+    Raises:
+        Refusal: 422.
+    """
+    if sum(map(body.count, MARKS)) > MAX_PARTS:
+        raise Refusal(
+            "InvalidRequest",
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"the body holds more than {MAX_PARTS:,} lists, objects and values, the limit; "
+            "send what this address takes (/docs)",
+        )
+
+
+async def _whole(request: Request) -> bytes:
+    try:
+        return await request.body()
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the client left before the body had arrived") from error
 
 
 def _is_json(media_type: str) -> bool:

@@ -32,6 +32,8 @@ def create(
 
     url = database or Store(store).database_url
     migrate(url, Store(store))  # a key may come before the first film
+    if store.is_dir():  # else the service notes it, whose store is elsewhere
+        Store(store).remember_keys()
     with open_keys(url) as known:
         key, secret = known.create(name, Role(role))
     typer.echo(f"key {key.id} ({key.role}) for {key.name}; its secret, not shown again:", err=True)

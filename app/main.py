@@ -110,7 +110,8 @@ def create_app(
     """
     settings = settings or read_settings()
     engine = connect(settings.catalog_url)
-    guard, audit, metrics = Guard(KeyRing(Keys(engine)), settings), Audit(engine), Metrics(engine)
+    ring = KeyRing(Keys(engine), Store(settings.store))
+    guard, audit, metrics = Guard(ring, settings), Audit(engine), Metrics(engine)
     errors, places = RecentErrors(), Places(settings.films_at_once, metrics.films_inside)
     background = Tasks()
 
@@ -170,12 +171,13 @@ def create_app(
         max_bytes=settings.max_upload_bytes,
         pace=settings.pace,
         max_arriving=settings.films_arriving * (settings.max_upload_bytes + OVERHEAD),
+        max_of_caller=settings.bodies_of_caller,
     )
     app.add_middleware(AuditTrail, audit=audit, metrics=metrics, tasks=background)
-    if settings.cors_origins:
+    if settings.origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=settings.cors_origins.split(","),
+            allow_origins=settings.origins,
             allow_methods=METHODS,
             allow_headers=["Authorization", "X-API-Key", "X-Request-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],

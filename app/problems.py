@@ -45,6 +45,9 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SHOWN = 60
 """Characters of a refused value that are shown to whoever sent it."""
 
+SHOWN_ERRORS = 20
+"""Wrong values of one request that are told."""
+
 RETRY_SECONDS = 2
 """After which a client that was turned away may come again: a query takes well under a second."""
 
@@ -160,8 +163,11 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> ProblemResponse:
-        wrong = "; ".join(map(_wrong, error.errors()))
-        return ProblemResponse("InvalidRequest", HTTPStatus.UNPROCESSABLE_ENTITY, wrong)
+        found = error.errors()
+        wrong = [_wrong(one) for one in found[:SHOWN_ERRORS]]
+        if len(found) > SHOWN_ERRORS:
+            wrong.append(f"and {len(found) - SHOWN_ERRORS:,} more")
+        return ProblemResponse("InvalidRequest", HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(wrong))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> ProblemResponse:

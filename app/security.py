@@ -1,59 +1,47 @@
 """Who asks, and whether they may: API keys and roles."""
 
+import logging
 import re
+import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from http import HTTPStatus
-from typing import Annotated, Any
 
 import anyio
 from anyio import to_thread
-from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request
 
 from xemplar.catalog.keys import Key, Keys, Role, digest_of
 from xemplar.errors import ConfigurationError, StorageError
+from xemplar.store import Store
 
 from .limits import Rate
-from .problems import Refusal, described
+from .origins import check_host, is_from
+from .problems import SHOWN, Refusal
 from .record import record_of
-from .service import service_of
 from .settings import Settings
 
 REFRESH_SECONDS = 1.0
 """How old the known keys may be: a revoked one stops within that, and no picture asks for them."""
 
 LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
+ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 -- none of them is a name to be asked for
 
 ID = re.compile("[0-9a-f]{16}")
 """Of a case, a query, a job. Nothing else of an address is noted: anybody may write there."""
 
 WRONG_AT_ONCE = 10
 
-DENIED = (
-    described(HTTPStatus.UNAUTHORIZED, "No API key, or none that is good.")
-    | described(HTTPStatus.FORBIDDEN, "The key's role does not allow this.")
-    | described(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; Retry-After says when.")
-    | described(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "Not ready, too busy, or the database does not answer; Retry-After says when. Or store or "
-        "database are read-only.",
-    )
-    | described(HTTPStatus.INSUFFICIENT_STORAGE, "No room on the disk of store or database.")
-)
-"""How OpenAPI describes what `Guard` answers."""
+SAFE = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing."""
 
-_bearer = HTTPBearer(
-    auto_error=False, scheme_name="bearer", description="Secret of an API key (`xemplar keys`)."
+KEYS_LOST = (
+    "API keys were made for this store, and the database has none; make one with `xemplar keys "
+    "create NAME --role admin`, or name the right database (XEMPLAR_DATABASE_URL)"
 )
-_header = APIKeyHeader(
-    name="X-API-Key",
-    auto_error=False,
-    scheme_name="api-key",
-    description="The same, in a header of its own.",
-)
-Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
-Header = Annotated[str | None, Security(_header)]
+
+LOG = logging.getLogger("xemplar")
 
 
 class KeyRing:
@@ -62,12 +50,19 @@ class KeyRing:
     A key is looked up by its secret's digest. How long that takes tells nothing: nobody can steer
     a digest towards one that is there.
 
+    That there was a key is remembered in the store: a table that is empty afterwards was lost.
+
     Attributes:
         keys: where they are kept.
+        lost: there were keys, and there are none.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, store: Store | None = None) -> None:
+        """Without ``store`` they are remembered in this process alone."""
         self.keys = keys
+        self.lost = False
+        self._store = store
+        self._seen = False
         self._known: Mapping[str, Key] = {}
         self._read_at = -REFRESH_SECONDS
         self._one_reads = anyio.Lock()
@@ -88,12 +83,33 @@ class KeyRing:
             now = time.monotonic()
             if now - self._read_at >= REFRESH_SECONDS:
                 try:
-                    self._known = await to_thread.run_sync(self.keys.by_digest)
+                    self._known = await to_thread.run_sync(self._read)
                 except StorageError as error:
                     self._failure, self._failed_at = error, time.monotonic()
                     raise
                 self._read_at = now
             return self._known
+
+    def _read(self) -> Mapping[str, Key]:
+        found = self.keys.by_digest()
+        if found and not self._seen:
+            self._seen = True
+            self._remember()
+        lost = not found and (
+            self._seen or (self._store is not None and self._store.had_keys.exists())
+        )
+        if lost and not self.lost:
+            LOG.critical("every request is answered 401: %s", KEYS_LOST)
+        self.lost = lost
+        return found
+
+    def _remember(self) -> None:
+        if self._store is None:
+            return
+        try:
+            self._store.remember_keys()
+        except StorageError as error:
+            LOG.warning("that there are API keys cannot be noted in the store: %s", error)
 
     async def renew(self) -> None:
         """Read the keys again at the next request: one was made or revoked right here."""
@@ -107,15 +123,22 @@ class Guard:
     def __init__(self, ring: KeyRing, settings: Settings) -> None:
         self.ring = ring
         self._settings = settings
-        self._origins = settings.cors_origins.split(",")
         self._of_key = Rate(settings.requests_per_second, settings.requests_at_once)
         self._of_address = Rate(settings.requests_per_second, settings.requests_at_once)
         self._wrong = Rate(settings.wrong_keys_per_minute / 60, WRONG_AT_ONCE)
 
-    @property
-    def open_metrics(self) -> bool:
-        """Whether metrics need no key."""
-        return self._settings.open_metrics or self._settings.loopback
+    async def admit_scraper(self, request: Request, secret: str | None) -> None:
+        """Let in who reads metrics: anybody where the setting or a loopback address says so.
+
+        Raises:
+            Refusal: as `admit`.
+        """
+        if self._settings.open_metrics:
+            return
+        if self._settings.loopback:
+            self._check_site(request, is_open=True)
+            return
+        await self.admit(request, secret, Role.ADMIN)
 
     async def check_start(self) -> None:
         """Refuse to let a whole network do everything.
@@ -123,8 +146,9 @@ class Guard:
         Raises:
             ConfigurationError: there is no key, and others than this machine reach the service.
         """
-        good = any(key.revoked_at is None for key in (await self.ring.known()).values())
-        if not (good or self._settings.loopback or self._settings.without_keys == "anywhere"):
+        known = await self.ring.known()
+        good = any(key.revoked_at is None for key in known.values())
+        if not good and not self._may_be_open:
             raise ConfigurationError(
                 f"the service would answer anybody who reaches {self._settings.host}, as there is "
                 "no API key; make one with `xemplar keys create NAME --role admin`, or listen on "
@@ -135,22 +159,23 @@ class Guard:
         """Let a request in, or raise.
 
         Raises:
-            Refusal: 401, 403 or 429.
+            Refusal: 401, 403, 421 or 429.
         """
         record, address = record_of(request), request.client.host if request.client else ""
         record.needed = needed
         record.subject = next(filter(ID.fullmatch, request.path_params.values()), None)
         self._of_address.take(address)
         known = await self.ring.known()
-        if not known:
-            self._check_neighbour(request)
+        is_open = not known and self._may_be_open and not self.ring.lost
+        self._check_site(request, is_open=is_open)
+        if is_open:
             record.role = Role.ADMIN
             return
         key = known.get(digest_of(secret)) if secret else None
         if key is None or key.revoked_at is not None:
             if secret:
                 self._wrong.take(address)
-            raise _unknown(secret)
+            raise _unknown(secret) if known else _unknown_to_all()
         record.key, record.role = key.id, key.role
         self._of_key.take(key.id)
         if not key.role.covers(needed):
@@ -160,15 +185,36 @@ class Guard:
                 f"this needs a key of role {needed}; yours is {key.role}",
             )
 
-    def _check_neighbour(self, request: Request) -> None:
-        """Without keys, other web pages in a browser on this machine must still be kept out."""
-        host = request.url.hostname or ""
-        elsewhere = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
-        if elsewhere and request.headers.get("origin") not in self._origins:
-            raise _keyless("the page of another site asks")
-        if self._settings.loopback and host not in LOOPBACK_NAMES:
-            # also what a page does whose name was made to mean this machine
-            raise _keyless(f"it was asked for as {host[:60]!r}")
+    @property
+    def _may_be_open(self) -> bool:
+        """Whether all may do everything where no key was ever made."""
+        return self._settings.loopback or self._settings.without_keys == "anywhere"
+
+    def _check_site(self, request: Request, *, is_open: bool) -> None:
+        """Keep out what a page of another site asks.
+
+        A key does not come by itself with what a page sends, so one of another name reads nothing
+        with it; where the service is open to all, name and page are all that tells.
+
+        Raises:
+            Refusal: 421 or 403.
+        """
+        headers, named = request.headers, self._settings.named_hosts
+        if is_open or named:
+            check_host(headers, {*LOOPBACK_NAMES, *self._own_names, *named})
+        listed = self._settings.origins
+        elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if is_open and elsewhere and headers.get("origin") not in listed:
+            raise _foreign("another site")
+        changes = request.method not in SAFE
+        if "origin" in headers and (is_open or changes) and not is_from(headers, named, listed):
+            raise _foreign(headers["origin"][:SHOWN])
+
+    @cached_property
+    def _own_names(self) -> frozenset[str]:
+        """Of this machine: nobody else's DNS says what they mean."""
+        listens = set() if self._settings.host in ANY_ADDRESS else {self._settings.host}
+        return frozenset(name.lower() for name in {socket.gethostname(), *listens})
 
 
 def _unknown(secret: str | None) -> Refusal:
@@ -181,45 +227,26 @@ def _unknown(secret: str | None) -> Refusal:
     )
 
 
-def _keyless(reason: str) -> Refusal:
+def _unknown_to_all() -> Refusal:
     return Refusal(
-        "Forbidden",
-        HTTPStatus.FORBIDDEN,
-        f"the service has no API keys and answers only its own machine, and {reason}; make a key "
-        "with `xemplar keys create`",
+        "Unauthorized",
+        HTTPStatus.UNAUTHORIZED,
+        "this needs an API key, and the service has none; whoever runs it makes one with "
+        "`xemplar keys create NAME --role admin`",
+        www_authenticate="Bearer",
     )
 
 
-def _secret(bearer: Bearer, header: Header) -> str | None:
-    return bearer.credentials if bearer else header
-
-
-Secret = Annotated[str | None, Depends(_secret)]
+def _foreign(site: str) -> Refusal:
+    return Refusal(
+        "Forbidden",
+        HTTPStatus.FORBIDDEN,
+        f"a page of {site} may not ask for this; if it should, name its origin in "
+        "XEMPLAR_CORS_ORIGINS, and make a key for it with `xemplar keys create`",
+    )
 
 
 def guard_of(request: Request) -> Guard:
     """The guard of the service that a request came to."""
     guard: Guard = request.state.guard
     return guard
-
-
-def _needs(role: Role) -> Callable[..., Coroutine[Any, Any, None]]:
-    async def admitted(request: Request, secret: Secret) -> None:
-        service_of(request)  # while that is not ready, nobody is asked for a key
-        await guard_of(request).admit(request, secret, role)
-
-    return admitted
-
-
-reader = Depends(_needs(Role.READER))
-writer = Depends(_needs(Role.WRITER))
-admin = Depends(_needs(Role.ADMIN))
-
-
-async def _scraped(request: Request, secret: Secret) -> None:
-    if not guard_of(request).open_metrics:
-        await guard_of(request).admit(request, secret, Role.ADMIN)
-
-
-scraper = Depends(_scraped)
-"""Who reads metrics: anybody on a loopback address or where the setting says so, else an admin."""

@@ -1,6 +1,7 @@
 """Settings of the service: environment variables ``XEMPLAR_*``, or options of ``xemplar serve``."""
 
 import os
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,9 @@ from xemplar.radiograph import Limits
 from xemplar.store import Store
 
 from .body import Pace
+
+NAME = re.compile("[A-Za-z0-9._-]+")
+"""Of a machine, without its port."""
 
 
 class Settings(BaseSettings):
@@ -60,6 +64,9 @@ class Settings(BaseSettings):
     films_arriving: int = Field(
         8, ge=1, description="Memory for what still arrives, in films of the largest size."
     )
+    bodies_of_caller: int = Field(
+        32, ge=1, description="Bodies that arrive at once from one key, or from one address."
+    )
     body_seconds: float = Field(
         600.0, gt=0, description="A request whose body takes longer to arrive is answered 408."
     )
@@ -85,6 +92,9 @@ class Settings(BaseSettings):
         "loopback",
         description="Where the service may listen while there is no key and all may do everything.",
     )
+    hosts: str = Field(
+        "", description="Names that the service is asked for by, separated by commas."
+    )
     cors_origins: str = Field(
         "", description="Origins whose web pages may ask, separated by commas; empty: none."
     )
@@ -108,13 +118,31 @@ class Settings(BaseSettings):
         """As /xemplar, also where xemplar/ was meant."""
         return f"/{inside}" if (inside := given.strip("/")) else ""
 
+    @field_validator("hosts")
+    @classmethod
+    def _are_names(cls, given: str) -> str:
+        """Refuse what no request could ask for, as a URL."""
+        for name in _listed(given):
+            if not (NAME.fullmatch(name) or _is_address(name)):
+                raise ValueError(f"{name!r} is no name; write it without scheme, port and path")
+        return given
+
+    @property
+    def named_hosts(self) -> frozenset[str]:
+        """What the service is called, in lower case."""
+        return frozenset(name.lower() for name in _listed(self.hosts))
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Origins whose web pages may ask."""
+        return _listed(self.cors_origins)
+
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the service."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:  # a name
+        if not _is_address(self.host):
             return self.host == "localhost"
+        return ip_address(self.host).is_loopback
 
     @property
     def catalog_url(self) -> str:
@@ -130,6 +158,19 @@ class Settings(BaseSettings):
     def pace(self) -> Pace:
         """How slowly a body may arrive."""
         return Pace(self.body_seconds, self.stall_seconds, self.body_bytes_per_second)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _listed(given: str) -> tuple[str, ...]:
+    """What stands between commas; nothing stands in an empty text."""
+    return tuple(one.strip() for one in given.split(",") if one.strip())
 
 
 def read_settings(**named: Any) -> Settings:

@@ -2,6 +2,7 @@
 
 The file is a tar archive, in this order::
 
+    had-keys                               there once an API key was made
     checkpoints/<sha256>.safetensors       of the live generation
     generations/<name>/                    the live one; the others can be built again
     media/                                 pictures of all cases
@@ -29,7 +30,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, TypeGuard
 
 from xemplar.artefact import file_digest, scratch_folder, sync_path, write_file
-from xemplar.backup_archive import CATALOG, KEY, Contents, unpack, writing_archive
+from xemplar.backup_archive import CATALOG, HAD_KEYS, KEY, Contents, unpack, writing_archive
 from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.copying import copy_catalog, films, remove_again
 from xemplar.checkpoint import find, keep, load
@@ -39,7 +40,7 @@ from xemplar.media import Media
 from xemplar.permissions import write_private
 from xemplar.store import KEY_BYTES, Store
 
-PARTS = (KEY, "checkpoints", "media", "generations")
+PARTS = (KEY, HAD_KEYS, "checkpoints", "media", "generations")
 
 
 def back_up(
@@ -76,6 +77,8 @@ def back_up(
         # whatever pseudonyms are in the copy were made with it
         key = store.pseudonym_key.read_bytes() if store.pseudonym_key.is_file() else None
         with writing_archive(out) as archive:
+            if store.had_keys.is_file():
+                archive.add(store.had_keys, HAD_KEYS)
             digest = file_digest(checkpoint)
             archive.add(checkpoint, f"checkpoints/{store.checkpoint(digest).name}")
             for path in sorted((store.generations / live).iterdir()):

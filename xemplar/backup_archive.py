@@ -24,12 +24,13 @@ from xemplar.errors import CorruptArtefact, StorageFull
 from xemplar.permissions import FILE, make_folder, private
 from xemplar.storage import ROOM
 
-CATALOG, CONTENTS, KEY = "catalog.sqlite", "backup.json", "pseudonym.key"
+CATALOG, CONTENTS = "catalog.sqlite", "backup.json"
+KEY, HAD_KEYS = "pseudonym.key", "had-keys"
 FORM, OLDEST = 2, 1
 """Of the archive. In the oldest the key lies within, and nothing tells whether it was changed."""
 
 _NAMES = re.compile(
-    rf"{re.escape(CATALOG)}|{re.escape(CONTENTS)}|{re.escape(KEY)}"
+    rf"{re.escape(CATALOG)}|{re.escape(CONTENTS)}|{re.escape(KEY)}|{HAD_KEYS}"
     r"|checkpoints/[0-9a-f]{64}\.safetensors"
     r"|generations/[0-9A-Za-z-]{1,64}/[a-z]{1,32}\.(json|faiss|npy|safetensors)"
     r"|media/([0-9a-f]{2})/\2[0-9a-f]{62}\.(jpg|[0-9a-f]{12}\.png)"

@@ -9,6 +9,7 @@ PREFIX = "XEMPLAR_"
 
 SETTINGS = (
     "AUDIT_DAYS",
+    "BODIES_OF_CALLER",
     "BODY_BYTES_PER_SECOND",
     "BODY_SECONDS",
     "CHECKPOINT",
@@ -20,6 +21,7 @@ SETTINGS = (
     "FILMS_ARRIVING",
     "FILMS_AT_ONCE",
     "HOST",
+    "HOSTS",
     "LOG_FORMAT",
     "MAX_PIXELS",
     "MAX_UPLOAD_BYTES",

@@ -9,6 +9,7 @@
     generations/CURRENT        the name of the live one
     checkpoints/<sha256>.safetensors   networks of generations, so that a service finds them
     queue.sqlite               wakes workers up, unless a Redis URL names another queue
+    had-keys                   there once an API key was made; a service without keys is closed then
     pseudonym.key              32 random bytes; without it no patient id can be found again
 """
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from xemplar.artefact import length_prefixed
+from xemplar.artefact import length_prefixed, write_file
 from xemplar.errors import CorruptArtefact
 from xemplar.permissions import make_folder
 from xemplar.storage import writing_files
@@ -67,6 +68,22 @@ class Store:
     def queue(self) -> Path:
         """The file that wakes workers up."""
         return self.root / "queue.sqlite"
+
+    @property
+    def had_keys(self) -> Path:
+        """The file that is there once an API key was made for this store."""
+        return self.root / "had-keys"
+
+    def remember_keys(self) -> None:
+        """Note that there are API keys, so that a service that finds none lets nobody in.
+
+        Raises:
+            StorageError: the store cannot be written.
+        """
+        if not self.had_keys.exists():
+            with writing_files(self.root):
+                self.root.mkdir(parents=True, exist_ok=True)
+            write_file(self.had_keys, b"")
 
     def checkpoint(self, digest: str) -> Path:
         """Where the checkpoint of that sha256 hex digest is kept, if it is."""

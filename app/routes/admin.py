@@ -8,10 +8,11 @@ from fastapi import Query, Request
 from xemplar.catalog.audit import Audit
 from xemplar.schemas import AuditEntryOut, AuditPage, AuditQuestion, ErrorList
 
+from ..admission import admin
 from ..recent import RecentErrors
 from .common import INVALID, api_router
 
-router = api_router("administration")
+router = api_router("administration", admin)
 
 
 @router.get("/audit", responses=INVALID)

@@ -9,6 +9,7 @@ from xemplar.catalog import Case
 from xemplar.catalog.counts import finding_counts
 from xemplar.schemas import CaseOut, CasePage, CaseQuery, FindingList, FindingOut
 
+from ..admission import reader
 from ..service import root_of, service_of
 from ..wire import case_out
 from .common import (
@@ -22,7 +23,7 @@ from .common import (
     jpeg_response,
 )
 
-router = api_router("cases")
+router = api_router("cases", reader)
 
 
 @router.get("/cases", responses=INVALID)

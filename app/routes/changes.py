@@ -16,6 +16,7 @@ from xemplar.preprocess import preprocess
 from xemplar.retriever import Retriever
 from xemplar.schemas import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
 
+from ..admission import writer
 from ..problems import described
 from ..record import record_of
 from ..service import root_of, service_of
@@ -33,7 +34,7 @@ from .common import (
     api_router,
 )
 
-router = api_router("cases")
+router = api_router("cases", writer)
 
 
 SAME_IMAGE = (

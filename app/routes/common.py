@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from xemplar.schemas.examples import CASE_ID, QUERY_ID
 
+from ..admission import DENIED
 from ..content_type import BodyRoute
 from ..problems import described
 
@@ -62,9 +63,21 @@ def jpeg_response(picture: bytes) -> Response:
     return Response(picture, media_type="image/jpeg")
 
 
-def api_router(tag: str) -> APIRouter:
-    """Routes of one subject, as OpenAPI groups them."""
-    return APIRouter(route_class=BodyRoute, generate_unique_id_function=operation_id, tags=[tag])
+def api_router(tag: str, admission: Any = None) -> APIRouter:
+    """Routes of one subject, as OpenAPI groups them.
+
+    Args:
+        tag: the subject.
+        admission: `reader`, `writer` or `admin`, where all of them ask for that; each route knows
+            it then, and asks before it reads a body.
+    """
+    return APIRouter(
+        route_class=BodyRoute,
+        generate_unique_id_function=operation_id,
+        tags=[tag],
+        dependencies=[admission] if admission else [],
+        responses=DENIED if admission else {},
+    )
 
 
 def operation_id(route: Any) -> str:

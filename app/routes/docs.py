@@ -13,8 +13,9 @@ from xemplar.catalog.keys import Role
 from xemplar.errors import XemplarError
 from xemplar.schemas.examples import CASE_ID, JOB_ID, QUERY_ID
 
+from ..admission import Secret
 from ..problems import Refusal
-from ..security import Secret, guard_of
+from ..security import guard_of
 from ..service import Service, root_of, service_of
 
 STATIC = "/static-docs"

@@ -16,12 +16,13 @@ from xemplar.retriever import Retriever
 from xemplar.schemas import GenerationList, GenerationOut
 from xemplar.schemas.examples import GENERATION
 
+from ..admission import admin
 from ..problems import described
 from ..record import record_of
 from ..service import service_of
 from .common import INVALID, api_router
 
-router = api_router("administration")
+router = api_router("administration", admin)
 
 Name = Annotated[
     str,

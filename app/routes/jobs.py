@@ -14,12 +14,13 @@ from xemplar.jobqueue import JobQueue
 from xemplar.schemas import JobList, JobOut, Reindex
 from xemplar.schemas.examples import JOB_ID
 
+from ..admission import admin
 from ..problems import described
 from ..record import record_of
 from ..service import root_of, service_of
 from .common import INVALID, NO_JSON, api_router
 
-router = api_router("jobs")
+router = api_router("jobs", admin)
 
 JobId = Annotated[
     str, Path(pattern="^[0-9a-f]{16}$", description="As GET /jobs lists it.", examples=[JOB_ID])

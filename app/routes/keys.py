@@ -10,12 +10,13 @@ from xemplar.errors import InvalidArgument
 from xemplar.schemas import KeyList, KeyOut, NewKey, NewKeyOut
 from xemplar.schemas.examples import KEY_ID
 
+from ..admission import admin
 from ..problems import described
 from ..record import record_of
 from ..security import guard_of
 from .common import INVALID, NO_JSON, api_router
 
-router = api_router("administration")
+router = api_router("administration", admin)
 
 KeyId = Annotated[
     str, Path(pattern="^[0-9a-f]{16}$", description="As GET /keys lists it.", examples=[KEY_ID])

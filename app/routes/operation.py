@@ -8,10 +8,11 @@ from fastapi import Request, Response
 
 from xemplar.schemas import Caller, Health, Readiness, TaskState
 
+from ..admission import DENIED, reader, scraper
 from ..metrics import MEDIA_TYPE, Metrics
 from ..problems import described
 from ..record import record_of
-from ..security import DENIED, guard_of, reader, scraper
+from ..security import KEYS_LOST, guard_of
 from ..service import Opening, service_of
 from ..tasks import Task
 from .common import api_router
@@ -36,12 +37,14 @@ async def readyz(request: Request) -> Readiness:
     """
     generation = service_of(request).retriever.generation
     tasks: Mapping[str, Task] = request.state.tasks.by_name
-    await guard_of(request).ring.known()
+    ring = guard_of(request).ring
+    await ring.known()
     return Readiness(
         checkpoint=generation.manifest.checkpoint,
         generation=generation.name,
         cases=len(generation),
         writes_refused=tasks["writes"].reason if "writes" in tasks else None,
+        keys_lost=KEYS_LOST if ring.lost else None,
         tasks={
             name: TaskState(seconds_since_success=round(task.age_seconds, 1), failing=task.reason)
             for name, task in tasks.items()

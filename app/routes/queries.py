@@ -23,6 +23,7 @@ from xemplar.schemas import (
     SimilarQuestion,
 )
 
+from ..admission import reader
 from ..problems import refusal
 from ..record import record_of
 from ..service import root_of, service_of
@@ -49,7 +50,7 @@ T = TypeVar("T")
 ASKED_AGAIN = 2
 """Times that a question is asked anew because what it was answered with has just gone."""
 
-router = api_router("queries")
+router = api_router("queries", reader)
 
 
 @router.post(

@@ -24,13 +24,14 @@ from xemplar.schemas import (
 )
 from xemplar.schemas.examples import CASE_ID
 
+from ..admission import admin, reader
 from ..agreement import agreement_out
 from ..record import record_of
 from ..service import root_of, service_of
 from .common import INVALID, NO_JSON, NOT_FOUND, CaseId, QueryId, api_router
 
-router = api_router("ratings")
-export = api_router("ratings")
+router = api_router("ratings", reader)
+export = api_router("ratings", admin)
 
 FilmId = Annotated[
     str,

@@ -41,6 +41,15 @@ def small(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Sm
     return small_store(tmp_path_factory.mktemp("small"), tiny_checkpoint)
 
 
+@pytest.fixture(autouse=True)
+def _without_memory_of_keys(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The small store serves with databases of tests' own, one with keys, the next one without."""
+    yield
+    if "small" in request.fixturenames:
+        shared: SmallStore = request.getfixturevalue("small")
+        shared.store.had_keys.unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="session")
 def settings(small: SmallStore) -> Settings:
     return Settings(

@@ -8,9 +8,9 @@ import pytest
 from fastapi import APIRouter
 from fastapi.testclient import TestClient
 from xemplar_app import audit as trail
+from xemplar_app.admission import writer
 from xemplar_app.main import create_app
 from xemplar_app.problems import Refusal
-from xemplar_app.security import writer
 from xemplar_app.settings import Settings
 
 from tests.app.asking import Service, ask, bearer, problem

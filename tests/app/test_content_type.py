@@ -8,9 +8,12 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xemplar_app.body import MAX_JSON_BYTES
+from xemplar_app.content_type import check_json
 
 from tests.app.asking import problem
 from tests.films import drawn_film, encoded
+from xemplar.schemas.ratings import MAX_RATINGS
 
 PNG = encoded(drawn_film(1))
 FORM = {"content-type": "multipart/form-data; boundary=XX"}
@@ -222,3 +225,45 @@ def test_no_content_type_and_no_body_is_more_than_refused(
     for form_or_not in ("multipart/form-data; ", ""):
         headers = {"content-type": form_or_not + content_type}
         assert client.post("/query", content=body, headers=headers).status_code < 500
+
+
+def nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+SIZE = MAX_JSON_BYTES - 100
+MANY = {
+    "open": b"[" * SIZE,
+    "nested": nested(SIZE // 2),
+    "objects": b'{"a":' * (SIZE // 5),
+    "nested many times": b"[" + b",".join([nested(900)] * (SIZE // 1801)) + b"]",
+    "in a field": b'{"ratings":[' + b"[]," * (SIZE // 3 - 20) + b"[]]}",
+    "names": b"{" + b",".join(b'"%x":1' % n for n in range(25_000)) + b"}",
+}
+
+
+@pytest.mark.parametrize("body", MANY.values(), ids=MANY)
+@pytest.mark.parametrize(("method", "path"), JSON_ROUTES, ids=lambda value: str(value))
+def test_json_of_too_many_parts_is_refused_before_it_is_parsed(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: bytes
+) -> None:
+    def parse(*_: object, **__: object) -> None:
+        pytest.fail("it is parsed")
+
+    monkeypatch.setattr("starlette.requests.Request.json", parse)
+    response = client.request(
+        method, path, content=body, headers={"content-type": "application/json"}
+    )
+    assert "more than 4,000" in response.json()["detail"]
+    assert response.status_code == 422
+
+
+def test_as_many_ratings_as_there_may_be_are_not_too_many_parts() -> None:
+    rated = [{"case_id": CASE, "rating": 5}] * MAX_RATINGS
+    check_json(json.dumps({"ratings": rated}).encode())
+
+
+def test_of_many_wrong_values_the_first_ones_are_told(client: TestClient) -> None:
+    wrong = {f"a{number}": 1 for number in range(1000)}
+    detail = problem(client.post("/keys", json=wrong), 422, "InvalidRequest")
+    assert detail.endswith("; and 982 more")

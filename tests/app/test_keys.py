@@ -33,6 +33,7 @@ def test_a_key_is_made_before_the_first_film_listed_and_revoked(run: Run, tmp_pa
     with open_keys(Store(tmp_path).database_url) as keys:
         key = keys.by_digest()[digest_of(secret.strip())]
     assert key.id in about
+    assert Store(tmp_path).had_keys.is_file()
     _, listed, _ = run("list")
     assert key.id in listed
     assert "ward [3]" in listed

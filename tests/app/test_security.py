@@ -1,14 +1,20 @@
 """Who may ask: keys, roles, the open door on one's own machine, and limits."""
 
+import socket
 import time
 
 import pytest
+from sqlalchemy import create_engine, text
+from xemplar_app import security
 from xemplar_app.security import REFRESH_SECONDS
+from xemplar_app.settings import Settings, read_settings
 
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
+from tests.stores import SmallStore
 from xemplar.catalog.keys import Keys, Role
-from xemplar.errors import ConfigurationError
+from xemplar.errors import ConfigurationError, ReadOnlyStorage
+from xemplar.store import Store
 
 FILM = encoded(drawn_film(80, 300, 200))
 
@@ -131,7 +137,10 @@ def test_the_door_does_not_open_again_when_the_last_key_is_revoked(
     [
         {"Sec-Fetch-Site": "cross-site", "Origin": "https://elsewhere.example"},
         {"Sec-Fetch-Site": "same-site"},
-        {"Host": "rebound.example:8000"},
+        {"Origin": "https://elsewhere.example"},
+        {"Origin": "http://testserver:3000"},
+        {"Origin": "null"},
+        {"Origin": ""},
     ],
 )
 def test_without_keys_a_web_page_from_elsewhere_is_kept_out(
@@ -141,6 +150,160 @@ def test_without_keys_a_web_page_from_elsewhere_is_kept_out(
     response = client.post("/query", files={"image": FILM}, headers=headers)
     assert "xemplar keys create" in problem(response, 403, "Forbidden")
     assert client.get("/audit", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["rebound.example:8000", "127.0.0.1.rebound.example", "", "a b"])
+@pytest.mark.parametrize("changes", [{}, {"host": "0.0.0.0", "without_keys": "anywhere"}])  # noqa: S104
+def test_without_keys_another_name_than_this_machines_is_not_answered(
+    service: Service, host: str, changes: dict[str, object]
+) -> None:
+    client = service(**changes)
+    headers = {"Host": host}
+    detail = problem(client.get("/audit", headers=headers), 421, "Misdirected")
+    assert "XEMPLAR_HOSTS" in detail
+    assert client.delete(READERS[0], headers=headers).status_code == 421
+    assert client.post("/query", files={"image": FILM}, headers=headers).status_code == 421
+    assert client.get("/healthz", headers=headers).status_code == 200
+    if not changes:  # the metrics need no key there
+        assert client.get("/metrics", headers=headers).status_code == 421
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:80", "XRAY.example:1", "b"])
+def test_without_keys_names_of_this_machine_and_those_in_the_settings_are_answered(
+    service: Service, host: str
+) -> None:
+    client = service(hosts=" xray.example, b,")
+    assert client.get("/audit", headers={"Host": host}).status_code == 200
+
+
+def test_without_keys_this_machine_is_answered_by_its_own_name(service: Service) -> None:
+    headers = {"Host": f"{socket.gethostname()}:8000"}
+    assert service().get("/audit", headers=headers).status_code == 200
+
+
+def test_with_keys_the_name_is_checked_where_the_settings_name_some(
+    service: Service, keys: Keys
+) -> None:
+    _, secret = keys.create("x", Role.ADMIN)
+    headers = bearer(secret) | {"Host": "proxied.example"}
+    assert service().get("/audit", headers=headers).status_code == 200
+    problem(service(hosts="xray.example").get("/audit", headers=headers), 421, "Misdirected")
+    assert service(hosts="proxied.example").get("/audit", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["https://xray.example", "xray.example:80", "xray.example/x", "a b"]
+)
+def test_what_is_no_name_is_refused_as_a_setting(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XEMPLAR_HOSTS", f"good.example,{name}")
+    with pytest.raises(ConfigurationError, match="without scheme, port and path"):
+        read_settings()
+
+
+OWN = [
+    {"Origin": "http://testserver"},
+    {"Origin": "https://testserver"},  # of a proxy that adds TLS
+    {"Origin": "https://testserver:8443", "Sec-Fetch-Site": "same-origin"},
+    {"Origin": "https://viewer.example", "Sec-Fetch-Site": "cross-site"},  # listed
+    {},
+]
+FOREIGN = [
+    {"Origin": "https://elsewhere.example"},
+    {"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "same-origin"},
+    {"Origin": "http://testserver:3000"},
+    {"Origin": "http://testserver.elsewhere.example"},
+    {"Origin": "null"},
+    {"Origin": ""},
+    {"Origin": "http://[broken"},
+]
+
+
+@pytest.mark.parametrize("with_key", [True, False])
+def test_what_is_changed_comes_from_no_page_but_the_own_and_listed_ones(
+    service: Service, keys: Keys, with_key: bool
+) -> None:
+    _, secret = keys.create("x", Role.ADMIN) if with_key else (None, "")
+    client = service(cors_origins="https://viewer.example, ,")
+    key = bearer(secret) if with_key else {}
+    for headers in OWN:
+        assert client.delete(READERS[0], headers=key | headers).status_code == 404, headers
+        assert client.get("/audit", headers=key | headers).status_code == 200, headers
+    for headers in FOREIGN:
+        answer = client.delete(READERS[0], headers=key | headers)
+        assert "XEMPLAR_CORS_ORIGINS" in problem(answer, 403, "Forbidden"), headers
+        read = client.get("/audit", headers=key | headers)
+        assert read.status_code == (200 if with_key else 403), headers
+
+
+# ---- keys that were lost ----------------------------------------------------------------------
+
+
+def emptied(store: SmallStore) -> None:
+    """Delete all keys, as another database would lack them."""
+    engine = create_engine(store.store.database_url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM api_keys"))
+    engine.dispose()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys are read at each request."""
+    monkeypatch.setattr(security, "REFRESH_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("changes", [{}, {"host": "0.0.0.0", "without_keys": "anywhere"}])  # noqa: S104
+def test_the_door_does_not_open_when_the_keys_are_lost(
+    service: Service,
+    keys: Keys,
+    own: SmallStore,
+    caplog: pytest.LogCaptureFixture,
+    changes: dict[str, object],
+) -> None:
+    _, secret = keys.create("x", Role.ADMIN)
+    client = service(**changes)
+    assert client.get("/audit", headers=bearer(secret)).status_code == 200
+    assert client.get("/readyz").json()["keys_lost"] is None
+    emptied(own)
+    for headers in ({}, bearer(secret)):
+        answer = client.get("/audit", headers=headers)
+        assert "xemplar keys create NAME --role admin" in problem(answer, 401, "Unauthorized")
+    assert "name the right database" in client.get("/readyz").json()["keys_lost"]
+    assert caplog.text.count("every request is answered 401") == 1
+    # nor for the next process
+    assert service(**changes).get("/audit").status_code == 401
+    _, new = keys.create("first again", Role.ADMIN)
+    assert client.get("/audit", headers=bearer(new)).status_code == 200
+    assert client.get("/readyz").json()["keys_lost"] is None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_where_others_reach_it_a_service_without_keys_is_closed(
+    service: Service, keys: Keys, own: SmallStore, settings: Settings
+) -> None:
+    """Also where the store could not be told of them."""
+    keys.create("x", Role.ADMIN)
+    client = service(host="0.0.0.0")  # noqa: S104
+    emptied(own)
+    Store(settings.store).had_keys.unlink()
+    assert client.get("/audit").status_code == 401
+
+
+def test_a_store_that_cannot_be_written_is_no_reason_to_open(
+    service: Service, keys: Keys, own: SmallStore, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Store) -> None:
+        raise ReadOnlyStorage("the store can only be read")
+
+    monkeypatch.setattr(Store, "remember_keys", fail)
+    keys.create("x", Role.READER)
+    client = service()
+    assert client.get("/audit").status_code == 401
+    emptied(own)
+    assert client.get("/audit").status_code == 401
 
 
 # ---- limits ---------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 import gc
 import io
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from hashlib import sha256
 from typing import Any
@@ -13,10 +14,12 @@ import httpx
 import pytest
 from xemplar_app.settings import Settings
 
-from tests.app.asking import ask, problem
+from tests.agreement import PATIENCE
+from tests.app.asking import ask, bearer, problem
 from tests.app.conftest import MAX_BYTES
 from tests.app.reading import served
 from tests.films import drawn_film, encoded
+from tests.stores import SmallStore
 from xemplar.catalog.keys import Keys, Role
 from xemplar.retriever import Retriever
 
@@ -122,7 +125,6 @@ def test_json_that_stands_still_is_answered(
 
 def test_large_json_is_refused_before_any_of_it_is_taken(address: str, stack: ExitStack) -> None:
     client = stack.enter_context(begun(address, "POST", "/keys", "application/json", b"", 300_000))
-    client.shutdown(socket.SHUT_WR)
     detail = problem(answer_of(client), 413, "BodyTooLarge")
     assert "262,144 bytes" in detail
 
@@ -131,21 +133,81 @@ def test_a_large_body_of_another_type_is_refused_before_any_of_it_is_taken(
     address: str, stack: ExitStack
 ) -> None:
     client = stack.enter_context(begun(address, "POST", "/keys", "multipart/form-data", b"", 10**6))
-    client.shutdown(socket.SHUT_WR)
     problem(answer_of(client), 415, "UnsupportedMediaType")
 
 
-def test_who_may_not_ask_is_told_before_a_film_is_taken(
+@pytest.fixture
+def locked(
     settings: Settings,
     retriever: Retriever,
     keys: Keys,
-    own: Any,
-    stack: ExitStack,
+    own: SmallStore,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> Iterator[tuple[str, str]]:
+    """Address of a service that asks for a key, and the secret of a reader's."""
     monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
-    keys.create("one", Role.READER)
-    changed = settings.model_copy(update={"database_url": own.store.database_url})
-    with served(changed, retriever) as url:
-        client = stack.enter_context(begun_film(url, 0))
-        assert client.recv(12) == b"HTTP/1.1 401"
+    monkeypatch.setattr("xemplar_app.body.LINGER_SECONDS", 0.01)
+    _, secret = keys.create("one", Role.READER)
+    changes = {"database_url": own.store.database_url, "bodies_of_caller": PLACES}
+    with served(settings.model_copy(update=changes), retriever) as url:
+        yield url, secret
+
+
+JSON, FORM = "application/json", "multipart/form-data; boundary=X"
+
+
+@pytest.mark.parametrize("kind", [JSON, FORM, "text/plain"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/query"),
+        ("POST", "/query/batch"),
+        ("POST", "/cases"),
+        ("PATCH", f"/cases/{'0' * 16}"),
+        ("PUT", f"/ratings/{'0' * 16}/a"),
+        ("POST", "/jobs/reindex"),
+        ("POST", "/keys"),
+    ],
+)
+def test_who_may_not_ask_is_told_before_anything_of_a_body_is_read(
+    locked: tuple[str, str], stack: ExitStack, method: str, path: str, kind: str
+) -> None:
+    for size in (100, 60_000_000):
+        client = stack.enter_context(begun(locked[0], method, path, kind, b"[", size))
+        answer = answer_of(client)
+        problem(answer, 401, "Unauthorized")
+        assert answer.headers["connection"] == "close"
+
+
+def test_one_key_sends_so_many_bodies_at_once_and_others_are_not_kept_out(
+    locked: tuple[str, str], keys: Keys, stack: ExitStack
+) -> None:
+    url, secret = locked
+    _, other = keys.create("two", Role.READER)
+    head = f"application/json\r\nX-API-Key: {secret}"
+    for _ in range(PLACES):
+        stack.enter_context(begun(url, "PUT", f"/ratings/{'0' * 16}/a", head, b"{", 100))
+    with httpx.Client(base_url=url, timeout=60) as client:
+
+        def sent(key: str) -> httpx.Response:
+            return client.post("/query", content=pieces(), headers=bearer(key) | form)
+
+        form = {"Content-Type": "multipart/form-data; boundary=X"}
+        begin = b'--X\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+
+        def pieces() -> Iterator[bytes]:
+            yield begin + FILM[:1000]
+            yield FILM[1000:] + b"\r\n--X--\r\n"
+
+        answer = until(lambda: sent(secret), 429)
+        assert f"{PLACES} bodies of this key" in problem(answer, 429, "TooManyBodies")
+        assert answer.headers["retry-after"]
+        assert sent(other).status_code == 200
+
+
+def until(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
+    """Ask until that is the answer: what was sent before is noticed a moment later."""
+    deadline = time.monotonic() + PATIENCE
+    while (answer := ask()).status_code != status:
+        assert time.monotonic() < deadline, answer.text
+    return answer

@@ -132,6 +132,16 @@ def test_a_restored_backup_answers_the_same(
     assert elsewhere[0].pseudonym("a", "b") == old.store.pseudonym("a", "b")
 
 
+@pytest.mark.parametrize("had", [True, False])
+def test_that_there_were_keys_is_restored(old: SmallStore, tmp_path: Path, had: bool) -> None:
+    """Also where the catalog has lost them: a service on it stays closed."""
+    if had:
+        old.store.remember_keys()
+    target = Store(tmp_path / "elsewhere")
+    restore(io.BytesIO(saved(old.store, url(old.store))), target, url(target))
+    assert target.had_keys.exists() == had
+
+
 def test_a_database_of_one_kind_goes_into_one_of_the_other(
     old: SmallStore, elsewhere: tuple[Store, str], tmp_path: Path, key: bytes
 ) -> None:

@@ -177,4 +177,9 @@ class Readiness(Health):
     writes_refused: str | None = Field(
         default=None, description="Why changes are refused now; null where they are taken."
     )
+    keys_lost: str | None = Field(
+        default=None,
+        description="Why every request is answered 401: there were API keys, and there are none. "
+        "Null otherwise.",
+    )
     tasks: dict[str, TaskState] = Field(default_factory=dict)
