@@ -48,6 +48,7 @@ def test_a_service_that_is_ready_says_with_what(client: TestClient, retriever: R
         "generation": retriever.generation.name,
         "cases": CASES,
         "writes_refused": None,
+        "keys_lost": None,
     }
     assert {"generations", "doorkeeper", "pictures", "writes"} <= tasks.keys()
     assert all(task["failing"] is None for task in tasks.values())

@@ -133,12 +133,14 @@ def test_a_restored_backup_answers_the_same(
 
 
 @pytest.mark.parametrize("had", [True, False])
-def test_that_there_were_keys_is_restored(old: SmallStore, tmp_path: Path, had: bool) -> None:
+def test_that_there_were_keys_is_restored(
+    old: SmallStore, tmp_path: Path, had: bool, key: bytes
+) -> None:
     """Also where the catalog has lost them: a service on it stays closed."""
     if had:
         old.store.remember_keys()
     target = Store(tmp_path / "elsewhere")
-    restore(io.BytesIO(saved(old.store, url(old.store))), target, url(target))
+    restore(io.BytesIO(saved(old.store, url(old.store))), target, url(target), key=key)
     assert target.had_keys.exists() == had
 
 

@@ -15,7 +15,7 @@ from tests.xemplar.catalog.test_catalog import entry
 from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.schema import _config, connect, head
 from xemplar.catalog.tables import Base, CaseRow, FindingRow
-from xemplar.errors import ConfigurationError, DatabaseUnreachable, Mismatch
+from xemplar.errors import ConfigurationError, CorruptArtefact, DatabaseUnreachable, Mismatch
 from xemplar.store import Store
 
 
@@ -115,7 +115,7 @@ def test_an_unreachable_server_is_named_without_its_password() -> None:
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.sqlite").write_bytes(b"no database at all" * 100)
     for use in (open_catalog, migrate):
-        with pytest.raises(ConfigurationError, match="not a database"):
+        with pytest.raises(CorruptArtefact, match="not a database"):
             use(f"sqlite:///{tmp_path / 'x.sqlite'}")
 
 
