@@ -66,7 +66,7 @@ system: $(VENV)/.dev
 
 containers: $(VENV)/.base
 	$(PIP) --editable '.[containers]'
-	$(RUN) checks/containers.py $(if $(TARGET),--target $(TARGET)) \
+	$(RUN) -m checks.containers $(if $(TARGET),--target $(TARGET)) \
 		$(if $(XEMPLAR_DATA),--data $(XEMPLAR_DATA)) || [ $$? = 77 ]  # where none can run: skipped
 
 format: $(VENV)/.dev

@@ -4,7 +4,7 @@ Both do the same to a film and its plan: crop, affine and elastic change, flip, 
 contrast, blur. torchvision's chain reads the film once for each change of place. They take turns,
 on one thread, as the speed of a shared machine drifts.
 
-    python benchmarks/augmenting.py --size 224
+    python -m benchmarks.augmenting --size 224
 """
 
 import argparse

@@ -4,8 +4,8 @@ On catalogs in SQLite of several sizes, beside `SELECT 1` over the same connecti
 what follows when something has changed: asking which cases came since. `all ids` is what opening a
 generation asks for once.
 
-    python benchmarks/catalog_version.py
-    python benchmarks/catalog_version.py --cases 100000 1000000 --repeat 200
+    python -m benchmarks.catalog_version
+    python -m benchmarks.catalog_version --cases 100000 1000000 --repeat 200
 """
 
 import argparse

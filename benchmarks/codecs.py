@@ -2,7 +2,7 @@
 
 A phantom of 12 bits is packed as RLE and as JPEG-LS; each pair decodes the same frame, by turns.
 
-    python benchmarks/codecs.py --side 2048
+    python -m benchmarks.codecs --side 2048
 """
 
 import argparse

@@ -5,7 +5,7 @@ writes pictures, embeds, explains and writes to the catalog. They take turns, as
 shared machine drifts. `ratio` is the job's images per second over the mean of the encoder's
 before and after it.
 
-    python benchmarks/indexing.py --films films --limit 320
+    python -m benchmarks.indexing --films films --limit 320
 """
 
 import argparse

@@ -5,7 +5,7 @@ are, turned and inverted; about another data set (`--among`: children among adul
 picture and DICOM file in the folders of `--others`, besides some that are made here. Others are
 taken as grey pictures whatever their header says, as headers are judged elsewhere.
 
-    python benchmarks/input_check.py --films nih14 --among kermany --others pictures --others dicom
+    python -m benchmarks.input_check --films nih14 --among kermany --others pictures --others dicom
 
 `XEMPLAR_DATA` stands for the folder that such data sets lie in. Pictures to try are in the packages
 scikit-image (`skimage/data`), pydicom-data (`data_store/data`) and nilearn, among others.

@@ -6,8 +6,8 @@ of copy, the cosine of its embedding to the original's and the correlation of lo
 the same patient or of others, over all pairs. ``--indexed`` names a data set that holds the films
 in another form, whose file a column ``nih14_file`` of labels.csv tells: real copies.
 
-    python benchmarks/near_duplicates.py --films films
-    python benchmarks/near_duplicates.py --films originals --indexed nih14
+    python -m benchmarks.near_duplicates --films films
+    python -m benchmarks.near_duplicates --films originals --indexed nih14
 """
 
 import argparse

@@ -5,7 +5,7 @@ as 320-pixel JPEGs), which a column ``nih14_file`` of the folder's labels.csv na
 each film finds its own case when it is not excluded, and how often the first five cases have a
 finding in common with the query, beside chance.
 
-    python benchmarks/originals.py --store xemplar-store --films originals --out sheets
+    python -m benchmarks.originals --store xemplar-store --films originals --out sheets
 """
 
 import argparse

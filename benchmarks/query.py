@@ -6,7 +6,7 @@ five neighbours one after the other, Pillow writes the overlays. The service ans
 films over HTTP with ``include=overlays``: both yield six JPEG overlays of one finding.
 
     xemplar index films --store xemplar-store
-    python benchmarks/query.py --store xemplar-store --films films
+    python -m benchmarks.query --store xemplar-store --films films
 
 Needs `pip install 'xemplar[explain]' httpx`. Times are taken in turns, film by film.
 """

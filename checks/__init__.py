@@ -1,1 +1,1 @@
-"""Slow checks that anyone can run: ``python checks/NAME.py --help``."""
+"""Slow checks that anyone can run: ``python -m checks.NAME --help``."""

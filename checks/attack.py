@@ -5,9 +5,9 @@ batches of 16; a flood of cheap requests; bodies that stand still. Meanwhile one
 films like his, and another looks at cases. Prints how the attackers were answered, the slowest
 refusal of a bomb, the readers' times, and the most memory that the service and its decoders took.
 
-    python checks/attack.py
-    python checks/attack.py --clients 8 --seconds 60
-    python checks/attack.py --url http://127.0.0.1:8000 --key KEY
+    python -m checks.attack
+    python -m checks.attack --clients 8 --seconds 60
+    python -m checks.attack --url http://127.0.0.1:8000 --key KEY
 
 Without an address it serves phantoms by itself. It refuses any address but a loopback one, opens no
 more connections than `--clients` (and `STALLED`), and takes two minutes.

@@ -9,8 +9,8 @@ It fails if the Compose file cannot be read, an image is larger than it may be o
 must not, a container is not ready in time, an answer is not the one that is due, or something
 acknowledged is lost. With Docker, the kills need root.
 
-    python checks/containers.py                     # all of it, as `make containers` does
-    python checks/containers.py --target serve      # without PostgreSQL and training
+    python -m checks.containers                     # all of it, as `make containers` does
+    python -m checks.containers --target serve      # without PostgreSQL and training
 """
 
 import argparse

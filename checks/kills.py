@@ -6,8 +6,8 @@ Three programs are killed, started again and looked at:
 - the service, while three clients put films in and take them out;
 - a training, which must end as one that was never killed, bit for bit.
 
-    python checks/kills.py
-    python checks/kills.py --worker-kills 5 --service-kills 5 --training-kills 0 --seed 7
+    python -m checks.kills
+    python -m checks.kills --worker-kills 5 --service-kills 5 --training-kills 0 --seed 7
 
 Needs what the tests need (`make test` installs it). It works in a temporary folder with phantoms,
 a tiny network and SQLite, and took half an hour on two busy cores.

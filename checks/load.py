@@ -8,9 +8,9 @@ came and went, and back to the generation before it, in turn.
 It fails if any request does, if an uploaded case is not found within 2 s, if a deleted case is in
 an answer after its deletion was acknowledged, or if a generation is not taken over within 2 s.
 
-    python checks/load.py
-    python checks/load.py --minutes 1 --clients 4
-    python checks/load.py --data nih14     # real films and the shipped checkpoint
+    python -m checks.load
+    python -m checks.load --minutes 1 --clients 4
+    python -m checks.load --data nih14     # real films and the shipped checkpoint
 """
 
 import argparse

@@ -4,8 +4,8 @@ PNG, JPEG, TIFF and DICOM files with damaged bytes and lying headers go to a ser
 its own, most to POST /query and each tenth to POST /cases. None may be answered with a 5xx, the
 process must live on, and its memory may grow by less than a tenth after a warm-up.
 
-    python checks/mutated_uploads.py
-    python checks/mutated_uploads.py --uploads 500 --warm-up 200 --seed 7
+    python -m checks.mutated_uploads
+    python -m checks.mutated_uploads --uploads 500 --warm-up 200 --seed 7
 
 Needs what the tests need (`make test` installs it). It works in a temporary folder with phantoms
 and a tiny network, and takes a quarter of an hour on two cores.

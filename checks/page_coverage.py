@@ -1,6 +1,6 @@
 """Which lines of the page's scripts no test has run, as Chromium's own counters tell.
 
-    python checks/page_coverage.py
+    python -m checks.page_coverage
 
 Runs the page's tests (about seven minutes), then prints each line of `app/page/*.js` that holds
 something that never ran. What ran before a page was loaded anew or closed is not counted. A test

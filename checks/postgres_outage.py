@@ -8,8 +8,8 @@ It fails if any answer is neither a success nor a 503 with Retry-After, if one t
 10 s, if the process seems dead meanwhile (/healthz), if it does not recover within 5 s, or if a
 case that was acknowledged is lost, or one that was deleted comes back.
 
-    python checks/postgres_outage.py
-    python checks/postgres_outage.py --how freeze --seconds 5
+    python -m checks.postgres_outage
+    python -m checks.postgres_outage --how freeze --seconds 5
 
 Needs `pip install 'xemplar[dev]'`, which brings a PostgreSQL.
 """

@@ -9,9 +9,9 @@ Each change that is asked for meanwhile must have been done exactly where that i
 names its cause, with its own status; commands end with one line; readiness tells. What was
 acknowledged is there afterwards, and all goes on without a restart.
 
-    python checks/refused_writes.py
-    python checks/refused_writes.py --only full --only read-only
-    python checks/refused_writes.py --only restore --kills 50
+    python -m checks.refused_writes
+    python -m checks.refused_writes --only full --only read-only
+    python -m checks.refused_writes --only restore --kills 50
 
 Needs root (it mounts a disk of its own) and `pip install 'xemplar[dev]'`, which brings a
 PostgreSQL; what cannot be had here is skipped, and said to be. It took four minutes on two busy

@@ -2,7 +2,7 @@
 
 Drives Chromium over a running service, as `make demo` starts one:
 
-    python checks/screens.py --film .demo/asked/images/phantom-000000.png --out docs/pictures
+    python -m checks.screens --film .demo/asked/images/phantom-000000.png --out docs/pictures
 
 It needs the extra `dev`, and Chromium (`apt-get install chromium`).
 """

@@ -3,7 +3,7 @@
 All changes of place are one change: where each pixel of the new film lies in the old one is worked
 out first and read once, so that a film is blurred once by interpolation, and a plan moves with it.
 OpenCV does the reading and smoothing: a film takes a fifth of the time that it took as a chain of
-torchvision's transforms (``python benchmarks/augmenting.py``).
+torchvision's transforms (``python -m benchmarks.augmenting``).
 """
 
 import cv2
