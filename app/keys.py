@@ -1,5 +1,6 @@
 """``xemplar keys``: make, list and revoke the service's API keys."""
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import typer
@@ -28,14 +29,18 @@ def create(
     """
     from xemplar.catalog import migrate
     from xemplar.catalog.keys import Role, open_keys
+    from xemplar.errors import StorageError
     from xemplar.store import Store
 
     url = database or Store(store).database_url
     migrate(url, Store(store))  # a key may come before the first film
-    if store.is_dir():  # else the service notes it, whose store is elsewhere
-        Store(store).remember_keys()
     with open_keys(url) as known:
         key, secret = known.create(name, Role(role))
+    # only now: a key that could not be made must not lock everybody out. Where it cannot be noted
+    # here, or the store is elsewhere, a service that sees the key notes it
+    with suppress(StorageError):
+        if store.is_dir():
+            Store(store).remember_keys()
     typer.echo(f"key {key.id} ({key.role}) for {key.name}; its secret, not shown again:", err=True)
     typer.echo(secret)
 

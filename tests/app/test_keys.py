@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from xemplar.__main__ import main
-from xemplar.catalog.keys import digest_of, open_keys
+from xemplar.catalog.keys import Keys, digest_of, open_keys
+from xemplar.errors import StorageFull
 from xemplar.store import Store
 
 Run = Callable[..., tuple[int, str, str]]
@@ -42,6 +43,17 @@ def test_a_key_is_made_before_the_first_film_listed_and_revoked(run: Run, tmp_pa
     status, _, err = run("revoke", key.id)
     assert (status, err.count("\n")) == (1, 1)
     assert err.startswith("error NotFound: there is no key")
+
+
+def test_a_key_that_could_not_be_made_locks_nobody_out(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageFull("no room is left")
+
+    monkeypatch.setattr(Keys, "create", full)
+    assert run("create", "ward", "--role", "reader")[0] == 1
+    assert not Store(tmp_path).had_keys.exists()
 
 
 def test_an_unknown_role_is_refused(run: Run) -> None:
