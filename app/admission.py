@@ -1,4 +1,4 @@
-"""Whom an address admits: dependencies that a route asks before it reads a body."""
+"""Admission to addresses: dependencies that a route asks before it reads a body."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -24,7 +24,7 @@ DENIED = (
     )
     | described(HTTPStatus.INSUFFICIENT_STORAGE, "No room on the disk of store or database.")
 )
-"""How OpenAPI describes what `Guard` answers."""
+"""OpenAPI's description of what `Guard` answers."""
 
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="bearer", description="Secret of an API key (`xemplar keys`)."
@@ -47,7 +47,7 @@ Secret = Annotated[str | None, Depends(_secret)]
 
 
 class Admission:
-    """Whom an address admits. A dependency, so that OpenAPI tells.
+    """Admits a role to an address. A dependency, so that OpenAPI tells.
 
     FastAPI reads a body before it asks dependencies: `BodyRoute` asks this one before that.
     """
@@ -76,7 +76,7 @@ class Admission:
 
 
 class ScraperAdmission(Admission):
-    """Who reads metrics: anybody on a loopback address or where the setting says so, or admins."""
+    """Admits to metrics: anybody on a loopback address or where the setting says so, or admins."""
 
     async def check(self, request: Request, secret: str | None) -> None:
         """Ask the guard, also while the service is not ready."""

@@ -12,7 +12,7 @@ from .problems import RETRY_SECONDS, Refusal, come_back
 from .record import Record
 
 MAX_JSON_BYTES = 256 * 1024
-"""Of a body that brings no film."""
+"""Limit for a body without an image."""
 
 OVERHEAD = 64 * 1024
 """Bytes that multipart headers and the other fields may add to the film."""
@@ -20,13 +20,13 @@ OVERHEAD = 64 * 1024
 BODY = "http.response.body"
 
 LINGER_SECONDS = 5
-"""How long a refused client may go on sending. To close the connection while it sends would be a
+"""Time that a refused client may go on sending. To close the connection while it sends would be a
 reset, and most clients would then report that instead of the answer."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How slowly a body may arrive.
+    """Least pace of a body that arrives.
 
     A line of 1 Mbit/s brings 125,000 bytes a second.
 
@@ -89,7 +89,7 @@ class BodyLimit:
             await body.refusal.response()(scope, receive, answer.send_refusal)
 
     def is_full_of(self, caller: str) -> bool:
-        """Whether a caller sends as many bodies as one may."""
+        """Tells whether a caller sends as many bodies as one may."""
         return sum(body.caller == caller for body in self.arriving) >= self.max_of_caller
 
     def make_room(self) -> None:
@@ -134,7 +134,7 @@ class Body:
 
     @property
     def is_coming(self) -> bool:
-        """Whether some of it may still arrive."""
+        """True while some of it may still arrive."""
         return not self._is_whole and self._is_there
 
     @property

@@ -204,11 +204,11 @@ def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> 
 
     def tell(retriever: "Retriever") -> None:
         log, live = logging.getLogger("xemplar"), retriever.checkpoint.digest
-        if named not in (None, live):
+        if named and named != live:
             log.warning(
                 "checkpoint %s is not used: the live generation was built with %s, which the "
                 "store keeps; `xemplar reindex --checkpoint` builds an index with another",
-                str(named)[:12],
+                named[:12],
                 live[:12],
             )
         generation, where = retriever.generation, url_of(settings.host, sockets)

@@ -46,7 +46,7 @@ class Connection(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether the head of a request has not come yet, or not all of it."""
+        """True until the whole head of a request has come."""
         return self.conn.their_state is h11.IDLE and not self.transport.is_closing()
 
     @property

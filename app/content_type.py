@@ -16,17 +16,17 @@ from .problems import SHOWN, Refusal
 MULTIPART, JSON = "multipart/form-data", "application/json"
 
 MAX_PARTS = 4000
-"""Of JSON: lists, objects, and values in them. 1,000 ratings, the most at once, have 3,000."""
+"""Limit for JSON: lists, objects and their values. 1,000 ratings, the most at once, have 3,000."""
 
 MARKS = (b"[", b"{", b",")
-"""Where a part begins."""
+"""Bytes that begin a part."""
 
 ADVICE = {
     MULTIPART: "send multipart/form-data with the film as a file named 'image', as "
     "`curl -F image=@film.dcm` does",
     JSON: "send JSON, with the header `Content-Type: application/json`",
 }
-"""What to send instead, by what an address takes."""
+"""Advice on what to send instead, by what an address takes."""
 
 
 class BodyRoute(APIRoute):
@@ -56,7 +56,7 @@ class BodyRoute(APIRoute):
 
 
 def has_body(headers: Headers) -> bool:
-    """Whether a request brings a body, and not an empty one (RFC 9112, 6)."""
+    """Tells whether a request brings a body, and not an empty one (RFC 9112, 6)."""
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 

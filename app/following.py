@@ -26,7 +26,7 @@ LOG = logging.getLogger("xemplar")
 
 
 class Following:
-    """What a service does beside answering. No request waits for it or fails."""
+    """Work of a service beside answering. No request waits for it or fails."""
 
     def __init__(self, opening: Opening, store: Store) -> None:
         self._opening = opening

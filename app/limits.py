@@ -1,4 +1,4 @@
-"""What is refused before work is done: too many requests, one film too many."""
+"""Limits that refuse before work is done: too many requests, one film too many."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Where the service listens: taken before anything slow begins, so that a port in use is told."""
+"""Listening sockets: taken before anything slow begins, so that a port in use is told."""
 
 import errno
 import socket

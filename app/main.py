@@ -57,7 +57,7 @@ LOG = logging.getLogger("xemplar")
 
 
 class State(TypedDict):
-    """What requests find in ``request.state``, beside `Record` and `Body` of each."""
+    """Contents of ``request.state``, beside `Record` and `Body` of each request."""
 
     opening: Opening
     guard: Guard

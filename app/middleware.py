@@ -1,4 +1,4 @@
-"""What is done to every request before it is routed: a proxy's path prefix, and ``HEAD``."""
+"""Middleware for every request before it is routed: a proxy's path prefix, and ``HEAD``."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

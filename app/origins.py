@@ -37,7 +37,7 @@ def check_host(headers: Headers, names: Collection[str]) -> None:
 
 
 def is_from(headers: Headers, hosts: Collection[str], origins: Collection[str]) -> bool:
-    """Whether a request with an Origin comes from a page of the service itself, or a listed one.
+    """Tells whether a request with an Origin comes from a page of the service, or a listed one.
 
     A reverse proxy may change scheme and port of what it was asked for, so the browser's word
     (Sec-Fetch-Site) counts for those, which no page can change.

@@ -187,7 +187,7 @@ class Guard:
 
     @property
     def _may_be_open(self) -> bool:
-        """Whether all may do everything where no key was ever made."""
+        """True where all may do everything because no key was ever made."""
         return self._settings.loopback or self._settings.without_keys == "anywhere"
 
     def _check_site(self, request: Request, *, is_open: bool) -> None:
@@ -212,7 +212,7 @@ class Guard:
 
     @cached_property
     def _own_names(self) -> frozenset[str]:
-        """Of this machine: nobody else's DNS says what they mean."""
+        """Names of this machine: nobody else's DNS says what they mean."""
         listens = set() if self._settings.host in ANY_ADDRESS else {self._settings.host}
         return frozenset(name.lower() for name in {socket.gethostname(), *listens})
 

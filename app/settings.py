@@ -19,7 +19,7 @@ from xemplar.store import Store
 from .body import Pace
 
 NAME = re.compile("[A-Za-z0-9._-]+")
-"""Of a machine, without its port."""
+"""Name of a machine, without its port."""
 
 
 class Settings(BaseSettings):
@@ -129,7 +129,7 @@ class Settings(BaseSettings):
 
     @property
     def named_hosts(self) -> frozenset[str]:
-        """What the service is called, in lower case."""
+        """Names of the service, in lower case."""
         return frozenset(name.lower() for name in _listed(self.hosts))
 
     @property
@@ -151,12 +151,12 @@ class Settings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        """What is refused of a film before it is decoded."""
+        """Limits that refuse a film before it is decoded."""
         return Limits(max_bytes=self.max_upload_bytes, max_pixels=self.max_pixels)
 
     @property
     def pace(self) -> Pace:
-        """How slowly a body may arrive."""
+        """Least pace of a body that arrives."""
         return Pace(self.body_seconds, self.stall_seconds, self.body_bytes_per_second)
 
 

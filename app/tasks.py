@@ -17,7 +17,7 @@ LOG = logging.getLogger("xemplar")
 
 @dataclass
 class Task:
-    """How one task fares.
+    """State of one task.
 
     Attributes:
         succeeded_at: when it last did (``time.monotonic``); when it was started, before that.
@@ -43,7 +43,7 @@ class Tasks:
 
     @property
     def by_name(self) -> Mapping[str, Task]:
-        """How each of them fares."""
+        """State of each task, by name."""
         return self._tasks
 
     async def repeat(

@@ -29,7 +29,7 @@ FAULTS = {
     "The Content-Disposition": "A part of it has no name.",
     "Cut short": "It ends before the last boundary that its Content-Type names.",
 }
-"""What is wrong with a form, by how the parser's complaint begins."""
+"""Explanation of a malformed form, by the beginning of the parser's complaint."""
 
 
 def _body(image: dict[str, Any]) -> dict[str, Any]:

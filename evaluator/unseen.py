@@ -1,4 +1,4 @@
-"""Whether a checkpoint was trained on the patients of the films that it is evaluated on."""
+"""Check whether a checkpoint was trained on the patients of the films that it is evaluated on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -45,7 +45,7 @@ def check_unseen(card: Card, dataset: Dataset, asked: Sequence[Film]) -> str:
 def _of_a_training(
     card: Card, dataset: Dataset, asked: Sequence[Film], unseen: Sequence[Film], subject: str
 ) -> list[str]:
-    """What one training has to do with the films; raises as `check_unseen` does."""
+    """Relate one training to the films; raises as `check_unseen` does."""
     training = card.training
     trained: Mapping[str, str] | None = training.get("datasets")
     if trained is None:
@@ -82,7 +82,7 @@ def _of_a_training(
 
 
 def _trained_as(card: Card, dataset: Dataset, trained: Mapping[str, str]) -> str | None:
-    """What the data set was called in the training; None if it was no part of it."""
+    """Name of the data set in the training; None if it was no part of it."""
     if dataset.name in trained:
         return dataset.name
     learnt = learnt_digest(dataset.films, card.split)
@@ -136,7 +136,7 @@ def _check_whose(dataset: Dataset, then: Sequence[str] | None, unseen: Sequence[
 def _by_an_older_training(
     card: Card, dataset: Dataset, name: str, unseen: Sequence[Film], subject: str
 ) -> str:
-    """What can be told where the checkpoint keeps only its seed and the label files' digests."""
+    """Statement on a training whose checkpoint keeps only its seed and the label files' digests."""
     same = card.training["datasets"][name] == dataset.digest
     if any(card.split.of(film) in SEEN for film in unseen):
         raise Mismatch(

@@ -146,7 +146,7 @@ def restore(
 
 
 def _beside(file: Path) -> Path:
-    """Where the key of a backup lies, unless it is named."""
+    """Default path of a backup's key."""
     return file.with_name(f"{file.name}.key")
 
 

@@ -404,6 +404,6 @@ def _report(
 
 
 def _counted(what: str, reasons: "Counter[str]") -> str:
-    """How many, and the most frequent reasons."""
+    """Counts, and the most frequent reasons."""
     said = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(REASONS))
     return f"{reasons.total():,} {what}{f' ({said})' if said else ''}"

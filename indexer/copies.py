@@ -34,7 +34,7 @@ class Copies:
         self._images = StoredImages(media, checkpoint.card.spec)
         self._index = faiss.IndexFlatIP(checkpoint.card.architecture.embedding_size)
         self._rows: list[int | str] = []
-        """Of each row of the index: id of a case, or image digest of a film of this job."""
+        """Rows of the index: id of a case, or image digest of a film of this job."""
 
     def among(
         self,

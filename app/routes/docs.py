@@ -19,7 +19,7 @@ from ..security import guard_of
 from ..service import Service, root_of, service_of
 
 STATIC = "/static-docs"
-"""Where Swagger UI's own files are; the app mounts them."""
+"""Path of Swagger UI's own files; the app mounts them."""
 
 router = APIRouter()
 
