@@ -148,33 +148,38 @@ export class Why {
   }
 
   #similarity() {
-    const all = [...this.found.values()];
-    const most = largest(all.flatMap((found) => [found.query, found.case]));
-    for (const card of this.cards) {
-      const found = this.found.get(card);
-      card.film.heat(found?.case ?? null, most);
-      if (!found) card.note.textContent = this.refused.get(card) ?? T.why.waiting;
-    }
     const pair = this.found.get(this.chosen);
+    const most = largest([...this.found.values()].flatMap((found) => [found.query, found.case]));
     this.query.heat(pair?.query ?? null, most);
+    // also where evidence of another case arrives while a place is pointed at
+    if (this.place !== null && pair) this.#matchesOf(this.place, pair);
+    else this.#sums(pair, most);
+    for (const card of this.cards) {
+      if (!this.found.has(card)) card.note.textContent = this.refused.get(card) ?? T.why.waiting;
+    }
+  }
+
+  /** What each place adds in all. */
+  #sums(pair, most) {
+    for (const card of this.cards) card.film.heat(this.found.get(card)?.case ?? null, most);
     if (pair) this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${sumOf(pair, this.chosen.near)} ${T.why.hover}`;
     this.legend.update(most, T.why.legendSimilarity);
   }
 
-  /** Show what matches a place of the query; null: everything again. */
-  #point(place) {
-    if (place === this.place) return;
-    this.place = place;
-    const pair = this.found.get(this.chosen);
-    if (place === null || !pair) {
-      this.#paint();
-      return;
-    }
+  /** What matches one place of the query. */
+  #matchesOf(place, pair) {
     const most = largest([...this.found.values()].map((found) => [found.shares[place]]));
     for (const [card, found] of this.found) card.film.heat(squared(found.shares[place], found.grid), most);
     this.query.mark(place, pair.grid);
     this.legend.update(most, T.why.legendMatch);
     this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${placeOf(pair, place)}`;
+  }
+
+  /** Point at a place of the query; null: at none. */
+  #point(place) {
+    if (place === this.place) return;
+    this.place = place;
+    this.#paint();
   }
 
   #listen() {

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.app.reading import eventually, needs_chromium, pictures_shown, send
+from tests.app.reading import eventually, held, needs_chromium, pictures_shown, send
 
 pytestmark = needs_chromium
 
@@ -81,6 +81,26 @@ def test_the_evidence_shown_adds_up_to_the_score(page: Page) -> None:
         assert support - against == pytest.approx(total, abs=2e-4)
         shown = page.locator(".score strong").nth(number).inner_text()
         assert score == pytest.approx(float(shown), abs=0.0006)
+
+
+def test_evidence_of_another_case_leaves_what_is_pointed_at_alone(page: Page) -> None:
+    send(page)
+    pictures_shown(page, ".answer")
+    last = page.locator(".card").last
+    case = (last.locator(".tile").get_attribute("data-focus") or "").removeprefix("tile-")
+    waiting = held(page, f"**/matches/{case}")
+    page.get_by_role("button", name="Similarity", exact=True).click()
+    film, caption = page.locator(".query .film"), page.locator(".query .caption")
+    expect(caption).to_contain_text("add up to")
+    eventually(page, lambda: bool(waiting))
+    film.focus()
+    page.keyboard.press("ArrowRight")
+    expect(caption).to_contain_text(PLACE)
+    waiting[0].continue_()
+    expect(last.locator(".note")).to_be_empty()
+    expect(page.locator(".query .marker")).to_be_visible()
+    expect(caption).to_contain_text(PLACE)
+    expect(page.locator(".legend")).to_contain_text("finds its match")
 
 
 def test_pointing_at_a_place_of_the_query_lights_up_what_matches_it(page: Page) -> None:
