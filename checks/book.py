@@ -52,13 +52,13 @@ class Book:
         films: case id -> file, of the cases that nobody deletes.
         samples: of all requests.
         wrong: answers that were not right, in words.
-        searchable: seconds from an upload's acknowledgement until the case was found.
+        searchable: seconds from an upload's acknowledgement until the case was found, by its id.
     """
 
     films: Mapping[str, bytes]
     samples: list[Sample] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    searchable: list[float] = field(default_factory=list)
+    searchable: dict[str, float] = field(default_factory=dict)
     _gone: dict[str, float] = field(default_factory=dict)
     _there: set[str] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)

@@ -35,7 +35,6 @@ FILMS_AT_ONCE = 256
 KEPT = 4
 """Cases that a client has put in and not deleted yet, before it deletes the oldest."""
 
-SEARCHABLE_SECONDS = 2.0
 SIDE = 256
 """Longer side of an uploaded film, in pixels."""
 
@@ -171,9 +170,9 @@ class Client:
                 return
             waited = asked_at - acknowledged
             if case_id in [near["case_id"] for near in answer["neighbours"]]:
-                self._book.searchable.append(waited)
+                self._book.searchable[case_id] = waited
                 return
-            if waited > SEARCHABLE_SECONDS:
+            if waited > TIMEOUT:
                 self._book.wrong.append(f"case {case_id} is not found {waited:.1f} s after upload")
                 return
 

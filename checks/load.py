@@ -36,6 +36,7 @@ from xemplar.catalog import open_catalog
 from xemplar.index import current
 
 TAKEN_OVER_SECONDS = 2.0
+SEARCHABLE_SECONDS = 2.0
 JOB_SECONDS = 300.0
 LOOK_SECONDS = 0.01
 MEBI = 2**20
@@ -92,7 +93,7 @@ class Swaps:
         began, name = time.monotonic(), current(self._site.store)
         while self._http.get("/readyz").raise_for_status().json()["generation"] != name:
             time.sleep(LOOK_SECONDS)
-            if time.monotonic() - began > 10 * TAKEN_OVER_SECONDS:
+            if time.monotonic() - began > JOB_SECONDS:
                 raise RuntimeError(f"generation {name} is not taken over")
         self.done.append(Swap(way, name, time.monotonic() - began))
 
@@ -141,12 +142,21 @@ def rows_of(samples: list[Sample]) -> list[tuple[object, ...]]:
 
 
 def faults(
-    book: Book, swaps: list[Swap], taken_over_seconds: float = TAKEN_OVER_SECONDS
+    book: Book,
+    swaps: list[Swap],
+    *,
+    taken_over_seconds: float = TAKEN_OVER_SECONDS,
+    searchable_seconds: float = SEARCHABLE_SECONDS,
 ) -> list[str]:
     """All that must not be, in words."""
     return [
         *(f"{s.kind}: {s.status} {s.detail}" for s in book.samples if not s.ok),
         *book.wrong,
+        *(
+            f"case {case_id} was found only {seconds:.1f} s after upload"
+            for case_id, seconds in book.searchable.items()
+            if seconds > searchable_seconds
+        ),
         *(
             f"generation {swap.generation} answered only after {swap.seconds:.1f} s"
             for swap in swaps
@@ -161,7 +171,7 @@ def report(book: Book, swaps: list[Swap], seconds: float) -> None:
     show("Requests", columns, rows_of(book.samples))
     rows = [(n, s.way, s.generation, f"{s.seconds:.2f}") for n, s in enumerate(swaps, 1)]
     show("Changes of the live generation", ("", "way", "generation", "taken over after s"), rows)
-    uploads, found = len(book.searchable), max(book.searchable, default=0.0)
+    uploads, found = len(book.searchable), max(book.searchable.values(), default=0.0)
     deleted = sum(s.kind == "delete" and s.ok for s in book.samples)
     Console(highlight=False).print(
         f"{len(book.samples) / seconds:.0f} requests a second; {uploads:,} cases put in, each "

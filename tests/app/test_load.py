@@ -8,6 +8,7 @@ from rich.progress import Progress
 
 from checks.load import faults, load
 from checks.served import Site, serving
+from tests.agreement import PATIENCE
 from tests.stores import SmallStore
 
 pytestmark = pytest.mark.system
@@ -20,8 +21,9 @@ def test_no_request_fails_and_no_answer_is_wrong_while_generations_change(
     site = Site(own.store, own.checkpoint, films)
     with serving(site, tmp_path) as url, Progress(disable=True) as progress:
         book, swaps = load(site, url, seconds=5, swaps=2, clients=8, progress=progress)
-    # 2 s promised; a busy machine gets more
-    assert faults(book, swaps, taken_over_seconds=20.0) == []
+    # 2 s are promised, and `python -m checks.load` holds them on a machine of its own; here other
+    # tests run beside it
+    assert faults(book, swaps, taken_over_seconds=PATIENCE, searchable_seconds=PATIENCE) == []
     assert [swap.way for swap in swaps] == ["forward", "back"]
     assert len(book.searchable) > 0
     assert {"query", "similar", "upload"} <= {sample.kind for sample in book.samples}
