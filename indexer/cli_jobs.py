@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from xemplar.terminal import (
@@ -14,6 +13,7 @@ from xemplar.terminal import (
     CheckpointOption,
     DatabaseOption,
     StoreOption,
+    plain,
     progress,
 )
 
@@ -56,7 +56,7 @@ class _Bar:
         self._move(done * self._total // total)
 
     def say(self, line: str) -> None:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(escape(line))
+        Console(stderr=True, soft_wrap=True, highlight=False).print(plain(line))
 
     def confirm(self) -> None:
         pass
@@ -110,7 +110,7 @@ def reindex(
                 wake.put(job.id)
             except XemplarError as error:
                 Console(stderr=True, soft_wrap=True, highlight=False).print(
-                    escape(f"job {job.id} waits until a worker looks for it: {error}")
+                    plain(f"job {job.id} waits until a worker looks for it: {error}")
                 )
             Console(soft_wrap=True, highlight=False).print(
                 f"job {job.id} is queued; `xemplar worker` does it, `xemplar jobs list` shows it"
@@ -190,8 +190,8 @@ def list_jobs(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "")
     for job in found:
         done = f"{job.done:,} of {job.total:,}" if job.total is not None else ""
         created = f"{job.created_at:%Y-%m-%d %H:%M:%S}"
-        error = escape(job.error or "")
-        table.add_row(job.id, job.kind, job.state, done, str(job.attempts), created, error)
+        row = (job.id, job.kind, job.state, done, job.attempts, created, job.error or "")
+        table.add_row(*map(plain, row))
     Console().print(table)
 
 
