@@ -260,6 +260,42 @@ def prune(
 
 
 @generations.command()
+def purge(
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """Delete embeddings and maps of removed cases from the disk now, as a worker does daily.
+
+    If the live index holds some, a new one without them is built and published. Every other
+    generation that holds some is deleted; it cannot be gone back to.
+
+    Example:
+        xemplar generations purge --store archive
+    """
+    from xemplar.catalog import open_catalog
+    from xemplar.checkpoint import default_checkpoint, load
+    from xemplar.live import live_checkpoint
+    from xemplar.store import Store
+
+    from .cli_jobs import Bar, encoder_of
+    from .purge import purge as run
+
+    place = Store(store)
+    loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
+    with open_catalog(database or place.database_url) as catalog:
+        total = catalog.count(loaded.digest)
+        with progress("cases", total) as move:
+            encoder = encoder_of(loaded, "auto", 0)
+            deleted = run(place, catalog, loaded, encoder, Bar(move, total))
+    Console(highlight=False).print(
+        f"{len(deleted)} generations with removed cases deleted; no other holds one"
+        if deleted
+        else "no generation holds a removed case"
+    )
+
+
+@generations.command()
 def calibrate(
     file: Annotated[
         Path,
