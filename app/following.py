@@ -8,9 +8,11 @@ from anyio import to_thread
 from xemplar.errors import StorageError
 from xemplar.index import current
 from xemplar.intake import delete_pictures
+from xemplar.removals import is_late, queue_purge
 from xemplar.retriever import Retriever
 from xemplar.store import Store
 
+from .metrics import Metrics
 from .service import Opening
 
 FOLLOW_SECONDS = 0.5
@@ -18,6 +20,7 @@ FOLLOW_SECONDS = 0.5
 
 LEARN_SECONDS = 1.0
 PICTURES_SECONDS = 60.0
+REMOVALS_SECONDS = 60.0
 
 AGAIN_SECONDS = 60.0
 """After which a generation that could not be used is opened again: that reads all its files."""
@@ -28,9 +31,14 @@ LOG = logging.getLogger("xemplar")
 class Following:
     """Work of a service beside answering. No request waits for it or fails."""
 
-    def __init__(self, opening: Opening, store: Store) -> None:
+    def __init__(
+        self, opening: Opening, store: Store, metrics: Metrics, purge_hours: float
+    ) -> None:
         self._opening = opening
         self._store = store
+        self._metrics = metrics
+        self._purge_hours = purge_hours
+        self._is_late = False
         self._refused = ""
         self._error: Exception | None = None
         self._refused_at = 0.0
@@ -78,6 +86,25 @@ class Following:
         retriever = self._retriever
         if retriever is not None:
             await to_thread.run_sync(delete_pictures, retriever.catalog, retriever.media)
+
+    async def queue_purge(self) -> None:
+        """Let a worker delete what index files hold of removed cases; tell where none does."""
+        retriever = self._retriever
+        if retriever is None:
+            return
+        hours = self._purge_hours
+        left = await to_thread.run_sync(queue_purge, self._store, retriever.catalog, hours)
+        self._metrics.on_disk_since = left.since
+        was_late, self._is_late = self._is_late, is_late(left, hours)
+        if self._is_late and not was_late:
+            LOG.warning(
+                "cases that were removed at %s or later are still in the index files of %s, more "
+                "than %g hours after: `xemplar worker` deletes them (`xemplar jobs list` tells "
+                "why it did not), or `xemplar generations purge`",
+                f"{left.since:%Y-%m-%d %H:%M} UTC",
+                ", ".join(left.generations),
+                hours,
+            )
 
     @property
     def _retriever(self) -> Retriever | None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xemplar.terminal import DEFAULT_STORE, DatabaseOption, StoreOption
+from xemplar.terminal import DEFAULT_STORE, DatabaseOption, StoreOption, plain
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys of the service.")
 
@@ -50,7 +50,6 @@ def show(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -> N
     """All keys, revoked ones too; the secrets are kept nowhere."""
     from rich import box
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from xemplar.catalog.keys import open_keys
@@ -62,7 +61,7 @@ def show(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -> N
             made, revoked = (
                 f"{at:%Y-%m-%d %H:%M}" if at else "-" for at in (key.created_at, key.revoked_at)
             )
-            table.add_row(key.id, key.role, made, revoked, escape(key.name))
+            table.add_row(key.id, key.role, made, revoked, plain(key.name))
     Console().print(table)
 
 

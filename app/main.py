@@ -34,6 +34,7 @@ from .following import (
     FOLLOW_SECONDS,
     LEARN_SECONDS,
     PICTURES_SECONDS,
+    REMOVALS_SECONDS,
     Following,
 )
 from .headers import SecurityHeaders
@@ -124,11 +125,12 @@ def create_app(
             if retriever is None:
                 failed = on_failure or log_failure
                 tasks.start_soon(open_in_background, opening, settings, guard, failed, on_ready)
-            following = Following(opening, Store(settings.store))
+            following = Following(opening, Store(settings.store), metrics, settings.purge_hours)
             for repeated in (
                 ("generations", following.take_over, FOLLOW_SECONDS),
                 ("doorkeeper", following.learn, LEARN_SECONDS, AGAIN_SECONDS),
                 ("pictures", following.delete_pictures, PICTURES_SECONDS),
+                ("removals", following.queue_purge, REMOVALS_SECONDS),
                 ("writes", partial(check_writes, engine, Store(settings.store)), WRITES_SECONDS),
             ):
                 tasks.start_soon(background.repeat, *repeated)

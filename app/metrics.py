@@ -27,10 +27,15 @@ second."""
 
 
 class Metrics:
-    """What is counted. Each service has its own registry, so that tests do not add up."""
+    """What is counted. Each service has its own registry, so that tests do not add up.
+
+    Attributes:
+        on_disk_since: when the first case was removed that index files on disk still hold.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.on_disk_since: datetime | None = None
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._requests = Counter(
@@ -59,6 +64,10 @@ class Metrics:
         self._delta = self._gauge("delta_cases", "Of these, those that came since the generation.")
         self._tombstones = self._gauge("tombstones", "Of the generation, those that went since.")
         self._age = self._gauge("generation_age_seconds", "Since the live generation was built.")
+        self._removal_age = self._gauge(
+            "removal_age_seconds",
+            "Since the first case was removed that index files on disk still hold; 0: none.",
+        )
         self._unaudited = Counter(
             "xemplar_unaudited",
             "Requests that were answered and could not be audited.",
@@ -106,6 +115,8 @@ class Metrics:
             self._delta.set(generation.changes.added)
             self._tombstones.set(generation.changes.removed)
             self._age.set(age.total_seconds())
+        since = self.on_disk_since
+        self._removal_age.set((datetime.now(UTC) - since).total_seconds() if since else 0)
         self._count_jobs()
         return generate_latest(self.registry)
 

@@ -21,6 +21,7 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NotARadiograph: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BurnedInText: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnknownFinding: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidArgument: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.CaseIdTaken: HTTPStatus.CONFLICT,

@@ -102,6 +102,12 @@ class Settings(BaseSettings):
         False, description="/metrics needs no key; on a loopback address it never does."
     )
     audit_days: int = Field(0, ge=0, description="Days that the audit trail is kept; 0: for ever.")
+    purge_hours: float = Field(
+        24.0,
+        ge=0,
+        description="Within so many hours of a removal a job is queued that deletes what index "
+        "files hold of the case, for all removals until then.",
+    )
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="Of the log on stderr; auto: text on a terminal, else JSON."
     )

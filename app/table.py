@@ -6,6 +6,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from xemplar.terminal import plain
+
 SHOWN = 5
 """Findings listed of all predictions; the explained one is added where it is not among them."""
 
@@ -19,7 +21,7 @@ def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
         yield _notes("In the archive", [f"This image is in it as case {answer['archived_as']}."])
     yield _cases(f"Similar past cases, of {answer['matched']} that match", answer["neighbours"])
     if answer["counter_examples"]:
-        title = f"Similar, without {answer['explained_finding'].replace('_', ' ')}"
+        title = f"Similar, without {plain(answer['explained_finding'].replace('_', ' '))}"
         yield _cases(title, answer["counter_examples"])
 
 
@@ -31,7 +33,8 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
         explained = prediction["finding"] == answer["explained_finding"]
         if place < SHOWN or explained:
             table.add_row(
-                prediction["finding"].replace("_", " ") + (" (explained)" if explained else ""),
+                plain(prediction["finding"].replace("_", " "))
+                + (" (explained)" if explained else ""),
                 f"{prediction['probability']:.3f}",
                 "yes" if prediction["present"] else "no: below its threshold",
                 style="bold" if explained else "",
@@ -42,7 +45,7 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
 def _notes(title: str, notes: Sequence[str]) -> Table:
     table = Table(title=title, box=None, show_header=False, style="bold yellow")
     for note in notes:
-        table.add_row(note)
+        table.add_row(plain(note))
     return table
 
 
@@ -64,9 +67,9 @@ def _cases(title: str, cases: Sequence[Mapping[str, Any]]) -> Table:
             near["case_id"],
             f"{near['similarity']:.4f}",
             *([f"{near['chance']:.0%}"] if calibrated else []),
-            ", ".join(near["findings"]).replace("_", " ") or "unknown",
+            plain(", ".join(near["findings"]).replace("_", " ")) or "unknown",
             " ".join(str(v) for v in (near["sex"], near["age"]) if v is not None) or "-",
-            near["view"] or "-",
-            near["source"],
+            plain(near["view"] or "-"),
+            plain(near["source"]),
         )
     return table

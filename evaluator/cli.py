@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -27,6 +26,7 @@ from xemplar.terminal import (
     UnknownFindingsOption,
     dataset_of,
     new_path,
+    plain,
     shown,
 )
 
@@ -171,7 +171,7 @@ def _progress() -> "Iterator[OnProgress]":
         def moved(what: str, done: int, total: int) -> None:
             show()
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
+                tasks[what] = bars.add_task(plain(what), total=total)
             bars.update(tasks[what], completed=done, total=total)
 
         yield moved
@@ -180,11 +180,11 @@ def _progress() -> "Iterator[OnProgress]":
 def _say(outcome: "Outcome", out: Path) -> None:
     stderr = Console(stderr=True, soft_wrap=True, highlight=False)
     for path, reason in outcome.unreadable:
-        stderr.print(f"[yellow]left out[/] {escape(str(path))}: {escape(reason)}")
+        stderr.print(f"[yellow]left out[/] {plain(path)}: {plain(reason)}")
     for failure in outcome.report.failures:
-        stderr.print(f"[bold red]not to be released[/] {escape(failure)}")
+        stderr.print(f"[bold red]not to be released[/] {plain(failure)}")
     about = outcome.report.about
     Console(soft_wrap=True, highlight=False).print(
-        f"{out / 'report.html'}: {about['seconds']['all']:.0f} s, "
+        f"{plain(out / 'report.html')}: {about['seconds']['all']:.0f} s, "
         f"{about['peak_memory_mb']:,} MB at most"
     )

@@ -8,7 +8,6 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 
 from xemplar.terminal import (
@@ -17,6 +16,7 @@ from xemplar.terminal import (
     DatabaseOption,
     StoreOption,
     new_path,
+    plain,
     shown,
 )
 
@@ -198,4 +198,4 @@ def _tell(what: str, contents: "Contents") -> None:
 
 def _say(line: str) -> None:
     """On stderr, as the output may be the backup."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(line))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(plain(line))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from xemplar.terminal import (
@@ -22,6 +21,7 @@ from xemplar.terminal import (
     UnknownFindingsOption,
     dataset_of,
     new_path,
+    plain,
     progress,
 )
 
@@ -87,6 +87,14 @@ def index(
             help="Index films, too, that show another part of the body by their DICOM header.",
         ),
     ] = False,
+    burned_in_text: Annotated[
+        bool,
+        typer.Option(
+            "--burned-in-text",
+            help="Index films, too, with text burnt into the picture by their DICOM header. Look "
+            "at them first: it may name the patient.",
+        ),
+    ] = False,
     factory: Annotated[
         str, typer.Option(help="FAISS factory string of the index.")
     ] = "IDMap2,Flat",
@@ -133,7 +141,15 @@ def index(
                 check_source(dataset, catalog)
         try:
             outcome = _embed(
-                films, place, catalog, loaded, precision, threads, workers, any_body_part
+                films,
+                place,
+                catalog,
+                loaded,
+                precision,
+                threads,
+                workers,
+                any_body_part=any_body_part,
+                burned_in_text=burned_in_text,
             )
         except KeyboardInterrupt:
             Console(stderr=True).print(
@@ -178,20 +194,20 @@ def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
     table = Table(*(Column(title, no_wrap=True, overflow="ignore") for title in titles), box=None)
     for one in found:
         if isinstance(one, Damaged):
-            table.add_row("damaged", one.name)
+            table.add_row("damaged", plain(one.name))
             continue
         table.add_row(
             "live" if one.name == live else "",
-            one.name,
+            plain(one.name),
             f"{one.count:,}",
             one.checkpoint[:12],
-            one.factory,
+            plain(one.factory),
             f"{one.recall_at_10:.3f}",
         )
     Console(soft_wrap=True).print(table, crop=False)
     for one in found:
         if isinstance(one, Damaged):
-            Console(stderr=True, soft_wrap=True).print(one.fault, markup=False, highlight=False)
+            Console(stderr=True, soft_wrap=True).print(plain(one.fault), highlight=False)
 
 
 @generations.command()
@@ -213,7 +229,7 @@ def activate(
     place = Store(store)
     with open_catalog(database or place.database_url) as catalog:
         publish_usable(name, place, catalog, checkpoint or default_checkpoint())
-    Console().print(f"{name} is live; a running service takes it over within seconds")
+    Console().print(f"{plain(name)} is live; a running service takes it over within seconds")
 
 
 @generations.command()
@@ -240,6 +256,42 @@ def prune(
         remove(place, name)
     Console(highlight=False).print(
         f"{len(old)} deleted, {len(names) - len(old)} kept; {live} is live"
+    )
+
+
+@generations.command()
+def purge(
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """Delete embeddings and maps of removed cases from the disk now, as a worker does daily.
+
+    If the live index holds some, a new one without them is built and published. Every other
+    generation that holds some is deleted; it cannot be gone back to.
+
+    Example:
+        xemplar generations purge --store archive
+    """
+    from xemplar.catalog import open_catalog
+    from xemplar.checkpoint import default_checkpoint, load
+    from xemplar.live import live_checkpoint
+    from xemplar.store import Store
+
+    from .cli_jobs import Bar, encoder_of
+    from .purge import purge as run
+
+    place = Store(store)
+    loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
+    with open_catalog(database or place.database_url) as catalog:
+        total = catalog.count(loaded.digest)
+        with progress("cases", total) as move:
+            encoder = encoder_of(loaded, "auto", 0)
+            deleted = run(place, catalog, loaded, encoder, Bar(move, total))
+    Console(highlight=False).print(
+        f"{len(deleted)} generations with removed cases deleted; no other holds one"
+        if deleted
+        else "no generation holds a removed case"
     )
 
 
@@ -302,7 +354,7 @@ def phantoms(
 
     with progress("phantoms", count) as on_progress:
         write_phantoms(folder, count, seed=seed, size=size, on_progress=on_progress)
-    Console(soft_wrap=True).print(f"{count:,} films in {escape(str(folder))}", highlight=False)
+    Console(soft_wrap=True).print(f"{count:,} films in {plain(folder)}", highlight=False)
 
 
 def _films(
@@ -329,7 +381,7 @@ def _embed(
     precision: str,
     threads: int,
     workers: int,
-    any_body_part: bool,
+    **insisted: bool,
 ) -> "Outcome":
     import os
 
@@ -351,9 +403,9 @@ def _embed(
             catalog,
             encoder,
             workers=workers,
-            any_body_part=any_body_part,
             decode=decode,
             on_progress=on_progress,
+            **insisted,
         )
 
 
@@ -378,7 +430,7 @@ def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:
     """
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for film in unreadable:
-        console.print(f"[yellow]left out[/] {escape(str(film.path))}: {escape(film.reason)}")
+        console.print(f"[yellow]left out[/] {plain(film.path)}: {plain(film.reason)}")
 
 
 def _report(
@@ -400,7 +452,7 @@ def _report(
         + ("" if published.is_new else " already"),
         f"store {store.root}",
     ]
-    Console(soft_wrap=True, highlight=False).print(*map(escape, lines), sep="\n")
+    Console(soft_wrap=True, highlight=False).print(*map(plain, lines), sep="\n")
 
 
 def _counted(what: str, reasons: "Counter[str]") -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from xemplar.terminal import (
@@ -14,6 +13,7 @@ from xemplar.terminal import (
     CheckpointOption,
     DatabaseOption,
     StoreOption,
+    plain,
     progress,
 )
 
@@ -45,7 +45,7 @@ ThreadsOption = Annotated[
 jobs = typer.Typer(no_args_is_help=True, help="List long pieces of work, or stop one.")
 
 
-class _Bar:
+class Bar:
     """Shows how far a reindex is (see `indexer.reindex.Watcher`)."""
 
     def __init__(self, move: Callable[[int], None], total: int) -> None:
@@ -53,13 +53,15 @@ class _Bar:
         self._total = total
 
     def moved(self, done: int, total: int) -> None:
+        """Implements `Watcher.moved`."""
         self._move(done * self._total // total)
 
     def say(self, line: str) -> None:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(escape(line))
+        """Implements `Watcher.say`."""
+        Console(stderr=True, soft_wrap=True, highlight=False).print(plain(line))
 
     def confirm(self) -> None:
-        pass
+        """Implements `Watcher.confirm`: nobody stops a command but by Ctrl-C."""
 
 
 def reindex(
@@ -110,15 +112,15 @@ def reindex(
                 wake.put(job.id)
             except XemplarError as error:
                 Console(stderr=True, soft_wrap=True, highlight=False).print(
-                    escape(f"job {job.id} waits until a worker looks for it: {error}")
+                    plain(f"job {job.id} waits until a worker looks for it: {error}")
                 )
             Console(soft_wrap=True, highlight=False).print(
                 f"job {job.id} is queued; `xemplar worker` does it, `xemplar jobs list` shows it"
             )
             return
-        encoder = _encoder(loaded, precision, threads)
+        encoder = encoder_of(loaded, precision, threads)
         with progress("cases", catalog.count()) as move:
-            bar = _Bar(move, catalog.count())
+            bar = Bar(move, catalog.count())
             published = run(place, catalog, loaded, encoder, bar, factory=factory)
     Console(highlight=False).print(
         f"{published.name} is live; a running service takes it over within seconds"
@@ -151,6 +153,7 @@ def worker(
     from xemplar.catalog import migrate, open_catalog
     from xemplar.catalog.jobs import Jobs
     from xemplar.checkpoint import default_checkpoint
+    from xemplar.removals import PURGE
     from xemplar.store import Store
 
     from .worker import Worker
@@ -166,8 +169,12 @@ def worker(
             other = checkpoint or default_checkpoint()
             return _reindexed(job, watch, place, catalog, other, precision, threads)
 
+        def purge(_: "Job", watch: "Watch") -> Mapping[str, Any]:
+            other = checkpoint or default_checkpoint()
+            return _purged(watch, place, catalog, other, precision, threads)
+
         jobs_of_catalog = Jobs(catalog.engine, timedelta(seconds=lease))
-        one = Worker(jobs_of_catalog, place, queue, {"reindex": work})
+        one = Worker(jobs_of_catalog, place, queue, {"reindex": work, PURGE: purge})
         logging.getLogger("xemplar.worker").info("worker %s listens", one.name)
         one.listen()
 
@@ -190,8 +197,8 @@ def list_jobs(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "")
     for job in found:
         done = f"{job.done:,} of {job.total:,}" if job.total is not None else ""
         created = f"{job.created_at:%Y-%m-%d %H:%M:%S}"
-        error = escape(job.error or "")
-        table.add_row(job.id, job.kind, job.state, done, str(job.attempts), created, error)
+        row = (job.id, job.kind, job.state, done, job.attempts, created, job.error or "")
+        table.add_row(*map(plain, row))
     Console().print(table)
 
 
@@ -216,7 +223,8 @@ def cancel(
     Console(highlight=False).print(f"{job.id} {'will stop' if running else f'is {job.state}'}")
 
 
-def _encoder(checkpoint: "Checkpoint", precision: str, threads: int) -> "Callable[[], Encoder]":
+def encoder_of(checkpoint: "Checkpoint", precision: str, threads: int) -> "Callable[[], Encoder]":
+    """Opens the encoder of a checkpoint once it is needed."""
     from xemplar.encoder import Precision, open_encoder
 
     return lambda: open_encoder(checkpoint, precision=Precision(precision), threads=threads)
@@ -242,7 +250,7 @@ def _reindexed(
         store,
         catalog,
         checkpoint,
-        _encoder(checkpoint, precision, threads),
+        encoder_of(checkpoint, precision, threads),
         watch,
         factory=job.parameters["factory"],
     )
@@ -251,3 +259,17 @@ def _reindexed(
         "cases": published.count,
         "checkpoint": checkpoint.digest,
     }
+
+
+def _purged(
+    watch: "Watch", store: "Store", catalog: "Catalog", other: Path, precision: str, threads: int
+) -> Mapping[str, Any]:
+    """Do a purge job, with the checkpoint that answers."""
+    from xemplar.checkpoint import load
+    from xemplar.live import live_checkpoint
+
+    from .purge import purge
+
+    checkpoint = load(live_checkpoint(store, other))
+    encoder = encoder_of(checkpoint, precision, threads)
+    return {"deleted": list(purge(store, catalog, checkpoint, encoder, watch))}

@@ -66,6 +66,7 @@ def embed_films(
     *,
     workers: int = 2,
     any_body_part: bool = False,
+    burned_in_text: bool = False,
     decode: Callable[[bytes], Radiograph] = decode,
     on_progress: Callable[[int], None] | None = None,
 ) -> Outcome:
@@ -80,6 +81,8 @@ def embed_films(
         workers: threads that read and decode.
         any_body_part: whether to take films that show another part of the body than the chest by
             their DICOM header.
+        burned_in_text: whether to take films whose DICOM header says that text is burnt into the
+            picture.
         decode: a film's file -> the film; called by several threads.
         on_progress: called with the number of films done, after each.
 
@@ -90,7 +93,14 @@ def embed_films(
     started = time.monotonic()
     media, digest = Media(store.media), encoder.checkpoint.digest
     known, spec = catalog.embedded(digest), encoder.checkpoint.card.spec
-    read = Reader(media, spec, known, any_body_part=any_body_part, decode=decode)
+    read = Reader(
+        media,
+        spec,
+        known,
+        any_body_part=any_body_part,
+        burned_in_text=burned_in_text,
+        decode=decode,
+    )
     describe = partial(_description, store, encoder.checkpoint.card.split)
     reused, unreadable, seen = 0, list[Unreadable](), set[str]()
     with _Batches(catalog, media, encoder) as batches:

@@ -23,6 +23,11 @@ OTHER_PART = (
     "same"
 )
 
+BURNED_IN = (
+    "the DICOM header says that text is burnt into the picture, which may name the patient; "
+    "`--burned-in-text` indexes it all the same"
+)
+
 
 @dataclass(frozen=True)
 class Unreadable:
@@ -66,10 +71,12 @@ class Reader:
         known: frozenset[str],
         *,
         any_body_part: bool = False,
+        burned_in_text: bool = False,
         decode: Callable[[bytes], Radiograph] = decode,
     ) -> None:
         self._decode = decode
         self._any_body_part = any_body_part
+        self._burned_in_text = burned_in_text
         self._media = media
         self._spec = spec
         self._known = known
@@ -94,6 +101,8 @@ class Reader:
             return Unreadable(film.path, str(error))
         if radiograph.body_part is not None and not self._any_body_part:
             return Unreadable(film.path, OTHER_PART.format(part=radiograph.body_part))
+        if radiograph.burned_in and not self._burned_in_text:
+            return Unreadable(film.path, BURNED_IN)
         inputs = preprocess(radiograph, self._spec)
         self._media.write(radiograph, inputs, self._spec)
         return New(film, Prepared.of(radiograph, inputs))

@@ -29,6 +29,7 @@ from xemplar.errors import ConfigurationError
 from xemplar.network import MEAN, Architecture
 from xemplar.network.pytorch import DenseNetwork, weights_of
 from xemplar.splits import learnt_digest, who
+from xemplar.terminal import plain
 
 from . import report
 from .calibrate import calibrate
@@ -164,7 +165,7 @@ def train(
             project(out / CHECKPOINT, projecting, settings, run.device, console)
         if world.first and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
-            console.print(f"best epoch {run.best.epoch}: {out / CHECKPOINT}")
+            console.print(f"best epoch {run.best.epoch}: {plain(out / CHECKPOINT)}")
         return out / CHECKPOINT
 
 
@@ -299,7 +300,7 @@ def _say(console: Console, epoch: report.Epoch, run: Run) -> None:
         f"{epoch.train_accuracy:.4f}; validation loss {epoch.val_loss:.4f} accuracy "
         f"{epoch.val_accuracy:.4f} mean AUC {epoch.val_auc:.4f}; {epoch.seconds:.0f} s{best}"
     )
-    console.print("  " + "  ".join(f"{k} {v:.3f}" for k, v in epoch.auc_by_finding.items()))
+    console.print("  " + "  ".join(f"{plain(k)} {v:.3f}" for k, v in epoch.auc_by_finding.items()))
 
 
 def _record(run: Run, epoch: report.Epoch, outputs: Outputs) -> None:

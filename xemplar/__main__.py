@@ -17,13 +17,13 @@ from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from typer.core import TyperGroup
 
 from xemplar import __version__
 from xemplar.environment import check_environment
 from xemplar.errors import XemplarError
 from xemplar.storage import storage_error
+from xemplar.terminal import plain
 
 
 class ProgramCommands(TyperGroup):
@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def _tell(kind: str, message: str, status: int) -> NoReturn:
-    line = escape(" ".join(message.split()))
+    line = plain(" ".join(message.split()))
     Console(stderr=True, soft_wrap=True).print(
         f"[bold red]error[/] {kind}: {line}", highlight=False
     )

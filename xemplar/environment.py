@@ -28,6 +28,7 @@ SETTINGS = (
     "OPEN_METRICS",
     "PORT",
     "PRECISION",
+    "PURGE_HOURS",
     "QUEUE_URL",
     "RECENT_QUERIES",
     "REQUESTS_AT_ONCE",

@@ -6,6 +6,7 @@ XemplarError
 │   ├── UnsupportedImage        a picture, but not one this software works on
 │   ├── ImageTooLarge           more bytes or pixels than the limit
 │   ├── NotARadiograph          decoded, but surely no radiograph
+│   ├── BurnedInText            a film with text in the picture, as its header says
 │   ├── UnknownFinding          a finding the checkpoint does not know
 │   ├── InvalidArgument         any other value outside its range
 │   └── CaseIdTaken             another film has the case id that this one would get
@@ -51,6 +52,10 @@ class ImageTooLarge(InputError):
 
 class NotARadiograph(InputError):
     """Decoded, but surely no radiograph (colour photograph, constant, too small)."""
+
+
+class BurnedInText(InputError):
+    """A film with text burnt into the picture, which may name the patient: not to be indexed."""
 
 
 class UnknownFinding(InputError):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from xemplar.errors import DatasetError
 from xemplar.spelling import nearest, spelling_key
+from xemplar.words import fault_of
 
 DELIMITERS = ",;\t"
 
@@ -36,20 +37,22 @@ class Table:
         encoding: Python's name of the one that it was read in.
         delimiter: one of `DELIMITERS`.
         columns: names of its columns: the caller's where the header spells them otherwise.
+        used: those of them that the caller asked for; none of their cells holds what no word may.
     """
 
     file: Path
     encoding: str
     delimiter: str
     columns: tuple[str, ...]
+    used: frozenset[str]
     _text: str = field(repr=False)
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, str]]]:
         """(line number, column -> stripped text) of each row that is not blank.
 
         Raises:
-            DatasetError: a row has more or fewer cells than the header, or quotes that do not
-                match.
+            DatasetError: a row has more or fewer cells than the header, quotes that do not match,
+                or a control character in a column that is used.
         """
         rows = csv.reader(StringIO(self._text, newline=""), delimiter=self.delimiter, strict=True)
         try:
@@ -71,7 +74,13 @@ class Table:
                 f"{self.file}, line {line}: {len(cells)} cells in a table of {count} columns; a "
                 f"cell that holds {self.delimiter!r} stands between double quotes"
             )
-        return dict(zip(self.columns, cells, strict=False))
+        row = dict(zip(self.columns, cells, strict=False))
+        for column in self.used:
+            if fault := fault_of(row[column]):
+                raise DatasetError(
+                    f"{self.file}, line {line}: {column} is {row[column][:60]!r}: {fault}"
+                )
+        return row
 
 
 def read_table(
@@ -119,7 +128,7 @@ def read_table(
             )
         for place in places:
             names[place] = name
-    return Table(file, encoding, delimiter, tuple(names), text)
+    return Table(file, encoding, delimiter, tuple(names), frozenset(called) & {*names}, text)
 
 
 def read_rows(file: Path, wanted: Iterable[str]) -> Iterator[tuple[int, Mapping[str, str]]]:

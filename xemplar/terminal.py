@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xemplar.permissions import close_to_others
+from xemplar.words import visible
 
 if TYPE_CHECKING:
     from xemplar.datasets import Dataset
@@ -24,6 +25,15 @@ STORE_MARKS = ("catalog.sqlite", "pseudonym.key", "generations/CURRENT", ".resto
 
 STORE_PARTS = re.compile(r"(catalog|queue)\.sqlite.*|generations|media|checkpoints|pseudonym\.key")
 """All that is in a store, and is not hidden; databases have files beside them."""
+
+
+def plain(text: object) -> str:
+    """Write a text so that the terminal shows it, and obeys none of it.
+
+    Markup of rich is escaped, control characters are written out. For whatever other people named:
+    data sets, files, findings, keys.
+    """
+    return escape(visible(str(text)))
 
 
 def store_folder(path: Path) -> Path:
@@ -43,8 +53,8 @@ def store_folder(path: Path) -> Path:
     if opened := close_to_others(path) if path.is_dir() else []:
         more = f" and {len(opened) - 1:,} more" if opened[1:] else ""
         Console(stderr=True, soft_wrap=True, highlight=False).print(
-            f"[yellow]note[/] others may read {escape(str(opened[0]))}{more}, and this user cannot "
-            f"change that; as its owner, run `chmod -R go= {escape(str(path))}`"
+            f"[yellow]note[/] others may read {plain(opened[0])}{more}, and this user cannot "
+            f"change that; as its owner, run `chmod -R go= {plain(path)}`"
         )
     return path
 
@@ -151,7 +161,7 @@ def dataset_of(
     )
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for note in dataset.notes:
-        console.print(f"[yellow]note[/] {escape(dataset.name)}: {escape(note)}")
+        console.print(f"[yellow]note[/] {plain(dataset.name)}: {plain(note)}")
     return dataset
 
 

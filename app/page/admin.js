@@ -134,7 +134,7 @@ function jobs(act) {
     h("progress", { class: "inline", "aria-label": J.progress, ...(job.total && { value: job.done, max: job.total }) }),
     h("div", {}, J.of(job.done, job.total), job.expected_end ? `, ${J.ready(A.moment(job.expected_end))}` : ""),
   ];
-  const outcome = (job) => (job.state === "running" ? progress(job) : job.error ?? (job.result ? J.result(job.result.generation) : ""));
+  const outcome = (job) => (job.state === "running" ? progress(job) : job.error ?? (job.result ? J.result(job.result) : ""));
   const row = (job) => {
     const [what, active] = [J.kinds[job.kind] ?? job.kind, job.finished_at === null];
     if (before.has(job.id) && before.get(job.id) !== job.state) say(J.ended(what, J.states[job.state]));

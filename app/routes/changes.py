@@ -10,11 +10,13 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from xemplar.catalog import Case, Description, case_id_of
-from xemplar.errors import NotARadiograph, StorageError
+from xemplar.errors import BurnedInText, NotARadiograph, StorageError
 from xemplar.intake import Taken, let_go
 from xemplar.preprocess import preprocess
+from xemplar.radiograph import Radiograph
 from xemplar.retriever import Retriever
 from xemplar.schemas import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
+from xemplar.words import CONTROLS
 
 from ..admission import writer
 from ..problems import described
@@ -42,7 +44,7 @@ SAME_IMAGE = (
     "keeps its pictures; no case was added"
 )
 
-BETWEEN_COMMAS = r"^[^\x00,]{0,100}(,[^\x00,]{0,100}){0,99}$"
+BETWEEN_COMMAS = rf"^[^{CONTROLS},]{{0,100}}(,[^{CONTROLS},]{{0,100}}){{0,99}}$"
 
 
 def _body() -> dict[str, Any]:
@@ -103,8 +105,8 @@ async def put_case(
 
     The film is looked at as a query's is: what surely is no film of the kind that is indexed is
     refused, and `warnings` tell what is doubtful. `xemplar index` takes in what is refused here,
-    but for a film that shows another part of the body by its DICOM header: that neither takes in
-    unless told to (`any_body_part`).
+    but for a film that shows another part of the body by its DICOM header, or has text burnt into
+    the picture: that neither takes in unless told to (`any_body_part`, `burned_in_text`).
     """
     service, given = service_of(request), _given(form)
     film = form["image"]
@@ -191,11 +193,8 @@ def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, 
     film = retriever.decode(data)
     fields = given.fields(retriever.store, given.source, _vocabulary(retriever, given))
     known = retriever.catalog.find_film(film.sha256)
-    if known is None and film.body_part is not None and not given.any_body_part:
-        raise NotARadiograph(
-            f"the DICOM header says that the film shows {film.body_part}, not a chest, so it was "
-            "not indexed; send any_body_part=true with it to index it all the same"
-        )
+    if known is None:
+        _refuse_by_header(film, given)
     spec = live.checkpoint.card.spec
     verdict = live.judge(preprocess(film, spec))
     # a repeated upload is never refused, though other films may be indexed by now
@@ -211,6 +210,26 @@ def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, 
     if not taken.is_new:
         retriever.catalog.describe(case_id, fields)
     return retriever.catalog.case(case_id), taken.is_new, film.warnings + doubts
+
+
+def _refuse_by_header(film: Radiograph, given: CaseIn) -> None:
+    """Refuse a film for what its DICOM header says, unless the caller insists.
+
+    Raises:
+        NotARadiograph: it shows another part of the body.
+        BurnedInText: text is burnt into the picture.
+    """
+    if film.body_part is not None and not given.any_body_part:
+        raise NotARadiograph(
+            f"the DICOM header says that the film shows {film.body_part}, not a chest, so it was "
+            "not indexed; send any_body_part=true with it to index it all the same"
+        )
+    if film.burned_in and not given.burned_in_text:
+        raise BurnedInText(
+            "the DICOM header says that text is burnt into the picture, which may name the "
+            "patient, so it was not indexed; look at the film, remove the text, or send "
+            "burned_in_text=true with it to index it all the same"
+        )
 
 
 def _vocabulary(retriever: Retriever, given: CaseChange) -> frozenset[str]:

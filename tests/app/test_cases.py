@@ -411,3 +411,52 @@ def test_a_case_whose_pictures_cannot_be_written_is_none(
     assert put(own_client, source="clinic").status_code == 503
     monkeypatch.undo()
     assert put(own_client, source="clinic").status_code == 201
+
+
+def test_burnt_in_text_is_taken_only_on_request(own_client: TestClient) -> None:
+    film = dicom(drawn_film(99), BurnedInAnnotation="YES")
+    refused = problem(put(own_client, film, source="clinic"), 422, "BurnedInText")
+    assert "burned_in_text=true" in refused
+    assert own_client.get("/readyz").json()["cases"] == CASES
+    assert any("burnt" in warning for warning in ask(own_client, film)["warnings"])
+    taken = put(own_client, film, source="clinic", burned_in_text="true")
+    assert taken.status_code == 201, taken.text
+    assert any("burnt" in warning for warning in taken.json()["warnings"])
+    assert put(own_client, film, source="clinic").status_code == 200
+
+
+def test_a_view_is_one_of_a_closed_list(own_client: TestClient) -> None:
+    refused = problem(put(own_client, source="clinic", view="latral"), 422, "InvalidArgument")
+    assert "unknown view 'latral', perhaps LATERAL" in refused
+    case = put(own_client, source="clinic", view="ap supine").json()
+    assert case["view"] == "AP"
+    address = f"/cases/{case['case_id']}"
+    changed = own_client.patch(address, json={"view": "John Doe"})
+    assert "unknown view 'John Doe'" in problem(changed, 422, "InvalidArgument")
+    assert own_client.patch(address, json={"view": "profil"}).json()["view"] == "LATERAL"
+    assert own_client.patch(address, json={"view": None}).json()["view"] is None
+
+
+def test_a_case_of_an_older_store_keeps_its_view_until_it_is_changed(
+    own_client: TestClient, own: SmallStore
+) -> None:
+    known = own_client.get("/cases").json()["cases"][0]["case_id"]
+    with open_catalog(own.store.database_url) as catalog:
+        catalog.describe(known, {"view": "AP (paediatric)"})
+    assert own_client.get(f"/cases/{known}").json()["view"] == "AP (paediatric)"
+    found = own_client.get("/cases", params={"view": "ap (paediatric)"}).json()["cases"]
+    assert [case["case_id"] for case in found] == [known]
+    changed = own_client.patch(f"/cases/{known}", json={"age": 7}).json()
+    assert (changed["age"], changed["view"]) == (7, "AP (paediatric)")
+
+
+@pytest.mark.parametrize("name", ["source", "patient", "split", "present"])
+@pytest.mark.parametrize("harm", ["\x1b[2J", "\u202e", "\n"])
+def test_no_word_holds_control_characters(own_client: TestClient, name: str, harm: str) -> None:
+    word = f"a{harm}b"
+    refused = problem(put(own_client, **{"source": "clinic", name: word}), 422, "InvalidRequest")
+    assert f"it holds the control character U+{ord(harm[0]):04X} at place 2" in refused
+    known = own_client.get("/cases").json()["cases"][0]["case_id"]
+    change = {"patient": None, name: [word] if name == "present" else word}
+    refused = problem(own_client.patch(f"/cases/{known}", json=change), 422, "InvalidRequest")
+    assert "control character" in refused

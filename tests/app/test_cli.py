@@ -17,6 +17,7 @@ from tests.app.asking import ask
 from tests.films import TINY, dicom, drawn_film, encoded, seeded_weights
 from tests.stores import CASES, SmallStore
 from xemplar.__main__ import main
+from xemplar.catalog import open_catalog
 from xemplar.checkpoint import keep, load, save
 from xemplar.findings import NIH14
 from xemplar.store import Store
@@ -308,3 +309,18 @@ def test_a_query_that_cannot_be_answered_says_why_in_one_line(
     status, out, err = run("query", *named, *options)
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(f"error {message}")
+
+
+@pytest.mark.parametrize("name", ["[red]x[/]", "[/closing]"])
+def test_query_shows_the_name_of_a_source_as_it_is_written(
+    run: Any, own: SmallStore, film: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with open_catalog(own.store.database_url) as catalog:
+        for case in catalog.cases(range(2 * CASES)).values():
+            catalog.describe(case.case_id, {"source": name, "view": "\x1b[2J"})
+    status, out, _ = run("query", film, "--store", own.store.root, "--checkpoint", own.checkpoint)
+    assert status == 0
+    assert name in out
+    assert r"\x1b[2J" in out
+    assert "\x1b[2J" not in out

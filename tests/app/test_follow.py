@@ -1,15 +1,22 @@
 """A running service takes over what is published, and no request notices."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
+from xemplar_app import main
+from xemplar_app.main import create_app, open_retriever
+from xemplar_app.settings import Settings
 from xemplar_indexer.publishing import activate, build_generation
+from xemplar_indexer.purge import purge
 from xemplar_indexer.reindex import reindex
 
 from tests.agreement import wait_until
@@ -18,6 +25,7 @@ from tests.films import drawn_film, encoded, seeded_weights
 from tests.stores import SmallStore
 from xemplar import pictures
 from xemplar.catalog import Description, open_catalog
+from xemplar.catalog.tables import RemovalRow
 from xemplar.checkpoint import keep, load, save
 from xemplar.encoder import Precision, open_encoder
 from xemplar.index import SimilarityCalibration, publish
@@ -203,3 +211,46 @@ def test_another_checkpoint_answers_with_its_generation_and_goes_back(
 
 def first_of(answer: dict[str, Any]) -> str:
     return str(answer["neighbours"][0]["case_id"])
+
+
+def removed_days_ago(own: SmallStore, days: int) -> None:
+    """Let all removals be so old."""
+    with open_catalog(own.store.database_url) as catalog, catalog.engine.begin() as connection:
+        connection.execute(
+            update(RemovalRow).values(removed_at=datetime.now(UTC) - timedelta(days=days))
+        )
+
+
+def removal_age(client: TestClient) -> float:
+    (line,) = re.findall(r"^xemplar_removal_age_seconds (\S+)$", client.get("/metrics").text, re.M)
+    return float(line)
+
+
+def test_a_removal_queues_its_purge_and_tells_for_how_long_it_is_on_the_disk(
+    own: SmallStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "REMOVALS_SECONDS", 0.05)
+    settings = Settings(
+        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
+    )
+    with TestClient(create_app(settings, open_retriever(settings))) as client:
+        assert removal_age(client) == 0
+        for case in client.get("/cases", params={"limit": 2}).json()["cases"]:
+            assert client.delete(f"/cases/{case['case_id']}").status_code == 204
+        wait_until(lambda: removal_age(client) > 0)
+        assert [job["kind"] for job in client.get("/jobs").json()["jobs"]] == ["purge"]
+        assert "still in the index files" not in caplog.text
+        removed_days_ago(own, 2)  # and no worker runs
+        wait_until(lambda: removal_age(client) > 2 * 86400 - 1)
+        wait_until(lambda: "still in the index files" in caplog.text)
+        with open_catalog(own.store.database_url) as catalog:
+            purge(
+                own.store,
+                catalog,
+                load(own.checkpoint),
+                lambda: pytest.fail("no film is to be embedded"),
+                Silent(),
+            )
+        wait_until(lambda: removal_age(client) == 0)
+        assert caplog.text.count("still in the index files") == 1
+        assert len(client.get("/jobs").json()["jobs"]) == 1

@@ -66,3 +66,15 @@ def test_a_store_without_a_catalog_has_no_keys_to_list(run: Run) -> None:
     status, _, err = run("list")
     assert status == 1
     assert "xemplar index" in err
+
+
+@pytest.mark.parametrize("name", ["[red]x[/]", "[/closing]"])
+def test_a_keys_name_is_listed_as_it_is_written(run: Run, name: str) -> None:
+    run("create", name, "--role", "reader")
+    assert name in run("list")[1]
+
+
+def test_a_keys_name_holds_no_control_characters(run: Run) -> None:
+    status, _, said = run("create", "a\x1b[2J", "--role", "reader")
+    assert status == 1
+    assert "a key's name is 'a\\x1b[2J': it holds the control character U+001B at place 2" in said

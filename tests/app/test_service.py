@@ -25,9 +25,9 @@ from xemplar import schemas
 from xemplar.errors import ConfigurationError, NotFound
 from xemplar.findings import NIH14
 from xemplar.network import Features
-from xemplar.radiograph import VIEWS
 from xemplar.retriever import Retriever
 from xemplar.selection import Search
+from xemplar.views import VIEWS
 
 FILM = encoded(drawn_film(60, 300, 200))
 

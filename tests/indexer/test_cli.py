@@ -11,11 +11,13 @@ import typer
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 from xemplar_indexer.cli import generations, index, phantoms
+from xemplar_indexer.cli_jobs import jobs
 
 from tests import hostile
 from tests.films import dicom, drawn_film
 from tests.indexer.test_job import data_set
 from xemplar.catalog import open_catalog
+from xemplar.catalog.jobs import Jobs
 from xemplar.checkpoint import Checkpoint, load, save
 from xemplar.datasets import open_dataset
 from xemplar.errors import (
@@ -36,6 +38,7 @@ LINE = typer.Typer()
 LINE.command("index")(index)
 LINE.command("phantoms")(phantoms)
 LINE.add_typer(generations, name="generations")
+LINE.add_typer(jobs, name="jobs")
 
 
 @pytest.fixture
@@ -418,3 +421,59 @@ def test_a_catalog_that_lacks_cases_of_a_generation_is_not_answered_from(  # typ
     with pytest.raises(Mismatch, match="lacks 1 of the 5 cases"):
         call("generations", "activate", newer)
     assert current(store) == live
+
+
+def test_burnt_in_text_is_counted_by_reason_and_taken_on_request(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for seed, burned in enumerate(("NO", "YES", "YES")):
+        (folder / f"{seed}.dcm").write_bytes(dicom(drawn_film(seed), BurnedInAnnotation=burned))
+    said = " ".join(call("index", folder).stdout.split())
+    assert "2 left out (the DICOM header says that text is burnt into the picture" in said
+    assert "indexes it all the same: 2)" in said
+    assert "with 3 cases" in call("index", folder, "--burned-in-text").stdout
+
+
+@pytest.mark.parametrize("name", ["[red]x[/]", "[/closing]", "a\\[b]"])
+def test_names_of_sources_and_films_are_shown_as_they_are_written(  # type: ignore[no-untyped-def]
+    call, tmp_path: Path, name: str
+) -> None:
+    folder = data_set(tmp_path / "one", range(2), findings="Sarcoid")
+    (folder / "0.png").write_bytes(b"no picture")
+    done = call("index", folder, "--source", name, "--unknown-findings", "keep")
+    assert f"note {name}: unknown findings kept: 'Sarcoid'" in done.stderr
+    films = tmp_path / "films"
+    films.mkdir()
+    (films / "\x1b[2J[bold].png").write_bytes(b"no picture")
+    (films / "1.png").write_bytes((folder / "1.png").read_bytes())
+    left = call("index", films).stderr
+    assert r"\x1b[2J[bold].png" in left
+    assert "\x1b" not in left
+
+
+def test_a_purge_deletes_generations_with_removed_cases(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    call("index", data_set(tmp_path / "one", range(3)))
+    store = Store(tmp_path / "store")
+    old = current(store)
+    assert "no generation holds a removed case" in call("generations", "purge").stdout
+    with open_catalog(store.database_url) as catalog:
+        ((case, *_),) = [tuple(catalog.cases(range(10)).values())]
+        catalog.remove([case.case_id])
+    assert "1 generations with removed cases deleted" in call("generations", "purge").stdout
+    assert current(store) != old
+    assert [one.name for one in all_generations(store)] == [current(store)]
+
+
+def test_jobs_are_listed_with_what_is_written_of_them(  # type: ignore[no-untyped-def]
+    call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    call("index", data_set(tmp_path / "one", range(2)))
+    with open_catalog(Store(tmp_path / "store").database_url) as catalog:
+        all_jobs = Jobs(catalog.engine)
+        job = all_jobs.claim(all_jobs.create("[red]x[/]", {}).id, "worker")
+        assert job
+        all_jobs.fail(job, "[/closing] \x1b[2J")
+    listed = call("jobs", "list").stdout
+    assert "[red]x[/]" in listed
+    assert r"[/closing] \x1b[2J" in listed

@@ -437,3 +437,18 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path: Path, tiny_checkpoint: Path
         next((tmp_path / "store" / "generations").glob("*/manifest.json")).read_text()
     )
     assert generation["count"] == 96
+
+
+def test_burnt_in_text_is_left_out_unless_it_is_asked_for(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
+) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "clean.dcm").write_bytes(dicom(drawn_film(1), BurnedInAnnotation="NO"))
+    (folder / "named.dcm").write_bytes(dicom(drawn_film(2), BurnedInAnnotation="YES"))
+    outcome = run(store, catalog, encoder, folder)
+    ((path, reason),) = [(film.path.name, film.reason) for film in outcome.unreadable]
+    assert (outcome.embedded, path) == (1, "named.dcm")
+    assert "text is burnt into the picture" in reason
+    outcome = embed_films(open_dataset(folder).films, store, catalog, encoder, burned_in_text=True)
+    assert (outcome.embedded, outcome.reused, outcome.unreadable) == (1, 1, ())

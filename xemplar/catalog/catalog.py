@@ -17,6 +17,7 @@ from xemplar.catalog.rows import (
     embedding_fields,
 )
 from xemplar.catalog.schema import check, connect, writing
+from xemplar.catalog.sqlite import empty_log
 from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
 from xemplar.errors import NotFound
 from xemplar.findings import positives
@@ -121,6 +122,14 @@ class Catalog(CatalogReader):
                 connection.execute(insert(RemovalRow), rows)
                 connection.execute(delete(CaseRow).where(CaseRow.id.in_([r.id for r in found])))
             return len(found)
+
+    def empty_log(self) -> bool:
+        """Empty SQLite's write-ahead log, where pages with removed rows may stand as they were.
+
+        Returns:
+            False where others used the database all the while. PostgreSQL keeps its own log.
+        """
+        return self._engine.dialect.name != "sqlite" or empty_log(self._engine)
 
     def delete_removed_picture(self, sha256: str, delete_files: Callable[[str], None]) -> None:
         """Delete a removed film's pictures, unless it has come back as a new case.

@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
 from xemplar.catalog.schema import reading, writing
-from xemplar.catalog.tables import JobRow
+from xemplar.catalog.tables import ChangeRow, JobRow
 from xemplar.errors import NotFound
 
 LEASE = timedelta(seconds=30)
@@ -106,21 +106,37 @@ class Jobs:
 
     def create(self, kind: str, parameters: Mapping[str, Any]) -> Job:
         """Queue a new job."""
-        job_id = secrets.token_hex(8)
-        row = {
-            "id": job_id,
-            "kind": kind,
-            "state": JobState.QUEUED.value,
-            "parameters": dict(parameters),
-            "done": 0,
-            "log": [],
-            "attempts": 0,
-            "cancel": False,
-            "created_at": datetime.now(UTC),
-        }
         with writing(self._engine) as connection:
-            connection.execute(insert(JobRow).values(row))
-            return _job(connection, job_id)
+            return _created(connection, kind, parameters)
+
+    def create_unless_recent(
+        self, kind: str, since_done: timedelta, since_failed: timedelta
+    ) -> Job | None:
+        """Queue a new job without parameters, unless there is one of its kind already.
+
+        Args:
+            kind: what is to be done.
+            since_done: one that is done counts for so long after it was created.
+            since_failed: likewise one that failed or was cancelled.
+
+        Returns:
+            The job; None where one waits or runs, or counts.
+        """
+        now, state, made = datetime.now(UTC), JobRow.state, JobRow.created_at
+        counts = (
+            state.in_([JobState.QUEUED.value, JobState.RUNNING.value])
+            | ((state == JobState.DONE.value) & (made > now - since_done))
+            | (made > now - since_failed)
+        )
+        query = select(JobRow.id).where(JobRow.kind == kind, counts).limit(1)
+        with reading(self._engine) as connection:
+            if connection.scalar(query) is not None:
+                return None
+        with writing(self._engine) as connection:
+            # one process at a time gets here: what another one has queued meanwhile is seen
+            connection.execute(select(ChangeRow.number).with_for_update())
+            there = connection.scalar(query)
+            return _created(connection, kind, {}) if there is None else None
 
     def job(self, job_id: str) -> Job:
         """One job.
@@ -286,6 +302,23 @@ def _end(state: JobState) -> dict[str, Any]:
 def _with_lines(log: list[str] | tuple[str, ...], lines: list[str] | tuple[str, ...]) -> list[str]:
     time = datetime.now(UTC).isoformat(timespec="seconds")
     return [*log, *(f"{time} {line}" for line in lines)][-LOG_LINES:]
+
+
+def _created(connection: Connection, kind: str, parameters: Mapping[str, Any]) -> Job:
+    job_id = secrets.token_hex(8)
+    row = {
+        "id": job_id,
+        "kind": kind,
+        "state": JobState.QUEUED.value,
+        "parameters": dict(parameters),
+        "done": 0,
+        "log": [],
+        "attempts": 0,
+        "cancel": False,
+        "created_at": datetime.now(UTC),
+    }
+    connection.execute(insert(JobRow).values(row))
+    return _job(connection, job_id)
 
 
 def _job(connection: Connection, job_id: str) -> Job:

@@ -15,6 +15,7 @@ from xemplar.catalog.audit import AuditEntry, put
 from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.tables import KeyRow
 from xemplar.errors import InvalidArgument, NotFound
+from xemplar.words import check_word
 
 PREFIX = "xk_"
 """Of every secret, so that one that leaked is recognised."""
@@ -103,8 +104,9 @@ class Keys:
             The key and its secret, which cannot be had again.
 
         Raises:
-            InvalidArgument: an empty name, or one that is too long.
+            InvalidArgument: a name that is empty, too long, or holds a control character.
         """
+        check_word(name.strip(), "a key's name")
         if not 0 < len(name.strip()) <= MAX_NAME:
             raise InvalidArgument(
                 f"a key's name has 1 to {MAX_NAME} characters, not {len(name.strip())}; name "

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Self
 
 import numpy as np
@@ -234,6 +235,12 @@ class CatalogReader:
         query = select(RemovalRow.case).where(RemovalRow.change > since)
         with self._reading() as connection:
             return frozenset(connection.scalars(query))
+
+    def removal_times(self) -> Mapping[int, datetime]:
+        """When each removed case was removed (UTC), by its id."""
+        query = select(RemovalRow.case, RemovalRow.removed_at)
+        with self._reading() as connection:
+            return {row.case: row.removed_at for row in connection.execute(query)}
 
     def removed_pictures(self) -> tuple[str, ...]:
         """Image digests of the removed films whose pictures are still to be deleted."""

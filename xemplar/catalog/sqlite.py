@@ -30,6 +30,21 @@ def connect_sqlite(address: URL) -> Engine:
     return engine
 
 
+def empty_log(engine: Engine) -> bool:
+    """Take the write-ahead log over into the database, and cut it to nothing.
+
+    Returns:
+        Whether that could be done within `BUSY_SECONDS`.
+    """
+    connection = engine.raw_connection()  # in a transaction SQLite refuses it
+    try:
+        cursor = connection.cursor()
+        busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+    finally:
+        connection.close()
+
+
 class ReadOnlyConnection(sqlite3.Connection):
     """Of a file that is read only; a change is refused as ``SQLITE_READONLY``.
 

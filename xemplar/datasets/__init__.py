@@ -30,6 +30,7 @@ from xemplar.datasets.forms import COLUMNS, PATHOLOGIES, chexpert, labelled, nih
 from xemplar.datasets.reading import NAME_COLUMNS, Reading
 from xemplar.errors import DatasetError
 from xemplar.findings import UnknownFindings
+from xemplar.words import check_word
 
 __all__ = [
     "COLUMNS",
@@ -68,10 +69,12 @@ def open_dataset(
     Raises:
         DatasetError: no such folder, no films in it, or a label file that cannot be used; naming
             file, line and reason.
+        InvalidArgument: a name with control characters.
     """
     if not root.is_dir():
         raise DatasetError(f"there is no folder {root}")
-    reading = Reading(root, name or root.resolve().name, unknown_findings, columns or {})
+    name = check_word(name or root.resolve().name, "the name of a data set (--source)")
+    reading = Reading(root, name, unknown_findings, columns or {})
     walked = None
     if table is not None or columns:
         used = [_table(root, table)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xemplar.errors import DatasetError
 from xemplar.findings import Labels
+from xemplar.words import check_word
 
 TRAIN, VAL, TEST = "train", "val", "test"
 
@@ -24,7 +25,7 @@ class Film:
             in a plain folder, whose file names might say who the patient is.
         patient: the data set's own patient id, None where unknown. Never stored as it is.
         labels: finding -> 1 present, 0 absent, -1 uncertain; missing means unknown.
-        view: "PA", "AP", "LL", ...; None where unknown.
+        view: one of `xemplar.views.VIEWS`; None where unknown.
         sex: "F", "M" or None.
         age: in years, or None.
         split: "train", "val", "test" or another name that the data set gives, or None.
@@ -81,6 +82,7 @@ def source_names(roots: Sequence[Path], given: Sequence[str] = ()) -> list[str]:
     Raises:
         DatasetError: too few or too many names, an empty one, or one for two folders: a patient's
             id means nothing outside its source, so patients of both would be taken for the same.
+        InvalidArgument: a name that no data set may have, see `xemplar.words`.
     """
     if given and len(given) != len(roots):
         raise DatasetError(
@@ -90,6 +92,7 @@ def source_names(roots: Sequence[Path], given: Sequence[str] = ()) -> list[str]:
     folders: dict[str, Path] = {}
     names = list(given) or [root.resolve().name for root in roots]
     for name, root in zip(names, roots, strict=True):
+        check_word(name, "the name of a data set (--source)")
         if not name.strip():
             raise DatasetError(f"the data set in {root} needs a name; give it with --source")
         if folders.setdefault(name, root.resolve()) != root.resolve():

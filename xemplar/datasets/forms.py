@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from xemplar.datasets.film import TEST, TRAIN, VAL, Film
-from xemplar.datasets.reading import Reading, age_of, exhaustive, sex_of
+from xemplar.datasets.reading import Reading, age_of, exhaustive, sex_of, view_of
 from xemplar.errors import DatasetError
 from xemplar.findings import CHEXPERT14, NIH14, NO_FINDING, canonical
 
@@ -33,7 +33,7 @@ def labelled(file: Path, reading: Reading, wanted: Sequence[str]) -> Iterator[Fi
             file=reading.images.name_of(path, row["file"]),
             patient=row.get("patient_id") or None,
             labels=exhaustive(names, understood, vocabulary),
-            view=row.get("view") or None,
+            view=view_of(row.get("view", ""), where),
             sex=sex_of(row.get("sex", "")),
             age=age_of(row.get("age", ""), where),
             split=row.get("split") or None,
@@ -55,7 +55,7 @@ def nih(file: Path, reading: Reading) -> Iterator[Film]:
             file=reading.images.name_of(path, name),
             patient=row["Patient ID"] or None,
             labels=exhaustive(*reading.findings(row["Finding Labels"], where), NIH14),
-            view=row["View Position"] or None,
+            view=view_of(row["View Position"], where),
             sex=sex_of(row.get("Patient Gender") or row.get("Patient Sex") or ""),
             age=age_of(row.get("Patient Age", ""), where),
             split=TEST if name in held_out else None,
@@ -85,7 +85,8 @@ def chexpert(file: Path, reading: Reading) -> Iterator[Film]:
             file=reading.images.name_of(path, inside),
             patient=patient,
             labels=labels,
-            view=row["AP/PA"] or ("LL" if row["Frontal/Lateral"] == "Lateral" else "FRONTAL"),
+            view=view_of(row["AP/PA"], where)
+            or ("LL" if row["Frontal/Lateral"] == "Lateral" else "FRONTAL"),
             sex=sex_of(row["Sex"]),
             age=age_of(row["Age"], where),
             split=VAL if file.name == "valid.csv" else TRAIN,

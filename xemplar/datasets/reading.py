@@ -17,6 +17,7 @@ from xemplar.findings import (
     nearest_findings,
 )
 from xemplar.rows import WESTERN, read_table
+from xemplar.views import known_view, unknown_view
 
 SEPARATOR = "|"
 
@@ -29,7 +30,7 @@ LISTED = 20
 """Unknown names that an error lists; it counts the others."""
 
 ABSENT = frozenset({"", "-", "?", "na", "n/a", "nan", "none", "null", "unknown"})
-"""What programs and people write for an age that is not known."""
+"""What programs and people write for an age or a view that is not known."""
 
 SEXES = {
     "F": frozenset([
@@ -183,3 +184,17 @@ def age_of(text: str, where: str) -> int | None:
 def sex_of(text: str) -> str | None:
     """The sex that a word such as "Female" tells: "F", "M" or None."""
     return next((sex for sex, words in SEXES.items() if text.casefold() in words), None)
+
+
+def view_of(text: str, where: str) -> str | None:
+    """One of `xemplar.views.VIEWS`; None where the view is not known.
+
+    Raises:
+        DatasetError: it is another word; naming the nearest view.
+    """
+    if text.lower() in ABSENT:
+        return None
+    view = known_view(text)
+    if view is None:
+        raise DatasetError(f"{where}: {unknown_view(text)}; leave it empty where nobody knows it")
+    return view

@@ -23,11 +23,11 @@ Nothing that could identify a patient leaves this package: of a header, only the
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage
 from xemplar.radiograph.dicom import decode_dicom
 from xemplar.radiograph.film import Limits, Radiograph
-from xemplar.radiograph.header import OTHER_PARTS, VIEWS
+from xemplar.radiograph.header import OTHER_PARTS
 from xemplar.radiograph.part10 import is_dicom
 from xemplar.radiograph.picture import DISPLAY_SIDE, decode_picture
 
-__all__ = ["DISPLAY_SIDE", "OTHER_PARTS", "VIEWS", "Limits", "Radiograph", "decode"]
+__all__ = ["DISPLAY_SIDE", "OTHER_PARTS", "Limits", "Radiograph", "decode"]
 
 
 def decode(data: bytes, limits: Limits | None = None) -> Radiograph:

@@ -45,6 +45,7 @@ def _film(data: bytes, limits: Limits) -> Radiograph:
             photometric=pixel.photometric,
             spacing_mm=said.spacing(header),
             body_part=said.body_part(header),
+            burned_in=said.burned_in(header),
             sex=said.sex(header),
             age=said.age(header),
             warnings=(*said.warnings(header), *pixel.warnings, *stored.warnings, *shown),

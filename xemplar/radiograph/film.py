@@ -41,11 +41,12 @@ class Radiograph:
         source_size: (height, width) in pixels of the upright film before any reduced-size decoding.
         sha256: hex digest of the bytes it was decoded from: its identity.
         format: "PNG", "JPEG", "TIFF" or "DICOM".
-        view: one of `VIEWS` as a DICOM header says, None where it does not.
+        view: one of `xemplar.views.VIEWS` as a DICOM header says, None where it does not.
         photometric: DICOM's PhotometricInterpretation before turning, None for other formats.
         spacing_mm: (row, column) distance of source pixels in millimetres, None where unknown.
         body_part: one of `OTHER_PARTS` where a DICOM header says, by text or code, that the film
             shows this instead of the chest, else None.
+        burned_in: whether a DICOM header says that text is burnt into the picture.
         sex: "F" or "M" as a DICOM header says, else None.
         age: of the patient in whole years, 0 to 120, as a DICOM header says, else None.
         warnings: sentences about what a DICOM header says of the film, as another part of the body.
@@ -59,6 +60,7 @@ class Radiograph:
     photometric: str | None = None
     spacing_mm: tuple[float, float] | None = None
     body_part: str | None = None
+    burned_in: bool = False
     sex: str | None = None
     age: int | None = None
     warnings: tuple[str, ...] = ()

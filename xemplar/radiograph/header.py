@@ -8,26 +8,11 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from xemplar.radiograph.elements import items, numbers, text, texts
+from xemplar.views import FRONTAL, VIEWS, view_in
 
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.sr.codedict import Collection
-
-VIEWS = frozenset([
-    "PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT", "OBLIQUE", "AXIAL",
-    "TANGENTIAL",
-])  # fmt: skip
-"""Words of DICOM's ViewPosition that are kept, and those that codes are translated to."""
-
-OTHER_WORDS = {
-    "LLAT": "LL", "RLAT": "RL", "LATERO": "LATERAL", "LATEROMEDIAL": "LATERAL", "ML": "LATERAL",
-    "LM": "LATERAL", "PROFIL": "LATERAL", "PROFILE": "LATERAL", "SEITLICH": "LATERAL",
-    "TRANSTHORACIC": "LATERAL", "LAO": "OBLIQUE", "RAO": "OBLIQUE", "LPO": "OBLIQUE",
-    "RPO": "OBLIQUE", "MLO": "OBLIQUE", "CC": "AXIAL",
-}  # fmt: skip
-"""Words that devices write as a view -> one of `VIEWS`."""
-
-FRONTAL = frozenset({"PA", "AP"})
 
 CHEST = frozenset([
     "CHEST", "THORAX", "TORAX", "TORSO", "LUNG", "LUNGS", "LUNGE", "POUMON", "POUMONS", "PULMON",
@@ -133,11 +118,13 @@ def spacing(header: "Dataset") -> tuple[float, float] | None:
 
 def view(header: "Dataset") -> str | None:
     """Read one of `VIEWS`: as text, else by code, else from the patient's orientation."""
-    words = re.findall("[A-Z]+", " ".join(texts(header, "ViewPosition")).upper())
-    known = [OTHER_WORDS.get(word, word) for word in words if word in {*VIEWS, *OTHER_WORDS}]
-    # as "PA OBLIQUE": what is not frontal counts
-    written = min(known, key=FRONTAL.__contains__, default=None)
+    written = view_in(" ".join(texts(header, "ViewPosition")))
     return written or _coded_view(header) or ("LATERAL" if _is_sideways(header) else None)
+
+
+def burned_in(header: "Dataset") -> bool:
+    """Read whether text is burnt into the picture; False where the header does not say so."""
+    return text(header, "BurnedInAnnotation") == "YES"
 
 
 def body_part(header: "Dataset") -> str | None:
@@ -173,7 +160,12 @@ def warnings(header: "Dataset") -> tuple[str, ...]:
             "the DICOM header says that the image is for processing, not for presentation: its "
             "grey is not what a reader sees"
         )
-    if text(header, "BurnedInAnnotation") == "YES":
+    if texts(header, "ViewPosition") and not views[0]:
+        said.append(
+            "the DICOM header's ViewPosition is none of the known views, so the view counts as "
+            f"unknown (known are {', '.join(sorted(VIEWS))})"
+        )
+    if burned_in(header):
         said.append(
             "the DICOM header says that text is burnt into the picture; it may name the patient"
         )

@@ -18,20 +18,35 @@ from xemplar.findings import canonical, known_finding
 from xemplar.schemas.answers import CaseOut
 from xemplar.schemas.questions import Counted, Filters
 from xemplar.store import Store
+from xemplar.views import VIEWS, known_view, unknown_view
+from xemplar.words import CONTROLS, fault_of
 
 MAX_PAGE = 200
 
+
+def _without_controls(text: str) -> str:
+    if fault := fault_of(text):
+        raise ValueError(fault)
+    return text
+
+
+WITHOUT_CONTROLS = AfterValidator(_without_controls)
+"""Of a text that is kept: control characters are refused (see `xemplar.words`)."""
+
 Word = Annotated[
     str,
-    StringConstraints(
-        strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"
-    ),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    WITHOUT_CONTROLS,
+    Field(json_schema_extra={"pattern": rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"}),
 ]
 Findings = Annotated[list[Annotated[Word, AfterValidator(canonical)]], Field(max_length=100)]
 Age = Annotated[int, Field(ge=0, le=MAX_AGE)]
 
 
 LABELS = {"present": 1, "absent": 0, "uncertain": -1}
+
+INSISTED = frozenset({"any_body_part", "burned_in_text"})
+"""Fields of a new case that say which films are taken all the same."""
 
 
 class CaseChange(BaseModel):
@@ -46,7 +61,12 @@ class CaseChange(BaseModel):
         "one source are recognised as one patient's. Changing the source needs it again.",
         examples=["4711"],
     )
-    view: Word | None = Field(None, description="As PA, AP or LL.", examples=["PA"])
+    view: Word | None = Field(
+        None,
+        description=f"One of {', '.join(sorted(VIEWS))}; other words for them are understood, as "
+        "'AP supine'. Any other is refused with the nearest known one.",
+        examples=["PA"],
+    )
     sex: Literal["F", "M"] | None = None
     age: Annotated[Age, Counted] | None = Field(None, description="In years.")
     present: Findings = Field(
@@ -80,9 +100,14 @@ class CaseChange(BaseModel):
 
         Raises:
             UnknownFinding: one that is not known; naming the nearest that are.
-            InvalidArgument: a finding stands in two lists, or a new source needs the patient again.
+            InvalidArgument: an unknown view, a finding in two lists, or a new source that needs
+                the patient again.
         """
         named = self.model_dump(exclude_unset=True)
+        if self.view is not None:
+            named["view"] = known_view(self.view)
+            if named["view"] is None:
+                raise InvalidArgument(unknown_view(self.view))
         moved = named.get("source", source) != source
         if "patient" in named and self.patient is not None:
             named["patient"] = store.pseudonym(self.source or source, self.patient)
@@ -117,11 +142,16 @@ class CaseIn(CaseChange):
         "the body than the chest.",
     )
 
+    burned_in_text: bool = Field(
+        False,
+        description="Take the film although its DICOM header says that text is burnt into the "
+        "picture. Look at it first: it may name the patient.",
+    )
+
     def fields(self, store: Store, source: str, known: Collection[str]) -> dict[str, Any]:
         """As `CaseChange.fields`; which films are taken is no part of a description."""
         named = super().fields(store, source, known)
-        named.pop("any_body_part", None)
-        return named
+        return {name: value for name, value in named.items() if name not in INSISTED}
 
     @field_validator("present", "absent", "uncertain", mode="before")
     @classmethod

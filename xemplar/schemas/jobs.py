@@ -20,7 +20,10 @@ class Reindex(BaseModel):
         "`xemplar reindex --background --checkpoint FILE` puts one there.",
     )
     factory: str = Field(
-        "", max_length=100, description="FAISS factory string; empty for the live index's."
+        "",
+        max_length=100,
+        pattern="^[A-Za-z0-9,()_:.=-]*$",
+        description="FAISS factory string; empty for the live index's.",
     )
 
 

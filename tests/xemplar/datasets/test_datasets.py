@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xemplar.datasets import PATHOLOGIES, Film, open_dataset, source_names
-from xemplar.errors import DatasetError
+from xemplar.errors import DatasetError, InvalidArgument
 from xemplar.findings import CHEXPERT14, NIH14, canonical
 
 # ---- CheXpert -----------------------------------------------------------------------------------
@@ -313,3 +313,46 @@ def test_a_real_set_is_read_whole_and_split_by_patient(
         splits.setdefault(film.patient, set()).add(film.split)
     assert [patient for patient, names in splits.items() if len(names) > 1] == []
     assert patients in (None, len(splits))
+
+
+# ---- words -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("1.png,latral,", "unknown view 'latral', perhaps LATERAL; known here: AP"),
+        ("1.png,John Doe,", "unknown view 'John Doe'"),
+        ("1.png,,1\x1b[2J", "patient_id is '1.x1b.2J': it holds the control character U.001B"),
+        ("1.png,,\u202e1", "patient_id is .*U.202E at place 1"),
+        ('1.png,"P\nA",', "view is 'P.nA': it holds the control character U.000A"),
+    ],
+)
+def test_what_no_word_of_a_table_may_be_is_refused_with_its_line(
+    tmp_path: Path, row: str, said: str
+) -> None:
+    (tmp_path / "1.png").touch()
+    header = "file,view,patient_id,findings,notes\n"
+    (tmp_path / "labels.csv").write_text(f"{header}{row},,\n")
+    with pytest.raises(DatasetError, match=rf"labels\.csv, line [23]: {said}"):
+        open_dataset(tmp_path)
+
+
+def test_views_of_tables_are_kept_by_their_known_names_and_other_columns_may_hold_anything(
+    tmp_path: Path,
+) -> None:
+    for name in "1234":
+        (tmp_path / f"{name}.png").touch()
+    rows = ['1.png,AP (paediatric),,"two\nlines"', "2.png,pa,,", "3.png,,,", "4.png,N/A,,"]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,view,findings,report", *rows]))
+    assert [film.view for film in open_dataset(tmp_path).films] == ["AP", "PA", None, None]
+
+
+def test_a_folder_whose_name_no_data_set_may_have_needs_another(tmp_path: Path) -> None:
+    folder = tmp_path / "a\x1b[2Jb"
+    folder.mkdir()
+    (folder / "1.png").touch()
+    for refused in (open_dataset, lambda one: source_names([one])):
+        with pytest.raises(InvalidArgument, match=r"--source\) is .*U\+001B at place 2"):
+            refused(folder)
+    assert open_dataset(folder, "b").name == "b"

@@ -34,11 +34,20 @@ def test_the_view_is_one_of_the_known_words_or_none(written: str, view: str | No
         ({"BodyPartExamined": "HAND"}, "shows HAND, not a chest"),
         ({"ViewPosition": "LL"}, "the view is LL; the network knows frontal films"),
         ({"BurnedInAnnotation": "YES"}, "text is burnt into the picture; it may name the patient"),
+        ({"ViewPosition": "DOE JOHN"}, "is none of the known views, so the view counts as unknown"),
     ],
 )
 def test_what_a_header_says_against_a_film_is_told(fields: dict[str, str], said: str) -> None:
     (warning,) = decode(dicom(FILM, **fields)).warnings
     assert said in warning
+    assert "DOE" not in warning
+
+
+@pytest.mark.parametrize(
+    ("written", "told"), [("YES", True), (" yes ", True), ("NO", False), ("", False)]
+)
+def test_burnt_in_text_is_told_however_it_is_written(written: str, told: bool) -> None:
+    assert decode(dicom(FILM, BurnedInAnnotation=written)).burned_in is told
 
 
 @pytest.mark.parametrize(
@@ -246,6 +255,6 @@ def test_no_field_of_the_radiograph_holds_anything_of_the_patient() -> None:
         name for name, value in IDENTITY.items() if value.upper() in text and len(value) > 1
     ] == []
     assert set(fields) == {
-        "source_size", "sha256", "format", "view", "photometric", "spacing_mm", "body_part", "sex",
-        "age", "warnings",
+        "source_size", "sha256", "format", "view", "photometric", "spacing_mm", "body_part",
+        "burned_in", "sex", "age", "warnings",
     }  # fmt: skip
