@@ -1,6 +1,7 @@
 """``xemplar keys``: make, list and revoke the service's API keys."""
 
 import re
+import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -8,6 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from xemplar.terminal import DEFAULT_STORE, DatabaseOption, StoreOption
+
+WIDE = 240
+"""Characters of a line that no terminal shows: a pipe has no width, and a row is one line."""
 
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -67,20 +71,21 @@ def show(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -> N
     from rich import box
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from xemplar.catalog.keys import open_keys
     from xemplar.store import Store
 
-    columns = ("id", "role", "made", "expires", "last used", "revoked", "name", "sources")
-    table = Table(*columns, box=box.SIMPLE_HEAD)
+    columns = ("role", "made", "expires", "last used", "revoked", "name", "sources")
+    table = Table(Column("id", no_wrap=True), *columns, box=box.SIMPLE_HEAD)
     with open_keys(database or Store(store).database_url) as known:
         for key in known.list():
             times = (key.created_at, key.expires_at, key.last_used_at, key.revoked_at)
             shown = (f"{at:%Y-%m-%d %H:%M}" if at else "-" for at in times)
             sources = "all" if key.sources is None else ", ".join(key.sources)
             table.add_row(key.id, key.role, *shown, escape(key.name), escape(sources))
-    Console().print(table)
+    width = None if sys.stdout.isatty() else WIDE
+    Console(width=width).print(table)
 
 
 @keys.command()

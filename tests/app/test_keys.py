@@ -48,7 +48,7 @@ def test_a_key_is_made_before_the_first_film_listed_and_revoked(run: Run, tmp_pa
 def test_a_key_that_could_not_be_made_locks_nobody_out(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StorageFull("no room is left")
 
     monkeypatch.setattr(Keys, "create", full)

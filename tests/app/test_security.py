@@ -91,8 +91,8 @@ def test_pictures_do_not_ask_the_database_for_keys(
     reads = []
     by_digest = Keys.by_digest
     monkeypatch.setattr(Keys, "by_digest", lambda self: reads.append(1) or by_digest(self))
-    client = service()
     began = time.monotonic()
+    client = service()
     for _ in range(20):
         client.get(READERS[1], headers=bearer(secret))
     assert len(reads) <= 1 + (time.monotonic() - began) / REFRESH_SECONDS
