@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,29 @@ def test_a_store_without_a_catalog_has_no_keys_to_list(run: Run) -> None:
     status, _, err = run("list")
     assert status == 1
     assert "xemplar index" in err
+
+
+def test_a_key_of_sources_that_ends_is_listed_with_both(run: Run, tmp_path: Path) -> None:
+    about = ("--source", "ward [a]", "--source", "ward-b")
+    assert run("create", "x", "--role", "writer", *about, "--expires", "2100-01-31")[0] == 0
+    assert run("create", "y", "--role", "reader", "--expires", "90d")[0] == 0
+    with open_keys(Store(tmp_path).database_url) as keys:
+        bound, short = keys.list()
+    assert bound.sources == ("ward [a]", "ward-b")
+    assert bound.expires_at == datetime(2100, 1, 31, tzinfo=UTC)
+    assert short.sources is None
+    assert short.expires_at is not None
+    assert timedelta(0) <= short.created_at + timedelta(days=90) - short.expires_at
+    _, listed, _ = run("list")
+    row = next(line for line in listed.splitlines() if bound.id in line)
+    assert "2100-01-31 00:00" in row
+    assert "ward [a], ward-b" in row
+    assert "all" in next(line for line in listed.splitlines() if short.id in line)
+
+
+@pytest.mark.parametrize("wrong", ["soon", "90", "-1d", "2020-01-01"])
+def test_an_end_that_is_none_is_refused(run: Run, wrong: str) -> None:
+    status, _, err = run("create", "x", "--role", "reader", f"--expires={wrong}")
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith("error InvalidArgument: ")
+    assert run("list")[0] == (0 if wrong == "2020-01-01" else 1)  # nothing was made

@@ -29,10 +29,15 @@ def check_changes(connection: Connection, case_id: str, writer: str | None = Non
         TooManyPatientChanges: saying of what, and the limit.
     """
     _check(
-        connection, PatientChangeRow.case_id == case_id, CHANGES_OF_CASE, f"patient of {case_id}"
+        connection,
+        PatientChangeRow.case_id == case_id,
+        CHANGES_OF_CASE,
+        f"of the patient of case {case_id}",
     )
     if writer is not None:
-        _check(connection, PatientChangeRow.writer == writer, CHANGES_OF_KEY, "patients by a key")
+        _check(
+            connection, PatientChangeRow.writer == writer, CHANGES_OF_KEY, "of patients by one key"
+        )
 
 
 def note_change(connection: Connection, case_id: str, writer: str | None = None) -> None:
@@ -48,6 +53,6 @@ def _check(connection: Connection, counted: ColumnElement[bool], limit: int, wha
     query = select(func.count()).select_from(PatientChangeRow).where(counted, recent)
     if (connection.scalar(query) or 0) >= limit:
         raise TooManyPatientChanges(
-            f"{limit} changes of the {what} within {PERIOD.days * 24} hours are the limit; wait, "
+            f"{limit} changes {what} within {PERIOD.days * 24} hours are the limit; wait, "
             "or ask an administrator, whose changes have none"
         )

@@ -34,7 +34,9 @@ def use_up(ward: Catalog, number: int = 1) -> None:
 
 def test_a_case_is_given_so_many_patients_and_no_more(ward: Catalog) -> None:
     use_up(ward)
-    with pytest.raises(TooManyPatientChanges, match=f"5 changes of the patient of {CASE} within"):
+    with pytest.raises(
+        TooManyPatientChanges, match=f"5 changes of the patient of case {CASE} within"
+    ):
         ward.describe(CASE, named(6))
     assert ward.case(CASE).patient == named(CHANGES_OF_CASE)["patient"]
     ward.describe(CASE, {"sex": "F"})
@@ -87,7 +89,7 @@ def test_a_key_changes_so_many_cases_and_puts_in_as_many_as_come(
     ward.add(ONE, [entry(number, **named(number)) for number in range(2, 8)])
     for number in (2, 3, 4):
         ward.describe(digest(number)[:16], named(9))
-    with pytest.raises(TooManyPatientChanges, match="3 changes of the patients by a key"):
+    with pytest.raises(TooManyPatientChanges, match="3 changes of patients by one key"):
         ward.describe(digest(5)[:16], named(9))
     ward.add(ONE, [entry(8, **named(8))])
 
