@@ -242,7 +242,7 @@ def test_a_removed_film_can_come_back(own_client: TestClient, own: SmallStore) -
 
 def test_films_that_are_no_cases(own_client: TestClient) -> None:
     problem(put(own_client, b"no picture", source="clinic"), 400, "UnreadableImage")
-    problem(put(own_client), 422, "InvalidRequest")
+    assert "source is missing" in problem(put(own_client), 422, "InvalidArgument")
     no_film = own_client.post("/cases", files={"other": FILM}, data={"source": "clinic"})
     problem(no_film, 422, "InvalidArgument")
     twice = own_client.post(
