@@ -1,11 +1,19 @@
 """``xemplar keys``: make, list and revoke the service's API keys."""
 
+import re
+import sys
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import typer
 
 from xemplar.terminal import DEFAULT_STORE, DatabaseOption, StoreOption, plain
+
+WIDE = 240
+"""Characters of a line that no terminal shows: a pipe has no width, and a row is one line."""
+
+UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys of the service.")
 
@@ -19,6 +27,16 @@ def create(
             help="reader: queries, cases, ratings. writer: changes cases too. admin: everything."
         ),
     ],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name of a source whose cases exist for the key; may be repeated. Without it: all."
+        ),
+    ] = None,
+    expires: Annotated[
+        str,
+        typer.Option(help="Time from now, as 90d (h, d, w), or a date. Without it: never."),
+    ] = "",
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
 ) -> None:
@@ -26,16 +44,18 @@ def create(
 
     Examples:
         xemplar keys create ward-3 --role reader
+        xemplar keys create ward-a --role writer --source ward-a --source ward-b --expires 90d
     """
     from xemplar.catalog import migrate
     from xemplar.catalog.keys import Role, open_keys
     from xemplar.errors import StorageError
     from xemplar.store import Store
 
+    end = _end(expires) if expires else None
     url = database or Store(store).database_url
     migrate(url, Store(store))  # a key may come before the first film
     with open_keys(url) as known:
-        key, secret = known.create(name, Role(role))
+        key, secret = known.create(name, Role(role), sources=source, expires_at=end)
     # only now: a key that could not be made must not lock everybody out. Where it cannot be noted
     # here, or the store is elsewhere, a service that sees the key notes it
     with suppress(StorageError):
@@ -50,19 +70,21 @@ def show(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -> N
     """All keys, revoked ones too; the secrets are kept nowhere."""
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from xemplar.catalog.keys import open_keys
     from xemplar.store import Store
 
-    table = Table("id", "role", "made", "revoked", "name", box=box.SIMPLE_HEAD)
+    columns = ("role", "made", "expires", "last used", "revoked", "name", "sources")
+    table = Table(Column("id", no_wrap=True), *columns, box=box.SIMPLE_HEAD)
     with open_keys(database or Store(store).database_url) as known:
         for key in known.list():
-            made, revoked = (
-                f"{at:%Y-%m-%d %H:%M}" if at else "-" for at in (key.created_at, key.revoked_at)
-            )
-            table.add_row(key.id, key.role, made, revoked, plain(key.name))
-    Console().print(table)
+            times = (key.created_at, key.expires_at, key.last_used_at, key.revoked_at)
+            shown = (f"{at:%Y-%m-%d %H:%M}" if at else "-" for at in times)
+            sources = "all" if key.sources is None else ", ".join(key.sources)
+            table.add_row(key.id, key.role, *shown, plain(key.name), plain(sources))
+    width = None if sys.stdout.isatty() else WIDE
+    Console(width=width).print(table)
 
 
 @keys.command()
@@ -78,3 +100,24 @@ def revoke(
     with open_keys(database or Store(store).database_url) as known:
         known.revoke(key_id)
     typer.echo(f"key {key_id} is revoked")
+
+
+def _end(given: str) -> datetime:
+    """When a key ends: so long from now, or at a date or time, UTC unless it says otherwise.
+
+    Raises:
+        InvalidArgument: it is neither.
+    """
+    from xemplar.errors import InvalidArgument
+
+    span = re.fullmatch(r"([0-9]{1,5})([hdw])", given)
+    if span:
+        return datetime.now(UTC) + timedelta(**{UNITS[span[2]]: int(span[1])})
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise InvalidArgument(
+            f"--expires is {given[:60]!r}; write a time from now, as 12h, 90d or 4w, or a date, as "
+            "2030-12-31"
+        ) from error
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

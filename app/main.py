@@ -47,7 +47,7 @@ from .recent import RecentAnswers, RecentErrors
 from .routes import router
 from .routes.docs import STATIC
 from .routes.page import FOLDER, PageFiles
-from .security import Guard, KeyRing
+from .security import USES_SECONDS, Guard, KeyRing
 from .service import Opening, Service, warm_up
 from .settings import Settings, read_settings
 from .tasks import Tasks
@@ -131,6 +131,7 @@ def create_app(
                 ("doorkeeper", following.learn, LEARN_SECONDS, AGAIN_SECONDS),
                 ("pictures", following.delete_pictures, PICTURES_SECONDS),
                 ("removals", following.queue_purge, REMOVALS_SECONDS),
+                ("uses of keys", ring.write_uses, USES_SECONDS),
                 ("writes", partial(check_writes, engine, Store(settings.store)), WRITES_SECONDS),
             ):
                 tasks.start_soon(background.repeat, *repeated)
@@ -152,6 +153,8 @@ def create_app(
                 }
             finally:
                 tasks.cancel_scope.cancel()
+        with suppress(StorageError):  # it is told of to about a minute anyhow
+            await ring.write_uses()
         opening.closing.close()
         engine.dispose()
 

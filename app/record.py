@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 
 from fastapi import Request
 
 from xemplar.answer import Answer
+from xemplar.catalog import NOTHING, Access
 from xemplar.catalog.keys import Role
 
 NO_TIMINGS: Mapping[str, float] = MappingProxyType({})
@@ -41,6 +43,8 @@ class Record:
         needed: role that the address asks for; None where anybody may come.
         key: id of the caller's API key.
         role: what the caller may do; None while that is not known.
+        access: limits of the caller; no case exists for whoever is not let in.
+        expires_at: when the caller's key ends; None: never.
         subject: id of the case, query or job that it is about.
         films: digests of the films that were sent, in their order.
         answers: of the queries.
@@ -51,6 +55,8 @@ class Record:
     needed: Role | None = None
     key: str | None = None
     role: Role | None = None
+    access: Access = NOTHING
+    expires_at: datetime | None = None
     subject: str | None = None
     films: list[str] = field(default_factory=list)
     answers: list[Answered] = field(default_factory=list)

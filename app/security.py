@@ -5,6 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
 
@@ -12,6 +13,7 @@ import anyio
 from anyio import to_thread
 from fastapi import Request
 
+from xemplar.catalog import EVERYTHING
 from xemplar.catalog.keys import Key, Keys, Role, digest_of
 from xemplar.errors import ConfigurationError, StorageError
 from xemplar.store import Store
@@ -21,6 +23,9 @@ from .origins import check_host, is_from
 from .problems import SHOWN, Refusal
 from .record import record_of
 from .settings import Settings
+
+USES_SECONDS = 60.0
+"""Between two times that the last uses of keys are written."""
 
 REFRESH_SECONDS = 1.0
 """How old the known keys may be: a revoked one stops within that, and no picture asks for them."""
@@ -68,6 +73,7 @@ class KeyRing:
         self._one_reads = anyio.Lock()
         self._failure: StorageError | None = None
         self._failed_at = -REFRESH_SECONDS
+        self._uses: dict[str, datetime] = {}
 
     async def known(self) -> Mapping[str, Key]:
         """All keys by digest, revoked ones too.
@@ -115,6 +121,23 @@ class KeyRing:
         """Read the keys again at the next request: one was made or revoked right here."""
         async with self._one_reads:
             self._read_at = -REFRESH_SECONDS
+
+    def note_use(self, key: Key) -> None:
+        """Remember that a key was used now; `write_uses` writes it."""
+        self._uses[key.id] = datetime.now(UTC)
+
+    async def write_uses(self) -> None:
+        """Write when keys were used last, all at once.
+
+        Raises:
+            StorageError: they could not be written, and stay to be.
+        """
+        uses, self._uses = self._uses, {}
+        try:
+            await to_thread.run_sync(self.keys.note_uses, uses)
+        except BaseException:
+            self._uses = uses | self._uses
+            raise
 
 
 class Guard:
@@ -169,14 +192,18 @@ class Guard:
         is_open = not known and self._may_be_open and not self.ring.lost
         self._check_site(request, is_open=is_open)
         if is_open:
-            record.role = Role.ADMIN
+            record.role, record.access = Role.ADMIN, EVERYTHING
             return
         key = known.get(digest_of(secret)) if secret else None
-        if key is None or key.revoked_at is not None:
+        if key is None or key.revoked_at is not None or key.has_expired:
             if secret:
                 self._wrong.take(address)
+            if key is not None and key.revoked_at is None:
+                raise _expired(key)
             raise _unknown(secret) if known else _unknown_to_all()
-        record.key, record.role = key.id, key.role
+        self.ring.note_use(key)
+        record.key, record.role, record.access = key.id, key.role, key.access
+        record.expires_at = key.expires_at
         self._of_key.take(key.id)
         if not key.role.covers(needed):
             raise Refusal(
@@ -223,6 +250,16 @@ def _unknown(secret: str | None) -> Refusal:
         "Unauthorized",
         HTTPStatus.UNAUTHORIZED,
         f"{reason}; send one as `Authorization: Bearer SECRET` or `X-API-Key: SECRET`",
+        www_authenticate="Bearer",
+    )
+
+
+def _expired(key: Key) -> Refusal:
+    return Refusal(
+        "KeyExpired",
+        HTTPStatus.UNAUTHORIZED,
+        f"this key expired on {key.expires_at:%Y-%m-%d at %H:%M} UTC; ask an administrator for "
+        "another one",
         www_authenticate="Bearer",
     )
 

@@ -1,5 +1,6 @@
 """What the addresses work with."""
 
+import copy
 import io
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from anyio import to_thread
 from fastapi import Request
 from PIL import Image
 
+from xemplar.catalog import Access
 from xemplar.explain import grad_cam
 from xemplar.overlay import jpeg, overlay
 from xemplar.preprocess import preprocess
@@ -19,6 +21,7 @@ from xemplar.retriever import Retriever
 
 from .problems import come_back
 from .recent import RecentAnswers
+from .record import record_of
 
 T = TypeVar("T")
 
@@ -69,6 +72,12 @@ class Service:
         self.work = Turns(concurrent, wait_seconds).run
         self.work_on_films = Turns(concurrent, wait_seconds).run
 
+    def bound(self, access: Access) -> "Service":
+        """The same service within a caller's limits: cases beyond them do not exist."""
+        bound = copy.copy(self)
+        bound.retriever = self.retriever.bound(access)
+        return bound
+
 
 @dataclass
 class Opening:
@@ -86,7 +95,10 @@ class Opening:
 
 
 def service_of(request: Request) -> Service:
-    """What a request works with.
+    """What a request works with, within the limits of whoever sent it.
+
+    All routes come to cases through this alone, so none can forget the limits. Before the guard
+    has let a request in, no case exists for it.
 
     Raises:
         Refusal: 503, as it is not ready yet.
@@ -94,7 +106,7 @@ def service_of(request: Request) -> Service:
     opening: Opening = request.state.opening
     if opening.service is None:
         raise come_back("NotReady", opening.reason)
-    return opening.service
+    return opening.service.bound(record_of(request).access)
 
 
 def root_of(request: Request) -> str:

@@ -67,8 +67,7 @@ class Answer:
         neighbours: the most similar case first; with diversity, in the order of choice.
         counter_examples: the most similar cases without the explained finding; empty where none
             were asked for.
-        matched: how many indexed cases could have been neighbours: those that the filter means
-            and that are not excluded.
+        matched: how many indexed cases the filter means, less those that are excluded by name.
         warnings: what speaks against the film, for people; empty for one as it should be.
         timings_ms: milliseconds by stage, in the order of the stages.
     """

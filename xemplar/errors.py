@@ -9,7 +9,9 @@ XemplarError
 │   ├── BurnedInText            a film with text in the picture, as its header says
 │   ├── UnknownFinding          a finding the checkpoint does not know
 │   ├── InvalidArgument         any other value outside its range
-│   └── CaseIdTaken             another film has the case id that this one would get
+│   ├── CaseIdTaken             another film has the case id that this one would get
+│   ├── CaseElsewhere           the film is a case of a source that the caller does not see
+│   └── TooManyPatientChanges   the limit of changes of a case's patient is reached
 ├── NotFound                    no such case, picture or query
 ├── DatasetError                a data set's label file or folder cannot be used
 ├── ConfigurationError          settings or installation cannot work
@@ -71,6 +73,14 @@ class CaseIdTaken(InputError):
 
     By chance that takes billions of cases, so somebody has made the film for it.
     """
+
+
+class CaseElsewhere(InputError):
+    """The film is a case already, of a source that the caller does not see."""
+
+
+class TooManyPatientChanges(InputError):
+    """The patient of a case was changed too often, or a key changed too many."""
 
 
 class NotFound(XemplarError):

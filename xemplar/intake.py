@@ -206,7 +206,9 @@ def keep(
     Raises:
         ConfigurationError: the catalog cannot be written to.
         OSError: the pictures cannot be written.
+        InputError: the caller may not put it in (`Catalog.check_addition`); nothing is written.
     """
+    catalog.check_addition(entry)
     spec = checkpoint.card.spec
     media.write(film, inputs, spec, durable=True)
     new = catalog.add(checkpoint.digest, [entry])

@@ -4,10 +4,11 @@ Both the service and the command line answer queries through this one class. Pic
 answer are drawn in `xemplar.pictures`.
 """
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -17,7 +18,7 @@ import numpy as np
 
 from xemplar.answer import Answer, Stopwatch
 from xemplar.answering import Query, Question, answer_of
-from xemplar.catalog import Case, Catalog, Description, case_id_of, open_catalog
+from xemplar.catalog import Access, Case, Catalog, Description, case_id_of, open_catalog
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder, open_encoder
 from xemplar.errors import InputError, InvalidArgument, NotARadiograph, NotFound
@@ -51,11 +52,18 @@ BATCH = 16
 """Films of a batch that one forward pass takes."""
 
 
+@dataclass
+class _Answering:
+    """What answers; shared by a retriever and those that are bound to callers."""
+
+    live: Live
+
+
 class Retriever:
     """Answers queries from a store's live generation and its catalog. Thread-safe.
 
     Attributes:
-        live: what answers; one reference, taken once for each question.
+        catalog: the cases, within the limits of the caller that the retriever is bound to.
         decode: decodes an uploaded film's file.
     """
 
@@ -68,9 +76,9 @@ class Retriever:
         decode: Callable[[bytes], Radiograph] = decode,
         opener: Callable[[Checkpoint], Encoder] = open_encoder,
     ) -> None:
-        self.live = live
+        self._answering = _Answering(live)
         self._checkpoint = checkpoint
-        self.catalog = catalog
+        self.catalog = self._everything = catalog
         self.store = store
         self.media = Media(store.media)
         self.decode = decode
@@ -111,6 +119,24 @@ class Retriever:
             raise
         return cls(live, catalog, store, checkpoint, decode, opener)
 
+    def bound(self, access: Access) -> "Retriever":
+        """The same retriever within a caller's limits: cases beyond them do not exist.
+
+        It answers with the same generation; what it is told of the store, the other knows too.
+        """
+        bound = copy.copy(self)
+        bound.catalog = self.catalog.bound(access)
+        return bound
+
+    @property
+    def live(self) -> Live:
+        """What answers; one reference, taken once for each question."""
+        return self._answering.live
+
+    @live.setter
+    def live(self, live: Live) -> None:
+        self._answering.live = live
+
     @property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint that answers."""
@@ -139,11 +165,11 @@ class Retriever:
             CorruptArtefact, Mismatch, NothingIndexed: it cannot be used; the old one stays.
         """
         path = live_checkpoint(self.store, self._checkpoint)
-        live = open_live(path, self.store, self.catalog, self._opener, self.live)
-        carry_over(self.checkpoint, live.encoder, self.catalog, self.media)
+        live = open_live(path, self.store, self._everything, self._opener, self.live)
+        carry_over(self.checkpoint, live.encoder, self._everything, self.media)
         with self._changing:  # all that took a while, and cases may have come
-            carry_over(self.checkpoint, live.encoder, self.catalog, self.media)
-            self.live = replace(live, generation=live.generation.updated(self.catalog))
+            carry_over(self.checkpoint, live.encoder, self._everything, self.media)
+            self.live = replace(live, generation=live.generation.updated(self._everything))
 
     def publish(self, name: str) -> None:
         """Make a generation the store's live one; `refresh` takes it over.
@@ -151,7 +177,7 @@ class Retriever:
         Raises:
             NotFound, CorruptArtefact, Mismatch: see `publish_usable`; the live one stays.
         """
-        publish_usable(name, self.store, self.catalog, self._checkpoint)
+        publish_usable(name, self.store, self._everything, self._checkpoint)
 
     def learn(self) -> None:
         """Let the doorkeeper learn what the films of the generation that answers look like.
@@ -161,7 +187,7 @@ class Retriever:
             DatabaseUnreachable: likewise.
         """
         live = self.live
-        doorkeeper = new_doorkeeper(live, self.catalog, self.store)
+        doorkeeper = new_doorkeeper(live, self._everything, self.store)
         with self._changing:
             if self.checkpoint is live.checkpoint:  # else it has a doorkeeper of its own
                 self.live = replace(self.live, doorkeeper=doorkeeper)
@@ -175,7 +201,7 @@ class Retriever:
             DatabaseUnreachable: nothing has changed.
         """
         with self._changing:
-            self.live = replace(self.live, generation=self.generation.updated(self.catalog))
+            self.live = replace(self.live, generation=self.generation.updated(self._everything))
 
     def put(self, film: Radiograph, description: Description) -> Taken:
         """Take a film in, unless a case shows its image, and answer with it from now on.
@@ -190,6 +216,7 @@ class Retriever:
 
         Raises:
             NotARadiograph: the network sees nothing in it.
+            InputError: the caller may not put it in (`Catalog.check_addition`).
             ConfigurationError, DatabaseUnreachable: the catalog cannot be written to.
             OSError: the pictures cannot be written.
         """

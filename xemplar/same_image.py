@@ -112,7 +112,7 @@ def case_of_image(
     catalog: Catalog,
     images: StoredImages,
 ) -> Case | None:
-    """Find the most similar case that shows an image; None where no case does.
+    """Find the most similar case that shows an image; None where none that the caller sees does.
 
     Args:
         vector: float32 (C,), embedding of the image.
@@ -121,7 +121,7 @@ def case_of_image(
         catalog: what its cases are.
         images: their stored inputs.
     """
-    hits = generation.search(vector, MAX_COPIES)
+    hits = generation.search(vector, MAX_COPIES, among=catalog.seen())
     near = [int(number) for number in hits.ids[hits.similarity >= COPY_COSINE]]
     if not near:
         return None

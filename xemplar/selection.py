@@ -97,7 +97,8 @@ class Scope:
     Attributes:
         search: what was asked.
         generation: the one that all neighbours come from, whichever is live by then.
-        matched: how many of its cases may be neighbours.
+        matched: how many of its cases the search means, less those that it names to be left out.
+            Other films of their patients count, so that it tells nobody how many there are.
     """
 
     def __init__(
@@ -119,20 +120,20 @@ class Scope:
         self.generation = generation
         self._catalog = catalog
         self._images = images
-        excluded = {catalog.case(case_id).id for case_id in search.exclude}
-        for case_id in search.exclude_patient_of:
-            case = catalog.case(case_id)
-            alone = (case.id,)
-            excluded.update(catalog.patient_ids(case.patient) if case.patient else alone)
-        self._excluded = catalog.cases(excluded)
+        of_patients = [catalog.case(case_id) for case_id in search.exclude_patient_of]
+        named = {catalog.case(case_id).id for case_id in search.exclude}
+        named.update(case.id for case in of_patients)
+        patients = {case.patient for case in of_patients if case.patient}
+        same = (number for patient in patients for number in catalog.patient_ids(patient))
+        self._excluded = catalog.cases(named.union(same))
         there = [case for case in self._excluded.values() if case.id in generation]
         self._left_out, self._left_out_vectors = there, _vectors(generation, there)
-        everything = search.filter == CaseFilter()
-        self._among = None if everything else catalog.matching(search.filter)
+        self._narrowed = search.filter != CaseFilter()
+        self._among = catalog.matching(search.filter) if self._narrowed else catalog.seen()
         self._without: dict[str, npt.NDArray[np.int64]] = {}
         ids = generation.ids
         ids = ids if self._among is None else np.intersect1d(ids, self._among)
-        self.matched = int((~np.isin(ids, list(self._excluded))).sum())
+        self.matched = int((~np.isin(ids, list(named))).sum())
 
     def neighbours(self, vector: npt.NDArray[np.float32]) -> list[Found]:
         """The k cases for an embedding, float32 (C,); fewer where fewer remain."""
@@ -165,7 +166,7 @@ class Scope:
         Returns:
             The most similar such case; None where none of the `MAX_COPIES` most similar is one.
         """
-        everything = self._among is None and not self._excluded
+        everything = not self._narrowed and not self._excluded
         everything &= self.search.near_duplicates == "keep"
         if everything and neighbours and neighbours[0].similarity < COPY_COSINE:
             return None  # the most similar case of all is not similar enough

@@ -164,9 +164,12 @@ function keys(act) {
       say(K.done(key.name));
     });
   };
-  const state = (key) => (key.revoked_at ? K.revoked(A.moment(key.revoked_at)) : key.id === me.key ? K.mine : K.good);
-  const draw = (found) => [table("keys", [A.name, K.role, K.id, K.made, A.state, ""], found.map((key) => [
-    key.name, T.key.roles[key.role], h("span", { class: "id" }, key.id), A.moment(key.created_at), state(key),
+  const good = (key) => [key.id === me.key ? K.mine : K.good, key.expires_at ? K.until(A.moment(key.expires_at)) : ""];
+  const expired = (key) => key.expires_at && new Date(key.expires_at) <= new Date();
+  const state = (key) => (key.revoked_at ? K.revoked(A.moment(key.revoked_at)) : expired(key) ? K.expired(A.moment(key.expires_at)) : good(key));
+  const draw = (found) => [table("keys", [A.name, K.role, K.sources, K.id, K.made, K.used, A.state, ""], found.map((key) => [
+    key.name, T.key.roles[key.role], key.sources?.join(", ") ?? K.all, h("span", { class: "id" }, key.id), A.moment(key.created_at),
+    key.last_used_at ? A.moment(key.last_used_at) : K.never, state(key),
     key.revoked_at || key.id === me.key ? "" : h("button", { "aria-label": K.revokeLabel(key.name), "data-focus": key.id, onclick: () => revoke(key) }, K.revoke),
   ]))];
   const made = section("keys", draw, h("button", { "data-focus": "create", onclick: () => createKey(me, act) }, K.create));

@@ -33,6 +33,8 @@ const seconds = (count, signal) => new Promise((resolve, reject) => {
   signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); });
 });
 
+const wrong = ({ kind }) => (kind === "KeyExpired" ? T.key.expired : keyIsKept() ? T.key.wrong : "");
+
 /** Do what `send` does until it is answered; come back when the service says so. */
 async function persistently(send, signal, waiting = () => {}, retries = RETRIES) {
   for (let attempt = 0; ; attempt += 1) {
@@ -41,7 +43,7 @@ async function persistently(send, signal, waiting = () => {}, retries = RETRIES)
       return await send();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      if (error.status === 401 && await askForKey(keyIsKept() ? T.key.wrong : "", before)) continue;
+      if (error.status === 401 && await askForKey(wrong(error), before)) continue;
       if (error.retryAfter === null || attempt >= retries) throw error;
       waiting(error);
       await seconds(error.retryAfter, signal);

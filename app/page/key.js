@@ -57,9 +57,10 @@ export function askForKey(reason = "", before = answer) {
 }
 
 /** Say whose key this tab uses, and let it be changed or forgotten. */
-export function showKey({ key, role }) {
+export function showKey({ key, role, sources, expires_at: end }) {
   const box = dialog("ask-key", T.key.heading,
     h("p", {}, T.key.mine(key, T.key.roles[role])), h("p", {}, T.key.may[role]),
+    h("p", {}, `${T.key.sources(sources)} ${T.key.ends(end && T.admin.moment(end))}`),
     h("div", { class: "buttons" },
       h("button", { onclick: () => { box.close(); askForKey(); } }, T.key.other),
       h("button", { onclick: forget }, T.key.forget)));

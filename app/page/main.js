@@ -181,7 +181,7 @@ async function meet() {
     const me = await get("me");
     admin.hidden = me.role !== "admin";
     signIn.hidden = me.key === null;
-    signIn.textContent = T.key.yours(T.key.roles[me.role]);
+    signIn.textContent = T.key.yours(T.key.roles[me.role], me.sources);
     signIn.onclick = () => showKey(me);
   } catch {
     // whatever is asked for next says in words why it is refused

@@ -14,21 +14,37 @@ export async function createKey(me, act) {
   const name = h("input", { id: "key-name", required: true, autofocus: true, maxlength: 100, autocomplete: "off" });
   const roles = first ? ["admin"] : Object.keys(T.key.roles);
   const role = h("select", { id: "key-role" }, roles.map((one) => h("option", { value: one }, T.key.roles[one])));
+  const sources = h("input", { id: "key-sources", autocomplete: "off", spellcheck: "false" });
+  const ends = h("input", { id: "key-ends", type: "date" });
+  const sourcesField = h("div", { class: "field" }, h("label", { for: "key-sources" }, K.whichSources), sources);
   const may = h("p", { class: "faint" });
-  const tell = () => { may.textContent = T.key.may[role.value]; };
+  const tell = () => {
+    may.textContent = T.key.may[role.value];
+    sourcesField.hidden = role.value === "admin"; // sees all
+  };
   role.addEventListener("change", tell);
   tell();
   const form = [
     first ? h("p", {}, K.first) : null,
     h("div", { class: "field" }, h("label", { for: "key-name" }, K.whose), name),
-    h("div", { class: "field" }, h("label", { for: "key-role" }, K.role), role), may,
+    h("div", { class: "field" }, h("label", { for: "key-role" }, K.role), role), may, sourcesField,
+    h("div", { class: "field" }, h("label", { for: "key-ends" }, K.ends), ends),
   ];
   if (!await confirmed(K.create, form, K.create, A.cancel)) return;
   await act(async () => {
-    const key = await send("POST", "keys", { name: name.value, role: role.value });
+    const named = role.value === "admin" ? [] : sources.value.split(",").map((one) => one.trim()).filter(Boolean);
+    const about = { sources: named.length ? named : null, expires_at: ends.value ? endOf(ends.value) : null };
+    const key = await send("POST", "keys", { name: name.value, role: role.value, ...about });
     if (first) keep(key.secret);
     show(key);
   });
+}
+
+/** The moment at which a day, as 2030-01-31, is over where the reader is. */
+function endOf(day) {
+  const end = new Date(`${day}T00:00`);
+  end.setDate(end.getDate() + 1);
+  return end.toISOString();
 }
 
 function show({ name, secret }) {

@@ -160,8 +160,11 @@ export const T = {
     other: "Use another key",
     forget: "Forget this key",
     mine: (id, role) => `Key ${id}, ${role}.`,
-    yours: (role) => `Key: ${role}`,
+    yours: (role, sources) => (sources ? `Key: ${role}, ${sources.join(", ")}` : `Key: ${role}`),
+    sources: (names) => (names ? `It sees cases of ${names.join(", ")}.` : "It sees the cases of all sources."),
+    ends: (moment) => (moment ? `It ends ${moment}.` : ""),
     wrong: "That key is not known here, or was revoked.",
+    expired: "That key has expired. An administrator can make another one.",
     roles: { reader: "Reader", writer: "Writer", admin: "Administrator" },
     may: {
       reader: "It may ask, look at cases and rate.",

@@ -49,7 +49,7 @@ async def cases(request: Request, asked: Annotated[CaseQuery, Query()]) -> CaseP
 async def findings(request: Request) -> FindingList:
     """Findings that a case has or that the network knows: what filters may name."""
     retriever = service_of(request).retriever
-    counted = await service_of(request).work(lambda: finding_counts(retriever.catalog.engine))
+    counted = await service_of(request).work(lambda: finding_counts(retriever.catalog))
     predicted = retriever.checkpoint.card.findings
     names = sorted({*counted, *predicted}, key=str.lower)
     return FindingList(

@@ -63,7 +63,7 @@ def _body() -> dict[str, Any]:
             field |= _or_empty(field.pop("anyOf")[0])
     film = REQUEST_BODY["content"]["multipart/form-data"]["schema"]
     schema = film | {
-        "required": [*film["required"], *described["required"]],
+        "required": [*film["required"], *described.get("required", [])],
         "properties": film["properties"] | described["properties"],
     }
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
@@ -89,7 +89,11 @@ def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
     | TOO_SLOW
     | OTHER_KIND
     | INVALID
-    | described(HTTPStatus.CONFLICT, "Another film has the case id that this one would get."),
+    | described(
+        HTTPStatus.CONFLICT,
+        "Another film has the case id that this one would get; or the film is a case of a source "
+        "that is not the key's; or the case was given too many patients.",
+    ),
     openapi_extra={"requestBody": _body()},
 )
 async def put_case(
@@ -99,6 +103,8 @@ async def put_case(
 
     So does the same image in another file, as in another format or resolution: no case is added,
     the answer is the case that was there, and a warning says so.
+
+    A key that has only one source need not name it; one that has several names one of them.
 
     Findings may be repeated fields, or names between commas. When this is answered, pictures and
     description are on the disk.
@@ -122,9 +128,20 @@ async def put_case(
     return new_case_out(case, warnings, root_of(request))
 
 
-@router.patch("/cases/{case_id}", summary="Change a case", responses=NO_JSON | NOT_FOUND | INVALID)
+@router.patch(
+    "/cases/{case_id}",
+    summary="Change a case",
+    responses=NO_JSON
+    | NOT_FOUND
+    | INVALID
+    | described(HTTPStatus.CONFLICT, "The case, or cases by this key, were given many patients."),
+)
 async def change_case(request: Request, case_id: CaseId, change: CaseChange) -> CaseOut:
-    """What is named is changed, what is null is forgotten, and all else stays as it is."""
+    """What is named is changed, what is null is forgotten, and all else stays as it is.
+
+    A writer may give a case 5 patients within 24 hours, and cases that are there 100 in all: with
+    each it could try who a patient is.
+    """
     retriever = service_of(request).retriever
 
     def work() -> Case:
@@ -191,7 +208,8 @@ def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, 
     """Put a film in, or describe it anew; returns the case, whether it is new, and warnings."""
     live = retriever.live
     film = retriever.decode(data)
-    fields = given.fields(retriever.store, given.source, _vocabulary(retriever, given))
+    source = retriever.catalog.access.source_of(given.source)
+    fields = given.fields(retriever.store, source, _vocabulary(retriever, given))
     known = retriever.catalog.find_film(film.sha256)
     if known is None:
         _refuse_by_header(film, given)

@@ -48,8 +48,8 @@ async def docs_document(request: Request, secret: Secret) -> dict[str, Any]:
     real: dict[str, str] = {}
     # the page explains the API also where it cannot be tried out
     with suppress(Refusal, XemplarError):
-        service = service_of(request)
         await guard_of(request).admit(request, secret, Role.READER)
+        service = service_of(request)
         real = await service.work(lambda: _real(service))
     paths = {
         path: {
@@ -64,6 +64,8 @@ async def docs_document(request: Request, secret: Secret) -> dict[str, Any]:
 def _real(service: Service) -> dict[str, str]:
     """Ids of this store, by the examples that they replace; those of the newest query at best."""
     catalog, newest = service.retriever.catalog, service.recent.newest()
+    if catalog.access.sources is not None:
+        newest = None  # another caller may have asked it, of other sources
     cases = [near.case for near in newest.neighbours] if newest is not None else []
     cases = cases or [*catalog.page(service.retriever.checkpoint.digest, limit=1)]
     jobs = Jobs(catalog.engine).newest(1)

@@ -42,7 +42,13 @@ async def create_key(request: Request, asked: NewKey) -> NewKeyOut:
     """The answer is the only one that has the secret. With the first key the open door closes."""
     ring = guard_of(request).ring
     key, secret = await to_thread.run_sync(
-        lambda: ring.keys.create(asked.name, asked.role, audit=False)
+        lambda: ring.keys.create(
+            asked.name,
+            asked.role,
+            sources=asked.sources,
+            expires_at=asked.expires_at,
+            audit=False,
+        )
     )
     await ring.renew()
     record_of(request).subject = key.id

@@ -54,10 +54,16 @@ async def readyz(request: Request) -> Readiness:
 
 @router.get("/me", responses=DENIED, dependencies=[reader])
 async def me(request: Request) -> Caller:
-    """Who asks: the key, and what it may do."""
+    """Who asks: the key, what it may do, whose cases exist for it, and when it ends."""
     record = record_of(request)
     assert record.role is not None  # noqa: S101 -- the guard has let it in
-    return Caller(key=record.key, role=record.role)
+    sources = record.access.sources
+    return Caller(
+        key=record.key,
+        role=record.role,
+        sources=None if sources is None else sorted(sources),
+        expires_at=record.expires_at,
+    )
 
 
 @router.get(

@@ -146,7 +146,8 @@ async def ratings_csv(request: Request) -> Response:
 
 
 def _ratings(request: Request) -> Ratings:
-    return Ratings(service_of(request).retriever.catalog.engine)
+    catalog = service_of(request).retriever.catalog
+    return Ratings(catalog.engine, catalog.access)
 
 
 def _blind(request: Request, answer: Answer, rater: str) -> BlindList:

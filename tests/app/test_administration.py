@@ -1,6 +1,7 @@
 """Keys, generations and findings over HTTP: what an operator does without a shell."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,23 @@ def made(client: TestClient, name: str = "ward-3", role: str = "reader") -> dict
 
 
 def test_without_keys_one_may_do_everything_on_ones_own_machine(service: Service) -> None:
-    assert service().get("/me").json() == {"key": None, "role": "admin"}
+    everything = {"key": None, "role": "admin", "sources": None, "expires_at": None}
+    assert service().get("/me").json() == everything
 
 
 @pytest.mark.parametrize("role", Role)
 def test_a_caller_is_told_what_its_key_may_do(service: Service, keys: Keys, role: Role) -> None:
-    key, secret = keys.create("x", role)
+    sources = None if role == Role.ADMIN else ["ward-b", "ward-a"]
+    key, secret = keys.create(
+        "x", role, sources=sources, expires_at=datetime(2100, 1, 1, tzinfo=UTC)
+    )
     answer = service().get("/me", headers=bearer(secret))
-    assert answer.json() == {"key": key.id, "role": role}
+    assert answer.json() == {
+        "key": key.id,
+        "role": role,
+        "sources": sources and sorted(sources),
+        "expires_at": "2100-01-01T00:00:00Z",
+    }
 
 
 # ---- keys -----------------------------------------------------------------------------------
@@ -79,10 +89,42 @@ def test_a_key_does_not_revoke_itself(admin: TestClient) -> None:
     assert admin.get("/keys").status_code == 200
 
 
-@pytest.mark.parametrize("wrong", [{"name": " "}, {"name": "x" * 101}, {"role": "king"}, {"x": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"name": " "}, {"name": "x" * 101}, {"role": "king"}, {"x": 1}),
+        *({"sources": []}, {"sources": [" "]}, {"expires_at": "2100-01-01T00:00:00"}),
+    ],
+)
 def test_what_can_be_no_key_is_refused(admin: TestClient, wrong: dict[str, Any]) -> None:
     asked = {"name": "x", "role": "reader", **wrong}
     problem(admin.post("/keys", json=asked), 422, "InvalidRequest")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"role": "admin", "sources": ["ward-a"]}, "sees all sources"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "cannot end 2020-01-01 00:00"),
+        ({"expires_at": "9999-12-31T23:59:59-14:00"}, "within 36,525 days"),
+    ],
+)
+def test_a_key_that_contradicts_itself_is_refused(
+    admin: TestClient, wrong: dict[str, Any], why: str
+) -> None:
+    asked = {"name": "x", "role": "reader", **wrong}
+    assert why in problem(admin.post("/keys", json=asked), 422, "InvalidArgument")
+
+
+def test_a_key_of_sources_that_ends_is_made_and_listed(admin: TestClient) -> None:
+    about = {"sources": ["ward-b", " ward-a"], "expires_at": "2100-01-01T01:00:00+01:00"}
+    answer = admin.post("/keys", json={"name": "x", "role": "writer", **about})
+    assert answer.status_code == 201, answer.text
+    key = answer.json()
+    kept = (["ward-a", "ward-b"], "2100-01-01T00:00:00Z")
+    assert (key["sources"], key["expires_at"]) == kept
+    listed = next(one for one in admin.get("/keys").json()["keys"] if one["id"] == key["id"])
+    assert (listed["sources"], listed["expires_at"], listed["last_used_at"]) == (*kept, None)
 
 
 def test_each_change_of_a_key_is_audited_once_with_who_did_it(admin: TestClient) -> None:

@@ -12,14 +12,23 @@ from sqlalchemy import text
 from xemplar_app.main import create_app, open_retriever
 from xemplar_app.settings import Settings
 
-from tests.app.asking import ask, problem
+from tests.agreement import wait_until
+from tests.app.asking import ask, bearer, problem
 from tests.films import dicom, drawn_film, encoded
 from tests.stores import CASES, SmallStore
-from xemplar.catalog import Description, open_catalog
+from xemplar.catalog import Access, Description, open_catalog
+from xemplar.catalog.keys import Keys, Role
+from xemplar.catalog.patients import CHANGES_OF_CASE
 from xemplar.checkpoint import load
 from xemplar.encoder import Precision, open_encoder
-from xemplar.errors import DatabaseUnreachable, ReadOnlyStorage, StorageFull
-from xemplar.intake import take_in
+from xemplar.errors import (
+    DatabaseUnreachable,
+    NotFound,
+    PicturesRemain,
+    ReadOnlyStorage,
+    StorageFull,
+)
+from xemplar.intake import let_go, take_in
 from xemplar.media import Media
 from xemplar.radiograph import decode
 
@@ -233,7 +242,7 @@ def test_a_removed_film_can_come_back(own_client: TestClient, own: SmallStore) -
 
 def test_films_that_are_no_cases(own_client: TestClient) -> None:
     problem(put(own_client, b"no picture", source="clinic"), 400, "UnreadableImage")
-    problem(put(own_client), 422, "InvalidRequest")
+    assert "source is missing" in problem(put(own_client), 422, "InvalidArgument")
     no_film = own_client.post("/cases", files={"other": FILM}, data={"source": "clinic"})
     problem(no_film, 422, "InvalidArgument")
     twice = own_client.post(
@@ -460,3 +469,69 @@ def test_no_word_holds_control_characters(own_client: TestClient, name: str, har
     change = {"patient": None, name: [word] if name == "present" else word}
     refused = problem(own_client.patch(f"/cases/{known}", json=change), 422, "InvalidRequest")
     assert "control character" in refused
+
+
+# ---- patients -------------------------------------------------------------------------------
+
+
+def test_the_number_that_matched_tells_nothing_of_patients(own_client: TestClient) -> None:
+    put(own_client, source="clinic", patient="4711")
+    tried = put(own_client, encoded(drawn_film(98)), source="clinic").json()["case_id"]
+    query = ask(own_client, FILM)["query_id"]
+    asked = [
+        f"/cases/{tried}/similar?k=100",
+        f"/queries/{query}/similar?exclude_patient_of={tried}",
+    ]
+
+    def answers() -> list[dict[str, Any]]:
+        return [own_client.get(path).json() for path in asked]
+
+    before = answers()
+    own_client.patch(f"/cases/{tried}", json={"patient": "4711"})
+    after = answers()
+    assert (
+        [one["matched"] for one in before] == [one["matched"] for one in after] == [CASES + 1] * 2
+    )
+    assert len(after[0]["neighbours"]) == len(before[0]["neighbours"]) - 1  # left out all the same
+
+
+def test_a_writer_is_told_why_a_patient_is_named_no_more(
+    own_client: TestClient, keys: Keys
+) -> None:
+    _, secret = keys.create("x", Role.WRITER)
+    own_client.headers = bearer(secret)  # type: ignore[assignment]
+    wait_until(lambda: own_client.get("/me").json().get("role") == "writer")
+    case = put(own_client, source="clinic", patient="0").json()["case_id"]
+    for number in range(1, CHANGES_OF_CASE):
+        changed = own_client.patch(f"/cases/{case}", json={"patient": f"{number}"})
+        assert changed.status_code == 200, changed.text
+    for patient in ("9", f"{CHANGES_OF_CASE - 1}"):
+        refused = own_client.patch(f"/cases/{case}", json={"patient": patient})
+        detail = problem(refused, 409, "TooManyPatientChanges")
+        assert f"5 changes of the patient of case {case} within 24 hours" in detail
+    again = put(own_client, source="clinic", patient="9")
+    problem(again, 409, "TooManyPatientChanges")
+
+
+def test_a_removal_is_finished_by_a_writer_of_its_source_alone(
+    own: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_catalog(own.store.database_url) as catalog:
+        case, media = catalog.cases([1])[1], Media(own.store.media)
+        (mine, other) = (
+            catalog.bound(Access(sources=frozenset({name}))) for name in (case.source, "ward-b")
+        )
+
+        def failing(_: str) -> NoReturn:
+            raise StorageFull("no room")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(media, "remove", failing)
+            with pytest.raises(PicturesRemain):
+                let_go(case.case_id, mine, media)
+        with pytest.raises(NotFound):
+            let_go(case.case_id, other, media)
+        assert media.files(case.image_sha256)
+        let_go(case.case_id, mine, media)
+        assert not media.files(case.image_sha256)
+        assert catalog.removed_pictures() == ()

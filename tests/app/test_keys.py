@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_key_is_made_before_the_first_film_listed_and_revoked(run: Run, tmp_pa
 def test_a_key_that_could_not_be_made_locks_nobody_out(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StorageFull("no room is left")
 
     monkeypatch.setattr(Keys, "create", full)
@@ -78,3 +79,29 @@ def test_a_keys_name_holds_no_control_characters(run: Run) -> None:
     status, _, said = run("create", "a\x1b[2J", "--role", "reader")
     assert status == 1
     assert "a key's name is 'a\\x1b[2J': it holds the control character U+001B at place 2" in said
+
+
+def test_a_key_of_sources_that_ends_is_listed_with_both(run: Run, tmp_path: Path) -> None:
+    about = ("--source", "ward [a]", "--source", "ward-b")
+    assert run("create", "x", "--role", "writer", *about, "--expires", "2100-01-31")[0] == 0
+    assert run("create", "y", "--role", "reader", "--expires", "90d")[0] == 0
+    with open_keys(Store(tmp_path).database_url) as keys:
+        bound, short = keys.list()
+    assert bound.sources == ("ward [a]", "ward-b")
+    assert bound.expires_at == datetime(2100, 1, 31, tzinfo=UTC)
+    assert short.sources is None
+    assert short.expires_at is not None
+    assert timedelta(0) <= short.created_at + timedelta(days=90) - short.expires_at
+    _, listed, _ = run("list")
+    row = next(line for line in listed.splitlines() if bound.id in line)
+    assert "2100-01-31 00:00" in row
+    assert "ward [a], ward-b" in row
+    assert "all" in next(line for line in listed.splitlines() if short.id in line)
+
+
+@pytest.mark.parametrize("wrong", ["soon", "90", "-1d", "2020-01-01"])
+def test_an_end_that_is_none_is_refused(run: Run, wrong: str) -> None:
+    status, _, err = run("create", "x", "--role", "reader", f"--expires={wrong}")
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith("error InvalidArgument: ")
+    assert run("list")[0] == (0 if wrong == "2020-01-01" else 1)  # nothing was made

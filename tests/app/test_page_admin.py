@@ -3,11 +3,14 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
+from sqlalchemy import update
 from xemplar_app.main import open_retriever
+from xemplar_app.security import REFRESH_SECONDS
 from xemplar_app.settings import Settings
 from xemplar_indexer.publishing import build_generation
 
@@ -16,6 +19,8 @@ from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
 from xemplar.catalog.jobs import Jobs
 from xemplar.catalog.keys import Key, Keys, Role
+from xemplar.catalog.schema import writing
+from xemplar.catalog.tables import KeyRow
 from xemplar.checkpoint import load
 from xemplar.encoder import Precision
 from xemplar.index import generations
@@ -226,8 +231,12 @@ def test_a_key_is_made_copied_used_and_revoked(
     page.get_by_role("button", name="Make a key").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Whose or what it is").fill("ward <3>")
+    dialog.get_by_label("Role").select_option("admin")
+    expect(dialog.get_by_label("Sources that it sees")).to_be_hidden()
     dialog.get_by_label("Role").select_option("writer")
     expect(dialog).to_contain_text("put cases in")
+    dialog.get_by_label("Sources that it sees").fill("ward-b, ward-a,")
+    dialog.get_by_label("Last day").fill("2099-12-30")
     agree(page, "Make a key")
     dialog.get_by_role("button", name="Copy").click()
     expect(dialog.get_by_role("button", name="Copied")).to_be_visible()
@@ -236,6 +245,9 @@ def test_a_key_is_made_copied_used_and_revoked(
     page.keyboard.press("Escape")
     row = rows(page, "API keys").filter(has_text="ward <3>")
     expect(row).to_contain_text("Writer")
+    expect(row).to_contain_text("ward-a, ward-b")
+    expect(row).to_contain_text("good, until 31 Dec 2099")
+    expect(row).to_contain_text("never")
     page.get_by_role("button", name="Revoke ward <3>").click()
     expect(page.get_by_role("dialog")).to_contain_text("refused everywhere, for good")
     agree(page, "Revoke")
@@ -290,6 +302,30 @@ def test_a_key_is_forgotten_when_told(asked: tuple[Page, Key, str]) -> None:
     page.get_by_role("button", name="Close").click()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     expect(page.locator(".gallery li")).to_have_count(0)
+
+
+def test_a_key_of_sources_says_so_beside_its_role(
+    keys: Keys, context: BrowserContext, page_url: str
+) -> None:
+    end = datetime(2099, 12, 31, 12, tzinfo=UTC)
+    _, secret = keys.create("ward", Role.READER, sources=["ward-b", "ward-a"], expires_at=end)
+    page = context.new_page()
+    page.goto(page_url)
+    sign_in(page, secret)
+    page.get_by_role("button", name="Key: Reader, ward-a, ward-b").click()
+    expect(page.get_by_role("dialog")).to_contain_text("It sees cases of ward-a, ward-b.")
+    expect(page.get_by_role("dialog")).to_contain_text("It ends 31 Dec 2099")
+
+
+def test_an_expired_key_is_told_apart_from_a_wrong_one(
+    keys: Keys, own: SmallStore, asked: tuple[Page, Key, str]
+) -> None:
+    page, _, secret = asked
+    with open_catalog(own.store.database_url) as catalog, writing(catalog.engine) as connection:
+        connection.execute(update(KeyRow).values(expires_at=datetime(2026, 1, 1, tzinfo=UTC)))
+    page.wait_for_timeout(1000 * REFRESH_SECONDS)
+    sign_in(page, secret)
+    expect(page.get_by_role("dialog")).to_contain_text("That key has expired")
 
 
 def test_another_key_is_used_when_told(asked: tuple[Page, Key, str], keys: Keys) -> None:

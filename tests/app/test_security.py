@@ -2,17 +2,23 @@
 
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import create_engine, text
-from xemplar_app import security
+from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, text, update
+from xemplar_app import main, security
+from xemplar_app.main import create_app
 from xemplar_app.security import REFRESH_SECONDS
 from xemplar_app.settings import Settings, read_settings
 
+from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
 from tests.stores import SmallStore
 from xemplar.catalog.keys import Keys, Role
+from xemplar.catalog.schema import connect, writing
+from xemplar.catalog.tables import KeyRow
 from xemplar.errors import ConfigurationError, ReadOnlyStorage
 from xemplar.store import Store
 
@@ -91,11 +97,85 @@ def test_pictures_do_not_ask_the_database_for_keys(
     reads = []
     by_digest = Keys.by_digest
     monkeypatch.setattr(Keys, "by_digest", lambda self: reads.append(1) or by_digest(self))
-    client = service()
     began = time.monotonic()
+    client = service()
     for _ in range(20):
         client.get(READERS[1], headers=bearer(secret))
     assert len(reads) <= 1 + (time.monotonic() - began) / REFRESH_SECONDS
+
+
+# ---- keys that end, and when they were used -------------------------------------------------
+
+
+def test_an_expired_key_is_told_so_and_nobody_else_is(
+    service: Service, keys: Keys, own: SmallStore
+) -> None:
+    key, secret = keys.create("x", Role.READER, expires_at=datetime.now(UTC) + timedelta(days=1))
+    engine = connect(own.store.database_url)
+    with writing(engine) as connection:
+        connection.execute(update(KeyRow).values(expires_at=datetime(2026, 1, 2, tzinfo=UTC)))
+    client = service()
+    refused = client.get("/me", headers=bearer(secret))
+    assert "expired on 2026-01-02 at 00:00 UTC" in problem(refused, 401, "KeyExpired")
+    assert refused.headers["www-authenticate"] == "Bearer"
+    for wrong in (bearer(key.id), bearer(secret + "x"), {}):
+        assert "expired" not in problem(client.get("/me", headers=wrong), 401, "Unauthorized")
+    with writing(engine) as connection:
+        connection.execute(update(KeyRow).values(revoked_at=datetime(2026, 1, 1, tzinfo=UTC)))
+    engine.dispose()
+    revoked = service().get("/me", headers=bearer(secret))
+    assert "not known, or revoked" in problem(revoked, 401, "Unauthorized")
+
+
+def test_the_last_use_of_a_key_is_noted(
+    service: Service, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "USES_SECONDS", 0.05)
+    (used, secret), _ = (keys.create(name, Role.READER) for name in ("used", "unused"))
+    service().get("/me", headers=bearer(secret))
+
+    def uses() -> dict[str, datetime | None]:
+        return {key.name: key.last_used_at for key in keys.list()}
+
+    wait_until(lambda: uses()["used"] is not None)
+    assert uses()["unused"] is None
+    assert uses()["used"] >= used.created_at
+
+
+def test_a_service_that_stops_writes_the_last_uses(
+    own: SmallStore, settings: Settings, keys: Keys
+) -> None:
+    _, secret = keys.create("x", Role.READER)
+    changes = {"store": own.store.root, "checkpoint": own.checkpoint}
+    with TestClient(create_app(settings.model_copy(update=changes))) as client:
+        wait_until(lambda: client.get("/me", headers=bearer(secret)).status_code == 200)
+    assert keys.list()[0].last_used_at is not None
+
+
+def test_a_store_that_takes_no_changes_answers_and_notes_the_use_later(
+    service: Service, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, secret = keys.create("x", Role.READER)
+    note_uses, full = Keys.note_uses, [True]
+
+    def noted(self: Keys, uses: dict[str, datetime]) -> None:
+        if full and uses:
+            raise ReadOnlyStorage("the file is read-only")
+        note_uses(self, uses)
+
+    monkeypatch.setattr(Keys, "note_uses", noted)
+    monkeypatch.setattr(main, "USES_SECONDS", 0.05)
+    client = service()
+
+    def failing() -> str | None:
+        assert client.get("/me", headers=bearer(secret)).status_code == 200
+        reason: str | None = client.get("/readyz").json()["tasks"]["uses of keys"]["failing"]
+        return reason
+
+    wait_until(lambda: failing() == ReadOnlyStorage.reason)
+    full.clear()
+    wait_until(lambda: keys.list()[0].last_used_at is not None)
+    wait_until(lambda: failing() is None)
 
 
 # ---- without keys ---------------------------------------------------------------------------

@@ -4,12 +4,16 @@ It is the truth. An index generation is derived from it, and can always be built
 decoding a film. SQLite by default, PostgreSQL by URL.
 """
 
+from xemplar.catalog.access import EVERYTHING, NOTHING, Access
 from xemplar.catalog.case import Batch, Case, Description, Entry, GenerationRecord, case_id_of
 from xemplar.catalog.catalog import Catalog, open_catalog
 from xemplar.catalog.filters import CaseFilter
 from xemplar.catalog.schema import migrate
 
 __all__ = [
+    "EVERYTHING",
+    "NOTHING",
+    "Access",
     "Batch",
     "Case",
     "CaseFilter",

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.errors import CaseIdTaken
+from xemplar.errors import CaseElsewhere, CaseIdTaken
 from xemplar.findings import Labels, positives
 
 
@@ -22,6 +22,14 @@ def id_taken(case_id: str) -> CaseIdTaken:
         f"another film is case {case_id}: the digests of the two begin alike, which does not "
         "happen by chance; find out where this film comes from, and save it anew as another file "
         "if it is a patient's"
+    )
+
+
+def elsewhere() -> CaseElsewhere:
+    """The error where a film is a case that does not exist for the caller."""
+    return CaseElsewhere(
+        "this very film is a case of a source that is not this key's, and a film is one case; ask "
+        "an administrator whose case it is to be"
     )
 
 

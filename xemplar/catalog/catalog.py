@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from xemplar.catalog.case import Description, Entry, case_id_of, id_taken
+from xemplar.catalog.access import EVERYTHING
+from xemplar.catalog.case import Description, Entry, case_id_of, elsewhere, id_taken
+from xemplar.catalog.patients import check_changes, note_change
 from xemplar.catalog.reader import CatalogReader
 from xemplar.catalog.rows import (
     DESCRIBED,
@@ -16,7 +18,7 @@ from xemplar.catalog.rows import (
     description_fields,
     embedding_fields,
 )
-from xemplar.catalog.schema import check, connect, writing
+from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.sqlite import empty_log
 from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
 from xemplar.errors import NotFound
@@ -47,7 +49,8 @@ _IN_HEADER = (("view", CaseRow.view), ("sex", CaseRow.sex), ("age", CaseRow.age)
 class Catalog(CatalogReader):
     """The cases and their embeddings: the truth that index generations are derived from.
 
-    Safe to share between threads. Every change is one transaction.
+    Safe to share between threads. Every change is one transaction, and keeps to the catalog's
+    `Access`.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -78,7 +81,11 @@ class Catalog(CatalogReader):
         Raises:
             CaseIdTaken: another film has the case id of one of these; none is put in.
             InvalidArgument: an entry's arrays have the wrong shape, or are not finite.
+            InvalidArgument, CaseElsewhere, TooManyPatientChanges: as `check_addition`.
         """
+        described = list(described)
+        for source in {d.source for _, d in described} | {e.description.source for e in entries}:
+            self.access.check_source(source)
         newest = {entry.image_sha256: entry for entry in entries}
         for entry in newest.values():
             check_entry(entry)
@@ -93,7 +100,7 @@ class Catalog(CatalogReader):
             if descriptions:
                 statement = (
                     update(CaseRow.__table__)  # type: ignore[arg-type]  # it is a Table
-                    .where(CaseRow.image_sha256 == bindparam("sha256"))
+                    .where(CaseRow.image_sha256 == bindparam("sha256"), *self.access.conditions())
                     .values(
                         {name: bindparam(name) for name in DESCRIBED}
                         | {name: func.coalesce(bindparam(name), kept) for name, kept in _IN_HEADER}
@@ -106,21 +113,36 @@ class Catalog(CatalogReader):
                 self._put_embeddings(connection, checkpoint, by_id)
         return new
 
+    def check_addition(self, entry: Entry) -> None:
+        """Refuse a film that `add` would refuse, before anything of it is written elsewhere.
+
+        Raises:
+            CaseIdTaken: another film has its case id.
+            InvalidArgument: its source is beyond the caller's limits.
+            CaseElsewhere: it is a case that is.
+            TooManyPatientChanges: its case, removed since, was given too many patients.
+        """
+        if self.access == EVERYTHING:
+            return
+        self.access.check_source(entry.description.source)
+        known = self.find_film(entry.image_sha256)
+        if known is None and self.access.writer is not None and entry.description.patient:
+            with reading(self._engine) as connection:
+                check_changes(connection, case_id_of(entry.image_sha256))
+
     def remove(self, case_ids: Collection[str]) -> int:
         """Forget cases and their embeddings; returns how many there were.
 
         Published generations still hold their vectors, which `removed` lists for them.
         """
         with writing(self._engine) as connection:
-            query = select(CaseRow.id, CaseRow.image_sha256).where(CaseRow.case_id.in_(case_ids))
+            query = select(CaseRow.id.label("case"), CaseRow.image_sha256, CaseRow.source)
+            query = query.where(CaseRow.case_id.in_(case_ids), *self.access.conditions())
             found = connection.execute(query.with_for_update()).all()
             if found:
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
-                rows = [
-                    {"case": row.id, "image_sha256": row.image_sha256, **about} for row in found
-                ]
-                connection.execute(insert(RemovalRow), rows)
-                connection.execute(delete(CaseRow).where(CaseRow.id.in_([r.id for r in found])))
+                connection.execute(insert(RemovalRow), [{**row._mapping, **about} for row in found])
+                connection.execute(delete(CaseRow).where(CaseRow.id.in_([r.case for r in found])))
             return len(found)
 
     def empty_log(self) -> bool:
@@ -144,7 +166,9 @@ class Catalog(CatalogReader):
             back = select(CaseRow.id).where(CaseRow.image_sha256 == sha256)
             if connection.scalar(back) is None:
                 delete_files(sha256)
-            connection.execute(update(RemovalRow).where(mine).values(image_sha256=None))
+            connection.execute(
+                update(RemovalRow).where(mine).values(image_sha256=None, source=None)
+            )
 
     def delete_unknown_pictures(
         self, digests: Collection[str], delete_files: Callable[[str], None]
@@ -164,17 +188,22 @@ class Catalog(CatalogReader):
 
         Raises:
             NotFound: there is no such case.
+            InvalidArgument: the new source is beyond the caller's limits.
+            TooManyPatientChanges: there were too many within a day.
         """
+        query = select(CaseRow.image_sha256, CaseRow.patient).where(CaseRow.case_id == case_id)
+        query = query.where(*self.access.conditions()).with_for_update()
         with writing(self._engine) as connection:
-            query = select(CaseRow.image_sha256).where(CaseRow.case_id == case_id)
-            sha256 = connection.scalar(query.with_for_update())
-            if sha256 is None:
+            found = connection.execute(query).one_or_none()
+            if found is None:
                 raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
+            if "source" in fields:
+                self.access.check_source(fields["source"])
+            self._count_change(connection, case_id, found.patient, fields.get("patient"))
             if fields:
-                connection.execute(
-                    update(CaseRow).where(CaseRow.image_sha256 == sha256).values(**fields)
-                )
-                self._put_findings(connection, [sha256])
+                mine = CaseRow.image_sha256 == found.image_sha256
+                connection.execute(update(CaseRow).where(mine).values(**fields))
+                self._put_findings(connection, [found.image_sha256])
 
     def put_embeddings(self, checkpoint: str, entries: Mapping[int, Entry]) -> None:
         """Keep what another checkpoint made of cases that are there, by their ids.
@@ -192,6 +221,19 @@ class Catalog(CatalogReader):
             if there:
                 self._put_embeddings(connection, checkpoint, there)
 
+    def _count_change(
+        self, connection: Connection, case_id: str, before: str | None, after: str | None
+    ) -> None:
+        """Count a new patient, where the caller's are counted; None names nobody.
+
+        Refused is also the patient that the case has: else the refusal would tell who that is.
+        """
+        writer = self.access.writer
+        if writer is not None and after is not None:
+            check_changes(connection, case_id, writer)
+            if after != before:
+                note_change(connection, case_id, writer)
+
     def _put_cases(
         self, connection: Connection, entries: Sequence[Entry]
     ) -> tuple[Mapping[str, int], frozenset[str]]:
@@ -202,6 +244,12 @@ class Catalog(CatalogReader):
         fresh = statement.on_conflict_do_nothing(index_elements=["image_sha256"])
         rows = [case_fields(entry) for entry in entries]
         new = frozenset(connection.scalars(fresh.returning(CaseRow.image_sha256), rows))
+        self._check_known(connection, {row["image_sha256"] for row in rows} - new)
+        if self.access.writer is not None:
+            for row in rows:
+                if row["image_sha256"] in new and row["patient"] is not None:
+                    check_changes(connection, row["case_id"])
+                    note_change(connection, row["case_id"])
         statement = statement.on_conflict_do_update(
             index_elements=["image_sha256"],
             set_={name: newer[name] for name in DESCRIBED}
@@ -214,8 +262,16 @@ class Catalog(CatalogReader):
         digests = [entry.image_sha256 for entry in entries]
         # a film that was removed has come back: its pictures stay
         came_back = update(RemovalRow).where(RemovalRow.image_sha256.in_(digests))
-        connection.execute(came_back.values(image_sha256=None))
+        connection.execute(came_back.values(image_sha256=None, source=None))
         return self._put_findings(connection, digests), new
+
+    def _check_known(self, connection: Connection, digests: Collection[str]) -> None:
+        """Refuse films that are cases beyond the caller's limits."""
+        if self.access.sources is None:
+            return
+        query = select(CaseRow.source).where(CaseRow.image_sha256.in_(digests))
+        if not all(map(self.access.sees, connection.scalars(query))):
+            raise elsewhere()
 
     def _refuse_taken_ids(self, connection: Connection, digests: Collection[str]) -> None:
         of_films = {case_id_of(sha256): sha256 for sha256 in digests}

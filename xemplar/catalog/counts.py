@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from sqlalchemy import Engine, func, select
 
+from xemplar.catalog.reader import CatalogReader
 from xemplar.catalog.schema import reading
-from xemplar.catalog.tables import FindingRow, JobRow
+from xemplar.catalog.tables import CaseRow, FindingRow, JobRow
 
 
 def job_counts(engine: Engine) -> Mapping[str, int]:
@@ -19,12 +20,15 @@ def job_counts(engine: Engine) -> Mapping[str, int]:
         return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def finding_counts(engine: Engine) -> Mapping[str, int]:
-    """In how many cases each finding is present, "No Finding" too.
+def finding_counts(catalog: CatalogReader) -> Mapping[str, int]:
+    """In how many cases each finding is present, "No Finding" too; within the caller's limits.
 
     Raises:
         DatabaseUnreachable: the database does not answer.
     """
     query = select(FindingRow.finding, func.count()).group_by(FindingRow.finding)
-    with reading(engine) as connection:
+    if catalog.access.sources is not None:
+        query = query.join(CaseRow, CaseRow.id == FindingRow.case)
+        query = query.where(*catalog.access.conditions())
+    with reading(catalog.engine) as connection:
         return {row[0]: row[1] for row in connection.execute(query)}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Engine, delete, insert, select
 
+from xemplar.catalog.access import EVERYTHING, Access
 from xemplar.catalog.schema import reading, writing
 from xemplar.catalog.tables import CaseRow, RatingRow
 from xemplar.errors import InvalidArgument, NotFound
@@ -37,11 +38,13 @@ class Rating:
 class Ratings:
     """The ratings in the catalog's database. Safe to share between threads.
 
-    They go with their case when it is removed. The query's film need not be a case.
+    They go with their case when it is removed. The query's film need not be a case. Those of cases
+    beyond a caller's limits do not exist for it.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, access: Access = EVERYTHING) -> None:
         self._engine = engine
+        self._access = access
 
     def save(self, film_id: str, rater: str, ratings: Mapping[str, int]) -> None:
         """Keep all that a reader says of a film's cases, in place of what they said before.
@@ -59,6 +62,7 @@ class Ratings:
         with writing(self._engine) as connection:
             # locked, so that of two savings at once one is the last: whole lists, never a mixture
             query = select(CaseRow.case_id, CaseRow.id).where(CaseRow.case_id.in_(ratings))
+            query = query.where(*self._access.conditions())
             query = query.order_by(CaseRow.id).with_for_update(key_share=True)
             cases = {row.case_id: row.id for row in connection.execute(query)}
             unknown = sorted(ratings.keys() - cases.keys())
@@ -68,6 +72,9 @@ class Ratings:
                     "list again, as cases may have been removed meanwhile"
                 )
             mine = (RatingRow.film_id == film_id) & (RatingRow.rater == rater)
+            if self._access.sources is not None:
+                within = select(CaseRow.id).where(*self._access.conditions())
+                mine &= RatingRow.case.in_(within)
             connection.execute(delete(RatingRow).where(mine))
             about = {"film_id": film_id, "rater": rater, "rated_at": datetime.now(UTC)}
             rows = [{"case": cases[name], "rating": r, **about} for name, r in ratings.items()]
@@ -85,7 +92,8 @@ class Ratings:
     def _read(self, *conditions: ColumnElement[bool]) -> Sequence[Rating]:
         names = [field.name for field in fields(Rating)]
         columns = [CaseRow.case_id if n == "case_id" else getattr(RatingRow, n) for n in names]
-        query = select(*columns).join(CaseRow, CaseRow.id == RatingRow.case).where(*conditions)
+        query = select(*columns).join(CaseRow, CaseRow.id == RatingRow.case)
+        query = query.where(*conditions, *self._access.conditions())
         order = (RatingRow.film_id, RatingRow.rater, CaseRow.case_id)
         with reading(self._engine) as connection:
             return [Rating(*row) for row in connection.execute(query.order_by(*order))]

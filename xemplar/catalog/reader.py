@@ -1,5 +1,6 @@
 """`CatalogReader`: every question put to the database about cases and their embeddings."""
 
+import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.orm import Session
 
-from xemplar.catalog.case import Batch, Case, case_id_of, id_taken
+from xemplar.catalog.access import EVERYTHING, Access
+from xemplar.catalog.case import Batch, Case, case_id_of, elsewhere, id_taken
 from xemplar.catalog.filters import CaseFilter
 from xemplar.catalog.rows import batch_of, case_of
 from xemplar.catalog.schema import reading
@@ -20,10 +22,26 @@ from xemplar.findings import VOCABULARY, known_finding
 
 
 class CatalogReader:
-    """The half of a `Catalog` that changes nothing. Safe to share between threads."""
+    """The half of a `Catalog` that changes nothing. Safe to share between threads.
+
+    What it says of cases keeps to its `Access`. What it says of embeddings does not: an index is
+    made of all cases.
+
+    Attributes:
+        access: limits of whoever asks; none at first.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.access = EVERYTHING
+
+    def bound(self, access: Access) -> Self:
+        """The same catalog within a caller's limits: what lies beyond them does not exist."""
+        if access == self.access:
+            return self
+        bound = copy.copy(self)
+        bound.access = access
+        return bound
 
     @property
     def engine(self) -> Engine:
@@ -53,8 +71,9 @@ class CatalogReader:
 
     def find(self, case_id: str) -> Case | None:
         """One case by its public name, if there is one."""
+        query = select(CaseRow).where(CaseRow.case_id == case_id, *self.access.conditions())
         with self._reading() as connection, Session(connection) as session:
-            row = session.scalar(select(CaseRow).where(CaseRow.case_id == case_id))
+            row = session.scalar(query)
             return None if row is None else case_of(row)
 
     def find_film(self, image_sha256: str) -> Case | None:
@@ -62,18 +81,21 @@ class CatalogReader:
 
         Raises:
             CaseIdTaken: another film has its case id.
+            CaseElsewhere: the case is beyond the caller's limits.
         """
-        case = self.find(case_id_of(image_sha256))
+        case = self.bound(EVERYTHING).find(case_id_of(image_sha256))
         if case is not None and case.image_sha256 != image_sha256:
             raise id_taken(case.case_id)
+        if case is not None and not self.access.sees(case.source):
+            raise elsewhere()
         return case
 
     def cases(self, ids: Iterable[int]) -> Mapping[int, Case]:
         """Cases by their ids, in one query; ids of removed cases are missing from the answer."""
         wanted = [int(number) for number in ids]
+        query = select(CaseRow).where(CaseRow.id.in_(wanted), *self.access.conditions())
         with self._reading() as connection, Session(connection) as session:
-            rows = session.scalars(select(CaseRow).where(CaseRow.id.in_(wanted)))
-            return {row.id: case_of(row) for row in rows}
+            return {row.id: case_of(row) for row in session.scalars(query)}
 
     def named_films(self, source: str) -> frozenset[tuple[str, str]]:
         """(name within the data set, image digest) of a source's films that have a name."""
@@ -84,9 +106,9 @@ class CatalogReader:
 
     def patient_ids(self, patient: str) -> tuple[int, ...]:
         """Ids of all cases of a patient (a pseudonym), ascending."""
+        query = select(CaseRow.id).where(CaseRow.patient == patient, *self.access.conditions())
         with self._reading() as connection:
-            query = select(CaseRow.id).where(CaseRow.patient == patient).order_by(CaseRow.id)
-            return tuple(connection.scalars(query))
+            return tuple(connection.scalars(query.order_by(CaseRow.id)))
 
     def matching(self, wanted: CaseFilter) -> npt.NDArray[np.int64]:
         """Ids of the cases that a filter means, int64 (n,), ascending.
@@ -95,9 +117,13 @@ class CatalogReader:
             UnknownFinding: it names a finding of no vocabulary and no case.
         """
         self.check(wanted)
-        query = select(CaseRow.id).where(*wanted.conditions()).order_by(CaseRow.id)
+        query = select(CaseRow.id).where(*wanted.conditions(), *self.access.conditions())
         with self._reading() as connection:
-            return np.fromiter(connection.scalars(query), np.int64)
+            return np.fromiter(connection.scalars(query.order_by(CaseRow.id)), np.int64)
+
+    def seen(self) -> npt.NDArray[np.int64] | None:
+        """Ids of the cases within the caller's limits, int64 (n,), ascending; None: all are."""
+        return None if self.access.sources is None else self.matching(CaseFilter())
 
     def check(self, wanted: CaseFilter) -> None:
         """Refuse a filter that names a finding of no vocabulary and no case.
@@ -117,8 +143,12 @@ class CatalogReader:
         """
         if VOCABULARY.issuperset(named):
             return VOCABULARY
+        query = select(FindingRow.finding).distinct()
+        if self.access.sources is not None:
+            query = query.join(CaseRow, CaseRow.id == FindingRow.case)
+            query = query.where(*self.access.conditions())
         with self._reading() as connection:
-            return VOCABULARY.union(connection.scalars(select(FindingRow.finding).distinct()))
+            return VOCABULARY.union(connection.scalars(query))
 
     def embedded(self, checkpoint: str) -> frozenset[str]:
         """Image digests of the films that a checkpoint has embedded."""
@@ -163,7 +193,8 @@ class CatalogReader:
         wanted = wanted or CaseFilter()
         self.check(wanted)
         embedded = (EmbeddingRow.case == CaseRow.id) & (EmbeddingRow.checkpoint == checkpoint)
-        query = select(CaseRow).join(EmbeddingRow, embedded).where(*wanted.conditions())
+        query = select(CaseRow).join(EmbeddingRow, embedded)
+        query = query.where(*wanted.conditions(), *self.access.conditions())
         query = query.where(CaseRow.id > after).order_by(CaseRow.id).limit(limit)
         with self._reading() as connection, Session(connection) as session:
             return tuple(map(case_of, session.scalars(query)))
@@ -245,6 +276,8 @@ class CatalogReader:
     def removed_pictures(self) -> tuple[str, ...]:
         """Image digests of the removed films whose pictures are still to be deleted."""
         query = select(RemovalRow.image_sha256).where(RemovalRow.image_sha256.is_not(None))
+        if self.access.sources is not None:
+            query = query.where(RemovalRow.source.in_(sorted(self.access.sources)))
         with self._reading() as connection:
             return tuple(sha256 for sha256 in connection.scalars(query) if sha256)
 

@@ -65,7 +65,7 @@ class CaseRow(Base):
     id: Mapped[int] = mapped_column(Number, primary_key=True)
     case_id: Mapped[str] = mapped_column(String(16), unique=True)
     image_sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    source: Mapped[str] = mapped_column(String)
+    source: Mapped[str] = mapped_column(String, index=True)
     file: Mapped[str | None] = mapped_column(String)
     patient: Mapped[str | None] = mapped_column(String(16), index=True)
     view: Mapped[str | None] = mapped_column(String)
@@ -101,6 +101,8 @@ class RemovalRow(Base):
     removed_at: Mapped[datetime] = mapped_column(UtcTime)
     # the film whose pictures are still to be deleted; None once they are
     image_sha256: Mapped[str | None] = mapped_column(String(64))
+    # of the case, as long as that; says which keys may ask for the deletion again
+    source: Mapped[str | None] = mapped_column(String)
     change: Mapped[int] = mapped_column(Number, index=True)
 
 
@@ -195,8 +197,25 @@ class KeyRow(Base):
     name: Mapped[str] = mapped_column(String(100))
     role: Mapped[str] = mapped_column(String(16))
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    sources: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))  # None: all
     created_at: Mapped[datetime] = mapped_column(UtcTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class PatientChangeRow(Base):
+    """One patient given to a case by a writer within the last day; see `xemplar.catalog.patients`.
+
+    It outlasts the case, so that removing it and putting it in again is no way around the limit.
+    """
+
+    __tablename__ = "patient_changes"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)  # random
+    case_id: Mapped[str] = mapped_column(String(16), index=True)
+    writer: Mapped[str | None] = mapped_column(String(16), index=True)  # None: with a new case
+    at: Mapped[datetime] = mapped_column(UtcTime, index=True)
 
 
 class AuditRow(Base):

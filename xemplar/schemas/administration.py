@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from xemplar.catalog.audit import MAX_ENTRIES
-from xemplar.catalog.keys import Role
+from xemplar.catalog.keys import MAX_SOURCES, Role
 from xemplar.schemas.cases import Word
 from xemplar.schemas.examples import GENERATION
 from xemplar.schemas.questions import Written
@@ -108,6 +108,10 @@ class Caller(BaseModel):
 
     key: str | None = Field(description="Id of the API key; null while the service has no keys.")
     role: Role = Field(description="What the caller may do.")
+    sources: list[str] | None = Field(
+        description="Sources whose cases exist for the caller; null: all."
+    )
+    expires_at: datetime | None = Field(description="When the key ends; null: never.")
 
 
 class NewKey(BaseModel):
@@ -121,6 +125,17 @@ class NewKey(BaseModel):
     role: Role = Field(
         description="reader: queries, cases. writer: changes cases too. admin: everything."
     )
+    sources: Annotated[list[Word], Field(min_length=1, max_length=MAX_SOURCES)] | None = Field(
+        None,
+        description="Sources (data sets, departments) whose cases exist for the key, and that its "
+        "own cases are of; null: all. A key of role admin has all.",
+        examples=[["ward-a", "ward-b"]],
+    )
+    expires_at: Moment | None = Field(
+        None,
+        description="When the key ends, with an offset, within a hundred years; null: never.",
+        examples=["2100-01-01T00:00:00Z"],
+    )
 
 
 class KeyOut(BaseModel):
@@ -129,8 +144,11 @@ class KeyOut(BaseModel):
     id: str
     name: str
     role: Role
+    sources: list[str] | None = Field(description="Whose cases exist for it; null: all.")
     created_at: datetime
-    revoked_at: datetime | None = Field(description="Null while it is good.")
+    expires_at: datetime | None = Field(description="When it ends or ended; null: never.")
+    last_used_at: datetime | None = Field(description="To about a minute; null: never.")
+    revoked_at: datetime | None = Field(description="Null while it is not revoked.")
 
 
 class NewKeyOut(KeyOut):

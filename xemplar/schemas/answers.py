@@ -119,8 +119,10 @@ class AnswerOut(BaseModel):
     )
     matched: int = Field(
         ge=0,
-        description="How many indexed cases meet the filters and are not excluded. Cases that "
-        "show the same image count each, and take one place among the neighbours.",
+        description="How many indexed cases meet the filters and are not named to be excluded. "
+        "Films that are left out because they are of the same patient count: the number tells "
+        "nothing of patients. Cases that show the same image count each, and take one place among "
+        "the neighbours.",
     )
     archived_as: str | None = Field(
         None,

@@ -134,7 +134,11 @@ class CaseChange(BaseModel):
 class CaseIn(CaseChange):
     """What is known of a new case, as fields of the form that brings its film."""
 
-    source: Word = Field(description="Data set or hospital.", examples=["clinic"])
+    source: Word = Field(
+        "",
+        description="Data set or hospital. May be left out with a key that has only one source.",
+        examples=["clinic"],
+    )
     age: Age | None = Field(None, description="In years.")  # a form has only text
     any_body_part: bool = Field(
         False,
@@ -150,7 +154,7 @@ class CaseIn(CaseChange):
 
     def fields(self, store: Store, source: str, known: Collection[str]) -> dict[str, Any]:
         """As `CaseChange.fields`; which films are taken is no part of a description."""
-        named = super().fields(store, source, known)
+        named = super().fields(store, source, known) | {"source": source}
         return {name: value for name, value in named.items() if name not in INSISTED}
 
     @field_validator("present", "absent", "uncertain", mode="before")

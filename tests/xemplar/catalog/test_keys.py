@@ -1,12 +1,13 @@
 """API keys: a secret is shown once and kept nowhere; a key that is revoked stays so."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
-from xemplar.catalog import migrate
+from xemplar.catalog import EVERYTHING, migrate
 from xemplar.catalog.audit import Audit
 from xemplar.catalog.keys import Keys, Role, open_keys
 from xemplar.catalog.schema import connect, reading
@@ -76,3 +77,54 @@ def test_each_role_covers_those_before_it() -> None:
 def test_there_are_no_keys_without_a_catalog(url: str) -> None:
     with pytest.raises(ConfigurationError, match="xemplar index"):
         open_keys(url)
+
+
+# ---- sources, expiry, last use --------------------------------------------------------------
+
+
+def test_a_key_of_sources_that_ends_comes_back_as_it_was_made(keys: Keys) -> None:
+    end = datetime.now(UTC) + timedelta(days=90)
+    names = ["ward-b", " ward-a ", "ward-b"]
+    made, _ = keys.create("x", Role.WRITER, sources=names, expires_at=end)
+    assert made.sources == ("ward-a", "ward-b")
+    assert keys.list() == [made]
+    assert not made.has_expired
+    limits = made.access
+    assert (limits.sources, limits.writer) == (frozenset({"ward-a", "ward-b"}), made.id)
+
+
+def test_a_key_without_sources_has_all_and_never_ends(keys: Keys) -> None:
+    key, _ = keys.create("x", Role.ADMIN)
+    assert (key.sources, key.expires_at, key.last_used_at) == (None, None, None)
+    assert key.access == EVERYTHING
+
+
+@pytest.mark.parametrize(
+    ("sources", "why"),
+    [([], "1 to 100 sources"), ([f"{n}" for n in range(101)], "1 to 100 sources")]
+    + [([name], "is no source") for name in ("", " ", "x" * 101, "a\0")],
+)
+def test_what_can_be_no_source_is_refused(keys: Keys, sources: Collection[str], why: str) -> None:
+    with pytest.raises(InvalidArgument, match=why):
+        keys.create("x", Role.READER, sources=sources)
+    assert not keys.list()
+
+
+def test_an_administrator_has_all_sources(keys: Keys) -> None:
+    with pytest.raises(InvalidArgument, match="sees all sources"):
+        keys.create("x", Role.ADMIN, sources=["ward-a"])
+
+
+@pytest.mark.parametrize("days", [-1, 40_000])
+def test_a_key_ends_within_a_hundred_years(keys: Keys, days: int) -> None:
+    with pytest.raises(InvalidArgument, match="cannot end"):
+        keys.create("x", Role.READER, expires_at=datetime.now(UTC) + timedelta(days=days))
+
+
+def test_the_last_use_is_the_latest_that_any_service_noted(keys: Keys) -> None:
+    (used, _), (unused, _) = (keys.create(name, Role.READER) for name in ("a", "b"))
+    now = datetime.now(UTC)
+    keys.note_uses({used.id: now, "f" * 16: now})
+    keys.note_uses({used.id: now - timedelta(minutes=1)})
+    keys.note_uses({})
+    assert {key.id: key.last_used_at for key in keys.list()} == {used.id: now, unused.id: None}

@@ -1,0 +1,58 @@
+"""Limits how often the patient of a case is changed: each change could try a patient id."""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+
+from xemplar.catalog.tables import PatientChangeRow
+from xemplar.errors import TooManyPatientChanges
+
+CHANGES_OF_CASE = 5
+"""Patients that a case may be given within `PERIOD`, those of a removed case of its film too."""
+
+CHANGES_OF_KEY = 100
+"""Changes of cases' patients that a key may make within `PERIOD`; new cases do not count."""
+
+PERIOD = timedelta(days=1)
+
+
+def check_changes(connection: Connection, case_id: str, writer: str | None = None) -> None:
+    """Refuse another patient for a case where too many were named within `PERIOD`.
+
+    Args:
+        connection: to read with.
+        case_id: of the case.
+        writer: key that changes a case that is there; None for a new case.
+
+    Raises:
+        TooManyPatientChanges: saying of what, and the limit.
+    """
+    _check(
+        connection,
+        PatientChangeRow.case_id == case_id,
+        CHANGES_OF_CASE,
+        f"of the patient of case {case_id}",
+    )
+    if writer is not None:
+        _check(
+            connection, PatientChangeRow.writer == writer, CHANGES_OF_KEY, "of patients by one key"
+        )
+
+
+def note_change(connection: Connection, case_id: str, writer: str | None = None) -> None:
+    """Count a change; arguments as `check_changes`. Forgets those before `PERIOD`."""
+    now = datetime.now(UTC)
+    connection.execute(delete(PatientChangeRow).where(PatientChangeRow.at < now - PERIOD))
+    values = {"id": secrets.token_hex(8), "case_id": case_id, "writer": writer, "at": now}
+    connection.execute(insert(PatientChangeRow).values(values))
+
+
+def _check(connection: Connection, counted: ColumnElement[bool], limit: int, what: str) -> None:
+    recent = PatientChangeRow.at >= datetime.now(UTC) - PERIOD
+    query = select(func.count()).select_from(PatientChangeRow).where(counted, recent)
+    if (connection.scalar(query) or 0) >= limit:
+        raise TooManyPatientChanges(
+            f"{limit} changes {what} within {PERIOD.days * 24} hours are the limit; wait, "
+            "or ask an administrator, whose changes have none"
+        )
