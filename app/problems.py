@@ -24,6 +24,8 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.UnknownFinding: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidArgument: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.CaseIdTaken: HTTPStatus.CONFLICT,
+    errors.PseudonymTaken: HTTPStatus.CONFLICT,
+    errors.TooManyRatings: HTTPStatus.CONFLICT,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.DatasetError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -8,7 +8,9 @@ XemplarError
 │   ├── NotARadiograph          decoded, but surely no radiograph
 │   ├── UnknownFinding          a finding the checkpoint does not know
 │   ├── InvalidArgument         any other value outside its range
-│   └── CaseIdTaken             another film has the case id that this one would get
+│   ├── CaseIdTaken             another film has the case id that this one would get
+│   ├── PseudonymTaken          a reader's pseudonym belongs to another API key
+│   └── TooManyRatings          one API key has saved as much as one may
 ├── NotFound                    no such case, picture or query
 ├── DatasetError                a data set's label file or folder cannot be used
 ├── ConfigurationError          settings or installation cannot work
@@ -66,6 +68,14 @@ class CaseIdTaken(InputError):
 
     By chance that takes billions of cases, so somebody has made the film for it.
     """
+
+
+class PseudonymTaken(InputError):
+    """A reader's pseudonym belongs to another API key."""
+
+
+class TooManyRatings(InputError):
+    """One API key has saved as many ratings, or under as many pseudonyms, as one may."""
 
 
 class NotFound(XemplarError):

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from xemplar.catalog.case import Description, Entry, case_id_of, id_taken
+from xemplar.catalog.ratings import forget_films
 from xemplar.catalog.reader import CatalogReader
 from xemplar.catalog.rows import (
     DESCRIBED,
@@ -111,9 +112,11 @@ class Catalog(CatalogReader):
         Published generations still hold their vectors, which `removed` lists for them.
         """
         with writing(self._engine) as connection:
-            query = select(CaseRow.id, CaseRow.image_sha256).where(CaseRow.case_id.in_(case_ids))
+            query = select(CaseRow.id, CaseRow.case_id, CaseRow.image_sha256)
+            query = query.where(CaseRow.case_id.in_(case_ids)).order_by(CaseRow.id)
             found = connection.execute(query.with_for_update()).all()
             if found:
+                forget_films(connection, [row.case_id for row in found])
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
                 rows = [
                     {"case": row.id, "image_sha256": row.image_sha256, **about} for row in found
