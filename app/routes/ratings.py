@@ -166,7 +166,7 @@ async def query_ratings(request: Request, query_id: QueryId) -> Agreement:
     "/ratings.csv",
     summary="All ratings, as a file",
     response_class=Response,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **INVALID},
 )
 async def ratings_csv(request: Request, history: History = False) -> Response:
     """What ``xemplar evaluate ranking --experts`` reads; with ``history`` also what was changed."""
