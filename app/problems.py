@@ -27,6 +27,8 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.CaseIdTaken: HTTPStatus.CONFLICT,
     errors.CaseElsewhere: HTTPStatus.CONFLICT,
     errors.TooManyPatientChanges: HTTPStatus.CONFLICT,
+    errors.PseudonymTaken: HTTPStatus.CONFLICT,
+    errors.TooManyRatings: HTTPStatus.CONFLICT,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.DatasetError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,

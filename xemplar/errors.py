@@ -11,7 +11,9 @@ XemplarError
 │   ├── InvalidArgument         any other value outside its range
 │   ├── CaseIdTaken             another film has the case id that this one would get
 │   ├── CaseElsewhere           the film is a case of a source that the caller does not see
-│   └── TooManyPatientChanges   the limit of changes of a case's patient is reached
+│   ├── TooManyPatientChanges   the limit of changes of a case's patient is reached
+│   ├── PseudonymTaken          a reader's pseudonym belongs to another API key
+│   └── TooManyRatings          one API key has saved as much as one may
 ├── NotFound                    no such case, picture or query
 ├── DatasetError                a data set's label file or folder cannot be used
 ├── ConfigurationError          settings or installation cannot work
@@ -81,6 +83,14 @@ class CaseElsewhere(InputError):
 
 class TooManyPatientChanges(InputError):
     """The patient of a case was changed too often, or a key changed too many."""
+
+
+class PseudonymTaken(InputError):
+    """A reader's pseudonym belongs to another API key."""
+
+
+class TooManyRatings(InputError):
+    """One API key has saved as many ratings, or under as many pseudonyms, as one may."""
 
 
 class NotFound(XemplarError):

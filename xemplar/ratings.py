@@ -3,6 +3,9 @@
 COLUMNS = ("query_id", "case_id", "rater", "rating")
 """Of a ratings file, as the service writes and `xemplar evaluate ranking` reads it."""
 
+HISTORY_COLUMNS = (*COLUMNS, "rated_at", "superseded_at")
+"""Of a file that holds earlier ratings too."""
+
 MAX_RATING = 5
 """Readers rate from 0, nothing in common, to this, as good as the same picture."""
 

@@ -64,7 +64,7 @@ function finding(prediction, explained) {
 
 /** One answer on the screen. */
 export class AnswerView {
-  /** `keep` has what saves a record and what prints it. */
+  /** `keep` has what saves a record, what prints it, and what shares the film with other readers. */
   constructor(answer, place, keep) {
     this.answer = answer;
     this.at = new Date();
@@ -120,6 +120,7 @@ export class AnswerView {
         this.neighbours.length ? h("a", { class: "button", href: hashOf({ ...place, rate: true, show: null, look: null }) }, T.rate.open) : null,
         h("button", { "data-focus": "save", onclick: this.keep.save }, T.record.save),
         h("button", { "data-focus": "print", onclick: this.keep.print }, T.record.print),
+        place.kind === "film" ? h("button", { "data-focus": "share", title: T.answer.shareText, onclick: this.keep.share }, T.answer.share) : null,
         this.tools),
       narrow(place), chips(place),
       this.neighbours.length ? h("ol", { class: "cards" }, this.neighbours.map((one) => one.element))

@@ -3,7 +3,7 @@
 import { go, hashOf, here } from "./address.js";
 import { adminView } from "./admin.js";
 import { AnswerView } from "./answer.js";
-import { get, sendFilm } from "./api.js";
+import { get, send, sendFilm } from "./api.js";
 import { askView, takeFilms } from "./ask.js";
 import { confirmed, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
@@ -173,7 +173,19 @@ async function keepRecord(make) {
   }
 }
 
-const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord) };
+/** Let other readers open the film that is shown, and copy the address where the browser allows it. */
+async function share() {
+  try {
+    await send("POST", `queries/${shown.answer.query_id}/share`);
+  } catch (error) {
+    fail(error, share);
+    return;
+  }
+  const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false); // there is none without HTTPS
+  message.replaceChildren(h("p", {}, `${T.answer.shared} ${copied ? T.answer.copied : ""}`));
+}
+
+const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord), share };
 
 /** Offer what the reader's key allows. */
 async function meet() {

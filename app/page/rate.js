@@ -19,12 +19,17 @@ export async function rateView(place, { signal, waiting, renew }) {
   if (!reader) return new ReaderView(renew);
   const question = new URLSearchParams([...place.question, ["rater", reader]]);
   const path = place.kind === "case" ? `cases/${place.id}/ranking` : `queries/${place.id}/ranking`;
-  return new RateView(await get(path, question, { signal, waiting }), place, reader, renew);
+  try {
+    return new RateView(await get(path, question, { signal, waiting }), place, reader, renew);
+  } catch (error) {
+    if (error.kind !== "PseudonymTaken") throw error;
+    return new ReaderView(renew, error.message);
+  }
 }
 
-/** Asks for a pseudonym, which this browser keeps. */
+/** Asks for a pseudonym, which this browser keeps; `refused` says why the one that it kept is none of this key's. */
 class ReaderView {
-  constructor(renew) {
+  constructor(renew, refused = "") {
     const name = h("input", {
       id: "reader", required: true, pattern: FORM, maxlength: 32, autocomplete: "off", autocapitalize: "none",
       spellcheck: "false", title: T.rate.form, "aria-describedby": "reader-form",
@@ -35,7 +40,7 @@ class ReaderView {
       renew(() => localStorage.setItem(READER, name.value));
     };
     this.element = h("form", { class: "reader", onsubmit: keep },
-      h("h1", {}, T.rate.who), h("p", {}, T.rate.whoText),
+      h("h1", {}, T.rate.who), h("p", {}, T.rate.whoText), refused ? h("p", { role: "alert" }, refused) : null,
       h("label", { for: "reader" }, T.rate.pseudonym), name,
       h("p", { class: "faint", id: "reader-form" }, T.rate.form),
       h("button", { class: "main", type: "submit" }, T.rate.begin));

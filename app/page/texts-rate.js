@@ -3,7 +3,7 @@
 export const RATE = {
   open: "Rate this list",
   who: "Who rates?",
-  whoText: "Ratings are kept under a pseudonym, so that several readers can rate the same film. It is no name of a patient, and need not be yours. This browser remembers it.",
+  whoText: "Ratings are kept under a pseudonym, so that several readers can rate the same film. It is no name of a patient, and need not be yours. This browser remembers it, and no other key can use it from your first rating on.",
   pseudonym: "Your pseudonym",
   form: "1 to 32 small letters, digits and hyphens, a letter first, as reader-1.",
   begin: "Begin",
@@ -44,7 +44,7 @@ export const AGREEMENT = {
   you: (grade) => `You: ${grade}, ${RATE.grades[grade]}`,
   others: "Not rated by you",
   mean: (rating) => `Mean of the readers: ${rating}`,
-  readers: "All readers of this film",
+  readers: "Readers of the cases that you rated",
   columns: ["Reader", "Cases", "nDCG", "Random order"],
   together: "mean rating of all",
   file: "Download all ratings (CSV)",

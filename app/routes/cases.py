@@ -21,6 +21,7 @@ from .common import (
     Side,
     api_router,
     jpeg_response,
+    remembered,
 )
 
 router = api_router("cases", reader)
@@ -109,7 +110,7 @@ async def case_evidence(
 ) -> Response:
     """A past case: which places make it similar to the film that was sent."""
     service = service_of(request)
-    answer = service.recent.find(query_id)
+    answer = remembered(request, query_id)
 
     def work() -> bytes:
         found = service.retriever.indexed(case_id)

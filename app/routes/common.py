@@ -3,13 +3,16 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
+from xemplar.answer import Answer
 from xemplar.schemas.examples import CASE_ID, QUERY_ID
 
 from ..admission import DENIED
 from ..content_type import BodyRoute
 from ..problems import described
+from ..record import record_of
+from ..service import service_of
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -56,6 +59,20 @@ Finding = Annotated[
     str | None, Query(max_length=100, description="Finding to explain.", examples=["Effusion"])
 ]
 Side = Annotated[int, Query(ge=64, le=1024, description="Longest side in pixels.")]
+
+
+def remembered(request: Request, query_id: str) -> Answer:
+    """The answer to a query that belongs to whoever asks, or that was shared.
+
+    Raises:
+        NotFound: there is none, or not any more.
+    """
+    return service_of(request).recent.find(query_id, record_of(request).key)
+
+
+def remember(request: Request, answer: Answer) -> None:
+    """Keep an answer, as that of whoever asks."""
+    service_of(request).recent.keep(answer, record_of(request).key)
 
 
 def jpeg_response(picture: bytes) -> Response:

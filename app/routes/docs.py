@@ -15,6 +15,7 @@ from xemplar.schemas.examples import CASE_ID, JOB_ID, QUERY_ID
 
 from ..admission import Secret
 from ..problems import Refusal
+from ..record import record_of
 from ..security import guard_of
 from ..service import Service, root_of, service_of
 
@@ -49,8 +50,8 @@ async def docs_document(request: Request, secret: Secret) -> dict[str, Any]:
     # the page explains the API also where it cannot be tried out
     with suppress(Refusal, XemplarError):
         await guard_of(request).admit(request, secret, Role.READER)
-        service = service_of(request)
-        real = await service.work(lambda: _real(service))
+        service, key = service_of(request), record_of(request).key
+        real = await service.work(lambda: _real(service, key))
     paths = {
         path: {
             method: _with_examples(operation, real if method == "get" else {})
@@ -61,11 +62,9 @@ async def docs_document(request: Request, secret: Secret) -> dict[str, Any]:
     return document | {"paths": paths}
 
 
-def _real(service: Service) -> dict[str, str]:
-    """Ids of this store, by the examples that they replace; those of the newest query at best."""
-    catalog, newest = service.retriever.catalog, service.recent.newest()
-    if catalog.access.sources is not None:
-        newest = None  # another caller may have asked it, of other sources
+def _real(service: Service, key: str | None) -> dict[str, str]:
+    """Ids of this store, by the examples that they replace; of a key's newest query at best."""
+    catalog, newest = service.retriever.catalog, service.recent.newest(key)
     cases = [near.case for near in newest.neighbours] if newest is not None else []
     cases = cases or [*catalog.page(service.retriever.checkpoint.digest, limit=1)]
     jobs = Jobs(catalog.engine).newest(1)

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Annotated, TypeVar
 
 import numpy as np
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response, status
 from starlette.datastructures import UploadFile
 
 from xemplar import pictures
@@ -43,6 +43,8 @@ from .common import (
     Side,
     api_router,
     jpeg_response,
+    remember,
+    remembered,
 )
 
 T = TypeVar("T")
@@ -107,7 +109,7 @@ async def query_batch(
         out: list[AnswerOut | Problem] = []
         for place, answer in enumerate(answers):
             if isinstance(answer, Answer):
-                service.recent.keep(answer)
+                remember(request, answer)
                 record.answered(answer, film=place)
                 out.append(answer_out(answer, root=root_of(request)))
             else:
@@ -153,8 +155,23 @@ async def query_similar(
     The query keeps its id, and the network does not run again.
     """
     service, search = service_of(request), question.search()
-    answer = service.recent.find(query_id)
+    answer = remembered(request, query_id)
     return await _answered(request, question, lambda: service.retriever.again(answer, search))
+
+
+@router.post(
+    "/queries/{query_id}/share",
+    summary="Share a film that was sent",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=NOT_FOUND | INVALID,
+)
+async def share_query(request: Request, query_id: QueryId) -> None:
+    """Let every key that may read see film and answer, while the service remembers them.
+
+    Until then they are unknown to all keys but the one that asked, administrators' too. Whoever is
+    to see them needs the query's id. Without keys all are everybody's.
+    """
+    service_of(request).recent.share(query_id, record_of(request).key)
 
 
 async def _answered(
@@ -177,7 +194,7 @@ async def _answered(
             answer, found = _with(pictures.maps, service.retriever, answer, ask)
             maps = maps_out(found, service.retriever.checkpoint.card.spec.fit)
             watch.stage("render")
-        service.recent.keep(answer)
+        remember(request, answer)
         record_of(request).answered(answer, watch.timings_ms)
         out = answer_out(
             answer,
@@ -215,7 +232,7 @@ def _with(
 async def query_image(request: Request, query_id: QueryId, side: Side = 1024) -> Response:
     """The film that was sent, as a display copy."""
     service = service_of(request)
-    answer = service.recent.find(query_id)
+    answer = remembered(request, query_id)
     picture = await service.work(lambda: pictures.query_image(answer, side))
     return jpeg_response(picture)
 
@@ -226,7 +243,7 @@ async def query_overlay(
 ) -> Response:
     """The film that was sent with its Grad-CAM; without a map below the finding's threshold."""
     service = service_of(request)
-    answer = service.recent.find(query_id)
+    answer = remembered(request, query_id)
 
     def work() -> bytes:
         return pictures.query_overlay(service.retriever, answer, finding, side)
@@ -245,7 +262,7 @@ async def query_evidence(
 ) -> Response:
     """The film that was sent: which places make it similar to a case."""
     service = service_of(request)
-    answer = service.recent.find(query_id)
+    answer = remembered(request, query_id)
 
     def work() -> bytes:
         case = service.retriever.indexed(case_id)
@@ -258,7 +275,7 @@ async def query_evidence(
 async def query_matches(request: Request, query_id: QueryId, case_id: CaseId) -> MatchesOut:
     """Which places of the film that was sent and of a case match; all shares are the similarity."""
     service = service_of(request)
-    answer = service.recent.find(query_id)
+    answer = remembered(request, query_id)
 
     def work() -> MatchesOut:
         case = service.retriever.indexed(case_id)

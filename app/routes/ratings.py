@@ -4,14 +4,17 @@ import csv
 import hashlib
 import io
 from collections import Counter
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Path, Query, Request, Response, status
 
 from xemplar.answer import Answer
-from xemplar.catalog.ratings import Ratings
+from xemplar.catalog.keys import Role
+from xemplar.catalog.raters import Raters
+from xemplar.catalog.ratings import Rating, Ratings
 from xemplar.errors import InvalidArgument
-from xemplar.ratings import COLUMNS
+from xemplar.ratings import COLUMNS, HISTORY_COLUMNS
 from xemplar.schemas import (
     Agreement,
     BlindCase,
@@ -20,15 +23,28 @@ from xemplar.schemas import (
     CaseRating,
     RankingQuestion,
     Rater,
+    RaterList,
+    RaterOut,
+    RaterOwner,
     RatingList,
 )
 from xemplar.schemas.examples import CASE_ID
 
 from ..admission import admin, reader
 from ..agreement import agreement_out
+from ..problems import described
 from ..record import record_of
 from ..service import root_of, service_of
-from .common import INVALID, NO_JSON, NOT_FOUND, CaseId, QueryId, api_router
+from .common import (
+    INVALID,
+    NO_JSON,
+    NOT_FOUND,
+    CaseId,
+    QueryId,
+    api_router,
+    remember,
+    remembered,
+)
 
 router = api_router("ratings", reader)
 export = api_router("ratings", admin)
@@ -42,19 +58,33 @@ FilmId = Annotated[
     ),
 ]
 RaterName = Annotated[Rater, Path()]
+History = Annotated[
+    bool,
+    Query(
+        description="Earlier ratings too, with the columns rated_at and superseded_at; the latter "
+        "is empty while a rating holds."
+    ),
+]
+TAKEN = described(
+    HTTPStatus.CONFLICT, "The pseudonym belongs to another key, or this one has saved enough."
+)
+NO_KEY = described(HTTPStatus.NOT_FOUND, "No such key that is good.")
 
 
 @router.get(
     "/queries/{query_id}/ranking",
     summary="Cases to be rated for a film that was sent",
-    responses=NOT_FOUND | INVALID,
+    responses=NOT_FOUND | TAKEN | INVALID,
 )
 async def query_ranking(
     request: Request, query_id: QueryId, question: Annotated[RankingQuestion, Query()]
 ) -> BlindList:
-    """The cases that the question finds, without scores, in a random order of this reader's own."""
+    """The cases that the question finds, without scores, in a random order of this reader's own.
+
+    With what this reader has said of them before; under another key's pseudonym there is no list.
+    """
     service, search = service_of(request), question.search()
-    answer = service.recent.find(query_id)
+    answer = remembered(request, query_id)
 
     def work() -> BlindList:
         return _blind(request, service.retriever.again(answer, search), question.rater)
@@ -65,7 +95,7 @@ async def query_ranking(
 @router.get(
     "/cases/{case_id}/ranking",
     summary="Cases to be rated for a past one",
-    responses=NOT_FOUND | INVALID,
+    responses=NOT_FOUND | TAKEN | INVALID,
 )
 async def case_ranking(
     request: Request, case_id: CaseId, question: Annotated[CaseRankingQuestion, Query()]
@@ -75,7 +105,7 @@ async def case_ranking(
 
     def work() -> BlindList:
         answer = service.retriever.similar(case_id, search, same_patient=question.same_patient)
-        service.recent.keep(answer)
+        remember(request, answer)
         return _blind(request, answer, question.rater)
 
     return await service.work(work)
@@ -85,22 +115,29 @@ async def case_ranking(
     "/ratings/{film_id}/{rater}",
     summary="Save what a reader says of a film's cases",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=NO_JSON | NOT_FOUND | INVALID,
+    responses=NO_JSON | NOT_FOUND | TAKEN | INVALID,
 )
 async def put_ratings(
     request: Request, film_id: FilmId, rater: RaterName, said: RatingList
 ) -> None:
     """The whole list, in place of what this reader said of the film's cases before.
 
-    An empty one forgets that. The service need not remember the film. Whoever may read may rate,
-    under any pseudonym; the audit trail says which key did.
+    An empty one takes that back. What is changed or taken back is kept for administrators.
+
+    A pseudonym belongs to the first key that saves ratings under it. One key takes up to 100, and
+    has up to 100,000 ratings, earlier ones too. The film is one that the service remembers or that
+    is a case; of others, as after a restart, one key rates up to 32. Without keys there is no such
+    limit.
     """
-    service = service_of(request)
+    service, key = service_of(request), record_of(request).key
     ratings = {one.case_id: one.rating for one in said.ratings}
     if len(ratings) < len(said.ratings):
         (twice, _), *_ = Counter(one.case_id for one in said.ratings).most_common(1)
         raise InvalidArgument(f"case {twice} is rated twice; keep one of the two")
-    await service.work(lambda: _ratings(request).save(film_id, rater, ratings))
+    known = service.recent.has_film(film_id, key)
+    await service.work(
+        lambda: _ratings(request).save(film_id, rater, ratings, key=key, film_known=known)
+    )
 
 
 @router.get(
@@ -111,14 +148,15 @@ async def put_ratings(
 async def query_ratings(request: Request, query_id: QueryId) -> Agreement:
     """The order by similarity against the ratings of each reader of this film's cases, as nDCG.
 
-    While the service remembers the film; send it again otherwise. Do not show this to a reader
-    who has not rated yet.
+    While the service remembers the film; send it again otherwise. Of others' ratings a reader is
+    shown those of cases that the same key has rated for this film; an administrator is shown all.
     """
-    service = service_of(request)
-    answer = service.recent.find(query_id)
+    service, record = service_of(request), record_of(request)
+    answer = remembered(request, query_id)
+    blinded = None if record.role is Role.ADMIN else record.key
 
     def work() -> Agreement:
-        said = _ratings(request).of(answer.film_id)
+        said = _ratings(request).of(answer.film_id, seen_by=blinded)
         return agreement_out(service.retriever, answer, said, root_of(request))
 
     return await service.work(work)
@@ -128,16 +166,16 @@ async def query_ratings(request: Request, query_id: QueryId) -> Agreement:
     "/ratings.csv",
     summary="All ratings, as a file",
     response_class=Response,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **INVALID},
 )
-async def ratings_csv(request: Request) -> Response:
-    """What ``xemplar evaluate ranking --experts`` reads."""
-    service = service_of(request)
-    found = await service.work(lambda: _ratings(request).all())
+async def ratings_csv(request: Request, history: History = False) -> Response:
+    """What ``xemplar evaluate ranking --experts`` reads; with ``history`` also what was changed."""
+    service, ratings = service_of(request), _ratings(request)
+    found = await service.work(ratings.history if history else ratings.all)
     file = io.StringIO()
     rows = csv.writer(file)
-    rows.writerow(COLUMNS)
-    rows.writerows((one.film_id, one.case_id, one.rater, one.rating) for one in found)
+    rows.writerow(HISTORY_COLUMNS if history else COLUMNS)
+    rows.writerows(_row(one, history=history) for one in found)
     return Response(
         file.getvalue(),
         media_type="text/csv",
@@ -145,9 +183,43 @@ async def ratings_csv(request: Request) -> Response:
     )
 
 
+@export.get("/raters")
+async def raters(request: Request) -> RaterList:
+    """All readers' pseudonyms, and the keys that they belong to."""
+    found = await service_of(request).work(_raters(request).list)
+    return RaterList(raters=[RaterOut(rater=one.name, key=one.key) for one in found])
+
+
+@export.put(
+    "/raters/{rater}",
+    summary="Give a pseudonym to a key",
+    responses=NO_JSON | NO_KEY | INVALID,
+)
+async def give_rater(request: Request, rater: RaterName, owner: RaterOwner) -> RaterOut:
+    """With all ratings under it, whosever they were: as where a key replaces a lost one.
+
+    Ratings from before there were keys belong to none until they are given so.
+    """
+    record_of(request).subject = owner.key
+    await service_of(request).work(lambda: _raters(request).give(rater, owner.key))
+    return RaterOut(rater=rater, key=owner.key)
+
+
+def _row(one: Rating, *, history: bool) -> tuple[object, ...]:
+    said = (one.film_id, one.case_id, one.rater, one.rating)
+    if not history:
+        return said
+    until = one.superseded_at.isoformat() if one.superseded_at else ""
+    return (*said, one.rated_at.isoformat(), until)
+
+
 def _ratings(request: Request) -> Ratings:
     catalog = service_of(request).retriever.catalog
     return Ratings(catalog.engine, catalog.access)
+
+
+def _raters(request: Request) -> Raters:
+    return Raters(service_of(request).retriever.catalog.engine)
 
 
 def _blind(request: Request, answer: Answer, rater: str) -> BlindList:
@@ -156,9 +228,10 @@ def _blind(request: Request, answer: Answer, rater: str) -> BlindList:
     def place(case_id: str) -> bytes:
         return hashlib.sha256(f"{rater} {answer.film_id} {case_id}".encode()).digest()
 
+    _raters(request).check(rater, record_of(request).key)
     record_of(request).answered(answer)
     root = root_of(request)
-    earlier = [one for one in _ratings(request).of(answer.film_id) if one.rater == rater]
+    earlier = _ratings(request).by(rater, answer.film_id)
     return BlindList(
         query_id=answer.query_id,
         film_id=answer.film_id,

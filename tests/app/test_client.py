@@ -36,9 +36,12 @@ from xemplar.schemas import (
     CaseQuery,
     CaseRankingQuestion,
     CaseRating,
+    NewKey,
     Problem,
     Question,
     RankingQuestion,
+    RaterOut,
+    RaterOwner,
     RatingList,
     Reindex,
     SimilarQuestion,
@@ -202,9 +205,30 @@ def test_a_list_is_rated_and_the_search_judged_by_it(changing: Client) -> None:
     header, *rows = changing.ratings_csv().split()
     assert header == "query_id,case_id,rater,rating"
     assert {row.split(",")[1] for row in rows} == {case.case_id for case in blind.cases}
+    changing.put_ratings(blind.film_id, "ann", RatingList(ratings=ratings[1:]))
+    assert len(changing.ratings_csv().split()) == 3
+    header, *rows = changing.ratings_csv(history=True).split()
+    assert header == "query_id,case_id,rater,rating,rated_at,superseded_at"
+    assert len(rows) == 3
     case = blind.cases[0].case_id
     asked = CaseRankingQuestion(rater="ann", k=2, same_patient=True)
     assert len(changing.case_ranking(case, asked).cases) == 2
+
+
+def test_a_query_is_shared_and_a_pseudonym_given(
+    changing: Client, own_client: TestClient, small: SmallStore
+) -> None:
+    made = changing.create_key(NewKey(name="admin", role=Role.ADMIN))
+    admin = client_of(own_client, made.secret)
+    key = admin.create_key(NewKey(name="ann", role=Role.READER))
+    ann = client_of(own_client, key.secret)
+    answer = ann.query(small.films[0])
+    with pytest.raises(ServiceProblem, match="has not shared it"):
+        admin.query_image(answer.query_id)
+    ann.share_query(answer.query_id)
+    assert jpeg_size(admin.query_image(answer.query_id))
+    assert admin.give_rater("ann", RaterOwner(key=key.id)) == RaterOut(rater="ann", key=key.id)
+    assert admin.raters() == [RaterOut(rater="ann", key=key.id)]
 
 
 # ---- cases ----------------------------------------------------------------------------------

@@ -309,6 +309,44 @@ def test_with_a_readers_key_one_rates_and_is_told_who_may_have_the_file(
         expect(page.get_by_text("this needs a key of role admin")).to_be_visible()
 
 
+def test_with_keys_a_pseudonym_is_its_key_s_and_a_film_too_until_it_is_shared(
+    context: BrowserContext, settings: Settings, retriever: Retriever, own: SmallStore, keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    _, first = keys.create("first", Role.READER)
+    _, second = keys.create("second", Role.READER)
+    monkeypatch.setattr(retriever, "close", lambda: None)
+    named = settings.model_copy(update={"database_url": own.store.database_url})
+    with served(named, retriever) as url:
+        page = context.new_page()
+        page.goto(url)
+        sign_in(page, first)
+        send(page)
+        film = page.url
+        rate(page, "taken", sent=True)
+        rate_all(page)
+        page.goto(film)
+
+        other = context.new_page()  # of the same browser, which remembers the pseudonym
+        other.goto(film)
+        sign_in(other, second)
+        expect(other.get_by_role("alert")).to_contain_text("has not shared it")
+        page.get_by_role("button", name="Share").click()
+        expect(page.get_by_role("alert")).to_contain_text("Shared: every reader with a key")
+        other.get_by_role("button", name="Try again").click()
+        expect(other.locator(".card .score")).to_have_count(CASES)
+        pictures_shown(other, ".answer")
+
+        other.get_by_role("link", name="Rate this list").click()
+        expect(other.get_by_role("alert").last).to_contain_text("'taken' belongs to another key")
+        other.get_by_label("Your pseudonym").fill("free")
+        other.get_by_role("button", name="Begin").click()
+        expect(shelf(other, UNRATED).locator(".card")).to_have_count(CASES)
+        rate_all(other)
+        other.get_by_role("button", name="Compare with the search").click()
+        expect(other.locator(".readers tbody th").filter(has_text="taken")).to_have_count(1)
+
+
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("screen", SCREENS)
 def test_every_screen_of_rating_obeys_wcag(

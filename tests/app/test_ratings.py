@@ -1,20 +1,26 @@
 """Ratings over HTTP: blind lists, saving, agreement, and a file that the evaluation reads."""
 
 import hashlib
+from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app.main import create_app, open_retriever
+from xemplar_app.settings import Settings
 from xemplar_evaluator.ranking.experts import agreement_with_experts, rated_lists, read_ratings
 
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
-from tests.stores import CASES
+from tests.stores import CASES, SmallStore
 from xemplar.catalog import case_id_of
 from xemplar.catalog.keys import Keys, Role
-from xemplar.ratings import COLUMNS, MAX_RATING
+from xemplar.encoder import Precision
+from xemplar.ratings import COLUMNS, HISTORY_COLUMNS, MAX_RATING
 
 FILM = encoded(drawn_film(77, 600, 450))
 OTHER = encoded(drawn_film(78, 600, 450))
@@ -245,3 +251,133 @@ def test_a_reader_rates_and_an_administrator_takes_all_ratings_away(
     assert {(one["key"], one["subject"]) for one in entries["entries"] if one["status"] == 204} == {
         (key.id, blind["film_id"])
     }
+
+
+Reader = Callable[[str], TestClient]
+
+
+@pytest.fixture
+def reader(own_client: TestClient) -> Reader:
+    """Makes a client of one service that asks with a new key of a role."""
+    first = own_client.post("/keys", json={"name": "first", "role": "admin"}).json()["secret"]
+
+    def made(role: str) -> TestClient:
+        asked = {"json": {"name": role, "role": role}, "headers": bearer(first)}
+        secret = own_client.post("/keys", **asked).json()["secret"]
+        one = copy(own_client)
+        one.headers = httpx.Headers(bearer(secret))
+        return one
+
+    return made
+
+
+def open_list(client: TestClient, rater: str) -> dict[str, Any]:
+    return ranking(client, ask(client, FILM, k=3)["query_id"], k=3, rater=rater)
+
+
+def test_another_key_neither_reads_nor_changes_nor_erases_what_a_reader_said(
+    reader: Reader,
+) -> None:
+    ann, admin = reader("reader"), reader("admin")
+    blind = open_list(ann, "ann")
+    case = ids(blind["cases"])[0]
+    save(ann, blind["film_id"], {case: 4}, "ann")
+    for other in (reader("reader"), admin):
+        query = ask(other, FILM)["query_id"]
+        asked = {"params": {"rater": "ann"}}
+        case_list = other.get(f"/cases/{case}/ranking", **asked)
+        for answer in (
+            other.get(f"/queries/{query}/ranking", **asked),
+            case_list,
+            other.put(f"/ratings/{blind['film_id']}/ann", json=listed({case: 0})),
+            other.put(f"/ratings/{blind['film_id']}/ann", json=listed({})),
+        ):
+            told = problem(answer, 409, "PseudonymTaken")
+            assert "choose another one, or ask an administrator" in told
+    found = ranking(ann, blind["query_id"], rater="ann")
+    assert found["ratings"] == [{"case_id": case, "rating": 4}]
+    assert f",{case},ann,4" in admin.get("/ratings.csv").text
+
+
+def test_others_ratings_are_seen_after_ones_own_and_by_administrators(reader: Reader) -> None:
+    ann, bob, admin = reader("reader"), reader("reader"), reader("admin")
+    blind = open_list(ann, "ann")
+    a, b, c = ids(blind["cases"])
+    save(ann, blind["film_id"], {a: 5, b: 1, c: 0}, "ann")
+    query = ask(bob, FILM)["query_id"]
+    assert ranking(bob, query, k=3, rater="bob")["ratings"] == []
+    nothing = agreement(bob, query)
+    assert (nothing["cases"], nothing["readers"], nothing["together"]["rated"]) == ([], [], 0)
+    save(bob, blind["film_id"], {a: 0}, "bob")
+    found = agreement(bob, query)
+    assert ids(found["cases"]) == [a]  # not of those that are still to be rated
+    assert [(one["rater"], one["rated"]) for one in found["readers"]] == [("ann", 1), ("bob", 1)]
+    save(bob, blind["film_id"], {a: 0, b: 3, c: 1}, "bob")
+    assert len(agreement(bob, query)["cases"]) == 3
+    seen = agreement(admin, ask(admin, FILM)["query_id"])
+    assert [(one["rater"], one["rated"]) for one in seen["readers"]] == [("ann", 3), ("bob", 3)]
+
+
+def test_an_administrator_gives_a_pseudonym_to_the_key_that_replaces_another(
+    reader: Reader,
+) -> None:
+    lost, admin, new = reader("reader"), reader("admin"), reader("reader")
+    key = new.get("/me").json()["key"]
+    blind = open_list(lost, "ann")
+    save(lost, blind["film_id"], {ids(blind["cases"])[0]: 4}, "ann")
+    answer = admin.put("/raters/ann", json={"key": key})
+    assert (answer.status_code, answer.json()) == (200, {"rater": "ann", "key": key})
+    assert admin.get("/raters").json() == {"raters": [{"rater": "ann", "key": key}]}
+    assert len(open_list(new, "ann")["ratings"]) == 1
+    problem(lost.put(f"/ratings/{blind['film_id']}/ann", json=listed({})), 409, "PseudonymTaken")
+    answer = admin.put("/raters/ann", json={"key": NOBODY})
+    assert "that is good" in problem(answer, 404, "NotFound")
+    for path in ("/raters/ann", "/raters"):
+        method = "PUT" if path.endswith("ann") else "GET"
+        asked = {"json": {"key": key}} if method == "PUT" else {}
+        assert "role admin" in problem(new.request(method, path, **asked), 403, "Forbidden")
+    entries = admin.get("/audit", params={"action": "give_rater"}).json()["entries"]
+    assert [one["subject"] for one in entries if one["status"] == 200] == [key]
+
+
+def test_the_history_is_a_file_for_administrators(own_client: TestClient) -> None:
+    blind = open_list(own_client, RATER)
+    a, b, _ = ids(blind["cases"])
+    film = blind["film_id"]
+    save(own_client, film, {a: 4, b: 1})
+    save(own_client, film, {a: 2})
+    response = own_client.get("/ratings.csv", params={"history": True})
+    header, *lines = (line.split(",") for line in response.text.splitlines())
+    assert header == [*HISTORY_COLUMNS]
+    said = {(*line[1:4], line[5] == "") for line in lines}
+    assert said == {(a, RATER, "4", False), (a, RATER, "2", True), (b, RATER, "1", False)}
+    assert all(line[4] <= line[5] for line in lines if line[5])
+    own_client.delete(f"/cases/{a}")
+    left = own_client.get("/ratings.csv", params={"history": True}).text.splitlines()
+    assert [line.split(",")[1] for line in left[1:]] == [b]
+
+
+def test_a_film_that_never_was_is_rated_a_few_times_and_one_that_is_remembered_always(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xemplar.catalog.ratings.MAX_UNKNOWN_FILMS", 1)
+    ann = reader("reader")
+    case = ann.get("/cases").json()["cases"][0]["case_id"]
+    film = case_id_of(hashlib.sha256(FILM).hexdigest())
+    save(ann, NOBODY, {case: 3}, "ann")  # as after a restart
+    answer = ann.put(f"/ratings/{film}/ann", json=listed({case: 3}))
+    assert "send the film again, then save" in problem(answer, 404, "NotFound")
+    ask(ann, FILM)
+    save(ann, film, {case: 3}, "ann")
+
+
+def test_what_was_rated_before_a_restart_is_saved_after_it(reader: Reader, own: SmallStore) -> None:
+    before = reader("reader")
+    blind = open_list(before, "ann")
+    settings = Settings(
+        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
+    )
+    with TestClient(create_app(settings, open_retriever(settings))) as after:
+        after.headers = before.headers
+        save(after, blind["film_id"], {ids(blind["cases"])[0]: 3}, "ann")
+    assert len(ranking(before, blind["query_id"], rater="ann")["ratings"]) == 1

@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event, Semaphore
 from typing import Any
 
@@ -120,6 +121,46 @@ def test_only_so_many_answers_are_remembered_and_those_looked_at_last(retriever:
         recent.find(two.query_id)
 
 
+def test_one_key_s_many_queries_push_out_none_of_another_s(retriever: Retriever) -> None:
+    answer = retriever.ask(FILM, Search(k=1))
+    recent = RecentAnswers(4)
+    mine = [replace(answer, query_id=f"mine {n}") for n in range(2)]
+    for one in mine:
+        recent.keep(one, "a")
+    for n in range(135):
+        recent.keep(replace(answer, query_id=f"many {n}"), "b")
+    assert [recent.find(one.query_id, "a") for one in mine] == mine
+    assert recent.newest("a") is mine[1]
+    for n in (133, 134):
+        recent.find(f"many {n}", "b")
+    with pytest.raises(NotFound):
+        recent.find("many 132", "b")
+    recent.keep(replace(answer, query_id="third"), "c")  # of two that hold the most, the older one
+    with pytest.raises(NotFound):
+        recent.find("mine 0", "a")
+    assert recent.find("mine 1", "a") is mine[1]
+
+
+def test_an_answer_is_its_key_s_until_it_is_shared(retriever: Retriever) -> None:
+    answer = retriever.ask(FILM, Search(k=1))
+    recent = RecentAnswers(4)
+    recent.keep(answer, "a")
+    for other in ("b", None):
+        for use in (recent.find, recent.share):
+            with pytest.raises(NotFound, match="another reader's who has not shared it"):
+                use(answer.query_id, other)
+        assert recent.newest(other) is None
+        assert not recent.has_film(answer.film_id, other)
+    assert recent.has_film(answer.film_id, "a")
+    recent.share(answer.query_id, "a")
+    assert recent.find(answer.query_id, "b") is answer
+    assert recent.has_film(answer.film_id, "b")
+    assert recent.newest("b") is None  # it is no example of theirs
+    recent.keep(answer, "b")  # who asks something else of it does not take it
+    recent.share(answer.query_id, "b")
+    assert recent.newest("b") is None
+
+
 def test_a_forgotten_query_says_what_to_do(client: TestClient, retriever: Retriever) -> None:
     case = ask(client, FILM, k=1)["neighbours"][0]["case_id"]
     forgotten = "0" * 16
@@ -213,6 +254,7 @@ def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) ->
         "query_batch",
         "similar",
         "query_similar",
+        "share_query",
         "query_image",
         "query_overlay",
         "query_evidence",
@@ -240,6 +282,8 @@ def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) ->
         "create_key",
         "revoke_key",
         "ratings_csv",
+        "raters",
+        "give_rater",
         "audit",
         "errors",
         "healthz",

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from alembic import command
 from sqlalchemy import text
 from typer import BadParameter
 from typer.testing import CliRunner
@@ -31,6 +32,7 @@ from xemplar.backup import _move, back_up, restore
 from xemplar.backup_archive import CONTENTS, KEY
 from xemplar.catalog import Description, case_id_of, open_catalog
 from xemplar.catalog.copying import copy_catalog
+from xemplar.catalog.schema import _config, connect
 from xemplar.checkpoint import keep, load
 from xemplar.encoder import Precision, open_encoder
 from xemplar.errors import (
@@ -182,8 +184,13 @@ def by_the_release_before(copy: bytes, store: Store) -> bytes:
         tarfile.open(fileobj=out, mode="w") as older,
     ):
         newer.extractall(folder, filter="data")
+        engine = connect(f"sqlite:///{Path(folder) / 'catalog.sqlite'}")
+        with engine.connect().execution_options(write=True) as connection, connection.begin():
+            config = _config()
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0002")
+        engine.dispose()
         with closing(sqlite3.connect(Path(folder) / "catalog.sqlite")) as catalog, catalog:
-            catalog.execute("UPDATE alembic_version SET version_num = '0002'")
             catalog.execute(
                 "UPDATE cases SET source = 'clinic:a', patient = ? WHERE id = 1", [joined]
             )

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from xemplar.catalog.access import EVERYTHING
 from xemplar.catalog.case import Description, Entry, case_id_of, elsewhere, id_taken
 from xemplar.catalog.patients import check_changes, note_change
+from xemplar.catalog.ratings import forget_films
 from xemplar.catalog.reader import CatalogReader
 from xemplar.catalog.rows import (
     DESCRIBED,
@@ -138,8 +139,10 @@ class Catalog(CatalogReader):
         with writing(self._engine) as connection:
             query = select(CaseRow.id.label("case"), CaseRow.image_sha256, CaseRow.source)
             query = query.where(CaseRow.case_id.in_(case_ids), *self.access.conditions())
+            query = query.order_by(CaseRow.id)
             found = connection.execute(query.with_for_update()).all()
             if found:
+                forget_films(connection, [case_id_of(row.image_sha256) for row in found])
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
                 connection.execute(insert(RemovalRow), [{**row._mapping, **about} for row in found])
                 connection.execute(delete(CaseRow).where(CaseRow.id.in_([r.case for r in found])))

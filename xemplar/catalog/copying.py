@@ -9,7 +9,14 @@ from sqlalchemy.exc import DBAPIError
 from xemplar.catalog.catalog import open_catalog
 from xemplar.catalog.failures import unusable
 from xemplar.catalog.schema import check, connect, migrate
-from xemplar.catalog.tables import AuditRow, Base, CaseRow, ChangeRow, RemovalRow
+from xemplar.catalog.tables import (
+    AuditRow,
+    Base,
+    CaseRow,
+    ChangeRow,
+    EarlierRatingRow,
+    RemovalRow,
+)
 from xemplar.errors import ConfigurationError
 
 ROWS = 500
@@ -89,7 +96,11 @@ def _copy(table: Table, old: Connection, new: Connection) -> None:
 
 def _go_on_counting(connection: Connection) -> None:
     """Let no number come again: a removed case's may stand in a generation, see `CaseRow`."""
-    for row, used in ((CaseRow, (CaseRow.id, RemovalRow.case)), (AuditRow, (AuditRow.id,))):
+    for row, used in (
+        (CaseRow, (CaseRow.id, RemovalRow.case)),
+        (AuditRow, (AuditRow.id,)),
+        (EarlierRatingRow, (EarlierRatingRow.id,)),
+    ):
         last = max(connection.scalar(select(func.max(column))) or 0 for column in used)
         name = row.__tablename__
         if last and connection.dialect.name == "postgresql":

@@ -176,7 +176,7 @@ class RatingRow(Base):
     __tablename__ = "ratings"
 
     film_id: Mapped[str] = mapped_column(String(16), primary_key=True)  # of the query's film
-    rater: Mapped[str] = mapped_column(String(32), primary_key=True)
+    rater: Mapped[str] = mapped_column(String(32), primary_key=True, index=True)
     case: Mapped[int] = mapped_column(
         Number,
         ForeignKey(CaseRow.id, ondelete="CASCADE"),
@@ -186,6 +186,44 @@ class RatingRow(Base):
     )
     rating: Mapped[int]
     rated_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class EarlierRatingRow(Base):
+    """A rating that its reader has changed or taken back."""
+
+    __tablename__ = "earlier_ratings"
+    __table_args__ = (
+        Index("ix_earlier_ratings_rater_film_id", "rater", "film_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    film_id: Mapped[str] = mapped_column(String(16), index=True)
+    rater: Mapped[str] = mapped_column(String(32))
+    case: Mapped[int] = mapped_column(
+        Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), index=True
+    )
+    rating: Mapped[int]
+    rated_at: Mapped[datetime] = mapped_column(UtcTime)
+    superseded_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class UnknownFilmRow(Base):
+    """A film that was rated while the service knew nothing of it."""
+
+    __tablename__ = "unknown_films"
+
+    film_id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    rater: Mapped[str] = mapped_column(String(32), primary_key=True, index=True)
+
+
+class RaterRow(Base):
+    """A reader's pseudonym, and whose it is; see `xemplar.catalog.raters`."""
+
+    __tablename__ = "raters"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    key: Mapped[str | None] = mapped_column(String(16), index=True)
 
 
 class KeyRow(Base):

@@ -46,6 +46,9 @@ from xemplar.schemas import (
     Problem,
     Question,
     RankingQuestion,
+    RaterList,
+    RaterOut,
+    RaterOwner,
     RatingList,
     Readiness,
     Reindex,
@@ -166,6 +169,10 @@ class Client:
         path = _path("queries", query_id, "matches", case_id)
         return self._service.read(MatchesOut, "GET", path)
 
+    def share_query(self, query_id: str) -> None:
+        """Let every key see the film that was sent, and its answer; while they are remembered."""
+        self._service.send("POST", _path("queries", query_id, "share"))
+
     # ---- ratings -----------------------------------------------------------------------------
 
     def query_ranking(self, query_id: str, question: RankingQuestion) -> BlindList:
@@ -183,12 +190,28 @@ class Client:
         self._service.send("PUT", _path("ratings", film_id, rater), json=_asked(said))
 
     def query_ratings(self, query_id: str) -> Agreement:
-        """How the search agrees with those who have rated the film's cases."""
+        """How the search agrees with those who have rated the film's cases.
+
+        Of others' ratings a reader is shown those of cases that the same key has rated.
+        """
         return self._service.read(Agreement, "GET", _path("queries", query_id, "ratings"))
 
-    def ratings_csv(self) -> str:
-        """All ratings, as `xemplar evaluate ranking --experts` reads them."""
-        return self._service.send("GET", "/ratings.csv").decode()
+    def ratings_csv(self, *, history: bool = False) -> str:
+        """All ratings, as `xemplar evaluate ranking --experts` reads them.
+
+        Args:
+            history: earlier ratings too, with the columns rated_at and superseded_at.
+        """
+        asked = {"history": history}
+        return self._service.send("GET", "/ratings.csv", params=asked).decode()
+
+    def raters(self) -> list[RaterOut]:
+        """All readers' pseudonyms, and the keys that they belong to."""
+        return self._service.read(RaterList, "GET", "/raters").raters
+
+    def give_rater(self, rater: str, owner: RaterOwner) -> RaterOut:
+        """Give a pseudonym to a key, with all ratings under it."""
+        return self._service.read(RaterOut, "PUT", _path("raters", rater), json=_asked(owner))
 
     # ---- cases -------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xemplar.ratings import MAX_RATING, RATER
 from xemplar.schemas.answers import Cosine, Probability
-from xemplar.schemas.examples import CASE_ID
+from xemplar.schemas.examples import CASE_ID, KEY_ID
 from xemplar.schemas.questions import BatchQuestion, Counted
 
 MAX_RATINGS = 1000
@@ -54,6 +54,31 @@ class RatingList(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     ratings: list[CaseRating] = Field(max_length=MAX_RATINGS)
+
+
+class RaterOwner(BaseModel):
+    """Whom a pseudonym is given to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str = Field(
+        pattern="^[0-9a-f]{16}$", description="Id of a key that is good.", examples=[KEY_ID]
+    )
+
+
+class RaterOut(BaseModel):
+    """A reader's pseudonym."""
+
+    rater: str
+    key: str | None = Field(
+        description="Id of the key that it belongs to; null: used before pseudonyms had owners."
+    )
+
+
+class RaterList(BaseModel):
+    """All pseudonyms, by name."""
+
+    raters: list[RaterOut]
 
 
 class BlindCase(BaseModel):

@@ -13,6 +13,8 @@ from sqlalchemy import select, text
 
 from tests.xemplar.catalog.test_catalog import entry
 from xemplar.catalog import migrate, open_catalog
+from xemplar.catalog.raters import Rater, Raters
+from xemplar.catalog.ratings import Ratings
 from xemplar.catalog.schema import _config, connect, head
 from xemplar.catalog.tables import Base, CaseRow, FindingRow
 from xemplar.errors import ConfigurationError, CorruptArtefact, DatabaseUnreachable, Mismatch
@@ -171,3 +173,25 @@ def test_pseudonyms_of_the_release_before_are_told_apart(url: str, tmp_path: Pat
     with open_catalog(url) as catalog:
         found = {number: case.patient for number, case in catalog.cases(range(1, 5)).items()}
     assert found == {n: store.pseudonym(*who) for n, who in patients.items()} | {4: None}
+
+
+def test_ratings_of_the_release_before_are_kept_and_are_no_key_s(url: str) -> None:
+    migrate(url)
+    with open_catalog(url) as catalog:
+        catalog.add("c" * 64, [entry(1)])
+        config = _config()
+        with catalog.engine.connect().execution_options(write=True) as old, old.begin():
+            config.attributes["connection"] = old
+            command.downgrade(config, "0003")
+            old.execute(
+                text(
+                    "INSERT INTO ratings SELECT 'ffffffffffffffff', 'ann', id, 4, created_at "
+                    "FROM cases"
+                )
+            )
+    migrate(url)
+    with open_catalog(url) as catalog:
+        assert [(one.rater, one.rating) for one in Ratings(catalog.engine).history()] == [
+            ("ann", 4)
+        ]
+        assert Raters(catalog.engine).list() == [Rater("ann", None)]
