@@ -45,7 +45,8 @@ async def create_key(request: Request, asked: NewKey) -> NewKeyOut:
         lambda: ring.keys.create(asked.name, asked.role, audit=False)
     )
     await ring.renew()
-    record_of(request).subject = key.id
+    record = record_of(request)
+    record.subject, record.details = key.id, {"role": {"old": None, "new": key.role}}
     return NewKeyOut(**vars(key), secret=secret)
 
 

@@ -93,14 +93,16 @@ async def put_ratings(
     """The whole list, in place of what this reader said of the film's cases before.
 
     An empty one forgets that. The service need not remember the film. Whoever may read may rate,
-    under any pseudonym; the audit trail says which key did.
+    under any pseudonym; the audit trail says which key did, and how many ratings it replaced.
     """
     service = service_of(request)
     ratings = {one.case_id: one.rating for one in said.ratings}
     if len(ratings) < len(said.ratings):
         (twice, _), *_ = Counter(one.case_id for one in said.ratings).most_common(1)
         raise InvalidArgument(f"case {twice} is rated twice; keep one of the two")
-    await service.work(lambda: _ratings(request).save(film_id, rater, ratings))
+    before = await service.work(lambda: _ratings(request).save(film_id, rater, ratings))
+    number = {"old": before, "new": len(ratings)}
+    record_of(request).details = {"rater": rater, "ratings": number}
 
 
 @router.get(
@@ -119,7 +121,9 @@ async def query_ratings(request: Request, query_id: QueryId) -> Agreement:
 
     def work() -> Agreement:
         said = _ratings(request).of(answer.film_id)
-        return agreement_out(service.retriever, answer, said, root_of(request))
+        found = agreement_out(service.retriever, answer, said, root_of(request))
+        record_of(request).shown = tuple(one.case_id for one in found.cases)
+        return found
 
     return await service.work(work)
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from xemplar.catalog.audit import forget_films
 from xemplar.catalog.case import Description, Entry, case_id_of, id_taken
 from xemplar.catalog.reader import CatalogReader
 from xemplar.catalog.rows import (
@@ -108,12 +109,15 @@ class Catalog(CatalogReader):
     def remove(self, case_ids: Collection[str]) -> int:
         """Forget cases and their embeddings; returns how many there were.
 
-        Published generations still hold their vectors, which `removed` lists for them.
+        Published generations still hold their vectors, which `removed` lists for them. The audit
+        trail keeps who did what with them, and nothing that was known of them (`forget_films`).
         """
         with writing(self._engine) as connection:
-            query = select(CaseRow.id, CaseRow.image_sha256).where(CaseRow.case_id.in_(case_ids))
+            query = select(CaseRow.id, CaseRow.case_id, CaseRow.image_sha256)
+            query = query.where(CaseRow.case_id.in_(case_ids))
             found = connection.execute(query.with_for_update()).all()
             if found:
+                forget_films(connection, {row.case_id: row.image_sha256 for row in found})
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
                 rows = [
                     {"case": row.id, "image_sha256": row.image_sha256, **about} for row in found
@@ -146,26 +150,30 @@ class Catalog(CatalogReader):
             for sha256 in set(digests).difference(connection.scalars(query)):
                 delete_files(sha256)
 
-    def describe(self, case_id: str, fields: Mapping[str, Any]) -> None:
+    def describe(self, case_id: str, fields: Mapping[str, Any]) -> Mapping[str, tuple[Any, Any]]:
         """Change what is known of a case; what is not named stays.
 
         Args:
             case_id: its public name.
             fields: some of a `Description`'s, by name.
 
+        Returns:
+            Old and new value of each field that changed.
+
         Raises:
             NotFound: there is no such case.
         """
         with writing(self._engine) as connection:
-            query = select(CaseRow.image_sha256).where(CaseRow.case_id == case_id)
-            sha256 = connection.scalar(query.with_for_update())
-            if sha256 is None:
+            columns = [getattr(CaseRow, name) for name in fields]
+            query = select(CaseRow.image_sha256, *columns).where(CaseRow.case_id == case_id)
+            row = connection.execute(query.with_for_update()).mappings().one_or_none()
+            if row is None:
                 raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
             if fields:
-                connection.execute(
-                    update(CaseRow).where(CaseRow.image_sha256 == sha256).values(**fields)
-                )
-                self._put_findings(connection, [sha256])
+                mine = CaseRow.image_sha256 == row["image_sha256"]
+                connection.execute(update(CaseRow).where(mine).values(**fields))
+                self._put_findings(connection, [row["image_sha256"]])
+        return {name: (row[name], new) for name, new in fields.items() if row[name] != new}
 
     def put_embeddings(self, checkpoint: str, entries: Mapping[int, Entry]) -> None:
         """Keep what another checkpoint made of cases that are there, by their ids.

@@ -43,13 +43,16 @@ class Ratings:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def save(self, film_id: str, rater: str, ratings: Mapping[str, int]) -> None:
+    def save(self, film_id: str, rater: str, ratings: Mapping[str, int]) -> int:
         """Keep all that a reader says of a film's cases, in place of what they said before.
 
         Args:
             film_id: of the query.
             rater: pseudonym.
             ratings: case id -> rating; none at all forgets the earlier ones.
+
+        Returns:
+            How many there were before.
 
         Raises:
             InvalidArgument: no pseudonym, a rating out of its range, or the film rated for itself.
@@ -68,11 +71,12 @@ class Ratings:
                     "list again, as cases may have been removed meanwhile"
                 )
             mine = (RatingRow.film_id == film_id) & (RatingRow.rater == rater)
-            connection.execute(delete(RatingRow).where(mine))
+            before = connection.execute(delete(RatingRow).where(mine)).rowcount
             about = {"film_id": film_id, "rater": rater, "rated_at": datetime.now(UTC)}
             rows = [{"case": cases[name], "rating": r, **about} for name, r in ratings.items()]
             if rows:
                 connection.execute(insert(RatingRow), rows)
+        return before
 
     def of(self, film_id: str) -> Sequence[Rating]:
         """All ratings for a film, by reader and case."""
