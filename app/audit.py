@@ -1,4 +1,4 @@
-"""Keeps the audit trail: every query, every change, and every request that was denied."""
+"""Keeps the audit trail: every query, change, look at a case, and request that was denied."""
 
 import logging
 from dataclasses import replace
@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from xemplar.catalog.audit import Audit, AuditEntry
 from xemplar.catalog.keys import Role
 
+from .daily import SHOW_NO_CASE, DailyCases
+from .gathering import Gathering
 from .metrics import Metrics
 from .problems import Refusal
 from .record import Record
@@ -30,13 +32,30 @@ class AuditTrail:
     A change is audited before its answer is sent. One that succeeded, and could not be audited, is
     answered 503, which says so; one that failed keeps its own answer, which says why. A query is
     audited once it is answered, as an entry may have to wait for the index job's transaction.
+    Reads and denied requests wait for nothing: their entries are gathered.
+
+    Attributes:
+        reads: gathered entries of good keys.
+        refusals: gathered entries of requests without one.
     """
 
-    def __init__(self, app: ASGIApp, audit: Audit, metrics: Metrics, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        audit: Audit,
+        metrics: Metrics,
+        tasks: Tasks,
+        daily: DailyCases,
+        reads: Gathering,
+        refusals: Gathering,
+    ) -> None:
         self.app = app
         self.audit = audit
         self.metrics = metrics
         self.tasks = tasks
+        self.daily = daily
+        self.reads = reads
+        self.refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Implements ASGI."""
@@ -55,23 +74,43 @@ class AuditTrail:
                     kept = True
                     fault = await self._keep(scope, record, status)
                     withheld = fault if status < HTTPStatus.BAD_REQUEST else ""
+                elif _is_gathered(scope, record, status):
+                    kept = True
+                    self._gather(scope, record, status)
             if not withheld:
                 await send(message)
 
         try:
             await self.app(scope, receive, watched)
         finally:
-            if not kept and _is_due(scope, record, status):
+            if not kept and _is_kept(scope, record, status):
                 # also where the client has left meanwhile: what was done is what counts
                 with anyio.CancelScope(shield=True):
                     await self._keep(scope, record, status)
         if withheld:
             await _done_unaudited(withheld).response()(scope, receive, send)
 
+    def _gather(self, scope: Scope, record: Record, status: int) -> None:
+        """Let an entry wait to be written; of who has no key, nothing tells one from another."""
+        action = scope["route"].name
+        if record.role is None:
+            at, request_id = datetime.now(UTC), record.request_id
+            entry = AuditEntry(at=at, request_id=request_id, action=action, status=status)
+            self.refusals.add(entry)
+            return
+        entry = _entry(action, record, status)
+        if status < HTTPStatus.BAD_REQUEST:
+            case = scope["path_params"].get("case_id")
+            entry = replace(entry, results=record.shown or ((case,) if case else ()))
+        self.reads.add(entry)
+        self.daily.note(entry.key, entry.results)
+
     async def _keep(self, scope: Scope, record: Record, status: int) -> str:
         """Keep the entries of a request; returns why that failed, "" where it did not."""
         try:
             entries = _entries(scope["route"].name, record, status)
+            for entry in entries:
+                self.daily.note(entry.key, entry.results)
             await to_thread.run_sync(self.audit.add, entries)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the request was answered
             self.metrics.not_audited()
@@ -91,9 +130,8 @@ def _done_unaudited(reason: str) -> Refusal:
     )
 
 
-def _entries(action: str, record: Record, status: int) -> list[AuditEntry]:
-    """One for each answer, or one that says that there was none."""
-    entry = AuditEntry(
+def _entry(action: str, record: Record, status: int) -> AuditEntry:
+    return AuditEntry(
         at=datetime.now(UTC),
         request_id=record.request_id,
         key=record.key,
@@ -102,7 +140,13 @@ def _entries(action: str, record: Record, status: int) -> list[AuditEntry]:
         status=status,
         subject=record.subject,
         image_sha256=record.films[0] if len(record.films) == 1 else None,
+        details=record.details,
     )
+
+
+def _entries(action: str, record: Record, status: int) -> list[AuditEntry]:
+    """One for each answer, or one that says that there was none."""
+    entry = _entry(action, record, status)
     return [
         replace(
             entry,
@@ -120,11 +164,31 @@ def _is_change(scope: Scope, record: Record) -> bool:
     return scope["method"] not in SAFE and record.needed in (Role.WRITER, Role.ADMIN)
 
 
-def _is_due(scope: Scope, record: Record, status: int) -> bool:
-    """Whether a request belongs into the trail. One to an address that is open to all does not."""
-    asked = scope["method"] not in SAFE or bool(record.answers)
-    throttled = status == HTTPStatus.TOO_MANY_REQUESTS  # else the trail itself would be flooded
-    return record.needed is not None and not throttled and (asked or status in DENIED)
+def _is_due(record: Record, status: int) -> bool:
+    """Whether a request may belong into the trail. One to an address that is open to all does not.
+
+    Nor does one that came too fast, which would flood it.
+    """
+    return record.needed is not None and status != HTTPStatus.TOO_MANY_REQUESTS
+
+
+def _is_gathered(scope: Scope, record: Record, status: int) -> bool:
+    """Whether a request was denied, or looked at cases and asked for none."""
+    return _is_due(record, status) and (status in DENIED or _is_look(scope, record, status))
+
+
+def _is_look(scope: Scope, record: Record, status: int) -> bool:
+    return (
+        scope["method"] in SAFE
+        and not record.answers
+        and status < HTTPStatus.INTERNAL_SERVER_ERROR
+        and scope["route"].name not in SHOW_NO_CASE
+    )
+
+
+def _is_kept(scope: Scope, record: Record, status: int) -> bool:
+    """Whether a request asked something, and its entry is written by itself."""
+    return _is_due(record, status) and (scope["method"] not in SAFE or bool(record.answers))
 
 
 async def forget(audit: Audit, days: int) -> None:

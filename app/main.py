@@ -29,6 +29,7 @@ from xemplar.store import Store
 
 from .audit import DAY_SECONDS, AuditTrail, forget
 from .body import OVERHEAD, BodyLimit
+from .daily import CATCH_UP_SECONDS, DailyCases
 from .following import (
     AGAIN_SECONDS,
     FOLLOW_SECONDS,
@@ -37,6 +38,7 @@ from .following import (
     REMOVALS_SECONDS,
     Following,
 )
+from .gathering import READS_SECONDS, REFUSALS_SECONDS, Gathering
 from .headers import SecurityHeaders
 from .limits import Places
 from .logs import RequestLog
@@ -63,6 +65,7 @@ class State(TypedDict):
     opening: Opening
     guard: Guard
     audit: Audit
+    gatherings: tuple[Gathering, ...]
     metrics: Metrics
     errors: RecentErrors
     places: Places
@@ -112,7 +115,10 @@ def create_app(
     settings = settings or read_settings()
     engine = connect(settings.catalog_url)
     ring = KeyRing(Keys(engine), Store(settings.store))
-    guard, audit, metrics = Guard(ring, settings), Audit(engine), Metrics(engine)
+    audit, metrics = Audit(engine), Metrics(engine)
+    daily = DailyCases(settings.cases_per_day_alarm, settings.cases_per_day, metrics.keys_over)
+    reads, refusals = Gathering(audit, metrics), Gathering(audit, metrics)
+    guard = Guard(ring, settings, daily)
     errors, places = RecentErrors(), Places(settings.films_at_once, metrics.films_inside)
     background = Tasks()
 
@@ -133,6 +139,9 @@ def create_app(
                 ("removals", following.queue_purge, REMOVALS_SECONDS),
                 ("uses of keys", ring.write_uses, USES_SECONDS),
                 ("writes", partial(check_writes, engine, Store(settings.store)), WRITES_SECONDS),
+                ("reads", reads.write, READS_SECONDS),
+                ("refusals", refusals.write, REFUSALS_SECONDS),
+                ("daily", partial(daily.catch_up, audit), CATCH_UP_SECONDS),
             ):
                 tasks.start_soon(background.repeat, *repeated)
             if settings.audit_days:
@@ -145,6 +154,7 @@ def create_app(
                     "opening": opening,
                     "guard": guard,
                     "audit": audit,
+                    "gatherings": (reads, refusals),
                     "metrics": metrics,
                     "errors": errors,
                     "places": places,
@@ -155,6 +165,8 @@ def create_app(
                 tasks.cancel_scope.cancel()
         with suppress(StorageError):  # it is told of to about a minute anyhow
             await ring.write_uses()
+        for gathering in (reads, refusals):
+            await gathering.close()
         opening.closing.close()
         engine.dispose()
 
@@ -178,7 +190,15 @@ def create_app(
         max_arriving=settings.films_arriving * (settings.max_upload_bytes + OVERHEAD),
         max_of_caller=settings.bodies_of_caller,
     )
-    app.add_middleware(AuditTrail, audit=audit, metrics=metrics, tasks=background)
+    app.add_middleware(
+        AuditTrail,
+        audit=audit,
+        metrics=metrics,
+        tasks=background,
+        daily=daily,
+        reads=reads,
+        refusals=refusals,
+    )
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,

@@ -73,6 +73,9 @@ class Metrics:
             "Requests that were answered and could not be audited.",
             registry=self.registry,
         )
+        self.keys_over = self._gauge(
+            "keys_over_alarm", "API keys shown more cases today than XEMPLAR_CASES_PER_DAY_ALARM."
+        )
         self._database = self._gauge("database_up", "1 when the catalog's database answers.")
         self._writable = self._gauge("writable", "1 when store and database take changes.")
         self._tasks = Gauge(
@@ -93,9 +96,9 @@ class Metrics:
         for stage, milliseconds in timings_ms.items():
             self._stages.labels(stage).observe(milliseconds / 1000)
 
-    def not_audited(self) -> None:
-        """Count a request that is missing from the audit trail."""
-        self._unaudited.inc()
+    def not_audited(self, requests: int = 1) -> None:
+        """Count requests that are missing from the audit trail."""
+        self._unaudited.inc(requests)
 
     def text(self, retriever: Retriever | None, tasks: Mapping[str, Task]) -> bytes:
         """All of it, in Prometheus's text format.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
 from fastapi import Request
 
@@ -38,6 +39,8 @@ class Answered:
 class Record:
     """One request. Nothing of it is a film, a file's name, or text that somebody typed.
 
+    But for `details`, which may have what was said of a case: they go into the audit trail alone.
+
     Attributes:
         request_id: random, or the caller's X-Request-ID.
         needed: role that the address asks for; None where anybody may come.
@@ -48,6 +51,8 @@ class Record:
         subject: id of the case, query or job that it is about.
         films: digests of the films that were sent, in their order.
         answers: of the queries.
+        shown: ids of the cases that are shown, where no query asked for them.
+        details: what was changed, as `AuditEntry.details`.
         problem: kind of the problem that was answered.
     """
 
@@ -60,6 +65,8 @@ class Record:
     subject: str | None = None
     films: list[str] = field(default_factory=list)
     answers: list[Answered] = field(default_factory=list)
+    shown: tuple[str, ...] = ()
+    details: Mapping[str, Any] | None = None
     problem: str | None = None
 
     def film(self, data: bytes) -> bytes:

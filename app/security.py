@@ -18,6 +18,7 @@ from xemplar.catalog.keys import Key, Keys, Role, digest_of
 from xemplar.errors import ConfigurationError, StorageError
 from xemplar.store import Store
 
+from .daily import SHOW_NO_CASE, DailyCases
 from .limits import Rate
 from .origins import check_host, is_from
 from .problems import SHOWN, Refusal
@@ -143,11 +144,12 @@ class KeyRing:
 class Guard:
     """Decides on each request."""
 
-    def __init__(self, ring: KeyRing, settings: Settings) -> None:
+    def __init__(self, ring: KeyRing, settings: Settings, daily: DailyCases) -> None:
         self.ring = ring
         self._settings = settings
         self._of_key = Rate(settings.requests_per_second, settings.requests_at_once)
         self._of_address = Rate(settings.requests_per_second, settings.requests_at_once)
+        self._daily = daily
         self._wrong = Rate(settings.wrong_keys_per_minute / 60, WRONG_AT_ONCE)
 
     async def admit_scraper(self, request: Request, secret: str | None) -> None:
@@ -211,6 +213,8 @@ class Guard:
                 HTTPStatus.FORBIDDEN,
                 f"this needs a key of role {needed}; yours is {key.role}",
             )
+        if needed is Role.READER and request.scope["route"].name not in SHOW_NO_CASE:
+            self._daily.check(key.id)
 
     @property
     def _may_be_open(self) -> bool:

@@ -101,12 +101,20 @@ class Settings(BaseSettings):
     open_metrics: bool = Field(
         False, description="/metrics needs no key; on a loopback address it never does."
     )
-    audit_days: int = Field(0, ge=0, description="Days that the audit trail is kept; 0: for ever.")
     purge_hours: float = Field(
         24.0,
         ge=0,
         description="Within so many hours of a removal a job is queued that deletes what index "
         "files hold of the case, for all removals until then.",
+    )
+    audit_days: int = Field(
+        2192, ge=0, description="Days that the audit trail is kept (six years); 0: for ever."
+    )
+    cases_per_day_alarm: int = Field(
+        1000, ge=0, description="A key that is shown more cases in a day is logged; 0: never."
+    )
+    cases_per_day: int = Field(
+        0, ge=0, description="A key that was shown so many cases in a day waits; 0: no limit."
     )
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="Of the log on stderr; auto: text on a terminal, else JSON."

@@ -19,6 +19,7 @@ all cases are found after it was taken; and a case that is removed meanwhile, wi
 removed in the copy of the catalog too.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -32,13 +33,16 @@ from typing import IO, TypeGuard
 from xemplar.artefact import file_digest, scratch_folder, sync_path, write_file
 from xemplar.backup_archive import CATALOG, HAD_KEYS, KEY, Contents, unpack, writing_archive
 from xemplar.catalog import migrate, open_catalog
+from xemplar.catalog.audit import note
 from xemplar.catalog.copying import copy_catalog, films, remove_again
 from xemplar.checkpoint import find, keep, load
-from xemplar.errors import ConfigurationError, Mismatch
+from xemplar.errors import ConfigurationError, Mismatch, StorageError
 from xemplar.index import check_cases, current, folder_of, open_generation, read_manifest
 from xemplar.media import Media
 from xemplar.permissions import write_private
 from xemplar.store import KEY_BYTES, Store
+
+LOG = logging.getLogger("xemplar")
 
 PARTS = (KEY, HAD_KEYS, "checkpoints", "media", "generations")
 
@@ -76,6 +80,7 @@ def back_up(
         checkpoint = _check_answers(store, live, copy, otherwise)
         # whatever pseudonyms are in the copy were made with it
         key = store.pseudonym_key.read_bytes() if store.pseudonym_key.is_file() else None
+        _note(database_url, "backup", live)
         with writing_archive(out) as archive:
             if store.had_keys.is_file():
                 archive.add(store.had_keys, HAD_KEYS)
@@ -144,9 +149,18 @@ def restore(
             _move(scratch / name, store.root / name)
         sync_path(store.root)
         copy_catalog(copy.database_url, database_url, again=again)
+        _note(database_url, "restore", contents.generation)
     store.restoring.replace(store.current)
     sync_path(store.generations)
     return contents
+
+
+def _note(database_url: str, action: str, generation: str) -> None:
+    """Keep an entry in the audit trail; a database that can only be read is no reason to stop."""
+    try:
+        note(database_url, action, generation)
+    except StorageError as error:
+        LOG.warning("the %s is not audited: %s", action, error.reason)
 
 
 @contextmanager

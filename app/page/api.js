@@ -6,6 +6,7 @@ import { T } from "./texts.js";
 
 const BASE = new URL(".", document.baseURI);
 const RETRIES = 4;
+const MOST_SECONDS = 60; // a day's limit is no reason to wait
 const MOST_PICTURES = 400;
 
 /** What the service refused, or that it did not answer. */
@@ -44,7 +45,7 @@ async function persistently(send, signal, waiting = () => {}, retries = RETRIES)
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       if (error.status === 401 && await askForKey(wrong(error), before)) continue;
-      if (error.retryAfter === null || attempt >= retries) throw error;
+      if (error.retryAfter === null || attempt >= retries || error.retryAfter > MOST_SECONDS) throw error;
       waiting(error);
       await seconds(error.retryAfter, signal);
     }

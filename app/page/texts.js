@@ -228,6 +228,7 @@ export const T = {
       Forbidden: "This is not allowed",
       Unauthorized: "An API key is needed",
       TooManyRequests: "Too many requests",
+      TooManyCases: "This key was shown as many cases today as it may be",
       Busy: "The service is busy",
       NotReady: "The service is starting",
       NotAudited: "It was done, but could not be audited",

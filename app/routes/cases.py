@@ -10,6 +10,7 @@ from xemplar.catalog.counts import finding_counts
 from xemplar.schemas import CaseOut, CasePage, CaseQuery, FindingList, FindingOut
 
 from ..admission import reader
+from ..record import record_of
 from ..service import root_of, service_of
 from ..wire import case_out
 from .common import (
@@ -39,6 +40,7 @@ async def cases(request: Request, asked: Annotated[CaseQuery, Query()]) -> CaseP
         )
 
     found, root = await service.work(work), root_of(request)
+    record_of(request).shown = tuple(case.case_id for case in found)
     following = None
     if len(found) == asked.limit:
         more = request.url.remove_query_params("after").include_query_params(after=found[-1].id)

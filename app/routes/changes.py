@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from xemplar.catalog import Case, Description, case_id_of
+from xemplar.catalog.audit import changes
 from xemplar.errors import BurnedInText, NotARadiograph, StorageError
 from xemplar.intake import Taken, let_go
 from xemplar.preprocess import preprocess
@@ -20,7 +21,7 @@ from xemplar.words import CONTROLS
 
 from ..admission import writer
 from ..problems import described
-from ..record import record_of
+from ..record import Record, record_of
 from ..service import root_of, service_of
 from ..upload import REQUEST_BODY, film_and_fields_of
 from ..wire import case_out, new_case_out
@@ -119,7 +120,7 @@ async def put_case(
     assert isinstance(film, UploadFile)  # noqa: S101 -- `film_and_fields_of` has looked
     data = record_of(request).film(film.file.read())
     case, is_new, warnings = await service.work_on_films(
-        lambda: _put(service.retriever, data, given)
+        lambda: _put(service.retriever, data, given, record_of(request))
     )
     record_of(request).subject = case.case_id
     if not is_new:
@@ -147,7 +148,8 @@ async def change_case(request: Request, case_id: CaseId, change: CaseChange) -> 
     def work() -> Case:
         source = retriever.catalog.case(case_id).source
         fields = change.fields(retriever.store, source, _vocabulary(retriever, change))
-        retriever.catalog.describe(case_id, fields)
+        described = retriever.catalog.describe(case_id, fields)
+        record_of(request).details = changes(described)
         return retriever.catalog.case(case_id)
 
     return case_out(await service_of(request).work(work), root_of(request))
@@ -204,7 +206,9 @@ def _twice(name: str) -> dict[str, Any]:
     return {"type": "twice", "loc": ("body", name), "msg": "may stand there only once", "input": ""}
 
 
-def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, tuple[str, ...]]:
+def _put(
+    retriever: Retriever, data: bytes, given: CaseIn, record: Record
+) -> tuple[Case, bool, tuple[str, ...]]:
     """Put a film in, or describe it anew; returns the case, whether it is new, and warnings."""
     live = retriever.live
     film = retriever.decode(data)
@@ -226,7 +230,7 @@ def _put(retriever: Retriever, data: bytes, given: CaseIn) -> tuple[Case, bool, 
     if case_id != case_id_of(film.sha256):
         doubts += (SAME_IMAGE.format(case_id=case_id),)
     if not taken.is_new:
-        retriever.catalog.describe(case_id, fields)
+        record.details = changes(retriever.catalog.describe(case_id, fields))
     return retriever.catalog.case(case_id), taken.is_new, film.warnings + doubts
 
 

@@ -51,7 +51,8 @@ async def create_key(request: Request, asked: NewKey) -> NewKeyOut:
         )
     )
     await ring.renew()
-    record_of(request).subject = key.id
+    record = record_of(request)
+    record.subject, record.details = key.id, {"role": {"old": None, "new": key.role}}
     return NewKeyOut(**vars(key), secret=secret)
 
 

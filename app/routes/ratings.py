@@ -135,9 +135,11 @@ async def put_ratings(
         (twice, _), *_ = Counter(one.case_id for one in said.ratings).most_common(1)
         raise InvalidArgument(f"case {twice} is rated twice; keep one of the two")
     known = service.recent.has_film(film_id, key)
-    await service.work(
+    before = await service.work(
         lambda: _ratings(request).save(film_id, rater, ratings, key=key, film_known=known)
     )
+    number = {"old": before, "new": len(ratings)}
+    record_of(request).details = {"rater": rater, "ratings": number}
 
 
 @router.get(
@@ -157,7 +159,9 @@ async def query_ratings(request: Request, query_id: QueryId) -> Agreement:
 
     def work() -> Agreement:
         said = _ratings(request).of(answer.film_id, seen_by=blinded)
-        return agreement_out(service.retriever, answer, said, root_of(request))
+        found = agreement_out(service.retriever, answer, said, root_of(request))
+        record.shown = tuple(one.case_id for one in found.cases)
+        return found
 
     return await service.work(work)
 

@@ -1,6 +1,7 @@
 """The audit trail: what was asked and changed, by whom, and nothing that tells a patient."""
 
 import hashlib
+from datetime import date
 from http import HTTPStatus
 from typing import Any, NoReturn
 
@@ -8,16 +9,21 @@ import pytest
 from fastapi import APIRouter
 from fastapi.testclient import TestClient
 from xemplar_app import audit as trail
+from xemplar_app import gathering, main
 from xemplar_app.admission import writer
+from xemplar_app.daily import SHOW_NO_CASE
 from xemplar_app.main import create_app
 from xemplar_app.problems import Refusal
 from xemplar_app.settings import Settings
 
+from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
 from tests.stores import SmallStore
+from xemplar.catalog import open_catalog
 from xemplar.catalog.audit import Audit
 from xemplar.catalog.keys import Keys, Role
+from xemplar.catalog.schema import connect
 from xemplar.errors import DatabaseUnreachable, StorageFull
 from xemplar.retriever import Retriever
 
@@ -51,6 +57,8 @@ def test_a_query_is_audited_with_its_film_and_its_results(service: Service, keys
         "image_sha256": hashlib.sha256(FILM).hexdigest(),
         "generation": answer["generation"],
         "results": [near["case_id"] for near in answer["neighbours"]],
+        "count": 1,
+        "details": None,
     }
 
 
@@ -64,21 +72,217 @@ def test_a_question_about_a_case_names_the_case(service: Service) -> None:
     assert (entry["key"], entry["image_sha256"]) == (None, None)
 
 
-def test_what_was_denied_is_audited_and_pictures_are_not(service: Service, keys: Keys) -> None:
+def test_what_was_denied_is_audited(service: Service, keys: Keys) -> None:
     reader, secret = keys.create("x", Role.READER)
     _, admins = keys.create("y", Role.ADMIN)
     client = service()
     client.get("/audit")
     client.get("/audit", headers=bearer(secret))
-    client.get(f"/cases/{'0' * 16}/image", headers=bearer(secret))
     client.get("/nowhere")
     client.get("/healthz")
     client.headers = bearer(admins)  # type: ignore[assignment]
-    denied = [e for e in entries(client) if e["action"] not in ("create_key", "revoke_key")]
-    assert [(e["action"], e["status"], e["key"]) for e in denied] == [
+    denied = [e for e in entries(client) if e["action"] != "create_key"]
+    assert {(e["action"], e["status"], e["key"]) for e in denied} == {
         ("audit", 403, reader.id),
         ("audit", 401, None),
+    }
+
+
+def test_each_look_at_a_case_is_audited_with_what_it_showed(service: Service, keys: Keys) -> None:
+    key, secret = keys.create("x", Role.ADMIN)
+    client = service()
+    client.headers = bearer(secret)  # type: ignore[assignment]
+    answer = ask(client, FILM, k=2)
+    query, case = answer["query_id"], answer["neighbours"][0]["case_id"]
+    client.put(f"/ratings/{answer['query_id']}/x", json={"ratings": []})
+    listed = [one["case_id"] for one in client.get("/cases?limit=3").json()["cases"]]
+    looks: dict[str, tuple[str, str | None, list[str]]] = {
+        "case": (f"/cases/{case}", case, [case]),
+        "case_image": (f"/cases/{case}/image", case, [case]),
+        "case_overlay": (f"/cases/{case}/overlay?finding=Effusion", case, [case]),
+        "case_evidence": (f"/cases/{case}/evidence/{query}", case, [case]),
+        "query_image": (f"/queries/{query}/image", query, []),
+        "query_overlay": (f"/queries/{query}/overlay", query, []),
+        "query_evidence": (f"/queries/{query}/evidence/{case}", query, [case]),
+        "query_matches": (f"/queries/{query}/matches/{case}", query, [case]),
+        "query_ratings": (f"/queries/{query}/ratings", query, []),
+        "ratings_csv": ("/ratings.csv", None, []),
+        "cases": ("/cases?limit=3", None, listed),
+        "audit": ("/audit", None, []),
+    }
+    for address, _, _ in looks.values():
+        assert client.get(address).status_code == 200, address
+    for action, (_, subject, results) in looks.items():
+        entry = entries(client, action=action)[-1]
+        assert (entry["key"], entry["role"], entry["status"]) == (key.id, "admin", 200), action
+        assert (entry["subject"], entry["results"]) == (subject, results), action
+
+
+def test_every_address_with_a_key_is_audited_or_shows_no_case(client: TestClient) -> None:
+    """A new address is audited, unless somebody decided that it shows no case."""
+    looks = {
+        operation["operationId"]
+        for path in client.get("/openapi.json").json()["paths"].values()
+        for method, operation in path.items()
+        if method == "get" and operation.get("security")
+    }
+    audited = {
+        *("audit", "cases", "case", "case_image", "case_overlay", "case_evidence"),
+        *("query_image", "query_overlay", "query_evidence", "query_matches", "query_ratings"),
+        *("similar", "query_similar", "query_ranking", "case_ranking", "ratings_csv"),
+    }
+    assert looks - SHOW_NO_CASE == audited
+
+
+def test_equal_looks_of_one_moment_are_one_entry_with_their_number(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "READS_SECONDS", 3600.0)
+    client = service()
+    case, other = (one["case_id"] for one in client.get("/cases?limit=2").json()["cases"])
+    for _ in range(3):
+        client.get(f"/cases/{case}")
+    client.get(f"/cases/{other}")
+    client.get(f"/cases/{'0' * 16}")
+    found = entries(client, action="case")
+    assert [(e["subject"], e["status"], e["results"], e["count"]) for e in found] == [
+        ("0" * 16, 404, [], 1),
+        (other, 200, [other], 1),
+        (case, 200, [case], 3),
     ]
+
+
+def test_requests_without_a_good_key_are_summed_up(service: Service, keys: Keys) -> None:
+    _, secret = keys.create("x", Role.ADMIN)
+    client = service(wrong_keys_per_minute=0)
+    for number in range(1500):
+        wrong = bearer(f"xk_{number}") if number % 2 else {}
+        assert client.get(f"/cases/{number:016x}", headers=wrong).status_code == 401
+    client.headers = bearer(secret)  # type: ignore[assignment]
+    found = [entry for entry in entries(client) if entry["status"] == 401]
+    assert sum(entry["count"] for entry in found) == 1500
+    assert len(found) < 10
+    told = {(e["action"], e["key"], e["role"], e["subject"]) for e in found}
+    assert told == {("case", None, None, None)}
+
+
+def test_looks_are_written_without_anybody_asking(service: Service, own: SmallStore) -> None:
+    client = service()
+    client.get(f"/cases/{'0' * 16}")
+    engine = connect(own.store.database_url)
+    wait_until(lambda: [one.action for one in Audit(engine).entries()] == ["case"])
+    engine.dispose()
+
+
+def test_looks_are_written_when_the_service_stops(
+    own: SmallStore, settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "READS_SECONDS", 3600.0)
+    monkeypatch.setattr(retriever, "close", lambda: None)
+    own_settings = settings.model_copy(update={"database_url": own.store.database_url})
+    engine = connect(own.store.database_url)
+    with TestClient(create_app(own_settings, retriever)) as client:
+        client.get(f"/cases/{'0' * 16}")
+        assert Audit(engine).entries() == []
+    assert [one.action for one in Audit(engine).entries()] == ["case"]
+    engine.dispose()
+
+
+def test_looks_wait_for_a_database_that_takes_no_entries(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = service()
+    with monkeypatch.context() as patch:
+        patch.setattr(Audit, "add", unreachable)
+        assert client.get("/cases?limit=2").status_code == 200
+        wait_until(lambda: client.get("/readyz").json()["tasks"]["reads"]["failing"] is not None)
+        assert client.get("/cases?limit=2").status_code == 200
+        assert entries(client) == []
+    (entry,) = entries(client, action="cases")
+    assert entry["count"] == 2
+    assert "xemplar_unaudited_total 0.0" in client.get("/metrics").text
+
+
+def test_looks_that_find_no_room_to_wait_are_counted(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "MOST_WAITING", 2)
+    monkeypatch.setattr(Audit, "add", unreachable)
+    client = service()
+    for number in range(5):
+        client.get(f"/cases/{number:016x}")
+    wait_until(lambda: "xemplar_unaudited_total 3.0" in client.get("/metrics").text)
+
+
+def test_who_looked_at_a_case_is_found(service: Service) -> None:
+    client = service()
+    first, other = (one["case_id"] for one in client.get("/cases?limit=2").json()["cases"])
+    client.get(f"/cases/{first}/image")
+    client.get(f"/cases/{other}/image")
+    assert [e["action"] for e in entries(client, case=first)] == ["case_image", "cases"]
+
+
+def test_a_change_is_audited_with_old_and_new_values_but_not_the_patients(
+    service: Service, own: SmallStore
+) -> None:
+    client = service()
+    case = client.get("/cases?limit=1").json()["cases"][0]
+    view = "AP" if case["view"] != "AP" else "PA"
+    change = {"view": view, "patient": "4711", "source": case["source"], "absent": ["Edema"]}
+    with open_catalog(own.store.database_url) as catalog:
+        old = catalog.case(case["case_id"])
+        assert client.patch(f"/cases/{case['case_id']}", json=change).status_code == 200
+        patient = catalog.case(case["case_id"]).patient
+    (entry,) = entries(client, action="change_case")
+    assert entry["details"] == {
+        "view": {"old": old.view, "new": view},
+        "labels": {"old": dict(old.labels), "new": {"Edema": 0}},
+        "patient": "changed",
+    }
+    assert patient not in client.get("/audit").text
+    assert old.patient not in client.get("/audit").text
+
+
+def test_a_film_that_is_described_anew_is_audited_with_what_changed(own_client: TestClient) -> None:
+    for age in (50, 51):
+        own_client.post("/cases", data={"source": "a", "age": age}, files={"image": FILM})
+    again, first = entries(own_client, action="put_case")
+    assert (first["status"], first["details"]) == (201, None)
+    assert (again["status"], again["details"]) == (200, {"age": {"old": 50, "new": 51}})
+
+
+def test_saving_ratings_is_audited_with_the_reader_and_how_many_there_were(
+    service: Service,
+) -> None:
+    client = service()
+    answer = ask(client, FILM, k=2)
+    cases = [near["case_id"] for near in answer["neighbours"]]
+    for rated in (cases, cases[:1]):
+        said = {"ratings": [{"case_id": case, "rating": 3} for case in rated]}
+        assert client.put(f"/ratings/{'f' * 16}/ada", json=said).status_code == 204
+    found = [entry["details"] for entry in entries(client, action="put_ratings")]
+    assert found == [
+        {"rater": "ada", "ratings": {"old": 2, "new": 1}},
+        {"rater": "ada", "ratings": {"old": 0, "new": 2}},
+    ]
+
+
+def test_a_removed_case_leaves_no_digest_and_no_value_in_the_trail(
+    own_client: TestClient,
+) -> None:
+    digest = hashlib.sha256(FILM).hexdigest()
+    made = own_client.post("/cases", data={"source": "a", "age": 50}, files={"image": FILM})
+    case = made.json()["case_id"]
+    ask(own_client, FILM)
+    own_client.patch(f"/cases/{case}", json={"age": 63})
+    assert digest in own_client.get("/audit").text
+    assert own_client.delete(f"/cases/{case}").status_code == 204
+    found = own_client.get("/audit")
+    assert digest not in found.text
+    by_action = {entry["action"]: entry for entry in found.json()["entries"]}
+    assert by_action["put_case"]["subject"] == by_action["remove_case"]["subject"] == case
+    assert by_action["change_case"]["details"] == {"age": "changed"}
+    assert by_action["query"]["image_sha256"] is None
 
 
 def test_a_film_that_cannot_be_used_is_audited(service: Service) -> None:
@@ -195,8 +399,10 @@ def test_what_is_older_than_the_setting_is_forgotten_at_the_start(
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr(trail.Audit, "forget", lambda _, days: asked.append(days) or 0)
-    service()
+    service(audit_days=0).get("/readyz")
     assert asked == []
-    client = service(audit_days=30)
-    client.get("/readyz")
+    service(audit_days=30).get("/readyz")
     assert asked == [30]
+    service().get("/readyz")
+    six_years = asked[-1]
+    assert six_years == (date(2030, 1, 1) - date(2024, 1, 1)).days

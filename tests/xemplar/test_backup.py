@@ -31,6 +31,7 @@ from xemplar.__main__ import command_line
 from xemplar.backup import _move, back_up, restore
 from xemplar.backup_archive import CONTENTS, KEY
 from xemplar.catalog import Description, case_id_of, open_catalog
+from xemplar.catalog.audit import Audit
 from xemplar.catalog.copying import copy_catalog
 from xemplar.catalog.schema import _config, connect
 from xemplar.checkpoint import keep, load
@@ -40,6 +41,7 @@ from xemplar.errors import (
     CorruptArtefact,
     Mismatch,
     NothingIndexed,
+    ReadOnlyStorage,
     StorageFull,
     XemplarError,
 )
@@ -544,6 +546,33 @@ def test_the_commands_say_what_they_did(
     assert f"backed up: {CASES} cases, {2 * CASES} pictures" in said
     assert "monday.tar.key: keep a copy of it, and not with the backup" in said
     assert f"restored: {CASES} cases, {2 * CASES} pictures" in said
+
+
+def test_backup_and_restore_are_audited(
+    old: SmallStore, elsewhere: tuple[Store, str], key: bytes
+) -> None:
+    def trail(database: str) -> list[tuple[str, str | None]]:
+        with open_catalog(database) as catalog:
+            entries = Audit(catalog.engine).entries()
+        assert {(e.key, e.request_id) for e in entries} == {(None, "")}
+        assert {str(e.details) for e in entries} == {str({"uid": os.getuid()})}
+        return [(one.action, one.generation) for one in entries]
+
+    restore(io.BytesIO(saved(old.store, url(old.store))), *elsewhere, key=key)
+    live = current(old.store)
+    assert trail(url(old.store)) == [("backup", live)]
+    assert trail(elsewhere[1]) == [("restore", live)]
+
+
+def test_a_backup_that_cannot_be_audited_is_written_and_says_so(
+    old: SmallStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ReadOnlyStorage("the disk can only be read")
+
+    monkeypatch.setattr(Audit, "add", refuse)
+    assert saved(old.store, url(old.store))
+    assert "the backup is not audited" in caplog.text
 
 
 def test_the_key_goes_into_a_file_of_its_own(old: SmallStore, tmp_path: Path, key: bytes) -> None:

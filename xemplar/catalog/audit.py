@@ -1,14 +1,28 @@
 """The audit trail: who asked what, when, and what was answered. No film, no name, no address."""
 
 import operator
-from collections.abc import Sequence
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    String,
+    bindparam,
+    cast,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
-from xemplar.catalog.schema import reading, writing
+from xemplar.catalog.schema import connect, reading, writing
 from xemplar.catalog.tables import AuditRow
 
 MAX_ENTRIES = 1000
@@ -17,22 +31,28 @@ MAX_ENTRIES = 1000
 FORGOTTEN_AT_ONCE = 10_000
 """Entries that one transaction deletes: others wait for it meanwhile."""
 
+CHANGED = "changed"
+"""Stands for the values of a field that the trail does not keep."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditEntry:
-    """One event.
+    """One event, or several of one kind.
 
     Attributes:
-        at: when it was answered, UTC.
+        at: when it was answered, UTC; the first of several.
         request_id: as in the log and in the answer's X-Request-ID; "" on the command line.
         key: id of the API key; None where none was given, or none was right.
         role: of the key; None where the request was not known to be anybody's.
-        action: operation id, as "query".
+        action: operation id, as "query", or the command, as "backup".
         status: of the HTTP answer.
         subject: id of a case, query, job or key that it was about.
-        image_sha256: of the film that was sent.
+        image_sha256: of the film that was sent; None once that film, being a case, was removed.
         generation: index generation that answered.
-        results: case ids, in the order of the answer.
+        results: ids of the cases that were shown, in the order of the answer.
+        count: requests that it stands for.
+        details: what a change changed: by field, {"old": ..., "new": ...} or `CHANGED`; of a
+            command, the user's number ("uid").
         id: grows with time; None until it is kept.
     """
 
@@ -46,6 +66,8 @@ class AuditEntry:
     image_sha256: str | None = None
     generation: str | None = None
     results: tuple[str, ...] = ()
+    count: int = 1
+    details: Mapping[str, Any] | None = None
     id: int | None = None
 
 
@@ -62,8 +84,7 @@ class Audit:
             DatabaseUnreachable: the database does not answer; nothing was kept.
         """
         with writing(self._engine) as connection:
-            for entry in entries:
-                put(connection, entry)
+            put(connection, *entries)
 
     def entries(
         self,
@@ -72,6 +93,7 @@ class Audit:
         until: datetime | None = None,
         key: str | None = None,
         action: str | None = None,
+        case: str | None = None,
         before: int | None = None,
         limit: int = 100,
     ) -> Sequence[AuditEntry]:
@@ -82,6 +104,7 @@ class Audit:
             until: older than this.
             key: of this API key alone.
             action: of this operation alone.
+            case: about this case, or that showed it. All other entries are looked through.
             before: with a smaller id than this: the last one of the page before.
             limit: at most so many, 1 to `MAX_ENTRIES`.
         """
@@ -95,8 +118,21 @@ class Audit:
         ):
             if value is not None:
                 query = query.where(compare(column, value))
+        if case is not None:
+            shown = cast(AuditRow.results, String).contains(f'"{case}"', autoescape=True)
+            query = query.where(or_(AuditRow.subject == case, shown))
         with reading(self._engine) as connection, Session(connection) as session:
             return [_entry(row) for row in session.scalars(query)]
+
+    def shown(self, since: datetime) -> Mapping[str, set[str]]:
+        """Case ids that were shown to each API key since a time."""
+        query = select(AuditRow.key, AuditRow.results).where(AuditRow.at >= since)
+        found: dict[str, set[str]] = defaultdict(set)
+        with reading(self._engine) as connection:
+            for key, results in connection.execute(query):
+                if key is not None:
+                    found[key].update(results)
+        return found
 
     def forget(self, days: int) -> int:
         """Delete what is older than so many days; returns how many entries that were."""
@@ -111,11 +147,77 @@ class Audit:
                 return forgotten
 
 
-def put(connection: Connection, entry: AuditEntry) -> None:
-    """Keep an entry within a transaction that is under way."""
-    values = {field.name: getattr(entry, field.name) for field in fields(entry)}
-    del values["id"]
-    connection.execute(insert(AuditRow).values(values | {"results": list(entry.results)}))
+def put(connection: Connection, *entries: AuditEntry) -> None:
+    """Keep entries within a transaction that is under way."""
+    names = [field.name for field in fields(AuditEntry) if field.name != "id"]
+    rows = [{name: getattr(entry, name) for name in names} for entry in entries]
+    if rows:
+        connection.execute(insert(AuditRow), [row | {"results": [*row["results"]]} for row in rows])
+
+
+def note(url: str, action: str, generation: str) -> None:
+    """Keep that a command was run which takes a whole catalog out, or brings one in.
+
+    Args:
+        url: of the catalog's database, whose schema is up to date.
+        action: name of the command.
+        generation: live one of the store.
+
+    Raises:
+        StorageError: the database does not answer, has no room left, or is read-only.
+    """
+    entry = AuditEntry(
+        at=datetime.now(UTC),
+        request_id="",
+        action=action,
+        status=200,
+        generation=generation,
+        details={"uid": os.getuid()},
+    )
+    engine = connect(url)
+    try:
+        Audit(engine).add([entry])
+    finally:
+        engine.dispose()
+
+
+def changes(described: Mapping[str, tuple[Any, Any]]) -> Mapping[str, Any]:
+    """Old and new values of a case's fields, as `AuditEntry.details`.
+
+    Of the patient's pseudonym it tells only that it changed.
+    """
+    return {
+        name: CHANGED if name == "patient" else {"old": old, "new": new}
+        for name, (old, new) in described.items()
+    }
+
+
+def forget_films(connection: Connection, films: Mapping[str, str]) -> None:
+    """Let no entry tell a removed film's digest, or what was known of its case.
+
+    Whose entries they are, when, and of which case stays; so does which fields were changed.
+
+    Args:
+        connection: with the transaction that removes the cases.
+        films: case id -> image digest.
+    """
+    about = or_(AuditRow.subject.in_(films), AuditRow.image_sha256.in_(films.values()))
+    query = select(AuditRow.id, AuditRow.details).where(about)
+    found = connection.execute(query.order_by(AuditRow.id).with_for_update()).all()
+    rows = [{"number": row.id, "left": _without_values(row.details)} for row in found]
+    if rows:
+        statement = (
+            update(AuditRow.__table__)  # type: ignore[arg-type]  # it is a Table
+            .where(AuditRow.id == bindparam("number"))
+            .values(image_sha256=None, details=bindparam("left"))
+        )
+        connection.execute(statement, rows)
+
+
+def _without_values(details: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if details is None:
+        return None
+    return {name: CHANGED if isinstance(value, dict) else value for name, value in details.items()}
 
 
 def _entry(row: AuditRow) -> AuditEntry:

@@ -8,9 +8,10 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from xemplar.catalog.access import EVERYTHING
+from xemplar.catalog.audit import forget_films
 from xemplar.catalog.case import Description, Entry, case_id_of, elsewhere, id_taken
 from xemplar.catalog.patients import check_changes, note_change
-from xemplar.catalog.ratings import forget_films
+from xemplar.catalog.ratings import forget_ratings
 from xemplar.catalog.reader import CatalogReader
 from xemplar.catalog.rows import (
     DESCRIBED,
@@ -134,7 +135,8 @@ class Catalog(CatalogReader):
     def remove(self, case_ids: Collection[str]) -> int:
         """Forget cases and their embeddings; returns how many there were.
 
-        Published generations still hold their vectors, which `removed` lists for them.
+        Published generations still hold their vectors, which `removed` lists for them. The audit
+        trail keeps who did what with them, and nothing that was known of them (`forget_films`).
         """
         with writing(self._engine) as connection:
             query = select(CaseRow.id.label("case"), CaseRow.image_sha256, CaseRow.source)
@@ -142,7 +144,9 @@ class Catalog(CatalogReader):
             query = query.order_by(CaseRow.id)
             found = connection.execute(query.with_for_update()).all()
             if found:
-                forget_films(connection, [case_id_of(row.image_sha256) for row in found])
+                images = {case_id_of(row.image_sha256): row.image_sha256 for row in found}
+                forget_films(connection, images)
+                forget_ratings(connection, images)
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
                 connection.execute(insert(RemovalRow), [{**row._mapping, **about} for row in found])
                 connection.execute(delete(CaseRow).where(CaseRow.id.in_([r.case for r in found])))
@@ -182,31 +186,36 @@ class Catalog(CatalogReader):
             for sha256 in set(digests).difference(connection.scalars(query)):
                 delete_files(sha256)
 
-    def describe(self, case_id: str, fields: Mapping[str, Any]) -> None:
+    def describe(self, case_id: str, fields: Mapping[str, Any]) -> Mapping[str, tuple[Any, Any]]:
         """Change what is known of a case; what is not named stays.
 
         Args:
             case_id: its public name.
             fields: some of a `Description`'s, by name.
 
+        Returns:
+            Old and new value of each field that changed.
+
         Raises:
             NotFound: there is no such case.
             InvalidArgument: the new source is beyond the caller's limits.
             TooManyPatientChanges: there were too many within a day.
         """
-        query = select(CaseRow.image_sha256, CaseRow.patient).where(CaseRow.case_id == case_id)
+        columns = [getattr(CaseRow, name) for name in fields.keys() | {"image_sha256", "patient"}]
+        query = select(*columns).where(CaseRow.case_id == case_id)
         query = query.where(*self.access.conditions()).with_for_update()
         with writing(self._engine) as connection:
-            found = connection.execute(query).one_or_none()
-            if found is None:
+            row = connection.execute(query).mappings().one_or_none()
+            if row is None:
                 raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
             if "source" in fields:
                 self.access.check_source(fields["source"])
-            self._count_change(connection, case_id, found.patient, fields.get("patient"))
+            self._count_change(connection, case_id, row["patient"], fields.get("patient"))
             if fields:
-                mine = CaseRow.image_sha256 == found.image_sha256
+                mine = CaseRow.image_sha256 == row["image_sha256"]
                 connection.execute(update(CaseRow).where(mine).values(**fields))
-                self._put_findings(connection, [found.image_sha256])
+                self._put_findings(connection, [row["image_sha256"]])
+        return {name: (row[name], new) for name, new in fields.items() if row[name] != new}
 
     def put_embeddings(self, checkpoint: str, entries: Mapping[int, Entry]) -> None:
         """Keep what another checkpoint made of cases that are there, by their ids.

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
@@ -163,7 +163,7 @@ class Keys:
         with writing(self._engine) as connection:
             connection.execute(insert(KeyRow).values(vars(key) | {"sha256": digest_of(secret)}))
             if audit:
-                _audit(connection, "create_key", key.id)
+                _audit(connection, "create_key", key.id, {"role": {"old": None, "new": role}})
         return key, secret
 
     def revoke(self, key_id: str, *, audit: bool = True) -> Key:
@@ -275,8 +275,15 @@ def _end(given: datetime | None) -> datetime | None:
     return given.astimezone(UTC)
 
 
-def _audit(connection: Connection, action: str, subject: str) -> None:
+def _audit(
+    connection: Connection, action: str, subject: str, details: Mapping[str, Any] | None = None
+) -> None:
     entry = AuditEntry(
-        at=datetime.now(UTC), request_id="", action=action, status=200, subject=subject
+        at=datetime.now(UTC),
+        request_id="",
+        action=action,
+        status=200,
+        subject=subject,
+        details=details,
     )
     put(connection, entry)

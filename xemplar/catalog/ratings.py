@@ -79,7 +79,7 @@ class Ratings:
         *,
         key: str | None = None,
         film_known: bool = False,
-    ) -> None:
+    ) -> int:
         """Keep all that a reader says of a film's cases, in place of what they said before.
 
         What changes is kept as an earlier rating; what stays keeps its time.
@@ -90,6 +90,9 @@ class Ratings:
             ratings: case id -> rating; none at all takes the earlier ones back.
             key: id of the API key that saves; None where no key is asked for: there are no limits.
             film_known: the service remembers the film.
+
+        Returns:
+            How many there were before.
 
         Raises:
             InvalidArgument: no pseudonym, a rating out of its range, or the film rated for itself.
@@ -126,6 +129,7 @@ class Ratings:
             if rows:
                 connection.execute(insert(RatingRow), rows)
                 _check_limit(connection, key)
+        return len(before)
 
     def of(self, film_id: str, *, seen_by: str | None = None) -> Sequence[Rating]:
         """Ratings for a film that hold, by reader and case.
@@ -167,7 +171,7 @@ class Ratings:
             return [Rating(*row) for row in connection.execute(query.order_by(*order))]
 
 
-def forget_films(connection: Connection, film_ids: Collection[str]) -> None:
+def forget_ratings(connection: Connection, film_ids: Collection[str]) -> None:
     """Delete all ratings for films, within a transaction that removes them as cases."""
     for table in (RatingRow, EarlierRatingRow, UnknownFilmRow):
         connection.execute(delete(table).where(table.film_id.in_(film_ids)))

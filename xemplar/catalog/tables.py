@@ -257,7 +257,7 @@ class PatientChangeRow(Base):
 
 
 class AuditRow(Base):
-    """Who asked what, when, and what was answered. No film, no name."""
+    """Who asked what, when, and what was answered; see `xemplar.catalog.audit.AuditEntry`."""
 
     __tablename__ = "audit"
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 -- SQLAlchemy's own convention
@@ -269,7 +269,9 @@ class AuditRow(Base):
     role: Mapped[str | None] = mapped_column(String(16))
     action: Mapped[str] = mapped_column(String(64))
     status: Mapped[int]
-    subject: Mapped[str | None] = mapped_column(String(64))  # a case, query or job id
-    image_sha256: Mapped[str | None] = mapped_column(String(64))
+    subject: Mapped[str | None] = mapped_column(String(64), index=True)
+    image_sha256: Mapped[str | None] = mapped_column(String(64), index=True)
     generation: Mapped[str | None] = mapped_column(String(64))
     results: Mapped[list[str]] = mapped_column(JSON)  # case ids, in their order
+    count: Mapped[int] = mapped_column(server_default="1")
+    details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

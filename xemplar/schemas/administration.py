@@ -3,31 +3,40 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from xemplar.catalog.audit import MAX_ENTRIES
 from xemplar.catalog.keys import MAX_SOURCES, Role
 from xemplar.schemas.cases import Word
-from xemplar.schemas.examples import GENERATION
+from xemplar.schemas.examples import CASE_ID, GENERATION
 from xemplar.schemas.questions import Written
 
 Moment = Annotated[AwareDatetime, Written]
 
 
 class AuditEntryOut(BaseModel):
-    """One event of the audit trail."""
+    """One event of the audit trail, or several of one kind."""
 
     id: int
-    at: datetime
+    at: datetime = Field(description="When it was answered, UTC; the first of several.")
     request_id: str = Field(description="As in X-Request-ID; empty: the command line.")
     key: str | None = Field(description="Id of the API key.")
     role: str | None = Field(description="Of the key.")
-    action: str = Field(description="Operation id.", examples=["query"])
+    action: str = Field(description="Operation id, or a command's name.", examples=["query"])
     status: int
     subject: str | None = Field(description="Id of the case, query, job or key.")
-    image_sha256: str | None = Field(description="Digest of the film that was sent.")
+    image_sha256: str | None = Field(
+        description="Digest of the film that was sent; null once it was a case and was removed."
+    )
     generation: str | None
-    results: list[str] = Field(description="Case ids, in the order of the answer.")
+    results: list[str] = Field(
+        description="Ids of the cases that were shown, in the order of the answer."
+    )
+    count: int = Field(description="Requests that it stands for.")
+    details: dict[str, JsonValue] | None = Field(
+        description="What a change changed: by field its old and new value, or that it changed.",
+        examples=[{"view": {"old": "AP", "new": "PA"}, "patient": "changed"}],
+    )
 
 
 class AuditPage(BaseModel):
@@ -46,6 +55,12 @@ class AuditQuestion(BaseModel):
     until: Moment | None = Field(None, description="Older than this.")
     key: str | None = Field(None, max_length=16, description="Of this API key alone.")
     action: str | None = Field(None, max_length=64, description="Of this operation alone.")
+    case: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{16}$",
+        description="About this case, or that showed it.",
+        examples=[CASE_ID],
+    )
     before: int | None = Field(None, ge=0, lt=2**63, description="`before` of the page before.")
     limit: int = Field(100, ge=1, le=MAX_ENTRIES)
 

@@ -1,13 +1,17 @@
 """The audit trail: whole, in order, page by page, and forgotten when its time has come."""
 
+import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xemplar.catalog import migrate
+from xemplar.catalog import Catalog, Description, Entry, case_id_of, migrate
 from xemplar.catalog.audit import Audit, AuditEntry
 from xemplar.catalog.schema import connect
 
@@ -39,6 +43,8 @@ def test_an_entry_comes_back_as_it_was_kept(audit: Audit) -> None:
         image_sha256="c" * 64,
         generation="20260101-x",
         results=("d" * 16, "e" * 16),
+        count=7,
+        details={"view": {"old": None, "new": "PA"}, "patient": "changed"},
     )
     audit.add([kept])
     (found,) = audit.entries()
@@ -86,3 +92,93 @@ def test_what_is_too_old_is_forgotten_and_its_number_never_comes_again(
     assert audit.forget(0) == 1
     audit.add([entry()])
     assert audit.entries()[0].id > last  # type: ignore[operator]
+
+
+def test_entries_about_a_case_are_those_that_name_it_or_showed_it(audit: Audit) -> None:
+    mine, other = "a" * 16, "b" * 16
+    audit.add(
+        [
+            replace(entry(3), subject=mine),
+            replace(entry(2), subject=other),
+            replace(entry(1), results=(other, mine)),
+            replace(entry(0), results=(other,)),
+        ]
+    )
+    assert [(NOW - e.at).days for e in audit.entries(case=mine)] == [1, 3]
+
+
+def test_cases_that_were_shown_are_told_by_key(audit: Audit) -> None:
+    audit.add(
+        [
+            replace(entry(2, key="a"), results=("1",)),
+            replace(entry(0, key="a"), results=("2", "3")),
+            replace(entry(0, key="a"), results=("3", "4")),
+            replace(entry(0, key="b"), results=("2",)),
+            replace(entry(0), results=("5",)),
+        ]
+    )
+    assert audit.shown(NOW - timedelta(days=1)) == {"a": {"2", "3", "4"}, "b": {"2"}}
+
+
+def test_a_removed_film_leaves_no_digest_and_no_value_and_others_keep_theirs(
+    catalog: Catalog,
+) -> None:
+    trail = Audit(catalog.engine)
+    films = [film(1), film(2)]
+    catalog.add("1" * 64, films)
+    gone, stays = (case_id_of(one.image_sha256) for one in films)
+    for one in films:
+        digest, case = one.image_sha256, case_id_of(one.image_sha256)
+        changed = {"age": {"old": 50, "new": 51}, "patient": "changed"}
+        rated = {"rater": "ada", "ratings": {"old": 0, "new": 2}}
+        trail.add(
+            [
+                replace(entry(action="query"), image_sha256=digest, subject="f" * 16),
+                # the same image in another file
+                replace(entry(action="put_case"), image_sha256="e" * 64, subject=case),
+                replace(entry(action="change_case"), subject=case, details=changed),
+                replace(entry(action="put_ratings"), subject=case, details=rated),
+            ]
+        )
+    before = trail.entries()
+    catalog.remove([gone])
+    after = {one.id: one for one in trail.entries()}
+    for one in before:
+        if one.subject == stays or one.image_sha256 == films[1].image_sha256:
+            assert after[one.id] == one
+        else:
+            left = {
+                "change_case": {"age": "changed", "patient": "changed"},
+                "put_ratings": {"rater": "ada", "ratings": "changed"},
+            }
+            assert after[one.id] == replace(
+                one, image_sha256=None, details=left.get(one.action, one.details)
+            )
+
+
+def test_a_removal_that_fails_leaves_the_trail_as_it_was(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail, one = Audit(catalog.engine), film(1)
+    catalog.add("1" * 64, [one])
+    trail.add([replace(entry(), image_sha256=one.image_sha256)])
+
+    def fail(_: object) -> NoReturn:
+        raise KeyError
+
+    monkeypatch.setattr("xemplar.catalog.catalog._next_change", fail)
+    with pytest.raises(KeyError):
+        catalog.remove([case_id_of(one.image_sha256)])
+    assert [e.image_sha256 for e in trail.entries()] == [one.image_sha256]
+
+
+def film(number: int) -> Entry:
+    return Entry(
+        image_sha256=hashlib.sha256(str(number).encode()).hexdigest(),
+        description=Description(source="set"),
+        height=96,
+        width=80,
+        vector=np.float32([1, 0]),
+        logits=np.zeros(2, np.float32),
+        cams=np.zeros((2, 2, 2)),
+    )

@@ -1,0 +1,131 @@
+"""Counts the cases that each API key is shown in a day, and tells where they are too many."""
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, time, timedelta
+from http import HTTPStatus
+
+from anyio import to_thread
+from prometheus_client import Gauge
+
+from xemplar.catalog.audit import Audit
+
+from .problems import Refusal
+
+SHOW_NO_CASE = frozenset(
+    ("me", "findings", "put_ratings", "jobs", "job", "index_generations", "keys", "errors")
+) | {"metrics"}
+"""Operations that show no case: asking is not audited, and never one too many."""
+
+CATCH_UP_SECONDS = 60.0
+
+LATE = timedelta(minutes=2)
+"""Entries may be written so long after their time, and are looked for once more."""
+
+LOG = logging.getLogger("xemplar.audit")
+
+
+class DailyCases:
+    """Distinct cases of each key since midnight, UTC. For the event loop alone, not for threads.
+
+    What a service without keys shows is not counted: there is nobody to name.
+    """
+
+    def __init__(
+        self,
+        alarm: int,
+        ceiling: int,
+        keys_over: Gauge,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Start with none.
+
+        Args:
+            alarm: more than so many are logged, once a day; 0: never.
+            ceiling: a key that was shown so many is shown no more; 0: no limit.
+            keys_over: shows how many keys are above the alarm.
+            clock: tells the time.
+        """
+        self._alarm = alarm
+        self._ceiling = ceiling
+        self._clock = clock
+        self._day = self.midnight
+        self._seen_until: datetime | None = None
+        self._shown: defaultdict[str, set[str]] = defaultdict(set)
+        self._told: set[str] = set()
+        self._stopped: set[str] = set()
+        keys_over.set_function(lambda: len(self._told) if self.midnight == self._day else 0)
+
+    @property
+    def midnight(self) -> datetime:
+        """Beginning of the day, UTC."""
+        return datetime.combine(self._clock().date(), time(), UTC)
+
+    def note(self, key: str | None, cases: Collection[str]) -> None:
+        """Count cases that a key is shown; tell where they are more than the alarm."""
+        if key is not None and cases and self._counts:
+            self._add(key, cases, tell=True)
+
+    async def catch_up(self, audit: Audit) -> None:
+        """Count what the trail has of today: of the time before a restart, of other services."""
+        midnight, now = self.midnight, self._clock()
+        if not self._counts:
+            return
+        since = midnight if self._seen_until is None else self._seen_until - LATE
+        shown = await to_thread.run_sync(audit.shown, max(midnight, since))
+        if midnight == self.midnight:
+            for key, cases in shown.items():
+                # what is above the alarm at the start was told before
+                self._add(key, cases, tell=self._seen_until is not None)
+        self._seen_until = now
+
+    def check(self, key: str) -> None:
+        """Refuse a key that has reached the ceiling.
+
+        Raises:
+            Refusal: 429, until midnight.
+        """
+        self._begin_day()
+        if not self._ceiling or len(self._shown.get(key, ())) < self._ceiling:
+            return
+        if key not in self._stopped:
+            self._stopped.add(key)
+            LOG.warning("key %s has reached XEMPLAR_CASES_PER_DAY (%s)", key, self._ceiling)
+        left = self.midnight + timedelta(days=1) - self._clock()
+        raise Refusal(
+            "TooManyCases",
+            HTTPStatus.TOO_MANY_REQUESTS,
+            f"this key was shown {self._ceiling:,} cases today, which is its limit "
+            "(XEMPLAR_CASES_PER_DAY); come back after midnight UTC, or ask whoever runs the "
+            "service",
+            retry_after=str(max(1, math.ceil(left.total_seconds()))),
+        )
+
+    @property
+    def _counts(self) -> bool:
+        return bool(self._alarm or self._ceiling)
+
+    def _add(self, key: str, cases: Collection[str], *, tell: bool) -> None:
+        self._begin_day()
+        shown = self._shown[key]
+        shown.update(cases)
+        if not self._alarm or len(shown) <= self._alarm or key in self._told:
+            return
+        self._told.add(key)
+        if tell:
+            LOG.warning(
+                "key %s was shown %s cases today, more than XEMPLAR_CASES_PER_DAY_ALARM (%s); GET "
+                "/audit lists them, and `xemplar keys revoke` stops the key",
+                key,
+                len(shown),
+                self._alarm,
+            )
+
+    def _begin_day(self) -> None:
+        if (day := self.midnight) != self._day:
+            self._day = day
+            self._shown.clear()
+            self._told.clear()
+            self._stopped.clear()
