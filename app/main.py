@@ -112,7 +112,8 @@ def create_app(
     engine = connect(settings.catalog_url)
     ring = KeyRing(Keys(engine), Store(settings.store))
     guard, audit, metrics = Guard(ring, settings), Audit(engine), Metrics(engine)
-    errors, places = RecentErrors(), Places(settings.films_at_once, metrics.films_inside)
+    errors = RecentErrors()
+    places = Places(settings.films_at_once, settings.batches_at_once, metrics.films_inside)
     background = Tasks()
 
     @asynccontextmanager
@@ -228,7 +229,11 @@ async def open_service(
     await to_thread.run_sync(warm_up, retriever)
     recent = RecentAnswers(settings.recent_queries)
     opening.service = Service(
-        retriever, recent, settings.concurrent_queries, wait_seconds=settings.wait_seconds
+        retriever,
+        recent,
+        settings.concurrent_queries,
+        settings.batches_at_once,
+        wait_seconds=settings.wait_seconds,
     )
 
 

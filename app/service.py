@@ -55,6 +55,7 @@ class Service:
         recent: what was answered.
         work: runs what takes little time.
         work_on_films: runs what decodes films; what takes little time never waits for it.
+        work_on_batches: runs what decodes many films; one film never waits for it.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Service:
         retriever: Retriever,
         recent: RecentAnswers,
         concurrent: int,
+        batches: int,
         wait_seconds: float = 30.0,
     ) -> None:
         self.retriever = retriever
         self.recent = recent
         self.work = Turns(concurrent, wait_seconds).run
         self.work_on_films = Turns(concurrent, wait_seconds).run
+        self.work_on_batches = Turns(batches, wait_seconds).run
 
 
 @dataclass
