@@ -37,7 +37,7 @@ class Record:
     """One request. Nothing of it is a film, a file's name, or text that somebody typed.
 
     Attributes:
-        request_id: random, or the caller's X-Request-ID.
+        request_id: random.
         needed: role that the address asks for; None where anybody may come.
         key: id of the caller's API key.
         role: what the caller may do; None while that is not known.
