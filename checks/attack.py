@@ -296,8 +296,10 @@ def main() -> int:
         attack, wanted = Attack(url, asked.key, process), asked.only or (*PHASES, "archives")
         phases = [attack.run(one, asked.seconds, asked.clients) for one in PHASES if one in wanted]
         archives = restore_all(Path(name) / "archives") if "archives" in wanted else []
-    report(phases)
-    report_archives(archives)
+    if phases:
+        report(phases)
+    if archives:
+        report_archives(archives)
     return verdict([*faults(phases), *archive_faults(archives)])
 
 
