@@ -4,7 +4,7 @@ Phase by phase, for some seconds each: nothing; bombs (`tests/hostile.py`) one b
 batches of 16; a flood of cheap requests; bodies that stand still; more connections from one address
 than there may be. Meanwhile one reader asks for films like his, and another looks at cases. Prints
 how the attackers were answered, the slowest refusal of a bomb, the readers' times, and the most
-memory that the service and its decoders took. At last this process restores hostile archives
+memory that the service and its decoders took. At first this process restores hostile archives
 (`tests/hostile_archives.py`).
 
     python -m checks.attack
@@ -86,7 +86,7 @@ class Attack:
         self._url, self._process = url, process
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._film = encoded(drawn_film(5, 1024, 1024))
-        self._bombs = {name: make() for name, make in BOMBS.items()}
+        self._bombs: dict[str, bytes] = {}
 
     def run(self, name: str, seconds: float, clients: int) -> Phase:
         """One of `PHASES`."""
@@ -104,6 +104,7 @@ class Attack:
                 for _ in range(SILENT):
                     stack.enter_context(self._connected(ELSEWHERE))
             elif name in ATTACKS:
+                self._bombs = self._bombs or {one: make() for one, make in BOMBS.items()}
                 act, bombs = ATTACKS[name], itertools.cycle(self._bombs.items())
                 tasks += [
                     lambda: self._repeat(over, lambda client: act(client, bombs, phase.attacks))
@@ -285,17 +286,19 @@ def main() -> int:
     if asked.clients > MAX_CLIENTS or asked.seconds > MAX_SECONDS:
         parser.error(f"at most {MAX_CLIENTS} clients and {MAX_SECONDS:g} seconds")
     with TemporaryDirectory(prefix="xemplar-attack-") as name, ExitStack() as stack:
+        wanted = asked.only or (*PHASES, "archives")
+        archives = restore_all(Path(name) / "archives") if "archives" in wanted else []
+        attacked = [one for one in PHASES if one in wanted]
         url, process = asked.url, 0
-        if not url:
+        if attacked and not url:
             checkpoint = save_tiny_checkpoint(Path(name) / "tiny.safetensors")
             store, _ = phantom_store(Path(name), checkpoint, 24)
             service = Service(store, checkpoint, Path(name) / "log")
             stack.callback(service.stop)
             service.wait_until_ready()
             url, process = service.url, service.pid
-        attack, wanted = Attack(url, asked.key, process), asked.only or (*PHASES, "archives")
-        phases = [attack.run(one, asked.seconds, asked.clients) for one in PHASES if one in wanted]
-        archives = restore_all(Path(name) / "archives") if "archives" in wanted else []
+        attack = Attack(url, asked.key, process)
+        phases = [attack.run(one, asked.seconds, asked.clients) for one in attacked]
     if phases:
         report(phases)
     if archives:
