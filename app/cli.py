@@ -218,7 +218,9 @@ def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> 
 
     config = uvicorn.Config(
         create_app(settings, on_failure=stop, on_ready=tell),
-        http=connections(settings.stall_seconds),
+        http=connections(
+            settings.head_seconds, settings.connections, settings.connections_per_address
+        ),
         backlog=BACKLOG,
         ws="none",  # a connection that changed its protocol would have no limits
         timeout_graceful_shutdown=settings.stop_seconds,

@@ -54,40 +54,62 @@ class Rate:
 
 
 class Places:
-    """So many films are worked on at once, and the others are told to come back.
+    """Limits films that are worked on at once; refuses the rest with 503.
 
     A film and all that is made of it is held in memory until its query is answered. A queue that
     grows without end would end in a process that is killed, with all its queries. A film takes its
     place once it has arrived, so that nobody keeps others out by sending slowly (see `BodyLimit`).
+    A batch takes none of these places but one of its own, so that batches never keep out a film.
     """
 
-    def __init__(self, at_once: int, gauge: Gauge) -> None:
-        self._at_once = at_once
-        self._inside = 0
+    def __init__(self, films: int, batches: int, gauge: Gauge) -> None:
+        """Limits, and the gauge that tells how many films are inside."""
+        self._most_films, self._most_batches = films, batches
+        self._films = 0
+        self._batches: list[int] = []
         self._gauge = gauge
 
     @contextmanager
-    def holding(self, films: int = 1) -> Iterator[None]:
-        """Count films while they are worked on.
-
-        Where nothing else is worked on, a batch may be larger than the limit: it could never be
-        answered otherwise.
+    def film(self) -> Iterator[None]:
+        """Count a film while it is worked on.
 
         Raises:
-            Refusal: 503, with the films of other requests they are too many.
+            Refusal: 503, as there are too many.
         """
-        if self._inside and self._inside + films > self._at_once:
+        if self._films >= self._most_films:
             raise come_back(
                 "Busy",
-                f"{self._inside} other films are being worked on and this request brings {films}; "
-                f"{self._at_once} at once is the limit",
+                f"{self._films} other films are being worked on, and {self._most_films} at once "
+                "is the limit",
             )
-        self._count(films)
+        self._films += 1
+        self._tell()
         try:
             yield
         finally:
-            self._count(-films)
+            self._films -= 1
+            self._tell()
 
-    def _count(self, films: int) -> None:
-        self._inside += films
-        self._gauge.set(self._inside)
+    @contextmanager
+    def batch(self, films: int) -> Iterator[None]:
+        """Count a batch of so many films while it is worked on.
+
+        Raises:
+            Refusal: 503, as there are too many batches.
+        """
+        if len(self._batches) >= self._most_batches:
+            raise come_back(
+                "Busy",
+                f"{len(self._batches)} other batches are being worked on, with "
+                f"{sum(self._batches)} films, and {self._most_batches} at once is the limit",
+            )
+        self._batches.append(films)
+        self._tell()
+        try:
+            yield
+        finally:
+            self._batches.remove(films)
+            self._tell()
+
+    def _tell(self) -> None:
+        self._gauge.set(self._films + sum(self._batches))

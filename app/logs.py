@@ -22,8 +22,8 @@ from .problems import ProblemResponse
 from .recent import RecentErrors
 from .record import Record
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""Ids that callers may bring. Others are replaced: an id goes into log and database."""
+CALLERS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Ids of a caller's own that the log repeats; others are left out."""
 
 LOG = logging.getLogger("xemplar.requests")
 
@@ -41,7 +41,9 @@ REFUSED = (
 class RequestLog:
     """ASGI middleware: names each request, writes its line, and answers unexpected errors.
 
-    The line has the address's template ("/cases/{case_id}"), never what was asked for.
+    The name is ours: audit trail and errors count on it, so no caller may choose it. A caller's
+    X-Request-ID, by which a proxy's log finds the request, stands beside it in the line alone. The
+    line has the address's template ("/cases/{case_id}"), never what was asked for.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, errors: RecentErrors) -> None:
@@ -55,7 +57,9 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         brought = Headers(scope=scope).get("x-request-id", "")
-        request_id = brought if REQUEST_ID.fullmatch(brought) else secrets.token_hex(16)
+        ids = {"request_id": (request_id := secrets.token_hex(16))}
+        if CALLERS_ID.fullmatch(brought):
+            ids["callers_id"] = brought
         record = Record(request_id)
         scope.setdefault("state", {})["record"] = record
         began, status = time.perf_counter(), 0
@@ -67,7 +71,7 @@ class RequestLog:
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
-        with bound_contextvars(request_id=request_id):
+        with bound_contextvars(**ids):
             try:
                 await self.app(scope, receive, named)
             except Exception:

@@ -119,7 +119,8 @@ def create_app(
     daily = DailyCases(settings.cases_per_day_alarm, settings.cases_per_day, metrics.keys_over)
     reads, refusals = Gathering(audit, metrics), Gathering(audit, metrics)
     guard = Guard(ring, settings, daily)
-    errors, places = RecentErrors(), Places(settings.films_at_once, metrics.films_inside)
+    errors = RecentErrors()
+    places = Places(settings.films_at_once, settings.batches_at_once, metrics.films_inside)
     background = Tasks()
 
     @asynccontextmanager
@@ -253,7 +254,11 @@ async def open_service(
     await to_thread.run_sync(warm_up, retriever)
     recent = RecentAnswers(settings.recent_queries)
     opening.service = Service(
-        retriever, recent, settings.concurrent_queries, wait_seconds=settings.wait_seconds
+        retriever,
+        recent,
+        settings.concurrent_queries,
+        settings.batches_at_once,
+        wait_seconds=settings.wait_seconds,
     )
 
 

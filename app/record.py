@@ -42,7 +42,7 @@ class Record:
     But for `details`, which may have what was said of a case: they go into the audit trail alone.
 
     Attributes:
-        request_id: random, or the caller's X-Request-ID.
+        request_id: random.
         needed: role that the address asks for; None where anybody may come.
         key: id of the caller's API key.
         role: what the caller may do; None while that is not known.

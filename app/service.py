@@ -58,6 +58,7 @@ class Service:
         recent: what was answered.
         work: runs what takes little time.
         work_on_films: runs what decodes films; what takes little time never waits for it.
+        work_on_batches: runs what decodes many films; one film never waits for it.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class Service:
         retriever: Retriever,
         recent: RecentAnswers,
         concurrent: int,
+        batches: int,
         wait_seconds: float = 30.0,
     ) -> None:
         self.retriever = retriever
         self.recent = recent
         self.work = Turns(concurrent, wait_seconds).run
         self.work_on_films = Turns(concurrent, wait_seconds).run
+        self.work_on_batches = Turns(batches, wait_seconds).run
 
     def bound(self, access: Access) -> "Service":
         """The same service within a caller's limits: cases beyond them do not exist."""

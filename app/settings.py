@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     films_at_once: int = Field(
         16, ge=1, description="Films worked on at once; more are answered 503, to come back."
     )
+    batches_at_once: int = Field(
+        1, ge=1, description="Batches worked on at once, beside those films; more are answered 503."
+    )
     films_arriving: int = Field(
         8, ge=1, description="Memory for what still arrives, in films of the largest size."
     )
@@ -72,6 +75,15 @@ class Settings(BaseSettings):
     )
     stall_seconds: float = Field(
         20.0, gt=0, description="So is one that is slower than the least rate for so long."
+    )
+    head_seconds: float = Field(
+        20.0, gt=0, description="A connection whose request does not begin in time is closed."
+    )
+    connections: int = Field(
+        0, ge=0, description="Connections at once; 0: half of the files that may be open."
+    )
+    connections_per_address: int = Field(
+        128, ge=0, description="Of these, from one address that is no trusted proxy; 0: no limit."
     )
     body_bytes_per_second: int = Field(
         16 * 1024, ge=0, description="Least rate at which a body arrives; 0: any."

@@ -109,7 +109,7 @@ async def film_of(request: Request) -> AsyncIterator[UploadFile]:
     form = await _form(request, 1)
     try:
         (film,) = _films(form, 1)
-        with request.state.places.holding():
+        with request.state.places.film():
             yield film
     finally:
         await form.close()
@@ -121,12 +121,12 @@ async def films_of(request: Request) -> AsyncIterator[list[UploadFile]]:
     Raises:
         InvalidArgument: no form, no film in it, too many, or more than films.
         HTTPException: the client has left.
-        Refusal: with the films of other requests they are too many at once.
+        Refusal: too many other batches are worked on.
     """
     form = await _form(request, MAX_BATCH)
     try:
         films = _films(form, MAX_BATCH)
-        with request.state.places.holding(len(films)):
+        with request.state.places.batch(len(films)):
             yield films
     finally:
         await form.close()
@@ -144,7 +144,7 @@ async def film_and_fields_of(request: Request) -> AsyncIterator[FormData]:
     try:
         if not isinstance(form.get("image"), UploadFile):
             raise _refusal("It holds no part named 'image'.", 1)
-        with request.state.places.holding():
+        with request.state.places.film():
             yield form
     finally:
         await form.close()

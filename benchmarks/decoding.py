@@ -2,7 +2,8 @@
 
     python -m benchmarks.decoding
 
-Both decode the same films in turns. Prints the median of each, their difference and ratio, and the
+Both decode the same films in turns, and answer a whole query (`Retriever.ask`: five cases of 24
+phantoms, by the shipped checkpoint). Prints the median of each, their difference and ratio, and the
 memory of the worker: at its start, at most, and kept after the films.
 """
 
@@ -12,13 +13,19 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from xemplar_app.memory import give_back_large_pieces
 
+from checks.common import phantom_store
 from tests.films import dicom, drawn_film, encoded
+from xemplar.checkpoint import default_checkpoint
 from xemplar.radiograph import Limits, Radiograph, decode
 from xemplar.radiograph.pool import DecodingPool
+from xemplar.retriever import Retriever
+
+CASES = 24
 
 
 def films() -> dict[str, bytes]:
@@ -38,11 +45,49 @@ def films() -> dict[str, bytes]:
     }
 
 
-def timed(decoder: Callable[[bytes], Radiograph], film: bytes) -> float:
+def timed(task: Callable[[bytes], object], film: bytes) -> float:
     """Milliseconds."""
     began = time.perf_counter()
-    decoder(film)
+    task(film)
     return (time.perf_counter() - began) * 1000
+
+
+def compare(
+    name: str,
+    film: bytes,
+    here: Callable[[bytes], object],
+    apart: Callable[[bytes], object],
+    n: int,
+) -> None:
+    """Time both in turns, and print medians."""
+    times = [(timed(here, film), timed(apart, film)) for _ in range(n)]
+    own, other = (statistics.median(one) for one in zip(*times, strict=True))
+    print(
+        f"{name:30}  {len(film) / 2**20:5.1f} MiB   here {own:7.1f} ms   apart "
+        f"{other:7.1f} ms   {other - own:+.1f} ms   x {other / own:.2f}"
+    )
+
+
+def compare_queries(
+    here: Callable[[bytes], Radiograph], pool: Callable[[bytes], Radiograph], n: int
+) -> None:
+    """Time whole queries with either decoder, on a store of phantoms."""
+    with TemporaryDirectory(prefix="xemplar-decoding-") as folder:
+        checkpoint = default_checkpoint()
+        store, _ = phantom_store(Path(folder), checkpoint, CASES)
+        retriever = Retriever.open(checkpoint, store)
+
+        def asking(decoder: Callable[[bytes], Radiograph]) -> Callable[[bytes], object]:
+            def ask(film: bytes) -> object:
+                retriever.decode = decoder
+                return retriever.ask(film)
+
+            return ask
+
+        name, film = next(iter(films().items()))
+        retriever.ask(film)  # what is made on first use
+        compare(f"query, {name}", film, asking(here), asking(pool), n)
+        retriever.close()
 
 
 def memory(process: int) -> str:
@@ -66,13 +111,9 @@ def main() -> None:
         pool(encoded(drawn_film(0)))
         print(f"worker  ready after {time.perf_counter() - began:.2f} s; {memory(worker)}")
         for name, film in films().items():
-            times = [(timed(here, film), timed(pool, film)) for _ in range(arguments.times)]
-            own, apart = (statistics.median(one) for one in zip(*times, strict=True))
-            print(
-                f"{name:30}  {len(film) / 2**20:5.1f} MiB   here {own:7.1f} ms   apart "
-                f"{apart:7.1f} ms   {apart - own:+.1f} ms   x {apart / own:.2f}"
-            )
+            compare(name, film, here, pool, arguments.times)
             print(f"worker  {memory(worker)}")
+        compare_queries(here, pool, arguments.times)
 
 
 if __name__ == "__main__":

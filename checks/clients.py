@@ -29,8 +29,8 @@ TIMEOUT = 60.0
 """After which a client gives up on an answer: far more than any check allows."""
 
 BATCH = 8
-FILMS_AT_ONCE = 256
-"""A service's limit that these clients never reach, if all of them send a batch."""
+NEVER_BUSY = {"XEMPLAR_FILMS_AT_ONCE": "256", "XEMPLAR_BATCHES_AT_ONCE": "32"}
+"""Limits of a service that these clients never reach."""
 
 KEPT = 4
 """Cases that a client has put in and not deleted yet, before it deletes the oldest."""

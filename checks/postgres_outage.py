@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from checks.book import Book, Sample
-from checks.clients import FILMS_AT_ONCE, asking
+from checks.clients import NEVER_BUSY, asking
 from checks.common import Service, show, verdict
 from checks.postgres import Postgres
 from checks.served import phantom_site
@@ -203,8 +203,9 @@ def main() -> int:
             site.store,
             site.checkpoint,
             log,
+            0,
             XEMPLAR_DATABASE_URL=database,
-            XEMPLAR_FILMS_AT_ONCE=str(FILMS_AT_ONCE),
+            **NEVER_BUSY,
         )
         try:
             service.wait_until_ready()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from checks.clients import FILMS_AT_ONCE
+from checks.clients import NEVER_BUSY
 from checks.common import Process, Service, index_films, phantom_store, save_tiny_checkpoint
 from xemplar.catalog import case_id_of, open_catalog
 from xemplar.checkpoint import default_checkpoint, load
@@ -61,7 +61,7 @@ def serving(site: Site, folder: Path) -> Iterator[str]:
     """The service and a worker on a store, as processes of their own; gives the address."""
     store, checkpoint = site.store, site.checkpoint
     log = folder / "service.log"
-    service = Service(store, checkpoint, log, XEMPLAR_FILMS_AT_ONCE=str(FILMS_AT_ONCE))
+    service = Service(store, checkpoint, log, 0, **NEVER_BUSY)
     options = ("--store", store.root, "--checkpoint", checkpoint, "--threads", "1")
     worker = Process(folder / "worker.log", "worker", *options, "--precision", "float32")
     try:

@@ -66,12 +66,12 @@ SIDE = 1024
 
 def png_chunks(kind: bytes, count: int, body: bytes = b"") -> bytes:
     """A PNG with so many chunks of a kind before its pixels."""
-    return _png(_chunk(kind, body) * count)
+    return _png(png_chunk(kind, body) * count)
 
 
 def png_with_exif(exif: bytes) -> bytes:
     """A PNG with EXIF data."""
-    return _png(_chunk(b"eXIf", exif))
+    return _png(png_chunk(b"eXIf", exif))
 
 
 def _png(chunks: bytes) -> bytes:
@@ -79,7 +79,8 @@ def _png(chunks: bytes) -> bytes:
     return FILM[:start] + chunks + FILM[start:]
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """A chunk with its length and checksum."""
     checksum = zlib.crc32(kind + body)
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
 

@@ -116,7 +116,7 @@ async def query_batch(
                 out.append(refusal(answer))
         return BatchOut(out).model_dump_json().encode()
 
-    return Response(await service.work_on_films(work), media_type="application/json")
+    return Response(await service.work_on_batches(work), media_type="application/json")
 
 
 @router.get(

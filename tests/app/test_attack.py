@@ -1,11 +1,14 @@
 """A service under attack answers its readers: `checks/attack.py` in short."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from checks.attack import PHASES, Attack, faults, is_loopback
+from checks.archives import Attempt, archive_faults, restore_all
+from checks.attack import ATTACKS, PHASES, Attack, Phase, faults, is_loopback
 from checks.common import Service
+from tests.hostile_archives import ARCHIVES
 from tests.stores import SmallStore
 
 
@@ -15,13 +18,36 @@ def test_no_attack_keeps_readers_out(small: SmallStore, tmp_path: Path) -> None:
     try:
         service.wait_until_ready()
         attack = Attack(service.url, "", service.pid)
-        # not yet true of batches: one of as many films as there are places keeps other films out
-        names = [name for name in PHASES if name != "batches"]
-        phases = [attack.run(name, seconds=2, clients=2) for name in names]
+        phases = [attack.run(name, seconds=2, clients=2) for name in PHASES]
     finally:
         service.stop()
     assert faults(phases) == []
-    assert all(phase.attacks for phase in phases if phase.name not in ("quiet", "stalls"))
+    assert all(phase.attacks for phase in phases if phase.name in ATTACKS)
+
+
+def test_refused_readers_are_a_fault() -> None:
+    answered, refused = (200, 0.1), (503, 0.1)
+    phase = Phase("batches", queries=[answered] * 19 + [refused])
+    assert faults([phase]) == []
+    phase.queries.append(refused)
+    assert faults([phase]) == ["batches: 2 of 21 readers' queries were refused"]
+
+
+def test_hostile_archives_are_refused_and_leave_nothing(tmp_path: Path) -> None:
+    attempts = restore_all(tmp_path)
+    assert {one.name for one in attempts} == set(ARCHIVES)
+    # how long it takes depends on the machine: the check itself judges that
+    assert archive_faults([replace(one, seconds=0.0) for one in attempts]) == []
+
+
+def test_an_archive_that_is_restored_or_leaves_something_is_a_fault() -> None:
+    taken, leaving = Attempt("x", "", 0.1, ()), Attempt("y", "CorruptArtefact", 0.1, ("outside",))
+    slow = Attempt("z", "CorruptArtefact", 60.0, ())
+    assert archive_faults([taken, leaving, slow]) == [
+        "archive, x: it was restored",
+        "archive, y: it left outside",
+        "archive, z: refused after 60.0 s",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -107,32 +107,33 @@ def test_no_film_of_a_batch_is_written_to_disk(
     assert len(batch(client, [noise, noise])) == 2
 
 
-def test_a_batch_counts_as_many_films_as_it_brings(
+def test_a_second_batch_is_told_to_come_back_and_films_are_answered_beside_the_first(
     settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode, entered, go_on = retriever.encoder.encode, Semaphore(0), Event()
 
     def stuck(inputs: Any) -> Features:
-        entered.release()
-        go_on.wait(60)
+        if len(inputs) > 1:
+            entered.release()
+            go_on.wait(60)
         return encode(inputs)
 
-    app = create_app(settings.model_copy(update={"films_at_once": 4}), retriever)
+    limits = {"films_at_once": 2, "concurrent_queries": 1}
+    app = create_app(settings.model_copy(update=limits), retriever)
     monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
-    with TestClient(app) as client, ThreadPoolExecutor(2) as threads:
-        assert len(batch(client, [FILM] * 6)) == 6  # alone, it may be larger than the limit
-        monkeypatch.setattr(retriever.encoder, "encode", stuck)
+    monkeypatch.setattr(retriever.encoder, "encode", stuck)
+    with TestClient(app) as client, ThreadPoolExecutor(1) as threads:
         try:
-            three = threads.submit(batch, client, [FILM] * 3)
+            first = threads.submit(batch, client, [FILM] * 6)  # more than the films at once
             assert entered.acquire(timeout=PATIENCE)
             response = client.post("/query/batch", files=[("image", FILM)] * 2)
             detail = problem(response, 503, "Busy")
-            assert "3 other films are being worked on and this request brings 2" in detail
+            assert "1 other batches are being worked on, with 6 films, and 1 at once" in detail
             assert response.headers["retry-after"] == "2"
-            one = threads.submit(ask, client, FILM)
-            assert entered.acquire(timeout=PATIENCE)
+            assert ask(client, FILM)["neighbours"]
+            assert "xemplar_films_inside 6.0" in client.get("/metrics").text
         finally:
             go_on.set()
-        assert len(three.result(60)) == 3
-        assert one.result(60)["neighbours"]
+        assert len(first.result(60)) == 6
         assert len(batch(client, [FILM] * 2)) == 2
+        assert "xemplar_films_inside 0.0" in client.get("/metrics").text

@@ -37,13 +37,13 @@ def test_a_refused_film_is_told_with_all_that_an_operator_needs(
     key, secret = keys.create("x", Role.ADMIN)
     client = service()
     client.headers = bearer(secret)  # type: ignore[assignment]
-    refuse(client, 400, FILM[:500], headers={"X-Request-ID": "mine-1"})
+    response = client.post("/query", files={"image": FILM[:500]})
     (error,) = errors(client)
     age = datetime.now(UTC) - datetime.fromisoformat(error.pop("at"))
     assert 0 <= age.total_seconds() < 60
     assert error.pop("ms") > 0
     assert error == {
-        "request_id": "mine-1",
+        "request_id": response.headers["x-request-id"],
         "key": key.id,
         "method": "POST",
         "route": "/query",
@@ -101,10 +101,9 @@ def test_probes_of_a_service_that_is_not_in_order_push_nothing_out(
 
 def test_only_so_many_are_kept_the_newest_first(service: Service) -> None:
     client = service()
-    for number in range(MAX_ERRORS + 2):
-        refuse(client, 400, b"", headers={"X-Request-ID": str(number)})
-    found = [int(error["request_id"]) for error in errors(client)]
-    assert found == [*range(MAX_ERRORS + 1, 1, -1)]
+    refused = [client.post("/query", files={"image": b""}) for _ in range(MAX_ERRORS + 2)]
+    ids = [response.headers["x-request-id"] for response in refused]
+    assert [error["request_id"] for error in errors(client)] == ids[:1:-1]
 
 
 def test_nothing_that_somebody_wrote_is_told(service: Service) -> None:

@@ -3,10 +3,12 @@
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import httpx
@@ -15,6 +17,7 @@ import uvicorn
 from xemplar_app.main import create_app, open_retriever
 from xemplar_app.settings import Settings
 
+from checks.common import free_port
 from tests.app.reading import serving
 from tests.films import drawn_film, encoded
 from tests.stores import SmallStore
@@ -45,10 +48,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        {location}
-    }}
+    {servers}
 }}
 """
 
@@ -81,11 +81,20 @@ def proxied(
 @contextmanager
 def nginx(folder: Path, block: str) -> Iterator[str]:
     """Serves a location; gives the address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
+    with running(folder, f"server {{ listen 127.0.0.1:{port}; {block} }}", port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def running(folder: Path, servers: str, port: int) -> Iterator[None]:
+    """Runs nginx with such servers, of which one listens on a port."""
     file = folder / "nginx.conf"
-    file.write_text(CONFIGURATION.format(folder=folder, port=port, location=block))
+    file.write_text(CONFIGURATION.format(folder=folder, servers=servers))
     command = [str(NGINX), "-p", str(folder), "-e", str(folder / "log"), "-c", str(file)]
+    tested = subprocess.run([*command, "-t"], capture_output=True, text=True)
+    assert tested.returncode == 0, tested.stderr
+    assert "[warn]" not in tested.stderr
     process = subprocess.Popen(command)
     try:
         began = time.monotonic()
@@ -93,7 +102,7 @@ def nginx(folder: Path, block: str) -> Iterator[str]:
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() - began < 60
             time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}"
+        yield
     finally:
         process.terminate()
         process.wait(30)
@@ -105,6 +114,74 @@ def listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+# ---- the whole configuration, with TLS ----------------------------------------------------------
+
+EXAMPLE = "http://127.0.0.1:8000", "/etc/ssl/xray.pem", "/etc/ssl/private/xray.key"
+
+
+def documented(url: str, certificate: Path, key: Path, tls: int, plain: int) -> str:
+    """The servers of docs/deploy.md, with another address, certificate and ports."""
+    (found,) = re.findall(r"```\n(limit_req_zone .*?)```", DEPLOY.read_text(), re.DOTALL)
+    changes = {
+        **dict(zip(EXAMPLE, (url, str(certificate), str(key)), strict=True)),
+        "listen 443 ssl": f"listen 127.0.0.1:{tls} ssl",
+        "listen 80": f"listen 127.0.0.1:{plain}",
+        "rate=50r/s": "rate=1r/m",  # so that the burst is all
+        "burst=500": "burst=9",
+    }
+    for before, after in changes.items():
+        assert before in found
+        found = found.replace(before, after)
+    return str(found)
+
+
+def made_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of its own for 127.0.0.1, and its key."""
+    certificate, key = folder / "xray.pem", folder / "xray.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=xray", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-out", str(certificate), "-keyout", str(key)]
+    subprocess.run([*command, *names, *files], check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate")
+def test_the_documented_configuration_is_nginxs_and_limits_what_it_says(
+    own: SmallStore, tmp_path: Path
+) -> None:
+    certificate, key = made_certificate(tmp_path)
+    tls, plain = free_port(), free_port()
+    settings = Settings(
+        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
+    )
+    app = create_app(settings, open_retriever(settings))
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)
+    trusted = ssl.create_default_context(cafile=certificate)
+    with (
+        serving(config) as url,
+        running(tmp_path, documented(url, certificate, key, tls, plain), tls),
+        httpx.Client(base_url=f"https://127.0.0.1:{tls}", verify=trusted) as client,
+    ):
+        moved = httpx.get(f"http://127.0.0.1:{plain}/query?k=3")
+        assert moved.status_code == 301
+        assert moved.headers["location"] == "https://xray.hospital.example/query?k=3"
+        assert client.get("/metrics").status_code == 404
+        answer = client.post("/query", files={"image": FILM})
+        assert len(answer.raise_for_status().json()["neighbours"]) == 5
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        raw = HTTPSConnection("127.0.0.1", tls, context=trusted, timeout=60)
+        with closing(raw):
+            raw.putrequest("POST", "/query")
+            raw.putheader("Content-Length", str(66 * 2**20))
+            raw.endheaders()
+            assert raw.getresponse().status == 413
+        statuses = [client.get("/healthz").status_code for _ in range(12)]
+        assert set(statuses) == {200, 429}
+
+
+# ---- under a path -------------------------------------------------------------------------------
 
 
 def test_page_api_docs_and_pictures_work_under_the_prefix(proxied: httpx.Client) -> None:

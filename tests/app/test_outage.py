@@ -8,7 +8,7 @@ import pytest
 from xemplar_app.security import KeyRing
 
 from checks.book import Book
-from checks.clients import FILMS_AT_ONCE, asking
+from checks.clients import NEVER_BUSY, asking
 from checks.common import Service
 from checks.postgres import NoPostgres, Postgres
 from checks.postgres_outage import outage
@@ -30,7 +30,7 @@ def test_a_killed_postgres_is_told_to_clients_and_missed_no_longer_than_it_is_aw
         database = server.create("xemplar")
         site = phantom_site(tmp_path, 12, database)
         book, log = Book(site.films), tmp_path / "service.log"
-        settings = {"XEMPLAR_DATABASE_URL": database, "XEMPLAR_FILMS_AT_ONCE": str(FILMS_AT_ONCE)}
+        settings = {"XEMPLAR_DATABASE_URL": database, **NEVER_BUSY}
         service = Service(site.store, site.checkpoint, log, 0, **settings)
         try:
             service.wait_until_ready()

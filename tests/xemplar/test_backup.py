@@ -26,6 +26,7 @@ from xemplar_indexer.backup import backup as backup_command
 from xemplar_indexer.backup import restore as restore_command
 
 from tests.films import drawn_film, encoded
+from tests.hostile_archives import MEMBERS, PICTURE, archive_of
 from tests.stores import CASES, SmallStore, small_store
 from xemplar.__main__ import command_line
 from xemplar.backup import _move, back_up, restore
@@ -467,59 +468,11 @@ def test_what_is_restored_is_for_its_user_alone(
     assert modes == {0o700, 0o600}
 
 
-PICTURE = f"media/ab/ab{'0' * 62}.jpg"
-
-
-def sparse() -> tarfile.TarInfo:
-    """In form 1.0 of GNU tar: 2 GiB of nothing."""
-    member = tarfile.TarInfo(PICTURE)
-    member.pax_headers = {
-        "GNU.sparse.major": "1",
-        "GNU.sparse.minor": "0",
-        "GNU.sparse.name": PICTURE,
-        "GNU.sparse.realsize": str(2 << 30),
-    }
-    member.size = 512
-    return member
-
-
-def of_type(kind: bytes) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(PICTURE)
-    member.type, member.linkname = kind, "/etc/passwd"
-    return member
-
-
-def with_long_header() -> tarfile.TarInfo:
-    member = tarfile.TarInfo(PICTURE)
-    member.pax_headers = {"comment": "x" * 1_000_000}
-    return member
-
-
-@pytest.mark.parametrize(
-    "member",
-    [
-        pytest.param(sparse(), id="sparse"),
-        pytest.param(with_long_header(), id="long header"),
-        *(
-            pytest.param(of_type(kind), id=f"type {kind!r}")
-            for kind in (
-                tarfile.LNKTYPE,
-                tarfile.SYMTYPE,
-                tarfile.CHRTYPE,
-                tarfile.BLKTYPE,
-                tarfile.FIFOTYPE,
-                tarfile.DIRTYPE,
-                tarfile.GNUTYPE_SPARSE,
-            )
-        ),
-    ],
-)
-def test_only_plain_files_are_unpacked(tmp_path: Path, member: tarfile.TarInfo) -> None:
-    out, target = io.BytesIO(), Store(tmp_path / "elsewhere")
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        archive.addfile(member, io.BytesIO(b"1\n0\n1\n".ljust(512, b"\0")))
+@pytest.mark.parametrize("make", MEMBERS.values(), ids=MEMBERS)
+def test_only_plain_files_are_unpacked(tmp_path: Path, make: Callable[[], tarfile.TarInfo]) -> None:
+    target = Store(tmp_path / "elsewhere")
     with pytest.raises(CorruptArtefact, match="this is none"):
-        restore(io.BytesIO(out.getvalue()), target, url(target))
+        restore(io.BytesIO(archive_of(make())), target, url(target))
     assert [*target.root.iterdir()] == []
 
 

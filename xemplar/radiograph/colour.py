@@ -7,8 +7,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from xemplar.errors import NotARadiograph
+from xemplar.radiograph.film import ROWS
 
 Pixels = npt.NDArray[Any]
+
+LUMA = (19_595, 38_470, 7_471)
+"""Parts of red, green and blue in 65,536."""
 
 GREY_SPREAD = 12.0
 """Channels that differ by up to this on average (of 255) are grey."""
@@ -54,9 +58,12 @@ def _luma(channels: Pixels) -> Pixels:
     """ITU-R BT.601 luma, by the integers that Pillow uses: equal channels keep their value."""
     if channels.dtype == np.uint8:
         return np.asarray(Image.fromarray(channels).convert("L"))
-    weights = (19_595, 38_470, 7_471)
-    grey = sum(channels[..., place].astype(np.uint32) * weights[place] for place in range(3))
-    return np.asarray((grey + 0x8000) >> 16, np.uint16)
+    grey = np.empty(channels.shape[:2], np.uint16)
+    for first in range(0, len(grey), ROWS):
+        rows = channels[first : first + ROWS].astype(np.uint32)
+        luma = sum(rows[..., place] * weight for place, weight in enumerate(LUMA))
+        grey[first : first + ROWS] = (luma + 0x8000) >> 16
+    return grey
 
 
 def _sample(channels: Pixels) -> Pixels:

@@ -71,5 +71,4 @@ def _grey(stored: Stored, header: "Dataset") -> tuple[npt.NDArray[np.uint8], tup
     grey, tinted = to_grey(values)
     if grey.dtype == np.uint8:
         return grey, tinted
-    deep = grey.astype(np.float32)
-    return stretch(deep, *contrast(deep)), tinted
+    return stretch(grey, *contrast(grey)), tinted

@@ -1,6 +1,7 @@
 """What a decoded film is, what is refused before decoding, and how deep grey becomes 8-bit grey."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,9 @@ from xemplar.errors import ImageTooLarge, NotARadiograph
 
 PERCENTILES = (0.5, 99.5)
 """Grey values that become black and white where a deep film names no window of its own."""
+
+ROWS = 32
+"""Rows that are worked on at once, where a copy of a whole film would take memory and time."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +90,32 @@ def check_size(width: int, height: int, limits: Limits) -> None:
     limits.accept(width * height)
 
 
-def stretch(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.uint8]:
-    """Map low..high linearly to 0..255, clipped and rounded."""
+def stretch(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Map low..high linearly to 0..255 in float32, clipped and rounded."""
     scale = 255.0 / (high - low if high > low else 1e-6)
-    grey: npt.NDArray[np.uint8] = np.clip((values - low) * scale + 0.5, 0, 255).astype(np.uint8)
+    grey = np.empty(values.shape, np.uint8)
+    for first in range(0, len(values), ROWS):
+        rows = values[first : first + ROWS].astype(np.float32)
+        rows -= low
+        rows *= scale
+        rows += 0.5
+        grey[first : first + ROWS] = np.clip(rows, 0, 255, out=rows)
     return grey
 
 
-def contrast(values: npt.NDArray[np.float32]) -> tuple[float, float]:
+def contrast(values: npt.NDArray[Any]) -> tuple[float, float]:
     """Black and white point of a deep film without a window: percentiles, else the extremes.
 
     Where the lowest or the highest value alone takes more than three quarters of that span, it is
     a border or a marker, and the rest of the film counts.
     """
-    some = values[::4, ::4]
+    some = values[::4, ::4].astype(np.float32)
     low, high = (float(value) for value in np.percentile(some, PERCENTILES))
     for end in (some.min(), some.max()):
         rest = some[some != end]
         black, white = np.percentile(rest, PERCENTILES) if rest.size else (low, high)
         if 0 < white - black < (high - low) / 4:
             low, high = float(black), float(white)
-    return (low, high) if high > low else (float(values.min()), float(values.max()))
+    if high > low:
+        return low, high
+    return float(np.float32(values.min())), float(np.float32(values.max()))

@@ -15,7 +15,7 @@ from xemplar.radiograph.codestream import with_end
 from xemplar.radiograph.colour import to_grey
 from xemplar.radiograph.film import Limits, Radiograph, check_size, contrast, stretch
 from xemplar.radiograph.structure.jpeg import check_jpeg, check_scans
-from xemplar.radiograph.structure.png import check_png
+from xemplar.radiograph.structure.png import START, check_png, chunks
 from xemplar.radiograph.structure.tiff import check_tiff
 
 DISPLAY_SIDE = 1024
@@ -49,6 +49,8 @@ def decode_picture(data: bytes, limits: Limits) -> Radiograph:
     # told by the decoder that waits: Pillow keeps 8 of the 16 bits of colour
     waiting = str(getattr(image, "tile", ""))
     is_deep_colour = image.mode in ("RGB", "RGBA", "LA") and ";16" in waiting
+    if is_deep_colour and image.format == "PNG":
+        _tell_exif(image, content)
     try:
         if image.format != "MPO" and _holds_more(image):
             raise UnsupportedImage(
@@ -110,15 +112,16 @@ def _open_picture(data: bytes, limits: Limits) -> Image.Image:
 
 def _without_text(data: bytes) -> bytes:
     """Leave out the chunks of a PNG (PNG 1.2, 3.2) that may be long or inflate without end."""
-    if not data.startswith(PNG_START) or not any(kind in data for kind in PNG_TEXT):
+    if not data.startswith(PNG_START) or not any(one.kind in PNG_TEXT for one in chunks(data)):
         return data
-    kept, place = [PNG_START], len(PNG_START)
-    while place < len(data):
-        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
-        if data[place + 4 : place + 8] not in PNG_TEXT:
-            kept.append(data[place:end])
-        place = end
-    return b"".join(kept)
+    kept = (data[one.start : one.end] for one in chunks(data) if one.kind not in PNG_TEXT)
+    return data[:START] + b"".join(kept)
+
+
+def _tell_exif(image: Image.Image, data: bytes) -> None:
+    """Give a PNG its EXIF data, which Pillow would decode all pixels to look for behind them."""
+    found = next((data[one.body] for one in chunks(data) if one.kind == b"eXIf"), b"")
+    image.info["exif"] = b"Exif\0\0" + found
 
 
 def _forget_broken_exif(image: Image.Image) -> None:
@@ -167,24 +170,28 @@ def _loaded(image: Image.Image) -> Pixels:
     if isinstance(image, TiffImageFile) and image.mode == "I" and _is_unsigned(image):
         return np.asarray(image, np.int32).view(np.uint32)
     if image.mode.startswith(("I", "F")):
-        return np.asarray(image, dtype=np.float32)
+        return np.asarray(image)
     image.info.pop("transparency", None)
     return np.asarray(image.convert("RGB"))
 
 
 def _deep_colour(image: Image.Image, data: bytes) -> Pixels:
-    """uint16 (height, width, 3), by OpenCV."""
+    """uint16 (height, width, 3), by OpenCV, which turns a TIFF by itself."""
     import cv2
 
     blue_green_red = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if blue_green_red is None:
         raise UnreadableImage(f"the {image.format} picture is damaged; export the film again")
-    upright = []
-    for place in (2, 1, 0):
-        channel = Image.fromarray(np.ascontiguousarray(blue_green_red[..., place]))
-        channel.info["exif"] = image.info.get("exif")
-        upright.append(np.asarray(ImageOps.exif_transpose(channel)))
-    return np.stack(upright, axis=2)
+    channels = blue_green_red[..., 2::-1]
+    return channels if image.format == "TIFF" else _upright(channels, _orientation(image))
+
+
+def _upright(values: Pixels, orientation: int) -> Pixels:
+    """Turn values (height, width, ...) as EXIF's orientation says, without a copy."""
+    turned = values.swapaxes(0, 1) if orientation in LYING else values
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    across = -1 if orientation in (2, 3, 6, 7) else 1
+    return turned[::down, ::across]
 
 
 def _grey(values: Pixels, zero_is_white: bool) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
@@ -194,8 +201,7 @@ def _grey(values: Pixels, zero_is_white: bool) -> tuple[npt.NDArray[np.uint8], t
         values, warnings = to_grey(values)
     if values.dtype == np.uint8:
         return values, warnings
-    deep = values.astype(np.float32)
-    if not np.isfinite(deep).all():
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise UnreadableImage("the picture holds values that are no numbers (NaN or infinity)")
-    grey = stretch(deep, *contrast(deep))
+    grey = stretch(values, *contrast(values))
     return (np.subtract(255, grey, dtype=np.uint8) if zero_is_white else grey), warnings

@@ -118,24 +118,21 @@ def _windows(input_: Values, header: "Dataset") -> Iterator[tuple[Grey | None, s
         if table is None:
             yield None, "VOI LUT", ""
         else:
-            looked_up = table(input_.values).astype(np.float32)
-            yield stretch(looked_up, 0, 2**table.bits - 1), "VOI LUT", table.warning
+            grey = stretch(table(input_.values), 0, 2**table.bits - 1)
+            yield grey, "VOI LUT", table.warning
     function = text(header, "VOILUTFunction") or "LINEAR"
     windows = zip(numbers(header, "WindowCenter"), numbers(header, "WindowWidth"), strict=False)
     for centre, width in islice(windows, ITEMS):
         usable = function in FUNCTIONS and width >= (1 if function == "LINEAR" else 1e-6)
-        values = np.asarray(input_.values, np.float32)
-        grey = _through_window(values, centre, width, function) if usable else None
-        yield grey, f"window (centre {centre:g}, width {width:g})", ""
+        shown = _through_window(input_.values, centre, width, function) if usable else None
+        yield shown, f"window (centre {centre:g}, width {width:g})", ""
 
 
-def _through_window(
-    values: npt.NDArray[np.float32], centre: float, width: float, function: str
-) -> Grey:
+def _through_window(values: npt.NDArray[Any], centre: float, width: float, function: str) -> Grey:
     """PS3.3 C.11.2.1.2 and C.11.2.1.3."""
     if function == "SIGMOID":
         # beyond 40 the exponential is 0 or infinite to 8 bits, and need not overflow
-        exponent = np.clip(-4 * (values - centre) / width, -40, 40)
+        exponent = np.clip(-4 * (np.asarray(values, np.float32) - centre) / width, -40, 40)
         return stretch(1 / (1 + np.exp(exponent)), 0, 1)
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1
@@ -154,12 +151,11 @@ def _own_contrast(
     if bits <= 8:
         ends = np.array([[0, 2**bits - 1]]) - (2 ** (bits - 1) if stored.pixel.signed else 0)
         span = _after_modality(stored._replace(values=ends), header).values[0]
-        grey = stretch(np.asarray(values, np.float32), float(span.min()), float(span.max()))
+        grey = stretch(values, float(span.min()), float(span.max()))
         if not ignored or _leaves_picture(grey, stored.values, padding):
             return grey
-    deep = np.asarray(values, np.float32)
-    film = deep if padding is None or padding.all() else deep[~padding][None]
-    return stretch(deep, *contrast(film))
+    film = values if padding is None or padding.all() else values[~padding][None]
+    return stretch(values, *contrast(film))
 
 
 def _leaves_picture(

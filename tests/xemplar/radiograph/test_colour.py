@@ -1,16 +1,19 @@
 """Grey that is stored in colour, the tint of a photograph, and colour."""
 
 import io
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import ExifTags, Image, ImageOps
+from PIL.ImageFile import ImageFile
 from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit
 
 from tests.films import dicom, drawn_film, encapsulated, encoded, written
+from tests.hostile import png_chunk
 from tests.xemplar.radiograph.samples import FILM, correlation, refused
 from xemplar.errors import NotARadiograph, UnreadableImage
 from xemplar.radiograph import decode
@@ -78,6 +81,39 @@ def test_12_bits_in_16_bits_of_colour_are_stretched_as_in_grey(format: str, alph
     channels = [TWELVE] * 3 + [np.full_like(TWELVE, 65_535)] * alpha
     film = decode(cv2.imencode(format, np.dstack(channels))[1].tobytes())
     np.testing.assert_array_equal(film.pixels, OWN)
+
+
+DEEP_COLOUR = cv2.imencode(".png", np.dstack([TWELVE] * 3))[1].tobytes()
+
+
+def test_16_bits_of_colour_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By OpenCV: the largest film takes its time and memory twice otherwise."""
+
+    def loaded(_: ImageFile) -> NoReturn:
+        raise AssertionError("Pillow decoded it, too")
+
+    monkeypatch.setattr(ImageFile, "load", loaded)
+    np.testing.assert_array_equal(decode(DEEP_COLOUR).pixels, OWN)
+
+
+@pytest.mark.parametrize("behind_the_pixels", [False, True])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_16_bits_of_colour_are_upright(orientation: int, behind_the_pixels: bool) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    chunk = png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    place = DEEP_COLOUR.index(b"IEND" if behind_the_pixels else b"IDAT") - 4
+    film = decode(DEEP_COLOUR[:place] + chunk + DEEP_COLOUR[place:])
+    stored = Image.fromarray(OWN)
+    stored.getexif()[ExifTags.Base.Orientation] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(stored))
+    assert film.source_size == film.pixels.shape == upright.shape
+    assert correlation(film.pixels, upright) > 0.999
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_16_bits_of_colour_that_are_cut_short_are_refused(share: float) -> None:
+    refused(DEEP_COLOUR[: int(share * len(DEEP_COLOUR))], UnreadableImage, "damaged")
 
 
 def test_16_bits_of_colour_that_differ_are_refused() -> None:

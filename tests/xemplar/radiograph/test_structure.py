@@ -108,7 +108,7 @@ def test_a_bomb_takes_a_worker_little_time_and_memory(
 
 @pytest.mark.system
 def test_time_and_memory_are_in_proportion_to_the_pixels_that_a_film_declares() -> None:
-    with DecodingPool(1, Limits(), max_memory=300 * MEBIBYTE) as one:
+    with DecodingPool(1, Limits(), max_memory=240 * MEBIBYTE) as one:
         small = encoded(drawn_film(1, 2000, 2000).astype(np.uint16) * 200)
         assert one(small).pixels.shape == (2000, 2000)
         with pytest.raises(UnreadableImage, match="more memory than a film of their size may"):
