@@ -1,5 +1,5 @@
 """PROGRAM: offline training to a checkpoint. `xemplar train --help` tells its settings.
 
-settings -> films -> augment -> epoch -> metrics -> calibrate -> report
+settings -> images -> augment -> epoch -> metrics -> calibrate -> report
                                   run ties them together and can be killed at any moment
 """

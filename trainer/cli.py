@@ -85,9 +85,7 @@ def train(
 
     if "findings" in options:
         options["findings"] = _separated(options["findings"])
-    settings = settings_of(
-        recipe, **options, split=PatientSplit(split_seed, val_share, test_share)
-    )
+    settings = settings_of(recipe, **options, split=PatientSplit(split_seed, val_share, test_share))
     names = source_names(data, source or ())
     datasets = [
         dataset_of(folder, table, columns, unknown_findings, name)

@@ -82,9 +82,9 @@ class Augmentation:
     scale: Annotated[
         float, Field(ge=0, description="Sizes range from 1 - this to 1 + this."), AUGMENTATION
     ] = 0.1
-    shear: Annotated[
-        float, Field(ge=0, description="Largest shear, in degrees."), AUGMENTATION
-    ] = 5.0
+    shear: Annotated[float, Field(ge=0, description="Largest shear, in degrees."), AUGMENTATION] = (
+        5.0
+    )
     crop: Annotated[
         float,
         Field(gt=0, le=1, description="Smallest share of the area that a random crop keeps."),
@@ -157,9 +157,7 @@ class Settings:
     epochs: Annotated[int, Field(gt=0, description="Most epochs."), OPTIMISATION] = 25
     patience: Annotated[
         int,
-        Field(
-            gt=0, description="Early stopping: epochs without a better mean AUC on validation."
-        ),
+        Field(gt=0, description="Early stopping: epochs without a better mean AUC on validation."),
         OPTIMISATION,
     ] = 10
     batch_size: Annotated[

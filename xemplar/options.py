@@ -18,10 +18,10 @@ user typed. Everything else about an option (another name, a metavar, a help pan
 
 import dataclasses
 import inspect
+import operator
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -40,15 +40,15 @@ Command = TypeVar("Command", bound=Callable[..., None])
 PARAMETER = "options"
 """Name of the command's parameter that receives what the user typed."""
 
-LIMITS = {
-    Gt: ("gt", "greater than", lambda value, limit: value > limit),
-    Ge: ("ge", "at least", lambda value, limit: value >= limit),
-    Lt: ("lt", "less than", lambda value, limit: value < limit),
-    Le: ("le", "at most", lambda value, limit: value <= limit),
+LIMITS: Mapping[type, tuple[str, str, Callable[[Any, Any], bool]]] = {
+    Gt: ("gt", "greater than", operator.gt),
+    Ge: ("ge", "at least", operator.ge),
+    Lt: ("lt", "less than", operator.lt),
+    Le: ("le", "at most", operator.le),
 }
+"""Limit -> its attribute, its words, and what holds between value and limit."""
 
 
-@cache
 def fields_of(model: Model) -> Mapping[str, FieldInfo]:
     """Returns the fields of a model by name: annotation, default, description, range."""
     if issubclass(model, BaseModel):
@@ -56,8 +56,8 @@ def fields_of(model: Model) -> Mapping[str, FieldInfo]:
     hints = get_type_hints(model, include_extras=True)
     found = {}
     for field in dataclasses.fields(model):
-        made = field.default_factory is not dataclasses.MISSING
-        default = field.default_factory() if made else field.default  # type: ignore[misc]
+        factory = field.default_factory
+        default = field.default if isinstance(factory, dataclasses._MISSING_TYPE) else factory()
         found[field.name] = FieldInfo.from_annotated_attribute(hints[field.name], default)
     return found
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import typer
 from xemplar_trainer import cli
+from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.epoch import Device
 from xemplar_trainer.settings import Settings
-from xemplar_trainer.world import World
 
 from xemplar.errors import ConfigurationError, UnknownFinding
 from xemplar.findings import NIH14
@@ -22,16 +22,19 @@ from xemplar.preprocess import PreprocessSpec
     [
         ({"epochs": 0}, "epochs is 0; it must be greater than 0"),
         ({"patience": -1}, "patience is -1"),
-        ({"batch": 0}, "batch is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
         ({"learning_rate": -1e-3}, r"learning_rate is -0\.001"),
         ({"workers": -1}, "workers is -1"),
-        ({"films_per_epoch": -5}, "films_per_epoch is -5"),
-        ({"threads": -2, "batch": -3}, "batch is -3, threads is -2"),
+        ({"images_per_epoch": -5}, "images_per_epoch is -5"),
+        ({"threads": -2, "batch_size": -3}, "batch_size is -3, threads is -2"),
         ({"size": 0}, "size is 0"),
         ({"size": 100}, "size 100 .* multiple of 32"),
-        ({"small_epochs": 25}, "small_epochs is 25 of 25; at least one epoch must see films at"),
+        ({"small_epochs": 25}, "small_epochs is 25 of 25; at least one epoch must see images at"),
         ({"small_epochs": 2, "small_size": 100}, "size 100 .* multiple of 32"),
-        ({"weights": {"nih14": 0.0}}, "weights of data sets must be greater than 0, not .'nih14'"),
+        (
+            {"sampling_weights": {"nih14": 0.0}},
+            "weights of data sets must be greater than 0, not .'nih14'",
+        ),
         ({"fit": "crop"}, "fit 'crop' .* 'stretch', 'pad'"),
         ({"precision": "float16"}, "precision 'float16' is none of auto, float32, bfloat16"),
         ({"findings": ()}, "findings must be different names"),
@@ -69,12 +72,12 @@ def test_a_device_that_is_not_there_is_refused(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ConfigurationError, match=message):
-        Device.choose(Settings(device=device), World())
+        Device.choose(Settings(device=device), Distributed())
 
 
 @pytest.mark.parametrize(("precision", "half"), [("float32", False), ("bfloat16", True)])
 def test_the_arithmetic_is_the_one_that_is_asked_for(precision: str, half: bool) -> None:
-    device = Device.choose(Settings(device="cpu", precision=precision), World())
+    device = Device.choose(Settings(device="cpu", precision=precision), Distributed())
     assert device == Device("cpu", half)
 
 
@@ -83,7 +86,7 @@ def test_bfloat16_is_taken_by_itself_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, native: bool
 ) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": native})
-    assert Device.choose(Settings(device="cpu"), World()).half is native
+    assert Device.choose(Settings(device="cpu"), Distributed()).half is native
 
 
 def test_the_command_line_refuses_an_unknown_policy(tmp_path: Path) -> None:
