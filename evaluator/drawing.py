@@ -1,4 +1,4 @@
-"""Drawing for the report: figures as PNG, and films as they look."""
+"""Drawing for the report: figures as PNG, and images as they look."""
 
 import io
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ DPI = 110
 OURS, CHANCE = "#0a6ebd", "#8a8a8a"
 
 BOX = "#39ff14"
-"""Of a radiologist's box: bright green, which neither films nor the colours of a map have."""
+"""Of a radiologist's box: bright green, which neither images nor the colours of a map have."""
 
 
 def figure(width: float, height: float) -> Figure:
@@ -32,15 +32,15 @@ def png(drawn: Figure) -> bytes:
     return file.getvalue()
 
 
-def film(
+def image(
     inputs: npt.NDArray[np.uint8], spec: PreprocessSpec, shape: Sequence[int], side: int = 256
 ) -> npt.NDArray[np.uint8]:
-    """A film in its own aspect ratio, uint8 (h, w), longer side ``side``, from the network's input.
+    """An image in its own aspect ratio, uint8 (h, w), longer side ``side``, from the network's input.
 
     Args:
         inputs: uint8 (s, s).
         spec: the preprocessing that made it.
-        shape: height and width of the film, any unit.
+        shape: height and width of the image, any unit.
         side: of the picture, in pixels.
     """
     place = frame(spec, int(shape[0]), int(shape[1]))

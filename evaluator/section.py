@@ -7,7 +7,7 @@ from typing import Any, Self, TypeAlias
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over films with its uncertainty.
+    """A mean over images with its uncertainty.
 
     Attributes:
         value: the mean.

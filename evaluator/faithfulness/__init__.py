@@ -1,7 +1,7 @@
 """Do the maps say what the network does? Modules in the order of the flow.
 
 ==================  ============================================================================
-units.py            which films, which finding of each, and where radiologists drew it
+samples.py            which images, which finding of each, and where radiologists drew it
 quantus_network.py  the network and its Grad-CAM, as Quantus asks for them
 quantus_metrics.py  Quantus: does Grad-CAM hold still, hit the boxes, lower the probability?
 cascade.py          is the map gone when the network's weights are? a gate of the release

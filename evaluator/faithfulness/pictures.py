@@ -5,17 +5,17 @@ from matplotlib.axes import Axes
 
 from xemplar.overlay import overlay
 
-from ..drawing import CHANCE, OURS, figure, film, png, show
-from ..material import Material
+from ..data import EvaluationData
+from ..drawing import CHANCE, OURS, figure, image, png, show
 from ..section import Picture
-from .cascade import LIMIT, STAGES, Cascade
+from .cascading_randomisation import LIMIT, STAGES, CascadingRandomisation
 from .masking import EVIDENCE, PERTURBATION, RANDOM, Curves, Masked
 from .tables import mean_over_patients
 
 OTHER = "#c8641e"
 LINES = {EVIDENCE: (OURS, "-"), PERTURBATION: (OTHER, "-"), RANDOM: (CHANCE, "--")}
 STRIPS = 2
-"""Films that are shown at each stage."""
+"""Images that are shown at each stage."""
 
 INTACT = "intact"
 
@@ -30,10 +30,10 @@ def masking_picture(found: Masked) -> Picture:
     left.legend(fontsize=7, frameon=False)
     return Picture(
         "faithfulness-masking",
-        "Cosine with the neighbour while the film is blurred, and while it comes back",
+        "Cosine with the neighbour while the image is blurred, and while it comes back",
         png(drawn),
         f"Means over {len(found.rows)} pairs. Dashed: cells in random order, which is chance. "
-        "Both ends are the same for all orders: the whole film, and nothing but blur.",
+        "Both ends are the same for all orders: the whole image, and nothing but blur.",
     )
 
 
@@ -44,21 +44,21 @@ def _curves(axes: Axes, found: Masked, curves: Curves, title: str, label: str) -
     axes.set_xlabel(f"{label}, %")
 
 
-def stages_picture(found: Cascade, material: Material) -> Picture:
+def stages_picture(found: CascadingRandomisation, data: EvaluationData) -> Picture:
     """Correlation with the intact network's maps after each stage, with its interval."""
-    rows = [unit.row for unit in found.units]
-    stages = [mean_over_patients(values, rows, material) for values in found.signed]
-    between = mean_over_patients(found.between, rows, material)
+    rows = [sample.row for sample in found.samples]
+    stages = [mean_over_patients(values, rows, data) for values in found.signed]
+    between = mean_over_patients(found.between, rows, data)
     drawn = figure(6, 3.2)
     axes = drawn.subplots()
     names = [INTACT, *(name for name, _ in STAGES)]
     means = [1.0, *(np.nan if stage is None else stage.value for stage in stages)]
-    axes.plot(names, means, "o-", color=OURS, label="same film, scrambled network")
+    axes.plot(names, means, "o-", color=OURS, label="same image, scrambled network")
     for place, stage in enumerate(stages, start=1):
         if stage is not None and stage.low is not None and stage.high is not None:
             axes.vlines(place, stage.low, stage.high, color=OURS)
     if between is not None:
-        axes.axhline(between.value, ls="--", color=CHANCE, label="other films, intact network")
+        axes.axhline(between.value, ls="--", color=CHANCE, label="other images, intact network")
     axes.axhline(LIMIT, ls=":", color=OTHER, label="limit when all is scrambled")
     axes.axhline(0, lw=0.5, color=CHANCE)
     axes.set_ylabel("rank correlation")
@@ -72,23 +72,23 @@ def stages_picture(found: Cascade, material: Material) -> Picture:
     )
 
 
-def strip_picture(found: Cascade, material: Material) -> Picture:
-    """The maps of the first films at each stage, over the film."""
-    films, spec = material.queries, material.encoder.checkpoint.card.spec
+def strip_picture(found: CascadingRandomisation, data: EvaluationData) -> Picture:
+    """The maps of the first images at each stage, over the image."""
+    images, spec = data.queries, data.encoder.checkpoint.card.spec
     # those whose real map shows anything come first
     shown = np.argsort(np.isnan(found.correlation[-1]), kind="stable")[:STRIPS]
     drawn = figure(1.3 * (len(STAGES) + 1), 1.6 * len(shown))
     grid = drawn.subplots(len(shown), len(STAGES) + 1, squeeze=False)
     names = [INTACT, *(name for name, _ in STAGES)]
     for place, axes in zip(shown, grid, strict=True):
-        unit = found.units[place]
-        picture = film(films.inputs[unit.row], spec, films.shapes[unit.row])
+        sample = found.samples[place]
+        picture = image(images.inputs[sample.row], spec, images.shapes[sample.row])
         for column, name, maps in zip(axes, names, found.maps, strict=True):
-            title = f"{material.findings[unit.finding]}: {name}" if name == INTACT else name
+            title = f"{data.findings[sample.finding]}: {name}" if name == INTACT else name
             show(column, overlay(picture, maps[place], spec), title)
     return Picture(
         "faithfulness-strip",
         "Grad-CAM of the intact network and after each stage of scrambling",
         png(drawn),
-        "Each map is drawn as a share of its own maximum; a film without colour has a blank map.",
+        "Each map is drawn as a share of its own maximum; an image without colour has a blank map.",
     )

@@ -10,21 +10,21 @@ from matplotlib.patches import Rectangle
 from xemplar.overlay import overlay
 from xemplar.preprocess import PreprocessSpec
 
-from ..drawing import BOX, CHANCE, OURS, figure, film, png, show
-from ..material import Films
+from ..data import EvaluationImages
+from ..drawing import BOX, CHANCE, OURS, figure, image, png, show
 from ..section import Picture
 from .maps import BASELINES, GRAD_CAM, METHODS, UNIFORM, Explainer
 from .measure import SIDE, Measured
 from .tables import Mean, by_name
 
 FINDINGS = 4
-"""Findings of which the contact sheet shows films: those with the most regions."""
+"""Findings of which the contact sheet shows images: those with the most regions."""
 
 
 def contact_sheet(
-    measured: Measured, films: Films, explainer: Explainer, spec: PreprocessSpec
+    measured: Measured, images: EvaluationImages, explainer: Explainer, spec: PreprocessSpec
 ) -> Picture:
-    """Films with their boxes beside Grad-CAM: the best, the median and the worst of a finding."""
+    """Images with their boxes beside Grad-CAM: the best, the median and the worst of a finding."""
     chosen = [(key, extremes(measured, key)) for key in most_frequent(measured)]
     drawn = figure(11, 2.15 * len(chosen))
     axes = drawn.subplots(len(chosen), 6, squeeze=False)
@@ -32,17 +32,17 @@ def contact_sheet(
         one.set_axis_off()
     for line, (_, examples) in zip(axes, chosen, strict=True):
         for place, n in enumerate(examples):
-            _example(line[2 * place : 2 * place + 2], measured, n, films, explainer, spec)
+            _example(line[2 * place : 2 * place + 2], measured, n, images, explainer, spec)
     names = ", ".join(_name(*key) for key, _ in chosen)
     return Picture(
-        "localisation-films",
-        f"Films with radiologists' boxes beside the Grad-CAM overlay, for {names}",
+        "localisation-images",
+        f"Images with radiologists' boxes beside the Grad-CAM overlay, for {names}",
         png(drawn),
-        "One line a finding; from left to right the film with the best, the median and the worst "
+        "One line a finding; from left to right the image with the best, the median and the worst "
         "relevance mass of Grad-CAM. Green: the radiologists' boxes. Above each overlay, whether "
         "the hottest spot lies in a box, and the share of the map that lies there beside the "
-        "share of the film that the boxes cover; a number after hit is the share of equally hot "
-        "spots that do. A blank map is zero everywhere: it leaves the film as it is, and is "
+        "share of the image that the boxes cover; a number after hit is the share of equally hot "
+        "spots that do. A blank map is zero everywhere: it leaves the image as it is, and is "
         "ranked as a uniform map. Colours are relative to each map's own maximum.",
     )
 
@@ -66,14 +66,14 @@ def _example(
     axes: Sequence[Axes],
     measured: Measured,
     n: int,
-    films: Films,
+    images: EvaluationImages,
     explainer: Explainer,
     spec: PreprocessSpec,
 ) -> None:
-    """One film with its boxes, and beside it the same under Grad-CAM."""
+    """One image with its boxes, and beside it the same under Grad-CAM."""
     region = measured.regions[n]
-    pixels = film(films.inputs[region.row], spec, films.shapes[region.row], SIDE)
-    heatmap = explainer.grad_cam(films, region.row, region.finding)
+    pixels = image(images.inputs[region.row], spec, images.shapes[region.row], SIDE)
+    heatmap = explainer.grad_cam(images, region.row, region.finding)
     show(axes[0], pixels, _name(region.finding, region.label))
     show(axes[1], overlay(pixels, heatmap, spec, side=SIDE), _verdict(measured, n))
     height, width = pixels.shape
@@ -116,7 +116,7 @@ def methods_plot(measured: Measured, mean: Mean) -> Picture:
         "localisation-methods",
         "Pointing game and relevance mass of every method, with 95 % intervals and chance",
         png(drawn),
-        "Grey: baselines, which know nothing of the film. Dotted: the uniform map.",
+        "Grey: baselines, which know nothing of the image. Dotted: the uniform map.",
     )
 
 

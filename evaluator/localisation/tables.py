@@ -17,13 +17,13 @@ COMPARED = (GRAD_CAM, EVIDENCE, *BASELINES)
 """Methods in the tables by finding and size: both explanations of the service, and baselines."""
 
 SIZES: Mapping[str, tuple[float, float]] = {
-    "under 2 % of the film": (0, 0.02),
+    "under 2 % of the image": (0, 0.02),
     "2 to 10 %": (0.02, 0.1),
     "over 10 %": (0.1, np.inf),
 }
 
 REGION = (
-    "A region is all boxes of one film with the same finding and label. Intervals are over "
+    "A region is all boxes of one image with the same finding and label. Intervals are over "
     "patients (95 %, bootstrap)."
 )
 
@@ -33,7 +33,7 @@ class Mean:
     """Averages figures of the same regions, with an interval over their patients.
 
     Attributes:
-        patients: of the n regions' films.
+        patients: of the n regions' images.
         resamples: of the bootstrap.
         seed: likewise.
     """
@@ -57,7 +57,7 @@ def methods_table(
     Args:
         measured: of the queries.
         thresholds: of each method, int (M,), places in `THRESHOLDS`.
-        tuned_on: boxes of the tuning films that they were chosen on.
+        tuned_on: boxes of the tuning images that they were chosen on.
         mean: of the same regions.
     """
     rows: list[list[Cell]] = []
@@ -78,9 +78,9 @@ def methods_table(
     )
     missing = int(np.isnan(measured.mass[:, METHODS.index(EVIDENCE)]).sum())
     caption = (
-        f"{REGION} Maps and boxes are compared on the film, longer side {SIDE} pixels. By chance "
+        f"{REGION} Maps and boxes are compared on the image, longer side {SIDE} pixels. By chance "
         f"all of pointing game, mass and rank are the uniform map's, {measured.area.mean():.3f}: "
-        "the mean share of the film that a region covers; mass / area is then 1. It is the mean "
+        "the mean share of the image that a region covers; mass / area is then 1. It is the mean "
         "over regions, in which small ones weigh most. IoU and Dice are of the map at or above "
         f"threshold times its maximum. {threshold_note(tuned_on)} Blank maps are zero everywhere "
         "and scored as the uniform map. Similarity evidence is the mean towards the "
@@ -96,12 +96,12 @@ def threshold_note(boxes: int) -> str:
     """On what the thresholds of IoU and Dice were chosen, in words."""
     if not boxes:
         return (
-            "The tuning films have no boxes, so nothing could be chosen: the threshold is 0.5 for "
+            "The tuning images have no boxes, so nothing could be chosen: the threshold is 0.5 for "
             "all methods, and IoU and Dice could be better at another."
         )
     few = ", which is few: IoU and Dice could be better at another" if boxes < 50 else ""
     return (
-        "Each method's threshold is the one with the greatest mean IoU on the tuning films, which "
+        "Each method's threshold is the one with the greatest mean IoU on the tuning images, which "
         f"have {boxes} boxes{few}."
     )
 
@@ -116,7 +116,7 @@ def differences_table(measured: Measured, mean: Mean) -> Table:
     ]
     caption = (
         f"{REGION} The mean of the differences on the same regions. Only an interval that lies "
-        "above 0 says that a map knows more of this film than the baseline does."
+        "above 0 says that a map knows more of this image than the baseline does."
     )
     columns = ("figure", "method", "baseline", "difference")
     title = "What the explanations know beyond the baselines"
@@ -173,7 +173,7 @@ def _group_table(
         title=f"{figure.capitalize()} by {what}",
         columns=(*keys, "regions", "mean area", *COMPARED),
         rows=rows,
-        caption=f"{REGION} The mean area of the regions, as a share of the film, is chance.",
+        caption=f"{REGION} The mean area of the regions, as a share of the image, is chance.",
     )
 
 
@@ -193,7 +193,7 @@ def regions_table(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Table
 
 def _region_rows(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Iterable[list[Cell]]:
     for n, region in enumerate(measured.regions):
-        of_film = (measured.case_ids[n], region.finding, region.label, len(region.boxes))
+        of_image = (measured.case_ids[n], region.finding, region.label, len(region.boxes))
         for m, method in enumerate(METHODS):
             if not np.isnan(measured.mass[n, m]):
                 figures = (
@@ -204,4 +204,4 @@ def _region_rows(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Iterab
                     measured.dice[n, m, thresholds[m]],
                 )
                 blank = int(measured.blank[n, m])
-                yield [*of_film, float(measured.area[n]), method, *map(float, figures), blank]
+                yield [*of_image, float(measured.area[n]), method, *map(float, figures), blank]

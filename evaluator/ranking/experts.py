@@ -16,7 +16,7 @@ from xemplar.ratings import COLUMNS
 from xemplar.rows import read_rows
 
 from ..bootstrap import estimate
-from ..material import Material
+from ..data import EvaluationData
 from ..section import Cell, Table
 from . import metrics
 
@@ -26,8 +26,8 @@ class Rating:
     """One line of a ratings file.
 
     Attributes:
-        query: case id of the query film: the first 16 hex digits of its file's sha256.
-        case: case id of the rated film.
+        query: case id of the query image: the first 16 hex digits of its file's sha256.
+        case: case id of the rated image.
         rater: who rated; any name.
         rating: how similar, from 0 (nothing in common) upwards.
         line: in the file.
@@ -110,7 +110,7 @@ def rated_lists(
     Args:
         ratings: as read.
         file: that they come from, for errors.
-        embeddings: case id -> float32 (C,), of all query films and indexed cases.
+        embeddings: case id -> float32 (C,), of all query images and indexed cases.
 
     Raises:
         DatasetError: a query or case is unknown, or its own neighbour; naming file and line.
@@ -120,7 +120,7 @@ def rated_lists(
         for what, name in (("query", rating.query), ("case", rating.case)):
             if name not in embeddings:
                 raise DatasetError(
-                    f"{file}, line {rating.line}: there is no {what} {name[:64]!r} among the films "
+                    f"{file}, line {rating.line}: there is no {what} {name[:64]!r} among the images "
                     "of the data set's evaluated splits and the indexed cases"
                 )
         if rating.query == rating.case:
@@ -145,10 +145,10 @@ def _list(
     return RatedList(query, tuple(cases[i] for i in order), similarity[order], table[:, order])
 
 
-def agreement_with_experts(lists: Sequence[RatedList], material: Material) -> Table:
+def agreement_with_experts(lists: Sequence[RatedList], data: EvaluationData) -> Table:
     """Means over the queries of nDCG under both gains and of Kendall's tau, beside chance."""
     gains = [one.mean_rating[None] for one in lists]
-    resamples = material.settings.resamples
+    resamples = data.settings.resamples
     rows: list[list[Cell]] = []
     for name, transform in (("linear", lambda g: g), ("exponential", metrics.exponential)):
         got = [float(ndcg(transform(g), g.shape[1])[0]) for g in gains]

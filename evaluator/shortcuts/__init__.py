@@ -1,1 +1,1 @@
-"""What does the network read that is no finding? Parts of the film alone; view, sex and age."""
+"""What does the network read that is no finding? Parts of the image alone; view, sex and age."""

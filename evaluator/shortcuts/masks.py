@@ -1,4 +1,4 @@
-"""Parts of the film alone: masks of the network's input, and what the network says under each."""
+"""Parts of the image alone: masks of the network's input, and what the network says under each."""
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from xemplar.artefact import write_file
 from xemplar.encoder import Encoder
 
-from ..films import SHARD
+from ..encoding import SHARD
 
 CORNERS, NO_CORNERS = "the four corners alone", "all but the corners"
 BORDER, NO_BORDER = "the border alone", "all but the border"
@@ -48,14 +48,14 @@ def masked_logits(
     work: Path,
     on_progress: Callable[[int], None],
 ) -> Mapping[str, npt.NDArray[np.float32]]:
-    """What the network says of films under each mask; a forward pass for each film and mask.
+    """What the network says of images under each mask; a forward pass for each image and mask.
 
     Args:
         inputs: uint8 (N, s, s), N >= 1.
         encoder: the network.
-        work: folder that takes one file for each `SHARD` films; one that is there is not made
-            again. Only runs with the same films and network share it.
-        on_progress: called with the number of films done.
+        work: folder that takes one file for each `SHARD` images; one that is there is not made
+            again. Only runs with the same images and network share it.
+        on_progress: called with the number of images done.
 
     Returns:
         Name of the mask -> logits, float32 (N, F).
@@ -84,9 +84,9 @@ def _encode(
     """One shard: logits, float32 (masks, n, F)."""
     end, found = min(begin + SHARD, len(inputs)), []
     for first in range(begin, end, FILMS_AT_ONCE):
-        films = inputs[first : min(first + FILMS_AT_ONCE, end)]
-        batch = np.concatenate([covered(films, mask) for mask in shown.values()])
+        images = inputs[first : min(first + FILMS_AT_ONCE, end)]
+        batch = np.concatenate([covered(images, mask) for mask in shown.values()])
         logits = encoder.encode(batch).logits
-        found.append(logits.reshape(len(shown), len(films), -1))
-        on_progress(first + len(films))
+        found.append(logits.reshape(len(shown), len(images), -1))
+        on_progress(first + len(images))
     return np.concatenate(found, axis=1)

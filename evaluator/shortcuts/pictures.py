@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 from ..auc import GUESSING
-from ..drawing import CHANCE, OURS, figure, film, png, show
-from ..material import Material
+from ..data import EvaluationData
+from ..drawing import CHANCE, OURS, figure, image, png, show
 from ..section import Estimate, Picture
 from .masks import covered, masks
 
 
-def masked_film(material: Material, whole: str) -> Picture:
-    """The first evaluated film, whole and under each mask."""
-    queries, spec = material.queries, material.encoder.checkpoint.card.spec
+def masked_image(data: EvaluationData, whole: str) -> Picture:
+    """The first evaluated image, whole and under each mask."""
+    queries, spec = data.queries, data.encoder.checkpoint.card.spec
     inputs = queries.inputs[0]
     shown = {whole: inputs} | {
         name: covered(inputs, mask) for name, mask in masks(spec.size).items()
@@ -19,12 +19,12 @@ def masked_film(material: Material, whole: str) -> Picture:
     sheet = figure(2.1 * len(shown), 2.4)
     row = sheet.subplots(1, len(shown), squeeze=False)[0]
     for axes, (name, picture) in zip(row, shown.items(), strict=True):
-        show(axes, film(picture, spec, queries.shapes[0]), name)
+        show(axes, image(picture, spec, queries.shapes[0]), name)
     return Picture(
         "shortcuts-masks",
-        "A film as the network sees it, whole and under each of the four masks",
+        "An image as the network sees it, whole and under each of the four masks",
         png(sheet),
-        "The first evaluated film of the label file.",
+        "The first evaluated image of the label file.",
     )
 
 
@@ -43,7 +43,7 @@ def aucs(found: Sequence[tuple[str, Estimate]], limited: str, limit: float) -> P
     axes.set(xlabel="mean AUC")
     axes.invert_yaxis()
     return Picture(
-        "shortcuts-films",
+        "shortcuts-images",
         "Mean AUC by what the network sees, with 95 % intervals",
         png(sheet),
         f"Dotted: guessing. Black mark: the limit for {limited}.",

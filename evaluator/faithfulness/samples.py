@@ -1,4 +1,4 @@
-"""What a map is judged on: a film, a finding of it, and where radiologists drew that finding."""
+"""What a map is judged on: an image, a finding of it, and where radiologists drew that finding."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,15 +10,15 @@ from xemplar.boxes import Box
 from xemplar.findings import finding_index
 from xemplar.preprocess import PreprocessSpec, frame
 
-from ..material import Films
+from ..data import EvaluationImages
 
 
 @dataclass(frozen=True, eq=False)
-class Unit:
-    """One film and the finding whose map is judged on it.
+class ExplanationSample:
+    """One image and the finding whose map is judged on it.
 
     Attributes:
-        row: of the film in `Films`.
+        row: of the image in `EvaluationImages`.
         finding: place of the finding among the checkpoint's outputs.
         mask: bool (s, s), the union of the finding's boxes in the frame of the network's input;
             None where there is no box.
@@ -29,58 +29,60 @@ class Unit:
     mask: npt.NDArray[np.bool_] | None = None
 
 
-def drawn_units(
-    films: Films, findings: Sequence[str], spec: PreprocessSpec, seed: int
-) -> Iterator[Unit]:
-    """Units in random order, one for each film, made as they are asked for.
+def drawn_samples(
+    images: EvaluationImages, findings: Sequence[str], spec: PreprocessSpec, seed: int
+) -> Iterator[ExplanationSample]:
+    """Units in random order, one for each image, made as they are asked for.
 
-    From the films with boxes; where no film has boxes, from those labelled with a finding of the
-    checkpoint. Of several findings on one film, one is drawn.
+    From the images with boxes; where no image has boxes, from those labelled with a finding of the
+    checkpoint. Of several findings on one image, one is drawn.
 
     Args:
-        films: to draw from.
+        images: to draw from.
         findings: the checkpoint's outputs, in their order.
-        spec: how a film becomes the input.
+        spec: how an image becomes the input.
         seed: of the draws.
 
     Raises:
         UnknownFinding: a box is about a finding that is no output of the checkpoint.
     """
     random = np.random.default_rng(seed)
-    if films.boxes:
+    if images.boxes:
         present = {
             row: sorted({finding_index(findings, box.finding) for box in boxes})
-            for row, boxes in films.boxes.items()
+            for row, boxes in images.boxes.items()
         }
     else:
         present = {
-            row: [n for n, name in enumerate(findings) if film.labels.get(name) == 1]
-            for row, film in enumerate(films.films)
+            row: [n for n, name in enumerate(findings) if image.labels.get(name) == 1]
+            for row, image in enumerate(images.records)
         }
     for row in random.permutation(sorted(row for row, found in present.items() if found)):
         finding = int(random.choice(present[int(row)]))
-        yield Unit(int(row), finding, box_mask(films, int(row), findings[finding], spec))
+        yield ExplanationSample(
+            int(row), finding, box_mask(images, int(row), findings[finding], spec)
+        )
 
 
 def box_mask(
-    films: Films, row: int, finding: str, spec: PreprocessSpec
+    images: EvaluationImages, row: int, finding: str, spec: PreprocessSpec
 ) -> npt.NDArray[np.bool_] | None:
-    """Union of a film's boxes of one finding, bool (s, s) in the frame of the input, or None."""
-    height, width = (int(side) for side in films.shapes[row])
+    """Union of an image's boxes of one finding, bool (s, s) in the frame of the input, or None."""
+    height, width = (int(side) for side in images.shapes[row])
     mask = np.zeros((spec.size, spec.size), bool)
-    for box in films.boxes.get(row, ()):
+    for box in images.boxes.get(row, ()):
         if box.finding == finding:
             mask |= onto_input(box, spec, height, width).mask(spec.size, spec.size)
     return mask if mask.any() else None
 
 
 def onto_input(box: Box, spec: PreprocessSpec, height: int, width: int) -> Box:
-    """Carry a box from shares of the film to shares of the network's input.
+    """Carry a box from shares of the image to shares of the network's input.
 
     Args:
-        box: on the film.
-        spec: how the film becomes the input.
-        height: of the film, in pixels.
+        box: on the image.
+        spec: how the image becomes the input.
+        height: of the image, in pixels.
         width: likewise.
     """
     place = frame(spec, height, width)

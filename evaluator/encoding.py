@@ -1,11 +1,11 @@
-"""Films of the data set: read, embedded once, and kept on the way so that a killed run goes on.
+"""Images of the data set: read, embedded once, and kept on the way so that a killed run goes on.
 
-The work folder takes one file for each `SHARD` films; one that is there is not made again.
+The work folder takes one file for each `SHARD` images; one that is there is not made again.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,28 +18,29 @@ from xemplar.artefact import write_file
 from xemplar.datasets import Film
 from xemplar.encoder import Encoder
 from xemplar.errors import InputError
-from xemplar.network import STRIDE
+from xemplar.network import STRIDE, Features
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
 
 SHARD, BATCH = 128, 16
+"""Images in a file of the work folder, and in a forward pass."""
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
-    """What the network made of N readable films of a list.
+class EncodedImages:
+    """What the network made of N readable images of a list.
 
     Attributes:
         places: int64 (N,), where in the list each of them is.
         sha256: of each file, N hex digests.
-        shapes: int32 (N, 2), height and width of each film in pixels of its file.
+        shapes: int32 (N, 2), height and width of each image in pixels of its file.
         inputs: uint8 (N, s, s).
         embedding: float32 (N, C).
         logits: float32 (N, F).
-        maps: row -> float32 (C, g, g), of the films whose maps were wanted.
-        unreadable: (place in the list, reason) of each of the other films.
+        maps: row -> float32 (C, g, g), of the images whose maps were wanted.
+        unreadable: (place in the list, reason) of each of the other images.
     """
 
     places: npt.NDArray[np.int64]
@@ -52,37 +53,42 @@ class Encoded:
     unreadable: tuple[tuple[int, str], ...]
 
 
-def encode_films(
-    films: Sequence[Film],
+def encoded_batches(encoder: Encoder, inputs: npt.NDArray[np.uint8]) -> Iterator[Features]:
+    """Encodes inputs, uint8 (N, s, s), `BATCH` at a time."""
+    return (encoder.encode(inputs[n : n + BATCH]) for n in range(0, len(inputs), BATCH))
+
+
+def encode_images(
+    images: Sequence[Film],
     with_maps: Collection[int],
     encoder: Encoder,
     work: Path,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> Encoded:
-    """Read and embed films, or take over what an earlier run made of them.
+) -> EncodedImages:
+    """Read and embed images, or take over what an earlier run made of them.
 
     Args:
-        films: at least one.
-        with_maps: places in ``films`` whose maps are to be kept (326 kB each).
+        images: at least one.
+        with_maps: places in ``images`` whose maps are to be kept (326 kB each).
         encoder: the network.
-        work: folder for what is finished; only runs with the same films and network share it.
-        on_progress: called with the number of films done.
+        work: folder for what is finished; only runs with the same images and network share it.
+        on_progress: called with the number of images done.
     """
     parts: list[Arrays] = []
-    for begin in range(0, len(films), SHARD):
-        file = work / f"films-{begin:06d}.npz"
+    for begin in range(0, len(images), SHARD):
+        file = work / f"images-{begin:06d}.npz"
         if not file.is_file():
-            here = range(begin, min(begin + SHARD, len(films)))
-            arrays = _encode(films, here, with_maps, encoder, on_progress)
+            here = range(begin, min(begin + SHARD, len(images)))
+            arrays = _encode(images, here, with_maps, encoder, on_progress)
             content = BytesIO()
             np.savez(content, allow_pickle=False, **arrays)
             write_file(file, content.getvalue())
         with np.load(file, allow_pickle=False) as stored:
             parts.append(dict(stored))
-        on_progress(min(begin + SHARD, len(films)))
+        on_progress(min(begin + SHARD, len(images)))
     all_ = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     row_of = {int(place): row for row, place in enumerate(all_["places"])}
-    return Encoded(
+    return EncodedImages(
         places=all_["places"],
         sha256=tuple(map(str, all_["sha256"])),
         shapes=all_["shapes"],
@@ -98,7 +104,7 @@ def encode_films(
 
 
 def _encode(
-    films: Sequence[Film],
+    images: Sequence[Film],
     here: range,
     with_maps: Collection[int],
     encoder: Encoder,
@@ -112,7 +118,7 @@ def _encode(
 
     def read(place: int) -> tuple[int, str, tuple[int, int], npt.NDArray[np.uint8]] | str:
         try:
-            data = films[place].path.read_bytes()
+            data = images[place].path.read_bytes()
             radiograph = decode(data)
         except (OSError, InputError) as error:
             return str(error)
@@ -126,8 +132,8 @@ def _encode(
             if number + 2 < len(steps):
                 waiting.append(pool.map(read, steps[number + 2]))
             results = list(zip(step, waiting[number], strict=True))
-            left_out += [(place, film) for place, film in results if isinstance(film, str)]
-            good = [film for _, film in results if not isinstance(film, str)]
+            left_out += [(place, image) for place, image in results if isinstance(image, str)]
+            good = [image for _, image in results if not isinstance(image, str)]
             if good:
                 places, digests, shapes, inputs = zip(*good, strict=True)
                 features = encoder.encode(np.stack(inputs))

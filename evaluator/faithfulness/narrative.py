@@ -2,21 +2,21 @@
 
 import numpy as np
 
-from ..material import Material
+from ..data import EvaluationData
 from ..section import Estimate
-from .cascade import FEWEST, LIMIT, Cascade, failures
+from .cascading_randomisation import FEWEST, LIMIT, CascadingRandomisation, failures
 from .masking import EVIDENCE, PERTURBATION, RANDOM, Masked
 from .quantus_metrics import FLIPPING, LIPSCHITZ, MASS, Measured
 from .tables import mask_shares, mean_over_patients
 
 NOTHING = (
-    "No film of these splits has a box or a label of the checkpoint's findings, so Grad-CAM was "
+    "No image of these splits has a box or a label of the checkpoint's findings, so Grad-CAM was "
     "not judged."
 )
 
 LIMITS = (
     "None of this says that a finding is right, or that a map helps a reader. Noise, blackening, "
-    "blur and scrambling make films and networks that do not occur, and a network may answer to "
+    "blur and scrambling make images and networks that do not occur, and a network may answer to "
     "their strangeness. A map can be true to a network that is wrong: then it shows faithfully "
     "what the network looked at by mistake."
 )
@@ -33,16 +33,18 @@ def verdict(advantage: Estimate | None) -> str:
     return "is worse" if advantage.high < 0 else "cannot be told apart"
 
 
-def summary(measured: Measured, cascaded: Cascade, masked: Masked, material: Material) -> str:
+def summary(
+    measured: Measured, randomised: CascadingRandomisation, masked: Masked, data: EvaluationData
+) -> str:
     """The three answers in a sentence each; those that nothing was measured for are missing."""
     sentences = []
-    if cascaded.units:
-        gone = "Grad-CAM stays" if failures(cascaded) else "Grad-CAM goes"
+    if randomised.samples:
+        gone = "Grad-CAM stays" if failures(randomised) else "Grad-CAM goes"
         sentences.append(f"When the network is made to forget what it learnt, {gone}.")
-    if measured.units:
-        rows = [unit.row for unit in measured.units]
+    if measured.samples:
+        rows = [sample.row for sample in measured.samples]
         fall = mean_over_patients(
-            measured.random[FLIPPING] - measured.grad_cam[FLIPPING], rows, material
+            measured.random[FLIPPING] - measured.grad_cam[FLIPPING], rows, data
         )
         sentences.append(
             "By how soon the probability falls when the coloured places are blackened, Grad-CAM "
@@ -51,51 +53,51 @@ def summary(measured: Measured, cascaded: Cascade, masked: Masked, material: Mat
     if masked.rows:
         sentences.append(
             "By what happens to the similarity when its places are blurred, similarity evidence "
-            f"{verdict(_advantage(masked, RANDOM, material))} (against a random order)."
+            f"{verdict(_advantage(masked, RANDOM, data))} (against a random order)."
         )
     return " ".join(sentences)
 
 
-def quantus_text(found: Measured, material: Material) -> str:
+def quantus_text(found: Measured, data: EvaluationData) -> str:
     """What the four metrics ask, and how Grad-CAM stands to chance."""
-    if not found.units:
-        return NOTHING if not found.blank else f"Grad-CAM is blank on all {found.blank} films."
-    rows = [unit.row for unit in found.units]
+    if not found.samples:
+        return NOTHING if not found.blank else f"Grad-CAM is blank on all {found.blank} images."
+    rows = [sample.row for sample in found.samples]
     cam, random = found.grad_cam, found.random
     steady, falls, inside = (
-        verdict(mean_over_patients(advantage, rows, material))
+        verdict(mean_over_patients(advantage, rows, data))
         for advantage in (
             random[LIPSCHITZ] - cam[LIPSCHITZ],
             random[FLIPPING] - cam[FLIPPING],
-            cam[MASS] - mask_shares(found.units),
+            cam[MASS] - mask_shares(found.samples),
         )
     )
     return (
         "Grad-CAM colours the places that speak for a finding. Quantus asks four questions of it. "
-        "Does the map hold still when faint noise is laid over the film? Against a map of pure "
+        "Does the map hold still when faint noise is laid over the image? Against a map of pure "
         f"chance Grad-CAM {steady}. Does the probability fall sooner when the coloured places are "
         f"blackened first than in random order? Grad-CAM {falls}. Is there more colour in the "
         f"radiologists' boxes than their area alone would give? Grad-CAM {inside}. And is the "
-        "colour on a few places or all over the film? Complexity says that, without saying which "
+        "colour on a few places or all over the image? Complexity says that, without saying which "
         "is right: a diffuse disease has a diffuse map."
     )
 
 
-def cascade_text(found: Cascade, material: Material) -> str:
+def randomisation_text(found: CascadingRandomisation, data: EvaluationData) -> str:
     """Why weights are scrambled, and what was left of the maps."""
-    if not found.units:
+    if not found.samples:
         return "There is no map that scrambling the network could change."
-    rows = [unit.row for unit in found.units]
+    rows = [sample.row for sample in found.samples]
     left = float(found.signed[-1].mean())
-    between = mean_over_patients(found.between, rows, material)
+    between = mean_over_patients(found.between, rows, data)
     free = "" if between is None else f" Maps of different patients have {between.value:.2f}."
     judged = (
-        f"With fewer than {FEWEST} films no limit is set."
+        f"With fewer than {FEWEST} images no limit is set."
         if len(rows) < FEWEST
         else f"That is {'beyond' if failures(found) else 'within'} the limit of {LIMIT}."
     )
     return (
-        "A map can look convincing and yet only trace the edges of the film. So the network is "
+        "A map can look convincing and yet only trace the edges of the image. So the network is "
         "made to forget, from its last layer to its first, and the maps are drawn again. If they "
         "stayed as they were, they would not be about the network. After all of it a rank "
         f"correlation of {left:.2f} with the real maps, before they are rectified, is left "
@@ -103,24 +105,22 @@ def cascade_text(found: Cascade, material: Material) -> str:
     )
 
 
-def masking_text(found: Masked, material: Material) -> str:
+def masking_text(found: Masked, data: EvaluationData) -> str:
     """What deletion and insertion ask, and how similarity evidence stands to chance and XAITK."""
     if not found.rows:
         return "No query has an indexed case of another patient, so similarity was not judged."
-    chance, other = (
-        verdict(_advantage(found, order, material)) for order in (RANDOM, PERTURBATION)
-    )
+    chance, other = (verdict(_advantage(found, order, data)) for order in (RANDOM, PERTURBATION))
     times = np.mean(found.seconds[PERTURBATION]) / np.mean(found.seconds[EVIDENCE])
     return (
-        "Similarity evidence says which places of a film make up its likeness to a case. If that "
+        "Similarity evidence says which places of an image make up its likeness to a case. If that "
         "is so, the likeness must go when those places are blurred, and come back with them. By "
         f"insertion minus deletion, evidence {chance} (against a random order) and {other} "
         f"(against XAITK, which takes {times:.0f} times as long for a map)."
     )
 
 
-def _advantage(found: Masked, order: str, material: Material) -> Estimate | None:
+def _advantage(found: Masked, order: str, data: EvaluationData) -> Estimate | None:
     """Insertion minus deletion of similarity evidence, less that of another order."""
     deletion, insertion = found.areas(found.deletion), found.areas(found.insertion)
     own, other = (insertion[one] - deletion[one] for one in (EVIDENCE, order))
-    return mean_over_patients(own - other, found.rows, material)
+    return mean_over_patients(own - other, found.rows, data)
