@@ -15,17 +15,17 @@ from .data import EvaluationData
 from .section import Estimate
 
 GUESSING = 0.5
-"""The AUC of whatever knows nothing."""
+"""AUC of random scores."""
 
 Rows: TypeAlias = npt.NDArray[np.bool_]
 Scores: TypeAlias = npt.NDArray[np.floating]
 Statistic: TypeAlias = Callable[[npt.NDArray[np.float64]], float]
-"""How often each of the images counts, float64 (n,) -> a figure; NaN where that leaves none."""
+"""Weights of the images, float64 (n,) -> a figure; NaN where that is undefined."""
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What the labels say of N images, of each of F findings.
+    """Ground truth: the labels of N images for each of F findings.
 
     Attributes:
         findings: their names, F.
@@ -46,7 +46,7 @@ class Truth:
 
     @property
     def judged(self) -> tuple[int, ...]:
-        """Places of the findings that some images have and some have not."""
+        """Columns of the findings that some images have and some have not."""
         with_it = (self.known & self.present).any(axis=0)
         without = (self.known & ~self.present).any(axis=0)
         return tuple(map(int, np.flatnonzero(with_it & without)))
@@ -149,7 +149,7 @@ class Judge:
         return self._estimate(mean_auc_of(self.truth, scores, places))
 
     def difference(self, scores: Scores, others: Scores, places: Sequence[int]) -> Estimate:
-        """How much greater the mean AUC is by one than by the other, on the same images."""
+        """Estimates the difference of two mean AUCs on the same images."""
         one, other = (mean_auc_of(self.truth, s, places) for s in (scores, others))
         return self._estimate(lambda times: one(times) - other(times))
 

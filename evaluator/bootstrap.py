@@ -53,7 +53,7 @@ def estimate_statistic(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
-    """As `estimate`, for a figure that is no mean, such as an area under a curve.
+    """Estimates a statistic that is no mean, such as an area under a curve; see `estimate`.
 
     Args:
         statistic: of how often each of the n images counts, float64 (n,); NaN where that makes it

@@ -1,4 +1,4 @@
-"""What the network itself says of the images: AUC and ROC by finding, and how it was trained."""
+"""Classification study: AUC and ROC by finding, and the checkpoint's training curves."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from .section import Cell, Estimate, Picture, Section, Table
 def classification(
     data: EvaluationData, on_progress: Callable[[int], None] = lambda _: None
 ) -> Section:
-    """AUC of every finding that some images have and some have not, and the checkpoint's curves.
+    """Measures the AUC of every finding that some images have and some have not.
 
     Raises:
         DatasetError: there is no such finding.
@@ -77,7 +77,7 @@ def classification(
 
 
 def _mean(aucs: Iterable[Cell]) -> float | None:
-    """The mean of those that are there."""
+    """Averages the AUCs that are defined."""
     values = [auc.value for auc in aucs if isinstance(auc, Estimate)]
     return float(np.mean(values)) if values else None
 
@@ -97,7 +97,7 @@ def _roc(
 
 
 def _losses(history: Sequence[Mapping[str, Any]]) -> tuple[Picture, ...]:
-    """Loss and AUC by epoch, where the checkpoint tells them."""
+    """Plots loss and AUC by epoch, if the checkpoint keeps them."""
     if not history:
         return ()
     numbers = [epoch["epoch"] for epoch in history]

@@ -16,7 +16,7 @@ DPI = 110
 OURS, CHANCE = "#0a6ebd", "#8a8a8a"
 
 BOX = "#39ff14"
-"""Of a radiologist's box: bright green, which neither images nor the colours of a map have."""
+"""Colour of a radiologist's box: bright green occurs neither in images nor in overlays."""
 
 
 def figure(width: float, height: float) -> Figure:

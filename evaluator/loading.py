@@ -1,4 +1,4 @@
-"""A checkpoint, a store and a data set -> `EvaluationData`; what does not fit together is refused."""
+"""Loads evaluation data from checkpoint, store and data set; refuses what does not fit."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +25,13 @@ from .settings import Settings
 from .unseen import check_unseen
 
 SEVERITY = "severity.csv"
-AT_ONCE = 5000
-"""Cases asked for in one query: databases limit the number of parameters."""
+CASES_PER_READ = 5000
+"""Cases read by one SQL statement: databases limit the number of parameters."""
 
 
 @dataclass(frozen=True)
 class EvaluationSource:
-    """Where an evaluation's data lies.
+    """Locations of the evaluation data.
 
     Attributes:
         dataset: the images, with their labels.
@@ -58,17 +58,17 @@ def load_evaluation_data(
     work: Path,
     on_progress: Callable[[str, int, int], None],
 ) -> tuple[EvaluationData, Sequence[tuple[Path, str]]]:
-    """Encode the images and read the indexed cases.
+    """Encodes the images and reads the indexed cases.
 
     Args:
-        source: where everything lies.
+        source: locations.
         encoder: of the checkpoint that built the index.
         settings: of the evaluation.
         work: folder for what is finished.
-        on_progress: called with (what, done, of how many).
+        on_progress: called with (stage, done, total).
 
     Returns:
-        The data, and the images that could not be read, each with the reason.
+        The data, and the unreadable images, each with the reason.
 
     Raises:
         DatasetError: no images of the asked splits, patients in several splits, or a label or box
@@ -112,11 +112,11 @@ def load_evaluation_data(
         boxes_left_out=left_out(boxes, asked, findings),
         trained=trained,
     )
-    return data, [(every[place].path, reason) for place, reason in encoded.unreadable]
+    return data, [(every[index].path, reason) for index, reason in encoded.unreadable]
 
 
 def _images(dataset: Dataset, splits: Sequence[str], rule: PatientSplit) -> list[Film]:
-    """Frontal images of the splits, in the order of the label file."""
+    """Selects the frontal images of the splits, in the order of the label file."""
     return [f for f in dataset.films if f.frontal and rule.of(f) in splits]
 
 
@@ -128,9 +128,9 @@ def _part(
     boxes: Sequence[DrawnBox],
     findings: Sequence[str],
 ) -> EvaluationImages:
-    """The images that lie in the encoded list from ``begin`` on, and could be read."""
-    rows = np.flatnonzero((begin <= encoded.places) & (encoded.places < begin + len(images)))
-    kept = tuple(images[int(encoded.places[row]) - begin] for row in rows)
+    """Selects the readable images that lie in the encoded list from ``begin`` on."""
+    rows = np.flatnonzero((begin <= encoded.indices) & (encoded.indices < begin + len(images)))
+    kept = tuple(images[int(encoded.indices[row]) - begin] for row in rows)
     shapes = encoded.shapes[rows]
     return EvaluationImages(
         images=kept,
@@ -152,11 +152,11 @@ def _part(
 def _candidates(
     source: EvaluationSource, generation: Generation, encoder: Encoder, settings: Settings
 ) -> Candidates:
-    """The indexed cases of the data set alone: telling two data sets apart is no skill."""
+    """Reads the indexed cases of this data set alone: telling two data sets apart is no skill."""
     with open_catalog(source.database or source.store.database_url) as catalog:
         found: dict[int, Case] = {}
-        for begin in range(0, len(generation), AT_ONCE):
-            found |= catalog.cases(generation.ids[begin : begin + AT_ONCE])
+        for begin in range(0, len(generation), CASES_PER_READ):
+            found |= catalog.cases(generation.ids[begin : begin + CASES_PER_READ])
     here = [found[i] for i in map(int, generation.ids) if i in found]
     cases = [case for case in here if case.source == source.dataset.name]
     if settings.index_splits:
@@ -185,10 +185,10 @@ def _candidates(
 def _check_kept_splits(
     source: EvaluationSource, encoder: Encoder, cases: Sequence[Case], settings: Settings
 ) -> None:
-    """Refuse cases that were put into another split when they were indexed than they are in now.
+    """Refuses cases that were in another split when they were indexed.
 
     Raises:
-        Mismatch: naming the command that mends it.
+        Mismatch: naming the command that fixes it.
     """
     dataset, rule = source.dataset, encoder.checkpoint.card.split
     now = {image.file: rule.of(image) for image in dataset.films if image.file is not None}
@@ -208,7 +208,7 @@ def _check_kept_splits(
 
 
 def _index_command(source: EvaluationSource, encoder: Encoder, splits: Sequence[str]) -> str:
-    """The command that indexes images of these splits into this store, for this checkpoint."""
+    """Builds the command that indexes images of these splits for this checkpoint."""
     dataset, checkpoint = source.dataset, encoder.checkpoint.path
     words = ["xemplar", "index", str(dataset.root), "--store", str(source.store.root)]
     if checkpoint not in (None, default_checkpoint()):

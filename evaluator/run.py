@@ -38,13 +38,13 @@ from .settings import Settings
 from .shortcuts.study import shortcuts
 
 Progress = Callable[[str, int, int], None]
-"""Told (what, done, of how many)."""
+"""Called with (stage, done, total)."""
 
 PACKAGES = ("quantus", "grad-cam", "xaitk-saliency", "openvino", "torch", "scikit-learn", "numpy")
 
 
 class Study(StrEnum):
-    """What can be asked for, in the order of reading; ALL is everything the data set allows."""
+    """Studies in the order of reading; ALL is everything that the data set allows."""
 
     RANKING = "ranking"
     LOCALISATION = "localisation"
@@ -56,7 +56,7 @@ class Study(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run yields.
+    """Result of a run.
 
     Attributes:
         report: as written.
@@ -209,7 +209,7 @@ def _about(
 
 
 def _processor() -> str:
-    """The processor's name as Linux tells it."""
+    """Reads the processor's name from Linux."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

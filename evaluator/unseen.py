@@ -1,4 +1,4 @@
-"""Check whether a checkpoint was trained on the patients of the images that it is evaluated on."""
+"""Detects data leakage: a checkpoint that was trained on the patients it is evaluated on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ def check_unseen(card: Card, dataset: Dataset, asked: Sequence[Film]) -> str:
         card: of the checkpoint, which keeps what it was trained on and how patients were split; and
             the same of each checkpoint that its training began with.
         dataset: whose images are evaluated.
-        asked: those that are asked for. Images of the splits "train" and "val" count as seen.
+        asked: the queries. Images of the splits "train" and "val" count as seen.
 
     Returns:
         What the training has to do with these images, for the report.

@@ -1,4 +1,4 @@
-"""Is the map gone when the network's weights are? A sanity check of the explanation.
+"""Cascading randomisation of the weights: a sanity check of Grad-CAM.
 
 Cascading randomisation (Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018): weights are
 scrambled from the output to the input, stage after stage, and each time the map is held against the
@@ -57,12 +57,12 @@ have shown. So the map is judged *before* it is rectified, too, where nothing is
 """
 
 FEWEST = 5
-"""Images from which on the gate may close: the mean of fewer passes the limit by luck."""
+"""Fewest images on which the check may fail: the mean of fewer passes the limit by luck."""
 
 
 @dataclass(frozen=True, eq=False)
 class CascadingRandomisation:
-    """Maps of n samples while the network forgets, after each of S stages.
+    """Maps of n samples after each of S stages of randomisation.
 
     Attributes:
         samples: the n samples.
@@ -117,7 +117,7 @@ def scrambled(weights: Weights, modules: Sequence[str], random: np.random.Genera
 
 
 def rank_correlation(one: Maps, other: Maps) -> float:
-    """Spearman's correlation of two maps over their places; NaN where one of them is constant."""
+    """Spearman's correlation of two maps over their cells; NaN where one of them is constant."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
     return float(spearmanr(one.ravel(), other.ravel()).statistic)
@@ -132,7 +132,7 @@ def cascading_randomisation(
     on_progress: Callable[[float], None],
     explainer: Explainer = explain,
 ) -> CascadingRandomisation:
-    """Scramble the network stage by stage, and compare the maps.
+    """Randomises the network stage by stage, and compares the maps.
 
     Args:
         encoder: of the intact network.
@@ -150,9 +150,9 @@ def cascading_randomisation(
             (), none, none, np.zeros(len(STAGES), np.int64), np.empty(0), maps
         )
     images = inputs[[sample.row for sample in samples]]
-    places, findings = np.arange(len(samples)), [sample.finding for sample in samples]
+    rows, findings = np.arange(len(samples)), [sample.finding for sample in samples]
     every = explainer(encoder, images)
-    real = every[places, findings]
+    real = every[rows, findings]
     first, found = [real], np.empty((2, DRAWS, len(STAGES), len(samples)))
     for draw in range(DRAWS):
         random, checkpoint = np.random.default_rng([seed, draw]), encoder.checkpoint
@@ -160,7 +160,7 @@ def cascading_randomisation(
             # it was never a file, so it has no digest
             weights = scrambled(checkpoint.weights, modules, random)
             checkpoint = replace(checkpoint, weights=weights, digest="")
-            maps = explainer(open_encoder(checkpoint), images)[places, findings]
+            maps = explainer(open_encoder(checkpoint), images)[rows, findings]
             found[0, draw, stage] = _correlations(np.maximum(real, 0), np.maximum(maps, 0))
             found[1, draw, stage] = _correlations(real, maps)
             first += [maps] if draw == 0 else []
@@ -178,7 +178,7 @@ def cascading_randomisation(
 
 
 def failures(found: CascadingRandomisation) -> tuple[str, ...]:
-    """Why the explanation must not be released, in words; empty where nothing speaks against it."""
+    """States why the explanation must not be released; empty where nothing speaks against it."""
     judged = {"": found.correlation[-1], " before they are rectified": found.signed[-1]}
     defined = {how: values[np.isfinite(values)] for how, values in judged.items()}
     return tuple(
@@ -201,7 +201,7 @@ def between(
 
     Args:
         maps: float32 (n, F, g, g).
-        findings: place of the finding of each of the n images.
+        findings: index of the finding of each of the n images.
         patients: whose image each is.
 
     Returns:

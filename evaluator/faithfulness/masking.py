@@ -1,7 +1,7 @@
-"""Does a similarity go where its evidence goes? Deletion and insertion curves of a cosine.
+"""Deletion and insertion curves of a cosine, in the order of its evidence.
 
 Deletion and insertion (Petsiuk et al., RISE, BMVC 2018), with the cosine between a query and its
-nearest case in place of a class's probability. The cells of the query are replaced by a blurred
+nearest case instead of a class's probability. The cells of the query are replaced by a blurred
 copy of the image, in the order of the evidence (deletion), or the blurred image gets its cells back
 in that order (insertion). A faithful order makes the cosine fall soon and rise soon.
 """
@@ -32,11 +32,11 @@ EVIDENCE, PERTURBATION, RANDOM = "similarity evidence", "XAITK similarity scorin
 ORDERS = (EVIDENCE, PERTURBATION, RANDOM)
 
 STEPS = 15
-"""In which all cells are replaced. Odd: then no step falls half-way between two numbers of cells,
+"""Steps in which all cells are replaced. Odd: then no step falls half-way between two numbers of cells,
 and a curve that is read backwards has the same points."""
 
 RANDOM_ORDERS = 3
-"""For each image; their mean is chance."""
+"""Random orders of each image; their mean is chance."""
 
 BLUR = 0.5
 """Standard deviation of the Gaussian blur in cells (16 of 224 pixels). The outline of the chest
@@ -44,12 +44,12 @@ stays, as the network knows no image without one; what a cell shows is gone."""
 
 
 @dataclass(frozen=True, eq=False)
-class Masked:
+class MaskingCurves:
     """Curves of n pairs, with T points each: `STEPS` + 1, or fewer where there are fewer cells.
 
     Attributes:
         rows: of the queries in `EvaluationImages`.
-        cases: of their neighbours, places in `Candidates`.
+        cases: of their neighbours, indices in `Candidates`.
         shares: float64 (T,), share of the cells that are replaced (or given back), 0 to 1.
         deletion: order -> cosines, float64 (n, T).
         insertion: likewise.
@@ -71,8 +71,8 @@ class Masked:
         }
 
 
-def masking(data: EvaluationData, on_progress: Callable[[float], None]) -> Masked:
-    """Draw the curves of a sample of queries, each with its nearest case.
+def masking(data: EvaluationData, on_progress: Callable[[float], None]) -> MaskingCurves:
+    """Measures the curves of a sample of queries, each with its nearest case.
 
     Args:
         data: settings.masking_pairs, settings.perturbations and settings.seed count.
@@ -101,7 +101,7 @@ def masking(data: EvaluationData, on_progress: Callable[[float], None]) -> Maske
         curves = {order: np.array([one[part][order] for one in found]) for order in ORDERS}
         return {order: curve.reshape(-1, len(counts)) for order, curve in curves.items()}
 
-    return Masked(
+    return MaskingCurves(
         rows=tuple(row for row, _ in pairs),
         cases=tuple(case for _, case in pairs),
         shares=counts / (cells * cells),
@@ -126,7 +126,7 @@ def curves_of(
         image: uint8 (s, s), the query.
         neighbour: float32 (C,), the case's embedding, a unit vector.
         perturbation: gives the second order.
-        counts: int (T,), how many cells are replaced at each point.
+        counts: int (T,), cells that are replaced at each point.
         random: where the random orders come from.
     """
     begun = time.perf_counter()
@@ -155,7 +155,7 @@ def curves_of(
 def nearest_pairs(
     queries: EvaluationImages, candidates: Candidates, count: int, random: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """Up to ``count`` (row of a query, place of its nearest case), ascending by row.
+    """Draws up to ``count`` (row of a query, index of its nearest case), ascending by row.
 
     The case is of another patient (where the query's is known) and of another picture.
     """
@@ -169,7 +169,7 @@ def nearest_pairs(
 
 
 def cell_counts(cells: int) -> npt.NDArray[np.int64]:
-    """How many of the cells are replaced at each point of a curve: 0, ..., ``cells``."""
+    """Counts the cells that are replaced at each point of a curve: 0, ..., ``cells``."""
     return np.unique(np.rint(np.linspace(0, cells, STEPS + 1)).astype(np.int64))
 
 
@@ -200,7 +200,7 @@ def replaced(
 
 
 def embeddings(encoder: Encoder, inputs: Inputs) -> Vectors:
-    """ExplanationSample vectors, float32 (N, C), of inputs (N, s, s)."""
+    """Computes unit vectors, float32 (N, C), of inputs (N, s, s)."""
     return np.concatenate([batch.embedding for batch in encoded_batches(encoder, inputs)])
 
 

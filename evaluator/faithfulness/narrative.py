@@ -1,12 +1,12 @@
-"""What the figures say, in sentences for a radiologist; every conclusion is computed."""
+"""Narrative of the figures, for a radiologist; every conclusion is computed."""
 
 import numpy as np
 
 from ..data import EvaluationData
 from ..section import Estimate
 from .cascading_randomisation import FEWEST, LIMIT, CascadingRandomisation, failures
-from .masking import EVIDENCE, PERTURBATION, RANDOM, Masked
-from .quantus_metrics import FLIPPING, LIPSCHITZ, MASS, Measured
+from .masking import EVIDENCE, PERTURBATION, RANDOM, MaskingCurves
+from .quantus_metrics import FLIPPING, LIPSCHITZ, MASS, QuantusScores
 from .tables import mask_shares, mean_over_patients
 
 NOTHING = (
@@ -23,7 +23,7 @@ LIMITS = (
 
 
 def verdict(advantage: Estimate | None) -> str:
-    """An advantage over something, greater than 0 if better, in words."""
+    """Puts an advantage, greater than 0 if better, into words."""
     if advantage is None:
         return "could not be measured"
     if advantage.low is None or advantage.high is None:
@@ -34,9 +34,12 @@ def verdict(advantage: Estimate | None) -> str:
 
 
 def summary(
-    measured: Measured, randomised: CascadingRandomisation, masked: Masked, data: EvaluationData
+    measured: QuantusScores,
+    randomised: CascadingRandomisation,
+    masked: MaskingCurves,
+    data: EvaluationData,
 ) -> str:
-    """The three answers in a sentence each; those that nothing was measured for are missing."""
+    """Gives the three answers in a sentence each, as far as they were measured."""
     sentences = []
     if randomised.samples:
         gone = "Grad-CAM stays" if failures(randomised) else "Grad-CAM goes"
@@ -58,8 +61,8 @@ def summary(
     return " ".join(sentences)
 
 
-def quantus_text(found: Measured, data: EvaluationData) -> str:
-    """What the four metrics ask, and how Grad-CAM stands to chance."""
+def quantus_text(found: QuantusScores, data: EvaluationData) -> str:
+    """Explains the four metrics, and compares Grad-CAM with chance."""
     if not found.samples:
         return NOTHING if not found.blank else f"Grad-CAM is blank on all {found.blank} images."
     rows = [sample.row for sample in found.samples]
@@ -84,7 +87,7 @@ def quantus_text(found: Measured, data: EvaluationData) -> str:
 
 
 def randomisation_text(found: CascadingRandomisation, data: EvaluationData) -> str:
-    """Why weights are scrambled, and what was left of the maps."""
+    """Explains the randomisation of weights, and what was left of the maps."""
     if not found.samples:
         return "There is no map that scrambling the network could change."
     rows = [sample.row for sample in found.samples]
@@ -105,8 +108,8 @@ def randomisation_text(found: CascadingRandomisation, data: EvaluationData) -> s
     )
 
 
-def masking_text(found: Masked, data: EvaluationData) -> str:
-    """What deletion and insertion ask, and how similarity evidence stands to chance and XAITK."""
+def masking_text(found: MaskingCurves, data: EvaluationData) -> str:
+    """Explains deletion and insertion, and compares evidence with chance and XAITK."""
     if not found.rows:
         return "No query has an indexed case of another patient, so similarity was not judged."
     chance, other = (verdict(_advantage(found, order, data)) for order in (RANDOM, PERTURBATION))
@@ -119,7 +122,7 @@ def masking_text(found: Masked, data: EvaluationData) -> str:
     )
 
 
-def _advantage(found: Masked, order: str, data: EvaluationData) -> Estimate | None:
+def _advantage(found: MaskingCurves, order: str, data: EvaluationData) -> Estimate | None:
     """Insertion minus deletion of similarity evidence, less that of another order."""
     deletion, insertion = found.areas(found.deletion), found.areas(found.insertion)
     own, other = (insertion[one] - deletion[one] for one in (EVIDENCE, order))

@@ -1,4 +1,4 @@
-"""What similarity evidence is compared with: XAITK, which sees the network as a black box.
+"""Perturbation baseline of similarity evidence: XAITK, which treats the network as a black box.
 
 Its similarity scoring (after Dong et al., Explainability for Content-Based Image Retrieval, CVPR
 Workshops 2019) hides parts of an image, one forward pass for each mask, and colours what makes the

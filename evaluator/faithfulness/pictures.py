@@ -9,7 +9,7 @@ from ..data import EvaluationData
 from ..drawing import CHANCE, OURS, figure, image, png, show
 from ..section import Picture
 from .cascading_randomisation import LIMIT, STAGES, CascadingRandomisation
-from .masking import EVIDENCE, PERTURBATION, RANDOM, Curves, Masked
+from .masking import EVIDENCE, PERTURBATION, RANDOM, Curves, MaskingCurves
 from .tables import mean_over_patients
 
 OTHER = "#c8641e"
@@ -20,7 +20,7 @@ STRIPS = 2
 INTACT = "intact"
 
 
-def masking_picture(found: Masked) -> Picture:
+def masking_picture(found: MaskingCurves) -> Picture:
     """Mean deletion and insertion curve of each order."""
     drawn = figure(8, 3.2)
     left, right = drawn.subplots(1, 2, sharey=True)
@@ -37,7 +37,7 @@ def masking_picture(found: Masked) -> Picture:
     )
 
 
-def _curves(axes: Axes, found: Masked, curves: Curves, title: str, label: str) -> None:
+def _curves(axes: Axes, found: MaskingCurves, curves: Curves, title: str, label: str) -> None:
     for order, (colour, style) in LINES.items():
         axes.plot(100 * found.shares, curves[order].mean(axis=0), style, color=colour, label=order)
     axes.set_title(title, fontsize=9)

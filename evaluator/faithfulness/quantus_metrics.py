@@ -51,10 +51,10 @@ BASELINE = "black"
 """Pixel Flipping's replacement: Quantus's word for the image's own darkest grey value."""
 
 BATCH = 8
-"""Images that Quantus gets at once."""
+"""Images of a batch for Quantus."""
 
-LOOKED_AT = 4
-"""Images that are looked at, at most, for each that is to be measured: many maps are blank."""
+TRIED = 4
+"""Most images that are tried for each that is measured: many maps are blank."""
 
 COMMON: Mapping[str, Any] = MappingProxyType(
     {"abs": False, "normalise": True, "disable_warnings": True, "display_progressbar": False}
@@ -62,12 +62,12 @@ COMMON: Mapping[str, Any] = MappingProxyType(
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """What Quantus says of n samples whose Grad-CAM shows anything.
+class QuantusScores:
+    """Quantus metrics of n samples whose Grad-CAM is not blank.
 
     Attributes:
         samples: the n samples.
-        blank: how many others were looked at and left out, as their Grad-CAM is 0 everywhere.
+        blank: how many others were tried and left out, as their Grad-CAM is 0 everywhere.
         grad_cam: metric -> float64 (n,) of Grad-CAM; NaN where it is not defined.
         random: likewise of maps of chance, on the same images.
     """
@@ -84,13 +84,13 @@ def measure(
     samples: Iterable[ExplanationSample],
     settings: Settings,
     on_progress: Callable[[float], None],
-) -> Measured:
+) -> QuantusScores:
     """Run the four metrics on Grad-CAM and on random maps of the same images.
 
     Args:
         checkpoint: of the network.
         inputs: uint8 (N, s, s), all images; samples name their rows.
-        samples: images and findings, in the order in which they are looked at, until there are
+        samples: images and findings, in the order in which they are tried, until there are
             settings.quantus_samples whose Grad-CAM is not blank.
         settings: quantus_samples, lipschitz_samples, flipping_steps and seed count.
         on_progress: called with the share that is done, in [0, 1].
@@ -104,25 +104,25 @@ def measure(
     def noise(model: Probabilities, inputs: Maps, targets: object) -> Maps:  # noqa: ARG001
         return random_maps(model, inputs, random)
 
-    wanted, looked_at, blank = settings.quantus_samples, 0, 0
+    wanted, tried, blank = settings.quantus_samples, 0, 0
     shown: list[ExplanationSample] = []
     found: tuple[list[Scores], list[Scores]] = ([], [])
-    coming = islice(samples, LOOKED_AT * wanted)
+    coming = islice(samples, TRIED * wanted)
     while len(shown) < wanted and (batch := list(islice(coming, BATCH))):
         images = inputs[[sample.row for sample in batch]][:, None].astype(np.float32) / np.float32(
             255
         )
         maps = cams_of(model, images, np.array([sample.finding for sample in batch]))
         drawn = np.flatnonzero(np.isfinite(maps[:, 0, 0, 0]))
-        looked_at, blank = looked_at + len(batch), blank + len(batch) - len(drawn)
+        tried, blank = tried + len(batch), blank + len(batch) - len(drawn)
         kept = drawn[: wanted - len(shown)]
         if len(kept):
             chosen = [batch[n] for n in kept]
             shown += chosen
             for explain, scores in zip((cams_of, noise), found, strict=True):
                 scores.append(judge(model, explain, images[kept], chosen, settings, random))
-        on_progress(min(1.0, max(len(shown) / wanted, looked_at / (LOOKED_AT * wanted))))
-    return Measured(tuple(shown), blank, _joined(found[0]), _joined(found[1]))
+        on_progress(min(1.0, max(len(shown) / wanted, tried / (TRIED * wanted))))
+    return QuantusScores(tuple(shown), blank, _joined(found[0]), _joined(found[1]))
 
 
 def judge(

@@ -1,4 +1,4 @@
-"""What a map is judged on: an image, a finding of it, and where radiologists drew that finding."""
+"""Samples that explanations are judged on: an image, a finding, and its boxes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ class ExplanationSample:
 
     Attributes:
         row: of the image in `EvaluationImages`.
-        finding: place of the finding among the checkpoint's outputs.
+        finding: index of the finding among the checkpoint's outputs.
         mask: bool (s, s), the union of the finding's boxes in the frame of the network's input;
             None where there is no box.
     """
@@ -77,7 +77,7 @@ def box_mask(
 
 
 def onto_input(box: Box, spec: PreprocessSpec, height: int, width: int) -> Box:
-    """Carry a box from shares of the image to shares of the network's input.
+    """Converts a box from shares of the image to shares of the network's input.
 
     Args:
         box: on the image.

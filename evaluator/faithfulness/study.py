@@ -1,4 +1,4 @@
-"""EvaluationData -> what was found about the faithfulness of both explanations."""
+"""Faithfulness study, from evaluation data to a section of the report."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, pairwise
@@ -11,11 +11,11 @@ from ..section import Picture, Section
 from .samples import ExplanationSample, drawn_samples
 
 SHARES = (0, 50, 60, 100)
-"""Percentages at which Quantus, the cascade and masking begin, and all ends."""
+"""Percentages at which Quantus, randomisation and masking begin, and all ends."""
 
 
 def faithfulness(data: EvaluationData, on_progress: Callable[[int], None] | None = None) -> Section:
-    """Do Grad-CAM and similarity evidence say what the network does?
+    """Measures whether Grad-CAM and similarity evidence are faithful to the network.
 
     Args:
         data: images, cases, encoder and settings.
@@ -29,7 +29,7 @@ def faithfulness(data: EvaluationData, on_progress: Callable[[int], None] | None
         InvalidArgument: flipping_steps does not divide the pixels of the input.
     """
     try:  # imported here, as Quantus and torch take seconds, and are in no base install
-        from . import pictures, tables, words
+        from . import narrative, pictures, tables
         from .cascading_randomisation import cascading_randomisation, failures
         from .masking import masking
         from .quantus_metrics import measure
@@ -69,12 +69,12 @@ def faithfulness(data: EvaluationData, on_progress: Callable[[int], None] | None
     return Section(
         name="faithfulness",
         title="Faithfulness: do the explanations say what the network does?",
-        summary=words.summary(measured, randomised, masked, data),
+        summary=narrative.summary(measured, randomised, masked, data),
         text=[
-            words.quantus_text(measured, data),
-            words.randomisation_text(randomised, data),
-            words.masking_text(masked, data),
-            words.LIMITS,
+            narrative.quantus_text(measured, data),
+            narrative.randomisation_text(randomised, data),
+            narrative.masking_text(masked, data),
+            narrative.LIMITS,
         ],
         tables=[
             tables.quantus_table(measured, data),
@@ -94,7 +94,7 @@ def _within(report: Callable[[int], None], begin: int, end: int) -> Callable[[fl
 
 
 def _settings(data: EvaluationData) -> Mapping[str, Any]:
-    """Everything that a figure of this study depends on, beside the images."""
+    """Lists the settings that a figure of this study depends on."""
     from importlib.metadata import version
 
     from . import cascade, masking, perturbation, quantus_metrics

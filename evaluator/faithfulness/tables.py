@@ -11,7 +11,7 @@ from ..bootstrap import estimate
 from ..data import EvaluationData
 from ..section import Cell, Estimate, Table
 from .cascading_randomisation import DRAWS, LIMIT, STAGES, CascadingRandomisation
-from .masking import ORDERS, RANDOM, RANDOM_ORDERS, Masked
+from .masking import ORDERS, RANDOM, RANDOM_ORDERS, MaskingCurves
 from .perturbation import KEPT
 from .quantus_metrics import (
     BASELINE,
@@ -20,7 +20,7 @@ from .quantus_metrics import (
     LIPSCHITZ,
     MASS,
     NOISE,
-    Measured,
+    QuantusScores,
 )
 from .samples import ExplanationSample
 
@@ -43,7 +43,7 @@ def mean_over_patients(
     return estimate(values, patients, data.settings.resamples, data.settings.seed)
 
 
-def quantus_table(found: Measured, data: EvaluationData) -> Table:
+def quantus_table(found: QuantusScores, data: EvaluationData) -> Table:
     """One row for each metric: Grad-CAM, a random map, chance or limit, and the poster."""
     settings = data.settings
     pixels = data.encoder.checkpoint.card.spec.size**2
@@ -125,7 +125,7 @@ def randomisation_table(found: CascadingRandomisation, data: EvaluationData) -> 
     )
 
 
-def masking_table(found: Masked, data: EvaluationData) -> Table:
+def masking_table(found: MaskingCurves, data: EvaluationData) -> Table:
     """One row for each order: both areas, their difference, and the time for a map."""
     deletion, insertion = found.areas(found.deletion), found.areas(found.insertion)
 
@@ -156,7 +156,10 @@ def masking_table(found: Masked, data: EvaluationData) -> Table:
 
 
 def images_table(
-    measured: Measured, randomised: CascadingRandomisation, masked: Masked, data: EvaluationData
+    measured: QuantusScores,
+    randomised: CascadingRandomisation,
+    masked: MaskingCurves,
+    data: EvaluationData,
 ) -> Table:
     """Every value of every image; a CSV file only."""
     rows: list[tuple[Cell, ...]] = []

@@ -1,4 +1,4 @@
-"""Every explanation of one image and finding, and what it must be better than, from stored maps.
+"""Explanations of an image and finding, and their baselines, from stored feature maps.
 
 No forward pass and no backward pass: all follow from the rectified maps R (C, g, g) of the image.
 """
@@ -34,11 +34,11 @@ NEIGHBOURS = 5
 """Similar cases that the similarity evidence is the mean over, as many as a query shows."""
 
 SIGMA = 0.25
-"""Of the centred Gaussian, in sides of the network's input."""
+"""Sigma of the centred Gaussian, in sides of the network's input."""
 
 
 class Explainer:
-    """All explanations of images of one `EvaluationData`."""
+    """Computes all explanations of images of one `EvaluationData`."""
 
     def __init__(self, data: EvaluationData) -> None:
         weights = data.encoder.checkpoint.weights
@@ -140,7 +140,7 @@ def _similar_with(
 
 
 def _evidence(image: Features, similar: npt.NDArray[np.float32]) -> Map:
-    """What speaks for the image's similarity with these cases on average, float32 (g, g), >= 0."""
+    """Averages the positive evidence of similarity with these cases, float32 (g, g)."""
     evidence = [similarity_evidence(image, embedding) for embedding in similar]
     mean: Map = np.mean(evidence, axis=0, dtype=np.float32)
     return np.maximum(mean, 0)

@@ -33,7 +33,7 @@ Figures = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Region:
-    """What one map is held against: all boxes of one image with the same finding and label.
+    """Region that a map is compared with: all boxes of an image with one finding and label.
 
     Attributes:
         row: of the image.
@@ -54,7 +54,7 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class LocalisationScores:
     """Figures of n regions and the M methods of `METHODS`; NaN where a method has no map.
 
     Attributes:
@@ -98,8 +98,8 @@ def measure(
     explainer: Explainer,
     spec: PreprocessSpec,
     on_progress: Callable[[int], None] | None = None,
-) -> Measured:
-    """Hold every method's map against every region of the images.
+) -> LocalisationScores:
+    """Compares every method's map with every region of the images.
 
     Args:
         images: of which those with boxes have maps.
@@ -133,7 +133,9 @@ def measure(
     rows = [region.row for region in regions]
     case_ids = tuple(images.case_ids[row] for row in rows)
     patients = tuple(images.patients[row] or f"image {images.case_ids[row]}" for row in rows)
-    return Measured(regions, case_ids, patients, area, pointing, mass, rank, iou, dice, blank)
+    return LocalisationScores(
+        regions, case_ids, patients, area, pointing, mass, rank, iou, dice, blank
+    )
 
 
 def image_shape(images: EvaluationImages, row: int) -> tuple[int, int]:
@@ -143,8 +145,8 @@ def image_shape(images: EvaluationImages, row: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def chosen_thresholds(tuning: Measured) -> npt.NDArray[np.intp]:
-    """For each method, the place in `THRESHOLDS` with the greatest mean IoU, int (M,).
+def chosen_thresholds(tuning: LocalisationScores) -> npt.NDArray[np.intp]:
+    """Chooses the index in `THRESHOLDS` with the greatest mean IoU for each method, int (M,).
 
     The lowest of equals; `UNTUNED` for a method without any map on these images.
     """

@@ -1,4 +1,4 @@
-"""How well a map agrees with a mask: pure functions of two arrays in the frame of the image.
+"""Agreement of a map with a mask: pure functions of two arrays in the frame of the image.
 
 Every function takes
 

@@ -1,4 +1,4 @@
-"""What the maps look like beside the boxes, and how the methods compare."""
+"""Plots of the localisation study: maps beside boxes, and the methods compared."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ..data import EvaluationImages
 from ..drawing import BOX, CHANCE, OURS, figure, image, png, show
 from ..section import Picture
 from .maps import BASELINES, GRAD_CAM, METHODS, UNIFORM, Explainer
-from .measure import SIDE, Measured
+from .measure import SIDE, LocalisationScores
 from .tables import Mean, by_name
 
 FINDINGS = 4
@@ -22,9 +22,12 @@ FINDINGS = 4
 
 
 def contact_sheet(
-    measured: Measured, images: EvaluationImages, explainer: Explainer, spec: PreprocessSpec
+    measured: LocalisationScores,
+    images: EvaluationImages,
+    explainer: Explainer,
+    spec: PreprocessSpec,
 ) -> Picture:
-    """Images with their boxes beside Grad-CAM: the best, the median and the worst of a finding."""
+    """Draws boxes beside Grad-CAM: the best, median and worst image of a finding."""
     chosen = [(key, extremes(measured, key)) for key in most_frequent(measured)]
     drawn = figure(11, 2.15 * len(chosen))
     axes = drawn.subplots(len(chosen), 6, squeeze=False)
@@ -47,15 +50,15 @@ def contact_sheet(
     )
 
 
-def most_frequent(measured: Measured) -> list[tuple[str, str]]:
+def most_frequent(measured: LocalisationScores) -> list[tuple[str, str]]:
     """(finding, label) with the most regions, at most `FINDINGS`, the most frequent first."""
     counts = Counter((region.finding, region.label) for region in measured.regions)
     # sorted first, so that equals come in the same order in every run
     return [key for key, _ in Counter(dict(sorted(counts.items()))).most_common(FINDINGS)]
 
 
-def extremes(measured: Measured, key: tuple[str, str]) -> list[int]:
-    """Places of the best, median and worst region by Grad-CAM's relevance mass, each once."""
+def extremes(measured: LocalisationScores, key: tuple[str, str]) -> list[int]:
+    """Finds the best, median and worst region by Grad-CAM's relevance mass, each once."""
     own = [n for n, r in enumerate(measured.regions) if (r.finding, r.label) == key]
     mass = measured.mass[:, METHODS.index(GRAD_CAM)]
     ordered = sorted(own, key=lambda n: -mass[n])
@@ -64,7 +67,7 @@ def extremes(measured: Measured, key: tuple[str, str]) -> list[int]:
 
 def _example(
     axes: Sequence[Axes],
-    measured: Measured,
+    measured: LocalisationScores,
     n: int,
     images: EvaluationImages,
     explainer: Explainer,
@@ -84,8 +87,8 @@ def _example(
             one.add_patch(Rectangle(corner, *size, fill=False, edgecolor=BOX, linewidth=1.2))
 
 
-def _verdict(measured: Measured, n: int) -> str:
-    """Whether Grad-CAM hits the region, and its mass beside the region's area, in words."""
+def _verdict(measured: LocalisationScores, n: int) -> str:
+    """States if Grad-CAM hits the region, and its mass beside the region's area."""
     m = METHODS.index(GRAD_CAM)
     if measured.blank[n, m]:
         return f"blank map; area {measured.area[n]:.2f}"
@@ -94,7 +97,7 @@ def _verdict(measured: Measured, n: int) -> str:
     return f"{hit}; mass {measured.mass[n, m]:.2f}, area {measured.area[n]:.2f}"
 
 
-def methods_plot(measured: Measured, mean: Mean) -> Picture:
+def methods_plot(measured: LocalisationScores, mean: Mean) -> Picture:
     """Pointing game and relevance mass of every method with intervals, and chance as a line."""
     drawn = figure(10, 3.4)
     panels = drawn.subplots(1, 2, sharey=True)

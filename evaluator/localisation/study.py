@@ -1,4 +1,4 @@
-"""The study of localisation, from data to what is printed."""
+"""Localisation study, from evaluation data to a section of the report."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,7 +25,7 @@ from .measure import (
     SIDE,
     THRESHOLDS,
     Figures,
-    Measured,
+    LocalisationScores,
     chosen_thresholds,
     measure,
 )
@@ -43,7 +43,7 @@ from .tables import (
 
 
 def localisation(data: EvaluationData, on_progress: Callable[[int], None] | None = None) -> Section:
-    """Whether the maps lie where radiologists drew boxes.
+    """Measures whether maps lie where radiologists drew boxes.
 
     Args:
         data: images with boxes and their maps, and the indexed cases.
@@ -88,7 +88,7 @@ def localisation(data: EvaluationData, on_progress: Callable[[int], None] | None
 def _settings(
     data: EvaluationData, thresholds: npt.NDArray[np.intp], tuned_on: int
 ) -> Mapping[str, Any]:
-    """Everything that a figure depends on, by name."""
+    """Lists the settings that a figure depends on, by name."""
     return {
         "images compared at, longer side in pixels": SIDE,
         "ties": f"expected value; equal to {DIGITS} digits of the map's maximum",
@@ -107,8 +107,8 @@ def _settings(
     }
 
 
-def _text(data: EvaluationData, measured: Measured, mean: Mean) -> tuple[str, ...]:
-    """What was asked, what came out, and what that is worth."""
+def _text(data: EvaluationData, measured: LocalisationScores, mean: Mean) -> tuple[str, ...]:
+    """Writes the paragraphs: question, result, and what it is worth."""
     rows, columns = next(iter(data.queries.maps.values())).shape[1:]
     boxes = sum(len(region.boxes) for region in measured.regions)
     conclusions = [
@@ -136,14 +136,14 @@ def _text(data: EvaluationData, measured: Measured, mean: Mean) -> tuple[str, ..
     )
 
 
-def _summary(measured: Measured, mean: Mean) -> str:
-    """What Grad-CAM is worth by the pointing game, the first of the figures."""
+def _summary(measured: LocalisationScores, mean: Mean) -> str:
+    """Summarises Grad-CAM by the pointing game, the first of the figures."""
     name, values = next(iter(by_name(measured).items()))
     return f"{conclusion(name, GRAD_CAM, values, mean)} {_blank(measured)}"
 
 
 def conclusion(name: str, method: str, values: Figures, mean: Mean) -> str:
-    """Whether a method is better than the best of the baselines, in words.
+    """Compares a method with the best of the baselines, in words.
 
     Args:
         name: of the figure.
@@ -171,8 +171,8 @@ def conclusion(name: str, method: str, values: Figures, mean: Mean) -> str:
     )
 
 
-def _blank(measured: Measured) -> str:
-    """How often Grad-CAM shows nothing, in words."""
+def _blank(measured: LocalisationScores) -> str:
+    """States how often Grad-CAM is blank."""
     blank = int(measured.blank[:, METHODS.index(GRAD_CAM)].sum())
     return (
         f"In {blank} of {len(measured)} regions Grad-CAM is blank: nothing on the image speaks for "

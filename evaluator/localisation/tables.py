@@ -1,4 +1,4 @@
-"""What was measured, as tables: methods side by side, against baselines, by finding and size."""
+"""Tables of the localisation study: methods, baselines, findings and sizes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ..bootstrap import estimate
 from ..section import Cell, Estimate, Table
 from .maps import BASELINES, EVIDENCE, GRAD_CAM, METHODS, NEIGHBOURS
-from .measure import SIDE, THRESHOLDS, Figures, Measured
+from .measure import SIDE, THRESHOLDS, Figures, LocalisationScores
 
 Rows = npt.NDArray[np.bool_]
 
@@ -50,7 +50,7 @@ class Mean:
 
 
 def methods_table(
-    measured: Measured, thresholds: npt.NDArray[np.intp], tuned_on: int, mean: Mean
+    measured: LocalisationScores, thresholds: npt.NDArray[np.intp], tuned_on: int, mean: Mean
 ) -> Table:
     """All methods over all regions.
 
@@ -93,7 +93,7 @@ def methods_table(
 
 
 def threshold_note(boxes: int) -> str:
-    """On what the thresholds of IoU and Dice were chosen, in words."""
+    """States how the thresholds of IoU and Dice were chosen."""
     if not boxes:
         return (
             "The tuning images have no boxes, so nothing could be chosen: the threshold is 0.5 for "
@@ -106,7 +106,7 @@ def threshold_note(boxes: int) -> str:
     )
 
 
-def differences_table(measured: Measured, mean: Mean) -> Table:
+def differences_table(measured: LocalisationScores, mean: Mean) -> Table:
     """Both explanations of the service against each baseline, region by region."""
     rows: list[list[Cell]] = [
         [name, method, baseline, mean(difference(values, method, baseline))]
@@ -123,7 +123,7 @@ def differences_table(measured: Measured, mean: Mean) -> Table:
     return Table("localisation-differences", title, columns, rows, caption)
 
 
-def by_name(measured: Measured) -> Mapping[str, Figures]:
+def by_name(measured: LocalisationScores) -> Mapping[str, Figures]:
     """The two figures that conclusions are drawn from, each float64 (n, M)."""
     return {"pointing game": measured.pointing, "relevance mass": measured.mass}
 
@@ -134,7 +134,7 @@ def difference(values: Figures, method: str, baseline: str) -> Figures:
     return own
 
 
-def group_tables(measured: Measured, mean: Mean) -> list[Table]:
+def group_tables(measured: LocalisationScores, mean: Mean) -> list[Table]:
     """Pointing game and relevance mass by finding and label, and by size of the region."""
     pairs = [(region.finding, region.label) for region in measured.regions]
     findings: dict[tuple[str, ...], Rows] = {
@@ -155,7 +155,7 @@ def group_tables(measured: Measured, mean: Mean) -> list[Table]:
 
 
 def _group_table(
-    measured: Measured,
+    measured: LocalisationScores,
     mean: Mean,
     figure: str,
     what: str,
@@ -177,7 +177,7 @@ def _group_table(
     )
 
 
-def regions_table(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Table:
+def regions_table(measured: LocalisationScores, thresholds: npt.NDArray[np.intp]) -> Table:
     """Every region and method, for those who want to compute further; not printed."""
     columns = ("case_id", "finding", "label", "boxes", "area", "method")
     figures = ("pointing game", "relevance mass", "relevance rank", "IoU", "Dice", "blank")
@@ -191,7 +191,9 @@ def regions_table(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Table
     )
 
 
-def _region_rows(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Iterable[list[Cell]]:
+def _region_rows(
+    measured: LocalisationScores, thresholds: npt.NDArray[np.intp]
+) -> Iterable[list[Cell]]:
     for n, region in enumerate(measured.regions):
         of_image = (measured.case_ids[n], region.finding, region.label, len(region.boxes))
         for m, method in enumerate(METHODS):

@@ -22,7 +22,7 @@ from . import metrics
 
 
 @dataclass(frozen=True)
-class Rating:
+class ExpertRating:
     """One line of a ratings file.
 
     Attributes:
@@ -63,13 +63,13 @@ class RatedList:
         return mean
 
 
-def read_ratings(file: Path, max_rating: float) -> tuple[Rating, ...]:
+def read_ratings(file: Path, max_rating: float) -> tuple[ExpertRating, ...]:
     """Read ``query_id,case_id,rater,rating``.
 
     Raises:
         DatasetError: the file cannot be used; naming file, line and reason.
     """
-    ratings: list[Rating] = []
+    ratings: list[ExpertRating] = []
     seen: dict[tuple[str, str, str], int] = {}
     for line, row in read_rows(file, COLUMNS):
         rating = _rating(row, f"{file}, line {line}", line, max_rating)
@@ -86,7 +86,7 @@ def read_ratings(file: Path, max_rating: float) -> tuple[Rating, ...]:
     return tuple(ratings)
 
 
-def _rating(row: Mapping[str, str], where: str, line: int, max_rating: float) -> Rating:
+def _rating(row: Mapping[str, str], where: str, line: int, max_rating: float) -> ExpertRating:
     query, case, rater, text = (row[name] for name in COLUMNS)
     if not (query and case and rater):
         raise DatasetError(f"{where}: query_id, case_id and rater must not be empty")
@@ -99,11 +99,11 @@ def _rating(row: Mapping[str, str], where: str, line: int, max_rating: float) ->
             f"{where}: rating {text} is not between 0 and {max_rating:g}; mend it, or give the "
             "upper end of your scale with --max-rating"
         )
-    return Rating(query, case, rater, value, line)
+    return ExpertRating(query, case, rater, value, line)
 
 
 def rated_lists(
-    ratings: Sequence[Rating], file: Path, embeddings: Mapping[str, npt.NDArray[np.float32]]
+    ratings: Sequence[ExpertRating], file: Path, embeddings: Mapping[str, npt.NDArray[np.float32]]
 ) -> tuple[RatedList, ...]:
     """Put ratings and similarities together, one list for each query.
 
@@ -115,7 +115,7 @@ def rated_lists(
     Raises:
         DatasetError: a query or case is unknown, or its own neighbour; naming file and line.
     """
-    by_query: dict[str, list[Rating]] = defaultdict(list)
+    by_query: dict[str, list[ExpertRating]] = defaultdict(list)
     for rating in ratings:
         for what, name in (("query", rating.query), ("case", rating.case)):
             if name not in embeddings:
@@ -132,7 +132,7 @@ def rated_lists(
 
 
 def _list(
-    query: str, ratings: Sequence[Rating], embeddings: Mapping[str, npt.NDArray[np.float32]]
+    query: str, ratings: Sequence[ExpertRating], embeddings: Mapping[str, npt.NDArray[np.float32]]
 ) -> RatedList:
     cases = list(dict.fromkeys(rating.case for rating in ratings))
     raters = sorted({rating.rater for rating in ratings})

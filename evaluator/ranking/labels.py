@@ -1,4 +1,4 @@
-"""The ranking against labels: are the cases that come first those with the same findings?"""
+"""Ranking metrics against labels: precision, MAP, MRR and nDCG by shared findings."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ BINARY: Mapping[str, Metric] = {
 
 @dataclass(frozen=True)
 class Relevance:
-    """One answer to the question of what a similar case is.
+    """A definition of a relevant case.
 
     Attributes:
         name: in words.
@@ -159,7 +159,7 @@ def tables(data: EvaluationData, judged: Sequence[Relevance], figures: Figures) 
 
 
 def difference_table(data: EvaluationData, judged: Sequence[Relevance], figures: Figures) -> Table:
-    """How much better xemplar is than each of the others, query by query."""
+    """Tabulates the differences between xemplar and each baseline on the same queries."""
     chosen = ((judged[0].name, "nDCG@10"), (judged[1].name, "P@5"), (judged[1].name, "mAP"))
     rivals = dict.fromkeys(ranker for _, ranker, _ in figures if ranker != XEMPLAR)
     rows: list[list[Cell]] = []
@@ -180,7 +180,7 @@ def difference_table(data: EvaluationData, judged: Sequence[Relevance], figures:
 
 
 def finding_table(data: EvaluationData) -> Table:
-    """For each finding: how many of the first cases have it, of queries that have it."""
+    """Tabulates precision by finding, over the queries with that finding."""
     queries, candidates = data.queries, data.candidates
     own = [positives(image.labels) for image in queries.records]
     other = [case.findings for case in candidates.cases]

@@ -1,4 +1,4 @@
-"""What the ranking looks like: the first three of some queries, experts' lists, reliability."""
+"""Plots of the ranking study: nearest cases, experts' lists, reliability, bars."""
 
 from collections.abc import Sequence
 

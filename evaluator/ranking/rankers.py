@@ -1,4 +1,4 @@
-"""What orders the indexed cases: xemplar, and what it must be better than to be worth anything."""
+"""Rankers of indexed cases: xemplar, and the baselines that it must beat."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -21,7 +21,7 @@ SIDE = 32
 
 
 def rankers(queries: EvaluationImages, candidates: Candidates, seed: int) -> Mapping[str, Ranker]:
-    """All rankers, by name; each random call is another order."""
+    """Builds all rankers by name; each call of the random one gives another order."""
     draws = np.random.default_rng(seed)
     count = len(candidates)
     people = demographics(queries.records), demographics(candidates.cases)
@@ -39,7 +39,7 @@ def rankers(queries: EvaluationImages, candidates: Candidates, seed: int) -> Map
 
 
 def demographics(images: Sequence[Film] | Sequence[Case]) -> npt.NDArray[np.float64]:
-    """View (by its first two letters), sex and age as numbers, float64 (N, 3), NaN if unknown."""
+    """Encodes view (its first two letters), sex and age, float64 (N, 3), NaN if unknown."""
     views = {"PA": 0.0, "AP": 1.0}
     sexes = {"F": 0.0, "M": 1.0}
     rows = [
@@ -54,7 +54,7 @@ def demographics(images: Sequence[Film] | Sequence[Case]) -> npt.NDArray[np.floa
 
 
 def alike(own: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> Scores:
-    """Mean of same view, same sex and 1 - |difference of age| / 100; unknown counts as 0.
+    """Averages same view, same sex and 1 - |difference of age| / 100; unknown counts as 0.
 
     Args:
         own: float64 (Q, 3) from `demographics`.
@@ -66,7 +66,7 @@ def alike(own: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> Score
 
 
 def thumbnails(inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Images of 32 x 32 pixels, each shifted to mean 0 and scaled to length 1, float64 (N, 1024).
+    """Shrinks images to 32 x 32 pixels of mean 0 and length 1, float64 (N, 1024).
 
     The inner product of two is the correlation of their pixels.
     """

@@ -1,4 +1,4 @@
-"""How relevant an indexed case is to a query, by what is known of both."""
+"""Relevance of an indexed case to a query, by findings and severities."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""How sure a cosine is: chance of a finding in common, fitted on one split, tried on others."""
+"""Calibration of the cosine: probability of a finding in common, fitted on one split."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ from .labels import blocks
 from .relevance import indicators, names_of, shares_a_finding
 
 NEAREST = 10
-"""Cases of each image that are looked at: those that a search shows."""
+"""Cases of each image that count: those that a search shows."""
 
 BINS = 10
 KNOTS = 33
-"""Of the piecewise linear curve that an index carries."""
+"""Knots of the piecewise linear curve that an index carries."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ def fit(found: Pairs, checkpoint: str, source: str) -> SimilarityCalibration | N
 def reliability(
     data: EvaluationData, fitted: SimilarityCalibration, fitted_on: Pairs
 ) -> tuple[Table, Table]:
-    """What the fitted curve says against what is so, on images that it was not fitted on.
+    """Compares the fitted curve with the observed shares on images that it was not fitted on.
 
     Args:
         data: its queries are tried.

@@ -1,4 +1,4 @@
-"""The study of the ranking, from data to what is printed."""
+"""Ranking study, from evaluation data to a section of the report."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -37,7 +37,7 @@ def ranking(
     experts: Path | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Section:
-    """Whether similar cases are similar, by labels, by severity where known, and by experts.
+    """Measures the ranking by labels, by severity where known, and by experts.
 
     Args:
         data: images and indexed cases.
@@ -124,7 +124,7 @@ def _summary(shared: Table, better: Table) -> str:
 
 
 def _text(data: EvaluationData, sure: tuple[Table, ...]) -> tuple[str, ...]:
-    """What was asked, and what the answer is worth."""
+    """Writes the paragraphs: question, and what the answer is worth."""
     paragraphs = [
         f"{len(data.queries)} images of {_patients(data)} patients were asked for, each "
         f"among {len(data.candidates)} indexed cases of the same data set, without its own "
@@ -147,7 +147,7 @@ def _text(data: EvaluationData, sure: tuple[Table, ...]) -> tuple[str, ...]:
 
 
 def _verdict(better: Table) -> str:
-    """Whether the share of the first five is above that of all others, surely."""
+    """States whether precision at 5 is significantly above that of all baselines."""
     column = next(n for n, name in enumerate(better.columns) if name.startswith("P@5"))
     differences = [(row[0], row[column]) for row in better.rows]
     doubtful = [

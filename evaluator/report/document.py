@@ -1,4 +1,4 @@
-"""What the studies found -> a folder that people, spreadsheets and programs can read."""
+"""Writes a report: a folder with HTML, JSON, CSV and images."""
 
 import base64
 import csv
@@ -33,7 +33,7 @@ class Report:
 
     @property
     def failures(self) -> list[str]:
-        """What must not be released, of all studies."""
+        """Reasons of all studies against a release."""
         return [failure for section in self.sections for failure in section.failures]
 
 

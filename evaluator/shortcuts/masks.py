@@ -1,4 +1,4 @@
-"""Parts of the image alone: masks of the network's input, and what the network says under each."""
+"""Masks of the network's input, and the network's outputs under each."""
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -16,19 +16,19 @@ CORNERS, NO_CORNERS = "the four corners alone", "all but the corners"
 BORDER, NO_BORDER = "the border alone", "all but the border"
 
 CORNER_SIDE = 1 / 5
-"""Of each of the four squares, as a share of the input's side: 45 of 224 pixels."""
+"""Side of each of the four squares, as a share of the input's: 45 of 224 pixels."""
 
 BORDER_WIDTH = 22 / 224
-"""Of the frame along the four edges, likewise: about a tenth."""
+"""Width of the frame along the four edges, likewise: about a tenth."""
 
 FILMS_AT_ONCE = 4
-"""Each under all masks: batches of 16."""
+"""Images of a batch, each under all four masks: batches of 16."""
 
 Mask = npt.NDArray[np.bool_]
 
 
 def masks(size: int) -> Mapping[str, Mask]:
-    """What is left to see of an input, bool (size, size), by name; everything else is black."""
+    """Builds the masks by name, bool (size, size); outside them the input is black."""
     places = np.arange(size)
     from_edge = np.minimum(places, size - 1 - places)
     near = from_edge < round(CORNER_SIDE * size)
@@ -38,7 +38,7 @@ def masks(size: int) -> Mapping[str, Mask]:
 
 
 def covered(inputs: npt.NDArray[np.uint8], mask: Mask) -> npt.NDArray[np.uint8]:
-    """Inputs, uint8 (..., s, s), of which only the mask, bool (s, s), is left to see."""
+    """Blackens inputs, uint8 (..., s, s), outside the mask, bool (s, s)."""
     return np.where(mask, inputs, np.uint8(0))
 
 
@@ -48,7 +48,7 @@ def masked_logits(
     work: Path,
     on_progress: Callable[[int], None],
 ) -> Mapping[str, npt.NDArray[np.float32]]:
-    """What the network says of images under each mask; a forward pass for each image and mask.
+    """Computes logits of images under each mask; a forward pass for each image and mask.
 
     Args:
         inputs: uint8 (N, s, s), N >= 1.
@@ -81,7 +81,7 @@ def _encode(
     encoder: Encoder,
     on_progress: Callable[[int], None],
 ) -> npt.NDArray[np.float32]:
-    """One shard: logits, float32 (masks, n, F)."""
+    """Encodes one shard: logits, float32 (masks, n, F)."""
     end, found = min(begin + SHARD, len(inputs)), []
     for first in range(begin, end, FILMS_AT_ONCE):
         images = inputs[first : min(first + FILMS_AT_ONCE, end)]

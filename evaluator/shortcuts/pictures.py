@@ -1,4 +1,4 @@
-"""What each mask leaves to see, and how much of the mean AUC is in it."""
+"""Plots of the shortcut study: an image under each mask, and the mean AUC by mask."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from .masks import covered, masks
 
 
 def masked_image(data: EvaluationData, whole: str) -> Picture:
-    """The first evaluated image, whole and under each mask."""
+    """Draws the first evaluated image, whole and under each mask."""
     queries, spec = data.queries, data.encoder.checkpoint.card.spec
     inputs = queries.inputs[0]
     shown = {whole: inputs} | {
@@ -29,7 +29,7 @@ def masked_image(data: EvaluationData, whole: str) -> Picture:
 
 
 def aucs(found: Sequence[tuple[str, Estimate]], limited: str, limit: float) -> Picture:
-    """The mean AUC of each row with its interval, chance as a line, the limit as a mark."""
+    """Plots the mean AUC of each row with its interval, chance, and the limit."""
     sheet = figure(7, 0.45 * len(found) + 1)
     axes = sheet.subplots()
     for place, (name, auc) in enumerate(found):

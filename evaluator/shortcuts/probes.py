@@ -1,4 +1,4 @@
-"""Logistic regressions: view and sex out of the embedding, findings out of view, sex and age.
+"""Linear probes: view and sex from the embedding, findings from view, sex and age.
 
 They are fitted on indexed cases and measured on the evaluated images, which are other patients'.
 """
@@ -21,13 +21,13 @@ EMBEDDING_C, PEOPLE_C = 0.01, 1.0
 there are cases."""
 
 PROBED = ("view (AP or PA)", "sex")
-"""In the order of the columns of `demographics`."""
+"""Targets of the probes, in the order of the columns of `demographics`."""
 
 Numbers = npt.NDArray[np.floating]
 
 
 def predicted(known: Numbers, truth: npt.NDArray[np.bool_], asked: Numbers, c: float) -> Numbers:
-    """Log odds that a logistic regression gives, float64 (n,).
+    """Predicts log odds by a logistic regression, float64 (n,).
 
     Args:
         known: float (m, d), fitted on, standardised first; NaN counts as the mean.
@@ -45,7 +45,7 @@ def predicted(known: Numbers, truth: npt.NDArray[np.bool_], asked: Numbers, c: f
 
 
 def embedding_probes(data: EvaluationData) -> tuple[list[list[Cell]], list[str]]:
-    """How well the embedding tells view and sex.
+    """Measures how well the embedding predicts view and sex.
 
     Returns:
         Rows (what, AUC, chance, fitted on, measured on), and those of `PROBED` that are left out
@@ -72,7 +72,7 @@ def embedding_probes(data: EvaluationData) -> tuple[list[list[Cell]], list[str]]
 
 
 def people_scores(data: EvaluationData, judge: Judge) -> tuple[Numbers, list[int]]:
-    """Every finding out of view, sex and age alone.
+    """Predicts every finding from view, sex and age alone.
 
     Returns:
         Log odds, float64 (N, F), and the places of the findings of `Truth.judged` that could be

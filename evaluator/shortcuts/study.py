@@ -1,4 +1,4 @@
-"""The study of shortcuts, from data to what is printed."""
+"""Shortcut study, from evaluation data to a section of the report."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ from .probes import (
 WHOLE, PEOPLE = "the whole image", "no image: view, sex and age"
 
 LIMIT = 0.55
-"""Mean AUC that the corners alone may reach: nothing of the lungs lies there."""
+"""Highest acceptable mean AUC of the corners alone: nothing of the lungs lies there."""
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What the network, or a regression, says of the images from something less than all.
+    """Scores of the images by a part of what is known: a mask, or no image at all.
 
     Attributes:
         name: what it sees.
@@ -51,7 +51,7 @@ class Row:
 def shortcuts(
     data: EvaluationData, work: Path, on_progress: Callable[[int], None] = lambda _: None
 ) -> Section:
-    """How much the network knows from parts of an image where no finding is, and of whom it is.
+    """Measures the AUC from parts of an image without findings, and from view, sex and age.
 
     Args:
         data: images and indexed cases.
@@ -94,7 +94,7 @@ def shortcuts(
 def _rows(
     data: EvaluationData, judge: Judge, work: Path, on_progress: Callable[[int], None]
 ) -> list[Row]:
-    """The whole image, each mask, and no image at all where something else is known."""
+    """Scores the whole image, each mask, and view, sex and age where they are known."""
     queries, places = data.queries, judge.truth.judged
     masked = masked_logits(queries.inputs, data.encoder, work, on_progress)
     rows = [Row(WHOLE, queries.logits, places, judge.mean(queries.logits, places), None)]
@@ -147,7 +147,7 @@ def _probes_table(probes: Sequence[Sequence[Cell]], left_out: Sequence[str]) -> 
 
 
 def _findings_table(judge: Judge, rows: Sequence[Row]) -> Table:
-    """Every finding by what the network sees; a CSV file only."""
+    """Tabulates every finding by mask; a CSV file only."""
     truth = judge.truth
     return Table(
         "shortcuts-findings",
@@ -183,12 +183,12 @@ def _summary(rows: Sequence[Row], probes: Sequence[Sequence[Cell]]) -> str:
 
 
 def _verdict(corners: Estimate) -> str:
-    """Against the limit, in words."""
+    """Compares with the limit, in words."""
     return f"{'within' if corners.value <= LIMIT else 'above'} the limit of {LIMIT}"
 
 
 def _text(data: EvaluationData, judge: Judge, rows: Sequence[Row]) -> tuple[str, ...]:
-    """What was asked, what each row means, and what that does not prove."""
+    """Writes the paragraphs: question, meaning of each row, and what that does not prove."""
     corners = next(row.auc for row in rows if row.name == CORNERS)
     return (
         f"The network was asked for the {len(judge.truth.judged)} findings that some of the "
@@ -208,7 +208,7 @@ def _text(data: EvaluationData, judge: Judge, rows: Sequence[Row]) -> tuple[str,
 
 
 def _missing(data: EvaluationData, judge: Judge, rows: Sequence[Row]) -> Iterator[str]:
-    """What could not be measured, and why."""
+    """Yields what could not be measured, and why."""
     if unjudged := _unjudged(judge):
         yield f"Left out, as all or none of the images have them: {', '.join(unjudged)}."
     people = next((row for row in rows if row.name == PEOPLE), None)

@@ -10,7 +10,7 @@ from xemplar_evaluator.faithfulness.masking import (
     EVIDENCE,
     PERTURBATION,
     RANDOM,
-    Masked,
+    MaskingCurves,
     cell_counts,
     cosines,
     curves_of,
@@ -81,7 +81,7 @@ def test_areas_of_a_good_order_by_hand() -> None:
     inserted = cosines(ENCODER, replaced(BLACK, FILM, order, COUNTS), TOP_LEFT)
     np.testing.assert_allclose(deleted, [0.6, 0, 0, 0, 0], atol=1e-6)
     np.testing.assert_allclose(inserted, [0, 1, 0.6, 0.6, 0.6], atol=1e-6)
-    found = Masked((0,), (0,), COUNTS / 4, {"a": deleted[None]}, {"a": inserted[None]}, {})
+    found = MaskingCurves((0,), (0,), COUNTS / 4, {"a": deleted[None]}, {"a": inserted[None]}, {})
     assert found.areas(found.deletion)["a"] == pytest.approx([0.075])
     assert found.areas(found.insertion)["a"] == pytest.approx([0.625])
 
