@@ -75,7 +75,7 @@ def auc_of(truth: Rows, scores: Scores) -> Statistic:
     return area
 
 
-def mean_auc_of(truth: Truth, scores: Scores, places: Sequence[int]) -> Statistic:
+def mean_auc_of(truth: Truth, scores: Scores, columns: Sequence[int]) -> Statistic:
     """The mean AUC of some findings, each of the images of which it is known.
 
     A resample that leaves a rare finding no image with it is the mean of the others.
@@ -83,12 +83,12 @@ def mean_auc_of(truth: Truth, scores: Scores, places: Sequence[int]) -> Statisti
     Args:
         truth: of N images.
         scores: float (N, F), finite where they are looked at.
-        places: of the findings; at least one.
+        columns: of the findings; at least one.
     """
-    looked = [np.flatnonzero(truth.known[:, place]) for place in places]
+    looked = [np.flatnonzero(truth.known[:, column]) for column in columns]
     areas = [
-        auc_of(truth.present[rows, place], scores[rows, place])
-        for rows, place in zip(looked, places, strict=True)
+        auc_of(truth.present[rows, column], scores[rows, column])
+        for rows, column in zip(looked, columns, strict=True)
     ]
 
     def mean(times: npt.NDArray[np.float64]) -> float:
@@ -137,20 +137,20 @@ class Judge:
         whose = [patient for patient, chosen in zip(self.patients, rows, strict=True) if chosen]
         return replace(self, truth=truth, patients=whose)
 
-    def finding(self, scores: Scores, place: int) -> Estimate:
+    def finding(self, scores: Scores, column: int) -> Estimate:
         """The AUC of one finding by its column of scores, float (N, F)."""
-        known = self.truth.known[:, place]
-        area = auc_of(self.truth.present[known, place], scores[known, place])
+        known = self.truth.known[:, column]
+        area = auc_of(self.truth.present[known, column], scores[known, column])
         whose = [patient for patient, k in zip(self.patients, known, strict=True) if k]
         return estimate_statistic(area, whose, self.resamples, self.seed)
 
-    def mean(self, scores: Scores, places: Sequence[int]) -> Estimate:
+    def mean(self, scores: Scores, columns: Sequence[int]) -> Estimate:
         """The mean AUC of some findings by scores, float (N, F)."""
-        return self._estimate(mean_auc_of(self.truth, scores, places))
+        return self._estimate(mean_auc_of(self.truth, scores, columns))
 
-    def difference(self, scores: Scores, others: Scores, places: Sequence[int]) -> Estimate:
+    def difference(self, scores: Scores, others: Scores, columns: Sequence[int]) -> Estimate:
         """Estimates the difference of two mean AUCs on the same images."""
-        one, other = (mean_auc_of(self.truth, s, places) for s in (scores, others))
+        one, other = (mean_auc_of(self.truth, s, columns) for s in (scores, others))
         return self._estimate(lambda times: one(times) - other(times))
 
     def _estimate(self, statistic: Statistic) -> Estimate:

@@ -28,14 +28,14 @@ def classification(
     among = judge.among(ill)
     rows: list[list[Cell]] = []
     curves: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = {}
-    for place in truth.judged:
-        finding, known = truth.findings[place], truth.known[:, place]
-        present, logits = truth.present[known, place], queries.logits[known, place]
-        auc = judge.finding(queries.logits, place)
-        other = among.finding(queries.logits[ill], place) if place in among.truth.judged else None
+    for column in truth.judged:
+        finding, known = truth.findings[column], truth.known[:, column]
+        present, logits = truth.present[known, column], queries.logits[known, column]
+        auc = judge.finding(queries.logits, column)
+        other = among.finding(queries.logits[ill], column) if column in among.truth.judged else None
         rows.append([finding, auc, GUESSING, int(present.sum()), len(present), other])
         curves[f"{finding.replace('_', ' ')} {auc.value:.2f}"] = roc_curve(present, logits)[:2]
-        on_progress(place + 1)
+        on_progress(column + 1)
     on_progress(len(truth.findings))
     mean, mean_among = _mean(row[1] for row in rows), _mean(row[-1] for row in rows)
     rows.insert(0, ["mean of all", mean, GUESSING, None, len(queries), mean_among])

@@ -35,7 +35,7 @@ def png(drawn: Figure) -> bytes:
 def image(
     inputs: npt.NDArray[np.uint8], spec: PreprocessSpec, shape: Sequence[int], side: int = 256
 ) -> npt.NDArray[np.uint8]:
-    """An image in its own aspect ratio, uint8 (h, w), longer side ``side``, from the network's input.
+    """Restores an image's aspect ratio from the network's input, uint8 (h, w).
 
     Args:
         inputs: uint8 (s, s).
@@ -43,9 +43,9 @@ def image(
         shape: height and width of the image, any unit.
         side: of the picture, in pixels.
     """
-    place = frame(spec, int(shape[0]), int(shape[1]))
-    top, left = int(place.y), int(place.x)
-    inner = inputs[top : top + int(place.height), left : left + int(place.width)]
+    placed = frame(spec, int(shape[0]), int(shape[1]))
+    top, left = int(placed.y), int(placed.x)
+    inner = inputs[top : top + int(placed.height), left : left + int(placed.width)]
     scale = side / max(shape)
     size = (max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale)))
     return np.asarray(cv2.resize(inner, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -133,7 +133,7 @@ def _part(
     kept = tuple(images[int(encoded.indices[row]) - begin] for row in rows)
     shapes = encoded.shapes[rows]
     return EvaluationImages(
-        images=kept,
+        records=kept,
         case_ids=tuple(case_id_of(encoded.sha256[row]) for row in rows),
         patients=tuple(store.pseudonym(f.source, f.patient) if f.patient else None for f in kept),
         shapes=shapes,

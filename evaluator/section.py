@@ -21,6 +21,11 @@ class Estimate:
     high: float | None
     count: int
 
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
 
 Cell: TypeAlias = str | int | float | Estimate | None
 

@@ -97,7 +97,7 @@ def _check_patients(card: Card, dataset: Dataset, unseen: Sequence[Film]) -> Non
     both = learnt_from(dataset.films, card.split) & {who(image) for image in unseen}
     if both:
         raise DatasetError(
-            f"{len(both):,} patients of the images asked for are also in train or val of "
+            f"{len(both):,} patients of the queried images are also in train or val of "
             f"{dataset.name}; put all images of a patient into one split"
         )
 
@@ -113,7 +113,7 @@ def _check_splits(
     if changed:
         raise Mismatch(
             f"the splits of {dataset.name} are others than in the training of "
-            f"{subject[0].lower()}{subject[1:]}, which may have learnt from the images asked for; "
+            f"{subject[0].lower()}{subject[1:]}, which may have learnt from the queried images; "
             f"{REMEDY}"
         )
 
@@ -129,7 +129,7 @@ def _check_whose(dataset: Dataset, then: Sequence[str] | None, unseen: Sequence[
         raise Mismatch(
             f"the images of {dataset.name} were split by {' and '.join(then)} in the training of "
             f"the checkpoint, and are split by {' and '.join(sorted(now))} now, so it may have "
-            f"learnt from the images asked for; {REMEDY}"
+            f"learnt from the queried images; {REMEDY}"
         )
 
 
@@ -141,12 +141,12 @@ def _by_an_older_training(
     if any(card.split.of(image) in SEEN for image in unseen):
         raise Mismatch(
             f"{subject} split the patients of {dataset.name} otherwise, and learnt from some of "
-            f"the images asked for; {REMEDY}"
+            f"the queried images; {REMEDY}"
         )
     if not all(image.split for image in unseen) and (not same or name != dataset.name):
         remedy = f"name it as in the training, with --source {name}" if same else REMEDY
         raise Mismatch(
-            f"{dataset.name} does not name the split of all images asked for, and the checkpoint "
+            f"{dataset.name} does not name the split of all queried images, and the checkpoint "
             "was trained on it under another name or with other label files, so it may have learnt "
             f"from them; {remedy}"
         )

@@ -32,7 +32,7 @@ EVIDENCE, PERTURBATION, RANDOM = "similarity evidence", "XAITK similarity scorin
 ORDERS = (EVIDENCE, PERTURBATION, RANDOM)
 
 STEPS = 15
-"""Steps in which all cells are replaced. Odd: then no step falls half-way between two numbers of cells,
+"""Steps in which all cells are replaced. Odd: then no step falls half-way between two counts,
 and a curve that is read backwards has the same points."""
 
 RANDOM_ORDERS = 3

@@ -50,12 +50,12 @@ def summary(
             measured.random[FLIPPING] - measured.grad_cam[FLIPPING], rows, data
         )
         sentences.append(
-            "By how soon the probability falls when the coloured places are blackened, Grad-CAM "
+            "By how soon the probability falls when the coloured areas are blackened, Grad-CAM "
             f"{verdict(fall)} (against a random map)."
         )
     if masked.rows:
         sentences.append(
-            "By what happens to the similarity when its places are blurred, similarity evidence "
+            "By how the similarity falls when the areas of its evidence are blurred, this evidence "
             f"{verdict(_advantage(masked, RANDOM, data))} (against a random order)."
         )
     return " ".join(sentences)
@@ -76,12 +76,12 @@ def quantus_text(found: QuantusScores, data: EvaluationData) -> str:
         )
     )
     return (
-        "Grad-CAM colours the places that speak for a finding. Quantus asks four questions of it. "
+        "Grad-CAM colours the areas that speak for a finding. Quantus asks four questions of it. "
         "Does the map hold still when faint noise is laid over the image? Against a map of pure "
-        f"chance Grad-CAM {steady}. Does the probability fall sooner when the coloured places are "
+        f"chance Grad-CAM {steady}. Does the probability fall sooner when the coloured areas are "
         f"blackened first than in random order? Grad-CAM {falls}. Is there more colour in the "
         f"radiologists' boxes than their area alone would give? Grad-CAM {inside}. And is the "
-        "colour on a few places or all over the image? Complexity says that, without saying which "
+        "colour on a few spots or all over the image? Complexity says that, without saying which "
         "is right: a diffuse disease has a diffuse map."
     )
 
@@ -115,8 +115,8 @@ def masking_text(found: MaskingCurves, data: EvaluationData) -> str:
     chance, other = (verdict(_advantage(found, order, data)) for order in (RANDOM, PERTURBATION))
     times = np.mean(found.seconds[PERTURBATION]) / np.mean(found.seconds[EVIDENCE])
     return (
-        "Similarity evidence says which places of an image make up its likeness to a case. If that "
-        "is so, the likeness must go when those places are blurred, and come back with them. By "
+        "Similarity evidence says which areas of an image make up its likeness to a case. If that "
+        "is so, the likeness must go when those areas are blurred, and come back with them. By "
         f"insertion minus deletion, evidence {chance} (against a random order) and {other} "
         f"(against XAITK, which takes {times:.0f} times as long for a map)."
     )

@@ -54,9 +54,9 @@ def stages_picture(found: CascadingRandomisation, data: EvaluationData) -> Pictu
     names = [INTACT, *(name for name, _ in STAGES)]
     means = [1.0, *(np.nan if stage is None else stage.value for stage in stages)]
     axes.plot(names, means, "o-", color=OURS, label="same image, scrambled network")
-    for place, stage in enumerate(stages, start=1):
+    for index, stage in enumerate(stages, start=1):
         if stage is not None and stage.low is not None and stage.high is not None:
-            axes.vlines(place, stage.low, stage.high, color=OURS)
+            axes.vlines(index, stage.low, stage.high, color=OURS)
     if between is not None:
         axes.axhline(between.value, ls="--", color=CHANCE, label="other images, intact network")
     axes.axhline(LIMIT, ls=":", color=OTHER, label="limit when all is scrambled")
@@ -80,12 +80,12 @@ def strip_picture(found: CascadingRandomisation, data: EvaluationData) -> Pictur
     drawn = figure(1.3 * (len(STAGES) + 1), 1.6 * len(shown))
     grid = drawn.subplots(len(shown), len(STAGES) + 1, squeeze=False)
     names = [INTACT, *(name for name, _ in STAGES)]
-    for place, axes in zip(shown, grid, strict=True):
-        sample = found.samples[place]
+    for index, axes in zip(shown, grid, strict=True):
+        sample = found.samples[index]
         picture = image(images.inputs[sample.row], spec, images.shapes[sample.row])
         for column, name, maps in zip(axes, names, found.maps, strict=True):
             title = f"{data.findings[sample.finding]}: {name}" if name == INTACT else name
-            show(column, overlay(picture, maps[place], spec), title)
+            show(column, overlay(picture, maps[index], spec), title)
     return Picture(
         "faithfulness-strip",
         "Grad-CAM of the intact network and after each stage of scrambling",

@@ -1,7 +1,7 @@
 """Four metrics of Quantus (Hedström et al., JMLR 2023) on Grad-CAM, and on random maps beside it.
 
 They are the four of the poster's Table 2: how far a map moves when the image is perturbed a little
-(Local Lipschitz Estimate), how fast the probability falls when the places that the map points at
+(Local Lipschitz Estimate), how fast the probability falls when the pixels that the map points at
 are blackened (Pixel Flipping), how much of the map lies in the radiologists' boxes (Relevance Mass
 Accuracy), and over how many pixels it is spread (Complexity).
 """
@@ -192,7 +192,7 @@ def flipping_area(
         features_in_step=_pixels_in_step(pixels, steps), perturb_baseline=BASELINE, **options
     )
     with warnings.catch_warnings():
-        # the first places to be blackened may be black already, as beside the patient
+        # the first pixels to be blackened may be black already, as beside the patient
         warnings.filterwarnings(
             "ignore", r"The settings for perturbing input e\.g\., 'perturb_func'", UserWarning
         )

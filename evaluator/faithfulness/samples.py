@@ -32,7 +32,7 @@ class ExplanationSample:
 def drawn_samples(
     images: EvaluationImages, findings: Sequence[str], spec: PreprocessSpec, seed: int
 ) -> Iterator[ExplanationSample]:
-    """Units in random order, one for each image, made as they are asked for.
+    """Draws samples in random order, one for each image, made as they are asked for.
 
     From the images with boxes; where no image has boxes, from those labelled with a finding of the
     checkpoint. Of several findings on one image, one is drawn.
@@ -85,11 +85,11 @@ def onto_input(box: Box, spec: PreprocessSpec, height: int, width: int) -> Box:
         height: of the image, in pixels.
         width: likewise.
     """
-    place = frame(spec, height, width)
+    placed = frame(spec, height, width)
     return replace(
         box,
-        left=(place.x + box.left * place.width) / spec.size,
-        right=(place.x + box.right * place.width) / spec.size,
-        top=(place.y + box.top * place.height) / spec.size,
-        bottom=(place.y + box.bottom * place.height) / spec.size,
+        left=(placed.x + box.left * placed.width) / spec.size,
+        right=(placed.x + box.right * placed.width) / spec.size,
+        top=(placed.y + box.top * placed.height) / spec.size,
+        bottom=(placed.y + box.bottom * placed.height) / spec.size,
     )

@@ -72,10 +72,10 @@ def quantus_table(found: QuantusScores, data: EvaluationData) -> Table:
                 POSTER[COMPLEXITY] / poster_most,
             ),
         ],
-        f"{len(found.samples)} images, one finding of each; {found.blank} more were left out because "
+        f"{len(found.samples)} images, one finding of each; {found.blank} more were left out, as "
         "their Grad-CAM is 0 everywhere, which no metric is defined for. Random map: uniform noise "
         "in Grad-CAM's cells, as smooth as it, on the same images; where no other chance is given, "
-        f"that is it. {LIPSCHITZ}: the largest shift of the map, divided by that of the image, over "
+        f"that is it. {LIPSCHITZ}: the largest shift of the map, over that of the image, in "
         f"{settings.lipschitz_samples} copies with Gaussian noise of {NOISE} (grey values 0 to 1); "
         f"the random map is drawn anew for each. {FLIPPING}: mean uncalibrated probability while "
         f"pixels become '{BASELINE}' (the image's darkest) in the order "
@@ -83,7 +83,7 @@ def quantus_table(found: QuantusScores, data: EvaluationData) -> Table:
         "of the map inside the radiologists' boxes; chance is the boxes' share of the image. "
         f"{COMPLEXITY}: entropy of the map over {pixels} pixels; the limit is its maximum, that of "
         "a uniform map. Each map is divided by its own maximum first. The poster's figures (its "
-        "Table 2) come from another network, other images and settings that are not known: they are "
+        "Table 2) come from another network, other images and unknown settings: they are "
         "not comparable at face value.",
     )
 
@@ -119,7 +119,7 @@ def randomisation_table(found: CascadingRandomisation, data: EvaluationData) -> 
         f"their scale. Grad-CAM as it is shown is compared on the {shown} images on which the real "
         "one is not blank; scrambled maps that are blank have no ranks, so they count as 0 (the "
         f"map is gone), and are counted among {DRAWS * shown}. Where many are blank, the second "
-        "column says more: Grad-CAM before its negative places are set to 0. The last row is the "
+        "column says more: Grad-CAM before its negative cells are set to 0. The last row is the "
         "likeness that comes for free: of the same finding on different patients' images. With "
         f"everything scrambled, neither column may be beyond {LIMIT}.",
     )
@@ -143,7 +143,7 @@ def masking_table(found: MaskingCurves, data: EvaluationData) -> Table:
         "Deletion and insertion of the similarity with the nearest case",
         ("order", "deletion area", "insertion area", "insertion - deletion", "seconds a map"),
         [cells(order) for order in ORDERS],
-        f"{len(found.rows)} images, each with its nearest indexed case of another patient. Cells of "
+        f"{len(found.rows)} images, each with its nearest case of another patient. Cells of "
         "the image are replaced by a blurred copy in the order of the evidence (deletion: a low "
         "area is good), or come back in that order (insertion: a high area is good). Areas are "
         f"mean cosines. Chance is the '{RANDOM}', mean of {RANDOM_ORDERS} for each image; read "

@@ -64,9 +64,9 @@ class Explainer:
             network's input. None for the similarity evidence where no other patient's indexed
             case has the finding.
         """
-        maps, place = images.maps[row], self._findings.index(finding)
+        maps, index = images.maps[row], self._findings.index(finding)
         image = Features(images.embedding[[row]], images.logits[[row]], maps[None], self._space)
-        weights = self._classifier[place]
+        weights = self._classifier[index]
         similar = _similar_with(self._candidates, images, row, finding)
         return {
             GRAD_CAM: self.grad_cam(images, row, finding),
@@ -77,21 +77,21 @@ class Explainer:
             EIGEN_CAM: _eigen_cam(self._eigen_cam, maps),
             EVIDENCE: _evidence(image, similar) if len(similar) else None,
             UNIFORM: np.ones(maps.shape[1:], np.float32),
-            TYPICAL: self._candidates.mean_cams[place],
+            TYPICAL: self._candidates.mean_cams[index],
             CENTRED: centred(maps.shape[1]),
         }
 
     def grad_cam(self, images: EvaluationImages, row: int, finding: str) -> Map:
         """`xemplar.explain.grad_cam` of one image and finding, float32 (g, g), >= 0."""
-        place = self._findings.index(finding)
-        cam: Map = grad_cam(images.maps[row][None], self._classifier[[place]])[0, 0]
+        index = self._findings.index(finding)
+        cam: Map = grad_cam(images.maps[row][None], self._classifier[[index]])[0, 0]
         return cam
 
 
 def centred(cells: int) -> Map:
     """A Gaussian in the middle of the input, float32 (cells, cells), in (0, 1].
 
-    Its sigma is a quarter of the side: so it covers the chest, and no particular place in it.
+    Its sigma is a quarter of the side: so it covers the chest, and no particular part of it.
     """
     distance = (np.arange(cells) + 0.5) / cells - 0.5
     profile = np.exp(-(distance**2) / (2 * SIGMA**2))
@@ -101,7 +101,7 @@ def centred(cells: int) -> Map:
 def _by_gradient(method: Any, maps: Map, weights: npt.NDArray[np.float32]) -> Map:
     """A method of pytorch-grad-cam, given the gradient in closed form.
 
-    The logit is w . (mean of R over the places) + b, so its gradient at place p of channel k is
+    The logit is w . (mean of R over the cells) + b, so its gradient at cell p of channel k is
     w_k / g^2 where R_k(p) > 0, and 0 where the rectifier is shut.
     """
     gradient = np.where(maps > 0, (weights / maps[0].size)[:, None, None], np.float32(0))
@@ -113,16 +113,16 @@ def _by_gradient(method: Any, maps: Map, weights: npt.NDArray[np.float32]) -> Ma
 def _eigen_cam(method: Any, maps: Map) -> Map:
     """EigenCAM: the maps projected on their first principal component; it knows no finding.
 
-    The library decomposes a matrix of places x channels, and for that fills a square matrix of
+    The library decomposes a matrix of cells x channels, and for that fills a square matrix of
     all channels: 0.15 s an image. Where channels abound, the triangular factor of the centred
     matrix has the same principal components in g^2 channels: 5 ms, and the same map, sign
     included.
     """
-    few, places = maps[None], maps[0].size
-    if len(maps) > places:
-        flat = maps.reshape(len(maps), places)
+    few, cells = maps[None], maps[0].size
+    if len(maps) > cells:
+        flat = maps.reshape(len(maps), cells)
         _, factor = np.linalg.qr(flat - flat.mean(axis=1, keepdims=True))
-        few = factor.reshape(1, places, *maps.shape[1:])
+        few = factor.reshape(1, cells, *maps.shape[1:])
     cam: Map = np.maximum(method.get_cam_image(None, None, None, few, None, False)[0], 0)
     return cam
 

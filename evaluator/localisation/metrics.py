@@ -8,7 +8,7 @@ Every function takes
 
 and raises `InvalidArgument` for others. Where pixels tie, the value is the expected one under a
 random order of them. Values are compared as shares of the map's maximum to six digits, because
-float32 interpolation leaves places of one height with different last digits.
+float32 interpolation leaves pixels of one height with different last digits.
 """
 
 from collections.abc import Sequence

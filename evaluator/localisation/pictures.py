@@ -34,8 +34,8 @@ def contact_sheet(
     for one in axes.flat:
         one.set_axis_off()
     for line, (_, examples) in zip(axes, chosen, strict=True):
-        for place, n in enumerate(examples):
-            _example(line[2 * place : 2 * place + 2], measured, n, images, explainer, spec)
+        for row, n in enumerate(examples):
+            _example(line[2 * row : 2 * row + 2], measured, n, images, explainer, spec)
     names = ", ".join(_name(*key) for key, _ in chosen)
     return Picture(
         "localisation-images",
@@ -101,19 +101,19 @@ def methods_plot(measured: LocalisationScores, mean: Mean) -> Picture:
     """Pointing game and relevance mass of every method with intervals, and chance as a line."""
     drawn = figure(10, 3.4)
     panels = drawn.subplots(1, 2, sharey=True)
-    places = np.arange(len(METHODS))
+    rows = np.arange(len(METHODS))
     for axes, (name, values) in zip(panels, by_name(measured).items(), strict=True):
-        for place, method in zip(places, METHODS, strict=True):
-            found = mean(values[:, place])
+        for row, method in zip(rows, METHODS, strict=True):
+            found = mean(values[:, row])
             if found is not None:
                 colour = CHANCE if method in BASELINES else OURS
-                axes.plot(found.value, place, "o", color=colour)
+                axes.plot(found.value, row, "o", color=colour)
                 if found.low is not None and found.high is not None:
-                    axes.plot((found.low, found.high), (place, place), color=colour)
+                    axes.plot((found.low, found.high), (row, row), color=colour)
         chance = values[:, METHODS.index(UNIFORM)].mean()
         axes.axvline(chance, color=CHANCE, linestyle=":")
         axes.set_title(f"{name} (chance {chance:.3f})", fontsize=10)
-        axes.set(yticks=places, yticklabels=METHODS, xlim=(0, None))
+        axes.set(yticks=rows, yticklabels=METHODS, xlim=(0, None))
     panels[0].invert_yaxis()
     return Picture(
         "localisation-methods",

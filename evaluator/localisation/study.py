@@ -93,7 +93,7 @@ def _settings(
         "images compared at, longer side in pixels": SIDE,
         "ties": f"expected value; equal to {DIGITS} digits of the map's maximum",
         "thresholds of IoU and Dice": {
-            method: THRESHOLDS[place] for method, place in zip(METHODS, thresholds, strict=True)
+            method: THRESHOLDS[index] for method, index in zip(METHODS, thresholds, strict=True)
         },
         "thresholds tried": list(THRESHOLDS),
         "thresholds chosen on": threshold_note(tuned_on),
@@ -132,7 +132,7 @@ def _text(data: EvaluationData, measured: LocalisationScores, mean: Mean) -> tup
         "box also holds healthy lung, one finding often brings others, and a map beside the box "
         "may show what the network did look at. The maps have "
         f"{rows} x {columns} cells, so they cannot outline what is smaller than a cell. Figures "
-        "near chance do say that an overlay must not be read as the place of the finding.",
+        "near chance do say that an overlay must not be read as the location of the finding.",
     )
 
 
@@ -166,8 +166,8 @@ def conclusion(name: str, method: str, values: Figures, mean: Mean) -> str:
     else:
         verdict = "it is not shown to be better than that map, which does not look at the image"
     return (
-        f"By the {name}, {method} scores {_words(own)}, and the best baseline ({best}) "
-        f"{_words(found[best])}; the difference on the same regions is {_words(gap)}: {verdict}."
+        f"By the {name}, {method} scores {own}, and the best baseline ({best}) "
+        f"{found[best]}; the difference on the same regions is {gap}: {verdict}."
     )
 
 
@@ -182,9 +182,3 @@ def _blank(measured: LocalisationScores) -> str:
 
 def _value(found: Estimate | None) -> float:
     return -np.inf if found is None else found.value
-
-
-def _words(found: Estimate | None) -> str:
-    if found is None or found.low is None or found.high is None:
-        return "no figure" if found is None else f"{found.value:.3f}"
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"

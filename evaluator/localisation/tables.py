@@ -56,7 +56,7 @@ def methods_table(
 
     Args:
         measured: of the queries.
-        thresholds: of each method, int (M,), places in `THRESHOLDS`.
+        thresholds: of each method, int (M,), indices in `THRESHOLDS`.
         tuned_on: boxes of the tuning images that they were chosen on.
         mean: of the same regions.
     """

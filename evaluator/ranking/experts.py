@@ -96,7 +96,7 @@ def _rating(row: Mapping[str, str], where: str, line: int, max_rating: float) ->
         raise DatasetError(f"{where}: rating {text!r} is no number") from error
     if not 0 <= value <= max_rating:
         raise DatasetError(
-            f"{where}: rating {text} is not between 0 and {max_rating:g}; mend it, or give the "
+            f"{where}: rating {text} is not between 0 and {max_rating:g}; correct it, or give the "
             "upper end of your scale with --max-rating"
         )
     return ExpertRating(query, case, rater, value, line)
@@ -120,8 +120,8 @@ def rated_lists(
         for what, name in (("query", rating.query), ("case", rating.case)):
             if name not in embeddings:
                 raise DatasetError(
-                    f"{file}, line {rating.line}: there is no {what} {name[:64]!r} among the images "
-                    "of the data set's evaluated splits and the indexed cases"
+                    f"{file}, line {rating.line}: there is no {what} {name[:64]!r} among the "
+                    "images of the data set's evaluated splits and the indexed cases"
                 )
         if rating.query == rating.case:
             raise DatasetError(

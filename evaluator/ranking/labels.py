@@ -123,7 +123,7 @@ def measure(
 def tables(data: EvaluationData, judged: Sequence[Relevance], figures: Figures) -> list[Table]:
     """One table for each relevance: rankers in rows, figures in columns."""
     drawn = []
-    for place, relevance in enumerate(judged, start=1):
+    for number, relevance in enumerate(judged, start=1):
         names = [ranker for kind, ranker, _ in figures if kind == relevance.name]
         rows: list[list[Cell]] = [
             [
@@ -148,7 +148,7 @@ def tables(data: EvaluationData, judged: Sequence[Relevance], figures: Figures) 
         )
         drawn.append(
             Table(
-                f"ranking-labels-{place}",
+                f"ranking-labels-{number}",
                 f"What is relevant: {relevance.name}",
                 ["ranked by", *relevance.metrics],
                 rows,
@@ -195,15 +195,15 @@ def finding_table(data: EvaluationData) -> Table:
         allowed.append((open_to @ c) / np.maximum(open_to.sum(axis=1, keepdims=True), 1))
     nearest, chance = np.concatenate(first), np.concatenate(allowed)
     rows_of_table: list[list[Cell]] = []
-    for place, name in enumerate(names):
-        having = np.flatnonzero(q[:, place])
+    for column, name in enumerate(names):
+        having = np.flatnonzero(q[:, column])
         patients = [queries.patients[row] for row in having]
         means = [
-            estimate(nearest[having, :k, place].mean(axis=1), patients, data.settings.resamples)
+            estimate(nearest[having, :k, column].mean(axis=1), patients, data.settings.resamples)
             for k in KS[2:]
         ]
-        by_chance = float(chance[having, place].mean())
-        rows_of_table.append([name, len(having), int(c[:, place].sum()), *means, by_chance])
+        by_chance = float(chance[having, column].mean())
+        rows_of_table.append([name, len(having), int(c[:, column].sum()), *means, by_chance])
     return Table(
         "ranking-findings",
         "By finding: how many of the most similar cases have it too",

@@ -83,10 +83,10 @@ def bars(table: Table, metric: str) -> Picture:
     known = [(name, e) for name, e in estimates if isinstance(e, Estimate)]
     sheet = figure(6, 0.5 * len(known) + 1)
     axes = sheet.subplots()
-    for place, (name, e) in enumerate(reversed(known)):
-        axes.barh(place, e.value, color=OURS if name == known[0][0] else CHANCE)
+    for row, (name, e) in enumerate(reversed(known)):
+        axes.barh(row, e.value, color=OURS if name == known[0][0] else CHANCE)
         if e.low is not None and e.high is not None:
-            axes.plot([e.low, e.high], [place, place], color="black", lw=1.5)
+            axes.plot([e.low, e.high], [row, row], color="black", lw=1.5)
     axes.set_yticks(range(len(known)), [name for name, _ in reversed(known)])
     axes.set_xlabel(metric)
     return Picture(

@@ -73,10 +73,10 @@ def binned(
 ) -> npt.NDArray[np.float64]:
     """(mean cosine, share of pairs with a finding in common, pairs) of each bin, float64 (b, 3)."""
     edges = np.unique(np.quantile(cosine, np.linspace(0, 1, BINS + 1)))
-    place = np.clip(np.searchsorted(edges, cosine, side="right") - 1, 0, max(len(edges) - 2, 0))
-    count = np.bincount(place)
+    bin_of = np.clip(np.searchsorted(edges, cosine, side="right") - 1, 0, max(len(edges) - 2, 0))
+    count = np.bincount(bin_of)
     full = count > 0
-    means = [np.bincount(place, weights)[full] / count[full] for weights in (cosine, shared)]
+    means = [np.bincount(bin_of, weights)[full] / count[full] for weights in (cosine, shared)]
     return np.stack([*means, count[full].astype(float)], axis=1)
 
 
@@ -159,7 +159,7 @@ def reliability(
         ),
         Table(
             "similarity-reliability",
-            "Reliability: what is said and what is so, by cosine",
+            "Reliability: calibrated and observed chance, by cosine",
             ["cosine", "chance as said", "share in fact", "pairs"],
             lines,
             shown=False,

@@ -126,13 +126,13 @@ def _summary(shared: Table, better: Table) -> str:
 def _text(data: EvaluationData, sure: tuple[Table, ...]) -> tuple[str, ...]:
     """Writes the paragraphs: question, and what the answer is worth."""
     paragraphs = [
-        f"{len(data.queries)} images of {_patients(data)} patients were asked for, each "
+        f"{len(data.queries)} images of {_patients(data)} patients were queried, each "
         f"among {len(data.candidates)} indexed cases of the same data set, without its own "
         "patient's.",
         "What this proves: how often cases come first that carry the same labels. What it does "
         "not prove: that they look alike to a radiologist, as labels say nothing of extent and "
-        "place, and were mostly mined from reports, so some are wrong; nor that a case without a "
-        "label is free of it. Only ratings by experts can say that; chance stands beside every "
+        "location, and were mostly mined from reports, so some are wrong; nor that a case without "
+        "a label is free of it. Only ratings by experts can say that; chance stands beside every "
         "figure because on short lists nDCG is high by chance.",
     ]
     if sure:

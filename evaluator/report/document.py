@@ -69,8 +69,8 @@ def to_json(report: Report) -> str:
 def to_csv(table: Table) -> str:
     """One row a line; a mean with an interval takes four columns."""
     wide = [
-        any(isinstance(row[place], Estimate) for row in table.rows)
-        for place in range(len(table.columns))
+        any(isinstance(row[column_index], Estimate) for row in table.rows)
+        for column_index in range(len(table.columns))
     ]
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

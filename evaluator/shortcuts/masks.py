@@ -29,8 +29,8 @@ Mask = npt.NDArray[np.bool_]
 
 def masks(size: int) -> Mapping[str, Mask]:
     """Builds the masks by name, bool (size, size); outside them the input is black."""
-    places = np.arange(size)
-    from_edge = np.minimum(places, size - 1 - places)
+    offsets = np.arange(size)
+    from_edge = np.minimum(offsets, size - 1 - offsets)
     near = from_edge < round(CORNER_SIDE * size)
     inside = from_edge >= round(BORDER_WIDTH * size)
     corners, middle = np.outer(near, near), np.outer(inside, inside)

@@ -32,12 +32,12 @@ def aucs(found: Sequence[tuple[str, Estimate]], limited: str, limit: float) -> P
     """Plots the mean AUC of each row with its interval, chance, and the limit."""
     sheet = figure(7, 0.45 * len(found) + 1)
     axes = sheet.subplots()
-    for place, (name, auc) in enumerate(found):
-        axes.plot(auc.value, place, "o", color=OURS)
+    for row, (name, auc) in enumerate(found):
+        axes.plot(auc.value, row, "o", color=OURS)
         if auc.low is not None and auc.high is not None:
-            axes.plot((auc.low, auc.high), (place, place), color=OURS)
+            axes.plot((auc.low, auc.high), (row, row), color=OURS)
         if name == limited:
-            axes.plot(limit, place, "|", color="black", markersize=16)
+            axes.plot(limit, row, "|", color="black", markersize=16)
     axes.axvline(GUESSING, color=CHANCE, linestyle=":")
     axes.set_yticks(range(len(found)), [name for name, _ in found])
     axes.set(xlabel="mean AUC")

@@ -75,18 +75,18 @@ def people_scores(data: EvaluationData, judge: Judge) -> tuple[Numbers, list[int
     """Predicts every finding from view, sex and age alone.
 
     Returns:
-        Log odds, float64 (N, F), and the places of the findings of `Truth.judged` that could be
+        Log odds, float64 (N, F), and the columns of the findings of `Truth.judged` that could be
         fitted; the other columns are NaN. None can where nothing of that is known of the images
         or of the cases.
     """
-    cases = [data.candidates.cases[place] for place in unrelated_cases(data)]
+    cases = [data.candidates.cases[index] for index in unrelated_cases(data)]
     own, other = demographics(data.queries.records), demographics(cases)
     truth = Truth.of([case.labels for case in cases], data.findings)
     scores = np.full(judge.truth.present.shape, np.nan)
     if not (np.isfinite(own) & np.isfinite(other).any(axis=0)).any():
         return scores, []
-    places = [place for place in judge.truth.judged if place in truth.judged]
-    for place in places:
-        known = truth.known[:, place]
-        scores[:, place] = predicted(other[known], truth.present[known, place], own, PEOPLE_C)
-    return scores, places
+    columns = [column for column in judge.truth.judged if column in truth.judged]
+    for column in columns:
+        known = truth.known[:, column]
+        scores[:, column] = predicted(other[known], truth.present[known, column], own, PEOPLE_C)
+    return scores, columns

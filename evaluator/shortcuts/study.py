@@ -36,14 +36,14 @@ class Row:
     Attributes:
         name: what it sees.
         scores: float (N, F).
-        places: of the findings that it can be judged on.
+        columns: of the findings that it can be judged on.
         auc: their mean AUC.
         less: that minus the whole image's, over the same findings; None for the whole image.
     """
 
     name: str
     scores: Scores
-    places: Sequence[int]
+    columns: Sequence[int]
     auc: Estimate
     less: Estimate | None
 
@@ -95,11 +95,11 @@ def _rows(
     data: EvaluationData, judge: Judge, work: Path, on_progress: Callable[[int], None]
 ) -> list[Row]:
     """Scores the whole image, each mask, and view, sex and age where they are known."""
-    queries, places = data.queries, judge.truth.judged
+    queries, columns = data.queries, judge.truth.judged
     masked = masked_logits(queries.inputs, data.encoder, work, on_progress)
-    rows = [Row(WHOLE, queries.logits, places, judge.mean(queries.logits, places), None)]
+    rows = [Row(WHOLE, queries.logits, columns, judge.mean(queries.logits, columns), None)]
     people, fitted = people_scores(data, judge)
-    others = [(name, logits, places) for name, logits in masked.items()]
+    others = [(name, logits, columns) for name, logits in masked.items()]
     for name, scores, judged in (*others, (PEOPLE, people, fitted)):
         if judged:
             less = judge.difference(scores, queries.logits, judged)
@@ -119,7 +119,7 @@ def _images_table(rows: Sequence[Row], shown: Mapping[str, Mask]) -> Table:
         [
             [
                 *(row.name, share.get(row.name), row.auc, row.less),
-                *(LIMIT if row.name == CORNERS else None, GUESSING, len(row.places)),
+                *(LIMIT if row.name == CORNERS else None, GUESSING, len(row.columns)),
             ]
             for row in rows
         ],
@@ -142,7 +142,7 @@ def _probes_table(probes: Sequence[Sequence[Cell]], left_out: Sequence[str]) -> 
         ("what is told", "AUC", "chance", "indexed cases fitted on", "images"),
         probes,
         "Logistic regressions on the embedding, fitted on indexed cases of other patients."
-        f"{missing} The source is not asked for: an evaluation is of one data set.",
+        f"{missing} The source is not probed: an evaluation is of one data set.",
     )
 
 
@@ -155,13 +155,13 @@ def _findings_table(judge: Judge, rows: Sequence[Row]) -> Table:
         ("finding", "images with it", "images", "chance", *(row.name for row in rows)),
         [
             [
-                truth.findings[place],
-                int((truth.present & truth.known)[:, place].sum()),
-                int(truth.known[:, place].sum()),
+                truth.findings[column],
+                int((truth.present & truth.known)[:, column].sum()),
+                int(truth.known[:, column].sum()),
                 GUESSING,
-                *(judge.finding(r.scores, place) if place in r.places else None for r in rows),
+                *(judge.finding(r.scores, column) if column in r.columns else None for r in rows),
             ]
-            for place in truth.judged
+            for column in truth.judged
         ],
         "Intervals are over patients.",
         shown=False,
@@ -171,14 +171,14 @@ def _findings_table(judge: Judge, rows: Sequence[Row]) -> Table:
 def _summary(rows: Sequence[Row], probes: Sequence[Sequence[Cell]]) -> str:
     auc = {row.name: row.auc for row in rows}
     sentences = [
-        f"From {CORNERS} the mean AUC is {_words(auc[CORNERS])}, {_verdict(auc[CORNERS])}; the "
-        f"whole image gives {_words(auc[WHOLE])}, guessing 0.5."
+        f"From {CORNERS} the mean AUC is {auc[CORNERS]}, {_verdict(auc[CORNERS])}; the "
+        f"whole image gives {auc[WHOLE]}, guessing 0.5."
     ]
     if PEOPLE in auc:
-        sentences.append(f"View, sex and age without an image give {_words(auc[PEOPLE])}.")
+        sentences.append(f"View, sex and age without an image give {auc[PEOPLE]}.")
     for what, found, *_ in probes:
         if isinstance(found, Estimate):
-            sentences.append(f"The embedding tells {what} with an AUC of {_words(found)}.")
+            sentences.append(f"The embedding tells {what} with an AUC of {found}.")
     return " ".join(sentences)
 
 
@@ -191,12 +191,12 @@ def _text(data: EvaluationData, judge: Judge, rows: Sequence[Row]) -> tuple[str,
     """Writes the paragraphs: question, meaning of each row, and what that does not prove."""
     corners = next(row.auc for row in rows if row.name == CORNERS)
     return (
-        f"The network was asked for the {len(judge.truth.judged)} findings that some of the "
+        f"The network predicted the {len(judge.truth.judged)} findings that some of the "
         f"{len(data.queries)} images have and some have not, from less than the image: the "
         "corners and the border, where markers, writing and the collimator are and hardly any "
         "lung, and the image without them. An AUC above 0.5 from corners or border alone says that "
         "something there gives findings away. The fall without them says how much the network "
-        f"relies on that. The corners alone reach {_words(corners)}, {_verdict(corners)}.",
+        f"relies on that. The corners alone reach {corners}, {_verdict(corners)}.",
         "View, sex and age show no lung. What they give alone is what a network could score "
         "without looking for any finding; what the embedding tells of view and sex is what "
         "it could use for that. That it can does not prove that it does.",
@@ -222,8 +222,8 @@ def _missing(data: EvaluationData, judge: Judge, rows: Sequence[Row]) -> Iterato
             "Nothing was fitted to view, sex and age: they are unknown here, or no finding is both "
             "present and absent among the indexed cases."
         )
-    elif lacking := [p for p in judge.truth.judged if p not in people.places]:
-        names = ", ".join(judge.truth.findings[place] for place in lacking)
+    elif lacking := [p for p in judge.truth.judged if p not in people.columns]:
+        names = ", ".join(judge.truth.findings[column] for column in lacking)
         yield (
             f"The row {PEOPLE!r} is without {names}, which all or none of the indexed cases have."
         )
@@ -231,10 +231,4 @@ def _missing(data: EvaluationData, judge: Judge, rows: Sequence[Row]) -> Iterato
 
 def _unjudged(judge: Judge) -> list[str]:
     truth = judge.truth
-    return [name for place, name in enumerate(truth.findings) if place not in truth.judged]
-
-
-def _words(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.value:.3f}"
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+    return [name for column, name in enumerate(truth.findings) if column not in truth.judged]

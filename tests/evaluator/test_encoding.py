@@ -65,7 +65,7 @@ def test_an_image_that_cannot_be_read_is_left_out_with_its_reason(
     images[1] = replace(images[1], path=tmp_path / "absent.png")
     for _ in range(2):  # as it is found, and as it is kept
         encoded = encode_images(images, {2}, phantoms.encoder, tmp_path / "work")
-        assert encoded.places.tolist() == [0, 2]
+        assert encoded.indices.tolist() == [0, 2]
         assert set(encoded.maps) == {1}
         ((place, reason),) = encoded.unreadable
         assert place == 1

@@ -131,7 +131,7 @@ def test_other_splits_than_those_of_the_training_are_refused(
 def test_a_patient_in_two_splits_is_refused() -> None:
     images = tuple(replace(image, patient="7") for image in NAMED.films)
     both = replace(NAMED, films=images)
-    with pytest.raises(DatasetError, match="1 patients of the images asked for are also in train"):
+    with pytest.raises(DatasetError, match="1 patients of the queried images are also in train"):
         said(trained_on(both), both)
 
 

@@ -2,17 +2,14 @@
 
 import json
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from xemplar_trainer import cli
 from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.epoch import Device
-from xemplar_trainer.settings import Settings
+from xemplar_trainer.settings import FORMER_NAMES, Settings, with_present_names
 
-from xemplar.errors import ConfigurationError, UnknownFinding
+from xemplar.errors import ConfigurationError
 from xemplar.findings import NIH14
 from xemplar.preprocess import PreprocessSpec
 
@@ -26,7 +23,10 @@ from xemplar.preprocess import PreprocessSpec
         ({"learning_rate": -1e-3}, r"learning_rate is -0\.001"),
         ({"workers": -1}, "workers is -1"),
         ({"images_per_epoch": -5}, "images_per_epoch is -5"),
-        ({"threads": -2, "batch_size": -3}, "batch_size is -3, threads is -2"),
+        (
+            {"threads": -2, "batch_size": -3},
+            r"batch_size is -3; it .* 0; threads is -2; it .* at least 0",
+        ),
         ({"size": 0}, "size is 0"),
         ({"size": 100}, "size 100 .* multiple of 32"),
         ({"small_epochs": 25}, "small_epochs is 25 of 25; at least one epoch must see images at"),
@@ -89,26 +89,15 @@ def test_bfloat16_is_taken_by_itself_where_the_processor_has_it(
     assert Device.choose(Settings(device="cpu"), Distributed()).half is native
 
 
-def test_the_command_line_refuses_an_unknown_policy(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="--uncertain 'maybe' is none of positive"):
-        cli.train([tmp_path], tmp_path / "out", uncertain="maybe")
-
-
-@pytest.mark.parametrize("weight", ["kermany", "kermany=much", "=0.5="])
-def test_the_command_line_refuses_a_weight_that_is_none(tmp_path: Path, weight: str) -> None:
-    with pytest.raises(typer.BadParameter, match=r"is not SET=WEIGHT, as kermany=0\.3"):
-        cli.train([tmp_path], tmp_path / "out", weight=[weight])
-
-
-def test_the_command_line_refuses_a_finding_of_no_vocabulary_and_no_data_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained: list[Settings] = []
-    monkeypatch.setattr(
-        "xemplar_trainer.run.train", lambda settings, *_, **__: trained.append(settings)
-    )
-    (tmp_path / "labels.csv").write_text("file,findings\n1.png,Mass|Sarcoid\n")
-    with pytest.raises(UnknownFinding, match="'Efusion', perhaps Effusion"):
-        cli.train([tmp_path], tmp_path / "out", findings="Mass,Efusion", unknown_findings="keep")
-    cli.train([tmp_path], tmp_path / "out", findings="mass,SARCOID", unknown_findings="keep")
-    assert [settings.findings for settings in trained] == [("Mass", "Sarcoid")]
+def test_settings_under_their_former_names_are_read_under_the_present_ones() -> None:
+    stored = {"hint": 1.0, "lead": 26, "batch": 8, "seed": 3, "augmentation": {"hide": 0.6}}
+    assert with_present_names(stored) == {
+        "distillation_weight": 1.0,
+        "warmup_epochs": 26,
+        "batch_size": 8,
+        "seed": 3,
+        "augmentation": {"erasing_chance": 0.6},
+    }
+    present = json.loads(json.dumps(Settings().as_json()))
+    assert with_present_names(present) == present
+    assert present.keys() | present["augmentation"].keys() >= set(FORMER_NAMES.values())

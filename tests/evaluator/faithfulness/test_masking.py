@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import numpy.typing as npt
 import pytest
+from xemplar_evaluator.data import Candidates
 from xemplar_evaluator.faithfulness import masking
 from xemplar_evaluator.faithfulness.masking import (
     EVIDENCE,
@@ -18,7 +19,6 @@ from xemplar_evaluator.faithfulness.masking import (
     replaced,
 )
 from xemplar_evaluator.faithfulness.perturbation import Embed, xaitk
-from xemplar_evaluator.data import Candidates
 
 from tests.evaluator.faithfulness.made import made_case, made_images
 from xemplar.errors import ConfigurationError
@@ -88,7 +88,7 @@ def test_areas_of_a_good_order_by_hand() -> None:
 
 def test_evidence_deletes_what_the_similarity_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
     # a blur so strong that nothing is left
-    monkeypatch.setattr(masking, "blurred", lambdan image, sigma: np.zeros_like(image))
+    monkeypatch.setattr(masking, "blurred", lambda image, sigma: np.zeros_like(image))
 
     def from_below(embed: Embed, image: Inputs, without: Inputs, neighbour: Vector) -> Vector:
         assert (without == 0).all()
