@@ -129,7 +129,7 @@ def options_from(*models: Model) -> Callable[[Command], Command]:
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     """Builds the parameter of a field; None where the user types nothing."""
-    option = _option(name, field)
+    option = _option(field)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -138,12 +138,12 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     )
 
 
-def _option(name: str, field: FieldInfo) -> OptionInfo:
+def _option(field: FieldInfo) -> OptionInfo:
     given = next((one for one in field.metadata if isinstance(one, OptionInfo)), None)
     lowest, highest = _bounds(field)
     return OptionInfo(
         default=...,
-        param_decls=_declared(given) or [f"--{name.replace('_', '-')}"],
+        param_decls=_declared(given) or None,  # typer then makes them from the name
         help=escape(field.description or ""),
         metavar=given.metavar if given else None,
         rich_help_panel=given.rich_help_panel if given else None,
@@ -225,7 +225,7 @@ def _value(name: str, field: FieldInfo, given: Any) -> Any:
 
 
 def _entries(name: str, field: FieldInfo, given: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    option = _option(name, field)
+    option = _option(field)
     _, kind = get_args(_plain(field.annotation))
     for one in given:
         key, _, value = one.partition("=")
@@ -234,6 +234,6 @@ def _entries(name: str, field: FieldInfo, given: Sequence[str]) -> Iterator[tupl
         except ValueError as error:
             example = f", as {field.examples[0]}" if field.examples else ""
             raise typer.BadParameter(
-                f"{(option.param_decls or [name])[0]} {one!r} is not "
+                f"{(option.param_decls or [f'--{name}'])[0]} {one!r} is not "
                 f"{option.metavar or 'NAME=VALUE'}{example}"
             ) from error

@@ -80,7 +80,7 @@ def faithfulness(data: EvaluationData, on_progress: Callable[[int], None] | None
             tables.quantus_table(measured, data),
             tables.randomisation_table(randomised, data),
             tables.masking_table(masked, data),
-            tables.films_table(measured, randomised, masked, data),
+            tables.images_table(measured, randomised, masked, data),
         ],
         pictures=shown,
         settings=_settings(data),
@@ -97,7 +97,7 @@ def _settings(data: EvaluationData) -> Mapping[str, Any]:
     """Lists the settings that a figure of this study depends on."""
     from importlib.metadata import version
 
-    from . import cascade, masking, perturbation, quantus_metrics
+    from . import cascading_randomisation, masking, perturbation, quantus_metrics
 
     settings = data.settings
     return {
@@ -114,9 +114,9 @@ def _settings(data: EvaluationData) -> Mapping[str, Any]:
         "flipping_baseline": quantus_metrics.BASELINE,
         "flipping_area": "trapezoids over the points after each step, divided by their width",
         "randomisation_samples": settings.randomisation_samples,
-        "cascade_draws": cascade.DRAWS,
-        "cascade_limit": cascade.LIMIT,
-        "cascade_fewest_images": cascade.FEWEST,
+        "cascade_draws": cascading_randomisation.DRAWS,
+        "cascade_limit": cascading_randomisation.LIMIT,
+        "cascade_fewest_images": cascading_randomisation.FEWEST,
         "masking_pairs": settings.masking_pairs,
         "masking_steps": masking.STEPS,
         "masking_random_orders": masking.RANDOM_ORDERS,

@@ -86,9 +86,9 @@ def test_what_is_typed_changes_the_recipe_and_nothing_else(asked: Asked, tmp_pat
     [
         (("--uncertain", "maybe"), "'maybe' is not one of 'positive', 'negative', 'ignore'"),
         (("--schedule", "linear"), "'linear' is not one of 'plateau', 'cosine'"),
-        (("--epochs", 0), "0 is not in the range x>=1"),
-        (("--flip", 1.5), "1.5 is not in the range 0<=x<=1"),
-        (("--workers", "many"), "'many' is not a valid int"),
+        (("--epochs", 0), "greater than or equal to 1"),
+        (("--flip", 1.5), "less than or equal to 1"),
+        (("--workers", "many"), "valid integer"),
         *(
             (("--sampling-weight", weight), "is not SET=WEIGHT, as kermany=0.3")
             for weight in ("kermany", "kermany=much", "=0.5=")

@@ -35,7 +35,7 @@ from xemplar.preprocess import PreprocessSpec
             {"sampling_weights": {"nih14": 0.0}},
             "weights of data sets must be greater than 0, not .'nih14'",
         ),
-        ({"fit": "crop"}, "fit 'crop' .* 'stretch', 'pad'"),
+        ({"fit": "crop"}, "fit 'crop' is none of stretch, pad"),
         ({"precision": "float16"}, "precision 'float16' is none of auto, float32, bfloat16"),
         ({"findings": ()}, "findings must be different names"),
         ({"findings": ("Effusion", "Pleural Effusion")}, "findings must be different names"),
