@@ -65,7 +65,7 @@ def stages_picture(found: CascadingRandomisation, data: EvaluationData) -> Pictu
     axes.tick_params("x", labelrotation=30, labelsize=7)
     axes.legend(fontsize=7, frameon=False)
     return Picture(
-        "faithfulness-cascade",
+        "faithfulness-randomisation",
         "Likeness of Grad-CAM, before it is rectified, to the intact network's, stage by stage",
         png(drawn),
         "Each stage scrambles its layers and all to its left. Bars: 95 % intervals over patients.",

@@ -94,7 +94,7 @@ def randomisation_table(found: CascadingRandomisation, data: EvaluationData) -> 
     shown = int(np.isfinite(found.correlation[-1]).sum())
     stages = zip(STAGES, found.correlation, found.signed, found.gone, strict=True)
     return Table(
-        "faithfulness-cascade",
+        "faithfulness-randomisation",
         "Grad-CAM while the network's weights are scrambled",
         ("scrambled", "rank correlation with the real map", "before rectifying", "blank maps"),
         [

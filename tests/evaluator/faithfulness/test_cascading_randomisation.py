@@ -153,14 +153,14 @@ def test_likeness_for_free_is_of_the_same_finding_on_other_patients_images() -> 
     assert np.isnan(between(maps, [0, 0, 0], ("a", "a", "a"))).all()
 
 
-def test_a_seed_gives_the_same_cascade_again(
+def test_a_seed_gives_the_same_randomisation_again(
     encoder: Encoder, real: CascadingRandomisation
 ) -> None:
     again = cascading_randomisation(encoder, INPUTS, UNITS, PATIENTS, 0, lambda _: None)
     np.testing.assert_array_equal(again.signed, real.signed)
 
 
-def test_no_images_give_an_empty_cascade(encoder: Encoder) -> None:
+def test_no_images_give_an_empty_randomisation(encoder: Encoder) -> None:
     found = cascading_randomisation(encoder, INPUTS, (), PATIENTS, 0, lambda _: None)
     assert found.signed.shape == (len(STAGES), 0)
     assert failures(found) == ()

@@ -50,7 +50,7 @@ def test_each_metric_stands_beside_chance_and_the_poster(section: Section) -> No
     assert "4 steps" in table.caption
 
 
-def test_the_cascade_has_a_row_for_each_stage_and_one_for_what_comes_for_free(
+def test_the_randomisation_has_a_row_for_each_stage_and_one_for_what_comes_for_free(
     section: Section,
 ) -> None:
     rows = section.tables[1].rows
@@ -86,7 +86,7 @@ def test_it_goes_through_json_and_names_no_patient_and_no_file(section: Section)
 
 def test_its_pictures_are_png_files(section: Section) -> None:
     names = [picture.name for picture in section.pictures]
-    assert names == ["faithfulness-cascade", "faithfulness-strip", "faithfulness-masking"]
+    assert names == ["faithfulness-randomisation", "faithfulness-strip", "faithfulness-masking"]
     assert all(picture.data.startswith(b"\x89PNG") for picture in section.pictures)
 
 
