@@ -1,4 +1,4 @@
-"""How much less augmentation costs than as a chain of torchvision's transforms, in one run.
+"""Cost of augmentation against a chain of torchvision's transforms, in one run.
 
 Both do the same to an image and its mask: crop, affine and elastic change, flip, brightness,
 contrast, blur. torchvision's chain reads the image once for each change of place. They take turns,
@@ -44,7 +44,7 @@ def chain(settings: Augmentation, size: int) -> v2.Transform:
 
 
 def milliseconds(change: Callable[[], object], images: int) -> float:
-    """Of one image, mean of so many."""
+    """Measures the mean time of one image."""
     began = time.process_time()
     for _ in range(images):
         change()

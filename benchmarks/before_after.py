@@ -1,11 +1,11 @@
-"""What an older and the present checkpoint show of the same eight boxed images, a picture each.
+"""Maps of an older and the present checkpoint on the same eight boxed images, a picture each.
 
 From left to right: the image with the radiologists' boxes of one finding; Grad-CAM of that finding
 by the older checkpoint, and by the present one; the three nearest indexed cases of other patients
 by the present one. Colours are relative to each map's own maximum; a map that is zero everywhere
 is called blank.
 
-No image is chosen by what comes out: for each of NIH's eight boxed findings it is the first image, by
+No image is chosen by its result: for each of NIH's eight boxed findings it is the first one, by
 name, that has a box with that label and lies in a split that an evaluation asks for. An image that
 has served for one finding is passed over for the next.
 
@@ -49,7 +49,7 @@ FINDINGS = (
     *("Atelectasis", "Cardiomegaly", "Effusion", "Infiltration"),
     *("Mass", "Nodule", "Pneumonia", "Pneumothorax"),
 )
-"""Those that NIH's radiologists boxed (BBox_List_2017)."""
+"""Findings that NIH's radiologists boxed (BBox_List_2017)."""
 
 NEIGHBOURS = 3
 TILE, GAP, LINE = 320, 8, 18
@@ -118,7 +118,7 @@ def panels(one: Chosen, retriever: Retriever, before: Encoder, store: Store) -> 
 
 
 def encoded(encoder: Encoder, radiograph: Radiograph) -> Features:
-    """What the network makes of one image."""
+    """Encodes one image."""
     return encoder.encode(preprocess(radiograph, encoder.checkpoint.card.spec)[None])
 
 
