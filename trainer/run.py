@@ -48,8 +48,8 @@ from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from .mixup import mixer
 from .projection import fully_labelled, project
 from .sampling import EpochSampler
-from .settings import Settings, with_present_names
-from .state import load_state, progress_of, save_state
+from .settings import Settings
+from .state import load_state, progress_of, save_state, with_present_names
 from .student import Student, moving_average
 from .teacher import open_teacher
 

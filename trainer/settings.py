@@ -380,26 +380,3 @@ class Settings:
     def as_json(self) -> dict[str, Any]:
         """All settings as JSON values."""
         return {**asdict(self), "findings": list(self.findings), "uncertain": str(self.uncertain)}
-
-
-FORMER_NAMES: Mapping[str, str] = {
-    "average": "ema_decay",
-    "batch": "batch_size",
-    "boxes": "box_weight",
-    "films_per_epoch": "images_per_epoch",
-    "hide": "erasing_chance",
-    "hint": "distillation_weight",
-    "lead": "warmup_epochs",
-    "metric": "pkt_weight",
-    "soft": "soft_label_weight",
-    "weights": "sampling_weights",
-}
-"""Settings that unfinished runs and checkpoints may still hold under an earlier name."""
-
-
-def with_present_names(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Renames stored settings, and those nested in them, to what they are called now."""
-    return {
-        FORMER_NAMES.get(name, name): with_present_names(value) if name == "augmentation" else value
-        for name, value in stored.items()
-    }

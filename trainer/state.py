@@ -14,6 +14,20 @@ from torch.optim.lr_scheduler import LRScheduler
 from xemplar.artefact import write_file
 from xemplar.errors import ConfigurationError
 
+FORMER_NAMES: Mapping[str, str] = {
+    "average": "ema_decay",
+    "batch": "batch_size",
+    "boxes": "box_weight",
+    "films_per_epoch": "images_per_epoch",
+    "hide": "erasing_chance",
+    "hint": "distillation_weight",
+    "lead": "warmup_epochs",
+    "metric": "pkt_weight",
+    "soft": "soft_label_weight",
+    "weights": "sampling_weights",
+}
+"""Settings that unfinished runs and checkpoints may still hold under an earlier name."""
+
 
 def save_state(
     path: Path,
@@ -81,3 +95,11 @@ def load_state(
 def _present_name(key: str) -> str:
     """Renames a tensor of an unfinished run of release 0.1."""
     return key.replace("learner.hints.", "student.distillation.").replace("learner.", "student.")
+
+
+def with_present_names(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Renames stored settings, and those nested in them, to what they are called now."""
+    return {
+        FORMER_NAMES.get(name, name): with_present_names(value) if name == "augmentation" else value
+        for name, value in stored.items()
+    }

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.epoch import Device
-from xemplar_trainer.settings import FORMER_NAMES, Settings, with_present_names
+from xemplar_trainer.settings import Settings
+from xemplar_trainer.state import FORMER_NAMES, with_present_names
 
 from xemplar.errors import ConfigurationError
 from xemplar.findings import NIH14
