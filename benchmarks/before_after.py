@@ -103,17 +103,17 @@ def choose(images: Sequence[Film], drawn: Sequence[DrawnBox]) -> list[Chosen]:
 
 def panels(one: Chosen, retriever: Retriever, before: Encoder, store: Store) -> list[Panel]:
     """The tiles of one picture, from left to right."""
-    radiograph = decode(one.film.path.read_bytes())
+    radiograph = decode(one.image.path.read_bytes())
     image = shrink(radiograph.pixels, TILE)
     shape = np.array([radiograph.source_size])
-    boxes = place_boxes(one.boxes, [one.film], shape, [one.finding])[0]
+    boxes = place_boxes(one.boxes, [one.image], shape, [one.finding])[0]
     name = one.finding.replace("_", " ")
     now = encoded(retriever.encoder, radiograph)
     return [
         Panel(image, (f"query {case_id_of(radiograph.sha256)}", f"box: {name}"), boxes),
         explained("before", before, encoded(before, radiograph), image, one.finding, boxes),
         explained("now", retriever.encoder, now, image, one.finding, boxes),
-        *nearest(retriever, store, one.film, now.embedding[0]),
+        *nearest(retriever, store, one.image, now.embedding[0]),
     ]
 
 

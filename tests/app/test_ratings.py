@@ -37,8 +37,8 @@ def listed(ratings: dict[str, int]) -> dict[str, Any]:
     return {"ratings": [{"case_id": case, "rating": r} for case, r in ratings.items()]}
 
 
-def save(client: TestClient, image_id: str, ratings: dict[str, int], rater: str = RATER) -> None:
-    response = client.put(f"/ratings/{image_id}/{rater}", json=listed(ratings))
+def save(client: TestClient, film_id: str, ratings: dict[str, int], rater: str = RATER) -> None:
+    response = client.put(f"/ratings/{film_id}/{rater}", json=listed(ratings))
     assert response.status_code == 204, response.text
 
 
@@ -83,18 +83,18 @@ def test_an_indexed_case_may_be_the_query(own_client: TestClient) -> None:
     case = own_client.get("/cases").json()["cases"][0]["case_id"]
     response = own_client.get(f"/cases/{case}/ranking", params={"rater": RATER, "k": 3})
     blind = response.json()
-    assert blind["image_id"] == case
+    assert blind["film_id"] == case
     assert len(blind["cases"]) == 3
     assert case not in ids(blind["cases"])
     save(own_client, case, {ids(blind["cases"])[0]: 5})
     assert agreement(own_client, blind["query_id"])["readers"][0]["rated"] == 1
 
 
-def test_an_image_is_known_by_its_bytes_whenever_it_is_sent(own_client: TestClient) -> None:
+def test_a_film_is_known_by_its_bytes_whenever_it_is_sent(own_client: TestClient) -> None:
     first, again = (ask(own_client, FILM)["query_id"] for _ in range(2))
     assert first != again
-    images = {ranking(own_client, query)["image_id"] for query in (first, again)}
-    assert images == {case_id_of(hashlib.sha256(FILM).hexdigest())}
+    films = {ranking(own_client, query)["film_id"] for query in (first, again)}
+    assert films == {case_id_of(hashlib.sha256(FILM).hexdigest())}
 
 
 @pytest.mark.parametrize("rater", ["", "Ann", "=a", "@a", "a b", "1", "a" * 33, None])
@@ -114,14 +114,14 @@ def test_an_unfinished_list_is_continued(own_client: TestClient) -> None:
     query = ask(own_client, FILM)["query_id"]
     blind = ranking(own_client, query)
     one, two, *_ = ids(blind["cases"])
-    save(own_client, blind["image_id"], {one: 4})
-    save(own_client, blind["image_id"], {one: 1, two: 0})
+    save(own_client, blind["film_id"], {one: 4})
+    save(own_client, blind["film_id"], {one: 1, two: 0})
     found = ranking(own_client, query)
     assert {said["case_id"]: said["rating"] for said in found["ratings"]} == {one: 1, two: 0}
     assert ids(found["cases"]) == ids(blind["cases"])
     assert ranking(own_client, query, rater="reader-2")["ratings"] == []
     assert len(ranking(own_client, query, k=1)["ratings"]) == 2  # none is lost with a shorter list
-    save(own_client, blind["image_id"], {})
+    save(own_client, blind["film_id"], {})
     assert ranking(own_client, query)["ratings"] == []
 
 
@@ -147,7 +147,7 @@ def test_ratings_of_a_removed_case_are_gone(own_client: TestClient) -> None:
     query = ask(own_client, FILM)["query_id"]
     blind = ranking(own_client, query)
     gone, stays, *_ = ids(blind["cases"])
-    save(own_client, blind["image_id"], {gone: 5, stays: 1})
+    save(own_client, blind["film_id"], {gone: 5, stays: 1})
     assert own_client.delete(f"/cases/{gone}").status_code == 204
     assert ids(agreement(own_client, query)["cases"]) == [stays]
     assert gone not in own_client.get("/ratings.csv").text
@@ -158,11 +158,11 @@ def test_ratings_of_a_removed_case_are_gone(own_client: TestClient) -> None:
 
 def test_agreement_stands_beside_chance_for_each_reader_and_for_all(own_client: TestClient) -> None:
     answer = ask(own_client, FILM, k=3)
-    image = ranking(own_client, answer["query_id"])["image_id"]
+    film = ranking(own_client, answer["query_id"])["film_id"]
     a, b, c = ids(answer["neighbours"])
-    save(own_client, image, {a: 5, b: 3, c: 0}, "ann")
-    save(own_client, image, {c: 5, b: 3, a: 0}, "bob")
-    save(own_client, image, {a: 0, b: 0}, "eve")
+    save(own_client, film, {a: 5, b: 3, c: 0}, "ann")
+    save(own_client, film, {c: 5, b: 3, a: 0}, "bob")
+    save(own_client, film, {a: 0, b: 0}, "eve")
     found = agreement(own_client, answer["query_id"])
     ann, bob, eve = found["readers"]
     assert (ann["rater"], ann["rated"], ann["ndcg"]) == ("ann", 3, pytest.approx(1))
@@ -183,10 +183,10 @@ def test_before_anybody_has_rated_there_is_no_figure(own_client: TestClient) -> 
     assert found["together"] == {"rated": 0, "ndcg": None, "random_ndcg": None}
 
 
-def test_a_forgotten_image_has_no_list(own_client: TestClient) -> None:
+def test_a_forgotten_film_has_no_list(own_client: TestClient) -> None:
     for path in ("ratings", f"ranking?rater={RATER}"):
         response = own_client.get(f"/queries/{NOBODY}/{path}")
-        assert "send the image again" in problem(response, 404, "NotFound")
+        assert "send the film again" in problem(response, 404, "NotFound")
 
 
 # ---- the file -------------------------------------------------------------------------------
@@ -211,8 +211,8 @@ def test_the_evaluation_reads_the_file_and_comes_to_the_same_figure(
 
     retriever = own_client.app_state["opening"].service.retriever
     known = {c: retriever.generation.vector(retriever.indexed(c).id) for c in (query, *cases)}
-    data: Any = SimpleNamespace(settings=SimpleNamespace(resamples=1))
-    table = agreement_with_experts(rated_lists(read, file, known), data)
+    material: Any = SimpleNamespace(settings=SimpleNamespace(resamples=1))
+    table = agreement_with_experts(rated_lists(read, file, known), material)
     figure, chance = table.rows[0][1:]
     together = agreement(own_client, answer["query_id"])["together"]
     assert together["ndcg"] == pytest.approx(figure.value)
@@ -236,12 +236,12 @@ def test_a_reader_rates_and_an_administrator_takes_all_ratings_away(
     answer = client.post("/query", files={"image": OTHER}, headers=reading).json()
     asked = {"params": {"rater": RATER}, "headers": reading}
     blind = client.get(f"/queries/{answer['query_id']}/ranking", **asked).json()
-    path = f"/ratings/{blind['image_id']}/{RATER}"
+    path = f"/ratings/{blind['film_id']}/{RATER}"
     assert client.put(path, json=listed({}), headers=reading).status_code == 204
     assert client.put(path, json=listed({})).status_code == 401
     assert "role admin" in problem(client.get("/ratings.csv", headers=reading), 403, "Forbidden")
     assert client.get("/ratings.csv", headers=running).status_code == 200
     entries = client.get("/audit", params={"action": "put_ratings"}, headers=running).json()
     assert {(one["key"], one["subject"]) for one in entries["entries"] if one["status"] == 204} == {
-        (key.id, blind["image_id"])
+        (key.id, blind["film_id"])
     }

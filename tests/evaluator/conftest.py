@@ -6,7 +6,7 @@ import pytest
 from xemplar_evaluator.data import EvaluationData
 from xemplar_evaluator.loading import EvaluationSource, load_evaluation_data
 from xemplar_evaluator.settings import Settings
-from xemplar_indexer.job import embed_images
+from xemplar_indexer.job import embed_films
 from xemplar_indexer.publishing import build_generation
 
 from xemplar.catalog import migrate, open_catalog
@@ -47,7 +47,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory, tiny: Checkpoint) -> Phan
     migrate(store.database_url)
     with open_catalog(store.database_url) as catalog:
         train = [image for image in dataset.films if image.split == "train"]
-        embed_images(train, store, catalog, encoder)
+        embed_films(train, store, catalog, encoder)
         build_generation(store, catalog, tiny)
     return Phantoms(EvaluationSource(dataset, store), encoder)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xemplar_evaluator import images as module
+from xemplar_evaluator import encoding as module
 from xemplar_evaluator.encoding import encode_images
 
 from tests.evaluator.conftest import Phantoms

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from xemplar_evaluator.data import EvaluationData
 from xemplar_evaluator.loading import EvaluationSource, load_evaluation_data
-from xemplar_indexer.job import embed_images
+from xemplar_indexer.job import embed_films
 from xemplar_indexer.publishing import build_generation
 
 from tests.evaluator.conftest import SETTINGS, Phantoms
@@ -112,7 +112,7 @@ def unnamed(phantoms: Phantoms, tmp_path: Path) -> EvaluationSource:
     assert {image.split for image in dataset.films} == {None}
     migrate(store.database_url)
     with open_catalog(store.database_url) as catalog:
-        embed_images(dataset.films, store, catalog, phantoms.encoder)
+        embed_films(dataset.films, store, catalog, phantoms.encoder)
         build_generation(store, catalog, phantoms.encoder.checkpoint)
     return EvaluationSource(dataset, store)
 
@@ -147,7 +147,7 @@ def test_cases_that_were_split_otherwise_are_refused_with_the_command_that_mends
     rule = other.checkpoint.card.split
     with open_catalog(unnamed.store.database_url) as catalog:
         images = [image for image in unnamed.dataset.films if rule.of(image) in again[2::2]]
-        assert embed_images(images, unnamed.store, catalog, other).embedded == 0
+        assert embed_films(images, unnamed.store, catalog, other).embedded == 0
     assert loaded(phantoms, tmp_path / "work", **asked).candidates.cases
 
 
