@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 from rich.console import Console
+from safetensors import safe_open
 from xemplar_trainer.data import frontal_images
 from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.epoch import Device, Validation
 from xemplar_trainer.metrics import masked_loss
 from xemplar_trainer.run import train
 from xemplar_trainer.settings import Settings
-from xemplar_trainer.state import load_state, progress_of
+from xemplar_trainer.state import FORMER_NAMES, load_state, progress_of
 from xemplar_trainer.student import Student
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
@@ -275,6 +277,26 @@ def test_a_finished_run_goes_on_where_more_epochs_are_asked_for(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     trained(dataset, tmp_path / "out", replace(RECIPE, epochs=1))
+    trained(dataset, tmp_path / "out", replace(RECIPE, epochs=2))
+    assert [row["epoch"] for row in rows(tmp_path / "out")] == ["1", "2"]
+
+
+def test_a_run_with_former_names_of_settings_and_tensors_is_resumed(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    trained(dataset, tmp_path / "out", replace(RECIPE, epochs=1))
+    state = tmp_path / "out" / "state.safetensors"
+    with safe_open(state, framework="pt") as file:
+        rest = json.loads(file.metadata()["state"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    former = {present: name for name, present in FORMER_NAMES.items()}
+    settings = rest["progress"]["settings"]
+    for values in (settings, settings["augmentation"]):
+        for name in former.keys() & values.keys():
+            values[former[name]] = values.pop(name)
+    renamed = {name.replace(".student.", ".learner."): value for name, value in tensors.items()}
+    assert renamed.keys() != tensors.keys()
+    safetensors.torch.save_file(renamed, state, {"state": json.dumps(rest)})
     trained(dataset, tmp_path / "out", replace(RECIPE, epochs=2))
     assert [row["epoch"] for row in rows(tmp_path / "out")] == ["1", "2"]
 
