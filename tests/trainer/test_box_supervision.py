@@ -20,7 +20,7 @@ def test_an_image_with_a_box_has_it_for_its_finding_and_the_usual_place_for_othe
     boxes = BoxSupervision({3: (MASS,)}, ("Effusion", "Mass"))
     masks, which = boxes.masks(3)
     assert which.tolist() == [0, 1]
-    assert np.array_equal(masks[0], boxes.mean_activation)
+    assert np.array_equal(masks[0], boxes.prior)
     assert masks[1].sum() == (SIDE / 4) ** 2
     assert masks[1][SIDE // 4 : SIDE // 2, SIDE // 4 : SIDE // 2].all()
 
@@ -39,7 +39,7 @@ def test_an_opacity_under_another_name_has_the_same_place() -> None:
 
 
 def test_the_usual_place_is_where_boxes_lie_on_either_side() -> None:
-    usual = BoxSupervision({0: (MASS,)}, ("Mass",)).mean_activation
+    usual = BoxSupervision({0: (MASS,)}, ("Mass",)).prior
     assert np.allclose(usual, usual[:, ::-1])
     assert usual[3 * SIDE // 8, 3 * SIDE // 8] == usual.max() == 1
     assert usual[0, 0] < 0.01
