@@ -1,7 +1,7 @@
-"""How much less augmentation costs than as a chain of torchvision's transforms, in one run.
+"""Cost of augmentation against a chain of torchvision's transforms, in one run.
 
-Both do the same to a film and its plan: crop, affine and elastic change, flip, brightness,
-contrast, blur. torchvision's chain reads the film once for each change of place. They take turns,
+Both do the same to an image and its mask: crop, affine and elastic change, flip, brightness,
+contrast, blur. torchvision's chain reads the image once for each change of place. They take turns,
 on one thread, as the speed of a shared machine drifts.
 
     python -m benchmarks.augmenting --size 224
@@ -43,31 +43,31 @@ def chain(settings: Augmentation, size: int) -> v2.Transform:
     )
 
 
-def milliseconds(change: Callable[[], object], films: int) -> float:
-    """Of one film, mean of so many."""
+def milliseconds(change: Callable[[], object], images: int) -> float:
+    """Measures the mean time of one image."""
     began = time.process_time()
-    for _ in range(films):
+    for _ in range(images):
         change()
-    return (time.process_time() - began) / films * 1000
+    return (time.process_time() - began) / images * 1000
 
 
 def main() -> None:
     """Take turns, print milliseconds of processor time and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--size", type=int, default=224, help="side of the film in pixels")
-    parser.add_argument("--films", type=int, default=100, help="in a round")
+    parser.add_argument("--size", type=int, default=224, help="side of the image in pixels")
+    parser.add_argument("--images", type=int, default=100, help="in a round")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     settings, size = Augmentation(), arguments.size
     generator = np.random.default_rng(0)
-    film = generator.random((size, size), np.float32)
-    plans = generator.random((1, 64, 64), np.float32)
+    image = generator.random((size, size), np.float32)
+    masks = generator.random((1, 64, 64), np.float32)
     transforms = chain(settings, size)
-    image = tv_tensors.Image(film[None])
+    image = tv_tensors.Image(image[None])
     mask = tv_tensors.Mask(generator.random((1, size, size), np.float32))
     ways = {
-        "ours": lambda: augment(film, plans, settings, generator),
+        "ours": lambda: augment(image, masks, settings, generator),
         "torchvision": lambda: transforms(image, mask),
     }
     for change in ways.values():

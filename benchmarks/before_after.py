@@ -1,18 +1,18 @@
-"""What an older and the present checkpoint show of the same eight boxed films, a picture each.
+"""Maps of an older and the present checkpoint on the same eight boxed images, a picture each.
 
-From left to right: the film with the radiologists' boxes of one finding; Grad-CAM of that finding
+From left to right: the image with the radiologists' boxes of one finding; Grad-CAM of that finding
 by the older checkpoint, and by the present one; the three nearest indexed cases of other patients
 by the present one. Colours are relative to each map's own maximum; a map that is zero everywhere
 is called blank.
 
-No film is chosen by what comes out: for each of NIH's eight boxed findings it is the first film, by
-name, that has a box with that label and lies in a split that an evaluation asks for. A film that
+No image is chosen by its result: for each of NIH's eight boxed findings it is the first one, by
+name, that has a box with that label and lies in a split that an evaluation asks for. An image that
 has served for one finding is passed over for the next.
 
     python -m benchmarks.before_after nih14 --store archive --before old.safetensors --out pictures
 
-Needs `pip install 'xemplar[evaluate]'`. The pictures show films: do not publish them where the
-films may not be.
+Needs `pip install 'xemplar[evaluate]'`. The pictures show images: do not publish them where the
+images may not be.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.progress import track
 from xemplar_evaluator.drawing import BOX
-from xemplar_evaluator.gathering import Source
+from xemplar_evaluator.loading import EvaluationSource
 from xemplar_evaluator.settings import Settings
 
 from xemplar.artefact import new_folder
@@ -49,7 +49,7 @@ FINDINGS = (
     *("Atelectasis", "Cardiomegaly", "Effusion", "Infiltration"),
     *("Mass", "Nodule", "Pneumonia", "Pneumothorax"),
 )
-"""Those that NIH's radiologists boxed (BBox_List_2017)."""
+"""Findings that NIH's radiologists boxed (BBox_List_2017)."""
 
 NEIGHBOURS = 3
 TILE, GAP, LINE = 320, 8, 18
@@ -60,10 +60,10 @@ Grey = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Chosen:
-    """A film, and the boxes of one finding on it, as the box file has them."""
+    """An image, and the boxes of one finding on it, as the box file has them."""
 
     finding: str
-    film: Film
+    image: Film
     boxes: tuple[DrawnBox, ...]
 
 
@@ -76,13 +76,13 @@ class Panel:
     boxes: Sequence[Box] = ()
 
 
-def choose(films: Sequence[Film], drawn: Sequence[DrawnBox]) -> list[Chosen]:
-    """The film of each finding, by the rule above; no film is opened.
+def choose(images: Sequence[Film], drawn: Sequence[DrawnBox]) -> list[Chosen]:
+    """The image of each finding, by the rule above; no image is opened.
 
     Raises:
-        DatasetError: a finding without such a film.
+        DatasetError: a finding without such an image.
     """
-    rows = rows_of(drawn, films)
+    rows = rows_of(drawn, images)
     chosen: dict[int, Chosen] = {}
     for finding in FINDINGS:
         # a label that only stands in for the finding (RSNA's "Lung Opacity") is none of NIH's
@@ -94,31 +94,31 @@ def choose(films: Sequence[Film], drawn: Sequence[DrawnBox]) -> list[Chosen]:
             and row not in chosen
         ]
         if not named:
-            raise DatasetError(f"no film of the evaluated splits has a box of {finding}")
-        first = min((row for row, _ in named), key=lambda row: films[row].file or "")
+            raise DatasetError(f"no image of the evaluated splits has a box of {finding}")
+        first = min((row for row, _ in named), key=lambda row: images[row].file or "")
         boxes = tuple(box for row, box in named if row == first)
-        chosen[first] = Chosen(finding, films[first], boxes)
+        chosen[first] = Chosen(finding, images[first], boxes)
     return list(chosen.values())
 
 
 def panels(one: Chosen, retriever: Retriever, before: Encoder, store: Store) -> list[Panel]:
     """The tiles of one picture, from left to right."""
-    radiograph = decode(one.film.path.read_bytes())
-    film = shrink(radiograph.pixels, TILE)
+    radiograph = decode(one.image.path.read_bytes())
+    image = shrink(radiograph.pixels, TILE)
     shape = np.array([radiograph.source_size])
-    boxes = place_boxes(one.boxes, [one.film], shape, [one.finding])[0]
+    boxes = place_boxes(one.boxes, [one.image], shape, [one.finding])[0]
     name = one.finding.replace("_", " ")
     now = encoded(retriever.encoder, radiograph)
     return [
-        Panel(film, (f"query {case_id_of(radiograph.sha256)}", f"box: {name}"), boxes),
-        explained("before", before, encoded(before, radiograph), film, one.finding, boxes),
-        explained("now", retriever.encoder, now, film, one.finding, boxes),
-        *nearest(retriever, store, one.film, now.embedding[0]),
+        Panel(image, (f"query {case_id_of(radiograph.sha256)}", f"box: {name}"), boxes),
+        explained("before", before, encoded(before, radiograph), image, one.finding, boxes),
+        explained("now", retriever.encoder, now, image, one.finding, boxes),
+        *nearest(retriever, store, one.image, now.embedding[0]),
     ]
 
 
 def encoded(encoder: Encoder, radiograph: Radiograph) -> Features:
-    """What the network makes of one film."""
+    """Encodes one image."""
     return encoder.encode(preprocess(radiograph, encoder.checkpoint.card.spec)[None])
 
 
@@ -126,27 +126,27 @@ def explained(
     when: str,
     encoder: Encoder,
     features: Features,
-    film: Grey,
+    image: Grey,
     finding: str,
     boxes: Sequence[Box],
 ) -> Panel:
-    """Grad-CAM of the finding over the film, whatever the network's probability of it."""
+    """Grad-CAM of the finding over the image, whatever the network's probability of it."""
     checkpoint = encoder.checkpoint
     place = finding_index(checkpoint.card.findings, finding)
     heatmap = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0, place]
     probability = checkpoint.probabilities(features.logits[0])[place]
     said = f"blank map ({probability:.2f})" if not heatmap.any() else f"says {probability:.2f}"
-    picture = overlay(film, heatmap, checkpoint.card.spec, side=TILE)
+    picture = overlay(image, heatmap, checkpoint.card.spec, side=TILE)
     return Panel(picture, (f"Grad-CAM {when} ({checkpoint.digest[:8]})", said), boxes)
 
 
 def nearest(
-    retriever: Retriever, store: Store, film: Film, embedding: npt.NDArray[np.float32]
+    retriever: Retriever, store: Store, image: Film, embedding: npt.NDArray[np.float32]
 ) -> list[Panel]:
     """The nearest indexed cases of other patients, with cosine and findings."""
     own: tuple[int, ...] = ()
-    if film.patient is not None:
-        own = retriever.catalog.patient_ids(store.pseudonym(film.source, film.patient))
+    if image.patient is not None:
+        own = retriever.catalog.patient_ids(store.pseudonym(image.source, image.patient))
     hits = retriever.generation.search(embedding, NEIGHBOURS, own)
     cases: Mapping[int, Case] = retriever.catalog.cases(hits.ids.tolist())
     return [
@@ -179,7 +179,7 @@ def sheet(tiles: Sequence[Panel]) -> Grey:
 
 
 def main() -> None:
-    """Choose the films, draw a picture of each."""
+    """Choose the images, draw a picture of each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="data set with boxes")
     parser.add_argument("--store", type=Path, required=True, help="indexed by the present one")
@@ -189,14 +189,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="new folder for the pictures")
     arguments = parser.parse_args()
     store, dataset = Store(arguments.store), open_dataset(arguments.data)
-    box_file = Source(dataset, store, boxes=arguments.boxes).box_file
+    box_file = EvaluationSource(dataset, store, boxes=arguments.boxes).box_file
     if box_file is None:
         raise DatasetError(f"{dataset.root} has no box file; name one with --boxes")
     splits, rule = Settings().splits, load(arguments.checkpoint).card.split
-    films = [f for f in dataset.films if f.frontal and rule.of(f) in splits]
+    images = [f for f in dataset.films if f.frontal and rule.of(f) in splits]
     retriever = Retriever.open(arguments.checkpoint, store)
     before = open_encoder(load(arguments.before))
-    chosen = choose(films, read_boxes(box_file))
+    chosen = choose(images, read_boxes(box_file))
     with new_folder(arguments.out) as out:
         for one in track(chosen, "drawing", console=Console(stderr=True)):
             picture = sheet(panels(one, retriever, before, store))

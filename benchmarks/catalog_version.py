@@ -1,4 +1,4 @@
-"""What a service pays each second to learn whether cases came or went (`Catalog.version`).
+"""Cost of `Catalog.version`, which a service asks each second for changes of its cases.
 
 On catalogs in SQLite of several sizes, beside `SELECT 1` over the same connection pool, and beside
 what follows when something has changed: asking which cases came since. `all ids` is what opening a

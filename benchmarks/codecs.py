@@ -1,4 +1,4 @@
-"""Compressed films: the libraries that decode them, against what decoded them before.
+"""Compressed images: the libraries that decode them, against what decoded them before.
 
 A phantom of 12 bits is packed as RLE and as JPEG-LS; each pair decodes the same frame, by turns.
 

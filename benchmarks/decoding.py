@@ -1,4 +1,4 @@
-"""What it costs to decode a film in a process that can be killed, against this process.
+"""Cost of decoding in a process that can be killed, against decoding in this process.
 
     python -m benchmarks.decoding
 
@@ -29,11 +29,11 @@ CASES = 24
 
 
 def films() -> dict[str, bytes]:
-    """Synthetic films with noise, so that they compress as real ones do."""
+    """Synthetic images with noise, so that they compress as real ones do."""
     generator = np.random.default_rng(0)
 
     def deep(side: int) -> np.ndarray:
-        """Of 12 bits."""
+        """Draws an image of 12 bits."""
         noise = generator.integers(0, 16, (side, side), dtype=np.uint16)
         return drawn_film(1, side, side).astype(np.uint16) * 15 + noise
 
@@ -91,7 +91,7 @@ def compare_queries(
 
 
 def memory(process: int) -> str:
-    """Of a process, now and at most."""
+    """Reads the memory of a process, present and peak."""
     lines = (line.split() for line in Path(f"/proc/{process}/status").read_text().splitlines())
     found = {words[0]: int(words[1]) / 1024 for words in lines if words[0] in ("VmHWM:", "VmRSS:")}
     return f"{found['VmRSS:']:.0f} MiB, at most {found['VmHWM:']:.0f} MiB"

@@ -1,11 +1,11 @@
-"""How much of the encoder's own throughput the index job keeps, in one run.
+"""Throughput of the index job as a share of the encoder's own, in one run.
 
 The encoder alone embeds ready inputs in batches of 16; the job reads, decodes, preprocesses,
 writes pictures, embeds, explains and writes to the catalog. They take turns, as the speed of a
 shared machine drifts. `ratio` is the job's images per second over the mean of the encoder's
 before and after it.
 
-    python -m benchmarks.indexing --films films --limit 320
+    python -m benchmarks.indexing --films images --limit 320
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""What the doorkeeper says of chest films and of other pictures: refused, warned, let in.
+"""Decisions of the input check on chest radiographs and other pictures: refused, warned, let in.
 
-It learns from the films of one data set's split and is asked about films of another split, as they
-are, turned and inverted; about another data set (`--among`: children among adults); and about every
-picture and DICOM file in the folders of `--others`, besides some that are made here. Others are
-taken as grey pictures whatever their header says, as headers are judged elsewhere.
+It is fitted on the images of one data set's split and checks images of another split, as they are,
+turned and inverted, of another data set (`--among`: children among adults), and every picture and
+DICOM file in the folders of `--others`, besides some that are made here. Others are taken as grey
+pictures whatever their header says, as headers are judged elsewhere.
 
     python -m benchmarks.input_check --films nih14 --among kermany --others pictures --others dicom
 
@@ -41,7 +41,7 @@ KINDS = ("refused", "unlike", "turned", "let in")
 
 
 class Judge:
-    """Judges pictures as a service does that has indexed some films."""
+    """Judges pictures as a service does that has indexed some images."""
 
     def __init__(self, encoder: Encoder, indexed: Pixels) -> None:
         doorkeeper = doorkeeper_of(indexed, encoder)
@@ -50,11 +50,11 @@ class Judge:
         self.doorkeeper, self.encoder = doorkeeper, encoder
 
     def see(self, inputs: Pixels) -> npt.NDArray[np.float64]:
-        """What the network sees."""
+        """Encodes images."""
         return self.encoder.encode(inputs[None]).pooled()[0]
 
     def verdict(self, inputs: Pixels) -> Verdict:
-        """What is told of inputs."""
+        """Checks inputs."""
         return self.doorkeeper.judge(inputs, self.see(inputs), self.see)
 
 
@@ -75,7 +75,7 @@ def told(name: str, verdicts: Sequence[Verdict]) -> None:
 
 
 def films(name: str, data: Path, spec: PreprocessSpec, splits: set[str], count: int) -> Pixels:
-    """Network inputs of films of a data set, drawn at random."""
+    """Network inputs of images of a data set, drawn at random."""
     folder = Path(name) if Path(name).exists() else data / name
     found = [film for film in open_dataset(folder).films if not splits or film.split in splits]
     drawn = np.random.default_rng(0).permutation(len(found))[:count]
@@ -86,7 +86,7 @@ def films(name: str, data: Path, spec: PreprocessSpec, splits: set[str], count: 
 
 
 def laid(inputs: Pixels, way: Way) -> Pixels:
-    """An upright film as it comes turned and inverted."""
+    """An upright image as it comes turned and inverted."""
     turned = np.ascontiguousarray(np.rot90(inputs, -way.turned))
     return ~turned if way.inverted else turned
 
@@ -126,7 +126,7 @@ def _picture(path: Path) -> Pixels | None:
 
 
 def made(unseen: Pixels) -> Iterator[tuple[str, Pixels]]:
-    """Pictures that are no chest films, and parts of chest films."""
+    """Pictures that are no chest images, and parts of chest images."""
     rng, side = np.random.default_rng(0), len(unseen[0])
     down, across = np.mgrid[-1:1:400j, -1:1:400j]  # type: ignore[misc]
     yield "gradients and noise", _stretched(across)

@@ -1,12 +1,12 @@
-"""What tells an image kept twice from two images: `SAME_IMAGE`, `COPY_COSINE`, `NEAR_DUPLICATE`.
+"""Thresholds for an image kept twice: `SAME_IMAGE`, `COPY_COSINE`, `NEAR_DUPLICATE`.
 
-Each film is read as it is and as copies: re-encoded, smaller, under another window. For each kind
+Each image is read as it is and as copies: re-encoded, smaller, under another window. For each kind
 of copy, the cosine of its embedding to the original's and the correlation of local contrast
-(`xemplar.same_image.likeness`). For the films themselves, the largest of both to another film, of
-the same patient or of others, over all pairs. ``--indexed`` names a data set that holds the films
+(`xemplar.same_image.likeness`). For the images themselves, the largest of both to another image, of
+the same patient or of others, over all pairs. ``--indexed`` names a data set that holds the images
 in another form, whose file a column ``nih14_file`` of labels.csv tells: real copies.
 
-    python -m benchmarks.near_duplicates --films films
+    python -m benchmarks.near_duplicates --films images
     python -m benchmarks.near_duplicates --films originals --indexed nih14
 """
 
@@ -32,23 +32,23 @@ from xemplar.same_image import COPY_COSINE, SAME_IMAGE, local_contrast
 from xemplar.selection import NEAR_DUPLICATE
 
 Seen: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
-"""Of n files: embeddings, float32 (n, C), and local contrasts, float32 (n, places)."""
+"""Measurements of n files: embeddings, float32 (n, C), and local contrasts, float32 (n, places)."""
 
 AT_ONCE = 16
 
 
 def jpeg(pixels: npt.NDArray[np.uint8], quality: int) -> bytes:
-    """The film as a JPEG."""
+    """The image as a JPEG."""
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """The film as a PNG."""
+    """The image as a PNG."""
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def copies(data: bytes) -> dict[str, bytes]:
-    """The film's file, and what a data set or a viewer may have made of it."""
+    """The image's file, and what a data set or a viewer may have made of it."""
     pixels = np.asarray(decode(data).pixels, np.uint8)
     smaller = cv2.resize(pixels, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
     quarter = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
@@ -69,7 +69,7 @@ def copies(data: bytes) -> dict[str, bytes]:
 
 
 def seen(encoder: Encoder, files: Iterable[bytes]) -> Seen:
-    """What the network and the comparison of images see of some files."""
+    """Encodes some files, and measures their local contrast."""
     spec = encoder.checkpoint.card.spec
     inputs = [preprocess(decode(data), spec) for data in files]
     vectors = [
@@ -91,7 +91,7 @@ def told(name: str, cosines: npt.NDArray[np.floating], likeness: npt.NDArray[np.
 
 
 def pairs(films: list[Film], every: Seen) -> None:
-    """The most alike of each film's others, of its patient and of others."""
+    """The most alike of each image's others, of its patient and of others."""
     vectors, contrasts = every
     patients = np.array([film.patient or str(film.path) for film in films])
     same = patients[:, None] == patients
@@ -113,7 +113,7 @@ def pairs(films: list[Film], every: Seen) -> None:
 
 
 def real_copies(encoder: Encoder, folder: Path, indexed: Path) -> None:
-    """Films that another data set holds in another form."""
+    """Images that another data set holds in another form."""
     with (folder / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     one = seen(encoder, [(folder / row["file"]).read_bytes() for row in rows])

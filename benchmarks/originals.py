@@ -1,8 +1,8 @@
-"""A query for each film of a folder, its own case excluded; contact sheets to look at.
+"""A query for each image of a folder, its own case excluded; contact sheets to look at.
 
-Meant for films that are indexed in another form (the published 1024-pixel PNGs of films indexed
+Meant for images that are indexed in another form (the published 1024-pixel PNGs of images indexed
 as 320-pixel JPEGs), which a column ``nih14_file`` of the folder's labels.csv names. Says too where
-each film finds its own case when it is not excluded, and how often the first five cases have a
+each image finds its own case when it is not excluded, and how often the first five cases have a
 finding in common with the query, beside chance.
 
     python -m benchmarks.originals --store xemplar-store --films originals --out sheets
@@ -29,7 +29,7 @@ K, DEEP = 5, 100
 
 
 def shares(query: Case, other: Case) -> bool:
-    """Whether two cases have a finding in common."""
+    """Compares the findings of two cases; true if one is in common."""
     return bool((set(query.findings) & set(other.findings)) - {NO_FINDING})
 
 
@@ -39,7 +39,7 @@ def indexed_cases(retriever: Retriever) -> list[Case]:
 
 
 def main() -> None:
-    """Ask, write a sheet per film, print the figures."""
+    """Ask, write a sheet per image, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--films", type=Path, required=True)

@@ -1,14 +1,14 @@
-"""How fast a query is answered, against the straightforward pipeline, in one run.
+"""Latency of a query against the straightforward pipeline, in one run.
 
 The straightforward pipeline is what one would write first: Pillow decodes and resizes, PyTorch
 runs eagerly in float32, FAISS's flat index searches, pytorch-grad-cam explains the query and its
 five neighbours one after the other, Pillow writes the overlays. The service answers the same
-films over HTTP with ``include=overlays``: both yield six JPEG overlays of one finding.
+images over HTTP with ``include=overlays``: both yield six JPEG overlays of one finding.
 
-    xemplar index films --store xemplar-store
-    python -m benchmarks.query --store xemplar-store --films films
+    xemplar index images --store xemplar-store
+    python -m benchmarks.query --store xemplar-store --films images
 
-Needs `pip install 'xemplar[explain]' httpx`. Times are taken in turns, film by film.
+Needs `pip install 'xemplar[explain]' httpx`. Times are taken in turns, image by image.
 """
 
 import argparse
@@ -73,7 +73,7 @@ class Straightforward:
         return torch.from_numpy(normalised.transpose(2, 0, 1)[None].copy())
 
     def overlay(self, image: Image.Image, finding: int) -> bytes:
-        """Grad-CAM of one film, laid over it, as JPEG."""
+        """Grad-CAM of one image, laid over it, as JPEG."""
         heat = self.cam(self.tensor(image), [ClassifierOutputTarget(finding)])[0]
         film = np.asarray(image.convert("RGB").resize((512, 512)), np.float32) / 255
         heat = np.asarray(Image.fromarray(heat).resize((512, 512)))
@@ -114,7 +114,7 @@ def timed(task: Callable[[], tuple[list[str], list[bytes] | list[str]]]) -> tupl
 
 
 def main() -> None:
-    """Time both on every film, and print medians and the ratio."""
+    """Time both on every image, and print medians and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--films", type=Path, required=True, help="data set or folder to ask with")
@@ -141,7 +141,7 @@ def main() -> None:
 def compare(
     straightforward: Straightforward, films: list[bytes]
 ) -> tuple[list[float], list[float], list[float]]:
-    """(service ms, straightforward ms, share of common cases) per film, after one warm-up each."""
+    """(service ms, straightforward ms, share of common cases) per image, after one warm-up each."""
     ours, theirs, shared = [], [], []
     with httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as client:
         while True:

@@ -11,21 +11,21 @@ from xemplar.errors import DatasetError
 from xemplar.findings import targets
 
 from .bootstrap import estimate_statistic
-from .material import Material
+from .data import EvaluationData
 from .section import Estimate
 
 GUESSING = 0.5
-"""The AUC of whatever knows nothing."""
+"""AUC of random scores."""
 
 Rows: TypeAlias = npt.NDArray[np.bool_]
 Scores: TypeAlias = npt.NDArray[np.floating]
 Statistic: TypeAlias = Callable[[npt.NDArray[np.float64]], float]
-"""How often each of the films counts, float64 (n,) -> a figure; NaN where that leaves none."""
+"""Weights of the images, float64 (n,) -> a figure; NaN where that is undefined."""
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What the labels say of N films, of each of F findings.
+    """Ground truth: the labels of N images for each of F findings.
 
     Attributes:
         findings: their names, F.
@@ -39,23 +39,23 @@ class Truth:
 
     @classmethod
     def of(cls, labels: Sequence[Mapping[str, int]], findings: Sequence[str]) -> Self:
-        """The truth of films with these labels; an uncertain finding counts as present."""
+        """The truth of images with these labels; an uncertain finding counts as present."""
         both = np.array([targets(one, findings) for one in labels], np.float32)
         target, known = both.reshape(-1, 2, len(findings)).transpose(1, 0, 2) > 0
         return cls(tuple(findings), target, known)
 
     @property
     def judged(self) -> tuple[int, ...]:
-        """Places of the findings that some films have and some have not."""
+        """Columns of the findings that some images have and some have not."""
         with_it = (self.known & self.present).any(axis=0)
         without = (self.known & ~self.present).any(axis=0)
         return tuple(map(int, np.flatnonzero(with_it & without)))
 
 
 def auc_of(truth: Rows, scores: Scores) -> Statistic:
-    """The chance that a film with the finding scores higher than one without; ties count half.
+    """The chance that an image with the finding scores higher than one without; ties count half.
 
-    That is the area under the ROC curve (Hanley & McNeil, Radiology 1982). NaN where only films
+    That is the area under the ROC curve (Hanley & McNeil, Radiology 1982). NaN where only images
     of one kind count.
 
     Args:
@@ -75,20 +75,20 @@ def auc_of(truth: Rows, scores: Scores) -> Statistic:
     return area
 
 
-def mean_auc_of(truth: Truth, scores: Scores, places: Sequence[int]) -> Statistic:
-    """The mean AUC of some findings, each of the films of which it is known.
+def mean_auc_of(truth: Truth, scores: Scores, columns: Sequence[int]) -> Statistic:
+    """The mean AUC of some findings, each of the images of which it is known.
 
-    A resample that leaves a rare finding no film with it is the mean of the others.
+    A resample that leaves a rare finding no image with it is the mean of the others.
 
     Args:
-        truth: of N films.
+        truth: of N images.
         scores: float (N, F), finite where they are looked at.
-        places: of the findings; at least one.
+        columns: of the findings; at least one.
     """
-    looked = [np.flatnonzero(truth.known[:, place]) for place in places]
+    looked = [np.flatnonzero(truth.known[:, column]) for column in columns]
     areas = [
-        auc_of(truth.present[rows, place], scores[rows, place])
-        for rows, place in zip(looked, places, strict=True)
+        auc_of(truth.present[rows, column], scores[rows, column])
+        for rows, column in zip(looked, columns, strict=True)
     ]
 
     def mean(times: npt.NDArray[np.float64]) -> float:
@@ -101,11 +101,11 @@ def mean_auc_of(truth: Truth, scores: Scores, places: Sequence[int]) -> Statisti
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Gives AUCs of scores, with intervals over the films' patients.
+    """Gives AUCs of scores, with intervals over the images' patients.
 
     Attributes:
-        truth: of N films.
-        patients: whose films they are, N; None where unknown.
+        truth: of N images.
+        patients: whose images they are, N; None where unknown.
         resamples: of the bootstrap.
         seed: likewise.
     """
@@ -116,41 +116,41 @@ class Judge:
     seed: int
 
     @classmethod
-    def of(cls, material: Material) -> Self:
-        """The judge of the evaluated films.
+    def of(cls, data: EvaluationData) -> Self:
+        """The judge of the evaluated images.
 
         Raises:
             DatasetError: none of them can be judged.
         """
-        truth = Truth.of([film.labels for film in material.queries.films], material.findings)
+        truth = Truth.of([image.labels for image in data.queries.records], data.findings)
         if not truth.judged:
             raise DatasetError(
                 "no finding of the checkpoint is both present and absent among the evaluated "
-                "films, so no AUC can be computed; evaluate more films, or another split"
+                "images, so no AUC can be computed; evaluate more images, or another split"
             )
-        settings = material.settings
-        return cls(truth, material.queries.patients, settings.resamples, settings.seed)
+        settings = data.settings
+        return cls(truth, data.queries.patients, settings.resamples, settings.seed)
 
     def among(self, rows: Rows) -> Self:
-        """The judge of some of the films, bool (N,), by scores of these alone."""
+        """The judge of some of the images, bool (N,), by scores of these alone."""
         truth = replace(self.truth, present=self.truth.present[rows], known=self.truth.known[rows])
         whose = [patient for patient, chosen in zip(self.patients, rows, strict=True) if chosen]
         return replace(self, truth=truth, patients=whose)
 
-    def finding(self, scores: Scores, place: int) -> Estimate:
+    def finding(self, scores: Scores, column: int) -> Estimate:
         """The AUC of one finding by its column of scores, float (N, F)."""
-        known = self.truth.known[:, place]
-        area = auc_of(self.truth.present[known, place], scores[known, place])
+        known = self.truth.known[:, column]
+        area = auc_of(self.truth.present[known, column], scores[known, column])
         whose = [patient for patient, k in zip(self.patients, known, strict=True) if k]
         return estimate_statistic(area, whose, self.resamples, self.seed)
 
-    def mean(self, scores: Scores, places: Sequence[int]) -> Estimate:
+    def mean(self, scores: Scores, columns: Sequence[int]) -> Estimate:
         """The mean AUC of some findings by scores, float (N, F)."""
-        return self._estimate(mean_auc_of(self.truth, scores, places))
+        return self._estimate(mean_auc_of(self.truth, scores, columns))
 
-    def difference(self, scores: Scores, others: Scores, places: Sequence[int]) -> Estimate:
-        """How much greater the mean AUC is by one than by the other, on the same films."""
-        one, other = (mean_auc_of(self.truth, s, places) for s in (scores, others))
+    def difference(self, scores: Scores, others: Scores, columns: Sequence[int]) -> Estimate:
+        """Estimates the difference of two mean AUCs on the same images."""
+        one, other = (mean_auc_of(self.truth, s, columns) for s in (scores, others))
         return self._estimate(lambda times: one(times) - other(times))
 
     def _estimate(self, statistic: Statistic) -> Estimate:

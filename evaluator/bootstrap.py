@@ -1,4 +1,4 @@
-"""Intervals by resampling patients: films of one patient are not independent of each other."""
+"""Intervals by resampling patients: images of one patient are not independent of each other."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,7 +21,7 @@ def estimate(
 
     Args:
         values: float (n,); NaN where the value is not defined, and left out.
-        patients: whose film each value is of, length n; None is a patient of its own.
+        patients: whose image each value is of, length n; None is a patient of its own.
         resamples: how often patients are drawn.
         seed: of the draws; the same patients give the same draws, so differences can be compared.
 
@@ -32,17 +32,17 @@ def estimate(
     defined = np.flatnonzero(np.isfinite(array))
     if not len(defined):
         return None
-    names = [patients[i] if patients[i] is not None else f"film {i}" for i in map(int, defined)]
+    names = [patients[i] if patients[i] is not None else f"image {i}" for i in map(int, defined)]
     _, who = np.unique(np.array(names, str), return_inverse=True)
     total = np.bincount(who, array[defined])
-    films = np.bincount(who).astype(np.float64)
-    mean = float(total.sum() / films.sum())
-    if len(films) < FEWEST:
+    images = np.bincount(who).astype(np.float64)
+    mean = float(total.sum() / images.sum())
+    if len(images) < FEWEST:
         return Estimate(mean, None, None, len(defined))
     drawn = np.random.default_rng(seed).multinomial(
-        len(films), np.full(len(films), 1 / len(films)), resamples
+        len(images), np.full(len(images), 1 / len(images)), resamples
     )
-    means = (drawn @ total) / (drawn @ films)
+    means = (drawn @ total) / (drawn @ images)
     low, high = np.quantile(means, (0.025, 0.975))
     return Estimate(mean, float(low), float(high), len(defined))
 
@@ -53,16 +53,16 @@ def estimate_statistic(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
-    """As `estimate`, for a figure that is no mean, such as an area under a curve.
+    """Estimates a statistic that is no mean, such as an area under a curve; see `estimate`.
 
     Args:
-        statistic: of how often each of the n films counts, float64 (n,); NaN where that makes it
+        statistic: of how often each of the n images counts, float64 (n,); NaN where that makes it
             undefined, and that draw is left out.
         patients: as in `estimate`, length n.
         resamples: likewise.
         seed: likewise.
     """
-    names = [p if p is not None else f"film {i}" for i, p in enumerate(patients)]
+    names = [p if p is not None else f"image {i}" for i, p in enumerate(patients)]
     _, who = np.unique(np.array(names, str), return_inverse=True)
     value = statistic(np.ones(len(names)))
     count = int(who.max()) + 1

@@ -1,4 +1,4 @@
-"""What the network itself says of the films: AUC and ROC by finding, and how it was trained."""
+"""Classification study: AUC and ROC by finding, and the checkpoint's training curves."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -9,58 +9,65 @@ import numpy.typing as npt
 from sklearn.metrics import roc_curve
 
 from .auc import GUESSING, Judge
+from .data import EvaluationData
 from .drawing import CHANCE, figure, png
-from .material import Material
 from .section import Cell, Estimate, Picture, Section, Table
 
 
 def classification(
-    material: Material, on_progress: Callable[[int], None] = lambda _: None
+    data: EvaluationData, on_progress: Callable[[int], None] = lambda _: None
 ) -> Section:
-    """AUC of every finding that some films have and some have not, and the checkpoint's curves.
+    """Measures the AUC of every finding that some images have and some have not.
 
     Raises:
         DatasetError: there is no such finding.
     """
-    queries, judge = material.queries, Judge.of(material)
+    queries, judge = data.queries, Judge.of(data)
     truth = judge.truth
     ill = (truth.present & truth.known).sum(axis=1) > 0
     among = judge.among(ill)
     rows: list[list[Cell]] = []
     curves: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = {}
-    for place in truth.judged:
-        finding, known = truth.findings[place], truth.known[:, place]
-        present, logits = truth.present[known, place], queries.logits[known, place]
-        auc = judge.finding(queries.logits, place)
-        other = among.finding(queries.logits[ill], place) if place in among.truth.judged else None
+    for column in truth.judged:
+        finding, known = truth.findings[column], truth.known[:, column]
+        present, logits = truth.present[known, column], queries.logits[known, column]
+        auc = judge.finding(queries.logits, column)
+        other = among.finding(queries.logits[ill], column) if column in among.truth.judged else None
         rows.append([finding, auc, GUESSING, int(present.sum()), len(present), other])
         curves[f"{finding.replace('_', ' ')} {auc.value:.2f}"] = roc_curve(present, logits)[:2]
-        on_progress(place + 1)
+        on_progress(column + 1)
     on_progress(len(truth.findings))
     mean, mean_among = _mean(row[1] for row in rows), _mean(row[-1] for row in rows)
     rows.insert(0, ["mean of all", mean, GUESSING, None, len(queries), mean_among])
-    training = material.encoder.checkpoint.card.training
+    training = data.encoder.checkpoint.card.training
     return Section(
         name="classification",
         title="The network itself: how well it tells findings",
         summary=f"The mean AUC of {len(curves)} findings is {mean:.3f}; guessing gives 0.5.",
         text=(
             f"The mean area under the ROC curve over {len(curves)} findings is {mean:.3f}; "
-            "guessing gives 0.5, a perfect network 1. It is the chance that a film with the "
+            "guessing gives 0.5, a perfect network 1. It is the chance that an image with the "
             "finding is rated above one without. Whether the probability itself can be believed, "
             "and what happens in another hospital, it does not say. The labels are those of the "
-            f"data set, with their errors. {material.trained}",
-            f"{np.mean(ill):.0%} of the films show some finding. To tell findings from each other "
+            f"data set, with their errors. {data.trained}",
+            f"{np.mean(ill):.0%} of the images show some finding. To tell findings from each other "
             "is harder than to tell ill from well, so compare these figures with others only "
-            "beside that share; the last column is about the films with a finding alone.",
+            "beside that share; the last column is about the images with a finding alone.",
         ),
         tables=(
             Table(
                 "auc",
                 "Area under the ROC curve",
-                ["finding", "AUC", "chance", "films with it", "films", "AUC, films with a finding"],
+                [
+                    "finding",
+                    "AUC",
+                    "chance",
+                    "images with it",
+                    "images",
+                    "AUC, images with a finding",
+                ],
                 rows,
-                "Intervals are over patients. Findings that all or none of the films have are "
+                "Intervals are over patients. Findings that all or none of the images have are "
                 "missing.",
             ),
         ),
@@ -70,7 +77,7 @@ def classification(
 
 
 def _mean(aucs: Iterable[Cell]) -> float | None:
-    """The mean of those that are there."""
+    """Averages the AUCs that are defined."""
     values = [auc.value for auc in aucs if isinstance(auc, Estimate)]
     return float(np.mean(values)) if values else None
 
@@ -86,11 +93,11 @@ def _roc(
     axes.plot([0, 1], [0, 1], ":", color=CHANCE, label="chance 0.50")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     axes.legend(fontsize=7, loc="lower right")
-    return Picture("roc", "ROC curves on the evaluated films", png(sheet), "Numbers are the AUC.")
+    return Picture("roc", "ROC curves on the evaluated images", png(sheet), "Numbers are the AUC.")
 
 
 def _losses(history: Sequence[Mapping[str, Any]]) -> tuple[Picture, ...]:
-    """Loss and AUC by epoch, where the checkpoint tells them."""
+    """Plots loss and AUC by epoch, if the checkpoint keeps them."""
     if not history:
         return ()
     numbers = [epoch["epoch"] for epoch in history]

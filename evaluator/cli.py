@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from xemplar.options import options_from
 from xemplar.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
@@ -35,37 +36,27 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .run import Outcome
     from .run import Progress as OnProgress
-DEFAULT = Settings()
 
 
+@options_from(Settings)
 def evaluate(
     study: Annotated[
         Literal["ranking", "localisation", "faithfulness", "classification", "shortcuts", "all"],
-        typer.Argument(help="What to measure; all: everything that the data set allows."),
+        typer.Argument(help="Study to run; all: every one that the data set allows."),
     ],
     data: Annotated[
         Path,
-        typer.Argument(help="Data set whose films are asked for.", exists=True, file_okay=False),
+        typer.Argument(help="Data set whose images are queried.", exists=True, file_okay=False),
     ],
     out: Annotated[Path, typer.Option(help="New folder for the report.", callback=new_path)],
+    options: dict[str, Any],
     source: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What it was indexed as, if not as its folder."),
+        typer.Option(metavar="NAME", help="Name that it was indexed as, if not its folder's."),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
-    split: Annotated[
-        list[str] | None,
-        typer.Option("--split", help="Films to ask for; repeatable.  [default: test, box]"),
-    ] = None,
-    tuning_split: Annotated[
-        str, typer.Option(help="Films that thresholds and calibration are fitted on.")
-    ] = DEFAULT.tuning_split,
-    index_split: Annotated[
-        list[str] | None,
-        typer.Option("--index-split", help="Only indexed cases of this split; repeatable."),
-    ] = None,
     boxes: Annotated[
         Path | None,
         typer.Option(
@@ -80,24 +71,14 @@ def evaluate(
             help="Experts' ratings: query_id,case_id,rater,rating.", exists=True, dir_okay=False
         ),
     ] = None,
-    max_rating: Annotated[
-        float, typer.Option(help="Upper end of the experts' scale.")
-    ] = DEFAULT.max_rating,
-    quantus_films: Annotated[
-        int, typer.Option(min=2, help="Films for Quantus; the most costly study.")
-    ] = DEFAULT.quantus_films,
-    masking_pairs: Annotated[
-        int, typer.Option(min=2, help="Pairs for deletion and insertion.")
-    ] = DEFAULT.masking_pairs,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT.seed,
     table: TableOption = None,
     columns: ColumnsOption = None,
     unknown_findings: UnknownFindingsOption = "refuse",
 ) -> None:
     """Measure how good both explanations are, with chance beside every figure.
 
-    Films of DATA are asked for among the indexed cases of the same data set, never their own
-    patient's. Killed and started again with the same arguments, it goes on. Exits with 1 where
+    Images of DATA are queried against the indexed cases of the same data set, never their own
+    patient's. Killed and started again with the same arguments, it resumes. Exits with 1 where
     the maps do not depend on the network.
 
     Examples:
@@ -119,26 +100,18 @@ def evaluate(
     from xemplar.encoder import open_encoder
     from xemplar.store import Store
 
-    from .gathering import Source
+    from .loading import EvaluationSource
 
-    settings = Settings(
-        splits=tuple(split or DEFAULT.splits),
-        tuning_split=tuning_split,
-        index_splits=tuple(index_split or ()),
-        max_rating=max_rating,
-        quantus_films=quantus_films,
-        masking_pairs=masking_pairs,
-        seed=seed,
-    )
+    settings = Settings(**options)
     (name,) = source_names([data], [source] if source is not None else [])
     dataset = dataset_of(data, table, columns, unknown_findings, name)
-    material = Source(dataset, Store(store), database, boxes)
+    evaluated = EvaluationSource(dataset, Store(store), database, boxes)
     encoder = open_encoder(load(checkpoint or default_checkpoint()))
     try:
         with _progress() as on_progress:
             outcome = run(
                 Study(study),
-                material,
+                evaluated,
                 encoder,
                 out,
                 settings,
@@ -150,14 +123,14 @@ def evaluate(
             "Stopped. What is finished is kept; run the same command to go on."
         )
         raise typer.Exit(130) from None
-    _say(outcome, out)
+    _print_outcome(outcome, out)
     if outcome.report.failures:
         raise typer.Exit(1)
 
 
 @contextmanager
 def _progress() -> "Iterator[OnProgress]":
-    """One bar for each stage, on stderr."""
+    """Shows one bar for each stage, on stderr."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -177,7 +150,7 @@ def _progress() -> "Iterator[OnProgress]":
         yield moved
 
 
-def _say(outcome: "Outcome", out: Path) -> None:
+def _print_outcome(outcome: "Outcome", out: Path) -> None:
     stderr = Console(stderr=True, soft_wrap=True, highlight=False)
     for path, reason in outcome.unreadable:
         stderr.print(f"[yellow]left out[/] {plain(path)}: {plain(reason)}")

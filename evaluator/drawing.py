@@ -1,4 +1,4 @@
-"""Drawing for the report: figures as PNG, and films as they look."""
+"""Drawing for the report: figures as PNG, and images as they look."""
 
 import io
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ DPI = 110
 OURS, CHANCE = "#0a6ebd", "#8a8a8a"
 
 BOX = "#39ff14"
-"""Of a radiologist's box: bright green, which neither films nor the colours of a map have."""
+"""Colour of a radiologist's box: bright green occurs neither in images nor in overlays."""
 
 
 def figure(width: float, height: float) -> Figure:
@@ -32,20 +32,20 @@ def png(drawn: Figure) -> bytes:
     return file.getvalue()
 
 
-def film(
+def image(
     inputs: npt.NDArray[np.uint8], spec: PreprocessSpec, shape: Sequence[int], side: int = 256
 ) -> npt.NDArray[np.uint8]:
-    """A film in its own aspect ratio, uint8 (h, w), longer side ``side``, from the network's input.
+    """Restores an image's aspect ratio from the network's input, uint8 (h, w).
 
     Args:
         inputs: uint8 (s, s).
         spec: the preprocessing that made it.
-        shape: height and width of the film, any unit.
+        shape: height and width of the image, any unit.
         side: of the picture, in pixels.
     """
-    place = frame(spec, int(shape[0]), int(shape[1]))
-    top, left = int(place.y), int(place.x)
-    inner = inputs[top : top + int(place.height), left : left + int(place.width)]
+    placed = frame(spec, int(shape[0]), int(shape[1]))
+    top, left = int(placed.y), int(placed.x)
+    inner = inputs[top : top + int(placed.height), left : left + int(placed.width)]
     scale = side / max(shape)
     size = (max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale)))
     return np.asarray(cv2.resize(inner, size, interpolation=cv2.INTER_AREA), np.uint8)

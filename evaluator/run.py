@@ -27,10 +27,10 @@ from xemplar.errors import ConfigurationError
 from xemplar.index import current
 
 from .classification import classification
+from .data import EvaluationData
 from .faithfulness.study import faithfulness
-from .gathering import Source, gather
+from .loading import EvaluationSource, load_evaluation_data
 from .localisation.study import localisation
-from .material import Material
 from .ranking.study import ranking
 from .report.document import Report, write
 from .section import Section
@@ -38,13 +38,13 @@ from .settings import Settings
 from .shortcuts.study import shortcuts
 
 Progress = Callable[[str, int, int], None]
-"""Told (what, done, of how many)."""
+"""Called with (stage, done, total)."""
 
 PACKAGES = ("quantus", "grad-cam", "xaitk-saliency", "openvino", "torch", "scikit-learn", "numpy")
 
 
 class Study(StrEnum):
-    """What can be asked for, in the order of reading; ALL is everything the data set allows."""
+    """Studies in the order of reading; ALL is everything that the data set allows."""
 
     RANKING = "ranking"
     LOCALISATION = "localisation"
@@ -56,11 +56,11 @@ class Study(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run yields.
+    """Result of a run.
 
     Attributes:
         report: as written.
-        unreadable: films that were left out, each with the reason.
+        unreadable: images that were left out, each with the reason.
     """
 
     report: Report
@@ -69,7 +69,7 @@ class Outcome:
 
 def evaluate(
     study: Study,
-    source: Source,
+    source: EvaluationSource,
     encoder: Encoder,
     out: Path,
     settings: Settings,
@@ -91,21 +91,21 @@ def evaluate(
     work = out.with_name(f".{out.name}.{digest_of(identity)[:12]}")
     seconds: dict[str, float] = {}
     began = time.monotonic()
-    material, unreadable = gather(source, encoder, settings, work, on_progress)
-    seconds["films"] = round(time.monotonic() - began, 1)
+    data, unreadable = load_evaluation_data(source, encoder, settings, work, on_progress)
+    seconds["images"] = round(time.monotonic() - began, 1)
     sections = []
     for name in _wanted(study, source):
         section, seconds[name] = _kept(
-            work / f"{name}.json", partial(_study, name, material, experts, work, on_progress)
+            work / f"{name}.json", partial(_study, name, data, experts, work, on_progress)
         )
         sections.append(section)
-    report = Report(sections, _about(identity, material, len(unreadable), seconds))
+    report = Report(sections, _about(identity, data, len(unreadable), seconds))
     write(out, report)
     shutil.rmtree(work)
     return Outcome(report, unreadable)
 
 
-def _wanted(study: Study, source: Source) -> tuple[Study, ...]:
+def _wanted(study: Study, source: EvaluationSource) -> tuple[Study, ...]:
     """The studies to run; `all` leaves out localisation where nobody drew boxes."""
     if study is not Study.ALL:
         return (study,)
@@ -114,23 +114,23 @@ def _wanted(study: Study, source: Source) -> tuple[Study, ...]:
 
 
 def _study(
-    name: Study, material: Material, experts: Path | None, work: Path, on_progress: Progress
+    name: Study, data: EvaluationData, experts: Path | None, work: Path, on_progress: Progress
 ) -> Section:
     match name:
         case Study.CLASSIFICATION:
-            total = len(material.findings)
-            return classification(material, lambda done: on_progress(name, done, total))
+            total = len(data.findings)
+            return classification(data, lambda done: on_progress(name, done, total))
         case Study.RANKING:
-            total = len(material.queries)
-            return ranking(material, experts, lambda done: on_progress(name, done, total))
+            total = len(data.queries)
+            return ranking(data, experts, lambda done: on_progress(name, done, total))
         case Study.LOCALISATION:
-            total = len(material.queries.boxes)
-            return localisation(material, lambda done: on_progress(name, done, total))
+            total = len(data.queries.boxes)
+            return localisation(data, lambda done: on_progress(name, done, total))
         case Study.SHORTCUTS:
-            total = len(material.queries)
-            return shortcuts(material, work, lambda done: on_progress(name, done, total))
+            total = len(data.queries)
+            return shortcuts(data, work, lambda done: on_progress(name, done, total))
         case _:
-            return faithfulness(material, lambda done: on_progress(name, done, 100))
+            return faithfulness(data, lambda done: on_progress(name, done, 100))
 
 
 def _kept(file: Path, run: Callable[[], Section]) -> tuple[Section, float]:
@@ -152,7 +152,7 @@ def _kept(file: Path, run: Callable[[], Section]) -> tuple[Section, float]:
 
 
 def _identity(
-    source: Source, encoder: Encoder, settings: Settings, experts: Path | None
+    source: EvaluationSource, encoder: Encoder, settings: Settings, experts: Path | None
 ) -> dict[str, Any]:
     """Everything that the figures depend on."""
     card = encoder.checkpoint.card
@@ -182,20 +182,20 @@ def _digest(file: Path | None) -> str | None:
 
 
 def _about(
-    identity: Mapping[str, Any], material: Material, unreadable: int, seconds: Mapping[str, float]
+    identity: Mapping[str, Any], data: EvaluationData, unreadable: int, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
-    queries = material.queries
+    queries = data.queries
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **identity,
-        "index": {"generation": material.generation, "cases": len(material.candidates)},
+        "index": {"generation": data.generation, "cases": len(data.candidates)},
         "queries": {
-            "films": len(queries),
+            "images": len(queries),
             "patients": len(set(queries.patients)),
             "with boxes": len(queries.boxes),
             "unreadable": unreadable,
-            "for tuning": len(material.tuning),
-            "training": material.trained,
+            "for tuning": len(data.tuning),
+            "training": data.trained,
         },
         "machine": {
             "processor": _processor(),
@@ -209,7 +209,7 @@ def _about(
 
 
 def _processor() -> str:
-    """The processor's name as Linux tells it."""
+    """Reads the processor's name from Linux."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

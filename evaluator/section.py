@@ -1,4 +1,4 @@
-"""What a study found, as plain values: the report prints them and knows nothing of the studies."""
+"""Results of a study as plain values: the report prints them and knows nothing of studies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -7,19 +7,24 @@ from typing import Any, Self, TypeAlias
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over films with its uncertainty.
+    """A mean over images with its uncertainty.
 
     Attributes:
         value: the mean.
         low: lower end of the 95 % interval, None where there are too few patients for one.
         high: upper end, likewise.
-        count: how many values the mean is of.
+        count: number of values.
     """
 
     value: float
     low: float | None
     high: float | None
     count: int
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 Cell: TypeAlias = str | int | float | Estimate | None
@@ -66,7 +71,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """What one study found.
+    """Results of one study.
 
     Attributes:
         name: of the study, such as "ranking".
@@ -91,7 +96,7 @@ class Section:
     documents: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it; pictures by name, without their data."""
+        """Returns JSON values; pictures by name, without their data."""
         fields = asdict(self)
         for picture in fields["pictures"]:
             del picture["data"]

@@ -1,38 +1,74 @@
-"""Everything that a figure depends on and that one may choose."""
+"""Settings of an evaluation: each field is also an option of ``xemplar evaluate``."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+import typer
+from pydantic import Field
+
+from xemplar.errors import ConfigurationError
+from xemplar.options import refusals
 from xemplar.ratings import MAX_RATING
+
+SAMPLES = typer.Option(rich_help_panel="Sample sizes")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of an evaluation; all of them are written into the report.
+    """One evaluation; all settings are written into the report.
 
-    Attributes:
-        splits: of the data set, whose films are the queries.
-        tuning_split: films on which thresholds and the calibration of similarity are fitted.
-        index_splits: indexed cases that may be found; empty for all.
-        resamples: of the bootstrap.
-        max_rating: experts rate from 0 (nothing in common) to this.
-        quantus_films: films that Quantus's metrics are measured on.
-        lipschitz_samples: noisy copies of each for the Local Lipschitz Estimate.
-        flipping_steps: steps in which Pixel Flipping blackens a film.
-        cascade_films: films that the randomisation of weights is judged on.
-        masking_pairs: pairs (query, neighbour) whose deletion and insertion curves are drawn.
-        perturbations: masks of the perturbation method that these are compared with.
-        seed: of everything random.
+    Raises:
+        ConfigurationError: a value is outside its range.
     """
 
-    splits: tuple[str, ...] = ("test", "box")
-    tuning_split: str = "val"
-    index_splits: tuple[str, ...] = ()
-    resamples: int = 1000
-    max_rating: float = float(MAX_RATING)
-    quantus_films: int = 16
-    lipschitz_samples: int = 10
-    flipping_steps: int = 28
-    cascade_films: int = 32
-    masking_pairs: int = 12
-    perturbations: int = 200
-    seed: int = 0
+    splits: Annotated[
+        tuple[str, ...],
+        Field(description="Split of the data set whose images are the queries; repeatable."),
+        typer.Option("--split"),
+    ] = ("test", "box")
+    tuning_split: Annotated[
+        str,
+        Field(
+            description="Split on which thresholds and the calibration of similarity are fitted."
+        ),
+    ] = "val"
+    index_splits: Annotated[
+        tuple[str, ...],
+        Field(description="Only indexed cases of this split may be found; repeatable."),
+        typer.Option("--index-split"),
+    ] = ()
+    max_rating: Annotated[
+        float, Field(gt=0, description="Upper end of the experts' scale; its lower end is 0.")
+    ] = float(MAX_RATING)
+    seed: Annotated[int, Field(description="Seed of everything random.")] = 0
+    resamples: Annotated[
+        int, Field(ge=2, description="Resamples of the bootstrap over patients."), SAMPLES
+    ] = 1000
+    quantus_samples: Annotated[
+        int, Field(ge=2, description="Images for Quantus, the most costly study."), SAMPLES
+    ] = 16
+    lipschitz_samples: Annotated[
+        int,
+        Field(ge=1, description="Noisy copies of each for the Local Lipschitz Estimate."),
+        SAMPLES,
+    ] = 10
+    flipping_steps: Annotated[
+        int, Field(ge=2, description="Steps in which Pixel Flipping blackens an image."), SAMPLES
+    ] = 28
+    randomisation_samples: Annotated[
+        int, Field(ge=1, description="Images for the cascading randomisation of weights."), SAMPLES
+    ] = 32
+    masking_pairs: Annotated[
+        int,
+        Field(ge=2, description="Pairs (query, neighbour) for deletion and insertion curves."),
+        SAMPLES,
+    ] = 12
+    perturbations: Annotated[
+        int,
+        Field(ge=1, description="Masks of the perturbation method (XAITK) for comparison."),
+        SAMPLES,
+    ] = 200
+
+    def __post_init__(self) -> None:
+        if wrong := refusals(self):
+            raise ConfigurationError("; ".join(wrong))

@@ -1,4 +1,4 @@
-"""Check whether a checkpoint was trained on the patients of the films that it is evaluated on."""
+"""Detects data leakage: a checkpoint that was trained on the patients it is evaluated on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,22 +18,22 @@ REMEDY = (
 
 
 def check_unseen(card: Card, dataset: Dataset, asked: Sequence[Film]) -> str:
-    """Refuse films that count as unseen although the checkpoint could be trained on them.
+    """Refuse images that count as unseen although the checkpoint could be trained on them.
 
     Args:
         card: of the checkpoint, which keeps what it was trained on and how patients were split; and
             the same of each checkpoint that its training began with.
-        dataset: whose films are evaluated.
-        asked: those that are asked for. Films of the splits "train" and "val" count as seen.
+        dataset: whose images are evaluated.
+        asked: the queries. Images of the splits "train" and "val" count as seen.
 
     Returns:
-        What the training has to do with these films, for the report.
+        What the training has to do with these images, for the report.
 
     Raises:
         DatasetError: a patient is in "train" or "val" too, by the data set's own splits.
         Mismatch: patients were, or could have been, split otherwise in the training.
     """
-    unseen = [film for film in asked if card.split.of(film) not in SEEN]
+    unseen = [image for image in asked if card.split.of(image) not in SEEN]
     sentences = []
     subject = "The checkpoint"
     for one in card.trainings():
@@ -45,7 +45,7 @@ def check_unseen(card: Card, dataset: Dataset, asked: Sequence[Film]) -> str:
 def _of_a_training(
     card: Card, dataset: Dataset, asked: Sequence[Film], unseen: Sequence[Film], subject: str
 ) -> list[str]:
-    """Relate one training to the films; raises as `check_unseen` does."""
+    """Relate one training to the images; raises as `check_unseen` does."""
     training = card.training
     trained: Mapping[str, str] | None = training.get("datasets")
     if trained is None:
@@ -63,7 +63,7 @@ def _of_a_training(
     if unseen:
         if "learnt" in training:
             _check_splits(card, dataset, training["learnt"][name], unseen, subject)
-            sentences.append(f"{subject} was not trained on patients of the held-out films.")
+            sentences.append(f"{subject} was not trained on patients of the held-out images.")
             if training["learnt"][name] is None and trained[name] != dataset.digest:
                 _check_whose(dataset, training.get("whose", {}).get(name), unseen)
                 sentences.append(
@@ -75,7 +75,7 @@ def _of_a_training(
         _check_patients(card, dataset, unseen)
     if len(unseen) < len(asked):
         sentences.append(
-            f"{subject} was trained on films of train and chosen by films of val: figures on "
+            f"{subject} was trained on images of train and chosen by images of val: figures on "
             "them are too good."
         )
     return sentences
@@ -94,11 +94,11 @@ def _trained_as(card: Card, dataset: Dataset, trained: Mapping[str, str]) -> str
 
 
 def _check_patients(card: Card, dataset: Dataset, unseen: Sequence[Film]) -> None:
-    both = learnt_from(dataset.films, card.split) & {who(film) for film in unseen}
+    both = learnt_from(dataset.films, card.split) & {who(image) for image in unseen}
     if both:
         raise DatasetError(
-            f"{len(both):,} patients of the films asked for are also in train or val of "
-            f"{dataset.name}; put all films of a patient into one split"
+            f"{len(both):,} patients of the queried images are also in train or val of "
+            f"{dataset.name}; put all images of a patient into one split"
         )
 
 
@@ -113,23 +113,23 @@ def _check_splits(
     if changed:
         raise Mismatch(
             f"the splits of {dataset.name} are others than in the training of "
-            f"{subject[0].lower()}{subject[1:]}, which may have learnt from the films asked for; "
+            f"{subject[0].lower()}{subject[1:]}, which may have learnt from the queried images; "
             f"{REMEDY}"
         )
 
 
 def _learnt_by_rule(card: Card, unseen: Sequence[Film]) -> bool:
-    return any(card.split.of(replace(film, split=None)) in SEEN for film in unseen)
+    return any(card.split.of(replace(image, split=None)) in SEEN for image in unseen)
 
 
 def _check_whose(dataset: Dataset, then: Sequence[str] | None, unseen: Sequence[Film]) -> None:
-    """Refuse films that the training told apart otherwise: by file, and now by patient."""
-    now = {who(film)[0] for film in unseen}
+    """Refuse images that the training told apart otherwise: by file, and now by patient."""
+    now = {who(image)[0] for image in unseen}
     if then is not None and not now <= set(then):
         raise Mismatch(
-            f"the films of {dataset.name} were split by {' and '.join(then)} in the training of "
+            f"the images of {dataset.name} were split by {' and '.join(then)} in the training of "
             f"the checkpoint, and are split by {' and '.join(sorted(now))} now, so it may have "
-            f"learnt from the films asked for; {REMEDY}"
+            f"learnt from the queried images; {REMEDY}"
         )
 
 
@@ -138,20 +138,20 @@ def _by_an_older_training(
 ) -> str:
     """Statement on a training whose checkpoint keeps only its seed and the label files' digests."""
     same = card.training["datasets"][name] == dataset.digest
-    if any(card.split.of(film) in SEEN for film in unseen):
+    if any(card.split.of(image) in SEEN for image in unseen):
         raise Mismatch(
             f"{subject} split the patients of {dataset.name} otherwise, and learnt from some of "
-            f"the films asked for; {REMEDY}"
+            f"the queried images; {REMEDY}"
         )
-    if not all(film.split for film in unseen) and (not same or name != dataset.name):
+    if not all(image.split for image in unseen) and (not same or name != dataset.name):
         remedy = f"name it as in the training, with --source {name}" if same else REMEDY
         raise Mismatch(
-            f"{dataset.name} does not name the split of all films asked for, and the checkpoint "
+            f"{dataset.name} does not name the split of all queried images, and the checkpoint "
             "was trained on it under another name or with other label files, so it may have learnt "
             f"from them; {remedy}"
         )
     if same:
-        return f"{subject} was not trained on patients of the held-out films."
+        return f"{subject} was not trained on patients of the held-out images."
     return (
         "The label files are not those of the training, and the checkpoint is too old to tell "
         "whether the splits are the same."

@@ -108,7 +108,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "a run in a file": ("train", "{FILMS}", "--out", "{TEXT}"),
     "an unknown recipe": ("train", "{FILMS}", "--out", "{NEW}", "--recipe", "best"),
     "no such weights": ("train", "{FILMS}", "--out", "{NEW}", "--initial", "{NOWHERE}"),
-    "a weight that is none": ("train", "{FILMS}", "--out", "{NEW}", "--weight", "kermany"),
+    "a weight that is none": ("train", "{FILMS}", "--out", "{NEW}", "--sampling-weight", "kermany"),
     "an unknown policy": ("train", "{FILMS}", "--out", "{NEW}", "--uncertain", "maybe"),
     "no epochs": ("train", "{FILMS}", "--out", "{NEW}", "--epochs", "-1"),
     "an unknown device": ("train", "{FILMS}", "--out", "{NEW}", "--device", "abacus"),

@@ -54,7 +54,7 @@ def test_each_setting_of_a_training_or_an_evaluation_is_documented_with_its_defa
         "splits",
         "index_splits",
         "teacher",
-        "weights",
+        "sampling_weights",
     ):
         assert f"`{field.name}`" in (ROOT / "docs" / "settings.md").read_text()
     elif isinstance(field.default, float):

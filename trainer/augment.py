@@ -1,8 +1,7 @@
-"""The poster's augmentations.
+"""Augmentation of training images, with the masks of their findings.
 
-All changes of place are one change: where each pixel of the new film lies in the old one is worked
-out first and read once, so that a film is blurred once by interpolation, and a plan moves with it.
-OpenCV does the reading and smoothing: a film takes a fifth of the time that it took as a chain of
+All geometric transforms are composed into one sampling grid and applied once, so that an image is
+interpolated once, and masks move with it. With OpenCV that takes a fifth of the time of a chain of
 torchvision's transforms (``python -m benchmarks.augmenting``).
 """
 
@@ -12,47 +11,48 @@ import numpy.typing as npt
 
 from .settings import Augmentation
 
-Film = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.float32]
 
 SMOOTH = 5.0 / 224
-"""Standard deviation, in sides of the film, over which elastic displacements are smoothed."""
+"""Standard deviation, in sides of the image, over which elastic displacements are smoothed."""
 
 
 def augment(
-    film: Film, plans: Film, settings: Augmentation, generator: np.random.Generator
-) -> tuple[Film, Film]:
-    """Random changes of a film and its plans, the same of place for both.
+    image: Pixels, masks: Pixels, settings: Augmentation, generator: np.random.Generator
+) -> tuple[Pixels, Pixels]:
+    """Augments an image and its masks; geometric transforms are the same for both.
 
-    What comes in from outside the film is black, and holds no finding.
+    Pixels from outside the image are black, and show no finding.
 
     Args:
-        film: float32 (s, s) in [0, 1].
-        plans: float32 (n, p, p) in [0, 1].
-        settings: what may change, and how much.
-        generator: of random numbers.
+        image: float32 (s, s) in [0, 1].
+        masks: float32 (n, p, p) in [0, 1].
+        settings: strengths and probabilities.
+        generator: source of random numbers.
 
     Returns:
-        The film and its plans, of the same shapes and ranges.
+        The image and its masks, of the same shapes and ranges.
     """
-    places = _places(settings, generator, len(film))
-    moved = _read(film, places)
-    side = plans.shape[-1]
-    coarse = np.asarray(cv2.resize(places, (side, side), interpolation=cv2.INTER_AREA), np.float32)
-    plans = np.stack([_read(plan, coarse) for plan in plans])
+    grid = _grid(settings, generator, len(image))
+    moved = _sampled(image, grid)
+    side = masks.shape[-1]
+    coarse = np.asarray(cv2.resize(grid, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+    masks = np.stack([_sampled(mask, coarse) for mask in masks])
     moved = moved * _about_one(settings.brightness, generator)
     moved = (moved - moved.mean()) * _about_one(settings.contrast, generator) + moved.mean()
     if generator.random() < settings.blur_chance and settings.blur > 0.1:
         moved = cv2.GaussianBlur(moved, (5, 5), generator.uniform(0.1, settings.blur))
     moved = np.clip(moved, 0, 1).astype(np.float32)
-    if generator.random() < settings.hide:
-        moved = hide_edges(moved, generator)
-    return moved, plans
+    if generator.random() < settings.erasing_chance:
+        moved = erase_margins(moved, generator)
+    return moved, masks
 
 
-def _places(settings: Augmentation, generator: np.random.Generator, side: int) -> Film:
-    """For each pixel of the new film its place in the old one, in sides of it, (s, s, 2) as x, y.
+def _grid(settings: Augmentation, generator: np.random.Generator, side: int) -> Pixels:
+    """Draws a sampling grid: source position (x, y) of each pixel in sides of the image, (s, s, 2).
 
-    An affine change (size, shear, rotation, shift) of a random crop, mirrored or not and bent.
+    A random crop under an affine transform (scale, shear, rotation, translation), perhaps mirrored
+    and elastically deformed.
     """
     share = generator.uniform(settings.crop, 1)
     stretch = np.exp(generator.uniform(np.log(0.9), np.log(1.1)) if settings.crop < 1 else 0)
@@ -68,37 +68,37 @@ def _places(settings: Augmentation, generator: np.random.Generator, side: int) -
     matrix = np.diag(crop) @ turn @ np.diag(mirror)
     middles = (np.arange(side) + 0.5) / side - 0.5
     columns, rows = np.meshgrid(middles, middles)
-    places = np.stack([columns, rows], axis=-1) @ matrix.T + centre + crop * shift
+    grid = np.stack([columns, rows], axis=-1) @ matrix.T + centre + crop * shift
     if generator.random() < settings.elastic_chance:
         random = generator.uniform(-1, 1, (side, side, 2)).astype(np.float32)
         # smoothed noise is the weaker the more pixels it is smoothed over: as strong as with 224
         strength = settings.elastic / (2 * 224) * side / 224
-        places += strength * cv2.GaussianBlur(random, (0, 0), SMOOTH * side)
-    return np.asarray(places, np.float32)
+        grid += strength * cv2.GaussianBlur(random, (0, 0), SMOOTH * side)
+    return np.asarray(grid, np.float32)
 
 
-def _read(film: Film, places: Film) -> Film:
-    """What lies at places, between pixels linearly; 0 outside."""
-    pixels = places * film.shape[0] - 0.5
-    read: Film = cv2.remap(film, pixels, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
-    return read
+def _sampled(image: Pixels, grid: Pixels) -> Pixels:
+    """Samples an image at a grid, bilinearly; 0 outside."""
+    pixels = grid * image.shape[0] - 0.5
+    found: Pixels = cv2.remap(image, pixels, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
+    return found
 
 
 def _about_one(spread: float, generator: np.random.Generator) -> float:
     return float(generator.uniform(1 - spread, 1 + spread))
 
 
-def hide_edges(film: Film, generator: np.random.Generator) -> Film:
-    """Cover each corner with a chance of 0.6, and one margin, by black or some grey.
+def erase_margins(image: Pixels, generator: np.random.Generator) -> Pixels:
+    """Random erasing: covers each corner with a probability of 0.6, and one margin, with a grey.
 
     Args:
-        film: float32 (s, s).
-        generator: of random numbers.
+        image: float32 (s, s).
+        generator: source of random numbers.
 
     Returns:
         A copy; corners up to a quarter of the side are covered, a margin up to a tenth.
     """
-    covered, side = film.copy(), len(film)
+    covered, side = image.copy(), len(image)
 
     def drawn(up_to: float) -> int:
         return int(generator.integers(1, max(2, int(up_to * side))))

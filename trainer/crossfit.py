@@ -1,9 +1,9 @@
-"""Soft labels: what networks that never saw a film, nor its patient, say of it.
+"""Soft labels by cross-fitting: predictions of networks that never saw an image, nor its patient.
 
-A label mined from a report is often wrong, and it never says how sure it is. So the teacher is
-fine-tuned several times, each time without a fifth of the patients, and asked about those (cross-
-fitting: Chernozhukov et al., 2018). Our network then learns from labels and answers together, and
-thereby from ImageNet's weights (knowledge distillation: Hinton et al., 2015).
+A label mined from a report is often wrong, and never says how certain it is. So the teacher is
+fine-tuned several times, each time without a fifth of the patients, and predicts those (cross-
+fitting: Chernozhukov et al., 2018). The student then learns from labels and predictions together,
+and thereby from ImageNet's weights (knowledge distillation: Hinton et al., 2015).
 """
 
 import math
@@ -27,30 +27,31 @@ from xemplar.datasets import Film
 from xemplar.errors import ConfigurationError
 from xemplar.splits import patient_number
 
+from .data import TrainingImages, loader_of
+from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
-from .films import EpochOrder, FilmTensors, batches
-from .initial import begin_at_prevalence
-from .learner import Learner, Trainable, averaged
+from .initialisation import set_bias_to_prevalence
 from .metrics import auc_by_finding, mean_auc
 from .mixup import mixer
-from .settings import FOLDS, Guidance, Settings
+from .sampling import EpochSampler
+from .settings import FOLDS, LossWeights, Settings
+from .student import Student, Trainable, moving_average
 from .teacher import EfficientNetLite, pretrained
-from .world import World
 
-BATCH, RATE, HEAD, DECAY = 64, 5e-4, 5.0, 0.05
-"""Films in a step, learning rate, how much faster the linear layer goes, and weight decay."""
+BATCH, LEARNING_RATE, HEAD_FACTOR, WEIGHT_DECAY = 64, 5e-4, 5.0, 0.05
+"""Images in a step, AdamW's rate, factor of that for the linear layer, and weight decay."""
 
-WARM = 50
+WARMUP_STEPS = 50
 """Steps over which the learning rate rises."""
 
-AVERAGE = 0.995
-"""Decay of the moving average of the weights."""
+EMA_DECAY = 0.995
+"""Decay of the exponential moving average of the weights."""
 
-SOFT = "soft.safetensors"
+SOFT_LABELS = "soft.safetensors"
 
 
-class Tuned(nn.Module):
-    """A teacher's convolutions, with a linear layer for our findings."""
+class FineTuned(nn.Module):
+    """A teacher's convolutions, with a linear layer for the findings."""
 
     def __init__(self, backbone: EfficientNetLite, findings: int) -> None:
         super().__init__()
@@ -59,7 +60,7 @@ class Tuned(nn.Module):
         nn.init.zeros_(self.classifier.weight)
 
     def levels(self, grey: Tensor) -> list[Tensor]:
-        """Maps at strides 8, 16 and 32 of grey films, float (N, s, s) in [0, 1]."""
+        """Maps at strides 8, 16 and 32 of images, float (N, s, s) in [0, 1]."""
         return list(self.backbone(grey))
 
     def forward(self, grey: Tensor) -> Tensor:
@@ -68,122 +69,132 @@ class Tuned(nn.Module):
         return logits
 
 
-def fold_of(film: Film, part: int) -> int:
-    """Which fifth of the patients a film belongs to, by a hash of its patient.
+def fold_of(record: Film, repetition: int) -> int:
+    """Assigns a fifth of the patients by a hash of the patient, 0 to `FOLDS` - 1.
 
     Args:
-        film: of the training; one without a patient counts as a patient of its own.
-        part: which of several ways to part the patients.
+        record: of a training image; one without a patient counts as a patient of its own.
+        repetition: of the cross-fitting; each divides the patients differently.
     """
-    return patient_number(film, "fold", part) % FOLDS
+    return patient_number(record, "fold", repetition) % FOLDS
 
 
 def soft_labels(
     settings: Settings,
-    films: Sequence[Film],
+    records: Sequence[Film],
     device: Device,
-    world: World,
+    processes: Distributed,
     out: Path,
     console: Console,
 ) -> npt.NDArray[np.float32]:
-    """What the fine-tuned teachers say of the films that they did not see.
+    """Predicts findings of each training image by teachers that were fine-tuned without it.
 
-    What a network that is done said lies in the file `SOFT` of the run's folder; a run that was
-    killed goes on with the next one.
+    Predictions of finished networks are kept in the file `SOFT_LABELS` of the run's folder; a run
+    that was killed goes on with the next network.
 
     Args:
-        settings: how many networks, and how long each is trained.
-        films: of the training.
-        device: where to.
-        world: the processes of the training; the first one does it.
+        settings: number of networks, and epochs of each.
+        records: of the training images, N.
+        device: of the networks.
+        processes: of the training; the main one does it.
         out: folder of the run.
-        console: where progress goes.
+        console: for progress.
 
     Returns:
-        Probabilities, float32 (N, F) in [0, 1]: the mean over those networks that did not see
-        the film.
+        Probabilities, float32 (N, F) in [0, 1]: the mean over the networks that did not see the
+        image.
 
     Raises:
         ConfigurationError: there are too few patients.
     """
-    file = out / SOFT
-    if world.first:
-        said: dict[str, npt.NDArray[np.float32]] = {}
+    file = out / SOFT_LABELS
+    if processes.is_main:
+        kept: dict[str, npt.NDArray[np.float32]] = {}
         if file.is_file():
-            said = safetensors.numpy.load_file(file)
+            kept = safetensors.numpy.load_file(file)
         for number in range(settings.crossfit):
-            if str(number) in said:
+            if str(number) in kept:
                 continue
-            left_out = [
-                place
-                for place, film in enumerate(films)
-                if fold_of(film, number // FOLDS) == number % FOLDS
-            ]
-            if not 0 < len(left_out) < len(films):
-                raise ConfigurationError(
-                    f"{len(films)} training films have too few patients to leave out a fifth of "
-                    "them; take more films, or no soft labels (--crossfit 0 --soft 0)"
-                )
-            logits = _answers(settings, films, frozenset(left_out), number, device, console)
-            everywhere = np.full((len(films), len(settings.findings)), np.nan, np.float32)
-            everywhere[left_out] = logits
-            said[str(number)] = everywhere
-            write_file(file, safetensors.numpy.save(said))
-    world.wait()
+            held_out = _held_out(records, number)
+            logits = _held_out_logits(settings, records, held_out, number, device, console)
+            everywhere = np.full((len(records), len(settings.findings)), np.nan, np.float32)
+            everywhere[sorted(held_out)] = logits
+            kept[str(number)] = everywhere
+            write_file(file, safetensors.numpy.save(kept))
+    processes.barrier()
     every = safetensors.numpy.load_file(file)
-    odds = np.stack([every[str(number)] for number in range(settings.crossfit)])
-    chances: npt.NDArray[np.float32] = np.nanmean(1 / (1 + np.exp(-odds)), axis=0)
-    return chances
+    logits = np.stack([every[str(number)] for number in range(settings.crossfit)])
+    probabilities: npt.NDArray[np.float32] = np.nanmean(1 / (1 + np.exp(-logits)), axis=0)
+    return probabilities
 
 
-def _answers(
+def _held_out(records: Sequence[Film], number: int) -> frozenset[int]:
+    """Selects the images that a network is trained without, by index."""
+    held_out = frozenset(
+        index
+        for index, record in enumerate(records)
+        if fold_of(record, number // FOLDS) == number % FOLDS
+    )
+    if not 0 < len(held_out) < len(records):
+        raise ConfigurationError(
+            f"{len(records)} training images have too few patients to leave out a fifth of them; "
+            "take more images, or no soft labels (--crossfit 0 --soft-label-weight 0)"
+        )
+    return held_out
+
+
+def _held_out_logits(
     settings: Settings,
-    films: Sequence[Film],
-    left_out: frozenset[int],
+    records: Sequence[Film],
+    held_out: frozenset[int],
     number: int,
     device: Device,
     console: Console,
 ) -> npt.NDArray[np.float32]:
-    """Logits (n, F) of a network for the films that it is trained without."""
-    settings = replace(settings, batch=BATCH)
+    """Trains a network without some images, and returns its logits (n, F) for these."""
+    settings = replace(settings, batch_size=BATCH)
     torch.manual_seed(settings.seed + number)
-    seen = [film for place, film in enumerate(films) if place not in left_out]
-    network = Tuned(pretrained(settings.teacher), len(settings.findings))
-    begin_at_prevalence(network.classifier, seen, settings.findings, settings.uncertain)
-    learner = Learner(network).to(device.name).to(memory_format=torch.channels_last)
-    average = averaged(network, AVERAGE)
-    order = EpochOrder(films, settings, rank=0, world=1)
-    order.without = left_out
-    lone = len(order) % settings.batch == 1  # a last batch of one film has no variance
-    loader = batches(FilmTensors(films, settings, augmented=True), order, drop_last=lone)
+    seen = [record for index, record in enumerate(records) if index not in held_out]
+    network = FineTuned(pretrained(settings.teacher), len(settings.findings))
+    set_bias_to_prevalence(network.classifier, seen, settings.findings, settings.uncertain)
+    student = Student(network).to(device.name).to(memory_format=torch.channels_last)
+    average = moving_average(network, EMA_DECAY)
+    sampler = EpochSampler(records, settings, Distributed())
+    sampler.excluded = held_out
+    lone = len(sampler) % settings.batch_size == 1  # a last batch of one image has no variance
+    images = TrainingImages(records, settings, augmented=True)
+    loader = loader_of(images, sampler, drop_last=lone)
     optimizer, scheduler = _optimizer(network, len(loader) * settings.crossfit_epochs)
 
-    def advance() -> None:
+    def on_step() -> None:
         scheduler.step()
         average.update_parameters(network)
 
     name = f"cross-fitting {number + 1} of {settings.crossfit}"
     for epoch in track(range(settings.crossfit_epochs), name, console=console, transient=True):
-        # films as large as they are at the end, and moved as in no epoch of the network itself
-        order.epoch = settings.epochs + 1 + number * settings.crossfit_epochs + epoch
-        mixing = mixer(settings, order.epoch, rank=0)
-        train_epoch(learner, loader, optimizer, device, Guidance(), mixing, advance)
-    asked = [films[place] for place in sorted(left_out)]
-    asking = Validation(asked, settings, World())
-    outputs = asking.outputs(cast(Trainable, average.module), device, settings.epochs)
-    console.print(f"{name}: mean AUC {mean_auc(auc_by_finding(outputs)):.4f} of films not seen")
+        # images of the final size, and augmented as in no epoch of the student's own training
+        sampler.epoch = settings.epochs + 1 + number * settings.crossfit_epochs + epoch
+        mix = mixer(settings, sampler.epoch, rank=0)
+        train_epoch(student, loader, optimizer, device, LossWeights(), mix, on_step)
+    validation = Validation([records[n] for n in sorted(held_out)], settings, Distributed())
+    outputs = validation.outputs(cast(Trainable, average.module), device, settings.epochs)
+    console.print(f"{name}: mean AUC {mean_auc(auc_by_finding(outputs)):.4f} of images not seen")
     return outputs.logits
 
 
-def _optimizer(network: Tuned, steps: int) -> tuple[AdamW, LambdaLR]:
-    """AdamW, with a rate that rises and falls as a cosine."""
+def _optimizer(network: FineTuned, steps: int) -> tuple[AdamW, LambdaLR]:
+    """Builds AdamW with a linear warm-up and a cosine schedule."""
     groups = [
-        {"params": network.backbone.parameters(), "lr": RATE},
-        {"params": network.classifier.parameters(), "lr": RATE * HEAD},
+        {"params": network.backbone.parameters(), "lr": LEARNING_RATE},
+        {"params": network.classifier.parameters(), "lr": LEARNING_RATE * HEAD_FACTOR},
     ]
-    optimizer = AdamW(groups, weight_decay=DECAY)
+    optimizer = AdamW(groups, weight_decay=WEIGHT_DECAY)
 
     def share(step: int) -> float:
-        return min(1.0, (step + 1) / WARM) * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
+        return (
+            min(1.0, (step + 1) / WARMUP_STEPS)
+            * (1 + math.cos(math.pi * min(1.0, step / steps)))
+            / 2
+        )
 
     return optimizer, LambdaLR(optimizer, share)

@@ -1,4 +1,4 @@
-"""Figures of an epoch, from the outputs on all validation films."""
+"""Metrics of an epoch, from the outputs on all validation images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from xemplar.errors import DatasetError
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What a network says of N films, and what is known of them.
+    """Outputs of a network for N images, and their labels.
 
     Attributes:
         logits: float32 (N, F).
         target: float32 (N, F) in {0, 1}.
         known: float32 (N, F), 1 where the label is known.
-        sources: name of the data set of each film, length N.
+        sources: name of the data set of each image, length N.
         findings: names of the F outputs.
-        usual: float32 (C, g, g), mean of the network's last maps, rectified, over the films of one
-            source: the one that knows most labels, for of that kind are the films that the network
-            is for. Where children were added to films of adults, the mean of both would be the
-            mean of none, and most of what it leaves of a film would be its source.
+        mean_activation: float32 (C, g, g), mean of the network's last maps, rectified, over the
+            images of one source: the one with most known labels, which is what the network is
+            for. Where children were added to adults, the mean of both would be the mean of
+            neither, and what it leaves of an image would mostly tell its source.
     """
 
     logits: npt.NDArray[np.float32]
@@ -31,12 +31,12 @@ class Outputs:
     known: npt.NDArray[np.float32]
     sources: Sequence[str]
     findings: Sequence[str]
-    usual: npt.NDArray[np.float32]
+    mean_activation: npt.NDArray[np.float32]
 
-    def of(self, place: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
-        """(target as bool, logits) of one finding, where it is known."""
-        known = self.known[:, place] > 0
-        return self.target[known, place] > 0, self.logits[known, place]
+    def of(self, column: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+        """Returns (target as bool, logits) of one finding, where it is known."""
+        known = self.known[:, column] > 0
+        return self.target[known, column] > 0, self.logits[known, column]
 
 
 def masked_loss(outputs: Outputs) -> float:
@@ -55,22 +55,22 @@ def accuracy(outputs: Outputs) -> float:
 def auc_by_finding(outputs: Outputs) -> dict[str, float]:
     """Area under the ROC curve of each finding, stratified by data set.
 
-    The chance that a film with the finding gets a higher logit than a film *of the same data set*
-    without it. Pairs from two data sets are left out: telling children from adults is no skill in
-    findings. Findings without such a pair are missing from the answer, not 0 or 0.5.
+    The probability that an image with the finding gets a higher logit than an image *of the same
+    data set* without it. Pairs from two data sets are left out: telling children from adults is no
+    skill in findings. Findings without such a pair are missing from the answer, not 0 or 0.5.
     """
     answer: dict[str, float] = {}
     sources = np.asarray(outputs.sources)
-    for place, finding in enumerate(outputs.findings):
-        known = outputs.known[:, place] > 0
+    for column, finding in enumerate(outputs.findings):
+        known = outputs.known[:, column] > 0
         pairs = area = 0.0
         for source in sorted(set(outputs.sources)):
             chosen = known & (sources == source)
-            truth = outputs.target[chosen, place] > 0
+            truth = outputs.target[chosen, column] > 0
             weight = float(truth.sum()) * float((~truth).sum())
             if weight:
                 pairs += weight
-                area += weight * float(roc_auc_score(truth, outputs.logits[chosen, place]))
+                area += weight * float(roc_auc_score(truth, outputs.logits[chosen, column]))
         if pairs:
             answer[finding] = area / pairs
     return answer
@@ -84,14 +84,14 @@ def mean_auc(by_finding: dict[str, float]) -> float:
     """
     if not by_finding:
         raise DatasetError(
-            "the validation films hold no finding both present and absent within one data set, so "
-            "no AUC can be computed; add validation films"
+            "the validation images hold no finding both present and absent within one data set, so "
+            "no AUC can be computed; add validation images"
         )
     return float(np.mean(list(by_finding.values())))
 
 
-def roc(outputs: Outputs, place: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """(false positive rate, true positive rate) of one finding over all its known films."""
-    truth, logits = outputs.of(place)
+def roc(outputs: Outputs, column: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Returns (false positive rate, true positive rate) of a finding over its known images."""
+    truth, logits = outputs.of(column)
     false_positive, true_positive, _ = roc_curve(truth, logits)
     return np.asarray(false_positive), np.asarray(true_positive)

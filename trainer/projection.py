@@ -1,4 +1,4 @@
-"""After the last epoch: a linear layer after which films of like findings are neighbours."""
+"""Projection of embeddings: a linear layer that makes images with similar findings neighbours."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,29 +17,29 @@ from xemplar.findings import targets
 from xemplar.network import MEAN, PROJECTION, Architecture
 from xemplar.network.pytorch import DenseNetwork, load_weights
 
+from .data import TrainingImages, loader_of
 from .epoch import Device
-from .films import FilmTensors, batches
-from .initial import prevalence
-from .learner import unlike
+from .initialisation import prevalence
+from .losses import pkt_loss
 from .settings import Settings
 
-STEPS, RATE, DROPPED = 300, 1e-3, 0.3
-"""Steps of Adam, their rate, and the share of channels that each of them does without."""
+STEPS, LEARNING_RATE, DROPOUT = 300, 1e-3, 0.3
+"""Steps of Adam, their rate, and the share of channels that each of them drops."""
 
-AT_ONCE = 2048
-"""Films that a step compares with each other, at most."""
+BATCH = 2048
+"""Most images that a step compares with each other."""
 
 FEWEST = 16
-"""Films below which nothing is learnt."""
+"""Fewest images that a projection is fitted on."""
 
 
-def films_to_project(
-    films: Sequence[Film], settings: Settings, architecture: Architecture
+def fully_labelled(
+    records: Sequence[Film], settings: Settings, architecture: Architecture
 ) -> list[Film]:
-    """Those of which all findings are known; asked for before the training, as it may fail.
+    """Selects images of which all findings are known; called before the training, as it may fail.
 
     Args:
-        films: of the training.
+        records: of the training images.
         settings: of the training, with a projection.
         architecture: of the network.
 
@@ -52,29 +52,29 @@ def films_to_project(
             f"{architecture.channels} channels; it must not be more"
         )
     known = [
-        film
-        for film in films
-        if targets(film.labels, settings.findings, settings.uncertain)[1].all()
+        record
+        for record in records
+        if targets(record.labels, settings.findings, settings.uncertain)[1].all()
     ]
     if len(known) < FEWEST:
         raise ConfigurationError(
-            f"of {len(known)} training films all findings are known, and a projection is learnt "
-            f"from at least {FEWEST}; add such films, or leave it out with --projection 0"
+            f"of {len(known)} training images all findings are known, and a projection is fitted "
+            f"on at least {FEWEST}; add such images, or leave it out with --projection 0"
         )
     return known
 
 
 def project(
-    path: Path, films: Sequence[Film], settings: Settings, device: Device, console: Console
+    path: Path, records: Sequence[Film], settings: Settings, device: Device, console: Console
 ) -> None:
-    """Learn the projection of a finished checkpoint, and write it there, unless it has one.
+    """Fits the projection of a finished checkpoint, and writes it there, unless it has one.
 
     Args:
         path: of the checkpoint.
-        films: of the training, see `films_to_project`.
+        records: of training images, see `fully_labelled`.
         settings: of the training.
-        device: where the network runs.
-        console: where progress goes.
+        device: of the network.
+        console: for progress.
     """
     checkpoint = load(path)
     card, weights = checkpoint.card, checkpoint.weights
@@ -82,42 +82,44 @@ def project(
         return
     network = DenseNetwork(card.architecture, len(card.findings), card.spec)
     load_weights(network, weights)
-    pooled, target = _seen(network.eval().to(device.name), films, settings, device, console)
-    share = prevalence(films, settings.findings, settings.uncertain)[0]
-    apart = pooled - torch.from_numpy(weights[MEAN]).mean(dim=(1, 2))
-    learnt = learn(apart, target / torch.from_numpy(share).sqrt(), settings)
-    projected = replace(card.architecture, projection=settings.projection)
+    network.eval().to(device.name)
+    pooled, target = _pooled_features(network, records, settings, device, console)
+    share = prevalence(records, settings.findings, settings.uncertain)[0]
+    centred = pooled - torch.from_numpy(weights[MEAN]).mean(dim=(1, 2))
+    projection = fit_projection(centred, target / torch.from_numpy(share).sqrt(), settings)
+    architecture = replace(card.architecture, projection=settings.projection)
     save(
         path,
-        replace(card, architecture=projected),
-        {**weights, PROJECTION: learnt.numpy()},
+        replace(card, architecture=architecture),
+        {**weights, PROJECTION: projection.numpy()},
     )
-    console.print(f"embeddings of {settings.projection} numbers, learnt from {len(films):,} films")
+    console.print(
+        f"embeddings of {settings.projection} dimensions, fitted on {len(records):,} images"
+    )
 
 
-def learn(apart: Tensor, findings: Tensor, settings: Settings) -> Tensor:
-    """Bring films near one another that are alike in their findings.
+def fit_projection(centred: Tensor, findings: Tensor, settings: Settings) -> Tensor:
+    """Fits a projection after which images with similar findings are neighbours.
 
-    Begins with the principal components, and minimises `trainer.learner.unlike` over films of the
-    training.
+    Starts from the principal components, and minimises `trainer.losses.pkt_loss`.
 
     Args:
-        apart: float (N, C), what departs from the mean in films.
-        findings: float (N, F) >= 0, their findings, the rarer the heavier.
-        settings: whose projection and seed are taken.
+        centred: float (N, C), centred features of images.
+        findings: float (N, F) >= 0, their findings, weighted by rarity.
+        settings: of which projection and seed count.
 
     Returns:
         float32 (D, C).
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    inputs = apart / apart.pow(2).sum(dim=1).mean().sqrt()
+    inputs = centred / centred.pow(2).sum(dim=1).mean().sqrt()
     components = torch.linalg.eigh(inputs.T @ inputs).eigenvectors  # the largest come last
     weight = components[:, -settings.projection :].T.contiguous().requires_grad_()
-    optimizer = Adam([weight], RATE)
+    optimizer = Adam([weight], LEARNING_RATE)
     for _ in range(STEPS):
-        drawn = torch.randperm(len(inputs), generator=generator)[:AT_ONCE]
-        kept = torch.rand(len(drawn), inputs.shape[1], generator=generator) >= DROPPED
-        loss = unlike(inputs[drawn] * kept @ weight.T, findings[drawn])
+        drawn = torch.randperm(len(inputs), generator=generator)[:BATCH]
+        kept = torch.rand(len(drawn), inputs.shape[1], generator=generator) >= DROPOUT
+        loss = pkt_loss(inputs[drawn] * kept @ weight.T, findings[drawn])
         weight.grad = torch.autograd.grad(loss, weight)[0]
         optimizer.step()
     found: Tensor = weight.detach()
@@ -125,20 +127,20 @@ def learn(apart: Tensor, findings: Tensor, settings: Settings) -> Tensor:
 
 
 @torch.inference_mode()
-def _seen(
+def _pooled_features(
     network: DenseNetwork,
-    films: Sequence[Film],
+    records: Sequence[Film],
     settings: Settings,
     device: Device,
     console: Console,
 ) -> tuple[Tensor, Tensor]:
-    """What the network makes of films as they are, pooled (N, C), and their findings (N, F)."""
+    """Computes pooled maps (N, C) of images without augmentation, with their targets (N, F)."""
     pooled, findings = [], []
-    keys = [(settings.epochs, place) for place in range(len(films))]
-    loader = batches(FilmTensors(films, settings), keys)
-    for grey, target, _, _, _ in track(loader, "projection", console=console, transient=True):
+    keys = [(settings.epochs, index) for index in range(len(records))]
+    loader = loader_of(TrainingImages(records, settings), keys)
+    for image, target, _, _, _ in track(loader, "projection", console=console, transient=True):
         with device.autocast():
-            maps = network.maps(grey.to(device.name))
+            maps = network.maps(image.to(device.name))
         pooled.append(maps.float().mean(dim=(2, 3)).cpu())
         findings.append(target)
     return torch.cat(pooled), torch.cat(findings)

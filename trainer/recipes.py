@@ -1,4 +1,4 @@
-"""Named recipes: what a training does where nothing else is said."""
+"""Named recipes: defaults of a training's settings."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,36 +9,36 @@ from xemplar.errors import ConfigurationError
 from .settings import Augmentation, Settings
 
 RECIPES: Mapping[str, Settings] = {
-    # the poster: fine-tuning from ImageNet weights, on many films
+    # the poster: fine-tuning from ImageNet weights, on many images
     "poster": Settings(),
-    # that of the shipped checkpoint: no ImageNet weights of this network, few films, a GPU for
-    # ten minutes (without one: crossfit 0 and soft 0)
+    # the shipped checkpoint: no ImageNet weights of this network, few images, a GPU for ten
+    # minutes (without one: crossfit 0 and soft_label_weight 0)
     "guided": Settings(
         initial="none",
         teacher="efficientnet-lite2",
         crossfit=5,
-        soft=0.7,
+        soft_label_weight=0.7,
         mixup=0.4,
-        metric=0.3,
+        pkt_weight=0.3,
         projection=256,
         small_epochs=31,
         epochs=66,
         patience=66,
-        films_per_epoch=1600,
-        batch=128,
+        images_per_epoch=1600,
+        batch_size=128,
         learning_rate=2e-3,
         weight_decay=0.05,
         schedule="cosine",
-        average=0.998,
-        boxes=0.15,
-        lead=26,
-        augmentation=Augmentation(crop=0.7, hide=0.6),
+        ema_decay=0.998,
+        box_weight=0.15,
+        warmup_epochs=26,
+        augmentation=Augmentation(crop=0.7, erasing_chance=0.6),
     ),
 }
 
 
 def recipe(name: str, **changed: Any) -> Settings:
-    """A recipe's settings, with some of them changed.
+    """Returns a recipe's settings, with some of them changed.
 
     Args:
         name: of the recipe.
@@ -51,5 +51,5 @@ def recipe(name: str, **changed: Any) -> Settings:
         raise ConfigurationError(f"--recipe {name!r} is none of {', '.join(RECIPES)}")
     settings = RECIPES[name]
     given = {field: value for field, value in changed.items() if value is not None}
-    films = {f: given.pop(f) for f in Augmentation.__dataclass_fields__ if f in given}
-    return replace(settings, augmentation=replace(settings.augmentation, **films), **given)
+    changes = {f: given.pop(f) for f in Augmentation.__dataclass_fields__ if f in given}
+    return replace(settings, augmentation=replace(settings.augmentation, **changes), **given)

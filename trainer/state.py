@@ -1,4 +1,4 @@
-"""What a training needs to go on after a kill: tensors in safetensors, the rest in JSON."""
+"""State of a training, to resume it after a kill: tensors in safetensors, the rest in JSON."""
 
 import json
 from collections.abc import Mapping
@@ -14,6 +14,20 @@ from torch.optim.lr_scheduler import LRScheduler
 from xemplar.artefact import write_file
 from xemplar.errors import ConfigurationError
 
+FORMER_NAMES: Mapping[str, str] = {
+    "average": "ema_decay",
+    "batch": "batch_size",
+    "boxes": "box_weight",
+    "films_per_epoch": "images_per_epoch",
+    "hide": "erasing_chance",
+    "hint": "distillation_weight",
+    "lead": "warmup_epochs",
+    "metric": "pkt_weight",
+    "soft": "soft_label_weight",
+    "weights": "sampling_weights",
+}
+"""Settings that unfinished runs and checkpoints may still hold under an earlier name."""
+
 
 def save_state(
     path: Path,
@@ -22,7 +36,7 @@ def save_state(
     scheduler: LRScheduler,
     progress: Mapping[str, Any],
 ) -> None:
-    """Write network, optimizer, scheduler and progress (JSON values) whole or not at all."""
+    """Writes network, optimizer, scheduler and progress (JSON values) whole or not at all."""
     state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {f"network.{k}": v for k, v in network.state_dict().items()}
     for number, moments in state["state"].items():
@@ -37,7 +51,7 @@ def save_state(
 
 
 def progress_of(path: Path) -> dict[str, Any]:
-    """The progress alone; no tensor is read."""
+    """Reads the progress alone, and no tensor."""
     with safe_open(path, framework="pt") as file:
         progress: dict[str, Any] = json.loads(file.metadata()["state"])["progress"]
     return progress
@@ -46,7 +60,7 @@ def progress_of(path: Path) -> dict[str, Any]:
 def load_state(
     path: Path, network: nn.Module, optimizer: Optimizer, scheduler: LRScheduler
 ) -> dict[str, Any]:
-    """Put a written state back.
+    """Restores a written state.
 
     Returns:
         The progress.
@@ -61,7 +75,7 @@ def load_state(
         for name in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
             kind, _, key = name.partition(".")
             if kind == "network":
-                own[key] = file.get_tensor(name)
+                own[_present_name(key)] = file.get_tensor(name)
             else:
                 number, _, moment = key.partition(".")
                 tensors.setdefault(number, {})[moment] = file.get_tensor(name)
@@ -76,3 +90,16 @@ def load_state(
     scheduler.load_state_dict(rest["scheduler"])
     progress: dict[str, Any] = rest["progress"]
     return progress
+
+
+def _present_name(key: str) -> str:
+    """Renames a tensor of an unfinished run of release 0.1."""
+    return key.replace("learner.hints.", "student.distillation.").replace("learner.", "student.")
+
+
+def with_present_names(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Renames stored settings, and those nested in them, to what they are called now."""
+    return {
+        FORMER_NAMES.get(name, name): with_present_names(value) if name == "augmentation" else value
+        for name, value in stored.items()
+    }

@@ -1,4 +1,4 @@
-"""A network that knows ImageNet and guides the training of ours: EfficientNet-Lite2, frozen.
+"""The teacher: EfficientNet-Lite2, pretrained on ImageNet and frozen.
 
 Where ImageNet weights of DenseNet-169 cannot be downloaded, those of EfficientNet-Lite (Tan & Le,
 ICML 2019; TensorFlow's Lite variant) still come as a Python package.
@@ -15,7 +15,7 @@ NAMES = ("efficientnet-lite2",)
 
 
 class Teacher(Protocol):
-    """Gives the maps that ours are drawn to.
+    """Computes the feature maps that are distilled.
 
     Attributes:
         channels: of the maps at strides 8, 16 and 32.
@@ -23,25 +23,25 @@ class Teacher(Protocol):
 
     channels: tuple[int, int, int]
 
-    def maps(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Films, float (N, s, s) in [0, 1] -> maps (N, channels, s/d, s/d), d = 8, 16, 32."""
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, float (N, s, s) in [0, 1] -> maps (N, channels, s/d, s/d), d = 8, 16, 32."""
         ...
 
 
 def open_teacher(name: str, device: str) -> Teacher:
-    """The teacher of a name, on a device.
+    """Opens the teacher of a name on a device.
 
     Raises:
         ConfigurationError: there is none of that name, or its package is not installed.
     """
     teacher = pretrained(name).requires_grad_(False).eval()
     if device == "cpu":
-        return OnProcessor(teacher)
+        return OpenVinoTeacher(teacher)
     return teacher.to(device).to(memory_format=torch.channels_last)
 
 
 def pretrained(name: str) -> "EfficientNetLite":
-    """The network of a name with its ImageNet weights, on the processor.
+    """Loads the network of a name with its ImageNet weights, on the processor.
 
     Raises:
         ConfigurationError: there is none of that name, or its package is not installed.
@@ -72,15 +72,15 @@ class EfficientNetLite(nn.Module):
         self.channels = (sizes[0], sizes[1], sizes[2])
 
     @torch.no_grad()
-    def maps(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Implements `Teacher.maps`."""
-        found: tuple[Tensor, Tensor, Tensor] = self(grey)
+        found: tuple[Tensor, Tensor, Tensor] = self(images)
         return found
 
-    def forward(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `maps`, with gradients; what the graph for the processor is made from."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Computes `maps` with gradients; the graph for the processor is made from this."""
         network, found = self._network, []
-        scaled = (grey * 255 - 127) / 128  # as these weights were trained
+        scaled = (images * 255 - 127) / 128  # as these weights were trained
         x = scaled[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         x = network._swish(network._bn0(network._conv_stem(x)))
         for depth, block in enumerate(network._blocks):
@@ -93,22 +93,22 @@ class EfficientNetLite(nn.Module):
         return found[-2], found[-1], network._swish(network._bn1(network._conv_head(x)))
 
 
-class OnProcessor:
-    """The same maps by OpenVINO, several times as fast as PyTorch on frozen convolutions."""
+class OpenVinoTeacher:
+    """A teacher on the processor, by OpenVINO: several times as fast as PyTorch."""
 
     def __init__(self, teacher: EfficientNetLite) -> None:
         import openvino  # of no use where a GPU does it
 
         self.channels = teacher.channels
-        free = {"grey": dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)}
+        free = {"images": dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)}
         graph = torch.export.export(
             teacher.eval(), (torch.zeros(2, 128, 128),), dynamic_shapes=free
         )
         threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
         self._compiled = openvino.compile_model(openvino.convert_model(graph), "CPU", threads)
 
-    def maps(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Implements `Teacher.maps`."""
-        found = self._compiled(grey.numpy())
-        first, second, third = (torch.from_numpy(found[place]) for place in range(3))
+        found = self._compiled(images.numpy())
+        first, second, third = (torch.from_numpy(found[output]) for output in range(3))
         return first, second, third

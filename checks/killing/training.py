@@ -119,7 +119,7 @@ def main(data: Path, out: Path, epochs: int) -> None:
         size=64,
         initial="none",
         epochs=epochs,
-        batch=8,
+        batch_size=8,
         learning_rate=1e-2,
         precision="float32",
         device="cpu",

@@ -1,15 +1,15 @@
-"""Do the maps say what the network does? Modules in the order of the flow.
+"""Faithfulness of explanations to the network. Modules in the order of the flow.
 
-==================  ============================================================================
-units.py            which films, which finding of each, and where radiologists drew it
-quantus_network.py  the network and its Grad-CAM, as Quantus asks for them
-quantus_metrics.py  Quantus: does Grad-CAM hold still, hit the boxes, lower the probability?
-cascade.py          is the map gone when the network's weights are? a gate of the release
-perturbation.py     XAITK, beside which similarity evidence is judged
-masking.py          does a similarity go where its evidence goes?
-tables.py           the figures, as the report prints them
-words.py            what they say, in sentences for a radiologist
-pictures.py         curves, and maps of a network that is forgetting
-study.py            all of it -> Section
-==================  ============================================================================
+==========================  ====================================================================
+samples.py                  images, a finding of each, and its boxes
+quantus_network.py          the network and its Grad-CAM, as Quantus needs them
+quantus_metrics.py          Quantus: robustness, localisation, faithfulness and complexity
+cascading_randomisation.py  randomisation of the weights, which must destroy the maps
+perturbation.py             XAITK, the baseline of similarity evidence
+masking.py                  deletion and insertion curves of a similarity
+tables.py                   tables of the report
+narrative.py                paragraphs for a radiologist
+pictures.py                 curves, and maps during the randomisation
+study.py                    all of it -> Section
+==========================  ====================================================================
 """

@@ -1,8 +1,8 @@
-"""What similarity evidence is compared with: XAITK, which sees the network as a black box.
+"""Perturbation baseline of similarity evidence: XAITK, which treats the network as a black box.
 
 Its similarity scoring (after Dong et al., Explainability for Content-Based Image Retrieval, CVPR
-Workshops 2019) hides parts of a film, one forward pass for each mask, and colours what makes the
-film less similar when it is hidden. The masks are RISE's (Petsiuk et al., BMVC 2018).
+Workshops 2019) hides parts of an image, one forward pass for each mask, and colours what makes the
+image less similar when it is hidden. The masks are RISE's (Petsiuk et al., BMVC 2018).
 """
 
 from collections.abc import Callable
@@ -20,20 +20,20 @@ Embed: TypeAlias = Callable[[Inputs], Vectors]
 
 Heat: TypeAlias = npt.NDArray[np.floating]
 Perturbation: TypeAlias = Callable[[Embed, Inputs, Inputs, Vectors], Heat]
-"""(embed, film (s, s), the same blurred, the neighbour's vector (C,)) -> heatmap (s, s)."""
+"""(embed, image (s, s), the same blurred, the neighbour's vector (C,)) -> heatmap (s, s)."""
 
 KEPT = 0.5
-"""Chance of a mask's cell to leave the film as it is (RISE's p1)."""
+"""Chance of a mask's cell to leave the image as it is (RISE's p1)."""
 
 
 def xaitk(size: int, cells: int, masks: int, seed: int) -> Perturbation:
     """XAITK's similarity scoring by cosine, with RISE's masks over the network's cells.
 
-    What XAITK calls the *reference* image is the film that is masked and that the map is of: our
-    query. The masks are the same for all films, and made once.
+    What XAITK calls the *reference* image is the image that is masked and that the map is of: our
+    query. The masks are the same for all images, and made once.
 
     Args:
-        size: side of the film in pixels.
+        size: side of the image in pixels.
         cells: of a mask, along a side.
         masks: how many; one forward pass each.
         seed: of the masks.
@@ -54,9 +54,9 @@ def xaitk(size: int, cells: int, masks: int, seed: int) -> Perturbation:
     drawn = RISEGrid(masks, cells, KEPT, seed, threads=0).perturb(np.zeros((size, size), np.uint8))
     scoring = SimilarityScoring("cosine")
 
-    def generate(embed: Embed, film: Inputs, without: Inputs, neighbour: Vectors) -> Heat:
-        hidden = embed(occlude_image_batch(film, drawn, fill=without))
-        heat: Heat = scoring.generate(embed(film[None])[0], neighbour[None], hidden, drawn)[0]
+    def generate(embed: Embed, image: Inputs, without: Inputs, neighbour: Vectors) -> Heat:
+        hidden = embed(occlude_image_batch(image, drawn, fill=without))
+        heat: Heat = scoring.generate(embed(image[None])[0], neighbour[None], hidden, drawn)[0]
         return heat
 
     return generate

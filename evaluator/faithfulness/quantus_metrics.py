@@ -1,7 +1,7 @@
 """Four metrics of Quantus (Hedström et al., JMLR 2023) on Grad-CAM, and on random maps beside it.
 
-They are the four of the poster's Table 2: how far a map moves when the film is perturbed a little
-(Local Lipschitz Estimate), how fast the probability falls when the places that the map points at
+They are the four of the poster's Table 2: how far a map moves when the image is perturbed a little
+(Local Lipschitz Estimate), how fast the probability falls when the pixels that the map points at
 are blackened (Pixel Flipping), how much of the map lies in the radiologists' boxes (Relevance Mass
 Accuracy), and over how many pixels it is spread (Complexity).
 """
@@ -33,7 +33,7 @@ from .quantus_network import (
     cams_of,
     random_maps,
 )
-from .units import Unit
+from .samples import ExplanationSample
 
 Scores: TypeAlias = Mapping[str, npt.NDArray[np.float64]]
 Explain: TypeAlias = Callable[..., Maps]
@@ -48,13 +48,13 @@ NOISE = 0.1
 """Standard deviation of the noise of the Local Lipschitz Estimate, of grey values in [0, 1]."""
 
 BASELINE = "black"
-"""Pixel Flipping's replacement: Quantus's word for the film's own darkest grey value."""
+"""Pixel Flipping's replacement: Quantus's word for the image's own darkest grey value."""
 
 BATCH = 8
-"""Films that Quantus gets at once."""
+"""Images of a batch for Quantus."""
 
-LOOKED_AT = 4
-"""Films that are looked at, at most, for each that is to be measured: many maps are blank."""
+TRIED = 4
+"""Most images that are tried for each that is measured: many maps are blank."""
 
 COMMON: Mapping[str, Any] = MappingProxyType(
     {"abs": False, "normalise": True, "disable_warnings": True, "display_progressbar": False}
@@ -62,17 +62,17 @@ COMMON: Mapping[str, Any] = MappingProxyType(
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """What Quantus says of n units whose Grad-CAM shows anything.
+class QuantusScores:
+    """Quantus metrics of n samples whose Grad-CAM is not blank.
 
     Attributes:
-        units: the n units.
-        blank: how many others were looked at and left out, as their Grad-CAM is 0 everywhere.
+        samples: the n samples.
+        blank: how many others were tried and left out, as their Grad-CAM is 0 everywhere.
         grad_cam: metric -> float64 (n,) of Grad-CAM; NaN where it is not defined.
-        random: likewise of maps of chance, on the same films.
+        random: likewise of maps of chance, on the same images.
     """
 
-    units: tuple[Unit, ...]
+    samples: tuple[ExplanationSample, ...]
     blank: int
     grad_cam: Scores
     random: Scores
@@ -81,18 +81,18 @@ class Measured:
 def measure(
     checkpoint: Checkpoint,
     inputs: npt.NDArray[np.uint8],
-    units: Iterable[Unit],
+    samples: Iterable[ExplanationSample],
     settings: Settings,
     on_progress: Callable[[float], None],
-) -> Measured:
-    """Run the four metrics on Grad-CAM and on random maps of the same films.
+) -> QuantusScores:
+    """Run the four metrics on Grad-CAM and on random maps of the same images.
 
     Args:
         checkpoint: of the network.
-        inputs: uint8 (N, s, s), all films; units name their rows.
-        units: films and findings, in the order in which they are looked at, until there are
-            settings.quantus_films whose Grad-CAM is not blank.
-        settings: quantus_films, lipschitz_samples, flipping_steps and seed count.
+        inputs: uint8 (N, s, s), all images; samples name their rows.
+        samples: images and findings, in the order in which they are tried, until there are
+            settings.quantus_samples whose Grad-CAM is not blank.
+        settings: quantus_samples, lipschitz_samples, flipping_steps and seed count.
         on_progress: called with the share that is done, in [0, 1].
 
     Raises:
@@ -104,56 +104,58 @@ def measure(
     def noise(model: Probabilities, inputs: Maps, targets: object) -> Maps:  # noqa: ARG001
         return random_maps(model, inputs, random)
 
-    wanted, looked_at, blank = settings.quantus_films, 0, 0
-    shown: list[Unit] = []
+    wanted, tried, blank = settings.quantus_samples, 0, 0
+    shown: list[ExplanationSample] = []
     found: tuple[list[Scores], list[Scores]] = ([], [])
-    coming = islice(units, LOOKED_AT * wanted)
+    coming = islice(samples, TRIED * wanted)
     while len(shown) < wanted and (batch := list(islice(coming, BATCH))):
-        films = inputs[[unit.row for unit in batch]][:, None].astype(np.float32) / np.float32(255)
-        maps = cams_of(model, films, np.array([unit.finding for unit in batch]))
+        images = inputs[[sample.row for sample in batch]][:, None].astype(np.float32) / np.float32(
+            255
+        )
+        maps = cams_of(model, images, np.array([sample.finding for sample in batch]))
         drawn = np.flatnonzero(np.isfinite(maps[:, 0, 0, 0]))
-        looked_at, blank = looked_at + len(batch), blank + len(batch) - len(drawn)
+        tried, blank = tried + len(batch), blank + len(batch) - len(drawn)
         kept = drawn[: wanted - len(shown)]
         if len(kept):
             chosen = [batch[n] for n in kept]
             shown += chosen
             for explain, scores in zip((cams_of, noise), found, strict=True):
-                scores.append(judge(model, explain, films[kept], chosen, settings, random))
-        on_progress(min(1.0, max(len(shown) / wanted, looked_at / (LOOKED_AT * wanted))))
-    return Measured(tuple(shown), blank, _joined(found[0]), _joined(found[1]))
+                scores.append(judge(model, explain, images[kept], chosen, settings, random))
+        on_progress(min(1.0, max(len(shown) / wanted, tried / (TRIED * wanted))))
+    return QuantusScores(tuple(shown), blank, _joined(found[0]), _joined(found[1]))
 
 
 def judge(
     model: nn.Module,
     explain: Explain,
-    films: Maps,
-    units: Sequence[Unit],
+    images: Maps,
+    samples: Sequence[ExplanationSample],
     settings: Settings,
     random: np.random.Generator,
 ) -> Scores:
-    """The four metrics of one explanation of n films.
+    """The four metrics of one explanation of n images.
 
     Args:
-        model: films, float32 (N, 1, s, s) in [0, 1] -> values (N, F).
-        explain: gives the maps, and gives them anew for perturbed films.
-        films: float32 (n, 1, s, s) in [0, 1].
-        units: finding and mask of each film; none of the maps may be blank.
+        model: images, float32 (N, 1, s, s) in [0, 1] -> values (N, F).
+        explain: gives the maps, and gives them anew for perturbed images.
+        images: float32 (n, 1, s, s) in [0, 1].
+        samples: finding and mask of each image; none of the maps may be blank.
         settings: lipschitz_samples, flipping_steps.
         random: where the noise comes from.
 
     Returns:
         metric -> float64 (n,). Relevance Mass Accuracy is NaN where there is no mask.
     """
-    targets = np.array([unit.finding for unit in units])
-    maps = explain(model=model, inputs=films, targets=targets)
+    targets = np.array([sample.finding for sample in samples])
+    maps = explain(model=model, inputs=images, targets=targets)
     asked: dict[str, Any] = {
         "model": model,
-        "x_batch": films,
+        "x_batch": images,
         "y_batch": targets,
         "a_batch": maps,
         "channel_first": True,
         "softmax": False,
-        "batch_size": len(films),
+        "batch_size": len(images),
     }
     options: dict[str, Any] = {**COMMON, "normalise_func": by_own_maximum}
 
@@ -171,7 +173,7 @@ def judge(
     return {
         LIPSCHITZ: np.array(lipschitz(**asked, explain_func=explain), np.float64),
         FLIPPING: flipping_area(asked, options, settings.flipping_steps),
-        MASS: _mass_accuracy(asked, options, units),
+        MASS: _mass_accuracy(asked, options, samples),
         COMPLEXITY: np.array(Complexity(**{**options, "abs": True})(**asked), np.float64),
     }
 
@@ -181,7 +183,7 @@ def flipping_area(
 ) -> npt.NDArray[np.float64]:
     """Mean height of the Pixel Flipping curve, float64 (n,), in the model's units.
 
-    Quantus's curve has ``steps`` points, after each step; the unperturbed film is not among them.
+    Quantus's curve has ``steps`` points, after each step; the unperturbed image is not among them.
     The area is taken here, as Quantus 0.6 calls ``numpy.trapz``, which numpy 2.4 no longer has,
     and it is divided by its width, so that it is a probability however many steps there are.
     """
@@ -190,7 +192,7 @@ def flipping_area(
         features_in_step=_pixels_in_step(pixels, steps), perturb_baseline=BASELINE, **options
     )
     with warnings.catch_warnings():
-        # the first places to be blackened may be black already, as beside the patient
+        # the first pixels to be blackened may be black already, as beside the patient
         warnings.filterwarnings(
             "ignore", r"The settings for perturbing input e\.g\., 'perturb_func'", UserWarning
         )
@@ -208,11 +210,11 @@ def _pixels_in_step(pixels: int, steps: int) -> int:
 
 
 def _mass_accuracy(
-    asked: Mapping[str, Any], options: Mapping[str, Any], units: Sequence[Unit]
+    asked: Mapping[str, Any], options: Mapping[str, Any], samples: Sequence[ExplanationSample]
 ) -> npt.NDArray[np.float64]:
     """Share of each map that lies in its mask, float64 (n,), NaN where there is no mask."""
-    shares = np.full(len(units), np.nan)
-    masks = {n: unit.mask for n, unit in enumerate(units) if unit.mask is not None}
+    shares = np.full(len(samples), np.nan)
+    masks = {n: sample.mask for n, sample in enumerate(samples) if sample.mask is not None}
     if masks:
         boxed = list(masks)
         chosen = {name: asked[name][boxed] for name in ("x_batch", "y_batch", "a_batch")}

@@ -2,7 +2,7 @@
 
 What Quantus sees is the PyTorch network with a sigmoid behind each logit. Its own ``softmax=True``
 is wrong here: it would let findings compete that may well occur together. Calibration is left out:
-it is fitted to films, and a film half blackened is none of those.
+it is fitted to images, and an image half blackened is none of those.
 """
 
 from typing import TypeAlias
@@ -22,7 +22,7 @@ Maps: TypeAlias = npt.NDArray[np.float32]
 
 
 class Probabilities(nn.Module):
-    """The network as Quantus wants it: films (N, 1, s, s) -> a probability for each finding."""
+    """The network as Quantus wants it: images (N, 1, s, s) -> a probability for each finding."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
@@ -33,9 +33,9 @@ class Probabilities(nn.Module):
         self.eval()
         self.network.to(memory_format=torch.channels_last)  # as it lays out its inputs; faster
 
-    def forward(self, films: Tensor) -> Tensor:
-        """Uncalibrated probabilities, float (N, F) in [0, 1], of films, float (N, 1, s, s)."""
-        return torch.sigmoid(self.network(films[:, 0]))
+    def forward(self, images: Tensor) -> Tensor:
+        """Uncalibrated probabilities, float (N, F) in [0, 1], of images, float (N, 1, s, s)."""
+        return torch.sigmoid(self.network(images[:, 0]))
 
 
 def cams_of(model: Probabilities, inputs: Maps, targets: npt.NDArray[np.int64]) -> Maps:
@@ -64,7 +64,7 @@ def random_maps(model: Probabilities, inputs: Maps, random: np.random.Generator)
     """Maps of chance, float32 (N, 1, s, s), as smooth as Grad-CAM: uniform noise in its cells.
 
     Noise in each pixel alone would be no fair chance for Pixel Flipping: to blacken single pixels
-    all over a film destroys its texture at the first step, wherever the network looks.
+    all over an image destroys its texture at the first step, wherever the network looks.
     """
     cells = model.spec.size // STRIDE
     return enlarged(random.random((len(inputs), cells, cells), np.float32), model.spec)
@@ -78,8 +78,8 @@ def enlarged(maps: Maps, spec: PreprocessSpec) -> Maps:
 def by_own_maximum(maps: Maps) -> Maps:
     """Each map (N, 1, s, s) divided by its own maximum; blank ones (NaN) become 0.
 
-    Quantus's default divides a whole batch by one maximum, so that a film's score would depend on
-    the films beside it. A map that vanishes under noise counts as having moved by all its length.
+    Quantus's default divides a whole batch by one maximum, so that an image's score would depend on
+    the images beside it. A map that vanishes under noise counts as having moved by all its length.
     """
     scaled: Maps = np.nan_to_num(maps / np.abs(maps).max(axis=(1, 2, 3), keepdims=True))
     return scaled

@@ -1,4 +1,4 @@
-"""Material -> what was found about the faithfulness of both explanations."""
+"""Faithfulness study, from evaluation data to a section of the report."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, pairwise
@@ -6,19 +6,19 @@ from typing import Any
 
 from xemplar.errors import ConfigurationError
 
-from ..material import Material
+from ..data import EvaluationData
 from ..section import Picture, Section
-from .units import Unit, drawn_units
+from .samples import ExplanationSample, drawn_samples
 
 SHARES = (0, 50, 60, 100)
-"""Percentages at which Quantus, the cascade and masking begin, and all ends."""
+"""Percentages at which Quantus, randomisation and masking begin, and all ends."""
 
 
-def faithfulness(material: Material, on_progress: Callable[[int], None] | None = None) -> Section:
-    """Do Grad-CAM and similarity evidence say what the network does?
+def faithfulness(data: EvaluationData, on_progress: Callable[[int], None] | None = None) -> Section:
+    """Measures whether Grad-CAM and similarity evidence are faithful to the network.
 
     Args:
-        material: films, cases, encoder and settings.
+        data: images, cases, encoder and settings.
         on_progress: called with the percentage that is done, ascending from 0 to 100.
 
     Returns:
@@ -29,8 +29,8 @@ def faithfulness(material: Material, on_progress: Callable[[int], None] | None =
         InvalidArgument: flipping_steps does not divide the pixels of the input.
     """
     try:  # imported here, as Quantus and torch take seconds, and are in no base install
-        from . import pictures, tables, words
-        from .cascade import cascade, failures
+        from . import narrative, pictures, tables
+        from .cascading_randomisation import cascading_randomisation, failures
         from .masking import masking
         from .quantus_metrics import measure
     except ModuleNotFoundError as error:
@@ -41,27 +41,27 @@ def faithfulness(material: Material, on_progress: Callable[[int], None] | None =
     report = on_progress or (lambda _: None)
     report(SHARES[0])
     steps = [_within(report, *ends) for ends in pairwise(SHARES)]
-    encoder, queries, settings = material.encoder, material.queries, material.settings
+    encoder, queries, settings = data.encoder, data.queries, data.settings
 
-    def units() -> Iterator[Unit]:
+    def samples() -> Iterator[ExplanationSample]:
         card = encoder.checkpoint.card
-        return drawn_units(queries, card.findings, card.spec, settings.seed)
+        return drawn_samples(queries, card.findings, card.spec, settings.seed)
 
-    measured = measure(encoder.checkpoint, queries.inputs, units(), settings, steps[0])
-    cascaded = cascade(
+    measured = measure(encoder.checkpoint, queries.inputs, samples(), settings, steps[0])
+    randomised = cascading_randomisation(
         encoder,
         queries.inputs,
-        tuple(islice(units(), settings.cascade_films)),
+        tuple(islice(samples(), settings.randomisation_samples)),
         queries.patients,
         settings.seed,
         steps[1],
     )
-    masked = masking(material, steps[2])
+    masked = masking(data, steps[2])
     shown: list[Picture] = []
-    if cascaded.units:
+    if randomised.samples:
         shown += [
-            pictures.stages_picture(cascaded, material),
-            pictures.strip_picture(cascaded, material),
+            pictures.stages_picture(randomised, data),
+            pictures.strip_picture(randomised, data),
         ]
     if masked.rows:
         shown.append(pictures.masking_picture(masked))
@@ -69,22 +69,22 @@ def faithfulness(material: Material, on_progress: Callable[[int], None] | None =
     return Section(
         name="faithfulness",
         title="Faithfulness: do the explanations say what the network does?",
-        summary=words.summary(measured, cascaded, masked, material),
+        summary=narrative.summary(measured, randomised, masked, data),
         text=[
-            words.quantus_text(measured, material),
-            words.cascade_text(cascaded, material),
-            words.masking_text(masked, material),
-            words.LIMITS,
+            narrative.quantus_text(measured, data),
+            narrative.randomisation_text(randomised, data),
+            narrative.masking_text(masked, data),
+            narrative.LIMITS,
         ],
         tables=[
-            tables.quantus_table(measured, material),
-            tables.cascade_table(cascaded, material),
-            tables.masking_table(masked, material),
-            tables.films_table(measured, cascaded, masked, material),
+            tables.quantus_table(measured, data),
+            tables.randomisation_table(randomised, data),
+            tables.masking_table(masked, data),
+            tables.images_table(measured, randomised, masked, data),
         ],
         pictures=shown,
-        settings=_settings(material),
-        failures=failures(cascaded),
+        settings=_settings(data),
+        failures=failures(randomised),
     )
 
 
@@ -93,30 +93,30 @@ def _within(report: Callable[[int], None], begin: int, end: int) -> Callable[[fl
     return lambda share: report(begin + int((end - begin) * share))
 
 
-def _settings(material: Material) -> Mapping[str, Any]:
-    """Everything that a figure of this study depends on, beside the films."""
+def _settings(data: EvaluationData) -> Mapping[str, Any]:
+    """Lists the settings that a figure of this study depends on."""
     from importlib.metadata import version
 
-    from . import cascade, masking, perturbation, quantus_metrics
+    from . import cascading_randomisation, masking, perturbation, quantus_metrics
 
-    settings = material.settings
+    settings = data.settings
     return {
         "quantus": version("quantus"),
-        "quantus_films": settings.quantus_films,
+        "quantus_samples": settings.quantus_samples,
         "quantus_model_output": "sigmoid of the logit, not calibrated",
         "quantus_input": "grey values in [0, 1]",
         "quantus_normalise": "each map by its own maximum",
         "quantus_abs": "Complexity only",
         "lipschitz_samples": settings.lipschitz_samples,
         "lipschitz_noise": quantus_metrics.NOISE,
-        "lipschitz_distance": "Euclidean, of maps and of films",
+        "lipschitz_distance": "Euclidean, of maps and of images",
         "flipping_steps": settings.flipping_steps,
         "flipping_baseline": quantus_metrics.BASELINE,
         "flipping_area": "trapezoids over the points after each step, divided by their width",
-        "cascade_films": settings.cascade_films,
-        "cascade_draws": cascade.DRAWS,
-        "cascade_limit": cascade.LIMIT,
-        "cascade_fewest_films": cascade.FEWEST,
+        "randomisation_samples": settings.randomisation_samples,
+        "randomisation_draws": cascading_randomisation.DRAWS,
+        "randomisation_limit": cascading_randomisation.LIMIT,
+        "randomisation_fewest_images": cascading_randomisation.FEWEST,
         "masking_pairs": settings.masking_pairs,
         "masking_steps": masking.STEPS,
         "masking_random_orders": masking.RANDOM_ORDERS,

@@ -1,1 +1,1 @@
-"""Do the maps lie where radiologists drew boxes? Against boxes, with three baselines."""
+"""Localisation of maps against radiologists' boxes, with three baselines."""

@@ -1,6 +1,6 @@
-"""Every explanation of one film and finding, and what it must be better than, from stored maps.
+"""Explanations of an image and finding, and their baselines, from stored feature maps.
 
-No forward pass and no backward pass: all follow from the rectified maps R (C, g, g) of the film.
+No forward pass and no backward pass: all follow from the rectified maps R (C, g, g) of the image.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from torch import nn
 from xemplar.explain import grad_cam, similarity_evidence
 from xemplar.network import Features, Space
 
-from ..material import Candidates, Films, Material
+from ..data import Candidates, EvaluationData, EvaluationImages, nearest
 
 Map = npt.NDArray[np.float32]
 
@@ -34,29 +34,29 @@ NEIGHBOURS = 5
 """Similar cases that the similarity evidence is the mean over, as many as a query shows."""
 
 SIGMA = 0.25
-"""Of the centred Gaussian, in sides of the network's input."""
+"""Sigma of the centred Gaussian, in sides of the network's input."""
 
 
 class Explainer:
-    """All explanations of films of one `Material`."""
+    """Computes all explanations of images of one `EvaluationData`."""
 
-    def __init__(self, material: Material) -> None:
-        weights = material.encoder.checkpoint.weights
+    def __init__(self, data: EvaluationData) -> None:
+        weights = data.encoder.checkpoint.weights
         self._classifier, self._space = weights["classifier.weight"], Space.of(weights)
-        self._findings = tuple(material.findings)
-        self._candidates = material.candidates
+        self._findings = tuple(data.findings)
+        self._candidates = data.candidates
         # the library wants a network to hook into; what is asked of it here never looks at one
         self._by_gradient = {
             name: method(nn.Linear(1, 1), []) for name, method in BY_GRADIENT.items()
         }
         self._eigen_cam = EigenCAM(nn.Linear(1, 1), [])
 
-    def explain(self, films: Films, row: int, finding: str) -> Mapping[str, Map | None]:
-        """Every method's map of one film for one finding.
+    def explain(self, images: EvaluationImages, row: int, finding: str) -> Mapping[str, Map | None]:
+        """Every method's map of one image for one finding.
 
         Args:
-            films: which have the film's maps.
-            row: of the film.
+            images: which have the image's maps.
+            row: of the image.
             finding: one of the checkpoint's outputs.
 
         Returns:
@@ -64,34 +64,34 @@ class Explainer:
             network's input. None for the similarity evidence where no other patient's indexed
             case has the finding.
         """
-        maps, place = films.maps[row], self._findings.index(finding)
-        film = Features(films.embedding[[row]], films.logits[[row]], maps[None], self._space)
-        weights = self._classifier[place]
-        similar = _similar_with(self._candidates, films, row, finding)
+        maps, index = images.maps[row], self._findings.index(finding)
+        image = Features(images.embedding[[row]], images.logits[[row]], maps[None], self._space)
+        weights = self._classifier[index]
+        similar = _similar_with(self._candidates, images, row, finding)
         return {
-            GRAD_CAM: self.grad_cam(films, row, finding),
+            GRAD_CAM: self.grad_cam(images, row, finding),
             **{
                 name: _by_gradient(method, maps, weights)
                 for name, method in self._by_gradient.items()
             },
             EIGEN_CAM: _eigen_cam(self._eigen_cam, maps),
-            EVIDENCE: _evidence(film, similar) if len(similar) else None,
+            EVIDENCE: _evidence(image, similar) if len(similar) else None,
             UNIFORM: np.ones(maps.shape[1:], np.float32),
-            TYPICAL: self._candidates.mean_cams[place],
+            TYPICAL: self._candidates.mean_cams[index],
             CENTRED: centred(maps.shape[1]),
         }
 
-    def grad_cam(self, films: Films, row: int, finding: str) -> Map:
-        """`xemplar.explain.grad_cam` of one film and finding, float32 (g, g), >= 0."""
-        place = self._findings.index(finding)
-        cam: Map = grad_cam(films.maps[row][None], self._classifier[[place]])[0, 0]
+    def grad_cam(self, images: EvaluationImages, row: int, finding: str) -> Map:
+        """`xemplar.explain.grad_cam` of one image and finding, float32 (g, g), >= 0."""
+        index = self._findings.index(finding)
+        cam: Map = grad_cam(images.maps[row][None], self._classifier[[index]])[0, 0]
         return cam
 
 
 def centred(cells: int) -> Map:
     """A Gaussian in the middle of the input, float32 (cells, cells), in (0, 1].
 
-    Its sigma is a quarter of the side: so it covers the chest, and no particular place in it.
+    Its sigma is a quarter of the side: so it covers the chest, and no particular part of it.
     """
     distance = (np.arange(cells) + 0.5) / cells - 0.5
     profile = np.exp(-(distance**2) / (2 * SIGMA**2))
@@ -101,7 +101,7 @@ def centred(cells: int) -> Map:
 def _by_gradient(method: Any, maps: Map, weights: npt.NDArray[np.float32]) -> Map:
     """A method of pytorch-grad-cam, given the gradient in closed form.
 
-    The logit is w . (mean of R over the places) + b, so its gradient at place p of channel k is
+    The logit is w . (mean of R over the cells) + b, so its gradient at cell p of channel k is
     w_k / g^2 where R_k(p) > 0, and 0 where the rectifier is shut.
     """
     gradient = np.where(maps > 0, (weights / maps[0].size)[:, None, None], np.float32(0))
@@ -113,43 +113,34 @@ def _by_gradient(method: Any, maps: Map, weights: npt.NDArray[np.float32]) -> Ma
 def _eigen_cam(method: Any, maps: Map) -> Map:
     """EigenCAM: the maps projected on their first principal component; it knows no finding.
 
-    The library decomposes a matrix of places x channels, and for that fills a square matrix of
-    all channels: 0.15 s a film. Where channels abound, the triangular factor of the centred
+    The library decomposes a matrix of cells x channels, and for that fills a square matrix of
+    all channels: 0.15 s an image. Where channels abound, the triangular factor of the centred
     matrix has the same principal components in g^2 channels: 5 ms, and the same map, sign
     included.
     """
-    few, places = maps[None], maps[0].size
-    if len(maps) > places:
-        flat = maps.reshape(len(maps), places)
+    few, cells = maps[None], maps[0].size
+    if len(maps) > cells:
+        flat = maps.reshape(len(maps), cells)
         _, factor = np.linalg.qr(flat - flat.mean(axis=1, keepdims=True))
-        few = factor.reshape(1, places, *maps.shape[1:])
+        few = factor.reshape(1, cells, *maps.shape[1:])
     cam: Map = np.maximum(method.get_cam_image(None, None, None, few, None, False)[0], 0)
     return cam
 
 
 def _similar_with(
-    candidates: Candidates, films: Films, row: int, finding: str
+    candidates: Candidates, images: EvaluationImages, row: int, finding: str
 ) -> npt.NDArray[np.float32]:
-    """Embeddings (n, C) of the most similar cases with the finding, at most `NEIGHBOURS`.
+    """Returns embeddings (n, C) of the most similar cases with the finding, at most `NEIGHBOURS`.
 
-    Cases of the same patient and the film itself are left out. A case whose patient is unknown
-    counts as another patient's.
+    Cases of the same patient and the image itself are left out.
     """
-    patient, case_id = films.patients[row], films.case_ids[row]
-    allowed = [
-        place
-        for place, case in enumerate(candidates.cases)
-        if case.labels.get(finding) == 1
-        and case.case_id != case_id
-        and (case.patient is None or case.patient != patient)
-    ]
-    embedding = candidates.embedding[allowed]
-    order = np.argsort(-(embedding @ films.embedding[row]), kind="stable")
-    return embedding[order[:NEIGHBOURS]]
+    present = np.array([case.labels.get(finding) == 1 for case in candidates.cases], np.bool_)
+    found, _ = nearest(images, candidates, row, NEIGHBOURS, present)
+    return candidates.embedding[found]
 
 
-def _evidence(film: Features, similar: npt.NDArray[np.float32]) -> Map:
-    """What speaks for the film's similarity with these cases on average, float32 (g, g), >= 0."""
-    evidence = [similarity_evidence(film, embedding) for embedding in similar]
+def _evidence(image: Features, similar: npt.NDArray[np.float32]) -> Map:
+    """Averages the positive evidence of similarity with these cases, float32 (g, g)."""
+    evidence = [similarity_evidence(image, embedding) for embedding in similar]
     mean: Map = np.mean(evidence, axis=0, dtype=np.float32)
     return np.maximum(mean, 0)

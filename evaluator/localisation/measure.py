@@ -9,7 +9,7 @@ import numpy.typing as npt
 from xemplar.boxes import Box
 from xemplar.preprocess import PreprocessSpec, onto_film
 
-from ..material import Films
+from ..data import EvaluationImages
 from .maps import METHODS, Explainer
 from .metrics import (
     Mask,
@@ -20,7 +20,7 @@ from .metrics import (
 )
 
 SIDE = 224
-"""Longer side in pixels of the film on which a map and boxes are compared."""
+"""Longer side in pixels of the image on which a map and boxes are compared."""
 
 THRESHOLDS = tuple(n / 100 for n in range(5, 100, 5))
 """Shares of a map's maximum among which each method's threshold is chosen."""
@@ -33,10 +33,10 @@ Figures = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Region:
-    """What one map is held against: all boxes of one film with the same finding and label.
+    """Region that a map is compared with: all boxes of an image with one finding and label.
 
     Attributes:
-        row: of the film.
+        row: of the image.
         finding: output of the checkpoint.
         label: as the box file writes it.
         boxes: one or more.
@@ -54,14 +54,14 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class LocalisationScores:
     """Figures of n regions and the M methods of `METHODS`; NaN where a method has no map.
 
     Attributes:
         regions: n records.
-        case_ids: of their films.
-        patients: of their films; a film whose patient is unknown is a patient of its own.
-        area: float64 (n,), share of the film that the region covers, in (0, 1].
+        case_ids: of their images.
+        patients: of their images; an image whose patient is unknown is a patient of its own.
+        area: float64 (n,), share of the image that the region covers, in (0, 1].
         pointing: float64 (n, M), in [0, 1].
         mass: float64 (n, M), in [0, 1].
         rank: float64 (n, M), in [0, 1].
@@ -86,7 +86,7 @@ class Measured:
 
 
 def regions_of(boxes: Mapping[int, Sequence[Box]]) -> Iterator[Region]:
-    """The regions of all films, film by film, then by finding and label."""
+    """The regions of all images, image by image, then by finding and label."""
     for row in sorted(boxes):
         for finding, label in sorted({(box.finding, box.label) for box in boxes[row]}):
             same = tuple(b for b in boxes[row] if (b.finding, b.label) == (finding, label))
@@ -94,59 +94,61 @@ def regions_of(boxes: Mapping[int, Sequence[Box]]) -> Iterator[Region]:
 
 
 def measure(
-    films: Films,
+    images: EvaluationImages,
     explainer: Explainer,
     spec: PreprocessSpec,
     on_progress: Callable[[int], None] | None = None,
-) -> Measured:
-    """Hold every method's map against every region of the films.
+) -> LocalisationScores:
+    """Compares every method's map with every region of the images.
 
     Args:
-        films: of which those with boxes have maps.
-        explainer: of the same material.
-        spec: the preprocessing that made the films' inputs.
-        on_progress: called with the number of films done, after each region.
+        images: of which those with boxes have maps.
+        explainer: of the same data.
+        spec: the preprocessing that made the images' inputs.
+        on_progress: called with the number of images done, after each region.
     """
-    regions = tuple(regions_of(films.boxes))
-    films_done = {row: done for done, row in enumerate(sorted(films.boxes), start=1)}
+    regions = tuple(regions_of(images.boxes))
+    images_done = {row: done for done, row in enumerate(sorted(images.boxes), start=1)}
     count, methods, grid = len(regions), len(METHODS), len(THRESHOLDS)
     area = np.zeros(count)
     pointing, mass, rank = (np.full((count, methods), np.nan) for _ in range(3))
     iou, dice = (np.full((count, methods, grid), np.nan) for _ in range(2))
     blank = np.zeros((count, methods), np.bool_)
     for n, region in enumerate(regions):
-        height, width = film_shape(films, region.row)
+        height, width = image_shape(images, region.row)
         mask = region.mask(height, width)
         area[n] = mask.mean()
-        maps = explainer.explain(films, region.row, region.finding)
+        maps = explainer.explain(images, region.row, region.finding)
         for m, method in enumerate(METHODS):
             heatmap = maps[method]
             if heatmap is not None:
-                film = onto_film(heatmap, spec, height, width)
-                blank[n, m] = not film.any()
-                pointing[n, m] = pointing_game(film, mask)
-                mass[n, m] = relevance_mass(film, mask)
-                rank[n, m] = relevance_rank(film, mask)
-                iou[n, m], dice[n, m] = overlaps(film, mask, THRESHOLDS)
+                image = onto_film(heatmap, spec, height, width)
+                blank[n, m] = not image.any()
+                pointing[n, m] = pointing_game(image, mask)
+                mass[n, m] = relevance_mass(image, mask)
+                rank[n, m] = relevance_rank(image, mask)
+                iou[n, m], dice[n, m] = overlaps(image, mask, THRESHOLDS)
         if on_progress:
-            on_progress(films_done[region.row])
+            on_progress(images_done[region.row])
     rows = [region.row for region in regions]
-    case_ids = tuple(films.case_ids[row] for row in rows)
-    patients = tuple(films.patients[row] or f"film {films.case_ids[row]}" for row in rows)
-    return Measured(regions, case_ids, patients, area, pointing, mass, rank, iou, dice, blank)
+    case_ids = tuple(images.case_ids[row] for row in rows)
+    patients = tuple(images.patients[row] or f"image {images.case_ids[row]}" for row in rows)
+    return LocalisationScores(
+        regions, case_ids, patients, area, pointing, mass, rank, iou, dice, blank
+    )
 
 
-def film_shape(films: Films, row: int) -> tuple[int, int]:
-    """(height, width) of a film whose longer side is scaled to `SIDE` pixels, each at least 1."""
-    height, width = (int(n) for n in films.shapes[row])
+def image_shape(images: EvaluationImages, row: int) -> tuple[int, int]:
+    """(height, width) of an image whose longer side is scaled to `SIDE` pixels, each at least 1."""
+    height, width = (int(n) for n in images.shapes[row])
     scale = SIDE / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def chosen_thresholds(tuning: Measured) -> npt.NDArray[np.intp]:
-    """For each method, the place in `THRESHOLDS` with the greatest mean IoU, int (M,).
+def chosen_thresholds(tuning: LocalisationScores) -> npt.NDArray[np.intp]:
+    """Chooses the index in `THRESHOLDS` with the greatest mean IoU for each method, int (M,).
 
-    The lowest of equals; `UNTUNED` for a method without any map on these films.
+    The lowest of equals; `UNTUNED` for a method without any map on these images.
     """
     best = np.full(len(METHODS), THRESHOLDS.index(UNTUNED), np.intp)
     for m in range(len(METHODS)):

@@ -1,4 +1,4 @@
-"""How well a map agrees with a mask: pure functions of two arrays in the frame of the film.
+"""Agreement of a map with a mask: pure functions of two arrays in the frame of the image.
 
 Every function takes
 
@@ -8,7 +8,7 @@ Every function takes
 
 and raises `InvalidArgument` for others. Where pixels tie, the value is the expected one under a
 random order of them. Values are compared as shares of the map's maximum to six digits, because
-float32 interpolation leaves places of one height with different last digits.
+float32 interpolation leaves pixels of one height with different last digits.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def pointing_game(heatmap: Heatmap, mask: Mask) -> float:
 
     The pointing game (Zhang et al., IJCV 2018, section 4.2) counts a hit where the map's maximum
     lies on the object; here without their tolerance of 15 pixels. This is its expected value when
-    one of several maximal pixels is drawn, so a uniform map scores the mask's share of the film.
+    one of several maximal pixels is drawn, so a uniform map scores the mask's share of the image.
     """
     return float(mask[shares(heatmap, mask) == 1].mean())
 
@@ -38,7 +38,7 @@ def relevance_mass(heatmap: Heatmap, mask: Mask) -> float:
     """Relevance Mass Accuracy (Arras et al., Information Fusion 2022, equation 1), in [0, 1].
 
     Sum of the map in the mask over its sum everywhere; a uniform map scores the mask's share of
-    the film.
+    the image.
     """
     heights = shares(heatmap, mask)
     return float(heights[mask].sum() / heights.sum())
@@ -48,7 +48,7 @@ def relevance_rank(heatmap: Heatmap, mask: Mask) -> float:
     """Relevance Rank Accuracy (Arras et al., Information Fusion 2022, equation 2), in [0, 1].
 
     Of the K highest pixels, where K is the number of pixels in the mask, the share that lies in
-    it; a uniform map scores the mask's share of the film.
+    it; a uniform map scores the mask's share of the image.
     """
     heights = shares(heatmap, mask)
     count = int(mask.sum())
@@ -64,7 +64,7 @@ def overlaps(
     """IoU and Dice of {map >= t * maximum} with the mask, for each threshold t.
 
     Intersection over union (Jaccard, 1912) and 2 * intersection over the sum of both areas (Dice,
-    Ecology 1945). A constant map is above every threshold, so it stands for the whole film.
+    Ecology 1945). A constant map is above every threshold, so it stands for the whole image.
 
     Args:
         heatmap: see above.

@@ -1,4 +1,4 @@
-"""What the maps look like beside the boxes, and how the methods compare."""
+"""Plots of the localisation study: maps beside boxes, and the methods compared."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,52 +10,55 @@ from matplotlib.patches import Rectangle
 from xemplar.overlay import overlay
 from xemplar.preprocess import PreprocessSpec
 
-from ..drawing import BOX, CHANCE, OURS, figure, film, png, show
-from ..material import Films
+from ..data import EvaluationImages
+from ..drawing import BOX, CHANCE, OURS, figure, image, png, show
 from ..section import Picture
 from .maps import BASELINES, GRAD_CAM, METHODS, UNIFORM, Explainer
-from .measure import SIDE, Measured
+from .measure import SIDE, LocalisationScores
 from .tables import Mean, by_name
 
 FINDINGS = 4
-"""Findings of which the contact sheet shows films: those with the most regions."""
+"""Findings of which the contact sheet shows images: those with the most regions."""
 
 
 def contact_sheet(
-    measured: Measured, films: Films, explainer: Explainer, spec: PreprocessSpec
+    measured: LocalisationScores,
+    images: EvaluationImages,
+    explainer: Explainer,
+    spec: PreprocessSpec,
 ) -> Picture:
-    """Films with their boxes beside Grad-CAM: the best, the median and the worst of a finding."""
+    """Draws boxes beside Grad-CAM: the best, median and worst image of a finding."""
     chosen = [(key, extremes(measured, key)) for key in most_frequent(measured)]
     drawn = figure(11, 2.15 * len(chosen))
     axes = drawn.subplots(len(chosen), 6, squeeze=False)
     for one in axes.flat:
         one.set_axis_off()
     for line, (_, examples) in zip(axes, chosen, strict=True):
-        for place, n in enumerate(examples):
-            _example(line[2 * place : 2 * place + 2], measured, n, films, explainer, spec)
+        for row, n in enumerate(examples):
+            _example(line[2 * row : 2 * row + 2], measured, n, images, explainer, spec)
     names = ", ".join(_name(*key) for key, _ in chosen)
     return Picture(
-        "localisation-films",
-        f"Films with radiologists' boxes beside the Grad-CAM overlay, for {names}",
+        "localisation-images",
+        f"Images with radiologists' boxes beside the Grad-CAM overlay, for {names}",
         png(drawn),
-        "One line a finding; from left to right the film with the best, the median and the worst "
+        "One line a finding; from left to right the image with the best, the median and the worst "
         "relevance mass of Grad-CAM. Green: the radiologists' boxes. Above each overlay, whether "
         "the hottest spot lies in a box, and the share of the map that lies there beside the "
-        "share of the film that the boxes cover; a number after hit is the share of equally hot "
-        "spots that do. A blank map is zero everywhere: it leaves the film as it is, and is "
+        "share of the image that the boxes cover; a number after hit is the share of equally hot "
+        "spots that do. A blank map is zero everywhere: it leaves the image as it is, and is "
         "ranked as a uniform map. Colours are relative to each map's own maximum.",
     )
 
 
-def most_frequent(measured: Measured) -> list[tuple[str, str]]:
+def most_frequent(measured: LocalisationScores) -> list[tuple[str, str]]:
     """(finding, label) with the most regions, at most `FINDINGS`, the most frequent first."""
     counts = Counter((region.finding, region.label) for region in measured.regions)
     # sorted first, so that equals come in the same order in every run
     return [key for key, _ in Counter(dict(sorted(counts.items()))).most_common(FINDINGS)]
 
 
-def extremes(measured: Measured, key: tuple[str, str]) -> list[int]:
-    """Places of the best, median and worst region by Grad-CAM's relevance mass, each once."""
+def extremes(measured: LocalisationScores, key: tuple[str, str]) -> list[int]:
+    """Finds the best, median and worst region by Grad-CAM's relevance mass, each once."""
     own = [n for n, r in enumerate(measured.regions) if (r.finding, r.label) == key]
     mass = measured.mass[:, METHODS.index(GRAD_CAM)]
     ordered = sorted(own, key=lambda n: -mass[n])
@@ -64,16 +67,16 @@ def extremes(measured: Measured, key: tuple[str, str]) -> list[int]:
 
 def _example(
     axes: Sequence[Axes],
-    measured: Measured,
+    measured: LocalisationScores,
     n: int,
-    films: Films,
+    images: EvaluationImages,
     explainer: Explainer,
     spec: PreprocessSpec,
 ) -> None:
-    """One film with its boxes, and beside it the same under Grad-CAM."""
+    """One image with its boxes, and beside it the same under Grad-CAM."""
     region = measured.regions[n]
-    pixels = film(films.inputs[region.row], spec, films.shapes[region.row], SIDE)
-    heatmap = explainer.grad_cam(films, region.row, region.finding)
+    pixels = image(images.inputs[region.row], spec, images.shapes[region.row], SIDE)
+    heatmap = explainer.grad_cam(images, region.row, region.finding)
     show(axes[0], pixels, _name(region.finding, region.label))
     show(axes[1], overlay(pixels, heatmap, spec, side=SIDE), _verdict(measured, n))
     height, width = pixels.shape
@@ -84,8 +87,8 @@ def _example(
             one.add_patch(Rectangle(corner, *size, fill=False, edgecolor=BOX, linewidth=1.2))
 
 
-def _verdict(measured: Measured, n: int) -> str:
-    """Whether Grad-CAM hits the region, and its mass beside the region's area, in words."""
+def _verdict(measured: LocalisationScores, n: int) -> str:
+    """States if Grad-CAM hits the region, and its mass beside the region's area."""
     m = METHODS.index(GRAD_CAM)
     if measured.blank[n, m]:
         return f"blank map; area {measured.area[n]:.2f}"
@@ -94,29 +97,29 @@ def _verdict(measured: Measured, n: int) -> str:
     return f"{hit}; mass {measured.mass[n, m]:.2f}, area {measured.area[n]:.2f}"
 
 
-def methods_plot(measured: Measured, mean: Mean) -> Picture:
+def methods_plot(measured: LocalisationScores, mean: Mean) -> Picture:
     """Pointing game and relevance mass of every method with intervals, and chance as a line."""
     drawn = figure(10, 3.4)
     panels = drawn.subplots(1, 2, sharey=True)
-    places = np.arange(len(METHODS))
+    rows = np.arange(len(METHODS))
     for axes, (name, values) in zip(panels, by_name(measured).items(), strict=True):
-        for place, method in zip(places, METHODS, strict=True):
-            found = mean(values[:, place])
+        for row, method in zip(rows, METHODS, strict=True):
+            found = mean(values[:, row])
             if found is not None:
                 colour = CHANCE if method in BASELINES else OURS
-                axes.plot(found.value, place, "o", color=colour)
+                axes.plot(found.value, row, "o", color=colour)
                 if found.low is not None and found.high is not None:
-                    axes.plot((found.low, found.high), (place, place), color=colour)
+                    axes.plot((found.low, found.high), (row, row), color=colour)
         chance = values[:, METHODS.index(UNIFORM)].mean()
         axes.axvline(chance, color=CHANCE, linestyle=":")
         axes.set_title(f"{name} (chance {chance:.3f})", fontsize=10)
-        axes.set(yticks=places, yticklabels=METHODS, xlim=(0, None))
+        axes.set(yticks=rows, yticklabels=METHODS, xlim=(0, None))
     panels[0].invert_yaxis()
     return Picture(
         "localisation-methods",
         "Pointing game and relevance mass of every method, with 95 % intervals and chance",
         png(drawn),
-        "Grey: baselines, which know nothing of the film. Dotted: the uniform map.",
+        "Grey: baselines, which know nothing of the image. Dotted: the uniform map.",
     )
 
 

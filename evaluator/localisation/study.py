@@ -1,4 +1,4 @@
-"""The study of localisation, from material to what is printed."""
+"""Localisation study, from evaluation data to a section of the report."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from xemplar.errors import DatasetError
 
-from ..material import Material
+from ..data import EvaluationData
 from ..section import Estimate, Section
 from . import pictures
 from .maps import (
@@ -25,7 +25,7 @@ from .measure import (
     SIDE,
     THRESHOLDS,
     Figures,
-    Measured,
+    LocalisationScores,
     chosen_thresholds,
     measure,
 )
@@ -42,35 +42,35 @@ from .tables import (
 )
 
 
-def localisation(material: Material, on_progress: Callable[[int], None] | None = None) -> Section:
-    """Whether the maps lie where radiologists drew boxes.
+def localisation(data: EvaluationData, on_progress: Callable[[int], None] | None = None) -> Section:
+    """Measures whether maps lie where radiologists drew boxes.
 
     Args:
-        material: films with boxes and their maps, and the indexed cases.
-        on_progress: called with the number of films done.
+        data: images with boxes and their maps, and the indexed cases.
+        on_progress: called with the number of images done.
 
     Raises:
-        DatasetError: no query film has a box.
+        DatasetError: no query image has a box.
     """
-    if not material.queries.boxes:
+    if not data.queries.boxes:
         raise DatasetError(
-            f"none of the {len(material.queries)} evaluated films has a radiologist's box of a "
+            f"none of the {len(data.queries)} evaluated images has a radiologist's box of a "
             "finding that the checkpoint knows; put boxes.csv (file,label,x,y,w,h,provenance), "
             "BBox_List_2017.csv or stage_2_train_labels.csv into the data set's folder, name "
-            "another box file, or evaluate the splits whose films have boxes"
+            "another box file, or evaluate the splits whose images have boxes"
         )
-    explainer, spec = Explainer(material), material.encoder.checkpoint.card.spec
+    explainer, spec = Explainer(data), data.encoder.checkpoint.card.spec
     # on matrices this small, threads that wait for each other cost far more than they give
     with threadpool_limits(limits=1, user_api="blas"):
-        thresholds = chosen_thresholds(measure(material.tuning, explainer, spec))
-        measured = measure(material.queries, explainer, spec, on_progress)
-    tuned_on = sum(len(boxes) for boxes in material.tuning.boxes.values())
-    mean = Mean(measured.patients, material.settings.resamples, material.settings.seed)
+        thresholds = chosen_thresholds(measure(data.tuning, explainer, spec))
+        measured = measure(data.queries, explainer, spec, on_progress)
+    tuned_on = sum(len(boxes) for boxes in data.tuning.boxes.values())
+    mean = Mean(measured.patients, data.settings.resamples, data.settings.seed)
     return Section(
         name="localisation",
         title="Explanation by saliency: do the maps lie where radiologists drew boxes?",
         summary=_summary(measured, mean),
-        text=_text(material, measured, mean),
+        text=_text(data, measured, mean),
         tables=(
             methods_table(measured, thresholds, tuned_on, mean),
             differences_table(measured, mean),
@@ -78,38 +78,38 @@ def localisation(material: Material, on_progress: Callable[[int], None] | None =
             regions_table(measured, thresholds),
         ),
         pictures=(
-            pictures.contact_sheet(measured, material.queries, explainer, spec),
+            pictures.contact_sheet(measured, data.queries, explainer, spec),
             pictures.methods_plot(measured, mean),
         ),
-        settings=_settings(material, thresholds, tuned_on),
+        settings=_settings(data, thresholds, tuned_on),
     )
 
 
 def _settings(
-    material: Material, thresholds: npt.NDArray[np.intp], tuned_on: int
+    data: EvaluationData, thresholds: npt.NDArray[np.intp], tuned_on: int
 ) -> Mapping[str, Any]:
-    """Everything that a figure depends on, by name."""
+    """Lists the settings that a figure depends on, by name."""
     return {
-        "films compared at, longer side in pixels": SIDE,
+        "images compared at, longer side in pixels": SIDE,
         "ties": f"expected value; equal to {DIGITS} digits of the map's maximum",
         "thresholds of IoU and Dice": {
-            method: THRESHOLDS[place] for method, place in zip(METHODS, thresholds, strict=True)
+            method: THRESHOLDS[index] for method, index in zip(METHODS, thresholds, strict=True)
         },
         "thresholds tried": list(THRESHOLDS),
         "thresholds chosen on": threshold_note(tuned_on),
-        "tuning split": material.settings.tuning_split,
+        "tuning split": data.settings.tuning_split,
         "boxes of the tuning split": tuned_on,
-        "boxes left out, as no output stands for their label": dict(material.boxes_left_out),
+        "boxes left out, as no output stands for their label": dict(data.boxes_left_out),
         "cases of the similarity evidence": NEIGHBOURS,
         "sigma of the Gaussian, in sides of the input": SIGMA,
-        "bootstrap resamples, over patients": material.settings.resamples,
-        "seed": material.settings.seed,
+        "bootstrap resamples, over patients": data.settings.resamples,
+        "seed": data.settings.seed,
     }
 
 
-def _text(material: Material, measured: Measured, mean: Mean) -> tuple[str, ...]:
-    """What was asked, what came out, and what that is worth."""
-    rows, columns = next(iter(material.queries.maps.values())).shape[1:]
+def _text(data: EvaluationData, measured: LocalisationScores, mean: Mean) -> tuple[str, ...]:
+    """Writes the paragraphs: question, result, and what it is worth."""
+    rows, columns = next(iter(data.queries.maps.values())).shape[1:]
     boxes = sum(len(region.boxes) for region in measured.regions)
     conclusions = [
         conclusion(name, method, values, mean)
@@ -117,33 +117,33 @@ def _text(material: Material, measured: Measured, mean: Mean) -> tuple[str, ...]
         for method in (GRAD_CAM, EVIDENCE)
     ]
     return (
-        f"Radiologists drew {boxes} boxes on {len(material.queries.boxes)} of the evaluated films, "
+        f"Radiologists drew {boxes} boxes on {len(data.queries.boxes)} of the evaluated images, "
         f"of {len(set(measured.patients))} patients. Each map is made for the finding that the "
-        "box is about and laid onto the film. The pointing game asks whether its hottest spot "
+        "box is about and laid onto the image. The pointing game asks whether its hottest spot "
         "lies in a box; the relevance mass is the share of the whole map that lies there, so it "
         "also tells whether the map points elsewhere besides.",
-        "Chance is what a map scores that knows nothing: the share of the film that the boxes "
+        "Chance is what a map scores that knows nothing: the share of the image that the boxes "
         f"cover, here {measured.area.mean():.3f} on average. Two more baselines do not look at "
-        "the film either, but know where to look on any: the mean Grad-CAM of the finding over "
-        "the indexed cases, and a spot in the middle of the chest. A map explains this film only "
+        "the image either, but know where to look on any: the mean Grad-CAM of the finding over "
+        "the indexed cases, and a spot in the middle of the chest. A map explains this image only "
         "as far as it is better than all three.",
         " ".join([*conclusions, _blank(measured)]),
         "What this does not prove: that the network is right, or right for the right reason. A "
         "box also holds healthy lung, one finding often brings others, and a map beside the box "
         "may show what the network did look at. The maps have "
         f"{rows} x {columns} cells, so they cannot outline what is smaller than a cell. Figures "
-        "near chance do say that an overlay must not be read as the place of the finding.",
+        "near chance do say that an overlay must not be read as the location of the finding.",
     )
 
 
-def _summary(measured: Measured, mean: Mean) -> str:
-    """What Grad-CAM is worth by the pointing game, the first of the figures."""
+def _summary(measured: LocalisationScores, mean: Mean) -> str:
+    """Summarises Grad-CAM by the pointing game, the first of the figures."""
     name, values = next(iter(by_name(measured).items()))
     return f"{conclusion(name, GRAD_CAM, values, mean)} {_blank(measured)}"
 
 
 def conclusion(name: str, method: str, values: Figures, mean: Mean) -> str:
-    """Whether a method is better than the best of the baselines, in words.
+    """Compares a method with the best of the baselines, in words.
 
     Args:
         name: of the figure.
@@ -162,29 +162,23 @@ def conclusion(name: str, method: str, values: Figures, mean: Mean) -> str:
     elif gap.low > 0:
         verdict = "it is better than the best baseline"
     elif gap.high < 0:
-        verdict = "it is worse than that map, which does not look at the film"
+        verdict = "it is worse than that map, which does not look at the image"
     else:
-        verdict = "it is not shown to be better than that map, which does not look at the film"
+        verdict = "it is not shown to be better than that map, which does not look at the image"
     return (
-        f"By the {name}, {method} scores {_words(own)}, and the best baseline ({best}) "
-        f"{_words(found[best])}; the difference on the same regions is {_words(gap)}: {verdict}."
+        f"By the {name}, {method} scores {own}, and the best baseline ({best}) "
+        f"{found[best]}; the difference on the same regions is {gap}: {verdict}."
     )
 
 
-def _blank(measured: Measured) -> str:
-    """How often Grad-CAM shows nothing, in words."""
+def _blank(measured: LocalisationScores) -> str:
+    """States how often Grad-CAM is blank."""
     blank = int(measured.blank[:, METHODS.index(GRAD_CAM)].sum())
     return (
-        f"In {blank} of {len(measured)} regions Grad-CAM is blank: nothing on the film speaks for "
+        f"In {blank} of {len(measured)} regions Grad-CAM is blank: nothing on the image speaks for "
         "the finding that the radiologist boxed. A blank map counts as a uniform one."
     )
 
 
 def _value(found: Estimate | None) -> float:
     return -np.inf if found is None else found.value
-
-
-def _words(found: Estimate | None) -> str:
-    if found is None or found.low is None or found.high is None:
-        return "no figure" if found is None else f"{found.value:.3f}"
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"

@@ -1,4 +1,4 @@
-"""What was measured, as tables: methods side by side, against baselines, by finding and size."""
+"""Tables of the localisation study: methods, baselines, findings and sizes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ..bootstrap import estimate
 from ..section import Cell, Estimate, Table
 from .maps import BASELINES, EVIDENCE, GRAD_CAM, METHODS, NEIGHBOURS
-from .measure import SIDE, THRESHOLDS, Figures, Measured
+from .measure import SIDE, THRESHOLDS, Figures, LocalisationScores
 
 Rows = npt.NDArray[np.bool_]
 
@@ -17,13 +17,13 @@ COMPARED = (GRAD_CAM, EVIDENCE, *BASELINES)
 """Methods in the tables by finding and size: both explanations of the service, and baselines."""
 
 SIZES: Mapping[str, tuple[float, float]] = {
-    "under 2 % of the film": (0, 0.02),
+    "under 2 % of the image": (0, 0.02),
     "2 to 10 %": (0.02, 0.1),
     "over 10 %": (0.1, np.inf),
 }
 
 REGION = (
-    "A region is all boxes of one film with the same finding and label. Intervals are over "
+    "A region is all boxes of one image with the same finding and label. Intervals are over "
     "patients (95 %, bootstrap)."
 )
 
@@ -33,7 +33,7 @@ class Mean:
     """Averages figures of the same regions, with an interval over their patients.
 
     Attributes:
-        patients: of the n regions' films.
+        patients: of the n regions' images.
         resamples: of the bootstrap.
         seed: likewise.
     """
@@ -50,14 +50,14 @@ class Mean:
 
 
 def methods_table(
-    measured: Measured, thresholds: npt.NDArray[np.intp], tuned_on: int, mean: Mean
+    measured: LocalisationScores, thresholds: npt.NDArray[np.intp], tuned_on: int, mean: Mean
 ) -> Table:
     """All methods over all regions.
 
     Args:
         measured: of the queries.
-        thresholds: of each method, int (M,), places in `THRESHOLDS`.
-        tuned_on: boxes of the tuning films that they were chosen on.
+        thresholds: of each method, int (M,), indices in `THRESHOLDS`.
+        tuned_on: boxes of the tuning images that they were chosen on.
         mean: of the same regions.
     """
     rows: list[list[Cell]] = []
@@ -78,9 +78,9 @@ def methods_table(
     )
     missing = int(np.isnan(measured.mass[:, METHODS.index(EVIDENCE)]).sum())
     caption = (
-        f"{REGION} Maps and boxes are compared on the film, longer side {SIDE} pixels. By chance "
+        f"{REGION} Maps and boxes are compared on the image, longer side {SIDE} pixels. By chance "
         f"all of pointing game, mass and rank are the uniform map's, {measured.area.mean():.3f}: "
-        "the mean share of the film that a region covers; mass / area is then 1. It is the mean "
+        "the mean share of the image that a region covers; mass / area is then 1. It is the mean "
         "over regions, in which small ones weigh most. IoU and Dice are of the map at or above "
         f"threshold times its maximum. {threshold_note(tuned_on)} Blank maps are zero everywhere "
         "and scored as the uniform map. Similarity evidence is the mean towards the "
@@ -93,20 +93,20 @@ def methods_table(
 
 
 def threshold_note(boxes: int) -> str:
-    """On what the thresholds of IoU and Dice were chosen, in words."""
+    """States how the thresholds of IoU and Dice were chosen."""
     if not boxes:
         return (
-            "The tuning films have no boxes, so nothing could be chosen: the threshold is 0.5 for "
+            "The tuning images have no boxes, so nothing could be chosen: the threshold is 0.5 for "
             "all methods, and IoU and Dice could be better at another."
         )
     few = ", which is few: IoU and Dice could be better at another" if boxes < 50 else ""
     return (
-        "Each method's threshold is the one with the greatest mean IoU on the tuning films, which "
+        "Each method's threshold is the one with the greatest mean IoU on the tuning images, which "
         f"have {boxes} boxes{few}."
     )
 
 
-def differences_table(measured: Measured, mean: Mean) -> Table:
+def differences_table(measured: LocalisationScores, mean: Mean) -> Table:
     """Both explanations of the service against each baseline, region by region."""
     rows: list[list[Cell]] = [
         [name, method, baseline, mean(difference(values, method, baseline))]
@@ -116,14 +116,14 @@ def differences_table(measured: Measured, mean: Mean) -> Table:
     ]
     caption = (
         f"{REGION} The mean of the differences on the same regions. Only an interval that lies "
-        "above 0 says that a map knows more of this film than the baseline does."
+        "above 0 says that a map knows more of this image than the baseline does."
     )
     columns = ("figure", "method", "baseline", "difference")
     title = "What the explanations know beyond the baselines"
     return Table("localisation-differences", title, columns, rows, caption)
 
 
-def by_name(measured: Measured) -> Mapping[str, Figures]:
+def by_name(measured: LocalisationScores) -> Mapping[str, Figures]:
     """The two figures that conclusions are drawn from, each float64 (n, M)."""
     return {"pointing game": measured.pointing, "relevance mass": measured.mass}
 
@@ -134,7 +134,7 @@ def difference(values: Figures, method: str, baseline: str) -> Figures:
     return own
 
 
-def group_tables(measured: Measured, mean: Mean) -> list[Table]:
+def group_tables(measured: LocalisationScores, mean: Mean) -> list[Table]:
     """Pointing game and relevance mass by finding and label, and by size of the region."""
     pairs = [(region.finding, region.label) for region in measured.regions]
     findings: dict[tuple[str, ...], Rows] = {
@@ -155,7 +155,7 @@ def group_tables(measured: Measured, mean: Mean) -> list[Table]:
 
 
 def _group_table(
-    measured: Measured,
+    measured: LocalisationScores,
     mean: Mean,
     figure: str,
     what: str,
@@ -173,11 +173,11 @@ def _group_table(
         title=f"{figure.capitalize()} by {what}",
         columns=(*keys, "regions", "mean area", *COMPARED),
         rows=rows,
-        caption=f"{REGION} The mean area of the regions, as a share of the film, is chance.",
+        caption=f"{REGION} The mean area of the regions, as a share of the image, is chance.",
     )
 
 
-def regions_table(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Table:
+def regions_table(measured: LocalisationScores, thresholds: npt.NDArray[np.intp]) -> Table:
     """Every region and method, for those who want to compute further; not printed."""
     columns = ("case_id", "finding", "label", "boxes", "area", "method")
     figures = ("pointing game", "relevance mass", "relevance rank", "IoU", "Dice", "blank")
@@ -191,9 +191,11 @@ def regions_table(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Table
     )
 
 
-def _region_rows(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Iterable[list[Cell]]:
+def _region_rows(
+    measured: LocalisationScores, thresholds: npt.NDArray[np.intp]
+) -> Iterable[list[Cell]]:
     for n, region in enumerate(measured.regions):
-        of_film = (measured.case_ids[n], region.finding, region.label, len(region.boxes))
+        of_image = (measured.case_ids[n], region.finding, region.label, len(region.boxes))
         for m, method in enumerate(METHODS):
             if not np.isnan(measured.mass[n, m]):
                 figures = (
@@ -204,4 +206,4 @@ def _region_rows(measured: Measured, thresholds: npt.NDArray[np.intp]) -> Iterab
                     measured.dice[n, m, thresholds[m]],
                 )
                 blank = int(measured.blank[n, m])
-                yield [*of_film, float(measured.area[n]), method, *map(float, figures), blank]
+                yield [*of_image, float(measured.area[n]), method, *map(float, figures), blank]

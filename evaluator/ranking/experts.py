@@ -16,18 +16,18 @@ from xemplar.ratings import COLUMNS
 from xemplar.rows import read_rows
 
 from ..bootstrap import estimate
-from ..material import Material
+from ..data import EvaluationData
 from ..section import Cell, Table
 from . import metrics
 
 
 @dataclass(frozen=True)
-class Rating:
+class ExpertRating:
     """One line of a ratings file.
 
     Attributes:
-        query: case id of the query film: the first 16 hex digits of its file's sha256.
-        case: case id of the rated film.
+        query: case id of the query image: the first 16 hex digits of its file's sha256.
+        case: case id of the rated image.
         rater: who rated; any name.
         rating: how similar, from 0 (nothing in common) upwards.
         line: in the file.
@@ -63,13 +63,13 @@ class RatedList:
         return mean
 
 
-def read_ratings(file: Path, max_rating: float) -> tuple[Rating, ...]:
+def read_ratings(file: Path, max_rating: float) -> tuple[ExpertRating, ...]:
     """Read ``query_id,case_id,rater,rating``.
 
     Raises:
         DatasetError: the file cannot be used; naming file, line and reason.
     """
-    ratings: list[Rating] = []
+    ratings: list[ExpertRating] = []
     seen: dict[tuple[str, str, str], int] = {}
     for line, row in read_rows(file, COLUMNS):
         rating = _rating(row, f"{file}, line {line}", line, max_rating)
@@ -86,7 +86,7 @@ def read_ratings(file: Path, max_rating: float) -> tuple[Rating, ...]:
     return tuple(ratings)
 
 
-def _rating(row: Mapping[str, str], where: str, line: int, max_rating: float) -> Rating:
+def _rating(row: Mapping[str, str], where: str, line: int, max_rating: float) -> ExpertRating:
     query, case, rater, text = (row[name] for name in COLUMNS)
     if not (query and case and rater):
         raise DatasetError(f"{where}: query_id, case_id and rater must not be empty")
@@ -96,32 +96,32 @@ def _rating(row: Mapping[str, str], where: str, line: int, max_rating: float) ->
         raise DatasetError(f"{where}: rating {text!r} is no number") from error
     if not 0 <= value <= max_rating:
         raise DatasetError(
-            f"{where}: rating {text} is not between 0 and {max_rating:g}; mend it, or give the "
+            f"{where}: rating {text} is not between 0 and {max_rating:g}; correct it, or give the "
             "upper end of your scale with --max-rating"
         )
-    return Rating(query, case, rater, value, line)
+    return ExpertRating(query, case, rater, value, line)
 
 
 def rated_lists(
-    ratings: Sequence[Rating], file: Path, embeddings: Mapping[str, npt.NDArray[np.float32]]
+    ratings: Sequence[ExpertRating], file: Path, embeddings: Mapping[str, npt.NDArray[np.float32]]
 ) -> tuple[RatedList, ...]:
     """Put ratings and similarities together, one list for each query.
 
     Args:
         ratings: as read.
         file: that they come from, for errors.
-        embeddings: case id -> float32 (C,), of all query films and indexed cases.
+        embeddings: case id -> float32 (C,), of all query images and indexed cases.
 
     Raises:
         DatasetError: a query or case is unknown, or its own neighbour; naming file and line.
     """
-    by_query: dict[str, list[Rating]] = defaultdict(list)
+    by_query: dict[str, list[ExpertRating]] = defaultdict(list)
     for rating in ratings:
         for what, name in (("query", rating.query), ("case", rating.case)):
             if name not in embeddings:
                 raise DatasetError(
-                    f"{file}, line {rating.line}: there is no {what} {name[:64]!r} among the films "
-                    "of the data set's evaluated splits and the indexed cases"
+                    f"{file}, line {rating.line}: there is no {what} {name[:64]!r} among the "
+                    "images of the data set's evaluated splits and the indexed cases"
                 )
         if rating.query == rating.case:
             raise DatasetError(
@@ -132,7 +132,7 @@ def rated_lists(
 
 
 def _list(
-    query: str, ratings: Sequence[Rating], embeddings: Mapping[str, npt.NDArray[np.float32]]
+    query: str, ratings: Sequence[ExpertRating], embeddings: Mapping[str, npt.NDArray[np.float32]]
 ) -> RatedList:
     cases = list(dict.fromkeys(rating.case for rating in ratings))
     raters = sorted({rating.rater for rating in ratings})
@@ -145,10 +145,10 @@ def _list(
     return RatedList(query, tuple(cases[i] for i in order), similarity[order], table[:, order])
 
 
-def agreement_with_experts(lists: Sequence[RatedList], material: Material) -> Table:
+def agreement_with_experts(lists: Sequence[RatedList], data: EvaluationData) -> Table:
     """Means over the queries of nDCG under both gains and of Kendall's tau, beside chance."""
     gains = [one.mean_rating[None] for one in lists]
-    resamples = material.settings.resamples
+    resamples = data.settings.resamples
     rows: list[list[Cell]] = []
     for name, transform in (("linear", lambda g: g), ("exponential", metrics.exponential)):
         got = [float(ndcg(transform(g), g.shape[1])[0]) for g in gains]

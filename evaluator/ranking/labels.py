@@ -1,4 +1,4 @@
-"""The ranking against labels: are the cases that come first those with the same findings?"""
+"""Ranking metrics against labels: precision, MAP, MRR and nDCG by shared findings."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from xemplar.findings import positives
 from xemplar.ndcg import Gains, ndcg
 
 from ..bootstrap import estimate
-from ..material import Candidates, Films, Material
+from ..data import Candidates, EvaluationData, EvaluationImages, related
 from ..section import Cell, Table
 from . import metrics
 from .rankers import RANDOM, XEMPLAR, Ranker, rankers
@@ -48,7 +48,7 @@ BINARY: Mapping[str, Metric] = {
 
 @dataclass(frozen=True)
 class Relevance:
-    """One answer to the question of what a similar case is.
+    """A definition of a relevant case.
 
     Attributes:
         name: in words.
@@ -62,10 +62,10 @@ class Relevance:
 
 
 def relevances(
-    queries: Films, candidates: Candidates, severity: Mapping[str, Mapping[str, float]]
+    queries: EvaluationImages, candidates: Candidates, severity: Mapping[str, Mapping[str, float]]
 ) -> list[Relevance]:
     """All relevances that what is known allows."""
-    own = [positives(film.labels) for film in queries.films]
+    own = [positives(image.labels) for image in queries.records]
     other = [case.findings for case in candidates.cases]
     names = names_of(own, other)
     q, c = indicators(own, names), indicators(other, names)
@@ -76,7 +76,7 @@ def relevances(
     ]
     if severity:
         degrees = (
-            severities([f.file for f in queries.films], names, severity),
+            severities([f.file for f in queries.records], names, severity),
             severities([c.file for c in candidates.cases], names, severity),
         )
         found.append(
@@ -89,16 +89,6 @@ def relevances(
     return found
 
 
-def forbidden(queries: Films, candidates: Candidates, rows: slice) -> npt.NDArray[np.bool_]:
-    """Cases that a query must not find, bool (rows, M): its own picture, its own patient's."""
-    case_ids = np.array([case.case_id for case in candidates.cases])
-    patients = np.array([case.patient or "" for case in candidates.cases])
-    own = np.array(queries.case_ids[rows])[:, None] == case_ids
-    who = np.array([patient or "unknown" for patient in queries.patients[rows]])
-    same: npt.NDArray[np.bool_] = own | (who[:, None] == patients)
-    return same
-
-
 def blocks(count: int) -> Iterator[slice]:
     """All rows, `BLOCK` at a time."""
     return (slice(begin, min(begin + BLOCK, count)) for begin in range(0, count, BLOCK))
@@ -109,14 +99,14 @@ Figures = Mapping[tuple[str, str, str], npt.NDArray[np.float64]]
 
 
 def measure(
-    material: Material, judged: Sequence[Relevance], on_progress: Callable[[int], None]
+    data: EvaluationData, judged: Sequence[Relevance], on_progress: Callable[[int], None]
 ) -> Figures:
     """Every figure of every query, ranked by xemplar and by everything beside it."""
-    queries, candidates = material.queries, material.candidates
-    ranked_by = rankers(queries, candidates, material.settings.seed)
+    queries, candidates = data.queries, data.candidates
+    ranked_by = rankers(queries, candidates, data.settings.seed)
     parts: dict[tuple[str, str, str], list[Gains]] = {}
     for rows in blocks(len(queries)):
-        barred = forbidden(queries, candidates, rows)
+        barred = related(queries, candidates, rows)
         gains = {r.name: np.where(barred, 0, r.gain(rows)) for r in judged}
         for name, score in ranked_by.items():
             draws = DRAWS if name == RANDOM else 1
@@ -130,10 +120,10 @@ def measure(
     return {key: np.concatenate(value) for key, value in parts.items()}
 
 
-def tables(material: Material, judged: Sequence[Relevance], figures: Figures) -> list[Table]:
+def tables(data: EvaluationData, judged: Sequence[Relevance], figures: Figures) -> list[Table]:
     """One table for each relevance: rankers in rows, figures in columns."""
     drawn = []
-    for place, relevance in enumerate(judged, start=1):
+    for number, relevance in enumerate(judged, start=1):
         names = [ranker for kind, ranker, _ in figures if kind == relevance.name]
         rows: list[list[Cell]] = [
             [
@@ -141,9 +131,9 @@ def tables(material: Material, judged: Sequence[Relevance], figures: Figures) ->
                 *(
                     estimate(
                         figures[relevance.name, ranker, metric],
-                        material.queries.patients,
-                        material.settings.resamples,
-                        material.settings.seed,
+                        data.queries.patients,
+                        data.settings.resamples,
+                        data.settings.seed,
                     )
                     for metric in relevance.metrics
                 ),
@@ -153,12 +143,12 @@ def tables(material: Material, judged: Sequence[Relevance], figures: Figures) ->
         first = next(iter(relevance.metrics))
         defined = int(np.isfinite(figures[relevance.name, XEMPLAR, first]).sum())
         caption = (
-            f"{defined} of {len(material.queries)} queries; the others, to which no indexed case "
+            f"{defined} of {len(data.queries)} queries; the others, to which no indexed case "
             f"is relevant, are left out. Chance is the row {RANDOM!r}: mean of {DRAWS} orders."
         )
         drawn.append(
             Table(
-                f"ranking-labels-{place}",
+                f"ranking-labels-{number}",
                 f"What is relevant: {relevance.name}",
                 ["ranked by", *relevance.metrics],
                 rows,
@@ -168,15 +158,15 @@ def tables(material: Material, judged: Sequence[Relevance], figures: Figures) ->
     return drawn
 
 
-def difference_table(material: Material, judged: Sequence[Relevance], figures: Figures) -> Table:
-    """How much better xemplar is than each of the others, query by query."""
+def difference_table(data: EvaluationData, judged: Sequence[Relevance], figures: Figures) -> Table:
+    """Tabulates the differences between xemplar and each baseline on the same queries."""
     chosen = ((judged[0].name, "nDCG@10"), (judged[1].name, "P@5"), (judged[1].name, "mAP"))
     rivals = dict.fromkeys(ranker for _, ranker, _ in figures if ranker != XEMPLAR)
     rows: list[list[Cell]] = []
     for rival in rivals:
         better = [figures[kind, XEMPLAR, m] - figures[kind, rival, m] for kind, m in chosen]
-        settings = material.settings
-        patients = material.queries.patients
+        settings = data.settings
+        patients = data.queries.patients
         means = (estimate(b, patients, settings.resamples, settings.seed) for b in better)
         rows.append([rival, *means])
     return Table(
@@ -189,46 +179,46 @@ def difference_table(material: Material, judged: Sequence[Relevance], figures: F
     )
 
 
-def finding_table(material: Material) -> Table:
-    """For each finding: how many of the first cases have it, of queries that have it."""
-    queries, candidates = material.queries, material.candidates
-    own = [positives(film.labels) for film in queries.films]
+def finding_table(data: EvaluationData) -> Table:
+    """Tabulates precision by finding, over the queries with that finding."""
+    queries, candidates = data.queries, data.candidates
+    own = [positives(image.labels) for image in queries.records]
     other = [case.findings for case in candidates.cases]
     names = names_of(own)
     q, c = indicators(own, names), indicators(other, names)
     first, allowed = [], []
     for rows in blocks(len(queries)):
-        barred = forbidden(queries, candidates, rows)
+        barred = related(queries, candidates, rows)
         score = queries.embedding[rows].astype(np.float64) @ candidates.embedding.T
         first.append(c[_order(score, barred)[:, : max(KS)]])  # (rows, 10, n)
         open_to = ~barred
         allowed.append((open_to @ c) / np.maximum(open_to.sum(axis=1, keepdims=True), 1))
     nearest, chance = np.concatenate(first), np.concatenate(allowed)
     rows_of_table: list[list[Cell]] = []
-    for place, name in enumerate(names):
-        having = np.flatnonzero(q[:, place])
+    for column, name in enumerate(names):
+        having = np.flatnonzero(q[:, column])
         patients = [queries.patients[row] for row in having]
         means = [
-            estimate(nearest[having, :k, place].mean(axis=1), patients, material.settings.resamples)
+            estimate(nearest[having, :k, column].mean(axis=1), patients, data.settings.resamples)
             for k in KS[2:]
         ]
-        by_chance = float(chance[having, place].mean())
-        rows_of_table.append([name, len(having), int(c[:, place].sum()), *means, by_chance])
+        by_chance = float(chance[having, column].mean())
+        rows_of_table.append([name, len(having), int(c[:, column].sum()), *means, by_chance])
     return Table(
         "ranking-findings",
         "By finding: how many of the most similar cases have it too",
         ["finding", "queries with it", "indexed cases with it", "P@5", "P@10", "chance"],
         rows_of_table,
-        "Queries are the films with the finding; chance is the share of indexed cases with it.",
+        "Queries are the images with the finding; chance is the share of indexed cases with it.",
     )
 
 
-def query_table(material: Material, figures: Figures) -> Table:
+def query_table(data: EvaluationData, figures: Figures) -> Table:
     """Every figure of every query, by xemplar; a CSV file only."""
     keys = [key for key in figures if key[1] == XEMPLAR]
     rows = [
         [case_id, *(_plain(figures[key][row]) for key in keys)]
-        for row, case_id in enumerate(material.queries.case_ids)
+        for row, case_id in enumerate(data.queries.case_ids)
     ]
     columns = ["case", *(f"{metric} ({kind})" for kind, _, metric in keys)]
     return Table("ranking-queries", "Every query", columns, rows, shown=False)

@@ -1,4 +1,4 @@
-"""What the ranking looks like: the first three of some queries, experts' lists, reliability."""
+"""Plots of the ranking study: nearest cases, experts' lists, reliability, bars."""
 
 from collections.abc import Sequence
 
@@ -7,34 +7,33 @@ import numpy.typing as npt
 
 from xemplar.findings import positives
 
-from ..drawing import CHANCE, OURS, figure, film, png, show
-from ..material import Material
+from ..data import EvaluationData, nearest
+from ..drawing import CHANCE, OURS, figure, image, png, show
 from ..section import Estimate, Picture, Table
 from .experts import RatedList
-from .labels import forbidden
 
 QUERIES, SHOWN = 6, 3
 
 
-def first_three(material: Material) -> Picture:
+def first_three(data: EvaluationData) -> Picture:
     """Some queries, drawn at random, with their three most similar cases."""
-    queries, candidates = material.queries, material.candidates
+    queries, candidates = data.queries, data.candidates
     count = min(QUERIES, len(queries))
-    drawn = np.random.default_rng(material.settings.seed).choice(len(queries), count, replace=False)
+    drawn = np.random.default_rng(data.settings.seed).choice(len(queries), count, replace=False)
     sheet = figure(8, 2.3 * count)
     grid = sheet.subplots(count, SHOWN + 1, squeeze=False)
-    spec = material.encoder.checkpoint.card.spec
+    spec = data.encoder.checkpoint.card.spec
     for axes, row in zip(grid, sorted(int(n) for n in drawn), strict=True):
-        picture = film(queries.inputs[row], spec, queries.shapes[row])
-        show(axes[0], picture, "query\n" + _named(positives(queries.films[row].labels)))
-        score = candidates.embedding @ queries.embedding[row]
-        score[forbidden(queries, candidates, slice(row, row + 1))[0]] = -np.inf
-        nearest = np.argsort(-score, kind="stable")[:SHOWN]
-        for place, (one, case_at) in enumerate(zip(axes[1:], nearest, strict=False), start=1):
-            case = candidates.cases[case_at]
-            picture = film(candidates.inputs[case_at], spec, (case.height, case.width))
-            show(one, picture, f"{place}: similarity {score[case_at]:.3f}\n{_named(case.findings)}")
-        for one in axes[1 + len(nearest) :]:
+        picture = image(queries.inputs[row], spec, queries.shapes[row])
+        show(axes[0], picture, "query\n" + _named(positives(queries.records[row].labels)))
+        found, cosines = nearest(queries, candidates, row, SHOWN)
+        for rank, (one, index) in enumerate(zip(axes[1:], found, strict=False)):
+            case = candidates.cases[index]
+            picture = image(candidates.inputs[index], spec, (case.height, case.width))
+            show(
+                one, picture, f"{rank + 1}: similarity {cosines[rank]:.3f}\n{_named(case.findings)}"
+            )
+        for one in axes[1 + len(found) :]:
             one.set_axis_off()
     return Picture(
         "first-three",
@@ -44,17 +43,17 @@ def first_three(material: Material) -> Picture:
     )
 
 
-def expert_list(one: RatedList, rows: Table, material: Material) -> Picture:
+def expert_list(one: RatedList, rows: Table, data: EvaluationData) -> Picture:
     """One query as in the poster's Table 1: its rated cases, similarity, and both ranks."""
     shown = [row for row in rows.rows if row[0] == one.query][:10]
     sheet = figure(1.7 * (len(shown) + 1), 2.6)
     grid = sheet.subplots(1, len(shown) + 1, squeeze=False)[0]
-    show(grid[0], _film_of(one.query, material), "query")
+    show(grid[0], _image_of(one.query, data), "query")
     for axes, (_, case, similarity, rank, rating, by_experts) in zip(grid[1:], shown, strict=True):
         title = (
             f"similarity {similarity:.3f}\nrank {rank}\nrated {rating:.2g}\nby experts {by_experts}"
         )
-        show(axes, _film_of(str(case), material), title)
+        show(axes, _image_of(str(case), data), title)
     title = f"Query {one.query}: its rated cases, the most similar first"
     return Picture(f"experts-{one.query}", title, png(sheet))
 
@@ -64,7 +63,7 @@ def reliability_curve(curve: Table) -> Picture:
     cosine, said, so, count = np.array(curve.rows, float).T
     sheet = figure(5.5, 4)
     axes = sheet.subplots()
-    axes.plot(cosine, said, color=OURS, label="as said (fitted on other films)")
+    axes.plot(cosine, said, color=OURS, label="as said (fitted on other images)")
     axes.scatter(cosine, so, color="black", label="in fact")
     axes.axhline(np.average(so, weights=count), color=CHANCE, ls=":", label="all of them together")
     axes.set(xlabel="cosine similarity", ylabel="chance of a finding in common", ylim=(0, None))
@@ -73,7 +72,7 @@ def reliability_curve(curve: Table) -> Picture:
         "reliability",
         "Chance of a finding in common, by cosine similarity",
         png(sheet),
-        "Films with their most similar cases; each dot is a tenth of these pairs.",
+        "Images with their most similar cases; each dot is a tenth of these pairs.",
     )
 
 
@@ -84,10 +83,10 @@ def bars(table: Table, metric: str) -> Picture:
     known = [(name, e) for name, e in estimates if isinstance(e, Estimate)]
     sheet = figure(6, 0.5 * len(known) + 1)
     axes = sheet.subplots()
-    for place, (name, e) in enumerate(reversed(known)):
-        axes.barh(place, e.value, color=OURS if name == known[0][0] else CHANCE)
+    for row, (name, e) in enumerate(reversed(known)):
+        axes.barh(row, e.value, color=OURS if name == known[0][0] else CHANCE)
         if e.low is not None and e.high is not None:
-            axes.plot([e.low, e.high], [place, place], color="black", lw=1.5)
+            axes.plot([e.low, e.high], [row, row], color="black", lw=1.5)
     axes.set_yticks(range(len(known)), [name for name, _ in reversed(known)])
     axes.set_xlabel(metric)
     return Picture(
@@ -98,16 +97,16 @@ def bars(table: Table, metric: str) -> Picture:
     )
 
 
-def _film_of(case_id: str, material: Material) -> npt.NDArray[np.uint8]:
-    """The film of a case id, which `rated_lists` found among these three."""
-    spec = material.encoder.checkpoint.card.spec
-    for films in (material.queries, material.tuning):
-        if case_id in films.case_ids:
-            row = films.case_ids.index(case_id)
-            return film(films.inputs[row], spec, films.shapes[row])
-    cases = material.candidates.cases
+def _image_of(case_id: str, data: EvaluationData) -> npt.NDArray[np.uint8]:
+    """The image of a case id, which `rated_lists` found among these three."""
+    spec = data.encoder.checkpoint.card.spec
+    for images in (data.queries, data.tuning):
+        if case_id in images.case_ids:
+            row = images.case_ids.index(case_id)
+            return image(images.inputs[row], spec, images.shapes[row])
+    cases = data.candidates.cases
     row = next(n for n, case in enumerate(cases) if case.case_id == case_id)
-    return film(material.candidates.inputs[row], spec, (cases[row].height, cases[row].width))
+    return image(data.candidates.inputs[row], spec, (cases[row].height, cases[row].width))
 
 
 def _named(findings: Sequence[str]) -> str:

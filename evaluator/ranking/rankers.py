@@ -1,4 +1,4 @@
-"""What orders the indexed cases: xemplar, and what it must be better than to be worth anything."""
+"""Rankers of indexed cases: xemplar, and the baselines that it must beat."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from xemplar.catalog import Case
 from xemplar.datasets import Film
 
-from ..material import Candidates, Films
+from ..data import Candidates, EvaluationImages
 
 Scores = npt.NDArray[np.float64]
 Ranker = Callable[[slice], Scores]
@@ -20,11 +20,11 @@ DEMOGRAPHICS, PIXELS = "view, sex and age alone", "pixels alone (32 x 32 correla
 SIDE = 32
 
 
-def rankers(queries: Films, candidates: Candidates, seed: int) -> Mapping[str, Ranker]:
-    """All rankers, by name; each random call is another order."""
+def rankers(queries: EvaluationImages, candidates: Candidates, seed: int) -> Mapping[str, Ranker]:
+    """Builds all rankers by name; each call of the random one gives another order."""
     draws = np.random.default_rng(seed)
     count = len(candidates)
-    people = demographics(queries.films), demographics(candidates.cases)
+    people = demographics(queries.records), demographics(candidates.cases)
     pictures = thumbnails(queries.inputs), thumbnails(candidates.inputs)
     return {
         XEMPLAR: lambda rows: queries.embedding[rows].astype(np.float64) @ candidates.embedding.T,
@@ -34,27 +34,27 @@ def rankers(queries: Films, candidates: Candidates, seed: int) -> Mapping[str, R
             + 1e-6 * draws.random((len(people[0][rows]), count))
         ),
         PIXELS: lambda rows: pictures[0][rows] @ pictures[1].T,
-        RANDOM: lambda rows: draws.random((len(queries.films[rows]), count)),
+        RANDOM: lambda rows: draws.random((len(queries.records[rows]), count)),
     }
 
 
-def demographics(films: Sequence[Film] | Sequence[Case]) -> npt.NDArray[np.float64]:
-    """View (by its first two letters), sex and age as numbers, float64 (N, 3), NaN if unknown."""
+def demographics(images: Sequence[Film] | Sequence[Case]) -> npt.NDArray[np.float64]:
+    """Encodes view (its first two letters), sex and age, float64 (N, 3), NaN if unknown."""
     views = {"PA": 0.0, "AP": 1.0}
     sexes = {"F": 0.0, "M": 1.0}
     rows = [
         [
-            views.get((film.view or "")[:2].upper(), np.nan),
-            sexes.get(film.sex or "", np.nan),
-            np.nan if film.age is None else film.age,
+            views.get((image.view or "")[:2].upper(), np.nan),
+            sexes.get(image.sex or "", np.nan),
+            np.nan if image.age is None else image.age,
         ]
-        for film in films
+        for image in images
     ]
     return np.array(rows, np.float64).reshape(-1, 3)
 
 
 def alike(own: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> Scores:
-    """Mean of same view, same sex and 1 - |difference of age| / 100; unknown counts as 0.
+    """Averages same view, same sex and 1 - |difference of age| / 100; unknown counts as 0.
 
     Args:
         own: float64 (Q, 3) from `demographics`.
@@ -66,7 +66,7 @@ def alike(own: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> Score
 
 
 def thumbnails(inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Films of 32 x 32 pixels, each shifted to mean 0 and scaled to length 1, float64 (N, 1024).
+    """Shrinks images to 32 x 32 pixels of mean 0 and length 1, float64 (N, 1024).
 
     The inner product of two is the correlation of their pixels.
     """

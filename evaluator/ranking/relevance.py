@@ -1,4 +1,4 @@
-"""How relevant an indexed case is to a query, by what is known of both."""
+"""Relevance of an indexed case to a query, by findings and severities."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 def indicators(findings: Sequence[Sequence[str]], names: Sequence[str]) -> Matrix:
-    """1 where a film has a finding, float64 (N, len(names))."""
+    """1 where an image has a finding, float64 (N, len(names))."""
     return np.array([[name in of for name in names] for of in findings], np.float64).reshape(
         len(findings), len(names)
     )
@@ -41,9 +41,9 @@ def shares_a_finding(own: Matrix, other: Matrix) -> Matrix:
 
 
 def same_findings(own: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> Matrix:
-    """1 where both have exactly the same findings; two normal films are the same, too.
+    """1 where both have exactly the same findings; two normal images are the same, too.
 
-    A film of which nothing is known is like no other.
+    An image of which nothing is known is like no other.
     """
     queries, cases = ([frozenset(of) for of in part] for part in (own, other))
     return np.array([[bool(q) and q == c for c in cases] for q in queries], np.float64).reshape(
@@ -52,11 +52,11 @@ def same_findings(own: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) 
 
 
 def severities(
-    films: Sequence[str | None], names: Sequence[str], severity: Mapping[str, Mapping[str, float]]
+    images: Sequence[str | None], names: Sequence[str], severity: Mapping[str, Mapping[str, float]]
 ) -> Matrix:
-    """Severity of each finding of each film, float64 (N, len(names)) in [0, 1]."""
-    rows = [[severity.get(film or "", {}).get(name, 0.0) for name in names] for film in films]
-    return np.array(rows, np.float64).reshape(len(films), len(names))
+    """Severity of each finding of each image, float64 (N, len(names)) in [0, 1]."""
+    rows = [[severity.get(image or "", {}).get(name, 0.0) for name in names] for image in images]
+    return np.array(rows, np.float64).reshape(len(images), len(names))
 
 
 def overlap(own: Matrix, other: Matrix) -> Matrix:

@@ -1,4 +1,4 @@
-"""How sure a cosine is: chance of a finding in common, fitted on one split, tried on others."""
+"""Calibration of the cosine: probability of a finding in common, fitted on one split."""
 
 from dataclasses import dataclass
 
@@ -9,49 +9,49 @@ from sklearn.linear_model import LogisticRegression
 from xemplar.findings import positives
 from xemplar.index import SimilarityCalibration
 
-from ..material import Candidates, Films, Material
+from ..data import Candidates, EvaluationData, EvaluationImages, related
 from ..section import Cell, Table
-from .labels import blocks, forbidden
+from .labels import blocks
 from .relevance import indicators, names_of, shares_a_finding
 
 NEAREST = 10
-"""Cases of each film that are looked at: those that a search shows."""
+"""Cases of each image that count: those that a search shows."""
 
 BINS = 10
 KNOTS = 33
-"""Of the piecewise linear curve that an index carries."""
+"""Knots of the piecewise linear curve that an index carries."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Films, each with its most similar indexed cases.
+    """EvaluationImages, each with its most similar indexed cases.
 
     Attributes:
         cosine: float64 (n,).
         shared: float64 (n,), 1 where both have a finding in common.
-        films: number of films.
+        images: number of images.
     """
 
     cosine: npt.NDArray[np.float64]
     shared: npt.NDArray[np.float64]
-    films: int
+    images: int
 
 
-def pairs(films: Films, candidates: Candidates) -> Pairs:
-    """The `NEAREST` cases of each film among those whose labels are known and of other patients.
+def pairs(images: EvaluationImages, candidates: Candidates) -> Pairs:
+    """The `NEAREST` cases of each image among those whose labels are known and of other patients.
 
-    Films without a finding count: they share none with anybody, which is what a user of the
-    service, who does not know what the film shows, will meet.
+    Images without a finding count: they share none with anybody, which is what a user of the
+    service, who does not know what the image shows, will meet.
     """
-    own = [positives(film.labels) for film in films.films]
+    own = [positives(image.labels) for image in images.records]
     other = [case.findings for case in candidates.cases]
     names = names_of(own, other)
     q, c = indicators(own, names), indicators(other, names)
     known = np.array([bool(of) for of in own]), np.array([bool(of) for of in other])
     parts: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
-    for rows in blocks(len(films)):
-        usable = known[0][rows][:, None] & known[1] & ~forbidden(films, candidates, rows)
-        cosine = np.clip(films.embedding[rows].astype(np.float64) @ candidates.embedding.T, -1, 1)
+    for rows in blocks(len(images)):
+        usable = known[0][rows][:, None] & known[1] & ~related(images, candidates, rows)
+        cosine = np.clip(images.embedding[rows].astype(np.float64) @ candidates.embedding.T, -1, 1)
         ranked = np.where(usable, cosine, -np.inf)
         near = np.argsort(-ranked, axis=1, kind="stable")[:, :NEAREST]
         there = np.isfinite(np.take_along_axis(ranked, near, axis=1))
@@ -73,18 +73,18 @@ def binned(
 ) -> npt.NDArray[np.float64]:
     """(mean cosine, share of pairs with a finding in common, pairs) of each bin, float64 (b, 3)."""
     edges = np.unique(np.quantile(cosine, np.linspace(0, 1, BINS + 1)))
-    place = np.clip(np.searchsorted(edges, cosine, side="right") - 1, 0, max(len(edges) - 2, 0))
-    count = np.bincount(place)
+    bin_of = np.clip(np.searchsorted(edges, cosine, side="right") - 1, 0, max(len(edges) - 2, 0))
+    count = np.bincount(bin_of)
     full = count > 0
-    means = [np.bincount(place, weights)[full] / count[full] for weights in (cosine, shared)]
+    means = [np.bincount(bin_of, weights)[full] / count[full] for weights in (cosine, shared)]
     return np.stack([*means, count[full].astype(float)], axis=1)
 
 
 def fit(found: Pairs, checkpoint: str, source: str) -> SimilarityCalibration | None:
     """Logistic regression on the cosine (Platt 1999), as a piecewise linear curve.
 
-    It has two numbers to find and not a curve, as the pairs of one film are not independent: where
-    films are few, a freer curve takes what is so of one film's neighbours for a rule.
+    It has two numbers to find and not a curve, as the pairs of one image are not independent: where
+    images are few, a freer curve takes what is so of one image's neighbours for a rule.
 
     Returns:
         None where there is nothing to learn: one cosine for all, or all or none share a finding.
@@ -102,7 +102,7 @@ def fit(found: Pairs, checkpoint: str, source: str) -> SimilarityCalibration | N
     return SimilarityCalibration(
         checkpoint=checkpoint,
         source=source,
-        films=found.films,
+        films=found.images,
         pairs=len(found.cosine),
         similarity=tuple(knots.tolist()),
         chance=tuple(chance.tolist()),
@@ -110,19 +110,19 @@ def fit(found: Pairs, checkpoint: str, source: str) -> SimilarityCalibration | N
 
 
 def reliability(
-    material: Material, fitted: SimilarityCalibration, fitted_on: Pairs
+    data: EvaluationData, fitted: SimilarityCalibration, fitted_on: Pairs
 ) -> tuple[Table, Table]:
-    """What the fitted curve says against what is so, on films that it was not fitted on.
+    """Compares the fitted curve with the observed shares on images that it was not fitted on.
 
     Args:
-        material: its queries are tried.
+        data: its queries are tried.
         fitted: the curve.
         fitted_on: the pairs that it was fitted on.
 
     Returns:
         The figures, and the curve by bins of the cosine.
     """
-    found = pairs(material.queries, material.candidates)
+    found = pairs(data.queries, data.candidates)
     said = np.interp(found.cosine, fitted.similarity, fitted.chance)
     base = float(fitted_on.shared.mean())
     curve = binned(found.cosine, found.shared)
@@ -151,15 +151,15 @@ def reliability(
                 "Brier score of one number for all",
             ],
             [figures],
-            f"Each film with its {NEAREST} most similar cases. Fitted on {fitted.films} films of "
-            f"the split {material.settings.tuning_split!r}, tried on the queries. The mean gap is "
+            f"Each image with its {NEAREST} most similar cases. Fitted on {fitted.films} images of "
+            f"the split {data.settings.tuning_split!r}, tried on the queries. The mean gap is "
             "the expected calibration error over bins of the cosine. The last column says to every "
             "pair the share of those that it was fitted on: a calibration that is not below it "
             "tells nothing.",
         ),
         Table(
             "similarity-reliability",
-            "Reliability: what is said and what is so, by cosine",
+            "Reliability: calibrated and observed chance, by cosine",
             ["cosine", "chance as said", "share in fact", "pairs"],
             lines,
             shown=False,

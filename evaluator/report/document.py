@@ -1,4 +1,4 @@
-"""What the studies found -> a folder that people, spreadsheets and programs can read."""
+"""Writes a report: a folder with HTML, JSON, CSV and images."""
 
 import base64
 import csv
@@ -33,7 +33,7 @@ class Report:
 
     @property
     def failures(self) -> list[str]:
-        """What must not be released, of all studies."""
+        """Reasons of all studies against a release."""
         return [failure for section in self.sections for failure in section.failures]
 
 
@@ -69,8 +69,8 @@ def to_json(report: Report) -> str:
 def to_csv(table: Table) -> str:
     """One row a line; a mean with an interval takes four columns."""
     wide = [
-        any(isinstance(row[place], Estimate) for row in table.rows)
-        for place in range(len(table.columns))
+        any(isinstance(row[column_index], Estimate) for row in table.rows)
+        for column_index in range(len(table.columns))
     ]
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

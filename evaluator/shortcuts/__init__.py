@@ -1,1 +1,1 @@
-"""What does the network read that is no finding? Parts of the film alone; view, sex and age."""
+"""Shortcut learning: the network's AUC from parts of the image, and from view, sex and age."""

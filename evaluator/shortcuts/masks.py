@@ -1,4 +1,4 @@
-"""Parts of the film alone: masks of the network's input, and what the network says under each."""
+"""Masks of the network's input, and the network's outputs under each."""
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -10,27 +10,27 @@ import numpy.typing as npt
 from xemplar.artefact import write_file
 from xemplar.encoder import Encoder
 
-from ..films import SHARD
+from ..encoding import SHARD
 
 CORNERS, NO_CORNERS = "the four corners alone", "all but the corners"
 BORDER, NO_BORDER = "the border alone", "all but the border"
 
 CORNER_SIDE = 1 / 5
-"""Of each of the four squares, as a share of the input's side: 45 of 224 pixels."""
+"""Side of each of the four squares, as a share of the input's: 45 of 224 pixels."""
 
 BORDER_WIDTH = 22 / 224
-"""Of the frame along the four edges, likewise: about a tenth."""
+"""Width of the frame along the four edges, likewise: about a tenth."""
 
 FILMS_AT_ONCE = 4
-"""Each under all masks: batches of 16."""
+"""Images of a batch, each under all four masks: batches of 16."""
 
 Mask = npt.NDArray[np.bool_]
 
 
 def masks(size: int) -> Mapping[str, Mask]:
-    """What is left to see of an input, bool (size, size), by name; everything else is black."""
-    places = np.arange(size)
-    from_edge = np.minimum(places, size - 1 - places)
+    """Builds the masks by name, bool (size, size); outside them the input is black."""
+    offsets = np.arange(size)
+    from_edge = np.minimum(offsets, size - 1 - offsets)
     near = from_edge < round(CORNER_SIDE * size)
     inside = from_edge >= round(BORDER_WIDTH * size)
     corners, middle = np.outer(near, near), np.outer(inside, inside)
@@ -38,7 +38,7 @@ def masks(size: int) -> Mapping[str, Mask]:
 
 
 def covered(inputs: npt.NDArray[np.uint8], mask: Mask) -> npt.NDArray[np.uint8]:
-    """Inputs, uint8 (..., s, s), of which only the mask, bool (s, s), is left to see."""
+    """Blackens inputs, uint8 (..., s, s), outside the mask, bool (s, s)."""
     return np.where(mask, inputs, np.uint8(0))
 
 
@@ -48,14 +48,14 @@ def masked_logits(
     work: Path,
     on_progress: Callable[[int], None],
 ) -> Mapping[str, npt.NDArray[np.float32]]:
-    """What the network says of films under each mask; a forward pass for each film and mask.
+    """Computes logits of images under each mask; a forward pass for each image and mask.
 
     Args:
         inputs: uint8 (N, s, s), N >= 1.
         encoder: the network.
-        work: folder that takes one file for each `SHARD` films; one that is there is not made
-            again. Only runs with the same films and network share it.
-        on_progress: called with the number of films done.
+        work: folder that takes one file for each `SHARD` images; one that is there is not made
+            again. Only runs with the same images and network share it.
+        on_progress: called with the number of images done.
 
     Returns:
         Name of the mask -> logits, float32 (N, F).
@@ -81,12 +81,12 @@ def _encode(
     encoder: Encoder,
     on_progress: Callable[[int], None],
 ) -> npt.NDArray[np.float32]:
-    """One shard: logits, float32 (masks, n, F)."""
+    """Encodes one shard: logits, float32 (masks, n, F)."""
     end, found = min(begin + SHARD, len(inputs)), []
     for first in range(begin, end, FILMS_AT_ONCE):
-        films = inputs[first : min(first + FILMS_AT_ONCE, end)]
-        batch = np.concatenate([covered(films, mask) for mask in shown.values()])
+        images = inputs[first : min(first + FILMS_AT_ONCE, end)]
+        batch = np.concatenate([covered(images, mask) for mask in shown.values()])
         logits = encoder.encode(batch).logits
-        found.append(logits.reshape(len(shown), len(films), -1))
-        on_progress(first + len(films))
+        found.append(logits.reshape(len(shown), len(images), -1))
+        on_progress(first + len(images))
     return np.concatenate(found, axis=1)

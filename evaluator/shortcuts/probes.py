@@ -1,6 +1,6 @@
-"""Logistic regressions: view and sex out of the embedding, findings out of view, sex and age.
+"""Linear probes: view and sex from the embedding, findings from view, sex and age.
 
-They are fitted on indexed cases and measured on the evaluated films, which are other patients'.
+They are fitted on indexed cases and measured on the evaluated images, which are other patients'.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ..auc import GUESSING, Judge, Truth, auc_of
 from ..bootstrap import estimate_statistic
-from ..material import Material
+from ..data import EvaluationData, unrelated_cases
 from ..ranking.rankers import demographics
 from ..section import Cell
 
@@ -21,23 +21,13 @@ EMBEDDING_C, PEOPLE_C = 0.01, 1.0
 there are cases."""
 
 PROBED = ("view (AP or PA)", "sex")
-"""In the order of the columns of `demographics`."""
+"""Targets of the probes, in the order of the columns of `demographics`."""
 
 Numbers = npt.NDArray[np.floating]
 
 
-def strangers(material: Material) -> list[int]:
-    """Places of the indexed cases whose patient and film are not among the evaluated ones."""
-    films, people = set(material.queries.case_ids), set(material.queries.patients) - {None}
-    return [
-        place
-        for place, case in enumerate(material.candidates.cases)
-        if case.case_id not in films and case.patient not in people
-    ]
-
-
 def predicted(known: Numbers, truth: npt.NDArray[np.bool_], asked: Numbers, c: float) -> Numbers:
-    """Log odds that a logistic regression gives, float64 (n,).
+    """Predicts log odds by a logistic regression, float64 (n,).
 
     Args:
         known: float (m, d), fitted on, standardised first; NaN counts as the mean.
@@ -54,16 +44,16 @@ def predicted(known: Numbers, truth: npt.NDArray[np.bool_], asked: Numbers, c: f
     return odds
 
 
-def embedding_probes(material: Material) -> tuple[list[list[Cell]], list[str]]:
-    """How well the embedding tells view and sex.
+def embedding_probes(data: EvaluationData) -> tuple[list[list[Cell]], list[str]]:
+    """Measures how well the embedding predicts view and sex.
 
     Returns:
         Rows (what, AUC, chance, fitted on, measured on), and those of `PROBED` that are left out
-        because the films or the cases have them unknown or all the same.
+        because the images or the cases have them unknown or all the same.
     """
-    queries, candidates, settings = material.queries, material.candidates, material.settings
-    fitted_on = strangers(material)
-    own, other = demographics(queries.films), demographics(candidates.cases)[fitted_on]
+    queries, candidates, settings = data.queries, data.candidates, data.settings
+    fitted_on = unrelated_cases(data)
+    own, other = demographics(queries.records), demographics(candidates.cases)[fitted_on]
     rows: list[list[Cell]] = []
     left_out = []
     for column, what in enumerate(PROBED):
@@ -81,22 +71,22 @@ def embedding_probes(material: Material) -> tuple[list[list[Cell]], list[str]]:
     return rows, left_out
 
 
-def people_scores(material: Material, judge: Judge) -> tuple[Numbers, list[int]]:
-    """Every finding out of view, sex and age alone.
+def people_scores(data: EvaluationData, judge: Judge) -> tuple[Numbers, list[int]]:
+    """Predicts every finding from view, sex and age alone.
 
     Returns:
-        Log odds, float64 (N, F), and the places of the findings of `Truth.judged` that could be
-        fitted; the other columns are NaN. None can where nothing of that is known of the films
+        Log odds, float64 (N, F), and the columns of the findings of `Truth.judged` that could be
+        fitted; the other columns are NaN. None can where nothing of that is known of the images
         or of the cases.
     """
-    cases = [material.candidates.cases[place] for place in strangers(material)]
-    own, other = demographics(material.queries.films), demographics(cases)
-    truth = Truth.of([case.labels for case in cases], material.findings)
+    cases = [data.candidates.cases[index] for index in unrelated_cases(data)]
+    own, other = demographics(data.queries.records), demographics(cases)
+    truth = Truth.of([case.labels for case in cases], data.findings)
     scores = np.full(judge.truth.present.shape, np.nan)
     if not (np.isfinite(own) & np.isfinite(other).any(axis=0)).any():
         return scores, []
-    places = [place for place in judge.truth.judged if place in truth.judged]
-    for place in places:
-        known = truth.known[:, place]
-        scores[:, place] = predicted(other[known], truth.present[known, place], own, PEOPLE_C)
-    return scores, places
+    columns = [column for column in judge.truth.judged if column in truth.judged]
+    for column in columns:
+        known = truth.known[:, column]
+        scores[:, column] = predicted(other[known], truth.present[known, column], own, PEOPLE_C)
+    return scores, columns

@@ -1,11 +1,11 @@
-"""The study of shortcuts, from material to what is printed."""
+"""Shortcut study, from evaluation data to a section of the report."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..auc import GUESSING, Judge, Scores
-from ..material import Material
+from ..data import EvaluationData, unrelated_cases
 from ..section import Cell, Estimate, Section, Table
 from . import pictures
 from .masks import (
@@ -21,62 +21,61 @@ from .probes import (
     PEOPLE_C,
     embedding_probes,
     people_scores,
-    strangers,
 )
 
-WHOLE, PEOPLE = "the whole film", "no film: view, sex and age"
+WHOLE, PEOPLE = "the whole image", "no image: view, sex and age"
 
 LIMIT = 0.55
-"""Mean AUC that the corners alone may reach: nothing of the lungs lies there."""
+"""Highest acceptable mean AUC of the corners alone: nothing of the lungs lies there."""
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What the network, or a regression, says of the films from something less than all.
+    """Scores of the images by a part of what is known: a mask, or no image at all.
 
     Attributes:
         name: what it sees.
         scores: float (N, F).
-        places: of the findings that it can be judged on.
+        columns: of the findings that it can be judged on.
         auc: their mean AUC.
-        less: that minus the whole film's, over the same findings; None for the whole film.
+        less: that minus the whole image's, over the same findings; None for the whole image.
     """
 
     name: str
     scores: Scores
-    places: Sequence[int]
+    columns: Sequence[int]
     auc: Estimate
     less: Estimate | None
 
 
 def shortcuts(
-    material: Material, work: Path, on_progress: Callable[[int], None] = lambda _: None
+    data: EvaluationData, work: Path, on_progress: Callable[[int], None] = lambda _: None
 ) -> Section:
-    """How much the network knows from parts of a film where no finding is, and of whom it is.
+    """Measures the AUC from parts of an image without findings, and from view, sex and age.
 
     Args:
-        material: films and indexed cases.
-        work: folder for what is finished of the masked films (`masked_logits`).
-        on_progress: called with the number of films done.
+        data: images and indexed cases.
+        work: folder for what is finished of the masked images (`masked_logits`).
+        on_progress: called with the number of images done.
 
     Raises:
-        DatasetError: no finding is both present and absent among the films.
+        DatasetError: no finding is both present and absent among the images.
     """
-    judge = Judge.of(material)
-    rows = _rows(material, judge, work, on_progress)
-    probes, left_out = embedding_probes(material)
+    judge = Judge.of(data)
+    rows = _rows(data, judge, work, on_progress)
+    probes, left_out = embedding_probes(data)
     return Section(
         name="shortcuts",
         title="Shortcuts: what does the network read that is no finding?",
         summary=_summary(rows, probes),
-        text=_text(material, judge, rows),
+        text=_text(data, judge, rows),
         tables=(
-            _films_table(rows, masks(material.encoder.checkpoint.card.spec.size)),
+            _images_table(rows, masks(data.encoder.checkpoint.card.spec.size)),
             _probes_table(probes, left_out),
             _findings_table(judge, rows),
         ),
         pictures=(
-            pictures.masked_film(material, WHOLE),
+            pictures.masked_image(data, WHOLE),
             pictures.aucs([(row.name, row.auc) for row in rows], CORNERS, LIMIT),
         ),
         settings={
@@ -85,22 +84,22 @@ def shortcuts(
             "limit of the corners' mean AUC": LIMIT,
             "C of the regressions on the embedding": EMBEDDING_C,
             "C of the regressions on view, sex and age": PEOPLE_C,
-            "findings left out, as all or none of the films have them": _unjudged(judge),
-            "bootstrap resamples, over patients": material.settings.resamples,
-            "seed": material.settings.seed,
+            "findings left out, as all or none of the images have them": _unjudged(judge),
+            "bootstrap resamples, over patients": data.settings.resamples,
+            "seed": data.settings.seed,
         },
     )
 
 
 def _rows(
-    material: Material, judge: Judge, work: Path, on_progress: Callable[[int], None]
+    data: EvaluationData, judge: Judge, work: Path, on_progress: Callable[[int], None]
 ) -> list[Row]:
-    """The whole film, each mask, and no film at all where something else is known."""
-    queries, places = material.queries, judge.truth.judged
-    masked = masked_logits(queries.inputs, material.encoder, work, on_progress)
-    rows = [Row(WHOLE, queries.logits, places, judge.mean(queries.logits, places), None)]
-    people, fitted = people_scores(material, judge)
-    others = [(name, logits, places) for name, logits in masked.items()]
+    """Scores the whole image, each mask, and view, sex and age where they are known."""
+    queries, columns = data.queries, judge.truth.judged
+    masked = masked_logits(queries.inputs, data.encoder, work, on_progress)
+    rows = [Row(WHOLE, queries.logits, columns, judge.mean(queries.logits, columns), None)]
+    people, fitted = people_scores(data, judge)
+    others = [(name, logits, columns) for name, logits in masked.items()]
     for name, scores, judged in (*others, (PEOPLE, people, fitted)):
         if judged:
             less = judge.difference(scores, queries.logits, judged)
@@ -108,24 +107,24 @@ def _rows(
     return rows
 
 
-def _films_table(rows: Sequence[Row], shown: Mapping[str, Mask]) -> Table:
+def _images_table(rows: Sequence[Row], shown: Mapping[str, Mask]) -> Table:
     share = {WHOLE: 1.0} | {name: float(mask.mean()) for name, mask in shown.items()}
     return Table(
-        "shortcuts-films",
+        "shortcuts-images",
         "Mean AUC by what the network sees",
         (
-            *("what it sees", "share of the film", "mean AUC", "minus the whole film's"),
+            *("what it sees", "share of the image", "mean AUC", "minus the whole image's"),
             *("limit", "chance", "findings"),
         ),
         [
             [
                 *(row.name, share.get(row.name), row.auc, row.less),
-                *(LIMIT if row.name == CORNERS else None, GUESSING, len(row.places)),
+                *(LIMIT if row.name == CORNERS else None, GUESSING, len(row.columns)),
             ]
             for row in rows
         ],
         "Everything else is black. Each corner is a square of one fifth of the input's side, the "
-        f"border a tenth wide. Differences are of the same films and findings. {PEOPLE!r} is a "
+        f"border a tenth wide. Differences are of the same images and findings. {PEOPLE!r} is a "
         "logistic regression fitted on the indexed cases; the network takes no part in it. "
         "Intervals are over patients.",
     )
@@ -140,29 +139,29 @@ def _probes_table(probes: Sequence[Sequence[Cell]], left_out: Sequence[str]) -> 
     return Table(
         "shortcuts-probes",
         "What the embedding tells beside findings",
-        ("what is told", "AUC", "chance", "indexed cases fitted on", "films"),
+        ("what is told", "AUC", "chance", "indexed cases fitted on", "images"),
         probes,
         "Logistic regressions on the embedding, fitted on indexed cases of other patients."
-        f"{missing} The source is not asked for: an evaluation is of one data set.",
+        f"{missing} The source is not probed: an evaluation is of one data set.",
     )
 
 
 def _findings_table(judge: Judge, rows: Sequence[Row]) -> Table:
-    """Every finding by what the network sees; a CSV file only."""
+    """Tabulates every finding by mask; a CSV file only."""
     truth = judge.truth
     return Table(
         "shortcuts-findings",
         "AUC of every finding by what the network sees",
-        ("finding", "films with it", "films", "chance", *(row.name for row in rows)),
+        ("finding", "images with it", "images", "chance", *(row.name for row in rows)),
         [
             [
-                truth.findings[place],
-                int((truth.present & truth.known)[:, place].sum()),
-                int(truth.known[:, place].sum()),
+                truth.findings[column],
+                int((truth.present & truth.known)[:, column].sum()),
+                int(truth.known[:, column].sum()),
                 GUESSING,
-                *(judge.finding(r.scores, place) if place in r.places else None for r in rows),
+                *(judge.finding(r.scores, column) if column in r.columns else None for r in rows),
             ]
-            for place in truth.judged
+            for column in truth.judged
         ],
         "Intervals are over patients.",
         shown=False,
@@ -172,59 +171,59 @@ def _findings_table(judge: Judge, rows: Sequence[Row]) -> Table:
 def _summary(rows: Sequence[Row], probes: Sequence[Sequence[Cell]]) -> str:
     auc = {row.name: row.auc for row in rows}
     sentences = [
-        f"From {CORNERS} the mean AUC is {_words(auc[CORNERS])}, {_verdict(auc[CORNERS])}; the "
-        f"whole film gives {_words(auc[WHOLE])}, guessing 0.5."
+        f"From {CORNERS} the mean AUC is {auc[CORNERS]}, {_verdict(auc[CORNERS])}; the "
+        f"whole image gives {auc[WHOLE]}, guessing 0.5."
     ]
     if PEOPLE in auc:
-        sentences.append(f"View, sex and age without a film give {_words(auc[PEOPLE])}.")
+        sentences.append(f"View, sex and age without an image give {auc[PEOPLE]}.")
     for what, found, *_ in probes:
         if isinstance(found, Estimate):
-            sentences.append(f"The embedding tells {what} with an AUC of {_words(found)}.")
+            sentences.append(f"The embedding tells {what} with an AUC of {found}.")
     return " ".join(sentences)
 
 
 def _verdict(corners: Estimate) -> str:
-    """Against the limit, in words."""
+    """Compares with the limit, in words."""
     return f"{'within' if corners.value <= LIMIT else 'above'} the limit of {LIMIT}"
 
 
-def _text(material: Material, judge: Judge, rows: Sequence[Row]) -> tuple[str, ...]:
-    """What was asked, what each row means, and what that does not prove."""
+def _text(data: EvaluationData, judge: Judge, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Writes the paragraphs: question, meaning of each row, and what that does not prove."""
     corners = next(row.auc for row in rows if row.name == CORNERS)
     return (
-        f"The network was asked for the {len(judge.truth.judged)} findings that some of the "
-        f"{len(material.queries)} films have and some have not, from less than the film: the "
+        f"The network predicted the {len(judge.truth.judged)} findings that some of the "
+        f"{len(data.queries)} images have and some have not, from less than the image: the "
         "corners and the border, where markers, writing and the collimator are and hardly any "
-        "lung, and the film without them. An AUC above 0.5 from corners or border alone says that "
+        "lung, and the image without them. An AUC above 0.5 from corners or border alone says that "
         "something there gives findings away. The fall without them says how much the network "
-        f"relies on that. The corners alone reach {_words(corners)}, {_verdict(corners)}.",
+        f"relies on that. The corners alone reach {corners}, {_verdict(corners)}.",
         "View, sex and age show no lung. What they give alone is what a network could score "
         "without looking for any finding; what the embedding tells of view and sex is what "
         "it could use for that. That it can does not prove that it does.",
         "What this does not prove: that what remains is read from findings, as devices, posture "
-        "and exposure lie within the middle of the film. Films with black parts do not occur in "
+        "and exposure lie within the middle of the image. Images with black parts do not occur in "
         "practice, and a network may answer to their strangeness.",
-        *_missing(material, judge, rows),
+        *_missing(data, judge, rows),
     )
 
 
-def _missing(material: Material, judge: Judge, rows: Sequence[Row]) -> Iterator[str]:
-    """What could not be measured, and why."""
+def _missing(data: EvaluationData, judge: Judge, rows: Sequence[Row]) -> Iterator[str]:
+    """Yields what could not be measured, and why."""
     if unjudged := _unjudged(judge):
-        yield f"Left out, as all or none of the films have them: {', '.join(unjudged)}."
+        yield f"Left out, as all or none of the images have them: {', '.join(unjudged)}."
     people = next((row for row in rows if row.name == PEOPLE), None)
-    if not strangers(material):
+    if not unrelated_cases(data):
         yield (
             "All indexed cases are of evaluated patients, so no regression could be fitted; index "
-            "films of others."
+            "images of others."
         )
     elif people is None:
         yield (
             "Nothing was fitted to view, sex and age: they are unknown here, or no finding is both "
             "present and absent among the indexed cases."
         )
-    elif lacking := [p for p in judge.truth.judged if p not in people.places]:
-        names = ", ".join(judge.truth.findings[place] for place in lacking)
+    elif lacking := [p for p in judge.truth.judged if p not in people.columns]:
+        names = ", ".join(judge.truth.findings[column] for column in lacking)
         yield (
             f"The row {PEOPLE!r} is without {names}, which all or none of the indexed cases have."
         )
@@ -232,10 +231,4 @@ def _missing(material: Material, judge: Judge, rows: Sequence[Row]) -> Iterator[
 
 def _unjudged(judge: Judge) -> list[str]:
     truth = judge.truth
-    return [name for place, name in enumerate(truth.findings) if place not in truth.judged]
-
-
-def _words(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.value:.3f}"
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+    return [name for column, name in enumerate(truth.findings) if column not in truth.judged]

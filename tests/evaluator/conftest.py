@@ -1,10 +1,10 @@
-"""Phantoms with known findings and boxes, a store of the training ones, and material."""
+"""Phantoms with known findings and boxes, a store of the training ones, and data."""
 
 from dataclasses import dataclass
 
 import pytest
-from xemplar_evaluator.gathering import Source, gather
-from xemplar_evaluator.material import Material
+from xemplar_evaluator.data import EvaluationData
+from xemplar_evaluator.loading import EvaluationSource, load_evaluation_data
 from xemplar_evaluator.settings import Settings
 from xemplar_indexer.job import embed_films
 from xemplar_indexer.publishing import build_generation
@@ -20,10 +20,10 @@ FILMS = 60
 SETTINGS = Settings(
     splits=("test",),
     resamples=100,
-    quantus_films=3,
+    quantus_samples=3,
     lipschitz_samples=2,
     flipping_steps=4,
-    cascade_films=3,
+    randomisation_samples=3,
     masking_pairs=2,
     perturbations=12,
 )
@@ -31,9 +31,9 @@ SETTINGS = Settings(
 
 @dataclass(frozen=True)
 class Phantoms:
-    """A data set of phantoms whose training films are indexed with the tiny checkpoint."""
+    """A data set of phantoms whose training images are indexed with the tiny checkpoint."""
 
-    source: Source
+    source: EvaluationSource
     encoder: Encoder
 
 
@@ -46,14 +46,16 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory, tiny: Checkpoint) -> Phan
     encoder = open_encoder(tiny, precision=Precision.FLOAT32)
     migrate(store.database_url)
     with open_catalog(store.database_url) as catalog:
-        train = [film for film in dataset.films if film.split == "train"]
+        train = [image for image in dataset.films if image.split == "train"]
         embed_films(train, store, catalog, encoder)
         build_generation(store, catalog, tiny)
-    return Phantoms(Source(dataset, store), encoder)
+    return Phantoms(EvaluationSource(dataset, store), encoder)
 
 
 @pytest.fixture(scope="session")
-def material(phantoms: Phantoms, tmp_path_factory: pytest.TempPathFactory) -> Material:
+def data(phantoms: Phantoms, tmp_path_factory: pytest.TempPathFactory) -> EvaluationData:
     """What the studies work on, of the phantoms."""
     work = tmp_path_factory.mktemp("work")
-    return gather(phantoms.source, phantoms.encoder, SETTINGS, work, lambda *_: None)[0]
+    return load_evaluation_data(phantoms.source, phantoms.encoder, SETTINGS, work, lambda *_: None)[
+        0
+    ]

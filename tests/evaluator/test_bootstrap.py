@@ -21,7 +21,7 @@ def test_few_patients_give_no_interval() -> None:
     assert found.low is None
 
 
-def test_the_interval_of_independent_films_is_about_two_standard_errors() -> None:
+def test_the_interval_of_independent_images_is_about_two_standard_errors() -> None:
     values = np.random.default_rng(0).normal(size=400)
     found = estimate(values, [None] * 400)
     assert found is not None
@@ -31,7 +31,7 @@ def test_the_interval_of_independent_films_is_about_two_standard_errors() -> Non
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
 
 
-def test_films_of_one_patient_do_not_count_as_independent() -> None:
+def test_images_of_one_patient_do_not_count_as_independent() -> None:
     values = np.repeat(np.random.default_rng(0).normal(size=40), 10)
     together = estimate(values, [f"patient {n // 10}" for n in range(400)])
     apart = estimate(values, [None] * 400)

@@ -5,82 +5,82 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from xemplar_evaluator.classification import classification
-from xemplar_evaluator.material import Material
+from xemplar_evaluator.data import EvaluationData
 
 from xemplar.errors import DatasetError
 
 
-def with_logits(material: Material, logits: np.ndarray) -> Material:
-    return replace(material, queries=replace(material.queries, logits=logits))
+def with_logits(data: EvaluationData, logits: np.ndarray) -> EvaluationData:
+    return replace(data, queries=replace(data.queries, logits=logits))
 
 
-def labels(material: Material) -> np.ndarray:
-    names = material.findings
+def labels(data: EvaluationData) -> np.ndarray:
+    names = data.findings
     return np.array(
-        [[film.labels.get(name, 0) for name in names] for film in material.queries.films]
+        [[image.labels.get(name, 0) for name in names] for image in data.queries.records]
     )
 
 
-def test_a_network_that_knows_the_labels_has_an_auc_of_1(material: Material) -> None:
-    truth = labels(material).astype(np.float32)
-    table = classification(with_logits(material, truth)).tables[0]
+def test_a_network_that_knows_the_labels_has_an_auc_of_1(data: EvaluationData) -> None:
+    truth = labels(data).astype(np.float32)
+    table = classification(with_logits(data, truth)).tables[0]
     assert table.rows[0][:3] == ["mean of all", 1.0, 0.5]
     assert all(row[1].value == 1 for row in table.rows[1:])
 
 
-def test_a_network_that_says_the_same_of_all_has_an_auc_of_one_half(material: Material) -> None:
-    table = classification(with_logits(material, 0 * material.queries.logits)).tables[0]
+def test_a_network_that_says_the_same_of_all_has_an_auc_of_one_half(data: EvaluationData) -> None:
+    table = classification(with_logits(data, 0 * data.queries.logits)).tables[0]
     assert all(row[1].value == 0.5 for row in table.rows[1:])
 
 
-def test_who_tells_only_ill_from_well_knows_nothing_among_the_ill(material: Material) -> None:
-    truth = labels(material)
+def test_who_tells_only_ill_from_well_knows_nothing_among_the_ill(data: EvaluationData) -> None:
+    truth = labels(data)
     ill = truth.any(axis=1)
     assert 0 < ill.sum() < len(ill)
     told = np.repeat(ill[:, None], truth.shape[1], axis=1).astype(np.float32)
-    mean, *rows = classification(with_logits(material, told)).tables[0].rows
+    mean, *rows = classification(with_logits(data, told)).tables[0].rows
     assert all(row[1].value > 0.5 for row in rows)
     assert {row[5].value for row in rows if row[5]} == {0.5}
     assert mean[5] == 0.5
 
 
 def test_where_all_the_ill_have_one_finding_there_is_no_other_to_tell_it_from(
-    material: Material,
+    data: EvaluationData,
 ) -> None:
-    name = material.findings[0]
-    films = tuple(
-        replace(film, labels={name: n % 2}) for n, film in enumerate(material.queries.films)
+    name = data.findings[0]
+    images = tuple(
+        replace(image, labels={name: n % 2}) for n, image in enumerate(data.queries.records)
     )
-    asked = replace(material, queries=replace(material.queries, films=films))
+    asked = replace(data, queries=replace(data.queries, records=images))
     mean, row = classification(asked).tables[0].rows
     assert (row[0], row[5], mean[5]) == (name, None, None)
 
 
-def test_findings_that_all_or_none_have_are_missing(material: Material) -> None:
-    positive = labels(material).sum(axis=0)
+def test_findings_that_all_or_none_have_are_missing(data: EvaluationData) -> None:
+    positive = labels(data).sum(axis=0)
     some = {
         name
-        for name, count in zip(material.findings, positive, strict=True)
-        if 0 < count < len(material.queries)
+        for name, count in zip(data.findings, positive, strict=True)
+        if 0 < count < len(data.queries)
     }
-    rows = classification(material).tables[0].rows[1:]
+    rows = classification(data).tables[0].rows[1:]
     assert {row[0] for row in rows} == some
 
 
-def test_films_without_labels_cannot_be_classified(material: Material) -> None:
-    films = tuple(replace(film, labels={}) for film in material.queries.films)
+def test_images_without_labels_cannot_be_classified(data: EvaluationData) -> None:
+    images = tuple(replace(image, labels={}) for image in data.queries.records)
     with pytest.raises(DatasetError, match="no AUC can be computed"):
-        classification(replace(material, queries=replace(material.queries, films=films)))
+        classification(replace(data, queries=replace(data.queries, records=images)))
 
 
-def test_the_losses_are_drawn_where_the_checkpoint_tells_them(material: Material) -> None:
-    assert [picture.name for picture in classification(material).pictures] == ["roc"]
-    checkpoint = material.encoder.checkpoint
+def test_the_losses_are_drawn_where_the_checkpoint_tells_them(data: EvaluationData) -> None:
+    assert [picture.name for picture in classification(data).pictures] == ["roc"]
+    checkpoint = data.encoder.checkpoint
     history = [
         {"epoch": 1, "train_loss": 0.5, "val_loss": 0.4, "val_auc": 0.6},
         {"epoch": 2, "train_loss": 0.4, "val_loss": 0.3, "val_auc": 0.7},
     ]
     card = replace(checkpoint.card, training={"history": history})
-    encoder = type(material.encoder)(replace(checkpoint, card=card), None)  # type: ignore[arg-type]
-    drawn = classification(replace(material, encoder=encoder)).pictures
+    encoder = type(data.encoder)(replace(checkpoint, card=card), None)  # type: ignore[arg-type]
+    drawn = classification(replace(data, encoder=encoder)).pictures
     assert [picture.name for picture in drawn] == ["roc", "loss"]

@@ -24,7 +24,7 @@ def test_all_studies_end_in_one_report(phantoms: Phantoms, tmp_path: Path) -> No
         on_progress=lambda what, done, total: stages.update({what: (done, total)}),
     )
     studies = ["ranking", "localisation", "faithfulness", "classification", "shortcuts"]
-    assert list(stages) == ["films", *studies]
+    assert list(stages) == ["images", *studies]
     assert all(done == total for done, total in stages.values())
     assert [s.name for s in outcome.report.sections] == studies
     assert [path.name for path in tmp_path.iterdir()] == ["report"]  # the work folder is gone
@@ -32,15 +32,15 @@ def test_all_studies_end_in_one_report(phantoms: Phantoms, tmp_path: Path) -> No
     about = written["about"]
     assert about["checkpoint"]["digest"] == phantoms.encoder.checkpoint.digest
     assert about["data"]["labels"] == phantoms.source.dataset.digest
-    assert about["settings"]["quantus_films"] == SETTINGS.quantus_films
+    assert about["settings"]["quantus_samples"] == SETTINGS.quantus_samples
     assert about["software"]["quantus"]
     assert about["seconds"]["all"] > 0
     for section in written["sections"]:
         for table in section["tables"]:
             assert (tmp_path / "report" / f"{table['name']}.csv").is_file()
     everything = b"".join(p.read_bytes() for p in (tmp_path / "report").iterdir())
-    for film in phantoms.source.dataset.films:
-        assert str(film.file).encode() not in everything
+    for image in phantoms.source.dataset.films:
+        assert str(image.file).encode() not in everything
 
 
 def test_a_killed_run_takes_over_what_is_finished(
@@ -74,8 +74,8 @@ def test_other_settings_take_over_nothing(
 ) -> None:
     seeds: list[int] = []
 
-    def ranking(material, *_: object) -> Section:
-        seeds.append(material.settings.seed)
+    def ranking(data, *_: object) -> Section:
+        seeds.append(data.settings.seed)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "ranking", ranking)

@@ -1,4 +1,4 @@
-"""Films that are called unseen are of patients whom the checkpoint was not trained on."""
+"""Images that are called unseen are of patients whom the checkpoint was not trained on."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from xemplar_evaluator.unseen import check_unseen
-from xemplar_trainer.films import frontal_films
+from xemplar_trainer.data import frontal_images
 from xemplar_trainer.settings import Settings
 
 from xemplar.checkpoint import Card
@@ -18,7 +18,7 @@ from xemplar.datasets import Dataset, Film
 from xemplar.errors import DatasetError, Mismatch
 from xemplar.splits import PatientSplit, learnt_digest, who
 
-NOT_TRAINED_ON = "The checkpoint was not trained on patients of the held-out films."
+NOT_TRAINED_ON = "The checkpoint was not trained on patients of the held-out images."
 AS_THEN = (
     "That holds as long as patients (or files without one) are called as in the training: the "
     "label files have changed since."
@@ -27,12 +27,12 @@ RULE = PatientSplit(seed=3, val=0.2, test=0.3)
 
 
 def dataset(splits: Sequence[str | None], name: str = "ours", digest: str = "d") -> Dataset:
-    """One film of each patient, in these splits."""
-    films = (
+    """One image of each patient, in these splits."""
+    images = (
         Film(Path(f"{n}.png"), name, f"{n}.png", patient=str(n), view="PA", split=split)
         for n, split in enumerate(splits)
     )
-    return Dataset(name, Path(), tuple(films), (), digest)
+    return Dataset(name, Path(), tuple(images), (), digest)
 
 
 NAMED = dataset(["train", "train", "val", "test", "test", "box"])
@@ -46,7 +46,7 @@ def trained_on(known: Dataset, rule: PatientSplit = RULE) -> Card:
         "split": asdict(rule),
         "datasets": {known.name: known.digest},
         "learnt": {known.name: learnt_digest(known.films, rule)},
-        "whose": {known.name: sorted({who(film)[0] for film in known.films})},
+        "whose": {known.name: sorted({who(image)[0] for image in known.films})},
     }
     return Card(("Mass",), training=training)
 
@@ -62,7 +62,7 @@ def said(card: Card, evaluated: Dataset, *splits: str) -> str:
 
 
 @pytest.mark.parametrize("known", [NAMED, UNNAMED], ids=["named", "by patient"])
-def test_held_out_films_of_the_same_data_set_were_not_trained_on(known: Dataset) -> None:
+def test_held_out_images_of_the_same_data_set_were_not_trained_on(known: Dataset) -> None:
     assert said(trained_on(known), known) == NOT_TRAINED_ON
     assert said(trained_long_ago(known), known) == NOT_TRAINED_ON
 
@@ -85,18 +85,18 @@ def test_no_patient_of_the_training_ever_counts_as_not_trained_on(
         sentence = check_unseen(card, evaluated, asked)
     except Mismatch:
         return
-    assert not taught & {film.patient for film in asked}
+    assert not taught & {image.patient for image in asked}
     assert sentence in ({NOT_TRAINED_ON, f"{NOT_TRAINED_ON} {AS_THEN}"} if asked else {""})
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_trainer_and_evaluator_split_alike_whatever_the_trainings_seed(seed: int) -> None:
-    films = [replace(film, labels={"Mass": 1}) for film in UNNAMED.films]
-    known = replace(UNNAMED, films=tuple(films))
+    images = [replace(image, labels={"Mass": 1}) for image in UNNAMED.films]
+    known = replace(UNNAMED, films=tuple(images))
     settings = Settings(findings=("Mass",), seed=seed)
-    taught = frontal_films([known], settings)
+    taught = frontal_images([known], settings)
     card = Card(settings.findings, training=json.loads(json.dumps(settings.as_json())))
-    assert [film for film in films if card.split.of(film) == "test"] == taught["test"]
+    assert [image for image in images if card.split.of(image) == "test"] == taught["test"]
     assert taught["test"]
 
 
@@ -105,7 +105,7 @@ def test_another_name_or_folder_of_an_unnamed_set_changes_nothing() -> None:
     assert said(trained_on(UNNAMED), renamed) == NOT_TRAINED_ON
 
 
-def test_new_films_to_test_on_change_nothing() -> None:
+def test_new_images_to_test_on_change_nothing() -> None:
     grown = dataset([*(f.split for f in NAMED.films), "test", "box"], digest="another")
     assert said(trained_on(NAMED), grown) == NOT_TRAINED_ON
     unnamed = dataset([None] * 80, digest="another")
@@ -129,13 +129,13 @@ def test_other_splits_than_those_of_the_training_are_refused(
 
 
 def test_a_patient_in_two_splits_is_refused() -> None:
-    films = tuple(replace(film, patient="7") for film in NAMED.films)
-    both = replace(NAMED, films=films)
-    with pytest.raises(DatasetError, match="1 patients of the films asked for are also in train"):
+    images = tuple(replace(image, patient="7") for image in NAMED.films)
+    both = replace(NAMED, films=images)
+    with pytest.raises(DatasetError, match="1 patients of the queried images are also in train"):
         said(trained_on(both), both)
 
 
-def test_films_of_the_training_are_not_called_unseen() -> None:
+def test_images_of_the_training_are_not_called_unseen() -> None:
     for split in ("train", "val"):
         assert "figures on them are too good" in said(trained_on(NAMED), NAMED, split)
     both = said(trained_on(NAMED), NAMED, "test", "val")
@@ -156,7 +156,7 @@ def test_a_checkpoint_that_tells_nothing_is_said_to_tell_nothing() -> None:
     assert said(Card(("Mass",)), NAMED) == "The checkpoint does not tell what it was trained on."
 
 
-def test_films_that_were_split_by_file_and_have_patients_since_are_refused() -> None:
+def test_images_that_were_split_by_file_and_have_patients_since_are_refused() -> None:
     by_file = replace(UNNAMED, films=tuple(replace(f, patient=None) for f in UNNAMED.films))
     with pytest.raises(Mismatch, match=r"split by file in the training.* by patient now"):
         said(trained_on(by_file), replace(UNNAMED, digest="another"))
@@ -194,7 +194,7 @@ def test_an_earlier_training_that_was_split_alike_takes_nothing_away() -> None:
     card = going_on_from(trained_on(UNNAMED), trained_on(UNNAMED))
     assert said(card, UNNAMED) == (
         f"{NOT_TRAINED_ON} A checkpoint that its training began with was not trained on patients "
-        "of the held-out films."
+        "of the held-out images."
     )
 
 

@@ -18,7 +18,7 @@ RECIPE = Settings(
     size=64,
     initial="none",
     epochs=3,
-    batch=8,
+    batch_size=8,
     learning_rate=1e-2,
     precision="float32",
     device="cpu",
@@ -29,7 +29,7 @@ RECIPE = Settings(
 
 
 def drawn_set(folder: Path, *, train: int = 48, val: int = 24) -> Dataset:
-    """Films with a white block in the middle (Mass), a white floor (Effusion), both or none."""
+    """Images with a white block in the middle (Mass), a white floor (Effusion), both or none."""
     (folder / "images").mkdir(parents=True)
     rows = ["file,patient_id,view,findings,split"]
     for number in range(train + val):

@@ -1,4 +1,4 @@
-"""Soft labels come from networks that saw neither the film nor its patient."""
+"""Soft labels come from networks that saw neither the image nor its patient."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,65 +11,67 @@ import safetensors.numpy
 import torch
 from rich.console import Console
 from xemplar_trainer import crossfit
-from xemplar_trainer.crossfit import SOFT, Tuned, fold_of, soft_labels
+from xemplar_trainer.crossfit import SOFT_LABELS, FineTuned, fold_of, soft_labels
+from xemplar_trainer.data import frontal_images
+from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.epoch import Device
-from xemplar_trainer.films import frontal_films
-from xemplar_trainer.learner import Learner
 from xemplar_trainer.run import train
 from xemplar_trainer.settings import FOLDS
+from xemplar_trainer.student import Student
 from xemplar_trainer.teacher import pretrained
-from xemplar_trainer.world import World
 
 from tests.trainer.drawn import RECIPE, TINY, drawn_set
 from xemplar.datasets import Film, open_dataset
 from xemplar.errors import ConfigurationError
 
 QUIET = Console(quiet=True)
-FITTED = replace(RECIPE, teacher="efficientnet-lite2", crossfit=5, crossfit_epochs=1, soft=0.5)
+FITTED = replace(
+    RECIPE, teacher="efficientnet-lite2", crossfit=5, crossfit_epochs=1, soft_label_weight=0.5
+)
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> list[Film]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Film]:
     dataset = drawn_set(tmp_path_factory.mktemp("drawn") / "set", train=48, val=8)
-    return frontal_films([dataset], RECIPE)["train"]
+    return frontal_images([dataset], RECIPE)["train"]
 
 
-def test_all_films_of_a_patient_are_in_one_fold_and_parts_differ(films: list[Film]) -> None:
-    twins = [replace(films[0], path=Path(f"{n}.png")) for n in range(9)]
+def test_all_images_of_a_patient_are_in_one_fold_and_parts_differ(images: list[Film]) -> None:
+    twins = [replace(images[0], path=Path(f"{n}.png")) for n in range(9)]
     assert len({fold_of(twin, 0) for twin in twins}) == 1
-    many = [replace(films[0], patient=str(n)) for n in range(500)]
-    folds = [fold_of(film, 0) for film in many]
+    many = [replace(images[0], patient=str(n)) for n in range(500)]
+    folds = [fold_of(image, 0) for image in many]
     assert set(folds) == set(range(FOLDS))
     assert min(np.bincount(folds)) > 60
-    assert folds != [fold_of(film, 1) for film in many]
+    assert folds != [fold_of(image, 1) for image in many]
 
 
-def test_each_film_is_asked_of_the_network_that_did_not_see_it(
-    films: list[Film], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_each_image_is_asked_of_the_network_that_did_not_see_it(
+    images: list[Film], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The work itself is left out: a network says its number, for the films that it leaves out."""
+    """The work itself is left out: a network says its number, for the images that it leaves out."""
     unseen: list[frozenset[int]] = []
 
     def answers(
-        _: Any, films: list[Film], left_out: frozenset[int], number: int, *rest: Any
+        _: Any, images: list[Film], left_out: frozenset[int], number: int, *rest: Any
     ) -> npt.NDArray[np.float32]:
         unseen.append(left_out)
         return np.full((len(left_out), 2), number, np.float32)
 
-    monkeypatch.setattr(crossfit, "_answers", answers)
-    said = soft_labels(FITTED, films, Device("cpu", half=False), World(), tmp_path, QUIET)
-    assert sorted(place for fold in unseen for place in fold) == list(range(len(films)))
+    monkeypatch.setattr(crossfit, "_held_out_logits", answers)
+    said = soft_labels(FITTED, images, Device("cpu", half=False), Distributed(), tmp_path, QUIET)
+    assert sorted(place for fold in unseen for place in fold) == list(range(len(images)))
     for number, fold in enumerate(unseen):
         assert said[sorted(fold)] == pytest.approx(1 / (1 + np.exp(-number)))
 
 
 def test_what_a_network_said_before_a_kill_is_not_asked_again(
-    films: list[Film], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: list[Film], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
     def answers(
-        _: Any, films: list[Film], left_out: frozenset[int], number: int, *rest: Any
+        _: Any, images: list[Film], left_out: frozenset[int], number: int, *rest: Any
     ) -> npt.NDArray[np.float32]:
         if number == 2 and asked.count(2) == 0:
             asked.append(2)
@@ -77,38 +79,38 @@ def test_what_a_network_said_before_a_kill_is_not_asked_again(
         asked.append(number)
         return np.zeros((len(left_out), 2), np.float32)
 
-    monkeypatch.setattr(crossfit, "_answers", answers)
-    arguments = (FITTED, films, Device("cpu", half=False), World(), tmp_path, QUIET)
+    monkeypatch.setattr(crossfit, "_held_out_logits", answers)
+    arguments = (FITTED, images, Device("cpu", half=False), Distributed(), tmp_path, QUIET)
     with pytest.raises(KeyboardInterrupt):
         soft_labels(*arguments)
-    assert set(safetensors.numpy.load_file(tmp_path / SOFT)) == {"0", "1"}
+    assert set(safetensors.numpy.load_file(tmp_path / SOFT_LABELS)) == {"0", "1"}
     soft_labels(*arguments)
     assert asked == [0, 1, 2, 2, 3, 4]
 
 
-def test_a_single_patient_cannot_be_left_out(films: list[Film], tmp_path: Path) -> None:
-    twins = [replace(film, patient="1") for film in films]
+def test_a_single_patient_cannot_be_left_out(images: list[Film], tmp_path: Path) -> None:
+    twins = [replace(image, patient="1") for image in images]
     with pytest.raises(ConfigurationError, match=r"too few patients.*--crossfit 0"):
-        soft_labels(FITTED, twins, Device("cpu", half=False), World(), tmp_path, QUIET)
+        soft_labels(FITTED, twins, Device("cpu", half=False), Distributed(), tmp_path, QUIET)
 
 
 def test_the_teacher_is_trained_as_a_whole_and_its_own_copy_stays_as_it_was(
-    films: list[Film],
+    images: list[Film],
 ) -> None:
-    network = Tuned(pretrained("efficientnet-lite2"), 2)
+    network = FineTuned(pretrained("efficientnet-lite2"), 2)
     assert all(parameter.requires_grad for parameter in network.parameters())
-    assert len(Learner(network).network.levels(torch.rand(2, 64, 64))) == 3
-    # its linear layer starts at zero: at first it says what is frequent, of every film the same
+    assert len(Student(network).network.levels(torch.rand(2, 64, 64))) == 3
+    # its linear layer starts at zero: at first it says what is frequent, of every image the same
     assert torch.equal(network(torch.rand(2, 64, 64)), network.classifier.bias.expand(2, 2))
 
 
 def test_a_training_with_soft_labels_runs_from_end_to_end(tmp_path: Path) -> None:
     dataset = drawn_set(tmp_path / "set", train=24, val=8)
-    short = replace(FITTED, epochs=1, mixup=0.4, metric=0.1, batch=8)
+    short = replace(FITTED, epochs=1, mixup=0.4, pkt_weight=0.1, batch_size=8)
     path = train(
         short, [open_dataset(dataset.root)], tmp_path / "run", architecture=TINY, console=QUIET
     )
-    said = safetensors.numpy.load_file(tmp_path / "run" / SOFT)
+    said = safetensors.numpy.load_file(tmp_path / "run" / SOFT_LABELS)
     assert len(said) == 5
     assert not np.isnan(np.nanmean(np.stack(list(said.values())), axis=0)).any()
     assert path.is_file()

@@ -13,9 +13,9 @@ from xemplar_trainer.metrics import Outputs, accuracy, auc_by_finding, masked_lo
 
 from xemplar.errors import DatasetError
 
-# Two films, two findings. Logits 0 and ln 3 say 1/2 and 3/4; the last label is unknown.
-# film 1: logit 0, present: -ln(1/2) = ln 2; logit ln 3, absent: -ln(1/4) = ln 4
-# film 2: logit ln 3, present: -ln(3/4) = ln(4/3); unknown
+# Two images, two findings. Logits 0 and ln 3 say 1/2 and 3/4; the last label is unknown.
+# image 1: logit 0, present: -ln(1/2) = ln 2; logit ln 3, absent: -ln(1/4) = ln 4
+# image 2: logit ln 3, present: -ln(3/4) = ln(4/3); unknown
 LOGITS = np.array([[0, math.log(3)], [math.log(3), 50]], np.float32)
 TARGET = np.array([[1, 0], [1, 0]], np.float32)
 KNOWN = np.array([[1, 1], [1, 0]], np.float32)
@@ -49,7 +49,7 @@ def test_an_unknown_label_gives_no_gradient() -> None:
     torch.testing.assert_close(logits.grad[0], torch.tensor([-0.5 / 3, 0.75 / 3]))
 
 
-def test_films_of_which_nothing_is_known_cost_nothing() -> None:
+def test_images_of_which_nothing_is_known_cost_nothing() -> None:
     logits = torch.ones(2, 2, requires_grad=True)
     loss = masked_bce(logits, torch.ones(2, 2), torch.zeros(2, 2))
     loss.backward()
@@ -127,11 +127,11 @@ def test_the_mean_auc_does_not_weight_findings() -> None:
 
 
 def test_a_mean_of_no_auc_is_refused_and_not_0() -> None:
-    with pytest.raises(DatasetError, match="no AUC can be computed; add validation films"):
+    with pytest.raises(DatasetError, match="no AUC can be computed; add validation images"):
         mean_auc({})
 
 
-def test_the_roc_curve_is_drawn_over_known_films() -> None:
+def test_the_roc_curve_is_drawn_over_known_images() -> None:
     made = outputs([[1], [4], [0], [2], [9]], [[1], [1], [0], [0], [0]], [[1], [1], [1], [1], [0]])
     false_positive, true_positive = roc(made, 0)
     # from the highest logit down: 4 present, 2 absent, 1 present, 0 absent

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from xemplar_trainer.data import frontal_images
 from xemplar_trainer.epoch import Device
-from xemplar_trainer.films import frontal_films
-from xemplar_trainer.projection import FEWEST, films_to_project, learn, project
+from xemplar_trainer.projection import FEWEST, fit_projection, fully_labelled, project
 from xemplar_trainer.run import train
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
@@ -29,20 +29,20 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def agreement(embeddings: torch.Tensor, kinds: torch.Tensor) -> float:
-    """Share of films whose nearest other film is of their kind."""
+    """Share of images whose nearest other image is of their kind."""
     unit = torch.nn.functional.normalize(embeddings, dim=1)
     nearest = (unit @ unit.T).fill_diagonal_(-2).argmax(dim=1)
     return float((kinds[nearest] == kinds).float().mean())
 
 
-def test_films_of_like_findings_become_neighbours_also_where_nothing_was_learnt_from() -> None:
+def test_images_of_like_findings_become_neighbours_also_where_nothing_was_learnt_from() -> None:
     generator = torch.Generator().manual_seed(0)
     kinds = torch.arange(400) % 4
     apart = torch.randn(400, 8, generator=generator)  # channels that say nothing
     apart[:, :2] *= 0.1
     apart[:, :2] += torch.stack([kinds // 2, kinds % 2], 1) - 0.5
     findings = torch.stack([kinds // 2, kinds % 2], 1).float()
-    learnt = learn(apart[:200], findings[:200], replace(RECIPE, projection=8))
+    learnt = fit_projection(apart[:200], findings[:200], replace(RECIPE, projection=8))
     assert learnt.shape == (8, 8)
     assert learnt.dtype == torch.float32
     before, after = (agreement(one[200:], kinds[200:]) for one in (apart, apart @ learnt.T))
@@ -53,8 +53,8 @@ def test_films_of_like_findings_become_neighbours_also_where_nothing_was_learnt_
 def test_the_same_seed_learns_the_same() -> None:
     apart, findings = torch.randn(20, 6), torch.eye(2).repeat(10, 1)
     settings = replace(RECIPE, projection=3)
-    one, again = (learn(apart, findings, settings) for _ in range(2))
-    other = learn(apart, findings, replace(settings, seed=1))
+    one, again = (fit_projection(apart, findings, settings) for _ in range(2))
+    other = fit_projection(apart, findings, replace(settings, seed=1))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 
@@ -66,8 +66,8 @@ def test_a_training_ends_with_a_projection_and_a_resumed_one_keeps_it(
     checkpoint, written = load(path), path.read_bytes()
     assert checkpoint.card.architecture == replace(TINY, projection=4)
     assert checkpoint.weights[PROJECTION].shape == (4, TINY.channels)
-    films = np.zeros((2, 64, 64), np.uint8)
-    assert open_encoder(checkpoint).encode(films).embedding.shape == (2, 4)
+    images = np.zeros((2, 64, 64), np.uint8)
+    assert open_encoder(checkpoint).encode(images).embedding.shape == (2, 4)
     train(PROJECTED, [dataset], tmp_path / "run", architecture=TINY, console=QUIET)
     assert path.read_bytes() == written
 
@@ -76,8 +76,8 @@ def test_nothing_but_the_projection_is_added(dataset: Dataset, tmp_path: Path) -
     without = replace(PROJECTED, projection=0)
     path = train(without, [dataset], tmp_path / "run", architecture=TINY, console=QUIET)
     before = load(path)
-    films = frontal_films([dataset], PROJECTED)["train"]
-    project(path, films, PROJECTED, Device("cpu", half=False), QUIET)
+    images = frontal_images([dataset], PROJECTED)["train"]
+    project(path, images, PROJECTED, Device("cpu", half=False), QUIET)
     after = load(path)
     assert after.weights.keys() - before.weights.keys() == {PROJECTION}
     for name, value in before.weights.items():
@@ -92,8 +92,8 @@ def test_a_projection_that_cannot_be_is_refused_before_the_training(
     with pytest.raises(ConfigurationError, match=rf"{TINY.channels} channels"):
         train(too_large, [dataset], tmp_path / "run", architecture=TINY, console=QUIET)
     assert not (tmp_path / "run").exists()
-    films = frontal_films([dataset], PROJECTED)["train"]
-    first = [replace(film, labels={FINDINGS[0]: 1}) for film in films[FEWEST - 1 :]]
+    images = frontal_images([dataset], PROJECTED)["train"]
+    first = [replace(image, labels={FINDINGS[0]: 1}) for image in images[FEWEST - 1 :]]
     with pytest.raises(ConfigurationError, match="--projection 0"):
-        films_to_project(films[: FEWEST - 1] + first, PROJECTED, TINY)
-    assert len(films_to_project(films[:FEWEST] + first, PROJECTED, TINY)) == FEWEST
+        fully_labelled(images[: FEWEST - 1] + first, PROJECTED, TINY)
+    assert len(fully_labelled(images[:FEWEST] + first, PROJECTED, TINY)) == FEWEST

@@ -15,11 +15,13 @@ def test_what_is_not_given_stays_the_recipes() -> None:
     guided = recipe("guided", epochs=90, threads=None)
     assert (guided.epochs, guided.threads) == (90, 0)
     assert guided.teacher == RECIPES["guided"].teacher
-    assert guided.augmentation == Augmentation(crop=0.7, hide=0.6)
+    assert guided.augmentation == Augmentation(crop=0.7, erasing_chance=0.6)
 
 
-def test_a_change_of_the_films_leaves_their_other_changes() -> None:
-    assert recipe("guided", flip=0.0).augmentation == Augmentation(crop=0.7, hide=0.6, flip=0.0)
+def test_a_change_of_the_images_leaves_their_other_changes() -> None:
+    assert recipe("guided", flip=0.0).augmentation == Augmentation(
+        crop=0.7, erasing_chance=0.6, flip=0.0
+    )
 
 
 def test_an_unknown_recipe_is_refused_naming_those_there_are() -> None:

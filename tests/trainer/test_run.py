@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 from rich.console import Console
+from safetensors import safe_open
+from xemplar_trainer.data import frontal_images
+from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.epoch import Device, Validation
-from xemplar_trainer.films import frontal_films
-from xemplar_trainer.learner import Learner
 from xemplar_trainer.metrics import masked_loss
 from xemplar_trainer.run import train
 from xemplar_trainer.settings import Settings
-from xemplar_trainer.state import load_state, progress_of
-from xemplar_trainer.world import World
+from xemplar_trainer.state import FORMER_NAMES, load_state, progress_of
+from xemplar_trainer.student import Student
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
 from xemplar.checkpoint import load
@@ -125,7 +127,7 @@ def restored(run: Path, findings: int = 2) -> tuple[DenseNetwork, dict[str, Any]
     network = DenseNetwork(TINY, findings, RECIPE.spec)
     optimizer = torch.optim.AdamW(network.parameters())
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
-    parts = torch.nn.ModuleDict({"learner": Learner(network)})
+    parts = torch.nn.ModuleDict({"student": Student(network)})
     progress = load_state(run / "state.safetensors", parts, optimizer, scheduler)
     return network.eval(), progress
 
@@ -134,11 +136,11 @@ def test_the_checkpoint_opens_in_openvino_and_gives_the_networks_logits(
     run: Path, dataset: Dataset
 ) -> None:
     checkpoint = load(run / "checkpoint.safetensors")
-    films = np.stack(
+    images = np.stack(
         [preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in dataset.films[:4]]
     )
-    served = open_encoder(checkpoint, precision=Precision.FLOAT32).encode(films)
-    network = open_encoder(checkpoint, Runtime.PYTORCH, Precision.FLOAT32).encode(films)
+    served = open_encoder(checkpoint, precision=Precision.FLOAT32).encode(images)
+    network = open_encoder(checkpoint, Runtime.PYTORCH, Precision.FLOAT32).encode(images)
     np.testing.assert_allclose(served.logits, network.logits, rtol=1e-4, atol=1e-4)
     if (
         progress_of(run / "state.safetensors")["epochs"][-1]["epoch"]
@@ -146,49 +148,51 @@ def test_the_checkpoint_opens_in_openvino_and_gives_the_networks_logits(
     ):
         # the best epoch is the last one: the trained network itself, but for float16
         with torch.inference_mode():
-            logits = restored(run)[0](torch.from_numpy(films).float() / 255).numpy()
+            logits = restored(run)[0](torch.from_numpy(images).float() / 255).numpy()
         np.testing.assert_allclose(served.logits, logits, rtol=0.02, atol=0.02)
 
 
 def test_the_calibration_tells_ill_from_well(run: Path, dataset: Dataset) -> None:
     checkpoint = load(run / "checkpoint.safetensors")
-    films = [film for film in dataset.films if film.split == "val"]
-    inputs = np.stack([preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in films])
+    images = [image for image in dataset.films if image.split == "val"]
+    inputs = np.stack([preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in images])
     probability = checkpoint.probabilities(open_encoder(checkpoint).encode(inputs).logits)
-    truth = np.array([[film.labels[finding] for finding in FINDINGS] for film in films]) == 1
+    truth = np.array([[image.labels[finding] for finding in FINDINGS] for image in images]) == 1
     assert ((probability >= checkpoint.thresholds) == truth).mean() > 0.85
 
 
 def test_the_recorded_loss_is_that_of_the_network_that_is_kept(run: Path, dataset: Dataset) -> None:
     network, progress = restored(run)
-    films = frontal_films([dataset], RECIPE)["val"]
-    outputs = Validation(films, RECIPE, World()).outputs(network, Device("cpu", half=False), 1)
+    images = frontal_images([dataset], RECIPE)["val"]
+    outputs = Validation(images, RECIPE, Distributed()).outputs(
+        network, Device("cpu", half=False), 1
+    )
     assert masked_loss(outputs) == pytest.approx(progress["epochs"][-1]["val_loss"], abs=1e-6)
 
 
-def test_what_is_usual_is_the_mean_over_validation_films(run: Path, dataset: Dataset) -> None:
+def test_what_is_usual_is_the_mean_over_validation_images(run: Path, dataset: Dataset) -> None:
     checkpoint = load(run / "checkpoint.safetensors")
-    films = [film for film in dataset.films if film.split == "val"]
-    inputs = np.stack([preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in films])
+    images = [image for image in dataset.films if image.split == "val"]
+    inputs = np.stack([preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in images])
     maps = open_encoder(checkpoint, precision=Precision.FLOAT32).encode(inputs).maps
     np.testing.assert_allclose(checkpoint.weights[MEAN], maps.mean(axis=0), atol=2e-3)
 
 
-def test_films_of_a_data_set_that_knows_less_say_nothing_of_what_is_usual(
+def test_images_of_a_data_set_that_knows_less_say_nothing_of_what_is_usual(
     run: Path, dataset: Dataset
 ) -> None:
     network, _ = restored(run)
-    films = frontal_films([dataset], RECIPE)
+    images = frontal_images([dataset], RECIPE)
     label = next(iter(FINDINGS))
-    others = [replace(film, source="others", labels={label: 1}) for film in films["train"][:40]]
+    others = [replace(image, source="others", labels={label: 1}) for image in images["train"][:40]]
 
-    def usual(films: Sequence[Film]) -> npt.NDArray[np.float32]:
-        validation = Validation(films, RECIPE, World())
-        return validation.outputs(network, Device("cpu", half=False), 1).usual
+    def usual(images: Sequence[Film]) -> npt.NDArray[np.float32]:
+        validation = Validation(images, RECIPE, Distributed())
+        return validation.outputs(network, Device("cpu", half=False), 1).mean_activation
 
-    wanted = usual(films["val"])
+    wanted = usual(images["val"])
     np.testing.assert_allclose(
-        usual([*others[:20], *films["val"], *others[20:]]), wanted, atol=1e-5
+        usual([*others[:20], *images["val"], *others[20:]]), wanted, atol=1e-5
     )
     assert not np.allclose(usual(others), wanted, atol=1e-2)
 
@@ -210,7 +214,7 @@ def test_training_stops_after_epochs_without_a_better_auc(dataset: Dataset, tmp_
 # ---- It goes on ---------------------------------------------------------------------------------
 
 
-GUIDED = replace(RECIPE, teacher="efficientnet-lite2", average=0.9, batch=16)
+GUIDED = replace(RECIPE, teacher="efficientnet-lite2", ema_decay=0.9, batch_size=16)
 
 
 def test_a_guided_training_that_goes_on_ends_as_if_it_had_not_stopped(
@@ -224,7 +228,7 @@ def test_a_guided_training_that_goes_on_ends_as_if_it_had_not_stopped(
         assert np.array_equal(weights, load(parts).weights[name]), name
 
 
-def test_the_best_epoch_is_one_that_saw_films_at_full_size(
+def test_the_best_epoch_is_one_that_saw_images_at_full_size(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     growing = replace(RECIPE, small_size=32, small_epochs=2, epochs=3)
@@ -233,12 +237,14 @@ def test_the_best_epoch_is_one_that_saw_films_at_full_size(
 
 
 def test_the_average_is_what_is_validated_and_kept(dataset: Dataset, tmp_path: Path) -> None:
-    settings = replace(RECIPE, average=0.9, epochs=1)
+    settings = replace(RECIPE, ema_decay=0.9, epochs=1)
     checkpoint = load(trained(dataset, tmp_path / "out", settings))
     kept = DenseNetwork(TINY, len(FINDINGS), settings.spec)
     load_weights(kept, checkpoint.weights)
-    films = frontal_films([dataset], settings)["val"]
-    outputs = Validation(films, settings, World()).outputs(kept, Device("cpu", half=False), 1)
+    images = frontal_images([dataset], settings)["val"]
+    outputs = Validation(images, settings, Distributed()).outputs(
+        kept, Device("cpu", half=False), 1
+    )
     (row,) = rows(tmp_path / "out")
     assert masked_loss(outputs) == pytest.approx(float(row["val_loss"]), abs=2e-3)
 
@@ -275,6 +281,26 @@ def test_a_finished_run_goes_on_where_more_epochs_are_asked_for(
     assert [row["epoch"] for row in rows(tmp_path / "out")] == ["1", "2"]
 
 
+def test_a_run_with_former_names_of_settings_and_tensors_is_resumed(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    trained(dataset, tmp_path / "out", replace(RECIPE, epochs=1))
+    state = tmp_path / "out" / "state.safetensors"
+    with safe_open(state, framework="pt") as file:
+        rest = json.loads(file.metadata()["state"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    former = {present: name for name, present in FORMER_NAMES.items()}
+    settings = rest["progress"]["settings"]
+    for values in (settings, settings["augmentation"]):
+        for name in former.keys() & values.keys():
+            values[former[name]] = values.pop(name)
+    renamed = {name.replace(".student.", ".learner."): value for name, value in tensors.items()}
+    assert renamed.keys() != tensors.keys()
+    safetensors.torch.save_file(renamed, state, {"state": json.dumps(rest)})
+    trained(dataset, tmp_path / "out", replace(RECIPE, epochs=2))
+    assert [row["epoch"] for row in rows(tmp_path / "out")] == ["1", "2"]
+
+
 CHILD = """
 import os, signal, sys
 from pathlib import Path
@@ -302,7 +328,7 @@ train(RECIPE, [open_dataset(Path(sys.argv[1]), "drawn")], Path(sys.argv[2]), arc
 def test_a_killed_training_that_is_resumed_ends_as_if_it_had_not_been_killed(
     run: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
-    # 48 films in batches of 8 are 6 steps an epoch: step 9 lies in the middle of the second epoch
+    # 48 images in batches of 8 are 6 steps an epoch: step 9 lies in the middle of the second epoch
     killed = subprocess.run(
         [sys.executable, "-c", CHILD.format(step=9), str(dataset.root), str(tmp_path / "out")],
         cwd=ROOT,
@@ -358,14 +384,14 @@ def test_workers_may_be_changed_on_the_way(run: Path, dataset: Dataset) -> None:
     ("content", "message"),
     [(None, "No such file"), (b"", "the file is empty"), (b"letter", "no PNG, JPEG")],
 )
-def test_a_film_that_cannot_be_read_stops_the_training_and_is_named(
+def test_an_image_that_cannot_be_read_stops_the_training_and_is_named(
     tmp_path: Path, content: bytes | None, message: str, workers: int
 ) -> None:
     broken = drawn_set(tmp_path / "set", train=8, val=4)
-    film = tmp_path / "set" / "images" / "5.png"
-    film.unlink()
+    image = tmp_path / "set" / "images" / "5.png"
+    image.unlink()
     if content is not None:
-        film.write_bytes(content)
+        image.write_bytes(content)
     with pytest.raises(DatasetError, match=rf"5\.png cannot be used: .*{message}"):
         trained(broken, tmp_path / "out", replace(RECIPE, workers=workers))
 
@@ -445,8 +471,10 @@ def test_two_processes_validate_the_network_that_is_kept(
 ) -> None:
     # each process has its own batch-norm averages until they are aligned
     network, progress = restored(pair[0])
-    films = frontal_films([dataset], RECIPE)["val"]
-    outputs = Validation(films, RECIPE, World()).outputs(network, Device("cpu", half=False), 1)
+    images = frontal_images([dataset], RECIPE)["val"]
+    outputs = Validation(images, RECIPE, Distributed()).outputs(
+        network, Device("cpu", half=False), 1
+    )
     assert masked_loss(outputs) == pytest.approx(progress["epochs"][-1]["val_loss"], abs=1e-5)
 
 

@@ -2,17 +2,15 @@
 
 import json
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from xemplar_trainer import cli
+from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.epoch import Device
 from xemplar_trainer.settings import Settings
-from xemplar_trainer.world import World
+from xemplar_trainer.state import FORMER_NAMES, with_present_names
 
-from xemplar.errors import ConfigurationError, UnknownFinding
+from xemplar.errors import ConfigurationError
 from xemplar.findings import NIH14
 from xemplar.preprocess import PreprocessSpec
 
@@ -22,17 +20,23 @@ from xemplar.preprocess import PreprocessSpec
     [
         ({"epochs": 0}, "epochs is 0; it must be greater than 0"),
         ({"patience": -1}, "patience is -1"),
-        ({"batch": 0}, "batch is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
         ({"learning_rate": -1e-3}, r"learning_rate is -0\.001"),
         ({"workers": -1}, "workers is -1"),
-        ({"films_per_epoch": -5}, "films_per_epoch is -5"),
-        ({"threads": -2, "batch": -3}, "batch is -3, threads is -2"),
+        ({"images_per_epoch": -5}, "images_per_epoch is -5"),
+        (
+            {"threads": -2, "batch_size": -3},
+            r"batch_size is -3; it .* 0; threads is -2; it .* at least 0",
+        ),
         ({"size": 0}, "size is 0"),
         ({"size": 100}, "size 100 .* multiple of 32"),
-        ({"small_epochs": 25}, "small_epochs is 25 of 25; at least one epoch must see films at"),
+        ({"small_epochs": 25}, "small_epochs is 25 of 25; at least one epoch must see images at"),
         ({"small_epochs": 2, "small_size": 100}, "size 100 .* multiple of 32"),
-        ({"weights": {"nih14": 0.0}}, "weights of data sets must be greater than 0, not .'nih14'"),
-        ({"fit": "crop"}, "fit 'crop' .* 'stretch', 'pad'"),
+        (
+            {"sampling_weights": {"nih14": 0.0}},
+            "weights of data sets must be greater than 0, not .'nih14'",
+        ),
+        ({"fit": "crop"}, "fit 'crop' is none of stretch, pad"),
         ({"precision": "float16"}, "precision 'float16' is none of auto, float32, bfloat16"),
         ({"findings": ()}, "findings must be different names"),
         ({"findings": ("Effusion", "Pleural Effusion")}, "findings must be different names"),
@@ -69,12 +73,12 @@ def test_a_device_that_is_not_there_is_refused(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ConfigurationError, match=message):
-        Device.choose(Settings(device=device), World())
+        Device.choose(Settings(device=device), Distributed())
 
 
 @pytest.mark.parametrize(("precision", "half"), [("float32", False), ("bfloat16", True)])
 def test_the_arithmetic_is_the_one_that_is_asked_for(precision: str, half: bool) -> None:
-    device = Device.choose(Settings(device="cpu", precision=precision), World())
+    device = Device.choose(Settings(device="cpu", precision=precision), Distributed())
     assert device == Device("cpu", half)
 
 
@@ -83,29 +87,18 @@ def test_bfloat16_is_taken_by_itself_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, native: bool
 ) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": native})
-    assert Device.choose(Settings(device="cpu"), World()).half is native
+    assert Device.choose(Settings(device="cpu"), Distributed()).half is native
 
 
-def test_the_command_line_refuses_an_unknown_policy(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="--uncertain 'maybe' is none of positive"):
-        cli.train([tmp_path], tmp_path / "out", uncertain="maybe")
-
-
-@pytest.mark.parametrize("weight", ["kermany", "kermany=much", "=0.5="])
-def test_the_command_line_refuses_a_weight_that_is_none(tmp_path: Path, weight: str) -> None:
-    with pytest.raises(typer.BadParameter, match=r"is not SET=WEIGHT, as kermany=0\.3"):
-        cli.train([tmp_path], tmp_path / "out", weight=[weight])
-
-
-def test_the_command_line_refuses_a_finding_of_no_vocabulary_and_no_data_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained: list[Settings] = []
-    monkeypatch.setattr(
-        "xemplar_trainer.run.train", lambda settings, *_, **__: trained.append(settings)
-    )
-    (tmp_path / "labels.csv").write_text("file,findings\n1.png,Mass|Sarcoid\n")
-    with pytest.raises(UnknownFinding, match="'Efusion', perhaps Effusion"):
-        cli.train([tmp_path], tmp_path / "out", findings="Mass,Efusion", unknown_findings="keep")
-    cli.train([tmp_path], tmp_path / "out", findings="mass,SARCOID", unknown_findings="keep")
-    assert [settings.findings for settings in trained] == [("Mass", "Sarcoid")]
+def test_settings_under_their_former_names_are_read_under_the_present_ones() -> None:
+    stored = {"hint": 1.0, "lead": 26, "batch": 8, "seed": 3, "augmentation": {"hide": 0.6}}
+    assert with_present_names(stored) == {
+        "distillation_weight": 1.0,
+        "warmup_epochs": 26,
+        "batch_size": 8,
+        "seed": 3,
+        "augmentation": {"erasing_chance": 0.6},
+    }
+    present = json.loads(json.dumps(Settings().as_json()))
+    assert with_present_names(present) == present
+    assert present.keys() | present["augmentation"].keys() >= set(FORMER_NAMES.values())

@@ -1,4 +1,4 @@
-"""Small materials for the faithfulness study: drawn films, a tiny network, made-up cases."""
+"""Small evaluation data for the faithfulness study: drawn images, a tiny network, made-up cases."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from xemplar_evaluator.material import Candidates, Films, Material
+from xemplar_evaluator.data import Candidates, EvaluationData, EvaluationImages
 from xemplar_evaluator.settings import Settings
 
 from tests.films import drawn_film
@@ -19,28 +19,28 @@ from xemplar.findings import Labels
 
 SMALL = Settings(
     resamples=50,
-    quantus_films=4,
+    quantus_samples=4,
     lipschitz_samples=2,
     flipping_steps=4,
-    cascade_films=6,
+    randomisation_samples=6,
     masking_pairs=2,
     perturbations=8,
 )
 
 
-def made_films(
+def made_images(
     inputs: npt.NDArray[np.uint8],
     boxes: Mapping[int, tuple[Box, ...]] | None = None,
     labels: Mapping[int, Labels] | None = None,
     patients: tuple[str | None, ...] | None = None,
     encoder: Encoder | None = None,
     shapes: tuple[int, int] = (96, 80),
-) -> Films:
-    """Films of these inputs, whose files were all of one shape."""
+) -> EvaluationImages:
+    """Images of these inputs, whose files were all of one shape."""
     n = len(inputs)
     encoded = encoder.encode(inputs) if encoder else None
-    return Films(
-        films=tuple(
+    return EvaluationImages(
+        records=tuple(
             Film(
                 Path(f"/secret/{row}.png"), "made", f"{row}.png", labels=(labels or {}).get(row, {})
             )
@@ -77,19 +77,19 @@ def drawn(count: int, size: int, first: int = 0) -> npt.NDArray[np.uint8]:
     return np.stack([drawn_film(first + n, size, size) for n in range(count)])
 
 
-def made_material(
+def made_data(
     checkpoint: Checkpoint,
     boxes: Mapping[int, tuple[Box, ...]] | None = None,
     labels: Mapping[int, Labels] | None = None,
     settings: Settings = SMALL,
-) -> Material:
-    """12 query films and 5 indexed cases."""
+) -> EvaluationData:
+    """12 query images and 5 indexed cases."""
     encoder, size = open_encoder(checkpoint), checkpoint.card.spec.size
-    queries = made_films(drawn(12, size), boxes, labels, encoder=encoder)
+    queries = made_images(drawn(12, size), boxes, labels, encoder=encoder)
     indexed = drawn(5, size, first=100)
     cases = tuple(made_case(n, f"{100 + n:016x}", f"other-{n}") for n in range(5))
     grid = (len(checkpoint.card.findings), size // 32, size // 32)
     candidates = Candidates(
         cases, encoder.encode(indexed).embedding, indexed, np.zeros(grid, np.float32)
     )
-    return Material(encoder, queries, queries, candidates, settings, "made", {})
+    return EvaluationData(encoder, queries, queries, candidates, settings, "made", {})

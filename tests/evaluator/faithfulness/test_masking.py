@@ -5,12 +5,13 @@ import sys
 import numpy as np
 import numpy.typing as npt
 import pytest
+from xemplar_evaluator.data import Candidates
 from xemplar_evaluator.faithfulness import masking
 from xemplar_evaluator.faithfulness.masking import (
     EVIDENCE,
     PERTURBATION,
     RANDOM,
-    Masked,
+    MaskingCurves,
     cell_counts,
     cosines,
     curves_of,
@@ -18,9 +19,8 @@ from xemplar_evaluator.faithfulness.masking import (
     replaced,
 )
 from xemplar_evaluator.faithfulness.perturbation import Embed, xaitk
-from xemplar_evaluator.material import Candidates
 
-from tests.evaluator.faithfulness.made import made_case, made_films
+from tests.evaluator.faithfulness.made import made_case, made_images
 from xemplar.errors import ConfigurationError
 from xemplar.network import Features, Space, features
 
@@ -35,20 +35,20 @@ class Brightness:
         side = inputs.shape[1] // 2
         cells = inputs.reshape(-1, 2, side, 2, side).mean(axis=(2, 4)).reshape(-1, 4)
         maps = (cells[:, :, None] * np.eye(4)).reshape(-1, 4, 2, 2).astype(np.float32)
-        black = Space(np.zeros((4, 2, 2), np.float32))  # a usual film
+        black = Space(np.zeros((4, 2, 2), np.float32))  # a usual image
         return features(maps, np.zeros((1, 4), np.float32), np.zeros(1, np.float32), black)
 
 
-def film(*cells: int, side: int = 8) -> Inputs:
-    """A film of four even cells, row by row, uint8 (2 * side, 2 * side)."""
+def image(*cells: int, side: int = 8) -> Inputs:
+    """An image of four even cells, row by row, uint8 (2 * side, 2 * side)."""
     grid = np.array(cells, np.uint8).reshape(2, 2)
     return np.kron(grid, np.ones((side, side), np.uint8))
 
 
 ENCODER = Brightness()
-FILM, BLACK, GREY = film(30, 40, 0, 0), film(0, 0, 0, 0), film(10, 10, 10, 10)
+FILM, BLACK, GREY = image(30, 40, 0, 0), image(0, 0, 0, 0), image(10, 10, 10, 10)
 TOP_LEFT = np.float32([1, 0, 0, 0])
-"""A neighbour that has only the top left cell: its cosine with the film is 3 / 5."""
+"""A neighbour that has only the top left cell: its cosine with the image is 3 / 5."""
 
 COUNTS = np.arange(5)
 
@@ -59,8 +59,8 @@ COUNTS = np.arange(5)
 def test_cells_are_replaced_in_their_order() -> None:
     # order: bottom right, top left, ...
     order = np.array([3, 0, 1, 2])
-    after = replaced(film(1, 2, 3, 4), film(9, 8, 7, 6), order, np.array([0, 1, 2, 4]))
-    wanted = [film(1, 2, 3, 4), film(1, 2, 3, 6), film(9, 2, 3, 6), film(9, 8, 7, 6)]
+    after = replaced(image(1, 2, 3, 4), image(9, 8, 7, 6), order, np.array([0, 1, 2, 4]))
+    wanted = [image(1, 2, 3, 4), image(1, 2, 3, 6), image(9, 2, 3, 6), image(9, 8, 7, 6)]
     np.testing.assert_array_equal(after, wanted)
     assert after.dtype == np.uint8
 
@@ -73,7 +73,7 @@ def test_a_curve_has_about_16_points_and_reads_the_same_backwards(grid: int) -> 
 
 
 def test_areas_of_a_good_order_by_hand() -> None:
-    # The first cell is all that counts. Without it, the cosine is 0 (and 0 for a black film):
+    # The first cell is all that counts. Without it, the cosine is 0 (and 0 for a black image):
     # 0.6, 0, 0, 0, 0 -> 0.25 * 0.3. Given back first: 0, 1 (nothing else is there yet), then 0.6
     # with its bright neighbour: 0, 1, 0.6, 0.6, 0.6 -> 0.25 * (0.5 + 0.8 + 0.6 + 0.6).
     order = np.arange(4)
@@ -81,16 +81,16 @@ def test_areas_of_a_good_order_by_hand() -> None:
     inserted = cosines(ENCODER, replaced(BLACK, FILM, order, COUNTS), TOP_LEFT)
     np.testing.assert_allclose(deleted, [0.6, 0, 0, 0, 0], atol=1e-6)
     np.testing.assert_allclose(inserted, [0, 1, 0.6, 0.6, 0.6], atol=1e-6)
-    found = Masked((0,), (0,), COUNTS / 4, {"a": deleted[None]}, {"a": inserted[None]}, {})
+    found = MaskingCurves((0,), (0,), COUNTS / 4, {"a": deleted[None]}, {"a": inserted[None]}, {})
     assert found.areas(found.deletion)["a"] == pytest.approx([0.075])
     assert found.areas(found.insertion)["a"] == pytest.approx([0.625])
 
 
 def test_evidence_deletes_what_the_similarity_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
     # a blur so strong that nothing is left
-    monkeypatch.setattr(masking, "blurred", lambda film, sigma: np.zeros_like(film))
+    monkeypatch.setattr(masking, "blurred", lambda image, sigma: np.zeros_like(image))
 
-    def from_below(embed: Embed, film: Inputs, without: Inputs, neighbour: Vector) -> Vector:
+    def from_below(embed: Embed, image: Inputs, without: Inputs, neighbour: Vector) -> Vector:
         assert (without == 0).all()
         return np.float32([[0, 0], [0, 5]]).repeat(8, 0).repeat(8, 1)
 
@@ -111,7 +111,7 @@ def test_evidence_deletes_what_the_similarity_is_made_of(monkeypatch: pytest.Mon
 
 def test_xaitk_colours_the_cell_that_the_similarity_depends_on() -> None:
     heat = xaitk(16, 2, masks=64, seed=0)(
-        lambda inputs: ENCODER.encode(inputs).embedding, film(30, 40, 20, 10), GREY, TOP_LEFT
+        lambda inputs: ENCODER.encode(inputs).embedding, image(30, 40, 20, 10), GREY, TOP_LEFT
     )
     assert heat.shape == (16, 16)
     cells = heat.reshape(2, 8, 2, 8).mean(axis=(1, 3))
@@ -146,7 +146,7 @@ def test_without_xaitk_the_error_says_what_to_install(monkeypatch: pytest.Monkey
 
 def pairs_of(patient: str | None, *cases: tuple[str, str | None]) -> list[tuple[int, int]]:
     """Pairs of one query, of which the first case is the most similar one, the next less so."""
-    queries = made_films(FILM[None], patients=(patient,))
+    queries = made_images(FILM[None], patients=(patient,))
     queries.embedding[:] = 1
     similar = np.linspace(1, 0.5, len(cases), dtype=np.float32)[:, None]
     made = tuple(made_case(n, case_id, of) for n, (case_id, of) in enumerate(cases))

@@ -23,7 +23,7 @@ from xemplar_evaluator.faithfulness.quantus_network import (
     cams_of,
     random_maps,
 )
-from xemplar_evaluator.faithfulness.units import Unit
+from xemplar_evaluator.faithfulness.samples import ExplanationSample
 from xemplar_evaluator.settings import Settings
 
 from tests.evaluator.faithfulness.made import SMALL, drawn
@@ -35,32 +35,32 @@ from xemplar.preprocess import onto_film
 
 Maps = npt.NDArray[np.float32]
 ROWS = np.float32([[1.0] * 4, [0.5] * 4, [0.25] * 4, [0.0] * 4])[None, None]
-"""One film of 4 x 4 pixels, each row darker than the one above it."""
+"""One image of 4 x 4 pixels, each row darker than the one above it."""
 
 DOWN = np.float32([[4] * 4, [3] * 4, [2] * 4, [1] * 4])[None, None]
 """A map whose first row matters most, then the second, ..."""
 
 
 class Brightness(nn.Module):
-    """A linear model: films (N, 1, s, s) -> their mean grey value, (N, 1)."""
+    """A linear model: images (N, 1, s, s) -> their mean grey value, (N, 1)."""
 
-    def forward(self, films: Tensor) -> Tensor:
-        return films.mean(dim=(2, 3))
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3))
 
 
 def judged(
-    films: Maps, maps: Maps, masks: list[npt.NDArray[np.bool_] | None], **settings: int
+    images: Maps, maps: Maps, masks: list[npt.NDArray[np.bool_] | None], **settings: int
 ) -> dict[str, npt.NDArray[np.float64]]:
     """The four metrics of fixed maps, which noise does not move."""
-    units = [Unit(row, 0, mask) for row, mask in enumerate(masks)]
+    samples = [ExplanationSample(row, 0, mask) for row, mask in enumerate(masks)]
     options = replace(Settings(lipschitz_samples=2, flipping_steps=4), **settings)
 
     def explain(model: nn.Module, inputs: Maps, targets: object) -> Maps:
-        assert inputs.shape == films.shape
+        assert inputs.shape == images.shape
         return maps.copy()
 
     model = Brightness().eval()
-    return dict(judge(model, explain, films, units, options, np.random.default_rng(0)))
+    return dict(judge(model, explain, images, samples, options, np.random.default_rng(0)))
 
 
 def test_pixel_flipping_of_a_linear_model() -> None:
@@ -79,7 +79,7 @@ def test_pixel_flipping_is_higher_where_the_map_points_at_nothing_and_does_not_w
 
 
 @pytest.mark.parametrize("steps", [1, 3, 32])
-def test_steps_that_do_not_divide_the_film_are_refused(steps: int) -> None:
+def test_steps_that_do_not_divide_the_image_are_refused(steps: int) -> None:
     with pytest.raises(InvalidArgument, match=f"flipping_steps is {steps}, but 16 pixels"):
         judged(ROWS, DOWN, [None], flipping_steps=steps)
 
@@ -108,7 +108,7 @@ def test_a_map_that_noise_does_not_move_has_a_lipschitz_estimate_of_0() -> None:
 
 
 def test_a_map_that_vanishes_under_noise_has_moved_by_all_its_length() -> None:
-    # Scaled to a maximum of 1, four places of 1 have the length 2; the film moved by the noise.
+    # Scaled to a maximum of 1, four places of 1 have the length 2; the image moved by the noise.
     corner = np.zeros((1, 1, 4, 4), np.float32)
     corner[..., :2, :2] = 3
 
@@ -117,7 +117,7 @@ def test_a_map_that_vanishes_under_noise_has_moved_by_all_its_length() -> None:
 
     settings = Settings(lipschitz_samples=1, flipping_steps=4)
     random = np.random.default_rng(5)
-    scores = judge(Brightness().eval(), explain, ROWS, [Unit(0, 0)], settings, random)
+    scores = judge(Brightness().eval(), explain, ROWS, [ExplanationSample(0, 0)], settings, random)
     noise = np.random.default_rng(5).normal(0, NOISE, 16)
     assert scores[LIPSCHITZ] == pytest.approx([2 / np.linalg.norm(noise)], rel=1e-5)
 
@@ -136,21 +136,21 @@ def test_quantus_sees_the_probabilities_and_the_grad_cam_of_the_network(tiny: Ch
     inputs, targets = drawn(3, 64), np.array([0, 5, 9])
     encoder = open_encoder(tiny, Runtime.PYTORCH)
     encoded = encoder.encode(inputs)
-    films = inputs[:, None].astype(np.float32) / 255
+    images = inputs[:, None].astype(np.float32) / 255
     model = Probabilities(tiny)
     with torch.no_grad():
-        seen = model(torch.from_numpy(films)).numpy()
+        seen = model(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(seen, 1 / (1 + np.exp(-encoded.logits)), rtol=1e-4)
     cams = grad_cam(encoded.maps, tiny.weights["classifier.weight"])[np.arange(3), targets]
-    for cam, large in zip(cams, cams_of(model, films, targets), strict=True):
+    for cam, large in zip(cams, cams_of(model, images, targets), strict=True):
         wanted = onto_film(cam, tiny.card.spec, 64, 64)
         wanted = wanted if cam.max() > 0 else np.full_like(wanted, np.nan)
         np.testing.assert_allclose(large, wanted[None], rtol=1e-3, atol=1e-5)
 
 
 def test_a_map_of_chance_is_noise_in_the_cells_of_grad_cam(tiny: Checkpoint) -> None:
-    model, films = Probabilities(tiny), np.zeros((200, 1, 64, 64), np.float32)
-    maps = random_maps(model, films, np.random.default_rng(0))
+    model, images = Probabilities(tiny), np.zeros((200, 1, 64, 64), np.float32)
+    maps = random_maps(model, images, np.random.default_rng(0))
     assert maps.shape == (200, 1, 64, 64)
     assert maps.mean() == pytest.approx(0.5, abs=0.03)
     # beyond the centre of a corner's cell its value holds: one cell is 32 pixels
@@ -158,11 +158,11 @@ def test_a_map_of_chance_is_noise_in_the_cells_of_grad_cam(tiny: Checkpoint) -> 
     assert not np.array_equal(maps[0], maps[1])
 
 
-def test_only_a_mask_of_the_whole_film_holds_the_whole_map(tiny: Checkpoint) -> None:
-    units = [Unit(row, row, np.ones((64, 64), bool)) for row in range(6)]
-    found = measure(tiny, drawn(6, 64), units, SMALL, lambda _: None)
-    count = len(found.units)
-    assert 0 < count <= SMALL.quantus_films
+def test_only_a_mask_of_the_whole_image_holds_the_whole_map(tiny: Checkpoint) -> None:
+    samples = [ExplanationSample(row, row, np.ones((64, 64), bool)) for row in range(6)]
+    found = measure(tiny, drawn(6, 64), samples, SMALL, lambda _: None)
+    count = len(found.samples)
+    assert 0 < count <= SMALL.quantus_samples
     assert found.grad_cam[MASS] == pytest.approx([1] * count)
     assert found.random[MASS] == pytest.approx([1] * count)
     # a map that is drawn anew on each call moves most
@@ -170,25 +170,25 @@ def test_only_a_mask_of_the_whole_film_holds_the_whole_map(tiny: Checkpoint) -> 
 
 
 def test_a_seed_gives_the_same_figures_again(tiny: Checkpoint) -> None:
-    inputs, units = drawn(5, 64), [Unit(row, row) for row in range(5)]
-    one, other = (measure(tiny, inputs, units, SMALL, lambda _: None) for _ in range(2))
+    inputs, samples = drawn(5, 64), [ExplanationSample(row, row) for row in range(5)]
+    one, other = (measure(tiny, inputs, samples, SMALL, lambda _: None) for _ in range(2))
     for name in (LIPSCHITZ, FLIPPING, COMPLEXITY):
         np.testing.assert_array_equal(one.grad_cam[name], other.grad_cam[name])
         np.testing.assert_array_equal(one.random[name], other.random[name])
 
 
 def test_blank_maps_are_left_out_counted_and_made_up_for(tiny: Checkpoint) -> None:
-    # nothing speaks for the first finding: its map is 0 everywhere on every film
+    # nothing speaks for the first finding: its map is 0 everywhere on every image
     weights = dict(tiny.weights)
     weights["classifier.weight"] = np.abs(weights["classifier.weight"])
     weights["classifier.weight"][0] *= -1
     checkpoint = replace(tiny, weights=weights)
-    units = [Unit(row, row % 2) for row in range(8)]
+    samples = [ExplanationSample(row, row % 2) for row in range(8)]
     done: list[float] = []
-    settings = replace(SMALL, quantus_films=3)
-    found = measure(checkpoint, drawn(8, 64), units, settings, done.append)
-    assert [unit.row for unit in found.units] == [1, 3, 5]
+    settings = replace(SMALL, quantus_samples=3)
+    found = measure(checkpoint, drawn(8, 64), samples, settings, done.append)
+    assert [sample.row for sample in found.samples] == [1, 3, 5]
     assert found.blank == 4
     assert done[-1] == 1
-    none = measure(checkpoint, drawn(8, 64), units[::2], settings, lambda _: None)
-    assert (len(none.units), none.blank, len(none.grad_cam[FLIPPING])) == (0, 4, 0)
+    none = measure(checkpoint, drawn(8, 64), samples[::2], settings, lambda _: None)
+    assert (len(none.samples), none.blank, len(none.grad_cam[FLIPPING])) == (0, 4, 0)

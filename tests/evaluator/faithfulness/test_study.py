@@ -9,7 +9,7 @@ import pytest
 from xemplar_evaluator.faithfulness.study import faithfulness
 from xemplar_evaluator.section import Estimate, Section
 
-from tests.evaluator.faithfulness.made import SMALL, made_material
+from tests.evaluator.faithfulness.made import SMALL, made_data
 from xemplar.boxes import Box
 from xemplar.checkpoint import Checkpoint
 from xemplar.errors import ConfigurationError
@@ -27,7 +27,7 @@ def progress() -> list[int]:
 
 @pytest.fixture(scope="module")
 def section(tiny: Checkpoint, progress: list[int]) -> Section:
-    return faithfulness(made_material(tiny, BOXES), progress.append)
+    return faithfulness(made_data(tiny, BOXES), progress.append)
 
 
 def test_progress_goes_from_0_to_100(section: Section, progress: list[int]) -> None:
@@ -43,21 +43,21 @@ def test_each_metric_stands_beside_chance_and_the_poster(section: Section) -> No
     mass = rows["Relevance Mass Accuracy"]
     assert isinstance(mass["Grad-CAM"], Estimate)
     assert isinstance(mass["chance or limit"], Estimate)
-    # boxes of half the width and half the height of the film
+    # boxes of half the width and half the height of the image
     assert mass["chance or limit"].value == 0.25
     assert rows["Complexity, share of its maximum"]["chance or limit"] == 1
     assert "not comparable at face value" in table.caption
     assert "4 steps" in table.caption
 
 
-def test_the_cascade_has_a_row_for_each_stage_and_one_for_what_comes_for_free(
+def test_the_randomisation_has_a_row_for_each_stage_and_one_for_what_comes_for_free(
     section: Section,
 ) -> None:
     rows = section.tables[1].rows
     names = [row[0] for row in rows]
     assert len(names) == 7
     assert (names[0], names[5]) == ("classifier", "+ first layer")
-    assert names[6] == "nothing, but another patient's film"
+    assert names[6] == "nothing, but another patient's image"
 
 
 def test_masking_compares_three_orders_in_quality_and_time(section: Section) -> None:
@@ -79,26 +79,26 @@ def test_it_goes_through_json_and_names_no_patient_and_no_file(section: Section)
         assert secret not in text
     pictures = {picture.name: picture.data for picture in section.pictures}
     assert Section.from_dict(json.loads(text), pictures).text == list(section.text)
-    films = section.tables[-1]
-    assert not films.shown
-    assert {len(str(row[0])) for row in films.rows} == {16}
+    images = section.tables[-1]
+    assert not images.shown
+    assert {len(str(row[0])) for row in images.rows} == {16}
 
 
 def test_its_pictures_are_png_files(section: Section) -> None:
     names = [picture.name for picture in section.pictures]
-    assert names == ["faithfulness-cascade", "faithfulness-strip", "faithfulness-masking"]
+    assert names == ["faithfulness-randomisation", "faithfulness-strip", "faithfulness-masking"]
     assert all(picture.data.startswith(b"\x89PNG") for picture in section.pictures)
 
 
 def test_every_setting_is_written_down(section: Section) -> None:
-    for name in ("quantus_films", "lipschitz_samples", "flipping_steps", "cascade_films"):
+    for name in ("quantus_samples", "lipschitz_samples", "flipping_steps", "randomisation_samples"):
         assert section.settings[name] == getattr(SMALL, name)
     assert section.settings["flipping_baseline"] == "black"
     assert section.settings["quantus"] == version("quantus")
 
 
 def test_a_seed_gives_the_same_figures_again(tiny: Checkpoint, section: Section) -> None:
-    again = faithfulness(made_material(tiny, BOXES))
+    again = faithfulness(made_data(tiny, BOXES))
     for one, other in zip(section.tables, again.tables, strict=True):
         timed = one.name == "faithfulness-masking"
         assert [row[: -1 if timed else None] for row in one.rows] == [
@@ -106,18 +106,18 @@ def test_a_seed_gives_the_same_figures_again(tiny: Checkpoint, section: Section)
         ]
 
 
-def test_films_without_boxes_and_labels_leave_grad_cam_unjudged(tiny: Checkpoint) -> None:
-    section = faithfulness(made_material(tiny))
-    assert section.text[0].startswith("No film of these splits has a box or a label")
+def test_images_without_boxes_and_labels_leave_grad_cam_unjudged(tiny: Checkpoint) -> None:
+    section = faithfulness(made_data(tiny))
+    assert section.text[0].startswith("No image of these splits has a box or a label")
     assert [row[2] for row in section.tables[0].rows] == [None] * 5
     assert [picture.name for picture in section.pictures] == ["faithfulness-masking"]
     assert section.failures == ()
 
 
-def test_films_with_labels_but_no_boxes_have_no_mass_accuracy(tiny: Checkpoint) -> None:
+def test_images_with_labels_but_no_boxes_have_no_mass_accuracy(tiny: Checkpoint) -> None:
     labels = {row: {"Consolidation": 1} for row in range(6)}
     settings = replace(SMALL, masking_pairs=0)
-    section = faithfulness(made_material(tiny, labels=labels, settings=settings))
+    section = faithfulness(made_data(tiny, labels=labels, settings=settings))
     rows = {row[0]: row for row in section.tables[0].rows}
     assert rows["Relevance Mass Accuracy"][2:5] == (None, None, None)
     assert isinstance(rows["Pixel Flipping"][2], Estimate)
@@ -132,4 +132,4 @@ def test_without_quantus_the_error_says_what_to_install(
     monkeypatch.delitem(sys.modules, "xemplar_evaluator.faithfulness.tables", raising=False)
     monkeypatch.setitem(sys.modules, "quantus.metrics.complexity.complexity", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'xemplar\[evaluate\]'"):
-        faithfulness(made_material(tiny))
+        faithfulness(made_data(tiny))

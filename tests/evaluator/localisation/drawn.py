@@ -1,4 +1,4 @@
-"""Material that is made up: films whose maps, boxes and labels a test chooses."""
+"""Evaluation data that is made up: images whose maps, boxes and labels a test chooses."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from xemplar_evaluator.material import Candidates, Films, Material
+from xemplar_evaluator.data import Candidates, EvaluationData, EvaluationImages
 from xemplar_evaluator.settings import Settings
 
 from tests.films import drawn_film
@@ -18,23 +18,23 @@ from xemplar.encoder import Encoder
 Maps = npt.NDArray[np.float32]
 
 
-def unit(maps: Maps) -> Maps:
+def unit_vectors(maps: Maps) -> Maps:
     """Embeddings, float32 (N, C), of maps (N, C, g, g)."""
     pooled = maps.mean(axis=(2, 3)) + 1e-6
     return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
 
 
-def films_of(
+def images_of(
     encoder: Encoder,
     maps: Maps,
     boxes: Mapping[int, tuple[Box, ...]],
     shape: tuple[int, int] = (100, 80),
     prefix: str = "q",
-) -> Films:
-    """Films with these maps, float32 (N, C, g, g); every two of them of one patient."""
+) -> EvaluationImages:
+    """Images with these maps, float32 (N, C, g, g); every two of them of one patient."""
     count, size = len(maps), encoder.checkpoint.card.spec.size
-    return Films(
-        films=tuple(
+    return EvaluationImages(
+        records=tuple(
             Film(Path(f"{prefix}{n}.png"), "drawn", f"secret-{prefix}{n}.png") for n in range(count)
         ),
         case_ids=tuple(f"case{prefix}{n}" for n in range(count)),
@@ -43,7 +43,7 @@ def films_of(
         inputs=np.stack([drawn_film(n, size, size) for n in range(count)])
         if count
         else np.zeros((0, size, size), np.uint8),
-        embedding=unit(maps),
+        embedding=unit_vectors(maps),
         logits=np.zeros((count, len(encoder.checkpoint.card.findings)), np.float32),
         maps={row: maps[row] for row in boxes},
         boxes=boxes,
@@ -67,10 +67,14 @@ def case(number: int, finding: str | None, patient: str | None, case_id: str | N
     )
 
 
-def material_of(
-    encoder: Encoder, queries: Films, tuning: Films, cases: Sequence[Case], embedding: Maps
-) -> Material:
-    """Material whose indexed cases have these embeddings, float32 (M, C)."""
+def data_of(
+    encoder: Encoder,
+    queries: EvaluationImages,
+    tuning: EvaluationImages,
+    cases: Sequence[Case],
+    embedding: Maps,
+) -> EvaluationData:
+    """Evaluation data whose indexed cases have these embeddings, float32 (M, C)."""
     card = encoder.checkpoint.card
     cells = next(iter(queries.maps.values())).shape[1] if queries.maps else 4
     mean_cams = np.zeros((len(card.findings), cells, cells), np.float32)
@@ -78,4 +82,4 @@ def material_of(
     candidates = Candidates(
         tuple(cases), embedding, np.zeros((len(cases), 64, 64), np.uint8), mean_cams
     )
-    return Material(encoder, queries, tuning, candidates, Settings(resamples=50), "drawn", {})
+    return EvaluationData(encoder, queries, tuning, candidates, Settings(resamples=50), "drawn", {})

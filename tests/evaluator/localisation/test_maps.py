@@ -9,6 +9,7 @@ import torch
 from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
 from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from xemplar_evaluator.data import EvaluationData
 from xemplar_evaluator.localisation.maps import (
     BASELINES,
     EVIDENCE,
@@ -19,10 +20,9 @@ from xemplar_evaluator.localisation.maps import (
     Map,
     centred,
 )
-from xemplar_evaluator.material import Material
 
 from tests.agreement import assert_agree
-from tests.evaluator.localisation.drawn import case, films_of, material_of, unit
+from tests.evaluator.localisation.drawn import case, data_of, images_of, unit_vectors
 from tests.films import PLAIN, drawn_film, seeded_weights
 from xemplar.boxes import Box
 from xemplar.checkpoint import Card, Checkpoint
@@ -57,14 +57,14 @@ def inputs() -> npt.NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def material(backend: PyTorchBackend, inputs: npt.NDArray[np.uint8]) -> Material:
-    """Two encoded films, and indexed cases of which six have a mass, each unlike the others."""
+def data(backend: PyTorchBackend, inputs: npt.NDArray[np.uint8]) -> EvaluationData:
+    """Two encoded images, and indexed cases of which six have a mass, each unlike the others."""
     checkpoint = Checkpoint(
         Card(NIH14, PreprocessSpec(SIZE), PLAIN), seeded_weights(PLAIN, 14, size=SIZE), ""
     )
     encoder = Encoder(checkpoint, backend)
     maps = encoder.encode(inputs).maps
-    queries = films_of(encoder, maps, dict.fromkeys(range(FILMS), (BOX,)))
+    queries = images_of(encoder, maps, dict.fromkeys(range(FILMS), (BOX,)))
     cases = [
         case(0, "Mass", "patientq0"),  # the query's own patient
         case(1, "Mass", "another", case_id="caseq0"),  # the query's own picture
@@ -74,16 +74,15 @@ def material(backend: PyTorchBackend, inputs: npt.NDArray[np.uint8]) -> Material
     ]
     random = np.random.default_rng(0).random((len(cases), maps.shape[1])).astype(np.float32)
     embedding = random / np.linalg.norm(random, axis=1, keepdims=True)
-    return material_of(encoder, queries, films_of(encoder, maps[:0], {}), cases, embedding)
+    return data_of(encoder, queries, images_of(encoder, maps[:0], {}), cases, embedding)
 
 
 @pytest.fixture(scope="module")
-def explained(material: Material) -> list[list[Mapping[str, Map | None]]]:
-    """Film by film and finding by finding."""
-    explainer = Explainer(material)
+def explained(data: EvaluationData) -> list[list[Mapping[str, Map | None]]]:
+    """Image by image and finding by finding."""
+    explainer = Explainer(data)
     return [
-        [explainer.explain(material.queries, row, finding) for finding in NIH14]
-        for row in range(FILMS)
+        [explainer.explain(data.queries, row, finding) for finding in NIH14] for row in range(FILMS)
     ]
 
 
@@ -117,10 +116,10 @@ def test_eigen_cam_is_the_library_s_where_channels_abound(backend: PyTorchBacken
     weights = {"classifier.weight": np.ones((14, 200)), "classifier.bias": np.zeros(14)}
     weights[MEAN] = np.zeros((200, 7, 7))
     encoder = Encoder(Checkpoint(Card(NIH14, PreprocessSpec(SIZE), PLAIN), weights, ""), backend)
-    films = films_of(encoder, maps[None], {0: (BOX,)})
-    nobody = films_of(encoder, maps[None][:0], {})
-    material = material_of(encoder, films, nobody, [], films.embedding[:0])
-    own = Explainer(material).explain(films, 0, "Mass")["EigenCAM"]
+    images = images_of(encoder, maps[None], {0: (BOX,)})
+    nobody = images_of(encoder, maps[None][:0], {})
+    data = data_of(encoder, images, nobody, [], images.embedding[:0])
+    own = Explainer(data).explain(images, 0, "Mass")["EigenCAM"]
     theirs = EigenCAM(torch.nn.Linear(1, 1), []).get_cam_image(
         None, None, None, maps[None], None, False
     )[0]
@@ -140,14 +139,14 @@ def test_every_method_is_a_map_that_is_nowhere_negative(
 
 
 def test_evidence_is_what_speaks_for_the_five_most_similar_that_have_the_finding(
-    material: Material,
+    data: EvaluationData,
     inputs: npt.NDArray[np.uint8],
     explained: list[list[Mapping[str, Map | None]]],
 ) -> None:
-    queries, allowed = material.queries, material.candidates.embedding[3:]
+    queries, allowed = data.queries, data.candidates.embedding[3:]
     nearest = sorted(allowed, key=lambda e: -float(e @ queries.embedding[0]))[:5]
-    film = material.encoder.encode(inputs[:1])
-    wanted = np.mean([similarity_evidence(film, e) for e in nearest], axis=0)
+    image = data.encoder.encode(inputs[:1])
+    wanted = np.mean([similarity_evidence(image, e) for e in nearest], axis=0)
     assert wanted.min() < 0 < wanted.max()
     found = explained[0][NIH14.index("Mass")][EVIDENCE]
     assert found is not None
@@ -161,13 +160,13 @@ def test_where_nobody_else_has_the_finding_there_is_no_evidence(
     assert explained[0][NIH14.index("Hernia")][EVIDENCE] is not None
 
 
-def test_baselines_do_not_look_at_the_film(
-    material: Material, explained: list[list[Mapping[str, Map | None]]]
+def test_baselines_do_not_look_at_the_image(
+    data: EvaluationData, explained: list[list[Mapping[str, Map | None]]]
 ) -> None:
     for method in BASELINES:
         np.testing.assert_array_equal(explained[0][0][method], explained[1][0][method])
     np.testing.assert_array_equal(explained[0][3][UNIFORM], np.ones((7, 7)))
-    np.testing.assert_array_equal(explained[0][3][TYPICAL], material.candidates.mean_cams[3])
+    np.testing.assert_array_equal(explained[0][3][TYPICAL], data.candidates.mean_cams[3])
 
 
 def test_the_gaussian_falls_by_the_square_of_the_distance_in_quarters_of_the_side() -> None:
@@ -178,6 +177,6 @@ def test_the_gaussian_falls_by_the_square_of_the_distance_in_quarters_of_the_sid
     assert centred(7)[3, 3] == 1
 
 
-def test_unit_vectors_of_the_tests_are_those_of_the_network(material: Material) -> None:
-    maps = np.stack(list(material.queries.maps.values()))
-    assert_agree(unit(maps), material.queries.embedding)
+def test_unit_vectors_of_the_tests_are_those_of_the_network(data: EvaluationData) -> None:
+    maps = np.stack(list(data.queries.maps.values()))
+    assert_agree(unit_vectors(maps), data.queries.embedding)

@@ -66,7 +66,7 @@ def test_rank_draws_what_ties_at_the_last_place() -> None:
 
 
 @pytest.mark.parametrize("height", [0, 1e-30, 7])
-def test_a_constant_map_scores_the_share_of_the_film_that_the_mask_covers(height: float) -> None:
+def test_a_constant_map_scores_the_share_of_the_image_that_the_mask_covers(height: float) -> None:
     heatmap = np.full((4, 4), height, np.float32)
     for metric in METRICS:
         assert metric(heatmap, MASK) == pytest.approx(3 / 16)
@@ -90,7 +90,7 @@ def test_every_figure_lies_in_0_to_1_and_ignores_the_scale(
 
 
 @given(heatmap=MAPS, mask=MASKS)
-def test_the_whole_film_holds_everything(
+def test_the_whole_image_holds_everything(
     heatmap: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]
 ) -> None:
     for metric in METRICS:

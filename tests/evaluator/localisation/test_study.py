@@ -1,4 +1,4 @@
-"""The study from material to section, on films whose maps are known to hit or to miss."""
+"""The study from data to section, on images whose maps are known to hit or to miss."""
 
 import io
 import json
@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from xemplar_evaluator.data import EvaluationData
 from xemplar_evaluator.localisation.maps import (
     BASELINES,
     EVIDENCE,
@@ -25,10 +26,9 @@ from xemplar_evaluator.localisation.measure import (
 from xemplar_evaluator.localisation.pictures import extremes, most_frequent
 from xemplar_evaluator.localisation.study import conclusion, localisation
 from xemplar_evaluator.localisation.tables import Mean
-from xemplar_evaluator.material import Material
 from xemplar_evaluator.section import Cell, Estimate, Section, Table
 
-from tests.evaluator.localisation.drawn import case, films_of, material_of
+from tests.evaluator.localisation.drawn import case, data_of, images_of
 from xemplar.boxes import Box
 from xemplar.checkpoint import Checkpoint
 from xemplar.encoder import Encoder, Precision, open_encoder
@@ -44,7 +44,7 @@ FILMS = 12
 
 @pytest.fixture(scope="module")
 def encoder(tiny: Checkpoint) -> Encoder:
-    """On a usual film it finds nothing anywhere, and embeddings are the channels themselves."""
+    """On a usual image it finds nothing anywhere, and embeddings are the channels themselves."""
     usual = {MEAN: np.zeros((tiny.card.architecture.channels, 4, 4), np.float32)}
     weights = {name: value for name, value in tiny.weights.items() if name != PROJECTION}
     checkpoint = replace(tiny, weights=weights | usual)
@@ -52,10 +52,10 @@ def encoder(tiny: Checkpoint) -> Encoder:
 
 
 @pytest.fixture(scope="module")
-def material(encoder: Encoder) -> Material:
-    """Films of which one cell speaks for a mass, boxed there; on the first nothing is seen.
+def data(encoder: Encoder) -> EvaluationData:
+    """Images of which one cell speaks for a mass, boxed there; on the first nothing is seen.
 
-    Every third film also has a small box of another label, and the last an edema, boxed where
+    Every third image also has a small box of another label, and the last an edema, boxed where
     nothing is; the one channel that is used speaks against an edema.
     """
     weights = encoder.checkpoint.weights["classifier.weight"]
@@ -66,17 +66,17 @@ def material(encoder: Encoder) -> Material:
     maps[1:, speaks, 1, 2] = np.linspace(1, 2, FILMS - 1)
     boxes = {row: (INSIDE, SMALL) if row % 3 == 0 else (INSIDE,) for row in range(FILMS)}
     boxes[FILMS - 1] += (FAR,)
-    queries = films_of(encoder, maps, boxes)
-    tuning = films_of(encoder, maps[1:3], {0: (INSIDE,), 1: (INSIDE,)}, prefix="t")
+    queries = images_of(encoder, maps, boxes)
+    tuning = images_of(encoder, maps[1:3], {0: (INSIDE,), 1: (INSIDE,)}, prefix="t")
     embedding = np.zeros((3, weights.shape[1]), np.float32)
     embedding[:, speaks] = 1
     cases = [case(n, FINDING, f"indexed{n}") for n in range(3)]
-    return material_of(encoder, queries, tuning, cases, embedding)
+    return data_of(encoder, queries, tuning, cases, embedding)
 
 
 @pytest.fixture(scope="module")
-def section(material: Material) -> Section:
-    return localisation(material)
+def section(data: EvaluationData) -> Section:
+    return localisation(data)
 
 
 def table(section: Section, name: str) -> Table:
@@ -89,7 +89,7 @@ def cells(table: Table, column: str, *keys: str) -> Cell:
 
 
 def test_a_map_in_the_box_hits_and_one_that_is_blank_counts_as_uniform(section: Section) -> None:
-    # 11 films hit; the first is blank and scores the area of its box, a sixteenth
+    # 11 images hit; the first is blank and scores the area of its box, a sixteenth
     pointing = cells(table(section, "finding-pointing-game"), GRAD_CAM, FINDING, FINDING)
     assert isinstance(pointing, Estimate)
     assert pointing.count == 12
@@ -114,7 +114,7 @@ def test_every_method_stands_in_the_table_with_its_threshold_and_blank_maps(
 ) -> None:
     methods = table(section, "methods")
     assert [row[0] for row in methods.rows] == list(METHODS)
-    # both regions of the first film, where all maps are zero, and the edema
+    # both regions of the first image, where all maps are zero, and the edema
     assert cells(methods, "blank maps", GRAD_CAM) == 3
     assert cells(methods, "blank maps", UNIFORM) == 0
     # nobody indexed has an edema
@@ -124,11 +124,11 @@ def test_every_method_stands_in_the_table_with_its_threshold_and_blank_maps(
     assert "there is none for 1 of 17 regions" in methods.caption
 
 
-def test_iou_uses_the_threshold_that_the_tuning_films_choose(
-    section: Section, material: Material
+def test_iou_uses_the_threshold_that_the_tuning_images_choose(
+    section: Section, data: EvaluationData
 ) -> None:
-    spec = material.encoder.checkpoint.card.spec
-    tuning = measure(material.tuning, Explainer(material), spec)
+    spec = data.encoder.checkpoint.card.spec
+    tuning = measure(data.tuning, Explainer(data), spec)
     m = METHODS.index(GRAD_CAM)
     wanted = THRESHOLDS[int(tuning.iou[:, m].mean(axis=0).argmax())]
     assert 0.05 < wanted < 0.95
@@ -139,18 +139,18 @@ def test_iou_uses_the_threshold_that_the_tuning_films_choose(
 
 
 def test_without_boxes_to_tune_on_all_thresholds_are_a_half_and_the_report_says_so(
-    material: Material,
+    data: EvaluationData,
 ) -> None:
-    untuned = localisation(replace(material, tuning=replace(material.tuning, maps={}, boxes={})))
+    untuned = localisation(replace(data, tuning=replace(data.tuning, maps={}, boxes={})))
     assert {row[7] for row in table(untuned, "methods").rows} == {0.5}
-    assert "The tuning films have no boxes" in table(untuned, "methods").caption
+    assert "The tuning images have no boxes" in table(untuned, "methods").caption
     assert "have no boxes" in untuned.settings["thresholds chosen on"]
 
 
-def test_a_method_without_maps_on_the_tuning_films_keeps_a_half(material: Material) -> None:
-    nobody = replace(material, candidates=replace(material.candidates, cases=()))
-    spec = material.encoder.checkpoint.card.spec
-    thresholds = chosen_thresholds(measure(material.tuning, Explainer(nobody), spec))
+def test_a_method_without_maps_on_the_tuning_images_keeps_a_half(data: EvaluationData) -> None:
+    nobody = replace(data, candidates=replace(data.candidates, cases=()))
+    spec = data.encoder.checkpoint.card.spec
+    thresholds = chosen_thresholds(measure(data.tuning, Explainer(nobody), spec))
     assert THRESHOLDS[thresholds[METHODS.index(EVIDENCE)]] == 0.5
 
 
@@ -158,7 +158,7 @@ def test_sizes_part_the_regions(section: Section) -> None:
     sizes = table(section, "size-relevance-mass")
     # INSIDE and FAR cover a sixteenth; SMALL under 2 %
     assert [row[:2] for row in sizes.rows] == [
-        ["under 2 % of the film", 4],
+        ["under 2 % of the image", 4],
         ["2 to 10 %", 13],
         ["over 10 %", 0],
     ]
@@ -197,10 +197,10 @@ def test_pictures_are_png_files_that_show_the_boxes(section: Section) -> None:
 
 
 def test_the_contact_sheet_shows_best_median_and_worst_of_the_most_frequent(
-    material: Material,
+    data: EvaluationData,
 ) -> None:
-    spec = material.encoder.checkpoint.card.spec
-    measured = measure(material.queries, Explainer(material), spec)
+    spec = data.encoder.checkpoint.card.spec
+    measured = measure(data.queries, Explainer(data), spec)
     assert most_frequent(measured)[0] == (FINDING, FINDING)
     best, _, worst = extremes(measured, (FINDING, FINDING))
     mass = measured.mass[:, METHODS.index(GRAD_CAM)]
@@ -213,7 +213,7 @@ def test_the_contact_sheet_shows_best_median_and_worst_of_the_most_frequent(
     assert measured.regions[edema].finding == "Edema"
 
 
-def test_boxes_of_one_film_finding_and_label_are_one_region() -> None:
+def test_boxes_of_one_image_finding_and_label_are_one_region() -> None:
     second = replace(INSIDE, left=0.0, right=0.25)
     regions = list(regions_of({3: (INSIDE, SMALL, second), 1: (FAR,)}))
     assert [(r.row, r.finding, r.label, len(r.boxes)) for r in regions] == [
@@ -225,9 +225,9 @@ def test_boxes_of_one_film_finding_and_label_are_one_region() -> None:
     assert regions[1].mask(8, 8).mean() == 2 / 16
 
 
-def test_progress_is_told_in_films(material: Material) -> None:
+def test_progress_is_told_in_images(data: EvaluationData) -> None:
     told: list[int] = []
-    localisation(material, told.append)
+    localisation(data, told.append)
     assert sorted(set(told)) == list(range(1, FILMS + 1))
     assert told == sorted(told)
 
@@ -238,14 +238,16 @@ def test_the_section_survives_json(section: Section) -> None:
     assert json.dumps(again.to_dict()) == json.dumps(section.to_dict())
 
 
-def test_films_without_boxes_are_refused_with_the_files_that_would_do(material: Material) -> None:
-    bare = replace(material, queries=replace(material.queries, maps={}, boxes={}))
-    with pytest.raises(DatasetError, match=r"none of the 12 evaluated films has a radiologist's"):
+def test_images_without_boxes_are_refused_with_the_files_that_would_do(
+    data: EvaluationData,
+) -> None:
+    bare = replace(data, queries=replace(data.queries, maps={}, boxes={}))
+    with pytest.raises(DatasetError, match=r"none of the 12 evaluated images has a radiologist's"):
         localisation(bare)
 
 
 @pytest.mark.parametrize(
-    ("gain", "films", "verdict"),
+    ("gain", "images", "verdict"),
     [
         (lambda n: 0.3, 20, "it is better than the best baseline"),
         (lambda n: -0.3, 20, "it is worse than that map"),
@@ -254,12 +256,12 @@ def test_films_without_boxes_are_refused_with_the_files_that_would_do(material: 
     ],
 )
 def test_the_conclusion_follows_from_the_interval_of_the_difference(
-    gain: Callable[[int], float], films: int, verdict: str
+    gain: Callable[[int], float], images: int, verdict: str
 ) -> None:
-    values = np.full((films, len(METHODS)), 0.4)
+    values = np.full((images, len(METHODS)), 0.4)
     values[:, METHODS.index(UNIFORM)] = 0.1
-    values[:, METHODS.index(GRAD_CAM)] += [gain(n) for n in range(films)]
-    mean = Mean([f"patient{n}" for n in range(films)], 200, 0)
+    values[:, METHODS.index(GRAD_CAM)] += [gain(n) for n in range(images)]
+    mean = Mean([f"patient{n}" for n in range(images)], 200, 0)
     words = conclusion("pointing game", GRAD_CAM, values, mean)
     assert verdict in words
     assert "0.400" in words
@@ -274,6 +276,6 @@ def test_where_a_method_has_no_map_there_is_no_conclusion() -> None:
 
 def test_the_text_says_what_was_found_and_how_often_nothing_was_shown(section: Section) -> None:
     text = " ".join(section.text)
-    assert "17 boxes on 12 of the evaluated films, of 6 patients" in text
+    assert "17 boxes on 12 of the evaluated images, of 6 patients" in text
     assert "In 3 of 17 regions Grad-CAM is blank" in text
     assert "4 x 4 cells" in text

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xemplar_evaluator.material import Material
+from xemplar_evaluator.data import EvaluationData
 from xemplar_evaluator.ranking.experts import (
     RatedList,
     agreement_with_experts,
@@ -47,31 +47,31 @@ def test_cases_rated_alike_share_the_better_rank() -> None:
     assert [row[5] for row in expert_rows([one]).rows] == [1, 1, 3]
 
 
-def test_agreement_is_the_value_worked_out_by_hand(material: Material) -> None:
+def test_agreement_is_the_value_worked_out_by_hand(data: EvaluationData) -> None:
     # ratings 3, 0, 2, 1 in the order of similarity: nDCG as worked out in test_metrics.
     # tau: of the 6 pairs, (3,0) (3,2) (3,1) fall as the similarity does, (2,1) too; (0,2) and
     # (0,1) rise: (4 - 2) / 6
     ratings = np.array([[3.0, 0.0, 2.0, 1.0]])
     one = RatedList("q", ("a", "b", "c", "d"), np.array([0.9, 0.8, 0.7, 0.6]), ratings)
-    rows = {row[0]: row[1] for row in agreement_with_experts([one], material).rows}
+    rows = {row[0]: row[1] for row in agreement_with_experts([one], data).rows}
     assert rows["nDCG, linear gain"].value == pytest.approx(4.430677 / 4.761860, abs=1e-6)
     assert rows["nDCG, exponential gain"].value == pytest.approx(8.930677 / 9.392789, abs=1e-6)
     assert rows["Kendall's tau-b, ranking and mean rating"].value == pytest.approx(2 / 6)
     assert rows["Kendall's tau-b between raters"] is None  # there is one rater
 
 
-def test_raters_agree_as_much_as_their_orders_do(material: Material) -> None:
+def test_raters_agree_as_much_as_their_orders_do(data: EvaluationData) -> None:
     # ann 1 2 3, bob 1 3 2: pairs (1,2) and (1,3) agree, (2,3) does not: (2 - 1) / 3
     ratings = np.array([[1.0, 2.0, 3.0], [1.0, 3.0, 2.0]])
     one = RatedList("q", ("a", "b", "c"), np.array([0.9, 0.8, 0.7]), ratings)
-    rows = {row[0]: row[1] for row in agreement_with_experts([one], material).rows}
+    rows = {row[0]: row[1] for row in agreement_with_experts([one], data).rows}
     assert rows["Kendall's tau-b between raters"].value == pytest.approx(1 / 3)
 
 
-def test_a_query_whose_cases_are_all_rated_0_is_left_out_and_counted(material: Material) -> None:
+def test_a_query_whose_cases_are_all_rated_0_is_left_out_and_counted(data: EvaluationData) -> None:
     rated = RatedList("q", ("a", "b"), np.array([0.9, 0.8]), np.array([[2.0, 1.0]]))
     zero = RatedList("r", ("a", "b"), np.array([0.9, 0.8]), np.array([[0.0, 0.0]]))
-    table = agreement_with_experts([rated, zero], material)
+    table = agreement_with_experts([rated, zero], data)
     assert table.rows[0][1] == Estimate(1.0, None, None, 1)
     assert "1 queries whose cases were all rated 0 are left out" in table.caption
 
@@ -122,11 +122,11 @@ def test_a_file_without_its_columns_or_without_ratings_is_refused(tmp_path: Path
 
 
 def test_ratings_enter_the_study_with_a_picture_of_each_query(
-    material: Material, tmp_path: Path
+    data: EvaluationData, tmp_path: Path
 ) -> None:
-    query = material.queries.case_ids[0]
-    cases = [case.case_id for case in material.candidates.cases[:3]]
+    query = data.queries.case_ids[0]
+    cases = [case.case_id for case in data.candidates.cases[:3]]
     file = written(tmp_path, *(f"{query},{case},ann,{n}" for n, case in enumerate(cases)))
-    section = ranking(material, file)
+    section = ranking(data, file)
     assert [table.name for table in section.tables[:2]] == ["experts", "experts-cases"]
     assert f"experts-{query}" in [picture.name for picture in section.pictures]

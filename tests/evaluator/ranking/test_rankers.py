@@ -11,7 +11,7 @@ from xemplar.datasets import Film
 
 
 def person(view: str | None, sex: str | None, age: int | None) -> Film:
-    return Film(Path("film.png"), "set", view=view, sex=sex, age=age)
+    return Film(Path("image.png"), "set", view=view, sex=sex, age=age)
 
 
 def test_people_are_alike_by_view_sex_and_age() -> None:
@@ -32,12 +32,12 @@ def test_a_paediatric_view_counts_by_its_first_letters() -> None:
 
 
 def test_the_inner_product_of_thumbnails_is_the_correlation_of_pixels() -> None:
-    films = np.stack([drawn_film(seed, 64, 64) for seed in range(2)])
-    small = thumbnails(films)
-    pixels = films.reshape(2, 32, 2, 32, 2).mean(axis=(2, 4)).reshape(2, -1)
+    images = np.stack([drawn_film(seed, 64, 64) for seed in range(2)])
+    small = thumbnails(images)
+    pixels = images.reshape(2, 32, 2, 32, 2).mean(axis=(2, 4)).reshape(2, -1)
     assert small[0] @ small[1] == pytest.approx(np.corrcoef(pixels)[0, 1], abs=0.01)
     assert small[0] @ small[0] == pytest.approx(1)
 
 
-def test_a_film_without_contrast_correlates_with_nothing() -> None:
+def test_an_image_without_contrast_correlates_with_nothing() -> None:
     assert not thumbnails(np.full((1, 64, 64), 7, np.uint8)).any()

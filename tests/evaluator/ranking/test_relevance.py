@@ -31,12 +31,12 @@ def test_jaccard_is_findings_in_common_over_findings_in_either(matrices) -> None
     assert jaccard(*matrices)[0] == pytest.approx([1 / 2, 2 / 3, 0, 0])
 
 
-def test_two_normal_films_have_no_finding_in_common(matrices) -> None:
+def test_two_normal_images_have_no_finding_in_common(matrices) -> None:
     assert not jaccard(*matrices)[1].any()
     assert shares_a_finding(*matrices).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
-def test_two_normal_films_have_the_same_findings_and_two_unknown_ones_have_not() -> None:
+def test_two_normal_images_have_the_same_findings_and_two_unknown_ones_have_not() -> None:
     assert same_findings(QUERIES, CASES).tolist() == [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
 
 
@@ -47,5 +47,5 @@ def test_severities_overlap_by_degree() -> None:
     assert overlap(degrees[:1], degrees)[0] == pytest.approx([1, 0.4 / 1.3, 0])
 
 
-def test_films_without_any_severity_do_not_overlap() -> None:
+def test_images_without_any_severity_do_not_overlap() -> None:
     assert overlap(np.zeros((1, 2)), np.zeros((1, 2)))[0, 0] == 0

@@ -18,7 +18,7 @@ ABOUT = {
     "checkpoint": {"digest": "0123456789abcdef"},
     "index": {"generation": "g"},
     "data": {"name": "phantoms"},
-    "queries": {"films": 12},
+    "queries": {"images": 12},
     "settings": {"splits": ["test"]},
 }
 
@@ -29,7 +29,7 @@ def report(**changes) -> Report:
         Table("long", "Long", ["a"], [[1]], shown=False),
     )
     fields = {"name": "ranking", "title": "T", "text": ("Say <so>.",), "tables": tables} | changes
-    fields.setdefault("pictures", (Picture("p", "A film", PNG),))
+    fields.setdefault("pictures", (Picture("p", "An image", PNG),))
     return Report([Section(**fields)], ABOUT)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xemplar_evaluator.material import Material
+from xemplar_evaluator.data import EvaluationData
 from xemplar_evaluator.shortcuts import masks as module
 from xemplar_evaluator.shortcuts.masks import (
     BORDER,
@@ -39,15 +39,15 @@ def test_masks_are_the_same_from_all_sides_and_each_part_has_its_rest(size: int)
 
 
 def test_what_a_mask_leaves_out_is_black_and_the_rest_is_untouched() -> None:
-    film = np.full((64, 64), 7, np.uint8)
+    image = np.full((64, 64), 7, np.uint8)
     mask = masks(64)[CORNERS]
-    seen = covered(film, mask)
+    seen = covered(image, mask)
     assert (seen[mask] == 7).all()
     assert not seen[~mask].any()
 
 
-def test_the_logits_are_those_of_the_masked_film(material: Material, tmp_path: Path) -> None:
-    inputs, encoder = material.queries.inputs[:6], material.encoder
+def test_the_logits_are_those_of_the_masked_image(data: EvaluationData, tmp_path: Path) -> None:
+    inputs, encoder = data.queries.inputs[:6], data.encoder
     found = masked_logits(inputs, encoder, tmp_path, lambda _: None)
     for name, mask in masks(64).items():
         alone = encoder.encode(covered(inputs[5], mask)[None]).logits[0]
@@ -56,15 +56,15 @@ def test_the_logits_are_those_of_the_masked_film(material: Material, tmp_path: P
 
 
 def test_what_is_finished_is_not_done_again(
-    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: EvaluationData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SHARD", 5)
-    inputs, asked, done = material.queries.inputs, [], []
+    inputs, asked, done = data.queries.inputs, [], []
 
     class Counting:
         def encode(self, batch):
             asked.append(len(batch))
-            return material.encoder.encode(batch)
+            return data.encoder.encode(batch)
 
     whole = masked_logits(inputs, Counting(), tmp_path, lambda _: None)  # type: ignore[arg-type]
     assert sum(asked) == 4 * len(inputs)

@@ -1,4 +1,4 @@
-"""The study on films where it is known what gives a finding away."""
+"""The study on images where it is known what gives a finding away."""
 
 import json
 from collections.abc import Callable
@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from xemplar_evaluator.auc import Judge
-from xemplar_evaluator.material import Material
+from xemplar_evaluator.data import EvaluationData, unrelated_cases
 from xemplar_evaluator.section import Cell, Estimate, Section, Table
 from xemplar_evaluator.shortcuts import study as module
 from xemplar_evaluator.shortcuts.masks import CORNERS, NO_CORNERS
-from xemplar_evaluator.shortcuts.probes import embedding_probes, people_scores, strangers
+from xemplar_evaluator.shortcuts.probes import embedding_probes, people_scores
 from xemplar_evaluator.shortcuts.study import LIMIT, PEOPLE, WHOLE, shortcuts
 
 from xemplar.errors import DatasetError
@@ -36,34 +36,34 @@ def estimate(table: Table, row: str, column: str) -> Estimate:
 
 
 def changed(
-    material: Material,
-    film: Callable[[int], dict[str, object]],
+    data: EvaluationData,
+    image: Callable[[int], dict[str, object]],
     case: Callable[[int], dict[str, object]],
-) -> Material:
-    """The material with other fields of its films and indexed cases, by place."""
-    films = tuple(replace(f, **film(n)) for n, f in enumerate(material.queries.films))
-    cases = tuple(replace(c, **case(n)) for n, c in enumerate(material.candidates.cases))
+) -> EvaluationData:
+    """The data with other fields of its images and indexed cases, by place."""
+    images = tuple(replace(f, **image(n)) for n, f in enumerate(data.queries.records))
+    cases = tuple(replace(c, **case(n)) for n, c in enumerate(data.candidates.cases))
     return replace(
-        material,
-        queries=replace(material.queries, films=films),
-        candidates=replace(material.candidates, cases=cases),
+        data,
+        queries=replace(data.queries, records=images),
+        candidates=replace(data.candidates, cases=cases),
     )
 
 
 @pytest.fixture(scope="module")
-def section(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Section:
-    return shortcuts(material, tmp_path_factory.mktemp("work"))
+def section(data: EvaluationData, tmp_path_factory: pytest.TempPathFactory) -> Section:
+    return shortcuts(data, tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture
-def told_by_sex(material: Material) -> Material:
-    """Every other film and case is a man's, and men have a hernia. The embedding tells sex."""
-    labels = dict.fromkeys(material.findings, 0)
+def told_by_sex(data: EvaluationData) -> EvaluationData:
+    """Every other image and case is a man's, and men have a hernia. The embedding tells sex."""
+    labels = dict.fromkeys(data.findings, 0)
 
     def of(n: int) -> dict[str, object]:
         return {"sex": SEXES[n % 2], "labels": labels | {"Hernia": n % 2}}
 
-    known = changed(material, of, of)
+    known = changed(data, of, of)
     queries, candidates = known.queries, known.candidates
 
     def embedding(count: int, channels: int) -> np.ndarray:
@@ -79,118 +79,118 @@ def told_by_sex(material: Material) -> Material:
     )
 
 
-def test_every_part_of_the_film_stands_beside_chance_and_the_corners_beside_their_limit(
+def test_every_part_of_the_image_stands_beside_chance_and_the_corners_beside_their_limit(
     section: Section,
 ) -> None:
-    films = table(section, "films")
-    assert films.rows[0][0] == WHOLE
-    assert len(films.rows) == 6
-    assert {row[list(films.columns).index("chance")] for row in films.rows} == {0.5}
-    assert cell(films, CORNERS, "limit") == LIMIT
-    assert cell(films, NO_CORNERS, "limit") is None
-    assert cell(films, CORNERS, "share of the film") == pytest.approx(4 * 13 * 13 / 64**2)
-    assert cell(films, PEOPLE, "share of the film") is None
-    assert estimate(films, CORNERS, "mean AUC").low is not None
+    images = table(section, "images")
+    assert images.rows[0][0] == WHOLE
+    assert len(images.rows) == 6
+    assert {row[list(images.columns).index("chance")] for row in images.rows} == {0.5}
+    assert cell(images, CORNERS, "limit") == LIMIT
+    assert cell(images, NO_CORNERS, "limit") is None
+    assert cell(images, CORNERS, "share of the image") == pytest.approx(4 * 13 * 13 / 64**2)
+    assert cell(images, PEOPLE, "share of the image") is None
+    assert estimate(images, CORNERS, "mean AUC").low is not None
 
 
-def test_the_whole_film_has_the_mean_of_the_findings_auc(section: Section) -> None:
+def test_the_whole_image_has_the_mean_of_the_findings_auc(section: Section) -> None:
     findings = table(section, "findings")
     values = [estimate(findings, str(row[0]), WHOLE).value for row in findings.rows]
-    assert estimate(table(section, "films"), WHOLE, "mean AUC").value == pytest.approx(
+    assert estimate(table(section, "images"), WHOLE, "mean AUC").value == pytest.approx(
         np.mean(values)
     )
     assert not findings.shown
 
 
 def test_what_only_the_corners_tell_is_seen_in_the_corners_and_lost_without_them(
-    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: EvaluationData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    truth = Judge.of(material).truth.present.astype(np.float32)
-    told = replace(material, queries=replace(material.queries, logits=truth))
+    truth = Judge.of(data).truth.present.astype(np.float32)
+    told = replace(data, queries=replace(data.queries, logits=truth))
     parts = {CORNERS: truth, NO_CORNERS: 0 * truth}
     monkeypatch.setattr(module, "masked_logits", lambda *_: parts)
     section = shortcuts(told, tmp_path)
-    films = table(section, "films")
-    assert estimate(films, CORNERS, "mean AUC").value == 1
-    assert estimate(films, CORNERS, "minus the whole film's").value == 0
-    assert estimate(films, NO_CORNERS, "mean AUC").value == 0.5
-    assert estimate(films, NO_CORNERS, "minus the whole film's").value == -0.5
+    images = table(section, "images")
+    assert estimate(images, CORNERS, "mean AUC").value == 1
+    assert estimate(images, CORNERS, "minus the whole image's").value == 0
+    assert estimate(images, NO_CORNERS, "mean AUC").value == 0.5
+    assert estimate(images, NO_CORNERS, "minus the whole image's").value == -0.5
     assert "above the limit of 0.55" in section.summary
     parts[CORNERS] = 0 * truth
     assert "within the limit of 0.55" in shortcuts(told, tmp_path).summary
 
 
 def test_what_sex_tells_of_findings_and_the_embedding_of_sex_is_found(
-    told_by_sex: Material, tmp_path: Path
+    told_by_sex: EvaluationData, tmp_path: Path
 ) -> None:
     section = shortcuts(told_by_sex, tmp_path)
-    assert estimate(table(section, "films"), PEOPLE, "mean AUC").value == 1
+    assert estimate(table(section, "images"), PEOPLE, "mean AUC").value == 1
     assert estimate(table(section, "probes"), "sex", "AUC").value > 0.9
     assert cell(table(section, "probes"), "sex", "indexed cases fitted on") == 42
     assert "The embedding tells sex" in section.summary
 
 
 def test_what_is_the_same_for_all_is_left_out_and_named(section: Section) -> None:
-    # every phantom is a PA film
+    # every phantom is a PAn image
     probes = table(section, "probes")
     assert [row[0] for row in probes.rows] == ["sex"]
     assert "the same for all: view (AP or PA)." in probes.caption
 
 
 def test_findings_that_all_or_none_have_are_left_out_and_named(
-    told_by_sex: Material, tmp_path: Path
+    told_by_sex: EvaluationData, tmp_path: Path
 ) -> None:
     section = shortcuts(told_by_sex, tmp_path)
     assert [row[0] for row in table(section, "findings").rows] == ["Hernia"]
-    assert any("all or none of the films have them: Atelectasis" in text for text in section.text)
+    assert any("all or none of the images have them: Atelectasis" in text for text in section.text)
 
 
 def test_findings_that_no_indexed_case_has_are_missing_from_view_sex_and_age(
-    material: Material, tmp_path: Path
+    data: EvaluationData, tmp_path: Path
 ) -> None:
-    first, second, *_ = Judge.of(material).truth.judged
-    labels = dict.fromkeys(material.findings, 0)
-    only = material.findings[first]
-    known = changed(material, lambda _: {}, lambda n: {"labels": labels | {only: n % 2}})
+    first, second, *_ = Judge.of(data).truth.judged
+    labels = dict.fromkeys(data.findings, 0)
+    only = data.findings[first]
+    known = changed(data, lambda _: {}, lambda n: {"labels": labels | {only: n % 2}})
     section = shortcuts(known, tmp_path)
-    assert cell(table(section, "films"), PEOPLE, "findings") == 1
-    assert cell(table(section, "findings"), material.findings[second], PEOPLE) is None
-    assert any(f"is without {material.findings[second]}" in text for text in section.text)
+    assert cell(table(section, "images"), PEOPLE, "findings") == 1
+    assert cell(table(section, "findings"), data.findings[second], PEOPLE) is None
+    assert any(f"is without {data.findings[second]}" in text for text in section.text)
 
 
 def test_unknown_views_sexes_and_ages_leave_the_network_alone_to_be_judged(
-    material: Material, tmp_path: Path
+    data: EvaluationData, tmp_path: Path
 ) -> None:
     unknown = {"view": None, "sex": None, "age": None}
-    nobody = changed(material, lambda _: unknown, lambda _: {})
+    nobody = changed(data, lambda _: unknown, lambda _: {})
     section = shortcuts(nobody, tmp_path)
-    assert PEOPLE not in [row[0] for row in table(section, "films").rows]
+    assert PEOPLE not in [row[0] for row in table(section, "images").rows]
     assert table(section, "probes").rows == []
     assert any("Nothing was fitted to view, sex and age" in text for text in section.text)
 
 
 def test_no_regression_is_fitted_on_an_evaluated_patient(
-    told_by_sex: Material, tmp_path: Path
+    told_by_sex: EvaluationData, tmp_path: Path
 ) -> None:
     own = told_by_sex.queries.patients[0]
     one = changed(told_by_sex, lambda _: {}, lambda n: {"patient": own} if n == 3 else {})
-    assert strangers(one) == [n for n in range(42) if n != 3]
+    assert unrelated_cases(one) == [n for n in range(42) if n != 3]
     all_ = changed(told_by_sex, lambda _: {}, lambda _: {"patient": own})
-    assert strangers(all_) == []
+    assert unrelated_cases(all_) == []
     assert embedding_probes(all_)[0] == []
     assert people_scores(all_, Judge.of(all_))[1] == []
     assert any("no regression could be fitted" in text for text in shortcuts(all_, tmp_path).text)
 
 
-def test_the_report_can_keep_the_section_and_names_no_film(section: Section) -> None:
+def test_the_report_can_keep_the_section_and_names_no_image(section: Section) -> None:
     kept = json.dumps(section.to_dict())
     assert "phantom-0" not in kept
     assert all(picture.data.startswith(b"\x89PNG") for picture in section.pictures)
 
 
-def test_films_without_labels_are_refused_before_any_forward_pass(
-    material: Material, tmp_path: Path
+def test_images_without_labels_are_refused_before_any_forward_pass(
+    data: EvaluationData, tmp_path: Path
 ) -> None:
     with pytest.raises(DatasetError, match="no AUC can be computed"):
-        shortcuts(changed(material, lambda _: {"labels": {}}, lambda _: {}), tmp_path)
+        shortcuts(changed(data, lambda _: {"labels": {}}, lambda _: {}), tmp_path)
     assert list(tmp_path.iterdir()) == []

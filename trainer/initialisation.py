@@ -1,4 +1,4 @@
-"""Where the weights come from before the first step."""
+"""Initial weights of a training: random, ImageNet's, or another checkpoint's."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ OLD_NAMES = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 def initialise(network: DenseNetwork, initial: str) -> bool:
-    """Put initial weights into the network; the linear layer is kept only if its shape fits.
+    """Loads initial weights into the network; the linear layer only if its shape fits.
 
     Args:
         network: fresh, with random weights.
@@ -33,7 +33,7 @@ def initialise(network: DenseNetwork, initial: str) -> bool:
             this software or of a torchvision state dict.
 
     Returns:
-        Whether the linear layer came with the weights.
+        True if the linear layer came with the weights.
 
     Raises:
         ConfigurationError: the weights cannot be had, or are of another network.
@@ -60,22 +60,22 @@ def initialise(network: DenseNetwork, initial: str) -> bool:
     return "classifier.bias" in state
 
 
-def begin_at_prevalence(
-    classifier: nn.Linear, films: Sequence[Film], findings: Sequence[str], policy: UncertainPolicy
+def set_bias_to_prevalence(
+    classifier: nn.Linear, records: Sequence[Film], findings: Sequence[str], policy: UncertainPolicy
 ) -> None:
-    """Let each output say at first how frequent its finding is: bias = log odds.
+    """Sets each output's bias to the log odds of its finding's prevalence.
 
     Lin et al., Focal Loss, ICCV 2017, section 4.1. Otherwise the weights learn to pull the logits
     of rare findings down everywhere, and then Grad-CAM, in which the bias has no part, is zero
-    everywhere on films that show the finding.
+    everywhere on images that show the finding.
 
     Args:
-        classifier: its bias is set; that of a finding that no film knows stays.
-        films: of the training.
+        classifier: its bias is set; that of a finding that no image knows stays.
+        records: of the training images.
         findings: the outputs, in their order.
         policy: for uncertain labels.
     """
-    share, known = prevalence(films, findings, policy)
+    share, known = prevalence(records, findings, policy)
     odds = torch.from_numpy(np.log(share / (1 - share)))
     with torch.no_grad():
         bias = classifier.bias
@@ -83,35 +83,39 @@ def begin_at_prevalence(
 
 
 def prevalence(
-    films: Sequence[Film], findings: Sequence[str], policy: UncertainPolicy
+    records: Sequence[Film], findings: Sequence[str], policy: UncertainPolicy
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """(share of the films with each finding, among those of which it is known; how many those are).
+    """Counts the findings of images.
 
-    Both float32 (F,). Half a film with it and half a film without it are added, so that none and
-    all are no infinite odds.
+    Half an image with each finding and half an image without it are added, so that the odds of
+    none and all are finite.
+
+    Returns:
+        (share with the finding among the images of which it is known; number of those images),
+        both float32 (F,).
     """
     target, known = (
         np.sum(part, axis=0)
-        for part in zip(*(targets(f.labels, findings, policy) for f in films), strict=True)
+        for part in zip(*(targets(f.labels, findings, policy) for f in records), strict=True)
     )
     share = (target + 0.5) / (known + 1)
     return share.astype(np.float32), known.astype(np.float32)
 
 
-def origin(initial: str) -> str:
-    """What a checkpoint says of where it came from: a file by its digest, not by its place."""
+def weights_origin(initial: str) -> str:
+    """Names initial weights as a checkpoint records them: a file by its digest, not its path."""
     path = Path(initial)
     return f"sha256:{file_digest(path)}" if path.is_file() else initial
 
 
 LINEAGE = ("seed", "split", "datasets", "learnt", "whose", "initial", "initial_training")
-"""What of a training tells whom its weights were learnt from."""
+"""Entries of a training that identify the patients its weights were learnt from."""
 
 
 def earlier_training(initial: str) -> dict[str, Any] | None:
-    """What the training of the weights' checkpoint learnt from; None where no checkpoint tells.
+    """Reads the lineage of initial weights from their checkpoint; None where there is none.
 
-    Whoever goes on from a checkpoint has learnt from its patients, too.
+    A training that continues from a checkpoint has also learnt from its patients.
     """
     path = Path(initial)
     if path.suffix != ".safetensors" or not path.is_file():
@@ -122,7 +126,7 @@ def earlier_training(initial: str) -> dict[str, Any] | None:
 
 def _imagenet() -> dict[str, Tensor]:
     try:
-        return _today(dict(DenseNet169_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True)))
+        return _renamed(dict(DenseNet169_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True)))
     except (OSError, RuntimeError) as error:  # no connection, or a file cut short
         raise ConfigurationError(
             f"torchvision's ImageNet weights cannot be downloaded ({error}); give a local "
@@ -140,12 +144,12 @@ def _file(path: Path) -> dict[str, Tensor]:
         return {n: torch.from_numpy(v) for n, v in weights.items() if n not in EMBEDDING}
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)  # tensors, no code runs
-        return _today(loaded)
+        return _renamed(loaded)
     except (UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
         raise ConfigurationError(
             f"--initial {path} is no checkpoint (*.safetensors) and no torchvision state dict"
         ) from error
 
 
-def _today(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {OLD_NAMES.sub(r"\1\2", name): value for name, value in state.items()}

@@ -5,20 +5,20 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from xemplar_evaluator.faithfulness.cascade import (
+from xemplar_evaluator.faithfulness.cascading_randomisation import (
     DRAWS,
     FEWEST,
     LIMIT,
     STAGES,
-    Cascade,
+    CascadingRandomisation,
     between,
-    cascade,
+    cascading_randomisation,
     explain,
     failures,
     rank_correlation,
     scrambled,
 )
-from xemplar_evaluator.faithfulness.units import Unit
+from xemplar_evaluator.faithfulness.samples import ExplanationSample
 
 from tests.agreement import assert_agree
 from tests.evaluator.faithfulness.made import drawn
@@ -32,7 +32,7 @@ from xemplar.preprocess import PreprocessSpec
 
 SIZE = 128  # a grid of 4 x 4, whose ranks say more than those of 2 x 2
 INPUTS = drawn(8, SIZE)
-UNITS = tuple(Unit(row, row) for row in range(8))
+UNITS = tuple(ExplanationSample(row, row) for row in range(8))
 PATIENTS = tuple(f"patient-{row}" for row in range(8))
 EVERYTHING = tuple(module for _, modules in STAGES for module in modules)
 
@@ -44,8 +44,8 @@ def encoder() -> Encoder:
 
 
 @pytest.fixture(scope="module")
-def real(encoder: Encoder) -> Cascade:
-    return cascade(encoder, INPUTS, UNITS, PATIENTS, 0, lambda _: None)
+def real(encoder: Encoder) -> CascadingRandomisation:
+    return cascading_randomisation(encoder, INPUTS, UNITS, PATIENTS, 0, lambda _: None)
 
 
 def edges(encoder: Encoder, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -117,13 +117,15 @@ def test_what_is_judged_is_grad_cam_before_it_is_rectified(encoder: Encoder) -> 
     assert_agree(np.maximum(signed, 0), cams, np.abs(signed).max())
 
 
-def test_the_intact_map_and_one_after_each_stage_are_kept(encoder: Encoder, real: Cascade) -> None:
+def test_the_intact_map_and_one_after_each_stage_are_kept(
+    encoder: Encoder, real: CascadingRandomisation
+) -> None:
     assert real.maps.shape == (len(STAGES) + 1, 8, 4, 4)
     cams = np.maximum(explain(encoder, INPUTS), 0)[np.arange(8), np.arange(8)]
     np.testing.assert_allclose(real.maps[0], cams)
 
 
-def test_a_map_that_was_blank_from_the_start_is_not_compared(real: Cascade) -> None:
+def test_a_map_that_was_blank_from_the_start_is_not_compared(real: CascadingRandomisation) -> None:
     blank = np.ptp(real.maps[0], axis=(1, 2)) == 0
     assert 0 < blank.sum() < 8
     np.testing.assert_array_equal(np.isnan(real.correlation[0]), blank)
@@ -134,13 +136,13 @@ def test_maps_that_vanish_count_as_0_and_are_counted(encoder: Encoder) -> None:
     def vanishing(other: Encoder, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         return edges(other, inputs) * (other is encoder)
 
-    found = cascade(encoder, INPUTS, UNITS, PATIENTS, 0, lambda _: None, vanishing)
+    found = cascading_randomisation(encoder, INPUTS, UNITS, PATIENTS, 0, lambda _: None, vanishing)
     assert (found.correlation == 0).all()
     assert (found.gone == DRAWS * len(UNITS)).all()
 
 
-def test_likeness_for_free_is_of_the_same_finding_on_other_patients_films() -> None:
-    # the first finding's map rises on the first two films and falls on the third; the second
+def test_likeness_for_free_is_of_the_same_finding_on_other_patients_images() -> None:
+    # the first finding's map rises on the first two images and falls on the third; the second
     # finding's is flat
     up = np.arange(4, dtype=np.float32).reshape(2, 2)
     maps = np.stack([np.stack([one, 0 * one]) for one in (up, up, -up)])
@@ -151,13 +153,15 @@ def test_likeness_for_free_is_of_the_same_finding_on_other_patients_films() -> N
     assert np.isnan(between(maps, [0, 0, 0], ("a", "a", "a"))).all()
 
 
-def test_a_seed_gives_the_same_cascade_again(encoder: Encoder, real: Cascade) -> None:
-    again = cascade(encoder, INPUTS, UNITS, PATIENTS, 0, lambda _: None)
+def test_a_seed_gives_the_same_randomisation_again(
+    encoder: Encoder, real: CascadingRandomisation
+) -> None:
+    again = cascading_randomisation(encoder, INPUTS, UNITS, PATIENTS, 0, lambda _: None)
     np.testing.assert_array_equal(again.signed, real.signed)
 
 
-def test_no_films_give_an_empty_cascade(encoder: Encoder) -> None:
-    found = cascade(encoder, INPUTS, (), PATIENTS, 0, lambda _: None)
+def test_no_images_give_an_empty_randomisation(encoder: Encoder) -> None:
+    found = cascading_randomisation(encoder, INPUTS, (), PATIENTS, 0, lambda _: None)
     assert found.signed.shape == (len(STAGES), 0)
     assert failures(found) == ()
 
@@ -167,28 +171,30 @@ def test_no_films_give_an_empty_cascade(encoder: Encoder) -> None:
 
 def test_the_gate_closes_on_an_explanation_that_ignores_the_network(encoder: Encoder) -> None:
     done: list[float] = []
-    found = cascade(encoder, INPUTS, UNITS, PATIENTS, 0, done.append, edges)
+    found = cascading_randomisation(encoder, INPUTS, UNITS, PATIENTS, 0, done.append, edges)
     assert found.signed == pytest.approx(1)
     first, second = failures(found)
     assert first.startswith("Grad-CAM hardly depends on the network: with all weights scrambled")
-    assert "8 films still have a mean rank correlation of 1.00" in first
+    assert "8 images still have a mean rank correlation of 1.00" in first
     assert "before they are rectified" in second
     assert done == sorted(done)
     assert done[-1] == 1
 
 
-def test_the_gate_stays_open_for_grad_cam(real: Cascade) -> None:
+def test_the_gate_stays_open_for_grad_cam(real: CascadingRandomisation) -> None:
     assert failures(real) == ()
     assert real.signed[-1].mean() < LIMIT
 
 
-def test_blank_maps_do_not_carry_an_explanation_through_the_gate(real: Cascade) -> None:
+def test_blank_maps_do_not_carry_an_explanation_through_the_gate(
+    real: CascadingRandomisation,
+) -> None:
     blank = replace(real, correlation=np.zeros((6, 8)), signed=np.full((6, 8), 0.9))
     (failure,) = failures(blank)
     assert "before they are rectified" in failure
 
 
-def test_too_few_films_close_no_gate(encoder: Encoder) -> None:
-    units = UNITS[: FEWEST - 1]
-    found = cascade(encoder, INPUTS, units, PATIENTS, 0, lambda _: None, edges)
+def test_too_few_images_close_no_gate(encoder: Encoder) -> None:
+    samples = UNITS[: FEWEST - 1]
+    found = cascading_randomisation(encoder, INPUTS, samples, PATIENTS, 0, lambda _: None, edges)
     assert failures(found) == ()

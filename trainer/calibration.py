@@ -1,4 +1,4 @@
-"""Validation outputs -> probabilities that mean what they say, and a threshold per finding."""
+"""Calibrated probabilities and a threshold for each finding, from validation outputs."""
 
 from collections.abc import Iterator
 
@@ -12,26 +12,26 @@ from xemplar.checkpoint import Calibration
 from .metrics import Outputs
 
 FEWEST = 5
-"""Films with, and films without, a finding below which nothing is fitted."""
+"""Fewest images with, and without, a finding that a calibration is fitted on."""
 
 
 def calibrate(outputs: Outputs) -> tuple[Calibration, ...]:
-    """Platt scaling (Platt 1999) and Youden's threshold (Youden 1950) for each finding.
+    """Fits Platt scaling (Platt 1999) and Youden's threshold (Youden 1950) for each finding.
 
     The threshold is chosen within each data set, and the lowest is kept: where one set has many
-    more ill films than another, a threshold for both together would call all films of the other
-    well.
+    more positive images than another, a threshold for both would call all images of the other
+    negative.
 
-    The targets are softened as Platt proposes, so that few films cannot make a certainty: through
-    weights, each film counting for both classes. A finding with fewer than `FEWEST` films of
+    The targets are softened as Platt proposes, so that few images cannot make a certainty: through
+    weights, each image counting for both classes. A finding with fewer than `FEWEST` images of
     either kind keeps the raw sigmoid and the threshold 0.5; so does one whose fitted slope is not
     positive, where the network knows nothing.
     """
-    return tuple(_fit(outputs, place) for place in range(len(outputs.findings)))
+    return tuple(_fit(outputs, column) for column in range(len(outputs.findings)))
 
 
-def _fit(outputs: Outputs, place: int) -> Calibration:
-    truth, logits = outputs.of(place)
+def _fit(outputs: Outputs, column: int) -> Calibration:
+    truth, logits = outputs.of(column)
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if min(positives, negatives) < FEWEST:
         return Calibration()
@@ -43,23 +43,23 @@ def _fit(outputs: Outputs, place: int) -> Calibration:
     if scale <= 0:
         return Calibration()
     thresholds = [
-        _youden(outputs.target[chosen, place] > 0, scale * outputs.logits[chosen, place] + offset)
-        for chosen in _strata(outputs, place)
+        _youden(outputs.target[chosen, column] > 0, scale * outputs.logits[chosen, column] + offset)
+        for chosen in _strata(outputs, column)
     ]
     return Calibration(scale, offset, min(thresholds, default=0.5))
 
 
-def _strata(outputs: Outputs, place: int) -> Iterator[npt.NDArray[np.bool_]]:
-    """The films of each data set in which a finding is known, where there are enough of them."""
+def _strata(outputs: Outputs, column: int) -> Iterator[npt.NDArray[np.bool_]]:
+    """Yields the images of each data set in which a finding is known, if there are enough."""
     sources = np.asarray(outputs.sources)
     for source in sorted(set(outputs.sources)):
-        chosen = (outputs.known[:, place] > 0) & (sources == source)
-        positives = int(outputs.target[chosen, place].sum())
+        chosen = (outputs.known[:, column] > 0) & (sources == source)
+        positives = int(outputs.target[chosen, column].sum())
         if min(positives, int(chosen.sum()) - positives) >= FEWEST:
             yield chosen
 
 
 def _youden(truth: npt.NDArray[np.bool_], odds: npt.NDArray[np.float32]) -> float:
-    """The probability with the largest sum of sensitivity and specificity."""
+    """Finds the probability with the largest sum of sensitivity and specificity."""
     false_positive, true_positive, thresholds = roc_curve(truth, 1 / (1 + np.exp(-odds)))
     return float(min(thresholds[int(np.argmax(true_positive - false_positive))], 1.0))

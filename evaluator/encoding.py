@@ -1,11 +1,11 @@
-"""Films of the data set: read, embedded once, and kept on the way so that a killed run goes on.
+"""Encodes images of the data set once; a killed run resumes with what is finished.
 
-The work folder takes one file for each `SHARD` films; one that is there is not made again.
+The work folder takes one file for each `SHARD` images; one that is there is not made again.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,31 +18,32 @@ from xemplar.artefact import write_file
 from xemplar.datasets import Film
 from xemplar.encoder import Encoder
 from xemplar.errors import InputError
-from xemplar.network import STRIDE
+from xemplar.network import STRIDE, Features
 from xemplar.preprocess import preprocess
 from xemplar.radiograph import decode
 
 SHARD, BATCH = 128, 16
+"""Images in a file of the work folder, and in a forward pass."""
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
-    """What the network made of N readable films of a list.
+class EncodedImages:
+    """Outputs of the network for the N readable images of a list.
 
     Attributes:
-        places: int64 (N,), where in the list each of them is.
+        indices: int64 (N,), index of each image in the list.
         sha256: of each file, N hex digests.
-        shapes: int32 (N, 2), height and width of each film in pixels of its file.
+        shapes: int32 (N, 2), height and width of each image in pixels of its file.
         inputs: uint8 (N, s, s).
         embedding: float32 (N, C).
         logits: float32 (N, F).
-        maps: row -> float32 (C, g, g), of the films whose maps were wanted.
-        unreadable: (place in the list, reason) of each of the other films.
+        maps: row -> float32 (C, g, g), of the images whose maps were wanted.
+        unreadable: (index in the list, reason) of each of the other images.
     """
 
-    places: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
     sha256: tuple[str, ...]
     shapes: npt.NDArray[np.int32]
     inputs: npt.NDArray[np.uint8]
@@ -52,38 +53,43 @@ class Encoded:
     unreadable: tuple[tuple[int, str], ...]
 
 
-def encode_films(
-    films: Sequence[Film],
+def encoded_batches(encoder: Encoder, inputs: npt.NDArray[np.uint8]) -> Iterator[Features]:
+    """Encodes inputs, uint8 (N, s, s), `BATCH` at a time."""
+    return (encoder.encode(inputs[n : n + BATCH]) for n in range(0, len(inputs), BATCH))
+
+
+def encode_images(
+    images: Sequence[Film],
     with_maps: Collection[int],
     encoder: Encoder,
     work: Path,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> Encoded:
-    """Read and embed films, or take over what an earlier run made of them.
+) -> EncodedImages:
+    """Reads and encodes images, or reuses the results of an earlier run.
 
     Args:
-        films: at least one.
-        with_maps: places in ``films`` whose maps are to be kept (326 kB each).
+        images: at least one.
+        with_maps: indices of images whose maps are to be kept (326 kB each).
         encoder: the network.
-        work: folder for what is finished; only runs with the same films and network share it.
-        on_progress: called with the number of films done.
+        work: folder for what is finished; only runs with the same images and network share it.
+        on_progress: called with the number of images done.
     """
     parts: list[Arrays] = []
-    for begin in range(0, len(films), SHARD):
-        file = work / f"films-{begin:06d}.npz"
+    for begin in range(0, len(images), SHARD):
+        file = work / f"images-{begin:06d}.npz"
         if not file.is_file():
-            here = range(begin, min(begin + SHARD, len(films)))
-            arrays = _encode(films, here, with_maps, encoder, on_progress)
+            here = range(begin, min(begin + SHARD, len(images)))
+            arrays = _encode(images, here, with_maps, encoder, on_progress)
             content = BytesIO()
             np.savez(content, allow_pickle=False, **arrays)
             write_file(file, content.getvalue())
         with np.load(file, allow_pickle=False) as stored:
             parts.append(dict(stored))
-        on_progress(min(begin + SHARD, len(films)))
+        on_progress(min(begin + SHARD, len(images)))
     all_ = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    row_of = {int(place): row for row, place in enumerate(all_["places"])}
-    return Encoded(
-        places=all_["places"],
+    row_of = {int(index): row for row, index in enumerate(all_["indices"])}
+    return EncodedImages(
+        indices=all_["indices"],
         sha256=tuple(map(str, all_["sha256"])),
         shapes=all_["shapes"],
         inputs=all_["inputs"],
@@ -98,26 +104,26 @@ def encode_films(
 
 
 def _encode(
-    films: Sequence[Film],
+    images: Sequence[Film],
     here: range,
     with_maps: Collection[int],
     encoder: Encoder,
     on_progress: Callable[[int], None],
 ) -> Arrays:
-    """One shard; the next batch is read while the network works on this one."""
+    """Encodes one shard; the next batch is read while the network works on this one."""
     spec, size = encoder.checkpoint.card.spec, encoder.checkpoint.card.spec.size
     grid, channels = size // STRIDE, encoder.checkpoint.card.architecture.channels
     found: dict[str, list[npt.NDArray[np.generic]]] = {}
     left_out: list[tuple[int, str]] = []
 
-    def read(place: int) -> tuple[int, str, tuple[int, int], npt.NDArray[np.uint8]] | str:
+    def read(index: int) -> tuple[int, str, tuple[int, int], npt.NDArray[np.uint8]] | str:
         try:
-            data = films[place].path.read_bytes()
+            data = images[index].path.read_bytes()
             radiograph = decode(data)
         except (OSError, InputError) as error:
             return str(error)
         sha256 = hashlib.sha256(data).hexdigest()
-        return place, sha256, radiograph.source_size, preprocess(radiograph, spec)
+        return index, sha256, radiograph.source_size, preprocess(radiograph, spec)
 
     with ThreadPoolExecutor(os.cpu_count() or 2, "reader") as pool:
         steps = [here[n : n + BATCH] for n in range(0, len(here), BATCH)]
@@ -126,26 +132,26 @@ def _encode(
             if number + 2 < len(steps):
                 waiting.append(pool.map(read, steps[number + 2]))
             results = list(zip(step, waiting[number], strict=True))
-            left_out += [(place, film) for place, film in results if isinstance(film, str)]
-            good = [film for _, film in results if not isinstance(film, str)]
+            left_out += [(index, image) for index, image in results if isinstance(image, str)]
+            good = [image for _, image in results if not isinstance(image, str)]
             if good:
-                places, digests, shapes, inputs = zip(*good, strict=True)
+                indices, digests, shapes, inputs = zip(*good, strict=True)
                 features = encoder.encode(np.stack(inputs))
-                wanted = [row for row, place in enumerate(places) if place in with_maps]
+                wanted = [row for row, index in enumerate(indices) if index in with_maps]
                 for name, array in {
-                    "places": np.array(places, np.int64),
+                    "indices": np.array(indices, np.int64),
                     "sha256": np.array(digests),
                     "shapes": np.array(shapes, np.int32),
                     "inputs": np.stack(inputs),
                     "embedding": features.embedding,
                     "logits": features.logits,
-                    "map_places": np.array(places, np.int64)[wanted],
+                    "map_places": np.array(indices, np.int64)[wanted],
                     "maps": features.maps[wanted],
                 }.items():
                     found.setdefault(name, []).append(array)
             on_progress(step.stop)
     empty: Arrays = {
-        "places": np.empty(0, np.int64),
+        "indices": np.empty(0, np.int64),
         "sha256": np.empty(0, "U64"),
         "shapes": np.empty((0, 2), np.int32),
         "inputs": np.empty((0, size, size), np.uint8),
@@ -156,6 +162,6 @@ def _encode(
     }
     return {
         **{name: np.concatenate(found[name]) if found else none for name, none in empty.items()},
-        "left_out": np.array([place for place, _ in left_out], np.int64),
+        "left_out": np.array([index for index, _ in left_out], np.int64),
         "reasons": np.array([reason for _, reason in left_out], "U200"),
     }

@@ -1,4 +1,4 @@
-"""One process, or several that `torchrun` started."""
+"""Distributed training: one process, or several that `torchrun` started."""
 
 import os
 from collections.abc import Iterator
@@ -12,23 +12,27 @@ from torch import distributed, nn
 
 
 @dataclass(frozen=True)
-class World:
-    """The processes of a training.
+class Distributed:
+    """This process among those of a training.
 
     Attributes:
         rank: of this process, from 0.
-        size: how many there are.
-        local: place of this process on its machine; the number of its GPU.
+        world_size: number of processes.
+        local_rank: rank of this process on its machine; the number of its GPU.
     """
 
     rank: int = 0
-    size: int = 1
-    local: int = 0
+    world_size: int = 1
+    local_rank: int = 0
 
     @classmethod
     @contextmanager
-    def join(cls, device: str) -> Iterator["World"]:
-        """The world that `torchrun` describes in the environment, or a process alone."""
+    def joined(cls, device: str) -> Iterator["Distributed"]:
+        """Joins the processes that `torchrun` describes in the environment, if there are several.
+
+        Args:
+            device: of the settings; "cpu" leaves GPUs alone.
+        """
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             yield cls()
@@ -41,34 +45,34 @@ class World:
             distributed.destroy_process_group()
 
     @property
-    def first(self) -> bool:
-        """Whether this process writes files and speaks."""
+    def is_main(self) -> bool:
+        """True for the process that writes files and prints."""
         return self.rank == 0
 
-    def wait(self) -> None:
-        """Until all processes are here."""
-        if self.size > 1:
+    def barrier(self) -> None:
+        """Waits until all processes are here."""
+        if self.world_size > 1:
             distributed.barrier()
 
-    def align(self, network: nn.Module) -> None:
-        """Give all processes the first one's buffers: each has averaged its own batches last."""
-        if self.size > 1:
+    def broadcast_buffers(self, network: nn.Module) -> None:
+        """Gives all processes the main one's batch-norm averages: each saw its own batches."""
+        if self.world_size > 1:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, src=0)
 
     def mean(self, value: float) -> float:
-        """Mean of a number over the processes."""
+        """Averages a number over the processes."""
         return float(self.gather(np.array([value], np.float32)).mean())
 
     def gather(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Rows of all processes, interleaved: row i of process r becomes row i * size + r.
+        """Gathers rows of all processes: row i of rank r becomes row i * world_size + r.
 
         All processes must bring the same number of rows.
         """
-        if self.size == 1:
+        if self.world_size == 1:
             return rows
         device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
         own = torch.from_numpy(np.ascontiguousarray(rows)).to(device)
-        every = [torch.empty_like(own) for _ in range(self.size)]
+        every = [torch.empty_like(own) for _ in range(self.world_size)]
         distributed.all_gather(every, own)
         return torch.stack(every, dim=1).flatten(0, 1).cpu().numpy()

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xemplar_trainer.calibrate import FEWEST, calibrate
+from xemplar_trainer.calibration import FEWEST, calibrate
 from xemplar_trainer.metrics import Outputs
 
 from xemplar.checkpoint import Calibration
@@ -26,19 +26,19 @@ def calibration(
 
 
 def drawn(
-    films: int, scale: float, offset: float, seed: int = 0
+    images: int, scale: float, offset: float, seed: int = 0
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Logits, and findings that are present with probability sigmoid(scale * logit + offset)."""
     generator = np.random.default_rng(seed)
-    logits = generator.normal(0, 2, films)
+    logits = generator.normal(0, 2, images)
     chance = 1 / (1 + np.exp(-(scale * logits + offset)))
-    return logits, generator.random(films) < chance
+    return logits, generator.random(images) < chance
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(1, 0), (0.7, -1.2), (2.5, 1.0)])
 def test_known_parameters_are_recovered(scale: float, offset: float) -> None:
     found = calibration(*drawn(40_000, scale, offset))
-    # the standard errors at 40,000 films are below 0.02 (scale) and 0.02 (offset)
+    # the standard errors at 40,000 images are below 0.02 (scale) and 0.02 (offset)
     assert found.scale == pytest.approx(scale, abs=0.08)
     assert found.offset == pytest.approx(offset, abs=0.08)
 
@@ -61,8 +61,8 @@ def test_the_threshold_is_where_the_classes_part_best() -> None:
     np.testing.assert_array_equal(called, logits >= 1)
 
 
-def test_perfectly_parted_films_do_not_make_certainty() -> None:
-    # Platt's targets for 6 and 6 films are 7/8 and 1/8, so no probability runs to 0 or 1
+def test_perfectly_parted_images_do_not_make_certainty() -> None:
+    # Platt's targets for 6 and 6 images are 7/8 and 1/8, so no probability runs to 0 or 1
     logits = np.concatenate([np.linspace(-2, -1, 6), np.linspace(1, 2, 6)])
     found = calibration(logits, logits > 0)
     assert 0.5 < found.scale < 3
@@ -70,14 +70,14 @@ def test_perfectly_parted_films_do_not_make_certainty() -> None:
 
 
 @pytest.mark.parametrize("positives", [0, FEWEST - 1])
-def test_too_few_films_of_either_kind_keep_the_raw_sigmoid(positives: int) -> None:
+def test_too_few_images_of_either_kind_keep_the_raw_sigmoid(positives: int) -> None:
     logits = np.linspace(-1, 1, 40)
     present = np.arange(40) >= 40 - positives
     assert calibration(logits, present) == Calibration(1, 0, 0.5)
     assert calibration(-logits, ~present) == Calibration(1, 0, 0.5)
 
 
-def test_unknown_films_count_as_no_films() -> None:
+def test_unknown_images_count_as_no_images() -> None:
     logits = np.linspace(-1, 1, 40)
     known = np.arange(40) >= 40 - FEWEST + 1  # the positives but one
     assert calibration(logits, logits > 0, known) == Calibration(1, 0, 0.5)

@@ -1,4 +1,4 @@
-"""A checkpoint, a store and a data set -> `Material`; what does not fit together is refused."""
+"""Loads evaluation data from checkpoint, store and data set; refuses what does not fit."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -19,22 +19,22 @@ from xemplar.rows import read_rows
 from xemplar.splits import PatientSplit
 from xemplar.store import Store
 
-from .films import Encoded, encode_films
-from .material import Candidates, Films, Material
+from .data import Candidates, EvaluationData, EvaluationImages
+from .encoding import EncodedImages, encode_images
 from .settings import Settings
 from .unseen import check_unseen
 
 SEVERITY = "severity.csv"
-AT_ONCE = 5000
-"""Cases asked for in one query: databases limit the number of parameters."""
+CASES_PER_READ = 5000
+"""Cases read by one SQL statement: databases limit the number of parameters."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where an evaluation's material lies.
+class EvaluationSource:
+    """Locations of the evaluation data.
 
     Attributes:
-        dataset: the films, with their labels.
+        dataset: the images, with their labels.
         store: the index.
         database: SQLAlchemy URL of the catalog; empty for the one in the store.
         boxes: a box file, or None for the one in the data set's folder, if any.
@@ -51,27 +51,27 @@ class Source:
         return self.boxes or box_file(self.dataset.root)
 
 
-def gather(
-    source: Source,
+def load_evaluation_data(
+    source: EvaluationSource,
     encoder: Encoder,
     settings: Settings,
     work: Path,
     on_progress: Callable[[str, int, int], None],
-) -> tuple[Material, Sequence[tuple[Path, str]]]:
-    """Encode the films and read the indexed cases.
+) -> tuple[EvaluationData, Sequence[tuple[Path, str]]]:
+    """Encodes the images and reads the indexed cases.
 
     Args:
-        source: where everything lies.
+        source: locations.
         encoder: of the checkpoint that built the index.
         settings: of the evaluation.
         work: folder for what is finished.
-        on_progress: called with (what, done, of how many).
+        on_progress: called with (stage, done, total).
 
     Returns:
-        The material, and the films that could not be read, each with the reason.
+        The data, and the unreadable images, each with the reason.
 
     Raises:
-        DatasetError: no films of the asked splits, patients in several splits, or a label or box
+        DatasetError: no images of the asked splits, patients in several splits, or a label or box
             file that cannot be used.
         Mismatch: the index was built by another checkpoint, or patients were split otherwise in
             the training, or in the index.
@@ -82,26 +82,26 @@ def gather(
     generation = open_generation(source.store, encoder.checkpoint)
     box_file = source.box_file
     boxes = read_boxes(box_file) if box_file else ()
-    asked = _films(source.dataset, settings.splits, rule)
-    tuning = _films(source.dataset, (settings.tuning_split,), rule)
+    asked = _images(source.dataset, settings.splits, rule)
+    tuning = _images(source.dataset, (settings.tuning_split,), rule)
     if not asked:
-        there = sorted({rule.of(film) for film in source.dataset.films if film.frontal})
+        there = sorted({rule.of(image) for image in source.dataset.films if image.frontal})
         raise DatasetError(
-            f"{source.dataset.name} has no frontal film of the split(s) "
+            f"{source.dataset.name} has no frontal image of the split(s) "
             f"{', '.join(settings.splits)}; it has: {', '.join(there) or 'none at all'}; choose "
             "with --split"
         )
     trained = check_unseen(card, source.dataset, asked)
     candidates = _candidates(source, generation, encoder, settings)
     every = [*asked, *tuning]
-    encoded = encode_films(
+    encoded = encode_images(
         every,
         {row for row in rows_of(boxes, every) if row is not None},
         encoder,
         work,
-        lambda done: on_progress("films", done, len(every)),
+        lambda done: on_progress("images", done, len(every)),
     )
-    material = Material(
+    data = EvaluationData(
         encoder=encoder,
         queries=_part(encoded, asked, 0, source.store, boxes, findings),
         tuning=_part(encoded, tuning, len(asked), source.store, boxes, findings),
@@ -112,28 +112,28 @@ def gather(
         boxes_left_out=left_out(boxes, asked, findings),
         trained=trained,
     )
-    return material, [(every[place].path, reason) for place, reason in encoded.unreadable]
+    return data, [(every[index].path, reason) for index, reason in encoded.unreadable]
 
 
-def _films(dataset: Dataset, splits: Sequence[str], rule: PatientSplit) -> list[Film]:
-    """Frontal films of the splits, in the order of the label file."""
+def _images(dataset: Dataset, splits: Sequence[str], rule: PatientSplit) -> list[Film]:
+    """Selects the frontal images of the splits, in the order of the label file."""
     return [f for f in dataset.films if f.frontal and rule.of(f) in splits]
 
 
 def _part(
-    encoded: Encoded,
-    films: Sequence[Film],
+    encoded: EncodedImages,
+    images: Sequence[Film],
     begin: int,
     store: Store,
     boxes: Sequence[DrawnBox],
     findings: Sequence[str],
-) -> Films:
-    """The films that lie in the encoded list from ``begin`` on, and could be read."""
-    rows = np.flatnonzero((begin <= encoded.places) & (encoded.places < begin + len(films)))
-    kept = tuple(films[int(encoded.places[row]) - begin] for row in rows)
+) -> EvaluationImages:
+    """Selects the readable images that lie in the encoded list from ``begin`` on."""
+    rows = np.flatnonzero((begin <= encoded.indices) & (encoded.indices < begin + len(images)))
+    kept = tuple(images[int(encoded.indices[row]) - begin] for row in rows)
     shapes = encoded.shapes[rows]
-    return Films(
-        films=kept,
+    return EvaluationImages(
+        records=kept,
         case_ids=tuple(case_id_of(encoded.sha256[row]) for row in rows),
         patients=tuple(store.pseudonym(f.source, f.patient) if f.patient else None for f in kept),
         shapes=shapes,
@@ -150,13 +150,13 @@ def _part(
 
 
 def _candidates(
-    source: Source, generation: Generation, encoder: Encoder, settings: Settings
+    source: EvaluationSource, generation: Generation, encoder: Encoder, settings: Settings
 ) -> Candidates:
-    """The indexed cases of the data set alone: telling two data sets apart is no skill."""
+    """Reads the indexed cases of this data set alone: telling two data sets apart is no skill."""
     with open_catalog(source.database or source.store.database_url) as catalog:
         found: dict[int, Case] = {}
-        for begin in range(0, len(generation), AT_ONCE):
-            found |= catalog.cases(generation.ids[begin : begin + AT_ONCE])
+        for begin in range(0, len(generation), CASES_PER_READ):
+            found |= catalog.cases(generation.ids[begin : begin + CASES_PER_READ])
     here = [found[i] for i in map(int, generation.ids) if i in found]
     cases = [case for case in here if case.source == source.dataset.name]
     if settings.index_splits:
@@ -167,7 +167,7 @@ def _candidates(
         asked = " ".join((source.dataset.name, *settings.index_splits))
         command = _index_command(source, encoder, settings.index_splits or (TRAIN,))
         raise NothingIndexed(
-            f"the index holds no case of {asked}; it holds {names or 'nothing'}; index the films "
+            f"the index holds no case of {asked}; it holds {names or 'nothing'}; index the images "
             f"to be found first: {command}"
         )
     media, spec = Media(source.store.media), encoder.checkpoint.card.spec
@@ -183,15 +183,15 @@ def _candidates(
 
 
 def _check_kept_splits(
-    source: Source, encoder: Encoder, cases: Sequence[Case], settings: Settings
+    source: EvaluationSource, encoder: Encoder, cases: Sequence[Case], settings: Settings
 ) -> None:
-    """Refuse cases that were put into another split when they were indexed than they are in now.
+    """Refuses cases that were in another split when they were indexed.
 
     Raises:
-        Mismatch: naming the command that mends it.
+        Mismatch: naming the command that fixes it.
     """
     dataset, rule = source.dataset, encoder.checkpoint.card.split
-    now = {film.file: rule.of(film) for film in dataset.films if film.file is not None}
+    now = {image.file: rule.of(image) for image in dataset.films if image.file is not None}
     moved = [
         now[case.file]
         for case in cases
@@ -207,8 +207,8 @@ def _check_kept_splits(
         )
 
 
-def _index_command(source: Source, encoder: Encoder, splits: Sequence[str]) -> str:
-    """The command that indexes films of these splits into this store, for this checkpoint."""
+def _index_command(source: EvaluationSource, encoder: Encoder, splits: Sequence[str]) -> str:
+    """Builds the command that indexes images of these splits for this checkpoint."""
     dataset, checkpoint = source.dataset, encoder.checkpoint.path
     words = ["xemplar", "index", str(dataset.root), "--store", str(source.store.root)]
     if checkpoint not in (None, default_checkpoint()):

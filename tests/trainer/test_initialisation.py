@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from xemplar_trainer.initial import begin_at_prevalence, earlier_training, initialise
+from xemplar_trainer.initialisation import earlier_training, initialise, set_bias_to_prevalence
 
 from tests.films import seeded_weights
 from tests.trainer.drawn import TINY
@@ -57,8 +57,8 @@ def test_a_checkpoint_gives_all_its_weights(tmp_path: Path) -> None:
 
 
 def test_whom_a_checkpoint_learnt_from_is_carried_on(tmp_path: Path) -> None:
-    first = {"seed": 4, "datasets": {"ours": "d"}, "learnt": {"ours": None}, "batch": 8}
-    learnt = {name: value for name, value in first.items() if name != "batch"}
+    first = {"seed": 4, "datasets": {"ours": "d"}, "learnt": {"ours": None}, "batch_size": 8}
+    learnt = {name: value for name, value in first.items() if name != "batch_size"}
     training = {"datasets": {"theirs": "e"}, "initial_training": learnt}
     card = Card(("a", "b"), PreprocessSpec(size=64), TINY, training=training)
     save(tmp_path / "old.safetensors", card, seeded_weights(TINY, 2))
@@ -143,14 +143,14 @@ def test_imagenet_without_a_connection_says_what_to_do(
 
 
 def test_a_fresh_linear_layer_begins_with_the_frequency_of_each_finding() -> None:
-    def film(**labels: int) -> Film:
-        return Film(Path("film.png"), "set", labels=labels)
+    def image(**labels: int) -> Film:
+        return Film(Path("image.png"), "set", labels=labels)
 
-    films = [film(Mass=1, Hernia=0), film(Mass=0), film(Mass=0), film(Mass=0)]
+    images = [image(Mass=1, Hernia=0), image(Mass=0), image(Mass=0), image(Mass=0)]
     made = network(3)
     before = state(made)["classifier.bias"]
-    begin_at_prevalence(
-        made.classifier, films, ("Mass", "Hernia", "Edema"), UncertainPolicy.POSITIVE
+    set_bias_to_prevalence(
+        made.classifier, images, ("Mass", "Hernia", "Edema"), UncertainPolicy.POSITIVE
     )
     bias = state(made)["classifier.bias"]
     # Mass: (1 + 0.5) / (4 + 1) = 0.3; Hernia: 0.5 / 2 = 0.25; nothing is known of Edema

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from xemplar_trainer.films import Lesson
-from xemplar_trainer.learner import Hints, Learner, averaged, outside, unlike
-from xemplar_trainer.settings import Guidance
+from xemplar_trainer.data import Sample
+from xemplar_trainer.losses import FeatureDistillation, outside_box_loss, pkt_loss
+from xemplar_trainer.settings import LossWeights
+from xemplar_trainer.student import Student, moving_average
 from xemplar_trainer.teacher import open_teacher
 
 from tests.films import TINY
@@ -16,13 +17,13 @@ from xemplar.preprocess import PreprocessSpec
 
 
 class Mirror:
-    """A teacher whose maps are fixed functions of the film: its means over cells, and shifted."""
+    """A teacher whose maps are fixed functions of the image: its means over cells, and shifted."""
 
     channels = (1, 1, 2)
 
     def maps(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        film = grey[:, None]
-        pooled = [torch.nn.functional.avg_pool2d(film, d) for d in (8, 16, 32)]
+        image = grey[:, None]
+        pooled = [torch.nn.functional.avg_pool2d(image, d) for d in (8, 16, 32)]
         return pooled[0], pooled[1], torch.cat([pooled[2], 3 + 5 * pooled[2]], dim=1)
 
 
@@ -33,73 +34,73 @@ def network() -> DenseNetwork:
 
 
 @pytest.fixture
-def films() -> Tensor:
-    """Eight films of four grey squares each."""
+def images() -> Tensor:
+    """Eight images of four grey squares each."""
     squares = torch.rand(8, 2, 2, generator=torch.Generator().manual_seed(1))
     return squares.repeat_interleave(32, 1).repeat_interleave(32, 2)
 
 
 def passed(
-    learner: Learner, films: Tensor, hint: float = 1.0, boxes: float = 0.0
+    student: Student, images: Tensor, distillation: float = 1.0, box: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """One pass in which every finding is due in the upper left cell of four."""
-    where, all_ = torch.zeros(len(films), 2, 2, 2), torch.ones(len(films), 2)
+    where, all_ = torch.zeros(len(images), 2, 2, 2), torch.ones(len(images), 2)
     where[:, :, 0, 0] = 1
-    logits, extra = learner(Lesson(films, all_, all_, where, all_), Guidance(hint, boxes))
+    logits, extra = student(Sample(images, all_, all_, where, all_), LossWeights(distillation, box))
     return logits, extra
 
 
 def test_without_a_teacher_nothing_is_added_to_the_loss(
-    network: DenseNetwork, films: Tensor
+    network: DenseNetwork, images: Tensor
 ) -> None:
-    logits, extra = passed(Learner(network).eval(), films)
+    logits, extra = passed(Student(network).eval(), images)
     assert extra == 0
-    assert torch.equal(logits, network(films))
+    assert torch.equal(logits, network(images))
 
 
-def test_a_teacher_changes_no_logit(network: DenseNetwork, films: Tensor) -> None:
-    logits, extra = passed(Learner(network, Mirror()).eval(), films)
-    assert torch.allclose(logits, network(films), atol=1e-6)
+def test_a_teacher_changes_no_logit(network: DenseNetwork, images: Tensor) -> None:
+    logits, extra = passed(Student(network, Mirror()).eval(), images)
+    assert torch.allclose(logits, network(images), atol=1e-6)
     assert extra > 0
 
 
 def test_the_levels_are_at_strides_8_16_and_32_and_end_in_the_networks_maps(
-    network: DenseNetwork, films: Tensor
+    network: DenseNetwork, images: Tensor
 ) -> None:
     network.eval()
-    found = network.levels(films)
+    found = network.levels(images)
     assert [one.shape[-1] for one in found] == [8, 4, 2]
-    assert torch.equal(found[-1], network.maps(films))
+    assert torch.equal(found[-1], network.maps(images))
 
 
-def test_what_is_not_explained_is_a_share_of_the_variance(films: Tensor) -> None:
+def test_what_is_not_explained_is_a_share_of_the_variance(images: Tensor) -> None:
     """A prediction of 0 explains nothing: every error is 1. The right one explains all: 0."""
-    hints = Hints(Mirror(), (1, 1, 2))
-    for layer in hints.predict:
+    distillation = FeatureDistillation(Mirror(), (1, 1, 2))
+    for layer in distillation.predict:
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
-    targets = Mirror().maps(films)
-    assert hints(films, targets).item() == pytest.approx(1, abs=1e-3)
-    for layer, scale, target in zip(hints.predict, hints.scale, targets, strict=True):
+    targets = Mirror().maps(images)
+    assert distillation(images, targets).item() == pytest.approx(1, abs=1e-3)
+    for layer, scale, target in zip(distillation.predict, distillation.scale, targets, strict=True):
         torch.nn.init.dirac_(layer.weight)
         deviation = target.var(dim=(0, 2, 3), unbiased=False).add(scale.eps).sqrt()
         layer.weight.data /= deviation.view(-1, 1, 1, 1)
         layer.bias.data = -target.mean(dim=(0, 2, 3)) / deviation
-    assert hints(films, targets).item() == pytest.approx(0, abs=1e-6)
+    assert distillation(images, targets).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_the_teacher_is_neither_trained_nor_saved(network: DenseNetwork) -> None:
-    learner = Learner(network, Mirror())
-    names = [name for name, _ in learner.named_parameters() if not name.startswith("network.")]
-    assert all(name.startswith("hints.predict.") for name in names)
+    student = Student(network, Mirror())
+    names = [name for name, _ in student.named_parameters() if not name.startswith("network.")]
+    assert all(name.startswith("distillation.predict.") for name in names)
 
 
-def test_learning_from_a_teacher_explains_more_of_it(network: DenseNetwork, films: Tensor) -> None:
-    learner = Learner(network, Mirror()).train()
-    optimizer = torch.optim.AdamW(learner.parameters(), 1e-2)
+def test_learning_from_a_teacher_explains_more_of_it(network: DenseNetwork, images: Tensor) -> None:
+    student = Student(network, Mirror()).train()
+    optimizer = torch.optim.AdamW(student.parameters(), 1e-2)
     first = last = 0.0
     for step in range(30):
-        _, extra = passed(learner, films)
+        _, extra = passed(student, images)
         optimizer.zero_grad()
         extra.backward()
         optimizer.step()
@@ -113,28 +114,30 @@ def test_evidence_all_inside_costs_nothing_and_spread_evenly_its_share() -> None
     inside = torch.full((1, 1, 2, 2), -20.0)
     inside[..., 0, 0] = 20
     due = torch.ones(1, 1)
-    assert outside(inside, where, due).item() == pytest.approx(0, abs=1e-6)
+    assert outside_box_loss(inside, where, due).item() == pytest.approx(0, abs=1e-6)
     even = torch.zeros(1, 1, 2, 2)
-    assert outside(even, where, due).item() == pytest.approx(np.log(4))
-    assert outside(even + 7, where, due).item() == pytest.approx(np.log(4))  # the zero is free
-    assert outside(-inside, where, due).item() > 5
+    assert outside_box_loss(even, where, due).item() == pytest.approx(np.log(4))
+    assert outside_box_loss(even + 7, where, due).item() == pytest.approx(
+        np.log(4)
+    )  # the zero is free
+    assert outside_box_loss(-inside, where, due).item() > 5
 
 
 def test_only_maps_that_are_due_count_by_their_weight() -> None:
     said = torch.zeros(2, 2, 2, 2)
     where = torch.ones(2, 2, 2, 2)
-    where[0, 0, 0] = 0  # half of the places: log 2
+    where[0, 0, 0] = 0  # half of the boxes: log 2
     due = torch.tensor([[0.5, 0.0], [0.0, 1.5]])
-    assert outside(said, where, due).item() == pytest.approx(0.25 * np.log(2))
-    assert outside(said, where, torch.zeros(2, 2)).item() == 0
+    assert outside_box_loss(said, where, due).item() == pytest.approx(0.25 * np.log(2))
+    assert outside_box_loss(said, where, torch.zeros(2, 2)).item() == 0
 
 
-def test_boxes_draw_the_evidence_into_their_place(network: DenseNetwork, films: Tensor) -> None:
-    learner = Learner(network).train()
-    optimizer = torch.optim.AdamW(learner.parameters(), 1e-2)
+def test_boxes_draw_the_evidence_into_their_place(network: DenseNetwork, images: Tensor) -> None:
+    student = Student(network).train()
+    optimizer = torch.optim.AdamW(student.parameters(), 1e-2)
     losses = []
     for _ in range(30):
-        _, extra = passed(learner, films, boxes=1.0)
+        _, extra = passed(student, images, box=1.0)
         optimizer.zero_grad()
         extra.backward()
         optimizer.step()
@@ -147,44 +150,44 @@ def test_neighbours_as_the_findings_would_have_them_cost_nothing() -> None:
     common = torch.tensor([40.0, -7.0, 3.0])
     turned = torch.tensor([[0.0, 2.0, 0.0], [-2.0, 0.0, 0.0]])  # a rotation, twice as large
     embeddings = findings @ turned + common
-    assert unlike(embeddings, findings).item() == pytest.approx(0, abs=1e-5)
-    assert unlike(embeddings.flip(0), findings).item() > 0.1
-    assert unlike(embeddings[:2], findings[:2]).item() == 0  # two films have no choice
+    assert pkt_loss(embeddings, findings).item() == pytest.approx(0, abs=1e-5)
+    assert pkt_loss(embeddings.flip(0), findings).item() > 0.1
+    assert pkt_loss(embeddings[:2], findings[:2]).item() == 0  # two images have no choice
 
 
-def test_embeddings_are_drawn_to_films_of_like_findings() -> None:
+def test_embeddings_are_drawn_to_images_of_like_findings() -> None:
     generator = torch.Generator().manual_seed(0)
     findings = torch.eye(2).repeat(8, 1)
     embeddings = torch.rand(16, 4, generator=generator).requires_grad_()
     optimizer = torch.optim.Adam([embeddings], 0.05)
     for _ in range(60):
         optimizer.zero_grad()
-        unlike(embeddings, findings).backward()
+        pkt_loss(embeddings, findings).backward()
         optimizer.step()
     unit = torch.nn.functional.normalize(embeddings.detach(), dim=1)
     cosine = (unit @ unit.T).fill_diagonal_(-1)
     assert (cosine.argmax(dim=1) % 2 == torch.arange(16) % 2).all()
 
 
-def test_only_films_of_which_all_is_known_count_for_likeness(
-    network: DenseNetwork, films: Tensor
+def test_only_images_of_which_all_is_known_count_for_likeness(
+    network: DenseNetwork, images: Tensor
 ) -> None:
-    learner = Learner(network, prevalence=torch.tensor([0.5, 0.1])).eval()
+    student = Student(network, prevalence=torch.tensor([0.5, 0.1])).eval()
     target = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(4, 1)
     where, due = torch.ones(8, 2, 2, 2), torch.zeros(8, 2)
     some = torch.ones(8, 2)
     some[4:, 1] = 0
-    whole = Lesson(films, target, some, where, due)
-    first = Lesson(*(part[:4] for part in whole))
-    likeness = Guidance(metric=1.0)
+    whole = Sample(images, target, some, where, due)
+    first = Sample(*(part[:4] for part in whole))
+    likeness = LossWeights(pkt=1.0)
     with torch.no_grad():
-        among_four = learner(first, likeness)[1].item()
-        assert learner(whole, likeness)[1].item() == pytest.approx(among_four, 1e-4)
+        among_four = student(first, likeness)[1].item()
+        assert student(whole, likeness)[1].item() == pytest.approx(among_four, 1e-4)
     assert among_four > 0
 
 
 def test_the_average_forgets_the_random_beginning(network: DenseNetwork) -> None:
-    average = averaged(network, 0.9)
+    average = moving_average(network, 0.9)
     average.update_parameters(network)  # the first step is copied
     with torch.no_grad():
         for parameter in network.parameters():
@@ -195,7 +198,7 @@ def test_the_average_forgets_the_random_beginning(network: DenseNetwork) -> None
 
 
 def test_the_average_follows_by_the_decay(network: DenseNetwork) -> None:
-    average = averaged(network, 0.5)
+    average = moving_average(network, 0.5)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.fill_(0.0)

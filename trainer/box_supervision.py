@@ -1,0 +1,126 @@
+"""Box supervision: radiologists' boxes on training images, and a location prior elsewhere.
+
+A label says what an image shows and not where, so a network may learn it from a margin or a device.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from xemplar.boxes import BOX_FILES, Box, box_file, place_boxes, read_boxes, rows_of
+from xemplar.datasets import Dataset, Film
+from xemplar.errors import ConfigurationError
+from xemplar.preprocess import Frame
+
+SIDE = 64
+"""Side of a mask in cells; readers do not draw boxes more exactly."""
+
+INTERCHANGEABLE = frozenset({"Pneumonia", "Infiltration", "Consolidation"})
+"""Names of one kind of opacity: a box of one counts for the others too."""
+
+PRIOR_WEIGHT = 0.25
+"""Weight of the location prior, where a box has weight 1."""
+
+Masks = npt.NDArray[np.float32]
+
+
+class BoxSupervision:
+    """Masks of where findings are: the share of each cell that shows a finding, or may.
+
+    Attributes:
+        prior: float32 (SIDE, SIDE) in [0, 1], frequency of boxes: 1 in the lungs, 0 at the margins.
+    """
+
+    def __init__(self, boxes: Mapping[int, Sequence[Box]], findings: Sequence[str]) -> None:
+        self._findings = findings
+        self._masks = {row: self._drawn(drawn) for row, drawn in boxes.items()}
+        self.prior = _prior([mask for masks in self._masks.values() for mask in masks.values()])
+
+    def masks(self, index: int) -> tuple[Masks, npt.NDArray[np.int64]]:
+        """Returns the masks of a training image.
+
+        Returns:
+            (masks (n, SIDE, SIDE), the prior first; index of each finding's mask, (F,)).
+        """
+        drawn = self._masks.get(index, {})
+        which = [1 + [*drawn].index(f) if f in drawn else 0 for f in self._findings]
+        return np.stack([self.prior, *drawn.values()]), np.array(which)
+
+    def _drawn(self, boxes: Sequence[Box]) -> dict[str, Masks]:
+        masks: dict[str, Masks] = {}
+        for box in boxes:
+            mask = box.mask(SIDE, SIDE).astype(np.float32)
+            for finding in (
+                INTERCHANGEABLE & set(self._findings)
+                if box.finding in INTERCHANGEABLE
+                else {box.finding}
+            ):
+                masks[finding] = np.maximum(masks.get(finding, 0), mask)
+        return masks
+
+
+def box_supervision_of(
+    datasets: Sequence[Dataset], images: Sequence[Film], findings: Sequence[str]
+) -> BoxSupervision:
+    """Reads the box files in the data sets' folders.
+
+    Args:
+        datasets: of the training.
+        images: its training images; boxes of other images are not looked at.
+        findings: the network's outputs.
+
+    Raises:
+        DatasetError: a box file cannot be used.
+        ConfigurationError: no training image has a box.
+    """
+    boxes: dict[int, tuple[Box, ...]] = {}
+    for dataset in datasets:
+        file = box_file(dataset.root)
+        if file is None:
+            continue
+        rows = [row for row, image in enumerate(images) if image.source == dataset.name]
+        own, drawn = [images[row] for row in rows], read_boxes(file)
+        shapes = np.zeros((len(own), 2), np.int64)
+        for row in {row for row in rows_of(drawn, own) if row is not None}:
+            with Image.open(own[row].path) as image:
+                shapes[row] = image.height, image.width
+        placed = place_boxes(drawn, own, shapes, findings)
+        boxes |= {rows[row]: found for row, found in placed.items()}
+    if not boxes:
+        raise ConfigurationError(
+            "--box-weight is given, and no training image has a box; put one of "
+            f"{', '.join(BOX_FILES)} into the folder of its data set, or leave --box-weight out"
+        )
+    return BoxSupervision(boxes, findings)
+
+
+def to_input_frame(masks: Masks, frame: Frame, size: int) -> Masks:
+    """Moves masks (n, SIDE, SIDE) of an image into the frame of the network's input.
+
+    Args:
+        masks: of the image; the result has their resolution.
+        frame: position of the image in the input.
+        size: side of the input in pixels.
+    """
+    into, scale = np.zeros_like(masks), SIDE / size
+    x, y, width, height = (round(v * scale) for v in (frame.x, frame.y, frame.width, frame.height))
+    if (width, height) == (SIDE, SIDE):
+        return masks
+    for one, mask in zip(into, masks, strict=True):
+        one[y : y + height, x : x + width] = cv2.resize(
+            mask, (width, height), interpolation=cv2.INTER_LINEAR
+        )
+    return into
+
+
+def _prior(masks: Sequence[Masks]) -> Masks:
+    """Averages boxes, as likely at the left as at the right; 1 from a third of the maximum on."""
+    if not masks:
+        return np.ones((SIDE, SIDE), np.float32)
+    mean = np.mean(masks, axis=0)
+    smooth = cv2.GaussianBlur((mean + mean[:, ::-1]) / 2, (0, 0), SIDE / 20)
+    prior: Masks = np.clip(3 * smooth / smooth.max(), 0, 1).astype(np.float32)
+    return prior

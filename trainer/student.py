@@ -1,0 +1,105 @@
+"""The student: the network that is trained, with the losses that need its feature maps."""
+
+import copy
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from .data import Sample
+from .losses import FeatureDistillation, outside_box_loss, pkt_loss
+from .settings import LossWeights
+from .teacher import Teacher
+
+
+class Trainable(Protocol):
+    """A network with feature maps at several strides, and a linear layer on the pooled last one."""
+
+    @property
+    def classifier(self) -> nn.Linear:
+        """Linear layer."""
+        ...
+
+    def levels(self, grey: Tensor) -> list[Tensor]:
+        """Maps at strides 8, 16 and 32 of images, float (N, s, s) in [0, 1]."""
+        ...
+
+    def eval(self) -> object:
+        """Switches to inference mode."""
+        ...
+
+
+class Student(nn.Module):
+    """Computes logits and additional losses in one forward pass.
+
+    Attributes:
+        network: the network that is trained.
+        distillation: loss to a teacher's feature maps, if there is a teacher.
+        prevalence: float (F,), of the findings among the training images.
+    """
+
+    distillation: FeatureDistillation | None
+    prevalence: Tensor
+
+    def __init__(
+        self, network: Trainable, teacher: Teacher | None = None, prevalence: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.distillation = (
+            None if teacher is None else FeatureDistillation(teacher, _channels(network))
+        )
+        # a buffer that is not saved: it follows from the training images
+        self.register_buffer("prevalence", prevalence, persistent=False)
+
+    def forward(self, batch: Sample, weights: LossWeights) -> tuple[Tensor, Tensor]:
+        """Runs one pass.
+
+        Args:
+            batch: of N images.
+            weights: of the additional losses.
+
+        Returns:
+            (logits (N, F), weighted sum of the additional losses).
+        """
+        maps = self.network.levels(batch.image)
+        classifier, pooled = self.network.classifier, maps[-1].mean(dim=(2, 3))
+        logits, loss = classifier(pooled), batch.image.new_zeros(())
+        if self.distillation is not None and weights.distillation:
+            loss = loss + weights.distillation * self.distillation(batch.image, maps)
+        if weights.box:
+            evidence = torch.einsum("fc,nchw->nfhw", classifier.weight, maps[-1])
+            outside = outside_box_loss(evidence, batch.location, batch.location_weight)
+            loss = loss + weights.box * outside
+        if weights.pkt:
+            complete = batch.known.amin(dim=1) > 0.99  # only images of which all findings are known
+            findings = batch.target[complete] / self.prevalence.sqrt()
+            loss = loss + weights.pkt * pkt_loss(pooled[complete].float(), findings)
+        return logits, loss
+
+
+def moving_average(network: nn.Module, decay: float) -> AveragedModel:
+    """Copies a network into an exponential moving average (EMA) of its weights.
+
+    The decay rises from 0.1 to ``decay``, so that the random weights of the beginning are soon
+    forgotten.
+    """
+
+    def update(averages: Any, currents: Any, count: Tensor | int) -> None:
+        # all tensors of a kind at once: one by one, a GPU waits for a thousand calls each step
+        steps = float(count)
+        kept = min(decay, (1 + steps) / (10 + steps))
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, currents, 1 - kept)
+        else:  # batch norms count their batches
+            torch._foreach_copy_(averages, currents)
+
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+
+
+def _channels(network: Trainable) -> list[int]:
+    """Counts the channels of the maps that `levels` gives."""
+    idle = copy.deepcopy(network)  # its batch norms must not learn from zeros
+    with torch.no_grad():
+        return [one.shape[1] for one in idle.levels(torch.zeros(2, 64, 64))]
