@@ -11,7 +11,7 @@ case that was acknowledged is lost, or one that was deleted comes back.
     python -m checks.postgres_outage
     python -m checks.postgres_outage --how freeze --seconds 5
 
-Needs `pip install 'xemplar[dev]'`, which brings a PostgreSQL.
+Needs `pip install --group dev`, which brings a PostgreSQL.
 """
 
 import argparse
