@@ -51,8 +51,8 @@ export function say(text) {
   if (live) live.textContent = text;
 }
 
-/** The name of what has the focus, to give it back after a part is drawn anew. */
+/** The name of what has the focus, to give it back after a part is drawn anew; "" if it has none, null if it lies elsewhere. */
 export function focused(within = document.body) {
   const element = document.activeElement;
-  return element instanceof HTMLElement && within.contains(element) ? element.dataset.focus : undefined;
+  return element instanceof HTMLElement && within.contains(element) ? element.dataset.focus ?? "" : null;
 }

@@ -173,7 +173,7 @@ class RateView {
     if (grade === UNRATED) this.said.delete(caseId);
     else this.said.set(caseId, grade);
     this.#arrange();
-    if (held !== undefined) this.#focus(card, before === UNRATED, held);
+    if (held !== null) this.#focus(card, before === UNRATED, held);
     const left = this.#unrated.length;
     say(`${T.rate.said(card.number, grade)} ${left ? T.rate.left(left) : T.rate.done}`);
     this.#save();

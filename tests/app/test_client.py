@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
@@ -59,13 +59,13 @@ EXAMPLES = [
 ]
 
 
-class Through(httpx.BaseTransport):
+class Through(httpx2.BaseTransport):
     """Carries what a client asks to an application in this process."""
 
     def __init__(self, service: TestClient) -> None:
         self._service = service
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         return self._service.send(request, follow_redirects=False)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from xemplar_app.main import create_app, open_retriever
@@ -63,7 +63,7 @@ def location(style: str) -> str:
 @pytest.fixture(params=STYLES, ids=["stripped", "kept"])
 def proxied(
     request: pytest.FixtureRequest, own: SmallStore, tmp_path: Path
-) -> Iterator[httpx.Client]:
+) -> Iterator[httpx2.Client]:
     """Asks through nginx."""
     settings = Settings(
         store=own.store.root,
@@ -74,7 +74,7 @@ def proxied(
     app = create_app(settings, open_retriever(settings))
     with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
         block = location(request.param).replace("http://127.0.0.1:8000", url)
-        with nginx(tmp_path, block) as address, httpx.Client(base_url=address) as client:
+        with nginx(tmp_path, block) as address, httpx2.Client(base_url=address) as client:
             yield client
 
 
@@ -107,7 +107,7 @@ def listens(port: int) -> bool:
     return True
 
 
-def test_page_api_docs_and_pictures_work_under_the_prefix(proxied: httpx.Client) -> None:
+def test_page_api_docs_and_pictures_work_under_the_prefix(proxied: httpx2.Client) -> None:
     page = proxied.get("/xemplar", follow_redirects=True)
     assert page.url.path == "/xemplar/"
     files = re.findall(r'(?:src|href)="(page/[^"]+)"', page.text)
@@ -130,16 +130,16 @@ def test_page_api_docs_and_pictures_work_under_the_prefix(proxied: httpx.Client)
         assert head.headers["content-length"] == str(len(got.content))
 
 
-def test_what_names_the_service_has_the_prefix(proxied: httpx.Client) -> None:
+def test_what_names_the_service_has_the_prefix(proxied: httpx2.Client) -> None:
     document = proxied.get("/xemplar/openapi.json").json()
     assert document["servers"] == [{"url": "/xemplar"}]
     posted = proxied.post("/xemplar/cases", files={"image": FILM}, data={"source": "ward"})
     assert posted.headers["location"] == f"/xemplar/cases/{posted.json()['case_id']}"
     assert proxied.get(posted.headers["location"]).status_code == 200
     slash = proxied.get("/xemplar/docs/")
-    assert httpx.URL(slash.headers["location"]).path == "/xemplar/docs"
+    assert httpx2.URL(slash.headers["location"]).path == "/xemplar/docs"
 
 
-def test_metrics_stay_inside(proxied: httpx.Client) -> None:
+def test_metrics_stay_inside(proxied: httpx2.Client) -> None:
     assert proxied.get("/xemplar/metrics").status_code == 404
     assert proxied.get("/healthz").status_code == 404  # not under the prefix: not ours
