@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -165,9 +165,9 @@ def kind(schema: dict[str, Any]) -> str:
     return " ".join([schema.get("type", "any"), *limits])
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; cells are put on one line."""
-    lines = [head, ("---",) * len(head), *rows]
+    lines = [head, ["---"] * len(head), *rows]
     cells = ([re.sub(r"\s+", " ", cell).replace("|", "\\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
