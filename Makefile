@@ -8,14 +8,16 @@ TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --n
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit page trainer system containers format clean
+.PHONY: help demo test lint types unit page page-lint page-checked trainer system docs coverage containers format clean
 
 help:
 	@echo "make demo          index films, serve on http://127.0.0.1:8000, show a first answer"
 	@echo "make demo ONCE=1   the same, and exit after the first answer"
-	@echo "make test          all of: lint types unit page trainer system; each of them a target too"
+	@echo "make test          all of: lint types docs unit page trainer system; each of them a target too"
 	@echo "make unit          quick feedback: the unit tests alone"
 	@echo "make system        short forms of the checks in checks/: load, kills, outages, full disks"
+	@echo "make docs          the documentation as a site: build/site/html/index.html"
+	@echo "make coverage      the unit tests, and which lines none of them runs"
 	@echo "make containers    build the images and run Compose with them (Docker, or Podman and buildah)"
 	@echo "make containers TARGET=serve   the same, without PostgreSQL, kills and training"
 	@echo "make format        put the code into its format"
@@ -24,6 +26,7 @@ help:
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("xemplar needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) pip # the one that comes with Python 3.11 knows no dependency groups; constraints.txt pins it
 
 $(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing xemplar (no torch) ..."
@@ -32,7 +35,7 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing xemplar with everything for development (torch: some GB) ..."
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable . --group dev
 	@touch $@ $(VENV)/.base
 
 demo: $(VENV)/.base
@@ -40,12 +43,25 @@ demo: $(VENV)/.base
 
 # every part runs, whatever became of those before it; make fails at the end if one of them did
 test: $(VENV)/.dev
-	$(MAKE) --no-print-directory --keep-going lint types unit page trainer system
+	$(MAKE) --no-print-directory --keep-going lint types docs unit page trainer system
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev page-lint
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(VENV)/bin/lint-imports
+
+# the page needs no Node, and is checked where there is one
+page-lint: $(VENV)/.dev
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory page-checked; \
+		else echo "SKIPPED page-lint: there is no npm here (apt-get install npm)"; fi
+
+page-checked: node_modules/.package-lock.json
+	mkdir -p build/page
+	$(RUN) -m xemplar openapi > build/page/openapi.json
+	npm run --silent check
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --silent
 
 types: $(VENV)/.dev
 	$(RUN) -m mypy
@@ -64,8 +80,15 @@ trainer: $(VENV)/.dev
 system: $(VENV)/.dev
 	$(TESTS) -m system --ignore tests/trainer
 
+docs: $(VENV)/.dev
+	$(RUN) docs/generate.py
+
+coverage: $(VENV)/.dev
+	$(TESTS) -m 'not system' --ignore tests/trainer --ignore-glob '*/test_page*' $(foreach package,\
+		xemplar app indexer evaluator,--cov $(package)) --cov-report term:skip-covered
+
 containers: $(VENV)/.base
-	$(PIP) --editable '.[containers]'
+	$(PIP) --editable . --group containers
 	$(RUN) -m checks.containers $(if $(TARGET),--target $(TARGET)) \
 		$(if $(XEMPLAR_DATA),--data $(XEMPLAR_DATA)) || [ $$? = 77 ]  # where none can run: skipped
 

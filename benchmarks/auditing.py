@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from unittest.mock import patch
 
-import httpx
+import httpx2
 from rich.console import Console
 from rich.table import Table
 from xemplar_app.audit import AuditTrail
@@ -40,7 +40,7 @@ DATABASES = ("sqlite", "postgresql")
 
 
 @contextmanager
-def service(database: str) -> Iterator[httpx.Client]:
+def service(database: str) -> Iterator[httpx2.Client]:
     """A client of a service in this process, on phantoms."""
     with tempfile.TemporaryDirectory() as name, _database(database) as url:
         site = phantom_site(Path(name), CASES, url)
@@ -54,7 +54,7 @@ def service(database: str) -> Iterator[httpx.Client]:
         )
         with (
             served(settings, open_retriever(settings)) as address,
-            httpx.Client(base_url=address, timeout=60) as client,
+            httpx2.Client(base_url=address, timeout=60) as client,
         ):
             yield client
 
@@ -76,7 +76,7 @@ class Turn:
     processor: float
 
 
-def turn(client: httpx.Client, addresses: Sequence[str]) -> Turn:
+def turn(client: httpx2.Client, addresses: Sequence[str]) -> Turn:
     """Ask; the last request waits until all entries are written."""
     times, worked = [], time.process_time()
     for address in (*addresses, "/audit?limit=1"):
@@ -86,7 +86,7 @@ def turn(client: httpx.Client, addresses: Sequence[str]) -> Turn:
     return Turn(times, (time.process_time() - worked) * 1000)
 
 
-def measure(client: httpx.Client, requests: int) -> tuple[list[Turn], list[Turn]]:
+def measure(client: httpx2.Client, requests: int) -> tuple[list[Turn], list[Turn]]:
     """Turns without the audit of reads and with it."""
     cases = [one["case_id"] for one in client.get("/cases?limit=200").json()["cases"]]
     kinds = [f"/cases/{case}{kind}" for case in cases for kind in ("", "/image?side=64")]

@@ -8,7 +8,7 @@ images over HTTP with ``include=overlays``: both yield six JPEG overlays of one 
     xemplar index images --store xemplar-store
     python -m benchmarks.query --store xemplar-store --films images
 
-Needs `pip install 'xemplar[explain]' httpx`. Times are taken in turns, image by image.
+Needs `pip install 'xemplar[explain]' httpx2`. Times are taken in turns, film by film.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import faiss
-import httpx
+import httpx2
 import numpy as np
 import torch
 from PIL import Image
@@ -97,7 +97,7 @@ class Straightforward:
         return [case.case_id for case in near], overlays
 
 
-def served(client: httpx.Client, data: bytes) -> tuple[list[str], list[str]]:
+def served(client: httpx2.Client, data: bytes) -> tuple[list[str], list[str]]:
     """The service's (case ids in rank order, overlays as data URIs)."""
     response = client.post("/query?include=overlays", files={"image": data})
     answer = response.raise_for_status().json()
@@ -143,12 +143,12 @@ def compare(
 ) -> tuple[list[float], list[float], list[float]]:
     """(service ms, straightforward ms, share of common cases) per image, after one warm-up each."""
     ours, theirs, shared = [], [], []
-    with httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as client:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as client:
         while True:
             try:
                 client.get("/readyz").raise_for_status()
                 break
-            except httpx.HTTPError:  # not there yet, or not ready
+            except httpx2.HTTPError:  # not there yet, or not ready
                 time.sleep(0.2)
         served(client, films[0])
         straightforward.answer(films[0])

@@ -34,7 +34,7 @@ from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from checks.archives import archive_faults, report_archives, restore_all
 from checks.common import Service, phantom_store, save_tiny_checkpoint, show, verdict
@@ -118,12 +118,12 @@ class Attack:
                 thread.join()
         return phase
 
-    def _repeat(self, over: Event, act: Callable[[httpx.Client], None]) -> None:
-        with httpx.Client(base_url=self._url, headers=self._headers, timeout=TIMEOUT) as client:
+    def _repeat(self, over: Event, act: Callable[[httpx2.Client], None]) -> None:
+        with httpx2.Client(base_url=self._url, headers=self._headers, timeout=TIMEOUT) as client:
             while not over.is_set():
                 act(client)
 
-    def _query(self, client: httpx.Client) -> Sample:
+    def _query(self, client: httpx2.Client) -> Sample:
         return timed(lambda: client.post("/query", files={"image": self._film}))
 
     def _stalled(self) -> socket.socket:
@@ -158,17 +158,17 @@ def decoders(process: int) -> list[int]:
     return found
 
 
-def timed(ask: Callable[[], httpx.Response]) -> Sample:
+def timed(ask: Callable[[], httpx2.Response]) -> Sample:
     """Status and seconds of a request."""
     began = time.perf_counter()
     try:
         status = ask().status_code
-    except httpx.HTTPError:
+    except httpx2.HTTPError:
         status = 0
     return status, time.perf_counter() - began
 
 
-def look(client: httpx.Client) -> Sample:
+def look(client: httpx2.Client) -> Sample:
     """A reader's look at cases."""
     return timed(lambda: client.get("/cases"))
 
@@ -177,25 +177,25 @@ Bombs = Iterator[tuple[str, bytes]]
 Seen = list[tuple[str, Sample]]
 
 
-def send_bomb(client: httpx.Client, bombs: Bombs, seen: Seen) -> None:
+def send_bomb(client: httpx2.Client, bombs: Bombs, seen: Seen) -> None:
     """One film of its own."""
     name, data = next(bombs)
     seen.append((name, timed(lambda: client.post("/query", files={"image": data}))))
 
 
-def send_batch(client: httpx.Client, bombs: Bombs, seen: Seen) -> None:
+def send_batch(client: httpx2.Client, bombs: Bombs, seen: Seen) -> None:
     """Several in one request, those of less than a megabyte."""
     small = (data for _, data in bombs if len(data) < 2**20)
     files = [("image", data) for data in itertools.islice(small, BATCH)]
     seen.append(("batch", timed(lambda: client.post("/query/batch", files=files))))
 
 
-def flood(client: httpx.Client, _: Bombs, seen: Seen) -> None:
+def flood(client: httpx2.Client, _: Bombs, seen: Seen) -> None:
     """A cheap request."""
     seen.append(("GET /findings", timed(lambda: client.get("/findings"))))
 
 
-ATTACKS: dict[str, Callable[[httpx.Client, Bombs, Seen], None]] = {
+ATTACKS: dict[str, Callable[[httpx2.Client, Bombs, Seen], None]] = {
     "bombs": send_bomb,
     "batches": send_batch,
     "flood": flood,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-import httpx
+import httpx2
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Sample:
     @property
     def told_to_come_back(self) -> bool:
         """Whether it was refused as it should be while something is out of order."""
-        return self.status == httpx.codes.SERVICE_UNAVAILABLE and self.retry_after is not None
+        return self.status == httpx2.codes.SERVICE_UNAVAILABLE and self.retry_after is not None
 
 
 @dataclass
@@ -84,16 +84,16 @@ class Book:
             late = [one for one in case_ids if self._gone.get(one, asked_at) < asked_at]
             self.wrong += [f"case {one} was in an answer after it was deleted" for one in late]
 
-    def check_acknowledged(self, http: httpx.Client) -> tuple[int, int]:
+    def check_acknowledged(self, http: httpx2.Client) -> tuple[int, int]:
         """Ask for every case: those put in are there, and those deleted are not.
 
         Returns:
             How many were put in and are to be there, and how many are to be gone.
         """
         for case_id in self._there:
-            if http.get(f"/cases/{case_id}").status_code != httpx.codes.OK:
+            if http.get(f"/cases/{case_id}").status_code != httpx2.codes.OK:
                 self.wrong.append(f"case {case_id} was acknowledged, and is lost")
         for case_id in self._gone:
-            if http.get(f"/cases/{case_id}").status_code != httpx.codes.NOT_FOUND:
+            if http.get(f"/cases/{case_id}").status_code != httpx2.codes.NOT_FOUND:
                 self.wrong.append(f"case {case_id} was deleted, and is there")
         return len(self._there), len(self._gone)

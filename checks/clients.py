@@ -18,7 +18,7 @@ from threading import Event
 from typing import Any
 
 import cv2
-import httpx
+import httpx2
 import numpy as np
 
 from checks.book import Book, Sample
@@ -68,7 +68,7 @@ class Client:
             seed: of its choices and of the films that it uploads; another one for each client.
             pause: seconds between two requests.
         """
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT)
+        self._http = httpx2.Client(base_url=url, timeout=TIMEOUT)
         self._book = book
         self._stop_asked = stop
         self._random = random.Random(seed)
@@ -182,7 +182,7 @@ class Client:
         case_id = self._deleting = self._deleting or self._mine.pop(0)
         self._book.goes(case_id)
         # what was refused may have been done: then it is not there any more
-        fine = (httpx.codes.NOT_FOUND,) if again else ()
+        fine = (httpx2.codes.NOT_FOUND,) if again else ()
         _, response = self._send("delete", "DELETE", f"/cases/{case_id}", fine=fine)
         if response is not None:
             self._deleting = None
@@ -218,17 +218,17 @@ class Client:
 
     def _send(
         self, kind: str, method: str, address: str, fine: Sequence[int] = (), **more: Any
-    ) -> tuple[float, httpx.Response | None]:
+    ) -> tuple[float, httpx2.Response | None]:
         """Send a request and write down what became of it; no response where that is no success."""
         began = time.monotonic()
         try:
             response = self._http.request(method, address, **more)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             seconds, detail = time.monotonic() - began, f"{type(error).__name__}: {error}"
             self._book.samples.append(Sample(kind, began, seconds, 0, detail))
             return began, None
         seconds, good = time.monotonic() - began, response.is_success
-        status = httpx.codes.OK if response.status_code in fine else response.status_code
+        status = httpx2.codes.OK if response.status_code in fine else response.status_code
         detail = "" if good else response.text[:300]
         retry_after = response.headers.get("retry-after")
         self._book.samples.append(Sample(kind, began, seconds, status, detail, retry_after))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
+import httpx2
 from rich.console import Console
 from rich.table import Table
 from xemplar_indexer.job import embed_films
@@ -140,9 +140,9 @@ class Service(Process):
         deadline = time.monotonic() + START_SECONDS
         while self.lives and time.monotonic() < deadline:
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).is_success:
+                if httpx2.get(f"{self.url}/readyz", timeout=5).is_success:
                     return
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 pass  # it does not listen yet
             time.sleep(0.02)
         raise RuntimeError(f"the service at {self.url} is not ready: {self.said[-2000:]}")

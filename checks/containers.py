@@ -25,7 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx
+import httpx2
 
 from checks.common import free_port, show, verdict
 from checks.deployed.kills import kill_each
@@ -153,8 +153,8 @@ def scraped(port: str) -> bool:
     address = f"http://127.0.0.1:{port}/api/v1/query"
     end = time.monotonic() + SCRAPED_SECONDS
     while time.monotonic() < end:
-        with suppress(httpx.TransportError):
-            answer = httpx.get(address, params={"query": "xemplar_ready"}).json()
+        with suppress(httpx2.TransportError):
+            answer = httpx2.get(address, params={"query": "xemplar_ready"}).json()
             if any(one["value"][1] == "1" for one in answer["data"]["result"]):
                 return True
         time.sleep(1)

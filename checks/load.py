@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import httpx
+import httpx2
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
@@ -60,7 +60,7 @@ class Swap:
 class Swaps:
     """Changes the live generation, and sees how soon the service takes it over."""
 
-    def __init__(self, site: Site, http: httpx.Client) -> None:
+    def __init__(self, site: Site, http: httpx2.Client) -> None:
         self._site = site
         self._http = http
         self.done: list[Swap] = []
@@ -111,7 +111,7 @@ def load(
             progress.update(task, completed=passed)
             time.sleep(0.1)
 
-    with httpx.Client(base_url=url, timeout=60) as http:
+    with httpx2.Client(base_url=url, timeout=60) as http:
         changes = Swaps(site, http)
         with asking(url, book, clients):
             for number in range(swaps):
@@ -181,7 +181,7 @@ def report(book: Book, swaps: list[Swap], seconds: float) -> None:
 
 def memory(url: str) -> float:
     """What the service holds, in MiB."""
-    for line in httpx.get(f"{url}/metrics").text.splitlines():
+    for line in httpx2.get(f"{url}/metrics").text.splitlines():
         if line.startswith("process_resident_memory_bytes "):
             return float(line.split()[1]) / MEBI
     raise RuntimeError("the metrics do not tell the service's memory")

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import httpx
+import httpx2
 from rich.console import Console
 from rich.progress import track
 
@@ -69,7 +69,7 @@ class Seen:
             self.faults.append(f"{number}: {mutated.film}, {mutated.kind}: {status} {kind}")
 
 
-def upload(client: httpx.Client, number: int, mutated: Mutation) -> tuple[int, str]:
+def upload(client: httpx2.Client, number: int, mutated: Mutation) -> tuple[int, str]:
     """Status and type of problem of one upload; 0 and what went wrong without an answer."""
     files = {"image": mutated.data}
     try:
@@ -77,7 +77,7 @@ def upload(client: httpx.Client, number: int, mutated: Mutation) -> tuple[int, s
             response = client.post("/query", files=files)
         else:
             response = client.post("/cases", files=files, data={"source": "mutated"})
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         return 0, repr(error)
     if response.is_success:
         return response.status_code, ""
@@ -87,7 +87,7 @@ def upload(client: httpx.Client, number: int, mutated: Mutation) -> tuple[int, s
 def run(service: Service, numbers: Iterator[int], warm_up: int, seed: int) -> Seen:
     """Send them one after the other, and look at the memory now and then."""
     seen = Seen()
-    with httpx.Client(base_url=service.url, timeout=TIMEOUT) as client:
+    with httpx2.Client(base_url=service.url, timeout=TIMEOUT) as client:
         for number in numbers:
             mutated = mutation(number, seed)
             seen.note(number, mutated, *upload(client, number, mutated))

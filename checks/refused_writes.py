@@ -13,7 +13,7 @@ acknowledged is there afterwards, and all goes on without a restart.
     python -m checks.refused_writes --only full --only read-only
     python -m checks.refused_writes --only restore --kills 50
 
-Needs root (it mounts a disk of its own) and `pip install 'xemplar[dev]'`, which brings a
+Needs root (it mounts a disk of its own) and `pip install --group dev`, which brings a
 PostgreSQL; what cannot be had here is skipped, and said to be. It took four minutes on two busy
 cores; `tests/app/test_refused_writes.py` does a part of it in seconds.
 """

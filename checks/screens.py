@@ -4,7 +4,7 @@ Drives Chromium over a running service, as `make demo` starts one:
 
     python -m checks.screens --film .demo/asked/images/phantom-000000.png --out docs/pictures
 
-It needs the extra `dev`, and Chromium (`apt-get install chromium`).
+It needs the dependency group `dev`, and Chromium (`apt-get install chromium`).
 """
 
 import argparse

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 from checks.common import Process
 
@@ -41,7 +41,7 @@ class Trial:
     faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.url, timeout=60)
+        self.http = httpx2.Client(base_url=self.url, timeout=60)
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +157,7 @@ class Trial:
         if status == 0 or len(lines) != 1 or "Traceback" in said:
             self.faults.append(f"xemplar {command[0]}: status {status}: {said[-600:]}")
 
-    def _judge(self, what: str, answer: httpx.Response, *, done: bool) -> None:
+    def _judge(self, what: str, answer: httpx2.Response, *, done: bool) -> None:
         if answer.is_success or DONE in _detail(answer):
             self._expect(done, f"{what} is said to be done", answer)
         else:
@@ -169,12 +169,12 @@ class Trial:
         found: dict[str, Any] = self.http.get("/cases", params={"limit": 200}).json()
         return len(found["cases"])
 
-    def _expect(self, right: bool, what: str, answer: httpx.Response) -> None:
+    def _expect(self, right: bool, what: str, answer: httpx2.Response) -> None:
         if not right:
             self.faults.append(f"{what}: {answer.status_code} {answer.text[:300]}")
 
 
-def _detail(answer: httpx.Response) -> str:
+def _detail(answer: httpx2.Response) -> str:
     problem = answer.headers.get("content-type", "").startswith("application/problem+json")
     return str(answer.json()["detail"]) if problem else ""
 

@@ -64,9 +64,11 @@ def test_each_setting_of_a_training_or_an_evaluation_is_documented_with_its_defa
 
 
 def test_links_in_documents_lead_somewhere() -> None:
+    # docs/index.md is the start of the site: `make docs` generates the rest of it, and checks links
+    pages = {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")} - {ROOT / "docs" / "index.md"}
     broken = [
         f"{page.relative_to(ROOT)}: {target}"
-        for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+        for page in sorted(pages)
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text())
         if "://" not in target and not (page.parent / target).exists()
     ]

@@ -15,7 +15,9 @@ export const ASKED = [
 
 const FORM = /^#\/(?:(?:(case|film)\/([0-9a-f]{16})(\/rate)?|(admin)))?(?:\?(.*))?$/;
 
-/** The address, read: kind "ask", "case", "film" or "admin", id, rate, question, show, look. */
+/** @typedef {{kind: string, id: string, rate: boolean, question: URLSearchParams, show: string | null, look: string | null}} Place */
+
+/** The address, read: kind is "ask", "case", "film" or "admin". @returns {Place} */
 export function here() {
   const [, film, id = "", rate = "", admin, query = ""] = FORM.exec(location.hash) ?? [];
   const all = new URLSearchParams(query);
@@ -23,8 +25,8 @@ export function here() {
   return { kind: film ?? admin ?? "ask", id, rate: rate !== "", question, show: all.get("show") ?? "gradcam", look: all.get("look") };
 }
 
-/** The # of a place in the page. */
-export function hashOf({ kind, id, rate, question, show, look }) {
+/** The # of a place in the page. @param {Partial<Omit<Place, "question">> & {question?: any}} place */
+export function hashOf({ kind = "ask", id, rate, question, show, look }) {
   const all = new URLSearchParams(question);
   if (show && show !== "gradcam") all.set("show", show);
   if (look) all.set("look", look);

@@ -1,7 +1,7 @@
 // Admin: the index and its older generations, jobs, API keys, recent errors. Seen by admins alone.
 
 import { get, send } from "./api.js";
-import { confirmed, h, say } from "./dom.js";
+import { confirmed, focused, h, say } from "./dom.js";
 import { createKey } from "./newkey.js";
 import { T } from "./texts.js";
 
@@ -71,7 +71,7 @@ function section(name, draw, tool = null) {
     const text = JSON.stringify([answer, me]);
     if (text === told || body.matches(":active")) return; // what is being pressed stays until it is let go
     told = text;
-    const focus = body.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+    const focus = focused(body);
     const open = [...body.querySelectorAll("details[open]")].map((one) => one.dataset.focus);
     const some = Object.values(answer).some((list) => list.length);
     body.replaceChildren(...(some ? draw(answer[name], me, answer) : [h("p", { class: "empty" }, A[name].none)]));
@@ -108,7 +108,7 @@ function generations(act) {
     });
   };
   const state = (one) => (one.answers ? h("strong", {}, G.answers) : one.live ? h("strong", { class: "warn" }, G.live) : G.older);
-  const draw = (found, me, { damaged }) => [
+  const draw = (found, _, { damaged }) => [
     damaged.length ? h("p", { class: "trouble" }, G.damaged(damaged)) : "",
     found.some((one) => one.live && !one.answers) ? h("p", { class: "trouble" }, G.stuck) : "",
     table("generations", [G.built, A.state, G.cases, G.network, G.kind, G.recall, A.name, ""], found.map((one) => [
@@ -135,6 +135,7 @@ function jobs(act) {
     h("div", {}, J.of(job.done, job.total), job.expected_end ? `, ${J.ready(A.moment(job.expected_end))}` : ""),
   ];
   const outcome = (job) => (job.state === "running" ? progress(job) : job.error ?? (job.result ? J.result(job.result) : ""));
+  /** @param {import("./api.js").Schemas["JobOut"]} job */
   const row = (job) => {
     const [what, active] = [J.kinds[job.kind] ?? job.kind, job.finished_at === null];
     if (before.has(job.id) && before.get(job.id) !== job.state) say(J.ended(what, J.states[job.state]));

@@ -12,7 +12,7 @@ const FILE = "ratings.csv";
 
 const figure = (value) => (value === null ? "–" : value.toFixed(DIGITS));
 
-/** The service's `Agreement`, for a reader who said `said`; `place` is where the list came from. */
+/** How the search agrees with a reader who said `said`; `place` is where the list came from. @param {import("./api.js").Schemas["Agreement"]} found */
 export function agreement(found, reader, said, place) {
   const mine = found.readers.find((one) => one.rater === reader);
   return h("div", { class: "agreement" },
@@ -32,6 +32,7 @@ function headline(mine) {
     h("p", { class: "faint" }, T.agreement.meaning(mine.rated)));
 }
 
+/** @param {import("./api.js").Schemas["RatedCase"]} one */
 function card(one, mine) {
   const film = new Film(T.agreement.film(one.rank));
   film.show(one.image_url, SIDE);
@@ -41,6 +42,7 @@ function card(one, mine) {
     h("p", { class: "faint" }, T.agreement.mean(one.mean_rating.toFixed(1))));
 }
 
+/** @param {import("./api.js").Schemas["Agreement"]} found */
 function readers(found, reader) {
   const row = (name, one, mine = false) => h("tr", { class: mine ? "mine" : false }, h("th", { scope: "row" }, name),
     [one.rated, figure(one.ndcg), figure(one.random_ndcg)].map((text) => h("td", { class: "number" }, text)));

@@ -10,25 +10,29 @@ import { Why, modeSwitch, opacitySlider, showMode } from "./why.js";
 const SIDE = { query: 640, card: 384 };
 const SHOWN_DIGITS = 3;
 
-/** What is known of a case, in one line. */
+/** @typedef {import("./api.js").Schemas["NeighbourOut"]} Near */
+/** Asked for with its maps, as the page always does. @typedef {import("./api.js").Schemas["AnswerOut"] & {maps: import("./api.js").Schemas["MapsOut"]}} Answer */
+
+/** What is known of a case, in one line. @param {Pick<Near, "age" | "sex" | "view" | "source">} near */
 export function about(near) {
   const age = near.age === null ? null : T.answer.years(near.age);
   return [near.sex, age, near.view, near.source].filter(Boolean).join(" · ");
 }
 
-/** Its findings by the label file. */
+/** Its findings by the label file. @param {Pick<Near, "findings">} near */
 export function findings(near) {
   const names = near.findings.length ? near.findings.map(T.finding) : [T.answer.unlabelled];
   return h("ul", { class: "tags" }, names.map((name) => h("li", {}, name)));
 }
 
-/** Its similarity, and the chance that goes with it where the index knows one. */
+/** Its similarity, and the chance that goes with it where the index knows one. @param {Near} near */
 export function score(near) {
   return h("div", { class: "score" },
     h("strong", { class: "number" }, near.similarity.toFixed(SHOWN_DIGITS)), h("span", {}, T.answer.similarity),
     near.chance === null ? null : h("span", { class: "chance" }, T.answer.chance(near.chance)));
 }
 
+/** @param {Near} near */
 function card(near, fit, open) {
   const film = new Film("", fit);
   film.show(near.image_url, SIDE.card);
@@ -46,11 +50,12 @@ function card(near, fit, open) {
   return { near, film, note, element };
 }
 
-/** That the archive holds the film that was sent; of an indexed case everyone knows. */
+/** That the archive holds the film that was sent; of an indexed case everyone knows. @param {Answer} answer */
 export function archived(answer, kind) {
   return answer.archived_as && kind !== "case" ? h("p", { class: "archived" }, T.answer.archived(answer.archived_as)) : null;
 }
 
+/** @param {import("./api.js").Schemas["PredictionOut"]} prediction */
 function finding(prediction, explained) {
   const { finding: name, probability, present } = prediction;
   const bar = h("span", { class: "bar", "aria-hidden": "true" });
@@ -64,7 +69,7 @@ function finding(prediction, explained) {
 
 /** One answer on the screen. */
 export class AnswerView {
-  /** `keep` has what saves a record, what prints it, and what shares the film with other readers. */
+  /** `keep` has what saves a record, what prints it, and what shares the film with other readers. @param {Answer} answer */
   constructor(answer, place, keep) {
     this.answer = answer;
     this.at = new Date();

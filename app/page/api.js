@@ -4,6 +4,9 @@ import { h } from "./dom.js";
 import { askForKey, headers, keyIsKept, lastAnswer } from "./key.js";
 import { T } from "./texts.js";
 
+/** What the service answers, by the name of its schema. @typedef {import("../../build/page/api.js").components["schemas"]} Schemas */
+/** @typedef {{signal?: AbortSignal, waiting?: (problem: Problem) => void}} Patience */
+
 const BASE = new URL(".", document.baseURI);
 const RETRIES = 4;
 const MOST_SECONDS = 60; // a day's limit is no reason to wait
@@ -11,6 +14,10 @@ const MOST_PICTURES = 400;
 
 /** What the service refused, or that it did not answer. */
 export class Problem extends Error {
+  /**
+   * @param {Partial<Schemas["Problem"]>} problem
+   * @param {string | null} retryAfter in seconds
+   */
   constructor({ type = "", title = "", status = 0, detail = "", instance = "" }, retryAfter = null) {
     super(detail || title);
     this.kind = type.split(":").pop();
@@ -29,6 +36,7 @@ function addressOf(path, parameters = {}) {
   return url;
 }
 
+/** @returns {Promise<void>} */
 const seconds = (count, signal) => new Promise((resolve, reject) => {
   const timer = setTimeout(resolve, count * 1000);
   signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); });
@@ -36,7 +44,13 @@ const seconds = (count, signal) => new Promise((resolve, reject) => {
 
 const wrong = ({ kind }) => (kind === "KeyExpired" ? T.key.expired : keyIsKept() ? T.key.wrong : "");
 
-/** Do what `send` does until it is answered; come back when the service says so. */
+/**
+ * Do what `send` does until it is answered; come back when the service says so.
+ * @template A
+ * @param {() => Promise<A>} send
+ * @param {AbortSignal} [signal]
+ * @param {(problem: Problem) => void} [waiting]
+ */
 async function persistently(send, signal, waiting = () => {}, retries = RETRIES) {
   for (let attempt = 0; ; attempt += 1) {
     const before = lastAnswer();
@@ -52,10 +66,15 @@ async function persistently(send, signal, waiting = () => {}, retries = RETRIES)
   }
 }
 
+/**
+ * @param {URL | string} url
+ * @param {AbortSignal} [signal]
+ * @param {RequestInit} content
+ */
 async function fetched(url, signal, content = {}) {
   let response;
   try {
-    const type = content.body ? { "Content-Type": "application/json" } : {};
+    const type = content.body ? { "Content-Type": "application/json" } : null;
     response = await fetch(url, { ...content, headers: { ...headers(), ...type }, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -67,8 +86,13 @@ async function fetched(url, signal, content = {}) {
   throw new Problem(body, response.headers.get("retry-after"));
 }
 
-/** What a GET answers, as JSON. */
-export async function get(path, parameters, { signal, waiting } = {}) {
+/**
+ * What a GET answers, as JSON.
+ * @param {string} path
+ * @param {Record<string, any> | URLSearchParams} parameters
+ * @param {Patience} patience
+ */
+export async function get(path, parameters = {}, { signal, waiting } = {}) {
   const url = addressOf(path, parameters);
   return persistently(async () => (await fetched(url, signal)).json(), signal, waiting);
 }
@@ -79,7 +103,7 @@ export async function text(path) {
 }
 
 /** Send a change, as JSON; what is answered to it, null for nothing. A POST is sent only once. */
-export async function send(method, path, body) {
+export async function send(method, path, body = /** @type {object | undefined} */ (undefined)) {
   const content = { method, body: body && JSON.stringify(body) };
   const retries = method === "POST" ? 0 : RETRIES; // it may be done, though the answer says nothing of it
   const response = await persistently(() => fetched(addressOf(path), undefined, content), undefined, undefined, retries);
@@ -137,7 +161,7 @@ export function picture(path, parameters = {}) {
   pictures.set(url, loaded);
   loaded.catch(() => pictures.delete(url));
   if (pictures.size > MOST_PICTURES) {
-    const [oldest, blob] = pictures.entries().next().value;
+    const [[oldest, blob]] = pictures;
     pictures.delete(oldest);
     blob.then((address) => URL.revokeObjectURL(address), () => {});
   }

@@ -29,7 +29,7 @@ export function takeFilms(take, refuse) {
     else refuse(T.errors.noFilm);
   });
   addEventListener("paste", (event) => {
-    if (event.target.matches?.("input, textarea")) return;
+    if (event.target instanceof Element && event.target.matches("input, textarea")) return;
     const [film] = files(event.clipboardData);
     if (film) take(film);
     else refuse(T.errors.noFilm);
@@ -51,7 +51,7 @@ function gallery() {
       list.append(...page.cases.map(tile));
       message.textContent = list.children.length ? "" : T.ask.none;
       more.hidden = page.next === null;
-      if (page.next) next = Object.fromEntries(new URL(page.next, location).searchParams);
+      if (page.next) next = Object.fromEntries(new URL(page.next, location.href).searchParams);
     } catch (error) {
       if (next === asked) message.textContent = error.message;
     }
@@ -65,6 +65,7 @@ function gallery() {
   return { list, more, message, filter };
 }
 
+/** @param {import("./api.js").Schemas["CaseOut"]} one */
 function tile(one) {
   const film = new Film("");
   film.show(one.image_url, SIDE);

@@ -2,7 +2,7 @@
 
 import { T } from "./texts.js";
 
-/** An element; properties beginning with "on" are listeners, others attributes (false: none). */
+/** An element; properties beginning with "on" are listeners, others attributes (false: none). @returns {any} */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -47,5 +47,12 @@ export function confirmed(heading, fields, yes, no) {
 
 /** Tell a screen reader; nothing is seen. */
 export function say(text) {
-  document.getElementById("live").textContent = text;
+  const live = document.getElementById("live");
+  if (live) live.textContent = text;
+}
+
+/** The name of what has the focus, to give it back after a part is drawn anew; "" if it has none, null if it lies elsewhere. */
+export function focused(within = document.body) {
+  const element = document.activeElement;
+  return element instanceof HTMLElement && within.contains(element) ? element.dataset.focus ?? "" : null;
 }

@@ -4,7 +4,10 @@ const FAR = 6; // pixels: less is a click
 
 /** Let `card` be dragged by `handle`: `clicked`, or `dropped` onto the shelf that `shelfAt` found. */
 export function draggable(card, handle, { shelfAt, dropped, clicked }) {
-  let [from, lies, moved, over] = [null, null, false, null];
+  let from = /** @type {PointerEvent | null} */ (null);
+  let lies = new DOMRect();
+  let moved = false;
+  let over = /** @type {Element | null} */ (null);
   const hover = (shelf) => {
     over?.classList.remove("over");
     shelf?.classList.add("over");

@@ -24,7 +24,7 @@ export async function forget() {
   location.reload();
 }
 
-/** What a request carries. */
+/** What a request carries. @returns {Record<string, string>} */
 export function headers() {
   const key = sessionStorage.getItem(KEY);
   return key ? { Authorization: `Bearer ${key}` } : {};

@@ -3,7 +3,7 @@
 import { picture } from "./api.js";
 import { go } from "./address.js";
 import { about, findings, score } from "./answer.js";
-import { h } from "./dom.js";
+import { focused, h } from "./dom.js";
 import { largest, squared } from "./heat.js";
 import { FULL, GREYS, Pane } from "./pane.js";
 import { followPointers } from "./pointer.js";
@@ -17,8 +17,19 @@ const PLAIN = { scale: 1, x: 0, y: 0, window: GREYS, level: GREYS / 2, invert: f
 
 /** A dialog over the answer. It closes when the address says so, and tells the address when closed. */
 export class Look {
+  /** @type {Record<string, any>} */
+  sliders = {};
+  /** @type {Record<string, any>} */
+  toggles = {};
+
+  /**
+   * @param {import("./answer.js").Answer & {rated?: (near: import("./answer.js").Near) => Element}} answer
+   * @param {import("./answer.js").Near} near
+   */
   constructor(answer, near, mode) {
-    Object.assign(this, { answer, near, state: { ...PLAIN } });
+    this.answer = answer;
+    this.near = near;
+    this.state = { ...PLAIN };
     this.cases = [...answer.neighbours, ...answer.counter_examples];
     const { fit } = answer.maps;
     this.panes = [new Pane(T.look.query, fit), new Pane(T.look.heading(near.rank), fit)];
@@ -49,7 +60,7 @@ export class Look {
     const mode = this.answer.rated ? "film" : show; // maps would tell what the search sees
     this.mode = mode;
     this.place = null;
-    const had = document.activeElement?.dataset?.focus;
+    const had = focused();
     this.tools.replaceChildren(this.answer.rated ? "" : modeSwitch(mode, showMode), mode === "film" ? "" : this.slider);
     this.element.querySelector(`[data-focus="${had}"]`)?.focus();
     this.legend.hidden = mode === "film";
@@ -69,7 +80,7 @@ export class Look {
     const finding = T.finding(this.answer.explained_finding);
     const most = mode === "gradcam" ? gradcamMost(this.answer) : 0;
     const grids = mode === "gradcam" ? [maps.query, maps.cases[this.near.case_id]] : [null, null];
-    this.panes.forEach((pane, side) => pane.heat(grids[side], most));
+    for (const [side, pane] of this.panes.entries()) pane.heat(grids[side], most);
     this.panes[0].mark(null);
     this.legend.update(most, most > 0 ? T.why.legendGradcam(finding) : T.why.legendNone(finding));
   }
@@ -105,17 +116,18 @@ export class Look {
       invert: button("invert", () => this.#set({ invert: !this.state.invert })),
       flip: button("flip", () => this.#set({ flip: !this.state.flip })),
     };
-    const slider = (name, least, most) => h("label", { class: "slider" }, T.look[name], this.sliders[name] = h("input", {
+    const range = (name, least, most) => h("input", {
       type: "range", min: least, max: most, value: PLAIN[name], oninput: ({ target }) => this.#set({ [name]: Number(target.value) }),
-    }));
-    this.sliders = {};
+    });
+    this.sliders = { window: range("window", 2, GREYS), level: range("level", 0, GREYS - 1) };
+    const slider = (name) => h("label", { class: "slider" }, T.look[name], this.sliders[name]);
     const other = (step) => () => this.#turn(step);
     return h("dialog", { class: "look", "aria-labelledby": "look-title" },
       h("header", {},
         h("h2", { id: "look-title" }, T.look.heading(near.rank)), h("span", { class: "notice" }, T.notice),
         button("previous", other(-1)), button("next", other(1)),
         h("button", { onclick: () => this.element.close(), "data-focus": "look-close" }, T.close)),
-      h("div", { class: "controls" }, this.tools, slider("window", 2, GREYS), slider("level", 0, GREYS - 1),
+      h("div", { class: "controls" }, this.tools, slider("window"), slider("level"),
         this.toggles.invert, this.toggles.flip, button("zoomOut", () => this.#zoom(1 / ZOOM.step)),
         button("zoomIn", () => this.#zoom(ZOOM.step)), button("reset", () => this.#set(PLAIN))),
       h("div", { class: "panes" }, this.panes.map((pane) => pane.stage)),

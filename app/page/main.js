@@ -5,7 +5,7 @@ import { adminView } from "./admin.js";
 import { AnswerView } from "./answer.js";
 import { get, send, sendFilm } from "./api.js";
 import { askView, takeFilms } from "./ask.js";
-import { confirmed, h, say } from "./dom.js";
+import { confirmed, focused, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
 import { Look, foresee } from "./look.js";
 import { rateView } from "./rate.js";
@@ -79,7 +79,7 @@ async function load(place, key) {
     answers.delete(key);
     if (signal.aborted) return false;
     const sameFilm = shown?.answer && shown.place.id === place.id;
-    const [focus, scrolled] = [document.activeElement?.dataset?.focus, main.querySelector(".query")?.scrollTop];
+    const [focus, scrolled] = [focused(), main.querySelector(".query")?.scrollTop];
     shown = { key, place, answer, view: new AnswerView(answer, place, keep) };
     main.replaceChildren(shown.view.element);
     if (sameFilm) {

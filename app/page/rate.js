@@ -3,7 +3,7 @@
 import { agreement } from "./agreement.js";
 import { go } from "./address.js";
 import { get, send } from "./api.js";
-import { h, say } from "./dom.js";
+import { focused, h, say } from "./dom.js";
 import { draggable } from "./drag.js";
 import { Film } from "./film.js";
 import { T } from "./texts.js";
@@ -29,6 +29,8 @@ export async function rateView(place, { signal, waiting, renew }) {
 
 /** Asks for a pseudonym, which this browser keeps; `refused` says why the one that it kept is none of this key's. */
 class ReaderView {
+  answer = null; // there is nothing to look at yet
+
   constructor(renew, refused = "") {
     const name = h("input", {
       id: "reader", required: true, pattern: FORM, maxlength: 32, autocomplete: "off", autocapitalize: "none",
@@ -50,8 +52,11 @@ class ReaderView {
 }
 
 class RateView {
+  /** @param {import("./api.js").Schemas["BlindList"]} list */
   constructor(list, place, reader, renew) {
-    Object.assign(this, { list, place, reader });
+    this.list = list;
+    this.place = place;
+    this.reader = reader;
     this.said = new Map(list.ratings.map((one) => [one.case_id, one.rating]));
     this.cards = list.cases.map((one, index) => this.#card(one, index + 1));
     this.shelves = T.rate.grades.map((_, grade) => this.#shelf(grade));
@@ -152,7 +157,7 @@ class RateView {
 
   #press(group) {
     const said = this.said.get(group.dataset.case);
-    [...group.children].forEach((button, grade) => button.setAttribute("aria-pressed", String(grade === said)));
+    for (const [grade, button] of [...group.children].entries()) button.setAttribute("aria-pressed", String(grade === said));
   }
 
   #key(event, caseId) {
@@ -167,9 +172,9 @@ class RateView {
 
   #rate(caseId, grade) {
     const before = this.said.get(caseId) ?? UNRATED;
-    if (grade === before) return;
     const card = this.cards.find(({ one }) => one.case_id === caseId);
-    const held = card.element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+    if (!card || grade === before) return;
+    const held = focused(card.element);
     if (grade === UNRATED) this.said.delete(caseId);
     else this.said.set(caseId, grade);
     this.#arrange();
@@ -195,7 +200,7 @@ class RateView {
       const later = this.cards.find((other) => other.number > number && other.element.parentElement === shelf.list);
       shelf.list.insertBefore(element, later?.element ?? null);
     }
-    document.querySelectorAll(".grades").forEach((group) => this.#press(group));
+    for (const group of document.querySelectorAll(".grades")) this.#press(group);
     const left = this.#unrated.length;
     this.pool.hidden = left === 0;
     this.done.hidden = left > 0 || !this.cards.length;

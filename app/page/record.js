@@ -88,6 +88,7 @@ function facts(answer, { kind, id, question }, at) {
 
 const time = (date) => h("time", { datetime: date.toISOString() }, T.record.moment(date));
 
+/** @param {import("./answer.js").Answer} answer */
 async function query(answer, { kind, id }, draw, scales) {
   const [name, whose] = [T.finding(answer.explained_finding), kind === "case" ? T.record.case(id) : T.answer.query];
   const pictures = await Promise.all([
@@ -103,6 +104,10 @@ async function query(answer, { kind, id }, draw, scales) {
         h("td", {}, one.present ? T.record.reached : T.record.missed))))));
 }
 
+/**
+ * @param {import("./answer.js").Answer} answer
+ * @param {import("./answer.js").Near} near
+ */
 async function pair(answer, near, found, draw, scales) {
   const [name, whose] = [T.finding(answer.explained_finding), T.record.case(near.case_id)];
   const map = answer.maps.cases[near.case_id];

@@ -22,7 +22,8 @@ export function showShortcuts() {
 /** Do what a single key means, unless somebody is writing. */
 export function listen(actions) {
   addEventListener("keydown", (event) => {
-    const writing = event.target.matches?.("input:not([type=range], [type=checkbox]), select, textarea");
+    const { target } = event;
+    const writing = target instanceof Element && target.matches("input:not([type=range], [type=checkbox]), select, textarea");
     if (writing || event.ctrlKey || event.metaKey || event.altKey || !shortcutsAreOn()) return;
     const act = actions[event.key.toLowerCase()];
     if (!act) return;

@@ -1,5 +1,6 @@
 // Texts of the administrators' view.
 
+/** @type {Intl.DateTimeFormatOptions} */
 const TIME = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
 
 export const ADMIN = {

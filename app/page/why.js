@@ -12,11 +12,15 @@ const DIGITS = 4;
 
 const known = new Map();
 
-/** Which places of the query and of a case match: the service's `MatchesOut`, and its sums. */
+/**
+ * Which places of the query and of a case match: the service's `MatchesOut`, and its sums.
+ * @param {Pick<import("./answer.js").Answer, "query_id">} answer
+ * @param {Pick<import("./answer.js").Near, "case_id">} near
+ */
 export function evidence(answer, near) {
   const address = `queries/${answer.query_id}/matches/${near.case_id}`;
   if (!known.has(address)) {
-    const found = get(address).then(({ similarity, grid, shares }) => {
+    const found = get(address).then((/** @type {import("./api.js").Schemas["MatchesOut"]} */ { similarity, grid, shares }) => {
       const rows = shares.map((row) => row.reduce((sum, share) => sum + share, 0));
       const columns = shares[0].map((_, place) => shares.reduce((sum, row) => sum + row[place], 0));
       const sum = rows.reduce((total, share) => total + share, 0);
@@ -79,9 +83,16 @@ export function legend() {
 
 /** Paints what the chosen mode says on the films of an answer. */
 export class Why {
-  /** `query` is its Film; `cards` have near, film and a note for words. */
+  /**
+   * `query` is its Film; `cards` have near, film and a note for words.
+   * @param {import("./answer.js").Answer} answer
+   * @param {import("./film.js").Film} query
+   */
   constructor(answer, query, cards, caption) {
-    Object.assign(this, { answer, query, cards, caption });
+    this.answer = answer;
+    this.query = query;
+    this.cards = cards;
+    this.caption = caption;
     this.legend = legend();
     this.chosen = cards[0] ?? null;
     this.found = new Map();
@@ -132,7 +143,7 @@ export class Why {
     this.caption.textContent = "";
     if (this.mode === "gradcam") this.#gradcam();
     else if (similarity) this.#similarity();
-    else [this.query, ...this.cards.map((card) => card.film)].forEach((film) => film.heat(null, 0));
+    else for (const film of [this.query, ...this.cards.map((card) => card.film)]) film.heat(null, 0);
   }
 
   #gradcam() {

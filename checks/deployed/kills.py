@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 
-import httpx
+import httpx2
 
 from checks.book import Book, Sample
 from checks.clients import asking
@@ -30,7 +30,7 @@ def kill_each(project: Project, report: Report, films: Mapping[str, bytes]) -> N
     """Kill one after the other, while clients ask and a reindex is asked for."""
     book = Book(films)
     with (
-        httpx.Client(base_url=project.url, timeout=60) as http,
+        httpx2.Client(base_url=project.url, timeout=60) as http,
         asking(project.url, book, CLIENTS, PAUSE_SECONDS),
     ):
         for service in SERVICES:
@@ -47,7 +47,7 @@ def kill_each(project: Project, report: Report, films: Mapping[str, bytes]) -> N
                 "a reindex asked for right before was done",
                 f"{time.monotonic() - killed:.0f} s after",
             )
-    with httpx.Client(base_url=project.url, timeout=60) as http:
+    with httpx2.Client(base_url=project.url, timeout=60) as http:
         there, gone = book.check_acknowledged(http)
     report.measured("cases put in and there, taken out and gone", f"{there}, {gone}")
     for wrong in book.wrong:
@@ -79,7 +79,7 @@ def wait_until_calm(book: Book, since: float) -> None:
             return
 
 
-def wait_for_job(http: httpx.Client, job: str) -> bool:
+def wait_for_job(http: httpx2.Client, job: str) -> bool:
     """Whether it comes to its end as it should."""
     began = time.monotonic()
     while time.monotonic() < began + JOB_SECONDS:

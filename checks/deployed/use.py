@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import httpx
+import httpx2
 
 from checks.deployed.report import Report
 from checks.engines import Project
@@ -92,7 +92,7 @@ def restore(project: Project, report: Report, file: Path, film: bytes, due: dict
 
 def weigh(project: Project, report: Report) -> None:
     """What the store takes."""
-    cases = httpx.get(f"{project.url}/readyz").json()["cases"]
+    cases = httpx2.get(f"{project.url}/readyz").json()["cases"]
     script = "cd /store && du --apparent-size --block-size=1K --summarize *"
     for line in project.compose("exec", "-T", "api", "sh", "-c", script, read=True).splitlines():
         size, name = line.split("\t")
@@ -106,7 +106,7 @@ def crowd(project: Project, report: Report) -> None:
 
     def send(_number: int) -> int:
         files = {"image": file}
-        return httpx.post(f"{project.url}/query", files=files, timeout=120).status_code
+        return httpx2.post(f"{project.url}/query", files=files, timeout=120).status_code
 
     with ThreadPoolExecutor(CROWD) as threads:
         statuses = Counter(threads.map(send, range(CROWD)))
@@ -139,7 +139,7 @@ def wait_for_another(project: Project, report: Report, generation: str) -> None:
     """Until the running api answers with another generation than this one."""
     began = time.monotonic()
     while time.monotonic() < began + TAKEN_OVER_SECONDS:
-        if httpx.get(f"{project.url}/readyz").json()["generation"] != generation:
+        if httpx2.get(f"{project.url}/readyz").json()["generation"] != generation:
             return
         time.sleep(0.05)
     report.expect(False, f"no new generation answers after {TAKEN_OVER_SECONDS:g} s")

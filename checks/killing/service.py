@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from threading import Event
 
-import httpx
+import httpx2
 
 from checks.common import Process, Service, phantom_store, phantoms, save_tiny_checkpoint
 from checks.killing.archive import Archivist, Truth
@@ -87,7 +87,7 @@ def _kill_at_work(
         try:
             while True:
                 client.change(own.choice(films))
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             there = f"the service was not killed, and did not answer: {error!r}"
             outcome.check("requests cut off by a kill", killed.is_set(), there)
 

@@ -10,7 +10,7 @@ from random import Random
 from threading import Event
 from typing import Any
 
-import httpx
+import httpx2
 
 from checks.common import Process, Service, phantom_store, phantoms, save_tiny_checkpoint
 from checks.killing.archive import Archivist, Truth
@@ -54,7 +54,7 @@ def kill_workers(
     truth.learn(loaded)
     service = Service(store, checkpoint, folder / "service.log")
     client = Archivist(service.url, truth, outcome)
-    http = httpx.Client(base_url=service.url, timeout=60)
+    http = httpx2.Client(base_url=service.url, timeout=60)
     try:
         service.wait_until_ready()
         killer = _Killer(folder, store, checkpoint, http, truth, Random(seed), outcome)
@@ -86,7 +86,7 @@ def _used(client: Archivist, truth: Truth, random: Random, outcome: Outcome) -> 
                 client.ask_some(random, 3)
                 client.change(random.randrange(len(truth.films)))
                 time.sleep(PAUSE)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             outcome.faults.append(f"the service does not answer: {error!r}")
 
     with ThreadPoolExecutor(1) as thread:
@@ -106,7 +106,7 @@ class _Killer:
         folder: Path,
         store: Store,
         checkpoint: Path,
-        http: httpx.Client,
+        http: httpx2.Client,
         truth: Truth,
         random: Random,
         outcome: Outcome,

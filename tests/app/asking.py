@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -19,7 +19,7 @@ def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 
 
-def ask(client: httpx.Client, film: bytes, **question: Any) -> dict[str, Any]:
+def ask(client: httpx2.Client, film: bytes, **question: Any) -> dict[str, Any]:
     """The answer of ``POST /query``."""
     response = client.post("/query", params=question, files={"image": film})
     assert response.status_code == 200, response.text
@@ -27,7 +27,7 @@ def ask(client: httpx.Client, film: bytes, **question: Any) -> dict[str, Any]:
     return answer
 
 
-def picture_size(response: httpx.Response) -> tuple[int, int]:
+def picture_size(response: httpx2.Response) -> tuple[int, int]:
     """(width, height) of the JPEG that a response brings."""
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "image/jpeg"
@@ -42,7 +42,7 @@ def jpeg_size(picture: bytes) -> tuple[int, int]:
     return image.size
 
 
-def problem(response: httpx.Response, status: int, kind: str) -> str:
+def problem(response: httpx2.Response, status: int, kind: str) -> str:
     """The detail of a problem+json response, once its form is checked."""
     assert response.headers["content-type"] == MEDIA_TYPE, response.text
     body = response.json()

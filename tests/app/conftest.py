@@ -18,7 +18,7 @@ from xemplar.encoder import Precision
 from xemplar.retriever import Retriever
 
 with warnings.catch_warnings():
-    # it asks for httpx2 in place of httpx; imported here first, it is quiet everywhere else
+    # it asks for httpx2 in place of httpx2; imported here first, it is quiet everywhere else
     warnings.simplefilter("ignore", StarletteDeprecationWarning)
     from fastapi.testclient import TestClient
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -42,7 +42,7 @@ def guarded_client(own: SmallStore, guarded: Retriever) -> Iterator[TestClient]:
         yield client
 
 
-def put(client: httpx.Client, film: bytes) -> httpx.Response:
+def put(client: httpx2.Client, film: bytes) -> httpx2.Response:
     return client.post("/cases", data={"source": "clinic"}, files={"image": film})
 
 

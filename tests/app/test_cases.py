@@ -5,7 +5,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
-import httpx
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
@@ -45,11 +45,11 @@ ABOUT: dict[str, Any] = {
 }
 
 
-def put(client: httpx.Client, film: bytes = FILM, **about: Any) -> httpx.Response:
+def put(client: httpx2.Client, film: bytes = FILM, **about: Any) -> httpx2.Response:
     return client.post("/cases", data=about, files={"image": film})
 
 
-def found(client: httpx.Client, film: bytes = FILM, k: int = 3) -> list[str]:
+def found(client: httpx2.Client, film: bytes = FILM, k: int = 3) -> list[str]:
     return [near["case_id"] for near in ask(client, film, k=k)["neighbours"]]
 
 

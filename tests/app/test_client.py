@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
@@ -55,16 +55,20 @@ ROOT = Path(__file__).parents[2]
 LEFT_OUT = {"metrics": "text for Prometheus, which fetches it itself"}
 """Operations without a method, and why."""
 
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+EXAMPLES = [
+    example
+    for page in ("README.md", "docs/integrate.md")
+    for example in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+]
 
 
-class Through(httpx.BaseTransport):
+class Through(httpx2.BaseTransport):
     """Carries what a client asks to an application in this process."""
 
     def __init__(self, service: TestClient) -> None:
         self._service = service
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         return self._service.send(request, follow_redirects=False)
 
 
@@ -399,7 +403,7 @@ def url(settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_the_readmes_example_runs(
+def test_the_examples_of_readme_and_guide_run(
     url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -407,11 +411,12 @@ def test_the_readmes_example_runs(
     example: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("film.png").write_bytes(FILM)
+    Path("image.png").write_bytes(FILM)
     assert "http://127.0.0.1:8000" in example
     exec(example.replace("http://127.0.0.1:8000", url), {})  # noqa: S102 -- our own README
     assert capsys.readouterr().out
-    assert jpeg_size(Path("1.jpg").read_bytes())
+    for written in tmp_path.glob("*.jpg"):
+        assert jpeg_size(written.read_bytes())
 
 
 def test_many_threads_share_one_client(url: str) -> None:

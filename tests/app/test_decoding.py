@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
@@ -122,7 +122,7 @@ def test_no_worker_outlives_the_service(
         service.wait_until_ready()
         workers = workers_of(service.pid)
         assert len(workers) == 2
-        with httpx.Client(base_url=service.url, timeout=60) as client:
+        with httpx2.Client(base_url=service.url, timeout=60) as client:
             ask(client, FILM)
     finally:
         os.kill(service.pid, end)

@@ -19,7 +19,7 @@ FILM = encoded(drawn_film(83, 300, 200))
 @pytest.fixture
 def as_before() -> Iterator[None]:
     """Undo what `configure_logs` does to the whole process; the test client tells nothing."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     loggers = [logging.getLogger(name) for name in ("", "alembic", "uvicorn.error")]
     before = [(one.handlers[:], one.level, one.filters[:]) for one in loggers]
     yield

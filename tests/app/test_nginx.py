@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from http.client import HTTPSConnection
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from xemplar_app.main import create_app, open_retriever
@@ -63,7 +63,7 @@ def location(style: str) -> str:
 @pytest.fixture(params=STYLES, ids=["stripped", "kept"])
 def proxied(
     request: pytest.FixtureRequest, own: SmallStore, tmp_path: Path
-) -> Iterator[httpx.Client]:
+) -> Iterator[httpx2.Client]:
     """Asks through nginx."""
     settings = Settings(
         store=own.store.root,
@@ -74,7 +74,7 @@ def proxied(
     app = create_app(settings, open_retriever(settings))
     with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
         block = location(request.param).replace("http://127.0.0.1:8000", url)
-        with nginx(tmp_path, block) as address, httpx.Client(base_url=address) as client:
+        with nginx(tmp_path, block) as address, httpx2.Client(base_url=address) as client:
             yield client
 
 
@@ -162,9 +162,9 @@ def test_the_documented_configuration_is_nginxs_and_limits_what_it_says(
     with (
         serving(config) as url,
         running(tmp_path, documented(url, certificate, key, tls, plain), tls),
-        httpx.Client(base_url=f"https://127.0.0.1:{tls}", verify=trusted) as client,
+        httpx2.Client(base_url=f"https://127.0.0.1:{tls}", verify=trusted) as client,
     ):
-        moved = httpx.get(f"http://127.0.0.1:{plain}/query?k=3")
+        moved = httpx2.get(f"http://127.0.0.1:{plain}/query?k=3")
         assert moved.status_code == 301
         assert moved.headers["location"] == "https://xray.hospital.example/query?k=3"
         assert client.get("/metrics").status_code == 404
@@ -184,7 +184,7 @@ def test_the_documented_configuration_is_nginxs_and_limits_what_it_says(
 # ---- under a path -------------------------------------------------------------------------------
 
 
-def test_page_api_docs_and_pictures_work_under_the_prefix(proxied: httpx.Client) -> None:
+def test_page_api_docs_and_pictures_work_under_the_prefix(proxied: httpx2.Client) -> None:
     page = proxied.get("/xemplar", follow_redirects=True)
     assert page.url.path == "/xemplar/"
     files = re.findall(r'(?:src|href)="(page/[^"]+)"', page.text)
@@ -207,16 +207,16 @@ def test_page_api_docs_and_pictures_work_under_the_prefix(proxied: httpx.Client)
         assert head.headers["content-length"] == str(len(got.content))
 
 
-def test_what_names_the_service_has_the_prefix(proxied: httpx.Client) -> None:
+def test_what_names_the_service_has_the_prefix(proxied: httpx2.Client) -> None:
     document = proxied.get("/xemplar/openapi.json").json()
     assert document["servers"] == [{"url": "/xemplar"}]
     posted = proxied.post("/xemplar/cases", files={"image": FILM}, data={"source": "ward"})
     assert posted.headers["location"] == f"/xemplar/cases/{posted.json()['case_id']}"
     assert proxied.get(posted.headers["location"]).status_code == 200
     slash = proxied.get("/xemplar/docs/")
-    assert httpx.URL(slash.headers["location"]).path == "/xemplar/docs"
+    assert httpx2.URL(slash.headers["location"]).path == "/xemplar/docs"
 
 
-def test_metrics_stay_inside(proxied: httpx.Client) -> None:
+def test_metrics_stay_inside(proxied: httpx2.Client) -> None:
     assert proxied.get("/xemplar/metrics").status_code == 404
     assert proxied.get("/healthz").status_code == 404  # not under the prefix: not ours

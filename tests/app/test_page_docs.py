@@ -2,7 +2,7 @@
 
 import re
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -14,7 +14,7 @@ pytestmark = needs_chromium
 @pytest.fixture
 def docs(context: BrowserContext, page_url: str) -> Page:
     """/docs of a service that was asked a question before."""
-    httpx.post(f"{page_url}/query", files={"image": FILM}).raise_for_status()
+    httpx2.post(f"{page_url}/query", files={"image": FILM}).raise_for_status()
     page = context.new_page()
     page.goto(f"{page_url}/docs")
     expect(page.locator(".opblock-get").first).to_be_visible()

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app, open_retriever
@@ -265,7 +265,7 @@ def reader(own_client: TestClient) -> Reader:
         asked = {"json": {"name": role, "role": role}, "headers": bearer(first)}
         secret = own_client.post("/keys", **asked).json()["secret"]
         one = copy(own_client)
-        one.headers = httpx.Headers(bearer(secret))
+        one.headers = httpx2.Headers(bearer(secret))
         return one
 
     return made

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
@@ -63,7 +63,7 @@ def test_it_says_that_it_is_ready_when_it_is_and_not_before(
         started(small, file, "--host", host, "--port", "0") as process,
     ):
         cases, generation, url = said_ready(log, process).groups()
-        answer = httpx.get(f"{url}/readyz")
+        answer = httpx2.get(f"{url}/readyz")
         assert answer.status_code == 200  # at once
         assert (cases, generation) == (str(CASES), answer.json()["generation"])
         assert re.fullmatch(re.escape(f"http://{shown}:") + "[1-9][0-9]*", url)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
@@ -89,7 +89,7 @@ def sent(
     operation: tuple[str, str, str, list[dict[str, Any]]],
     named: dict[str, str],
     **asked: str,
-) -> httpx.Response:
+) -> httpx2.Response:
     """The answer to an operation whose path names these ids."""
     name, method, path, parameters = operation
     params = dict(asked)
@@ -102,7 +102,7 @@ def sent(
     return client.request(method, path, params=params, **body)
 
 
-def told(response: httpx.Response, *ids: str) -> tuple[int, str]:
+def told(response: httpx2.Response, *ids: str) -> tuple[int, str]:
     """Status and text of an answer, without the request's own id and what it asked for."""
     text = response.text.replace(response.headers["x-request-id"], "")
     for one in ids:

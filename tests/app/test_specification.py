@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from xemplar_app.main import create_app, open_retriever
@@ -71,13 +71,13 @@ def run_schemathesis(url: str, *options: str) -> None:
 
 
 def operations(url: str) -> set[str]:
-    paths = httpx.get(f"{url}/openapi.json").json()["paths"]
+    paths = httpx2.get(f"{url}/openapi.json").json()["paths"]
     return {operation["operationId"] for path in paths.values() for operation in path.values()}
 
 
 def counted(what: re.Pattern[str], url: str, secret: str) -> set[str]:
     """The documented operations that the service has answered so, by its own metrics."""
-    text = httpx.get(f"{url}/metrics", headers=bearer(secret)).raise_for_status().text
+    text = httpx2.get(f"{url}/metrics", headers=bearer(secret)).raise_for_status().text
     return operations(url) & set(what.findall(text))
 
 
@@ -91,4 +91,4 @@ def test_without_a_key_the_service_says_only_that_it_lives(url: str, secret: str
     run_schemathesis(url, "--phases", "examples,fuzzing,stateful")
     assert counted(ANSWERED, url, secret) == OPEN_TO_ALL
     assert counted(DENIED, url, secret) == operations(url) - OPEN_TO_ALL
-    assert httpx.get(f"{url}/metrics").status_code == HTTPStatus.UNAUTHORIZED
+    assert httpx2.get(f"{url}/metrics").status_code == HTTPStatus.UNAUTHORIZED

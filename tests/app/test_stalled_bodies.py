@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 from xemplar_app.settings import Settings
 
@@ -61,13 +61,13 @@ def begun_film(url: str, sent: int = 1000) -> socket.socket:
     return begun(url, "POST", "/query", kind, head + bytes(sent), MAX_BYTES)
 
 
-def answer_of(client: socket.socket) -> httpx.Response:
+def answer_of(client: socket.socket) -> httpx2.Response:
     """All that the service sends until it closes the connection."""
     said = b"".join(iter(lambda: client.recv(65536), b""))
     head, _, body = said.partition(b"\r\n\r\n")
     status, *headers = head.decode().split("\r\n")
     pairs = [tuple(line.split(": ", 1)) for line in headers]
-    return httpx.Response(int(status.split()[1]), headers=pairs, content=body)
+    return httpx2.Response(int(status.split()[1]), headers=pairs, content=body)
 
 
 def large_pieces() -> int:
@@ -79,7 +79,7 @@ def large_pieces() -> int:
 def test_films_that_stand_still_keep_nobody_out(address: str, stack: ExitStack) -> None:
     for _ in range(4 * PLACES):
         stack.enter_context(begun_film(address))
-    with httpx.Client(base_url=address, timeout=60) as client:
+    with httpx2.Client(base_url=address, timeout=60) as client:
         answer = ask(client, FILM, k=1)
         rated = {"ratings": [{"case_id": answer["neighbours"][0]["case_id"], "rating": 3}]}
         path = f"/ratings/{sha256(FILM).hexdigest()[:16]}/a"
@@ -90,7 +90,7 @@ def test_films_that_stand_still_keep_nobody_out(address: str, stack: ExitStack) 
 def test_work_without_films_needs_no_place(address: str, stack: ExitStack) -> None:
     for _ in range(4 * PLACES):
         stack.enter_context(begun(address, "POST", "/keys", "application/json", b"{", 100))
-    with httpx.Client(base_url=address, timeout=60) as client:
+    with httpx2.Client(base_url=address, timeout=60) as client:
         ask(client, FILM)
 
 
@@ -187,9 +187,9 @@ def test_one_key_sends_so_many_bodies_at_once_and_others_are_not_kept_out(
     head = f"application/json\r\nX-API-Key: {secret}"
     for _ in range(PLACES):
         stack.enter_context(begun(url, "PUT", f"/ratings/{'0' * 16}/a", head, b"{", 100))
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx2.Client(base_url=url, timeout=60) as client:
 
-        def sent(key: str) -> httpx.Response:
+        def sent(key: str) -> httpx2.Response:
             return client.post("/query", content=pieces(), headers=bearer(key) | form)
 
         form = {"Content-Type": "multipart/form-data; boundary=X"}
@@ -205,7 +205,7 @@ def test_one_key_sends_so_many_bodies_at_once_and_others_are_not_kept_out(
         assert sent(other).status_code == 200
 
 
-def until(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
+def until(ask: Callable[[], httpx2.Response], status: int) -> httpx2.Response:
     """Ask until that is the answer: what was sent before is noticed a moment later."""
     deadline = time.monotonic() + PATIENCE
     while (answer := ask()).status_code != status:

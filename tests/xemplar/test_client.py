@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.films import drawn_film, encoded
@@ -23,17 +23,17 @@ from xemplar.schemas import CaseChange, CaseIn, Question
 ADDRESS = "http://service.example"
 KEY = "xk_0123456789"
 FILM = encoded(drawn_film(1))
-ALIVE = httpx.Response(200, json={"status": "ok"})
+ALIVE = httpx2.Response(200, json={"status": "ok"})
 
-Asked = list[httpx.Request]
+Asked = list[httpx2.Request]
 Sleeps = list[float]
 
 
-def answering(*responses: httpx.Response | Exception, **more: Any) -> tuple[Client, Asked]:
+def answering(*responses: httpx2.Response | Exception, **more: Any) -> tuple[Client, Asked]:
     """A client of a service that answers so, one after the other, and what it was asked."""
     left, asked = iter(responses), Asked()
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         request.read()
         asked.append(request)
         response = next(left)
@@ -42,10 +42,10 @@ def answering(*responses: httpx.Response | Exception, **more: Any) -> tuple[Clie
         return response
 
     more = {"key": KEY} | more
-    return Client(ADDRESS, transport=httpx.MockTransport(answer), **more), asked
+    return Client(ADDRESS, transport=httpx2.MockTransport(answer), **more), asked
 
 
-def busy(status: int = 503, after: str | None = "2") -> httpx.Response:
+def busy(status: int = 503, after: str | None = "2") -> httpx2.Response:
     body = {
         "type": "urn:xemplar:problem:Busy",
         "title": "Service Unavailable",
@@ -53,7 +53,7 @@ def busy(status: int = 503, after: str | None = "2") -> httpx.Response:
         "detail": "no processor was free",
         "instance": "urn:xemplar:request:0123",
     }
-    return httpx.Response(status, json=body, headers={"Retry-After": after} if after else {})
+    return httpx2.Response(status, json=body, headers={"Retry-After": after} if after else {})
 
 
 @pytest.fixture(autouse=True)
@@ -134,14 +134,14 @@ def test_a_key_is_given_or_stands_in_the_environment(
     [
         busy(),
         busy(401),
-        httpx.Response(502, text="<html>"),
-        httpx.Response(200, text="<html>"),
-        httpx.ConnectError("refused"),
-        httpx.ReadTimeout("too slow"),
+        httpx2.Response(502, text="<html>"),
+        httpx2.Response(200, text="<html>"),
+        httpx2.ConnectError("refused"),
+        httpx2.ReadTimeout("too slow"),
     ],
     ids=["503", "401", "502", "html", "refused", "timeout"],
 )
-def test_a_key_is_shown_nowhere(failure: httpx.Response | Exception) -> None:
+def test_a_key_is_shown_nowhere(failure: httpx2.Response | Exception) -> None:
     client, _ = answering(failure, retries=0)
     with pytest.raises(ServiceError) as raised:
         client.healthz()
@@ -231,16 +231,16 @@ def test_a_problem_tells_all_that_it_holds() -> None:
 @pytest.mark.parametrize(
     ("failure", "told"),
     [
-        (httpx.Response(502, text="<html>"), "GET /healthz was answered 502 Bad Gateway"),
-        (httpx.Response(302, headers={"Location": "/"}), "was answered 302 Found"),
-        (httpx.Response(200, text="<html>"), "the answer to GET /healthz is no Health"),
-        (httpx.ConnectError("refused"), "GET /healthz failed: refused"),
-        (httpx.ReadTimeout("x"), "was not answered in time, and may be done all the same"),
+        (httpx2.Response(502, text="<html>"), "GET /healthz was answered 502 Bad Gateway"),
+        (httpx2.Response(302, headers={"Location": "/"}), "was answered 302 Found"),
+        (httpx2.Response(200, text="<html>"), "the answer to GET /healthz is no Health"),
+        (httpx2.ConnectError("refused"), "GET /healthz failed: refused"),
+        (httpx2.ReadTimeout("x"), "was not answered in time, and may be done all the same"),
     ],
     ids=["502", "302", "html", "refused", "timeout"],
 )
 def test_what_is_no_answer_of_the_service_says_where_to_look(
-    failure: httpx.Response | Exception, told: str
+    failure: httpx2.Response | Exception, told: str
 ) -> None:
     client, _ = answering(failure)
     with pytest.raises(ServiceUnreachable, match=told) as raised:
@@ -283,13 +283,13 @@ def test_the_library_needs_no_httpx_and_its_client_says_how_to_get_it() -> None:
     code = """
         import sys
         import xemplar
-        assert "httpx" not in sys.modules
-        sys.modules["httpx"] = None
+        assert "httpx2" not in sys.modules
+        sys.modules["httpx2"] = None
         from xemplar import Client
     """
     command = [sys.executable, "-c", "\n".join(map(str.strip, code.splitlines()))]
     told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
     assert told.endswith(
-        "ConfigurationError: xemplar.Client needs httpx; "
+        "ConfigurationError: xemplar.Client needs httpx2; "
         "install it with `pip install 'xemplar[client]'`\n"
     )

@@ -5,10 +5,10 @@ from xemplar.errors import ConfigurationError
 try:
     from xemplar.client.client import Client
 except ModuleNotFoundError as error:
-    if error.name != "httpx":
+    if error.name != "httpx2":
         raise
     raise ConfigurationError(
-        "xemplar.Client needs httpx; install it with `pip install 'xemplar[client]'`"
+        "xemplar.Client needs httpx2; install it with `pip install 'xemplar[client]'`"
     ) from error
 
 __all__ = ["Client"]

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 from urllib.parse import quote
 
-import httpx
+import httpx2
 from pydantic import BaseModel
 
 from xemplar.client.connection import Connection
@@ -84,7 +84,7 @@ class Client:
         *,
         timeout: float = 60.0,
         retries: int = 3,
-        transport: httpx.BaseTransport | None = None,
+        transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """Make a client; nothing is sent yet.
 
@@ -223,7 +223,7 @@ class Client:
             yield from page.cases
             if page.next is None:
                 return
-            asked["after"] = httpx.URL(page.next).params["after"]
+            asked["after"] = httpx2.URL(page.next).params["after"]
 
     def findings(self) -> list[FindingOut]:
         """What filters may name: findings that a case has or that the network knows."""

@@ -4,7 +4,7 @@ import time
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 from pydantic import BaseModel, ValidationError
 
 from xemplar import __version__
@@ -28,7 +28,7 @@ class Connection:
         key: str,
         timeout: float,
         retries: int,
-        transport: httpx.BaseTransport | None,
+        transport: httpx2.BaseTransport | None,
     ) -> None:
         """See `xemplar.Client`.
 
@@ -38,10 +38,10 @@ class Connection:
         headers = {"User-Agent": f"xemplar/{__version__}"}
         if key:
             headers["Authorization"] = f"Bearer {_checked(key)}"
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             base_url=_address(url),
             headers=headers,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
             transport=transport,
         )
         self._retries = retries
@@ -67,7 +67,7 @@ class Connection:
             path: behind the service's address.
             repeatable: whether doing it twice is doing it once. What is not is sent again only
                 where the service says that it has not begun.
-            content: as `httpx.Client.request` has it.
+            content: as `httpx2.Client.request` has it.
 
         Returns:
             The body of the answer.
@@ -85,16 +85,16 @@ class Connection:
             time.sleep(seconds)
         return response.content
 
-    def _once(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response:
+    def _once(self, method: str, path: str, content: dict[str, Any]) -> httpx2.Response:
         try:
             return self._http.request(method, path, **content)
-        except httpx.TimeoutException as error:
+        except httpx2.TimeoutException as error:
             reason = f"{method} {path} was not answered in time, and may be done all the same"
             raise self._lost(reason) from error
-        except httpx.RequestError as error:
+        except httpx2.RequestError as error:
             raise self._lost(f"{method} {path} failed: {error}") from error
 
-    def _failure(self, response: httpx.Response) -> ServiceError:
+    def _failure(self, response: httpx2.Response) -> ServiceError:
         try:
             problem = Problem.model_validate_json(response.content)
         except ValidationError:
@@ -115,10 +115,10 @@ class Connection:
         )
 
 
-def _address(url: str) -> httpx.URL:
+def _address(url: str) -> httpx2.URL:
     try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        address = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
         raise ConfigurationError(f"the service's address cannot be used: {error}") from error
     if address.scheme not in ("http", "https") or not address.host:
         raise ConfigurationError(f"{url!r} is no address of a service, as http://127.0.0.1:8000")
@@ -134,7 +134,7 @@ def _checked(key: str) -> str:
     return key
 
 
-def _come_back_after(response: httpx.Response) -> float | None:
+def _come_back_after(response: httpx2.Response) -> float | None:
     """Seconds after which a service that is too busy wants the request again; None: it does not."""
     told = response.headers.get("Retry-After", "")
     busy = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
