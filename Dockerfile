@@ -13,10 +13,27 @@ COPY requirements/serve.txt .
 RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
     --require-hashes --no-deps --requirement serve.txt
 
+FROM python:3.11-slim-bookworm AS requirements
+WORKDIR /lists
+COPY pyproject.toml .
+# In a stage of its own: what is installed below is made anew only when this list changes, and
+# not with every other line of pyproject.toml.
+RUN ["python", "-c", "import tomllib; \
+extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
+train = extras['train'] + extras['teach'] + extras['evaluate']; \
+open('train.txt', 'w').write(chr(10).join(train) + chr(10))"]
+
 FROM dependencies AS training-dependencies
-COPY requirements/train.txt .
+COPY constraints.txt .
+COPY --from=requirements /lists/train.txt .
+# without hashes: torch and what it brings are many gigabytes for all the processors that there are
 RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
-    --require-hashes --no-deps --requirement train.txt
+    --requirement train.txt --constraint constraints.txt
+# grad-cam and quantus bring the OpenCV for desktops, which lies in the same folder as ours and
+# needs a window system's libraries
+RUN python -m pip --python /opt/xemplar/bin/python uninstall --yes opencv-python \
+    && python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-deps \
+        --force-reinstall --constraint constraints.txt opencv-python-headless
 
 FROM dependencies AS code
 COPY requirements/build.txt .

@@ -6,11 +6,10 @@ RUN := $(VENV)/bin/python
 # each, as two pools of as many threads as processors wait for one another
 TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-# every hash of every file, so for every processor; OpenCV for desktops, which grad-cam and quantus
-# ask for, lies in the same folder as ours and needs a window system's libraries
-LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --unsafe-package opencv-python \
-	--strip-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	--no-emit-trusted-host --constraint constraints.txt pyproject.toml --output-file
+# hashes of every file of a version, so for every processor
+LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	--constraint constraints.txt pyproject.toml --output-file
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types unit page trainer system containers lock format clean
@@ -23,7 +22,7 @@ help:
 	@echo "make system        short forms of the checks in checks/: load, kills, outages, full disks"
 	@echo "make containers    build the images and run Compose with them (Docker, or Podman and buildah)"
 	@echo "make containers TARGET=serve   the same, without PostgreSQL, kills and training"
-	@echo "make lock          requirements/, which the images install, from constraints.txt; minutes"
+	@echo "make lock          requirements/, which the image installs, from constraints.txt; minutes"
 	@echo "make format        put the code into its format"
 	@echo "XEMPLAR_DATA=DIR   real films: used by all instead of phantoms"
 
@@ -79,7 +78,6 @@ lock: $(VENV)/.base
 	$(PIP) --editable '.[lock]'
 	$(LOCK) requirements/build.txt --all-build-deps --only-build-deps
 	$(LOCK) requirements/serve.txt --extra postgres
-	$(LOCK) requirements/train.txt --extra postgres --extra train --extra teach --extra evaluate
 
 format: $(VENV)/.dev
 	$(RUN) -m ruff format .

@@ -54,11 +54,7 @@ def test_what_compose_mounts_is_here() -> None:
 
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
-LOCKS = {
-    "build": (),
-    "serve": ("postgres",),
-    "train": ("postgres", "train", "teach", "evaluate"),
-}
+LOCKS = {"build": (), "serve": ("postgres",)}
 
 
 def normal(name: str) -> str:
@@ -72,7 +68,7 @@ def pins(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_the_images_install_what_is_tested_together(name: str) -> None:
+def test_the_image_installs_what_is_tested_together(name: str) -> None:
     locked, tested = pins(ROOT / f"requirements/{name}.txt"), pins(ROOT / "constraints.txt")
     assert locked
     assert {one: (locked[one], tested.get(one)) for one in locked} == {
@@ -81,7 +77,7 @@ def test_the_images_install_what_is_tested_together(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_the_images_install_all_that_is_asked_for(name: str) -> None:
+def test_the_image_installs_all_that_is_asked_for(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     asked = (
@@ -93,7 +89,7 @@ def test_the_images_install_all_that_is_asked_for(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_every_package_of_the_images_has_hashes_and_no_address(name: str) -> None:
+def test_every_package_of_the_image_has_hashes_and_no_address(name: str) -> None:
     text = (ROOT / f"requirements/{name}.txt").read_text()
     for package in re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]:
         first, *hashes = package.splitlines()
