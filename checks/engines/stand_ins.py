@@ -100,7 +100,3 @@ def _make_data(system: Path) -> None:
     for folder, owner in DATA.items():
         (system / folder).mkdir(parents=True, exist_ok=True)
         os.chown(system / folder, numbers[owner], -1)
-    # for the server's socket, as in its image: Podman's tmpfs there takes this mode over
-    sockets = system / "run/postgresql"
-    sockets.mkdir(parents=True, exist_ok=True)
-    sockets.chmod(0o3777)
