@@ -4,30 +4,29 @@
 #   docker build -t xemplar .
 #   docker build -t xemplar-train --target train .
 
-FROM python:3.11-slim-bookworm AS requirements
-WORKDIR /lists
-COPY pyproject.toml .
-# In a stage of its own: what is installed below is made anew only when these lists change, and
-# not with every other line of pyproject.toml.
-RUN ["python", "-c", "import tomllib; \
-p = tomllib.load(open('pyproject.toml', 'rb')); \
-project, extras = p['project'], p['project']['optional-dependencies']; \
-join = lambda *lists: chr(10).join(sum(lists, [])) + chr(10); \
-open('build.txt', 'w').write(join(p['build-system']['requires'])); \
-open('serve.txt', 'w').write(join(project['dependencies'], extras['postgres'], extras['redis'])); \
-open('train.txt', 'w').write(join(extras['train'], extras['teach'], extras['evaluate']))"]
-
 FROM python:3.11-slim-bookworm AS dependencies
 WORKDIR /src
 # without pip: what runs in the end installs nothing
 RUN python -m venv --without-pip /opt/xemplar
-COPY constraints.txt .
-COPY --from=requirements /lists/serve.txt .
+# these lists hold every package with its hashes: `make lock` writes them
+COPY requirements/serve.txt .
 RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
-    --requirement serve.txt --constraint constraints.txt
+    --require-hashes --no-deps --requirement serve.txt
+
+FROM python:3.11-slim-bookworm AS requirements
+WORKDIR /lists
+COPY pyproject.toml .
+# In a stage of its own: what is installed below is made anew only when this list changes, and
+# not with every other line of pyproject.toml.
+RUN ["python", "-c", "import tomllib; \
+extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
+train = extras['train'] + extras['teach'] + extras['evaluate']; \
+open('train.txt', 'w').write(chr(10).join(train) + chr(10))"]
 
 FROM dependencies AS training-dependencies
+COPY constraints.txt .
 COPY --from=requirements /lists/train.txt .
+# without hashes: torch and what it brings are many gigabytes for all the processors that there are
 RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
     --requirement train.txt --constraint constraints.txt
 # grad-cam and quantus bring the OpenCV for desktops, which lies in the same folder as ours and
@@ -37,9 +36,9 @@ RUN python -m pip --python /opt/xemplar/bin/python uninstall --yes opencv-python
         --force-reinstall --constraint constraints.txt opencv-python-headless
 
 FROM dependencies AS code
-COPY --from=requirements /lists/build.txt .
+COPY requirements/build.txt .
 RUN python -m venv /opt/build \
-    && /opt/build/bin/pip install --no-cache-dir --requirement build.txt --constraint constraints.txt
+    && /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement build.txt
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY indexer ./indexer
 COPY evaluator ./evaluator

@@ -6,9 +6,13 @@ RUN := $(VENV)/bin/python
 # each, as two pools of as many threads as processors wait for one another
 TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# hashes of every file of a version, so for every processor
+LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	--constraint constraints.txt pyproject.toml --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit page page-lint page-checked trainer system docs coverage containers format clean
+.PHONY: help demo test lint types unit page page-lint page-checked trainer system docs coverage containers lock format clean
 
 help:
 	@echo "make demo          index films, serve on http://127.0.0.1:8000, show a first answer"
@@ -20,6 +24,7 @@ help:
 	@echo "make coverage      the unit tests, and which lines none of them runs"
 	@echo "make containers    build the images and run Compose with them (Docker, or Podman and buildah)"
 	@echo "make containers TARGET=serve   the same, without PostgreSQL, kills and training"
+	@echo "make lock          requirements/, which the image installs, from constraints.txt; minutes"
 	@echo "make format        put the code into its format"
 	@echo "XEMPLAR_DATA=DIR   real films: used by all instead of phantoms"
 
@@ -30,7 +35,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing xemplar (no torch) ..."
-	$(PIP) --editable .
+	$(PIP) pip --editable .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
@@ -91,6 +96,11 @@ containers: $(VENV)/.base
 	$(PIP) --editable . --group containers
 	$(RUN) -m checks.containers $(if $(TARGET),--target $(TARGET)) \
 		$(if $(XEMPLAR_DATA),--data $(XEMPLAR_DATA)) || [ $$? = 77 ]  # where none can run: skipped
+
+lock: $(VENV)/.base
+	$(PIP) --editable . --group lock
+	$(LOCK) requirements/build.txt --all-build-deps --only-build-deps
+	$(LOCK) requirements/serve.txt --extra postgres
 
 format: $(VENV)/.dev
 	$(RUN) -m ruff format .

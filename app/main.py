@@ -70,7 +70,6 @@ class State(TypedDict):
     errors: RecentErrors
     places: Places
     tasks: Tasks
-    queue_url: str
 
 
 def open_retriever(
@@ -160,7 +159,6 @@ def create_app(
                     "errors": errors,
                     "places": places,
                     "tasks": background,
-                    "queue_url": settings.queue_url,
                 }
             finally:
                 tasks.cancel_scope.cancel()

@@ -34,9 +34,6 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "", description="SQLAlchemy URL of the catalog; empty for SQLite in the store."
     )
-    queue_url: str = Field(
-        "", description="Redis URL of the queue of jobs; empty for a file in the store."
-    )
     runtime: Runtime = Field(Runtime.OPENVINO, description="openvino or pytorch.")
     precision: Precision = Field(Precision.AUTO, description="auto, float32 or bfloat16.")
     threads: int = Field(0, ge=0, description="Threads of one forward pass; 0: all processors.")

@@ -2,7 +2,7 @@
 
 Builds the image; then `up --wait`, a query by curl, a mounted folder indexed, a reindex that the
 running api takes over, a backup that answers the same elsewhere, and `down --volumes`. All of it
-once more with PostgreSQL, Redis and a worker, each of which is killed under load, and with
+once more with PostgreSQL and a worker, each of which is killed under load, and with
 Prometheus; then the image for training.
 
 It fails if the Compose file cannot be read, an image is larger than it may be or holds what it
@@ -35,6 +35,8 @@ from checks.deployed.use import (
     ask,
     back_up,
     crowd,
+    look_at_limits,
+    look_between,
     look_inside,
     ranked,
     restore,
@@ -54,6 +56,8 @@ LARGEST = 900_000_000
 PHANTOMS = "60"
 """That the first start indexes: fewer than by default, as two busy cores embed a few a second."""
 
+SERVERS = ("api", "worker", "postgres", "prometheus")
+IMAGES = ("postgres", "prometheus")
 SCRAPED_SECONDS = 60
 
 SKIPPED = 77
@@ -102,6 +106,7 @@ def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole:
     with Project(engine, name, XEMPLAR_PHANTOMS=PHANTOMS) as project:
         for profile in PROFILES:
             project.compose("--profile", profile, "config", "--quiet")
+        look_at_limits(project, report)
         report.timed("build serve", lambda: engine.build("serve", "xemplar:latest"))
         size = engine.size("xemplar:latest")
         report.measured("image serve", f"{size / 1e6:.0f} MB")
@@ -126,22 +131,24 @@ def check_servers(
 ) -> None:
     """The backup, restored into PostgreSQL; kills; Prometheus."""
     port = str(free_port())
+    password, file = secrets.token_hex(24), backup.with_name("database-password")
+    file.write_text(password + "\n")
     settings = {
         "COMPOSE_PROFILES": "postgres",
-        "POSTGRES_PASSWORD": secrets.token_hex(24),
+        "POSTGRES_PASSWORD_FILE": str(file),
         "PROMETHEUS_PORT": port,
     }
     with Project(engine, name, **settings) as project:
         monitoring = ("--profile", "monitoring")
-        servers = ("postgres", "redis", "prometheus")
-        images = project.compose(*monitoring, "config", "--images", *servers, read=True).split()
+        images = project.compose(*monitoring, "config", "--images", *IMAGES, read=True).split()
         engine.provide([image for image in images if not image.startswith("xemplar")])
         restore(project, report, backup, films[0], due)
         project.compose(*monitoring, "up", "--detach", "--no-build", "--wait", "prometheus")
         report.expect(scraped(port), "Prometheus does not see the api")
+        look_between(project, report, password)
         crowd(project, report)
         kill_each(project, report, {case_id_of(sha256(film).hexdigest()): film for film in films})
-        for service in ("api", "worker", "postgres", "redis", "prometheus"):
+        for service in SERVERS:
             used = engine.memory(project.container(service))
             report.measured(f"memory of {service}, afterwards", used)
         again = ranked(ask(project.url, films[0]))[0]

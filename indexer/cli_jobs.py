@@ -26,14 +26,6 @@ if TYPE_CHECKING:
 
     from .worker import Watch
 
-QueueOption = Annotated[
-    str,
-    typer.Option(
-        "--queue",
-        envvar="XEMPLAR_QUEUE_URL",
-        help="Queue of jobs, as redis://HOST:6379/0; default: a file in the store.",
-    ),
-]
 PrecisionOption = Annotated[
     Literal["auto", "float32", "bfloat16"],
     typer.Option(help="Arithmetic; auto takes bfloat16 where the processor has it."),
@@ -73,7 +65,6 @@ def reindex(
     ] = "",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
-    queue: QueueOption = "",
     background: Annotated[
         bool, typer.Option("--background", help="Leave it to a worker, and return at once.")
     ] = False,
@@ -91,9 +82,7 @@ def reindex(
     from xemplar.catalog import open_catalog
     from xemplar.catalog.jobs import Jobs
     from xemplar.checkpoint import default_checkpoint, keep, load
-    from xemplar.errors import XemplarError
     from xemplar.index import empty_index
-    from xemplar.jobqueue import JobQueue
     from xemplar.store import Store
 
     from .reindex import reindex as run
@@ -105,15 +94,8 @@ def reindex(
     with open_catalog(database or place.database_url) as catalog:
         keep(path, place)
         if background:
-            wake = JobQueue(place, queue)  # one that is none is refused before there is a job
             parameters = {"checkpoint": loaded.digest, "factory": factory}
             job = Jobs(catalog.engine).create("reindex", parameters)
-            try:
-                wake.put(job.id)
-            except XemplarError as error:
-                Console(stderr=True, soft_wrap=True, highlight=False).print(
-                    plain(f"job {job.id} waits until a worker looks for it: {error}")
-                )
             Console(soft_wrap=True, highlight=False).print(
                 f"job {job.id} is queued; `xemplar worker` does it, `xemplar jobs list` shows it"
             )
@@ -131,7 +113,6 @@ def worker(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
-    queue: QueueOption = "",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
     lease: Annotated[
@@ -142,10 +123,8 @@ def worker(
 
     A job whose worker was stopped or killed is taken up again by the next one.
 
-    Examples:
+    Example:
         xemplar worker --store archive
-
-        XEMPLAR_QUEUE_URL=redis://queue:6379/0 xemplar worker --store archive
     """
     import logging
     from datetime import timedelta
@@ -174,7 +153,7 @@ def worker(
             return _purged(watch, place, catalog, other, precision, threads)
 
         jobs_of_catalog = Jobs(catalog.engine, timedelta(seconds=lease))
-        one = Worker(jobs_of_catalog, place, queue, {"reindex": work, PURGE: purge})
+        one = Worker(jobs_of_catalog, {"reindex": work, PURGE: purge})
         logging.getLogger("xemplar.worker").info("worker %s listens", one.name)
         one.listen()
 

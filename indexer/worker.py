@@ -1,38 +1,35 @@
-"""The worker: takes jobs from the queue, one at a time, and does them.
+"""The worker: takes jobs from the catalog, one at a time, and does them.
 
 ::
 
-    queue    wakes it up with a job's id
-    catalog  says whether the job is still to be done, and is told how far it is
+    look     each second into the catalog, for jobs that wait
     beat     a thread that renews the lease each second, and sees that the job is to stop
 
-A worker that is killed says nothing more: its lease lapses, and the next worker's look into the
-catalog finds the job. A worker that is told to end gives its job back at once.
+A worker that is killed says nothing more: its lease lapses, and the next look of any worker finds
+the job. A worker that is told to end gives its job back at once.
 """
 
 import logging
 import os
 import secrets
+import signal
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
 
-from huey.signals import SIGNAL_INTERRUPTED
-
 from xemplar.catalog.jobs import Job, JobLost, Jobs
 from xemplar.errors import DatabaseUnreachable, StorageError, XemplarError
-from xemplar.jobqueue import JobQueue
 from xemplar.storage import storage_error
-from xemplar.store import Store
 
 BEAT_SECONDS = 1.0
-LOOK_SECONDS = 5.0
-"""Between two looks into the catalog for jobs of which no message came."""
+LOOK_SECONDS = 1.0
+"""Between two looks into the catalog, while no job waits there."""
 
-STOP_SECONDS = 5
+STOP_SECONDS = 5.0
 """That a worker which is told to end waits for what it runs to notice."""
 
 LOG = logging.getLogger("xemplar.worker")
@@ -116,65 +113,80 @@ class Watch:
                 told = ""
 
 
-class OncePerCause(logging.Filter):
-    """Lets an error that comes again and again through once, as one line: a queue that is away."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._cause = ""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Implements `logging.Filter.filter`."""
-        if record.exc_info is None or record.exc_info[1] is None:
-            return True
-        cause = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
-        told, self._cause = self._cause, cause
-        record.msg, record.args = f"{record.getMessage()}: {cause}", None
-        record.exc_info = record.exc_text = None
-        return cause != told
-
-
 class Worker:
     """Runs jobs; several may run beside each other, on any machine that sees store and catalog."""
 
-    def __init__(self, jobs: Jobs, store: Store, queue_url: str, works: Mapping[str, Work]) -> None:
+    def __init__(self, jobs: Jobs, works: Mapping[str, Work]) -> None:
         """Prepare to listen.
 
         Args:
             jobs: of the catalog.
-            store: whose queue to listen to.
-            queue_url: of a Redis server; empty for the store's file.
             works: kind of job -> what does it.
         """
         self.name = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(2)}"
         self._jobs = jobs
         self._works = works
-        self._queue = JobQueue(store, queue_url, self.run)
         self._running: Job | None = None
-        self._idle = Event()
 
     def listen(self) -> None:
-        """Work until the process is told to end: SIGTERM at once, SIGINT (Ctrl-C) after the job."""
-        huey, over = self._queue.huey, Event()
-        for part in ("Worker", "Scheduler"):
-            logging.getLogger(f"huey.consumer.{part}").addFilter(OncePerCause())
-        huey.signal(SIGNAL_INTERRUPTED)(lambda _signal, _task: self._give_back())
-        looker = Thread(target=self._look, args=(over,), name="looker", daemon=True)
-        looker.start()
-        try:
-            huey.create_consumer(workers=1, periodic=False, max_delay=1.0).run()
-        finally:
-            over.set()
-            if self._running is not None:
-                self._idle.wait(STOP_SECONDS)
+        """Work until the process is told to end: SIGTERM at once, SIGINT (Ctrl-C) after the job.
 
-    def run(self, job_id: str) -> None:
-        """Do one job, if it is still to be done and nobody else does it."""
+        The work is done by another thread, as what it calls may not return for minutes.
+        """
+        told: SimpleQueue[int] = SimpleQueue()  # the one queue that a signal handler may put into
+        over, ended = Event(), 0
+
+        def work() -> None:
+            try:
+                self.work(over)
+            finally:
+                told.put(ended)
+
+        thread = Thread(target=work, name="work", daemon=True)
+        before = {
+            number: signal.signal(number, lambda number, _frame: told.put(number))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        thread.start()
+        try:
+            while (number := told.get()) == signal.SIGINT:
+                over.set()
+                LOG.info("worker %s ends after its job; SIGTERM ends it at once", self.name)
+            over.set()
+            if number == signal.SIGTERM:
+                self._give_back()
+                thread.join(STOP_SECONDS)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def work(self, over: Event) -> None:
+        """Do waiting jobs, the oldest first, until it is over; look for new ones each second."""
+        told = ""
+        while not over.is_set():
+            done = False
+            try:
+                waiting = self._jobs.waiting()
+                done = any(not over.is_set() and self.run(job_id) for job_id in waiting)
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the next look may succeed
+                if str(error) != told:
+                    told = str(error)
+                    LOG.warning("waiting jobs cannot be looked for: %s", error)
+            else:
+                told = ""
+            if not done:
+                over.wait(LOOK_SECONDS)
+
+    def run(self, job_id: str) -> bool:
+        """Do one job, if it is still to be done and nobody else does it.
+
+        Returns:
+            Whether it was this worker's.
+        """
         job = self._jobs.claim(job_id, self.name)
         if job is None:
-            return
+            return False
         LOG.info("job %s: %s, attempt %d", job.id, job.kind, job.attempts)
-        self._idle.clear()
         self._running = job
         try:
             self._do(job)
@@ -184,7 +196,7 @@ class Worker:
             LOG.warning("job %s is taken up again when its lease lapses: %s", job.id, error)
         finally:
             self._running = None
-            self._idle.set()
+        return True
 
     def _do(self, job: Job) -> None:
         try:
@@ -216,21 +228,5 @@ class Worker:
     def _give_back(self) -> None:
         job = self._running
         if job is not None:
-            with suppress(JobLost):
+            with suppress(JobLost, StorageError):  # else its lease lapses
                 self._jobs.release(job)
-
-    def _look(self, over: Event) -> None:
-        """Find jobs of dead workers, and those whose message was lost."""
-        told = ""
-        while not over.is_set():
-            try:
-                if self._running is None and self._queue.is_empty():
-                    for job_id in self._jobs.waiting()[:1]:
-                        self._queue.put(job_id)
-            except Exception as error:  # noqa: BLE001 -- whatever it is, the next look may succeed
-                if str(error) != told:
-                    told = str(error)
-                    LOG.warning("waiting jobs cannot be looked for: %s", error)
-            else:
-                told = ""
-            over.wait(LOOK_SECONDS)

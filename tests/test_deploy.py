@@ -1,6 +1,7 @@
 """What lies around the images: each name that one file uses is there in the other."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,9 @@ def test_every_port_is_published_on_this_machine_only() -> None:
 
 
 def test_every_running_service_has_a_limit_of_memory_and_starts_again() -> None:
-    among = COMPOSE.split("\nservices:\n")[1].split("\nvolumes:\n")[0]
+    among = COMPOSE.split("\nservices:\n")[1].split("\n# Prometheus and")[0]
     services = re.split(r"\n  (?=[a-z]+:\n)", among)
-    assert len(services) == 8
+    assert len(services) == 7
     for service in services:
         name = service.strip().split(":")[0]
         if name != "train":
@@ -50,3 +51,49 @@ def test_what_compose_mounts_is_here() -> None:
     mounted = re.findall(r"- \./(\S+?):", COMPOSE)
     assert mounted
     assert all((ROOT / path).exists() for path in mounted)
+
+
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
+LOCKS = {"build": (), "serve": ("postgres",)}
+
+
+def normal(name: str) -> str:
+    return re.sub("[-_.]+", "-", name).lower()
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Normal name -> version."""
+    found = (PIN.match(line) for line in path.read_text().splitlines())
+    return {normal(pin[1]): pin[2] for pin in found if pin}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_image_installs_what_is_tested_together(name: str) -> None:
+    locked, tested = pins(ROOT / f"requirements/{name}.txt"), pins(ROOT / "constraints.txt")
+    assert locked
+    assert {one: (locked[one], tested.get(one)) for one in locked} == {
+        one: (version, version) for one, version in locked.items()
+    }, "run `make lock`"
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_image_installs_all_that_is_asked_for(name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    asked = (
+        project["project"]["dependencies"] if LOCKS[name] else project["build-system"]["requires"]
+    )
+    asked = [*asked, *(one for extra in LOCKS[name] for one in extras[extra])]
+    names = {normal(re.split(r"[\[<>=; ]", one)[0]) for one in asked}
+    assert names <= pins(ROOT / f"requirements/{name}.txt").keys(), "run `make lock`"
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_package_of_the_image_has_hashes_and_no_address(name: str) -> None:
+    text = (ROOT / f"requirements/{name}.txt").read_text()
+    for package in re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]:
+        first, *hashes = package.splitlines()
+        assert PIN.match(first), first
+        assert hashes, first
+        assert all(re.match(r"    --hash=sha256:[0-9a-f]{64}", line) for line in hashes), first
+    assert "://" not in text

@@ -35,7 +35,6 @@ SETTINGS = (
     "PORT",
     "PRECISION",
     "PURGE_HOURS",
-    "QUEUE_URL",
     "RECENT_QUERIES",
     "REQUESTS_AT_ONCE",
     "REQUESTS_PER_SECOND",
@@ -59,6 +58,11 @@ OTHERS = (
 )
 """What else reads variables of this prefix."""
 
+GONE = {
+    "XEMPLAR_QUEUE_URL": "jobs wait in the catalog alone, where the worker looks for them",
+}
+"""Variables of earlier versions, and what took their place."""
+
 KNOWN = frozenset(PREFIX + name for name in (*SETTINGS, *OTHERS))
 
 
@@ -72,10 +76,14 @@ def check_environment(environment: Mapping[str, str]) -> None:
         name for name in environment if name.upper().startswith(PREFIX) and name not in KNOWN
     )
     if unknown:
-        named = "; ".join(
-            f"{name} is no variable of xemplar: did you mean {_nearest(name)}?" for name in unknown
-        )
+        named = "; ".join(map(_refusal, unknown))
         raise ConfigurationError(f"{named} docs/settings.md lists them all; unset what is not one")
+
+
+def _refusal(name: str) -> str:
+    if instead := GONE.get(name.upper()):
+        return f"{name} is gone: {instead}."
+    return f"{name} is no variable of xemplar: did you mean {_nearest(name)}?"
 
 
 def _nearest(name: str) -> str:

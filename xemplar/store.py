@@ -8,7 +8,6 @@
                                what their images look like, and is made anew where it lacks
     generations/CURRENT        the name of the live one
     checkpoints/<sha256>.safetensors   networks of generations, so that a service finds them
-    queue.sqlite               wakes workers up, unless a Redis URL names another queue
     had-keys                   there once an API key was made; a service without keys is closed then
     pseudonym.key              32 random bytes; without it no patient id can be found again
 """
@@ -63,11 +62,6 @@ class Store:
     def restoring(self) -> Path:
         """The file that is there while a restore puts its files in place; becomes `current`."""
         return self.root / ".restoring"
-
-    @property
-    def queue(self) -> Path:
-        """The file that wakes workers up."""
-        return self.root / "queue.sqlite"
 
     @property
     def had_keys(self) -> Path:

@@ -23,7 +23,7 @@ DEFAULT_STORE = Path("xemplar-store")
 STORE_MARKS = ("catalog.sqlite", "pseudonym.key", "generations/CURRENT", ".restoring")
 """What only a store has: "media" or "checkpoints" are names that other folders have, too."""
 
-STORE_PARTS = re.compile(r"(catalog|queue)\.sqlite.*|generations|media|checkpoints|pseudonym\.key")
+STORE_PARTS = re.compile(r"catalog\.sqlite.*|generations|media|checkpoints|pseudonym\.key")
 """All that is in a store, and is not hidden; databases have files beside them."""
 
 

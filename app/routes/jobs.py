@@ -1,6 +1,5 @@
 """Long pieces of work: started here, done by ``xemplar worker``."""
 
-import logging
 from http import HTTPStatus
 from typing import Annotated
 
@@ -9,8 +8,6 @@ from fastapi import Path, Query, Request, Response, status
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from xemplar.catalog.jobs import Job, Jobs
-from xemplar.errors import XemplarError
-from xemplar.jobqueue import JobQueue
 from xemplar.schemas import JobList, JobOut, Reindex
 from xemplar.schemas.examples import JOB_ID
 
@@ -35,8 +32,6 @@ register_url_convertor("job", _Id())  # else /jobs/reindex would be a job too, o
 
 NO_JOB = described(HTTPStatus.NOT_FOUND, "No such job.")
 
-LOG = logging.getLogger("xemplar")
-
 
 @router.post(
     "/jobs/reindex",
@@ -51,20 +46,8 @@ async def reindex(request: Request, response: Response, asked: Reindex | None = 
     """
     asked = asked or Reindex()
     digest = asked.checkpoint or service_of(request).retriever.checkpoint.digest
-    store, url = service_of(request).retriever.store, request.state.queue_url
-
-    def work() -> Job:
-        parameters = {"checkpoint": digest, "factory": asked.factory}
-        job = _jobs(request).create("reindex", parameters)
-        try:
-            queue = JobQueue(store, url)
-            queue.put(job.id)
-            queue.close()
-        except XemplarError as error:
-            LOG.warning("job %s waits until a worker looks for it: %s", job.id, error)
-        return job
-
-    job = await to_thread.run_sync(work)
+    parameters = {"checkpoint": digest, "factory": asked.factory}
+    job = await to_thread.run_sync(lambda: _jobs(request).create("reindex", parameters))
     record_of(request).subject = job.id
     response.headers["location"] = f"{root_of(request)}/jobs/{job.id}"
     return _job_out(job)

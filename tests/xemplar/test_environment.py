@@ -32,6 +32,11 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name(name: str, meant: 
         check_environment({"PATH": "/bin", "XEMPLAR_STORE": "x", name: "1"})
 
 
+def test_a_variable_of_an_earlier_version_is_refused_as_gone() -> None:
+    with pytest.raises(ConfigurationError, match=r"^XEMPLAR_QUEUE_URL is gone: jobs wait in the "):
+        check_environment({"XEMPLAR_QUEUE_URL": "redis://queue:6379/0"})
+
+
 def test_all_misspelt_variables_are_named() -> None:
     with pytest.raises(ConfigurationError, match=r"XEMPLAR_HOTS .*XEMPLAR_PROT "):
         check_environment({"XEMPLAR_PROT": "1", "XEMPLAR_HOTS": "2"})
@@ -44,7 +49,7 @@ def test_known_and_foreign_variables_are_none_of_its_business() -> None:
 @given(st.text())
 def test_every_other_name_of_the_prefix_is_refused(name: str) -> None:
     if PREFIX + name not in KNOWN:
-        with pytest.raises(ConfigurationError, match="did you mean XEMPLAR_"):
+        with pytest.raises(ConfigurationError, match=r"did you mean XEMPLAR_|is gone"):
             check_environment({PREFIX + name: ""})
 
 

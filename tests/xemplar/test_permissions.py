@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from xemplar.catalog import Description, migrate, open_catalog
 from xemplar.checkpoint import keep, load
 from xemplar.encoder import Precision, open_encoder
 from xemplar.intake import take_in
-from xemplar.jobqueue import JobQueue
 from xemplar.media import Media
 from xemplar.permissions import OTHERS, close_to_others
 from xemplar.phantom import write_phantoms
@@ -54,11 +52,9 @@ def test_a_store_is_made_for_its_user_alone(tmp_path: Path, tiny_checkpoint: Pat
             take_in(decode(encoded(film)), source, encoder, catalog, Media(store.media))
         build_generation(store, catalog, checkpoint)
         keep(tiny_checkpoint, store)
-        with closing(JobQueue(store)) as queue:
-            queue.put("job")
         names = {path.name for path in store.root.iterdir()}
         assert {"catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"} < names
-        assert {"queue.sqlite", "pseudonym.key", "media", "generations", "checkpoints"} < names
+        assert {"pseudonym.key", "media", "generations", "checkpoints"} < names
         assert opened(tmp_path / "new") == {}
 
 

@@ -22,6 +22,10 @@ from xemplar.store import Store
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+PASSWORD_FILE = "password_file"  # noqa: S105 -- the name of a query
+"""Query of a database URL that names a file instead of holding a password, which environment and
+lists of processes would show."""
+
 _MIGRATION_LOCK = 7_236_457_801  # any number, the same in every version: PostgreSQL's lock key
 
 
@@ -29,18 +33,19 @@ def connect(url: str, *, patient: bool = False) -> Engine:
     """An engine for SQLite or PostgreSQL. Nothing is read from the database yet.
 
     Args:
-        url: of the database.
+        url: of the database; for PostgreSQL with "?password_file=FILE", unless it holds a password.
         patient: wait for PostgreSQL as long as an answer takes (see `xemplar.catalog.postgres`).
 
     Raises:
-        ConfigurationError: another database, no URL at all, or its driver is not installed.
+        ConfigurationError: another database, no URL at all, no password in its file, or its driver
+            is not installed.
     """
     address = _address(url)
     try:
         if address.get_backend_name() == "postgresql":
             from xemplar.catalog.postgres import connect_postgres
 
-            return connect_postgres(address, patient=patient)
+            return connect_postgres(_with_password(address), patient=patient)
         return connect_sqlite(address)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
@@ -196,6 +201,28 @@ def _address(url: str) -> URL:
     if address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:"):
         raise ConfigurationError("the catalog needs a file; use sqlite:///FILE")
     return address
+
+
+def _with_password(address: URL) -> URL:
+    """Puts in the password of the file that an address names."""
+    file = address.query.get(PASSWORD_FILE)
+    if file is None:
+        return address
+    if address.password is not None or not isinstance(file, str):
+        raise ConfigurationError("the database URL needs one password; name one file, or give it")
+    try:
+        password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigurationError(
+            f"the file {file} with the database's password cannot be read: {why}; name it in the "
+            "database URL (password_file), readable by this user"
+        ) from error
+    if not password:
+        raise ConfigurationError(
+            f"the file {file} should hold the database's password; it is empty"
+        )
+    return address.difference_update_query([PASSWORD_FILE]).set(password=password)
 
 
 def _config() -> Config:
