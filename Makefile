@@ -94,7 +94,7 @@ coverage: $(VENV)/.dev
 
 containers: $(VENV)/.base
 	$(PIP) --editable . --group containers
-	$(RUN) -m checks.containers $(if $(TARGET),--target $(TARGET)) \
+	$(RUN) -m tests.system.containers $(if $(TARGET),--target $(TARGET)) \
 		$(if $(XEMPLAR_DATA),--data $(XEMPLAR_DATA)) || [ $$? = 77 ]  # where none can run: skipped
 
 lock: $(VENV)/.base

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from xemplar.catalog.keys import Role
+from xemplar.operations.keys import Role
 
 from .problems import described
 from .security import guard_of

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.answer import Answer
-from xemplar.catalog.ratings import Rating
+from xemplar.api import Agreement, OneReadersAgreement, RatedCase, ReaderAgreement
 from xemplar.index.generation import cosines
-from xemplar.ndcg import ndcg, random_ndcg
-from xemplar.retriever import Retriever
-from xemplar.schemas import Agreement, OneReadersAgreement, RatedCase, ReaderAgreement
+from xemplar.operations.ratings import Rating
+from xemplar.retrieval.ndcg import ndcg, random_ndcg
+from xemplar.retrieval.result import Answer
+from xemplar.retrieval.retriever import Retriever
 
 
 def agreement_out(

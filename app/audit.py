@@ -9,8 +9,8 @@ import anyio
 from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xemplar.catalog.audit import Audit, AuditEntry
-from xemplar.catalog.keys import Role
+from xemplar.operations.audit import Audit, AuditEntry
+from xemplar.operations.keys import Role
 
 from .daily import SHOW_NO_CASE, DailyCases
 from .gathering import Gathering

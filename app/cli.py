@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xemplar.terminal import DEFAULT_STORE, CheckpointOption, DatabaseOption, StoreOption, new_path
+from xemplar.cli.terminal import (
+    DEFAULT_STORE,
+    CheckpointOption,
+    DatabaseOption,
+    StoreOption,
+    new_path,
+)
 
 if TYPE_CHECKING:
     from socket import socket
 
-    from xemplar.answer import Answer
-    from xemplar.retriever import Retriever
+    from xemplar.retrieval.result import Answer
+    from xemplar.retrieval.retriever import Retriever
 
     from .settings import Settings
 
@@ -45,7 +51,7 @@ def serve(
 
         XEMPLAR_PRECISION=float32 xemplar serve --port 9000
     """
-    from xemplar.checkpoint import load
+    from xemplar.model.checkpoint import load
 
     from .listening import listening
 
@@ -140,7 +146,7 @@ def query(
     from rich.console import Console
 
     from xemplar.catalog import CaseFilter
-    from xemplar.selection import Search
+    from xemplar.retrieval.selection import Search
 
     from .main import open_retriever
     from .table import answer_tables
@@ -249,8 +255,8 @@ def _refuse_other(checkpoint: Path, retriever: "Retriever") -> None:
     Raises:
         Mismatch: another one is named.
     """
-    from xemplar.checkpoint import load
     from xemplar.errors import Mismatch
+    from xemplar.model.checkpoint import load
 
     named, live = load(checkpoint).digest, retriever.checkpoint.digest
     if named != live:
@@ -264,8 +270,8 @@ def _refuse_other(checkpoint: Path, retriever: "Retriever") -> None:
 
 def _write_pictures(retriever: "Retriever", answer: "Answer", folder: Path) -> None:
     """Overlays and evidence of the query and of each case, and all in one sheet, as JPEG."""
-    from xemplar import pictures
-    from xemplar.artefact import new_folder
+    from xemplar.archive.artefact import new_folder
+    from xemplar.retrieval import render
 
     from .sheet import sheet
 
@@ -273,15 +279,15 @@ def _write_pictures(retriever: "Retriever", answer: "Answer", folder: Path) -> N
     named |= {f"counter-{near.rank:03d}": near for near in answer.counter_examples}
     with new_folder(folder) as beside:
         (beside / "sheet.jpg").write_bytes(sheet(retriever, answer))
-        (beside / "query.jpg").write_bytes(pictures.query_image(answer))
-        (beside / "query-overlay.jpg").write_bytes(pictures.query_overlay(retriever, answer))
+        (beside / "query.jpg").write_bytes(render.query_image(answer))
+        (beside / "query-overlay.jpg").write_bytes(render.query_overlay(retriever, answer))
         for rank, near in named.items():
             case, name = near.case, f"{rank}-{near.case.case_id}"
             film = retriever.media.display_bytes(case.image_sha256)
-            overlay = pictures.case_overlay(retriever, case, answer.explained)
+            overlay = render.case_overlay(retriever, case, answer.explained)
             (beside / f"{name}.jpg").write_bytes(film)
             (beside / f"{name}-overlay.jpg").write_bytes(overlay)
-            evidence = pictures.case_evidence(retriever, answer, case)
+            evidence = render.case_evidence(retriever, answer, case)
             (beside / f"{name}-evidence.jpg").write_bytes(evidence)
-            evidence = pictures.query_evidence(retriever, answer, case)
+            evidence = render.query_evidence(retriever, answer, case)
             (beside / f"{name}-query-evidence.jpg").write_bytes(evidence)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from anyio import to_thread
 from prometheus_client import Gauge
 
-from xemplar.catalog.audit import Audit
+from xemplar.operations.audit import Audit
 
 from .problems import Refusal
 

@@ -5,12 +5,12 @@ import time
 
 from anyio import to_thread
 
+from xemplar.archive.store import Store
 from xemplar.errors import StorageError
 from xemplar.index import current
-from xemplar.intake import delete_pictures
-from xemplar.removals import is_late, queue_purge
-from xemplar.retriever import Retriever
-from xemplar.store import Store
+from xemplar.operations.removals import is_late, queue_purge
+from xemplar.retrieval.ingest import delete_pictures
+from xemplar.retrieval.retriever import Retriever
 
 from .metrics import Metrics
 from .service import Opening

@@ -7,7 +7,7 @@ from dataclasses import replace
 import anyio
 from anyio import to_thread
 
-from xemplar.catalog.audit import Audit, AuditEntry
+from xemplar.operations.audit import Audit, AuditEntry
 
 from .metrics import Metrics
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xemplar.terminal import DEFAULT_STORE, DatabaseOption, StoreOption, plain
+from xemplar.cli.terminal import DEFAULT_STORE, DatabaseOption, StoreOption, plain
 
 WIDE = 240
 """Characters of a line that no terminal shows: a pipe has no width, and a row is one line."""
@@ -46,10 +46,10 @@ def create(
         xemplar keys create ward-3 --role reader
         xemplar keys create ward-a --role writer --source ward-a --source ward-b --expires 90d
     """
+    from xemplar.archive.store import Store
     from xemplar.catalog import migrate
-    from xemplar.catalog.keys import Role, open_keys
     from xemplar.errors import StorageError
-    from xemplar.store import Store
+    from xemplar.operations.keys import Role, open_keys
 
     end = _end(expires) if expires else None
     url = database or Store(store).database_url
@@ -72,8 +72,8 @@ def show(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -> N
     from rich.console import Console
     from rich.table import Column, Table
 
-    from xemplar.catalog.keys import open_keys
-    from xemplar.store import Store
+    from xemplar.archive.store import Store
+    from xemplar.operations.keys import open_keys
 
     columns = ("role", "made", "expires", "last used", "revoked", "name", "sources")
     table = Table(Column("id", no_wrap=True), *columns, box=box.SIMPLE_HEAD)
@@ -94,8 +94,8 @@ def revoke(
     database: DatabaseOption = "",
 ) -> None:
     """Make a key useless, for good. A running service refuses it within two seconds."""
-    from xemplar.catalog.keys import open_keys
-    from xemplar.store import Store
+    from xemplar.archive.store import Store
+    from xemplar.operations.keys import open_keys
 
     with open_keys(database or Store(store).database_url) as known:
         known.revoke(key_id)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.typing import Processor
 
-from xemplar.schemas import ErrorOut
+from xemplar.api import ErrorOut
 
 from .metrics import Metrics
 from .problems import ProblemResponse

@@ -14,18 +14,18 @@ from sqlalchemy import Engine
 from starlette.middleware.cors import CORSMiddleware
 
 from xemplar import __version__
-from xemplar.catalog.audit import Audit
-from xemplar.catalog.keys import Keys
+from xemplar.api import NOTICE
+from xemplar.archive.storage import check_room
+from xemplar.archive.store import Store
 from xemplar.catalog.schema import check_writable, connect
-from xemplar.encoder import open_encoder
 from xemplar.errors import ConfigurationError, StorageError
-from xemplar.intake import delete_pictures
-from xemplar.radiograph import Radiograph, decode
-from xemplar.radiograph.pool import DecodingPool
-from xemplar.retriever import Retriever
-from xemplar.schemas import NOTICE
-from xemplar.storage import check_room
-from xemplar.store import Store
+from xemplar.imaging import Radiograph, decode
+from xemplar.imaging.decoder_pool import DecodingPool
+from xemplar.model.encoder import open_encoder
+from xemplar.operations.audit import Audit
+from xemplar.operations.keys import Keys
+from xemplar.retrieval.ingest import delete_pictures
+from xemplar.retrieval.retriever import Retriever
 
 from .audit import DAY_SECONDS, AuditTrail, forget
 from .body import OVERHEAD, BodyLimit

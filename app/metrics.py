@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from xemplar.catalog.counts import job_counts
 from xemplar.errors import StorageError
-from xemplar.retriever import Retriever
+from xemplar.retrieval.retriever import Retriever
 
 from .tasks import Task
 

@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 from structlog.contextvars import get_contextvars
 
 from xemplar import errors
-from xemplar.schemas import Problem
-from xemplar.storage import storage_error
+from xemplar.api import Problem
+from xemplar.archive.storage import storage_error
 
 STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.UnreadableImage: HTTPStatus.BAD_REQUEST,

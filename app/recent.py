@@ -8,9 +8,9 @@ from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 from threading import Lock
 
-from xemplar.answer import Answer
+from xemplar.api import ErrorOut
 from xemplar.errors import NotFound
-from xemplar.schemas import ErrorOut
+from xemplar.retrieval.result import Answer
 
 MAX_ERRORS = 200
 

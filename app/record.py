@@ -9,9 +9,9 @@ from typing import Any
 
 from fastapi import Request
 
-from xemplar.answer import Answer
 from xemplar.catalog import NOTHING, Access
-from xemplar.catalog.keys import Role
+from xemplar.operations.keys import Role
+from xemplar.retrieval.result import Answer
 
 NO_TIMINGS: Mapping[str, float] = MappingProxyType({})
 

@@ -13,10 +13,10 @@ import anyio
 from anyio import to_thread
 from fastapi import Request
 
+from xemplar.archive.store import Store
 from xemplar.catalog import EVERYTHING
-from xemplar.catalog.keys import Key, Keys, Role, digest_of
 from xemplar.errors import ConfigurationError, StorageError
-from xemplar.store import Store
+from xemplar.operations.keys import Key, Keys, Role, digest_of
 
 from .daily import SHOW_NO_CASE, DailyCases
 from .limits import Rate

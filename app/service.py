@@ -14,10 +14,10 @@ from fastapi import Request
 from PIL import Image
 
 from xemplar.catalog import Access
-from xemplar.explain import grad_cam
-from xemplar.overlay import jpeg, overlay
-from xemplar.preprocess import preprocess
-from xemplar.retriever import Retriever
+from xemplar.imaging.overlay import jpeg, overlay
+from xemplar.imaging.preprocess import preprocess
+from xemplar.model.explain import grad_cam
+from xemplar.retrieval.retriever import Retriever
 
 from .problems import come_back
 from .recent import RecentAnswers

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from xemplar.checkpoint import default_checkpoint
-from xemplar.encoder import Precision, Runtime
-from xemplar.environment import check_environment
+from xemplar.archive.store import Store
+from xemplar.cli.environment import check_environment
 from xemplar.errors import ConfigurationError
-from xemplar.radiograph import Limits
-from xemplar.store import Store
+from xemplar.imaging import Limits
+from xemplar.model.checkpoint import default_checkpoint
+from xemplar.model.encoder import Precision, Runtime
 
 from .body import Pace
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from xemplar import pictures
-from xemplar.answer import Answer
-from xemplar.retriever import Retriever
-from xemplar.schemas import NOTICE
+from xemplar.api import NOTICE
+from xemplar.retrieval import render
+from xemplar.retrieval.result import Answer
+from xemplar.retrieval.retriever import Retriever
 
 TILE, GAP, LINE = 240, 8, 18
 INK, PAPER, FAINT = (235, 235, 235), (18, 18, 20), (150, 150, 155)
@@ -29,7 +29,7 @@ def sheet(retriever: Retriever, answer: Answer) -> bytes:
                 f"most probable: {_name(query.finding)} {query.probability:.2f}",
                 f"explained: {_name(explained.finding)} {explained.probability:.2f}",
             ],
-            [pictures.query_image(answer), pictures.query_overlay(retriever, answer, side=TILE)],
+            [render.query_image(answer), render.query_overlay(retriever, answer, side=TILE)],
         )
     ]
     for near in answer.neighbours:
@@ -44,9 +44,9 @@ def sheet(retriever: Retriever, answer: Answer) -> bytes:
                 ],
                 [
                     retriever.media.display_bytes(case.image_sha256),
-                    pictures.case_overlay(retriever, case, answer.explained, TILE),
-                    pictures.case_evidence(retriever, answer, case, TILE),
-                    pictures.query_evidence(retriever, answer, case, TILE),
+                    render.case_overlay(retriever, case, answer.explained, TILE),
+                    render.case_evidence(retriever, answer, case, TILE),
+                    render.query_evidence(retriever, answer, case, TILE),
                 ],
             )
         )

@@ -6,7 +6,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from xemplar.terminal import plain
+from xemplar.cli.terminal import plain
 
 SHOWN = 5
 """Findings listed of all predictions; the explained one is added where it is not among them."""

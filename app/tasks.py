@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from xemplar.archive.storage import storage_error
 from xemplar.errors import StorageError, XemplarError
-from xemplar.storage import storage_error
 
 UNEXPECTED = "unexpected error; the service's log tells more"
 

@@ -8,10 +8,10 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.answer import Answer, Neighbour
+from xemplar.api import AnswerOut, CaseOut, MapsOut, NeighbourOut, NewCaseOut, PredictionOut
 from xemplar.catalog import Case
-from xemplar.pictures import Map
-from xemplar.schemas import AnswerOut, CaseOut, MapsOut, NeighbourOut, NewCaseOut, PredictionOut
+from xemplar.retrieval.render import Map
+from xemplar.retrieval.result import Answer, Neighbour
 
 DECIMALS = 9
 """Of numbers of maps: thousands of them still add up to the similarity as far as it is shown."""
@@ -30,7 +30,7 @@ def answer_out(
     Args:
         answer: what was found.
         root: what stands before each address, as "/xemplar".
-        pictures: of `xemplar.pictures.overlays`, to go into it as data URIs.
+        pictures: of `xemplar.retrieval.render.overlays`, to go into it as data URIs.
         maps: of `maps_out`, to go into it.
         more_timings: stages that came after the answer.
     """
@@ -77,7 +77,7 @@ def _neighbour(
 
 
 def maps_out(maps: Mapping[str, Map | None], fit: Literal["stretch", "pad"]) -> MapsOut:
-    """What `xemplar.pictures.maps` found, under the preprocessing's ``fit``."""
+    """What `xemplar.retrieval.render.maps` found, under the preprocessing's ``fit``."""
     numbers = {name: None if one is None else rounded(one) for name, one in maps.items()}
     return MapsOut(fit=fit, query=numbers.pop("query"), cases=numbers)
 

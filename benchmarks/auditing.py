@@ -29,10 +29,10 @@ from xemplar_app.audit import AuditTrail
 from xemplar_app.main import open_retriever
 from xemplar_app.settings import Settings
 
-from checks.postgres import Postgres
-from checks.served import phantom_site
 from tests.app.reading import served
-from xemplar.encoder import Precision
+from tests.system.postgres import Postgres
+from tests.system.served import phantom_site
+from xemplar.model.encoder import Precision
 
 CASES = 50
 TURN = 200

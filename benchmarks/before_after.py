@@ -29,21 +29,21 @@ from xemplar_evaluator.drawing import BOX
 from xemplar_evaluator.loading import EvaluationSource
 from xemplar_evaluator.settings import Settings
 
-from xemplar.artefact import new_folder
-from xemplar.boxes import CORRESPONDING, Box, DrawnBox, place_boxes, read_boxes, rows_of
+from xemplar.archive.artefact import new_folder
+from xemplar.archive.store import Store
 from xemplar.catalog import Case, case_id_of
-from xemplar.checkpoint import default_checkpoint, load
-from xemplar.datasets import Film, open_dataset
-from xemplar.encoder import Encoder, open_encoder
+from xemplar.data.boxes import CORRESPONDING, Box, DrawnBox, place_boxes, read_boxes, rows_of
+from xemplar.data.datasets import Film, open_dataset
+from xemplar.data.findings import canonical, finding_index
 from xemplar.errors import DatasetError
-from xemplar.explain import grad_cam
-from xemplar.findings import canonical, finding_index
-from xemplar.network import Features
-from xemplar.overlay import jpeg, overlay, shrink
-from xemplar.preprocess import preprocess
-from xemplar.radiograph import Radiograph, decode
-from xemplar.retriever import Retriever
-from xemplar.store import Store
+from xemplar.imaging import Radiograph, decode
+from xemplar.imaging.overlay import jpeg, overlay, shrink
+from xemplar.imaging.preprocess import preprocess
+from xemplar.model.checkpoint import default_checkpoint, load
+from xemplar.model.densenet import Features
+from xemplar.model.encoder import Encoder, open_encoder
+from xemplar.model.explain import grad_cam
+from xemplar.retrieval.retriever import Retriever
 
 FINDINGS = (
     *("Atelectasis", "Cardiomegaly", "Effusion", "Infiltration"),

@@ -22,8 +22,8 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import JPEGLSLossless, RLELossless
 
 from tests.films import compressed, dicom
+from xemplar.imaging.dicom.codecs import GDCM_PROCESS
 from xemplar.phantom import phantom
-from xemplar.radiograph.decoders import GDCM_PROCESS
 
 
 def by_gdcm_apart(frame: bytes, side: int) -> None:

@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from xemplar_app.memory import give_back_large_pieces
 
-from checks.common import phantom_store
 from tests.films import dicom, drawn_film, encoded
-from xemplar.checkpoint import default_checkpoint
-from xemplar.radiograph import Limits, Radiograph, decode
-from xemplar.radiograph.pool import DecodingPool
-from xemplar.retriever import Retriever
+from tests.system.common import phantom_store
+from xemplar.imaging import Limits, Radiograph, decode
+from xemplar.imaging.decoder_pool import DecodingPool
+from xemplar.model.checkpoint import default_checkpoint
+from xemplar.retrieval.retriever import Retriever
 
 CASES = 24
 

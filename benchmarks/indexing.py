@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from xemplar_indexer.job import embed_films
 
+from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
-from xemplar.checkpoint import default_checkpoint, load
-from xemplar.datasets import Film, open_dataset
-from xemplar.encoder import Encoder, Precision, open_encoder
-from xemplar.store import Store
+from xemplar.data.datasets import Film, open_dataset
+from xemplar.model.checkpoint import default_checkpoint, load
+from xemplar.model.encoder import Encoder, Precision, open_encoder
 
 BATCH = 16
 

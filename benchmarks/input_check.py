@@ -27,13 +27,13 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.progress import track
 
-from xemplar.checkpoint import default_checkpoint, load
-from xemplar.datasets import open_dataset
-from xemplar.doorkeeper import MOST, TURNED, WAYS, Verdict, Way
-from xemplar.encoder import Encoder, open_encoder
-from xemplar.live import doorkeeper_of
-from xemplar.preprocess import PreprocessSpec, preprocess
-from xemplar.radiograph import decode
+from xemplar.data.datasets import open_dataset
+from xemplar.imaging import decode
+from xemplar.imaging.preprocess import PreprocessSpec, preprocess
+from xemplar.imaging.validation.validator import MOST, TURNED, WAYS, Verdict, Way
+from xemplar.model.checkpoint import default_checkpoint, load
+from xemplar.model.encoder import Encoder, open_encoder
+from xemplar.retrieval.snapshot import doorkeeper_of
 
 Pixels = npt.NDArray[np.uint8]
 

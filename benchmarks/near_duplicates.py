@@ -2,7 +2,7 @@
 
 Each image is read as it is and as copies: re-encoded, smaller, under another window. For each kind
 of copy, the cosine of its embedding to the original's and the correlation of local contrast
-(`xemplar.same_image.likeness`). For the images themselves, the largest of both to another image, of
+(`xemplar.retrieval.duplicates.likeness`). For the images themselves, the largest of both to another image, of
 the same patient or of others, over all pairs. ``--indexed`` names a data set that holds the images
 in another form, whose file a column ``nih14_file`` of labels.csv tells: real copies.
 
@@ -23,13 +23,13 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from xemplar.checkpoint import default_checkpoint, load
-from xemplar.datasets import Film, open_dataset
-from xemplar.encoder import Encoder, open_encoder
-from xemplar.preprocess import preprocess
-from xemplar.radiograph import decode
-from xemplar.same_image import COPY_COSINE, SAME_IMAGE, local_contrast
-from xemplar.selection import NEAR_DUPLICATE
+from xemplar.data.datasets import Film, open_dataset
+from xemplar.imaging import decode
+from xemplar.imaging.preprocess import preprocess
+from xemplar.model.checkpoint import default_checkpoint, load
+from xemplar.model.encoder import Encoder, open_encoder
+from xemplar.retrieval.duplicates import COPY_COSINE, SAME_IMAGE, local_contrast
+from xemplar.retrieval.selection import NEAR_DUPLICATE
 
 Seen: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Measurements of n files: embeddings, float32 (n, C), and local contrasts, float32 (n, places)."""

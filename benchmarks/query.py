@@ -32,13 +32,13 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from rich.console import Console
 from rich.progress import track
 
+from xemplar.archive.media import Media
+from xemplar.archive.store import Store
 from xemplar.catalog import open_catalog
-from xemplar.checkpoint import default_checkpoint, load
-from xemplar.datasets import open_dataset
-from xemplar.media import Media
-from xemplar.network import Space
-from xemplar.network.pytorch import DenseNetwork, load_weights
-from xemplar.store import Store
+from xemplar.data.datasets import open_dataset
+from xemplar.model.checkpoint import default_checkpoint, load
+from xemplar.model.densenet import Space
+from xemplar.model.pytorch import DenseNetwork, load_weights
 
 K = 5
 PORT = 8765

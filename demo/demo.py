@@ -20,8 +20,8 @@ from typing import Any
 from rich.console import Console
 from xemplar_app.table import answer_tables
 
-from xemplar.datasets import open_dataset
-from xemplar.findings import NO_FINDING, positives
+from xemplar.data.datasets import open_dataset
+from xemplar.data.findings import NO_FINDING, positives
 
 PHANTOMS = 200
 HOST, PORT = "127.0.0.1", 8000

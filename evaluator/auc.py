@@ -7,8 +7,8 @@ from typing import Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.data.findings import targets
 from xemplar.errors import DatasetError
-from xemplar.findings import targets
 
 from .bootstrap import estimate_statistic
 from .data import EvaluationData

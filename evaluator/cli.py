@@ -16,8 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from xemplar.options import options_from
-from xemplar.terminal import (
+from xemplar.cli.options import options_from
+from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
     ColumnsOption,
@@ -95,10 +95,10 @@ def evaluate(
         raise typer.BadParameter(
             f"evaluating needs {error.name}: pip install 'xemplar[evaluate]'"
         ) from error
-    from xemplar.checkpoint import default_checkpoint, load
-    from xemplar.datasets import source_names
-    from xemplar.encoder import open_encoder
-    from xemplar.store import Store
+    from xemplar.archive.store import Store
+    from xemplar.data.datasets import source_names
+    from xemplar.model.checkpoint import default_checkpoint, load
+    from xemplar.model.encoder import open_encoder
 
     from .loading import EvaluationSource
 

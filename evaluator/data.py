@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.boxes import Box
 from xemplar.catalog import Case
-from xemplar.datasets import Film
-from xemplar.encoder import Encoder
+from xemplar.data.boxes import Box
+from xemplar.data.datasets import Film
+from xemplar.model.encoder import Encoder
 
 from .settings import Settings
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from xemplar.preprocess import PreprocessSpec, frame
+from xemplar.imaging.preprocess import PreprocessSpec, frame
 
 DPI = 110
 OURS, CHANCE = "#0a6ebd", "#8a8a8a"

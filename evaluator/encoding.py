@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.artefact import write_file
-from xemplar.datasets import Film
-from xemplar.encoder import Encoder
+from xemplar.archive.artefact import write_file
+from xemplar.data.datasets import Film
 from xemplar.errors import InputError
-from xemplar.network import STRIDE, Features
-from xemplar.preprocess import preprocess
-from xemplar.radiograph import decode
+from xemplar.imaging import decode
+from xemplar.imaging.preprocess import preprocess
+from xemplar.model.densenet import STRIDE, Features
+from xemplar.model.encoder import Encoder
 
 SHARD, BATCH = 128, 16
 """Images in a file of the work folder, and in a forward pass."""

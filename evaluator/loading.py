@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from xemplar.boxes import DrawnBox, box_file, left_out, place_boxes, read_boxes, rows_of
+from xemplar.archive.media import Media
+from xemplar.archive.store import Store
 from xemplar.catalog import Case, case_id_of, open_catalog
-from xemplar.checkpoint import default_checkpoint
-from xemplar.datasets import TRAIN, Dataset, Film
-from xemplar.encoder import Encoder
+from xemplar.data.boxes import DrawnBox, box_file, left_out, place_boxes, read_boxes, rows_of
+from xemplar.data.datasets import TRAIN, Dataset, Film
+from xemplar.data.rows import read_rows
+from xemplar.data.splits import PatientSplit
 from xemplar.errors import DatasetError, Mismatch, NothingIndexed
 from xemplar.index import Generation, open_generation
-from xemplar.media import Media
-from xemplar.rows import read_rows
-from xemplar.splits import PatientSplit
-from xemplar.store import Store
+from xemplar.model.checkpoint import default_checkpoint
+from xemplar.model.encoder import Encoder
 
 from .data import Candidates, EvaluationData, EvaluationImages
 from .encoding import EncodedImages, encode_images

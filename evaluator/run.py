@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from xemplar import __version__
-from xemplar.artefact import digest_of, file_digest, write_file
-from xemplar.encoder import Encoder
+from xemplar.archive.artefact import digest_of, file_digest, write_file
 from xemplar.errors import ConfigurationError
 from xemplar.index import current
+from xemplar.model.encoder import Encoder
 
 from .classification import classification
 from .data import EvaluationData

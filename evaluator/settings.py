@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from pydantic import Field
 
+from xemplar.api.rating_scale import MAX_RATING
+from xemplar.cli.options import refusals
 from xemplar.errors import ConfigurationError
-from xemplar.options import refusals
-from xemplar.ratings import MAX_RATING
 
 SAMPLES = typer.Option(rich_help_panel="Sample sizes")
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from xemplar.checkpoint import Card
-from xemplar.datasets import TRAIN, VAL, Dataset, Film
+from xemplar.data.datasets import TRAIN, VAL, Dataset, Film
+from xemplar.data.splits import learnt_digest, learnt_from, who
 from xemplar.errors import DatasetError, Mismatch
-from xemplar.splits import learnt_digest, learnt_from, who
+from xemplar.model.checkpoint import Card
 
 SEEN = (TRAIN, VAL)
 """Splits that a training learns from or chooses by."""

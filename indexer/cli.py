@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from xemplar.terminal import (
+from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
     ColumnsOption,
@@ -26,11 +26,11 @@ from xemplar.terminal import (
 )
 
 if TYPE_CHECKING:
+    from xemplar.archive.store import Store
     from xemplar.catalog import Catalog
-    from xemplar.checkpoint import Checkpoint
-    from xemplar.datasets import Dataset, Film
-    from xemplar.splits import PatientSplit
-    from xemplar.store import Store
+    from xemplar.data.datasets import Dataset, Film
+    from xemplar.data.splits import PatientSplit
+    from xemplar.model.checkpoint import Checkpoint
 
     from .job import Outcome
     from .publishing import Published
@@ -114,11 +114,11 @@ def index(
 
         xemplar index north/images south/images --source north --source south --store archive
     """
+    from xemplar.archive.store import Store
     from xemplar.catalog import migrate, open_catalog
-    from xemplar.checkpoint import default_checkpoint, keep, load
-    from xemplar.datasets import source_names
+    from xemplar.data.datasets import source_names
     from xemplar.index import empty_index
-    from xemplar.store import Store
+    from xemplar.model.checkpoint import default_checkpoint, keep, load
 
     from .publishing import build_generation
     from .sources import check_source
@@ -176,10 +176,10 @@ def index(
 @generations.command("list")
 def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
     """List the generations in a store, oldest first; live and damaged ones are marked."""
+    from xemplar.archive.store import Store
     from xemplar.errors import NothingIndexed
     from xemplar.index import Damaged, current
     from xemplar.index import generations as all_generations
-    from xemplar.store import Store
 
     place = Store(store)
     found = all_generations(place)
@@ -221,10 +221,10 @@ def activate(
 
     One that could not answer, as its files are damaged, is refused, and nothing changes.
     """
+    from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
-    from xemplar.checkpoint import default_checkpoint
-    from xemplar.live import publish_usable
-    from xemplar.store import Store
+    from xemplar.model.checkpoint import default_checkpoint
+    from xemplar.retrieval.snapshot import publish_usable
 
     place = Store(store)
     with open_catalog(database or place.database_url) as catalog:
@@ -244,9 +244,9 @@ def prune(
     Example:
         xemplar generations prune --keep 2 --store archive
     """
+    from xemplar.archive.store import Store
     from xemplar.index import current, remove
     from xemplar.index import generations as all_generations
-    from xemplar.store import Store
 
     place = Store(store)
     live = current(place)
@@ -273,10 +273,10 @@ def purge(
     Example:
         xemplar generations purge --store archive
     """
+    from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
-    from xemplar.checkpoint import default_checkpoint, load
-    from xemplar.live import live_checkpoint
-    from xemplar.store import Store
+    from xemplar.model.checkpoint import default_checkpoint, load
+    from xemplar.retrieval.snapshot import live_checkpoint
 
     from .cli_jobs import Bar, encoder_of
     from .purge import purge as run
@@ -314,12 +314,12 @@ def calibrate(
     """
     import json
 
+    from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
-    from xemplar.checkpoint import default_checkpoint, load
     from xemplar.errors import ConfigurationError
     from xemplar.index import SimilarityCalibration, current, read_manifest
-    from xemplar.live import live_checkpoint
-    from xemplar.store import Store
+    from xemplar.model.checkpoint import default_checkpoint, load
+    from xemplar.retrieval.snapshot import live_checkpoint
 
     from .publishing import build_generation
 
@@ -385,9 +385,9 @@ def _embed(
 ) -> "Outcome":
     import os
 
-    from xemplar.encoder import Precision, open_encoder
-    from xemplar.radiograph import Limits
-    from xemplar.radiograph.pool import decoder
+    from xemplar.imaging import Limits
+    from xemplar.imaging.decoder_pool import decoder
+    from xemplar.model.encoder import Precision, open_encoder
 
     from .job import embed_films
 
@@ -413,9 +413,9 @@ def _learn(
     store: "Store", catalog: "Catalog", checkpoint: "Checkpoint", precision: str, threads: int
 ) -> None:
     """Let the doorkeeper learn from the live generation now, so that no start waits for it."""
-    from xemplar.encoder import Precision, open_encoder
     from xemplar.index import Amended, open_generation
-    from xemplar.live import Live, new_doorkeeper
+    from xemplar.model.encoder import Precision, open_encoder
+    from xemplar.retrieval.snapshot import Live, new_doorkeeper
 
     encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
     generation = Amended.of(open_generation(store, checkpoint), catalog)

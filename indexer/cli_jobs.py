@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from xemplar.terminal import (
+from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
     DatabaseOption,
@@ -18,11 +18,11 @@ from xemplar.terminal import (
 )
 
 if TYPE_CHECKING:
+    from xemplar.archive.store import Store
     from xemplar.catalog import Catalog
-    from xemplar.catalog.jobs import Job
-    from xemplar.checkpoint import Checkpoint
-    from xemplar.encoder import Encoder
-    from xemplar.store import Store
+    from xemplar.model.checkpoint import Checkpoint
+    from xemplar.model.encoder import Encoder
+    from xemplar.operations.jobs import Job
 
     from .worker import Watch
 
@@ -79,11 +79,11 @@ def reindex(
 
         xemplar reindex --store archive --checkpoint runs/second/checkpoint.safetensors
     """
+    from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
-    from xemplar.catalog.jobs import Jobs
-    from xemplar.checkpoint import default_checkpoint, keep, load
     from xemplar.index import empty_index
-    from xemplar.store import Store
+    from xemplar.model.checkpoint import default_checkpoint, keep, load
+    from xemplar.operations.jobs import Jobs
 
     from .reindex import reindex as run
 
@@ -129,11 +129,11 @@ def worker(
     import logging
     from datetime import timedelta
 
+    from xemplar.archive.store import Store
     from xemplar.catalog import migrate, open_catalog
-    from xemplar.catalog.jobs import Jobs
-    from xemplar.checkpoint import default_checkpoint
-    from xemplar.removals import PURGE
-    from xemplar.store import Store
+    from xemplar.model.checkpoint import default_checkpoint
+    from xemplar.operations.jobs import Jobs
+    from xemplar.operations.removals import PURGE
 
     from .worker import Worker
 
@@ -165,9 +165,9 @@ def list_jobs(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "")
     Example:
         xemplar jobs list --store archive
     """
+    from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
-    from xemplar.catalog.jobs import Jobs
-    from xemplar.store import Store
+    from xemplar.operations.jobs import Jobs
 
     with open_catalog(database or Store(store).database_url) as catalog:
         found = Jobs(catalog.engine).newest()
@@ -192,9 +192,9 @@ def cancel(
     Example:
         xemplar jobs cancel 5f2b6c0a9d3e4f71 --store archive
     """
+    from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
-    from xemplar.catalog.jobs import Jobs, JobState
-    from xemplar.store import Store
+    from xemplar.operations.jobs import Jobs, JobState
 
     with open_catalog(database or Store(store).database_url) as catalog:
         job = Jobs(catalog.engine).cancel(job_id)
@@ -204,7 +204,7 @@ def cancel(
 
 def encoder_of(checkpoint: "Checkpoint", precision: str, threads: int) -> "Callable[[], Encoder]":
     """Opens the encoder of a checkpoint once it is needed."""
-    from xemplar.encoder import Precision, open_encoder
+    from xemplar.model.encoder import Precision, open_encoder
 
     return lambda: open_encoder(checkpoint, precision=Precision(precision), threads=threads)
 
@@ -219,7 +219,7 @@ def _reindexed(
     threads: int,
 ) -> Mapping[str, Any]:
     """Do a reindex job, with the checkpoint that it names."""
-    from xemplar.checkpoint import find, keep, load
+    from xemplar.model.checkpoint import find, keep, load
 
     from .reindex import reindex as run
 
@@ -244,8 +244,8 @@ def _purged(
     watch: "Watch", store: "Store", catalog: "Catalog", other: Path, precision: str, threads: int
 ) -> Mapping[str, Any]:
     """Do a purge job, with the checkpoint that answers."""
-    from xemplar.checkpoint import load
-    from xemplar.live import live_checkpoint
+    from xemplar.model.checkpoint import load
+    from xemplar.retrieval.snapshot import live_checkpoint
 
     from .purge import purge
 

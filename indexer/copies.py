@@ -6,10 +6,10 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.archive.media import Media
 from xemplar.catalog import Catalog, case_id_of
-from xemplar.checkpoint import Checkpoint
-from xemplar.media import Media
-from xemplar.same_image import COPY_COSINE, MAX_COPIES, StoredImages, local_contrast
+from xemplar.model.checkpoint import Checkpoint
+from xemplar.retrieval.duplicates import COPY_COSINE, MAX_COPIES, StoredImages, local_contrast
 
 SAME_IMAGE = "it shows the same image as another case"
 

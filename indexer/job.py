@@ -21,14 +21,14 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
+from xemplar.archive.media import Media
+from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, Description, Entry
-from xemplar.datasets import Film
-from xemplar.encoder import Encoder
-from xemplar.intake import BLANK, embed
-from xemplar.media import Media
-from xemplar.radiograph import Radiograph, decode
-from xemplar.splits import PatientSplit
-from xemplar.store import Store
+from xemplar.data.datasets import Film
+from xemplar.data.splits import PatientSplit
+from xemplar.imaging import Radiograph, decode
+from xemplar.model.encoder import Encoder
+from xemplar.retrieval.ingest import BLANK, embed
 
 from .copies import SAME_IMAGE, Copies
 from .reader import Known, New, Reader, Unreadable, in_order

@@ -7,9 +7,9 @@ from datetime import datetime
 
 import numpy as np
 
+from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, GenerationRecord
 from xemplar.catalog.generations import Generations
-from xemplar.checkpoint import Checkpoint, find, keep
 from xemplar.errors import ArtefactError, NotFound, XemplarError
 from xemplar.index import (
     FACTORY,
@@ -22,8 +22,8 @@ from xemplar.index import (
     read_manifest,
     remove,
 )
-from xemplar.live import publish_usable
-from xemplar.store import Store
+from xemplar.model.checkpoint import Checkpoint, find, keep
+from xemplar.retrieval.snapshot import publish_usable
 
 from .canary import check_generation
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from xemplar.artefact import sweep
+from xemplar.archive.artefact import sweep
+from xemplar.archive.store import Store
 from xemplar.catalog import Catalog
-from xemplar.checkpoint import Checkpoint
-from xemplar.encoder import Encoder
 from xemplar.errors import NothingIndexed
 from xemplar.index import current, remove
-from xemplar.removals import remains
-from xemplar.store import Store
+from xemplar.model.checkpoint import Checkpoint
+from xemplar.model.encoder import Encoder
+from xemplar.operations.removals import remains
 
 from .reindex import Watcher, reindex
 

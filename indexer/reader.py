@@ -11,12 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
-from xemplar.datasets import Film
+from xemplar.archive.media import Media
+from xemplar.data.datasets import Film
 from xemplar.errors import ImageTooLarge, InputError, UnreadableImage
-from xemplar.intake import Prepared
-from xemplar.media import Media
-from xemplar.preprocess import PreprocessSpec, preprocess
-from xemplar.radiograph import Limits, Radiograph, decode
+from xemplar.imaging import Limits, Radiograph, decode
+from xemplar.imaging.preprocess import PreprocessSpec, preprocess
+from xemplar.retrieval.ingest import Prepared
 
 OTHER_PART = (
     "the DICOM header says that it shows {part}, not a chest; `--any-body-part` indexes it all the "

@@ -10,15 +10,15 @@ from typing import Protocol
 
 import numpy as np
 
-from xemplar.artefact import sweep
+from xemplar.archive.artefact import sweep
+from xemplar.archive.media import Media
+from xemplar.archive.store import Store
 from xemplar.catalog import Batch, Catalog
-from xemplar.checkpoint import Checkpoint
-from xemplar.encoder import Encoder
 from xemplar.errors import ArtefactError, ConfigurationError, NotFound
 from xemplar.index import FACTORY, current, read_manifest
-from xemplar.intake import delete_orphans, delete_pictures, embed_stored
-from xemplar.media import Media
-from xemplar.store import Store
+from xemplar.model.checkpoint import Checkpoint
+from xemplar.model.encoder import Encoder
+from xemplar.retrieval.ingest import delete_orphans, delete_pictures, embed_stored
 
 from .job import BATCH
 from .publishing import Published, build_generation

@@ -4,7 +4,7 @@ import hashlib
 from contextlib import suppress
 
 from xemplar.catalog import Catalog
-from xemplar.datasets import Dataset, Film
+from xemplar.data.datasets import Dataset, Film
 from xemplar.errors import DatasetError
 
 COMPARED = 32

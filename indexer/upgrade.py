@@ -2,7 +2,7 @@
 
 import typer
 
-from xemplar.terminal import DEFAULT_STORE, DatabaseOption, StoreOption
+from xemplar.cli.terminal import DEFAULT_STORE, DatabaseOption, StoreOption
 
 
 def upgrade(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -> None:
@@ -18,9 +18,9 @@ def upgrade(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -
 
         xemplar upgrade --database postgresql+psycopg://xemplar@db.example/xemplar
     """
+    from xemplar.archive.store import Store
     from xemplar.catalog import migrate
     from xemplar.catalog.schema import connect, head, revision
-    from xemplar.store import Store
 
     url = database or Store(store).database_url
     engine = connect(url)

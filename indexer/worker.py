@@ -21,9 +21,9 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
 
-from xemplar.catalog.jobs import Job, JobLost, Jobs
+from xemplar.archive.storage import storage_error
 from xemplar.errors import DatabaseUnreachable, StorageError, XemplarError
-from xemplar.storage import storage_error
+from xemplar.operations.jobs import Job, JobLost, Jobs
 
 BEAT_SECONDS = 1.0
 LOOK_SECONDS = 1.0

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import settings
 
 from tests.films import TINY, seeded_weights
-from xemplar.checkpoint import Calibration, Card, Checkpoint, load, save
-from xemplar.findings import NIH14
-from xemplar.preprocess import PreprocessSpec
+from xemplar.data.findings import NIH14
+from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.model.checkpoint import Calibration, Card, Checkpoint, load, save
 
 # CI must not fail by the luck of a draw; look for new examples with HYPOTHESIS_PROFILE=explore
 # no deadline: on a machine that is busy a test is slow, and not wrong

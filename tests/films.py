@@ -14,8 +14,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from xemplar.network import MEAN, PROJECTION, Architecture, shapes
-from xemplar.preprocess import PreprocessSpec
+from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.model.densenet import MEAN, PROJECTION, Architecture, shapes
 
 TINY = Architecture(growth=4, blocks=(1, 2, 1, 1), stem=8, projection=6)
 PLAIN = replace(TINY, projection=0)
@@ -32,7 +32,7 @@ def seeded_weights(
     """
     import torch
 
-    from xemplar.network.pytorch import DenseNetwork, weights_of
+    from xemplar.model.pytorch import DenseNetwork, weights_of
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

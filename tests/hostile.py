@@ -29,7 +29,7 @@ CRASHING = FILM + b"crash"
 
 DRIVEN = """
 import os
-from xemplar.radiograph import worker
+from xemplar.imaging import worker
 
 decode = worker.decode
 

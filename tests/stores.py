@@ -10,11 +10,11 @@ from xemplar_indexer.job import embed_films
 from xemplar_indexer.publishing import build_generation
 
 from tests.films import drawn_film, encoded
+from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
-from xemplar.checkpoint import load, save
-from xemplar.datasets import open_dataset
-from xemplar.encoder import Precision, open_encoder
-from xemplar.store import Store
+from xemplar.data.datasets import open_dataset
+from xemplar.model.checkpoint import load, save
+from xemplar.model.encoder import Precision, open_encoder
 
 CASES = 12
 FINDINGS = ("Effusion", "Mass|Nodule", "No Finding", "")

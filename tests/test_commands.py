@@ -12,7 +12,7 @@ import pytest
 from tests.films import drawn_film, encoded
 from tests.stores import SmallStore, small_store
 from xemplar.__main__ import main
-from xemplar.store import Store
+from xemplar.archive.store import Store
 
 Run = Callable[..., tuple[int, str, str]]
 

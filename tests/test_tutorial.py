@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from checks.common import free_port
 from tests.agreement import wait_until
+from tests.system.common import free_port
 
 TUTORIAL = (Path(__file__).parents[1] / "docs" / "tutorial.md").read_text()
 STEPS = re.findall(r"```(?:sh|python title=\"(\S+)\")\n(.*?)```", TUTORIAL, re.DOTALL)

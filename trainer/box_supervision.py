@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from xemplar.boxes import BOX_FILES, Box, box_file, place_boxes, read_boxes, rows_of
-from xemplar.datasets import Dataset, Film
+from xemplar.data.boxes import BOX_FILES, Box, box_file, place_boxes, read_boxes, rows_of
+from xemplar.data.datasets import Dataset, Film
 from xemplar.errors import ConfigurationError
-from xemplar.preprocess import Frame
+from xemplar.imaging.preprocess import Frame
 
 SIDE = 64
 """Side of a mask in cells; readers do not draw boxes more exactly."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 
-from xemplar.checkpoint import Calibration
+from xemplar.model.checkpoint import Calibration
 
 from .metrics import Outputs
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xemplar.options import options_from
-from xemplar.terminal import ColumnsOption, TableOption, UnknownFindingsOption, dataset_of
+from xemplar.cli.options import options_from
+from xemplar.cli.terminal import ColumnsOption, TableOption, UnknownFindingsOption, dataset_of
 
 from .settings import Augmentation, Settings
 
 if TYPE_CHECKING:
-    from xemplar.datasets import Dataset
+    from xemplar.data.datasets import Dataset
 
 SPLIT = "Split of patients, where a data set names none"
 
@@ -80,8 +80,8 @@ def train(
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"
         ) from error
-    from xemplar.datasets import source_names
-    from xemplar.splits import PatientSplit
+    from xemplar.data.datasets import source_names
+    from xemplar.data.splits import PatientSplit
 
     if "findings" in options:
         options["findings"] = _separated(options["findings"])
@@ -112,7 +112,7 @@ def _known(findings: Iterable[str], datasets: "list[Dataset]") -> tuple[str, ...
     Raises:
         UnknownFinding: neither has one of them.
     """
-    from xemplar.findings import VOCABULARY, known_finding
+    from xemplar.data.findings import VOCABULARY, known_finding
 
     known = VOCABULARY.union(*(dataset.findings for dataset in datasets))
     return tuple(known_finding(name, known) for name in findings)

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from xemplar.artefact import write_file
-from xemplar.datasets import Film
+from xemplar.archive.artefact import write_file
+from xemplar.data.datasets import Film
+from xemplar.data.splits import patient_number
 from xemplar.errors import ConfigurationError
-from xemplar.splits import patient_number
 
 from .data import TrainingImages, loader_of
 from .distributed import Distributed

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from xemplar.datasets import TRAIN, VAL, Dataset, Film
+from xemplar.data.datasets import TRAIN, VAL, Dataset, Film
+from xemplar.data.findings import targets
+from xemplar.data.splits import who
 from xemplar.errors import DatasetError, InputError
-from xemplar.findings import targets
-from xemplar.network import STRIDE
-from xemplar.preprocess import Frame, frame, preprocess
-from xemplar.radiograph import decode
-from xemplar.splits import who
+from xemplar.imaging import decode
+from xemplar.imaging.preprocess import Frame, frame, preprocess
+from xemplar.model.densenet import STRIDE
 
 from .augment import augment
 from .box_supervision import PRIOR_WEIGHT, BoxSupervision, Masks, to_input_frame

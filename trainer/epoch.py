@@ -11,9 +11,9 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from xemplar.datasets import Film
+from xemplar.data.datasets import Film
+from xemplar.data.findings import targets
 from xemplar.errors import ConfigurationError
-from xemplar.findings import targets
 
 from .data import Sample, TrainingImages, loader_of
 from .distributed import Distributed

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import DenseNet169_Weights
 
-from xemplar import checkpoint
-from xemplar.artefact import file_digest
-from xemplar.datasets import Film
+from xemplar.archive.artefact import file_digest
+from xemplar.data.datasets import Film
+from xemplar.data.findings import UncertainPolicy, targets
 from xemplar.errors import ConfigurationError
-from xemplar.findings import UncertainPolicy, targets
-from xemplar.network import EMBEDDING
-from xemplar.network.pytorch import DenseNetwork
+from xemplar.model import checkpoint
+from xemplar.model.densenet import EMBEDDING
+from xemplar.model.pytorch import DenseNetwork
 
 OLD_NAMES = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """torchvision's published DenseNet files write ``norm.1.weight`` for today's ``norm1.weight``."""

@@ -10,12 +10,12 @@ from rich.progress import track
 from torch import Tensor
 from torch.optim import Adam
 
-from xemplar.checkpoint import load, save
-from xemplar.datasets import Film
+from xemplar.data.datasets import Film
+from xemplar.data.findings import targets
 from xemplar.errors import ConfigurationError
-from xemplar.findings import targets
-from xemplar.network import MEAN, PROJECTION, Architecture
-from xemplar.network.pytorch import DenseNetwork, load_weights
+from xemplar.model.checkpoint import load, save
+from xemplar.model.densenet import MEAN, PROJECTION, Architecture
+from xemplar.model.pytorch import DenseNetwork, load_weights
 
 from .data import TrainingImages, loader_of
 from .epoch import Device

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
-from xemplar.artefact import write_file
+from xemplar.archive.artefact import write_file
 
 from .metrics import Outputs, roc
 

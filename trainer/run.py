@@ -22,14 +22,14 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
-from xemplar.artefact import write_file
-from xemplar.checkpoint import Card, save
-from xemplar.datasets import TRAIN, VAL, Dataset, Film
+from xemplar.archive.artefact import write_file
+from xemplar.cli.terminal import plain
+from xemplar.data.datasets import TRAIN, VAL, Dataset, Film
+from xemplar.data.splits import learnt_digest, who
 from xemplar.errors import ConfigurationError
-from xemplar.network import MEAN, Architecture
-from xemplar.network.pytorch import DenseNetwork, weights_of
-from xemplar.splits import learnt_digest, who
-from xemplar.terminal import plain
+from xemplar.model.checkpoint import Card, save
+from xemplar.model.densenet import MEAN, Architecture
+from xemplar.model.pytorch import DenseNetwork, weights_of
 
 from . import report
 from .box_supervision import box_supervision_of

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
-from xemplar.datasets import Film
+from xemplar.data.datasets import Film
 from xemplar.errors import ConfigurationError
 
 from .distributed import Distributed

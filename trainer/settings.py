@@ -1,4 +1,4 @@
-"""Settings of a training: each field is also an option of ``xemplar train`` (`xemplar.options`)."""
+"""Settings of a training: each field is also an option of ``xemplar train`` (`xemplar.cli.options`)."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 import typer
 from pydantic import Field
 
+from xemplar.cli.options import refusals
+from xemplar.data.findings import NIH14, UncertainPolicy, canonical
+from xemplar.data.splits import PatientSplit
 from xemplar.errors import ConfigurationError, CorruptArtefact
-from xemplar.findings import NIH14, UncertainPolicy, canonical
-from xemplar.options import refusals
-from xemplar.preprocess import PreprocessSpec
-from xemplar.splits import PatientSplit
+from xemplar.imaging.preprocess import PreprocessSpec
 
 FOLDS = 5
 """Parts of the patients in cross-fitting."""

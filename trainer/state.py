@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from xemplar.artefact import write_file
+from xemplar.archive.artefact import write_file
 from xemplar.errors import ConfigurationError
 
 FORMER_NAMES: Mapping[str, str] = {

@@ -17,13 +17,13 @@ __version__ = version("xemplar")
 __all__ = ["Client", "__version__"]
 
 if TYPE_CHECKING:
-    from xemplar.client import Client
+    from xemplar.api.client import Client
 else:
 
     def __getattr__(name: str) -> Any:
         """`Client` is loaded when it is asked for: nothing else here needs httpx2."""
         if name != "Client":
             raise AttributeError(f"module 'xemplar' has no attribute {name!r}")
-        from xemplar.client import Client
+        from xemplar.api.client import Client
 
         return Client

@@ -20,10 +20,10 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from xemplar import __version__
-from xemplar.environment import check_environment
+from xemplar.archive.storage import storage_error
+from xemplar.cli.environment import check_environment
+from xemplar.cli.terminal import plain
 from xemplar.errors import XemplarError
-from xemplar.storage import storage_error
-from xemplar.terminal import plain
 
 
 class ProgramCommands(TyperGroup):

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import Query, Request
 
-from xemplar.catalog.audit import Audit
+from xemplar.api import AuditEntryOut, AuditPage, AuditQuestion, ErrorList
 from xemplar.errors import StorageError
-from xemplar.schemas import AuditEntryOut, AuditPage, AuditQuestion, ErrorList
+from xemplar.operations.audit import Audit
 
 from ..admission import admin
 from ..recent import RecentErrors

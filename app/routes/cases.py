@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from xemplar import pictures
+from xemplar.api import CaseOut, CasePage, CaseQuery, FindingList, FindingOut
 from xemplar.catalog import Case
 from xemplar.catalog.counts import finding_counts
-from xemplar.schemas import CaseOut, CasePage, CaseQuery, FindingList, FindingOut
+from xemplar.retrieval import render
 
 from ..admission import reader
 from ..record import record_of
@@ -78,7 +78,7 @@ async def case_image(request: Request, case_id: CaseId, side: Side = 1024) -> Re
 
     def work() -> bytes:
         found = service.retriever.indexed(case_id)
-        return pictures.case_image(service.retriever, found, side)
+        return render.case_image(service.retriever, found, side)
 
     return jpeg_response(await service.work(work))
 
@@ -97,7 +97,7 @@ async def case_overlay(
 
     def work() -> bytes:
         found = service.retriever.indexed(case_id)
-        return pictures.case_overlay(service.retriever, found, finding, side)
+        return render.case_overlay(service.retriever, found, finding, side)
 
     return jpeg_response(await service.work(work))
 
@@ -116,6 +116,6 @@ async def case_evidence(
 
     def work() -> bytes:
         found = service.retriever.indexed(case_id)
-        return pictures.case_evidence(service.retriever, answer, found, side)
+        return render.case_evidence(service.retriever, answer, found, side)
 
     return jpeg_response(await service.work(work))

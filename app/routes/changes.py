@@ -9,15 +9,15 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
+from xemplar.api import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
 from xemplar.catalog import Case, Description, case_id_of
-from xemplar.catalog.audit import changes
+from xemplar.data.words import CONTROLS
 from xemplar.errors import BurnedInText, NotARadiograph, StorageError
-from xemplar.intake import Taken, let_go
-from xemplar.preprocess import preprocess
-from xemplar.radiograph import Radiograph
-from xemplar.retriever import Retriever
-from xemplar.schemas import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
-from xemplar.words import CONTROLS
+from xemplar.imaging import Radiograph
+from xemplar.imaging.preprocess import preprocess
+from xemplar.operations.audit import changes
+from xemplar.retrieval.ingest import Taken, let_go
+from xemplar.retrieval.retriever import Retriever
 
 from ..admission import writer
 from ..problems import described

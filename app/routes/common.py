@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from xemplar.answer import Answer
-from xemplar.schemas.examples import CASE_ID, QUERY_ID
+from xemplar.api.examples import CASE_ID, QUERY_ID
+from xemplar.retrieval.result import Answer
 
 from ..admission import DENIED
 from ..content_type import BodyRoute

@@ -8,10 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
-from xemplar.catalog.jobs import Jobs
-from xemplar.catalog.keys import Role
+from xemplar.api.examples import CASE_ID, JOB_ID, QUERY_ID
 from xemplar.errors import XemplarError
-from xemplar.schemas.examples import CASE_ID, JOB_ID, QUERY_ID
+from xemplar.operations.jobs import Jobs
+from xemplar.operations.keys import Role
 
 from ..admission import Secret
 from ..problems import Refusal

@@ -9,12 +9,12 @@ from typing import Annotated
 
 from fastapi import Path, Request
 
+from xemplar.api import GenerationList, GenerationOut
+from xemplar.api.examples import GENERATION
 from xemplar.catalog.generations import Generations
 from xemplar.errors import ArtefactError, ConfigurationError, InvalidArgument
 from xemplar.index import Damaged, Manifest, current, generations
-from xemplar.retriever import Retriever
-from xemplar.schemas import GenerationList, GenerationOut
-from xemplar.schemas.examples import GENERATION
+from xemplar.retrieval.retriever import Retriever
 
 from ..admission import admin
 from ..problems import described

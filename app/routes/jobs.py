@@ -7,9 +7,9 @@ from anyio import to_thread
 from fastapi import Path, Query, Request, Response, status
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from xemplar.catalog.jobs import Job, Jobs
-from xemplar.schemas import JobList, JobOut, Reindex
-from xemplar.schemas.examples import JOB_ID
+from xemplar.api import JobList, JobOut, Reindex
+from xemplar.api.examples import JOB_ID
+from xemplar.operations.jobs import Job, Jobs
 
 from ..admission import admin
 from ..problems import described

@@ -6,9 +6,9 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import Path, Request, status
 
+from xemplar.api import KeyList, KeyOut, NewKey, NewKeyOut
+from xemplar.api.examples import KEY_ID
 from xemplar.errors import InvalidArgument
-from xemplar.schemas import KeyList, KeyOut, NewKey, NewKeyOut
-from xemplar.schemas.examples import KEY_ID
 
 from ..admission import admin
 from ..problems import described

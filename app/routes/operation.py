@@ -6,7 +6,7 @@ from http import HTTPStatus
 from anyio import to_thread
 from fastapi import Request, Response
 
-from xemplar.schemas import Caller, Health, Readiness, TaskState
+from xemplar.api import Caller, Health, Readiness, TaskState
 
 from ..admission import DENIED, reader, scraper
 from ..metrics import MEDIA_TYPE, Metrics

@@ -9,11 +9,7 @@ import numpy as np
 from fastapi import Depends, Query, Request, Response, status
 from starlette.datastructures import UploadFile
 
-from xemplar import pictures
-from xemplar.answer import Answer, Stopwatch
-from xemplar.errors import NotFound
-from xemplar.retriever import Retriever
-from xemplar.schemas import (
+from xemplar.api import (
     AnswerOut,
     BatchOut,
     BatchQuestion,
@@ -22,6 +18,10 @@ from xemplar.schemas import (
     Question,
     SimilarQuestion,
 )
+from xemplar.errors import NotFound
+from xemplar.retrieval import render
+from xemplar.retrieval.result import Answer, Stopwatch
+from xemplar.retrieval.retriever import Retriever
 
 from ..admission import reader
 from ..problems import refusal
@@ -188,10 +188,10 @@ async def _answered(
         answer = ask()
         watch, drawn, maps = Stopwatch(), dict[str, bytes](), None
         if question.include == "overlays":
-            answer, drawn = _with(pictures.overlays, service.retriever, answer, ask)
+            answer, drawn = _with(render.overlays, service.retriever, answer, ask)
             watch.stage("render")
         elif question.include == "maps":
-            answer, found = _with(pictures.maps, service.retriever, answer, ask)
+            answer, found = _with(render.maps, service.retriever, answer, ask)
             maps = maps_out(found, service.retriever.checkpoint.card.spec.fit)
             watch.stage("render")
         remember(request, answer)
@@ -233,7 +233,7 @@ async def query_image(request: Request, query_id: QueryId, side: Side = 1024) ->
     """The film that was sent, as a display copy."""
     service = service_of(request)
     answer = remembered(request, query_id)
-    picture = await service.work(lambda: pictures.query_image(answer, side))
+    picture = await service.work(lambda: render.query_image(answer, side))
     return jpeg_response(picture)
 
 
@@ -246,7 +246,7 @@ async def query_overlay(
     answer = remembered(request, query_id)
 
     def work() -> bytes:
-        return pictures.query_overlay(service.retriever, answer, finding, side)
+        return render.query_overlay(service.retriever, answer, finding, side)
 
     picture = await service.work(work)
     return jpeg_response(picture)
@@ -266,7 +266,7 @@ async def query_evidence(
 
     def work() -> bytes:
         case = service.retriever.indexed(case_id)
-        return pictures.query_evidence(service.retriever, answer, case, side)
+        return render.query_evidence(service.retriever, answer, case, side)
 
     return jpeg_response(await service.work(work))
 
@@ -279,7 +279,7 @@ async def query_matches(request: Request, query_id: QueryId, case_id: CaseId) ->
 
     def work() -> MatchesOut:
         case = service.retriever.indexed(case_id)
-        shares = pictures.matches(service.retriever, answer, case)
+        shares = render.matches(service.retriever, answer, case)
         similarity = float(shares.sum(dtype=np.float64).clip(-1, 1))
         return MatchesOut(
             similarity=similarity, grid=math.isqrt(len(shares)), shares=rounded(shares)

@@ -9,13 +9,7 @@ from typing import Annotated
 
 from fastapi import Path, Query, Request, Response, status
 
-from xemplar.answer import Answer
-from xemplar.catalog.keys import Role
-from xemplar.catalog.raters import Raters
-from xemplar.catalog.ratings import Rating, Ratings
-from xemplar.errors import InvalidArgument
-from xemplar.ratings import COLUMNS, HISTORY_COLUMNS
-from xemplar.schemas import (
+from xemplar.api import (
     Agreement,
     BlindCase,
     BlindList,
@@ -28,7 +22,13 @@ from xemplar.schemas import (
     RaterOwner,
     RatingList,
 )
-from xemplar.schemas.examples import CASE_ID
+from xemplar.api.examples import CASE_ID
+from xemplar.api.rating_scale import COLUMNS, HISTORY_COLUMNS
+from xemplar.errors import InvalidArgument
+from xemplar.operations.keys import Role
+from xemplar.operations.raters import Raters
+from xemplar.operations.ratings import Rating, Ratings
+from xemplar.retrieval.result import Answer
 
 from ..admission import admin, reader
 from ..agreement import agreement_out

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from xemplar.encoder import Encoder, open_encoder
-from xemplar.explain import grad_cam
-from xemplar.network import Weights
+from xemplar.model.densenet import Weights
+from xemplar.model.encoder import Encoder, open_encoder
+from xemplar.model.explain import grad_cam
 
 from ..encoding import encoded_batches
 from .samples import ExplanationSample

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.integrate import trapezoid
 
-from xemplar.encoder import Encoder
-from xemplar.explain import similarity_evidence
-from xemplar.network import STRIDE
+from xemplar.model.densenet import STRIDE
+from xemplar.model.encoder import Encoder
+from xemplar.model.explain import similarity_evidence
 
 from ..data import Candidates, EvaluationData, EvaluationImages, nearest
 from ..encoding import BATCH, encoded_batches

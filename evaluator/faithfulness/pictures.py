@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from xemplar.overlay import overlay
+from xemplar.imaging.overlay import overlay
 
 from ..data import EvaluationData
 from ..drawing import CHANCE, OURS, figure, image, png, show

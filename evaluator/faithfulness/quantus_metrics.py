@@ -22,8 +22,8 @@ from quantus.metrics.robustness.local_lipschitz_estimate import LocalLipschitzEs
 from scipy.integrate import trapezoid
 from torch import nn
 
-from xemplar.checkpoint import Checkpoint
 from xemplar.errors import InvalidArgument
+from xemplar.model.checkpoint import Checkpoint
 
 from ..settings import Settings
 from .quantus_network import (

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from xemplar.checkpoint import Checkpoint
-from xemplar.explain import grad_cam
-from xemplar.network import STRIDE
-from xemplar.network.pytorch import DenseNetwork, load_weights
-from xemplar.preprocess import PreprocessSpec, onto_film
+from xemplar.imaging.preprocess import PreprocessSpec, onto_film
+from xemplar.model.checkpoint import Checkpoint
+from xemplar.model.densenet import STRIDE
+from xemplar.model.explain import grad_cam
+from xemplar.model.pytorch import DenseNetwork, load_weights
 
 Maps: TypeAlias = npt.NDArray[np.float32]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.boxes import Box
-from xemplar.findings import finding_index
-from xemplar.preprocess import PreprocessSpec, frame
+from xemplar.data.boxes import Box
+from xemplar.data.findings import finding_index
+from xemplar.imaging.preprocess import PreprocessSpec, frame
 
 from ..data import EvaluationImages
 

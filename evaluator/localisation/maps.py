@@ -11,8 +11,8 @@ import numpy.typing as npt
 from pytorch_grad_cam import EigenCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
 from torch import nn
 
-from xemplar.explain import grad_cam, similarity_evidence
-from xemplar.network import Features, Space
+from xemplar.model.densenet import Features, Space
+from xemplar.model.explain import grad_cam, similarity_evidence
 
 from ..data import Candidates, EvaluationData, EvaluationImages, nearest
 
@@ -82,7 +82,7 @@ class Explainer:
         }
 
     def grad_cam(self, images: EvaluationImages, row: int, finding: str) -> Map:
-        """`xemplar.explain.grad_cam` of one image and finding, float32 (g, g), >= 0."""
+        """`xemplar.model.explain.grad_cam` of one image and finding, float32 (g, g), >= 0."""
         index = self._findings.index(finding)
         cam: Map = grad_cam(images.maps[row][None], self._classifier[[index]])[0, 0]
         return cam

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.boxes import Box
-from xemplar.preprocess import PreprocessSpec, onto_film
+from xemplar.data.boxes import Box
+from xemplar.imaging.preprocess import PreprocessSpec, onto_film
 
 from ..data import EvaluationImages
 from .maps import METHODS, Explainer

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from xemplar.overlay import overlay
-from xemplar.preprocess import PreprocessSpec
+from xemplar.imaging.overlay import overlay
+from xemplar.imaging.preprocess import PreprocessSpec
 
 from ..data import EvaluationImages
 from ..drawing import BOX, CHANCE, OURS, figure, image, png, show

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau, rankdata
 
+from xemplar.api.rating_scale import COLUMNS
+from xemplar.data.rows import read_rows
 from xemplar.errors import DatasetError
-from xemplar.ndcg import ndcg, random_ndcg
-from xemplar.ratings import COLUMNS
-from xemplar.rows import read_rows
+from xemplar.retrieval.ndcg import ndcg, random_ndcg
 
 from ..bootstrap import estimate
 from ..data import EvaluationData

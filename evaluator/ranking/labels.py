@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.findings import positives
-from xemplar.ndcg import Gains, ndcg
+from xemplar.data.findings import positives
+from xemplar.retrieval.ndcg import Gains, ndcg
 
 from ..bootstrap import estimate
 from ..data import Candidates, EvaluationData, EvaluationImages, related

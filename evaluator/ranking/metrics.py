@@ -1,4 +1,4 @@
-"""Figures of a ranked list, for many queries at once, beside `xemplar.ndcg`.
+"""Figures of a ranked list, for many queries at once, beside `xemplar.retrieval.ndcg`.
 
 All take ``ranked``, float64 (Q, M): for each of Q queries, the gains of M cases in the order of the
 ranking, the first one most similar, 0 for a case that is not relevant. All give float64 (Q,), NaN
@@ -9,7 +9,7 @@ would say anything of the ranking.
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.ndcg import Gains, ndcg, quotient
+from xemplar.retrieval.ndcg import Gains, ndcg, quotient
 
 
 def exponential(gains: Gains) -> Gains:

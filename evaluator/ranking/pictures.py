@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.findings import positives
+from xemplar.data.findings import positives
 
 from ..data import EvaluationData, nearest
 from ..drawing import CHANCE, OURS, figure, image, png, show

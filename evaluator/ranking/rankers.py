@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Case
-from xemplar.datasets import Film
+from xemplar.data.datasets import Film
 
 from ..data import Candidates, EvaluationImages
 

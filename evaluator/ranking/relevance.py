@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.findings import NO_FINDING
+from xemplar.data.findings import NO_FINDING
 
 Matrix = npt.NDArray[np.float64]
 

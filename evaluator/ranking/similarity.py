@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from xemplar.findings import positives
+from xemplar.data.findings import positives
 from xemplar.index import SimilarityCalibration
 
 from ..data import Candidates, EvaluationData, EvaluationImages, related

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from xemplar.data.findings import NO_FINDING, positives
 from xemplar.errors import DatasetError
-from xemplar.findings import NO_FINDING, positives
 
 from ..data import EvaluationData
 from ..section import Estimate, Picture, Section, Table

@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from xemplar.artefact import new_folder
+from xemplar.archive.artefact import new_folder
 
 from ..section import Cell, Estimate, Picture, Section, Table
 

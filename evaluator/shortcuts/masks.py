@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.artefact import write_file
-from xemplar.encoder import Encoder
+from xemplar.archive.artefact import write_file
+from xemplar.model.encoder import Encoder
 
 from ..encoding import SHARD
 

@@ -13,9 +13,9 @@ from xemplar_app.settings import Settings
 
 from tests.agreement import PATIENCE
 from tests.stores import SmallStore, small_store
-from xemplar.catalog.keys import Keys, open_keys
-from xemplar.encoder import Precision
-from xemplar.retriever import Retriever
+from xemplar.model.encoder import Precision
+from xemplar.operations.keys import Keys, open_keys
+from xemplar.retrieval.retriever import Retriever
 
 with warnings.catch_warnings():
     # it asks for httpx2 in place of httpx2; imported here first, it is quiet everywhere else

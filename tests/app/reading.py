@@ -16,7 +16,7 @@ from xemplar_app.main import create_app
 from xemplar_app.settings import Settings
 
 from tests.films import drawn_film, encoded
-from xemplar.retriever import Retriever
+from xemplar.retrieval.retriever import Retriever
 
 CHROMIUM = os.environ.get("XEMPLAR_CHROMIUM") or shutil.which("chromium")
 

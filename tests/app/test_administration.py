@@ -14,9 +14,9 @@ from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
-from xemplar.catalog.keys import Keys, Role
-from xemplar.checkpoint import load
 from xemplar.index import generations
+from xemplar.model.checkpoint import load
+from xemplar.operations.keys import Keys, Role
 
 FILM = encoded(drawn_film(84, 300, 200))
 

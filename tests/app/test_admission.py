@@ -13,10 +13,10 @@ from xemplar_app.settings import Settings
 from tests.app.asking import problem
 from tests.films import encoded
 from tests.stores import CASES, SmallStore
-from xemplar.encoder import Precision
-from xemplar.live import doorkeeper_of
+from xemplar.model.encoder import Precision
 from xemplar.phantom import phantom
-from xemplar.retriever import Retriever
+from xemplar.retrieval.retriever import Retriever
+from xemplar.retrieval.snapshot import doorkeeper_of
 
 UPRIGHT = phantom(1000, size=128).pixels
 PAGE = np.full((200, 160), 255, np.uint8)

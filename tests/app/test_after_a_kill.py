@@ -5,10 +5,10 @@ from xemplar_app.main import create_app, open_retriever
 from xemplar_app.settings import Settings
 
 from tests.stores import SmallStore
+from xemplar.archive.media import Media
 from xemplar.catalog import open_catalog
-from xemplar.checkpoint import load
-from xemplar.encoder import Precision
-from xemplar.media import Media
+from xemplar.model.checkpoint import load
+from xemplar.model.encoder import Precision
 
 
 def test_pictures_of_a_case_whose_removal_was_cut_off_are_deleted(own: SmallStore) -> None:

@@ -10,12 +10,12 @@ from fastapi.testclient import TestClient
 from tests.app.asking import ask, picture_size, problem
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
+from xemplar.api import MapsOut, MatchesOut
+from xemplar.data.findings import NIH14
 from xemplar.errors import NotFound
-from xemplar.explain import similarity_evidence
-from xemplar.findings import NIH14
-from xemplar.retriever import Retriever
-from xemplar.schemas import MapsOut, MatchesOut
-from xemplar.selection import Search
+from xemplar.model.explain import similarity_evidence
+from xemplar.retrieval.retriever import Retriever
+from xemplar.retrieval.selection import Search
 
 FILM = encoded(drawn_film(77, 1200, 900))
 NOBODY = "0" * 16

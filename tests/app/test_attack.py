@@ -1,15 +1,15 @@
-"""A service under attack answers its readers: `checks/attack.py` in short."""
+"""A service under attack answers its readers: `tests/system/attack.py` in short."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from checks.archives import Attempt, archive_faults, restore_all
-from checks.attack import ATTACKS, PHASES, Attack, Phase, faults, is_loopback
-from checks.common import Service
 from tests.hostile_archives import ARCHIVES
 from tests.stores import SmallStore
+from tests.system.archives import Attempt, archive_faults, restore_all
+from tests.system.attack import ATTACKS, PHASES, Attack, Phase, faults, is_loopback
+from tests.system.common import Service
 
 
 @pytest.mark.system

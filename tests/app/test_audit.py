@@ -21,11 +21,11 @@ from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
 from tests.stores import SmallStore
 from xemplar.catalog import open_catalog
-from xemplar.catalog.audit import Audit
-from xemplar.catalog.keys import Keys, Role
 from xemplar.catalog.schema import connect
 from xemplar.errors import DatabaseUnreachable, StorageFull
-from xemplar.retriever import Retriever
+from xemplar.operations.audit import Audit
+from xemplar.operations.keys import Keys, Role
+from xemplar.retrieval.retriever import Retriever
 
 FILM = encoded(drawn_film(82, 300, 200))
 

@@ -17,8 +17,8 @@ from tests.app.asking import ask, problem
 from tests.app.conftest import MAX_BYTES
 from tests.films import drawn_film, encoded
 from tests.stores import SmallStore
-from xemplar.network import Features
-from xemplar.retriever import Retriever
+from xemplar.model.densenet import Features
+from xemplar.retrieval.retriever import Retriever
 
 FILM = encoded(drawn_film(50, 300, 240))
 

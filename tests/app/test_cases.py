@@ -16,11 +16,9 @@ from tests.agreement import wait_until
 from tests.app.asking import ask, bearer, problem
 from tests.films import dicom, drawn_film, encoded
 from tests.stores import CASES, SmallStore
+from xemplar.archive.media import Media
 from xemplar.catalog import Access, Description, open_catalog
-from xemplar.catalog.keys import Keys, Role
 from xemplar.catalog.patients import CHANGES_OF_CASE
-from xemplar.checkpoint import load
-from xemplar.encoder import Precision, open_encoder
 from xemplar.errors import (
     DatabaseUnreachable,
     NotFound,
@@ -28,9 +26,11 @@ from xemplar.errors import (
     ReadOnlyStorage,
     StorageFull,
 )
-from xemplar.intake import let_go, take_in
-from xemplar.media import Media
-from xemplar.radiograph import decode
+from xemplar.imaging import decode
+from xemplar.model.checkpoint import load
+from xemplar.model.encoder import Precision, open_encoder
+from xemplar.operations.keys import Keys, Role
+from xemplar.retrieval.ingest import let_go, take_in
 
 FILM = encoded(drawn_film(99))
 ABOUT: dict[str, Any] = {
@@ -379,7 +379,7 @@ def test_a_removal_whose_pictures_remain_says_so_and_is_finished_when_asked_agai
         raise ReadOnlyStorage("/secret/place is read-only")
 
     with monkeypatch.context() as patch:
-        patch.setattr("xemplar.media.Media.remove", refuse)
+        patch.setattr("xemplar.archive.media.Media.remove", refuse)
         detail = problem(own_client.delete(f"/cases/{case_id}"), 503, "PicturesRemain")
     assert "its pictures could not be deleted yet" in detail
     assert own_client.get(f"/cases/{case_id}").status_code == 404

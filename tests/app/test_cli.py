@@ -17,10 +17,10 @@ from tests.app.asking import ask
 from tests.films import TINY, dicom, drawn_film, encoded, seeded_weights
 from tests.stores import CASES, SmallStore
 from xemplar.__main__ import main
+from xemplar.archive.store import Store
 from xemplar.catalog import open_catalog
-from xemplar.checkpoint import keep, load, save
-from xemplar.findings import NIH14
-from xemplar.store import Store
+from xemplar.data.findings import NIH14
+from xemplar.model.checkpoint import keep, load, save
 
 FILM = encoded(drawn_film(50, 300, 240))
 

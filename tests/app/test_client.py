@@ -21,12 +21,7 @@ from tests.app.reading import serving
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
 from xemplar import Client
-from xemplar.catalog import open_catalog
-from xemplar.catalog.jobs import Jobs, JobState
-from xemplar.catalog.keys import Keys, Role
-from xemplar.errors import ServiceProblem, XemplarError
-from xemplar.retriever import Retriever
-from xemplar.schemas import (
+from xemplar.api import (
     AnswerOut,
     AuditQuestion,
     BatchQuestion,
@@ -46,6 +41,11 @@ from xemplar.schemas import (
     Reindex,
     SimilarQuestion,
 )
+from xemplar.catalog import open_catalog
+from xemplar.errors import ServiceProblem, XemplarError
+from xemplar.operations.jobs import Jobs, JobState
+from xemplar.operations.keys import Keys, Role
+from xemplar.retrieval.retriever import Retriever
 
 ADDRESS = "http://testserver"
 FILM = encoded(drawn_film(70, 300, 240))
@@ -341,7 +341,7 @@ def test_every_error_of_the_domain_is_told_with_its_kind(
         raise kind("because")
 
     monkeypatch.setattr(retriever, "ask", fail)
-    monkeypatch.setattr("xemplar.client.connection.time.sleep", lambda _: None)
+    monkeypatch.setattr("xemplar.api.client.connection.time.sleep", lambda _: None)
     with pytest.raises(ServiceProblem) as raised:
         reading.query(FILM)
     error = raised.value
@@ -373,7 +373,7 @@ def test_one_request_too_many_is_sent_again_when_there_is_room(
         waited.append(seconds)
         threading.Event().wait(1.1)
 
-    monkeypatch.setattr("xemplar.client.connection.time.sleep", wait)
+    monkeypatch.setattr("xemplar.api.client.connection.time.sleep", wait)
     assert [case for _ in range(2) for case in limited.cases()]
     assert waited
 

@@ -13,7 +13,7 @@ from xemplar_app.content_type import check_json
 
 from tests.app.asking import problem
 from tests.films import drawn_film, encoded
-from xemplar.schemas.ratings import MAX_RATINGS
+from xemplar.api.ratings import MAX_RATINGS
 
 PNG = encoded(drawn_film(1))
 FORM = {"content-type": "multipart/form-data; boundary=XX"}

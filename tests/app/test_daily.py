@@ -13,7 +13,7 @@ from xemplar_app.problems import Refusal
 from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
-from xemplar.catalog.keys import Key, Keys, Role
+from xemplar.operations.keys import Key, Keys, Role
 
 FILM = encoded(drawn_film(83, 300, 200))
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -16,11 +16,11 @@ from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
 from xemplar_app.settings import Settings
 
-from checks.common import Service
 from tests.app.asking import ask, problem
 from tests.hostile import COMMAND, CRASHING, ENDLESS, FILM, GREEDY
 from tests.stores import SmallStore
-from xemplar.retriever import Retriever
+from tests.system.common import Service
+from xemplar.retrieval.retriever import Retriever
 
 QUICK = {"decode_seconds": 2, "decode_bytes": 200 * 2**20}
 
@@ -28,7 +28,7 @@ QUICK = {"decode_seconds": 2, "decode_bytes": 200 * 2**20}
 @pytest.fixture(autouse=True)
 def _driven(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers have a decoder that hostile films drive anywhere."""
-    monkeypatch.setattr("xemplar.radiograph.pool.COMMAND", COMMAND)
+    monkeypatch.setattr("xemplar.imaging.decoder_pool.COMMAND", COMMAND)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from xemplar_app.settings import Settings
 from tests.app.asking import Service, ask, bearer
 from tests.app.conftest import MAX_BYTES
 from tests.films import drawn_film, encoded
-from xemplar.catalog.keys import Keys, Role
 from xemplar.errors import CorruptArtefact
-from xemplar.retriever import Retriever
+from xemplar.operations.keys import Keys, Role
+from xemplar.retrieval.retriever import Retriever
 
 FILM = encoded(drawn_film(84, 300, 200))
 

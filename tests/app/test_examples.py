@@ -7,8 +7,8 @@ from fastapi.testclient import TestClient
 
 from tests.app.asking import Service, ask, bearer
 from tests.films import drawn_film, encoded
-from xemplar.catalog.keys import Keys, Role
-from xemplar.schemas.examples import CASE_ID, QUERY_ID
+from xemplar.api.examples import CASE_ID, QUERY_ID
+from xemplar.operations.keys import Keys, Role
 
 FILM = encoded(drawn_film(62, 300, 240))
 

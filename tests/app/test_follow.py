@@ -23,15 +23,15 @@ from tests.agreement import wait_until
 from tests.app.asking import ask
 from tests.films import drawn_film, encoded, seeded_weights
 from tests.stores import SmallStore
-from xemplar import pictures
+from xemplar.archive.media import Media
 from xemplar.catalog import Description, open_catalog
 from xemplar.catalog.tables import RemovalRow
-from xemplar.checkpoint import keep, load, save
-from xemplar.encoder import Precision, open_encoder
+from xemplar.imaging import decode
 from xemplar.index import SimilarityCalibration, publish
-from xemplar.intake import embed_stored, let_go, take_in
-from xemplar.media import Media
-from xemplar.radiograph import decode
+from xemplar.model.checkpoint import keep, load, save
+from xemplar.model.encoder import Precision, open_encoder
+from xemplar.retrieval import render
+from xemplar.retrieval.ingest import embed_stored, let_go, take_in
 
 
 def published(own: SmallStore, calibration: SimilarityCalibration | None = None) -> str:
@@ -159,7 +159,7 @@ def test_a_case_that_is_removed_while_its_overlay_is_drawn_is_left_out_of_the_an
         return answer
 
     before = [near["case_id"] for near in question()["neighbours"]]
-    overlays, media, doomed = pictures.overlays, Media(own.store.media), [*before[1:]]
+    overlays, media, doomed = render.overlays, Media(own.store.media), [*before[1:]]
 
     def removed_first(*args: Any) -> dict[str, bytes]:
         if doomed:
@@ -167,7 +167,7 @@ def test_a_case_that_is_removed_while_its_overlay_is_drawn_is_left_out_of_the_an
                 let_go(doomed.pop(), catalog, media)
         return overlays(*args)
 
-    monkeypatch.setattr(pictures, "overlays", removed_first)
+    monkeypatch.setattr(render, "overlays", removed_first)
     answer = question()
     after = [near["case_id"] for near in answer["neighbours"]]
     assert doomed == []

@@ -11,7 +11,7 @@ from xemplar_app.settings import Settings
 
 from tests.app.asking import ask
 from tests.films import drawn_film, encoded
-from xemplar.retriever import Retriever
+from xemplar.retrieval.retriever import Retriever
 
 ORIGIN = "https://reading-room.example"
 

@@ -9,8 +9,8 @@ from tests.app.asking import ask, problem
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
-from xemplar.catalog.jobs import Jobs
-from xemplar.checkpoint import load
+from xemplar.model.checkpoint import load
+from xemplar.operations.jobs import Jobs
 
 
 def test_a_reindex_is_started_and_seen(own_client: TestClient, own: SmallStore) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from xemplar.__main__ import main
-from xemplar.catalog.keys import Keys, digest_of, open_keys
+from xemplar.archive.store import Store
 from xemplar.errors import StorageFull
-from xemplar.store import Store
+from xemplar.operations.keys import Keys, digest_of, open_keys
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -1,4 +1,4 @@
-"""Clients ask, cases come and go, and the live generation changes: `checks/load.py` in short."""
+"""Clients ask, cases come and go, and the live generation changes: `tests/system/load.py` in short."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from rich.progress import Progress
 
-from checks.load import faults, load
-from checks.served import Site, serving
 from tests.agreement import PATIENCE
 from tests.stores import SmallStore
+from tests.system.load import faults, load
+from tests.system.served import Site, serving
 
 pytestmark = pytest.mark.system
 
@@ -21,7 +21,7 @@ def test_no_request_fails_and_no_answer_is_wrong_while_generations_change(
     site = Site(own.store, own.checkpoint, films)
     with serving(site, tmp_path) as url, Progress(disable=True) as progress:
         book, swaps = load(site, url, seconds=5, swaps=2, clients=8, progress=progress)
-    # 2 s are promised, and `python -m checks.load` holds them on a machine of its own; here other
+    # 2 s are promised, and `python -m tests.system.load` holds them on a machine of its own; here other
     # tests run beside it
     assert faults(book, swaps, taken_over_seconds=PATIENCE, searchable_seconds=PATIENCE) == []
     assert [swap.way for swap in swaps] == ["forward", "back"]

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.app.asking import Service, ask, bearer
 from tests.films import drawn_film, encoded
 from tests.stores import CASES
-from xemplar.catalog.keys import Keys, Role
+from xemplar.operations.keys import Keys, Role
 
 FILM = encoded(drawn_film(84, 300, 200))
 DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "xemplar.json"

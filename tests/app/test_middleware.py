@@ -11,7 +11,7 @@ from xemplar_app.settings import Settings
 from tests.app.asking import ask
 from tests.films import drawn_film, encoded
 from tests.stores import SmallStore
-from xemplar.encoder import Precision
+from xemplar.model.encoder import Precision
 
 FILM = encoded(drawn_film(61, 300, 240))
 PREFIX = "/xemplar"

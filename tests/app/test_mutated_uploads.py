@@ -1,10 +1,10 @@
-"""Films that were tampered with are answered or refused; checks/mutated_uploads.py sends more."""
+"""Films that were tampered with are answered or refused; tests/system/mutated_uploads.py sends more."""
 
 import pytest
 from fastapi.testclient import TestClient
 
-from checks.mutations import mutation
 from tests.app.asking import MEDIA_TYPE
+from tests.system.mutations import mutation
 
 pytestmark = pytest.mark.system
 

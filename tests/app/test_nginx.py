@@ -17,11 +17,11 @@ import uvicorn
 from xemplar_app.main import create_app, open_retriever
 from xemplar_app.settings import Settings
 
-from checks.common import free_port
 from tests.app.reading import serving
 from tests.films import drawn_film, encoded
 from tests.stores import SmallStore
-from xemplar.encoder import Precision
+from tests.system.common import free_port
+from xemplar.model.encoder import Precision
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy.md"

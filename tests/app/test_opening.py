@@ -15,11 +15,11 @@ from xemplar_app.settings import Settings
 from tests.agreement import PATIENCE, wait_until
 from tests.app.asking import Service, ask, problem
 from tests.films import drawn_film, encoded
-from xemplar.catalog.keys import Keys
 from xemplar.errors import DatabaseUnreachable, Mismatch
-from xemplar.live import doorkeeper_of
+from xemplar.operations.keys import Keys
 from xemplar.phantom import phantom
-from xemplar.retriever import Retriever
+from xemplar.retrieval.retriever import Retriever
+from xemplar.retrieval.snapshot import doorkeeper_of
 
 FILM = encoded(drawn_film(85, 300, 200))
 

@@ -1,4 +1,4 @@
-"""PostgreSQL goes away and comes back: `checks/postgres_outage.py` in short."""
+"""PostgreSQL goes away and comes back: `tests/system/postgres_outage.py` in short."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,14 +7,14 @@ import anyio
 import pytest
 from xemplar_app.security import KeyRing
 
-from checks.book import Book
-from checks.clients import NEVER_BUSY, asking
-from checks.common import Service
-from checks.postgres import NoPostgres, Postgres
-from checks.postgres_outage import outage
-from checks.served import phantom_site
-from xemplar.catalog.keys import Key, Keys
+from tests.system.book import Book
+from tests.system.clients import NEVER_BUSY, asking
+from tests.system.common import Service
+from tests.system.postgres import NoPostgres, Postgres
+from tests.system.postgres_outage import outage
+from tests.system.served import phantom_site
 from xemplar.errors import DatabaseUnreachable
+from xemplar.operations.keys import Key, Keys
 
 pytestmark = pytest.mark.system
 

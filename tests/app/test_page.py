@@ -22,8 +22,8 @@ from tests.app.reading import (
 )
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
-from xemplar.catalog.keys import Keys, Role
-from xemplar.retriever import Retriever
+from xemplar.operations.keys import Keys, Role
+from xemplar.retrieval.retriever import Retriever
 
 LARGEST = 150_000
 

@@ -17,13 +17,13 @@ from xemplar_indexer.publishing import build_generation
 from tests.app.reading import SCREENS, held, needs_chromium, obeys_wcag, send, served, sign_in
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
-from xemplar.catalog.jobs import Jobs
-from xemplar.catalog.keys import Key, Keys, Role
 from xemplar.catalog.schema import writing
 from xemplar.catalog.tables import KeyRow
-from xemplar.checkpoint import load
-from xemplar.encoder import Precision
 from xemplar.index import generations
+from xemplar.model.checkpoint import load
+from xemplar.model.encoder import Precision
+from xemplar.operations.jobs import Jobs
+from xemplar.operations.keys import Key, Keys, Role
 
 pytestmark = needs_chromium
 

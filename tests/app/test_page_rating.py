@@ -17,8 +17,8 @@ from tests.app.reading import (
     sign_in,
 )
 from tests.stores import SmallStore
-from xemplar.catalog.keys import Keys, Role
-from xemplar.retriever import Retriever
+from xemplar.operations.keys import Keys, Role
+from xemplar.retrieval.retriever import Retriever
 
 pytestmark = needs_chromium
 

@@ -11,7 +11,7 @@ from xemplar_app.settings import Settings
 
 from tests.films import dicom, drawn_film
 from tests.stores import small_store
-from xemplar.encoder import Precision
+from xemplar.model.encoder import Precision
 
 TEXT = [
     "PatientName",

@@ -13,7 +13,7 @@ from xemplar_app.settings import Settings
 from tests.app.asking import problem
 from tests.films import drawn_film, encoded
 from xemplar import errors
-from xemplar.retriever import Retriever
+from xemplar.retrieval.retriever import Retriever
 
 PNG = encoded(drawn_film(1))
 

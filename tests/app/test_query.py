@@ -14,10 +14,10 @@ from xemplar_app.wire import answer_out
 from tests.app.asking import ask, picture_size, problem
 from tests.films import dicom, drawn_film, encoded
 from tests.stores import CASES, SmallStore
-from xemplar.findings import NIH14
-from xemplar.retriever import Retriever
-from xemplar.schemas import AnswerOut, CaseOut, NeighbourOut, PredictionOut
-from xemplar.selection import Search
+from xemplar.api import AnswerOut, CaseOut, NeighbourOut, PredictionOut
+from xemplar.data.findings import NIH14
+from xemplar.retrieval.retriever import Retriever
+from xemplar.retrieval.selection import Search
 
 STRANGER = encoded(drawn_film(77, 1200, 900))
 STAGES = ["decode", "preprocess", "encode", "search", "explain", "describe"]

@@ -17,10 +17,10 @@ from xemplar_evaluator.ranking.experts import agreement_with_experts, rated_list
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
+from xemplar.api.rating_scale import COLUMNS, HISTORY_COLUMNS, MAX_RATING
 from xemplar.catalog import case_id_of
-from xemplar.catalog.keys import Keys, Role
-from xemplar.encoder import Precision
-from xemplar.ratings import COLUMNS, HISTORY_COLUMNS, MAX_RATING
+from xemplar.model.encoder import Precision
+from xemplar.operations.keys import Keys, Role
 
 FILM = encoded(drawn_film(77, 600, 450))
 OTHER = encoded(drawn_film(78, 600, 450))
@@ -360,7 +360,7 @@ def test_the_history_is_a_file_for_administrators(own_client: TestClient) -> Non
 def test_a_film_that_never_was_is_rated_a_few_times_and_one_that_is_remembered_always(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xemplar.catalog.ratings.MAX_UNKNOWN_FILMS", 1)
+    monkeypatch.setattr("xemplar.operations.ratings.MAX_UNKNOWN_FILMS", 1)
     ann = reader("reader")
     case = ann.get("/cases").json()["cases"][0]["case_id"]
     film = case_id_of(hashlib.sha256(FILM).hexdigest())

@@ -1,12 +1,12 @@
-"""`checks/refused_writes.py` in short: a full disk, a read-only one, and every answer is true."""
+"""`tests/system/refused_writes.py` in short: a full disk, a read-only one, and every answer is true."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from checks.disk import NoDisk
-from checks.refused_writes import full_disk, read_only
+from tests.system.disk import NoDisk
+from tests.system.refused_writes import full_disk, read_only
 
 
 @pytest.mark.system

@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.app.asking import Service, bearer, problem
-from xemplar.catalog.keys import Keys, Role
+from xemplar.operations.keys import Keys, Role
 
 OPEN = {"healthz", "readyz", "metrics"}  # metrics on a loopback address
 WRITERS = {"put_case", "change_case", "remove_case"}

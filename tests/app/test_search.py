@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 from tests.app.asking import ask, problem
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
-from xemplar.retriever import Retriever
-from xemplar.schemas import NeighbourOut
+from xemplar.api import NeighbourOut
+from xemplar.retrieval.retriever import Retriever
 
 STRANGER = encoded(drawn_film(77, 300, 240))
 TODAY = datetime.now(UTC).date()

@@ -16,11 +16,11 @@ from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
 from tests.stores import SmallStore
-from xemplar.catalog.keys import Keys, Role
+from xemplar.archive.store import Store
 from xemplar.catalog.schema import connect, writing
 from xemplar.catalog.tables import KeyRow
 from xemplar.errors import ConfigurationError, ReadOnlyStorage
-from xemplar.store import Store
+from xemplar.operations.keys import Keys, Role
 
 FILM = encoded(drawn_film(80, 300, 200))
 

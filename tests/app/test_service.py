@@ -23,12 +23,12 @@ from tests.app.asking import MEDIA_TYPE, ask, problem
 from tests.films import dicom, drawn_film, encoded
 from tests.stores import CASES, PATIENT, SmallStore
 from xemplar import schemas
+from xemplar.data.findings import NIH14
+from xemplar.data.views import VIEWS
 from xemplar.errors import ConfigurationError, NotFound
-from xemplar.findings import NIH14
-from xemplar.network import Features
-from xemplar.retriever import Retriever
-from xemplar.selection import Search
-from xemplar.views import VIEWS
+from xemplar.model.densenet import Features
+from xemplar.retrieval.retriever import Retriever
+from xemplar.retrieval.selection import Search
 
 FILM = encoded(drawn_film(60, 300, 200))
 

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from tests.app.asking import Service, ask, bearer, problem
 from tests.films import drawn_film, encoded
-from xemplar.catalog.keys import Keys, Role
+from xemplar.operations.keys import Keys, Role
 
 FILM = encoded(drawn_film(79, 600, 450))
 

@@ -15,7 +15,7 @@ from tests.app.test_roles import ADMINS, OPEN
 from tests.films import drawn_film, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import Case, open_catalog
-from xemplar.catalog.keys import Keys, Role
+from xemplar.operations.keys import Keys, Role
 
 FILM = encoded(drawn_film(86, 300, 200))
 NEW = encoded(drawn_film(87))

@@ -19,8 +19,8 @@ from xemplar_app.settings import Settings
 from tests.app.asking import bearer
 from tests.app.reading import serving
 from tests.stores import SmallStore
-from xemplar.catalog.keys import Keys, Role
-from xemplar.encoder import Precision
+from xemplar.model.encoder import Precision
+from xemplar.operations.keys import Keys, Role
 
 pytestmark = pytest.mark.system
 

@@ -20,8 +20,8 @@ from tests.app.conftest import MAX_BYTES
 from tests.app.reading import served
 from tests.films import drawn_film, encoded
 from tests.stores import SmallStore
-from xemplar.catalog.keys import Keys, Role
-from xemplar.retriever import Retriever
+from xemplar.operations.keys import Keys, Role
+from xemplar.retrieval.retriever import Retriever
 
 FILM = encoded(drawn_film(60, 300, 200))
 PLACES = 2

@@ -9,12 +9,12 @@ from xemplar_evaluator.settings import Settings
 from xemplar_indexer.job import embed_films
 from xemplar_indexer.publishing import build_generation
 
+from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
-from xemplar.checkpoint import Checkpoint
-from xemplar.datasets import open_dataset
-from xemplar.encoder import Encoder, Precision, open_encoder
+from xemplar.data.datasets import open_dataset
+from xemplar.model.checkpoint import Checkpoint
+from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.phantom import write_phantoms
-from xemplar.store import Store
 
 FILMS = 60
 SETTINGS = Settings(

@@ -9,9 +9,9 @@ from xemplar_evaluator import encoding as module
 from xemplar_evaluator.encoding import encode_images
 
 from tests.evaluator.conftest import Phantoms
-from xemplar.network import Space
-from xemplar.preprocess import preprocess
-from xemplar.radiograph import decode
+from xemplar.imaging import decode
+from xemplar.imaging.preprocess import preprocess
+from xemplar.model.densenet import Space
 
 
 def test_an_image_is_encoded_as_the_service_encodes_it(phantoms: Phantoms, tmp_path: Path) -> None:

@@ -13,16 +13,16 @@ from xemplar_indexer.publishing import build_generation
 
 from tests.evaluator.conftest import SETTINGS, Phantoms
 from tests.films import TINY, seeded_weights
+from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
-from xemplar.checkpoint import Card, load, save
-from xemplar.datasets import open_dataset
-from xemplar.encoder import Encoder, open_encoder
+from xemplar.data.datasets import open_dataset
+from xemplar.data.findings import NIH14
+from xemplar.data.splits import PatientSplit
 from xemplar.errors import DatasetError, Mismatch, NothingIndexed
-from xemplar.findings import NIH14
+from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.model.checkpoint import Card, load, save
+from xemplar.model.encoder import Encoder, open_encoder
 from xemplar.phantom import write_phantoms
-from xemplar.preprocess import PreprocessSpec
-from xemplar.splits import PatientSplit
-from xemplar.store import Store
 
 
 def loaded(phantoms: Phantoms, work: Path, **changes) -> EvaluationData:

@@ -13,10 +13,10 @@ from xemplar_evaluator.unseen import check_unseen
 from xemplar_trainer.data import frontal_images
 from xemplar_trainer.settings import Settings
 
-from xemplar.checkpoint import Card
-from xemplar.datasets import Dataset, Film
+from xemplar.data.datasets import Dataset, Film
+from xemplar.data.splits import PatientSplit, learnt_digest, who
 from xemplar.errors import DatasetError, Mismatch
-from xemplar.splits import PatientSplit, learnt_digest, who
+from xemplar.model.checkpoint import Card
 
 NOT_TRAINED_ON = "The checkpoint was not trained on patients of the held-out images."
 AS_THEN = (

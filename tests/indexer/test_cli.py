@@ -16,10 +16,10 @@ from xemplar_indexer.cli_jobs import jobs
 from tests import hostile
 from tests.films import dicom, drawn_film
 from tests.indexer.test_job import data_set
+from xemplar.archive.store import Store
 from xemplar.catalog import open_catalog
-from xemplar.catalog.jobs import Jobs
-from xemplar.checkpoint import Checkpoint, load, save
-from xemplar.datasets import open_dataset
+from xemplar.data.datasets import open_dataset
+from xemplar.data.splits import PatientSplit
 from xemplar.errors import (
     ConfigurationError,
     CorruptArtefact,
@@ -30,9 +30,9 @@ from xemplar.errors import (
 )
 from xemplar.index import SimilarityCalibration, current, remove
 from xemplar.index import generations as all_generations
-from xemplar.live import DOORKEEPER
-from xemplar.splits import PatientSplit
-from xemplar.store import Store
+from xemplar.model.checkpoint import Checkpoint, load, save
+from xemplar.operations.jobs import Jobs
+from xemplar.retrieval.snapshot import DOORKEEPER
 
 LINE = typer.Typer()
 LINE.command("index")(index)
@@ -94,8 +94,8 @@ def test_a_film_that_decodes_without_end_holds_up_no_archive(  # type: ignore[no
 def test_the_doorkeeper_learns_before_a_service_starts(  # type: ignore[no-untyped-def]
     call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xemplar.live.FEWEST", 4)
-    monkeypatch.setattr("xemplar.doorkeeper.FEWEST", 4)
+    monkeypatch.setattr("xemplar.retrieval.snapshot.FEWEST", 4)
+    monkeypatch.setattr("xemplar.imaging.validation.validator.FEWEST", 4)
     call("index", data_set(tmp_path / "one", range(4)))
     store = Store(tmp_path / "store")
     assert (store.generations / current(store) / DOORKEEPER).is_file()

@@ -18,20 +18,20 @@ from xemplar_indexer.publishing import build_generation
 from xemplar_indexer.reader import Reader, Unreadable
 
 from tests.films import dicom, drawn_film, encoded, seeded_weights
+from xemplar.archive.media import Media
+from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, Description, migrate, open_catalog
 from xemplar.catalog.generations import Generations
-from xemplar.checkpoint import Checkpoint, load, save
-from xemplar.datasets import Film, open_dataset
-from xemplar.encoder import Encoder, Precision, open_encoder
+from xemplar.data.datasets import Film, open_dataset
 from xemplar.errors import NothingIndexed
-from xemplar.explain import grad_cam
+from xemplar.imaging import decode
+from xemplar.imaging.preprocess import preprocess
 from xemplar.index import open_generation
-from xemplar.intake import take_in
-from xemplar.media import Media
-from xemplar.network import Features
-from xemplar.preprocess import preprocess
-from xemplar.radiograph import decode
-from xemplar.store import Store
+from xemplar.model.checkpoint import Checkpoint, load, save
+from xemplar.model.densenet import Features
+from xemplar.model.encoder import Encoder, Precision, open_encoder
+from xemplar.model.explain import grad_cam
+from xemplar.retrieval.ingest import take_in
 
 
 def data_set(root: Path, seeds: Sequence[int], **column: str) -> Path:
@@ -397,7 +397,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import xemplar_indexer.job
-from xemplar.encoder import Encoder
+from xemplar.model.encoder import Encoder
 slow = Encoder.encode
 def encode(self, inputs):
     time.sleep(0.2)

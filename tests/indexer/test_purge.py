@@ -16,15 +16,15 @@ from xemplar_indexer.purge import purge
 from tests.agreement import PATIENCE, wait_until
 from tests.indexer.test_reindex import Quiet, unused
 from tests.stores import CASES, SmallStore, small_store
+from xemplar.archive.media import Media
 from xemplar.catalog import Case, Catalog, open_catalog
-from xemplar.catalog.jobs import Jobs, JobState
 from xemplar.catalog.tables import JobRow, RemovalRow
-from xemplar.checkpoint import Checkpoint, load
 from xemplar.errors import NothingIndexed
 from xemplar.index import current, generations, open_generation, publish
-from xemplar.intake import let_go
-from xemplar.media import Media
-from xemplar.removals import PURGE, Remains, is_late, queue_purge, remains
+from xemplar.model.checkpoint import Checkpoint, load
+from xemplar.operations.jobs import Jobs, JobState
+from xemplar.operations.removals import PURGE, Remains, is_late, queue_purge, remains
+from xemplar.retrieval.ingest import let_go
 
 DAY = 24.0
 

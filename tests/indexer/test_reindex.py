@@ -12,17 +12,17 @@ from xemplar_indexer.canary import check_generation
 from xemplar_indexer.publishing import Published
 from xemplar_indexer.reindex import reindex
 
-import xemplar.artefact
+import xemplar.archive.artefact
 from tests.films import TINY, drawn_film, encoded, seeded_weights
 from tests.stores import CASES, SmallStore, small_store
+from xemplar.archive.media import Media
 from xemplar.catalog import Batch, Catalog, Description, open_catalog
-from xemplar.checkpoint import Checkpoint, load, save
-from xemplar.encoder import Encoder, Precision, open_encoder
 from xemplar.errors import ConfigurationError, CorruptArtefact
+from xemplar.imaging import decode
 from xemplar.index import Amended, Changes, current, generations, open_generation
-from xemplar.intake import let_go, take_in
-from xemplar.media import Media
-from xemplar.radiograph import decode
+from xemplar.model.checkpoint import Checkpoint, load, save
+from xemplar.model.encoder import Encoder, Precision, open_encoder
+from xemplar.retrieval.ingest import let_go, take_in
 
 
 class Quiet:
@@ -259,12 +259,12 @@ def test_a_generation_with_poor_recall_is_refused(
 def test_what_a_kill_left_behind_is_swept_but_not_what_is_being_written(
     own: SmallStore, catalog: Catalog, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = time.time() - 2 * xemplar.artefact.SWEEP_SECONDS
+    old = time.time() - 2 * xemplar.archive.artefact.SWEEP_SECONDS
     left = own.store.generations / ".half.0123abcd"
     left.mkdir()
     (left / "index.faiss").write_bytes(b"half")
     os.utime(left, (old, old))
-    with xemplar.artefact.new_folder(own.store.generations / "written") as beside:
+    with xemplar.archive.artefact.new_folder(own.store.generations / "written") as beside:
         os.utime(beside, (old, old))
         run(own, catalog, checkpoint)
         assert not left.exists()

@@ -12,9 +12,9 @@ from tests.stores import CASES, SmallStore, small_store
 from xemplar.__main__ import command_line
 from xemplar.catalog import case_id_of, open_catalog
 from xemplar.catalog.schema import _config, connect, head
-from xemplar.checkpoint import load
 from xemplar.errors import ConfigurationError, Mismatch
-from xemplar.retriever import Retriever
+from xemplar.model.checkpoint import load
+from xemplar.retrieval.retriever import Retriever
 
 
 def call(*arguments: object) -> Result:

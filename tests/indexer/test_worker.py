@@ -16,12 +16,12 @@ from xemplar_indexer.worker import Watch, Worker
 
 from tests.agreement import PATIENCE, wait_until
 from tests.stores import CASES, SmallStore, small_store
+from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, migrate, open_catalog
-from xemplar.catalog.jobs import Job, Jobs, JobState
-from xemplar.checkpoint import load
 from xemplar.errors import DatabaseUnreachable, NothingIndexed
 from xemplar.index import current, generations
-from xemplar.store import Store
+from xemplar.model.checkpoint import load
+from xemplar.operations.jobs import Job, Jobs, JobState
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import numpy as np
 from xemplar_trainer.settings import Augmentation, Settings
 
 from tests.films import drawn_film, encoded
-from xemplar.datasets import Dataset, open_dataset
-from xemplar.network import Architecture
+from xemplar.data.datasets import Dataset, open_dataset
+from xemplar.model.densenet import Architecture
 
 TINY = Architecture(growth=4, blocks=(1, 1, 1, 1), stem=8)
 FINDINGS = ("Mass", "Effusion")

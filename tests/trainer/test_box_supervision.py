@@ -8,10 +8,10 @@ from xemplar_trainer.box_supervision import SIDE, BoxSupervision, box_supervisio
 from xemplar_trainer.data import TrainingImages, frontal_images
 
 from tests.trainer.drawn import FINDINGS, RECIPE, drawn_set
-from xemplar.boxes import Box
-from xemplar.datasets import Dataset
+from xemplar.data.boxes import Box
+from xemplar.data.datasets import Dataset
 from xemplar.errors import ConfigurationError
-from xemplar.preprocess import PreprocessSpec, frame
+from xemplar.imaging.preprocess import PreprocessSpec, frame
 
 MASS = Box("Mass", "Mass", 0.25, 0.25, 0.5, 0.5)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from xemplar_trainer.calibration import FEWEST, calibrate
 from xemplar_trainer.metrics import Outputs
 
-from xemplar.checkpoint import Calibration
+from xemplar.model.checkpoint import Calibration
 
 USUAL = np.zeros((1, 1, 1), np.float32)
 

@@ -12,10 +12,10 @@ from xemplar_trainer.recipes import recipe
 from xemplar_trainer.settings import Augmentation, Settings
 
 from tests.trainer.drawn import drawn_set
-from xemplar.datasets import Dataset
+from xemplar.cli.options import fields_of
+from xemplar.data.datasets import Dataset
+from xemplar.data.splits import PatientSplit
 from xemplar.errors import ConfigurationError, DatasetError, UnknownFinding
-from xemplar.options import fields_of
-from xemplar.splits import PatientSplit
 
 LINE = typer.Typer()
 LINE.command()(train)

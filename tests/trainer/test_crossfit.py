@@ -21,7 +21,7 @@ from xemplar_trainer.student import Student
 from xemplar_trainer.teacher import pretrained
 
 from tests.trainer.drawn import RECIPE, TINY, drawn_set
-from xemplar.datasets import Film, open_dataset
+from xemplar.data.datasets import Film, open_dataset
 from xemplar.errors import ConfigurationError
 
 QUIET = Console(quiet=True)

@@ -13,10 +13,10 @@ from xemplar_trainer.settings import Augmentation
 
 from tests.films import drawn_film
 from tests.trainer.drawn import RECIPE, drawn_set
-from xemplar.datasets import Dataset, Film
+from xemplar.data.datasets import Dataset, Film
+from xemplar.data.findings import UncertainPolicy
+from xemplar.data.splits import PatientSplit
 from xemplar.errors import DatasetError
-from xemplar.findings import UncertainPolicy
-from xemplar.splits import PatientSplit
 
 
 def image(name: str, **fields: object) -> Film:

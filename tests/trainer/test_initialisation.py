@@ -12,13 +12,13 @@ from xemplar_trainer.initialisation import earlier_training, initialise, set_bia
 
 from tests.films import seeded_weights
 from tests.trainer.drawn import TINY
-from xemplar.checkpoint import Card, save
-from xemplar.datasets import Film
+from xemplar.data.datasets import Film
+from xemplar.data.findings import NIH14, UncertainPolicy
 from xemplar.errors import ConfigurationError
-from xemplar.findings import NIH14, UncertainPolicy
-from xemplar.network import MEAN, Architecture
-from xemplar.network.pytorch import DenseNetwork
-from xemplar.preprocess import PreprocessSpec
+from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.model.checkpoint import Card, save
+from xemplar.model.densenet import MEAN, Architecture
+from xemplar.model.pytorch import DenseNetwork
 
 OTHER = Architecture(growth=4, blocks=(1, 2, 1, 1), stem=8)
 

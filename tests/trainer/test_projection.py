@@ -13,11 +13,11 @@ from xemplar_trainer.projection import FEWEST, fit_projection, fully_labelled, p
 from xemplar_trainer.run import train
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
-from xemplar.checkpoint import load
-from xemplar.datasets import Dataset
-from xemplar.encoder import open_encoder
+from xemplar.data.datasets import Dataset
 from xemplar.errors import ConfigurationError
-from xemplar.network import PROJECTION
+from xemplar.model.checkpoint import load
+from xemplar.model.densenet import PROJECTION
+from xemplar.model.encoder import open_encoder
 
 QUIET = Console(quiet=True)
 PROJECTED = replace(RECIPE, projection=4, epochs=1)

@@ -28,15 +28,15 @@ from xemplar_trainer.state import FORMER_NAMES, load_state, progress_of
 from xemplar_trainer.student import Student
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
-from xemplar.checkpoint import load
-from xemplar.datasets import Dataset, Film, open_dataset
-from xemplar.encoder import Precision, Runtime, open_encoder
+from xemplar.data.datasets import Dataset, Film, open_dataset
+from xemplar.data.splits import PatientSplit, learnt_digest
 from xemplar.errors import ConfigurationError, DatasetError
-from xemplar.network import MEAN, Architecture
-from xemplar.network.pytorch import DenseNetwork, load_weights
-from xemplar.preprocess import preprocess
-from xemplar.radiograph import decode
-from xemplar.splits import PatientSplit, learnt_digest
+from xemplar.imaging import decode
+from xemplar.imaging.preprocess import preprocess
+from xemplar.model.checkpoint import load
+from xemplar.model.densenet import MEAN, Architecture
+from xemplar.model.encoder import Precision, Runtime, open_encoder
+from xemplar.model.pytorch import DenseNetwork, load_weights
 
 ROOT = Path(__file__).parents[2]
 QUIET = Console(quiet=True)
@@ -308,7 +308,7 @@ from rich.console import Console
 import xemplar_trainer.epoch
 from tests.trainer.drawn import RECIPE, TINY
 from xemplar_trainer.run import train
-from xemplar.datasets import open_dataset
+from xemplar.data.datasets import open_dataset
 
 compute, steps = xemplar_trainer.epoch.masked_bce, 0
 
@@ -425,8 +425,8 @@ from pathlib import Path
 from rich.console import Console
 from tests.trainer.drawn import RECIPE, TINY
 from xemplar_trainer.run import train
-from xemplar.checkpoint import load
-from xemplar.datasets import open_dataset
+from xemplar.model.checkpoint import load
+from xemplar.data.datasets import open_dataset
 
 path = train(RECIPE, [open_dataset(Path(sys.argv[1]), "drawn")], Path(sys.argv[2]),
              architecture=TINY, console=Console(quiet=True))

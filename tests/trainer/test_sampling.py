@@ -12,7 +12,7 @@ from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.sampling import EpochSampler, samples_by_source
 from xemplar_trainer.settings import Settings
 
-from xemplar.datasets import Film
+from xemplar.data.datasets import Film
 from xemplar.errors import ConfigurationError
 
 

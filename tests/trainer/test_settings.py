@@ -10,9 +10,9 @@ from xemplar_trainer.epoch import Device
 from xemplar_trainer.settings import Settings
 from xemplar_trainer.state import FORMER_NAMES, with_present_names
 
+from xemplar.data.findings import NIH14
 from xemplar.errors import ConfigurationError
-from xemplar.findings import NIH14
-from xemplar.preprocess import PreprocessSpec
+from xemplar.imaging.preprocess import PreprocessSpec
 
 
 @pytest.mark.parametrize(

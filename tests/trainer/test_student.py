@@ -12,8 +12,8 @@ from xemplar_trainer.teacher import open_teacher
 
 from tests.films import TINY
 from xemplar.errors import ConfigurationError
-from xemplar.network.pytorch import DenseNetwork
-from xemplar.preprocess import PreprocessSpec
+from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.model.pytorch import DenseNetwork
 
 
 class Mirror:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from checks.postgres import NoPostgres, Postgres
+from tests.system.postgres import NoPostgres, Postgres
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,12 @@ from xemplar_indexer.publishing import activate, build_generation
 
 from tests.films import drawn_film, encoded, seeded_weights
 from tests.stores import SmallStore, small_store
-from xemplar import intake, retriever
 from xemplar.catalog import Description, Entry
-from xemplar.checkpoint import Checkpoint, keep, load, save
-from xemplar.encoder import Precision, open_encoder
-from xemplar.radiograph import decode
-from xemplar.retriever import Retriever
+from xemplar.imaging import decode
+from xemplar.model.checkpoint import Checkpoint, keep, load, save
+from xemplar.model.encoder import Precision, open_encoder
+from xemplar.retrieval import ingest, retriever
+from xemplar.retrieval.retriever import Retriever
 
 FILM = encoded(drawn_film(70))
 opener = partial(open_encoder, precision=Precision.FLOAT32)
@@ -42,7 +42,7 @@ def other(own: SmallStore, opened: Retriever, tmp_path: Path) -> tuple[Checkpoin
     save(path, card, seeded_weights(card.architecture, len(card.findings), seed=9))
     other = load(keep(path, own.store))
     missing = opened.catalog.not_embedded(other.digest).tolist()
-    intake.embed_stored(missing, opener(other), opened.catalog, opened.media)
+    ingest.embed_stored(missing, opener(other), opened.catalog, opened.media)
     return other, build_generation(own.store, opened.catalog, other, go_live=False).name
 
 
@@ -71,7 +71,7 @@ def test_a_case_that_the_change_overtakes_is_embedded_again(
         """The film is with the old network when the new one begins to answer."""
         activate(own.store, opened.catalog, other[1])
         opened.refresh()
-        return intake.embed_film(*arguments)
+        return ingest.embed_film(*arguments)
 
     monkeypatch.setattr(retriever, "embed_film", overtaken)
     case = opened.put(decode(FILM), Description(source="clinic")).case

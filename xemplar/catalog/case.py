@@ -7,8 +7,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.data.findings import Labels, positives
 from xemplar.errors import CaseElsewhere, CaseIdTaken
-from xemplar.findings import Labels, positives
 
 
 def case_id_of(image_sha256: str) -> str:
@@ -112,7 +112,7 @@ class Case(Description):
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Findings that are present, or "No Finding"; see `xemplar.findings.positives`."""
+        """Findings that are present, or "No Finding"; see `xemplar.data.findings.positives`."""
         return positives(self.labels)
 
 

@@ -8,10 +8,8 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from xemplar.catalog.access import EVERYTHING
-from xemplar.catalog.audit import forget_films
 from xemplar.catalog.case import Description, Entry, case_id_of, elsewhere, id_taken
 from xemplar.catalog.patients import check_changes, note_change
-from xemplar.catalog.ratings import forget_ratings
 from xemplar.catalog.reader import CatalogReader
 from xemplar.catalog.rows import (
     DESCRIBED,
@@ -23,8 +21,10 @@ from xemplar.catalog.rows import (
 from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.sqlite import empty_log
 from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
+from xemplar.data.findings import positives
 from xemplar.errors import NotFound
-from xemplar.findings import positives
+from xemplar.operations.audit import forget_films
+from xemplar.operations.ratings import forget_ratings
 
 
 def open_catalog(url: str) -> "Catalog":

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_, select
 
 from xemplar.catalog.tables import CaseRow, FindingRow
+from xemplar.data.findings import NO_FINDING, canonical
 from xemplar.errors import InvalidArgument
-from xemplar.findings import NO_FINDING, canonical
 
 MAX_AGE = 120
 """Years; data sets' ages above are taken for typing errors and not kept."""

@@ -17,8 +17,8 @@ from xemplar.catalog.filters import CaseFilter
 from xemplar.catalog.rows import batch_of, case_of
 from xemplar.catalog.schema import reading
 from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
+from xemplar.data.findings import VOCABULARY, known_finding
 from xemplar.errors import CorruptArtefact, NotFound
-from xemplar.findings import VOCABULARY, known_finding
 
 
 class CatalogReader:
@@ -136,7 +136,7 @@ class CatalogReader:
             known_finding(finding, known)
 
     def vocabulary(self, named: Collection[str]) -> frozenset[str]:
-        """`xemplar.findings.VOCABULARY`, and the findings that a case has.
+        """`xemplar.data.findings.VOCABULARY`, and the findings that a case has.
 
         Args:
             named: the database is asked only if these are not all in the former.

@@ -12,13 +12,13 @@ from sqlalchemy import URL, Connection, Engine, false, make_url, text, update
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from xemplar.archive.permissions import make_folder
+from xemplar.archive.storage import writing_files
+from xemplar.archive.store import Store
 from xemplar.catalog.failures import failure, unusable
 from xemplar.catalog.sqlite import connect_sqlite
 from xemplar.catalog.tables import ChangeRow
 from xemplar.errors import ConfigurationError, Mismatch, ReadOnlyStorage
-from xemplar.permissions import make_folder
-from xemplar.storage import writing_files
-from xemplar.store import Store
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
-from xemplar.permissions import make_file
+from xemplar.archive.permissions import make_file
 
 BUSY_SECONDS = 30
 """How long SQLite waits for another process to finish its transaction."""

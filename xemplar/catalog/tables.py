@@ -171,7 +171,7 @@ class JobRow(Base):
 
 
 class RatingRow(Base):
-    """What one reader says of one case found for a film; see `xemplar.catalog.ratings`."""
+    """What one reader says of one case found for a film; see `xemplar.operations.ratings`."""
 
     __tablename__ = "ratings"
 
@@ -218,7 +218,7 @@ class UnknownFilmRow(Base):
 
 
 class RaterRow(Base):
-    """A reader's pseudonym, and whose it is; see `xemplar.catalog.raters`."""
+    """A reader's pseudonym, and whose it is; see `xemplar.operations.raters`."""
 
     __tablename__ = "raters"
 
@@ -257,7 +257,7 @@ class PatientChangeRow(Base):
 
 
 class AuditRow(Base):
-    """Who asked what, when, and what was answered; see `xemplar.catalog.audit.AuditEntry`."""
+    """Who asked what, when, and what was answered; see `xemplar.operations.audit.AuditEntry`."""
 
     __tablename__ = "audit"
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 -- SQLAlchemy's own convention

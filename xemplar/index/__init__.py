@@ -8,8 +8,8 @@ from xemplar.index.builder import FACTORY, Source, Vectors, build, empty_index
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.delta import Amended, Changes, check_cases
 from xemplar.index.generation import Generation, Hits, open_generation
-from xemplar.index.live import Damaged, current, folder_of, generations, publish, remove
 from xemplar.index.manifest import FileRecord, Manifest, read_manifest
+from xemplar.index.published import Damaged, current, folder_of, generations, publish, remove
 
 __all__ = [
     "FACTORY",

@@ -9,13 +9,13 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.artefact import new_folder
-from xemplar.checkpoint import Checkpoint
+from xemplar.archive.artefact import new_folder
+from xemplar.archive.store import Store
 from xemplar.errors import ConfigurationError, Mismatch, NothingIndexed
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.manifest import CAMS, FILES, IDS, INDEX, LOGITS, NAME, FileRecord, Manifest
 from xemplar.index.recall import choose_nprobe, inverted_lists, sample_of
-from xemplar.store import Store
+from xemplar.model.checkpoint import Checkpoint
 
 FACTORY = "IDMap2,Flat"
 """Exact search. Up to about 100,000 cases it takes less time than the network's forward pass."""

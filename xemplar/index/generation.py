@@ -9,9 +9,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.checkpoint import Checkpoint
+from xemplar.archive.store import Store
 from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
-from xemplar.index.live import current
 from xemplar.index.manifest import (
     CAMS,
     IDS,
@@ -23,8 +22,9 @@ from xemplar.index.manifest import (
     check_fit,
     read_manifest,
 )
+from xemplar.index.published import current
 from xemplar.index.recall import inverted_lists
-from xemplar.store import Store
+from xemplar.model.checkpoint import Checkpoint
 
 UNIT_TOLERANCE = 1e-3
 """How far an embedding's length may be from 1."""

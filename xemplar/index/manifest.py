@@ -8,10 +8,10 @@ from typing import Self
 
 from pydantic import TypeAdapter
 
-from xemplar.artefact import file_digest
-from xemplar.checkpoint import Checkpoint
+from xemplar.archive.artefact import file_digest
 from xemplar.errors import CorruptArtefact, Mismatch
 from xemplar.index.calibration import SimilarityCalibration
+from xemplar.model.checkpoint import Checkpoint
 
 SCHEMA = 1
 METRIC = "inner_product"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import cv2
 
-from xemplar.artefact import new_folder
+from xemplar.archive.artefact import new_folder
+from xemplar.data.findings import NO_FINDING
 from xemplar.errors import ConfigurationError
-from xemplar.findings import NO_FINDING
 from xemplar.phantom.film import check, phantom
 
 _SPLITS = ("train", "train", "train", "val", "train", "train", "test", "train", "train", "test")

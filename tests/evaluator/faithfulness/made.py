@@ -10,12 +10,12 @@ from xemplar_evaluator.data import Candidates, EvaluationData, EvaluationImages
 from xemplar_evaluator.settings import Settings
 
 from tests.films import drawn_film
-from xemplar.boxes import Box
 from xemplar.catalog import Case
-from xemplar.checkpoint import Checkpoint
-from xemplar.datasets import Film
-from xemplar.encoder import Encoder, open_encoder
-from xemplar.findings import Labels
+from xemplar.data.boxes import Box
+from xemplar.data.datasets import Film
+from xemplar.data.findings import Labels
+from xemplar.model.checkpoint import Checkpoint
+from xemplar.model.encoder import Encoder, open_encoder
 
 SMALL = Settings(
     resamples=50,

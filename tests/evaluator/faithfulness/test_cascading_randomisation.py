@@ -23,12 +23,12 @@ from xemplar_evaluator.faithfulness.samples import ExplanationSample
 from tests.agreement import assert_agree
 from tests.evaluator.faithfulness.made import drawn
 from tests.films import TINY, seeded_weights
-from xemplar.checkpoint import Card, Checkpoint
-from xemplar.encoder import Encoder, open_encoder
-from xemplar.explain import grad_cam
-from xemplar.findings import NIH14
-from xemplar.network import EMBEDDING, Architecture, shapes
-from xemplar.preprocess import PreprocessSpec
+from xemplar.data.findings import NIH14
+from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.model.checkpoint import Card, Checkpoint
+from xemplar.model.densenet import EMBEDDING, Architecture, shapes
+from xemplar.model.encoder import Encoder, open_encoder
+from xemplar.model.explain import grad_cam
 
 SIZE = 128  # a grid of 4 x 4, whose ranks say more than those of 2 x 2
 INPUTS = drawn(8, SIZE)

@@ -22,7 +22,7 @@ from xemplar_evaluator.faithfulness.perturbation import Embed, xaitk
 
 from tests.evaluator.faithfulness.made import made_case, made_images
 from xemplar.errors import ConfigurationError
-from xemplar.network import Features, Space, features
+from xemplar.model.densenet import Features, Space, features
 
 Inputs = npt.NDArray[np.uint8]
 Vector = npt.NDArray[np.float32]

@@ -27,11 +27,11 @@ from xemplar_evaluator.faithfulness.samples import ExplanationSample
 from xemplar_evaluator.settings import Settings
 
 from tests.evaluator.faithfulness.made import SMALL, drawn
-from xemplar.checkpoint import Checkpoint
-from xemplar.encoder import Runtime, open_encoder
 from xemplar.errors import InvalidArgument
-from xemplar.explain import grad_cam
-from xemplar.preprocess import onto_film
+from xemplar.imaging.preprocess import onto_film
+from xemplar.model.checkpoint import Checkpoint
+from xemplar.model.encoder import Runtime, open_encoder
+from xemplar.model.explain import grad_cam
 
 Maps = npt.NDArray[np.float32]
 ROWS = np.float32([[1.0] * 4, [0.5] * 4, [0.25] * 4, [0.0] * 4])[None, None]

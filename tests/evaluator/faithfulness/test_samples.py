@@ -7,9 +7,9 @@ import pytest
 from xemplar_evaluator.faithfulness.samples import box_mask, drawn_samples, onto_input
 
 from tests.evaluator.faithfulness.made import drawn, made_images
-from xemplar.boxes import Box
+from xemplar.data.boxes import Box
 from xemplar.errors import UnknownFinding
-from xemplar.preprocess import PreprocessSpec
+from xemplar.imaging.preprocess import PreprocessSpec
 
 FINDINGS = ("Effusion", "Mass", "Nodule")
 SPEC = PreprocessSpec(size=64)

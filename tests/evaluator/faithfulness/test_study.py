@@ -10,9 +10,9 @@ from xemplar_evaluator.faithfulness.study import faithfulness
 from xemplar_evaluator.section import Estimate, Section
 
 from tests.evaluator.faithfulness.made import SMALL, made_data
-from xemplar.boxes import Box
-from xemplar.checkpoint import Checkpoint
+from xemplar.data.boxes import Box
 from xemplar.errors import ConfigurationError
+from xemplar.model.checkpoint import Checkpoint
 
 BOXES = {
     row: (Box(name, name, 0.25, 0.25, 0.75, 0.75),)

@@ -10,10 +10,10 @@ from xemplar_evaluator.data import Candidates, EvaluationData, EvaluationImages
 from xemplar_evaluator.settings import Settings
 
 from tests.films import drawn_film
-from xemplar.boxes import Box
 from xemplar.catalog import Case
-from xemplar.datasets import Film
-from xemplar.encoder import Encoder
+from xemplar.data.boxes import Box
+from xemplar.data.datasets import Film
+from xemplar.model.encoder import Encoder
 
 Maps = npt.NDArray[np.float32]
 

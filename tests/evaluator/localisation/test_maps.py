@@ -24,13 +24,13 @@ from xemplar_evaluator.localisation.maps import (
 from tests.agreement import assert_agree
 from tests.evaluator.localisation.drawn import case, data_of, images_of, unit_vectors
 from tests.films import PLAIN, drawn_film, seeded_weights
-from xemplar.boxes import Box
-from xemplar.checkpoint import Card, Checkpoint
-from xemplar.encoder import Encoder, Precision, PyTorchBackend
-from xemplar.explain import similarity_evidence
-from xemplar.findings import NIH14
-from xemplar.network import MEAN
-from xemplar.preprocess import PreprocessSpec
+from xemplar.data.boxes import Box
+from xemplar.data.findings import NIH14
+from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.model.checkpoint import Card, Checkpoint
+from xemplar.model.densenet import MEAN
+from xemplar.model.encoder import Encoder, Precision, PyTorchBackend
+from xemplar.model.explain import similarity_evidence
 
 SIZE, FILMS = 224, 2  # a grid of 7 x 7, as it is served
 LIBRARY = {

@@ -29,11 +29,11 @@ from xemplar_evaluator.localisation.tables import Mean
 from xemplar_evaluator.section import Cell, Estimate, Section, Table
 
 from tests.evaluator.localisation.drawn import case, data_of, images_of
-from xemplar.boxes import Box
-from xemplar.checkpoint import Checkpoint
-from xemplar.encoder import Encoder, Precision, open_encoder
+from xemplar.data.boxes import Box
 from xemplar.errors import DatasetError
-from xemplar.network import MEAN, PROJECTION
+from xemplar.model.checkpoint import Checkpoint
+from xemplar.model.densenet import MEAN, PROJECTION
+from xemplar.model.encoder import Encoder, Precision, open_encoder
 
 FINDING = "Mass"
 INSIDE = Box(FINDING, FINDING, 0.5, 0.25, 0.75, 0.5)  # cell (row 1, column 2) of 4 x 4

@@ -9,8 +9,8 @@ from xemplar_evaluator.ranking.labels import finding_table, measure, relevances,
 from xemplar_evaluator.ranking.rankers import DEMOGRAPHICS, PIXELS, RANDOM, XEMPLAR
 from xemplar_evaluator.ranking.study import ranking
 
+from xemplar.data.findings import positives
 from xemplar.errors import DatasetError
-from xemplar.findings import positives
 
 JACCARD = "findings in common / findings in either"
 SHARED = "a finding in common"

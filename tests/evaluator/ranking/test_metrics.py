@@ -17,7 +17,7 @@ from xemplar_evaluator.ranking.metrics import (
     reciprocal_rank,
 )
 
-from xemplar.ndcg import ndcg, random_ndcg
+from xemplar.retrieval.ndcg import ndcg, random_ndcg
 
 # gains in the order of the ranking: 3, 0, 2, 1
 LIST = np.array([[3.0, 0.0, 2.0, 1.0]])

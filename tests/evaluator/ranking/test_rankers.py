@@ -7,7 +7,7 @@ import pytest
 from xemplar_evaluator.ranking.rankers import alike, demographics, thumbnails
 
 from tests.films import drawn_film
-from xemplar.datasets import Film
+from xemplar.data.datasets import Film
 
 
 def person(view: str | None, sex: str | None, age: int | None) -> Film:

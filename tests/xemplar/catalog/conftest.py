@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from checks.postgres import Postgres
+from tests.system.postgres import Postgres
 from xemplar.catalog import Catalog, migrate, open_catalog
 
 

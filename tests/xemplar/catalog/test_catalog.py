@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from xemplar.catalog import Case, Catalog, Description, Entry, GenerationRecord
 from xemplar.catalog.generations import Generations
+from xemplar.data.findings import NO_FINDING
 from xemplar.errors import CaseIdTaken, CorruptArtefact, InvalidArgument, NotFound
-from xemplar.findings import NO_FINDING
 
 ONE, OTHER = "1" * 64, "2" * 64
 

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, ProgrammingError
 
-from checks.disk import NoDisk, small_disk
-from checks.postgres import Postgres
+from tests.system.disk import NoDisk, small_disk
+from tests.system.postgres import Postgres
 from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.failures import failure
 from xemplar.catalog.schema import check_writable, connect, reading, writing

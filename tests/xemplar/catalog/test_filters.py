@@ -13,8 +13,8 @@ from sqlalchemy import update
 
 from xemplar.catalog import Case, CaseFilter, Catalog, Description, Entry
 from xemplar.catalog.tables import CaseRow
+from xemplar.data.findings import NO_FINDING
 from xemplar.errors import InvalidArgument, UnknownFinding
-from xemplar.findings import NO_FINDING
 
 CHECKPOINT = "1" * 64
 FIRST_DAY = datetime(2025, 3, 1, tzinfo=UTC)

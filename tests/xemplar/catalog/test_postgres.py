@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, text
 
-from checks.postgres import Postgres
+from tests.system.postgres import Postgres
 from xemplar.catalog import postgres as module
 from xemplar.catalog.schema import connect, reading
 from xemplar.errors import DatabaseUnreachable

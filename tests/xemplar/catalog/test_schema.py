@@ -12,13 +12,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select, text
 
 from tests.xemplar.catalog.test_catalog import entry
+from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
-from xemplar.catalog.raters import Rater, Raters
-from xemplar.catalog.ratings import Ratings
 from xemplar.catalog.schema import _config, connect, head
 from xemplar.catalog.tables import Base, CaseRow, FindingRow
 from xemplar.errors import ConfigurationError, CorruptArtefact, DatabaseUnreachable, Mismatch
-from xemplar.store import Store
+from xemplar.operations.raters import Rater, Raters
+from xemplar.operations.ratings import Ratings
 
 
 def test_migrations_make_exactly_the_models(url: str) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.xemplar.index.vectors import checkpoint, random_vectors, source
+from xemplar.archive.store import Store
 from xemplar.errors import CorruptArtefact, Mismatch
 from xemplar.index import SimilarityCalibration, build, read_manifest
-from xemplar.store import Store
 
 CURVE = SimilarityCalibration("1" * 64, "nih14", 5, 50, (0.2, 0.6, 0.8), (0.1, 0.1, 0.5))
 

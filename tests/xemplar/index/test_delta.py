@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests.xemplar.index.test_search import brute_force, opened
 from tests.xemplar.index.vectors import checkpoint, random_vectors, source
+from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, Description, Entry, case_id_of, migrate, open_catalog
 from xemplar.errors import NotFound
 from xemplar.index import Amended, Changes, Generation, build, open_generation
-from xemplar.store import Store
 
 DIGEST = checkpoint().digest
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.xemplar.index.vectors import FINDINGS, SIZE, checkpoint, random_vectors, source
+from xemplar.archive.store import Store
 from xemplar.errors import (
     ConfigurationError,
     CorruptArtefact,
@@ -17,7 +18,6 @@ from xemplar.errors import (
 )
 from xemplar.index import Manifest, build, current, generations, open_generation, publish
 from xemplar.index.manifest import FILES, METRIC
-from xemplar.store import Store
 
 
 @pytest.fixture

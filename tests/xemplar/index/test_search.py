@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.xemplar.index.vectors import SIZE, checkpoint, random_vectors, source, unit
+from xemplar.archive.store import Store
 from xemplar.errors import InvalidArgument, NotFound
 from xemplar.index import Generation, build, open_generation, publish
-from xemplar.store import Store
 
 
 def opened(

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Batch
-from xemplar.checkpoint import Card, Checkpoint
-from xemplar.network import Architecture
-from xemplar.preprocess import PreprocessSpec
+from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.model.checkpoint import Card, Checkpoint
+from xemplar.model.densenet import Architecture
 
 FINDINGS = ("Edema", "Mass")
 TINY = Architecture(growth=4, blocks=(1, 1, 1, 1), stem=8)

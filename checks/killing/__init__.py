@@ -1,1 +1,0 @@
-"""What `checks.kills` kills, and how it is seen that nothing was lost."""

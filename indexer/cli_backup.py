@@ -1,0 +1,204 @@
+"""``xemplar backup`` and ``xemplar restore``: a store in one file, and back."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from xemplar.cli.terminal import (
+    DEFAULT_STORE,
+    CheckpointOption,
+    DatabaseOption,
+    StoreOption,
+    new_path,
+    plain,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from xemplar.archive.store import Store
+
+    from .backup_archive import Contents
+
+
+def _existing_file(path: Path | None) -> Path | None:
+    """Checks what is to be read, as a callback of typer, whose own check knows no - for the input.
+
+    Raises:
+        BadParameter: it is no file.
+    """
+    if path is not None and str(path) != "-" and not path.is_file():
+        raise typer.BadParameter(f"there is no file {path}")
+    return path
+
+
+def backup(
+    file: Annotated[
+        Path, typer.Argument(help="New file; - for the standard output.", callback=new_path)
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    database: DatabaseOption = "",
+    checkpoint: CheckpointOption = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the key of the pseudonyms is kept; default: FILE.key, or nowhere for -.",
+            dir_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Write store and catalog into one file, while the service goes on.
+
+    What was acknowledged before is in it. The key of the pseudonyms is not: it goes into a file of
+    its own, to be kept elsewhere. It is the same each time.
+
+    Examples:
+        xemplar backup monday.tar --store archive --key /safe/archive.key
+
+        docker compose exec -T api xemplar backup - > monday.tar
+    """
+    from xemplar.archive.artefact import new_file
+    from xemplar.archive.store import Store
+
+    from .backup import back_up
+
+    place = Store(store)
+    url = database or place.database_url
+    bar = Progress(console=Console(stderr=True))
+    to_stream = str(file) == "-"
+    kept = key or (None if to_stream else _beside(file))
+    _refuse_other_key(kept, place)
+    with shown(bar) as show:
+        task = bar.add_task("cases", total=None)
+
+        def moved(done: int, total: int) -> None:
+            show()
+            bar.update(task, completed=done, total=total)
+
+        with nullcontext(sys.stdout.buffer) if to_stream else new_file(file) as out:
+            contents = back_up(place, url, out, moved, checkpoint)
+            if contents.code:  # before the file appears: without the key it is not all
+                _keep_key(place, kept)
+    _tell("backed up", contents)
+    if contents.code:
+        where = kept or f"{place.pseudonym_key}, which is not in the backup"
+        _say(f"the key of the pseudonyms is in {where}: keep a copy of it, and not with the backup")
+
+
+def restore(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="As `xemplar backup` wrote it; - for the input.", callback=_existing_file
+        ),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    database: DatabaseOption = "",
+    checkpoint: CheckpointOption = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Key of the pseudonyms; default: FILE.key if it is there; - for the first "
+            "32 bytes of the input.",
+            callback=_existing_file,
+        ),
+    ] = None,
+    without_key: Annotated[
+        bool,
+        typer.Option(
+            "--without-key",
+            help="Patients of the backup count as others in films that come later.",
+        ),
+    ] = False,
+) -> None:
+    """Make a store from a backup: the folder, and the database, must be empty.
+
+    Examples:
+        xemplar restore monday.tar --store elsewhere --key /safe/archive.key
+
+        cat archive.key monday.tar | docker compose run --rm -T indexer restore - --key -
+    """
+    from xemplar.archive.store import Store
+
+    from .backup import restore as unpack
+
+    if key is not None and without_key:
+        raise typer.BadParameter("give --key or --without-key, not both")
+    place = Store(store)
+    secret = None if without_key else _read_key(file, key)
+    with _reading(file) as source:
+        contents = unpack(
+            source,
+            place,
+            database or place.database_url,
+            checkpoint,
+            key=secret,
+            without_key=without_key,
+        )
+    _tell("restored", contents)
+    if contents.code and without_key:
+        _say(
+            "restored without the key of its pseudonyms: a patient whose films are in the backup "
+            "counts as another one in every film that comes later"
+        )
+
+
+def _beside(file: Path) -> Path:
+    """Default path of a backup's key."""
+    return file.with_name(f"{file.name}.key")
+
+
+def _refuse_other_key(kept: Path | None, store: "Store") -> None:
+    """Refuse to write over a key that is not this store's: without it another backup is not all."""
+    if kept is None or not kept.exists():
+        return
+    own = store.pseudonym_key
+    if not own.is_file() or kept.read_bytes() != own.read_bytes():
+        raise typer.BadParameter(f"{kept} is there, and not this store's key; name another (--key)")
+
+
+def _keep_key(store: "Store", kept: Path | None) -> None:
+    from xemplar.archive.artefact import write_file
+
+    if kept is not None and not kept.exists():
+        write_file(kept, store.pseudonym_key.read_bytes())
+
+
+def _read_key(file: Path, key: Path | None) -> bytes | None:
+    """The key that is given, or that lies beside the backup; None where there is none."""
+    from xemplar.archive.store import KEY_BYTES
+
+    if str(key) == "-":
+        return sys.stdin.buffer.read(KEY_BYTES)
+    if key is None:
+        key = _beside(file)
+        if str(file) == "-" or not key.is_file():
+            return None
+    with key.open("rb") as source:
+        return source.read(KEY_BYTES + 1)
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[IO[bytes]]:
+    if str(file) == "-":
+        yield sys.stdin.buffer
+    else:
+        with file.open("rb") as source:
+            yield source
+
+
+def _tell(what: str, contents: "Contents") -> None:
+    _say(
+        f"{what}: {contents.cases:,} cases, {contents.pictures:,} pictures, generation "
+        f"{contents.generation}, as of {contents.created}"
+    )
+
+
+def _say(line: str) -> None:
+    """On stderr, as the output may be the backup."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(plain(line))

@@ -1,0 +1,181 @@
+"""What checks share: a tiny network, a store of phantoms, and the service as a process of its own.
+
+The network is small and its weights are random, so that a check's time goes into what it checks.
+Everything else is as it will be used: the real commands, HTTP, a real store.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx2
+from rich.console import Console
+from rich.table import Table
+from xemplar_indexer.job import embed_films
+from xemplar_indexer.publishing import build_generation
+
+from tests.films import TINY, encoded, seeded_weights
+from xemplar.archive.store import Store
+from xemplar.catalog import migrate, open_catalog
+from xemplar.data.datasets import Film, open_dataset
+from xemplar.data.findings import NIH14
+from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.model.checkpoint import Calibration, Card, keep, load, save
+from xemplar.model.encoder import Precision, open_encoder
+from xemplar.phantom import write_phantoms
+from xemplar.phantom.film import phantom
+
+START_SECONDS = 120.0
+SIDE = 128
+"""Of a phantom, in pixels."""
+
+
+def save_tiny_checkpoint(path: Path, seed: int = 0) -> Path:
+    """Write a tiny network (64 pixels, NIH's findings); another one for each seed."""
+    calibration = tuple(Calibration(1.0, 0.1 * n, 0.3) for n in range(len(NIH14)))
+    card = Card(NIH14, PreprocessSpec(size=64), TINY, calibration)
+    save(path, card, seeded_weights(TINY, len(NIH14), seed))
+    return path
+
+
+def phantoms(seed: int, count: int) -> list[bytes]:
+    """PNG files of synthetic films, the same ones for the same seed."""
+    return [encoded(phantom(number, size=SIDE).pixels) for number in range(seed, seed + count)]
+
+
+def phantom_store(
+    folder: Path, checkpoint: Path, count: int, database: str = ""
+) -> tuple[Store, list[bytes]]:
+    """Index phantoms into a store below a folder; returns it, and the films that it holds."""
+    write_phantoms(folder / "phantoms", count, size=SIDE)
+    films, store = open_dataset(folder / "phantoms").films, Store(folder / "store")
+    index_films(films, store, checkpoint, database)
+    return store, [film.path.read_bytes() for film in films]
+
+
+def index_films(films: Sequence[Film], store: Store, checkpoint: Path, database: str = "") -> None:
+    """Embed films and publish a generation of them; ``database`` empty for SQLite in the store."""
+    loaded, url = load(keep(checkpoint, store)), database or store.database_url
+    migrate(url)
+    encoder = open_encoder(loaded, precision=Precision.FLOAT32, threads=1)
+    with open_catalog(url) as catalog:
+        embed_films(films, store, catalog, encoder)
+        build_generation(store, catalog, loaded)
+
+
+class Process:
+    """A subcommand of `xemplar` as a process of its own, with a log file.
+
+    Attributes:
+        log: where its output goes; what a process of the same name wrote before stays in it.
+    """
+
+    def __init__(self, log: Path, *arguments: str | Path, **environment: str) -> None:
+        """Start it; settings of the caller's environment are not passed on."""
+        self.log = log
+        env = {k: v for k, v in os.environ.items() if not k.startswith("XEMPLAR_")}
+        command = [sys.executable, "-m", "xemplar", *map(str, arguments)]
+        with log.open("ab") as file:
+            self._began = file.tell()
+            self._process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, env=env | environment
+            )
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def said(self) -> str:
+        """What it wrote."""
+        return self.log.read_bytes()[self._began :].decode(errors="replace")
+
+    def kill(self) -> None:
+        """Kill it, as ``kill -9`` does."""
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self) -> int:
+        """Until it ends by itself; returns its status."""
+        return self._process.wait(START_SECONDS)
+
+    def stop(self) -> int:
+        """Ask it to end; returns its status."""
+        self._process.terminate()
+        return self._process.wait(60)
+
+
+class Service(Process):
+    """The service on a store, without limits of rate.
+
+    Attributes:
+        url: its address.
+    """
+
+    def __init__(
+        self, store: Store, checkpoint: Path, log: Path, port: int = 0, **settings: str
+    ) -> None:
+        """Start it with `SETTINGS` and more variables; ``port`` 0 takes a free one."""
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        arguments = ("--store", store.root, "--checkpoint", checkpoint, "--port", str(self.port))
+        super().__init__(log, "serve", *arguments, **SETTINGS | settings)
+
+    def wait_until_ready(self) -> None:
+        """Until it answers queries.
+
+        Raises:
+            RuntimeError: it ended, or takes too long; with the end of its log.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while self.lives and time.monotonic() < deadline:
+            try:
+                if httpx2.get(f"{self.url}/readyz", timeout=5).is_success:
+                    return
+            except httpx2.TransportError:
+                pass  # it does not listen yet
+            time.sleep(0.02)
+        raise RuntimeError(f"the service at {self.url} is not ready: {self.said[-2000:]}")
+
+
+SETTINGS = {
+    "XEMPLAR_PRECISION": "float32",
+    "XEMPLAR_THREADS": "1",
+    "XEMPLAR_REQUESTS_PER_SECOND": "0",
+}
+"""Of a checked service: one thread for each forward pass, and no limit of requests."""
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print figures as a table."""
+    table = Table(*columns, title=title)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+def verdict(faults: Sequence[str]) -> int:
+    """Print what a check found wrong, the first twenty; returns the exit status."""
+    console = Console(highlight=False)
+    for fault in faults[:20]:
+        console.print(fault, markup=False)
+    console.print(f"{len(faults)} faults" if faults else "no fault")
+    return 1 if faults else 0

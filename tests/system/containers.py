@@ -1,0 +1,189 @@
+"""The images and the Compose file, used as a newcomer uses them, by Docker or else by Podman.
+
+Builds the image; then `up --wait`, a query by curl, a mounted folder indexed, a reindex that the
+running api takes over, a backup that answers the same elsewhere, and `down --volumes`. All of it
+once more with PostgreSQL and a worker, each of which is killed under load, and with
+Prometheus; then the image for training.
+
+It fails if the Compose file cannot be read, an image is larger than it may be or holds what it
+must not, a container is not ready in time, an answer is not the one that is due, or something
+acknowledged is lost. With Docker, the kills need root.
+
+    python -m tests.system.containers                     # all of it, as `make containers` does
+    python -m tests.system.containers --target serve      # without PostgreSQL and training
+"""
+
+import argparse
+import secrets
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx2
+
+from tests.system.common import free_port, show, verdict
+from tests.system.deployed.kills import kill_each
+from tests.system.deployed.report import Report
+from tests.system.deployed.use import (
+    MOUNTED,
+    ask,
+    back_up,
+    crowd,
+    look_at_limits,
+    look_between,
+    look_inside,
+    ranked,
+    restore,
+    start,
+    use,
+    weigh,
+)
+from tests.system.engines import Engine, NoEngine, Project, open_engine
+from xemplar.catalog import case_id_of
+from xemplar.data.datasets import open_dataset
+from xemplar.phantom import write_phantoms
+
+PROFILES = ("", "postgres", "worker", "train", "monitoring")
+LARGEST = 900_000_000
+"""Of the image `serve`, in bytes."""
+
+PHANTOMS = "60"
+"""That the first start indexes: fewer than by default, as two busy cores embed a few a second."""
+
+SERVERS = ("api", "worker", "postgres", "prometheus")
+IMAGES = ("postgres", "prometheus")
+SCRAPED_SECONDS = 60
+
+SKIPPED = 77
+"""Exit status where nothing can run containers: not a fault of theirs (as in automake's tests)."""
+
+
+def main() -> None:
+    """Do all steps, and print what was seen."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--target", choices=("serve", "all"), default="all")
+    parser.add_argument("--data", type=Path, help="a data set; default: phantoms")
+    parser.add_argument(
+        "--storage",
+        type=Path,
+        default=Path.home() / ".cache" / "xemplar-containers",
+        help="where Podman keeps images, so that a second run builds nothing anew",
+    )
+    asked = parser.parse_args()
+    report = Report()
+    try:
+        with open_engine(asked.storage) as engine, TemporaryDirectory(prefix="xemplar-") as folder:
+            mounted = asked.data or phantoms(Path(folder))
+            check(engine, report, mounted, Path(folder), whole=asked.target == "all")
+    except NoEngine as missing:
+        print(f"SKIPPED: {missing}", file=sys.stderr)
+        sys.exit(SKIPPED)
+    except subprocess.CalledProcessError as failed:
+        report.faults.append(str(failed))
+    show("containers", ("", ""), report.figures)
+    sys.exit(verdict(report.faults))
+
+
+def phantoms(folder: Path) -> Path:
+    """A data set to mount, whose films the first start has not."""
+    folder.chmod(0o755)  # another user reads it in the container
+    write_phantoms(folder / "films", MOUNTED, seed=1000)
+    return folder / "films"
+
+
+def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole: bool) -> None:
+    """All steps."""
+    films = [film.path.read_bytes() for film in open_dataset(mounted).films[:MOUNTED]]
+    name = f"xemplar-check-{secrets.token_hex(3)}"
+    with Project(engine, name, XEMPLAR_PHANTOMS=PHANTOMS) as project:
+        for profile in PROFILES:
+            project.compose("--profile", profile, "config", "--quiet")
+        look_at_limits(project, report)
+        report.timed("build serve", lambda: engine.build("serve", "xemplar:latest"))
+        size = engine.size("xemplar:latest")
+        report.measured("image serve", f"{size / 1e6:.0f} MB")
+        report.expect(size <= LARGEST, f"the image has {size:,} bytes, more than {LARGEST:,}")
+        start(project, report, f"up --wait, with {PHANTOMS} phantoms to index")
+        look_inside(project, report)
+        use(project, report, mounted, films[0])
+        weigh(project, report)
+        back_up(project, report, folder / "backup.tar")
+        due = ask(project.url, films[0])
+    backup = folder / "backup.tar"
+    if whole:
+        check_servers(engine, report, f"{name}-servers", backup, films, due)
+        train(engine, report, f"{name}-train", mounted)
+    else:
+        with Project(engine, f"{name}-elsewhere") as project:
+            restore(project, report, backup, films[0], due)
+
+
+def check_servers(
+    engine: Engine, report: Report, name: str, backup: Path, films: list[bytes], due: dict[str, Any]
+) -> None:
+    """The backup, restored into PostgreSQL; kills; Prometheus."""
+    port = str(free_port())
+    password, file = secrets.token_hex(24), backup.with_name("database-password")
+    file.write_text(password + "\n")
+    settings = {
+        "COMPOSE_PROFILES": "postgres",
+        "POSTGRES_PASSWORD_FILE": str(file),
+        "PROMETHEUS_PORT": port,
+    }
+    with Project(engine, name, **settings) as project:
+        monitoring = ("--profile", "monitoring")
+        images = project.compose(*monitoring, "config", "--images", *IMAGES, read=True).split()
+        engine.provide([image for image in images if not image.startswith("xemplar")])
+        restore(project, report, backup, films[0], due)
+        project.compose(*monitoring, "up", "--detach", "--no-build", "--wait", "prometheus")
+        report.expect(scraped(port), "Prometheus does not see the api")
+        look_between(project, report, password)
+        crowd(project, report)
+        kill_each(project, report, {case_id_of(sha256(film).hexdigest()): film for film in films})
+        for service in SERVERS:
+            used = engine.memory(project.container(service))
+            report.measured(f"memory of {service}, afterwards", used)
+        again = ranked(ask(project.url, films[0]))[0]
+        report.expect(again == ranked(due)[0], "after the kills a film does not find itself")
+
+
+def scraped(port: str) -> bool:
+    """Whether Prometheus comes to know that the api is ready."""
+    address = f"http://127.0.0.1:{port}/api/v1/query"
+    end = time.monotonic() + SCRAPED_SECONDS
+    while time.monotonic() < end:
+        with suppress(httpx2.TransportError):
+            answer = httpx2.get(address, params={"query": "xemplar_ready"}).json()
+            if any(one["value"][1] == "1" for one in answer["data"]["result"]):
+                return True
+        time.sleep(1)
+    return False
+
+
+def train(engine: Engine, report: Report, name: str, mounted: Path) -> None:
+    """The other image: a network trained for one epoch, an index by it, and how good that is."""
+    report.timed("build train", lambda: engine.build("train", "xemplar-train:latest"))
+    size = engine.size("xemplar-train:latest")
+    report.measured("image train", f"{size / 1e6:.0f} MB")
+    with Project(engine, name) as project:
+        network = ("--checkpoint", "first/checkpoint.safetensors")
+        brief = ("--epochs", "1", "--size", "64", "--initial", "none", "--films-per-epoch", "96")
+        steps = {
+            "one epoch": ("train", "/films", *brief, "--out", "first"),
+            "index by that network": ("index", "/films", "--split", "train", *network),
+            "ranking evaluated": ("evaluate", "ranking", "/films", "--out", "report", *network),
+        }
+        for what, words in steps.items():
+            report.timed(what, partial(project.once, "train", *words, films=mounted))
+
+
+if __name__ == "__main__":
+    main()

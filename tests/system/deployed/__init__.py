@@ -1,0 +1,1 @@
+"""Steps of `tests/system/containers.py`."""

@@ -1,0 +1,90 @@
+"""Each container is killed under load; the engine starts it again, and clients tell what they saw.
+
+No answer may be wrong and nothing that was acknowledged lost. While something is away, a client may
+be told to come back (503 with Retry-After); only while the api itself is, it may get no answer.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+import httpx2
+
+from tests.system.book import Book, Sample
+from tests.system.clients import asking
+from tests.system.deployed.report import Report
+from tests.system.engines import Project
+
+SERVICES = ("worker", "postgres", "api")
+CLIENTS = 3
+PAUSE_SECONDS = 0.1
+BEFORE_SECONDS = 3.0
+CALM_SECONDS = 10.0
+"""Without a failure, after which all is taken for recovered."""
+
+RECOVERED_SECONDS = 90.0
+JOB_SECONDS = 180.0
+
+
+def kill_each(project: Project, report: Report, films: Mapping[str, bytes]) -> None:
+    """Kill one after the other, while clients ask and a reindex is asked for."""
+    book = Book(films)
+    with (
+        httpx2.Client(base_url=project.url, timeout=60) as http,
+        asking(project.url, book, CLIENTS, PAUSE_SECONDS),
+    ):
+        for service in SERVICES:
+            print(f"\n== kill {service}", flush=True)
+            time.sleep(BEFORE_SECONDS)
+            job = http.post("/jobs/reindex").json()["id"]
+            killed = time.monotonic()
+            project.engine.kill(project.container(service))
+            wait_until_calm(book, killed)
+            tell(service, [one for one in book.samples if one.ended >= killed], killed, report)
+            done = wait_for_job(http, job)
+            report.expect(done, f"{service} killed: a reindex asked for before is not done")
+            report.measured(
+                "a reindex asked for right before was done",
+                f"{time.monotonic() - killed:.0f} s after",
+            )
+    with httpx2.Client(base_url=project.url, timeout=60) as http:
+        there, gone = book.check_acknowledged(http)
+    report.measured("cases put in and there, taken out and gone", f"{there}, {gone}")
+    for wrong in book.wrong:
+        report.expect(False, wrong)
+
+
+def tell(service: str, samples: list[Sample], killed: float, report: Report) -> None:
+    """What the clients saw since a kill."""
+    statuses = Counter(one.status or "no answer" for one in samples)
+    seen = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items(), key=str))
+    failed = max((one.ended - killed for one in samples if not one.ok), default=0.0)
+    slowest = max((one.seconds for one in samples), default=0.0)
+    report.measured(
+        f"{service} killed", f"{seen}; last failure after {failed:.1f} s, slowest {slowest:.1f} s"
+    )
+    report.expect(failed < RECOVERED_SECONDS, f"{service} killed: not recovered")
+    for one in samples:
+        silent = service == "api" and one.status == 0
+        if not (one.ok or one.told_to_come_back or silent):
+            report.expect(False, f"{service} killed: {one.kind}: {one.status} {one.detail}")
+
+
+def wait_until_calm(book: Book, since: float) -> None:
+    """Until no request failed for a while."""
+    while time.monotonic() < since + RECOVERED_SECONDS:
+        time.sleep(1)
+        failed = [one.ended for one in book.samples if not one.ok]
+        if time.monotonic() > max([since, *failed]) + CALM_SECONDS:
+            return
+
+
+def wait_for_job(http: httpx2.Client, job: str) -> bool:
+    """Whether it comes to its end as it should."""
+    began = time.monotonic()
+    while time.monotonic() < began + JOB_SECONDS:
+        state = http.get(f"/jobs/{job}").json()["state"]
+        if state not in ("queued", "running"):
+            return bool(state == "done")
+        time.sleep(0.5)
+    return False

@@ -1,0 +1,1 @@
+"""What `tests.system.kills` kills, and how it is seen that nothing was lost."""

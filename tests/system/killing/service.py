@@ -1,0 +1,121 @@
+"""Kills of the service, while films are put in and taken out."""
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+from threading import Event
+
+import httpx2
+
+from tests.system.common import Process, Service, phantom_store, phantoms, save_tiny_checkpoint
+from tests.system.killing.archive import Archivist, Truth
+from tests.system.killing.outcome import Outcome
+from xemplar.archive.store import Store
+from xemplar.model.checkpoint import load
+from xemplar.retrieval.ingest import YOUNG_SECONDS
+
+CLIENTS = 3
+BUSY_SECONDS = 1.5
+"""Longest time that the clients work before a kill."""
+
+START_EVERY = 8
+"""One of so many kills comes while the service starts."""
+
+
+def kill_service(
+    folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], films: int = 120
+) -> Outcome:
+    """Kill the service so many times, start it again, and look at every case.
+
+    Args:
+        folder: to work in, empty.
+        kills: how many.
+        seed: of everything random.
+        on_kill: called with the number of kills until then.
+        films: that are indexed before; half as many come and go.
+    """
+    random, outcome = Random(seed), Outcome("service")
+    checkpoint = save_tiny_checkpoint(folder / "checkpoint.safetensors")
+    store, indexed = phantom_store(folder, checkpoint, films)
+    loaded = load(checkpoint)
+    truth = Truth([*indexed, *phantoms(10_000, films // 2)], films, loaded.card.spec)
+    truth.learn(loaded)
+    service = Service(store, checkpoint, folder / "service.log")
+    clients = [Archivist(service.url, truth, outcome) for _ in range(CLIENTS)]
+    try:
+        service.wait_until_ready()
+        while outcome.kills < kills:
+            _kill_at_work(service, clients, truth, random, outcome)
+            service = _again(service, store, checkpoint)
+            if outcome.kills % START_EVERY == 0 and outcome.kills < kills:
+                time.sleep(random.uniform(0, BUSY_SECONDS))
+                service.kill()
+                outcome.kills += 1
+                outcome.phases["starting"] += 1
+                service = _again(service, store, checkpoint)
+            service.wait_until_ready()
+            for client in clients:
+                client.settle()
+            clients[0].ask_some(random, 5)
+            on_kill(outcome.kills)
+        for film in range(len(truth.films)):
+            clients[0].look(film)
+            clients[0].ask(film)
+        _look_at_files(store, checkpoint, truth, outcome)
+    finally:
+        service.kill()
+        for client in clients:
+            client.close()
+    return outcome
+
+
+def _again(service: Service, store: Store, checkpoint: Path) -> Service:
+    return Service(store, checkpoint, service.log, service.port)
+
+
+def _kill_at_work(
+    service: Service, clients: list[Archivist], truth: Truth, random: Random, outcome: Outcome
+) -> None:
+    """Let each client change films of its own, and kill the service meanwhile."""
+    killed = Event()
+
+    def work(client: Archivist, own: Random, place: int) -> None:
+        films = range(place, len(truth.films), CLIENTS)
+        try:
+            while True:
+                client.change(own.choice(films))
+        except httpx2.TransportError as error:
+            there = f"the service was not killed, and did not answer: {error!r}"
+            outcome.check("requests cut off by a kill", killed.is_set(), there)
+
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        works = [
+            threads.submit(work, client, Random(random.random()), place)
+            for place, client in enumerate(clients)
+        ]
+        time.sleep(random.uniform(0.05, BUSY_SECONDS))
+        killed.set()
+        service.kill()
+        for one in works:
+            one.result()
+    outcome.kills += 1
+    outcome.phases.update(f"during {client.doing}" for client in clients)
+
+
+def _look_at_files(store: Store, checkpoint: Path, truth: Truth, outcome: Outcome) -> None:
+    """What a kill left behind is deleted with the next reindex, once it is old enough."""
+    before = time.time() - YOUNG_SECONDS - 1
+    for path in store.root.rglob("*"):
+        os.utime(path, (before, before))
+    options = ("--store", store.root, "--checkpoint", checkpoint, "--precision", "float32")
+    process = Process(store.root.parent / "reindex.log", "reindex", *options)
+    outcome.check("reindexes at the end", process.wait() == 0, process.said[-2000:])
+    there = {truth.names[film] for film in truth.present}
+    left = [
+        path.name for path in store.media.rglob("*.*") if path.name.strip(".")[:16] not in there
+    ]
+    left += [path.name for path in store.generations.glob(".*")]
+    outcome.check("files of no case gone", not left, f"left: {left[:5]}")

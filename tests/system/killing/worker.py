@@ -1,0 +1,206 @@
+"""Kills of the worker of a reindex job, while a client asks, puts in and takes out."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from threading import Event
+from typing import Any
+
+import httpx2
+
+from tests.system.common import Process, Service, phantom_store, phantoms, save_tiny_checkpoint
+from tests.system.killing.archive import Archivist, Truth
+from tests.system.killing.outcome import Outcome
+from xemplar.archive.store import Store
+from xemplar.model.checkpoint import keep, load
+
+LEASE_SECONDS = 3
+KILLS_OF_A_JOB = 2
+"""A job that three workers died of is given up: that is meant so, and not what is checked here."""
+
+START_EVERY = 6
+"""One of so many kills comes while the worker starts, or waits for the dead one's lease."""
+
+PAUSE = 0.05
+"""Seconds between two rounds of the client, so that the worker is not starved on few processors."""
+
+SOON = 120.0
+TAKEN_OVER = 20.0
+"""Seconds within which the service must answer from a new generation; 2 on an idle machine."""
+
+PHASES = {
+    "is live": "published, not yet told",
+    "building an index": "building, checking, publishing",
+    "films to embed": "embedding",
+    "attempt": "just begun",
+    "listens": "waiting for the lease",
+}
+"""What a worker wrote last, and what it then does; the latest first."""
+
+
+def kill_workers(
+    folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], films: int = 120
+) -> Outcome:
+    """Kill workers so many times; each job must end all the same. Arguments as `kill_service`."""
+    outcome = Outcome("worker of a reindex")
+    checkpoint = save_tiny_checkpoint(folder / "checkpoint.safetensors")
+    store, indexed = phantom_store(folder, checkpoint, films)
+    loaded = load(checkpoint)
+    truth = Truth([*indexed, *phantoms(10_000, films // 2)], films, loaded.card.spec)
+    truth.learn(loaded)
+    service = Service(store, checkpoint, folder / "service.log")
+    client = Archivist(service.url, truth, outcome)
+    http = httpx2.Client(base_url=service.url, timeout=60)
+    try:
+        service.wait_until_ready()
+        killer = _Killer(folder, store, checkpoint, http, truth, Random(seed), outcome)
+        for _ in range(2):
+            killer.do_job(0)  # to see how long it takes, with a new network and without
+        while outcome.kills < kills:
+            with _used(client, truth, Random(seed + outcome.kills), outcome):
+                killer.do_job(min(KILLS_OF_A_JOB, kills - outcome.kills))
+            client.ask_some(Random(outcome.kills), 5)
+            on_kill(outcome.kills)
+        for film in range(len(truth.films)):
+            client.look(film)
+            client.ask(film)
+    finally:
+        service.kill()
+        client.close()
+        http.close()
+    return outcome
+
+
+@contextmanager
+def _used(client: Archivist, truth: Truth, random: Random, outcome: Outcome) -> Iterator[None]:
+    """Somebody uses the service all the time."""
+    over = Event()
+
+    def work() -> None:
+        try:
+            while not over.is_set():
+                client.ask_some(random, 3)
+                client.change(random.randrange(len(truth.films)))
+                time.sleep(PAUSE)
+        except httpx2.TransportError as error:
+            outcome.faults.append(f"the service does not answer: {error!r}")
+
+    with ThreadPoolExecutor(1) as thread:
+        working = thread.submit(work)
+        try:
+            yield
+        finally:
+            over.set()
+            working.result()
+
+
+class _Killer:
+    """Orders jobs, starts workers and kills them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        checkpoint: Path,
+        http: httpx2.Client,
+        truth: Truth,
+        random: Random,
+        outcome: Outcome,
+    ) -> None:
+        self._folder = folder
+        self._store = store
+        self._checkpoint = checkpoint
+        self._http = http
+        self._truth = truth
+        self._random = random
+        self._outcome = outcome
+        self._jobs = 0
+        self._seconds = [0.0, 0.0]  # that a job takes once it is begun: the same network, a new one
+
+    def do_job(self, kills: int) -> None:
+        """A job, some of whose workers are killed. The last one ends it."""
+        job = self._order()
+        for _ in range(kills):
+            worker = self._start()
+            try:
+                self._wait_for_a_moment(worker)
+            finally:
+                worker.kill()
+            if self._state(job)["finished_at"] is not None:
+                self._outcome.checked["workers killed after their job had ended, not counted"] += 1
+                break
+            self._outcome.kills += 1
+            self._outcome.phases[_phase(worker)] += 1
+        last = self._start()
+        try:
+            self._wait(lambda: self._state(job)["finished_at"] is not None, "the job ends")
+            if not kills:
+                self._seconds[self._jobs % 2] = _seconds_of(self._state(job))
+        finally:
+            last.kill()
+        self._look_at(self._state(job))
+
+    def _order(self) -> str:
+        """``POST /jobs/reindex``: by turns with a new network, and with the one that answers."""
+        self._jobs += 1
+        asked = {}
+        if self._jobs % 2:
+            path = save_tiny_checkpoint(self._folder / f"{self._jobs}.safetensors", self._jobs)
+            new = load(keep(path, self._store))
+            self._truth.learn(new)
+            asked = {"checkpoint": new.digest}
+        got = self._http.post("/jobs/reindex", json=asked)
+        self._outcome.check("jobs ordered", got.is_success, got.text)
+        return str(got.json()["id"])
+
+    def _start(self) -> Process:
+        options = ("--precision", "float32", "--threads", "1", "--lease", str(LEASE_SECONDS))
+        names = ("--store", self._store.root, "--checkpoint", self._checkpoint)
+        return Process(self._folder / "worker.log", "worker", *names, *options)
+
+    def _wait_for_a_moment(self, worker: Process) -> None:
+        if self._outcome.kills % START_EVERY == START_EVERY - 1:
+            time.sleep(self._random.uniform(0, LEASE_SECONDS))
+            return
+        self._wait(lambda: "attempt" in worker.said, "a worker takes the job")
+        time.sleep(self._random.uniform(0, self._seconds[self._jobs % 2]))
+
+    def _look_at(self, job: dict[str, Any]) -> None:
+        right = job["state"] == "done"
+        if self._outcome.check("jobs done", right, f"{job['state']}: {job['error']} {job['log']}"):
+            name = job["result"]["generation"]
+            began = time.monotonic()
+            while self._ready()["generation"] != name and time.monotonic() < began + TAKEN_OVER:
+                time.sleep(0.05)
+            self._outcome.check(
+                "generations taken over", self._ready()["generation"] == name, f"{name} is not"
+            )
+
+    def _state(self, job: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._http.get(f"/jobs/{job}").raise_for_status().json()
+        return found
+
+    def _ready(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._http.get("/readyz").raise_for_status().json()
+        return found
+
+    def _wait(self, true: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + SOON
+        while not true():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"after {SOON:g} s it is still not so that {what}")
+            time.sleep(0.005)
+
+
+def _phase(worker: Process) -> str:
+    said = worker.said
+    return next((phase for words, phase in PHASES.items() if words in said), "starting")
+
+
+def _seconds_of(job: dict[str, Any]) -> float:
+    began, ended = (datetime.fromisoformat(job[name]) for name in ("started_at", "finished_at"))
+    return (ended - began).total_seconds()

@@ -1,0 +1,234 @@
+"""Load while the index changes: no request fails, no answer is wrong, and how long answers take.
+
+The service is a process of its own, and so is a worker. 16 clients ask without a pause: queries
+plain, filtered, with overlays and in batches, similar cases, lists; they put cases in and delete
+them. Meanwhile the live generation changes ten times: forward by a reindex job, which merges what
+came and went, and back to the generation before it, in turn.
+
+It fails if any request does, if an uploaded case is not found within 2 s, if a deleted case is in
+an answer after its deletion was acknowledged, or if a generation is not taken over within 2 s.
+
+    python -m tests.system.load
+    python -m tests.system.load --minutes 1 --clients 4
+    python -m tests.system.load --data nih14     # real films and the shipped checkpoint
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx2
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from xemplar_indexer.publishing import activate
+
+from tests.system.book import Book, Sample
+from tests.system.clients import asking
+from tests.system.common import show, verdict
+from tests.system.served import Site, phantom_site, real_site, serving
+from xemplar.catalog import open_catalog
+from xemplar.index import current
+
+TAKEN_OVER_SECONDS = 2.0
+SEARCHABLE_SECONDS = 2.0
+JOB_SECONDS = 300.0
+LOOK_SECONDS = 0.01
+MEBI = 2**20
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A change of the live generation.
+
+    Attributes:
+        way: "forward" or "back".
+        generation: the one that was published.
+        seconds: from its publication until it answered.
+    """
+
+    way: str
+    generation: str
+    seconds: float
+
+
+class Swaps:
+    """Changes the live generation, and sees how soon the service takes it over."""
+
+    def __init__(self, site: Site, http: httpx2.Client) -> None:
+        self._site = site
+        self._http = http
+        self.done: list[Swap] = []
+
+    def forward(self) -> None:
+        """A worker does a reindex job.
+
+        Raises:
+            RuntimeError: the job failed, or takes too long.
+        """
+        before, deadline = current(self._site.store), time.monotonic() + JOB_SECONDS
+        job = self._http.post("/jobs/reindex").raise_for_status().json()["id"]
+        looks = 0
+        while current(self._site.store) == before:
+            time.sleep(LOOK_SECONDS)
+            looks += 1
+            if looks % 100 == 0:
+                told = self._http.get(f"/jobs/{job}").json()
+                if told["state"] in ("failed", "cancelled") or time.monotonic() > deadline:
+                    raise RuntimeError(f"job {job} is {told['state']}: {told['error']}")
+        self._await("forward")
+
+    def back(self, name: str) -> None:
+        """An older generation is activated."""
+        with open_catalog(self._site.store.database_url) as catalog:
+            activate(self._site.store, catalog, name)
+            self._await("back")
+
+    def _await(self, way: str) -> None:
+        began, name = time.monotonic(), current(self._site.store)
+        while self._http.get("/readyz").raise_for_status().json()["generation"] != name:
+            time.sleep(LOOK_SECONDS)
+            if time.monotonic() - began > JOB_SECONDS:
+                raise RuntimeError(f"generation {name} is not taken over")
+        self.done.append(Swap(way, name, time.monotonic() - began))
+
+
+def load(
+    site: Site, url: str, *, seconds: float, swaps: int, clients: int, progress: Progress
+) -> tuple[Book, list[Swap]]:
+    """Let clients ask for so long, and the generation change so often meanwhile."""
+    book = Book(site.films)
+    task = progress.add_task("asking", total=seconds)
+    began = time.monotonic()
+
+    def until(share: float) -> None:
+        while (passed := time.monotonic() - began) < share * seconds:
+            progress.update(task, completed=passed)
+            time.sleep(0.1)
+
+    with httpx2.Client(base_url=url, timeout=60) as http:
+        changes = Swaps(site, http)
+        with asking(url, book, clients):
+            for number in range(swaps):
+                until((number + 0.5) / swaps)
+                if number % 2 == 0:
+                    older = current(site.store)
+                    changes.forward()
+                else:
+                    changes.back(older)
+            until(1)
+        book.check_acknowledged(http)
+    return book, changes.done
+
+
+def rows_of(samples: list[Sample]) -> list[tuple[object, ...]]:
+    """Per kind: requests, failures, and percentiles of their milliseconds; the whole last."""
+    kinds: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        kinds[sample.kind].append(sample)
+    kinds = dict(sorted(kinds.items()))
+    rows: list[tuple[object, ...]] = []
+    for kind, some in [*kinds.items(), ("all", samples)]:
+        ms = 1000 * np.array([sample.seconds for sample in some])
+        figures = [f"{value:,.0f}" for value in (*np.percentile(ms, (50, 99)), ms.max())]
+        failed = sum(not sample.ok for sample in some)
+        rows.append((kind, f"{len(some):,}", failed, *figures))
+    return rows
+
+
+def faults(
+    book: Book,
+    swaps: list[Swap],
+    *,
+    taken_over_seconds: float = TAKEN_OVER_SECONDS,
+    searchable_seconds: float = SEARCHABLE_SECONDS,
+) -> list[str]:
+    """All that must not be, in words."""
+    return [
+        *(f"{s.kind}: {s.status} {s.detail}" for s in book.samples if not s.ok),
+        *book.wrong,
+        *(
+            f"case {case_id} was found only {seconds:.1f} s after upload"
+            for case_id, seconds in book.searchable.items()
+            if seconds > searchable_seconds
+        ),
+        *(
+            f"generation {swap.generation} answered only after {swap.seconds:.1f} s"
+            for swap in swaps
+            if swap.seconds > taken_over_seconds
+        ),
+    ]
+
+
+def report(book: Book, swaps: list[Swap], seconds: float) -> None:
+    """Print the figures."""
+    columns = ("request", "sent", "failed", "p50 ms", "p99 ms", "longest ms")
+    show("Requests", columns, rows_of(book.samples))
+    rows = [(n, s.way, s.generation, f"{s.seconds:.2f}") for n, s in enumerate(swaps, 1)]
+    show("Changes of the live generation", ("", "way", "generation", "taken over after s"), rows)
+    uploads, found = len(book.searchable), max(book.searchable.values(), default=0.0)
+    deleted = sum(s.kind == "delete" and s.ok for s in book.samples)
+    Console(highlight=False).print(
+        f"{len(book.samples) / seconds:.0f} requests a second; {uploads:,} cases put in, each "
+        f"found by the query after it or {found:.2f} s later at most; {deleted:,} deleted"
+    )
+
+
+def memory(url: str) -> float:
+    """What the service holds, in MiB."""
+    for line in httpx2.get(f"{url}/metrics").text.splitlines():
+        if line.startswith("process_resident_memory_bytes "):
+            return float(line.split()[1]) / MEBI
+    raise RuntimeError("the metrics do not tell the service's memory")
+
+
+def main() -> int:
+    """Make a store, serve it, ask, and judge."""
+    named = os.environ.get("XEMPLAR_DATA")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--swaps", type=int, default=10, help="changes of the generation")
+    parser.add_argument("--films", type=int, default=200, help="indexed cases")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(named) if named else None,
+        help="real data set, with the shipped checkpoint; default: XEMPLAR_DATA, else phantoms",
+    )
+    asked = parser.parse_args()
+    seconds = 60 * asked.minutes
+    with TemporaryDirectory(prefix="xemplar-load-") as name, Progress() as progress:
+        folder = Path(name)
+        progress.console.print(f"indexing {asked.films} films")
+        if asked.data is None:
+            site = phantom_site(folder, asked.films)
+        else:
+            site = real_site(folder, asked.data, asked.films)
+        with serving(site, folder) as url:
+            at_start = memory(url)
+            book, swaps = load(
+                site,
+                url,
+                seconds=seconds,
+                swaps=asked.swaps,
+                clients=asked.clients,
+                progress=progress,
+            )
+            at_end = memory(url)
+    report(book, swaps, seconds)
+    wrong = faults(book, swaps)
+    console = Console(highlight=False)
+    console.print(f"The service's memory: {at_start:.0f} MiB before, {at_end:.0f} MiB after")
+    return verdict(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

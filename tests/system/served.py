@@ -1,0 +1,72 @@
+"""A store with films that are known, and the service on it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from tests.system.clients import NEVER_BUSY
+from tests.system.common import Process, Service, index_films, phantom_store, save_tiny_checkpoint
+from xemplar.archive.store import Store
+from xemplar.catalog import case_id_of, open_catalog
+from xemplar.data.datasets import open_dataset
+from xemplar.model.checkpoint import default_checkpoint, load
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the service serves.
+
+    Attributes:
+        store: with a live generation.
+        checkpoint: that made it.
+        films: case id -> file, of the indexed cases.
+    """
+
+    store: Store
+    checkpoint: Path
+    films: Mapping[str, bytes]
+
+
+def phantom_site(folder: Path, count: int, database: str = "") -> Site:
+    """Phantoms, indexed by a tiny network with random weights."""
+    checkpoint = save_tiny_checkpoint(folder / "tiny.safetensors")
+    store, films = phantom_store(folder, checkpoint, count, database)
+    return Site(store, checkpoint, {_case_id(film): film for film in films})
+
+
+def real_site(folder: Path, data: Path, count: int) -> Site:
+    """Films from all over a data set's label file, indexed by the shipped network."""
+    films, store = open_dataset(data).films, Store(folder / "store")
+    chosen, checkpoint = films[:: max(1, len(films) // count)][:count], default_checkpoint()
+    index_films(chosen, store, checkpoint)
+    with open_catalog(store.database_url) as catalog:
+        indexed = catalog.embedded(load(checkpoint).digest)  # a film may be unreadable
+    read = (film.path.read_bytes() for film in chosen)
+    known = {film: sha256(film).hexdigest() for film in read}
+    return Site(
+        store,
+        checkpoint,
+        {case_id_of(digest): film for film, digest in known.items() if digest in indexed},
+    )
+
+
+def _case_id(film: bytes) -> str:
+    return case_id_of(sha256(film).hexdigest())
+
+
+@contextmanager
+def serving(site: Site, folder: Path) -> Iterator[str]:
+    """The service and a worker on a store, as processes of their own; gives the address."""
+    store, checkpoint = site.store, site.checkpoint
+    log = folder / "service.log"
+    service = Service(store, checkpoint, log, 0, **NEVER_BUSY)
+    options = ("--store", store.root, "--checkpoint", checkpoint, "--threads", "1")
+    worker = Process(folder / "worker.log", "worker", *options, "--precision", "float32")
+    try:
+        service.wait_until_ready()
+        yield service.url
+    finally:
+        worker.stop()
+        service.stop()

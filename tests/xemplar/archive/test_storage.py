@@ -1,0 +1,61 @@
+"""What the file system refuses becomes an error of the domain that names cause and place."""
+
+import errno
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+
+from tests.system.disk import NoDisk, small_disk
+from xemplar.archive.artefact import new_file, write_file
+from xemplar.archive.storage import check_room, storage_error, writing_files
+from xemplar.errors import ReadOnlyStorage, StorageError, StorageFailed, StorageFull
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, StorageFull),
+        (errno.EDQUOT, StorageFull),
+        (errno.EROFS, ReadOnlyStorage),
+        (errno.EACCES, ReadOnlyStorage),
+        (errno.EIO, StorageFailed),
+    ],
+)
+def test_each_number_has_its_error_with_the_place(number: int, kind: type[StorageError]) -> None:
+    error = storage_error(OSError(number, "text of its own", "/archive/x"))
+    assert type(error) is kind
+    assert "/archive/x" in str(error)
+    assert "/archive" not in kind.reason
+
+
+def test_what_is_not_the_disks_fault_passes_as_it_is() -> None:
+    assert storage_error(FileNotFoundError(errno.ENOENT, "x", "y")) is None
+    with pytest.raises(FileNotFoundError), writing_files(Path("/archive")):
+        raise FileNotFoundError(errno.ENOENT, "x", "y")
+
+
+def test_a_full_disk_is_told_by_whatever_writes_and_nothing_is_left() -> None:
+    """Also by NumPy, whose own error has no number, and by FAISS, whose error is none of Python."""
+    index = faiss.index_factory(64, "Flat", faiss.METRIC_INNER_PRODUCT)
+    index.add(np.ones((10_000, 64), np.float32))
+    try:
+        with small_disk(1) as disk:
+            check_room(disk.root.parent)
+            disk.fill()
+            with pytest.raises(StorageFull):
+                check_room(disk.root)
+            with pytest.raises(StorageFull):
+                write_file(disk.root / "x", bytes(1 << 20))
+            with pytest.raises(StorageFull), new_file(disk.root / "y") as file:
+                faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+            with (
+                pytest.raises(StorageFull),
+                writing_files(disk.root),
+                (disk.root / "filler").open("w+b") as file,
+            ):
+                np.save(file, np.zeros(1 << 20))
+            assert [path.name for path in disk.root.iterdir()] == ["filler"]
+    except NoDisk as reason:
+        pytest.skip(str(reason))

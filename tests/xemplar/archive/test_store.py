@@ -1,0 +1,78 @@
+"""The store's pseudonyms: stable, keyed, and one key whoever comes first."""
+
+import hmac
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from xemplar.archive.store import Store
+from xemplar.errors import CorruptArtefact
+
+
+def test_nothing_is_created_by_naming_a_store(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    assert store.database_url.endswith("store/catalog.sqlite")
+    assert not store.root.exists()
+
+
+def test_pseudonyms_are_stable_and_differ_by_source_patient_and_store(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a")
+    one = store.pseudonym("nih", "17")
+    assert one == Store(tmp_path / "a").pseudonym("nih", "17")
+    assert len(one) == 16
+    others = {
+        store.pseudonym("nih", "18"),
+        store.pseudonym("kermany", "17"),
+        Store(tmp_path / "b").pseudonym("nih", "17"),
+    }
+    assert one not in others
+    assert len(others) == 3
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+@given(
+    one=st.tuples(st.text("a:1", min_size=1), st.text("a:1", min_size=1)),
+    other=st.tuples(st.text("a:1", min_size=1), st.text("a:1", min_size=1)),
+)
+@example(one=("clinic", "a:1"), other=("clinic:a", "1"))
+@example(one=("a:", "b"), other=("a", ":b"))
+def test_two_patients_never_share_a_pseudonym(
+    store: Store, one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    assert (store.pseudonym(*one) == store.pseudonym(*other)) is (one == other)
+
+
+def test_a_patient_of_an_ordinary_source_keeps_the_pseudonym_of_older_releases(
+    store: Store,
+) -> None:
+    joined = hmac.new(store.pseudonym_key.read_bytes(), b"nih:17", "sha256").hexdigest()
+    assert store.pseudonym("nih", "17") == joined[:16]
+
+
+def test_only_the_owner_may_read_the_key(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.pseudonym("nih", "17")
+    assert stat.S_IMODE(store.pseudonym_key.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["pseudonym.key"]
+
+
+def test_of_many_at_once_the_first_key_is_everybodys(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        pseudonyms = set(pool.map(lambda _: Store(tmp_path).pseudonym("nih", "1"), range(32)))
+    assert len(pseudonyms) == 1
+
+
+def test_a_damaged_key_is_refused_and_not_replaced(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.pseudonym_key.write_bytes(b"short")
+    with pytest.raises(CorruptArtefact, match="restore it from a backup"):
+        store.pseudonym("nih", "17")
+    assert store.pseudonym_key.read_bytes() == b"short"

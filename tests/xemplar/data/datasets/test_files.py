@@ -1,0 +1,172 @@
+"""Which files of a folder are images, where a named one lies, and what is never opened."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.films import dicom, drawn_film, encoded
+from xemplar.data.boxes import BOX_FILES
+from xemplar.data.datasets import open_dataset
+from xemplar.data.datasets.files import BESIDE, ImageFiles, walk
+from xemplar.errors import DatasetError
+
+PIXELS = drawn_film(0)
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    """A CD as PACS systems write it, and what else lies on one."""
+    folder = tmp_path / "cd" / "DICOM" / "ST000001"
+    folder.mkdir(parents=True)
+    (folder / "IM000001").write_bytes(dicom(PIXELS))
+    (folder / "1.2.840.99.5").write_bytes(dicom(PIXELS))
+    (folder / "IM000002").write_bytes(dicom(PIXELS)[132:])  # as the older ACR-NEMA
+    (folder / "IM000003").write_bytes(dicom(PIXELS)[128:])
+    (folder / "scan").write_bytes(encoded(PIXELS, "JPEG"))
+    (folder / "page.img").write_bytes(encoded(PIXELS, "TIFF"))
+    (folder / "viewer.exe").write_bytes(b"MZ" + bytes(200))
+    (folder / "short").write_bytes(b"DICM")
+    (folder / "empty").touch()
+    (folder / ".thumbs").write_bytes(encoded(PIXELS))
+    (folder / "export.csv").write_text("a,b\n")
+    (tmp_path / "cd" / "DICOMDIR").write_bytes(dicom(PIXELS))
+    return tmp_path / "cd"
+
+
+def test_images_are_known_by_content_and_all_else_is_counted_by_reason(media: Path) -> None:
+    walked = walk(media)
+    names = ["1.2.840.99.5", "IM000001", "IM000002", "IM000003", "page.img", "scan"]
+    assert [path.name for path in walked.images] == names
+    assert walked.skipped == {"DICOMDIR": 1, "hidden": 1, "no image": 3, "table": 1}
+    dataset = open_dataset(media)
+    assert [film.path for film in dataset.films] == list(walked.images)
+    assert dataset.skipped == walked.skipped
+    assert "seen and not read: DICOM/ST000001/export.csv; the 6 image(s)" in dataset.notes[0]
+
+
+def test_what_is_no_regular_file_in_the_folder_is_never_opened(tmp_path: Path) -> None:
+    root, other = tmp_path / "films", tmp_path / "other"
+    for folder in (root, other, root / ".git"):
+        folder.mkdir()
+    for film in (root / "1.png", other / "2.png", root / ".git" / "3.png"):
+        film.write_bytes(encoded(PIXELS))
+    os.mkfifo(root / "pipe.png")
+    os.mkfifo(root / "pipe")
+    (root / "device.png").symlink_to("/dev/zero")
+    (root / "link.png").symlink_to(other / "2.png")
+    (root / "folder").symlink_to(other)
+    (root / "circle").symlink_to(root)
+    (root / "broken.png").symlink_to(root / "nothing.png")
+    (root / "loop.png").symlink_to(root / "loop.png")
+    (root / "inner.png").symlink_to("1.png")
+    walked = walk(root)
+    assert [path.name for path in walked.images] == ["1.png", "inner.png"]
+    assert walked.skipped == {
+        "broken link": 2,
+        "hidden": 1,
+        "link out of the folder": 2,
+        "link to a folder": 2,
+        "pipe, device or socket": 2,
+    }
+
+
+def test_a_folder_without_images_says_what_it_holds(media: Path) -> None:
+    for path in walk(media).images:
+        path.unlink()
+    with pytest.raises(DatasetError, match=r"no film .*, but DICOMDIR: 1, hidden: 1, no image: 3"):
+        open_dataset(media)
+
+
+def labelled(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "labels.csv").write_text(f'file,findings\n"{name}",Mass\n')
+    return folder
+
+
+def test_a_table_may_name_a_file_without_suffix(media: Path) -> None:
+    name = "DICOM/ST000001/IM000001"
+    [film] = open_dataset(labelled(media, name)).films
+    assert (film.path, film.file) == (media / name, name)
+
+
+@pytest.mark.parametrize("absolute", ["as it is called", "as it is linked"])
+def test_an_absolute_path_in_the_folder_is_taken(tmp_path: Path, absolute: str) -> None:
+    root, link = tmp_path / "films", tmp_path / "link"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "1.png").touch()
+    link.symlink_to(root)
+    called = link if absolute == "as it is linked" else root
+    [film] = open_dataset(labelled(link, str(called / "a" / "1.png"))).films
+    assert (film.path, film.file) == (link / "a" / "1.png", "a/1.png")
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "{}/../elsewhere/1.png", "{}x/1.png", "{}", "C:\\films\\1.png"]
+)
+def test_an_absolute_path_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "films"
+    with pytest.raises(DatasetError, match=r"line 2: film .* does not lie in the data set"):
+        open_dataset(labelled(root, name.format(root)))
+
+
+@pytest.mark.parametrize("name", ["1.png", "inner/1.png"])
+def test_a_link_to_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    root, other = tmp_path / "films", tmp_path / "other"
+    other.mkdir()
+    (other / "1.png").touch()
+    labelled(root, name)
+    (root / name.split("/")[0]).symlink_to(other / "1.png" if name == "1.png" else other)
+    with pytest.raises(DatasetError, match="it is a link to elsewhere"):
+        open_dataset(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "lies"),
+    [
+        ("1.png", "deep/er/1.png"),
+        ("1", "deep/er/1.png"),
+        ("er/1", "deep/er/1.png"),
+        ("er\\1.png", "deep/er/1.png"),
+        ("other/1.png", "other/1.png"),
+        ("2.png", "2.png"),
+    ],
+)
+def test_a_name_is_looked_for_in_folders_that_end_as_it_does(
+    tmp_path: Path, name: str, lies: str
+) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "1.png").touch()
+    assert ImageFiles(tmp_path).find(name, "here") == tmp_path / lies
+
+
+def test_a_name_that_could_be_two_files_is_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").touch()
+    with pytest.raises(DatasetError, match=r"could be .*a/1\.png or .*b/1\.png"):
+        ImageFiles(tmp_path).find("1.png", "here")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pipe.png", "is a pipe or device, and no file"),
+        ("a" * 300, "cannot be looked for: File name too long"),
+    ],
+)
+def test_a_name_of_what_is_no_file_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DatasetError, match=f"line 2: film .* {message}"):
+        open_dataset(labelled(tmp_path, name))
+
+
+def test_images_that_lie_elsewhere_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.png").touch()
+    dataset = open_dataset(labelled(tmp_path, "1.png"))
+    assert dataset.notes == ("1 image(s) lie in another folder than the table says",)
+
+
+def test_files_of_boxes_are_no_labels() -> None:
+    assert set(BOX_FILES) <= BESIDE

@@ -1,0 +1,60 @@
+"""GDCM works in a process of its own, and is loaded into no other."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.films import compressed, dicom
+from tests.xemplar.imaging.samples import (
+    FILM,
+    LOSSLESS,
+)
+from xemplar.imaging import decode
+
+
+def run(code: str, *arguments: object, cwd: Path) -> None:
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, cwd=cwd)
+
+
+DECODE = """
+import sys; from pathlib import Path; from xemplar.imaging import decode
+film = decode(Path(sys.argv[1]).read_bytes())
+"""
+
+
+@pytest.fixture(params=["RLE", "JPEG lossless (selection value 1)"])
+def film(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "film.dcm"
+    path.write_bytes(compressed(dicom(FILM), LOSSLESS[request.param]))
+    return path
+
+
+def test_gdcm_is_not_loaded_into_the_process_that_decodes(film: Path) -> None:
+    code = DECODE + "assert 'gdcm' not in sys.modules and '_gdcm' not in sys.modules"
+    run(code, film, cwd=film.parent)
+
+
+def test_a_program_that_decodes_may_use_gdcm_itself_and_pydicom_with_it(film: Path) -> None:
+    code = DECODE + "import gdcm, pydicom; assert gdcm.ImageReader()\n"
+    code += "assert (pydicom.dcmread(sys.argv[1]).pixel_array == film.pixels).all()"
+    run(code, film, cwd=film.parent)
+
+
+def test_a_program_that_has_loaded_pydicom_before_is_left_alone(film: Path) -> None:
+    run("import pydicom" + DECODE + "import gdcm; assert gdcm.ImageReader()", film, cwd=film.parent)
+
+
+@pytest.mark.parametrize("module", ["gdcm", "json", "numpy"])
+def test_a_module_that_lies_in_the_working_directory_is_not_run(
+    tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = tmp_path / "ran"
+    (tmp_path / f"{module}.py").write_text(f"open({str(ran)!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    lossless = LOSSLESS["JPEG lossless (selection value 1)"]
+    np.testing.assert_array_equal(decode(compressed(dicom(FILM), lossless)).pixels, FILM)
+    assert not ran.exists()

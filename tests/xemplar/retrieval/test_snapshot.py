@@ -1,0 +1,85 @@
+"""`xemplar.retrieval.snapshot`: a new generation answers at once; the doorkeeper learns from it afterwards."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from xemplar_indexer.publishing import build_generation
+
+from tests.stores import CASES, SmallStore, small_store
+from xemplar.catalog import open_catalog
+from xemplar.model.checkpoint import load
+from xemplar.model.encoder import Precision, open_encoder
+from xemplar.retrieval import snapshot
+from xemplar.retrieval.retriever import Retriever
+from xemplar.retrieval.snapshot import new_doorkeeper
+
+
+@pytest.fixture
+def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
+    return small_store(tmp_path, tiny_checkpoint)
+
+
+@pytest.fixture
+def retriever(own: SmallStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Retriever]:
+    """Its doorkeeper is made from a few films."""
+    monkeypatch.setattr(snapshot, "FEWEST", CASES - 1)
+    monkeypatch.setattr("xemplar.imaging.validation.validator.FEWEST", CASES - 1)
+    opened = Retriever.open(
+        own.checkpoint,
+        own.store,
+        opener=lambda checkpoint: open_encoder(checkpoint, precision=Precision.FLOAT32),
+    )
+    yield opened
+    opened.close()
+
+
+def test_a_generation_is_taken_over_before_the_doorkeeper_has_learnt_from_it(
+    own: SmallStore, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = retriever.live
+    assert before.doorkeeper is not None
+    with open_catalog(own.store.database_url) as catalog:
+        name = build_generation(own.store, catalog, load(own.checkpoint)).name
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "new_doorkeeper", lambda *_: pytest.fail("that takes long"))
+        retriever.refresh()
+    assert retriever.generation.name == name
+    assert retriever.live.doorkeeper is before.doorkeeper
+    retriever.learn()
+    assert retriever.generation.name == name
+    assert retriever.live.doorkeeper not in (None, before.doorkeeper)
+
+
+def test_what_the_doorkeeper_learnt_is_kept_with_the_generation(
+    own: SmallStore, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "doorkeeper_of", lambda *_: pytest.fail("it learns once more"))
+    again = new_doorkeeper(retriever.live, retriever.catalog, own.store)
+    assert again is not None
+    kept = own.store.generations / retriever.generation.name / snapshot.DOORKEEPER
+    kept.unlink()
+    with pytest.raises(pytest.fail.Exception, match="it learns once more"):
+        new_doorkeeper(retriever.live, retriever.catalog, own.store)
+
+
+def test_a_store_that_cannot_be_written_to_has_a_doorkeeper_all_the_same(
+    own: SmallStore, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "read-only")
+
+    (own.store.generations / retriever.generation.name / snapshot.DOORKEEPER).unlink()
+    monkeypatch.setattr("xemplar.imaging.validation.validator.write_file", read_only)
+    assert new_doorkeeper(retriever.live, retriever.catalog, own.store) is not None
+
+
+def test_a_film_that_is_removed_meanwhile_does_not_keep_the_doorkeeper_from_learning(
+    own: SmallStore, retriever: Retriever
+) -> None:
+    (case, *_) = retriever.catalog.page(retriever.checkpoint.digest)
+    retriever.media.remove(case.image_sha256)
+    (own.store.generations / retriever.generation.name / snapshot.DOORKEEPER).unlink()
+    assert new_doorkeeper(retriever.live, retriever.catalog, own.store) is not None

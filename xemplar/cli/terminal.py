@@ -1,0 +1,232 @@
+"""What the programs' command lines share: options that mean the same, and the progress bar."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from xemplar.archive.permissions import close_to_others
+from xemplar.data.words import visible
+
+if TYPE_CHECKING:
+    from xemplar.data.datasets import Dataset
+
+DEFAULT_STORE = Path("xemplar-store")
+
+STORE_MARKS = ("catalog.sqlite", "pseudonym.key", "generations/CURRENT", ".restoring")
+"""What only a store has: "media" or "checkpoints" are names that other folders have, too."""
+
+STORE_PARTS = re.compile(r"catalog\.sqlite.*|generations|media|checkpoints|pseudonym\.key")
+"""All that is in a store, and is not hidden; databases have files beside them."""
+
+
+def plain(text: object) -> str:
+    """Write a text so that the terminal shows it, and obeys none of it.
+
+    Markup of rich is escaped, control characters are written out. For whatever other people named:
+    data sets, files, findings, keys.
+    """
+    return escape(visible(str(text)))
+
+
+def store_folder(path: Path) -> Path:
+    """Checks a store's folder, as a callback of typer: it may be new, but nothing else.
+
+    What others may read in it is closed to them, or told.
+
+    Raises:
+        BadParameter: it holds other things, which would get mixed with the store's.
+    """
+    _below_a_folder(path)
+    inside = [one.name for one in path.iterdir()] if path.is_dir() else []
+    others = [name for name in inside if not name.startswith(".") and name != "lost+found"]
+    a_store = any((path / mark).exists() for mark in STORE_MARKS)
+    if not a_store and not all(STORE_PARTS.fullmatch(name) for name in others):
+        raise typer.BadParameter(f"{path} is no store, and not empty; name a store or a new folder")
+    if opened := close_to_others(path) if path.is_dir() else []:
+        more = f" and {len(opened) - 1:,} more" if opened[1:] else ""
+        Console(stderr=True, soft_wrap=True, highlight=False).print(
+            f"[yellow]note[/] others may read {plain(opened[0])}{more}, and this user cannot "
+            f"change that; as its owner, run `chmod -R go= {plain(path)}`"
+        )
+    return path
+
+
+def new_path(path: Path | None) -> Path | None:
+    """Checks what is to be written, as a callback of typer: it must not be there yet.
+
+    Raises:
+        BadParameter: it is.
+    """
+    if path is None or str(path) == "-":
+        return path
+    if path.exists():
+        raise typer.BadParameter(f"{path} exists already; choose another name or remove it")
+    there = _below_a_folder(path)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"{path} cannot be made: this user may not write into {there}")
+    return path
+
+
+def _below_a_folder(path: Path) -> Path:
+    """The nearest of a path and its parents that is there; refuses one that is a file."""
+    there = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise typer.BadParameter(f"{path} cannot be made: {there} is a file")
+    return there
+
+
+StoreOption = Annotated[
+    Path,
+    typer.Option(
+        "--store",
+        envvar="XEMPLAR_STORE",
+        help="Folder with index, catalog and pictures.",
+        file_okay=False,
+        callback=store_folder,
+    ),
+]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        envvar="XEMPLAR_CHECKPOINT",
+        help="Network; default: the one shipped.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="XEMPLAR_DATABASE_URL",
+        help="Catalog, as postgresql+psycopg://USER@HOST/NAME; default: SQLite in the store.",
+    ),
+]
+TableOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--table", help="Label file (CSV or TSV) to read; default: what the folder holds."
+    ),
+]
+ColumnsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME=COLUMN,...",
+        help="What the label file calls file, findings, patient_id, view, sex, age, split; as "
+        'file="Image Index",findings="Finding Labels". file is needed.',
+    ),
+]
+UnknownFindingsOption = Annotated[
+    Literal["refuse", "keep", "drop"],
+    typer.Option(
+        "--unknown-findings",
+        help="Names of findings that are in no vocabulary: refuse the label file, keep them as "
+        "findings of their own, or drop them.",
+    ),
+]
+
+
+def dataset_of(
+    folder: Path,
+    table: Path | None,
+    columns: list[str] | None,
+    unknown_findings: str,
+    name: str | None = None,
+) -> "Dataset":
+    """Open a data set as the options say, and print its notes on stderr.
+
+    Raises:
+        DatasetError: see `xemplar.data.datasets.open_dataset`.
+        typer.BadParameter: ``--columns`` is not understood.
+    """
+    from xemplar.data.datasets import open_dataset
+    from xemplar.data.findings import UnknownFindings
+
+    dataset = open_dataset(
+        folder,
+        name,
+        table=table,
+        columns=columns_of(columns or []),
+        unknown_findings=UnknownFindings(unknown_findings),
+    )
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    for note in dataset.notes:
+        console.print(f"[yellow]note[/] {plain(dataset.name)}: {plain(note)}")
+    return dataset
+
+
+def columns_of(given: list[str]) -> dict[str, str]:
+    """``--columns`` as a mapping. A column's own name may hold commas.
+
+    Raises:
+        typer.BadParameter: it is not NAME=COLUMN, names something else, or a name twice.
+    """
+    from xemplar.data.datasets import COLUMNS
+    from xemplar.data.spelling import nearest
+
+    pairs = [pair for one in given for pair in re.split(r",(?=\s*\w+\s*=)", one)]
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, column = (part.strip() for part in pair.partition("="))
+        column = column.strip("\"'")
+        if not equals or not column:
+            raise typer.BadParameter(
+                f'--columns {pair!r} is not NAME=COLUMN, as file="Image Index"'
+            )
+        if name not in COLUMNS:
+            near = nearest(name, COLUMNS, 1)
+            raise typer.BadParameter(
+                f"--columns names {name!r}{f', perhaps {near[0]}' if near else ''}; it may name "
+                f"{', '.join(COLUMNS)}"
+            )
+        if name in columns:
+            raise typer.BadParameter(f"--columns names {name!r} twice")
+        other = next((one for one, called in columns.items() if called == column), None)
+        if other is not None:
+            raise typer.BadParameter(f"--columns takes {column!r} for both {other} and {name}")
+        columns[name] = column
+    if columns and "file" not in columns:
+        raise typer.BadParameter("--columns does not tell which column names the image: file=...")
+    return columns
+
+
+@contextmanager
+def shown(bar: Progress) -> Iterator[Callable[[], None]]:
+    """Gives the function that shows a bar: what fails before it was called shows none."""
+    try:
+        yield bar.start
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr with speed and time left; gives the function that moves it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=Console(stderr=True))
+    with shown(bar) as show:
+        task = bar.add_task(what, total=total, speed="")
+
+        def moved(done: int) -> None:
+            show()
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, speed=f"{speed:.0f}/s" if speed else "")
+
+        yield moved

@@ -1,0 +1,28 @@
+"""Radiologists' boxes: where on a film a finding lies.
+
+`read_boxes` reads a box file before any film is decoded; `place_boxes` puts its boxes on the films,
+once their sizes are known.
+"""
+
+from xemplar.data.boxes.files import BOX_FILES, DrawnBox, box_file, read_boxes
+from xemplar.data.boxes.placed import (
+    CORRESPONDING,
+    TOLERANCE,
+    Box,
+    left_out,
+    place_boxes,
+    rows_of,
+)
+
+__all__ = [
+    "BOX_FILES",
+    "CORRESPONDING",
+    "TOLERANCE",
+    "Box",
+    "DrawnBox",
+    "box_file",
+    "left_out",
+    "place_boxes",
+    "read_boxes",
+    "rows_of",
+]

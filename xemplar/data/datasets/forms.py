@@ -1,0 +1,100 @@
+"""The forms of label file: each yields the films of its tables."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from xemplar.data.datasets.image import TEST, TRAIN, VAL, Film
+from xemplar.data.datasets.reading import Reading, age_of, exhaustive, sex_of, view_of
+from xemplar.data.findings import CHEXPERT14, NIH14, NO_FINDING, canonical
+from xemplar.errors import DatasetError
+
+PATHOLOGIES = tuple(f for f in CHEXPERT14 if f not in (NO_FINDING, "Support Devices"))
+
+COLUMNS = ("file", "patient_id", "view", "sex", "age", "findings", "split")
+"""Of a ``labels.csv``; what another table calls them may be told (`columns` of `open_dataset`)."""
+
+
+def labelled(file: Path, reading: Reading, wanted: Sequence[str]) -> Iterator[Film]:
+    """The ``labels.csv`` form.
+
+    Its readers are taken to have looked for the findings that the set mentions anywhere: a film
+    that lists others has those absent. What the set never mentions is unknown, so "No Finding" in
+    a set about pneumonia says nothing of a hernia. Names beyond NIH's 14 (Bacterial, Viral) are
+    kept where they are listed and unknown elsewhere.
+    """
+    rows = list(reading.rows(file, wanted, COLUMNS))
+    listed = [reading.findings(row.get("findings", ""), where) for where, row in rows]
+    vocabulary = {name for names, _ in listed for name in names} & set(NIH14)
+    for (where, row), (names, understood) in zip(rows, listed, strict=True):
+        path = reading.image(row["file"], where)
+        yield Film(
+            path=path,
+            source=reading.source,
+            file=reading.images.name_of(path, row["file"]),
+            patient=row.get("patient_id") or None,
+            labels=exhaustive(names, understood, vocabulary),
+            view=view_of(row.get("view", ""), where),
+            sex=sex_of(row.get("sex", "")),
+            age=age_of(row.get("age", ""), where),
+            split=row.get("split") or None,
+        )
+
+
+def nih(file: Path, reading: Reading) -> Iterator[Film]:
+    """``Data_Entry_2017.csv``; films of a ``test_list.txt`` beside it are held out."""
+    test = file.parent / "test_list.txt"
+    held_out = set(test.read_text().split()) if test.is_file() else set()
+    wanted = ("Image Index", "Finding Labels", "Patient ID", "View Position")
+    optional = ("Patient Gender", "Patient Sex", "Patient Age")
+    for where, row in reading.rows(file, wanted, optional):
+        name = row["Image Index"]
+        path = reading.image(name, where, "images")
+        yield Film(
+            path=path,
+            source=reading.source,
+            file=reading.images.name_of(path, name),
+            patient=row["Patient ID"] or None,
+            labels=exhaustive(*reading.findings(row["Finding Labels"], where), NIH14),
+            view=view_of(row["View Position"], where),
+            sex=sex_of(row.get("Patient Gender") or row.get("Patient Sex") or ""),
+            age=age_of(row.get("Patient Age", ""), where),
+            split=TEST if name in held_out else None,
+        )
+
+
+def chexpert(file: Path, reading: Reading) -> Iterator[Film]:
+    """``train.csv``/``valid.csv``: 1.0, 0.0, -1.0 or blank (not mentioned: unknown).
+
+    By the labeller's definition "No Finding" excludes every pathology, so those are absent then.
+    """
+    names = {finding: canonical(finding) for finding in CHEXPERT14}
+    for where, row in reading.rows(
+        file, ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14)
+    ):
+        # paths begin with the name of the release, as CheXpert-v1.0-small/train/patient00001/...
+        named = row["Path"]
+        inside = named if named.startswith("/") else named.partition("/")[2]
+        patient = next((p for p in inside.split("/") if p.startswith("patient")), None)
+        labels = {name: _label(row[f], f, where) for f, name in names.items() if row[f]}
+        if labels.get(NO_FINDING) == 1:
+            labels = {names[finding]: 0 for finding in PATHOLOGIES} | labels
+        path = reading.image(inside, where)
+        yield Film(
+            path=path,
+            source=reading.source,
+            file=reading.images.name_of(path, inside),
+            patient=patient,
+            labels=labels,
+            view=view_of(row["AP/PA"], where)
+            or ("LL" if row["Frontal/Lateral"] == "Lateral" else "FRONTAL"),
+            sex=sex_of(row["Sex"]),
+            age=age_of(row["Age"], where),
+            split=VAL if file.name == "valid.csv" else TRAIN,
+        )
+
+
+def _label(text: str, finding: str, where: str) -> int:
+    label = {"1": 1, "0": 0, "-1": -1}.get(text.removesuffix(".0"))
+    if label is None:
+        raise DatasetError(f"{where}: label {text!r} of {finding!r} is none of 1, 0, -1 and blank")
+    return label

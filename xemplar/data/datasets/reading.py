@@ -1,0 +1,200 @@
+"""`Reading`: one data set while its tables are read. What all forms of table have in common."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from xemplar.data.datasets.files import ImageFiles
+from xemplar.data.datasets.image import some_of
+from xemplar.data.findings import (
+    NO_FINDING,
+    VOCABULARY,
+    Labels,
+    UnknownFindings,
+    canonical,
+    nearest_findings,
+)
+from xemplar.data.rows import WESTERN, read_table
+from xemplar.data.views import known_view, unknown_view
+from xemplar.errors import DatasetError
+
+SEPARATOR = "|"
+
+NAME_COLUMNS = (
+    'to read a CSV or TSV file with other columns, name them: --columns file="Image Index",'
+    'findings="Finding Labels"'
+)
+
+LISTED = 20
+"""Unknown names that an error lists; it counts the others."""
+
+ABSENT = frozenset({"", "-", "?", "na", "n/a", "nan", "none", "null", "unknown"})
+"""What programs and people write for an age or a view that is not known."""
+
+SEXES = {
+    "F": frozenset([
+        "f", "w", "female", "woman", "weiblich", "frau", "femme", "féminin", "mujer", "femenino",
+        "femenina", "donna", "femmina", "femminile", "mulher", "feminino",
+    ]),
+    "M": frozenset([
+        "m", "male", "man", "männlich", "mann", "homme", "masculin", "hombre", "masculino", "uomo",
+        "maschio", "maschile", "homem",
+    ]),
+}  # fmt: skip
+"""Words for a sex in English, German, French, Spanish, Italian and Portuguese: their first letters
+differ, as that of "mujer"."""
+
+_IN_A_YEAR = {"Y": 1, "M": 12, "W": 52, "D": 365}
+"""Units of DICOM's age strings (PS3.5, 6.2, AS), as 018M."""
+
+
+class Reading:
+    """A data set while it is read: its files, and what its tables say that is not understood.
+
+    Attributes:
+        source: name of the data set.
+        images: finds those that a table names.
+        notes: for `Dataset.notes`.
+    """
+
+    def __init__(
+        self, root: Path, source: str, unknown: UnknownFindings, columns: Mapping[str, str]
+    ) -> None:
+        self.source = source
+        self.images = ImageFiles(root)
+        self.notes: list[str] = []
+        self._unknown = unknown
+        self._columns = columns
+        self._lines: dict[str, list[str]] = defaultdict(list)  # unknown name -> where
+        self._seen: dict[Path, str] = {}
+
+    def rows(
+        self, file: Path, wanted: Iterable[str], optional: Iterable[str] = ()
+    ) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """(file and line, column -> text) of each row of a table; raises as `read_table` does."""
+        hint = "" if self._columns else f"; {NAME_COLUMNS}"
+        table = read_table(file, wanted, optional, self._columns, hint)
+        if table.encoding == WESTERN:
+            self.notes.append(f"{file.name} is not in UTF-8; it was read as Windows-1252")
+        yield from ((f"{file}, line {line}", row) for line, row in table)
+
+    def image(self, name: str, where: str, folder: str = "") -> Path:
+        """The path of a row's image (`ImageFiles.find`); one row may name it.
+
+        Raises:
+            DatasetError: another row named it, or it does not lie in the data set.
+        """
+        path = self.images.find(name, where, folder)
+        if path in self._seen:
+            raise DatasetError(
+                f"{where}: film {name!r} stands in {self._seen[path]} already; a film has one row, "
+                f"its findings separated by {SEPARATOR!r}"
+            )
+        self._seen[path] = where
+        return path
+
+    def findings(self, text: str, where: str) -> tuple[list[str], bool]:
+        """Findings that a cell lists, and whether all of it was understood."""
+        names = [canonical(name) for name in text.split(SEPARATOR) if name.strip()]
+        unknown = [name for name in names if name not in VOCABULARY]
+        for name in unknown:
+            self._lines[name].append(where)
+        if self._unknown is UnknownFindings.DROP:
+            names = [name for name in names if name in VOCABULARY]
+        contradictory = NO_FINDING in names and len(set(names)) > 1
+        return names, not (unknown or contradictory)
+
+    def finish(self) -> None:
+        """Note images that were found elsewhere, and unknown findings.
+
+        Raises:
+            DatasetError: there are some, and they are to be refused; naming each of them.
+        """
+        if self.images.elsewhere:
+            self.notes.append(
+                f"{self.images.elsewhere:,} image(s) lie in another folder than the table says"
+            )
+        if not self._lines:
+            return
+        names = sorted(self._lines, key=lambda name: -len(self._lines[name]))
+        if self._unknown is UnknownFindings.REFUSE:
+            listed = [f"\n  {self._about(name)}" for name in names[:LISTED]]
+            more = f"\n  and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+            raise DatasetError(
+                f"{self.source}: {len(names):,} name(s) of findings are not known:"
+                f"{''.join(listed)}{more}\nCorrect them, or have them kept as findings of their "
+                "own or dropped: --unknown-findings keep or drop"
+            )
+        rows = len({where for lines in self._lines.values() for where in lines})
+        done = "kept" if self._unknown is UnknownFindings.KEEP else "dropped"
+        self.notes.append(
+            f"unknown findings {done}: {some_of([repr(name[:60]) for name in names])}; what the "
+            f"{rows:,} row(s) with them do not list counts as unknown, not as absent"
+        )
+
+    def _about(self, name: str) -> str:
+        parts = [part for part in re.split("[;,]", name) if part.strip()]
+        near = dict.fromkeys(one for part in parts for one in nearest_findings(part)[:1])
+        lines = self._lines[name]
+        more = f" and {len(lines) - 1:,} more" if len(lines) > 1 else ""
+        said = [f"{name[:60]!r} ({lines[0]}{more})"]
+        if len(parts) > 1:
+            said.append(f"findings are separated by {SEPARATOR!r}")
+        if near:
+            said.append(f"nearest: {', '.join(near)}")
+        return "; ".join(said)
+
+
+def exhaustive(names: Iterable[str], understood: bool, vocabulary: Iterable[str]) -> Labels:
+    """Labels of a set whose readers looked for a whole vocabulary: what is not listed is 0.
+
+    Not so where nothing is listed, or where something was not understood: it may have been any of
+    the vocabulary.
+
+    Args:
+        names: canonical ones.
+        understood: whether these are all that was listed.
+        vocabulary: what the readers looked for.
+    """
+    listed = list(names)
+    absent = dict.fromkeys(vocabulary, 0) if listed and understood else {}
+    return absent | dict.fromkeys((name for name in listed if name != NO_FINDING), 1)
+
+
+def age_of(text: str, where: str) -> int | None:
+    """Whole years of an age such as '63', '063Y', '018M' or '63.0'; above 120 a typing error.
+
+    Raises:
+        DatasetError: it is no number, nor one of `ABSENT`.
+    """
+    if text.lower() in ABSENT:
+        return None
+    unit = text[-1:].upper() if text[-1:].upper() in _IN_A_YEAR else ""
+    digits = text[:-1] if unit else text
+    if not digits:
+        return None
+    try:
+        years = int(float(digits.replace(",", ".")) / _IN_A_YEAR[unit or "Y"])
+    except (ValueError, OverflowError) as error:
+        raise DatasetError(f"{where}: age {text!r} is no number") from error
+    return years if 0 <= years <= 120 else None
+
+
+def sex_of(text: str) -> str | None:
+    """The sex that a word such as "Female" tells: "F", "M" or None."""
+    return next((sex for sex, words in SEXES.items() if text.casefold() in words), None)
+
+
+def view_of(text: str, where: str) -> str | None:
+    """One of `xemplar.data.views.VIEWS`; None where the view is not known.
+
+    Raises:
+        DatasetError: it is another word; naming the nearest view.
+    """
+    if text.lower() in ABSENT:
+        return None
+    view = known_view(text)
+    if view is None:
+        raise DatasetError(f"{where}: {unknown_view(text)}; leave it empty where nobody knows it")
+    return view

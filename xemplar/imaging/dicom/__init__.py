@@ -1,0 +1,1 @@
+"""DICOM: headers, stored values, codecs, windowing."""

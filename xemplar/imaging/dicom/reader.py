@@ -1,0 +1,74 @@
+"""DICOM: from the bytes of a file to a film, with the fields that are kept."""
+
+import hashlib
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
+from xemplar.imaging.colour import to_grey
+from xemplar.imaging.dicom import header as said
+from xemplar.imaging.dicom.image_pixel import image_pixel
+from xemplar.imaging.dicom.lazy_gdcm import import_pydicom
+from xemplar.imaging.dicom.part10 import read_header
+from xemplar.imaging.dicom.stored_values import Stored, stored_values
+from xemplar.imaging.dicom.windowing import displayed
+from xemplar.imaging.radiograph import Limits, Radiograph, contrast, stretch
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+
+def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
+    """Decode a DICOM file; raises as `xemplar.imaging.decode` does."""
+    import_pydicom()  # costs 0.1 s, and most films are no DICOM
+    with warnings.catch_warnings():
+        # pydicom's repeat what is written there, which may be a name
+        warnings.filterwarnings("ignore", module="pydicom")
+        return _film(data, limits)
+
+
+def _film(data: bytes, limits: Limits) -> Radiograph:
+    header = read_header(data, limits)
+    try:
+        pixel = image_pixel(header, limits)
+        stored = stored_values(header, pixel)
+        grey, shown = _grey(stored, header)
+        return Radiograph(
+            pixels=grey,
+            source_size=(grey.shape[0], grey.shape[1]),
+            sha256=hashlib.sha256(data).hexdigest(),
+            format="DICOM",
+            view=said.view(header),
+            photometric=pixel.photometric,
+            spacing_mm=said.spacing(header),
+            body_part=said.body_part(header),
+            burned_in=said.burned_in(header),
+            sex=said.sex(header),
+            age=said.age(header),
+            warnings=(*said.warnings(header), *pixel.warnings, *stored.warnings, *shown),
+        )
+    except (UnreadableImage, UnsupportedImage, ImageTooLarge, NotARadiograph):
+        raise
+    except Exception as error:
+        raise UnreadableImage(
+            "the DICOM pixels cannot be decoded: the file is damaged, or of a kind that is not "
+            "known here; export the film again, uncompressed"
+        ) from error
+
+
+def _grey(stored: Stored, header: "Dataset") -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    """Grey from 0 black to 255 white, and warnings."""
+    values = stored.values
+    if stored.pixel.photometric == "PALETTE COLOR":
+        from pydicom.pixels.processing import apply_color_lut
+
+        values = apply_color_lut(values, header)
+    if values.ndim == 2:
+        return displayed(stored, header)
+    grey, tinted = to_grey(values)
+    if grey.dtype == np.uint8:
+        return grey, tinted
+    return stretch(grey, *contrast(grey)), tinted

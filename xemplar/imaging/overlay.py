@@ -1,0 +1,68 @@
+"""Film + heatmap -> picture."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.imaging.preprocess import PreprocessSpec, onto_film
+
+OPACITY = 0.6
+"""Of the hottest place. Where the map is 0 the film shows through untouched."""
+
+HOTTEST = 220
+"""Level of the turbo colour map (0 to 255) for the maximum; beyond it, turbo's red gets darker."""
+
+JPEG_QUALITY = 90
+
+
+def shrink(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """The film, uint8 (height, width), with its longer side at most ``side`` pixels."""
+    height, width = pixels.shape
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shrunk: npt.NDArray[np.uint8] = np.asarray(
+        cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8
+    )
+    return shrunk
+
+
+def overlay(
+    pixels: npt.NDArray[np.uint8],
+    heatmap: npt.NDArray[np.float32],
+    spec: PreprocessSpec,
+    *,
+    side: int = 512,
+) -> npt.NDArray[np.uint8]:
+    """Lay a heatmap over a film.
+
+    Colour and opacity follow the map as a share of its own maximum, from blue (transparent) to
+    bright red. Where it is 0 or less, and so wherever it has no maximum above 0, it leaves the film
+    as it is: nothing is stretched out of nothing.
+
+    Args:
+        pixels: uint8 (height, width), the film or a display copy of it.
+        heatmap: float32 (g, g) in the frame of the network's input.
+        spec: the preprocessing that made the input.
+        side: longest side of the picture in pixels; a film is shrunk to it, never enlarged.
+
+    Returns:
+        uint8 (height', width', 3), RGB, in the frame of the film.
+    """
+    film = shrink(pixels, side)
+    positive: npt.NDArray[np.float32] = np.maximum(heatmap, 0)
+    peak = float(positive.max())
+    heat = onto_film((positive / (peak or 1)).astype(np.float32), spec, *film.shape)
+    level = np.clip(heat * HOTTEST + 0.5, 0, HOTTEST).astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    opacity = (OPACITY * np.clip(heat, 0, 1))[..., None]
+    blended = film[..., None] * (1 - opacity) + colours * opacity
+    picture: npt.NDArray[np.uint8] = (blended + 0.5).astype(np.uint8)
+    return picture
+
+
+def jpeg(picture: npt.NDArray[np.uint8]) -> bytes:
+    """A picture, uint8 grey (height, width) or RGB (height, width, 3), as a JPEG file."""
+    shown = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])

@@ -1,0 +1,1 @@
+"""Input validation: whether an image looks like the indexed ones (out-of-distribution check)."""

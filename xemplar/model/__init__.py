@@ -1,0 +1,1 @@
+"""The network: its shape, its runtimes, checkpoints, embeddings and explanations."""

@@ -1,0 +1,273 @@
+"""A trained network as one self-describing safetensors file; its sha256 is its identity.
+
+Nothing in it is executable (no pickle). Convolutions are stored in float16, everything of one
+dimension (batch norm, biases) in float32; both are widened to float32 on loading.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError, safe_open
+
+from xemplar import __version__
+from xemplar.archive.artefact import file_digest, write_file
+from xemplar.archive.store import Store
+from xemplar.data.splits import OLDEST_SCHEME, PatientSplit
+from xemplar.errors import ConfigurationError, CorruptArtefact
+from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.model.densenet import Architecture, Weights, shapes
+
+SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Platt scaling of one finding: probability = sigmoid(scale * logit + offset).
+
+    Platt, Advances in Large Margin Classifiers, 1999; fitted on validation films. ``threshold``
+    is the probability from which on the finding is called present (Youden's J on those films).
+    """
+
+    scale: float = 1.0
+    offset: float = 0.0
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that a checkpoint says of itself, beside its weights.
+
+    Attributes:
+        findings: the outputs, in their order.
+        spec: how a film becomes the input.
+        architecture: the shape of the network.
+        calibration: one for each finding, in their order.
+        training: the trainer's settings, data sets with digests, epochs; for people and papers.
+            Programs read from it what films must not be called unseen.
+        metrics: figures on validation films, by name.
+        code_version: of the software that wrote it.
+    """
+
+    findings: tuple[str, ...]
+    spec: PreprocessSpec = PreprocessSpec()
+    architecture: Architecture = Architecture()
+    calibration: tuple[Calibration, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    code_version: str = __version__
+
+    def __post_init__(self) -> None:
+        if not self.calibration:
+            object.__setattr__(self, "calibration", (Calibration(),) * len(self.findings))
+        if len(self.calibration) != len(self.findings) or not self.findings:
+            raise CorruptArtefact(
+                f"a checkpoint with {len(self.findings)} findings and {len(self.calibration)} "
+                "calibrations cannot be used; both must be equal and at least 1"
+            )
+
+    @property
+    def split(self) -> PatientSplit:
+        """How the patients of data sets that name no splits were split in its training.
+
+        Checkpoints of release 0.1 split them by the training's seed.
+
+        Raises:
+            CorruptArtefact: it was split in a way that this software does not know.
+        """
+        rule = self.training.get("split")
+        if rule is None and "seed" in self.training:
+            rule = {"seed": self.training["seed"], "scheme": OLDEST_SCHEME}
+        try:
+            return PatientSplit(**rule or {})
+        except (TypeError, ConfigurationError) as error:
+            raise CorruptArtefact(f"the checkpoint's split cannot be used: {error}") from error
+
+    def trainings(self) -> Iterator["Card"]:
+        """This card, and that of each checkpoint whose weights its training began with.
+
+        The newest first; of the earlier ones only `training` and `split` are their own.
+        """
+        yield self
+        earlier = self.training.get("initial_training")
+        if earlier is not None:
+            yield from replace(self, training=earlier).trainings()
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A loaded checkpoint.
+
+    Attributes:
+        card: what it says of itself.
+        weights: float32 arrays by torchvision's names.
+        digest: sha256 hex digest of the file: its identity.
+        path: of the file; None for one that was never in a file.
+    """
+
+    card: Card
+    weights: Weights
+    digest: str
+    path: Path | None = None
+
+    def probabilities(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Calibrated probabilities, float32 (..., F) in [0, 1], of logits (..., F)."""
+        scale = np.array([c.scale for c in self.card.calibration], np.float32)
+        offset = np.array([c.offset for c in self.card.calibration], np.float32)
+        # the argument is clipped only where float32's sigmoid is 0 or 1 anyway
+        odds = np.clip(logits * scale + offset, -80, 80)
+        probability: npt.NDArray[np.float32] = 1 / (1 + np.exp(-odds, dtype=np.float32))
+        return probability
+
+    @property
+    def thresholds(self) -> npt.NDArray[np.float32]:
+        """Probabilities from which on each finding is called present, float32 (F,)."""
+        return np.array([c.threshold for c in self.card.calibration], np.float32)
+
+
+def default_checkpoint() -> Path:
+    """The checkpoint that is shipped with this software."""
+    return Path(str(files("xemplar"))) / "checkpoints" / "xemplar-densenet169.safetensors"
+
+
+def save(path: Path, card: Card, weights: Weights) -> str:
+    """Write a checkpoint whole or not at all.
+
+    Args:
+        path: where to; an existing file is replaced.
+        card: what the checkpoint says of itself.
+        weights: float32 arrays by torchvision's names.
+
+    Returns:
+        Its sha256 hex digest.
+
+    Raises:
+        CorruptArtefact: the weights do not fit the card, or are not finite; nothing is written.
+    """
+    with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinite, and is refused
+        stored = {
+            name: np.ascontiguousarray(value, np.float16 if value.ndim > 1 else np.float32)
+            for name, value in weights.items()
+        }
+    _check(path, card, stored)
+    card_json = json.dumps({"schema": SCHEMA, **asdict(card)}, sort_keys=True)
+    write_file(path, safetensors.numpy.save(stored, {"xemplar": card_json}))
+    return file_digest(path)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        ConfigurationError: there is no such file.
+        CorruptArtefact: it is no checkpoint of this software, or a damaged one.
+    """
+    if not path.is_file():
+        raise ConfigurationError(
+            f"there is no checkpoint at {path}; name one with --checkpoint (XEMPLAR_CHECKPOINT), "
+            "or make one with `xemplar train`"
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            card = _card(json.loads(metadata["xemplar"]))
+            names = list(file.keys())  # a safetensors file is no mapping
+            weights = {name: file.get_tensor(name).astype(np.float32) for name in names}
+    except (SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise CorruptArtefact(
+            f"{path} is no checkpoint of this software, or damaged: {error}; take another copy"
+        ) from error
+    _check(path, card, weights)
+    return Checkpoint(card, weights, file_digest(path), path)
+
+
+def keep(path: Path, store: Store) -> Path:
+    """Keep a checkpoint's file in the store, so that whoever opens the store finds it.
+
+    A damaged copy that lies there is replaced. The shipped one is not kept: it is found anyway.
+
+    Returns:
+        Where it lies there; the same path for the shipped one.
+
+    Raises:
+        StorageError: the disk is full, read-only or fails.
+    """
+    digest = file_digest(path)
+    if digest == _shipped_digest():
+        return path
+    kept = store.checkpoint(digest)
+    if not kept.is_file() or file_digest(kept) != digest:
+        write_file(kept, path.read_bytes())
+    return kept
+
+
+@cache
+def _shipped_digest() -> str:
+    path = default_checkpoint()
+    return file_digest(path) if path.is_file() else ""
+
+
+def find(digest: str, store: Store, *others: Path) -> Path:
+    """The file of a checkpoint: one that the store keeps, one of the others, or the shipped one.
+
+    Args:
+        digest: its sha256 hex digest.
+        store: where to look first.
+        others: further files, which need not be it.
+
+    Raises:
+        ConfigurationError: it is none of these.
+    """
+    kept = store.checkpoint(digest)
+    for path in (kept, *others, default_checkpoint()):
+        if path.is_file() and file_digest(path) == digest:
+            return path
+    raise ConfigurationError(
+        f"there is no checkpoint {digest[:12]} in {kept.parent}; run `xemplar reindex "
+        "--checkpoint FILE`, which keeps it there, or name its file with --checkpoint "
+        "(XEMPLAR_CHECKPOINT)"
+    )
+
+
+def _card(fields: Mapping[str, Any]) -> Card:
+    if fields["schema"] != SCHEMA:
+        raise CorruptArtefact(
+            f"the checkpoint has schema {fields['schema']!r}; this software reads {SCHEMA}; "
+            "install the version that wrote it, or train again"
+        )
+    architecture = dict(fields["architecture"])
+    blocks: Sequence[int] = architecture.pop("blocks")
+    return Card(
+        findings=tuple(fields["findings"]),
+        spec=PreprocessSpec.from_dict(fields["spec"]),
+        architecture=Architecture(
+            blocks=(blocks[0], blocks[1], blocks[2], blocks[3]), **architecture
+        ),
+        calibration=tuple(Calibration(**c) for c in fields["calibration"]),
+        training=fields["training"],
+        metrics=fields["metrics"],
+        code_version=fields["code_version"],
+    )
+
+
+def _check(path: Path, card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse weights that do not fit the card, before a backend trips over them."""
+    wanted = shapes(card.architecture, len(card.findings), card.spec.size)
+    found = {name: value.shape for name, value in weights.items()}
+    wrong = [
+        f"{name} has shape {found.get(name)}, its card says {wanted.get(name)}"
+        for name in sorted(wanted.keys() | found.keys())
+        if found.get(name) != wanted.get(name)
+    ]
+    if wrong:
+        raise CorruptArtefact(f"{path}: {'; '.join(wrong[:3])}; {len(wrong)} weights do not fit")
+    broken = [name for name, value in weights.items() if not np.isfinite(value).all()]
+    if broken:
+        raise CorruptArtefact(f"{path}: weights are not finite in {', '.join(broken[:5])}")

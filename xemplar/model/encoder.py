@@ -1,0 +1,176 @@
+"""The forward pass: network inputs -> `Features`, on OpenVINO (default) or PyTorch."""
+
+import logging
+from enum import StrEnum
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.errors import ConfigurationError, InvalidArgument
+from xemplar.model.checkpoint import Checkpoint
+from xemplar.model.densenet import Features, Space, features
+
+log = logging.getLogger(__name__)
+
+
+class Precision(StrEnum):
+    """Arithmetic of the forward pass; AUTO takes bfloat16 where the processor has it natively."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Runtime(StrEnum):
+    """What runs the forward pass."""
+
+    OPENVINO = "openvino"
+    PYTORCH = "pytorch"
+
+
+class Backend(Protocol):
+    """Runs the network; made for one checkpoint."""
+
+    def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """uint8 (N, size, size) -> rectified maps, float32 (N, C, size/32, size/32)."""
+        ...
+
+
+class Encoder:
+    """One forward pass, from network inputs to named features. Safe to share between threads.
+
+    Attributes:
+        checkpoint: the network's weights and card.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, backend: Backend) -> None:
+        self.checkpoint = checkpoint
+        self._backend = backend
+        self._classifier = checkpoint.weights["classifier.weight"]
+        self._bias = checkpoint.weights["classifier.bias"]
+        self._space = Space.of(checkpoint.weights)
+
+    def encode(self, inputs: npt.NDArray[np.uint8]) -> Features:
+        """Encode N films.
+
+        Args:
+            inputs: uint8 (N, size, size) from `preprocess`, N >= 1.
+
+        Raises:
+            InvalidArgument: another shape or dtype.
+        """
+        size = self.checkpoint.card.spec.size
+        wanted = (max(1, len(inputs) if inputs.ndim else 0), size, size)
+        if inputs.dtype != np.uint8 or inputs.shape != wanted:
+            raise InvalidArgument(
+                f"encode takes uint8 (N, {size}, {size}) with N >= 1, "
+                f"not {inputs.dtype} {inputs.shape}"
+            )
+        return features(self._backend.maps(inputs), self._classifier, self._bias, self._space)
+
+
+def open_encoder(
+    checkpoint: Checkpoint,
+    runtime: Runtime = Runtime.OPENVINO,
+    precision: Precision = Precision.AUTO,
+    threads: int = 0,
+) -> Encoder:
+    """Make the encoder of a checkpoint.
+
+    Args:
+        checkpoint: a loaded checkpoint.
+        runtime: OPENVINO needs no torch.
+        precision: of the convolutions; pooling and the linear layer are float32 always. On the
+            PyTorch runtime, the reference, AUTO is float32.
+        threads: processor threads of one forward pass on OpenVINO; 0 leaves it to OpenVINO.
+            PyTorch keeps its own, which a process sets once for all (`torch.set_num_threads`).
+
+    Raises:
+        ConfigurationError: the runtime is not installed, or the processor lacks the precision.
+    """
+    if runtime is Runtime.OPENVINO:
+        return Encoder(checkpoint, OpenVinoBackend(checkpoint, precision, threads))
+    return Encoder(checkpoint, PyTorchBackend(checkpoint, precision))
+
+
+class OpenVinoBackend:
+    """OpenVINO on the processor, optimised for latency: one forward pass uses all its threads."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision, threads: int) -> None:
+        import openvino
+
+        from xemplar.model.openvino import build
+
+        card = checkpoint.card
+        options: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            options["INFERENCE_NUM_THREADS"] = threads
+        model = build(card.architecture, checkpoint.weights, card.spec)
+        self._request = _compiled(openvino.Core(), model, precision, options).create_infer_request()
+        self._lock = Lock()  # a request holds its buffers, so it serves one caller at a time
+
+    def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Implements `Backend.maps`."""
+        with self._lock:
+            self._request.infer([np.ascontiguousarray(inputs)])
+            return np.array(self._request.get_output_tensor().data, np.float32)
+
+
+def _compiled(core: Any, model: Any, precision: Precision, options: dict[str, str | int]) -> Any:
+    """Compile the network for this processor.
+
+    OpenVINO prefers bfloat16 where the processor has it, also where it may not use it, as
+    ONEDNN_MAX_CPU_ISA forbids the instructions: then it cannot compile the network.
+
+    Raises:
+        ConfigurationError: bfloat16 was asked for and cannot be had.
+    """
+    hint = {Precision.FLOAT32: "f32", Precision.BFLOAT16: "bf16"}.get(precision)
+    try:
+        return core.compile_model(
+            model, "CPU", options | ({"INFERENCE_PRECISION_HINT": hint} if hint else {})
+        )
+    except RuntimeError as error:
+        if precision is Precision.BFLOAT16:
+            raise ConfigurationError(
+                "this processor cannot run the network in bfloat16; set the precision to auto or "
+                "float32, and look whether ONEDNN_MAX_CPU_ISA forbids its instructions"
+            ) from error
+        if precision is Precision.FLOAT32:
+            raise
+    log.warning("the network cannot be compiled in the preferred precision; float32 is used")
+    return _compiled(core, model, Precision.FLOAT32, options)
+
+
+class PyTorchBackend:
+    """PyTorch eager on the processor: the reference, and what other explanations hook into."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision) -> None:
+        try:
+            import torch
+
+            from xemplar.model.pytorch import DenseNetwork, load_weights
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"the PyTorch runtime needs {error.name}; install it with `pip install "
+                "'xemplar[explain]'`, or use the OpenVINO runtime"
+            ) from error
+        card = checkpoint.card
+        self._torch = torch
+        self._half = precision is Precision.BFLOAT16
+        self.network = DenseNetwork(card.architecture, len(card.findings), card.spec)
+        load_weights(self.network, checkpoint.weights)
+        self.network.eval()
+
+    def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Implements `Backend.maps`."""
+        torch = self._torch
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._half),
+        ):
+            grey = torch.from_numpy(np.ascontiguousarray(inputs)).float() / 255
+            maps: npt.NDArray[np.float32] = self.network.maps(grey).float().numpy()
+            return maps

@@ -1,0 +1,1 @@
+"""From a radiograph to similar cases and the evidence for them."""

@@ -1,0 +1,275 @@
+"""Taking a case in and letting it go: pictures and catalog, in an order that survives a kill.
+
+Both the index job and the service embed films through `embed`, so there is one way from a film to
+what the catalog keeps of it.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.archive.media import Media
+from xemplar.catalog import Case, Catalog, Description, Entry, case_id_of
+from xemplar.errors import CorruptArtefact, NotARadiograph, NotFound, PicturesRemain, StorageError
+from xemplar.imaging import Radiograph
+from xemplar.imaging.preprocess import PreprocessSpec, preprocess
+from xemplar.model.checkpoint import Checkpoint
+from xemplar.model.encoder import Encoder
+from xemplar.model.explain import grad_cam
+
+BLANK = "the network sees nothing in it"
+
+YOUNG_SECONDS = 24 * 60 * 60
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A film ready for the network, and what is kept of its header.
+
+    Attributes:
+        sha256: hex digest of the film's original bytes.
+        inputs: uint8 (size, size), from `preprocess`.
+        source_size: (height, width) of the upright film in pixels.
+        view: as the header tells it, None where it does not; sex and age likewise.
+        sex: "F" or "M".
+        age: in whole years.
+        photometric: DICOM's PhotometricInterpretation, None for other formats.
+        spacing_mm: (row, column) distance of its pixels in millimetres, None where unknown.
+    """
+
+    sha256: str
+    inputs: npt.NDArray[np.uint8]
+    source_size: tuple[int, int]
+    view: str | None
+    sex: str | None
+    age: int | None
+    photometric: str | None
+    spacing_mm: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, film: Radiograph, inputs: npt.NDArray[np.uint8]) -> Self:
+        """A decoded film and its input; the film's pixels are let go of."""
+        return cls(
+            sha256=film.sha256,
+            inputs=inputs,
+            source_size=film.source_size,
+            view=film.view,
+            sex=film.sex,
+            age=film.age,
+            photometric=film.photometric,
+            spacing_mm=film.spacing_mm,
+        )
+
+    def completed(self, description: Description) -> Description:
+        """What a data set says of the film; where it leaves something open, the header's word."""
+        return replace(
+            description,
+            view=description.view or self.view,
+            sex=description.sex or self.sex,
+            age=self.age if description.age is None else description.age,
+        )
+
+
+def embed(
+    encoder: Encoder, films: Sequence[tuple[Prepared, Description]]
+) -> tuple[Entry | None, ...]:
+    """One forward pass, and all of it that the catalog keeps.
+
+    Args:
+        encoder: of the checkpoint that the embeddings will belong to.
+        films: at least one. Where a description tells no view, sex or age, the header's stands.
+
+    Returns:
+        An entry for each film, in their order; None where the network sees nothing at all.
+    """
+    features = encoder.encode(np.stack([film.inputs for film, _ in films]))
+    cams = grad_cam(features.maps, encoder.checkpoint.weights["classifier.weight"])
+    return tuple(
+        Entry(
+            image_sha256=film.sha256,
+            description=film.completed(description),
+            height=film.source_size[0],
+            width=film.source_size[1],
+            spacing_mm=film.spacing_mm,
+            photometric=film.photometric,
+            vector=features.embedding[place],
+            logits=features.logits[place],
+            cams=cams[place],
+        )
+        if features.embedding[place].any()
+        else None
+        for place, (film, description) in enumerate(films)
+    )
+
+
+def embed_stored(
+    ids: Collection[int], encoder: Encoder, catalog: Catalog, media: Media
+) -> tuple[str, ...]:
+    """Embed cases from their stored inputs, in one forward pass, and put that into the catalog.
+
+    Args:
+        ids: of cases; those that are gone are passed over.
+        encoder: of a checkpoint that has not embedded them.
+        catalog: where they are, and where to.
+        media: with their inputs.
+
+    Returns:
+        Case ids of those whose input is missing or damaged; they are left out. So are those in
+        which the network sees nothing at all.
+    """
+    spec = encoder.checkpoint.card.spec
+    read = [(case, _stored(case, media, spec)) for case in catalog.cases(ids).values()]
+    usable = [(case, film) for case, film in read if film is not None]
+    if usable:
+        entries = embed(encoder, [(film, case) for case, film in usable])
+        made = {
+            case.id: entry
+            for (case, _), entry in zip(usable, entries, strict=True)
+            if entry is not None
+        }
+        catalog.put_embeddings(encoder.checkpoint.digest, made)
+    return tuple(case.case_id for case, film in read if film is None)
+
+
+def _stored(case: Case, media: Media, spec: PreprocessSpec) -> Prepared | None:
+    """A case's stored input; None where it is missing or damaged."""
+    try:
+        inputs = media.input(case.image_sha256, spec)
+    except (NotFound, CorruptArtefact):
+        return None
+    return Prepared(
+        sha256=case.image_sha256,
+        inputs=inputs,
+        source_size=(case.height, case.width),
+        view=case.view,
+        sex=case.sex,
+        age=case.age,
+        photometric=case.photometric,
+        spacing_mm=case.spacing_mm,
+    )
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a film.
+
+    Attributes:
+        case: the one that it is by now, or that showed the same image before.
+        is_new: whether that case came with it.
+    """
+
+    case: Case
+    is_new: bool
+
+
+def embed_film(
+    film: Radiograph, description: Description, encoder: Encoder
+) -> tuple[npt.NDArray[np.uint8], Entry]:
+    """Embed one film.
+
+    Returns:
+        What the network saw of it, uint8 (size, size), and what the catalog keeps of it.
+
+    Raises:
+        NotARadiograph: the network sees nothing in it.
+    """
+    inputs = preprocess(film, encoder.checkpoint.card.spec)
+    (entry,) = embed(encoder, [(Prepared.of(film, inputs), description)])
+    if entry is None:
+        raise NotARadiograph(f"this film cannot be compared with others: {BLANK}")
+    return inputs, entry
+
+
+def keep(
+    film: Radiograph,
+    inputs: npt.NDArray[np.uint8],
+    entry: Entry,
+    checkpoint: Checkpoint,
+    catalog: Catalog,
+    media: Media,
+) -> Taken:
+    """Put one film into media and catalog. When this returns, a power cut takes nothing of it.
+
+    The pictures are on the disk before the catalog speaks of them, so a case never lacks them.
+
+    Args:
+        film: decoded. One that is a case keeps its id and its description.
+        inputs: what the network saw of it.
+        entry: what the network made of it.
+        checkpoint: of that network.
+        catalog: where to.
+        media: where to.
+
+    Raises:
+        ConfigurationError: the catalog cannot be written to.
+        OSError: the pictures cannot be written.
+        InputError: the caller may not put it in (`Catalog.check_addition`); nothing is written.
+    """
+    catalog.check_addition(entry)
+    spec = checkpoint.card.spec
+    media.write(film, inputs, spec, durable=True)
+    new = catalog.add(checkpoint.digest, [entry])
+    if not media.has(film.sha256, spec):
+        # an earlier removal of the same film was deleting its pictures; it deletes none of a case
+        # that the catalog holds, and so cannot come between again
+        media.write(film, inputs, spec, durable=True)
+    return Taken(catalog.case(case_id_of(film.sha256)), film.sha256 in new)
+
+
+def take_in(
+    film: Radiograph, description: Description, encoder: Encoder, catalog: Catalog, media: Media
+) -> Case:
+    """`embed_film`, and `keep` it, whatever the archive holds."""
+    inputs, entry = embed_film(film, description, encoder)
+    return keep(film, inputs, entry, encoder.checkpoint, catalog, media).case
+
+
+def let_go(case_id: str, catalog: Catalog, media: Media) -> None:
+    """Remove a case: first from the catalog, which remembers what is left to do, then its pictures.
+
+    Killed in between, `delete_pictures` finishes it, and so does the same call.
+
+    Raises:
+        NotFound: there is no such case.
+        PicturesRemain: it is removed, and its pictures are not deleted yet.
+        StorageError: it could not be removed.
+    """
+    if not _pending(case_id, catalog):
+        catalog.case(case_id)  # asked before anything is written: that may be refused
+        if not catalog.remove([case_id]):
+            raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
+    try:
+        for sha256 in _pending(case_id, catalog):
+            catalog.delete_removed_picture(sha256, media.remove)
+    except StorageError as error:
+        raise PicturesRemain(f"the pictures of case {case_id} remain: {error}") from error
+
+
+def _pending(case_id: str, catalog: Catalog) -> list[str]:
+    """Digests of the film of a case that was removed, while its pictures are there."""
+    return [sha256 for sha256 in catalog.removed_pictures() if case_id_of(sha256) == case_id]
+
+
+def delete_pictures(catalog: Catalog, media: Media) -> int:
+    """Delete the pictures of all cases that were removed; returns of how many films.
+
+    Called when a service starts, every minute while it runs, and before a reindex: that finishes
+    what a kill or a full disk interrupted.
+    """
+    pending = catalog.removed_pictures()
+    for sha256 in pending:
+        catalog.delete_removed_picture(sha256, media.remove)
+    return len(pending)
+
+
+def delete_orphans(catalog: Catalog, media: Media) -> None:
+    """Delete pictures that belong to no case: a kill came before the catalog knew of the film.
+
+    Called before each reindex. Pictures of the last `YOUNG_SECONDS` stay, as an index job that
+    runs may be about to put their cases in.
+    """
+    for digests in media.untouched_for(YOUNG_SECONDS):
+        catalog.delete_unknown_pictures(digests, media.remove)
