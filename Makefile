@@ -19,7 +19,7 @@ help:
 	@echo "make demo ONCE=1   the same, and exit after the first answer"
 	@echo "make test          all of: lint types docs unit page trainer system; each of them a target too"
 	@echo "make unit          quick feedback: the unit tests alone"
-	@echo "make system        short forms of the checks in checks/: load, kills, outages, full disks"
+	@echo "make system        short forms of the checks in tests/system/: load, kills, outages, full disks"
 	@echo "make docs          the documentation as a site: build/site/html/index.html"
 	@echo "make coverage      the unit tests, and which lines none of them runs"
 	@echo "make containers    build the images and run Compose with them (Docker, or Podman and buildah)"

@@ -11,6 +11,7 @@ from xemplar.catalog.access import EVERYTHING
 from xemplar.catalog.case import Description, Entry, case_id_of, elsewhere, id_taken
 from xemplar.catalog.patients import check_changes, note_change
 from xemplar.catalog.reader import CatalogReader
+from xemplar.catalog.removal import forget_films, forget_ratings
 from xemplar.catalog.rows import (
     DESCRIBED,
     case_fields,
@@ -23,8 +24,6 @@ from xemplar.catalog.sqlite import empty_log
 from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
 from xemplar.data.findings import positives
 from xemplar.errors import NotFound
-from xemplar.operations.audit import forget_films
-from xemplar.operations.ratings import forget_ratings
 
 
 def open_catalog(url: str) -> "Catalog":

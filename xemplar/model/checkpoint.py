@@ -134,7 +134,7 @@ class Checkpoint:
 
 def default_checkpoint() -> Path:
     """The checkpoint that is shipped with this software."""
-    return Path(str(files("xemplar"))) / "checkpoints" / "xemplar-densenet169.safetensors"
+    return Path(str(files("xemplar"))) / "model" / "checkpoints" / "xemplar-densenet169.safetensors"
 
 
 def save(path: Path, card: Card, weights: Weights) -> str:

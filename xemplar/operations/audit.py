@@ -12,16 +12,15 @@ from sqlalchemy import (
     Connection,
     Engine,
     String,
-    bindparam,
     cast,
     delete,
     insert,
     or_,
     select,
-    update,
 )
 from sqlalchemy.orm import Session
 
+from xemplar.catalog.removal import CHANGED
 from xemplar.catalog.schema import connect, reading, writing
 from xemplar.catalog.tables import AuditRow
 
@@ -30,9 +29,6 @@ MAX_ENTRIES = 1000
 
 FORGOTTEN_AT_ONCE = 10_000
 """Entries that one transaction deletes: others wait for it meanwhile."""
-
-CHANGED = "changed"
-"""Stands for the values of a field that the trail does not keep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,34 +186,6 @@ def changes(described: Mapping[str, tuple[Any, Any]]) -> Mapping[str, Any]:
         name: CHANGED if name == "patient" else {"old": old, "new": new}
         for name, (old, new) in described.items()
     }
-
-
-def forget_films(connection: Connection, films: Mapping[str, str]) -> None:
-    """Let no entry tell a removed film's digest, or what was known of its case.
-
-    Whose entries they are, when, and of which case stays; so does which fields were changed.
-
-    Args:
-        connection: with the transaction that removes the cases.
-        films: case id -> image digest.
-    """
-    about = or_(AuditRow.subject.in_(films), AuditRow.image_sha256.in_(films.values()))
-    query = select(AuditRow.id, AuditRow.details).where(about)
-    found = connection.execute(query.order_by(AuditRow.id).with_for_update()).all()
-    rows = [{"number": row.id, "left": _without_values(row.details)} for row in found]
-    if rows:
-        statement = (
-            update(AuditRow.__table__)  # type: ignore[arg-type]  # it is a Table
-            .where(AuditRow.id == bindparam("number"))
-            .values(image_sha256=None, details=bindparam("left"))
-        )
-        connection.execute(statement, rows)
-
-
-def _without_values(details: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if details is None:
-        return None
-    return {name: CHANGED if isinstance(value, dict) else value for name, value in details.items()}
 
 
 def _entry(row: AuditRow) -> AuditEntry:

@@ -1,6 +1,6 @@
 """Readers' ratings: how similar the cases found for a film are, in the eyes of those who look."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
@@ -169,12 +169,6 @@ class Ratings:
         order = (table.film_id, table.rater, CaseRow.case_id)
         with reading(self._engine) as connection:
             return [Rating(*row) for row in connection.execute(query.order_by(*order))]
-
-
-def forget_ratings(connection: Connection, film_ids: Collection[str]) -> None:
-    """Delete all ratings for films, within a transaction that removes them as cases."""
-    for table in (RatingRow, EarlierRatingRow, UnknownFilmRow):
-        connection.execute(delete(table).where(table.film_id.in_(film_ids)))
 
 
 def _check(film_id: str, ratings: Mapping[str, int]) -> None:

@@ -22,16 +22,16 @@ def upgrade() -> None:
     op.execute("INSERT INTO raters (name) SELECT DISTINCT rater FROM ratings")
     op.create_index("ix_ratings_rater", "ratings", ["rater"])
     op.create_table(
-        "unknown_films",
-        sa.Column("film_id", sa.String(16), nullable=False),
+        "unknown_images",
+        sa.Column("image_id", sa.String(16), nullable=False),
         sa.Column("rater", sa.String(32), nullable=False),
-        sa.PrimaryKeyConstraint("film_id", "rater", name="pk_unknown_films"),
+        sa.PrimaryKeyConstraint("image_id", "rater", name="pk_unknown_images"),
     )
-    op.create_index("ix_unknown_films_rater", "unknown_films", ["rater"])
+    op.create_index("ix_unknown_images_rater", "unknown_images", ["rater"])
     op.create_table(
         "earlier_ratings",
         sa.Column("id", _number, nullable=False),
-        sa.Column("film_id", sa.String(16), nullable=False),
+        sa.Column("image_id", sa.String(16), nullable=False),
         sa.Column("rater", sa.String(32), nullable=False),
         sa.Column("case", _number, nullable=False),
         sa.Column("rating", sa.Integer, nullable=False),
@@ -43,13 +43,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_earlier_ratings"),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_earlier_ratings_film_id", "earlier_ratings", ["film_id"])
-    op.create_index("ix_earlier_ratings_rater_film_id", "earlier_ratings", ["rater", "film_id"])
+    op.create_index("ix_earlier_ratings_image_id", "earlier_ratings", ["image_id"])
+    op.create_index("ix_earlier_ratings_rater_image_id", "earlier_ratings", ["rater", "image_id"])
     op.create_index("ix_earlier_ratings_case", "earlier_ratings", ["case"])
 
 
 def downgrade() -> None:
     """Drop them."""
     op.drop_index("ix_ratings_rater", "ratings")
-    for table in ("earlier_ratings", "unknown_films", "raters"):
+    for table in ("earlier_ratings", "unknown_images", "raters"):
         op.drop_table(table)

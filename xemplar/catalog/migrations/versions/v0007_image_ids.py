@@ -1,0 +1,18 @@
+"""The image that is rated is called image, as everywhere else."""
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    """Rename the column."""
+    with op.batch_alter_table("ratings") as table:
+        table.alter_column("film_id", new_column_name="image_id")
+
+
+def downgrade() -> None:
+    """Rename it back."""
+    with op.batch_alter_table("ratings") as table:
+        table.alter_column("image_id", new_column_name="film_id")

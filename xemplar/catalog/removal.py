@@ -1,0 +1,45 @@
+"""Removes what other tables know of removed cases, in the transaction that removes them."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
+
+from xemplar.catalog.tables import AuditRow, EarlierRatingRow, RatingRow, UnknownFilmRow
+
+CHANGED = "changed"
+"""In the audit trail, in place of a value that must not be told."""
+
+
+def forget_films(connection: Connection, films: Mapping[str, str]) -> None:
+    """Remove the digests of films, and what was known of their cases, from the audit trail.
+
+    Whose entries they are, when, and of which case stays; so does which fields were changed.
+
+    Args:
+        connection: with the transaction that removes the cases.
+        films: case id -> image digest.
+    """
+    about = or_(AuditRow.subject.in_(films), AuditRow.image_sha256.in_(films.values()))
+    query = select(AuditRow.id, AuditRow.details).where(about)
+    found = connection.execute(query.order_by(AuditRow.id).with_for_update()).all()
+    rows = [{"number": row.id, "left": _without_values(row.details)} for row in found]
+    if rows:
+        statement = (
+            update(AuditRow.__table__)  # type: ignore[arg-type]  # it is a Table
+            .where(AuditRow.id == bindparam("number"))
+            .values(image_sha256=None, details=bindparam("left"))
+        )
+        connection.execute(statement, rows)
+
+
+def _without_values(details: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if details is None:
+        return None
+    return {name: CHANGED if isinstance(value, dict) else value for name, value in details.items()}
+
+
+def forget_ratings(connection: Connection, film_ids: Collection[str]) -> None:
+    """Delete all ratings for films, within a transaction that removes them as cases."""
+    for table in (RatingRow, EarlierRatingRow, UnknownFilmRow):
+        connection.execute(delete(table).where(table.film_id.in_(film_ids)))
