@@ -15,7 +15,7 @@ LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip
 .PHONY: help demo test lint types unit page page-lint page-checked trainer system docs coverage containers lock format clean
 
 help:
-	@echo "make demo          index films, serve on http://127.0.0.1:8000, show a first answer"
+	@echo "make demo          index images, serve on http://127.0.0.1:8000, show a first answer"
 	@echo "make demo ONCE=1   the same, and exit after the first answer"
 	@echo "make test          all of: lint types docs unit page trainer system; each of them a target too"
 	@echo "make unit          quick feedback: the unit tests alone"
@@ -26,7 +26,7 @@ help:
 	@echo "make containers TARGET=serve   the same, without PostgreSQL, kills and training"
 	@echo "make lock          requirements/, which the image installs, from constraints.txt; minutes"
 	@echo "make format        put the code into its format"
-	@echo "XEMPLAR_DATA=DIR   real films: used by all instead of phantoms"
+	@echo "XEMPLAR_DATA=DIR   real images: used by all instead of phantoms"
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("xemplar needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'

@@ -21,8 +21,8 @@ def agreement_out(
 
     Args:
         retriever: knows the rated cases; one that it does not search any more is left out.
-        answer: to the film that they were found for.
-        ratings: of that film's cases.
+        answer: to the image that they were found for.
+        ratings: of that image's cases.
         root: what stands before each address, as "/xemplar".
 
     Raises:
@@ -38,7 +38,7 @@ def agreement_out(
         for case in similarity
     }
     return Agreement(
-        film_id=answer.film_id,
+        image_id=answer.image_id,
         cases=[
             RatedCase(
                 case_id=case,
@@ -60,7 +60,7 @@ def agreement_out(
 def _similarities(
     retriever: Retriever, answer: Answer, cases: Mapping[str, int]
 ) -> Mapping[str, float]:
-    """Of a film with each of these cases that is searched; the most similar one first."""
+    """Of an image with each of these cases that is searched; the most similar one first."""
     live = retriever.live
     live.check_gave(answer)
     searched = sorted(name for name, case in cases.items() if case in live.generation)

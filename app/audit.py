@@ -139,7 +139,7 @@ def _entry(action: str, record: Record, status: int) -> AuditEntry:
         action=action,
         status=status,
         subject=record.subject,
-        image_sha256=record.films[0] if len(record.films) == 1 else None,
+        image_sha256=record.images[0] if len(record.images) == 1 else None,
         details=record.details,
     )
 

@@ -15,7 +15,7 @@ MAX_JSON_BYTES = 256 * 1024
 """Limit for a body without an image."""
 
 OVERHEAD = 64 * 1024
-"""Bytes that multipart headers and the other fields may add to the film."""
+"""Bytes that multipart headers and the other fields may add to the image."""
 
 BODY = "http.response.body"
 
@@ -61,7 +61,7 @@ class BodyLimit:
 
         Args:
             app: the application.
-            max_bytes: of films; other bodies have `MAX_JSON_BYTES`.
+            max_bytes: of images; other bodies have `MAX_JSON_BYTES`.
             pace: how slowly they may arrive.
             max_arriving: bytes that all may take while they arrive.
             max_of_caller: how many of one key, or of one address without keys, arrive at once.
@@ -118,7 +118,7 @@ class Body:
         self._scope = scope
         self._receive, self._limit = receive, limit
         self._max_bytes = MAX_JSON_BYTES
-        self._too_large = _too_large("BodyTooLarge", MAX_JSON_BYTES, "one that brings no film")
+        self._too_large = _too_large("BodyTooLarge", MAX_JSON_BYTES, "one that brings no image")
         self.caller = ""
         self.size = 0
         self.refusal: Refusal | None = None
@@ -127,10 +127,10 @@ class Body:
         self._lately, self._since = 0, 0.0  # bytes since then, which moves on when they are enough
         self._waiting = anyio.CancelScope()
 
-    def take_films(self) -> None:
-        """Allow as many bytes as films may have."""
+    def take_images(self) -> None:
+        """Allow as many bytes as images may have."""
         self._max_bytes = self._limit.max_bytes + OVERHEAD
-        self._too_large = _too_large("ImageTooLarge", self._limit.max_bytes, "a film")
+        self._too_large = _too_large("ImageTooLarge", self._limit.max_bytes, "an image")
 
     @property
     def is_coming(self) -> bool:

@@ -72,7 +72,7 @@ def openapi() -> None:
 
 
 def query(
-    film: Annotated[
+    image: Annotated[
         Path,
         typer.Argument(help="PNG, JPEG, TIFF or DICOM radiograph.", exists=True, dir_okay=False),
     ],
@@ -117,7 +117,7 @@ def query(
     drop_near_duplicates: Annotated[
         bool,
         typer.Option(
-            "--drop-near-duplicates", help="No film twice, nor this one.", rich_help_panel=WHICH
+            "--drop-near-duplicates", help="No image twice, nor this one.", rich_help_panel=WHICH
         ),
     ] = False,
     counter_examples: Annotated[
@@ -134,14 +134,14 @@ def query(
         bool, typer.Option("--json", help="Print JSON, as the service does.")
     ] = False,
 ) -> None:
-    """Find past cases similar to one film, without a server.
+    """Find past cases similar to one image, without a server.
 
     Examples:
-        xemplar query film.png
+        xemplar query image.png
 
-        xemplar query film.dcm -k 10 --finding Effusion --pictures answer/
+        xemplar query radiograph.dcm -k 10 --finding Effusion --pictures answer/
 
-        xemplar query film.png --sex F --age-min 40 --none-of Pneumothorax --counter-examples 3
+        xemplar query image.png --sex F --age-min 40 --none-of Pneumothorax --counter-examples 3
     """
     from rich.console import Console
 
@@ -173,7 +173,7 @@ def query(
     try:
         if checkpoint is not None:
             _refuse_other(checkpoint, retriever)
-        answer = retriever.ask(film.read_bytes(), search)
+        answer = retriever.ask(image.read_bytes(), search)
         if pictures is not None:
             _write_pictures(retriever, answer, pictures)
     finally:
@@ -283,9 +283,9 @@ def _write_pictures(retriever: "Retriever", answer: "Answer", folder: Path) -> N
         (beside / "query-overlay.jpg").write_bytes(render.query_overlay(retriever, answer))
         for rank, near in named.items():
             case, name = near.case, f"{rank}-{near.case.case_id}"
-            film = retriever.media.display_bytes(case.image_sha256)
+            image = retriever.media.display_bytes(case.image_sha256)
             overlay = render.case_overlay(retriever, case, answer.explained)
-            (beside / f"{name}.jpg").write_bytes(film)
+            (beside / f"{name}.jpg").write_bytes(image)
             (beside / f"{name}-overlay.jpg").write_bytes(overlay)
             evidence = render.case_evidence(retriever, answer, case)
             (beside / f"{name}-evidence.jpg").write_bytes(evidence)

@@ -22,8 +22,8 @@ MARKS = (b"[", b"{", b",")
 """Bytes that begin a part."""
 
 ADVICE = {
-    MULTIPART: "send multipart/form-data with the film as a file named 'image', as "
-    "`curl -F image=@film.dcm` does",
+    MULTIPART: "send multipart/form-data with the radiograph as a file named 'image', as "
+    "`curl -F image=@radiograph.dcm` does",
     JSON: "send JSON, with the header `Content-Type: application/json`",
 }
 """Advice on what to send instead, by what an address takes."""

@@ -71,7 +71,7 @@ class Following:
         LOG.warning("generation %s answers from now on", retriever.generation.name)
 
     async def learn(self) -> None:
-        """Let the doorkeeper learn from a generation that answers already."""
+        """Let the input validator learn from a generation that answers already."""
         retriever = self._retriever
         if retriever is not None and not self._has_learnt:
             self._has_learnt = True  # of the one that answers now; another one may come meanwhile

@@ -53,7 +53,7 @@ def create(
 
     end = _end(expires) if expires else None
     url = database or Store(store).database_url
-    migrate(url, Store(store))  # a key may come before the first film
+    migrate(url, Store(store))  # a key may come before the first image
     with open_keys(url) as known:
         key, secret = known.create(name, Role(role), sources=source, expires_at=end)
     # only now: a key that could not be made must not lock everybody out. Where it cannot be noted

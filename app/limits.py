@@ -1,4 +1,4 @@
-"""Limits that refuse before work is done: too many requests, one film too many."""
+"""Limits that refuse before work is done: too many requests, one image too many."""
 
 import math
 import time
@@ -54,45 +54,46 @@ class Rate:
 
 
 class Places:
-    """Limits films that are worked on at once; refuses the rest with 503.
+    """Limits images that are worked on at once; refuses the rest with 503.
 
-    A film and all that is made of it is held in memory until its query is answered. A queue that
-    grows without end would end in a process that is killed, with all its queries. A film takes its
-    place once it has arrived, so that nobody keeps others out by sending slowly (see `BodyLimit`).
-    A batch takes none of these places but one of its own, so that batches never keep out a film.
+    An image and all that is made of it is held in memory until its query is answered. A queue that
+    grows without end would end in a process that is killed, with all its queries. An image takes
+    its place once it has arrived, so that nobody keeps others out by sending slowly (see
+    `BodyLimit`). A batch takes none of these places but one of its own, so that batches never keep
+    out an image.
     """
 
-    def __init__(self, films: int, batches: int, gauge: Gauge) -> None:
-        """Limits, and the gauge that tells how many films are inside."""
-        self._most_films, self._most_batches = films, batches
-        self._films = 0
+    def __init__(self, images: int, batches: int, gauge: Gauge) -> None:
+        """Limits, and the gauge that tells how many images are inside."""
+        self._most_images, self._most_batches = images, batches
+        self._images = 0
         self._batches: list[int] = []
         self._gauge = gauge
 
     @contextmanager
-    def film(self) -> Iterator[None]:
-        """Count a film while it is worked on.
+    def image(self) -> Iterator[None]:
+        """Count an image while it is worked on.
 
         Raises:
             Refusal: 503, as there are too many.
         """
-        if self._films >= self._most_films:
+        if self._images >= self._most_images:
             raise come_back(
                 "Busy",
-                f"{self._films} other films are being worked on, and {self._most_films} at once "
+                f"{self._images} other images are being worked on, and {self._most_images} at once "
                 "is the limit",
             )
-        self._films += 1
+        self._images += 1
         self._tell()
         try:
             yield
         finally:
-            self._films -= 1
+            self._images -= 1
             self._tell()
 
     @contextmanager
-    def batch(self, films: int) -> Iterator[None]:
-        """Count a batch of so many films while it is worked on.
+    def batch(self, images: int) -> Iterator[None]:
+        """Count a batch of so many images while it is worked on.
 
         Raises:
             Refusal: 503, as there are too many batches.
@@ -101,15 +102,15 @@ class Places:
             raise come_back(
                 "Busy",
                 f"{len(self._batches)} other batches are being worked on, with "
-                f"{sum(self._batches)} films, and {self._most_batches} at once is the limit",
+                f"{sum(self._batches)} images, and {self._most_batches} at once is the limit",
             )
-        self._batches.append(films)
+        self._batches.append(images)
         self._tell()
         try:
             yield
         finally:
-            self._batches.remove(films)
+            self._batches.remove(images)
             self._tell()
 
     def _tell(self) -> None:
-        self._gauge.set(self._films + sum(self._batches))
+        self._gauge.set(self._images + sum(self._batches))

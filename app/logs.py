@@ -35,7 +35,7 @@ REFUSED = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
-"""What a film is answered that cannot be used. Who is denied stands in the audit trail instead."""
+"""What an image is answered that cannot be used. Who is denied stands in the audit trail instead."""
 
 
 class RequestLog:
@@ -132,7 +132,7 @@ def configure_logs(form: str) -> None:
         lambda _logger, _name, line: {k: v for k, v in line.items() if k != "color_message"},
     ]
     if text:
-        # the default formatter would print the values of local variables: whole films
+        # the default formatter would print the values of local variables: whole images
         plain = structlog.dev.plain_traceback
         colors = sys.stderr.isatty()
         ending.append(structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain))

@@ -79,7 +79,7 @@ def open_retriever(
 
     Args:
         settings: name them.
-        decoder: of uploaded films; None to decode in this process, without limits of time.
+        decoder: of uploaded images; None to decode in this process, without limits of time.
 
     Raises:
         ConfigurationError, ArtefactError: with the mend in the message.
@@ -119,7 +119,7 @@ def create_app(
     reads, refusals = Gathering(audit, metrics), Gathering(audit, metrics)
     guard = Guard(ring, settings, daily)
     errors = RecentErrors()
-    places = Places(settings.films_at_once, settings.batches_at_once, metrics.films_inside)
+    places = Places(settings.images_at_once, settings.batches_at_once, metrics.images_inside)
     background = Tasks()
 
     @asynccontextmanager
@@ -134,7 +134,7 @@ def create_app(
             following = Following(opening, Store(settings.store), metrics, settings.purge_hours)
             for repeated in (
                 ("generations", following.take_over, FOLLOW_SECONDS),
-                ("doorkeeper", following.learn, LEARN_SECONDS, AGAIN_SECONDS),
+                ("input validator", following.learn, LEARN_SECONDS, AGAIN_SECONDS),
                 ("pictures", following.delete_pictures, PICTURES_SECONDS),
                 ("removals", following.queue_purge, REMOVALS_SECONDS),
                 ("uses of keys", ring.write_uses, USES_SECONDS),
@@ -186,7 +186,7 @@ def create_app(
         BodyLimit,
         max_bytes=settings.max_upload_bytes,
         pace=settings.pace,
-        max_arriving=settings.films_arriving * (settings.max_upload_bytes + OVERHEAD),
+        max_arriving=settings.images_arriving * (settings.max_upload_bytes + OVERHEAD),
         max_of_caller=settings.bodies_of_caller,
     )
     app.add_middleware(

@@ -1,9 +1,9 @@
-"""Memory of large films goes back to the system when they have been answered."""
+"""Memory of large images goes back to the system when they have been answered."""
 
 import ctypes
 
 LARGE = 8 * 2**20
-"""Bytes. A film at display size takes less, and the C library keeps that for the next one."""
+"""Bytes. An image at display size takes less, and the C library keeps that for the next one."""
 
 _MMAP_THRESHOLD = -3
 """M_MMAP_THRESHOLD of <malloc.h>."""

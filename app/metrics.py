@@ -22,7 +22,7 @@ from .tasks import Task
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Upper ends of a histogram's classes: a search takes about one millisecond, a large film one
+"""Upper ends of a histogram's classes: a search takes about one millisecond, a large image one
 second."""
 
 
@@ -58,7 +58,9 @@ class Metrics:
             buckets=STAGE_SECONDS,
             registry=self.registry,
         )
-        self.films_inside = self._gauge("films_inside", "Films held in memory, worked on or not.")
+        self.images_inside = self._gauge(
+            "images_inside", "Images held in memory, worked on or not."
+        )
         self._ready = self._gauge("ready", "1 when queries are answered.")
         self._cases = self._gauge("searchable_cases", "Cases that a query can find.")
         self._delta = self._gauge("delta_cases", "Of these, those that came since the generation.")

@@ -113,7 +113,7 @@ def described(status: HTTPStatus, text: str) -> dict[int | str, dict[str, Any]]:
 
 
 def refusal(error: errors.InputError) -> Problem:
-    """A film's problem, to stand in the place of its answer."""
+    """An image's problem, to stand in the place of its answer."""
     return _body(type(error).__name__, STATUSES[type(error)], str(error))
 
 

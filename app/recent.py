@@ -1,6 +1,6 @@
 """What is kept in memory, and forgotten when the service stops.
 
-The latest queries, so that their pictures can be drawn on demand: an uploaded film is never
+The latest queries, so that their pictures can be drawn on demand: an uploaded radiograph is never
 written to disk, and is forgotten when others have taken its place. And the latest errors.
 """
 
@@ -42,7 +42,7 @@ class RecentAnswers:
         """Remember an answer; one of the key that holds the most makes room.
 
         It is the one of that key's that was not asked for longest, so that nobody's queries push
-        out those of somebody who holds fewer. Of a film that was asked about again, the first
+        out those of somebody who holds fewer. Of an image that was asked about again, the first
         answer stays: a browser keeps its pictures.
         """
         with self._lock:
@@ -81,25 +81,25 @@ class RecentAnswers:
         with self._lock:
             self._found(query_id, key).shared = True
 
-    def has_film(self, film_id: str, key: str | None = None) -> bool:
-        """Whether an answer that a key finds is to a film."""
+    def has_image(self, image_id: str, key: str | None = None) -> bool:
+        """Whether an answer that a key finds is to an image."""
         with self._lock:
             mine = (one.answer for one in self._answers.values() if one.is_for(key))
-            return any(answer.film_id == film_id for answer in mine)
+            return any(answer.image_id == image_id for answer in mine)
 
     def _found(self, query_id: str, key: str | None) -> _Remembered:
         one = self._answers.get(query_id)
         if one is None or not one.is_for(key):
             raise NotFound(
                 f"query {query_id[:32]!r} is unknown or forgotten (the last {self._capacity} are "
-                "kept in memory), or another reader's who has not shared it; send the film again"
+                "kept in memory), or another reader's who has not shared it; send the image again"
             )
         self._answers.move_to_end(query_id)
         return one
 
 
 class RecentErrors:
-    """The last `MAX_ERRORS` requests that failed, and films that were refused. The log has all.
+    """The last `MAX_ERRORS` requests that failed, and images that were refused. The log has all.
 
     For the event loop alone, not for threads.
     """

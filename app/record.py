@@ -23,7 +23,7 @@ class Answered:
     Attributes:
         query_id: its own.
         generation: index generation that answered.
-        image_sha256: of the film that was sent; None where none was.
+        image_sha256: of the image that was sent; None where none was.
         results: case ids, in their order.
         timings_ms: milliseconds by stage.
     """
@@ -37,7 +37,7 @@ class Answered:
 
 @dataclass
 class Record:
-    """One request. Nothing of it is a film, a file's name, or text that somebody typed.
+    """One request. Nothing of it is an image, a file's name, or text that somebody typed.
 
     But for `details`, which may have what was said of a case: they go into the audit trail alone.
 
@@ -49,7 +49,7 @@ class Record:
         access: limits of the caller; no case exists for whoever is not let in.
         expires_at: when the caller's key ends; None: never.
         subject: id of the case, query or job that it is about.
-        films: digests of the films that were sent, in their order.
+        images: digests of the images that were sent, in their order.
         answers: of the queries.
         shown: ids of the cases that are shown, where no query asked for them.
         details: what was changed, as `AuditEntry.details`.
@@ -63,32 +63,32 @@ class Record:
     access: Access = NOTHING
     expires_at: datetime | None = None
     subject: str | None = None
-    films: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
     answers: list[Answered] = field(default_factory=list)
     shown: tuple[str, ...] = ()
     details: Mapping[str, Any] | None = None
     problem: str | None = None
 
-    def film(self, data: bytes) -> bytes:
-        """Note a film that was sent; gives it back."""
-        self.films.append(hashlib.sha256(data).hexdigest())
+    def image(self, data: bytes) -> bytes:
+        """Note an image that was sent; gives it back."""
+        self.images.append(hashlib.sha256(data).hexdigest())
         return data
 
     def answered(
-        self, answer: Answer, more_timings: Mapping[str, float] = NO_TIMINGS, film: int = 0
+        self, answer: Answer, more_timings: Mapping[str, float] = NO_TIMINGS, image: int = 0
     ) -> None:
         """Note a query's answer.
 
         Args:
             answer: what was found.
             more_timings: stages that came after the answer.
-            film: place of its film among `films`.
+            image: place of its image among `images`.
         """
         self.answers.append(
             Answered(
                 answer.query_id,
                 answer.generation,
-                self.films[film] if self.films else None,
+                self.images[image] if self.images else None,
                 tuple(near.case.case_id for near in answer.neighbours),
                 {**answer.timings_ms, **more_timings},
             )

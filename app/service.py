@@ -57,8 +57,8 @@ class Service:
         retriever: answers.
         recent: what was answered.
         work: runs what takes little time.
-        work_on_films: runs what decodes films; what takes little time never waits for it.
-        work_on_batches: runs what decodes many films; one film never waits for it.
+        work_on_images: runs what decodes images; what takes little time never waits for it.
+        work_on_batches: runs what decodes many images; one image never waits for it.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Service:
         self.retriever = retriever
         self.recent = recent
         self.work = Turns(concurrent, wait_seconds).run
-        self.work_on_films = Turns(concurrent, wait_seconds).run
+        self.work_on_images = Turns(concurrent, wait_seconds).run
         self.work_on_batches = Turns(batches, wait_seconds).run
 
     def bound(self, access: Access) -> "Service":
@@ -120,7 +120,7 @@ def root_of(request: Request) -> str:
 def warm_up(retriever: Retriever) -> None:
     """Go the way of a query once, so that no user waits for what is made on first use.
 
-    With noise, which the doorkeeper would not let in.
+    With noise, which the input validator would not let in.
     """
     noise = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
     file = io.BytesIO()

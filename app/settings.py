@@ -44,25 +44,27 @@ class Settings(BaseSettings):
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
         description="Prefix under which a reverse proxy shows the service, as /xemplar.",
     )
-    max_upload_bytes: int = Field(64 * 2**20, gt=0, description="Largest film, in bytes.")
-    max_pixels: int = Field(36_000_000, gt=0, description="Most pixels of a film.")
+    max_upload_bytes: int = Field(64 * 2**20, gt=0, description="Largest image, in bytes.")
+    max_pixels: int = Field(36_000_000, gt=0, description="Most pixels of an image.")
     decode_seconds: int = Field(
-        20, ge=1, description="A film that takes longer to decode is answered 400."
+        20, ge=1, description="An image that takes longer to decode is answered 400."
     )
     decode_bytes: int = Field(
-        2**30, ge=128 * 2**20, description="Memory that decoding a film may take, in bytes."
+        2**30, ge=128 * 2**20, description="Memory that decoding an image may take, in bytes."
     )
     concurrent_queries: int = Field(
         2, ge=1, description="Queries decoded and answered at once; the others wait."
     )
-    films_at_once: int = Field(
-        16, ge=1, description="Films worked on at once; more are answered 503, to come back."
+    images_at_once: int = Field(
+        16, ge=1, description="Images worked on at once; more are answered 503, to come back."
     )
     batches_at_once: int = Field(
-        1, ge=1, description="Batches worked on at once, beside those films; more are answered 503."
+        1,
+        ge=1,
+        description="Batches worked on at once, beside those images; more are answered 503.",
     )
-    films_arriving: int = Field(
-        8, ge=1, description="Memory for what still arrives, in films of the largest size."
+    images_arriving: int = Field(
+        8, ge=1, description="Memory for what still arrives, in images of the largest size."
     )
     bodies_of_caller: int = Field(
         32, ge=1, description="Bodies that arrive at once from one key, or from one address."
@@ -174,7 +176,7 @@ class Settings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        """Limits that refuse a film before it is decoded."""
+        """Limits that refuse an image before it is decoded."""
         return Limits(max_bytes=self.max_upload_bytes, max_pixels=self.max_pixels)
 
     @property

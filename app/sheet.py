@@ -17,7 +17,7 @@ INK, PAPER, FAINT = (235, 235, 235), (18, 18, 20), (150, 150, 155)
 def sheet(retriever: Retriever, answer: Answer) -> bytes:
     """A JPEG with a column for the query and one for each neighbour.
 
-    Rows: the film; its Grad-CAM for the explained finding; the neighbour's similarity evidence;
+    Rows: the image; its Grad-CAM for the explained finding; the neighbour's similarity evidence;
     the query's evidence for that neighbour.
     """
     query = answer.predictions[0]
@@ -50,7 +50,7 @@ def sheet(retriever: Retriever, answer: Answer) -> bytes:
                 ],
             )
         )
-    return _draw(columns, ("film", "Grad-CAM", "evidence: case", "evidence: query"))
+    return _draw(columns, ("image", "Grad-CAM", "evidence: case", "evidence: query"))
 
 
 def _name(finding: str) -> str:

@@ -26,7 +26,7 @@ def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def _predictions(answer: Mapping[str, Any]) -> Table:
-    table = Table(title="The film", box=box.SIMPLE_HEAD)
+    table = Table(title="The image", box=box.SIMPLE_HEAD)
     for column in ("finding", "probability", "map drawn"):
         table.add_column(column)
     for place, prediction in enumerate(answer["predictions"]):

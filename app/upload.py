@@ -1,4 +1,4 @@
-"""The films of a request: the only parts of a multipart form, kept in memory alone."""
+"""The images of a request: the only parts of a multipart form, kept in memory alone."""
 
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -16,10 +16,10 @@ from xemplar.errors import InvalidArgument
 from .problems import SHOWN
 
 MAX_BATCH = 64
-"""Films that one request may bring."""
+"""Images that one request may bring."""
 
 MAX_FIELDS = 400
-"""Other fields of a form, beside the film."""
+"""Other fields of a form, beside the image."""
 
 FAULTS = {
     "Missing boundary": "Its Content-Type names no boundary.",
@@ -42,23 +42,23 @@ def _body(image: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
-_FILM = {
+_IMAGE = {
     "type": "string",
     "format": "binary",
     "description": "PNG, JPEG, TIFF or DICOM radiograph.",
 }
 
-REQUEST_BODY = _body(_FILM)
-"""How OpenAPI describes a body with one film."""
+REQUEST_BODY = _body(_IMAGE)
+"""How OpenAPI describes a body with one image."""
 
 BATCH_BODY = _body(
     {
         "type": "array",
-        "items": _FILM,
+        "items": _IMAGE,
         "minItems": 1,
         "maxItems": MAX_BATCH,
-        "description": "The films, each in a field of this name. Together they may be as large "
-        "as one film may be (XEMPLAR_MAX_UPLOAD_BYTES).",
+        "description": "The images, each in a field of this name. Together they may be as large "
+        "as one image may be (XEMPLAR_MAX_UPLOAD_BYTES).",
     }
 )
 """How OpenAPI describes a body with several."""
@@ -67,8 +67,8 @@ BATCH_BODY = _body(
 class _Form(MultiPartParser):
     """Starlette's parser, but for three things.
 
-    It would write a film above 1 MB to a temporary file, take a part without a file name for text,
-    and leave a form that was cut short as it is.
+    It would write an image above 1 MB to a temporary file, take a part without a file name for
+    text, and leave a form that was cut short as it is.
     """
 
     spool_max_size = sys.maxsize
@@ -98,53 +98,53 @@ class _Form(MultiPartParser):
             raise MultiPartException("Cut short")
 
 
-async def film_of(request: Request) -> AsyncIterator[UploadFile]:
-    """The film that a request brings; let go of once the request is answered.
+async def image_of(request: Request) -> AsyncIterator[UploadFile]:
+    """The image that a request brings; let go of once the request is answered.
 
     Raises:
-        InvalidArgument: no form, no film in it, or more than the film.
+        InvalidArgument: no form, no image in it, or more than the image.
         HTTPException: the client has left.
-        Refusal: too many other films are worked on.
+        Refusal: too many other images are worked on.
     """
     form = await _form(request, 1)
     try:
-        (film,) = _films(form, 1)
-        with request.state.places.film():
-            yield film
+        (radiograph,) = _images(form, 1)
+        with request.state.places.image():
+            yield radiograph
     finally:
         await form.close()
 
 
-async def films_of(request: Request) -> AsyncIterator[list[UploadFile]]:
-    """The films that a request brings, 1 to `MAX_BATCH`; let go of once it is answered.
+async def images_of(request: Request) -> AsyncIterator[list[UploadFile]]:
+    """The images that a request brings, 1 to `MAX_BATCH`; let go of once it is answered.
 
     Raises:
-        InvalidArgument: no form, no film in it, too many, or more than films.
+        InvalidArgument: no form, no image in it, too many, or more than images.
         HTTPException: the client has left.
         Refusal: too many other batches are worked on.
     """
     form = await _form(request, MAX_BATCH)
     try:
-        films = _films(form, MAX_BATCH)
-        with request.state.places.batch(len(films)):
-            yield films
+        images = _images(form, MAX_BATCH)
+        with request.state.places.batch(len(images)):
+            yield images
     finally:
         await form.close()
 
 
-async def film_and_fields_of(request: Request) -> AsyncIterator[FormData]:
-    """The form that a request brings: one film, and what is said of it.
+async def image_and_fields_of(request: Request) -> AsyncIterator[FormData]:
+    """The form that a request brings: one image, and what is said of it.
 
     Raises:
-        InvalidArgument: no form, no film in it, more than one, or too many fields.
+        InvalidArgument: no form, no image in it, more than one, or too many fields.
         HTTPException: the client has left.
-        Refusal: too many other films are worked on.
+        Refusal: too many other images are worked on.
     """
     form = await _form(request, 1)
     try:
         if not isinstance(form.get("image"), UploadFile):
             raise _refusal("It holds no part named 'image'.", 1)
-        with request.state.places.film():
+        with request.state.places.image():
             yield form
     finally:
         await form.close()
@@ -153,7 +153,7 @@ async def film_and_fields_of(request: Request) -> AsyncIterator[FormData]:
 async def _form(request: Request, most: int) -> FormData:
     if "content-type" not in request.headers:
         raise _refusal("It is empty.", most)
-    request.state.body.take_films()
+    request.state.body.take_images()
     parser = _Form(request.headers, request.stream(), max_files=most, max_fields=MAX_FIELDS)
     try:
         return await parser.parse()
@@ -165,10 +165,10 @@ async def _form(request: Request, most: int) -> FormData:
             "Its fields are not of the charset that its Content-Type names.", most
         ) from error
     except ClientDisconnect as error:
-        raise HTTPException(400, "the client left before its film had arrived") from error
+        raise HTTPException(400, "the client left before its image had arrived") from error
 
 
-def _films(form: FormData, most: int) -> list[UploadFile]:
+def _images(form: FormData, most: int) -> list[UploadFile]:
     """The files that are called image.
 
     Raises:
@@ -184,7 +184,7 @@ def _films(form: FormData, most: int) -> list[UploadFile]:
 
 
 def _refusal(reason: str, most: int) -> InvalidArgument:
-    what = "one file, the film," if most == 1 else f"1 to {most} files, the films, each"
+    what = "one file, the image," if most == 1 else f"1 to {most} files, the images, each"
     return InvalidArgument(
         f"the body of the request cannot be used: {reason} Send multipart/form-data with {what} "
         "named 'image'; other values belong in the address, as /query?k=10"

@@ -94,7 +94,7 @@ def case_out(found: Case, root: str = "") -> CaseOut:
 
 
 def new_case_out(found: Case, warnings: Sequence[str], root: str) -> NewCaseOut:
-    """A case that was put in, and what speaks against its film."""
+    """A case that was put in, and what speaks against its image."""
     return NewCaseOut(**_case(found, root), warnings=list(warnings))
 
 

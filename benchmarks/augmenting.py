@@ -74,7 +74,7 @@ def main() -> None:
         milliseconds(change, 10)
     ratios = []
     for _ in range(arguments.rounds):
-        spent = {name: milliseconds(change, arguments.films) for name, change in ways.items()}
+        spent = {name: milliseconds(change, arguments.images) for name, change in ways.items()}
         ratios.append(spent["torchvision"] / spent["ours"])
         print(*(f"{name} {value:.1f} ms" for name, value in spent.items()), f"{ratios[-1]:.1f}")
     print(f"{platform.processor() or platform.machine()}, one thread, {size} pixels")

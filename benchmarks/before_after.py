@@ -33,7 +33,7 @@ from xemplar.archive.artefact import new_folder
 from xemplar.archive.store import Store
 from xemplar.catalog import Case, case_id_of
 from xemplar.data.boxes import CORRESPONDING, Box, DrawnBox, place_boxes, read_boxes, rows_of
-from xemplar.data.datasets import Film, open_dataset
+from xemplar.data.datasets import DatasetImage, open_dataset
 from xemplar.data.findings import canonical, finding_index
 from xemplar.errors import DatasetError
 from xemplar.imaging import Radiograph, decode
@@ -63,7 +63,7 @@ class Chosen:
     """An image, and the boxes of one finding on it, as the box file has them."""
 
     finding: str
-    image: Film
+    image: DatasetImage
     boxes: tuple[DrawnBox, ...]
 
 
@@ -76,7 +76,7 @@ class Panel:
     boxes: Sequence[Box] = ()
 
 
-def choose(images: Sequence[Film], drawn: Sequence[DrawnBox]) -> list[Chosen]:
+def choose(images: Sequence[DatasetImage], drawn: Sequence[DrawnBox]) -> list[Chosen]:
     """The image of each finding, by the rule above; no image is opened.
 
     Raises:
@@ -141,7 +141,7 @@ def explained(
 
 
 def nearest(
-    retriever: Retriever, store: Store, image: Film, embedding: npt.NDArray[np.float32]
+    retriever: Retriever, store: Store, image: DatasetImage, embedding: npt.NDArray[np.float32]
 ) -> list[Panel]:
     """The nearest indexed cases of other patients, with cosine and findings."""
     own: tuple[int, ...] = ()
@@ -193,7 +193,7 @@ def main() -> None:
     if box_file is None:
         raise DatasetError(f"{dataset.root} has no box file; name one with --boxes")
     splits, rule = Settings().splits, load(arguments.checkpoint).card.split
-    images = [f for f in dataset.films if f.frontal and rule.of(f) in splits]
+    images = [f for f in dataset.images if f.frontal and rule.of(f) in splits]
     retriever = Retriever.open(arguments.checkpoint, store)
     before = open_encoder(load(arguments.before))
     chosen = choose(images, read_boxes(box_file))

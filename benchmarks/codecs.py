@@ -21,7 +21,7 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import JPEGLSLossless, RLELossless
 
-from tests.films import compressed, dicom
+from tests.images import compressed, dicom
 from xemplar.imaging.dicom.codecs import GDCM_PROCESS
 from xemplar.phantom import phantom
 

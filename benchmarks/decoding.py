@@ -2,9 +2,9 @@
 
     python -m benchmarks.decoding
 
-Both decode the same films in turns, and answer a whole query (`Retriever.ask`: five cases of 24
+Both decode the same images in turns, and answer a whole query (`Retriever.ask`: five cases of 24
 phantoms, by the shipped checkpoint). Prints the median of each, their difference and ratio, and the
-memory of the worker: at its start, at most, and kept after the films.
+memory of the worker: at its start, at most, and kept after the images.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from xemplar_app.memory import give_back_large_pieces
 
-from tests.films import dicom, drawn_film, encoded
+from tests.images import dicom, drawn_image, encoded
 from tests.system.common import phantom_store
 from xemplar.imaging import Limits, Radiograph, decode
 from xemplar.imaging.decoder_pool import DecodingPool
@@ -28,42 +28,42 @@ from xemplar.retrieval.retriever import Retriever
 CASES = 24
 
 
-def films() -> dict[str, bytes]:
+def images() -> dict[str, bytes]:
     """Synthetic images with noise, so that they compress as real ones do."""
     generator = np.random.default_rng(0)
 
     def deep(side: int) -> np.ndarray:
         """Draws an image of 12 bits."""
         noise = generator.integers(0, 16, (side, side), dtype=np.uint16)
-        return drawn_film(1, side, side).astype(np.uint16) * 15 + noise
+        return drawn_image(1, side, side).astype(np.uint16) * 15 + noise
 
-    png = drawn_film(1, 1024, 1024) + generator.integers(0, 16, (1024, 1024), dtype=np.uint8)
+    png = drawn_image(1, 1024, 1024) + generator.integers(0, 16, (1024, 1024), dtype=np.uint8)
     return {
         "PNG, 1024 pixels": encoded(png),
         "DICOM, 10 megapixels": dicom(deep(3162)),
-        "PNG of 16 bits, 36 megapixels": encoded(drawn_film(1, 6000, 6000).astype(np.uint16) * 9),
+        "PNG of 16 bits, 36 megapixels": encoded(drawn_image(1, 6000, 6000).astype(np.uint16) * 9),
     }
 
 
-def timed(task: Callable[[bytes], object], film: bytes) -> float:
+def timed(task: Callable[[bytes], object], image: bytes) -> float:
     """Milliseconds."""
     began = time.perf_counter()
-    task(film)
+    task(image)
     return (time.perf_counter() - began) * 1000
 
 
 def compare(
     name: str,
-    film: bytes,
+    image: bytes,
     here: Callable[[bytes], object],
     apart: Callable[[bytes], object],
     n: int,
 ) -> None:
     """Time both in turns, and print medians."""
-    times = [(timed(here, film), timed(apart, film)) for _ in range(n)]
+    times = [(timed(here, image), timed(apart, image)) for _ in range(n)]
     own, other = (statistics.median(one) for one in zip(*times, strict=True))
     print(
-        f"{name:30}  {len(film) / 2**20:5.1f} MiB   here {own:7.1f} ms   apart "
+        f"{name:30}  {len(image) / 2**20:5.1f} MiB   here {own:7.1f} ms   apart "
         f"{other:7.1f} ms   {other - own:+.1f} ms   x {other / own:.2f}"
     )
 
@@ -78,15 +78,15 @@ def compare_queries(
         retriever = Retriever.open(checkpoint, store)
 
         def asking(decoder: Callable[[bytes], Radiograph]) -> Callable[[bytes], object]:
-            def ask(film: bytes) -> object:
+            def ask(image: bytes) -> object:
                 retriever.decode = decoder
-                return retriever.ask(film)
+                return retriever.ask(image)
 
             return ask
 
-        name, film = next(iter(films().items()))
-        retriever.ask(film)  # what is made on first use
-        compare(f"query, {name}", film, asking(here), asking(pool), n)
+        name, image = next(iter(images().items()))
+        retriever.ask(image)  # what is made on first use
+        compare(f"query, {name}", image, asking(here), asking(pool), n)
         retriever.close()
 
 
@@ -108,10 +108,10 @@ def main() -> None:
     began = time.perf_counter()
     with DecodingPool(1, limits) as pool:
         (worker,) = pool.processes
-        pool(encoded(drawn_film(0)))
+        pool(encoded(drawn_image(0)))
         print(f"worker  ready after {time.perf_counter() - began:.2f} s; {memory(worker)}")
-        for name, film in films().items():
-            compare(name, film, here, pool, arguments.times)
+        for name, image in images().items():
+            compare(name, image, here, pool, arguments.times)
             print(f"worker  {memory(worker)}")
         compare_queries(here, pool, arguments.times)
 

@@ -5,7 +5,8 @@ turned and inverted, of another data set (`--among`: children among adults), and
 DICOM file in the folders of `--others`, besides some that are made here. Others are taken as grey
 pictures whatever their header says, as headers are judged elsewhere.
 
-    python -m benchmarks.input_check --films nih14 --among kermany --others pictures --others dicom
+    python -m benchmarks.input_check --radiographs nih14 --among kermany --others pictures --others
+    dicom
 
 `XEMPLAR_DATA` stands for the folder that such data sets lie in. Pictures to try are in the packages
 scikit-image (`skimage/data`), pydicom-data (`data_store/data`) and nilearn, among others.
@@ -33,7 +34,7 @@ from xemplar.imaging.preprocess import PreprocessSpec, preprocess
 from xemplar.imaging.validation.validator import MOST, TURNED, WAYS, Verdict, Way
 from xemplar.model.checkpoint import default_checkpoint, load
 from xemplar.model.encoder import Encoder, open_encoder
-from xemplar.retrieval.snapshot import doorkeeper_of
+from xemplar.retrieval.snapshot import validator_of
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -44,10 +45,10 @@ class Judge:
     """Judges pictures as a service does that has indexed some images."""
 
     def __init__(self, encoder: Encoder, indexed: Pixels) -> None:
-        doorkeeper = doorkeeper_of(indexed, encoder)
-        if doorkeeper is None:
-            sys.exit(f"{len(indexed)} films are too few for a doorkeeper")
-        self.doorkeeper, self.encoder = doorkeeper, encoder
+        validator = validator_of(indexed, encoder)
+        if validator is None:
+            sys.exit(f"{len(indexed)} images are too few for an input validator")
+        self.validator, self.encoder = validator, encoder
 
     def see(self, inputs: Pixels) -> npt.NDArray[np.float64]:
         """Encodes images."""
@@ -55,7 +56,7 @@ class Judge:
 
     def verdict(self, inputs: Pixels) -> Verdict:
         """Checks inputs."""
-        return self.doorkeeper.judge(inputs, self.see(inputs), self.see)
+        return self.validator.judge(inputs, self.see(inputs), self.see)
 
 
 def kind(verdict: Verdict) -> str:
@@ -74,14 +75,18 @@ def told(name: str, verdicts: Sequence[Verdict]) -> None:
     print(f"{name:56} {len(verdicts):5}  {shares}")
 
 
-def films(name: str, data: Path, spec: PreprocessSpec, splits: set[str], count: int) -> Pixels:
+def images(name: str, data: Path, spec: PreprocessSpec, splits: set[str], count: int) -> Pixels:
     """Network inputs of images of a data set, drawn at random."""
     folder = Path(name) if Path(name).exists() else data / name
-    found = [film for film in open_dataset(folder).films if not splits or film.split in splits]
+    found = [
+        radiograph
+        for radiograph in open_dataset(folder).images
+        if not splits or radiograph.split in splits
+    ]
     drawn = np.random.default_rng(0).permutation(len(found))[:count]
     chosen = [found[place] for place in drawn]
     if not chosen:
-        sys.exit(f"{folder} has no films of the splits {sorted(splits)}")
+        sys.exit(f"{folder} has no images of the splits {sorted(splits)}")
     return np.stack([preprocess(decode(one.path.read_bytes()), spec) for one in chosen])
 
 
@@ -142,10 +147,13 @@ def made(unseen: Pixels) -> Iterator[tuple[str, Pixels]]:
         font = ImageFont.load_default(size)
         ImageDraw.Draw(page).multiline_text((30, 30), "\n".join(lines), fill=ink, font=font)
         yield "pages of text", np.asarray(page)
-    for film in unseen[:10]:
+    for radiograph in unseen[:10]:
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), 45, 1)
-        yield "chest films, by 45 degrees", np.asarray(cv2.warpAffine(film, turn, (side, side)))
-        yield "corners of chest films", film[: side * 2 // 5, : side * 2 // 5]
+        yield (
+            "chest radiographs, by 45 degrees",
+            np.asarray(cv2.warpAffine(radiograph, turn, (side, side))),
+        )
+        yield "corners of chest radiographs", radiograph[: side * 2 // 5, : side * 2 // 5]
 
 
 def _stretched(values: npt.NDArray[np.floating]) -> Pixels:
@@ -161,15 +169,15 @@ def main() -> None:
     """Learn, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--films", action="append", help="data set to learn from and to ask about; repeatable"
+        "--images", action="append", help="data set to learn from and to ask about; repeatable"
     )
     parser.add_argument("--learn-split", default="train", help="what is indexed of it")
-    parser.add_argument("--ask-split", default="val,test", help="films that are not indexed")
+    parser.add_argument("--ask-split", default="val,test", help="images that are not indexed")
     parser.add_argument("--among", action="append", default=[], help="another data set; repeatable")
     parser.add_argument("--others", action="append", default=[], type=Path, help="folder of others")
-    parser.add_argument("--indexed", type=int, default=MOST, help="films to learn from")
+    parser.add_argument("--indexed", type=int, default=MOST, help="images to learn from")
     parser.add_argument(
-        "--limit", type=int, default=200, help="films of each data set to ask about"
+        "--limit", type=int, default=200, help="images of each data set to ask about"
     )
     parser.add_argument("--turned", type=int, default=50, help="of these, turned and inverted")
     parser.add_argument("--checkpoint", type=Path, default=default_checkpoint())
@@ -177,22 +185,22 @@ def main() -> None:
     encoder = open_encoder(load(arguments.checkpoint))
     spec, data = encoder.checkpoint.card.spec, Path(os.environ.get("XEMPLAR_DATA", "."))
     learnt, asked = ({*text.split(",")} for text in (arguments.learn_split, arguments.ask_split))
-    sets = arguments.films or ["nih14"]
+    sets = arguments.images or ["nih14"]
     count = arguments.indexed // len(sets)
-    indexed = np.concatenate([films(name, data, spec, learnt, count) for name in sets])
+    indexed = np.concatenate([images(name, data, spec, learnt, count) for name in sets])
     judge = Judge(encoder, np.random.default_rng(0).permutation(indexed))
-    print(f"learnt from {len(indexed)} films of {' and '.join(sets)}")
+    print(f"learnt from {len(indexed)} images of {' and '.join(sets)}")
     for name in sets:
-        unseen = films(name, data, spec, asked, arguments.limit)
-        told(f"unseen films of {name}", [judge.verdict(one) for one in track_of(unseen)])
+        unseen = images(name, data, spec, asked, arguments.limit)
+        told(f"unseen images of {name}", [judge.verdict(one) for one in track_of(unseen)])
         for way in WAYS[1:]:
             lying = [judge.verdict(laid(one, way)) for one in track_of(unseen[: arguments.turned])]
             right = sum(verdict.warnings == way.warnings() for verdict in lying) / len(lying)
             named = " ".join(filter(None, ("inverted" * way.inverted, TURNED[way.turned])))
             told(f"  {named}: {right:.0%} rightly", lying)
     for name in arguments.among:
-        some = films(name, data, spec, set(), arguments.limit)
-        told(f"films of {name}", [judge.verdict(one) for one in track_of(some)])
+        some = images(name, data, spec, set(), arguments.limit)
+        told(f"images of {name}", [judge.verdict(one) for one in track_of(some)])
     others: dict[str, list[Verdict]] = {}
     for name, grey in made(unseen):
         others.setdefault(name, []).append(judge.verdict(inputs_of(grey, spec)))

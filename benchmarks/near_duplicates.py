@@ -2,12 +2,12 @@
 
 Each image is read as it is and as copies: re-encoded, smaller, under another window. For each kind
 of copy, the cosine of its embedding to the original's and the correlation of local contrast
-(`xemplar.retrieval.duplicates.likeness`). For the images themselves, the largest of both to another image, of
-the same patient or of others, over all pairs. ``--indexed`` names a data set that holds the images
-in another form, whose file a column ``nih14_file`` of labels.csv tells: real copies.
+(`xemplar.retrieval.duplicates.likeness`). For the images themselves, the largest of both to another
+image, of the same patient or of others, over all pairs. ``--indexed`` names a data set that holds
+the images in another form, whose file a column ``nih14_file`` of labels.csv tells: real copies.
 
-    python -m benchmarks.near_duplicates --films images
-    python -m benchmarks.near_duplicates --films originals --indexed nih14
+    python -m benchmarks.near_duplicates --radiographs images
+    python -m benchmarks.near_duplicates --images originals --indexed nih14
 """
 
 import argparse
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from xemplar.data.datasets import Film, open_dataset
+from xemplar.data.datasets import DatasetImage, open_dataset
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
 from xemplar.model.checkpoint import default_checkpoint, load
@@ -56,7 +56,7 @@ def copies(data: bytes) -> dict[str, bytes]:
     masked = pixels.copy()
     masked[: masked.shape[0] // 8, : masked.shape[1] // 4] = 0
     return {
-        "the film": data,
+        "the image": data,
         "JPEG, quality 75": jpeg(pixels, 75),
         "JPEG, quality 30": jpeg(pixels, 30),
         "three quarters of its side": png(smaller),
@@ -90,14 +90,14 @@ def told(name: str, cosines: npt.NDArray[np.floating], likeness: npt.NDArray[np.
     print(f"{name:36} {'  '.join(parts)}  same {same:6.1%}  near duplicate {near:6.1%}")
 
 
-def pairs(films: list[Film], every: Seen) -> None:
+def pairs(images: list[DatasetImage], every: Seen) -> None:
     """The most alike of each image's others, of its patient and of others."""
     vectors, contrasts = every
-    patients = np.array([film.patient or str(film.path) for film in films])
+    patients = np.array([image.patient or str(image.path) for image in images])
     same = patients[:, None] == patients
     cosines, likeness = vectors @ vectors.T, contrasts @ contrasts.T
-    for name, which in (("another film of its patient", same), ("a film of another", ~same)):
-        which = which & ~np.eye(len(films), dtype=bool)
+    for name, which in (("another image of its patient", same), ("an image of another", ~same)):
+        which = which & ~np.eye(len(images), dtype=bool)
         some = which.any(axis=1)
         if some.any():
             nearest, alike = (
@@ -107,7 +107,7 @@ def pairs(films: list[Film], every: Seen) -> None:
     close = np.triu(likeness, 1) >= min(SAME_IMAGE, 0.6)
     for one, other in np.argwhere(close):
         print(
-            f"    {films[one].path.name} and {films[other].path.name}: "
+            f"    {images[one].path.name} and {images[other].path.name}: "
             f"cosine {cosines[one, other]:.3f}, likeness {likeness[one, other]:.3f}"
         )
 
@@ -121,35 +121,37 @@ def real_copies(encoder: Encoder, folder: Path, indexed: Path) -> None:
     cosines, likeness = (a @ b.T for a, b in zip(one, other, strict=True))
     told(f"as {indexed.name} has them", np.diag(cosines), np.diag(likeness))
     others = ~np.eye(len(rows), dtype=bool)
-    told(f"other films of {indexed.name}", cosines[others], likeness[others])
+    told(f"other images of {indexed.name}", cosines[others], likeness[others])
 
 
 def main() -> None:
     """Read, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--films", type=Path, required=True, help="data set or folder")
+    parser.add_argument("--images", type=Path, required=True, help="data set or folder")
     parser.add_argument("--indexed", type=Path, help="data set that holds them in another form")
     parser.add_argument("--checkpoint", type=Path, default=default_checkpoint())
-    parser.add_argument("--limit", type=int, default=200, help="films that pairs are made of")
-    parser.add_argument("--copied", type=int, default=50, help="films that copies are made of")
+    parser.add_argument("--limit", type=int, default=200, help="images that pairs are made of")
+    parser.add_argument("--copied", type=int, default=50, help="images that copies are made of")
     arguments = parser.parse_args()
     encoder = open_encoder(load(arguments.checkpoint))
-    films = list(open_dataset(arguments.films).films[: arguments.limit])
-    print(f"{len(films)} films of {arguments.films.name}; least, middle, largest; same image from")
+    images = list(open_dataset(arguments.images).images[: arguments.limit])
+    print(
+        f"{len(images)} images of {arguments.images.name}; least, middle, largest; same image from"
+    )
     print(f"cosine {COPY_COSINE} and likeness {SAME_IMAGE}; near duplicate above {NEAR_DUPLICATE}")
     if arguments.indexed:
-        real_copies(encoder, arguments.films, arguments.indexed)
-    some = films[: arguments.copied]
+        real_copies(encoder, arguments.images, arguments.indexed)
+    some = images[: arguments.copied]
     shown = track(some, "copies", console=Console(stderr=True))
-    made = [seen(encoder, copies(film.path.read_bytes()).values()) for film in shown]
+    made = [seen(encoder, copies(image.path.read_bytes()).values()) for image in shown]
     for place, name in list(enumerate(copies(some[0].path.read_bytes())))[1:]:
         cosines, likeness = (
             np.array([one[kind][0] @ one[kind][place] for one in made]) for kind in (0, 1)
         )
         told(f"copy: {name}", cosines, likeness)
-    shown = track(films, "films", console=Console(stderr=True))
-    pairs(films, seen(encoder, (film.path.read_bytes() for film in shown)))
-    inputs = preprocess(decode(films[0].path.read_bytes()), encoder.checkpoint.card.spec)
+    shown = track(images, "images", console=Console(stderr=True))
+    pairs(images, seen(encoder, (image.path.read_bytes() for image in shown)))
+    inputs = preprocess(decode(images[0].path.read_bytes()), encoder.checkpoint.card.spec)
     began = time.perf_counter()
     for _ in range(100):
         local_contrast(inputs)

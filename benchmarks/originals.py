@@ -5,7 +5,7 @@ as 320-pixel JPEGs), which a column ``nih14_file`` of the folder's labels.csv na
 each image finds its own case when it is not excluded, and how often the first five cases have a
 finding in common with the query, beside chance.
 
-    python -m benchmarks.originals --store xemplar-store --films originals --out sheets
+    python -m benchmarks.originals --store xemplar-store --images originals --out sheets
 """
 
 import argparse
@@ -42,18 +42,18 @@ def main() -> None:
     """Ask, write a sheet per image, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--films", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="new folder for the sheets")
     arguments = parser.parse_args()
     retriever = open_retriever(Settings(store=arguments.store))
     cases = indexed_cases(retriever)
     by_file = {case.file: case for case in cases}
-    rows = list(csv.DictReader((arguments.films / "labels.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((arguments.images / "labels.csv").read_text().splitlines()))
     own_ranks, shared, chances = [], [], []
     with new_folder(arguments.out) as out:
         for row in track(rows, "asking", console=Console(stderr=True)):
             own = by_file[row["nih14_file"]]
-            data = (arguments.films / row["file"]).read_bytes()
+            data = (arguments.images / row["file"]).read_bytes()
             found = [n.case.id for n in retriever.ask(data, Search(k=DEEP)).neighbours]
             own_ranks.append(found.index(own.id) + 1 if own.id in found else DEEP + 1)
             answer = retriever.ask(data, Search(k=K, exclude=(own.case_id,)))
@@ -66,9 +66,9 @@ def main() -> None:
                 chances.append(statistics.mean(shares(own, case) for case in others))
     retriever.close()
     first = sum(rank == 1 for rank in own_ranks)
-    print(f"{len(rows)} films asked among {len(cases)} cases, {K} neighbours each")
+    print(f"{len(rows)} images asked among {len(cases)} cases, {K} neighbours each")
     print(f"own case found first by {first}, worst rank {max(own_ranks)} (of {DEEP})")
-    print(f"{len(shared)} films with a finding: {statistics.mean(shared):.3f} of the first {K} "
+    print(f"{len(shared)} images with a finding: {statistics.mean(shared):.3f} of the first {K} "
           f"share one; chance {statistics.mean(chances):.3f}")  # fmt: skip
 
 

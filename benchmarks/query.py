@@ -6,9 +6,9 @@ five neighbours one after the other, Pillow writes the overlays. The service ans
 images over HTTP with ``include=overlays``: both yield six JPEG overlays of one finding.
 
     xemplar index images --store xemplar-store
-    python -m benchmarks.query --store xemplar-store --films images
+    python -m benchmarks.query --store xemplar-store --radiographs images
 
-Needs `pip install 'xemplar[explain]' httpx2`. Times are taken in turns, film by film.
+Needs `pip install 'xemplar[explain]' httpx2`. Times are taken in turns, image by image.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from xemplar.archive.store import Store
 from xemplar.catalog import open_catalog
 from xemplar.data.datasets import open_dataset
 from xemplar.model.checkpoint import default_checkpoint, load
-from xemplar.model.densenet import Space
+from xemplar.model.densenet import EmbeddingHead
 from xemplar.model.pytorch import DenseNetwork, load_weights
 
 K = 5
@@ -54,7 +54,7 @@ class Straightforward:
         network = DenseNetwork(card.architecture, len(card.findings), card.spec)
         load_weights(network, loaded.weights)
         self.network = network.dense.eval()
-        self.space = Space.of(loaded.weights)
+        self.space = EmbeddingHead.of(loaded.weights)
         self.cam = GradCAM(model=self.network, target_layers=[self.network.features[-1]])
         catalog = open_catalog(store.database_url)
         vectors = np.concatenate([batch.vectors for batch in catalog.vectors(loaded.digest)])
@@ -75,10 +75,12 @@ class Straightforward:
     def overlay(self, image: Image.Image, finding: int) -> bytes:
         """Grad-CAM of one image, laid over it, as JPEG."""
         heat = self.cam(self.tensor(image), [ClassifierOutputTarget(finding)])[0]
-        film = np.asarray(image.convert("RGB").resize((512, 512)), np.float32) / 255
+        radiograph = np.asarray(image.convert("RGB").resize((512, 512)), np.float32) / 255
         heat = np.asarray(Image.fromarray(heat).resize((512, 512)))
         file = io.BytesIO()
-        Image.fromarray(show_cam_on_image(film, heat, use_rgb=True)).save(file, "JPEG", quality=90)
+        Image.fromarray(show_cam_on_image(radiograph, heat, use_rgb=True)).save(
+            file, "JPEG", quality=90
+        )
         return file.getvalue()
 
     def answer(self, data: bytes) -> tuple[list[str], list[bytes]]:
@@ -92,8 +94,8 @@ class Straightforward:
         embedding = (apart / np.linalg.norm(apart)).astype(np.float32)
         _, places = self.index.search(embedding, K)
         near = [self.cases[int(place)] for place in places[0]]
-        films = [Image.open(io.BytesIO(self.media.display_bytes(c.image_sha256))) for c in near]
-        overlays = [self.overlay(film, finding) for film in (image, *films)]
+        images = [Image.open(io.BytesIO(self.media.display_bytes(c.image_sha256))) for c in near]
+        overlays = [self.overlay(radiograph, finding) for radiograph in (image, *images)]
         return [case.case_id for case in near], overlays
 
 
@@ -117,11 +119,11 @@ def main() -> None:
     """Time both on every image, and print medians and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--films", type=Path, required=True, help="data set or folder to ask with")
+    parser.add_argument("--images", type=Path, required=True, help="data set or folder to ask with")
     parser.add_argument("--checkpoint", type=Path, default=default_checkpoint())
     parser.add_argument("--limit", type=int, default=40)
     arguments = parser.parse_args()
-    films = [f.path.read_bytes() for f in open_dataset(arguments.films).films[: arguments.limit]]
+    images = [f.path.read_bytes() for f in open_dataset(arguments.images).images[: arguments.limit]]
     command = ["serve", "--store", arguments.store, "--checkpoint", arguments.checkpoint]
     service = subprocess.Popen(
         [sys.executable, "-m", "xemplar", *map(str, command), "--port", str(PORT)],
@@ -130,7 +132,7 @@ def main() -> None:
     )
     try:
         ours, theirs, shared = compare(
-            Straightforward(Store(arguments.store), arguments.checkpoint), films
+            Straightforward(Store(arguments.store), arguments.checkpoint), images
         )
     finally:
         service.terminate()
@@ -139,7 +141,7 @@ def main() -> None:
 
 
 def compare(
-    straightforward: Straightforward, films: list[bytes]
+    straightforward: Straightforward, images: list[bytes]
 ) -> tuple[list[float], list[float], list[float]]:
     """(service ms, straightforward ms, share of common cases) per image, after one warm-up each."""
     ours, theirs, shared = [], [], []
@@ -150,9 +152,9 @@ def compare(
                 break
             except httpx2.HTTPError:  # not there yet, or not ready
                 time.sleep(0.2)
-        served(client, films[0])
-        straightforward.answer(films[0])
-        for data in track(films, "asking both", console=Console(stderr=True)):
+        served(client, images[0])
+        straightforward.answer(images[0])
+        for data in track(images, "asking both", console=Console(stderr=True)):
             own, cases = timed(lambda data=data: served(client, data))
             other, other_cases = timed(lambda data=data: straightforward.answer(data))
             ours.append(own)
@@ -166,11 +168,11 @@ def report(ours: list[float], theirs: list[float], shared: list[float]) -> None:
     ratios = [their / own for own, their in zip(ours, theirs, strict=True)]
     print(f"machine                 {platform.processor() or platform.machine()}, "
           f"{torch.get_num_threads()} threads; torch {torch.__version__}")  # fmt: skip
-    print(f"films                   {len(ours)}; {K} neighbours, {K + 1} overlays each")
+    print(f"images                   {len(ours)}; {K} neighbours, {K + 1} overlays each")
     for name, times in (("service", ours), ("straightforward", theirs)):
         worst = np.percentile(times, 95)
         print(f"{name:22}  median {statistics.median(times):7.1f} ms   p95 {worst:7.1f} ms")
-    print(f"ratio, film by film     median {statistics.median(ratios):.1f}   "
+    print(f"ratio, image by image     median {statistics.median(ratios):.1f}   "
           f"min {min(ratios):.1f}   max {max(ratios):.1f}")  # fmt: skip
     print(f"same neighbours         {statistics.mean(shared):.0%} of the first {K}")
 

@@ -1,4 +1,4 @@
-"""The demo: films -> index -> service -> a first query over HTTP -> the ranked cases.
+"""The demo: images -> index -> service -> a first query over HTTP -> the ranked cases.
 
 Uses only the `xemplar` command and HTTP, as a user would. ``make demo`` runs it.
 """
@@ -36,20 +36,20 @@ def xemplar(*arguments: str | Path) -> None:
     subprocess.run([sys.executable, "-m", "xemplar", *map(str, arguments)], check=True)
 
 
-def films(work: Path) -> tuple[Path, Path]:
-    """(folder to index, film to ask with): real ones where XEMPLAR_DATA names them."""
+def images(work: Path) -> tuple[Path, Path]:
+    """(folder to index, image to ask with): real ones where XEMPLAR_DATA names them."""
     named = os.environ.get("XEMPLAR_DATA")
     if named:
-        found = open_dataset(Path(named)).films
-        shown = (film for film in found if set(positives(film.labels)) - {NO_FINDING})
+        found = open_dataset(Path(named)).images
+        shown = (image for image in found if set(positives(image.labels)) - {NO_FINDING})
         return Path(named), next(shown, found[0]).path
     folder, asked = work / "phantoms", work / "asked"
     if not folder.exists():
-        console.print(f"No XEMPLAR_DATA: making {PHANTOMS} phantoms (synthetic films).")
+        console.print(f"No XEMPLAR_DATA: making {PHANTOMS} phantoms (synthetic images).")
         xemplar("phantoms", folder, "--count", str(PHANTOMS))
     if not asked.exists():
         xemplar("phantoms", asked, "--count", "1", "--seed", "1000")
-    return folder, open_dataset(asked).films[0].path
+    return folder, open_dataset(asked).images[0].path
 
 
 def wait_until_ready(service: subprocess.Popen[bytes]) -> None:
@@ -66,11 +66,11 @@ def wait_until_ready(service: subprocess.Popen[bytes]) -> None:
     sys.exit(f"the service was not ready within {START_SECONDS} s")
 
 
-def ask(film: Path) -> dict[str, Any]:
-    """``POST /query`` with a film, as multipart/form-data; its own case is left out."""
-    content, boundary = film.read_bytes(), uuid.uuid4().hex
+def ask(image: Path) -> dict[str, Any]:
+    """``POST /query`` with an image, as multipart/form-data; its own case is left out."""
+    content, boundary = image.read_bytes(), uuid.uuid4().hex
     head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="film"\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="radiograph"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     )
     own = hashlib.sha256(content).hexdigest()[:16]
@@ -94,18 +94,18 @@ def known(case_id: str) -> bool:
         raise
 
 
-def show(film: Path, answer: dict[str, Any]) -> None:
+def show(image: Path, answer: dict[str, Any]) -> None:
     """Print the ranked cases, and the addresses to open."""
-    console.print(f"\nAsked with {film}")
+    console.print(f"\nAsked with {image}")
     for table in answer_tables(answer):
         console.print(table)
     first = answer["neighbours"][0]
     for what, url in (
         ("the reading room, to begin with", "/"),
         ("the API, to try out", "/docs"),
-        ("the film with its Grad-CAM", answer["overlay_url"]),
+        ("the image with its Grad-CAM", answer["overlay_url"]),
         ("the most similar case with its Grad-CAM", first["overlay_url"]),
-        ("why they match, on the film", first["query_evidence_url"]),
+        ("why they match, on the image", first["query_evidence_url"]),
         ("why they match, on the case", first["evidence_url"]),
     ):
         console.print(f"  {what:42} {ADDRESS}{url}", highlight=False, soft_wrap=True)
@@ -114,19 +114,19 @@ def show(film: Path, answer: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Films, index, service, first answer; then keep serving, unless --once."""
+    """Images, index, service, first answer; then keep serving, unless --once."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--once", action="store_true", help="exit after the first answer")
     once = parser.parse_args().once
     work = Path(".demo")
-    folder, film = films(work)
+    folder, image = images(work)
     store = work / f"store-{folder.resolve().name}"
     xemplar("index", folder, "--store", store)
     command = [sys.executable, "-m", "xemplar", "serve", "--store", str(store)]
     service = subprocess.Popen([*command, "--host", HOST, "--port", str(PORT)])
     try:
         wait_until_ready(service)
-        show(film, ask(film))
+        show(image, ask(image))
         if not once:
             console.print("Serving; stop with Ctrl-C.")
             service.wait()

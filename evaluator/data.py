@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from xemplar.catalog import Case
 from xemplar.data.boxes import Box
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.model.encoder import Encoder
 
 from .settings import Settings
@@ -30,7 +30,7 @@ class EvaluationImages:
         boxes: row -> the radiologists' boxes on that image.
     """
 
-    records: tuple[Film, ...]
+    records: tuple[DatasetImage, ...]
     case_ids: tuple[str, ...]
     patients: tuple[str | None, ...]
     shapes: npt.NDArray[np.int32]

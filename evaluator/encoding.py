@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.archive.artefact import write_file
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.errors import InputError
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
@@ -59,7 +59,7 @@ def encoded_batches(encoder: Encoder, inputs: npt.NDArray[np.uint8]) -> Iterator
 
 
 def encode_images(
-    images: Sequence[Film],
+    images: Sequence[DatasetImage],
     with_maps: Collection[int],
     encoder: Encoder,
     work: Path,
@@ -104,7 +104,7 @@ def encode_images(
 
 
 def _encode(
-    images: Sequence[Film],
+    images: Sequence[DatasetImage],
     here: range,
     with_maps: Collection[int],
     encoder: Encoder,

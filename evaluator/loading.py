@@ -11,7 +11,7 @@ from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Case, case_id_of, open_catalog
 from xemplar.data.boxes import DrawnBox, box_file, left_out, place_boxes, read_boxes, rows_of
-from xemplar.data.datasets import TRAIN, Dataset, Film
+from xemplar.data.datasets import TRAIN, Dataset, DatasetImage
 from xemplar.data.rows import read_rows
 from xemplar.data.splits import PatientSplit
 from xemplar.errors import DatasetError, Mismatch, NothingIndexed
@@ -85,7 +85,7 @@ def load_evaluation_data(
     asked = _images(source.dataset, settings.splits, rule)
     tuning = _images(source.dataset, (settings.tuning_split,), rule)
     if not asked:
-        there = sorted({rule.of(image) for image in source.dataset.films if image.frontal})
+        there = sorted({rule.of(image) for image in source.dataset.images if image.frontal})
         raise DatasetError(
             f"{source.dataset.name} has no frontal image of the split(s) "
             f"{', '.join(settings.splits)}; it has: {', '.join(there) or 'none at all'}; choose "
@@ -115,14 +115,14 @@ def load_evaluation_data(
     return data, [(every[index].path, reason) for index, reason in encoded.unreadable]
 
 
-def _images(dataset: Dataset, splits: Sequence[str], rule: PatientSplit) -> list[Film]:
+def _images(dataset: Dataset, splits: Sequence[str], rule: PatientSplit) -> list[DatasetImage]:
     """Selects the frontal images of the splits, in the order of the label file."""
-    return [f for f in dataset.films if f.frontal and rule.of(f) in splits]
+    return [f for f in dataset.images if f.frontal and rule.of(f) in splits]
 
 
 def _part(
     encoded: EncodedImages,
-    images: Sequence[Film],
+    images: Sequence[DatasetImage],
     begin: int,
     store: Store,
     boxes: Sequence[DrawnBox],
@@ -191,7 +191,7 @@ def _check_kept_splits(
         Mismatch: naming the command that fixes it.
     """
     dataset, rule = source.dataset, encoder.checkpoint.card.split
-    now = {image.file: rule.of(image) for image in dataset.films if image.file is not None}
+    now = {image.file: rule.of(image) for image in dataset.images if image.file is not None}
     moved = [
         now[case.file]
         for case in cases

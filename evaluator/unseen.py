@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from xemplar.data.datasets import TRAIN, VAL, Dataset, Film
+from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
 from xemplar.data.splits import learnt_digest, learnt_from, who
 from xemplar.errors import DatasetError, Mismatch
 from xemplar.model.checkpoint import Card
@@ -17,7 +17,7 @@ REMEDY = (
 )
 
 
-def check_unseen(card: Card, dataset: Dataset, asked: Sequence[Film]) -> str:
+def check_unseen(card: Card, dataset: Dataset, asked: Sequence[DatasetImage]) -> str:
     """Refuse images that count as unseen although the checkpoint could be trained on them.
 
     Args:
@@ -43,7 +43,11 @@ def check_unseen(card: Card, dataset: Dataset, asked: Sequence[Film]) -> str:
 
 
 def _of_a_training(
-    card: Card, dataset: Dataset, asked: Sequence[Film], unseen: Sequence[Film], subject: str
+    card: Card,
+    dataset: Dataset,
+    asked: Sequence[DatasetImage],
+    unseen: Sequence[DatasetImage],
+    subject: str,
 ) -> list[str]:
     """Relate one training to the images; raises as `check_unseen` does."""
     training = card.training
@@ -85,7 +89,7 @@ def _trained_as(card: Card, dataset: Dataset, trained: Mapping[str, str]) -> str
     """Name of the data set in the training; None if it was no part of it."""
     if dataset.name in trained:
         return dataset.name
-    learnt = learnt_digest(dataset.films, card.split)
+    learnt = learnt_digest(dataset.images, card.split)
     others = card.training.get("learnt", {})
     for name, digest in trained.items():
         if digest == dataset.digest or (learnt and others.get(name) == learnt):
@@ -93,8 +97,8 @@ def _trained_as(card: Card, dataset: Dataset, trained: Mapping[str, str]) -> str
     return None
 
 
-def _check_patients(card: Card, dataset: Dataset, unseen: Sequence[Film]) -> None:
-    both = learnt_from(dataset.films, card.split) & {who(image) for image in unseen}
+def _check_patients(card: Card, dataset: Dataset, unseen: Sequence[DatasetImage]) -> None:
+    both = learnt_from(dataset.images, card.split) & {who(image) for image in unseen}
     if both:
         raise DatasetError(
             f"{len(both):,} patients of the queried images are also in train or val of "
@@ -103,13 +107,13 @@ def _check_patients(card: Card, dataset: Dataset, unseen: Sequence[Film]) -> Non
 
 
 def _check_splits(
-    card: Card, dataset: Dataset, learnt: str | None, unseen: Sequence[Film], subject: str
+    card: Card, dataset: Dataset, learnt: str | None, unseen: Sequence[DatasetImage], subject: str
 ) -> None:
     """Refuse other splits than those of the training: named ones, or by patient alone (None)."""
     if learnt is None:
         changed = _learnt_by_rule(card, unseen)
     else:
-        changed = learnt != learnt_digest(dataset.films, card.split)
+        changed = learnt != learnt_digest(dataset.images, card.split)
     if changed:
         raise Mismatch(
             f"the splits of {dataset.name} are others than in the training of "
@@ -118,11 +122,13 @@ def _check_splits(
         )
 
 
-def _learnt_by_rule(card: Card, unseen: Sequence[Film]) -> bool:
+def _learnt_by_rule(card: Card, unseen: Sequence[DatasetImage]) -> bool:
     return any(card.split.of(replace(image, split=None)) in SEEN for image in unseen)
 
 
-def _check_whose(dataset: Dataset, then: Sequence[str] | None, unseen: Sequence[Film]) -> None:
+def _check_whose(
+    dataset: Dataset, then: Sequence[str] | None, unseen: Sequence[DatasetImage]
+) -> None:
     """Refuse images that the training told apart otherwise: by file, and now by patient."""
     now = {who(image)[0] for image in unseen}
     if then is not None and not now <= set(then):
@@ -134,7 +140,7 @@ def _check_whose(dataset: Dataset, then: Sequence[str] | None, unseen: Sequence[
 
 
 def _by_an_older_training(
-    card: Card, dataset: Dataset, name: str, unseen: Sequence[Film], subject: str
+    card: Card, dataset: Dataset, name: str, unseen: Sequence[DatasetImage], subject: str
 ) -> str:
     """Statement on a training whose checkpoint keeps only its seed and the label files' digests."""
     same = card.training["datasets"][name] == dataset.digest

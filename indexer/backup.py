@@ -35,7 +35,7 @@ from xemplar.archive.media import Media
 from xemplar.archive.permissions import write_private
 from xemplar.archive.store import KEY_BYTES, Store
 from xemplar.catalog import migrate, open_catalog
-from xemplar.catalog.copying import copy_catalog, films, remove_again
+from xemplar.catalog.copying import copy_catalog, images, remove_again
 from xemplar.errors import ConfigurationError, Mismatch, StorageError
 from xemplar.index import check_cases, current, folder_of, open_generation, read_manifest
 from xemplar.model.checkpoint import find, keep, load
@@ -90,7 +90,7 @@ def back_up(
             for path in sorted((store.generations / live).iterdir()):
                 archive.add(path, str(path.relative_to(store.root)))
             cases = 0
-            for cases, (sha256, total) in enumerate(films(copy.database_url), start=1):
+            for cases, (sha256, total) in enumerate(images(copy.database_url), start=1):
                 for path in media.files(sha256):
                     with suppress(FileNotFoundError):  # the case is removed at this moment
                         archive.add(path, str(path.relative_to(store.root)))
@@ -125,8 +125,8 @@ def restore(
         otherwise: file of the checkpoint, for a backup of an older version that lacks it, unless it
             is the shipped one.
         key: of the pseudonyms, `KEY_BYTES` of the store that was backed up.
-        without_key: go on where the backup has a key and none is given: a patient whose films are
-            in it is then another one with every new film.
+        without_key: go on where the backup has a key and none is given: a patient whose images are
+            in it is then another one with every new image.
 
     Raises:
         ConfigurationError: something is in the store, or in the database; or the key lacks.
@@ -203,8 +203,8 @@ def _is_key(key: bytes | None, contents: Contents, *, without_key: bool) -> Type
         if contents.code and not without_key:
             raise ConfigurationError(
                 "the key of this backup's pseudonyms is kept apart from it: name its file (--key); "
-                "or restore without it (--without-key), and patients whose films are in the backup "
-                "count as other patients in every film that comes later"
+                "or restore without it (--without-key), and patients whose images are in the backup "
+                "count as other patients in every image that comes later"
             )
         return False
     if not contents.code:

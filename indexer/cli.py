@@ -28,7 +28,7 @@ from xemplar.cli.terminal import (
 if TYPE_CHECKING:
     from xemplar.archive.store import Store
     from xemplar.catalog import Catalog
-    from xemplar.data.datasets import Dataset, Film
+    from xemplar.data.datasets import Dataset, DatasetImage
     from xemplar.data.splits import PatientSplit
     from xemplar.model.checkpoint import Checkpoint
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .reader import Unreadable
 
 DECODE_SECONDS = 60
-"""A film that takes longer to decode is left out: no single file may hold up a whole archive."""
+"""An image that takes longer to decode is left out: no single file may hold up a whole archive."""
 
 REASONS = 8
 """Reasons for which files were left out that the summary counts."""
@@ -48,7 +48,7 @@ generations = typer.Typer(no_args_is_help=True, help="List index generations, or
 def index(
     folders: Annotated[
         list[Path],
-        typer.Argument(help="Data sets, or plain folders of films.", exists=True, file_okay=False),
+        typer.Argument(help="Data sets, or plain folders of images.", exists=True, file_okay=False),
     ],
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
@@ -62,13 +62,13 @@ def index(
     ] = None,
     split: Annotated[
         list[str] | None,
-        typer.Option("--split", help="Only films of this split (train, val, test); repeatable."),
+        typer.Option("--split", help="Only images of this split (train, val, test); repeatable."),
     ] = None,
     table: TableOption = None,
     columns: ColumnsOption = None,
     unknown_findings: UnknownFindingsOption = "refuse",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most this many films, for a first try.")
+        int | None, typer.Option(min=1, help="At most this many images, for a first try.")
     ] = None,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
@@ -84,14 +84,14 @@ def index(
         bool,
         typer.Option(
             "--any-body-part",
-            help="Index films, too, that show another part of the body by their DICOM header.",
+            help="Index images, too, that show another part of the body by their DICOM header.",
         ),
     ] = False,
     burned_in_text: Annotated[
         bool,
         typer.Option(
             "--burned-in-text",
-            help="Index films, too, with text burnt into the picture by their DICOM header. Look "
+            help="Index radiographs, too, with text burnt into the picture by their DICOM header. Look "
             "at them first: it may name the patient.",
         ),
     ] = False,
@@ -102,7 +102,7 @@ def index(
         bool, typer.Option("--publish/--no-publish", help="Make the new generation the live one.")
     ] = True,
 ) -> None:
-    """Embed the films of one or more data sets and publish an index of everything in the store.
+    """Embed the images of one or more data sets and publish an index of everything in the store.
 
     May be interrupted or killed and started again: nothing is embedded twice.
 
@@ -130,7 +130,7 @@ def index(
         dataset_of(folder, table, columns, unknown_findings, name)
         for folder, name in zip(folders, names, strict=True)
     ]
-    films = _films(datasets, split or [], limit, loaded.card.split)
+    images = _images(datasets, split or [], limit, loaded.card.split)
     place = Store(store)
     keep(checkpoint or default_checkpoint(), place)
     url = database or place.database_url
@@ -141,7 +141,7 @@ def index(
                 check_source(dataset, catalog)
         try:
             outcome = _embed(
-                films,
+                images,
                 place,
                 catalog,
                 loaded,
@@ -158,7 +158,9 @@ def index(
             raise typer.Exit(130) from None
         _report_unreadable(outcome.unreadable)
         if outcome.embedded + outcome.reused + outcome.copies == 0:
-            Console(stderr=True).print(f"[bold red]error[/] none of {len(films)} films was usable")
+            Console(stderr=True).print(
+                f"[bold red]error[/] none of {len(images)} images was usable"
+            )
             raise typer.Exit(1)
         published = build_generation(
             place,
@@ -345,36 +347,36 @@ def calibrate(
 
 def phantoms(
     folder: Annotated[Path, typer.Argument(help="New folder to write to.", callback=new_path)],
-    count: Annotated[int, typer.Option(min=1, help="Films.")] = 200,
-    seed: Annotated[int, typer.Option(help="Another seed gives other films.")] = 0,
-    size: Annotated[int, typer.Option(min=64, help="Side of a film in pixels.")] = 320,
+    count: Annotated[int, typer.Option(min=1, help="Images.")] = 200,
+    seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
+    size: Annotated[int, typer.Option(min=64, help="Side of an image in pixels.")] = 320,
 ) -> None:
-    """Write synthetic films with known findings: a data set to try everything with."""
+    """Write synthetic images with known findings: a data set to try everything with."""
     from xemplar.phantom import write_phantoms
 
     with progress("phantoms", count) as on_progress:
         write_phantoms(folder, count, seed=seed, size=size, on_progress=on_progress)
-    Console(soft_wrap=True).print(f"{count:,} films in {plain(folder)}", highlight=False)
+    Console(soft_wrap=True).print(f"{count:,} images in {plain(folder)}", highlight=False)
 
 
-def _films(
+def _images(
     datasets: "list[Dataset]", splits: list[str], limit: int | None, rule: "PatientSplit"
-) -> "list[Film]":
-    """The films of all data sets that are wanted."""
+) -> "list[DatasetImage]":
+    """The images of all data sets that are wanted."""
     from xemplar.errors import DatasetError
 
-    films = [film for dataset in datasets for film in dataset.films]
-    found = {rule.of(film) for film in films}
-    wanted = [film for film in films if not splits or rule.of(film) in splits]
+    images = [image for dataset in datasets for image in dataset.images]
+    found = {rule.of(image) for image in images}
+    wanted = [image for image in images if not splits or rule.of(image) in splits]
     if not wanted:
         raise DatasetError(
-            f"no film is of the split {', '.join(splits)}; there are: {', '.join(sorted(found))}"
+            f"no image is of the split {', '.join(splits)}; there are: {', '.join(sorted(found))}"
         )
     return wanted[:limit]
 
 
 def _embed(
-    films: "list[Film]",
+    images: "list[DatasetImage]",
     store: "Store",
     catalog: "Catalog",
     checkpoint: "Checkpoint",
@@ -389,16 +391,16 @@ def _embed(
     from xemplar.imaging.decoder_pool import decoder
     from xemplar.model.encoder import Precision, open_encoder
 
-    from .job import embed_films
+    from .job import embed_images
 
     encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
     workers = workers or min(os.cpu_count() or 2, 8)
     with (
         decoder(workers, Limits(), DECODE_SECONDS) as decode,
-        progress("films", len(films)) as on_progress,
+        progress("images", len(images)) as on_progress,
     ):
-        return embed_films(
-            films,
+        return embed_images(
+            images,
             store,
             catalog,
             encoder,
@@ -412,25 +414,25 @@ def _embed(
 def _learn(
     store: "Store", catalog: "Catalog", checkpoint: "Checkpoint", precision: str, threads: int
 ) -> None:
-    """Let the doorkeeper learn from the live generation now, so that no start waits for it."""
-    from xemplar.index import Amended, open_generation
+    """Let the input validator learn from the live generation now, so that no start waits for it."""
+    from xemplar.index import LiveIndex, open_generation
     from xemplar.model.encoder import Precision, open_encoder
-    from xemplar.retrieval.snapshot import Live, new_doorkeeper
+    from xemplar.retrieval.snapshot import Snapshot, new_validator
 
     encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
-    generation = Amended.of(open_generation(store, checkpoint), catalog)
-    with Console(stderr=True).status("learning what the indexed films look like"):
-        new_doorkeeper(Live(encoder, generation), catalog, store)
+    generation = LiveIndex.of(open_generation(store, checkpoint), catalog)
+    with Console(stderr=True).status("learning what the indexed images look like"):
+        new_validator(Snapshot(encoder, generation), catalog, store)
 
 
 def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:
-    """Every film that was left out, on stderr.
+    """Every image that was left out, on stderr.
 
     Not kept in the store: a file name may say who the patient is, and the store must not.
     """
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    for film in unreadable:
-        console.print(f"[yellow]left out[/] {plain(film.path)}: {plain(film.reason)}")
+    for image in unreadable:
+        console.print(f"[yellow]left out[/] {plain(image.path)}: {plain(image.reason)}")
 
 
 def _report(
@@ -441,11 +443,11 @@ def _report(
     datasets: "list[Dataset]",
 ) -> None:
     skipped = sum((Counter(dataset.skipped) for dataset in datasets), Counter())
-    reasons = Counter(film.reason for film in outcome.unreadable)
+    reasons = Counter(image.reason for image in outcome.unreadable)
     speed = outcome.embedded / outcome.seconds if outcome.seconds else 0
     state = "is live" if go_live else "built, not published"
     lines = [
-        f"{outcome.embedded:,} films embedded in {outcome.seconds:.1f} s ({speed:.0f} images/s)",
+        f"{outcome.embedded:,} images embedded in {outcome.seconds:.1f} s ({speed:.0f} images/s)",
         f"{outcome.reused:,} embedded before, {_counted('left out', reasons)}",
         *([_counted("files skipped", skipped)] if skipped else []),
         f"generation {published.name} with {published.count:,} cases {state}"

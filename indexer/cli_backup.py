@@ -112,7 +112,7 @@ def restore(
         bool,
         typer.Option(
             "--without-key",
-            help="Patients of the backup count as others in films that come later.",
+            help="Patients of the backup count as others in images that come later.",
         ),
     ] = False,
 ) -> None:
@@ -143,8 +143,8 @@ def restore(
     _tell("restored", contents)
     if contents.code and without_key:
         _say(
-            "restored without the key of its pseudonyms: a patient whose films are in the backup "
-            "counts as another one in every film that comes later"
+            "restored without the key of its pseudonyms: a patient whose images are in the backup "
+            "counts as another one in every image that comes later"
         )
 
 

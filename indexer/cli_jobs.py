@@ -69,9 +69,9 @@ def reindex(
         bool, typer.Option("--background", help="Leave it to a worker, and return at once.")
     ] = False,
 ) -> None:
-    """Build and publish a new index of all cases from what the store holds; no film is read again.
+    """Build and publish a new index of all cases from what the store holds; no image is read again.
 
-    With another checkpoint every film is embedded anew; a running service answers with the old one
+    With another checkpoint every image is embedded anew; a running service answers with the old one
     until the new index is checked and published, and takes both over then.
 
     Examples:

@@ -1,4 +1,4 @@
-"""Finds which films of an index job show an image that is in the archive already."""
+"""Finds which radiographs of an index job show an image that is in the archive already."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,18 @@ SAME_IMAGE = "it shows the same image as another case"
 
 
 class Copies:
-    """Compares new films with all that a checkpoint has embedded, those of the same job included.
+    """Compares new images with all that a checkpoint has embedded, those of the same job included.
 
-    Holds all embeddings in memory, as building the index does. 16 films among 100,000 take about
+    Holds all embeddings in memory, as building the index does. 16 images among 100,000 take about
     0.1 s, far less than their forward pass.
     """
 
     def __init__(self, catalog: Catalog, media: Media, checkpoint: Checkpoint) -> None:
-        """Remember where to look; the catalog is read when the first films come.
+        """Remember where to look; the catalog is read when the first images come.
 
         Args:
             catalog: of the archive.
-            media: with the stored inputs, those of the films in question included.
+            media: with the stored inputs, those of the images in question included.
             checkpoint: the one that embeds.
         """
         self._catalog = catalog
@@ -34,7 +34,7 @@ class Copies:
         self._images = StoredImages(media, checkpoint.card.spec)
         self._index = faiss.IndexFlatIP(checkpoint.card.architecture.embedding_size)
         self._rows: list[int | str] = []
-        """Rows of the index: id of a case, or image digest of a film of this job."""
+        """Rows of the index: id of a case, or image digest of a radiograph of this job."""
 
     def among(
         self,
@@ -42,17 +42,17 @@ class Copies:
         inputs: Sequence[npt.NDArray[np.uint8]],
         vectors: npt.NDArray[np.float32],
     ) -> frozenset[str]:
-        """Find the copies among some new films; the others are known from now on.
+        """Find the copies among some new images; the others are known from now on.
 
-        A film that is a case stays one, whatever others show.
+        An image that is a case stays one, whatever others show.
 
         Args:
-            digests: of the films' bytes.
+            digests: of the images' bytes.
             inputs: uint8 (s, s) each, what the network saw of them.
             vectors: float32 (n, C), their embeddings.
 
         Returns:
-            Digests of those that show the same image as a case, or as a film before them.
+            Digests of those that show the same image as a case, or as a radiograph before them.
         """
         if not self._rows:
             self._read()

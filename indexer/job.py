@@ -1,4 +1,4 @@
-"""The index job: films -> pictures and embeddings in the store. Three stages, all running at once.
+"""The index job: radiographs -> pictures and embeddings in the store. Three stages, all running at once.
 
 ::
 
@@ -24,7 +24,7 @@ import numpy as np
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, Description, Entry
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.data.splits import PatientSplit
 from xemplar.imaging import Radiograph, decode
 from xemplar.model.encoder import Encoder
@@ -34,7 +34,7 @@ from .copies import SAME_IMAGE, Copies
 from .reader import Known, New, Reader, Unreadable, in_order
 
 BATCH = 16
-"""Films in one forward pass: more do not make it faster on a processor."""
+"""Images in one forward pass: more do not make it faster on a processor."""
 
 _Described: TypeAlias = tuple[str, Description]
 
@@ -44,11 +44,11 @@ class Outcome:
     """What a job did.
 
     Attributes:
-        embedded: films that went through the network and are cases now.
-        reused: films whose embedding was in the catalog, or that occurred twice in this job.
-        unreadable: films that were left out.
-        copies: of these, films that show the same image as another case.
-        seconds: from the first film to the last commit.
+        embedded: images that went through the network and are cases now.
+        reused: images whose embedding was in the catalog, or that occurred twice in this job.
+        unreadable: images that were left out.
+        copies: of these, radiographs that show the same image as another case.
+        seconds: from the first image to the last commit.
     """
 
     embedded: int
@@ -58,8 +58,8 @@ class Outcome:
     seconds: float
 
 
-def embed_films(
-    films: Sequence[Film],
+def embed_images(
+    images: Sequence[DatasetImage],
     store: Store,
     catalog: Catalog,
     encoder: Encoder,
@@ -70,21 +70,21 @@ def embed_films(
     decode: Callable[[bytes], Radiograph] = decode,
     on_progress: Callable[[int], None] | None = None,
 ) -> Outcome:
-    """Put films into the catalog and the media folder of a store, embedding those that are new.
+    """Put images into the catalog and the media folder of a store, embedding those that are new.
 
     Args:
-        films: of one or more data sets. Of a file that occurs twice, the later one's description
+        images: of one or more data sets. Of a file that occurs twice, the later one's description
             stays; of an image in two files, as in two resolutions, only the first is taken in.
         store: where to.
         catalog: of that store.
         encoder: whose checkpoint the embeddings belong to.
         workers: threads that read and decode.
-        any_body_part: whether to take films that show another part of the body than the chest by
+        any_body_part: whether to take images that show another part of the body than the chest by
             their DICOM header.
-        burned_in_text: whether to take films whose DICOM header says that text is burnt into the
+        burned_in_text: whether to take images whose DICOM header says that text is burnt into the
             picture.
-        decode: a film's file -> the film; called by several threads.
-        on_progress: called with the number of films done, after each.
+        decode: an image's file -> the image; called by several threads.
+        on_progress: called with the number of images done, after each.
 
     Raises:
         ConfigurationError: the catalog cannot be written to.
@@ -104,20 +104,20 @@ def embed_films(
     describe = partial(_description, store, encoder.checkpoint.card.split)
     reused, unreadable, seen = 0, list[Unreadable](), set[str]()
     with _Batches(catalog, media, encoder) as batches:
-        for done, item in enumerate(in_order(read, films, workers, ahead=2 * BATCH), start=1):
+        for done, item in enumerate(in_order(read, images, workers, ahead=2 * BATCH), start=1):
             if isinstance(item, Unreadable):
                 unreadable.append(item)
             elif isinstance(item, Known) or item.sha256 in seen:
                 reused += 1
-                batches.describe(item.sha256, describe(item.film))
+                batches.describe(item.sha256, describe(item.image))
             else:
                 seen.add(item.sha256)
-                batches.embed(item, describe(item.film))
+                batches.embed(item, describe(item.image))
             if on_progress:
                 on_progress(done)
     media.sync()  # so that no index is published whose pictures a power cut could still take
     unreadable += batches.left_out
-    copies = sum(film.reason == SAME_IMAGE for film in unreadable)
+    copies = sum(image.reason == SAME_IMAGE for image in unreadable)
     seconds = time.monotonic() - started
     return Outcome(batches.embedded, reused, tuple(unreadable), copies, seconds)
 
@@ -126,9 +126,9 @@ class _Batches:
     """The second and third stage: batches through the network, and on to the writer.
 
     Attributes:
-        embedded: films that became cases, or were cases of another checkpoint.
-        left_out: films in which the network sees nothing at all, and those that show the image of
-            another case.
+        embedded: images that became cases, or were cases of another checkpoint.
+        left_out: radiographs in which the network sees nothing at all, and those that show the
+            image of another case.
     """
 
     def __init__(self, catalog: Catalog, media: Media, encoder: Encoder) -> None:
@@ -138,7 +138,7 @@ class _Batches:
         self._media = media
         self._copies = Copies(catalog, media, encoder.checkpoint)
         self._encoder = encoder
-        self._films: list[tuple[New, Description]] = []
+        self._images: list[tuple[New, Description]] = []
         self._described: list[_Described] = []
         self._writer = ThreadPoolExecutor(1, "writer")
         self._written: Future[None] | None = None
@@ -156,32 +156,32 @@ class _Batches:
         finally:
             self._writer.shutdown()
 
-    def embed(self, film: New, description: Description) -> None:
-        """Add a film; every `BATCH` of them go through the network."""
-        self._films.append((film, description))
-        if len(self._films) == BATCH:
+    def embed(self, image: New, description: Description) -> None:
+        """Add an image; every `BATCH` of them go through the network."""
+        self._images.append((image, description))
+        if len(self._images) == BATCH:
             self._flush()
 
     def describe(self, sha256: str, description: Description) -> None:
-        """Add what a data set says of a film that needs no embedding."""
+        """Add what a data set says of an image that needs no embedding."""
         self._described.append((sha256, description))
         if len(self._described) >= 16 * BATCH:
             self._flush()
 
     def _flush(self) -> None:
-        entries = self._encode() if self._films else []
+        entries = self._encode() if self._images else []
         described = self._described
-        self._films, self._described = [], []
+        self._images, self._described = [], []
         if entries or described:
             self._wait()  # one batch is written at a time, in order
             self._written = self._writer.submit(self._write, entries, described)
 
     def _encode(self) -> list[Entry]:
-        """One forward pass; films in which the network sees nothing, and copies, are left out."""
-        films = [new for new, _ in self._films]
-        embedded = embed(self._encoder, [(new.prepared, about) for new, about in self._films])
+        """One forward pass; images in which the network sees nothing, and copies, are left out."""
+        images = [new for new, _ in self._images]
+        embedded = embed(self._encoder, [(new.prepared, about) for new, about in self._images])
         seen = [
-            (new, entry) for new, entry in zip(films, embedded, strict=True) if entry is not None
+            (new, entry) for new, entry in zip(images, embedded, strict=True) if entry is not None
         ]
         entries = [entry for _, entry in seen]
         copies = frozenset[str]()
@@ -192,8 +192,8 @@ class _Batches:
         if copies:
             self._catalog.delete_unknown_pictures(copies, self._media.remove)
         self.left_out += [
-            Unreadable(new.film.path, BLANK if entry is None else SAME_IMAGE)
-            for new, entry in zip(films, embedded, strict=True)
+            Unreadable(new.image.path, BLANK if entry is None else SAME_IMAGE)
+            for new, entry in zip(images, embedded, strict=True)
             if entry is None or new.sha256 in copies
         ]
         kept = [entry for entry in entries if entry.image_sha256 not in copies]
@@ -209,19 +209,19 @@ class _Batches:
             written.result()
 
 
-def _description(store: Store, rule: PatientSplit, film: Film) -> Description:
+def _description(store: Store, rule: PatientSplit, image: DatasetImage) -> Description:
     """What the catalog keeps of what a data set says.
 
-    The patient under a pseudonym, and the split that the film is in, even if the data set names
+    The patient under a pseudonym, and the split that the image is in, even if the data set names
     none: from the catalog alone nobody could tell it any more. A plain folder says nothing.
     """
     return Description(
-        source=film.source,
-        file=film.file,
-        patient=store.pseudonym(film.source, film.patient) if film.patient else None,
-        view=film.view,
-        sex=film.sex,
-        age=film.age,
-        labels=film.labels,
-        split=None if film.file is None else rule.of(film),
+        source=image.source,
+        file=image.file,
+        patient=store.pseudonym(image.source, image.patient) if image.patient else None,
+        view=image.view,
+        sex=image.sex,
+        age=image.age,
+        labels=image.labels,
+        split=None if image.file is None else rule.of(image),
     )

@@ -141,7 +141,7 @@ def _same(store: Store, catalog: Catalog, checkpoint: Checkpoint, factory: str) 
 
 
 def _calibration(store: Store, checkpoint: Checkpoint) -> SimilarityCalibration | None:
-    """The live generation's, if this checkpoint made it: more films do not make it void at once."""
+    """The live generation's, if this checkpoint made it: more images do not make it void at once."""
     try:
         manifest = read_manifest(store.generations / current(store))
     except (ArtefactError, NotFound):

@@ -45,7 +45,7 @@ def purge(
         if not catalog.count(checkpoint.digest):
             raise NothingIndexed(
                 "every indexed case was removed, and an index of none cannot be built; put "
-                f"another film in, or delete {store.generations}"
+                f"another image in, or delete {store.generations}"
             )
         reindex(store, catalog, checkpoint, encoder, watcher)
     watcher.confirm()

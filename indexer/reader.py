@@ -1,4 +1,4 @@
-"""The job's first stage: a film's file -> the network's input, by several threads."""
+"""The job's first stage: an image's file -> the network's input, by several threads."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from xemplar.archive.media import Media
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ImageTooLarge, InputError, UnreadableImage
 from xemplar.imaging import Limits, Radiograph, decode
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
@@ -31,7 +31,7 @@ BURNED_IN = (
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A film that was left out, and why."""
+    """An image that was left out, and why."""
 
     path: Path
     reason: str
@@ -39,22 +39,22 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Known:
-    """A film that this checkpoint has embedded before."""
+    """An image that this checkpoint has embedded before."""
 
-    film: Film
+    image: DatasetImage
     sha256: str
 
 
 @dataclass(frozen=True, eq=False)
 class New:
-    """A film that is to go through the network; its pictures are written."""
+    """A radiograph that is to go through the network; its pictures are written."""
 
-    film: Film
+    image: DatasetImage
     prepared: Prepared
 
     @property
     def sha256(self) -> str:
-        """Hex digest of the film's original bytes."""
+        """Hex digest of the image's original bytes."""
         return self.prepared.sha256
 
 
@@ -62,7 +62,7 @@ Read: TypeAlias = New | Known | Unreadable
 
 
 class Reader:
-    """The first stage, run by several threads: a film's bytes to the network's input."""
+    """The first stage, run by several threads: an image's bytes to the network's input."""
 
     def __init__(
         self,
@@ -82,30 +82,30 @@ class Reader:
         self._known = known
         self._limits = Limits()
 
-    def __call__(self, film: Film) -> Read:
-        """Read one film, and write its pictures unless it is known already."""
+    def __call__(self, image: DatasetImage) -> Read:
+        """Read one radiograph, and write its pictures unless it is known already."""
         try:
-            data = self._bytes(film.path)
+            data = self._bytes(image.path)
             sha256 = hashlib.sha256(data).hexdigest()
-            # a known film whose pictures were lost goes the whole way again
+            # a known radiograph whose pictures were lost goes the whole way again
             if sha256 in self._known and self._media.has(sha256, self._spec):
-                return Known(film, sha256)
+                return Known(image, sha256)
             radiograph = self._decode(data)
         except FileNotFoundError:
-            return Unreadable(film.path, "there is no such file")
+            return Unreadable(image.path, "there is no such file")
         except IsADirectoryError:
-            return Unreadable(film.path, "it is a folder, and no file")
+            return Unreadable(image.path, "it is a folder, and no file")
         except PermissionError:
-            return Unreadable(film.path, "the file may not be read")
+            return Unreadable(image.path, "the file may not be read")
         except InputError as error:
-            return Unreadable(film.path, str(error))
+            return Unreadable(image.path, str(error))
         if radiograph.body_part is not None and not self._any_body_part:
-            return Unreadable(film.path, OTHER_PART.format(part=radiograph.body_part))
+            return Unreadable(image.path, OTHER_PART.format(part=radiograph.body_part))
         if radiograph.burned_in and not self._burned_in_text:
-            return Unreadable(film.path, BURNED_IN)
+            return Unreadable(image.path, BURNED_IN)
         inputs = preprocess(radiograph, self._spec)
         self._media.write(radiograph, inputs, self._spec)
-        return New(film, Prepared.of(radiograph, inputs))
+        return New(image, Prepared.of(radiograph, inputs))
 
     def _bytes(self, path: Path) -> bytes:
         """A file's content; one above the limit is refused before it fills the memory.
@@ -129,22 +129,24 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def in_order(read: Reader, films: Iterable[Film], workers: int, ahead: int) -> Iterator[Read]:
-    """Read films by several threads; gives them in the order in which they came.
+def in_order(
+    read: Reader, images: Iterable[DatasetImage], workers: int, ahead: int
+) -> Iterator[Read]:
+    """Read images by several threads; gives them in the order in which they came.
 
     Args:
-        read: applied to each film.
-        films: read only as far as needed.
+        read: applied to each image.
+        images: read only as far as needed.
         workers: threads.
-        ahead: films that may be read before their turn, so that memory stays bounded.
+        ahead: images that may be read before their turn, so that memory stays bounded.
     """
     pool = ThreadPoolExecutor(workers, "reader")
-    coming = iter(films)
+    coming = iter(images)
     try:
-        waiting = deque(pool.submit(read, film) for film in islice(coming, ahead))
+        waiting = deque(pool.submit(read, image) for image in islice(coming, ahead))
         while waiting:
             item = waiting.popleft().result()
-            waiting.extend(pool.submit(read, film) for film in islice(coming, 1))
+            waiting.extend(pool.submit(read, image) for image in islice(coming, 1))
             yield item
     finally:
         pool.shutdown(cancel_futures=True)

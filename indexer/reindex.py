@@ -1,7 +1,7 @@
-"""Everything in the catalog -> a new generation, from what is stored: no film is decoded again.
+"""Everything in the catalog -> a new generation, from what is stored: no image is decoded again.
 
 With the checkpoint that answers, what came and what went since the last generation is merged into
-a new one. With another checkpoint, every film is embedded anew from the stored input; the old
+a new one. With another checkpoint, every image is embedded anew from the stored input; the old
 checkpoint and its generation answer until the new one is published.
 """
 
@@ -24,7 +24,7 @@ from .job import BATCH
 from .publishing import Published, build_generation
 
 MAX_LOST = 0.01
-"""Share of the films that may be left out, as their stored input is missing or damaged."""
+"""Share of the images that may be left out, as their stored input is missing or damaged."""
 
 
 class Watcher(Protocol):
@@ -34,7 +34,7 @@ class Watcher(Protocol):
     """
 
     def moved(self, done: int, total: int) -> None:
-        """So many films or cases of so many are done."""
+        """So many images or cases of so many are done."""
 
     def say(self, line: str) -> None:
         """What happens now, for people."""
@@ -58,13 +58,13 @@ def reindex(
         store: where pictures and generations lie.
         catalog: of that store.
         checkpoint: whose generation it will be.
-        encoder: makes its encoder; only called if there is a film to embed.
+        encoder: makes its encoder; only called if there is an image to embed.
         watcher: is told, and may stop the work.
         factory: FAISS factory string; empty for the live generation's.
 
     Raises:
         NothingIndexed: there are no cases.
-        ConfigurationError: too many films cannot be embedded from what is stored.
+        ConfigurationError: too many images cannot be embedded from what is stored.
         CorruptArtefact: the new generation does not find what it holds.
     """
     sweep(store.generations)
@@ -73,7 +73,7 @@ def reindex(
     delete_orphans(catalog, media)
     missing: list[int] = catalog.not_embedded(checkpoint.digest).tolist()
     if missing:
-        watcher.say(f"{len(missing):,} films to embed with checkpoint {checkpoint.digest[:12]}")
+        watcher.say(f"{len(missing):,} images to embed with checkpoint {checkpoint.digest[:12]}")
         _embed_missing(missing, encoder(), catalog, media, watcher, MAX_LOST)
     total = catalog.count(checkpoint.digest)
     watcher.say(f"building an index of {total:,} cases")
@@ -116,7 +116,7 @@ def _embed_missing(
         lost += embed_stored(batch, encoder, catalog, media)
         if len(lost) > most_lost * len(ids):
             raise ConfigurationError(
-                f"of {len(ids):,} films to embed, {len(lost)} of the first {start + len(batch):,} "
+                f"of {len(ids):,} images to embed, {len(lost)} of the first {start + len(batch):,} "
                 f"have no usable input of this checkpoint's preprocessing, as case {lost[0]}; run "
                 "`xemplar index` on their data sets with --checkpoint and --no-publish, then this "
                 "again"

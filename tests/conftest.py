@@ -1,4 +1,4 @@
-"""What many tests share: a tiny seeded network, small films, and the real data where it lies."""
+"""What many tests share: a tiny seeded network, small images, and the real data where it lies."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.films import TINY, seeded_weights
+from tests.images import TINY, seeded_weights
 from xemplar.data.findings import NIH14
 from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.checkpoint import Calibration, Card, Checkpoint, load, save
@@ -42,9 +42,9 @@ def tiny(tiny_checkpoint: Path) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real films that XEMPLAR_DATA names (or its parent, if it names one set)."""
+    """The folder of real images that XEMPLAR_DATA names (or its parent, if it names one set)."""
     named = os.environ.get("XEMPLAR_DATA")
     if not named:
-        pytest.skip("XEMPLAR_DATA is not set: no real films here")
+        pytest.skip("XEMPLAR_DATA is not set: no real images here")
     folder = Path(named)
     return folder if (folder / "nih14").is_dir() else folder.parent

@@ -1,4 +1,4 @@
-"""Films that would hold up whoever decodes them, and a decoder that some of them drive anywhere."""
+"""Images that would hold up whoever decodes them, and a decoder that some of them drive anywhere."""
 
 import io
 import os
@@ -18,14 +18,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from tests.films import dicom, drawn_film, encapsulated, encoded
+from tests.images import dicom, drawn_image, encapsulated, encoded
 
-FILM = encoded(drawn_film(60, 300, 200))
-"""A film like others; what follows the end of a PNG is not looked at."""
+IMAGE = encoded(drawn_image(60, 300, 200))
+"""An image like others; what follows the end of a PNG is not looked at."""
 
-ENDLESS = FILM + b"for ever"
-GREEDY = FILM + b"all memory"
-CRASHING = FILM + b"crash"
+ENDLESS = IMAGE + b"for ever"
+GREEDY = IMAGE + b"all memory"
+CRASHING = IMAGE + b"crash"
 
 DRIVEN = """
 import os
@@ -48,13 +48,13 @@ worker.main()
 """
 
 COMMAND = (sys.executable, "-I", "-c", DRIVEN)
-"""In the place of ``pool.COMMAND``: workers whose decoder those films drive."""
+"""In the place of ``pool.COMMAND``: workers whose decoder those images drive."""
 
 
 def scans_without_end(count: int, side: int = 1024) -> bytes:
     """A progressive JPEG whose last scan stands there so many times."""
     file = io.BytesIO()
-    Image.fromarray(drawn_film(3, side, side)).save(file, "JPEG", progressive=True, quality=1)
+    Image.fromarray(drawn_image(3, side, side)).save(file, "JPEG", progressive=True, quality=1)
     data = file.getvalue()[:-2]
     return data + data[data.rfind(b"\xff\xda") :] * count + b"\xff\xd9"
 
@@ -75,8 +75,8 @@ def png_with_exif(exif: bytes) -> bytes:
 
 
 def _png(chunks: bytes) -> bytes:
-    start = FILM.index(b"IDAT") - 4
-    return FILM[:start] + chunks + FILM[start:]
+    start = IMAGE.index(b"IDAT") - 4
+    return IMAGE[:start] + chunks + IMAGE[start:]
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:
@@ -87,8 +87,8 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 
 def jpeg_segments(segments: bytes) -> bytes:
     """A JPEG with these bytes behind its start."""
-    film = encoded(drawn_film(3, SIDE, SIDE), "JPEG")
-    return film[:2] + segments + film[2:]
+    image = encoded(drawn_image(3, SIDE, SIDE), "JPEG")
+    return image[:2] + segments + image[2:]
 
 
 def directory(order: str, entries: list[tuple[int, int, int, int]], following: int = 0) -> bytes:
@@ -106,7 +106,7 @@ def overlapping_fields(size: int, count: int) -> bytes:
 
 def tiff_directories(count: int) -> bytes:
     """A TIFF with so many directories, each with the same picture."""
-    pixels = drawn_film(3, 64, 64).tobytes()
+    pixels = drawn_image(3, 64, 64).tobytes()
     start, size = 8 + len(pixels), 2 + 12 * 8 + 4
     fields = [
         (256, 3, 1, 64), (257, 3, 1, 64), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1),
@@ -124,7 +124,7 @@ def tiff_pieces(height: int, tiled: bool = False) -> bytes:
     sizes = places + 4 * count
     start = sizes + 4 * count
     step = 1 if tiled else 64
-    data = drawn_film(3, 64, 64).tobytes() * (height // 64 + 1)
+    data = drawn_image(3, 64, 64).tobytes() * (height // 64 + 1)
     offsets = np.arange(8, 8 + step * count, step, dtype="<u4").tobytes()
     fields = [(256, 4, 1, 64), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
     if tiled:
@@ -141,47 +141,47 @@ END_OF_SEQUENCE = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
 def dicom_with(elements: bytes, group: int = 0, deflated: bool = False) -> bytes:
-    """A DICOM film with these elements, in explicit VR, in front of those of a group."""
+    """A DICOM image with these elements, in explicit VR, in front of those of a group."""
     syntax = DeflatedExplicitVRLittleEndian if deflated else ExplicitVRLittleEndian
-    plain = dicom(drawn_film(3, 96, 96), TransferSyntaxUID=ExplicitVRLittleEndian)
+    plain = dicom(drawn_image(3, 96, 96), TransferSyntaxUID=ExplicitVRLittleEndian)
     start = plain.index(b"\x08\0\x16\0UI")
     place = plain.index(group.to_bytes(2, "little"), start) if group else start
     place = plain.index(b"\x28\0\2\0US") if group == 0x28 else place
     body = plain[start:place] + elements + plain[place:]
     if not deflated:
         return plain[:start] + body
-    empty = dicom(drawn_film(3, 96, 96), TransferSyntaxUID=syntax)
+    empty = dicom(drawn_image(3, 96, 96), TransferSyntaxUID=syntax)
     deflating = zlib.compressobj(9, wbits=-15)
     length = int.from_bytes(empty[140:144], "little")
     return empty[: 144 + length] + deflating.compress(body) + deflating.flush()
 
 
 def meta_elements(count: int) -> bytes:
-    """A DICOM film with so many elements in its file meta information."""
-    film = dicom(drawn_film(3, 96, 96))
-    length = int.from_bytes(film[140:144], "little")
+    """A DICOM image with so many elements in its file meta information."""
+    image = dicom(drawn_image(3, 96, 96))
+    length = int.from_bytes(image[140:144], "little")
     more = b"".join(b"\2\0" + struct.pack("<H", 0x102) + b"UI\0\0" for _ in range(count))
-    whole = film[:140] + struct.pack("<I", length + len(more)) + film[144 : 144 + length]
-    return whole + more + film[144 + length :]
+    whole = image[:140] + struct.pack("<I", length + len(more)) + image[144 : 144 + length]
+    return whole + more + image[144 + length :]
 
 
 def nested(depth: int) -> bytes:
-    """A DICOM film with sequences in one another."""
+    """A DICOM image with sequences in one another."""
     opening = VIEW_CODES + b"\xff\xff\xff\xff" + b"\xfe\xff\0\xe0\xff\xff\xff\xff"
     return dicom_with(opening * depth, group=0x28)
 
 
 def fragments(offsets: int, count: int) -> bytes:
-    """A compressed DICOM film with so many offsets in its table, and empty fragments."""
-    pixels = drawn_film(3, 96, 96)
-    film = encapsulated(pixels, encoded(pixels, "JPEG"), JPEGBaseline8Bit)
-    start = film.index(b"\xe0\x7f\x10\0") + 12
+    """A compressed DICOM image with so many offsets in its table, and empty fragments."""
+    pixels = drawn_image(3, 96, 96)
+    image = encapsulated(pixels, encoded(pixels, "JPEG"), JPEGBaseline8Bit)
+    start = image.index(b"\xe0\x7f\x10\0") + 12
     table = b"\xfe\xff\0\xe0" + struct.pack("<I", 4 * offsets) + bytes(4 * offsets)
-    return film[:start] + table + EMPTY_ITEM * count + film[start + 8 :]
+    return image[:start] + table + EMPTY_ITEM * count + image[start + 8 :]
 
 
 def in_dicom(frame: bytes, side: int, syntax: str) -> bytes:
-    """A DICOM film, square, whose frame is this stream."""
+    """A DICOM image, square, whose frame is this stream."""
     return encapsulated(np.zeros((side, side), np.uint8), frame, syntax)
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from xemplar_indexer.job import embed_films
+from xemplar_indexer.job import embed_images
 from xemplar_indexer.publishing import build_generation
 
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
 from xemplar.data.datasets import open_dataset
@@ -25,17 +25,17 @@ THRESHOLDS = (0.0, 1.0)
 
 @dataclass(frozen=True)
 class SmallStore:
-    """A published store of `CASES` films.
+    """A published store of `CASES` images.
 
     Attributes:
         store: where it lies.
         checkpoint: file of the checkpoint that it was made with.
-        films: the indexed files' bytes, in the order of labels.csv. The first is the largest.
+        images: the indexed files' bytes, in the order of labels.csv. The first is the largest.
     """
 
     store: Store
     checkpoint: Path
-    films: tuple[bytes, ...]
+    images: tuple[bytes, ...]
 
 
 def small_store(root: Path, tiny_checkpoint: Path) -> SmallStore:
@@ -44,12 +44,12 @@ def small_store(root: Path, tiny_checkpoint: Path) -> SmallStore:
     store, checkpoint = root / built.store.root.name, root / built.checkpoint.name
     shutil.copytree(built.store.root, store)
     shutil.copyfile(built.checkpoint, checkpoint)
-    return SmallStore(Store(store), checkpoint, built.films)
+    return SmallStore(Store(store), checkpoint, built.images)
 
 
 @cache
 def _built(tiny_checkpoint: Path) -> SmallStore:
-    """Index `CASES` drawn films, with `THRESHOLDS`, beside the session's tiny checkpoint."""
+    """Index `CASES` drawn images, with `THRESHOLDS`, beside the session's tiny checkpoint."""
     root = tiny_checkpoint.parent / "small"
     root.mkdir()
     tiny, checkpoint = load(tiny_checkpoint), root / "checkpoint.safetensors"
@@ -57,20 +57,23 @@ def _built(tiny_checkpoint: Path) -> SmallStore:
         replace(c, threshold=THRESHOLDS[n % 2]) for n, c in enumerate(tiny.card.calibration)
     )
     save(checkpoint, replace(tiny.card, calibration=calibration), tiny.weights)
-    films = (encoded(drawn_film(0, 700, 560)), *(encoded(drawn_film(n)) for n in range(1, CASES)))
+    images = (
+        encoded(drawn_image(0, 700, 560)),
+        *(encoded(drawn_image(n)) for n in range(1, CASES)),
+    )
     folder = root / "drawn"
     folder.mkdir()
     with (folder / "labels.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["file", "patient_id", "view", "sex", "age", "findings", "split"])
-        for n, film in enumerate(films):
-            (folder / f"film-{n}.png").write_bytes(film)
+        for n, image in enumerate(images):
+            (folder / f"image-{n}.png").write_bytes(image)
             about = [PATIENT.format(n), "PA", "FM"[n % 2], 30 + n, FINDINGS[n % 4], "train"]
-            rows.writerow([f"film-{n}.png", *about])
+            rows.writerow([f"image-{n}.png", *about])
     store, loaded = Store(root / "store"), load(checkpoint)
     migrate(store.database_url)
     encoder = open_encoder(loaded, precision=Precision.FLOAT32)
     with open_catalog(store.database_url) as catalog:
-        embed_films(open_dataset(folder).films, store, catalog, encoder)
+        embed_images(open_dataset(folder).images, store, catalog, encoder)
         build_generation(store, catalog, loaded)
-    return SmallStore(store, checkpoint, films)
+    return SmallStore(store, checkpoint, images)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import SmallStore, small_store
 from xemplar.__main__ import main
 from xemplar.archive.store import Store
@@ -19,8 +19,8 @@ Run = Callable[..., tuple[int, str, str]]
 ID = "0" * 16
 COMMANDS: dict[str, tuple[str, ...]] = {
     "serve": ("serve", "--port", "0"),
-    "query": ("query", "{FILM}"),
-    "index": ("index", "{FILMS}"),
+    "query": ("query", "{IMAGE}"),
+    "index": ("index", "{IMAGES}"),
     "reindex": ("reindex",),
     "worker": ("worker",),
     "generations list": ("generations", "list"),
@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "upgrade": ("upgrade",),
     "backup": ("backup", "{NEW}"),
     "restore": ("restore", "{TEXT}"),
-    "evaluate": ("evaluate", "ranking", "{FILMS}", "--out", "{NEW}"),
+    "evaluate": ("evaluate", "ranking", "{IMAGES}", "--out", "{NEW}"),
 }
 """All that read a store, with arguments that are right."""
 
@@ -46,32 +46,32 @@ OF_A_CHECKPOINT = ("serve", "query", "index", "reindex", "generations activate",
 BAD: dict[str, tuple[str, ...]] = {
     "an option that there is not": ("generations", "list", "--stroe", "x"),
     "a command that there is not": ("generations", "lst"),
-    "an argument too many": ("query", "{FILM}", "{FILM}"),
+    "an argument too many": ("query", "{IMAGE}", "{IMAGE}"),
     "no argument": ("index",),
-    "no film": ("query", "{NOWHERE}"),
-    "a folder for a film": ("query", "{FILMS}"),
-    "text for a film": ("query", "{TEXT}"),
-    "pictures into a folder that is there": ("query", "{FILM}", "--pictures", "{FILMS}"),
-    "pictures into a file": ("query", "{FILM}", "--pictures", "{TEXT}"),
-    "pictures below a file": ("query", "{FILM}", "--pictures", "{TEXT}/below"),
-    "k that is no number": ("query", "{FILM}", "-k", "many"),
-    "too large a k": ("query", "{FILM}", "-k", "101"),
-    "an unknown finding": ("query", "{FILM}", "--finding", "Gout"),
-    "an age that is no number": ("query", "{FILM}", "--age-min", "old"),
-    "an unknown sex": ("query", "{FILM}", "--sex", "X"),
-    "an id that is none": ("query", "{FILM}", "--exclude", "../x"),
-    "no folder of films": ("index", "{NOWHERE}"),
-    "a file for a folder of films": ("index", "{TEXT}"),
-    "a folder without films": ("index", "{EMPTY}"),
-    "a split that there is not": ("index", "{FILMS}", "--split", "tset"),
-    "no label file": ("index", "{FILMS}", "--table", "{NOWHERE}"),
-    "a folder for a label file": ("index", "{FILMS}", "--table", "{EMPTY}"),
-    "text for a label file": ("index", "{FILMS}", "--table", "{TEXT}"),
-    "a column for two": ("index", "{FILMS}", "--columns", "file=a,findings=a"),
-    "columns that are none": ("index", "{FILMS}", "--columns", "nonsense"),
-    "an unknown precision": ("index", "{FILMS}", "--precision", "float16"),
-    "fewer than no threads": ("index", "{FILMS}", "--threads", "-1"),
-    "an index that FAISS does not know": ("index", "{FILMS}", "--factory", "Flatt"),
+    "no image": ("query", "{NOWHERE}"),
+    "a folder for an image": ("query", "{IMAGES}"),
+    "text for an image": ("query", "{TEXT}"),
+    "pictures into a folder that is there": ("query", "{IMAGE}", "--pictures", "{IMAGES}"),
+    "pictures into a file": ("query", "{IMAGE}", "--pictures", "{TEXT}"),
+    "pictures below a file": ("query", "{IMAGE}", "--pictures", "{TEXT}/below"),
+    "k that is no number": ("query", "{IMAGE}", "-k", "many"),
+    "too large a k": ("query", "{IMAGE}", "-k", "101"),
+    "an unknown finding": ("query", "{IMAGE}", "--finding", "Gout"),
+    "an age that is no number": ("query", "{IMAGE}", "--age-min", "old"),
+    "an unknown sex": ("query", "{IMAGE}", "--sex", "X"),
+    "an id that is none": ("query", "{IMAGE}", "--exclude", "../x"),
+    "no folder of images": ("index", "{NOWHERE}"),
+    "a file for a folder of images": ("index", "{TEXT}"),
+    "a folder without images": ("index", "{EMPTY}"),
+    "a split that there is not": ("index", "{IMAGES}", "--split", "tset"),
+    "no label file": ("index", "{IMAGES}", "--table", "{NOWHERE}"),
+    "a folder for a label file": ("index", "{IMAGES}", "--table", "{EMPTY}"),
+    "text for a label file": ("index", "{IMAGES}", "--table", "{TEXT}"),
+    "a column for two": ("index", "{IMAGES}", "--columns", "file=a,findings=a"),
+    "columns that are none": ("index", "{IMAGES}", "--columns", "nonsense"),
+    "an unknown precision": ("index", "{IMAGES}", "--precision", "float16"),
+    "fewer than no threads": ("index", "{IMAGES}", "--threads", "-1"),
+    "an index that FAISS does not know": ("index", "{IMAGES}", "--factory", "Flatt"),
     "another index that FAISS does not know": ("reindex", "--factory", "Flatt"),
     "a queue that is none": ("reindex", "--background", "--queue", "nonsense"),
     "a worker's queue that is none": ("worker", "--queue", "nonsense"),
@@ -79,7 +79,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "a generation that is none": ("generations", "activate", "../x"),
     "no generation kept": ("generations", "prune", "--keep", "0"),
     "no calibration": ("generations", "calibrate", "{NOWHERE}"),
-    "a folder for a calibration": ("generations", "calibrate", "{FILMS}"),
+    "a folder for a calibration": ("generations", "calibrate", "{IMAGES}"),
     "text for a calibration": ("generations", "calibrate", "{TEXT}"),
     "JSON for a calibration": ("generations", "calibrate", "{JSON}"),
     "a job that is none": ("jobs", "cancel", "../x"),
@@ -88,30 +88,45 @@ BAD: dict[str, tuple[str, ...]] = {
     "a key without a name": ("keys", "create", "", "--role", "reader"),
     "a key that is none": ("keys", "revoke", "../x"),
     "a backup onto a file": ("backup", "{TEXT}"),
-    "a backup onto a folder": ("backup", "{FILMS}"),
+    "a backup onto a folder": ("backup", "{IMAGES}"),
     "a backup below a file": ("backup", "{TEXT}/below"),
     "no backup": ("restore", "{NOWHERE}", "--store", "{NEW}"),
-    "a folder for a backup": ("restore", "{FILMS}", "--store", "{NEW}"),
+    "a folder for a backup": ("restore", "{IMAGES}", "--store", "{NEW}"),
     "text for a backup": ("restore", "{TEXT}", "--store", "{NEW}"),
     "a restore into a store": ("restore", "{TEXT}"),
-    "phantoms into a folder that is there": ("phantoms", "{FILMS}"),
+    "phantoms into a folder that is there": ("phantoms", "{IMAGES}"),
     "phantoms into a file": ("phantoms", "{TEXT}"),
     "phantoms below a file": ("phantoms", "{TEXT}/below"),
     "no phantoms": ("phantoms", "{NEW}", "--count", "0"),
-    "an unknown study": ("evaluate", "everything", "{FILMS}", "--out", "{NEW}"),
+    "an unknown study": ("evaluate", "everything", "{IMAGES}", "--out", "{NEW}"),
     "no data set": ("evaluate", "ranking", "{NOWHERE}", "--out", "{NEW}"),
-    "a report that is there": ("evaluate", "ranking", "{FILMS}", "--out", "{EMPTY}"),
-    "no boxes": ("evaluate", "ranking", "{FILMS}", "--out", "{NEW}", "--boxes", "{NOWHERE}"),
-    "text for ratings": ("evaluate", "ranking", "{FILMS}", "--out", "{NEW}", "--experts", "{TEXT}"),
+    "a report that is there": ("evaluate", "ranking", "{IMAGES}", "--out", "{EMPTY}"),
+    "no boxes": ("evaluate", "ranking", "{IMAGES}", "--out", "{NEW}", "--boxes", "{NOWHERE}"),
+    "text for ratings": (
+        "evaluate",
+        "ranking",
+        "{IMAGES}",
+        "--out",
+        "{NEW}",
+        "--experts",
+        "{TEXT}",
+    ),
     "no training data": ("train", "{NOWHERE}", "--out", "{NEW}"),
     "a file for training data": ("train", "{TEXT}", "--out", "{NEW}"),
-    "a run in a file": ("train", "{FILMS}", "--out", "{TEXT}"),
-    "an unknown recipe": ("train", "{FILMS}", "--out", "{NEW}", "--recipe", "best"),
-    "no such weights": ("train", "{FILMS}", "--out", "{NEW}", "--initial", "{NOWHERE}"),
-    "a weight that is none": ("train", "{FILMS}", "--out", "{NEW}", "--sampling-weight", "kermany"),
-    "an unknown policy": ("train", "{FILMS}", "--out", "{NEW}", "--uncertain", "maybe"),
-    "no epochs": ("train", "{FILMS}", "--out", "{NEW}", "--epochs", "-1"),
-    "an unknown device": ("train", "{FILMS}", "--out", "{NEW}", "--device", "abacus"),
+    "a run in a file": ("train", "{IMAGES}", "--out", "{TEXT}"),
+    "an unknown recipe": ("train", "{IMAGES}", "--out", "{NEW}", "--recipe", "best"),
+    "no such weights": ("train", "{IMAGES}", "--out", "{NEW}", "--initial", "{NOWHERE}"),
+    "a weight that is none": (
+        "train",
+        "{IMAGES}",
+        "--out",
+        "{NEW}",
+        "--sampling-weight",
+        "kermany",
+    ),
+    "an unknown policy": ("train", "{IMAGES}", "--out", "{NEW}", "--uncertain", "maybe"),
+    "no epochs": ("train", "{IMAGES}", "--out", "{NEW}", "--epochs", "-1"),
+    "an unknown device": ("train", "{IMAGES}", "--out", "{NEW}", "--device", "abacus"),
     "a port that is none": ("serve", "--port", "70000"),
     "a port that is no number": ("serve", "--port", "http"),
     "a host that is no name": ("serve", "--host", "no where", "--port", "0"),
@@ -119,7 +134,7 @@ BAD: dict[str, tuple[str, ...]] = {
 
 STORES = {
     "a file": ("{TEXT}", "is a file"),
-    "a folder of other things": ("{FILMS}", "is no store, and not empty"),
+    "a folder of other things": ("{IMAGES}", "is no store, and not empty"),
     "a folder of other things with a name of a store's": ("{OTHER}", "is no store, and not empty"),
     "what is below a file": ("{TEXT}/below", ""),
 }
@@ -141,15 +156,15 @@ def small(made: SmallStore, tmp_path_factory: pytest.TempPathFactory) -> SmallSt
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, str]:
     """What the words in capitals stand for."""
-    names = ("FILMS", "EMPTY", "FILM", "TEXT", "JSON", "NEW", "NOWHERE", "OTHER")
+    names = ("IMAGES", "EMPTY", "IMAGE", "TEXT", "JSON", "NEW", "NOWHERE", "OTHER")
     found = {name: tmp_path / name.lower() for name in names}
-    found["FILMS"].mkdir()
+    found["IMAGES"].mkdir()
     found["EMPTY"].mkdir()
     for name in ("media", "checkpoints", "home"):
         (found["OTHER"] / name).mkdir(parents=True)
-    for place in (found["FILM"], found["FILMS"] / "one.png"):
-        place.write_bytes(encoded(drawn_film(3)))
-    found["TEXT"].write_text("no film, no JSON, no backup\n")
+    for place in (found["IMAGE"], found["IMAGES"] / "one.png"):
+        place.write_bytes(encoded(drawn_image(3)))
+    found["TEXT"].write_text("no image, no JSON, no backup\n")
     found["JSON"].write_text('{"slope": "steep"}')
     return {name: str(path) for name, path in found.items()}
 
@@ -179,7 +194,7 @@ def run(
 
 def files(places: dict[str, str]) -> dict[Path, int]:
     """What lies there, and when it was changed."""
-    found = Path(places["FILM"]).parent.rglob("*")
+    found = Path(places["IMAGE"]).parent.rglob("*")
     return {path: path.stat().st_mtime_ns for path in found if path.is_file()}
 
 
@@ -214,7 +229,7 @@ def test_a_store_that_is_none(run: Run, command: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("command", OF_A_CHECKPOINT)
-@pytest.mark.parametrize("checkpoint", ["{NOWHERE}", "{FILMS}", "{TEXT}"])
+@pytest.mark.parametrize("checkpoint", ["{NOWHERE}", "{IMAGES}", "{TEXT}"])
 def test_a_checkpoint_that_is_none(run: Run, command: str, checkpoint: str) -> None:
     refused(run(*COMMANDS[command], "--checkpoint", checkpoint))
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from xemplar.data.boxes import BOX_FILES, Box, box_file, place_boxes, read_boxes, rows_of
-from xemplar.data.datasets import Dataset, Film
+from xemplar.data.datasets import Dataset, DatasetImage
 from xemplar.errors import ConfigurationError
 from xemplar.imaging.preprocess import Frame
 
@@ -63,7 +63,7 @@ class BoxSupervision:
 
 
 def box_supervision_of(
-    datasets: Sequence[Dataset], images: Sequence[Film], findings: Sequence[str]
+    datasets: Sequence[Dataset], images: Sequence[DatasetImage], findings: Sequence[str]
 ) -> BoxSupervision:
     """Reads the box files in the data sets' folders.
 

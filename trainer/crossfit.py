@@ -23,7 +23,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from xemplar.archive.artefact import write_file
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.data.splits import patient_number
 from xemplar.errors import ConfigurationError
 
@@ -69,7 +69,7 @@ class FineTuned(nn.Module):
         return logits
 
 
-def fold_of(record: Film, repetition: int) -> int:
+def fold_of(record: DatasetImage, repetition: int) -> int:
     """Assigns a fifth of the patients by a hash of the patient, 0 to `FOLDS` - 1.
 
     Args:
@@ -81,7 +81,7 @@ def fold_of(record: Film, repetition: int) -> int:
 
 def soft_labels(
     settings: Settings,
-    records: Sequence[Film],
+    records: Sequence[DatasetImage],
     device: Device,
     processes: Distributed,
     out: Path,
@@ -128,7 +128,7 @@ def soft_labels(
     return probabilities
 
 
-def _held_out(records: Sequence[Film], number: int) -> frozenset[int]:
+def _held_out(records: Sequence[DatasetImage], number: int) -> frozenset[int]:
     """Selects the images that a network is trained without, by index."""
     held_out = frozenset(
         index
@@ -145,7 +145,7 @@ def _held_out(records: Sequence[Film], number: int) -> frozenset[int]:
 
 def _held_out_logits(
     settings: Settings,
-    records: Sequence[Film],
+    records: Sequence[DatasetImage],
     held_out: frozenset[int],
     number: int,
     device: Device,

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from xemplar.data.datasets import TRAIN, VAL, Dataset, Film
+from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
 from xemplar.data.findings import targets
 from xemplar.data.splits import who
 from xemplar.errors import DatasetError, InputError
@@ -26,7 +26,9 @@ from .box_supervision import PRIOR_WEIGHT, BoxSupervision, Masks, to_input_frame
 from .settings import Settings
 
 
-def frontal_images(datasets: Sequence[Dataset], settings: Settings) -> dict[str, list[Film]]:
+def frontal_images(
+    datasets: Sequence[Dataset], settings: Settings
+) -> dict[str, list[DatasetImage]]:
     """Selects frontal images by split, split by patient where a data set names none.
 
     Returns:
@@ -41,9 +43,9 @@ def frontal_images(datasets: Sequence[Dataset], settings: Settings) -> dict[str,
         raise DatasetError(
             f"data sets share a name: {', '.join(sorted(names))}; name them apart with --source"
         )
-    splits: dict[str, list[Film]] = {}
+    splits: dict[str, list[DatasetImage]] = {}
     for dataset in datasets:
-        for image in dataset.films:
+        for image in dataset.images:
             known = targets(image.labels, settings.findings, settings.uncertain)[1]
             if image.frontal and known.any():
                 splits.setdefault(settings.split.of(image), []).append(image)
@@ -97,7 +99,7 @@ class TrainingImages(TorchDataset[Sample]):
 
     def __init__(
         self,
-        records: Sequence[Film],
+        records: Sequence[DatasetImage],
         settings: Settings,
         *,
         augmented: bool = False,
@@ -181,7 +183,7 @@ def _one_thread(_: int) -> None:
     cv2.setNumThreads(1)  # the workers share the processor between them
 
 
-def check_readable(records: Sequence[Film]) -> None:
+def check_readable(records: Sequence[DatasetImage]) -> None:
     """Refuses a data set whose first image of each source is missing, before hours of training.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.data.findings import targets
 from xemplar.errors import ConfigurationError
 
@@ -131,7 +131,9 @@ class Validation:
         processes: that share the images.
     """
 
-    def __init__(self, records: Sequence[Film], settings: Settings, processes: Distributed) -> None:
+    def __init__(
+        self, records: Sequence[DatasetImage], settings: Settings, processes: Distributed
+    ) -> None:
         self._records = records
         self._settings = settings
         self._processes = processes
@@ -173,7 +175,7 @@ class Validation:
         )
 
 
-def _best_labelled(records: Sequence[Film], settings: Settings) -> str:
+def _best_labelled(records: Sequence[DatasetImage], settings: Settings) -> str:
     """Names the data set with most known labels; see `trainer.metrics.Outputs`."""
     known: dict[str, float] = {}
     for record in records:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import DenseNet169_Weights
 
 from xemplar.archive.artefact import file_digest
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.data.findings import UncertainPolicy, targets
 from xemplar.errors import ConfigurationError
 from xemplar.model import checkpoint
@@ -61,7 +61,10 @@ def initialise(network: DenseNetwork, initial: str) -> bool:
 
 
 def set_bias_to_prevalence(
-    classifier: nn.Linear, records: Sequence[Film], findings: Sequence[str], policy: UncertainPolicy
+    classifier: nn.Linear,
+    records: Sequence[DatasetImage],
+    findings: Sequence[str],
+    policy: UncertainPolicy,
 ) -> None:
     """Sets each output's bias to the log odds of its finding's prevalence.
 
@@ -83,7 +86,7 @@ def set_bias_to_prevalence(
 
 
 def prevalence(
-    records: Sequence[Film], findings: Sequence[str], policy: UncertainPolicy
+    records: Sequence[DatasetImage], findings: Sequence[str], policy: UncertainPolicy
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Counts the findings of images.
 

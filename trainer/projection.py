@@ -10,7 +10,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.optim import Adam
 
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.data.findings import targets
 from xemplar.errors import ConfigurationError
 from xemplar.model.checkpoint import load, save
@@ -34,8 +34,8 @@ FEWEST = 16
 
 
 def fully_labelled(
-    records: Sequence[Film], settings: Settings, architecture: Architecture
-) -> list[Film]:
+    records: Sequence[DatasetImage], settings: Settings, architecture: Architecture
+) -> list[DatasetImage]:
     """Selects images of which all findings are known; called before the training, as it may fail.
 
     Args:
@@ -65,7 +65,11 @@ def fully_labelled(
 
 
 def project(
-    path: Path, records: Sequence[Film], settings: Settings, device: Device, console: Console
+    path: Path,
+    records: Sequence[DatasetImage],
+    settings: Settings,
+    device: Device,
+    console: Console,
 ) -> None:
     """Fits the projection of a finished checkpoint, and writes it there, unless it has one.
 
@@ -129,7 +133,7 @@ def fit_projection(centred: Tensor, findings: Tensor, settings: Settings) -> Ten
 @torch.inference_mode()
 def _pooled_features(
     network: DenseNetwork,
-    records: Sequence[Film],
+    records: Sequence[DatasetImage],
     settings: Settings,
     device: Device,
     console: Console,

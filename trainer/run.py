@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from xemplar.archive.artefact import write_file
 from xemplar.cli.terminal import plain
-from xemplar.data.datasets import TRAIN, VAL, Dataset, Film
+from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
 from xemplar.data.splits import learnt_digest, who
 from xemplar.errors import ConfigurationError
 from xemplar.model.checkpoint import Card, save
@@ -163,7 +163,7 @@ def train(
 
 
 def _loader(
-    run: Run, datasets: Sequence[Dataset], records: Sequence[Film], console: Console
+    run: Run, datasets: Sequence[Dataset], records: Sequence[DatasetImage], console: Console
 ) -> tuple[DataLoader[Sample], EpochSampler]:
     """Builds the loader of the training images, with boxes and soft labels where they count."""
     settings = run.settings
@@ -185,7 +185,7 @@ def _start(
     out: Path,
     processes: Distributed,
     architecture: Architecture,
-    records: Sequence[Film],
+    records: Sequence[DatasetImage],
 ) -> Run:
     """Builds a run, and restores its state if ``out`` holds one."""
     torch.manual_seed(settings.seed)
@@ -196,8 +196,8 @@ def _start(
     described = settings.as_json() | {
         "initial": weights_origin(settings.initial),
         "datasets": {d.name: d.digest for d in datasets},
-        "learnt": {d.name: learnt_digest(d.films, settings.split) for d in datasets},
-        "whose": {d.name: sorted({who(image)[0] for image in d.films}) for d in datasets},
+        "learnt": {d.name: learnt_digest(d.images, settings.split) for d in datasets},
+        "whose": {d.name: sorted({who(image)[0] for image in d.images}) for d in datasets},
         "initial_training": earlier_training(settings.initial),
     }
     resumes = (out / STATE).is_file()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ConfigurationError
 
 from .distributed import Distributed
@@ -24,7 +24,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         excluded: indices of images that are not sampled.
     """
 
-    def __init__(self, records: Sequence[Film], settings: Settings, processes: Distributed) -> None:
+    def __init__(
+        self, records: Sequence[DatasetImage], settings: Settings, processes: Distributed
+    ) -> None:
         self.sources = [record.source for record in records]
         self.settings = settings
         unknown = set(settings.sampling_weights) - set(self.sources)

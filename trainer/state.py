@@ -18,7 +18,7 @@ FORMER_NAMES: Mapping[str, str] = {
     "average": "ema_decay",
     "batch": "batch_size",
     "boxes": "box_weight",
-    "films_per_epoch": "images_per_epoch",
+    "images_per_epoch": "images_per_epoch",
     "hide": "erasing_chance",
     "hint": "distillation_weight",
     "lead": "warmup_epochs",

@@ -5,7 +5,7 @@ Read the modules in the order of the data::
     radiograph  ->  preprocess  ->  encoder   ->  index     ->  explain   ->  overlay
     bytes           tensor          Features      neighbours    evidence      pictures
 
-`retriever` runs that whole line for one film; `checkpoint`, `findings`, `datasets`, `catalog`
+`retriever` runs that whole line for one image; `checkpoint`, `findings`, `datasets`, `catalog`
 and `phantom` are what it stands on. `Client` asks a service that runs elsewhere. Research use, not
 for diagnosis.
 """

@@ -1,16 +1,16 @@
 """Every error of the domain. Each message says what was wrong, with which value, and what to do.
 
 XemplarError
-├── InputError                  the caller's film or question
+├── InputError                  the caller's image or question
 │   ├── UnreadableImage         the bytes are no picture that can be decoded
 │   ├── UnsupportedImage        a picture, but not one this software works on
 │   ├── ImageTooLarge           more bytes or pixels than the limit
 │   ├── NotARadiograph          decoded, but surely no radiograph
-│   ├── BurnedInText            a film with text in the picture, as its header says
+│   ├── BurnedInText            a radiograph with text in the picture, as its header says
 │   ├── UnknownFinding          a finding the checkpoint does not know
 │   ├── InvalidArgument         any other value outside its range
-│   ├── CaseIdTaken             another film has the case id that this one would get
-│   ├── CaseElsewhere           the film is a case of a source that the caller does not see
+│   ├── CaseIdTaken             another image has the case id that this one would get
+│   ├── CaseElsewhere           the image is a case of a source that the caller does not see
 │   ├── TooManyPatientChanges   the limit of changes of a case's patient is reached
 │   ├── PseudonymTaken          a reader's pseudonym belongs to another API key
 │   └── TooManyRatings          one API key has saved as much as one may
@@ -39,7 +39,7 @@ class XemplarError(Exception):
 
 
 class InputError(XemplarError):
-    """The caller's film or question cannot be used; the caller can mend it."""
+    """The caller's image or question cannot be used; the caller can mend it."""
 
 
 class UnreadableImage(InputError):
@@ -59,7 +59,7 @@ class NotARadiograph(InputError):
 
 
 class BurnedInText(InputError):
-    """A film with text burnt into the picture, which may name the patient: not to be indexed."""
+    """A radiograph with text burnt into the picture, which may name the patient: not to be indexed."""
 
 
 class UnknownFinding(InputError):
@@ -71,14 +71,14 @@ class InvalidArgument(InputError):
 
 
 class CaseIdTaken(InputError):
-    """Another film is the case of the id that this one would get: their digests begin alike.
+    """Another image is the case of the id that this one would get: their digests begin alike.
 
-    By chance that takes billions of cases, so somebody has made the film for it.
+    By chance that takes billions of cases, so somebody has made the image for it.
     """
 
 
 class CaseElsewhere(InputError):
-    """The film is a case already, of a source that the caller does not see."""
+    """The image is a case already, of a source that the caller does not see."""
 
 
 class TooManyPatientChanges(InputError):

@@ -2,8 +2,8 @@
 //
 //   #/                                    Ask
 //   #/case/0fd0a7f2b8a1c9de?sex=F         Answer, for an indexed case
-//   #/film/5f2b6c0a9d3e4f71?k=8&look=...  Answer, for a film that the service remembers
-//   #/film/5f2b6c0a9d3e4f71/rate?k=8      Rate, the cases of that answer
+//   #/image/5f2b6c0a9d3e4f71?k=8&look=...  Answer, for an image that the service remembers
+//   #/image/5f2b6c0a9d3e4f71/rate?k=8      Rate, the cases of that answer
 //   #/admin                               Admin
 
 /** Parameters of `GET .../similar`; all others are the page's own. */
@@ -13,16 +13,16 @@ export const ASKED = [
   "view", "source", "indexed_since", "indexed_until", "exclude",
 ];
 
-const FORM = /^#\/(?:(?:(case|film)\/([0-9a-f]{16})(\/rate)?|(admin)))?(?:\?(.*))?$/;
+const FORM = /^#\/(?:(?:(case|image)\/([0-9a-f]{16})(\/rate)?|(admin)))?(?:\?(.*))?$/;
 
 /** @typedef {{kind: string, id: string, rate: boolean, question: URLSearchParams, show: string | null, look: string | null}} Place */
 
-/** The address, read: kind is "ask", "case", "film" or "admin". @returns {Place} */
+/** The address, read: kind is "ask", "case", "image" or "admin". @returns {Place} */
 export function here() {
-  const [, film, id = "", rate = "", admin, query = ""] = FORM.exec(location.hash) ?? [];
+  const [, radiograph, id = "", rate = "", admin, query = ""] = FORM.exec(location.hash) ?? [];
   const all = new URLSearchParams(query);
   const question = new URLSearchParams([...all].filter(([name]) => ASKED.includes(name)));
-  return { kind: film ?? admin ?? "ask", id, rate: rate !== "", question, show: all.get("show") ?? "gradcam", look: all.get("look") };
+  return { kind: radiograph ?? admin ?? "ask", id, rate: rate !== "", question, show: all.get("show") ?? "gradcam", look: all.get("look") };
 }
 
 /** The # of a place in the page. @param {Partial<Omit<Place, "question">> & {question?: any}} place */

@@ -3,7 +3,7 @@
 import { go, hashOf } from "./address.js";
 import { download } from "./api.js";
 import { h } from "./dom.js";
-import { Film } from "./film.js";
+import { Radiograph } from "./radiograph.js";
 import { T } from "./texts.js";
 
 const SIDE = 384;
@@ -34,9 +34,9 @@ function headline(mine) {
 
 /** @param {import("./api.js").Schemas["RatedCase"]} one */
 function card(one, mine) {
-  const film = new Film(T.agreement.film(one.rank));
-  film.show(one.image_url, SIDE);
-  return h("li", { class: "card" }, film.element, h("span", { class: "rank number" }, one.rank),
+  const radiograph = new Radiograph(T.agreement.image(one.rank));
+  radiograph.show(one.image_url, SIDE);
+  return h("li", { class: "card" }, radiograph.element, h("span", { class: "rank number" }, one.rank),
     h("div", { class: "score" }, h("strong", { class: "number" }, one.similarity.toFixed(DIGITS)), T.answer.similarity),
     h("p", {}, mine === undefined ? T.agreement.others : T.agreement.you(mine)),
     h("p", { class: "faint" }, T.agreement.mean(one.mean_rating.toFixed(1))));

@@ -2,10 +2,10 @@
 
 import { ask, go, hashOf } from "./address.js";
 import { h } from "./dom.js";
-import { Film } from "./film.js";
-import { chips, narrow } from "./narrow.js";
+import { Radiograph } from "./radiograph.js";
+import { chips, narrow } from "./filters.js";
 import { T } from "./texts.js";
-import { Why, modeSwitch, opacitySlider, showMode } from "./why.js";
+import { Why, modeSwitch, opacitySlider, showMode } from "./explanations.js";
 
 const SIDE = { query: 640, card: 384 };
 const SHOWN_DIGITS = 3;
@@ -34,23 +34,23 @@ export function score(near) {
 
 /** @param {Near} near */
 function card(near, fit, open) {
-  const film = new Film("", fit);
-  film.show(near.image_url, SIDE.card);
+  const radiograph = new Radiograph("", fit);
+  radiograph.show(near.image_url, SIDE.card);
   const note = h("p", { class: "note" });
   const tile = h("button", {
     class: "tile", "aria-label": T.answer.compare(near.rank), "data-focus": `tile-${near.case_id}`,
     onclick: () => open(near),
-  }, film.element, h("span", { class: "rank number", "aria-hidden": "true" }, near.rank));
+  }, radiograph.element, h("span", { class: "rank number", "aria-hidden": "true" }, near.rank));
   const more = h("button", {
     class: "quiet", "data-focus": `more-${near.case_id}`,
     onclick: () => go({ kind: "case", id: near.case_id, look: null }),
   }, T.answer.moreLike);
   const element = h("li", { class: "card" }, tile, note, score(near), findings(near),
     h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more));
-  return { near, film, note, element };
+  return { near, radiograph, note, element };
 }
 
-/** That the archive holds the film that was sent; of an indexed case everyone knows. @param {Answer} answer */
+/** That the archive holds the image that was sent; of an indexed case everyone knows. @param {Answer} answer */
 export function archived(answer, kind) {
   return answer.archived_as && kind !== "case" ? h("p", { class: "archived" }, T.answer.archived(answer.archived_as)) : null;
 }
@@ -69,15 +69,15 @@ function finding(prediction, explained) {
 
 /** One answer on the screen. */
 export class AnswerView {
-  /** `keep` has what saves a record, what prints it, and what shares the film with other readers. @param {Answer} answer */
+  /** `keep` has what saves a record, what prints it, and what shares the image with other readers. @param {Answer} answer */
   constructor(answer, place, keep) {
     this.answer = answer;
     this.at = new Date();
     this.keep = keep;
     const { fit } = answer.maps;
-    this.query = new Film(T.why.filmLabel, fit);
+    this.query = new Radiograph(T.why.radiographLabel, fit);
     this.query.element.setAttribute("role", "group");
-    this.query.element.setAttribute("aria-label", T.why.filmLabel);
+    this.query.element.setAttribute("aria-label", T.why.radiographLabel);
     this.query.image.alt = T.answer.sent;
     this.query.show(answer.image_url, SIDE.query);
     const open = (near) => go({ look: near.case_id });
@@ -97,7 +97,7 @@ export class AnswerView {
 
   /** What of the page the address shows. */
   update({ show }) {
-    this.tools.replaceChildren(modeSwitch(show, showMode), show === "film" ? "" : this.slider, this.why.legend);
+    this.tools.replaceChildren(modeSwitch(show, showMode), show === "image" ? "" : this.slider, this.why.legend);
     return this.why.show(show);
   }
 
@@ -125,7 +125,7 @@ export class AnswerView {
         this.neighbours.length ? h("a", { class: "button", href: hashOf({ ...place, rate: true, show: null, look: null }) }, T.rate.open) : null,
         h("button", { "data-focus": "save", onclick: this.keep.save }, T.record.save),
         h("button", { "data-focus": "print", onclick: this.keep.print }, T.record.print),
-        place.kind === "film" ? h("button", { "data-focus": "share", title: T.answer.shareText, onclick: this.keep.share }, T.answer.share) : null,
+        place.kind === "image" ? h("button", { "data-focus": "share", title: T.answer.shareText, onclick: this.keep.share }, T.answer.share) : null,
         this.tools),
       narrow(place), chips(place),
       this.neighbours.length ? h("ol", { class: "cards" }, this.neighbours.map((one) => one.element))

@@ -118,8 +118,8 @@ export async function download(path) {
   URL.revokeObjectURL(address);
 }
 
-/** POST a film; `progress` hears which share of it has been sent (fetch could not tell). */
-export function sendFilm(film, parameters, { progress, waiting, signal }) {
+/** POST an image; `progress` hears which share of it has been sent (fetch could not tell). */
+export function sendRadiograph(radiograph, parameters, { progress, waiting, signal }) {
   const send = () => new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", addressOf("query", parameters));
@@ -140,7 +140,7 @@ export function sendFilm(film, parameters, { progress, waiting, signal }) {
     };
     signal?.addEventListener("abort", () => request.abort());
     const form = new FormData();
-    form.append("image", film, "film"); // its own name stays here: a patient's may be in it
+    form.append("image", radiograph, "image"); // its own name stays here: a patient's may be in it
     request.send(form);
   });
   return persistently(send, signal, waiting);

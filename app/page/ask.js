@@ -1,19 +1,19 @@
-// Ask: a film that is dropped, pasted or chosen; an example; or a case of the index.
+// Ask: an image that is dropped, pasted or chosen; an example; or a case of the index.
 
 import { get } from "./api.js";
 import { hashOf } from "./address.js";
 import { h } from "./dom.js";
-import { Film } from "./film.js";
+import { Radiograph } from "./radiograph.js";
 import { T } from "./texts.js";
 import { about, findings } from "./answer.js";
-import { vocabulary } from "./narrow.js";
+import { vocabulary } from "./filters.js";
 
 const PAGE = 24;
 const SIDE = 256;
 const EXAMPLE = "page/example.jpg";
 
-/** Take films from anywhere on the page: dropped, or pasted. */
-export function takeFilms(take, refuse) {
+/** Take images from anywhere on the page: dropped, or pasted. */
+export function takeRadiographs(take, refuse) {
   const files = (transfer) => [...(transfer?.files ?? [])];
   addEventListener("dragover", (event) => {
     event.preventDefault();
@@ -23,16 +23,16 @@ export function takeFilms(take, refuse) {
   addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dragging");
-    const [film] = files(event.dataTransfer);
+    const [radiograph] = files(event.dataTransfer);
     const folder = event.dataTransfer?.items?.[0]?.webkitGetAsEntry?.()?.isDirectory; // it has no bytes to send
-    if (film && !folder) take(film);
-    else refuse(T.errors.noFilm);
+    if (radiograph && !folder) take(radiograph);
+    else refuse(T.errors.noRadiograph);
   });
   addEventListener("paste", (event) => {
     if (event.target instanceof Element && event.target.matches("input, textarea")) return;
-    const [film] = files(event.clipboardData);
-    if (film) take(film);
-    else refuse(T.errors.noFilm);
+    const [radiograph] = files(event.clipboardData);
+    if (radiograph) take(radiograph);
+    else refuse(T.errors.noRadiograph);
   });
 }
 
@@ -67,13 +67,13 @@ function gallery() {
 
 /** @param {import("./api.js").Schemas["CaseOut"]} one */
 function tile(one) {
-  const film = new Film("");
-  film.show(one.image_url, SIDE);
-  const link = h("a", { href: hashOf({ kind: "case", id: one.case_id }), "aria-label": T.ask.open(one.case_id) }, film.element);
+  const radiograph = new Radiograph("");
+  radiograph.show(one.image_url, SIDE);
+  const link = h("a", { href: hashOf({ kind: "case", id: one.case_id }), "aria-label": T.ask.open(one.case_id) }, radiograph.element);
   return h("li", {}, link, findings(one), h("span", { class: "faint" }, about(one)));
 }
 
-/** The view where nothing has been asked yet; `take` gets the film. */
+/** The view where nothing has been asked yet; `take` gets the image. */
 export function askView(take) {
   const file = h("input", { type: "file", id: "file", // no `accept`: DICOM files of a CD have no suffix
     onchange: ({ target }) => target.files[0] && take(target.files[0]) });

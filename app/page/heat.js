@@ -1,4 +1,4 @@
-// Numbers on a film: one colour scale for everything, as the service's own overlays have it.
+// Numbers on an image: one colour scale for everything, as the service's own overlays have it.
 
 const HOTTEST = 220 / 255; // of turbo; beyond, its red gets darker
 const SIDE = 160; // of what is painted; the browser enlarges it smoothly
@@ -16,7 +16,7 @@ export function colour(share) {
 
 const COLOURS = Array.from({ length: 256 }, (_, level) => colour(level / 255));
 
-/** Where a film of that width and height lies in the network's square input, as shares of it. */
+/** Where an image of that width and height lies in the network's square input, as shares of it. */
 export function frame(fit, width, height) {
   if (fit === "stretch") return { x: 0, y: 0, width: 1, height: 1 };
   const longer = Math.max(width, height);
@@ -35,8 +35,8 @@ function steps(count, start, length, cells) {
 }
 
 /**
- * Paint a grid onto a canvas of the film's shape: colour and opacity are shares of `most`.
- * Bilinear, in the frame of the film; what is below 0 stays clear, and null paints nothing.
+ * Paint a grid onto a canvas of the image's shape: colour and opacity are shares of `most`.
+ * Bilinear, in the frame of the image; what is below 0 stays clear, and null paints nothing.
  */
 export function paint(canvas, grid, most, fit, width, height) {
   const scale = SIDE / Math.max(width, height);
@@ -63,7 +63,7 @@ export function paint(canvas, grid, most, fit, width, height) {
   context.putImageData(picture, 0, 0);
 }
 
-/** The scale as a strip on grey, as it looks on a film. */
+/** The scale as a strip on grey, as it looks on an image. */
 export function strip(canvas) {
   canvas.width = 128;
   canvas.height = 1;

@@ -3,16 +3,16 @@
 import { go, hashOf, here } from "./address.js";
 import { adminView } from "./admin.js";
 import { AnswerView } from "./answer.js";
-import { get, send, sendFilm } from "./api.js";
-import { askView, takeFilms } from "./ask.js";
+import { get, send, sendRadiograph } from "./api.js";
+import { askView, takeRadiographs } from "./ask.js";
 import { confirmed, focused, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
-import { Look, foresee } from "./look.js";
+import { Look, foresee } from "./compare.js";
 import { rateView } from "./rate.js";
 import { printRecord, saveRecord } from "./record.js";
 import { listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
-import { MODES, showMode } from "./why.js";
+import { MODES, showMode } from "./explanations.js";
 
 const THEME = "xemplar-theme";
 const MAPS = { include: "maps" };
@@ -28,7 +28,7 @@ const withoutQuestion = { ask: () => askView(take), admin: () => adminView(fail)
 let shown = null; // { key, view, answer }: what is on the screen
 let look = null;
 let running = new AbortController();
-const answers = new Map(); // of films that were just sent, by key: no need to ask twice
+const answers = new Map(); // of images that were just sent, by key: no need to ask twice
 
 const keyOf = ({ kind, id, rate, question }) => hashOf({ kind, id, rate, question });
 
@@ -78,11 +78,11 @@ async function load(place, key) {
     const answer = answers.get(key) ?? await get(path, question, { signal, waiting });
     answers.delete(key);
     if (signal.aborted) return false;
-    const sameFilm = shown?.answer && shown.place.id === place.id;
+    const sameRadiograph = shown?.answer && shown.place.id === place.id;
     const [focus, scrolled] = [focused(), main.querySelector(".query")?.scrollTop];
     shown = { key, place, answer, view: new AnswerView(answer, place, keep) };
     main.replaceChildren(shown.view.element);
-    if (sameFilm) {
+    if (sameRadiograph) {
       main.querySelector(".query").scrollTop = scrolled;
       main.querySelector(`[data-focus="${focus}"]`)?.focus();
     } else {
@@ -129,8 +129,8 @@ function renderLook(place) {
   look?.open();
 }
 
-/** Send a film; its answer gets an address. */
-async function take(film) {
+/** Send an image; its answer gets an address. */
+async function take(radiograph) {
   running.abort();
   running = new AbortController();
   const { signal } = running;
@@ -138,16 +138,16 @@ async function take(film) {
   look = null;
   message.replaceChildren();
   const { question } = here();
-  for (const name of ["finding", "same_patient"]) question.delete(name); // they were about another film
+  for (const name of ["finding", "same_patient"]) question.delete(name); // they were about another image
   try {
     say(T.ask.sending);
     const asked = new URLSearchParams([...question, ...Object.entries(MAPS)]);
-    const answer = await sendFilm(film, asked, { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
-    const place = { kind: "film", id: answer.query_id, rate: false, question };
+    const answer = await sendRadiograph(radiograph, asked, { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
+    const place = { kind: "image", id: answer.query_id, rate: false, question };
     answers.set(keyOf(place), answer);
     go({ ...place, look: null });
   } catch (error) {
-    if (error.name !== "AbortError") fail(error, () => take(film));
+    if (error.name !== "AbortError") fail(error, () => take(radiograph));
   }
 }
 
@@ -173,7 +173,7 @@ async function keepRecord(make) {
   }
 }
 
-/** Let other readers open the film that is shown, and copy the address where the browser allows it. */
+/** Let other readers open the image that is shown, and copy the address where the browser allows it. */
 async function share() {
   try {
     await send("POST", `queries/${shown.answer.query_id}/share`);
@@ -234,7 +234,7 @@ function header() {
   return h("header", { class: "top" },
     h("a", { class: "brand", href: "#/" }, h("strong", {}, T.brand), " ", T.room),
     h("span", { class: "notice" }, T.notice), status,
-    h("nav", {}, h("a", { class: "button", href: "#/" }, T.newFilm), admin, signIn, theme,
+    h("nav", {}, h("a", { class: "button", href: "#/" }, T.newRadiograph), admin, signIn, theme,
       h("button", { class: "quiet", onclick: showShortcuts }, T.keys), h("a", { class: "button quiet optional", href: "docs" }, T.docs)));
 }
 
@@ -242,7 +242,7 @@ async function start() {
   document.title = T.title;
   document.documentElement.lang = T.language;
   document.body.replaceChildren(header(), bar, message, main, h("div", { id: "live", class: "unseen", "aria-live": "polite" }));
-  takeFilms(take, (text) => message.replaceChildren(h("p", {}, text)));
+  takeRadiographs(take, (text) => message.replaceChildren(h("p", {}, text)));
   listen({
     "?": showShortcuts,
     n: () => go({ kind: "ask", id: "", question: "", show: null, look: null }),

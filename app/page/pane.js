@@ -1,13 +1,13 @@
-// A pane: a film whose greys are mapped by window and level, and that is zoomed, moved and flipped.
+// A pane: an image whose greys are mapped by window and level, and that is zoomed, moved and flipped.
 
 import { h } from "./dom.js";
-import { Film } from "./film.js";
+import { Radiograph } from "./radiograph.js";
 
 export const FULL = 1024; // the longest side of the service's copies
 export const GREYS = 256;
 
 /** One side of Look. */
-export class Pane extends Film {
+export class Pane extends Radiograph {
   constructor(label, fit) {
     super("", fit);
     this.screen = h("canvas", { class: "screen", role: "img", "aria-label": label });

@@ -1,4 +1,4 @@
-// Pointers on films: drag to move, wheel or two fingers to zoom, Shift and drag for the greys.
+// Pointers on images: drag to move, wheel or two fingers to zoom, Shift and drag for the greys.
 
 const STEP = 1.25; // that a wheel zooms
 

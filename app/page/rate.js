@@ -5,7 +5,7 @@ import { go } from "./address.js";
 import { get, send } from "./api.js";
 import { focused, h, say } from "./dom.js";
 import { draggable } from "./drag.js";
-import { Film } from "./film.js";
+import { Radiograph } from "./radiograph.js";
 import { T } from "./texts.js";
 
 const READER = "xemplar-reader";
@@ -108,14 +108,14 @@ class RateView {
   }
 
   #query(renew) {
-    const film = new Film(T.answer.sent);
-    film.show(this.list.image_url, SIDE.query);
+    const radiograph = new Radiograph(T.answer.sent);
+    radiograph.show(this.list.image_url, SIDE.query);
     const change = () => renew(() => localStorage.removeItem(READER));
     this.state = h("p", {});
     this.kept = h("p", { class: "faint", role: "status" }, this.said.size ? T.rate.continued : "");
     return h("section", { class: "query", "aria-label": T.answer.query },
       h("h2", {}, T.answer.query),
-      h("div", {}, film.element),
+      h("div", {}, radiograph.element),
       h("div", {},
         h("p", {}, T.rate.as, " ", h("strong", {}, this.reader), " ", h("button", { class: "quiet", onclick: change }, T.rate.change)),
         this.state, this.kept));
@@ -130,10 +130,10 @@ class RateView {
   }
 
   #card(one, number) {
-    const film = new Film("");
-    film.show(one.image_url, SIDE.card);
+    const radiograph = new Radiograph("");
+    radiograph.show(one.image_url, SIDE.card);
     const tile = h("button", { class: "tile", "aria-label": T.rate.look(number), title: T.rate.look(number) },
-      film.element, h("span", { class: "rank number", "aria-hidden": "true" }, number));
+      radiograph.element, h("span", { class: "rank number", "aria-hidden": "true" }, number));
     const element = h("li", { class: "card", onkeydown: (event) => this.#key(event, one.case_id) },
       tile, this.#grades(one.case_id, number));
     draggable(element, tile, {
@@ -215,13 +215,13 @@ class RateView {
 
   async #saveAll() {
     this.failed = null;
-    const { film_id } = this.list;
+    const { image_id } = this.list;
     try {
       while (this.changed) {
         this.changed = false;
         this.kept.replaceChildren(T.rate.saving);
         const ratings = [...this.said].map(([case_id, rating]) => ({ case_id, rating }));
-        await send("PUT", `ratings/${film_id}/${this.reader}`, { ratings });
+        await send("PUT", `ratings/${image_id}/${this.reader}`, { ratings });
       }
       this.kept.replaceChildren(T.rate.saved);
     } catch (error) {

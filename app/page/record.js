@@ -5,7 +5,7 @@ import { about, archived, findings, score } from "./answer.js";
 import { h, say } from "./dom.js";
 import { largest, paint, strip } from "./heat.js";
 import { T } from "./texts.js";
-import { evidence, gradcamMost, sumOf } from "./why.js";
+import { evidence, gradcamMost, sumOf } from "./explanations.js";
 
 const SIDE = 512; // of a picture: sharp at a third of a printed page
 const OPACITY = 0.6; // of the overlays, as the service draws them; the slider is for the screen
@@ -77,7 +77,7 @@ function facts(answer, { kind, id, question }, at) {
   const asked = [...question].filter(([name]) => name !== "finding").map(([name, value]) => T.narrow.chips[name](value));
   const rows = [
     [T.record.answered, time(at)], [T.record.recorded, time(new Date())], [T.record.query, answer.query_id],
-    [T.record.film, kind === "case" ? T.answer.case(id) : T.answer.sent],
+    [T.record.image, kind === "case" ? T.answer.case(id) : T.answer.sent],
     [T.record.conditions, asked.join(", ") || T.record.noConditions],
     [T.record.found, T.record.count(answer.neighbours.length, answer.matched)],
     [T.record.explained, T.finding(answer.explained_finding)],
@@ -92,7 +92,7 @@ const time = (date) => h("time", { datetime: date.toISOString() }, T.record.mome
 async function query(answer, { kind, id }, draw, scales) {
   const [name, whose] = [T.finding(answer.explained_finding), kind === "case" ? T.record.case(id) : T.answer.query];
   const pictures = await Promise.all([
-    draw(T.record.onlyFilm, whose, answer.image_url),
+    draw(T.record.onlyRadiograph, whose, answer.image_url),
     answer.maps.query ? draw(T.record.gradcam(name), whose, answer.image_url, answer.maps.query, scales.gradcam) : none(T.answer.noMap(name)),
   ]);
   return h("section", { class: "query" }, h("h2", {}, T.answer.query),
@@ -112,7 +112,7 @@ async function pair(answer, near, found, draw, scales) {
   const [name, whose] = [T.finding(answer.explained_finding), T.record.case(near.case_id)];
   const map = answer.maps.cases[near.case_id];
   const pictures = await Promise.all([
-    draw(T.record.onlyFilm, whose, near.image_url),
+    draw(T.record.onlyRadiograph, whose, near.image_url),
     map ? draw(T.record.gradcam(name), whose, near.image_url, map, scales.gradcam) : none(T.answer.noMap(name)),
     found.case ? draw(T.record.caseEvidence, whose, near.image_url, found.case, scales.evidence) : none(found.reason),
     found.query ? draw(T.record.queryEvidence, T.answer.query, answer.image_url, found.query, scales.evidence) : none(found.reason),

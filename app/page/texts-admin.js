@@ -97,7 +97,7 @@ export const ADMIN = {
 
   errors: {
     heading: "Recent errors",
-    hint: "Failures of the service, and films that it refused, since it was started. Its log tells more of a request.",
+    hint: "Failures of the service, and images that it refused, since it was started. Its log tells more of a request.",
     none: "None since the service was started.",
     when: "When",
     what: "What",

@@ -38,9 +38,9 @@ async def audit(request: Request, question: Annotated[AuditQuestion, Query()]) -
 
 @router.get("/errors")
 async def errors(request: Request) -> ErrorList:
-    """The last 200 answers of status 500 or above, and films that were refused, the newest first.
+    """The last 200 answers of status 500 or above, and images that were refused, the newest first.
 
-    Since the service was started, without probes. A refused film is a POST answered 400, 413, 415
+    Since the service was started, without probes. A refused image is a POST answered 400, 413, 415
     or 422. Nothing that a patient or a caller wrote is in it; the log tells more of a request id.
     """
     recent: RecentErrors = request.state.errors

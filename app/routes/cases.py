@@ -73,7 +73,7 @@ async def case(request: Request, case_id: CaseId) -> CaseOut:
 
 @router.get("/cases/{case_id}/image", response_class=Response, responses=PICTURE)
 async def case_image(request: Request, case_id: CaseId, side: Side = 1024) -> Response:
-    """A past case's film, as a display copy."""
+    """A past case's image, as a display copy."""
     service = service_of(request)
 
     def work() -> bytes:
@@ -110,7 +110,7 @@ async def case_overlay(
 async def case_evidence(
     request: Request, case_id: CaseId, query_id: QueryId, side: Side = 512
 ) -> Response:
-    """A past case: which places make it similar to the film that was sent."""
+    """A past case: which places make it similar to the image that was sent."""
     service = service_of(request)
     answer = remembered(request, query_id)
 

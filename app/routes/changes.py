@@ -16,14 +16,14 @@ from xemplar.errors import BurnedInText, NotARadiograph, StorageError
 from xemplar.imaging import Radiograph
 from xemplar.imaging.preprocess import preprocess
 from xemplar.operations.audit import changes
-from xemplar.retrieval.ingest import Taken, let_go
+from xemplar.retrieval.ingest import Taken, delete_case
 from xemplar.retrieval.retriever import Retriever
 
 from ..admission import writer
 from ..problems import described
 from ..record import Record, record_of
 from ..service import root_of, service_of
-from ..upload import REQUEST_BODY, film_and_fields_of
+from ..upload import REQUEST_BODY, image_and_fields_of
 from ..wire import case_out, new_case_out
 from .common import (
     BAD_REQUEST,
@@ -49,7 +49,7 @@ BETWEEN_COMMAS = rf"^[^{CONTROLS},]{{0,100}}(,[^{CONTROLS},]{{0,100}}){{0,99}}$"
 
 
 def _body() -> dict[str, Any]:
-    """How OpenAPI describes the form: the film, and the fields of `CaseIn`."""
+    """How OpenAPI describes the form: the image, and the fields of `CaseIn`."""
     described = CaseIn.model_json_schema()
     for name, field in described["properties"].items():
         if name in LABELS:
@@ -62,10 +62,10 @@ def _body() -> dict[str, Any]:
         elif "anyOf" in field:  # something or null, which a form says by an empty field, or by none
             del field["default"]
             field |= _or_empty(field.pop("anyOf")[0])
-    film = REQUEST_BODY["content"]["multipart/form-data"]["schema"]
-    schema = film | {
-        "required": [*film["required"], *described.get("required", [])],
-        "properties": film["properties"] | described["properties"],
+    image = REQUEST_BODY["content"]["multipart/form-data"]["schema"]
+    schema = image | {
+        "required": [*image["required"], *described.get("required", [])],
+        "properties": image["properties"] | described["properties"],
     }
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
@@ -92,15 +92,15 @@ def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
     | INVALID
     | described(
         HTTPStatus.CONFLICT,
-        "Another film has the case id that this one would get; or the film is a case of a source "
+        "Another image has the case id that this one would get; or the image is a case of a source "
         "that is not the key's; or the case was given too many patients.",
     ),
     openapi_extra={"requestBody": _body()},
 )
 async def put_case(
-    request: Request, response: Response, form: Annotated[FormData, Depends(film_and_fields_of)]
+    request: Request, response: Response, form: Annotated[FormData, Depends(image_and_fields_of)]
 ) -> NewCaseOut:
-    """A film and what is known of it. The same film again changes only what is named with it.
+    """An image and what is known of it. The same image again changes only what is named with it.
 
     So does the same image in another file, as in another format or resolution: no case is added,
     the answer is the case that was there, and a warning says so.
@@ -110,16 +110,16 @@ async def put_case(
     Findings may be repeated fields, or names between commas. When this is answered, pictures and
     description are on the disk.
 
-    The film is looked at as a query's is: what surely is no film of the kind that is indexed is
+    The image is looked at as a query's is: what surely is no image of the kind that is indexed is
     refused, and `warnings` tell what is doubtful. `xemplar index` takes in what is refused here,
-    but for a film that shows another part of the body by its DICOM header, or has text burnt into
+    but for an image that shows another part of the body by its DICOM header, or has text burnt into
     the picture: that neither takes in unless told to (`any_body_part`, `burned_in_text`).
     """
     service, given = service_of(request), _given(form)
-    film = form["image"]
-    assert isinstance(film, UploadFile)  # noqa: S101 -- `film_and_fields_of` has looked
-    data = record_of(request).film(film.file.read())
-    case, is_new, warnings = await service.work_on_films(
+    image = form["image"]
+    assert isinstance(image, UploadFile)  # noqa: S101 -- `image_and_fields_of` has looked
+    data = record_of(request).image(image.file.read())
+    case, is_new, warnings = await service.work_on_images(
         lambda: _put(service.retriever, data, given, record_of(request))
     )
     record_of(request).subject = case.case_id
@@ -170,7 +170,7 @@ async def remove_case(request: Request, case_id: CaseId) -> None:
 
     def work() -> None:
         try:
-            let_go(case_id, retriever.catalog, retriever.media)
+            delete_case(case_id, retriever.catalog, retriever.media)
         except StorageError as error:
             error.action = f"the removal of case {case_id}"
             raise
@@ -181,7 +181,7 @@ async def remove_case(request: Request, case_id: CaseId) -> None:
 
 
 def _given(form: FormData) -> CaseIn:
-    """The form's fields but the film.
+    """The form's fields but the image.
 
     Raises:
         RequestValidationError: naming the field and its limit.
@@ -209,47 +209,47 @@ def _twice(name: str) -> dict[str, Any]:
 def _put(
     retriever: Retriever, data: bytes, given: CaseIn, record: Record
 ) -> tuple[Case, bool, tuple[str, ...]]:
-    """Put a film in, or describe it anew; returns the case, whether it is new, and warnings."""
+    """Put an image in, or describe it anew; returns the case, whether it is new, and warnings."""
     live = retriever.live
-    film = retriever.decode(data)
+    image = retriever.decode(data)
     source = retriever.catalog.access.source_of(given.source)
     fields = given.fields(retriever.store, source, _vocabulary(retriever, given))
-    known = retriever.catalog.find_film(film.sha256)
+    known = retriever.catalog.find_image(image.sha256)
     if known is None:
-        _refuse_by_header(film, given)
+        _refuse_by_header(image, given)
     spec = live.checkpoint.card.spec
-    verdict = live.judge(preprocess(film, spec))
-    # a repeated upload is never refused, though other films may be indexed by now
+    verdict = live.judge(preprocess(image, spec))
+    # a repeated upload is never refused, though other images may be indexed by now
     doubts = verdict.admitted() if known is None else verdict.warnings
-    whole = known is not None and retriever.media.has(film.sha256, spec)
+    whole = known is not None and retriever.media.has(image.sha256, spec)
     if known is not None and known.id in live.generation and whole:
         taken = Taken(known, is_new=False)
     else:
-        taken = retriever.put(film, Description(**fields))
+        taken = retriever.put(image, Description(**fields))
     case_id = taken.case.case_id
-    if case_id != case_id_of(film.sha256):
+    if case_id != case_id_of(image.sha256):
         doubts += (SAME_IMAGE.format(case_id=case_id),)
     if not taken.is_new:
         record.details = changes(retriever.catalog.describe(case_id, fields))
-    return retriever.catalog.case(case_id), taken.is_new, film.warnings + doubts
+    return retriever.catalog.case(case_id), taken.is_new, image.warnings + doubts
 
 
-def _refuse_by_header(film: Radiograph, given: CaseIn) -> None:
-    """Refuse a film for what its DICOM header says, unless the caller insists.
+def _refuse_by_header(image: Radiograph, given: CaseIn) -> None:
+    """Refuse an image for what its DICOM header says, unless the caller insists.
 
     Raises:
         NotARadiograph: it shows another part of the body.
         BurnedInText: text is burnt into the picture.
     """
-    if film.body_part is not None and not given.any_body_part:
+    if image.body_part is not None and not given.any_body_part:
         raise NotARadiograph(
-            f"the DICOM header says that the film shows {film.body_part}, not a chest, so it was "
+            f"the DICOM header says that the image shows {image.body_part}, not a chest, so it was "
             "not indexed; send any_body_part=true with it to index it all the same"
         )
-    if film.burned_in and not given.burned_in_text:
+    if image.burned_in and not given.burned_in_text:
         raise BurnedInText(
             "the DICOM header says that text is burnt into the picture, which may name the "
-            "patient, so it was not indexed; look at the film, remove the text, or send "
+            "patient, so it was not indexed; look at the image, remove the text, or send "
             "burned_in_text=true with it to index it all the same"
         )
 

@@ -16,12 +16,12 @@ from ..service import service_of
 
 Responses = dict[int | str, dict[str, Any]]
 
-BAD_REQUEST = described(HTTPStatus.BAD_REQUEST, "The film cannot be read.")
+BAD_REQUEST = described(HTTPStatus.BAD_REQUEST, "The image cannot be read.")
 OTHER_KIND = described(
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A file of another kind, or a body of another type."
 )
 NOT_FOUND = described(HTTPStatus.NOT_FOUND, "No such case or query.")
-TOO_LARGE = described(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body or its film is too large.")
+TOO_LARGE = described(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body or its image is too large.")
 TOO_SLOW = described(HTTPStatus.REQUEST_TIMEOUT, "The body stood still or came too slowly.")
 NO_JSON = (
     described(HTTPStatus.BAD_REQUEST, "The body is no text, and so no JSON.")

@@ -42,7 +42,7 @@ NO_JOB = described(HTTPStatus.NOT_FOUND, "No such job.")
 async def reindex(request: Request, response: Response, asked: Reindex | None = None) -> JobOut:
     """A new index of all cases; the one that answers goes on until the new one has passed a check.
 
-    ``xemplar worker`` must run somewhere. With another checkpoint all films are embedded anew.
+    ``xemplar worker`` must run somewhere. With another checkpoint all images are embedded anew.
     """
     asked = asked or Reindex()
     digest = asked.checkpoint or service_of(request).retriever.checkpoint.digest

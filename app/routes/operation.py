@@ -74,7 +74,7 @@ async def me(request: Request) -> Caller:
     openapi_extra={"security": [{}]},  # a key is not always needed
 )
 async def metrics(request: Request) -> Response:
-    """What Prometheus reads: requests, stages, films inside, the live generation, jobs."""
+    """What Prometheus reads: requests, stages, images inside, the live generation, jobs."""
     opening: Opening = request.state.opening
     counted: Metrics = request.state.metrics
     retriever = opening.service.retriever if opening.service else None

@@ -1,4 +1,4 @@
-"""The reading room: the page where films are compared. It needs no key; its data do."""
+"""The reading room: the page where images are compared. It needs no key; its data do."""
 
 from pathlib import Path
 

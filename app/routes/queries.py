@@ -1,4 +1,4 @@
-"""Questions: a film comes, similar cases go, and the pictures of both."""
+"""Questions: a radiograph comes, similar cases go, and the pictures of both."""
 
 import math
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from ..admission import reader
 from ..problems import refusal
 from ..record import record_of
 from ..service import root_of, service_of
-from ..upload import BATCH_BODY, REQUEST_BODY, film_of, films_of
+from ..upload import BATCH_BODY, REQUEST_BODY, image_of, images_of
 from ..wire import answer_out, maps_out, rounded
 from .common import (
     BAD_REQUEST,
@@ -64,53 +64,53 @@ router = api_router("queries", reader)
 )
 async def query(
     request: Request,
-    film: Annotated[UploadFile, Depends(film_of)],
+    image: Annotated[UploadFile, Depends(image_of)],
     question: Annotated[Question, Query()],
 ) -> Response:
-    """Similar past cases for a film, with Grad-CAM overlays and similarity evidence.
+    """Similar past cases for an image, with Grad-CAM overlays and similarity evidence.
 
     Without ``finding`` the most probable one is explained. Filters are met within the search, so
     that k cases come wherever k meet them; ``matched`` says how many did.
     """
     retriever, search = service_of(request).retriever, question.search()
 
-    @cache  # a film is read and noted once, also where it is asked twice
+    @cache  # an image is read and noted once, also where it is asked twice
     def data() -> bytes:
-        return record_of(request).film(film.file.read())
+        return record_of(request).image(image.file.read())
 
     return await _answered(
-        request, question, lambda: retriever.ask(data(), search), brings_film=True
+        request, question, lambda: retriever.ask(data(), search), brings_image=True
     )
 
 
 @router.post(
     "/query/batch",
-    summary="Find similar past cases for several films",
+    summary="Find similar past cases for several images",
     response_model=list[AnswerOut | Problem],
     responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | OTHER_KIND | INVALID,
     openapi_extra={"requestBody": BATCH_BODY},
 )
 async def query_batch(
     request: Request,
-    films: Annotated[list[UploadFile], Depends(films_of)],
+    images: Annotated[list[UploadFile], Depends(images_of)],
     question: Annotated[BatchQuestion, Query()],
 ) -> Response:
-    """The answers of ``POST /query`` for up to 64 films, in their order.
+    """The answers of ``POST /query`` for up to 64 images, in their order.
 
-    A film that cannot be used has its problem in the place of its answer; the others are
+    An image that cannot be used has its problem in the place of its answer; the others are
     answered. All answers come from one index generation. Their pictures are drawn when they are
     fetched, as long as the service remembers the query.
     """
     service, search, record = service_of(request), question.search(), record_of(request)
 
     def work() -> bytes:
-        sent = [record.film(film.file.read()) for film in films]
+        sent = [record.image(image.file.read()) for image in images]
         answers = service.retriever.ask_all(sent, search)
         out: list[AnswerOut | Problem] = []
         for place, answer in enumerate(answers):
             if isinstance(answer, Answer):
                 remember(request, answer)
-                record.answered(answer, film=place)
+                record.answered(answer, image=place)
                 out.append(answer_out(answer, root=root_of(request)))
             else:
                 out.append(refusal(answer))
@@ -132,7 +132,7 @@ async def similar(
 ) -> Response:
     """Past cases similar to one of them, which is never in the answer itself.
 
-    Nor are other films of its patient, unless ``same_patient`` asks for them.
+    Nor are other images of its patient, unless ``same_patient`` asks for them.
     """
     retriever, search = service_of(request).retriever, question.search()
     same = question.same_patient
@@ -143,14 +143,14 @@ async def similar(
 
 @router.get(
     "/queries/{query_id}/similar",
-    summary="Ask something else of a film that was sent",
+    summary="Ask something else of an image that was sent",
     response_model=AnswerOut,
     responses=NOT_FOUND | INVALID,
 )
 async def query_similar(
     request: Request, query_id: QueryId, question: Annotated[Question, Query()]
 ) -> Response:
-    """Past cases similar to a film that was sent, while the service remembers it.
+    """Past cases similar to an image that was sent, while the service remembers it.
 
     The query keeps its id, and the network does not run again.
     """
@@ -161,12 +161,12 @@ async def query_similar(
 
 @router.post(
     "/queries/{query_id}/share",
-    summary="Share a film that was sent",
+    summary="Share an image that was sent",
     status_code=status.HTTP_204_NO_CONTENT,
     responses=NOT_FOUND | INVALID,
 )
 async def share_query(request: Request, query_id: QueryId) -> None:
-    """Let every key that may read see film and answer, while the service remembers them.
+    """Let every key that may read see image and answer, while the service remembers them.
 
     Until then they are unknown to all keys but the one that asked, administrators' too. Whoever is
     to see them needs the query's id. Without keys all are everybody's.
@@ -179,7 +179,7 @@ async def _answered(
     question: Question,
     ask: Callable[[], Answer],
     *,
-    brings_film: bool = False,
+    brings_image: bool = False,
 ) -> Response:
     """Ask in a thread, remember the answer, and send it."""
     service = service_of(request)
@@ -205,7 +205,7 @@ async def _answered(
         )
         return out.model_dump_json().encode()
 
-    run = service.work_on_films if brings_film else service.work
+    run = service.work_on_images if brings_image else service.work
     return Response(await run(work), media_type="application/json")
 
 
@@ -230,7 +230,7 @@ def _with(
 
 @router.get("/queries/{query_id}/image", response_class=Response, responses=PICTURE)
 async def query_image(request: Request, query_id: QueryId, side: Side = 1024) -> Response:
-    """The film that was sent, as a display copy."""
+    """The image that was sent, as a display copy."""
     service = service_of(request)
     answer = remembered(request, query_id)
     picture = await service.work(lambda: render.query_image(answer, side))
@@ -241,7 +241,7 @@ async def query_image(request: Request, query_id: QueryId, side: Side = 1024) ->
 async def query_overlay(
     request: Request, query_id: QueryId, finding: Finding = None, side: Side = 512
 ) -> Response:
-    """The film that was sent with its Grad-CAM; without a map below the finding's threshold."""
+    """The image that was sent with its Grad-CAM; without a map below the finding's threshold."""
     service = service_of(request)
     answer = remembered(request, query_id)
 
@@ -260,7 +260,7 @@ async def query_overlay(
 async def query_evidence(
     request: Request, query_id: QueryId, case_id: CaseId, side: Side = 512
 ) -> Response:
-    """The film that was sent: which places make it similar to a case."""
+    """The image that was sent: which places make it similar to a case."""
     service = service_of(request)
     answer = remembered(request, query_id)
 
@@ -273,7 +273,7 @@ async def query_evidence(
 
 @router.get("/queries/{query_id}/matches/{case_id}", responses=NOT_FOUND | INVALID)
 async def query_matches(request: Request, query_id: QueryId, case_id: CaseId) -> MatchesOut:
-    """Which places of the film that was sent and of a case match; all shares are the similarity."""
+    """Which places of the image that was sent and of a case match; all shares are the similarity."""
     service = service_of(request)
     answer = remembered(request, query_id)
 

@@ -49,11 +49,11 @@ from .common import (
 router = api_router("ratings", reader)
 export = api_router("ratings", admin)
 
-FilmId = Annotated[
+ImageId = Annotated[
     str,
     Path(
         pattern="^[0-9a-f]{16}$",
-        description="`film_id` of a ranking: the case id that the film has, or would have.",
+        description="`image_id` of a ranking: the case id that the image has, or would have.",
         examples=[CASE_ID],
     ),
 ]
@@ -73,7 +73,7 @@ NO_KEY = described(HTTPStatus.NOT_FOUND, "No such key that is good.")
 
 @router.get(
     "/queries/{query_id}/ranking",
-    summary="Cases to be rated for a film that was sent",
+    summary="Cases to be rated for an image that was sent",
     responses=NOT_FOUND | TAKEN | INVALID,
 )
 async def query_ranking(
@@ -112,20 +112,20 @@ async def case_ranking(
 
 
 @router.put(
-    "/ratings/{film_id}/{rater}",
-    summary="Save what a reader says of a film's cases",
+    "/ratings/{image_id}/{rater}",
+    summary="Save what a reader says of an image's cases",
     status_code=status.HTTP_204_NO_CONTENT,
     responses=NO_JSON | NOT_FOUND | TAKEN | INVALID,
 )
 async def put_ratings(
-    request: Request, film_id: FilmId, rater: RaterName, said: RatingList
+    request: Request, image_id: ImageId, rater: RaterName, said: RatingList
 ) -> None:
-    """The whole list, in place of what this reader said of the film's cases before.
+    """The whole list, in place of what this reader said of the image's cases before.
 
     An empty one takes that back. What is changed or taken back is kept for administrators.
 
     A pseudonym belongs to the first key that saves ratings under it. One key takes up to 100, and
-    has up to 100,000 ratings, earlier ones too. The film is one that the service remembers or that
+    has up to 100,000 ratings, earlier ones too. The image is one that the service remembers or that
     is a case; of others, as after a restart, one key rates up to 32. Without keys there is no such
     limit.
     """
@@ -134,9 +134,9 @@ async def put_ratings(
     if len(ratings) < len(said.ratings):
         (twice, _), *_ = Counter(one.case_id for one in said.ratings).most_common(1)
         raise InvalidArgument(f"case {twice} is rated twice; keep one of the two")
-    known = service.recent.has_film(film_id, key)
+    known = service.recent.has_image(image_id, key)
     before = await service.work(
-        lambda: _ratings(request).save(film_id, rater, ratings, key=key, film_known=known)
+        lambda: _ratings(request).save(image_id, rater, ratings, key=key, image_known=known)
     )
     number = {"old": before, "new": len(ratings)}
     record_of(request).details = {"rater": rater, "ratings": number}
@@ -148,17 +148,17 @@ async def put_ratings(
     responses=NOT_FOUND | INVALID,
 )
 async def query_ratings(request: Request, query_id: QueryId) -> Agreement:
-    """The order by similarity against the ratings of each reader of this film's cases, as nDCG.
+    """The order by similarity against the ratings of each reader of this image's cases, as nDCG.
 
-    While the service remembers the film; send it again otherwise. Of others' ratings a reader is
-    shown those of cases that the same key has rated for this film; an administrator is shown all.
+    While the service remembers the image; send it again otherwise. Of others' ratings a reader is
+    shown those of cases that the same key has rated for this image; an administrator is shown all.
     """
     service, record = service_of(request), record_of(request)
     answer = remembered(request, query_id)
     blinded = None if record.role is Role.ADMIN else record.key
 
     def work() -> Agreement:
-        said = _ratings(request).of(answer.film_id, seen_by=blinded)
+        said = _ratings(request).of(answer.image_id, seen_by=blinded)
         found = agreement_out(service.retriever, answer, said, root_of(request))
         record.shown = tuple(one.case_id for one in found.cases)
         return found
@@ -210,7 +210,7 @@ async def give_rater(request: Request, rater: RaterName, owner: RaterOwner) -> R
 
 
 def _row(one: Rating, *, history: bool) -> tuple[object, ...]:
-    said = (one.film_id, one.case_id, one.rater, one.rating)
+    said = (one.image_id, one.case_id, one.rater, one.rating)
     if not history:
         return said
     until = one.superseded_at.isoformat() if one.superseded_at else ""
@@ -230,15 +230,15 @@ def _blind(request: Request, answer: Answer, rater: str) -> BlindList:
     """An answer's cases in an order that their ranks have no part in."""
 
     def place(case_id: str) -> bytes:
-        return hashlib.sha256(f"{rater} {answer.film_id} {case_id}".encode()).digest()
+        return hashlib.sha256(f"{rater} {answer.image_id} {case_id}".encode()).digest()
 
     _raters(request).check(rater, record_of(request).key)
     record_of(request).answered(answer)
     root = root_of(request)
-    earlier = _ratings(request).by(rater, answer.film_id)
+    earlier = _ratings(request).by(rater, answer.image_id)
     return BlindList(
         query_id=answer.query_id,
-        film_id=answer.film_id,
+        image_id=answer.image_id,
         image_url=f"{root}/queries/{answer.query_id}/image",
         cases=[
             BlindCase(case_id=case, image_url=f"{root}/cases/{case}/image")

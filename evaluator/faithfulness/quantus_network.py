@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from xemplar.imaging.preprocess import PreprocessSpec, onto_film
+from xemplar.imaging.preprocess import PreprocessSpec, onto_image
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.densenet import STRIDE
 from xemplar.model.explain import grad_cam
@@ -72,7 +72,7 @@ def random_maps(model: Probabilities, inputs: Maps, random: np.random.Generator)
 
 def enlarged(maps: Maps, spec: PreprocessSpec) -> Maps:
     """Maps (N, g, g) in the frame of the input, float32 (N, 1, s, s), bilinearly."""
-    return np.stack([onto_film(one, spec, spec.size, spec.size) for one in maps])[:, None]
+    return np.stack([onto_image(one, spec, spec.size, spec.size) for one in maps])[:, None]
 
 
 def by_own_maximum(maps: Maps) -> Maps:

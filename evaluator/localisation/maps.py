@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pytorch_grad_cam import EigenCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
 from torch import nn
 
-from xemplar.model.densenet import Features, Space
+from xemplar.model.densenet import EmbeddingHead, Features
 from xemplar.model.explain import grad_cam, similarity_evidence
 
 from ..data import Candidates, EvaluationData, EvaluationImages, nearest
@@ -42,7 +42,7 @@ class Explainer:
 
     def __init__(self, data: EvaluationData) -> None:
         weights = data.encoder.checkpoint.weights
-        self._classifier, self._space = weights["classifier.weight"], Space.of(weights)
+        self._classifier, self._space = weights["classifier.weight"], EmbeddingHead.of(weights)
         self._findings = tuple(data.findings)
         self._candidates = data.candidates
         # the library wants a network to hook into; what is asked of it here never looks at one

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.data.boxes import Box
-from xemplar.imaging.preprocess import PreprocessSpec, onto_film
+from xemplar.imaging.preprocess import PreprocessSpec, onto_image
 
 from ..data import EvaluationImages
 from .maps import METHODS, Explainer
@@ -122,7 +122,7 @@ def measure(
         for m, method in enumerate(METHODS):
             heatmap = maps[method]
             if heatmap is not None:
-                image = onto_film(heatmap, spec, height, width)
+                image = onto_image(heatmap, spec, height, width)
                 blank[n, m] = not image.any()
                 pointing[n, m] = pointing_game(image, mask)
                 mass[n, m] = relevance_mass(image, mask)

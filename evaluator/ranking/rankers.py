@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Case
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 
 from ..data import Candidates, EvaluationImages
 
@@ -38,7 +38,7 @@ def rankers(queries: EvaluationImages, candidates: Candidates, seed: int) -> Map
     }
 
 
-def demographics(images: Sequence[Film] | Sequence[Case]) -> npt.NDArray[np.float64]:
+def demographics(images: Sequence[DatasetImage] | Sequence[Case]) -> npt.NDArray[np.float64]:
     """Encodes view (its first two letters), sex and age, float64 (N, 3), NaN if unknown."""
     views = {"PA": 0.0, "AP": 1.0}
     sexes = {"F": 0.0, "M": 1.0}

@@ -21,7 +21,7 @@ CORNER_SIDE = 1 / 5
 BORDER_WIDTH = 22 / 224
 """Width of the frame along the four edges, likewise: about a tenth."""
 
-FILMS_AT_ONCE = 4
+IMAGES_AT_ONCE = 4
 """Images of a batch, each under all four masks: batches of 16."""
 
 Mask = npt.NDArray[np.bool_]
@@ -83,8 +83,8 @@ def _encode(
 ) -> npt.NDArray[np.float32]:
     """Encodes one shard: logits, float32 (masks, n, F)."""
     end, found = min(begin + SHARD, len(inputs)), []
-    for first in range(begin, end, FILMS_AT_ONCE):
-        images = inputs[first : min(first + FILMS_AT_ONCE, end)]
+    for first in range(begin, end, IMAGES_AT_ONCE):
+        images = inputs[first : min(first + IMAGES_AT_ONCE, end)]
         batch = np.concatenate([covered(images, mask) for mask in shown.values()])
         logits = encoder.encode(batch).logits
         found.append(logits.reshape(len(shown), len(images), -1))

@@ -19,9 +19,9 @@ def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 
 
-def ask(client: httpx2.Client, film: bytes, **question: Any) -> dict[str, Any]:
+def ask(client: httpx2.Client, radiograph: bytes, **question: Any) -> dict[str, Any]:
     """The answer of ``POST /query``."""
-    response = client.post("/query", params=question, files={"image": film})
+    response = client.post("/query", params=question, files={"image": radiograph})
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer

@@ -15,15 +15,15 @@ from playwright.sync_api import Page, Route, expect
 from xemplar_app.main import create_app
 from xemplar_app.settings import Settings
 
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.retrieval.retriever import Retriever
 
 CHROMIUM = os.environ.get("XEMPLAR_CHROMIUM") or shutil.which("chromium")
 
 SCREENS = {"desk": (1280, 720), "tablet": (768, 1024)}
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-FILM = encoded(drawn_film(77, 600, 450))
-SENT = {"name": "film.png", "mimeType": "image/png", "buffer": FILM}
+IMAGE = encoded(drawn_image(77, 600, 450))
+SENT = {"name": "image.png", "mimeType": "image/png", "buffer": IMAGE}
 
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None,

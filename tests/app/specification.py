@@ -1,4 +1,4 @@
-"""What `schemathesis` is told of the service: films, and which refusals no schema can foresee."""
+"""What `schemathesis` is told of the service: images, and which refusals no schema can foresee."""
 
 from http import HTTPStatus
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import schemathesis
 from hypothesis import strategies as st
 
-from tests.films import dicom, drawn_film, encoded
+from tests.images import dicom, drawn_image, encoded
 
-FILM = drawn_film(1)
-FILMS = (encoded(FILM), encoded(FILM, "JPEG"), encoded(FILM, "TIFF"), dicom(FILM))
+IMAGE = drawn_image(1)
+IMAGES = (encoded(IMAGE), encoded(IMAGE, "JPEG"), encoded(IMAGE, "TIFF"), dicom(IMAGE))
 
 DOMAIN = ("InvalidArgument", "UnknownFinding")
 """Problems of values that are right one by one: they contradict each other, or name what is not."""
@@ -17,7 +17,7 @@ DOMAIN = ("InvalidArgument", "UnknownFinding")
 WORDS = ("source", "patient", "view", "split", "present", "absent", "uncertain")
 """Fields of POST /cases that may hold any text."""
 
-schemathesis.openapi.format("binary", st.sampled_from(FILMS))
+schemathesis.openapi.format("binary", st.sampled_from(IMAGES))
 
 
 @schemathesis.check

@@ -11,14 +11,14 @@ from xemplar_indexer.publishing import build_generation
 
 from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
 from xemplar.index import generations
 from xemplar.model.checkpoint import load
 from xemplar.operations.keys import Keys, Role
 
-FILM = encoded(drawn_film(84, 300, 200))
+IMAGE = encoded(drawn_image(84, 300, 200))
 
 
 def made(client: TestClient, name: str = "ward-3", role: str = "reader") -> dict[str, Any]:
@@ -161,7 +161,7 @@ def test_generations_are_listed_and_going_back_is_publishing_an_older_one(
     assert published.status_code == 200, published.text
     assert published.json()["live"]
     assert published.json()["published_at"] > found[1]["published_at"]
-    wait_until(lambda: ask(own_client, FILM)["generation"] == older)
+    wait_until(lambda: ask(own_client, IMAGE)["generation"] == older)
     entry = own_client.get("/audit?action=publish_generation").json()["entries"][0]
     assert (entry["status"], entry["subject"]) == (200, older)
 
@@ -229,7 +229,7 @@ def test_what_is_no_generation_cannot_be_published(own_client: TestClient) -> No
 def test_findings_are_those_of_the_labels_and_those_of_the_network(
     own_client: TestClient, own: SmallStore
 ) -> None:
-    case = own_client.post("/cases", data={"source": "a"}, files={"image": FILM}).json()["case_id"]
+    case = own_client.post("/cases", data={"source": "a"}, files={"image": IMAGE}).json()["case_id"]
     with open_catalog(own.store.database_url) as catalog:  # as `index --unknown-findings keep` does
         catalog.describe(case, {"labels": {"Sarcoid": 1}})
     found = {one.pop("finding"): one for one in own_client.get("/findings").json()["findings"]}

@@ -1,4 +1,4 @@
-"""What the doorkeeper says of a film that is put in as a case: nothing, a warning, a refusal."""
+"""What the input validator says of an image that is put in as a case: nothing, a warning, a refusal."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,12 +11,12 @@ from xemplar_app.main import create_app, open_retriever
 from xemplar_app.settings import Settings
 
 from tests.app.asking import problem
-from tests.films import encoded
+from tests.images import encoded
 from tests.stores import CASES, SmallStore
 from xemplar.model.encoder import Precision
 from xemplar.phantom import phantom
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.snapshot import doorkeeper_of
+from xemplar.retrieval.snapshot import validator_of
 
 UPRIGHT = phantom(1000, size=128).pixels
 PAGE = np.full((200, 160), 255, np.uint8)
@@ -25,13 +25,13 @@ PAGE[20:180:12, 20:140] = 0
 
 @pytest.fixture
 def guarded(own: SmallStore) -> Retriever:
-    """A retriever on a test's own store, whose doorkeeper knows phantoms."""
+    """A retriever on a test's own store, whose input validator knows phantoms."""
     settings = Settings(
         store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
     )
     one = open_retriever(settings)
-    films = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
-    one.live = replace(one.live, doorkeeper=doorkeeper_of(films, one.encoder))
+    images = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
+    one.live = replace(one.live, validator=validator_of(images, one.encoder))
     return one
 
 
@@ -42,22 +42,22 @@ def guarded_client(own: SmallStore, guarded: Retriever) -> Iterator[TestClient]:
         yield client
 
 
-def put(client: httpx2.Client, film: bytes) -> httpx2.Response:
-    return client.post("/cases", data={"source": "clinic"}, files={"image": film})
+def put(client: httpx2.Client, image: bytes) -> httpx2.Response:
+    return client.post("/cases", data={"source": "clinic"}, files={"image": image})
 
 
-def test_a_film_as_it_should_be_is_taken_without_a_warning(guarded_client: TestClient) -> None:
+def test_an_image_as_it_should_be_is_taken_without_a_warning(guarded_client: TestClient) -> None:
     response = put(guarded_client, encoded(UPRIGHT))
     assert (response.status_code, response.json()["warnings"]) == (201, [])
 
 
 @pytest.mark.parametrize(
-    ("film", "said"), [(UPRIGHT[::-1, ::-1], "upside down"), (255 - UPRIGHT, "inverted")]
+    ("image", "said"), [(UPRIGHT[::-1, ::-1], "upside down"), (255 - UPRIGHT, "inverted")]
 )
-def test_a_doubtful_film_is_taken_with_the_warning_of_a_query(
-    guarded_client: TestClient, film: np.ndarray, said: str
+def test_a_doubtful_image_is_taken_with_the_warning_of_a_query(
+    guarded_client: TestClient, image: np.ndarray, said: str
 ) -> None:
-    data = encoded(np.ascontiguousarray(film))
+    data = encoded(np.ascontiguousarray(image))
     asked = guarded_client.post("/query", files={"image": data}).json()["warnings"]
     response = put(guarded_client, data)
     assert response.status_code == 201, response.text
@@ -65,7 +65,7 @@ def test_a_doubtful_film_is_taken_with_the_warning_of_a_query(
     assert said in asked[0]
 
 
-def test_what_is_surely_no_film_is_refused_as_by_a_query(
+def test_what_is_surely_no_image_is_refused_as_by_a_query(
     guarded_client: TestClient, own: SmallStore
 ) -> None:
     pictures = sorted(own.store.media.rglob("*"))
@@ -79,11 +79,11 @@ def test_what_is_surely_no_film_is_refused_as_by_a_query(
 def test_a_case_that_is_there_is_not_refused_but_warned_of(
     guarded_client: TestClient, guarded: Retriever, own: SmallStore
 ) -> None:
-    """Repeating an upload is safe, although the doorkeeper may know other films by now."""
-    films = guarded.live.doorkeeper
-    guarded.live = replace(guarded.live, doorkeeper=None)
+    """Repeating an upload is safe, although the input validator may know other images by now."""
+    images = guarded.live.validator
+    guarded.live = replace(guarded.live, validator=None)
     assert put(guarded_client, encoded(PAGE)).status_code == 201
-    guarded.live = replace(guarded.live, doorkeeper=films)
+    guarded.live = replace(guarded.live, validator=images)
     again = put(guarded_client, encoded(PAGE))
     assert again.status_code == 200, again.text
-    assert "as far from the indexed films" in again.json()["warnings"][0]
+    assert "as far from the indexed images" in again.json()["warnings"][0]

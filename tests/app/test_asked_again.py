@@ -1,4 +1,4 @@
-"""What a page needs: another question about a film, maps as numbers, matching places, sizes."""
+"""What a page needs: another question about an image, maps as numbers, matching places, sizes."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.app.asking import ask, picture_size, problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.api import MapsOut, MatchesOut
 from xemplar.data.findings import NIH14
@@ -17,28 +17,28 @@ from xemplar.model.explain import similarity_evidence
 from xemplar.retrieval.retriever import Retriever
 from xemplar.retrieval.selection import Search
 
-FILM = encoded(drawn_film(77, 1200, 900))
+IMAGE = encoded(drawn_image(77, 1200, 900))
 NOBODY = "0" * 16
 
 
 @pytest.fixture(scope="module")
 def answer(client: TestClient) -> dict[str, Any]:
-    return ask(client, FILM, k=CASES, include="maps")
+    return ask(client, IMAGE, k=CASES, include="maps")
 
 
 def again(client: TestClient, answer: dict[str, Any], **question: Any) -> dict[str, Any]:
-    """Something else asked of the film."""
+    """Something else asked of the image."""
     response = client.get(f"/queries/{answer['query_id']}/similar", params=question)
     assert response.status_code == 200, response.text
     other: dict[str, Any] = response.json()
     return other
 
 
-def test_a_film_that_was_sent_is_asked_about_again(
+def test_an_image_that_was_sent_is_asked_about_again(
     client: TestClient, answer: dict[str, Any]
 ) -> None:
     question = {"k": 2, "sex": "F", "finding": "Mass", "counter_examples": 1}
-    other, sent = again(client, answer, **question), ask(client, FILM, **question)
+    other, sent = again(client, answer, **question), ask(client, IMAGE, **question)
     for name in ("query_id", "image_url", "predictions", "warnings", "checkpoint"):
         assert other[name] == answer[name]
     assert other["matched"] == sent["matched"] == CASES // 2
@@ -47,7 +47,7 @@ def test_a_film_that_was_sent_is_asked_about_again(
         assert [near["case_id"] for near in other[cases]] == [c["case_id"] for c in sent[cases]]
 
 
-def test_pictures_of_a_film_stay_when_it_is_asked_about_again(
+def test_pictures_of_an_image_stay_when_it_is_asked_about_again(
     client: TestClient, answer: dict[str, Any]
 ) -> None:
     address = f"/queries/{answer['query_id']}/overlay"  # of the finding first explained
@@ -56,15 +56,15 @@ def test_pictures_of_a_film_stay_when_it_is_asked_about_again(
     assert client.get(address).content == before.content
 
 
-def test_a_film_that_is_not_remembered_cannot_be_asked_about(client: TestClient) -> None:
+def test_an_image_that_is_not_remembered_cannot_be_asked_about(client: TestClient) -> None:
     for path in ("similar", f"matches/{NOBODY}"):
         response = client.get(f"/queries/{NOBODY}/{path}")
-        assert "send the film again" in problem(response, 404, "NotFound")
+        assert "send the image again" in problem(response, 404, "NotFound")
 
 
 def test_another_checkpoints_answer_cannot_be_asked_about(retriever: Retriever) -> None:
-    other = replace(retriever.ask(FILM), checkpoint="f" * 64)
-    with pytest.raises(NotFound, match="send the film again"):
+    other = replace(retriever.ask(IMAGE), checkpoint="f" * 64)
+    with pytest.raises(NotFound, match="send the image again"):
         retriever.again(other, Search())
 
 
@@ -92,7 +92,7 @@ def test_below_the_threshold_there_is_no_map(client: TestClient, answer: dict[st
 
 
 def test_maps_come_only_where_they_are_asked_for(client: TestClient) -> None:
-    assert ask(client, FILM)["maps"] is None
+    assert ask(client, IMAGE)["maps"] is None
 
 
 def test_matching_places_add_up_to_the_similarity_and_to_the_evidence(
@@ -107,15 +107,15 @@ def test_matching_places_add_up_to_the_similarity_and_to_the_evidence(
     assert shares.sum() == pytest.approx(near["similarity"], abs=1e-5)
     assert matches["similarity"] == pytest.approx(near["similarity"], abs=1e-5)
     vector = retriever.generation.vector(retriever.indexed(near["case_id"]).id)
-    evidence = similarity_evidence(retriever.ask(FILM).features, vector)
+    evidence = similarity_evidence(retriever.ask(IMAGE).features, vector)
     np.testing.assert_allclose(shares.sum(axis=1), evidence.ravel(), atol=1e-5)
 
 
-def test_films_come_as_large_as_asked_for_and_never_larger(
+def test_images_come_as_large_as_asked_for_and_never_larger(
     client: TestClient, answer: dict[str, Any], small: SmallStore
 ) -> None:
     assert picture_size(client.get(answer["image_url"], params={"side": 256})) == (192, 256)
-    case = ask(client, small.films[0], k=1)["neighbours"][0]  # 560 wide, 700 high
+    case = ask(client, small.images[0], k=1)["neighbours"][0]  # 560 wide, 700 high
     assert picture_size(client.get(case["image_url"], params={"side": 350})) == (280, 350)
     for side in (700, 1024):
         assert picture_size(client.get(case["image_url"], params={"side": side})) == (560, 700)

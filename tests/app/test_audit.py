@@ -18,7 +18,7 @@ from xemplar_app.settings import Settings
 
 from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import SmallStore
 from xemplar.catalog import open_catalog
 from xemplar.catalog.schema import connect
@@ -27,7 +27,7 @@ from xemplar.operations.audit import Audit
 from xemplar.operations.keys import Keys, Role
 from xemplar.retrieval.retriever import Retriever
 
-FILM = encoded(drawn_film(82, 300, 200))
+IMAGE = encoded(drawn_image(82, 300, 200))
 
 
 def entries(client: TestClient, **asked: Any) -> list[dict[str, Any]]:
@@ -37,12 +37,12 @@ def entries(client: TestClient, **asked: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_query_is_audited_with_its_film_and_its_results(service: Service, keys: Keys) -> None:
+def test_a_query_is_audited_with_its_image_and_its_results(service: Service, keys: Keys) -> None:
     key, secret = keys.create("x", Role.ADMIN)
     client = service()
     client.headers = bearer(secret)  # type: ignore[assignment]
     sent = {"X-Request-ID": "mine-1"}
-    response = client.post("/query", files={"image": ("Doe^Jane.png", FILM)}, headers=sent)
+    response = client.post("/query", files={"image": ("Doe^Jane.png", IMAGE)}, headers=sent)
     answer = response.json()
     (entry,) = entries(client, action="query")
     del entry["id"], entry["at"]
@@ -53,7 +53,7 @@ def test_a_query_is_audited_with_its_film_and_its_results(service: Service, keys
         "action": "query",
         "status": 200,
         "subject": answer["query_id"],
-        "image_sha256": hashlib.sha256(FILM).hexdigest(),
+        "image_sha256": hashlib.sha256(IMAGE).hexdigest(),
         "generation": answer["generation"],
         "results": [near["case_id"] for near in answer["neighbours"]],
         "count": 1,
@@ -63,7 +63,7 @@ def test_a_query_is_audited_with_its_film_and_its_results(service: Service, keys
 
 def test_a_question_about_a_case_names_the_case(service: Service) -> None:
     client = service()
-    case = ask(client, FILM)["neighbours"][0]["case_id"]
+    case = ask(client, IMAGE)["neighbours"][0]["case_id"]
     found = client.get(f"/cases/{case}/similar").json()
     (entry,) = entries(client, action="similar")
     assert entry["subject"] == case
@@ -91,7 +91,7 @@ def test_each_look_at_a_case_is_audited_with_what_it_showed(service: Service, ke
     key, secret = keys.create("x", Role.ADMIN)
     client = service()
     client.headers = bearer(secret)  # type: ignore[assignment]
-    answer = ask(client, FILM, k=2)
+    answer = ask(client, IMAGE, k=2)
     query, case = answer["query_id"], answer["neighbours"][0]["case_id"]
     client.put(f"/ratings/{answer['query_id']}/x", json={"ratings": []})
     listed = [one["case_id"] for one in client.get("/cases?limit=3").json()["cases"]]
@@ -242,9 +242,11 @@ def test_a_change_is_audited_with_old_and_new_values_but_not_the_patients(
     assert old.patient not in client.get("/audit").text
 
 
-def test_a_film_that_is_described_anew_is_audited_with_what_changed(own_client: TestClient) -> None:
+def test_an_image_that_is_described_anew_is_audited_with_what_changed(
+    own_client: TestClient,
+) -> None:
     for age in (50, 51):
-        own_client.post("/cases", data={"source": "a", "age": age}, files={"image": FILM})
+        own_client.post("/cases", data={"source": "a", "age": age}, files={"image": IMAGE})
     again, first = entries(own_client, action="put_case")
     assert (first["status"], first["details"]) == (201, None)
     assert (again["status"], again["details"]) == (200, {"age": {"old": 50, "new": 51}})
@@ -254,7 +256,7 @@ def test_saving_ratings_is_audited_with_the_reader_and_how_many_there_were(
     service: Service,
 ) -> None:
     client = service()
-    answer = ask(client, FILM, k=2)
+    answer = ask(client, IMAGE, k=2)
     cases = [near["case_id"] for near in answer["neighbours"]]
     for rated in (cases, cases[:1]):
         said = {"ratings": [{"case_id": case, "rating": 3} for case in rated]}
@@ -269,10 +271,10 @@ def test_saving_ratings_is_audited_with_the_reader_and_how_many_there_were(
 def test_a_removed_case_leaves_no_digest_and_no_value_in_the_trail(
     own_client: TestClient,
 ) -> None:
-    digest = hashlib.sha256(FILM).hexdigest()
-    made = own_client.post("/cases", data={"source": "a", "age": 50}, files={"image": FILM})
+    digest = hashlib.sha256(IMAGE).hexdigest()
+    made = own_client.post("/cases", data={"source": "a", "age": 50}, files={"image": IMAGE})
     case = made.json()["case_id"]
-    ask(own_client, FILM)
+    ask(own_client, IMAGE)
     own_client.patch(f"/cases/{case}", json={"age": 63})
     assert digest in own_client.get("/audit").text
     assert own_client.delete(f"/cases/{case}").status_code == 204
@@ -284,25 +286,25 @@ def test_a_removed_case_leaves_no_digest_and_no_value_in_the_trail(
     assert by_action["query"]["image_sha256"] is None
 
 
-def test_a_film_that_cannot_be_used_is_audited(service: Service) -> None:
+def test_an_image_that_cannot_be_used_is_audited(service: Service) -> None:
     client = service()
-    assert client.post("/query", files={"image": b"no film"}).status_code == 400
+    assert client.post("/query", files={"image": b"no image"}).status_code == 400
     (entry,) = entries(client)
     assert (entry["status"], entry["results"]) == (400, [])
-    assert entry["image_sha256"] == hashlib.sha256(b"no film").hexdigest()
+    assert entry["image_sha256"] == hashlib.sha256(b"no image").hexdigest()
 
 
 def test_text_that_somebody_wrote_into_an_address_is_not_kept(service: Service) -> None:
     client = service()
     assert client.get("/cases/Doe-Jane/similar").status_code == 422
-    client.post("/query?finding=Doe-Jane", files={"image": FILM})
+    client.post("/query?finding=Doe-Jane", files={"image": IMAGE})
     assert "Doe" not in client.get("/audit").text
 
 
 def test_entries_are_read_page_by_page(service: Service) -> None:
     client = service()
     for _ in range(5):
-        ask(client, FILM, k=1)
+        ask(client, IMAGE, k=1)
     read, question = [], {"limit": 2}
     while True:
         page = client.get("/audit", params=question).json()
@@ -353,7 +355,7 @@ def test_a_change_that_cannot_be_audited_fails_and_a_query_is_answered(
         monkeypatch.setattr(Audit, "add", unreachable)
         detail = problem(client.post("/change"), 503, "NotAudited")
         assert "could not be audited" in detail
-        ask(client, FILM)
+        ask(client, IMAGE)
         assert "xemplar_unaudited_total 2.0" in client.get("/metrics").text
 
 

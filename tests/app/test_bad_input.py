@@ -15,10 +15,15 @@ from PIL import Image
 
 from tests.app.asking import MEDIA_TYPE, problem
 from tests.app.conftest import MAX_BYTES
-from tests.films import compressed, dicom, drawn_film, encoded
+from tests.images import compressed, dicom, drawn_image, encoded
 
-FILM = drawn_film(1)
-PNG, JPEG, TIFF, DICOM = encoded(FILM), encoded(FILM, "JPEG"), encoded(FILM, "TIFF"), dicom(FILM)
+IMAGE = drawn_image(1)
+PNG, JPEG, TIFF, DICOM = (
+    encoded(IMAGE),
+    encoded(IMAGE, "JPEG"),
+    encoded(IMAGE, "TIFF"),
+    dicom(IMAGE),
+)
 PACKED = compressed(DICOM, gdcm.TransferSyntax.JPEG2000Lossless)
 
 
@@ -35,30 +40,30 @@ def bomb(side: int) -> bytes:
 
 
 def photograph() -> bytes:
-    return encoded(np.stack([drawn_film(n) for n in range(3)], axis=-1), "JPEG")
+    return encoded(np.stack([drawn_image(n) for n in range(3)], axis=-1), "JPEG")
 
 
 def hundred_megapixels() -> bytes:
     return encoded(np.zeros((10_000, 10_000), bool))
 
 
-BAD_FILMS: dict[str, tuple[Callable[[], bytes], int, str, str]] = {
+BAD_IMAGES: dict[str, tuple[Callable[[], bytes], int, str, str]] = {
     "empty": (lambda: b"", 400, "UnreadableImage", "the file is empty; send a PNG"),
     "truncated PNG": (lambda: PNG[: len(PNG) // 2], 400, "UnreadableImage", "cut short"),
     "truncated JPEG": (lambda: JPEG[: len(JPEG) // 2], 400, "UnreadableImage", "cut short"),
     "truncated DICOM": (lambda: DICOM[: len(DICOM) // 2], 400, "UnreadableImage", "DICOM"),
     "no picture": (lambda: b"%PDF-1.7 hello", 400, "UnreadableImage", "no PNG, JPEG, TIFF or D"),
-    "1 x 1": (lambda: encoded(FILM[:1, :1]), 422, "NotARadiograph", "at least 64"),
-    "constant": (lambda: encoded(FILM * 0 + 7), 422, "NotARadiograph", "value 7"),
+    "1 x 1": (lambda: encoded(IMAGE[:1, :1]), 422, "NotARadiograph", "at least 64"),
+    "constant": (lambda: encoded(IMAGE * 0 + 7), 422, "NotARadiograph", "value 7"),
     "colour": (photograph, 422, "NotARadiograph", "in colour"),
     "100 megapixels": (hundred_megapixels, 413, "ImageTooLarge", "limit"),
     "bomb": (lambda: bomb(60_000), 413, "ImageTooLarge", "pixels"),
-    "no pixels": (lambda: dicom(FILM, PixelData=None), 415, "UnsupportedImage", "no pixel data"),
+    "no pixels": (lambda: dicom(IMAGE, PixelData=None), 415, "UnsupportedImage", "no pixel data"),
     "frames": (
-        lambda: dicom(np.concatenate([FILM, FILM]), Rows=96, NumberOfFrames="2"),
+        lambda: dicom(np.concatenate([IMAGE, IMAGE]), Rows=96, NumberOfFrames="2"),
         415,
         "UnsupportedImage",
-        "has 2 frames; send a single film",
+        "has 2 frames; send a single image",
     ),
     "too many bytes": (
         lambda: PNG + bytes(MAX_BYTES),
@@ -75,10 +80,10 @@ BAD_FILMS: dict[str, tuple[Callable[[], bytes], int, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_FILMS)
-def test_a_film_that_cannot_be_used(client: TestClient, name: str) -> None:
-    film, status, kind, wanted = BAD_FILMS[name]
-    response = client.post("/query", files={"image": film()})
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_an_image_that_cannot_be_used(client: TestClient, name: str) -> None:
+    image, status, kind, wanted = BAD_IMAGES[name]
+    response = client.post("/query", files={"image": image()})
     assert wanted in problem(response, status, kind)
 
 
@@ -146,13 +151,15 @@ MUTATIONS = st.lists(
 )
 
 
-@pytest.mark.parametrize("film", [PNG, JPEG, TIFF, DICOM, PACKED], ids=lambda film: film[:4].hex())
+@pytest.mark.parametrize(
+    "image", [PNG, JPEG, TIFF, DICOM, PACKED], ids=lambda image: image[:4].hex()
+)
 @settings(max_examples=30, deadline=None)
 @given(changes=MUTATIONS)
-def test_a_film_that_was_tampered_with_is_answered_or_refused(
-    client: TestClient, film: bytes, changes: list[tuple[str, int, bytes]]
+def test_an_image_that_was_tampered_with_is_answered_or_refused(
+    client: TestClient, image: bytes, changes: list[tuple[str, int, bytes]]
 ) -> None:
-    mutated = bytearray(film)
+    mutated = bytearray(image)
     for kind, place, content in changes:
         at = place % (len(mutated) + 1)
         if kind == "cut":

@@ -20,8 +20,8 @@ CHUNK = 50_000
 
 
 async def reading(scope: Scope, receive: Receive, send: Send) -> None:
-    """An application that takes films, reads the whole body and answers with its length."""
-    scope["state"]["body"].take_films()
+    """An application that takes images, reads the whole body and answers with its length."""
+    scope["state"]["body"].take_images()
     body = await Request(scope, receive).body()
     await PlainTextResponse(str(len(body)))(scope, receive, send)
 
@@ -103,15 +103,15 @@ def test_a_body_that_does_not_say_so_is_refused_as_soon_as_it_is(declared: int |
     assert client.taken_before_answer == (LIMIT + OVERHEAD) // CHUNK + 1
 
 
-def test_a_body_that_brings_no_film_has_a_limit_of_its_own() -> None:
-    async def taking_no_film(scope: Scope, receive: Receive, send: Send) -> None:
+def test_a_body_that_brings_no_image_has_a_limit_of_its_own() -> None:
+    async def taking_no_image(scope: Scope, receive: Receive, send: Send) -> None:
         with suppress(ClientDisconnect):
             await Request(scope, receive).body()
         await PlainTextResponse("taken")(scope, receive, send)
 
-    assert asked(Client(MAX_JSON_BYTES // CHUNK), taking_no_film).status == 200
-    large = asked(Client(MAX_JSON_BYTES // CHUNK + 1), taking_no_film)
-    assert "limit of 262,144 bytes for one that brings no film" in told(large, 413, "BodyTooLarge")
+    assert asked(Client(MAX_JSON_BYTES // CHUNK), taking_no_image).status == 200
+    large = asked(Client(MAX_JSON_BYTES // CHUNK + 1), taking_no_image)
+    assert "limit of 262,144 bytes for one that brings no image" in told(large, 413, "BodyTooLarge")
 
 
 def test_a_refused_client_may_send_to_its_end_so_that_it_can_read_the_answer() -> None:
@@ -207,7 +207,7 @@ def told(client: Client, status: int, kind: str) -> str:
     return detail
 
 
-def test_a_film_of_30_mb_comes_through_a_line_of_1_mbit() -> None:
+def test_an_image_of_30_mb_comes_through_a_line_of_1_mbit() -> None:
     client = SlowClient(seconds=0.5, piece=62_500, pieces=480)
     together(client)
     assert (client.status, client.body, client.answered) == (200, b"30000000", 240)

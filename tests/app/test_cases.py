@@ -14,7 +14,7 @@ from xemplar_app.settings import Settings
 
 from tests.agreement import wait_until
 from tests.app.asking import ask, bearer, problem
-from tests.films import dicom, drawn_film, encoded
+from tests.images import dicom, drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.archive.media import Media
 from xemplar.catalog import Access, Description, open_catalog
@@ -30,9 +30,9 @@ from xemplar.imaging import decode
 from xemplar.model.checkpoint import load
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.operations.keys import Keys, Role
-from xemplar.retrieval.ingest import let_go, take_in
+from xemplar.retrieval.ingest import add_case, delete_case
 
-FILM = encoded(drawn_film(99))
+IMAGE = encoded(drawn_image(99))
 ABOUT: dict[str, Any] = {
     "source": "clinic",
     "patient": "Doe, Jane 4711",
@@ -45,12 +45,12 @@ ABOUT: dict[str, Any] = {
 }
 
 
-def put(client: httpx2.Client, film: bytes = FILM, **about: Any) -> httpx2.Response:
-    return client.post("/cases", data=about, files={"image": film})
+def put(client: httpx2.Client, image: bytes = IMAGE, **about: Any) -> httpx2.Response:
+    return client.post("/cases", data=about, files={"image": image})
 
 
-def found(client: httpx2.Client, film: bytes = FILM, k: int = 3) -> list[str]:
-    return [near["case_id"] for near in ask(client, film, k=k)["neighbours"]]
+def found(client: httpx2.Client, image: bytes = IMAGE, k: int = 3) -> list[str]:
+    return [near["case_id"] for near in ask(client, image, k=k)["neighbours"]]
 
 
 def service_on(own: SmallStore) -> TestClient:
@@ -60,16 +60,16 @@ def service_on(own: SmallStore) -> TestClient:
     return TestClient(create_app(settings, open_retriever(settings)))
 
 
-def test_a_film_whose_id_another_one_has_is_a_conflict_and_changes_nothing(
+def test_an_image_whose_id_another_one_has_is_a_conflict_and_changes_nothing(
     own_client: TestClient, own: SmallStore
 ) -> None:
-    mine = hashlib.sha256(FILM).hexdigest()
+    mine = hashlib.sha256(IMAGE).hexdigest()
     with open_catalog(own.store.database_url) as catalog, catalog.engine.begin() as connection:
         statement = "UPDATE cases SET case_id = :id, image_sha256 = :sha256 WHERE id = 1"
         alike = {"id": mine[:16], "sha256": mine[:16] + "0" * 48}
         connection.execute(text(statement), alike)
     detail = problem(put(own_client, **ABOUT), 409, "CaseIdTaken")
-    assert f"another film is case {mine[:16]}" in detail
+    assert f"another image is case {mine[:16]}" in detail
     assert not Media(own.store.media).files(mine)
 
 
@@ -79,7 +79,7 @@ def test_a_case_that_was_put_in_is_found_at_once(own_client: TestClient) -> None
     assert response.status_code == 201, response.text
     case = response.json()
     assert case.pop("warnings") == []
-    assert case["case_id"] == hashlib.sha256(FILM).hexdigest()[:16]
+    assert case["case_id"] == hashlib.sha256(IMAGE).hexdigest()[:16]
     assert response.headers["location"] == f"/cases/{case['case_id']}"
     assert (case["source"], case["view"], case["sex"], case["age"]) == ("clinic", "AP", "F", 57)
     assert case["findings"] == ["Effusion", "Mass"]
@@ -91,7 +91,7 @@ def test_a_case_that_was_put_in_is_found_at_once(own_client: TestClient) -> None
     assert similar[0]["case_id"] == before[0]
 
 
-def test_the_same_film_again_changes_only_what_is_named(
+def test_the_same_image_again_changes_only_what_is_named(
     own_client: TestClient, own: SmallStore
 ) -> None:
     put(own_client, **ABOUT)
@@ -100,7 +100,7 @@ def test_the_same_film_again_changes_only_what_is_named(
     assert (again.json()["age"], again.json()["sex"]) == (58, "F")
     assert again.json()["findings"] == ["Effusion", "Mass"]
     assert own_client.get("/readyz").json()["cases"] == CASES + 1
-    indexed = put(own_client, own.films[3], source="clinic", present="Hernia")
+    indexed = put(own_client, own.images[3], source="clinic", present="Hernia")
     assert (indexed.status_code, indexed.json()["findings"]) == (200, ["Hernia"])
 
 
@@ -113,7 +113,7 @@ def test_no_patient_is_stored_or_told(
     for path in own.store.root.rglob("*"):
         if path.is_file():
             assert b"Jane" not in path.read_bytes(), path
-    other = put(own_client, encoded(drawn_film(98)), **ABOUT).json()["case_id"]
+    other = put(own_client, encoded(drawn_image(98)), **ABOUT).json()["case_id"]
     with open_catalog(own.store.database_url) as catalog:
         patient = catalog.case(other).patient
     assert patient == own.store.pseudonym("clinic", "Doe, Jane 4711")
@@ -167,8 +167,8 @@ def test_what_the_header_tells_is_kept_unless_the_client_says_otherwise(
     own_client: TestClient, own: SmallStore
 ) -> None:
     said = {"ViewPosition": "AP", "PatientSex": "M", "PatientAge": "018M", "StudyDate": "20200229"}
-    film = dicom(drawn_film(97), **said)
-    case = put(own_client, film, source="clinic", sex="F").json()
+    image = dicom(drawn_image(97), **said)
+    case = put(own_client, image, source="clinic", sex="F").json()
     assert (case["view"], case["sex"], case["age"]) == ("AP", "F", 1)
     stored = [path.read_bytes() for path in own.store.root.rglob("*") if path.is_file()]
     assert not any(b"20200229" in content for content in stored)
@@ -214,15 +214,15 @@ def test_a_patient_moves_with_its_source(own_client: TestClient, own: SmallStore
 def test_a_removed_case_is_gone_at_once_with_its_pictures(
     own_client: TestClient, own: SmallStore
 ) -> None:
-    for film in (FILM, own.films[2]):
-        sha256 = hashlib.sha256(film).hexdigest()
-        put(own_client, film, **ABOUT)
-        case_id = found(own_client, film)[0]
+    for image in (IMAGE, own.images[2]):
+        sha256 = hashlib.sha256(image).hexdigest()
+        put(own_client, image, **ABOUT)
+        case_id = found(own_client, image)[0]
         assert sha256.startswith(case_id)
         assert list(own.store.media.rglob(f"*{sha256}*"))
         response = own_client.delete(f"/cases/{case_id}")
         assert (response.status_code, response.content) == (204, b"")
-        assert case_id not in found(own_client, film, k=CASES)
+        assert case_id not in found(own_client, image, k=CASES)
         problem(own_client.get(f"/cases/{case_id}"), 404, "NotFound")
         problem(own_client.get(f"/cases/{case_id}/image"), 404, "NotFound")
         problem(own_client.delete(f"/cases/{case_id}"), 404, "NotFound")
@@ -230,23 +230,23 @@ def test_a_removed_case_is_gone_at_once_with_its_pictures(
         assert not list(own.store.media.rglob(f"*{sha256}*"))
 
 
-def test_a_removed_film_can_come_back(own_client: TestClient, own: SmallStore) -> None:
-    for film in (FILM, own.films[2]):
-        put(own_client, film, source="clinic")
-        case_id = found(own_client, film)[0]
+def test_a_removed_image_can_come_back(own_client: TestClient, own: SmallStore) -> None:
+    for image in (IMAGE, own.images[2]):
+        put(own_client, image, source="clinic")
+        case_id = found(own_client, image)[0]
         own_client.delete(f"/cases/{case_id}")
-        assert put(own_client, film, source="clinic").status_code == 201
-        assert found(own_client, film)[0] == case_id
+        assert put(own_client, image, source="clinic").status_code == 201
+        assert found(own_client, image)[0] == case_id
         assert own_client.get(f"/cases/{case_id}/image").status_code == 200
 
 
-def test_films_that_are_no_cases(own_client: TestClient) -> None:
+def test_images_that_are_no_cases(own_client: TestClient) -> None:
     problem(put(own_client, b"no picture", source="clinic"), 400, "UnreadableImage")
     assert "source is missing" in problem(put(own_client), 422, "InvalidArgument")
-    no_film = own_client.post("/cases", files={"other": FILM}, data={"source": "clinic"})
-    problem(no_film, 422, "InvalidArgument")
+    no_image = own_client.post("/cases", files={"other": IMAGE}, data={"source": "clinic"})
+    problem(no_image, 422, "InvalidArgument")
     twice = own_client.post(
-        "/cases", files={"image": FILM}, data={"source": ["one", "two"], "age": "5"}
+        "/cases", files={"image": IMAGE}, data={"source": ["one", "two"], "age": "5"}
     )
     assert "source" in problem(twice, 422, "InvalidRequest")
     assert own_client.get("/readyz").json()["cases"] == CASES
@@ -254,7 +254,7 @@ def test_films_that_are_no_cases(own_client: TestClient) -> None:
 
 def test_all_pages_together_are_all_cases(own_client: TestClient) -> None:
     for n in range(3):
-        put(own_client, encoded(drawn_film(60 + n)), source="clinic")
+        put(own_client, encoded(drawn_image(60 + n)), source="clinic")
     address, seen = "/cases?limit=4", list[str]()
     while address:
         page = own_client.get(address).json()
@@ -271,16 +271,16 @@ def test_all_pages_together_are_all_cases(own_client: TestClient) -> None:
 
 def test_many_at_once(own_client: TestClient) -> None:
     """Queries, and cases that come and go: no request fails."""
-    films = [encoded(drawn_film(200 + n)) for n in range(6)]
+    images = [encoded(drawn_image(200 + n)) for n in range(6)]
 
-    def come_and_go(film: bytes) -> bool:
-        case_id = put(own_client, film, source="clinic").json()["case_id"]
-        there = found(own_client, film, k=1) == [case_id]
+    def come_and_go(image: bytes) -> bool:
+        case_id = put(own_client, image, source="clinic").json()["case_id"]
+        there = found(own_client, image, k=1) == [case_id]
         gone = own_client.delete(f"/cases/{case_id}").status_code == 204
-        return there and gone and case_id not in found(own_client, film, k=CASES)
+        return there and gone and case_id not in found(own_client, image, k=CASES)
 
     with ThreadPoolExecutor(3) as pool:
-        assert all(pool.map(come_and_go, films))
+        assert all(pool.map(come_and_go, images))
     assert own_client.get("/readyz").json()["cases"] == CASES
 
 
@@ -288,7 +288,7 @@ def test_many_at_once(own_client: TestClient) -> None:
 def test_the_same_image_in_another_file_is_the_case_that_was_there(
     own_client: TestClient, other: str
 ) -> None:
-    copy = dicom(drawn_film(99)) if other == "format" else encoded(drawn_film(99, 384, 320))
+    copy = dicom(drawn_image(99)) if other == "format" else encoded(drawn_image(99, 384, 320))
     first = put(own_client, **ABOUT).json()
     response = put(own_client, copy, source="clinic", age=58)
     assert response.status_code == 200, response.text
@@ -301,48 +301,48 @@ def test_the_same_image_in_another_file_is_the_case_that_was_there(
     assert answer["archived_as"] == first["case_id"] == answer["neighbours"][0]["case_id"]
     own_client.delete(f"/cases/{first['case_id']}")
     assert put(own_client, copy, source="clinic").status_code == 201
-    assert ask(own_client, encoded(drawn_film(77)))["archived_as"] is None
+    assert ask(own_client, encoded(drawn_image(77)))["archived_as"] is None
 
 
 def test_copies_that_an_older_archive_holds_take_one_place(own: SmallStore) -> None:
     """They were put in before images were compared."""
-    films = (FILM, encoded(drawn_film(99, 384, 320)))
-    ids = [hashlib.sha256(film).hexdigest()[:16] for film in films]
+    images = (IMAGE, encoded(drawn_image(99, 384, 320)))
+    ids = [hashlib.sha256(image).hexdigest()[:16] for image in images]
     encoder = open_encoder(load(own.checkpoint), precision=Precision.FLOAT32)
     with open_catalog(own.store.database_url) as catalog:
-        for film in films:
+        for image in images:
             about = Description(source="clinic")
-            take_in(decode(film), about, encoder, catalog, Media(own.store.media))
+            add_case(decode(image), about, encoder, catalog, Media(own.store.media))
     with service_on(own) as client:
-        for film, own_id in zip(films, ids, strict=True):
-            answer = ask(client, film, k=100)
+        for image, own_id in zip(images, ids, strict=True):
+            answer = ask(client, image, k=100)
             shown = [near["case_id"] for near in answer["neighbours"]]
             assert (shown[0], len(shown), answer["matched"]) == (own_id, CASES + 1, CASES + 2)
             assert answer["archived_as"] == own_id
-            assert len(found(client, film, k=4)) == 4
+            assert len(found(client, image, k=4)) == 4
         similar = client.get(f"/cases/{ids[0]}/similar?k=100").json()["neighbours"]
         assert not {near["case_id"] for near in similar} & set(ids)
-        assert put(client, films[1], source="clinic").json()["case_id"] == ids[1]
+        assert put(client, images[1], source="clinic").json()["case_id"] == ids[1]
 
 
 # FastAPI hides this warning by `catch_warnings`, which two services in one process's threads undo
 @pytest.mark.filterwarnings("ignore:The 'alias' attribute")
-def test_one_film_that_many_put_in_at_once_is_new_to_one(own: SmallStore) -> None:
+def test_one_image_that_many_put_in_at_once_is_new_to_one(own: SmallStore) -> None:
     """To two services on one archive, in two files."""
     services = [service_on(own) for _ in range(2)]
     with services[0], services[1], ThreadPoolExecutor(8) as pool:
         uploads = pool.map(lambda n: put(services[n % 2], source="clinic"), range(20))
         answers = [(upload.status_code, upload.json()["case_id"]) for upload in uploads]
         assert sorted(status for status, _ in answers) == [200] * 19 + [201]
-        assert {case_id for _, case_id in answers} == {hashlib.sha256(FILM).hexdigest()[:16]}
-        films = [encoded(drawn_film(98, 96 * n, 80 * n)) for n in (1, 2, 3)]
-        uploads = pool.map(lambda n: put(services[0], films[n % 3], source="clinic"), range(12))
+        assert {case_id for _, case_id in answers} == {hashlib.sha256(IMAGE).hexdigest()[:16]}
+        images = [encoded(drawn_image(98, 96 * n, 80 * n)) for n in (1, 2, 3)]
+        uploads = pool.map(lambda n: put(services[0], images[n % 3], source="clinic"), range(12))
         assert sorted(upload.status_code for upload in uploads) == [200] * 11 + [201]
         assert services[0].get("/readyz").json()["cases"] == CASES + 2
 
 
 def test_another_part_of_the_body_is_taken_only_on_request(own_client: TestClient) -> None:
-    leg = dicom(drawn_film(99), BodyPartExamined="LEG")
+    leg = dicom(drawn_image(99), BodyPartExamined="LEG")
     refused = problem(put(own_client, leg, source="clinic"), 422, "NotARadiograph")
     assert "shows LEG, not a chest" in refused
     assert "any_body_part=true" in refused
@@ -423,15 +423,15 @@ def test_a_case_whose_pictures_cannot_be_written_is_none(
 
 
 def test_burnt_in_text_is_taken_only_on_request(own_client: TestClient) -> None:
-    film = dicom(drawn_film(99), BurnedInAnnotation="YES")
-    refused = problem(put(own_client, film, source="clinic"), 422, "BurnedInText")
+    image = dicom(drawn_image(99), BurnedInAnnotation="YES")
+    refused = problem(put(own_client, image, source="clinic"), 422, "BurnedInText")
     assert "burned_in_text=true" in refused
     assert own_client.get("/readyz").json()["cases"] == CASES
-    assert any("burnt" in warning for warning in ask(own_client, film)["warnings"])
-    taken = put(own_client, film, source="clinic", burned_in_text="true")
+    assert any("burnt" in warning for warning in ask(own_client, image)["warnings"])
+    taken = put(own_client, image, source="clinic", burned_in_text="true")
     assert taken.status_code == 201, taken.text
     assert any("burnt" in warning for warning in taken.json()["warnings"])
-    assert put(own_client, film, source="clinic").status_code == 200
+    assert put(own_client, image, source="clinic").status_code == 200
 
 
 def test_a_view_is_one_of_a_closed_list(own_client: TestClient) -> None:
@@ -476,8 +476,8 @@ def test_no_word_holds_control_characters(own_client: TestClient, name: str, har
 
 def test_the_number_that_matched_tells_nothing_of_patients(own_client: TestClient) -> None:
     put(own_client, source="clinic", patient="4711")
-    tried = put(own_client, encoded(drawn_film(98)), source="clinic").json()["case_id"]
-    query = ask(own_client, FILM)["query_id"]
+    tried = put(own_client, encoded(drawn_image(98)), source="clinic").json()["case_id"]
+    query = ask(own_client, IMAGE)["query_id"]
     asked = [
         f"/cases/{tried}/similar?k=100",
         f"/queries/{query}/similar?exclude_patient_of={tried}",
@@ -528,10 +528,10 @@ def test_a_removal_is_finished_by_a_writer_of_its_source_alone(
         with monkeypatch.context() as patch:
             patch.setattr(media, "remove", failing)
             with pytest.raises(PicturesRemain):
-                let_go(case.case_id, mine, media)
+                delete_case(case.case_id, mine, media)
         with pytest.raises(NotFound):
-            let_go(case.case_id, other, media)
+            delete_case(case.case_id, other, media)
         assert media.files(case.image_sha256)
-        let_go(case.case_id, mine, media)
+        delete_case(case.case_id, mine, media)
         assert not media.files(case.image_sha256)
         assert catalog.removed_pictures() == ()

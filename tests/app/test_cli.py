@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from tests.app.asking import ask
-from tests.films import TINY, dicom, drawn_film, encoded, seeded_weights
+from tests.images import TINY, dicom, drawn_image, encoded, seeded_weights
 from tests.stores import CASES, SmallStore
 from xemplar.__main__ import main
 from xemplar.archive.store import Store
@@ -22,7 +22,7 @@ from xemplar.catalog import open_catalog
 from xemplar.data.findings import NIH14
 from xemplar.model.checkpoint import keep, load, save
 
-FILM = encoded(drawn_film(50, 300, 240))
+IMAGE = encoded(drawn_image(50, 300, 240))
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ def copy(small: SmallStore, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    path = tmp_path / "film.png"
-    path.write_bytes(FILM)
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "image.png"
+    path.write_bytes(IMAGE)
     return path
 
 
@@ -110,11 +110,11 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
 @pytest.mark.parametrize("command", ["serve", "query"])
 @pytest.mark.parametrize("name", SPOILT)
 def test_a_store_that_is_not_in_order_is_refused_in_one_line(
-    run: Any, small: SmallStore, copy: Path, film: Path, name: str, command: str
+    run: Any, small: SmallStore, copy: Path, image: Path, name: str, command: str
 ) -> None:
     spoil, kind, mend = SPOILT[name]
     spoil(copy)
-    named = [film] if command == "query" else []
+    named = [image] if command == "query" else []
     status, out, err = run(command, *named, "--store", copy, "--checkpoint", small.checkpoint)
     assert (status, out) == (1, "")
     assert err.startswith(f"error {kind}: ")
@@ -124,11 +124,11 @@ def test_a_store_that_is_not_in_order_is_refused_in_one_line(
 
 @pytest.mark.parametrize("command", ["serve", "query"])
 def test_a_checkpoint_that_did_not_build_the_index_is_refused_in_one_line(
-    run: Any, small: SmallStore, copy: Path, film: Path, tmp_path: Path, command: str
+    run: Any, small: SmallStore, copy: Path, image: Path, tmp_path: Path, command: str
 ) -> None:
     other = another_checkpoint(tmp_path, small)
     Store(copy).checkpoint(load(small.checkpoint).digest).unlink()  # else that answers
-    named = [film] if command == "query" else []
+    named = [image] if command == "query" else []
     status, _, err = run(command, *named, "--store", copy, "--checkpoint", other)
     assert status == 1
     assert err.startswith("error Mismatch: the index generation")
@@ -137,18 +137,18 @@ def test_a_checkpoint_that_did_not_build_the_index_is_refused_in_one_line(
 
 
 def test_a_query_with_another_checkpoint_than_the_store_keeps_is_refused(
-    run: Any, small: SmallStore, copy: Path, film: Path, tmp_path: Path
+    run: Any, small: SmallStore, copy: Path, image: Path, tmp_path: Path
 ) -> None:
     """The store's own one would answer instead, and nothing would say so."""
     keep(small.checkpoint, Store(copy))
     other = another_checkpoint(tmp_path, small)
-    status, out, err = run("query", film, "--store", copy, "--checkpoint", other)
+    status, out, err = run("query", image, "--store", copy, "--checkpoint", other)
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert err.startswith("error Mismatch: the live generation")
     assert load(other).digest[:12] in err
     assert "xemplar reindex --checkpoint" in err
     for named in ([], ["--checkpoint", small.checkpoint]):
-        assert run("query", film, "--store", copy, *named)[0] == 0
+        assert run("query", image, "--store", copy, *named)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -193,23 +193,23 @@ def test_openapi_writes_what_the_service_says_of_itself(run: Any, client: TestCl
 
 
 def test_query_prints_what_the_service_answers(
-    run: Any, client: TestClient, small: SmallStore, film: Path
+    run: Any, client: TestClient, small: SmallStore, image: Path
 ) -> None:
-    served = ask(client, FILM, k=3, finding="Mass", exclude=[])
+    served = ask(client, IMAGE, k=3, finding="Mass", exclude=[])
     own = served["neighbours"][0]["case_id"]
     options = ["--store", small.store.root, "--checkpoint", small.checkpoint, "--json"]
-    status, out, _ = run("query", film, "-k", 3, "--finding", "Mass", *options)
+    status, out, _ = run("query", image, "-k", 3, "--finding", "Mass", *options)
     assert status == 0
     assert comparable(json.loads(out)) == comparable(served)
-    _, out, _ = run("query", film, "-k", 3, "--exclude", own, *options)
+    _, out, _ = run("query", image, "-k", 3, "--exclude", own, *options)
     assert own not in [near["case_id"] for near in json.loads(out)["neighbours"]]
 
 
 def test_query_takes_the_services_filters(
-    run: Any, client: TestClient, small: SmallStore, film: Path
+    run: Any, client: TestClient, small: SmallStore, image: Path
 ) -> None:
     served = ask(
-        client, FILM, k=4, finding="Mass", any_of=["Mass", "No Finding"], none_of="Hernia",
+        client, IMAGE, k=4, finding="Mass", any_of=["Mass", "No Finding"], none_of="Hernia",
         sex="F", age_min=31, age_max=39, view="PA", min_similarity=0.01, diversity=0.5,
         counter_examples=2,
     )  # fmt: skip
@@ -219,37 +219,37 @@ def test_query_takes_the_services_filters(
         *("--none-of", "Hernia", "--sex", "F", "--age-min", 31, "--age-max", 39, "--view", "PA"),
         *("--min-similarity", 0.01, "--diversity", 0.5, "--counter-examples", 2),
     ]
-    status, out, _ = run("query", film, *asked, *options)
+    status, out, _ = run("query", image, *asked, *options)
     assert status == 0
     assert comparable(json.loads(out)) == comparable(served)
     assert 0 < served["matched"] < CASES
     assert served["counter_examples"]
-    served = ask(client, FILM, near_duplicates="drop")
-    _, out, _ = run("query", film, "--drop-near-duplicates", *options)
+    served = ask(client, IMAGE, near_duplicates="drop")
+    _, out, _ = run("query", image, "--drop-near-duplicates", *options)
     assert comparable(json.loads(out)) == comparable(served)
 
 
 def test_query_shows_counter_examples_in_a_table_and_as_pictures(
-    run: Any, client: TestClient, small: SmallStore, film: Path, tmp_path: Path
+    run: Any, client: TestClient, small: SmallStore, image: Path, tmp_path: Path
 ) -> None:
     options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
     asked = ["-k", 1, "--finding", "Mass", "--counter-examples", 2, "--pictures", tmp_path / "new"]
-    status, out, _ = run("query", film, *asked, *options)
+    status, out, _ = run("query", image, *asked, *options)
     assert status == 0
     assert f"Similar past cases, of {CASES} that match" in out
     assert "Similar, without Mass" in out
-    for near in ask(client, FILM, k=1, finding="Mass", counter_examples=2)["counter_examples"]:
+    for near in ask(client, IMAGE, k=1, finding="Mass", counter_examples=2)["counter_examples"]:
         assert near["case_id"] in out
         assert (tmp_path / "new" / f"counter-{near['rank']:03d}-{near['case_id']}.jpg").is_file()
 
 
 def test_query_shows_a_person_the_ranked_cases(
-    run: Any, client: TestClient, small: SmallStore, film: Path
+    run: Any, client: TestClient, small: SmallStore, image: Path
 ) -> None:
     options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
-    status, out, _ = run("query", film, *options)
+    status, out, _ = run("query", image, *options)
     assert status == 0
-    for near in ask(client, FILM)["neighbours"]:
+    for near in ask(client, IMAGE)["neighbours"]:
         assert near["case_id"] in out
     assert "Research use, not for diagnosis." in out
 
@@ -258,8 +258,8 @@ def test_query_says_that_the_image_is_in_the_archive(
     run: Any, client: TestClient, small: SmallStore, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.dcm"
-    copy.write_bytes(dicom(drawn_film(3)))
-    own = ask(client, small.films[3])["archived_as"]
+    copy.write_bytes(dicom(drawn_image(3)))
+    own = ask(client, small.images[3])["archived_as"]
     status, out, _ = run(
         "query", copy, "--store", small.store.root, "--checkpoint", small.checkpoint
     )
@@ -268,12 +268,12 @@ def test_query_says_that_the_image_is_in_the_archive(
 
 
 def test_query_writes_pictures_into_a_new_folder(
-    run: Any, client: TestClient, small: SmallStore, film: Path, tmp_path: Path
+    run: Any, client: TestClient, small: SmallStore, image: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "answer"
     options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
-    assert run("query", film, "-k", 2, "--pictures", folder, *options)[0] == 0
-    served = ask(client, FILM, k=2)
+    assert run("query", image, "-k", 2, "--pictures", folder, *options)[0] == 0
+    served = ask(client, IMAGE, k=2)
     expected = {"query.jpg": served["image_url"], "query-overlay.jpg": served["overlay_url"]}
     for near in served["neighbours"]:
         name = f"{near['rank']:03d}-{near['case_id']}"
@@ -285,7 +285,7 @@ def test_query_writes_pictures_into_a_new_folder(
         assert (folder / name).read_bytes() == client.get(url).content
     with Image.open(folder / "sheet.jpg") as sheet:
         assert (sheet.format, sheet.mode) == ("JPEG", "RGB")
-    status, _, err = run("query", film, "--pictures", folder, *options)
+    status, _, err = run("query", image, "--pictures", folder, *options)
     assert status == 2
     assert "exists already" in err
 
@@ -293,19 +293,19 @@ def test_query_writes_pictures_into_a_new_folder(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["FILM", "-k", "0"], "InvalidArgument: k is 0"),
-        (["FILM", "--sex", "X"], "InvalidArgument: sex is 'X'"),
-        (["FILM", "--any-of", "Gout"], "UnknownFinding: unknown finding 'Gout'"),
-        (["FILM", "--finding", "Gout"], "UnknownFinding: unknown finding 'Gout'"),
-        (["FILM", "--exclude", "0" * 16], "NotFound: there is no case"),
+        (["IMAGE", "-k", "0"], "InvalidArgument: k is 0"),
+        (["IMAGE", "--sex", "X"], "InvalidArgument: sex is 'X'"),
+        (["IMAGE", "--any-of", "Gout"], "UnknownFinding: unknown finding 'Gout'"),
+        (["IMAGE", "--finding", "Gout"], "UnknownFinding: unknown finding 'Gout'"),
+        (["IMAGE", "--exclude", "0" * 16], "NotFound: there is no case"),
         ([__file__], "UnreadableImage: this is no PNG"),
     ],
 )
 def test_a_query_that_cannot_be_answered_says_why_in_one_line(
-    run: Any, small: SmallStore, film: Path, arguments: list[str], message: str
+    run: Any, small: SmallStore, image: Path, arguments: list[str], message: str
 ) -> None:
     options = ["--store", small.store.root, "--checkpoint", small.checkpoint]
-    named = [str(film) if a == "FILM" else a for a in arguments]
+    named = [str(image) if a == "IMAGE" else a for a in arguments]
     status, out, err = run("query", *named, *options)
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(f"error {message}")
@@ -313,13 +313,13 @@ def test_a_query_that_cannot_be_answered_says_why_in_one_line(
 
 @pytest.mark.parametrize("name", ["[red]x[/]", "[/closing]"])
 def test_query_shows_the_name_of_a_source_as_it_is_written(
-    run: Any, own: SmallStore, film: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    run: Any, own: SmallStore, image: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     with open_catalog(own.store.database_url) as catalog:
         for case in catalog.cases(range(2 * CASES)).values():
             catalog.describe(case.case_id, {"source": name, "view": "\x1b[2J"})
-    status, out, _ = run("query", film, "--store", own.store.root, "--checkpoint", own.checkpoint)
+    status, out, _ = run("query", image, "--store", own.store.root, "--checkpoint", own.checkpoint)
     assert status == 0
     assert name in out
     assert r"\x1b[2J" in out

@@ -18,7 +18,7 @@ from xemplar_app.settings import Settings
 
 from tests.app.asking import Service, ask, jpeg_size
 from tests.app.reading import serving
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar import Client
 from xemplar.api import (
@@ -48,7 +48,7 @@ from xemplar.operations.keys import Keys, Role
 from xemplar.retrieval.retriever import Retriever
 
 ADDRESS = "http://testserver"
-FILM = encoded(drawn_film(70, 300, 240))
+IMAGE = encoded(drawn_image(70, 300, 240))
 NOBODY = "0" * 16
 ROOT = Path(__file__).parents[2]
 
@@ -106,8 +106,8 @@ def test_a_query_is_answered_as_over_http(
     reading: Client, client: TestClient, small: SmallStore
 ) -> None:
     question = Question(k=3, none_of=["Nodule", "Edema"], sex="F", counter_examples=1)
-    answer = reading.query(small.films[0], question)
-    plain = ask(client, small.films[0], k=3, none_of=["Nodule", "Edema"], sex="F")
+    answer = reading.query(small.images[0], question)
+    plain = ask(client, small.images[0], k=3, none_of=["Nodule", "Edema"], sex="F")
     assert [near.case_id for near in answer.neighbours] == [
         near["case_id"] for near in plain["neighbours"]
     ]
@@ -119,7 +119,7 @@ def test_a_query_is_answered_as_over_http(
 def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
     """Dates, numbers, lists and choices come to the service as it wants them."""
     today = datetime.now(UTC).date()
-    other = reading.query(small.films[1]).neighbours[0].case_id
+    other = reading.query(small.images[1]).neighbours[0].case_id
     question = Question(
         any_of=["Effusion", "No Finding"],
         all_of=[],
@@ -141,21 +141,21 @@ def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
         include="overlays",
     )
     assert question.model_fields_set == Question.model_fields.keys() - {"k", "counter_examples"}
-    answer = reading.query(FILM, question)
+    answer = reading.query(IMAGE, question)
     assert answer.explained_finding == "Mass"
     assert answer.neighbours
     assert (answer.overlay or "").startswith("data:image/jpeg;base64,")
 
 
-def test_a_film_may_be_a_path(reading: Client, small: SmallStore, tmp_path: Path) -> None:
-    film = tmp_path / "film.png"
-    film.write_bytes(small.films[2])
-    for named in (film, str(film)):
+def test_an_image_may_be_a_path(reading: Client, small: SmallStore, tmp_path: Path) -> None:
+    image = tmp_path / "image.png"
+    image.write_bytes(small.images[2])
+    for named in (image, str(image)):
         assert reading.query(named).neighbours[0].similarity == pytest.approx(1)
 
 
-def test_a_batch_has_an_answer_or_a_problem_for_each_film(reading: Client) -> None:
-    first, refused = reading.query_batch([FILM, FILM[:500]], BatchQuestion(k=2))
+def test_a_batch_has_an_answer_or_a_problem_for_each_image(reading: Client) -> None:
+    first, refused = reading.query_batch([IMAGE, IMAGE[:500]], BatchQuestion(k=2))
     assert isinstance(first, AnswerOut)
     assert len(first.neighbours) == 2
     assert isinstance(refused, Problem)
@@ -169,8 +169,8 @@ def test_cases_similar_to_a_case(reading: Client) -> None:
     assert case.case_id not in {near.case_id for near in found}
 
 
-def test_a_film_that_was_sent_is_asked_about_again(reading: Client) -> None:
-    answer = reading.query(FILM, Question(k=2))
+def test_an_image_that_was_sent_is_asked_about_again(reading: Client) -> None:
+    answer = reading.query(IMAGE, Question(k=2))
     other = reading.query_similar(answer.query_id, Question(k=1, finding="Mass", include="maps"))
     assert (other.query_id, other.explained_finding) == (answer.query_id, "Mass")
     near = other.neighbours[0]
@@ -181,7 +181,7 @@ def test_a_film_that_was_sent_is_asked_about_again(reading: Client) -> None:
 
 
 def test_every_picture(reading: Client) -> None:
-    answer = reading.query(FILM)
+    answer = reading.query(IMAGE)
     query, case = answer.query_id, answer.neighbours[0].case_id
     assert jpeg_size(reading.query_image(query)) == (240, 300)
     assert jpeg_size(reading.case_image(case))
@@ -201,15 +201,17 @@ def test_every_picture(reading: Client) -> None:
 
 
 def test_a_list_is_rated_and_the_search_judged_by_it(changing: Client) -> None:
-    blind = changing.query_ranking(changing.query(FILM).query_id, RankingQuestion(rater="ann", k=3))
+    blind = changing.query_ranking(
+        changing.query(IMAGE).query_id, RankingQuestion(rater="ann", k=3)
+    )
     ratings = [CaseRating(case_id=case.case_id, rating=n) for n, case in enumerate(blind.cases)]
-    changing.put_ratings(blind.film_id, "ann", RatingList(ratings=ratings))
+    changing.put_ratings(blind.image_id, "ann", RatingList(ratings=ratings))
     found = changing.query_ratings(blind.query_id)
     assert [(one.rater, one.rated) for one in found.readers] == [("ann", 3)]
     header, *rows = changing.ratings_csv().split()
     assert header == "query_id,case_id,rater,rating"
     assert {row.split(",")[1] for row in rows} == {case.case_id for case in blind.cases}
-    changing.put_ratings(blind.film_id, "ann", RatingList(ratings=ratings[1:]))
+    changing.put_ratings(blind.image_id, "ann", RatingList(ratings=ratings[1:]))
     assert len(changing.ratings_csv().split()) == 3
     header, *rows = changing.ratings_csv(history=True).split()
     assert header == "query_id,case_id,rater,rating,rated_at,superseded_at"
@@ -226,7 +228,7 @@ def test_a_query_is_shared_and_a_pseudonym_given(
     admin = client_of(own_client, made.secret)
     key = admin.create_key(NewKey(name="ann", role=Role.READER))
     ann = client_of(own_client, key.secret)
-    answer = ann.query(small.films[0])
+    answer = ann.query(small.images[0])
     with pytest.raises(ServiceProblem, match="has not shared it"):
         admin.query_image(answer.query_id)
     ann.share_query(answer.query_id)
@@ -253,10 +255,10 @@ def test_cases_come_page_by_page(client: TestClient, root: str) -> None:
 
 def test_a_case_comes_is_changed_and_goes(changing: Client) -> None:
     about = CaseIn(source="clinic", patient="4711", age=50, sex="F", present=["Effusion", "Mass"])
-    case = changing.put_case(FILM, about)
+    case = changing.put_case(IMAGE, about)
     assert case.findings == ["Effusion", "Mass"]
-    assert changing.query(FILM).neighbours[0].case_id == case.case_id
-    again = changing.put_case(FILM, CaseIn(source="clinic", view="PA"))
+    assert changing.query(IMAGE).neighbours[0].case_id == case.case_id
+    again = changing.put_case(IMAGE, CaseIn(source="clinic", view="PA"))
     assert (again.case_id, again.age, again.view) == (case.case_id, 50, "PA")
     changed = changing.change_case(case.case_id, CaseChange(age=None, present=["Edema"]))
     assert changed == changing.case(case.case_id)
@@ -305,7 +307,7 @@ def test_a_job_is_waited_for(changing: Client, own: SmallStore) -> None:
 def test_the_audit_trail_comes_page_by_page(service: Service) -> None:
     admin = client_of(service())
     for _ in range(5):
-        admin.query(FILM)
+        admin.query(IMAGE)
     since = datetime.now(UTC) - timedelta(hours=1)
     found = list(admin.audit(AuditQuestion(action="query", limit=2, since=since)))
     assert [entry.action for entry in found] == ["query"] * 5
@@ -343,7 +345,7 @@ def test_every_error_of_the_domain_is_told_with_its_kind(
     monkeypatch.setattr(retriever, "ask", fail)
     monkeypatch.setattr("xemplar.api.client.connection.time.sleep", lambda _: None)
     with pytest.raises(ServiceProblem) as raised:
-        reading.query(FILM)
+        reading.query(IMAGE)
     error = raised.value
     assert (error.kind, error.status) == (kind.__name__, STATUSES[kind])
     assert error.title == STATUSES[kind].phrase
@@ -359,7 +361,7 @@ def test_a_key_that_is_missing_or_too_little_is_told(service: Service, keys: Key
         with pytest.raises(ServiceProblem) as raised:
             client_of(app, key).jobs()
         assert raised.value.kind == kind
-    assert client_of(app, secret).query(FILM).neighbours
+    assert client_of(app, secret).query(IMAGE).neighbours
 
 
 def test_one_request_too_many_is_sent_again_when_there_is_room(
@@ -384,7 +386,7 @@ def test_one_request_too_many_is_sent_again_when_there_is_room(
 def test_what_the_caller_got_wrong(reading: Client, status: int, kind: str) -> None:
     asks = {
         "NotFound": lambda: reading.query_image(NOBODY),
-        "UnknownFinding": lambda: reading.query(FILM, Question(finding="Sneezing")),
+        "UnknownFinding": lambda: reading.query(IMAGE, Question(finding="Sneezing")),
         "InvalidRequest": lambda: reading.jobs(limit=0),
     }
     with pytest.raises(ServiceProblem) as raised:
@@ -411,7 +413,7 @@ def test_the_examples_of_readme_and_guide_run(
     example: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("image.png").write_bytes(FILM)
+    Path("image.png").write_bytes(IMAGE)
     assert "http://127.0.0.1:8000" in example
     exec(example.replace("http://127.0.0.1:8000", url), {})  # noqa: S102 -- our own README
     assert capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Bodies that are no form with a film, or no JSON: each refusal says what came and what to send."""
+"""Bodies that are no form with an image, or no JSON: each refusal says what came and what to send."""
 
 import gzip
 import json
@@ -12,14 +12,14 @@ from xemplar_app.body import MAX_JSON_BYTES
 from xemplar_app.content_type import check_json
 
 from tests.app.asking import problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.api.ratings import MAX_RATINGS
 
-PNG = encoded(drawn_film(1))
+PNG = encoded(drawn_image(1))
 FORM = {"content-type": "multipart/form-data; boundary=XX"}
 CASE = "0" * 16
 
-FILM_ROUTES = ("/query", "/query/batch", "/cases")
+IMAGE_ROUTES = ("/query", "/query/batch", "/cases")
 JSON_ROUTES = {
     ("PATCH", f"/cases/{CASE}"): {"sex": "F"},
     ("PUT", f"/ratings/{CASE}/reader"): {"ratings": []},
@@ -55,7 +55,7 @@ IMAGE = part('form-data; name="image"; filename="a.png"')
     ],
 )
 @pytest.mark.parametrize("headers", [(), ("Content-Type: text/plain; charset=utf-8",)])
-def test_a_part_called_image_is_the_film(
+def test_a_part_called_image_is_the_image(
     client: TestClient, disposition: str, headers: tuple[str, ...]
 ) -> None:
     response = client.post("/query", content=form(part(disposition, *headers)), headers=FORM)
@@ -78,13 +78,13 @@ def test_how_the_content_type_is_written_does_not_matter(
     assert client.post("/query", content=form(IMAGE), headers=headers).status_code == 200
 
 
-def test_the_film_may_stand_anywhere_among_what_is_said_of_it(own_client: TestClient) -> None:
-    film = part('form-data; name="image"')
+def test_the_image_may_stand_anywhere_among_what_is_said_of_it(own_client: TestClient) -> None:
+    image = part('form-data; name="image"')
     source, sex = (
         part(f'form-data; name="{name}"', content=value)
         for name, value in (("source", b"ward"), ("sex", b"F"))
     )
-    for parts in ((film, source, sex), (source, film, sex), (source, sex, film)):
+    for parts in ((image, source, sex), (source, image, sex), (source, sex, image)):
         response = own_client.post("/cases", content=form(*parts), headers=FORM)
         assert response.status_code in (200, 201), response.text
         assert (response.json()["source"], response.json()["sex"]) == ("ward", "F")
@@ -111,7 +111,7 @@ def test_the_film_may_stand_anywhere_among_what_is_said_of_it(own_client: TestCl
             },
             "Its fields are not of the charset that its Content-Type names.",
         ),
-        ({"files": {"film": PNG}}, "It holds a part named 'film'."),
+        ({"files": {"image": PNG}}, "It holds a part named 'image'."),
         ({"data": {"k": "7"}, "files": {"image": PNG}}, "It holds a part named 'k'."),
         ({"files": [("image", PNG), ("image", PNG)]}, "It holds more files than are taken here."),
         (
@@ -124,13 +124,15 @@ def test_the_film_may_stand_anywhere_among_what_is_said_of_it(own_client: TestCl
         ),
     ],
 )
-def test_a_form_that_is_not_one_film(client: TestClient, body: dict[str, Any], wanted: str) -> None:
+def test_a_form_that_is_not_one_image(
+    client: TestClient, body: dict[str, Any], wanted: str
+) -> None:
     detail = problem(client.post("/query", **body), 422, "InvalidArgument")
     assert wanted in detail
-    assert "Send multipart/form-data with one file, the film, named 'image'" in detail
+    assert "Send multipart/form-data with one file, the radiograph, named 'image'" in detail
 
 
-@pytest.mark.parametrize("path", FILM_ROUTES)
+@pytest.mark.parametrize("path", IMAGE_ROUTES)
 @pytest.mark.parametrize(
     ("content_type", "named"),
     [
@@ -143,14 +145,14 @@ def test_a_form_that_is_not_one_film(client: TestClient, body: dict[str, Any], w
         (None, "no Content-Type"),
     ],
 )
-def test_a_film_comes_in_a_form_and_not_by_itself(
+def test_an_image_comes_in_a_form_and_not_by_itself(
     client: TestClient, path: str, content_type: str | None, named: str
 ) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
     response = client.post(path, content=PNG, headers=headers)
     detail = problem(response, 415, "UnsupportedMediaType")
     assert named in detail
-    assert "send multipart/form-data with the film as a file named 'image'" in detail
+    assert "send multipart/form-data with the radiograph as a file named 'image'" in detail
     assert response.headers["accept"] == "multipart/form-data"
 
 
@@ -186,7 +188,7 @@ def test_how_the_type_of_json_is_written_does_not_matter(
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "GZIP", "gzip, identity"])
 def test_compressed_bodies_are_refused_by_name(client: TestClient, encoding: str) -> None:
     compressed = {"content-encoding": encoding}
-    asked = [("POST", path, form(IMAGE), FORM) for path in FILM_ROUTES]
+    asked = [("POST", path, form(IMAGE), FORM) for path in IMAGE_ROUTES]
     asked += [
         (method, path, json.dumps(body).encode(), {"content-type": "application/json"})
         for (method, path), body in JSON_ROUTES.items()

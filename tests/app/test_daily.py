@@ -12,10 +12,10 @@ from xemplar_app.problems import Refusal
 
 from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.operations.keys import Key, Keys, Role
 
-FILM = encoded(drawn_film(83, 300, 200))
+IMAGE = encoded(drawn_image(83, 300, 200))
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 Made = Callable[..., tuple[DailyCases, Callable[[], float]]]
@@ -108,7 +108,7 @@ def test_lists_pictures_and_answers_count_each_case_once(
 ) -> None:
     client = service(cases_per_day_alarm=4, open_metrics=True)
     client.headers = bearer(reader[1])  # type: ignore[assignment]
-    near = [one["case_id"] for one in ask(client, FILM, k=4)["neighbours"]]
+    near = [one["case_id"] for one in ask(client, IMAGE, k=4)["neighbours"]]
     for case in near:
         client.get(f"/cases/{case}/image")
     assert alarms() == []
@@ -131,7 +131,7 @@ def test_at_the_ceiling_no_case_is_shown_and_all_else_is_answered(
         detail = problem(answer, 429, "TooManyCases")
         assert "XEMPLAR_CASES_PER_DAY" in detail
         assert 0 < int(answer.headers["retry-after"]) <= 24 * 60 * 60
-    problem(client.post("/query", files={"image": FILM}), 429, "TooManyCases")
+    problem(client.post("/query", files={"image": IMAGE}), 429, "TooManyCases")
     assert client.get("/me").status_code == client.get("/findings").status_code == 200
     assert client.get(f"/cases/{first}", headers=bearer(other)).status_code == 200
     assert len(alarms()) == 1

@@ -1,4 +1,4 @@
-"""The service decodes films in processes of its own: none of them can stop it."""
+"""The service decodes images in processes of its own: none of them can stop it."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from xemplar_app.main import create_app
 from xemplar_app.settings import Settings
 
 from tests.app.asking import ask, problem
-from tests.hostile import COMMAND, CRASHING, ENDLESS, FILM, GREEDY
+from tests.hostile import COMMAND, CRASHING, ENDLESS, GREEDY, IMAGE
 from tests.stores import SmallStore
 from tests.system.common import Service
 from xemplar.retrieval.retriever import Retriever
@@ -27,7 +27,7 @@ QUICK = {"decode_seconds": 2, "decode_bytes": 200 * 2**20}
 
 @pytest.fixture(autouse=True)
 def _driven(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers have a decoder that hostile films drive anywhere."""
+    """Workers have a decoder that hostile images drive anywhere."""
     monkeypatch.setattr("xemplar.imaging.decoder_pool.COMMAND", COMMAND)
 
 
@@ -44,14 +44,14 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_films_that_stop_a_decoder_are_answered_in_time_and_so_are_others(
+def test_images_that_stop_a_decoder_are_answered_in_time_and_so_are_others(
     settings: Settings,
 ) -> None:
     with opened(settings, **QUICK) as client, ThreadPoolExecutor(4) as threads:
-        films = [ENDLESS, FILM, CRASHING, GREEDY, FILM]
-        sent = [threads.submit(client.post, "/query", files={"image": film}) for film in films]
+        images = [ENDLESS, IMAGE, CRASHING, GREEDY, IMAGE]
+        sent = [threads.submit(client.post, "/query", files={"image": image}) for image in images]
         late, good, crashed, greedy, another = (one.result() for one in sent)
-        assert "took longer than a film of its size may; 2 seconds" in problem(
+        assert "took longer than an image of its size may; 2 seconds" in problem(
             late, 400, "UnreadableImage"
         )
         assert "ended the decoder" in problem(crashed, 400, "UnreadableImage")
@@ -59,10 +59,10 @@ def test_films_that_stop_a_decoder_are_answered_in_time_and_so_are_others(
         assert (good.status_code, another.status_code) == (200, 200)
 
 
-def test_a_batch_is_answered_but_for_the_film_that_takes_too_long(settings: Settings) -> None:
+def test_a_batch_is_answered_but_for_the_image_that_takes_too_long(settings: Settings) -> None:
     with opened(settings, decode_seconds=2) as client:
-        films = [("image", film) for film in (FILM, ENDLESS, FILM, FILM, FILM)]
-        one, late, *others = client.post("/query/batch", files=films).json()
+        images = [("image", image) for image in (IMAGE, ENDLESS, IMAGE, IMAGE, IMAGE)]
+        one, late, *others = client.post("/query/batch", files=images).json()
         assert (late["status"], "took longer" in late["detail"]) == (400, True)
         assert [len(answer["neighbours"]) for answer in (one, *others)] == [5] * 4
 
@@ -76,7 +76,7 @@ def test_a_case_that_takes_too_long_is_not_put_in(own: SmallStore, settings: Set
         assert client.get("/readyz").json()["cases"] == cases
 
 
-def test_what_brings_no_film_does_not_wait_for_one(
+def test_what_brings_no_image_does_not_wait_for_one(
     settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode, entered, go_on = retriever.decode, Event(), Event()
@@ -92,13 +92,13 @@ def test_what_brings_no_film_does_not_wait_for_one(
         TestClient(create_app(settings.model_copy(update=changes), retriever)) as client,
         ThreadPoolExecutor(1) as thread,
     ):
-        answer = ask(client, FILM, k=1)
+        answer = ask(client, IMAGE, k=1)
         case = answer["neighbours"][0]["case_id"]
         monkeypatch.setattr(retriever, "decode", stuck)
-        waiting = thread.submit(ask, client, FILM)
+        waiting = thread.submit(ask, client, IMAGE)
         try:
             assert entered.wait(60)
-            problem(client.post("/query", files={"image": FILM}), 503, "Busy")
+            problem(client.post("/query", files={"image": IMAGE}), 503, "Busy")
             for path in (
                 "/cases",
                 f"/cases/{case}/image",
@@ -123,7 +123,7 @@ def test_no_worker_outlives_the_service(
         workers = workers_of(service.pid)
         assert len(workers) == 2
         with httpx2.Client(base_url=service.url, timeout=60) as client:
-            ask(client, FILM)
+            ask(client, IMAGE)
     finally:
         os.kill(service.pid, end)
         service.wait()

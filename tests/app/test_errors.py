@@ -12,12 +12,12 @@ from xemplar_app.settings import Settings
 
 from tests.app.asking import Service, ask, bearer
 from tests.app.conftest import MAX_BYTES
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.errors import CorruptArtefact
 from xemplar.operations.keys import Keys, Role
 from xemplar.retrieval.retriever import Retriever
 
-FILM = encoded(drawn_film(84, 300, 200))
+IMAGE = encoded(drawn_image(84, 300, 200))
 
 
 def errors(client: TestClient) -> list[dict[str, Any]]:
@@ -27,17 +27,17 @@ def errors(client: TestClient) -> list[dict[str, Any]]:
     return found
 
 
-def refuse(client: TestClient, status: int, film: bytes, **sent: Any) -> None:
-    assert client.post("/query", files={"image": film}, **sent).status_code == status
+def refuse(client: TestClient, status: int, image: bytes, **sent: Any) -> None:
+    assert client.post("/query", files={"image": image}, **sent).status_code == status
 
 
-def test_a_refused_film_is_told_with_all_that_an_operator_needs(
+def test_a_refused_image_is_told_with_all_that_an_operator_needs(
     service: Service, keys: Keys
 ) -> None:
     key, secret = keys.create("x", Role.ADMIN)
     client = service()
     client.headers = bearer(secret)  # type: ignore[assignment]
-    response = client.post("/query", files={"image": FILM[:500]})
+    response = client.post("/query", files={"image": IMAGE[:500]})
     (error,) = errors(client)
     age = datetime.now(UTC) - datetime.fromisoformat(error.pop("at"))
     assert 0 <= age.total_seconds() < 60
@@ -52,7 +52,7 @@ def test_a_refused_film_is_told_with_all_that_an_operator_needs(
     }
 
 
-def test_a_film_that_is_too_large_is_told_though_nobody_read_it(service: Service) -> None:
+def test_an_image_that_is_too_large_is_told_though_nobody_read_it(service: Service) -> None:
     client = service()
     refuse(client, 413, bytes(MAX_BYTES + OVERHEAD + 1))
     (error,) = errors(client)
@@ -80,7 +80,7 @@ def test_answers_that_are_the_services_fault_are_told_whatever_was_asked(
 
 def test_what_is_answered_as_it_should_be_is_no_error(service: Service) -> None:
     client = service()
-    ask(client, FILM)
+    ask(client, IMAGE)
     assert client.get(f"/cases/{'0' * 16}").status_code == 404
     assert client.get("/cases?limit=0").status_code == 422
     assert errors(client) == []
@@ -108,8 +108,8 @@ def test_only_so_many_are_kept_the_newest_first(service: Service) -> None:
 
 def test_nothing_that_somebody_wrote_is_told(service: Service) -> None:
     client = service()
-    client.post("/query?finding=SECRET", files={"image": ("SECRET.png", FILM)})
-    client.post("/query?SECRET=1", files={"SECRET": ("SECRET.png", FILM)})
+    client.post("/query?finding=SECRET", files={"image": ("SECRET.png", IMAGE)})
+    client.post("/query?SECRET=1", files={"SECRET": ("SECRET.png", IMAGE)})
     client.post("/SECRET", content=b"SECRET", headers={"User-Agent": "SECRET"})
     response = client.get("/errors")
     assert len(response.json()["errors"]) == 2

@@ -6,11 +6,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.app.asking import Service, ask, bearer
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.api.examples import CASE_ID, QUERY_ID
 from xemplar.operations.keys import Keys, Role
 
-FILM = encoded(drawn_film(62, 300, 240))
+IMAGE = encoded(drawn_image(62, 300, 240))
 
 
 def examples(
@@ -38,7 +38,7 @@ def statuses(client: TestClient, found: dict[str, tuple[str, dict[str, Any]]]) -
 
 def test_all_that_is_read_is_answered_once_a_query_was(own_client: TestClient) -> None:
     own_client.post("/jobs/reindex")
-    ask(own_client, FILM)
+    ask(own_client, IMAGE)
     found = examples(own_client.get("/docs/openapi.json").json())
     assert statuses(own_client, found) == dict.fromkeys(found, 200)
 
@@ -53,7 +53,7 @@ def test_cases_are_answered_before_there_was_a_query(own_client: TestClient) -> 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
 def test_what_is_changed_has_examples_of_nothing(own_client: TestClient, method: str) -> None:
-    ask(own_client, FILM)
+    ask(own_client, IMAGE)
     document = own_client.get("/docs/openapi.json").json()
     cases = {case["case_id"] for case in own_client.get("/cases").json()["cases"]}
     for path, _ in examples(document, method).values():
@@ -73,7 +73,7 @@ def test_a_store_with_keys_shows_its_ids_to_nobody_without_one(
 
 def test_the_document_for_clients_is_the_same_for_every_store(own_client: TestClient) -> None:
     before = own_client.get("/openapi.json").json()
-    ask(own_client, FILM)
+    ask(own_client, IMAGE)
     own_client.get("/docs/openapi.json")
     assert own_client.get("/openapi.json").json() == before
     text = own_client.get("/openapi.json").text

@@ -21,7 +21,7 @@ from xemplar_indexer.reindex import reindex
 
 from tests.agreement import wait_until
 from tests.app.asking import ask
-from tests.films import drawn_film, encoded, seeded_weights
+from tests.images import drawn_image, encoded, seeded_weights
 from tests.stores import SmallStore
 from xemplar.archive.media import Media
 from xemplar.catalog import Description, open_catalog
@@ -31,7 +31,7 @@ from xemplar.index import SimilarityCalibration, publish
 from xemplar.model.checkpoint import keep, load, save
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.retrieval import render
-from xemplar.retrieval.ingest import embed_stored, let_go, take_in
+from xemplar.retrieval.ingest import add_case, delete_case, embed_stored
 
 
 def published(own: SmallStore, calibration: SimilarityCalibration | None = None) -> str:
@@ -42,9 +42,9 @@ def published(own: SmallStore, calibration: SimilarityCalibration | None = None)
         ).name
 
 
-def until(client: TestClient, film: bytes, right: Callable[[dict[str, object]], bool]) -> None:
+def until(client: TestClient, image: bytes, right: Callable[[dict[str, object]], bool]) -> None:
     """Ask, and never be refused, until an answer is right."""
-    wait_until(lambda: right(ask(client, film, k=3)))
+    wait_until(lambda: right(ask(client, image, k=3)))
 
 
 def test_a_new_generation_answers_soon_and_no_request_fails(
@@ -52,16 +52,16 @@ def test_a_new_generation_answers_soon_and_no_request_fails(
 ) -> None:
     for _ in range(2):
         name = published(own)
-        until(own_client, own.films[1], lambda answer, name=name: answer["generation"] == name)
+        until(own_client, own.images[1], lambda answer, name=name: answer["generation"] == name)
         assert own_client.get("/readyz").json()["generation"] == name
 
 
 def test_pictures_of_an_answer_can_be_fetched_after_the_generation_has_changed(
     own_client: TestClient, own: SmallStore
 ) -> None:
-    before = ask(own_client, own.films[1], k=2)
+    before = ask(own_client, own.images[1], k=2)
     name = published(own)
-    until(own_client, own.films[1], lambda answer: answer["generation"] == name)
+    until(own_client, own.images[1], lambda answer: answer["generation"] == name)
     for near in before["neighbours"]:
         for address in ("overlay_url", "evidence_url", "query_evidence_url", "image_url"):
             assert own_client.get(near[address]).status_code == 200
@@ -70,28 +70,28 @@ def test_pictures_of_an_answer_can_be_fetched_after_the_generation_has_changed(
 def test_a_calibration_that_is_published_stands_beside_the_similarity(
     own_client: TestClient, own: SmallStore
 ) -> None:
-    before = ask(own_client, own.films[1], k=3)
+    before = ask(own_client, own.images[1], k=3)
     assert [near["chance"] for near in before["neighbours"]] == [None] * 3
     digest = load(own.checkpoint).digest
     curve = SimilarityCalibration(digest, "drawn", 12, 144, (0.0, 1.0), (0.25, 0.75))
     name = published(own, curve)
-    until(own_client, own.films[1], lambda answer: answer["generation"] == name)
-    for near in ask(own_client, own.films[1], k=3)["neighbours"]:
+    until(own_client, own.images[1], lambda answer: answer["generation"] == name)
+    for near in ask(own_client, own.images[1], k=3)["neighbours"]:
         assert near["chance"] == pytest.approx(0.25 + near["similarity"] / 2)
 
 
 def test_a_damaged_generation_is_told_and_the_old_one_goes_on_answering(
     own_client: TestClient, own: SmallStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    old = ask(own_client, own.films[1])["generation"]
+    old = ask(own_client, own.images[1])["generation"]
     with open_catalog(own.store.database_url) as catalog:
         checkpoint = load(own.checkpoint)
         name = build_generation(own.store, catalog, checkpoint, go_live=False).name
     (own.store.generations / name / "ids.npy").write_bytes(b"damaged")
     with caplog.at_level(logging.WARNING, "xemplar"):
         publish(own.store, name)
-        until(own_client, own.films[1], lambda answer: bool(caplog.records))
-        assert ask(own_client, own.films[1])["generation"] == old
+        until(own_client, own.images[1], lambda answer: bool(caplog.records))
+        assert ask(own_client, own.images[1])["generation"] == old
     assert "generations: failed, and is tried again" in caplog.text
     assert "ids.npy" in caplog.text
     time.sleep(2.5)  # two more looks
@@ -112,7 +112,7 @@ def until_told(client: TestClient, task: str, *, failing: bool) -> None:
 def test_a_generation_whose_checkpoint_is_missing_stops_nothing(
     own_client: TestClient, own: SmallStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    old = ask(own_client, own.films[1])["generation"]
+    old = ask(own_client, own.images[1])["generation"]
     card = load(own.checkpoint).card
     save(tmp_path / "x", card, seeded_weights(card.architecture, len(card.findings), seed=9))
     other = load(keep(tmp_path / "x", own.store))
@@ -125,10 +125,10 @@ def test_a_generation_whose_checkpoint_is_missing_stops_nothing(
     own.store.checkpoint(other.digest).unlink()
     publish(own.store, name)
     until_told(own_client, "generations", failing=True)
-    assert ask(own_client, own.films[1])["generation"] == old
+    assert ask(own_client, own.images[1])["generation"] == old
     assert caplog.text.count("generations: failed") == 1
     new = published(own)
-    until(own_client, own.films[1], lambda answer: answer["generation"] == new)
+    until(own_client, own.images[1], lambda answer: answer["generation"] == new)
     until_told(own_client, "generations", failing=False)
 
 
@@ -136,13 +136,13 @@ def test_what_another_process_puts_in_or_removes_is_taken_over(
     own_client: TestClient, own: SmallStore
 ) -> None:
     """Its own catalog and media, as another service would have them."""
-    film, media = encoded(drawn_film(77)), Media(own.store.media)
+    image, media = encoded(drawn_image(77)), Media(own.store.media)
     encoder = open_encoder(load(own.checkpoint), precision=Precision.FLOAT32)
     with open_catalog(own.store.database_url) as catalog:
-        case = take_in(decode(film), Description(source="elsewhere"), encoder, catalog, media)
-        until(own_client, film, lambda answer: first_of(answer) == case.case_id)
-        let_go(case.case_id, catalog, media)
-        until(own_client, film, lambda answer: first_of(answer) != case.case_id)
+        case = add_case(decode(image), Description(source="elsewhere"), encoder, catalog, media)
+        until(own_client, image, lambda answer: first_of(answer) == case.case_id)
+        delete_case(case.case_id, catalog, media)
+        until(own_client, image, lambda answer: first_of(answer) != case.case_id)
 
 
 @pytest.mark.parametrize("asked", ["query", "similar"])
@@ -151,8 +151,8 @@ def test_a_case_that_is_removed_while_its_overlay_is_drawn_is_left_out_of_the_an
 ) -> None:
     def question() -> dict[str, Any]:
         if asked == "query":
-            return ask(own_client, own.films[1], k=3, include="overlays")
-        address = f"/cases/{sha256(own.films[1]).hexdigest()[:16]}/similar"
+            return ask(own_client, own.images[1], k=3, include="overlays")
+        address = f"/cases/{sha256(own.images[1]).hexdigest()[:16]}/similar"
         response = own_client.get(address, params={"k": 3, "include": "overlays"})
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
@@ -164,7 +164,7 @@ def test_a_case_that_is_removed_while_its_overlay_is_drawn_is_left_out_of_the_an
     def removed_first(*args: Any) -> dict[str, bytes]:
         if doomed:
             with open_catalog(own.store.database_url) as catalog:
-                let_go(doomed.pop(), catalog, media)
+                delete_case(doomed.pop(), catalog, media)
         return overlays(*args)
 
     monkeypatch.setattr(render, "overlays", removed_first)
@@ -196,17 +196,17 @@ def test_another_checkpoint_answers_with_its_generation_and_goes_back(
     other = tmp_path / "other.safetensors"
     save(other, old.card, seeded_weights(old.card.architecture, len(old.card.findings), seed=9))
     new = load(keep(other, own.store))
-    first = ask(own_client, own.films[1], k=2)
+    first = ask(own_client, own.images[1], k=2)
     with open_catalog(own.store.database_url) as catalog:
         reindex(own.store, catalog, new, lambda: open_encoder(new), Silent())
-        until(own_client, own.films[1], lambda answer: answer["checkpoint"] == new.digest)
-        assert first_of(ask(own_client, own.films[1])) == first_of(first)  # each finds itself
+        until(own_client, own.images[1], lambda answer: answer["checkpoint"] == new.digest)
+        assert first_of(ask(own_client, own.images[1])) == first_of(first)  # each finds itself
         # what the old network saw cannot be compared with what the new one sees
         gone = own_client.get(first["neighbours"][1]["evidence_url"])
         assert gone.status_code == 404
-        assert "send the film again" in gone.json()["detail"]
+        assert "send the image again" in gone.json()["detail"]
         activate(own.store, catalog, first["generation"])
-    until(own_client, own.films[1], lambda answer: answer["checkpoint"] == old.digest)
+    until(own_client, own.images[1], lambda answer: answer["checkpoint"] == old.digest)
 
 
 def first_of(answer: dict[str, Any]) -> str:
@@ -248,7 +248,7 @@ def test_a_removal_queues_its_purge_and_tells_for_how_long_it_is_on_the_disk(
                 own.store,
                 catalog,
                 load(own.checkpoint),
-                lambda: pytest.fail("no film is to be embedded"),
+                lambda: pytest.fail("no image is to be embedded"),
                 Silent(),
             )
         wait_until(lambda: removal_age(client) == 0)

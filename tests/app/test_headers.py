@@ -10,7 +10,7 @@ from xemplar_app.main import create_app
 from xemplar_app.settings import Settings
 
 from tests.app.asking import ask
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.retrieval.retriever import Retriever
 
 ORIGIN = "https://reading-room.example"
@@ -42,7 +42,7 @@ def test_an_error_that_nobody_foresaw_has_them_too(
 
 
 def test_no_browser_keeps_anything_of_a_patient(client: TestClient) -> None:
-    answer = ask(client, encoded(drawn_film(81)), include="maps")
+    answer = ask(client, encoded(drawn_image(81)), include="maps")
     query, case = answer["query_id"], answer["neighbours"][0]["case_id"]
     known = {"query_id": query, "case_id": case}
     operations = client.get("/openapi.json").json()["paths"]

@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 
 from tests.agreement import wait_until
 from tests.app.asking import ask, problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
 from xemplar.model.checkpoint import load
@@ -70,9 +70,9 @@ def test_a_worker_does_it_and_the_service_takes_it_over(
     from xemplar_indexer.cli_jobs import _reindexed
     from xemplar_indexer.worker import Worker
 
-    film = encoded(drawn_film(70))
-    own_client.post("/cases", data={"source": "clinic"}, files={"image": film})
-    before = ask(own_client, film)
+    image = encoded(drawn_image(70))
+    own_client.post("/cases", data={"source": "clinic"}, files={"image": image})
+    before = ask(own_client, image)
     job_id = own_client.post("/jobs/reindex").json()["id"]
     with open_catalog(own.store.database_url) as catalog:
         args = (own.store, catalog, own.checkpoint, "float32", 1)
@@ -84,8 +84,8 @@ def test_a_worker_does_it_and_the_service_takes_it_over(
     job = own_client.get(f"/jobs/{job_id}").json()
     assert (job["state"], job["error"]) == ("done", None)
     assert job["result"]["cases"] == CASES + 1
-    wait_until(lambda: ask(own_client, film)["generation"] == job["result"]["generation"])
-    after = ask(own_client, film)
+    wait_until(lambda: ask(own_client, image)["generation"] == job["result"]["generation"])
+    after = ask(own_client, image)
     assert after["neighbours"] == [
         near | {key: after["neighbours"][n][key] for key in near if key.endswith("_url")}
         for n, near in enumerate(before["neighbours"])

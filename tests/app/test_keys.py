@@ -29,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return command
 
 
-def test_a_key_is_made_before_the_first_film_listed_and_revoked(run: Run, tmp_path: Path) -> None:
+def test_a_key_is_made_before_the_first_image_listed_and_revoked(run: Run, tmp_path: Path) -> None:
     status, secret, about = run("create", "ward [3]", "--role", "reader")
     assert status == 0
     with open_keys(Store(tmp_path).database_url) as keys:

@@ -11,9 +11,9 @@ from fastapi.testclient import TestClient
 from xemplar_app.logs import configure_logs
 
 from tests.app.asking import ask
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 
-FILM = encoded(drawn_film(83, 300, 200))
+IMAGE = encoded(drawn_image(83, 300, 200))
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_no_line_has_what_somebody_wrote(
     client: TestClient, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
     configure_logs(form)
-    client.post("/query?finding=SECRET", files={"image": ("SECRET.png", FILM)})
-    client.post("/query?SECRET=1", files={"SECRET": ("SECRET.png", FILM)})
+    client.post("/query?finding=SECRET", files={"image": ("SECRET.png", IMAGE)})
+    client.post("/query?SECRET=1", files={"SECRET": ("SECRET.png", IMAGE)})
     client.get("/SECRET?SECRET", headers={"X-API-Key": "SECRET", "User-Agent": "SECRET"})
     client.get("/cases/SECRET", headers={"X-Request-ID": "SECRET with spaces"})
     said = capsys.readouterr().err
@@ -77,8 +77,8 @@ def test_an_error_that_nobody_foresaw_is_told_with_the_id_of_its_request(
     from xemplar_app.recent import RecentAnswers
 
     def fail(*_: object) -> None:
-        films = b"SECRET"
-        raise ZeroDivisionError(len(films))
+        images = b"SECRET"
+        raise ZeroDivisionError(len(images))
 
     monkeypatch.setattr(RecentAnswers, "find", fail)
     with pytest.raises(ZeroDivisionError):
@@ -122,7 +122,7 @@ def test_no_caller_chooses_the_id_of_a_request(client: TestClient, brought: str)
 @pytest.mark.usefixtures("as_before")
 def test_a_query_leaves_one_line(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("json")
-    ask(client, FILM)
+    ask(client, IMAGE)
     assert [line["route"] for line in lines(capsys) if line["event"] == "request"] == ["/query"]
 
 

@@ -1,4 +1,4 @@
-"""Memory of a large film goes back to the system."""
+"""Memory of a large image goes back to the system."""
 
 import platform
 import subprocess
@@ -18,8 +18,8 @@ if sys.argv[1] == "given back":
     give_back_large_pieces()
 before = resident()
 for _ in range(3):
-    film = bytearray(b"x") * (3 * LARGE)
-    del film
+    image = bytearray(b"x") * (3 * LARGE)
+    del image
 print(resident() - before > LARGE)
 """
 

@@ -8,11 +8,11 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.app.asking import Service, ask, bearer
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import CASES
 from xemplar.operations.keys import Keys, Role
 
-FILM = encoded(drawn_film(84, 300, 200))
+IMAGE = encoded(drawn_image(84, 300, 200))
 DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "xemplar.json"
 
 
@@ -29,7 +29,7 @@ def samples(client: TestClient) -> dict[tuple[str, ...], float]:
 
 def test_requests_and_stages_are_counted(service: Service) -> None:
     client = service()
-    stages = ask(client, FILM, include="overlays")["timings_ms"]
+    stages = ask(client, IMAGE, include="overlays")["timings_ms"]
     client.get(f"/cases/{'0' * 16}")
     client.get("/nowhere")
     found = samples(client)
@@ -46,15 +46,15 @@ def test_the_state_of_the_service_is_told(service: Service) -> None:
     assert found["xemplar_searchable_cases",] == CASES
     assert found["xemplar_delta_cases",] == found["xemplar_tombstones",] == 0
     assert 0 < found["xemplar_generation_age_seconds",] < 3600
-    assert found["xemplar_films_inside",] == 0
+    assert found["xemplar_images_inside",] == 0
     assert found["xemplar_ready",] == found["xemplar_database_up",] == 1
     assert found["process_resident_memory_bytes",] > 0
 
 
 def test_cases_are_counted_that_came_and_went_since_the_generation(own_client: TestClient) -> None:
     known = own_client.get("/cases").json()["cases"]
-    for film in (FILM, encoded(drawn_film(85)), encoded(drawn_film(86))):
-        put = own_client.post("/cases", data={"source": "clinic"}, files={"image": film})
+    for image in (IMAGE, encoded(drawn_image(85)), encoded(drawn_image(86))):
+        put = own_client.post("/cases", data={"source": "clinic"}, files={"image": image})
         assert put.status_code == 201
     own_client.delete(f"/cases/{known[0]['case_id']}")
     found = samples(own_client)
@@ -65,7 +65,7 @@ def test_cases_are_counted_that_came_and_went_since_the_generation(own_client: T
 
 def test_two_services_do_not_count_for_each_other(service: Service) -> None:
     one, other = service(), service()
-    ask(one, FILM)
+    ask(one, IMAGE)
     assert ("xemplar_requests_total", "query", "200") not in samples(other)
 
 
@@ -83,7 +83,7 @@ def test_metrics_need_an_admin_where_others_reach_the_service(service: Service, 
 
 def test_the_dashboard_asks_for_metrics_that_there_are(service: Service) -> None:
     client = service()
-    ask(client, FILM)
+    ask(client, IMAGE)
     text = client.get("/metrics").text
     declared = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     known = {key[0] for key in samples(client)} | declared

@@ -9,11 +9,11 @@ from xemplar_app.main import create_app, open_retriever
 from xemplar_app.settings import Settings
 
 from tests.app.asking import ask
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import SmallStore
 from xemplar.model.encoder import Precision
 
-FILM = encoded(drawn_film(61, 300, 240))
+IMAGE = encoded(drawn_image(61, 300, 240))
 PREFIX = "/xemplar"
 
 
@@ -31,7 +31,7 @@ def prefixed(own: SmallStore) -> Iterator[TestClient]:
 
 def places(client: TestClient, root: str = "") -> list[str]:
     """Addresses of every kind that a GET answers."""
-    answer = ask(client, FILM, k=1)
+    answer = ask(client, IMAGE, k=1)
     (near,) = answer["neighbours"]
     case = f"{root}/cases/{near['case_id']}"
     return [
@@ -88,7 +88,7 @@ def test_a_proxy_may_strip_its_prefix_or_keep_it(prefixed: TestClient, stripped:
     document: dict[str, Any] = client.get(through_proxy(f"{PREFIX}/openapi.json")).json()
     assert document["servers"] == [{"url": PREFIX}]
     posted = client.post(
-        through_proxy(f"{PREFIX}/cases"), files={"image": FILM}, data={"source": "ward"}
+        through_proxy(f"{PREFIX}/cases"), files={"image": IMAGE}, data={"source": "ward"}
     )
     assert posted.headers["location"] == f"{PREFIX}/cases/{posted.json()['case_id']}"
     page = client.get(through_proxy(f"{PREFIX}/cases"), params={"limit": 1}).json()

@@ -1,4 +1,4 @@
-"""Films that were tampered with are answered or refused; tests/system/mutated_uploads.py sends more."""
+"""Images that were tampered with are answered or refused; tests/system/mutated_uploads.py sends more."""
 
 import pytest
 from fastapi.testclient import TestClient
@@ -9,13 +9,13 @@ from tests.system.mutations import mutation
 pytestmark = pytest.mark.system
 
 
-@pytest.mark.filterwarnings("ignore")  # what libraries find odd in a film ends no request outside
+@pytest.mark.filterwarnings("ignore")  # what libraries find odd in an image ends no request outside
 @pytest.mark.parametrize("first", range(0, 150, 25))
-def test_a_mutated_film_is_answered_or_refused(client: TestClient, first: int) -> None:
+def test_a_mutated_image_is_answered_or_refused(client: TestClient, first: int) -> None:
     for number in range(first, first + 25):
         mutated = mutation(number)
         response = client.post("/query", files={"image": mutated.data})
-        told = f"{number}: {mutated.film}, {mutated.kind}: {response.text[:200]}"
+        told = f"{number}: {mutated.image}, {mutated.kind}: {response.text[:200]}"
         assert response.status_code in (200, 400, 413, 415, 422), told
         assert response.status_code == 200 or response.headers["content-type"] == MEDIA_TYPE, told
 

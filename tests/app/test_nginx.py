@@ -18,14 +18,14 @@ from xemplar_app.main import create_app, open_retriever
 from xemplar_app.settings import Settings
 
 from tests.app.reading import serving
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import SmallStore
 from tests.system.common import free_port
 from xemplar.model.encoder import Precision
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy.md"
-FILM = encoded(drawn_film(63, 300, 240))
+IMAGE = encoded(drawn_image(63, 300, 240))
 STYLES = ("proxy_pass http://127.0.0.1:8000/;", "proxy_pass http://127.0.0.1:8000;")
 
 pytestmark = [
@@ -168,7 +168,7 @@ def test_the_documented_configuration_is_nginxs_and_limits_what_it_says(
         assert moved.status_code == 301
         assert moved.headers["location"] == "https://xray.hospital.example/query?k=3"
         assert client.get("/metrics").status_code == 404
-        answer = client.post("/query", files={"image": FILM})
+        answer = client.post("/query", files={"image": IMAGE})
         assert len(answer.raise_for_status().json()["neighbours"]) == 5
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
         raw = HTTPSConnection("127.0.0.1", tls, context=trusted, timeout=60)
@@ -191,7 +191,7 @@ def test_page_api_docs_and_pictures_work_under_the_prefix(proxied: httpx2.Client
     docs = proxied.get("/xemplar/docs")
     assert "Content-Security-Policy" in docs.headers
     used = re.findall(r"""(?:href|src)="([^"]+)"|url: '([^']+)'""", docs.text)
-    answer = proxied.post("/xemplar/query", files={"image": FILM}).raise_for_status().json()
+    answer = proxied.post("/xemplar/query", files={"image": IMAGE}).raise_for_status().json()
     (near, *_) = answer["neighbours"]
     addresses = [
         *(f"/xemplar/{file}" for file in files),
@@ -210,7 +210,7 @@ def test_page_api_docs_and_pictures_work_under_the_prefix(proxied: httpx2.Client
 def test_what_names_the_service_has_the_prefix(proxied: httpx2.Client) -> None:
     document = proxied.get("/xemplar/openapi.json").json()
     assert document["servers"] == [{"url": "/xemplar"}]
-    posted = proxied.post("/xemplar/cases", files={"image": FILM}, data={"source": "ward"})
+    posted = proxied.post("/xemplar/cases", files={"image": IMAGE}, data={"source": "ward"})
     assert posted.headers["location"] == f"/xemplar/cases/{posted.json()['case_id']}"
     assert proxied.get(posted.headers["location"]).status_code == 200
     slash = proxied.get("/xemplar/docs/")

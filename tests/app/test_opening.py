@@ -14,14 +14,14 @@ from xemplar_app.settings import Settings
 
 from tests.agreement import PATIENCE, wait_until
 from tests.app.asking import Service, ask, problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.errors import DatabaseUnreachable, Mismatch
 from xemplar.operations.keys import Keys
 from xemplar.phantom import phantom
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.snapshot import doorkeeper_of
+from xemplar.retrieval.snapshot import validator_of
 
-FILM = encoded(drawn_film(85, 300, 200))
+IMAGE = encoded(drawn_image(85, 300, 200))
 
 
 def test_a_service_that_opens_lives_and_is_not_ready(
@@ -38,21 +38,21 @@ def test_a_service_that_opens_lives_and_is_not_ready(
         try:
             assert client.get("/healthz").status_code == 200
             assert "xemplar_ready 0.0" in client.get("/metrics").text
-            asked = client.post("/query", files={"image": FILM})
+            asked = client.post("/query", files={"image": IMAGE})
             for response in (client.get("/readyz"), asked):
                 assert "opens its files" in problem(response, 503, "NotReady")
                 assert response.headers["retry-after"] == "2"
         finally:
             go_on.set()
         wait_until(lambda: client.get("/readyz").status_code == 200)
-        ask(client, FILM)
+        ask(client, IMAGE)
 
 
-def test_the_doorkeeper_does_not_stand_in_the_way_of_the_warm_up(
+def test_the_validator_does_not_stand_in_the_way_of_the_warm_up(
     retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    films = np.stack([phantom(seed, size=64).pixels for seed in range(100)])
-    guarded = replace(retriever.live, doorkeeper=doorkeeper_of(films, retriever.encoder))
+    images = np.stack([phantom(seed, size=64).pixels for seed in range(100)])
+    guarded = replace(retriever.live, validator=validator_of(images, retriever.encoder))
     monkeypatch.setattr(retriever, "live", guarded)
     main.warm_up(retriever)
 
@@ -81,13 +81,13 @@ def test_a_database_that_goes_away_and_comes_back_needs_no_restart(
     with monkeypatch.context() as away:
         away.setattr(Keys, "by_digest", gone)
         away.setattr("xemplar_app.security.REFRESH_SECONDS", 0.0)
-        for response in (client.get("/readyz"), client.post("/query", files={"image": FILM})):
+        for response in (client.get("/readyz"), client.post("/query", files={"image": IMAGE})):
             detail = problem(response, 503, "DatabaseUnreachable")
             assert "secret-host" not in detail
             assert response.headers["retry-after"] == "2"
         assert client.get("/healthz").status_code == 200
     wait_until(lambda: client.get("/readyz").status_code == 200)
-    ask(client, FILM)
+    ask(client, IMAGE)
 
 
 def test_a_query_that_no_processor_is_free_for_is_told_to_come_back(
@@ -105,9 +105,9 @@ def test_a_query_that_no_processor_is_free_for_is_told_to_come_back(
     monkeypatch.setattr(retriever.encoder, "encode", stuck)
     with ThreadPoolExecutor(1) as threads:
         try:
-            first = threads.submit(ask, client, FILM)
+            first = threads.submit(ask, client, IMAGE)
             assert entered.wait(PATIENCE)
-            second = client.post("/query", files={"image": FILM})
+            second = client.post("/query", files={"image": IMAGE})
             assert "within 0.05 s" in problem(second, 503, "Busy")
         finally:
             go_on.set()

@@ -7,11 +7,11 @@ import anyio
 import pytest
 from xemplar_app.security import KeyRing
 
-from tests.system.book import Book
 from tests.system.clients import NEVER_BUSY, asking
 from tests.system.common import Service
 from tests.system.postgres import NoPostgres, Postgres
 from tests.system.postgres_outage import outage
+from tests.system.recorder import Recorder
 from tests.system.served import phantom_site
 from xemplar.errors import DatabaseUnreachable
 from xemplar.operations.keys import Key, Keys
@@ -29,7 +29,7 @@ def test_a_killed_postgres_is_told_to_clients_and_missed_no_longer_than_it_is_aw
     with cluster as server:
         database = server.create("xemplar")
         site = phantom_site(tmp_path, 12, database)
-        book, log = Book(site.films), tmp_path / "service.log"
+        book, log = Recorder(site.images), tmp_path / "service.log"
         settings = {"XEMPLAR_DATABASE_URL": database, **NEVER_BUSY}
         service = Service(site.store, site.checkpoint, log, 0, **settings)
         try:

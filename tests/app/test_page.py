@@ -20,7 +20,7 @@ from tests.app.reading import (
     served,
     sign_in,
 )
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.operations.keys import Keys, Role
 from xemplar.retrieval.retriever import Retriever
@@ -86,7 +86,7 @@ def test_addresses_can_be_shared_and_the_back_button_works(page: Page) -> None:
     expect(page.locator("dialog.look")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".card")).to_have_count(5)
-    page.get_by_role("link", name="New film").click()
+    page.get_by_role("link", name="New image").click()
     expect(page.locator(".drop")).to_be_visible()
     page.go_back()
     expect(page.locator(".card")).to_have_count(5)
@@ -100,11 +100,11 @@ def test_addresses_can_be_shared_and_the_back_button_works(page: Page) -> None:
     ("content", "title"),
     [
         (b"no picture", "is no picture that can be read"),
-        (b"\0" * 3_100_000, "The film is too large"),
-        (encoded(drawn_film(1, 8, 8)), "no chest radiograph"),
+        (b"\0" * 3_100_000, "The image is too large"),
+        (encoded(drawn_image(1, 8, 8)), "no chest radiograph"),
     ],
 )
-def test_a_film_that_cannot_be_used_is_refused_in_words(
+def test_an_image_that_cannot_be_used_is_refused_in_words(
     page: Page, faults: list[str], content: bytes, title: str
 ) -> None:
     faults.append("the server responded with a status of 4")
@@ -117,10 +117,10 @@ def test_a_film_that_cannot_be_used_is_refused_in_words(
 
 
 @needs_chromium
-def test_a_film_that_the_service_has_forgotten(page: Page, faults: list[str]) -> None:
+def test_an_image_that_the_service_has_forgotten(page: Page, faults: list[str]) -> None:
     faults.append("status of 404")
-    page.evaluate("location.hash = '#/film/0000000000000000'")
-    expect(page.get_by_role("alert")).to_contain_text("send the film again")
+    page.evaluate("location.hash = '#/image/0000000000000000'")
+    expect(page.get_by_role("alert")).to_contain_text("send the image again")
 
 
 @needs_chromium

@@ -403,9 +403,9 @@ def test_recent_errors_are_told_in_words_with_the_request_to_look_up(
     faults.append("status of 400")
     administer(page)
     expect(part(page, "Recent errors")).to_contain_text("None since")
-    page.get_by_role("link", name="New film").click()
-    film = {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"}
-    page.set_input_files("#file", files=[film])
+    page.get_by_role("link", name="New image").click()
+    image = {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"}
+    page.set_input_files("#file", files=[image])
     expect(page.get_by_role("alert")).to_contain_text("Request ")
     alert = page.get_by_role("alert").inner_text()
     administer(page)

@@ -1,4 +1,4 @@
-"""Asking: a film is dropped, pasted or chosen, or one begins with an indexed case."""
+"""Asking: an image is dropped, pasted or chosen, or one begins with an indexed case."""
 
 import hashlib
 import re
@@ -6,15 +6,15 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.app.reading import FILM, SENT, held, needs_chromium, pictures_shown, send
+from tests.app.reading import IMAGE, SENT, held, needs_chromium, pictures_shown, send
 from tests.stores import CASES, SmallStore
 
 pytestmark = needs_chromium
 
 
-def test_a_chosen_film_is_answered_with_cases_and_findings(page: Page) -> None:
+def test_a_chosen_image_is_answered_with_cases_and_findings(page: Page) -> None:
     send(page)
-    assert re.search(r"#/film/[0-9a-f]{16}$", page.url)
+    assert re.search(r"#/image/[0-9a-f]{16}$", page.url)
     pictures_shown(page, ".answer")
     expect(page.locator(".finding")).to_have_count(14)
     expect(page.locator(".finding.absent")).to_have_count(7)  # every other one has threshold 1
@@ -23,17 +23,19 @@ def test_a_chosen_film_is_answered_with_cases_and_findings(page: Page) -> None:
     expect(page.locator(".archived")).to_have_count(0)
 
 
-def test_a_film_that_is_indexed_is_said_to_be_in_the_archive(page: Page, small: SmallStore) -> None:
-    film = small.films[3]
-    page.set_input_files("#file", [SENT | {"buffer": film}])
-    case_id = hashlib.sha256(film).hexdigest()[:16]
+def test_an_image_that_is_indexed_is_said_to_be_in_the_archive(
+    page: Page, small: SmallStore
+) -> None:
+    image = small.images[3]
+    page.set_input_files("#file", [SENT | {"buffer": image}])
+    case_id = hashlib.sha256(image).hexdigest()[:16]
     said = f"This image is in the archive as case {case_id}."
     expect(page.locator(".archived")).to_have_text(said)
 
 
-@pytest.mark.parametrize("name", ["film.png", "IM000001"])
+@pytest.mark.parametrize("name", ["image.png", "IM000001"])
 @pytest.mark.parametrize("way", ["drop", "paste"])
-def test_a_film_may_be_dropped_or_pasted(page: Page, way: str, name: str) -> None:
+def test_an_image_may_be_dropped_or_pasted(page: Page, way: str, name: str) -> None:
     expect(page.locator(".gallery > li")).to_have_count(CASES)
     page.evaluate(
         """([way, bytes, name]) => {
@@ -44,7 +46,7 @@ def test_a_film_may_be_dropped_or_pasted(page: Page, way: str, name: str) -> Non
                 : new ClipboardEvent(way, {clipboardData: carried});
             dispatchEvent(event);
         }""",
-        [way, list(FILM), name],
+        [way, list(IMAGE), name],
     )
     expect(page.locator(".card")).to_have_count(5)
 
@@ -70,7 +72,7 @@ def test_what_is_dropped_or_pasted_and_no_file_is_refused_but_not_in_a_field(pag
     expect(page.locator(".gallery > li")).to_have_count(CASES)
     throw = """([where, way]) => {
         const carried = new DataTransfer();
-        carried.setData("text/plain", "a film");
+        carried.setData("text/plain", "an image");
         const bubbles = true;
         const event = way === "paste"
             ? new ClipboardEvent(way, {clipboardData: carried, bubbles})

@@ -28,7 +28,7 @@ UNRATED = -1
 
 
 def rate(page: Page, reader: str, *, sent: bool = False) -> None:
-    """Send a film and open its list as a reader."""
+    """Send an image and open its list as a reader."""
     if not sent:
         send(page)
     page.get_by_role("link", name="Rate this list").click()
@@ -70,7 +70,7 @@ def test_nothing_tells_what_the_search_says_until_all_is_rated_and_saved(page: P
     send(page)
     scores = page.locator(".card .score strong").all_inner_texts()
     rate(page, "blind", sent=True)
-    assert re.search(r"#/film/[0-9a-f]{16}/rate$", page.url)
+    assert re.search(r"#/image/[0-9a-f]{16}/rate$", page.url)
     text = page.locator("main").inner_text()
     for told in ("similarity", "finding", "No Finding", "Effusion", "PA", *scores):
         assert told not in text
@@ -103,7 +103,7 @@ def test_the_end_is_the_nDCG_beside_a_random_orders(page: Page) -> None:  # noqa
     expect(page.locator(".card .score")).to_have_count(CASES)
 
 
-def test_a_film_is_dragged_to_a_grade_and_back(page: Page) -> None:
+def test_an_image_is_dragged_to_a_grade_and_back(page: Page) -> None:
     rate(page, "mouse")
     first = numbers(shelf(page, UNRATED))[0]
     drag(page, shelf(page, UNRATED).locator(".tile").first, shelf(page, 4))
@@ -219,7 +219,7 @@ def test_what_could_not_be_saved_stays_and_is_saved_later(unsaved: Page) -> None
     page = unsaved
     expect(shelf(page, 5).locator(".card")).to_have_count(1)
     rated = page.url
-    page.get_by_role("link", name="New film").click()
+    page.get_by_role("link", name="New image").click()
     page.get_by_role("dialog").get_by_role("button", name="Stay").click()
     expect(page).to_have_url(rated)
     expect(shelf(page, 5).locator(".card")).to_have_count(1)
@@ -250,7 +250,7 @@ def test_another_reader_does_not_lose_what_the_first_could_not_save(unsaved: Pag
 
 def test_ratings_that_cannot_be_saved_may_be_left(unsaved: Page) -> None:
     page = unsaved
-    page.get_by_role("link", name="New film").click()
+    page.get_by_role("link", name="New image").click()
     page.get_by_role("dialog").get_by_role("button", name="Leave").click()
     expect(page.locator(".gallery > li").first).to_be_visible()
 
@@ -283,8 +283,8 @@ def test_an_indexed_case_is_rated_at_an_address_of_its_own(page: Page) -> None:
 def test_a_list_that_cannot_be_had_is_told_in_words(page: Page, faults: list[str]) -> None:
     faults.append("status of 404")
     rate(page, "lost")
-    page.evaluate("location.hash = '#/film/0000000000000000/rate'")
-    expect(page.get_by_role("alert")).to_contain_text("send the film again")
+    page.evaluate("location.hash = '#/image/0000000000000000/rate'")
+    expect(page.get_by_role("alert")).to_contain_text("send the image again")
     page.go_back()
     page.evaluate("location.hash += '?age_min=120'")
     expect(page.locator("main")).to_contain_text("No case meets all conditions")
@@ -309,7 +309,7 @@ def test_with_a_readers_key_one_rates_and_is_told_who_may_have_the_file(
         expect(page.get_by_text("this needs a key of role admin")).to_be_visible()
 
 
-def test_with_keys_a_pseudonym_is_its_key_s_and_a_film_too_until_it_is_shared(
+def test_with_keys_a_pseudonym_is_its_key_s_and_an_image_too_until_it_is_shared(
     context: BrowserContext, settings: Settings, retriever: Retriever, own: SmallStore, keys: Keys,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -322,13 +322,13 @@ def test_with_keys_a_pseudonym_is_its_key_s_and_a_film_too_until_it_is_shared(
         page.goto(url)
         sign_in(page, first)
         send(page)
-        film = page.url
+        image = page.url
         rate(page, "taken", sent=True)
         rate_all(page)
-        page.goto(film)
+        page.goto(image)
 
         other = context.new_page()  # of the same browser, which remembers the pseudonym
-        other.goto(film)
+        other.goto(image)
         sign_in(other, second)
         expect(other.get_by_role("alert")).to_contain_text("has not shared it")
         page.get_by_role("button", name="Share").click()

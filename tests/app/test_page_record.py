@@ -75,7 +75,7 @@ def test_a_record_says_what_answered_and_when(page: Page, alone: Page, tmp_path:
         expect(alone.locator(".record")).to_contain_text(near["case_id"])
 
 
-def test_each_pair_is_shown_as_film_gradcam_and_both_evidences(
+def test_each_pair_is_shown_as_image_gradcam_and_both_evidences(
     page: Page, alone: Page, tmp_path: Path
 ) -> None:
     send(page)

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from xemplar_app.main import create_app, open_retriever
 from xemplar_app.settings import Settings
 
-from tests.films import dicom, drawn_film
+from tests.images import dicom, drawn_image
 from tests.stores import small_store
 from xemplar.model.encoder import Precision
 
@@ -90,8 +90,8 @@ def test_no_value_of_fifty_identifying_attributes_is_found_anywhere(
     settings: Settings, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert len(identity()) >= 50
-    film = dicom(drawn_film(99, 300, 260), **identity())
-    assert len(traces(film)) == len(identity())  # they are in what is sent
+    image = dicom(drawn_image(99, 300, 260), **identity())
+    assert len(traces(image)) == len(identity())  # they are in what is sent
     said: list[bytes] = []
 
     def keep(answer: Any) -> Any:
@@ -99,7 +99,7 @@ def test_no_value_of_fifty_identifying_attributes_is_found_anywhere(
         return answer
 
     with TestClient(create_app(settings, open_retriever(settings))) as client, caplog.at_level(0):
-        upload = {"image": ("QX00emaNtneit.dcm", film)}
+        upload = {"image": ("QX00emaNtneit.dcm", image)}
         answer = keep(client.post("/query", files=upload, params={"include": "overlays"}))
         assert answer.status_code == 200
         keep(client.get(answer.json()["image_url"]))
@@ -110,7 +110,7 @@ def test_no_value_of_fifty_identifying_attributes_is_found_anywhere(
         for address in (f"/cases/{case}", f"/cases/{case}/image", "/cases", "/audit", "/metrics"):
             assert keep(client.get(address)).status_code == 200
         keep(client.get(f"/cases/{case}/similar"))
-        broken = {"image": ("film.dcm", film[: len(film) // 2])}
+        broken = {"image": ("image.dcm", image[: len(image) // 2])}
         assert keep(client.post("/query", files=broken)).status_code == 400
     assert [traces(one) for one in said if traces(one)] == []
     written = capfd.readouterr()

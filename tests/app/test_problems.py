@@ -11,11 +11,11 @@ from xemplar_app.problems import STATUSES
 from xemplar_app.settings import Settings
 
 from tests.app.asking import problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar import errors
 from xemplar.retrieval.retriever import Retriever
 
-PNG = encoded(drawn_film(1))
+PNG = encoded(drawn_image(1))
 
 
 def kinds(base: type[errors.XemplarError]) -> Iterator[type[errors.XemplarError]]:

@@ -12,14 +12,14 @@ from xemplar_app.settings import Settings
 from xemplar_app.wire import answer_out
 
 from tests.app.asking import ask, picture_size, problem
-from tests.films import dicom, drawn_film, encoded
+from tests.images import dicom, drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.api import AnswerOut, CaseOut, NeighbourOut, PredictionOut
 from xemplar.data.findings import NIH14
 from xemplar.retrieval.retriever import Retriever
 from xemplar.retrieval.selection import Search
 
-STRANGER = encoded(drawn_film(77, 1200, 900))
+STRANGER = encoded(drawn_image(77, 1200, 900))
 STAGES = ["decode", "preprocess", "encode", "search", "explain", "describe"]
 
 
@@ -61,8 +61,8 @@ def test_a_neighbour_is_described_as_its_label_file_does(
     client: TestClient, small: SmallStore
 ) -> None:
     expected = [["Effusion"], ["Mass", "Nodule"], ["No Finding"], []]
-    for n, film in enumerate(small.films):
-        near = ask(client, film, k=1)["neighbours"][0]
+    for n, image in enumerate(small.images):
+        near = ask(client, image, k=1)["neighbours"][0]
         about = {key: near[key] for key in ("findings", "sex", "age", "view", "source")}
         assert about == {
             "findings": expected[n % 4],
@@ -81,18 +81,18 @@ def test_a_case_by_itself_says_what_it_says_as_a_neighbour(
         assert case == {key: near[key] for key in CaseOut.model_fields}
 
 
-def test_an_indexed_film_finds_itself(client: TestClient, small: SmallStore) -> None:
-    near = ask(client, small.films[3], k=3)["neighbours"]
+def test_an_indexed_image_finds_itself(client: TestClient, small: SmallStore) -> None:
+    near = ask(client, small.images[3], k=3)["neighbours"]
     assert near[0]["similarity"] == pytest.approx(1, abs=1e-5)
     assert near[0]["similarity"] > near[1]["similarity"]
 
 
-def test_every_address_in_an_answer_leads_to_a_jpeg_of_the_films_shape(
+def test_every_address_in_an_answer_leads_to_a_jpeg_of_the_images_shape(
     client: TestClient, answer: dict[str, Any], small: SmallStore
 ) -> None:
     assert picture_size(client.get(answer["image_url"])) == (768, 1024)
     assert picture_size(client.get(answer["overlay_url"])) == (384, 512)
-    own = ask(client, small.films[0], k=1)["neighbours"][0]["case_id"]  # 560 wide, 700 high
+    own = ask(client, small.images[0], k=1)["neighbours"][0]["case_id"]  # 560 wide, 700 high
     for near in answer["neighbours"]:
         large = near["case_id"] == own
         assert picture_size(client.get(near["image_url"])) == ((560, 700) if large else (80, 96))
@@ -150,19 +150,19 @@ def test_excluded_cases_are_left_out_and_no_others(
 
 
 def test_png_and_dicom_of_the_same_pixels_get_the_same_answer(client: TestClient) -> None:
-    pixels = drawn_film(5)
-    png, dcm = (ask(client, film, k=CASES) for film in (encoded(pixels), dicom(pixels)))
+    pixels = drawn_image(5)
+    png, dcm = (ask(client, image, k=CASES) for image in (encoded(pixels), dicom(pixels)))
     assert png["predictions"] == dcm["predictions"]
     for one, other in zip(png["neighbours"], dcm["neighbours"], strict=True):
         assert (one["case_id"], one["similarity"]) == (other["case_id"], other["similarity"])
 
 
 def test_eight_at_once_each_get_their_own_answer(client: TestClient, small: SmallStore) -> None:
-    films = small.films[1:9] * 3
+    images = small.images[1:9] * 3
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda film: ask(client, film, k=2), films))
-    assert len({answer["query_id"] for answer in answers}) == len(films)
-    alone = [ask(client, film, k=2) for film in small.films[1:9]] * 3
+        answers = list(threads.map(lambda image: ask(client, image, k=2), images))
+    assert len({answer["query_id"] for answer in answers}) == len(images)
+    alone = [ask(client, image, k=2) for image in small.images[1:9]] * 3
     for one, other in zip(answers, alone, strict=True):
         assert one["predictions"] == other["predictions"]
         for near, own in zip(one["neighbours"], other["neighbours"], strict=True):

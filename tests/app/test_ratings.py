@@ -15,15 +15,15 @@ from xemplar_app.settings import Settings
 from xemplar_evaluator.ranking.experts import agreement_with_experts, rated_lists, read_ratings
 
 from tests.app.asking import Service, ask, bearer, problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.api.rating_scale import COLUMNS, HISTORY_COLUMNS, MAX_RATING
 from xemplar.catalog import case_id_of
 from xemplar.model.encoder import Precision
 from xemplar.operations.keys import Keys, Role
 
-FILM = encoded(drawn_film(77, 600, 450))
-OTHER = encoded(drawn_film(78, 600, 450))
+IMAGE = encoded(drawn_image(77, 600, 450))
+OTHER = encoded(drawn_image(78, 600, 450))
 NOBODY = "0" * 16
 RATER = "reader-1"
 
@@ -43,8 +43,8 @@ def listed(ratings: dict[str, int]) -> dict[str, Any]:
     return {"ratings": [{"case_id": case, "rating": r} for case, r in ratings.items()]}
 
 
-def save(client: TestClient, film_id: str, ratings: dict[str, int], rater: str = RATER) -> None:
-    response = client.put(f"/ratings/{film_id}/{rater}", json=listed(ratings))
+def save(client: TestClient, image_id: str, ratings: dict[str, int], rater: str = RATER) -> None:
+    response = client.put(f"/ratings/{image_id}/{rater}", json=listed(ratings))
     assert response.status_code == 204, response.text
 
 
@@ -61,7 +61,7 @@ def agreement(client: TestClient, query_id: str) -> dict[str, Any]:
 def test_a_list_to_be_rated_has_the_answers_cases_and_nothing_that_tells_their_ranks(
     own_client: TestClient,
 ) -> None:
-    answer = ask(own_client, FILM, k=CASES, sex="F")
+    answer = ask(own_client, IMAGE, k=CASES, sex="F")
     blind = ranking(own_client, answer["query_id"], k=CASES, sex="F")
     assert sorted(ids(blind["cases"])) == sorted(ids(answer["neighbours"]))
     assert {key for case in blind["cases"] for key in case} == {"case_id", "image_url"}
@@ -70,14 +70,14 @@ def test_a_list_to_be_rated_has_the_answers_cases_and_nothing_that_tells_their_r
 
 
 def test_the_order_is_each_readers_own_and_stays(own_client: TestClient) -> None:
-    answer = ask(own_client, FILM, k=CASES)
+    answer = ask(own_client, IMAGE, k=CASES)
     ranked = ids(answer["neighbours"])
     orders = [
         ids(ranking(own_client, answer["query_id"], k=CASES, rater=f"r{n}")["cases"])
         for n in range(40)
     ]
     assert orders[0] == ids(
-        ranking(own_client, ask(own_client, FILM)["query_id"], k=CASES, rater="r0")["cases"]
+        ranking(own_client, ask(own_client, IMAGE)["query_id"], k=CASES, rater="r0")["cases"]
     )
     assert len({tuple(order) for order in orders}) == len(orders)
     # the most similar case is as often in the second half as in the first: 40 throws of a coin
@@ -89,23 +89,23 @@ def test_an_indexed_case_may_be_the_query(own_client: TestClient) -> None:
     case = own_client.get("/cases").json()["cases"][0]["case_id"]
     response = own_client.get(f"/cases/{case}/ranking", params={"rater": RATER, "k": 3})
     blind = response.json()
-    assert blind["film_id"] == case
+    assert blind["image_id"] == case
     assert len(blind["cases"]) == 3
     assert case not in ids(blind["cases"])
     save(own_client, case, {ids(blind["cases"])[0]: 5})
     assert agreement(own_client, blind["query_id"])["readers"][0]["rated"] == 1
 
 
-def test_a_film_is_known_by_its_bytes_whenever_it_is_sent(own_client: TestClient) -> None:
-    first, again = (ask(own_client, FILM)["query_id"] for _ in range(2))
+def test_an_image_is_known_by_its_bytes_whenever_it_is_sent(own_client: TestClient) -> None:
+    first, again = (ask(own_client, IMAGE)["query_id"] for _ in range(2))
     assert first != again
-    films = {ranking(own_client, query)["film_id"] for query in (first, again)}
-    assert films == {case_id_of(hashlib.sha256(FILM).hexdigest())}
+    images = {ranking(own_client, query)["image_id"] for query in (first, again)}
+    assert images == {case_id_of(hashlib.sha256(IMAGE).hexdigest())}
 
 
 @pytest.mark.parametrize("rater", ["", "Ann", "=a", "@a", "a b", "1", "a" * 33, None])
 def test_a_pseudonym_has_a_form(own_client: TestClient, rater: str | None) -> None:
-    query = ask(own_client, FILM)["query_id"]
+    query = ask(own_client, IMAGE)["query_id"]
     response = own_client.get(f"/queries/{query}/ranking", params={"rater": rater})
     assert "rater" in problem(response, 422, "InvalidRequest")
     if rater:
@@ -117,17 +117,17 @@ def test_a_pseudonym_has_a_form(own_client: TestClient, rater: str | None) -> No
 
 
 def test_an_unfinished_list_is_continued(own_client: TestClient) -> None:
-    query = ask(own_client, FILM)["query_id"]
+    query = ask(own_client, IMAGE)["query_id"]
     blind = ranking(own_client, query)
     one, two, *_ = ids(blind["cases"])
-    save(own_client, blind["film_id"], {one: 4})
-    save(own_client, blind["film_id"], {one: 1, two: 0})
+    save(own_client, blind["image_id"], {one: 4})
+    save(own_client, blind["image_id"], {one: 1, two: 0})
     found = ranking(own_client, query)
     assert {said["case_id"]: said["rating"] for said in found["ratings"]} == {one: 1, two: 0}
     assert ids(found["cases"]) == ids(blind["cases"])
     assert ranking(own_client, query, rater="reader-2")["ratings"] == []
     assert len(ranking(own_client, query, k=1)["ratings"]) == 2  # none is lost with a shorter list
-    save(own_client, blind["film_id"], {})
+    save(own_client, blind["image_id"], {})
     assert ranking(own_client, query)["ratings"] == []
 
 
@@ -150,10 +150,10 @@ def test_what_is_rated_need_not_be_remembered_and_must_be_known(own_client: Test
 
 
 def test_ratings_of_a_removed_case_are_gone(own_client: TestClient) -> None:
-    query = ask(own_client, FILM)["query_id"]
+    query = ask(own_client, IMAGE)["query_id"]
     blind = ranking(own_client, query)
     gone, stays, *_ = ids(blind["cases"])
-    save(own_client, blind["film_id"], {gone: 5, stays: 1})
+    save(own_client, blind["image_id"], {gone: 5, stays: 1})
     assert own_client.delete(f"/cases/{gone}").status_code == 204
     assert ids(agreement(own_client, query)["cases"]) == [stays]
     assert gone not in own_client.get("/ratings.csv").text
@@ -163,12 +163,12 @@ def test_ratings_of_a_removed_case_are_gone(own_client: TestClient) -> None:
 
 
 def test_agreement_stands_beside_chance_for_each_reader_and_for_all(own_client: TestClient) -> None:
-    answer = ask(own_client, FILM, k=3)
-    film = ranking(own_client, answer["query_id"])["film_id"]
+    answer = ask(own_client, IMAGE, k=3)
+    image = ranking(own_client, answer["query_id"])["image_id"]
     a, b, c = ids(answer["neighbours"])
-    save(own_client, film, {a: 5, b: 3, c: 0}, "ann")
-    save(own_client, film, {c: 5, b: 3, a: 0}, "bob")
-    save(own_client, film, {a: 0, b: 0}, "eve")
+    save(own_client, image, {a: 5, b: 3, c: 0}, "ann")
+    save(own_client, image, {c: 5, b: 3, a: 0}, "bob")
+    save(own_client, image, {a: 0, b: 0}, "eve")
     found = agreement(own_client, answer["query_id"])
     ann, bob, eve = found["readers"]
     assert (ann["rater"], ann["rated"], ann["ndcg"]) == ("ann", 3, pytest.approx(1))
@@ -184,15 +184,15 @@ def test_agreement_stands_beside_chance_for_each_reader_and_for_all(own_client: 
 
 
 def test_before_anybody_has_rated_there_is_no_figure(own_client: TestClient) -> None:
-    found = agreement(own_client, ask(own_client, FILM)["query_id"])
+    found = agreement(own_client, ask(own_client, IMAGE)["query_id"])
     assert (found["cases"], found["readers"]) == ([], [])
     assert found["together"] == {"rated": 0, "ndcg": None, "random_ndcg": None}
 
 
-def test_a_forgotten_film_has_no_list(own_client: TestClient) -> None:
+def test_a_forgotten_image_has_no_list(own_client: TestClient) -> None:
     for path in ("ratings", f"ranking?rater={RATER}"):
         response = own_client.get(f"/queries/{NOBODY}/{path}")
-        assert "send the film again" in problem(response, 404, "NotFound")
+        assert "send the image again" in problem(response, 404, "NotFound")
 
 
 # ---- the file -------------------------------------------------------------------------------
@@ -242,14 +242,14 @@ def test_a_reader_rates_and_an_administrator_takes_all_ratings_away(
     answer = client.post("/query", files={"image": OTHER}, headers=reading).json()
     asked = {"params": {"rater": RATER}, "headers": reading}
     blind = client.get(f"/queries/{answer['query_id']}/ranking", **asked).json()
-    path = f"/ratings/{blind['film_id']}/{RATER}"
+    path = f"/ratings/{blind['image_id']}/{RATER}"
     assert client.put(path, json=listed({}), headers=reading).status_code == 204
     assert client.put(path, json=listed({})).status_code == 401
     assert "role admin" in problem(client.get("/ratings.csv", headers=reading), 403, "Forbidden")
     assert client.get("/ratings.csv", headers=running).status_code == 200
     entries = client.get("/audit", params={"action": "put_ratings"}, headers=running).json()
     assert {(one["key"], one["subject"]) for one in entries["entries"] if one["status"] == 204} == {
-        (key.id, blind["film_id"])
+        (key.id, blind["image_id"])
     }
 
 
@@ -272,7 +272,7 @@ def reader(own_client: TestClient) -> Reader:
 
 
 def open_list(client: TestClient, rater: str) -> dict[str, Any]:
-    return ranking(client, ask(client, FILM, k=3)["query_id"], k=3, rater=rater)
+    return ranking(client, ask(client, IMAGE, k=3)["query_id"], k=3, rater=rater)
 
 
 def test_another_key_neither_reads_nor_changes_nor_erases_what_a_reader_said(
@@ -281,16 +281,16 @@ def test_another_key_neither_reads_nor_changes_nor_erases_what_a_reader_said(
     ann, admin = reader("reader"), reader("admin")
     blind = open_list(ann, "ann")
     case = ids(blind["cases"])[0]
-    save(ann, blind["film_id"], {case: 4}, "ann")
+    save(ann, blind["image_id"], {case: 4}, "ann")
     for other in (reader("reader"), admin):
-        query = ask(other, FILM)["query_id"]
+        query = ask(other, IMAGE)["query_id"]
         asked = {"params": {"rater": "ann"}}
         case_list = other.get(f"/cases/{case}/ranking", **asked)
         for answer in (
             other.get(f"/queries/{query}/ranking", **asked),
             case_list,
-            other.put(f"/ratings/{blind['film_id']}/ann", json=listed({case: 0})),
-            other.put(f"/ratings/{blind['film_id']}/ann", json=listed({})),
+            other.put(f"/ratings/{blind['image_id']}/ann", json=listed({case: 0})),
+            other.put(f"/ratings/{blind['image_id']}/ann", json=listed({})),
         ):
             told = problem(answer, 409, "PseudonymTaken")
             assert "choose another one, or ask an administrator" in told
@@ -303,18 +303,18 @@ def test_others_ratings_are_seen_after_ones_own_and_by_administrators(reader: Re
     ann, bob, admin = reader("reader"), reader("reader"), reader("admin")
     blind = open_list(ann, "ann")
     a, b, c = ids(blind["cases"])
-    save(ann, blind["film_id"], {a: 5, b: 1, c: 0}, "ann")
-    query = ask(bob, FILM)["query_id"]
+    save(ann, blind["image_id"], {a: 5, b: 1, c: 0}, "ann")
+    query = ask(bob, IMAGE)["query_id"]
     assert ranking(bob, query, k=3, rater="bob")["ratings"] == []
     nothing = agreement(bob, query)
     assert (nothing["cases"], nothing["readers"], nothing["together"]["rated"]) == ([], [], 0)
-    save(bob, blind["film_id"], {a: 0}, "bob")
+    save(bob, blind["image_id"], {a: 0}, "bob")
     found = agreement(bob, query)
     assert ids(found["cases"]) == [a]  # not of those that are still to be rated
     assert [(one["rater"], one["rated"]) for one in found["readers"]] == [("ann", 1), ("bob", 1)]
-    save(bob, blind["film_id"], {a: 0, b: 3, c: 1}, "bob")
+    save(bob, blind["image_id"], {a: 0, b: 3, c: 1}, "bob")
     assert len(agreement(bob, query)["cases"]) == 3
-    seen = agreement(admin, ask(admin, FILM)["query_id"])
+    seen = agreement(admin, ask(admin, IMAGE)["query_id"])
     assert [(one["rater"], one["rated"]) for one in seen["readers"]] == [("ann", 3), ("bob", 3)]
 
 
@@ -324,12 +324,12 @@ def test_an_administrator_gives_a_pseudonym_to_the_key_that_replaces_another(
     lost, admin, new = reader("reader"), reader("admin"), reader("reader")
     key = new.get("/me").json()["key"]
     blind = open_list(lost, "ann")
-    save(lost, blind["film_id"], {ids(blind["cases"])[0]: 4}, "ann")
+    save(lost, blind["image_id"], {ids(blind["cases"])[0]: 4}, "ann")
     answer = admin.put("/raters/ann", json={"key": key})
     assert (answer.status_code, answer.json()) == (200, {"rater": "ann", "key": key})
     assert admin.get("/raters").json() == {"raters": [{"rater": "ann", "key": key}]}
     assert len(open_list(new, "ann")["ratings"]) == 1
-    problem(lost.put(f"/ratings/{blind['film_id']}/ann", json=listed({})), 409, "PseudonymTaken")
+    problem(lost.put(f"/ratings/{blind['image_id']}/ann", json=listed({})), 409, "PseudonymTaken")
     answer = admin.put("/raters/ann", json={"key": NOBODY})
     assert "that is good" in problem(answer, 404, "NotFound")
     for path in ("/raters/ann", "/raters"):
@@ -343,9 +343,9 @@ def test_an_administrator_gives_a_pseudonym_to_the_key_that_replaces_another(
 def test_the_history_is_a_file_for_administrators(own_client: TestClient) -> None:
     blind = open_list(own_client, RATER)
     a, b, _ = ids(blind["cases"])
-    film = blind["film_id"]
-    save(own_client, film, {a: 4, b: 1})
-    save(own_client, film, {a: 2})
+    image = blind["image_id"]
+    save(own_client, image, {a: 4, b: 1})
+    save(own_client, image, {a: 2})
     response = own_client.get("/ratings.csv", params={"history": True})
     header, *lines = (line.split(",") for line in response.text.splitlines())
     assert header == [*HISTORY_COLUMNS]
@@ -357,18 +357,18 @@ def test_the_history_is_a_file_for_administrators(own_client: TestClient) -> Non
     assert [line.split(",")[1] for line in left[1:]] == [b]
 
 
-def test_a_film_that_never_was_is_rated_a_few_times_and_one_that_is_remembered_always(
+def test_an_image_that_never_was_is_rated_a_few_times_and_one_that_is_remembered_always(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xemplar.operations.ratings.MAX_UNKNOWN_FILMS", 1)
+    monkeypatch.setattr("xemplar.operations.ratings.MAX_UNKNOWN_IMAGES", 1)
     ann = reader("reader")
     case = ann.get("/cases").json()["cases"][0]["case_id"]
-    film = case_id_of(hashlib.sha256(FILM).hexdigest())
+    image = case_id_of(hashlib.sha256(IMAGE).hexdigest())
     save(ann, NOBODY, {case: 3}, "ann")  # as after a restart
-    answer = ann.put(f"/ratings/{film}/ann", json=listed({case: 3}))
-    assert "send the film again, then save" in problem(answer, 404, "NotFound")
-    ask(ann, FILM)
-    save(ann, film, {case: 3}, "ann")
+    answer = ann.put(f"/ratings/{image}/ann", json=listed({case: 3}))
+    assert "send the image again, then save" in problem(answer, 404, "NotFound")
+    ask(ann, IMAGE)
+    save(ann, image, {case: 3}, "ann")
 
 
 def test_what_was_rated_before_a_restart_is_saved_after_it(reader: Reader, own: SmallStore) -> None:
@@ -379,5 +379,5 @@ def test_what_was_rated_before_a_restart_is_saved_after_it(reader: Reader, own: 
     )
     with TestClient(create_app(settings, open_retriever(settings))) as after:
         after.headers = before.headers
-        save(after, blind["film_id"], {ids(blind["cases"])[0]: 3}, "ann")
+        save(after, blind["image_id"], {ids(blind["cases"])[0]: 3}, "ann")
     assert len(ranking(before, blind["query_id"], rater="ann")["ratings"]) == 1

@@ -7,12 +7,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.app.asking import ask, problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.api import NeighbourOut
 from xemplar.retrieval.retriever import Retriever
 
-STRANGER = encoded(drawn_film(77, 300, 240))
+STRANGER = encoded(drawn_image(77, 300, 240))
 TODAY = datetime.now(UTC).date()
 
 
@@ -84,12 +84,12 @@ def test_cases_of_a_patient_are_left_out_by_naming_one_of_them(
     assert answer["matched"] == CASES - 1
 
 
-def test_an_indexed_film_is_found_unless_near_duplicates_are_dropped(
+def test_an_indexed_image_is_found_unless_near_duplicates_are_dropped(
     client: TestClient, small: SmallStore
 ) -> None:
-    own = ask(client, small.films[2], k=1)["neighbours"][0]
+    own = ask(client, small.images[2], k=1)["neighbours"][0]
     assert own["similarity"] == pytest.approx(1, abs=1e-5)
-    others = ask(client, small.films[2], k=CASES, near_duplicates="drop")["neighbours"]
+    others = ask(client, small.images[2], k=CASES, near_duplicates="drop")["neighbours"]
     assert own["case_id"] not in [near["case_id"] for near in others]
 
 

@@ -14,7 +14,7 @@ from xemplar_app.settings import Settings, read_settings
 
 from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import SmallStore
 from xemplar.archive.store import Store
 from xemplar.catalog.schema import connect, writing
@@ -22,7 +22,7 @@ from xemplar.catalog.tables import KeyRow
 from xemplar.errors import ConfigurationError, ReadOnlyStorage
 from xemplar.operations.keys import Keys, Role
 
-FILM = encoded(drawn_film(80, 300, 200))
+IMAGE = encoded(drawn_image(80, 300, 200))
 
 
 OPEN = ["/healthz", "/readyz", "/docs", "/openapi.json", "/"]
@@ -41,7 +41,7 @@ def test_every_address_asks_for_a_key_but_those_that_tell_nothing(
         response = client.get(path)
         assert "Authorization: Bearer" in problem(response, 401, "Unauthorized")
         assert response.headers["www-authenticate"] == "Bearer"
-    assert client.post("/query", files={"image": FILM}).status_code == 401
+    assert client.post("/query", files={"image": IMAGE}).status_code == 401
 
 
 def test_every_documented_operation_says_whom_it_admits(service: Service) -> None:
@@ -59,7 +59,7 @@ def test_a_role_may_do_what_it_covers(service: Service, keys: Keys, role: Role) 
     _, secret = keys.create("x", role)
     client = service()
     client.headers = bearer(secret)  # type: ignore[assignment]
-    ask(client, FILM)
+    ask(client, IMAGE)
     for path in READERS:
         assert client.get(path).status_code == 404
     for path in ADMINS:
@@ -183,7 +183,7 @@ def test_a_store_that_takes_no_changes_answers_and_notes_the_use_later(
 
 def test_without_keys_everything_is_allowed_on_ones_own_machine(service: Service) -> None:
     client = service()
-    ask(client, FILM)
+    ask(client, IMAGE)
     assert client.get("/audit").status_code == 200
 
 
@@ -201,7 +201,7 @@ def test_without_keys_nothing_else_than_ones_own_machine_is_listened_to(
 
 def test_a_setting_opens_it_where_only_the_port_is_published_on_loopback(service: Service) -> None:
     client = service(host="0.0.0.0", without_keys="anywhere")  # noqa: S104
-    ask(client, FILM)
+    ask(client, IMAGE)
 
 
 def test_the_door_does_not_open_again_when_the_last_key_is_revoked(
@@ -227,7 +227,7 @@ def test_without_keys_a_web_page_from_elsewhere_is_kept_out(
     service: Service, headers: dict[str, str]
 ) -> None:
     client = service()
-    response = client.post("/query", files={"image": FILM}, headers=headers)
+    response = client.post("/query", files={"image": IMAGE}, headers=headers)
     assert "xemplar keys create" in problem(response, 403, "Forbidden")
     assert client.get("/audit", headers=headers).status_code == 403
 
@@ -242,7 +242,7 @@ def test_without_keys_another_name_than_this_machines_is_not_answered(
     detail = problem(client.get("/audit", headers=headers), 421, "Misdirected")
     assert "XEMPLAR_HOSTS" in detail
     assert client.delete(READERS[0], headers=headers).status_code == 421
-    assert client.post("/query", files={"image": FILM}, headers=headers).status_code == 421
+    assert client.post("/query", files={"image": IMAGE}, headers=headers).status_code == 421
     assert client.get("/healthz", headers=headers).status_code == 200
     if not changes:  # the metrics need no key there
         assert client.get("/metrics", headers=headers).status_code == 421

@@ -20,7 +20,7 @@ from xemplar_app.settings import Settings, read_settings
 
 from tests.agreement import PATIENCE
 from tests.app.asking import MEDIA_TYPE, ask, problem
-from tests.films import dicom, drawn_film, encoded
+from tests.images import dicom, drawn_image, encoded
 from tests.stores import CASES, PATIENT, SmallStore
 from xemplar import schemas
 from xemplar.data.findings import NIH14
@@ -30,7 +30,7 @@ from xemplar.model.densenet import Features
 from xemplar.retrieval.retriever import Retriever
 from xemplar.retrieval.selection import Search
 
-FILM = encoded(drawn_film(60, 300, 200))
+IMAGE = encoded(drawn_image(60, 300, 200))
 
 
 # ---- health and readiness -------------------------------------------------------------------
@@ -51,7 +51,7 @@ def test_a_service_that_is_ready_says_with_what(client: TestClient, retriever: R
         "writes_refused": None,
         "keys_lost": None,
     }
-    assert {"generations", "doorkeeper", "pictures", "writes"} <= tasks.keys()
+    assert {"generations", "input validator", "pictures", "writes"} <= tasks.keys()
     assert all(task["failing"] is None for task in tasks.values())
 
 
@@ -68,7 +68,7 @@ def test_other_requests_are_answered_while_a_query_is_stuck(
     monkeypatch.setattr(retriever.encoder, "encode", stuck)
     with ThreadPoolExecutor(2) as threads:
         try:
-            answer = threads.submit(ask, client, FILM)
+            answer = threads.submit(ask, client, IMAGE)
             assert entered.wait(60)
             for path in ("/healthz", "/readyz"):
                 assert threads.submit(client.get, path).result(60).status_code == 200
@@ -78,7 +78,7 @@ def test_other_requests_are_answered_while_a_query_is_stuck(
         assert len(answer.result(60)["neighbours"]) == 5
 
 
-def test_one_film_too_many_is_told_to_come_back_and_others_are_answered(
+def test_one_image_too_many_is_told_to_come_back_and_others_are_answered(
     settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode, entered, go_on = retriever.encoder.encode, Semaphore(0), Event()
@@ -88,28 +88,28 @@ def test_one_film_too_many_is_told_to_come_back_and_others_are_answered(
         go_on.wait(60)
         return encode(inputs)
 
-    app = create_app(settings.model_copy(update={"films_at_once": 2}), retriever)
+    app = create_app(settings.model_copy(update={"images_at_once": 2}), retriever)
     monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
     with TestClient(app) as client, ThreadPoolExecutor(2) as threads:
         monkeypatch.setattr(retriever.encoder, "encode", stuck)
         try:
-            answers = [threads.submit(ask, client, FILM) for _ in range(2)]
+            answers = [threads.submit(ask, client, IMAGE) for _ in range(2)]
             assert all(entered.acquire(timeout=PATIENCE) for _ in answers)
-            response = client.post("/query", files={"image": FILM})
-            assert "2 other films are being worked on" in problem(response, 503, "Busy")
+            response = client.post("/query", files={"image": IMAGE})
+            assert "2 other images are being worked on" in problem(response, 503, "Busy")
             assert response.headers["retry-after"] == "2"
             assert client.get("/healthz").status_code == 200
         finally:
             go_on.set()
         assert all(len(answer.result(60)["neighbours"]) == 5 for answer in answers)
-        assert client.post("/query", files={"image": FILM}).status_code == 200
+        assert client.post("/query", files={"image": IMAGE}).status_code == 200
 
 
 # ---- what is remembered ---------------------------------------------------------------------
 
 
 def test_only_so_many_answers_are_remembered_and_those_looked_at_last(retriever: Retriever) -> None:
-    one, two, three = (retriever.ask(FILM, Search(k=1)) for _ in range(3))
+    one, two, three = (retriever.ask(IMAGE, Search(k=1)) for _ in range(3))
     recent = RecentAnswers(2)
     recent.keep(one)
     recent.keep(two)
@@ -117,12 +117,12 @@ def test_only_so_many_answers_are_remembered_and_those_looked_at_last(retriever:
     recent.keep(three)
     assert recent.find(one.query_id) is one
     assert recent.find(three.query_id) is three
-    with pytest.raises(NotFound, match=f"{two.query_id}.*send the film again"):
+    with pytest.raises(NotFound, match=f"{two.query_id}.*send the image again"):
         recent.find(two.query_id)
 
 
 def test_one_key_s_many_queries_push_out_none_of_another_s(retriever: Retriever) -> None:
-    answer = retriever.ask(FILM, Search(k=1))
+    answer = retriever.ask(IMAGE, Search(k=1))
     recent = RecentAnswers(4)
     mine = [replace(answer, query_id=f"mine {n}") for n in range(2)]
     for one in mine:
@@ -142,7 +142,7 @@ def test_one_key_s_many_queries_push_out_none_of_another_s(retriever: Retriever)
 
 
 def test_an_answer_is_its_key_s_until_it_is_shared(retriever: Retriever) -> None:
-    answer = retriever.ask(FILM, Search(k=1))
+    answer = retriever.ask(IMAGE, Search(k=1))
     recent = RecentAnswers(4)
     recent.keep(answer, "a")
     for other in ("b", None):
@@ -150,11 +150,11 @@ def test_an_answer_is_its_key_s_until_it_is_shared(retriever: Retriever) -> None
             with pytest.raises(NotFound, match="another reader's who has not shared it"):
                 use(answer.query_id, other)
         assert recent.newest(other) is None
-        assert not recent.has_film(answer.film_id, other)
-    assert recent.has_film(answer.film_id, "a")
+        assert not recent.has_image(answer.image_id, other)
+    assert recent.has_image(answer.image_id, "a")
     recent.share(answer.query_id, "a")
     assert recent.find(answer.query_id, "b") is answer
-    assert recent.has_film(answer.film_id, "b")
+    assert recent.has_image(answer.image_id, "b")
     assert recent.newest("b") is None  # it is no example of theirs
     recent.keep(answer, "b")  # who asks something else of it does not take it
     recent.share(answer.query_id, "b")
@@ -162,7 +162,7 @@ def test_an_answer_is_its_key_s_until_it_is_shared(retriever: Retriever) -> None
 
 
 def test_a_forgotten_query_says_what_to_do(client: TestClient, retriever: Retriever) -> None:
-    case = ask(client, FILM, k=1)["neighbours"][0]["case_id"]
+    case = ask(client, IMAGE, k=1)["neighbours"][0]["case_id"]
     forgotten = "0" * 16
     for path in (
         f"/queries/{forgotten}/image",
@@ -170,29 +170,29 @@ def test_a_forgotten_query_says_what_to_do(client: TestClient, retriever: Retrie
         f"/queries/{forgotten}/evidence/{case}",
         f"/cases/{case}/evidence/{forgotten}",
     ):
-        assert "send the film again" in problem(client.get(path), 404, "NotFound")
+        assert "send the image again" in problem(client.get(path), 404, "NotFound")
 
 
 # ---- privacy --------------------------------------------------------------------------------
 
 
-def test_a_film_is_never_written_to_disk(
+def test_an_image_is_never_written_to_disk(
     client: TestClient, small: SmallStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rollover(_: object) -> None:
-        raise AssertionError("a film was written to a temporary file")
+        raise AssertionError("an image was written to a temporary file")
 
     monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", rollover)
     noise = np.random.default_rng(0).integers(0, 255, (1300, 1300), np.uint8)
-    film = encoded(noise)
-    assert len(film) > 1_500_000  # Starlette keeps up to 1 MB in memory by itself
+    image = encoded(noise)
+    assert len(image) > 1_500_000  # Starlette keeps up to 1 MB in memory by itself
 
     def files() -> set[str]:
         kept = small.store.root.rglob("*")
         return {str(p) for p in kept if p.suffix not in (".sqlite-wal", ".sqlite-shm")}
 
     before = files()
-    answer = ask(client, film)
+    answer = ask(client, image)
     client.get(answer["overlay_url"])
     assert files() == before
 
@@ -202,16 +202,16 @@ def test_nothing_says_who_the_patient_is(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     secrets = ["verysecret", "pid-4711-x", "19990101", PATIENT.format("")]
-    film = dicom(
-        drawn_film(61),
+    image = dicom(
+        drawn_image(61),
         PatientName="Verysecret^Jane",
         PatientID="PID-4711-X",
         PatientBirthDate="19990101",
         ViewPosition="VERYSECRET",
     )
-    asked = client.post("/query", files={"image": ("Verysecret.dcm", film)})
+    asked = client.post("/query", files={"image": ("Verysecret.dcm", image)})
     answer = asked.json()
-    broken = client.post("/query", files={"image": ("Verysecret.dcm", film[:700])})
+    broken = client.post("/query", files={"image": ("Verysecret.dcm", image[:700])})
     said = [asked, broken]
     for shown in (answer, *answer["neighbours"]):
         said += [client.get(url) for key, url in shown.items() if key.endswith("_url")]
@@ -335,7 +335,7 @@ def test_every_documented_example_is_real(client: TestClient, document: dict[str
     assert example(schemas.Question, "finding") in NIH14
     assert example(schemas.PredictionOut, "finding") in NIH14
     assert example(schemas.CaseOut, "view") in VIEWS
-    timings = ask(client, FILM)["timings_ms"]
+    timings = ask(client, IMAGE)["timings_ms"]
     assert list(example(schemas.AnswerOut, "timings_ms")) == list(timings)
     parameters = [p for _, o in operations(document) for p in o.get("parameters", [])]
     inside = [p for p in parameters if p["in"] == "path" and p["name"].endswith("_id")]

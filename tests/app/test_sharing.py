@@ -6,10 +6,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.app.asking import Service, ask, bearer, problem
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.operations.keys import Keys, Role
 
-FILM = encoded(drawn_film(79, 600, 450))
+IMAGE = encoded(drawn_image(79, 600, 450))
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def others(keys: Keys) -> list[dict[str, str]]:
 
 @pytest.fixture
 def client(service: Service, keys: Keys, others: list[dict[str, str]]) -> TestClient:
-    """Asks with the key of whoever sent the film, unless another is named."""
+    """Asks with the key of whoever sent the image, unless another is named."""
     secret = keys.create("ann", Role.READER)[1]
     client = service(recent_queries=4)  # it knows all keys from now on
     client.headers.update(bearer(secret))
@@ -40,7 +40,7 @@ def addresses(client: TestClient, query: str) -> Iterator[tuple[str, str]]:
 def test_a_query_is_unknown_to_every_other_key_whatever_is_asked_of_it(
     client: TestClient, others: list[dict[str, str]]
 ) -> None:
-    query = ask(client, FILM)["query_id"]
+    query = ask(client, IMAGE)["query_id"]
     asked = [*addresses(client, query)]
     assert len(asked) == 9
     for method, path in asked:
@@ -57,7 +57,7 @@ def test_a_query_is_unknown_to_every_other_key_whatever_is_asked_of_it(
 def test_a_shared_query_is_everybody_s_who_may_read(
     client: TestClient, others: list[dict[str, str]]
 ) -> None:
-    query = ask(client, FILM)["query_id"]
+    query = ask(client, IMAGE)["query_id"]
     assert client.post(f"/queries/{query}/share").status_code == 204
     assert client.post(f"/queries/{query}/share").status_code == 204  # twice is once
     for headers in others:
@@ -70,7 +70,7 @@ def test_a_shared_query_is_everybody_s_who_may_read(
 def test_the_docs_show_nobody_another_key_s_query(
     client: TestClient, others: list[dict[str, str]]
 ) -> None:
-    query = ask(client, FILM)["query_id"]
+    query = ask(client, IMAGE)["query_id"]
     assert query in client.get("/docs/openapi.json").text
     for headers in others:
         assert query not in client.get("/docs/openapi.json", headers=headers).text
@@ -79,16 +79,16 @@ def test_the_docs_show_nobody_another_key_s_query(
 def test_one_reader_s_many_queries_push_out_none_of_another_s(
     client: TestClient, others: list[dict[str, str]]
 ) -> None:
-    query = ask(client, FILM)["query_id"]
+    query = ask(client, IMAGE)["query_id"]
     case = client.get("/cases").json()["cases"][0]["case_id"]
     for _ in range(5):
         assert client.get(f"/cases/{case}/similar", headers=others[0]).is_success
-    films = [("image", FILM)] * 5
-    assert client.post("/query/batch", files=films, headers=others[0]).is_success
+    images = [("image", IMAGE)] * 5
+    assert client.post("/query/batch", files=images, headers=others[0]).is_success
     assert client.get(f"/queries/{query}/image").status_code == 200
 
 
 def test_without_keys_all_queries_are_everybody_s(own_client: TestClient) -> None:
-    query = ask(own_client, FILM)["query_id"]
+    query = ask(own_client, IMAGE)["query_id"]
     assert own_client.post(f"/queries/{query}/share").status_code == 204
     assert own_client.get(f"/queries/{query}/image").status_code == 200

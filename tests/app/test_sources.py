@@ -12,13 +12,13 @@ from fastapi.testclient import TestClient
 
 from tests.app.asking import ask, bearer, problem
 from tests.app.test_roles import ADMINS, OPEN
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import Case, open_catalog
 from xemplar.operations.keys import Keys, Role
 
-FILM = encoded(drawn_film(86, 300, 200))
-NEW = encoded(drawn_film(87))
+IMAGE = encoded(drawn_image(86, 300, 200))
+NEW = encoded(drawn_image(87))
 NOBODY = "0" * 16
 HALF = CASES // 2
 
@@ -28,8 +28,8 @@ REQUIRED = {"finding": "Effusion", "rater": "ann"}
 BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
     "change_case": lambda _: {"json": {"sex": "F"}},
     "put_ratings": lambda case: {"json": {"ratings": [{"case_id": case, "rating": 1}]}},
-    "query": lambda _: {"files": {"image": FILM}},
-    "query_batch": lambda _: {"files": [("image", FILM), ("image", FILM)]},
+    "query": lambda _: {"files": {"image": IMAGE}},
+    "query_batch": lambda _: {"files": [("image", IMAGE), ("image", IMAGE)]},
     "put_case": lambda _: {"files": {"image": NEW}},
 }
 
@@ -38,7 +38,7 @@ NAMES_A_CASE = {"case_id", "exclude", "exclude_patient_of"}
 
 NO_CASES = {
     *("job_id", "name", "key_id"),  # administrators see all sources
-    *("film_id", "query_id"),  # of what the caller has
+    *("image_id", "query_id"),  # of what the caller has
 }
 """Other parameters in paths. A new one must be listed, and thought of."""
 
@@ -114,8 +114,8 @@ def test_each_operation_answers_for_a_case_of_another_source_as_for_one_that_is_
     caller: Caller, wards: dict[str, list[Case]]
 ) -> None:
     client, (other, *_) = caller(Role.WRITER, "ward-a"), wards["ward-b"]
-    answer = ask(client, FILM)
-    ids = {"query_id": answer["query_id"], "film_id": "f" * 16, "rater": "ann"}
+    answer = ask(client, IMAGE)
+    ids = {"query_id": answer["query_id"], "image_id": "f" * 16, "rater": "ann"}
     walked = set()
     for operation in operations(client):
         name, _, path, parameters = operation
@@ -151,14 +151,14 @@ def test_no_answer_of_any_operation_tells_a_case_of_another_source(
     caller: Caller, wards: dict[str, list[Case]]
 ) -> None:
     both, client = caller(Role.READER), caller(Role.WRITER, "ward-a")
-    seen = ask(both, FILM, k=CASES)  # a query of somebody else, who sees all
+    seen = ask(both, IMAGE, k=CASES)  # a query of somebody else, who sees all
     for ward in wards.values():
         rated = [{"case_id": case.case_id, "rating": 2} for case in ward]
-        path = f"/ratings/{hashlib.sha256(FILM).hexdigest()[:16]}/bob"
+        path = f"/ratings/{hashlib.sha256(IMAGE).hexdigest()[:16]}/bob"
         assert both.put(path, json={"ratings": rated}).status_code == 204
-    answer = ask(client, FILM)
+    answer = ask(client, IMAGE)
     mine = wards["ward-a"][0].case_id
-    ids = {"query_id": answer["query_id"], "film_id": "f" * 16, "rater": "ann", "case_id": mine}
+    ids = {"query_id": answer["query_id"], "image_id": "f" * 16, "rater": "ann", "case_id": mine}
     walked = {}
     for operation in operations(client):
         if operation[0] in ("remove_case", "put_case"):
@@ -183,12 +183,12 @@ def test_a_search_finds_k_cases_of_its_sources_however_near_the_others_are(
 ) -> None:
     client = caller(Role.READER, "ward-a")
     mine, other = ({case.case_id for case in wards[w]} for w in ("ward-a", "ward-b"))
-    for film in own.films:
-        answer = ask(client, film, k=HALF, counter_examples=20)
+    for image in own.images:
+        answer = ask(client, image, k=HALF, counter_examples=20)
         assert {near["case_id"] for near in answer["neighbours"]} == mine
         assert not {near["case_id"] for near in answer["counter_examples"]} & other
         assert answer["matched"] == HALF
-        own_id = hashlib.sha256(film).hexdigest()[:16]
+        own_id = hashlib.sha256(image).hexdigest()[:16]
         assert answer["archived_as"] == (own_id if own_id in mine else None)
     listed = client.get("/cases", params={"limit": 4}).json()
     rest = client.get(listed["next"]).json()
@@ -199,12 +199,12 @@ def test_a_search_finds_k_cases_of_its_sources_however_near_the_others_are(
 def test_readers_of_two_departments_may_have_one_name_and_keep_their_ratings(
     caller: Caller, wards: dict[str, list[Case]]
 ) -> None:
-    film = "f" * 16
+    image = "f" * 16
     for ward, rating in (("ward-a", 1), ("ward-b", 3)):
         client = caller(Role.READER, ward)
         rated = [{"case_id": case.case_id, "rating": rating} for case in wards[ward]]
-        assert client.put(f"/ratings/{film}/ann", json={"ratings": rated}).status_code == 204
-    assert client.put(f"/ratings/{film}/ann", json={"ratings": []}).status_code == 204
+        assert client.put(f"/ratings/{image}/ann", json={"ratings": rated}).status_code == 204
+    assert client.put(f"/ratings/{image}/ann", json={"ratings": []}).status_code == 204
     rows = caller(Role.ADMIN).get("/ratings.csv").text.split()[1:]
     assert {row.split(",")[1] for row in rows} == {case.case_id for case in wards["ward-a"]}
 
@@ -247,14 +247,14 @@ def test_a_case_is_moved_among_the_keys_own_sources_alone(
     assert client.get(f"/cases/{mine}").json()["source"] == "ward-c"
 
 
-def test_a_film_that_is_a_case_of_another_source_is_neither_taken_over_nor_described(
+def test_an_image_that_is_a_case_of_another_source_is_neither_taken_over_nor_described(
     caller: Caller, wards: dict[str, list[Case]], own: SmallStore
 ) -> None:
     other = wards["ward-b"][0]
-    film = next(f for f in own.films if hashlib.sha256(f).hexdigest() == other.image_sha256)
+    image = next(f for f in own.images if hashlib.sha256(f).hexdigest() == other.image_sha256)
     client = caller(Role.WRITER, "ward-a")
     about = {"source": "ward-a", "sex": "FM"[other.sex == "F"]}
-    response = client.post("/cases", data=about, files={"image": film})
+    response = client.post("/cases", data=about, files={"image": image})
     detail = problem(response, 409, "CaseElsewhere")
     assert "ward-b" not in detail
     kept = caller(Role.ADMIN).get(f"/cases/{other.case_id}").json()
@@ -266,9 +266,9 @@ def test_an_image_that_another_source_has_in_another_file_becomes_a_case(
 ) -> None:
     other = wards["ward-b"][0]
     place = next(
-        n for n, f in enumerate(own.films) if hashlib.sha256(f).hexdigest() == other.image_sha256
+        n for n, f in enumerate(own.images) if hashlib.sha256(f).hexdigest() == other.image_sha256
     )
-    copy = encoded(drawn_film(place), "TIFF")
+    copy = encoded(drawn_image(place), "TIFF")
     response = caller(Role.WRITER, "ward-a").post("/cases", files={"image": copy})
     assert response.status_code == 201, response.text
     assert response.json()["warnings"] == []

@@ -18,12 +18,12 @@ from tests.agreement import PATIENCE
 from tests.app.asking import ask, bearer, problem
 from tests.app.conftest import MAX_BYTES
 from tests.app.reading import served
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import SmallStore
 from xemplar.operations.keys import Keys, Role
 from xemplar.retrieval.retriever import Retriever
 
-FILM = encoded(drawn_film(60, 300, 200))
+IMAGE = encoded(drawn_image(60, 300, 200))
 PLACES = 2
 
 
@@ -34,7 +34,7 @@ def address(
     """Of a service; a test's parameter is the seconds that a body may stand still."""
     monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
     monkeypatch.setattr("xemplar_app.body.LINGER_SECONDS", 0.01)
-    changes = {"films_at_once": PLACES, "stall_seconds": getattr(request, "param", 600.0)}
+    changes = {"images_at_once": PLACES, "stall_seconds": getattr(request, "param", 600.0)}
     with served(settings.model_copy(update=changes), retriever) as url:
         yield url
 
@@ -54,8 +54,8 @@ def begun(url: str, method: str, path: str, kind: str, begin: bytes, size: int) 
     return client
 
 
-def begun_film(url: str, sent: int = 1000) -> socket.socket:
-    """A film of which so many bytes come."""
+def begun_image(url: str, sent: int = 1000) -> socket.socket:
+    """An image of which so many bytes come."""
     head = b'--X\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
     kind = "multipart/form-data; boundary=X"
     return begun(url, "POST", "/query", kind, head + bytes(sent), MAX_BYTES)
@@ -76,31 +76,31 @@ def large_pieces() -> int:
     return sum(one.getbuffer().nbytes > 2**20 for one in buffers)
 
 
-def test_films_that_stand_still_keep_nobody_out(address: str, stack: ExitStack) -> None:
+def test_images_that_stand_still_keep_nobody_out(address: str, stack: ExitStack) -> None:
     for _ in range(4 * PLACES):
-        stack.enter_context(begun_film(address))
+        stack.enter_context(begun_image(address))
     with httpx2.Client(base_url=address, timeout=60) as client:
-        answer = ask(client, FILM, k=1)
+        answer = ask(client, IMAGE, k=1)
         rated = {"ratings": [{"case_id": answer["neighbours"][0]["case_id"], "rating": 3}]}
-        path = f"/ratings/{sha256(FILM).hexdigest()[:16]}/a"
+        path = f"/ratings/{sha256(IMAGE).hexdigest()[:16]}/a"
         assert client.put(path, json=rated).status_code == 204
-        assert "xemplar_films_inside 0.0" in client.get("/metrics").text
+        assert "xemplar_images_inside 0.0" in client.get("/metrics").text
 
 
-def test_work_without_films_needs_no_place(address: str, stack: ExitStack) -> None:
+def test_work_without_images_needs_no_place(address: str, stack: ExitStack) -> None:
     for _ in range(4 * PLACES):
         stack.enter_context(begun(address, "POST", "/keys", "application/json", b"{", 100))
     with httpx2.Client(base_url=address, timeout=60) as client:
-        ask(client, FILM)
+        ask(client, IMAGE)
 
 
 @pytest.mark.parametrize("address", [0.2], indirect=True)
 @pytest.mark.parametrize("sent", [0, 2_500_000])
-def test_a_film_that_stands_still_is_answered_and_let_go_of(
+def test_an_image_that_stands_still_is_answered_and_let_go_of(
     address: str, stack: ExitStack, sent: int
 ) -> None:
     before = large_pieces()
-    client = stack.enter_context(begun_film(address, sent))
+    client = stack.enter_context(begun_image(address, sent))
     detail = problem(answer_of(client), 408, "BodyTooSlow")
     assert "for 0.2 seconds, which is the limit; send it again" in detail
     assert large_pieces() == before
@@ -196,8 +196,8 @@ def test_one_key_sends_so_many_bodies_at_once_and_others_are_not_kept_out(
         begin = b'--X\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
 
         def pieces() -> Iterator[bytes]:
-            yield begin + FILM[:1000]
-            yield FILM[1000:] + b"\r\n--X--\r\n"
+            yield begin + IMAGE[:1000]
+            yield IMAGE[1000:] + b"\r\n--X--\r\n"
 
         answer = until(lambda: sent(secret), 429)
         assert f"{PLACES} bodies of this key" in problem(answer, 429, "TooManyBodies")

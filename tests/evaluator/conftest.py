@@ -6,7 +6,7 @@ import pytest
 from xemplar_evaluator.data import EvaluationData
 from xemplar_evaluator.loading import EvaluationSource, load_evaluation_data
 from xemplar_evaluator.settings import Settings
-from xemplar_indexer.job import embed_films
+from xemplar_indexer.job import embed_images
 from xemplar_indexer.publishing import build_generation
 
 from xemplar.archive.store import Store
@@ -16,7 +16,7 @@ from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.phantom import write_phantoms
 
-FILMS = 60
+IMAGES = 60
 SETTINGS = Settings(
     splits=("test",),
     resamples=100,
@@ -41,13 +41,13 @@ class Phantoms:
 def phantoms(tmp_path_factory: pytest.TempPathFactory, tiny: Checkpoint) -> Phantoms:
     """60 phantoms of 64 pixels: 42 indexed for training, 6 to tune on, 12 to ask for."""
     root = tmp_path_factory.mktemp("evaluated")
-    write_phantoms(root / "phantoms", FILMS, size=64)
+    write_phantoms(root / "phantoms", IMAGES, size=64)
     dataset, store = open_dataset(root / "phantoms"), Store(root / "store")
     encoder = open_encoder(tiny, precision=Precision.FLOAT32)
     migrate(store.database_url)
     with open_catalog(store.database_url) as catalog:
-        train = [image for image in dataset.films if image.split == "train"]
-        embed_films(train, store, catalog, encoder)
+        train = [image for image in dataset.images if image.split == "train"]
+        embed_images(train, store, catalog, encoder)
         build_generation(store, catalog, tiny)
     return Phantoms(EvaluationSource(dataset, store), encoder)
 

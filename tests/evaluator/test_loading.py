@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from xemplar_evaluator.data import EvaluationData
 from xemplar_evaluator.loading import EvaluationSource, load_evaluation_data
-from xemplar_indexer.job import embed_films
+from xemplar_indexer.job import embed_images
 from xemplar_indexer.publishing import build_generation
 
 from tests.evaluator.conftest import SETTINGS, Phantoms
-from tests.films import TINY, seeded_weights
+from tests.images import TINY, seeded_weights
 from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
 from xemplar.data.datasets import open_dataset
@@ -109,10 +109,10 @@ def unnamed(phantoms: Phantoms, tmp_path: Path) -> EvaluationSource:
     labels = tmp_path / "unnamed" / "labels.csv"
     labels.write_text(re.sub(",(train|val|test)$", ",", labels.read_text(), flags=re.M))
     dataset, store = open_dataset(tmp_path / "unnamed"), Store(tmp_path / "store")
-    assert {image.split for image in dataset.films} == {None}
+    assert {image.split for image in dataset.images} == {None}
     migrate(store.database_url)
     with open_catalog(store.database_url) as catalog:
-        embed_films(dataset.films, store, catalog, phantoms.encoder)
+        embed_images(dataset.images, store, catalog, phantoms.encoder)
         build_generation(store, catalog, phantoms.encoder.checkpoint)
     return EvaluationSource(dataset, store)
 
@@ -127,7 +127,7 @@ def test_cases_are_in_the_split_that_the_index_command_put_them_into(
         index_splits=("train",),
     )
     rule = phantoms.encoder.checkpoint.card.split
-    files = {image.file for image in unnamed.dataset.films if rule.of(image) == "train"}
+    files = {image.file for image in unnamed.dataset.images if rule.of(image) == "train"}
     assert {case.file for case in found.candidates.cases} == files
     assert {image.file for image in found.queries.records}.isdisjoint(files)
 
@@ -146,8 +146,8 @@ def test_cases_that_were_split_otherwise_are_refused_with_the_command_that_mends
     assert again[0] == str(unnamed.dataset.root)
     rule = other.checkpoint.card.split
     with open_catalog(unnamed.store.database_url) as catalog:
-        images = [image for image in unnamed.dataset.films if rule.of(image) in again[2::2]]
-        assert embed_films(images, unnamed.store, catalog, other).embedded == 0
+        images = [image for image in unnamed.dataset.images if rule.of(image) in again[2::2]]
+        assert embed_images(images, unnamed.store, catalog, other).embedded == 0
     assert loaded(phantoms, tmp_path / "work", **asked).candidates.cases
 
 

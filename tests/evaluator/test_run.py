@@ -39,7 +39,7 @@ def test_all_studies_end_in_one_report(phantoms: Phantoms, tmp_path: Path) -> No
         for table in section["tables"]:
             assert (tmp_path / "report" / f"{table['name']}.csv").is_file()
     everything = b"".join(p.read_bytes() for p in (tmp_path / "report").iterdir())
-    for image in phantoms.source.dataset.films:
+    for image in phantoms.source.dataset.images:
         assert str(image.file).encode() not in everything
 
 

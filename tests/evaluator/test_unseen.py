@@ -13,7 +13,7 @@ from xemplar_evaluator.unseen import check_unseen
 from xemplar_trainer.data import frontal_images
 from xemplar_trainer.settings import Settings
 
-from xemplar.data.datasets import Dataset, Film
+from xemplar.data.datasets import Dataset, DatasetImage
 from xemplar.data.splits import PatientSplit, learnt_digest, who
 from xemplar.errors import DatasetError, Mismatch
 from xemplar.model.checkpoint import Card
@@ -29,7 +29,7 @@ RULE = PatientSplit(seed=3, val=0.2, test=0.3)
 def dataset(splits: Sequence[str | None], name: str = "ours", digest: str = "d") -> Dataset:
     """One image of each patient, in these splits."""
     images = (
-        Film(Path(f"{n}.png"), name, f"{n}.png", patient=str(n), view="PA", split=split)
+        DatasetImage(Path(f"{n}.png"), name, f"{n}.png", patient=str(n), view="PA", split=split)
         for n, split in enumerate(splits)
     )
     return Dataset(name, Path(), tuple(images), (), digest)
@@ -45,8 +45,8 @@ def trained_on(known: Dataset, rule: PatientSplit = RULE) -> Card:
         "seed": 1,
         "split": asdict(rule),
         "datasets": {known.name: known.digest},
-        "learnt": {known.name: learnt_digest(known.films, rule)},
-        "whose": {known.name: sorted({who(image)[0] for image in known.films})},
+        "learnt": {known.name: learnt_digest(known.images, rule)},
+        "whose": {known.name: sorted({who(image)[0] for image in known.images})},
     }
     return Card(("Mass",), training=training)
 
@@ -57,7 +57,7 @@ def trained_long_ago(known: Dataset, seed: int = 1) -> Card:
 
 
 def said(card: Card, evaluated: Dataset, *splits: str) -> str:
-    asked = [f for f in evaluated.films if card.split.of(f) in (splits or ("test", "box"))]
+    asked = [f for f in evaluated.images if card.split.of(f) in (splits or ("test", "box"))]
     return check_unseen(card, evaluated, asked)
 
 
@@ -79,8 +79,8 @@ def test_no_patient_of_the_training_ever_counts_as_not_trained_on(
     card = trained_on(dataset(then), PatientSplit(seed, val=0.3, test=0.3))
     evaluated = dataset(now, digest="another")
     rule = card.split
-    taught = {f.patient for f in dataset(then).films if rule.of(f) in ("train", "val")}
-    asked = [f for f in evaluated.films if rule.of(f) == "test"]
+    taught = {f.patient for f in dataset(then).images if rule.of(f) in ("train", "val")}
+    asked = [f for f in evaluated.images if rule.of(f) == "test"]
     try:
         sentence = check_unseen(card, evaluated, asked)
     except Mismatch:
@@ -91,8 +91,8 @@ def test_no_patient_of_the_training_ever_counts_as_not_trained_on(
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_trainer_and_evaluator_split_alike_whatever_the_trainings_seed(seed: int) -> None:
-    images = [replace(image, labels={"Mass": 1}) for image in UNNAMED.films]
-    known = replace(UNNAMED, films=tuple(images))
+    images = [replace(image, labels={"Mass": 1}) for image in UNNAMED.images]
+    known = replace(UNNAMED, images=tuple(images))
     settings = Settings(findings=("Mass",), seed=seed)
     taught = frontal_images([known], settings)
     card = Card(settings.findings, training=json.loads(json.dumps(settings.as_json())))
@@ -106,7 +106,7 @@ def test_another_name_or_folder_of_an_unnamed_set_changes_nothing() -> None:
 
 
 def test_new_images_to_test_on_change_nothing() -> None:
-    grown = dataset([*(f.split for f in NAMED.films), "test", "box"], digest="another")
+    grown = dataset([*(f.split for f in NAMED.images), "test", "box"], digest="another")
     assert said(trained_on(NAMED), grown) == NOT_TRAINED_ON
     unnamed = dataset([None] * 80, digest="another")
     assert said(trained_on(UNNAMED), unnamed) == f"{NOT_TRAINED_ON} {AS_THEN}"
@@ -125,12 +125,12 @@ def test_other_splits_than_those_of_the_training_are_refused(
     known: Dataset, evaluated: Dataset
 ) -> None:
     with pytest.raises(Mismatch, match="splits of ours are others than in the training"):
-        check_unseen(trained_on(known), evaluated, evaluated.films)
+        check_unseen(trained_on(known), evaluated, evaluated.images)
 
 
 def test_a_patient_in_two_splits_is_refused() -> None:
-    images = tuple(replace(image, patient="7") for image in NAMED.films)
-    both = replace(NAMED, films=images)
+    images = tuple(replace(image, patient="7") for image in NAMED.images)
+    both = replace(NAMED, images=images)
     with pytest.raises(DatasetError, match="1 patients of the queried images are also in train"):
         said(trained_on(both), both)
 
@@ -157,7 +157,7 @@ def test_a_checkpoint_that_tells_nothing_is_said_to_tell_nothing() -> None:
 
 
 def test_images_that_were_split_by_file_and_have_patients_since_are_refused() -> None:
-    by_file = replace(UNNAMED, films=tuple(replace(f, patient=None) for f in UNNAMED.films))
+    by_file = replace(UNNAMED, images=tuple(replace(f, patient=None) for f in UNNAMED.images))
     with pytest.raises(Mismatch, match=r"split by file in the training.* by patient now"):
         said(trained_on(by_file), replace(UNNAMED, digest="another"))
     with pytest.raises(Mismatch, match=r"split by patient in the training.* by file now"):

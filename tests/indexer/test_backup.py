@@ -1,4 +1,4 @@
-"""A backup: what was acknowledged before is in it, and the same film gets the same answer."""
+"""A backup: what was acknowledged before is in it, and the same image gets the same answer."""
 
 import hmac
 import io
@@ -27,8 +27,8 @@ from xemplar_indexer.backup_archive import CONTENTS, KEY
 from xemplar_indexer.cli_backup import backup as backup_command
 from xemplar_indexer.cli_backup import restore as restore_command
 
-from tests.films import drawn_film, encoded
 from tests.hostile_archives import MEMBERS, PICTURE, archive_of
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore, small_store
 from xemplar.__main__ import command_line
 from xemplar.archive.media import Media
@@ -50,14 +50,14 @@ from xemplar.index import current
 from xemplar.model.checkpoint import keep, load
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.operations.audit import Audit
-from xemplar.retrieval.ingest import let_go, take_in
+from xemplar.retrieval.ingest import add_case, delete_case
 from xemplar.retrieval.retriever import Retriever
 from xemplar.retrieval.selection import Search
 
 TraceFunction = Callable[[FrameType, str, Any], Any]
 
 OPENER = partial(open_encoder, precision=Precision.FLOAT32)
-NEW = encoded(drawn_film(100))
+NEW = encoded(drawn_image(100))
 
 
 @pytest.fixture
@@ -81,15 +81,15 @@ def media(store: Store) -> Media:
     return Media(store.media)
 
 
-def case_id(film: bytes) -> str:
-    return case_id_of(sha256(film).hexdigest())
+def case_id(image: bytes) -> str:
+    return case_id_of(sha256(image).hexdigest())
 
 
-def put(made: SmallStore, film: bytes, database: str = "") -> str:
-    """Take a film in, as the service does; returns its case id."""
+def put(made: SmallStore, image: bytes, database: str = "") -> str:
+    """Take an image in, as the service does; returns its case id."""
     encoder, source = OPENER(load(made.checkpoint)), Description(source="ward-3")
     with open_catalog(database or url(made.store)) as catalog:
-        return take_in(decode(film), source, encoder, catalog, media(made.store)).case_id
+        return add_case(decode(image), source, encoder, catalog, media(made.store)).case_id
 
 
 def saved(store: Store, database: str, during: Callable[[], None] = lambda: None) -> bytes:
@@ -106,11 +106,11 @@ def saved(store: Store, database: str, during: Callable[[], None] = lambda: None
     return out.getvalue()
 
 
-def listed(store: Store, database: str, film: bytes) -> list[tuple[str, float]]:
-    """What a retriever on the store finds for a film."""
+def listed(store: Store, database: str, image: bytes) -> list[tuple[str, float]]:
+    """What a retriever on the store finds for an image."""
     checkpoint = next((store.root / "checkpoints").iterdir())
     with closing(Retriever.open(checkpoint, store, database, opener=OPENER)) as retriever:
-        answer = retriever.ask(film, Search(k=20))
+        answer = retriever.ask(image, Search(k=20))
         for near in answer.neighbours:
             assert retriever.media.display_bytes(near.case.image_sha256)
         return [(near.case.case_id, near.similarity) for near in answer.neighbours]
@@ -131,8 +131,8 @@ def test_a_restored_backup_answers_the_same(
     put(old, NEW)
     copy = saved(old.store, url(old.store))
     restore(io.BytesIO(copy), *elsewhere, key=key)
-    for film in (old.films[3], NEW):
-        assert listed(*elsewhere, film) == listed(old.store, url(old.store), film)
+    for image in (old.images[3], NEW):
+        assert listed(*elsewhere, image) == listed(old.store, url(old.store), image)
     # the pseudonym of a patient is the same one
     assert elsewhere[0].pseudonym("a", "b") == old.store.pseudonym("a", "b")
 
@@ -163,7 +163,7 @@ def test_no_number_of_a_removed_case_comes_again(
 ) -> None:
     with open_catalog(url(old.store)) as catalog:
         last = catalog.case(put(old, NEW)).id
-        let_go(catalog.case(put(old, NEW)).case_id, catalog, media(old.store))
+        delete_case(catalog.case(put(old, NEW)).case_id, catalog, media(old.store))
     restore(io.BytesIO(saved(old.store, url(old.store))), *elsewhere, key=key)
     restored = replace(old, store=elsewhere[0])
     with open_catalog(elsewhere[1]) as catalog:
@@ -221,13 +221,13 @@ def test_what_comes_and_goes_meanwhile_leaves_it_whole(
     def change() -> None:
         put(old, NEW)
         with open_catalog(url(old.store)) as catalog:
-            for film in old.films[4:6]:
-                let_go(case_id(film), catalog, media(old.store))
+            for image in old.images[4:6]:
+                delete_case(case_id(image), catalog, media(old.store))
 
     copy = saved(old.store, url(old.store), during=change)
     restore(io.BytesIO(copy), *elsewhere, key=key)
     found = dict(listed(*elsewhere, NEW))  # each of these has its pictures
-    assert found.keys() == {case_id(film) for film in (*old.films[:4], *old.films[6:])}
+    assert found.keys() == {case_id(image) for image in (*old.images[:4], *old.images[6:])}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])
@@ -291,7 +291,7 @@ def test_a_checkpoint_that_the_store_does_not_keep_is_put_in_if_it_is_named(
     out = io.BytesIO()
     back_up(old.store, url(old.store), out, otherwise=elsewhere)
     restore(io.BytesIO(out.getvalue()), target, url(target), key=key)
-    assert listed(target, url(target), old.films[0])
+    assert listed(target, url(target), old.images[0])
 
 
 class Cut(BaseException):
@@ -553,7 +553,7 @@ def test_a_restore_without_the_key_says_what_that_means(
 ) -> None:
     backup_command(tmp_path / "monday.tar", store=old.store.root)
     restore_command(tmp_path / "monday.tar", store=tmp_path / "elsewhere", without_key=True)
-    assert "counts as another one in every film that comes later" in capsys.readouterr().err
+    assert "counts as another one in every image that comes later" in capsys.readouterr().err
     assert not Store(tmp_path / "elsewhere").pseudonym_key.exists()
 
 

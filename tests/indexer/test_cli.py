@@ -14,7 +14,7 @@ from xemplar_indexer.cli import generations, index, phantoms
 from xemplar_indexer.cli_jobs import jobs
 
 from tests import hostile
-from tests.films import dicom, drawn_film
+from tests.images import dicom, drawn_image
 from tests.indexer.test_job import data_set
 from xemplar.archive.store import Store
 from xemplar.catalog import open_catalog
@@ -32,7 +32,7 @@ from xemplar.index import SimilarityCalibration, current, remove
 from xemplar.index import generations as all_generations
 from xemplar.model.checkpoint import Checkpoint, load, save
 from xemplar.operations.jobs import Jobs
-from xemplar.retrieval.snapshot import DOORKEEPER
+from xemplar.retrieval.snapshot import VALIDATOR
 
 LINE = typer.Typer()
 LINE.command("index")(index)
@@ -58,7 +58,7 @@ def call(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_index_list_and_go_back(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     first = call("index", data_set(tmp_path / "one", range(3)))
-    assert "3 films embedded" in first.stdout
+    assert "3 images embedded" in first.stdout
     assert "with 3 cases is live" in first.stdout
     second = call("index", data_set(tmp_path / "two", range(3, 7)), "--no-publish")
     assert "with 7 cases built, not published" in second.stdout
@@ -74,38 +74,38 @@ def test_indexing_again_leaves_the_live_generation(call, tmp_path: Path) -> None
     folder = data_set(tmp_path / "one", range(3))
     call("index", folder)
     again = call("index", folder)
-    assert "0 films embedded" in again.stdout
+    assert "0 images embedded" in again.stdout
     assert "3 embedded before" in again.stdout
     assert "is live already" in again.stdout
 
 
-def test_a_film_that_decodes_without_end_holds_up_no_archive(  # type: ignore[no-untyped-def]
+def test_an_image_that_decodes_without_end_holds_up_no_archive(  # type: ignore[no-untyped-def]
     call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xemplar_indexer.cli.DECODE_SECONDS", 1)
     folder = data_set(tmp_path / "one", range(3))
     (folder / "1.png").write_bytes(hostile.scans_without_end(100_000))
     done = call("index", folder)
-    assert "2 films embedded" in done.stdout
+    assert "2 images embedded" in done.stdout
     assert "left out" in done.stderr
     assert "1.png" in done.stderr
 
 
-def test_the_doorkeeper_learns_before_a_service_starts(  # type: ignore[no-untyped-def]
+def test_the_validator_learns_before_a_service_starts(  # type: ignore[no-untyped-def]
     call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xemplar.retrieval.snapshot.FEWEST", 4)
     monkeypatch.setattr("xemplar.imaging.validation.validator.FEWEST", 4)
     call("index", data_set(tmp_path / "one", range(4)))
     store = Store(tmp_path / "store")
-    assert (store.generations / current(store) / DOORKEEPER).is_file()
+    assert (store.generations / current(store) / VALIDATOR).is_file()
 
 
 def test_limit_and_split(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     folder = data_set(tmp_path / "one", range(5))
-    assert "2 films embedded" in call("index", folder, "--limit", 2).stdout
-    assert "3 films embedded" in call("index", folder, "--split", "train").stdout
-    with pytest.raises(DatasetError, match="no film is of the split test; there are: train"):
+    assert "2 images embedded" in call("index", folder, "--limit", 2).stdout
+    assert "3 images embedded" in call("index", folder, "--split", "train").stdout
+    with pytest.raises(DatasetError, match="no image is of the split test; there are: train"):
         call("index", folder, "--split", "test")
 
 
@@ -116,10 +116,10 @@ def test_the_checkpoint_says_who_is_in_a_split(call, tmp_path: Path, tiny: Check
     save(checkpoint, replace(tiny.card, training={"split": asdict(rule)}), tiny.weights)
     call("index", folder, "--split", "val", "--checkpoint", checkpoint)
     with open_catalog(Store(tmp_path / "store").database_url) as catalog:
-        files = {file for file, _ in catalog.named_films("one")}
-    films = open_dataset(folder).films
-    assert files == {film.file for film in films if rule.of(film) == "val"}
-    assert files != {film.file for film in films if PatientSplit().of(film) == "val"}
+        files = {file for file, _ in catalog.named_images("one")}
+    images = open_dataset(folder).images
+    assert files == {image.file for image in images if rule.of(image) == "val"}
+    assert files != {image.file for image in images if PatientSplit().of(image) == "val"}
 
 
 def indexed_patients(root: Path) -> dict[str, int]:
@@ -148,7 +148,9 @@ def test_another_folder_of_the_same_name_is_noticed_later_too(call, tmp_path: Pa
     labels = (south / "labels.csv").read_text().replace("\n1", "\n")
     (south / "labels.csv").write_text(labels)
     call("index", north)
-    with pytest.raises(DatasetError, match=r"4 films of a data set 'images' .*--source images"):
+    with pytest.raises(
+        DatasetError, match=r"4 radiographs of a data set 'images' .*--source images"
+    ):
         call("index", south)
     assert indexed_patients(tmp_path) == {"images": 2}
     call("index", south, "--source", "south")
@@ -166,12 +168,12 @@ def test_a_data_set_that_grows_moves_or_is_indexed_in_parts_is_the_same(
     moved = tmp_path / "elsewhere" / "images"
     moved.parent.mkdir()
     folder.rename(moved)
-    (moved / "9.png").write_bytes(b"another film by now")
+    (moved / "9.png").write_bytes(b"another image by now")
     call("index", moved, "--limit", 3)
     assert indexed_patients(tmp_path) == {"images": 2}
 
 
-def test_new_films_of_the_same_data_set_can_be_confirmed(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_new_images_of_the_same_data_set_can_be_confirmed(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     call("index", data_set(tmp_path / "monday" / "images", range(4)))
     tuesday = data_set(tmp_path / "tuesday" / "images", range(4, 8))
     with pytest.raises(DatasetError, match="confirm it with --source images"):
@@ -211,7 +213,7 @@ def test_columns_of_another_table_are_named(call, tmp_path: Path) -> None:  # ty
     table.write_text(text.replace("file,", "Image Index,").replace("findings", '"Labels, final"'))
     (folder / "labels.csv").unlink()
     columns = 'file=Image Index,findings="Labels, final"'
-    assert "3 films embedded" in call("index", folder, "--columns", columns).stdout
+    assert "3 images embedded" in call("index", folder, "--columns", columns).stdout
     (folder / "other.csv").touch()
     with pytest.raises(DatasetError, match=r"holds 2 CSV or TSV files: .*--table"):
         call("index", folder, "--columns", columns)
@@ -260,30 +262,30 @@ def test_copies_and_other_parts_of_the_body_are_counted_as_left_out(call, tmp_pa
     copies = tmp_path / "export"
     copies.mkdir()
     for seed in range(3):
-        (copies / f"{seed}.dcm").write_bytes(dicom(drawn_film(seed)))
+        (copies / f"{seed}.dcm").write_bytes(dicom(drawn_image(seed)))
     again = call("index", copies)
     assert "3 left out" in again.stdout
     assert "with 3 cases is live already" in again.stdout
     assert "0.dcm: it shows the same image as another case" in again.stderr
-    (copies / "0.dcm").write_bytes(dicom(drawn_film(9), BodyPartExamined="LEG"))
+    (copies / "0.dcm").write_bytes(dicom(drawn_image(9), BodyPartExamined="LEG"))
     assert "with 3 cases" in call("index", copies).stdout
     assert "with 4 cases" in call("index", copies, "--any-body-part").stdout
 
 
 def test_nothing_usable_fails(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     folder = data_set(tmp_path / "one", range(2))
-    for film in folder.glob("*.png"):
-        film.write_bytes(b"no picture")
+    for image in folder.glob("*.png"):
+        image.write_bytes(b"no picture")
     result = call("index", folder, fails=True)
     assert result.exit_code == 1
-    assert "none of 2 films was usable" in result.stderr
+    assert "none of 2 images was usable" in result.stderr
 
 
 def test_an_interrupt_says_how_to_go_on(call, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xemplar_indexer.job.embed_films", interrupt)
+    monkeypatch.setattr("xemplar_indexer.job.embed_images", interrupt)
     result = call("index", data_set(tmp_path / "one", range(2)), fails=True)
     assert result.exit_code == 130
     assert "run the same command to go on" in result.stderr
@@ -301,8 +303,8 @@ def test_clear_errors(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-
 
 def test_phantoms_can_be_indexed(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     result = call("phantoms", tmp_path / "phantoms", "--count", 3, "--size", 128)
-    assert "3 films in" in result.stdout
-    assert "3 films embedded" in call("index", tmp_path / "phantoms").stdout
+    assert "3 images in" in result.stdout
+    assert "3 images embedded" in call("index", tmp_path / "phantoms").stdout
 
 
 def test_a_measured_calibration_is_published_and_kept_by_later_generations(  # type: ignore[no-untyped-def]
@@ -376,12 +378,12 @@ def test_the_live_generation_cannot_be_removed(call, tmp_path: Path) -> None:  #
 def test_index_keeps_the_checkpoint_in_the_store_and_mends_a_damaged_copy(  # type: ignore[no-untyped-def]
     call, tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
-    films, digest = data_set(tmp_path / "one", range(3)), load(tiny_checkpoint).digest
-    call("index", films)
+    images, digest = data_set(tmp_path / "one", range(3)), load(tiny_checkpoint).digest
+    call("index", images)
     kept = Store(tmp_path / "store").checkpoint(digest)
     assert load(kept).digest == digest
     kept.write_bytes(b"damaged")
-    call("index", films)
+    call("index", images)
     assert load(kept).digest == digest
 
 
@@ -427,7 +429,7 @@ def test_burnt_in_text_is_counted_by_reason_and_taken_on_request(call, tmp_path:
     folder = tmp_path / "export"
     folder.mkdir()
     for seed, burned in enumerate(("NO", "YES", "YES")):
-        (folder / f"{seed}.dcm").write_bytes(dicom(drawn_film(seed), BurnedInAnnotation=burned))
+        (folder / f"{seed}.dcm").write_bytes(dicom(drawn_image(seed), BurnedInAnnotation=burned))
     said = " ".join(call("index", folder).stdout.split())
     assert "2 left out (the DICOM header says that text is burnt into the picture" in said
     assert "indexes it all the same: 2)" in said
@@ -435,18 +437,18 @@ def test_burnt_in_text_is_counted_by_reason_and_taken_on_request(call, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["[red]x[/]", "[/closing]", "a\\[b]"])
-def test_names_of_sources_and_films_are_shown_as_they_are_written(  # type: ignore[no-untyped-def]
+def test_names_of_sources_and_images_are_shown_as_they_are_written(  # type: ignore[no-untyped-def]
     call, tmp_path: Path, name: str
 ) -> None:
     folder = data_set(tmp_path / "one", range(2), findings="Sarcoid")
     (folder / "0.png").write_bytes(b"no picture")
     done = call("index", folder, "--source", name, "--unknown-findings", "keep")
     assert f"note {name}: unknown findings kept: 'Sarcoid'" in done.stderr
-    films = tmp_path / "films"
-    films.mkdir()
-    (films / "\x1b[2J[bold].png").write_bytes(b"no picture")
-    (films / "1.png").write_bytes((folder / "1.png").read_bytes())
-    left = call("index", films).stderr
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "\x1b[2J[bold].png").write_bytes(b"no picture")
+    (images / "1.png").write_bytes((folder / "1.png").read_bytes())
+    left = call("index", images).stderr
     assert r"\x1b[2J[bold].png" in left
     assert "\x1b" not in left
 

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from xemplar_indexer.copies import SAME_IMAGE
-from xemplar_indexer.job import Outcome, embed_films
+from xemplar_indexer.job import Outcome, embed_images
 from xemplar_indexer.publishing import build_generation
 from xemplar_indexer.reader import Reader, Unreadable
 
-from tests.films import dicom, drawn_film, encoded, seeded_weights
+from tests.images import dicom, drawn_image, encoded, seeded_weights
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, Description, migrate, open_catalog
 from xemplar.catalog.generations import Generations
-from xemplar.data.datasets import Film, open_dataset
+from xemplar.data.datasets import DatasetImage, open_dataset
 from xemplar.errors import NothingIndexed
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
@@ -31,18 +31,18 @@ from xemplar.model.checkpoint import Checkpoint, load, save
 from xemplar.model.densenet import Features
 from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.model.explain import grad_cam
-from xemplar.retrieval.ingest import take_in
+from xemplar.retrieval.ingest import add_case
 
 
 def data_set(root: Path, seeds: Sequence[int], **column: str) -> Path:
-    """A folder of drawn films with a labels.csv."""
+    """A folder of drawn images with a labels.csv."""
     root.mkdir(parents=True)
     with (root / "labels.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "patient_id", "view", "sex", "age", "findings", "split"])
         for seed in seeds:
             name = f"{seed}.png"
-            (root / name).write_bytes(encoded(drawn_film(seed)))
+            (root / name).write_bytes(encoded(drawn_image(seed)))
             findings = column.get("findings", "Mass" if seed % 2 else "No Finding")
             split = column.get("split", "train")
             writer.writerow([name, f"p{seed // 2}", "PA", "F", "50", findings, split])
@@ -52,17 +52,17 @@ def data_set(root: Path, seeds: Sequence[int], **column: str) -> Path:
 def dicom_folder(root: Path, **fields: str) -> Path:
     """A folder as a CD has it: a DICOM file without a suffix, and no table."""
     root.mkdir(parents=True)
-    (root / "IM000001").write_bytes(dicom(drawn_film(5), **fields))
+    (root / "IM000001").write_bytes(dicom(drawn_image(5), **fields))
     return root
 
 
 class Counting(Encoder):
-    """Counts the films that go through the network."""
+    """Counts the images that go through the network."""
 
-    films = 0
+    images = 0
 
     def encode(self, inputs: np.ndarray) -> Features:
-        self.films += len(inputs)
+        self.images += len(inputs)
         return super().encode(inputs)
 
 
@@ -84,8 +84,8 @@ def catalog(store: Store) -> Iterator[Catalog]:
 
 
 def run(store: Store, catalog: Catalog, encoder: Encoder, *folders: Path) -> Outcome:
-    films = [film for folder in folders for film in open_dataset(folder).films]
-    return embed_films(films, store, catalog, encoder, workers=3)
+    images = [image for folder in folders for image in open_dataset(folder).images]
+    return embed_images(images, store, catalog, encoder, workers=3)
 
 
 def test_everything_ends_in_catalog_media_and_index(
@@ -119,7 +119,7 @@ def test_everything_ends_in_catalog_media_and_index(
 def test_the_batch_path_gives_what_the_upload_path_gives(
     store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
 ) -> None:
-    """19 films, so that the last batch has another size than the others."""
+    """19 images, so that the last batch has another size than the others."""
     folder = data_set(tmp_path / "set", range(19))
     run(store, catalog, encoder, folder)
     build_generation(store, catalog, encoder.checkpoint)
@@ -127,8 +127,8 @@ def test_the_batch_path_gives_what_the_upload_path_gives(
     spec, media = encoder.checkpoint.card.spec, Media(store.media)
     classifier = encoder.checkpoint.weights["classifier.weight"]
     for case in catalog.cases(generation.ids).values():
-        film = decode((folder / str(case.file)).read_bytes())
-        inputs = preprocess(film, spec)
+        image = decode((folder / str(case.file)).read_bytes())
+        inputs = preprocess(image, spec)
         np.testing.assert_array_equal(media.input(case.image_sha256, spec), inputs)
         features = encoder.encode(inputs[None])
         assert float(generation.vector(case.id) @ features.embedding[0]) > 0.999999
@@ -147,7 +147,7 @@ def test_a_second_run_embeds_nothing_but_takes_over_new_labels(
     labels = folder / "labels.csv"
     labels.write_text(labels.read_text().replace("Mass", "Edema"))
     outcome = run(store, catalog, encoder, folder)
-    assert (outcome.embedded, outcome.reused, encoder.films) == (0, 5, 5)
+    assert (outcome.embedded, outcome.reused, encoder.images) == (0, 5, 5)
     found = {
         case.findings
         for case in catalog.cases(catalog.embedded_ids(encoder.checkpoint.digest)).values()
@@ -178,12 +178,12 @@ def test_an_image_in_another_file_is_left_out_and_counted(
     small = data_set(tmp_path / "small", range(6))
     large = data_set(tmp_path / "large", range(4, 8))
     for path in large.glob("*.png"):
-        path.write_bytes(encoded(drawn_film(int(path.stem), 384, 320)))
+        path.write_bytes(encoded(drawn_image(int(path.stem), 384, 320)))
     outcomes = run(store, catalog, encoder, small, large), run(store, catalog, encoder, large)
     for outcome in outcomes:
         assert outcome.copies == len(outcome.unreadable) == 2
-        assert {film.path.name for film in outcome.unreadable} == {"4.png", "5.png"}
-        assert {film.reason for film in outcome.unreadable} == {SAME_IMAGE}
+        assert {image.path.name for image in outcome.unreadable} == {"4.png", "5.png"}
+        assert {image.reason for image in outcome.unreadable} == {SAME_IMAGE}
     assert [outcome.reused for outcome in outcomes] == [0, 2]
     assert catalog.count() == 8
     assert len(list(store.media.rglob("*.jpg"))) == 8
@@ -194,11 +194,11 @@ def test_cases_stay_cases_whatever_images_they_show(
 ) -> None:
     """Of an archive in which copies were indexed, another checkpoint embeds all."""
     folder = data_set(tmp_path / "set", range(2))
-    films = [encoded(drawn_film(9)), encoded(drawn_film(9, 384, 320))]
-    for number, film in enumerate(films):
-        (folder / f"{number}.png").write_bytes(film)
+    images = [encoded(drawn_image(9)), encoded(drawn_image(9, 384, 320))]
+    for number, image in enumerate(images):
+        (folder / f"{number}.png").write_bytes(image)
         about = Description(source="set")
-        take_in(decode(film), about, encoder, catalog, Media(store.media))
+        add_case(decode(image), about, encoder, catalog, Media(store.media))
     path = tmp_path / "other.safetensors"
     save(path, tiny.card, seeded_weights(tiny.card.architecture, len(tiny.card.findings), seed=5))
     outcome = run(store, catalog, open_encoder(load(path), precision=Precision.FLOAT32), folder)
@@ -210,18 +210,18 @@ def test_another_part_of_the_body_is_left_out_unless_it_is_asked_for(
 ) -> None:
     folder = tmp_path / "export"
     folder.mkdir()
-    (folder / "chest.dcm").write_bytes(dicom(drawn_film(1), BodyPartExamined="CHEST"))
-    (folder / "leg.dcm").write_bytes(dicom(drawn_film(2), BodyPartExamined="LEG"))
+    (folder / "chest.dcm").write_bytes(dicom(drawn_image(1), BodyPartExamined="CHEST"))
+    (folder / "leg.dcm").write_bytes(dicom(drawn_image(2), BodyPartExamined="LEG"))
     outcome = run(store, catalog, encoder, folder)
-    ((path, reason),) = [(film.path.name, film.reason) for film in outcome.unreadable]
+    ((path, reason),) = [(image.path.name, image.reason) for image in outcome.unreadable]
     assert (outcome.embedded, path) == (1, "leg.dcm")
     assert "shows LEG, not a chest" in reason
-    films = open_dataset(folder).films
-    outcome = embed_films(films, store, catalog, encoder, any_body_part=True)
+    images = open_dataset(folder).images
+    outcome = embed_images(images, store, catalog, encoder, any_body_part=True)
     assert (outcome.embedded, outcome.reused, outcome.unreadable) == (1, 1, ())
 
 
-def test_unreadable_films_are_listed_and_left_out(
+def test_unreadable_images_are_listed_and_left_out(
     store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
 ) -> None:
     folder = data_set(tmp_path / "set", range(6))
@@ -232,7 +232,7 @@ def test_unreadable_films_are_listed_and_left_out(
     (folder / "4.png").mkdir()
     outcome = run(store, catalog, encoder, folder)
     assert outcome.embedded == 2
-    reasons = {film.path.name: film.reason for film in outcome.unreadable}
+    reasons = {image.path.name: image.reason for image in outcome.unreadable}
     assert set(reasons) == {"1.png", "2.png", "3.png", "4.png"}
     assert "no PNG" in reasons["1.png"]
     assert "empty" in reasons["2.png"]
@@ -240,7 +240,7 @@ def test_unreadable_films_are_listed_and_left_out(
     assert catalog.count() == 2
 
 
-def test_a_film_too_large_is_refused_before_it_is_read(
+def test_an_image_too_large_is_refused_before_it_is_read(
     store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
 ) -> None:
     folder = data_set(tmp_path / "set", range(2))
@@ -251,13 +251,13 @@ def test_a_film_too_large_is_refused_before_it_is_read(
     assert "1,099,511,627,776 bytes; the limit is" in left.reason
 
 
-def test_a_pipe_that_took_the_place_of_a_film_is_not_waited_for(
+def test_a_pipe_that_took_the_place_of_an_image_is_not_waited_for(
     store: Store, tmp_path: Path, encoder: Counting
 ) -> None:
-    film = Film(tmp_path / "1.png", "set")
-    os.mkfifo(film.path)
+    image = DatasetImage(tmp_path / "1.png", "set")
+    os.mkfifo(image.path)
     read = Reader(Media(store.media), encoder.checkpoint.card.spec, frozenset())
-    assert read(film) == Unreadable(film.path, "it is a pipe or device, and no file")
+    assert read(image) == Unreadable(image.path, "it is a pipe or device, and no file")
 
 
 def test_the_same_picture_in_two_sets_is_one_case(
@@ -266,7 +266,7 @@ def test_the_same_picture_in_two_sets_is_one_case(
     one = data_set(tmp_path / "one", range(5), findings="Mass")
     two = data_set(tmp_path / "two", range(3, 9), findings="Edema")
     outcome = run(store, catalog, encoder, one, two)
-    assert (outcome.embedded, outcome.reused, encoder.films) == (9, 2, 9)
+    assert (outcome.embedded, outcome.reused, encoder.images) == (9, 2, 9)
     cases = catalog.cases(catalog.embedded_ids(encoder.checkpoint.digest)).values()
     assert {case.source for case in cases} == {"one", "two"}
     shared = next(case for case in cases if case.file == "3.png")
@@ -274,22 +274,22 @@ def test_the_same_picture_in_two_sets_is_one_case(
     assert shared.patient == store.pseudonym("two", "p1")
 
 
-def test_the_split_that_a_film_is_in_is_kept_even_if_the_data_set_names_none(
+def test_the_split_that_an_image_is_in_is_kept_even_if_the_data_set_names_none(
     store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
 ) -> None:
     folder = data_set(tmp_path / "set", range(20), split="")
     plain = tmp_path / "plain"
     plain.mkdir()
-    (plain / "1.png").write_bytes(encoded(drawn_film(99)))
+    (plain / "1.png").write_bytes(encoded(drawn_image(99)))
     run(store, catalog, encoder, folder, plain)
     rule = encoder.checkpoint.card.split
     cases = catalog.cases(catalog.embedded_ids(encoder.checkpoint.digest)).values()
-    expected = {film.file: rule.of(film) for film in open_dataset(folder).films}
+    expected = {image.file: rule.of(image) for image in open_dataset(folder).images}
     assert {case.file: case.split for case in cases} == {**expected, None: None}
     assert len(set(expected.values())) > 1
 
 
-def test_no_name_of_a_patient_or_a_plain_film_is_kept(
+def test_no_name_of_a_patient_or_a_plain_image_is_kept(
     store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
 ) -> None:
     labelled = data_set(tmp_path / "set", range(2))
@@ -297,7 +297,7 @@ def test_no_name_of_a_patient_or_a_plain_film_is_kept(
     (labelled / "labels.csv").write_text(text.replace("p0", "Jane-Doe"))
     plain = tmp_path / "plain"
     plain.mkdir()
-    (plain / "John-Doe.png").write_bytes(encoded(drawn_film(7)))
+    (plain / "John-Doe.png").write_bytes(encoded(drawn_image(7)))
     run(store, catalog, encoder, labelled, plain)
     build_generation(store, catalog, encoder.checkpoint)
     assert catalog.count() == 3
@@ -306,7 +306,7 @@ def test_no_name_of_a_patient_or_a_plain_film_is_kept(
             assert b"Doe" not in path.read_bytes(), path
 
 
-def test_a_film_in_which_the_network_sees_nothing_is_left_out(
+def test_an_image_in_which_the_network_sees_nothing_is_left_out(
     store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path
 ) -> None:
     class Blind(Encoder):
@@ -318,7 +318,7 @@ def test_a_film_in_which_the_network_sees_nothing_is_left_out(
     folder = data_set(tmp_path / "set", range(3))
     outcome = run(store, catalog, Blind(encoder.checkpoint, encoder._backend), folder)
     assert outcome.embedded == 2
-    assert [film.reason for film in outcome.unreadable] == ["the network sees nothing in it"]
+    assert [image.reason for image in outcome.unreadable] == ["the network sees nothing in it"]
     assert catalog.count() == 2
 
 
@@ -331,12 +331,12 @@ def test_an_interrupted_job_keeps_its_finished_batches(
         if done == 40:
             raise KeyboardInterrupt
 
-    films = open_dataset(folder).films
+    images = open_dataset(folder).images
     with pytest.raises(KeyboardInterrupt):
-        embed_films(films, store, catalog, encoder, workers=2, on_progress=interrupt)
+        embed_images(images, store, catalog, encoder, workers=2, on_progress=interrupt)
     assert catalog.count() == 32
     outcome = run(store, catalog, encoder, folder)
-    assert (outcome.embedded, outcome.reused, encoder.films) == (28, 32, 60)
+    assert (outcome.embedded, outcome.reused, encoder.images) == (28, 32, 60)
 
 
 def test_an_error_of_the_writer_ends_the_job(
@@ -352,7 +352,7 @@ def test_an_error_of_the_writer_ends_the_job(
     monkeypatch.setattr(catalog, "add", full)
     with pytest.raises(OSError, match="No space left"):
         run(store, catalog, encoder, data_set(tmp_path / "set", range(40)))
-    assert encoder.films <= 32
+    assert encoder.images <= 32
 
 
 def test_nothing_embedded_builds_nothing(store: Store, catalog: Catalog, encoder: Counting) -> None:
@@ -380,7 +380,7 @@ def test_sex_age_and_view_of_the_header_stand_where_no_table_tells_them(
     table.write_text("file,findings,sex,age\nIM000001,Mass,M,\n")
     run(store, catalog, encoder, folder)  # the table wins, and what it leaves open stays
     assert described() == ("AP", "M", 40)
-    assert encoder.films == 1
+    assert encoder.images == 1
 
 
 def test_a_table_wins_over_the_header(
@@ -444,11 +444,13 @@ def test_burnt_in_text_is_left_out_unless_it_is_asked_for(
 ) -> None:
     folder = tmp_path / "export"
     folder.mkdir()
-    (folder / "clean.dcm").write_bytes(dicom(drawn_film(1), BurnedInAnnotation="NO"))
-    (folder / "named.dcm").write_bytes(dicom(drawn_film(2), BurnedInAnnotation="YES"))
+    (folder / "clean.dcm").write_bytes(dicom(drawn_image(1), BurnedInAnnotation="NO"))
+    (folder / "named.dcm").write_bytes(dicom(drawn_image(2), BurnedInAnnotation="YES"))
     outcome = run(store, catalog, encoder, folder)
-    ((path, reason),) = [(film.path.name, film.reason) for film in outcome.unreadable]
+    ((path, reason),) = [(image.path.name, image.reason) for image in outcome.unreadable]
     assert (outcome.embedded, path) == (1, "named.dcm")
     assert "text is burnt into the picture" in reason
-    outcome = embed_films(open_dataset(folder).films, store, catalog, encoder, burned_in_text=True)
+    outcome = embed_images(
+        open_dataset(folder).images, store, catalog, encoder, burned_in_text=True
+    )
     assert (outcome.embedded, outcome.reused, outcome.unreadable) == (1, 1, ())

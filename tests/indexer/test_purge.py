@@ -24,7 +24,7 @@ from xemplar.index import current, generations, open_generation, publish
 from xemplar.model.checkpoint import Checkpoint, load
 from xemplar.operations.jobs import Jobs, JobState
 from xemplar.operations.removals import PURGE, Remains, is_late, queue_purge, remains
-from xemplar.retrieval.ingest import let_go
+from xemplar.retrieval.ingest import delete_case
 
 DAY = 24.0
 
@@ -49,7 +49,7 @@ def removed(own: SmallStore, catalog: Catalog, checkpoint: Checkpoint, count: in
     """Remove so many cases; the first of them."""
     cases = catalog.page(checkpoint.digest, limit=count)
     for case in cases:
-        let_go(case.case_id, catalog, Media(own.store.media))
+        delete_case(case.case_id, catalog, Media(own.store.media))
     return cases[0]
 
 
@@ -145,7 +145,7 @@ def test_the_last_case_stays_in_the_index_and_that_is_told(
     own: SmallStore, catalog: Catalog, checkpoint: Checkpoint
 ) -> None:
     removed(own, catalog, checkpoint, CASES)
-    with pytest.raises(NothingIndexed, match="put another film in, or delete"):
+    with pytest.raises(NothingIndexed, match="put another image in, or delete"):
         purge(own.store, catalog, checkpoint, unused, Quiet())
 
 

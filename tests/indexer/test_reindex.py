@@ -13,16 +13,16 @@ from xemplar_indexer.publishing import Published
 from xemplar_indexer.reindex import reindex
 
 import xemplar.archive.artefact
-from tests.films import TINY, drawn_film, encoded, seeded_weights
+from tests.images import TINY, drawn_image, encoded, seeded_weights
 from tests.stores import CASES, SmallStore, small_store
 from xemplar.archive.media import Media
 from xemplar.catalog import Batch, Catalog, Description, open_catalog
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.imaging import decode
-from xemplar.index import Amended, Changes, current, generations, open_generation
+from xemplar.index import Changes, LiveIndex, current, generations, open_generation
 from xemplar.model.checkpoint import Checkpoint, load, save
 from xemplar.model.encoder import Encoder, Precision, open_encoder
-from xemplar.retrieval.ingest import let_go, take_in
+from xemplar.retrieval.ingest import add_case, delete_case
 
 
 class Quiet:
@@ -71,7 +71,7 @@ def encoder_of(checkpoint: Checkpoint) -> Encoder:
 
 
 def unused() -> Encoder:
-    pytest.fail("no film is to be embedded")
+    pytest.fail("no image is to be embedded")
 
 
 def run(
@@ -87,16 +87,16 @@ def run(
 def test_what_came_and_went_is_merged(
     own: SmallStore, catalog: Catalog, checkpoint: Checkpoint
 ) -> None:
-    media, film = Media(own.store.media), decode(encoded(drawn_film(50)))
+    media, image = Media(own.store.media), decode(encoded(drawn_image(50)))
     about = Description(source="clinic")
-    new = take_in(film, about, encoder_of(checkpoint), catalog, media)
+    new = add_case(image, about, encoder_of(checkpoint), catalog, media)
     (gone, *_) = catalog.page(checkpoint.digest)
-    let_go(gone.case_id, catalog, media)
-    before = Amended.of(open_generation(own.store, checkpoint), catalog)
+    delete_case(gone.case_id, catalog, media)
+    before = LiveIndex.of(open_generation(own.store, checkpoint), catalog)
     assert before.changes == Changes(added=1, removed=1)
     watcher = Quiet()
     published = run(own, catalog, checkpoint, watcher=watcher)
-    after = Amended.of(open_generation(own.store, checkpoint), catalog)
+    after = LiveIndex.of(open_generation(own.store, checkpoint), catalog)
     assert (after.name, after.changes) == (published.name, Changes(0, 0))
     assert after.ids.tolist() == before.ids.tolist()
     assert new.id in after
@@ -106,7 +106,7 @@ def test_what_came_and_went_is_merged(
     assert watcher.lines.index("confirmed") == len(watcher.lines) - 2
 
 
-def test_another_checkpoint_embeds_from_what_is_stored_as_it_would_from_the_films(
+def test_another_checkpoint_embeds_from_what_is_stored_as_it_would_from_the_images(
     own: SmallStore, catalog: Catalog, other: Checkpoint
 ) -> None:
     encoder = encoder_of(other)
@@ -185,16 +185,16 @@ def test_a_case_removed_during_the_work_does_not_come_back(
 def test_a_case_that_the_old_checkpoint_took_in_meanwhile_is_embedded_too(
     own: SmallStore, catalog: Catalog, checkpoint: Checkpoint, other: Checkpoint
 ) -> None:
-    media, film = Media(own.store.media), decode(encoded(drawn_film(51)))
+    media, image = Media(own.store.media), decode(encoded(drawn_image(51)))
 
     class Taking(Quiet):
         def confirm(self) -> None:
             """The last moment before the other checkpoint answers."""
-            take_in(film, Description(source="clinic"), encoder_of(checkpoint), catalog, media)
+            add_case(image, Description(source="clinic"), encoder_of(checkpoint), catalog, media)
 
     published = run(own, catalog, other, lambda: encoder_of(other), Taking())
     assert published.count == CASES
-    assert Amended.of(open_generation(own.store, other), catalog).changes == Changes(1, 0)
+    assert LiveIndex.of(open_generation(own.store, other), catalog).changes == Changes(1, 0)
 
 
 def test_a_generation_that_does_not_find_its_cases_is_not_published(
@@ -226,9 +226,9 @@ def test_cases_that_come_and_go_while_it_is_built_are_no_fault_of_a_generation(
     def changing(digest: str) -> Iterator[Batch]:
         """Before each look at what was built, a case comes and another one goes."""
         if readings[0]:
-            film = decode(encoded(drawn_film(80 + readings[0])))
-            take_in(film, Description(source="clinic"), encoder, catalog, media)
-            let_go(doomed[readings[0]], catalog, media)
+            image = decode(encoded(drawn_image(80 + readings[0])))
+            add_case(image, Description(source="clinic"), encoder, catalog, media)
+            delete_case(doomed[readings[0]], catalog, media)
         readings[0] += 1
         yield from vectors(digest)
 
@@ -236,7 +236,7 @@ def test_cases_that_come_and_go_while_it_is_built_are_no_fault_of_a_generation(
     published = run(own, catalog, checkpoint)
     assert readings[0] == 3
     assert published.count == CASES
-    amended = Amended.of(open_generation(own.store, checkpoint), catalog)
+    amended = LiveIndex.of(open_generation(own.store, checkpoint), catalog)
     assert amended.changes == Changes(added=2, removed=2)
 
 

@@ -45,7 +45,7 @@ def test_a_store_of_the_release_before_answers_once_it_is_upgraded(
     said = call("--store", small.store.root)
     assert said.stdout.splitlines()[0] == f"catalog upgraded from schema 0001 to {head()}"
     retriever = Retriever.open(small.checkpoint, small.store)
-    assert retriever.ask(small.films[0]).neighbours[0].case.file == "film-0.png"
+    assert retriever.ask(small.images[0]).neighbours[0].case.file == "image-0.png"
     assert len(retriever.generation) == CASES
     digest = load(small.checkpoint).digest
     assert len(retriever.catalog.embedded_ids(digest)) == CASES
@@ -63,16 +63,16 @@ def older_patients(small: SmallStore) -> None:
     """Give the first cases the pseudonyms that the release before gave `PATIENTS`."""
     key = small.store.pseudonym_key.read_bytes()
     with open_catalog(small.store.database_url) as catalog:
-        for film, (source, patient) in zip(small.films, PATIENTS, strict=False):
+        for image, (source, patient) in zip(small.images, PATIENTS, strict=False):
             joined = hmac.new(key, f"{source}:{patient}".encode(), "sha256").hexdigest()[:16]
-            case_id = case_id_of(hashlib.sha256(film).hexdigest())
+            case_id = case_id_of(hashlib.sha256(image).hexdigest())
             catalog.describe(case_id, {"source": source, "patient": joined})
     older(small.store.database_url, "0002")
 
 
 def found_patients(small: SmallStore) -> list[str | None]:
     with open_catalog(small.store.database_url) as catalog:
-        digests = [hashlib.sha256(film).hexdigest() for film in small.films[: len(PATIENTS)]]
+        digests = [hashlib.sha256(image).hexdigest() for image in small.images[: len(PATIENTS)]]
         return [catalog.case(case_id_of(digest)).patient for digest in digests]
 
 

@@ -62,7 +62,7 @@ def test_a_job_is_done_and_tells_of_itself(jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (NothingIndexed("there are no films"), "NothingIndexed: there are no films"),
+        (NothingIndexed("there are no images"), "NothingIndexed: there are no images"),
         (
             ZeroDivisionError("division by zero"),
             "unexpected error (ZeroDivisionError); the worker's log tells more",

@@ -2,7 +2,7 @@
 
 Phase by phase, for some seconds each: nothing; bombs (`tests/hostile.py`) one by one; bombs in
 batches of 16; a flood of cheap requests; bodies that stand still; more connections from one address
-than there may be. Meanwhile one reader asks for films like his, and another looks at cases. Prints
+than there may be. Meanwhile one reader asks for images like his, and another looks at cases. Prints
 how the attackers were answered, the slowest refusal of a bomb, the readers' times, and the most
 memory that the service and its decoders took. At first this process restores hostile archives
 (`tests/hostile_archives.py`).
@@ -36,8 +36,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from tests.films import drawn_film, encoded
 from tests.hostile import BOMBS, peak_memory
+from tests.images import drawn_image, encoded
 from tests.system.archives import archive_faults, report_archives, restore_all
 from tests.system.common import Service, phantom_store, save_tiny_checkpoint, show, verdict
 
@@ -64,7 +64,7 @@ class Phase:
     Attributes:
         name: the attack.
         attacks: of the attackers, by what they sent.
-        queries: of the reader with a film.
+        queries: of the reader with an image.
         looks: of the reader without one.
         service: most bytes that the service took; 0 where it is not ours.
         decoders: most bytes that one of its decoders took.
@@ -85,7 +85,7 @@ class Attack:
         """``process``: of the service, to look at its memory; 0 for none."""
         self._url, self._process = url, process
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._film = encoded(drawn_film(5, 1024, 1024))
+        self._image = encoded(drawn_image(5, 1024, 1024))
         self._bombs: dict[str, bytes] = {}
 
     def run(self, name: str, seconds: float, clients: int) -> Phase:
@@ -124,7 +124,7 @@ class Attack:
                 act(client)
 
     def _query(self, client: httpx2.Client) -> Sample:
-        return timed(lambda: client.post("/query", files={"image": self._film}))
+        return timed(lambda: client.post("/query", files={"image": self._image}))
 
     def _stalled(self) -> socket.socket:
         """A query whose body stands still."""
@@ -178,7 +178,7 @@ Seen = list[tuple[str, Sample]]
 
 
 def send_bomb(client: httpx2.Client, bombs: Bombs, seen: Seen) -> None:
-    """One film of its own."""
+    """One image of its own."""
     name, data = next(bombs)
     seen.append((name, timed(lambda: client.post("/query", files={"image": data}))))
 

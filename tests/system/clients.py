@@ -4,7 +4,7 @@ Each of them sends the next request when the last one is answered. What became o
 is a `Sample`; whether that may be a 503, each check decides for itself.
 
 A client deletes only cases that it put in itself, and nobody else names them. So right answers are
-known at any time, whatever the others do: an indexed film finds itself, a deleted case is in no
+known at any time, whatever the others do: an indexed image finds itself, a deleted case is in no
 answer to a request that was sent after the deletion was acknowledged.
 """
 
@@ -21,7 +21,7 @@ import cv2
 import httpx2
 import numpy as np
 
-from tests.system.book import Book, Sample
+from tests.system.recorder import Recorder, Sample
 from xemplar.imaging import decode
 from xemplar.imaging.overlay import shrink
 
@@ -29,18 +29,18 @@ TIMEOUT = 60.0
 """After which a client gives up on an answer: far more than any check allows."""
 
 BATCH = 8
-NEVER_BUSY = {"XEMPLAR_FILMS_AT_ONCE": "256", "XEMPLAR_BATCHES_AT_ONCE": "32"}
+NEVER_BUSY = {"XEMPLAR_IMAGES_AT_ONCE": "256", "XEMPLAR_BATCHES_AT_ONCE": "32"}
 """Limits of a service that these clients never reach."""
 
 KEPT = 4
 """Cases that a client has put in and not deleted yet, before it deletes the oldest."""
 
 SIDE = 256
-"""Longer side of an uploaded film, in pixels."""
+"""Longer side of an uploaded image, in pixels."""
 
 
 @contextmanager
-def asking(url: str, book: Book, clients: int, pause: float = 0.0) -> Iterator[None]:
+def asking(url: str, book: Recorder, clients: int, pause: float = 0.0) -> Iterator[None]:
     """So many clients ask meanwhile, each with a pause of so many seconds between two requests."""
     stop = Event()
     with ThreadPoolExecutor(clients) as threads:
@@ -58,21 +58,23 @@ def asking(url: str, book: Book, clients: int, pause: float = 0.0) -> Iterator[N
 class Client:
     """One client: asks until ``stop`` is set."""
 
-    def __init__(self, url: str, book: Book, stop: Event, seed: int, pause: float = 0.0) -> None:
+    def __init__(
+        self, url: str, book: Recorder, stop: Event, seed: int, pause: float = 0.0
+    ) -> None:
         """Prepare it.
 
         Args:
             url: of the service.
             book: where it writes what it sees.
             stop: ends it, after the request that is under way.
-            seed: of its choices and of the films that it uploads; another one for each client.
+            seed: of its choices and of the images that it uploads; another one for each client.
             pause: seconds between two requests.
         """
         self._http = httpx2.Client(base_url=url, timeout=TIMEOUT)
         self._book = book
         self._stop_asked = stop
         self._random = random.Random(seed)
-        self._stable = sorted(book.films)
+        self._stable = sorted(book.images)
         self._pause = pause
         self._mine: list[str] = []
         self._uploading: bytes | None = None
@@ -98,16 +100,16 @@ class Client:
     # ---- kinds of requests ------------------------------------------------------------------
 
     def _query(self) -> None:
-        own, film = self._film()
-        asked_at, answer = self._ask("query", film)
+        own, image = self._image()
+        asked_at, answer = self._ask("query", image)
         if answer:
             self._judge(answer, asked_at, finds=own)
 
     def _filtered(self) -> None:
-        _, film = self._film()
+        _, image = self._image()
         sex, oldest = self._random.choice("FM"), self._random.randrange(40, 100)
         wanted = {"sex": sex, "age_max": oldest, "k": 10, "counter_examples": 3}
-        asked_at, answer = self._ask("query, filtered", film, **wanted)
+        asked_at, answer = self._ask("query, filtered", image, **wanted)
         if answer:
             self._judge(answer, asked_at)
             for near in answer["neighbours"] + answer["counter_examples"]:
@@ -115,8 +117,8 @@ class Client:
                     self._book.wrong.append(f"case {near['case_id']} does not meet {wanted}")
 
     def _overlays(self) -> None:
-        own, film = self._film()
-        asked_at, answer = self._ask("query, overlays", film, include="overlays")
+        own, image = self._image()
+        asked_at, answer = self._ask("query, overlays", image, include="overlays")
         if answer:
             self._judge(answer, asked_at, finds=own)
 
@@ -131,7 +133,7 @@ class Client:
 
     def _batch(self) -> None:
         chosen = self._random.sample(self._stable, min(BATCH, len(self._stable)))
-        files = [("image", self._book.films[one]) for one in chosen]
+        files = [("image", self._book.images[one]) for one in chosen]
         asked_at, response = self._send(f"batch of {BATCH}", "POST", "/query/batch", files=files)
         if response:
             answers = response.json()
@@ -152,11 +154,11 @@ class Client:
             self._upload()
 
     def _upload(self) -> None:
-        """Put a film in, the same one again where the last try was refused, and seek it."""
-        film = self._uploading = self._uploading or self._new_film()
-        case_id = sha256(film).hexdigest()[:16]
+        """Put an image in, the same one again where the last try was refused, and seek it."""
+        image = self._uploading = self._uploading or self._new_image()
+        case_id = sha256(image).hexdigest()[:16]
         _, response = self._send(
-            "upload", "POST", "/cases", files={"image": film}, data={"source": "checks"}
+            "upload", "POST", "/cases", files={"image": image}, data={"source": "checks"}
         )
         if response is None:
             return
@@ -165,7 +167,7 @@ class Client:
         self._book.came(case_id)
         self._mine.append(case_id)
         while not self._stop_asked.is_set():
-            asked_at, answer = self._ask("query", film)
+            asked_at, answer = self._ask("query", image)
             if answer is None:
                 return
             waited = asked_at - acknowledged
@@ -190,15 +192,15 @@ class Client:
 
     # ---- how they ask -----------------------------------------------------------------------
 
-    def _film(self) -> tuple[str, bytes]:
+    def _image(self) -> tuple[str, bytes]:
         own = self._random.choice(self._stable)
-        return own, self._book.films[own]
+        return own, self._book.images[own]
 
-    def _new_film(self) -> bytes:
-        """A film that nobody has: the mean of three indexed ones, which is the image of none."""
+    def _new_image(self) -> bytes:
+        """A radiograph that nobody has: the mean of three indexed ones, which is the image of none."""
         chosen = self._random.sample(self._stable, 3)
-        films = [shrink(decode(self._book.films[n]).pixels, SIDE) for n in chosen]
-        alike = [cv2.resize(film, films[0].shape[::-1]) for film in films]
+        images = [shrink(decode(self._book.images[n]).pixels, SIDE) for n in chosen]
+        alike = [cv2.resize(image, images[0].shape[::-1]) for image in images]
         mixed = np.mean(alike, axis=0)
         return cv2.imencode(".png", mixed.astype(np.uint8))[1].tobytes()
 
@@ -206,13 +208,13 @@ class Client:
         near = [one["case_id"] for one in answer["neighbours"]]
         self._book.seen(near + [one["case_id"] for one in answer["counter_examples"]], asked_at)
         if finds is not None and finds not in near:
-            self._book.wrong.append(f"film {finds} does not find itself")
+            self._book.wrong.append(f"image {finds} does not find itself")
         cosines = [one["similarity"] for one in answer["neighbours"]]
         if cosines != sorted(cosines, reverse=True):
             self._book.wrong.append(f"query {answer['query_id']} is out of order")
 
-    def _ask(self, kind: str, film: bytes, **question: Any) -> tuple[float, dict[str, Any] | None]:
-        files = {"image": film}
+    def _ask(self, kind: str, image: bytes, **question: Any) -> tuple[float, dict[str, Any] | None]:
+        files = {"image": image}
         asked_at, response = self._send(kind, "POST", "/query", params=question, files=files)
         return asked_at, None if response is None else response.json()
 

@@ -15,19 +15,19 @@ from pathlib import Path
 import httpx2
 from rich.console import Console
 from rich.table import Table
-from xemplar_indexer.job import embed_films
+from xemplar_indexer.job import embed_images
 from xemplar_indexer.publishing import build_generation
 
-from tests.films import TINY, encoded, seeded_weights
+from tests.images import TINY, encoded, seeded_weights
 from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
-from xemplar.data.datasets import Film, open_dataset
+from xemplar.data.datasets import DatasetImage, open_dataset
 from xemplar.data.findings import NIH14
 from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.checkpoint import Calibration, Card, keep, load, save
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.phantom import write_phantoms
-from xemplar.phantom.film import phantom
+from xemplar.phantom.radiograph import phantom
 
 START_SECONDS = 120.0
 SIDE = 128
@@ -43,27 +43,29 @@ def save_tiny_checkpoint(path: Path, seed: int = 0) -> Path:
 
 
 def phantoms(seed: int, count: int) -> list[bytes]:
-    """PNG files of synthetic films, the same ones for the same seed."""
+    """PNG files of synthetic images, the same ones for the same seed."""
     return [encoded(phantom(number, size=SIDE).pixels) for number in range(seed, seed + count)]
 
 
 def phantom_store(
     folder: Path, checkpoint: Path, count: int, database: str = ""
 ) -> tuple[Store, list[bytes]]:
-    """Index phantoms into a store below a folder; returns it, and the films that it holds."""
+    """Index phantoms into a store below a folder; returns it, and the images that it holds."""
     write_phantoms(folder / "phantoms", count, size=SIDE)
-    films, store = open_dataset(folder / "phantoms").films, Store(folder / "store")
-    index_films(films, store, checkpoint, database)
-    return store, [film.path.read_bytes() for film in films]
+    images, store = open_dataset(folder / "phantoms").images, Store(folder / "store")
+    index_images(images, store, checkpoint, database)
+    return store, [image.path.read_bytes() for image in images]
 
 
-def index_films(films: Sequence[Film], store: Store, checkpoint: Path, database: str = "") -> None:
-    """Embed films and publish a generation of them; ``database`` empty for SQLite in the store."""
+def index_images(
+    images: Sequence[DatasetImage], store: Store, checkpoint: Path, database: str = ""
+) -> None:
+    """Embed images and publish a generation of them; ``database`` empty for SQLite in the store."""
     loaded, url = load(keep(checkpoint, store)), database or store.database_url
     migrate(url)
     encoder = open_encoder(loaded, precision=Precision.FLOAT32, threads=1)
     with open_catalog(url) as catalog:
-        embed_films(films, store, catalog, encoder)
+        embed_images(images, store, catalog, encoder)
         build_generation(store, catalog, loaded)
 
 

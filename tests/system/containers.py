@@ -30,7 +30,7 @@ import httpx2
 from tests.system.common import free_port, show, verdict
 from tests.system.deployed.kills import kill_each
 from tests.system.deployed.report import Report
-from tests.system.deployed.use import (
+from tests.system.deployed.scenario import (
     MOUNTED,
     ask,
     back_up,
@@ -93,15 +93,17 @@ def main() -> None:
 
 
 def phantoms(folder: Path) -> Path:
-    """A data set to mount, whose films the first start has not."""
+    """A data set to mount, whose images the first start has not."""
     folder.chmod(0o755)  # another user reads it in the container
-    write_phantoms(folder / "films", MOUNTED, seed=1000)
-    return folder / "films"
+    write_phantoms(folder / "images", MOUNTED, seed=1000)
+    return folder / "images"
 
 
 def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole: bool) -> None:
     """All steps."""
-    films = [film.path.read_bytes() for film in open_dataset(mounted).films[:MOUNTED]]
+    radiographs = [
+        radiograph.path.read_bytes() for radiograph in open_dataset(mounted).images[:MOUNTED]
+    ]
     name = f"xemplar-check-{secrets.token_hex(3)}"
     with Project(engine, name, XEMPLAR_PHANTOMS=PHANTOMS) as project:
         for profile in PROFILES:
@@ -113,21 +115,26 @@ def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole:
         report.expect(size <= LARGEST, f"the image has {size:,} bytes, more than {LARGEST:,}")
         start(project, report, f"up --wait, with {PHANTOMS} phantoms to index")
         look_inside(project, report)
-        use(project, report, mounted, films[0])
+        use(project, report, mounted, radiographs[0])
         weigh(project, report)
         back_up(project, report, folder / "backup.tar")
-        due = ask(project.url, films[0])
+        due = ask(project.url, radiographs[0])
     backup = folder / "backup.tar"
     if whole:
-        check_servers(engine, report, f"{name}-servers", backup, films, due)
+        check_servers(engine, report, f"{name}-servers", backup, radiographs, due)
         train(engine, report, f"{name}-train", mounted)
     else:
         with Project(engine, f"{name}-elsewhere") as project:
-            restore(project, report, backup, films[0], due)
+            restore(project, report, backup, radiographs[0], due)
 
 
 def check_servers(
-    engine: Engine, report: Report, name: str, backup: Path, films: list[bytes], due: dict[str, Any]
+    engine: Engine,
+    report: Report,
+    name: str,
+    backup: Path,
+    radiographs: list[bytes],
+    due: dict[str, Any],
 ) -> None:
     """The backup, restored into PostgreSQL; kills; Prometheus."""
     port = str(free_port())
@@ -142,17 +149,21 @@ def check_servers(
         monitoring = ("--profile", "monitoring")
         images = project.compose(*monitoring, "config", "--images", *IMAGES, read=True).split()
         engine.provide([image for image in images if not image.startswith("xemplar")])
-        restore(project, report, backup, films[0], due)
+        restore(project, report, backup, radiographs[0], due)
         project.compose(*monitoring, "up", "--detach", "--no-build", "--wait", "prometheus")
         report.expect(scraped(port), "Prometheus does not see the api")
         look_between(project, report, password)
         crowd(project, report)
-        kill_each(project, report, {case_id_of(sha256(film).hexdigest()): film for film in films})
+        kill_each(
+            project,
+            report,
+            {case_id_of(sha256(radiograph).hexdigest()): radiograph for radiograph in radiographs},
+        )
         for service in SERVERS:
             used = engine.memory(project.container(service))
             report.measured(f"memory of {service}, afterwards", used)
-        again = ranked(ask(project.url, films[0]))[0]
-        report.expect(again == ranked(due)[0], "after the kills a film does not find itself")
+        again = ranked(ask(project.url, radiographs[0]))[0]
+        report.expect(again == ranked(due)[0], "after the kills an image does not find itself")
 
 
 def scraped(port: str) -> bool:
@@ -175,14 +186,14 @@ def train(engine: Engine, report: Report, name: str, mounted: Path) -> None:
     report.measured("image train", f"{size / 1e6:.0f} MB")
     with Project(engine, name) as project:
         network = ("--checkpoint", "first/checkpoint.safetensors")
-        brief = ("--epochs", "1", "--size", "64", "--initial", "none", "--films-per-epoch", "96")
+        brief = ("--epochs", "1", "--size", "64", "--initial", "none", "--images-per-epoch", "96")
         steps = {
-            "one epoch": ("train", "/films", *brief, "--out", "first"),
-            "index by that network": ("index", "/films", "--split", "train", *network),
-            "ranking evaluated": ("evaluate", "ranking", "/films", "--out", "report", *network),
+            "one epoch": ("train", "/images", *brief, "--out", "first"),
+            "index by that network": ("index", "/images", "--split", "train", *network),
+            "ranking evaluated": ("evaluate", "ranking", "/images", "--out", "report", *network),
         }
         for what, words in steps.items():
-            report.timed(what, partial(project.once, "train", *words, films=mounted))
+            report.timed(what, partial(project.once, "train", *words, images=mounted))
 
 
 if __name__ == "__main__":

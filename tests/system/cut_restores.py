@@ -13,19 +13,19 @@ from xemplar.errors import NothingIndexed
 from xemplar.index import current
 
 
-def cut_restores(folder: Path, films: int, kills: int, chance: random.Random) -> list[str]:
+def cut_restores(folder: Path, images: int, kills: int, chance: random.Random) -> list[str]:
     """Kill restores at random moments, into SQLite, and into PostgreSQL where one can be started.
 
     Args:
         folder: to work in.
-        films: in the backup.
+        images: in the backup.
         kills: for each kind of database.
         chance: draws the moments.
 
     Returns:
         What was wrong, in words.
     """
-    site = phantom_site(folder, films)
+    site = phantom_site(folder, images)
     archive = folder / "backup.tar"
     began = time.monotonic()
     command = ("backup", archive, "--store", site.store.root)
@@ -61,8 +61,8 @@ def _cut(site: Site, archive: Path, target: Store, database: str, after: float) 
         again = Process(log, "restore", archive, *where)
         if again.wait() != 0:
             return [f"killed after {after:.2f} s, cannot be restored again: {again.said[-500:]}"]
-    film = archive.parent / "film.png"
-    film.write_bytes(next(iter(site.films.values())))
-    asked = Process(log, "query", film, "--json", *where)
-    found = asked.wait() == 0 and next(iter(site.films)) in asked.said
+    image = archive.parent / "image.png"
+    image.write_bytes(next(iter(site.images.values())))
+    asked = Process(log, "query", image, "--json", *where)
+    found = asked.wait() == 0 and next(iter(site.images)) in asked.said
     return [] if found else [f"killed after {after:.2f} s, then no answer: {asked.said[-500:]}"]

@@ -2,8 +2,8 @@
 
 Three programs are killed, started again and looked at:
 
-- the worker of a reindex job, while a client asks the service, puts films in and takes them out;
-- the service, while three clients put films in and take them out;
+- the worker of a reindex job, while a client asks the service, puts images in and takes them out;
+- the service, while three clients put images in and take them out;
 - a training, which must end as one that was never killed, bit for bit.
 
     python -m tests.system.kills
@@ -55,12 +55,12 @@ def main() -> None:
     parser.add_argument("--worker-kills", type=int, default=50, help="0: none of these")
     parser.add_argument("--service-kills", type=int, default=50)
     parser.add_argument("--training-kills", type=int, default=15)
-    parser.add_argument("--films", type=int, default=120, help="indexed before")
+    parser.add_argument("--images", type=int, default=120, help="indexed before")
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
     asked = parser.parse_args()
     rounds: dict[str, tuple[Round, int]] = {
-        "worker": (partial(kill_workers, films=asked.films), asked.worker_kills),
-        "service": (partial(kill_service, films=asked.films), asked.service_kills),
+        "worker": (partial(kill_workers, images=asked.images), asked.worker_kills),
+        "service": (partial(kill_service, images=asked.images), asked.service_kills),
         "training": (kill_training, asked.training_kills),
     }
     outcomes = run({name: one for name, one in rounds.items() if one[1]}, asked.seed)

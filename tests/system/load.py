@@ -10,7 +10,7 @@ an answer after its deletion was acknowledged, or if a generation is not taken o
 
     python -m tests.system.load
     python -m tests.system.load --minutes 1 --clients 4
-    python -m tests.system.load --data nih14     # real films and the shipped checkpoint
+    python -m tests.system.load --data nih14     # real images and the shipped checkpoint
 """
 
 import argparse
@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.progress import Progress
 from xemplar_indexer.publishing import activate
 
-from tests.system.book import Book, Sample
 from tests.system.clients import asking
 from tests.system.common import show, verdict
+from tests.system.recorder import Recorder, Sample
 from tests.system.served import Site, phantom_site, real_site, serving
 from xemplar.catalog import open_catalog
 from xemplar.index import current
@@ -100,9 +100,9 @@ class Swaps:
 
 def load(
     site: Site, url: str, *, seconds: float, swaps: int, clients: int, progress: Progress
-) -> tuple[Book, list[Swap]]:
+) -> tuple[Recorder, list[Swap]]:
     """Let clients ask for so long, and the generation change so often meanwhile."""
-    book = Book(site.films)
+    book = Recorder(site.images)
     task = progress.add_task("asking", total=seconds)
     began = time.monotonic()
 
@@ -142,7 +142,7 @@ def rows_of(samples: list[Sample]) -> list[tuple[object, ...]]:
 
 
 def faults(
-    book: Book,
+    book: Recorder,
     swaps: list[Swap],
     *,
     taken_over_seconds: float = TAKEN_OVER_SECONDS,
@@ -165,7 +165,7 @@ def faults(
     ]
 
 
-def report(book: Book, swaps: list[Swap], seconds: float) -> None:
+def report(book: Recorder, swaps: list[Swap], seconds: float) -> None:
     """Print the figures."""
     columns = ("request", "sent", "failed", "p50 ms", "p99 ms", "longest ms")
     show("Requests", columns, rows_of(book.samples))
@@ -196,7 +196,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--swaps", type=int, default=10, help="changes of the generation")
-    parser.add_argument("--films", type=int, default=200, help="indexed cases")
+    parser.add_argument("--images", type=int, default=200, help="indexed cases")
     parser.add_argument(
         "--data",
         type=Path,
@@ -207,11 +207,11 @@ def main() -> int:
     seconds = 60 * asked.minutes
     with TemporaryDirectory(prefix="xemplar-load-") as name, Progress() as progress:
         folder = Path(name)
-        progress.console.print(f"indexing {asked.films} films")
+        progress.console.print(f"indexing {asked.images} images")
         if asked.data is None:
-            site = phantom_site(folder, asked.films)
+            site = phantom_site(folder, asked.images)
         else:
-            site = real_site(folder, asked.data, asked.films)
+            site = real_site(folder, asked.data, asked.images)
         with serving(site, folder) as url:
             at_start = memory(url)
             book, swaps = load(

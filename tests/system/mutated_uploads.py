@@ -1,4 +1,4 @@
-"""Thousands of films that were tampered with: each is answered or refused, and memory stays.
+"""Thousands of images that were tampered with: each is answered or refused, and memory stays.
 
 PNG, JPEG, TIFF and DICOM files with damaged bytes and lying headers go to a service in a process of
 its own, most to POST /query and each tenth to POST /cases. None may be answered with a 5xx, the
@@ -28,9 +28,9 @@ from rich.progress import track
 from tests.system.common import Service, phantom_store, save_tiny_checkpoint, show
 from tests.system.mutations import Mutation, mutation
 
-FILMS = 24
+IMAGES = 24
 TIMEOUT = 90.0
-"""Seconds; the service gives up a film that GDCM cannot decode within 60."""
+"""Seconds; the service gives up an image that GDCM cannot decode within 60."""
 
 MAX_GROWTH = 0.1
 LOOK_EVERY = 50
@@ -64,9 +64,9 @@ class Seen:
     def note(self, number: int, mutated: Mutation, status: int, kind: str) -> None:
         """Count one upload; status 0 where there was no answer."""
         self.answers[status, kind] += 1
-        self.formats[mutated.film.partition(" ")[0], 200 <= status < 300] += 1
+        self.formats[mutated.image.partition(" ")[0], 200 <= status < 300] += 1
         if not 200 <= status < 500:
-            self.faults.append(f"{number}: {mutated.film}, {mutated.kind}: {status} {kind}")
+            self.faults.append(f"{number}: {mutated.image}, {mutated.kind}: {status} {kind}")
 
 
 def upload(client: httpx2.Client, number: int, mutated: Mutation) -> tuple[int, str]:
@@ -130,7 +130,7 @@ def main() -> None:
         parser.error(f"--uploads must be {2 * LOOKS * LOOK_EVERY} above --warm-up at least")
     with TemporaryDirectory(prefix="xemplar-mutated-") as folder:
         checkpoint = save_tiny_checkpoint(Path(folder) / "tiny.safetensors")
-        store, _ = phantom_store(Path(folder), checkpoint, FILMS)
+        store, _ = phantom_store(Path(folder), checkpoint, IMAGES)
         # the answers that it remembers are not to grow after the warm-up
         service = Service(store, checkpoint, Path(folder) / "log", XEMPLAR_RECENT_QUERIES="32")
         service.wait_until_ready()

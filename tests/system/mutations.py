@@ -1,4 +1,4 @@
-"""Films that were tampered with: damaged bytes, lying headers, wrong kinds.
+"""Images that were tampered with: damaged bytes, lying headers, wrong kinds.
 
 Each mutation follows from a seed and its number alone, so that one of ten thousand can be made
 again. `tests.system.mutated_uploads` and tests/app/test_mutated_uploads.py send them.
@@ -17,12 +17,12 @@ import gdcm
 import numpy as np
 from pydicom import uid
 
-from tests.films import compressed, dicom, encoded
+from tests.images import compressed, dicom, encoded
 from tests.system.header_lies import LIES, Change
-from xemplar.phantom.film import phantom
+from xemplar.phantom.radiograph import phantom
 
 SIDE = 128
-"""Of the films before they are mutated, in pixels."""
+"""Of the images before they are mutated, in pixels."""
 
 BEGINNINGS = (
     b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"MM\0*", b"GIF89a", b"BM", b"%PDF-1.7",
@@ -33,15 +33,15 @@ BEGINNINGS = (
 
 @dataclass(frozen=True)
 class Mutation:
-    """A film that was tampered with.
+    """An image that was tampered with.
 
     Attributes:
-        film: which one it was.
+        image: which one it was.
         kind: what was done to it.
         data: the file's bytes.
     """
 
-    film: str
+    image: str
     kind: str
     data: bytes
 
@@ -49,25 +49,25 @@ class Mutation:
 def mutation(number: int, seed: int = 0) -> Mutation:
     """The mutation of this number: one change, or a lie of a header and a damage."""
     draw = random.Random(f"{seed}/{number}")
-    films = _films()
-    (film,) = draw.choices(list(films), [_weight(name) for name in films])
-    lies = LIES.get(film.partition(" ")[0], {})
+    images = _images()
+    (image,) = draw.choices(list(images), [_weight(name) for name in images])
+    lies = LIES.get(image.partition(" ")[0], {})
     kinds = [draw.choice([*DAMAGES, *lies])]
     if lies and draw.random() < 0.2:
         kinds = [draw.choice(list(lies)), draw.choice(list(DAMAGES))]
-    data = films[film]
+    data = images[image]
     for kind in kinds:
         data = (DAMAGES | lies)[kind](data, draw)
-    return Mutation(film, " + ".join(kinds), data)
+    return Mutation(image, " + ".join(kinds), data)
 
 
-def _weight(film: str) -> float:
-    """GDCM decodes one kind in a process of its own, which costs as much as hundred other films."""
-    return 0.1 if film == "DICOM JPEG lossless" else 1.0
+def _weight(image: str) -> float:
+    """GDCM decodes one kind in a process of its own, which costs as much as hundred other images."""
+    return 0.1 if image == "DICOM JPEG lossless" else 1.0
 
 
 @cache
-def _films() -> Mapping[str, bytes]:
+def _images() -> Mapping[str, bytes]:
     grey = phantom(1, size=SIDE).pixels
     deep = grey.astype(np.uint16) * 16
     plain = dicom(

@@ -26,14 +26,14 @@ import httpx2
 from rich.console import Console
 from rich.progress import Progress
 
-from tests.system.book import Book, Sample
 from tests.system.clients import NEVER_BUSY, asking
 from tests.system.common import Service, show, verdict
 from tests.system.postgres import Postgres
+from tests.system.recorder import Recorder, Sample
 from tests.system.served import phantom_site
 
 HOWS = ("stop", "kill", "freeze")
-FILMS = 60
+IMAGES = 60
 PAUSE_SECONDS = 0.02
 BEFORE_SECONDS, AFTER_SECONDS = 5.0, 10.0
 
@@ -133,7 +133,7 @@ class Probe:
 def outage(
     url: str,
     server: Postgres,
-    book: Book,
+    book: Recorder,
     how: str,
     *,
     seconds: float,
@@ -197,8 +197,8 @@ def main() -> int:
     hows, outages = asked.how or HOWS, list[Outage]()
     with TemporaryDirectory(prefix="xemplar-outage-") as name, Postgres() as server:
         folder, database = Path(name), server.create("xemplar")
-        site = phantom_site(folder, FILMS, database)
-        book, log = Book(site.films), folder / "service.log"
+        site = phantom_site(folder, IMAGES, database)
+        book, log = Recorder(site.images), folder / "service.log"
         service = Service(
             site.store,
             site.checkpoint,

@@ -37,7 +37,7 @@ from tests.system.served import Site, phantom_site
 from tests.system.truthful import Command, Trial, writing_commands
 from xemplar.archive.store import Store
 
-FILMS = 12
+IMAGES = 12
 DISK_MEGABYTES = 24
 FULL = {"StorageFull": 507, "PicturesRemain": 503}
 READ_ONLY = {"ReadOnlyStorage": 503}
@@ -52,7 +52,7 @@ def trial(
     try:
         service.wait_until_ready()
         new = phantoms(5000, 1)
-        with Trial(service.url, dict(site.films), new, kinds, cause) as one:
+        with Trial(service.url, dict(site.images), new, kinds, cause) as one:
             yield one
     finally:
         service.stop()
@@ -60,7 +60,7 @@ def trial(
 
 def full_disk(folder: Path, run_commands: bool = True) -> list[str]:
     """Fill the disk below a store that is served, and give it room again."""
-    site = phantom_site(folder, FILMS)
+    site = phantom_site(folder, IMAGES)
     with small_disk(DISK_MEGABYTES) as disk:
         store = Store(disk.root / "store")
         shutil.copytree(site.store.root, store.root)
@@ -84,7 +84,7 @@ def full_disk(folder: Path, run_commands: bool = True) -> list[str]:
 
 def read_only(folder: Path, run_commands: bool = True) -> list[str]:
     """Serve a store from a read-only file system, then mount that writable."""
-    site = phantom_site(folder, FILMS)
+    site = phantom_site(folder, IMAGES)
     with small_disk(DISK_MEGABYTES) as disk:
         store = Store(disk.root / "store")
         shutil.copytree(site.store.root, store.root)
@@ -108,7 +108,7 @@ def database(folder: Path) -> list[str]:
     """Stop the catalog's PostgreSQL, start it as a standby, and promote that."""
     with Postgres() as server:
         url = server.create("xemplar")
-        site = phantom_site(folder, FILMS, url)
+        site = phantom_site(folder, IMAGES, url)
         settings = {"XEMPLAR_DATABASE_URL": url}
         with trial(site.store, site, folder, READ_ONLY, "read-only", **settings) as one:
             server.stop()
@@ -140,7 +140,7 @@ def main() -> int:
         "full": full_disk,
         "read-only": read_only,
         "database": database,
-        "restore": lambda folder: cut_restores(folder, FILMS, asked.kills, chance),
+        "restore": lambda folder: cut_restores(folder, IMAGES, asked.kills, chance),
     }
     console, faults = Console(highlight=False), list[str]()
     for name in asked.only or trials:

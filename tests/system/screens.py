@@ -2,7 +2,8 @@
 
 Drives Chromium over a running service, as `make demo` starts one:
 
-    python -m tests.system.screens --film .demo/asked/images/phantom-000000.png --out docs/pictures
+    python -m tests.system.screens --radiograph .demo/asked/images/phantom-000000.png --out
+    docs/pictures
 
 It needs the dependency group `dev`, and Chromium (`apt-get install chromium`).
 """
@@ -31,10 +32,10 @@ LATE = """seen - performance.getEntriesByType("resource").find(
 
 
 def main() -> None:
-    """Open the page, send the film, look at everything that the README shows."""
+    """Open the page, send the image, look at everything that the README shows."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--film", type=Path, required=True, help="PNG, JPEG or DICOM")
+    parser.add_argument("--image", type=Path, required=True, help="PNG, JPEG or DICOM")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -44,18 +45,18 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
-            look_round(browser, arguments.url, arguments.film, arguments.out)
+            look_round(browser, arguments.url, arguments.image, arguments.out)
         finally:
             browser.close()
 
 
-def look_round(browser: Browser, url: str, film: Path, out: Path) -> None:
+def look_round(browser: Browser, url: str, image: Path, out: Path) -> None:
     """Ask, see why, compare, rate: one picture of each."""
     page = browser.new_page(viewport=SIZE)
     begun = time.monotonic()
     page.goto(url)
     page.evaluate(WATCH)
-    page.set_input_files("#file", film)
+    page.set_input_files("#file", image)
     expect(page.locator(".card img").first).to_be_visible(timeout=60_000)
     settled(page)
     seconds = time.monotonic() - begun
@@ -68,7 +69,7 @@ def look_round(browser: Browser, url: str, film: Path, out: Path) -> None:
 
     page.get_by_role("button", name="Similarity", exact=True).click()
     expect(page.locator(".query .caption")).to_contain_text("add up to", timeout=60_000)
-    where = page.locator(".query .film").bounding_box()
+    where = page.locator(".query .radiograph").bounding_box()
     assert where is not None
     page.mouse.move(where["x"] + where["width"] * 0.35, where["y"] + where["height"] * 0.6)
     kept(page, out / "room-similarity.jpg")

@@ -1,4 +1,4 @@
-"""A store with films that are known, and the service on it."""
+"""A store with images that are known, and the service on it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tests.system.clients import NEVER_BUSY
-from tests.system.common import Process, Service, index_films, phantom_store, save_tiny_checkpoint
+from tests.system.common import Process, Service, index_images, phantom_store, save_tiny_checkpoint
 from xemplar.archive.store import Store
 from xemplar.catalog import case_id_of, open_catalog
 from xemplar.data.datasets import open_dataset
@@ -21,39 +21,39 @@ class Site:
     Attributes:
         store: with a live generation.
         checkpoint: that made it.
-        films: case id -> file, of the indexed cases.
+        images: case id -> file, of the indexed cases.
     """
 
     store: Store
     checkpoint: Path
-    films: Mapping[str, bytes]
+    images: Mapping[str, bytes]
 
 
 def phantom_site(folder: Path, count: int, database: str = "") -> Site:
     """Phantoms, indexed by a tiny network with random weights."""
     checkpoint = save_tiny_checkpoint(folder / "tiny.safetensors")
-    store, films = phantom_store(folder, checkpoint, count, database)
-    return Site(store, checkpoint, {_case_id(film): film for film in films})
+    store, images = phantom_store(folder, checkpoint, count, database)
+    return Site(store, checkpoint, {_case_id(image): image for image in images})
 
 
 def real_site(folder: Path, data: Path, count: int) -> Site:
-    """Films from all over a data set's label file, indexed by the shipped network."""
-    films, store = open_dataset(data).films, Store(folder / "store")
-    chosen, checkpoint = films[:: max(1, len(films) // count)][:count], default_checkpoint()
-    index_films(chosen, store, checkpoint)
+    """Images from all over a data set's label file, indexed by the shipped network."""
+    images, store = open_dataset(data).images, Store(folder / "store")
+    chosen, checkpoint = images[:: max(1, len(images) // count)][:count], default_checkpoint()
+    index_images(chosen, store, checkpoint)
     with open_catalog(store.database_url) as catalog:
-        indexed = catalog.embedded(load(checkpoint).digest)  # a film may be unreadable
-    read = (film.path.read_bytes() for film in chosen)
-    known = {film: sha256(film).hexdigest() for film in read}
+        indexed = catalog.embedded(load(checkpoint).digest)  # an image may be unreadable
+    read = (image.path.read_bytes() for image in chosen)
+    known = {image: sha256(image).hexdigest() for image in read}
     return Site(
         store,
         checkpoint,
-        {case_id_of(digest): film for film, digest in known.items() if digest in indexed},
+        {case_id_of(digest): image for image, digest in known.items() if digest in indexed},
     )
 
 
-def _case_id(film: bytes) -> str:
-    return case_id_of(sha256(film).hexdigest())
+def _case_id(image: bytes) -> str:
+    return case_id_of(sha256(image).hexdigest())
 
 
 @contextmanager

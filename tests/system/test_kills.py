@@ -14,8 +14,8 @@ from tests.system.killing.worker import kill_workers
 pytestmark = pytest.mark.system
 
 ROUNDS = [
-    (partial(kill_workers, films=12), 2),
-    (partial(kill_service, films=12), 2),
+    (partial(kill_workers, images=12), 2),
+    (partial(kill_service, images=12), 2),
     (partial(kill_training, epochs=3), 1),  # see also tests/trainer/test_run.py
 ]
 

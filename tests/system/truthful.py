@@ -26,15 +26,15 @@ class Trial:
 
     Attributes:
         url: of the service.
-        films: indexed ones, by case id.
-        new: films that are no case.
+        images: indexed ones, by case id.
+        new: images that are no case.
         kinds: of problem, with their status, that name this reason.
         cause: a word of the reason that every answer names.
         faults: what was wrong, in words.
     """
 
     url: str
-    films: dict[str, bytes]
+    images: dict[str, bytes]
     new: list[bytes]
     kinds: dict[str, int]
     cause: str
@@ -61,14 +61,14 @@ class Trial:
 
     def queries(self) -> None:
         """They are answered all the same."""
-        case_id, film = next(iter(self.films.items()))
-        answer = self.http.post("/query", files={"image": film})
+        case_id, image = next(iter(self.images.items()))
+        answer = self.http.post("/query", files={"image": image})
         found = answer.json()["neighbours"][0]["case_id"] if answer.is_success else None
         self._expect(found == case_id, "query", answer)
 
     def removal(self) -> None:
         """The case is gone if and only if that is said."""
-        case_id = next(iter(self.films))
+        case_id = next(iter(self.images))
         answer = self.http.delete(f"/cases/{case_id}")
         there = self.http.get(f"/cases/{case_id}").is_success
         self._judge("removal", answer, done=not there)
@@ -105,16 +105,16 @@ class Trial:
 
     def ratings(self) -> None:
         """Likewise."""
-        film, other = list(self.films)[-2:]
+        image, other = list(self.images)[-2:]
         said = {"ratings": [{"case_id": other, "rating": 3}]}
-        answer = self.http.put(f"/ratings/{film}/check", json=said)
-        there = film in self.http.get("/ratings.csv").text
+        answer = self.http.put(f"/ratings/{image}/check", json=said)
+        there = image in self.http.get("/ratings.csv").text
         self._judge("ratings", answer, done=there)
 
     def goes_on(self) -> None:
         """Nothing is refused any more: another case is removed, and a new one comes."""
         self.told(refused=False)
-        self.films = dict(list(self.films.items())[1:])
+        self.images = dict(list(self.images.items())[1:])
         self.kinds = {}
         self.removal()
         self.new_case()
@@ -135,7 +135,7 @@ class Trial:
 
     def away(self) -> None:
         """The database is away: a removal says that it failed and why, and nothing is ready."""
-        answer = self.http.delete(f"/cases/{next(iter(self.films))}")
+        answer = self.http.delete(f"/cases/{next(iter(self.images))}")
         why = " failed: the catalog's database does not answer"
         told = answer.status_code == 503 and why in _detail(answer)
         self._expect(told, "removal without a database", answer)
@@ -146,7 +146,7 @@ class Trial:
 
     def removal_failed(self) -> None:
         """The case whose removal failed is there."""
-        answer = self.http.get(f"/cases/{next(iter(self.films))}")
+        answer = self.http.get(f"/cases/{next(iter(self.images))}")
         self._expect(answer.is_success, "a case whose removal failed", answer)
 
     def refuses(self, log: Path, *command: str | Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from xemplar_trainer.settings import Augmentation, Settings
 
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.data.datasets import Dataset, open_dataset
 from xemplar.model.densenet import Architecture
 
@@ -33,7 +33,7 @@ def drawn_set(folder: Path, *, train: int = 48, val: int = 24) -> Dataset:
     (folder / "images").mkdir(parents=True)
     rows = ["file,patient_id,view,findings,split"]
     for number in range(train + val):
-        pixels = (drawn_film(number, 64, 64) // 3).copy()
+        pixels = (drawn_image(number, 64, 64) // 3).copy()
         present = [f for bit, f in enumerate(FINDINGS) if number >> bit & 1]
         if "Mass" in present:
             pixels[20:40, 20:44] = 250

@@ -139,4 +139,4 @@ def test_data_sets_in_folders_of_one_name_are_named_apart(asked: Asked, tmp_path
     call(*both, "--source", "north", "--source", "south")
     ((_, datasets),) = asked
     assert [dataset.name for dataset in datasets] == ["north", "south"]
-    assert {image.source for image in datasets[1].films} == {"south"}
+    assert {image.source for image in datasets[1].images} == {"south"}

@@ -21,7 +21,7 @@ from xemplar_trainer.student import Student
 from xemplar_trainer.teacher import pretrained
 
 from tests.trainer.drawn import RECIPE, TINY, drawn_set
-from xemplar.data.datasets import Film, open_dataset
+from xemplar.data.datasets import DatasetImage, open_dataset
 from xemplar.errors import ConfigurationError
 
 QUIET = Console(quiet=True)
@@ -31,12 +31,14 @@ FITTED = replace(
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> list[Film]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[DatasetImage]:
     dataset = drawn_set(tmp_path_factory.mktemp("drawn") / "set", train=48, val=8)
     return frontal_images([dataset], RECIPE)["train"]
 
 
-def test_all_images_of_a_patient_are_in_one_fold_and_parts_differ(images: list[Film]) -> None:
+def test_all_images_of_a_patient_are_in_one_fold_and_parts_differ(
+    images: list[DatasetImage],
+) -> None:
     twins = [replace(images[0], path=Path(f"{n}.png")) for n in range(9)]
     assert len({fold_of(twin, 0) for twin in twins}) == 1
     many = [replace(images[0], patient=str(n)) for n in range(500)]
@@ -47,13 +49,13 @@ def test_all_images_of_a_patient_are_in_one_fold_and_parts_differ(images: list[F
 
 
 def test_each_image_is_asked_of_the_network_that_did_not_see_it(
-    images: list[Film], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: list[DatasetImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The work itself is left out: a network says its number, for the images that it leaves out."""
     unseen: list[frozenset[int]] = []
 
     def answers(
-        _: Any, images: list[Film], left_out: frozenset[int], number: int, *rest: Any
+        _: Any, images: list[DatasetImage], left_out: frozenset[int], number: int, *rest: Any
     ) -> npt.NDArray[np.float32]:
         unseen.append(left_out)
         return np.full((len(left_out), 2), number, np.float32)
@@ -66,12 +68,12 @@ def test_each_image_is_asked_of_the_network_that_did_not_see_it(
 
 
 def test_what_a_network_said_before_a_kill_is_not_asked_again(
-    images: list[Film], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: list[DatasetImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
     def answers(
-        _: Any, images: list[Film], left_out: frozenset[int], number: int, *rest: Any
+        _: Any, images: list[DatasetImage], left_out: frozenset[int], number: int, *rest: Any
     ) -> npt.NDArray[np.float32]:
         if number == 2 and asked.count(2) == 0:
             asked.append(2)
@@ -88,14 +90,14 @@ def test_what_a_network_said_before_a_kill_is_not_asked_again(
     assert asked == [0, 1, 2, 2, 3, 4]
 
 
-def test_a_single_patient_cannot_be_left_out(images: list[Film], tmp_path: Path) -> None:
+def test_a_single_patient_cannot_be_left_out(images: list[DatasetImage], tmp_path: Path) -> None:
     twins = [replace(image, patient="1") for image in images]
     with pytest.raises(ConfigurationError, match=r"too few patients.*--crossfit 0"):
         soft_labels(FITTED, twins, Device("cpu", half=False), Distributed(), tmp_path, QUIET)
 
 
 def test_the_teacher_is_trained_as_a_whole_and_its_own_copy_stays_as_it_was(
-    images: list[Film],
+    images: list[DatasetImage],
 ) -> None:
     network = FineTuned(pretrained("efficientnet-lite2"), 2)
     assert all(parameter.requires_grad for parameter in network.parameters())

@@ -11,20 +11,20 @@ from xemplar_trainer.box_supervision import PRIOR_WEIGHT
 from xemplar_trainer.data import TrainingImages, check_readable, frontal_images, loader_of
 from xemplar_trainer.settings import Augmentation
 
-from tests.films import drawn_film
+from tests.images import drawn_image
 from tests.trainer.drawn import RECIPE, drawn_set
-from xemplar.data.datasets import Dataset, Film
+from xemplar.data.datasets import Dataset, DatasetImage
 from xemplar.data.findings import UncertainPolicy
 from xemplar.data.splits import PatientSplit
 from xemplar.errors import DatasetError
 
 
-def image(name: str, **fields: object) -> Film:
-    made = Film(Path(name), "ours", patient=name, labels={"Mass": 1}, view="PA")
+def image(name: str, **fields: object) -> DatasetImage:
+    made = DatasetImage(Path(name), "ours", patient=name, labels={"Mass": 1}, view="PA")
     return replace(made, **fields)
 
 
-def dataset(*images: Film) -> Dataset:
+def dataset(*images: DatasetImage) -> Dataset:
     return Dataset("ours", Path(), images, ("Mass",), "")
 
 
@@ -66,7 +66,7 @@ def test_patients_without_a_split_are_split_apart_from_the_seed_of_the_training(
     assert splits == other
     rule = PatientSplit(seed=1, val=0.3)
     apart = frontal_images([many], replace(RECIPE, split=rule))
-    assert apart["val"] == [image for image in many.films if rule.of(image) == "val"]
+    assert apart["val"] == [image for image in many.images if rule.of(image) == "val"]
     assert apart != splits
 
 
@@ -85,7 +85,7 @@ def test_equal_ids_in_two_data_sets_are_two_patients() -> None:
 
 
 @pytest.mark.parametrize(("missing", "kept"), [("train", BOTH[1]), ("val", BOTH[0])])
-def test_a_split_without_images_is_refused_by_its_name(missing: str, kept: Film) -> None:
+def test_a_split_without_images_is_refused_by_its_name(missing: str, kept: DatasetImage) -> None:
     with pytest.raises(DatasetError, match=f"no frontal image in the split '{missing}'.*Mass, Eff"):
         frontal_images([dataset(kept)], RECIPE)
 
@@ -117,7 +117,7 @@ def test_an_augmented_image_keeps_its_shape_and_range(changes: Augmentation, siz
 
 
 def test_augmentation_without_strength_changes_nothing() -> None:
-    image = drawn_film(0, 64, 64).astype(np.float32) / 255
+    image = drawn_image(0, 64, 64).astype(np.float32) / 255
     changed, masks = augment(image, image[None], STILL, np.random.default_rng(0))
     np.testing.assert_allclose(changed, image, atol=1e-5)
     np.testing.assert_allclose(masks[0], image, atol=1e-5)
@@ -161,16 +161,16 @@ def test_an_elastic_change_is_as_strong_at_every_size() -> None:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> list[Film]:
-    return list(drawn_set(tmp_path_factory.mktemp("drawn") / "set", train=6, val=2).films)
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[DatasetImage]:
+    return list(drawn_set(tmp_path_factory.mktemp("drawn") / "set", train=6, val=2).images)
 
 
-def tensors(images: list[Film], **settings: int) -> TrainingImages:
+def tensors(images: list[DatasetImage], **settings: int) -> TrainingImages:
     chosen = replace(RECIPE, augmentation=STRONG, **settings)
     return TrainingImages(images, chosen, augmented=True)
 
 
-def test_an_image_becomes_grey_values_targets_and_a_mask(images: list[Film]) -> None:
+def test_an_image_becomes_grey_values_targets_and_a_mask(images: list[DatasetImage]) -> None:
     grey, target, known, where, due = TrainingImages(images, RECIPE)[1, 3]  # has both findings
     assert grey.shape == (64, 64)
     assert grey[30, 30] == pytest.approx(250 / 255)
@@ -179,7 +179,7 @@ def test_an_image_becomes_grey_values_targets_and_a_mask(images: list[Film]) -> 
     assert due.tolist() == pytest.approx([PRIOR_WEIGHT, PRIOR_WEIGHT])
 
 
-def test_augmentation_depends_on_seed_epoch_and_image_alone(images: list[Film]) -> None:
+def test_augmentation_depends_on_seed_epoch_and_image_alone(images: list[DatasetImage]) -> None:
     one = tensors(images)[1, 2][0]
     torch.rand(7)  # whatever else draws random numbers
     torch.testing.assert_close(tensors(images)[1, 2][0], one, rtol=0, atol=0)
@@ -188,7 +188,7 @@ def test_augmentation_depends_on_seed_epoch_and_image_alone(images: list[Film]) 
 
 
 def test_soft_labels_have_their_share_in_the_target_and_none_in_what_is_due(
-    images: list[Film],
+    images: list[DatasetImage],
 ) -> None:
     half = replace(RECIPE, teacher="efficientnet-lite2", crossfit=5, soft_label_weight=0.5)
     said = np.full((len(images), 2), 0.2, np.float32)
@@ -197,14 +197,14 @@ def test_soft_labels_have_their_share_in_the_target_and_none_in_what_is_due(
     assert batch.location_weight.tolist() == pytest.approx([PRIOR_WEIGHT, PRIOR_WEIGHT])
 
 
-def test_the_first_epochs_may_see_smaller_images(images: list[Film]) -> None:
+def test_the_first_epochs_may_see_smaller_images(images: list[DatasetImage]) -> None:
     growing = replace(RECIPE, small_size=32, small_epochs=2)
     for augmented in (False, True):
         made = TrainingImages(images, growing, augmented=augmented)
         assert [made[epoch, 0][0].shape[-1] for epoch in (1, 2, 3)] == [32, 32, 64]
 
 
-def test_workers_do_not_change_what_is_learnt_from(images: list[Film]) -> None:
+def test_workers_do_not_change_what_is_learnt_from(images: list[DatasetImage]) -> None:
     keys = [(1, place) for place in range(6)]
     read = [
         [batch.image for batch in loader_of(tensors(images, batch_size=3, workers=workers), keys)]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from xemplar_trainer.initialisation import earlier_training, initialise, set_bias_to_prevalence
 
-from tests.films import seeded_weights
+from tests.images import seeded_weights
 from tests.trainer.drawn import TINY
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.data.findings import NIH14, UncertainPolicy
 from xemplar.errors import ConfigurationError
 from xemplar.imaging.preprocess import PreprocessSpec
@@ -143,8 +143,8 @@ def test_imagenet_without_a_connection_says_what_to_do(
 
 
 def test_a_fresh_linear_layer_begins_with_the_frequency_of_each_finding() -> None:
-    def image(**labels: int) -> Film:
-        return Film(Path("image.png"), "set", labels=labels)
+    def image(**labels: int) -> DatasetImage:
+        return DatasetImage(Path("image.png"), "set", labels=labels)
 
     images = [image(Mass=1, Hernia=0), image(Mass=0), image(Mass=0), image(Mass=0)]
     made = network(3)

@@ -28,7 +28,7 @@ from xemplar_trainer.state import FORMER_NAMES, load_state, progress_of
 from xemplar_trainer.student import Student
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
-from xemplar.data.datasets import Dataset, Film, open_dataset
+from xemplar.data.datasets import Dataset, DatasetImage, open_dataset
 from xemplar.data.splits import PatientSplit, learnt_digest
 from xemplar.errors import ConfigurationError, DatasetError
 from xemplar.imaging import decode
@@ -118,7 +118,7 @@ def test_the_checkpoint_tells_the_recipe_and_the_data(run: Path, dataset: Datase
     assert card.training["learning_rate"] == RECIPE.learning_rate
     assert card.training["datasets"] == {"drawn": dataset.digest}
     assert card.split == RECIPE.split
-    assert card.training["learnt"] == {"drawn": learnt_digest(dataset.films, RECIPE.split)}
+    assert card.training["learnt"] == {"drawn": learnt_digest(dataset.images, RECIPE.split)}
     assert set(card.metrics) >= {"val_loss", "val_accuracy", "val_auc", "val_auc/Mass"}
 
 
@@ -137,7 +137,7 @@ def test_the_checkpoint_opens_in_openvino_and_gives_the_networks_logits(
 ) -> None:
     checkpoint = load(run / "checkpoint.safetensors")
     images = np.stack(
-        [preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in dataset.films[:4]]
+        [preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in dataset.images[:4]]
     )
     served = open_encoder(checkpoint, precision=Precision.FLOAT32).encode(images)
     network = open_encoder(checkpoint, Runtime.PYTORCH, Precision.FLOAT32).encode(images)
@@ -154,7 +154,7 @@ def test_the_checkpoint_opens_in_openvino_and_gives_the_networks_logits(
 
 def test_the_calibration_tells_ill_from_well(run: Path, dataset: Dataset) -> None:
     checkpoint = load(run / "checkpoint.safetensors")
-    images = [image for image in dataset.films if image.split == "val"]
+    images = [image for image in dataset.images if image.split == "val"]
     inputs = np.stack([preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in images])
     probability = checkpoint.probabilities(open_encoder(checkpoint).encode(inputs).logits)
     truth = np.array([[image.labels[finding] for finding in FINDINGS] for image in images]) == 1
@@ -172,7 +172,7 @@ def test_the_recorded_loss_is_that_of_the_network_that_is_kept(run: Path, datase
 
 def test_what_is_usual_is_the_mean_over_validation_images(run: Path, dataset: Dataset) -> None:
     checkpoint = load(run / "checkpoint.safetensors")
-    images = [image for image in dataset.films if image.split == "val"]
+    images = [image for image in dataset.images if image.split == "val"]
     inputs = np.stack([preprocess(decode(f.path.read_bytes()), RECIPE.spec) for f in images])
     maps = open_encoder(checkpoint, precision=Precision.FLOAT32).encode(inputs).maps
     np.testing.assert_allclose(checkpoint.weights[MEAN], maps.mean(axis=0), atol=2e-3)
@@ -186,7 +186,7 @@ def test_images_of_a_data_set_that_knows_less_say_nothing_of_what_is_usual(
     label = next(iter(FINDINGS))
     others = [replace(image, source="others", labels={label: 1}) for image in images["train"][:40]]
 
-    def usual(images: Sequence[Film]) -> npt.NDArray[np.float32]:
+    def usual(images: Sequence[DatasetImage]) -> npt.NDArray[np.float32]:
         validation = Validation(images, RECIPE, Distributed())
         return validation.outputs(network, Device("cpu", half=False), 1).mean_activation
 

@@ -12,12 +12,12 @@ from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.sampling import EpochSampler, samples_by_source
 from xemplar_trainer.settings import Settings
 
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ConfigurationError
 
 
-def image(name: str, **fields: object) -> Film:
-    made = Film(Path(name), "ours", patient=name, labels={"Mass": 1}, view="PA")
+def image(name: str, **fields: object) -> DatasetImage:
+    made = DatasetImage(Path(name), "ours", patient=name, labels={"Mass": 1}, view="PA")
     return replace(made, **fields)
 
 

@@ -10,7 +10,7 @@ from xemplar_trainer.settings import LossWeights
 from xemplar_trainer.student import Student, moving_average
 from xemplar_trainer.teacher import open_teacher
 
-from tests.films import TINY
+from tests.images import TINY
 from xemplar.errors import ConfigurationError
 from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.pytorch import DenseNetwork

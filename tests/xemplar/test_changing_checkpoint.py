@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from xemplar_indexer.publishing import activate, build_generation
 
-from tests.films import drawn_film, encoded, seeded_weights
+from tests.images import drawn_image, encoded, seeded_weights
 from tests.stores import SmallStore, small_store
 from xemplar.catalog import Description, Entry
 from xemplar.imaging import decode
@@ -19,7 +19,7 @@ from xemplar.model.encoder import Precision, open_encoder
 from xemplar.retrieval import ingest, retriever
 from xemplar.retrieval.retriever import Retriever
 
-FILM = encoded(drawn_film(70))
+IMAGE = encoded(drawn_image(70))
 opener = partial(open_encoder, precision=Precision.FLOAT32)
 
 
@@ -47,13 +47,13 @@ def other(own: SmallStore, opened: Retriever, tmp_path: Path) -> tuple[Checkpoin
 
 
 def first(opened: Retriever) -> str:
-    return opened.ask(FILM).neighbours[0].case.case_id
+    return opened.ask(IMAGE).neighbours[0].case.case_id
 
 
 def test_a_case_that_came_before_the_change_answers_after_it(
     own: SmallStore, opened: Retriever, other: tuple[Checkpoint, str]
 ) -> None:
-    case = opened.put(decode(FILM), Description(source="clinic")).case
+    case = opened.put(decode(IMAGE), Description(source="clinic")).case
     assert first(opened) == case.case_id
     activate(own.store, opened.catalog, other[1])
     opened.refresh()
@@ -68,12 +68,12 @@ def test_a_case_that_the_change_overtakes_is_embedded_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def overtaken(*arguments: Any) -> tuple[npt.NDArray[np.uint8], Entry]:
-        """The film is with the old network when the new one begins to answer."""
+        """The image is with the old network when the new one begins to answer."""
         activate(own.store, opened.catalog, other[1])
         opened.refresh()
-        return ingest.embed_film(*arguments)
+        return ingest.embed_image(*arguments)
 
-    monkeypatch.setattr(retriever, "embed_film", overtaken)
-    case = opened.put(decode(FILM), Description(source="clinic")).case
+    monkeypatch.setattr(retriever, "embed_image", overtaken)
+    case = opened.put(decode(IMAGE), Description(source="clinic")).case
     assert opened.checkpoint.digest == other[0].digest
     assert first(opened) == case.case_id

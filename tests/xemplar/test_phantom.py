@@ -21,43 +21,43 @@ SEEDS = (0, 1, 2)  # they put every finding on either side at least once
 
 @cache
 def normal(seed: int, size: int) -> Phantom:
-    """The film of a seed without findings."""
+    """The image of a seed without findings."""
     return phantom(seed, size=size, findings={})
 
 
-def change(film: Phantom) -> npt.NDArray[np.int64]:
-    """Grey values that the findings add to the normal film of the same seed."""
-    return film.pixels.astype(np.int64) - normal(film.seed, len(film.pixels)).pixels
+def change(image: Phantom) -> npt.NDArray[np.int64]:
+    """Grey values that the findings add to the normal image of the same seed."""
+    return image.pixels.astype(np.int64) - normal(image.seed, len(image.pixels)).pixels
 
 
-def around(film: Phantom, margin: int) -> npt.NDArray[np.bool_]:
-    """The pixels in a film's first box, with a margin."""
-    x, y, w, h = (int(v) for v in film.findings[0].box)
-    mask = np.zeros(film.pixels.shape, bool)
+def around(image: Phantom, margin: int) -> npt.NDArray[np.bool_]:
+    """The pixels in an image's first box, with a margin."""
+    x, y, w, h = (int(v) for v in image.findings[0].box)
+    mask = np.zeros(image.pixels.shape, bool)
     mask[max(y - margin, 0) : y + h + margin, max(x - margin, 0) : x + w + margin] = True
     return mask
 
 
-def test_the_same_arguments_make_the_same_film() -> None:
+def test_the_same_arguments_make_the_same_image() -> None:
     one, two = phantom(5), phantom(5)
     assert one.pixels.tobytes() == two.pixels.tobytes()
     assert one.findings == two.findings
 
 
 def test_another_seed_is_another_person() -> None:
-    films = [phantom(seed, findings={}) for seed in range(8)]
-    assert len({film.pixels.tobytes() for film in films}) == 8
-    assert {film.sex for film in films} == {"F", "M"}
-    assert len({film.age for film in films}) > 4
+    images = [phantom(seed, findings={}) for seed in range(8)]
+    assert len({image.pixels.tobytes() for image in images}) == 8
+    assert {image.sex for image in images} == {"F", "M"}
+    assert len({image.age for image in images}) > 4
 
 
 @pytest.mark.parametrize("size", [64, 200, 512])
 def test_the_size_asked_for_is_the_size_made(size: int) -> None:
-    film = phantom(1, size=size, findings={})
-    assert film.pixels.shape == (size, size)
-    assert film.pixels.dtype == np.uint8
-    assert film.view == "PA"
-    assert film.findings == ()
+    image = phantom(1, size=size, findings={})
+    assert image.pixels.shape == (size, size)
+    assert image.pixels.dtype == np.uint8
+    assert image.view == "PA"
+    assert image.findings == ()
 
 
 def test_the_size_changes_neither_the_person_nor_the_lesion() -> None:
@@ -80,34 +80,34 @@ def test_lungs_are_dark_between_bright_chest_walls_heart_and_liver() -> None:
 @pytest.mark.parametrize("finding", FINDINGS)
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 10_000), severity=st.floats(0.1, 1))
-def test_the_box_lies_in_the_picture_and_the_film_changes_in_it(
+def test_the_box_lies_in_the_picture_and_the_image_changes_in_it(
     finding: str, seed: int, severity: float
 ) -> None:
-    film = phantom(seed, size=128, findings={finding: severity})
-    (placed,) = film.findings
+    image = phantom(seed, size=128, findings={finding: severity})
+    (placed,) = image.findings
     x, y, w, h = placed.box
     assert (placed.finding, placed.severity) == (finding, severity)
     assert w > 0
     assert h > 0
     assert 0 <= x < x + w <= 128
     assert 0 <= y < y + h <= 128
-    assert np.abs(change(film)[around(film, 0)]).max() > 4
+    assert np.abs(change(image)[around(image, 0)]).max() > 4
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("finding", [*LOCAL, "Cardiomegaly"])
 def test_outside_its_box_a_lesion_changes_not_one_pixel(finding: str, seed: int) -> None:
-    film = phantom(seed, findings={finding: 0.7})
+    image = phantom(seed, findings={finding: 0.7})
     blur = 3  # the detector's, in pixels
-    assert not change(film)[~around(film, blur)].any()
+    assert not change(image)[~around(image, blur)].any()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("finding", ["Mass", "Nodule"])
 def test_the_box_of_a_lump_is_tight(finding: str, seed: int) -> None:
-    film = phantom(seed, findings={finding: 0.8})
-    x, y, w, h = (int(v) for v in film.findings[0].box)
-    seen = np.abs(change(film)) > 1
+    image = phantom(seed, findings={finding: 0.8})
+    x, y, w, h = (int(v) for v in image.findings[0].box)
+    seen = np.abs(change(image)) > 1
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     found = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
     assert found == pytest.approx((x, y, x + w, y + h), abs=3)
@@ -115,9 +115,9 @@ def test_the_box_of_a_lump_is_tight(finding: str, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_air_darkens_the_rim_of_one_lung_and_leaves_the_other_alone(seed: int) -> None:
-    film = phantom(seed, findings={"Pneumothorax": 0.7})
-    grey, box = change(film), film.findings[0].box
-    middle = film.pixels.shape[1] // 2
+    image = phantom(seed, findings={"Pneumothorax": 0.7})
+    grey, box = change(image), image.findings[0].box
+    middle = image.pixels.shape[1] // 2
     other = grey[:, :middle] if box[0] > middle - 40 else grey[:, middle + 30 :]
     assert not other.any()
     outside = slice(0, int(box[1]) - 3)
@@ -131,9 +131,9 @@ def test_air_darkens_the_rim_of_one_lung_and_leaves_the_other_alone(seed: int) -
 def test_fluid_climbs_the_chest_wall_and_higher_the_more_there_is(seed: int) -> None:
     tops = []
     for severity in (0.3, 0.6, 0.9):
-        film = phantom(seed, findings={"Effusion": severity})
-        x, y, w, _ = (int(v) for v in film.findings[0].box)
-        brighter = change(film)[:, x : x + w] > 5
+        image = phantom(seed, findings={"Effusion": severity})
+        x, y, w, _ = (int(v) for v in image.findings[0].box)
+        brighter = change(image)[:, x : x + w] > 5
         top = np.where(brighter.any(0), brighter.argmax(0), len(brighter))
         right_lung = x + w / 2 < len(brighter) / 2
         at_the_wall, at_the_heart = (top[:10], top[-10:])[:: 1 if right_lung else -1]
@@ -146,12 +146,12 @@ def test_fluid_climbs_the_chest_wall_and_higher_the_more_there_is(seed: int) -> 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("finding", FINDINGS)
 def test_more_severe_is_more_lesion(finding: str, seed: int) -> None:
-    films = [phantom(seed, size=160, findings={finding: s}) for s in (0.1, 0.4, 0.7, 1.0)]
-    areas = [film.findings[0].box[2] * film.findings[0].box[3] for film in films]
+    images = [phantom(seed, size=160, findings={finding: s}) for s in (0.1, 0.4, 0.7, 1.0)]
+    areas = [image.findings[0].box[2] * image.findings[0].box[3] for image in images]
     assert areas == sorted(areas)
     assert areas[-1] > areas[0]
     sign = -1 if finding == "Pneumothorax" else 1
-    changes = [np.maximum(sign * change(film), 0).sum() for film in films]
+    changes = [np.maximum(sign * change(image), 0).sum() for image in images]
     assert all(less < more for less, more in pairwise(changes))
 
 
@@ -160,16 +160,16 @@ def test_more_severe_is_more_lesion(finding: str, seed: int) -> None:
 def test_a_nodule_is_up_to_30_mm_across_and_a_mass_more(seed: int, severity: float) -> None:
     diameter = {}
     for finding in ("Nodule", "Mass"):
-        film = phantom(seed, findings={finding: severity})
-        diameter[finding] = max(film.findings[0].box[2:]) * film.pixel_mm
+        image = phantom(seed, findings={finding: severity})
+        diameter[finding] = max(image.findings[0].box[2:]) * image.pixel_mm
     assert 5 < diameter["Nodule"] <= 30 < diameter["Mass"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("severity", [0.01, 1.0])
 def test_a_large_heart_takes_more_than_half_of_the_thorax(seed: int, severity: float) -> None:
-    film = phantom(seed, findings={"Cardiomegaly": severity})
-    ratio = film.findings[0].box[2] / film.thorax_width
+    image = phantom(seed, findings={"Cardiomegaly": severity})
+    ratio = image.findings[0].box[2] / image.thorax_width
     assert ratio == pytest.approx(0.53 + 0.16 * severity, abs=0.015)
 
 
@@ -183,13 +183,15 @@ def test_where_a_lesion_lies_does_not_depend_on_its_severity() -> None:
 
 
 def test_findings_are_drawn_from_the_seed_when_not_given() -> None:
-    films = [phantom(seed, size=64) for seed in range(24)]
-    assert {p.finding for film in films for p in film.findings} == set(FINDINGS)
-    assert {len(film.findings) for film in films} == {0, 1, 2, 3}
-    for film in films[:6]:
-        asked = phantom(film.seed, size=64, findings={p.finding: p.severity for p in film.findings})
-        assert asked.pixels.tobytes() == film.pixels.tobytes()
-        assert asked.findings == film.findings
+    images = [phantom(seed, size=64) for seed in range(24)]
+    assert {p.finding for image in images for p in image.findings} == set(FINDINGS)
+    assert {len(image.findings) for image in images} == {0, 1, 2, 3}
+    for image in images[:6]:
+        asked = phantom(
+            image.seed, size=64, findings={p.finding: p.severity for p in image.findings}
+        )
+        assert asked.pixels.tobytes() == image.pixels.tobytes()
+        assert asked.findings == image.findings
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -207,19 +209,21 @@ def test_the_files_of_a_data_set_say_what_the_phantoms_are(tmp_path: Path) -> No
     assert [row["file"] for row in labels] == [f"images/phantom-{i:06d}.png" for i in range(10)]
     assert {row["split"] for row in labels} == {"train", "val", "test"}
     for i, row in enumerate(labels):
-        film = phantom(7 + i, size=96)
-        names = [p.finding for p in film.findings]
+        image = phantom(7 + i, size=96)
+        names = [p.finding for p in image.findings]
         assert row["findings"] == ("|".join(names) or "No Finding")
-        assert (row["sex"], row["age"], row["view"]) == (film.sex, str(film.age), "PA")
-        assert row["patient_id"] == str(film.seed)
+        assert (row["sex"], row["age"], row["view"]) == (image.sex, str(image.age), "PA")
+        assert row["patient_id"] == str(image.seed)
         picture = cv2.imread(str(tmp_path / "set" / row["file"]), cv2.IMREAD_UNCHANGED)
         assert picture is not None
-        assert np.array_equal(picture, film.pixels)
+        assert np.array_equal(picture, image.pixels)
         drawn = [b for b in boxes if b["file"] == row["file"]]
         assert [b["label"] for b in drawn] == names
-        assert [tuple(float(b[k]) for k in "xywh") for b in drawn] == [p.box for p in film.findings]
+        assert [tuple(float(b[k]) for k in "xywh") for b in drawn] == [
+            p.box for p in image.findings
+        ]
         severity = [float(s["severity"]) for s in severities if s["file"] == row["file"]]
-        assert severity == pytest.approx([p.severity for p in film.findings], abs=1e-6)
+        assert severity == pytest.approx([p.severity for p in image.findings], abs=1e-6)
 
 
 def test_a_data_set_that_failed_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class AuditEntryOut(BaseModel):
     status: int
     subject: str | None = Field(description="Id of the case, query, job or key.")
     image_sha256: str | None = Field(
-        description="Digest of the film that was sent; null once it was a case and was removed."
+        description="Digest of the image that was sent; null once it was a case and was removed."
     )
     generation: str | None
     results: list[str] = Field(
@@ -66,7 +66,7 @@ class AuditQuestion(BaseModel):
 
 
 class ErrorOut(BaseModel):
-    """A request that failed, or a film that was refused."""
+    """A request that failed, or an image that was refused."""
 
     at: datetime = Field(description="When it was answered, UTC.")
     request_id: str = Field(description="As in X-Request-ID and in the log, which tells more.")

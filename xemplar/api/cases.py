@@ -46,7 +46,7 @@ Age = Annotated[int, Field(ge=0, le=MAX_AGE)]
 LABELS = {"present": 1, "absent": 0, "uncertain": -1}
 
 INSISTED = frozenset({"any_body_part", "burned_in_text"})
-"""Fields of a new case that say which films are taken all the same."""
+"""Fields of a new case that say which images are taken all the same."""
 
 
 class CaseChange(BaseModel):
@@ -57,7 +57,7 @@ class CaseChange(BaseModel):
     source: Word = Field("", description="Data set or hospital.", examples=["clinic"])
     patient: Word | None = Field(
         None,
-        description="The source's patient id. Only a pseudonym of it is stored, and only films of "
+        description="The source's patient id. Only a pseudonym of it is stored, and only images of "
         "one source are recognised as one patient's. Changing the source needs it again.",
         examples=["4711"],
     )
@@ -132,7 +132,7 @@ class CaseChange(BaseModel):
 
 
 class CaseIn(CaseChange):
-    """What is known of a new case, as fields of the form that brings its film."""
+    """What is known of a new case, as fields of the form that brings its image."""
 
     source: Word = Field(
         "",
@@ -142,18 +142,18 @@ class CaseIn(CaseChange):
     age: Age | None = Field(None, description="In years.")  # a form has only text
     any_body_part: bool = Field(
         False,
-        description="Take the film although its DICOM header says that it shows another part of "
+        description="Take the image although its DICOM header says that it shows another part of "
         "the body than the chest.",
     )
 
     burned_in_text: bool = Field(
         False,
-        description="Take the film although its DICOM header says that text is burnt into the "
+        description="Take the image although its DICOM header says that text is burnt into the "
         "picture. Look at it first: it may name the patient.",
     )
 
     def fields(self, store: Store, source: str, known: Collection[str]) -> dict[str, Any]:
-        """As `CaseChange.fields`; which films are taken is no part of a description."""
+        """As `CaseChange.fields`; which images are taken is no part of a description."""
         named = super().fields(store, source, known) | {"source": source}
         return {name: value for name, value in named.items() if name not in INSISTED}
 
@@ -177,7 +177,7 @@ class NewCaseOut(CaseOut):
     """A case that was put in."""
 
     warnings: list[str] = Field(
-        description="What speaks against the film, as for a query. Empty for a film as it should "
+        description="What speaks against the image, as for a query. Empty for an image as it should "
         "be."
     )
 

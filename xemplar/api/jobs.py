@@ -34,7 +34,7 @@ class JobOut(BaseModel):
     kind: str = Field(examples=["reindex"])
     state: JobState
     parameters: dict[str, Any]
-    done: int = Field(description="Films embedded, or cases indexed.")
+    done: int = Field(description="Images embedded, or cases indexed.")
     total: int | None = Field(description="Of how many; null until it is known.")
     expected_end: datetime | None = Field(description="If it goes on as fast as it went so far.")
     attempts: int = Field(description="Workers that have begun it.")

@@ -31,7 +31,7 @@ class CaseRankingQuestion(RankingQuestion):
     """What may stand behind ``/cases/{case_id}/ranking?``."""
 
     same_patient: bool = Field(
-        False, description="Whether other films of the case's patient may be in the list."
+        False, description="Whether other images of the case's patient may be in the list."
     )
 
 
@@ -49,7 +49,7 @@ class CaseRating(BaseModel):
 
 
 class RatingList(BaseModel):
-    """What a reader says of the cases of one film."""
+    """What a reader says of the cases of one image."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -82,7 +82,7 @@ class RaterList(BaseModel):
 
 
 class BlindCase(BaseModel):
-    """A case to be rated: its film alone, so that nothing else speaks for or against it."""
+    """A case to be rated: its image alone, so that nothing else speaks for or against it."""
 
     case_id: str
     image_url: str
@@ -92,7 +92,7 @@ class BlindList(BaseModel):
     """Cases to be rated."""
 
     query_id: str = Field(description="To ask how the search agrees, once they are rated.")
-    film_id: str = Field(
+    image_id: str = Field(
         description="Under which ratings are kept: the first 16 hex digits of the sha256 of the "
         "query's file, as a case's id."
     )
@@ -101,7 +101,7 @@ class BlindList(BaseModel):
         description="In a random order, which stays the same for this reader."
     )
     ratings: list[CaseRating] = Field(
-        description="What this reader has said before of this film's cases, also of others than "
+        description="What this reader has said before of this image's cases, also of others than "
         "these."
     )
 
@@ -134,9 +134,9 @@ class RatedCase(BlindCase):
 
 
 class Agreement(BaseModel):
-    """How the search agrees with those who have rated a film's cases."""
+    """How the search agrees with those who have rated an image's cases."""
 
-    film_id: str
+    image_id: str
     cases: list[RatedCase] = Field(description="The most similar one first.")
     readers: list[OneReadersAgreement] = Field(description="By pseudonym.")
     together: ReaderAgreement = Field(

@@ -29,7 +29,7 @@ class PredictionOut(BaseModel):
     """What the network says of one finding."""
 
     finding: str = Field(examples=["Effusion"])
-    probability: Probability = Field(description="Calibrated on validation films.")
+    probability: Probability = Field(description="Calibrated on validation images.")
     present: bool = Field(description="Reaches the finding's threshold; below, no map is drawn.")
 
 
@@ -53,11 +53,11 @@ class NeighbourOut(CaseOut):
 
     rank: int = Field(ge=1)
     similarity: Cosine = Field(
-        description="Cosine of the embeddings: 0 for films with nothing in common but what all "
-        "films have, 1 for the same film; not a probability of anything."
+        description="Cosine of the embeddings: 0 for images with nothing in common but what all "
+        "images have, 1 for the same image; not a probability of anything."
     )
     chance: Probability | None = Field(
-        description="That it shares a finding with the query, as measured for films of that "
+        description="That it shares a finding with the query, as measured for images of that "
         "similarity; null where the index carries no calibration."
     )
     probability: Probability = Field(description="Of the explained finding in this case.")
@@ -74,10 +74,10 @@ Shares = list[list[Annotated[float, Field(ge=0)]]]
 
 
 class MapsOut(BaseModel):
-    """Grad-CAM of the explained finding as numbers: logit per place, on one scale for all films."""
+    """Grad-CAM of the explained finding as numbers: logit per place, on one scale for all images."""
 
     fit: Literal["stretch", "pad"] = Field(
-        description="How a film lies in the square that the map covers: stretched over it, or "
+        description="How an image lies in the square that the map covers: stretched over it, or "
         "centred in it at its own aspect ratio."
     )
     query: Shares | None = Field(description="Rows from the top; null: below the threshold.")
@@ -85,10 +85,10 @@ class MapsOut(BaseModel):
 
 
 class MatchesOut(BaseModel):
-    """Which places of two films match."""
+    """Which places of two images match."""
 
     similarity: Cosine = Field(description="The sum of all shares.")
-    grid: int = Field(ge=1, description="Places on a side; a film has grid x grid, row by row.")
+    grid: int = Field(ge=1, description="Places on a side; an image has grid x grid, row by row.")
     shares: list[list[float]] = Field(
         description="What each pair of places adds to the similarity, or takes from it where it is "
         "negative: a row for each place of the "
@@ -120,7 +120,7 @@ class AnswerOut(BaseModel):
     matched: int = Field(
         ge=0,
         description="How many indexed cases meet the filters and are not named to be excluded. "
-        "Films that are left out because they are of the same patient count: the number tells "
+        "Images that are left out because they are of the same patient count: the number tells "
         "nothing of patients. Cases that show the same image count each, and take one place among "
         "the neighbours.",
     )
@@ -131,13 +131,13 @@ class AnswerOut(BaseModel):
         examples=["0fd0a7f2b8a1c9de"],
     )
     warnings: list[str] = Field(
-        description="What speaks against the film: it seems turned or inverted, is unlike the "
-        "indexed films, or its DICOM header says so. Empty for a film as it should be."
+        description="What speaks against the image: it seems turned or inverted, is unlike the "
+        "indexed images, or its DICOM header says so. Empty for an image as it should be."
     )
     timings_ms: dict[str, float] = Field(
         description="Milliseconds by stage, in their order: decode, preprocess, encode, search, "
         "explain, describe; with include also render. Their sum is the whole, without "
-        "the transfer and the wait for a free processor. In a batch, encode is a film's share of "
+        "the transfer and the wait for a free processor. In a batch, encode is an image's share of "
         "a forward pass for several.",
         examples=[
             {
@@ -154,7 +154,7 @@ class AnswerOut(BaseModel):
 
 
 class BatchOut(RootModel[list[AnswerOut | Problem]]):
-    """Answers in the order of the films; one that cannot be used has its problem in its place."""
+    """Answers in the order of the images; one that cannot be used has its problem in its place."""
 
 
 class Health(BaseModel):

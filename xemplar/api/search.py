@@ -124,7 +124,7 @@ class BatchQuestion(Filters):
     )
     exclude_patient_of: CaseIds = Field(
         [],
-        description="Case ids whose patients' films must not be in the answer. Repeatable.",
+        description="Case ids whose patients' images must not be in the answer. Repeatable.",
         examples=[[CASE_ID]],
     )
     min_similarity: float = Field(
@@ -141,7 +141,7 @@ class BatchQuestion(Filters):
     near_duplicates: NearDuplicates = Field(
         "keep",
         description=f"'drop': no case whose cosine to the query, or to a case chosen before it, "
-        f"is above {NEAR_DUPLICATE}: hardly another film, most likely. With 'keep', too, cases "
+        f"is above {NEAR_DUPLICATE}: hardly another image, most likely. With 'keep', too, cases "
         "that show the same image take one place.",
     )
     one_per_patient: bool = Field(
@@ -192,5 +192,5 @@ class SimilarQuestion(Question):
     """What may stand behind ``/cases/{case_id}/similar?``."""
 
     same_patient: bool = Field(
-        False, description="Whether other films of the case's patient may be in the answer."
+        False, description="Whether other images of the case's patient may be in the answer."
     )

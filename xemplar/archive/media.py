@@ -1,11 +1,12 @@
-"""The pictures kept of each case, named by the sha256 of the film's original bytes.
+"""The pictures kept of each case, named by the sha256 of the radiograph's original bytes.
 
-Two pictures for a film, both made from decoded pixels, so that nothing of its header survives::
+Two pictures for a radiograph, both made from decoded pixels, so that nothing of its header
+survives::
 
     media/ab/<sha256>.jpg                 display copy: grey JPEG, longer side at most 1024 px
     media/ab/<sha256>.<spec digest>.png   the network's input, lossless: bit for bit what it saw
 
-From the second one, similarity evidence is computed by a forward pass without the original film.
+From the second one, similarity evidence is computed by a forward pass without the original image.
 """
 
 import ctypes
@@ -38,7 +39,7 @@ PNG = (
     cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
 )
 """On inputs of 224 x 224 pixels: 20 kB in 1.4 ms. Looking for repetitions, as PNG does by default,
-gives 24 kB in 1.7 ms: film grain has none."""
+gives 24 kB in 1.7 ms: image grain has none."""
 
 
 class Media:
@@ -59,13 +60,13 @@ class Media:
         *,
         durable: bool = False,
     ) -> None:
-        """Write both pictures of a film, replacing what is there.
+        """Write both pictures of a radiograph, replacing what is there.
 
         Args:
-            radiograph: the decoded film.
+            radiograph: the decoded image.
             inputs: uint8 (size, size), what `preprocess` made of it.
             spec: the preprocessing.
-            durable: whether to wait until they would survive a power cut, as for a single film;
+            durable: whether to wait until they would survive a power cut, as for a single image;
                 for many, `sync` once at the end is quicker.
 
         Raises:
@@ -84,7 +85,7 @@ class Media:
         write(self._input_path(sha256, spec), cv2.imencode(".png", inputs, PNG)[1].data)
 
     def remove(self, sha256: str) -> None:
-        """Delete all pictures of a film, under every preprocessing, for good.
+        """Delete all pictures of a radiograph, under every preprocessing, for good.
 
         Nothing happens where there are none. What a killed process left beside goes too.
 
@@ -100,11 +101,11 @@ class Media:
                 sync_path(folder)
 
     def files(self, sha256: str) -> list[Path]:
-        """All pictures of a film, under every preprocessing, in the order of their names."""
+        """All pictures of a radiograph, under every preprocessing, in the order of their names."""
         return sorted(self._folder(sha256).glob(f"{sha256}.*"))
 
     def untouched_for(self, seconds: float) -> Iterator[frozenset[str]]:
-        """Digests of the films none of whose files is younger, one folder of them at a time."""
+        """Digests of the images none of whose files is younger, one folder of them at a time."""
         latest = time.time() - seconds
         for folder in self.root.glob("[0-9a-f]" * 2):
             files = [(path.name.lstrip(".")[:64], _changed(path)) for path in folder.iterdir()]
@@ -116,7 +117,7 @@ class Media:
 
         Killing the process loses nothing that was written: the pages are the kernel's, and a
         rename is whole or not at all. Only a power cut can leave a renamed file empty. An fsync
-        for each of a film's two small files would take longer than its forward pass, so the file
+        for each of an image's two small files would take longer than its forward pass, so the file
         system is synced once, before an index is published: what a reader is led to is on the
         disk. What a power cut tears before that, the next run of the job notices (`has`) and
         writes again.
@@ -139,7 +140,7 @@ class Media:
             os.close(descriptor)
 
     def has(self, sha256: str, spec: PreprocessSpec) -> bool:
-        """Whether both pictures of a film are there, and not empty (see `sync`)."""
+        """Whether both pictures of a radiograph are there, and not empty (see `sync`)."""
         return all(
             path.is_file() and path.stat().st_size > 0
             for path in (self._display_path(sha256), self._input_path(sha256, spec))
@@ -149,7 +150,7 @@ class Media:
         """The display copy as a JPEG file.
 
         Raises:
-            NotFound: no film of that digest was kept.
+            NotFound: no image of that digest was kept.
         """
         return _read(self._display_path(sha256))
 
@@ -157,7 +158,7 @@ class Media:
         """The display copy, uint8 (height, width), upright, 0 black to 255 white.
 
         Raises:
-            NotFound: no film of that digest was kept.
+            NotFound: no image of that digest was kept.
             CorruptArtefact: the file is damaged.
         """
         return _decode(self._display_path(sha256))
@@ -166,7 +167,7 @@ class Media:
         """The network's input, uint8 (size, size), bit for bit what it saw.
 
         Raises:
-            NotFound: no film of that digest was kept under that preprocessing.
+            NotFound: no image of that digest was kept under that preprocessing.
             CorruptArtefact: the file is damaged or has another size than the spec says.
         """
         path = self._input_path(sha256, spec)
@@ -187,7 +188,7 @@ class Media:
     def _folder(self, sha256: str) -> Path:
         # a digest that comes from outside must not become a path that leads elsewhere
         if not re.fullmatch("[0-9a-f]{64}", sha256):
-            raise NotFound(f"{sha256[:70]!r} is no sha256 digest of a film (64 hex digits)")
+            raise NotFound(f"{sha256[:70]!r} is no sha256 digest of an image (64 hex digits)")
         return self.root / sha256[:2]
 
 
@@ -224,7 +225,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise NotFound(
-            f"there is no picture {path.name}; index its film again with this checkpoint"
+            f"there is no picture {path.name}; index its image again with this checkpoint"
         ) from error
 
 
@@ -237,6 +238,6 @@ def _decode(path: Path) -> npt.NDArray[np.uint8]:
         picture = None  # that is what OpenCV says of an empty file
     if picture is None or picture.ndim != 2 or picture.dtype != np.uint8:
         raise CorruptArtefact(
-            f"{path} is damaged; remove it and run `xemplar index` on its film again"
+            f"{path} is damaged; remove it and run `xemplar index` on its image again"
         )
     return np.asarray(picture, np.uint8)

@@ -1,10 +1,10 @@
-"""The store: the one folder that holds everything made from films, and the only place of its paths.
+"""The store: the one folder that holds everything made from images, and the only place of its paths.
 
 ::
 
     catalog.sqlite             the catalog, unless a database URL names another one
-    media/                     pictures, named by the sha256 of the film they were made from
-    generations/<name>/        index generations, immutable; and doorkeeper.safetensors, which tells
+    media/                     pictures, named by the sha256 of the radiograph they were made from
+    generations/<name>/        index generations, immutable; and validator.safetensors, which tells
                                what their images look like, and is made anew where it lacks
     generations/CURRENT        the name of the live one
     checkpoints/<sha256>.safetensors   networks of generations, so that a service finds them

@@ -1,7 +1,7 @@
-"""The catalog: which films were indexed, what is known of them, what a checkpoint made of them.
+"""The catalog: which images were indexed, what is known of them, what a checkpoint made of them.
 
 It is the truth. An index generation is derived from it, and can always be built again without
-decoding a film. SQLite by default, PostgreSQL by URL.
+decoding an image. SQLite by default, PostgreSQL by URL.
 """
 
 from xemplar.catalog.access import EVERYTHING, NOTHING, Access

@@ -49,7 +49,7 @@ class Access:
         if given:
             return given
         if self.sources is None:
-            raise InvalidArgument("source is missing; name the data set or hospital of the film")
+            raise InvalidArgument("source is missing; name the data set or hospital of the image")
         if len(self.sources) != 1:
             raise InvalidArgument(f"source is missing; name one of this key's: {self._listed}")
         (only,) = self.sources

@@ -12,30 +12,30 @@ from xemplar.errors import CaseElsewhere, CaseIdTaken
 
 
 def case_id_of(image_sha256: str) -> str:
-    """A film's public name: the first 16 hex digits of the sha256 of its original bytes."""
+    """An image's public name: the first 16 hex digits of the sha256 of its original bytes."""
     return image_sha256[:16]
 
 
 def id_taken(case_id: str) -> CaseIdTaken:
-    """The error where a film would get the id of another film's case."""
+    """The error where an image would get the id of another image's case."""
     return CaseIdTaken(
-        f"another film is case {case_id}: the digests of the two begin alike, which does not "
-        "happen by chance; find out where this film comes from, and save it anew as another file "
+        f"another image is case {case_id}: the digests of the two begin alike, which does not "
+        "happen by chance; find out where this image comes from, and save it anew as another file "
         "if it is a patient's"
     )
 
 
 def elsewhere() -> CaseElsewhere:
-    """The error where a film is a case that does not exist for the caller."""
+    """The error where an image is a case that does not exist for the caller."""
     return CaseElsewhere(
-        "this very film is a case of a source that is not this key's, and a film is one case; ask "
+        "this very image is a case of a source that is not this key's, and an image is one case; ask "
         "an administrator whose case it is to be"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a data set's label file says of a film.
+    """What a data set's label file says of an image.
 
     Attributes:
         source: name of the data set.
@@ -46,7 +46,7 @@ class Description:
         age: in years, or None.
         labels: finding -> 1 present, 0 absent, -1 uncertain; missing means unknown.
         split: "train", "val", "test" or another name that the data set gives, else the one that
-            the checkpoint's rule gave when the film was indexed; None where it was not.
+            the checkpoint's rule gave when the image was indexed; None where it was not.
     """
 
     source: str
@@ -61,12 +61,12 @@ class Description:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """One film to put into the catalog, with what the checkpoint made of it.
+    """One image to put into the catalog, with what the checkpoint made of it.
 
     Attributes:
-        image_sha256: hex digest of the film's original bytes.
+        image_sha256: hex digest of the image's original bytes.
         description: what its data set says.
-        height: of the upright film in pixels, before any reduced-size decoding.
+        height: of the upright image in pixels, before any reduced-size decoding.
         width: likewise.
         spacing_mm: (row, column) distance of its pixels in millimetres, None where unknown.
         photometric: DICOM's PhotometricInterpretation, None for other formats.
@@ -88,13 +88,13 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Case(Description):
-    """One film in the catalog: everything of its `Description`, and what the film itself says.
+    """One image in the catalog: everything of its `Description`, and what the image itself says.
 
     Attributes:
         id: its number, which is its FAISS id too; never given to another case.
         case_id: its public name (`case_id_of`).
-        image_sha256: hex digest of the film's original bytes; names its pictures in `Media`.
-        height: of the upright film in pixels, before any reduced-size decoding.
+        image_sha256: hex digest of the radiograph's original bytes; names its pictures in `Media`.
+        height: of the upright image in pixels, before any reduced-size decoding.
         width: likewise.
         spacing_mm: (row, column) distance of its pixels in millimetres, None where unknown.
         photometric: DICOM's PhotometricInterpretation, None for other formats.

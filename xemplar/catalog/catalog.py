@@ -11,7 +11,7 @@ from xemplar.catalog.access import EVERYTHING
 from xemplar.catalog.case import Description, Entry, case_id_of, elsewhere, id_taken
 from xemplar.catalog.patients import check_changes, note_change
 from xemplar.catalog.reader import CatalogReader
-from xemplar.catalog.removal import forget_films, forget_ratings
+from xemplar.catalog.removal import forget_images, forget_ratings
 from xemplar.catalog.rows import (
     DESCRIBED,
     case_fields,
@@ -44,7 +44,7 @@ def open_catalog(url: str) -> "Catalog":
 
 
 _IN_HEADER = (("view", CaseRow.view), ("sex", CaseRow.sex), ("age", CaseRow.age))
-"""What a film's header may tell where its data set does not."""
+"""What an image's header may tell where its data set does not."""
 
 
 class Catalog(CatalogReader):
@@ -64,23 +64,24 @@ class Catalog(CatalogReader):
         entries: Sequence[Entry],
         described: Iterable[tuple[str, Description]] = (),
     ) -> frozenset[str]:
-        """Put films and their embeddings in, in one transaction. Repeating it changes nothing.
+        """Put images and their embeddings in, in one transaction. Repeating it changes nothing.
 
-        A film that is there already (by the digest of its bytes) keeps its id, and takes over
+        An image that is there already (by the digest of its bytes) keeps its id, and takes over
         what the newer data set says of it, unless that is a plain folder, which says nothing. A
-        view, sex or age that the newer one leaves open stays: the film's header may have told it.
+        view, sex or age that the newer one leaves open stays: the image's header may have told it.
 
         Args:
             checkpoint: digest of the checkpoint that made the embeddings.
-            entries: new films, or films new to this checkpoint.
-            described: after them, (image digest, description) of films that need no embedding.
+            entries: new images, or images new to this checkpoint.
+            described: after them, (image digest, description) of radiographs that need no
+                embedding.
 
         Returns:
-            Image digests of the films that were no case before. Of several processes that put one
-            film in at the same time, one alone is told so.
+            Image digests of the radiographs that were no case before. Of several processes that put
+            one image in at the same time, one alone is told so.
 
         Raises:
-            CaseIdTaken: another film has the case id of one of these; none is put in.
+            CaseIdTaken: another image has the case id of one of these; none is put in.
             InvalidArgument: an entry's arrays have the wrong shape, or are not finite.
             InvalidArgument, CaseElsewhere, TooManyPatientChanges: as `check_addition`.
         """
@@ -115,10 +116,10 @@ class Catalog(CatalogReader):
         return new
 
     def check_addition(self, entry: Entry) -> None:
-        """Refuse a film that `add` would refuse, before anything of it is written elsewhere.
+        """Refuse an image that `add` would refuse, before anything of it is written elsewhere.
 
         Raises:
-            CaseIdTaken: another film has its case id.
+            CaseIdTaken: another image has its case id.
             InvalidArgument: its source is beyond the caller's limits.
             CaseElsewhere: it is a case that is.
             TooManyPatientChanges: its case, removed since, was given too many patients.
@@ -126,7 +127,7 @@ class Catalog(CatalogReader):
         if self.access == EVERYTHING:
             return
         self.access.check_source(entry.description.source)
-        known = self.find_film(entry.image_sha256)
+        known = self.find_image(entry.image_sha256)
         if known is None and self.access.writer is not None and entry.description.patient:
             with reading(self._engine) as connection:
                 check_changes(connection, case_id_of(entry.image_sha256))
@@ -135,7 +136,7 @@ class Catalog(CatalogReader):
         """Forget cases and their embeddings; returns how many there were.
 
         Published generations still hold their vectors, which `removed` lists for them. The audit
-        trail keeps who did what with them, and nothing that was known of them (`forget_films`).
+        trail keeps who did what with them, and nothing that was known of them (`forget_images`).
         """
         with writing(self._engine) as connection:
             query = select(CaseRow.id.label("case"), CaseRow.image_sha256, CaseRow.source)
@@ -144,7 +145,7 @@ class Catalog(CatalogReader):
             found = connection.execute(query.with_for_update()).all()
             if found:
                 images = {case_id_of(row.image_sha256): row.image_sha256 for row in found}
-                forget_films(connection, images)
+                forget_images(connection, images)
                 forget_ratings(connection, images)
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
                 connection.execute(insert(RemovalRow), [{**row._mapping, **about} for row in found])
@@ -160,9 +161,9 @@ class Catalog(CatalogReader):
         return self._engine.dialect.name != "sqlite" or empty_log(self._engine)
 
     def delete_removed_picture(self, sha256: str, delete_files: Callable[[str], None]) -> None:
-        """Delete a removed film's pictures, unless it has come back as a new case.
+        """Delete a removed radiograph's pictures, unless it has come back as a new case.
 
-        The rows are held until the files are gone, and `add` waits for them: a film that comes
+        The rows are held until the files are gone, and `add` waits for them: an image that comes
         back at the same time finds either all its pictures or none.
         """
         mine = RemovalRow.image_sha256 == sha256
@@ -179,7 +180,7 @@ class Catalog(CatalogReader):
     def delete_unknown_pictures(
         self, digests: Collection[str], delete_files: Callable[[str], None]
     ) -> None:
-        """Delete the pictures of those of these films that are no case."""
+        """Delete the pictures of those of these radiographs that are no case."""
         with writing(self._engine) as connection:
             query = select(CaseRow.image_sha256).where(CaseRow.image_sha256.in_(digests))
             for sha256 in set(digests).difference(connection.scalars(query)):
@@ -248,7 +249,7 @@ class Catalog(CatalogReader):
     def _put_cases(
         self, connection: Connection, entries: Sequence[Entry]
     ) -> tuple[Mapping[str, int], frozenset[str]]:
-        """Insert or describe anew; returns image digest -> id, and the digests of new films."""
+        """Insert or describe anew; returns image digest -> id, and the digests of new radiographs."""
         self._refuse_taken_ids(connection, {entry.image_sha256 for entry in entries})
         statement = self._insert(CaseRow)
         newer = statement.excluded
@@ -271,13 +272,13 @@ class Catalog(CatalogReader):
         if known:
             connection.execute(statement, known)
         digests = [entry.image_sha256 for entry in entries]
-        # a film that was removed has come back: its pictures stay
+        # a radiograph that was removed has come back: its pictures stay
         came_back = update(RemovalRow).where(RemovalRow.image_sha256.in_(digests))
         connection.execute(came_back.values(image_sha256=None, source=None))
         return self._put_findings(connection, digests), new
 
     def _check_known(self, connection: Connection, digests: Collection[str]) -> None:
-        """Refuse films that are cases beyond the caller's limits."""
+        """Refuse images that are cases beyond the caller's limits."""
         if self.access.sources is None:
             return
         query = select(CaseRow.source).where(CaseRow.image_sha256.in_(digests))
@@ -285,14 +286,14 @@ class Catalog(CatalogReader):
             raise elsewhere()
 
     def _refuse_taken_ids(self, connection: Connection, digests: Collection[str]) -> None:
-        of_films = {case_id_of(sha256): sha256 for sha256 in digests}
-        query = select(CaseRow.case_id, CaseRow.image_sha256).where(CaseRow.case_id.in_(of_films))
+        of_images = {case_id_of(sha256): sha256 for sha256 in digests}
+        query = select(CaseRow.case_id, CaseRow.image_sha256).where(CaseRow.case_id.in_(of_images))
         for case_id, sha256 in connection.execute(query):
             if sha256 not in digests:
                 raise id_taken(case_id)
 
     def _put_findings(self, connection: Connection, digests: Sequence[str]) -> Mapping[str, int]:
-        """Let `FindingRow` say what the labels of these films say; returns image digest -> id."""
+        """Let `FindingRow` say what the labels of these radiographs say; returns image digest -> id."""
         query = select(CaseRow.image_sha256, CaseRow.id, CaseRow.labels)
         found = connection.execute(query.where(CaseRow.image_sha256.in_(digests))).all()
         numbers = [row.id for row in found]

@@ -59,8 +59,8 @@ def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
         _go_on_counting(new)
 
 
-def films(url: str) -> Iterator[tuple[str, int]]:
-    """Digest of each case's film, each with how many there are."""
+def images(url: str) -> Iterator[tuple[str, int]]:
+    """Digest of each case's image, each with how many there are."""
     with _connection(url) as connection:
         total = connection.scalar(select(func.count()).select_from(CaseRow)) or 0
         query = select(CaseRow.image_sha256).order_by(CaseRow.image_sha256)

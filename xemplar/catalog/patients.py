@@ -9,7 +9,7 @@ from xemplar.catalog.tables import PatientChangeRow
 from xemplar.errors import TooManyPatientChanges
 
 CHANGES_OF_CASE = 5
-"""Patients that a case may be given within `PERIOD`, those of a removed case of its film too."""
+"""Patients that a case may be given within `PERIOD`, those of a removed case of its image too."""
 
 CHANGES_OF_KEY = 100
 """Changes of cases' patients that a key may make within `PERIOD`; new cases do not count."""

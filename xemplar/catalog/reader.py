@@ -76,11 +76,11 @@ class CatalogReader:
             row = session.scalar(query)
             return None if row is None else case_of(row)
 
-    def find_film(self, image_sha256: str) -> Case | None:
-        """The case that a film is, by the sha256 hex digest of its bytes, if it is one.
+    def find_image(self, image_sha256: str) -> Case | None:
+        """The case that an image is, by the sha256 hex digest of its bytes, if it is one.
 
         Raises:
-            CaseIdTaken: another film has its case id.
+            CaseIdTaken: another image has its case id.
             CaseElsewhere: the case is beyond the caller's limits.
         """
         case = self.bound(EVERYTHING).find(case_id_of(image_sha256))
@@ -97,8 +97,8 @@ class CatalogReader:
         with self._reading() as connection, Session(connection) as session:
             return {row.id: case_of(row) for row in session.scalars(query)}
 
-    def named_films(self, source: str) -> frozenset[tuple[str, str]]:
-        """(name within the data set, image digest) of a source's films that have a name."""
+    def named_images(self, source: str) -> frozenset[tuple[str, str]]:
+        """(name within the data set, image digest) of a source's radiographs that have a name."""
         query = select(CaseRow.file, CaseRow.image_sha256).where(CaseRow.source == source)
         with self._reading() as connection:
             rows = connection.execute(query.where(CaseRow.file.is_not(None)))
@@ -151,7 +151,7 @@ class CatalogReader:
             return VOCABULARY.union(connection.scalars(query))
 
     def embedded(self, checkpoint: str) -> frozenset[str]:
-        """Image digests of the films that a checkpoint has embedded."""
+        """Image digests of the radiographs that a checkpoint has embedded."""
         with self._reading() as connection:
             query = select(CaseRow.image_sha256).join(EmbeddingRow, EmbeddingRow.case == CaseRow.id)
             rows = connection.scalars(query.where(EmbeddingRow.checkpoint == checkpoint))
@@ -274,7 +274,7 @@ class CatalogReader:
             return {row.case: row.removed_at for row in connection.execute(query)}
 
     def removed_pictures(self) -> tuple[str, ...]:
-        """Image digests of the removed films whose pictures are still to be deleted."""
+        """Image digests of the removed radiographs whose pictures are still to be deleted."""
         query = select(RemovalRow.image_sha256).where(RemovalRow.image_sha256.is_not(None))
         if self.access.sources is not None:
             query = query.where(RemovalRow.source.in_(sorted(self.access.sources)))

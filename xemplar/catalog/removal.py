@@ -5,22 +5,22 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
-from xemplar.catalog.tables import AuditRow, EarlierRatingRow, RatingRow, UnknownFilmRow
+from xemplar.catalog.tables import AuditRow, EarlierRatingRow, RatingRow, UnknownImageRow
 
 CHANGED = "changed"
 """In the audit trail, in place of a value that must not be told."""
 
 
-def forget_films(connection: Connection, films: Mapping[str, str]) -> None:
-    """Remove the digests of films, and what was known of their cases, from the audit trail.
+def forget_images(connection: Connection, images: Mapping[str, str]) -> None:
+    """Remove the digests of images, and what was known of their cases, from the audit trail.
 
     Whose entries they are, when, and of which case stays; so does which fields were changed.
 
     Args:
         connection: with the transaction that removes the cases.
-        films: case id -> image digest.
+        radiographs: case id -> image digest.
     """
-    about = or_(AuditRow.subject.in_(films), AuditRow.image_sha256.in_(films.values()))
+    about = or_(AuditRow.subject.in_(images), AuditRow.image_sha256.in_(images.values()))
     query = select(AuditRow.id, AuditRow.details).where(about)
     found = connection.execute(query.order_by(AuditRow.id).with_for_update()).all()
     rows = [{"number": row.id, "left": _without_values(row.details)} for row in found]
@@ -39,7 +39,7 @@ def _without_values(details: Mapping[str, Any] | None) -> Mapping[str, Any] | No
     return {name: CHANGED if isinstance(value, dict) else value for name, value in details.items()}
 
 
-def forget_ratings(connection: Connection, film_ids: Collection[str]) -> None:
-    """Delete all ratings for films, within a transaction that removes them as cases."""
-    for table in (RatingRow, EarlierRatingRow, UnknownFilmRow):
-        connection.execute(delete(table).where(table.film_id.in_(film_ids)))
+def forget_ratings(connection: Connection, image_ids: Collection[str]) -> None:
+    """Delete all ratings for images, within a transaction that removes them as cases."""
+    for table in (RatingRow, EarlierRatingRow, UnknownImageRow):
+        connection.execute(delete(table).where(table.image_id.in_(image_ids)))

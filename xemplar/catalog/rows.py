@@ -36,7 +36,7 @@ def check_entry(entry: Entry) -> None:
     finite = np.isfinite(entry.logits).all() and (np.abs(entry.cams) <= LARGEST_CAM).all()
     if not (finite and abs(length - 1) < 1e-3):
         raise InvalidArgument(
-            f"the embedding of film {entry.image_sha256[:16]} has length {length:.6g} instead of "
+            f"the embedding of image {entry.image_sha256[:16]} has length {length:.6g} instead of "
             "1, or values that are no numbers or too large; it cannot be compared with others"
         )
 
@@ -115,5 +115,5 @@ def batch_of(rows: Sequence[Any]) -> Batch:
     except (ValueError, ZeroDivisionError) as error:
         raise CorruptArtefact(
             f"embeddings of cases {ids[0]} to {ids[-1]} are damaged: {error}; restore the catalog "
-            "from a backup, or remove those cases and index their films again"
+            "from a backup, or remove those cases and index their images again"
         ) from error

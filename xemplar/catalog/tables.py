@@ -56,7 +56,7 @@ class Base(DeclarativeBase):
 
 
 class CaseRow(Base):
-    """One film; see `xemplar.catalog.Case` for the fields."""
+    """One image; see `xemplar.catalog.Case` for the fields."""
 
     __tablename__ = "cases"
     # ids are FAISS ids and live on in older generations, so one of a removed case never comes back
@@ -99,7 +99,7 @@ class RemovalRow(Base):
 
     case: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=False)
     removed_at: Mapped[datetime] = mapped_column(UtcTime)
-    # the film whose pictures are still to be deleted; None once they are
+    # the radiograph whose pictures are still to be deleted; None once they are
     image_sha256: Mapped[str | None] = mapped_column(String(64))
     # of the case, as long as that; says which keys may ask for the deletion again
     source: Mapped[str | None] = mapped_column(String)
@@ -171,11 +171,11 @@ class JobRow(Base):
 
 
 class RatingRow(Base):
-    """What one reader says of one case found for a film; see `xemplar.operations.ratings`."""
+    """What one reader says of one case found for an image; see `xemplar.operations.ratings`."""
 
     __tablename__ = "ratings"
 
-    film_id: Mapped[str] = mapped_column(String(16), primary_key=True)  # of the query's film
+    image_id: Mapped[str] = mapped_column(String(16), primary_key=True)  # of the query's image
     rater: Mapped[str] = mapped_column(String(32), primary_key=True, index=True)
     case: Mapped[int] = mapped_column(
         Number,
@@ -193,12 +193,12 @@ class EarlierRatingRow(Base):
 
     __tablename__ = "earlier_ratings"
     __table_args__ = (
-        Index("ix_earlier_ratings_rater_film_id", "rater", "film_id"),
+        Index("ix_earlier_ratings_rater_image_id", "rater", "image_id"),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(Number, primary_key=True)
-    film_id: Mapped[str] = mapped_column(String(16), index=True)
+    image_id: Mapped[str] = mapped_column(String(16), index=True)
     rater: Mapped[str] = mapped_column(String(32))
     case: Mapped[int] = mapped_column(
         Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), index=True
@@ -208,12 +208,12 @@ class EarlierRatingRow(Base):
     superseded_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
-class UnknownFilmRow(Base):
-    """A film that was rated while the service knew nothing of it."""
+class UnknownImageRow(Base):
+    """An image that was rated while the service knew nothing of it."""
 
-    __tablename__ = "unknown_films"
+    __tablename__ = "unknown_images"
 
-    film_id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    image_id: Mapped[str] = mapped_column(String(16), primary_key=True)
     rater: Mapped[str] = mapped_column(String(32), primary_key=True, index=True)
 
 

@@ -23,8 +23,8 @@ SETTINGS = (
     "DATABASE_URL",
     "DECODE_BYTES",
     "DECODE_SECONDS",
-    "FILMS_ARRIVING",
-    "FILMS_AT_ONCE",
+    "IMAGES_ARRIVING",
+    "IMAGES_AT_ONCE",
     "HEAD_SECONDS",
     "HOST",
     "HOSTS",
@@ -54,7 +54,7 @@ OTHERS = (
     "CHROMIUM",  # tests of the page
     "DATA",  # demo, tests, checks
     "KEY",  # xemplar.Client
-    *("CPUS", "FILMS", "MEMORY", "PHANTOMS", "SOURCE", "VERSION"),  # docker-compose.yml
+    *("CPUS", "IMAGES", "MEMORY", "PHANTOMS", "SOURCE", "VERSION"),  # docker-compose.yml
 )
 """What else reads variables of this prefix."""
 

@@ -1,6 +1,6 @@
 """Label vocabularies, and what to do with labels that are uncertain or unknown.
 
-A film's labels are a mapping finding -> 1 (present), 0 (absent) or -1 (uncertain).
+An image's labels are a mapping finding -> 1 (present), 0 (absent) or -1 (uncertain).
 A finding that is missing from the mapping is *unknown*: nobody looked, or nobody wrote it down.
 """
 
@@ -57,7 +57,7 @@ CHEXPERT14 = (
 """The 14 observations of CheXpert (Irvin et al., AAAI 2019), spelt as in its CSV files."""
 
 KERMANY2 = ("Bacterial", "Viral")
-"""Kinds of pneumonia in the children's films of Kermany et al. (Cell 2018)."""
+"""Kinds of pneumonia in the children's images of Kermany et al. (Cell 2018)."""
 
 SYNONYMS: Mapping[str, str] = MappingProxyType(
     {
@@ -144,7 +144,7 @@ def nearest_findings(name: str, known: Collection[str] = VOCABULARY) -> tuple[st
 def positives(labels: Labels) -> tuple[str, ...]:
     """Findings that are present, in alphabetical order; ``(NO_FINDING,)`` if all known are absent.
 
-    Uncertain findings are not listed. A film of which nothing is known gives an empty tuple.
+    Uncertain findings are not listed. An image of which nothing is known gives an empty tuple.
     """
     present = tuple(sorted(f for f, value in labels.items() if value == 1 and f != NO_FINDING))
     if present:
@@ -168,7 +168,7 @@ def finding_index(findings: Sequence[str], name: str) -> int:
 def targets(
     labels: Labels, findings: Sequence[str], policy: UncertainPolicy = UncertainPolicy.POSITIVE
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Training targets of one film.
+    """Training targets of one image.
 
     Args:
         labels: finding -> 1, 0 or -1; a finding not in it is unknown.

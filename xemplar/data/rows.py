@@ -92,7 +92,8 @@ def read_table(
 ) -> Table:
     """Read a table's header, and recognise encoding and delimiter.
 
-    Columns are compared leniently (`xemplar.data.spelling`). Further ones are kept as they are written.
+    Columns are compared leniently (`xemplar.data.spelling`). Further ones are kept as they are
+    written.
 
     Args:
         file: CSV or TSV in UTF-8, or UTF-16 with a byte order mark; any other is taken for

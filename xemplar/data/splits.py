@@ -1,7 +1,8 @@
-"""Which split a film is in: the one that its data set names, else one by a hash of its patient.
+"""Which split an image is in: the one that its data set names, else one by a hash of its patient.
 
-Trainer, indexer and evaluator must agree on it, or films that are called unseen were trained on.
-So the rule is kept in the checkpoint (`xemplar.model.checkpoint.Card.split`), and all take it from there.
+Trainer, indexer and evaluator must agree on it, or images that are called unseen were trained on.
+So the rule is kept in the checkpoint (`xemplar.model.checkpoint.Card.split`), and all take it from
+there.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xemplar.archive.artefact import length_prefixed
-from xemplar.data.datasets import TEST, TRAIN, VAL, Film
+from xemplar.data.datasets import TEST, TRAIN, VAL, DatasetImage
 from xemplar.errors import ConfigurationError
 
 OLDEST_SCHEME, SCHEME = 1, 2
@@ -20,8 +21,9 @@ OLDEST_SCHEME, SCHEME = 1, 2
 class PatientSplit:
     """How patients are split where a data set does not say.
 
-    All films of a patient fall into one split, whatever else is in the data set, and under whatever
-    name the data set is opened. A film without a patient id counts as a patient of its own.
+    All images of a patient fall into one split, whatever else is in the data set, and under
+    whatever name the data set is opened. An image without a patient id counts as a patient of its
+    own.
 
     Attributes:
         seed: another one splits otherwise. It is apart from the training's.
@@ -50,57 +52,57 @@ class PatientSplit:
                 f"{OLDEST_SCHEME} and {SCHEME}; install the version that made the checkpoint"
             )
 
-    def of(self, film: Film) -> str:
-        """The split of a film: its data set's, else that of its patient."""
-        if film.split:
-            return film.split
-        place = self._number(film) / 2**32
+    def of(self, image: DatasetImage) -> str:
+        """The split of an image: its data set's, else that of its patient."""
+        if image.split:
+            return image.split
+        place = self._number(image) / 2**32
         return TEST if place < self.test else VAL if place < self.test + self.val else TRAIN
 
-    def _number(self, film: Film) -> int:
+    def _number(self, image: DatasetImage) -> int:
         if self.scheme == SCHEME:
-            return patient_number(film, "split", self.seed)
-        key = f"{self.seed}:{film.source}:{film.patient or film.path.name}"
+            return patient_number(image, "split", self.seed)
+        key = f"{self.seed}:{image.source}:{image.patient or image.path.name}"
         return _number(key.encode(errors="surrogateescape"))
 
 
-def patient_number(film: Film, purpose: str, seed: int) -> int:
-    """A number from 0 to 2**32 - 1 that is the same for all films of a patient: a hash.
+def patient_number(image: DatasetImage, purpose: str, seed: int) -> int:
+    """A number from 0 to 2**32 - 1 that is the same for all images of a patient: a hash.
 
     Args:
-        film: one without a patient id counts as a patient of its own.
+        image: one without a patient id counts as a patient of its own.
         purpose: numbers for different purposes have nothing to do with each other.
         seed: another one gives other numbers.
     """
-    return _number(length_prefixed(purpose, str(seed), *who(film)))
+    return _number(length_prefixed(purpose, str(seed), *who(image)))
 
 
-def who(film: Film) -> tuple[str, str]:
-    """Whom a film shows within its data set: its patient, or else itself."""
-    if film.patient:
-        return "patient", film.patient
-    return "file", film.file or film.path.name
+def who(image: DatasetImage) -> tuple[str, str]:
+    """Whom an image shows within its data set: its patient, or else itself."""
+    if image.patient:
+        return "patient", image.patient
+    return "file", image.file or image.path.name
 
 
-def learnt_from(films: Iterable[Film], rule: PatientSplit) -> frozenset[tuple[str, str]]:
-    """Whom a training on these films learns from or chooses by; see `who`."""
-    return frozenset(who(film) for film in films if rule.of(film) in (TRAIN, VAL))
+def learnt_from(images: Iterable[DatasetImage], rule: PatientSplit) -> frozenset[tuple[str, str]]:
+    """Whom a training on these images learns from or chooses by; see `who`."""
+    return frozenset(who(image) for image in images if rule.of(image) in (TRAIN, VAL))
 
 
-def learnt_digest(films: Iterable[Film], rule: PatientSplit) -> str | None:
+def learnt_digest(images: Iterable[DatasetImage], rule: PatientSplit) -> str | None:
     """A digest that changes with whom a training learns from, in data sets that name splits.
 
     It is one digest of all of them, so that nobody can try whether a certain patient was there.
 
     Args:
-        films: of one data set.
-        rule: for films whose split is not named.
+        images: of one data set.
+        rule: for images whose split is not named.
 
     Returns:
-        sha256 hex digest; None where no film's split is named, as the rule alone then decides.
+        sha256 hex digest; None where no image's split is named, as the rule alone then decides.
     """
-    every = tuple(films)
-    if not any(film.split for film in every):
+    every = tuple(images)
+    if not any(image.split for image in every):
         return None
     fields = [field for one in sorted(learnt_from(every, rule)) for field in one]
     return hashlib.sha256(length_prefixed(*fields)).hexdigest()

@@ -1,4 +1,4 @@
-"""Views of a film: a closed list, and other words for them in headers and label files."""
+"""Views of an image: a closed list, and other words for them in headers and label files."""
 
 import re
 
@@ -10,7 +10,7 @@ VIEWS = FRONTAL | {
     "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT", "OBLIQUE", "AXIAL", "TANGENTIAL",
 }  # fmt: skip
 """Views that a case may have: words of DICOM's ViewPosition (PS3.3 C.8.1.3), those that codes are
-translated to, and what CheXpert says of a film that is PA or AP."""
+translated to, and what CheXpert says of an image that is PA or AP."""
 
 OTHER_WORDS = {
     "LLAT": "LL", "RLAT": "RL", "LATERO": "LATERAL", "LATEROMEDIAL": "LATERAL", "ML": "LATERAL",

@@ -7,11 +7,11 @@ Nothing that could identify a patient leaves this package: of a header, only the
 
     picture       PNG, JPEG, TIFF
     colour        grey that is stored in colour, and the tint of a photograph
-    dicom         DICOM, from bytes to a film:
+    dicom         DICOM, from bytes to an image:
       part10        bytes -> header, also where the file lacks what PS3.10 asks for
       elements      single elements of a header, whatever VR they have
       header        what it says of the patient and the image, as words of closed lists
-      image_pixel   how it describes the pixels; refuses what is no film
+      image_pixel   how it describes the pixels; refuses what is no image
       stored        pixel data -> stored values: length, byte order, bits, sign
       codestream    compressed pixels: bounded before they are unpacked
       decoders      the library for each coding; GDCM in a process of its own
@@ -31,7 +31,7 @@ __all__ = ["DISPLAY_SIDE", "OTHER_PARTS", "Limits", "Radiograph", "decode"]
 
 
 def decode(data: bytes, limits: Limits | None = None) -> Radiograph:
-    """Decode a film.
+    """Decode an image.
 
     Args:
         data: the whole file: PNG (8 or 16 bit; grey, RGB, RGBA, palette), JPEG, TIFF or DICOM.
@@ -48,9 +48,9 @@ def decode(data: bytes, limits: Limits | None = None) -> Radiograph:
         raise UnreadableImage("the file is empty; send a PNG, JPEG, TIFF or DICOM radiograph")
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(f"the file has {len(data):,} bytes; the limit is {limits.max_bytes:,}")
-    film = decode_dicom(data, limits) if is_dicom(data) else decode_picture(data, limits)
-    if film.pixels.min() == film.pixels.max():
+    image = decode_dicom(data, limits) if is_dicom(data) else decode_picture(data, limits)
+    if image.pixels.min() == image.pixels.max():
         raise NotARadiograph(
-            f"every pixel has the value {film.pixels.flat[0]}: a constant picture shows nothing"
+            f"every pixel has the value {image.pixels.flat[0]}: a constant picture shows nothing"
         )
-    return film
+    return image

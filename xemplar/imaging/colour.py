@@ -1,4 +1,4 @@
-"""Colour -> grey: equal channels as they are, a tinted film with a warning, all else refused."""
+"""Colour -> grey: equal channels as they are, a tinted image with a warning, all else refused."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ GREY_SPREAD = 12.0
 """Channels that differ by up to this on average (of 255) are grey."""
 
 TINT_SPREAD = 64.0
-"""Beyond this (of 255, on average) no lamp or film base explains the colour."""
+"""Beyond this (of 255, on average) no lamp or image base explains the colour."""
 
 TINT_REMAINDER = 12.0
 """What of the difference may remain (of 255) once each channel is scaled to the same grey."""
@@ -50,7 +50,7 @@ def to_grey(channels: Pixels) -> tuple[Pixels, tuple[str, ...]]:
         )
     return _luma(channels), (
         f"the picture is tinted (channels differ by {differing:.0f} of 255 on average), as the "
-        "photograph of a film is; it was taken as grey",
+        "photograph of an image is; it was taken as grey",
     )
 
 
@@ -80,7 +80,7 @@ def spread(channels: Pixels) -> float:
 def _untinted(channels: Pixels) -> Pixels:
     """Each channel as the mean of all predicts it, taken away: what is left is true colour.
 
-    The tint of a lamp, a film base or a screen is a smooth function of grey, here a cubic one.
+    The tint of a lamp, an image base or a screen is a smooth function of grey, here a cubic one.
     """
     flat = channels.reshape(-1, 3).astype(np.float64) / 255
     mean = flat.mean(axis=1)

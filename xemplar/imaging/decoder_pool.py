@@ -1,9 +1,9 @@
-"""Decodes films in worker processes that can be killed, so that no film holds up a service.
+"""Decodes images in worker processes that can be killed, so that no image holds up a service.
 
 A decoder is code that hostile bytes may drive into an endless loop, into all memory, or into a
-crash, and a thread cannot be stopped. So films from outside are decoded by processes of their own,
+crash, and a thread cannot be stopped. So images from outside are decoded by processes of their own,
 which are started beforehand. A request and its answer are a line of JSON each, and the answer is
-checked as any input is; film and pixels lie in memory that both processes share.
+checked as any input is; image and pixels lie in memory that both processes share.
 """
 
 import json
@@ -38,7 +38,7 @@ MAX_LINE = 64 * 1024
 """Bytes of a worker's answer, without the pixels."""
 
 KEPT_BYTES = 32 * 2**20
-"""Memory that is kept between films: to ask the system for it anew takes longer than a copy."""
+"""Memory that is kept between images: to ask the system for it anew takes longer than a copy."""
 
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -57,22 +57,22 @@ FIELDS = {
 
 
 class Refused(BaseModel):
-    """What a worker says of a film that cannot be used."""
+    """What a worker says of an image that cannot be used."""
 
     model_config = ConfigDict(extra="forbid")
     refusal: str
     detail: str
 
 
-class _Film(BaseModel):
-    """What a worker says of a film whose pixels are in the shared memory."""
+class _Image(BaseModel):
+    """What a worker says of an image whose pixels are in the shared memory."""
 
     model_config = ConfigDict(extra="forbid")
     shape: tuple[PositiveInt, PositiveInt]
 
 
-Film: Any = create_model("Film", __base__=_Film, **FIELDS)  # type: ignore[call-overload]
-ANSWER: TypeAdapter[Any] = TypeAdapter(Film | Refused)
+DatasetImage: Any = create_model("DatasetImage", __base__=_Image, **FIELDS)  # type: ignore[call-overload]
+ANSWER: TypeAdapter[Any] = TypeAdapter(DatasetImage | Refused)
 
 
 REFUSALS = {
@@ -89,7 +89,7 @@ def decoder(workers: int, limits: Limits, seconds: int) -> Iterator[Callable[[by
     For jobs on a folder of one's own; a service takes a `DecodingPool` or does not start.
     """
     if not hasattr(os, "memfd_create"):
-        log.warning("films are decoded without a limit of time: that needs Linux")
+        log.warning("images are decoded without a limit of time: that needs Linux")
         yield partial(decode, limits=limits)
         return
     with DecodingPool(workers, limits, seconds) as pool:
@@ -97,9 +97,9 @@ def decoder(workers: int, limits: Limits, seconds: int) -> Iterator[Callable[[by
 
 
 class DecodingPool:
-    """Decodes films as `decode` does, within limits of time and memory. Thread-safe; for Linux.
+    """Decodes images as `decode` does, within limits of time and memory. Thread-safe; for Linux.
 
-    Each film has a worker to itself; while all are busy, others wait.
+    Each image has a worker to itself; while all are busy, others wait.
     """
 
     def __init__(
@@ -108,18 +108,18 @@ class DecodingPool:
         """Start the workers; returns before they are ready.
 
         Args:
-            workers: films that are decoded at once.
+            workers: images that are decoded at once.
             limits: what to refuse.
-            seconds: the largest film that takes longer is refused; others have less, in proportion
+            seconds: the largest image that takes longer is refused; others have less, in proportion
                 to their pixels.
-            max_memory: bytes that a worker may take for the largest film, beside what it shares.
+            max_memory: bytes that a worker may take for the largest image, beside what it shares.
 
         Raises:
             ConfigurationError: this system has no memory that processes can share without a file.
         """
         if not hasattr(os, "memfd_create"):
             raise ConfigurationError(
-                f"the service decodes films in processes of their own, which needs Linux, and this "
+                f"the service decodes images in processes of their own, which needs Linux, and this "
                 f"is {sys.platform}; run it in a container"
             )
         self._limits = limits
@@ -129,7 +129,7 @@ class DecodingPool:
             self._idle.put(worker)
 
     def __call__(self, data: bytes) -> Radiograph:
-        """Decode a film.
+        """Decode an image.
 
         Raises:
             InputError: as `decode` does; and it took too long or too much memory, or ended its
@@ -166,7 +166,7 @@ class _Worker:
 
     def __init__(self, limits: Limits, seconds: int, max_memory: int) -> None:
         self._limits, self._seconds, self._max_memory = limits, seconds, max_memory
-        self._shared = os.memfd_create("film")
+        self._shared = os.memfd_create("image")
         os.ftruncate(self._shared, max(limits.max_bytes, limits.max_pixels))
         self._memory = mmap.mmap(self._shared, 0)
         self._start()
@@ -176,7 +176,7 @@ class _Worker:
         return self._process.pid
 
     def decode(self, data: bytes) -> Radiograph:
-        """Decode one film, of no more bytes than the limit."""
+        """Decode one image, of no more bytes than the limit."""
         self._be_ready()
         self._memory[: len(data)] = data
         request = {"size": len(data), "limits": asdict(self._limits)}
@@ -208,18 +208,18 @@ class _Worker:
         """Replace the process; returns why it had to be."""
         if self._stop() in (-signal.SIGXCPU, -signal.SIGPROF) or late:
             reason = (
-                f"took longer than a film of its size may; {self._seconds} seconds is the limit "
+                f"took longer than an image of its size may; {self._seconds} seconds is the limit "
                 "for the largest"
             )
         else:
             reason = (
-                "failed in a way that ended the decoder, as damaged films do, or those that take "
-                "more memory than a film of their size may, of at most "
+                "failed in a way that ended the decoder, as damaged images do, or those that take "
+                "more memory than an image of their size may, of at most "
                 f"{self._max_memory / 2**20:,.0f} MiB"
             )
-        with suppress(OSError):  # else the next film finds out
+        with suppress(OSError):  # else the next image finds out
             self._start()
-        return f"decoding the film {reason}; export it again, smaller or in another format"
+        return f"decoding the image {reason}; export it again, smaller or in another format"
 
     # ---- the process ------------------------------------------------------------------------
 
@@ -258,7 +258,7 @@ class _Worker:
         except OSError as error:
             self._stop()
             raise ConfigurationError(
-                "the process that decodes films does not start; what it wrote tells why"
+                "the process that decodes images does not start; what it wrote tells why"
             ) from error
 
     def _waits(self) -> bool:

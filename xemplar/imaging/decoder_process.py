@@ -1,8 +1,8 @@
-"""One worker of a `DecodingPool`: decodes films for it, one after the other, until it is gone.
+"""One worker of a `DecodingPool`: decodes images for it, one after the other, until it is gone.
 
-``python -I -m xemplar.imaging.decoder_process SOCKET MEMORY SECONDS BYTES``: two file descriptors and two
-limits. A request and its answer are a line of JSON each on the socket; the film, and then the
-pixels in its place, are in the shared memory.
+``python -I -m xemplar.imaging.decoder_process SOCKET MEMORY SECONDS BYTES``: two file descriptors
+and two limits. A request and its answer are a line of JSON each on the socket; the image, and then
+the pixels in its place, are in the shared memory.
 """
 
 import json
@@ -22,14 +22,14 @@ import numpy as np
 from xemplar.errors import InputError
 from xemplar.imaging import Limits, Radiograph, decode
 
-NO_FILM = bytes(128) + b"DICM"
+NO_IMAGE = bytes(128) + b"DICM"
 """Refused, but only once all that decodes DICOM is loaded."""
 
 BASE_SECONDS = 1.5
-"""Of the processor, for a film of no pixels; one of a megapixel takes a hundredth of that."""
+"""Of the processor, for an image of no pixels; one of a megapixel takes a hundredth of that."""
 
 BASE_MEMORY = 224 * 2**20
-"""For a film of no pixels in the largest file, with the 50 MiB that this process has."""
+"""For an image of no pixels in the largest file, with the 50 MiB that this process has."""
 
 FIELDS = tuple(one.name for one in fields(Radiograph) if one.name != "pixels")
 
@@ -51,14 +51,14 @@ def limit_processor_time(seconds: float) -> None:
 
 @dataclass(frozen=True)
 class Allowance(Limits):
-    """Limits that give a film time and memory in proportion to the pixels that it declares.
+    """Limits that give an image time and memory in proportion to the pixels that it declares.
 
-    The largest film gets all, and until a film has declared its size it gets what the smallest
+    The largest image gets all, and until an image has declared its size it gets what the smallest
     one does: `BASE_SECONDS` and `BASE_MEMORY`.
 
     Attributes:
-        seconds: of the processor, for the largest film.
-        memory: in bytes, for the largest film.
+        seconds: of the processor, for the largest image.
+        memory: in bytes, for the largest image.
     """
 
     seconds: float = 0
@@ -78,16 +78,16 @@ def _between(least: float, most: float, share: float) -> float:
 
 
 def answer(memory: mmap.mmap, size: int, limits: Limits) -> dict[str, Any]:
-    """What is said of a film; its pixels take its place in the memory."""
+    """What is said of an image; its pixels take its place in the memory."""
     try:
-        film = decode(memory[:size], limits)
+        image = decode(memory[:size], limits)
     except InputError as refusal:
         if isinstance(refusal.__cause__, MemoryError):
             raise  # ends the process: the pool says why, and the next one begins with none taken
         return {"refusal": type(refusal).__name__, "detail": str(refusal)}
-    np.frombuffer(memory, np.uint8, film.pixels.size)[:] = film.pixels.ravel()
-    about = asdict(replace(film, pixels=None))  # type: ignore[arg-type]  # asdict would copy them
-    return {"shape": film.pixels.shape} | {name: about[name] for name in FIELDS}
+    np.frombuffer(memory, np.uint8, image.pixels.size)[:] = image.pixels.ravel()
+    about = asdict(replace(image, pixels=None))  # type: ignore[arg-type]  # asdict would copy them
+    return {"shape": image.pixels.shape} | {name: about[name] for name in FIELDS}
 
 
 def main() -> None:
@@ -95,7 +95,7 @@ def main() -> None:
     channel, shared, seconds, most_bytes = (int(word) for word in sys.argv[1:])
     memory = mmap.mmap(shared, 0)
     with suppress(InputError):
-        decode(NO_FILM)
+        decode(NO_IMAGE)
     with suppress(OSError):
         # where a machine runs out of memory, this process goes and not the one that it works for
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -103,7 +103,7 @@ def main() -> None:
     limit(resource.RLIMIT_FSIZE, 0)
     limit(resource.RLIMIT_CORE, 0)
     quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, sys.stderr.fileno())  # what libraries print of a film may name the patient
+    os.dup2(quiet, sys.stderr.fileno())  # what libraries print of an image may name the patient
     with socket.socket(fileno=channel) as pool, pool.makefile("rb") as requests:
         pool.sendall(b"{}\n")  # ready
         for line in requests:

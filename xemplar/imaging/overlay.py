@@ -1,13 +1,13 @@
-"""Film + heatmap -> picture."""
+"""Radiograph + heatmap -> picture."""
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.imaging.preprocess import PreprocessSpec, onto_film
+from xemplar.imaging.preprocess import PreprocessSpec, onto_image
 
 OPACITY = 0.6
-"""Of the hottest place. Where the map is 0 the film shows through untouched."""
+"""Of the hottest place. Where the map is 0 the image shows through untouched."""
 
 HOTTEST = 220
 """Level of the turbo colour map (0 to 255) for the maximum; beyond it, turbo's red gets darker."""
@@ -16,7 +16,7 @@ JPEG_QUALITY = 90
 
 
 def shrink(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """The film, uint8 (height, width), with its longer side at most ``side`` pixels."""
+    """The image, uint8 (height, width), with its longer side at most ``side`` pixels."""
     height, width = pixels.shape
     scale = side / max(height, width)
     if scale >= 1:
@@ -35,29 +35,29 @@ def overlay(
     *,
     side: int = 512,
 ) -> npt.NDArray[np.uint8]:
-    """Lay a heatmap over a film.
+    """Lay a heatmap over an image.
 
     Colour and opacity follow the map as a share of its own maximum, from blue (transparent) to
-    bright red. Where it is 0 or less, and so wherever it has no maximum above 0, it leaves the film
-    as it is: nothing is stretched out of nothing.
+    bright red. Where it is 0 or less, and so wherever it has no maximum above 0, it leaves the
+    image as it is: nothing is stretched out of nothing.
 
     Args:
-        pixels: uint8 (height, width), the film or a display copy of it.
+        pixels: uint8 (height, width), the image or a display copy of it.
         heatmap: float32 (g, g) in the frame of the network's input.
         spec: the preprocessing that made the input.
-        side: longest side of the picture in pixels; a film is shrunk to it, never enlarged.
+        side: longest side of the picture in pixels; a radiograph is shrunk to it, never enlarged.
 
     Returns:
-        uint8 (height', width', 3), RGB, in the frame of the film.
+        uint8 (height', width', 3), RGB, in the frame of the image.
     """
-    film = shrink(pixels, side)
+    image = shrink(pixels, side)
     positive: npt.NDArray[np.float32] = np.maximum(heatmap, 0)
     peak = float(positive.max())
-    heat = onto_film((positive / (peak or 1)).astype(np.float32), spec, *film.shape)
+    heat = onto_image((positive / (peak or 1)).astype(np.float32), spec, *image.shape)
     level = np.clip(heat * HOTTEST + 0.5, 0, HOTTEST).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     opacity = (OPACITY * np.clip(heat, 0, 1))[..., None]
-    blended = film[..., None] * (1 - opacity) + colours * opacity
+    blended = image[..., None] * (1 - opacity) + colours * opacity
     picture: npt.NDArray[np.uint8] = (blended + 0.5).astype(np.uint8)
     return picture
 

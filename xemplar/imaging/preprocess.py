@@ -1,4 +1,4 @@
-"""`Radiograph` -> the network's input, and a heatmap's way back onto the film.
+"""`Radiograph` -> the network's input, and a heatmap's way back onto the image.
 
 `PreprocessSpec` is plain data, stored in the checkpoint: trainer, indexer, service and evaluator
 all read that same spec. The input is kept as 8-bit grey: so the copy that the indexer stores is,
@@ -20,12 +20,12 @@ from xemplar.imaging import Radiograph
 
 @dataclass(frozen=True)
 class PreprocessSpec:
-    """How a film becomes the network's input.
+    """How an image becomes the network's input.
 
     Attributes:
         size: side of the square input in pixels, a multiple of 32 (DenseNet halves it five times).
         fit: "stretch" resizes both sides freely, as the poster did; "pad" keeps the aspect ratio
-            and centres the film on black.
+            and centres the image on black.
         mean: per channel, of grey values in [0, 1] replicated to three channels.
         std: per channel, likewise. The defaults are ImageNet's, so that its weights fit.
     """
@@ -65,7 +65,7 @@ class PreprocessSpec:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a film of (height, width) lies in the square input, in pixels of the input."""
+    """Where an image of (height, width) lies in the square input, in pixels of the input."""
 
     x: float
     y: float
@@ -74,7 +74,7 @@ class Frame:
 
 
 def frame(spec: PreprocessSpec, height: int, width: int) -> Frame:
-    """Placement of a film of that height and width (pixels) in the input of ``spec``."""
+    """Placement of an image of that height and width (pixels) in the input of ``spec``."""
     if spec.fit == "stretch":
         return Frame(0, 0, spec.size, spec.size)
     scale = spec.size / max(height, width)
@@ -105,23 +105,23 @@ def preprocess(radiograph: Radiograph, spec: PreprocessSpec) -> npt.NDArray[np.u
     return canvas
 
 
-def onto_film(
+def onto_image(
     heatmap: npt.NDArray[np.float32], spec: PreprocessSpec, height: int, width: int
 ) -> npt.NDArray[np.float32]:
-    """Carry a heatmap from the network's grid back onto the film, bilinearly.
+    """Carry a heatmap from the network's grid back onto the image, bilinearly.
 
     The centre of cell (i, j) of the g x g grid lies at ((j + 0.5) / g, (i + 0.5) / g) of the
-    input; each film pixel's centre is mapped to the input by the spec's frame and read there.
+    input; each image pixel's centre is mapped to the input by the spec's frame and read there.
     Beyond the outermost centres the edge value holds.
 
     Args:
         heatmap: float32 (g, g), any range, in the frame of the network's input.
         spec: the preprocessing that made the input.
-        height: of the film (or of a display copy of it), in pixels.
+        height: of the image (or of a display copy of it), in pixels.
         width: likewise.
 
     Returns:
-        float32 (height, width), the heatmap's range, in the frame of the film.
+        float32 (height, width), the heatmap's range, in the frame of the image.
     """
     rows, columns = heatmap.shape
     place = frame(spec, height, width)
@@ -130,8 +130,8 @@ def onto_film(
     # bilinear in each axis apart: two small matrix products, exact and free of cv2's fixed point
     across = _interpolation(x * columns / spec.size - 0.5, columns)
     down = _interpolation(y * rows / spec.size - 0.5, rows)
-    film: npt.NDArray[np.float32] = down @ np.asarray(heatmap, np.float32) @ across.T
-    return film
+    image: npt.NDArray[np.float32] = down @ np.asarray(heatmap, np.float32) @ across.T
+    return image
 
 
 def _interpolation(places: npt.NDArray[np.float32], cells: int) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What a decoded film is, what is refused before decoding, and how deep grey becomes 8-bit grey."""
+"""What a decoded image is, what is refused before decoding, and how deep grey becomes 8-bit grey."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +9,10 @@ import numpy.typing as npt
 from xemplar.errors import ImageTooLarge, NotARadiograph
 
 PERCENTILES = (0.5, 99.5)
-"""Grey values that become black and white where a deep film names no window of its own."""
+"""Grey values that become black and white where a deep image names no window of its own."""
 
 ROWS = 32
-"""Rows that are worked on at once, where a copy of a whole film would take memory and time."""
+"""Rows that are worked on at once, where a copy of a whole image would take memory and time."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Limits:
 
     Attributes:
         max_bytes: largest file, in bytes.
-        max_pixels: most pixels; a chest film has up to 18 million.
+        max_pixels: most pixels; a chest radiograph has up to 18 million.
         min_side: shortest side, in pixels, below which nothing can be seen.
     """
 
@@ -30,7 +30,7 @@ class Limits:
     min_side: int = 64
 
     def accept(self, pixels: int) -> None:
-        """Be told how many pixels a film declares, before they are decoded.
+        """Be told how many pixels an image declares, before they are decoded.
 
         A worker of a `DecodingPool` gets time and memory in proportion.
         """
@@ -38,22 +38,24 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Radiograph:
-    """A decoded film.
+    """A decoded image.
 
     Attributes:
         pixels: uint8 (height, width), 0 black (air) to 255 white (bone), upright.
-        source_size: (height, width) in pixels of the upright film before any reduced-size decoding.
+        source_size: (height, width) in pixels of the upright image before any reduced-size
+            decoding.
         sha256: hex digest of the bytes it was decoded from: its identity.
         format: "PNG", "JPEG", "TIFF" or "DICOM".
         view: one of `xemplar.data.views.VIEWS` as a DICOM header says, None where it does not.
         photometric: DICOM's PhotometricInterpretation before turning, None for other formats.
         spacing_mm: (row, column) distance of source pixels in millimetres, None where unknown.
-        body_part: one of `OTHER_PARTS` where a DICOM header says, by text or code, that the film
+        body_part: one of `OTHER_PARTS` where a DICOM header says, by text or code, that the image
             shows this instead of the chest, else None.
         burned_in: whether a DICOM header says that text is burnt into the picture.
         sex: "F" or "M" as a DICOM header says, else None.
         age: of the patient in whole years, 0 to 120, as a DICOM header says, else None.
-        warnings: sentences about what a DICOM header says of the film, as another part of the body.
+        warnings: sentences about what a DICOM header says of the image, as another part of the
+        body.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -104,10 +106,10 @@ def stretch(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np
 
 
 def contrast(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Black and white point of a deep film without a window: percentiles, else the extremes.
+    """Black and white point of a deep image without a window: percentiles, else the extremes.
 
     Where the lowest or the highest value alone takes more than three quarters of that span, it is
-    a border or a marker, and the rest of the film counts.
+    a border or a marker, and the rest of the image counts.
     """
     some = values[::4, ::4].astype(np.float32)
     low, high = (float(value) for value in np.percentile(some, PERCENTILES))

@@ -19,7 +19,7 @@ from xemplar.imaging.structure.png import START, check_png, chunks
 from xemplar.imaging.structure.tiff import check_tiff
 
 DISPLAY_SIDE = 1024
-"""JPEG films are decoded at a reduced size that keeps at least this many pixels on both sides."""
+"""JPEG images are decoded at a reduced size that keeps at least this many pixels on both sides."""
 
 LYING = (5, 6, 7, 8)
 """EXIF orientations of a picture that is stored on its side."""
@@ -54,7 +54,7 @@ def decode_picture(data: bytes, limits: Limits) -> Radiograph:
     try:
         if image.format != "MPO" and _holds_more(image):
             raise UnsupportedImage(
-                f"the {image.format} holds more than one picture; send one film alone"
+                f"the {image.format} holds more than one picture; send one radiograph alone"
             )
         _forget_broken_exif(image)
         # Pillow turns a TIFF by itself, and gives its upright size
@@ -65,7 +65,7 @@ def decode_picture(data: bytes, limits: Limits) -> Radiograph:
         raise
     except Exception as error:
         raise UnreadableImage(
-            f"the {image.format} picture is damaged or cut short; export the film again"
+            f"the {image.format} picture is damaged or cut short; export the radiograph again"
         ) from error
     return Radiograph(
         pixels=grey,
@@ -105,7 +105,7 @@ def _open_picture(data: bytes, limits: Limits) -> Image.Image:
         ) from error
     except Exception as error:
         raise UnreadableImage(
-            "this is no PNG, JPEG, TIFF or DICOM file, or its header is damaged; export the film "
+            "this is no PNG, JPEG, TIFF or DICOM file, or its header is damaged; export the image "
             "again in one of these formats"
         ) from error
 
@@ -181,7 +181,7 @@ def _deep_colour(image: Image.Image, data: bytes) -> Pixels:
 
     blue_green_red = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if blue_green_red is None:
-        raise UnreadableImage(f"the {image.format} picture is damaged; export the film again")
+        raise UnreadableImage(f"the {image.format} picture is damaged; export the radiograph again")
     channels = blue_green_red[..., 2::-1]
     return channels if image.format == "TIFF" else _upright(channels, _orientation(image))
 

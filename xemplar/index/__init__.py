@@ -6,19 +6,19 @@ reader always sees a whole index, and going back is publishing an older one.
 
 from xemplar.index.builder import FACTORY, Source, Vectors, build, empty_index
 from xemplar.index.calibration import SimilarityCalibration
-from xemplar.index.delta import Amended, Changes, check_cases
+from xemplar.index.delta import Changes, LiveIndex, check_cases
 from xemplar.index.generation import Generation, Hits, open_generation
 from xemplar.index.manifest import FileRecord, Manifest, read_manifest
 from xemplar.index.published import Damaged, current, folder_of, generations, publish, remove
 
 __all__ = [
     "FACTORY",
-    "Amended",
     "Changes",
     "Damaged",
     "FileRecord",
     "Generation",
     "Hits",
+    "LiveIndex",
     "Manifest",
     "SimilarityCalibration",
     "Source",

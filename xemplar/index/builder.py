@@ -168,7 +168,7 @@ def _fill(
         cams.append(np.asarray(batch.cams, np.float16))
     if not ids:
         raise NothingIndexed(
-            f"checkpoint {digest[:12]} has embedded no films yet; run `xemplar index FOLDER`"
+            f"checkpoint {digest[:12]} has embedded no images yet; run `xemplar index FOLDER`"
         )
     return np.concatenate(ids), np.concatenate(logits), np.concatenate(cams)
 

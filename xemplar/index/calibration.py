@@ -1,7 +1,7 @@
-"""From a cosine to the chance that two films share a finding: measured, and kept in the manifest.
+"""From a cosine to the chance that two images share a finding: measured, and kept in the manifest.
 
-A cosine is no probability, and users read it as one. How often films of that cosine share a
-finding depends on the network, on the films in the index and on how common findings are in them,
+A cosine is no probability, and users read it as one. How often images of that cosine share a
+finding depends on the network, on the images in the index and on how common findings are in them,
 so it is measured for an index (`xemplar evaluate ranking`) and published with it.
 """
 
@@ -21,15 +21,15 @@ class SimilarityCalibration:
     Attributes:
         checkpoint: sha256 hex digest of the network whose cosines it is about.
         source: name of the data set that it was fitted on.
-        films: how many films were compared with the index.
-        pairs: how many pairs of films that makes.
+        images: how many images were compared with the index.
+        pairs: how many pairs of images that makes.
         similarity: cosines, ascending, in [-1, 1].
         chance: share of pairs with a finding in common at each of these, in [0, 1].
     """
 
     checkpoint: str
     source: str
-    films: int
+    images: int
     pairs: int
     similarity: tuple[float, ...]
     chance: tuple[float, ...]
@@ -50,7 +50,7 @@ class SimilarityCalibration:
             )
 
     def chance_of(self, similarity: float) -> float:
-        """Chance, in [0, 1], that two films of this cosine share a finding."""
+        """Chance, in [0, 1], that two images of this cosine share a finding."""
         return float(np.interp(similarity, self.similarity, self.chance))
 
     @classmethod

@@ -1,6 +1,6 @@
-"""`Amended`: a published generation, plus the cases that came since, minus those that went.
+"""`LiveIndex`: a published generation, plus the cases that came since, minus those that went.
 
-A generation is never changed, and building one takes minutes where films are many. So what came
+A generation is never changed, and building one takes minutes where images are many. So what came
 since it was built lies beside it in memory and is searched exactly, and what went is left out of
 every search. Each change makes a new object: a query goes on with the one that it began with.
 """
@@ -18,7 +18,7 @@ from xemplar.index.generation import TIE, Generation, Hits, cosines
 from xemplar.index.manifest import Manifest
 
 
-class Amended:
+class LiveIndex:
     """Answers as a generation that was built just now would. Immutable; any thread may search."""
 
     def __init__(

@@ -32,8 +32,8 @@ SCHEMA = 2
 class Calibration:
     """Platt scaling of one finding: probability = sigmoid(scale * logit + offset).
 
-    Platt, Advances in Large Margin Classifiers, 1999; fitted on validation films. ``threshold``
-    is the probability from which on the finding is called present (Youden's J on those films).
+    Platt, Advances in Large Margin Classifiers, 1999; fitted on validation images. ``threshold``
+    is the probability from which on the finding is called present (Youden's J on those images).
     """
 
     scale: float = 1.0
@@ -47,12 +47,12 @@ class Card:
 
     Attributes:
         findings: the outputs, in their order.
-        spec: how a film becomes the input.
+        spec: how an image becomes the input.
         architecture: the shape of the network.
         calibration: one for each finding, in their order.
         training: the trainer's settings, data sets with digests, epochs; for people and papers.
-            Programs read from it what films must not be called unseen.
-        metrics: figures on validation films, by name.
+            Programs read from it what images must not be called unseen.
+        metrics: figures on validation images, by name.
         code_version: of the software that wrote it.
     """
 

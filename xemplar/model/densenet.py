@@ -18,16 +18,17 @@ Weights: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
 under `MEAN` and `PROJECTION` what a network of torchvision's lacks."""
 
 MEAN = "embedding.mean"
-"""Name of the mean of the rectified maps over usual films, (C, g, g): what all have in common.
+"""Name of the mean of the rectified maps over usual images, (C, g, g): what all have in common.
 
-It is taken from a film's maps before they are pooled to an embedding (as Mu & Viswanath, ICLR 2018,
-do with words), so that a similarity tells films apart instead of saying that both are chest X-rays.
+It is taken from an image's maps before they are pooled to an embedding (as Mu & Viswanath, ICLR
+2018, do with words), so that a similarity tells images apart instead of saying that both are chest
+X-rays.
 """
 
 PROJECTION = "embedding.projection"
 """Name of the linear layer, (D, C), that a network may have on what is left: its D numbers say what
-tells films apart by their findings (`trainer.projection`). Linear, so that the shares of the places
-still add up to the similarity."""
+tells images apart by their findings (`trainer.projection`). Linear, so that the shares of the
+places still add up to the similarity."""
 
 EMBEDDING = (MEAN, PROJECTION)
 
@@ -106,7 +107,7 @@ def shapes(architecture: Architecture, findings: int, size: int) -> dict[str, tu
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
+class EmbeddingHead:
     """Where a network's embeddings lie: how they follow from its maps.
 
     Attributes:
@@ -121,7 +122,7 @@ class Space:
     def of(cls, weights: Weights) -> Self:
         """That of a network with these weights."""
         projection = weights.get(PROJECTION)
-        # widened once, as it is multiplied with float64 for every film and every neighbour
+        # widened once, as it is multiplied with float64 for every image and every neighbour
         return cls(weights[MEAN], None if projection is None else projection.astype(np.float64))
 
     @property
@@ -143,20 +144,20 @@ class Space:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What one forward pass yields for N films; C channels, F findings, a g x g grid (7 x 7).
+    """What one forward pass yields for N images; C channels, F findings, a g x g grid (7 x 7).
 
     Attributes:
         embedding: float32 (N, D), unit vectors; their inner product, -1 to 1, is the similarity.
         logits: float32 (N, F), before calibration.
         maps: float32 (N, C, g, g), rectified activations of the last layer, all >= 0, in the
             frame of the network's input.
-        space: of the network, the same for all films.
+        space: of the network, the same for all images.
     """
 
     embedding: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
     maps: npt.NDArray[np.float32]
-    space: Space
+    space: EmbeddingHead
 
     def pooled(self) -> npt.NDArray[np.float64]:
         """Means of the maps over the places, (N, C): an embedding before it is centred."""
@@ -164,7 +165,7 @@ class Features:
         return means
 
     def one(self, place: int) -> "Features":
-        """Of one of the N films (N = 1), copied: it does not keep the others in memory."""
+        """Of one of the N images (N = 1), copied: it does not keep the others in memory."""
         embedding, logits, maps = (
             part[place : place + 1].copy() for part in (self.embedding, self.logits, self.maps)
         )
@@ -175,11 +176,11 @@ def features(
     maps: npt.NDArray[np.float32],
     classifier: npt.NDArray[np.float32],
     bias: npt.NDArray[np.float32],
-    space: Space,
+    space: EmbeddingHead,
 ) -> Features:
     """Embedding and logits from the rectified maps: global average pooling and one linear layer.
 
-    With G the mean of a film's maps over the places, m that of the space's mean, and W its
+    With G the mean of an image's maps over the places, m that of the space's mean, and W its
     projection, the embedding is W(G - m) / |W(G - m)|.
 
     Args:
@@ -188,7 +189,7 @@ def features(
         bias: float32 (F,).
         space: of the embeddings.
     """
-    # in float64: what is left of films that are nearly usual is the difference of large numbers,
+    # in float64: what is left of images that are nearly usual is the difference of large numbers,
     # and the squares of the smallest float32 values do not vanish
     pooled = maps.mean(axis=(2, 3), dtype=np.float64)
     apart = space.project(pooled - space.mean.mean(axis=(1, 2), dtype=np.float64))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xemplar.errors import ConfigurationError, InvalidArgument
 from xemplar.model.checkpoint import Checkpoint
-from xemplar.model.densenet import Features, Space, features
+from xemplar.model.densenet import EmbeddingHead, Features, features
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ class Encoder:
         self._backend = backend
         self._classifier = checkpoint.weights["classifier.weight"]
         self._bias = checkpoint.weights["classifier.bias"]
-        self._space = Space.of(checkpoint.weights)
+        self._space = EmbeddingHead.of(checkpoint.weights)
 
     def encode(self, inputs: npt.NDArray[np.uint8]) -> Features:
-        """Encode N films.
+        """Encode N images.
 
         Args:
             inputs: uint8 (N, size, size) from `preprocess`, N >= 1.

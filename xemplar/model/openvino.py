@@ -16,8 +16,8 @@ from xemplar.model.densenet import BATCH_NORM_EPSILON, Architecture, Weights
 
 def build(architecture: Architecture, weights: Weights, spec: PreprocessSpec) -> openvino.Model:
     """A graph from uint8 (N, size, size) to rectified maps, float32 (N, C, size/32, size/32)."""
-    films = op.parameter([-1, spec.size, spec.size], np.uint8, name="films")
-    node = _normalise(films, spec)
+    images = op.parameter([-1, spec.size, spec.size], np.uint8, name="images")
+    node = _normalise(images, spec)
     node = _conv(node, weights["features.conv0.weight"], stride=2, padding=3)
     node = _norm_relu(node, weights, "features.norm0")
     node = op.max_pool(node, [2, 2], [1, 1], [1, 1], [1, 1], [3, 3]).output(0)
@@ -35,14 +35,14 @@ def build(architecture: Architecture, weights: Weights, spec: PreprocessSpec) ->
             node = _conv(node, weights[f"{name}.conv.weight"])
             node = op.avg_pool(node, [2, 2], [0, 0], [0, 0], [2, 2], exclude_pad=True)
     maps = _norm_relu(node, weights, "features.norm5")
-    return openvino.Model([op.result(maps, name="maps")], [films], "densenet")
+    return openvino.Model([op.result(maps, name="maps")], [images], "densenet")
 
 
-def _normalise(films: Any, spec: PreprocessSpec) -> Any:
+def _normalise(images: Any, spec: PreprocessSpec) -> Any:
     """uint8 (N, s, s) -> float32 (N, 3, s, s): grey in [0, 1], replicated, mean and std taken."""
     scale = 1 / (255 * np.array(spec.std, np.float32))
     shift = -np.array(spec.mean, np.float32) / np.array(spec.std, np.float32)
-    grey = op.unsqueeze(op.convert(films, "f32"), np.int64(1))
+    grey = op.unsqueeze(op.convert(images, "f32"), np.int64(1))
     # broadcasting (N, 1, s, s) by (1, 3, 1, 1) replicates the grey channel
     scaled = op.multiply(grey, scale.reshape(1, 3, 1, 1).astype(np.float32))
     return op.add(scaled, shift.reshape(1, 3, 1, 1).astype(np.float32))

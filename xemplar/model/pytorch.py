@@ -37,7 +37,7 @@ class DenseNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
 
     def normalise(self, grey: Tensor) -> Tensor:
-        """Grey films, float (N, s, s) in [0, 1] -> (N, 3, s, s), replicated and normalised."""
+        """Grey images, float (N, s, s) in [0, 1] -> (N, 3, s, s), replicated and normalised."""
         channels = (grey.unsqueeze(1) - self.mean) / self.std
         return channels.contiguous(memory_format=torch.channels_last)
 
@@ -48,14 +48,14 @@ class DenseNetwork(nn.Module):
         return layer
 
     def maps(self, grey: Tensor) -> Tensor:
-        """Rectified maps (N, C, s/32, s/32) of grey films, float (N, s, s) in [0, 1]."""
+        """Rectified maps (N, C, s/32, s/32) of grey images, float (N, s, s) in [0, 1]."""
         return self.levels(grey)[-1]
 
     def levels(self, grey: Tensor) -> list[Tensor]:
         """Maps after the second and third dense block, and the rectified last: strides 8, 16, 32.
 
         Args:
-            grey: films, float (N, s, s) in [0, 1].
+            grey: images, float (N, s, s) in [0, 1].
         """
         found, x = [], self.normalise(grey)
         for name, layer in self.dense.features.named_children():
@@ -65,7 +65,7 @@ class DenseNetwork(nn.Module):
         return [*found, F.relu(x)]
 
     def forward(self, grey: Tensor) -> Tensor:
-        """Logits (N, F) of grey films, float (N, s, s) in [0, 1]."""
+        """Logits (N, F) of grey images, float (N, s, s) in [0, 1]."""
         pooled = self.maps(grey).mean(dim=(2, 3))
         logits: Tensor = self.dense.classifier(pooled)
         return logits

@@ -1,4 +1,4 @@
-"""The audit trail: who asked what, when, and what was answered. No film, no name, no address."""
+"""The audit trail: who asked what, when, and what was answered. No image, no name, no address."""
 
 import operator
 import os
@@ -43,7 +43,7 @@ class AuditEntry:
         action: operation id, as "query", or the command, as "backup".
         status: of the HTTP answer.
         subject: id of a case, query, job or key that it was about.
-        image_sha256: of the film that was sent; None once that film, being a case, was removed.
+        image_sha256: of the image that was sent; None once that image, being a case, was removed.
         generation: index generation that answered.
         results: ids of the cases that were shown, in the order of the answer.
         count: requests that it stands for.

@@ -9,7 +9,7 @@ import cv2
 from xemplar.archive.artefact import new_folder
 from xemplar.data.findings import NO_FINDING
 from xemplar.errors import ConfigurationError
-from xemplar.phantom.film import check, phantom
+from xemplar.phantom.radiograph import check, phantom
 
 _SPLITS = ("train", "train", "train", "val", "train", "train", "test", "train", "train", "test")
 
@@ -26,35 +26,37 @@ def write_phantoms(
 
     `labels.csv` (file, patient_id, view, sex, age, findings, split), `boxes.csv` (file, label, x,
     y, w, h in pixels, provenance), `severity.csv` (file, finding, severity) and
-    `images/phantom-000000.png` onwards. Every film is another person: the patient_id is the
-    phantom's seed, so that `phantom(int(patient_id), size=size)` makes the film again.
+    `images/phantom-000000.png` onwards. Every radiograph is another person: the patient_id is the
+    phantom's seed, so that `phantom(int(patient_id), size=size)` makes the image again.
 
     Args:
         folder: Must not exist.
-        count: How many films, at least 1.
-        seed: Of the first film; the others follow it.
+        count: How many images, at least 1.
+        seed: Of the first image; the others follow it.
         size: Pixels along each edge, 64 to 2048.
-        on_progress: Called after each film with how many are written.
+        on_progress: Called after each image with how many are written.
 
     Raises:
         ConfigurationError: the folder exists, or an argument is outside its range.
     """
     check(seed, size, {})
     if count < 1:
-        raise ConfigurationError(f"count {count} is less than 1; a data set has at least one film")
+        raise ConfigurationError(f"count {count} is less than 1; a data set has at least one image")
     labels = [["file", "patient_id", "view", "sex", "age", "findings", "split"]]
     boxes = [["file", "label", "x", "y", "w", "h", "provenance"]]
     severities = [["file", "finding", "severity"]]
     with new_folder(folder, shared=True) as beside:
         (beside / "images").mkdir()
         for i in range(count):
-            film = phantom(seed + i, size=size)
+            image = phantom(seed + i, size=size)
             file = f"images/phantom-{i:06d}.png"
-            (beside / file).write_bytes(cv2.imencode(".png", film.pixels)[1].tobytes())
-            names = "|".join(p.finding for p in film.findings) or NO_FINDING
+            (beside / file).write_bytes(cv2.imencode(".png", image.pixels)[1].tobytes())
+            names = "|".join(p.finding for p in image.findings) or NO_FINDING
             split = _SPLITS[i % len(_SPLITS)]
-            labels.append([file, str(film.seed), film.view, film.sex, str(film.age), names, split])
-            for p in film.findings:
+            labels.append(
+                [file, str(image.seed), image.view, image.sex, str(image.age), names, split]
+            )
+            for p in image.findings:
                 boxes.append([file, p.finding, *(f"{v:g}" for v in p.box), "phantom"])
                 severities.append([file, p.finding, f"{p.severity:.6f}"])
             if on_progress:

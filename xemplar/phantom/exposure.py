@@ -21,7 +21,7 @@ def integral_of(flesh: Map, bone: Map, sides: Sequence[Side]) -> Map:
 def expose(frame: Frame, integral: Map, normal: Map) -> Canvas:
     """Attenuation to grey values: detector blur, quantum noise, display.
 
-    The window is that of the normal film, and the noise is one field for every film of the seed:
+    The window is that of the normal image, and the noise is one field for every image of the seed:
     where there is no lesion, nothing changes.
     """
     rng = np.random.default_rng([frame.body.seed, NOISE])

@@ -1,4 +1,4 @@
-"""The film's grid in the patient's frame, and the solids and ribbons that are drawn on it."""
+"""The image's grid in the patient's frame, and the solids and ribbons that are drawn on it."""
 
 import math
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Points = npt.NDArray[np.float64]
 Canvas = npt.NDArray[np.uint8]
 
 FIELD_MM = 400.0
-"""What the film shows of the patient, edge to edge, before magnification."""
+"""What the image shows of the patient, edge to edge, before magnification."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The film's grid in patient coordinates; x and y are (size, size) maps in millimetres."""
+    """The image's grid in patient coordinates; x and y are (size, size) maps in millimetres."""
 
     body: Anatomy
     size: int
@@ -62,7 +62,7 @@ class Frame:
         return slice(low[1], high[1]), slice(low[0], high[0])
 
     def path(self, points: npt.ArrayLike, z: float = 0.0) -> Points:
-        """Patient millimetres (..., 2) at a depth to columns and rows (..., 2) of the film."""
+        """Patient millimetres (..., 2) at a depth to columns and rows (..., 2) of the image."""
         b = self.body
         c, s = math.cos(b.roll), math.sin(b.roll)
         p = np.asarray(points, np.float64) + np.array([z * b.yaw, z * b.pitch])
@@ -84,7 +84,7 @@ def fixed(points: Points) -> npt.NDArray[np.int32]:
 
 
 def frame_of(body: Anatomy, size: int) -> Frame:
-    """The grid of a film with ``size`` pixels along each edge."""
+    """The grid of an image with ``size`` pixels along each edge."""
     mm = FIELD_MM / body.magnification / size
     line = (np.arange(size, dtype=np.float32) - (size - 1) / 2) * np.float32(mm)
     x, y = line[None, :] - np.float32(body.shift[0]), line[:, None] - np.float32(body.shift[1])

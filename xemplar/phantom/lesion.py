@@ -32,7 +32,7 @@ class PlacedFinding:
     Attributes:
         finding: One of `FINDINGS`.
         severity: In (0, 1]; more is larger and denser.
-        box: x, y, width, height in pixels of the film, tight around the lesion's projection. For
+        box: x, y, width, height in pixels of the image, tight around the lesion's projection. For
             cardiomegaly it is the heart, for pneumothorax the air outside the lung.
     """
 

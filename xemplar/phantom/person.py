@@ -1,4 +1,4 @@
-"""Who was filmed, and how they stood: a person from a seed."""
+"""Who was imageed, and how they stood: a person from a seed."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
 """Tells whether two files show one image, in whatever format, resolution or window.
 
-The same film reaches an archive as DICOM in several transfer syntaxes, as the PNG that a data set
+The same image reaches an archive as DICOM in several transfer syntaxes, as the PNG that a data set
 was published in and as the JPEG that another one made of it. Their bytes differ, their pixels
 hardly: what the network sees of them, 224 x 224 pixels, is nearly the same. So candidates are
 found by their embeddings, and their pixels decide.
@@ -24,7 +24,7 @@ from xemplar.archive.media import Media
 from xemplar.catalog import Case, Catalog
 from xemplar.errors import CorruptArtefact, NotFound
 from xemplar.imaging.preprocess import PreprocessSpec
-from xemplar.index import Amended
+from xemplar.index import LiveIndex
 
 COPY_COSINE = 0.8
 """Cosine of two embeddings below which their images are not compared: hardly any are the same."""
@@ -108,7 +108,7 @@ class StoredImages:
 def case_of_image(
     vector: npt.NDArray[np.float32],
     inputs: npt.NDArray[np.uint8],
-    generation: Amended,
+    generation: LiveIndex,
     catalog: Catalog,
     images: StoredImages,
 ) -> Case | None:

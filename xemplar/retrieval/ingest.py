@@ -1,7 +1,7 @@
 """Taking a case in and letting it go: pictures and catalog, in an order that survives a kill.
 
-Both the index job and the service embed films through `embed`, so there is one way from a film to
-what the catalog keeps of it.
+Both the index job and the service embed images through `embed`, so there is one way from an image
+to what the catalog keeps of it.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,12 +27,12 @@ YOUNG_SECONDS = 24 * 60 * 60
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A film ready for the network, and what is kept of its header.
+    """An image ready for the network, and what is kept of its header.
 
     Attributes:
-        sha256: hex digest of the film's original bytes.
+        sha256: hex digest of the image's original bytes.
         inputs: uint8 (size, size), from `preprocess`.
-        source_size: (height, width) of the upright film in pixels.
+        source_size: (height, width) of the upright image in pixels.
         view: as the header tells it, None where it does not; sex and age likewise.
         sex: "F" or "M".
         age: in whole years.
@@ -50,21 +50,21 @@ class Prepared:
     spacing_mm: tuple[float, float] | None
 
     @classmethod
-    def of(cls, film: Radiograph, inputs: npt.NDArray[np.uint8]) -> Self:
-        """A decoded film and its input; the film's pixels are let go of."""
+    def of(cls, image: Radiograph, inputs: npt.NDArray[np.uint8]) -> Self:
+        """A decoded image and its input; the image's pixels are let go of."""
         return cls(
-            sha256=film.sha256,
+            sha256=image.sha256,
             inputs=inputs,
-            source_size=film.source_size,
-            view=film.view,
-            sex=film.sex,
-            age=film.age,
-            photometric=film.photometric,
-            spacing_mm=film.spacing_mm,
+            source_size=image.source_size,
+            view=image.view,
+            sex=image.sex,
+            age=image.age,
+            photometric=image.photometric,
+            spacing_mm=image.spacing_mm,
         )
 
     def completed(self, description: Description) -> Description:
-        """What a data set says of the film; where it leaves something open, the header's word."""
+        """What a data set says of the image; where it leaves something open, the header's word."""
         return replace(
             description,
             view=description.view or self.view,
@@ -74,34 +74,34 @@ class Prepared:
 
 
 def embed(
-    encoder: Encoder, films: Sequence[tuple[Prepared, Description]]
+    encoder: Encoder, images: Sequence[tuple[Prepared, Description]]
 ) -> tuple[Entry | None, ...]:
     """One forward pass, and all of it that the catalog keeps.
 
     Args:
         encoder: of the checkpoint that the embeddings will belong to.
-        films: at least one. Where a description tells no view, sex or age, the header's stands.
+        images: at least one. Where a description tells no view, sex or age, the header's stands.
 
     Returns:
-        An entry for each film, in their order; None where the network sees nothing at all.
+        An entry for each image, in their order; None where the network sees nothing at all.
     """
-    features = encoder.encode(np.stack([film.inputs for film, _ in films]))
+    features = encoder.encode(np.stack([image.inputs for image, _ in images]))
     cams = grad_cam(features.maps, encoder.checkpoint.weights["classifier.weight"])
     return tuple(
         Entry(
-            image_sha256=film.sha256,
-            description=film.completed(description),
-            height=film.source_size[0],
-            width=film.source_size[1],
-            spacing_mm=film.spacing_mm,
-            photometric=film.photometric,
+            image_sha256=image.sha256,
+            description=image.completed(description),
+            height=image.source_size[0],
+            width=image.source_size[1],
+            spacing_mm=image.spacing_mm,
+            photometric=image.photometric,
             vector=features.embedding[place],
             logits=features.logits[place],
             cams=cams[place],
         )
         if features.embedding[place].any()
         else None
-        for place, (film, description) in enumerate(films)
+        for place, (image, description) in enumerate(images)
     )
 
 
@@ -122,16 +122,16 @@ def embed_stored(
     """
     spec = encoder.checkpoint.card.spec
     read = [(case, _stored(case, media, spec)) for case in catalog.cases(ids).values()]
-    usable = [(case, film) for case, film in read if film is not None]
+    usable = [(case, image) for case, image in read if image is not None]
     if usable:
-        entries = embed(encoder, [(film, case) for case, film in usable])
+        entries = embed(encoder, [(image, case) for case, image in usable])
         made = {
             case.id: entry
             for (case, _), entry in zip(usable, entries, strict=True)
             if entry is not None
         }
         catalog.put_embeddings(encoder.checkpoint.digest, made)
-    return tuple(case.case_id for case, film in read if film is None)
+    return tuple(case.case_id for case, image in read if image is None)
 
 
 def _stored(case: Case, media: Media, spec: PreprocessSpec) -> Prepared | None:
@@ -154,7 +154,7 @@ def _stored(case: Case, media: Media, spec: PreprocessSpec) -> Prepared | None:
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of a film.
+    """What became of an image.
 
     Attributes:
         case: the one that it is by now, or that showed the same image before.
@@ -165,10 +165,10 @@ class Taken:
     is_new: bool
 
 
-def embed_film(
-    film: Radiograph, description: Description, encoder: Encoder
+def embed_image(
+    image: Radiograph, description: Description, encoder: Encoder
 ) -> tuple[npt.NDArray[np.uint8], Entry]:
-    """Embed one film.
+    """Embed one image.
 
     Returns:
         What the network saw of it, uint8 (size, size), and what the catalog keeps of it.
@@ -176,27 +176,27 @@ def embed_film(
     Raises:
         NotARadiograph: the network sees nothing in it.
     """
-    inputs = preprocess(film, encoder.checkpoint.card.spec)
-    (entry,) = embed(encoder, [(Prepared.of(film, inputs), description)])
+    inputs = preprocess(image, encoder.checkpoint.card.spec)
+    (entry,) = embed(encoder, [(Prepared.of(image, inputs), description)])
     if entry is None:
-        raise NotARadiograph(f"this film cannot be compared with others: {BLANK}")
+        raise NotARadiograph(f"this image cannot be compared with others: {BLANK}")
     return inputs, entry
 
 
 def keep(
-    film: Radiograph,
+    image: Radiograph,
     inputs: npt.NDArray[np.uint8],
     entry: Entry,
     checkpoint: Checkpoint,
     catalog: Catalog,
     media: Media,
 ) -> Taken:
-    """Put one film into media and catalog. When this returns, a power cut takes nothing of it.
+    """Put one image into media and catalog. When this returns, a power cut takes nothing of it.
 
     The pictures are on the disk before the catalog speaks of them, so a case never lacks them.
 
     Args:
-        film: decoded. One that is a case keeps its id and its description.
+        image: decoded. One that is a case keeps its id and its description.
         inputs: what the network saw of it.
         entry: what the network made of it.
         checkpoint: of that network.
@@ -210,24 +210,24 @@ def keep(
     """
     catalog.check_addition(entry)
     spec = checkpoint.card.spec
-    media.write(film, inputs, spec, durable=True)
+    media.write(image, inputs, spec, durable=True)
     new = catalog.add(checkpoint.digest, [entry])
-    if not media.has(film.sha256, spec):
-        # an earlier removal of the same film was deleting its pictures; it deletes none of a case
-        # that the catalog holds, and so cannot come between again
-        media.write(film, inputs, spec, durable=True)
-    return Taken(catalog.case(case_id_of(film.sha256)), film.sha256 in new)
+    if not media.has(image.sha256, spec):
+        # an earlier removal of the same radiograph was deleting its pictures; it deletes none of a
+        # case that the catalog holds, and so cannot come between again
+        media.write(image, inputs, spec, durable=True)
+    return Taken(catalog.case(case_id_of(image.sha256)), image.sha256 in new)
 
 
-def take_in(
-    film: Radiograph, description: Description, encoder: Encoder, catalog: Catalog, media: Media
+def add_case(
+    image: Radiograph, description: Description, encoder: Encoder, catalog: Catalog, media: Media
 ) -> Case:
-    """`embed_film`, and `keep` it, whatever the archive holds."""
-    inputs, entry = embed_film(film, description, encoder)
-    return keep(film, inputs, entry, encoder.checkpoint, catalog, media).case
+    """`embed_image`, and `keep` it, whatever the archive holds."""
+    inputs, entry = embed_image(image, description, encoder)
+    return keep(image, inputs, entry, encoder.checkpoint, catalog, media).case
 
 
-def let_go(case_id: str, catalog: Catalog, media: Media) -> None:
+def delete_case(case_id: str, catalog: Catalog, media: Media) -> None:
     """Remove a case: first from the catalog, which remembers what is left to do, then its pictures.
 
     Killed in between, `delete_pictures` finishes it, and so does the same call.
@@ -249,12 +249,12 @@ def let_go(case_id: str, catalog: Catalog, media: Media) -> None:
 
 
 def _pending(case_id: str, catalog: Catalog) -> list[str]:
-    """Digests of the film of a case that was removed, while its pictures are there."""
+    """Digests of the radiograph of a case that was removed, while its pictures are there."""
     return [sha256 for sha256 in catalog.removed_pictures() if case_id_of(sha256) == case_id]
 
 
 def delete_pictures(catalog: Catalog, media: Media) -> int:
-    """Delete the pictures of all cases that were removed; returns of how many films.
+    """Delete the pictures of all cases that were removed; returns of how many radiographs.
 
     Called when a service starts, every minute while it runs, and before a reindex: that finishes
     what a kill or a full disk interrupted.
@@ -266,7 +266,7 @@ def delete_pictures(catalog: Catalog, media: Media) -> int:
 
 
 def delete_orphans(catalog: Catalog, media: Media) -> None:
-    """Delete pictures that belong to no case: a kill came before the catalog knew of the film.
+    """Delete pictures that belong to no case: a kill came before the catalog knew of the radiograph.
 
     Called before each reindex. Pictures of the last `YOUNG_SECONDS` stay, as an index job that
     runs may be about to put their cases in.

@@ -1,4 +1,4 @@
-"""From what the network made of a film to its `Answer`: search, Grad-CAM, what each case is."""
+"""From what the network made of an image to its `Answer`: search, Grad-CAM, what each case is."""
 
 import secrets
 from collections.abc import Sequence
@@ -12,24 +12,24 @@ from xemplar.model.densenet import Features
 from xemplar.model.explain import grad_cam
 from xemplar.retrieval.result import Answer, Neighbour, Prediction, Stopwatch
 from xemplar.retrieval.selection import Found, Scope
-from xemplar.retrieval.snapshot import Live
+from xemplar.retrieval.snapshot import Snapshot
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A film on its way.
+    """An image on its way.
 
     Attributes:
-        film_id: who it is, as a case's id.
-        film: display copy.
+        image_id: who it is, as a case's id.
+        image: display copy.
         inputs: of the network, uint8 (s, s).
         warnings: what speaks against it.
         watch: the time it took so far.
         indexed: whether it is a case's, which is not judged again.
     """
 
-    film_id: str
-    film: npt.NDArray[np.uint8]
+    image_id: str
+    image: npt.NDArray[np.uint8]
     inputs: npt.NDArray[np.uint8]
     warnings: tuple[str, ...] = ()
     watch: Stopwatch = field(default_factory=Stopwatch)
@@ -46,16 +46,16 @@ class Question:
         explained: place of the finding to explain; None for the most probable.
     """
 
-    live: Live
+    live: Snapshot
     scope: Scope
     explained: int | None
 
 
 def answer_of(query: Query, features: Features, question: Question) -> Answer:
-    """Find the cases for one film, and say of them what its question wants to know.
+    """Find the cases for one image, and say of them what its question wants to know.
 
     Args:
-        query: the film.
+        query: the image.
         features: what the network made of it (N = 1).
         question: what is asked of it.
 
@@ -78,10 +78,10 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
     query.watch.stage("describe")
     return Answer(
         query_id=secrets.token_hex(8),
-        film_id=query.film_id,
+        image_id=query.image_id,
         checkpoint=checkpoint.digest,
         generation=live.generation.name,
-        film=query.film,
+        image=query.image,
         inputs=query.inputs,
         archived_as=None if archived is None else archived.case_id,
         features=features,
@@ -108,7 +108,7 @@ def _predictions(
     )
 
 
-def _neighbours(live: Live, found: Sequence[Found], explained: int) -> tuple[Neighbour, ...]:
+def _neighbours(live: Snapshot, found: Sequence[Found], explained: int) -> tuple[Neighbour, ...]:
     calibration = live.generation.manifest.calibration
     threshold = live.checkpoint.thresholds[explained]
     neighbours = []

@@ -1,4 +1,4 @@
-"""An answer's pictures, as JPEG: films, Grad-CAM overlays, similarity evidence; and their maps.
+"""An answer's pictures, as JPEG: radiographs, Grad-CAM overlays, similarity evidence; and their maps.
 
 They are drawn when they are asked for: most are never looked at.
 """
@@ -23,7 +23,7 @@ Map: TypeAlias = npt.NDArray[np.float32]
 
 def query_image(answer: Answer, side: int = DISPLAY_SIDE) -> bytes:
     """The query's display copy, its longer side at most ``side`` pixels."""
-    return jpeg(shrink(answer.film, side))
+    return jpeg(shrink(answer.image, side))
 
 
 def case_image(retriever: Retriever, case: Case, side: int = DISPLAY_SIDE) -> bytes:
@@ -64,15 +64,15 @@ def query_overlay(
 ) -> bytes:
     """The query with its Grad-CAM for a finding (None: the explained one).
 
-    Below the finding's threshold the film is shown without a map.
+    Below the finding's threshold the image is shown without a map.
     """
-    return _drawn(retriever, answer.film, query_map(retriever, answer, finding), side)
+    return _drawn(retriever, answer.image, query_map(retriever, answer, finding), side)
 
 
 def case_overlay(retriever: Retriever, case: Case, finding: str, side: int = 512) -> bytes:
     """A case with its stored Grad-CAM for a finding. No network runs.
 
-    Below the finding's threshold the film is shown without a map.
+    Below the finding's threshold the image is shown without a map.
     """
     heatmap = case_map(retriever, case, finding)
     return _drawn(retriever, retriever.media.display(case.image_sha256), heatmap, side)
@@ -87,7 +87,7 @@ def query_evidence(retriever: Retriever, answer: Answer, case: Case, side: int =
     live = retriever.live
     live.check_gave(answer)
     heatmap = similarity_evidence(answer.features, live.generation.vector(case.id))
-    return _drawn(retriever, answer.film, heatmap, side)
+    return _drawn(retriever, answer.image, heatmap, side)
 
 
 def case_evidence(retriever: Retriever, answer: Answer, case: Case, side: int = 512) -> bytes:
@@ -143,10 +143,10 @@ def _features(retriever: Retriever, answer: Answer, case: Case) -> Features:
 
 def _drawn(
     retriever: Retriever,
-    film: npt.NDArray[np.uint8],
+    image: npt.NDArray[np.uint8],
     heatmap: npt.NDArray[np.float32] | None,
     side: int,
 ) -> bytes:
     if heatmap is None:
-        return jpeg(shrink(film, side))
-    return jpeg(overlay(film, heatmap, retriever.checkpoint.card.spec, side=side))
+        return jpeg(shrink(image, side))
+    return jpeg(overlay(image, heatmap, retriever.checkpoint.card.spec, side=side))

@@ -53,10 +53,10 @@ class Answer:
 
     Attributes:
         query_id: random, 16 hex digits.
-        film_id: the first 16 hex digits of the sha256 of the film's file, as a case's id.
+        image_id: the first 16 hex digits of the sha256 of the image's file, as a case's id.
         checkpoint: digest of the checkpoint that answered.
         generation: name of the index generation that answered.
-        film: uint8 (height, width), display copy of the query, longer side at most 1024 px.
+        image: uint8 (height, width), display copy of the query, longer side at most 1024 px.
         inputs: uint8 (s, s), what the network saw of it.
         archived_as: id of the most similar case that shows this very image, whatever the search
             left out; None where none does.
@@ -68,15 +68,15 @@ class Answer:
         counter_examples: the most similar cases without the explained finding; empty where none
             were asked for.
         matched: how many indexed cases the filter means, less those that are excluded by name.
-        warnings: what speaks against the film, for people; empty for one as it should be.
+        warnings: what speaks against the image, for people; empty for one as it should be.
         timings_ms: milliseconds by stage, in the order of the stages.
     """
 
     query_id: str
-    film_id: str
+    image_id: str
     checkpoint: str
     generation: str
-    film: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8]
     inputs: npt.NDArray[np.uint8]
     archived_as: str | None
     features: Features

@@ -1,4 +1,4 @@
-"""The whole line of a film: bytes -> Radiograph -> tensor -> Features -> neighbours -> answer.
+"""The whole line of an image: bytes -> Radiograph -> tensor -> Features -> neighbours -> answer.
 
 Both the service and the command line answer queries through this one class. Pictures of an
 answer are drawn in `xemplar.retrieval.render`.
@@ -24,39 +24,39 @@ from xemplar.errors import InputError, InvalidArgument, NotARadiograph, NotFound
 from xemplar.imaging import DISPLAY_SIDE, Radiograph, decode
 from xemplar.imaging.overlay import shrink
 from xemplar.imaging.preprocess import preprocess
-from xemplar.index import Amended
+from xemplar.index import LiveIndex
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.densenet import Features
 from xemplar.model.encoder import Encoder, open_encoder
 from xemplar.retrieval.duplicates import StoredImages, case_of_image
-from xemplar.retrieval.ingest import Taken, embed_film, keep
+from xemplar.retrieval.ingest import Taken, embed_image, keep
 from xemplar.retrieval.query import Query, Question, answer_of
 from xemplar.retrieval.result import Answer, Stopwatch
 from xemplar.retrieval.selection import Scope, Search
 from xemplar.retrieval.snapshot import (
-    Live,
+    Snapshot,
     carry_over,
     live_checkpoint,
-    new_doorkeeper,
-    open_live,
+    new_validator,
+    open_snapshot,
     publish_usable,
 )
 
 BATCH_SECONDS = 60
-"""After which no further film of a request is decoded, so that others get their turn."""
+"""After which no further image of a request is decoded, so that others get their turn."""
 
 DECODERS = 4
-"""Films of a batch that are decoded at once: each is in memory at its full size meanwhile."""
+"""Images of a batch that are decoded at once: each is in memory at its full size meanwhile."""
 
 BATCH = 16
-"""Films of a batch that one forward pass takes."""
+"""Images of a batch that one forward pass takes."""
 
 
 @dataclass
 class _Answering:
     """What answers; shared by a retriever and those that are bound to callers."""
 
-    live: Live
+    live: Snapshot
 
 
 class Retriever:
@@ -64,12 +64,12 @@ class Retriever:
 
     Attributes:
         catalog: the cases, within the limits of the caller that the retriever is bound to.
-        decode: decodes an uploaded film's file.
+        decode: decodes an uploaded image's file.
     """
 
     def __init__(
         self,
-        live: Live,
+        live: Snapshot,
         catalog: Catalog,
         store: Store,
         checkpoint: Path,
@@ -101,7 +101,7 @@ class Retriever:
             checkpoint: file of the generation's checkpoint, unless the store keeps that itself.
             store: the folder.
             database: SQLAlchemy URL; empty for the catalog in the store.
-            decode: decodes an uploaded film's file, as `xemplar.imaging.decode` does.
+            decode: decodes an uploaded image's file, as `xemplar.imaging.decode` does.
             opener: makes the encoder of a checkpoint, also of a later generation's.
 
         Raises:
@@ -113,7 +113,7 @@ class Retriever:
         path = live_checkpoint(store, checkpoint)
         catalog = open_catalog(database or store.database_url)
         try:
-            live = open_live(path, store, catalog, opener)
+            live = open_snapshot(path, store, catalog, opener)
         except BaseException:
             catalog.close()
             raise
@@ -129,12 +129,12 @@ class Retriever:
         return bound
 
     @property
-    def live(self) -> Live:
+    def live(self) -> Snapshot:
         """What answers; one reference, taken once for each question."""
         return self._answering.live
 
     @live.setter
-    def live(self, live: Live) -> None:
+    def live(self, live: Snapshot) -> None:
         self._answering.live = live
 
     @property
@@ -148,7 +148,7 @@ class Retriever:
         return self.live.encoder
 
     @property
-    def generation(self) -> Amended:
+    def generation(self) -> LiveIndex:
         """The generation that answers."""
         return self.live.generation
 
@@ -165,7 +165,7 @@ class Retriever:
             CorruptArtefact, Mismatch, NothingIndexed: it cannot be used; the old one stays.
         """
         path = live_checkpoint(self.store, self._checkpoint)
-        live = open_live(path, self.store, self._everything, self._opener, self.live)
+        live = open_snapshot(path, self.store, self._everything, self._opener, self.live)
         carry_over(self.checkpoint, live.encoder, self._everything, self.media)
         with self._changing:  # all that took a while, and cases may have come
             carry_over(self.checkpoint, live.encoder, self._everything, self.media)
@@ -180,17 +180,17 @@ class Retriever:
         publish_usable(name, self.store, self._everything, self._checkpoint)
 
     def learn(self) -> None:
-        """Let the doorkeeper learn what the films of the generation that answers look like.
+        """Let the input validator learn what the images of the generation that answers look like.
 
         Raises:
-            CorruptArtefact: a stored input is damaged; the old doorkeeper stays.
+            CorruptArtefact: a stored input is damaged; the old input validator stays.
             DatabaseUnreachable: likewise.
         """
         live = self.live
-        doorkeeper = new_doorkeeper(live, self._everything, self.store)
+        validator = new_validator(live, self._everything, self.store)
         with self._changing:
-            if self.checkpoint is live.checkpoint:  # else it has a doorkeeper of its own
-                self.live = replace(self.live, doorkeeper=doorkeeper)
+            if self.checkpoint is live.checkpoint:  # else it has an input validator of its own
+                self.live = replace(self.live, validator=validator)
 
     def update(self) -> None:
         """Take over the cases that came or went in the catalog, whichever process did it.
@@ -203,15 +203,15 @@ class Retriever:
         with self._changing:
             self.live = replace(self.live, generation=self.generation.updated(self._everything))
 
-    def put(self, film: Radiograph, description: Description) -> Taken:
-        """Take a film in, unless a case shows its image, and answer with it from now on.
+    def put(self, image: Radiograph, description: Description) -> Taken:
+        """Take a radiograph in, unless a case shows its image, and answer with it from now on.
 
-        Films come one after the other in a process, so that of two files of one image that come
-        at the same time the second finds the first. Two processes may both take one in; an answer
-        shows them in one place.
+        Radiographs come one after the other in a process, so that of two files of one image that
+        come at the same time the second finds the first. Two processes may both take one in; an
+        answer shows them in one place.
 
         Args:
-            film: decoded. One that is a case stays one, whatever others show.
+            image: decoded. One that is a case stays one, whatever others show.
             description: of a new case.
 
         Raises:
@@ -223,19 +223,19 @@ class Retriever:
         is_new = False
         while True:
             encoder = self.encoder
-            inputs, entry = embed_film(film, description, encoder)
+            inputs, entry = embed_image(image, description, encoder)
             with self._taking_in:
                 self.update()
                 live = self.live
                 if live.checkpoint is not encoder.checkpoint:
                     continue
-                if self.catalog.find_film(film.sha256) is None:
+                if self.catalog.find_image(image.sha256) is None:
                     images = StoredImages(self.media, live.checkpoint.card.spec)
                     among = (live.generation, self.catalog, images)
                     copy = case_of_image(entry.vector, inputs, *among)
                     if copy is not None:
                         return Taken(copy, is_new=False)
-                taken = keep(film, inputs, entry, live.checkpoint, self.catalog, self.media)
+                taken = keep(image, inputs, entry, live.checkpoint, self.catalog, self.media)
                 is_new |= taken.is_new
                 self.update()
             if taken.case.id in self.generation:
@@ -248,27 +248,27 @@ class Retriever:
         """Find the most similar cases.
 
         Args:
-            data: the film's file.
+            data: the image's file.
             search: what is asked of it.
 
         Raises:
-            InputError: the film or an argument cannot be used (see `xemplar.errors`).
+            InputError: the image or an argument cannot be used (see `xemplar.errors`).
             NotFound: an excluded case does not exist.
         """
         question = self._question(search)
         return self._answer(self._read(data, question.live), question)
 
     def ask_all(
-        self, films: Sequence[bytes], search: Search = Search()
+        self, radiographs: Sequence[bytes], search: Search = Search()
     ) -> list[Answer | InputError]:
-        """Ask the same of several films: decoded in threads, encoded together.
+        """Ask the same of several images: decoded in threads, encoded together.
 
         Args:
-            films: their files.
+            images: their files.
             search: what is asked of each of them.
 
         Returns:
-            In the order of the films: its answer, or why it cannot be used.
+            In the order of the images: its answer, or why it cannot be used.
 
         Raises:
             InputError: an argument cannot be used.
@@ -278,7 +278,9 @@ class Retriever:
         with ThreadPoolExecutor(DECODERS) as threads:
             until = time.monotonic() + BATCH_SECONDS
             read = list(
-                threads.map(partial(self._read_in_time, live=question.live, until=until), films)
+                threads.map(
+                    partial(self._read_in_time, live=question.live, until=until), radiographs
+                )
             )
         queries = [one for one in read if isinstance(one, Query)]
         answers = iter(self._answers(queries, question))
@@ -292,7 +294,7 @@ class Retriever:
         Args:
             case_id: its public id.
             search: what is asked of it.
-            same_patient: whether other films of its patient may be among them.
+            same_patient: whether other images of its patient may be among them.
 
         Raises:
             InputError: an argument cannot be used.
@@ -306,17 +308,17 @@ class Retriever:
             search = replace(search, exclude_patient_of=(*search.exclude_patient_of, case_id))
         question = self._question(search)
         watch = Stopwatch()
-        film = self.media.display(case.image_sha256)
+        image = self.media.display(case.image_sha256)
         inputs = self.media.input(case.image_sha256, question.live.checkpoint.card.spec)
         watch.stage("decode")
-        query = Query(case_id, film, inputs, watch=watch, indexed=True)
+        query = Query(case_id, image, inputs, watch=watch, indexed=True)
         return self._answer(query, question)
 
     def again(self, answer: Answer, search: Search) -> Answer:
-        """Ask something else of a film that was answered; the network does not run again.
+        """Ask something else of an image that was answered; the network does not run again.
 
         Args:
-            answer: to the film. The new one has its id: pictures and evidence stay the same.
+            answer: to the radiograph. The new one has its id: pictures and evidence stay the same.
             search: what is asked of it now.
 
         Raises:
@@ -325,7 +327,7 @@ class Retriever:
         """
         question = self._question(search)
         question.live.check_gave(answer)
-        query = Query(answer.film_id, answer.film, answer.inputs, answer.warnings)
+        query = Query(answer.image_id, answer.image, answer.inputs, answer.warnings)
         return replace(answer_of(query, answer.features, question), query_id=answer.query_id)
 
     def indexed(self, case_id: str) -> Case:
@@ -342,7 +344,7 @@ class Retriever:
     # ---- its stages -------------------------------------------------------------------------
 
     def _question(self, search: Search) -> Question:
-        """Refuse what cannot be asked before any film is decoded."""
+        """Refuse what cannot be asked before any image is decoded."""
         live = self.live
         findings = live.checkpoint.card.findings
         explained = None if search.finding is None else finding_index(findings, search.finding)
@@ -350,20 +352,20 @@ class Retriever:
         scope = Scope(live.generation, self.catalog, images, search)
         return Question(live, scope, explained)
 
-    def _read(self, data: bytes, live: Live) -> Query:
+    def _read(self, data: bytes, live: Snapshot) -> Query:
         watch = Stopwatch()
         radiograph = self.decode(data)
         watch.stage("decode")
         inputs = preprocess(radiograph, live.checkpoint.card.spec)
-        film = shrink(radiograph.pixels, DISPLAY_SIDE)
+        image = shrink(radiograph.pixels, DISPLAY_SIDE)
         watch.stage("preprocess")
-        film_id = case_id_of(radiograph.sha256)
-        return Query(film_id, film, inputs, radiograph.warnings, watch)
+        image_id = case_id_of(radiograph.sha256)
+        return Query(image_id, image, inputs, radiograph.warnings, watch)
 
-    def _read_in_time(self, data: bytes, live: Live, until: float) -> Query | InputError:
+    def _read_in_time(self, data: bytes, live: Snapshot, until: float) -> Query | InputError:
         if time.monotonic() > until:
             return InvalidArgument(
-                f"this film was not looked at: the films before it took {BATCH_SECONDS} seconds, "
+                f"this image was not looked at: the images before it took {BATCH_SECONDS} seconds, "
                 "the limit for one request; send it in another one"
             )
         try:

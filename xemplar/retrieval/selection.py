@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from xemplar.catalog import Case, CaseFilter, Catalog
 from xemplar.errors import InvalidArgument
-from xemplar.index import Amended
+from xemplar.index import LiveIndex
 from xemplar.retrieval.duplicates import COPY_COSINE, StoredImages, case_of_image
 
 MAX_K = 100
@@ -18,7 +18,7 @@ MAX_COUNTER_EXAMPLES = 20
 NEAR_DUPLICATE = 0.97
 """Cosine above which a case is passed over where near duplicates are not wanted.
 
-Measured by `benchmarks/near_duplicates.py`, with the shipped checkpoint: no two different films of
+Measured by `benchmarks/near_duplicates.py`, with the shipped checkpoint: no two different images of
 adults are so similar, and a quarter of children's have another one. That two files show one image
 is another question, and their pixels answer it (`xemplar.retrieval.duplicates`).
 """
@@ -34,20 +34,20 @@ NearDuplicates: TypeAlias = Literal["keep", "drop"]
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What may be asked of a film.
+    """What may be asked of an image.
 
     Attributes:
         k: how many cases, 1 to 100.
         finding: to explain; None for the most probable.
         exclude: public ids of cases that must not be in the answer.
-        exclude_patient_of: public ids of cases whose patients' films must not be in the answer;
+        exclude_patient_of: public ids of cases whose patients' images must not be in the answer;
             where the patient is unknown, the case alone.
         filter: which cases may be in the answer.
         min_similarity: -1 to 1; less similar cases are not shown.
         diversity: 0 to 1; 0 takes the most similar cases, 1 those least like one another (see
             `choose`).
         near_duplicates: "drop" passes over a case whose cosine to the query or to a case chosen
-            before it is above `NEAR_DUPLICATE`. "keep" by default: a film that is indexed is
+            before it is above `NEAR_DUPLICATE`. "keep" by default: an image that is indexed is
             then found, and nothing is hidden that nobody asked to hide. Either way, cases that
             show the same image take one place.
         one_per_patient: whether each patient is shown at most once. A case of an unknown patient
@@ -92,17 +92,17 @@ class Found:
 
 
 class Scope:
-    """Where a `Search` looks: worked out once, and the same for all films that are asked with it.
+    """Where a `Search` looks: worked out once, and the same for all images that are asked with it.
 
     Attributes:
         search: what was asked.
         generation: the one that all neighbours come from, whichever is live by then.
         matched: how many of its cases the search means, less those that it names to be left out.
-            Other films of their patients count, so that it tells nobody how many there are.
+            Other images of their patients count, so that it tells nobody how many there are.
     """
 
     def __init__(
-        self, generation: Amended, catalog: Catalog, images: StoredImages, search: Search
+        self, generation: LiveIndex, catalog: Catalog, images: StoredImages, search: Search
     ) -> None:
         """Look up in the catalog what may be found.
 
@@ -143,7 +143,7 @@ class Scope:
         """The most similar cases that are known not to have a finding, chosen as neighbours are."""
         if not self.search.counter_examples:
             return []
-        if finding not in self._without:  # the films of a batch mostly ask for the same few
+        if finding not in self._without:  # the images of a batch mostly ask for the same few
             others = replace(
                 self.search.filter, any_of=(), all_of=(), none_of=(), known_absent=finding
             )
@@ -156,12 +156,12 @@ class Scope:
         inputs: npt.NDArray[np.uint8],
         neighbours: Sequence[Found],
     ) -> Case | None:
-        """Find the case that shows a film's own image, whatever the search leaves out.
+        """Find the case that shows a radiograph's own image, whatever the search leaves out.
 
         Args:
-            vector: float32 (C,), embedding of the film.
+            vector: float32 (C,), embedding of the image.
             inputs: uint8 (s, s), what the network saw of it.
-            neighbours: of that film.
+            neighbours: of that image.
 
         Returns:
             The most similar such case; None where none of the `MAX_COPIES` most similar is one.
@@ -206,7 +206,7 @@ class Scope:
         return any(self._images.same(contrast, other.image_sha256) for other in others)
 
 
-def _vectors(generation: Amended, cases: Sequence[Case]) -> npt.NDArray[np.float32]:
+def _vectors(generation: LiveIndex, cases: Sequence[Case]) -> npt.NDArray[np.float32]:
     """Embeddings of cases, float32 (n, C)."""
     if not cases:
         return np.empty((0, 0), np.float32)

@@ -1,4 +1,4 @@
-"""`Live`: encoder, generation and doorkeeper that answer together, and how they are opened."""
+"""`Snapshot`: encoder, generation and input validator that answer together, and how they are opened."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,9 +13,9 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Catalog
 from xemplar.catalog.generations import Generations
 from xemplar.errors import ConfigurationError, NotFound
-from xemplar.imaging.validation.validator import FEWEST, MOST, Doorkeeper, Verdict
+from xemplar.imaging.validation.validator import FEWEST, MOST, InputValidator, Verdict
 from xemplar.index import (
-    Amended,
+    LiveIndex,
     check_cases,
     current,
     folder_of,
@@ -30,28 +30,28 @@ from xemplar.retrieval.ingest import embed_stored
 from xemplar.retrieval.result import Answer
 
 BATCH = 16
-"""Films that one forward pass takes when cases are carried over."""
+"""Images that one forward pass takes when cases are carried over."""
 
 SEED = 0
-"""Of the sample of films that the doorkeeper is made from."""
+"""Of the sample of images that the input validator is made from."""
 
-DOORKEEPER = "doorkeeper.safetensors"
+VALIDATOR = "validator.safetensors"
 """File in a generation's folder that its manifest does not list: it can always be made anew."""
 
 
 @dataclass(frozen=True, eq=False)
-class Live:
-    """What answers, changed as one: a film is sought in the index of the network that encoded it.
+class Snapshot:
+    """What answers, changed as one: an image is sought in the index of the network that encoded it.
 
     Attributes:
         encoder: of the checkpoint that made the generation.
         generation: with what came and went since.
-        doorkeeper: knows the indexed films; None where they are too few.
+        input validator: knows the indexed images; None where they are too few.
     """
 
     encoder: Encoder
-    generation: Amended
-    doorkeeper: Doorkeeper | None = None
+    generation: LiveIndex
+    validator: InputValidator | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -59,7 +59,7 @@ class Live:
         return self.encoder.checkpoint
 
     def judge(self, inputs: npt.NDArray[np.uint8], features: Features | None = None) -> Verdict:
-        """What the doorkeeper says of a film.
+        """What the input validator says of an image.
 
         The network looks once more at one that seems turned or inverted, put upright.
 
@@ -67,10 +67,10 @@ class Live:
             inputs: of the network, uint8 (s, s).
             features: what it made of them (N = 1); None to let it run.
         """
-        if self.doorkeeper is None:
+        if self.validator is None:
             return Verdict()
         activations = self._see(inputs) if features is None else features.pooled()[0]
-        return self.doorkeeper.judge(inputs, activations, self._see)
+        return self.validator.judge(inputs, activations, self._see)
 
     def _see(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         seen: npt.NDArray[np.float64] = self.encoder.encode(inputs[None]).pooled()[0]
@@ -85,7 +85,7 @@ class Live:
         if self.checkpoint.digest != answer.checkpoint:
             raise NotFound(
                 f"query {answer.query_id} was answered by checkpoint {answer.checkpoint[:12]}, and "
-                f"{self.checkpoint.digest[:12]} answers now; send the film again"
+                f"{self.checkpoint.digest[:12]} answers now; send the image again"
             )
 
 
@@ -133,22 +133,22 @@ def _made_by(digest: str, store: Store, otherwise: Path | None) -> Path:
         return kept if kept.is_file() or otherwise is None else otherwise
 
 
-def open_live(
+def open_snapshot(
     path: Path,
     store: Store,
     catalog: Catalog,
     opener: Callable[[Checkpoint], Encoder],
-    before: Live | None = None,
-) -> Live:
-    """Open a store's live generation with its checkpoint and a doorkeeper.
+    before: Snapshot | None = None,
+) -> Snapshot:
+    """Open a store's live generation with its checkpoint and an input validator.
 
     Args:
         path: of the checkpoint (`live_checkpoint`).
         store: the folder.
         catalog: what came and went since.
         opener: makes the encoder of a checkpoint.
-        before: what answers until now. Its encoder and its doorkeeper are used again if they are
-            of that checkpoint: to learn anew what films look like can be done afterwards
+        before: what answers until now. Its encoder and its input validator are used again if they
+            are of that checkpoint: to learn anew what images look like can be done afterwards
             (`new_doorkeeper`).
 
     Raises:
@@ -161,34 +161,34 @@ def open_live(
         encoder = before.encoder
     else:
         encoder = opener(load(path))
-    live = Live(encoder, Amended.of(open_generation(store, encoder.checkpoint), catalog))
+    live = Snapshot(encoder, LiveIndex.of(open_generation(store, encoder.checkpoint), catalog))
     if before is not None and encoder is before.encoder:
-        return replace(live, doorkeeper=before.doorkeeper)
-    return replace(live, doorkeeper=new_doorkeeper(live, catalog, store))
+        return replace(live, validator=before.validator)
+    return replace(live, validator=new_validator(live, catalog, store))
 
 
-def new_doorkeeper(live: Live, catalog: Catalog, store: Store) -> Doorkeeper | None:
-    """One that has learnt from a sample of the films that answer; None where they are too few.
+def new_validator(live: Snapshot, catalog: Catalog, store: Store) -> InputValidator | None:
+    """One that has learnt from a sample of the images that answer; None where they are too few.
 
     It is kept beside the generation's files, so that only one process learns, and only once: the
-    network looks at `MOST` films, which takes some seconds.
+    network looks at `MOST` images, which takes some seconds.
 
     Raises:
         CorruptArtefact: a stored input is damaged.
         DatabaseUnreachable: the catalog does not answer.
     """
-    path = store.generations / live.generation.name / DOORKEEPER
-    kept = Doorkeeper.load(path, live.checkpoint.digest)
+    path = store.generations / live.generation.name / VALIDATOR
+    kept = InputValidator.load(path, live.checkpoint.digest)
     if kept is not None:
         return kept
-    doorkeeper = _learnt(live, catalog, Media(store.media))
-    if doorkeeper is not None and path.parent.is_dir():
+    validator = _fitted_validator(live, catalog, Media(store.media))
+    if validator is not None and path.parent.is_dir():
         with suppress(OSError):  # a store that cannot be written to answers all the same
-            doorkeeper.save(path, live.checkpoint.digest)
-    return doorkeeper
+            validator.save(path, live.checkpoint.digest)
+    return validator
 
 
-def _learnt(live: Live, catalog: Catalog, media: Media) -> Doorkeeper | None:
+def _fitted_validator(live: Snapshot, catalog: Catalog, media: Media) -> InputValidator | None:
     count = min(len(live.generation), MOST)
     if count < FEWEST:
         return None
@@ -197,13 +197,13 @@ def _learnt(live: Live, catalog: Catalog, media: Media) -> Doorkeeper | None:
     for case in catalog.cases(map(int, drawn)).values():
         with suppress(NotFound):  # it was removed meanwhile
             inputs.append(media.input(case.image_sha256, live.checkpoint.card.spec))
-    return doorkeeper_of(np.stack(inputs), live.encoder) if inputs else None
+    return validator_of(np.stack(inputs), live.encoder) if inputs else None
 
 
-def doorkeeper_of(inputs: npt.NDArray[np.uint8], encoder: Encoder) -> Doorkeeper | None:
+def validator_of(inputs: npt.NDArray[np.uint8], encoder: Encoder) -> InputValidator | None:
     """One that has learnt from these inputs of the network, uint8 (n, s, s); None for too few."""
     batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
-    return Doorkeeper.of(inputs, np.concatenate([encoder.encode(b).pooled() for b in batches]))
+    return InputValidator.of(inputs, np.concatenate([encoder.encode(b).pooled() for b in batches]))
 
 
 def carry_over(before: Checkpoint, encoder: Encoder, catalog: Catalog, media: Media) -> None:

@@ -9,10 +9,10 @@ import numpy.typing as npt
 from xemplar_evaluator.data import Candidates, EvaluationData, EvaluationImages
 from xemplar_evaluator.settings import Settings
 
-from tests.films import drawn_film
+from tests.images import drawn_image
 from xemplar.catalog import Case
 from xemplar.data.boxes import Box
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.data.findings import Labels
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder, open_encoder
@@ -41,7 +41,7 @@ def made_images(
     encoded = encoder.encode(inputs) if encoder else None
     return EvaluationImages(
         records=tuple(
-            Film(
+            DatasetImage(
                 Path(f"/secret/{row}.png"), "made", f"{row}.png", labels=(labels or {}).get(row, {})
             )
             for row in range(n)
@@ -74,7 +74,7 @@ def made_case(number: int, case_id: str, patient: str | None) -> Case:
 
 def drawn(count: int, size: int, first: int = 0) -> npt.NDArray[np.uint8]:
     """Inputs, uint8 (count, size, size)."""
-    return np.stack([drawn_film(first + n, size, size) for n in range(count)])
+    return np.stack([drawn_image(first + n, size, size) for n in range(count)])
 
 
 def made_data(

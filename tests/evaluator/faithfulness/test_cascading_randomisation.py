@@ -22,7 +22,7 @@ from xemplar_evaluator.faithfulness.samples import ExplanationSample
 
 from tests.agreement import assert_agree
 from tests.evaluator.faithfulness.made import drawn
-from tests.films import TINY, seeded_weights
+from tests.images import TINY, seeded_weights
 from xemplar.data.findings import NIH14
 from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.checkpoint import Card, Checkpoint

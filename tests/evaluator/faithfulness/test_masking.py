@@ -22,7 +22,7 @@ from xemplar_evaluator.faithfulness.perturbation import Embed, xaitk
 
 from tests.evaluator.faithfulness.made import made_case, made_images
 from xemplar.errors import ConfigurationError
-from xemplar.model.densenet import Features, Space, features
+from xemplar.model.densenet import EmbeddingHead, Features, features
 
 Inputs = npt.NDArray[np.uint8]
 Vector = npt.NDArray[np.float32]
@@ -35,7 +35,7 @@ class Brightness:
         side = inputs.shape[1] // 2
         cells = inputs.reshape(-1, 2, side, 2, side).mean(axis=(2, 4)).reshape(-1, 4)
         maps = (cells[:, :, None] * np.eye(4)).reshape(-1, 4, 2, 2).astype(np.float32)
-        black = Space(np.zeros((4, 2, 2), np.float32))  # a usual image
+        black = EmbeddingHead(np.zeros((4, 2, 2), np.float32))  # a usual image
         return features(maps, np.zeros((1, 4), np.float32), np.zeros(1, np.float32), black)
 
 
@@ -46,7 +46,7 @@ def image(*cells: int, side: int = 8) -> Inputs:
 
 
 ENCODER = Brightness()
-FILM, BLACK, GREY = image(30, 40, 0, 0), image(0, 0, 0, 0), image(10, 10, 10, 10)
+IMAGE, BLACK, GREY = image(30, 40, 0, 0), image(0, 0, 0, 0), image(10, 10, 10, 10)
 TOP_LEFT = np.float32([1, 0, 0, 0])
 """A neighbour that has only the top left cell: its cosine with the image is 3 / 5."""
 
@@ -77,8 +77,8 @@ def test_areas_of_a_good_order_by_hand() -> None:
     # 0.6, 0, 0, 0, 0 -> 0.25 * 0.3. Given back first: 0, 1 (nothing else is there yet), then 0.6
     # with its bright neighbour: 0, 1, 0.6, 0.6, 0.6 -> 0.25 * (0.5 + 0.8 + 0.6 + 0.6).
     order = np.arange(4)
-    deleted = cosines(ENCODER, replaced(FILM, BLACK, order, COUNTS), TOP_LEFT)
-    inserted = cosines(ENCODER, replaced(BLACK, FILM, order, COUNTS), TOP_LEFT)
+    deleted = cosines(ENCODER, replaced(IMAGE, BLACK, order, COUNTS), TOP_LEFT)
+    inserted = cosines(ENCODER, replaced(BLACK, IMAGE, order, COUNTS), TOP_LEFT)
     np.testing.assert_allclose(deleted, [0.6, 0, 0, 0, 0], atol=1e-6)
     np.testing.assert_allclose(inserted, [0, 1, 0.6, 0.6, 0.6], atol=1e-6)
     found = MaskingCurves((0,), (0,), COUNTS / 4, {"a": deleted[None]}, {"a": inserted[None]}, {})
@@ -95,7 +95,7 @@ def test_evidence_deletes_what_the_similarity_is_made_of(monkeypatch: pytest.Mon
         return np.float32([[0, 0], [0, 5]]).repeat(8, 0).repeat(8, 1)
 
     random = np.random.default_rng(0)
-    deleted, inserted, seconds = curves_of(ENCODER, FILM, TOP_LEFT, from_below, COUNTS, random)
+    deleted, inserted, seconds = curves_of(ENCODER, IMAGE, TOP_LEFT, from_below, COUNTS, random)
     np.testing.assert_allclose(deleted[EVIDENCE], [0.6, 0, 0, 0, 0], atol=1e-6)
     np.testing.assert_allclose(inserted[EVIDENCE], [0, 1, 0.6, 0.6, 0.6], atol=1e-6)
     # the worst order: the black cell at the bottom right first, then the others row by row
@@ -127,7 +127,7 @@ def test_xaitks_masks_follow_the_seed() -> None:
             hidden.append(inputs)
             return ENCODER.encode(inputs).embedding
 
-        xaitk(16, 2, masks=6, seed=seed)(embed, FILM, GREY, TOP_LEFT)
+        xaitk(16, 2, masks=6, seed=seed)(embed, IMAGE, GREY, TOP_LEFT)
         return max(hidden, key=len)
 
     assert seen(0).shape == (6, 16, 16)
@@ -146,7 +146,7 @@ def test_without_xaitk_the_error_says_what_to_install(monkeypatch: pytest.Monkey
 
 def pairs_of(patient: str | None, *cases: tuple[str, str | None]) -> list[tuple[int, int]]:
     """Pairs of one query, of which the first case is the most similar one, the next less so."""
-    queries = made_images(FILM[None], patients=(patient,))
+    queries = made_images(IMAGE[None], patients=(patient,))
     queries.embedding[:] = 1
     similar = np.linspace(1, 0.5, len(cases), dtype=np.float32)[:, None]
     made = tuple(made_case(n, case_id, of) for n, (case_id, of) in enumerate(cases))

@@ -28,7 +28,7 @@ from xemplar_evaluator.settings import Settings
 
 from tests.evaluator.faithfulness.made import SMALL, drawn
 from xemplar.errors import InvalidArgument
-from xemplar.imaging.preprocess import onto_film
+from xemplar.imaging.preprocess import onto_image
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Runtime, open_encoder
 from xemplar.model.explain import grad_cam
@@ -143,7 +143,7 @@ def test_quantus_sees_the_probabilities_and_the_grad_cam_of_the_network(tiny: Ch
     np.testing.assert_allclose(seen, 1 / (1 + np.exp(-encoded.logits)), rtol=1e-4)
     cams = grad_cam(encoded.maps, tiny.weights["classifier.weight"])[np.arange(3), targets]
     for cam, large in zip(cams, cams_of(model, images, targets), strict=True):
-        wanted = onto_film(cam, tiny.card.spec, 64, 64)
+        wanted = onto_image(cam, tiny.card.spec, 64, 64)
         wanted = wanted if cam.max() > 0 else np.full_like(wanted, np.nan)
         np.testing.assert_allclose(large, wanted[None], rtol=1e-3, atol=1e-5)
 

@@ -9,10 +9,10 @@ import numpy.typing as npt
 from xemplar_evaluator.data import Candidates, EvaluationData, EvaluationImages
 from xemplar_evaluator.settings import Settings
 
-from tests.films import drawn_film
+from tests.images import drawn_image
 from xemplar.catalog import Case
 from xemplar.data.boxes import Box
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.model.encoder import Encoder
 
 Maps = npt.NDArray[np.float32]
@@ -35,12 +35,13 @@ def images_of(
     count, size = len(maps), encoder.checkpoint.card.spec.size
     return EvaluationImages(
         records=tuple(
-            Film(Path(f"{prefix}{n}.png"), "drawn", f"secret-{prefix}{n}.png") for n in range(count)
+            DatasetImage(Path(f"{prefix}{n}.png"), "drawn", f"secret-{prefix}{n}.png")
+            for n in range(count)
         ),
         case_ids=tuple(f"case{prefix}{n}" for n in range(count)),
         patients=tuple(f"patient{prefix}{n // 2}" for n in range(count)),
         shapes=np.full((count, 2), shape, np.int32),
-        inputs=np.stack([drawn_film(n, size, size) for n in range(count)])
+        inputs=np.stack([drawn_image(n, size, size) for n in range(count)])
         if count
         else np.zeros((0, size, size), np.uint8),
         embedding=unit_vectors(maps),

@@ -23,7 +23,7 @@ from xemplar_evaluator.localisation.maps import (
 
 from tests.agreement import assert_agree
 from tests.evaluator.localisation.drawn import case, data_of, images_of, unit_vectors
-from tests.films import PLAIN, drawn_film, seeded_weights
+from tests.images import PLAIN, drawn_image, seeded_weights
 from xemplar.data.boxes import Box
 from xemplar.data.findings import NIH14
 from xemplar.imaging.preprocess import PreprocessSpec
@@ -32,7 +32,7 @@ from xemplar.model.densenet import MEAN
 from xemplar.model.encoder import Encoder, Precision, PyTorchBackend
 from xemplar.model.explain import similarity_evidence
 
-SIZE, FILMS = 224, 2  # a grid of 7 x 7, as it is served
+SIZE, IMAGES = 224, 2  # a grid of 7 x 7, as it is served
 LIBRARY = {
     "Grad-CAM": GradCAM,
     "Grad-CAM++": GradCAMPlusPlus,
@@ -53,7 +53,7 @@ def backend() -> PyTorchBackend:
 
 @pytest.fixture(scope="module")
 def inputs() -> npt.NDArray[np.uint8]:
-    return np.stack([drawn_film(seed, SIZE, SIZE) for seed in range(FILMS)])
+    return np.stack([drawn_image(seed, SIZE, SIZE) for seed in range(IMAGES)])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def data(backend: PyTorchBackend, inputs: npt.NDArray[np.uint8]) -> EvaluationDa
     )
     encoder = Encoder(checkpoint, backend)
     maps = encoder.encode(inputs).maps
-    queries = images_of(encoder, maps, dict.fromkeys(range(FILMS), (BOX,)))
+    queries = images_of(encoder, maps, dict.fromkeys(range(IMAGES), (BOX,)))
     cases = [
         case(0, "Mass", "patientq0"),  # the query's own patient
         case(1, "Mass", "another", case_id="caseq0"),  # the query's own picture
@@ -82,7 +82,8 @@ def explained(data: EvaluationData) -> list[list[Mapping[str, Map | None]]]:
     """Image by image and finding by finding."""
     explainer = Explainer(data)
     return [
-        [explainer.explain(data.queries, row, finding) for finding in NIH14] for row in range(FILMS)
+        [explainer.explain(data.queries, row, finding) for finding in NIH14]
+        for row in range(IMAGES)
     ]
 
 
@@ -98,8 +99,8 @@ def test_the_closed_form_is_the_library_s_map(
     shown = 0
     with LIBRARY[method](network.dense, [network.dense.features[-1]]) as library:
         for place in range(14):
-            theirs = library(tensor, [ClassifierOutputTarget(place)] * FILMS)
-            for row in range(FILMS):
+            theirs = library(tensor, [ClassifierOutputTarget(place)] * IMAGES)
+            for row in range(IMAGES):
                 own = explained[row][place][method]
                 assert own is not None
                 # the library's order: to 0 .. 1, resized, and once more to 0 .. 1

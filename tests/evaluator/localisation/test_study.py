@@ -39,7 +39,7 @@ FINDING = "Mass"
 INSIDE = Box(FINDING, FINDING, 0.5, 0.25, 0.75, 0.5)  # cell (row 1, column 2) of 4 x 4
 SMALL = Box("Tumour", FINDING, 0.6, 0.3, 0.62, 0.32)  # within that cell
 FAR = Box("Edema", "Edema", 0.0, 0.75, 0.25, 1.0)  # the lower left cell
-FILMS = 12
+IMAGES = 12
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +62,10 @@ def data(encoder: Encoder) -> EvaluationData:
     mass, edema = (encoder.checkpoint.card.findings.index(name) for name in (FINDING, "Edema"))
     speaks = int((weights[mass] - weights[edema]).argmax())
     assert weights[mass, speaks] > 0 > weights[edema, speaks]
-    maps = np.zeros((FILMS, weights.shape[1], 4, 4), np.float32)
-    maps[1:, speaks, 1, 2] = np.linspace(1, 2, FILMS - 1)
-    boxes = {row: (INSIDE, SMALL) if row % 3 == 0 else (INSIDE,) for row in range(FILMS)}
-    boxes[FILMS - 1] += (FAR,)
+    maps = np.zeros((IMAGES, weights.shape[1], 4, 4), np.float32)
+    maps[1:, speaks, 1, 2] = np.linspace(1, 2, IMAGES - 1)
+    boxes = {row: (INSIDE, SMALL) if row % 3 == 0 else (INSIDE,) for row in range(IMAGES)}
+    boxes[IMAGES - 1] += (FAR,)
     queries = images_of(encoder, maps, boxes)
     tuning = images_of(encoder, maps[1:3], {0: (INSIDE,), 1: (INSIDE,)}, prefix="t")
     embedding = np.zeros((3, weights.shape[1]), np.float32)
@@ -228,7 +228,7 @@ def test_boxes_of_one_image_finding_and_label_are_one_region() -> None:
 def test_progress_is_told_in_images(data: EvaluationData) -> None:
     told: list[int] = []
     localisation(data, told.append)
-    assert sorted(set(told)) == list(range(1, FILMS + 1))
+    assert sorted(set(told)) == list(range(1, IMAGES + 1))
     assert told == sorted(told)
 
 

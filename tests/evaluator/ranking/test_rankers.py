@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from xemplar_evaluator.ranking.rankers import alike, demographics, thumbnails
 
-from tests.films import drawn_film
-from xemplar.data.datasets import Film
+from tests.images import drawn_image
+from xemplar.data.datasets import DatasetImage
 
 
-def person(view: str | None, sex: str | None, age: int | None) -> Film:
-    return Film(Path("image.png"), "set", view=view, sex=sex, age=age)
+def person(view: str | None, sex: str | None, age: int | None) -> DatasetImage:
+    return DatasetImage(Path("image.png"), "set", view=view, sex=sex, age=age)
 
 
 def test_people_are_alike_by_view_sex_and_age() -> None:
@@ -32,7 +32,7 @@ def test_a_paediatric_view_counts_by_its_first_letters() -> None:
 
 
 def test_the_inner_product_of_thumbnails_is_the_correlation_of_pixels() -> None:
-    images = np.stack([drawn_film(seed, 64, 64) for seed in range(2)])
+    images = np.stack([drawn_image(seed, 64, 64) for seed in range(2)])
     small = thumbnails(images)
     pixels = images.reshape(2, 32, 2, 32, 2).mean(axis=(2, 4)).reshape(2, -1)
     assert small[0] @ small[1] == pytest.approx(np.corrcoef(pixels)[0, 1], abs=0.01)

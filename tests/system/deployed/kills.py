@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 import httpx2
 
-from tests.system.book import Book, Sample
 from tests.system.clients import asking
 from tests.system.deployed.report import Report
 from tests.system.engines import Project
+from tests.system.recorder import Recorder, Sample
 
 SERVICES = ("worker", "postgres", "api")
 CLIENTS = 3
@@ -26,9 +26,9 @@ RECOVERED_SECONDS = 90.0
 JOB_SECONDS = 180.0
 
 
-def kill_each(project: Project, report: Report, films: Mapping[str, bytes]) -> None:
+def kill_each(project: Project, report: Report, images: Mapping[str, bytes]) -> None:
     """Kill one after the other, while clients ask and a reindex is asked for."""
-    book = Book(films)
+    book = Recorder(images)
     with (
         httpx2.Client(base_url=project.url, timeout=60) as http,
         asking(project.url, book, CLIENTS, PAUSE_SECONDS),
@@ -70,7 +70,7 @@ def tell(service: str, samples: list[Sample], killed: float, report: Report) -> 
             report.expect(False, f"{service} killed: {one.kind}: {one.status} {one.detail}")
 
 
-def wait_until_calm(book: Book, since: float) -> None:
+def wait_until_calm(book: Recorder, since: float) -> None:
     """Until no request failed for a while."""
     while time.monotonic() < since + RECOVERED_SECONDS:
         time.sleep(1)

@@ -18,7 +18,7 @@ from threading import Event, Thread
 from typing import Self
 
 from tests.system.engines.engine import ROOT, Engine, NoEngine
-from tests.system.engines.stand_ins import make_stand_ins
+from tests.system.engines.local_images import make_stand_ins
 
 PULL_SECONDS = 300
 HEALTH_SECONDS = 2.0

@@ -45,14 +45,14 @@ class Project:
         )
 
     def once(
-        self, service: str, *words: str, films: Path | None = None, feed: IO[bytes] | None = None
+        self, service: str, *words: str, images: Path | None = None, feed: IO[bytes] | None = None
     ) -> None:
         """Run a command to its end in a container of its own, as `docker compose run --rm` does.
 
         Args:
             service: whose container.
             words: the command.
-            films: folder that is mounted.
+            images: folder that is mounted.
             feed: its input.
 
         Raises:
@@ -60,7 +60,7 @@ class Project:
                 Compose ends with 0 whatever happened.
         """
         container = f"{self._name}-once"
-        mounts = ("--volume", f"{films.resolve()}:/films:ro") if films else ()
+        mounts = ("--volume", f"{images.resolve()}:/images:ro") if images else ()
         command, form = self.engine.command, "{{.State.ExitCode}}"
         try:
             self.compose("run", "-T", "--name", container, *mounts, service, *words, feed=feed)

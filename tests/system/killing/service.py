@@ -1,4 +1,4 @@
-"""Kills of the service, while films are put in and taken out."""
+"""Kills of the service, while images are put in and taken out."""
 
 import os
 import time
@@ -11,8 +11,8 @@ from threading import Event
 import httpx2
 
 from tests.system.common import Process, Service, phantom_store, phantoms, save_tiny_checkpoint
-from tests.system.killing.archive import Archivist, Truth
 from tests.system.killing.outcome import Outcome
+from tests.system.killing.reference_model import Archivist, Truth
 from xemplar.archive.store import Store
 from xemplar.model.checkpoint import load
 from xemplar.retrieval.ingest import YOUNG_SECONDS
@@ -26,7 +26,7 @@ START_EVERY = 8
 
 
 def kill_service(
-    folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], films: int = 120
+    folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], images: int = 120
 ) -> Outcome:
     """Kill the service so many times, start it again, and look at every case.
 
@@ -35,13 +35,13 @@ def kill_service(
         kills: how many.
         seed: of everything random.
         on_kill: called with the number of kills until then.
-        films: that are indexed before; half as many come and go.
+        images: that are indexed before; half as many come and go.
     """
     random, outcome = Random(seed), Outcome("service")
     checkpoint = save_tiny_checkpoint(folder / "checkpoint.safetensors")
-    store, indexed = phantom_store(folder, checkpoint, films)
+    store, indexed = phantom_store(folder, checkpoint, images)
     loaded = load(checkpoint)
-    truth = Truth([*indexed, *phantoms(10_000, films // 2)], films, loaded.card.spec)
+    truth = Truth([*indexed, *phantoms(10_000, images // 2)], images, loaded.card.spec)
     truth.learn(loaded)
     service = Service(store, checkpoint, folder / "service.log")
     clients = [Archivist(service.url, truth, outcome) for _ in range(CLIENTS)]
@@ -61,9 +61,9 @@ def kill_service(
                 client.settle()
             clients[0].ask_some(random, 5)
             on_kill(outcome.kills)
-        for film in range(len(truth.films)):
-            clients[0].look(film)
-            clients[0].ask(film)
+        for image in range(len(truth.images)):
+            clients[0].look(image)
+            clients[0].ask(image)
         _look_at_files(store, checkpoint, truth, outcome)
     finally:
         service.kill()
@@ -79,14 +79,14 @@ def _again(service: Service, store: Store, checkpoint: Path) -> Service:
 def _kill_at_work(
     service: Service, clients: list[Archivist], truth: Truth, random: Random, outcome: Outcome
 ) -> None:
-    """Let each client change films of its own, and kill the service meanwhile."""
+    """Let each client change images of its own, and kill the service meanwhile."""
     killed = Event()
 
     def work(client: Archivist, own: Random, place: int) -> None:
-        films = range(place, len(truth.films), CLIENTS)
+        images = range(place, len(truth.images), CLIENTS)
         try:
             while True:
-                client.change(own.choice(films))
+                client.change(own.choice(images))
         except httpx2.TransportError as error:
             there = f"the service was not killed, and did not answer: {error!r}"
             outcome.check("requests cut off by a kill", killed.is_set(), there)
@@ -113,7 +113,7 @@ def _look_at_files(store: Store, checkpoint: Path, truth: Truth, outcome: Outcom
     options = ("--store", store.root, "--checkpoint", checkpoint, "--precision", "float32")
     process = Process(store.root.parent / "reindex.log", "reindex", *options)
     outcome.check("reindexes at the end", process.wait() == 0, process.said[-2000:])
-    there = {truth.names[film] for film in truth.present}
+    there = {truth.names[image] for image in truth.present}
     left = [
         path.name for path in store.media.rglob("*.*") if path.name.strip(".")[:16] not in there
     ]

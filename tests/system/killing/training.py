@@ -13,7 +13,7 @@ from xemplar.archive.artefact import file_digest
 from xemplar.phantom import write_phantoms
 
 FINDINGS = ("Mass", "Effusion")
-FILMS = 80
+IMAGES = 80
 EPOCHS = 6
 SOON = 300.0
 
@@ -23,7 +23,7 @@ def kill_training(
 ) -> Outcome:
     """Kill trainings of a tiny network so many times. Arguments as `kill_service`."""
     random, outcome = Random(seed), Outcome("training")
-    write_phantoms(folder / "phantoms", FILMS, size=64)
+    write_phantoms(folder / "phantoms", IMAGES, size=64)
     whole = _Training(folder, "whole", epochs)
     whole.wait_for_first_step()
     began = time.monotonic()
@@ -111,7 +111,7 @@ def main(data: Path, out: Path, epochs: int) -> None:
     from xemplar_trainer.run import train
     from xemplar_trainer.settings import Settings
 
-    from tests.films import TINY
+    from tests.images import TINY
     from xemplar.data.datasets import open_dataset
 
     settings = Settings(

@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 
 from tests.system.common import Process, Service, phantom_store, phantoms, save_tiny_checkpoint
-from tests.system.killing.archive import Archivist, Truth
 from tests.system.killing.outcome import Outcome
+from tests.system.killing.reference_model import Archivist, Truth
 from xemplar.archive.store import Store
 from xemplar.model.checkpoint import keep, load
 
@@ -35,7 +35,7 @@ TAKEN_OVER = 20.0
 PHASES = {
     "is live": "published, not yet told",
     "building an index": "building, checking, publishing",
-    "films to embed": "embedding",
+    "images to embed": "embedding",
     "attempt": "just begun",
     "listens": "waiting for the lease",
 }
@@ -43,14 +43,14 @@ PHASES = {
 
 
 def kill_workers(
-    folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], films: int = 120
+    folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], images: int = 120
 ) -> Outcome:
     """Kill workers so many times; each job must end all the same. Arguments as `kill_service`."""
     outcome = Outcome("worker of a reindex")
     checkpoint = save_tiny_checkpoint(folder / "checkpoint.safetensors")
-    store, indexed = phantom_store(folder, checkpoint, films)
+    store, indexed = phantom_store(folder, checkpoint, images)
     loaded = load(checkpoint)
-    truth = Truth([*indexed, *phantoms(10_000, films // 2)], films, loaded.card.spec)
+    truth = Truth([*indexed, *phantoms(10_000, images // 2)], images, loaded.card.spec)
     truth.learn(loaded)
     service = Service(store, checkpoint, folder / "service.log")
     client = Archivist(service.url, truth, outcome)
@@ -65,9 +65,9 @@ def kill_workers(
                 killer.do_job(min(KILLS_OF_A_JOB, kills - outcome.kills))
             client.ask_some(Random(outcome.kills), 5)
             on_kill(outcome.kills)
-        for film in range(len(truth.films)):
-            client.look(film)
-            client.ask(film)
+        for image in range(len(truth.images)):
+            client.look(image)
+            client.ask(image)
     finally:
         service.kill()
         client.close()
@@ -84,7 +84,7 @@ def _used(client: Archivist, truth: Truth, random: Random, outcome: Outcome) -> 
         try:
             while not over.is_set():
                 client.ask_some(random, 3)
-                client.change(random.randrange(len(truth.films)))
+                client.change(random.randrange(len(truth.images)))
                 time.sleep(PAUSE)
         except httpx2.TransportError as error:
             outcome.faults.append(f"the service does not answer: {error!r}")

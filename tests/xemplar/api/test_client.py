@@ -15,14 +15,14 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar import Client
 from xemplar.api import CaseChange, CaseIn, Question
 from xemplar.errors import ConfigurationError, ServiceError, ServiceProblem, ServiceUnreachable
 
 ADDRESS = "http://service.example"
 KEY = "xk_0123456789"
-FILM = encoded(drawn_film(1))
+IMAGE = encoded(drawn_image(1))
 ALIVE = httpx2.Response(200, json={"status": "ok"})
 
 Asked = list[httpx2.Request]
@@ -76,19 +76,19 @@ def test_only_what_was_named_is_sent() -> None:
     client, asked = answering(busy(after=None))
     question = Question(k=5, none_of=["Mass", "Edema"], one_per_patient=True, finding=None)
     with pytest.raises(ServiceProblem):
-        client.query(FILM, question)
+        client.query(IMAGE, question)
     assert asked[0].url == f"{ADDRESS}/query?none_of=Mass&none_of=Edema&k=5&one_per_patient=true"
 
 
-def test_a_films_name_stays_here(tmp_path: Path) -> None:
-    film = tmp_path / "Doe^Jane.png"
-    film.write_bytes(FILM)
+def test_a_images_name_stays_here(tmp_path: Path) -> None:
+    image = tmp_path / "Doe^Jane.png"
+    image.write_bytes(IMAGE)
     client, asked = answering(busy(after=None), busy(after=None))
-    for named in (film, str(film)):
+    for named in (image, str(image)):
         with pytest.raises(ServiceProblem):
             client.query(named)
     for request in asked:
-        assert FILM in request.content
+        assert IMAGE in request.content
         assert b"Doe" not in request.content
 
 
@@ -166,13 +166,13 @@ def test_what_is_too_busy_is_asked_again_when_it_says(sleeps: Sleeps, status: in
     assert (len(asked), sleeps) == (3, [2, 3])
 
 
-def test_a_film_is_sent_whole_each_time() -> None:
+def test_an_image_is_sent_whole_each_time() -> None:
     client, asked = answering(busy(), busy(after=None))
     with pytest.raises(ServiceProblem):
-        client.put_case(FILM, CaseIn(source="clinic", present=["Mass", "Edema"]))
+        client.put_case(IMAGE, CaseIn(source="clinic", present=["Mass", "Edema"]))
     assert len(asked) == 2
     for request in asked:
-        assert FILM in request.content
+        assert IMAGE in request.content
         assert request.content.count(b'name="present"') == 2
 
 

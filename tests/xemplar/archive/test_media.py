@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.archive.media import Media
 from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
 from xemplar.imaging import Radiograph, decode
@@ -17,50 +17,50 @@ SPEC = PreprocessSpec(size=64)
 
 
 def kept(media: Media, data: bytes, spec: PreprocessSpec = SPEC) -> Radiograph:
-    film = decode(data)
-    media.write(film, preprocess(film, spec), spec)
-    return film
+    image = decode(data)
+    media.write(image, preprocess(image, spec), spec)
+    return image
 
 
 def test_the_input_comes_back_bit_for_bit(tmp_path: Path) -> None:
     media = Media(tmp_path)
-    film = kept(media, encoded(drawn_film(1)))
-    np.testing.assert_array_equal(media.input(film.sha256, SPEC), preprocess(film, SPEC))
+    image = kept(media, encoded(drawn_image(1)))
+    np.testing.assert_array_equal(media.input(image.sha256, SPEC), preprocess(image, SPEC))
 
 
 def test_each_preprocessing_keeps_its_own_input(tmp_path: Path) -> None:
     media, padded = Media(tmp_path), PreprocessSpec(size=64, fit="pad")
-    film = kept(media, encoded(drawn_film(1)))
-    assert not media.has(film.sha256, padded)
-    kept(media, encoded(drawn_film(1)), padded)
-    assert media.has(film.sha256, SPEC)
-    np.testing.assert_array_equal(media.input(film.sha256, padded), preprocess(film, padded))
+    image = kept(media, encoded(drawn_image(1)))
+    assert not media.has(image.sha256, padded)
+    kept(media, encoded(drawn_image(1)), padded)
+    assert media.has(image.sha256, SPEC)
+    np.testing.assert_array_equal(media.input(image.sha256, padded), preprocess(image, padded))
     assert len(list(tmp_path.rglob("*.*"))) == 3
 
 
-def test_the_display_copy_looks_like_the_film(tmp_path: Path) -> None:
+def test_the_display_copy_looks_like_the_image(tmp_path: Path) -> None:
     media = Media(tmp_path)
-    film = kept(media, encoded(drawn_film(1)))
-    display = media.display(film.sha256)
-    assert display.shape == film.pixels.shape
-    assert np.abs(display.astype(int) - film.pixels).mean() < 3
+    image = kept(media, encoded(drawn_image(1)))
+    display = media.display(image.sha256)
+    assert display.shape == image.pixels.shape
+    assert np.abs(display.astype(int) - image.pixels).mean() < 3
 
 
-def test_a_large_film_is_shown_smaller_with_its_aspect_ratio(tmp_path: Path) -> None:
+def test_a_large_image_is_shown_smaller_with_its_aspect_ratio(tmp_path: Path) -> None:
     media = Media(tmp_path)
-    film = kept(media, encoded(drawn_film(1, 3000, 1500)))
-    assert media.display(film.sha256).shape == (1024, 512)
+    image = kept(media, encoded(drawn_image(1, 3000, 1500)))
+    assert media.display(image.sha256).shape == (1024, 512)
 
 
-def test_no_header_survives_and_a_turned_film_is_upright(tmp_path: Path) -> None:
+def test_no_header_survives_and_a_turned_image_is_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = "Jane Doe"  # ImageDescription
     exif[0x0112] = 6  # Orientation: turn by 90 degrees
-    data = encoded(drawn_film(1, 96, 80), "JPEG", exif=exif, comment=b"Jane Doe")
+    data = encoded(drawn_image(1, 96, 80), "JPEG", exif=exif, comment=b"Jane Doe")
     assert b"Jane Doe" in data
     media = Media(tmp_path)
-    film = kept(media, data)
-    copy = media.display_bytes(film.sha256)
+    image = kept(media, data)
+    copy = media.display_bytes(image.sha256)
     picture = Image.open(io.BytesIO(copy))
     assert picture.mode == "L"
     assert picture.size == (96, 80)
@@ -70,11 +70,11 @@ def test_no_header_survives_and_a_turned_film_is_upright(tmp_path: Path) -> None
 
 def test_writing_again_replaces_a_torn_file_and_leaves_nothing_beside(tmp_path: Path) -> None:
     media = Media(tmp_path)
-    film = kept(media, encoded(drawn_film(1)))
+    image = kept(media, encoded(drawn_image(1)))
     for path in tmp_path.rglob("*.*"):
         path.write_bytes(b"")
-    kept(media, encoded(drawn_film(1)))
-    np.testing.assert_array_equal(media.input(film.sha256, SPEC), preprocess(film, SPEC))
+    kept(media, encoded(drawn_image(1)))
+    np.testing.assert_array_equal(media.input(image.sha256, SPEC), preprocess(image, SPEC))
     assert len(list(tmp_path.rglob("*.*"))) == 2
     media.sync()
 
@@ -82,7 +82,7 @@ def test_writing_again_replaces_a_torn_file_and_leaves_nothing_beside(tmp_path: 
 def test_what_was_never_kept_is_not_found(tmp_path: Path) -> None:
     media = Media(tmp_path)
     for ask in (media.display, media.display_bytes, lambda sha: media.input(sha, SPEC)):
-        with pytest.raises(NotFound, match="index its film again"):
+        with pytest.raises(NotFound, match="index its image again"):
             ask("a" * 64)
 
 
@@ -92,16 +92,16 @@ def test_only_a_digest_names_a_picture(tmp_path: Path, digest: str) -> None:
         Media(tmp_path).display(digest)
 
 
-@pytest.mark.parametrize("damage", [b"", b"no picture", encoded(drawn_film(2, 70, 70))])
+@pytest.mark.parametrize("damage", [b"", b"no picture", encoded(drawn_image(2, 70, 70))])
 def test_a_damaged_input_is_refused(tmp_path: Path, damage: bytes) -> None:
     media = Media(tmp_path)
-    film = kept(media, encoded(drawn_film(1)))
+    image = kept(media, encoded(drawn_image(1)))
     next(tmp_path.rglob("*.png")).write_bytes(damage)
     with pytest.raises(CorruptArtefact, match="remove it"):
-        media.input(film.sha256, SPEC)
+        media.input(image.sha256, SPEC)
 
 
 def test_an_input_of_another_size_is_not_kept(tmp_path: Path) -> None:
-    film = decode(encoded(drawn_film(1)))
+    image = decode(encoded(drawn_image(1)))
     with pytest.raises(InvalidArgument, match=r"not uint8 \(64, 64\)"):
-        Media(tmp_path).write(film, np.zeros((32, 32), np.uint8), SPEC)
+        Media(tmp_path).write(image, np.zeros((32, 32), np.uint8), SPEC)

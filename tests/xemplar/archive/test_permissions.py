@@ -9,7 +9,7 @@ from sqlalchemy import text
 from xemplar_indexer.cli_backup import backup
 from xemplar_indexer.publishing import build_generation
 
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import SmallStore, small_store
 from xemplar.archive.artefact import new_file, new_folder, scratch_folder, write_file
 from xemplar.archive.media import Media
@@ -21,7 +21,7 @@ from xemplar.imaging import decode
 from xemplar.model.checkpoint import keep, load
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.phantom import write_phantoms
-from xemplar.retrieval.ingest import take_in
+from xemplar.retrieval.ingest import add_case
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +48,8 @@ def test_a_store_is_made_for_its_user_alone(tmp_path: Path, tiny_checkpoint: Pat
     encoder = open_encoder(checkpoint, precision=Precision.FLOAT32)
     source = Description(source="ward", patient=store.pseudonym("ward", "1"))
     with open_catalog(store.database_url) as catalog:
-        for film in (drawn_film(1), drawn_film(2)):
-            take_in(decode(encoded(film)), source, encoder, catalog, Media(store.media))
+        for image in (drawn_image(1), drawn_image(2)):
+            add_case(decode(encoded(image)), source, encoder, catalog, Media(store.media))
         build_generation(store, catalog, checkpoint)
         keep(tiny_checkpoint, store)
         names = {path.name for path in store.root.iterdir()}
@@ -64,7 +64,7 @@ def test_what_is_written_elsewhere_is_for_its_user_alone_too(tmp_path: Path) -> 
         file.write(b"x")
     with new_folder(tmp_path / "run" / "pictures") as folder:
         (folder / "inner").mkdir()
-        (folder / "inner" / "film.jpg").write_bytes(b"x")
+        (folder / "inner" / "image.jpg").write_bytes(b"x")
     with scratch_folder(tmp_path / "run") as scratch:
         assert mode(scratch) == 0o700
     assert opened(tmp_path / "run") == {}

@@ -60,18 +60,18 @@ def test_a_case_comes_back_as_it_went_in(catalog: Catalog) -> None:
     assert catalog.cases([case.id, 10**9]) == {case.id: case}
 
 
-def test_two_films_never_share_a_case_id(catalog: Catalog) -> None:
+def test_two_images_never_share_a_case_id(catalog: Catalog) -> None:
     catalog.add(ONE, [entry(1, source="first")])
     alike = replace(entry(2), image_sha256=digest(1)[:16] + "0" * 48)
-    with pytest.raises(CaseIdTaken, match=f"another film is case {digest(1)[:16]}"):
+    with pytest.raises(CaseIdTaken, match=f"another image is case {digest(1)[:16]}"):
         catalog.add(ONE, [entry(3), alike])
     with pytest.raises(CaseIdTaken):
-        catalog.find_film(alike.image_sha256)
+        catalog.find_image(alike.image_sha256)
     assert catalog.count() == 1
     assert the_case(catalog, 1).source == "first"
 
 
-def test_findings_of_unlabelled_and_of_healthy_films(catalog: Catalog) -> None:
+def test_findings_of_unlabelled_and_of_healthy_images(catalog: Catalog) -> None:
     catalog.add(ONE, [entry(1), entry(2, labels={"Mass": 0})])
     assert the_case(catalog, 1).findings == ()
     assert the_case(catalog, 2).findings == (NO_FINDING,)
@@ -239,7 +239,7 @@ def test_generations_are_remembered(catalog: Catalog) -> None:
     assert published.published_at.tzinfo is UTC
 
 
-def test_of_many_who_put_one_film_in_at_once_one_is_told_that_it_is_new(catalog: Catalog) -> None:
+def test_of_many_who_put_one_image_in_at_once_one_is_told_that_it_is_new(catalog: Catalog) -> None:
     with ThreadPoolExecutor(8) as pool:
         new = list(pool.map(lambda _: catalog.add(ONE, [entry(1)]), range(20)))
     assert sorted(map(len, new)) == [0] * 19 + [1]

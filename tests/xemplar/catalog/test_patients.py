@@ -75,7 +75,7 @@ def test_removing_a_case_and_putting_it_in_again_is_no_way_around(ward: Catalog)
         ward.check_addition(entry(1, **named(number)))
         ward.add(ONE, [entry(1, **named(number))])
     ward.remove([CASE])
-    for put in (ward.check_addition, lambda film: ward.add(ONE, [film])):
+    for put in (ward.check_addition, lambda image: ward.add(ONE, [image])):
         with pytest.raises(TooManyPatientChanges):
             put(entry(1, **named(9)))
     assert ward.find(CASE) is None

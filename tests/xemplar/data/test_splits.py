@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.data.splits import OLDEST_SCHEME, PatientSplit, learnt_digest, patient_number
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.model.checkpoint import Card, Checkpoint
@@ -17,9 +17,9 @@ OF_RELEASE_0_1 = "tttttxtttxvttttttvttttvxxtttvttxtvxtttxt"
 """Splits of patients 0 to 39 by seed 3, test written x."""
 
 
-def films(count: int, **fields: str) -> list[Film]:
+def images(count: int, **fields: str) -> list[DatasetImage]:
     """One of each of so many patients."""
-    return [Film(Path("1.png"), "ours", patient=str(n), **fields) for n in range(count)]
+    return [DatasetImage(Path("1.png"), "ours", patient=str(n), **fields) for n in range(count)]
 
 
 @given(
@@ -27,50 +27,50 @@ def films(count: int, **fields: str) -> list[Film]:
     seed=st.integers(0, 99),
     names=st.lists(st.text("abc", min_size=1, max_size=3), max_size=5),
 )
-def test_all_films_of_a_patient_fall_into_one_split(
+def test_all_images_of_a_patient_fall_into_one_split(
     patient: str, seed: int, names: list[str]
 ) -> None:
-    same = [Film(Path(name), "ours", patient=patient) for name in ["first", *names]]
-    assert len({PatientSplit(seed).of(film) for film in same}) == 1
+    same = [DatasetImage(Path(name), "ours", patient=patient) for name in ["first", *names]]
+    assert len({PatientSplit(seed).of(image) for image in same}) == 1
 
 
 def test_the_shares_of_the_splits_are_as_asked() -> None:
     rule = PatientSplit(val=0.2, test=0.1)
-    splits = [rule.of(film) for film in films(4000)]
+    splits = [rule.of(image) for image in images(4000)]
     # binomial: 4000 patients, standard deviation below 0.7 %
     assert splits.count("val") / 4000 == pytest.approx(0.2, abs=0.03)
     assert splits.count("test") / 4000 == pytest.approx(0.1, abs=0.02)
 
 
 def test_another_seed_splits_otherwise() -> None:
-    one, other = ([PatientSplit(seed, val=0.4).of(f) for f in films(100)] for seed in (0, 1))
+    one, other = ([PatientSplit(seed, val=0.4).of(f) for f in images(100)] for seed in (0, 1))
     assert one != other
 
 
 def test_a_split_that_the_data_set_names_stands() -> None:
-    assert PatientSplit().of(Film(Path("1.png"), "ours", patient="7", split="box")) == "box"
+    assert PatientSplit().of(DatasetImage(Path("1.png"), "ours", patient="7", split="box")) == "box"
 
 
-def test_films_without_a_patient_are_patients_of_their_own() -> None:
-    alone = [Film(Path(f"{n}.png"), "ours") for n in range(60)]
-    assert {PatientSplit(val=0.4, test=0.2).of(film) for film in alone} == set(SPLITS)
+def test_images_without_a_patient_are_patients_of_their_own() -> None:
+    alone = [DatasetImage(Path(f"{n}.png"), "ours") for n in range(60)]
+    assert {PatientSplit(val=0.4, test=0.2).of(image) for image in alone} == set(SPLITS)
     # a name that is also a patient's id, and equal names in two folders, are not run together
-    named = Film(Path("7"), "ours"), Film(Path("7"), "ours", patient="7")
-    apart = Film(Path("7"), "ours", file="a/7"), Film(Path("7"), "ours", file="b/7")
-    numbers = [patient_number(film, "split", 0) for film in (*named, *apart)]
+    named = DatasetImage(Path("7"), "ours"), DatasetImage(Path("7"), "ours", patient="7")
+    apart = DatasetImage(Path("7"), "ours", file="a/7"), DatasetImage(Path("7"), "ours", file="b/7")
+    numbers = [patient_number(image, "split", 0) for image in (*named, *apart)]
     assert len(set(numbers)) == 4
 
 
 def test_a_data_set_under_another_name_is_split_alike() -> None:
     rule = PatientSplit(val=0.4)
-    renamed = [replace(film, source="copy") for film in films(100)]
-    assert [rule.of(film) for film in renamed] == [rule.of(film) for film in films(100)]
+    renamed = [replace(image, source="copy") for image in images(100)]
+    assert [rule.of(image) for image in renamed] == [rule.of(image) for image in images(100)]
 
 
-def test_the_file_name_of_a_film_may_be_any_bytes() -> None:
-    film = Film(Path("\udcff.png"), "ours")  # no UTF-8, as Python names such a file
+def test_the_file_name_of_an_image_may_be_any_bytes() -> None:
+    image = DatasetImage(Path("\udcff.png"), "ours")  # no UTF-8, as Python names such a file
     for scheme in (1, 2):
-        assert PatientSplit(scheme=scheme).of(film) in SPLITS
+        assert PatientSplit(scheme=scheme).of(image) in SPLITS
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_checkpoint_gives_the_split_of_its_training_whatever_the_trainings_see
 def test_an_older_checkpoint_split_by_the_seed_of_its_training() -> None:
     rule = Card(("Mass",), training={"seed": 3}).split
     assert rule == PatientSplit(3, scheme=OLDEST_SCHEME)
-    splits = [rule.of(film) for film in films(40)]
+    splits = [rule.of(image) for image in images(40)]
     assert "".join(split[0] if split != "test" else "x" for split in splits) == OF_RELEASE_0_1
 
 
@@ -117,7 +117,7 @@ def test_a_checkpoint_split_in_an_unknown_way_is_refused(split: dict[str, int]) 
 
 def test_the_digest_of_whom_a_training_learns_from_changes_with_them_alone() -> None:
     rule = PatientSplit()
-    train, test = films(5, split="train"), films(9, split="test")[5:]
+    train, test = images(5, split="train"), images(9, split="test")[5:]
     digest = learnt_digest([*train, *test], rule)
     assert digest == learnt_digest([*reversed(train), *test[1:]], rule)
     assert digest == learnt_digest([*(replace(f, labels={"Mass": 1}) for f in train), *test], rule)
@@ -126,4 +126,4 @@ def test_the_digest_of_whom_a_training_learns_from_changes_with_them_alone() -> 
 
 
 def test_where_patients_are_split_by_the_rule_alone_it_is_the_rule_that_tells() -> None:
-    assert learnt_digest(films(5), PatientSplit()) is None
+    assert learnt_digest(images(5), PatientSplit()) is None

@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 from pydicom import Dataset
 
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from xemplar.errors import (
     InputError,
 )
 from xemplar.imaging import Limits, decode
 
-FILM = drawn_film(1)  # 96 high, 80 wide, so that a turned film shows
-DEEP = FILM.astype(np.uint16) * 257  # 8 -> 16 bit: 0 stays 0, 255 becomes 65535
+IMAGE = drawn_image(1)  # 96 high, 80 wide, so that a turned image shows
+DEEP = IMAGE.astype(np.uint16) * 257  # 8 -> 16 bit: 0 stays 0, 255 becomes 65535
 MEBIBYTE = 2**20
 
 
@@ -33,27 +33,29 @@ def painted(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:  
     return file.getvalue()
 
 
-GREY = Image.fromarray(FILM)
+GREY = Image.fromarray(IMAGE)
 
 
-# Stored pixels of an upright film, by EXIF orientation (TIFF 6.0, tag 274).
+# Stored pixels of an upright image, by EXIF orientation (TIFF 6.0, tag 274).
 STORED: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
-    1: lambda film: film,
-    2: lambda film: film[:, ::-1],
-    3: lambda film: film[::-1, ::-1],
-    4: lambda film: film[::-1],
-    5: lambda film: film.T,
-    6: lambda film: np.rot90(film),
-    7: lambda film: film[::-1, ::-1].T,
-    8: lambda film: np.rot90(film, -1),
+    1: lambda radiograph: radiograph,
+    2: lambda radiograph: radiograph[:, ::-1],
+    3: lambda radiograph: radiograph[::-1, ::-1],
+    4: lambda radiograph: radiograph[::-1],
+    5: lambda radiograph: radiograph.T,
+    6: lambda radiograph: np.rot90(radiograph),
+    7: lambda radiograph: radiograph[::-1, ::-1].T,
+    8: lambda radiograph: np.rot90(radiograph, -1),
 }
 
 
-def lying(film: npt.NDArray[Any], orientation: int, format: str) -> bytes:  # noqa: A002
+def lying(radiograph: npt.NDArray[Any], orientation: int, format: str) -> bytes:  # noqa: A002
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"quality": 95} if format == "JPEG" else {}
-    return encoded(np.ascontiguousarray(STORED[orientation](film)), format, exif=exif, **options)
+    return encoded(
+        np.ascontiguousarray(STORED[orientation](radiograph)), format, exif=exif, **options
+    )
 
 
 RAMP = np.arange(96 * 80, dtype=np.uint16).reshape(96, 80)  # 0 .. 7679

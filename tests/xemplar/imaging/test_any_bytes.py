@@ -13,8 +13,8 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
-from tests.films import compressed, dicom, encapsulated, encoded
-from tests.xemplar.imaging.samples import DEEP, FILM, LOSSLESS, WINDOW, lying, refused
+from tests.images import compressed, dicom, encapsulated, encoded
+from tests.xemplar.imaging.samples import DEEP, IMAGE, LOSSLESS, WINDOW, lying, refused
 from xemplar.errors import (
     InputError,
     UnreadableImage,
@@ -29,43 +29,43 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 EXAMPLES: dict[str, bytes] = {
-    "PNG": encoded(FILM),
+    "PNG": encoded(IMAGE),
     "PNG 16": encoded(DEEP),
-    "JPEG": encoded(FILM, "JPEG"),
-    "JPEG turned": lying(FILM, 6, "JPEG"),
-    "JPEG progressive": encoded(FILM, "JPEG", progressive=True),
-    "TIFF": encoded(FILM, "TIFF"),
-    "TIFF LZW": encoded(FILM, "TIFF", compression="tiff_lzw"),
-    "DICOM": dicom(FILM, **WINDOW, ViewPosition="PA", PixelSpacing=["1", "1"]),
-    "DICOM deflated": dicom(FILM, TransferSyntaxUID="1.2.840.10008.1.2.1.99"),
-    "DICOM JPEG": encapsulated(FILM, encoded(FILM, "JPEG"), JPEGBaseline8Bit),
-    "DICOM JPEG 2000": compressed(dicom(FILM), LOSSLESS["JPEG 2000"]),
-    "DICOM RLE": compressed(dicom(FILM), LOSSLESS["RLE"]),
+    "JPEG": encoded(IMAGE, "JPEG"),
+    "JPEG turned": lying(IMAGE, 6, "JPEG"),
+    "JPEG progressive": encoded(IMAGE, "JPEG", progressive=True),
+    "TIFF": encoded(IMAGE, "TIFF"),
+    "TIFF LZW": encoded(IMAGE, "TIFF", compression="tiff_lzw"),
+    "DICOM": dicom(IMAGE, **WINDOW, ViewPosition="PA", PixelSpacing=["1", "1"]),
+    "DICOM deflated": dicom(IMAGE, TransferSyntaxUID="1.2.840.10008.1.2.1.99"),
+    "DICOM JPEG": encapsulated(IMAGE, encoded(IMAGE, "JPEG"), JPEGBaseline8Bit),
+    "DICOM JPEG 2000": compressed(dicom(IMAGE), LOSSLESS["JPEG 2000"]),
+    "DICOM RLE": compressed(dicom(IMAGE), LOSSLESS["RLE"]),
 }
 
 
-def film_or_refusal(data: bytes) -> Radiograph | InputError:
+def image_or_refusal(data: bytes) -> Radiograph | InputError:
     try:
-        film = decode(data)
+        image = decode(data)
     except InputError as error:
         return error
-    assert film.pixels.dtype == np.uint8
-    assert film.pixels.ndim == 2
-    return film
+    assert image.pixels.dtype == np.uint8
+    assert image.pixels.ndim == 2
+    return image
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(share=st.floats(0, 1, exclude_max=True))
-def test_a_file_cut_short_anywhere_is_a_film_or_a_refusal(name: str, share: float) -> None:
+def test_a_file_cut_short_anywhere_is_an_image_or_a_refusal(name: str, share: float) -> None:
     data = EXAMPLES[name]
-    film_or_refusal(data[: int(share * len(data))])
+    image_or_refusal(data[: int(share * len(data))])
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_a_file_with_changed_bytes_is_a_film_or_a_refusal(name: str, data: st.DataObject) -> None:
+def test_a_file_with_changed_bytes_is_an_image_or_a_refusal(name: str, data: st.DataObject) -> None:
     content = bytearray(EXAMPLES[name])
     # headers are where damage does most; so half of the changes fall into the first 600 bytes
     near = st.integers(0, min(600, len(content)) - 1)
@@ -74,7 +74,7 @@ def test_a_file_with_changed_bytes_is_a_film_or_a_refusal(name: str, data: st.Da
         st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=3)
     ):
         content[place] = value
-    film_or_refusal(bytes(content))
+    image_or_refusal(bytes(content))
 
 
 # Values that headers in use hold, and some that no header should
@@ -150,24 +150,24 @@ ELEMENTS = st.one_of(
     ),
 )
 FRAMES = {
-    "plain": FILM.tobytes(),
+    "plain": IMAGE.tobytes(),
     "deep": DEEP.tobytes(),
-    "JPEG": encapsulate([encoded(FILM, "JPEG")]),
-    "JPEG 2000": encapsulate([encoded(FILM, "JPEG2000")]),
+    "JPEG": encapsulate([encoded(IMAGE, "JPEG")]),
+    "JPEG 2000": encapsulate([encoded(IMAGE, "JPEG2000")]),
 }
 
 
 @pytest.mark.parametrize("frame", FRAMES)
 @settings(max_examples=150)
 @given(elements=st.lists(ELEMENTS, max_size=5))
-def test_any_header_gives_a_film_or_a_refusal_in_our_own_words(
+def test_any_header_gives_an_image_or_a_refusal_in_our_own_words(
     frame: str, elements: list[bytes]
 ) -> None:
     depth = 16 if frame == "deep" else 8
     sizes = {"Rows": 96, "Columns": 80, "BitsAllocated": depth}
     usual = [element(name, "US", struct.pack("<H", size)) for name, size in sizes.items()]
     pixels = element("PixelData", "OW", FRAMES[frame])
-    answer = film_or_refusal(b"".join([*usual, *elements, pixels]))
+    answer = image_or_refusal(b"".join([*usual, *elements, pixels]))
     if isinstance(answer, InputError):
         cause: BaseException | None = answer.__cause__
         while cause is not None:
@@ -189,7 +189,7 @@ def test_any_header_gives_a_film_or_a_refusal_in_our_own_words(
 def test_a_stream_at_which_gdcm_ends_its_process_is_refused(
     name: str, offset: int, flip: int
 ) -> None:
-    content = bytearray(compressed(dicom(FILM), LOSSLESS[name]))
+    content = bytearray(compressed(dicom(IMAGE), LOSSLESS[name]))
     content[content.index(b"\xff\xd8") + offset] ^= flip
     refused(bytes(content), UnreadableImage, "damaged")
 
@@ -203,4 +203,4 @@ BEGINNINGS = (
 @given(data=st.binary(max_size=300), beginning=st.sampled_from(BEGINNINGS))
 @example(data=b"", beginning=BEGINNINGS[-1])
 def test_any_bytes_behind_any_beginning_are_refused(data: bytes, beginning: bytes) -> None:
-    assert isinstance(film_or_refusal(beginning + data), InputError)
+    assert isinstance(image_or_refusal(beginning + data), InputError)

@@ -10,8 +10,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 from pydicom import dcmread
 
-from tests.films import dicom
-from tests.xemplar.imaging.samples import FILM, MEBIBYTE, peak_memory, refused
+from tests.images import dicom
+from tests.xemplar.imaging.samples import IMAGE, MEBIBYTE, peak_memory, refused
 from xemplar.errors import (
     ImageTooLarge,
     UnreadableImage,
@@ -51,7 +51,7 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(data: byte
 def progressive(scans: int) -> bytes:
     """A progressive JPEG whose last scan comes so many times more."""
     file = io.BytesIO()
-    Image.fromarray(FILM).save(file, "JPEG", progressive=True)
+    Image.fromarray(IMAGE).save(file, "JPEG", progressive=True)
     data = file.getvalue()
     return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * scans + data[-2:]
 
@@ -63,7 +63,7 @@ def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded() -> None:
 
 def test_the_directories_of_a_tiff_are_not_counted() -> None:
     file = io.BytesIO()
-    picture = Image.fromarray(FILM)
+    picture = Image.fromarray(IMAGE)
     picture.save(file, "TIFF", save_all=True, append_images=[picture] * 500)
     read = []
     with pytest.MonkeyPatch.context() as patch:
@@ -77,23 +77,23 @@ def test_the_directories_of_a_tiff_are_not_counted() -> None:
 def test_text_of_a_png_that_inflates_without_end_is_never_inflated(kind: bytes) -> None:
     compressed = zlib.compress(bytes(64 * MEBIBYTE))
     text = b"Comment\0" + {b"iTXt": b"\1\0\0\0"}.get(kind, b"\0") + compressed
-    rows = b"".join(b"\0" + row.tobytes() for row in FILM)
+    rows = b"".join(b"\0" + row.tobytes() for row in IMAGE)
     data = png(80, 96, (kind, text), (b"IDAT", zlib.compress(rows)), (kind, text))
-    films = []
-    assert peak_memory(lambda: films.append(decode(data))) < 8 * MEBIBYTE
-    np.testing.assert_array_equal(films[0].pixels, FILM)
+    images = []
+    assert peak_memory(lambda: images.append(decode(data))) < 8 * MEBIBYTE
+    np.testing.assert_array_equal(images[0].pixels, IMAGE)
 
 
 def deflated(body: bytes) -> bytes:
     """A DICOM file whose data set is this raw DEFLATE stream (PS3.5 A.5)."""
-    plain = dicom(FILM, TransferSyntaxUID="1.2.840.10008.1.2.1.99")
+    plain = dicom(IMAGE, TransferSyntaxUID="1.2.840.10008.1.2.1.99")
     length = int.from_bytes(plain[140:144], "little")
     return plain[: 144 + length] + body
 
 
-def test_a_deflated_dicom_film_equals_the_plain_one() -> None:
-    plain = dicom(FILM, TransferSyntaxUID="1.2.840.10008.1.2.1.99")
-    np.testing.assert_array_equal(decode(plain).pixels, FILM)
+def test_a_deflated_dicom_image_equals_the_plain_one() -> None:
+    plain = dicom(IMAGE, TransferSyntaxUID="1.2.840.10008.1.2.1.99")
+    np.testing.assert_array_equal(decode(plain).pixels, IMAGE)
 
 
 def test_a_deflated_dicom_data_set_that_inflates_without_end_is_refused() -> None:
@@ -112,13 +112,13 @@ def test_a_deflated_dicom_data_set_that_inflates_without_end_is_refused() -> Non
 
 def test_of_thousands_of_windows_only_the_first_are_tried() -> None:
     header = {"WindowCenter": ["-600"] * 5_000 + ["120"], "WindowWidth": ["2"] * 5_000 + ["200"]}
-    film = decode(dicom(FILM, **header))
-    assert len(film.warnings) == 1
+    radiograph = decode(dicom(IMAGE, **header))
+    assert len(radiograph.warnings) == 1
 
 
 def test_of_millions_of_values_only_the_first_are_read() -> None:
     # 32 MiB in a place for one number: as Python's numbers they would take a gibibyte
-    header = dcmread(io.BytesIO(dicom(FILM)))
+    header = dcmread(io.BytesIO(dicom(IMAGE)))
     header.add_new("PixelPaddingValue", "UN", bytes(32 * MEBIBYTE))
     file = io.BytesIO()
     header.save_as(file)

@@ -12,30 +12,30 @@ from PIL.ImageFile import ImageFile
 from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit
 
-from tests.films import dicom, drawn_film, encapsulated, encoded, written
 from tests.hostile import png_chunk
-from tests.xemplar.imaging.samples import FILM, correlation, refused
+from tests.images import dicom, drawn_image, encapsulated, encoded, written
+from tests.xemplar.imaging.samples import IMAGE, correlation, refused
 from xemplar.errors import NotARadiograph, UnreadableImage
 from xemplar.imaging import decode
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
-THREE = np.dstack([FILM] * 3)
-TWELVE = FILM.astype(np.uint16) * 16
+THREE = np.dstack([IMAGE] * 3)
+TWELVE = IMAGE.astype(np.uint16) * 16
 OWN = decode(dicom(TWELVE)).pixels
-COLOUR = np.dstack([drawn_film(seed) for seed in (5, 6, 7)])
+COLOUR = np.dstack([drawn_image(seed) for seed in (5, 6, 7)])
 TINTS = {
     "daylight": (0.93, 0.97, 1.0),
     "lamp": (1.0, 0.92, 0.78),
     "tungsten": (1.0, 0.85, 0.6),
-    "blue film base": (0.8, 0.95, 1.0),
+    "blue image base": (0.8, 0.95, 1.0),
     "green screen": (0.85, 1.0, 0.85),
 }
 
 
 def tinted(gain: tuple[float, float, float]) -> npt.NDArray[np.uint8]:
-    """A photograph of FILM: tinted, darker to one side, and noisy."""
-    light = np.linspace(1, 0.8, FILM.shape[1])[None, :, None]
+    """A photograph of IMAGE: tinted, darker to one side, and noisy."""
+    light = np.linspace(1, 0.8, IMAGE.shape[1])[None, :, None]
     noise = np.random.default_rng(0).normal(0, 3, THREE.shape)
     return np.clip(THREE * light * gain + noise, 0, 255).astype(np.uint8)
 
@@ -45,21 +45,21 @@ def tinted(gain: tuple[float, float, float]) -> npt.NDArray[np.uint8]:
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF"])
 @pytest.mark.parametrize("gain", TINTS.values(), ids=TINTS)
-def test_a_tinted_film_is_grey_with_a_warning(
+def test_a_tinted_image_is_grey_with_a_warning(
     gain: tuple[float, float, float],
     format: str,  # noqa: A002
 ) -> None:
-    film = decode(encoded(tinted(gain), format))
-    assert correlation(film.pixels, FILM) > 0.95
-    said = " ".join(film.warnings)
+    image = decode(encoded(tinted(gain), format))
+    assert correlation(image.pixels, IMAGE) > 0.95
+    said = " ".join(image.warnings)
     assert ("is tinted" in said) == (np.ptp(np.multiply(gain, 120)) > 12)
 
 
-def test_a_film_with_a_slight_tint_is_grey_without_a_warning() -> None:
-    slightly = np.dstack([FILM, FILM, np.minimum(FILM, 245) + 10])
-    film = decode(encoded(slightly))
-    assert correlation(film.pixels, FILM) > 0.99
-    assert film.warnings == ()
+def test_an_image_with_a_slight_tint_is_grey_without_a_warning() -> None:
+    slightly = np.dstack([IMAGE, IMAGE, np.minimum(IMAGE, 245) + 10])
+    image = decode(encoded(slightly))
+    assert correlation(image.pixels, IMAGE) > 0.99
+    assert image.warnings == ()
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF"])
@@ -79,15 +79,15 @@ def test_a_picture_of_one_strong_colour_is_refused() -> None:
 @pytest.mark.parametrize("alpha", [False, True])
 def test_12_bits_in_16_bits_of_colour_are_stretched_as_in_grey(format: str, alpha: bool) -> None:  # noqa: A002
     channels = [TWELVE] * 3 + [np.full_like(TWELVE, 65_535)] * alpha
-    film = decode(cv2.imencode(format, np.dstack(channels))[1].tobytes())
-    np.testing.assert_array_equal(film.pixels, OWN)
+    image = decode(cv2.imencode(format, np.dstack(channels))[1].tobytes())
+    np.testing.assert_array_equal(image.pixels, OWN)
 
 
 DEEP_COLOUR = cv2.imencode(".png", np.dstack([TWELVE] * 3))[1].tobytes()
 
 
 def test_16_bits_of_colour_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By OpenCV: the largest film takes its time and memory twice otherwise."""
+    """By OpenCV: the largest image takes its time and memory twice otherwise."""
 
     def loaded(_: ImageFile) -> NoReturn:
         raise AssertionError("Pillow decoded it, too")
@@ -103,12 +103,12 @@ def test_16_bits_of_colour_are_upright(orientation: int, behind_the_pixels: bool
     exif[ExifTags.Base.Orientation] = orientation
     chunk = png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
     place = DEEP_COLOUR.index(b"IEND" if behind_the_pixels else b"IDAT") - 4
-    film = decode(DEEP_COLOUR[:place] + chunk + DEEP_COLOUR[place:])
+    image = decode(DEEP_COLOUR[:place] + chunk + DEEP_COLOUR[place:])
     stored = Image.fromarray(OWN)
     stored.getexif()[ExifTags.Base.Orientation] = orientation
     upright = np.asarray(ImageOps.exif_transpose(stored))
-    assert film.source_size == film.pixels.shape == upright.shape
-    assert correlation(film.pixels, upright) > 0.999
+    assert image.source_size == image.pixels.shape == upright.shape
+    assert correlation(image.pixels, upright) > 0.999
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
@@ -129,13 +129,13 @@ def colour(pixels: npt.NDArray[Any], photometric: str, **fields: Any) -> bytes:
     return dicom(pixels, PhotometricInterpretation=photometric, **fields)
 
 
-YBR = np.dstack([FILM, np.full_like(FILM, 128), np.full_like(FILM, 128)])
+YBR = np.dstack([IMAGE, np.full_like(IMAGE, 128), np.full_like(IMAGE, 128)])
 
 
 def subsampled() -> bytes:
     """YBR_FULL_422: two Y, then the Cb and Cr that they share."""
     pairs = np.full((96, 40, 4), 128, np.uint8)
-    pairs[..., :2] = FILM.reshape(96, 40, 2)
+    pairs[..., :2] = IMAGE.reshape(96, 40, 2)
     return colour(THREE, "YBR_FULL_422", PixelData=pairs.tobytes())
 
 
@@ -151,49 +151,49 @@ NATIVE = {
     "YBR_FULL_422": subsampled(),
     "YBR_FULL_422 that is not subsampled": colour(YBR, "YBR_FULL_422"),
     "three samples that say MONOCHROME2": colour(THREE, "MONOCHROME2"),
-    "one sample that says RGB": dicom(FILM, PhotometricInterpretation="RGB"),
+    "one sample that says RGB": dicom(IMAGE, PhotometricInterpretation="RGB"),
 }
 
 
 @pytest.mark.parametrize("data", NATIVE.values(), ids=NATIVE)
 def test_equal_channels_are_grey(data: bytes) -> None:
-    film = decode(data).pixels.astype(int)
-    assert np.abs(film - FILM).max() <= 1
+    image = decode(data).pixels.astype(int)
+    assert np.abs(image - IMAGE).max() <= 1
 
 
 def test_12_bits_in_16_bits_of_rgb_are_stretched_as_in_grey() -> None:
-    film = decode(colour(np.dstack([TWELVE] * 3), "RGB"))
-    np.testing.assert_array_equal(film.pixels, OWN)
+    image = decode(colour(np.dstack([TWELVE] * 3), "RGB"))
+    np.testing.assert_array_equal(image.pixels, OWN)
 
 
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_FULL_422", "MONOCHROME2"])
 def test_a_grey_jpeg_of_three_channels_is_grey(photometric: str) -> None:
     frame = encoded(THREE, "JPEG", quality=95)
     fields = {"SamplesPerPixel": 1 if photometric == "MONOCHROME2" else 3}
-    data = encapsulated(FILM, frame, JPEGBaseline8Bit, PhotometricInterpretation=photometric,
+    data = encapsulated(IMAGE, frame, JPEGBaseline8Bit, PhotometricInterpretation=photometric,
                         PlanarConfiguration=0, **fields)  # fmt: skip
-    assert np.abs(decode(data).pixels.astype(int) - FILM).max() <= 8
+    assert np.abs(decode(data).pixels.astype(int) - IMAGE).max() <= 8
 
 
 def test_a_jpeg_whose_channels_are_not_converted_is_grey() -> None:
     frame = encoded(THREE, "JPEG", quality=95, keep_rgb=True)
-    data = encapsulated(FILM, frame, JPEGBaseline8Bit, PhotometricInterpretation="RGB",
+    data = encapsulated(IMAGE, frame, JPEGBaseline8Bit, PhotometricInterpretation="RGB",
                         PlanarConfiguration=0, SamplesPerPixel=3)  # fmt: skip
-    assert np.abs(decode(data).pixels.astype(int) - FILM).max() <= 8
+    assert np.abs(decode(data).pixels.astype(int) - IMAGE).max() <= 8
 
 
 @pytest.mark.parametrize("photometric", ["YBR_ICT", "YBR_RCT", "RGB"])
 @pytest.mark.parametrize("no_jp2", [True, False])
 def test_a_grey_jpeg_2000_of_three_channels_is_grey(photometric: str, no_jp2: bool) -> None:
     frame = encoded(THREE, "JPEG2000", no_jp2=no_jp2)
-    data = encapsulated(FILM, frame, JPEG2000Lossless, PhotometricInterpretation=photometric,
+    data = encapsulated(IMAGE, frame, JPEG2000Lossless, PhotometricInterpretation=photometric,
                         PlanarConfiguration=0, SamplesPerPixel=3)  # fmt: skip
-    np.testing.assert_array_equal(decode(data).pixels, FILM)
+    np.testing.assert_array_equal(decode(data).pixels, IMAGE)
 
 
 def palette(bits: int, dtype: str, **channels: npt.NDArray[Any]) -> bytes:
-    """FILM through palettes that store grey 255 - i at place i."""
-    header = dcmread(io.BytesIO(dicom(255 - FILM, PhotometricInterpretation="PALETTE COLOR")))
+    """IMAGE through palettes that store grey 255 - i at place i."""
+    header = dcmread(io.BytesIO(dicom(255 - IMAGE, PhotometricInterpretation="PALETTE COLOR")))
     for name in ("Red", "Green", "Blue"):
         entries = channels.get(name, np.arange(256)[::-1] * (257 if bits == 16 else 1))
         header.add_new(f"{name}PaletteColorLookupTableDescriptor", "US", [256, 0, bits])
@@ -203,8 +203,8 @@ def palette(bits: int, dtype: str, **channels: npt.NDArray[Any]) -> bytes:
 
 @pytest.mark.parametrize(("bits", "dtype"), [(8, "u1"), (8, "<u2"), (16, "<u2")])
 def test_a_grey_palette_is_grey(bits: int, dtype: str) -> None:
-    film = decode(palette(bits, dtype)).pixels
-    assert correlation(film, FILM) > 0.9999
+    image = decode(palette(bits, dtype)).pixels
+    assert correlation(image, IMAGE) > 0.9999
 
 
 def test_true_colour_in_dicom_is_refused() -> None:
@@ -214,11 +214,11 @@ def test_true_colour_in_dicom_is_refused() -> None:
 
 
 def test_a_palette_that_is_missing_is_told() -> None:
-    data = dicom(FILM, PhotometricInterpretation="PALETTE COLOR")
+    data = dicom(IMAGE, PhotometricInterpretation="PALETTE COLOR")
     refused(data, UnreadableImage, "cannot be decoded")
 
 
 def test_a_tinted_dicom_image_is_grey_with_a_warning() -> None:
-    film = decode(colour(tinted(TINTS["lamp"]), "RGB"))
-    assert correlation(film.pixels, FILM) > 0.95
-    assert "is tinted" in film.warnings[0]
+    image = decode(colour(tinted(TINTS["lamp"]), "RGB"))
+    assert correlation(image.pixels, IMAGE) > 0.95
+    assert "is tinted" in image.warnings[0]

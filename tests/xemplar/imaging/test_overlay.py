@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.films import drawn_film
+from tests.images import drawn_image
 from xemplar.imaging.overlay import jpeg, overlay, shrink
 from xemplar.imaging.preprocess import PreprocessSpec
 
@@ -25,12 +25,12 @@ def redness(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     [
         ("stretch", (210, 140), (1, 5), (1.5 / 7, 5.5 / 7)),
         ("stretch", (140, 210), (5, 1), (5.5 / 7, 1.5 / 7)),
-        # a film of 2:1 lies in the middle half of the square input
+        # an image of 2:1 lies in the middle half of the square input
         ("pad", (210, 105), (1, 3), (1.5 / 7, 0.5)),
         ("pad", (105, 210), (3, 5), (0.5, 5.5 / 7)),
     ],
 )
-def test_a_peak_is_reddest_at_its_place_on_the_film(
+def test_a_peak_is_reddest_at_its_place_on_the_image(
     fit: str, shape: tuple[int, int], cell: tuple[int, int], place: tuple[float, float]
 ) -> None:
     heatmap = np.zeros((7, 7), np.float32)
@@ -41,19 +41,19 @@ def test_a_peak_is_reddest_at_its_place_on_the_film(
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_far_from_the_peak_the_film_is_untouched(fit: str) -> None:
-    film = drawn_film(1, 140, 140)
+def test_far_from_the_peak_the_image_is_untouched(fit: str) -> None:
+    image = drawn_image(1, 140, 140)
     heatmap = np.zeros((7, 7), np.float32)
     heatmap[1, 1] = 1
-    picture = overlay(film, heatmap, PreprocessSpec(224, fit))  # type: ignore[arg-type]
-    assert np.array_equal(picture[60:, 60:], np.repeat(film[60:, 60:, None], 3, axis=2))
+    picture = overlay(image, heatmap, PreprocessSpec(224, fit))  # type: ignore[arg-type]
+    assert np.array_equal(picture[60:, 60:], np.repeat(image[60:, 60:, None], 3, axis=2))
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_a_map_of_zeros_leaves_the_film_as_it_is(fit: str) -> None:
-    film = drawn_film(2, 90, 70)
-    picture = overlay(film, np.zeros((7, 7), np.float32), PreprocessSpec(224, fit))  # type: ignore[arg-type]
-    assert np.array_equal(picture, np.repeat(film[..., None], 3, axis=2))
+def test_a_map_of_zeros_leaves_the_image_as_it_is(fit: str) -> None:
+    image = drawn_image(2, 90, 70)
+    picture = overlay(image, np.zeros((7, 7), np.float32), PreprocessSpec(224, fit))  # type: ignore[arg-type]
+    assert np.array_equal(picture, np.repeat(image[..., None], 3, axis=2))
 
 
 def test_what_counts_is_the_share_of_the_maps_own_maximum() -> None:
@@ -62,7 +62,7 @@ def test_what_counts_is_the_share_of_the_maps_own_maximum() -> None:
     assert np.abs(weak.astype(int) - strong).max() <= 1
 
 
-def test_the_hotter_a_place_the_less_of_the_film_shows_through() -> None:
+def test_the_hotter_a_place_the_less_of_the_image_shows_through() -> None:
     heatmap = np.tile(np.linspace(0, 1, 7, dtype=np.float32), (7, 1))
     black, white = (overlay(grey(70, 140) * 0 + v, heatmap, PreprocessSpec()) for v in (0, 255))
     through = (white.astype(int) - black).mean(axis=(0, 2))
@@ -80,7 +80,7 @@ def test_the_hotter_a_place_the_less_of_the_film_shows_through() -> None:
         ((2000, 64), 64, (64, 2)),
     ],
 )
-def test_a_film_is_shrunk_to_the_side_and_never_enlarged(
+def test_an_image_is_shrunk_to_the_side_and_never_enlarged(
     shape: tuple[int, int], side: int, shown: tuple[int, int]
 ) -> None:
     picture = overlay(grey(*shape), np.ones((7, 7), np.float32), PreprocessSpec(), side=side)
@@ -89,11 +89,11 @@ def test_a_film_is_shrunk_to_the_side_and_never_enlarged(
 
 
 def test_a_jpeg_keeps_grey_grey_and_red_red() -> None:
-    film = drawn_film(3)
-    decoded = cv2.imdecode(np.frombuffer(jpeg(film), np.uint8), cv2.IMREAD_UNCHANGED)
+    image = drawn_image(3)
+    decoded = cv2.imdecode(np.frombuffer(jpeg(image), np.uint8), cv2.IMREAD_UNCHANGED)
     assert decoded is not None
-    assert decoded.shape == film.shape
-    assert np.abs(decoded.astype(int) - film).mean() < 3
+    assert decoded.shape == image.shape
+    assert np.abs(decoded.astype(int) - image).mean() < 3
     red = np.zeros((64, 64, 3), np.uint8)
     red[..., 0] = 200
     decoded = cv2.imdecode(np.frombuffer(jpeg(red), np.uint8), cv2.IMREAD_COLOR_RGB)

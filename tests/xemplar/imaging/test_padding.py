@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pytest
 from pydicom import dcmread
 
-from tests.films import dicom, written
-from tests.xemplar.imaging.samples import FILM
+from tests.images import dicom, written
+from tests.xemplar.imaging.samples import IMAGE
 from xemplar.imaging import decode
 
-TWELVE = FILM.astype(np.uint16) * 16
+TWELVE = IMAGE.astype(np.uint16) * 16
 OWN = decode(dicom(TWELVE)).pixels
 
 
@@ -27,7 +27,7 @@ def padded(
 
 
 def beside(padding: Any, pixels: npt.NDArray[Any] = TWELVE) -> npt.NDArray[Any]:
-    """The film with padding in its first 20 columns."""
+    """The image with padding in its first 20 columns."""
     framed = pixels.copy()
     framed[:, :20] = padding
     return framed
@@ -35,19 +35,19 @@ def beside(padding: Any, pixels: npt.NDArray[Any] = TWELVE) -> npt.NDArray[Any]:
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 def test_padding_is_black_whatever_is_white(photometric: str) -> None:
-    pixels = FILM.copy()
+    pixels = IMAGE.copy()
     pixels[:, :10] = 255
-    film = decode(padded(pixels, 255, PhotometricInterpretation=photometric)).pixels
-    assert (film[:, :10] == 0).all()
-    assert (film[:, 10:] > 0).any()
+    image = decode(padded(pixels, 255, PhotometricInterpretation=photometric)).pixels
+    assert (image[:, :10] == 0).all()
+    assert (image[:, 10:] > 0).any()
 
 
-def test_padding_does_not_spoil_the_contrast_of_a_deep_film() -> None:
-    # grey 1000 .. 1255 beside padding of -30000: the film's own values span black to white
-    pixels = beside(-30_000, FILM.astype(np.int16) + 1000)
-    film = decode(padded(pixels, -30_000, vr="SS")).pixels
-    assert film[:, 20:].std() > 40
-    assert (film[:, :20] == 0).all()
+def test_padding_does_not_spoil_the_contrast_of_a_deep_image() -> None:
+    # grey 1000 .. 1255 beside padding of -30000: the image's own values span black to white
+    pixels = beside(-30_000, IMAGE.astype(np.int16) + 1000)
+    image = decode(padded(pixels, -30_000, vr="SS")).pixels
+    assert image[:, 20:].std() > 40
+    assert (image[:, :20] == 0).all()
 
 
 NOISE = np.random.default_rng(0).integers(60_000, 65_000, (96, 20), dtype=np.uint16)
@@ -55,16 +55,16 @@ NOISE = np.random.default_rng(0).integers(60_000, 65_000, (96, 20), dtype=np.uin
 
 @pytest.mark.parametrize(("value", "limit"), [(60_000, 65_535), (65_535, 60_000)])
 def test_all_values_of_a_padding_range_are_black(value: int, limit: int) -> None:
-    film = decode(padded(beside(NOISE), value, limit)).pixels
-    assert (film[:, :20] == 0).all()
-    assert film[:, 20:].std() > 40
+    image = decode(padded(beside(NOISE), value, limit)).pixels
+    assert (image[:, :20] == 0).all()
+    assert image[:, 20:].std() > 40
 
 
 def test_a_padding_range_may_be_negative() -> None:
     pixels = beside(-NOISE.astype(int) // 4, TWELVE.astype(np.int16))
-    film = decode(padded(pixels, -20_000, -10_000, vr="SS")).pixels
-    assert (film[:, :20] == 0).all()
-    assert film[:, 20:].std() > 40
+    image = decode(padded(pixels, -20_000, -10_000, vr="SS")).pixels
+    assert (image[:, :20] == 0).all()
+    assert image[:, 20:].std() > 40
 
 
 @pytest.mark.parametrize(
@@ -72,26 +72,26 @@ def test_a_padding_range_may_be_negative() -> None:
 )
 def test_padding_is_read_with_the_sign_of_the_pixels(dtype: type, value: int, vr: str) -> None:
     pixels = beside(np.array(-1).astype(dtype), TWELVE.astype(dtype))
-    film = decode(padded(pixels, value, vr=vr)).pixels
-    assert (film[:, :20] == 0).all()
-    assert film[:, 20:].std() > 40
+    image = decode(padded(pixels, value, vr=vr)).pixels
+    assert (image[:, :20] == 0).all()
+    assert image[:, 20:].std() > 40
 
 
 def test_padding_in_bits_that_are_not_stored_is_found() -> None:
-    film = decode(padded(beside(0xF000), 0xF000, BitsStored=12)).pixels
-    assert (film[:, :20] == 0).all()
-    assert film[:, 20:].std() > 40
+    image = decode(padded(beside(0xF000), 0xF000, BitsStored=12)).pixels
+    assert (image[:, :20] == 0).all()
+    assert image[:, 20:].std() > 40
 
 
 @pytest.mark.parametrize(("value", "limit"), [(0, 4095), (0, 65_535), (0, 3_000)])
-def test_padding_that_covers_the_film_is_ignored_with_a_warning(value: int, limit: int) -> None:
-    film = decode(padded(TWELVE, value, limit))
-    np.testing.assert_array_equal(film.pixels, OWN)
-    assert "most of the middle of the image padding; this was ignored" in film.warnings[0]
+def test_padding_that_covers_the_image_is_ignored_with_a_warning(value: int, limit: int) -> None:
+    image = decode(padded(TWELVE, value, limit))
+    np.testing.assert_array_equal(image.pixels, OWN)
+    assert "most of the middle of the image padding; this was ignored" in image.warnings[0]
 
 
 @pytest.mark.parametrize("value", [None, [0, 4095], [320, 336, 352]])
 def test_an_empty_padding_value_or_several_count_as_none(value: Any) -> None:
-    film = decode(padded(TWELVE, value))
-    np.testing.assert_array_equal(film.pixels, OWN)
-    assert film.warnings == ()
+    image = decode(padded(TWELVE, value))
+    np.testing.assert_array_equal(image.pixels, OWN)
+    assert image.warnings == ()

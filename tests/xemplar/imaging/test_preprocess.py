@@ -1,4 +1,4 @@
-"""Film -> network input, and a heatmap's way back onto the film."""
+"""Image -> network input, and a heatmap's way back onto the image."""
 
 import json
 from dataclasses import asdict, replace
@@ -11,15 +11,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.films import drawn_film
+from tests.images import drawn_image
 from xemplar.errors import CorruptArtefact
 from xemplar.imaging import Radiograph
-from xemplar.imaging.preprocess import Frame, PreprocessSpec, frame, onto_film, preprocess
+from xemplar.imaging.preprocess import Frame, PreprocessSpec, frame, onto_image, preprocess
 
 PAD = PreprocessSpec(fit="pad")
 
 
-def film(pixels: npt.NDArray[np.uint8]) -> Radiograph:
+def image(pixels: npt.NDArray[np.uint8]) -> Radiograph:
     return Radiograph(pixels, (pixels.shape[0], pixels.shape[1]), "0" * 64, "PNG")
 
 
@@ -85,14 +85,14 @@ def test_stretching_fills_the_square() -> None:
         (64, 1_000_000, Frame(0, 111, 224, 1)),  # never thinner than a pixel
     ],
 )
-def test_padding_keeps_the_aspect_ratio_and_centres_the_film(
+def test_padding_keeps_the_aspect_ratio_and_centres_the_image(
     height: int, width: int, place: Frame
 ) -> None:
     assert frame(PAD, height, width) == place
 
 
-def test_padding_is_black_and_the_film_lies_in_its_frame() -> None:
-    pixels = preprocess(film(np.full((448, 224), 200, np.uint8)), PAD)
+def test_padding_is_black_and_the_image_lies_in_its_frame() -> None:
+    pixels = preprocess(image(np.full((448, 224), 200, np.uint8)), PAD)
     assert pixels.shape == (224, 224)
     assert pixels.dtype == np.uint8
     assert (pixels[:, 56:168] == 200).all()
@@ -100,15 +100,15 @@ def test_padding_is_black_and_the_film_lies_in_its_frame() -> None:
     assert (pixels[:, 168:] == 0).all()
 
 
-def test_a_film_of_the_right_size_is_the_input_itself() -> None:
-    pixels = drawn_film(0, 224, 224)
-    np.testing.assert_array_equal(preprocess(film(pixels), PreprocessSpec()), pixels)
+def test_an_image_of_the_right_size_is_the_input_itself() -> None:
+    pixels = drawn_image(0, 224, 224)
+    np.testing.assert_array_equal(preprocess(image(pixels), PreprocessSpec()), pixels)
 
 
 def test_shrinking_averages_areas() -> None:
     # a chequerboard of single pixels, halved: every 2 x 2 block averages to 127.5
     board = (np.indices((448, 448)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    assert set(np.unique(preprocess(film(board), PreprocessSpec()))) <= {127, 128}
+    assert set(np.unique(preprocess(image(board), PreprocessSpec()))) <= {127, 128}
 
 
 @pytest.mark.parametrize("shape", [(1792, 112), (112, 1792)])
@@ -118,7 +118,7 @@ def test_each_axis_is_shrunk_by_averaging_even_where_the_other_is_enlarged(
     # one white line in eight, along the axis that shrinks eight times: 255 / 8 everywhere
     long = int(np.argmax(shape))
     lines = ((np.indices(shape)[long] % 8 == 0) * 255).astype(np.uint8)
-    assert set(np.unique(preprocess(film(lines), PreprocessSpec()))) == {32}
+    assert set(np.unique(preprocess(image(lines), PreprocessSpec()))) == {32}
 
 
 @settings(deadline=None, max_examples=40)
@@ -128,10 +128,10 @@ def test_each_axis_is_shrunk_by_averaging_even_where_the_other_is_enlarged(
     fit=st.sampled_from(["stretch", "pad"]),
     grey=st.integers(0, 255),
 )
-def test_a_constant_film_stays_constant(height: int, width: int, fit: Any, grey: int) -> None:
+def test_a_constant_image_stays_constant(height: int, width: int, fit: Any, grey: int) -> None:
     spec = PreprocessSpec(64, fit)
     place = frame(spec, height, width)
-    pixels = preprocess(film(np.full((height, width), grey, np.uint8)), spec)
+    pixels = preprocess(image(np.full((height, width), grey, np.uint8)), spec)
     inner = pixels[
         int(place.y) : int(place.y + place.height), int(place.x) : int(place.x + place.width)
     ]
@@ -139,14 +139,14 @@ def test_a_constant_film_stays_constant(height: int, width: int, fit: Any, grey:
     assert int(pixels.sum()) == int(inner.sum())
 
 
-# ---- Back onto the film -------------------------------------------------------------------------
+# ---- Back onto the image -------------------------------------------------------------------------
 
 SIZES = st.integers(64, 500)
 FITS = st.sampled_from(["stretch", "pad"])
 
 
 def places(spec: PreprocessSpec, height: int, width: int) -> tuple[npt.NDArray[Any], ...]:
-    """Grid coordinates (row, column; cell centres at whole numbers) of the film's pixel centres."""
+    """Grid coordinates (row, column; cell centres at whole numbers) of the image's pixel centres."""
     place, cells = frame(spec, height, width), spec.size // 32
     y = ((np.arange(height) + 0.5) * place.height / height + place.y) * cells / spec.size - 0.5
     x = ((np.arange(width) + 0.5) * place.width / width + place.x) * cells / spec.size - 0.5
@@ -154,14 +154,15 @@ def places(spec: PreprocessSpec, height: int, width: int) -> tuple[npt.NDArray[A
 
 
 def test_one_pixel_worked_out_by_hand() -> None:
-    # A film 448 high and 224 wide, padded: it lies at x = 56 .. 168 of the input, at half its size.
-    # Its pixel (111, 55) has its centre at (111.5, 55.5), so at y = 55.75, x = 83.75 of the input.
-    # Cells are 32 wide and the first one's centre lies at 16: row (55.75 - 16) / 32 = 1.2421875,
-    # column (83.75 - 16) / 32 = 2.1171875. Rows 1 and 2 hold 10 and 20, plus 100 in column 3.
+    # An image 448 high and 224 wide, padded: it lies at x = 56 .. 168 of the input, at half its
+    # size. Its pixel (111, 55) has its centre at (111.5, 55.5), so at y = 55.75, x = 83.75 of the
+    # input. Cells are 32 wide and the first one's centre lies at 16: row (55.75 - 16) / 32 =
+    # 1.2421875, column (83.75 - 16) / 32 = 2.1171875. Rows 1 and 2 hold 10 and 20, plus 100 in
+    # column 3.
     heatmap = np.zeros((7, 7), np.float32)
     heatmap[1], heatmap[2] = 10, 20
     heatmap[:, 3] += 100
-    mapped = onto_film(heatmap, PAD, 448, 224)
+    mapped = onto_image(heatmap, PAD, 448, 224)
     assert mapped[111, 55] == pytest.approx(10 + 0.2421875 * 10 + 0.1171875 * 100, abs=1e-4)
 
 
@@ -172,7 +173,7 @@ def test_a_ramp_is_carried_exactly_inside_the_outermost_centres(
 ) -> None:
     spec = PreprocessSpec(224, fit)
     rows, columns = np.indices((7, 7), dtype=np.float32)
-    mapped = onto_film(down * rows + across * columns, spec, height, width)
+    mapped = onto_image(down * rows + across * columns, spec, height, width)
     row, column = places(spec, height, width)
     inside = (row >= 0) & (row <= 6) & (column >= 0) & (column <= 6)
     wanted = down * row + across * column
@@ -184,7 +185,7 @@ def test_a_ramp_is_carried_exactly_inside_the_outermost_centres(
 def test_a_peak_returns_to_its_place(
     height: int, width: int, fit: Any, row: int, column: int
 ) -> None:
-    # what lies at the centre of a cell of the input comes back to that cell, to half a film pixel
+    # what lies at the centre of a cell of the input comes back to that cell, to half an image pixel
     # (in each axis) of where the frame says it was
     spec = PreprocessSpec(224, fit)
     place = frame(spec, height, width)
@@ -193,7 +194,7 @@ def test_a_peak_returns_to_its_place(
     assume(1 <= y < height - 1 and 1 <= x < width - 1)
     heatmap = np.zeros((7, 7), np.float32)
     heatmap[row, column] = 1
-    mapped = onto_film(heatmap, spec, height, width)
+    mapped = onto_image(heatmap, spec, height, width)
     peak_y, peak_x = np.unravel_index(np.argmax(mapped), mapped.shape)
     assert abs(peak_y + 0.5 - y) <= 0.501
     assert abs(peak_x + 0.5 - x) <= 0.501
@@ -202,7 +203,7 @@ def test_a_peak_returns_to_its_place(
 @settings(deadline=None, max_examples=40)
 @given(height=SIZES, width=SIZES, fit=FITS, value=st.floats(-9, 9, width=32))
 def test_a_constant_map_stays_constant(height: int, width: int, fit: Any, value: float) -> None:
-    mapped = onto_film(np.full((7, 7), value, np.float32), PreprocessSpec(224, fit), height, width)
+    mapped = onto_image(np.full((7, 7), value, np.float32), PreprocessSpec(224, fit), height, width)
     assert mapped.shape == (height, width)
     assert mapped.dtype == np.float32
     np.testing.assert_allclose(mapped, value, atol=1e-5)
@@ -212,15 +213,15 @@ def test_a_constant_map_stays_constant(height: int, width: int, fit: Any, value:
 @given(height=SIZES, width=SIZES, fit=FITS, seed=st.integers(0, 2**32 - 1))
 def test_the_range_is_kept(height: int, width: int, fit: Any, seed: int) -> None:
     heatmap = np.random.default_rng(seed).normal(size=(7, 7)).astype(np.float32)
-    mapped = onto_film(heatmap, PreprocessSpec(224, fit), height, width)
+    mapped = onto_image(heatmap, PreprocessSpec(224, fit), height, width)
     assert heatmap.min() - 1e-5 <= mapped.min()
     assert mapped.max() <= heatmap.max() + 1e-5
 
 
 def test_beyond_the_outermost_centres_the_edge_value_holds() -> None:
-    # 224 film pixels stretched on 7 cells of 32: the first 16 lie before the first centre
+    # 224 image pixels stretched on 7 cells of 32: the first 16 lie before the first centre
     heatmap = np.arange(49, dtype=np.float32).reshape(7, 7)
-    mapped = onto_film(heatmap, PreprocessSpec(), 224, 224)
+    mapped = onto_image(heatmap, PreprocessSpec(), 224, 224)
     assert (mapped[:16, :16] == 0).all()
     assert (mapped[-16:, -16:] == 48).all()
 
@@ -230,13 +231,13 @@ def test_beyond_the_outermost_centres_the_edge_value_holds() -> None:
 def test_the_way_back_is_the_inverse_of_the_way_in(
     spec: PreprocessSpec, height: int, width: int
 ) -> None:
-    # A bright disc on a film, averaged over the cells of its input, comes back onto the disc.
+    # A bright disc on an image, averaged over the cells of its input, comes back onto the disc.
     pixels = np.zeros((height, width), np.uint8)
     y, x = int(height * 0.3), int(width * 0.6)
     cv2.circle(pixels, (x, y), min(height, width) // 12, 255, -1)
-    inputs = preprocess(film(pixels), spec).astype(np.float32)
+    inputs = preprocess(image(pixels), spec).astype(np.float32)
     grid = inputs.reshape(7, 32, 7, 32).mean(axis=(1, 3))
-    mapped = onto_film(grid, spec, height, width)
+    mapped = onto_image(grid, spec, height, width)
     weight = mapped / mapped.sum()
     centre = (weight.sum(axis=1) @ np.arange(height), weight.sum(axis=0) @ np.arange(width))
     # a small disc may lie anywhere in its cell: half a cell (16 of 224) is what 7 x 7 can tell

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.xemplar.imaging.samples import (
     DEEP,
-    FILM,
     GREY,
+    IMAGE,
     MEBIBYTE,
     STORED,
     correlation,
@@ -27,14 +27,14 @@ from xemplar.imaging import decode
 
 
 def palette() -> Image.Image:
-    """FILM through a palette that stores grey 255 - i at place i."""
-    image = Image.fromarray(255 - FILM).convert("L")
+    """IMAGE through a palette that stores grey 255 - i at place i."""
+    image = Image.fromarray(255 - IMAGE).convert("L")
     image = Image.frombytes("P", image.size, image.tobytes())
     image.putpalette([255 - value for value in range(256) for _ in range(3)])
     return image
 
 
-ALPHA = Image.fromarray(np.full_like(FILM, 128))
+ALPHA = Image.fromarray(np.full_like(IMAGE, 128))
 
 
 @pytest.mark.parametrize(
@@ -48,19 +48,23 @@ ALPHA = Image.fromarray(np.full_like(FILM, 128))
     ],
 )
 def test_an_8_bit_png_keeps_its_grey_values_and_loses_its_alpha(image: Image.Image) -> None:
-    film = decode(painted(image))
-    np.testing.assert_array_equal(film.pixels, FILM)
-    assert (film.format, film.source_size, film.pixels.dtype) == ("PNG", (96, 80), np.uint8)
+    radiograph = decode(painted(image))
+    np.testing.assert_array_equal(radiograph.pixels, IMAGE)
+    assert (radiograph.format, radiograph.source_size, radiograph.pixels.dtype) == (
+        "PNG",
+        (96, 80),
+        np.uint8,
+    )
 
 
 def test_a_palette_png_with_a_transparency_for_every_colour_keeps_its_grey_values() -> None:
-    film = decode(painted(palette(), transparency=bytes(range(256))))
-    np.testing.assert_array_equal(film.pixels, FILM)
+    radiograph = decode(painted(palette(), transparency=bytes(range(256))))
+    np.testing.assert_array_equal(radiograph.pixels, IMAGE)
 
 
 def test_a_1_bit_png_becomes_black_and_white() -> None:
-    film = decode(painted(Image.fromarray(FILM > 128)))
-    np.testing.assert_array_equal(film.pixels, np.where(FILM > 128, 255, 0))
+    radiograph = decode(painted(Image.fromarray(IMAGE > 128)))
+    np.testing.assert_array_equal(radiograph.pixels, np.where(IMAGE > 128, 255, 0))
 
 
 def test_a_png_with_long_text_is_decoded() -> None:
@@ -70,12 +74,12 @@ def test_a_png_with_long_text_is_decoded() -> None:
     text.add_text("plain", "x" * 3 * MEBIBYTE)
     text.add_itxt("international", "x" * 3 * MEBIBYTE, zip=True)
     data = painted(GREY, pnginfo=text, icc_profile=bytes(3 * MEBIBYTE))
-    np.testing.assert_array_equal(decode(data).pixels, FILM)
+    np.testing.assert_array_equal(decode(data).pixels, IMAGE)
 
 
 @pytest.mark.parametrize("cut", [4, 12])
 def test_a_png_without_its_end_is_decoded(cut: int) -> None:
-    np.testing.assert_array_equal(decode(painted(GREY)[:-cut]).pixels, FILM)
+    np.testing.assert_array_equal(decode(painted(GREY)[:-cut]).pixels, IMAGE)
 
 
 def test_a_16_bit_png_is_stretched_between_its_percentiles() -> None:
@@ -85,68 +89,68 @@ def test_a_16_bit_png_is_stretched_between_its_percentiles() -> None:
 
 
 @pytest.mark.parametrize("border", [0, 65_535])
-def test_a_border_does_not_spoil_the_contrast_of_a_deep_film(border: int) -> None:
-    pixels = FILM.astype(np.uint16) + 30_000
+def test_a_border_does_not_spoil_the_contrast_of_a_deep_image(border: int) -> None:
+    pixels = IMAGE.astype(np.uint16) + 30_000
     pixels[:20] = border
-    film = decode(encoded(pixels)).pixels
-    assert film[20:].std() > 40
-    assert (film[:20] == (255 if border else 0)).all()
+    radiograph = decode(encoded(pixels)).pixels
+    assert radiograph[20:].std() > 40
+    assert (radiograph[:20] == (255 if border else 0)).all()
 
 
-def test_a_16_bit_film_with_two_values_is_stretched_between_them() -> None:
+def test_a_16_bit_image_with_two_values_is_stretched_between_them() -> None:
     # one bright pixel is beyond both percentiles, which are then equal
     pixels = np.full((96, 80), 300, np.uint16)
     pixels[50, 50] = 900
-    film = decode(encoded(pixels)).pixels
-    assert (film[50, 50], film[0, 0]) == (255, 0)
+    radiograph = decode(encoded(pixels)).pixels
+    assert (radiograph[50, 50], radiograph[0, 0]) == (255, 0)
 
 
 def test_the_identity_is_the_sha256_of_the_bytes() -> None:
     # sha256sum of the file with these bytes
     import hashlib
 
-    data = encoded(FILM)
+    data = encoded(IMAGE)
     assert decode(data).sha256 == hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_a_jpeg_in_grey_is_decoded_from_any_colour_model(mode: str) -> None:
-    film = decode(painted(GREY.convert("RGB").convert(mode), "JPEG", quality=95))
-    assert film.format == "JPEG"
-    assert np.abs(film.pixels.astype(int) - FILM).max() <= 8
+    radiograph = decode(painted(GREY.convert("RGB").convert(mode), "JPEG", quality=95))
+    assert radiograph.format == "JPEG"
+    assert np.abs(radiograph.pixels.astype(int) - IMAGE).max() <= 8
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", STORED)
 def test_a_turned_picture_is_put_upright(orientation: int, format: str) -> None:  # noqa: A002
-    film = decode(lying(FILM, orientation, format))
-    assert film.source_size == film.pixels.shape == (96, 80)
-    assert np.abs(film.pixels.astype(int) - FILM).max() <= 8
+    radiograph = decode(lying(IMAGE, orientation, format))
+    assert radiograph.source_size == radiograph.pixels.shape == (96, 80)
+    assert np.abs(radiograph.pixels.astype(int) - IMAGE).max() <= 8
 
 
 @pytest.mark.parametrize("orientation", STORED)
 def test_a_big_jpeg_is_decoded_smaller_and_keeps_its_source_size(orientation: int) -> None:
     # one pixel from square: at half the size it is square
-    big = drawn_film(2, height=2050, width=2049)
-    film = decode(lying(big, orientation, "JPEG"))
-    assert film.source_size == (2050, 2049)
-    assert film.pixels.shape == (1025, 1025)
-    assert correlation(film.pixels, big[::2, ::2]) > 0.999
+    big = drawn_image(2, height=2050, width=2049)
+    radiograph = decode(lying(big, orientation, "JPEG"))
+    assert radiograph.source_size == (2050, 2049)
+    assert radiograph.pixels.shape == (1025, 1025)
+    assert correlation(radiograph.pixels, big[::2, ::2]) > 0.999
 
 
 def test_a_jpeg_is_never_decoded_below_1024_pixels() -> None:
-    film = decode(encoded(drawn_film(2, height=2040, width=3000), "JPEG"))
-    assert film.pixels.shape == film.source_size == (2040, 3000)
+    radiograph = decode(encoded(drawn_image(2, height=2040, width=3000), "JPEG"))
+    assert radiograph.pixels.shape == radiograph.source_size == (2040, 3000)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("cut", [2, 3, 20])
 def test_a_jpeg_without_its_end_is_decoded_with_a_warning(mode: str, cut: int) -> None:
     whole = painted(GREY.convert(mode), "JPEG", quality=95)
-    film = decode(whole[:-cut])
-    different = film.pixels != decode(whole).pixels
+    radiograph = decode(whole[:-cut])
+    different = radiograph.pixels != decode(whole).pixels
     assert different.sum() <= 2 * 16 * 16
-    assert "lack their end" in film.warnings[0]
+    assert "lack their end" in radiograph.warnings[0]
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
@@ -159,13 +163,13 @@ def test_a_jpeg_that_is_cut_short_is_refused(share: float, progressive: bool) ->
 
 def test_a_jpeg_with_bytes_behind_its_end_is_decoded() -> None:
     whole = painted(GREY, "JPEG", quality=95)
-    film = decode(whole + bytes(10_000))
-    np.testing.assert_array_equal(film.pixels, decode(whole).pixels)
-    assert film.warnings == ()
+    radiograph = decode(whole + bytes(10_000))
+    np.testing.assert_array_equal(radiograph.pixels, decode(whole).pixels)
+    assert radiograph.warnings == ()
 
 
 def test_a_damaged_exif_block_is_no_reason_to_refuse_or_to_crash() -> None:
-    data = lying(FILM, 6, "JPEG")
+    data = lying(IMAGE, 6, "JPEG")
     assert data.count(b"II*\0") + data.count(b"MM\0*") == 1
     damaged = data.replace(b"II*\0", b"II?\0").replace(b"MM\0*", b"MM\0?")
     assert decode(damaged).pixels.shape == (80, 96)  # as it is stored
@@ -175,36 +179,36 @@ def test_a_png_whose_exif_block_is_no_exif_is_decoded() -> None:
     block = b"eXIf" + b"no TIFF header"
     chunk = struct.pack(">L", len(block) - 4) + block + struct.pack(">L", crc32(block))
     data = painted(GREY)
-    np.testing.assert_array_equal(decode(data[:33] + chunk + data[33:]).pixels, FILM)
+    np.testing.assert_array_equal(decode(data[:33] + chunk + data[33:]).pixels, IMAGE)
 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
 def test_an_8_bit_tiff_keeps_its_grey_values(compression: str) -> None:
-    film = decode(encoded(FILM, "TIFF", compression=compression))
-    np.testing.assert_array_equal(film.pixels, FILM)
-    assert film.format == "TIFF"
+    radiograph = decode(encoded(IMAGE, "TIFF", compression=compression))
+    np.testing.assert_array_equal(radiograph.pixels, IMAGE)
+    assert radiograph.format == "TIFF"
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
 def test_a_deep_tiff_is_stretched(dtype: type) -> None:
-    film = decode(encoded(FILM.astype(dtype) * 10, "TIFF"))
-    assert correlation(film.pixels, FILM) > 0.999
-    assert (film.pixels.min(), film.pixels.max()) == (0, 255)
+    radiograph = decode(encoded(IMAGE.astype(dtype) * 10, "TIFF"))
+    assert correlation(radiograph.pixels, IMAGE) > 0.999
+    assert (radiograph.pixels.min(), radiograph.pixels.max()) == (0, 255)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_tiff_whose_zero_is_white_is_turned(dtype: type) -> None:
-    stored = (FILM.astype(dtype) * (np.iinfo(dtype).max // 255)).astype(dtype)
+    stored = (IMAGE.astype(dtype) * (np.iinfo(dtype).max // 255)).astype(dtype)
     data = bytearray(encoded(np.iinfo(dtype).max - stored, "TIFF"))
     entry = data.index(struct.pack("<HHI", 262, 3, 1))  # tag, SHORT, one value: BlackIsZero
     assert data[entry + 8] == 1
     data[entry + 8] = 0
-    assert correlation(decode(bytes(data)).pixels, FILM) > 0.999
+    assert correlation(decode(bytes(data)).pixels, IMAGE) > 0.999
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_tiff_with_values_that_are_no_numbers_is_refused(value: float) -> None:
-    pixels = FILM.astype(np.float32)
+    pixels = IMAGE.astype(np.float32)
     pixels[3, 4] = value
     with pytest.raises(UnreadableImage, match="no numbers"):
         decode(encoded(pixels, "TIFF"))
@@ -212,7 +216,7 @@ def test_a_tiff_with_values_that_are_no_numbers_is_refused(value: float) -> None
 
 @pytest.mark.parametrize("format", ["TIFF", "PNG"])
 def test_several_pictures_in_one_file_are_refused(format: str) -> None:  # noqa: A002
-    other = Image.fromarray(drawn_film(3))
+    other = Image.fromarray(drawn_image(3))
     data = painted(GREY, format, save_all=True, append_images=[other])
     with pytest.raises(UnsupportedImage, match=f"the {format} holds more than one picture; send"):
         decode(data)
@@ -220,11 +224,11 @@ def test_several_pictures_in_one_file_are_refused(format: str) -> None:  # noqa:
 
 def test_a_tiff_of_32_unsigned_bits_keeps_its_order() -> None:
     # OpenCV writes these, Pillow does not
-    deep = FILM.astype(np.int64) * 16_843_009
+    deep = IMAGE.astype(np.int64) * 16_843_009
     file = painted(Image.fromarray(deep.astype(np.uint32).view(np.int32)), "TIFF")
     unsigned = file.replace(SIGNED, UNSIGNED)
     assert unsigned != file
-    assert correlation(decode(unsigned).pixels, FILM) > 0.99
+    assert correlation(decode(unsigned).pixels, IMAGE) > 0.99
 
 
 SIGNED, UNSIGNED = (struct.pack("<HHLHH", 339, 3, 1, form, 0) for form in (2, 1))

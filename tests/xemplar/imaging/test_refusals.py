@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from tests.films import dicom, encoded, written
-from tests.xemplar.imaging.samples import FILM, GREY, painted, refused
+from tests.images import dicom, encoded, written
+from tests.xemplar.imaging.samples import GREY, IMAGE, painted, refused
 from xemplar.errors import (
     ImageTooLarge,
     InputError,
@@ -28,7 +28,7 @@ from xemplar.imaging import decode
         (painted(GREY, "BMP"), UnreadableImage, "no PNG, JPEG, TIFF or DICOM"),
         (b"%PDF-1.7" + bytes(500), UnreadableImage, "no PNG, JPEG, TIFF or DICOM"),
         (encoded(np.zeros((1, 1), np.uint8)), NotARadiograph, "1 x 1 pixels.*at least 64"),
-        (encoded(FILM[:, :63]), NotARadiograph, "63 x 96 pixels.*at least 64"),
+        (encoded(IMAGE[:, :63]), NotARadiograph, "63 x 96 pixels.*at least 64"),
         (encoded(np.full((96, 80), 7, np.uint8)), NotARadiograph, "value 7: a constant"),
         (encoded(np.full((96, 80), 700, np.uint16)), NotARadiograph, "constant"),
         (dicom(np.full((96, 80), 700, np.uint16)), NotARadiograph, "constant"),
@@ -43,13 +43,13 @@ def test_what_is_no_radiograph_is_refused_with_a_reason(
 
 
 def test_a_file_with_more_bytes_than_the_limit_is_refused() -> None:
-    data = encoded(FILM)
+    data = encoded(IMAGE)
     refused(data, ImageTooLarge, f"{len(data):,} bytes; the limit is 100", max_bytes=100)
 
 
 def test_a_picture_with_more_pixels_than_the_limit_is_refused() -> None:
     refused(
-        encoded(FILM), ImageTooLarge, "80 x 96 = 7,680 pixels; the limit is 7,000", max_pixels=7000
+        encoded(IMAGE), ImageTooLarge, "80 x 96 = 7,680 pixels; the limit is 7,000", max_pixels=7000
     )
 
 
@@ -59,7 +59,7 @@ def test_a_picture_with_more_pixels_than_the_limit_is_refused() -> None:
         ({"Modality": "CT"}, UnsupportedImage, "modality is 'CT'; .* CR or DX"),
         ({"Modality": "MG"}, UnsupportedImage, "modality is 'MG'"),
         ({"PixelData": None}, UnsupportedImage, "no pixel data"),
-        ({"NumberOfFrames": 12}, UnsupportedImage, "12 frames; send a single film"),
+        ({"NumberOfFrames": 12}, UnsupportedImage, "12 frames; send a single image"),
         ({"PhotometricInterpretation": "HSV"}, UnsupportedImage, "'HSV'; .* MONOCHROME1 or"),
         ({"SamplesPerPixel": 4}, UnsupportedImage, "4 samples per pixel; a radiograph has 1"),
         ({"SamplesPerPixel": 3}, UnreadableImage, "3 x 8 bits = 23,040 bytes, but .* 7,680"),
@@ -72,10 +72,10 @@ def test_a_picture_with_more_pixels_than_the_limit_is_refused() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
-def test_a_dicom_object_that_is_no_single_grey_film_is_refused(
+def test_a_dicom_object_that_is_no_single_grey_image_is_refused(
     fields: dict[str, Any], error: type[InputError], message: str
 ) -> None:
-    refused(dicom(FILM, **fields), error, message)
+    refused(dicom(IMAGE, **fields), error, message)
 
 
 # UIDs of PS3.4 B.5
@@ -95,7 +95,7 @@ OTHER_CLASSES = {
 def test_an_object_of_another_class_is_refused_whatever_its_modality(
     uid: str, modality: str | None
 ) -> None:
-    data = dicom(FILM, SOPClassUID=uid, Modality=modality)
+    data = dicom(IMAGE, SOPClassUID=uid, Modality=modality)
     refused(data, UnsupportedImage, "the DICOM object is of the class '.*'; a projection")
 
 
@@ -104,7 +104,7 @@ def test_an_object_of_another_class_is_refused_whatever_its_modality(
     "keyword", ["SOPClassUID", "Modality", "PhotometricInterpretation", "BodyPartExamined"]
 )
 def test_no_name_follows_a_word_whose_length_is_wrong_into_a_message(keyword: str) -> None:
-    header = dcmread(io.BytesIO(dicom(FILM, BodyPartExamined="CHEST")))
+    header = dcmread(io.BytesIO(dicom(IMAGE, BodyPartExamined="CHEST")))
     header[keyword].value = f"{header[keyword].value}\0\x10\0\x10\0PNDOE^JANE"
     try:
         said = "; ".join(decode(written(header)).warnings)
@@ -114,7 +114,7 @@ def test_no_name_follows_a_word_whose_length_is_wrong_into_a_message(keyword: st
 
 
 def test_the_class_in_the_file_meta_information_counts_where_the_data_set_has_none() -> None:
-    header = dcmread(io.BytesIO(dicom(FILM, Modality=None)))
+    header = dcmread(io.BytesIO(dicom(IMAGE, Modality=None)))
     header.file_meta.MediaStorageSOPClassUID = OTHER_CLASSES["CT"]
     del header.SOPClassUID
     file = io.BytesIO()
@@ -132,9 +132,9 @@ def test_the_class_in_the_file_meta_information_counts_where_the_data_set_has_no
     ],
 )
 def test_classes_that_may_be_a_projection_radiograph_are_accepted(uid: str) -> None:
-    np.testing.assert_array_equal(decode(dicom(FILM, SOPClassUID=uid)).pixels, FILM)
+    np.testing.assert_array_equal(decode(dicom(IMAGE, SOPClassUID=uid)).pixels, IMAGE)
 
 
 @pytest.mark.parametrize("modality", ["CR", "DX", "RG", ""])
 def test_projection_radiographs_of_all_names_are_accepted(modality: str) -> None:
-    assert decode(dicom(FILM, Modality=modality)).format == "DICOM"
+    assert decode(dicom(IMAGE, Modality=modality)).format == "DICOM"

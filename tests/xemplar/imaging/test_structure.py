@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests import hostile
-from tests.films import dicom, drawn_film, encoded
+from tests.images import dicom, drawn_image, encoded
 from tests.xemplar.imaging.samples import refused
 from xemplar.errors import InputError, UnreadableImage, UnsupportedImage
 from xemplar.imaging import Limits, decode
@@ -87,7 +87,7 @@ def test_what_images_do_have_is_taken(data: bytes) -> None:
 @pytest.fixture(scope="module")
 def pool() -> Iterator[DecodingPool]:
     with DecodingPool(1, Limits()) as opened:
-        opened(hostile.FILM)
+        opened(hostile.IMAGE)
         yield opened
 
 
@@ -107,11 +107,11 @@ def test_a_bomb_takes_a_worker_little_time_and_memory(
 
 
 @pytest.mark.system
-def test_time_and_memory_are_in_proportion_to_the_pixels_that_a_film_declares() -> None:
+def test_time_and_memory_are_in_proportion_to_the_pixels_that_an_image_declares() -> None:
     with DecodingPool(1, Limits(), max_memory=240 * MEBIBYTE) as one:
-        small = encoded(drawn_film(1, 2000, 2000).astype(np.uint16) * 200)
+        small = encoded(drawn_image(1, 2000, 2000).astype(np.uint16) * 200)
         assert one(small).pixels.shape == (2000, 2000)
-        with pytest.raises(UnreadableImage, match="more memory than a film of their size may"):
-            one(encoded(drawn_film(1, 6000, 6000).astype(np.uint16) * 200))
-        assert one(dicom(drawn_film(1, 3000, 3000))).pixels.shape == (3000, 3000)
+        with pytest.raises(UnreadableImage, match="more memory than an image of their size may"):
+            one(encoded(drawn_image(1, 6000, 6000).astype(np.uint16) * 200))
+        assert one(dicom(drawn_image(1, 3000, 3000))).pixels.shape == (3000, 3000)
         assert one(small).sha256

@@ -62,7 +62,7 @@ def test_a_damaged_one_makes_the_manifest_unreadable(tmp_path: Path) -> None:
     with pytest.raises(CorruptArtefact, match="ascend"):
         read_manifest(path.parent)
     fields = json.loads(path.read_text())
-    del fields["calibration"]["films"]
+    del fields["calibration"]["images"]
     path.write_text(json.dumps(fields))
     with pytest.raises(CorruptArtefact, match="cannot be read"):
         read_manifest(path.parent)

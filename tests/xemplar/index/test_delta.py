@@ -16,7 +16,7 @@ from tests.xemplar.index.vectors import checkpoint, random_vectors, source
 from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, Description, Entry, case_id_of, migrate, open_catalog
 from xemplar.errors import NotFound
-from xemplar.index import Amended, Changes, Generation, build, open_generation
+from xemplar.index import Changes, Generation, LiveIndex, build, open_generation
 
 DIGEST = checkpoint().digest
 
@@ -69,7 +69,7 @@ def test_search_equals_brute_force_over_what_is_there(data: st.DataObject) -> No
     query = vectors[-1] if data.draw(st.booleans()) else random_vectors(1, seed=k)[0]
     (added,) = source(ids[late], vectors[late], size=count)() if late.any() else (None,)
     with tempfile.TemporaryDirectory() as folder:
-        amended = Amended(opened(Store(Path(folder)), ids[~late], vectors[~late]), added, removed)
+        amended = LiveIndex(opened(Store(Path(folder)), ids[~late], vectors[~late]), added, removed)
         hits = amended.search(query, k, excluded, None if among is None else np.int64(among))
     gone = {number for number in removed if number in ids[~late]}
     here = set(map(int, ids)) - gone
@@ -94,7 +94,7 @@ def test_following_a_catalog_equals_building_anew(steps: list[str]) -> None:
             catalog.add(DIGEST, [entry(n, vectors[n]) for n in range(1, 6)])
             catalog.add("f" * 64, [entry(n, vectors[n]) for n in range(6, 9)])
             there, other, new = set(range(1, 6)), set(range(6, 9)), iter(range(10, 90))
-            amended = Amended.of(published(store, catalog), catalog)
+            amended = LiveIndex.of(published(store, catalog), catalog)
             for place, step in enumerate(steps):
                 if step == "add":
                     there.add(number := next(new))
@@ -105,7 +105,7 @@ def test_following_a_catalog_equals_building_anew(steps: list[str]) -> None:
                 elif step == "remove" and len(there) > 1:
                     catalog.remove([case_id(there.pop())])
                 elif step == "publish":
-                    amended = Amended.of(published(store, catalog), catalog)
+                    amended = LiveIndex.of(published(store, catalog), catalog)
                 amended = amended.updated(catalog)
                 # elsewhere: a store names one generation a second, and would wait for the next
                 anew = published(Store(Path(folder, f"anew-{place}")), catalog)
@@ -124,7 +124,7 @@ def test_following_a_catalog_equals_building_anew(steps: list[str]) -> None:
 def test_a_change_is_seen_only_by_who_asks_after_it(tmp_path: Path, catalog: Catalog) -> None:
     vectors = random_vectors(20)
     catalog.add(DIGEST, [entry(n, vectors[n]) for n in range(1, 6)])
-    before = Amended.of(published(Store(tmp_path / "store"), catalog), catalog)
+    before = LiveIndex.of(published(Store(tmp_path / "store"), catalog), catalog)
     assert before.updated(catalog) is before
     catalog.add(DIGEST, [entry(10, vectors[10])])
     catalog.remove([case_id(1), case_id(2)])
@@ -142,7 +142,7 @@ def test_a_change_is_seen_only_by_who_asks_after_it(tmp_path: Path, catalog: Cat
 def test_a_case_that_came_and_went_leaves_no_trace(tmp_path: Path, catalog: Catalog) -> None:
     vectors = random_vectors(20)
     catalog.add(DIGEST, [entry(n, vectors[n]) for n in range(1, 6)])
-    amended = Amended.of(published(Store(tmp_path / "store"), catalog), catalog)
+    amended = LiveIndex.of(published(Store(tmp_path / "store"), catalog), catalog)
     catalog.add(DIGEST, [entry(10, vectors[10])])
     amended = amended.updated(catalog)
     catalog.remove([case_id(10)])
@@ -155,7 +155,7 @@ def test_only_new_cases_are_read(
 ) -> None:
     vectors = random_vectors(20)
     catalog.add(DIGEST, [entry(n, vectors[n]) for n in range(1, 6)])
-    amended = Amended.of(published(Store(tmp_path / "store"), catalog), catalog)
+    amended = LiveIndex.of(published(Store(tmp_path / "store"), catalog), catalog)
     asked: list[list[int]] = []
     read = catalog.vectors_of
     monkeypatch.setattr(
@@ -172,7 +172,7 @@ def test_queries_go_on_while_cases_come_and_go(tmp_path: Path, catalog: Catalog)
     """Each answer is the right one for some moment between its beginning and its end."""
     vectors = random_vectors(60)
     catalog.add(DIGEST, [entry(n, vectors[n]) for n in range(1, 21)])
-    holder = [Amended.of(published(Store(tmp_path / "store"), catalog), catalog)]
+    holder = [LiveIndex.of(published(Store(tmp_path / "store"), catalog), catalog)]
 
     def ask(number: int) -> bool:
         amended = holder[0]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from tests.films import PLAIN, TINY, seeded_weights
+from tests.images import PLAIN, TINY, seeded_weights
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.checkpoint import Calibration, Card, Checkpoint, load, save

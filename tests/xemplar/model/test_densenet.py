@@ -6,9 +6,9 @@ import pytest
 import torch
 from torchvision.models import densenet121, densenet169
 
-from tests.films import TINY, drawn_film, seeded_weights
+from tests.images import TINY, drawn_image, seeded_weights
 from xemplar.imaging.preprocess import PreprocessSpec
-from xemplar.model.densenet import EMBEDDING, MEAN, Architecture, Space, features, shapes
+from xemplar.model.densenet import EMBEDDING, MEAN, Architecture, EmbeddingHead, features, shapes
 from xemplar.model.pytorch import DenseNetwork, load_weights, weights_of
 
 SPEC = PreprocessSpec(size=64)
@@ -21,7 +21,7 @@ def network_of(seed: int = 0) -> DenseNetwork:
 
 
 def inputs(count: int) -> npt.NDArray[np.uint8]:
-    return np.stack([drawn_film(seed, 64, 64) for seed in range(count)])
+    return np.stack([drawn_image(seed, 64, 64) for seed in range(count)])
 
 
 def test_densenet_169_has_an_embedding_of_1664() -> None:
@@ -61,7 +61,7 @@ def test_our_forward_gives_torchvisions_logits() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_films_are_replicated_to_three_channels_and_normalised() -> None:
+def test_images_are_replicated_to_three_channels_and_normalised() -> None:
     # grey 0.5: (0.5 - 0.485) / 0.229, (0.5 - 0.456) / 0.224, (0.5 - 0.406) / 0.225
     channels = network_of().normalise(torch.full((1, 64, 64), 0.5))
     assert channels.shape == (1, 3, 64, 64)
@@ -92,13 +92,13 @@ def test_weights_of_another_network_are_refused(change: str) -> None:
 
 
 def test_embedding_and_logits_follow_from_the_maps_by_hand() -> None:
-    # one film, two channels, 2 x 2 places: means 3 and 4, which are 3 more and 4 less than usual
+    # one image, two channels, 2 x 2 places: means 3 and 4, which are 3 more and 4 less than usual
     maps = np.array([[[[3, 3], [3, 3]], [[0, 16], [0, 0]]]], np.float32)
     found = features(
         maps,
         np.float32([[1, 0], [1, 2], [-1, 0.5]]),
         np.float32([0, 0.5, 0]),
-        Space(np.float32([[[0, 0], [0, 0]], [[32, 0], [0, 0]]])),
+        EmbeddingHead(np.float32([[[0, 0], [0, 0]], [[32, 0], [0, 0]]])),
     )
     np.testing.assert_allclose(found.embedding, [[0.6, -0.8]], rtol=1e-6)
     np.testing.assert_allclose(found.logits, [[3, 11.5, -1]], rtol=1e-6)
@@ -109,15 +109,18 @@ def test_a_projected_embedding_by_hand() -> None:
     # as above, 3 more and 4 less than usual; projected to 3 * 4 - 4 * 0 = 12 and 3 - 4 * -0.5 = 5
     maps = np.array([[[[3, 3], [3, 3]], [[0, 16], [0, 0]]]], np.float32)
     mean = np.float32([[[0, 0], [0, 0]], [[32, 0], [0, 0]]])
-    space = Space(mean, np.float32([[4, 0], [1, -0.5]]))
+    space = EmbeddingHead(mean, np.float32([[4, 0], [1, -0.5]]))
     found = features(maps, np.float32([[1, 0]]), np.float32([0]), space)
     np.testing.assert_allclose(found.embedding, [[12 / 13, 5 / 13]], rtol=1e-6)
     np.testing.assert_allclose(found.logits, [[3]], rtol=1e-6)
-    assert (space.dimension, Space(mean).dimension) == (2, 2)
+    assert (space.dimension, EmbeddingHead(mean).dimension) == (2, 2)
 
 
-def test_a_film_that_departs_nowhere_from_the_mean_has_no_direction() -> None:
+def test_an_image_that_departs_nowhere_from_the_mean_has_no_direction() -> None:
     found = features(
-        np.ones((1, 2, 2, 2), np.float32), np.ones((1, 2)), np.ones(1), Space(np.ones((2, 2, 2)))
+        np.ones((1, 2, 2, 2), np.float32),
+        np.ones((1, 2)),
+        np.ones(1),
+        EmbeddingHead(np.ones((2, 2, 2))),
     )
     np.testing.assert_array_equal(found.embedding, [[0, 0]])

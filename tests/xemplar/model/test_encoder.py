@@ -1,4 +1,4 @@
-"""Inputs -> features: both runtimes agree, for one film and many, from many threads at once."""
+"""Inputs -> features: both runtimes agree, for one image and many, from many threads at once."""
 
 import builtins
 import os
@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.agreement import assert_agree
-from tests.films import drawn_film, seeded_weights
+from tests.images import drawn_image, seeded_weights
 from xemplar.data.findings import NIH14
 from xemplar.errors import ConfigurationError, InvalidArgument
 from xemplar.imaging.preprocess import PreprocessSpec
@@ -28,7 +28,7 @@ CANCELLING = 10.0
 
 
 def inputs(count: int, size: int = 64, first: int = 0) -> npt.NDArray[np.uint8]:
-    return np.stack([drawn_film(seed, size, size) for seed in range(first, first + count)])
+    return np.stack([drawn_image(seed, size, size) for seed in range(first, first + count)])
 
 
 def cosines(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -68,15 +68,15 @@ def test_embeddings_are_unit_vectors(tiny: Checkpoint, runtime: Runtime) -> None
     np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1, atol=1e-6)
 
 
-def test_different_films_have_different_embeddings(encoder: Encoder) -> None:
+def test_different_images_have_different_embeddings(encoder: Encoder) -> None:
     # so that the agreements below say something
     one, other = encoder.encode(inputs(2)).embedding
     assert one @ other < 0.9999
 
 
 def test_openvino_in_float32_agrees_with_pytorch(encoder: Encoder, reference: Encoder) -> None:
-    films = inputs(8)
-    ours, theirs = encoder.encode(films), reference.encode(films)
+    images = inputs(8)
+    ours, theirs = encoder.encode(images), reference.encode(images)
     assert cosines(ours.embedding, theirs.embedding).min() >= 0.999999
     np.testing.assert_allclose(ours.logits, theirs.logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(ours.maps, theirs.maps, rtol=1e-3, atol=1e-4)
@@ -86,15 +86,15 @@ def test_openvino_in_float32_agrees_with_pytorch(encoder: Encoder, reference: En
 def test_bfloat16_agrees_with_float32(
     tiny: Checkpoint, reference: Encoder, runtime: Runtime
 ) -> None:
-    films = inputs(8)
+    images = inputs(8)
     try:
         encoder = open_encoder(tiny, runtime, Precision.BFLOAT16)
     except ConfigurationError as reason:
         pytest.skip(str(reason))
-    half, whole = encoder.encode(films), reference.encode(films)
-    flat = (len(films), -1)
+    half, whole = encoder.encode(images), reference.encode(images)
+    flat = (len(images), -1)
     assert cosines(half.maps.reshape(flat), whole.maps.reshape(flat)).min() >= 0.9999
-    # one of the films is nearly usual, so that rounding is a good part of what it departs by
+    # one of the images is nearly usual, so that rounding is a good part of what it departs by
     assert np.median(cosines(half.embedding, whole.embedding)) >= 0.999
 
 
@@ -108,9 +108,9 @@ from xemplar.model.checkpoint import load
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.errors import ConfigurationError
 import numpy as np
-tiny, films = load(Path(sys.argv[1])), np.full((1, 64, 64), 9, np.uint8)
+tiny, images = load(Path(sys.argv[1])), np.full((1, 64, 64), 9, np.uint8)
 auto, whole = (open_encoder(tiny, precision=p) for p in (Precision.AUTO, Precision.FLOAT32))
-assert (auto.encode(films).embedding == whole.encode(films).embedding).all()
+assert (auto.encode(images).embedding == whole.encode(images).embedding).all()
 try:
     open_encoder(tiny, precision=Precision.BFLOAT16)
 except ConfigurationError:
@@ -133,22 +133,22 @@ def full() -> Checkpoint:
 
 
 def test_openvino_agrees_with_pytorch_on_densenet_169(full: Checkpoint) -> None:
-    films = inputs(2)
-    ours = open_encoder(full, precision=Precision.FLOAT32).encode(films)
-    theirs = open_encoder(full, Runtime.PYTORCH, Precision.FLOAT32).encode(films)
+    images = inputs(2)
+    ours = open_encoder(full, precision=Precision.FLOAT32).encode(images)
+    theirs = open_encoder(full, Runtime.PYTORCH, Precision.FLOAT32).encode(images)
     assert ours.embedding.shape == (2, 1664)
     assert cosines(ours.embedding, theirs.embedding).min() >= 0.999999
     assert cosines(ours.logits, theirs.logits).min() >= 0.999999
 
 
 @pytest.mark.parametrize("runtime", Runtime)
-def test_a_film_alone_has_the_features_that_it_has_among_many(
+def test_an_image_alone_has_the_features_that_it_has_among_many(
     tiny: Checkpoint, runtime: Runtime
 ) -> None:
-    encoder, films = open_encoder(tiny, runtime, Precision.FLOAT32), inputs(5)
-    together = encoder.encode(films)
+    encoder, images = open_encoder(tiny, runtime, Precision.FLOAT32), inputs(5)
+    together = encoder.encode(images)
     for place in range(5):
-        alone = encoder.encode(films[place : place + 1])
+        alone = encoder.encode(images[place : place + 1])
         assert_agree(alone.embedding[0], together.embedding[place], CANCELLING)
         assert_agree(alone.logits[0], together.logits[place], CANCELLING)
 

@@ -12,12 +12,12 @@ from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from tests.agreement import assert_agree
-from tests.films import TINY, drawn_film, seeded_weights
+from tests.images import TINY, drawn_image, seeded_weights
 from xemplar.data.findings import NIH14
 from xemplar.errors import InvalidArgument
 from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.checkpoint import Card, Checkpoint
-from xemplar.model.densenet import Features, Space, features
+from xemplar.model.densenet import EmbeddingHead, Features, features
 from xemplar.model.encoder import Encoder, Precision, PyTorchBackend
 from xemplar.model.explain import grad_cam, matching_places, similarity_evidence
 
@@ -38,14 +38,16 @@ def classifier() -> npt.NDArray[np.float32]:
 
 
 @pytest.fixture(scope="module")
-def films() -> npt.NDArray[np.uint8]:
-    return np.stack([drawn_film(seed, SIZE, SIZE) for seed in range(3)])
+def images() -> npt.NDArray[np.uint8]:
+    return np.stack([drawn_image(seed, SIZE, SIZE) for seed in range(3)])
 
 
 @pytest.fixture(scope="module")
-def encoded(backend: PyTorchBackend, films: npt.NDArray[np.uint8]) -> Features:
+def encoded(backend: PyTorchBackend, images: npt.NDArray[np.uint8]) -> Features:
     card = Card(NIH14, PreprocessSpec(SIZE), TINY)
-    return Encoder(Checkpoint(card, seeded_weights(TINY, 14, size=SIZE), ""), backend).encode(films)
+    return Encoder(Checkpoint(card, seeded_weights(TINY, 14, size=SIZE), ""), backend).encode(
+        images
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +56,17 @@ def cams(encoded: Features, classifier: npt.NDArray[np.float32]) -> npt.NDArray[
 
 
 @pytest.fixture(scope="module")
-def reference(backend: PyTorchBackend, films: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def reference(backend: PyTorchBackend, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """pytorch-grad-cam's maps (N, F, 224, 224), each resized and stretched to 0 .. 1 by it.
 
     The target is torchvision's own module, whose forward rectifies the maps of its last layer in
     place, so that the activations that the library captures are the rectified ones.
     """
     network = backend.network
-    tensor = network.normalise(torch.from_numpy(films).float() / 255)
+    tensor = network.normalise(torch.from_numpy(images).float() / 255)
     with GradCAM(network.dense, [network.dense.features[-1]]) as explainer:
         maps = [
-            explainer(tensor, [ClassifierOutputTarget(finding)] * len(films))
+            explainer(tensor, [ClassifierOutputTarget(finding)] * len(images))
             for finding in range(len(NIH14))
         ]
     return np.stack(maps, axis=1)
@@ -104,7 +106,7 @@ def test_maps_are_rectified_and_not_stretched(cams: npt.NDArray[np.float32]) -> 
     assert not np.allclose(cams.max(axis=(2, 3)), 1)
 
 
-def test_a_film_alone_has_the_maps_that_it_has_among_many(
+def test_an_image_alone_has_the_maps_that_it_has_among_many(
     encoded: Features, classifier: npt.NDArray[np.float32], cams: npt.NDArray[np.float32]
 ) -> None:
     for n in range(3):
@@ -127,7 +129,7 @@ MEANS = arrays(np.float32, (6, 4, 4), elements=st.floats(0, 1000, width=32))
 PROJECTIONS = st.none() | arrays(np.float32, (3, 6), elements=st.floats(-2, 2, width=32))
 
 
-def of_maps(maps: npt.NDArray[np.float32], space: Space) -> Features:
+def of_maps(maps: npt.NDArray[np.float32], space: EmbeddingHead) -> Features:
     return features(maps, np.zeros((1, maps.shape[1]), np.float32), np.zeros(1, np.float32), space)
 
 
@@ -139,22 +141,22 @@ def test_evidence_adds_up_to_the_cosine_in_both_directions(
     mean: npt.NDArray[np.float32],
     projection: npt.NDArray[np.float32] | None,
 ) -> None:
-    space = Space(mean, projection)
-    film, another = of_maps(one, space), of_maps(other, space)
-    cosine = float(film.embedding[0] @ another.embedding[0])
+    space = EmbeddingHead(mean, projection)
+    radiograph, another = of_maps(one, space), of_maps(other, space)
+    cosine = float(radiograph.embedding[0] @ another.embedding[0])
     # places far from the mean that cancel out leave a sum that is small beside its summands
-    for this, that in ((film, another), (another, film)):
+    for this, that in ((radiograph, another), (another, radiograph)):
         evidence = similarity_evidence(this, that.embedding[0])
         assert evidence.sum() == pytest.approx(
             cosine, abs=1e-4 + 1e-6 * float(np.abs(evidence).sum())
         )
 
 
-def test_a_film_that_the_projection_maps_to_nothing_has_no_evidence() -> None:
-    space = Space(np.full((6, 4, 4), 4, np.float32), np.zeros((3, 6), np.float32))
-    film = of_maps(np.full((1, 6, 4, 4), 900, np.float32), space)
-    assert not film.embedding.any()
-    assert not similarity_evidence(film, np.float32([1, 0, 0])).any()
+def test_an_image_that_the_projection_maps_to_nothing_has_no_evidence() -> None:
+    space = EmbeddingHead(np.full((6, 4, 4), 4, np.float32), np.zeros((3, 6), np.float32))
+    radiograph = of_maps(np.full((1, 6, 4, 4), 900, np.float32), space)
+    assert not radiograph.embedding.any()
+    assert not similarity_evidence(radiograph, np.float32([1, 0, 0])).any()
 
 
 def test_evidence_of_real_features_adds_up_to_their_cosine(encoded: Features) -> None:
@@ -167,57 +169,62 @@ def test_evidence_of_real_features_adds_up_to_their_cosine(encoded: Features) ->
             assert evidence.dtype == np.float32
 
 
-def test_evidence_lies_where_the_film_departs_from_the_mean_as_the_other_does() -> None:
-    # Channel 0 is usually 1 and channel 1 is usually 2, but for one place where it is 40. This film
-    # has more of channel 0 in one corner and less of channel 1 in another, and is usual elsewhere.
+def test_evidence_lies_where_the_image_departs_from_the_mean_as_the_other_does() -> None:
+    # Channel 0 is usually 1 and channel 1 is usually 2, but for one place where it is 40. This
+    # image has more of channel 0 in one corner and less of channel 1 in another, and is usual
+    # elsewhere.
     mean = np.float32([[[1, 1], [1, 1]], [[40, 2], [2, 2]]])
-    film = of_maps(np.float32([[[[1, 13], [1, 1]], [[40, 2], [-14, 2]]]]), Space(mean))
-    # G - m = (12/4, -16/4), its length 5; the other film has more of channel 0 alone
-    np.testing.assert_allclose(
-        similarity_evidence(film, np.float32([1, 0])), [[0, 0.6], [0, 0]], atol=1e-6
+    radiograph = of_maps(
+        np.float32([[[[1, 13], [1, 1]], [[40, 2], [-14, 2]]]]), EmbeddingHead(mean)
     )
-    # a film with more of channel 1, too: that speaks against
+    # G - m = (12/4, -16/4), its length 5; the other image has more of channel 0 alone
     np.testing.assert_allclose(
-        similarity_evidence(film, np.float32([0.8, 0.6])), [[0, 0.48], [-0.48, 0]], atol=1e-6
+        similarity_evidence(radiograph, np.float32([1, 0])), [[0, 0.6], [0, 0]], atol=1e-6
+    )
+    # an image with more of channel 1, too: that speaks against
+    np.testing.assert_allclose(
+        similarity_evidence(radiograph, np.float32([0.8, 0.6])), [[0, 0.48], [-0.48, 0]], atol=1e-6
     )
 
 
 @pytest.mark.parametrize("other", [(3,), (2, 1), ()])
 def test_an_embedding_of_another_network_has_no_evidence(other: tuple[int, ...]) -> None:
-    film = of_maps(np.ones((1, 2, 2, 2), np.float32), Space(np.zeros((2, 2, 2), np.float32)))
+    radiograph = of_maps(
+        np.ones((1, 2, 2, 2), np.float32), EmbeddingHead(np.zeros((2, 2, 2), np.float32))
+    )
     with pytest.raises(
-        InvalidArgument, match=r"does not fit this film's network; it must be \(2,\)"
+        InvalidArgument, match=r"does not fit this image's network; it must be \(2,\)"
     ):
-        similarity_evidence(film, np.zeros(other, np.float32))
+        similarity_evidence(radiograph, np.zeros(other, np.float32))
 
 
-def test_evidence_is_drawn_for_one_film_at_a_time(encoded: Features) -> None:
+def test_evidence_is_drawn_for_one_image_at_a_time(encoded: Features) -> None:
     with pytest.raises(InvalidArgument, match=r"not for 3; take Features\.one"):
         similarity_evidence(encoded, encoded.embedding[0])
 
 
 def test_matching_places_add_up_to_both_evidences_and_to_the_cosine(encoded: Features) -> None:
-    film, other = encoded.one(0), encoded.one(1)
-    shares = matching_places(film, other)
+    radiograph, other = encoded.one(0), encoded.one(1)
+    shares = matching_places(radiograph, other)
     assert shares.shape == (49, 49)
     assert shares.dtype == np.float32
     assert shares.min() < 0 < shares.max()
     cosine = float(encoded.embedding[0] @ encoded.embedding[1])
     assert shares.sum() == pytest.approx(cosine, abs=1e-4)
-    of_film = similarity_evidence(film, encoded.embedding[1])
+    of_image = similarity_evidence(radiograph, encoded.embedding[1])
     of_other = similarity_evidence(other, encoded.embedding[0])
-    np.testing.assert_allclose(shares.sum(axis=1).reshape(7, 7), of_film, atol=1e-5)
+    np.testing.assert_allclose(shares.sum(axis=1).reshape(7, 7), of_image, atol=1e-5)
     np.testing.assert_allclose(shares.sum(axis=0).reshape(7, 7), of_other, atol=1e-5)
-    np.testing.assert_allclose(matching_places(other, film), shares.T, atol=1e-7)
+    np.testing.assert_allclose(matching_places(other, radiograph), shares.T, atol=1e-7)
 
 
-def test_a_film_that_departs_nowhere_from_the_mean_matches_nowhere(encoded: Features) -> None:
+def test_an_image_that_departs_nowhere_from_the_mean_matches_nowhere(encoded: Features) -> None:
     usual = of_maps(encoded.space.mean[None], encoded.space)
     assert not matching_places(usual, encoded.one(1)).any()
 
 
 def test_maps_that_do_not_fit_have_no_matching_places(encoded: Features) -> None:
-    film = encoded.one(0)
-    fewer = of_maps(film.maps[:, :2], Space(film.space.mean[:2]))
+    radiograph = encoded.one(0)
+    fewer = of_maps(radiograph.maps[:, :2], EmbeddingHead(radiograph.space.mean[:2]))
     with pytest.raises(InvalidArgument, match="both must be"):
-        matching_places(film, fewer)
+        matching_places(radiograph, fewer)

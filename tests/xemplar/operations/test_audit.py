@@ -120,14 +120,14 @@ def test_cases_that_were_shown_are_told_by_key(audit: Audit) -> None:
     assert audit.shown(NOW - timedelta(days=1)) == {"a": {"2", "3", "4"}, "b": {"2"}}
 
 
-def test_a_removed_film_leaves_no_digest_and_no_value_and_others_keep_theirs(
+def test_a_removed_image_leaves_no_digest_and_no_value_and_others_keep_theirs(
     catalog: Catalog,
 ) -> None:
     trail = Audit(catalog.engine)
-    films = [film(1), film(2)]
-    catalog.add("1" * 64, films)
-    gone, stays = (case_id_of(one.image_sha256) for one in films)
-    for one in films:
+    images = [image(1), image(2)]
+    catalog.add("1" * 64, images)
+    gone, stays = (case_id_of(one.image_sha256) for one in images)
+    for one in images:
         digest, case = one.image_sha256, case_id_of(one.image_sha256)
         changed = {"age": {"old": 50, "new": 51}, "patient": "changed"}
         rated = {"rater": "ada", "ratings": {"old": 0, "new": 2}}
@@ -144,7 +144,7 @@ def test_a_removed_film_leaves_no_digest_and_no_value_and_others_keep_theirs(
     catalog.remove([gone])
     after = {one.id: one for one in trail.entries()}
     for one in before:
-        if one.subject == stays or one.image_sha256 == films[1].image_sha256:
+        if one.subject == stays or one.image_sha256 == images[1].image_sha256:
             assert after[one.id] == one
         else:
             left = {
@@ -159,7 +159,7 @@ def test_a_removed_film_leaves_no_digest_and_no_value_and_others_keep_theirs(
 def test_a_removal_that_fails_leaves_the_trail_as_it_was(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trail, one = Audit(catalog.engine), film(1)
+    trail, one = Audit(catalog.engine), image(1)
     catalog.add("1" * 64, [one])
     trail.add([replace(entry(), image_sha256=one.image_sha256)])
 
@@ -172,7 +172,7 @@ def test_a_removal_that_fails_leaves_the_trail_as_it_was(
     assert [e.image_sha256 for e in trail.entries()] == [one.image_sha256]
 
 
-def film(number: int) -> Entry:
+def image(number: int) -> Entry:
     return Entry(
         image_sha256=hashlib.sha256(str(number).encode()).hexdigest(),
         description=Description(source="set"),

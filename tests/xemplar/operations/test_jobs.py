@@ -156,10 +156,10 @@ def test_a_job_whose_worker_died_after_it_was_told_to_stop_is_not_begun_again(
 
 def test_what_has_ended_stays_as_it_ended(jobs: Jobs) -> None:
     job = claimed(jobs, jobs.create("reindex", {}).id)
-    jobs.fail(job, "no films")
+    jobs.fail(job, "no images")
     for _ in range(2):
         ended = jobs.cancel(job.id)
-        assert (ended.state, ended.error, ended.cancel) == (JobState.FAILED, "no films", False)
+        assert (ended.state, ended.error, ended.cancel) == (JobState.FAILED, "no images", False)
 
 
 def test_the_newest_lines_of_a_long_log_are_kept(jobs: Jobs) -> None:

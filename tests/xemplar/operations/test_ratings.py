@@ -15,7 +15,7 @@ from xemplar.operations.keys import Keys, Role
 from xemplar.operations.raters import Rater, Raters
 from xemplar.operations.ratings import Ratings
 
-FILM = "f" * 16
+IMAGE = "f" * 16
 ANN, BOB = "1" * 16, "2" * 16  # keys
 DIGESTS = [digit * 64 for digit in "abcd"]
 A, B, C, D = map(case_id_of, DIGESTS)
@@ -41,34 +41,34 @@ def ratings(catalog: Catalog) -> Ratings:
 
 
 def kept(ratings: Ratings) -> dict[tuple[str, str], dict[str, int]]:
-    """(film, rater) -> case -> rating."""
+    """(image, rater) -> case -> rating."""
     found: dict[tuple[str, str], dict[str, int]] = {}
     for one in ratings.all():
-        found.setdefault((one.film_id, one.rater), {})[one.case_id] = one.rating
+        found.setdefault((one.image_id, one.rater), {})[one.case_id] = one.rating
     return found
 
 
 def test_a_reader_s_list_is_replaced_whole(ratings: Ratings) -> None:
-    ratings.save(FILM, "ann", {A: 5, B: 0})
-    ratings.save(FILM, "ann", {B: 3, C: 1})
-    assert kept(ratings) == {(FILM, "ann"): {B: 3, C: 1}}
-    ratings.save(FILM, "ann", {})
+    ratings.save(IMAGE, "ann", {A: 5, B: 0})
+    ratings.save(IMAGE, "ann", {B: 3, C: 1})
+    assert kept(ratings) == {(IMAGE, "ann"): {B: 3, C: 1}}
+    ratings.save(IMAGE, "ann", {})
     assert kept(ratings) == {}
 
 
-def test_readers_and_films_are_kept_apart(ratings: Ratings) -> None:
-    ratings.save(FILM, "ann", {A: 5})
-    ratings.save(FILM, "bob", {A: 1})
+def test_readers_and_images_are_kept_apart(ratings: Ratings) -> None:
+    ratings.save(IMAGE, "ann", {A: 5})
+    ratings.save(IMAGE, "bob", {A: 1})
     ratings.save(A, "ann", {B: 2})  # an indexed case may be the query
-    assert kept(ratings) == {(FILM, "ann"): {A: 5}, (FILM, "bob"): {A: 1}, (A, "ann"): {B: 2}}
-    assert [(one.rater, one.rating) for one in ratings.of(FILM)] == [("ann", 5), ("bob", 1)]
+    assert kept(ratings) == {(IMAGE, "ann"): {A: 5}, (IMAGE, "bob"): {A: 1}, (A, "ann"): {B: 2}}
+    assert [(one.rater, one.rating) for one in ratings.of(IMAGE)] == [("ann", 5), ("bob", 1)]
     assert all(one.rated_at.tzinfo for one in ratings.all())
 
 
 def test_ratings_go_with_their_case(ratings: Ratings, catalog: Catalog) -> None:
-    ratings.save(FILM, "ann", {A: 5, B: 0})
+    ratings.save(IMAGE, "ann", {A: 5, B: 0})
     catalog.remove([A])
-    assert kept(ratings) == {(FILM, "ann"): {B: 0}}
+    assert kept(ratings) == {(IMAGE, "ann"): {B: 0}}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_ratings_go_with_their_case(ratings: Ratings, catalog: Catalog) -> None:
     [
         ("ann", {A: 6}, "rating 6 of case aaaaaaaaaaaaaaaa is not between 0 and 5"),
         ("ann", {A: -1}, "is not between"),
-        ("ann", {FILM: 3}, "rated for itself"),
+        ("ann", {IMAGE: 3}, "rated for itself"),
         ("=1+1", {A: 3}, "is no pseudonym"),
         ("-ann", {A: 3}, "is no pseudonym"),
         ("Ann B", {A: 3}, "is no pseudonym"),
@@ -88,25 +88,25 @@ def test_what_is_no_rating_is_refused(
     ratings: Ratings, rater: str, of: dict[str, int], told: str
 ) -> None:
     with pytest.raises(InvalidArgument, match=told):
-        ratings.save(FILM, rater, of)
+        ratings.save(IMAGE, rater, of)
     assert kept(ratings) == {}
 
 
 def test_an_unknown_case_changes_nothing(ratings: Ratings) -> None:
-    ratings.save(FILM, "ann", {A: 5})
+    ratings.save(IMAGE, "ann", {A: 5})
     with pytest.raises(NotFound, match="there is no case '0000000000000000'"):
-        ratings.save(FILM, "ann", {B: 1, "0" * 16: 2})
-    assert kept(ratings) == {(FILM, "ann"): {A: 5}}
+        ratings.save(IMAGE, "ann", {B: 1, "0" * 16: 2})
+    assert kept(ratings) == {(IMAGE, "ann"): {A: 5}}
 
 
 def test_of_two_savings_at_once_one_stays_whole(ratings: Ratings) -> None:
     lists = [dict.fromkeys((A, B, C, D), rating) for rating in range(MAX_RATING + 1)]
-    threads = [Thread(target=ratings.save, args=(FILM, "ann", one)) for one in lists]
+    threads = [Thread(target=ratings.save, args=(IMAGE, "ann", one)) for one in lists]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert kept(ratings)[FILM, "ann"] in lists
+    assert kept(ratings)[IMAGE, "ann"] in lists
 
 
 # ---- whose a pseudonym is -------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_a_reader_is_shown_others_ratings_of_cases_that_are_rated_under_the_same
         return [(one.rater, one.case_id) for one in ratings.of(D, seen_by=key)]
 
     ratings.save(D, "ann", {A: 5, B: 4}, key=ANN)
-    ratings.save(A, "bob", {B: 0}, key=BOB)  # for another film
+    ratings.save(A, "bob", {B: 0}, key=BOB)  # for another image
     ratings.save(D, "eve", {B: 2})
     assert seen(BOB) == []
     ratings.save(D, "bob", {B: 1}, key=BOB)
@@ -216,26 +216,26 @@ def history(ratings: Ratings) -> list[tuple[str, int, bool]]:
 def test_what_is_changed_or_taken_back_is_kept_and_what_stays_keeps_its_time(
     ratings: Ratings,
 ) -> None:
-    ratings.save(FILM, "ann", {A: 5, B: 0, C: 2})
+    ratings.save(IMAGE, "ann", {A: 5, B: 0, C: 2})
     first = {one.case_id: one.rated_at for one in ratings.all()}
-    ratings.save(FILM, "ann", {A: 5, B: 1})
+    ratings.save(IMAGE, "ann", {A: 5, B: 1})
     assert history(ratings) == [(A, 5, True), (B, 0, False), (B, 1, True), (C, 2, False)]
     assert {one.case_id: one.rated_at for one in ratings.all()}[A] == first[A]
-    ratings.save(FILM, "ann", {A: 5, B: 1})
+    ratings.save(IMAGE, "ann", {A: 5, B: 1})
     assert len(history(ratings)) == 4  # saving it again changes nothing
-    ratings.save(FILM, "ann", {})
+    ratings.save(IMAGE, "ann", {})
     assert [one for one in history(ratings) if one[2]] == []
     assert len(history(ratings)) == 4
-    assert ratings.by("ann", FILM) == ratings.of(FILM) == []
+    assert ratings.by("ann", IMAGE) == ratings.of(IMAGE) == []
 
 
-def test_history_goes_with_its_case_and_with_its_film(ratings: Ratings, catalog: Catalog) -> None:
+def test_history_goes_with_its_case_and_with_its_image(ratings: Ratings, catalog: Catalog) -> None:
     for rating in (1, 2):
         ratings.save(A, "ann", {B: rating, C: rating})
         ratings.save(C, "ann", {B: rating})
     catalog.remove([B])
     assert history(ratings) == [(C, 1, False), (C, 2, True)]
-    catalog.remove([A])  # what is known of its film goes as well
+    catalog.remove([A])  # what is known of its image goes as well
     assert history(ratings) == []
 
 
@@ -245,17 +245,17 @@ def test_removing_and_rating_at_once_wait_for_each_other(
     """Each locks the cases in their order: none is told that it stood in another's way."""
     errors: list[Exception] = []
 
-    def rate(film: str, rater: str) -> None:
+    def rate(image: str, rater: str) -> None:
         for number in range(20):
             try:
-                of = [one for one in (A, B, C, D) if one != film]
-                ratings.save(film, rater, dict.fromkeys(of, number % 5), key=ANN)
+                of = [one for one in (A, B, C, D) if one != image]
+                ratings.save(image, rater, dict.fromkeys(of, number % 5), key=ANN)
             except NotFound:
                 return
             except Exception as error:  # noqa: BLE001 -- whatever it is, the test fails
                 errors.append(error)
 
-    threads = [Thread(target=rate, args=(film, rater)) for film in (A, D) for rater in ("a", "b")]
+    threads = [Thread(target=rate, args=(image, rater)) for image in (A, D) for rater in ("a", "b")]
     for thread in threads:
         thread.start()
     catalog.remove([A, C])
@@ -263,19 +263,21 @@ def test_removing_and_rating_at_once_wait_for_each_other(
         thread.join()
     assert errors == []
     assert {one.case_id for one in ratings.history()} <= {B, D}
-    assert {one.film_id for one in ratings.history()} <= {D}
+    assert {one.image_id for one in ratings.history()} <= {D}
 
 
 # ---- bounds ---------------------------------------------------------------------------------
 
 
-def test_films_that_nobody_knows_are_few_until_they_are_known(
+def test_images_that_nobody_knows_are_few_until_they_are_known(
     ratings: Ratings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ratings_module, "MAX_UNKNOWN_FILMS", 2)
+    monkeypatch.setattr(ratings_module, "MAX_UNKNOWN_IMAGES", 2)
     ratings.save("1" * 16, "ann", {A: 1}, key=ANN)
     ratings.save("2" * 16, "ann-2", {A: 1}, key=ANN)
-    with pytest.raises(NotFound, match=r"nothing is known of the film 3{16}.*send the film again"):
+    with pytest.raises(
+        NotFound, match=r"nothing is known of the image 3{16}.*send the image again"
+    ):
         ratings.save("3" * 16, "ann", {A: 1}, key=ANN)
     ratings.save("2" * 16, "ann-2", {A: 2, B: 1}, key=ANN)  # it is one of the two
     ratings.save("2" * 16, "ann-2", {}, key=ANN)
@@ -283,9 +285,11 @@ def test_films_that_nobody_knows_are_few_until_they_are_known(
     ratings.save("3" * 16, "ann", {}, key=ANN)  # nothing is kept of it
     ratings.save("3" * 16, "bob", {A: 1}, key=BOB)
     ratings.save(D, "ann", {A: 1}, key=ANN)  # a case
-    ratings.save("3" * 16, "ann", {A: 1}, key=ANN, film_known=True)
+    ratings.save("3" * 16, "ann", {A: 1}, key=ANN, image_known=True)
     ratings.save("3" * 16, "ann", {A: 2}, key=ANN)  # forgotten meanwhile, and rated before
-    ratings.save("1" * 16, "ann", {A: 2}, key=ANN, film_known=True)  # sent again: it counts no more
+    ratings.save(
+        "1" * 16, "ann", {A: 2}, key=ANN, image_known=True
+    )  # sent again: it counts no more
     ratings.save("4" * 16, "ann", {A: 1}, key=ANN)
     for digit in "56789":
         ratings.save(digit * 16, "open", {A: 1})  # without keys there are no limits

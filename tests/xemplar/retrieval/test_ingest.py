@@ -1,4 +1,4 @@
-"""What a kill leaves behind when a film is taken in is deleted later, and nothing else is."""
+"""What a kill leaves behind when an image is taken in is deleted later, and nothing else is."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore, small_store
 from xemplar.archive.media import Media
 from xemplar.catalog import Catalog, open_catalog
@@ -32,9 +32,9 @@ def test_pictures_of_no_case_are_deleted_once_they_are_old(
     own: SmallStore, catalog: Catalog
 ) -> None:
     media, spec = Media(own.store.media), load(own.checkpoint).card.spec
-    old, young = (decode(encoded(drawn_film(number))) for number in (60, 61))
-    for film in (old, young):
-        media.write(film, preprocess(film, spec), spec)
+    old, young = (decode(encoded(drawn_image(number))) for number in (60, 61))
+    for image in (old, young):
+        media.write(image, preprocess(image, spec), spec)
     before = time.time() - YOUNG_SECONDS - 1
     for path in own.store.media.rglob("*.*"):
         if young.sha256 not in path.name:

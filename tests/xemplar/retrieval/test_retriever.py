@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.films import drawn_film, encoded
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore, small_store
 from xemplar.archive.store import Store
 from xemplar.catalog import Case, CaseFilter
@@ -32,9 +32,9 @@ from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer
 from xemplar.retrieval.retriever import Retriever
 from xemplar.retrieval.selection import Search
-from xemplar.retrieval.snapshot import doorkeeper_of
+from xemplar.retrieval.snapshot import validator_of
 
-STRANGER = encoded(drawn_film(77, 1500, 1200))
+STRANGER = encoded(drawn_image(77, 1500, 1200))
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +63,11 @@ def pixels(picture: bytes) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED))
 
 
-def test_the_indexed_film_asked_again_is_its_own_nearest_case(
+def test_the_indexed_image_asked_again_is_its_own_nearest_case(
     retriever: Retriever, small: SmallStore
 ) -> None:
-    for film in small.films:
-        answer = retriever.ask(film, Search(k=1))
+    for image in small.images:
+        answer = retriever.ask(image, Search(k=1))
         (first,) = answer.neighbours
         assert first.similarity == pytest.approx(1, abs=1e-5)
         assert first.case.image_sha256.startswith(first.case.case_id)
@@ -77,11 +77,11 @@ def test_the_indexed_film_asked_again_is_its_own_nearest_case(
         assert answer.features.logits[0] == pytest.approx(logits, abs=1e-3)
 
 
-def test_cases_similar_to_a_case_are_those_of_its_film_without_itself(
+def test_cases_similar_to_a_case_are_those_of_its_image_without_itself(
     retriever: Retriever, small: SmallStore
 ) -> None:
-    for film in small.films[:3]:
-        asked = retriever.ask(film, Search(k=CASES))
+    for image in small.images[:3]:
+        asked = retriever.ask(image, Search(k=CASES))
         own = asked.neighbours[0].case.case_id
         answer = retriever.similar(own, Search(k=CASES))
         found = [near.case.case_id for near in answer.neighbours]
@@ -91,7 +91,7 @@ def test_cases_similar_to_a_case_are_those_of_its_film_without_itself(
         assert answer.features.embedding == pytest.approx(asked.features.embedding, abs=1e-5)
 
 
-def test_other_films_of_a_cases_patient_are_left_out_unless_they_are_asked_for(
+def test_other_images_of_a_cases_patient_are_left_out_unless_they_are_asked_for(
     retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = list(retriever.catalog.cases(retriever.generation.ids).values())
@@ -235,22 +235,22 @@ def test_counter_examples_are_the_most_similar_cases_known_not_to_have_the_findi
     }
 
 
-def test_films_asked_together_get_the_answers_of_films_asked_alone(
+def test_images_asked_together_get_the_answers_of_images_asked_alone(
     retriever: Retriever, small: SmallStore
 ) -> None:
     search = Search(k=3, counter_examples=1)
-    films = [*small.films, b"no film", *small.films[:6]]  # more than one forward pass takes
-    together = retriever.ask_all(films, search)
+    images = [*small.images, b"no image", *small.images[:6]]  # more than one forward pass takes
+    together = retriever.ask_all(images, search)
     assert isinstance(together[CASES], UnreadableImage)
-    for film, one in zip(films, together, strict=True):
+    for image, one in zip(images, together, strict=True):
         if isinstance(one, Answer):
-            alone = retriever.ask(film, search)
+            alone = retriever.ask(image, search)
             assert [n.case for n in one.neighbours] == [n.case for n in alone.neighbours]
             assert one.features.logits == pytest.approx(alone.features.logits, abs=1e-4)
             assert one.explained == alone.explained
             assert list(one.timings_ms) == list(alone.timings_ms)
-            assert one.features.maps.base is None  # it keeps no other film's maps in memory
-    assert sum(isinstance(one, Answer) for one in together) == len(films) - 1
+            assert one.features.maps.base is None  # it keeps no other image's maps in memory
+    assert sum(isinstance(one, Answer) for one in together) == len(images) - 1
 
 
 def test_all_answers_come_from_the_generation_that_was_live_when_they_were_asked_for(
@@ -263,7 +263,7 @@ def test_all_answers_come_from_the_generation_that_was_live_when_they_were_asked
         return encode(inputs)
 
     monkeypatch.setattr(retriever.encoder, "encode", swapped)
-    answers = retriever.ask_all(list(small.films[:2]), Search(counter_examples=2))
+    answers = retriever.ask_all(list(small.images[:2]), Search(counter_examples=2))
     assert [one.generation for one in answers if isinstance(one, Answer)] == [
         live.generation.name
     ] * 2
@@ -272,14 +272,14 @@ def test_all_answers_come_from_the_generation_that_was_live_when_they_were_asked
 def test_an_answer_names_what_gave_it(retriever: Retriever, answer: Answer) -> None:
     assert answer.checkpoint == retriever.checkpoint.digest
     assert answer.generation == retriever.generation.name
-    assert answer.film.shape == (1024, 819)
+    assert answer.image.shape == (1024, 819)
     stages = ["decode", "preprocess", "encode", "search", "explain", "describe"]
     assert list(answer.timings_ms) == stages
     assert answer.query_id != retriever.ask(STRANGER).query_id
 
 
 def test_below_its_threshold_a_finding_has_no_map(retriever: Retriever, answer: Answer) -> None:
-    plain = jpeg(shrink(answer.film, 512))
+    plain = jpeg(shrink(answer.image, 512))
     shown = {
         p.finding: render.query_overlay(retriever, answer, p.finding) for p in answer.predictions
     }
@@ -288,9 +288,9 @@ def test_below_its_threshold_a_finding_has_no_map(retriever: Retriever, answer: 
     for finding, picture in shown.items():
         assert (picture == plain) == (finding not in present)
     case = answer.neighbours[0].case
-    film = jpeg(shrink(retriever.media.display(case.image_sha256), 512))
+    image = jpeg(shrink(retriever.media.display(case.image_sha256), 512))
     for finding in shown:
-        assert (render.case_overlay(retriever, case, finding) == film) == (finding not in present)
+        assert (render.case_overlay(retriever, case, finding) == image) == (finding not in present)
 
 
 def test_a_neighbours_probability_is_of_the_explained_finding(
@@ -303,10 +303,10 @@ def test_a_neighbours_probability_is_of_the_explained_finding(
         assert near.present == (place % 2 == 0)
 
 
-def test_every_picture_has_its_films_shape_and_the_side_asked_for(
+def test_every_picture_has_its_images_shape_and_the_side_asked_for(
     retriever: Retriever, answer: Answer, small: SmallStore
 ) -> None:
-    large = retriever.ask(small.films[0], Search(k=1)).neighbours[0].case  # 700 x 560
+    large = retriever.ask(small.images[0], Search(k=1)).neighbours[0].case  # 700 x 560
     assert pixels(render.query_image(answer)).shape == (1024, 819)
     overlay = render.query_overlay(retriever, answer, side=100)
     assert pixels(overlay).shape == (100, 80, 3)
@@ -347,45 +347,46 @@ def test_a_store_without_a_generation_cannot_be_opened(
         Retriever.open(tiny_checkpoint, Store(tmp_path))
 
 
-# ---- The doorkeeper -----------------------------------------------------------------------------
+# ---- The input validator
+# -----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def guarded(small: SmallStore) -> Iterator[Retriever]:
-    """A retriever whose doorkeeper knows phantoms."""
+    """A retriever whose input validator knows phantoms."""
     one = opened(small)
-    films = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
-    one.live = replace(one.live, doorkeeper=doorkeeper_of(films, one.encoder))
+    images = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
+    one.live = replace(one.live, validator=validator_of(images, one.encoder))
     yield one
     one.close()
 
 
-def test_few_indexed_films_make_no_doorkeeper(retriever: Retriever) -> None:
-    assert retriever.live.doorkeeper is None
+def test_few_indexed_images_make_no_validator(retriever: Retriever) -> None:
+    assert retriever.live.validator is None
     assert retriever.ask(STRANGER).warnings == ()
 
 
-def test_a_film_on_its_head_is_answered_with_a_warning(guarded: Retriever) -> None:
-    film = phantom(1000, size=128).pixels
-    assert guarded.ask(encoded(film)).warnings == ()
-    (warning,) = guarded.ask(encoded(np.ascontiguousarray(film[::-1, ::-1]))).warnings
+def test_an_image_on_its_head_is_answered_with_a_warning(guarded: Retriever) -> None:
+    image = phantom(1000, size=128).pixels
+    assert guarded.ask(encoded(image)).warnings == ()
+    (warning,) = guarded.ask(encoded(np.ascontiguousarray(image[::-1, ::-1]))).warnings
     assert "upside down" in warning
 
 
-def test_what_is_surely_no_film_is_refused_alone_and_in_a_batch(guarded: Retriever) -> None:
+def test_what_is_surely_no_image_is_refused_alone_and_in_a_batch(guarded: Retriever) -> None:
     page = np.full((200, 160), 255, np.uint8)
     page[20:180:12, 20:140] = 0
-    with pytest.raises(NotARadiograph, match="no film of the kind that is indexed here"):
+    with pytest.raises(NotARadiograph, match="no image of the kind that is indexed here"):
         guarded.ask(encoded(page))
     refusal, answer = guarded.ask_all([encoded(page), encoded(phantom(7, size=128).pixels)])
     assert isinstance(refusal, NotARadiograph)
     assert isinstance(answer, Answer)
 
 
-def test_a_request_of_many_films_does_not_take_minutes(
+def test_a_request_of_many_images_does_not_take_minutes(
     retriever: Retriever, small: SmallStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xemplar.retrieval.retriever.BATCH_SECONDS", -1)
-    answers = retriever.ask_all(list(small.films[:2]))
+    answers = retriever.ask_all(list(small.images[:2]))
     assert all(isinstance(answer, InvalidArgument) for answer in answers)
     assert "send it in another one" in str(answers[0])

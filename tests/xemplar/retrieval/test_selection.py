@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.xemplar.index.vectors import unit
 from xemplar.catalog import Case, Catalog
 from xemplar.errors import InvalidArgument
-from xemplar.index import Amended, Hits
+from xemplar.index import Hits, LiveIndex
 from xemplar.retrieval import selection
 from xemplar.retrieval.duplicates import StoredImages
 from xemplar.retrieval.selection import NEAR_DUPLICATE, Found, Scope, Search, choose
@@ -70,7 +70,7 @@ class Fake:
 
     def scope(self, search: Search) -> Scope:
         images = cast("StoredImages", self)
-        return Scope(cast("Amended", self), cast("Catalog", self), images, search)
+        return Scope(cast("LiveIndex", self), cast("Catalog", self), images, search)
 
     def neighbours(self, **asked: Any) -> list[int]:
         return [one.case.id for one in self.scope(Search(**asked)).neighbours(QUERY)]
@@ -211,7 +211,7 @@ def test_images_are_compared_of_similar_cases_only() -> None:
 
 
 @pytest.mark.parametrize("search", [Search(), Search(exclude=("2".zfill(16),)), Search(k=1)])
-def test_the_case_of_a_films_own_image_is_told_whatever_is_left_out(
+def test_the_case_of_a_images_own_image_is_told_whatever_is_left_out(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = Fake(unit(np.float32([[1, 1, 1 + n / 20] for n in range(6)])))
@@ -223,7 +223,7 @@ def test_the_case_of_a_films_own_image_is_told_whatever_is_left_out(
     assert scope.archived(QUERY, cast("npt.NDArray[np.uint8]", 101), neighbours) is None
 
 
-def test_a_film_unlike_all_cases_is_not_sought_a_second_time() -> None:
+def test_an_image_unlike_all_cases_is_not_sought_a_second_time() -> None:
     fake = Fake(unit(np.float32([[1, 0, 0], [0, 1, 0]])))
     scope = fake.scope(Search(k=1))
     neighbours = scope.neighbours(QUERY)

@@ -1,4 +1,4 @@
-"""`xemplar.retrieval.snapshot`: a new generation answers at once; the doorkeeper learns from it afterwards."""
+"""`xemplar.retrieval.snapshot`: a new generation answers at once; the input validator learns from it afterwards."""
 
 import errno
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from xemplar.model.checkpoint import load
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.retrieval import snapshot
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.snapshot import new_doorkeeper
+from xemplar.retrieval.snapshot import new_validator
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
 
 @pytest.fixture
 def retriever(own: SmallStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Retriever]:
-    """Its doorkeeper is made from a few films."""
+    """Its input validator is made from a few images."""
     monkeypatch.setattr(snapshot, "FEWEST", CASES - 1)
     monkeypatch.setattr("xemplar.imaging.validation.validator.FEWEST", CASES - 1)
     opened = Retriever.open(
@@ -36,50 +36,50 @@ def retriever(own: SmallStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Retr
     opened.close()
 
 
-def test_a_generation_is_taken_over_before_the_doorkeeper_has_learnt_from_it(
+def test_a_generation_is_taken_over_before_the_validator_has_learnt_from_it(
     own: SmallStore, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = retriever.live
-    assert before.doorkeeper is not None
+    assert before.validator is not None
     with open_catalog(own.store.database_url) as catalog:
         name = build_generation(own.store, catalog, load(own.checkpoint)).name
     with monkeypatch.context() as patch:
-        patch.setattr(snapshot, "new_doorkeeper", lambda *_: pytest.fail("that takes long"))
+        patch.setattr(snapshot, "new_validator", lambda *_: pytest.fail("that takes long"))
         retriever.refresh()
     assert retriever.generation.name == name
-    assert retriever.live.doorkeeper is before.doorkeeper
+    assert retriever.live.validator is before.validator
     retriever.learn()
     assert retriever.generation.name == name
-    assert retriever.live.doorkeeper not in (None, before.doorkeeper)
+    assert retriever.live.validator not in (None, before.validator)
 
 
-def test_what_the_doorkeeper_learnt_is_kept_with_the_generation(
+def test_what_the_validator_learnt_is_kept_with_the_generation(
     own: SmallStore, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "doorkeeper_of", lambda *_: pytest.fail("it learns once more"))
-    again = new_doorkeeper(retriever.live, retriever.catalog, own.store)
+    monkeypatch.setattr(snapshot, "validator_of", lambda *_: pytest.fail("it learns once more"))
+    again = new_validator(retriever.live, retriever.catalog, own.store)
     assert again is not None
-    kept = own.store.generations / retriever.generation.name / snapshot.DOORKEEPER
+    kept = own.store.generations / retriever.generation.name / snapshot.VALIDATOR
     kept.unlink()
     with pytest.raises(pytest.fail.Exception, match="it learns once more"):
-        new_doorkeeper(retriever.live, retriever.catalog, own.store)
+        new_validator(retriever.live, retriever.catalog, own.store)
 
 
-def test_a_store_that_cannot_be_written_to_has_a_doorkeeper_all_the_same(
+def test_a_store_that_cannot_be_written_to_has_a_validator_all_the_same(
     own: SmallStore, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(*_: object) -> NoReturn:
         raise OSError(errno.EROFS, "read-only")
 
-    (own.store.generations / retriever.generation.name / snapshot.DOORKEEPER).unlink()
+    (own.store.generations / retriever.generation.name / snapshot.VALIDATOR).unlink()
     monkeypatch.setattr("xemplar.imaging.validation.validator.write_file", read_only)
-    assert new_doorkeeper(retriever.live, retriever.catalog, own.store) is not None
+    assert new_validator(retriever.live, retriever.catalog, own.store) is not None
 
 
-def test_a_film_that_is_removed_meanwhile_does_not_keep_the_doorkeeper_from_learning(
+def test_an_image_that_is_removed_meanwhile_does_not_keep_the_validator_from_learning(
     own: SmallStore, retriever: Retriever
 ) -> None:
     (case, *_) = retriever.catalog.page(retriever.checkpoint.digest)
     retriever.media.remove(case.image_sha256)
-    (own.store.generations / retriever.generation.name / snapshot.DOORKEEPER).unlink()
-    assert new_doorkeeper(retriever.live, retriever.catalog, own.store) is not None
+    (own.store.generations / retriever.generation.name / snapshot.VALIDATOR).unlink()
+    assert new_validator(retriever.live, retriever.catalog, own.store) is not None

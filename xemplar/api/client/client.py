@@ -55,7 +55,7 @@ from xemplar.api import (
 )
 from xemplar.api.client.connection import Connection
 
-Film: TypeAlias = bytes | str | os.PathLike[str]
+ImageFile: TypeAlias = bytes | str | os.PathLike[str]
 """A file's bytes, or its path: PNG, JPEG, TIFF or DICOM. Its name is not sent."""
 
 
@@ -65,7 +65,7 @@ class Client:
     ::
 
         with Client("http://127.0.0.1:8000") as client:
-            answer = client.query("film.png", Question(k=3, finding="Effusion"))
+            answer = client.query("image.png", Question(k=3, finding="Effusion"))
             for near in answer.neighbours:
                 print(near.rank, near.case_id, near.similarity, near.findings)
 
@@ -121,17 +121,17 @@ class Client:
 
     # ---- questions ---------------------------------------------------------------------------
 
-    def query(self, film: Film, question: Question = Question()) -> AnswerOut:
-        """Past cases similar to a film, and why."""
+    def query(self, image: ImageFile, question: Question = Question()) -> AnswerOut:
+        """Past cases similar to an image, and why."""
         asked = _asked(question)
-        return self._service.read(AnswerOut, "POST", "/query", params=asked, files=_form(film))
+        return self._service.read(AnswerOut, "POST", "/query", params=asked, files=_form(image))
 
     def query_batch(
-        self, films: Sequence[Film], question: BatchQuestion = BatchQuestion()
+        self, images: Sequence[ImageFile], question: BatchQuestion = BatchQuestion()
     ) -> list[AnswerOut | Problem]:
-        """The answers for up to 64 films, in their order; the problem of one that is refused."""
+        """The answers for up to 64 images, in their order; the problem of one that is refused."""
         asked, path = _asked(question), "/query/batch"
-        return self._service.read(BatchOut, "POST", path, params=asked, files=_form(*films)).root
+        return self._service.read(BatchOut, "POST", path, params=asked, files=_form(*images)).root
 
     def similar(self, case_id: str, question: SimilarQuestion = SimilarQuestion()) -> AnswerOut:
         """Past cases similar to one of them."""
@@ -139,17 +139,17 @@ class Client:
         return self._service.read(AnswerOut, "GET", path, params=_asked(question))
 
     def query_similar(self, query_id: str, question: Question = Question()) -> AnswerOut:
-        """Something else asked of a film that was sent; while the service remembers it."""
+        """Something else asked of an image that was sent; while the service remembers it."""
         path = _path("queries", query_id, "similar")
         return self._service.read(AnswerOut, "GET", path, params=_asked(question))
 
     def query_image(self, query_id: str, side: int = 1024) -> bytes:
-        """The film that was sent, as a JPEG; longest side 64 to 1024 pixels."""
+        """The image that was sent, as a JPEG; longest side 64 to 1024 pixels."""
         path = _path("queries", query_id, "image")
         return self._service.send("GET", path, params={"side": side})
 
     def query_overlay(self, query_id: str, finding: str | None = None, side: int = 512) -> bytes:
-        """The film that was sent with its Grad-CAM, as a JPEG.
+        """The image that was sent with its Grad-CAM, as a JPEG.
 
         Args:
             query_id: of an answer.
@@ -160,23 +160,23 @@ class Client:
         return self._service.send("GET", _path("queries", query_id, "overlay"), params=asked)
 
     def query_evidence(self, query_id: str, case_id: str, side: int = 512) -> bytes:
-        """Which places of the film that was sent make it similar to a case, as a JPEG."""
+        """Which places of the image that was sent make it similar to a case, as a JPEG."""
         path = _path("queries", query_id, "evidence", case_id)
         return self._service.send("GET", path, params={"side": side})
 
     def query_matches(self, query_id: str, case_id: str) -> MatchesOut:
-        """Which places of the film that was sent and of a case match."""
+        """Which places of the image that was sent and of a case match."""
         path = _path("queries", query_id, "matches", case_id)
         return self._service.read(MatchesOut, "GET", path)
 
     def share_query(self, query_id: str) -> None:
-        """Let every key see the film that was sent, and its answer; while they are remembered."""
+        """Let every key see the image that was sent, and its answer; while they are remembered."""
         self._service.send("POST", _path("queries", query_id, "share"))
 
     # ---- ratings -----------------------------------------------------------------------------
 
     def query_ranking(self, query_id: str, question: RankingQuestion) -> BlindList:
-        """Cases to be rated for a film that was sent; while the service remembers it."""
+        """Cases to be rated for an image that was sent; while the service remembers it."""
         path = _path("queries", query_id, "ranking")
         return self._service.read(BlindList, "GET", path, params=_asked(question))
 
@@ -185,12 +185,12 @@ class Client:
         path = _path("cases", case_id, "ranking")
         return self._service.read(BlindList, "GET", path, params=_asked(question))
 
-    def put_ratings(self, film_id: str, rater: str, said: RatingList) -> None:
-        """Save all that a reader says of a film's cases, in place of what they said before."""
-        self._service.send("PUT", _path("ratings", film_id, rater), json=_asked(said))
+    def put_ratings(self, image_id: str, rater: str, said: RatingList) -> None:
+        """Save all that a reader says of an image's cases, in place of what they said before."""
+        self._service.send("PUT", _path("ratings", image_id, rater), json=_asked(said))
 
     def query_ratings(self, query_id: str) -> Agreement:
-        """How the search agrees with those who have rated the film's cases.
+        """How the search agrees with those who have rated the image's cases.
 
         Of others' ratings a reader is shown those of cases that the same key has rated.
         """
@@ -233,10 +233,10 @@ class Client:
         """A past case."""
         return self._service.read(CaseOut, "GET", _path("cases", case_id))
 
-    def put_case(self, film: Film, about: CaseIn) -> NewCaseOut:
-        """Put a film in, searchable at once; one that is there is described anew."""
-        fields, film_part = _asked(about), _form(film)
-        return self._service.read(NewCaseOut, "POST", "/cases", data=fields, files=film_part)
+    def put_case(self, image: ImageFile, about: CaseIn) -> NewCaseOut:
+        """Put an image in, searchable at once; one that is there is described anew."""
+        fields, image_part = _asked(about), _form(image)
+        return self._service.read(NewCaseOut, "POST", "/cases", data=fields, files=image_part)
 
     def change_case(self, case_id: str, change: CaseChange) -> CaseOut:
         """Change what is named, forget what is None, and leave all else as it is."""
@@ -248,7 +248,7 @@ class Client:
         self._service.send("DELETE", _path("cases", case_id), repeatable=False)
 
     def case_image(self, case_id: str, side: int = 1024) -> bytes:
-        """A case's film, as a JPEG; longest side 64 to 1024 pixels."""
+        """A case's image, as a JPEG; longest side 64 to 1024 pixels."""
         path = _path("cases", case_id, "image")
         return self._service.send("GET", path, params={"side": side})
 
@@ -258,7 +258,7 @@ class Client:
         return self._service.send("GET", _path("cases", case_id, "overlay"), params=asked)
 
     def case_evidence(self, case_id: str, query_id: str, side: int = 512) -> bytes:
-        """Which places of a case make it similar to the film that was sent, as a JPEG."""
+        """Which places of a case make it similar to the image that was sent, as a JPEG."""
         path = _path("cases", case_id, "evidence", query_id)
         return self._service.send("GET", path, params={"side": side})
 
@@ -355,10 +355,10 @@ def _asked(question: BaseModel) -> dict[str, Any]:
     return question.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
-def _form(*films: Film) -> list[tuple[str, tuple[str, bytes]]]:
+def _form(*images: ImageFile) -> list[tuple[str, tuple[str, bytes]]]:
     """Parts of a form. A file's own name stays here: a patient's may be in it."""
-    read = (film if isinstance(film, bytes) else Path(film).read_bytes() for film in films)
-    return [("image", ("film", data)) for data in read]
+    read = (image if isinstance(image, bytes) else Path(image).read_bytes() for image in images)
+    return [("image", ("image", data)) for data in read]
 
 
 def _path(*parts: str) -> str:

@@ -1,7 +1,7 @@
-"""Radiologists' boxes: where on a film a finding lies.
+"""Radiologists' boxes: where on an image a finding lies.
 
-`read_boxes` reads a box file before any film is decoded; `place_boxes` puts its boxes on the films,
-once their sizes are known.
+`read_boxes` reads a box file before any image is decoded; `place_boxes` puts its boxes on the
+images, once their sizes are known.
 """
 
 from xemplar.data.boxes.files import BOX_FILES, DrawnBox, box_file, read_boxes

@@ -1,4 +1,4 @@
-"""Files of radiologists' boxes -> `DrawnBox` records, in pixels. No film is opened.
+"""Files of radiologists' boxes -> `DrawnBox` records, in pixels. No image is opened.
 
 Four forms are recognised by their header, one box a row:
 
@@ -26,23 +26,23 @@ BOX_FILES = ("boxes.csv", "BBox_List_2017.csv", "stage_2_train_labels.csv")
 RSNA, LUNG_OPACITY = "RSNA 2018", "Lung Opacity"
 
 PUBLISHED = 1024
-"""Side in pixels of the films that NIH and RSNA published, in which their boxes are written."""
+"""Side in pixels of the images that NIH and RSNA published, in which their boxes are written."""
 
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """A row of a box file, in pixels, not yet placed on a film.
+    """A row of a box file, in pixels, not yet placed on an image.
 
     Attributes:
         where: file and line, for messages.
-        file: name of the film as the row writes it.
+        file: name of the image as the row writes it.
         label: of the finding, likewise.
         left: in pixels, finite; the other three likewise, right > left and bottom > top.
         top: from the upper edge.
         right: from the left edge.
         bottom: from the upper edge.
         reader: who drew it; empty where unknown.
-        side: of the square films that were published with the box file; None where a film's
+        side: of the square images that were published with the box file; None where an image's
             own size is what counts.
     """
 
@@ -63,10 +63,10 @@ def box_file(root: Path) -> Path | None:
 
 
 def read_boxes(file: Path) -> tuple[DrawnBox, ...]:
-    """The boxes of a file of one of the four forms, in its order. No film is opened.
+    """The boxes of a file of one of the four forms, in its order. No image is opened.
 
     Raises:
-        DatasetError: no such file, another form, or a row that names no film or whose box is not
+        DatasetError: no such file, another form, or a row that names no image or whose box is not
             numeric or has no area; naming file, line and reason.
     """
     try:
@@ -160,7 +160,7 @@ def _drawn(
     file, label = (row[name] for name in names)
     left, top, right, bottom = edges
     if not file or not label:
-        raise DatasetError(f"{where}: a box must name its film and its finding")
+        raise DatasetError(f"{where}: a box must name its image and its finding")
     if right <= left or bottom <= top:
         raise DatasetError(
             f"{where}: a box {right - left:g} wide and {bottom - top:g} high has no area"

@@ -1,4 +1,4 @@
-"""Boxes of a file -> boxes on films, in shares of their sides, under the network's findings."""
+"""Boxes of a file -> boxes on images, in shares of their sides, under the network's findings."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.data.boxes.files import LUNG_OPACITY, DrawnBox
-from xemplar.data.datasets import SUFFIXES, Film
+from xemplar.data.datasets import SUFFIXES, DatasetImage
 from xemplar.data.findings import canonical
 from xemplar.errors import DatasetError
 
 TOLERANCE = 1.0
-"""Pixels by which a box may stick out of its film; it is clipped then."""
+"""Pixels by which a box may stick out of its image; it is clipped then."""
 
 CORRESPONDING: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         # one class for both: CheXpert's "Lung Lesion" is that class. Of NIH's two, the nodule
-        # comes first: the film's scale, which tells them apart (3 cm), is not in the box file
+        # comes first: the image's scale, which tells them apart (3 cm), is not in the box file
         "Nodule/Mass": ("Lung Lesion", "Nodule", "Mass"),
     }
 )
@@ -34,12 +34,12 @@ readers' "Lung Opacity" may not, as it means any opacity.
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle around a finding, in shares of the film's width and height.
+    """A rectangle around a finding, in shares of the image's width and height.
 
     Attributes:
         label: as the box file writes it.
         finding: output of the checkpoint whose map is held against it.
-        left: in [0, 1), from the left edge of the film.
+        left: in [0, 1), from the left edge of the image.
         top: in [0, 1), from its upper edge.
         right: in (left, 1].
         bottom: in (top, 1].
@@ -67,31 +67,32 @@ class Box:
 
 def place_boxes(
     drawn: Sequence[DrawnBox],
-    films: Sequence[Film],
+    images: Sequence[DatasetImage],
     shapes: npt.NDArray[np.integer],
     findings: Sequence[str],
 ) -> Mapping[int, tuple[Box, ...]]:
-    """Put boxes on the films that they were drawn on.
+    """Put boxes on the images that they were drawn on.
 
-    Boxes of other films are ignored, and those whose label no output of the checkpoint stands for
+    Boxes of other images are ignored, and those whose label no output of the checkpoint stands for
     are left out; `left_out` counts them.
 
     Args:
         drawn: from `read_boxes`.
-        films: N films. A row's film is the one whose ``file`` it names; else the one with that
+        images: N images. A row's image is the one whose ``file`` it names; else the one with that
             file name; else with that stem, because box files often leave out folder and suffix.
-        shapes: int (N, 2), height and width of each film in pixels of its file.
+        shapes: int (N, 2), height and width of each image in pixels of its file.
         findings: the checkpoint's outputs.
 
     Returns:
-        Row of ``films`` -> its boxes, in the order of the box file; films without any are missing.
+        Row of ``images`` -> its boxes, in the order of the box file; images without any are
+        missing.
 
     Raises:
-        DatasetError: a box that lies outside its film by more than `TOLERANCE`, a row that could
-            mean several films, or a film that was cropped after the boxes were drawn.
+        DatasetError: a box that lies outside its image by more than `TOLERANCE`, a row that could
+            mean several images, or an image that was cropped after the boxes were drawn.
     """
     placed: dict[int, list[Box]] = defaultdict(list)
-    for box, row in zip(drawn, rows_of(drawn, films), strict=True):
+    for box, row in zip(drawn, rows_of(drawn, images), strict=True):
         if row is not None:
             height, width = (int(n) for n in shapes[row])
             left, top, right, bottom = _shares(box, height, width)
@@ -102,10 +103,10 @@ def place_boxes(
 
 
 def left_out(
-    drawn: Sequence[DrawnBox], films: Sequence[Film], findings: Sequence[str]
+    drawn: Sequence[DrawnBox], images: Sequence[DatasetImage], findings: Sequence[str]
 ) -> Mapping[str, int]:
-    """Labels that no output of the checkpoint stands for -> how many boxes on these films."""
-    rows = rows_of(drawn, films)
+    """Labels that no output of the checkpoint stands for -> how many boxes on these images."""
+    rows = rows_of(drawn, images)
     return Counter(
         box.label
         for box, row in zip(drawn, rows, strict=True)
@@ -113,13 +114,13 @@ def left_out(
     )
 
 
-def rows_of(drawn: Sequence[DrawnBox], films: Sequence[Film]) -> list[int | None]:
-    """The row of each box's film; None where it is not among the films.
+def rows_of(drawn: Sequence[DrawnBox], images: Sequence[DatasetImage]) -> list[int | None]:
+    """The row of each box's image; None where it is not among the images.
 
     Raises:
-        DatasetError: a row that could mean several films.
+        DatasetError: a row that could mean several images.
     """
-    names = [PurePosixPath(film.file or film.path.as_posix()) for film in films]
+    names = [PurePosixPath(image.file or image.path.as_posix()) for image in images]
     exact = {str(name): row for row, name in enumerate(names)}
     loose: dict[str, list[int]] = defaultdict(list)
     for row, name in enumerate(names):
@@ -144,11 +145,11 @@ def _finding(box: DrawnBox, findings: Sequence[str]) -> str | None:
 
 
 def _shares(box: DrawnBox, height: int, width: int) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) in shares of the film, clipped to it within the tolerance."""
+    """(left, top, right, bottom) in shares of the image, clipped to it within the tolerance."""
     if box.side is not None:
         if height != width:
             raise DatasetError(
-                f"{box.where}: the box was drawn on a film of {box.side} x {box.side} pixels, but "
+                f"{box.where}: the box was drawn on an image of {box.side} x {box.side} pixels, but "
                 f"{box.file!r} here has {width} x {height}; a cropped copy cannot be used"
             )
         height = width = box.side
@@ -158,8 +159,8 @@ def _shares(box: DrawnBox, height: int, width: int) -> tuple[float, float, float
     if beyond > TOLERANCE or right <= left or bottom <= top:
         raise DatasetError(
             f"{box.where}: the box from ({box.left:g}, {box.top:g}) to ({box.right:g}, "
-            f"{box.bottom:g}) does not lie in its film of {width} x {height} pixels; coordinates "
-            "must be pixels of the film's own file"
+            f"{box.bottom:g}) does not lie in its image of {width} x {height} pixels; coordinates "
+            "must be pixels of the image's own file"
         )
     return left / width, top / height, right / width, bottom / height
 
@@ -178,7 +179,7 @@ def _row_of(
         if len(rows) > 1:
             raise DatasetError(
                 f"{box.where}: {box.file!r} could be {names[rows[0]]} or {names[rows[1]]}; "
-                "name the film with its folder"
+                "name the image with its folder"
             )
         if rows:
             return rows[0]
@@ -186,7 +187,7 @@ def _row_of(
 
 
 def _stem(name: PurePosixPath) -> str:
-    """Without the suffix of a film; what follows the last dot of a DICOM UID is none."""
+    """Without the suffix of an image; what follows the last dot of a DICOM UID is none."""
     return name.stem if name.suffix.lower() in SUFFIXES else name.name
 
 

@@ -1,4 +1,4 @@
-"""Data sets -> `Film` records: where each film lies, and what its label file says of it.
+"""Data sets -> `Image` records: where each image lies, and what its label file says of it.
 
 Four forms are recognised by what lies in the folder:
 
@@ -6,7 +6,7 @@ Four forms are recognised by what lies in the folder:
 ``train.csv`` and/or ``valid.csv``  CheXpert (Irvin et al., AAAI 2019)
 ``Data_Entry_2017*.csv``            NIH ChestX-ray14 (Wang et al., CVPR 2017)
 ``labels.csv``                      file, patient_id, view, sex, age, findings ('|' between), split
-none of them                        a plain folder of films without labels
+none of them                        a plain folder of images without labels
 =================================  ==============================================================
 
 Any other table is read as a ``labels.csv`` once its columns are named.
@@ -23,7 +23,7 @@ from xemplar.data.datasets.image import (
     TRAIN,
     VAL,
     Dataset,
-    Film,
+    DatasetImage,
     some_of,
     source_names,
 )
@@ -40,7 +40,7 @@ __all__ = [
     "TRAIN",
     "VAL",
     "Dataset",
-    "Film",
+    "DatasetImage",
     "open_dataset",
     "source_names",
 ]
@@ -56,7 +56,7 @@ def open_dataset(
     columns: Mapping[str, str] | None = None,
     unknown_findings: UnknownFindings = UnknownFindings.REFUSE,
 ) -> Dataset:
-    """Read a folder's label file, recognising its form. No film is opened.
+    """Read a folder's label file, recognising its form. No image is opened.
 
     Args:
         root: the folder.
@@ -67,7 +67,7 @@ def open_dataset(
         unknown_findings: what becomes of names that are in no vocabulary.
 
     Raises:
-        DatasetError: no such folder, no films in it, or a label file that cannot be used; naming
+        DatasetError: no such folder, no images in it, or a label file that cannot be used; naming
             file, line and reason.
         InvalidArgument: a name with control characters.
     """
@@ -79,35 +79,37 @@ def open_dataset(
     if table is not None or columns:
         used = [_table(root, table)]
         wanted = ("file",) if columns else ("file", "findings")
-        films = list(labelled(used[0], reading, wanted))
+        radiographs = list(labelled(used[0], reading, wanted))
     else:
-        films, used = _recognised(root, reading)
+        radiographs, used = _recognised(root, reading)
     if not used:
         walked = walk(root)
-        films = [Film(path=path, source=reading.source) for path in walked.images]
+        radiographs = [DatasetImage(path=path, source=reading.source) for path in walked.images]
     reading.finish()
-    if not films:
-        raise DatasetError(_no_films(root, used, walked))
+    if not radiographs:
+        raise DatasetError(_no_images(root, used, walked))
     return Dataset(
         name=reading.source,
         root=root,
-        films=tuple(films),
-        findings=tuple(sorted({finding for film in films for finding in film.labels})),
-        digest=_digest(root, films, used, [*(columns or {}).items(), unknown_findings]),
+        images=tuple(radiographs),
+        findings=tuple(
+            sorted({finding for radiograph in radiographs for finding in radiograph.labels})
+        ),
+        digest=_digest(root, radiographs, used, [*(columns or {}).items(), unknown_findings]),
         skipped=walked.skipped if walked else {},
-        notes=(*reading.notes, *_unread(root, used, walked, len(films))),
+        notes=(*reading.notes, *_unread(root, used, walked, len(radiographs))),
     )
 
 
-def _recognised(root: Path, reading: Reading) -> tuple[list[Film], list[Path]]:
-    """The films of the folder's label files, and these; nothing where there are none."""
+def _recognised(root: Path, reading: Reading) -> tuple[list[DatasetImage], list[Path]]:
+    """The images of the folder's label files, and these; nothing where there are none."""
     found = sorted(root.glob(NIH))
     tables = [root / file for file in CHEXPERT if (root / file).is_file()]
     if (root / LABELS).is_file():
         return list(labelled(root / LABELS, reading, ("file", "findings"))), [root / LABELS]
     if found:
         return list(nih(found[0], reading)), found[:1]
-    return [film for file in tables for film in chexpert(file, reading)], tables
+    return [radiograph for file in tables for radiograph in chexpert(file, reading)], tables
 
 
 def _table(root: Path, named: Path | None) -> Path:
@@ -138,7 +140,7 @@ def _beside(root: Path) -> list[Path]:
     )
 
 
-def _unread(root: Path, used: Sequence[Path], walked: Walked | None, films: int) -> list[str]:
+def _unread(root: Path, used: Sequence[Path], walked: Walked | None, radiographs: int) -> list[str]:
     """Names the tables that were seen and not read."""
     seen = walked.tables if walked else _beside(root)
     names = [
@@ -148,26 +150,28 @@ def _unread(root: Path, used: Sequence[Path], walked: Walked | None, films: int)
     ]
     if not names:
         return []
-    unlabelled = f"; the {films:,} image(s) of {root} have no labels" if walked else ""
+    unlabelled = f"; the {radiographs:,} image(s) of {root} have no labels" if walked else ""
     return [f"seen and not read: {some_of(names)}{unlabelled}; {NAME_COLUMNS}"]
 
 
-def _no_films(root: Path, used: Iterable[Path], walked: Walked | None) -> str:
+def _no_images(root: Path, used: Iterable[Path], walked: Walked | None) -> str:
     if walked is None:
-        return f"{' and '.join(map(str, used))}: no film is listed"
+        return f"{' and '.join(map(str, used))}: no image is listed"
     skipped = ", ".join(f"{reason}: {n:,}" for reason, n in walked.skipped.items())
     return (
-        f"{root} holds no label file and no film (PNG, JPEG, TIFF, DICOM)"
+        f"{root} holds no label file and no image (PNG, JPEG, TIFF, DICOM)"
         f"{f', but {skipped}' if skipped else ''}; name the folder that contains labels.csv, "
-        "Data_Entry_2017.csv, train.csv or films"
+        "Data_Entry_2017.csv, train.csv or images"
     )
 
 
 def _digest(
-    root: Path, films: Iterable[Film], used: Iterable[Path], options: Sequence[object]
+    root: Path, radiographs: Iterable[DatasetImage], used: Iterable[Path], options: Sequence[object]
 ) -> str:
     hashed = hashlib.sha256()
-    names = [film.path.relative_to(root).as_posix().encode() + b"\n" for film in films]
+    names = [
+        radiograph.path.relative_to(root).as_posix().encode() + b"\n" for radiograph in radiographs
+    ]
     for part in [file.read_bytes() for file in used] or names:
         hashed.update(part)
     if options != [UnknownFindings.REFUSE]:

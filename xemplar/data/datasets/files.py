@@ -99,14 +99,14 @@ class ImageFiles:
             readable = path.is_file() or path.is_dir() or not path.exists()
         except OSError as error:  # as of a name that is too long
             raise DatasetError(
-                f"{where}: film {name[:200]!r} cannot be looked for: {error.strerror}"
+                f"{where}: image {name[:200]!r} cannot be looked for: {error.strerror}"
             ) from error
         if not self._holds(path.parent) or (linked and not self._holds(path)):
             raise DatasetError(
-                f"{where}: film {name!r} does not lie in the data set: it is a link to elsewhere"
+                f"{where}: image {name!r} does not lie in the data set: it is a link to elsewhere"
             )
         if not readable:  # to read it could last forever
-            raise DatasetError(f"{where}: film {name!r} is a pipe or device, and no file")
+            raise DatasetError(f"{where}: image {name!r} is a pipe or device, and no file")
         return path
 
     def name_of(self, path: Path, written: str) -> str:
@@ -128,7 +128,7 @@ class ImageFiles:
             roots = (self._root.absolute(), self._real)
             path = next((os.path.relpath(path, r) for r in roots if r in Path(path).parents), "..")
         if path in (".", "..") or path.startswith("../"):
-            raise DatasetError(f"{where}: film {name!r} does not lie in the data set")
+            raise DatasetError(f"{where}: image {name!r} does not lie in the data set")
         return path
 
     def _elsewhere(self, name: str, relative: str, where: str) -> Path | None:
@@ -141,7 +141,7 @@ class ImageFiles:
         found = [p for p in named if not folders or p.parent.parts[-len(folders) :] == folders]
         if len(found) > 1:
             raise DatasetError(
-                f"{where}: film {name!r} could be {found[0]} or {found[1]}; name it with its folder"
+                f"{where}: image {name!r} could be {found[0]} or {found[1]}; name it with its folder"
             )
         self.elsewhere += len(found)
         return found[0] if found else None

@@ -1,9 +1,9 @@
-"""The forms of label file: each yields the films of its tables."""
+"""The forms of label file: each yields the images of its tables."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from xemplar.data.datasets.image import TEST, TRAIN, VAL, Film
+from xemplar.data.datasets.image import TEST, TRAIN, VAL, DatasetImage
 from xemplar.data.datasets.reading import Reading, age_of, exhaustive, sex_of, view_of
 from xemplar.data.findings import CHEXPERT14, NIH14, NO_FINDING, canonical
 from xemplar.errors import DatasetError
@@ -14,10 +14,10 @@ COLUMNS = ("file", "patient_id", "view", "sex", "age", "findings", "split")
 """Of a ``labels.csv``; what another table calls them may be told (`columns` of `open_dataset`)."""
 
 
-def labelled(file: Path, reading: Reading, wanted: Sequence[str]) -> Iterator[Film]:
+def labelled(file: Path, reading: Reading, wanted: Sequence[str]) -> Iterator[DatasetImage]:
     """The ``labels.csv`` form.
 
-    Its readers are taken to have looked for the findings that the set mentions anywhere: a film
+    Its readers are taken to have looked for the findings that the set mentions anywhere: an image
     that lists others has those absent. What the set never mentions is unknown, so "No Finding" in
     a set about pneumonia says nothing of a hernia. Names beyond NIH's 14 (Bacterial, Viral) are
     kept where they are listed and unknown elsewhere.
@@ -27,7 +27,7 @@ def labelled(file: Path, reading: Reading, wanted: Sequence[str]) -> Iterator[Fi
     vocabulary = {name for names, _ in listed for name in names} & set(NIH14)
     for (where, row), (names, understood) in zip(rows, listed, strict=True):
         path = reading.image(row["file"], where)
-        yield Film(
+        yield DatasetImage(
             path=path,
             source=reading.source,
             file=reading.images.name_of(path, row["file"]),
@@ -40,8 +40,8 @@ def labelled(file: Path, reading: Reading, wanted: Sequence[str]) -> Iterator[Fi
         )
 
 
-def nih(file: Path, reading: Reading) -> Iterator[Film]:
-    """``Data_Entry_2017.csv``; films of a ``test_list.txt`` beside it are held out."""
+def nih(file: Path, reading: Reading) -> Iterator[DatasetImage]:
+    """``Data_Entry_2017.csv``; images of a ``test_list.txt`` beside it are held out."""
     test = file.parent / "test_list.txt"
     held_out = set(test.read_text().split()) if test.is_file() else set()
     wanted = ("Image Index", "Finding Labels", "Patient ID", "View Position")
@@ -49,7 +49,7 @@ def nih(file: Path, reading: Reading) -> Iterator[Film]:
     for where, row in reading.rows(file, wanted, optional):
         name = row["Image Index"]
         path = reading.image(name, where, "images")
-        yield Film(
+        yield DatasetImage(
             path=path,
             source=reading.source,
             file=reading.images.name_of(path, name),
@@ -62,7 +62,7 @@ def nih(file: Path, reading: Reading) -> Iterator[Film]:
         )
 
 
-def chexpert(file: Path, reading: Reading) -> Iterator[Film]:
+def chexpert(file: Path, reading: Reading) -> Iterator[DatasetImage]:
     """``train.csv``/``valid.csv``: 1.0, 0.0, -1.0 or blank (not mentioned: unknown).
 
     By the labeller's definition "No Finding" excludes every pathology, so those are absent then.
@@ -79,7 +79,7 @@ def chexpert(file: Path, reading: Reading) -> Iterator[Film]:
         if labels.get(NO_FINDING) == 1:
             labels = {names[finding]: 0 for finding in PATHOLOGIES} | labels
         path = reading.image(inside, where)
-        yield Film(
+        yield DatasetImage(
             path=path,
             source=reading.source,
             file=reading.images.name_of(path, inside),

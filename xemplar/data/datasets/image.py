@@ -1,4 +1,4 @@
-"""`Film` and `Dataset`, and what data sets that are used together are called."""
+"""`Image` and `Dataset`, and what data sets that are used together are called."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ NAMED = 5
 
 
 @dataclass(frozen=True)
-class Film:
-    """One film of a data set, not yet read.
+class DatasetImage:
+    """One image of a data set, not yet read.
 
     Attributes:
         path: of the file.
@@ -43,29 +43,29 @@ class Film:
 
     @property
     def frontal(self) -> bool:
-        """Whether the film is known to be frontal (PA or AP, whatever the reader adds)."""
+        """Whether the image is known to be frontal (PA or AP, whatever the reader adds)."""
         return self.view is not None and self.view.upper().startswith(("PA", "AP", "FRONTAL"))
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The films of one folder.
+    """The images of one folder.
 
     Attributes:
-        name: of the folder; it becomes the films' source.
+        name: of the folder; it becomes the images' source.
         root: the folder.
-        films: in the order of the label file, or by name.
+        images: in the order of the label file, or by name.
         findings: the findings that its labels speak of, sorted.
         digest: sha256 of the label files (of the sorted names in a plain folder), and of the
             options that they were read with where these are not the usual ones.
-        skipped: reason -> files of a plain folder that are no films; empty with a label file.
+        skipped: reason -> files of a plain folder that are no images; empty with a label file.
         notes: sentences that its user should read: tables that were seen and not read, images
             without labels, findings that were kept or dropped.
     """
 
     name: str
     root: Path
-    films: tuple[Film, ...]
+    images: tuple[DatasetImage, ...]
     findings: tuple[str, ...]
     digest: str
     skipped: Mapping[str, int] = field(default_factory=dict)

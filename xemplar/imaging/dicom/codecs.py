@@ -18,7 +18,7 @@ from xemplar.imaging.colour import GREY_SPREAD, spread
 from xemplar.imaging.dicom.image_pixel import COLOURS, ImagePixel
 
 GDCM_SECONDS = 60
-"""After so long GDCM is given up; the largest film takes it a few seconds."""
+"""After so long GDCM is given up; the largest image takes it a few seconds."""
 
 GDCM_PROCESS = Path(__file__).with_name("gdcm_process.py")
 
@@ -59,12 +59,12 @@ def decode_codestream(frame: bytes, declared: Declared, pixel: ImagePixel) -> Pi
     if not 2 <= declared.precision <= 16:
         raise UnreadableImage(
             f"the compressed frame says {declared.precision} bits per sample: it is damaged; "
-            "export the film again"
+            "export the image again"
         )
     if declared.samples != 1 and declared.precision > 8:
         raise UnsupportedImage(
             f"the compressed frame has {declared.samples} samples of {declared.precision} bits; "
-            "send the film in grey"
+            "send the image in grey"
         )
     syntax = JPEGLossless if declared.coding == SOF_LOSSLESS else JPEGExtended12Bit
     return _by_gdcm(frame, syntax, declared, pixel)
@@ -99,7 +99,7 @@ def _by_pillow(frame: bytes, pixel: ImagePixel) -> Pixels:
     """8-bit JPEG, and JPEG 2000 in colour.
 
     Three channels of a JPEG are YCbCr unless a marker says otherwise; headers that say RGB are not
-    always right. A film is grey: so the reading with less colour is taken.
+    always right. An image is grey: so the reading with less colour is taken.
     """
     image = Image.open(BytesIO(frame), formats=("JPEG", "JPEG2000"))
     if pixel.samples == 1:

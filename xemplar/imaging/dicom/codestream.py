@@ -74,7 +74,7 @@ def decode_frame(
         ):
             raise UnreadableImage(
                 "the RLE frame is longer than its pixels would be without compression; it is "
-                "damaged: export the film again"
+                "damaged: export the image again"
             )
         return _run_lengths(frame, pixel), pixel, ()
     if declared[:2] != (pixel.rows, pixel.columns) or declared.samples not in (1, 3):
@@ -141,7 +141,7 @@ def with_end(
     if missing > max(MISSING * count, 2 * JPEG_BLOCK):
         raise UnreadableImage(
             f"the compressed pixels are cut short: {missing / count:.0%} of the image is missing; "
-            "export the film again"
+            "export the image again"
         )
     return pixels, warnings
 

@@ -1,7 +1,7 @@
 """Reads single elements of a DICOM header, whatever VR they are written with.
 
 pydicom is not asked to convert them: its warnings would repeat what is written there, and its
-exceptions would refuse a film for the sake of an element that it can do without.
+exceptions would refuse an image for the sake of an element that it can do without.
 """
 
 from collections.abc import Iterable, MutableSequence

@@ -139,17 +139,17 @@ def warnings(header: "Dataset") -> tuple[str, ...]:
     """List what a reader of the answer should know, one sentence each."""
     said = []
     if part := body_part(header):
-        said.append(f"the DICOM header says that the film shows {part}, not a chest")
+        said.append(f"the DICOM header says that the image shows {part}, not a chest")
     views = [view(header), _coded_view(header), "LATERAL" if _is_sideways(header) else None]
     other = next((each for each in views if each and each not in FRONTAL), None)
     if other:
         said.append(
-            f"the DICOM header says that the view is {other}; the network knows frontal films"
+            f"the DICOM header says that the view is {other}; the network knows frontal images"
         )
     if (orientation := _orientation(header)) in TURNED:
         said.append(
             f"the DICOM header says that the image is {TURNED[orientation]} (patient orientation "
-            f"{orientation[0]}\\{orientation[1]}; an upright frontal film has L\\F)"
+            f"{orientation[0]}\\{orientation[1]}; an upright frontal image has L\\F)"
         )
     if text(header, "AnatomicalOrientationType") == "QUADRUPED":
         said.append("the DICOM header says that the patient is an animal")

@@ -1,4 +1,4 @@
-"""Reads how a DICOM header describes its pixels (PS3.3 C.7.6.3), and refuses what is no film."""
+"""Reads how a DICOM header describes its pixels (PS3.3 C.7.6.3), and refuses what is no image."""
 
 import re
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 COLOURS = frozenset([
     "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT",
 ])  # fmt: skip
-"""Photometric interpretations in which a grey film may be stored as three equal channels."""
+"""Photometric interpretations in which a grey image may be stored as three equal channels."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def image_pixel(header: "Dataset", limits: Limits) -> ImagePixel:
     rows, columns = _whole(header, "Rows", 0), _whole(header, "Columns", 0)
     if rows <= 0 or columns <= 0:
         raise UnreadableImage(
-            f"the DICOM header says {rows} rows and {columns} columns; export the film again"
+            f"the DICOM header says {rows} rows and {columns} columns; export the image again"
         )
     check_size(columns, rows, limits)
     photometric, samples, warnings = _photometric(header)
@@ -137,7 +137,7 @@ def _check_kind(header: "Dataset") -> None:
         )
     frames = _whole(header, "NumberOfFrames", 1)
     if frames > 1:
-        raise UnsupportedImage(f"the DICOM object has {frames} frames; send a single film")
+        raise UnsupportedImage(f"the DICOM object has {frames} frames; send a single image")
 
 
 def _photometric(header: "Dataset") -> tuple[str, int, tuple[str, ...]]:
@@ -166,7 +166,7 @@ def _photometric(header: "Dataset") -> tuple[str, int, tuple[str, ...]]:
         samples,
         (
             f"the DICOM header says {said} with {samples} samples per pixel; "
-            f"the film was read as {supposed}",
+            f"the image was read as {supposed}",
         ),
     )
 

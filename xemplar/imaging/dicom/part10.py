@@ -32,7 +32,7 @@ NEEDED = [
 PREFIX = b"DICM"
 
 PIXELS = 0x7FE00010
-"""The tag of PixelData; noise behind it is no reason to refuse a film."""
+"""The tag of PixelData; noise behind it is no reason to refuse an image."""
 
 SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 """The delimiter after compressed pixels (PS3.5 7.5.1)."""
@@ -76,7 +76,7 @@ def read_header(data: bytes, limits: Limits) -> "Dataset":
         raise _damaged() from error
     if not header:
         raise UnreadableImage(
-            "the file begins as DICOM, but no image can be read from it; export the film again"
+            "the file begins as DICOM, but no image can be read from it; export the radiograph again"
         )
     return header
 
@@ -110,7 +110,7 @@ def _read(body: bytes) -> "Dataset":
 
 
 def _damaged() -> UnreadableImage:
-    return UnreadableImage("the DICOM header is damaged or cut short; export the film again")
+    return UnreadableImage("the DICOM header is damaged or cut short; export the image again")
 
 
 def _inflated(body: bytes, start: int, limits: Limits) -> bytes:

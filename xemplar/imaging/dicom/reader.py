@@ -1,4 +1,4 @@
-"""DICOM: from the bytes of a file to a film, with the fields that are kept."""
+"""DICOM: from the bytes of a file to an image, with the fields that are kept."""
 
 import hashlib
 import warnings
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     """Decode a DICOM file; raises as `xemplar.imaging.decode` does."""
-    import_pydicom()  # costs 0.1 s, and most films are no DICOM
+    import_pydicom()  # costs 0.1 s, and most images are no DICOM
     with warnings.catch_warnings():
         # pydicom's repeat what is written there, which may be a name
         warnings.filterwarnings("ignore", module="pydicom")
-        return _film(data, limits)
+        return _image(data, limits)
 
 
-def _film(data: bytes, limits: Limits) -> Radiograph:
+def _image(data: bytes, limits: Limits) -> Radiograph:
     header = read_header(data, limits)
     try:
         pixel = image_pixel(header, limits)
@@ -55,7 +55,7 @@ def _film(data: bytes, limits: Limits) -> Radiograph:
     except Exception as error:
         raise UnreadableImage(
             "the DICOM pixels cannot be decoded: the file is damaged, or of a kind that is not "
-            "known here; export the film again, uncompressed"
+            "known here; export the image again, uncompressed"
         ) from error
 
 

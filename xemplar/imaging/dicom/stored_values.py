@@ -20,7 +20,7 @@ PADDED = 4096
 
 NOISE, PICTURE = 0.5, 0.2
 """Mean step between neighbours, in standard deviations: beyond the first it is noise (1.1 where it
-is even), below the second a picture (films have 0.02 to 0.1)."""
+is even), below the second a picture (radiographs have 0.02 to 0.1)."""
 
 SEAM = 4
 """Times that the usual step between neighbours may be exceeded where two readings part."""
@@ -36,7 +36,7 @@ class Stored(NamedTuple):
 
     Attributes:
         values: integers (rows, columns), or (rows, columns, 3) in RGB.
-        padding: bool (rows, columns), True where the header says that there is no film; None where
+        padding: bool (rows, columns), True where the header says that there is no image; None where
             it says nothing.
         pixel: what they are like; corrected where the data show that the header is wrong.
         warnings: sentences about such corrections.
@@ -99,7 +99,7 @@ def _of_length(data: bytes, pixel: ImagePixel) -> tuple[bytes, tuple[str, ...]]:
         raise UnreadableImage(
             f"the DICOM header says {pixel.rows} x {pixel.columns} pixels of {pixel.samples} x "
             f"{pixel.allocated} bits = {wanted:,} bytes, but the pixels have {len(data):,}; "
-            "export the film again"
+            "export the image again"
         )
     if missing > 0:
         row = max(1, wanted // pixel.rows)
@@ -146,7 +146,7 @@ def _in_rgb(values: Pixels, pixel: ImagePixel) -> Pixels:
 
 
 def _padding(values: Pixels, header: "Dataset", pixel: ImagePixel) -> npt.NDArray[np.bool_] | None:
-    """Where the header says that there is no film: PS3.3 C.7.5.1.1.2, value and range limit."""
+    """Where the header says that there is no image: PS3.3 C.7.5.1.1.2, value and range limit."""
     said = numbers(header, "PixelPaddingValue")
     if len(said) != 1:
         return None

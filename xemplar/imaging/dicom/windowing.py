@@ -20,10 +20,10 @@ FUNCTIONS = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 CLIPPED = 0.5
 """Share of the middle of an image at black and white, beyond which a window leaves no picture.
 
-Of 600 real films, none had more than a sixth there."""
+Of 600 real images, none had more than a sixth there."""
 
 NARROW = 80
-"""Grey levels of 256 that a window must at least spread an image over (600 real films: 103)."""
+"""Grey levels of 256 that a window must at least spread an image over (600 real radiographs: 103)."""
 
 PADDED = 0.5
 """Share of the middle of an image that may be padding, which belongs around an image."""
@@ -154,8 +154,8 @@ def _own_contrast(
         grey = stretch(values, float(span.min()), float(span.max()))
         if not ignored or _leaves_picture(grey, stored.values, padding):
             return grey
-    film = values if padding is None or padding.all() else values[~padding][None]
-    return stretch(values, *contrast(film))
+    image = values if padding is None or padding.all() else values[~padding][None]
+    return stretch(values, *contrast(image))
 
 
 def _leaves_picture(
@@ -166,20 +166,20 @@ def _leaves_picture(
     What is lost at black and white is looked for in the middle, as collimation and background may
     well be there.
     """
-    shown, values = _film(grey, padding), _film(stored, padding)
+    shown, values = _image(grey, padding), _image(stored, padding)
     if len(shown) == 0 or len(np.unique(values)) < LEVELS:
         return True
     black, white = np.percentile(shown, PERCENTILES)
     if white - black < NARROW:
         return False
     inside = None if padding is None else _middle(padding)
-    shown, values = _film(_middle(grey), inside), _film(_middle(stored), inside)
+    shown, values = _image(_middle(grey), inside), _image(_middle(stored), inside)
     low, high = np.percentile(values, PERCENTILES) if len(values) else (0, 0)
     clipped = ((shown == 0) | (shown == 255)).mean() if len(shown) else 0
     return bool(clipped <= CLIPPED or ((values <= low) | (values >= high)).mean() >= clipped)
 
 
-def _film(values: npt.NDArray[Any], padding: npt.NDArray[np.bool_] | None) -> npt.NDArray[Any]:
+def _image(values: npt.NDArray[Any], padding: npt.NDArray[np.bool_] | None) -> npt.NDArray[Any]:
     """Some values (count,) of those that are no padding."""
     step = max(1, values.size // 50_000)
     some = values.ravel()[::step]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from xemplar.imaging.structure.refusal import too_many
 
 PARTS = 20_000
-"""Elements, items and fragments together, within one another or not; films have a few hundred."""
+"""Elements, items and fragments together, within one another or not; images have a few hundred."""
 
 TABLE = 4_096
 """Bytes of the offsets of frames, and of the names of character sets; both are read whole."""

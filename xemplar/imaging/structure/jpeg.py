@@ -15,7 +15,7 @@ SCANS = 100
 """Of a whole file, with previews; progressive JPEG has about 10, libtiff allows as many as here."""
 
 SCAN_PIXELS = 1_000_000_000
-"""Pixels times scans: each scan may change all of them. Ten of the largest film are 0.4 of it."""
+"""Pixels times scans: each scan may change all of them. Ten of the largest image are 0.4 of it."""
 
 MARKER = re.compile(rb"\xff[^\x00\xff]")
 SOS, APP1, EXIF = b"\xff\xda", b"\xff\xe1", b"Exif\0\0"

@@ -5,10 +5,10 @@ import struct
 from xemplar.imaging.structure.refusal import too_many
 
 TILES = 10_000
-"""Tiles of 64 pixels in the largest film are fewer."""
+"""Tiles of 64 pixels in the largest image are fewer."""
 
 PACKETS = 250_000
-"""Of all tiles; lossless films of 36 megapixels in one tile of one layer have a few thousand."""
+"""Of all tiles; lossless images of 36 megapixels in one tile of one layer have a few thousand."""
 
 COD = b"\xff\x52"
 

@@ -7,5 +7,5 @@ def too_many(parts: str, most: int) -> UnreadableImage:
     """The error for a file with more parts than any image has."""
     return UnreadableImage(
         f"the file has more than {most:,} {parts}, the limit: it is damaged or made to be slow to "
-        "read; export the film again"
+        "read; export the image again"
     )

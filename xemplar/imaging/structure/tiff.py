@@ -13,7 +13,7 @@ FIELD_BYTES = 16 * 2**20
 """That the fields may take beyond the size of the file: more is only there if they overlap."""
 
 PIECES = 20_000
-"""Strips or tiles; some writers make a strip of each row, and films have up to 10,000."""
+"""Strips or tiles; some writers make a strip of each row, and images have up to 10,000."""
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 """Bytes of a value of each type; the others, of BigTIFF, have 8."""
@@ -43,7 +43,7 @@ def check_tiff(data: bytes) -> None:
         UnreadableImage: too many parts.
     """
     if 0 < check_fields(data) < len(data):
-        raise UnsupportedImage("the TIFF holds more than one picture; send one film alone")
+        raise UnsupportedImage("the TIFF holds more than one picture; send one radiograph alone")
 
 
 def check_fields(data: bytes) -> int:

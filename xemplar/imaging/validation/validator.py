@@ -31,10 +31,10 @@ SIDE = 32
 """Of a thumbnail in pixels: enough for lungs, heart, shoulders and diaphragm."""
 
 FEWEST = 100
-"""Images that a doorkeeper needs: with fewer it could not tell a rare image from none."""
+"""Images that an input validator needs: with fewer it could not tell a rare image from none."""
 
 MOST = 400
-"""Images that a doorkeeper is made from; more hardly change what it says."""
+"""Images that an input validator is made from; more hardly change what it says."""
 
 FAR = 1.2
 """Multiple of the usual distance from which on layout or texture alone speak against an image."""
@@ -44,7 +44,7 @@ SURELY_NOT = 2.0
 theirs is beyond. Of children among adults 1 to 2 % lie there, of adults among children 4 %."""
 
 FORM = "1"
-"""Of the file that a doorkeeper is kept in."""
+"""Of the file that an input validator is kept in."""
 
 TURNED = ("", "a quarter turn clockwise", "upside down", "a quarter turn anticlockwise")
 
@@ -73,9 +73,9 @@ class Way(NamedTuple):
         """What is told to whoever sent the image."""
         told = []
         if self.turned:
-            told.append(f"the film seems to lie {TURNED[self.turned]}; it was not turned back")
+            told.append(f"the image seems to lie {TURNED[self.turned]}; it was not turned back")
         if self.inverted:
-            told.append("the film seems to be inverted, bones dark; it was not turned back")
+            told.append("the image seems to be inverted, bones dark; it was not turned back")
         return tuple(told)
 
 
@@ -85,7 +85,7 @@ WAYS = tuple(Way(turned, inverted) for inverted in (False, True) for turned in r
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the doorkeeper says of an image.
+    """What the input validator says of an image.
 
     Attributes:
         distance: from the indexed images; what is usual lies between 0 and 1.
@@ -105,13 +105,13 @@ class Verdict:
         """
         if self.refused:
             raise NotARadiograph(
-                f"this is no film of the kind that is indexed here: {'; '.join(self.warnings)}"
+                f"this is no image of the kind that is indexed here: {'; '.join(self.warnings)}"
             )
         return self.warnings
 
 
 @dataclass(frozen=True, eq=False)
-class Doorkeeper:
+class InputValidator:
     """Knows what the indexed images look like.
 
     Attributes:
@@ -177,7 +177,7 @@ class Doorkeeper:
         if times > 1 and times * distance > SURELY_NOT:
             reason = (
                 f"it lies {distance:.1f} times (its {what} {times:.1f} times) as far from the "
-                "indexed films as usual ones; send a frontal chest radiograph"
+                "indexed images as usual ones; send a frontal chest radiograph"
             )
             return Verdict(distance, (reason,), refused=True)
         return Verdict(distance, (_unlike(max(distance, times), alike=times <= 1),))
@@ -225,11 +225,11 @@ def _unlike(distance: float, *, alike: bool) -> str:
     far = f"is unlike the indexed ones ({distance:.1f} times as far from them as usual ones)"
     if alike:
         return (
-            f"the film is laid out as a chest film, but {far}: it may show a child among adults, "
+            f"the image is laid out as a chest radiograph, but {far}: it may show a child among adults, "
             "an adult among children, an animal or a rare condition; similar cases may be none"
         )
     return (
-        f"the film {far}, in its layout or texture, too: it may show another part of the body, an "
+        f"the image {far}, in its layout or texture, too: it may show another part of the body, an "
         "animal, a part of a chest, or no radiograph at all; similar cases may be none"
     )
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xemplar.data.boxes import Box, DrawnBox, left_out, place_boxes, read_boxes
-from xemplar.data.datasets import Film
+from xemplar.data.datasets import DatasetImage
 from xemplar.data.findings import CHEXPERT14, NIH14, canonical
 from xemplar.errors import DatasetError
 
@@ -26,8 +26,8 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
-def films(*names: str) -> list[Film]:
-    return [Film(path=Path("/data") / name, source="test", file=name) for name in names]
+def images(*names: str) -> list[DatasetImage]:
+    return [DatasetImage(path=Path("/data") / name, source="test", file=name) for name in names]
 
 
 def square(side: int, count: int = 1) -> np.ndarray:
@@ -46,7 +46,7 @@ def drawn(label: str = "Mass", edges: tuple[float, ...] = (10, 20, 30, 60), **ot
 # ---- The four forms -----------------------------------------------------------------------------
 
 
-def test_our_form_gives_corner_and_size_in_pixels_of_the_film(tmp_path: Path) -> None:
+def test_our_form_gives_corner_and_size_in_pixels_of_the_image(tmp_path: Path) -> None:
     file = written(tmp_path, OURS + "images/a.jpg,Mass,10,20,30,40,a reader\n")
     assert read_boxes(file) == (
         DrawnBox(f"{file}, line 2", "images/a.jpg", "Mass", 10, 20, 40, 60, "a reader"),
@@ -99,8 +99,8 @@ def test_vinbigdata_gives_two_corners_and_its_no_finding_rows_have_no_box(tmp_pa
         (OURS + "a.png,Mass,1,2,nan,4,\n", "line 2: .* is not finite"),
         (OURS + "a.png,Mass,1,2,0,4,\n", "line 2: a box 0 wide and 4 high has no area"),
         (OURS + "\na.png,Mass,1,2,3,-4,\n", "line 3: a box 3 wide and -4 high has no area"),
-        (OURS + ",Mass,1,2,3,4,\n", "line 2: a box must name its film and its finding"),
-        (OURS + "a.png,,1,2,3,4,\n", "line 2: a box must name its film and its finding"),
+        (OURS + ",Mass,1,2,3,4,\n", "line 2: a box must name its image and its finding"),
+        (OURS + "a.png,,1,2,3,4,\n", "line 2: a box must name its image and its finding"),
         (NIH + "a.png,Mass,1,2,,,,,\n", "line 2: .* is not numeric"),
         (RSNA + "a,1,2,3,4,2\n", "line 2: Target '2' is none of 0 and 1"),
         (RSNA + "a,,,,,1\n", "line 2: .* is not numeric"),
@@ -122,25 +122,25 @@ def test_a_missing_file_and_one_that_is_no_text_are_refused(tmp_path: Path) -> N
         read_boxes(tmp_path / "boxes.csv")
 
 
-# ---- Onto the films -----------------------------------------------------------------------------
+# ---- Onto the images -----------------------------------------------------------------------------
 
 
-def test_pixels_become_shares_of_the_film() -> None:
-    # a film 200 wide and 100 high: x 10 .. 30 is 0.05 .. 0.15, y 20 .. 60 is 0.2 .. 0.6
-    placed = place_boxes([drawn()], films("b.png", "a.png"), np.array([[9, 9], [100, 200]]), NIH14)
+def test_pixels_become_shares_of_the_image() -> None:
+    # an image 200 wide and 100 high: x 10 .. 30 is 0.05 .. 0.15, y 20 .. 60 is 0.2 .. 0.6
+    placed = place_boxes([drawn()], images("b.png", "a.png"), np.array([[9, 9], [100, 200]]), NIH14)
     assert placed == {1: (Box("Mass", "Mass", 0.05, 0.2, 0.15, 0.6),)}
 
 
-def test_boxes_written_for_published_films_fit_a_smaller_copy_but_no_cropped_one() -> None:
+def test_boxes_written_for_published_images_fit_a_smaller_copy_but_no_cropped_one() -> None:
     box = drawn(edges=(256, 512, 512, 1024), side=1024)
-    placed = place_boxes([box], films("a.png"), square(320), NIH14)
+    placed = place_boxes([box], images("a.png"), square(320), NIH14)
     assert placed == {0: (Box("Mass", "Mass", 0.25, 0.5, 0.5, 1.0),)}
     with pytest.raises(DatasetError, match=r"boxes\.csv, line 2: .*cropped copy"):
-        place_boxes([box], films("a.png"), np.array([[300, 320]]), NIH14)
+        place_boxes([box], images("a.png"), np.array([[300, 320]]), NIH14)
 
 
-def test_up_to_a_pixel_beyond_the_film_is_clipped() -> None:
-    placed = place_boxes([drawn(edges=(-1, 90, 50, 101))], films("a.png"), square(100), NIH14)
+def test_up_to_a_pixel_beyond_the_image_is_clipped() -> None:
+    placed = place_boxes([drawn(edges=(-1, 90, 50, 101))], images("a.png"), square(100), NIH14)
     assert placed == {0: (Box("Mass", "Mass", 0, 0.9, 0.5, 1),)}
 
 
@@ -148,13 +148,13 @@ def test_up_to_a_pixel_beyond_the_film_is_clipped() -> None:
     "edges",
     [(-1.1, 0, 9, 9), (0, -2, 9, 9), (0, 0, 101.5, 9), (0, 0, 9, 102), (100.2, 0, 100.8, 9)],
 )
-def test_a_box_outside_its_film_is_refused(edges: tuple[float, ...]) -> None:
+def test_a_box_outside_its_image_is_refused(edges: tuple[float, ...]) -> None:
     with pytest.raises(DatasetError, match=r"boxes\.csv, line 2: .* of 100 x 100 pixels"):
-        place_boxes([drawn(edges=edges)], films("a.png"), square(100), NIH14)
+        place_boxes([drawn(edges=edges)], images("a.png"), square(100), NIH14)
 
 
 @pytest.mark.parametrize(
-    ("row", "film"),
+    ("row", "image"),
     [
         ("images/a.png", "images/a.png"),
         ("a.png", "images/a.png"),
@@ -164,28 +164,28 @@ def test_a_box_outside_its_film_is_refused(edges: tuple[float, ...]) -> None:
         ("1.2.840", "1.2.840.dcm"),
     ],
 )
-def test_a_film_is_found_by_its_name_its_file_name_or_its_stem(row: str, film: str) -> None:
-    assert list(place_boxes([drawn(file=row)], films("b.png", film), square(99, 2), NIH14)) == [1]
+def test_an_image_is_found_by_its_name_its_file_name_or_its_stem(row: str, image: str) -> None:
+    assert list(place_boxes([drawn(file=row)], images("b.png", image), square(99, 2), NIH14)) == [1]
 
 
 @pytest.mark.parametrize(
-    ("row", "film"),
+    ("row", "image"),
     [("a.png", "b.png"), ("patient1/view.jpg", "patient2/view.jpg"), ("1.2.840", "1.2.dcm")],
 )
-def test_boxes_of_other_films_are_ignored_even_outside_of_any(row: str, film: str) -> None:
+def test_boxes_of_other_images_are_ignored_even_outside_of_any(row: str, image: str) -> None:
     far = drawn(file=row, edges=(5000, 0, 6000, 1))
-    assert place_boxes([far], films(film), square(99), NIH14) == {}
+    assert place_boxes([far], images(image), square(99), NIH14) == {}
 
 
 def test_the_exact_name_comes_first_and_an_ambiguous_one_is_refused() -> None:
-    both = films("one/a.png", "two/a.png")
+    both = images("one/a.png", "two/a.png")
     assert list(place_boxes([drawn(file="two/a.png")], both, square(99, 2), NIH14)) == [1]
     with pytest.raises(DatasetError, match=r"'a.png' could be one/a.png or two/a.png"):
         place_boxes([drawn()], both, square(99, 2), NIH14)
 
 
-def test_films_of_a_plain_folder_are_found_by_their_path() -> None:
-    plain = Film(path=Path("/data/images/a.png"), source="test")
+def test_images_of_a_plain_folder_are_found_by_their_path() -> None:
+    plain = DatasetImage(path=Path("/data/images/a.png"), source="test")
     assert list(place_boxes([drawn(file="images/a.png")], [plain], square(99), NIH14)) == [0]
 
 
@@ -210,7 +210,7 @@ def test_films_of_a_plain_folder_are_found_by_their_path() -> None:
 def test_a_label_stands_for_an_output_and_keeps_its_name(
     label: str, reader: str, findings: tuple[str, ...], finding: str
 ) -> None:
-    placed = place_boxes([drawn(label, reader=reader)], films("a.png"), square(99), findings)
+    placed = place_boxes([drawn(label, reader=reader)], images("a.png"), square(99), findings)
     assert [(box.label, box.finding) for box in placed[0]] == [(label, finding)]
 
 
@@ -222,9 +222,9 @@ def test_labels_without_an_output_are_left_out_and_counted() -> None:
         drawn("ILD", file="other.png"),
         drawn("Mass"),
     ]
-    placed = place_boxes(boxes, films("a.png"), square(99), NIH14)
+    placed = place_boxes(boxes, images("a.png"), square(99), NIH14)
     assert [box.label for box in placed[0]] == ["Mass"]
-    assert left_out(boxes, films("a.png"), NIH14) == {"Lung Opacity": 1, "ILD": 2}
+    assert left_out(boxes, images("a.png"), NIH14) == {"Lung Opacity": 1, "ILD": 2}
 
 
 # ---- Masks --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xemplar.data.datasets import PATHOLOGIES, Film, open_dataset, source_names
+from xemplar.data.datasets import PATHOLOGIES, DatasetImage, open_dataset, source_names
 from xemplar.data.findings import CHEXPERT14, NIH14, canonical
 from xemplar.errors import DatasetError, InvalidArgument
 
@@ -25,23 +25,23 @@ def chexpert(folder: Path, *rows: tuple[str, dict[str, str]], file: str = "train
 
 def test_chexpert_labels_are_present_absent_uncertain_or_unknown(tmp_path: Path) -> None:
     labels = {"Edema": "1.0", "Pneumonia": "0.0", "Pleural Effusion": "-1.0", "Fracture": "1"}
-    [film] = open_dataset(chexpert(tmp_path, (FRONTAL, labels))).films
-    assert film.labels == {"Edema": 1, "Pneumonia": 0, "Effusion": -1, "Fracture": 1}
+    [image] = open_dataset(chexpert(tmp_path, (FRONTAL, labels))).images
+    assert image.labels == {"Edema": 1, "Pneumonia": 0, "Effusion": -1, "Fracture": 1}
 
 
 def test_no_finding_makes_the_pathologies_absent_and_says_nothing_of_devices(
     tmp_path: Path,
 ) -> None:
     labels = {"No Finding": "1.0", "Support Devices": "1.0"}
-    [film] = open_dataset(chexpert(tmp_path, (FRONTAL, labels))).films
+    [image] = open_dataset(chexpert(tmp_path, (FRONTAL, labels))).images
     absent = {canonical(f): 0 for f in PATHOLOGIES}
-    assert film.labels == absent | {"No Finding": 1, "Support Devices": 1}
-    [bare] = open_dataset(chexpert(tmp_path, (FRONTAL, {"No Finding": "1.0"}))).films
+    assert image.labels == absent | {"No Finding": 1, "Support Devices": 1}
+    [bare] = open_dataset(chexpert(tmp_path, (FRONTAL, {"No Finding": "1.0"}))).images
     assert "Support Devices" not in bare.labels
 
 
-def test_a_chexpert_film_has_its_place_patient_view_sex_and_age(tmp_path: Path) -> None:
-    frontal, lateral = open_dataset(chexpert(tmp_path, (FRONTAL, {}), (LATERAL, {}))).films
+def test_a_chexpert_image_has_its_place_patient_view_sex_and_age(tmp_path: Path) -> None:
+    frontal, lateral = open_dataset(chexpert(tmp_path, (FRONTAL, {}), (LATERAL, {}))).images
     assert frontal.path == tmp_path / "train/patient00001/study1/view1_frontal.jpg"
     assert frontal.file == "train/patient00001/study1/view1_frontal.jpg"
     assert (frontal.patient, frontal.view, frontal.sex, frontal.age) == (
@@ -54,7 +54,7 @@ def test_a_chexpert_film_has_its_place_patient_view_sex_and_age(tmp_path: Path) 
 def test_chexpert_files_are_two_splits_of_one_set(tmp_path: Path) -> None:
     chexpert(tmp_path, (FRONTAL, {"Edema": "1"}))
     chexpert(tmp_path, (LATERAL, {"Edema": "0"}), file="valid.csv")
-    assert [film.split for film in open_dataset(tmp_path).films] == ["train", "val"]
+    assert [image.split for image in open_dataset(tmp_path).images] == ["train", "val"]
 
 
 @pytest.mark.parametrize("label", ["2.0", "0.5", "yes", "nan", "inf"])
@@ -81,29 +81,29 @@ def nih(folder: Path) -> Path:
 
 
 def test_nih_labels_are_exhaustive(tmp_path: Path) -> None:
-    ill, well = open_dataset(nih(tmp_path)).films
+    ill, well = open_dataset(nih(tmp_path)).images
     assert ill.labels == {f: int(f in ("Cardiomegaly", "Effusion")) for f in NIH14}
     assert well.labels == dict.fromkeys(NIH14, 0)
 
 
-def test_an_nih_film_has_its_patient_view_sex_and_age(tmp_path: Path) -> None:
-    ill, well = open_dataset(nih(tmp_path)).films
+def test_an_nih_image_has_its_patient_view_sex_and_age(tmp_path: Path) -> None:
+    ill, well = open_dataset(nih(tmp_path)).images
     assert (ill.patient, ill.view, ill.sex, ill.age) == ("1", "PA", "M", 58)
     assert (well.patient, well.view, well.sex, well.age) == ("2", "AP", "F", 81)
 
 
-def test_nih_films_are_found_in_whichever_folder_they_lie(tmp_path: Path) -> None:
+def test_nih_images_are_found_in_whichever_folder_they_lie(tmp_path: Path) -> None:
     where = tmp_path / "images_002" / "images"
     where.mkdir(parents=True)
     (where / "00000002_000.png").touch()
-    missing, found = open_dataset(nih(tmp_path)).films
+    missing, found = open_dataset(nih(tmp_path)).images
     assert found.path == where / "00000002_000.png"
     assert missing.path == tmp_path / "images" / "00000001_000.png"
 
 
 def test_the_official_test_list_of_nih_is_kept(tmp_path: Path) -> None:
     (tmp_path / "test_list.txt").write_text("00000002_000.png\n")
-    assert [film.split for film in open_dataset(nih(tmp_path)).films] == [None, "test"]
+    assert [image.split for image in open_dataset(nih(tmp_path)).images] == [None, "test"]
 
 
 # ---- labels.csv ---------------------------------------------------------------------------------
@@ -116,10 +116,10 @@ def labelled(folder: Path, *rows: str, header: str = "file,findings") -> Path:
 
 def test_a_labels_file_gives_all_its_columns(tmp_path: Path) -> None:
     header = "file,patient_id,view,sex,age,findings,split"
-    [film] = open_dataset(
+    [image] = open_dataset(
         labelled(tmp_path, "a/b.png,P7,PA,female,63.0,Mass,box", header=header), "ours"
-    ).films
-    assert film == Film(
+    ).images
+    assert image == DatasetImage(
         tmp_path / "a/b.png", "ours", "a/b.png", "P7", {"Mass": 1}, "PA", "F", 63, "box"
     )
 
@@ -131,13 +131,13 @@ def test_a_labels_file_gives_all_its_columns(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_sex_is_told_by_the_whole_word(tmp_path: Path, written: str, sex: str | None) -> None:
     folder = labelled(tmp_path, f"1.png,{written},Mass", header="file,sex,findings")
-    assert open_dataset(folder).films[0].sex == sex
+    assert open_dataset(folder).images[0].sex == sex
 
 
 def test_what_a_labels_file_never_mentions_is_unknown(tmp_path: Path) -> None:
     ill, well, mute = open_dataset(
         labelled(tmp_path, "1.png,Pneumonia|Viral", "2.png,No Finding", "3.png,")
-    ).films
+    ).images
     assert ill.labels == {"Pneumonia": 1, "Viral": 1}
     assert well.labels == {"Pneumonia": 0}
     assert mute.labels == {}
@@ -168,8 +168,10 @@ def test_a_labels_file_may_begin_with_a_byte_order_mark_and_use_synonyms(tmp_pat
 def test_an_age_is_read_in_years_and_typing_errors_are_unknown(
     tmp_path: Path, age: str, years: int | None
 ) -> None:
-    [film] = open_dataset(labelled(tmp_path, f"1.png,Mass,{age}", header="file,findings,age")).films
-    assert film.age == years
+    [image] = open_dataset(
+        labelled(tmp_path, f"1.png,Mass,{age}", header="file,findings,age")
+    ).images
+    assert image.age == years
 
 
 @pytest.mark.parametrize("age", ["old", "40 years", "inf"])
@@ -182,26 +184,26 @@ def test_an_age_that_is_no_number_is_refused_by_file_and_line(tmp_path: Path, ag
 @pytest.mark.parametrize(
     "name", ["../secret.png", "a/../../secret.png", "/etc/passwd", "..", "", "."]
 )
-def test_a_film_outside_of_the_folder_is_refused_by_file_and_line(
+def test_an_image_outside_of_the_folder_is_refused_by_file_and_line(
     tmp_path: Path, name: str
 ) -> None:
     labelled(tmp_path, "1.png,Mass", f"{name},Mass")
-    with pytest.raises(DatasetError, match=r"labels\.csv, line 3: film .* does not lie in"):
+    with pytest.raises(DatasetError, match=r"labels\.csv, line 3: image .* does not lie in"):
         open_dataset(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["CheXpert/../../secret.jpg", "CheXpert", ""])
-def test_a_chexpert_film_outside_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_chexpert_image_outside_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     chexpert(tmp_path, (f"{name},Female,68,Frontal,AP", {}))
-    with pytest.raises(DatasetError, match=r"train\.csv, line 2: film .* does not lie in"):
+    with pytest.raises(DatasetError, match=r"train\.csv, line 2: image .* does not lie in"):
         open_dataset(tmp_path)
 
 
-def test_an_nih_film_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_an_nih_image_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
     nih(tmp_path)
     file = tmp_path / "Data_Entry_2017_v2020.csv"
     file.write_text(NIH_ROWS.replace("00000001_000.png", "../../secret.png"))
-    with pytest.raises(DatasetError, match=r"Data_Entry_2017_v2020\.csv, line 2: film .*"):
+    with pytest.raises(DatasetError, match=r"Data_Entry_2017_v2020\.csv, line 2: image .*"):
         open_dataset(tmp_path)
 
 
@@ -210,7 +212,7 @@ def test_an_nih_film_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
     [
         (b"file,view\n1.png,PA\n", r"labels\.csv lacks the column\(s\) findings"),
         (b"", r"labels\.csv lacks the column\(s\) file, findings"),
-        (b"file,findings\n", r"labels\.csv: no film is listed"),
+        (b"file,findings\n", r"labels\.csv: no image is listed"),
     ],
     ids=["a column is missing", "empty", "no rows"],
 )
@@ -225,18 +227,18 @@ def test_a_labels_file_that_cannot_be_read_is_refused(
 # ---- A plain folder -----------------------------------------------------------------------------
 
 
-def test_a_plain_folder_gives_its_films_by_name_and_nothing_else(tmp_path: Path) -> None:
+def test_a_plain_folder_gives_its_images_by_name_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     for name in ("b.PNG", "inner/a.dcm", "letter.txt", "c.jpeg"):
         (tmp_path / name).touch()
-    films = open_dataset(tmp_path, "plain").films
-    assert [film.path.name for film in films] == ["b.PNG", "c.jpeg", "a.dcm"]
-    assert films[0] == Film(tmp_path / "b.PNG", "plain")
+    images = open_dataset(tmp_path, "plain").images
+    assert [image.path.name for image in images] == ["b.PNG", "c.jpeg", "a.dcm"]
+    assert images[0] == DatasetImage(tmp_path / "b.PNG", "plain")
 
 
 @pytest.mark.parametrize("folder", [".", "nowhere"])
-def test_a_folder_without_films_is_refused(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(DatasetError, match=r"there is no folder|holds no label file and no film"):
+def test_a_folder_without_images_is_refused(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(DatasetError, match=r"there is no folder|holds no label file and no image"):
         open_dataset(tmp_path / folder)
 
 
@@ -247,7 +249,7 @@ def test_a_data_set_is_named_by_its_folder_and_identified_by_its_label_file(
     tmp_path: Path,
 ) -> None:
     dataset = open_dataset(labelled(tmp_path, "1.png,Mass"))
-    assert dataset.name == tmp_path.name == dataset.films[0].source
+    assert dataset.name == tmp_path.name == dataset.images[0].source
     assert dataset.digest == hashlib.sha256(b"file,findings\n1.png,Mass\n").hexdigest()
 
 
@@ -266,8 +268,8 @@ def test_a_plain_folder_has_the_same_digest_wherever_it_lies(tmp_path: Path) -> 
     [("PA", True), ("AP", True), ("AP (paediatric)", True), ("ap", True), ("FRONTAL", True),
      ("LL", False), ("LATERAL", False), (None, False)],
 )  # fmt: skip
-def test_a_film_is_frontal_only_where_its_view_says_so(view: str | None, frontal: bool) -> None:
-    assert Film(Path("1.png"), "ours", view=view).frontal is frontal
+def test_an_image_is_frontal_only_where_its_view_says_so(view: str | None, frontal: bool) -> None:
+    assert DatasetImage(Path("1.png"), "ours", view=view).frontal is frontal
 
 
 # ---- Names of data sets that are used together ---------------------------------------------------
@@ -300,17 +302,17 @@ def test_each_folder_has_one_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "films", "patients"), [("nih14", 2215, 1655), ("kermany", 5285, None)]
+    ("name", "images", "patients"), [("nih14", 2215, 1655), ("kermany", 5285, None)]
 )
 def test_a_real_set_is_read_whole_and_split_by_patient(
-    real_data: Path, name: str, films: int, patients: int | None
+    real_data: Path, name: str, images: int, patients: int | None
 ) -> None:
     dataset = open_dataset(real_data / name)
-    assert len(dataset.films) == films
-    assert all(film.path.is_file() for film in dataset.films)
+    assert len(dataset.images) == images
+    assert all(image.path.is_file() for image in dataset.images)
     splits: dict[str | None, set[str | None]] = {}
-    for film in dataset.films:
-        splits.setdefault(film.patient, set()).add(film.split)
+    for image in dataset.images:
+        splits.setdefault(image.patient, set()).add(image.split)
     assert [patient for patient, names in splits.items() if len(names) > 1] == []
     assert patients in (None, len(splits))
 
@@ -345,7 +347,7 @@ def test_views_of_tables_are_kept_by_their_known_names_and_other_columns_may_hol
         (tmp_path / f"{name}.png").touch()
     rows = ['1.png,AP (paediatric),,"two\nlines"', "2.png,pa,,", "3.png,,,", "4.png,N/A,,"]
     (tmp_path / "labels.csv").write_text("\n".join(["file,view,findings,report", *rows]))
-    assert [film.view for film in open_dataset(tmp_path).films] == ["AP", "PA", None, None]
+    assert [image.view for image in open_dataset(tmp_path).images] == ["AP", "PA", None, None]
 
 
 def test_a_folder_whose_name_no_data_set_may_have_needs_another(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.films import dicom, drawn_film, encoded
+from tests.images import dicom, drawn_image, encoded
 from xemplar.data.boxes import BOX_FILES
 from xemplar.data.datasets import open_dataset
 from xemplar.data.datasets.files import BESIDE, ImageFiles, walk
 from xemplar.errors import DatasetError
 
-PIXELS = drawn_film(0)
+PIXELS = drawn_image(0)
 
 
 @pytest.fixture
@@ -40,17 +40,17 @@ def test_images_are_known_by_content_and_all_else_is_counted_by_reason(media: Pa
     assert [path.name for path in walked.images] == names
     assert walked.skipped == {"DICOMDIR": 1, "hidden": 1, "no image": 3, "table": 1}
     dataset = open_dataset(media)
-    assert [film.path for film in dataset.films] == list(walked.images)
+    assert [image.path for image in dataset.images] == list(walked.images)
     assert dataset.skipped == walked.skipped
     assert "seen and not read: DICOM/ST000001/export.csv; the 6 image(s)" in dataset.notes[0]
 
 
 def test_what_is_no_regular_file_in_the_folder_is_never_opened(tmp_path: Path) -> None:
-    root, other = tmp_path / "films", tmp_path / "other"
+    root, other = tmp_path / "images", tmp_path / "other"
     for folder in (root, other, root / ".git"):
         folder.mkdir()
-    for film in (root / "1.png", other / "2.png", root / ".git" / "3.png"):
-        film.write_bytes(encoded(PIXELS))
+    for image in (root / "1.png", other / "2.png", root / ".git" / "3.png"):
+        image.write_bytes(encoded(PIXELS))
     os.mkfifo(root / "pipe.png")
     os.mkfifo(root / "pipe")
     (root / "device.png").symlink_to("/dev/zero")
@@ -74,7 +74,9 @@ def test_what_is_no_regular_file_in_the_folder_is_never_opened(tmp_path: Path) -
 def test_a_folder_without_images_says_what_it_holds(media: Path) -> None:
     for path in walk(media).images:
         path.unlink()
-    with pytest.raises(DatasetError, match=r"no film .*, but DICOMDIR: 1, hidden: 1, no image: 3"):
+    with pytest.raises(
+        DatasetError, match=r"no radiograph .*, but DICOMDIR: 1, hidden: 1, no image: 3"
+    ):
         open_dataset(media)
 
 
@@ -86,33 +88,33 @@ def labelled(folder: Path, name: str) -> Path:
 
 def test_a_table_may_name_a_file_without_suffix(media: Path) -> None:
     name = "DICOM/ST000001/IM000001"
-    [film] = open_dataset(labelled(media, name)).films
-    assert (film.path, film.file) == (media / name, name)
+    [image] = open_dataset(labelled(media, name)).images
+    assert (image.path, image.file) == (media / name, name)
 
 
 @pytest.mark.parametrize("absolute", ["as it is called", "as it is linked"])
 def test_an_absolute_path_in_the_folder_is_taken(tmp_path: Path, absolute: str) -> None:
-    root, link = tmp_path / "films", tmp_path / "link"
+    root, link = tmp_path / "images", tmp_path / "link"
     (root / "a").mkdir(parents=True)
     (root / "a" / "1.png").touch()
     link.symlink_to(root)
     called = link if absolute == "as it is linked" else root
-    [film] = open_dataset(labelled(link, str(called / "a" / "1.png"))).films
-    assert (film.path, film.file) == (link / "a" / "1.png", "a/1.png")
+    [image] = open_dataset(labelled(link, str(called / "a" / "1.png"))).images
+    assert (image.path, image.file) == (link / "a" / "1.png", "a/1.png")
 
 
 @pytest.mark.parametrize(
-    "name", ["/etc/passwd", "{}/../elsewhere/1.png", "{}x/1.png", "{}", "C:\\films\\1.png"]
+    "name", ["/etc/passwd", "{}/../elsewhere/1.png", "{}x/1.png", "{}", "C:\\images\\1.png"]
 )
 def test_an_absolute_path_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
-    root = tmp_path / "films"
-    with pytest.raises(DatasetError, match=r"line 2: film .* does not lie in the data set"):
+    root = tmp_path / "images"
+    with pytest.raises(DatasetError, match=r"line 2: image .* does not lie in the data set"):
         open_dataset(labelled(root, name.format(root)))
 
 
 @pytest.mark.parametrize("name", ["1.png", "inner/1.png"])
 def test_a_link_to_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
-    root, other = tmp_path / "films", tmp_path / "other"
+    root, other = tmp_path / "images", tmp_path / "other"
     other.mkdir()
     (other / "1.png").touch()
     labelled(root, name)
@@ -157,7 +159,7 @@ def test_a_name_that_could_be_two_files_is_refused(tmp_path: Path) -> None:
 )
 def test_a_name_of_what_is_no_file_is_refused(tmp_path: Path, name: str, message: str) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(DatasetError, match=f"line 2: film .* {message}"):
+    with pytest.raises(DatasetError, match=f"line 2: image .* {message}"):
         open_dataset(labelled(tmp_path, name))
 
 

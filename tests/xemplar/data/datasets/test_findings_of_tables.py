@@ -28,10 +28,10 @@ def nih(folder: Path, *findings: str, unknown: UnknownFindings = REFUSE) -> Data
 def test_a_finding_is_known_in_any_spelling_and_by_synonyms(form, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     dataset = form(tmp_path, " pleural effusion|MASS", "pleural-thickening|Oedema", "normal")
     present = [
-        {name for name, label in film.labels.items() if label == 1} for film in dataset.films
+        {name for name, label in image.labels.items() if label == 1} for image in dataset.images
     ]
     assert present == [{"Effusion", "Mass"}, {"Pleural_Thickening", "Edema"}, set()]
-    assert [film.labels["Mass"] for film in dataset.films] == [1, 0, 0]
+    assert [image.labels["Mass"] for image in dataset.images] == [1, 0, 0]
     assert dataset.notes == ()
 
 
@@ -71,7 +71,7 @@ def test_a_row_that_was_not_understood_makes_nothing_absent(  # type: ignore[no-
         unknown=unknown,
     )
     kept = unknown is KEEP
-    assert [film.labels for film in dataset.films[1:]] == [
+    assert [image.labels for image in dataset.images[1:]] == [
         {"Pleural effusion, small; Cardiomegalie": 1} if kept else {},
         {"Effusion": 1, "Sarcoid": 1} if kept else {"Effusion": 1},
         {"Sarcoid": 1} if kept else {},
@@ -89,13 +89,13 @@ def test_the_digest_tells_how_unknown_findings_were_read(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("form", [labelled, nih])
 def test_a_row_without_findings_says_nothing_of_any(form, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    mute, empty, _ = form(tmp_path, "", "|", "Mass").films
+    mute, empty, _ = form(tmp_path, "", "|", "Mass").images
     assert mute.labels == empty.labels == {}
 
 
-def test_a_film_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
+def test_an_image_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("file,findings\n1.png,Mass\n./1.png,Edema\n")
-    with pytest.raises(DatasetError, match=r"line 3: film '\./1\.png' stands in .*line 2 already"):
+    with pytest.raises(DatasetError, match=r"line 3: image '\./1\.png' stands in .*line 2 already"):
         open_dataset(tmp_path)
 
 
@@ -108,5 +108,5 @@ def test_a_column_that_chexpert_lacks_is_told_with_the_nearest(tmp_path: Path) -
 
 def test_the_findings_of_all_three_vocabularies_are_known(tmp_path: Path) -> None:
     names = "|".join([*NIH14, *CHEXPERT14[1:], "Bacterial", "Viral"])
-    [film] = labelled(tmp_path, names).films
-    assert set(film.labels.values()) == {1}
+    [image] = labelled(tmp_path, names).images
+    assert set(image.labels.values()) == {1}

@@ -25,9 +25,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from tests.films import compressed, dicom, drawn_film, encapsulated, encoded, written
+from tests.images import compressed, dicom, drawn_image, encapsulated, encoded, written
 from tests.xemplar.imaging.samples import (
-    FILM,
+    IMAGE,
     LOSSLESS,
     MEBIBYTE,
     correlation,
@@ -43,37 +43,37 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("syntax", LOSSLESS.values(), ids=LOSSLESS)
-def test_a_losslessly_compressed_film_equals_the_plain_one(syntax: int, bits: int) -> None:
+def test_a_losslessly_compressed_image_equals_the_plain_one(syntax: int, bits: int) -> None:
     dtype = np.uint8 if bits == 8 else np.uint16
-    plain = dicom((FILM.astype(np.uint16) << (bits - 8)).astype(dtype), BitsStored=bits)
+    plain = dicom((IMAGE.astype(np.uint16) << (bits - 8)).astype(dtype), BitsStored=bits)
     np.testing.assert_array_equal(decode(compressed(plain, syntax)).pixels, decode(plain).pixels)
 
 
 @pytest.mark.parametrize("syntax", LOSSLESS.values(), ids=LOSSLESS)
 def test_signed_values_are_kept_by_every_lossless_compression(syntax: int) -> None:
-    plain = dicom((FILM.astype(np.int16) - 128) * 16, BitsStored=12)
+    plain = dicom((IMAGE.astype(np.int16) - 128) * 16, BitsStored=12)
     np.testing.assert_array_equal(decode(compressed(plain, syntax)).pixels, decode(plain).pixels)
 
 
 def test_jpeg_baseline_is_decoded() -> None:
-    frame = encoded(FILM, "JPEG", quality=95)
-    film = decode(encapsulated(FILM, frame, JPEGBaseline8Bit)).pixels
-    assert np.abs(film.astype(int) - FILM).max() <= 8
+    frame = encoded(IMAGE, "JPEG", quality=95)
+    image = decode(encapsulated(IMAGE, frame, JPEGBaseline8Bit)).pixels
+    assert np.abs(image.astype(int) - IMAGE).max() <= 8
 
 
 def test_lossy_jpeg_2000_is_decoded() -> None:
-    data = compressed(dicom(FILM), gdcm.TransferSyntax.JPEG2000)
-    assert correlation(decode(data).pixels, FILM) > 0.999
+    data = compressed(dicom(IMAGE), gdcm.TransferSyntax.JPEG2000)
+    assert correlation(decode(data).pixels, IMAGE) > 0.999
 
 
 def test_fill_bytes_and_restart_intervals_in_a_jpeg_stream_are_understood() -> None:
-    frame = encoded(FILM, "JPEG", quality=95, restart_marker_blocks=4)
+    frame = encoded(IMAGE, "JPEG", quality=95, restart_marker_blocks=4)
     filled = frame[:2] + b"\xff\xff" + frame[2:]
-    film = decode(encapsulated(FILM, filled, JPEGBaseline8Bit)).pixels
-    assert np.abs(film.astype(int) - FILM).max() <= 8
+    image = decode(encapsulated(IMAGE, filled, JPEGBaseline8Bit)).pixels
+    assert np.abs(image.astype(int) - IMAGE).max() <= 8
 
 
-LARGE = drawn_film(4, height=512, width=512)
+LARGE = drawn_image(4, height=512, width=512)
 
 
 def jpeg_2000(pixels: npt.NDArray[Any]) -> bytes:
@@ -96,28 +96,28 @@ def jpeg_ls(pixels: npt.NDArray[Any]) -> bytes:
 )
 def test_a_codestream_larger_than_its_header_says_is_refused(frame: bytes, syntax: str) -> None:
     with pytest.raises(UnreadableImage, match=r"512 x 512 x 1.*but its header says 96 x 80"):
-        decode(encapsulated(FILM, frame, syntax))
+        decode(encapsulated(IMAGE, frame, syntax))
 
 
 def test_a_codestream_of_four_samples_is_refused() -> None:
-    frame = painted(Image.fromarray(FILM).convert("CMYK"), "JPEG")
+    frame = painted(Image.fromarray(IMAGE).convert("CMYK"), "JPEG")
     with pytest.raises(UnreadableImage, match="96 x 80 x 4"):
-        decode(encapsulated(FILM, frame, JPEGBaseline8Bit))
+        decode(encapsulated(IMAGE, frame, JPEGBaseline8Bit))
 
 
 def test_a_large_codestream_behind_a_small_decoy_is_refused() -> None:
     # a JP2 box in front, whose content looks like the beginning of a codestream of the right size
-    decoy = jpeg_2000(FILM)[:60]
+    decoy = jpeg_2000(IMAGE)[:60]
     box = struct.pack(">I4s", 8 + len(decoy), b"free") + decoy
     with pytest.raises(UnreadableImage, match="no size that can be read"):
-        decode(encapsulated(FILM, box + encoded(LARGE, "JPEG2000"), JPEG2000Lossless))
+        decode(encapsulated(IMAGE, box + encoded(LARGE, "JPEG2000"), JPEG2000Lossless))
 
 
 def test_a_large_codestream_that_a_table_of_places_points_to_is_refused() -> None:
-    header = dcmread(io.BytesIO(encapsulated(FILM, encoded(FILM, "JPEG"), JPEGBaseline8Bit)))
+    header = dcmread(io.BytesIO(encapsulated(IMAGE, encoded(IMAGE, "JPEG"), JPEGBaseline8Bit)))
     from pydicom.encaps import encapsulate
 
-    small, large = encoded(FILM, "JPEG"), encoded(LARGE, "JPEG")
+    small, large = encoded(IMAGE, "JPEG"), encoded(LARGE, "JPEG")
     small += b"\0" * (len(small) % 2)
     header.PixelData = encapsulate([small, large], has_bot=False)
     header.NumberOfFrames = 1
@@ -125,8 +125,8 @@ def test_a_large_codestream_that_a_table_of_places_points_to_is_refused() -> Non
     header.ExtendedOffsetTableLengths = struct.pack("<Q", len(large))
     file = io.BytesIO()
     header.save_as(file, enforce_file_format=True)
-    film = decode(file.getvalue())
-    assert film.pixels.shape == (96, 80)
+    image = decode(file.getvalue())
+    assert image.pixels.shape == (96, 80)
 
 
 def rle(segment: bytes) -> bytes:
@@ -140,7 +140,7 @@ def rle(segment: bytes) -> bytes:
     ids=["64 million zeros", "nothing but no-operations", "single bytes"],
 )
 def test_an_rle_frame_of_more_than_its_pixels_is_refused_in_bounded_memory(segment: bytes) -> None:
-    data = encapsulated(FILM, rle(segment), RLELossless)
+    data = encapsulated(IMAGE, rle(segment), RLELossless)
     peak = peak_memory(
         lambda: refused(data, InputError, "constant|cannot be decoded|longer than its pixels")
     )
@@ -149,28 +149,28 @@ def test_an_rle_frame_of_more_than_its_pixels_is_refused_in_bounded_memory(segme
 
 def test_an_rle_run_that_begins_beyond_the_image_is_refused() -> None:
     # two segments of a 16-bit image; the library for it panics
-    deep = FILM.astype(np.uint16)
-    segment = b"\x81\x07" * (1 + FILM.size // 128)
+    deep = IMAGE.astype(np.uint16)
+    segment = b"\x81\x07" * (1 + IMAGE.size // 128)
     frame = struct.pack("<16L", 2, 64, 64 + len(segment), *[0] * 13) + segment * 2
     refused(encapsulated(deep, frame, RLELossless), UnreadableImage, "damaged|cannot be decoded")
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.9])
 def test_an_rle_frame_that_is_cut_short_is_refused(cut: float) -> None:
-    film = compressed(dicom(FILM), gdcm.TransferSyntax.RLELossless)
-    frame = get_frame(dcmread(io.BytesIO(film)).PixelData, 0, number_of_frames=1)
-    short = encapsulated(FILM, frame[: int(cut * len(frame))], RLELossless)
+    image = compressed(dicom(IMAGE), gdcm.TransferSyntax.RLELossless)
+    frame = get_frame(dcmread(io.BytesIO(image)).PixelData, 0, number_of_frames=1)
+    short = encapsulated(IMAGE, frame[: int(cut * len(frame))], RLELossless)
     refused(short, UnreadableImage, "cannot be decoded")
 
 
 # ---- Frames that are not quite what their header says -------------------------------------------
 
-TWELVE = FILM.astype(np.uint16) * 16  # 12 bits
+TWELVE = IMAGE.astype(np.uint16) * 16  # 12 bits
 DEEP_HEADER = {"BitsStored": 12}
 
 
 def extended() -> bytes:
-    """FILM at 12 bits as JPEG Extended, which no Python library encodes: by dcmtk."""
+    """IMAGE at 12 bits as JPEG Extended, which no Python library encodes: by dcmtk."""
     if shutil.which("dcmcjpeg") is None:
         pytest.skip("dcmtk is not installed: nothing encodes JPEG Extended with 12 bits")
     with TemporaryDirectory() as folder:
@@ -186,15 +186,15 @@ def test_jpeg_extended_of_12_bits_is_decoded() -> None:
 
 
 def test_a_jp2_file_around_a_jpeg_2000_stream_is_decoded() -> None:
-    film = encapsulated(TWELVE, painted(Image.fromarray(TWELVE), "JPEG2000"), JPEG2000Lossless)
-    np.testing.assert_array_equal(decode(film).pixels, decode(dicom(TWELVE)).pixels)
+    image = encapsulated(TWELVE, painted(Image.fromarray(TWELVE), "JPEG2000"), JPEG2000Lossless)
+    np.testing.assert_array_equal(decode(image).pixels, decode(dicom(TWELVE)).pixels)
 
 
 @pytest.mark.parametrize("window", [{}, {"WindowCenter": "2048", "WindowWidth": "4096"}])
 def test_a_frame_of_8_bits_under_a_header_of_12_is_read_as_8_bits(window: dict[str, str]) -> None:
-    frame = encoded(FILM, "JPEG", quality=95)
-    film = decode(encapsulated(TWELVE, frame, JPEGBaseline8Bit, **DEEP_HEADER, **window))
-    assert np.abs(film.pixels.astype(int) - FILM).max() <= 8
+    frame = encoded(IMAGE, "JPEG", quality=95)
+    image = decode(encapsulated(TWELVE, frame, JPEGBaseline8Bit, **DEEP_HEADER, **window))
+    assert np.abs(image.pixels.astype(int) - IMAGE).max() <= 8
 
 
 @pytest.mark.parametrize(
@@ -202,18 +202,18 @@ def test_a_frame_of_8_bits_under_a_header_of_12_is_read_as_8_bits(window: dict[s
                ExplicitVRLittleEndian],
 )  # fmt: skip
 def test_the_frame_tells_its_coding_whatever_the_transfer_syntax_says(syntax: str) -> None:
-    film = decode(encapsulated(FILM, encoded(FILM, "JPEG", quality=95), syntax))
-    assert np.abs(film.pixels.astype(int) - FILM).max() <= 8
+    image = decode(encapsulated(IMAGE, encoded(IMAGE, "JPEG", quality=95), syntax))
+    assert np.abs(image.pixels.astype(int) - IMAGE).max() <= 8
 
 
 STREAMS = {
-    "JPEG": (encoded(FILM, "JPEG", quality=95), JPEGBaseline8Bit, 8),
-    "JPEG 2000": (jpeg_2000(FILM), JPEG2000Lossless, 0),
-    "JPEG-LS": (jpeg_ls(FILM), JPEGLSLossless, 0),
+    "JPEG": (encoded(IMAGE, "JPEG", quality=95), JPEGBaseline8Bit, 8),
+    "JPEG 2000": (jpeg_2000(IMAGE), JPEG2000Lossless, 0),
+    "JPEG-LS": (jpeg_ls(IMAGE), JPEGLSLossless, 0),
     "JPEG lossless": (
         get_frame(
             dcmread(
-                io.BytesIO(compressed(dicom(FILM), LOSSLESS["JPEG lossless (selection value 1)"]))
+                io.BytesIO(compressed(dicom(IMAGE), LOSSLESS["JPEG lossless (selection value 1)"]))
             ).PixelData,
             0,
             number_of_frames=1,
@@ -228,23 +228,23 @@ STREAMS = {
 def test_a_missing_end_marker_is_no_reason_to_refuse(name: str) -> None:
     frame, syntax, off = STREAMS[name]
     whole = frame[: frame.rindex(b"\xff\xd9")]
-    film = decode(encapsulated(FILM, whole, syntax))
-    assert np.abs(film.pixels.astype(int) - FILM).max() <= off
-    assert "lack their end" in film.warnings[0]
+    image = decode(encapsulated(IMAGE, whole, syntax))
+    assert np.abs(image.pixels.astype(int) - IMAGE).max() <= off
+    assert "lack their end" in image.warnings[0]
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_stream_that_is_cut_short_is_refused(name: str, share: float) -> None:
     frame, syntax, _ = STREAMS[name]
-    short = encapsulated(FILM, frame[: int(share * len(frame))], syntax)
+    short = encapsulated(IMAGE, frame[: int(share * len(frame))], syntax)
     refused(short, UnreadableImage, "cut short|damaged")
 
 
 def test_compressed_pixels_without_a_delimiter_at_the_end_of_the_file_are_read() -> None:
-    film = compressed(dicom(FILM), gdcm.TransferSyntax.JPEG2000Lossless)
-    assert film.endswith(b"\xfe\xff\xdd\xe0\0\0\0\0")
-    np.testing.assert_array_equal(decode(film[:-8]).pixels, FILM)
+    image = compressed(dicom(IMAGE), gdcm.TransferSyntax.JPEG2000Lossless)
+    assert image.endswith(b"\xfe\xff\xdd\xe0\0\0\0\0")
+    np.testing.assert_array_equal(decode(image[:-8]).pixels, IMAGE)
 
 
 @pytest.mark.parametrize(
@@ -254,30 +254,30 @@ def test_compressed_pixels_without_a_delimiter_at_the_end_of_the_file_are_read()
 )
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_the_table_of_offsets_says_nothing_of_a_single_frame(table: bytes, pieces: int) -> None:
-    frame = encoded(FILM, "JPEG", quality=95)
+    frame = encoded(IMAGE, "JPEG", quality=95)
     frame += bytes(len(frame) % 2)
     length = -(-len(frame) // pieces // 2) * 2
     fragments = [frame[start : start + length] for start in range(0, len(frame), length)]
     items = b"".join(
         struct.pack("<HHL", 0xFFFE, 0xE000, len(part)) + part for part in (table, *fragments)
     )
-    header = dcmread(io.BytesIO(encapsulated(FILM, frame, JPEGBaseline8Bit)))
+    header = dcmread(io.BytesIO(encapsulated(IMAGE, frame, JPEGBaseline8Bit)))
     header.PixelData = items
-    assert correlation(decode(written(header)).pixels, FILM) > 0.99
+    assert correlation(decode(written(header)).pixels, IMAGE) > 0.99
 
 
 def test_grey_in_lossless_jpeg_of_three_channels_is_decoded() -> None:
     colour = dicom(
-        np.stack([FILM] * 3, axis=2), SamplesPerPixel=3, PhotometricInterpretation="RGB",
+        np.stack([IMAGE] * 3, axis=2), SamplesPerPixel=3, PhotometricInterpretation="RGB",
         PlanarConfiguration=0, Rows=96, Columns=80,
     )  # fmt: skip
-    film = decode(compressed(colour, gdcm.TransferSyntax.JPEGLosslessProcess14_1))
-    np.testing.assert_array_equal(film.pixels, FILM)
+    image = decode(compressed(colour, gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    np.testing.assert_array_equal(image.pixels, IMAGE)
 
 
 def test_a_stream_in_colour_under_a_header_in_grey_is_shown_as_the_header_says() -> None:
-    frame = painted(Image.fromarray(255 - FILM).convert("RGB"), "JPEG", quality=95)
-    film = decode(
-        encapsulated(FILM, frame, JPEGBaseline8Bit, PhotometricInterpretation="MONOCHROME1")
+    frame = painted(Image.fromarray(255 - IMAGE).convert("RGB"), "JPEG", quality=95)
+    image = decode(
+        encapsulated(IMAGE, frame, JPEGBaseline8Bit, PhotometricInterpretation="MONOCHROME1")
     )
-    assert correlation(film.pixels, FILM) > 0.99
+    assert correlation(image.pixels, IMAGE) > 0.99

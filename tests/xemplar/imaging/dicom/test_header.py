@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from tests.films import dicom, written
-from tests.xemplar.imaging.samples import FILM, code
+from tests.images import dicom, written
+from tests.xemplar.imaging.samples import IMAGE, code
 from xemplar.imaging import decode
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -25,20 +25,20 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
      ("axial", "AXIAL"), ("", None), ("DOE JOHN", None)],
 )  # fmt: skip
 def test_the_view_is_one_of_the_known_words_or_none(written: str, view: str | None) -> None:
-    assert decode(dicom(FILM, ViewPosition=written)).view == view
+    assert decode(dicom(IMAGE, ViewPosition=written)).view == view
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"BodyPartExamined": "HAND"}, "shows HAND, not a chest"),
-        ({"ViewPosition": "LL"}, "the view is LL; the network knows frontal films"),
+        ({"ViewPosition": "LL"}, "the view is LL; the network knows frontal images"),
         ({"BurnedInAnnotation": "YES"}, "text is burnt into the picture; it may name the patient"),
         ({"ViewPosition": "DOE JOHN"}, "is none of the known views, so the view counts as unknown"),
     ],
 )
-def test_what_a_header_says_against_a_film_is_told(fields: dict[str, str], said: str) -> None:
-    (warning,) = decode(dicom(FILM, **fields)).warnings
+def test_what_a_header_says_against_an_image_is_told(fields: dict[str, str], said: str) -> None:
+    (warning,) = decode(dicom(IMAGE, **fields)).warnings
     assert said in warning
     assert "DOE" not in warning
 
@@ -47,7 +47,7 @@ def test_what_a_header_says_against_a_film_is_told(fields: dict[str, str], said:
     ("written", "told"), [("YES", True), (" yes ", True), ("NO", False), ("", False)]
 )
 def test_burnt_in_text_is_told_however_it_is_written(written: str, told: bool) -> None:
-    assert decode(dicom(FILM, BurnedInAnnotation=written)).burned_in is told
+    assert decode(dicom(IMAGE, BurnedInAnnotation=written)).burned_in is told
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_burnt_in_text_is_told_however_it_is_written(written: str, told: bool) -
         {},
     ],
 )
-def test_a_header_of_a_frontal_chest_film_gives_no_warning(fields: dict[str, str]) -> None:
-    assert decode(dicom(FILM, **fields)).warnings == ()
+def test_a_header_of_a_frontal_chest_image_gives_no_warning(fields: dict[str, str]) -> None:
+    assert decode(dicom(IMAGE, **fields)).warnings == ()
 
 
 def long_code(value: str) -> list[Dataset]:
@@ -90,26 +90,26 @@ def long_code(value: str) -> list[Dataset]:
     ],
 )
 def test_the_view_may_be_said_by_code(codes: list[Dataset], view: str | None) -> None:
-    film = decode(dicom(FILM, ViewCodeSequence=codes))
-    assert film.view == view
-    assert len(film.warnings) == (view not in ("PA", "AP", None))
+    image = decode(dicom(IMAGE, ViewCodeSequence=codes))
+    assert image.view == view
+    assert len(image.warnings) == (view not in ("PA", "AP", None))
 
 
 @pytest.mark.parametrize("vr", [b"OB", b"UN", b"SQ"])
 @pytest.mark.parametrize("keyword", ["ViewCodeSequence", "VOILUTSequence", "ModalityLUTSequence"])
 def test_a_sequence_that_cannot_be_read_counts_as_absent(keyword: str, vr: bytes) -> None:
-    header = dcmread(io.BytesIO(dicom(FILM)))
+    header = dcmread(io.BytesIO(dicom(IMAGE)))
     header.add_new(keyword, "OB", b"no items")
     data = written(header)
     place = data.index(b"OB\0\0\x08\0\0\0no items")
-    film = decode(data[:place] + vr + data[place + 2 :])
-    np.testing.assert_array_equal(film.pixels, FILM)
+    image = decode(data[:place] + vr + data[place + 2 :])
+    np.testing.assert_array_equal(image.pixels, IMAGE)
 
 
 def test_a_code_for_another_view_is_told_beside_the_text() -> None:
-    film = decode(dicom(FILM, ViewPosition="PA", ViewCodeSequence=code("399067008")))
-    assert film.view == "PA"
-    assert "the view is LATERAL" in film.warnings[0]
+    image = decode(dicom(IMAGE, ViewPosition="PA", ViewCodeSequence=code("399067008")))
+    assert image.view == "PA"
+    assert "the view is LATERAL" in image.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -132,16 +132,16 @@ def test_a_code_for_another_view_is_told_beside_the_text() -> None:
 def test_the_orientation_of_the_patient_is_heard(
     orientation: Any, view: str | None, said: str | None
 ) -> None:
-    film = decode(dicom(FILM, PatientOrientation=orientation))
-    assert film.view == view
-    assert [bool(re.search(said, warning)) for warning in film.warnings if said] == [True] * bool(
+    image = decode(dicom(IMAGE, PatientOrientation=orientation))
+    assert image.view == view
+    assert [bool(re.search(said, warning)) for warning in image.warnings if said] == [True] * bool(
         said
     )
 
 
 def test_an_animal_is_told_and_its_letters_are_not_taken_for_a_person_s() -> None:
     animal = {"AnatomicalOrientationType": "QUADRUPED", "PatientOrientation": ["R", "D"]}
-    [warning] = decode(dicom(FILM, **animal)).warnings
+    [warning] = decode(dicom(IMAGE, **animal)).warnings
     assert "an animal" in warning
 
 
@@ -153,35 +153,35 @@ def test_an_animal_is_told_and_its_letters_are_not_taken_for_a_person_s() -> Non
     ],
 )
 def test_an_image_for_processing_is_told(fields: dict[str, str]) -> None:
-    [warning] = decode(dicom(FILM, **fields)).warnings
+    [warning] = decode(dicom(IMAGE, **fields)).warnings
     assert "for processing, not for presentation" in warning
 
 
-def test_a_film_travels_between_processes() -> None:
-    film = decode(dicom(FILM, BodyPartExamined="HAND", PatientAge="040Y", PatientSex="F"))
-    other = pickle.loads(pickle.dumps(film))  # noqa: S301 - ours
-    np.testing.assert_array_equal(other.pixels, film.pixels)
+def test_an_image_travels_between_processes() -> None:
+    image = decode(dicom(IMAGE, BodyPartExamined="HAND", PatientAge="040Y", PatientSex="F"))
+    other = pickle.loads(pickle.dumps(image))  # noqa: S301 - ours
+    np.testing.assert_array_equal(other.pixels, image.pixels)
     assert (other.body_part, other.age, other.sex) == ("HAND", 40, "F")
 
 
 def test_the_pixel_spacing_is_kept() -> None:
-    assert decode(dicom(FILM, PixelSpacing=["0.15", "0.2"])).spacing_mm == (0.15, 0.2)
+    assert decode(dicom(IMAGE, PixelSpacing=["0.15", "0.2"])).spacing_mm == (0.15, 0.2)
 
 
 def test_the_spacing_at_the_detector_is_the_second_choice() -> None:
-    assert decode(dicom(FILM, ImagerPixelSpacing=["0.1", "0.1"])).spacing_mm == (0.1, 0.1)
+    assert decode(dicom(IMAGE, ImagerPixelSpacing=["0.1", "0.1"])).spacing_mm == (0.1, 0.1)
 
 
 @pytest.mark.parametrize("spacing", [["0", "0"], ["-1", "1"], ["NaN", "1"], ["Infinity", "1"]])
 def test_a_spacing_that_cannot_be_is_unknown(spacing: list[str]) -> None:
-    assert decode(dicom(FILM, PixelSpacing=spacing)).spacing_mm is None
+    assert decode(dicom(IMAGE, PixelSpacing=spacing)).spacing_mm is None
 
 
 @pytest.mark.parametrize(
     ("written", "sex"), [("F", "F"), ("m ", "M"), ("O", None), ("", None), ("FEMALE DOE", None)]
 )
 def test_the_sex_is_female_male_or_unknown(written: str, sex: str | None) -> None:
-    assert decode(dicom(FILM, PatientSex=written)).sex == sex
+    assert decode(dicom(IMAGE, PatientSex=written)).sex == sex
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_the_sex_is_female_male_or_unknown(written: str, sex: str | None) -> Non
      ("121Y", None), ("", None), ("40", None), ("Y040", None)],
 )  # fmt: skip
 def test_the_age_is_in_whole_years_or_unknown(written: str, years: int | None) -> None:
-    film = decode(dicom(FILM, PatientAge=written, PatientBirthDate="19610203"))
-    assert film.age == years
+    image = decode(dicom(IMAGE, PatientAge=written, PatientBirthDate="19610203"))
+    assert image.age == years
 
 
 @pytest.mark.parametrize(
@@ -223,9 +223,9 @@ def test_the_age_is_in_whole_years_or_unknown(written: str, years: int | None) -
 def test_another_part_of_the_body_is_named_by_text_or_code(
     fields: dict[str, Any], part: str | None
 ) -> None:
-    film = decode(dicom(FILM, **fields))
-    assert film.body_part == part
-    assert [part in warning for warning in film.warnings if part] == [True] * bool(part)
+    image = decode(dicom(IMAGE, **fields))
+    assert image.body_part == part
+    assert [part in warning for warning in image.warnings if part] == [True] * bool(part)
 
 
 IDENTITY = {
@@ -248,8 +248,8 @@ IDENTITY = {
 
 
 def test_no_field_of_the_radiograph_holds_anything_of_the_patient() -> None:
-    film = decode(dicom(FILM, **IDENTITY))
-    fields = {name: value for name, value in asdict(film).items() if name != "pixels"}
+    image = decode(dicom(IMAGE, **IDENTITY))
+    fields = {name: value for name, value in asdict(image).items() if name != "pixels"}
     text = json.dumps(fields).upper()
     assert [
         name for name, value in IDENTITY.items() if value.upper() in text and len(value) > 1

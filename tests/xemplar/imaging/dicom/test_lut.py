@@ -13,16 +13,16 @@ from PIL import Image
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from tests.films import dicom
-from tests.xemplar.imaging.samples import FILM, RAMP, WINDOW, lookup
+from tests.images import dicom
+from tests.xemplar.imaging.samples import IMAGE, RAMP, WINDOW, lookup
 from xemplar.imaging import decode
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
-TWELVE = FILM.astype(np.uint16) * 16  # 12 bits, 320 to 3760
+TWELVE = IMAGE.astype(np.uint16) * 16  # 12 bits, 320 to 3760
 GAMMA = np.round(4095 * (np.arange(4096) / 4095) ** 0.8)
 WANTED = np.round(GAMMA[TWELVE] / 4095 * 255)
-"""FILM through a table of 12 bits."""
+"""IMAGE through a table of 12 bits."""
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
@@ -30,9 +30,9 @@ def test_a_voi_lut_is_looked_up_and_stretched_over_its_bits(bits: int) -> None:
     # the table turns 1000 .. 4999 around; what lies outside takes the first or last entry
     top = 2**bits - 1
     table = np.round(np.linspace(top, 0, 4000))
-    film = decode(dicom(RAMP, VOILUTSequence=[lookup(table, 1000, bits)])).pixels
+    image = decode(dicom(RAMP, VOILUTSequence=[lookup(table, 1000, bits)])).pixels
     wanted = table[np.clip(RAMP.astype(int) - 1000, 0, 3999)] / top * 255
-    np.testing.assert_allclose(film, wanted, atol=0.51)
+    np.testing.assert_allclose(image, wanted, atol=0.51)
 
 
 def test_a_voi_lut_counts_more_than_a_window() -> None:
@@ -89,8 +89,8 @@ def test_a_depth_that_is_not_that_of_the_entries_is_told(name: str) -> None:
 
 def test_0_entries_are_65536() -> None:
     deep = little(np.round(65535 * (np.arange(65_536) / 65_535) ** 0.8))
-    film = shown(table(deep, 0, 16, count=0), TWELVE * 16, BitsStored=16)
-    np.testing.assert_allclose(film.pixels.astype(int), WANTED, atol=1.1)
+    image = shown(table(deep, 0, 16, count=0), TWELVE * 16, BitsStored=16)
+    np.testing.assert_allclose(image.pixels.astype(int), WANTED, atol=1.1)
 
 
 @pytest.mark.parametrize(("first", "vr"), [(-2048, "SS"), (63_488, "US")])
@@ -105,15 +105,15 @@ def test_the_first_value_is_signed_where_rescaling_makes_values_negative(
     first: int, vr: str
 ) -> None:
     item = table(little(GAMMA), first, 12, first_vr=vr)
-    film = shown(item, RescaleSlope="1", RescaleIntercept="-1024")
-    np.testing.assert_allclose(film.pixels.astype(int), WANTED, atol=1.1)
+    image = shown(item, RescaleSlope="1", RescaleIntercept="-1024")
+    np.testing.assert_allclose(image.pixels.astype(int), WANTED, atol=1.1)
 
 
 @pytest.mark.parametrize(("first", "vr"), [(40_000, "US"), (40_000 - 65_536, "SS")])
 def test_the_first_value_has_no_sign_where_the_pixels_have_none(first: int, vr: str) -> None:
     item = table(little(GAMMA), first, 12, first_vr=vr)
-    film = shown(item, (TWELVE + 40_000).astype(np.uint16), BitsStored=16)
-    np.testing.assert_allclose(film.pixels.astype(int), WANTED, atol=1.1)
+    image = shown(item, (TWELVE + 40_000).astype(np.uint16), BitsStored=16)
+    np.testing.assert_allclose(image.pixels.astype(int), WANTED, atol=1.1)
 
 
 @pytest.mark.parametrize("name", ["12 bits in words", "8 bits, packed"])
@@ -134,8 +134,8 @@ def test_a_voi_lut_is_read_in_the_encoding_of_the_file(syntax: Any, name: str) -
         little_endian=syntax.is_little_endian,
         force_encoding=True,
     )
-    film = decode(file.getvalue())
-    np.testing.assert_allclose(film.pixels.astype(int), WANTED, atol=1.1)
+    image = decode(file.getvalue())
+    np.testing.assert_allclose(image.pixels.astype(int), WANTED, atol=1.1)
 
 
 UNUSABLE = {
@@ -150,9 +150,9 @@ UNUSABLE = {
 @pytest.mark.parametrize("item", UNUSABLE.values(), ids=UNUSABLE)
 def test_an_unusable_voi_lut_gives_way_to_the_next_and_to_the_window(item: Dataset) -> None:
     usable, window = WRITTEN["12 bits in words"], {"WindowCenter": "2048", "WindowWidth": "4096"}
-    film = decode(dicom(TWELVE, BitsStored=12, VOILUTSequence=[item, usable]))
-    np.testing.assert_allclose(film.pixels.astype(int), WANTED, atol=1.1)
-    assert "VOI LUT leaves no picture; it was ignored" in film.warnings[0]
+    image = decode(dicom(TWELVE, BitsStored=12, VOILUTSequence=[item, usable]))
+    np.testing.assert_allclose(image.pixels.astype(int), WANTED, atol=1.1)
+    assert "VOI LUT leaves no picture; it was ignored" in image.warnings[0]
     np.testing.assert_array_equal(
         shown(item, **window).pixels, decode(dicom(TWELVE, BitsStored=12, **window)).pixels
     )
@@ -204,7 +204,7 @@ def test_dcmtk_shows_the_same(name: str, tmp_path: Path) -> None:
     for item in fields.get("ModalityLUTSequence", []):
         item.ModalityLUTType = "US"
     data = dicom(pixels, BitsStored=12 if pixels is TWELVE else 16, **fields)
-    path = tmp_path / "film.dcm"
+    path = tmp_path / "image.dcm"
     path.write_bytes(data)
     theirs = dcmtk(path, *options).astype(int)
     assert np.abs(decode(data).pixels.astype(int) - theirs).max() <= 1

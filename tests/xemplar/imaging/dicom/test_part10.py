@@ -8,14 +8,14 @@ import pytest
 from pydicom import dcmread, dcmwrite
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from tests.films import dicom
-from tests.xemplar.imaging.samples import FILM, refused
+from tests.images import dicom
+from tests.xemplar.imaging.samples import IMAGE, refused
 from xemplar.errors import InputError
 from xemplar.imaging import decode
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
-FILE = dicom(FILM)
+FILE = dicom(IMAGE)
 DATA_SET = 144 + int.from_bytes(FILE[140:144], "little")
 """Where the data set begins, after the file meta information."""
 
@@ -63,10 +63,10 @@ LACKING = {
 
 
 @pytest.mark.parametrize("data", LACKING.values(), ids=LACKING)
-def test_a_film_is_read_whatever_its_file_lacks(data: bytes) -> None:
-    film = decode(data)
-    np.testing.assert_array_equal(film.pixels, FILM)
-    assert (film.format, film.photometric) == ("DICOM", "MONOCHROME2")
+def test_an_image_is_read_whatever_its_file_lacks(data: bytes) -> None:
+    image = decode(data)
+    np.testing.assert_array_equal(image.pixels, IMAGE)
+    assert (image.format, image.photometric) == ("DICOM", "MONOCHROME2")
 
 
 @pytest.mark.parametrize("length", [133, 140, 200, 400])
@@ -74,9 +74,9 @@ def test_a_file_that_ends_within_its_header_is_refused(length: int) -> None:
     refused(FILE[:length], InputError, "no image can be read|cut short|rows|damaged|no pixel")
 
 
-def test_noise_behind_the_end_of_a_big_endian_film_is_not_read() -> None:
-    film = decode(bytes(128) + encoded_as(ExplicitVRBigEndian) + b"\xff" * 1000)
-    np.testing.assert_array_equal(film.pixels, FILM)
+def test_noise_behind_the_end_of_a_big_endian_image_is_not_read() -> None:
+    image = decode(bytes(128) + encoded_as(ExplicitVRBigEndian) + b"\xff" * 1000)
+    np.testing.assert_array_equal(image.pixels, IMAGE)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_noise_behind_the_end_of_a_big_endian_film_is_not_read() -> None:
     ],
     ids=["no UID", "another syntax", "noise behind its end"],
 )
-def test_nothing_of_a_file_is_told_but_by_the_film(
+def test_nothing_of_a_file_is_told_but_by_the_image(
     data: bytes, recwarn: pytest.WarningsRecorder
 ) -> None:
     warnings.simplefilter("always")
-    np.testing.assert_array_equal(decode(data).pixels, FILM)
+    np.testing.assert_array_equal(decode(data).pixels, IMAGE)
     assert not recwarn.list

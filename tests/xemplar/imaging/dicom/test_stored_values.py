@@ -11,20 +11,20 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
 
-from tests.films import dicom, drawn_film, written
-from tests.xemplar.imaging.samples import FILM, refused
+from tests.images import dicom, drawn_image, written
+from tests.xemplar.imaging.samples import IMAGE, refused
 from xemplar.errors import UnreadableImage
 from xemplar.imaging import decode
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
-TWELVE = FILM.astype(np.uint16) * 16 + 7  # 12 bits, the lowest of which are used
+TWELVE = IMAGE.astype(np.uint16) * 16 + 7  # 12 bits, the lowest of which are used
 OWN = decode(dicom(TWELVE, BitsStored=12)).pixels
 SIGNED = (TWELVE.astype(int) - 2048).astype(np.int16)
 
 
 def changed(pixels: npt.NDArray[Any] = TWELVE, **fields: Any) -> bytes:
-    """A film of 12 bits in 16 whose header is changed last of all; None leaves a field out."""
+    """An image of 12 bits in 16 whose header is changed last of all; None leaves a field out."""
     header = dcmread(io.BytesIO(dicom(pixels, BitsStored=12)))
     for keyword, value in fields.items():
         header[keyword].value = value
@@ -66,10 +66,10 @@ BITS = {
 
 
 @pytest.mark.parametrize("name", BITS)
-def test_the_film_is_seen_whatever_bits_its_header_names(name: str) -> None:
+def test_the_image_is_seen_whatever_bits_its_header_names(name: str) -> None:
     pixels, fields = BITS[name]
-    film = decode(changed(pixels, **fields))
-    np.testing.assert_allclose(film.pixels.astype(int), OWN.astype(int), atol=1)
+    image = decode(changed(pixels, **fields))
+    np.testing.assert_allclose(image.pixels.astype(int), OWN.astype(int), atol=1)
 
 
 @pytest.mark.parametrize("keyword", ["BitsStored", "HighBit", "PixelRepresentation"])
@@ -86,10 +86,10 @@ def test_allocated_bits_and_samples_are_told_from_the_data(keyword: str) -> None
 
 
 def test_an_absent_photometric_interpretation_is_supposed_with_a_warning() -> None:
-    film = decode(changed(PhotometricInterpretation=None))
-    np.testing.assert_array_equal(film.pixels, OWN)
-    assert "says no interpretation" in film.warnings[0]
-    assert "read as MONOCHROME2" in film.warnings[0]
+    image = decode(changed(PhotometricInterpretation=None))
+    np.testing.assert_array_equal(image.pixels, OWN)
+    assert "says no interpretation" in image.warnings[0]
+    assert "read as MONOCHROME2" in image.warnings[0]
 
 
 def test_32_bits_are_read() -> None:
@@ -125,16 +125,16 @@ def of_length(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("extra", [2, 512, 4096])
 def test_bytes_behind_the_pixels_are_left_aside(extra: int) -> None:
-    film = decode(of_length(TWELVE.tobytes() + bytes(extra)))
-    np.testing.assert_array_equal(film.pixels, OWN)
-    assert f"{extra:,} bytes follow" in film.warnings[0]
+    image = decode(of_length(TWELVE.tobytes() + bytes(extra)))
+    np.testing.assert_array_equal(image.pixels, OWN)
+    assert f"{extra:,} bytes follow" in image.warnings[0]
 
 
 @pytest.mark.parametrize("missing", [2, 100, 152])
 def test_a_few_missing_bytes_are_made_good_with_a_warning(missing: int) -> None:
-    film = decode(of_length(TWELVE.tobytes()[:-missing]))
-    np.testing.assert_allclose(film.pixels[:-1].astype(int), OWN[:-1].astype(int), atol=1)
-    assert f"lack their last {missing} of" in film.warnings[0]
+    image = decode(of_length(TWELVE.tobytes()[:-missing]))
+    np.testing.assert_allclose(image.pixels[:-1].astype(int), OWN[:-1].astype(int), atol=1)
+    assert f"lack their last {missing} of" in image.warnings[0]
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.9, 0.98])
@@ -150,5 +150,5 @@ def test_a_file_that_is_cut_short_is_refused_and_one_that_lacks_little_is_not() 
 
 
 def test_more_pixels_than_rows_and_columns_say_are_refused() -> None:
-    film = dicom(drawn_film(1, 128, 128), Rows=64)
-    refused(film, UnreadableImage, "says 64 x 128 .* = 8,192 bytes, but the pixels have 16,384")
+    image = dicom(drawn_image(1, 128, 128), Rows=64)
+    refused(image, UnreadableImage, "says 64 x 128 .* = 8,192 bytes, but the pixels have 16,384")

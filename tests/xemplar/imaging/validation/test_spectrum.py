@@ -6,14 +6,14 @@ import pytest
 from xemplar.imaging.validation.spectrum import BANDS, SIDE, spectrum
 from xemplar.phantom import phantom
 
-FILM = phantom(3, size=256).pixels
+IMAGE = phantom(3, size=256).pixels
 
 
 def test_exposure_inversion_and_half_a_turn_make_no_difference() -> None:
-    expected = spectrum(FILM)
+    expected = spectrum(IMAGE)
     assert len(expected) <= 2 * BANDS
-    pale = (FILM // 2 + 60).astype(np.uint8)
-    for same in (255 - FILM, np.ascontiguousarray(FILM[::-1, ::-1]), pale):
+    pale = (IMAGE // 2 + 60).astype(np.uint8)
+    for same in (255 - IMAGE, np.ascontiguousarray(IMAGE[::-1, ::-1]), pale):
         assert spectrum(same) == pytest.approx(expected, abs=0.3)
 
 

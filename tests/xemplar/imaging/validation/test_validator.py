@@ -12,17 +12,17 @@ import pytest
 from xemplar.errors import NotARadiograph
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
-from xemplar.imaging.validation.validator import FEWEST, WAYS, Doorkeeper, Verdict, Way
+from xemplar.imaging.validation.validator import FEWEST, WAYS, InputValidator, Verdict, Way
 from xemplar.model.checkpoint import Checkpoint, default_checkpoint, load
 from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.phantom import phantom
-from xemplar.retrieval.snapshot import doorkeeper_of
+from xemplar.retrieval.snapshot import validator_of
 
 Inputs = npt.NDArray[np.uint8]
 Judge = Callable[[Inputs], Verdict]
 
 
-def films(first: int, count: int) -> Inputs:
+def images(first: int, count: int) -> Inputs:
     return np.stack([phantom(seed, size=64).pixels for seed in range(first, first + count)])
 
 
@@ -32,18 +32,18 @@ def encoder(tiny: Checkpoint) -> Encoder:
 
 
 @pytest.fixture(scope="module")
-def doorkeeper(encoder: Encoder) -> Doorkeeper:
-    made = doorkeeper_of(films(0, 150), encoder)
+def validator(encoder: Encoder) -> InputValidator:
+    made = validator_of(images(0, 150), encoder)
     assert made is not None
     return made
 
 
 @pytest.fixture(scope="module")
-def judge(doorkeeper: Doorkeeper, encoder: Encoder) -> Judge:
-    return judge_of(doorkeeper, encoder)
+def judge(validator: InputValidator, encoder: Encoder) -> Judge:
+    return judge_of(validator, encoder)
 
 
-def judge_of(doorkeeper: Doorkeeper, encoder: Encoder) -> Judge:
+def judge_of(validator: InputValidator, encoder: Encoder) -> Judge:
     """Judges inputs by what the encoder's network sees in them."""
 
     def see(inputs: Inputs) -> npt.NDArray[np.float64]:
@@ -51,21 +51,21 @@ def judge_of(doorkeeper: Doorkeeper, encoder: Encoder) -> Judge:
 
     def judge(inputs: Inputs) -> Verdict:
         inputs = np.ascontiguousarray(inputs)
-        return doorkeeper.judge(inputs, see(inputs), see)
+        return validator.judge(inputs, see(inputs), see)
 
     return judge
 
 
 @pytest.fixture(scope="module")
 def new() -> Inputs:
-    return films(1000, 30)
+    return images(1000, 30)
 
 
 def warnings_of(judge: Judge, inputs: Inputs) -> list[str]:
     return ["; ".join(judge(one).warnings) for one in inputs]
 
 
-def test_films_like_the_indexed_ones_pass(judge: Judge, new: Inputs) -> None:
+def test_images_like_the_indexed_ones_pass(judge: Judge, new: Inputs) -> None:
     verdicts = [judge(one) for one in new]
     assert sum(bool(verdict.warnings) for verdict in verdicts) <= 1
     assert not any(verdict.refused for verdict in verdicts)
@@ -76,39 +76,39 @@ def test_films_like_the_indexed_ones_pass(judge: Judge, new: Inputs) -> None:
     ("clockwise", "said"),
     [(1, "a quarter turn clockwise"), (2, "upside down"), (3, "a quarter turn anticlockwise")],
 )
-def test_a_turned_film_is_named(judge: Judge, new: Inputs, clockwise: int, said: str) -> None:
+def test_a_turned_image_is_named(judge: Judge, new: Inputs, clockwise: int, said: str) -> None:
     turned = np.rot90(new, -clockwise, axes=(1, 2))
     assert all(said in warning for warning in warnings_of(judge, turned))
 
 
-def test_an_inverted_film_is_named_also_when_it_is_turned(judge: Judge, new: Inputs) -> None:
+def test_an_inverted_image_is_named_also_when_it_is_turned(judge: Judge, new: Inputs) -> None:
     assert all("inverted" in warning for warning in warnings_of(judge, 255 - new))
     both = np.rot90(255 - new, 2, axes=(1, 2))
     named = [w for w in warnings_of(judge, both) if "inverted" in w and "upside down" in w]
     assert len(named) == len(new)
 
 
-def test_exposure_and_contrast_do_not_hide_how_a_film_lies(
-    doorkeeper: Doorkeeper, new: Inputs
+def test_exposure_and_contrast_do_not_hide_how_an_image_lies(
+    validator: InputValidator, new: Inputs
 ) -> None:
     pale = (new * 0.5 + 60).astype(np.uint8)
     for way in WAYS:
-        assert all(doorkeeper.way(laid(one, way)) == way for one in pale)
+        assert all(validator.way(laid(one, way)) == way for one in pale)
 
 
-def laid(film: Inputs, way: Way) -> Inputs:
-    """An upright film as it would come, turned and inverted that way."""
-    turned = np.ascontiguousarray(np.rot90(film, -way.turned))
+def laid(image: Inputs, way: Way) -> Inputs:
+    """An upright image as it would come, turned and inverted that way."""
+    turned = np.ascontiguousarray(np.rot90(image, -way.turned))
     return ~turned if way.inverted else turned
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_film_is_put_upright_again(new: Inputs, way: Way) -> None:
+def test_an_image_is_put_upright_again(new: Inputs, way: Way) -> None:
     assert np.array_equal(way.undone(laid(new[0], way)), new[0])
 
 
 def hand() -> Inputs:
-    """A palm with five bright fingers on black, as a film of a hand has them."""
+    """A palm with five bright fingers on black, as an image of a hand has them."""
     picture = np.zeros((64, 64), np.uint8)
     cv2.ellipse(picture, (32, 46), (13, 12), 0, 0, 360, 150, -1)
     for tip in ((10, 30), (20, 8), (29, 4), (38, 6), (47, 14)):
@@ -133,7 +133,7 @@ OTHER = pytest.mark.parametrize("picture", [hand(), page(), noise()], ids=["hand
 def test_what_is_no_chest_is_refused_with_the_reason(judge: Judge, picture: Inputs) -> None:
     verdict = judge(picture)
     assert verdict.refused
-    assert "as far from the indexed films as usual ones" in verdict.warnings[0]
+    assert "as far from the indexed images as usual ones" in verdict.warnings[0]
     with pytest.raises(NotARadiograph, match="send a frontal chest radiograph"):
         verdict.admitted()
 
@@ -148,11 +148,11 @@ def test_what_is_no_chest_is_refused_or_called_unlike_and_never_told_to_be_turne
     assert "the indexed" in warning
 
 
-def seen(doorkeeper: Doorkeeper, times: float) -> npt.NDArray[np.float64]:
-    """Activations that lie so many times as far from the indexed films as usual ones."""
-    far = doorkeeper.activations.mean + doorkeeper.activations.scale
-    distance = doorkeeper.activations.distance(far)
-    return doorkeeper.activations.mean + doorkeeper.activations.scale * (times / distance)
+def seen(validator: InputValidator, times: float) -> npt.NDArray[np.float64]:
+    """Activations that lie so many times as far from the indexed images as usual ones."""
+    far = validator.activations.mean + validator.activations.scale
+    distance = validator.activations.distance(far)
+    return validator.activations.mean + validator.activations.scale * (times / distance)
 
 
 @pytest.mark.parametrize(
@@ -165,53 +165,53 @@ def seen(doorkeeper: Doorkeeper, times: float) -> npt.NDArray[np.float64]:
     ],
 )
 def test_only_what_would_be_usual_upright_is_told_to_be_turned(
-    doorkeeper: Doorkeeper, new: Inputs, came: float, upright: float, said: str
+    validator: InputValidator, new: Inputs, came: float, upright: float, said: str
 ) -> None:
-    film = laid(new[0], Way(2))
-    verdict = doorkeeper.judge(film, seen(doorkeeper, came), lambda _: seen(doorkeeper, upright))
+    image = laid(new[0], Way(2))
+    verdict = validator.judge(image, seen(validator, came), lambda _: seen(validator, upright))
     assert [said in warning for warning in verdict.warnings] == [True] * bool(said)
     assert verdict.distance == pytest.approx(came)
 
 
-def test_what_is_laid_out_as_a_chest_film_but_unlike_has_words_of_its_own(
-    doorkeeper: Doorkeeper, new: Inputs
+def test_what_is_laid_out_as_a_chest_image_but_unlike_has_words_of_its_own(
+    validator: InputValidator, new: Inputs
 ) -> None:
-    """As a child's film is among those of adults."""
-    verdict = doorkeeper.judge(new[0], seen(doorkeeper, 3.0), lambda _: pytest.fail("upright"))
+    """As a child's image is among those of adults."""
+    verdict = validator.judge(new[0], seen(validator, 3.0), lambda _: pytest.fail("upright"))
     assert not verdict.refused
     assert "3.0 times as far" in verdict.warnings[0]
     assert "it may show a child among adults" in verdict.warnings[0]
 
 
-def test_too_few_films_make_no_doorkeeper(encoder: Encoder) -> None:
-    assert doorkeeper_of(films(0, 20)[[0] * (FEWEST - 1)], encoder) is None
+def test_too_few_images_make_no_validator(encoder: Encoder) -> None:
+    assert validator_of(images(0, 20)[[0] * (FEWEST - 1)], encoder) is None
 
 
-def test_an_index_of_one_film_over_and_over_judges_without_dividing_by_zero(
+def test_an_index_of_one_image_over_and_over_judges_without_dividing_by_zero(
     encoder: Encoder,
 ) -> None:
-    same = doorkeeper_of(films(0, 1)[[0] * FEWEST], encoder)
+    same = validator_of(images(0, 1)[[0] * FEWEST], encoder)
     assert same is not None
     judge = judge_of(same, encoder)
-    assert judge(films(0, 1)[0]).warnings == ()
-    assert np.isfinite(judge(films(7, 1)[0]).distance)
+    assert judge(images(0, 1)[0]).warnings == ()
+    assert np.isfinite(judge(images(7, 1)[0]).distance)
 
 
-def test_a_black_film_is_judged(judge: Judge) -> None:
+def test_a_black_image_is_judged(judge: Judge) -> None:
     assert np.isfinite(judge(np.zeros((64, 64), np.uint8)).distance)
 
 
 def test_inputs_and_activations_of_different_numbers_are_refused(encoder: Encoder) -> None:
-    activations = encoder.encode(films(0, 2)).pooled()
+    activations = encoder.encode(images(0, 2)).pooled()
     with pytest.raises(ValueError, match=r"not \(3, 64, 64\) and \(2, "):
-        Doorkeeper.of(films(0, 3), activations)
+        InputValidator.of(images(0, 3), activations)
 
 
 def test_what_is_kept_judges_as_before(
-    doorkeeper: Doorkeeper, judge: Judge, encoder: Encoder, new: Inputs, tmp_path: Path
+    validator: InputValidator, judge: Judge, encoder: Encoder, new: Inputs, tmp_path: Path
 ) -> None:
-    doorkeeper.save(tmp_path / "kept", "digest")
-    kept = Doorkeeper.load(tmp_path / "kept", "digest")
+    validator.save(tmp_path / "kept", "digest")
+    kept = InputValidator.load(tmp_path / "kept", "digest")
     assert kept is not None
     again = judge_of(kept, encoder)
     for one in (*new[:3], hand()):
@@ -219,18 +219,18 @@ def test_what_is_kept_judges_as_before(
         assert again(one).distance == pytest.approx(judge(one).distance)
 
 
-def test_what_is_missing_damaged_or_of_another_checkpoint_is_no_doorkeeper(
-    doorkeeper: Doorkeeper, tmp_path: Path
+def test_what_is_missing_damaged_or_of_another_checkpoint_is_no_validator(
+    validator: InputValidator, tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept"
-    assert Doorkeeper.load(kept, "digest") is None
-    doorkeeper.save(kept, "digest")
-    assert Doorkeeper.load(kept, "another") is None
+    assert InputValidator.load(kept, "digest") is None
+    validator.save(kept, "digest")
+    assert InputValidator.load(kept, "another") is None
     kept.write_bytes(kept.read_bytes()[:1000])
-    assert Doorkeeper.load(kept, "digest") is None
+    assert InputValidator.load(kept, "digest") is None
 
 
-def test_real_films_pass_and_turned_inverted_and_other_ones_are_told(real_data: Path) -> None:
+def test_real_images_pass_and_turned_inverted_and_other_ones_are_told(real_data: Path) -> None:
     """Few of each, as the network takes its time; `benchmarks/input_check.py` has the figures."""
     encoder, root = open_encoder(load(default_checkpoint())), real_data / "nih14"
     with (root / "labels.csv").open() as file:
@@ -241,9 +241,9 @@ def test_real_films_pass_and_turned_inverted_and_other_ones_are_told(real_data: 
         spec = encoder.checkpoint.card.spec
         return np.stack([preprocess(decode((root / n).read_bytes()), spec) for n in names])
 
-    doorkeeper = doorkeeper_of(inputs({"train"}, 150), encoder)
-    assert doorkeeper is not None
-    judge, unseen = judge_of(doorkeeper, encoder), inputs({"val", "test"}, 50)
+    validator = validator_of(inputs({"train"}, 150), encoder)
+    assert validator is not None
+    judge, unseen = judge_of(validator, encoder), inputs({"val", "test"}, 50)
     assert sum(bool(warning) for warning in warnings_of(judge, unseen)) <= 1
     assert sum("inverted" in w for w in warnings_of(judge, ~unseen[:20])) >= 19
     upside_down = np.rot90(unseen[:20], 2, axes=(1, 2))

@@ -45,17 +45,17 @@ class Sample:
 
 
 @dataclass
-class Book:
+class Recorder:
     """What all clients have seen. Shared by their threads.
 
     Attributes:
-        films: case id -> file, of the cases that nobody deletes.
+        images: case id -> file, of the cases that nobody deletes.
         samples: of all requests.
         wrong: answers that were not right, in words.
         searchable: seconds from an upload's acknowledgement until the case was found, by its id.
     """
 
-    films: Mapping[str, bytes]
+    images: Mapping[str, bytes]
     samples: list[Sample] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     searchable: dict[str, float] = field(default_factory=dict)

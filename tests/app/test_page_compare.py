@@ -41,10 +41,10 @@ class Looking:
         )
 
     def lies(self, how: str) -> None:
-        """Both films come to lie like this."""
-        read = "films => films.map(f => f.style.transform)"
-        films = self.dialog.locator(".pane .film")
-        eventually(self.page, lambda: films.evaluate_all(read) == [how, how])
+        """Both images come to lie like this."""
+        read = "images => images.map(f => f.style.transform)"
+        images = self.dialog.locator(".pane .radiograph")
+        eventually(self.page, lambda: images.evaluate_all(read) == [how, how])
 
     def grey(self) -> int:
         """In the middle of the query."""
@@ -68,7 +68,7 @@ class Looking:
 
 @pytest.fixture
 def looking(page: Page) -> Looking:
-    """At case 2, with both films there."""
+    """At case 2, with both images there."""
     send(page)
     page.locator(".tile").nth(1).click()
     dialog = page.locator("dialog.look")
@@ -82,7 +82,7 @@ def looking(page: Page) -> Looking:
 # ---- zoom and move --------------------------------------------------------------------------
 
 
-def test_keys_zoom_flip_and_move_both_films_in_step(looking: Looking) -> None:
+def test_keys_zoom_flip_and_move_both_images_in_step(looking: Looking) -> None:
     looking.type("+f")
     looking.page.keyboard.press("ArrowRight")
     looking.lies("translate(-40px, 0px) scale(-1.25, 1.25)")
@@ -98,10 +98,10 @@ def test_keys_zoom_flip_and_move_both_films_in_step(looking: Looking) -> None:
 def test_the_wheel_zooms_about_the_pointer(looking: Looking) -> None:
     looking.page.mouse.move(*looking.at(0.75, 0.5))
     looking.page.mouse.wheel(0, -100)
-    right = looking.left["width"] / 4  # of the middle; there the film stays where it was
-    film = looking.dialog.locator(".pane .film").first
-    eventually(looking.page, lambda: "1.25" in (film.get_attribute("style") or ""))
-    moved = re.findall(r"-?[\d.]+", film.get_attribute("style") or "")
+    right = looking.left["width"] / 4  # of the middle; there the image stays where it was
+    image = looking.dialog.locator(".pane .radiograph").first
+    eventually(looking.page, lambda: "1.25" in (image.get_attribute("style") or ""))
+    moved = re.findall(r"-?[\d.]+", image.get_attribute("style") or "")
     assert float(moved[0]) == pytest.approx(-right / 4, abs=0.5)
     assert float(moved[1]) == pytest.approx(0, abs=0.5)
     looking.page.mouse.wheel(0, 100)
@@ -142,8 +142,8 @@ def test_two_fingers_zoom(looking: Looking) -> None:
     touch("touchStart", -50, 50)
     touch("touchMove", -100, 100)
     touch("touchEnd")
-    film = looking.dialog.locator(".pane .film").first
-    eventually(looking.page, lambda: "scale(2, 2)" in (film.get_attribute("style") or ""))
+    image = looking.dialog.locator(".pane .radiograph").first
+    eventually(looking.page, lambda: "scale(2, 2)" in (image.get_attribute("style") or ""))
 
 
 def test_buttons_do_what_keys_do(looking: Looking) -> None:
@@ -198,7 +198,7 @@ def test_letters_change_window_level_and_opacity(looking: Looking) -> None:
 # ---- why ------------------------------------------------------------------------------------
 
 
-def test_the_film_that_is_flipped_is_pointed_at_where_it_is_seen(looking: Looking) -> None:
+def test_the_image_that_is_flipped_is_pointed_at_where_it_is_seen(looking: Looking) -> None:
     looking.press("Similarity")
     caption = looking.dialog.locator(".caption")
     expect(caption).to_contain_text("add up to")

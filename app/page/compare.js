@@ -9,7 +9,7 @@ import { FULL, GREYS, Pane } from "./pane.js";
 import { followPointers } from "./pointer.js";
 import { shortcutsAreOn } from "./shortcuts.js";
 import { T } from "./texts.js";
-import { evidence, gradcamMost, legend, modeSwitch, opacitySlider, placeOf, showMode, sumOf } from "./why.js";
+import { evidence, gradcamMost, legend, modeSwitch, opacitySlider, placeOf, showMode, sumOf } from "./explanations.js";
 
 const ZOOM = { least: 1, most: 16, step: 1.25 };
 const STEP = 40; // pixels that an arrow key moves, and greys that a key changes
@@ -57,13 +57,13 @@ export class Look {
   }
 
   async update({ show }) {
-    const mode = this.answer.rated ? "film" : show; // maps would tell what the search sees
+    const mode = this.answer.rated ? "image" : show; // maps would tell what the search sees
     this.mode = mode;
     this.place = null;
     const had = focused();
-    this.tools.replaceChildren(this.answer.rated ? "" : modeSwitch(mode, showMode), mode === "film" ? "" : this.slider);
+    this.tools.replaceChildren(this.answer.rated ? "" : modeSwitch(mode, showMode), mode === "image" ? "" : this.slider);
     this.element.querySelector(`[data-focus="${had}"]`)?.focus();
-    this.legend.hidden = mode === "film";
+    this.legend.hidden = mode === "image";
     this.caption.textContent = "";
     this.found = null;
     const { maps } = this.answer;

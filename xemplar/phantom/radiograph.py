@@ -1,4 +1,4 @@
-"""`phantom`: a seed and findings -> one film and the truth about it."""
+"""`phantom`: a seed and findings -> one image and the truth about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _SIZES = (64, 2048)
 
 @dataclass(frozen=True)
 class Phantom:
-    """A synthetic film and the truth about it.
+    """A synthetic image and the truth about it.
 
     Attributes:
         seed: What `phantom` was called with.
@@ -43,12 +43,12 @@ class Phantom:
 
 
 def phantom(seed: int, *, size: int = 320, findings: Mapping[str, float] | None = None) -> Phantom:
-    """Make a synthetic PA film; the same arguments give the same film.
+    """Make a synthetic PA image; the same arguments give the same image.
 
     Args:
         seed: The person, how they stood, the noise, and where a lesion lies. Not negative.
         size: Pixels along each edge, 64 to 2048. The field of view does not depend on it.
-        findings: Finding -> severity in (0, 1]; {} is a normal film, None draws 0 to 3 findings.
+        findings: Finding -> severity in (0, 1]; {} is a normal image, None draws 0 to 3 findings.
 
     Raises:
         ConfigurationError: an argument is outside its range, or a finding is unknown.

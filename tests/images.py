@@ -1,4 +1,4 @@
-"""Small films and tiny networks that tests build on."""
+"""Small images and tiny networks that tests build on."""
 
 import io
 from dataclasses import replace
@@ -27,8 +27,8 @@ def seeded_weights(
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Random weights with batch-norm statistics as a trained network has them: none is 0 or 1.
 
-    And with the mean of what they make of some films, so that two films may be unlike one another.
-    ``size`` is that of the network's input.
+    And with the mean of what they make of some images, so that two images may be unlike one
+    another. ``size`` is that of the network's input.
     """
     import torch
 
@@ -46,7 +46,7 @@ def seeded_weights(
                 torch.nn.init.normal_(module.bias, 0, 0.2)
         torch.nn.init.normal_(network.dense.classifier.weight, 0, 0.5)
         torch.nn.init.normal_(network.dense.classifier.bias, 0, 0.5)
-    usual = np.stack([drawn_film(1000 + number, size, size) for number in range(8)])
+    usual = np.stack([drawn_image(1000 + number, size, size) for number in range(8)])
     with torch.inference_mode():
         maps = network.eval().maps(torch.from_numpy(usual).float() / 255)
     weights = weights_of(network) | {MEAN: maps.mean(dim=0).numpy()}
@@ -56,7 +56,7 @@ def seeded_weights(
     return weights
 
 
-def drawn_film(seed: int, height: int = 96, width: int = 80) -> npt.NDArray[np.uint8]:
+def drawn_image(seed: int, height: int = 96, width: int = 80) -> npt.NDArray[np.uint8]:
     """A grey picture with some structure, uint8 (height, width); another for each seed."""
     generator = np.random.default_rng(seed)
     coarse = Image.fromarray(generator.integers(20, 235, (8, 8), dtype=np.uint8))

@@ -17,39 +17,39 @@ from xemplar.model.encoder import Precision, open_encoder
 
 K = 10
 NEAR = 1e-5
-"""Between two computations of one cosine, of which one encodes the films together."""
+"""Between two computations of one cosine, of which one encodes the images together."""
 
 TIMEOUT = 60.0
 
 
 class Truth:
-    """Films, which of them are in the archive, and exact search over these.
+    """Images, which of them are in the archive, and exact search over these.
 
     Attributes:
-        films: files.
+        images: files.
         names: their case ids.
         present: places of those that are in the archive.
     """
 
-    def __init__(self, films: Sequence[bytes], present: int, spec: PreprocessSpec) -> None:
-        """Take all films that will be used; the first ``present`` of them are indexed."""
-        decoded = [decode(film) for film in films]
-        self.films = films
-        self.names = [case_id_of(film.sha256) for film in decoded]
+    def __init__(self, images: Sequence[bytes], present: int, spec: PreprocessSpec) -> None:
+        """Take all images that will be used; the first ``present`` of them are indexed."""
+        decoded = [decode(radiograph) for radiograph in images]
+        self.images = images
+        self.names = [case_id_of(radiograph.sha256) for radiograph in decoded]
         self.present = set(range(present))
-        self._inputs = np.stack([preprocess(film, spec) for film in decoded])
+        self._inputs = np.stack([preprocess(radiograph, spec) for radiograph in decoded])
         self._vectors: dict[str, npt.NDArray[np.float32]] = {}
 
     def learn(self, checkpoint: Checkpoint) -> None:
-        """Embed all films with a checkpoint that will answer."""
+        """Embed all images with a checkpoint that will answer."""
         encoder = open_encoder(checkpoint, precision=Precision.FLOAT32, threads=1)
-        parts = [encoder.encode(self._inputs[n : n + 32]) for n in range(0, len(self.films), 32)]
+        parts = [encoder.encode(self._inputs[n : n + 32]) for n in range(0, len(self.images), 32)]
         self._vectors[checkpoint.digest] = np.concatenate([part.embedding for part in parts])
 
-    def fault(self, film: int, answer: dict[str, Any]) -> str:
-        """What is wrong with an answer to a film, against exact search; empty if it is right."""
+    def fault(self, radiograph: int, answer: dict[str, Any]) -> str:
+        """What is wrong with an answer to an image, against exact search; empty if it is right."""
         vectors = self._vectors[answer["checkpoint"]]
-        exact = vectors.astype(np.float64) @ vectors[film]
+        exact = vectors.astype(np.float64) @ vectors[radiograph]
         best = sorted((exact[place] for place in self.present), reverse=True)[:K]
         places = [self.names.index(near["case_id"]) for near in answer["neighbours"]]
         told = [near["similarity"] for near in answer["neighbours"]]
@@ -65,7 +65,7 @@ class Truth:
 
 
 class Archivist:
-    """Puts films in and takes them out over HTTP, and looks at each answer. One thread's own.
+    """Puts images in and takes them out over HTTP, and looks at each answer. One thread's own.
 
     A request that the death of the service cuts off raises `httpx2.TransportError`; `settle` asks
     then what became of it.
@@ -82,51 +82,51 @@ class Archivist:
         """Let go of the connection."""
         self._http.close()
 
-    def put(self, film: int) -> None:
+    def put(self, radiograph: int) -> None:
         """``POST /cases``."""
-        self._open, self.doing = film, "POST /cases"
-        form = {"image": self._truth.films[film]}
+        self._open, self.doing = radiograph, "POST /cases"
+        form = {"image": self._truth.images[radiograph]}
         got = self._http.post("/cases", data={"source": "checks"}, files=form)
         if self._outcome.check("puts acknowledged", got.is_success, _said(got)):
-            self._truth.present.add(film)
+            self._truth.present.add(radiograph)
         self._open, self.doing = None, "reading"
 
-    def remove(self, film: int) -> None:
+    def remove(self, radiograph: int) -> None:
         """``DELETE /cases/{id}``."""
-        self._open, self.doing = film, "DELETE /cases"
-        got = self._http.delete(f"/cases/{self._truth.names[film]}")
+        self._open, self.doing = radiograph, "DELETE /cases"
+        got = self._http.delete(f"/cases/{self._truth.names[radiograph]}")
         if self._outcome.check("removals acknowledged", got.is_success, _said(got)):
-            self._truth.present.discard(film)
+            self._truth.present.discard(radiograph)
         self._open, self.doing = None, "reading"
 
-    def change(self, film: int) -> None:
+    def change(self, radiograph: int) -> None:
         """Put it in or take it out, whichever can be done, and look whether that is seen."""
-        if film in self._truth.present:
-            self.remove(film)
+        if radiograph in self._truth.present:
+            self.remove(radiograph)
         else:
-            self.put(film)
-        self.look(film)
+            self.put(radiograph)
+        self.look(radiograph)
 
     def settle(self) -> None:
         """Find out whether the request that was cut off was carried out: by the whole or not."""
-        film, self._open, self.doing = self._open, None, "reading"
-        if film is None:
+        radiograph, self._open, self.doing = self._open, None, "reading"
+        if radiograph is None:
             return
-        there = self._http.get(f"/cases/{self._truth.names[film]}").is_success
-        (self._truth.present.add if there else self._truth.present.discard)(film)
+        there = self._http.get(f"/cases/{self._truth.names[radiograph]}").is_success
+        (self._truth.present.add if there else self._truth.present.discard)(radiograph)
         self._outcome.checked["requests cut off, then whole or not at all"] += 1
-        self.look(film)
+        self.look(radiograph)
 
-    def look(self, film: int) -> None:
+    def look(self, radiograph: int) -> None:
         """A case that is there is got with its picture and found first; one that is gone is not."""
-        name, there = self._truth.names[film], film in self._truth.present
+        name, there = self._truth.names[radiograph], radiograph in self._truth.present
         for address in (f"/cases/{name}", f"/cases/{name}/image"):
             got = self._http.get(address)
             wanted = httpx2.codes.OK if there else httpx2.codes.NOT_FOUND
             self._outcome.check(
                 "cases got, or gone", got.status_code == wanted, f"not {wanted}: {_said(got)}"
             )
-        answer = self._answer(film)
+        answer = self._answer(radiograph)
         if answer is not None:
             found = [near["case_id"] for near in answer["neighbours"]]
             right = found[:1] == [name] if there else name not in found
@@ -135,20 +135,20 @@ class Archivist:
                 "own picture found first, or not", right, f"{name} must be {where} in {found}"
             )
 
-    def ask(self, film: int) -> None:
+    def ask(self, radiograph: int) -> None:
         """``POST /query``, compared with exact search; while nobody else changes anything."""
-        answer = self._answer(film)
+        answer = self._answer(radiograph)
         if answer is not None:
-            fault = self._truth.fault(film, answer)
+            fault = self._truth.fault(radiograph, answer)
             self._outcome.check("answers equal to exact search", not fault, fault)
 
     def ask_some(self, random: Random, count: int) -> None:
-        """`ask`, with films drawn from all, whether they are there or not."""
-        for film in random.choices(range(len(self._truth.films)), k=count):
-            self.ask(film)
+        """`ask`, with images drawn from all, whether they are there or not."""
+        for radiograph in random.choices(range(len(self._truth.images)), k=count):
+            self.ask(radiograph)
 
-    def _answer(self, film: int) -> dict[str, Any] | None:
-        image = {"image": self._truth.films[film]}
+    def _answer(self, radiograph: int) -> dict[str, Any] | None:
+        image = {"image": self._truth.images[radiograph]}
         got = self._http.post("/query", params={"k": K}, files=image)
         if not self._outcome.check("queries answered", got.is_success, _said(got)):
             return None

@@ -1,4 +1,4 @@
-// Why: Grad-CAM of the chosen finding, or the evidence of a similarity, on all films at once.
+// Why: Grad-CAM of the chosen finding, or the evidence of a similarity, on all images at once.
 
 import { get } from "./api.js";
 import { go } from "./address.js";
@@ -6,7 +6,7 @@ import { h, say } from "./dom.js";
 import { largest, squared, strip } from "./heat.js";
 import { T } from "./texts.js";
 
-export const MODES = ["film", "gradcam", "similarity"];
+export const MODES = ["image", "gradcam", "similarity"];
 const AT_ONCE = 2; // pairs computed at once: each takes the service a forward pass
 const DIGITS = 4;
 
@@ -46,7 +46,7 @@ export function placeOf(found, place) {
   return T.why.place(row + 1, column + 1, found.query[row][column], DIGITS);
 }
 
-/** Buttons for what is shown on the films. */
+/** Buttons for what is shown on the images. */
 export function modeSwitch(mode, choose) {
   return h("div", { class: "segmented", role: "group", "aria-label": T.why.label }, MODES.map((name) =>
     h("button", { "aria-pressed": String(name === mode), "data-focus": `mode-${name}`, onclick: () => choose(name) },
@@ -81,12 +81,12 @@ export function legend() {
   return element;
 }
 
-/** Paints what the chosen mode says on the films of an answer. */
+/** Paints what the chosen mode says on the images of an answer. */
 export class Why {
   /**
-   * `query` is its Film; `cards` have near, film and a note for words.
+   * `query` is its Image; `cards` have near, image and a note for words.
    * @param {import("./answer.js").Answer} answer
-   * @param {import("./film.js").Film} query
+   * @param {import("./image.js").Image} query
    */
   constructor(answer, query, cards, caption) {
     this.answer = answer;
@@ -139,11 +139,11 @@ export class Why {
     this.query.element.classList.toggle("pointable", similarity);
     this.query.element.tabIndex = similarity ? 0 : -1;
     this.query.mark(null);
-    this.legend.hidden = this.mode === "film";
+    this.legend.hidden = this.mode === "image";
     this.caption.textContent = "";
     if (this.mode === "gradcam") this.#gradcam();
     else if (similarity) this.#similarity();
-    else for (const film of [this.query, ...this.cards.map((card) => card.film)]) film.heat(null, 0);
+    else for (const radiograph of [this.query, ...this.cards.map((card) => card.radiograph)]) radiograph.heat(null, 0);
   }
 
   #gradcam() {
@@ -151,8 +151,8 @@ export class Why {
     const [most, finding] = [gradcamMost(this.answer), T.finding(name)];
     this.query.heat(maps.query, most);
     if (!maps.query) this.caption.textContent = T.answer.noMap(finding);
-    for (const { film, near, note } of this.cards) {
-      film.heat(maps.cases[near.case_id], most);
+    for (const { radiograph, near, note } of this.cards) {
+      radiograph.heat(maps.cases[near.case_id], most);
       if (!maps.cases[near.case_id]) note.textContent = T.answer.noMap(finding);
     }
     this.legend.update(most, most > 0 ? T.why.legendGradcam(finding) : T.why.legendNone(finding));
@@ -172,7 +172,7 @@ export class Why {
 
   /** What each place adds in all. */
   #sums(pair, most) {
-    for (const card of this.cards) card.film.heat(this.found.get(card)?.case ?? null, most);
+    for (const card of this.cards) card.radiograph.heat(this.found.get(card)?.case ?? null, most);
     if (pair) this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${sumOf(pair, this.chosen.near)} ${T.why.hover}`;
     this.legend.update(most, T.why.legendSimilarity);
   }
@@ -180,7 +180,7 @@ export class Why {
   /** What matches one place of the query. */
   #matchesOf(place, pair) {
     const most = largest([...this.found.values()].map((found) => [found.shares[place]]));
-    for (const [card, found] of this.found) card.film.heat(squared(found.shares[place], found.grid), most);
+    for (const [card, found] of this.found) card.radiograph.heat(squared(found.shares[place], found.grid), most);
     this.query.mark(place, pair.grid);
     this.legend.update(most, T.why.legendMatch);
     this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${placeOf(pair, place)}`;

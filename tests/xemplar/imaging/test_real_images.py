@@ -1,4 +1,4 @@
-"""Real films, where they lie."""
+"""Real images, where they lie."""
 
 import csv
 from pathlib import Path
@@ -20,12 +20,12 @@ def real(folder: Path, part: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["test1", "test2", "test4", "test6"])
-def test_real_plain_8_bit_films_are_decoded(real_data: Path, name: str) -> None:
-    film = decode(real(real_data, f"AIHCND_C2_Starter__{name}"))
-    assert film.source_size == film.pixels.shape == (1024, 1024)
-    assert film.photometric == "MONOCHROME2"
-    assert film.spacing_mm is None  # their headers say 0
-    assert film.pixels.std() > 30
+def test_real_plain_8_bit_images_are_decoded(real_data: Path, name: str) -> None:
+    image = decode(real(real_data, f"AIHCND_C2_Starter__{name}"))
+    assert image.source_size == image.pixels.shape == (1024, 1024)
+    assert image.photometric == "MONOCHROME2"
+    assert image.spacing_mm is None  # their headers say 0
+    assert image.pixels.std() > 30
 
 
 def test_the_same_real_picture_under_two_headers_gives_the_same_pixels(real_data: Path) -> None:
@@ -33,25 +33,29 @@ def test_the_same_real_picture_under_two_headers_gives_the_same_pixels(real_data
     np.testing.assert_array_equal(one.pixels, other.pixels)
 
 
-def test_a_real_jpeg_compressed_film_is_decoded(real_data: Path) -> None:
-    film = decode(real(real_data, "torchxrayvision"))
-    assert (film.view, film.photometric, film.spacing_mm) == ("PA", "MONOCHROME2", (0.168, 0.168))
-    assert film.pixels.shape == (1024, 1024)
+def test_a_real_jpeg_compressed_image_is_decoded(real_data: Path) -> None:
+    image = decode(real(real_data, "torchxrayvision"))
+    assert (image.view, image.photometric, image.spacing_mm) == (
+        "PA",
+        "MONOCHROME2",
+        (0.168, 0.168),
+    )
+    assert image.pixels.shape == (1024, 1024)
 
 
-def test_a_real_inverted_15_bit_jpeg_2000_film_is_turned(real_data: Path) -> None:
-    film = decode(real(real_data, "RG1_J2KI"))
-    assert (film.view, film.photometric) == ("PA", "MONOCHROME1")
-    assert film.pixels.shape == (1955, 1841)
+def test_a_real_inverted_15_bit_jpeg_2000_image_is_turned(real_data: Path) -> None:
+    image = decode(real(real_data, "RG1_J2KI"))
+    assert (image.view, image.photometric) == ("PA", "MONOCHROME1")
+    assert image.pixels.shape == (1955, 1841)
     # the shoulders' corners are air (black), the abdomen in the middle below is bright
-    height, width = film.pixels.shape
-    assert film.pixels[-height // 10 :, width // 3 : -width // 3].mean() > 150
+    height, width = image.pixels.shape
+    assert image.pixels[-height // 10 :, width // 3 : -width // 3].mean() > 150
 
 
-def test_a_real_veterinary_film_is_decoded_for_others_to_judge(real_data: Path) -> None:
-    film = decode(real(real_data, "highdicom"))
-    assert film.photometric == "MONOCHROME1"
-    assert film.pixels.shape == (169, 211)
+def test_a_real_veterinary_image_is_decoded_for_others_to_judge(real_data: Path) -> None:
+    image = decode(real(real_data, "highdicom"))
+    assert image.photometric == "MONOCHROME1"
+    assert image.pixels.shape == (169, 211)
 
 
 def test_a_real_header_without_pixels_is_refused(real_data: Path) -> None:

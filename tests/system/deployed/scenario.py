@@ -14,13 +14,13 @@ import httpx2
 
 from tests.system.deployed.report import Report
 from tests.system.engines import Project
-from xemplar.phantom.film import phantom
+from xemplar.phantom.radiograph import phantom
 
 MOUNTED = 20
-"""Films of the mounted folder that are indexed."""
+"""Images of the mounted folder that are indexed."""
 
 CROWD, SIDE = 16, 6000
-"""XEMPLAR_FILMS_AT_ONCE, and the side of a square of XEMPLAR_MAX_PIXELS."""
+"""XEMPLAR_IMAGES_AT_ONCE, and the side of a square of XEMPLAR_MAX_PIXELS."""
 
 TAKEN_OVER_SECONDS = 30.0
 
@@ -73,19 +73,19 @@ def look_between(project: Project, report: Report, password: str) -> None:
         report.expect(reached is due, f"network {network} reaches PostgreSQL: {reached}")
 
 
-def use(project: Project, report: Report, folder: Path, film: bytes) -> None:
+def use(project: Project, report: Report, folder: Path, image: bytes) -> None:
     """Ask, index a mounted folder, reindex; each time the running api must answer with it."""
-    before = report.timed("query", lambda: ask(project.url, film))
+    before = report.timed("query", lambda: ask(project.url, image))
     report.expect(len(before["neighbours"]) == 5, "the first query has not five similar cases")
-    index = ("indexer", "index", "/films", "--limit", str(MOUNTED))
-    report.timed(f"index {MOUNTED} mounted films", lambda: project.once(*index, films=folder))
+    index = ("indexer", "index", "/images", "--limit", str(MOUNTED))
+    report.timed(f"index {MOUNTED} mounted images", lambda: project.once(*index, images=folder))
     wait_for_another(project, report, before["generation"])
-    found = ask(project.url, film)
+    found = ask(project.url, image)
     nearest = found["neighbours"][0]
-    report.expect(nearest["similarity"] > 0.999, "an indexed film does not find itself first")
+    report.expect(nearest["similarity"] > 0.999, "an indexed image does not find itself first")
     report.timed("reindex", lambda: project.once("indexer", "reindex"))
     wait_for_another(project, report, found["generation"])
-    again = ask(project.url, film)
+    again = ask(project.url, image)
     report.expect(ranked(again) == ranked(found), "after a reindex the list is another one")
 
 
@@ -104,8 +104,10 @@ def key_of(file: Path) -> Path:
     return file.with_suffix(".key")
 
 
-def restore(project: Project, report: Report, file: Path, film: bytes, due: dict[str, Any]) -> None:
-    """One command, then start; the same film must get the same list."""
+def restore(
+    project: Project, report: Report, file: Path, image: bytes, due: dict[str, Any]
+) -> None:
+    """One command, then start; the same image must get the same list."""
     command = ("indexer", "restore", "-", "--key", "-")
     keyed = file.with_suffix(".keyed")  # as `cat KEY BACKUP`
     with keyed.open("wb") as both, file.open("rb") as source:
@@ -114,7 +116,7 @@ def restore(project: Project, report: Report, file: Path, film: bytes, due: dict
     with keyed.open("rb") as source:
         report.timed("restore elsewhere", lambda: project.once(*command, feed=source))
     start(project, report, "up --wait of what was restored")
-    same = ranked(ask(project.url, film)) == ranked(due)
+    same = ranked(ask(project.url, image)) == ranked(due)
     report.expect(same, "what was restored answers with another list")
 
 
@@ -128,9 +130,9 @@ def weigh(project: Project, report: Report) -> None:
 
 
 def crowd(project: Project, report: Report) -> None:
-    """As many and as large films at once as the service takes in by default, and its memory."""
-    film = cv2.resize(phantom(0, size=512).pixels, (SIDE, SIDE))
-    file = cv2.imencode(".png", film)[1].tobytes()
+    """As many and as large images at once as the service takes in by default, and its memory."""
+    image = cv2.resize(phantom(0, size=512).pixels, (SIDE, SIDE))
+    file = cv2.imencode(".png", image)[1].tobytes()
 
     def send(_number: int) -> int:
         files = {"image": file}
@@ -138,19 +140,19 @@ def crowd(project: Project, report: Report) -> None:
 
     with ThreadPoolExecutor(CROWD) as threads:
         statuses = Counter(threads.map(send, range(CROWD)))
-    report.measured(f"{CROWD} films of {SIDE} x {SIDE} pixels at once", str(dict(statuses)))
+    report.measured(f"{CROWD} images of {SIDE} x {SIDE} pixels at once", str(dict(statuses)))
     report.expect(statuses.keys() <= {200, 503}, f"a crowd was answered {dict(statuses)}")
     grep = ("exec", "-T", "api", "grep", "VmHWM", "/proc/1/status")
     peak = project.compose(*grep, read=True).split(":")[1].strip()
     report.measured("memory of the api, at most", peak)
 
 
-def ask(url: str, film: bytes) -> dict[str, Any]:
+def ask(url: str, image: bytes) -> dict[str, Any]:
     """A query, by curl."""
     command = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "60"]
     done = subprocess.run(
-        [*command, "--form", "image=@-;filename=film", f"{url}/query?k=5"],
-        input=film,
+        [*command, "--form", "image=@-;filename=radiograph", f"{url}/query?k=5"],
+        input=image,
         stdout=subprocess.PIPE,
         check=True,
     )

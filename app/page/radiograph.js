@@ -1,10 +1,10 @@
-// A film with a heatmap over it: <img> and <canvas> of one shape, one upon the other.
+// An image with a heatmap over it: <img> and <canvas> of one shape, one upon the other.
 
 import { picture } from "./api.js";
 import { h } from "./dom.js";
 import { frame, paint } from "./heat.js";
 
-export class Film {
+export class Radiograph {
   flipped = false;
 
   /** `label` is what a screen reader says of it; `fit` is how the network's input was made. */
@@ -13,7 +13,7 @@ export class Film {
     this.image = h("img", { alt: label, draggable: "false" });
     this.canvas = h("canvas", { class: "heat", "aria-hidden": "true" });
     this.marker = h("div", { class: "marker", hidden: true });
-    this.element = h("div", { class: "film loading" }, this.image, this.canvas, this.marker);
+    this.element = h("div", { class: "radiograph loading" }, this.image, this.canvas, this.marker);
     this.loaded = new Promise((resolve) => {
       this.image.addEventListener("load", () => {
         this.element.classList.remove("loading");
@@ -53,7 +53,7 @@ export class Film {
     return frame(this.fit, this.image.naturalWidth, this.image.naturalHeight);
   }
 
-  /** The place of a `side` x `side` grid under a pointer, counted row by row; null beside the film. */
+  /** The place of a `side` x `side` grid under a pointer, counted row by row; null beside the image. */
   placeAt(event, side) {
     const seen = this.image.getBoundingClientRect(); // after zoom, move and flip
     const share = (event.clientX - seen.x) / seen.width;

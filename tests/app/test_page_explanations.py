@@ -1,4 +1,4 @@
-"""Why a case is there: Grad-CAM of a finding or evidence of the similarity, on all films."""
+"""Why a case is there: Grad-CAM of a finding or evidence of the similarity, on all images."""
 
 import re
 
@@ -13,12 +13,12 @@ PLACE = re.compile(r"Row \d, column \d: (adds|takes) \d\.\d{4}$")
 
 
 def coloured(page: Page, where: str) -> str:
-    """What is painted over a film."""
+    """What is painted over an image."""
     painted: str = page.locator(f"{where} canvas.heat").first.evaluate("c => c.toDataURL()")
     return painted
 
 
-def test_a_finding_recolours_every_film_and_the_legend_names_it(page: Page) -> None:
+def test_a_finding_recolours_every_image_and_the_legend_names_it(page: Page) -> None:
     send(page)
     pictures_shown(page, ".answer")
     chosen = page.locator(".finding:not(.absent)[aria-pressed=false]").first
@@ -47,11 +47,11 @@ def test_overlays_are_made_fainter_or_left_off(page: Page) -> None:
     page.wait_for_function("document.querySelector('.card canvas.heat').width < 300")
     page.get_by_label("Opacity").fill("20")
     expect(page.locator(".card canvas.heat").first).to_have_css("opacity", "0.2")
-    page.get_by_role("button", name="Film", exact=True).click()
+    page.get_by_role("button", name="DatasetImage", exact=True).click()
     expect(page.get_by_label("Opacity")).to_have_count(0)
     drawn = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean)"
-    films = page.locator("canvas.heat")
-    eventually(page, lambda: not films.evaluate_all(f"all => all.some({drawn})"))
+    images = page.locator("canvas.heat")
+    eventually(page, lambda: not images.evaluate_all(f"all => all.some({drawn})"))
 
 
 def test_the_chance_of_a_shared_finding_is_told_where_the_index_knows_it(page: Page) -> None:
@@ -90,10 +90,10 @@ def test_evidence_of_another_case_leaves_what_is_pointed_at_alone(page: Page) ->
     case = (last.locator(".tile").get_attribute("data-focus") or "").removeprefix("tile-")
     waiting = held(page, f"**/matches/{case}")
     page.get_by_role("button", name="Similarity", exact=True).click()
-    film, caption = page.locator(".query .film"), page.locator(".query .caption")
+    image, caption = page.locator(".query .radiograph"), page.locator(".query .caption")
     expect(caption).to_contain_text("add up to")
     eventually(page, lambda: bool(waiting))
-    film.focus()
+    image.focus()
     page.keyboard.press("ArrowRight")
     expect(caption).to_contain_text(PLACE)
     waiting[0].continue_()
@@ -107,10 +107,10 @@ def test_pointing_at_a_place_of_the_query_lights_up_what_matches_it(page: Page) 
     send(page)
     pictures_shown(page, ".answer")
     page.get_by_role("button", name="Similarity", exact=True).click()
-    film, caption = page.locator(".query .film"), page.locator(".query .caption")
+    image, caption = page.locator(".query .radiograph"), page.locator(".query .caption")
     expect(caption).to_contain_text("add up to")
     whole = coloured(page, ".card")
-    box = film.bounding_box()
+    box = image.bounding_box()
     assert box
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.locator(".query .marker")).to_be_visible()
@@ -118,7 +118,7 @@ def test_pointing_at_a_place_of_the_query_lights_up_what_matches_it(page: Page) 
     eventually(page, lambda: coloured(page, ".card") != whole)
     page.mouse.move(5, 5)
     expect(page.locator(".query .marker")).to_be_hidden()
-    film.focus()
+    image.focus()
     page.keyboard.press("ArrowRight")
     expect(caption).to_contain_text(PLACE)
     first = caption.inner_text()
