@@ -35,7 +35,7 @@ REFUSED = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
-"""What an image is answered that cannot be used. Who is denied stands in the audit trail instead."""
+"""Statuses of images that cannot be used. The audit trail has the requests that were denied."""
 
 
 class RequestLog:

@@ -203,7 +203,8 @@ def _is_key(key: bytes | None, contents: Contents, *, without_key: bool) -> Type
         if contents.code and not without_key:
             raise ConfigurationError(
                 "the key of this backup's pseudonyms is kept apart from it: name its file (--key); "
-                "or restore without it (--without-key), and patients whose images are in the backup "
+                "or restore without it (--without-key), and patients whose images are in the "
+                "backup "
                 "count as other patients in every image that comes later"
             )
         return False

@@ -91,7 +91,8 @@ def index(
         bool,
         typer.Option(
             "--burned-in-text",
-            help="Index radiographs, too, with text burnt into the picture by their DICOM header. Look "
+            help="Index radiographs, too, with text burnt into the picture by their DICOM header. "
+            "Look "
             "at them first: it may name the patient.",
         ),
     ] = False,

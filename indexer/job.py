@@ -1,4 +1,4 @@
-"""The index job: radiographs -> pictures and embeddings in the store. Three stages, all running at once.
+"""The index job: radiographs -> stored images and embeddings, in three concurrent stages.
 
 ::
 

@@ -141,7 +141,7 @@ def _same(store: Store, catalog: Catalog, checkpoint: Checkpoint, factory: str) 
 
 
 def _calibration(store: Store, checkpoint: Checkpoint) -> SimilarityCalibration | None:
-    """The live generation's, if this checkpoint made it: more images do not make it void at once."""
+    """Reuse the live generation's, if this checkpoint made it: a few new images do not void it."""
     try:
         manifest = read_manifest(store.generations / current(store))
     except (ArtefactError, NotFound):

@@ -1,4 +1,4 @@
-"""Images that would hold up whoever decodes them, and a decoder that some of them drive anywhere."""
+"""Images that exhaust a decoder, and a decoder that some of them drive anywhere."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Settings of a training: each field is also an option of ``xemplar train`` (`xemplar.cli.options`)."""
+"""Settings of a training; each field is also an option of ``xemplar train``."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace

@@ -59,7 +59,7 @@ class NotARadiograph(InputError):
 
 
 class BurnedInText(InputError):
-    """A radiograph with text burnt into the picture, which may name the patient: not to be indexed."""
+    """A radiograph with burned-in text, which may name the patient: not to be indexed."""
 
 
 class UnknownFinding(InputError):

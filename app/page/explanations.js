@@ -86,7 +86,7 @@ export class Why {
   /**
    * `query` is its Image; `cards` have near, image and a note for words.
    * @param {import("./answer.js").Answer} answer
-   * @param {import("./image.js").Image} query
+   * @param {import("./radiograph.js").Image} query
    */
   constructor(answer, query, cards, caption) {
     this.answer = answer;

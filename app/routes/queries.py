@@ -273,7 +273,7 @@ async def query_evidence(
 
 @router.get("/queries/{query_id}/matches/{case_id}", responses=NOT_FOUND | INVALID)
 async def query_matches(request: Request, query_id: QueryId, case_id: CaseId) -> MatchesOut:
-    """Which places of the image that was sent and of a case match; all shares are the similarity."""
+    """Matching locations of the query image and a case; all shares add up to the similarity."""
     service = service_of(request)
     answer = remembered(request, query_id)
 

@@ -151,7 +151,8 @@ def reliability(
                 "Brier score of one number for all",
             ],
             [figures],
-            f"Each image with its {NEAREST} most similar cases. Fitted on {fitted.images} images of "
+            f"Each image with its {NEAREST} most similar cases. Fitted on {fitted.images} images "
+            "of "
             f"the split {data.settings.tuning_split!r}, tried on the queries. The mean gap is "
             "the expected calibration error over bins of the cosine. The last column says to every "
             "pair the share of those that it was fitted on: a calibration that is not below it "

@@ -1,4 +1,4 @@
-"""What the input validator says of an image that is put in as a case: nothing, a warning, a refusal."""
+"""The input validator on a new case: it passes, warns or refuses."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""``POST /query/batch``: each image's answer is the one it gets alone; a bad one spoils no other."""
+"""``POST /query/batch``: each image gets the answer it gets alone; a bad one spoils no other."""
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor

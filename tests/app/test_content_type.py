@@ -1,4 +1,4 @@
-"""Bodies that are no form with an image, or no JSON: each refusal says what came and what to send."""
+"""Bodies that are no form with an image, or no JSON: refusals say what came and what to send."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Clients ask, cases come and go, and the live generation changes: `tests/system/load.py` in short."""
+"""Clients query, cases come and go, generations change: `tests/system/load.py` in short."""
 
 from hashlib import sha256
 from pathlib import Path

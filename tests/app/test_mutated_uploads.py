@@ -1,4 +1,4 @@
-"""Images that were tampered with are answered or refused; tests/system/mutated_uploads.py sends more."""
+"""Mutated images are answered or refused: `tests/system/mutated_uploads.py` in short."""
 
 import pytest
 from fastapi.testclient import TestClient

@@ -1,4 +1,4 @@
-"""`tests/system/refused_writes.py` in short: a full disk, a read-only one, and every answer is true."""
+"""Full and read-only disks, and true answers: `tests/system/refused_writes.py` in short."""
 
 from collections.abc import Callable
 from pathlib import Path

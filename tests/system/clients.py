@@ -197,7 +197,7 @@ class Client:
         return own, self._book.images[own]
 
     def _new_image(self) -> bytes:
-        """A radiograph that nobody has: the mean of three indexed ones, which is the image of none."""
+        """Make a new radiograph: the mean of three indexed ones, which is the image of none."""
         chosen = self._random.sample(self._stable, 3)
         images = [shrink(decode(self._book.images[n]).pixels, SIDE) for n in chosen]
         alike = [cv2.resize(image, images[0].shape[::-1]) for image in images]

@@ -62,7 +62,7 @@ def mutation(number: int, seed: int = 0) -> Mutation:
 
 
 def _weight(image: str) -> float:
-    """GDCM decodes one kind in a process of its own, which costs as much as hundred other images."""
+    """GDCM decodes one kind in a process of its own, at the cost of a hundred other images."""
     return 0.1 if image == "DICOM JPEG lossless" else 1.0
 
 

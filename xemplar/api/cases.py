@@ -177,7 +177,8 @@ class NewCaseOut(CaseOut):
     """A case that was put in."""
 
     warnings: list[str] = Field(
-        description="What speaks against the image, as for a query. Empty for an image as it should "
+        description="What speaks against the image, as for a query. Empty for an image as it "
+        "should "
         "be."
     )
 

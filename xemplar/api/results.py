@@ -74,7 +74,7 @@ Shares = list[list[Annotated[float, Field(ge=0)]]]
 
 
 class MapsOut(BaseModel):
-    """Grad-CAM of the explained finding as numbers: logit per place, on one scale for all images."""
+    """Grad-CAM of the explained finding: logits per location, on one scale for all images."""
 
     fit: Literal["stretch", "pad"] = Field(
         description="How an image lies in the square that the map covers: stretched over it, or "

@@ -1,4 +1,4 @@
-"""The store: the one folder that holds everything made from images, and the only place of its paths.
+"""The store: the folder of everything made from images. All its paths are defined here.
 
 ::
 

@@ -28,7 +28,8 @@ def id_taken(case_id: str) -> CaseIdTaken:
 def elsewhere() -> CaseElsewhere:
     """The error where an image is a case that does not exist for the caller."""
     return CaseElsewhere(
-        "this very image is a case of a source that is not this key's, and an image is one case; ask "
+        "this very image is a case of a source that is not this key's, and an image is one case; "
+        "ask "
         "an administrator whose case it is to be"
     )
 

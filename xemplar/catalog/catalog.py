@@ -249,7 +249,7 @@ class Catalog(CatalogReader):
     def _put_cases(
         self, connection: Connection, entries: Sequence[Entry]
     ) -> tuple[Mapping[str, int], frozenset[str]]:
-        """Insert or describe anew; returns image digest -> id, and the digests of new radiographs."""
+        """Insert or update; returns image digest -> id, and the digests of new radiographs."""
         self._refuse_taken_ids(connection, {entry.image_sha256 for entry in entries})
         statement = self._insert(CaseRow)
         newer = statement.excluded
@@ -293,7 +293,7 @@ class Catalog(CatalogReader):
                 raise id_taken(case_id)
 
     def _put_findings(self, connection: Connection, digests: Sequence[str]) -> Mapping[str, int]:
-        """Let `FindingRow` say what the labels of these radiographs say; returns image digest -> id."""
+        """Update `FindingRow` from the labels of these radiographs; returns image digest -> id."""
         query = select(CaseRow.image_sha256, CaseRow.id, CaseRow.labels)
         found = connection.execute(query.where(CaseRow.image_sha256.in_(digests))).all()
         numbers = [row.id for row in found]

@@ -18,7 +18,7 @@ def forget_images(connection: Connection, images: Mapping[str, str]) -> None:
 
     Args:
         connection: with the transaction that removes the cases.
-        radiographs: case id -> image digest.
+        images: case id -> image digest.
     """
     about = or_(AuditRow.subject.in_(images), AuditRow.image_sha256.in_(images.values()))
     query = select(AuditRow.id, AuditRow.details).where(about)

@@ -119,7 +119,8 @@ class DecodingPool:
         """
         if not hasattr(os, "memfd_create"):
             raise ConfigurationError(
-                f"the service decodes images in processes of their own, which needs Linux, and this "
+                f"the service decodes images in processes of their own, which needs Linux, and "
+                "this "
                 f"is {sys.platform}; run it in a container"
             )
         self._limits = limits

@@ -1,4 +1,4 @@
-"""What a decoded image is, what is refused before decoding, and how deep grey becomes 8-bit grey."""
+"""`Radiograph`, limits checked before decoding, and conversion of deep grey to 8 bits."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -204,7 +204,8 @@ def _allow_unknown(connection: Connection, image_id: str, rater: str, key: str) 
     if _count(connection, UnknownImageRow, key) >= MAX_UNKNOWN_IMAGES:
         raise NotFound(
             f"nothing is known of the image {image_id[:64]}, and this key has rated "
-            f"{MAX_UNKNOWN_IMAGES} such images, which is the limit; send the image again, then save "
+            f"{MAX_UNKNOWN_IMAGES} such images, which is the limit; send the image again, then "
+            "save "
             "its ratings"
         )
     connection.execute(insert(UnknownImageRow).values(image_id=image_id, rater=rater))

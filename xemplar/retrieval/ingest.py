@@ -266,7 +266,7 @@ def delete_pictures(catalog: Catalog, media: Media) -> int:
 
 
 def delete_orphans(catalog: Catalog, media: Media) -> None:
-    """Delete pictures that belong to no case: a kill came before the catalog knew of the radiograph.
+    """Delete stored images of no case: a kill came before the catalog knew of the radiograph.
 
     Called before each reindex. Pictures of the last `YOUNG_SECONDS` stay, as an index job that
     runs may be about to put their cases in.

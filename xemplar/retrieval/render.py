@@ -1,4 +1,4 @@
-"""An answer's pictures, as JPEG: radiographs, Grad-CAM overlays, similarity evidence; and their maps.
+"""Renders an answer as JPEG: radiographs, Grad-CAM overlays, similarity evidence; and its maps.
 
 They are drawn when they are asked for: most are never looked at.
 """
@@ -34,7 +34,7 @@ def case_image(retriever: Retriever, case: Case, side: int = DISPLAY_SIDE) -> by
 
 
 def query_map(retriever: Retriever, answer: Answer, finding: str | None = None) -> Map | None:
-    """The query's Grad-CAM for a finding (None: the explained one), as `xemplar.model.explain` has it.
+    """The query's Grad-CAM for a finding (None: the explained one), see `xemplar.model.explain`.
 
     None below the finding's threshold.
     """

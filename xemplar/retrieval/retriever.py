@@ -264,7 +264,7 @@ class Retriever:
         """Ask the same of several images: decoded in threads, encoded together.
 
         Args:
-            images: their files.
+            radiographs: their files.
             search: what is asked of each of them.
 
         Returns:

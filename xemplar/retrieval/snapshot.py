@@ -1,4 +1,4 @@
-"""`Snapshot`: encoder, generation and input validator that answer together, and how they are opened."""
+"""`Snapshot`: encoder, generation and input validator that answer together, and opening one."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -146,7 +146,7 @@ FITS = st.sampled_from(["stretch", "pad"])
 
 
 def places(spec: PreprocessSpec, height: int, width: int) -> tuple[npt.NDArray[Any], ...]:
-    """Grid coordinates (row, column; cell centres at whole numbers) of the image's pixel centres."""
+    """Grid coordinates (row, column; cell centres at integers) of the image's pixel centres."""
     place, cells = frame(spec, height, width), spec.size // 32
     y = ((np.arange(height) + 0.5) * place.height / height + place.y) * cells / spec.size - 0.5
     x = ((np.arange(width) + 0.5) * place.width / width + place.x) * cells / spec.size - 0.5

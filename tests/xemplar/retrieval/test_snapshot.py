@@ -1,4 +1,4 @@
-"""`xemplar.retrieval.snapshot`: a new generation answers at once; the input validator learns from it afterwards."""
+"""Snapshots: a new generation answers at once; its input validator is fitted afterwards."""
 
 import errno
 from collections.abc import Iterator

@@ -149,7 +149,8 @@ def _shares(box: DrawnBox, height: int, width: int) -> tuple[float, float, float
     if box.side is not None:
         if height != width:
             raise DatasetError(
-                f"{box.where}: the box was drawn on an image of {box.side} x {box.side} pixels, but "
+                f"{box.where}: the box was drawn on an image of {box.side} x {box.side} pixels, "
+                "but "
                 f"{box.file!r} here has {width} x {height}; a cropped copy cannot be used"
             )
         height = width = box.side

@@ -141,7 +141,8 @@ class ImageFiles:
         found = [p for p in named if not folders or p.parent.parts[-len(folders) :] == folders]
         if len(found) > 1:
             raise DatasetError(
-                f"{where}: image {name!r} could be {found[0]} or {found[1]}; name it with its folder"
+                f"{where}: image {name!r} could be {found[0]} or {found[1]}; name it with its "
+                "folder"
             )
         self.elsewhere += len(found)
         return found[0] if found else None

@@ -88,7 +88,8 @@ class Reading:
         path = self.images.find(name, where, folder)
         if path in self._seen:
             raise DatasetError(
-                f"{where}: image {name!r} stands in {self._seen[path]} already; an image has one row, "
+                f"{where}: image {name!r} stands in {self._seen[path]} already; an image has one "
+                "row, "
                 f"its findings separated by {SEPARATOR!r}"
             )
         self._seen[path] = where

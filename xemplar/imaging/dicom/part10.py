@@ -76,7 +76,8 @@ def read_header(data: bytes, limits: Limits) -> "Dataset":
         raise _damaged() from error
     if not header:
         raise UnreadableImage(
-            "the file begins as DICOM, but no image can be read from it; export the radiograph again"
+            "the file begins as DICOM, but no image can be read from it; export the "
+            "radiograph again"
         )
     return header
 

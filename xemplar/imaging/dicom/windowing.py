@@ -23,7 +23,7 @@ CLIPPED = 0.5
 Of 600 real images, none had more than a sixth there."""
 
 NARROW = 80
-"""Grey levels of 256 that a window must at least spread an image over (600 real radiographs: 103)."""
+"""Fewest of 256 grey levels that a window may spread an image over (600 radiographs: 103)."""
 
 PADDED = 0.5
 """Share of the middle of an image that may be padding, which belongs around an image."""

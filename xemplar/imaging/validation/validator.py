@@ -225,7 +225,8 @@ def _unlike(distance: float, *, alike: bool) -> str:
     far = f"is unlike the indexed ones ({distance:.1f} times as far from them as usual ones)"
     if alike:
         return (
-            f"the image is laid out as a chest radiograph, but {far}: it may show a child among adults, "
+            f"the image is laid out as a chest radiograph, but {far}: it may show a child among "
+            "adults, "
             "an adult among children, an animal or a rare condition; similar cases may be none"
         )
     return (
