@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from xemplar_app import main
+from xemplar_app import opening
 from xemplar_app.main import create_app
 from xemplar_app.settings import Settings
 
@@ -27,13 +27,13 @@ IMAGE = encoded(drawn_image(85, 300, 200))
 def test_a_service_that_opens_lives_and_is_not_ready(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warm_up, go_on = main.warm_up, Event()
+    warm_up, go_on = opening.warm_up, Event()
 
     def slow(retriever: Retriever) -> None:
         go_on.wait(PATIENCE)
         warm_up(retriever)
 
-    monkeypatch.setattr(main, "warm_up", slow)
+    monkeypatch.setattr(opening, "warm_up", slow)
     with TestClient(create_app(settings)) as client:
         try:
             assert client.get("/healthz").status_code == 200
@@ -54,7 +54,7 @@ def test_the_validator_does_not_stand_in_the_way_of_the_warm_up(
     images = np.stack([phantom(seed, size=64).pixels for seed in range(100)])
     guarded = replace(retriever.live, validator=validator_of(images, retriever.encoder))
     monkeypatch.setattr(retriever, "live", guarded)
-    main.warm_up(retriever)
+    opening.warm_up(retriever)
 
 
 def test_a_service_that_cannot_be_opened_tells_whoever_started_it(
@@ -63,7 +63,7 @@ def test_a_service_that_cannot_be_opened_tells_whoever_started_it(
     def fail(*_: object) -> NoReturn:
         raise Mismatch("nothing fits")
 
-    monkeypatch.setattr(main, "open_retriever", fail)
+    monkeypatch.setattr(opening, "open_retriever", fail)
     told: list[Exception] = []
     with TestClient(create_app(settings, on_failure=told.append)) as client:
         wait_until(lambda: bool(told))

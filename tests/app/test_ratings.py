@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
-from xemplar_app.main import create_app, open_retriever
+from xemplar_app.main import create_app
+from xemplar_app.opening import open_retriever
 from xemplar_app.settings import Settings
 from xemplar_evaluator.ranking.experts import agreement_with_experts, rated_lists, read_ratings
 
