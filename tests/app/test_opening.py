@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import Engine, create_engine
 from xemplar_app import opening
 from xemplar_app.main import create_app
 from xemplar_app.settings import Settings
@@ -15,7 +16,9 @@ from xemplar_app.settings import Settings
 from tests.agreement import PATIENCE, wait_until
 from tests.app.asking import Service, ask, problem
 from tests.images import drawn_image, encoded
+from tests.stores import CASES, SmallStore
 from xemplar.errors import DatabaseUnreachable, Mismatch
+from xemplar.model.encoder import Precision
 from xemplar.operations.keys import Keys
 from xemplar.phantom import phantom
 from xemplar.retrieval.retriever import Retriever
@@ -46,6 +49,26 @@ def test_a_service_that_opens_lives_and_is_not_ready(
             go_on.set()
         wait_until(lambda: client.get("/readyz").status_code == 200)
         ask(client, IMAGE)
+
+
+def test_a_service_has_one_engine_for_its_database_and_closes_its_connections(
+    own: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines: list[Engine] = []
+
+    def counted(*args: Any, **named: Any) -> Engine:
+        engines.append(create_engine(*args, **named))
+        return engines[-1]
+
+    monkeypatch.setattr("xemplar.catalog.sqlite.create_engine", counted)
+    settings = Settings(
+        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
+    )
+    with TestClient(create_app(settings)) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        assert len(client.get("/cases").json()["cases"]) == CASES
+        (engine,) = engines
+    assert engine.pool.checkedin() == engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
 def test_the_validator_does_not_stand_in_the_way_of_the_warm_up(
