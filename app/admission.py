@@ -10,7 +10,7 @@ from xemplar.operations.keys import Role
 
 from .problems import described
 from .security import guard_of
-from .service import service_of
+from .service import services_of
 
 DENIED = (
     described(HTTPStatus.UNAUTHORIZED, "No API key, or none that is good.")
@@ -71,7 +71,7 @@ class Admission:
 
     async def check(self, request: Request, secret: str | None) -> None:
         """Ask the guard."""
-        service_of(request)  # while that is not ready, nobody is asked for a key
+        services_of(request)  # until the service is ready, nobody is asked for a key
         await guard_of(request).admit(request, secret, self.role)
 
 

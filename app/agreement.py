@@ -1,4 +1,4 @@
-"""How the order of a search agrees with readers' ratings of its cases."""
+"""Agreement of a search's order with readers' ratings of its cases, as nDCG."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,24 +11,24 @@ from xemplar.index.generation import cosines
 from xemplar.operations.ratings import Rating
 from xemplar.retrieval.ndcg import ndcg, random_ndcg
 from xemplar.retrieval.result import Answer
-from xemplar.retrieval.retriever import Retriever
+from xemplar.retrieval.snapshot import Snapshot
 
 
 def agreement_out(
-    retriever: Retriever, answer: Answer, ratings: Sequence[Rating], root: str
+    live: Snapshot, answer: Answer, ratings: Sequence[Rating], root: str
 ) -> Agreement:
-    """For each reader, and for all together.
+    """Compute the agreement for each reader, and for all together.
 
     Args:
-        retriever: knows the rated cases; one that it does not search any more is left out.
+        live: holds the rated cases; those that it no longer holds are left out.
         answer: to the image that they were found for.
         ratings: of that image's cases.
-        root: what stands before each address, as "/xemplar".
+        root: path prefix of all URLs, as "/xemplar".
 
     Raises:
-        NotFound: another checkpoint answers by now.
+        NotFound: another checkpoint is live now.
     """
-    similarity = _similarities(retriever, answer, {one.case_id: one.case for one in ratings})
+    similarity = _similarities(live, answer, {one.case_id: one.case for one in ratings})
     by_reader: dict[str, dict[str, int]] = {}
     for one in ratings:
         if one.case_id in similarity:
@@ -57,11 +57,8 @@ def agreement_out(
     )
 
 
-def _similarities(
-    retriever: Retriever, answer: Answer, cases: Mapping[str, int]
-) -> Mapping[str, float]:
-    """Of an image with each of these cases that is searched; the most similar one first."""
-    live = retriever.live
+def _similarities(live: Snapshot, answer: Answer, cases: Mapping[str, int]) -> Mapping[str, float]:
+    """Compute an image's similarity to each of these cases that is live, the highest first."""
     live.check_gave(answer)
     searched = sorted(name for name, case in cases.items() if case in live.generation)
     if not searched:
@@ -69,11 +66,11 @@ def _similarities(
     vectors = np.stack([live.generation.vector(cases[name]) for name in searched])
     found = cosines(vectors, answer.features.embedding[0])
     order = np.argsort(-found, kind="stable")
-    return {searched[place]: float(found[place]) for place in order}
+    return {searched[index]: float(found[index]) for index in order}
 
 
 def _agreement(similarity: Mapping[str, float], said: Mapping[str, float]) -> ReaderAgreement:
-    """Of the rated cases' order by similarity with their ratings."""
+    """Compute the nDCG of the rated cases' order by similarity."""
     gains = np.array([[said[case] for case in similarity if case in said]], np.float64)
     if not said:
         return ReaderAgreement(rated=0, ndcg=None, random_ndcg=None)
@@ -85,5 +82,5 @@ def _agreement(similarity: Mapping[str, float], said: Mapping[str, float]) -> Re
 
 
 def _or_none(figure: npt.NDArray[np.float64]) -> float | None:
-    (value,) = figure.clip(0, 1)  # rounding may bring it beyond
+    (value,) = figure.clip(0, 1)  # rounding may exceed the range
     return None if math.isnan(value) else float(value)

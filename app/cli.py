@@ -148,7 +148,7 @@ def query(
     from xemplar.catalog import CaseFilter
     from xemplar.retrieval.selection import Search
 
-    from .main import open_retriever
+    from .opening import open_retriever
     from .table import answer_tables
     from .wire import answer_out
 
@@ -275,19 +275,20 @@ def _write_pictures(retriever: "Retriever", answer: "Answer", folder: Path) -> N
 
     from .sheet import sheet
 
+    live, media = retriever.live, retriever.media
     named = {f"{near.rank:03d}": near for near in answer.neighbours}
     named |= {f"counter-{near.rank:03d}": near for near in answer.counter_examples}
     with new_folder(folder) as beside:
-        (beside / "sheet.jpg").write_bytes(sheet(retriever, answer))
+        (beside / "sheet.jpg").write_bytes(sheet(live, media, answer))
         (beside / "query.jpg").write_bytes(render.query_image(answer))
-        (beside / "query-overlay.jpg").write_bytes(render.query_overlay(retriever, answer))
+        (beside / "query-overlay.jpg").write_bytes(render.query_overlay(live, answer))
         for rank, near in named.items():
             case, name = near.case, f"{rank}-{near.case.case_id}"
-            image = retriever.media.display_bytes(case.image_sha256)
-            overlay = render.case_overlay(retriever, case, answer.explained)
+            image = media.display_bytes(case.image_sha256)
+            overlay = render.case_overlay(live, media, case, answer.explained)
             (beside / f"{name}.jpg").write_bytes(image)
             (beside / f"{name}-overlay.jpg").write_bytes(overlay)
-            evidence = render.case_evidence(retriever, answer, case)
+            evidence = render.case_evidence(live, media, answer, case)
             (beside / f"{name}-evidence.jpg").write_bytes(evidence)
-            evidence = render.query_evidence(retriever, answer, case)
+            evidence = render.query_evidence(live, answer, case)
             (beside / f"{name}-query-evidence.jpg").write_bytes(evidence)

@@ -1,4 +1,4 @@
-"""Follows store and catalog: what is published, what comes and goes, what was left to do."""
+"""Background tasks that follow the store and the catalog: publications, changes, removals."""
 
 import logging
 import time
@@ -16,20 +16,20 @@ from .metrics import Metrics
 from .service import Opening
 
 FOLLOW_SECONDS = 0.5
-"""Between two looks at which generation is live: one small file is read."""
+"""Interval of checking which generation is live, which reads one small file."""
 
-LEARN_SECONDS = 1.0
+FIT_SECONDS = 1.0
 PICTURES_SECONDS = 60.0
 REMOVALS_SECONDS = 60.0
 
 AGAIN_SECONDS = 60.0
-"""After which a generation that could not be used is opened again: that reads all its files."""
+"""Delay before an unusable generation is tried again, which reads all its files."""
 
 LOG = logging.getLogger("xemplar")
 
 
 class Following:
-    """Work of a service beside answering. No request waits for it or fails."""
+    """Keeps a service up to date with its store and catalog. No request waits for it or fails."""
 
     def __init__(
         self, opening: Opening, store: Store, metrics: Metrics, purge_hours: float
@@ -42,13 +42,13 @@ class Following:
         self._refused = ""
         self._error: Exception | None = None
         self._refused_at = 0.0
-        self._has_learnt = True
+        self._is_fitted = True
 
-    async def take_over(self) -> None:
-        """Take over each generation that is published, and each case that comes or goes.
+    async def follow(self) -> None:
+        """Switch to a newly published generation, and apply the catalog's changes.
 
         Raises:
-            Exception: the generation cannot be used; the one before goes on answering.
+            Exception: the generation cannot be used; the one before stays live.
         """
         retriever = self._retriever
         if retriever is None:
@@ -67,28 +67,28 @@ class Following:
         except Exception as error:
             self._refused, self._error, self._refused_at = live, error, time.monotonic()
             raise
-        self._error, self._has_learnt = None, False
+        self._error, self._is_fitted = None, False
         LOG.warning("generation %s answers from now on", retriever.generation.name)
 
-    async def learn(self) -> None:
-        """Let the input validator learn from a generation that answers already."""
+    async def fit_validator(self) -> None:
+        """Fit the input validator to a generation that became live."""
         retriever = self._retriever
-        if retriever is not None and not self._has_learnt:
-            self._has_learnt = True  # of the one that answers now; another one may come meanwhile
+        if retriever is not None and not self._is_fitted:
+            self._is_fitted = True  # to the generation that is live now; another one may follow
             try:
-                await to_thread.run_sync(retriever.learn)
+                await to_thread.run_sync(retriever.fit_validator)
             except BaseException:
-                self._has_learnt = False
+                self._is_fitted = False
                 raise
 
     async def delete_pictures(self) -> None:
-        """Delete the pictures of removed cases that could not be deleted at once."""
+        """Delete stored images of removed cases that could not be deleted immediately."""
         retriever = self._retriever
         if retriever is not None:
             await to_thread.run_sync(delete_pictures, retriever.catalog, retriever.media)
 
     async def queue_purge(self) -> None:
-        """Let a worker delete what index files hold of removed cases; tell where none does."""
+        """Queue the deletion of removed cases from index files; warn if it is not done in time."""
         retriever = self._retriever
         if retriever is None:
             return
@@ -108,5 +108,5 @@ class Following:
 
     @property
     def _retriever(self) -> Retriever | None:
-        service = self._opening.service
-        return None if service is None else service.retriever
+        services = self._opening.services
+        return None if services is None else services.retriever

@@ -1,7 +1,7 @@
-"""What is kept in memory, and forgotten when the service stops.
+"""The latest answers and errors, kept in memory until the service stops.
 
-The latest queries, so that their pictures can be drawn on demand: an uploaded radiograph is never
-written to disk, and is forgotten when others have taken its place. And the latest errors.
+Answers are kept to render their images on demand: an uploaded radiograph is never written to disk,
+and is dropped when newer ones need the room.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -17,7 +17,7 @@ MAX_ERRORS = 200
 
 @dataclass
 class _Remembered:
-    """An answer, and the key that asked; None where no key was asked for."""
+    """An answer and the key that sent its query; None on a service without keys."""
 
     answer: Answer
     key: str | None
@@ -28,9 +28,9 @@ class _Remembered:
 
 
 class RecentAnswers:
-    """The last so many answers by query id. Safe to share between threads.
+    """The latest answers, up to ``capacity``, by query id. Safe to share between threads.
 
-    Each belongs to the API key that asked, and is unknown to all others unless it is shared.
+    Each belongs to the API key that sent the query, and is hidden from others unless shared.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -39,11 +39,11 @@ class RecentAnswers:
         self._lock = Lock()
 
     def keep(self, answer: Answer, key: str | None = None) -> None:
-        """Remember an answer; one of the key that holds the most makes room.
+        """Keep an answer; if there is no room, drop one of the key that holds the most.
 
-        It is the one of that key's that was not asked for longest, so that nobody's queries push
-        out those of somebody who holds fewer. Of an image that was asked about again, the first
-        answer stays: a browser keeps its pictures.
+        The least recently used one of that key is dropped, so that a key's queries never displace
+        those of a key that holds fewer. When a query is repeated with other options its first
+        answer is kept, as browsers cache the images of that one.
         """
         with self._lock:
             self._answers.setdefault(answer.query_id, _Remembered(answer, key))
@@ -54,35 +54,35 @@ class RecentAnswers:
                 del self._answers[next(i for i, o in self._answers.items() if held[o.key] == most)]
 
     def newest(self, key: str | None = None) -> Answer | None:
-        """The answer of a key's that was given or asked for last."""
+        """Return the most recently used answer of a key, if any."""
         with self._lock:
             mine = (one.answer for one in reversed(self._answers.values()) if one.key == key)
             return next(mine, None)
 
     def find(self, query_id: str, key: str | None = None) -> Answer:
-        """An answer by its id.
+        """Find an answer.
 
         Args:
-            query_id: its own.
-            key: id of the API key that asks for it.
+            query_id: of the answer.
+            key: id of the caller's API key.
 
         Raises:
-            NotFound: never given, forgotten, or another key's and not shared.
+            NotFound: there is none, it was dropped, or it is another key's and not shared.
         """
         with self._lock:
             return self._found(query_id, key).answer
 
     def share(self, query_id: str, key: str | None = None) -> None:
-        """Let all keys find an answer.
+        """Make an answer visible to all keys.
 
         Raises:
-            NotFound: as `find`.
+            NotFound: see `find`.
         """
         with self._lock:
             self._found(query_id, key).shared = True
 
     def has_image(self, image_id: str, key: str | None = None) -> bool:
-        """Whether an answer that a key finds is to an image."""
+        """Return True if an answer that a key can find belongs to the image."""
         with self._lock:
             mine = (one.answer for one in self._answers.values() if one.is_for(key))
             return any(answer.image_id == image_id for answer in mine)
@@ -99,18 +99,18 @@ class RecentAnswers:
 
 
 class RecentErrors:
-    """The last `MAX_ERRORS` requests that failed, and images that were refused. The log has all.
+    """The last `MAX_ERRORS` failed requests and rejected images; the log has all of them.
 
-    For the event loop alone, not for threads.
+    Use it from the event loop only; it is not thread-safe.
     """
 
     def __init__(self) -> None:
         self._errors: deque[ErrorOut] = deque(maxlen=MAX_ERRORS)
 
     def keep(self, error: ErrorOut) -> None:
-        """Remember an error; the oldest makes room."""
+        """Keep an error; the oldest is dropped if there is no room."""
         self._errors.appendleft(error)
 
     def newest(self) -> list[ErrorOut]:
-        """All that are remembered, the newest first."""
+        """Return the errors in memory, the newest first."""
         return list(self._errors)

@@ -1,4 +1,4 @@
-"""What is noted of a request while it is answered; log, audit and metrics read it afterwards."""
+"""`Record`: facts about a request, collected for log, audit trail and metrics."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ NO_TIMINGS: Mapping[str, float] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Answered:
-    """One query's answer.
+    """The answer to one query.
 
     Attributes:
-        query_id: its own.
-        generation: index generation that answered.
-        image_sha256: of the image that was sent; None where none was.
-        results: case ids, in their order.
+        query_id: id of the query.
+        generation: index generation that was searched.
+        image_sha256: digest of the uploaded image; None if there was none.
+        results: case ids, in the order of the answer.
         timings_ms: milliseconds by stage.
     """
 
@@ -37,23 +37,23 @@ class Answered:
 
 @dataclass
 class Record:
-    """One request. Nothing of it is an image, a file's name, or text that somebody typed.
+    """Facts about one request, without images, file names, or text that somebody typed.
 
-    But for `details`, which may have what was said of a case: they go into the audit trail alone.
+    The exception is `details`, which may hold a case's description; only the audit trail stores it.
 
     Attributes:
         request_id: random.
-        needed: role that the address asks for; None where anybody may come.
+        needed: role that the route requires; None if it is open to all.
         key: id of the caller's API key.
-        role: what the caller may do; None while that is not known.
-        access: limits of the caller; no case exists for whoever is not let in.
-        expires_at: when the caller's key ends; None: never.
-        subject: id of the case, query or job that it is about.
-        images: digests of the images that were sent, in their order.
-        answers: of the queries.
-        shown: ids of the cases that are shown, where no query asked for them.
-        details: what was changed, as `AuditEntry.details`.
-        problem: kind of the problem that was answered.
+        role: of the caller; None until the guard has admitted the request.
+        access: cases that exist for the caller; none until the guard has admitted the request.
+        expires_at: expiry of the caller's key; None: never.
+        subject: id of the case, query or job that the request is about.
+        images: digests of the uploaded images, in their order.
+        answers: to the queries of the request.
+        shown: ids of the cases shown without a query.
+        details: changes made, see `AuditEntry.details`.
+        problem: kind of the problem in the response.
     """
 
     request_id: str
@@ -70,19 +70,19 @@ class Record:
     problem: str | None = None
 
     def image(self, data: bytes) -> bytes:
-        """Note an image that was sent; gives it back."""
+        """Record an uploaded image; returns it unchanged."""
         self.images.append(hashlib.sha256(data).hexdigest())
         return data
 
     def answered(
         self, answer: Answer, more_timings: Mapping[str, float] = NO_TIMINGS, image: int = 0
     ) -> None:
-        """Note a query's answer.
+        """Record the answer to a query.
 
         Args:
-            answer: what was found.
-            more_timings: stages that came after the answer.
-            image: place of its image among `images`.
+            answer: to the query.
+            more_timings: stages after the answer.
+            image: position of its image in `images`.
         """
         self.answers.append(
             Answered(
@@ -96,6 +96,6 @@ class Record:
 
 
 def record_of(request: Request) -> Record:
-    """The record of a request."""
+    """Return the record of a request."""
     record: Record = request.state.record
     return record

@@ -1,44 +1,45 @@
-"""What the addresses work with."""
+"""`Services`: the parts of the service that its routes use, bound to the sources of a caller."""
 
-import copy
-import io
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Self, TypeVar
 
 import anyio
-import numpy as np
 from anyio import to_thread
-from fastapi import Request
-from PIL import Image
+from fastapi import Depends, Request
 
-from xemplar.catalog import Access
-from xemplar.imaging.overlay import jpeg, overlay
-from xemplar.imaging.preprocess import preprocess
-from xemplar.model.explain import grad_cam
+from xemplar.catalog import Access, Catalog
+from xemplar.operations.audit import Audit
+from xemplar.operations.jobs import Jobs
+from xemplar.operations.keys import Keys
+from xemplar.operations.raters import Raters
+from xemplar.operations.ratings import Ratings
 from xemplar.retrieval.retriever import Retriever
 
+from .gathering import Gathering
 from .problems import come_back
-from .recent import RecentAnswers
+from .recent import RecentAnswers, RecentErrors
 from .record import record_of
 
 T = TypeVar("T")
 
 
 class Turns:
-    """So many tasks at once, in threads, so that the event loop never waits for one."""
+    """Runs blocking tasks in threads, at most ``concurrent`` of them at a time."""
 
     def __init__(self, concurrent: int, wait_seconds: float) -> None:
+        """``wait_seconds``: after which a waiting task is rejected."""
         self._turns = anyio.Semaphore(concurrent)
-        self._threads = anyio.CapacityLimiter(concurrent)
+        self._threads = anyio.CapacityLimiter(math.inf)  # the semaphore limits them
         self._wait_seconds = wait_seconds
 
     async def run(self, task: Callable[[], T]) -> T:
-        """Run a task when its turn comes.
+        """Run a task once a thread is free.
 
         Raises:
-            Refusal: 503, as all processors were busy for too long.
+            Refusal: 503, as no thread became free in time.
         """
         with anyio.move_on_after(self._wait_seconds) as waited:
             await self._turns.acquire()
@@ -50,84 +51,93 @@ class Turns:
             self._turns.release()
 
 
-class Service:
-    """What the addresses work with: made once the files are open and a query has been answered.
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Parts of the service that its routes use; made once its files are open and warmed up.
+
+    A route declares a parameter `BoundServices`, and so gets a copy that is bound to the caller's
+    sources.
 
     Attributes:
-        retriever: answers.
-        recent: what was answered.
-        work: runs what takes little time.
-        work_on_images: runs what decodes images; what takes little time never waits for it.
-        work_on_batches: runs what decodes many images; one image never waits for it.
+        retriever: answers queries, within the caller's access.
+        ratings: readers' ratings, within the caller's access.
+        raters: readers' pseudonyms.
+        jobs: long-running work for ``xemplar worker``.
+        keys: API keys in the database. `Guard` holds the cached ones.
+        audit: the audit trail in the database.
+        gatherings: audit entries that are not written yet.
+        recent: the latest answers, in memory.
+        errors: the latest failed requests, in memory.
+        light: turns of tasks that take little time.
+        images: turns of tasks that decode an image; light tasks never wait for them.
+        batches: turns of tasks that decode many images; a single image never waits for them.
     """
 
-    def __init__(
-        self,
-        retriever: Retriever,
-        recent: RecentAnswers,
-        concurrent: int,
-        batches: int,
-        wait_seconds: float = 30.0,
-    ) -> None:
-        self.retriever = retriever
-        self.recent = recent
-        self.work = Turns(concurrent, wait_seconds).run
-        self.work_on_images = Turns(concurrent, wait_seconds).run
-        self.work_on_batches = Turns(batches, wait_seconds).run
+    retriever: Retriever
+    ratings: Ratings
+    raters: Raters
+    jobs: Jobs
+    keys: Keys
+    audit: Audit
+    gatherings: tuple[Gathering, ...]
+    recent: RecentAnswers
+    errors: RecentErrors
+    light: Turns
+    images: Turns
+    batches: Turns
 
-    def bound(self, access: Access) -> "Service":
-        """The same service within a caller's limits: cases beyond them do not exist."""
-        bound = copy.copy(self)
-        bound.retriever = self.retriever.bound(access)
-        return bound
+    @property
+    def catalog(self) -> Catalog:
+        """The cases, within the caller's access."""
+        return self.retriever.catalog
+
+    def bound(self, access: Access) -> Self:
+        """Return a copy within a caller's access: other cases do not exist for it."""
+        return replace(
+            self,
+            retriever=self.retriever.bound(access),
+            ratings=Ratings(self.catalog.engine, access),
+        )
 
 
 @dataclass
 class Opening:
-    """The service, or why there is none yet.
+    """The services, or the reason why they are not available.
 
     Attributes:
-        service: None until it is ready.
-        reason: what it waits for, or why it never will be ready.
-        closing: lets go of what was opened when the service stops.
+        services: None until the service is ready.
+        reason: what it waits for, or why it will never be ready.
+        closing: closes what was opened when the service stops.
     """
 
-    service: Service | None = None
+    services: Services | None = None
     reason: str = "the service opens its files and answers a first query to itself"
     closing: ExitStack = field(default_factory=ExitStack)
 
 
-def service_of(request: Request) -> Service:
-    """What a request works with, within the limits of whoever sent it.
+def services_of(request: Request) -> Services:
+    """Return the services, bound to the access of the request's caller.
 
-    All routes come to cases through this alone, so none can forget the limits. Before the guard
-    has let a request in, no case exists for it.
+    Routes reach cases through this function alone, so none can forget the access. No case exists
+    for a request that the guard has not admitted.
 
     Raises:
-        Refusal: 503, as it is not ready yet.
+        Refusal: 503, as the service is not ready.
     """
     opening: Opening = request.state.opening
-    if opening.service is None:
+    if opening.services is None:
         raise come_back("NotReady", opening.reason)
-    return opening.service.bound(record_of(request).access)
+    return opening.services.bound(record_of(request).access)
+
+
+async def _bound_services(request: Request) -> Services:
+    return services_of(request)  # in the event loop: FastAPI runs plain functions in threads
+
+
+BoundServices = Annotated[Services, Depends(_bound_services)]
+"""Parameter of a route: the services, bound to the access of its caller."""
 
 
 def root_of(request: Request) -> str:
-    """What a reverse proxy puts before each address."""
+    """Return the path prefix that a reverse proxy adds, as "/xemplar"."""
     return str(request.scope.get("root_path", ""))
-
-
-def warm_up(retriever: Retriever) -> None:
-    """Go the way of a query once, so that no user waits for what is made on first use.
-
-    With noise, which the input validator would not let in.
-    """
-    noise = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(noise).save(file, "PNG")
-    live = retriever.live
-    inputs = preprocess(retriever.decode(file.getvalue()), live.checkpoint.card.spec)
-    features = live.encoder.encode(inputs[None])
-    live.generation.search(features.embedding[0], 5)
-    cam = grad_cam(features.maps, live.checkpoint.weights["classifier.weight"])[0, 0]
-    jpeg(overlay(noise, cam, live.checkpoint.card.spec))

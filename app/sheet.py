@@ -1,4 +1,4 @@
-"""An answer as one picture: the query and its neighbours, with Grad-CAM and evidence below."""
+"""Contact sheet of an answer: query and neighbours, with Grad-CAM and similarity evidence."""
 
 import io
 from collections.abc import Sequence
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from xemplar.api import NOTICE
+from xemplar.archive.media import Media
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer
-from xemplar.retrieval.retriever import Retriever
+from xemplar.retrieval.snapshot import Snapshot
 
 TILE, GAP, LINE = 240, 8, 18
 INK, PAPER, FAINT = (235, 235, 235), (18, 18, 20), (150, 150, 155)
 
 
-def sheet(retriever: Retriever, answer: Answer) -> bytes:
-    """A JPEG with a column for the query and one for each neighbour.
+def sheet(live: Snapshot, media: Media, answer: Answer) -> bytes:
+    """Render a JPEG with a column for the query and one for each neighbour.
 
     Rows: the image; its Grad-CAM for the explained finding; the neighbour's similarity evidence;
     the query's evidence for that neighbour.
@@ -29,7 +30,7 @@ def sheet(retriever: Retriever, answer: Answer) -> bytes:
                 f"most probable: {_name(query.finding)} {query.probability:.2f}",
                 f"explained: {_name(explained.finding)} {explained.probability:.2f}",
             ],
-            [render.query_image(answer), render.query_overlay(retriever, answer, side=TILE)],
+            [render.query_image(answer), render.query_overlay(live, answer, side=TILE)],
         )
     ]
     for near in answer.neighbours:
@@ -43,10 +44,10 @@ def sheet(retriever: Retriever, answer: Answer) -> bytes:
                     about,
                 ],
                 [
-                    retriever.media.display_bytes(case.image_sha256),
-                    render.case_overlay(retriever, case, answer.explained, TILE),
-                    render.case_evidence(retriever, answer, case, TILE),
-                    render.query_evidence(retriever, answer, case, TILE),
+                    media.display_bytes(case.image_sha256),
+                    render.case_overlay(live, media, case, answer.explained, TILE),
+                    render.case_evidence(live, media, answer, case, TILE),
+                    render.query_evidence(live, answer, case, TILE),
                 ],
             )
         )

@@ -26,7 +26,7 @@ import httpx2
 from rich.console import Console
 from rich.table import Table
 from xemplar_app.audit import AuditTrail
-from xemplar_app.main import open_retriever
+from xemplar_app.opening import open_retriever
 from xemplar_app.settings import Settings
 
 from tests.app.reading import served

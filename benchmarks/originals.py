@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
-from xemplar_app.main import open_retriever
+from xemplar_app.opening import open_retriever
 from xemplar_app.settings import Settings
 from xemplar_app.sheet import sheet
 
@@ -59,7 +59,9 @@ def main() -> None:
             answer = retriever.ask(data, Search(k=K, exclude=(own.case_id,)))
             assert len(answer.neighbours) == K
             assert own.id not in [n.case.id for n in answer.neighbours]
-            (out / f"{Path(row['file']).stem}.jpg").write_bytes(sheet(retriever, answer))
+            (out / f"{Path(row['file']).stem}.jpg").write_bytes(
+                sheet(retriever.live, retriever.media, answer)
+            )
             if set(own.findings) - {NO_FINDING}:
                 shared.append(statistics.mean(shares(own, n.case) for n in answer.neighbours))
                 others = [case for case in cases if case.id != own.id]

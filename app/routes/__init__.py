@@ -1,4 +1,4 @@
-"""The addresses of the service, by what they are about."""
+"""Routes of the service, by subject."""
 
 from fastapi import APIRouter
 
@@ -26,7 +26,7 @@ router.include_router(generations.router)
 router.include_router(keys.router)
 router.include_router(ratings.export)
 router.include_router(admin.router)
-router.include_router(operation.router)  # open to all, but for the metrics
+router.include_router(operation.router)  # open to all, except the metrics
 router.include_router(page.router)
 router.include_router(docs.router)
 

@@ -1,35 +1,33 @@
-"""For administrators: who asked what, and what went wrong."""
+"""Routes for administrators: the audit trail, and recent errors."""
 
 from contextlib import suppress
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import Query, Request
+from fastapi import Query
 
 from xemplar.api import AuditEntryOut, AuditPage, AuditQuestion, ErrorList
 from xemplar.errors import StorageError
-from xemplar.operations.audit import Audit
 
 from ..admission import admin
-from ..recent import RecentErrors
+from ..service import BoundServices
 from .common import INVALID, api_router
 
 router = api_router("administration", admin)
 
 
 @router.get("/audit", responses=INVALID)
-async def audit(request: Request, question: Annotated[AuditQuestion, Query()]) -> AuditPage:
-    """Every query, change, look at cases and denied request, the newest first.
+async def audit(services: BoundServices, question: Annotated[AuditQuestion, Query()]) -> AuditPage:
+    """List queries, changes, views of cases and denied requests, the newest first.
 
-    Reads of one second by one key that differ in nothing are one entry, with a count; so are
-    requests of one minute that came without a good key.
+    Identical reads by one key within a second are one entry, with a count; so are requests without
+    a valid key within a minute.
     """
-    trail: Audit = request.state.audit
-    for gathering in request.state.gatherings:
-        with suppress(StorageError):  # what is there can be read all the same
+    for gathering in services.gatherings:
+        with suppress(StorageError):  # the entries that are written can still be read
             await gathering.write()
     asked: dict[str, Any] = question.model_dump()
-    found = await to_thread.run_sync(lambda: trail.entries(**asked))
+    found = await to_thread.run_sync(lambda: services.audit.entries(**asked))
     return AuditPage(
         entries=[AuditEntryOut(**vars(entry) | {"results": [*entry.results]}) for entry in found],
         before=found[-1].id if len(found) == question.limit else None,
@@ -37,11 +35,11 @@ async def audit(request: Request, question: Annotated[AuditQuestion, Query()]) -
 
 
 @router.get("/errors")
-async def errors(request: Request) -> ErrorList:
-    """The last 200 answers of status 500 or above, and images that were refused, the newest first.
+async def errors(services: BoundServices) -> ErrorList:
+    """List the last 200 responses of status 500 or above and rejected images, the newest first.
 
-    Since the service was started, without probes. A refused image is a POST answered 400, 413, 415
-    or 422. Nothing that a patient or a caller wrote is in it; the log tells more of a request id.
+    Since the service started, without probes. A rejected image is a POST answered 400, 413, 415
+    or 422. The list holds nothing that a patient or a caller wrote; the log has more details of a
+    request id.
     """
-    recent: RecentErrors = request.state.errors
-    return ErrorList(errors=recent.newest())
+    return ErrorList(errors=services.errors.newest())

@@ -1,4 +1,4 @@
-"""Past cases and their pictures."""
+"""Routes of past cases and their images."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from xemplar.retrieval import render
 
 from ..admission import reader
 from ..record import record_of
-from ..service import root_of, service_of
+from ..service import BoundServices, root_of
 from ..wire import case_out
 from .common import (
     INVALID,
@@ -29,17 +29,18 @@ router = api_router("cases", reader)
 
 
 @router.get("/cases", responses=INVALID)
-async def cases(request: Request, asked: Annotated[CaseQuery, Query()]) -> CasePage:
-    """Cases that meet the filters, page by page; one that comes or goes meanwhile moves none."""
-    service = service_of(request)
+async def cases(
+    request: Request, services: BoundServices, asked: Annotated[CaseQuery, Query()]
+) -> CasePage:
+    """List the cases that match the filters, in pages; additions and removals shift none."""
 
     def work() -> tuple[Case, ...]:
-        retriever = service.retriever
-        return retriever.catalog.page(
-            retriever.checkpoint.digest, asked.case_filter(), after=asked.after, limit=asked.limit
+        digest = services.retriever.checkpoint.digest
+        return services.catalog.page(
+            digest, asked.case_filter(), after=asked.after, limit=asked.limit
         )
 
-    found, root = await service.work(work), root_of(request)
+    found, root = await services.light.run(work), root_of(request)
     record_of(request).shown = tuple(case.case_id for case in found)
     following = None
     if len(found) == asked.limit:
@@ -49,11 +50,10 @@ async def cases(request: Request, asked: Annotated[CaseQuery, Query()]) -> CaseP
 
 
 @router.get("/findings")
-async def findings(request: Request) -> FindingList:
-    """Findings that a case has or that the network knows: what filters may name."""
-    retriever = service_of(request).retriever
-    counted = await service_of(request).work(lambda: finding_counts(retriever.catalog))
-    predicted = retriever.checkpoint.card.findings
+async def findings(services: BoundServices) -> FindingList:
+    """List the findings that filters may name: those of a case, or predicted by the network."""
+    counted = await services.light.run(lambda: finding_counts(services.catalog))
+    predicted = services.retriever.checkpoint.card.findings
     names = sorted({*counted, *predicted}, key=str.lower)
     return FindingList(
         findings=[
@@ -64,42 +64,40 @@ async def findings(request: Request) -> FindingList:
 
 
 @router.get("/cases/{case_id}", responses=NOT_FOUND | INVALID)
-async def case(request: Request, case_id: CaseId) -> CaseOut:
-    """A past case."""
-    service = service_of(request)
-    found = await service.work(lambda: service.retriever.indexed(case_id))
+async def case(request: Request, services: BoundServices, case_id: CaseId) -> CaseOut:
+    """Get a past case."""
+    found = await services.light.run(lambda: services.retriever.indexed(case_id))
     return case_out(found, root_of(request))
 
 
 @router.get("/cases/{case_id}/image", response_class=Response, responses=PICTURE)
-async def case_image(request: Request, case_id: CaseId, side: Side = 1024) -> Response:
-    """A past case's image, as a display copy."""
-    service = service_of(request)
+async def case_image(services: BoundServices, case_id: CaseId, side: Side = 1024) -> Response:
+    """Get the display copy of a past case's image."""
+    retriever = services.retriever
 
     def work() -> bytes:
-        found = service.retriever.indexed(case_id)
-        return render.case_image(service.retriever, found, side)
+        return render.case_image(retriever.media, retriever.indexed(case_id), side)
 
-    return jpeg_response(await service.work(work))
+    return jpeg_response(await services.light.run(work))
 
 
 @router.get("/cases/{case_id}/overlay", response_class=Response, responses=PICTURE)
 async def case_overlay(
-    request: Request,
+    services: BoundServices,
     case_id: CaseId,
     finding: Annotated[
         str, Query(max_length=100, description="Finding to explain.", examples=["Effusion"])
     ],
     side: Side = 512,
 ) -> Response:
-    """A past case with its Grad-CAM; without a map below the finding's threshold."""
-    service = service_of(request)
+    """Get a past case with its Grad-CAM; without a map below the finding's threshold."""
+    retriever = services.retriever
 
     def work() -> bytes:
-        found = service.retriever.indexed(case_id)
-        return render.case_overlay(service.retriever, found, finding, side)
+        found = retriever.indexed(case_id)
+        return render.case_overlay(retriever.live, retriever.media, found, finding, side)
 
-    return jpeg_response(await service.work(work))
+    return jpeg_response(await services.light.run(work))
 
 
 @router.get(
@@ -108,14 +106,17 @@ async def case_overlay(
     responses=PICTURE,
 )
 async def case_evidence(
-    request: Request, case_id: CaseId, query_id: QueryId, side: Side = 512
+    request: Request,
+    services: BoundServices,
+    case_id: CaseId,
+    query_id: QueryId,
+    side: Side = 512,
 ) -> Response:
-    """A past case: which places make it similar to the image that was sent."""
-    service = service_of(request)
-    answer = remembered(request, query_id)
+    """Get a past case with the spatial locations that make it similar to the query image."""
+    retriever, answer = services.retriever, remembered(request, services, query_id)
 
     def work() -> bytes:
-        found = service.retriever.indexed(case_id)
-        return render.case_evidence(service.retriever, answer, found, side)
+        found = retriever.indexed(case_id)
+        return render.case_evidence(retriever.live, retriever.media, answer, found, side)
 
-    return jpeg_response(await service.work(work))
+    return jpeg_response(await services.light.run(work))

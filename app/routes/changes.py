@@ -1,4 +1,4 @@
-"""Cases come, are described anew, and go. Each change is searchable as soon as it is answered."""
+"""Routes that add, change and remove cases; a change is searchable once it is answered."""
 
 from contextlib import suppress
 from http import HTTPStatus
@@ -22,7 +22,7 @@ from xemplar.retrieval.retriever import Retriever
 from ..admission import writer
 from ..problems import described
 from ..record import Record, record_of
-from ..service import root_of, service_of
+from ..service import BoundServices, root_of
 from ..upload import REQUEST_BODY, image_and_fields_of
 from ..wire import case_out, new_case_out
 from .common import (
@@ -41,15 +41,15 @@ router = api_router("cases", writer)
 
 
 SAME_IMAGE = (
-    "the archive holds this image in another file, as case {case_id}, which was described anew and "
-    "keeps its pictures; no case was added"
+    "the archive holds this image in another file, as case {case_id}; that case's description was "
+    "updated, its stored images were kept, and no case was added"
 )
 
 BETWEEN_COMMAS = rf"^[^{CONTROLS},]{{0,100}}(,[^{CONTROLS},]{{0,100}}){{0,99}}$"
 
 
 def _body() -> dict[str, Any]:
-    """How OpenAPI describes the form: the image, and the fields of `CaseIn`."""
+    """Describe the form for OpenAPI: the image, and the fields of `CaseIn`."""
     described = CaseIn.model_json_schema()
     for name, field in described["properties"].items():
         if name in LABELS:
@@ -59,7 +59,7 @@ def _body() -> dict[str, Any]:
                 "description": f"{field['description']} Names between commas; repeatable.",
                 "examples": ["Effusion,Edema"],
             }
-        elif "anyOf" in field:  # something or null, which a form says by an empty field, or by none
+        elif "anyOf" in field:  # something or null: a form has an empty field, or none
             del field["default"]
             field |= _or_empty(field.pop("anyOf")[0])
     image = REQUEST_BODY["content"]["multipart/form-data"]["schema"]
@@ -71,7 +71,7 @@ def _body() -> dict[str, Any]:
 
 
 def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
-    """A form's field that may also be empty."""
+    """Allow a form's field to be empty."""
     if "enum" in schema:
         return schema | {"enum": [*schema["enum"], ""]}
     if schema["type"] == "string":
@@ -81,10 +81,15 @@ def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
 
 @router.post(
     "/cases",
-    summary="Put a case in",
+    summary="Add a case",
     status_code=status.HTTP_201_CREATED,
     response_model=NewCaseOut,
-    responses={200: {"model": NewCaseOut, "description": "The image was there; described anew."}}
+    responses={
+        200: {
+            "model": NewCaseOut,
+            "description": "The image was already indexed; its description was updated.",
+        }
+    }
     | BAD_REQUEST
     | TOO_LARGE
     | TOO_SLOW
@@ -93,34 +98,37 @@ def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
     | described(
         HTTPStatus.CONFLICT,
         "Another image has the case id that this one would get; or the image is a case of a source "
-        "that is not the key's; or the case was given too many patients.",
+        "that the key may not see; or the case's patient was changed too often.",
     ),
     openapi_extra={"requestBody": _body()},
 )
 async def put_case(
-    request: Request, response: Response, form: Annotated[FormData, Depends(image_and_fields_of)]
+    request: Request,
+    response: Response,
+    services: BoundServices,
+    form: Annotated[FormData, Depends(image_and_fields_of)],
 ) -> NewCaseOut:
-    """An image and what is known of it. The same image again changes only what is named with it.
+    """Add an image with its description; for an image already indexed, update the given fields.
 
-    So does the same image in another file, as in another format or resolution: no case is added,
-    the answer is the case that was there, and a warning says so.
+    That includes the same image in another file, as in another format or resolution: no case is
+    added, the response is the existing case, and a warning says so.
 
-    A key that has only one source need not name it; one that has several names one of them.
+    A key with a single source need not name it; a key with several must name one of them.
 
-    Findings may be repeated fields, or names between commas. When this is answered, pictures and
-    description are on the disk.
+    Findings may be repeated fields, or comma-separated names. Stored images and description are on
+    disk before the response is sent.
 
-    The image is looked at as a query's is: what surely is no image of the kind that is indexed is
-    refused, and `warnings` tell what is doubtful. `xemplar index` takes in what is refused here,
-    but for an image that shows another part of the body by its DICOM header, or has text burnt into
-    the picture: that neither takes in unless told to (`any_body_part`, `burned_in_text`).
+    The image is validated as a query's is: images clearly unlike the indexed ones are rejected, and
+    `warnings` name doubts. `xemplar index` accepts images that are rejected here, except images of
+    another body part (by the DICOM header) or with burned-in text; both accept those only when told
+    to (`any_body_part`, `burned_in_text`).
     """
-    service, given = service_of(request), _given(form)
+    retriever, given = services.retriever, _given(form)
     image = form["image"]
-    assert isinstance(image, UploadFile)  # noqa: S101 -- `image_and_fields_of` has looked
+    assert isinstance(image, UploadFile)  # noqa: S101 -- `image_and_fields_of` checks it
     data = record_of(request).image(image.file.read())
-    case, is_new, warnings = await service.work_on_images(
-        lambda: _put(service.retriever, data, given, record_of(request))
+    case, is_new, warnings = await services.images.run(
+        lambda: _put(retriever, data, given, record_of(request))
     )
     record_of(request).subject = case.case_id
     if not is_new:
@@ -135,24 +143,28 @@ async def put_case(
     responses=NO_JSON
     | NOT_FOUND
     | INVALID
-    | described(HTTPStatus.CONFLICT, "The case, or cases by this key, were given many patients."),
+    | described(
+        HTTPStatus.CONFLICT,
+        "The patient of this case, or of cases by this key, was changed too often.",
+    ),
 )
-async def change_case(request: Request, case_id: CaseId, change: CaseChange) -> CaseOut:
-    """What is named is changed, what is null is forgotten, and all else stays as it is.
+async def change_case(
+    request: Request, services: BoundServices, case_id: CaseId, change: CaseChange
+) -> CaseOut:
+    """Update the given fields of a case, and clear those that are null; the others stay.
 
-    A writer may give a case 5 patients within 24 hours, and cases that are there 100 in all: with
-    each it could try who a patient is.
+    Within 24 hours a writer may set the patient of one case 5 times, and of existing cases 100
+    times in all: each attempt could be used to guess a patient's identity.
     """
-    retriever = service_of(request).retriever
+    retriever, catalog = services.retriever, services.catalog
 
     def work() -> Case:
-        source = retriever.catalog.case(case_id).source
+        source = catalog.case(case_id).source
         fields = change.fields(retriever.store, source, _vocabulary(retriever, change))
-        described = retriever.catalog.describe(case_id, fields)
-        record_of(request).details = changes(described)
-        return retriever.catalog.case(case_id)
+        record_of(request).details = changes(catalog.describe(case_id, fields))
+        return catalog.case(case_id)
 
-    return case_out(await service_of(request).work(work), root_of(request))
+    return case_out(await services.light.run(work), root_of(request))
 
 
 @router.delete(
@@ -161,12 +173,12 @@ async def change_case(request: Request, case_id: CaseId, change: CaseChange) -> 
     status_code=status.HTTP_204_NO_CONTENT,
     responses=NOT_FOUND | INVALID,
 )
-async def remove_case(request: Request, case_id: CaseId) -> None:
-    """Gone for good, with its pictures; no search finds it any more.
+async def remove_case(services: BoundServices, case_id: CaseId) -> None:
+    """Remove a case for good, with its stored images; no search finds it afterwards.
 
-    After a failure, send it again until it is answered 204 or 404: then it is gone.
+    After a failure, repeat the request until it is answered 204 or 404.
     """
-    retriever = service_of(request).retriever
+    retriever = services.retriever
 
     def work() -> None:
         try:
@@ -174,17 +186,17 @@ async def remove_case(request: Request, case_id: CaseId) -> None:
         except StorageError as error:
             error.action = f"the removal of case {case_id}"
             raise
-        with suppress(StorageError):  # it is gone; what answers is told of it within a second
+        with suppress(StorageError):  # it is removed; `Following` updates the index within a second
             retriever.update()
 
-    await service_of(request).work(work)
+    await services.light.run(work)
 
 
 def _given(form: FormData) -> CaseIn:
-    """The form's fields but the image.
+    """Parse the form's fields other than the image.
 
     Raises:
-        RequestValidationError: naming the field and its limit.
+        RequestValidationError: a field is invalid; names the field and its limit.
     """
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
@@ -192,7 +204,7 @@ def _given(form: FormData) -> CaseIn:
             fields.setdefault(name, []).append(value)
         elif name in fields:
             raise RequestValidationError([_twice(name)])
-        elif name != "image" and value != "":  # an empty field of a form says nothing
+        elif name != "image" and value != "":  # an empty field of a form means no value
             fields[name] = value
     fields = {name: value for name, value in fields.items() if value != [""]}
     try:
@@ -209,7 +221,7 @@ def _twice(name: str) -> dict[str, Any]:
 def _put(
     retriever: Retriever, data: bytes, given: CaseIn, record: Record
 ) -> tuple[Case, bool, tuple[str, ...]]:
-    """Put an image in, or describe it anew; returns the case, whether it is new, and warnings."""
+    """Add or update a case; returns the case, True if it is new, and warnings."""
     live = retriever.live
     image = retriever.decode(data)
     source = retriever.catalog.access.source_of(given.source)
@@ -219,7 +231,7 @@ def _put(
         _refuse_by_header(image, given)
     spec = live.checkpoint.card.spec
     verdict = live.judge(preprocess(image, spec))
-    # a repeated upload is never refused, though other images may be indexed by now
+    # a repeated upload is never rejected, even if the index has changed since
     doubts = verdict.admitted() if known is None else verdict.warnings
     whole = known is not None and retriever.media.has(image.sha256, spec)
     if known is not None and known.id in live.generation and whole:
@@ -235,11 +247,11 @@ def _put(
 
 
 def _refuse_by_header(image: Radiograph, given: CaseIn) -> None:
-    """Refuse an image for what its DICOM header says, unless the caller insists.
+    """Reject an image by its DICOM header, unless the caller insists.
 
     Raises:
         NotARadiograph: it shows another part of the body.
-        BurnedInText: text is burnt into the picture.
+        BurnedInText: text is burned into the image.
     """
     if image.body_part is not None and not given.any_body_part:
         raise NotARadiograph(
@@ -255,5 +267,5 @@ def _refuse_by_header(image: Radiograph, given: CaseIn) -> None:
 
 
 def _vocabulary(retriever: Retriever, given: CaseChange) -> frozenset[str]:
-    """Findings that a case may have: of a vocabulary, a case, or the network that answers."""
+    """Return the findings that a case may have: of a vocabulary, a case, or the network."""
     return retriever.catalog.vocabulary(given.findings).union(retriever.checkpoint.card.findings)

@@ -1,4 +1,4 @@
-"""What several addresses share: parameters, pictures, and the answers that are no success."""
+"""Shared by several routes: parameters, image responses, and descriptions of errors."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from ..admission import DENIED
 from ..content_type import BodyRoute
 from ..problems import described
 from ..record import record_of
-from ..service import service_of
+from ..service import Services
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -22,18 +22,20 @@ OTHER_KIND = described(
 )
 NOT_FOUND = described(HTTPStatus.NOT_FOUND, "No such case or query.")
 TOO_LARGE = described(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body or its image is too large.")
-TOO_SLOW = described(HTTPStatus.REQUEST_TIMEOUT, "The body stood still or came too slowly.")
+TOO_SLOW = described(HTTPStatus.REQUEST_TIMEOUT, "The body stalled or arrived too slowly.")
 NO_JSON = (
-    described(HTTPStatus.BAD_REQUEST, "The body is no text, and so no JSON.")
+    described(HTTPStatus.BAD_REQUEST, "The body is not text, and so not JSON.")
     | described(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is compressed, or of another type.")
     | TOO_LARGE
     | TOO_SLOW
 )
-INVALID = described(HTTPStatus.UNPROCESSABLE_ENTITY, "No radiograph, or a value outside its range.")
+INVALID = described(
+    HTTPStatus.UNPROCESSABLE_ENTITY, "Not a radiograph, or a value outside its range."
+)
 PICTURE: Responses = {
     200: {
         "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
-        "description": "A JPEG picture.",
+        "description": "A JPEG image.",
     },
     **NOT_FOUND,
     **INVALID,
@@ -61,32 +63,32 @@ Finding = Annotated[
 Side = Annotated[int, Query(ge=64, le=1024, description="Longest side in pixels.")]
 
 
-def remembered(request: Request, query_id: str) -> Answer:
-    """The answer to a query that belongs to whoever asks, or that was shared.
+def remembered(request: Request, services: Services, query_id: str) -> Answer:
+    """Find the answer to a query that belongs to the caller, or that was shared.
 
     Raises:
-        NotFound: there is none, or not any more.
+        NotFound: there is none, or it is no longer in memory.
     """
-    return service_of(request).recent.find(query_id, record_of(request).key)
+    return services.recent.find(query_id, record_of(request).key)
 
 
-def remember(request: Request, answer: Answer) -> None:
-    """Keep an answer, as that of whoever asks."""
-    service_of(request).recent.keep(answer, record_of(request).key)
+def remember(request: Request, services: Services, answer: Answer) -> None:
+    """Keep an answer in memory, as the caller's."""
+    services.recent.keep(answer, record_of(request).key)
 
 
 def jpeg_response(picture: bytes) -> Response:
-    """A picture."""
+    """Return a JPEG response, given its bytes."""
     return Response(picture, media_type="image/jpeg")
 
 
 def api_router(tag: str, admission: Any = None) -> APIRouter:
-    """Routes of one subject, as OpenAPI groups them.
+    """Make a router for the routes of one subject, as OpenAPI groups them.
 
     Args:
         tag: the subject.
-        admission: `reader`, `writer` or `admin`, where all of them ask for that; each route knows
-            it then, and asks before it reads a body.
+        admission: `reader`, `writer` or `admin`, required by all its routes; each route checks it
+            before it reads a body.
     """
     return APIRouter(
         route_class=BodyRoute,
@@ -98,5 +100,5 @@ def api_router(tag: str, admission: Any = None) -> APIRouter:
 
 
 def operation_id(route: Any) -> str:
-    """The name of the function: a client's method is called as the code is."""
+    """Return the name of the route's function, which names the method of a generated client."""
     return str(route.name)

@@ -1,4 +1,4 @@
-"""The page /docs, which tries the API out, and the document that it reads."""
+"""The page /docs, where the API can be tried out, and the OpenAPI document that it reads."""
 
 import json
 from collections.abc import Mapping
@@ -10,24 +10,23 @@ from fastapi.openapi.docs import get_swagger_ui_html
 
 from xemplar.api.examples import CASE_ID, JOB_ID, QUERY_ID
 from xemplar.errors import XemplarError
-from xemplar.operations.jobs import Jobs
 from xemplar.operations.keys import Role
 
 from ..admission import Secret
 from ..problems import Refusal
 from ..record import record_of
 from ..security import guard_of
-from ..service import Service, root_of, service_of
+from ..service import Services, root_of, services_of
 
 STATIC = "/static-docs"
-"""Path of Swagger UI's own files; the app mounts them."""
+"""Path at which the app mounts Swagger UI's own files."""
 
 router = APIRouter()
 
 
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> Response:
-    """Swagger UI, which loads nothing from elsewhere."""
+    """Serve Swagger UI, which loads nothing from other hosts."""
     root, title = root_of(request), request.app.title
     return get_swagger_ui_html(
         openapi_url=f"{root}/docs/openapi.json",
@@ -35,23 +34,25 @@ async def docs(request: Request) -> Response:
         swagger_js_url=f"{root}{STATIC}/swagger-ui-bundle.js",
         swagger_css_url=f"{root}{STATIC}/swagger-ui.css",
         swagger_favicon_url=f"{root}{STATIC}/favicon.png",
-        swagger_ui_parameters={"validatorUrl": None},  # nothing is sent to a validator elsewhere
+        swagger_ui_parameters={
+            "validatorUrl": None
+        },  # else the document is sent to a public validator
     )
 
 
 @router.get("/docs/openapi.json", include_in_schema=False)
 async def docs_document(request: Request, secret: Secret) -> dict[str, Any]:
-    """/openapi.json with examples that this store has, for whoever may see them.
+    """Serve /openapi.json with example ids from this store, for callers who may see them.
 
-    Where something is changed or removed, the example is an id of nothing.
+    Operations that change or remove something keep an example id that does not exist.
     """
     document: dict[str, Any] = request.app.openapi()
     real: dict[str, str] = {}
-    # the page explains the API also where it cannot be tried out
+    # without access the page still describes the API
     with suppress(Refusal, XemplarError):
         await guard_of(request).admit(request, secret, Role.READER)
-        service, key = service_of(request), record_of(request).key
-        real = await service.work(lambda: _real(service, key))
+        services, key = services_of(request), record_of(request).key
+        real = await services.light.run(lambda: _real(services, key))
     paths = {
         path: {
             method: _with_examples(operation, real if method == "get" else {})
@@ -62,12 +63,12 @@ async def docs_document(request: Request, secret: Secret) -> dict[str, Any]:
     return document | {"paths": paths}
 
 
-def _real(service: Service, key: str | None) -> dict[str, str]:
-    """Ids of this store, by the examples that they replace; of a key's newest query at best."""
-    catalog, newest = service.retriever.catalog, service.recent.newest(key)
+def _real(services: Services, key: str | None) -> dict[str, str]:
+    """Map each example to an id from this store, preferably of the key's newest query."""
+    newest = services.recent.newest(key)
     cases = [near.case for near in newest.neighbours] if newest is not None else []
-    cases = cases or [*catalog.page(service.retriever.checkpoint.digest, limit=1)]
-    jobs = Jobs(catalog.engine).newest(1)
+    cases = cases or [*services.catalog.page(services.retriever.checkpoint.digest, limit=1)]
+    jobs = services.jobs.newest(1)
     real = {
         QUERY_ID: newest.query_id if newest is not None else None,
         CASE_ID: cases[0].case_id if cases else None,
@@ -77,12 +78,12 @@ def _real(service: Service, key: str | None) -> dict[str, str]:
 
 
 def _with_examples(operation: dict[str, Any], real: Mapping[str, str]) -> dict[str, Any]:
-    """An operation whose required parameters are filled in when it is tried out."""
+    """Return an operation with its required parameters filled in for trying it out."""
     text = json.dumps(operation)
     for example, one in real.items():
         text = text.replace(example, one)
     filled: dict[str, Any] = json.loads(text)
     for parameter in filled.get("parameters", []):
-        if parameter["required"]:  # Swagger UI takes no example from a parameter's schema
+        if parameter["required"]:  # Swagger UI ignores the examples of a parameter's schema
             parameter["example"] = parameter["schema"]["examples"][0]
     return filled

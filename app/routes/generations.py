@@ -1,4 +1,4 @@
-"""Generations of the index: which there are, and which one answers."""
+"""Routes of index generations: list them, and publish one."""
 
 import logging
 from contextlib import suppress
@@ -19,7 +19,7 @@ from xemplar.retrieval.retriever import Retriever
 from ..admission import admin
 from ..problems import described
 from ..record import record_of
-from ..service import service_of
+from ..service import BoundServices
 from .common import INVALID, api_router
 
 router = api_router("administration", admin)
@@ -39,10 +39,9 @@ LOG = logging.getLogger("xemplar")
 
 
 @router.get("/generations")
-async def index_generations(request: Request) -> GenerationList:
-    """All generations that the store keeps, and which one answers."""
-    service = service_of(request)
-    return await service.work(lambda: _all(service.retriever))
+async def index_generations(services: BoundServices) -> GenerationList:
+    """List all generations in the store, and which one is live."""
+    return await services.light.run(lambda: _all(services.retriever))
 
 
 @router.post(
@@ -50,17 +49,18 @@ async def index_generations(request: Request) -> GenerationList:
     summary="Answer with another index",
     responses=NO_GENERATION | INVALID,
 )
-async def publish_generation(request: Request, name: Name) -> GenerationOut:
-    """Naming an older generation is the rollback. All services of the store follow within seconds.
+async def publish_generation(
+    request: Request, services: BoundServices, name: Name
+) -> GenerationOut:
+    """Publish a generation; an older one to roll back. The store's services follow in seconds.
 
-    One whose files are damaged, or whose checkpoint is not there, is refused, and nothing changes.
+    A generation with damaged files or a missing checkpoint is rejected, and nothing changes.
     """
-    service = service_of(request)
     record_of(request).subject = name
 
     def work() -> GenerationOut:
         try:
-            service.retriever.publish(name)
+            services.retriever.publish(name)
         except (ArtefactError, ConfigurationError) as error:
             LOG.warning("generation %s is not published: %s", name, error)
             raise InvalidArgument(
@@ -68,14 +68,14 @@ async def publish_generation(request: Request, name: Name) -> GenerationOut:
                 "damaged, its checkpoint is not there, or the catalog lacks its cases; the log "
                 "says which"
             ) from error
-        return next(one for one in _all(service.retriever).generations if one.name == name)
+        return next(one for one in _all(services.retriever).generations if one.name == name)
 
-    return await service.work(work)
+    return await services.light.run(work)
 
 
 def _all(retriever: Retriever) -> GenerationList:
     answering, live = retriever.generation.name, ""
-    with suppress(ArtefactError):  # the live one is not there: here another one is looked for
+    with suppress(ArtefactError):  # the live one is missing; this list helps to find another one
         live = current(retriever.store)
     published = {one.name: one.published_at for one in Generations(retriever.catalog.engine).all()}
     found, damaged = [], []
@@ -90,7 +90,7 @@ def _all(retriever: Retriever) -> GenerationList:
 
 @lru_cache
 def _note(damaged: Damaged) -> None:
-    """Once in the log: the page asks every few seconds."""
+    """Log a damaged generation once: the page lists generations every few seconds."""
     LOG.warning("generation %s is damaged: %s", damaged.name, damaged.fault)
 
 

@@ -1,4 +1,4 @@
-"""Long pieces of work: started here, done by ``xemplar worker``."""
+"""Routes of jobs: long-running work that ``xemplar worker`` does."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -9,12 +9,12 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from xemplar.api import JobList, JobOut, Reindex
 from xemplar.api.examples import JOB_ID
-from xemplar.operations.jobs import Job, Jobs
+from xemplar.operations.jobs import Job
 
 from ..admission import admin
 from ..problems import described
 from ..record import record_of
-from ..service import root_of, service_of
+from ..service import BoundServices, root_of
 from .common import INVALID, NO_JSON, api_router
 
 router = api_router("jobs", admin)
@@ -28,7 +28,7 @@ class _Id(StringConvertor):
     regex = "[0-9a-f]{16}"
 
 
-register_url_convertor("job", _Id())  # else /jobs/reindex would be a job too, of that name
+register_url_convertor("job", _Id())  # else "reindex" would be a job's id
 
 NO_JOB = described(HTTPStatus.NOT_FOUND, "No such job.")
 
@@ -39,41 +39,39 @@ NO_JOB = described(HTTPStatus.NOT_FOUND, "No such job.")
     status_code=status.HTTP_202_ACCEPTED,
     responses=NO_JSON | INVALID,
 )
-async def reindex(request: Request, response: Response, asked: Reindex | None = None) -> JobOut:
-    """A new index of all cases; the one that answers goes on until the new one has passed a check.
+async def reindex(
+    request: Request, response: Response, services: BoundServices, asked: Reindex | None = None
+) -> JobOut:
+    """Build a new index of all cases; the live one answers until the new one has passed a check.
 
-    ``xemplar worker`` must run somewhere. With another checkpoint all images are embedded anew.
+    Needs a running ``xemplar worker``. With another checkpoint all images are embedded again.
     """
     asked = asked or Reindex()
-    digest = asked.checkpoint or service_of(request).retriever.checkpoint.digest
+    digest = asked.checkpoint or services.retriever.checkpoint.digest
     parameters = {"checkpoint": digest, "factory": asked.factory}
-    job = await to_thread.run_sync(lambda: _jobs(request).create("reindex", parameters))
+    job = await to_thread.run_sync(lambda: services.jobs.create("reindex", parameters))
     record_of(request).subject = job.id
     response.headers["location"] = f"{root_of(request)}/jobs/{job.id}"
     return _job_out(job)
 
 
 @router.get("/jobs", responses=INVALID)
-async def jobs(request: Request, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobList:
-    """The newest jobs."""
-    found = await to_thread.run_sync(lambda: _jobs(request).newest(limit))
+async def jobs(services: BoundServices, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobList:
+    """List the newest jobs."""
+    found = await to_thread.run_sync(services.jobs.newest, limit)
     return JobList(jobs=[_job_out(job) for job in found])
 
 
 @router.get("/jobs/{job_id:job}", responses=NO_JOB | INVALID)
-async def job(request: Request, job_id: JobId) -> JobOut:
-    """How far a job is, and what came of it."""
-    return _job_out(await to_thread.run_sync(lambda: _jobs(request).job(job_id)))
+async def job(services: BoundServices, job_id: JobId) -> JobOut:
+    """Get the progress and the result of a job."""
+    return _job_out(await to_thread.run_sync(services.jobs.job, job_id))
 
 
 @router.post("/jobs/{job_id:job}/cancel", summary="Stop a job", responses=NO_JOB | INVALID)
-async def cancel_job(request: Request, job_id: JobId) -> JobOut:
-    """It stops within about a second, and nothing is published; one that has ended stays so."""
-    return _job_out(await to_thread.run_sync(lambda: _jobs(request).cancel(job_id)))
-
-
-def _jobs(request: Request) -> Jobs:
-    return Jobs(service_of(request).retriever.catalog.engine)
+async def cancel_job(services: BoundServices, job_id: JobId) -> JobOut:
+    """Stop a job within about a second without publishing; a finished job is left as it is."""
+    return _job_out(await to_thread.run_sync(services.jobs.cancel, job_id))
 
 
 def _job_out(job: Job) -> JobOut:

@@ -1,4 +1,4 @@
-"""API keys: who may ask the service. The same as ``xemplar keys``."""
+"""Routes of API keys, equivalent to ``xemplar keys``."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -14,6 +14,7 @@ from ..admission import admin
 from ..problems import described
 from ..record import record_of
 from ..security import guard_of
+from ..service import BoundServices
 from .common import INVALID, NO_JSON, api_router
 
 router = api_router("administration", admin)
@@ -22,13 +23,13 @@ KeyId = Annotated[
     str, Path(pattern="^[0-9a-f]{16}$", description="As GET /keys lists it.", examples=[KEY_ID])
 ]
 
-NO_KEY = described(HTTPStatus.NOT_FOUND, "No such key that is good.")
+NO_KEY = described(HTTPStatus.NOT_FOUND, "No such valid key.")
 
 
 @router.get("/keys")
-async def keys(request: Request) -> KeyList:
-    """All keys, revoked ones too; their secrets are kept nowhere."""
-    found = await to_thread.run_sync(guard_of(request).ring.keys.list)
+async def keys(services: BoundServices) -> KeyList:
+    """List all keys, including revoked ones; their secrets are not stored."""
+    found = await to_thread.run_sync(services.keys.list)
     return KeyList(keys=[KeyOut(**vars(key)) for key in found])
 
 
@@ -38,11 +39,10 @@ async def keys(request: Request) -> KeyList:
     status_code=status.HTTP_201_CREATED,
     responses=NO_JSON | INVALID,
 )
-async def create_key(request: Request, asked: NewKey) -> NewKeyOut:
-    """The answer is the only one that has the secret. With the first key the open door closes."""
-    ring = guard_of(request).ring
+async def create_key(request: Request, services: BoundServices, asked: NewKey) -> NewKeyOut:
+    """Create a key; only this response has its secret. The first key ends access without one."""
     key, secret = await to_thread.run_sync(
-        lambda: ring.keys.create(
+        lambda: services.keys.create(
             asked.name,
             asked.role,
             sources=asked.sources,
@@ -50,20 +50,19 @@ async def create_key(request: Request, asked: NewKey) -> NewKeyOut:
             audit=False,
         )
     )
-    await ring.renew()
+    await guard_of(request).ring.renew()
     record = record_of(request)
     record.subject, record.details = key.id, {"role": {"old": None, "new": key.role}}
     return NewKeyOut(**vars(key), secret=secret)
 
 
 @router.post("/keys/{key_id}/revoke", summary="Revoke a key", responses=NO_KEY | INVALID)
-async def revoke_key(request: Request, key_id: KeyId) -> KeyOut:
-    """Useless for good, within two seconds. A key cannot revoke itself: nobody is locked out."""
+async def revoke_key(request: Request, services: BoundServices, key_id: KeyId) -> KeyOut:
+    """Revoke a key for good, within two seconds. A key cannot revoke itself, to prevent lockout."""
     if key_id == record_of(request).key:
         raise InvalidArgument(
             "this is the key that asks; use another key of role admin, or `xemplar keys revoke`"
         )
-    ring = guard_of(request).ring
-    revoked = await to_thread.run_sync(lambda: ring.keys.revoke(key_id, audit=False))
-    await ring.renew()
+    revoked = await to_thread.run_sync(lambda: services.keys.revoke(key_id, audit=False))
+    await guard_of(request).ring.renew()
     return KeyOut(**vars(revoked))

@@ -1,4 +1,4 @@
-"""For those who run the service."""
+"""Routes for operators: health, readiness, metrics, and the caller's own access."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from ..metrics import MEDIA_TYPE, Metrics
 from ..problems import described
 from ..record import record_of
 from ..security import KEYS_LOST, guard_of
-from ..service import Opening, service_of
+from ..service import BoundServices, Opening
 from ..tasks import Task
 from .common import api_router
 
@@ -24,18 +24,18 @@ UNREADY = described(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready; the detail says 
 
 @router.get("/healthz")
 async def healthz() -> Health:
-    """The process lives."""
+    """Report that the process is alive."""
     return Health()
 
 
 @router.get("/readyz", responses=UNREADY)
-async def readyz(request: Request) -> Readiness:
-    """The service has answered its warm-up query, its database answers, and so it can others.
+async def readyz(request: Request, services: BoundServices) -> Readiness:
+    """Report that the service answers queries: it is warmed up, and its database responds.
 
-    That is said also while changes would be refused, and while a task in the background fails:
-    queries are answered. `writes_refused` and `tasks` tell.
+    It is ready even while changes are refused or a background task fails, as it still answers
+    queries; see `writes_refused` and `tasks`.
     """
-    generation = service_of(request).retriever.generation
+    generation = services.retriever.generation
     tasks: Mapping[str, Task] = request.state.tasks.by_name
     ring = guard_of(request).ring
     await ring.known()
@@ -54,9 +54,9 @@ async def readyz(request: Request) -> Readiness:
 
 @router.get("/me", responses=DENIED, dependencies=[reader])
 async def me(request: Request) -> Caller:
-    """Who asks: the key, what it may do, whose cases exist for it, and when it ends."""
+    """Describe the caller: its key, role, visible sources, and when the key expires."""
     record = record_of(request)
-    assert record.role is not None  # noqa: S101 -- the guard has let it in
+    assert record.role is not None  # noqa: S101 -- the guard has admitted it
     sources = record.access.sources
     return Caller(
         key=record.key,
@@ -71,13 +71,13 @@ async def me(request: Request) -> Caller:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **DENIED},
     dependencies=[scraper],
-    openapi_extra={"security": [{}]},  # a key is not always needed
+    openapi_extra={"security": [{}]},  # a key is not always required
 )
 async def metrics(request: Request) -> Response:
-    """What Prometheus reads: requests, stages, images inside, the live generation, jobs."""
+    """Metrics for Prometheus: requests, stages, images in memory, the live generation, jobs."""
     opening: Opening = request.state.opening
     counted: Metrics = request.state.metrics
-    retriever = opening.service.retriever if opening.service else None
+    retriever = opening.services.retriever if opening.services else None
     tasks = dict(request.state.tasks.by_name)
     text = await to_thread.run_sync(counted.text, retriever, tasks)
     return Response(text, media_type=MEDIA_TYPE)

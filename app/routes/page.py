@@ -1,4 +1,4 @@
-"""The reading room: the page where images are compared. It needs no key; its data do."""
+"""The page where images are compared. It needs no key; the data that it loads do."""
 
 from pathlib import Path
 
@@ -11,16 +11,16 @@ from starlette.types import Scope
 FOLDER = Path(__file__).parents[1] / "page"
 
 REVALIDATED = {"Cache-Control": "no-cache"}
-"""A browser asks each time whether a file is still the same, so that no two versions are mixed."""
+"""Makes a browser revalidate each file, so that no two versions are mixed."""
 
 router = APIRouter()
 
 
 class PageFiles(StaticFiles):
-    """Modules, styles and pictures of the page."""
+    """Serves modules, styles and images of the page."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Implements StaticFiles."""
+        """Implements StaticFiles; adds `REVALIDATED`."""
         response = await super().get_response(path, scope)
         response.headers.update(REVALIDATED)
         return response
@@ -28,15 +28,15 @@ class PageFiles(StaticFiles):
 
 @router.get("/", include_in_schema=False)
 async def page() -> FileResponse:
-    """The page."""
+    """Serve the page."""
     return FileResponse(FOLDER / "index.html", headers=REVALIDATED)
 
 
 @router.post("/page/forget", include_in_schema=False)
 async def forget() -> Response:
-    """Lets the browser empty its cache of this service, as the page asks once a key is forgotten.
+    """Clear the browser's cache of this service; the page asks for it when it forgets a key.
 
-    Clear-Site-Data (W3C, 2017) works where the page came over TLS or from this machine. The
-    service lets nothing of a patient be kept; a version before did, and a proxy may.
+    Clear-Site-Data (W3C, 2017) works for a page that came over TLS or from this machine. The
+    service forbids caching patients' data, but an earlier version did not, and a proxy may not.
     """
     return Response(status_code=204, headers={"Clear-Site-Data": '"cache"'})

@@ -1,4 +1,4 @@
-"""Questions: a radiograph comes, similar cases go, and the pictures of both."""
+"""Routes that find cases similar to a radiograph, and explain the result with images."""
 
 import math
 from collections.abc import Callable
@@ -21,12 +21,11 @@ from xemplar.api import (
 from xemplar.errors import NotFound
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer, Stopwatch
-from xemplar.retrieval.retriever import Retriever
 
 from ..admission import reader
 from ..problems import refusal
 from ..record import record_of
-from ..service import root_of, service_of
+from ..service import BoundServices, Services, root_of
 from ..upload import BATCH_BODY, REQUEST_BODY, image_of, images_of
 from ..wire import answer_out, maps_out, rounded
 from .common import (
@@ -49,8 +48,8 @@ from .common import (
 
 T = TypeVar("T")
 
-ASKED_AGAIN = 2
-"""Times that a question is asked anew because what it was answered with has just gone."""
+RETRIES = 2
+"""Repetitions of a search when one of its cases is removed before the answer is rendered."""
 
 router = api_router("queries", reader)
 
@@ -64,22 +63,23 @@ router = api_router("queries", reader)
 )
 async def query(
     request: Request,
+    services: BoundServices,
     image: Annotated[UploadFile, Depends(image_of)],
     question: Annotated[Question, Query()],
 ) -> Response:
-    """Similar past cases for an image, with Grad-CAM overlays and similarity evidence.
+    """Find past cases similar to an image, with Grad-CAM overlays and similarity evidence.
 
-    Without ``finding`` the most probable one is explained. Filters are met within the search, so
-    that k cases come wherever k meet them; ``matched`` says how many did.
+    Without ``finding`` the most probable one is explained. Filters apply within the search, so it
+    returns k cases whenever k match; ``matched`` says how many do.
     """
-    retriever, search = service_of(request).retriever, question.search()
+    retriever, search = services.retriever, question.search()
 
-    @cache  # an image is read and noted once, also where it is asked twice
+    @cache  # the image is read and recorded once, even if the search is repeated
     def data() -> bytes:
         return record_of(request).image(image.file.read())
 
     return await _answered(
-        request, question, lambda: retriever.ask(data(), search), brings_image=True
+        request, services, question, lambda: retriever.ask(data(), search), brings_image=True
     )
 
 
@@ -92,31 +92,32 @@ async def query(
 )
 async def query_batch(
     request: Request,
+    services: BoundServices,
     images: Annotated[list[UploadFile], Depends(images_of)],
     question: Annotated[BatchQuestion, Query()],
 ) -> Response:
-    """The answers of ``POST /query`` for up to 64 images, in their order.
+    """Answer ``POST /query`` for up to 64 images, in their order.
 
-    An image that cannot be used has its problem in the place of its answer; the others are
-    answered. All answers come from one index generation. Their pictures are drawn when they are
-    fetched, as long as the service remembers the query.
+    For an image that cannot be used the list holds its problem instead of an answer. All answers
+    come from one index generation. Overlays and evidence are rendered when they are fetched, while
+    the query is in memory.
     """
-    service, search, record = service_of(request), question.search(), record_of(request)
+    search, record = question.search(), record_of(request)
 
     def work() -> bytes:
         sent = [record.image(image.file.read()) for image in images]
-        answers = service.retriever.ask_all(sent, search)
+        answers = services.retriever.ask_all(sent, search)
         out: list[AnswerOut | Problem] = []
-        for place, answer in enumerate(answers):
+        for number, answer in enumerate(answers):
             if isinstance(answer, Answer):
-                remember(request, answer)
-                record.answered(answer, image=place)
+                remember(request, services, answer)
+                record.answered(answer, image=number)
                 out.append(answer_out(answer, root=root_of(request)))
             else:
                 out.append(refusal(answer))
         return BatchOut(out).model_dump_json().encode()
 
-    return Response(await service.work_on_batches(work), media_type="application/json")
+    return Response(await services.batches.run(work), media_type="application/json")
 
 
 @router.get(
@@ -127,74 +128,81 @@ async def query_batch(
 )
 async def similar(
     request: Request,
+    services: BoundServices,
     case_id: CaseId,
     question: Annotated[SimilarQuestion, Query()],
 ) -> Response:
-    """Past cases similar to one of them, which is never in the answer itself.
+    """Find past cases similar to one of them, which is never in the answer itself.
 
-    Nor are other images of its patient, unless ``same_patient`` asks for them.
+    Nor are other images of its patient, unless ``same_patient`` includes them.
     """
-    retriever, search = service_of(request).retriever, question.search()
+    retriever, search = services.retriever, question.search()
     same = question.same_patient
     return await _answered(
-        request, question, lambda: retriever.similar(case_id, search, same_patient=same)
+        request, services, question, lambda: retriever.similar(case_id, search, same_patient=same)
     )
 
 
 @router.get(
     "/queries/{query_id}/similar",
-    summary="Ask something else of an image that was sent",
+    summary="Repeat a query with other options",
     response_model=AnswerOut,
     responses=NOT_FOUND | INVALID,
 )
 async def query_similar(
-    request: Request, query_id: QueryId, question: Annotated[Question, Query()]
+    request: Request,
+    services: BoundServices,
+    query_id: QueryId,
+    question: Annotated[Question, Query()],
 ) -> Response:
-    """Past cases similar to an image that was sent, while the service remembers it.
+    """Find past cases similar to an image that was sent before, while it is in memory.
 
     The query keeps its id, and the network does not run again.
     """
-    service, search = service_of(request), question.search()
-    answer = remembered(request, query_id)
-    return await _answered(request, question, lambda: service.retriever.again(answer, search))
+    retriever, search = services.retriever, question.search()
+    answer = remembered(request, services, query_id)
+    return await _answered(request, services, question, lambda: retriever.again(answer, search))
 
 
 @router.post(
     "/queries/{query_id}/share",
-    summary="Share an image that was sent",
+    summary="Share a query",
     status_code=status.HTTP_204_NO_CONTENT,
     responses=NOT_FOUND | INVALID,
 )
-async def share_query(request: Request, query_id: QueryId) -> None:
-    """Let every key that may read see image and answer, while the service remembers them.
+async def share_query(request: Request, services: BoundServices, query_id: QueryId) -> None:
+    """Let every key that may read see the query's image and answer, while they are in memory.
 
-    Until then they are unknown to all keys but the one that asked, administrators' too. Whoever is
-    to see them needs the query's id. Without keys all are everybody's.
+    Until then only the key that sent the query sees them; not even administrators do. Readers of a
+    shared query need its id. On a service without keys everybody sees all queries.
     """
-    service_of(request).recent.share(query_id, record_of(request).key)
+    services.recent.share(query_id, record_of(request).key)
 
 
 async def _answered(
     request: Request,
+    services: Services,
     question: Question,
     ask: Callable[[], Answer],
     *,
     brings_image: bool = False,
 ) -> Response:
-    """Ask in a thread, remember the answer, and send it."""
-    service = service_of(request)
+    """Search in a thread, keep the answer in memory, and send it."""
+    retriever = services.retriever
 
     def work() -> bytes:
         answer = ask()
         watch, drawn, maps = Stopwatch(), dict[str, bytes](), None
         if question.include == "overlays":
-            answer, drawn = _with(render.overlays, service.retriever, answer, ask)
+            answer, drawn = _with(
+                lambda one: render.overlays(retriever.live, retriever.media, one), answer, ask
+            )
             watch.stage("render")
         elif question.include == "maps":
-            answer, found = _with(render.maps, service.retriever, answer, ask)
-            maps = maps_out(found, service.retriever.checkpoint.card.spec.fit)
+            answer, found = _with(lambda one: render.maps(retriever.live, one), answer, ask)
+            maps = maps_out(found, retriever.checkpoint.card.spec.fit)
             watch.stage("render")
-        remember(request, answer)
+        remember(request, services, answer)
         record_of(request).answered(answer, watch.timings_ms)
         out = answer_out(
             answer,
@@ -205,51 +213,50 @@ async def _answered(
         )
         return out.model_dump_json().encode()
 
-    run = service.work_on_images if brings_image else service.work
-    return Response(await run(work), media_type="application/json")
+    turns = services.images if brings_image else services.light
+    return Response(await turns.run(work), media_type="application/json")
 
 
 def _with(
-    draw: Callable[[Retriever, Answer], T],
-    retriever: Retriever,
-    answer: Answer,
-    ask: Callable[[], Answer],
+    draw: Callable[[Answer], T], answer: Answer, ask: Callable[[], Answer]
 ) -> tuple[Answer, T]:
-    """An answer and what is drawn of it.
+    """Return an answer and its rendering.
 
-    It is a new one where a case of the first was removed, or another checkpoint began to answer,
-    before all of it was drawn.
+    The search is repeated if a case of the answer is removed, or another checkpoint becomes live,
+    before the answer is rendered.
     """
-    for _ in range(ASKED_AGAIN):
+    for _ in range(RETRIES):
         try:
-            return answer, draw(retriever, answer)
+            return answer, draw(answer)
         except NotFound:
             answer = ask()
-    return answer, draw(retriever, answer)
+    return answer, draw(answer)
 
 
 @router.get("/queries/{query_id}/image", response_class=Response, responses=PICTURE)
-async def query_image(request: Request, query_id: QueryId, side: Side = 1024) -> Response:
-    """The image that was sent, as a display copy."""
-    service = service_of(request)
-    answer = remembered(request, query_id)
-    picture = await service.work(lambda: render.query_image(answer, side))
-    return jpeg_response(picture)
+async def query_image(
+    request: Request, services: BoundServices, query_id: QueryId, side: Side = 1024
+) -> Response:
+    """Get the display copy of the query image."""
+    answer = remembered(request, services, query_id)
+    return jpeg_response(await services.light.run(lambda: render.query_image(answer, side)))
 
 
 @router.get("/queries/{query_id}/overlay", response_class=Response, responses=PICTURE)
 async def query_overlay(
-    request: Request, query_id: QueryId, finding: Finding = None, side: Side = 512
+    request: Request,
+    services: BoundServices,
+    query_id: QueryId,
+    finding: Finding = None,
+    side: Side = 512,
 ) -> Response:
-    """The image that was sent with its Grad-CAM; without a map below the finding's threshold."""
-    service = service_of(request)
-    answer = remembered(request, query_id)
+    """Get the query image with its Grad-CAM; without a map below the finding's threshold."""
+    answer = remembered(request, services, query_id)
 
     def work() -> bytes:
-        return render.query_overlay(service.retriever, answer, finding, side)
+        return render.query_overlay(services.retriever.live, answer, finding, side)
 
-    picture = await service.work(work)
-    return jpeg_response(picture)
+    return jpeg_response(await services.light.run(work))
 
 
 @router.get(
@@ -258,31 +265,34 @@ async def query_overlay(
     responses=PICTURE,
 )
 async def query_evidence(
-    request: Request, query_id: QueryId, case_id: CaseId, side: Side = 512
+    request: Request,
+    services: BoundServices,
+    query_id: QueryId,
+    case_id: CaseId,
+    side: Side = 512,
 ) -> Response:
-    """The image that was sent: which places make it similar to a case."""
-    service = service_of(request)
-    answer = remembered(request, query_id)
+    """Get the query image with the spatial locations that make it similar to a case."""
+    retriever, answer = services.retriever, remembered(request, services, query_id)
 
     def work() -> bytes:
-        case = service.retriever.indexed(case_id)
-        return render.query_evidence(service.retriever, answer, case, side)
+        return render.query_evidence(retriever.live, answer, retriever.indexed(case_id), side)
 
-    return jpeg_response(await service.work(work))
+    return jpeg_response(await services.light.run(work))
 
 
 @router.get("/queries/{query_id}/matches/{case_id}", responses=NOT_FOUND | INVALID)
-async def query_matches(request: Request, query_id: QueryId, case_id: CaseId) -> MatchesOut:
-    """Matching locations of the query image and a case; all shares add up to the similarity."""
-    service = service_of(request)
-    answer = remembered(request, query_id)
+async def query_matches(
+    request: Request, services: BoundServices, query_id: QueryId, case_id: CaseId
+) -> MatchesOut:
+    """Get matching locations of the query image and a case; the shares sum to the similarity."""
+    retriever, answer = services.retriever, remembered(request, services, query_id)
 
     def work() -> MatchesOut:
-        case = service.retriever.indexed(case_id)
-        shares = render.matches(service.retriever, answer, case)
+        case = retriever.indexed(case_id)
+        shares = render.matches(retriever.live, retriever.media, answer, case)
         similarity = float(shares.sum(dtype=np.float64).clip(-1, 1))
         return MatchesOut(
             similarity=similarity, grid=math.isqrt(len(shares)), shares=rounded(shares)
         )
 
-    return await service.work(work)
+    return await services.light.run(work)

@@ -7,7 +7,8 @@ import httpx2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from xemplar_app.main import create_app, open_retriever
+from xemplar_app.main import create_app
+from xemplar_app.opening import open_retriever
 from xemplar_app.settings import Settings
 
 from tests.app.asking import problem

@@ -1,7 +1,8 @@
 """A service that starts finishes what a killed one had begun."""
 
 from fastapi.testclient import TestClient
-from xemplar_app.main import create_app, open_retriever
+from xemplar_app.main import create_app
+from xemplar_app.opening import open_retriever
 from xemplar_app.settings import Settings
 
 from tests.stores import SmallStore

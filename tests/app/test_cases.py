@@ -9,7 +9,8 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
-from xemplar_app.main import create_app, open_retriever
+from xemplar_app.main import create_app
+from xemplar_app.opening import open_retriever
 from xemplar_app.settings import Settings
 
 from tests.agreement import wait_until

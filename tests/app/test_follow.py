@@ -13,7 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 from xemplar_app import main
-from xemplar_app.main import create_app, open_retriever
+from xemplar_app.main import create_app
+from xemplar_app.opening import open_retriever
 from xemplar_app.settings import Settings
 from xemplar_indexer.publishing import activate, build_generation
 from xemplar_indexer.purge import purge

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from xemplar_app.main import create_app, open_retriever
+from xemplar_app.main import create_app
+from xemplar_app.opening import open_retriever
 from xemplar_app.settings import Settings
 
 from tests.app.asking import ask

@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx2
 import pytest
 import uvicorn
-from xemplar_app.main import create_app, open_retriever
+from xemplar_app.main import create_app
+from xemplar_app.opening import open_retriever
 from xemplar_app.settings import Settings
 
 from tests.app.reading import serving

@@ -8,14 +8,17 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from xemplar_app import main
+from sqlalchemy import Engine, create_engine
+from xemplar_app import opening
 from xemplar_app.main import create_app
 from xemplar_app.settings import Settings
 
 from tests.agreement import PATIENCE, wait_until
 from tests.app.asking import Service, ask, problem
 from tests.images import drawn_image, encoded
+from tests.stores import CASES, SmallStore
 from xemplar.errors import DatabaseUnreachable, Mismatch
+from xemplar.model.encoder import Precision
 from xemplar.operations.keys import Keys
 from xemplar.phantom import phantom
 from xemplar.retrieval.retriever import Retriever
@@ -27,13 +30,13 @@ IMAGE = encoded(drawn_image(85, 300, 200))
 def test_a_service_that_opens_lives_and_is_not_ready(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warm_up, go_on = main.warm_up, Event()
+    warm_up, go_on = opening.warm_up, Event()
 
     def slow(retriever: Retriever) -> None:
         go_on.wait(PATIENCE)
         warm_up(retriever)
 
-    monkeypatch.setattr(main, "warm_up", slow)
+    monkeypatch.setattr(opening, "warm_up", slow)
     with TestClient(create_app(settings)) as client:
         try:
             assert client.get("/healthz").status_code == 200
@@ -48,13 +51,33 @@ def test_a_service_that_opens_lives_and_is_not_ready(
         ask(client, IMAGE)
 
 
+def test_a_service_has_one_engine_for_its_database_and_closes_its_connections(
+    own: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines: list[Engine] = []
+
+    def counted(*args: Any, **named: Any) -> Engine:
+        engines.append(create_engine(*args, **named))
+        return engines[-1]
+
+    monkeypatch.setattr("xemplar.catalog.sqlite.create_engine", counted)
+    settings = Settings(
+        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
+    )
+    with TestClient(create_app(settings)) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        assert len(client.get("/cases").json()["cases"]) == CASES
+        (engine,) = engines
+    assert engine.pool.checkedin() == engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
 def test_the_validator_does_not_stand_in_the_way_of_the_warm_up(
     retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = np.stack([phantom(seed, size=64).pixels for seed in range(100)])
     guarded = replace(retriever.live, validator=validator_of(images, retriever.encoder))
     monkeypatch.setattr(retriever, "live", guarded)
-    main.warm_up(retriever)
+    opening.warm_up(retriever)
 
 
 def test_a_service_that_cannot_be_opened_tells_whoever_started_it(
@@ -63,7 +86,7 @@ def test_a_service_that_cannot_be_opened_tells_whoever_started_it(
     def fail(*_: object) -> NoReturn:
         raise Mismatch("nothing fits")
 
-    monkeypatch.setattr(main, "open_retriever", fail)
+    monkeypatch.setattr(opening, "open_retriever", fail)
     told: list[Exception] = []
     with TestClient(create_app(settings, on_failure=told.append)) as client:
         wait_until(lambda: bool(told))

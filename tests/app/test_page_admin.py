@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 from sqlalchemy import update
-from xemplar_app.main import open_retriever
+from xemplar_app.opening import open_retriever
 from xemplar_app.security import REFRESH_SECONDS
 from xemplar_app.settings import Settings
 from xemplar_indexer.publishing import build_generation

@@ -6,7 +6,8 @@ from typing import NoReturn
 
 import pytest
 from fastapi.testclient import TestClient
-from xemplar_app.main import create_app, open_retriever
+from xemplar_app.main import create_app
+from xemplar_app.opening import open_retriever
 from xemplar_app.problems import STATUSES
 from xemplar_app.settings import Settings
 

@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
-from xemplar_app.main import create_app, open_retriever
+from xemplar_app.main import create_app
+from xemplar_app.opening import open_retriever
 from xemplar_app.settings import Settings
 from xemplar_evaluator.ranking.experts import agreement_with_experts, rated_lists, read_ratings
 
@@ -215,7 +216,7 @@ def test_the_evaluation_reads_the_file_and_comes_to_the_same_figure(
     read = read_ratings(file, MAX_RATING)
     assert {(one.query, one.rater) for one in read} == {(query, "ann"), (query, "bob")}
 
-    retriever = own_client.app_state["opening"].service.retriever
+    retriever = own_client.app_state["opening"].services.retriever
     known = {c: retriever.generation.vector(retriever.indexed(c).id) for c in (query, *cases)}
     material: Any = SimpleNamespace(settings=SimpleNamespace(resamples=1))
     table = agreement_with_experts(rated_lists(read, file, known), material)

@@ -22,7 +22,7 @@ from tests.agreement import PATIENCE
 from tests.app.asking import MEDIA_TYPE, ask, problem
 from tests.images import dicom, drawn_image, encoded
 from tests.stores import CASES, PATIENT, SmallStore
-from xemplar import schemas
+from xemplar import api
 from xemplar.data.findings import NIH14
 from xemplar.data.views import VIEWS
 from xemplar.errors import ConfigurationError, NotFound
@@ -330,13 +330,13 @@ def test_every_documented_example_is_real(client: TestClient, document: dict[str
         return one
 
     kinds = {f"urn:xemplar:problem:{kind.__name__}": status for kind, status in STATUSES.items()}
-    status = kinds[example(schemas.Problem, "type")]
-    assert example(schemas.Problem, "title") == status.phrase
-    assert example(schemas.Question, "finding") in NIH14
-    assert example(schemas.PredictionOut, "finding") in NIH14
-    assert example(schemas.CaseOut, "view") in VIEWS
+    status = kinds[example(api.Problem, "type")]
+    assert example(api.Problem, "title") == status.phrase
+    assert example(api.Question, "finding") in NIH14
+    assert example(api.PredictionOut, "finding") in NIH14
+    assert example(api.CaseOut, "view") in VIEWS
     timings = ask(client, IMAGE)["timings_ms"]
-    assert list(example(schemas.AnswerOut, "timings_ms")) == list(timings)
+    assert list(example(api.AnswerOut, "timings_ms")) == list(timings)
     parameters = [p for _, o in operations(document) for p in o.get("parameters", [])]
     inside = [p for p in parameters if p["in"] == "path" and p["name"].endswith("_id")]
     ids = [one for found in values(inside, "examples") for one in found]

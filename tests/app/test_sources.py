@@ -8,7 +8,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
+from xemplar_app.admission import reader
+from xemplar_app.service import BoundServices
 
 from tests.app.asking import ask, bearer, problem
 from tests.app.test_roles import ADMINS, OPEN
@@ -194,6 +197,20 @@ def test_a_search_finds_k_cases_of_its_sources_however_near_the_others_are(
     rest = client.get(listed["next"]).json()
     assert {case["case_id"] for case in listed["cases"] + rest["cases"]} == mine
     assert client.get("/cases", params={"source": "ward-b"}).json()["cases"] == []
+
+
+def test_for_a_route_that_asks_for_no_key_no_case_exists(own_client: TestClient) -> None:
+    router = APIRouter()
+
+    @router.get("/forgetful", dependencies=[])
+    @router.get("/guarded", dependencies=[reader])
+    async def count(services: BoundServices) -> int:
+        return len(services.catalog.page(services.retriever.checkpoint.digest))
+
+    assert isinstance(own_client.app, FastAPI)
+    own_client.app.include_router(router)
+    assert own_client.get("/guarded").json() == CASES
+    assert own_client.get("/forgetful").json() == 0
 
 
 def test_readers_of_two_departments_may_have_one_name_and_keep_their_ratings(

@@ -26,15 +26,18 @@ from xemplar.data.findings import positives
 from xemplar.errors import NotFound
 
 
-def open_catalog(url: str) -> "Catalog":
+def open_catalog(database: str | Engine) -> "Catalog":
     """Open a catalog whose schema is up to date (see `migrate`).
+
+    Args:
+        database: its SQLAlchemy URL, or an engine that is shared; closing the catalog disposes it.
 
     Raises:
         ConfigurationError: there is none.
         DatabaseUnreachable: its database cannot be reached.
         Mismatch: its schema is older or newer than this software's.
     """
-    engine = connect(url)
+    engine = connect(database) if isinstance(database, str) else database
     try:
         check(engine)
     except BaseException:

@@ -14,6 +14,8 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from sqlalchemy import URL, Dialect, Engine, create_engine, event
 
+from xemplar.catalog.sqlite import KEPT_CONNECTIONS
+
 CONNECT_SECONDS = 3
 """After which a server that does not take a connection, or does not say that it is still there
 when one is used again, is said to be unreachable."""
@@ -98,11 +100,12 @@ class _Server:
         self._silent_at = time.monotonic()
 
 
-def connect_postgres(address: URL, *, patient: bool = False) -> Engine:
+def connect_postgres(address: URL, connections: int, *, patient: bool = False) -> Engine:
     """An engine for PostgreSQL. Nothing is read from the database yet.
 
     Args:
         address: of the database.
+        connections: at most.
         patient: wait as long as an answer takes, as migrations must that rewrite a table.
     """
     engine = create_engine(
@@ -110,6 +113,8 @@ def connect_postgres(address: URL, *, patient: bool = False) -> Engine:
         hide_parameters=True,  # what is stored of patients stands in no error
         # a server that was restarted is found out before a question is lost on it
         pool_pre_ping=True,
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=connections - KEPT_CONNECTIONS,
         pool_timeout=CONNECT_SECONDS,
         connect_args={"connect_timeout": CONNECT_SECONDS},
     )

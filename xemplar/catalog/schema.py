@@ -29,12 +29,13 @@ lists of processes would show."""
 _MIGRATION_LOCK = 7_236_457_801  # any number, the same in every version: PostgreSQL's lock key
 
 
-def connect(url: str, *, patient: bool = False) -> Engine:
+def connect(url: str, *, patient: bool = False, connections: int = 15) -> Engine:
     """An engine for SQLite or PostgreSQL. Nothing is read from the database yet.
 
     Args:
         url: of the database; for PostgreSQL with "?password_file=FILE", unless it holds a password.
         patient: wait for PostgreSQL as long as an answer takes (see `xemplar.catalog.postgres`).
+        connections: at most, of which `KEPT_CONNECTIONS` stay open while idle.
 
     Raises:
         ConfigurationError: another database, no URL at all, no password in its file, or its driver
@@ -45,8 +46,8 @@ def connect(url: str, *, patient: bool = False) -> Engine:
         if address.get_backend_name() == "postgresql":
             from xemplar.catalog.postgres import connect_postgres
 
-            return connect_postgres(_with_password(address), patient=patient)
-        return connect_sqlite(address)
+            return connect_postgres(_with_password(address), connections, patient=patient)
+        return connect_sqlite(address, connections)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the database URL needs {error.name}; install it with `pip install "

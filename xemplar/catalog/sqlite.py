@@ -12,15 +12,25 @@ from sqlalchemy.exc import DisconnectionError
 
 from xemplar.archive.permissions import make_file
 
+KEPT_CONNECTIONS = 5
+"""Connections of an engine that stay open while they are idle."""
+
 BUSY_SECONDS = 30
 """How long SQLite waits for another process to finish its transaction."""
 
 
-def connect_sqlite(address: URL) -> Engine:
-    """An engine for SQLite. Nothing is read from the file yet."""
+def connect_sqlite(address: URL, connections: int) -> Engine:
+    """An engine for SQLite. Nothing is read from the file yet.
+
+    Args:
+        address: of the database.
+        connections: at most.
+    """
     engine = create_engine(
         address,
         hide_parameters=True,  # what is stored of patients stands in no error
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=connections - KEPT_CONNECTIONS,
         connect_args={"timeout": BUSY_SECONDS},
     )
     event.listen(engine, "do_connect", _connect_read_only)

@@ -1,12 +1,19 @@
-"""From what the network made of an image to its `Answer`: search, Grad-CAM, what each case is."""
+"""Stages of a query: decoding, encoding, validation, search, Grad-CAM, and the `Answer`."""
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.catalog import case_id_of
+from xemplar.errors import InputError, InvalidArgument, NotARadiograph
+from xemplar.imaging import DISPLAY_SIDE, Radiograph
+from xemplar.imaging.overlay import shrink
+from xemplar.imaging.preprocess import preprocess
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.densenet import Features
 from xemplar.model.explain import grad_cam
@@ -14,18 +21,29 @@ from xemplar.retrieval.result import Answer, Neighbour, Prediction, Stopwatch
 from xemplar.retrieval.selection import Found, Scope
 from xemplar.retrieval.snapshot import Snapshot
 
+BATCH_SECONDS = 60
+"""Time limit for decoding the images of one request, so that other requests get their turn."""
+
+DECODERS = 4
+"""Images of a request that are decoded concurrently, each in memory at its full size."""
+
+BATCH = 16
+"""Images per forward pass."""
+
+Decode = Callable[[bytes], Radiograph]
+
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """An image on its way.
+    """A preprocessed image.
 
     Attributes:
-        image_id: who it is, as a case's id.
+        image_id: case id that the image has, or would have.
         image: display copy.
-        inputs: of the network, uint8 (s, s).
-        warnings: what speaks against it.
-        watch: the time it took so far.
-        indexed: whether it is a case's, which is not judged again.
+        inputs: network input, uint8 (s, s).
+        warnings: doubts about the image.
+        watch: time spent so far, by stage.
+        indexed: True for the image of a case, which is not validated again.
     """
 
     image_id: str
@@ -38,12 +56,12 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is asked, bound to what answers it: `Retriever.refresh` may come between.
+    """A search bound to the snapshot that answers it, even if `Retriever.refresh` replaces that.
 
     Attributes:
-        live: what answers.
-        scope: where to look.
-        explained: place of the finding to explain; None for the most probable.
+        live: the snapshot.
+        scope: the cases to search.
+        explained: position of the finding to explain; None for the most probable.
     """
 
     live: Snapshot
@@ -51,13 +69,77 @@ class Question:
     explained: int | None
 
 
+def read(data: bytes, decode: Decode, live: Snapshot) -> Query:
+    """Decode and preprocess an image's file.
+
+    Raises:
+        InputError: the image cannot be used.
+    """
+    watch = Stopwatch()
+    radiograph = decode(data)
+    watch.stage("decode")
+    inputs = preprocess(radiograph, live.checkpoint.card.spec)
+    image = shrink(radiograph.pixels, DISPLAY_SIDE)
+    watch.stage("preprocess")
+    return Query(case_id_of(radiograph.sha256), image, inputs, radiograph.warnings, watch)
+
+
+def read_all(files: Sequence[bytes], decode: Decode, live: Snapshot) -> list[Query | InputError]:
+    """Decode and preprocess several files in threads; each yields a query or its error."""
+    until = time.monotonic() + BATCH_SECONDS
+
+    def read_in_time(data: bytes) -> Query | InputError:
+        if time.monotonic() > until:
+            return InvalidArgument(
+                "this image was not processed: the images before it took the limit of "
+                f"{BATCH_SECONDS} seconds for one request; send it in another one"
+            )
+        try:
+            return read(data, decode, live)
+        except InputError as refusal:
+            return refusal
+
+    with ThreadPoolExecutor(DECODERS) as threads:
+        return list(threads.map(read_in_time, files))
+
+
+def answers(queries: Sequence[Query], question: Question) -> list[Answer | NotARadiograph]:
+    """Encode queries in batches and answer each one, or say why it is no radiograph."""
+    found: list[Answer | NotARadiograph] = []
+    for start in range(0, len(queries), BATCH):
+        batch = queries[start : start + BATCH]
+        began = time.perf_counter()
+        features = question.live.encoder.encode(np.stack([query.inputs for query in batch]))
+        share = (time.perf_counter() - began) * 1000 / len(batch)
+        for number, query in enumerate(batch):
+            try:
+                found.append(_validated(query, features.one(number), question, share))
+            except NotARadiograph as refusal:
+                found.append(refusal)
+    return found
+
+
+def _validated(query: Query, features: Features, question: Question, encoding: float) -> Answer:
+    """Validate one query, which took ``encoding`` milliseconds to encode, and answer it.
+
+    Raises:
+        NotARadiograph: the input validator rejects the image; a case's image is not validated.
+    """
+    began = time.perf_counter()
+    if not query.indexed:
+        doubts = question.live.judge(query.inputs, features).admitted()
+        query = replace(query, warnings=query.warnings + doubts)
+    query.watch.add("encode", encoding + (time.perf_counter() - began) * 1000)
+    return answer_of(query, features, question)
+
+
 def answer_of(query: Query, features: Features, question: Question) -> Answer:
-    """Find the cases for one image, and say of them what its question wants to know.
+    """Search the cases similar to one image and explain the result.
 
     Args:
         query: the image.
-        features: what the network made of it (N = 1).
-        question: what is asked of it.
+        features: its features (N = 1).
+        question: the search.
 
     Raises:
         DatabaseUnreachable: the catalog does not answer.
@@ -102,9 +184,9 @@ def _predictions(
     present = probabilities >= checkpoint.thresholds
     return tuple(
         Prediction(
-            checkpoint.card.findings[place], float(probabilities[place]), bool(present[place])
+            checkpoint.card.findings[index], float(probabilities[index]), bool(present[index])
         )
-        for place in np.argsort(-probabilities, kind="stable")
+        for index in np.argsort(-probabilities, kind="stable")
     )
 
 

@@ -3,6 +3,7 @@
 import hmac
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,16 @@ def test_migrations_make_exactly_the_models(url: str) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_an_engine_takes_as_many_connections_as_asked_for(url: str) -> None:
+    migrate(url)
+    engine = connect(url, connections=20)  # by itself an engine takes 15
+    with ExitStack() as opened:
+        for _ in range(20):
+            opened.enter_context(engine.connect())
+        assert engine.pool.checkedout() == 20  # type: ignore[attr-defined]
     engine.dispose()
 
 

@@ -228,7 +228,7 @@ def test_counter_examples_are_the_most_similar_cases_known_not_to_have_the_findi
     assert [near.case for near in shown.counter_examples] == expected
     assert expected
     assert [near.rank for near in shown.counter_examples] == list(range(1, len(expected) + 1))
-    drawn = render.overlays(retriever, shown)
+    drawn = render.overlays(retriever.live, retriever.media, shown)
     assert set(drawn) == {
         "query",
         *(n.case.case_id for n in (*shown.neighbours, *shown.counter_examples)),
@@ -281,7 +281,8 @@ def test_an_answer_names_what_gave_it(retriever: Retriever, answer: Answer) -> N
 def test_below_its_threshold_a_finding_has_no_map(retriever: Retriever, answer: Answer) -> None:
     plain = jpeg(shrink(answer.image, 512))
     shown = {
-        p.finding: render.query_overlay(retriever, answer, p.finding) for p in answer.predictions
+        p.finding: render.query_overlay(retriever.live, answer, p.finding)
+        for p in answer.predictions
     }
     present = {p.finding for p in answer.predictions if p.present}
     assert len(present) == 7
@@ -290,7 +291,9 @@ def test_below_its_threshold_a_finding_has_no_map(retriever: Retriever, answer: 
     case = answer.neighbours[0].case
     image = jpeg(shrink(retriever.media.display(case.image_sha256), 512))
     for finding in shown:
-        assert (render.case_overlay(retriever, case, finding) == image) == (finding not in present)
+        assert (render.case_overlay(retriever.live, retriever.media, case, finding) == image) == (
+            finding not in present
+        )
 
 
 def test_a_neighbours_probability_is_of_the_explained_finding(
@@ -308,21 +311,22 @@ def test_every_picture_has_its_images_shape_and_the_side_asked_for(
 ) -> None:
     large = retriever.ask(small.images[0], Search(k=1)).neighbours[0].case  # 700 x 560
     assert pixels(render.query_image(answer)).shape == (1024, 819)
-    overlay = render.query_overlay(retriever, answer, side=100)
+    overlay = render.query_overlay(retriever.live, answer, side=100)
     assert pixels(overlay).shape == (100, 80, 3)
-    evidence = render.query_evidence(retriever, answer, large, side=256)
+    evidence = render.query_evidence(retriever.live, answer, large, side=256)
     assert pixels(evidence).shape == (256, 205, 3)
     for side, shape in {512: (512, 410, 3), 1024: (700, 560, 3)}.items():
-        evidence = render.case_evidence(retriever, answer, large, side)
+        evidence = render.case_evidence(retriever.live, retriever.media, answer, large, side)
         assert pixels(evidence).shape == shape
 
 
 def test_all_overlays_are_the_overlays_one_by_one(retriever: Retriever, answer: Answer) -> None:
-    drawn = render.overlays(retriever, answer)
+    drawn = render.overlays(retriever.live, retriever.media, answer)
     cases: dict[str, Case] = {near.case.case_id: near.case for near in answer.neighbours}
-    assert drawn.pop("query") == render.query_overlay(retriever, answer)
+    assert drawn.pop("query") == render.query_overlay(retriever.live, answer)
     assert drawn == {
-        n: render.case_overlay(retriever, c, answer.explained) for n, c in cases.items()
+        n: render.case_overlay(retriever.live, retriever.media, c, answer.explained)
+        for n, c in cases.items()
     }
 
 
@@ -386,7 +390,7 @@ def test_what_is_surely_no_image_is_refused_alone_and_in_a_batch(guarded: Retrie
 def test_a_request_of_many_images_does_not_take_minutes(
     retriever: Retriever, small: SmallStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xemplar.retrieval.retriever.BATCH_SECONDS", -1)
+    monkeypatch.setattr("xemplar.retrieval.query.BATCH_SECONDS", -1)
     answers = retriever.ask_all(list(small.images[:2]))
     assert all(isinstance(answer, InvalidArgument) for answer in answers)
     assert "send it in another one" in str(answers[0])

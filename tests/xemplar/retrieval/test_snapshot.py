@@ -48,7 +48,7 @@ def test_a_generation_is_taken_over_before_the_validator_has_learnt_from_it(
         retriever.refresh()
     assert retriever.generation.name == name
     assert retriever.live.validator is before.validator
-    retriever.learn()
+    retriever.fit_validator()
     assert retriever.generation.name == name
     assert retriever.live.validator not in (None, before.validator)
 
