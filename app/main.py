@@ -40,7 +40,7 @@ from .following import (
 )
 from .gathering import READS_SECONDS, REFUSALS_SECONDS, Gathering
 from .headers import SecurityHeaders
-from .limits import Places
+from .limits import ConcurrencyLimit
 from .logs import RequestLog
 from .metrics import Metrics
 from .middleware import HeadAsGet, PathPrefix
@@ -68,7 +68,7 @@ class State(TypedDict):
     gatherings: tuple[Gathering, ...]
     metrics: Metrics
     errors: RecentErrors
-    places: Places
+    concurrency: ConcurrencyLimit
     tasks: Tasks
 
 
@@ -119,7 +119,9 @@ def create_app(
     reads, refusals = Gathering(audit, metrics), Gathering(audit, metrics)
     guard = Guard(ring, settings, daily)
     errors = RecentErrors()
-    places = Places(settings.images_at_once, settings.batches_at_once, metrics.images_inside)
+    concurrency = ConcurrencyLimit(
+        settings.images_at_once, settings.batches_at_once, metrics.images_inside
+    )
     background = Tasks()
 
     @asynccontextmanager
@@ -157,7 +159,7 @@ def create_app(
                     "gatherings": (reads, refusals),
                     "metrics": metrics,
                     "errors": errors,
-                    "places": places,
+                    "concurrency": concurrency,
                     "tasks": background,
                 }
             finally:
