@@ -184,7 +184,7 @@ def _images(form: FormData, most: int) -> list[UploadFile]:
 
 
 def _refusal(reason: str, most: int) -> InvalidArgument:
-    what = "one file, the image," if most == 1 else f"1 to {most} files, the images, each"
+    what = "one file, the radiograph," if most == 1 else f"1 to {most} files, the radiographs, each"
     return InvalidArgument(
         f"the body of the request cannot be used: {reason} Send multipart/form-data with {what} "
         "named 'image'; other values belong in the address, as in /query?k=10"

@@ -48,7 +48,7 @@ function gallery() {
     try {
       const page = await get("cases", { limit: PAGE, ...asked });
       if (next !== asked) return; // another finding was chosen meanwhile
-      list.append(...page.cases.map(tile));
+      list.append(...page.cases.map(thumbnail));
       message.textContent = list.children.length ? "" : T.ask.none;
       more.hidden = page.next === null;
       if (page.next) next = Object.fromEntries(new URL(page.next, location.href).searchParams);
@@ -66,7 +66,7 @@ function gallery() {
 }
 
 /** @param {import("./api.js").Schemas["CaseOut"]} one */
-function tile(one) {
+function thumbnail(one) {
   const radiograph = new Radiograph("");
   radiograph.show(one.image_url, SIDE);
   const link = h("a", { href: hashOf({ kind: "case", id: one.case_id }), "aria-label": T.ask.open(one.case_id) }, radiograph.element);

@@ -7,7 +7,7 @@ import { get, send, sendRadiograph } from "./api.js";
 import { askView, takeRadiographs } from "./ask.js";
 import { confirmed, focused, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
-import { Look, foresee } from "./compare.js";
+import { Compare, foresee } from "./compare.js";
 import { rateView } from "./rate.js";
 import { printRecord, saveRecord } from "./record.js";
 import { listen, showShortcuts } from "./shortcuts.js";
@@ -46,7 +46,7 @@ async function render() {
   message.replaceChildren();
   if (!shown.view) return;
   shown.view.update(place);
-  renderLook(place);
+  renderCompare(place);
 }
 
 /** Whether what is shown may go: ratings that could not be saved would be lost. */
@@ -116,7 +116,7 @@ async function loadRating(place, key, signal) {
   return true;
 }
 
-function renderLook(place) {
+function renderCompare(place) {
   const { answer } = shown;
   if (!answer) return;
   const near = [...answer.neighbours, ...answer.counter_examples].find((one) => one.case_id === place.look);
@@ -125,7 +125,7 @@ function renderLook(place) {
     return;
   }
   look?.leave();
-  look = near ? new Look(answer, near, place.show) : null;
+  look = near ? new Compare(answer, near, place.show) : null;
   look?.open();
 }
 

@@ -53,8 +53,8 @@ export class Radiograph {
     return frame(this.fit, this.image.naturalWidth, this.image.naturalHeight);
   }
 
-  /** The place of a `side` x `side` grid under a pointer, counted row by row; null beside the image. */
-  placeAt(event, side) {
+  /** The location of a `side` x `side` grid under a pointer, counted row by row; null beside the image. */
+  locationAt(event, side) {
     const seen = this.image.getBoundingClientRect(); // after zoom, move and flip
     const share = (event.clientX - seen.x) / seen.width;
     const [box, lies] = [this.#box, this.#frame];
@@ -66,13 +66,13 @@ export class Radiograph {
     return row * side + column;
   }
 
-  /** Frame a place of a grid; null: none. */
-  mark(place, side) {
-    this.marker.hidden = place === null;
-    if (place === null) return;
+  /** Frame a location of a grid; null: none. */
+  mark(location, side) {
+    this.marker.hidden = location === null;
+    if (location === null) return;
     const [box, lies] = [this.#box, this.#frame];
-    const left = ((place % side) / side - lies.x) / lies.width;
-    const top = (Math.floor(place / side) / side - lies.y) / lies.height;
+    const left = ((location % side) / side - lies.x) / lies.width;
+    const top = (Math.floor(location / side) / side - lies.y) / lies.height;
     Object.assign(this.marker.style, {
       left: `${box.x + left * box.width}px`,
       top: `${box.y + top * box.height}px`,

@@ -132,16 +132,16 @@ class RateView {
   #card(one, number) {
     const radiograph = new Radiograph("");
     radiograph.show(one.image_url, SIDE.card);
-    const tile = h("button", { class: "tile", "aria-label": T.rate.look(number), title: T.rate.look(number) },
+    const thumbnail = h("button", { class: "thumbnail", "aria-label": T.rate.look(number), title: T.rate.look(number) },
       radiograph.element, h("span", { class: "rank number", "aria-hidden": "true" }, number));
     const element = h("li", { class: "card", onkeydown: (event) => this.#key(event, one.case_id) },
-      tile, this.#grades(one.case_id, number));
-    draggable(element, tile, {
+      thumbnail, this.#grades(one.case_id, number));
+    draggable(element, thumbnail, {
       shelfAt: (x, y) => document.elementFromPoint(x, y)?.closest(".shelf"),
       dropped: (shelf) => this.#rate(one.case_id, shelf.grade),
       clicked: () => go({ look: one.case_id }),
     });
-    return { one, number, tile, element };
+    return { one, number, thumbnail, element };
   }
 
   /** Buttons that rate a case; they stand under its card, and beside it where it is looked at. */
@@ -186,8 +186,8 @@ class RateView {
 
   /** A first rating goes on to the next case; a change stays where it is. */
   #focus(card, first, held) {
-    const next = this.#unrated[0]?.tile ?? this.finish;
-    const same = card.element.querySelector(`[data-focus="${held}"]`) ?? card.tile;
+    const next = this.#unrated[0]?.thumbnail ?? this.finish;
+    const same = card.element.querySelector(`[data-focus="${held}"]`) ?? card.thumbnail;
     (first ? next : same).focus();
   }
 

@@ -74,7 +74,7 @@ function gone(error) {
 const each = (list, make) => Promise.all(list.map(make));
 
 function facts(answer, { kind, id, question }, at) {
-  const asked = [...question].filter(([name]) => name !== "finding").map(([name, value]) => T.narrow.chips[name](value));
+  const asked = [...question].filter(([name]) => name !== "finding").map(([name, value]) => T.filters.chips[name](value));
   const rows = [
     [T.record.answered, time(at)], [T.record.recorded, time(new Date())], [T.record.query, answer.query_id],
     [T.record.image, kind === "case" ? T.answer.case(id) : T.answer.sent],
@@ -158,7 +158,7 @@ function legend(answer, scales) {
     h("img", { src: canvas.toDataURL(), alt: "", width: 128, height: 10 }), ` ${most.toPrecision(2)}`);
   const calibrated = [...answer.neighbours, ...answer.counter_examples].some((near) => near.chance !== null);
   return h("div", { class: "legend" },
-    h("p", {}, scale(scales.gradcam), " ", scales.gradcam > 0 ? T.why.legendGradcam(finding) : T.why.legendNone(finding)),
-    h("p", {}, scale(scales.evidence), " ", T.why.legendSimilarity),
+    h("p", {}, scale(scales.gradcam), " ", scales.gradcam > 0 ? T.explanations.legendGradcam(finding) : T.explanations.legendNone(finding)),
+    h("p", {}, scale(scales.evidence), " ", T.explanations.legendSimilarity),
     h("p", {}, T.record.legendCosine), calibrated && h("p", {}, T.record.legendChance), h("p", {}, T.record.legendPresent));
 }

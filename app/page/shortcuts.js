@@ -16,7 +16,7 @@ export function showShortcuts() {
   on.checked = shortcutsAreOn();
   dialog("shortcuts", T.shortcuts.heading,
     h("label", { class: "check" }, on, T.shortcuts.on),
-    table(T.shortcuts.list), h("h3", {}, T.shortcuts.look), table(T.shortcuts.lookList));
+    table(T.shortcuts.list), h("h3", {}, T.shortcuts.compare), table(T.shortcuts.compareList));
 }
 
 /** Do what a single key means, unless somebody is writing. */
