@@ -11,21 +11,21 @@ const SIDE = { query: 640, card: 384 };
 const SHOWN_DIGITS = 3;
 
 /** @typedef {import("./api.js").Schemas["NeighbourOut"]} Near */
-/** Asked for with its maps, as the page always does. @typedef {import("./api.js").Schemas["AnswerOut"] & {maps: import("./api.js").Schemas["MapsOut"]}} Answer */
+/** Answer with its maps, which the page always requests. @typedef {import("./api.js").Schemas["AnswerOut"] & {maps: import("./api.js").Schemas["MapsOut"]}} Answer */
 
-/** What is known of a case, in one line. @param {Pick<Near, "age" | "sex" | "view" | "source">} near */
+/** Metadata of a case, in one line. @param {Pick<Near, "age" | "sex" | "view" | "source">} near */
 export function about(near) {
   const age = near.age === null ? null : T.answer.years(near.age);
   return [near.sex, age, near.view, near.source].filter(Boolean).join(" · ");
 }
 
-/** Its findings by the label file. @param {Pick<Near, "findings">} near */
+/** Findings of a case, from its label file. @param {Pick<Near, "findings">} near */
 export function findings(near) {
   const names = near.findings.length ? near.findings.map(T.finding) : [T.answer.unlabelled];
   return h("ul", { class: "tags" }, names.map((name) => h("li", {}, name)));
 }
 
-/** Its similarity, and the chance that goes with it where the index knows one. @param {Near} near */
+/** Similarity of a case, with the chance of a shared finding if the index has one. @param {Near} near */
 export function score(near) {
   return h("div", { class: "score" },
     h("strong", { class: "number" }, near.similarity.toFixed(SHOWN_DIGITS)), h("span", {}, T.answer.similarity),
@@ -50,7 +50,7 @@ function card(near, fit, open) {
   return { near, radiograph, note, element };
 }
 
-/** That the archive holds the image that was sent; of an indexed case everyone knows. @param {Answer} answer */
+/** Note that the image sent is already archived; omitted for indexed cases. @param {Answer} answer */
 export function archived(answer, kind) {
   return answer.archived_as && kind !== "case" ? h("p", { class: "archived" }, T.answer.archived(answer.archived_as)) : null;
 }
@@ -69,7 +69,7 @@ function finding(prediction, explained) {
 
 /** One answer on the screen. */
 export class AnswerView {
-  /** `keep` has what saves a record, what prints it, and what shares the image with other readers. @param {Answer} answer */
+  /** `keep` has the actions save, print and share. @param {Answer} answer */
   constructor(answer, place, keep) {
     this.answer = answer;
     this.at = new Date();
@@ -95,7 +95,7 @@ export class AnswerView {
     this.slider = opacitySlider(this.element);
   }
 
-  /** What of the page the address shows. */
+  /** Show the mode that the address names. */
   update({ show }) {
     this.tools.replaceChildren(modeSwitch(show, showMode), show === "image" ? "" : this.slider, this.explanations.legend);
     return this.explanations.show(show);

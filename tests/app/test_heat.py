@@ -16,8 +16,8 @@ from xemplar.imaging.preprocess import PreprocessSpec, frame, onto_image
 
 HEAT_JS = Path(xemplar_app.__file__).with_name("page") / "heat.js"
 
-LEVELS_APART = 2
-"""Largest difference of heat.js, which interpolates between 23 colours, from turbo's table, of 255."""
+LEVELS_APART = 3
+"""Largest difference of heat.js, which interpolates between 23 colours, from turbo's table."""
 
 SHAPES = [(160, 160), (160, 97), (61, 160)]
 """Height and width; heat.js paints 160 pixels on the longer side."""
