@@ -132,7 +132,7 @@ def test_a_form_that_is_not_one_image(
 ) -> None:
     detail = problem(client.post("/query", **body), 422, "InvalidArgument")
     assert wanted in detail
-    assert "Send multipart/form-data with one file, the image, named 'image'" in detail
+    assert "Send multipart/form-data with one file, the radiograph, named 'image'" in detail
 
 
 @pytest.mark.parametrize("path", IMAGE_ROUTES)
