@@ -313,7 +313,9 @@ def test_a_key_of_sources_says_so_beside_its_role(
     page.goto(page_url)
     sign_in(page, secret)
     page.get_by_role("button", name="Key: Reader, ward-a, ward-b").click()
-    expect(page.get_by_role("dialog")).to_contain_text("It has access to the cases of ward-a, ward-b.")
+    expect(page.get_by_role("dialog")).to_contain_text(
+        "It has access to the cases of ward-a, ward-b."
+    )
     expect(page.get_by_role("dialog")).to_contain_text("It expires on 31 Dec 2099")
 
 
