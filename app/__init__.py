@@ -2,5 +2,5 @@
 
 settings -> main (lifespan) -> limits -> routes -> questions -> upload -> wire -> schemas
 
-`problems` turns errors into problem+json; `table` and `sheet` show an answer without a browser.
+`problems` turns errors into problem+json; `table` and `sheet` show an answer without the web page.
 """

@@ -1,4 +1,4 @@
-"""Admission to addresses: dependencies that a route asks before it reads a body."""
+"""Admission of requests: dependencies that check the API key before a route reads a body."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -13,18 +13,18 @@ from .security import guard_of
 from .service import services_of
 
 DENIED = (
-    described(HTTPStatus.UNAUTHORIZED, "No API key, or none that is good.")
+    described(HTTPStatus.UNAUTHORIZED, "The API key is missing, unknown, revoked or expired.")
     | described(HTTPStatus.FORBIDDEN, "The key's role does not allow this.")
-    | described(HTTPStatus.MISDIRECTED_REQUEST, "The service is not called so (XEMPLAR_HOSTS).")
-    | described(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; Retry-After says when.")
+    | described(HTTPStatus.MISDIRECTED_REQUEST, "Unknown host name (XEMPLAR_HOSTS).")
+    | described(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; Retry-After says when to retry.")
     | described(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "Not ready, too busy, or the database does not answer; Retry-After says when. Or store or "
-        "database are read-only.",
+        "Not ready, too busy, or the database does not answer (Retry-After says when to retry); or "
+        "the store or the database is read-only.",
     )
-    | described(HTTPStatus.INSUFFICIENT_STORAGE, "No room on the disk of store or database.")
+    | described(HTTPStatus.INSUFFICIENT_STORAGE, "The disk of the store or the database is full.")
 )
-"""OpenAPI's description of what `Guard` answers."""
+"""OpenAPI's description of the refusals that `Guard` raises."""
 
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="bearer", description="Secret of an API key (`xemplar keys`)."
@@ -33,7 +33,7 @@ _header = APIKeyHeader(
     name="X-API-Key",
     auto_error=False,
     scheme_name="api-key",
-    description="The same, in a header of its own.",
+    description="Secret of an API key, in a header of its own.",
 )
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 Header = Annotated[str | None, Security(_header)]
@@ -47,21 +47,21 @@ Secret = Annotated[str | None, Depends(_secret)]
 
 
 class Admission:
-    """Admits a role to an address. A dependency, so that OpenAPI tells.
+    """Admits requests whose key covers a role. A dependency, so that OpenAPI documents it.
 
-    FastAPI reads a body before it asks dependencies: `BodyRoute` asks this one before that.
+    FastAPI reads the body before it resolves dependencies, so `BodyRoute` calls this one earlier.
     """
 
     def __init__(self, role: Role) -> None:
         self.role = role
 
     async def __call__(self, request: Request, secret: Secret) -> None:
-        """Let a request in, or raise, unless its route has asked."""
+        """Admit a request or raise, unless its route has already checked it."""
         if request.scope.get("admitted") is not self:
             await self.check(request, secret)
 
     async def before_body(self, request: Request) -> None:
-        """The same, before anything of the body is read.
+        """Admit a request or raise, before any of the body is read.
 
         Raises:
             Refusal: 401, 403, 421, 429 or 503.
@@ -70,16 +70,18 @@ class Admission:
         request.scope["admitted"] = self
 
     async def check(self, request: Request, secret: str | None) -> None:
-        """Ask the guard."""
-        services_of(request)  # until the service is ready, nobody is asked for a key
+        """Check the request with the guard."""
+        services_of(
+            request
+        )  # raises while the service is not ready: that needs no key
         await guard_of(request).admit(request, secret, self.role)
 
 
 class ScraperAdmission(Admission):
-    """Admits to metrics: anybody on a loopback address or where the setting says so, or admins."""
+    """Admits to metrics: administrators, or anyone on loopback or with XEMPLAR_OPEN_METRICS."""
 
     async def check(self, request: Request, secret: str | None) -> None:
-        """Ask the guard, also while the service is not ready."""
+        """Check the request with the guard, even while the service is not ready."""
         await guard_of(request).admit_scraper(request, secret)
 
 

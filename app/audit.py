@@ -1,4 +1,4 @@
-"""Keeps the audit trail: every query, change, look at a case, and request that was denied."""
+"""Audit trail: every query, change, access to a case, and denied request."""
 
 import logging
 from dataclasses import replace
@@ -27,16 +27,16 @@ LOG = logging.getLogger("xemplar.audit")
 
 
 class AuditTrail:
-    """ASGI middleware; keeps an entry where one is due.
+    """ASGI middleware; writes an audit entry for each request that needs one.
 
-    A change is audited before its answer is sent. One that succeeded, and could not be audited, is
-    answered 503, which says so; one that failed keeps its own answer, which says why. A query is
-    audited once it is answered, as an entry may have to wait for the index job's transaction.
-    Reads and denied requests wait for nothing: their entries are gathered.
+    A change is audited before its answer is sent. A change that succeeded but could not be audited
+    is answered 503, which says so; one that failed keeps its own answer, which says why. A query
+    is audited after its answer, because an entry may have to wait for the index job's transaction.
+    Reads and denied requests never wait: their entries are written in batches.
 
     Attributes:
-        reads: gathered entries of good keys.
-        refusals: gathered entries of requests without one.
+        reads: batched entries of requests with a valid key.
+        refusals: batched entries of requests without one.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class AuditTrail:
             await self.app(scope, receive, watched)
         finally:
             if not kept and _is_kept(scope, record, status):
-                # also where the client has left meanwhile: what was done is what counts
+                # even if the client has disconnected: the entry records what was done
                 with anyio.CancelScope(shield=True):
                     await self._keep(scope, record, status)
         if withheld:
             await _done_unaudited(withheld).response()(scope, receive, send)
 
     def _gather(self, scope: Scope, record: Record, status: int) -> None:
-        """Let an entry wait to be written; of who has no key, nothing tells one from another."""
+        """Add an entry to a batch; requests without a key are recorded without case or address."""
         action = scope["route"].name
         if record.role is None:
             at, request_id = datetime.now(UTC), record.request_id
@@ -106,13 +106,13 @@ class AuditTrail:
         self.daily.note(entry.key, entry.results)
 
     async def _keep(self, scope: Scope, record: Record, status: int) -> str:
-        """Keep the entries of a request; returns why that failed, "" where it did not."""
+        """Write the entries of a request; returns why that failed, or "" if it succeeded."""
         try:
             entries = _entries(scope["route"].name, record, status)
             for entry in entries:
                 self.daily.note(entry.key, entry.results)
             await to_thread.run_sync(self.audit.add, entries)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the request was answered
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the request is done
             self.metrics.not_audited()
             self.tasks.failed("audit", error)
             LOG.critical("an answer with status %s is not audited: %s", status, error)
@@ -125,7 +125,7 @@ def _done_unaudited(reason: str) -> Refusal:
     return Refusal(
         "NotAudited",
         HTTPStatus.SERVICE_UNAVAILABLE,
-        f"what was asked for was done, but could not be audited: {reason}; look at what is there "
+        f"the request was carried out, but could not be audited: {reason}; check the result "
         "before you send it again",
     )
 
@@ -145,7 +145,7 @@ def _entry(action: str, record: Record, status: int) -> AuditEntry:
 
 
 def _entries(action: str, record: Record, status: int) -> list[AuditEntry]:
-    """One for each answer, or one that says that there was none."""
+    """One entry for each answer, or a single entry if there was none."""
     entry = _entry(action, record, status)
     return [
         replace(
@@ -160,20 +160,20 @@ def _entries(action: str, record: Record, status: int) -> list[AuditEntry]:
 
 
 def _is_change(scope: Scope, record: Record) -> bool:
-    """Whether a request that needs more than a reader's key is there to change something."""
+    """True if a request may change something that needs more than a reader's key."""
     return scope["method"] not in SAFE and record.needed in (Role.WRITER, Role.ADMIN)
 
 
 def _is_due(record: Record, status: int) -> bool:
-    """Whether a request may belong into the trail. One to an address that is open to all does not.
+    """True if a request may belong in the trail.
 
-    Nor does one that came too fast, which would flood it.
+    Requests to public addresses do not, nor do rate-limited ones, which would flood the trail.
     """
     return record.needed is not None and status != HTTPStatus.TOO_MANY_REQUESTS
 
 
 def _is_gathered(scope: Scope, record: Record, status: int) -> bool:
-    """Whether a request was denied, or looked at cases and asked for none."""
+    """True if a request was denied, or read cases without running a query."""
     return _is_due(record, status) and (status in DENIED or _is_look(scope, record, status))
 
 
@@ -187,11 +187,11 @@ def _is_look(scope: Scope, record: Record, status: int) -> bool:
 
 
 def _is_kept(scope: Scope, record: Record, status: int) -> bool:
-    """Whether a request asked something, and its entry is written by itself."""
+    """True if a request was a query or a change, whose entry is written immediately."""
     return _is_due(record, status) and (scope["method"] not in SAFE or bool(record.answers))
 
 
 async def forget(audit: Audit, days: int) -> None:
-    """Delete what is older than so many days."""
+    """Delete entries older than `days` days."""
     number = await to_thread.run_sync(audit.forget, days)
     LOG.info("%s entries of the audit trail were older than %s days", number, days)

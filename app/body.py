@@ -1,4 +1,4 @@
-"""Bodies of requests: bounded in size, in time, and in the memory of all that still arrive."""
+"""Request bodies: limits on size, upload time, and memory of all bodies still arriving."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -12,7 +12,7 @@ from .problems import RETRY_SECONDS, Refusal, come_back
 from .record import Record
 
 MAX_JSON_BYTES = 256 * 1024
-"""Limit for a body without an image."""
+"""Size limit for a body without an image."""
 
 OVERHEAD = 64 * 1024
 """Bytes that multipart headers and the other fields may add to the image."""
@@ -20,20 +20,20 @@ OVERHEAD = 64 * 1024
 BODY = "http.response.body"
 
 LINGER_SECONDS = 5
-"""Time that a refused client may go on sending. To close the connection while it sends would be a
-reset, and most clients would then report that instead of the answer."""
+"""Grace period in which a refused client may go on sending. Closing the connection while it sends
+would reset it, and most clients would then report the reset instead of the answer."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Least pace of a body that arrives.
+    """Minimum upload speed of a request body.
 
-    A line of 1 Mbit/s brings 125,000 bytes a second.
+    A line of 1 Mbit/s carries 125,000 bytes a second.
 
     Attributes:
-        seconds: in which all of it must come.
-        stall_seconds: in which as much must come as `bytes_per_second` brings.
-        bytes_per_second: least rate; at 0, only a body that stands still is refused.
+        seconds: limit for the whole body.
+        stall_seconds: window over which the rate is measured.
+        bytes_per_second: minimum rate over that window; 0 refuses only bodies that stall.
     """
 
     seconds: float = 600.0
@@ -44,9 +44,8 @@ class Pace:
 class BodyLimit:
     """ASGI middleware; gives each request a `Body`, as ``state["body"]``.
 
-    While bodies arrive they may take `max_arriving` bytes together. When they take more, the one
-    that has kept most memory waiting is refused: whoever sends at a fair rate is never kept out by
-    those who stand still.
+    Bodies that are still arriving share `max_arriving` bytes. Beyond that, the body that has held
+    the most memory for the longest is refused, so stalled uploads never block steady ones.
     """
 
     def __init__(
@@ -61,10 +60,10 @@ class BodyLimit:
 
         Args:
             app: the application.
-            max_bytes: of images; other bodies have `MAX_JSON_BYTES`.
-            pace: how slowly they may arrive.
-            max_arriving: bytes that all may take while they arrive.
-            max_of_caller: how many of one key, or of one address without keys, arrive at once.
+            max_bytes: size limit for images; other bodies have `MAX_JSON_BYTES`.
+            pace: minimum upload speed.
+            max_arriving: bytes that all arriving bodies may hold together.
+            max_of_caller: concurrent bodies of one key, or of one address without a key.
         """
         self.app = app
         self.max_bytes = max_bytes
@@ -89,25 +88,24 @@ class BodyLimit:
             await body.refusal.response()(scope, receive, answer.send_refusal)
 
     def is_full_of(self, caller: str) -> bool:
-        """Tells whether a caller sends as many bodies as one may."""
+        """Check whether a caller has reached its limit of concurrent bodies."""
         return sum(body.caller == caller for body in self.arriving) >= self.max_of_caller
 
     def make_room(self) -> None:
-        """Refuse bodies until the others have room."""
+        """Refuse bodies until the remaining ones fit."""
         while sum(body.size for body in self.arriving) > self.max_arriving:
             max(self.arriving, key=lambda body: body.waste).evict()
 
 
 class Body:
-    """The body of one request, which counts what arrives: a Content-Length may lie or be missing.
+    """Body of one request; counts received bytes, as Content-Length may be wrong or missing.
 
-    Its time begins when somebody first asks for it.
+    Its clock starts at the first read.
 
     Attributes:
-        caller: id of the key that sends it, or the address where there is none.
-        size: bytes that have arrived.
-        refusal: why no more of it is taken; the application sees the client leave, and lets go of
-            what it has.
+        caller: id of the key that sends it, or the client's address if there is none.
+        size: bytes received.
+        refusal: why the rest is refused; the application sees a disconnect and frees its memory.
     """
 
     def __init__(self, scope: Scope, receive: Receive, limit: BodyLimit) -> None:
@@ -124,31 +122,36 @@ class Body:
         self.refusal: Refusal | None = None
         self._is_whole = False
         self._deadline = inf
-        self._lately, self._since = 0, 0.0  # bytes since then, which moves on when they are enough
+        self._lately, self._since = 0, 0.0  # bytes since then; starts anew once the rate is met
         self._waiting = anyio.CancelScope()
 
     def take_images(self) -> None:
-        """Allow as many bytes as images may have."""
+        """Raise the limit to that of images."""
         self._max_bytes = self._limit.max_bytes + OVERHEAD
         self._too_large = _too_large("ImageTooLarge", self._limit.max_bytes, "an image")
 
     @property
     def is_coming(self) -> bool:
-        """True while some of it may still arrive."""
+        """True while more of it may arrive."""
         return not self._is_whole and self._is_there
 
     @property
     def waste(self) -> float:
-        """Memory that it keeps waiting, in bytes times seconds."""
+        """Memory held while waiting, in bytes times seconds."""
         return self.size * (anyio.current_time() - self._since)
 
     def evict(self) -> None:
-        """Take no more of it, as others need the memory."""
-        self._refuse(come_back("Busy", "more is being sent than fits, and this came too slowly"))
+        """Refuse the rest, because other bodies need the memory."""
+        self._refuse(
+            come_back(
+                "Busy",
+                "the uploads in progress exceed the memory for them, and this one is the slowest",
+            )
+        )
         self._waiting.cancel()
 
     async def receive(self) -> Message:
-        """Implements ASGI: the next piece."""
+        """Implements ASGI: returns the next chunk."""
         if self._is_whole:
             return await self._receive()  # until the client leaves, whenever that is
         pace = self._limit.pace
@@ -223,16 +226,16 @@ def _too_many(most: float) -> Refusal:
     return Refusal(
         "TooManyBodies",
         HTTPStatus.TOO_MANY_REQUESTS,
-        f"{most:g} bodies of this key, or of this address, arrive at once, which is the limit; "
+        f"{most:g} bodies of this key or this address are arriving at once, which is the limit; "
         f"send the request again in {RETRY_SECONDS} seconds",
         retry_after=str(RETRY_SECONDS),
     )
 
 
 class _Answer:
-    """The answer to one request, which may come before its body has.
+    """Answer to one request, which may be sent before its body has arrived.
 
-    The connection ends with it then, once the rest of the body was discarded for a while.
+    In that case the rest of the body is discarded for a while, and the connection is closed.
     """
 
     def __init__(self, body: Body, receive: Receive, send: Send) -> None:
@@ -241,7 +244,7 @@ class _Answer:
         self._body, self._receive, self._send = body, receive, send
 
     async def send(self, message: Message) -> None:
-        """Implements ASGI, unless the body was refused: then the application only says so."""
+        """Implements ASGI; drops the application's answer if the body was refused."""
         if self.started or not self._body.refusal:
             await self.send_refusal(message)
 

@@ -1,4 +1,4 @@
-"""Connections of clients: those on which no request arrives are closed, in time or for others."""
+"""Client connections: idle ones are closed after a time limit, or to make room for new ones."""
 
 import asyncio
 import resource
@@ -15,23 +15,24 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from xemplar.errors import ConfigurationError
 
 OWN_BITS = 64
-"""Of an IPv6 address, those that a subscriber does not choose (RFC 6177)."""
+"""Length of the IPv6 prefix that identifies a subscriber (RFC 6177)."""
 
 
 class Connection(H11Protocol):
-    """uvicorn's, which would wait for ever for the head of a request, and take any number.
+    """HTTP/1.1 connection with limits; uvicorn's own has no timeout for headers, and no limit.
 
-    Each connection is one of the files that a process may have open, so those that say nothing
-    would in the end keep out everybody. `BodyLimit` sees to what comes after the head.
+    Each connection uses one file descriptor, so idle connections could lock out everyone else.
+    `BodyLimit` limits what follows the headers.
 
     Attributes:
-        head_seconds: in which the request line and all headers must come, from when the connection
-            was opened, or the request before was answered.
-        most: connections at once; for one more, the one is closed that waited longest for a head.
-        most_of_address: the same of one address, among its own. Where all of these are answered at
-            present, that is the new one. Trusted proxies have no such limit, as everybody comes
-            through them; nor has, with uvicorn's own setting, 127.0.0.1.
-        by_address: those that are open, of all addresses that are limited.
+        head_seconds: limit for the request line and all headers, counted from the opening of the
+            connection or the end of the previous answer.
+        most: concurrent connections; beyond it, the one that has waited longest for a request is
+            closed.
+        most_of_address: concurrent connections of one address; beyond it, one of its own is
+            closed: the new one if all others are being answered. Trusted proxies are exempt, as
+            all clients share them; with uvicorn's default, so is 127.0.0.1.
+        by_address: open connections of each limited address.
     """
 
     head_seconds = 20.0
@@ -72,16 +73,16 @@ class Connection(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """True until the whole head of a request has come."""
+        """True until all headers of a request have arrived."""
         return self.conn.their_state is h11.IDLE and not self.transport.is_closing()
 
     @property
     def waits_until(self) -> float:
-        """When it is closed if it still waits then, as the event loop's time."""
+        """Time at which it is closed if still waiting, on the event loop's clock."""
         return inf if self._deadline is None else self._deadline.when()
 
     def _is_trusted(self, address: str) -> bool:
-        """Tell whether an address is a proxy's, by what uvicorn goes by (FORWARDED_ALLOW_IPS)."""
+        """Check whether uvicorn trusts an address as a proxy (FORWARDED_ALLOW_IPS)."""
         return isinstance(self.app, ProxyHeadersMiddleware) and address in self.app.trusted_hosts
 
     def _await_head(self) -> None:
@@ -95,16 +96,16 @@ class Connection(H11Protocol):
 
 
 def _close_one(some: Iterable[Any]) -> None:
-    """Close the connection that has waited longest for a head."""
+    """Close the connection that has waited longest for a request."""
     waiting = [one for one in some if isinstance(one, Connection) and one.waits]
     min(waiting, key=lambda one: one.waits_until).timeout_keep_alive_handler()
 
 
 def counted_as(address: str) -> str:
-    """What an address is counted as: an IPv4 address as itself, one of IPv6 as its network."""
+    """Key under which an address is counted: an IPv4 address itself, or an IPv6 network."""
     try:
         one = ip_address(address)
-    except ValueError:  # of a socket of another kind
+    except ValueError:  # the socket is not an IP socket
         return address
     if isinstance(one, IPv6Address):
         return str(ip_network((one.packed, OWN_BITS), strict=False))
@@ -112,22 +113,22 @@ def counted_as(address: str) -> str:
 
 
 def connections(head_seconds: float, most: int = 0, most_of_address: int = 0) -> type[H11Protocol]:
-    """The class of connections with such limits, as uvicorn takes it.
+    """Build a protocol class for uvicorn with these limits.
 
     Args:
         head_seconds: see `Connection`.
-        most: the same; 0 for half as many as this process may have files open.
-        most_of_address: the same; 0 for no limit.
+        most: see `Connection`; 0 for half of the process's limit of open files.
+        most_of_address: see `Connection`; 0 for no limit.
 
     Raises:
-        ConfigurationError: more than this process may have files open.
+        ConfigurationError: ``most`` reaches the process's limit of open files.
     """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     may_have = inf if files == resource.RLIM_INFINITY else files
     if most >= may_have:
         raise ConfigurationError(
-            f"XEMPLAR_CONNECTIONS is {most:,}, and this process may have {files:,} files open, of "
-            "which each connection is one; take at most half of that, or raise `ulimit -n`"
+            f"XEMPLAR_CONNECTIONS is {most:,}, but this process may have only {files:,} files open "
+            "(each connection is one); set at most half of that, or raise `ulimit -n`"
         )
     members: dict[str, Any] = {
         "head_seconds": head_seconds,

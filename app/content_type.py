@@ -1,4 +1,4 @@
-"""Before a body is read: whoever may not ask is turned away, and another type is answered 415."""
+"""Checks before a body is read: API key, content type (415), and size of JSON."""
 
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from .problems import SHOWN, Refusal
 MULTIPART, JSON = "multipart/form-data", "application/json"
 
 MAX_PARTS = 4000
-"""Limit for JSON: lists, objects and their values. 1,000 ratings, the most at once, have 3,000."""
+"""Limit on lists, objects and values in JSON. The largest request, 1,000 ratings, has 3,000."""
 
 MARKS = (b"[", b"{", b",")
 """Bytes that begin a part."""
@@ -26,13 +26,13 @@ ADVICE = {
     "`curl -F image=@radiograph.dcm` does",
     JSON: "send JSON, with the header `Content-Type: application/json`",
 }
-"""Advice on what to send instead, by what an address takes."""
+"""Advice on what to send instead, by accepted media type."""
 
 
 class BodyRoute(APIRoute):
-    """A route that refuses by the headers alone, before anything of the body is read.
+    """Route that refuses requests by their headers, before any of the body is read.
 
-    The key comes first: whoever has none is not told what an address takes.
+    The key is checked first, so a caller without one does not learn what an address accepts.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -56,7 +56,7 @@ class BodyRoute(APIRoute):
 
 
 def has_body(headers: Headers) -> bool:
-    """Tells whether a request brings a body, and not an empty one (RFC 9112, 6)."""
+    """Check whether a request has a body that is not empty (RFC 9112, 6)."""
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
@@ -65,31 +65,31 @@ def check_body(headers: Headers, taken: str) -> None:
 
     Args:
         headers: of the request.
-        taken: the media type that the address takes: `MULTIPART` or `JSON`.
+        taken: media type that the address accepts: `MULTIPART` or `JSON`.
 
     Raises:
-        Refusal: 415, naming what came and what to send.
+        Refusal: 415, naming what was sent and what to send instead.
     """
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         raise _refusal(
             f"the body is compressed (Content-Encoding: {encoding[:SHOWN]}), which this service "
-            "does not take; send it without Content-Encoding",
+            "does not accept; send it without Content-Encoding",
             accept_encoding="identity",
         )
     came = headers.get("content-type", "").partition(";")[0].strip().lower()
     if came != taken and not (taken == JSON and _is_json(came)):
         named = f"is {came[:SHOWN]}" if came else "has no Content-Type"
         raise _refusal(
-            f"the body {named}, which this address does not take; {ADVICE[taken]}", accept=taken
+            f"the body {named}, which this address does not accept; {ADVICE[taken]}", accept=taken
         )
 
 
 def check_json(body: bytes) -> None:
-    """Refuse JSON of more parts than anything asked for here has, before it is parsed.
+    """Refuse JSON with more lists, objects and values than any request needs, before parsing it.
 
-    Each list, object and value costs a hundred times as much memory as its bytes. Such characters
-    within a text are counted too, which a text of the lengths that are taken cannot notice.
+    Parsed, each of them takes a hundred times as much memory as its bytes. These characters count
+    within strings too; no string of an accepted length comes near the limit.
 
     Raises:
         Refusal: 422.
@@ -99,7 +99,7 @@ def check_json(body: bytes) -> None:
             "InvalidRequest",
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"the body holds more than {MAX_PARTS:,} lists, objects and values, the limit; "
-            "send what this address takes (/docs)",
+            "/docs shows what this address accepts",
         )
 
 
@@ -107,11 +107,11 @@ async def _whole(request: Request) -> bytes:
     try:
         return await request.body()
     except ClientDisconnect as error:
-        raise HTTPException(400, "the client left before the body had arrived") from error
+        raise HTTPException(400, "the client disconnected before the body had arrived") from error
 
 
 def _is_json(media_type: str) -> bool:
-    """As FastAPI sees it: JSON, or a format that is written in it (RFC 6839)."""
+    """True for formats based on JSON (RFC 6839), which FastAPI parses as JSON too."""
     return media_type.startswith("application/") and media_type.endswith("+json")
 
 

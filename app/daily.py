@@ -1,4 +1,4 @@
-"""Counts the cases that each API key is shown in a day, and tells where they are too many."""
+"""Number of distinct cases shown to each API key per day, with an alarm and a limit."""
 
 import logging
 import math
@@ -17,20 +17,20 @@ from .problems import Refusal
 SHOW_NO_CASE = frozenset(
     ("me", "findings", "put_ratings", "jobs", "job", "index_generations", "keys", "errors")
 ) | {"metrics"}
-"""Operations that show no case: asking is not audited, and never one too many."""
+"""Operations that show no case: neither audited nor limited."""
 
 CATCH_UP_SECONDS = 60.0
 
 LATE = timedelta(minutes=2)
-"""Entries may be written so long after their time, and are looked for once more."""
+"""Longest delay between an entry's time and its writing; each search reaches back this far."""
 
 LOG = logging.getLogger("xemplar.audit")
 
 
 class DailyCases:
-    """Distinct cases of each key since midnight, UTC. For the event loop alone, not for threads.
+    """Distinct cases of each key since midnight, UTC. Used from the event loop only.
 
-    What a service without keys shows is not counted: there is nobody to name.
+    Without keys nothing is counted, as there is no caller to attribute it to.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class DailyCases:
         """Start with none.
 
         Args:
-            alarm: more than so many are logged, once a day; 0: never.
-            ceiling: a key that was shown so many is shown no more; 0: no limit.
-            keys_over: shows how many keys are above the alarm.
-            clock: tells the time.
+            alarm: number of cases above which a key is logged, once a day; 0: never.
+            ceiling: number of cases at which a key is refused; 0: no limit.
+            keys_over: gauge for the number of keys above the alarm.
+            clock: returns the current time, UTC.
         """
         self._alarm = alarm
         self._ceiling = ceiling
@@ -60,16 +60,16 @@ class DailyCases:
 
     @property
     def midnight(self) -> datetime:
-        """Beginning of the day, UTC."""
+        """Start of the day, UTC."""
         return datetime.combine(self._clock().date(), time(), UTC)
 
     def note(self, key: str | None, cases: Collection[str]) -> None:
-        """Count cases that a key is shown; tell where they are more than the alarm."""
+        """Count cases shown to a key; log if they exceed the alarm."""
         if key is not None and cases and self._counts:
             self._add(key, cases, tell=True)
 
     async def catch_up(self, audit: Audit) -> None:
-        """Count what the trail has of today: of the time before a restart, of other services."""
+        """Count today's entries of the trail: from before a restart, and of other services."""
         midnight, now = self.midnight, self._clock()
         if not self._counts:
             return
@@ -77,12 +77,12 @@ class DailyCases:
         shown = await to_thread.run_sync(audit.shown, max(midnight, since))
         if midnight == self.midnight:
             for key, cases in shown.items():
-                # what is above the alarm at the start was told before
+                # a key above the alarm at the start was logged before the restart
                 self._add(key, cases, tell=self._seen_until is not None)
         self._seen_until = now
 
     def check(self, key: str) -> None:
-        """Refuse a key that has reached the ceiling.
+        """Refuse a key that has reached the limit.
 
         Raises:
             Refusal: 429, until midnight.
@@ -98,7 +98,7 @@ class DailyCases:
             "TooManyCases",
             HTTPStatus.TOO_MANY_REQUESTS,
             f"this key was shown {self._ceiling:,} cases today, which is its limit "
-            "(XEMPLAR_CASES_PER_DAY); come back after midnight UTC, or ask whoever runs the "
+            "(XEMPLAR_CASES_PER_DAY); try again after midnight UTC, or ask the operator of the "
             "service",
             retry_after=str(max(1, math.ceil(left.total_seconds()))),
         )

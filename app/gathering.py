@@ -1,4 +1,4 @@
-"""Gathers audit entries that nobody waits for, and writes them together."""
+"""Batches audit entries that no request waits for, and writes them together."""
 
 import logging
 from collections.abc import Hashable
@@ -12,21 +12,21 @@ from xemplar.operations.audit import Audit, AuditEntry
 from .metrics import Metrics
 
 READS_SECONDS = 1.0
-"""Reads of so long are written together, and lost where the process is killed meanwhile."""
+"""Interval at which reads are written together; those not yet written are lost in a kill."""
 
 REFUSALS_SECONDS = 60.0
-"""Likewise for requests without a good key: anybody may send them, as fast as the network takes."""
+"""Interval for requests without a valid key, which anyone can send at any rate."""
 
 MOST_WAITING = 100_000
-"""Entries that wait while the database takes none, about 50 MB. Those after them are lost."""
+"""Entries kept while the database accepts none, about 50 MB. Further ones are lost."""
 
 LOG = logging.getLogger("xemplar.audit")
 
 
 class Gathering:
-    """Entries that wait to be written; those that differ in time alone are one, with a count.
+    """Entries that wait to be written; those that differ only in time are merged and counted.
 
-    For the event loop alone, not for threads.
+    Used from the event loop only.
     """
 
     def __init__(self, audit: Audit, metrics: Metrics) -> None:
@@ -37,7 +37,7 @@ class Gathering:
         self._is_full = False
 
     def add(self, entry: AuditEntry) -> None:
-        """Let an entry wait."""
+        """Add an entry to the batch."""
         kind = (entry.key, entry.role, entry.action, entry.status, entry.subject, entry.results)
         known = self._waiting.get(kind)
         if known is not None:
@@ -48,10 +48,10 @@ class Gathering:
             self._lose(entry)
 
     async def write(self) -> None:
-        """Write what waits. Where that fails it goes on waiting.
+        """Write the waiting entries. If that fails, they are kept.
 
         Raises:
-            StorageError: the database takes nothing.
+            StorageError: the database cannot be written.
         """
         async with self._one_writes:
             if not self._waiting:
@@ -68,18 +68,18 @@ class Gathering:
             self._is_full = False
 
     async def close(self) -> None:
-        """Write what waits for the last time."""
+        """Write the waiting entries a last time."""
         try:
             with anyio.CancelScope(shield=True):
                 await self.write()
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the service stops
+        except Exception as error:  # noqa: BLE001 -- the service stops in any case
             LOG.critical("%s entries of the audit trail are lost: %s", len(self._waiting), error)
 
     def _lose(self, entry: AuditEntry) -> None:
         self._metrics.not_audited(entry.count)
         if not self._is_full:
             LOG.critical(
-                "%s entries of the audit trail wait for the database; those that come now are lost",
+                "%s entries of the audit trail wait for the database; further ones are lost",
                 MOST_WAITING,
             )
         self._is_full = True

@@ -1,4 +1,4 @@
-"""Headers that every answer has, so that a browser keeps to what the service means."""
+"""Security headers of every answer."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-"""Nothing comes from elsewhere, no script or style stands in a page, no other page shows ours."""
+"""Only the service's own resources; no inline script or style; no framing by other pages."""
 
 STEADY = {
     "X-Content-Type-Options": "nosniff",
@@ -27,8 +27,8 @@ _SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 class SecurityHeaders:
     """ASGI middleware; adds the headers.
 
-    No browser or proxy keeps an answer, for it may show a patient: not after the key is forgotten,
-    nor after the case is removed. What is of nobody (the page's own files) says otherwise itself.
+    Answers may show a patient, so no browser or proxy may cache them: otherwise they would outlive
+    the key, or the case. The page's own files set another Cache-Control themselves.
     """
 
     def __init__(self, app: ASGIApp, docs: str) -> None:
@@ -69,10 +69,10 @@ def _add(headers: MutableHeaders) -> None:
 
 
 def _docs_policy(page: bytes) -> str:
-    """Swagger UI is started by a script within its page, and styles its elements one by one.
+    """Policy for Swagger UI, which has an inline script and inline styles.
 
-    The page holds nothing that a caller wrote, so the scripts in it are ours: they are named by
-    their digest, and no other one runs.
+    The page contains nothing that a caller wrote, so its scripts are trusted: they are allowed by
+    their digests, and no others run.
     """
     digests = (base64.b64encode(hashlib.sha256(s).digest()).decode() for s in _SCRIPT.findall(page))
     scripts = " ".join(f"'sha256-{digest}'" for digest in digests)

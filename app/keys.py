@@ -1,4 +1,4 @@
-"""``xemplar keys``: make, list and revoke the service's API keys."""
+"""``xemplar keys``: create, list and revoke the service's API keys."""
 
 import re
 import sys
@@ -11,36 +11,38 @@ import typer
 from xemplar.cli.terminal import DEFAULT_STORE, DatabaseOption, StoreOption, plain
 
 WIDE = 240
-"""Characters of a line that no terminal shows: a pipe has no width, and a row is one line."""
+"""Width of the table, in characters, when it is not shown on a terminal: one line per key."""
 
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
-keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys of the service.")
+keys = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys of the service.")
 
 
 @keys.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is; shown in lists, never secret.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the key's owner; shown in lists, not secret.")
+    ],
     role: Annotated[
         Literal["reader", "writer", "admin"],
         typer.Option(
-            help="reader: queries, cases, ratings. writer: changes cases too. admin: everything."
+            help="reader: queries, cases, ratings. writer: also changes cases. admin: everything."
         ),
     ],
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="Name of a source whose cases exist for the key; may be repeated. Without it: all."
+            help="Source whose cases the key may access; may be repeated. Without it: all sources."
         ),
     ] = None,
     expires: Annotated[
         str,
-        typer.Option(help="Time from now, as 90d (h, d, w), or a date. Without it: never."),
+        typer.Option(help="Period such as 90d (h, d, w), or a date. Without it: never."),
     ] = "",
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
 ) -> None:
-    """Make a key, and print its secret: the only time that it is shown.
+    """Create a key and print its secret, which is shown only once.
 
     Examples:
         xemplar keys create ward-3 --role reader
@@ -56,8 +58,8 @@ def create(
     migrate(url, Store(store))  # a key may come before the first image
     with open_keys(url) as known:
         key, secret = known.create(name, Role(role), sources=source, expires_at=end)
-    # only now: a key that could not be made must not lock everybody out. Where it cannot be noted
-    # here, or the store is elsewhere, a service that sees the key notes it
+    # only now: a key that could not be created must not lock everyone out. If the marker cannot be
+    # written here, or the store is elsewhere, a service that sees the key writes it
     with suppress(StorageError):
         if store.is_dir():
             Store(store).remember_keys()
@@ -67,7 +69,7 @@ def create(
 
 @keys.command("list")
 def show(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -> None:
-    """All keys, revoked ones too; the secrets are kept nowhere."""
+    """List all keys, including revoked ones; their secrets are not stored."""
     from rich import box
     from rich.console import Console
     from rich.table import Column, Table
@@ -75,7 +77,7 @@ def show(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -> N
     from xemplar.archive.store import Store
     from xemplar.operations.keys import open_keys
 
-    columns = ("role", "made", "expires", "last used", "revoked", "name", "sources")
+    columns = ("role", "created", "expires", "last used", "revoked", "name", "sources")
     table = Table(Column("id", no_wrap=True), *columns, box=box.SIMPLE_HEAD)
     with open_keys(database or Store(store).database_url) as known:
         for key in known.list():
@@ -93,7 +95,7 @@ def revoke(
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
 ) -> None:
-    """Make a key useless, for good. A running service refuses it within two seconds."""
+    """Revoke a key for good. A running service refuses it within two seconds."""
     from xemplar.archive.store import Store
     from xemplar.operations.keys import open_keys
 
@@ -103,10 +105,10 @@ def revoke(
 
 
 def _end(given: str) -> datetime:
-    """When a key ends: so long from now, or at a date or time, UTC unless it says otherwise.
+    """Parse the end of a key: a period from now, or a date or time, in UTC by default.
 
     Raises:
-        InvalidArgument: it is neither.
+        InvalidArgument: the text is neither.
     """
     from xemplar.errors import InvalidArgument
 
@@ -117,7 +119,7 @@ def _end(given: str) -> datetime:
         at = datetime.fromisoformat(given)
     except ValueError as error:
         raise InvalidArgument(
-            f"--expires is {given[:60]!r}; write a time from now, as 12h, 90d or 4w, or a date, as "
-            "2030-12-31"
+            f"--expires is {given[:60]!r}; write a period such as 12h, 90d or 4w, or a date such "
+            "as 2030-12-31"
         ) from error
     return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Limits that refuse before work is done: too many requests, one image too many."""
+"""Rate limit for requests, and limit on images and batches processed concurrently."""
 
 import math
 import time
@@ -12,16 +12,22 @@ from prometheus_client import Gauge
 from .problems import Refusal, come_back
 
 MAX_CALLERS = 10_000
-"""Callers whose requests are counted; the one that has not come for longest is forgotten."""
+"""Callers whose requests are counted; beyond it, the one idle for longest is forgotten."""
 
 
 class Rate:
-    """So many requests a second from each caller, after so many at once: a token bucket each."""
+    """Limits the rate of requests, by a token bucket for each caller."""
 
     def __init__(
         self, per_second: float, at_once: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """``per_second`` 0: no limit."""
+        """Start with full buckets.
+
+        Args:
+            per_second: requests a second in the long run; 0 for no limit.
+            at_once: size of a bucket, the requests of a burst.
+            clock: returns the time in seconds.
+        """
         self._per_second = per_second
         self._at_once = at_once
         self._clock = clock
@@ -31,7 +37,7 @@ class Rate:
         """Count one request.
 
         Raises:
-            Refusal: 429, with the seconds after which there is room for one.
+            Refusal: 429, with the seconds until the next request is allowed.
         """
         if not self._per_second:
             return
@@ -47,24 +53,29 @@ class Rate:
             raise Refusal(
                 "TooManyRequests",
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"more than {self._per_second:g} requests a second, and {self._at_once} at once, "
-                f"is the limit; come back in {seconds} s",
+                f"the limit is {self._per_second:g} requests a second, after a burst of "
+                f"{self._at_once}; try again in {seconds} s",
                 retry_after=str(seconds),
             )
 
 
-class Places:
-    """Limits images that are worked on at once; refuses the rest with 503.
+class ConcurrencyLimit:
+    """Limits images that are processed concurrently; refuses the rest with 503 and Retry-After.
 
-    An image and all that is made of it is held in memory until its query is answered. A queue that
-    grows without end would end in a process that is killed, with all its queries. An image takes
-    its place once it has arrived, so that nobody keeps others out by sending slowly (see
-    `BodyLimit`). A batch takes none of these places but one of its own, so that batches never keep
-    out an image.
+    An image and everything derived from it stays in memory until its query is answered, so an
+    unbounded queue would get the process killed with all its queries. An image counts only once it
+    has arrived, so slow uploads block no one (see `BodyLimit`). Batches have a limit of their own,
+    so they never block single images.
     """
 
     def __init__(self, images: int, batches: int, gauge: Gauge) -> None:
-        """Limits, and the gauge that tells how many images are inside."""
+        """Start with none.
+
+        Args:
+            images: limit of single images.
+            batches: limit of batches.
+            gauge: shows the number of images being processed.
+        """
         self._most_images, self._most_batches = images, batches
         self._images = 0
         self._batches: list[int] = []
@@ -72,16 +83,16 @@ class Places:
 
     @contextmanager
     def image(self) -> Iterator[None]:
-        """Count an image while it is worked on.
+        """Count an image while it is processed.
 
         Raises:
-            Refusal: 503, as there are too many.
+            Refusal: 503, too many images.
         """
         if self._images >= self._most_images:
             raise come_back(
                 "Busy",
-                f"{self._images} other images are being worked on, and {self._most_images} at once "
-                "is the limit",
+                f"{self._images} other images are being processed, and the limit is "
+                f"{self._most_images} at once",
             )
         self._images += 1
         self._tell()
@@ -93,16 +104,16 @@ class Places:
 
     @contextmanager
     def batch(self, images: int) -> Iterator[None]:
-        """Count a batch of so many images while it is worked on.
+        """Count a batch of ``images`` images while it is processed.
 
         Raises:
-            Refusal: 503, as there are too many batches.
+            Refusal: 503, too many batches.
         """
         if len(self._batches) >= self._most_batches:
             raise come_back(
                 "Busy",
-                f"{len(self._batches)} other batches are being worked on, with "
-                f"{sum(self._batches)} images, and {self._most_batches} at once is the limit",
+                f"{len(self._batches)} other batches are being processed, with "
+                f"{sum(self._batches)} images, and the limit is {self._most_batches} at once",
             )
         self._batches.append(images)
         self._tell()

@@ -1,4 +1,4 @@
-"""Listening sockets: taken before anything slow begins, so that a port in use is told."""
+"""Listening sockets, opened before anything slow starts so that a port in use is reported early."""
 
 import errno
 import socket
@@ -8,22 +8,22 @@ from contextlib import ExitStack, contextmanager
 from xemplar.errors import ConfigurationError
 
 REASONS = {
-    errno.EADDRINUSE: "another process listens there; stop it, or take another port (--port)",
-    errno.EACCES: "this user may not; take a port from 1024 on (--port)",
-    errno.EADDRNOTAVAIL: "this machine has no such address; take another one (--host)",
+    errno.EADDRINUSE: "another process listens there; stop it, or choose another port (--port)",
+    errno.EACCES: "this user may not; choose a port from 1024 on (--port)",
+    errno.EADDRNOTAVAIL: "this machine has no such address; choose another one (--host)",
 }
 
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
-    """Sockets on all addresses of this machine that a host's name stands for.
+    """Open sockets on all addresses of this machine that a host name resolves to.
 
     Args:
         host: name or address.
-        port: 0 for one that is free.
+        port: 0 for any free port.
 
     Raises:
-        ConfigurationError: there is none, or one cannot be taken; and why.
+        ConfigurationError: there is no such address, or one cannot be opened.
     """
     with ExitStack() as stack:
         try:
@@ -43,9 +43,9 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         except OSError as error:
             if error.errno != errno.EADDRNOTAVAIL:
                 raise
-            missing = error  # as ::1 for localhost, where IPv6 is off
+            missing = error  # such as ::1 for localhost, where IPv6 is off
             continue
-        port = one.getsockname()[1]  # all have the port that the first one got
+        port = one.getsockname()[1]  # all share the first one's port
         taken += 1
         yield one
     if missing is not None and not taken:
@@ -53,16 +53,16 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def url(host: str, port: int) -> str:
-    """The address as a browser takes it."""
+    """Build the URL of a host (IPv6 addresses in brackets) and a port."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def url_of(host: str, sockets: Sequence[socket.socket]) -> str:
-    """The same, with the port that `listening` got."""
+    """Build the URL of the sockets that `listening` opened."""
     return url(host, sockets[0].getsockname()[1])
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
-        return "this name is not known; take another one (--host)"
+        return "this name cannot be resolved; choose another one (--host)"
     return REASONS.get(error.errno or 0) or error.strerror or "the system refuses it"

@@ -1,4 +1,4 @@
-"""Logs: one line a request, text or JSON, and nothing in it that a patient or a user wrote."""
+"""Logs: one line per request, as text or JSON, without any patient's or caller's data."""
 
 import logging
 import re
@@ -23,7 +23,7 @@ from .recent import RecentErrors
 from .record import Record
 
 CALLERS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""Ids of a caller's own that the log repeats; others are left out."""
+"""Form of a caller's X-Request-ID that is logged; others are left out."""
 
 LOG = logging.getLogger("xemplar.requests")
 
@@ -35,15 +35,15 @@ REFUSED = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
-"""Statuses of images that cannot be used. The audit trail has the requests that were denied."""
+"""Statuses of unusable images. Denied requests are in the audit trail instead."""
 
 
 class RequestLog:
-    """ASGI middleware: names each request, writes its line, and answers unexpected errors.
+    """ASGI middleware; assigns request ids, logs each request, and answers unexpected errors.
 
-    The name is ours: audit trail and errors count on it, so no caller may choose it. A caller's
-    X-Request-ID, by which a proxy's log finds the request, stands beside it in the line alone. The
-    line has the address's template ("/cases/{case_id}"), never what was asked for.
+    The service generates the id, because audit trail and error list rely on it. A caller's own
+    X-Request-ID, by which a proxy's log finds the request, is logged beside it. The line has the
+    route's template ("/cases/{case_id}"), never the requested path.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, errors: RecentErrors) -> None:
@@ -94,7 +94,7 @@ class RequestLog:
             "ms": round(seconds * 1000, 1),
             "key": record.key,
         }
-        # probes come every few seconds for ever, and what they are told stands in the metrics
+        # probes repeat every few seconds, and their results are in the metrics
         level = logging.DEBUG if about["route"] in PROBES else logging.INFO
         LOG.log(level, "request", extra=about)
         if about["route"] not in PROBES and _is_error(scope["method"], status):
@@ -108,13 +108,13 @@ def _is_error(method: str, status: int) -> bool:
 
 
 async def _unexpected(scope: Scope, receive: Receive, send: Send) -> None:
-    detail = "unexpected error; the service's log tells more"
+    detail = "Unexpected error. The service's log has the details, under the request's id."
     answer = ProblemResponse("Internal", HTTPStatus.INTERNAL_SERVER_ERROR, detail)
     await answer(scope, receive, send)
 
 
 def configure_logs(form: str) -> None:
-    """Write all logs of this process to stderr, uvicorn's too.
+    """Write all logs of this process, including uvicorn's, to stderr.
 
     Args:
         form: "text", "json", or "auto": text on a terminal, else JSON.
@@ -132,7 +132,7 @@ def configure_logs(form: str) -> None:
         lambda _logger, _name, line: {k: v for k, v in line.items() if k != "color_message"},
     ]
     if text:
-        # the default formatter would print the values of local variables: whole images
+        # the default formatter prints the values of local variables, here whole images
         plain = structlog.dev.plain_traceback
         colors = sys.stderr.isatty()
         ending.append(structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain))
@@ -145,6 +145,6 @@ def configure_logs(form: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     server = logging.getLogger("uvicorn.error")
-    server.setLevel(logging.WARNING)  # it would say "complete" when nothing is ready yet
-    # RequestLog has written it already, with the request's id
+    server.setLevel(logging.WARNING)  # it reports "complete" before the service is ready
+    # RequestLog has already logged it, with the request's id
     server.addFilter(lambda line: not line.getMessage().startswith("Exception in ASGI application"))

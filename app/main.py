@@ -35,7 +35,7 @@ from .following import (
 )
 from .gathering import READS_SECONDS, REFUSALS_SECONDS, Gathering
 from .headers import SecurityHeaders
-from .limits import Places
+from .limits import ConcurrencyLimit
 from .logs import RequestLog
 from .metrics import Metrics
 from .middleware import HeadAsGet, PathPrefix
@@ -62,7 +62,7 @@ class State(TypedDict):
     opening: Opening
     guard: Guard
     metrics: Metrics
-    places: Places
+    concurrency: ConcurrencyLimit
     tasks: Tasks
 
 
@@ -90,7 +90,9 @@ def create_app(
     reads, refusals = Gathering(audit, metrics), Gathering(audit, metrics)
     guard = Guard(ring, settings, daily)
     errors = RecentErrors()
-    places = Places(settings.images_at_once, settings.batches_at_once, metrics.images_inside)
+    concurrency = ConcurrencyLimit(
+        settings.images_at_once, settings.batches_at_once, metrics.images_inside
+    )
     background = Tasks()
     opener = Opener(
         settings=settings,
@@ -133,7 +135,7 @@ def create_app(
                     "opening": opening,
                     "guard": guard,
                     "metrics": metrics,
-                    "places": places,
+                    "concurrency": concurrency,
                     "tasks": background,
                 }
             finally:

@@ -1,20 +1,20 @@
-"""Memory of large images goes back to the system when they have been answered."""
+"""Returns the memory of large images to the system once they have been answered."""
 
 import ctypes
 
 LARGE = 8 * 2**20
-"""Bytes. An image at display size takes less, and the C library keeps that for the next one."""
+"""Size in bytes from which memory is returned; smaller blocks are kept for the next image."""
 
 _MMAP_THRESHOLD = -3
 """M_MMAP_THRESHOLD of <malloc.h>."""
 
 
 def give_back_large_pieces() -> None:
-    """Have the C library map each large piece of memory for itself, and unmap it once it is free.
+    """Make the C library map each large block separately, and unmap it once it is freed.
 
-    glibc begins so, and raises its threshold to up to 32 MiB when a large piece is freed
-    (mallopt(3)); from then on each thread keeps such pieces. A threshold that is set stays. Other C
-    libraries have no such setting, and are left as they are.
+    This is glibc's default, but it raises its threshold to up to 32 MiB whenever a large block is
+    freed (mallopt(3)), and threads then keep such blocks. Setting the threshold fixes it. Other C
+    libraries have no such setting and are left unchanged.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

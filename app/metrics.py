@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, of one service: ``GET /metrics``."""
+"""Prometheus metrics of one service: ``GET /metrics``."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -22,15 +22,15 @@ from .tasks import Task
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Upper ends of a histogram's classes: a search takes about one millisecond, a large image one
-second."""
+"""Upper bounds of the histograms' buckets: a search takes about a millisecond, a large image about
+a second."""
 
 
 class Metrics:
-    """What is counted. Each service has its own registry, so that tests do not add up.
+    """Metrics of one service, in a registry of its own so that services in tests do not mix.
 
     Attributes:
-        on_disk_since: when the first case was removed that index files on disk still hold.
+        on_disk_since: removal time of the oldest removed case that index files still hold.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -40,49 +40,52 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._requests = Counter(
             "xemplar_requests",
-            "Requests that were answered; status 0: the client left first.",
+            "Answered requests; status 0: the client disconnected first.",
             ("operation", "status"),
             registry=self.registry,
         )
         self._seconds = Histogram(
             "xemplar_request_seconds",
-            "From a request's first byte to its answer's last.",
+            "Time from a request's first byte to its answer's last byte.",
             ("operation",),
             buckets=STAGE_SECONDS,
             registry=self.registry,
         )
         self._stages = Histogram(
             "xemplar_stage_seconds",
-            "Of a query, by stage (decode, preprocess, encode, search, explain, describe, render).",
+            "Time per stage of a query: decode, preprocess, encode, search, explain, describe, "
+            "render.",
             ("stage",),
             buckets=STAGE_SECONDS,
             registry=self.registry,
         )
         self.images_inside = self._gauge(
-            "images_inside", "Images held in memory, worked on or not."
+            "images_inside", "Images held in memory, being processed or waiting."
         )
-        self._ready = self._gauge("ready", "1 when queries are answered.")
+        self._ready = self._gauge("ready", "1 if the service answers queries.")
         self._cases = self._gauge("searchable_cases", "Cases that a query can find.")
-        self._delta = self._gauge("delta_cases", "Of these, those that came since the generation.")
-        self._tombstones = self._gauge("tombstones", "Of the generation, those that went since.")
-        self._age = self._gauge("generation_age_seconds", "Since the live generation was built.")
+        self._delta = self._gauge(
+            "delta_cases", "Searchable cases added since the generation was built."
+        )
+        self._tombstones = self._gauge("tombstones", "Cases of the generation removed since.")
+        self._age = self._gauge("generation_age_seconds", "Age of the live generation.")
         self._removal_age = self._gauge(
             "removal_age_seconds",
-            "Since the first case was removed that index files on disk still hold; 0: none.",
+            "Time since the oldest removal that index files on disk do not reflect yet; 0: none.",
         )
         self._unaudited = Counter(
             "xemplar_unaudited",
-            "Requests that were answered and could not be audited.",
+            "Answered requests that could not be audited.",
             registry=self.registry,
         )
         self.keys_over = self._gauge(
             "keys_over_alarm", "API keys shown more cases today than XEMPLAR_CASES_PER_DAY_ALARM."
         )
-        self._database = self._gauge("database_up", "1 when the catalog's database answers.")
-        self._writable = self._gauge("writable", "1 when store and database take changes.")
+        self._database = self._gauge("database_up", "1 if the catalog's database answers.")
+        self._writable = self._gauge("writable", "1 if store and database can be written.")
         self._tasks = Gauge(
             "xemplar_task_age_seconds",
-            "Since a task in the background last succeeded.",
+            "Time since a background task last succeeded.",
             ("task",),
             registry=self.registry,
         )
@@ -99,15 +102,15 @@ class Metrics:
             self._stages.labels(stage).observe(milliseconds / 1000)
 
     def not_audited(self, requests: int = 1) -> None:
-        """Count requests that are missing from the audit trail."""
+        """Count requests missing from the audit trail."""
         self._unaudited.inc(requests)
 
     def text(self, retriever: Retriever | None, tasks: Mapping[str, Task]) -> bytes:
-        """All of it, in Prometheus's text format.
+        """Render all metrics in Prometheus's text format.
 
         Args:
-            retriever: what answers; None before it is ready.
-            tasks: in the background, by name.
+            retriever: the retriever that answers queries; None before it is ready.
+            tasks: background tasks by name.
         """
         for name, task in tasks.items():
             self._tasks.labels(name).set(task.age_seconds)
@@ -131,7 +134,7 @@ class Metrics:
         except StorageError:
             jobs = None
         self._database.set(jobs is not None)
-        self._jobs.clear()  # better no figure than an old one
+        self._jobs.clear()  # no value is better than a stale one
         for state, number in (jobs or {}).items():
             self._jobs.labels(state).set(number)
 

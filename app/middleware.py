@@ -6,12 +6,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 class PathPrefix:
     """ASGI middleware; serves under a reverse proxy's prefix, which the proxy may strip or keep.
 
-    ASGI wants the prefix in ``root_path`` and at the beginning of ``path``, so it is added where
-    it lacks.
+    ASGI expects the prefix in ``root_path`` and at the beginning of ``path``, so a missing one is
+    added.
     """
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
-        """``prefix`` as "/xemplar"; "" for none."""
+        """``prefix`` is of the form "/xemplar"; "" for none."""
         self.app = app
         self.prefix = prefix
 
@@ -28,8 +28,7 @@ class PathPrefix:
 class HeadAsGet:
     """ASGI middleware; answers ``HEAD`` as ``GET``, without the content (RFC 9110, 9.3.2).
 
-    Routes need not name HEAD, and OpenAPI does not list it. Only what is inside of this middleware
-    sees a GET.
+    Routes need not name HEAD, and OpenAPI does not list it. Only the inner application sees a GET.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -42,7 +41,7 @@ class HeadAsGet:
             return
 
         async def bodiless(message: Message) -> None:
-            scope["method"] = "HEAD"  # the server and the log must see what was asked
+            scope["method"] = "HEAD"  # the server and the log must see the original method
             if message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)

@@ -1,7 +1,7 @@
-"""The name that a request asks for, and the site whose page sends it.
+"""Checks of the Host and Origin headers against requests sent by pages of other sites.
 
-A browser lets a page of any site send requests to this machine. It keeps the answer from that page
-by the page's origin, which a name in DNS that now means this machine would pass (DNS rebinding).
+A browser lets a page of any site send requests to this machine. The same-origin policy hides the
+answer from that page, unless its host name now resolves to this machine (DNS rebinding).
 """
 
 from collections.abc import Collection
@@ -16,11 +16,11 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def check_host(headers: Headers, names: Collection[str]) -> None:
-    """Refuse a request that asks for another name than the service's.
+    """Refuse a request whose Host is not one of the service's names.
 
     Args:
         headers: of the request.
-        names: what the service is called, in lower case, without ports.
+        names: names of the service, in lower case, without ports.
 
     Raises:
         Refusal: 421.
@@ -30,22 +30,22 @@ def check_host(headers: Headers, names: Collection[str]) -> None:
         raise Refusal(
             "Misdirected",
             HTTPStatus.MISDIRECTED_REQUEST,
-            f"the service is not called {host[:SHOWN]!r}; if it should be, name it in "
-            "XEMPLAR_HOSTS (without API keys only its own machine is answered by itself; "
-            "`xemplar keys create` makes one)",
+            f"{host[:SHOWN]!r} is not a name of this service; if it should be, add it to "
+            "XEMPLAR_HOSTS (without API keys, only names of its own machine are accepted by "
+            "default; `xemplar keys create` makes a key)",
         )
 
 
 def is_from(headers: Headers, hosts: Collection[str], origins: Collection[str]) -> bool:
-    """Tells whether a request with an Origin comes from a page of the service, or a listed one.
+    """Check whether a request's Origin is a page of the service, or a listed site.
 
-    A reverse proxy may change scheme and port of what it was asked for, so the browser's word
-    (Sec-Fetch-Site) counts for those, which no page can change.
+    A reverse proxy may change scheme and port, so for these the browser's Sec-Fetch-Site header,
+    which no page can forge, is accepted instead.
 
     Args:
-        headers: of the request.
-        hosts: names of the service beside the one that was asked for.
-        origins: other sites whose pages may ask, as ``https://viewer.example``.
+        headers: of the request, with an Origin.
+        hosts: names of the service in addition to the request's Host.
+        origins: other allowed origins, such as ``https://viewer.example``.
     """
     origin = headers["origin"]
     if origin in origins:
@@ -59,10 +59,10 @@ def is_from(headers: Headers, hosts: Collection[str], origins: Collection[str]) 
 
 
 def _split(url: str) -> SplitResult:
-    """Parts of a URL; none of one that cannot be read."""
+    """Split a URL into its parts; an invalid one has none."""
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 -- raises where it is no number
+        parts.port  # noqa: B018 -- raises if it is not a number
     except ValueError:
         return urlsplit("")
     return parts

@@ -1,4 +1,4 @@
-"""Errors -> HTTP statuses and problem+json (RFC 9457). The one table of statuses."""
+"""Maps errors to HTTP statuses and problem+json (RFC 9457)."""
 
 import logging
 from http import HTTPStatus
@@ -48,19 +48,19 @@ MEDIA_TYPE = "application/problem+json"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 SHOWN = 60
-"""Characters of a refused value that are shown to whoever sent it."""
+"""Characters of a refused value that the error message shows."""
 
 SHOWN_ERRORS = 20
-"""Wrong values of one request that are told."""
+"""Invalid values of one request that the error message lists."""
 
 RETRY_SECONDS = 2
-"""After which a client that was turned away may come again: a query takes well under a second."""
+"""Value of Retry-After: a query takes well under a second."""
 
 log = logging.getLogger(__name__)
 
 
 class ProblemResponse(JSONResponse):
-    """problem+json (RFC 9457). Sending it notes its kind in the request's record."""
+    """Answer of type problem+json (RFC 9457); notes its kind in the request's record."""
 
     media_type = MEDIA_TYPE
 
@@ -75,13 +75,13 @@ class ProblemResponse(JSONResponse):
 
 
 class Refusal(Exception):
-    """The service turns a request away, for a reason that is not the domain's.
+    """Raised to refuse a request for a reason outside the domain (limits, keys, format).
 
     Attributes:
         kind: last part of the problem's type.
-        status: of the answer.
+        status: HTTP status of the answer.
         detail: what was wrong, and what to do.
-        headers: more headers of the answer.
+        headers: additional headers of the answer.
     """
 
     def __init__(self, kind: str, status: HTTPStatus, detail: str, **headers: str) -> None:
@@ -90,14 +90,14 @@ class Refusal(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def response(self) -> ProblemResponse:
-        """As problem+json."""
+        """Build the answer, as problem+json."""
         response = ProblemResponse(self.kind, self.status, self.detail)
         response.headers.update(self.headers)
         return response
 
 
 def come_back(kind: str, reason: str) -> Refusal:
-    """A 503 that says when to come back."""
+    """Build a 503 with Retry-After."""
     return Refusal(
         kind,
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -107,18 +107,18 @@ def come_back(kind: str, reason: str) -> Refusal:
 
 
 def described(status: HTTPStatus, text: str) -> dict[int | str, dict[str, Any]]:
-    """How OpenAPI describes an error of an address."""
+    """Build OpenAPI's description of an error."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {int(status): {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}}
 
 
 def refusal(error: errors.InputError) -> Problem:
-    """An image's problem, to stand in the place of its answer."""
+    """Build the problem that replaces the answer to one image of a batch."""
     return _body(type(error).__name__, STATUSES[type(error)], str(error))
 
 
 def _body(kind: str, status: HTTPStatus, detail: str) -> Problem:
-    """With the id under which log and audit know the request."""
+    """Build a problem with the request's id, as in the log and the audit trail."""
     return Problem(
         type=f"urn:xemplar:problem:{kind}",
         title=status.phrase,
@@ -146,12 +146,12 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def domain(request: Request, error: errors.XemplarError) -> ProblemResponse:
         status = STATUSES[type(error)]
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            # paths and digests are for the operator's log, not for whoever asks
+            # paths and digests are for the operator's log, not for the caller
             log.error("%s: %s", type(error).__name__, error)
             if isinstance(error, errors.StorageError):
                 return _storage(request, error, status)
             return ProblemResponse(
-                type(error).__name__, status, "the service is not in order; its log tells why"
+                type(error).__name__, status, "the service has a fault; its log has the details"
             )
         return ProblemResponse(type(error).__name__, status, str(error))
 
@@ -180,7 +180,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         detail = str(error.detail)
         if detail == status.phrase:
             asked = f"{request.method} {request.url.path[:SHOWN]}"
-            detail = f"{asked} is nothing that this service answers; /docs shows what it does"
+            detail = f"{asked} is not supported by this service; /docs lists what is"
         response = ProblemResponse("Http", status, detail)
         response.headers.update(error.headers or {})
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -189,21 +189,21 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def _storage(request: Request, error: errors.StorageError, status: HTTPStatus) -> ProblemResponse:
-    """Says what failed and why; the paths are for the operator's log."""
+    """Build the problem for a storage failure: what failed and why, without paths."""
     kind = type(error).__name__
     if isinstance(error, errors.PicturesRemain):
-        later = "the service tries again by itself, and when the request is sent again"
+        later = "the service retries by itself, and when the request is sent again"
         return ProblemResponse(kind, status, f"{error.reason}; {later}")
     summary = getattr(request.scope.get("route"), "summary", None)
     action = error.action or (f"the request ({summary})" if summary else "the request")
     failed = f"{action} failed: {error.reason}"
     if isinstance(error, errors.DatabaseUnreachable):
         return come_back(kind, failed).response()
-    return ProblemResponse(kind, status, f"{failed}; whoever runs the service must mend that")
+    return ProblemResponse(kind, status, f"{failed}; the operator of the service must fix this")
 
 
 def _allowed(request: Request) -> str:
-    """All methods of an address (RFC 9110, 10.2.1); the router names those of one route alone."""
+    """List all methods of an address (RFC 9110, 10.2.1); the router names only one route's."""
     scope = request.scope
     asked = {
         "type": scope["type"],
@@ -223,7 +223,7 @@ def _allowed(request: Request) -> str:
 
 
 def _wrong(error: dict[str, Any]) -> str:
-    """One value that FastAPI refused: its name, the value, and what it should be."""
+    """Describe a value that FastAPI refused: its name, the value, and what it should be."""
     name = ".".join(str(part) for part in error["loc"][1:])
     value = repr(error["input"])
     shown = value if len(value) <= SHOWN else value[:SHOWN] + "..."

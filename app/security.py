@@ -1,4 +1,4 @@
-"""Who asks, and whether they may: API keys and roles."""
+"""Authentication and authorisation: API keys and roles."""
 
 import logging
 import re
@@ -26,16 +26,17 @@ from .record import record_of
 from .settings import Settings
 
 USES_SECONDS = 60.0
-"""Between two times that the last uses of keys are written."""
+"""Interval at which the last uses of keys are written."""
 
 REFRESH_SECONDS = 1.0
-"""How old the known keys may be: a revoked one stops within that, and no picture asks for them."""
+"""Lifetime of the cached keys: a revoked key works for at most that long."""
 
 LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
-ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 -- none of them is a name to be asked for
+ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 -- none of them is a host name
 
 ID = re.compile("[0-9a-f]{16}")
-"""Of a case, a query, a job. Nothing else of an address is noted: anybody may write there."""
+"""Id of a case, a query or a job. Nothing else of a path is logged, as callers may put anything in
+it."""
 
 WRONG_AT_ONCE = 10
 
@@ -43,28 +44,28 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""
 
 KEYS_LOST = (
-    "API keys were made for this store, and the database has none; make one with `xemplar keys "
-    "create NAME --role admin`, or name the right database (XEMPLAR_DATABASE_URL)"
+    "API keys were created for this store, but the database has none; create one with `xemplar "
+    "keys create NAME --role admin`, or set the right database (XEMPLAR_DATABASE_URL)"
 )
 
 LOG = logging.getLogger("xemplar")
 
 
 class KeyRing:
-    """The keys, read again when what is known is older than `REFRESH_SECONDS`.
+    """Cache of the API keys, refreshed when it is older than `REFRESH_SECONDS`.
 
-    A key is looked up by its secret's digest. How long that takes tells nothing: nobody can steer
-    a digest towards one that is there.
+    A key is looked up by its secret's digest. The time that takes reveals nothing, as no caller
+    can choose a secret whose digest resembles an existing one.
 
-    That there was a key is remembered in the store: a table that is empty afterwards was lost.
+    The store remembers that a key existed, so an empty table afterwards means that keys were lost.
 
     Attributes:
-        keys: where they are kept.
-        lost: there were keys, and there are none.
+        keys: table of the keys.
+        lost: keys existed once, and there are none now.
     """
 
     def __init__(self, keys: Keys, store: Store | None = None) -> None:
-        """Without ``store`` they are remembered in this process alone."""
+        """Without ``store``, only this process remembers that a key existed."""
         self.keys = keys
         self.lost = False
         self._store = store
@@ -77,15 +78,15 @@ class KeyRing:
         self._uses: dict[str, datetime] = {}
 
     async def known(self) -> Mapping[str, Key]:
-        """All keys by digest, revoked ones too.
+        """Return all keys by digest, including revoked ones.
 
         Raises:
-            StorageError: they cannot be read; older knowledge is not used.
+            StorageError: they cannot be read; stale ones are not used.
         """
         came = time.monotonic()
         async with self._one_reads:
             if self._failure is not None and self._failed_at >= came:
-                # found out while this one waited: if each tried in turn, the last would wait long
+                # a read failed while this request waited; retrying in turn would add up the waits
                 raise type(self._failure)(str(self._failure))
             now = time.monotonic()
             if now - self._read_at >= REFRESH_SECONDS:
@@ -106,7 +107,7 @@ class KeyRing:
             self._seen or (self._store is not None and self._store.had_keys.exists())
         )
         if lost and not self.lost:
-            LOG.critical("every request is answered 401: %s", KEYS_LOST)
+            LOG.critical("every request is refused with 401: %s", KEYS_LOST)
         self.lost = lost
         return found
 
@@ -116,22 +117,22 @@ class KeyRing:
         try:
             self._store.remember_keys()
         except StorageError as error:
-            LOG.warning("that there are API keys cannot be noted in the store: %s", error)
+            LOG.warning("cannot record in the store that API keys exist: %s", error)
 
     async def renew(self) -> None:
-        """Read the keys again at the next request: one was made or revoked right here."""
+        """Read the keys again at the next request, after this service changed one."""
         async with self._one_reads:
             self._read_at = -REFRESH_SECONDS
 
     def note_use(self, key: Key) -> None:
-        """Remember that a key was used now; `write_uses` writes it."""
+        """Record that a key was used now; `write_uses` writes it."""
         self._uses[key.id] = datetime.now(UTC)
 
     async def write_uses(self) -> None:
-        """Write when keys were used last, all at once.
+        """Write the keys' times of last use.
 
         Raises:
-            StorageError: they could not be written, and stay to be.
+            StorageError: they could not be written, and are kept for the next try.
         """
         uses, self._uses = self._uses, {}
         try:
@@ -142,7 +143,7 @@ class KeyRing:
 
 
 class Guard:
-    """Decides on each request."""
+    """Admits or refuses each request."""
 
     def __init__(self, ring: KeyRing, settings: Settings, daily: DailyCases) -> None:
         self.ring = ring
@@ -153,7 +154,7 @@ class Guard:
         self._wrong = Rate(settings.wrong_keys_per_minute / 60, WRONG_AT_ONCE)
 
     async def admit_scraper(self, request: Request, secret: str | None) -> None:
-        """Let in who reads metrics: anybody where the setting or a loopback address says so.
+        """Admit a request for metrics: without a key if a setting or a loopback address allows it.
 
         Raises:
             Refusal: as `admit`.
@@ -166,22 +167,22 @@ class Guard:
         await self.admit(request, secret, Role.ADMIN)
 
     async def check_start(self) -> None:
-        """Refuse to let a whole network do everything.
+        """Refuse to start a service that the network can reach without an API key.
 
         Raises:
-            ConfigurationError: there is no key, and others than this machine reach the service.
+            ConfigurationError: there is no key, and the service listens beyond loopback.
         """
         known = await self.ring.known()
         good = any(key.revoked_at is None for key in known.values())
         if not good and not self._may_be_open:
             raise ConfigurationError(
-                f"the service would answer anybody who reaches {self._settings.host}, as there is "
-                "no API key; make one with `xemplar keys create NAME --role admin`, or listen on "
+                f"the service would answer anyone who can reach {self._settings.host}, as there is "
+                "no API key; create one with `xemplar keys create NAME --role admin`, or listen on "
                 "127.0.0.1 (--host)"
             )
 
     async def admit(self, request: Request, secret: str | None, needed: Role) -> None:
-        """Let a request in, or raise.
+        """Admit a request, or raise.
 
         Raises:
             Refusal: 401, 403, 421 or 429.
@@ -218,14 +219,14 @@ class Guard:
 
     @property
     def _may_be_open(self) -> bool:
-        """True where all may do everything because no key was ever made."""
+        """True if everything is allowed as long as no key was ever created."""
         return self._settings.loopback or self._settings.without_keys == "anywhere"
 
     def _check_site(self, request: Request, *, is_open: bool) -> None:
-        """Keep out what a page of another site asks.
+        """Refuse requests sent by pages of other sites.
 
-        A key does not come by itself with what a page sends, so one of another name reads nothing
-        with it; where the service is open to all, name and page are all that tells.
+        Browsers do not attach a key by themselves, so with keys a foreign page can read nothing;
+        without keys, Host and Origin are the only protection.
 
         Raises:
             Refusal: 421 or 403.
@@ -243,13 +244,13 @@ class Guard:
 
     @cached_property
     def _own_names(self) -> frozenset[str]:
-        """Names of this machine: nobody else's DNS says what they mean."""
+        """Names of this machine, which do not depend on anyone else's DNS."""
         listens = set() if self._settings.host in ANY_ADDRESS else {self._settings.host}
         return frozenset(name.lower() for name in {socket.gethostname(), *listens})
 
 
 def _unknown(secret: str | None) -> Refusal:
-    reason = "this key is not known, or revoked" if secret else "this needs an API key"
+    reason = "this key is unknown or revoked" if secret else "this needs an API key"
     return Refusal(
         "Unauthorized",
         HTTPStatus.UNAUTHORIZED,
@@ -263,7 +264,7 @@ def _expired(key: Key) -> Refusal:
         "KeyExpired",
         HTTPStatus.UNAUTHORIZED,
         f"this key expired on {key.expires_at:%Y-%m-%d at %H:%M} UTC; ask an administrator for "
-        "another one",
+        "a new one",
         www_authenticate="Bearer",
     )
 
@@ -272,7 +273,7 @@ def _unknown_to_all() -> Refusal:
     return Refusal(
         "Unauthorized",
         HTTPStatus.UNAUTHORIZED,
-        "this needs an API key, and the service has none; whoever runs it makes one with "
+        "this needs an API key, and the service has none; its operator creates one with "
         "`xemplar keys create NAME --role admin`",
         www_authenticate="Bearer",
     )
@@ -282,12 +283,12 @@ def _foreign(site: str) -> Refusal:
     return Refusal(
         "Forbidden",
         HTTPStatus.FORBIDDEN,
-        f"a page of {site} may not ask for this; if it should, name its origin in "
-        "XEMPLAR_CORS_ORIGINS, and make a key for it with `xemplar keys create`",
+        f"a page of {site} may not send this request; if it should, add its origin to "
+        "XEMPLAR_CORS_ORIGINS, and create a key for it with `xemplar keys create`",
     )
 
 
 def guard_of(request: Request) -> Guard:
-    """The guard of the service that a request came to."""
+    """Return the guard of the service that received a request."""
     guard: Guard = request.state.guard
     return guard

@@ -1,4 +1,4 @@
-"""An answer as tables for a terminal."""
+"""Tables that show an answer in a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,16 +9,16 @@ from rich.table import Table
 from xemplar.cli.terminal import plain
 
 SHOWN = 5
-"""Findings listed of all predictions; the explained one is added where it is not among them."""
+"""Number of predictions listed; the explained finding is added if it is not among them."""
 
 
 def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
-    """The predictions and the ranked cases of an answer (the JSON of ``POST /query``)."""
+    """Yield the predictions and ranked cases of an answer (the JSON of ``POST /query``)."""
     yield _predictions(answer)
     if answer["warnings"]:
-        yield _notes("Take care", answer["warnings"])
+        yield _notes("Warnings", answer["warnings"])
     if answer["archived_as"]:
-        yield _notes("In the archive", [f"This image is in it as case {answer['archived_as']}."])
+        yield _notes("In the archive", [f"This image is archived as case {answer['archived_as']}."])
     yield _cases(f"Similar past cases, of {answer['matched']} that match", answer["neighbours"])
     if answer["counter_examples"]:
         title = f"Similar, without {plain(answer['explained_finding'].replace('_', ' '))}"
@@ -29,9 +29,9 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
     table = Table(title="The image", box=box.SIMPLE_HEAD)
     for column in ("finding", "probability", "map drawn"):
         table.add_column(column)
-    for place, prediction in enumerate(answer["predictions"]):
+    for number, prediction in enumerate(answer["predictions"]):
         explained = prediction["finding"] == answer["explained_finding"]
-        if place < SHOWN or explained:
+        if number < SHOWN or explained:
             table.add_row(
                 plain(prediction["finding"].replace("_", " "))
                 + (" (explained)" if explained else ""),
@@ -50,7 +50,7 @@ def _notes(title: str, notes: Sequence[str]) -> Table:
 
 
 def _cases(title: str, cases: Sequence[Mapping[str, Any]]) -> Table:
-    # narrow: on a terminal of 80 columns a finding's name must not be cut
+    # no padding: on a terminal of 80 columns a finding's name must not be cut
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
     table.add_column("", justify="right")
     for column in ("case", "similarity"):
@@ -58,7 +58,7 @@ def _cases(title: str, cases: Sequence[Mapping[str, Any]]) -> Table:
     calibrated = any(near["chance"] is not None for near in cases)
     if calibrated:
         table.add_column("chance", justify="right", no_wrap=True)
-        table.caption = "chance: of a finding in common, as measured for that similarity"
+        table.caption = "chance: of a shared finding, as measured for that similarity"
     for column in ("findings", "patient", "view", "source"):
         table.add_column(column)
     for near in cases:

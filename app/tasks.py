@@ -1,4 +1,4 @@
-"""Keeps what the service does by itself running, whatever goes wrong, and tells how it fares."""
+"""Background tasks of the service, repeated despite errors, and their state."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ import anyio
 from xemplar.archive.storage import storage_error
 from xemplar.errors import StorageError, XemplarError
 
-UNEXPECTED = "unexpected error; the service's log tells more"
+UNEXPECTED = "unexpected error; the service's log has the details"
 
 LOG = logging.getLogger("xemplar")
 
@@ -20,9 +20,9 @@ class Task:
     """State of one task.
 
     Attributes:
-        succeeded_at: when it last did (``time.monotonic``); when it was started, before that.
-        reason: why its last run failed, for whoever asks; None where it did not.
-        logged: the error that stands in the log already.
+        succeeded_at: time of its last success (``time.monotonic``), or else of its start.
+        reason: why its last run failed, in words that may be shown to callers; None if it did not.
+        logged: error that has already been logged.
     """
 
     succeeded_at: float = field(default_factory=time.monotonic)
@@ -31,12 +31,12 @@ class Task:
 
     @property
     def age_seconds(self) -> float:
-        """Since it last succeeded."""
+        """Time since its last success."""
         return time.monotonic() - self.succeeded_at
 
 
 class Tasks:
-    """All tasks of a service. For the event loop alone, not for threads."""
+    """Background tasks of a service. Used from the event loop only."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
@@ -53,20 +53,20 @@ class Tasks:
         seconds: float,
         after_failure: float | None = None,
     ) -> None:
-        """Do something again and again, until cancelled. No error ends it.
+        """Run a task repeatedly until cancelled. Errors are logged and do not end it.
 
         Args:
-            name: of the task.
-            work: one run.
-            seconds: from one run to the next.
-            after_failure: the same where the run failed, if that is another time.
+            name: name of the task.
+            work: one run of it.
+            seconds: pause between runs.
+            after_failure: pause after a failed run, if different.
         """
         self._tasks[name] = Task()
         while True:
             pause = seconds
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001 -- whatever it is, the next run may succeed
+            except Exception as error:  # noqa: BLE001 -- the next run may succeed after any error
                 self.failed(name, error)
                 pause = seconds if after_failure is None else after_failure
             else:
@@ -74,14 +74,14 @@ class Tasks:
             await anyio.sleep(pause)
 
     def succeeded(self, name: str) -> None:
-        """Note a success."""
+        """Record a success."""
         task = self._tasks.setdefault(name, Task())
         if task.logged:
             LOG.warning("%s: succeeds again", name)
         task.succeeded_at, task.reason, task.logged = time.monotonic(), None, ""
 
     def failed(self, name: str, error: Exception) -> None:
-        """Note a failure, and log it unless it is the one that is logged already."""
+        """Record a failure, and log it unless the same one has already been logged."""
         task = self._tasks.setdefault(name, Task())
         kind = type(error).__name__
         task.reason = reason_of(error)
@@ -93,7 +93,7 @@ class Tasks:
 
 
 def reason_of(error: Exception) -> str:
-    """The cause of an error, for whoever asks: no path, no address, no text of another library."""
+    """Return an error's cause in words for callers: no path, address or other library's text."""
     if isinstance(error, OSError):
         error = storage_error(error) or error
     if isinstance(error, StorageError):

@@ -1,4 +1,4 @@
-"""The images of a request: the only parts of a multipart form, kept in memory alone."""
+"""Images uploaded in a multipart form, kept in memory only."""
 
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -16,17 +16,17 @@ from xemplar.errors import InvalidArgument
 from .problems import SHOWN
 
 MAX_BATCH = 64
-"""Images that one request may bring."""
+"""Maximum number of images in one request."""
 
 MAX_FIELDS = 400
-"""Other fields of a form, beside the image."""
+"""Maximum number of other fields in a form."""
 
 FAULTS = {
     "Missing boundary": "Its Content-Type names no boundary.",
-    "Too many files": "It holds more files than are taken here.",
+    "Too many files": "It holds more files than this address accepts.",
     "Too many fields": f"It holds more than {MAX_FIELDS} fields.",
-    "Part exceeded": "A field of it is longer than 1 MB.",
-    "The Content-Disposition": "A part of it has no name.",
+    "Part exceeded": "One of its fields is longer than 1 MB.",
+    "The Content-Disposition": "One of its parts has no name.",
     "Cut short": "It ends before the last boundary that its Content-Type names.",
 }
 """Explanation of a malformed form, by the beginning of the parser's complaint."""
@@ -49,7 +49,7 @@ _IMAGE = {
 }
 
 REQUEST_BODY = _body(_IMAGE)
-"""How OpenAPI describes a body with one image."""
+"""OpenAPI's description of a body with one image."""
 
 BATCH_BODY = _body(
     {
@@ -61,21 +61,21 @@ BATCH_BODY = _body(
         "as one image may be (XEMPLAR_MAX_UPLOAD_BYTES).",
     }
 )
-"""How OpenAPI describes a body with several."""
+"""OpenAPI's description of a body with several images."""
 
 
 class _Form(MultiPartParser):
-    """Starlette's parser, but for three things.
+    """Starlette's parser with three changes.
 
-    It would write an image above 1 MB to a temporary file, take a part without a file name for
-    text, and leave a form that was cut short as it is.
+    Images above 1 MB stay in memory instead of a temporary file, a part named image is a file even
+    without a file name, and a truncated form is refused.
     """
 
     spool_max_size = sys.maxsize
     _ended = False
 
     def on_headers_finished(self) -> None:
-        """Implements MultiPartParser: what is called image is a file."""
+        """Implements MultiPartParser: a part named image is a file."""
         part = self._current_part
         _, options = parse_options_header(part.content_disposition)
         if options.get(b"name") == b"image" and b"filename" not in options:
@@ -99,52 +99,52 @@ class _Form(MultiPartParser):
 
 
 async def image_of(request: Request) -> AsyncIterator[UploadFile]:
-    """The image that a request brings; let go of once the request is answered.
+    """Yield the image of a request; its memory is freed after the answer.
 
     Raises:
-        InvalidArgument: no form, no image in it, or more than the image.
-        HTTPException: the client has left.
-        Refusal: too many other images are worked on.
+        InvalidArgument: no form, no image in it, or anything else in it.
+        HTTPException: the client disconnected.
+        Refusal: too many other images are being processed.
     """
     form = await _form(request, 1)
     try:
         (radiograph,) = _images(form, 1)
-        with request.state.places.image():
+        with request.state.concurrency.image():
             yield radiograph
     finally:
         await form.close()
 
 
 async def images_of(request: Request) -> AsyncIterator[list[UploadFile]]:
-    """The images that a request brings, 1 to `MAX_BATCH`; let go of once it is answered.
+    """Yield the images of a request, 1 to `MAX_BATCH`; their memory is freed after the answer.
 
     Raises:
-        InvalidArgument: no form, no image in it, too many, or more than images.
-        HTTPException: the client has left.
-        Refusal: too many other batches are worked on.
+        InvalidArgument: no form, no image in it, too many, or anything else in it.
+        HTTPException: the client disconnected.
+        Refusal: too many other batches are being processed.
     """
     form = await _form(request, MAX_BATCH)
     try:
         images = _images(form, MAX_BATCH)
-        with request.state.places.batch(len(images)):
+        with request.state.concurrency.batch(len(images)):
             yield images
     finally:
         await form.close()
 
 
 async def image_and_fields_of(request: Request) -> AsyncIterator[FormData]:
-    """The form that a request brings: one image, and what is said of it.
+    """Yield the form of a request: one image, and fields that describe it.
 
     Raises:
         InvalidArgument: no form, no image in it, more than one, or too many fields.
-        HTTPException: the client has left.
-        Refusal: too many other images are worked on.
+        HTTPException: the client disconnected.
+        Refusal: too many other images are being processed.
     """
     form = await _form(request, 1)
     try:
         if not isinstance(form.get("image"), UploadFile):
             raise _refusal("It holds no part named 'image'.", 1)
-        with request.state.places.image():
+        with request.state.concurrency.image():
             yield form
     finally:
         await form.close()
@@ -162,17 +162,17 @@ async def _form(request: Request, most: int) -> FormData:
         raise _refusal(next(known, "Its parts cannot be told apart."), most) from error
     except UnicodeError as error:
         raise _refusal(
-            "Its fields are not of the charset that its Content-Type names.", most
+            "Its fields are not in the charset that its Content-Type names.", most
         ) from error
     except ClientDisconnect as error:
-        raise HTTPException(400, "the client left before its image had arrived") from error
+        raise HTTPException(400, "the client disconnected before its image had arrived") from error
 
 
 def _images(form: FormData, most: int) -> list[UploadFile]:
-    """The files that are called image.
+    """Return the files named image.
 
     Raises:
-        InvalidArgument: there is none, or a part of another name.
+        InvalidArgument: there is none, or a part has another name.
     """
     parts = form.multi_items()
     other = next((name for name, _ in parts if name != "image"), None)
@@ -184,8 +184,8 @@ def _images(form: FormData, most: int) -> list[UploadFile]:
 
 
 def _refusal(reason: str, most: int) -> InvalidArgument:
-    what = "one file, the image," if most == 1 else f"1 to {most} files, the images, each"
+    what = "one file, the radiograph," if most == 1 else f"1 to {most} files, the radiographs, each"
     return InvalidArgument(
         f"the body of the request cannot be used: {reason} Send multipart/form-data with {what} "
-        "named 'image'; other values belong in the address, as /query?k=10"
+        "named 'image'; other values belong in the address, as in /query?k=10"
     )

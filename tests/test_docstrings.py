@@ -1,4 +1,4 @@
-"""Dotted names in docstrings and comments resolve, so that a renamed module is renamed there too."""
+"""Dotted names in docstrings and comments resolve: a rename reaches them, too."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-// What is shown stands behind the # of the address: it can be shared, and the back button works.
+// Routing by the # of the address, so that views can be shared and the back button works.
 //
 //   #/                                    Ask
 //   #/case/0fd0a7f2b8a1c9de?sex=F         Answer, for an indexed case
@@ -17,7 +17,7 @@ const FORM = /^#\/(?:(?:(case|image)\/([0-9a-f]{16})(\/rate)?|(admin)))?(?:\?(.*
 
 /** @typedef {{kind: string, id: string, rate: boolean, question: URLSearchParams, show: string | null, look: string | null}} Place */
 
-/** The address, read: kind is "ask", "case", "image" or "admin". @returns {Place} */
+/** Parse the current address: kind is "ask", "case", "image" or "admin". @returns {Place} */
 export function here() {
   const [, radiograph, id = "", rate = "", admin, query = ""] = FORM.exec(location.hash) ?? [];
   const all = new URLSearchParams(query);
@@ -25,7 +25,7 @@ export function here() {
   return { kind: radiograph ?? admin ?? "ask", id, rate: rate !== "", question, show: all.get("show") ?? "gradcam", look: all.get("look") };
 }
 
-/** The # of a place in the page. @param {Partial<Omit<Place, "question">> & {question?: any}} place */
+/** Build the # of a view. @param {Partial<Omit<Place, "question">> & {question?: any}} place */
 export function hashOf({ kind = "ask", id, rate, question, show, look }) {
   const all = new URLSearchParams(question);
   if (show && show !== "gradcam") all.set("show", show);
@@ -35,7 +35,7 @@ export function hashOf({ kind = "ask", id, rate, question, show, look }) {
   return `#/${place}${query ? `?${query}` : ""}`;
 }
 
-/** Go to another place: what is named changes. `instead` leaves no step for the back button. */
+/** Go to another view: `changes` replace parts of the address. `instead` adds no step to the history. */
 export function go(changes, { instead = false } = {}) {
   const hash = hashOf({ ...here(), ...changes });
   if (hash === location.hash) return;
@@ -47,7 +47,7 @@ export function go(changes, { instead = false } = {}) {
   }
 }
 
-/** Change one parameter of the question; null takes it away, an array repeats it. */
+/** Change one parameter of the question; null removes it, an array repeats it. */
 export function ask(name, value) {
   const { question } = here();
   question.delete(name);

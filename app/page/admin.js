@@ -1,4 +1,4 @@
-// Admin: the index and its older generations, jobs, API keys, recent errors. Seen by admins alone.
+// Admin: the index and its older generations, jobs, API keys, recent errors. For administrators only.
 
 import { get, send } from "./api.js";
 import { confirmed, focused, h, say } from "./dom.js";
@@ -10,18 +10,18 @@ const SECONDS = { working: 2, idle: 10 };
 const DENIED = [401, 403];
 const SHOWN = 12; // digits of a digest
 
-/** The view; `fail(error, again)` tells the reader what went wrong. It looks again while it is seen. */
+/** Build the view, which refreshes itself while it is visible; `fail(error, again)` shows an error. */
 export function adminView(fail) {
   const view = h("div", { class: "admin" });
   let looking = new AbortController();
   const act = async (doing) => {
     clearTimeout(timer);
-    looking.abort(); // a look that came in between would be refused, where this makes the first key
+    looking.abort(); // a refresh in between would be refused if this creates the first key
     try {
       await doing();
       await refresh();
     } catch (error) {
-      if (error.name !== "AbortError") fail(error, () => act(doing)); // else another act looks
+      if (error.name !== "AbortError") fail(error, () => act(doing)); // else another action refreshes
     }
     again(SECONDS.working);
   };
@@ -42,12 +42,12 @@ export function adminView(fail) {
       if (!document.hidden) await refresh();
       trouble.textContent = "";
     } catch (error) {
-      if (error.name === "AbortError") return; // another look took its place
+      if (error.name === "AbortError") return; // another refresh replaced it
       if (!("kind" in error) || DENIED.includes(error.status)) {
         fail(error, watch);
         return;
       }
-      trouble.textContent = `${error.title}: ${error.message}`; // as while it is started again
+      trouble.textContent = `${error.title}: ${error.message}`; // such as during a restart
     }
     again(view.querySelector("[data-working]") ? SECONDS.working : SECONDS.idle);
   };
@@ -60,7 +60,7 @@ export function adminView(fail) {
   return view;
 }
 
-/** A part of the view that is drawn anew only when what it tells has changed. */
+/** Section of the view, redrawn only when its data have changed. */
 function section(name, draw, tool = null) {
   const body = h("div", { class: "wide" });
   const element = h("section", { "aria-labelledby": `admin-${name}` },
@@ -69,7 +69,7 @@ function section(name, draw, tool = null) {
   const refresh = async (me, signal) => {
     const answer = await get(name, {}, { signal });
     const text = JSON.stringify([answer, me]);
-    if (text === told || body.matches(":active")) return; // what is being pressed stays until it is let go
+    if (text === told || body.matches(":active")) return; // keep a button while it is pressed
     told = text;
     const focus = focused(body);
     const open = [...body.querySelectorAll("details[open]")].map((one) => one.dataset.focus);

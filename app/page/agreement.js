@@ -1,4 +1,4 @@
-// How the search agrees with readers: shown once a list is rated, and not before.
+// Agreement of the search with readers: shown only once a list has been rated.
 
 import { go, hashOf } from "./address.js";
 import { download } from "./api.js";
@@ -12,7 +12,7 @@ const FILE = "ratings.csv";
 
 const figure = (value) => (value === null ? "–" : value.toFixed(DIGITS));
 
-/** How the search agrees with a reader who said `said`; `place` is where the list came from. @param {import("./api.js").Schemas["Agreement"]} found */
+/** Compare the search with a reader's ratings `said`; `place` is the address of the list. @param {import("./api.js").Schemas["Agreement"]} found */
 export function agreement(found, reader, said, place) {
   const mine = found.readers.find((one) => one.rater === reader);
   return h("div", { class: "agreement" },
@@ -59,7 +59,7 @@ function file() {
     try {
       await download(FILE);
     } catch (error) {
-      if (!("kind" in error)) throw error; // a fault of the page itself: the console tells
+      if (!("kind" in error)) throw error; // a bug in the page: left to the console
       told.textContent = error.message;
     }
   };

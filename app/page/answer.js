@@ -3,29 +3,29 @@
 import { ask, go, hashOf } from "./address.js";
 import { h } from "./dom.js";
 import { Radiograph } from "./radiograph.js";
-import { chips, narrow } from "./filters.js";
+import { chips, filtersForm } from "./filters.js";
 import { T } from "./texts.js";
-import { Why, modeSwitch, opacitySlider, showMode } from "./explanations.js";
+import { Explanations, modeSwitch, opacitySlider, showMode } from "./explanations.js";
 
 const SIDE = { query: 640, card: 384 };
 const SHOWN_DIGITS = 3;
 
 /** @typedef {import("./api.js").Schemas["NeighbourOut"]} Near */
-/** Asked for with its maps, as the page always does. @typedef {import("./api.js").Schemas["AnswerOut"] & {maps: import("./api.js").Schemas["MapsOut"]}} Answer */
+/** Answer with its maps, which the page always requests. @typedef {import("./api.js").Schemas["AnswerOut"] & {maps: import("./api.js").Schemas["MapsOut"]}} Answer */
 
-/** What is known of a case, in one line. @param {Pick<Near, "age" | "sex" | "view" | "source">} near */
+/** Metadata of a case, in one line. @param {Pick<Near, "age" | "sex" | "view" | "source">} near */
 export function about(near) {
   const age = near.age === null ? null : T.answer.years(near.age);
   return [near.sex, age, near.view, near.source].filter(Boolean).join(" · ");
 }
 
-/** Its findings by the label file. @param {Pick<Near, "findings">} near */
+/** Findings of a case, from its label file. @param {Pick<Near, "findings">} near */
 export function findings(near) {
   const names = near.findings.length ? near.findings.map(T.finding) : [T.answer.unlabelled];
   return h("ul", { class: "tags" }, names.map((name) => h("li", {}, name)));
 }
 
-/** Its similarity, and the chance that goes with it where the index knows one. @param {Near} near */
+/** Similarity of a case, with the chance of a shared finding if the index has one. @param {Near} near */
 export function score(near) {
   return h("div", { class: "score" },
     h("strong", { class: "number" }, near.similarity.toFixed(SHOWN_DIGITS)), h("span", {}, T.answer.similarity),
@@ -37,20 +37,20 @@ function card(near, fit, open) {
   const radiograph = new Radiograph("", fit);
   radiograph.show(near.image_url, SIDE.card);
   const note = h("p", { class: "note" });
-  const tile = h("button", {
-    class: "tile", "aria-label": T.answer.compare(near.rank), "data-focus": `tile-${near.case_id}`,
+  const thumbnail = h("button", {
+    class: "thumbnail", "aria-label": T.answer.compare(near.rank), "data-focus": `thumbnail-${near.case_id}`,
     onclick: () => open(near),
   }, radiograph.element, h("span", { class: "rank number", "aria-hidden": "true" }, near.rank));
   const more = h("button", {
     class: "quiet", "data-focus": `more-${near.case_id}`,
     onclick: () => go({ kind: "case", id: near.case_id, look: null }),
   }, T.answer.moreLike);
-  const element = h("li", { class: "card" }, tile, note, score(near), findings(near),
+  const element = h("li", { class: "card" }, thumbnail, note, score(near), findings(near),
     h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more));
   return { near, radiograph, note, element };
 }
 
-/** That the archive holds the image that was sent; of an indexed case everyone knows. @param {Answer} answer */
+/** Note that the image sent is already archived; omitted for indexed cases. @param {Answer} answer */
 export function archived(answer, kind) {
   return answer.archived_as && kind !== "case" ? h("p", { class: "archived" }, T.answer.archived(answer.archived_as)) : null;
 }
@@ -69,15 +69,15 @@ function finding(prediction, explained) {
 
 /** One answer on the screen. */
 export class AnswerView {
-  /** `keep` has what saves a record, what prints it, and what shares the image with other readers. @param {Answer} answer */
+  /** `keep` has the actions save, print and share. @param {Answer} answer */
   constructor(answer, place, keep) {
     this.answer = answer;
     this.at = new Date();
     this.keep = keep;
     const { fit } = answer.maps;
-    this.query = new Radiograph(T.why.radiographLabel, fit);
+    this.query = new Radiograph(T.explanations.radiographLabel, fit);
     this.query.element.setAttribute("role", "group");
-    this.query.element.setAttribute("aria-label", T.why.radiographLabel);
+    this.query.element.setAttribute("aria-label", T.explanations.radiographLabel);
     this.query.image.alt = T.answer.sent;
     this.query.show(answer.image_url, SIDE.query);
     const open = (near) => go({ look: near.case_id });
@@ -85,20 +85,20 @@ export class AnswerView {
     this.counter = answer.counter_examples.map((near) => card(near, fit, open));
     this.caption = h("p", { class: "caption" });
     const cards = [...this.neighbours, ...this.counter];
-    this.why = new Why(answer, this.query, cards, this.caption);
+    this.explanations = new Explanations(answer, this.query, cards, this.caption);
     for (const one of cards) {
-      one.element.addEventListener("pointerenter", () => this.why.choose(one));
-      one.element.addEventListener("focusin", () => this.why.choose(one));
+      one.element.addEventListener("pointerenter", () => this.explanations.choose(one));
+      one.element.addEventListener("focusin", () => this.explanations.choose(one));
     }
     this.tools = h("div", { class: "tools" });
     this.element = h("div", { class: "answer" }, this.#left(place), this.#right(place));
     this.slider = opacitySlider(this.element);
   }
 
-  /** What of the page the address shows. */
+  /** Show the mode that the address names. */
   update({ show }) {
-    this.tools.replaceChildren(modeSwitch(show, showMode), show === "image" ? "" : this.slider, this.why.legend);
-    return this.why.show(show);
+    this.tools.replaceChildren(modeSwitch(show, showMode), show === "image" ? "" : this.slider, this.explanations.legend);
+    return this.explanations.show(show);
   }
 
   #left({ kind, id }) {
@@ -127,7 +127,7 @@ export class AnswerView {
         h("button", { "data-focus": "print", onclick: this.keep.print }, T.record.print),
         place.kind === "image" ? h("button", { "data-focus": "share", title: T.answer.shareText, onclick: this.keep.share }, T.answer.share) : null,
         this.tools),
-      narrow(place), chips(place),
+      filtersForm(place), chips(place),
       this.neighbours.length ? h("ol", { class: "cards" }, this.neighbours.map((one) => one.element))
         : h("p", { class: "empty" }, T.answer.nothing),
       this.counter.length ? [

@@ -1,18 +1,18 @@
-// The service's HTTP interface: JSON, pictures, and errors as it words them (problem+json).
+// Client of the service's HTTP interface: JSON, pictures, and errors (problem+json).
 
 import { h } from "./dom.js";
 import { askForKey, headers, keyIsKept, lastAnswer } from "./key.js";
 import { T } from "./texts.js";
 
-/** What the service answers, by the name of its schema. @typedef {import("../../build/page/api.js").components["schemas"]} Schemas */
+/** The service's answers, by the name of their schema. @typedef {import("../../build/page/api.js").components["schemas"]} Schemas */
 /** @typedef {{signal?: AbortSignal, waiting?: (problem: Problem) => void}} Patience */
 
 const BASE = new URL(".", document.baseURI);
 const RETRIES = 4;
-const MOST_SECONDS = 60; // a day's limit is no reason to wait
+const MOST_SECONDS = 60; // not worth waiting longer, as for a daily limit
 const MOST_PICTURES = 400;
 
-/** What the service refused, or that it did not answer. */
+/** A refusal of the service, or its failure to answer. */
 export class Problem extends Error {
   /**
    * @param {Partial<Schemas["Problem"]>} problem
@@ -28,7 +28,7 @@ export class Problem extends Error {
   }
 }
 
-/** The address of `path` with these parameters; arrays are repeated. Absolute paths stay. */
+/** Build the URL of `path` with parameters; arrays are repeated. Absolute paths are kept. */
 function addressOf(path, parameters = {}) {
   const url = new URL(path, BASE);
   const entries = parameters instanceof URLSearchParams ? parameters : Object.entries(parameters);
@@ -45,7 +45,7 @@ const seconds = (count, signal) => new Promise((resolve, reject) => {
 const wrong = ({ kind }) => (kind === "KeyExpired" ? T.key.expired : keyIsKept() ? T.key.wrong : "");
 
 /**
- * Do what `send` does until it is answered; come back when the service says so.
+ * Call `send` until it succeeds, retrying after the service's Retry-After.
  * @template A
  * @param {() => Promise<A>} send
  * @param {AbortSignal} [signal]
@@ -87,7 +87,7 @@ async function fetched(url, signal, content = {}) {
 }
 
 /**
- * What a GET answers, as JSON.
+ * GET JSON.
  * @param {string} path
  * @param {Record<string, any> | URLSearchParams} parameters
  * @param {Patience} patience
@@ -97,20 +97,20 @@ export async function get(path, parameters = {}, { signal, waiting } = {}) {
   return persistently(async () => (await fetched(url, signal)).json(), signal, waiting);
 }
 
-/** What a GET answers, as text. */
+/** GET text. */
 export async function text(path) {
   return persistently(async () => (await fetched(addressOf(path))).text());
 }
 
-/** Send a change, as JSON; what is answered to it, null for nothing. A POST is sent only once. */
+/** Send a change as JSON and return the answer, null if it is empty. A POST is sent only once. */
 export async function send(method, path, body = /** @type {object | undefined} */ (undefined)) {
   const content = { method, body: body && JSON.stringify(body) };
-  const retries = method === "POST" ? 0 : RETRIES; // it may be done, though the answer says nothing of it
+  const retries = method === "POST" ? 0 : RETRIES; // it may have been carried out although the answer was an error
   const response = await persistently(() => fetched(addressOf(path), undefined, content), undefined, undefined, retries);
   return response.status === 204 ? null : response.json();
 }
 
-/** Let the browser keep what a GET answers as a file; a plain link could not send the key. */
+/** Download the answer to a GET as a file; a plain link could not send the key. */
 export async function download(path) {
   const response = await persistently(() => fetched(addressOf(path)));
   const address = URL.createObjectURL(await response.blob());
@@ -118,7 +118,7 @@ export async function download(path) {
   URL.revokeObjectURL(address);
 }
 
-/** POST an image; `progress` hears which share of it has been sent (fetch could not tell). */
+/** POST an image; `progress` receives the share sent so far, which fetch does not report. */
 export function sendRadiograph(radiograph, parameters, { progress, waiting, signal }) {
   const send = () => new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -140,7 +140,7 @@ export function sendRadiograph(radiograph, parameters, { progress, waiting, sign
     };
     signal?.addEventListener("abort", () => request.abort());
     const form = new FormData();
-    form.append("image", radiograph, "image"); // its own name stays here: a patient's may be in it
+    form.append("image", radiograph, "image"); // the file's own name is not sent: it may contain a patient's
     request.send(form);
   });
   return persistently(send, signal, waiting);
@@ -148,12 +148,12 @@ export function sendRadiograph(radiograph, parameters, { progress, waiting, sign
 
 const pictures = new Map();
 
-/** A picture as an address for <img>; fetched with the key, which an <img> could not send. */
+/** Fetch a picture and return an address for <img>, which could not send the key itself. */
 export function picture(path, parameters = {}) {
   const url = addressOf(path, parameters).href;
   const found = pictures.get(url);
   if (found) {
-    pictures.delete(url); // and put it last: the one not looked at for longest goes first
+    pictures.delete(url); // move it to the end: the least recently used one is dropped first
     pictures.set(url, found);
     return found;
   }

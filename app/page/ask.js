@@ -1,4 +1,4 @@
-// Ask: an image that is dropped, pasted or chosen; an example; or a case of the index.
+// Ask: drop, paste or choose an image, or start from an example or an indexed case.
 
 import { get } from "./api.js";
 import { hashOf } from "./address.js";
@@ -12,7 +12,7 @@ const PAGE = 24;
 const SIDE = 256;
 const EXAMPLE = "page/example.jpg";
 
-/** Take images from anywhere on the page: dropped, or pasted. */
+/** Accept images dropped or pasted anywhere on the page. */
 export function takeRadiographs(take, refuse) {
   const files = (transfer) => [...(transfer?.files ?? [])];
   addEventListener("dragover", (event) => {
@@ -24,7 +24,7 @@ export function takeRadiographs(take, refuse) {
     event.preventDefault();
     document.body.classList.remove("dragging");
     const [radiograph] = files(event.dataTransfer);
-    const folder = event.dataTransfer?.items?.[0]?.webkitGetAsEntry?.()?.isDirectory; // it has no bytes to send
+    const folder = event.dataTransfer?.items?.[0]?.webkitGetAsEntry?.()?.isDirectory; // a folder has no bytes to send
     if (radiograph && !folder) take(radiograph);
     else refuse(T.errors.noRadiograph);
   });
@@ -48,7 +48,7 @@ function gallery() {
     try {
       const page = await get("cases", { limit: PAGE, ...asked });
       if (next !== asked) return; // another finding was chosen meanwhile
-      list.append(...page.cases.map(tile));
+      list.append(...page.cases.map(thumbnail));
       message.textContent = list.children.length ? "" : T.ask.none;
       more.hidden = page.next === null;
       if (page.next) next = Object.fromEntries(new URL(page.next, location.href).searchParams);
@@ -66,16 +66,16 @@ function gallery() {
 }
 
 /** @param {import("./api.js").Schemas["CaseOut"]} one */
-function tile(one) {
+function thumbnail(one) {
   const radiograph = new Radiograph("");
   radiograph.show(one.image_url, SIDE);
   const link = h("a", { href: hashOf({ kind: "case", id: one.case_id }), "aria-label": T.ask.open(one.case_id) }, radiograph.element);
   return h("li", {}, link, findings(one), h("span", { class: "faint" }, about(one)));
 }
 
-/** The view where nothing has been asked yet; `take` gets the image. */
+/** Build the start view; `take` receives the image. */
 export function askView(take) {
-  const file = h("input", { type: "file", id: "file", // no `accept`: DICOM files of a CD have no suffix
+  const file = h("input", { type: "file", id: "file", // no `accept`: DICOM files on CDs have no suffix
     onchange: ({ target }) => target.files[0] && take(target.files[0]) });
   const example = async () => take(await (await fetch(EXAMPLE)).blob());
   const names = h("select", { id: "of", onchange: ({ target }) => cases.filter(target.value) },
@@ -83,7 +83,7 @@ export function askView(take) {
   const cases = gallery();
   cases.filter("");
   vocabulary().then((found) => names.append(...found.filter((one) => one.cases).map((one) =>
-    h("option", { value: one.finding }, T.ask.count(T.finding(one.finding), one.cases)))), () => {}); // the gallery says why
+    h("option", { value: one.finding }, T.ask.count(T.finding(one.finding), one.cases)))), () => {}); // the gallery shows the error
   return h("div", { class: "ask" },
     h("section", { class: "drop" },
       h("h1", {}, T.ask.heading),

@@ -1,4 +1,4 @@
-// Look: the query and one case side by side, zoomed and moved in step, at the size of the copies.
+// Compare: the query and one case side by side at full size, zoomed and moved together.
 
 import { picture } from "./api.js";
 import { go } from "./address.js";
@@ -9,14 +9,14 @@ import { FULL, GREYS, Pane } from "./pane.js";
 import { followPointers } from "./pointer.js";
 import { shortcutsAreOn } from "./shortcuts.js";
 import { T } from "./texts.js";
-import { evidence, gradcamMost, legend, modeSwitch, opacitySlider, placeOf, showMode, sumOf } from "./explanations.js";
+import { evidence, gradcamMost, legend, modeSwitch, opacitySlider, locationOf, showMode, sumOf } from "./explanations.js";
 
 const ZOOM = { least: 1, most: 16, step: 1.25 };
-const STEP = 40; // pixels that an arrow key moves, and greys that a key changes
+const STEP = 40; // pixels per arrow key; grey levels per key are derived from it
 const PLAIN = { scale: 1, x: 0, y: 0, window: GREYS, level: GREYS / 2, invert: false, flip: false };
 
-/** A dialog over the answer. It closes when the address says so, and tells the address when closed. */
-export class Look {
+/** Dialog over the answer. A change of the address closes it, and closing it changes the address. */
+export class Compare {
   /** @type {Record<string, any>} */
   sliders = {};
   /** @type {Record<string, any>} */
@@ -32,7 +32,7 @@ export class Look {
     this.state = { ...PLAIN };
     this.cases = [...answer.neighbours, ...answer.counter_examples];
     const { fit } = answer.maps;
-    this.panes = [new Pane(T.look.query, fit), new Pane(T.look.heading(near.rank), fit)];
+    this.panes = [new Pane(T.compare.query, fit), new Pane(T.compare.heading(near.rank), fit)];
     this.panes.forEach((pane) => { pane.greys = PLAIN; });
     this.panes[0].open(answer.image_url);
     this.panes[1].open(near.image_url);
@@ -50,16 +50,16 @@ export class Look {
     this.element.showModal();
   }
 
-  /** The address has gone elsewhere. */
+  /** Close because the address has changed. */
   leave() {
     this.left = true;
     this.element.close();
   }
 
   async update({ show }) {
-    const mode = this.answer.rated ? "image" : show; // maps would tell what the search sees
+    const mode = this.answer.rated ? "image" : show; // maps would reveal what the search found
     this.mode = mode;
-    this.place = null;
+    this.location = null;
     const had = focused();
     this.tools.replaceChildren(this.answer.rated ? "" : modeSwitch(mode, showMode), mode === "image" ? "" : this.slider);
     this.element.querySelector(`[data-focus="${had}"]`)?.focus();
@@ -69,7 +69,7 @@ export class Look {
     const { maps } = this.answer;
     if (mode === "similarity") {
       try {
-        this.caption.textContent = T.why.waiting;
+        this.caption.textContent = T.explanations.waiting;
         this.found = await evidence(this.answer, this.near);
         if (this.mode === mode) this.#evidence();
       } catch (error) {
@@ -82,7 +82,7 @@ export class Look {
     const grids = mode === "gradcam" ? [maps.query, maps.cases[this.near.case_id]] : [null, null];
     for (const [side, pane] of this.panes.entries()) pane.heat(grids[side], most);
     this.panes[0].mark(null);
-    this.legend.update(most, most > 0 ? T.why.legendGradcam(finding) : T.why.legendNone(finding));
+    this.legend.update(most, most > 0 ? T.explanations.legendGradcam(finding) : T.explanations.legendNone(finding));
   }
 
   #evidence() {
@@ -90,28 +90,28 @@ export class Look {
     this.panes[0].heat(this.found.query, most);
     this.panes[1].heat(this.found.case, most);
     this.panes[0].mark(null);
-    this.legend.update(most, T.why.legendSimilarity);
-    this.caption.textContent = `${sumOf(this.found, this.near)} ${T.why.hover}`;
+    this.legend.update(most, T.explanations.legendSimilarity);
+    this.caption.textContent = `${sumOf(this.found, this.near)} ${T.explanations.hover}`;
   }
 
-  #point(place) {
-    if (!this.found || place === this.place) return;
-    this.place = place;
-    if (place === null) {
+  #point(location) {
+    if (!this.found || location === this.location) return;
+    this.location = location;
+    if (location === null) {
       this.#evidence();
       return;
     }
     const { shares, grid } = this.found;
-    const most = largest([shares[place]]);
-    this.panes[0].mark(place, grid);
-    this.panes[1].heat(squared(shares[place], grid), most);
-    this.legend.update(most, T.why.legendMatch);
-    this.caption.textContent = placeOf(this.found, place);
+    const most = largest([shares[location]]);
+    this.panes[0].mark(location, grid);
+    this.panes[1].heat(squared(shares[location], grid), most);
+    this.legend.update(most, T.explanations.legendMatch);
+    this.caption.textContent = locationOf(this.found, location);
   }
 
   #dialog() {
     const { near, answer } = this;
-    const button = (name, act) => h("button", { "data-focus": `look-${name}`, onclick: act }, T.look[name]);
+    const button = (name, act) => h("button", { "data-focus": `compare-${name}`, onclick: act }, T.compare[name]);
     this.toggles = {
       invert: button("invert", () => this.#set({ invert: !this.state.invert })),
       flip: button("flip", () => this.#set({ flip: !this.state.flip })),
@@ -120,21 +120,21 @@ export class Look {
       type: "range", min: least, max: most, value: PLAIN[name], oninput: ({ target }) => this.#set({ [name]: Number(target.value) }),
     });
     this.sliders = { window: range("window", 2, GREYS), level: range("level", 0, GREYS - 1) };
-    const slider = (name) => h("label", { class: "slider" }, T.look[name], this.sliders[name]);
+    const slider = (name) => h("label", { class: "slider" }, T.compare[name], this.sliders[name]);
     const other = (step) => () => this.#turn(step);
-    return h("dialog", { class: "look", "aria-labelledby": "look-title" },
+    return h("dialog", { class: "compare", "aria-labelledby": "compare-title" },
       h("header", {},
-        h("h2", { id: "look-title" }, T.look.heading(near.rank)), h("span", { class: "notice" }, T.notice),
+        h("h2", { id: "compare-title" }, T.compare.heading(near.rank)), h("span", { class: "notice" }, T.notice),
         button("previous", other(-1)), button("next", other(1)),
-        h("button", { onclick: () => this.element.close(), "data-focus": "look-close" }, T.close)),
+        h("button", { onclick: () => this.element.close(), "data-focus": "compare-close" }, T.close)),
       h("div", { class: "controls" }, this.tools, slider("window"), slider("level"),
         this.toggles.invert, this.toggles.flip, button("zoomOut", () => this.#zoom(1 / ZOOM.step)),
         button("zoomIn", () => this.#zoom(ZOOM.step)), button("reset", () => this.#set(PLAIN))),
       h("div", { class: "panes" }, this.panes.map((pane) => pane.stage)),
       h("footer", {},
-        h("div", {}, h("strong", {}, T.look.query), h("span", { class: "faint" }, T.finding(answer.predictions.filter((one) => one.present).map((one) => one.finding).join(" · ")))),
+        h("div", {}, h("strong", {}, T.compare.query), h("span", { class: "faint" }, T.finding(answer.predictions.filter((one) => one.present).map((one) => one.finding).join(" · ")))),
         h("div", {}, answer.rated?.(near) ?? [score(near), findings(near), h("span", { class: "faint" }, about(near))]),
-        this.caption, this.legend, h("p", { class: "faint hint" }, T.look.hint)));
+        this.caption, this.legend, h("p", { class: "faint hint" }, T.compare.hint)));
   }
 
   #turn(step) {
@@ -160,7 +160,7 @@ export class Look {
     });
   }
 
-  /** Zoom about a point, in pixels from the pane's centre, which stays where it is. */
+  /** Zoom about a fixed point, in pixels from the pane's centre. */
   #zoom(factor, at = { x: 0, y: 0 }) {
     const { scale, x, y } = this.state;
     const next = Math.min(ZOOM.most, Math.max(ZOOM.least, scale * factor));
@@ -177,7 +177,7 @@ export class Look {
       greys: (window, level) => this.#set({ window: state.window + window, level: state.level + level }),
     });
     const [query] = this.panes;
-    query.stage.addEventListener("pointermove", (event) => this.found && this.#point(query.placeAt(event, this.found.grid)));
+    query.stage.addEventListener("pointermove", (event) => this.found && this.#point(query.locationAt(event, this.found.grid)));
     query.stage.addEventListener("pointerleave", () => this.#point(null));
     this.element.addEventListener("keydown", (event) => this.#key(event));
     this.element.addEventListener("close", () => {
@@ -214,7 +214,7 @@ export class Look {
   }
 }
 
-/** Fetch the large pictures of the first cases early: most readers open one of them. */
+/** Prefetch the large pictures of the first cases: most readers open one of them. */
 export function foresee(answer, count = 2) {
   for (const { image_url } of [answer, ...answer.neighbours.slice(0, count)]) picture(image_url, { side: FULL }).catch(() => {});
 }

@@ -1,8 +1,8 @@
-// Elements without markup in strings: what a label file wrote can never become HTML.
+// Builds elements without markup in strings, so text from label files can never become HTML.
 
 import { T } from "./texts.js";
 
-/** An element; properties beginning with "on" are listeners, others attributes (false: none). @returns {any} */
+/** Create an element; properties beginning with "on" are listeners, others attributes (false: none). @returns {any} */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -15,13 +15,13 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-/** A modal dialog that closes with Escape, its button, and a click beside it. */
+/** Open a modal dialog, which closes with Escape, its button, or a click outside it. */
 export function dialog(name, heading, ...children) {
   const close = h("button", { class: "quiet", onclick: () => box.close() }, T.close);
   const title = h("h2", { id: `${name}-title` }, heading);
   const box = h("dialog", { class: name, "aria-labelledby": `${name}-title` },
     h("header", {}, title, close), ...children);
-  let beside = false; // where the press began: text that is selected may end beside the dialog
+  let beside = false; // where the press began: a text selection may end outside the dialog
   box.addEventListener("pointerdown", ({ target, clientX: x, clientY: y }) => {
     const { left, right, top, bottom } = box.getBoundingClientRect();
     beside = target === box && (x < left || x > right || y < top || y > bottom);
@@ -33,7 +33,7 @@ export function dialog(name, heading, ...children) {
   return box;
 }
 
-/** Ask before something is done: whether the reader agrees, who may have filled in the fields. */
+/** Ask for confirmation, with optional fields to fill in; resolves to true if the reader agrees. */
 export function confirmed(heading, fields, yes, no) {
   return new Promise((resolve) => {
     let agreed = false;
@@ -45,13 +45,13 @@ export function confirmed(heading, fields, yes, no) {
   });
 }
 
-/** Tell a screen reader; nothing is seen. */
+/** Announce a text to screen readers, invisibly. */
 export function say(text) {
   const live = document.getElementById("live");
   if (live) live.textContent = text;
 }
 
-/** The name of what has the focus, to give it back after a part is drawn anew; "" if it has none, null if it lies elsewhere. */
+/** Name of the focused element, for restoring the focus after a redraw; "" if it has none, null if the focus is elsewhere. */
 export function focused(within = document.body) {
   const element = document.activeElement;
   return element instanceof HTMLElement && within.contains(element) ? element.dataset.focus ?? "" : null;

@@ -1,8 +1,8 @@
-// Drag a card to a shelf, with a mouse or a pen. A finger scrolls: buttons do the same.
+// Drags a card to a shelf with a mouse or a pen. A finger scrolls instead; buttons do the same.
 
 const FAR = 6; // pixels: less is a click
 
-/** Let `card` be dragged by `handle`: `clicked`, or `dropped` onto the shelf that `shelfAt` found. */
+/** Make `card` draggable by `handle`; calls `clicked`, or `dropped` with the shelf that `shelfAt` finds. */
 export function draggable(card, handle, { shelfAt, dropped, clicked }) {
   let from = /** @type {PointerEvent | null} */ (null);
   let lies = new DOMRect();

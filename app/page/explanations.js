@@ -1,4 +1,4 @@
-// Why: Grad-CAM of the chosen finding, or the evidence of a similarity, on all images at once.
+// Explanations: Grad-CAM of the chosen finding, or similarity evidence, on all images at once.
 
 import { get } from "./api.js";
 import { go } from "./address.js";
@@ -7,13 +7,13 @@ import { largest, squared, strip } from "./heat.js";
 import { T } from "./texts.js";
 
 export const MODES = ["image", "gradcam", "similarity"];
-const AT_ONCE = 2; // pairs computed at once: each takes the service a forward pass
+const AT_ONCE = 2; // concurrent requests: each costs the service a forward pass
 const DIGITS = 4;
 
 const known = new Map();
 
 /**
- * Which places of the query and of a case match: the service's `MatchesOut`, and its sums.
+ * Fetch which locations of the query and of a case match: the service's `MatchesOut`, with its sums.
  * @param {Pick<import("./answer.js").Answer, "query_id">} answer
  * @param {Pick<import("./answer.js").Near, "case_id">} near
  */
@@ -22,7 +22,7 @@ export function evidence(answer, near) {
   if (!known.has(address)) {
     const found = get(address).then((/** @type {import("./api.js").Schemas["MatchesOut"]} */ { similarity, grid, shares }) => {
       const rows = shares.map((row) => row.reduce((sum, share) => sum + share, 0));
-      const columns = shares[0].map((_, place) => shares.reduce((sum, row) => sum + row[place], 0));
+      const columns = shares[0].map((_, location) => shares.reduce((sum, row) => sum + row[location], 0));
       const sum = rows.reduce((total, share) => total + share, 0);
       const support = rows.reduce((total, share) => total + Math.max(0, share), 0);
       return { similarity, grid, shares, sum, support, query: squared(rows, grid), case: squared(columns, grid) };
@@ -33,27 +33,27 @@ export function evidence(answer, near) {
   return known.get(address);
 }
 
-/** The scale of all Grad-CAM maps of an answer. */
+/** Maximum of all Grad-CAM maps of an answer, which share one scale. */
 export const gradcamMost = ({ maps }) => largest([maps.query, ...Object.values(maps.cases)]);
 
-/** The line under a pair: what speaks for and against it, beside the score of the search. */
+/** Text under a pair: the evidence for and against the similarity, beside the score. */
 export const sumOf = (found, near) =>
-  T.why.sum(found.grid, ...[found.sum, found.support, found.support - found.sum, near.similarity].map((n) => n.toFixed(DIGITS)));
+  T.explanations.sum(found.grid, ...[found.sum, found.support, found.support - found.sum, near.similarity].map((n) => n.toFixed(DIGITS)));
 
-/** The line about a place of the query: what it adds to the score or takes from it. */
-export function placeOf(found, place) {
-  const [row, column] = [Math.floor(place / found.grid), place % found.grid];
-  return T.why.place(row + 1, column + 1, found.query[row][column], DIGITS);
+/** Text about a location of the query: what it adds to the score or subtracts from it. */
+export function locationOf(found, location) {
+  const [row, column] = [Math.floor(location / found.grid), location % found.grid];
+  return T.explanations.location(row + 1, column + 1, found.query[row][column], DIGITS);
 }
 
-/** Buttons for what is shown on the images. */
+/** Buttons that choose the overlay. */
 export function modeSwitch(mode, choose) {
-  return h("div", { class: "segmented", role: "group", "aria-label": T.why.label }, MODES.map((name) =>
+  return h("div", { class: "segmented", role: "group", "aria-label": T.explanations.label }, MODES.map((name) =>
     h("button", { "aria-pressed": String(name === mode), "data-focus": `mode-${name}`, onclick: () => choose(name) },
-      T.why[name])));
+      T.explanations[name])));
 }
 
-/** A slider for all overlays below `root`; the page remembers where it stood. */
+/** Slider for the opacity of all overlays below `root`; the page remembers its value. */
 let opacity = 60;
 export function opacitySlider(root) {
   const apply = () => root.style.setProperty("--heat", opacity / 100);
@@ -62,10 +62,10 @@ export function opacitySlider(root) {
     type: "range", min: 0, max: 100, value: opacity, "data-focus": "opacity",
     oninput: (event) => { opacity = Number(event.target.value); apply(); },
   });
-  return h("label", { class: "slider" }, T.why.opacity, slider);
+  return h("label", { class: "slider" }, T.explanations.opacity, slider);
 }
 
-/** The scale and what it means; `update` tells it. */
+/** Colour scale and its meaning, set by `update`. */
 export function legend() {
   const scale = h("canvas", { "aria-hidden": "true" });
   const most = h("span", { class: "number" });
@@ -81,12 +81,12 @@ export function legend() {
   return element;
 }
 
-/** Paints what the chosen mode says on the images of an answer. */
-export class Why {
+/** Paints the overlays of the chosen mode on the images of an answer. */
+export class Explanations {
   /**
-   * `query` is its Image; `cards` have near, image and a note for words.
+   * `query` is the query's radiograph; `cards` have near, radiograph, element and a note for messages.
    * @param {import("./answer.js").Answer} answer
-   * @param {import("./radiograph.js").Image} query
+   * @param {import("./radiograph.js").Radiograph} query
    */
   constructor(answer, query, cards, caption) {
     this.answer = answer;
@@ -97,21 +97,21 @@ export class Why {
     this.chosen = cards[0] ?? null;
     this.found = new Map();
     this.refused = new Map(); // why there is no evidence for a card
-    this.place = null;
+    this.location = null;
     this.#listen();
   }
 
-  /** Begin to show a mode. */
+  /** Show a mode; similarity evidence is loaded card by card. */
   async show(mode) {
     this.mode = mode;
-    this.place = null;
+    this.location = null;
     this.refused.clear();
     this.#paint();
     if (mode !== "similarity") return;
     const waiting = [...this.cards];
     const work = async () => {
       for (let card = waiting.shift(); card && this.mode === mode; card = waiting.shift()) {
-        if (!this.query.element.isConnected) return; // another answer has taken its place
+        if (!this.query.element.isConnected) return; // another answer has replaced it
         try {
           this.found.set(card, await evidence(this.answer, card.near));
         } catch (error) {
@@ -123,7 +123,7 @@ export class Why {
     await Promise.all(Array.from({ length: AT_ONCE }, work));
   }
 
-  /** The pair that the query's own map and the sum are about. */
+  /** Choose the case that the query's own map and the sum refer to. */
   choose(card) {
     if (this.chosen === card) return;
     this.chosen = card;
@@ -155,41 +155,41 @@ export class Why {
       radiograph.heat(maps.cases[near.case_id], most);
       if (!maps.cases[near.case_id]) note.textContent = T.answer.noMap(finding);
     }
-    this.legend.update(most, most > 0 ? T.why.legendGradcam(finding) : T.why.legendNone(finding));
+    this.legend.update(most, most > 0 ? T.explanations.legendGradcam(finding) : T.explanations.legendNone(finding));
   }
 
   #similarity() {
     const pair = this.found.get(this.chosen);
     const most = largest([...this.found.values()].flatMap((found) => [found.query, found.case]));
     this.query.heat(pair?.query ?? null, most);
-    // also where evidence of another case arrives while a place is pointed at
-    if (this.place !== null && pair) this.#matchesOf(this.place, pair);
+    // also when evidence of another case arrives while the pointer is on a location
+    if (this.location !== null && pair) this.#matchesOf(this.location, pair);
     else this.#sums(pair, most);
     for (const card of this.cards) {
-      if (!this.found.has(card)) card.note.textContent = this.refused.get(card) ?? T.why.waiting;
+      if (!this.found.has(card)) card.note.textContent = this.refused.get(card) ?? T.explanations.waiting;
     }
   }
 
-  /** What each place adds in all. */
+  /** Show what each location adds in total. */
   #sums(pair, most) {
     for (const card of this.cards) card.radiograph.heat(this.found.get(card)?.case ?? null, most);
-    if (pair) this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${sumOf(pair, this.chosen.near)} ${T.why.hover}`;
-    this.legend.update(most, T.why.legendSimilarity);
+    if (pair) this.caption.textContent = `${T.explanations.pair(this.chosen.near.rank)}. ${sumOf(pair, this.chosen.near)} ${T.explanations.hover}`;
+    this.legend.update(most, T.explanations.legendSimilarity);
   }
 
-  /** What matches one place of the query. */
-  #matchesOf(place, pair) {
-    const most = largest([...this.found.values()].map((found) => [found.shares[place]]));
-    for (const [card, found] of this.found) card.radiograph.heat(squared(found.shares[place], found.grid), most);
-    this.query.mark(place, pair.grid);
-    this.legend.update(most, T.why.legendMatch);
-    this.caption.textContent = `${T.why.pair(this.chosen.near.rank)}. ${placeOf(pair, place)}`;
+  /** Show what matches one location of the query. */
+  #matchesOf(location, pair) {
+    const most = largest([...this.found.values()].map((found) => [found.shares[location]]));
+    for (const [card, found] of this.found) card.radiograph.heat(squared(found.shares[location], found.grid), most);
+    this.query.mark(location, pair.grid);
+    this.legend.update(most, T.explanations.legendMatch);
+    this.caption.textContent = `${T.explanations.pair(this.chosen.near.rank)}. ${locationOf(pair, location)}`;
   }
 
-  /** Point at a place of the query; null: at none. */
-  #point(place) {
-    if (place === this.place) return;
-    this.place = place;
+  /** Choose a location of the query; null for none. */
+  #point(location) {
+    if (location === this.location) return;
+    this.location = location;
     this.#paint();
   }
 
@@ -197,10 +197,10 @@ export class Why {
     const { element } = this.query;
     const active = () => this.mode === "similarity" && this.found.get(this.chosen);
     element.addEventListener("pointermove", (event) => {
-      if (active()) this.#point(this.query.placeAt(event, active().grid));
+      if (active()) this.#point(this.query.locationAt(event, active().grid));
     });
     element.addEventListener("pointerdown", (event) => {
-      if (active()) this.#point(this.query.placeAt(event, active().grid));
+      if (active()) this.#point(this.query.locationAt(event, active().grid));
     });
     element.addEventListener("pointerleave", () => active() && this.#point(null));
     element.addEventListener("blur", () => active() && this.#point(null));
@@ -209,15 +209,15 @@ export class Why {
       if (!step || !active()) return;
       event.preventDefault();
       const { grid } = active();
-      const place = this.place ?? Math.floor((grid * grid) / 2);
+      const location = this.location ?? Math.floor((grid * grid) / 2);
       const inside = (value) => Math.min(grid - 1, Math.max(0, value));
-      const [row, column] = this.place === null ? [Math.floor(place / grid), place % grid]
-        : [inside(Math.floor(place / grid) + step[0]), inside((place % grid) + step[1])];
+      const [row, column] = this.location === null ? [Math.floor(location / grid), location % grid]
+        : [inside(Math.floor(location / grid) + step[0]), inside((location % grid) + step[1])];
       this.#point(row * grid + column);
       say(this.caption.textContent);
     });
   }
 }
 
-/** Show another mode, at an address of its own. */
+/** Show another mode, under its own address. */
 export const showMode = (mode) => go({ show: mode }, { instead: true });

@@ -1,4 +1,4 @@
-// Narrow down: the filters of the API, how many cases, how different, and counter-examples.
+// Filters: conditions on the cases, their number and diversity, and counter-examples.
 
 import { ask, go } from "./address.js";
 import { get } from "./api.js";
@@ -7,13 +7,13 @@ import { T } from "./texts.js";
 
 const FINDING_LISTS = ["any_of", "all_of", "none_of"];
 const LISTS = [...FINDING_LISTS, "view", "source", "exclude"];
-const WITHOUT_CHIP = ["finding"]; // it is chosen among the findings
+const WITHOUT_CHIP = ["finding"]; // chosen in the list of findings
 
 let open = false;
-let known = null; // findings that the service can tell apart: those of its network and of its cases
+let known = null; // findings that the service knows: those of its network and of its cases
 let learning = null;
 
-/** Findings as `GET /findings` tells them, asked for once. */
+/** Findings from `GET /findings`, fetched once. */
 export function vocabulary() {
   learning ??= get("findings").then(({ findings }) => { known = findings; return findings; });
   learning.catch(() => { learning = null; });
@@ -21,11 +21,11 @@ export function vocabulary() {
 }
 
 function field(name, input, question) {
-  input.id = `narrow-${name}`;
-  input.dataset.focus = `narrow-${name}`;
+  input.id = `filter-${name}`;
+  input.dataset.focus = `filter-${name}`;
   if (input.type === "checkbox") input.checked = question.has(name);
   else input.value = LISTS.includes(name) ? question.getAll(name).join(", ") : question.get(name) ?? input.dataset.usual ?? "";
-  return h("div", { class: "field" }, h("label", { for: input.id }, T.narrow[name]), input);
+  return h("div", { class: "field" }, h("label", { for: input.id }, T.filters[name]), input);
 }
 
 function number(name, question, limits) {
@@ -37,7 +37,7 @@ function number(name, question, limits) {
 
 function words(name, question) {
   const change = ({ target }) => ask(name, target.value.split(",").map((word) => word.trim()).filter(Boolean));
-  return field(name, h("input", { type: "text", title: T.narrow.listHint, onchange: change }), question);
+  return field(name, h("input", { type: "text", title: T.filters.listHint, onchange: change }), question);
 }
 
 function box(name, value, question) {
@@ -50,7 +50,7 @@ function day(name, question) {
 
 function sex(question) {
   return field("sex", h("select", { onchange: ({ target }) => ask("sex", target.value || null) },
-    h("option", { value: "" }, T.narrow.anySex), h("option", { value: "F" }, T.narrow.F), h("option", { value: "M" }, T.narrow.M)), question);
+    h("option", { value: "" }, T.filters.anySex), h("option", { value: "F" }, T.filters.F), h("option", { value: "M" }, T.filters.M)), question);
 }
 
 function choiceOf(name, question) {
@@ -59,14 +59,14 @@ function choiceOf(name, question) {
     if (target.value) next.append(target.value, name);
     go({ question: next });
   };
-  const id = `narrow-finding-${name}`;
+  const id = `filter-finding-${name}`;
   const chosen = FINDING_LISTS.find((list) => question.getAll(list).includes(name)) ?? "";
   const select = h("select", { id, "data-focus": id, onchange: change },
-    Object.entries(T.narrow.findingChoices).map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
+    Object.entries(T.filters.findingChoices).map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
   return h("div", { class: "field" }, h("label", { for: id }, T.finding(name)), select);
 }
 
-/** A choice for each finding; at once where they are known, so that the keyboard stays where it was. */
+/** A choice for each finding; filled synchronously once they are known, to keep the keyboard focus. */
 function findingFields(question) {
   const fields = h("div", { class: "fields" });
   const fill = (found) => {
@@ -79,10 +79,10 @@ function findingFields(question) {
   return fields;
 }
 
-/** The form; every change is another address, and so another answer. */
-export function narrow({ question, kind }) {
-  return h("details", { class: "narrow", open, ontoggle: ({ target }) => { open = target.open; } },
-    h("summary", { "data-focus": "narrow" }, T.narrow.heading),
+/** Form of the filters; every change leads to another address, and so to another answer. */
+export function filtersForm({ question, kind }) {
+  return h("details", { class: "filters", open, ontoggle: ({ target }) => { open = target.open; } },
+    h("summary", { "data-focus": "filters" }, T.filters.heading),
     h("div", { class: "fields" },
       number("k", question, { usual: "5", min: 1, max: 100 }),
       number("counter_examples", question, { usual: "0", min: 0, max: 20 }),
@@ -94,11 +94,11 @@ export function narrow({ question, kind }) {
       day("indexed_since", question), day("indexed_until", question),
       box("near_duplicates", "drop", question), box("one_per_patient", "true", question),
       kind === "case" ? box("same_patient", "true", question) : null),
-    h("fieldset", {}, h("legend", {}, T.narrow.findings),
+    h("fieldset", {}, h("legend", {}, T.filters.findings),
       findingFields(question)));
 }
 
-/** What narrows the answer now, each with a button that takes it away. */
+/** Active filters, each with a button that removes it. */
 export function chips({ question }) {
   const shown = [...question].filter(([name]) => !WITHOUT_CHIP.includes(name));
   if (!shown.length) return null;
@@ -109,8 +109,8 @@ export function chips({ question }) {
   };
   return h("ul", { class: "chips" },
     shown.map(([name, value], index) => {
-      const text = T.narrow.chips[name](value);
-      return h("li", {}, h("button", { "aria-label": T.narrow.remove(text), onclick: without(index) }, text, h("span", { "aria-hidden": "true" }, "×")));
+      const text = T.filters.chips[name](value);
+      return h("li", {}, h("button", { "aria-label": T.filters.remove(text), onclick: without(index) }, text, h("span", { "aria-hidden": "true" }, "×")));
     }),
-    h("li", {}, h("button", { class: "quiet", onclick: () => go({ question: new URLSearchParams([...question].filter(([name]) => WITHOUT_CHIP.includes(name))) }) }, T.narrow.clear)));
+    h("li", {}, h("button", { class: "quiet", onclick: () => go({ question: new URLSearchParams([...question].filter(([name]) => WITHOUT_CHIP.includes(name))) }) }, T.filters.clear)));
 }

@@ -1,22 +1,23 @@
-// Numbers on an image: one colour scale for everything, as the service's own overlays have it.
+// Heatmaps on images, in the colours and the geometry of the service's own overlays (overlay.py).
 
-const HOTTEST = 220 / 255; // of turbo; beyond, its red gets darker
-const SIDE = 160; // of what is painted; the browser enlarges it smoothly
-const RED = [0.13572138, 4.6153926, -42.66032258, 132.13108234, -152.94239396, 59.28637943];
-const GREEN = [0.09140261, 2.19418839, 4.84296658, -14.18503333, 4.27729857, 2.82956604];
-const BLUE = [0.1066733, 12.64194608, -60.58204836, 110.36276771, -89.90310912, 27.34824973];
+const SIDE = 160; // longer side of the painted canvas; the browser enlarges it smoothly
 
-const polynomial = (factors, x) => factors.reduceRight((sum, factor) => sum * x + factor, 0);
+// Google's turbo at equal steps, as overlay.py uses it: up to level 220 of 255, as its red gets darker beyond.
+const TURBO = [
+  "30123b 3b2f80 424bb5 4666dd 4680f6 4099ff 2fb2f4 1fc9dd 18ddc2 22ebaa 3ff68a 65fd69",
+  "8bff4b a9fb39 c3f134 dbe236 eecf3a faba39 fea130 fc8423 f46617 e84b0c d83706",
+].join(" ").split(" ").map((hex) => [0, 2, 4].map((at) => Number.parseInt(hex.slice(at, at + 2), 16)));
 
-/** Red, green, blue (0 to 255) of a share (0 to 1) of the scale: Google's turbo, as a polynomial. */
+/** Red, green, blue (0 to 255) for a share (0 to 1) of the scale, linear between the steps of turbo. */
 export function colour(share) {
-  const x = Math.min(1, Math.max(0, share)) * HOTTEST;
-  return [RED, GREEN, BLUE].map((factors) => Math.round(255 * Math.min(1, Math.max(0, polynomial(factors, x)))));
+  const at = Math.min(1, Math.max(0, share)) * (TURBO.length - 1);
+  const first = Math.min(TURBO.length - 2, Math.floor(at));
+  return TURBO[first].map((value, channel) => Math.round(value + (TURBO[first + 1][channel] - value) * (at - first)));
 }
 
 const COLOURS = Array.from({ length: 256 }, (_, level) => colour(level / 255));
 
-/** Where an image of that width and height lies in the network's square input, as shares of it. */
+/** Area of an image of that width and height in the network's square input, in shares of its side. */
 export function frame(fit, width, height) {
   if (fit === "stretch") return { x: 0, y: 0, width: 1, height: 1 };
   const longer = Math.max(width, height);
@@ -35,17 +36,17 @@ function steps(count, start, length, cells) {
 }
 
 /**
- * Paint a grid onto a canvas of the image's shape: colour and opacity are shares of `most`.
- * Bilinear, in the frame of the image; what is below 0 stays clear, and null paints nothing.
+ * Paint a grid onto a canvas of the image's shape: colour and opacity follow the share of `most`.
+ * Bilinear, in the frame of the image; values below 0 stay clear, and null paints nothing.
  */
 export function paint(canvas, grid, most, fit, width, height) {
   const scale = SIDE / Math.max(width, height);
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
   if (!grid || !(most > 0)) return;
-  const place = frame(fit, width, height);
-  const columns = steps(canvas.width, place.x, place.width, grid[0].length);
-  const rows = steps(canvas.height, place.y, place.height, grid.length);
+  const area = frame(fit, width, height);
+  const columns = steps(canvas.width, area.x, area.width, grid[0].length);
+  const rows = steps(canvas.height, area.y, area.height, grid.length);
   const context = canvas.getContext("2d");
   const picture = context.createImageData(canvas.width, canvas.height);
   let at = 0;
@@ -63,7 +64,7 @@ export function paint(canvas, grid, most, fit, width, height) {
   context.putImageData(picture, 0, 0);
 }
 
-/** The scale as a strip on grey, as it looks on an image. */
+/** Paint the scale as a strip on grey, as it looks on an image. */
 export function strip(canvas) {
   canvas.width = 128;
   canvas.height = 1;
@@ -76,12 +77,12 @@ export function strip(canvas) {
   }
 }
 
-/** The largest number of several grids; null ones have none. */
+/** Maximum of several grids, at least 0; null grids are skipped. */
 export function largest(grids) {
   return Math.max(0, ...grids.filter(Boolean).flat(2));
 }
 
-/** A grid of `side` x `side` from its places row by row. */
-export function squared(places, side) {
-  return Array.from({ length: side }, (_, row) => places.slice(row * side, (row + 1) * side));
+/** Reshape a list of locations, row by row, to a grid of `side` x `side`. */
+export function squared(locations, side) {
+  return Array.from({ length: side }, (_, row) => locations.slice(row * side, (row + 1) * side));
 }

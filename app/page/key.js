@@ -1,4 +1,4 @@
-// The API key: asked for where the service wants one, kept in this tab alone, forgotten when told.
+// The API key: requested when the service requires one, kept in this tab only.
 
 import { dialog, h } from "./dom.js";
 import { T } from "./texts.js";
@@ -8,32 +8,32 @@ const KEY = "xemplar-key";
 export const keyIsKept = () => sessionStorage.getItem(KEY) !== null;
 
 let asking = null; // the question on the screen
-let answer = { given: false }; // what the reader last said of a key
+let answer = { given: false }; // the reader's last answer to the question for a key
 
-/** Use a key from now on. Whoever shows what the reader may do hears of it. */
+/** Use a key from now on, and dispatch the event "key". */
 export function keep(secret) {
   sessionStorage.setItem(KEY, secret);
   answer = { given: true };
   dispatchEvent(new Event("key"));
 }
 
-/** Leave nothing of it, nor of what was fetched with it. */
+/** Forget the key, and everything fetched with it. */
 export async function forget() {
   sessionStorage.removeItem(KEY);
-  await fetch(new URL("page/forget", document.baseURI), { method: "POST" }).catch(() => {}); // the reload shows that nobody answers
+  await fetch(new URL("page/forget", document.baseURI), { method: "POST" }).catch(() => {}); // if the service is down, the reload shows it
   location.reload();
 }
 
-/** What a request carries. @returns {Record<string, string>} */
+/** Headers of a request. @returns {Record<string, string>} */
 export function headers() {
   const key = sessionStorage.getItem(KEY);
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
-/** What a request notes as it is sent: it may be refused only after the reader was asked again. */
+/** State to record before sending a request, as its refusal may arrive after the reader was asked again. */
 export const lastAnswer = () => answer;
 
-/** Ask for a key, and say what is wrong with the one that was used; false if the reader will not give one. Several requests ask only once, also one that was sent `before` the last answer and is refused after it. */
+/** Ask for a key, with the reason; resolves to false if the reader declines. Concurrent requests ask only once, as does one sent `before` the last answer and refused after it. */
 export function askForKey(reason = "", before = answer) {
   if (answer !== before) return answer.given;
   asking ??= new Promise((resolve) => {
@@ -56,7 +56,7 @@ export function askForKey(reason = "", before = answer) {
   return asking;
 }
 
-/** Say whose key this tab uses, and let it be changed or forgotten. */
+/** Show the key of this tab, with buttons to change or forget it. */
 export function showKey({ key, role, sources, expires_at: end }) {
   const box = dialog("ask-key", T.key.heading,
     h("p", {}, T.key.mine(key, T.key.roles[role])), h("p", {}, T.key.may[role]),

@@ -1,4 +1,4 @@
-// The reading room: from the address to the view. Each part of the page is a module of its name.
+// Entry point of the reading room: shows the view of the current address.
 
 import { go, hashOf, here } from "./address.js";
 import { adminView } from "./admin.js";
@@ -7,7 +7,7 @@ import { get, send, sendRadiograph } from "./api.js";
 import { askView, takeRadiographs } from "./ask.js";
 import { confirmed, focused, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
-import { Look, foresee } from "./compare.js";
+import { Compare, foresee } from "./compare.js";
 import { rateView } from "./rate.js";
 import { printRecord, saveRecord } from "./record.js";
 import { listen, showShortcuts } from "./shortcuts.js";
@@ -28,11 +28,11 @@ const withoutQuestion = { ask: () => askView(take), admin: () => adminView(fail)
 let shown = null; // { key, view, answer }: what is on the screen
 let look = null;
 let running = new AbortController();
-const answers = new Map(); // of images that were just sent, by key: no need to ask twice
+const answers = new Map(); // answers to images just sent, by key, to avoid a second request
 
 const keyOf = ({ kind, id, rate, question }) => hashOf({ kind, id, rate, question });
 
-/** Bring what the address says onto the screen. */
+/** Show the view of the current address. */
 async function render() {
   const place = here();
   const key = keyOf(place);
@@ -46,17 +46,17 @@ async function render() {
   message.replaceChildren();
   if (!shown.view) return;
   shown.view.update(place);
-  renderLook(place);
+  renderCompare(place);
 }
 
-/** Whether what is shown may go: ratings that could not be saved would be lost. */
+/** Resolves to true if the view may be left: unsaved ratings would be lost. */
 async function mayLeave() {
   await shown?.view?.saving;
   if (!shown?.view?.failed) return true;
   return confirmed(T.rate.leave, [h("p", {}, T.rate.leaveText)], T.rate.leaveAll, T.rate.stay);
 }
 
-/** Get the view of another place; false if that failed, or another place was asked for meanwhile. */
+/** Load the view of an address; resolves to false if that failed or another view was requested meanwhile. */
 async function load(place, key) {
   running.abort();
   running = new AbortController();
@@ -116,7 +116,7 @@ async function loadRating(place, key, signal) {
   return true;
 }
 
-function renderLook(place) {
+function renderCompare(place) {
   const { answer } = shown;
   if (!answer) return;
   const near = [...answer.neighbours, ...answer.counter_examples].find((one) => one.case_id === place.look);
@@ -125,11 +125,11 @@ function renderLook(place) {
     return;
   }
   look?.leave();
-  look = near ? new Look(answer, near, place.show) : null;
+  look = near ? new Compare(answer, near, place.show) : null;
   look?.open();
 }
 
-/** Send an image; its answer gets an address. */
+/** Send an image, and go to the address of its answer. */
 async function take(radiograph) {
   running.abort();
   running = new AbortController();
@@ -151,7 +151,7 @@ async function take(radiograph) {
   }
 }
 
-/** Progress: a share, undefined for "some", null for none. */
+/** Show progress: a share, undefined if unknown, null for none. */
 function busy(share) {
   bar.hidden = share === null;
   if (share == null) bar.removeAttribute("value");
@@ -159,7 +159,7 @@ function busy(share) {
   main.setAttribute("aria-busy", String(share !== null));
 }
 
-/** Make a record of the answer that is shown, to save or to print it. */
+/** Save or print a record of the current answer. */
 async function keepRecord(make) {
   const { answer, place, view } = shown;
   try {
@@ -173,7 +173,7 @@ async function keepRecord(make) {
   }
 }
 
-/** Let other readers open the image that is shown, and copy the address where the browser allows it. */
+/** Let other readers open the current image, and copy its address if the browser allows it. */
 async function share() {
   try {
     await send("POST", `queries/${shown.answer.query_id}/share`);
@@ -181,13 +181,13 @@ async function share() {
     fail(error, share);
     return;
   }
-  const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false); // there is none without HTTPS
+  const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false); // undefined without HTTPS
   message.replaceChildren(h("p", {}, `${T.answer.shared} ${copied ? T.answer.copied : ""}`));
 }
 
 const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord), share };
 
-/** Offer what the reader's key allows. */
+/** Show the actions that the reader's key allows. */
 async function meet() {
   try {
     const me = await get("me");
@@ -196,7 +196,7 @@ async function meet() {
     signIn.textContent = T.key.yours(T.key.roles[me.role], me.sources);
     signIn.onclick = () => showKey(me);
   } catch {
-    // whatever is asked for next says in words why it is refused
+    // the next request shows the reason
     admin.hidden = true;
     signIn.hidden = keyIsKept();
     signIn.textContent = T.key.signIn;
@@ -210,7 +210,7 @@ function waiting({ retryAfter, title }) {
 
 function fail(error, again) {
   busy(null);
-  if (!("kind" in error)) throw error; // a fault of the page itself: the console tells
+  if (!("kind" in error)) throw error; // a bug in the page: left to the console
   const retry = () => {
     message.replaceChildren();
     again();

@@ -1,4 +1,4 @@
-// A new API key: its secret is shown once, to be copied.
+// Creates an API key and shows its secret once, to be copied.
 
 import { send } from "./api.js";
 import { confirmed, dialog, h } from "./dom.js";
@@ -8,9 +8,9 @@ import { T } from "./texts.js";
 const A = T.admin;
 const K = A.keys;
 
-/** Ask whose key it is to be, make it, and show its secret. `me` is the caller. */
+/** Ask for the owner and role of a key, create it, and show its secret. `me` is the caller. */
 export async function createKey(me, act) {
-  const first = me.key === null; // the first key closes the open door: it must be able to make others
+  const first = me.key === null; // the first key ends open access, so it must be able to create others
   const name = h("input", { id: "key-name", required: true, autofocus: true, maxlength: 100, autocomplete: "off" });
   const roles = first ? ["admin"] : Object.keys(T.key.roles);
   const role = h("select", { id: "key-role" }, roles.map((one) => h("option", { value: one }, T.key.roles[one])));
@@ -40,7 +40,7 @@ export async function createKey(me, act) {
   });
 }
 
-/** The moment at which a day, as 2030-01-31, is over where the reader is. */
+/** End of a day, such as 2030-01-31, in the reader's time zone. */
 function endOf(day) {
   const end = new Date(`${day}T00:00`);
   end.setDate(end.getDate() + 1);
@@ -51,7 +51,7 @@ function show({ name, secret }) {
   const field = h("input", { id: "secret", readonly: true, value: secret, class: "id" });
   const copy = h("button", { class: "main", onclick: async () => {
     field.select();
-    await (navigator.clipboard?.writeText(secret) ?? document.execCommand("copy")); // there is none without HTTPS
+    await (navigator.clipboard?.writeText(secret) ?? document.execCommand("copy")); // undefined without HTTPS
     copy.textContent = K.copied;
   } }, K.copy);
   dialog("new-key", K.new(name),

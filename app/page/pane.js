@@ -1,4 +1,4 @@
-// A pane: an image whose greys are mapped by window and level, and that is zoomed, moved and flipped.
+// Pane: an image with window and level, zoom, move and flip.
 
 import { h } from "./dom.js";
 import { Radiograph } from "./radiograph.js";
@@ -6,7 +6,7 @@ import { Radiograph } from "./radiograph.js";
 export const FULL = 1024; // the longest side of the service's copies
 export const GREYS = 256;
 
-/** One side of Look. */
+/** One side of the comparison. */
 export class Pane extends Radiograph {
   constructor(label, fit) {
     super("", fit);
@@ -26,7 +26,7 @@ export class Pane extends Radiograph {
     this.grey();
   }
 
-  /** Map every grey: what lies in the window is spread from black to white. */
+  /** Apply window and level: greys within the window are spread from black to white. */
   grey({ window, level, invert } = this.greys) {
     this.greys = { window, level, invert };
     if (!this.source) return;
@@ -37,7 +37,7 @@ export class Pane extends Radiograph {
     const shown = new ImageData(this.source.width, this.source.height);
     const [from, to] = [this.source.data, new Uint32Array(shown.data.buffer)];
     for (let pixel = 0; pixel < to.length; pixel += 1) {
-      to[pixel] = 0xff000000 | (table[from[4 * pixel]] * 0x010101); // grey, so the order of bytes is no matter
+      to[pixel] = 0xff000000 | (table[from[4 * pixel]] * 0x010101); // grey, so the byte order does not matter
     }
     this.context.putImageData(shown, 0, 0);
   }

@@ -1,9 +1,9 @@
-// Pointers on images: drag to move, wheel or two fingers to zoom, Shift and drag for the greys.
+// Pointers on images: drag to move, wheel or two fingers to zoom, Shift and drag for window and level.
 
-const STEP = 1.25; // that a wheel zooms
+const STEP = 1.25; // zoom factor of a wheel step
 
 /**
- * Follow what is done on several stages that move in step. `act` has
+ * Follow the pointers on several stages that move together. `act` has
  * zoom(factor, at), `at` in pixels from the stage's centre; move(x, y); greys(window, level).
  */
 export function followPointers(stages, act) {

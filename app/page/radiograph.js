@@ -1,4 +1,4 @@
-// An image with a heatmap over it: <img> and <canvas> of one shape, one upon the other.
+// Radiograph with a heatmap: <img> and <canvas> of one shape, on top of each other.
 
 import { picture } from "./api.js";
 import { h } from "./dom.js";
@@ -7,7 +7,7 @@ import { frame, paint } from "./heat.js";
 export class Radiograph {
   flipped = false;
 
-  /** `label` is what a screen reader says of it; `fit` is how the network's input was made. */
+  /** `label` is read by screen readers; `fit` is that of the network's preprocessing. */
   constructor(label, fit = "stretch") {
     this.fit = fit;
     this.image = h("img", { alt: label, draggable: "false" });
@@ -23,7 +23,7 @@ export class Radiograph {
     });
   }
 
-  /** Show the picture at an address of the service, `side` pixels long. */
+  /** Show a picture of the service, with `side` pixels on its longer side. */
   async show(path, side) {
     try {
       this.image.src = await picture(path, { side });
@@ -33,15 +33,15 @@ export class Radiograph {
     }
   }
 
-  /** Lay numbers over it, on the scale 0 to `most`. */
+  /** Overlay a grid of values, on the scale 0 to `most`. */
   async heat(grid, most) {
     this.painted = grid;
-    if (await this.loaded && this.painted === grid) { // a later one may have come meanwhile
+    if (await this.loaded && this.painted === grid) { // a later call may have replaced it
       paint(this.canvas, grid, most, this.fit, this.image.naturalWidth, this.image.naturalHeight);
     }
   }
 
-  /** Where the picture lies in its box, before any transform: centred, at its own shape. */
+  /** Area of the picture in its box, before any transform: centred, in its own aspect ratio. */
   get #box() {
     const { offsetWidth, offsetHeight, naturalWidth, naturalHeight } = this.image;
     const scale = Math.min(offsetWidth / naturalWidth, offsetHeight / naturalHeight);
@@ -53,8 +53,8 @@ export class Radiograph {
     return frame(this.fit, this.image.naturalWidth, this.image.naturalHeight);
   }
 
-  /** The place of a `side` x `side` grid under a pointer, counted row by row; null beside the image. */
-  placeAt(event, side) {
+  /** Location of a `side` x `side` grid under a pointer, counted row by row; null outside the image. */
+  locationAt(event, side) {
     const seen = this.image.getBoundingClientRect(); // after zoom, move and flip
     const share = (event.clientX - seen.x) / seen.width;
     const [box, lies] = [this.#box, this.#frame];
@@ -66,13 +66,13 @@ export class Radiograph {
     return row * side + column;
   }
 
-  /** Frame a place of a grid; null: none. */
-  mark(place, side) {
-    this.marker.hidden = place === null;
-    if (place === null) return;
+  /** Mark a location of a grid; null for none. */
+  mark(location, side) {
+    this.marker.hidden = location === null;
+    if (location === null) return;
     const [box, lies] = [this.#box, this.#frame];
-    const left = ((place % side) / side - lies.x) / lies.width;
-    const top = (Math.floor(place / side) / side - lies.y) / lies.height;
+    const left = ((location % side) / side - lies.x) / lies.width;
+    const top = (Math.floor(location / side) / side - lies.y) / lies.height;
     Object.assign(this.marker.style, {
       left: `${box.x + left * box.width}px`,
       top: `${box.y + top * box.height}px`,

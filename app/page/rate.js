@@ -1,4 +1,4 @@
-// Rate: the cases of an answer without scores, in random order, rated by dragging or by number.
+// Rate: the cases of an answer in random order, without scores, rated by dragging or by number.
 
 import { agreement } from "./agreement.js";
 import { go } from "./address.js";
@@ -9,11 +9,11 @@ import { Radiograph } from "./radiograph.js";
 import { T } from "./texts.js";
 
 const READER = "xemplar-reader";
-const FORM = "[a-z][a-z0-9\\-]{0,31}"; // of a pseudonym, as the service takes it
+const FORM = "[a-z][a-z0-9\\-]{0,31}"; // pseudonyms that the service accepts
 const SIDE = { query: 640, card: 384 };
-const UNRATED = null; // the shelf of what is still to be rated
+const UNRATED = null; // the shelf of cases to be rated
 
-/** The view of a list to be rated. First of all it asks who rates; `renew(change)` opens it again after that change, unless that would lose ratings. */
+/** Build the view of a list to be rated; it first asks for a pseudonym. `renew(change)` applies a change and reopens the view, unless that would lose ratings. */
 export async function rateView(place, { signal, waiting, renew }) {
   const reader = localStorage.getItem(READER);
   if (!reader) return new ReaderView(renew);
@@ -27,9 +27,9 @@ export async function rateView(place, { signal, waiting, renew }) {
   }
 }
 
-/** Asks for a pseudonym, which this browser keeps; `refused` says why the one that it kept is none of this key's. */
+/** Asks for a pseudonym, which this browser keeps; `refused` says why the key may not use the one kept so far. */
 class ReaderView {
-  answer = null; // there is nothing to look at yet
+  answer = null; // nothing to compare yet
 
   constructor(renew, refused = "") {
     const name = h("input", {
@@ -71,7 +71,7 @@ class RateView {
     this.#arrange();
   }
 
-  /** As an answer that tells nothing of what the search says, to look at side by side. */
+  /** Answer without the search's scores, to compare its cases side by side. */
   get answer() {
     return {
       image_url: this.list.image_url, predictions: [], explained_finding: "",
@@ -80,10 +80,10 @@ class RateView {
     };
   }
 
-  /** The board, or the result once all cases are rated. */
+  /** Show the board, or the result once all cases are rated. */
   async update({ show }) {
     if (show === "result" && this.#unrated.length) {
-      go({ show: null }, { instead: true }); // a result that was shared, and not earned yet
+      go({ show: null }, { instead: true }); // a shared address of a result that is not ready here
       return;
     }
     if (show !== "result") {
@@ -97,7 +97,7 @@ class RateView {
       if (this.failed) throw this.failed;
       shown.replaceChildren(agreement(await get(`queries/${this.list.query_id}/ratings`), this.reader, this.said, this.place));
     } catch (error) {
-      if (!("kind" in error)) throw error; // a fault of the page itself: the console tells
+      if (!("kind" in error)) throw error; // a bug in the page: left to the console
       shown.replaceChildren(h("p", { role: "alert" }, error.message));
     }
     shown.removeAttribute("aria-busy");
@@ -132,19 +132,19 @@ class RateView {
   #card(one, number) {
     const radiograph = new Radiograph("");
     radiograph.show(one.image_url, SIDE.card);
-    const tile = h("button", { class: "tile", "aria-label": T.rate.look(number), title: T.rate.look(number) },
+    const thumbnail = h("button", { class: "thumbnail", "aria-label": T.rate.look(number), title: T.rate.look(number) },
       radiograph.element, h("span", { class: "rank number", "aria-hidden": "true" }, number));
     const element = h("li", { class: "card", onkeydown: (event) => this.#key(event, one.case_id) },
-      tile, this.#grades(one.case_id, number));
-    draggable(element, tile, {
+      thumbnail, this.#grades(one.case_id, number));
+    draggable(element, thumbnail, {
       shelfAt: (x, y) => document.elementFromPoint(x, y)?.closest(".shelf"),
       dropped: (shelf) => this.#rate(one.case_id, shelf.grade),
       clicked: () => go({ look: one.case_id }),
     });
-    return { one, number, tile, element };
+    return { one, number, thumbnail, element };
   }
 
-  /** Buttons that rate a case; they stand under its card, and beside it where it is looked at. */
+  /** Buttons that rate a case, below its card and in the comparison. */
   #grades(caseId, number) {
     const group = h("div", { class: "grades", role: "group", "aria-label": T.rate.how(number), "data-case": caseId },
       T.rate.grades.map((words, grade) => h("button", {
@@ -184,19 +184,19 @@ class RateView {
     this.#save();
   }
 
-  /** A first rating goes on to the next case; a change stays where it is. */
+  /** Move the focus to the next case after a first rating; keep it after a change. */
   #focus(card, first, held) {
-    const next = this.#unrated[0]?.tile ?? this.finish;
-    const same = card.element.querySelector(`[data-focus="${held}"]`) ?? card.tile;
+    const next = this.#unrated[0]?.thumbnail ?? this.finish;
+    const same = card.element.querySelector(`[data-focus="${held}"]`) ?? card.thumbnail;
     (first ? next : same).focus();
   }
 
-  /** Put each card onto the shelf of its rating. */
+  /** Move each card to the shelf of its rating. */
   #arrange() {
     for (const { one, number, element } of this.cards) {
       const grade = this.said.get(one.case_id) ?? UNRATED;
       const shelf = grade === UNRATED ? this.pool : this.shelves[grade];
-      if (element.parentElement === shelf.list) continue; // where it was, it keeps the focus
+      if (element.parentElement === shelf.list) continue; // an unmoved card keeps the focus
       const later = this.cards.find((other) => other.number > number && other.element.parentElement === shelf.list);
       shelf.list.insertBefore(element, later?.element ?? null);
     }
@@ -207,7 +207,7 @@ class RateView {
     this.state.textContent = T.rate.progress(this.cards.length - left, this.cards.length);
   }
 
-  /** Save all that is said; one request at a time, the last one has the last word. */
+  /** Save all ratings, one request at a time, so that the last one wins. */
   #save() {
     this.changed = true;
     this.saving ??= this.#saveAll().finally(() => { this.saving = null; });
@@ -225,14 +225,14 @@ class RateView {
       }
       this.kept.replaceChildren(T.rate.saved);
     } catch (error) {
-      if (!("kind" in error)) throw error; // a fault of the page itself: the console tells
+      if (!("kind" in error)) throw error; // a bug in the page: left to the console
       this.failed = error;
       this.kept.replaceChildren(h("strong", {}, T.rate.unsaved), ` ${error.message} `,
         h("button", { onclick: () => this.#save() }, T.rate.saveAgain));
     }
   }
 
-  /** Whether closing the page now would lose something. */
+  /** True if closing the page now would lose ratings. */
   get unsaved() {
     return Boolean(this.saving ?? this.failed);
   }

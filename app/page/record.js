@@ -1,4 +1,4 @@
-// Record: one answer as a page of its own. It is saved as a file that needs no service, or printed.
+// Record: an answer as a self-contained page, saved as a file or printed.
 
 import { picture, text } from "./api.js";
 import { about, archived, findings, score } from "./answer.js";
@@ -11,9 +11,9 @@ const SIDE = 512; // of a picture: sharp at a third of a printed page
 const OPACITY = 0.6; // of the overlays, as the service draws them; the slider is for the screen
 const QUALITY = 0.9;
 const STYLE = "page/record.css";
-const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"; // it asks nobody for anything
+const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"; // it loads nothing
 
-/** Save a record as a file. `at` is when the answer came; `progress` hears the share that is made. */
+/** Save a record as a file. `at` is the time of the answer; `progress` receives the share done. */
 export async function saveRecord(answer, place, at, progress) {
   const style = await text(STYLE);
   const shown = await record(answer, place, at, progress);
@@ -31,7 +31,7 @@ export async function saveRecord(answer, place, at, progress) {
   say(T.record.saved);
 }
 
-/** Print a record; while that lasts it lies in the page, where only paper shows it. */
+/** Print a record, which is part of the page meanwhile, visible only in print. */
 export async function printRecord(answer, place, at, progress) {
   const shown = await record(answer, place, at, progress);
   document.querySelector("body > .record")?.remove();
@@ -65,7 +65,7 @@ async function record(answer, place, at, progress) {
     h("p", { class: "notice" }, T.notice));
 }
 
-/** What is not there any more is said where it would stand; any other failure is the record's. */
+/** Replace a missing picture (404) by its reason; any other error fails the record. */
 function gone(error) {
   if (error.status !== 404) throw error;
   return { query: null, case: null, reason: T.record.gone(error.message) };
@@ -74,7 +74,7 @@ function gone(error) {
 const each = (list, make) => Promise.all(list.map(make));
 
 function facts(answer, { kind, id, question }, at) {
-  const asked = [...question].filter(([name]) => name !== "finding").map(([name, value]) => T.narrow.chips[name](value));
+  const asked = [...question].filter(([name]) => name !== "finding").map(([name, value]) => T.filters.chips[name](value));
   const rows = [
     [T.record.answered, time(at)], [T.record.recorded, time(new Date())], [T.record.query, answer.query_id],
     [T.record.image, kind === "case" ? T.answer.case(id) : T.answer.sent],
@@ -125,7 +125,7 @@ async function pair(answer, near, found, draw, scales) {
 
 const none = (text) => h("p", { class: "none" }, text);
 
-/** A picture with its overlay, as one image that needs nobody. */
+/** Render a picture with its overlay as one embedded image. */
 async function figure(fit, what, whose, path, grid = null, most = 0) {
   const image = new Image();
   try {
@@ -158,7 +158,7 @@ function legend(answer, scales) {
     h("img", { src: canvas.toDataURL(), alt: "", width: 128, height: 10 }), ` ${most.toPrecision(2)}`);
   const calibrated = [...answer.neighbours, ...answer.counter_examples].some((near) => near.chance !== null);
   return h("div", { class: "legend" },
-    h("p", {}, scale(scales.gradcam), " ", scales.gradcam > 0 ? T.why.legendGradcam(finding) : T.why.legendNone(finding)),
-    h("p", {}, scale(scales.evidence), " ", T.why.legendSimilarity),
+    h("p", {}, scale(scales.gradcam), " ", scales.gradcam > 0 ? T.explanations.legendGradcam(finding) : T.explanations.legendNone(finding)),
+    h("p", {}, scale(scales.evidence), " ", T.explanations.legendSimilarity),
     h("p", {}, T.record.legendCosine), calibrated && h("p", {}, T.record.legendChance), h("p", {}, T.record.legendPresent));
 }

@@ -1,4 +1,4 @@
-// The keyboard: single letters, the list of them, and the switch that turns them off (WCAG 2.1.4).
+// Keyboard shortcuts: single letters, their list, and the switch that turns them off (WCAG 2.1.4).
 
 import { dialog, h } from "./dom.js";
 import { T } from "./texts.js";
@@ -9,17 +9,17 @@ export const shortcutsAreOn = () => localStorage.getItem(OFF) === null;
 
 const table = (rows) => h("dl", { class: "keys" }, rows.map(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)]));
 
-/** The list of keys. */
+/** Show the list of shortcuts. */
 export function showShortcuts() {
   if (document.querySelector("dialog.shortcuts")) return;
   const on = h("input", { type: "checkbox", onchange: ({ target }) => (target.checked ? localStorage.removeItem(OFF) : localStorage.setItem(OFF, "")) });
   on.checked = shortcutsAreOn();
   dialog("shortcuts", T.shortcuts.heading,
     h("label", { class: "check" }, on, T.shortcuts.on),
-    table(T.shortcuts.list), h("h3", {}, T.shortcuts.look), table(T.shortcuts.lookList));
+    table(T.shortcuts.list), h("h3", {}, T.shortcuts.compare), table(T.shortcuts.compareList));
 }
 
-/** Do what a single key means, unless somebody is writing. */
+/** Run the action of a key, unless the focus is in a text field. */
 export function listen(actions) {
   addEventListener("keydown", (event) => {
     const { target } = event;

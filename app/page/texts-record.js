@@ -1,4 +1,4 @@
-// Texts of the record, the page that is saved or printed.
+// Texts of the record, the page that can be saved or printed.
 
 const TIME = {
   year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
@@ -8,7 +8,7 @@ const TIME = {
 export const RECORD = {
   save: "Save record",
   print: "Print",
-  making: "Making the record",
+  making: "Preparing the record",
   saved: "The record was saved as a file",
   title: (id) => `xemplar record of query ${id}`,
   heading: "Similar past cases, and why they are similar",
@@ -30,14 +30,14 @@ export const RECORD = {
   reached: "reached",
   missed: "below",
   case: (id) => `case ${id}`,
-  reads: (finding, probability) => `the network: ${finding} ${probability}`,
+  reads: (finding, probability) => `network: ${finding} ${probability}`,
   onlyRadiograph: "Image",
   gradcam: (finding) => `Grad-CAM, ${finding}`,
   caseEvidence: "Similarity, on the case",
   queryEvidence: "Similarity, on the query",
   picture: (what, whose) => `${what}: ${whose}`,
   gone: (reason) => `Not available: ${reason}`,
-  legendCosine: "Similarity is the cosine of two images' embeddings, from -1 to 1. It is no probability of anything.",
-  legendChance: "The chance of a shared finding was measured for pairs of images of that similarity.",
-  legendPresent: "Probabilities are calibrated on validation images. Below a finding's threshold no Grad-CAM is drawn.",
+  legendCosine: "Similarity is the cosine of the two images' embeddings, from -1 to 1. It is not a probability.",
+  legendChance: "The chance of a shared finding was measured on pairs of images with that similarity.",
+  legendPresent: "Probabilities are calibrated on validation images. No Grad-CAM is drawn below a finding's threshold.",
 };

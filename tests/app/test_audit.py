@@ -392,7 +392,7 @@ def test_a_change_that_cannot_be_audited_for_any_reason_is_said_to_be_done(
     client = service()
     monkeypatch.setattr(Audit, "add", fail)
     detail = problem(client.post("/keys", json={"name": "x", "role": "admin"}), 503, "NotAudited")
-    assert "was done" in detail
+    assert "was carried out" in detail
 
 
 def test_what_is_older_than_the_setting_is_forgotten_at_the_start(

@@ -128,7 +128,10 @@ def test_a_second_batch_is_told_to_come_back_and_images_are_answered_beside_the_
             assert entered.acquire(timeout=PATIENCE)
             response = client.post("/query/batch", files=[("image", IMAGE)] * 2)
             detail = problem(response, 503, "Busy")
-            assert "1 other batches are being worked on, with 6 images, and 1 at once" in detail
+            assert (
+                "1 other batches are being processed, with 6 images, and the limit is 1 at once"
+                in detail
+            )
             assert response.headers["retry-after"] == "2"
             assert ask(client, IMAGE)["neighbours"]
             assert "xemplar_images_inside 6.0" in client.get("/metrics").text

@@ -282,7 +282,7 @@ def test_where_memory_is_short_the_body_that_keeps_most_of_it_waiting_is_refused
     small = SlowClient(seconds=18, piece=400_000, pieces=3)
     fair = [SlowClient(0.1, 100_000, 50, begins=17), SlowClient(0.1, 100_000, 30, begins=17)]
     together(stalled, small, *fair, max_arriving=10_000_000)
-    assert "more is being sent than fits" in told(stalled, 503, "Busy")
+    assert "the uploads in progress exceed the memory" in told(stalled, 503, "Busy")
     assert stalled.answered < 23
     assert [one.status for one in (small, *fair)] == [200, 200, 200]
 

@@ -92,7 +92,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "older catalog": (
         lambda store: in_catalog(store, "DROP TABLE alembic_version"),
         "ConfigurationError",
-        "name the right database",
+        "set the right database",
     ),
     "catalog of the release before": (
         lambda store: in_catalog(store, "UPDATE alembic_version SET version_num = '0001'"),

@@ -99,7 +99,7 @@ def test_the_image_may_stand_anywhere_among_what_is_said_of_it(own_client: TestC
         ({"content": IMAGE, "headers": FORM}, "It ends before the last boundary"),
         ({"content": IMAGE[:90], "headers": FORM}, "It ends before the last boundary"),
         ({"content": form(), "headers": FORM}, "It holds no part named 'image'."),
-        ({"content": form(part("form-data")), "headers": FORM}, "A part of it has no name."),
+        ({"content": form(part("form-data")), "headers": FORM}, "One of its parts has no name."),
         (
             {"content": form(IMAGE), "headers": {"content-type": "multipart/form-data"}},
             "Its Content-Type names no boundary.",
@@ -109,18 +109,21 @@ def test_the_image_may_stand_anywhere_among_what_is_said_of_it(own_client: TestC
                 "content": form(part('form-data; name="x"', content=b"y")),
                 "headers": {"content-type": "multipart/form-data; charset=undefined; boundary=XX"},
             },
-            "Its fields are not of the charset that its Content-Type names.",
+            "Its fields are not in the charset that its Content-Type names.",
         ),
         ({"files": {"other": PNG}}, "It holds a part named 'other'."),
         ({"data": {"k": "7"}, "files": {"image": PNG}}, "It holds a part named 'k'."),
-        ({"files": [("image", PNG), ("image", PNG)]}, "It holds more files than are taken here."),
+        (
+            {"files": [("image", PNG), ("image", PNG)]},
+            "It holds more files than this address accepts.",
+        ),
         (
             {"files": [("image", PNG), *((f"f{n}", (None, "x")) for n in range(401))]},
             "It holds more than 400 fields.",
         ),
         (
             {"files": [("image", PNG), ("note", (None, "x" * 2**21))]},
-            "A field of it is longer than 1 MB.",
+            "One of its fields is longer than 1 MB.",
         ),
     ],
 )
@@ -129,7 +132,7 @@ def test_a_form_that_is_not_one_image(
 ) -> None:
     detail = problem(client.post("/query", **body), 422, "InvalidArgument")
     assert wanted in detail
-    assert "Send multipart/form-data with one file, the image, named 'image'" in detail
+    assert "Send multipart/form-data with one file, the radiograph, named 'image'" in detail
 
 
 @pytest.mark.parametrize("path", IMAGE_ROUTES)

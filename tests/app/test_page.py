@@ -75,15 +75,15 @@ def test_behind_a_reverse_proxy_all_addresses_of_the_page_are_relative(client: T
 def test_addresses_can_be_shared_and_the_back_button_works(page: Page) -> None:
     send(page)
     answer = page.url
-    page.locator(".tile").first.click()
-    expect(page.locator("dialog.look")).to_be_visible()
+    page.locator(".thumbnail").first.click()
+    expect(page.locator("dialog.compare")).to_be_visible()
     shared = page.url
     page.go_back()
-    expect(page.locator("dialog.look")).to_have_count(0)
+    expect(page.locator("dialog.compare")).to_have_count(0)
     assert page.url == answer
     page.goto("about:blank")
     page.goto(shared)
-    expect(page.locator("dialog.look")).to_be_visible()
+    expect(page.locator("dialog.compare")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".card")).to_have_count(5)
     page.get_by_role("link", name="New image").click()
@@ -99,9 +99,9 @@ def test_addresses_can_be_shared_and_the_back_button_works(page: Page) -> None:
 @pytest.mark.parametrize(
     ("content", "title"),
     [
-        (b"no picture", "is no picture that can be read"),
+        (b"no picture", "cannot be read as an image"),
         (b"\0" * 3_100_000, "The image is too large"),
-        (encoded(drawn_image(1, 8, 8)), "no chest radiograph"),
+        (encoded(drawn_image(1, 8, 8)), "not seem to be a chest radiograph"),
     ],
 )
 def test_an_image_that_cannot_be_used_is_refused_in_words(
@@ -191,16 +191,16 @@ def test_everything_can_be_done_with_the_keyboard_alone(page: Page) -> None:
     page.keyboard.press("3")
     expect(page.locator(".query .caption")).to_contain_text("add up to")
     page.keyboard.press("c")
-    expect(page.locator("dialog.look")).to_be_visible()
+    expect(page.locator("dialog.compare")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.locator("dialog.look")).to_have_count(0)
+    expect(page.locator("dialog.compare")).to_have_count(0)
     page.keyboard.press("?")
     expect(page.locator("dialog.shortcuts")).to_be_visible()
-    letters = page.get_by_label("Single-letter keys are on")
+    letters = page.get_by_label("Enable single-letter keys")
     letters.uncheck()
     page.keyboard.press("Escape")
     page.keyboard.press("c")
-    expect(page.locator("dialog.look")).to_have_count(0)
+    expect(page.locator("dialog.compare")).to_have_count(0)
     page.get_by_role("button", name="Shortcuts").click()
     letters.check()
     page.keyboard.press("Escape")
@@ -208,7 +208,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(page: Page) -> None:
     expect(page.locator(".gallery > li")).to_have_count(CASES)
     page.go_back()
     expect(page.locator(".card")).to_have_count(5)
-    for name in ("finding", "summary", "tile"):
+    for name in ("finding", "summary", "thumbnail"):
         page.locator("body").click(position={"x": 1, "y": 1})
         for _ in range(60):
             page.keyboard.press("Tab")
@@ -217,7 +217,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(page: Page) -> None:
         else:
             pytest.fail(f"the Tab key never comes to .{name}")
     page.keyboard.press("Enter")
-    expect(page.locator("dialog.look")).to_be_visible()
+    expect(page.locator("dialog.compare")).to_be_visible()
 
 
 @needs_chromium
@@ -239,15 +239,15 @@ def test_every_screen_obeys_wcag(page: Page, theme: str, screen: str, tmp_path: 
     pictures_shown(page, ".answer")
     check("answer")
     page.locator("summary").click()
-    page.fill("#narrow-counter_examples", "2")
+    page.fill("#filter-counter_examples", "2")
     page.keyboard.press("Tab")
     expect(page.locator(".card")).to_have_count(7)
-    check("narrow")
+    check("filters")
     page.get_by_role("button", name="Similarity", exact=True).click()
     expect(page.locator(".query .caption")).to_contain_text("add up to")
     check("why")
-    page.locator(".tile").first.click()
-    pictures_shown(page, "dialog.look")
+    page.locator(".thumbnail").first.click()
+    pictures_shown(page, "dialog.compare")
     check("look")
     page.keyboard.press("?")
     expect(page.locator("dialog.shortcuts")).to_be_visible()

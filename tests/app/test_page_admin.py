@@ -85,7 +85,7 @@ def test_going_back_to_an_older_index_is_confirmed_and_done(older: str, page: Pa
     publish.click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text(f"Answer with {older} ({CASES} cases)?")
-    expect(dialog).to_contain_text("undoes it")
+    expect(dialog).to_contain_text("To undo this")
     dialog.get_by_role("button", name="Not now").click()
     expect(publish).to_be_visible()
     publish.click()
@@ -116,7 +116,7 @@ def test_a_damaged_index_is_named_beside_those_that_are_whole(
     (own.store.generations / older / "manifest.json").write_bytes(b"{")
     administer(page)
     expect(rows(page, "Index")).to_have_count(1)
-    expect(part(page, "Index")).to_contain_text(f"cannot be published: {older}. The log tells")
+    expect(part(page, "Index")).to_contain_text(f"cannot be published: {older}. The log says")
 
 
 # ---- jobs -----------------------------------------------------------------------------------
@@ -164,21 +164,21 @@ def test_a_job_that_stops_and_one_that_is_done_say_so(page: Page, jobs: Jobs) ->
     jobs.cancel(job.id)
     administer(page)
     row = rows(page, "Jobs").first
-    expect(row).to_contain_text("is asked to stop")
+    expect(row).to_contain_text("stopping")
     expect(row.get_by_role("button")).to_have_count(0)
     jobs.finish(running, {"generation": "20260101T000000Z-0000"})
-    expect(row).to_contain_text("made 20260101T000000Z-0000")
+    expect(row).to_contain_text("built 20260101T000000Z-0000")
 
 
 def test_what_is_not_agreed_to_is_not_done(page: Page, jobs: Jobs) -> None:
     job = jobs.create("reindex", {})
     administer(page)
-    for button in (f"Cancel job {job.id}", "Build a new index", "Make a key"):
+    for button in (f"Cancel job {job.id}", "Build a new index", "Create a key"):
         page.get_by_role("button", name=button).click()
         agree(page, "Not now")
         expect(page.get_by_role("dialog")).to_have_count(0)
     assert [(one.id, one.cancel) for one in jobs.newest()] == [(job.id, False)]
-    expect(part(page, "API keys")).to_contain_text("There is no key.")
+    expect(part(page, "API keys")).to_contain_text("No keys yet.")
 
 
 # ---- keys -----------------------------------------------------------------------------------
@@ -187,16 +187,16 @@ def test_what_is_not_agreed_to_is_not_done(page: Page, jobs: Jobs) -> None:
 def test_the_first_key_is_an_administrators_and_this_tab_goes_on_with_it(page: Page) -> None:
     administer(page)
     expect(page.locator(".admin")).to_contain_text("This service has no API keys")
-    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("button", name="Create a key").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("This is the first key")
     expect(dialog.locator("option")).to_have_text(["Administrator"])
-    dialog.get_by_label("Whose or what it is").fill("night shift")
-    agree(page, "Make a key")
-    secret = dialog.get_by_label("Its secret").input_value()
+    dialog.get_by_label("Name of its owner or purpose").fill("night shift")
+    agree(page, "Create a key")
+    secret = dialog.get_by_label("Secret").input_value()
     assert secret.startswith("xk_")
     dialog.get_by_role("button", name="Close").click()
-    expect(rows(page, "API keys")).to_contain_text("good, yours")
+    expect(rows(page, "API keys")).to_contain_text("valid, yours")
     expect(page.get_by_role("button", name="Key: Administrator")).to_be_visible()
     assert secret not in page.content()
 
@@ -209,13 +209,13 @@ def test_a_look_that_was_under_way_as_the_first_key_was_made_asks_for_none(
     look = held(page, "**/me")
     with page.expect_request("**/me"):
         pass
-    page.get_by_role("button", name="Make a key").click()
-    page.get_by_label("Whose or what it is").fill("night shift")
-    agree(page, "Make a key")
-    expect(page.get_by_label("Its secret")).to_be_visible()
+    page.get_by_role("button", name="Create a key").click()
+    page.get_by_label("Name of its owner or purpose").fill("night shift")
+    agree(page, "Create a key")
+    expect(page.get_by_label("Secret")).to_be_visible()
     look[0].continue_()
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
-    expect(rows(page, "API keys")).to_contain_text("good, yours")
+    expect(rows(page, "API keys")).to_contain_text("valid, yours")
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
@@ -228,25 +228,25 @@ def test_a_key_is_made_copied_used_and_revoked(
     page.goto(page_url)
     sign_in(page, secret)
     administer(page)
-    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("button", name="Create a key").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Whose or what it is").fill("ward <3>")
+    dialog.get_by_label("Name of its owner or purpose").fill("ward <3>")
     dialog.get_by_label("Role").select_option("admin")
-    expect(dialog.get_by_label("Sources that it sees")).to_be_hidden()
+    expect(dialog.get_by_label("Accessible sources")).to_be_hidden()
     dialog.get_by_label("Role").select_option("writer")
-    expect(dialog).to_contain_text("put cases in")
-    dialog.get_by_label("Sources that it sees").fill("ward-b, ward-a,")
+    expect(dialog).to_contain_text("add, change and remove cases")
+    dialog.get_by_label("Accessible sources").fill("ward-b, ward-a,")
     dialog.get_by_label("Last day").fill("2099-12-30")
-    agree(page, "Make a key")
+    agree(page, "Create a key")
     dialog.get_by_role("button", name="Copy").click()
     expect(dialog.get_by_role("button", name="Copied")).to_be_visible()
     new: str = page.evaluate("navigator.clipboard.readText()")
-    assert new == dialog.get_by_label("Its secret").input_value()
+    assert new == dialog.get_by_label("Secret").input_value()
     page.keyboard.press("Escape")
     row = rows(page, "API keys").filter(has_text="ward <3>")
     expect(row).to_contain_text("Writer")
     expect(row).to_contain_text("ward-a, ward-b")
-    expect(row).to_contain_text("good, until 31 Dec 2099")
+    expect(row).to_contain_text("valid, until 31 Dec 2099")
     expect(row).to_contain_text("never")
     page.get_by_role("button", name="Revoke ward <3>").click()
     expect(page.get_by_role("dialog")).to_contain_text("refused everywhere, for good")
@@ -313,8 +313,10 @@ def test_a_key_of_sources_says_so_beside_its_role(
     page.goto(page_url)
     sign_in(page, secret)
     page.get_by_role("button", name="Key: Reader, ward-a, ward-b").click()
-    expect(page.get_by_role("dialog")).to_contain_text("It sees cases of ward-a, ward-b.")
-    expect(page.get_by_role("dialog")).to_contain_text("It ends 31 Dec 2099")
+    expect(page.get_by_role("dialog")).to_contain_text(
+        "It has access to the cases of ward-a, ward-b."
+    )
+    expect(page.get_by_role("dialog")).to_contain_text("It expires on 31 Dec 2099")
 
 
 def test_an_expired_key_is_told_apart_from_a_wrong_one(
@@ -350,7 +352,7 @@ def test_whoever_closes_the_question_may_sign_in_later(asked: tuple[Page, Key, s
 def test_a_key_that_is_wrong_is_asked_for_again(asked: tuple[Page, Key, str]) -> None:
     page, _, secret = asked
     sign_in(page, "xk_wrong")
-    expect(page.get_by_role("dialog")).to_contain_text("That key is not known here, or was revoked")
+    expect(page.get_by_role("dialog")).to_contain_text("That key is unknown or revoked")
     sign_in(page, secret)
     expect(page.locator(".gallery > li")).to_have_count(CASES)
 
@@ -410,7 +412,7 @@ def test_recent_errors_are_told_in_words_with_the_request_to_look_up(
     alert = page.get_by_role("alert").inner_text()
     administer(page)
     row = rows(page, "Recent errors").first
-    expect(row).to_contain_text("400 The file is no picture that can be read")
+    expect(row).to_contain_text("400 The file cannot be read as an image")
     expect(row).to_contain_text("POST /query")
     (request,) = re.findall("Request ([0-9a-f]+)", alert)
     expect(row).to_contain_text(request)
@@ -439,7 +441,7 @@ def test_an_index_that_was_published_and_does_not_answer_is_told(older: str, pag
     page.route("**/generations", stuck)
     administer(page)
     expect(part(page, "Index")).to_contain_text("published, but does not answer")
-    expect(part(page, "Index")).to_contain_text("the log tells why")
+    expect(part(page, "Index")).to_contain_text("the log says why")
 
 
 # ---- for everybody --------------------------------------------------------------------------
@@ -491,11 +493,11 @@ def test_administration_obeys_wcag(
     page.get_by_role("button", name="Build a new index").click()
     obeys_wcag(page, tmp_path / f"confirm-{screen}-{theme}.png")
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Make a key").click()
-    page.get_by_label("Whose or what it is").fill("night shift")
+    page.get_by_role("button", name="Create a key").click()
+    page.get_by_label("Name of its owner or purpose").fill("night shift")
     obeys_wcag(page, tmp_path / f"key-{screen}-{theme}.png")
-    agree(page, "Make a key")
-    expect(page.get_by_label("Its secret")).to_be_visible()
+    agree(page, "Create a key")
+    expect(page.get_by_label("Secret")).to_be_visible()
     obeys_wcag(page, tmp_path / f"secret-{screen}-{theme}.png")
     page.keyboard.press("Escape")
     expect(rows(page, "API keys")).to_contain_text("yours")

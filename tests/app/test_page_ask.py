@@ -65,7 +65,7 @@ def test_a_folder_that_is_dropped_is_refused(page: Page) -> None:
             dispatchEvent(event);
         }"""
     )
-    expect(page.get_by_role("alert")).to_contain_text("That was no file.")
+    expect(page.get_by_role("alert")).to_contain_text("That was not a file.")
 
 
 def test_what_is_dropped_or_pasted_and_no_file_is_refused_but_not_in_a_field(page: Page) -> None:
@@ -85,11 +85,11 @@ def test_what_is_dropped_or_pasted_and_no_file_is_refused_but_not_in_a_field(pag
     expect(page.locator("body.dragging")).to_have_count(0)
     for way in ("drop", "paste"):
         page.evaluate(throw, ["body", way])
-        expect(page.get_by_role("alert")).to_contain_text("That was no file.")
+        expect(page.get_by_role("alert")).to_contain_text("That was not a file.")
         page.locator("[role=alert]").evaluate("a => a.replaceChildren()")
     send(page)
     page.locator("summary").click()
-    page.evaluate(throw, ["#narrow-view", "paste"])
+    page.evaluate(throw, ["#filter-view", "paste"])
     expect(page.get_by_role("alert")).to_be_empty()
 
 

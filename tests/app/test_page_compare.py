@@ -70,11 +70,11 @@ class Looking:
 def looking(page: Page) -> Looking:
     """At case 2, with both images there."""
     send(page)
-    page.locator(".tile").nth(1).click()
-    dialog = page.locator("dialog.look")
+    page.locator(".thumbnail").nth(1).click()
+    dialog = page.locator("dialog.compare")
     expect(dialog.get_by_role("heading")).to_have_text("Query and case 2")
     expect(dialog.locator(".notice")).to_be_visible()
-    pictures_shown(page, "dialog.look")
+    pictures_shown(page, "dialog.compare")
     page.wait_for_function("document.querySelector('canvas.screen').width > 300")
     return Looking(page, dialog)
 

@@ -9,7 +9,7 @@ from tests.app.reading import eventually, held, needs_chromium, pictures_shown, 
 
 pytestmark = needs_chromium
 
-PLACE = re.compile(r"Row \d, column \d: (adds|takes) \d\.\d{4}$")
+LOCATION = re.compile(r"Row \d, column \d: (adds|subtracts) \d\.\d{4}$")
 
 
 def coloured(page: Page, where: str) -> str:
@@ -47,7 +47,7 @@ def test_overlays_are_made_fainter_or_left_off(page: Page) -> None:
     page.wait_for_function("document.querySelector('.card canvas.heat').width < 300")
     page.get_by_label("Opacity").fill("20")
     expect(page.locator(".card canvas.heat").first).to_have_css("opacity", "0.2")
-    page.get_by_role("button", name="DatasetImage", exact=True).click()
+    page.get_by_role("button", name="Image", exact=True).click()
     expect(page.get_by_label("Opacity")).to_have_count(0)
     drawn = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean)"
     images = page.locator("canvas.heat")
@@ -72,7 +72,7 @@ def test_the_evidence_shown_adds_up_to_the_score(page: Page) -> None:
     caption = page.locator(".query .caption")
     expect(caption).to_contain_text("add up to")
     for number in range(2):
-        page.locator(".tile").nth(number).hover()
+        page.locator(".thumbnail").nth(number).hover()
         expect(caption).to_contain_text(f"case {number + 1}.")
         expect(caption).to_contain_text("add up to")
         told = re.findall(r"-?\d\.\d{4}", caption.inner_text())
@@ -87,7 +87,7 @@ def test_evidence_of_another_case_leaves_what_is_pointed_at_alone(page: Page) ->
     send(page)
     pictures_shown(page, ".answer")
     last = page.locator(".card").last
-    case = (last.locator(".tile").get_attribute("data-focus") or "").removeprefix("tile-")
+    case = (last.locator(".thumbnail").get_attribute("data-focus") or "").removeprefix("thumbnail-")
     waiting = held(page, f"**/matches/{case}")
     page.get_by_role("button", name="Similarity", exact=True).click()
     image, caption = page.locator(".query .radiograph"), page.locator(".query .caption")
@@ -95,15 +95,15 @@ def test_evidence_of_another_case_leaves_what_is_pointed_at_alone(page: Page) ->
     eventually(page, lambda: bool(waiting))
     image.focus()
     page.keyboard.press("ArrowRight")
-    expect(caption).to_contain_text(PLACE)
+    expect(caption).to_contain_text(LOCATION)
     waiting[0].continue_()
     expect(last.locator(".note")).to_be_empty()
     expect(page.locator(".query .marker")).to_be_visible()
-    expect(caption).to_contain_text(PLACE)
+    expect(caption).to_contain_text(LOCATION)
     expect(page.locator(".legend")).to_contain_text("finds its match")
 
 
-def test_pointing_at_a_place_of_the_query_lights_up_what_matches_it(page: Page) -> None:
+def test_pointing_at_a_location_of_the_query_lights_up_what_matches_it(page: Page) -> None:
     send(page)
     pictures_shown(page, ".answer")
     page.get_by_role("button", name="Similarity", exact=True).click()
@@ -120,14 +120,14 @@ def test_pointing_at_a_place_of_the_query_lights_up_what_matches_it(page: Page) 
     expect(page.locator(".query .marker")).to_be_hidden()
     image.focus()
     page.keyboard.press("ArrowRight")
-    expect(caption).to_contain_text(PLACE)
+    expect(caption).to_contain_text(LOCATION)
     first = caption.inner_text()
     page.keyboard.press("ArrowRight")
     expect(caption).not_to_have_text(first)
-    expect(caption).to_contain_text(PLACE)
-    page.locator(".tile").first.click()
-    look = page.locator("dialog.look")
+    expect(caption).to_contain_text(LOCATION)
+    page.locator(".thumbnail").first.click()
+    look = page.locator("dialog.compare")
     expect(look.locator(".caption")).to_contain_text("add up to")
     look.locator(".pane").first.hover()
     expect(look.locator(".marker").first).to_be_visible()
-    expect(look.locator(".caption")).to_contain_text(PLACE)
+    expect(look.locator(".caption")).to_contain_text(LOCATION)

@@ -12,15 +12,15 @@ pytestmark = needs_chromium
 def test_an_answer_is_narrowed_down_and_opened_again(page: Page) -> None:
     send(page)
     page.locator("summary").click()
-    page.focus("#narrow-sex")
-    page.select_option("#narrow-sex", "F")
+    page.focus("#filter-sex")
+    page.select_option("#filter-sex", "F")
     expect(page.locator(".bar-top small")).to_have_text("of 6 that match")
-    expect(page.locator(".narrow")).to_have_attribute("open", "")
-    expect(page.locator("#narrow-sex")).to_be_focused()
-    page.fill("#narrow-k", "3")
+    expect(page.locator(".filters")).to_have_attribute("open", "")
+    expect(page.locator("#filter-sex")).to_be_focused()
+    page.fill("#filter-k", "3")
     page.keyboard.press("Tab")
     expect(page.locator(".card")).to_have_count(3)
-    page.select_option("#narrow-finding-Effusion", "none_of")
+    page.select_option("#filter-finding-Effusion", "none_of")
     expect(page.locator(".bar-top small")).to_have_text("of 3 that match")
     expect(page.locator(".chips li")).to_have_count(4)  # sex, k, the finding; and all
     page.locator(".chips button", has_text="female").click()
@@ -47,7 +47,7 @@ def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
         ("one_per_patient", "", "one per patient"),
         ("same_patient", "", "same patient too"),
     ):
-        field = page.locator(f"#narrow-{name}")
+        field = page.locator(f"#filter-{name}")
         if value:
             field.fill(value)
             field.press("Tab")
@@ -55,9 +55,9 @@ def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
             field.check()
         wanted += [chip, "view ap"] if name == "view" else [chip]
         expect(page.locator(".chips li")).to_have_count(len(wanted) + 1)  # and "Clear all"
-    page.select_option("#narrow-finding-Mass", "any_of")
+    page.select_option("#filter-finding-Mass", "any_of")
     wanted.append("one of: Mass")
-    page.select_option("#narrow-sex", "F")
+    page.select_option("#filter-sex", "F")
     wanted.append("female")
     chips = page.locator(".chips li:not(:last-child)")
     expect(chips).to_have_text([f"{text}×" for text in wanted])
@@ -66,8 +66,8 @@ def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
     expect(page.locator("main")).to_contain_text("No case meets all conditions")
     page.get_by_role("button", name="Remove: female").click()
     expect(page.locator(".card").first).to_be_visible()
-    page.locator("#narrow-age_min").fill("")
-    page.locator("#narrow-age_min").press("Tab")
+    page.locator("#filter-age_min").fill("")
+    page.locator("#filter-age_min").press("Tab")
     expect(chips).to_have_count(len(wanted) - 2)
     (itself,) = re.findall("case/([0-9a-f]{16})", page.url)
     page.goto(f"{page.url}&exclude={itself}")
@@ -80,8 +80,8 @@ def test_filters_offer_the_findings_of_the_labels_beside_those_of_the_network(pa
     )
     send(page)
     page.locator("summary").click()
-    expect(page.locator(".narrow fieldset select")).to_have_count(15)
-    page.select_option("#narrow-finding-No\\ Finding", "all_of")
+    expect(page.locator(".filters fieldset select")).to_have_count(15)
+    page.select_option("#filter-finding-No\\ Finding", "all_of")
     expect(page.locator(".bar-top small")).to_have_text("of 3 that match")
 
 
@@ -90,7 +90,7 @@ def test_counter_examples_and_more_like_one(page: Page) -> None:
     send(page)
     page.locator(".finding", has_text="Effusion").click()
     page.locator("summary").click()
-    page.fill("#narrow-counter_examples", "2")
+    page.fill("#filter-counter_examples", "2")
     page.keyboard.press("Tab")
     expect(page.get_by_role("heading", name="Most similar without Effusion")).to_be_visible()
     expect(page.locator(".card")).to_have_count(7)

@@ -53,7 +53,7 @@ def rate_all(page: Page) -> None:
 
 
 def saved(page: Page) -> None:
-    expect(page.get_by_text("Saved. You may go on later.")).to_be_visible()
+    expect(page.get_by_text("Saved. You can continue later.")).to_be_visible()
 
 
 def drag(page: Page, what: Locator, where: Locator) -> None:
@@ -106,15 +106,15 @@ def test_the_end_is_the_nDCG_beside_a_random_orders(page: Page) -> None:  # noqa
 def test_an_image_is_dragged_to_a_grade_and_back(page: Page) -> None:
     rate(page, "mouse")
     first = numbers(shelf(page, UNRATED))[0]
-    drag(page, shelf(page, UNRATED).locator(".tile").first, shelf(page, 4))
+    drag(page, shelf(page, UNRATED).locator(".thumbnail").first, shelf(page, 4))
     expect(shelf(page, 4).locator(".rank")).to_have_text(first)
     saved(page)
     assert page.locator("dialog").count() == 0
-    drag(page, shelf(page, 4).locator(".tile"), shelf(page, 2))
+    drag(page, shelf(page, 4).locator(".thumbnail"), shelf(page, 2))
     expect(shelf(page, 2).locator(".rank")).to_have_text(first)
-    drag(page, shelf(page, 2).locator(".tile"), shelf(page, UNRATED))
+    drag(page, shelf(page, 2).locator(".thumbnail"), shelf(page, UNRATED))
     expect(shelf(page, UNRATED).locator(".card")).to_have_count(CASES)
-    drag(page, shelf(page, UNRATED).locator(".tile").first, page.locator(".query"))
+    drag(page, shelf(page, UNRATED).locator(".thumbnail").first, page.locator(".query"))
     expect(shelf(page, UNRATED).locator(".card")).to_have_count(CASES)
 
 
@@ -126,7 +126,7 @@ def test_however_long_the_list_is_the_grades_stay_in_sight(page: Page) -> None:
     expect(page.locator(".pool .card")).to_have_count(12)
     for grade in range(6):
         expect(shelf(page, grade).locator("h3")).to_be_in_viewport(ratio=1)
-    last = shelf(page, UNRATED).locator(".tile").last
+    last = shelf(page, UNRATED).locator(".thumbnail").last
     last.scroll_into_view_if_needed()
     drag(page, last, shelf(page, 5))
     expect(shelf(page, 5).locator(".rank")).to_have_text("12")
@@ -141,11 +141,11 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
     expect(page.locator(".pool .card")).to_have_count(CASES)
     for _ in range(30):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.matches('.pool .tile')"):
+        if page.evaluate("document.activeElement.matches('.pool .thumbnail')"):
             break
     order = numbers(shelf(page, UNRATED))
     for grade, number in zip((3, 0, 5, 3, 1), order, strict=True):
-        focused = page.locator(".tile:focus .rank")
+        focused = page.locator(".thumbnail:focus .rank")
         expect(focused).to_have_text(number)
         page.keyboard.press(str(grade))
         expect(shelf(page, grade)).to_contain_text(number)
@@ -153,10 +153,10 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
     expect(page.get_by_role("button", name="Compare with the search")).to_be_focused()
     assert page.get_by_text("hands-free").is_visible()
     saved(page)
-    shelf(page, 0).locator(".tile").focus()
+    shelf(page, 0).locator(".thumbnail").focus()
     page.keyboard.press("Delete")
     expect(shelf(page, UNRATED).locator(".rank")).to_have_text(order[1])
-    expect(page.locator(".pool .tile")).to_be_focused()
+    expect(page.locator(".pool .thumbnail")).to_be_focused()
     page.keyboard.press("2")
     page.keyboard.press("Enter")
     expect(page.locator(".figures")).to_be_visible()
@@ -168,7 +168,7 @@ def test_an_unfinished_list_is_continued_in_the_same_order(page: Page) -> None:
     shelf(page, UNRATED).get_by_role("button", name="4,").nth(1).click()
     saved(page)
     page.reload()
-    expect(page.get_by_text("Your earlier ratings are there again.")).to_be_visible()
+    expect(page.get_by_text("Your earlier ratings have been restored.")).to_be_visible()
     expect(shelf(page, 4).locator(".rank")).to_have_text(order[1])
     assert numbers(shelf(page, UNRATED)) == [order[0], *order[2:]]
     assert page.get_by_text("1 of 5 rated").is_visible()
@@ -190,10 +190,10 @@ def test_another_reader_begins_anew_and_sees_nothing_of_the_first(page: Page) ->
 
 def test_a_case_is_looked_at_beside_the_query_and_rated_there(page: Page) -> None:
     rate(page, "looking")
-    shelf(page, UNRATED).locator(".tile").first.click()
-    look = page.locator("dialog.look")
+    shelf(page, UNRATED).locator(".thumbnail").first.click()
+    look = page.locator("dialog.compare")
     expect(look.get_by_role("heading")).to_have_text("Query and case 1")
-    pictures_shown(page, "dialog.look")
+    pictures_shown(page, "dialog.compare")
     assert "imilarity" not in look.inner_text()
     look.get_by_role("button", name="3, alike").click()
     expect(look.get_by_role("button", name="3, alike")).to_have_attribute("aria-pressed", "true")
@@ -369,8 +369,8 @@ def test_every_screen_of_rating_obeys_wcag(
     expect(page.locator(".pool .card")).to_have_count(CASES)
     pictures_shown(page, ".rating")
     check("rate")
-    page.locator(".pool .tile").first.click()
-    pictures_shown(page, "dialog.look")
+    page.locator(".pool .thumbnail").first.click()
+    pictures_shown(page, "dialog.compare")
     check("look")
     page.keyboard.press("Escape")
     rate_all(page)

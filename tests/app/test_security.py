@@ -124,7 +124,7 @@ def test_an_expired_key_is_told_so_and_nobody_else_is(
         connection.execute(update(KeyRow).values(revoked_at=datetime(2026, 1, 1, tzinfo=UTC)))
     engine.dispose()
     revoked = service().get("/me", headers=bearer(secret))
-    assert "not known, or revoked" in problem(revoked, 401, "Unauthorized")
+    assert "unknown or revoked" in problem(revoked, 401, "Unauthorized")
 
 
 def test_the_last_use_of_a_key_is_noted(
@@ -351,8 +351,8 @@ def test_the_door_does_not_open_when_the_keys_are_lost(
     for headers in ({}, bearer(secret)):
         answer = client.get("/audit", headers=headers)
         assert "xemplar keys create NAME --role admin" in problem(answer, 401, "Unauthorized")
-    assert "name the right database" in client.get("/readyz").json()["keys_lost"]
-    assert caplog.text.count("every request is answered 401") == 1
+    assert "set the right database" in client.get("/readyz").json()["keys_lost"]
+    assert caplog.text.count("every request is refused with 401") == 1
     # nor for the next process
     assert service(**changes).get("/audit").status_code == 401
     _, new = keys.create("first again", Role.ADMIN)

@@ -84,7 +84,7 @@ def test_a_port_in_use_is_one_line_and_a_quick_end(
     assert (status, out) == (1, "")
     assert err == (
         f"error ConfigurationError: cannot listen on http://127.0.0.1:{port}: another process "
-        "listens there; stop it, or take another port (--port)\n"
+        "listens there; stop it, or choose another port (--port)\n"
     )
 
 
@@ -92,8 +92,8 @@ def test_a_port_in_use_is_one_line_and_a_quick_end(
     ("host", "refusal", "wanted"),
     [
         ("203.0.113.1", None, "this machine has no such address"),
-        ("nowhere.invalid", socket.gaierror(-2, "?"), "this name is not known"),
-        ("127.0.0.1", PermissionError(errno.EACCES, "?"), "take a port from 1024 on"),
+        ("nowhere.invalid", socket.gaierror(-2, "?"), "this name cannot be resolved"),
+        ("127.0.0.1", PermissionError(errno.EACCES, "?"), "choose a port from 1024 on"),
         ("127.0.0.1", OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
     ],
 )

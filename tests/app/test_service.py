@@ -96,7 +96,7 @@ def test_one_image_too_many_is_told_to_come_back_and_others_are_answered(
             answers = [threads.submit(ask, client, IMAGE) for _ in range(2)]
             assert all(entered.acquire(timeout=PATIENCE) for _ in answers)
             response = client.post("/query", files={"image": IMAGE})
-            assert "2 other images are being worked on" in problem(response, 503, "Busy")
+            assert "2 other images are being processed" in problem(response, 503, "Busy")
             assert response.headers["retry-after"] == "2"
             assert client.get("/healthz").status_code == 200
         finally:

@@ -74,7 +74,7 @@ def look_round(browser: Browser, url: str, image: Path, out: Path) -> None:
     page.mouse.move(where["x"] + where["width"] * 0.35, where["y"] + where["height"] * 0.6)
     kept(page, out / "room-similarity.jpg")
 
-    page.locator(".tile").first.click()
+    page.locator(".thumbnail").first.click()
     expect(page.get_by_role("dialog")).to_be_visible()
     settled(page)
     kept(page, out / "room-look.jpg")
@@ -84,7 +84,7 @@ def look_round(browser: Browser, url: str, image: Path, out: Path) -> None:
     page.get_by_role("link", name="Rate this list").click()
     page.get_by_label("Your pseudonym").fill("reader-1")
     page.keyboard.press("Enter")
-    page.locator(".pool .tile").first.focus()
+    page.locator(".pool .thumbnail").first.focus()
     settled(page)
     for grade in GRADES:
         page.keyboard.press(str(grade))

@@ -10,7 +10,7 @@ import httpx2
 
 from tests.system.common import Process
 
-DONE = "was done"
+DONE = "was carried out"
 """What only a change that was done may be answered."""
 
 TOLD_SECONDS = 60.0
