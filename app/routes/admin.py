@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import Query, Request
 
-from xemplar.api import AuditEntryOut, AuditPage, AuditQuestion, ErrorList
+from xemplar.api import AuditEntryOut, AuditPage, AuditParameters, ErrorList
 from xemplar.errors import StorageError
 from xemplar.operations.audit import Audit
 
@@ -18,7 +18,7 @@ router = api_router("administration", admin)
 
 
 @router.get("/audit", responses=INVALID)
-async def audit(request: Request, question: Annotated[AuditQuestion, Query()]) -> AuditPage:
+async def audit(request: Request, question: Annotated[AuditParameters, Query()]) -> AuditPage:
     """Every query, change, look at cases and denied request, the newest first.
 
     Reads of one second by one key that differ in nothing are one entry, with a count; so are

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from xemplar.api import CaseOut, CasePage, CaseQuery, FindingList, FindingOut
+from xemplar.api import CaseListParameters, CaseOut, CasePage, FindingList, FindingOut
 from xemplar.catalog import Case
 from xemplar.catalog.counts import finding_counts
 from xemplar.retrieval import render
@@ -29,14 +29,14 @@ router = api_router("cases", reader)
 
 
 @router.get("/cases", responses=INVALID)
-async def cases(request: Request, asked: Annotated[CaseQuery, Query()]) -> CasePage:
+async def cases(request: Request, asked: Annotated[CaseListParameters, Query()]) -> CasePage:
     """Cases that meet the filters, page by page; one that comes or goes meanwhile moves none."""
     service = service_of(request)
 
     def work() -> tuple[Case, ...]:
         retriever = service.retriever
         return retriever.catalog.page(
-            retriever.checkpoint.digest, asked.case_filter(), after=asked.after, limit=asked.limit
+            retriever.checkpoint.digest, asked, after=asked.after, limit=asked.limit
         )
 
     found, root = await service.work(work), root_of(request)

@@ -12,11 +12,11 @@ from starlette.datastructures import UploadFile
 from xemplar.api import (
     AnswerOut,
     BatchOut,
-    BatchQuestion,
     MatchesOut,
     Problem,
-    Question,
-    SimilarQuestion,
+    QueryParameters,
+    Search,
+    SimilarParameters,
 )
 from xemplar.errors import NotFound
 from xemplar.retrieval import render
@@ -50,7 +50,7 @@ from .common import (
 T = TypeVar("T")
 
 ASKED_AGAIN = 2
-"""Times that a question is asked anew because what it was answered with has just gone."""
+"""Times that a search is asked anew because what it was answered with has just gone."""
 
 router = api_router("queries", reader)
 
@@ -65,21 +65,21 @@ router = api_router("queries", reader)
 async def query(
     request: Request,
     image: Annotated[UploadFile, Depends(image_of)],
-    question: Annotated[Question, Query()],
+    search: Annotated[QueryParameters, Query()],
 ) -> Response:
     """Similar past cases for an image, with Grad-CAM overlays and similarity evidence.
 
     Without ``finding`` the most probable one is explained. Filters are met within the search, so
     that k cases come wherever k meet them; ``matched`` says how many did.
     """
-    retriever, search = service_of(request).retriever, question.search()
+    retriever = service_of(request).retriever
 
     @cache  # an image is read and noted once, also where it is asked twice
     def data() -> bytes:
         return record_of(request).image(image.file.read())
 
     return await _answered(
-        request, question, lambda: retriever.ask(data(), search), brings_image=True
+        request, search, lambda: retriever.ask(data(), search), brings_image=True
     )
 
 
@@ -93,7 +93,7 @@ async def query(
 async def query_batch(
     request: Request,
     images: Annotated[list[UploadFile], Depends(images_of)],
-    question: Annotated[BatchQuestion, Query()],
+    search: Annotated[Search, Query()],
 ) -> Response:
     """The answers of ``POST /query`` for up to 64 images, in their order.
 
@@ -101,7 +101,7 @@ async def query_batch(
     answered. All answers come from one index generation. Their pictures are drawn when they are
     fetched, as long as the service remembers the query.
     """
-    service, search, record = service_of(request), question.search(), record_of(request)
+    service, record = service_of(request), record_of(request)
 
     def work() -> bytes:
         sent = [record.image(image.file.read()) for image in images]
@@ -128,16 +128,16 @@ async def query_batch(
 async def similar(
     request: Request,
     case_id: CaseId,
-    question: Annotated[SimilarQuestion, Query()],
+    search: Annotated[SimilarParameters, Query()],
 ) -> Response:
     """Past cases similar to one of them, which is never in the answer itself.
 
     Nor are other images of its patient, unless ``same_patient`` asks for them.
     """
-    retriever, search = service_of(request).retriever, question.search()
-    same = question.same_patient
+    retriever = service_of(request).retriever
+    same = search.same_patient
     return await _answered(
-        request, question, lambda: retriever.similar(case_id, search, same_patient=same)
+        request, search, lambda: retriever.similar(case_id, search, same_patient=same)
     )
 
 
@@ -148,15 +148,15 @@ async def similar(
     responses=NOT_FOUND | INVALID,
 )
 async def query_similar(
-    request: Request, query_id: QueryId, question: Annotated[Question, Query()]
+    request: Request, query_id: QueryId, search: Annotated[QueryParameters, Query()]
 ) -> Response:
     """Past cases similar to an image that was sent, while the service remembers it.
 
     The query keeps its id, and the network does not run again.
     """
-    service, search = service_of(request), question.search()
+    service = service_of(request)
     answer = remembered(request, query_id)
-    return await _answered(request, question, lambda: service.retriever.again(answer, search))
+    return await _answered(request, search, lambda: service.retriever.again(answer, search))
 
 
 @router.post(
@@ -176,7 +176,7 @@ async def share_query(request: Request, query_id: QueryId) -> None:
 
 async def _answered(
     request: Request,
-    question: Question,
+    search: QueryParameters,
     ask: Callable[[], Answer],
     *,
     brings_image: bool = False,
@@ -187,10 +187,10 @@ async def _answered(
     def work() -> bytes:
         answer = ask()
         watch, drawn, maps = Stopwatch(), dict[str, bytes](), None
-        if question.include == "overlays":
+        if search.include == "overlays":
             answer, drawn = _with(render.overlays, service.retriever, answer, ask)
             watch.stage("render")
-        elif question.include == "maps":
+        elif search.include == "maps":
             answer, found = _with(render.maps, service.retriever, answer, ask)
             maps = maps_out(found, service.retriever.checkpoint.card.spec.fit)
             watch.stage("render")

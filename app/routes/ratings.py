@@ -13,9 +13,9 @@ from xemplar.api import (
     Agreement,
     BlindCase,
     BlindList,
-    CaseRankingQuestion,
+    CaseRankingParameters,
     CaseRating,
-    RankingQuestion,
+    RankingParameters,
     Rater,
     RaterList,
     RaterOut,
@@ -77,17 +77,17 @@ NO_KEY = described(HTTPStatus.NOT_FOUND, "No such key that is good.")
     responses=NOT_FOUND | TAKEN | INVALID,
 )
 async def query_ranking(
-    request: Request, query_id: QueryId, question: Annotated[RankingQuestion, Query()]
+    request: Request, query_id: QueryId, search: Annotated[RankingParameters, Query()]
 ) -> BlindList:
-    """The cases that the question finds, without scores, in a random order of this reader's own.
+    """The cases that the search finds, without scores, in a random order of this reader's own.
 
     With what this reader has said of them before; under another key's pseudonym there is no list.
     """
-    service, search = service_of(request), question.search()
+    service = service_of(request)
     answer = remembered(request, query_id)
 
     def work() -> BlindList:
-        return _blind(request, service.retriever.again(answer, search), question.rater)
+        return _blind(request, service.retriever.again(answer, search), search.rater)
 
     return await service.work(work)
 
@@ -98,15 +98,15 @@ async def query_ranking(
     responses=NOT_FOUND | TAKEN | INVALID,
 )
 async def case_ranking(
-    request: Request, case_id: CaseId, question: Annotated[CaseRankingQuestion, Query()]
+    request: Request, case_id: CaseId, search: Annotated[CaseRankingParameters, Query()]
 ) -> BlindList:
     """The same for an indexed case."""
-    service, search = service_of(request), question.search()
+    service = service_of(request)
 
     def work() -> BlindList:
-        answer = service.retriever.similar(case_id, search, same_patient=question.same_patient)
+        answer = service.retriever.similar(case_id, search, same_patient=search.same_patient)
         remember(request, answer)
-        return _blind(request, answer, question.rater)
+        return _blind(request, answer, search.rater)
 
     return await service.work(work)
 

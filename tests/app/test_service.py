@@ -332,7 +332,7 @@ def test_every_documented_example_is_real(client: TestClient, document: dict[str
     kinds = {f"urn:xemplar:problem:{kind.__name__}": status for kind, status in STATUSES.items()}
     status = kinds[example(schemas.Problem, "type")]
     assert example(schemas.Problem, "title") == status.phrase
-    assert example(schemas.Question, "finding") in NIH14
+    assert example(schemas.QueryParameters, "finding") in NIH14
     assert example(schemas.PredictionOut, "finding") in NIH14
     assert example(schemas.CaseOut, "view") in VIEWS
     timings = ask(client, IMAGE)["timings_ms"]

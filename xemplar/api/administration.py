@@ -1,6 +1,7 @@
 """For administrators: audit trail, latest errors, generations of the index, API keys."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
@@ -8,10 +9,27 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 from xemplar.api.cases import Word
 from xemplar.api.examples import CASE_ID, GENERATION
 from xemplar.api.search import Written
-from xemplar.operations.audit import MAX_ENTRIES
-from xemplar.operations.keys import MAX_SOURCES, Role
+
+MAX_ENTRIES = 1000
+"""Most audit entries on a page."""
+
+MAX_SOURCES = 100
+"""Most sources of one API key."""
 
 Moment = Annotated[AwareDatetime, Written]
+
+
+class Role(StrEnum):
+    """Rights of an API key; each role includes those before it."""
+
+    READER = "reader"
+    WRITER = "writer"
+    ADMIN = "admin"
+
+    def covers(self, needed: "Role") -> bool:
+        """Returns True if this role includes the rights of ``needed``."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
 
 
 class AuditEntryOut(BaseModel):
@@ -46,7 +64,7 @@ class AuditPage(BaseModel):
     before: int | None = Field(description="Send it to read on; null: there are no more.")
 
 
-class AuditQuestion(BaseModel):
+class AuditParameters(BaseModel):
     """Which entries; the times need an offset, as 2026-03-01T00:00:00Z."""
 
     model_config = ConfigDict(extra="forbid")

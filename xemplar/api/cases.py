@@ -1,6 +1,5 @@
-"""Cases: what is said of one to put it in or change it, and how they are listed."""
+"""Cases: the fields that describe one, changes to them, and lists."""
 
-from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -13,13 +12,10 @@ from pydantic import (
 )
 
 from xemplar.api.results import CaseOut
-from xemplar.api.search import Counted, Filters
-from xemplar.archive.store import Store
-from xemplar.catalog.filters import MAX_AGE
-from xemplar.data.findings import canonical, known_finding
-from xemplar.data.views import VIEWS, known_view, unknown_view
+from xemplar.api.search import MAX_AGE, CaseFilter, Counted
+from xemplar.data.findings import canonical
+from xemplar.data.views import VIEWS
 from xemplar.data.words import CONTROLS, fault_of
-from xemplar.errors import InvalidArgument
 
 MAX_PAGE = 200
 
@@ -88,48 +84,6 @@ class CaseChange(BaseModel):
         """All findings that it speaks of."""
         return (*self.present, *self.absent, *self.uncertain)
 
-    def fields(self, store: Store, source: str, known: Collection[str]) -> dict[str, Any]:
-        """What was named, as a `Description` has it; the patient under a pseudonym.
-
-        Naming one of the three lists of findings replaces all three.
-
-        Args:
-            store: whose key makes pseudonyms.
-            source: of the case, where no new one is named.
-            known: findings that may be named.
-
-        Raises:
-            UnknownFinding: one that is not known; naming the nearest that are.
-            InvalidArgument: an unknown view, a finding in two lists, or a new source that needs
-                the patient again.
-        """
-        named = self.model_dump(exclude_unset=True)
-        if self.view is not None:
-            named["view"] = known_view(self.view)
-            if named["view"] is None:
-                raise InvalidArgument(unknown_view(self.view))
-        moved = named.get("source", source) != source
-        if "patient" in named and self.patient is not None:
-            named["patient"] = store.pseudonym(self.source or source, self.patient)
-        elif moved and "patient" not in named:
-            raise InvalidArgument(
-                "a patient is known within one source; name the patient again, or null, with the "
-                "new source"
-            )
-        if LABELS.keys() & named.keys():
-            named = {name: value for name, value in named.items() if name not in LABELS}
-            named["labels"] = self._labels(known)
-        return named
-
-    def _labels(self, known: Collection[str]) -> dict[str, int]:
-        labels: dict[str, int] = {}
-        for state, value in LABELS.items():
-            for name in getattr(self, state):
-                finding = known_finding(name, known)
-                if labels.setdefault(finding, value) != value:
-                    raise InvalidArgument(f"{finding[:60]!r} is {state} and something else too")
-        return labels
-
 
 class CaseIn(CaseChange):
     """What is known of a new case, as fields of the form that brings its image."""
@@ -152,11 +106,6 @@ class CaseIn(CaseChange):
         "picture. Look at it first: it may name the patient.",
     )
 
-    def fields(self, store: Store, source: str, known: Collection[str]) -> dict[str, Any]:
-        """As `CaseChange.fields`; which images are taken is no part of a description."""
-        named = super().fields(store, source, known) | {"source": source}
-        return {name: value for name, value in named.items() if name not in INSISTED}
-
     @field_validator("present", "absent", "uncertain", mode="before")
     @classmethod
     def _separated(cls, values: Any) -> Any:
@@ -166,8 +115,8 @@ class CaseIn(CaseChange):
         return [name for value in values for name in str(value).split(",") if name.strip()]
 
 
-class CaseQuery(Filters):
-    """What may stand behind ``GET /cases?``."""
+class CaseListParameters(CaseFilter):
+    """Parameters of ``GET /cases``."""
 
     limit: int = Field(50, ge=1, le=MAX_PAGE, description="Cases on a page.")
     after: int = Field(0, ge=0, lt=2**63, description="Where the page begins; from `next`.")

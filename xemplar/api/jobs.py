@@ -1,11 +1,20 @@
 """Jobs: how one is started, and how far it is."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from xemplar.operations.jobs import JobState
+
+class JobState(StrEnum):
+    """State of a job; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Reindex(BaseModel):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from xemplar.api.examples import CASE_ID, KEY_ID
 from xemplar.api.rating_scale import MAX_RATING, RATER
 from xemplar.api.results import Cosine, Probability
-from xemplar.api.search import BatchQuestion, Counted
+from xemplar.api.search import Counted, Search
 
 MAX_RATINGS = 1000
 
@@ -21,13 +21,13 @@ Rater = Annotated[
 ]
 
 
-class RankingQuestion(BatchQuestion):
+class RankingParameters(Search):
     """What may stand behind ``/queries/{query_id}/ranking?``."""
 
     rater: Rater
 
 
-class CaseRankingQuestion(RankingQuestion):
+class CaseRankingParameters(RankingParameters):
     """What may stand behind ``/cases/{case_id}/ranking?``."""
 
     same_patient: bool = Field(

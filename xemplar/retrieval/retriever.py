@@ -16,6 +16,7 @@ from typing import Self
 
 import numpy as np
 
+from xemplar.api.search import Search
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Access, Case, Catalog, Description, case_id_of, open_catalog
@@ -32,7 +33,7 @@ from xemplar.retrieval.duplicates import StoredImages, case_of_image
 from xemplar.retrieval.ingest import Taken, embed_image, keep
 from xemplar.retrieval.query import Query, Question, answer_of
 from xemplar.retrieval.result import Answer, Stopwatch
-from xemplar.retrieval.selection import Scope, Search
+from xemplar.retrieval.selection import Scope
 from xemplar.retrieval.snapshot import (
     Snapshot,
     carry_over,
@@ -303,10 +304,10 @@ class Retriever:
         """
         case = self.indexed(case_id)
         if same_patient:
-            search = replace(search, exclude=(*search.exclude, case_id))
+            excluded = {"exclude": (*search.exclude, case_id)}
         else:
-            search = replace(search, exclude_patient_of=(*search.exclude_patient_of, case_id))
-        question = self._question(search)
+            excluded = {"exclude_patient_of": (*search.exclude_patient_of, case_id)}
+        question = self._question(search.model_copy(update=excluded))
         watch = Stopwatch()
         image = self.media.display(case.image_sha256)
         inputs = self.media.input(case.image_sha256, question.live.checkpoint.card.spec)

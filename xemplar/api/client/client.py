@@ -16,17 +16,16 @@ from xemplar.api import (
     AnswerOut,
     AuditEntryOut,
     AuditPage,
-    AuditQuestion,
+    AuditParameters,
     BatchOut,
-    BatchQuestion,
     BlindList,
     Caller,
     CaseChange,
     CaseIn,
+    CaseListParameters,
     CaseOut,
     CasePage,
-    CaseQuery,
-    CaseRankingQuestion,
+    CaseRankingParameters,
     ErrorList,
     ErrorOut,
     FindingList,
@@ -43,15 +42,16 @@ from xemplar.api import (
     NewKey,
     NewKeyOut,
     Problem,
-    Question,
-    RankingQuestion,
+    QueryParameters,
+    RankingParameters,
     RaterList,
     RaterOut,
     RaterOwner,
     RatingList,
     Readiness,
     Reindex,
-    SimilarQuestion,
+    Search,
+    SimilarParameters,
 )
 from xemplar.api.client.connection import Connection
 
@@ -65,7 +65,7 @@ class Client:
     ::
 
         with Client("http://127.0.0.1:8000") as client:
-            answer = client.query("image.png", Question(k=3, finding="Effusion"))
+            answer = client.query("image.png", QueryParameters(k=3, finding="Effusion"))
             for near in answer.neighbours:
                 print(near.rank, near.case_id, near.similarity, near.findings)
 
@@ -121,27 +121,29 @@ class Client:
 
     # ---- questions ---------------------------------------------------------------------------
 
-    def query(self, image: ImageFile, question: Question = Question()) -> AnswerOut:
+    def query(self, image: ImageFile, search: QueryParameters = QueryParameters()) -> AnswerOut:
         """Past cases similar to an image, and why."""
-        asked = _asked(question)
+        asked = _asked(search)
         return self._service.read(AnswerOut, "POST", "/query", params=asked, files=_form(image))
 
     def query_batch(
-        self, images: Sequence[ImageFile], question: BatchQuestion = BatchQuestion()
+        self, images: Sequence[ImageFile], search: Search = Search()
     ) -> list[AnswerOut | Problem]:
         """The answers for up to 64 images, in their order; the problem of one that is refused."""
-        asked, path = _asked(question), "/query/batch"
+        asked, path = _asked(search), "/query/batch"
         return self._service.read(BatchOut, "POST", path, params=asked, files=_form(*images)).root
 
-    def similar(self, case_id: str, question: SimilarQuestion = SimilarQuestion()) -> AnswerOut:
+    def similar(self, case_id: str, search: SimilarParameters = SimilarParameters()) -> AnswerOut:
         """Past cases similar to one of them."""
         path = _path("cases", case_id, "similar")
-        return self._service.read(AnswerOut, "GET", path, params=_asked(question))
+        return self._service.read(AnswerOut, "GET", path, params=_asked(search))
 
-    def query_similar(self, query_id: str, question: Question = Question()) -> AnswerOut:
+    def query_similar(
+        self, query_id: str, search: QueryParameters = QueryParameters()
+    ) -> AnswerOut:
         """Something else asked of an image that was sent; while the service remembers it."""
         path = _path("queries", query_id, "similar")
-        return self._service.read(AnswerOut, "GET", path, params=_asked(question))
+        return self._service.read(AnswerOut, "GET", path, params=_asked(search))
 
     def query_image(self, query_id: str, side: int = 1024) -> bytes:
         """The image that was sent, as a JPEG; longest side 64 to 1024 pixels."""
@@ -175,15 +177,15 @@ class Client:
 
     # ---- ratings -----------------------------------------------------------------------------
 
-    def query_ranking(self, query_id: str, question: RankingQuestion) -> BlindList:
+    def query_ranking(self, query_id: str, search: RankingParameters) -> BlindList:
         """Cases to be rated for an image that was sent; while the service remembers it."""
         path = _path("queries", query_id, "ranking")
-        return self._service.read(BlindList, "GET", path, params=_asked(question))
+        return self._service.read(BlindList, "GET", path, params=_asked(search))
 
-    def case_ranking(self, case_id: str, question: CaseRankingQuestion) -> BlindList:
+    def case_ranking(self, case_id: str, search: CaseRankingParameters) -> BlindList:
         """Cases to be rated for an indexed one."""
         path = _path("cases", case_id, "ranking")
-        return self._service.read(BlindList, "GET", path, params=_asked(question))
+        return self._service.read(BlindList, "GET", path, params=_asked(search))
 
     def put_ratings(self, image_id: str, rater: str, said: RatingList) -> None:
         """Save all that a reader says of an image's cases, in place of what they said before."""
@@ -215,7 +217,7 @@ class Client:
 
     # ---- cases -------------------------------------------------------------------------------
 
-    def cases(self, which: CaseQuery = CaseQuery()) -> Iterator[CaseOut]:
+    def cases(self, which: CaseListParameters = CaseListParameters()) -> Iterator[CaseOut]:
         """All cases that meet the filters; a page is fetched when it is needed."""
         asked = _asked(which)
         while True:
@@ -321,7 +323,7 @@ class Client:
         path = _path("keys", key_id, "revoke")
         return self._service.read(KeyOut, "POST", path, repeatable=False)
 
-    def audit(self, which: AuditQuestion = AuditQuestion()) -> Iterator[AuditEntryOut]:
+    def audit(self, which: AuditParameters = AuditParameters()) -> Iterator[AuditEntryOut]:
         """The audit trail, the newest entry first; a page is fetched when it is needed."""
         asked = _asked(which)
         while True:
@@ -350,9 +352,9 @@ class Client:
         return self._service.read(Readiness, "GET", "/readyz", repeatable=False)
 
 
-def _asked(question: BaseModel) -> dict[str, Any]:
+def _asked(search: BaseModel) -> dict[str, Any]:
     """What was named; the service's own defaults for all else."""
-    return question.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    return search.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
 def _form(*images: ImageFile) -> list[tuple[str, tuple[str, bytes]]]:
