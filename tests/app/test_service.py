@@ -23,12 +23,12 @@ from tests.app.asking import MEDIA_TYPE, ask, problem
 from tests.images import dicom, drawn_image, encoded
 from tests.stores import CASES, PATIENT, SmallStore
 from xemplar import schemas
+from xemplar.api import Search
 from xemplar.data.findings import NIH14
 from xemplar.data.views import VIEWS
 from xemplar.errors import ConfigurationError, NotFound
 from xemplar.model.densenet import Features
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.selection import Search
 
 IMAGE = encoded(drawn_image(60, 300, 200))
 

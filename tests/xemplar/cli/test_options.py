@@ -109,5 +109,5 @@ def test_a_model_of_the_service_becomes_a_command() -> None:
     words = ("--k", "3", "--any-of", "Mass", "--sex", "F", "--one-per-patient")
     assert run(app, "it", *words, "--indexed-since", "2026-01-31")[0] == 0
     asked = QueryParameters(**{name: value for name, value in calls[0].items() if name != "target"})
-    assert (asked.k, asked.any_of, asked.sex, asked.one_per_patient) == (3, ["Mass"], "F", True)
+    assert (asked.k, asked.any_of, asked.sex, asked.one_per_patient) == (3, ("Mass",), "F", True)
     assert asked.indexed_since is not None
