@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 BACKLOG = 128
-"""Clients that wait to be connected. asyncio takes them all at once, each as an open file, before
-any other connection may be closed for them (`Connection`)."""
+"""Length of the queue of connections to accept. asyncio accepts them all at once, each an open
+file, before `Connection` can close any other for them."""
 
 
 def serve(
@@ -60,7 +60,7 @@ def serve(
 
 
 def openapi() -> None:
-    """Write the description of the HTTP interface (OpenAPI 3.1, JSON), to make clients from.
+    """Write the OpenAPI 3.1 document of the HTTP interface as JSON, for client generators.
 
     Example:
         xemplar openapi > xemplar.json
@@ -125,7 +125,7 @@ def query(
 
 
 def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> None:
-    """Serve until stopped; ``named`` is the digest of the checkpoint that was asked for."""
+    """Serves until stopped; ``named`` is the digest of the requested checkpoint, if any."""
     import logging
 
     import uvicorn
@@ -168,7 +168,7 @@ def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> 
         timeout_graceful_shutdown=settings.stop_seconds,
         server_header=False,
         log_config=None,
-        access_log=False,  # app.logs writes a line of its own, without what was asked for
+        access_log=False,  # app.logs writes its own line, without the query string
     )
     server = uvicorn.Server(config)
     server.run(sockets)
@@ -186,10 +186,10 @@ def _settings(store: Path, checkpoint: Path | None, database: str, **more: str |
 
 
 def _refuse_other(checkpoint: Path, retriever: "Retriever") -> None:
-    """A store that keeps its generation's checkpoint answers with that, whichever is named.
+    """Refuses a checkpoint other than the one that built the store's live generation.
 
     Raises:
-        Mismatch: another one is named.
+        Mismatch: the digests differ.
     """
     from xemplar.errors import Mismatch
     from xemplar.model.checkpoint import load
@@ -205,7 +205,7 @@ def _refuse_other(checkpoint: Path, retriever: "Retriever") -> None:
 
 
 def _write_pictures(retriever: "Retriever", answer: "Answer", folder: Path) -> None:
-    """Overlays and evidence of the query and of each case, and all in one sheet, as JPEG."""
+    """Writes overlays and evidence of the query and of each case, and a sheet of all, as JPEG."""
     from xemplar.archive.artefact import new_folder
     from xemplar.retrieval import render
 
