@@ -71,9 +71,7 @@ class Admission:
 
     async def check(self, request: Request, secret: str | None) -> None:
         """Check the request with the guard."""
-        services_of(
-            request
-        )  # raises while the service is not ready: that needs no key
+        services_of(request)  # raises while the service is not ready: that needs no key
         await guard_of(request).admit(request, secret, self.role)
 
 

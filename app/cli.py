@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xemplar.api.search import Search
+from xemplar.cli.options import options_from
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
@@ -23,11 +25,8 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 BACKLOG = 128
-"""Clients that wait to be connected. asyncio takes them all at once, each as an open file, before
-any other connection may be closed for them (`Connection`)."""
-
-WHICH = "Which cases"
-"""Heading of these options in the help."""
+"""Length of the queue of connections to accept. asyncio accepts them all at once, each an open
+file, before `Connection` can close any other for them."""
 
 
 def serve(
@@ -61,7 +60,7 @@ def serve(
 
 
 def openapi() -> None:
-    """Write the description of the HTTP interface (OpenAPI 3.1, JSON), to make clients from.
+    """Write the OpenAPI 3.1 document of the HTTP interface as JSON, for client generators.
 
     Example:
         xemplar openapi > xemplar.json
@@ -71,6 +70,7 @@ def openapi() -> None:
     typer.echo(json.dumps(create_app().openapi(), indent=2))
 
 
+@options_from(Search, panel="Search")
 def query(
     image: Annotated[
         Path,
@@ -79,53 +79,6 @@ def query(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
-    k: Annotated[int, typer.Option("-k", help="How many cases, 1 to 100.")] = 5,
-    finding: Annotated[
-        str | None, typer.Option(help="Finding to explain; the most probable if not named.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Case id to leave out; may be given several times.")
-    ] = None,
-    any_of: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only cases with this finding, or another one named so.", rich_help_panel=WHICH
-        ),
-    ] = None,
-    none_of: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="No case with this finding; may be given several times.", rich_help_panel=WHICH
-        ),
-    ] = None,
-    sex: Annotated[str | None, typer.Option(help="F or M.", rich_help_panel=WHICH)] = None,
-    age_min: Annotated[int | None, typer.Option(help="In years.", rich_help_panel=WHICH)] = None,
-    age_max: Annotated[int | None, typer.Option(help="In years.", rich_help_panel=WHICH)] = None,
-    view: Annotated[
-        list[str] | None,
-        typer.Option(help="As PA; may be given several times.", rich_help_panel=WHICH),
-    ] = None,
-    min_similarity: Annotated[
-        float, typer.Option(help="Less similar cases are not shown.", rich_help_panel=WHICH)
-    ] = -1.0,
-    diversity: Annotated[
-        float,
-        typer.Option(
-            help="0: the most similar; towards 1: less like one another.", rich_help_panel=WHICH
-        ),
-    ] = 0.0,
-    drop_near_duplicates: Annotated[
-        bool,
-        typer.Option(
-            "--drop-near-duplicates", help="No image twice, nor this one.", rich_help_panel=WHICH
-        ),
-    ] = False,
-    counter_examples: Annotated[
-        int,
-        typer.Option(
-            help="Similar cases without the explained finding, 0 to 20.", rich_help_panel=WHICH
-        ),
-    ] = 0,
     pictures: Annotated[
         Path | None,
         typer.Option(help="New folder to write overlays and evidence into.", callback=new_path),
@@ -133,6 +86,8 @@ def query(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, as the service does.")
     ] = False,
+    *,
+    options: dict[str, Any],
 ) -> None:
     """Find past cases similar to one image, without a server.
 
@@ -145,30 +100,11 @@ def query(
     """
     from rich.console import Console
 
-    from xemplar.catalog import CaseFilter
-    from xemplar.retrieval.selection import Search
-
     from .opening import open_retriever
     from .table import answer_tables
     from .wire import answer_out
 
-    search = Search(
-        k=k,
-        finding=finding,
-        exclude=tuple(exclude or ()),
-        filter=CaseFilter(
-            any_of=tuple(any_of or ()),
-            none_of=tuple(none_of or ()),
-            sex=sex,
-            age_min=age_min,
-            age_max=age_max,
-            views=tuple(view or ()),
-        ),
-        min_similarity=min_similarity,
-        diversity=diversity,
-        near_duplicates="drop" if drop_near_duplicates else "keep",
-        counter_examples=counter_examples,
-    )
+    search = Search(**options)
     retriever = open_retriever(_settings(store, checkpoint, database))
     try:
         if checkpoint is not None:
@@ -189,7 +125,7 @@ def query(
 
 
 def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> None:
-    """Serve until stopped; ``named`` is the digest of the checkpoint that was asked for."""
+    """Serves until stopped; ``named`` is the digest of the requested checkpoint, if any."""
     import logging
 
     import uvicorn
@@ -232,7 +168,7 @@ def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> 
         timeout_graceful_shutdown=settings.stop_seconds,
         server_header=False,
         log_config=None,
-        access_log=False,  # app.logs writes a line of its own, without what was asked for
+        access_log=False,  # app.logs writes its own line, without the query string
     )
     server = uvicorn.Server(config)
     server.run(sockets)
@@ -250,10 +186,10 @@ def _settings(store: Path, checkpoint: Path | None, database: str, **more: str |
 
 
 def _refuse_other(checkpoint: Path, retriever: "Retriever") -> None:
-    """A store that keeps its generation's checkpoint answers with that, whichever is named.
+    """Refuses a checkpoint other than the one that built the store's live generation.
 
     Raises:
-        Mismatch: another one is named.
+        Mismatch: the digests differ.
     """
     from xemplar.errors import Mismatch
     from xemplar.model.checkpoint import load
@@ -269,7 +205,7 @@ def _refuse_other(checkpoint: Path, retriever: "Retriever") -> None:
 
 
 def _write_pictures(retriever: "Retriever", answer: "Answer", folder: Path) -> None:
-    """Overlays and evidence of the query and of each case, and all in one sheet, as JPEG."""
+    """Writes overlays and evidence of the query and of each case, and a sheet of all, as JPEG."""
     from xemplar.archive.artefact import new_folder
     from xemplar.retrieval import render
 

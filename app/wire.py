@@ -1,20 +1,34 @@
-"""Domain values -> what goes over the wire."""
+"""Conversion between domain values and the schemas of `xemplar.api`."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.api import AnswerOut, CaseOut, MapsOut, NeighbourOut, NewCaseOut, PredictionOut
+from xemplar.api import (
+    LABELS,
+    AnswerOut,
+    CaseChange,
+    CaseOut,
+    MapsOut,
+    NeighbourOut,
+    NewCaseOut,
+    PredictionOut,
+)
+from xemplar.api.cases import INSISTED
+from xemplar.archive.store import Store
 from xemplar.catalog import Case
+from xemplar.data.findings import known_finding
+from xemplar.data.views import known_view, unknown_view
+from xemplar.errors import InvalidArgument
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
 
 DECIMALS = 9
-"""Of numbers of maps: thousands of them still add up to the similarity as far as it is shown."""
+"""Decimals of map values; enough for the sum of thousands to equal the displayed similarity."""
 
 
 def answer_out(
@@ -25,14 +39,14 @@ def answer_out(
     maps: MapsOut | None = None,
     more_timings: Mapping[str, float] | None = None,
 ) -> AnswerOut:
-    """An answer.
+    """Converts an answer.
 
     Args:
-        answer: what was found.
-        root: what stands before each address, as "/xemplar".
-        pictures: of `xemplar.retrieval.render.overlays`, to go into it as data URIs.
-        maps: of `maps_out`, to go into it.
-        more_timings: stages that came after the answer.
+        answer: result of a search.
+        root: prefix of all addresses, such as "/xemplar".
+        pictures: overlays of `xemplar.retrieval.render.overlays`, to embed as data URIs.
+        maps: result of `maps_out`, to embed.
+        more_timings: milliseconds of stages after the search.
     """
     pictures = pictures or {}
     query = f"{root}/queries/{answer.query_id}"
@@ -77,24 +91,24 @@ def _neighbour(
 
 
 def maps_out(maps: Mapping[str, Map | None], fit: Literal["stretch", "pad"]) -> MapsOut:
-    """What `xemplar.retrieval.render.maps` found, under the preprocessing's ``fit``."""
+    """Converts the maps of `xemplar.retrieval.render.maps`; ``fit`` is the preprocessing's."""
     numbers = {name: None if one is None else rounded(one) for name, one in maps.items()}
     return MapsOut(fit=fit, query=numbers.pop("query"), cases=numbers)
 
 
 def rounded(numbers: npt.NDArray[np.float32]) -> list[list[float]]:
-    """Numbers as JSON has them, without the digits that float32 does not have."""
+    """Converts an array for JSON, without digits beyond the precision of float32."""
     rows: list[list[float]] = np.asarray(numbers, np.float64).round(DECIMALS).tolist()
     return rows
 
 
 def case_out(found: Case, root: str = "") -> CaseOut:
-    """A case; ``root`` stands before its address."""
+    """Converts a case; ``root`` is the prefix of its address."""
     return CaseOut(**_case(found, root))
 
 
 def new_case_out(found: Case, warnings: Sequence[str], root: str) -> NewCaseOut:
-    """A case that was put in, and what speaks against its image."""
+    """Converts a case that was just added, with warnings about its image."""
     return NewCaseOut(**_case(found, root), warnings=list(warnings))
 
 
@@ -108,6 +122,54 @@ def _case(found: Case, root: str) -> dict[str, Any]:
         "view": found.view,
         "image_url": f"{root}/cases/{found.case_id}/image",
     }
+
+
+def description_fields(
+    given: CaseChange, store: Store, source: str, vocabulary: Collection[str]
+) -> dict[str, Any]:
+    """Converts the named fields of a case to fields of a `Description`.
+
+    The patient id becomes a pseudonym. Naming one of the three lists of findings replaces all of
+    them.
+
+    Args:
+        given: fields from the request.
+        store: holds the key of the pseudonyms.
+        source: source of the case, unless the request names another.
+        vocabulary: findings that may be named.
+
+    Raises:
+        UnknownFinding: a finding is not in the vocabulary; the message names the nearest ones.
+        InvalidArgument: an unknown view, a finding in two lists, or a new source without the
+            patient.
+    """
+    named = given.model_dump(exclude_unset=True, exclude=set(INSISTED))
+    if given.view is not None:
+        named["view"] = known_view(given.view)
+        if named["view"] is None:
+            raise InvalidArgument(unknown_view(given.view))
+    moved = named.get("source", source) != source
+    if "patient" in named and given.patient is not None:
+        named["patient"] = store.pseudonym(given.source or source, given.patient)
+    elif moved and "patient" not in named:
+        raise InvalidArgument(
+            "a patient is known within one source; name the patient again, or null, with the "
+            "new source"
+        )
+    if LABELS.keys() & named.keys():
+        named = {name: value for name, value in named.items() if name not in LABELS}
+        named["labels"] = _labels(given, vocabulary)
+    return named
+
+
+def _labels(given: CaseChange, vocabulary: Collection[str]) -> dict[str, int]:
+    labels: dict[str, int] = {}
+    for state, value in LABELS.items():
+        for name in getattr(given, state):
+            finding = known_finding(name, vocabulary)
+            if labels.setdefault(finding, value) != value:
+                raise InvalidArgument(f"{finding[:60]!r} is {state} and something else too")
+    return labels
 
 
 def _data_uri(picture: bytes | None) -> str | None:

@@ -23,13 +23,13 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
+from xemplar.api.search import NEAR_DUPLICATE
 from xemplar.data.datasets import DatasetImage, open_dataset
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
 from xemplar.model.checkpoint import default_checkpoint, load
 from xemplar.model.encoder import Encoder, open_encoder
 from xemplar.retrieval.duplicates import COPY_COSINE, SAME_IMAGE, local_contrast
-from xemplar.retrieval.selection import NEAR_DUPLICATE
 
 Seen: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Measurements of n files: embeddings, float32 (n, C), and local contrasts, float32 (n, places)."""

@@ -19,11 +19,11 @@ from xemplar_app.opening import open_retriever
 from xemplar_app.settings import Settings
 from xemplar_app.sheet import sheet
 
+from xemplar.api import Search
 from xemplar.archive.artefact import new_folder
 from xemplar.catalog import Case
 from xemplar.data.findings import NO_FINDING
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.selection import Search
 
 K, DEEP = 5, 100
 

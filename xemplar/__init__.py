@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """`Client` is loaded when it is asked for: nothing else here needs httpx2."""
+        """Loads `Client` on first use, because nothing else here needs httpx2."""
         if name != "Client":
             raise AttributeError(f"module 'xemplar' has no attribute {name!r}")
         from xemplar.api.client import Client

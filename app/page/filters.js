@@ -6,8 +6,8 @@ import { h } from "./dom.js";
 import { T } from "./texts.js";
 
 const FINDING_LISTS = ["any_of", "all_of", "none_of"];
-const LISTS = [...FINDING_LISTS, "view", "source", "exclude"];
-const WITHOUT_CHIP = ["finding"]; // chosen in the list of findings
+const LISTS = [...FINDING_LISTS, "view", "source", "exclude", "exclude_patient_of"];
+const WITHOUT_CHIP = ["finding"]; // it is chosen among the findings
 
 let open = false;
 let known = null; // findings that the service knows: those of its network and of its cases

@@ -147,6 +147,7 @@ export const T = {
       all_of: (v) => `with ${v.replaceAll("_", " ")}`,
       none_of: (v) => `without ${v.replaceAll("_", " ")}`,
       exclude: (v) => `not case ${v}`,
+      exclude_patient_of: (v) => `no image of case ${v}'s patient`,
     },
   },
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import Query
 
-from xemplar.api import AuditEntryOut, AuditPage, AuditQuestion, ErrorList
+from xemplar.api import AuditEntryOut, AuditPage, AuditParameters, ErrorList
 from xemplar.errors import StorageError
 
 from ..admission import admin
@@ -17,7 +17,9 @@ router = api_router("administration", admin)
 
 
 @router.get("/audit", responses=INVALID)
-async def audit(services: BoundServices, question: Annotated[AuditQuestion, Query()]) -> AuditPage:
+async def audit(
+    services: BoundServices, question: Annotated[AuditParameters, Query()]
+) -> AuditPage:
     """List queries, changes, views of cases and denied requests, the newest first.
 
     Identical reads by one key within a second are one entry, with a count; so are requests without

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from xemplar.api import CaseOut, CasePage, CaseQuery, FindingList, FindingOut
+from xemplar.api import CaseListParameters, CaseOut, CasePage, FindingList, FindingOut
 from xemplar.catalog import Case
 from xemplar.catalog.counts import finding_counts
 from xemplar.retrieval import render
@@ -30,15 +30,13 @@ router = api_router("cases", reader)
 
 @router.get("/cases", responses=INVALID)
 async def cases(
-    request: Request, services: BoundServices, asked: Annotated[CaseQuery, Query()]
+    request: Request, services: BoundServices, asked: Annotated[CaseListParameters, Query()]
 ) -> CasePage:
     """List the cases that match the filters, in pages; additions and removals shift none."""
 
     def work() -> tuple[Case, ...]:
         digest = services.retriever.checkpoint.digest
-        return services.catalog.page(
-            digest, asked.case_filter(), after=asked.after, limit=asked.limit
-        )
+        return services.catalog.page(digest, asked, after=asked.after, limit=asked.limit)
 
     found, root = await services.light.run(work), root_of(request)
     record_of(request).shown = tuple(case.case_id for case in found)

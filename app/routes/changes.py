@@ -24,7 +24,7 @@ from ..problems import described
 from ..record import Record, record_of
 from ..service import BoundServices, root_of
 from ..upload import REQUEST_BODY, image_and_fields_of
-from ..wire import case_out, new_case_out
+from ..wire import case_out, description_fields, new_case_out
 from .common import (
     BAD_REQUEST,
     INVALID,
@@ -160,7 +160,7 @@ async def change_case(
 
     def work() -> Case:
         source = catalog.case(case_id).source
-        fields = change.fields(retriever.store, source, _vocabulary(retriever, change))
+        fields = description_fields(change, retriever.store, source, _vocabulary(retriever, change))
         record_of(request).details = changes(catalog.describe(case_id, fields))
         return catalog.case(case_id)
 
@@ -225,17 +225,18 @@ def _put(
     live = retriever.live
     image = retriever.decode(data)
     source = retriever.catalog.access.source_of(given.source)
-    fields = given.fields(retriever.store, source, _vocabulary(retriever, given))
-    known = retriever.catalog.find_image(image.sha256)
-    if known is None:
+    vocabulary = _vocabulary(retriever, given)
+    fields = description_fields(given, retriever.store, source, vocabulary) | {"source": source}
+    archived = retriever.catalog.find_image(image.sha256)
+    if archived is None:
         _refuse_by_header(image, given)
     spec = live.checkpoint.card.spec
     verdict = live.judge(preprocess(image, spec))
     # a repeated upload is never rejected, even if the index has changed since
-    doubts = verdict.admitted() if known is None else verdict.warnings
-    whole = known is not None and retriever.media.has(image.sha256, spec)
-    if known is not None and known.id in live.generation and whole:
-        taken = Taken(known, is_new=False)
+    doubts = verdict.admitted() if archived is None else verdict.warnings
+    whole = archived is not None and retriever.media.has(image.sha256, spec)
+    if archived is not None and archived.id in live.generation and whole:
+        taken = Taken(archived, is_new=False)
     else:
         taken = retriever.put(image, Description(**fields))
     case_id = taken.case.case_id

@@ -12,11 +12,11 @@ from starlette.datastructures import UploadFile
 from xemplar.api import (
     AnswerOut,
     BatchOut,
-    BatchQuestion,
     MatchesOut,
     Problem,
-    Question,
-    SimilarQuestion,
+    QueryParameters,
+    Search,
+    SimilarParameters,
 )
 from xemplar.errors import NotFound
 from xemplar.retrieval import render
@@ -65,21 +65,21 @@ async def query(
     request: Request,
     services: BoundServices,
     image: Annotated[UploadFile, Depends(image_of)],
-    question: Annotated[Question, Query()],
+    search: Annotated[QueryParameters, Query()],
 ) -> Response:
     """Find past cases similar to an image, with Grad-CAM overlays and similarity evidence.
 
     Without ``finding`` the most probable one is explained. Filters apply within the search, so it
     returns k cases whenever k match; ``matched`` says how many do.
     """
-    retriever, search = services.retriever, question.search()
+    retriever = services.retriever
 
     @cache  # the image is read and recorded once, even if the search is repeated
     def data() -> bytes:
         return record_of(request).image(image.file.read())
 
     return await _answered(
-        request, services, question, lambda: retriever.ask(data(), search), brings_image=True
+        request, services, search, lambda: retriever.ask(data(), search), brings_image=True
     )
 
 
@@ -94,7 +94,7 @@ async def query_batch(
     request: Request,
     services: BoundServices,
     images: Annotated[list[UploadFile], Depends(images_of)],
-    question: Annotated[BatchQuestion, Query()],
+    search: Annotated[Search, Query()],
 ) -> Response:
     """Answer ``POST /query`` for up to 64 images, in their order.
 
@@ -102,7 +102,7 @@ async def query_batch(
     come from one index generation. Overlays and evidence are rendered when they are fetched, while
     the query is in memory.
     """
-    search, record = question.search(), record_of(request)
+    record = record_of(request)
 
     def work() -> bytes:
         sent = [record.image(image.file.read()) for image in images]
@@ -130,16 +130,16 @@ async def similar(
     request: Request,
     services: BoundServices,
     case_id: CaseId,
-    question: Annotated[SimilarQuestion, Query()],
+    search: Annotated[SimilarParameters, Query()],
 ) -> Response:
     """Find past cases similar to one of them, which is never in the answer itself.
 
     Nor are other images of its patient, unless ``same_patient`` includes them.
     """
-    retriever, search = services.retriever, question.search()
-    same = question.same_patient
+    retriever = services.retriever
+    same = search.same_patient
     return await _answered(
-        request, services, question, lambda: retriever.similar(case_id, search, same_patient=same)
+        request, services, search, lambda: retriever.similar(case_id, search, same_patient=same)
     )
 
 
@@ -153,15 +153,15 @@ async def query_similar(
     request: Request,
     services: BoundServices,
     query_id: QueryId,
-    question: Annotated[Question, Query()],
+    search: Annotated[QueryParameters, Query()],
 ) -> Response:
     """Find past cases similar to an image that was sent before, while it is in memory.
 
     The query keeps its id, and the network does not run again.
     """
-    retriever, search = services.retriever, question.search()
+    retriever = services.retriever
     answer = remembered(request, services, query_id)
-    return await _answered(request, services, question, lambda: retriever.again(answer, search))
+    return await _answered(request, services, search, lambda: retriever.again(answer, search))
 
 
 @router.post(
@@ -182,7 +182,7 @@ async def share_query(request: Request, services: BoundServices, query_id: Query
 async def _answered(
     request: Request,
     services: Services,
-    question: Question,
+    search: QueryParameters,
     ask: Callable[[], Answer],
     *,
     brings_image: bool = False,
@@ -193,12 +193,12 @@ async def _answered(
     def work() -> bytes:
         answer = ask()
         watch, drawn, maps = Stopwatch(), dict[str, bytes](), None
-        if question.include == "overlays":
+        if search.include == "overlays":
             answer, drawn = _with(
                 lambda one: render.overlays(retriever.live, retriever.media, one), answer, ask
             )
             watch.stage("render")
-        elif question.include == "maps":
+        elif search.include == "maps":
             answer, found = _with(lambda one: render.maps(retriever.live, one), answer, ask)
             maps = maps_out(found, retriever.checkpoint.card.spec.fit)
             watch.stage("render")

@@ -13,9 +13,9 @@ from xemplar.api import (
     Agreement,
     BlindCase,
     BlindList,
-    CaseRankingQuestion,
+    CaseRankingParameters,
     CaseRating,
-    RankingQuestion,
+    RankingParameters,
     Rater,
     RaterList,
     RaterOut,
@@ -80,17 +80,17 @@ async def query_ranking(
     request: Request,
     services: BoundServices,
     query_id: QueryId,
-    question: Annotated[RankingQuestion, Query()],
+    search: Annotated[RankingParameters, Query()],
 ) -> BlindList:
     """List the cases that the search finds, without scores, in a random order for this reader.
 
     Includes this reader's earlier ratings. A pseudonym of another key is rejected.
     """
-    retriever, search = services.retriever, question.search()
+    retriever = services.retriever
     answer = remembered(request, services, query_id)
 
     def work() -> BlindList:
-        return _blind(request, services, retriever.again(answer, search), question.rater)
+        return _blind(request, services, retriever.again(answer, search), search.rater)
 
     return await services.light.run(work)
 
@@ -104,15 +104,15 @@ async def case_ranking(
     request: Request,
     services: BoundServices,
     case_id: CaseId,
-    question: Annotated[CaseRankingQuestion, Query()],
+    search: Annotated[CaseRankingParameters, Query()],
 ) -> BlindList:
     """List the cases similar to an indexed one, to be rated like those of a query."""
-    retriever, search = services.retriever, question.search()
+    retriever = services.retriever
 
     def work() -> BlindList:
-        answer = retriever.similar(case_id, search, same_patient=question.same_patient)
+        answer = retriever.similar(case_id, search, same_patient=search.same_patient)
         remember(request, services, answer)
-        return _blind(request, services, answer, question.rater)
+        return _blind(request, services, answer, search.rater)
 
     return await services.light.run(work)
 

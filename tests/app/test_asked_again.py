@@ -10,12 +10,11 @@ from fastapi.testclient import TestClient
 from tests.app.asking import ask, picture_size, problem
 from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
-from xemplar.api import MapsOut, MatchesOut
+from xemplar.api import MapsOut, MatchesOut, Search
 from xemplar.data.findings import NIH14
 from xemplar.errors import NotFound
 from xemplar.model.explain import similarity_evidence
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.selection import Search
 
 IMAGE = encoded(drawn_image(77, 1200, 900))
 NOBODY = "0" * 16

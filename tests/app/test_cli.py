@@ -225,7 +225,7 @@ def test_query_takes_the_services_filters(
     assert 0 < served["matched"] < CASES
     assert served["counter_examples"]
     served = ask(client, IMAGE, near_duplicates="drop")
-    _, out, _ = run("query", image, "--drop-near-duplicates", *options)
+    _, out, _ = run("query", image, "--near-duplicates", "drop", *options)
     assert comparable(json.loads(out)) == comparable(served)
 
 
@@ -293,8 +293,9 @@ def test_query_writes_pictures_into_a_new_folder(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["IMAGE", "-k", "0"], "InvalidArgument: k is 0"),
-        (["IMAGE", "--sex", "X"], "InvalidArgument: sex is 'X'"),
+        (["IMAGE", "--age-min", "9", "--age-max", "8"], "InvalidArgument: age_min is 9, which"),
+        (["IMAGE", "--exclude", "me"], "InvalidArgument: exclude.0 is 'me'"),
+        (["IMAGE", "--indexed-since", "1e9"], "InvalidArgument: indexed_since is '1e9'"),
         (["IMAGE", "--any-of", "Gout"], "UnknownFinding: unknown finding 'Gout'"),
         (["IMAGE", "--finding", "Gout"], "UnknownFinding: unknown finding 'Gout'"),
         (["IMAGE", "--exclude", "0" * 16], "NotFound: there is no case"),

@@ -23,23 +23,23 @@ from tests.stores import CASES, SmallStore
 from xemplar import Client
 from xemplar.api import (
     AnswerOut,
-    AuditQuestion,
-    BatchQuestion,
+    AuditParameters,
     CaseChange,
     CaseIn,
+    CaseListParameters,
     CaseOut,
-    CaseQuery,
-    CaseRankingQuestion,
+    CaseRankingParameters,
     CaseRating,
     NewKey,
     Problem,
-    Question,
-    RankingQuestion,
+    QueryParameters,
+    RankingParameters,
     RaterOut,
     RaterOwner,
     RatingList,
     Reindex,
-    SimilarQuestion,
+    Search,
+    SimilarParameters,
 )
 from xemplar.catalog import open_catalog
 from xemplar.errors import ServiceProblem, XemplarError
@@ -105,7 +105,7 @@ def test_each_operation_has_a_method_of_its_name_or_a_reason_why_not(client: Tes
 def test_a_query_is_answered_as_over_http(
     reading: Client, client: TestClient, small: SmallStore
 ) -> None:
-    question = Question(k=3, none_of=["Nodule", "Edema"], sex="F", counter_examples=1)
+    question = QueryParameters(k=3, none_of=["Nodule", "Edema"], sex="F", counter_examples=1)
     answer = reading.query(small.images[0], question)
     plain = ask(client, small.images[0], k=3, none_of=["Nodule", "Edema"], sex="F")
     assert [near.case_id for near in answer.neighbours] == [
@@ -120,7 +120,7 @@ def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
     """Dates, numbers, lists and choices come to the service as it wants them."""
     today = datetime.now(UTC).date()
     other = reading.query(small.images[1]).neighbours[0].case_id
-    question = Question(
+    question = QueryParameters(
         any_of=["Effusion", "No Finding"],
         all_of=[],
         none_of=["Edema"],
@@ -140,7 +140,10 @@ def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
         one_per_patient=True,
         include="overlays",
     )
-    assert question.model_fields_set == Question.model_fields.keys() - {"k", "counter_examples"}
+    assert question.model_fields_set == QueryParameters.model_fields.keys() - {
+        "k",
+        "counter_examples",
+    }
     answer = reading.query(IMAGE, question)
     assert answer.explained_finding == "Mass"
     assert answer.neighbours
@@ -155,7 +158,7 @@ def test_an_image_may_be_a_path(reading: Client, small: SmallStore, tmp_path: Pa
 
 
 def test_a_batch_has_an_answer_or_a_problem_for_each_image(reading: Client) -> None:
-    first, refused = reading.query_batch([IMAGE, IMAGE[:500]], BatchQuestion(k=2))
+    first, refused = reading.query_batch([IMAGE, IMAGE[:500]], Search(k=2))
     assert isinstance(first, AnswerOut)
     assert len(first.neighbours) == 2
     assert isinstance(refused, Problem)
@@ -164,14 +167,16 @@ def test_a_batch_has_an_answer_or_a_problem_for_each_image(reading: Client) -> N
 
 def test_cases_similar_to_a_case(reading: Client) -> None:
     case = next(reading.cases())
-    found = reading.similar(case.case_id, SimilarQuestion(k=4, same_patient=True)).neighbours
+    found = reading.similar(case.case_id, SimilarParameters(k=4, same_patient=True)).neighbours
     assert len(found) == 4
     assert case.case_id not in {near.case_id for near in found}
 
 
 def test_an_image_that_was_sent_is_asked_about_again(reading: Client) -> None:
-    answer = reading.query(IMAGE, Question(k=2))
-    other = reading.query_similar(answer.query_id, Question(k=1, finding="Mass", include="maps"))
+    answer = reading.query(IMAGE, QueryParameters(k=2))
+    other = reading.query_similar(
+        answer.query_id, QueryParameters(k=1, finding="Mass", include="maps")
+    )
     assert (other.query_id, other.explained_finding) == (answer.query_id, "Mass")
     near = other.neighbours[0]
     assert other.maps is not None
@@ -202,7 +207,7 @@ def test_every_picture(reading: Client) -> None:
 
 def test_a_list_is_rated_and_the_search_judged_by_it(changing: Client) -> None:
     blind = changing.query_ranking(
-        changing.query(IMAGE).query_id, RankingQuestion(rater="ann", k=3)
+        changing.query(IMAGE).query_id, RankingParameters(rater="ann", k=3)
     )
     ratings = [CaseRating(case_id=case.case_id, rating=n) for n, case in enumerate(blind.cases)]
     changing.put_ratings(blind.image_id, "ann", RatingList(ratings=ratings))
@@ -217,7 +222,7 @@ def test_a_list_is_rated_and_the_search_judged_by_it(changing: Client) -> None:
     assert header == "query_id,case_id,rater,rating,rated_at,superseded_at"
     assert len(rows) == 3
     case = blind.cases[0].case_id
-    asked = CaseRankingQuestion(rater="ann", k=2, same_patient=True)
+    asked = CaseRankingParameters(rater="ann", k=2, same_patient=True)
     assert len(changing.case_ranking(case, asked).cases) == 2
 
 
@@ -245,10 +250,10 @@ def test_cases_come_page_by_page(client: TestClient, root: str) -> None:
     proxied = TestClient(client.app, root_path=root)
     proxied.app_state.update(client.app_state)
     reading = client_of(proxied, url=ADDRESS + root)
-    found = list(reading.cases(CaseQuery(limit=5)))
+    found = list(reading.cases(CaseListParameters(limit=5)))
     assert len({case.case_id for case in found}) == CASES
     assert found == list(reading.cases())
-    women = list(reading.cases(CaseQuery(limit=1, sex="F")))
+    women = list(reading.cases(CaseListParameters(limit=1, sex="F")))
     assert women == [case for case in found if case.sex == "F"]
     assert reading.case(found[0].case_id) == found[0]
 
@@ -309,10 +314,10 @@ def test_the_audit_trail_comes_page_by_page(service: Service) -> None:
     for _ in range(5):
         admin.query(IMAGE)
     since = datetime.now(UTC) - timedelta(hours=1)
-    found = list(admin.audit(AuditQuestion(action="query", limit=2, since=since)))
+    found = list(admin.audit(AuditParameters(action="query", limit=2, since=since)))
     assert [entry.action for entry in found] == ["query"] * 5
-    assert found == list(admin.audit(AuditQuestion(action="query")))
-    assert list(admin.audit(AuditQuestion(action="reindex"))) == []
+    assert found == list(admin.audit(AuditParameters(action="query")))
+    assert list(admin.audit(AuditParameters(action="reindex"))) == []
 
 
 def test_what_went_wrong_is_told(service: Service) -> None:
@@ -386,7 +391,7 @@ def test_one_request_too_many_is_sent_again_when_there_is_room(
 def test_what_the_caller_got_wrong(reading: Client, status: int, kind: str) -> None:
     asks = {
         "NotFound": lambda: reading.query_image(NOBODY),
-        "UnknownFinding": lambda: reading.query(IMAGE, Question(finding="Sneezing")),
+        "UnknownFinding": lambda: reading.query(IMAGE, QueryParameters(finding="Sneezing")),
         "InvalidRequest": lambda: reading.jobs(limit=0),
     }
     with pytest.raises(ServiceProblem) as raised:

@@ -15,10 +15,9 @@ from xemplar_app.wire import answer_out
 from tests.app.asking import ask, picture_size, problem
 from tests.images import dicom, drawn_image, encoded
 from tests.stores import CASES, SmallStore
-from xemplar.api import AnswerOut, CaseOut, NeighbourOut, PredictionOut
+from xemplar.api import AnswerOut, CaseOut, NeighbourOut, PredictionOut, Search
 from xemplar.data.findings import NIH14
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.selection import Search
 
 STRANGER = encoded(drawn_image(77, 1200, 900))
 STAGES = ["decode", "preprocess", "encode", "search", "explain", "describe"]

@@ -23,12 +23,12 @@ from tests.app.asking import MEDIA_TYPE, ask, problem
 from tests.images import dicom, drawn_image, encoded
 from tests.stores import CASES, PATIENT, SmallStore
 from xemplar import api
+from xemplar.api import Search
 from xemplar.data.findings import NIH14
 from xemplar.data.views import VIEWS
 from xemplar.errors import ConfigurationError, NotFound
 from xemplar.model.densenet import Features
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.selection import Search
 
 IMAGE = encoded(drawn_image(60, 300, 200))
 
@@ -332,7 +332,7 @@ def test_every_documented_example_is_real(client: TestClient, document: dict[str
     kinds = {f"urn:xemplar:problem:{kind.__name__}": status for kind, status in STATUSES.items()}
     status = kinds[example(api.Problem, "type")]
     assert example(api.Problem, "title") == status.phrase
-    assert example(api.Question, "finding") in NIH14
+    assert example(api.QueryParameters, "finding") in NIH14
     assert example(api.PredictionOut, "finding") in NIH14
     assert example(api.CaseOut, "view") in VIEWS
     timings = ask(client, IMAGE)["timings_ms"]

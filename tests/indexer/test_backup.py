@@ -31,6 +31,7 @@ from tests.hostile_archives import MEMBERS, PICTURE, archive_of
 from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore, small_store
 from xemplar.__main__ import command_line
+from xemplar.api import Search
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Description, case_id_of, open_catalog
@@ -52,7 +53,6 @@ from xemplar.model.encoder import Precision, open_encoder
 from xemplar.operations.audit import Audit
 from xemplar.retrieval.ingest import add_case, delete_case
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.selection import Search
 
 TraceFunction = Callable[[FrameType, str, Any], Any]
 

@@ -1,12 +1,15 @@
-"""What goes over the wire, both ways. The service and `xemplar.Client` use the same.
+"""The service's interface: schemas of requests and responses, and `Client`.
 
-Domain values become these at the edge (`app.wire`), and nowhere else.
+Loads pydantic and the standard library alone; `Client` needs httpx2 as well. `app.wire` converts
+between domain values and these schemas.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from xemplar.api.administration import (
     AuditEntryOut,
     AuditPage,
-    AuditQuestion,
+    AuditParameters,
     Caller,
     ErrorList,
     ErrorOut,
@@ -16,26 +19,27 @@ from xemplar.api.administration import (
     KeyOut,
     NewKey,
     NewKeyOut,
+    Role,
 )
 from xemplar.api.cases import (
     LABELS,
     CaseChange,
     CaseIn,
+    CaseListParameters,
     CasePage,
-    CaseQuery,
     FindingList,
     FindingOut,
     NewCaseOut,
 )
-from xemplar.api.jobs import JobList, JobOut, Reindex
+from xemplar.api.jobs import JobList, JobOut, JobState, Reindex
 from xemplar.api.ratings import (
     Agreement,
     BlindCase,
     BlindList,
-    CaseRankingQuestion,
+    CaseRankingParameters,
     CaseRating,
     OneReadersAgreement,
-    RankingQuestion,
+    RankingParameters,
     RatedCase,
     Rater,
     RaterList,
@@ -58,7 +62,20 @@ from xemplar.api.results import (
     Readiness,
     TaskState,
 )
-from xemplar.api.search import BatchQuestion, Filters, Question, SimilarQuestion
+from xemplar.api.search import CaseFilter, QueryParameters, Search, SimilarParameters
+
+if TYPE_CHECKING:
+    from xemplar.api.client import Client
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Loads `Client` on first use, because nothing else here needs httpx2."""
+        if name != "Client":
+            raise AttributeError(f"module 'xemplar.api' has no attribute {name!r}")
+        from xemplar.api.client import Client
+
+        return Client
+
 
 __all__ = [
     "LABELS",
@@ -67,22 +84,22 @@ __all__ = [
     "AnswerOut",
     "AuditEntryOut",
     "AuditPage",
-    "AuditQuestion",
+    "AuditParameters",
     "BatchOut",
-    "BatchQuestion",
     "BlindCase",
     "BlindList",
     "Caller",
     "CaseChange",
+    "CaseFilter",
     "CaseIn",
+    "CaseListParameters",
     "CaseOut",
     "CasePage",
-    "CaseQuery",
-    "CaseRankingQuestion",
+    "CaseRankingParameters",
     "CaseRating",
+    "Client",
     "ErrorList",
     "ErrorOut",
-    "Filters",
     "FindingList",
     "FindingOut",
     "GenerationList",
@@ -90,6 +107,7 @@ __all__ = [
     "Health",
     "JobList",
     "JobOut",
+    "JobState",
     "KeyList",
     "KeyOut",
     "MapsOut",
@@ -101,8 +119,8 @@ __all__ = [
     "OneReadersAgreement",
     "PredictionOut",
     "Problem",
-    "Question",
-    "RankingQuestion",
+    "QueryParameters",
+    "RankingParameters",
     "RatedCase",
     "Rater",
     "RaterList",
@@ -112,6 +130,8 @@ __all__ = [
     "ReaderAgreement",
     "Readiness",
     "Reindex",
-    "SimilarQuestion",
+    "Role",
+    "Search",
+    "SimilarParameters",
     "TaskState",
 ]

@@ -1,6 +1,6 @@
-"""Ids that stand as examples in the OpenAPI document.
+"""Example ids in the OpenAPI document.
 
-No store has them; the page /docs shows ids of its own store instead, where something is read.
+They exist in no store; the page /docs shows ids of its own store instead, for operations that read.
 """
 
 CASE_ID = "0fd0a7f2b8a1c9de"

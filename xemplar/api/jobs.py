@@ -1,23 +1,32 @@
-"""Jobs: how one is started, and how far it is."""
+"""Jobs: requests and progress."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from xemplar.operations.jobs import JobState
+
+class JobState(StrEnum):
+    """State of a job; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Reindex(BaseModel):
-    """What to build."""
+    """Request for a new index."""
 
     model_config = ConfigDict(extra="forbid")
 
     checkpoint: str | None = Field(
         None,
         pattern="^[0-9a-f]{64}$",
-        description="sha256 of a checkpoint that the store keeps; null for the one that answers. "
-        "`xemplar reindex --background --checkpoint FILE` puts one there.",
+        description="sha256 of a checkpoint in the store; null for the current one. "
+        "`xemplar reindex --background --checkpoint FILE` adds one.",
     )
     factory: str = Field(
         "",
@@ -28,26 +37,28 @@ class Reindex(BaseModel):
 
 
 class JobOut(BaseModel):
-    """A long piece of work."""
+    """Background job."""
 
     id: str
     kind: str = Field(examples=["reindex"])
     state: JobState
     parameters: dict[str, Any]
     done: int = Field(description="Images embedded, or cases indexed.")
-    total: int | None = Field(description="Of how many; null until it is known.")
-    expected_end: datetime | None = Field(description="If it goes on as fast as it went so far.")
-    attempts: int = Field(description="Workers that have begun it.")
-    cancel: bool = Field(description="Whether it was asked to stop.")
+    total: int | None = Field(
+        description="Total number of images or cases; null until it is known."
+    )
+    expected_end: datetime | None = Field(description="Estimate from the average speed so far.")
+    attempts: int = Field(description="Number of workers that have started it.")
+    cancel: bool = Field(description="True if cancellation was requested.")
     created_at: datetime
-    started_at: datetime | None = Field(description="When the latest attempt began.")
+    started_at: datetime | None = Field(description="Start of the latest attempt.")
     finished_at: datetime | None
-    log: list[str] = Field(description="The newest lines, the oldest of them first.")
-    result: dict[str, Any] | None = Field(description="Of a job that is done.")
-    error: str | None = Field(description="Why it failed.")
+    log: list[str] = Field(description="Newest lines, in chronological order.")
+    result: dict[str, Any] | None = Field(description="Result of a job that is done.")
+    error: str | None = Field(description="Reason of a failure.")
 
 
 class JobList(BaseModel):
-    """Jobs, the newest first."""
+    """Jobs, newest first."""
 
     jobs: list[JobOut]

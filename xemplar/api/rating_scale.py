@@ -1,13 +1,13 @@
-"""What a rating is, to whoever gives, keeps or reads one: its scale, its reader, its file."""
+"""Rating scale, form of readers' pseudonyms, and columns of ratings files."""
 
 COLUMNS = ("query_id", "case_id", "rater", "rating")
-"""Of a ratings file, as the service writes and `xemplar evaluate ranking` reads it."""
+"""Columns of a ratings file, written by the service, read by `xemplar evaluate ranking`."""
 
 HISTORY_COLUMNS = (*COLUMNS, "rated_at", "superseded_at")
-"""Of a file that holds earlier ratings too."""
+"""Columns of a file that includes superseded ratings."""
 
 MAX_RATING = 5
-"""Readers rate from 0, nothing in common, to this, as good as the same picture."""
+"""Highest rating: practically the same image. The lowest, 0, means nothing in common."""
 
 RATER = "^[a-z][a-z0-9-]{0,31}$"
-"""Form of a reader's pseudonym. No spreadsheet takes one for a formula."""
+"""Pattern of a reader's pseudonym, which no spreadsheet interprets as a formula."""

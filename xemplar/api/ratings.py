@@ -1,4 +1,4 @@
-"""Ratings: the list that a reader rates blind, what they say of it, and how the search agrees."""
+"""Ratings: blinded lists of cases, readers' ratings, and the search's agreement with them."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from xemplar.api.examples import CASE_ID, KEY_ID
 from xemplar.api.rating_scale import MAX_RATING, RATER
 from xemplar.api.results import Cosine, Probability
-from xemplar.api.search import BatchQuestion, Counted
+from xemplar.api.search import Counted, Search
 
 MAX_RATINGS = 1000
 
@@ -15,28 +15,28 @@ Rater = Annotated[
     str,
     Field(
         pattern=RATER,
-        description="Pseudonym of the reader, chosen by them: a letter, then a-z, 0-9 and -.",
+        description="Pseudonym that the reader chooses: a letter, then a-z, 0-9 and -.",
         examples=["reader-1"],
     ),
 ]
 
 
-class RankingQuestion(BatchQuestion):
-    """What may stand behind ``/queries/{query_id}/ranking?``."""
+class RankingParameters(Search):
+    """Parameters of ``/queries/{query_id}/ranking``."""
 
     rater: Rater
 
 
-class CaseRankingQuestion(RankingQuestion):
-    """What may stand behind ``/cases/{case_id}/ranking?``."""
+class CaseRankingParameters(RankingParameters):
+    """Parameters of ``/cases/{case_id}/ranking``."""
 
     same_patient: bool = Field(
-        False, description="Whether other images of the case's patient may be in the list."
+        False, description="Allows other images of the case's patient in the list."
     )
 
 
 class CaseRating(BaseModel):
-    """What a reader says of one case."""
+    """Rating of one case."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,12 +44,12 @@ class CaseRating(BaseModel):
     rating: Annotated[int, Counted] = Field(
         ge=0,
         le=MAX_RATING,
-        description="How similar: 0, nothing in common, to 5, as good as the same picture.",
+        description="Similarity from 0, nothing in common, to 5, practically the same image.",
     )
 
 
 class RatingList(BaseModel):
-    """What a reader says of the cases of one image."""
+    """A reader's ratings of the cases for one image."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,88 +57,92 @@ class RatingList(BaseModel):
 
 
 class RaterOwner(BaseModel):
-    """Whom a pseudonym is given to."""
+    """New owner of a pseudonym."""
 
     model_config = ConfigDict(extra="forbid")
 
     key: str = Field(
-        pattern="^[0-9a-f]{16}$", description="Id of a key that is good.", examples=[KEY_ID]
+        pattern="^[0-9a-f]{16}$", description="Id of a valid API key.", examples=[KEY_ID]
     )
 
 
 class RaterOut(BaseModel):
-    """A reader's pseudonym."""
+    """Pseudonym of a reader."""
 
     rater: str
     key: str | None = Field(
-        description="Id of the key that it belongs to; null: used before pseudonyms had owners."
+        description="Id of the key that owns it; null if it was used before pseudonyms had owners."
     )
 
 
 class RaterList(BaseModel):
-    """All pseudonyms, by name."""
+    """All pseudonyms, in alphabetical order."""
 
     raters: list[RaterOut]
 
 
 class BlindCase(BaseModel):
-    """A case to be rated: its image alone, so that nothing else speaks for or against it."""
+    """Case to be rated: only its image, so that nothing else influences the rating."""
 
     case_id: str
     image_url: str
 
 
 class BlindList(BaseModel):
-    """Cases to be rated."""
+    """Blinded list of cases to be rated."""
 
-    query_id: str = Field(description="To ask how the search agrees, once they are rated.")
+    query_id: str = Field(description="Id for requesting the agreement after rating.")
     image_id: str = Field(
-        description="Under which ratings are kept: the first 16 hex digits of the sha256 of the "
-        "query's file, as a case's id."
+        description="Id under which ratings are stored: the first 16 hex digits of the sha256 of "
+        "the query's file, like a case's id."
     )
     image_url: str
     cases: list[BlindCase] = Field(
-        description="In a random order, which stays the same for this reader."
+        description="Cases in a random order that is stable for this reader."
     )
     ratings: list[CaseRating] = Field(
-        description="What this reader has said before of this image's cases, also of others than "
-        "these."
+        description="This reader's earlier ratings for the image, including cases outside this "
+        "list."
     )
 
 
 class ReaderAgreement(BaseModel):
-    """How the order by similarity agrees with ratings."""
+    """Agreement of the order by similarity with ratings."""
 
-    rated: int = Field(ge=0, description="Cases that count: rated, and still searchable.")
+    rated: int = Field(ge=0, description="Number of cases counted: rated and still searchable.")
     ndcg: Probability | None = Field(
-        description="Of all rated cases in the order of their similarity, with the rating as "
-        "gain; null where all are rated 0, or none."
+        description="nDCG of all rated cases ordered by similarity, with the rating as gain; null "
+        "if no case is rated above 0."
     )
     random_ndcg: Probability | None = Field(
-        description="The same, on average over all orders: what says nothing scores so much."
+        description="Expected nDCG of a random order: the baseline."
     )
 
 
 class OneReadersAgreement(ReaderAgreement):
-    """With one reader."""
+    """Agreement with one reader."""
 
     rater: str
 
 
 class RatedCase(BlindCase):
-    """A case that somebody has rated."""
+    """Rated case."""
 
-    rank: int = Field(ge=1, description="By similarity, among the rated cases.")
+    rank: int = Field(ge=1, description="Rank by similarity among the rated cases.")
     similarity: Cosine
-    mean_rating: float = Field(ge=0, le=MAX_RATING, description="Over those who rated it.")
+    mean_rating: float = Field(
+        ge=0, le=MAX_RATING, description="Mean over the readers who rated it."
+    )
 
 
 class Agreement(BaseModel):
-    """How the search agrees with those who have rated an image's cases."""
+    """Agreement of the search with all readers of an image's cases."""
 
     image_id: str
-    cases: list[RatedCase] = Field(description="The most similar one first.")
-    readers: list[OneReadersAgreement] = Field(description="By pseudonym.")
+    cases: list[RatedCase] = Field(description="Rated cases, most similar first.")
+    readers: list[OneReadersAgreement] = Field(
+        description="Agreement with each reader, ordered by pseudonym."
+    )
     together: ReaderAgreement = Field(
-        description="With the mean ratings, as `xemplar evaluate ranking` has it."
+        description="Agreement with the mean ratings, computed as in `xemplar evaluate ranking`."
     )

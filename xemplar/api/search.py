@@ -1,27 +1,61 @@
-"""Questions: what an address may ask. Anything else is refused: it would be a misspelling."""
+"""Search parameters: the one model behind HTTP parameters, CLI options and retrieval.
+
+`CaseFilter` selects cases; `Search` adds what to return and explain. The service, `xemplar query`,
+`xemplar.Client` and `xemplar.retrieval` all use these classes, so a parameter is declared once.
+Unknown names are refused: they would be misspellings.
+"""
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from annotated_types import Ge, Le
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from xemplar.api.examples import CASE_ID
-from xemplar.catalog import CaseFilter
-from xemplar.catalog.filters import MAX_AGE
-from xemplar.retrieval.selection import (
-    MAX_COUNTER_EXAMPLES,
-    MAX_K,
-    NEAR_DUPLICATE,
-    NearDuplicates,
-    Search,
-)
+from xemplar.data.findings import canonical
+from xemplar.errors import InvalidArgument
 
-CaseIds = Annotated[list[Annotated[str, Field(pattern="^[0-9a-f]{16}$")]], Field(max_length=100)]
+MAX_AGE = 120
+"""Years; higher ages in data sets are treated as typing errors and dropped."""
+
+MAX_K = 100
+MAX_COUNTER_EXAMPLES = 20
+
+NEAR_DUPLICATE = 0.97
+"""Cosine above which ``near_duplicates="drop"`` skips a case.
+
+Measured by `benchmarks/near_duplicates.py` with the shipped checkpoint: no two different images of
+adults are this similar, but a quarter of the children's images have such a neighbour. Whether two
+files show the same image is a separate question, answered by their pixels
+(`xemplar.retrieval.duplicates`).
+"""
+
+SHOWN = 60
+"""Characters of a refused value that an error message shows."""
+
+NearDuplicates: TypeAlias = Literal["keep", "drop"]
+
+CaseIds = Annotated[
+    tuple[Annotated[str, Field(pattern="^[0-9a-f]{16}$")], ...], Field(max_length=100)
+]
 Name = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
-Names = Annotated[list[Name], Field(max_length=100)]
+Names = Annotated[tuple[Name, ...], Field(max_length=100)]
+FindingNames = Annotated[
+    tuple[Annotated[Name, AfterValidator(canonical)], ...], Field(max_length=100)
+]
+Views = Annotated[tuple[Annotated[Name, AfterValidator(str.upper)], ...], Field(max_length=100)]
 
 
-def _no_number(value: Any) -> Any:
+def _not_a_number(value: Any) -> Any:
     try:
         float(value)
     except (TypeError, ValueError):
@@ -29,8 +63,8 @@ def _no_number(value: Any) -> Any:
     raise ValueError("a time is written as 2025-01-31 or 2025-01-31T12:00:00Z")
 
 
-Written = BeforeValidator(_no_number)
-"""Of a date or time: pydantic would take a number too, as seconds since 1970."""
+Written = BeforeValidator(_not_a_number)
+"""For dates and times: pydantic alone would accept a number, as seconds since 1970."""
 
 
 def _number(value: Any) -> Any:
@@ -40,43 +74,59 @@ def _number(value: Any) -> Any:
 
 
 Counted = BeforeValidator(_number)
-"""Of a number in JSON: pydantic would take "3" and true too."""
+"""For numbers in JSON: pydantic alone would accept "3" and true."""
 
 
-class Filters(BaseModel):
-    """Which cases are meant. Values of one parameter that may be repeated are alternatives."""
+class CaseFilter(BaseModel):
+    """Conditions that a case must all meet; the default matches every case.
 
-    model_config = ConfigDict(extra="forbid")
+    Values that are missing from the label file match no condition on them: a case of unknown age is
+    outside every age range. Finding names are canonical (`xemplar.data.findings`), and views
+    upper-case, after validation.
 
-    any_of: Names = Field(
-        [],
+    Raises:
+        InvalidArgument: a value is out of range or malformed, a name is unknown, or a range ends
+            before it begins. Where a service validates a request (`model_validate`), pydantic's
+            `ValidationError` instead, except for a range that ends before it begins.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    any_of: FindingNames = Field(
+        (),
         description="Findings of which at least one is present by the label file. "
         "'No Finding' may be named. Repeatable.",
         examples=[["Effusion", "Edema"]],
     )
-    all_of: Names = Field(
-        [], description="Findings that are all present. Repeatable.", examples=[["Effusion"]]
+    all_of: FindingNames = Field(
+        (), description="Findings that are all present. Repeatable.", examples=[["Effusion"]]
     )
-    none_of: Names = Field(
-        [],
+    none_of: FindingNames = Field(
+        (),
         description="Findings of which none is present; cases whose labels are uncertain or "
         "unknown stay. Repeatable.",
         examples=[["Pneumothorax"]],
     )
     sex: Literal["F", "M"] | None = Field(
-        None, description="Cases of unknown sex are left out.", examples=["F"]
+        None, description="Excludes cases of unknown sex.", examples=["F"]
     )
     age_min: int | None = Field(
         None,
         ge=0,
         le=MAX_AGE,
-        description="In years, inclusive; cases of unknown age are left out.",
+        description="In years, inclusive; excludes cases of unknown age.",
         examples=[40],
     )
-    age_max: int | None = Field(None, ge=0, le=MAX_AGE, description="Likewise.", examples=[60])
-    view: Names = Field([], description="Any of these views. Repeatable.", examples=[["PA", "AP"]])
+    age_max: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_AGE,
+        description="In years, inclusive; excludes cases of unknown age.",
+        examples=[60],
+    )
+    view: Views = Field((), description="Any of these views. Repeatable.", examples=[["PA", "AP"]])
     source: Names = Field(
-        [], description="Any of these data sets. Repeatable.", examples=[["nih14"]]
+        (), description="Any of these data sets. Repeatable.", examples=[["nih14"]]
     )
     indexed_since: Annotated[date, Written] | None = Field(
         None,
@@ -84,51 +134,68 @@ class Filters(BaseModel):
         examples=["2025-01-31"],
     )
     indexed_until: Annotated[date, Written] | None = Field(
-        None, description="Day (UTC) on or before which it was.", examples=["2025-12-31"]
+        None,
+        description="Day (UTC) on or before which the case was first indexed.",
+        examples=["2025-12-31"],
     )
 
-    def case_filter(self) -> CaseFilter:
-        """As the domain has it.
+    if not TYPE_CHECKING:  # type checkers see the fields as keyword arguments
 
-        Raises:
-            InvalidArgument: a range ends before it begins.
-        """
-        return CaseFilter(
-            any_of=tuple(self.any_of),
-            all_of=tuple(self.all_of),
-            none_of=tuple(self.none_of),
-            sex=self.sex,
-            age_min=self.age_min,
-            age_max=self.age_max,
-            views=tuple(self.view),
-            sources=tuple(self.source),
-            indexed_since=self.indexed_since,
-            indexed_until=self.indexed_until,
-        )
+        def __init__(self, **values: Any) -> None:
+            """Raises errors of this library, not pydantic's."""
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                wrong = (_refusal(type(self), one) for one in error.errors())
+                raise InvalidArgument("; ".join(wrong)) from error
+
+        # pydantic (as in its RootModel): requests are validated without this constructor, so that
+        # FastAPI sees a ValidationError and answers with the name of each wrong parameter
+        __init__.__pydantic_base_init__ = True
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        for first, last in (("age_min", "age_max"), ("indexed_since", "indexed_until")):
+            begin, end = getattr(self, first), getattr(self, last)
+            if begin is not None and end is not None and begin > end:
+                raise InvalidArgument(f"{first} is {begin}, which is after {last} {end}")
+        return self
+
+    @property
+    def findings(self) -> frozenset[str]:
+        """All findings whose presence the filter tests."""
+        return frozenset((*self.any_of, *self.all_of, *self.none_of))
+
+    @property
+    def matches_all(self) -> bool:
+        """True if no condition excludes any case."""
+        fields = CaseFilter.model_fields
+        return all(getattr(self, name) == field.default for name, field in fields.items())
 
 
-class BatchQuestion(Filters):
-    """What may stand behind ``/query/batch?``."""
+class Search(CaseFilter):
+    """Search for similar cases: the filter, how many to return, and what to explain."""
 
-    k: int = Field(5, ge=1, le=MAX_K, description="How many cases.")
+    k: int = Field(5, ge=1, le=MAX_K, description="Number of cases.")
     finding: str | None = Field(
         None,
         max_length=100,
-        description="Finding to explain; the most probable one if not named.",
+        description="Finding to explain; the most probable one by default.",
         examples=["Effusion"],
     )
     exclude: CaseIds = Field(
-        [],
-        description="Case ids that must not be in the answer. Repeatable.",
+        (),
+        description="Ids of cases to leave out. Repeatable.",
         examples=[[CASE_ID]],
     )
     exclude_patient_of: CaseIds = Field(
-        [],
-        description="Case ids whose patients' images must not be in the answer. Repeatable.",
+        (),
+        description="Ids of cases whose patients' images are left out; of an unknown patient, the "
+        "case alone. Repeatable.",
         examples=[[CASE_ID]],
     )
     min_similarity: float = Field(
-        -1, ge=-1, le=1, description="Less similar cases are not shown.", examples=[0.5]
+        -1, ge=-1, le=1, description="Leaves out less similar cases.", examples=[0.5]
     )
     diversity: float = Field(
         0,
@@ -140,57 +207,48 @@ class BatchQuestion(Filters):
     )
     near_duplicates: NearDuplicates = Field(
         "keep",
-        description=f"'drop': no case whose cosine to the query, or to a case chosen before it, "
-        f"is above {NEAR_DUPLICATE}: hardly another image, most likely. With 'keep', too, cases "
-        "that show the same image take one place.",
+        description="'drop' leaves out cases whose cosine to the query, or to a case chosen "
+        f"earlier, exceeds {NEAR_DUPLICATE}: most likely the same image. With 'keep', too, cases "
+        "that show the same image appear once.",
     )
     one_per_patient: bool = Field(
         False,
-        description="Whether each patient is shown at most once; unknown patients count as "
-        "different ones.",
+        description="Shows each patient at most once; cases of unknown patients count as "
+        "different patients.",
     )
     counter_examples: int = Field(
         0,
         ge=0,
         le=MAX_COUNTER_EXAMPLES,
-        description="How many of the most similar cases known not to have the explained finding "
-        "are shown too. Filters on findings do not apply to them, all others do.",
+        description="Number of the most similar cases known not to have the explained finding, "
+        "shown as well. Filters on findings do not apply to them, all others do.",
         examples=[3],
     )
 
-    def search(self) -> Search:
-        """As the domain has it.
 
-        Raises:
-            InvalidArgument: a range ends before it begins.
-        """
-        return Search(
-            k=self.k,
-            finding=self.finding,
-            exclude=tuple(self.exclude),
-            exclude_patient_of=tuple(self.exclude_patient_of),
-            filter=self.case_filter(),
-            min_similarity=self.min_similarity,
-            diversity=self.diversity,
-            near_duplicates=self.near_duplicates,
-            one_per_patient=self.one_per_patient,
-            counter_examples=self.counter_examples,
-        )
-
-
-class Question(BatchQuestion):
-    """What may stand behind ``/query?``."""
+class QueryParameters(Search):
+    """Parameters of ``/query`` and of ``/queries/{query_id}/similar``."""
 
     include: Literal["overlays", "maps"] | None = Field(
         None,
-        description="'overlays': pictures as data URIs; 'maps': the numbers that they are drawn "
-        "from.",
+        description="'overlays': images as data URIs; 'maps': the numbers from which they are "
+        "drawn.",
     )
 
 
-class SimilarQuestion(Question):
-    """What may stand behind ``/cases/{case_id}/similar?``."""
+class SimilarParameters(QueryParameters):
+    """Parameters of ``/cases/{case_id}/similar``."""
 
-    same_patient: bool = Field(
-        False, description="Whether other images of the case's patient may be in the answer."
-    )
+    same_patient: bool = Field(False, description="Allows other images of the case's patient.")
+
+
+def _refusal(model: type[BaseModel], error: ErrorDetails) -> str:
+    """Describes one refused value: its name, the value, and the limits."""
+    value = repr(error["input"])
+    shown = value if len(value) <= SHOWN else f"{value[:SHOWN]}..."
+    named = f"{'.'.join(map(str, error['loc']))} is {shown}"
+    field = model.model_fields.get(str(error["loc"][0]))
+    limits: dict[type, Any] = {type(limit): limit for limit in field.metadata} if field else {}
+    if Ge in limits and Le in limits and {"ge", "le"} & error.get("ctx", {}).keys():
+        return f"{named}; it must be from {limits[Ge].ge} to {limits[Le].le}"
+    return f"{named}: {error['msg']}"

@@ -7,7 +7,6 @@ decoding an image. SQLite by default, PostgreSQL by URL.
 from xemplar.catalog.access import EVERYTHING, NOTHING, Access
 from xemplar.catalog.case import Batch, Case, Description, Entry, GenerationRecord, case_id_of
 from xemplar.catalog.catalog import Catalog, open_catalog
-from xemplar.catalog.filters import CaseFilter
 from xemplar.catalog.schema import migrate
 
 __all__ = [
@@ -16,7 +15,6 @@ __all__ = [
     "Access",
     "Batch",
     "Case",
-    "CaseFilter",
     "Catalog",
     "Description",
     "Entry",

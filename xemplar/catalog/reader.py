@@ -11,9 +11,10 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.orm import Session
 
+from xemplar.api.search import CaseFilter
 from xemplar.catalog.access import EVERYTHING, Access
 from xemplar.catalog.case import Batch, Case, case_id_of, elsewhere, id_taken
-from xemplar.catalog.filters import CaseFilter
+from xemplar.catalog.filters import conditions
 from xemplar.catalog.rows import batch_of, case_of
 from xemplar.catalog.schema import reading
 from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
@@ -110,14 +111,22 @@ class CatalogReader:
         with self._reading() as connection:
             return tuple(connection.scalars(query.order_by(CaseRow.id)))
 
-    def matching(self, wanted: CaseFilter) -> npt.NDArray[np.int64]:
-        """Ids of the cases that a filter means, int64 (n,), ascending.
+    def matching(
+        self, wanted: CaseFilter, known_absent: str | None = None
+    ) -> npt.NDArray[np.int64]:
+        """Ids of the cases that meet a filter, int64 (n,), ascending.
+
+        Args:
+            wanted: the filter.
+            known_absent: a finding whose label must say that it is absent (`conditions`).
 
         Raises:
             UnknownFinding: it names a finding of no vocabulary and no case.
         """
         self.check(wanted)
-        query = select(CaseRow.id).where(*wanted.conditions(), *self.access.conditions())
+        query = select(CaseRow.id).where(
+            *conditions(wanted, known_absent), *self.access.conditions()
+        )
         with self._reading() as connection:
             return np.fromiter(connection.scalars(query.order_by(CaseRow.id)), np.int64)
 
@@ -194,7 +203,7 @@ class CatalogReader:
         self.check(wanted)
         embedded = (EmbeddingRow.case == CaseRow.id) & (EmbeddingRow.checkpoint == checkpoint)
         query = select(CaseRow).join(EmbeddingRow, embedded)
-        query = query.where(*wanted.conditions(), *self.access.conditions())
+        query = query.where(*conditions(wanted), *self.access.conditions())
         query = query.where(CaseRow.id > after).order_by(CaseRow.id).limit(limit)
         with self._reading() as connection, Session(connection) as session:
             return tuple(map(case_of, session.scalars(query)))

@@ -88,11 +88,12 @@ def _refusal(name: str, field: FieldInfo, value: Any) -> str:
     return ""
 
 
-def options_from(*models: Model) -> Callable[[Command], Command]:
+def options_from(*models: Model, panel: str | None = None) -> Callable[[Command], Command]:
     """Adds an option for each field of the models to a typer command.
 
     Args:
         models: with field names that differ from each other's and from the command's parameters.
+        panel: heading of the options in the help, unless a field names its own.
 
     Returns:
         A decorator. What the user typed reaches the command by field name, as the dict `PARAMETER`.
@@ -117,7 +118,7 @@ def options_from(*models: Model) -> Callable[[Command], Command]:
         own = inspect.signature(command, eval_str=True).parameters.values()
         parameters = [
             *(parameter for parameter in own if parameter.name != PARAMETER),
-            *(_parameter(name, field) for name, field in fields.items()),
+            *(_parameter(name, field, panel) for name, field in fields.items()),
         ]
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -127,9 +128,9 @@ def options_from(*models: Model) -> Callable[[Command], Command]:
     return decorate
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, panel: str | None) -> inspect.Parameter:
     """Builds the parameter of a field; None where the user types nothing."""
-    option = _option(field)
+    option = _option(name, field, panel)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -138,25 +139,25 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     )
 
 
-def _option(field: FieldInfo) -> OptionInfo:
+def _option(name: str, field: FieldInfo, panel: str | None = None) -> OptionInfo:
     given = next((one for one in field.metadata if isinstance(one, OptionInfo)), None)
     lowest, highest = _bounds(field)
     return OptionInfo(
         default=...,
-        param_decls=_declared(given) or None,  # typer then makes them from the name
+        param_decls=_declared(name, given) or None,  # typer then makes them from the name
         help=escape(field.description or ""),
         metavar=given.metavar if given else None,
-        rich_help_panel=given.rich_help_panel if given else None,
+        rich_help_panel=(given.rich_help_panel if given else None) or panel,
         show_default=_shown(field.get_default(call_default_factory=True)),
         min=lowest,
         max=highest,
     )
 
 
-def _declared(given: OptionInfo | None) -> list[str]:
-    """Lists the names that a `typer.Option` in an annotation declares: the first is its default."""
+def _declared(name: str, given: OptionInfo | None) -> list[str]:
+    """Lists the names of an option as the field's `typer.Option` declares them; ``-k`` for k."""
     if given is None:
-        return []
+        return [f"-{name}", f"--{name}"] if len(name) == 1 else []
     first = [given.default] if isinstance(given.default, str) else []
     return [*first, *(given.param_decls or ())]
 
@@ -225,7 +226,7 @@ def _value(name: str, field: FieldInfo, given: Any) -> Any:
 
 
 def _entries(name: str, field: FieldInfo, given: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    option = _option(field)
+    option = _option(name, field)
     _, kind = get_args(_plain(field.annotation))
     for one in given:
         key, _, value = one.partition("=")

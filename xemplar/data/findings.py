@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from xemplar.data.spelling import nearest, spelling_key
 from xemplar.errors import DatasetError, UnknownFinding
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Labels: TypeAlias = Mapping[str, int]
 
@@ -167,7 +168,7 @@ def finding_index(findings: Sequence[str], name: str) -> int:
 
 def targets(
     labels: Labels, findings: Sequence[str], policy: UncertainPolicy = UncertainPolicy.POSITIVE
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+) -> "tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]":
     """Training targets of one image.
 
     Args:
@@ -182,6 +183,8 @@ def targets(
     Raises:
         DatasetError: a label is none of 1, 0, -1.
     """
+    import numpy as np  # here alone: `xemplar.api` needs finding names and no numpy
+
     target = np.zeros(len(findings), np.float32)
     known = np.zeros(len(findings), np.float32)
     for place, finding in enumerate(findings):

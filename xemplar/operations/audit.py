@@ -20,12 +20,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from xemplar.api.administration import MAX_ENTRIES
 from xemplar.catalog.removal import CHANGED
 from xemplar.catalog.schema import connect, reading, writing
 from xemplar.catalog.tables import AuditRow
-
-MAX_ENTRIES = 1000
-"""At most so many entries are given at once."""
 
 FORGOTTEN_AT_ONCE = 10_000
 """Entries that one transaction deletes: others wait for it meanwhile."""

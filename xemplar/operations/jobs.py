@@ -16,11 +16,11 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
+from xemplar.api.jobs import JobState as JobState
 from xemplar.catalog.schema import reading, writing
 from xemplar.catalog.tables import ChangeRow, JobRow
 from xemplar.errors import NotFound
@@ -35,16 +35,6 @@ LOG_LINES = 200
 
 class JobLost(Exception):
     """A worker speaks of a job that is no longer its own: it must leave everything as it is."""
-
-
-class JobState(StrEnum):
-    """Of a job; the last three are final."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,13 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from xemplar.api.administration import MAX_SOURCES
+from xemplar.api.administration import Role as Role
 from xemplar.catalog.access import Access
 from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.tables import KeyRow
@@ -25,22 +26,8 @@ SECRET_BYTES = 32
 MAX_NAME = 100
 """Characters of a key's name, and of a source's."""
 
-MAX_SOURCES = 100
 LONGEST = timedelta(days=36525)
 """A key may be good for a hundred years: dates without end cannot be reckoned with."""
-
-
-class Role(StrEnum):
-    """What a key may do. Each may do all that those before it may."""
-
-    READER = "reader"
-    WRITER = "writer"
-    ADMIN = "admin"
-
-    def covers(self, needed: "Role") -> bool:
-        """Whether this role may do what ``needed`` may."""
-        order = list(Role)
-        return order.index(self) >= order.index(needed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Self
 
 from sqlalchemy import Engine
 
+from xemplar.api.search import Search
 from xemplar.archive.store import Store
 from xemplar.catalog import Case, Catalog, Description, open_catalog
 from xemplar.data.findings import finding_index
@@ -24,7 +25,7 @@ from xemplar.retrieval.follower import StoreFollower
 from xemplar.retrieval.ingest import Taken, embed_image, keep
 from xemplar.retrieval.query import Query, Question, answer_of, answers, read, read_all
 from xemplar.retrieval.result import Answer, Stopwatch
-from xemplar.retrieval.selection import Scope, Search
+from xemplar.retrieval.selection import Scope
 from xemplar.retrieval.snapshot import Snapshot, live_checkpoint, open_snapshot
 
 
@@ -172,10 +173,10 @@ class Retriever(StoreFollower):
         """
         case = self.indexed(case_id)
         if same_patient:
-            search = replace(search, exclude=(*search.exclude, case_id))
+            excluded = {"exclude": (*search.exclude, case_id)}
         else:
-            search = replace(search, exclude_patient_of=(*search.exclude_patient_of, case_id))
-        question = self._question(search)
+            excluded = {"exclude_patient_of": (*search.exclude_patient_of, case_id)}
+        question = self._question(search.model_copy(update=excluded))
         watch = Stopwatch()
         image = self.media.display(case.image_sha256)
         inputs = self.media.input(case.image_sha256, question.live.checkpoint.card.spec)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.images import drawn_image, encoded
 from xemplar import Client
-from xemplar.api import CaseChange, CaseIn, Question
+from xemplar.api import CaseChange, CaseIn, QueryParameters
 from xemplar.errors import ConfigurationError, ServiceError, ServiceProblem, ServiceUnreachable
 
 ADDRESS = "http://service.example"
@@ -74,7 +74,7 @@ def _no_key_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_only_what_was_named_is_sent() -> None:
     client, asked = answering(busy(after=None))
-    question = Question(k=5, none_of=["Mass", "Edema"], one_per_patient=True, finding=None)
+    question = QueryParameters(k=5, none_of=["Mass", "Edema"], one_per_patient=True, finding=None)
     with pytest.raises(ServiceProblem):
         client.query(IMAGE, question)
     assert asked[0].url == f"{ADDRESS}/query?none_of=Mass&none_of=Edema&k=5&one_per_patient=true"

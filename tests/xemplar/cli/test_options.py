@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
-from xemplar.api import Question
+from xemplar.api import QueryParameters
 from xemplar.cli.options import options_from, refusals
 
 
@@ -105,9 +105,9 @@ def test_a_dataclass_states_its_refusals_by_name_value_and_limit() -> None:
 
 
 def test_a_model_of_the_service_becomes_a_command() -> None:
-    app, calls = line(Question)
+    app, calls = line(QueryParameters)
     words = ("--k", "3", "--any-of", "Mass", "--sex", "F", "--one-per-patient")
     assert run(app, "it", *words, "--indexed-since", "2026-01-31")[0] == 0
-    asked = Question(**{name: value for name, value in calls[0].items() if name != "target"})
-    assert (asked.k, asked.any_of, asked.sex, asked.one_per_patient) == (3, ["Mass"], "F", True)
+    asked = QueryParameters(**{name: value for name, value in calls[0].items() if name != "target"})
+    assert (asked.k, asked.any_of, asked.sex, asked.one_per_patient) == (3, ("Mass",), "F", True)
     assert asked.indexed_since is not None

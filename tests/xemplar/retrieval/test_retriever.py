@@ -12,8 +12,9 @@ import pytest
 
 from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore, small_store
+from xemplar.api import Search
 from xemplar.archive.store import Store
-from xemplar.catalog import Case, CaseFilter
+from xemplar.catalog import Case
 from xemplar.errors import (
     InvalidArgument,
     NotARadiograph,
@@ -31,7 +32,6 @@ from xemplar.phantom import phantom
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.selection import Search
 from xemplar.retrieval.snapshot import validator_of
 
 STRANGER = encoded(drawn_image(77, 1500, 1200))
@@ -187,8 +187,8 @@ def test_excluding_a_case_that_does_not_exist_is_refused(retriever: Retriever) -
 def test_filters_leave_the_order_of_the_others_as_it_was(
     retriever: Retriever, answer: Answer
 ) -> None:
-    wanted = CaseFilter(any_of=("Effusion", "Mass"), none_of=("Hernia",), age_max=37)
-    filtered = retriever.ask(STRANGER, Search(k=CASES, filter=wanted))
+    wanted = Search(k=CASES, any_of=("Effusion", "Mass"), none_of=("Hernia",), age_max=37)
+    filtered = retriever.ask(STRANGER, wanted)
     cases = [near.case for near in answer.neighbours]
     expected = [c for c in cases if {"Effusion", "Mass"} & set(c.findings) and c.age <= 37]
     assert [near.case for near in filtered.neighbours] == expected
@@ -196,7 +196,7 @@ def test_filters_leave_the_order_of_the_others_as_it_was(
 
 
 def test_what_matches_nothing_is_answered_with_nothing(retriever: Retriever) -> None:
-    nothing = retriever.ask(STRANGER, Search(filter=CaseFilter(sources=("elsewhere",))))
+    nothing = retriever.ask(STRANGER, Search(source=("elsewhere",)))
     assert (nothing.neighbours, nothing.matched) == ((), 0)
     assert nothing.predictions
 
@@ -219,7 +219,8 @@ def test_counter_examples_are_the_most_similar_cases_known_not_to_have_the_findi
             k=2,
             finding="Effusion",
             counter_examples=CASES,
-            filter=CaseFilter(any_of=("Effusion",), sex="F"),
+            any_of=("Effusion",),
+            sex="F",
         ),
     )
     assert all("Effusion" in near.case.findings for near in shown.neighbours)

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.xemplar.index.vectors import unit
+from xemplar.api.search import NEAR_DUPLICATE, Search
 from xemplar.catalog import Case, Catalog
 from xemplar.errors import InvalidArgument
 from xemplar.index import Hits, LiveIndex
 from xemplar.retrieval import selection
 from xemplar.retrieval.duplicates import StoredImages
-from xemplar.retrieval.selection import NEAR_DUPLICATE, Found, Scope, Search, choose
+from xemplar.retrieval.selection import Found, Scope, choose
 
 DAY = datetime(2025, 3, 1, tzinfo=UTC)
 QUERY = unit(np.float32([1, 1, 1]))
@@ -61,6 +62,9 @@ class Fake:
 
     def case(self, case_id: str) -> Case:
         return self.cases([int(case_id, 16)])[int(case_id, 16)]
+
+    def seen(self) -> None:
+        """No limits: all cases exist for the caller."""
 
     def contrast(self, sha256: str) -> Any:
         return int(sha256, 16)

@@ -1,4 +1,4 @@
-"""The service from Python."""
+"""Python client of the service."""
 
 from xemplar.errors import ConfigurationError
 

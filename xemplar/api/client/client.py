@@ -1,4 +1,4 @@
-"""`Client`: one method for each operation of the service, called as the operation is."""
+"""`Client`: one method for each operation of the service, named after its operation id."""
 
 import os
 import time
@@ -16,17 +16,16 @@ from xemplar.api import (
     AnswerOut,
     AuditEntryOut,
     AuditPage,
-    AuditQuestion,
+    AuditParameters,
     BatchOut,
-    BatchQuestion,
     BlindList,
     Caller,
     CaseChange,
     CaseIn,
+    CaseListParameters,
     CaseOut,
     CasePage,
-    CaseQuery,
-    CaseRankingQuestion,
+    CaseRankingParameters,
     ErrorList,
     ErrorOut,
     FindingList,
@@ -43,38 +42,39 @@ from xemplar.api import (
     NewKey,
     NewKeyOut,
     Problem,
-    Question,
-    RankingQuestion,
+    QueryParameters,
+    RankingParameters,
     RaterList,
     RaterOut,
     RaterOwner,
     RatingList,
     Readiness,
     Reindex,
-    SimilarQuestion,
+    Search,
+    SimilarParameters,
 )
 from xemplar.api.client.connection import Connection
 
 ImageFile: TypeAlias = bytes | str | os.PathLike[str]
-"""A file's bytes, or its path: PNG, JPEG, TIFF or DICOM. Its name is not sent."""
+"""Content of a PNG, JPEG, TIFF or DICOM file, or its path. The file's name is not sent."""
 
 
 class Client:
-    """Asks a service. What may be asked and what is answered stands in `xemplar.api`.
+    """Client of a service; `xemplar.api` defines requests and responses.
 
     ::
 
         with Client("http://127.0.0.1:8000") as client:
-            answer = client.query("image.png", Question(k=3, finding="Effusion"))
+            answer = client.query("image.png", QueryParameters(k=3, finding="Effusion"))
             for near in answer.neighbours:
                 print(near.rank, near.case_id, near.similarity, near.findings)
 
-    Where the service is too busy (429 or 503 with Retry-After), the request is sent again, unless
-    doing it twice would be something else than doing it once. Safe to share between threads.
+    Retries requests while the service is too busy (429 or 503 with Retry-After), unless repeating
+    one could have another effect than sending it once. Thread-safe.
 
     Every method may raise:
-        ServiceProblem: the service refuses, or fails; with its reason.
-        ServiceUnreachable: no answer, or none of the service.
+        ServiceProblem: the service refused the request or failed; the message says why.
+        ServiceUnreachable: no response, or none from an xemplar service.
     """
 
     def __init__(
@@ -86,17 +86,17 @@ class Client:
         retries: int = 3,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        """Make a client; nothing is sent yet.
+        """Creates a client without sending anything.
 
         Args:
-            url: of the service, with the path under which a reverse proxy shows it.
-            key: secret of an API key; None: that of the variable XEMPLAR_KEY, if it is set.
-            timeout: seconds without a byte of an answer after which there will be none.
-            retries: how often a request is sent again to a service that is too busy.
-            transport: what carries the requests in place of the network, as in tests.
+            url: address of the service, including any path prefix of a reverse proxy.
+            key: secret of an API key; by default, the value of XEMPLAR_KEY.
+            timeout: seconds to wait for the next byte of a response.
+            retries: most retries of one request while the service is too busy.
+            transport: replaces the network, as in tests.
 
         Raises:
-            ConfigurationError: the address or the key cannot be one.
+            ConfigurationError: the address or the key is malformed.
         """
         key = os.environ.get("XEMPLAR_KEY", "") if key is None else key
         self._service = Connection(url, key, timeout, retries, transport)
@@ -116,107 +116,109 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Closes the connections."""
         self._service.close()
 
-    # ---- questions ---------------------------------------------------------------------------
+    # ---- queries -----------------------------------------------------------------------------
 
-    def query(self, image: ImageFile, question: Question = Question()) -> AnswerOut:
-        """Past cases similar to an image, and why."""
-        asked = _asked(question)
+    def query(self, image: ImageFile, search: QueryParameters = QueryParameters()) -> AnswerOut:
+        """Finds past cases similar to an image, with evidence."""
+        asked = _asked(search)
         return self._service.read(AnswerOut, "POST", "/query", params=asked, files=_form(image))
 
     def query_batch(
-        self, images: Sequence[ImageFile], question: BatchQuestion = BatchQuestion()
+        self, images: Sequence[ImageFile], search: Search = Search()
     ) -> list[AnswerOut | Problem]:
-        """The answers for up to 64 images, in their order; the problem of one that is refused."""
-        asked, path = _asked(question), "/query/batch"
+        """Queries up to 64 images; a refused image gets a `Problem` in place of its answer."""
+        asked, path = _asked(search), "/query/batch"
         return self._service.read(BatchOut, "POST", path, params=asked, files=_form(*images)).root
 
-    def similar(self, case_id: str, question: SimilarQuestion = SimilarQuestion()) -> AnswerOut:
-        """Past cases similar to one of them."""
+    def similar(self, case_id: str, search: SimilarParameters = SimilarParameters()) -> AnswerOut:
+        """Finds cases similar to an indexed case."""
         path = _path("cases", case_id, "similar")
-        return self._service.read(AnswerOut, "GET", path, params=_asked(question))
+        return self._service.read(AnswerOut, "GET", path, params=_asked(search))
 
-    def query_similar(self, query_id: str, question: Question = Question()) -> AnswerOut:
-        """Something else asked of an image that was sent; while the service remembers it."""
+    def query_similar(
+        self, query_id: str, search: QueryParameters = QueryParameters()
+    ) -> AnswerOut:
+        """Repeats a query with other parameters, while the service remembers its image."""
         path = _path("queries", query_id, "similar")
-        return self._service.read(AnswerOut, "GET", path, params=_asked(question))
+        return self._service.read(AnswerOut, "GET", path, params=_asked(search))
 
     def query_image(self, query_id: str, side: int = 1024) -> bytes:
-        """The image that was sent, as a JPEG; longest side 64 to 1024 pixels."""
+        """Returns the query image as a JPEG; longest side 64 to 1024 pixels."""
         path = _path("queries", query_id, "image")
         return self._service.send("GET", path, params={"side": side})
 
     def query_overlay(self, query_id: str, finding: str | None = None, side: int = 512) -> bytes:
-        """The image that was sent with its Grad-CAM, as a JPEG.
+        """Returns the query image with its Grad-CAM as a JPEG.
 
         Args:
-            query_id: of an answer.
-            finding: to explain; None for the one of the answer.
+            query_id: id from an answer.
+            finding: finding to explain; by default, the one that the answer explains.
             side: longest side in pixels, 64 to 1024.
         """
         asked = {"side": side} | ({"finding": finding} if finding else {})
         return self._service.send("GET", _path("queries", query_id, "overlay"), params=asked)
 
     def query_evidence(self, query_id: str, case_id: str, side: int = 512) -> bytes:
-        """Which places of the image that was sent make it similar to a case, as a JPEG."""
+        """Returns the similarity evidence for a case in the query image, as a JPEG."""
         path = _path("queries", query_id, "evidence", case_id)
         return self._service.send("GET", path, params={"side": side})
 
     def query_matches(self, query_id: str, case_id: str) -> MatchesOut:
-        """Which places of the image that was sent and of a case match."""
+        """Returns how pairs of locations of the query and a case contribute to the similarity."""
         path = _path("queries", query_id, "matches", case_id)
         return self._service.read(MatchesOut, "GET", path)
 
     def share_query(self, query_id: str) -> None:
-        """Let every key see the image that was sent, and its answer; while they are remembered."""
+        """Lets every key see a query and its answer, while the service remembers them."""
         self._service.send("POST", _path("queries", query_id, "share"))
 
     # ---- ratings -----------------------------------------------------------------------------
 
-    def query_ranking(self, query_id: str, question: RankingQuestion) -> BlindList:
-        """Cases to be rated for an image that was sent; while the service remembers it."""
+    def query_ranking(self, query_id: str, search: RankingParameters) -> BlindList:
+        """Lists cases to rate for a query, while the service remembers it."""
         path = _path("queries", query_id, "ranking")
-        return self._service.read(BlindList, "GET", path, params=_asked(question))
+        return self._service.read(BlindList, "GET", path, params=_asked(search))
 
-    def case_ranking(self, case_id: str, question: CaseRankingQuestion) -> BlindList:
-        """Cases to be rated for an indexed one."""
+    def case_ranking(self, case_id: str, search: CaseRankingParameters) -> BlindList:
+        """Lists cases to rate for an indexed case."""
         path = _path("cases", case_id, "ranking")
-        return self._service.read(BlindList, "GET", path, params=_asked(question))
+        return self._service.read(BlindList, "GET", path, params=_asked(search))
 
     def put_ratings(self, image_id: str, rater: str, said: RatingList) -> None:
-        """Save all that a reader says of an image's cases, in place of what they said before."""
+        """Saves a reader's ratings of an image's cases; replaces their earlier ratings."""
         self._service.send("PUT", _path("ratings", image_id, rater), json=_asked(said))
 
     def query_ratings(self, query_id: str) -> Agreement:
-        """How the search agrees with those who have rated the image's cases.
+        """Returns the agreement of the search with the ratings of the image's cases.
 
-        Of others' ratings a reader is shown those of cases that the same key has rated.
+        Other readers' ratings are included only for cases that the caller's key has rated.
         """
         return self._service.read(Agreement, "GET", _path("queries", query_id, "ratings"))
 
     def ratings_csv(self, *, history: bool = False) -> str:
-        """All ratings, as `xemplar evaluate ranking --experts` reads them.
+        """Exports all ratings as CSV for `xemplar evaluate ranking --experts`.
 
         Args:
-            history: earlier ratings too, with the columns rated_at and superseded_at.
+            history: includes superseded ratings, with the columns rated_at and superseded_at.
         """
         asked = {"history": history}
         return self._service.send("GET", "/ratings.csv", params=asked).decode()
 
     def raters(self) -> list[RaterOut]:
-        """All readers' pseudonyms, and the keys that they belong to."""
+        """Lists readers' pseudonyms and the keys that own them."""
         return self._service.read(RaterList, "GET", "/raters").raters
 
     def give_rater(self, rater: str, owner: RaterOwner) -> RaterOut:
-        """Give a pseudonym to a key, with all ratings under it."""
+        """Transfers a pseudonym and all its ratings to a key."""
         return self._service.read(RaterOut, "PUT", _path("raters", rater), json=_asked(owner))
 
     # ---- cases -------------------------------------------------------------------------------
 
-    def cases(self, which: CaseQuery = CaseQuery()) -> Iterator[CaseOut]:
-        """All cases that meet the filters; a page is fetched when it is needed."""
+    def cases(self, which: CaseListParameters = CaseListParameters()) -> Iterator[CaseOut]:
+        """Iterates over the cases that meet the filters; fetches pages as needed."""
         asked = _asked(which)
         while True:
             page = self._service.read(CasePage, "GET", "/cases", params=asked)
@@ -226,67 +228,67 @@ class Client:
             asked["after"] = httpx2.URL(page.next).params["after"]
 
     def findings(self) -> list[FindingOut]:
-        """What filters may name: findings that a case has or that the network knows."""
+        """Lists the findings that filters can name: those of cases and of the network."""
         return self._service.read(FindingList, "GET", "/findings").findings
 
     def case(self, case_id: str) -> CaseOut:
-        """A past case."""
+        """Returns a case."""
         return self._service.read(CaseOut, "GET", _path("cases", case_id))
 
     def put_case(self, image: ImageFile, about: CaseIn) -> NewCaseOut:
-        """Put an image in, searchable at once; one that is there is described anew."""
+        """Adds a case, searchable at once; an image that is indexed already gets the new fields."""
         fields, image_part = _asked(about), _form(image)
         return self._service.read(NewCaseOut, "POST", "/cases", data=fields, files=image_part)
 
     def change_case(self, case_id: str, change: CaseChange) -> CaseOut:
-        """Change what is named, forget what is None, and leave all else as it is."""
+        """Changes the given fields of a case, deletes those that are None, and keeps the rest."""
         fields = change.model_dump(mode="json", exclude_unset=True)
         return self._service.read(CaseOut, "PATCH", _path("cases", case_id), json=fields)
 
     def remove_case(self, case_id: str) -> None:
-        """Remove a case for good, with its pictures."""
+        """Deletes a case and its images permanently."""
         self._service.send("DELETE", _path("cases", case_id), repeatable=False)
 
     def case_image(self, case_id: str, side: int = 1024) -> bytes:
-        """A case's image, as a JPEG; longest side 64 to 1024 pixels."""
+        """Returns a case's image as a JPEG; longest side 64 to 1024 pixels."""
         path = _path("cases", case_id, "image")
         return self._service.send("GET", path, params={"side": side})
 
     def case_overlay(self, case_id: str, finding: str, side: int = 512) -> bytes:
-        """A case with its Grad-CAM for a finding, as a JPEG; longest side 64 to 1024 pixels."""
+        """Returns a case with its Grad-CAM for a finding as a JPEG; longest side 64 to 1024."""
         asked = {"finding": finding, "side": side}
         return self._service.send("GET", _path("cases", case_id, "overlay"), params=asked)
 
     def case_evidence(self, case_id: str, query_id: str, side: int = 512) -> bytes:
-        """Which places of a case make it similar to the image that was sent, as a JPEG."""
+        """Returns the similarity evidence for a query in a case's image, as a JPEG."""
         path = _path("cases", case_id, "evidence", query_id)
         return self._service.send("GET", path, params={"side": side})
 
     # ---- for administrators ------------------------------------------------------------------
 
     def reindex(self, what: Reindex = Reindex()) -> JobOut:
-        """Start to build a new index; `wait` for it."""
+        """Starts a job that builds a new index; see `wait`."""
         fields, path = _asked(what), "/jobs/reindex"
         return self._service.read(JobOut, "POST", path, json=fields, repeatable=False)
 
     def jobs(self, limit: int = 50) -> list[JobOut]:
-        """The newest jobs, up to 200."""
+        """Lists the newest jobs, at most 200."""
         return self._service.read(JobList, "GET", "/jobs", params={"limit": limit}).jobs
 
     def job(self, job_id: str) -> JobOut:
-        """How far a job is, and what came of it."""
+        """Returns a job with its progress and result."""
         return self._service.read(JobOut, "GET", _path("jobs", job_id))
 
     def wait(self, job_id: str, *, seconds: float | None = None, every: float = 1.0) -> JobOut:
-        """A job once it has ended: its `state` says whether it is done, failed or cancelled.
+        """Waits for a job to end and returns it; its `state` is done, failed or cancelled.
 
         Args:
-            job_id: of the job.
-            seconds: after which it is waited for no longer; None: for ever.
-            every: seconds between two looks.
+            job_id: id of the job.
+            seconds: longest wait; None for no limit.
+            every: seconds between two requests.
 
         Raises:
-            TimeoutError: it has not ended by then, and goes on.
+            TimeoutError: the job has not ended in time; it continues.
         """
         began = time.monotonic()
         while (job := self.job(job_id)).finished_at is None:
@@ -296,33 +298,33 @@ class Client:
         return job
 
     def cancel_job(self, job_id: str) -> JobOut:
-        """Ask a job to stop."""
+        """Requests the cancellation of a job."""
         return self._service.read(JobOut, "POST", _path("jobs", job_id, "cancel"))
 
     def index_generations(self) -> list[GenerationOut]:
-        """All generations of the index, the newest first."""
+        """Lists the index generations, newest first."""
         return self._service.read(GenerationList, "GET", "/generations").generations
 
     def publish_generation(self, name: str) -> GenerationOut:
-        """Answer with another generation; naming an older one is the rollback."""
+        """Makes a generation live; an older one is a rollback."""
         return self._service.read(GenerationOut, "POST", _path("generations", name, "publish"))
 
     def keys(self) -> list[KeyOut]:
-        """All API keys, revoked ones too."""
+        """Lists all API keys, including revoked ones."""
         return self._service.read(KeyList, "GET", "/keys").keys
 
     def create_key(self, key: NewKey) -> NewKeyOut:
-        """Make a key; its secret is told this once."""
+        """Creates a key; its secret is returned only here."""
         fields = key.model_dump(mode="json")
         return self._service.read(NewKeyOut, "POST", "/keys", json=fields, repeatable=False)
 
     def revoke_key(self, key_id: str) -> KeyOut:
-        """Make a key useless for good; not the one that asks."""
+        """Revokes a key permanently; the caller's own key is refused."""
         path = _path("keys", key_id, "revoke")
         return self._service.read(KeyOut, "POST", path, repeatable=False)
 
-    def audit(self, which: AuditQuestion = AuditQuestion()) -> Iterator[AuditEntryOut]:
-        """The audit trail, the newest entry first; a page is fetched when it is needed."""
+    def audit(self, which: AuditParameters = AuditParameters()) -> Iterator[AuditEntryOut]:
+        """Iterates over the audit trail, newest first; fetches pages as needed."""
         asked = _asked(which)
         while True:
             page = self._service.read(AuditPage, "GET", "/audit", params=asked)
@@ -332,31 +334,31 @@ class Client:
             asked["before"] = page.before
 
     def errors(self) -> list[ErrorOut]:
-        """What went wrong lately, the newest first."""
+        """Lists recent errors, newest first."""
         return self._service.read(ErrorList, "GET", "/errors").errors
 
     # ---- operation ---------------------------------------------------------------------------
 
     def me(self) -> Caller:
-        """Who asks: the key, and what it may do."""
+        """Returns the caller's key and rights."""
         return self._service.read(Caller, "GET", "/me")
 
     def healthz(self) -> Health:
-        """The service's process lives."""
+        """Checks that the service's process is alive."""
         return self._service.read(Health, "GET", "/healthz")
 
     def readyz(self) -> Readiness:
-        """What the service answers with; where it is not ready, it is not asked again."""
+        """Returns the artefacts in use; not retried if the service is not ready."""
         return self._service.read(Readiness, "GET", "/readyz", repeatable=False)
 
 
-def _asked(question: BaseModel) -> dict[str, Any]:
-    """What was named; the service's own defaults for all else."""
-    return question.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+def _asked(search: BaseModel) -> dict[str, Any]:
+    """Dumps the fields that were set; the service has defaults for the others."""
+    return search.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
 def _form(*images: ImageFile) -> list[tuple[str, tuple[str, bytes]]]:
-    """Parts of a form. A file's own name stays here: a patient's may be in it."""
+    """Builds the form's parts without file names, which may contain a patient's name."""
     read = (image if isinstance(image, bytes) else Path(image).read_bytes() for image in images)
     return [("image", ("image", data)) for data in read]
 

@@ -1,4 +1,4 @@
-"""How a request is sent, sent again, and answered; and how its failure is told."""
+"""HTTP connection to a service: requests, retries, and errors."""
 
 import time
 from http import HTTPStatus
@@ -14,13 +14,13 @@ from xemplar.errors import ConfigurationError, ServiceError, ServiceProblem, Ser
 CONNECT_SECONDS = 10.0
 
 MAX_WAIT_SECONDS = 30.0
-"""Who is told to come back later than that is better told to people."""
+"""Longest Retry-After that is waited for; a longer one is reported instead."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Connection:
-    """To one service. Safe to share between threads."""
+    """Connection to one service. Thread-safe."""
 
     def __init__(
         self,
@@ -30,10 +30,10 @@ class Connection:
         retries: int,
         transport: httpx2.BaseTransport | None,
     ) -> None:
-        """See `xemplar.Client`.
+        """Prepares the connection; see `xemplar.Client`.
 
         Raises:
-            ConfigurationError: the address or the key cannot be one.
+            ConfigurationError: the address or the key is malformed.
         """
         headers = {"User-Agent": f"xemplar/{__version__}"}
         if key:
@@ -48,11 +48,11 @@ class Connection:
         self.url = url
 
     def close(self) -> None:
-        """Let go of the sockets."""
+        """Closes the sockets."""
         self._http.close()
 
     def read(self, model: type[Model], method: str, path: str, **content: Any) -> Model:
-        """`send`, and what its answer says."""
+        """Sends a request and parses the response as a model."""
         answer = self.send(method, path, **content)
         try:
             return model.model_validate_json(answer)
@@ -60,24 +60,25 @@ class Connection:
             raise self._lost(f"the answer to {method} {path} is no {model.__name__}") from error
 
     def send(self, method: str, path: str, *, repeatable: bool = True, **content: Any) -> bytes:
-        """Send a request, again where the service is too busy for it.
+        """Sends a request; retries while the service is too busy.
 
         Args:
-            method: of HTTP.
-            path: behind the service's address.
-            repeatable: whether doing it twice is doing it once. What is not is sent again only
-                where the service says that it has not begun.
-            content: as `httpx2.Client.request` has it.
+            method: HTTP method.
+            path: relative to the service's address.
+            repeatable: True if the request is idempotent. Others are retried only if the service
+                says that it has not started the work (429).
+            content: arguments of `httpx2.Client.request`.
 
         Returns:
-            The body of the answer.
+            The body of the response.
 
         Raises:
-            ServiceProblem, ServiceUnreachable: with the mend in the message.
+            ServiceProblem: the service refused the request or failed.
+            ServiceUnreachable: no response, or none from an xemplar service.
         """
         left = self._retries
         while not (response := self._once(method, path, content)).is_success:
-            seconds = _come_back_after(response)
+            seconds = _retry_seconds(response)
             untouched = response.status_code == HTTPStatus.TOO_MANY_REQUESTS
             if not left or seconds is None or not (repeatable or untouched):
                 raise self._failure(response)
@@ -128,14 +129,16 @@ def _address(url: str) -> httpx2.URL:
 
 
 def _checked(key: str) -> str:
-    """A key that may stand in a header. What is no key is not shown: it may be nearly one."""
+    """Checks that a key fits into a header; never shows it, since it may be nearly right."""
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise ConfigurationError("the API key has a character that no key has, as a line's end")
+        raise ConfigurationError(
+            "the API key contains a character that no key has, such as a line break"
+        )
     return key
 
 
-def _come_back_after(response: httpx2.Response) -> float | None:
-    """Seconds after which a service that is too busy wants the request again; None: it does not."""
+def _retry_seconds(response: httpx2.Response) -> float | None:
+    """Returns the seconds to wait before a retry; None if the request must not be retried."""
     told = response.headers.get("Retry-After", "")
     busy = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
     if response.status_code not in busy or not told.isdecimal() or int(told) > MAX_WAIT_SECONDS:
