@@ -35,11 +35,11 @@ from xemplar.archive.media import Media
 from xemplar.archive.permissions import write_private
 from xemplar.archive.store import KEY_BYTES, Store
 from xemplar.catalog import migrate, open_catalog
-from xemplar.catalog.copying import copy_catalog, images, remove_again
+from xemplar.catalog.copying import apply_removals, copy_catalog, images
 from xemplar.errors import ConfigurationError, Mismatch, StorageError
 from xemplar.index import check_cases, current, folder_of, open_generation, read_manifest
 from xemplar.model.checkpoint import find, keep, load
-from xemplar.operations.audit import note
+from xemplar.operations.audit import audit_command
 
 from .backup_archive import CATALOG, HAD_KEYS, KEY, Contents, unpack, writing_archive
 
@@ -81,7 +81,7 @@ def back_up(
         checkpoint = _check_answers(store, live, copy, otherwise)
         # whatever pseudonyms are in the copy were made with it
         key = store.pseudonym_key.read_bytes() if store.pseudonym_key.is_file() else None
-        _note(database_url, "backup", live)
+        _audit(database_url, "backup", live)
         with writing_archive(out) as archive:
             if store.had_keys.is_file():
                 archive.add(store.had_keys, HAD_KEYS)
@@ -96,7 +96,7 @@ def back_up(
                         archive.add(path, str(path.relative_to(store.root)))
                 if on_progress:
                     on_progress(cases, total)
-            cases -= remove_again(database_url, copy.database_url)
+            cases -= apply_removals(database_url, copy.database_url)
             archive.add(scratch / CATALOG, CATALOG)
             contents = Contents(created, live, cases, archive.pictures)
             contents = archive.finish(contents, key, scratch)
@@ -150,16 +150,16 @@ def restore(
             _move(scratch / name, store.root / name)
         sync_path(store.root)
         copy_catalog(copy.database_url, database_url, again=again)
-        _note(database_url, "restore", contents.generation)
+        _audit(database_url, "restore", contents.generation)
     store.restoring.replace(store.current)
     sync_path(store.generations)
     return contents
 
 
-def _note(database_url: str, action: str, generation: str) -> None:
+def _audit(database_url: str, action: str, generation: str) -> None:
     """Keep an entry in the audit trail; a database that can only be read is no reason to stop."""
     try:
-        note(database_url, action, generation)
+        audit_command(database_url, action, generation)
     except StorageError as error:
         LOG.warning("the %s is not audited: %s", action, error.reason)
 

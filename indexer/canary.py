@@ -18,7 +18,7 @@ LEAST_RECALL = 0.95
 """Share of the exact ten nearest cases that a generation must find, over the whole sample."""
 
 
-class Held(NamedTuple):
+class HeldEmbeddings(NamedTuple):
     """Embeddings of cases that a generation holds.
 
     Attributes:
@@ -46,10 +46,10 @@ def check_generation(generation: Generation, source: Source) -> float:
         CorruptArtefact: a case does not find itself first, or too few neighbours are found.
     """
 
-    def held() -> Iterator[Held]:
+    def held() -> Iterator[HeldEmbeddings]:
         for batch in source():
             known = np.isin(batch.ids, generation.ids)
-            yield Held(batch.ids[known], batch.vectors[known])
+            yield HeldEmbeddings(batch.ids[known], batch.vectors[known])
 
     ids, queries = sample_of(held, SAMPLE)
     for case, query in zip(map(int, ids), queries, strict=True):
@@ -71,7 +71,7 @@ def check_generation(generation: Generation, source: Source) -> float:
 
 def _recall(
     generation: Generation,
-    held: Callable[[], Iterator[Held]],
+    held: Callable[[], Iterator[HeldEmbeddings]],
     ids: npt.NDArray[np.int64],
     queries: npt.NDArray[np.float32],
 ) -> float:
@@ -90,7 +90,7 @@ def _recall(
 
 
 def _nearest(
-    held: Callable[[], Iterator[Held]],
+    held: Callable[[], Iterator[HeldEmbeddings]],
     ids: npt.NDArray[np.int64],
     queries: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.int64]]:

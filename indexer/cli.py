@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
@@ -32,17 +31,15 @@ if TYPE_CHECKING:
     from xemplar.data.splits import PatientSplit
     from xemplar.model.checkpoint import Checkpoint
 
-    from .job import Outcome
-    from .publishing import Published
-    from .reader import Unreadable
+    from .job import IndexingResult
+    from .publishing import PublishedGeneration
+    from .reader import SkippedImage
 
 DECODE_SECONDS = 60
 """An image that takes longer to decode is left out: no single file may hold up a whole archive."""
 
 REASONS = 8
 """Reasons for which files were left out that the summary counts."""
-
-generations = typer.Typer(no_args_is_help=True, help="List index generations, or go back to one.")
 
 
 def index(
@@ -172,178 +169,8 @@ def index(
             factory=factory,
         )
         if publish:
-            _learn(place, catalog, loaded, precision, threads)
+            _fit_validator(place, catalog, loaded, precision, threads)
     _report(outcome, published, place, publish, datasets)
-
-
-@generations.command("list")
-def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
-    """List the generations in a store, oldest first; live and damaged ones are marked."""
-    from xemplar.archive.store import Store
-    from xemplar.errors import NothingIndexed
-    from xemplar.index import Damaged, current
-    from xemplar.index import generations as all_generations
-
-    place = Store(store)
-    found = all_generations(place)
-    if not found:
-        raise NothingIndexed(f"there is no generation in {store}; run `xemplar index FOLDER`")
-    try:
-        live = current(place)
-    except NothingIndexed:
-        live = ""
-    # nothing may wrap or be cut on a narrow terminal: `activate` takes the name as it is shown
-    titles = ("", "name", "cases", "checkpoint", "index", "recall@10")
-    table = Table(*(Column(title, no_wrap=True, overflow="ignore") for title in titles), box=None)
-    for one in found:
-        if isinstance(one, Damaged):
-            table.add_row("damaged", plain(one.name))
-            continue
-        table.add_row(
-            "live" if one.name == live else "",
-            plain(one.name),
-            f"{one.count:,}",
-            one.checkpoint[:12],
-            plain(one.factory),
-            f"{one.recall_at_10:.3f}",
-        )
-    Console(soft_wrap=True).print(table, crop=False)
-    for one in found:
-        if isinstance(one, Damaged):
-            Console(stderr=True, soft_wrap=True).print(plain(one.fault), highlight=False)
-
-
-@generations.command()
-def activate(
-    name: Annotated[str, typer.Argument(help="As `xemplar generations list` shows it.")],
-    store: StoreOption = DEFAULT_STORE,
-    checkpoint: CheckpointOption = None,
-    database: DatabaseOption = "",
-) -> None:
-    """Make a generation the live one, as to go back to an older one.
-
-    One that could not answer, as its files are damaged, is refused, and nothing changes.
-    """
-    from xemplar.archive.store import Store
-    from xemplar.catalog import open_catalog
-    from xemplar.model.checkpoint import default_checkpoint
-    from xemplar.retrieval.snapshot import publish_usable
-
-    place = Store(store)
-    with open_catalog(database or place.database_url) as catalog:
-        publish_usable(name, place, catalog, checkpoint or default_checkpoint())
-    Console().print(f"{plain(name)} is live; a running service takes it over within seconds")
-
-
-@generations.command()
-def prune(
-    keep: Annotated[int, typer.Option(min=1, help="Newest generations to keep.")] = 3,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Delete old generations for good; the live one is always kept.
-
-    Nothing else is lost: the catalog holds all embeddings, and an index can be built again.
-
-    Example:
-        xemplar generations prune --keep 2 --store archive
-    """
-    from xemplar.archive.store import Store
-    from xemplar.index import current, remove
-    from xemplar.index import generations as all_generations
-
-    place = Store(store)
-    live = current(place)
-    names = [one.name for one in all_generations(place)]
-    old = [name for name in names[:-keep] if name != live]
-    for name in old:
-        remove(place, name)
-    Console(highlight=False).print(
-        f"{len(old)} deleted, {len(names) - len(old)} kept; {live} is live"
-    )
-
-
-@generations.command()
-def purge(
-    store: StoreOption = DEFAULT_STORE,
-    checkpoint: CheckpointOption = None,
-    database: DatabaseOption = "",
-) -> None:
-    """Delete embeddings and maps of removed cases from the disk now, as a worker does daily.
-
-    If the live index holds some, a new one without them is built and published. Every other
-    generation that holds some is deleted; it cannot be gone back to.
-
-    Example:
-        xemplar generations purge --store archive
-    """
-    from xemplar.archive.store import Store
-    from xemplar.catalog import open_catalog
-    from xemplar.model.checkpoint import default_checkpoint, load
-    from xemplar.retrieval.snapshot import live_checkpoint
-
-    from .cli_jobs import Bar, encoder_of
-    from .purge import purge as run
-
-    place = Store(store)
-    loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
-    with open_catalog(database or place.database_url) as catalog:
-        total = catalog.count(loaded.digest)
-        with progress("cases", total) as move:
-            encoder = encoder_of(loaded, "auto", 0)
-            deleted = run(place, catalog, loaded, encoder, Bar(move, total))
-    Console(highlight=False).print(
-        f"{len(deleted)} generations with removed cases deleted; no other holds one"
-        if deleted
-        else "no generation holds a removed case"
-    )
-
-
-@generations.command()
-def calibrate(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help="similarity.json of `xemplar evaluate ranking`.", exists=True, dir_okay=False
-        ),
-    ],
-    store: StoreOption = DEFAULT_STORE,
-    checkpoint: CheckpointOption = None,
-    database: DatabaseOption = "",
-) -> None:
-    """Publish the live index anew with a measured calibration: what a cosine is worth.
-
-    Example:
-        xemplar generations calibrate report/similarity.json --store archive
-    """
-    import json
-
-    from xemplar.archive.store import Store
-    from xemplar.catalog import open_catalog
-    from xemplar.errors import ConfigurationError
-    from xemplar.index import SimilarityCalibration, current, read_manifest
-    from xemplar.model.checkpoint import default_checkpoint, load
-    from xemplar.retrieval.snapshot import live_checkpoint
-
-    from .publishing import build_generation
-
-    try:
-        fields = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}") from error
-    place = Store(store)
-    loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
-    factory = read_manifest(place.generations / current(place)).factory
-    with open_catalog(database or place.database_url) as catalog:
-        published = build_generation(
-            place,
-            catalog,
-            loaded,
-            factory=factory,
-            calibration=SimilarityCalibration.from_dict(fields),
-        )
-    Console().print(
-        f"{published.name} is live, calibrated; a running service takes it over within seconds"
-    )
 
 
 def phantoms(
@@ -385,7 +212,7 @@ def _embed(
     threads: int,
     workers: int,
     **insisted: bool,
-) -> "Outcome":
+) -> "IndexingResult":
     import os
 
     from xemplar.imaging import Limits
@@ -412,7 +239,7 @@ def _embed(
         )
 
 
-def _learn(
+def _fit_validator(
     store: "Store", catalog: "Catalog", checkpoint: "Checkpoint", precision: str, threads: int
 ) -> None:
     """Let the input validator learn from the live generation now, so that no start waits for it."""
@@ -426,7 +253,7 @@ def _learn(
         new_validator(Snapshot(encoder, generation), catalog, store)
 
 
-def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:
+def _report_unreadable(unreadable: "tuple[SkippedImage, ...]") -> None:
     """Every image that was left out, on stderr.
 
     Not kept in the store: a file name may say who the patient is, and the store must not.
@@ -437,8 +264,8 @@ def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:
 
 
 def _report(
-    outcome: "Outcome",
-    published: "Published",
+    outcome: "IndexingResult",
+    published: "PublishedGeneration",
     store: "Store",
     go_live: bool,
     datasets: "list[Dataset]",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xemplar.model.encoder import Encoder
     from xemplar.operations.jobs import Job
 
-    from .worker import Watch
+    from .worker import JobWatcher
 
 PrecisionOption = Annotated[
     Literal["auto", "float32", "bfloat16"],
@@ -37,23 +37,23 @@ ThreadsOption = Annotated[
 jobs = typer.Typer(no_args_is_help=True, help="List long pieces of work, or stop one.")
 
 
-class Bar:
-    """Shows how far a reindex is (see `indexer.reindex.Watcher`)."""
+class ProgressBar:
+    """Shows how far a reindex is (see `indexer.reindex.ProgressWatcher`)."""
 
     def __init__(self, move: Callable[[int], None], total: int) -> None:
         self._move = move
         self._total = total
 
     def moved(self, done: int, total: int) -> None:
-        """Implements `Watcher.moved`."""
+        """Implements `ProgressWatcher.moved`."""
         self._move(done * self._total // total)
 
     def say(self, line: str) -> None:
-        """Implements `Watcher.say`."""
+        """Implements `ProgressWatcher.say`."""
         Console(stderr=True, soft_wrap=True, highlight=False).print(plain(line))
 
     def confirm(self) -> None:
-        """Implements `Watcher.confirm`: nobody stops a command but by Ctrl-C."""
+        """Implements `ProgressWatcher.confirm`: nobody stops a command but by Ctrl-C."""
 
 
 def reindex(
@@ -102,7 +102,7 @@ def reindex(
             return
         encoder = encoder_of(loaded, precision, threads)
         with progress("cases", catalog.count()) as move:
-            bar = Bar(move, catalog.count())
+            bar = ProgressBar(move, catalog.count())
             published = run(place, catalog, loaded, encoder, bar, factory=factory)
     Console(highlight=False).print(
         f"{published.name} is live; a running service takes it over within seconds"
@@ -144,11 +144,11 @@ def worker(
     migrate(url, place)
     with open_catalog(url) as catalog:
 
-        def work(job: "Job", watch: "Watch") -> Mapping[str, Any]:
+        def work(job: "Job", watch: "JobWatcher") -> Mapping[str, Any]:
             other = checkpoint or default_checkpoint()
             return _reindexed(job, watch, place, catalog, other, precision, threads)
 
-        def purge(_: "Job", watch: "Watch") -> Mapping[str, Any]:
+        def purge(_: "Job", watch: "JobWatcher") -> Mapping[str, Any]:
             other = checkpoint or default_checkpoint()
             return _purged(watch, place, catalog, other, precision, threads)
 
@@ -211,7 +211,7 @@ def encoder_of(checkpoint: "Checkpoint", precision: str, threads: int) -> "Calla
 
 def _reindexed(
     job: "Job",
-    watch: "Watch",
+    watch: "JobWatcher",
     store: "Store",
     catalog: "Catalog",
     other: Path,
@@ -241,7 +241,12 @@ def _reindexed(
 
 
 def _purged(
-    watch: "Watch", store: "Store", catalog: "Catalog", other: Path, precision: str, threads: int
+    watch: "JobWatcher",
+    store: "Store",
+    catalog: "Catalog",
+    other: Path,
+    precision: str,
+    threads: int,
 ) -> Mapping[str, Any]:
     """Do a purge job, with the checkpoint that answers."""
     from xemplar.model.checkpoint import load

@@ -14,7 +14,7 @@ from xemplar.retrieval.duplicates import COPY_COSINE, MAX_COPIES, StoredImages, 
 SAME_IMAGE = "it shows the same image as another case"
 
 
-class Copies:
+class DuplicateFinder:
     """Compares new images with all that a checkpoint has embedded, those of the same job included.
 
     Holds all embeddings in memory, as building the index does. 16 images among 100,000 take about

@@ -30,8 +30,8 @@ from xemplar.imaging import Radiograph, decode
 from xemplar.model.encoder import Encoder
 from xemplar.retrieval.ingest import BLANK, embed
 
-from .copies import SAME_IMAGE, Copies
-from .reader import Known, New, Reader, Unreadable, in_order
+from .copies import SAME_IMAGE, DuplicateFinder
+from .reader import KnownImage, NewImage, Reader, SkippedImage, in_order
 
 BATCH = 16
 """Images in one forward pass: more do not make it faster on a processor."""
@@ -40,7 +40,7 @@ _Described: TypeAlias = tuple[str, Description]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class IndexingResult:
     """What a job did.
 
     Attributes:
@@ -53,7 +53,7 @@ class Outcome:
 
     embedded: int
     reused: int
-    unreadable: tuple[Unreadable, ...]
+    unreadable: tuple[SkippedImage, ...]
     copies: int
     seconds: float
 
@@ -69,7 +69,7 @@ def embed_images(
     burned_in_text: bool = False,
     decode: Callable[[bytes], Radiograph] = decode,
     on_progress: Callable[[int], None] | None = None,
-) -> Outcome:
+) -> IndexingResult:
     """Put images into the catalog and the media folder of a store, embedding those that are new.
 
     Args:
@@ -102,12 +102,12 @@ def embed_images(
         decode=decode,
     )
     describe = partial(_description, store, encoder.checkpoint.card.split)
-    reused, unreadable, seen = 0, list[Unreadable](), set[str]()
+    reused, unreadable, seen = 0, list[SkippedImage](), set[str]()
     with _Batches(catalog, media, encoder) as batches:
         for done, item in enumerate(in_order(read, images, workers, ahead=2 * BATCH), start=1):
-            if isinstance(item, Unreadable):
+            if isinstance(item, SkippedImage):
                 unreadable.append(item)
-            elif isinstance(item, Known) or item.sha256 in seen:
+            elif isinstance(item, KnownImage) or item.sha256 in seen:
                 reused += 1
                 batches.describe(item.sha256, describe(item.image))
             else:
@@ -119,7 +119,7 @@ def embed_images(
     unreadable += batches.left_out
     copies = sum(image.reason == SAME_IMAGE for image in unreadable)
     seconds = time.monotonic() - started
-    return Outcome(batches.embedded, reused, tuple(unreadable), copies, seconds)
+    return IndexingResult(batches.embedded, reused, tuple(unreadable), copies, seconds)
 
 
 class _Batches:
@@ -133,12 +133,12 @@ class _Batches:
 
     def __init__(self, catalog: Catalog, media: Media, encoder: Encoder) -> None:
         self.embedded = 0
-        self.left_out: list[Unreadable] = []
+        self.left_out: list[SkippedImage] = []
         self._catalog = catalog
         self._media = media
-        self._copies = Copies(catalog, media, encoder.checkpoint)
+        self._copies = DuplicateFinder(catalog, media, encoder.checkpoint)
         self._encoder = encoder
-        self._images: list[tuple[New, Description]] = []
+        self._images: list[tuple[NewImage, Description]] = []
         self._described: list[_Described] = []
         self._writer = ThreadPoolExecutor(1, "writer")
         self._written: Future[None] | None = None
@@ -156,7 +156,7 @@ class _Batches:
         finally:
             self._writer.shutdown()
 
-    def embed(self, image: New, description: Description) -> None:
+    def embed(self, image: NewImage, description: Description) -> None:
         """Add an image; every `BATCH` of them go through the network."""
         self._images.append((image, description))
         if len(self._images) == BATCH:
@@ -192,7 +192,7 @@ class _Batches:
         if copies:
             self._catalog.delete_unknown_pictures(copies, self._media.remove)
         self.left_out += [
-            Unreadable(new.image.path, BLANK if entry is None else SAME_IMAGE)
+            SkippedImage(new.image.path, BLANK if entry is None else SAME_IMAGE)
             for new, entry in zip(images, embedded, strict=True)
             if entry is None or new.sha256 in copies
         ]

@@ -8,8 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog, GenerationRecord
-from xemplar.catalog.generations import Generations
+from xemplar.catalog import Catalog, GenerationRecord, Generations
 from xemplar.errors import ArtefactError, NotFound, XemplarError
 from xemplar.index import (
     FACTORY,
@@ -29,7 +28,7 @@ from .canary import check_generation
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedGeneration:
     """A generation after a job.
 
     Attributes:
@@ -54,7 +53,7 @@ def build_generation(
     calibration: SimilarityCalibration | None = None,
     source: Source | None = None,
     confirm: Callable[[], None] = lambda: None,
-) -> Published:
+) -> PublishedGeneration:
     """Build a generation from all that the catalog holds of a checkpoint, and publish it.
 
     Before that it must pass `check_generation`: the old one answers until then. The store keeps
@@ -107,7 +106,7 @@ def build_generation(
         with suppress(XemplarError):  # the first error is the one to tell
             remove(store, name)
         raise
-    return Published(name, manifest.count, is_new=True)
+    return PublishedGeneration(name, manifest.count, is_new=True)
 
 
 def activate(store: Store, catalog: Catalog, name: str) -> None:
@@ -127,7 +126,9 @@ def _record(catalog: Catalog, manifest: Manifest) -> None:
     )
 
 
-def _same(store: Store, catalog: Catalog, checkpoint: Checkpoint, factory: str) -> Published | None:
+def _same(
+    store: Store, catalog: Catalog, checkpoint: Checkpoint, factory: str
+) -> PublishedGeneration | None:
     """The live generation, if it is whole and holds what a new one would hold."""
     try:
         live = open_generation(store, checkpoint, current(store))
@@ -137,7 +138,7 @@ def _same(store: Store, catalog: Catalog, checkpoint: Checkpoint, factory: str) 
         return None
     if not np.array_equal(live.ids, catalog.embedded_ids(checkpoint.digest)):
         return None
-    return Published(live.name, len(live), is_new=False)
+    return PublishedGeneration(live.name, len(live), is_new=False)
 
 
 def _calibration(store: Store, checkpoint: Checkpoint) -> SimilarityCalibration | None:

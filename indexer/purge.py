@@ -9,9 +9,9 @@ from xemplar.errors import NothingIndexed
 from xemplar.index import current, remove
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder
-from xemplar.operations.removals import remains
+from xemplar.operations.removals import purge_backlog
 
-from .reindex import Watcher, reindex
+from .reindex import ProgressWatcher, reindex
 
 
 def purge(
@@ -19,7 +19,7 @@ def purge(
     catalog: Catalog,
     checkpoint: Checkpoint,
     encoder: Callable[[], Encoder],
-    watcher: Watcher,
+    watcher: ProgressWatcher,
 ) -> tuple[str, ...]:
     """Publish a generation without the removed cases, and delete all that hold some.
 
@@ -41,7 +41,7 @@ def purge(
         ConfigurationError, CorruptArtefact, StorageError: see `reindex`.
     """
     sweep(store.generations)
-    if current(store) in remains(store, catalog).generations:
+    if current(store) in purge_backlog(store, catalog).generations:
         if not catalog.count(checkpoint.digest):
             raise NothingIndexed(
                 "every indexed case was removed, and an index of none cannot be built; put "
@@ -50,11 +50,11 @@ def purge(
         reindex(store, catalog, checkpoint, encoder, watcher)
     watcher.confirm()
     live = current(store)
-    held = remains(store, catalog).generations
+    held = purge_backlog(store, catalog).generations
     old = tuple(name for name in held if name != live and not name.startswith("."))
     for name in old:
         remove(store, name)
         watcher.say(f"generation {name} is deleted")
-    if not catalog.empty_log():
+    if not catalog.truncate_log():
         watcher.say("the database's log could not be emptied, as others were using it")
     return old

@@ -16,7 +16,7 @@ from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ImageTooLarge, InputError, UnreadableImage
 from xemplar.imaging import Limits, Radiograph, decode
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
-from xemplar.retrieval.ingest import Prepared
+from xemplar.retrieval.ingest import PreparedImage
 
 OTHER_PART = (
     "the DICOM header says that it shows {part}, not a chest; `--any-body-part` indexes it all the "
@@ -30,7 +30,7 @@ BURNED_IN = (
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class SkippedImage:
     """An image that was left out, and why."""
 
     path: Path
@@ -38,7 +38,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownImage:
     """An image that this checkpoint has embedded before."""
 
     image: DatasetImage
@@ -46,11 +46,11 @@ class Known:
 
 
 @dataclass(frozen=True, eq=False)
-class New:
+class NewImage:
     """A radiograph that is to go through the network; its pictures are written."""
 
     image: DatasetImage
-    prepared: Prepared
+    prepared: PreparedImage
 
     @property
     def sha256(self) -> str:
@@ -58,7 +58,7 @@ class New:
         return self.prepared.sha256
 
 
-Read: TypeAlias = New | Known | Unreadable
+Read: TypeAlias = NewImage | KnownImage | SkippedImage
 
 
 class Reader:
@@ -89,23 +89,23 @@ class Reader:
             sha256 = hashlib.sha256(data).hexdigest()
             # a known radiograph whose pictures were lost goes the whole way again
             if sha256 in self._known and self._media.has(sha256, self._spec):
-                return Known(image, sha256)
+                return KnownImage(image, sha256)
             radiograph = self._decode(data)
         except FileNotFoundError:
-            return Unreadable(image.path, "there is no such file")
+            return SkippedImage(image.path, "there is no such file")
         except IsADirectoryError:
-            return Unreadable(image.path, "it is a folder, and no file")
+            return SkippedImage(image.path, "it is a folder, and no file")
         except PermissionError:
-            return Unreadable(image.path, "the file may not be read")
+            return SkippedImage(image.path, "the file may not be read")
         except InputError as error:
-            return Unreadable(image.path, str(error))
+            return SkippedImage(image.path, str(error))
         if radiograph.body_part is not None and not self._any_body_part:
-            return Unreadable(image.path, OTHER_PART.format(part=radiograph.body_part))
+            return SkippedImage(image.path, OTHER_PART.format(part=radiograph.body_part))
         if radiograph.burned_in and not self._burned_in_text:
-            return Unreadable(image.path, BURNED_IN)
+            return SkippedImage(image.path, BURNED_IN)
         inputs = preprocess(radiograph, self._spec)
         self._media.write(radiograph, inputs, self._spec)
-        return New(image, Prepared.of(radiograph, inputs))
+        return NewImage(image, PreparedImage.of(radiograph, inputs))
 
     def _bytes(self, path: Path) -> bytes:
         """A file's content; one above the limit is refused before it fills the memory.

@@ -21,13 +21,13 @@ from xemplar.model.encoder import Encoder
 from xemplar.retrieval.ingest import delete_orphans, delete_pictures, embed_stored
 
 from .job import BATCH
-from .publishing import Published, build_generation
+from .publishing import PublishedGeneration, build_generation
 
 MAX_LOST = 0.01
 """Share of the images that may be left out, as their stored input is missing or damaged."""
 
 
-class Watcher(Protocol):
+class ProgressWatcher(Protocol):
     """Whoever started the work. Each call may raise, which ends the work and leaves all as it was.
 
     What was embedded until then is kept, and not embedded again.
@@ -48,10 +48,10 @@ def reindex(
     catalog: Catalog,
     checkpoint: Checkpoint,
     encoder: Callable[[], Encoder],
-    watcher: Watcher,
+    watcher: ProgressWatcher,
     *,
     factory: str = "",
-) -> Published:
+) -> PublishedGeneration:
     """Build a generation of all cases by a checkpoint, check it, and publish it.
 
     Args:
@@ -106,7 +106,7 @@ def _embed_missing(
     encoder: Encoder,
     catalog: Catalog,
     media: Media,
-    watcher: Watcher,
+    watcher: ProgressWatcher,
     most_lost: float,
 ) -> None:
     """Embed cases from their stored inputs; so large a share of them may be left out."""

@@ -39,12 +39,12 @@ class Cancelled(Exception):
     """The job was asked to stop."""
 
 
-Work = Callable[[Job, "Watch"], Mapping[str, Any]]
+Work = Callable[[Job, "JobWatcher"], Mapping[str, Any]]
 """Does a job and gives its result."""
 
 
-class Watch:
-    """What a running job is told through, and tells through; see `indexer.reindex.Watcher`."""
+class JobWatcher:
+    """What a running job is told through, and tells through; see `indexer.reindex.ProgressWatcher`."""
 
     def __init__(self, jobs: Jobs, job: Job, beat_seconds: float = BEAT_SECONDS) -> None:
         self._jobs = jobs
@@ -72,13 +72,13 @@ class Watch:
                 self._renew()  # so that the last lines are in the log
 
     def moved(self, done: int, total: int) -> None:
-        """Implements `Watcher.moved`."""
+        """Implements `ProgressWatcher.moved`."""
         self._done, self._total = done, total
         if self._end is not None:
             raise self._end
 
     def say(self, line: str) -> None:
-        """Implements `Watcher.say`."""
+        """Implements `ProgressWatcher.say`."""
         LOG.info("job %s: %s", self._job.id, line)
         with self._lock:
             self._lines.append(line)
@@ -86,7 +86,7 @@ class Watch:
             raise self._end
 
     def confirm(self) -> None:
-        """Implements `Watcher.confirm`: asks the catalog now, and does not wait for the beat."""
+        """Implements `ProgressWatcher.confirm`: asks the catalog now, and does not wait for the beat."""
         self._renew()
         if self._end is not None:
             raise self._end
@@ -200,7 +200,7 @@ class Worker:
 
     def _do(self, job: Job) -> None:
         try:
-            with Watch(self._jobs, job) as watch:
+            with JobWatcher(self._jobs, job) as watch:
                 result = self._works[job.kind](job, watch)
         except Cancelled:
             self._jobs.stop(job)

@@ -6,7 +6,6 @@ from fastapi import Query, Request, Response
 
 from xemplar.api import CaseOut, CasePage, CaseQuery, FindingList, FindingOut
 from xemplar.catalog import Case
-from xemplar.catalog.counts import finding_counts
 from xemplar.retrieval import render
 
 from ..admission import reader
@@ -52,7 +51,7 @@ async def cases(request: Request, asked: Annotated[CaseQuery, Query()]) -> CaseP
 async def findings(request: Request) -> FindingList:
     """Findings that a case has or that the network knows: what filters may name."""
     retriever = service_of(request).retriever
-    counted = await service_of(request).work(lambda: finding_counts(retriever.catalog))
+    counted = await service_of(request).work(retriever.catalog.finding_counts)
     predicted = retriever.checkpoint.card.findings
     names = sorted({*counted, *predicted}, key=str.lower)
     return FindingList(

@@ -16,7 +16,7 @@ from xemplar.errors import BurnedInText, NotARadiograph, StorageError
 from xemplar.imaging import Radiograph
 from xemplar.imaging.preprocess import preprocess
 from xemplar.operations.audit import changes
-from xemplar.retrieval.ingest import Taken, delete_case
+from xemplar.retrieval.ingest import Ingested, delete_case
 from xemplar.retrieval.retriever import Retriever
 
 from ..admission import writer
@@ -223,7 +223,7 @@ def _put(
     doubts = verdict.admitted() if known is None else verdict.warnings
     whole = known is not None and retriever.media.has(image.sha256, spec)
     if known is not None and known.id in live.generation and whole:
-        taken = Taken(known, is_new=False)
+        taken = Ingested(known, is_new=False)
     else:
         taken = retriever.put(image, Description(**fields))
     case_id = taken.case.case_id

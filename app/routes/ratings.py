@@ -205,7 +205,7 @@ async def give_rater(request: Request, rater: RaterName, owner: RaterOwner) -> R
     Ratings from before there were keys belong to none until they are given so.
     """
     record_of(request).subject = owner.key
-    await service_of(request).work(lambda: _raters(request).give(rater, owner.key))
+    await service_of(request).work(lambda: _raters(request).assign(rater, owner.key))
     return RaterOut(rater=rater, key=owner.key)
 
 

@@ -24,8 +24,8 @@ from typer import BadParameter
 from typer.testing import CliRunner
 from xemplar_indexer.backup import _move, back_up, restore
 from xemplar_indexer.backup_archive import CONTENTS, KEY
-from xemplar_indexer.cli_backup import backup as backup_command
-from xemplar_indexer.cli_backup import restore as restore_command
+from xemplar_indexer.cli_store import backup as backup_command
+from xemplar_indexer.cli_store import restore as restore_command
 
 from tests.hostile_archives import MEMBERS, PICTURE, archive_of
 from tests.images import drawn_image, encoded

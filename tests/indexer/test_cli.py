@@ -10,7 +10,8 @@ import pytest
 import typer
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
-from xemplar_indexer.cli import generations, index, phantoms
+from xemplar_indexer.cli import index, phantoms
+from xemplar_indexer.cli_generations import generations
 from xemplar_indexer.cli_jobs import jobs
 
 from tests import hostile

@@ -40,8 +40,8 @@ from tests.system.deployed.scenario import (
     look_inside,
     ranked,
     restore,
+    run_scenario,
     start,
-    use,
     weigh,
 )
 from tests.system.engines import Engine, NoEngine, Project, open_engine
@@ -115,7 +115,7 @@ def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole:
         report.expect(size <= LARGEST, f"the image has {size:,} bytes, more than {LARGEST:,}")
         start(project, report, f"up --wait, with {PHANTOMS} phantoms to index")
         look_inside(project, report)
-        use(project, report, mounted, radiographs[0])
+        run_scenario(project, report, mounted, radiographs[0])
         weigh(project, report)
         back_up(project, report, folder / "backup.tar")
         due = ask(project.url, radiographs[0])

@@ -24,18 +24,18 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tests.system.common import show
-from tests.system.killing.outcome import Outcome
+from tests.system.killing.outcome import KillOutcome
 from tests.system.killing.service import kill_service
 from tests.system.killing.training import kill_training
 from tests.system.killing.worker import kill_workers
 
 COLUMNS = ("killed", "times", "while it was", "looked at", "failures")
 
-Round = Callable[[Path, int, int, Callable[[int], None]], Outcome]
+Round = Callable[[Path, int, int, Callable[[int], None]], KillOutcome]
 """Kills a program in a folder so many times, by a seed, and tells of each kill."""
 
 
-def run(rounds: dict[str, tuple[Round, int]], seed: int) -> list[Outcome]:
+def run(rounds: dict[str, tuple[Round, int]], seed: int) -> list[KillOutcome]:
     """All rounds, one after the other, each with its number of kills."""
     outcomes = []
     with Progress(console=Console(stderr=True)) as progress:

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import Progress
 from xemplar_indexer.publishing import activate
 
-from tests.system.clients import asking
+from tests.system.clients import clients_asking
 from tests.system.common import show, verdict
 from tests.system.recorder import Recorder, Sample
 from tests.system.served import Site, phantom_site, real_site, serving
@@ -102,7 +102,7 @@ def load(
     site: Site, url: str, *, seconds: float, swaps: int, clients: int, progress: Progress
 ) -> tuple[Recorder, list[Swap]]:
     """Let clients ask for so long, and the generation change so often meanwhile."""
-    book = Recorder(site.images)
+    recorder = Recorder(site.images)
     task = progress.add_task("asking", total=seconds)
     began = time.monotonic()
 
@@ -113,7 +113,7 @@ def load(
 
     with httpx2.Client(base_url=url, timeout=60) as http:
         changes = Swaps(site, http)
-        with asking(url, book, clients):
+        with clients_asking(url, recorder, clients):
             for number in range(swaps):
                 until((number + 0.5) / swaps)
                 if number % 2 == 0:
@@ -122,8 +122,8 @@ def load(
                 else:
                     changes.back(older)
             until(1)
-        book.check_acknowledged(http)
-    return book, changes.done
+        recorder.check_acknowledged(http)
+    return recorder, changes.done
 
 
 def rows_of(samples: list[Sample]) -> list[tuple[object, ...]]:
@@ -142,7 +142,7 @@ def rows_of(samples: list[Sample]) -> list[tuple[object, ...]]:
 
 
 def faults(
-    book: Recorder,
+    recorder: Recorder,
     swaps: list[Swap],
     *,
     taken_over_seconds: float = TAKEN_OVER_SECONDS,
@@ -150,11 +150,11 @@ def faults(
 ) -> list[str]:
     """All that must not be, in words."""
     return [
-        *(f"{s.kind}: {s.status} {s.detail}" for s in book.samples if not s.ok),
-        *book.wrong,
+        *(f"{s.kind}: {s.status} {s.detail}" for s in recorder.samples if not s.ok),
+        *recorder.wrong,
         *(
             f"case {case_id} was found only {seconds:.1f} s after upload"
-            for case_id, seconds in book.searchable.items()
+            for case_id, seconds in recorder.searchable.items()
             if seconds > searchable_seconds
         ),
         *(
@@ -165,16 +165,16 @@ def faults(
     ]
 
 
-def report(book: Recorder, swaps: list[Swap], seconds: float) -> None:
+def report(recorder: Recorder, swaps: list[Swap], seconds: float) -> None:
     """Print the figures."""
     columns = ("request", "sent", "failed", "p50 ms", "p99 ms", "longest ms")
-    show("Requests", columns, rows_of(book.samples))
+    show("Requests", columns, rows_of(recorder.samples))
     rows = [(n, s.way, s.generation, f"{s.seconds:.2f}") for n, s in enumerate(swaps, 1)]
     show("Changes of the live generation", ("", "way", "generation", "taken over after s"), rows)
-    uploads, found = len(book.searchable), max(book.searchable.values(), default=0.0)
-    deleted = sum(s.kind == "delete" and s.ok for s in book.samples)
+    uploads, found = len(recorder.searchable), max(recorder.searchable.values(), default=0.0)
+    deleted = sum(s.kind == "delete" and s.ok for s in recorder.samples)
     Console(highlight=False).print(
-        f"{len(book.samples) / seconds:.0f} requests a second; {uploads:,} cases put in, each "
+        f"{len(recorder.samples) / seconds:.0f} requests a second; {uploads:,} cases put in, each "
         f"found by the query after it or {found:.2f} s later at most; {deleted:,} deleted"
     )
 
@@ -214,7 +214,7 @@ def main() -> int:
             site = real_site(folder, asked.data, asked.images)
         with serving(site, folder) as url:
             at_start = memory(url)
-            book, swaps = load(
+            recorder, swaps = load(
                 site,
                 url,
                 seconds=seconds,
@@ -223,8 +223,8 @@ def main() -> int:
                 progress=progress,
             )
             at_end = memory(url)
-    report(book, swaps, seconds)
-    wrong = faults(book, swaps)
+    report(recorder, swaps, seconds)
+    wrong = faults(recorder, swaps)
     console = Console(highlight=False)
     console.print(f"The service's memory: {at_start:.0f} MiB before, {at_end:.0f} MiB after")
     return verdict(wrong)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, CDPSession, Page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "app" / "page"
 TESTS = sorted(map(str, (ROOT / "tests" / "app").glob("test_page*.py")))
 SHOWN = 120

@@ -26,7 +26,7 @@ import httpx2
 from rich.console import Console
 from rich.progress import Progress
 
-from tests.system.clients import NEVER_BUSY, asking
+from tests.system.clients import NEVER_BUSY, clients_asking
 from tests.system.common import Service, show, verdict
 from tests.system.postgres import Postgres
 from tests.system.recorder import Recorder, Sample
@@ -88,12 +88,12 @@ class Outage:
         said = [
             f"{s.kind}: {s.status} after {s.seconds:.1f} s: {s.detail}"
             for s in self.samples
-            if not (s.ok or (s.told_to_come_back and s.ended >= self.down))
+            if not (s.ok or (s.refused_with_retry_after and s.ended >= self.down))
         ]
         slow = [s for s in self.samples if s.seconds > LONGEST_SECONDS]
         said += [f"{s.kind}: answered only after {s.seconds:.1f} s" for s in slow]
         phases = self.phases
-        if not any(s.told_to_come_back for s in phases["outage"]) or not self.seen:
+        if not any(s.refused_with_retry_after for s in phases["outage"]) or not self.seen:
             said.append("the outage was not noticed")
         if not any(s.ok for s in phases["after"]):
             said.append("nothing was answered afterwards")
@@ -133,7 +133,7 @@ class Probe:
 def outage(
     url: str,
     server: Postgres,
-    book: Recorder,
+    recorder: Recorder,
     how: str,
     *,
     seconds: float,
@@ -145,13 +145,13 @@ def outage(
     Args:
         url: of the service.
         server: that it uses.
-        book: of the clients that ask it meanwhile.
+        recorder: of the clients that ask it meanwhile.
         how: one of `HOWS`.
         seconds: of the outage.
         before: seconds.
         after: seconds.
     """
-    first = len(book.samples)
+    first = len(recorder.samples)
     with httpx2.Client(base_url=url, timeout=60) as http:
         probe = Probe(http)
         probe.until(time.monotonic() + before)
@@ -169,7 +169,7 @@ def outage(
             time.sleep(LOOK_SECONDS / 10)
         ready = time.monotonic() - up
         probe.until(up + after)
-    samples = tuple(book.samples[first:])
+    samples = tuple(recorder.samples[first:])
     return Outage(how, down, up, samples, ready, probe.unhealthy, probe.seen)
 
 
@@ -198,7 +198,7 @@ def main() -> int:
     with TemporaryDirectory(prefix="xemplar-outage-") as name, Postgres() as server:
         folder, database = Path(name), server.create("xemplar")
         site = phantom_site(folder, IMAGES, database)
-        book, log = Recorder(site.images), folder / "service.log"
+        recorder, log = Recorder(site.images), folder / "service.log"
         service = Service(
             site.store,
             site.checkpoint,
@@ -209,11 +209,16 @@ def main() -> int:
         )
         try:
             service.wait_until_ready()
-            with Progress() as progress, asking(service.url, book, asked.clients, PAUSE_SECONDS):
+            with (
+                Progress() as progress,
+                clients_asking(service.url, recorder, asked.clients, PAUSE_SECONDS),
+            ):
                 for how in progress.track(hows, description="outages"):
-                    outages.append(outage(service.url, server, book, how, seconds=asked.seconds))
+                    outages.append(
+                        outage(service.url, server, recorder, how, seconds=asked.seconds)
+                    )
             with httpx2.Client(base_url=service.url, timeout=60) as http:
-                there, gone = book.check_acknowledged(http)
+                there, gone = recorder.check_acknowledged(http)
         finally:
             service.stop()
     phases = ("server", "phase", "done", "503", "other", "longest s")
@@ -221,7 +226,7 @@ def main() -> int:
     columns = ("server", "last failure, s after it was back", "ready, s after it was back")
     figures = [(one.how, f"{one.recovered:.2f}", f"{one.ready:.2f}") for one in outages]
     show("Recovery", columns, figures)
-    wrong = [*book.wrong, *(fault for one in outages for fault in one.faults())]
+    wrong = [*recorder.wrong, *(fault for one in outages for fault in one.faults())]
     console = Console(highlight=False)
     console.print(f"{there} cases put in and there, {gone} deleted and gone")
     return verdict(wrong)

@@ -39,7 +39,7 @@ class Sample:
         return 200 <= self.status < 300
 
     @property
-    def told_to_come_back(self) -> bool:
+    def refused_with_retry_after(self) -> bool:
         """Whether it was refused as it should be while something is out of order."""
         return self.status == httpx2.codes.SERVICE_UNAVAILABLE and self.retry_after is not None
 
@@ -63,22 +63,22 @@ class Recorder:
     _there: set[str] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
-    def came(self, case_id: str) -> None:
+    def uploaded(self, case_id: str) -> None:
         """An upload was acknowledged."""
         with self._lock:
             self._there.add(case_id)
 
-    def goes(self, case_id: str) -> None:
+    def deleting(self, case_id: str) -> None:
         """A deletion is being asked for: until it is acknowledged, both answers are right."""
         with self._lock:
             self._there.discard(case_id)
 
-    def went(self, case_id: str) -> None:
+    def deleted(self, case_id: str) -> None:
         """A deletion was acknowledged."""
         with self._lock:
             self._gone[case_id] = time.monotonic()
 
-    def seen(self, case_ids: Sequence[str], asked_at: float) -> None:
+    def answered(self, case_ids: Sequence[str], asked_at: float) -> None:
         """These cases were in an answer to a request that was sent at that time."""
         with self._lock:
             late = [one for one in case_ids if self._gone.get(one, asked_at) < asked_at]

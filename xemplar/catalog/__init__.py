@@ -5,9 +5,10 @@ decoding an image. SQLite by default, PostgreSQL by URL.
 """
 
 from xemplar.catalog.access import EVERYTHING, NOTHING, Access
-from xemplar.catalog.case import Batch, Case, Description, Entry, GenerationRecord, case_id_of
+from xemplar.catalog.case import Batch, Case, Description, Entry, case_id_of
 from xemplar.catalog.catalog import Catalog, open_catalog
 from xemplar.catalog.filters import CaseFilter
+from xemplar.catalog.generations import GenerationRecord, Generations
 from xemplar.catalog.schema import migrate
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Description",
     "Entry",
     "GenerationRecord",
+    "Generations",
     "case_id_of",
     "migrate",
     "open_catalog",

@@ -16,7 +16,7 @@ def case_id_of(image_sha256: str) -> str:
     return image_sha256[:16]
 
 
-def id_taken(case_id: str) -> CaseIdTaken:
+def case_id_taken(case_id: str) -> CaseIdTaken:
     """The error where an image would get the id of another image's case."""
     return CaseIdTaken(
         f"another image is case {case_id}: the digests of the two begin alike, which does not "
@@ -25,7 +25,7 @@ def id_taken(case_id: str) -> CaseIdTaken:
     )
 
 
-def elsewhere() -> CaseElsewhere:
+def case_elsewhere() -> CaseElsewhere:
     """The error where an image is a case that does not exist for the caller."""
     return CaseElsewhere(
         "this very image is a case of a source that is not this key's, and an image is one case; "
@@ -132,24 +132,3 @@ class Batch:
     vectors: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
     cams: npt.NDArray[np.float16]
-
-
-@dataclass(frozen=True)
-class GenerationRecord:
-    """What the catalog remembers of an index generation.
-
-    Attributes:
-        name: of its folder.
-        checkpoint: sha256 hex digest.
-        preprocessing: digest of the spec.
-        count: of cases in it.
-        created_at: UTC.
-        published_at: when it was last made the live one, UTC; None if never.
-    """
-
-    name: str
-    checkpoint: str
-    preprocessing: str
-    count: int
-    created_at: datetime
-    published_at: datetime | None = None

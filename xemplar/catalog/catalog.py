@@ -8,10 +8,10 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from xemplar.catalog.access import EVERYTHING
-from xemplar.catalog.case import Description, Entry, case_id_of, elsewhere, id_taken
-from xemplar.catalog.patients import check_changes, note_change
+from xemplar.catalog.case import Description, Entry, case_elsewhere, case_id_of, case_id_taken
+from xemplar.catalog.patients import check_changes, record_change
 from xemplar.catalog.reader import CatalogReader
-from xemplar.catalog.removal import forget_images, forget_ratings
+from xemplar.catalog.removal import delete_ratings, redact_audit_trail
 from xemplar.catalog.rows import (
     DESCRIBED,
     case_fields,
@@ -20,7 +20,7 @@ from xemplar.catalog.rows import (
     embedding_fields,
 )
 from xemplar.catalog.schema import check, connect, reading, writing
-from xemplar.catalog.sqlite import empty_log
+from xemplar.catalog.sqlite import truncate_log
 from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
 from xemplar.data.findings import positives
 from xemplar.errors import NotFound
@@ -136,7 +136,7 @@ class Catalog(CatalogReader):
         """Forget cases and their embeddings; returns how many there were.
 
         Published generations still hold their vectors, which `removed` lists for them. The audit
-        trail keeps who did what with them, and nothing that was known of them (`forget_images`).
+        trail keeps who did what with them, and nothing that was known of them (`redact_audit_trail`).
         """
         with writing(self._engine) as connection:
             query = select(CaseRow.id.label("case"), CaseRow.image_sha256, CaseRow.source)
@@ -145,20 +145,20 @@ class Catalog(CatalogReader):
             found = connection.execute(query.with_for_update()).all()
             if found:
                 images = {case_id_of(row.image_sha256): row.image_sha256 for row in found}
-                forget_images(connection, images)
-                forget_ratings(connection, images)
+                redact_audit_trail(connection, images)
+                delete_ratings(connection, images)
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
                 connection.execute(insert(RemovalRow), [{**row._mapping, **about} for row in found])
                 connection.execute(delete(CaseRow).where(CaseRow.id.in_([r.case for r in found])))
             return len(found)
 
-    def empty_log(self) -> bool:
+    def truncate_log(self) -> bool:
         """Empty SQLite's write-ahead log, where pages with removed rows may stand as they were.
 
         Returns:
             False where others used the database all the while. PostgreSQL keeps its own log.
         """
-        return self._engine.dialect.name != "sqlite" or empty_log(self._engine)
+        return self._engine.dialect.name != "sqlite" or truncate_log(self._engine)
 
     def delete_removed_picture(self, sha256: str, delete_files: Callable[[str], None]) -> None:
         """Delete a removed radiograph's pictures, unless it has come back as a new case.
@@ -244,7 +244,7 @@ class Catalog(CatalogReader):
         if writer is not None and after is not None:
             check_changes(connection, case_id, writer)
             if after != before:
-                note_change(connection, case_id, writer)
+                record_change(connection, case_id, writer)
 
     def _put_cases(
         self, connection: Connection, entries: Sequence[Entry]
@@ -261,7 +261,7 @@ class Catalog(CatalogReader):
             for row in rows:
                 if row["image_sha256"] in new and row["patient"] is not None:
                     check_changes(connection, row["case_id"])
-                    note_change(connection, row["case_id"])
+                    record_change(connection, row["case_id"])
         statement = statement.on_conflict_do_update(
             index_elements=["image_sha256"],
             set_={name: newer[name] for name in DESCRIBED}
@@ -283,14 +283,14 @@ class Catalog(CatalogReader):
             return
         query = select(CaseRow.source).where(CaseRow.image_sha256.in_(digests))
         if not all(map(self.access.sees, connection.scalars(query))):
-            raise elsewhere()
+            raise case_elsewhere()
 
     def _refuse_taken_ids(self, connection: Connection, digests: Collection[str]) -> None:
         of_images = {case_id_of(sha256): sha256 for sha256 in digests}
         query = select(CaseRow.case_id, CaseRow.image_sha256).where(CaseRow.case_id.in_(of_images))
         for case_id, sha256 in connection.execute(query):
             if sha256 not in digests:
-                raise id_taken(case_id)
+                raise case_id_taken(case_id)
 
     def _put_findings(self, connection: Connection, digests: Sequence[str]) -> Mapping[str, int]:
         """Update `FindingRow` from the labels of these radiographs; returns image digest -> id."""

@@ -56,7 +56,7 @@ def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
         new.execute(delete(ChangeRow))  # the row that every new catalog has
         for table in Base.metadata.sorted_tables:
             _copy(table, old, new)
-        _go_on_counting(new)
+        _advance_sequences(new)
 
 
 def images(url: str) -> Iterator[tuple[str, int]]:
@@ -68,7 +68,7 @@ def images(url: str) -> Iterator[tuple[str, int]]:
             yield sha256, total
 
 
-def remove_again(source: str, copy: str) -> int:
+def apply_removals(source: str, copy: str) -> int:
     """Remove from a copy what was removed from its source since it was made; returns how many."""
     with _connection(source) as old, open_catalog(copy) as catalog:
         query = select(RemovalRow.case).where(RemovalRow.change > catalog.version())
@@ -94,7 +94,7 @@ def _copy(table: Table, old: Connection, new: Connection) -> None:
         new.execute(insert(table), [dict(row) for row in some])
 
 
-def _go_on_counting(connection: Connection) -> None:
+def _advance_sequences(connection: Connection) -> None:
     """Let no number come again: a removed case's may stand in a generation, see `CaseRow`."""
     for row, used in (
         (CaseRow, (CaseRow.id, RemovalRow.case)),
@@ -115,7 +115,7 @@ def _go_on_counting(connection: Connection) -> None:
 @contextmanager
 def _connection(url: str, *, write: bool = False) -> Iterator[Connection]:
     """One transaction, in which the database stands still."""
-    engine = connect(url, patient=True)
+    engine = connect(url, no_timeout=True)
     try:
         check(engine)
         connection = engine.connect().execution_options(write=write)

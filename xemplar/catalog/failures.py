@@ -18,7 +18,7 @@ from xemplar.errors import (
     XemplarError,
 )
 
-MENDS = {
+REMEDIES = {
     StorageFull: "make room on its disk, or raise the quota, and try again",
     ReadOnlyStorage: "name the server or the mount that takes writes, or grant the right to write",
     CorruptArtefact: "restore it from a backup",
@@ -69,7 +69,7 @@ def _said(
 ) -> XemplarError:
     where = engine.url.render_as_string(hide_password=True)
     reason = str(error.orig if isinstance(error, DBAPIError) else error).strip()
-    mend = MENDS.get(kind, MENDS[DatabaseUnreachable])
+    mend = REMEDIES.get(kind, REMEDIES[DatabaseUnreachable])
     return kind(f"the catalog {where} cannot be used: {reason}; {mend}")
 
 

@@ -1,14 +1,36 @@
 """`Generations`: what the catalog remembers of index generations."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from xemplar.catalog.case import GenerationRecord
 from xemplar.catalog.schema import reading, writing
 from xemplar.catalog.tables import GenerationRow
+
+
+@dataclass(frozen=True)
+class GenerationRecord:
+    """What the catalog remembers of an index generation.
+
+    Attributes:
+        name: of its folder.
+        checkpoint: sha256 hex digest.
+        preprocessing: digest of the spec.
+        count: of cases in it.
+        created_at: UTC.
+        published_at: when it was last made the live one, UTC; None if never.
+    """
+
+    name: str
+    checkpoint: str
+    preprocessing: str
+    count: int
+    created_at: datetime
+    published_at: datetime | None = None
+
 
 FIELDS = tuple(GenerationRecord.__annotations__)
 

@@ -40,7 +40,7 @@ def check_changes(connection: Connection, case_id: str, writer: str | None = Non
         )
 
 
-def note_change(connection: Connection, case_id: str, writer: str | None = None) -> None:
+def record_change(connection: Connection, case_id: str, writer: str | None = None) -> None:
     """Count a change; arguments as `check_changes`. Forgets those before `PERIOD`."""
     now = datetime.now(UTC)
     connection.execute(delete(PatientChangeRow).where(PatientChangeRow.at < now - PERIOD))

@@ -98,12 +98,12 @@ class _Server:
         self._silent_at = time.monotonic()
 
 
-def connect_postgres(address: URL, *, patient: bool = False) -> Engine:
+def connect_postgres(address: URL, *, no_timeout: bool = False) -> Engine:
     """An engine for PostgreSQL. Nothing is read from the database yet.
 
     Args:
         address: of the database.
-        patient: wait as long as an answer takes, as migrations must that rewrite a table.
+        no_timeout: wait as long as an answer takes, as migrations must that rewrite a table.
     """
     engine = create_engine(
         address,
@@ -113,6 +113,6 @@ def connect_postgres(address: URL, *, patient: bool = False) -> Engine:
         pool_timeout=CONNECT_SECONDS,
         connect_args={"connect_timeout": CONNECT_SECONDS},
     )
-    if not patient:
+    if not no_timeout:
         event.listen(engine, "do_connect", _Server().connect)
     return engine

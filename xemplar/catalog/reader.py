@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.orm import Session
 
 from xemplar.catalog.access import EVERYTHING, Access
-from xemplar.catalog.case import Batch, Case, case_id_of, elsewhere, id_taken
+from xemplar.catalog.case import Batch, Case, case_elsewhere, case_id_of, case_id_taken
 from xemplar.catalog.filters import CaseFilter
 from xemplar.catalog.rows import batch_of, case_of
 from xemplar.catalog.schema import reading
@@ -85,9 +85,9 @@ class CatalogReader:
         """
         case = self.bound(EVERYTHING).find(case_id_of(image_sha256))
         if case is not None and case.image_sha256 != image_sha256:
-            raise id_taken(case.case_id)
+            raise case_id_taken(case.case_id)
         if case is not None and not self.access.sees(case.source):
-            raise elsewhere()
+            raise case_elsewhere()
         return case
 
     def cases(self, ids: Iterable[int]) -> Mapping[int, Case]:
@@ -222,6 +222,15 @@ class CatalogReader:
             query = embedded.where(EmbeddingRow.checkpoint == checkpoint)
         with self._reading() as connection:
             return connection.scalar(query) or 0
+
+    def finding_counts(self) -> Mapping[str, int]:
+        """Count the cases in which each finding is present, "No Finding" included."""
+        query = select(FindingRow.finding, func.count()).group_by(FindingRow.finding)
+        if self.access.sources is not None:
+            query = query.join(CaseRow, CaseRow.id == FindingRow.case)
+            query = query.where(*self.access.conditions())
+        with self._reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def vectors(self, checkpoint: str, size: int = 1024) -> Iterator[Batch]:
         """All that a checkpoint embedded, in the order of ids, ``size`` cases at a time.

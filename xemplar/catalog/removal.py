@@ -11,7 +11,7 @@ CHANGED = "changed"
 """In the audit trail, in place of a value that must not be told."""
 
 
-def forget_images(connection: Connection, images: Mapping[str, str]) -> None:
+def redact_audit_trail(connection: Connection, images: Mapping[str, str]) -> None:
     """Remove the digests of images, and what was known of their cases, from the audit trail.
 
     Whose entries they are, when, and of which case stays; so does which fields were changed.
@@ -39,7 +39,7 @@ def _without_values(details: Mapping[str, Any] | None) -> Mapping[str, Any] | No
     return {name: CHANGED if isinstance(value, dict) else value for name, value in details.items()}
 
 
-def forget_ratings(connection: Connection, image_ids: Collection[str]) -> None:
+def delete_ratings(connection: Connection, image_ids: Collection[str]) -> None:
     """Delete all ratings for images, within a transaction that removes them as cases."""
     for table in (RatingRow, EarlierRatingRow, UnknownImageRow):
         connection.execute(delete(table).where(table.image_id.in_(image_ids)))

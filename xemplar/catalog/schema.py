@@ -29,12 +29,12 @@ lists of processes would show."""
 _MIGRATION_LOCK = 7_236_457_801  # any number, the same in every version: PostgreSQL's lock key
 
 
-def connect(url: str, *, patient: bool = False) -> Engine:
+def connect(url: str, *, no_timeout: bool = False) -> Engine:
     """An engine for SQLite or PostgreSQL. Nothing is read from the database yet.
 
     Args:
         url: of the database; for PostgreSQL with "?password_file=FILE", unless it holds a password.
-        patient: wait for PostgreSQL as long as an answer takes (see `xemplar.catalog.postgres`).
+        no_timeout: wait for PostgreSQL as long as an answer takes (see `xemplar.catalog.postgres`).
 
     Raises:
         ConfigurationError: another database, no URL at all, no password in its file, or its driver
@@ -45,7 +45,7 @@ def connect(url: str, *, patient: bool = False) -> Engine:
         if address.get_backend_name() == "postgresql":
             from xemplar.catalog.postgres import connect_postgres
 
-            return connect_postgres(_with_password(address), patient=patient)
+            return connect_postgres(_with_password(address), no_timeout=no_timeout)
         return connect_sqlite(address)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
@@ -71,7 +71,7 @@ def migrate(url: str, store: Store | None = None) -> None:
         folder = Path(address.database).parent
         with writing_files(folder):
             make_folder(folder)
-    engine = connect(url, patient=True)  # a large table takes a while to change
+    engine = connect(url, no_timeout=True)  # a large table takes a while to change
     try:
         # of two processes at the same time one waits, and then finds nothing left to do
         with engine.connect().execution_options(write=True) as connection, connection.begin():

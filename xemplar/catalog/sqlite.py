@@ -30,7 +30,7 @@ def connect_sqlite(address: URL) -> Engine:
     return engine
 
 
-def empty_log(engine: Engine) -> bool:
+def truncate_log(engine: Engine) -> bool:
     """Take the write-ahead log over into the database, and cut it to nothing.
 
     Returns:

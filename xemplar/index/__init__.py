@@ -9,12 +9,19 @@ from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.delta import Changes, LiveIndex, check_cases
 from xemplar.index.generation import Generation, Hits, open_generation
 from xemplar.index.manifest import FileRecord, Manifest, read_manifest
-from xemplar.index.published import Damaged, current, folder_of, generations, publish, remove
+from xemplar.index.published import (
+    DamagedGeneration,
+    current,
+    folder_of,
+    generations,
+    publish,
+    remove,
+)
 
 __all__ = [
     "FACTORY",
     "Changes",
-    "Damaged",
+    "DamagedGeneration",
     "FileRecord",
     "Generation",
     "Hits",

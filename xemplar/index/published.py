@@ -13,7 +13,7 @@ from xemplar.index.manifest import NAME, Manifest, read_manifest
 
 
 @dataclass(frozen=True)
-class Damaged:
+class DamagedGeneration:
     """A generation whose manifest cannot be read: it can be removed, and not published.
 
     Attributes:
@@ -76,16 +76,16 @@ def current(store: Store) -> str:
     return name
 
 
-def generations(store: Store) -> tuple[Manifest | Damaged, ...]:
+def generations(store: Store) -> tuple[Manifest | DamagedGeneration, ...]:
     """All generations in the store, oldest first; a damaged one hides none of the others."""
     return tuple(_manifest(store, name) for name in _names(store))
 
 
-def _manifest(store: Store, name: str) -> Manifest | Damaged:
+def _manifest(store: Store, name: str) -> Manifest | DamagedGeneration:
     try:
         return read_manifest(store.generations / name)
     except CorruptArtefact as error:
-        return Damaged(name, str(error))
+        return DamagedGeneration(name, str(error))
 
 
 def remove(store: Store, name: str) -> None:

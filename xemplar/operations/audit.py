@@ -80,7 +80,7 @@ class Audit:
             DatabaseUnreachable: the database does not answer; nothing was kept.
         """
         with writing(self._engine) as connection:
-            put(connection, *entries)
+            insert_entries(connection, *entries)
 
     def entries(
         self,
@@ -143,7 +143,7 @@ class Audit:
                 return forgotten
 
 
-def put(connection: Connection, *entries: AuditEntry) -> None:
+def insert_entries(connection: Connection, *entries: AuditEntry) -> None:
     """Keep entries within a transaction that is under way."""
     names = [field.name for field in fields(AuditEntry) if field.name != "id"]
     rows = [{name: getattr(entry, name) for name in names} for entry in entries]
@@ -151,7 +151,7 @@ def put(connection: Connection, *entries: AuditEntry) -> None:
         connection.execute(insert(AuditRow), [row | {"results": [*row["results"]]} for row in rows])
 
 
-def note(url: str, action: str, generation: str) -> None:
+def audit_command(url: str, action: str, generation: str) -> None:
     """Keep that a command was run which takes a whole catalog out, or brings one in.
 
     Args:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, update
 
 from xemplar.catalog.schema import reading, writing
 from xemplar.catalog.tables import ChangeRow, JobRow
@@ -152,6 +152,16 @@ class Jobs:
         query = select(*JobRow.__table__.c).order_by(JobRow.created_at.desc(), JobRow.id)
         with reading(self._engine) as connection:
             return tuple(map(_of_row, connection.execute(query.limit(limit)).mappings()))
+
+    def counts(self) -> Mapping[str, int]:
+        """Count the jobs by state.
+
+        Raises:
+            DatabaseUnreachable: the database does not answer.
+        """
+        query = select(JobRow.state, func.count()).group_by(JobRow.state)
+        with reading(self._engine) as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def cancel(self, job_id: str) -> Job:
         """Ask a job to stop: at once if no living worker has it, else as soon as its worker sees.

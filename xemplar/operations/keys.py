@@ -16,7 +16,7 @@ from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.tables import KeyRow
 from xemplar.data.words import check_word
 from xemplar.errors import InvalidArgument, NotFound
-from xemplar.operations.audit import AuditEntry, put
+from xemplar.operations.audit import AuditEntry, insert_entries
 
 PREFIX = "xk_"
 """Of every secret, so that one that leaked is recognised."""
@@ -26,7 +26,7 @@ MAX_NAME = 100
 """Characters of a key's name, and of a source's."""
 
 MAX_SOURCES = 100
-LONGEST = timedelta(days=36525)
+MAX_LIFETIME = timedelta(days=36525)
 """A key may be good for a hundred years: dates without end cannot be reckoned with."""
 
 
@@ -262,15 +262,15 @@ def _end(given: datetime | None) -> datetime | None:
     """When a key ends, in UTC.
 
     Raises:
-        InvalidArgument: it has passed, or lies farther away than `LONGEST`.
+        InvalidArgument: it has passed, or lies farther away than `MAX_LIFETIME`.
     """
     now = datetime.now(UTC)
     if given is None:
         return None
-    if not now < given <= now + LONGEST:
+    if not now < given <= now + MAX_LIFETIME:
         raise InvalidArgument(
             f"a key cannot end {given:%Y-%m-%d %H:%M %z}; name a time to come, within "
-            f"{LONGEST.days:,} days, or none"
+            f"{MAX_LIFETIME.days:,} days, or none"
         )
     return given.astimezone(UTC)
 
@@ -286,4 +286,4 @@ def _audit(
         subject=subject,
         details=details,
     )
-    put(connection, entry)
+    insert_entries(connection, entry)

@@ -42,7 +42,7 @@ class Raters:
         with reading(self._engine) as connection:
             return [Rater(*row) for row in connection.execute(query)]
 
-    def give(self, name: str, key: str) -> Rater:
+    def assign(self, name: str, key: str) -> Rater:
         """Let a pseudonym belong to a key, whosever it was, with all its ratings.
 
         Raises:
@@ -56,7 +56,7 @@ class Raters:
                 raise NotFound(
                     f"there is no key {key[:64]!r} that is good; `xemplar keys list` shows all"
                 )
-            _enter(connection, name, key)
+            _insert_unless_owned(connection, name, key)
             connection.execute(update(RaterRow).where(RaterRow.name == name).values(key=key))
         return Rater(name, key)
 
@@ -93,7 +93,7 @@ def claim(connection: Connection, name: str, key: str | None) -> None:
                 f"this key has {MAX_RATERS} pseudonyms, which is the limit; use one of them, or "
                 f"ask an administrator to give {name!r} to your key (PUT /raters/{name})"
             )
-        _enter(connection, name, key)
+        _insert_unless_owned(connection, name, key)
         owner = connection.execute(_owner(name).with_for_update()).one()  # another may be faster
     _check_owner(name, owner.key, key)
 
@@ -115,7 +115,7 @@ def _owner(name: str) -> Select[str | None]:
     return select(RaterRow.key).where(RaterRow.name == name)
 
 
-def _enter(connection: Connection, name: str, key: str | None) -> None:
+def _insert_unless_owned(connection: Connection, name: str, key: str | None) -> None:
     """Let a pseudonym belong to a key, unless it is somebody's; of two at once the second waits."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(RaterRow).values(name=name, key=key)

@@ -25,7 +25,7 @@ AGAIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Remains:
+class PurgeBacklog:
     """Generations that hold removed cases.
 
     Attributes:
@@ -37,7 +37,7 @@ class Remains:
     since: datetime | None = None
 
 
-def remains(store: Store, catalog: Catalog) -> Remains:
+def purge_backlog(store: Store, catalog: Catalog) -> PurgeBacklog:
     """Look for removed cases in all generations of a store.
 
     A generation whose list of cases cannot be read may hold any of them.
@@ -50,10 +50,10 @@ def remains(store: Store, catalog: Catalog) -> Remains:
         if len(found := _held(path, numbers))
     }
     since = min((removed[int(n)] for found in held.values() for n in found), default=None)
-    return Remains(tuple(held), since)
+    return PurgeBacklog(tuple(held), since)
 
 
-def queue_purge(store: Store, catalog: Catalog, hours: float) -> Remains:
+def queue_purge(store: Store, catalog: Catalog, hours: float) -> PurgeBacklog:
     """Queue a `PURGE` job where there is something to delete.
 
     So one job is for many removals: while one waits or runs, and for some hours after one that was
@@ -67,14 +67,14 @@ def queue_purge(store: Store, catalog: Catalog, hours: float) -> Remains:
     Returns:
         What there is to delete.
     """
-    left = remains(store, catalog)
+    left = purge_backlog(store, catalog)
     if left.since is not None:
         period = timedelta(hours=hours)
         Jobs(catalog.engine).create_unless_recent(PURGE, period, min(period, AGAIN))
     return left
 
 
-def is_late(left: Remains, hours: float) -> bool:
+def is_late(left: PurgeBacklog, hours: float) -> bool:
     """Tell whether a removed case has been on the disk for longer than it should be."""
     if left.since is None:
         return False

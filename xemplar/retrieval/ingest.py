@@ -22,11 +22,11 @@ from xemplar.model.explain import grad_cam
 
 BLANK = "the network sees nothing in it"
 
-YOUNG_SECONDS = 24 * 60 * 60
+ORPHAN_GRACE_SECONDS = 24 * 60 * 60
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedImage:
     """An image ready for the network, and what is kept of its header.
 
     Attributes:
@@ -74,7 +74,7 @@ class Prepared:
 
 
 def embed(
-    encoder: Encoder, images: Sequence[tuple[Prepared, Description]]
+    encoder: Encoder, images: Sequence[tuple[PreparedImage, Description]]
 ) -> tuple[Entry | None, ...]:
     """One forward pass, and all of it that the catalog keeps.
 
@@ -134,13 +134,13 @@ def embed_stored(
     return tuple(case.case_id for case, image in read if image is None)
 
 
-def _stored(case: Case, media: Media, spec: PreprocessSpec) -> Prepared | None:
+def _stored(case: Case, media: Media, spec: PreprocessSpec) -> PreparedImage | None:
     """A case's stored input; None where it is missing or damaged."""
     try:
         inputs = media.input(case.image_sha256, spec)
     except (NotFound, CorruptArtefact):
         return None
-    return Prepared(
+    return PreparedImage(
         sha256=case.image_sha256,
         inputs=inputs,
         source_size=(case.height, case.width),
@@ -153,7 +153,7 @@ def _stored(case: Case, media: Media, spec: PreprocessSpec) -> Prepared | None:
 
 
 @dataclass(frozen=True)
-class Taken:
+class Ingested:
     """What became of an image.
 
     Attributes:
@@ -177,20 +177,20 @@ def embed_image(
         NotARadiograph: the network sees nothing in it.
     """
     inputs = preprocess(image, encoder.checkpoint.card.spec)
-    (entry,) = embed(encoder, [(Prepared.of(image, inputs), description)])
+    (entry,) = embed(encoder, [(PreparedImage.of(image, inputs), description)])
     if entry is None:
         raise NotARadiograph(f"this image cannot be compared with others: {BLANK}")
     return inputs, entry
 
 
-def keep(
+def store_case(
     image: Radiograph,
     inputs: npt.NDArray[np.uint8],
     entry: Entry,
     checkpoint: Checkpoint,
     catalog: Catalog,
     media: Media,
-) -> Taken:
+) -> Ingested:
     """Put one image into media and catalog. When this returns, a power cut takes nothing of it.
 
     The pictures are on the disk before the catalog speaks of them, so a case never lacks them.
@@ -216,15 +216,15 @@ def keep(
         # an earlier removal of the same radiograph was deleting its pictures; it deletes none of a
         # case that the catalog holds, and so cannot come between again
         media.write(image, inputs, spec, durable=True)
-    return Taken(catalog.case(case_id_of(image.sha256)), image.sha256 in new)
+    return Ingested(catalog.case(case_id_of(image.sha256)), image.sha256 in new)
 
 
 def add_case(
     image: Radiograph, description: Description, encoder: Encoder, catalog: Catalog, media: Media
 ) -> Case:
-    """`embed_image`, and `keep` it, whatever the archive holds."""
+    """`embed_image`, and `store_case`, whatever the archive holds."""
     inputs, entry = embed_image(image, description, encoder)
-    return keep(image, inputs, entry, encoder.checkpoint, catalog, media).case
+    return store_case(image, inputs, entry, encoder.checkpoint, catalog, media).case
 
 
 def delete_case(case_id: str, catalog: Catalog, media: Media) -> None:
@@ -268,8 +268,8 @@ def delete_pictures(catalog: Catalog, media: Media) -> int:
 def delete_orphans(catalog: Catalog, media: Media) -> None:
     """Delete stored images of no case: a kill came before the catalog knew of the radiograph.
 
-    Called before each reindex. Pictures of the last `YOUNG_SECONDS` stay, as an index job that
+    Called before each reindex. Pictures of the last `ORPHAN_GRACE_SECONDS` stay, as an index job that
     runs may be about to put their cases in.
     """
-    for digests in media.untouched_for(YOUNG_SECONDS):
+    for digests in media.untouched_for(ORPHAN_GRACE_SECONDS):
         catalog.delete_unknown_pictures(digests, media.remove)

@@ -29,13 +29,13 @@ from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.densenet import Features
 from xemplar.model.encoder import Encoder, open_encoder
 from xemplar.retrieval.duplicates import StoredImages, case_of_image
-from xemplar.retrieval.ingest import Taken, embed_image, keep
+from xemplar.retrieval.ingest import Ingested, embed_image, store_case
 from xemplar.retrieval.query import Query, Question, answer_of
 from xemplar.retrieval.result import Answer, Stopwatch
 from xemplar.retrieval.selection import Scope, Search
 from xemplar.retrieval.snapshot import (
     Snapshot,
-    carry_over,
+    embed_missed_cases,
     live_checkpoint,
     new_validator,
     open_snapshot,
@@ -166,9 +166,9 @@ class Retriever:
         """
         path = live_checkpoint(self.store, self._checkpoint)
         live = open_snapshot(path, self.store, self._everything, self._opener, self.live)
-        carry_over(self.checkpoint, live.encoder, self._everything, self.media)
+        embed_missed_cases(self.checkpoint, live.encoder, self._everything, self.media)
         with self._changing:  # all that took a while, and cases may have come
-            carry_over(self.checkpoint, live.encoder, self._everything, self.media)
+            embed_missed_cases(self.checkpoint, live.encoder, self._everything, self.media)
             self.live = replace(live, generation=live.generation.updated(self._everything))
 
     def publish(self, name: str) -> None:
@@ -203,7 +203,7 @@ class Retriever:
         with self._changing:
             self.live = replace(self.live, generation=self.generation.updated(self._everything))
 
-    def put(self, image: Radiograph, description: Description) -> Taken:
+    def put(self, image: Radiograph, description: Description) -> Ingested:
         """Take a radiograph in, unless a case shows its image, and answer with it from now on.
 
         Radiographs come one after the other in a process, so that of two files of one image that
@@ -234,8 +234,8 @@ class Retriever:
                     among = (live.generation, self.catalog, images)
                     copy = case_of_image(entry.vector, inputs, *among)
                     if copy is not None:
-                        return Taken(copy, is_new=False)
-                taken = keep(image, inputs, entry, live.checkpoint, self.catalog, self.media)
+                        return Ingested(copy, is_new=False)
+                taken = store_case(image, inputs, entry, live.checkpoint, self.catalog, self.media)
                 is_new |= taken.is_new
                 self.update()
             if taken.case.id in self.generation:

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog
-from xemplar.catalog.generations import Generations
+from xemplar.catalog import Catalog, Generations
 from xemplar.errors import ConfigurationError, NotFound
 from xemplar.imaging.validation.validator import FEWEST, MOST, InputValidator, Verdict
 from xemplar.index import (
@@ -197,16 +196,18 @@ def _fitted_validator(live: Snapshot, catalog: Catalog, media: Media) -> InputVa
     for case in catalog.cases(map(int, drawn)).values():
         with suppress(NotFound):  # it was removed meanwhile
             inputs.append(media.input(case.image_sha256, live.checkpoint.card.spec))
-    return validator_of(np.stack(inputs), live.encoder) if inputs else None
+    return fit_validator(np.stack(inputs), live.encoder) if inputs else None
 
 
-def validator_of(inputs: npt.NDArray[np.uint8], encoder: Encoder) -> InputValidator | None:
+def fit_validator(inputs: npt.NDArray[np.uint8], encoder: Encoder) -> InputValidator | None:
     """One that has learnt from these inputs of the network, uint8 (n, s, s); None for too few."""
     batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
     return InputValidator.of(inputs, np.concatenate([encoder.encode(b).pooled() for b in batches]))
 
 
-def carry_over(before: Checkpoint, encoder: Encoder, catalog: Catalog, media: Media) -> None:
+def embed_missed_cases(
+    before: Checkpoint, encoder: Encoder, catalog: Catalog, media: Media
+) -> None:
     """Embed with the checkpoint that is to answer what only the one before it has embedded.
 
     Otherwise cases that came while the new generation was built would be found no more. Those

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import httpx2
 
-from tests.system.clients import asking
+from tests.system.clients import clients_asking
 from tests.system.deployed.report import Report
 from tests.system.engines import Project
 from tests.system.recorder import Recorder, Sample
@@ -28,10 +28,10 @@ JOB_SECONDS = 180.0
 
 def kill_each(project: Project, report: Report, images: Mapping[str, bytes]) -> None:
     """Kill one after the other, while clients ask and a reindex is asked for."""
-    book = Recorder(images)
+    recorder = Recorder(images)
     with (
         httpx2.Client(base_url=project.url, timeout=60) as http,
-        asking(project.url, book, CLIENTS, PAUSE_SECONDS),
+        clients_asking(project.url, recorder, CLIENTS, PAUSE_SECONDS),
     ):
         for service in SERVICES:
             print(f"\n== kill {service}", flush=True)
@@ -39,8 +39,8 @@ def kill_each(project: Project, report: Report, images: Mapping[str, bytes]) -> 
             job = http.post("/jobs/reindex").json()["id"]
             killed = time.monotonic()
             project.engine.kill(project.container(service))
-            wait_until_calm(book, killed)
-            tell(service, [one for one in book.samples if one.ended >= killed], killed, report)
+            wait_until_calm(recorder, killed)
+            tell(service, [one for one in recorder.samples if one.ended >= killed], killed, report)
             done = wait_for_job(http, job)
             report.expect(done, f"{service} killed: a reindex asked for before is not done")
             report.measured(
@@ -48,9 +48,9 @@ def kill_each(project: Project, report: Report, images: Mapping[str, bytes]) -> 
                 f"{time.monotonic() - killed:.0f} s after",
             )
     with httpx2.Client(base_url=project.url, timeout=60) as http:
-        there, gone = book.check_acknowledged(http)
+        there, gone = recorder.check_acknowledged(http)
     report.measured("cases put in and there, taken out and gone", f"{there}, {gone}")
-    for wrong in book.wrong:
+    for wrong in recorder.wrong:
         report.expect(False, wrong)
 
 
@@ -66,15 +66,15 @@ def tell(service: str, samples: list[Sample], killed: float, report: Report) -> 
     report.expect(failed < RECOVERED_SECONDS, f"{service} killed: not recovered")
     for one in samples:
         silent = service == "api" and one.status == 0
-        if not (one.ok or one.told_to_come_back or silent):
+        if not (one.ok or one.refused_with_retry_after or silent):
             report.expect(False, f"{service} killed: {one.kind}: {one.status} {one.detail}")
 
 
-def wait_until_calm(book: Recorder, since: float) -> None:
+def wait_until_calm(recorder: Recorder, since: float) -> None:
     """Until no request failed for a while."""
     while time.monotonic() < since + RECOVERED_SECONDS:
         time.sleep(1)
-        failed = [one.ended for one in book.samples if not one.ok]
+        failed = [one.ended for one in recorder.samples if not one.ok]
         if time.monotonic() > max([since, *failed]) + CALM_SECONDS:
             return
 

@@ -73,7 +73,7 @@ def look_between(project: Project, report: Report, password: str) -> None:
         report.expect(reached is due, f"network {network} reaches PostgreSQL: {reached}")
 
 
-def use(project: Project, report: Report, folder: Path, image: bytes) -> None:
+def run_scenario(project: Project, report: Report, folder: Path, image: bytes) -> None:
     """Ask, index a mounted folder, reindex; each time the running api must answer with it."""
     before = report.timed("query", lambda: ask(project.url, image))
     report.expect(len(before["neighbours"]) == 5, "the first query has not five similar cases")

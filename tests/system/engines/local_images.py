@@ -44,7 +44,7 @@ LEFT_OUT = (
 """As the slim images leave it out."""
 
 
-def make_stand_ins(engine: "Engine", images: Sequence[str]) -> None:
+def make_local_images(engine: "Engine", images: Sequence[str]) -> None:
     """Make images of these names from Debian's packages.
 
     Raises:

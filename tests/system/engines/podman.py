@@ -18,7 +18,7 @@ from threading import Event, Thread
 from typing import Self
 
 from tests.system.engines.engine import ROOT, Engine, NoEngine
-from tests.system.engines.local_images import make_stand_ins
+from tests.system.engines.local_images import make_local_images
 
 PULL_SECONDS = 300
 HEALTH_SECONDS = 2.0
@@ -92,7 +92,7 @@ class Podman(Engine):
             except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
                 missing.append(image)
         try:
-            make_stand_ins(self, missing)
+            make_local_images(self, missing)
             for image in images:
                 trial = ("--rm", "--network", "bridge", "--entrypoint", "true")
                 self.run("podman", "run", *trial, image, quiet=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Outcome:
+class KillOutcome:
     """Figures and faults; several threads may add to it.
 
     Attributes:

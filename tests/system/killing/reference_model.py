@@ -8,7 +8,7 @@ import httpx2
 import numpy as np
 import numpy.typing as npt
 
-from tests.system.killing.outcome import Outcome
+from tests.system.killing.outcome import KillOutcome
 from xemplar.catalog import case_id_of
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
@@ -22,7 +22,7 @@ NEAR = 1e-5
 TIMEOUT = 60.0
 
 
-class Truth:
+class ReferenceModel:
     """Images, which of them are in the archive, and exact search over these.
 
     Attributes:
@@ -40,7 +40,7 @@ class Truth:
         self._inputs = np.stack([preprocess(radiograph, spec) for radiograph in decoded])
         self._vectors: dict[str, npt.NDArray[np.float32]] = {}
 
-    def learn(self, checkpoint: Checkpoint) -> None:
+    def add_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Embed all images with a checkpoint that will answer."""
         encoder = open_encoder(checkpoint, precision=Precision.FLOAT32, threads=1)
         parts = [encoder.encode(self._inputs[n : n + 32]) for n in range(0, len(self.images), 32)]
@@ -64,16 +64,16 @@ class Truth:
         return ""
 
 
-class Archivist:
+class ReferenceClient:
     """Puts images in and takes them out over HTTP, and looks at each answer. One thread's own.
 
     A request that the death of the service cuts off raises `httpx2.TransportError`; `settle` asks
     then what became of it.
     """
 
-    def __init__(self, url: str, truth: Truth, outcome: Outcome) -> None:
+    def __init__(self, url: str, model: ReferenceModel, outcome: KillOutcome) -> None:
         self._http = httpx2.Client(base_url=url, timeout=TIMEOUT)
-        self._truth = truth
+        self._model = model
         self._outcome = outcome
         self._open: int | None = None
         self.doing = "reading"
@@ -85,23 +85,23 @@ class Archivist:
     def put(self, radiograph: int) -> None:
         """``POST /cases``."""
         self._open, self.doing = radiograph, "POST /cases"
-        form = {"image": self._truth.images[radiograph]}
+        form = {"image": self._model.images[radiograph]}
         got = self._http.post("/cases", data={"source": "checks"}, files=form)
         if self._outcome.check("puts acknowledged", got.is_success, _said(got)):
-            self._truth.present.add(radiograph)
+            self._model.present.add(radiograph)
         self._open, self.doing = None, "reading"
 
     def remove(self, radiograph: int) -> None:
         """``DELETE /cases/{id}``."""
         self._open, self.doing = radiograph, "DELETE /cases"
-        got = self._http.delete(f"/cases/{self._truth.names[radiograph]}")
+        got = self._http.delete(f"/cases/{self._model.names[radiograph]}")
         if self._outcome.check("removals acknowledged", got.is_success, _said(got)):
-            self._truth.present.discard(radiograph)
+            self._model.present.discard(radiograph)
         self._open, self.doing = None, "reading"
 
     def change(self, radiograph: int) -> None:
         """Put it in or take it out, whichever can be done, and look whether that is seen."""
-        if radiograph in self._truth.present:
+        if radiograph in self._model.present:
             self.remove(radiograph)
         else:
             self.put(radiograph)
@@ -112,14 +112,14 @@ class Archivist:
         radiograph, self._open, self.doing = self._open, None, "reading"
         if radiograph is None:
             return
-        there = self._http.get(f"/cases/{self._truth.names[radiograph]}").is_success
-        (self._truth.present.add if there else self._truth.present.discard)(radiograph)
+        there = self._http.get(f"/cases/{self._model.names[radiograph]}").is_success
+        (self._model.present.add if there else self._model.present.discard)(radiograph)
         self._outcome.checked["requests cut off, then whole or not at all"] += 1
         self.look(radiograph)
 
     def look(self, radiograph: int) -> None:
         """A case that is there is got with its picture and found first; one that is gone is not."""
-        name, there = self._truth.names[radiograph], radiograph in self._truth.present
+        name, there = self._model.names[radiograph], radiograph in self._model.present
         for address in (f"/cases/{name}", f"/cases/{name}/image"):
             got = self._http.get(address)
             wanted = httpx2.codes.OK if there else httpx2.codes.NOT_FOUND
@@ -139,16 +139,16 @@ class Archivist:
         """``POST /query``, compared with exact search; while nobody else changes anything."""
         answer = self._answer(radiograph)
         if answer is not None:
-            fault = self._truth.fault(radiograph, answer)
+            fault = self._model.fault(radiograph, answer)
             self._outcome.check("answers equal to exact search", not fault, fault)
 
     def ask_some(self, random: Random, count: int) -> None:
         """`ask`, with images drawn from all, whether they are there or not."""
-        for radiograph in random.choices(range(len(self._truth.images)), k=count):
+        for radiograph in random.choices(range(len(self._model.images)), k=count):
             self.ask(radiograph)
 
     def _answer(self, radiograph: int) -> dict[str, Any] | None:
-        image = {"image": self._truth.images[radiograph]}
+        image = {"image": self._model.images[radiograph]}
         got = self._http.post("/query", params={"k": K}, files=image)
         if not self._outcome.check("queries answered", got.is_success, _said(got)):
             return None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from tests.system.killing.outcome import Outcome
+from tests.system.killing.outcome import KillOutcome
 from xemplar.archive.artefact import file_digest
 from xemplar.phantom import write_phantoms
 
@@ -20,9 +20,9 @@ SOON = 300.0
 
 def kill_training(
     folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], epochs: int = EPOCHS
-) -> Outcome:
+) -> KillOutcome:
     """Kill trainings of a tiny network so many times. Arguments as `kill_service`."""
-    random, outcome = Random(seed), Outcome("training")
+    random, outcome = Random(seed), KillOutcome("training")
     write_phantoms(folder / "phantoms", IMAGES, size=64)
     whole = _Training(folder, "whole", epochs)
     whole.wait_for_first_step()
@@ -45,7 +45,7 @@ def kill_training(
     return outcome
 
 
-def _look_at(killed: "_Training", whole: "_Training", outcome: Outcome) -> None:
+def _look_at(killed: "_Training", whole: "_Training", outcome: KillOutcome) -> None:
     """Let a training go on to its end, and compare."""
     killed.end()
     digests = [file_digest(one.out / "checkpoint.safetensors") for one in (killed, whole)]

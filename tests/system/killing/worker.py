@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 
 from tests.system.common import Process, Service, phantom_store, phantoms, save_tiny_checkpoint
-from tests.system.killing.outcome import Outcome
-from tests.system.killing.reference_model import Archivist, Truth
+from tests.system.killing.outcome import KillOutcome
+from tests.system.killing.reference_model import ReferenceClient, ReferenceModel
 from xemplar.archive.store import Store
 from xemplar.model.checkpoint import keep, load
 
@@ -44,28 +44,28 @@ PHASES = {
 
 def kill_workers(
     folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], images: int = 120
-) -> Outcome:
+) -> KillOutcome:
     """Kill workers so many times; each job must end all the same. Arguments as `kill_service`."""
-    outcome = Outcome("worker of a reindex")
+    outcome = KillOutcome("worker of a reindex")
     checkpoint = save_tiny_checkpoint(folder / "checkpoint.safetensors")
     store, indexed = phantom_store(folder, checkpoint, images)
     loaded = load(checkpoint)
-    truth = Truth([*indexed, *phantoms(10_000, images // 2)], images, loaded.card.spec)
-    truth.learn(loaded)
+    model = ReferenceModel([*indexed, *phantoms(10_000, images // 2)], images, loaded.card.spec)
+    model.add_checkpoint(loaded)
     service = Service(store, checkpoint, folder / "service.log")
-    client = Archivist(service.url, truth, outcome)
+    client = ReferenceClient(service.url, model, outcome)
     http = httpx2.Client(base_url=service.url, timeout=60)
     try:
         service.wait_until_ready()
-        killer = _Killer(folder, store, checkpoint, http, truth, Random(seed), outcome)
+        killer = _Killer(folder, store, checkpoint, http, model, Random(seed), outcome)
         for _ in range(2):
             killer.do_job(0)  # to see how long it takes, with a new network and without
         while outcome.kills < kills:
-            with _used(client, truth, Random(seed + outcome.kills), outcome):
+            with _used(client, model, Random(seed + outcome.kills), outcome):
                 killer.do_job(min(KILLS_OF_A_JOB, kills - outcome.kills))
             client.ask_some(Random(outcome.kills), 5)
             on_kill(outcome.kills)
-        for image in range(len(truth.images)):
+        for image in range(len(model.images)):
             client.look(image)
             client.ask(image)
     finally:
@@ -76,7 +76,9 @@ def kill_workers(
 
 
 @contextmanager
-def _used(client: Archivist, truth: Truth, random: Random, outcome: Outcome) -> Iterator[None]:
+def _used(
+    client: ReferenceClient, model: ReferenceModel, random: Random, outcome: KillOutcome
+) -> Iterator[None]:
     """Somebody uses the service all the time."""
     over = Event()
 
@@ -84,7 +86,7 @@ def _used(client: Archivist, truth: Truth, random: Random, outcome: Outcome) -> 
         try:
             while not over.is_set():
                 client.ask_some(random, 3)
-                client.change(random.randrange(len(truth.images)))
+                client.change(random.randrange(len(model.images)))
                 time.sleep(PAUSE)
         except httpx2.TransportError as error:
             outcome.faults.append(f"the service does not answer: {error!r}")
@@ -107,15 +109,15 @@ class _Killer:
         store: Store,
         checkpoint: Path,
         http: httpx2.Client,
-        truth: Truth,
+        model: ReferenceModel,
         random: Random,
-        outcome: Outcome,
+        outcome: KillOutcome,
     ) -> None:
         self._folder = folder
         self._store = store
         self._checkpoint = checkpoint
         self._http = http
-        self._truth = truth
+        self._model = model
         self._random = random
         self._outcome = outcome
         self._jobs = 0
@@ -151,7 +153,7 @@ class _Killer:
         if self._jobs % 2:
             path = save_tiny_checkpoint(self._folder / f"{self._jobs}.safetensors", self._jobs)
             new = load(keep(path, self._store))
-            self._truth.learn(new)
+            self._model.add_checkpoint(new)
             asked = {"checkpoint": new.digest}
         got = self._http.post("/jobs/reindex", json=asked)
         self._outcome.check("jobs ordered", got.is_success, got.text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from xemplar_indexer.cli_backup import backup
+from xemplar_indexer.cli_store import backup
 from xemplar_indexer.publishing import build_generation
 
 from tests.images import drawn_image, encoded

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from xemplar.catalog import Case, Catalog, Description, Entry, GenerationRecord
-from xemplar.catalog.generations import Generations
+from xemplar.catalog import Case, Catalog, Description, Entry, GenerationRecord, Generations
 from xemplar.data.findings import NO_FINDING
 from xemplar.errors import CaseIdTaken, CorruptArtefact, InvalidArgument, NotFound
 
