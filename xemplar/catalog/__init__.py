@@ -1,7 +1,7 @@
-"""The catalog: which images were indexed, what is known of them, what a checkpoint made of them.
+"""The catalog: indexed images, their metadata, and the embeddings of each checkpoint.
 
-It is the truth. An index generation is derived from it, and can always be built again without
-decoding an image. SQLite by default, PostgreSQL by URL.
+It is the source of truth. An index generation is derived from it and can always be rebuilt without
+decoding an image. The database is SQLite by default, PostgreSQL by URL.
 """
 
 from xemplar.catalog.access import EVERYTHING, NOTHING, Access
