@@ -1,6 +1,6 @@
-"""Commands: ``xemplar index``, ``xemplar generations``, ``xemplar phantoms``.
+"""Commands ``xemplar index`` and ``xemplar phantoms``.
 
-What takes long to import is imported when a command runs, so that ``xemplar --help`` is quick.
+Slow imports happen when a command runs, so that ``xemplar --help`` is fast.
 """
 
 from collections import Counter
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from .reader import SkippedImage
 
 DECODE_SECONDS = 60
-"""An image that takes longer to decode is left out: no single file may hold up a whole archive."""
+"""Decoding timeout per image, so that no single file blocks a whole archive."""
 
 REASONS = 8
-"""Reasons for which files were left out that the summary counts."""
+"""Number of most frequent reasons for skipped files in the summary."""
 
 
 def index(
@@ -54,7 +54,7 @@ def index(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="What a data set is called, if not as its folder; once for each, in their order.",
+            help="Name of a data set instead of its folder's; once per data set, in their order.",
         ),
     ] = None,
     split: Annotated[
@@ -65,47 +65,46 @@ def index(
     columns: ColumnsOption = None,
     unknown_findings: UnknownFindingsOption = "refuse",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most this many images, for a first try.")
+        int | None, typer.Option(min=1, help="Maximum number of images, for a first trial.")
     ] = None,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        typer.Option(help="Arithmetic; auto takes bfloat16 where the processor has it."),
+        typer.Option(help="Arithmetic; auto uses bfloat16 if the processor supports it."),
     ] = "auto",
     threads: Annotated[
-        int, typer.Option(min=0, help="Threads of the network; 0: as many as cores.")
+        int, typer.Option(min=0, help="Threads of the network; 0: one per core.")
     ] = 0,
     workers: Annotated[
-        int, typer.Option(min=0, help="Threads that read and decode; 0: as many as cores, up to 8.")
+        int, typer.Option(min=0, help="Threads for reading and decoding; 0: one per core, up to 8.")
     ] = 0,
     any_body_part: Annotated[
         bool,
         typer.Option(
             "--any-body-part",
-            help="Index images, too, that show another part of the body by their DICOM header.",
+            help="Include images that show another body part according to their DICOM header.",
         ),
     ] = False,
     burned_in_text: Annotated[
         bool,
         typer.Option(
             "--burned-in-text",
-            help="Index radiographs, too, with text burnt into the picture by their DICOM header. "
-            "Look "
-            "at them first: it may name the patient.",
+            help="Include images with burned-in text according to their DICOM header. Check them "
+            "first: the text may name the patient.",
         ),
     ] = False,
     factory: Annotated[
         str, typer.Option(help="FAISS factory string of the index.")
     ] = "IDMap2,Flat",
     publish: Annotated[
-        bool, typer.Option("--publish/--no-publish", help="Make the new generation the live one.")
+        bool, typer.Option("--publish/--no-publish", help="Make the new generation live.")
     ] = True,
 ) -> None:
-    """Embed the images of one or more data sets and publish an index of everything in the store.
+    """Embed the images of one or more data sets and publish an index of all cases in the store.
 
-    May be interrupted or killed and started again: nothing is embedded twice.
+    The command can be interrupted and restarted: nothing is embedded twice.
 
-    Patients are told apart by the name of their data set and their id in it. Data sets in folders
-    of one name need names of their own.
+    Patients are identified by the name of their data set and their id in it. Data sets in folders
+    of the same name need distinct names (--source).
 
     Examples:
         xemplar index nih14 --split train --store archive
@@ -122,7 +121,7 @@ def index(
     from .sources import check_source
 
     loaded = load(checkpoint or default_checkpoint())
-    empty_index(loaded, factory)  # or refuse it, before anything takes long
+    empty_index(loaded, factory)  # refuses an invalid factory before the long work
     names = source_names(folders, source or [])
     datasets = [
         dataset_of(folder, table, columns, unknown_findings, name)
@@ -151,7 +150,7 @@ def index(
             )
         except KeyboardInterrupt:
             Console(stderr=True).print(
-                "Stopped. Finished batches are kept; run the same command to go on."
+                "Stopped. Finished batches are kept; run the same command to continue."
             )
             raise typer.Exit(130) from None
         _report_unreadable(outcome.unreadable)
@@ -179,7 +178,7 @@ def phantoms(
     seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
     size: Annotated[int, typer.Option(min=64, help="Side of an image in pixels.")] = 320,
 ) -> None:
-    """Write synthetic images with known findings: a data set to try everything with."""
+    """Write synthetic images with known findings, as a data set for trials."""
     from xemplar.phantom import write_phantoms
 
     with progress("phantoms", count) as on_progress:
@@ -190,7 +189,7 @@ def phantoms(
 def _images(
     datasets: "list[Dataset]", splits: list[str], limit: int | None, rule: "PatientSplit"
 ) -> "list[DatasetImage]":
-    """The images of all data sets that are wanted."""
+    """Return the selected images of all data sets."""
     from xemplar.errors import DatasetError
 
     images = [image for dataset in datasets for image in dataset.images]
@@ -242,21 +241,21 @@ def _embed(
 def _fit_validator(
     store: "Store", catalog: "Catalog", checkpoint: "Checkpoint", precision: str, threads: int
 ) -> None:
-    """Let the input validator learn from the live generation now, so that no start waits for it."""
+    """Fit the input validator of the live generation now, so that no service start waits for it."""
     from xemplar.index import LiveIndex, open_generation
     from xemplar.model.encoder import Precision, open_encoder
     from xemplar.retrieval.snapshot import Snapshot, new_validator
 
     encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
     generation = LiveIndex.of(open_generation(store, checkpoint), catalog)
-    with Console(stderr=True).status("learning what the indexed images look like"):
+    with Console(stderr=True).status("fitting the input validator"):
         new_validator(Snapshot(encoder, generation), catalog, store)
 
 
 def _report_unreadable(unreadable: "tuple[SkippedImage, ...]") -> None:
-    """Every image that was left out, on stderr.
+    """Print all skipped images on stderr.
 
-    Not kept in the store: a file name may say who the patient is, and the store must not.
+    They are not stored, as a file name may identify a patient.
     """
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for image in unreadable:
@@ -285,7 +284,7 @@ def _report(
     Console(soft_wrap=True, highlight=False).print(*map(plain, lines), sep="\n")
 
 
-def _counted(what: str, reasons: "Counter[str]") -> str:
-    """Counts, and the most frequent reasons."""
-    said = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(REASONS))
-    return f"{reasons.total():,} {what}{f' ({said})' if said else ''}"
+def _counted(label: str, reasons: "Counter[str]") -> str:
+    """Format a total and the most frequent reasons."""
+    details = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(REASONS))
+    return f"{reasons.total():,} {label}{f' ({details})' if details else ''}"

@@ -1,4 +1,4 @@
-"""Commands: ``xemplar generations list|activate|prune|purge|calibrate``."""
+"""Commands ``xemplar generations list|activate|prune|purge|calibrate``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ generations = typer.Typer(no_args_is_help=True, help="List index generations, or
 
 @generations.command("list")
 def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
-    """List the generations in a store, oldest first; live and damaged ones are marked."""
+    """List the generations in a store, oldest first, marking live and damaged ones."""
     from xemplar.archive.store import Store
     from xemplar.errors import NothingIndexed
     from xemplar.index import DamagedGeneration, current
@@ -35,7 +35,7 @@ def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
         live = current(place)
     except NothingIndexed:
         live = ""
-    # nothing may wrap or be cut on a narrow terminal: `activate` takes the name as it is shown
+    # no wrapping or truncation on narrow terminals: `activate` needs the exact name
     titles = ("", "name", "cases", "checkpoint", "index", "recall@10")
     table = Table(*(Column(title, no_wrap=True, overflow="ignore") for title in titles), box=None)
     for one in found:
@@ -58,14 +58,14 @@ def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
 
 @generations.command()
 def activate(
-    name: Annotated[str, typer.Argument(help="As `xemplar generations list` shows it.")],
+    name: Annotated[str, typer.Argument(help="Name as shown by `xemplar generations list`.")],
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
 ) -> None:
-    """Make a generation the live one, as to go back to an older one.
+    """Make a generation live, for example to go back to an older one.
 
-    One that could not answer, as its files are damaged, is refused, and nothing changes.
+    An unusable generation, such as one with damaged files, is refused without any change.
     """
     from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
@@ -75,7 +75,7 @@ def activate(
     place = Store(store)
     with open_catalog(database or place.database_url) as catalog:
         publish_usable(name, place, catalog, checkpoint or default_checkpoint())
-    Console().print(f"{plain(name)} is live; a running service takes it over within seconds")
+    Console().print(f"{plain(name)} is live; running services switch to it within seconds")
 
 
 @generations.command()
@@ -83,9 +83,9 @@ def prune(
     keep: Annotated[int, typer.Option(min=1, help="Newest generations to keep.")] = 3,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Delete old generations for good; the live one is always kept.
+    """Delete old generations permanently; the live one is always kept.
 
-    Nothing else is lost: the catalog holds all embeddings, and an index can be built again.
+    No other data is lost: the catalog contains all embeddings, and an index can be rebuilt.
 
     Example:
         xemplar generations prune --keep 2 --store archive
@@ -111,10 +111,10 @@ def purge(
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
 ) -> None:
-    """Delete embeddings and maps of removed cases from the disk now, as a worker does daily.
+    """Delete embeddings and maps of removed cases from disk now, as a worker does daily.
 
-    If the live index holds some, a new one without them is built and published. Every other
-    generation that holds some is deleted; it cannot be gone back to.
+    If the live index contains some, a new one without them is built and published. All other
+    generations that contain some are deleted and can no longer be activated.
 
     Example:
         xemplar generations purge --store archive
@@ -135,9 +135,9 @@ def purge(
             encoder = encoder_of(loaded, "auto", 0)
             deleted = run(place, catalog, loaded, encoder, ProgressBar(move, total))
     Console(highlight=False).print(
-        f"{len(deleted)} generations with removed cases deleted; no other holds one"
+        f"{len(deleted)} generations with removed cases deleted; no others contain any"
         if deleted
-        else "no generation holds a removed case"
+        else "no generation contains removed cases"
     )
 
 
@@ -153,7 +153,7 @@ def calibrate(
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
 ) -> None:
-    """Publish the live index anew with a measured calibration: what a cosine is worth.
+    """Republish the live index with a measured calibration of similarity.
 
     Example:
         xemplar generations calibrate report/similarity.json --store archive
@@ -185,5 +185,5 @@ def calibrate(
             calibration=SimilarityCalibration.from_dict(fields),
         )
     Console().print(
-        f"{published.name} is live, calibrated; a running service takes it over within seconds"
+        f"{published.name} is live, calibrated; running services switch to it within seconds"
     )
