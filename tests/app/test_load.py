@@ -23,7 +23,7 @@ def test_no_request_fails_and_no_answer_is_wrong_while_generations_change(
         recorder, swaps = load(site, url, seconds=5, swaps=2, clients=8, progress=progress)
     # 2 s are promised, and `python -m tests.system.load` holds them on a machine of its own; here
     # other tests run beside it
-    assert faults(recorder, swaps, taken_over_seconds=PATIENCE, searchable_seconds=PATIENCE) == []
+    assert faults(recorder, swaps, switch_seconds=PATIENCE, searchable_seconds=PATIENCE) == []
     assert [swap.way for swap in swaps] == ["forward", "back"]
     assert len(recorder.searchable) > 0
     assert {"query", "similar", "upload"} <= {sample.kind for sample in recorder.samples}

@@ -1,11 +1,11 @@
-"""Clients that ask a running service all kinds of questions, change its cases, and judge answers.
+"""Clients that send all kinds of requests to a running service and verify its answers.
 
-Each of them sends the next request when the last one is answered. What became of a request
-is a `Sample`; whether that may be a 503, each check decides for itself.
+Each client sends a request after the previous response. The result is recorded as a `Sample`; each
+check decides whether a 503 is acceptable.
 
-A client deletes only cases that it put in itself, and nobody else names them. So right answers are
-known at any time, whatever the others do: an indexed image finds itself, a deleted case is in no
-answer to a request that was sent after the deletion was acknowledged.
+A client deletes only cases that it uploaded itself. So correct answers are known at any time,
+whatever the other clients do: an indexed image finds itself, and a deleted case does not appear in
+responses to requests sent after the deletion was acknowledged.
 """
 
 import random
@@ -26,14 +26,14 @@ from xemplar.imaging import decode
 from xemplar.imaging.overlay import shrink
 
 TIMEOUT = 60.0
-"""After which a client gives up on an answer: far more than any check allows."""
+"""Client timeout, far above what any check allows."""
 
 BATCH = 8
 NEVER_BUSY = {"XEMPLAR_IMAGES_AT_ONCE": "256", "XEMPLAR_BATCHES_AT_ONCE": "32"}
-"""Limits of a service that these clients never reach."""
+"""Limits of the service that these clients never reach."""
 
 KEPT = 4
-"""Cases that a client has put in and not deleted yet, before it deletes the oldest."""
+"""Uploaded cases that a client keeps before it deletes the oldest."""
 
 SIDE = 256
 """Longer side of an uploaded image, in pixels."""
@@ -43,7 +43,7 @@ SIDE = 256
 def clients_asking(
     url: str, recorder: Recorder, clients: int, pause: float = 0.0
 ) -> Iterator[None]:
-    """So many clients ask meanwhile, each with a pause of so many seconds between two requests."""
+    """Run clients concurrently, each pausing ``pause`` seconds between requests."""
     stop = Event()
     with ThreadPoolExecutor(clients) as threads:
         working = [
@@ -58,7 +58,7 @@ def clients_asking(
 
 
 class Client:
-    """One client: asks until ``stop`` is set."""
+    """A client that sends requests until ``stop`` is set."""
 
     def __init__(
         self, url: str, recorder: Recorder, stop: Event, seed: int, pause: float = 0.0
@@ -67,10 +67,10 @@ class Client:
 
         Args:
             url: of the service.
-            recorder: where it writes what it sees.
-            stop: ends it, after the request that is under way.
-            seed: of its choices and of the images that it uploads; another one for each client.
-            pause: seconds between two requests.
+            recorder: records all observations.
+            stop: ends the client after its current request.
+            seed: of its choices and uploaded images; distinct for each client.
+            pause: seconds between requests.
         """
         self._http = httpx2.Client(base_url=url, timeout=TIMEOUT)
         self._recorder = recorder
@@ -83,7 +83,7 @@ class Client:
         self._deleting: str | None = None
 
     def run(self) -> None:
-        """Ask one question after the other."""
+        """Send random requests one after the other."""
         kinds: dict[Callable[[], None], int] = {
             self._query: 6,
             self._filtered: 4,
@@ -158,7 +158,7 @@ class Client:
             self._upload()
 
     def _upload(self) -> None:
-        """Put an image in, the same one again where the last try was refused, and seek it."""
+        """Upload an image, repeating a refused one, and query until it is found."""
         image = self._uploading = self._uploading or self._new_image()
         case_id = sha256(image).hexdigest()[:16]
         _, response = self._send(
@@ -185,11 +185,11 @@ class Client:
                 return
 
     def _delete(self) -> None:
-        """Delete a case, the same one again where the last try was refused."""
+        """Delete a case, repeating a refused deletion."""
         again = self._deleting is not None
         case_id = self._deleting = self._deleting or self._mine.pop(0)
         self._recorder.deleting(case_id)
-        # what was refused may have been done: then it is not there any more
+        # a refused deletion may have been carried out: then the case is gone
         fine = (httpx2.codes.NOT_FOUND,) if again else ()
         _, response = self._send("delete", "DELETE", f"/cases/{case_id}", fine=fine)
         if response is not None:
@@ -203,7 +203,7 @@ class Client:
         return own, self._recorder.images[own]
 
     def _new_image(self) -> bytes:
-        """Make a new radiograph: the mean of three indexed ones, which is the image of none."""
+        """Create a new image: the mean of three indexed ones."""
         chosen = self._random.sample(self._stable, 3)
         images = [shrink(decode(self._recorder.images[n]).pixels, SIDE) for n in chosen]
         alike = [cv2.resize(image, images[0].shape[::-1]) for image in images]
@@ -229,7 +229,7 @@ class Client:
     def _send(
         self, kind: str, method: str, address: str, fine: Sequence[int] = (), **more: Any
     ) -> tuple[float, httpx2.Response | None]:
-        """Send a request and write down what became of it; no response where that is no success."""
+        """Send a request and record the result; return no response unless successful."""
         began = time.monotonic()
         try:
             response = self._http.request(method, address, **more)

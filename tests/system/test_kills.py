@@ -1,4 +1,4 @@
-"""A few kills of each program, by the check that kills each of them many times."""
+"""Runs a few kills of each program with `tests.system.kills`."""
 
 from collections.abc import Callable
 from functools import partial

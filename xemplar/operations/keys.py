@@ -69,7 +69,7 @@ class Key:
 
     @property
     def has_expired(self) -> bool:
-        """Whether its validity has ended."""
+        """True after the end of its validity."""
         return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
 
     @property

@@ -1,4 +1,4 @@
-"""Kills of the service, while images are put in and taken out."""
+"""Kills the service while images are uploaded and deleted."""
 
 import os
 import time
@@ -19,23 +19,23 @@ from xemplar.retrieval.ingest import ORPHAN_GRACE_SECONDS
 
 CLIENTS = 3
 BUSY_SECONDS = 1.5
-"""Longest time that the clients work before a kill."""
+"""Maximum time of client activity before a kill."""
 
 START_EVERY = 8
-"""One of so many kills comes while the service starts."""
+"""Every how many kills one hits the starting service."""
 
 
 def kill_service(
     folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], images: int = 120
 ) -> KillOutcome:
-    """Kill the service so many times, start it again, and look at every case.
+    """Kill and restart the service repeatedly, and check every case.
 
     Args:
-        folder: to work in, empty.
-        kills: how many.
-        seed: of everything random.
-        on_kill: called with the number of kills until then.
-        images: that are indexed before; half as many come and go.
+        folder: empty working folder.
+        kills: number of kills.
+        seed: of all randomness.
+        on_kill: called with the number of kills so far.
+        images: number indexed beforehand; half as many are uploaded and deleted.
     """
     random, outcome = Random(seed), KillOutcome("service")
     checkpoint = save_tiny_checkpoint(folder / "checkpoint.safetensors")
@@ -83,7 +83,7 @@ def _kill_at_work(
     random: Random,
     outcome: KillOutcome,
 ) -> None:
-    """Let each client change images of its own, and kill the service meanwhile."""
+    """Kill the service while each client changes its own images."""
     killed = Event()
 
     def work(client: ReferenceClient, own: Random, place: int) -> None:
@@ -112,7 +112,7 @@ def _kill_at_work(
 def _look_at_files(
     store: Store, checkpoint: Path, model: ReferenceModel, outcome: KillOutcome
 ) -> None:
-    """What a kill left behind is deleted with the next reindex, once it is old enough."""
+    """Check that a reindex deletes files left by kills, once they are old enough."""
     before = time.time() - ORPHAN_GRACE_SECONDS - 1
     for path in store.root.rglob("*"):
         os.utime(path, (before, before))
