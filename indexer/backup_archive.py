@@ -208,7 +208,7 @@ def _check_fits(member: tarfile.TarInfo, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if member.size + ROOM > free:
         raise StorageFull(
-            f"too little disk space to restore {member.name[:100]}: it has {member.size:,} bytes, "
+            f"no room is left to restore {member.name[:100]}: it has {member.size:,} bytes, "
             f"and {free:,} are free; free disk space and try again"
         )
     if member.name == CONTENTS and member.size > _HEADER_BYTES:

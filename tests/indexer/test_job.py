@@ -256,7 +256,7 @@ def test_a_pipe_that_took_the_place_of_an_image_is_not_waited_for(
     image = DatasetImage(tmp_path / "1.png", "set")
     os.mkfifo(image.path)
     read = Reader(Media(store.media), encoder.checkpoint.card.spec, frozenset())
-    assert read(image) == SkippedImage(image.path, "it is a pipe or device, and no file")
+    assert read(image) == SkippedImage(image.path, "it is a pipe or device, not a file")
 
 
 def test_the_same_picture_in_two_sets_is_one_case(
@@ -448,7 +448,7 @@ def test_burnt_in_text_is_left_out_unless_it_is_asked_for(
     outcome = run(store, catalog, encoder, folder)
     ((path, reason),) = [(image.path.name, image.reason) for image in outcome.unreadable]
     assert (outcome.embedded, path) == (1, "named.dcm")
-    assert "text is burnt into the picture" in reason
+    assert "burned-in text" in reason
     outcome = embed_images(
         open_dataset(folder).images, store, catalog, encoder, burned_in_text=True
     )

@@ -158,7 +158,7 @@ def test_after_looks_that_fail_jobs_are_found_and_the_cause_was_told_once(
     Worker(jobs, {"sum": done}).work(over)
     assert jobs.job(job.id).state is JobState.DONE
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
-        "waiting jobs cannot be looked for: gone"
+        "queued jobs cannot be read: gone"
     ]
 
 

@@ -112,7 +112,7 @@ def test_what_cannot_be_closed_is_told_and_still_used(
     monkeypatch.setattr(Path, "chmod", read_only)
     assert store_folder(older.store.root) == older.store.root
     said = capsys.readouterr().err
-    assert "others may read" in said
+    assert "other users can read" in said
     assert f"chmod -R go= {older.store.root}" in said
 
 
