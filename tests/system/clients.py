@@ -63,7 +63,7 @@ class Client:
     def __init__(
         self, url: str, recorder: Recorder, stop: Event, seed: int, pause: float = 0.0
     ) -> None:
-        """Prepare it.
+        """Prepare the client.
 
         Args:
             url: of the service.
@@ -196,7 +196,7 @@ class Client:
             self._deleting = None
             self._recorder.deleted(case_id)
 
-    # ---- how they ask -----------------------------------------------------------------------
+    # ---- sending and checking ---------------------------------------------------------------
 
     def _image(self) -> tuple[str, bytes]:
         own = self._random.choice(self._stable)

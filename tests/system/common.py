@@ -70,7 +70,7 @@ def index_images(
 
 
 class Process:
-    """A subcommand of `xemplar` as a process of its own, with a log file.
+    """A subcommand of `xemplar` as a process, with a log file.
 
     Attributes:
         log: file to which its output is appended.

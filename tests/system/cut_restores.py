@@ -14,7 +14,7 @@ from xemplar.index import current
 
 
 def cut_restores(folder: Path, images: int, kills: int, chance: random.Random) -> list[str]:
-    """Kill restores at random moments, into SQLite, and into PostgreSQL where one can be started.
+    """Kill restores at random moments, into SQLite and, if available, into PostgreSQL.
 
     Args:
         folder: to work in.

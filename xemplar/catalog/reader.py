@@ -126,7 +126,7 @@ class CatalogReader:
         return None if self.access.sources is None else self.matching(CaseFilter())
 
     def check(self, wanted: CaseFilter) -> None:
-        """Refuse a filter that names a finding of no vocabulary and no case.
+        """Refuse a filter with a finding that is in no vocabulary and no case.
 
         Raises:
             UnknownFinding: names the value and the accepted ones.

@@ -52,7 +52,7 @@ SETTINGS = (
 
 OTHERS = (
     "CHROMIUM",  # tests of the page
-    "DATA",  # demo, tests, checks
+    "DATA",  # demo, tests
     "KEY",  # xemplar.Client
     *("CPUS", "IMAGES", "MEMORY", "PHANTOMS", "SOURCE", "VERSION"),  # docker-compose.yml
 )

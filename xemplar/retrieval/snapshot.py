@@ -54,7 +54,7 @@ class Snapshot:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint that answers."""
+        """Checkpoint of the encoder."""
         return self.encoder.checkpoint
 
     def judge(self, inputs: npt.NDArray[np.uint8], features: Features | None = None) -> Verdict:
@@ -193,7 +193,7 @@ def _fitted_validator(snapshot: Snapshot, catalog: Catalog, media: Media) -> Inp
     drawn = np.random.default_rng(SEED).choice(snapshot.generation.ids, count, replace=False)
     inputs = []
     for case in catalog.cases(map(int, drawn)).values():
-        with suppress(NotFound):  # it was removed meanwhile
+        with suppress(NotFound):  # removed in the meantime
             inputs.append(media.input(case.image_sha256, snapshot.checkpoint.card.spec))
     return fit_validator(np.stack(inputs), snapshot.encoder) if inputs else None
 
