@@ -1,4 +1,4 @@
-"""SQLite, and a real PostgreSQL server where one can be started: database tests run on both."""
+"""Empty databases: tests that use them run on SQLite and PostgreSQL."""
 
 import secrets
 from collections.abc import Iterator
@@ -6,18 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.postgres import NoPostgres, Postgres
+from tests.system.postgres import Postgres
 from xemplar.catalog import Catalog, migrate, open_catalog
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    try:
-        server = Postgres()
-    except NoPostgres as reason:
-        pytest.skip(str(reason))
-    with server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
