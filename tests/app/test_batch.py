@@ -74,7 +74,7 @@ def test_pictures_of_a_batch_are_behind_their_addresses(client: TestClient) -> N
 @pytest.mark.parametrize(
     "files",
     [
-        [("image", IMAGE)],
+        [("other", IMAGE)],
         [("image", IMAGE), ("other", IMAGE)],
         [("image", IMAGE)] * (MAX_BATCH + 1),
     ],

@@ -111,7 +111,7 @@ def test_the_image_may_stand_anywhere_among_what_is_said_of_it(own_client: TestC
             },
             "Its fields are not of the charset that its Content-Type names.",
         ),
-        ({"files": {"image": PNG}}, "It holds a part named 'image'."),
+        ({"files": {"other": PNG}}, "It holds a part named 'other'."),
         ({"data": {"k": "7"}, "files": {"image": PNG}}, "It holds a part named 'k'."),
         ({"files": [("image", PNG), ("image", PNG)]}, "It holds more files than are taken here."),
         (
@@ -129,7 +129,7 @@ def test_a_form_that_is_not_one_image(
 ) -> None:
     detail = problem(client.post("/query", **body), 422, "InvalidArgument")
     assert wanted in detail
-    assert "Send multipart/form-data with one file, the radiograph, named 'image'" in detail
+    assert "Send multipart/form-data with one file, the image, named 'image'" in detail
 
 
 @pytest.mark.parametrize("path", IMAGE_ROUTES)
