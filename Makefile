@@ -44,7 +44,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.base
 
 demo: $(VENV)/.base
-	$(RUN) demo/demo.py $(if $(ONCE),--once)
+	$(RUN) -m xemplar demo $(if $(ONCE),--once)
 
 # every part runs, whatever became of those before it; make fails at the end if one of them did
 test: $(VENV)/.dev

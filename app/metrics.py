@@ -13,8 +13,8 @@ from prometheus_client import (
 )
 from sqlalchemy import Engine
 
-from xemplar.catalog.counts import job_counts
 from xemplar.errors import StorageError
+from xemplar.operations.jobs import Jobs
 from xemplar.retrieval.retriever import Retriever
 
 from .tasks import Task
@@ -130,7 +130,7 @@ class Metrics:
 
     def _count_jobs(self) -> None:
         try:
-            jobs = job_counts(self._engine)
+            jobs = Jobs(self._engine).counts()
         except StorageError:
             jobs = None
         self._database.set(jobs is not None)

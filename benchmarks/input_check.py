@@ -34,7 +34,7 @@ from xemplar.imaging.preprocess import PreprocessSpec, preprocess
 from xemplar.imaging.validation.validator import MOST, TURNED, WAYS, Verdict, Way
 from xemplar.model.checkpoint import default_checkpoint, load
 from xemplar.model.encoder import Encoder, open_encoder
-from xemplar.retrieval.snapshot import validator_of
+from xemplar.retrieval.snapshot import fit_validator
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -45,7 +45,7 @@ class Judge:
     """Judges pictures as a service does that has indexed some images."""
 
     def __init__(self, encoder: Encoder, indexed: Pixels) -> None:
-        validator = validator_of(indexed, encoder)
+        validator = fit_validator(indexed, encoder)
         if validator is None:
             sys.exit(f"{len(indexed)} images are too few for an input validator")
         self.validator, self.encoder = validator, encoder

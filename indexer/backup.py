@@ -1,6 +1,6 @@
-"""A store in one file, taken while the service runs, and made a store again elsewhere.
+"""Backs up a store to one file while the service runs, and restores it.
 
-The file is a tar archive, in this order::
+The file is a tar archive with these entries, in order::
 
     had-keys                               there once an API key was made
     checkpoints/<sha256>.safetensors       of the live generation
@@ -9,14 +9,14 @@ The file is a tar archive, in this order::
     catalog.sqlite                         the catalog, whichever database it is kept in
     backup.json                            what is in it; a backup that was cut off has none
 
-The key of the patients' pseudonyms is not in it, but is kept apart: with both, everybody who is in
-the archive can be found by trying patient ids. A digest in `backup.json` is over all files before
-it, and a code made with the key over that: nothing is restored that was changed meanwhile.
+The key of the patients' pseudonyms is kept separately: with both, patients in the archive could be
+identified by trying patient ids. `backup.json` contains a digest of all files before it and a code
+computed from the digest with the key, so that a modified backup is never restored.
 
-What makes it whole while cases come and go: a generation is older than the catalog that is taken
-after it, as in a store; pictures are on the disk before the catalog speaks of a case, so those of
-all cases are found after it was taken; and a case that is removed meanwhile, with its pictures, is
-removed in the copy of the catalog too.
+The backup is consistent while cases are added and removed: the catalog is copied after the live
+generation is chosen, as in a store; pictures are on disk before the catalog refers to their case,
+so those of all copied cases exist; and a case removed during the backup is also removed from the
+copied catalog.
 """
 
 import logging
@@ -35,11 +35,11 @@ from xemplar.archive.media import Media
 from xemplar.archive.permissions import write_private
 from xemplar.archive.store import KEY_BYTES, Store
 from xemplar.catalog import migrate, open_catalog
-from xemplar.catalog.copying import copy_catalog, images, remove_again
+from xemplar.catalog.copying import apply_removals, copy_catalog, images
 from xemplar.errors import ConfigurationError, Mismatch, StorageError
 from xemplar.index import check_cases, current, folder_of, open_generation, read_manifest
 from xemplar.model.checkpoint import find, keep, load
-from xemplar.operations.audit import note
+from xemplar.operations.audit import audit_command
 
 from .backup_archive import CATALOG, HAD_KEYS, KEY, Contents, unpack, writing_archive
 
@@ -55,20 +55,20 @@ def back_up(
     on_progress: Callable[[int, int], None] | None = None,
     otherwise: Path | None = None,
 ) -> Contents:
-    """Write a store and its catalog to a stream, unless that could not answer again.
+    """Write a store and its catalog to a stream, after checking that they are usable.
 
     Args:
-        store: may be in use. Needs room for a copy of the catalog; if it can only be read, the
-            folder of temporary files does.
+        store: may be in use. Needs space for a copy of the catalog; if it is read-only, the
+            temporary folder does.
         database_url: of the catalog; SQLite or PostgreSQL.
-        out: where to.
-        on_progress: called with how many cases' pictures of how many are written.
-        otherwise: file of the live generation's checkpoint, if the store does not keep it and
-            it is not the shipped one.
+        out: destination.
+        on_progress: called with the numbers of completed and of all cases.
+        otherwise: file of the live generation's checkpoint, if the store does not contain it and it
+            is not the shipped one.
 
     Raises:
-        NothingIndexed: there is no live generation, so nothing to answer with.
-        ConfigurationError: its checkpoint is not there.
+        NothingIndexed: there is no live generation.
+        ConfigurationError: its checkpoint is missing.
         CorruptArtefact: the store is damaged.
         Mismatch: the catalog lacks cases of the live generation.
         StorageError: disk or database cannot be used now.
@@ -79,9 +79,9 @@ def back_up(
         copy = Store(scratch)
         copy_catalog(database_url, copy.database_url)
         checkpoint = _check_answers(store, live, copy, otherwise)
-        # whatever pseudonyms are in the copy were made with it
+        # all pseudonyms in the copy were made with this key
         key = store.pseudonym_key.read_bytes() if store.pseudonym_key.is_file() else None
-        _note(database_url, "backup", live)
+        _audit(database_url, "backup", live)
         with writing_archive(out) as archive:
             if store.had_keys.is_file():
                 archive.add(store.had_keys, HAD_KEYS)
@@ -92,11 +92,11 @@ def back_up(
             cases = 0
             for cases, (sha256, total) in enumerate(images(copy.database_url), start=1):
                 for path in media.files(sha256):
-                    with suppress(FileNotFoundError):  # the case is removed at this moment
+                    with suppress(FileNotFoundError):  # the case was removed in the meantime
                         archive.add(path, str(path.relative_to(store.root)))
                 if on_progress:
                     on_progress(cases, total)
-            cases -= remove_again(database_url, copy.database_url)
+            cases -= apply_removals(database_url, copy.database_url)
             archive.add(scratch / CATALOG, CATALOG)
             contents = Contents(created, live, cases, archive.pictures)
             contents = archive.finish(contents, key, scratch)
@@ -112,27 +112,27 @@ def restore(
     key: bytes | None = None,
     without_key: bool = False,
 ) -> Contents:
-    """Make a store, and its catalog, from a backup. The new one answers as the old one did.
+    """Restore a store and its catalog from a backup.
 
-    Whole or not at all: what was cut off answers nothing, and the same command does it again.
-    Everything is unpacked into a hidden folder and checked there; a file `Store.restoring` stands
-    beside what is then moved into place, and becomes `Store.current` once the catalog is written.
+    Atomic: an interrupted restore leaves an unusable store, and repeating the command completes it.
+    Everything is unpacked into a hidden folder and checked there, then moved into place beside a
+    file `Store.restoring`, which becomes `Store.current` once the catalog is written.
 
     Args:
-        source: what `back_up` wrote.
-        store: nothing may be in it, but what a restore that was cut off has left.
-        database_url: of an empty database; SQLite or PostgreSQL, whichever it was.
+        source: output of `back_up`.
+        store: must be empty, except for remains of an interrupted restore.
+        database_url: of an empty database; SQLite or PostgreSQL, whichever the original used.
         otherwise: file of the checkpoint, for a backup of an older version that lacks it, unless it
             is the shipped one.
-        key: of the pseudonyms, `KEY_BYTES` of the store that was backed up.
-        without_key: go on where the backup has a key and none is given: a patient whose images are
-            in it is then another one with every new image.
+        key: of the pseudonyms, `KEY_BYTES` of the original store.
+        without_key: accept a missing key: later images of patients in the backup are then assigned
+            to new patients.
 
     Raises:
-        ConfigurationError: something is in the store, or in the database; or the key lacks.
-        CorruptArtefact: this is no backup, or not all of one.
-        Mismatch: a newer version of this software made the backup, its parts do not fit, or it
-            is not what was written with this key.
+        ConfigurationError: the store or the database is not empty, or the key is missing.
+        CorruptArtefact: this is not a backup, or it is incomplete.
+        Mismatch: the backup is from a newer version, inconsistent, or was not written with this
+            key.
         StorageError: disk or database cannot be used now.
     """
     _refuse_occupied(store)
@@ -142,7 +142,7 @@ def restore(
         contents = unpack(source, scratch)
         if _is_key(key, contents, without_key=without_key):
             write_private(copy.pseudonym_key, key)
-        migrate(copy.database_url, copy)  # an older version may have made it
+        migrate(copy.database_url, copy)  # the backup may be from an older version
         keep(_check_answers(copy, contents.generation, copy, otherwise), copy)
         Media(copy.media).sync()
         write_file(store.restoring, f"{contents.generation}\n".encode())
@@ -150,23 +150,23 @@ def restore(
             _move(scratch / name, store.root / name)
         sync_path(store.root)
         copy_catalog(copy.database_url, database_url, again=again)
-        _note(database_url, "restore", contents.generation)
+        _audit(database_url, "restore", contents.generation)
     store.restoring.replace(store.current)
     sync_path(store.generations)
     return contents
 
 
-def _note(database_url: str, action: str, generation: str) -> None:
-    """Keep an entry in the audit trail; a database that can only be read is no reason to stop."""
+def _audit(database_url: str, action: str, generation: str) -> None:
+    """Audit a command; continue if the database is read-only."""
     try:
-        note(database_url, action, generation)
+        audit_command(database_url, action, generation)
     except StorageError as error:
         LOG.warning("the %s is not audited: %s", action, error.reason)
 
 
 @contextmanager
 def _scratch(store: Store) -> Iterator[Path]:
-    """A folder to work in: in the store, or elsewhere if that can only be read."""
+    """Create a scratch folder in the store, or elsewhere if the store is read-only."""
     if os.access(store.root, os.W_OK):
         with scratch_folder(store.root) as scratch:
             yield scratch
@@ -176,12 +176,12 @@ def _scratch(store: Store) -> Iterator[Path]:
 
 
 def _check_answers(store: Store, name: str, copy: Store, otherwise: Path | None) -> Path:
-    """Refuse a store that could not answer; returns the file of the generation's checkpoint.
+    """Refuse an unusable store; return the file of the generation's checkpoint.
 
     Args:
-        store: with the generation, and its checkpoint if that is kept.
+        store: contains the generation and possibly its checkpoint.
         name: of the generation.
-        copy: with the catalog.
+        copy: contains the catalog.
         otherwise: see `back_up`.
     """
     digest = read_manifest(folder_of(name, store)).checkpoint
@@ -192,28 +192,27 @@ def _check_answers(store: Store, name: str, copy: Store, otherwise: Path | None)
 
 
 def _is_key(key: bytes | None, contents: Contents, *, without_key: bool) -> TypeGuard[bytes]:
-    """Whether a key is there that belongs to a backup; refuses another one, or none.
+    """Return whether a backup's key is given; refuse a wrong or missing one.
 
     Args:
-        key: as it was given.
+        key: as given.
         contents: of the backup.
-        without_key: whether it may lack.
+        without_key: whether the key may be missing.
     """
     if key is None:
         if contents.code and not without_key:
             raise ConfigurationError(
-                "the key of this backup's pseudonyms is kept apart from it: name its file (--key); "
-                "or restore without it (--without-key), and patients whose images are in the "
-                "backup "
-                "count as other patients in every image that comes later"
+                "the key of this backup's pseudonyms is kept separately: name its file (--key), or "
+                "restore without it (--without-key); later images of patients in the backup are "
+                "then assigned to new patients"
             )
         return False
     if not contents.code:
-        raise Mismatch("this backup needs no key, or has it within; leave --key out")
+        raise Mismatch("this backup needs no key or contains it; leave --key out")
     if len(key) != KEY_BYTES or not compare_digest(contents.signed(key).code, contents.code):
         raise Mismatch(
             "the backup was not written with this key, or was changed since; use the key of the "
-            "store that it was made of, or another backup"
+            "original store, or another backup"
         )
     return True
 
@@ -222,13 +221,13 @@ def _refuse_occupied(store: Store) -> None:
     there = [name for name in PARTS if (store.root / name).exists()]
     if store.current.exists() or (there and not store.restoring.is_file()):
         raise ConfigurationError(
-            f"there is something in {store.root} ({', '.join(there)}); name an empty folder"
+            f"{store.root} is not empty ({', '.join(there)}); name an empty folder"
         )
 
 
-def _move(part: Path, place: Path) -> None:
-    """Move a part of a store into place, where one may lie of a restore that was cut off."""
-    if place.is_dir():
-        shutil.rmtree(place)
+def _move(part: Path, target: Path) -> None:
+    """Move a part of a store into place, replacing that of an interrupted restore."""
+    if target.is_dir():
+        shutil.rmtree(target)
     if part.exists():
-        part.replace(place)
+        part.replace(target)

@@ -1,7 +1,7 @@
-"""The tar archive that a backup is: what may be in it, and that it is what was written.
+"""Reads and writes the tar archive of a backup.
 
-It may come from a hand that means harm. So only names that a backup has are unpacked, only plain
-files, no more than the disk takes, and nothing is used unless its digest is right.
+An archive may be malicious: only known names and regular files are unpacked, no more than the disk
+can hold, and nothing is used unless its digest is correct.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from xemplar.errors import CorruptArtefact, StorageFull
 CATALOG, CONTENTS = "catalog.sqlite", "backup.json"
 KEY, HAD_KEYS = "pseudonym.key", "had-keys"
 FORM, OLDEST = 2, 1
-"""Of the archive. In the oldest the key lies within, and nothing tells whether it was changed."""
+"""Current and oldest format version; the oldest contains the key and no digest."""
 
 _NAMES = re.compile(
     rf"{re.escape(CATALOG)}|{re.escape(CONTENTS)}|{re.escape(KEY)}|{HAD_KEYS}"
@@ -37,25 +37,25 @@ _NAMES = re.compile(
 )
 _TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.XHDTYPE)
 _HEADER_BYTES = 1 << 16
-"""Of a PAX header, which is read into memory; ours have below 200."""
+"""Maximum size of a PAX header, which is read into memory; ours are below 200 bytes."""
 
 MALFORMED = (FileExistsError, IsADirectoryError, NotADirectoryError, ValueError)
-"""What unpacking raises where names contradict each other."""
+"""Errors raised on unpacking contradictory names."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What is in a backup.
+    """Contents of a backup.
 
     Attributes:
-        created: UTC, ISO 8601: everything that was acknowledged before is in it.
-        generation: name of the live one.
-        cases: in the catalog.
-        pictures: files.
-        form: version of the archive's form.
-        digest: sha256 hex digest of all files before this one, with their names and sizes.
-        code: HMAC-SHA256 of all else that is said here, with the key of the store's pseudonyms;
-            empty where the store has no key, as it knows of no patient.
+        created: UTC, ISO 8601; everything acknowledged before is included.
+        generation: name of the live generation.
+        cases: number of cases in the catalog.
+        pictures: number of picture files.
+        form: format version of the archive.
+        digest: sha256 hex digest of all preceding files with their names and sizes.
+        code: HMAC-SHA256 of the other fields with the key of the pseudonyms; empty if the store has
+            no key because it has no patients.
     """
 
     created: Annotated[str, Field(pattern=r"^[0-9T:+-]{1,32}$")]
@@ -67,17 +67,17 @@ class Contents:
     code: str = ""
 
     def signed(self, key: bytes) -> Self:
-        """The same with the code that a key gives."""
+        """Return a copy with the code computed with a key."""
         said = digest_of(asdict(replace(self, code=""))).encode()
-        # no text begins with this byte in UTF-8, so no pseudonym is the same HMAC
+        # UTF-8 text never starts with this byte, so this HMAC differs from that of any pseudonym
         return replace(self, code=hmac.new(key, b"\xfe" + said, hashlib.sha256).hexdigest())
 
 
 class ArchiveWriter:
-    """Puts the files of a store into an archive, one after another.
+    """Adds the files of a store to an archive.
 
     Attributes:
-        pictures: how many were put in.
+        pictures: number of added pictures.
     """
 
     def __init__(self, tar: tarfile.TarFile) -> None:
@@ -86,13 +86,13 @@ class ArchiveWriter:
         self.pictures = 0
 
     def add(self, path: Path, name: str) -> None:
-        """Put a file in under a name, without whose it is here; what no backup has is left out.
+        """Add a file under a name, without its owner; ignore names that do not belong in a backup.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: the file does not exist.
         """
         if not _NAMES.fullmatch(name):
-            return  # what a process is writing beside it
+            return  # a file that another process is writing
         with path.open("rb") as file:
             member, status = tarfile.TarInfo(name), os.fstat(file.fileno())
             member.size, member.mtime, member.mode = status.st_size, int(status.st_mtime), FILE
@@ -100,12 +100,12 @@ class ArchiveWriter:
         self.pictures += name.startswith("media/")
 
     def finish(self, contents: Contents, key: bytes | None, scratch: Path) -> Contents:
-        """Put in, as the last file, what the archive holds.
+        """Add the contents as the last file.
 
         Args:
-            contents: all but digest and code.
+            contents: without digest and code.
             key: of the pseudonyms, if the store has one.
-            scratch: folder to write a file in.
+            scratch: folder for a temporary file.
         """
         contents = replace(contents, form=FORM, digest=self._digest.hexdigest())
         contents = contents if key is None else contents.signed(key)
@@ -116,46 +116,46 @@ class ArchiveWriter:
 
 @contextmanager
 def writing_archive(out: IO[bytes]) -> Iterator[ArchiveWriter]:
-    """An archive that is written to a stream; without an end if that fails."""
+    """Open an archive for writing to a stream; it has no end marker after a failure."""
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         yield ArchiveWriter(tar)
 
 
 class _Hashed:
-    """A member's content; what is read of it goes into a digest, behind its name and size."""
+    """A member's content; updates a digest with name, size and all data read."""
 
     def __init__(self, file: IO[bytes], digest: "hashlib._Hash", member: tarfile.TarInfo) -> None:
         self._file, self._digest = file, digest
         digest.update(length_prefixed(member.name, str(member.size)))
 
     def read(self, size: int = -1) -> bytes:
-        """As of a file."""
+        """Read like a file."""
         read = self._file.read(size)
         self._digest.update(read)
         return read
 
 
 class _Member(tarfile.TarInfo):
-    """Refused by its type before tarfile does anything with it."""
+    """A member whose type is checked before tarfile processes it."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """As of `tarfile.TarInfo`."""
+        """Override `tarfile.TarInfo.frombuf`; refuse unexpected types."""
         member = super().frombuf(buf, encoding, errors)
         long = member.type == tarfile.XHDTYPE and member.size > _HEADER_BYTES
         if member.type not in _TYPES or long:
             raise CorruptArtefact(
-                f"a backup holds plain files only, and no {member.name[:100]!r}: this is none"
+                f"this is not a backup: {member.name[:100]!r} is not a regular file"
             )
         return member
 
 
 def unpack(source: IO[bytes], folder: Path) -> Contents:
-    """Unpack all of a backup into a folder, and check that it is all, and what was written.
+    """Unpack a backup into a folder and verify that it is complete and unmodified.
 
     Raises:
         CorruptArtefact: it is not.
-        StorageFull: the disk has no room for it.
+        StorageFull: the disk has too little space.
     """
     digest, before, pictures, has_key = hashlib.sha256(), "", 0, False
     try:
@@ -171,41 +171,45 @@ def unpack(source: IO[bytes], folder: Path) -> Contents:
                 pictures += member.name.startswith("media/")
                 has_key |= member.name == KEY
     except (tarfile.TarError, EOFError, *MALFORMED) as error:
-        raise CorruptArtefact(f"this is no backup, or not all of one: {error}") from error
+        raise CorruptArtefact(f"this is not a backup, or it is incomplete: {error}") from error
     try:
         said = (folder / CONTENTS).read_bytes()
         contents: Contents = TypeAdapter(Contents).validate_json(said, strict=True)
     except (FileNotFoundError, ValueError) as error:
-        raise CorruptArtefact("this is no backup, or its end is missing; use another") from error
+        raise CorruptArtefact(
+            "this is not a backup, or its end is missing; use another one"
+        ) from error
     if contents.form not in (OLDEST, FORM) or contents.pictures != pictures:
         raise CorruptArtefact(
             f"the backup has form {contents.form} and {pictures:,} pictures, not {FORM} and "
             f"{contents.pictures:,}; use another one, or the version of xemplar that made it"
         )
     if contents.form != OLDEST and (contents.digest != before or has_key):
-        raise CorruptArtefact("the backup was damaged or changed since it was made; use another")
+        raise CorruptArtefact(
+            "the backup was damaged or changed since it was made; use another one"
+        )
     return contents
 
 
 def _files(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    """Its files; none that a backup does not have, and nothing after the last one."""
+    """Yield the files of an archive; refuse unknown names and files after the last one."""
     ended = False
     for member in archive:
         content = None if member.issparse() else archive.extractfile(member)
         if ended or content is None or not _NAMES.fullmatch(member.name):
-            raise CorruptArtefact(f"a backup has no {member.name[:100]!r} there: this is none")
+            raise CorruptArtefact(f"this is not a backup: it contains {member.name[:100]!r}")
         ended = member.name == CONTENTS
         yield member, content
 
 
 def _check_fits(member: tarfile.TarInfo, folder: Path) -> None:
-    """Refuse a file before the disk is full of it."""
+    """Refuse a file that would fill the disk."""
     make_folder(folder)
     free = shutil.disk_usage(folder).free
     if member.size + ROOM > free:
         raise StorageFull(
-            f"no room is left to restore {member.name[:100]}: it has {member.size:,} bytes, and "
-            f"{free:,} are free; make room, and try again"
+            f"no room is left to restore {member.name[:100]}: it has {member.size:,} bytes, "
+            f"and {free:,} are free; free disk space and try again"
         )
     if member.name == CONTENTS and member.size > _HEADER_BYTES:
-        raise CorruptArtefact(f"{CONTENTS} has {member.size:,} bytes: this is no backup")
+        raise CorruptArtefact(f"this is not a backup: {CONTENTS} has {member.size:,} bytes")

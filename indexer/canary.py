@@ -1,4 +1,4 @@
-"""The last look at a new generation before it answers: does it find what it holds?"""
+"""Checks that a new generation finds its own cases before it is published."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -12,14 +12,14 @@ from xemplar.index.generation import TIE
 from xemplar.index.recall import K, sample_of
 
 SAMPLE = 64
-"""Cases that are asked for; the same ones each time for the same catalog."""
+"""Number of sampled cases; the sample is deterministic for a catalog."""
 
 LEAST_RECALL = 0.95
-"""Share of the exact ten nearest cases that a generation must find, over the whole sample."""
+"""Minimum recall at 10 against exact search over the sample."""
 
 
-class Held(NamedTuple):
-    """Embeddings of cases that a generation holds.
+class HeldEmbeddings(NamedTuple):
+    """Embeddings of cases in a generation.
 
     Attributes:
         ids: int64 (n,).
@@ -31,25 +31,24 @@ class Held(NamedTuple):
 
 
 def check_generation(generation: Generation, source: Source) -> float:
-    """Ask an opened generation for a sample of its cases, as a query would.
+    """Search an opened generation for a sample of its cases, as a query would.
 
     Args:
-        generation: as it was written; what is read back is what will answer.
-        source: of the embeddings that it was built from. Cases that came or went since then are
-            left out: the service puts them right once the generation is live.
+        generation: opened from disk, as a service would open it.
+        source: embeddings that it was built from. Cases added or removed since are ignored: the
+            service applies those changes.
 
     Returns:
-        Its recall at 10 against exact search, in [0, 1]. Of cases that are equally similar, any
-        counts as found.
+        Recall at 10 against exact search, in [0, 1]. Any of several tied cases counts as found.
 
     Raises:
-        CorruptArtefact: a case does not find itself first, or too few neighbours are found.
+        CorruptArtefact: a case does not find itself first, or recall is too low.
     """
 
-    def held() -> Iterator[Held]:
+    def held() -> Iterator[HeldEmbeddings]:
         for batch in source():
             known = np.isin(batch.ids, generation.ids)
-            yield Held(batch.ids[known], batch.vectors[known])
+            yield HeldEmbeddings(batch.ids[known], batch.vectors[known])
 
     ids, queries = sample_of(held, SAMPLE)
     for case, query in zip(map(int, ids), queries, strict=True):
@@ -58,7 +57,7 @@ def check_generation(generation: Generation, source: Source) -> float:
         if not len(own.ids) or found.similarity[0] > own.similarity[0] + TIE:
             raise CorruptArtefact(
                 f"case {case} does not find itself in the new generation {generation.name}, which "
-                "is not published; the one before goes on answering"
+                "is not published; the previous one stays live"
             )
     recall = _recall(generation, held, ids, queries)
     if recall < LEAST_RECALL:
@@ -71,16 +70,16 @@ def check_generation(generation: Generation, source: Source) -> float:
 
 def _recall(
     generation: Generation,
-    held: Callable[[], Iterator[Held]],
+    held: Callable[[], Iterator[HeldEmbeddings]],
     ids: npt.NDArray[np.int64],
     queries: npt.NDArray[np.float32],
 ) -> float:
     nearest, similarities, there = _nearest(held, ids, queries)
     gone = np.setdiff1d(generation.ids, there).tolist()
     found = wanted = 0
-    for place, (case, query) in enumerate(zip(map(int, ids), queries, strict=True)):
-        real = np.isfinite(similarities[place])
-        exact, similarity = nearest[place][real], similarities[place][real]
+    for row, (case, query) in enumerate(zip(map(int, ids), queries, strict=True)):
+        finite = np.isfinite(similarities[row])
+        exact, similarity = nearest[row][finite], similarities[row][finite]
         if len(exact):
             hits = generation.search(query, len(exact), excluded=[case, *gone])
             tied = hits.similarity >= similarity[-1] - 10 * TIE
@@ -90,13 +89,14 @@ def _recall(
 
 
 def _nearest(
-    held: Callable[[], Iterator[Held]],
+    held: Callable[[], Iterator[HeldEmbeddings]],
     ids: npt.NDArray[np.int64],
     queries: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Each query's `K` nearest cases but itself, their similarities, and the ids of all cases.
+    """Find each query's `K` nearest other cases by exact search.
 
-    Where there are fewer than `K`, the similarity is -inf.
+    Returns their ids, their similarities (-inf if there are fewer than `K`) and the ids of all
+    cases.
     """
     nearest = np.full((len(queries), K), -1, np.int64)
     best = np.full((len(queries), K), -np.inf, np.float32)

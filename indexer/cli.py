@@ -1,6 +1,6 @@
-"""Commands: ``xemplar index``, ``xemplar generations``, ``xemplar phantoms``.
+"""Commands ``xemplar index`` and ``xemplar phantoms``.
 
-What takes long to import is imported when a command runs, so that ``xemplar --help`` is quick.
+Slow imports happen when a command runs, so that ``xemplar --help`` is fast.
 """
 
 from collections import Counter
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
@@ -32,17 +31,15 @@ if TYPE_CHECKING:
     from xemplar.data.splits import PatientSplit
     from xemplar.model.checkpoint import Checkpoint
 
-    from .job import Outcome
-    from .publishing import Published
-    from .reader import Unreadable
+    from .job import IndexingResult
+    from .publishing import PublishedGeneration
+    from .reader import SkippedImage
 
 DECODE_SECONDS = 60
-"""An image that takes longer to decode is left out: no single file may hold up a whole archive."""
+"""Decoding timeout per image, so that no single file blocks a whole archive."""
 
 REASONS = 8
-"""Reasons for which files were left out that the summary counts."""
-
-generations = typer.Typer(no_args_is_help=True, help="List index generations, or go back to one.")
+"""Number of most frequent reasons for skipped files in the summary."""
 
 
 def index(
@@ -57,7 +54,7 @@ def index(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="What a data set is called, if not as its folder; once for each, in their order.",
+            help="Name of a data set instead of its folder's; once per data set, in their order.",
         ),
     ] = None,
     split: Annotated[
@@ -68,47 +65,46 @@ def index(
     columns: ColumnsOption = None,
     unknown_findings: UnknownFindingsOption = "refuse",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most this many images, for a first try.")
+        int | None, typer.Option(min=1, help="Maximum number of images, for a first trial.")
     ] = None,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        typer.Option(help="Arithmetic; auto takes bfloat16 where the processor has it."),
+        typer.Option(help="Arithmetic; auto uses bfloat16 if the processor supports it."),
     ] = "auto",
     threads: Annotated[
-        int, typer.Option(min=0, help="Threads of the network; 0: as many as cores.")
+        int, typer.Option(min=0, help="Threads of the network; 0: one per core.")
     ] = 0,
     workers: Annotated[
-        int, typer.Option(min=0, help="Threads that read and decode; 0: as many as cores, up to 8.")
+        int, typer.Option(min=0, help="Threads for reading and decoding; 0: one per core, up to 8.")
     ] = 0,
     any_body_part: Annotated[
         bool,
         typer.Option(
             "--any-body-part",
-            help="Index images, too, that show another part of the body by their DICOM header.",
+            help="Include images that show another body part according to their DICOM header.",
         ),
     ] = False,
     burned_in_text: Annotated[
         bool,
         typer.Option(
             "--burned-in-text",
-            help="Index radiographs, too, with text burnt into the picture by their DICOM header. "
-            "Look "
-            "at them first: it may name the patient.",
+            help="Include images with burned-in text according to their DICOM header. Check them "
+            "first: the text may name the patient.",
         ),
     ] = False,
     factory: Annotated[
         str, typer.Option(help="FAISS factory string of the index.")
     ] = "IDMap2,Flat",
     publish: Annotated[
-        bool, typer.Option("--publish/--no-publish", help="Make the new generation the live one.")
+        bool, typer.Option("--publish/--no-publish", help="Make the new generation live.")
     ] = True,
 ) -> None:
-    """Embed the images of one or more data sets and publish an index of everything in the store.
+    """Embed the images of one or more data sets and publish an index of all cases in the store.
 
-    May be interrupted or killed and started again: nothing is embedded twice.
+    The command can be interrupted and restarted: nothing is embedded twice.
 
-    Patients are told apart by the name of their data set and their id in it. Data sets in folders
-    of one name need names of their own.
+    Patients are identified by the name of their data set and their id in it. Data sets in folders
+    of the same name need distinct names (--source).
 
     Examples:
         xemplar index nih14 --split train --store archive
@@ -125,7 +121,7 @@ def index(
     from .sources import check_source
 
     loaded = load(checkpoint or default_checkpoint())
-    empty_index(loaded, factory)  # or refuse it, before anything takes long
+    empty_index(loaded, factory)  # refuses an invalid factory before the long work
     names = source_names(folders, source or [])
     datasets = [
         dataset_of(folder, table, columns, unknown_findings, name)
@@ -154,7 +150,7 @@ def index(
             )
         except KeyboardInterrupt:
             Console(stderr=True).print(
-                "Stopped. Finished batches are kept; run the same command to go on."
+                "Stopped. Finished batches are kept; run the same command to continue."
             )
             raise typer.Exit(130) from None
         _report_unreadable(outcome.unreadable)
@@ -172,178 +168,8 @@ def index(
             factory=factory,
         )
         if publish:
-            _learn(place, catalog, loaded, precision, threads)
+            _fit_validator(place, catalog, loaded, precision, threads)
     _report(outcome, published, place, publish, datasets)
-
-
-@generations.command("list")
-def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
-    """List the generations in a store, oldest first; live and damaged ones are marked."""
-    from xemplar.archive.store import Store
-    from xemplar.errors import NothingIndexed
-    from xemplar.index import Damaged, current
-    from xemplar.index import generations as all_generations
-
-    place = Store(store)
-    found = all_generations(place)
-    if not found:
-        raise NothingIndexed(f"there is no generation in {store}; run `xemplar index FOLDER`")
-    try:
-        live = current(place)
-    except NothingIndexed:
-        live = ""
-    # nothing may wrap or be cut on a narrow terminal: `activate` takes the name as it is shown
-    titles = ("", "name", "cases", "checkpoint", "index", "recall@10")
-    table = Table(*(Column(title, no_wrap=True, overflow="ignore") for title in titles), box=None)
-    for one in found:
-        if isinstance(one, Damaged):
-            table.add_row("damaged", plain(one.name))
-            continue
-        table.add_row(
-            "live" if one.name == live else "",
-            plain(one.name),
-            f"{one.count:,}",
-            one.checkpoint[:12],
-            plain(one.factory),
-            f"{one.recall_at_10:.3f}",
-        )
-    Console(soft_wrap=True).print(table, crop=False)
-    for one in found:
-        if isinstance(one, Damaged):
-            Console(stderr=True, soft_wrap=True).print(plain(one.fault), highlight=False)
-
-
-@generations.command()
-def activate(
-    name: Annotated[str, typer.Argument(help="As `xemplar generations list` shows it.")],
-    store: StoreOption = DEFAULT_STORE,
-    checkpoint: CheckpointOption = None,
-    database: DatabaseOption = "",
-) -> None:
-    """Make a generation the live one, as to go back to an older one.
-
-    One that could not answer, as its files are damaged, is refused, and nothing changes.
-    """
-    from xemplar.archive.store import Store
-    from xemplar.catalog import open_catalog
-    from xemplar.model.checkpoint import default_checkpoint
-    from xemplar.retrieval.snapshot import publish_usable
-
-    place = Store(store)
-    with open_catalog(database or place.database_url) as catalog:
-        publish_usable(name, place, catalog, checkpoint or default_checkpoint())
-    Console().print(f"{plain(name)} is live; a running service takes it over within seconds")
-
-
-@generations.command()
-def prune(
-    keep: Annotated[int, typer.Option(min=1, help="Newest generations to keep.")] = 3,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Delete old generations for good; the live one is always kept.
-
-    Nothing else is lost: the catalog holds all embeddings, and an index can be built again.
-
-    Example:
-        xemplar generations prune --keep 2 --store archive
-    """
-    from xemplar.archive.store import Store
-    from xemplar.index import current, remove
-    from xemplar.index import generations as all_generations
-
-    place = Store(store)
-    live = current(place)
-    names = [one.name for one in all_generations(place)]
-    old = [name for name in names[:-keep] if name != live]
-    for name in old:
-        remove(place, name)
-    Console(highlight=False).print(
-        f"{len(old)} deleted, {len(names) - len(old)} kept; {live} is live"
-    )
-
-
-@generations.command()
-def purge(
-    store: StoreOption = DEFAULT_STORE,
-    checkpoint: CheckpointOption = None,
-    database: DatabaseOption = "",
-) -> None:
-    """Delete embeddings and maps of removed cases from the disk now, as a worker does daily.
-
-    If the live index holds some, a new one without them is built and published. Every other
-    generation that holds some is deleted; it cannot be gone back to.
-
-    Example:
-        xemplar generations purge --store archive
-    """
-    from xemplar.archive.store import Store
-    from xemplar.catalog import open_catalog
-    from xemplar.model.checkpoint import default_checkpoint, load
-    from xemplar.retrieval.snapshot import live_checkpoint
-
-    from .cli_jobs import Bar, encoder_of
-    from .purge import purge as run
-
-    place = Store(store)
-    loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
-    with open_catalog(database or place.database_url) as catalog:
-        total = catalog.count(loaded.digest)
-        with progress("cases", total) as move:
-            encoder = encoder_of(loaded, "auto", 0)
-            deleted = run(place, catalog, loaded, encoder, Bar(move, total))
-    Console(highlight=False).print(
-        f"{len(deleted)} generations with removed cases deleted; no other holds one"
-        if deleted
-        else "no generation holds a removed case"
-    )
-
-
-@generations.command()
-def calibrate(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help="similarity.json of `xemplar evaluate ranking`.", exists=True, dir_okay=False
-        ),
-    ],
-    store: StoreOption = DEFAULT_STORE,
-    checkpoint: CheckpointOption = None,
-    database: DatabaseOption = "",
-) -> None:
-    """Publish the live index anew with a measured calibration: what a cosine is worth.
-
-    Example:
-        xemplar generations calibrate report/similarity.json --store archive
-    """
-    import json
-
-    from xemplar.archive.store import Store
-    from xemplar.catalog import open_catalog
-    from xemplar.errors import ConfigurationError
-    from xemplar.index import SimilarityCalibration, current, read_manifest
-    from xemplar.model.checkpoint import default_checkpoint, load
-    from xemplar.retrieval.snapshot import live_checkpoint
-
-    from .publishing import build_generation
-
-    try:
-        fields = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}") from error
-    place = Store(store)
-    loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
-    factory = read_manifest(place.generations / current(place)).factory
-    with open_catalog(database or place.database_url) as catalog:
-        published = build_generation(
-            place,
-            catalog,
-            loaded,
-            factory=factory,
-            calibration=SimilarityCalibration.from_dict(fields),
-        )
-    Console().print(
-        f"{published.name} is live, calibrated; a running service takes it over within seconds"
-    )
 
 
 def phantoms(
@@ -352,7 +178,7 @@ def phantoms(
     seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
     size: Annotated[int, typer.Option(min=64, help="Side of an image in pixels.")] = 320,
 ) -> None:
-    """Write synthetic images with known findings: a data set to try everything with."""
+    """Write synthetic images with known findings, as a data set for trials."""
     from xemplar.phantom import write_phantoms
 
     with progress("phantoms", count) as on_progress:
@@ -363,7 +189,7 @@ def phantoms(
 def _images(
     datasets: "list[Dataset]", splits: list[str], limit: int | None, rule: "PatientSplit"
 ) -> "list[DatasetImage]":
-    """The images of all data sets that are wanted."""
+    """Return the selected images of all data sets."""
     from xemplar.errors import DatasetError
 
     images = [image for dataset in datasets for image in dataset.images]
@@ -385,7 +211,7 @@ def _embed(
     threads: int,
     workers: int,
     **insisted: bool,
-) -> "Outcome":
+) -> "IndexingResult":
     import os
 
     from xemplar.imaging import Limits
@@ -412,24 +238,24 @@ def _embed(
         )
 
 
-def _learn(
+def _fit_validator(
     store: "Store", catalog: "Catalog", checkpoint: "Checkpoint", precision: str, threads: int
 ) -> None:
-    """Let the input validator learn from the live generation now, so that no start waits for it."""
+    """Fit the input validator of the live generation now, so that no service start waits for it."""
     from xemplar.index import LiveIndex, open_generation
     from xemplar.model.encoder import Precision, open_encoder
     from xemplar.retrieval.snapshot import Snapshot, new_validator
 
     encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
     generation = LiveIndex.of(open_generation(store, checkpoint), catalog)
-    with Console(stderr=True).status("learning what the indexed images look like"):
+    with Console(stderr=True).status("fitting the input validator"):
         new_validator(Snapshot(encoder, generation), catalog, store)
 
 
-def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:
-    """Every image that was left out, on stderr.
+def _report_unreadable(unreadable: "tuple[SkippedImage, ...]") -> None:
+    """Print all skipped images on stderr.
 
-    Not kept in the store: a file name may say who the patient is, and the store must not.
+    They are not stored, as a file name may identify a patient.
     """
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for image in unreadable:
@@ -437,8 +263,8 @@ def _report_unreadable(unreadable: "tuple[Unreadable, ...]") -> None:
 
 
 def _report(
-    outcome: "Outcome",
-    published: "Published",
+    outcome: "IndexingResult",
+    published: "PublishedGeneration",
     store: "Store",
     go_live: bool,
     datasets: "list[Dataset]",
@@ -458,7 +284,7 @@ def _report(
     Console(soft_wrap=True, highlight=False).print(*map(plain, lines), sep="\n")
 
 
-def _counted(what: str, reasons: "Counter[str]") -> str:
-    """Counts, and the most frequent reasons."""
-    said = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(REASONS))
-    return f"{reasons.total():,} {what}{f' ({said})' if said else ''}"
+def _counted(label: str, reasons: "Counter[str]") -> str:
+    """Format a total and the most frequent reasons."""
+    details = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(REASONS))
+    return f"{reasons.total():,} {label}{f' ({details})' if details else ''}"

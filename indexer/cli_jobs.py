@@ -1,4 +1,4 @@
-"""Commands: ``xemplar reindex``, ``xemplar worker``, ``xemplar jobs``."""
+"""Commands ``xemplar reindex``, ``xemplar worker`` and ``xemplar jobs``."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,36 +24,34 @@ if TYPE_CHECKING:
     from xemplar.model.encoder import Encoder
     from xemplar.operations.jobs import Job
 
-    from .worker import Watch
+    from .worker import JobWatcher
 
 PrecisionOption = Annotated[
     Literal["auto", "float32", "bfloat16"],
-    typer.Option(help="Arithmetic; auto takes bfloat16 where the processor has it."),
+    typer.Option(help="Arithmetic; auto uses bfloat16 if the processor supports it."),
 ]
-ThreadsOption = Annotated[
-    int, typer.Option(min=0, help="Threads of the network; 0: as many as cores.")
-]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of the network; 0: one per core.")]
 
-jobs = typer.Typer(no_args_is_help=True, help="List long pieces of work, or stop one.")
+jobs = typer.Typer(no_args_is_help=True, help="List background jobs, or cancel one.")
 
 
-class Bar:
-    """Shows how far a reindex is (see `indexer.reindex.Watcher`)."""
+class ProgressBar:
+    """Shows the progress of a reindex (see `indexer.reindex.ProgressWatcher`)."""
 
     def __init__(self, move: Callable[[int], None], total: int) -> None:
         self._move = move
         self._total = total
 
     def moved(self, done: int, total: int) -> None:
-        """Implements `Watcher.moved`."""
+        """Implements `ProgressWatcher.moved`."""
         self._move(done * self._total // total)
 
     def say(self, line: str) -> None:
-        """Implements `Watcher.say`."""
+        """Implements `ProgressWatcher.say`."""
         Console(stderr=True, soft_wrap=True, highlight=False).print(plain(line))
 
     def confirm(self) -> None:
-        """Implements `Watcher.confirm`: nobody stops a command but by Ctrl-C."""
+        """Implements `ProgressWatcher.confirm`: only Ctrl-C stops a command."""
 
 
 def reindex(
@@ -66,13 +64,13 @@ def reindex(
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
     background: Annotated[
-        bool, typer.Option("--background", help="Leave it to a worker, and return at once.")
+        bool, typer.Option("--background", help="Queue a job for a worker and return.")
     ] = False,
 ) -> None:
-    """Build and publish a new index of all cases from what the store holds; no image is read again.
+    """Build and publish a new index of all cases from stored data, without reading images again.
 
-    With another checkpoint every image is embedded anew; a running service answers with the old one
-    until the new index is checked and published, and takes both over then.
+    With another checkpoint, all images are embedded again; a running service uses the old
+    checkpoint and index until the new index is checked and published, then switches to both.
 
     Examples:
         xemplar reindex --store archive
@@ -90,22 +88,22 @@ def reindex(
     place, path = Store(store), checkpoint or default_checkpoint()
     loaded = load(path)
     if factory:
-        empty_index(loaded, factory)  # or refuse it, before anything takes long
+        empty_index(loaded, factory)  # refuses an invalid factory before the long work
     with open_catalog(database or place.database_url) as catalog:
         keep(path, place)
         if background:
             parameters = {"checkpoint": loaded.digest, "factory": factory}
             job = Jobs(catalog.engine).create("reindex", parameters)
             Console(soft_wrap=True, highlight=False).print(
-                f"job {job.id} is queued; `xemplar worker` does it, `xemplar jobs list` shows it"
+                f"job {job.id} is queued; `xemplar worker` runs it, `xemplar jobs list` shows it"
             )
             return
         encoder = encoder_of(loaded, precision, threads)
         with progress("cases", catalog.count()) as move:
-            bar = Bar(move, catalog.count())
+            bar = ProgressBar(move, catalog.count())
             published = run(place, catalog, loaded, encoder, bar, factory=factory)
     Console(highlight=False).print(
-        f"{published.name} is live; a running service takes it over within seconds"
+        f"{published.name} is live; running services switch to it within seconds"
     )
 
 
@@ -116,12 +114,15 @@ def worker(
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
     lease: Annotated[
-        int, typer.Option(min=3, help="Seconds of silence after which its job goes to another.")
+        int,
+        typer.Option(
+            min=3, help="Seconds without a heartbeat after which another worker takes its job."
+        ),
     ] = 30,
 ) -> None:
-    """Do queued jobs, one at a time, until stopped: Ctrl-C waits for the job, SIGTERM does not.
+    """Run queued jobs one at a time, until stopped: Ctrl-C waits for the job, SIGTERM does not.
 
-    A job whose worker was stopped or killed is taken up again by the next one.
+    A job whose worker was stopped or killed is restarted by the next worker.
 
     Example:
         xemplar worker --store archive
@@ -144,11 +145,11 @@ def worker(
     migrate(url, place)
     with open_catalog(url) as catalog:
 
-        def work(job: "Job", watch: "Watch") -> Mapping[str, Any]:
+        def work(job: "Job", watch: "JobWatcher") -> Mapping[str, Any]:
             other = checkpoint or default_checkpoint()
             return _reindexed(job, watch, place, catalog, other, precision, threads)
 
-        def purge(_: "Job", watch: "Watch") -> Mapping[str, Any]:
+        def purge(_: "Job", watch: "JobWatcher") -> Mapping[str, Any]:
             other = checkpoint or default_checkpoint()
             return _purged(watch, place, catalog, other, precision, threads)
 
@@ -183,11 +184,11 @@ def list_jobs(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "")
 
 @jobs.command()
 def cancel(
-    job_id: Annotated[str, typer.Argument(help="As `xemplar jobs list` shows it.")],
+    job_id: Annotated[str, typer.Argument(help="Id as shown by `xemplar jobs list`.")],
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
 ) -> None:
-    """Stop a job; what it did until then is kept, and nothing is published.
+    """Cancel a job; its finished work is kept, and nothing is published.
 
     Example:
         xemplar jobs cancel 5f2b6c0a9d3e4f71 --store archive
@@ -203,7 +204,7 @@ def cancel(
 
 
 def encoder_of(checkpoint: "Checkpoint", precision: str, threads: int) -> "Callable[[], Encoder]":
-    """Opens the encoder of a checkpoint once it is needed."""
+    """Return a function that opens the encoder of a checkpoint when needed."""
     from xemplar.model.encoder import Precision, open_encoder
 
     return lambda: open_encoder(checkpoint, precision=Precision(precision), threads=threads)
@@ -211,14 +212,14 @@ def encoder_of(checkpoint: "Checkpoint", precision: str, threads: int) -> "Calla
 
 def _reindexed(
     job: "Job",
-    watch: "Watch",
+    watch: "JobWatcher",
     store: "Store",
     catalog: "Catalog",
     other: Path,
     precision: str,
     threads: int,
 ) -> Mapping[str, Any]:
-    """Do a reindex job, with the checkpoint that it names."""
+    """Run a reindex job with the checkpoint that it names."""
     from xemplar.model.checkpoint import find, keep, load
 
     from .reindex import reindex as run
@@ -241,9 +242,14 @@ def _reindexed(
 
 
 def _purged(
-    watch: "Watch", store: "Store", catalog: "Catalog", other: Path, precision: str, threads: int
+    watch: "JobWatcher",
+    store: "Store",
+    catalog: "Catalog",
+    other: Path,
+    precision: str,
+    threads: int,
 ) -> Mapping[str, Any]:
-    """Do a purge job, with the checkpoint that answers."""
+    """Run a purge job with the live generation's checkpoint."""
     from xemplar.model.checkpoint import load
     from xemplar.retrieval.snapshot import live_checkpoint
 

@@ -1,4 +1,4 @@
-"""Finds which radiographs of an index job show an image that is in the archive already."""
+"""Finds images of an index job that duplicate an image in the archive."""
 
 from collections.abc import Sequence
 
@@ -14,55 +14,55 @@ from xemplar.retrieval.duplicates import COPY_COSINE, MAX_COPIES, StoredImages, 
 SAME_IMAGE = "it shows the same image as another case"
 
 
-class Copies:
-    """Compares new images with all that a checkpoint has embedded, those of the same job included.
+class DuplicateFinder:
+    """Compares new images with all images embedded by a checkpoint, including the same job's.
 
-    Holds all embeddings in memory, as building the index does. 16 images among 100,000 take about
-    0.1 s, far less than their forward pass.
+    Holds all embeddings in memory, as building the index does. Comparing 16 images with 100,000
+    takes about 0.1 s, far less than their forward pass.
     """
 
     def __init__(self, catalog: Catalog, media: Media, checkpoint: Checkpoint) -> None:
-        """Remember where to look; the catalog is read when the first images come.
+        """Prepare the search; the catalog is read with the first images.
 
         Args:
             catalog: of the archive.
-            media: with the stored inputs, those of the images in question included.
-            checkpoint: the one that embeds.
+            media: contains the stored inputs, including those of the new images.
+            checkpoint: of the embeddings.
         """
         self._catalog = catalog
         self._checkpoint = checkpoint
         self._images = StoredImages(media, checkpoint.card.spec)
         self._index = faiss.IndexFlatIP(checkpoint.card.architecture.embedding_size)
         self._rows: list[int | str] = []
-        """Rows of the index: id of a case, or image digest of a radiograph of this job."""
+        """Rows of the index: id of a case, or digest of an image of this job."""
 
-    def among(
+    def find(
         self,
         digests: Sequence[str],
         inputs: Sequence[npt.NDArray[np.uint8]],
         vectors: npt.NDArray[np.float32],
     ) -> frozenset[str]:
-        """Find the copies among some new images; the others are known from now on.
+        """Find the duplicates among new images and remember the others.
 
-        An image that is a case stays one, whatever others show.
+        An existing case is never a duplicate.
 
         Args:
             digests: of the images' bytes.
-            inputs: uint8 (s, s) each, what the network saw of them.
+            inputs: uint8 (s, s) each, the network's inputs.
             vectors: float32 (n, C), their embeddings.
 
         Returns:
-            Digests of those that show the same image as a case, or as a radiograph before them.
+            Digests of images that duplicate a case or an earlier image.
         """
         if not self._rows:
             self._read()
         first, copies = len(self._rows), set[str]()
         self._add(digests, vectors)
         similarity, rows = self._index.search(vectors, MAX_COPIES + len(digests))
-        for place, digest in enumerate(digests):
-            near = rows[place][(similarity[place] >= COPY_COSINE) & (rows[place] < first + place)]
-            others = [self._digest(row) for row in near[:MAX_COPIES]]
-            contrast = local_contrast(inputs[place])
+        for row, digest in enumerate(digests):
+            near = rows[row][(similarity[row] >= COPY_COSINE) & (rows[row] < first + row)]
+            others = [self._digest(one) for one in near[:MAX_COPIES]]
+            contrast = local_contrast(inputs[row])
             same = any(
                 self._images.same(contrast, other) for other in others if other not in copies
             )
@@ -79,7 +79,7 @@ class Copies:
         self._index.add(np.ascontiguousarray(vectors, np.float32))
 
     def _digest(self, row: int) -> str:
-        """Image digest of a row; "" of a case that was removed meanwhile."""
+        """Return the image digest of a row; "" for a case removed in the meantime."""
         name = self._rows[row]
         if isinstance(name, str):
             return name

@@ -1,14 +1,14 @@
-"""The index job: radiographs -> stored images and embeddings, in three concurrent stages.
+"""The index job: stores and embeds images in three concurrent stages.
 
 ::
 
-    threads    read, decode, preprocess, write pictures                       -> New
+    threads    read, decode, preprocess, write pictures                       -> NewImage
     caller     batches of 16, one forward pass: embedding, logits, Grad-CAM   -> Entry
     writer     one transaction in the catalog for each batch
 
-Pillow, OpenCV and OpenVINO let go of Python's lock while they work, so decoding goes on during a
-forward pass. The job may be killed at any moment and started again: a batch is in the catalog as a
-whole or not at all, and what is in the catalog is not embedded again.
+Pillow, OpenCV and OpenVINO release Python's global lock, so decoding continues during a forward
+pass. The job can be killed at any time and restarted: batches enter the catalog atomically, and
+images in the catalog are not embedded again.
 """
 
 import time
@@ -30,30 +30,30 @@ from xemplar.imaging import Radiograph, decode
 from xemplar.model.encoder import Encoder
 from xemplar.retrieval.ingest import BLANK, embed
 
-from .copies import SAME_IMAGE, Copies
-from .reader import Known, New, Reader, Unreadable, in_order
+from .copies import SAME_IMAGE, DuplicateFinder
+from .reader import KnownImage, NewImage, Reader, SkippedImage, in_order
 
 BATCH = 16
-"""Images in one forward pass: more do not make it faster on a processor."""
+"""Images per forward pass; larger batches are not faster on a CPU."""
 
 _Described: TypeAlias = tuple[str, Description]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a job did.
+class IndexingResult:
+    """Result of an index job.
 
     Attributes:
-        embedded: images that went through the network and are cases now.
-        reused: images whose embedding was in the catalog, or that occurred twice in this job.
-        unreadable: images that were left out.
-        copies: of these, radiographs that show the same image as another case.
+        embedded: number of images embedded and added as cases.
+        reused: number of images embedded before or repeated in this job.
+        unreadable: skipped images.
+        copies: number of skipped images that duplicate another case.
         seconds: from the first image to the last commit.
     """
 
     embedded: int
     reused: int
-    unreadable: tuple[Unreadable, ...]
+    unreadable: tuple[SkippedImage, ...]
     copies: int
     seconds: float
 
@@ -69,22 +69,21 @@ def embed_images(
     burned_in_text: bool = False,
     decode: Callable[[bytes], Radiograph] = decode,
     on_progress: Callable[[int], None] | None = None,
-) -> Outcome:
-    """Put images into the catalog and the media folder of a store, embedding those that are new.
+) -> IndexingResult:
+    """Add images to a store's catalog and media, embedding new ones.
 
     Args:
-        images: of one or more data sets. Of a file that occurs twice, the later one's description
-            stays; of an image in two files, as in two resolutions, only the first is taken in.
-        store: where to.
+        images: of one or more data sets. For a repeated file, the later description wins; of
+            several files with the same image, such as two resolutions, only the first is added.
+        store: destination.
         catalog: of that store.
-        encoder: whose checkpoint the embeddings belong to.
-        workers: threads that read and decode.
-        any_body_part: whether to take images that show another part of the body than the chest by
-            their DICOM header.
-        burned_in_text: whether to take images whose DICOM header says that text is burnt into the
-            picture.
-        decode: an image's file -> the image; called by several threads.
-        on_progress: called with the number of images done, after each.
+        encoder: of the checkpoint to embed with.
+        workers: number of threads for reading and decoding.
+        any_body_part: include images that show another body part than the chest according to their
+            DICOM header.
+        burned_in_text: include images with burned-in text according to their DICOM header.
+        decode: decodes an image's file; called from several threads.
+        on_progress: called with the number of processed images after each.
 
     Raises:
         ConfigurationError: the catalog cannot be written to.
@@ -102,12 +101,12 @@ def embed_images(
         decode=decode,
     )
     describe = partial(_description, store, encoder.checkpoint.card.split)
-    reused, unreadable, seen = 0, list[Unreadable](), set[str]()
+    reused, unreadable, seen = 0, list[SkippedImage](), set[str]()
     with _Batches(catalog, media, encoder) as batches:
         for done, item in enumerate(in_order(read, images, workers, ahead=2 * BATCH), start=1):
-            if isinstance(item, Unreadable):
+            if isinstance(item, SkippedImage):
                 unreadable.append(item)
-            elif isinstance(item, Known) or item.sha256 in seen:
+            elif isinstance(item, KnownImage) or item.sha256 in seen:
                 reused += 1
                 batches.describe(item.sha256, describe(item.image))
             else:
@@ -115,30 +114,29 @@ def embed_images(
                 batches.embed(item, describe(item.image))
             if on_progress:
                 on_progress(done)
-    media.sync()  # so that no index is published whose pictures a power cut could still take
+    media.sync()  # so that pictures are durable before an index is published
     unreadable += batches.left_out
     copies = sum(image.reason == SAME_IMAGE for image in unreadable)
     seconds = time.monotonic() - started
-    return Outcome(batches.embedded, reused, tuple(unreadable), copies, seconds)
+    return IndexingResult(batches.embedded, reused, tuple(unreadable), copies, seconds)
 
 
 class _Batches:
-    """The second and third stage: batches through the network, and on to the writer.
+    """Second and third stage: embeds batches and passes them to the writer.
 
     Attributes:
-        embedded: images that became cases, or were cases of another checkpoint.
-        left_out: radiographs in which the network sees nothing at all, and those that show the
-            image of another case.
+        embedded: number of images embedded.
+        left_out: images with a zero embedding, and duplicates of other cases.
     """
 
     def __init__(self, catalog: Catalog, media: Media, encoder: Encoder) -> None:
         self.embedded = 0
-        self.left_out: list[Unreadable] = []
+        self.left_out: list[SkippedImage] = []
         self._catalog = catalog
         self._media = media
-        self._copies = Copies(catalog, media, encoder.checkpoint)
+        self._copies = DuplicateFinder(catalog, media, encoder.checkpoint)
         self._encoder = encoder
-        self._images: list[tuple[New, Description]] = []
+        self._images: list[tuple[NewImage, Description]] = []
         self._described: list[_Described] = []
         self._writer = ThreadPoolExecutor(1, "writer")
         self._written: Future[None] | None = None
@@ -152,18 +150,18 @@ class _Batches:
         try:
             if kind is None:
                 self._flush()
-            self._wait()  # an interrupted job keeps the batch that is on its way
+            self._wait()  # an interrupted job keeps the batch being written
         finally:
             self._writer.shutdown()
 
-    def embed(self, image: New, description: Description) -> None:
-        """Add an image; every `BATCH` of them go through the network."""
+    def embed(self, image: NewImage, description: Description) -> None:
+        """Add an image to the current batch; a full batch is embedded."""
         self._images.append((image, description))
         if len(self._images) == BATCH:
             self._flush()
 
     def describe(self, sha256: str, description: Description) -> None:
-        """Add what a data set says of an image that needs no embedding."""
+        """Update the description of an image that needs no embedding."""
         self._described.append((sha256, description))
         if len(self._described) >= 16 * BATCH:
             self._flush()
@@ -177,7 +175,7 @@ class _Batches:
             self._written = self._writer.submit(self._write, entries, described)
 
     def _encode(self) -> list[Entry]:
-        """One forward pass; images in which the network sees nothing, and copies, are left out."""
+        """Embed a batch, skipping zero embeddings and duplicates."""
         images = [new for new, _ in self._images]
         embedded = embed(self._encoder, [(new.prepared, about) for new, about in self._images])
         seen = [
@@ -188,11 +186,11 @@ class _Batches:
         if seen:
             inputs = [new.prepared.inputs for new, _ in seen]
             vectors = np.stack([entry.vector for entry in entries])
-            copies = self._copies.among([new.sha256 for new, _ in seen], inputs, vectors)
+            copies = self._copies.find([new.sha256 for new, _ in seen], inputs, vectors)
         if copies:
             self._catalog.delete_unknown_pictures(copies, self._media.remove)
         self.left_out += [
-            Unreadable(new.image.path, BLANK if entry is None else SAME_IMAGE)
+            SkippedImage(new.image.path, BLANK if entry is None else SAME_IMAGE)
             for new, entry in zip(images, embedded, strict=True)
             if entry is None or new.sha256 in copies
         ]
@@ -210,10 +208,11 @@ class _Batches:
 
 
 def _description(store: Store, rule: PatientSplit, image: DatasetImage) -> Description:
-    """What the catalog keeps of what a data set says.
+    """Convert a data set's metadata to a description for the catalog.
 
-    The patient under a pseudonym, and the split that the image is in, even if the data set names
-    none: from the catalog alone nobody could tell it any more. A plain folder says nothing.
+    The patient is replaced by a pseudonym. The split is stored even if it follows from the
+    checkpoint's rule, as it cannot be derived from the catalog later. A plain folder has no
+    metadata.
     """
     return Description(
         source=image.source,

@@ -1,4 +1,4 @@
-"""From everything that a checkpoint embedded to a generation, and to the live one."""
+"""Builds a generation from a checkpoint's embeddings and publishes it."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,8 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog, GenerationRecord
-from xemplar.catalog.generations import Generations
+from xemplar.catalog import Catalog, GenerationRecord, Generations
 from xemplar.errors import ArtefactError, NotFound, XemplarError
 from xemplar.index import (
     FACTORY,
@@ -29,13 +28,13 @@ from .canary import check_generation
 
 
 @dataclass(frozen=True)
-class Published:
-    """A generation after a job.
+class PublishedGeneration:
+    """The generation resulting from a job.
 
     Attributes:
         name: of the generation.
-        count: of cases in it.
-        is_new: False where the live one holds the same cases already, so none was built.
+        count: number of cases.
+        is_new: False if the live generation had the same cases, so that none was built.
     """
 
     name: str
@@ -54,31 +53,30 @@ def build_generation(
     calibration: SimilarityCalibration | None = None,
     source: Source | None = None,
     confirm: Callable[[], None] = lambda: None,
-) -> Published:
-    """Build a generation from all that the catalog holds of a checkpoint, and publish it.
+) -> PublishedGeneration:
+    """Build a generation from a checkpoint's embeddings, check it and publish it.
 
-    Before that it must pass `check_generation`: the old one answers until then. The store keeps
-    its checkpoint from then on.
+    It is published only if it passes `check_generation`. Its checkpoint is copied into the store.
 
     Args:
-        store: where to.
-        catalog: the truth.
-        checkpoint: whose embeddings to take.
+        store: destination.
+        catalog: contains the embeddings.
+        checkpoint: of the embeddings.
         changed: whether embeddings may have changed; if not, a live generation with the same cases
-            is left as it is.
+            is kept.
         go_live: whether to publish it.
         factory: FAISS factory string.
-        calibration: of similarity; None for the live generation's, if this checkpoint made it.
-        source: of the embeddings, where each reading of them is to be watched; None for the
-            catalog itself.
-        confirm: called right before the generation is published; what it raises prevents it.
+        calibration: of similarity; None to reuse the live generation's if the checkpoint is the
+            same.
+        source: of the embeddings, to observe their reading; None for the catalog.
+        confirm: called right before publication; may raise to prevent it.
 
     Raises:
         NothingIndexed: the checkpoint has embedded nothing.
-        ConfigurationError: FAISS cannot build such an index, or the checkpoint's file is gone.
-        StorageError: disk or database cannot be written; the live generation stays.
-        CorruptArtefact: the new generation does not find what it holds; it is deleted again.
-        Mismatch: the calibration is about another checkpoint's similarities.
+        ConfigurationError: FAISS cannot build such an index, or the checkpoint's file is missing.
+        StorageError: disk or database cannot be written; the live generation does not change.
+        CorruptArtefact: the new generation fails its check and is deleted.
+        Mismatch: the calibration belongs to another checkpoint.
     """
     if checkpoint.path is not None:
         keep(checkpoint.path, store)
@@ -104,14 +102,14 @@ def build_generation(
         if go_live:
             activate(store, catalog, name)
     except BaseException:
-        with suppress(XemplarError):  # the first error is the one to tell
+        with suppress(XemplarError):  # report the first error
             remove(store, name)
         raise
-    return Published(name, manifest.count, is_new=True)
+    return PublishedGeneration(name, manifest.count, is_new=True)
 
 
 def activate(store: Store, catalog: Catalog, name: str) -> None:
-    """Make a generation the live one, whose checkpoint the store keeps (see `publish_usable`)."""
+    """Publish a generation whose checkpoint the store contains (see `publish_usable`)."""
     publish_usable(name, store, catalog)
 
 
@@ -127,21 +125,23 @@ def _record(catalog: Catalog, manifest: Manifest) -> None:
     )
 
 
-def _same(store: Store, catalog: Catalog, checkpoint: Checkpoint, factory: str) -> Published | None:
-    """The live generation, if it is whole and holds what a new one would hold."""
+def _same(
+    store: Store, catalog: Catalog, checkpoint: Checkpoint, factory: str
+) -> PublishedGeneration | None:
+    """Return the live generation if it is intact and has the cases that a new one would have."""
     try:
         live = open_generation(store, checkpoint, current(store))
     except (ArtefactError, NotFound):
-        return None  # none, another checkpoint's, or a damaged one: a new one mends that
+        return None  # missing, damaged or from another checkpoint: build a new one
     if live.manifest.factory != factory:
         return None
     if not np.array_equal(live.ids, catalog.embedded_ids(checkpoint.digest)):
         return None
-    return Published(live.name, len(live), is_new=False)
+    return PublishedGeneration(live.name, len(live), is_new=False)
 
 
 def _calibration(store: Store, checkpoint: Checkpoint) -> SimilarityCalibration | None:
-    """Reuse the live generation's, if this checkpoint made it: a few new images do not void it."""
+    """Return the live generation's calibration if its checkpoint is the same."""
     try:
         manifest = read_manifest(store.generations / current(store))
     except (ArtefactError, NotFound):

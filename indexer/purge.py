@@ -1,4 +1,4 @@
-"""Deletes what index generations on disk still hold of removed cases."""
+"""Deletes data of removed cases from index generations on disk."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,9 @@ from xemplar.errors import NothingIndexed
 from xemplar.index import current, remove
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder
-from xemplar.operations.removals import remains
+from xemplar.operations.removals import purge_backlog
 
-from .reindex import Watcher, reindex
+from .reindex import ProgressWatcher, reindex
 
 
 def purge(
@@ -19,42 +19,42 @@ def purge(
     catalog: Catalog,
     checkpoint: Checkpoint,
     encoder: Callable[[], Encoder],
-    watcher: Watcher,
+    watcher: ProgressWatcher,
 ) -> tuple[str, ...]:
-    """Publish a generation without the removed cases, and delete all that hold some.
+    """Publish a generation without removed cases, and delete all that contain some.
 
-    Generations that hold none stay, to go back to. What is removed meanwhile is left for the next
-    time. A service that has a generation open lets go of its files once it takes the new one over.
+    Generations without removed cases are kept for rollbacks. Cases removed in the meantime are left
+    to the next purge. A service closes a deleted generation when it switches to the new one.
 
     Args:
-        store: where the generations lie.
-        catalog: says what was removed.
+        store: contains the generations.
+        catalog: records the removals.
         checkpoint: of the live generation.
-        encoder: makes its encoder; see `reindex`.
-        watcher: is told, and may stop the work.
+        encoder: creates its encoder; see `reindex`.
+        watcher: receives progress and may stop the work.
 
     Returns:
-        Names of the generations that were deleted.
+        Names of the deleted generations.
 
     Raises:
-        NothingIndexed: there is no live generation, or no case is left to index.
+        NothingIndexed: there is no live generation, or no case is left.
         ConfigurationError, CorruptArtefact, StorageError: see `reindex`.
     """
     sweep(store.generations)
-    if current(store) in remains(store, catalog).generations:
+    if current(store) in purge_backlog(store, catalog).generations:
         if not catalog.count(checkpoint.digest):
             raise NothingIndexed(
-                "every indexed case was removed, and an index of none cannot be built; put "
-                f"another image in, or delete {store.generations}"
+                "all indexed cases were removed, and an empty index cannot be built; add another "
+                f"image, or delete {store.generations}"
             )
         reindex(store, catalog, checkpoint, encoder, watcher)
     watcher.confirm()
     live = current(store)
-    held = remains(store, catalog).generations
+    held = purge_backlog(store, catalog).generations
     old = tuple(name for name in held if name != live and not name.startswith("."))
     for name in old:
         remove(store, name)
-        watcher.say(f"generation {name} is deleted")
-    if not catalog.empty_log():
-        watcher.say("the database's log could not be emptied, as others were using it")
+        watcher.say(f"deleted generation {name}")
+    if not catalog.truncate_log():
+        watcher.say("the database's log could not be emptied, as it was in use")
     return old

@@ -1,4 +1,4 @@
-"""The job's first stage: an image's file -> the network's input, by several threads."""
+"""First stage of the index job: reads image files into network inputs, in several threads."""
 
 import hashlib
 import os
@@ -16,41 +16,41 @@ from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ImageTooLarge, InputError, UnreadableImage
 from xemplar.imaging import Limits, Radiograph, decode
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
-from xemplar.retrieval.ingest import Prepared
+from xemplar.retrieval.ingest import PreparedImage
 
 OTHER_PART = (
-    "the DICOM header says that it shows {part}, not a chest; `--any-body-part` indexes it all the "
-    "same"
+    "the DICOM header says that it shows {part}, not a chest; use `--any-body-part` to index it "
+    "anyway"
 )
 
 BURNED_IN = (
-    "the DICOM header says that text is burnt into the picture, which may name the patient; "
-    "`--burned-in-text` indexes it all the same"
+    "the DICOM header says that it contains burned-in text, which may name the patient; use "
+    "`--burned-in-text` to index it anyway"
 )
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """An image that was left out, and why."""
+class SkippedImage:
+    """A skipped image and the reason."""
 
     path: Path
     reason: str
 
 
 @dataclass(frozen=True)
-class Known:
-    """An image that this checkpoint has embedded before."""
+class KnownImage:
+    """An image already embedded by this checkpoint."""
 
     image: DatasetImage
     sha256: str
 
 
 @dataclass(frozen=True, eq=False)
-class New:
-    """A radiograph that is to go through the network; its pictures are written."""
+class NewImage:
+    """An image to embed, whose pictures are written."""
 
     image: DatasetImage
-    prepared: Prepared
+    prepared: PreparedImage
 
     @property
     def sha256(self) -> str:
@@ -58,11 +58,11 @@ class New:
         return self.prepared.sha256
 
 
-Read: TypeAlias = New | Known | Unreadable
+Read: TypeAlias = NewImage | KnownImage | SkippedImage
 
 
 class Reader:
-    """The first stage, run by several threads: an image's bytes to the network's input."""
+    """Reads images into network inputs; called by several threads."""
 
     def __init__(
         self,
@@ -83,41 +83,41 @@ class Reader:
         self._limits = Limits()
 
     def __call__(self, image: DatasetImage) -> Read:
-        """Read one radiograph, and write its pictures unless it is known already."""
+        """Read an image, and write its pictures unless it is known."""
         try:
             data = self._bytes(image.path)
             sha256 = hashlib.sha256(data).hexdigest()
-            # a known radiograph whose pictures were lost goes the whole way again
+            # a known image whose pictures were lost is processed again
             if sha256 in self._known and self._media.has(sha256, self._spec):
-                return Known(image, sha256)
+                return KnownImage(image, sha256)
             radiograph = self._decode(data)
         except FileNotFoundError:
-            return Unreadable(image.path, "there is no such file")
+            return SkippedImage(image.path, "there is no such file")
         except IsADirectoryError:
-            return Unreadable(image.path, "it is a folder, and no file")
+            return SkippedImage(image.path, "it is a folder, not a file")
         except PermissionError:
-            return Unreadable(image.path, "the file may not be read")
+            return SkippedImage(image.path, "this user may not read the file")
         except InputError as error:
-            return Unreadable(image.path, str(error))
+            return SkippedImage(image.path, str(error))
         if radiograph.body_part is not None and not self._any_body_part:
-            return Unreadable(image.path, OTHER_PART.format(part=radiograph.body_part))
+            return SkippedImage(image.path, OTHER_PART.format(part=radiograph.body_part))
         if radiograph.burned_in and not self._burned_in_text:
-            return Unreadable(image.path, BURNED_IN)
+            return SkippedImage(image.path, BURNED_IN)
         inputs = preprocess(radiograph, self._spec)
         self._media.write(radiograph, inputs, self._spec)
-        return New(image, Prepared.of(radiograph, inputs))
+        return NewImage(image, PreparedImage.of(radiograph, inputs))
 
     def _bytes(self, path: Path) -> bytes:
-        """A file's content; one above the limit is refused before it fills the memory.
+        """Read a file, refusing one above the size limit before it fills the memory.
 
-        The folder was walked before, and may be another one by now: a pipe that took the place of
-        a file must not be waited for, nor a file read that never ends.
+        The folder may have changed since it was listed: reading must not block on a pipe or an
+        endless file.
         """
         limit = self._limits.max_bytes
         with open(path, "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise UnreadableImage("it is a pipe or device, and no file")
+                raise UnreadableImage("it is a pipe or device, not a file")
             data = b"" if status.st_size > limit else file.read(limit + 1)
         if (size := max(status.st_size, len(data))) > limit:
             raise ImageTooLarge(f"the file has {size:,} bytes; the limit is {limit:,}")
@@ -125,20 +125,20 @@ class Reader:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Opens a file as ``opener`` of `open`; a pipe at once, whether it is written to or not."""
+    """Open a file without blocking on a pipe (an ``opener`` for `open`)."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def in_order(
     read: Reader, images: Iterable[DatasetImage], workers: int, ahead: int
 ) -> Iterator[Read]:
-    """Read images by several threads; gives them in the order in which they came.
+    """Read images in several threads, yielding them in their original order.
 
     Args:
         read: applied to each image.
-        images: read only as far as needed.
-        workers: threads.
-        ahead: images that may be read before their turn, so that memory stays bounded.
+        images: consumed lazily.
+        workers: number of threads.
+        ahead: number of images read in advance, to bound memory.
     """
     pool = ThreadPoolExecutor(workers, "reader")
     coming = iter(images)

@@ -1,8 +1,8 @@
-"""Everything in the catalog -> a new generation, from what is stored: no image is decoded again.
+"""Builds a new generation of all cases from stored data, without decoding images again.
 
-With the checkpoint that answers, what came and what went since the last generation is merged into
-a new one. With another checkpoint, every image is embedded anew from the stored input; the old
-checkpoint and its generation answer until the new one is published.
+With the live checkpoint, additions and removals since the last generation are merged into a new
+one. With another checkpoint, all images are embedded again from stored inputs; the old checkpoint
+and generation stay live until the new one is published.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,26 +21,26 @@ from xemplar.model.encoder import Encoder
 from xemplar.retrieval.ingest import delete_orphans, delete_pictures, embed_stored
 
 from .job import BATCH
-from .publishing import Published, build_generation
+from .publishing import PublishedGeneration, build_generation
 
 MAX_LOST = 0.01
-"""Share of the images that may be left out, as their stored input is missing or damaged."""
+"""Fraction of images that may be skipped as their stored input is missing or damaged."""
 
 
-class Watcher(Protocol):
-    """Whoever started the work. Each call may raise, which ends the work and leaves all as it was.
+class ProgressWatcher(Protocol):
+    """Observer of a reindex. Each call may raise to stop the work before anything is published.
 
-    What was embedded until then is kept, and not embedded again.
+    Finished embeddings are kept.
     """
 
     def moved(self, done: int, total: int) -> None:
-        """So many images or cases of so many are done."""
+        """Report that ``done`` of ``total`` images or cases are processed."""
 
     def say(self, line: str) -> None:
-        """What happens now, for people."""
+        """Report the current step, as a message."""
 
     def confirm(self) -> None:
-        """Whether the new generation may be published."""
+        """Confirm that the new generation may be published."""
 
 
 def reindex(
@@ -48,24 +48,24 @@ def reindex(
     catalog: Catalog,
     checkpoint: Checkpoint,
     encoder: Callable[[], Encoder],
-    watcher: Watcher,
+    watcher: ProgressWatcher,
     *,
     factory: str = "",
-) -> Published:
-    """Build a generation of all cases by a checkpoint, check it, and publish it.
+) -> PublishedGeneration:
+    """Build a generation of all cases with a checkpoint, check it and publish it.
 
     Args:
-        store: where pictures and generations lie.
+        store: contains pictures and generations.
         catalog: of that store.
-        checkpoint: whose generation it will be.
-        encoder: makes its encoder; only called if there is an image to embed.
-        watcher: is told, and may stop the work.
+        checkpoint: for the new generation.
+        encoder: creates its encoder; called only if there are images to embed.
+        watcher: receives progress and may stop the work.
         factory: FAISS factory string; empty for the live generation's.
 
     Raises:
         NothingIndexed: there are no cases.
-        ConfigurationError: too many images cannot be embedded from what is stored.
-        CorruptArtefact: the new generation does not find what it holds.
+        ConfigurationError: too many images lack a usable stored input.
+        CorruptArtefact: the new generation fails its check.
     """
     sweep(store.generations)
     media = Media(store.media)
@@ -94,7 +94,7 @@ def reindex(
         confirm=watcher.confirm,
     )
     watcher.say(f"generation {published.name} with {published.count:,} cases is live")
-    # while it was built, another checkpoint answered, and what came then has no other embedding
+    # cases added during the build were embedded only with the previous checkpoint
     late = np.setdiff1d(catalog.not_embedded(checkpoint.digest), missing)
     if len(late):
         _embed_missing(late.tolist(), encoder(), catalog, media, watcher, 1.0)
@@ -106,10 +106,10 @@ def _embed_missing(
     encoder: Encoder,
     catalog: Catalog,
     media: Media,
-    watcher: Watcher,
+    watcher: ProgressWatcher,
     most_lost: float,
 ) -> None:
-    """Embed cases from their stored inputs; so large a share of them may be left out."""
+    """Embed cases from their stored inputs, tolerating up to ``most_lost`` unusable ones."""
     lost: list[str] = []
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]

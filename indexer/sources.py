@@ -1,4 +1,4 @@
-"""A data set under the name of another one, which would mix up their patients."""
+"""Detects a data set with the name of another one, which would mix up their patients."""
 
 import hashlib
 from contextlib import suppress
@@ -8,20 +8,22 @@ from xemplar.data.datasets import Dataset, DatasetImage
 from xemplar.errors import DatasetError
 
 COMPARED = 32
-"""Images that are read at most to find one that was indexed before."""
+"""Maximum number of images read to find one that was indexed before."""
 
 
 def check_source(dataset: Dataset, catalog: Catalog) -> None:
-    """Refuse a data set with patients whose name another one in the catalog has.
+    """Refuse a data set with patients if another one in the catalog has the same name.
 
-    It is the same one if an image of it was indexed under the name before, byte for byte.
+    It counts as the same data set if one of its images was indexed under this name before, byte for
+    byte.
 
     Args:
-        dataset: to be indexed.
-        catalog: that it is to be put into.
+        dataset: to index.
+        catalog: destination.
 
     Raises:
-        DatasetError: images of that name were indexed, and none of them is in this folder.
+        DatasetError: images of a data set with this name were indexed, and none of the compared
+            ones is in this folder.
     """
     if not any(image.patient for image in dataset.images):
         return
@@ -39,7 +41,7 @@ def check_source(dataset: Dataset, catalog: Catalog) -> None:
 
 
 def _digest(image: DatasetImage) -> str | None:
-    """sha256 hex digest of an image's bytes, None where it cannot be read."""
+    """Return the sha256 hex digest of an image's bytes; None if it is unreadable."""
     with suppress(OSError), image.path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
     return None

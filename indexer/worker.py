@@ -1,12 +1,12 @@
-"""The worker: takes jobs from the catalog, one at a time, and does them.
+"""The worker: claims jobs from the catalog and runs them one at a time.
 
 ::
 
-    look     each second into the catalog, for jobs that wait
-    beat     a thread that renews the lease each second, and sees that the job is to stop
+    look     polls the catalog each second for queued jobs
+    beat     a thread that renews the lease each second and notices cancellation
 
-A worker that is killed says nothing more: its lease lapses, and the next look of any worker finds
-the job. A worker that is told to end gives its job back at once.
+The lease of a killed worker expires, and the next worker to poll claims the job. A worker that is
+asked to stop releases its job at once.
 """
 
 import logging
@@ -27,24 +27,24 @@ from xemplar.operations.jobs import Job, JobLost, Jobs
 
 BEAT_SECONDS = 1.0
 LOOK_SECONDS = 1.0
-"""Between two looks into the catalog, while no job waits there."""
+"""Polling interval while no job is queued."""
 
 STOP_SECONDS = 5.0
-"""That a worker which is told to end waits for what it runs to notice."""
+"""Time that a stopping worker waits for its job to notice."""
 
 LOG = logging.getLogger("xemplar.worker")
 
 
 class Cancelled(Exception):
-    """The job was asked to stop."""
+    """Raised in a job whose cancellation was requested."""
 
 
-Work = Callable[[Job, "Watch"], Mapping[str, Any]]
-"""Does a job and gives its result."""
+Work = Callable[[Job, "JobWatcher"], Mapping[str, Any]]
+"""Runs a job and returns its result."""
 
 
-class Watch:
-    """What a running job is told through, and tells through; see `indexer.reindex.Watcher`."""
+class JobWatcher:
+    """Reports a running job's progress and stops it; see `indexer.reindex.ProgressWatcher`."""
 
     def __init__(self, jobs: Jobs, job: Job, beat_seconds: float = BEAT_SECONDS) -> None:
         self._jobs = jobs
@@ -69,16 +69,16 @@ class Watch:
         self._thread.join()
         if not isinstance(error, JobLost):
             with suppress(JobLost):
-                self._renew()  # so that the last lines are in the log
+                self._renew()  # write the last lines to the log
 
     def moved(self, done: int, total: int) -> None:
-        """Implements `Watcher.moved`."""
+        """Implements `ProgressWatcher.moved`."""
         self._done, self._total = done, total
         if self._end is not None:
             raise self._end
 
     def say(self, line: str) -> None:
-        """Implements `Watcher.say`."""
+        """Implements `ProgressWatcher.say`."""
         LOG.info("job %s: %s", self._job.id, line)
         with self._lock:
             self._lines.append(line)
@@ -86,7 +86,7 @@ class Watch:
             raise self._end
 
     def confirm(self) -> None:
-        """Implements `Watcher.confirm`: asks the catalog now, and does not wait for the beat."""
+        """Implements `ProgressWatcher.confirm`: asks the catalog without waiting for a beat."""
         self._renew()
         if self._end is not None:
             raise self._end
@@ -98,30 +98,32 @@ class Watch:
             self._lines.clear()
 
     def _beat(self) -> None:
-        told = ""
+        last_error = ""
         while not self._ended.wait(self._beat_seconds):
             try:
                 self._renew()
             except JobLost as lost:
                 self._end = lost
                 return
-            except Exception as error:  # noqa: BLE001 -- whatever it is, the next beat may succeed
-                if str(error) != told:
-                    told = str(error)
-                    LOG.warning("job %s cannot be told of: %s", self._job.id, error)
+            except Exception as error:  # noqa: BLE001 -- the next beat may succeed
+                if str(error) != last_error:
+                    last_error = str(error)
+                    LOG.warning(
+                        "the progress of job %s cannot be reported: %s", self._job.id, error
+                    )
             else:
-                told = ""
+                last_error = ""
 
 
 class Worker:
-    """Runs jobs; several may run beside each other, on any machine that sees store and catalog."""
+    """Runs jobs; any number of workers can run on machines with access to store and catalog."""
 
     def __init__(self, jobs: Jobs, works: Mapping[str, Work]) -> None:
         """Prepare to listen.
 
         Args:
             jobs: of the catalog.
-            works: kind of job -> what does it.
+            works: kind of job -> function that runs it.
         """
         self.name = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(2)}"
         self._jobs = jobs
@@ -129,59 +131,59 @@ class Worker:
         self._running: Job | None = None
 
     def listen(self) -> None:
-        """Work until the process is told to end: SIGTERM at once, SIGINT (Ctrl-C) after the job.
+        """Run jobs until SIGTERM (stops at once) or SIGINT (Ctrl-C; stops after the job).
 
-        The work is done by another thread, as what it calls may not return for minutes.
+        Jobs run in another thread, as their calls may block for minutes.
         """
-        told: SimpleQueue[int] = SimpleQueue()  # the one queue that a signal handler may put into
+        signals: SimpleQueue[int] = SimpleQueue()  # the only queue that a signal handler may use
         over, ended = Event(), 0
 
         def work() -> None:
             try:
                 self.work(over)
             finally:
-                told.put(ended)
+                signals.put(ended)
 
         thread = Thread(target=work, name="work", daemon=True)
         before = {
-            number: signal.signal(number, lambda number, _frame: told.put(number))
+            number: signal.signal(number, lambda number, _frame: signals.put(number))
             for number in (signal.SIGINT, signal.SIGTERM)
         }
         thread.start()
         try:
-            while (number := told.get()) == signal.SIGINT:
+            while (number := signals.get()) == signal.SIGINT:
                 over.set()
                 LOG.info("worker %s ends after its job; SIGTERM ends it at once", self.name)
             over.set()
             if number == signal.SIGTERM:
-                self._give_back()
+                self._release()
                 thread.join(STOP_SECONDS)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def work(self, over: Event) -> None:
-        """Do waiting jobs, the oldest first, until it is over; look for new ones each second."""
-        told = ""
+        """Run queued jobs, oldest first, polling each second until ``over`` is set."""
+        last_error = ""
         while not over.is_set():
             done = False
             try:
                 waiting = self._jobs.waiting()
                 done = any(not over.is_set() and self.run(job_id) for job_id in waiting)
-            except Exception as error:  # noqa: BLE001 -- whatever it is, the next look may succeed
-                if str(error) != told:
-                    told = str(error)
-                    LOG.warning("waiting jobs cannot be looked for: %s", error)
+            except Exception as error:  # noqa: BLE001 -- the next poll may succeed
+                if str(error) != last_error:
+                    last_error = str(error)
+                    LOG.warning("queued jobs cannot be read: %s", error)
             else:
-                told = ""
+                last_error = ""
             if not done:
                 over.wait(LOOK_SECONDS)
 
     def run(self, job_id: str) -> bool:
-        """Do one job, if it is still to be done and nobody else does it.
+        """Run a job, if it can be claimed.
 
         Returns:
-            Whether it was this worker's.
+            True if this worker ran it.
         """
         job = self._jobs.claim(job_id, self.name)
         if job is None:
@@ -191,22 +193,22 @@ class Worker:
         try:
             self._do(job)
         except JobLost as lost:
-            LOG.warning("%s; what it did is left as it is", lost)
+            LOG.warning("%s; its finished work is kept", lost)
         except StorageError as error:
-            LOG.warning("job %s is taken up again when its lease lapses: %s", job.id, error)
+            LOG.warning("job %s is retried when its lease expires: %s", job.id, error)
         finally:
             self._running = None
         return True
 
     def _do(self, job: Job) -> None:
         try:
-            with Watch(self._jobs, job) as watch:
+            with JobWatcher(self._jobs, job) as watch:
                 result = self._works[job.kind](job, watch)
         except Cancelled:
             self._jobs.stop(job)
             LOG.info("job %s: cancelled", job.id)
         except (JobLost, DatabaseUnreachable):
-            raise  # with the database gone, the lease lapses, and the job is taken up again
+            raise  # without the database the lease expires, and the job is retried
         except XemplarError as error:
             self._fail(job, error)
         except Exception as error:
@@ -225,8 +227,8 @@ class Worker:
         LOG.error("job %s: %s: %s", job.id, type(error).__name__, error)
         self._jobs.fail(job, f"{type(error).__name__}: {error}")
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         job = self._running
         if job is not None:
-            with suppress(JobLost, StorageError):  # else its lease lapses
+            with suppress(JobLost, StorageError):  # otherwise its lease expires
                 self._jobs.release(job)

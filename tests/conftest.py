@@ -1,12 +1,14 @@
-"""What many tests share: a tiny seeded network, small images, and the real data where it lies."""
+"""Shared fixtures: a tiny seeded network, a PostgreSQL server, and the real data if present."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.images import TINY, seeded_weights
+from tests.system.postgres import NoPostgres, Postgres
 from xemplar.data.findings import NIH14
 from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.checkpoint import Calibration, Card, Checkpoint, load, save
@@ -48,3 +50,14 @@ def real_data() -> Path:
         pytest.skip("XEMPLAR_DATA is not set: no real images here")
     folder = Path(named)
     return folder if (folder / "nih14").is_dir() else folder.parent
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server, where one can be started."""
+    try:
+        server = Postgres()
+    except NoPostgres as reason:
+        pytest.skip(str(reason))
+    with server:
+        yield server

@@ -134,8 +134,11 @@ BAD: dict[str, tuple[str, ...]] = {
 
 STORES = {
     "a file": ("{TEXT}", "is a file"),
-    "a folder of other things": ("{IMAGES}", "is no store, and not empty"),
-    "a folder of other things with a name of a store's": ("{OTHER}", "is no store, and not empty"),
+    "a folder of other things": ("{IMAGES}", "is not a store and not empty"),
+    "a folder of other things with a name of a store's": (
+        "{OTHER}",
+        "is not a store and not empty",
+    ),
     "what is below a file": ("{TEXT}/below", ""),
 }
 

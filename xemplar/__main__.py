@@ -1,15 +1,13 @@
-"""The ``xemplar`` command: finds the programs' subcommands and turns errors into one line.
+"""The ``xemplar`` command: collects the programs' subcommands and prints errors in one line.
 
-Programs register functions (or `typer.Typer` groups) as entry points ``xemplar.commands``, so the
+Programs register functions (or `typer.Typer` groups) as ``xemplar.commands`` entry points, so the
 library imports no program.
 """
 
 import os
 import sys
 
-if (
-    __name__ == "__main__"
-):  # `python -m xemplar`, which would run a numpy.py of the working directory
+if __name__ == "__main__":  # `python -m xemplar` would import a numpy.py of the working directory
     sys.path[:] = [path for path in sys.path if path not in ("", os.getcwd())]  # noqa: PTH109
 
 from importlib.metadata import EntryPoint, entry_points
@@ -27,7 +25,7 @@ from xemplar.errors import XemplarError
 
 
 class ProgramCommands(TyperGroup):
-    """Loads a program only when one of its commands is run, or listed with all others."""
+    """Loads a program only when one of its commands runs or all are listed."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__(**attrs)
@@ -36,7 +34,7 @@ class ProgramCommands(TyperGroup):
         self.commands = dict.fromkeys(sorted(self._entries))  # type: ignore[assignment]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's interface
-        """The command of that name, loaded; None where there is none."""
+        """Load and return the command of that name, or None."""
         if cmd_name in self._entries and self.commands[cmd_name] is None:
             self.commands[cmd_name] = _load(self._entries[cmd_name])
         return self.commands.get(cmd_name)
@@ -59,7 +57,7 @@ def _version(asked: bool) -> None:
 
 
 def command_line() -> typer.Typer:
-    """All programs' subcommands in one command line."""
+    """Build the command line from all programs' subcommands."""
     line = typer.Typer(
         cls=ProgramCommands,
         no_args_is_help=True,
@@ -80,33 +78,32 @@ def command_line() -> typer.Typer:
 
 
 def main() -> None:
-    """Run; an error of an argument, the domain or the disk becomes one line on stderr.
+    """Run the command line; print usage, domain and storage errors as one line on stderr.
 
-    Exit status 2: the arguments cannot be used. 1: they can, and it did not work. 130: it was
-    interrupted.
+    Exit status: 2 for invalid arguments, 1 for other errors, 130 when interrupted.
     """
-    # what Python starts for multiprocessing would run a numpy.py of the working directory, too
+    # multiprocessing children would import a numpy.py of the working directory, too
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
         sys.exit(command_line()(standalone_mode=False))
     except typer.Abort as error:
-        if isinstance(error.__cause__, EOFError):  # typer takes it for Ctrl-D, and none is asked
+        if isinstance(error.__cause__, EOFError):  # not Ctrl-D: nothing is prompted for
             raise error.__cause__ from None
-        _tell("Abort", "stopped", 130)
+        _exit_with_error("Abort", "stopped", 130)
     except typer.TyperException as error:
-        if message := error.format_message():  # none where the help was asked for by no arguments
-            _tell(type(error).__name__, message, error.exit_code)
+        if message := error.format_message():  # empty if help was printed for lack of arguments
+            _exit_with_error(type(error).__name__, message, error.exit_code)
         sys.exit(error.exit_code)
     except XemplarError as error:
-        _tell(type(error).__name__, str(error), 1)
+        _exit_with_error(type(error).__name__, str(error), 1)
     except OSError as error:
         if (known := storage_error(error)) is not None:
-            _tell(type(known).__name__, str(known), 1)
-        place = "" if error.filename is None else f"{error.filename}: "
-        _tell(type(error).__name__, f"{place}{error.strerror or 'could not be used'}", 1)
+            _exit_with_error(type(known).__name__, str(known), 1)
+        path = "" if error.filename is None else f"{error.filename}: "
+        _exit_with_error(type(error).__name__, f"{path}{error.strerror or 'could not be used'}", 1)
 
 
-def _tell(kind: str, message: str, status: int) -> NoReturn:
+def _exit_with_error(kind: str, message: str, status: int) -> NoReturn:
     line = plain(" ".join(message.split()))
     Console(stderr=True, soft_wrap=True).print(
         f"[bold red]error[/] {kind}: {line}", highlight=False

@@ -6,7 +6,6 @@ from fastapi import Query, Request, Response
 
 from xemplar.api import CaseListParameters, CaseOut, CasePage, FindingList, FindingOut
 from xemplar.catalog import Case
-from xemplar.catalog.counts import finding_counts
 from xemplar.retrieval import render
 
 from ..admission import reader
@@ -50,7 +49,7 @@ async def cases(
 @router.get("/findings")
 async def findings(services: BoundServices) -> FindingList:
     """List the findings that filters may name: those of a case, or predicted by the network."""
-    counted = await services.light.run(lambda: finding_counts(services.catalog))
+    counted = await services.light.run(services.catalog.finding_counts)
     predicted = services.retriever.checkpoint.card.findings
     names = sorted({*counted, *predicted}, key=str.lower)
     return FindingList(

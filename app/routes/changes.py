@@ -16,7 +16,7 @@ from xemplar.errors import BurnedInText, NotARadiograph, StorageError
 from xemplar.imaging import Radiograph
 from xemplar.imaging.preprocess import preprocess
 from xemplar.operations.audit import changes
-from xemplar.retrieval.ingest import Taken, delete_case
+from xemplar.retrieval.ingest import Ingested, delete_case
 from xemplar.retrieval.retriever import Retriever
 
 from ..admission import writer
@@ -236,7 +236,7 @@ def _put(
     doubts = verdict.admitted() if archived is None else verdict.warnings
     whole = archived is not None and retriever.media.has(image.sha256, spec)
     if archived is not None and archived.id in live.generation and whole:
-        taken = Taken(archived, is_new=False)
+        taken = Ingested(archived, is_new=False)
     else:
         taken = retriever.put(image, Description(**fields))
     case_id = taken.case.case_id

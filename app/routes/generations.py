@@ -11,9 +11,9 @@ from fastapi import Path, Request
 
 from xemplar.api import GenerationList, GenerationOut
 from xemplar.api.examples import GENERATION
-from xemplar.catalog.generations import Generations
+from xemplar.catalog import Generations
 from xemplar.errors import ArtefactError, ConfigurationError, InvalidArgument
-from xemplar.index import Damaged, Manifest, current, generations
+from xemplar.index import DamagedGeneration, Manifest, current, generations
 from xemplar.retrieval.retriever import Retriever
 
 from ..admission import admin
@@ -80,7 +80,7 @@ def _all(retriever: Retriever) -> GenerationList:
     published = {one.name: one.published_at for one in Generations(retriever.catalog.engine).all()}
     found, damaged = [], []
     for one in reversed(generations(retriever.store)):
-        if isinstance(one, Damaged):
+        if isinstance(one, DamagedGeneration):
             _note(one)
             damaged.append(one.name)
         else:
@@ -89,7 +89,7 @@ def _all(retriever: Retriever) -> GenerationList:
 
 
 @lru_cache
-def _note(damaged: Damaged) -> None:
+def _note(damaged: DamagedGeneration) -> None:
     """Log a damaged generation once: the page lists generations every few seconds."""
     LOG.warning("generation %s is damaged: %s", damaged.name, damaged.fault)
 

@@ -216,7 +216,7 @@ async def give_rater(
     Ratings from before the service had keys belong to no key until they are assigned.
     """
     record_of(request).subject = owner.key
-    await services.light.run(lambda: services.raters.give(rater, owner.key))
+    await services.light.run(lambda: services.raters.assign(rater, owner.key))
     return RaterOut(rater=rater, key=owner.key)
 
 

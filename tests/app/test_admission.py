@@ -17,7 +17,7 @@ from tests.stores import CASES, SmallStore
 from xemplar.model.encoder import Precision
 from xemplar.phantom import phantom
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.snapshot import validator_of
+from xemplar.retrieval.snapshot import fit_validator
 
 UPRIGHT = phantom(1000, size=128).pixels
 PAGE = np.full((200, 160), 255, np.uint8)
@@ -32,7 +32,7 @@ def guarded(own: SmallStore) -> Retriever:
     )
     one = open_retriever(settings)
     images = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
-    one.live = replace(one.live, validator=validator_of(images, one.encoder))
+    one.live = replace(one.live, validator=fit_validator(images, one.encoder))
     return one
 
 

@@ -20,10 +20,10 @@ def test_no_request_fails_and_no_answer_is_wrong_while_generations_change(
     images = {sha256(image).hexdigest()[:16]: image for image in own.images}
     site = Site(own.store, own.checkpoint, images)
     with serving(site, tmp_path) as url, Progress(disable=True) as progress:
-        book, swaps = load(site, url, seconds=5, swaps=2, clients=8, progress=progress)
+        recorder, swaps = load(site, url, seconds=5, swaps=2, clients=8, progress=progress)
     # 2 s are promised, and `python -m tests.system.load` holds them on a machine of its own; here
     # other tests run beside it
-    assert faults(book, swaps, taken_over_seconds=PATIENCE, searchable_seconds=PATIENCE) == []
+    assert faults(recorder, swaps, switch_seconds=PATIENCE, searchable_seconds=PATIENCE) == []
     assert [swap.way for swap in swaps] == ["forward", "back"]
-    assert len(book.searchable) > 0
-    assert {"query", "similar", "upload"} <= {sample.kind for sample in book.samples}
+    assert len(recorder.searchable) > 0
+    assert {"query", "similar", "upload"} <= {sample.kind for sample in recorder.samples}

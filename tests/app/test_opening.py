@@ -22,7 +22,7 @@ from xemplar.model.encoder import Precision
 from xemplar.operations.keys import Keys
 from xemplar.phantom import phantom
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.snapshot import validator_of
+from xemplar.retrieval.snapshot import fit_validator
 
 IMAGE = encoded(drawn_image(85, 300, 200))
 
@@ -75,7 +75,7 @@ def test_the_validator_does_not_stand_in_the_way_of_the_warm_up(
     retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = np.stack([phantom(seed, size=64).pixels for seed in range(100)])
-    guarded = replace(retriever.live, validator=validator_of(images, retriever.encoder))
+    guarded = replace(retriever.live, validator=fit_validator(images, retriever.encoder))
     monkeypatch.setattr(retriever, "live", guarded)
     opening.warm_up(retriever)
 

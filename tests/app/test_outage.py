@@ -7,7 +7,7 @@ import anyio
 import pytest
 from xemplar_app.security import KeyRing
 
-from tests.system.clients import NEVER_BUSY, asking
+from tests.system.clients import NEVER_BUSY, clients_asking
 from tests.system.common import Service
 from tests.system.postgres import NoPostgres, Postgres
 from tests.system.postgres_outage import outage
@@ -29,19 +29,19 @@ def test_a_killed_postgres_is_told_to_clients_and_missed_no_longer_than_it_is_aw
     with cluster as server:
         database = server.create("xemplar")
         site = phantom_site(tmp_path, 12, database)
-        book, log = Recorder(site.images), tmp_path / "service.log"
+        recorder, log = Recorder(site.images), tmp_path / "service.log"
         settings = {"XEMPLAR_DATABASE_URL": database, **NEVER_BUSY}
         service = Service(site.store, site.checkpoint, log, 0, **settings)
         try:
             service.wait_until_ready()
-            with asking(service.url, book, clients=2, pause=0.02):
-                one = outage(service.url, server, book, "kill", seconds=2, before=1, after=2)
+            with clients_asking(service.url, recorder, clients=2, pause=0.02):
+                one = outage(service.url, server, recorder, "kill", seconds=2, before=1, after=2)
         finally:
             service.stop()
     # a busy machine may be slow, but each answer must be one of the two that are right
     slow = ("recovered only", "looks at /healthz", "answered only")
     assert [fault for fault in one.faults() if not any(word in fault for word in slow)] == []
-    assert book.wrong == []
+    assert recorder.wrong == []
     assert {sample.status for sample in one.phases["before"]} <= {200, 201, 204}
     assert 503 in {sample.status for sample in one.phases["outage"]}
 

@@ -24,8 +24,8 @@ from typer import BadParameter
 from typer.testing import CliRunner
 from xemplar_indexer.backup import _move, back_up, restore
 from xemplar_indexer.backup_archive import CONTENTS, KEY
-from xemplar_indexer.cli_backup import backup as backup_command
-from xemplar_indexer.cli_backup import restore as restore_command
+from xemplar_indexer.cli_store import backup as backup_command
+from xemplar_indexer.cli_store import restore as restore_command
 
 from tests.hostile_archives import MEMBERS, PICTURE, archive_of
 from tests.images import drawn_image, encoded
@@ -553,7 +553,10 @@ def test_a_restore_without_the_key_says_what_that_means(
 ) -> None:
     backup_command(tmp_path / "monday.tar", store=old.store.root)
     restore_command(tmp_path / "monday.tar", store=tmp_path / "elsewhere", without_key=True)
-    assert "counts as another one in every image that comes later" in capsys.readouterr().err
+    assert (
+        "later images of patients in the backup are assigned to new patients"
+        in capsys.readouterr().err
+    )
     assert not Store(tmp_path / "elsewhere").pseudonym_key.exists()
 
 

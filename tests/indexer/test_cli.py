@@ -10,7 +10,8 @@ import pytest
 import typer
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
-from xemplar_indexer.cli import generations, index, phantoms
+from xemplar_indexer.cli import index, phantoms
+from xemplar_indexer.cli_generations import generations
 from xemplar_indexer.cli_jobs import jobs
 
 from tests import hostile
@@ -234,7 +235,7 @@ def test_columns_of_another_table_are_named(call, tmp_path: Path) -> None:  # ty
         ("file=", "is not NAME=COLUMN"),
         ("file=a,patient=b", "names 'patient', perhaps patient_id"),
         ("file=a,file=b", "names 'file' twice"),
-        ("findings=a", "does not tell which column names the image"),
+        ("findings=a", "does not name the column of the image file"),
     ],
 )
 def test_columns_that_are_not_understood_are_refused(
@@ -288,7 +289,7 @@ def test_an_interrupt_says_how_to_go_on(call, tmp_path, monkeypatch) -> None:  #
     monkeypatch.setattr("xemplar_indexer.job.embed_images", interrupt)
     result = call("index", data_set(tmp_path / "one", range(2)), fails=True)
     assert result.exit_code == 130
-    assert "run the same command to go on" in result.stderr
+    assert "run the same command to continue" in result.stderr
 
 
 def test_clear_errors(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -431,8 +432,8 @@ def test_burnt_in_text_is_counted_by_reason_and_taken_on_request(call, tmp_path:
     for seed, burned in enumerate(("NO", "YES", "YES")):
         (folder / f"{seed}.dcm").write_bytes(dicom(drawn_image(seed), BurnedInAnnotation=burned))
     said = " ".join(call("index", folder).stdout.split())
-    assert "2 left out (the DICOM header says that text is burnt into the picture" in said
-    assert "indexes it all the same: 2)" in said
+    assert "2 left out (the DICOM header says that it contains burned-in text" in said
+    assert "to index it anyway: 2)" in said
     assert "with 3 cases" in call("index", folder, "--burned-in-text").stdout
 
 
@@ -457,7 +458,7 @@ def test_a_purge_deletes_generations_with_removed_cases(call, tmp_path: Path) ->
     call("index", data_set(tmp_path / "one", range(3)))
     store = Store(tmp_path / "store")
     old = current(store)
-    assert "no generation holds a removed case" in call("generations", "purge").stdout
+    assert "no generation contains removed cases" in call("generations", "purge").stdout
     with open_catalog(store.database_url) as catalog:
         ((case, *_),) = [tuple(catalog.cases(range(10)).values())]
         catalog.remove([case.case_id])

@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from xemplar_indexer.copies import SAME_IMAGE
-from xemplar_indexer.job import Outcome, embed_images
+from xemplar_indexer.job import IndexingResult, embed_images
 from xemplar_indexer.publishing import build_generation
-from xemplar_indexer.reader import Reader, Unreadable
+from xemplar_indexer.reader import Reader, SkippedImage
 
 from tests.images import dicom, drawn_image, encoded, seeded_weights
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog, Description, migrate, open_catalog
-from xemplar.catalog.generations import Generations
+from xemplar.catalog import Catalog, Description, Generations, migrate, open_catalog
 from xemplar.data.datasets import DatasetImage, open_dataset
 from xemplar.errors import NothingIndexed
 from xemplar.imaging import decode
@@ -83,7 +82,7 @@ def catalog(store: Store) -> Iterator[Catalog]:
         yield opened
 
 
-def run(store: Store, catalog: Catalog, encoder: Encoder, *folders: Path) -> Outcome:
+def run(store: Store, catalog: Catalog, encoder: Encoder, *folders: Path) -> IndexingResult:
     images = [image for folder in folders for image in open_dataset(folder).images]
     return embed_images(images, store, catalog, encoder, workers=3)
 
@@ -257,7 +256,7 @@ def test_a_pipe_that_took_the_place_of_an_image_is_not_waited_for(
     image = DatasetImage(tmp_path / "1.png", "set")
     os.mkfifo(image.path)
     read = Reader(Media(store.media), encoder.checkpoint.card.spec, frozenset())
-    assert read(image) == Unreadable(image.path, "it is a pipe or device, and no file")
+    assert read(image) == SkippedImage(image.path, "it is a pipe or device, not a file")
 
 
 def test_the_same_picture_in_two_sets_is_one_case(
@@ -449,7 +448,7 @@ def test_burnt_in_text_is_left_out_unless_it_is_asked_for(
     outcome = run(store, catalog, encoder, folder)
     ((path, reason),) = [(image.path.name, image.reason) for image in outcome.unreadable]
     assert (outcome.embedded, path) == (1, "named.dcm")
-    assert "text is burnt into the picture" in reason
+    assert "burned-in text" in reason
     outcome = embed_images(
         open_dataset(folder).images, store, catalog, encoder, burned_in_text=True
     )

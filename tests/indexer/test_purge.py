@@ -23,7 +23,7 @@ from xemplar.errors import NothingIndexed
 from xemplar.index import current, generations, open_generation, publish
 from xemplar.model.checkpoint import Checkpoint, load
 from xemplar.operations.jobs import Jobs, JobState
-from xemplar.operations.removals import PURGE, Remains, is_late, queue_purge, remains
+from xemplar.operations.removals import PURGE, PurgeBacklog, is_late, purge_backlog, queue_purge
 from xemplar.retrieval.ingest import delete_case
 
 DAY = 24.0
@@ -105,7 +105,7 @@ def test_a_worker_leaves_no_byte_of_a_removed_embedding_on_the_disk(
     assert holding(own, traces) == set()
     assert names(own) == [current(own.store)]
     assert len(open_generation(own.store, checkpoint)) == CASES - 1
-    assert remains(own.store, catalog) == Remains()
+    assert purge_backlog(own.store, catalog) == PurgeBacklog()
 
 
 def test_a_generation_that_holds_no_removed_case_stays_to_go_back_to(
@@ -114,7 +114,7 @@ def test_a_generation_that_holds_no_removed_case_stays_to_go_back_to(
     first = current(own.store)
     removed(own, catalog, checkpoint)
     clean = [build_generation(own.store, catalog, checkpoint).name for _ in range(2)]
-    assert remains(own.store, catalog).generations == (first,)
+    assert purge_backlog(own.store, catalog).generations == (first,)
     assert purge(own.store, catalog, checkpoint, unused, Quiet()) == (first,)
     assert names(own) == sorted(clean)
     assert current(own.store) == clean[-1]
@@ -174,7 +174,7 @@ def made(catalog: Catalog, state: JobState, ago: timedelta) -> None:
 
 
 def test_nothing_is_queued_where_nothing_was_removed(own: SmallStore, catalog: Catalog) -> None:
-    assert queue_purge(own.store, catalog, DAY) == Remains()
+    assert queue_purge(own.store, catalog, DAY) == PurgeBacklog()
     assert Jobs(catalog.engine).newest() == ()
 
 
@@ -210,14 +210,14 @@ def test_one_job_is_for_all_removals_of_a_day(
 def test_the_first_of_the_removals_tells_what_is_late(
     own: SmallStore, catalog: Catalog, checkpoint: Checkpoint
 ) -> None:
-    assert not is_late(remains(own.store, catalog), DAY)
+    assert not is_late(purge_backlog(own.store, catalog), DAY)
     first = removed(own, catalog, checkpoint, 2)
-    assert not is_late(remains(own.store, catalog), DAY)
+    assert not is_late(purge_backlog(own.store, catalog), DAY)
     then = datetime.now(UTC) - timedelta(hours=26)
     with catalog.engine.begin() as connection:
         mine = RemovalRow.case == first.id
         connection.execute(update(RemovalRow).where(mine).values(removed_at=then))
-    left = remains(own.store, catalog)
+    left = purge_backlog(own.store, catalog)
     assert left.since == then
     assert is_late(left, DAY)
     assert not is_late(left, 2 * DAY)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from xemplar_indexer.canary import check_generation
-from xemplar_indexer.publishing import Published
+from xemplar_indexer.publishing import PublishedGeneration
 from xemplar_indexer.reindex import reindex
 
 import xemplar.archive.artefact
@@ -80,7 +80,7 @@ def run(
     checkpoint: Checkpoint,
     encoder: Callable[[], Encoder] = unused,
     watcher: Quiet | None = None,
-) -> Published:
+) -> PublishedGeneration:
     return reindex(own.store, catalog, checkpoint, encoder, watcher or Quiet())
 
 

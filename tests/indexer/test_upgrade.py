@@ -51,7 +51,7 @@ def test_a_store_of_the_release_before_answers_once_it_is_upgraded(
     assert len(retriever.catalog.embedded_ids(digest)) == CASES
     retriever.close()
     again = call("--database", small.store.database_url)
-    assert again.stdout == f"the catalog has schema {head()} already; nothing to do\n"
+    assert again.stdout == f"the catalog already has schema {head()}; nothing to do\n"
 
 
 PATIENTS = [("clinic", "a:1"), ("clinic:a", "1"), ("clinic:a", "2"), ("nih", "7")]

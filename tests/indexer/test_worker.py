@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from xemplar_indexer import worker
-from xemplar_indexer.worker import Watch, Worker
+from xemplar_indexer.worker import JobWatcher, Worker
 
 from tests.agreement import PATIENCE, wait_until
 from tests.stores import CASES, SmallStore, small_store
@@ -41,7 +41,7 @@ def jobs(catalog: Catalog) -> Jobs:
     return Jobs(catalog.engine)
 
 
-def done(job: Job, watch: Watch) -> Mapping[str, Any]:
+def done(job: Job, watch: JobWatcher) -> Mapping[str, Any]:
     watch.say("hello")
     watch.moved(3, 4)
     watch.confirm()
@@ -70,7 +70,7 @@ def test_a_job_is_done_and_tells_of_itself(jobs: Jobs) -> None:
     ],
 )
 def test_a_job_that_cannot_be_done_fails(jobs: Jobs, error: Exception, told: str) -> None:
-    def failing(job: Job, watch: Watch) -> Mapping[str, Any]:
+    def failing(job: Job, watch: JobWatcher) -> Mapping[str, Any]:
         raise error
 
     job = jobs.create("sum", {})
@@ -79,7 +79,7 @@ def test_a_job_that_cannot_be_done_fails(jobs: Jobs, error: Exception, told: str
 
 
 def test_a_database_that_went_away_leaves_the_job_to_be_taken_up_again(jobs: Jobs) -> None:
-    def lost(job: Job, watch: Watch) -> Mapping[str, Any]:
+    def lost(job: Job, watch: JobWatcher) -> Mapping[str, Any]:
         raise DatabaseUnreachable("gone")
 
     job = jobs.create("sum", {})
@@ -87,7 +87,7 @@ def test_a_database_that_went_away_leaves_the_job_to_be_taken_up_again(jobs: Job
     assert jobs.job(job.id).state is JobState.RUNNING
 
 
-def endless(job: Job, watch: Watch) -> Mapping[str, Any]:
+def endless(job: Job, watch: JobWatcher) -> Mapping[str, Any]:
     while True:
         watch.moved(1, 2)
         time.sleep(0.01)
@@ -107,7 +107,7 @@ def test_a_cancelled_job_stops(jobs: Jobs) -> None:
 def test_a_worker_that_lost_its_job_publishes_nothing(jobs: Jobs) -> None:
     published = []
 
-    def slow(job: Job, watch: Watch) -> Mapping[str, Any]:
+    def slow(job: Job, watch: JobWatcher) -> Mapping[str, Any]:
         jobs.release(job)  # as if its lease had lapsed, and another worker had come
         assert jobs.claim(job.id, "other")
         watch.confirm()
@@ -158,7 +158,7 @@ def test_after_looks_that_fail_jobs_are_found_and_the_cause_was_told_once(
     Worker(jobs, {"sum": done}).work(over)
     assert jobs.job(job.id).state is JobState.DONE
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
-        "waiting jobs cannot be looked for: gone"
+        "queued jobs cannot be read: gone"
     ]
 
 

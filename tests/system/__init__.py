@@ -1,1 +1,1 @@
-"""Slow checks that anyone can run: ``python -m checks.NAME --help``."""
+"""Slow system tests, run by ``python -m tests.system.NAME``; see each one's ``--help``."""

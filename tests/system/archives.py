@@ -1,4 +1,4 @@
-"""Restores hostile archives, and judges what comes of it: a part of `tests.system.attack`."""
+"""Restores hostile archives and checks the results; part of `tests.system.attack`."""
 
 import io
 import time
@@ -18,13 +18,13 @@ REFUSED_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Attempt:
-    """One restore.
+    """An attempted restore.
 
     Attributes:
         name: of the archive.
-        said: kind of the refusal; "" where there was none.
-        seconds: until it was refused.
-        left: what lies in the folder around the store afterwards.
+        said: class of the refusal; "" if there was none.
+        seconds: until the refusal.
+        left: files left in the folder around the store.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Attempt:
 def attempt(name: str, archive: bytes, folder: Path) -> Attempt:
     """Restore an archive into a store below an empty folder.
 
-    What is no refusal (`XemplarError`) ends the check: it would end the command, too.
+    Any error other than a refusal (`XemplarError`) ends the check, as it would end the command.
     """
     store, said = Store(folder / "store"), ""
     began = time.perf_counter()
@@ -60,7 +60,7 @@ def restore_all(folder: Path) -> list[Attempt]:
 
 
 def archive_faults(attempts: Sequence[Attempt]) -> list[str]:
-    """What no archive may do, where one did."""
+    """List the archives' violations."""
     found = []
     for one in attempts:
         if not one.said:

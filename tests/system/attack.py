@@ -1,10 +1,10 @@
-"""Attacks a service on this machine, and measures what its readers notice.
+"""Attacks a service on this machine and measures the effect on its readers.
 
-Phase by phase, for some seconds each: nothing; bombs (`tests/hostile.py`) one by one; bombs in
-batches of 16; a flood of cheap requests; bodies that stand still; more connections from one address
-than there may be. Meanwhile one reader asks for images like his, and another looks at cases. Prints
-how the attackers were answered, the slowest refusal of a bomb, the readers' times, and the most
-memory that the service and its decoders took. At first this process restores hostile archives
+The phases last some seconds each: no attack; bombs (`tests/hostile.py`) one by one; bombs in
+batches of 16; a flood of cheap requests; stalled bodies; more connections from one address than
+allowed. Meanwhile one reader queries with an image and another lists cases. Prints the responses to
+the attackers, the slowest refusal of a bomb, the readers' latencies, and the peak memory of the
+service and its decoders. First, this process restores hostile archives
 (`tests/hostile_archives.py`).
 
     python -m tests.system.attack
@@ -12,10 +12,10 @@ memory that the service and its decoders took. At first this process restores ho
     python -m tests.system.attack --only batches --only archives
     python -m tests.system.attack --url http://127.0.0.1:8000 --key KEY
 
-It is a fault where an attacker is answered 500, a reader's look at cases fails, more than
-`MOST_REFUSED` of the readers' queries are refused, or a decoder takes more than `DECODER_BYTES`.
-Without an address it serves phantoms by itself. It refuses any address but a loopback one, opens no
-more connections than `--clients` (and `STALLED`, `SILENT`), and takes two minutes and a half.
+It is a fault if an attacker gets a 500, a reader's listing fails, more than `MOST_REFUSED` of the
+readers' queries are refused, or a decoder uses more than `DECODER_BYTES`. Without an address, it
+serves phantoms itself. It refuses any address that is not loopback, opens no more connections than
+`--clients` (and `STALLED`, `SILENT`), and takes two and a half minutes.
 """
 
 import argparse
@@ -44,30 +44,30 @@ from tests.system.common import Service, phantom_store, save_tiny_checkpoint, sh
 TIMEOUT = 60.0
 STALLED = 16
 SILENT, ELSEWHERE = 700, "127.0.0.2"
-"""Connections that say nothing, and the address that they come from."""
+"""Number of silent connections, and their source address."""
 
 MOST_REFUSED = 0.05
-"""Share of the readers' queries in a phase."""
+"""Tolerated fraction of refused reader queries in a phase."""
 
 BATCH = 16
 MAX_SECONDS, MAX_CLIENTS = 300.0, 32
 DECODER_BYTES = 300 * 2**20
 
 Sample = tuple[int, float]
-"""Status, 0 where there was no answer; and seconds."""
+"""(status, seconds); status 0 without a response."""
 
 
 @dataclass
 class Phase:
-    """What was seen in a phase.
+    """Observations of a phase.
 
     Attributes:
         name: the attack.
-        attacks: of the attackers, by what they sent.
-        queries: of the reader with an image.
-        looks: of the reader without one.
-        service: most bytes that the service took; 0 where it is not ours.
-        decoders: most bytes that one of its decoders took.
+        attacks: samples of the attackers, by request.
+        queries: samples of the reader with an image.
+        looks: samples of the reader without one.
+        service: peak memory of the service in bytes; 0 if it is not ours.
+        decoders: peak memory of a decoder in bytes.
     """
 
     name: str
@@ -79,17 +79,17 @@ class Phase:
 
 
 class Attack:
-    """Attackers and readers of one service."""
+    """Attackers and readers of a service."""
 
     def __init__(self, url: str, key: str, process: int = 0) -> None:
-        """``process``: of the service, to look at its memory; 0 for none."""
+        """Prepare the attack; ``process`` is the service's, to measure its memory, or 0."""
         self._url, self._process = url, process
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._image = encoded(drawn_image(5, 1024, 1024))
         self._bombs: dict[str, bytes] = {}
 
     def run(self, name: str, seconds: float, clients: int) -> Phase:
-        """One of `PHASES`."""
+        """Run one of `PHASES`."""
         phase, over = Phase(name), Event()
         tasks: list[Callable[[], None]] = [
             lambda: self._repeat(over, lambda client: phase.queries.append(self._query(client))),
@@ -127,7 +127,7 @@ class Attack:
         return timed(lambda: client.post("/query", files={"image": self._image}))
 
     def _stalled(self) -> socket.socket:
-        """A query whose body stands still."""
+        """Open a query whose body stalls."""
         client = self._connected()
         lines = [
             "POST /query HTTP/1.1", f"Host: {urlsplit(self._url).netloc}",
@@ -150,7 +150,7 @@ class Attack:
 
 
 def decoders(process: int) -> list[int]:
-    """Processes that a service has started."""
+    """Return the child processes of a service."""
     found: list[int] = []
     for path in Path(f"/proc/{process}/task").glob("*/children"):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -159,7 +159,7 @@ def decoders(process: int) -> list[int]:
 
 
 def timed(ask: Callable[[], httpx2.Response]) -> Sample:
-    """Status and seconds of a request."""
+    """Time a request."""
     began = time.perf_counter()
     try:
         status = ask().status_code
@@ -169,7 +169,7 @@ def timed(ask: Callable[[], httpx2.Response]) -> Sample:
 
 
 def look(client: httpx2.Client) -> Sample:
-    """A reader's look at cases."""
+    """List cases, as a reader."""
     return timed(lambda: client.get("/cases"))
 
 
@@ -178,20 +178,20 @@ Seen = list[tuple[str, Sample]]
 
 
 def send_bomb(client: httpx2.Client, bombs: Bombs, seen: Seen) -> None:
-    """One image of its own."""
+    """Send one image."""
     name, data = next(bombs)
     seen.append((name, timed(lambda: client.post("/query", files={"image": data}))))
 
 
 def send_batch(client: httpx2.Client, bombs: Bombs, seen: Seen) -> None:
-    """Several in one request, those of less than a megabyte."""
+    """Send a batch of images below a megabyte."""
     small = (data for _, data in bombs if len(data) < 2**20)
     files = [("image", data) for data in itertools.islice(small, BATCH)]
     seen.append(("batch", timed(lambda: client.post("/query/batch", files=files))))
 
 
 def flood(client: httpx2.Client, _: Bombs, seen: Seen) -> None:
-    """A cheap request."""
+    """Send a cheap request."""
     seen.append(("GET /findings", timed(lambda: client.get("/findings"))))
 
 
@@ -200,13 +200,13 @@ ATTACKS: dict[str, Callable[[httpx2.Client, Bombs, Seen], None]] = {
     "batches": send_batch,
     "flood": flood,
 }
-"""Name -> what an attacker does over and over."""
+"""Name -> request that an attacker repeats."""
 
 PHASES = ("quiet", *ATTACKS, "stalls", "connections")
 
 
 def faults(phases: Sequence[Phase]) -> list[str]:
-    """What no attack may do, where one did."""
+    """List the attacks' violations."""
     found = []
     for phase in phases:
         for name, (status, _) in phase.attacks:
@@ -226,7 +226,7 @@ def faults(phases: Sequence[Phase]) -> list[str]:
 
 
 def percentile(samples: Sequence[Sample], percent: int) -> str:
-    """Of the seconds of those that were answered 200, in milliseconds."""
+    """Return a percentile of the latencies of successful requests, in milliseconds."""
     times = [seconds for status, seconds in samples if status == 200]
     if len(times) < 2:
         return "-"
@@ -258,7 +258,7 @@ def report(phases: Sequence[Phase]) -> None:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address is one of this machine."""
+    """Return whether an address is loopback."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
@@ -269,7 +269,7 @@ def is_loopback(url: str) -> bool:
 
 
 def main() -> int:
-    """Attack, and judge."""
+    """Attack and report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -282,7 +282,7 @@ def main() -> int:
     )
     asked = parser.parse_args()
     if asked.url and not is_loopback(asked.url):
-        parser.error(f"{asked.url} is not an address of this machine; attack none but your own")
+        parser.error(f"{asked.url} is not an address of this machine; attack only your own")
     if asked.clients > MAX_CLIENTS or asked.seconds > MAX_SECONDS:
         parser.error(f"at most {MAX_CLIENTS} clients and {MAX_SECONDS:g} seconds")
     with TemporaryDirectory(prefix="xemplar-attack-") as name, ExitStack() as stack:

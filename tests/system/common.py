@@ -1,7 +1,7 @@
-"""What checks share: a tiny network, a store of phantoms, and the service as a process of its own.
+"""Shared parts of the system tests: a tiny network, a store of phantoms, the service as a process.
 
-The network is small and its weights are random, so that a check's time goes into what it checks.
-Everything else is as it will be used: the real commands, HTTP, a real store.
+The network is tiny, with random weights, so that it costs little time. Everything else is real:
+commands, HTTP and store.
 """
 
 import os
@@ -31,11 +31,11 @@ from xemplar.phantom.radiograph import phantom
 
 START_SECONDS = 120.0
 SIDE = 128
-"""Of a phantom, in pixels."""
+"""Side of a phantom in pixels."""
 
 
 def save_tiny_checkpoint(path: Path, seed: int = 0) -> Path:
-    """Write a tiny network (64 pixels, NIH's findings); another one for each seed."""
+    """Write a tiny network (64 pixels, NIH's findings) with seeded weights."""
     calibration = tuple(Calibration(1.0, 0.1 * n, 0.3) for n in range(len(NIH14)))
     card = Card(NIH14, PreprocessSpec(size=64), TINY, calibration)
     save(path, card, seeded_weights(TINY, len(NIH14), seed))
@@ -43,14 +43,14 @@ def save_tiny_checkpoint(path: Path, seed: int = 0) -> Path:
 
 
 def phantoms(seed: int, count: int) -> list[bytes]:
-    """PNG files of synthetic images, the same ones for the same seed."""
+    """Create PNG files of synthetic images, determined by the seed."""
     return [encoded(phantom(number, size=SIDE).pixels) for number in range(seed, seed + count)]
 
 
 def phantom_store(
     folder: Path, checkpoint: Path, count: int, database: str = ""
 ) -> tuple[Store, list[bytes]]:
-    """Index phantoms into a store below a folder; returns it, and the images that it holds."""
+    """Index phantoms into a store below a folder; return the store and the images."""
     write_phantoms(folder / "phantoms", count, size=SIDE)
     images, store = open_dataset(folder / "phantoms").images, Store(folder / "store")
     index_images(images, store, checkpoint, database)
@@ -70,14 +70,14 @@ def index_images(
 
 
 class Process:
-    """A subcommand of `xemplar` as a process of its own, with a log file.
+    """A subcommand of `xemplar` as a process, with a log file.
 
     Attributes:
-        log: where its output goes; what a process of the same name wrote before stays in it.
+        log: file to which its output is appended.
     """
 
     def __init__(self, log: Path, *arguments: str | Path, **environment: str) -> None:
-        """Start it; settings of the caller's environment are not passed on."""
+        """Start the process without the caller's XEMPLAR variables."""
         self.log = log
         env = {k: v for k, v in os.environ.items() if not k.startswith("XEMPLAR_")}
         command = [sys.executable, "-m", "xemplar", *map(str, arguments)]
@@ -89,7 +89,7 @@ class Process:
 
     @property
     def lives(self) -> bool:
-        """Whether it has not ended."""
+        """True while it is running."""
         return self._process.poll() is None
 
     @property
@@ -99,7 +99,7 @@ class Process:
 
     @property
     def said(self) -> str:
-        """What it wrote."""
+        """Output so far."""
         return self.log.read_bytes()[self._began :].decode(errors="replace")
 
     def kill(self) -> None:
@@ -108,17 +108,17 @@ class Process:
         self._process.wait()
 
     def wait(self) -> int:
-        """Until it ends by itself; returns its status."""
+        """Wait until it ends; return its exit status."""
         return self._process.wait(START_SECONDS)
 
     def stop(self) -> int:
-        """Ask it to end; returns its status."""
+        """Terminate it; return its exit status."""
         self._process.terminate()
         return self._process.wait(60)
 
 
 class Service(Process):
-    """The service on a store, without limits of rate.
+    """The service on a store, without rate limits.
 
     Attributes:
         url: its address.
@@ -127,17 +127,17 @@ class Service(Process):
     def __init__(
         self, store: Store, checkpoint: Path, log: Path, port: int = 0, **settings: str
     ) -> None:
-        """Start it with `SETTINGS` and more variables; ``port`` 0 takes a free one."""
+        """Start it with `SETTINGS` and further variables; ``port`` 0 chooses a free one."""
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         arguments = ("--store", store.root, "--checkpoint", checkpoint, "--port", str(self.port))
         super().__init__(log, "serve", *arguments, **SETTINGS | settings)
 
     def wait_until_ready(self) -> None:
-        """Until it answers queries.
+        """Wait until it is ready for queries.
 
         Raises:
-            RuntimeError: it ended, or takes too long; with the end of its log.
+            RuntimeError: it ended or took too long; contains the end of its log.
         """
         deadline = time.monotonic() + START_SECONDS
         while self.lives and time.monotonic() < deadline:
@@ -155,11 +155,11 @@ SETTINGS = {
     "XEMPLAR_THREADS": "1",
     "XEMPLAR_REQUESTS_PER_SECOND": "0",
 }
-"""Of a checked service: one thread for each forward pass, and no limit of requests."""
+"""Settings of a tested service: one thread per forward pass, no rate limit."""
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -175,7 +175,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
 
 
 def verdict(faults: Sequence[str]) -> int:
-    """Print what a check found wrong, the first twenty; returns the exit status."""
+    """Print the first twenty faults; return the exit status."""
     console = Console(highlight=False)
     for fault in faults[:20]:
         console.print(fault, markup=False)

@@ -1,13 +1,13 @@
-"""The images and the Compose file, used as a newcomer uses them, by Docker or else by Podman.
+"""Tests the images and the Compose file as a new user would, with Docker or else Podman.
 
 Builds the image; then `up --wait`, a query by curl, a mounted folder indexed, a reindex that the
-running api takes over, a backup that answers the same elsewhere, and `down --volumes`. All of it
-once more with PostgreSQL and a worker, each of which is killed under load, and with
-Prometheus; then the image for training.
+running api takes over, a backup that answers the same elsewhere, and `down --volumes`. Then the
+same with PostgreSQL, a worker and Prometheus, killing each server under load; then the image for
+training.
 
-It fails if the Compose file cannot be read, an image is larger than it may be or holds what it
-must not, a container is not ready in time, an answer is not the one that is due, or something
-acknowledged is lost. With Docker, the kills need root.
+It fails if the Compose file is invalid, an image is too large or contains forbidden parts, a
+container is not ready in time, an answer is wrong, or acknowledged data is lost. With Docker, the
+kills need root.
 
     python -m tests.system.containers                     # all of it, as `make containers` does
     python -m tests.system.containers --target serve      # without PostgreSQL and training
@@ -40,8 +40,8 @@ from tests.system.deployed.scenario import (
     look_inside,
     ranked,
     restore,
+    run_scenario,
     start,
-    use,
     weigh,
 )
 from tests.system.engines import Engine, NoEngine, Project, open_engine
@@ -51,21 +51,22 @@ from xemplar.phantom import write_phantoms
 
 PROFILES = ("", "postgres", "worker", "train", "monitoring")
 LARGEST = 900_000_000
-"""Of the image `serve`, in bytes."""
+"""Maximum size of the image `serve`, in bytes."""
 
 PHANTOMS = "60"
-"""That the first start indexes: fewer than by default, as two busy cores embed a few a second."""
+"""Phantoms indexed on the first start; fewer than by default, as two busy cores embed only a few
+per second."""
 
 SERVERS = ("api", "worker", "postgres", "prometheus")
 IMAGES = ("postgres", "prometheus")
 SCRAPED_SECONDS = 60
 
 SKIPPED = 77
-"""Exit status where nothing can run containers: not a fault of theirs (as in automake's tests)."""
+"""Exit status if containers cannot run here (as in automake's tests)."""
 
 
 def main() -> None:
-    """Do all steps, and print what was seen."""
+    """Run all steps and print the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -75,7 +76,7 @@ def main() -> None:
         "--storage",
         type=Path,
         default=Path.home() / ".cache" / "xemplar-containers",
-        help="where Podman keeps images, so that a second run builds nothing anew",
+        help="where Podman keeps images, so that a second run rebuilds nothing",
     )
     asked = parser.parse_args()
     report = Report()
@@ -93,14 +94,14 @@ def main() -> None:
 
 
 def phantoms(folder: Path) -> Path:
-    """A data set to mount, whose images the first start has not."""
+    """Write a data set to mount, whose images the first start does not index."""
     folder.chmod(0o755)  # another user reads it in the container
     write_phantoms(folder / "images", MOUNTED, seed=1000)
     return folder / "images"
 
 
 def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole: bool) -> None:
-    """All steps."""
+    """Run all steps."""
     radiographs = [
         radiograph.path.read_bytes() for radiograph in open_dataset(mounted).images[:MOUNTED]
     ]
@@ -115,7 +116,7 @@ def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole:
         report.expect(size <= LARGEST, f"the image has {size:,} bytes, more than {LARGEST:,}")
         start(project, report, f"up --wait, with {PHANTOMS} phantoms to index")
         look_inside(project, report)
-        use(project, report, mounted, radiographs[0])
+        run_scenario(project, report, mounted, radiographs[0])
         weigh(project, report)
         back_up(project, report, folder / "backup.tar")
         due = ask(project.url, radiographs[0])
@@ -136,7 +137,7 @@ def check_servers(
     radiographs: list[bytes],
     due: dict[str, Any],
 ) -> None:
-    """The backup, restored into PostgreSQL; kills; Prometheus."""
+    """Restore the backup into PostgreSQL, check Prometheus, and kill servers."""
     port = str(free_port())
     password, file = secrets.token_hex(24), backup.with_name("database-password")
     file.write_text(password + "\n")
@@ -167,7 +168,7 @@ def check_servers(
 
 
 def scraped(port: str) -> bool:
-    """Whether Prometheus comes to know that the api is ready."""
+    """Wait until Prometheus reports that the api is ready; return whether it did."""
     address = f"http://127.0.0.1:{port}/api/v1/query"
     end = time.monotonic() + SCRAPED_SECONDS
     while time.monotonic() < end:
@@ -180,7 +181,7 @@ def scraped(port: str) -> bool:
 
 
 def train(engine: Engine, report: Report, name: str, mounted: Path) -> None:
-    """The other image: a network trained for one epoch, an index by it, and how good that is."""
+    """Test the training image: train a network for one epoch, index and evaluate with it."""
     report.timed("build train", lambda: engine.build("train", "xemplar-train:latest"))
     size = engine.size("xemplar-train:latest")
     report.measured("image train", f"{size / 1e6:.0f} MB")

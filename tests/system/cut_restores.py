@@ -1,4 +1,4 @@
-"""Restores that are killed: what they leave answers nothing, and the next one succeeds."""
+"""Kills restores: their remains must be unusable, and the next restore must succeed."""
 
 import random
 import shutil
@@ -14,16 +14,16 @@ from xemplar.index import current
 
 
 def cut_restores(folder: Path, images: int, kills: int, chance: random.Random) -> list[str]:
-    """Kill restores at random moments, into SQLite, and into PostgreSQL where one can be started.
+    """Kill restores at random moments, into SQLite and, if available, into PostgreSQL.
 
     Args:
         folder: to work in.
-        images: in the backup.
-        kills: for each kind of database.
+        images: number of images in the backup.
+        kills: number for each kind of database.
         chance: draws the moments.
 
     Returns:
-        What was wrong, in words.
+        Faults.
     """
     site = phantom_site(folder, images)
     archive = folder / "backup.tar"
@@ -49,7 +49,7 @@ def cut_restores(folder: Path, images: int, kills: int, chance: random.Random) -
 
 
 def _cut(site: Site, archive: Path, target: Store, database: str, after: float) -> list[str]:
-    """Kill a restore after so many seconds, look at what it left, and restore again."""
+    """Kill a restore after ``after`` seconds, check its remains, and restore again."""
     log = archive.parent / "restore.log"
     where = ("--store", target.root, *(("--database", database) if database else ()))
     one = Process(log, "restore", archive, *where)

@@ -1,4 +1,4 @@
-"""A small disk of its own (tmpfs), that can be filled up and made read-only. Needs root."""
+"""A small disk (tmpfs) that can be filled and made read-only. Needs root."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ class NoDisk(Exception):
 
 
 class Disk:
-    """One such disk.
+    """A small disk.
 
     Attributes:
         root: where it is mounted.
@@ -23,7 +23,7 @@ class Disk:
         self.root = root
 
     def fill(self) -> None:
-        """Leave no room at all."""
+        """Fill the disk completely."""
         with (self.root / "filler").open("ab", buffering=0) as file, suppress(OSError):
             for piece in (1 << 20, 1 << 12, 1):
                 with suppress(OSError):
@@ -31,17 +31,17 @@ class Disk:
                         file.write(bytes(piece))
 
     def free(self) -> None:
-        """Give the room back."""
+        """Free the filled space."""
         (self.root / "filler").unlink(missing_ok=True)
 
     def remount(self, how: str) -> None:
-        """Mount it again: ``"ro"`` or ``"rw"``."""
+        """Remount it ``"ro"`` or ``"rw"``."""
         _run("mount", "-o", f"remount,{how}", self.root)
 
 
 @contextmanager
 def small_disk(megabytes: int) -> Iterator[Disk]:
-    """A disk of so many megabytes, unmounted afterwards.
+    """Mount a disk of the given size; unmount it afterwards.
 
     Raises:
         NoDisk: it cannot be mounted.

@@ -1,4 +1,4 @@
-"""Headers that lie: each names a size, a length or a kind that its file does not have."""
+"""Mutations with false headers, which claim a wrong size, length or type."""
 
 import random
 import struct
@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pydicom import uid
 
 COUNTS = (0, 1, 2, 3, 7, 8, 12, 16, 63, 64, 255, 256, 4096, 32_767, 32_768, 65_535)
-"""What a header says of a count of 16 bits: few, none, and far too many."""
+"""False 16-bit counts: zero, small and far too large."""
 
 SIZES = (0, 1, 63, 64, 10_000, 60_000, 2**24, 2**31 - 1, 2**32 - 1)
-"""What a header says of a number of 32 bits: pixels on a side, or bytes of a part."""
+"""False 32-bit numbers: pixels per side, or bytes of a part."""
 
 TEXTS = (
     b"",
@@ -26,7 +26,7 @@ TEXTS = (
     b"\xff" * 16,
     b"9" * 300,
 )
-"""What a header says where DICOM wants a number or a word."""
+"""False values of numbers and strings in DICOM."""
 
 SYNTAXES = (
     uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian,
@@ -34,7 +34,7 @@ SYNTAXES = (
     uid.JPEG2000Lossless, uid.JPEGLossless, uid.JPEGLSLossless, uid.MPEG2MPML, uid.HTJ2K, "1.2.3",
     "",
 )  # fmt: skip
-"""Transfer syntaxes that a header may claim."""
+"""False transfer syntaxes."""
 
 US = ((0x28, 0x02), (0x28, 0x10), (0x28, 0x11), (0x28, 0x100), (0x28, 0x101), (0x28, 0x102),
       (0x28, 0x103))  # fmt: skip
@@ -46,7 +46,7 @@ WORDS = ((0x08, 0x60), (0x28, 0x04), (0x28, 0x08), (0x28, 0x30), (0x28, 0x1050),
 RescaleIntercept, RescaleSlope."""
 
 Change = Callable[[bytes, random.Random], bytes]
-"""Makes another file of a file."""
+"""Mutates a file."""
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -55,7 +55,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _png_size(data: bytes, draw: random.Random) -> bytes:
-    """IHDR with a right checksum: size, bit depth, colour, interlacing."""
+    """Replace IHDR, with a valid checksum: size, bit depth, colour, interlacing."""
     width, height = (draw.choice((*SIZES, 128)) for _ in range(2))
     depth, colour = draw.choice((1, 2, 4, 8, 16, 0, 255)), draw.choice((0, 2, 3, 4, 6, 1, 255))
     how = bytes([depth, colour, 0, 0, draw.choice((0, 1))])
@@ -68,13 +68,13 @@ def _png_length(data: bytes, draw: random.Random) -> bytes:
 
 
 def _png_bomb(data: bytes, draw: random.Random) -> bytes:
-    """A small chunk beside the pixels that inflates to far more than the whole file may have."""
+    """Add a small chunk that inflates to more than the size limit of a file."""
     kind, head = draw.choice(((b"zTXt", b"note\0\0"), (b"iCCP", b"icc\0\0"), (b"IDAT", b"")))
     return data[:33] + _chunk(kind, head + zlib.compress(bytes(20_000_000))) + data[33:]
 
 
 def _jpeg_size(data: bytes, draw: random.Random) -> bytes:
-    """SOFn: precision, height, width, components."""
+    """Replace SOFn: precision, height, width, components."""
     place = max(data.find(b"\xff\xc0\x00"), data.find(b"\xff\xc2\x00"))
     told = struct.pack(
         ">BHHB", draw.choice((8, 8, 12, 0)), *draw.choices(COUNTS, k=2), draw.choice((1, 3, 4, 255))
@@ -83,7 +83,7 @@ def _jpeg_size(data: bytes, draw: random.Random) -> bytes:
 
 
 def _jpeg_length(data: bytes, draw: random.Random) -> bytes:
-    """Of any segment."""
+    """Replace the length of a segment."""
     place = draw.choice(
         [at for at in range(len(data) - 4) if data[at] == 0xFF and data[at + 1] > 0xBF]
     )
@@ -91,7 +91,7 @@ def _jpeg_length(data: bytes, draw: random.Random) -> bytes:
 
 
 def _jpeg_exif(data: bytes, draw: random.Random) -> bytes:
-    """An EXIF segment of noise, or with an orientation that there is not."""
+    """Add an EXIF segment with noise or an invalid orientation."""
     entry = struct.pack("<HHII", 0x0112, 3, draw.choice(SIZES), draw.choice(COUNTS))
     exif = b"II*\0\x08\0\0\0\x01\0" + entry + bytes(4)
     content = b"Exif\0\0" + draw.choice((exif, draw.randbytes(200)))
@@ -99,7 +99,7 @@ def _jpeg_exif(data: bytes, draw: random.Random) -> bytes:
 
 
 def _dicom_count(data: bytes, draw: random.Random) -> bytes:
-    """Rows, Columns, BitsAllocated and their like, one or two of them."""
+    """Replace one or two of Rows, Columns, BitsAllocated and similar elements."""
     for tag in draw.sample(US, draw.choice((1, 2))):
         data = _element(data, tag, struct.pack("<H", draw.choice(COUNTS)))
     return data
@@ -114,14 +114,14 @@ def _dicom_syntax(data: bytes, draw: random.Random) -> bytes:
 
 
 def _dicom_length(data: bytes, draw: random.Random) -> bytes:
-    """Of the pixels, in bytes; 4 bytes after the value representation and 2 reserved ones."""
+    """Replace the length of the pixel data, after value representation and 2 reserved bytes."""
     place = data.rfind(struct.pack("<HH", 0x7FE0, 0x10))
     place += 8 if data[place + 4 : place + 6] in (b"OW", b"OB") else 4
     return data[:place] + struct.pack("<I", draw.choice(SIZES)) + data[place + 4 :]
 
 
 def _element(data: bytes, tag: tuple[int, int], value: bytes) -> bytes:
-    """An element's value exchanged, in explicit or implicit little endian; as it is without it."""
+    """Replace an element's value, in explicit or implicit little endian, if present."""
     place = data.find(struct.pack("<HH", *tag))
     if place < 0:
         return data

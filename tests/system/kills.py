@@ -1,16 +1,16 @@
-"""``kill -9`` at random moments: no acknowledged case is lost, no answer is wrong.
+"""Kills programs with ``kill -9`` at random moments: no case may be lost, no answer wrong.
 
-Three programs are killed, started again and looked at:
+Three programs are killed, restarted and checked:
 
-- the worker of a reindex job, while a client asks the service, puts images in and takes them out;
-- the service, while three clients put images in and take them out;
-- a training, which must end as one that was never killed, bit for bit.
+- the worker of a reindex job, while a client queries, uploads and deletes;
+- the service, while three clients upload and delete;
+- a training run, whose result must equal that of an uninterrupted one bit for bit.
 
     python -m tests.system.kills
     python -m tests.system.kills --worker-kills 5 --service-kills 5 --training-kills 0 --seed 7
 
-Needs what the tests need (`make test` installs it). It works in a temporary folder with phantoms,
-a tiny network and SQLite, and took half an hour on two busy cores.
+Has the same requirements as the tests (`make test` installs them). Uses a temporary folder with
+phantoms, a tiny network and SQLite, and takes half an hour on two busy cores.
 """
 
 import argparse
@@ -24,19 +24,19 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tests.system.common import show
-from tests.system.killing.outcome import Outcome
+from tests.system.killing.outcome import KillOutcome
 from tests.system.killing.service import kill_service
 from tests.system.killing.training import kill_training
 from tests.system.killing.worker import kill_workers
 
 COLUMNS = ("killed", "times", "while it was", "looked at", "failures")
 
-Round = Callable[[Path, int, int, Callable[[int], None]], Outcome]
-"""Kills a program in a folder so many times, by a seed, and tells of each kill."""
+Round = Callable[[Path, int, int, Callable[[int], None]], KillOutcome]
+"""Kills a program repeatedly in a folder, with a seed, and reports each kill."""
 
 
-def run(rounds: dict[str, tuple[Round, int]], seed: int) -> list[Outcome]:
-    """All rounds, one after the other, each with its number of kills."""
+def run(rounds: dict[str, tuple[Round, int]], seed: int) -> list[KillOutcome]:
+    """Run all rounds in order, each with its number of kills."""
     outcomes = []
     with Progress(console=Console(stderr=True)) as progress:
         for name, (kill, kills) in rounds.items():
@@ -48,7 +48,7 @@ def run(rounds: dict[str, tuple[Round, int]], seed: int) -> list[Outcome]:
 
 
 def main() -> None:
-    """Kill, look, and print what was seen."""
+    """Kill, check and print the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,12 +1,14 @@
-"""Load while the index changes: no request fails, no answer is wrong, and how long answers take.
+"""Load test while the index changes: measures latencies; no request may fail or be answered
+wrongly.
 
-The service is a process of its own, and so is a worker. 16 clients ask without a pause: queries
-plain, filtered, with overlays and in batches, similar cases, lists; they put cases in and delete
-them. Meanwhile the live generation changes ten times: forward by a reindex job, which merges what
-came and went, and back to the generation before it, in turn.
+Service and worker are separate processes. 16 clients send requests without pause: plain and
+filtered queries, overlays, batches, similar cases and lists; they also upload and delete cases.
+Meanwhile the live generation changes ten times, alternating between a reindex job, which merges the
+changes, and a rollback to the previous generation.
 
-It fails if any request does, if an uploaded case is not found within 2 s, if a deleted case is in
-an answer after its deletion was acknowledged, or if a generation is not taken over within 2 s.
+It fails if any request fails, an uploaded case is not found within 2 s, a deleted case appears in
+an answer after its deletion was acknowledged, or the service does not switch to a generation within
+2 s.
 
     python -m tests.system.load
     python -m tests.system.load --minutes 1 --clients 4
@@ -28,14 +30,14 @@ from rich.console import Console
 from rich.progress import Progress
 from xemplar_indexer.publishing import activate
 
-from tests.system.clients import asking
+from tests.system.clients import clients_asking
 from tests.system.common import show, verdict
 from tests.system.recorder import Recorder, Sample
 from tests.system.served import Site, phantom_site, real_site, serving
 from xemplar.catalog import open_catalog
 from xemplar.index import current
 
-TAKEN_OVER_SECONDS = 2.0
+SWITCH_SECONDS = 2.0
 SEARCHABLE_SECONDS = 2.0
 JOB_SECONDS = 300.0
 LOOK_SECONDS = 0.01
@@ -49,7 +51,7 @@ class Swap:
     Attributes:
         way: "forward" or "back".
         generation: the one that was published.
-        seconds: from its publication until it answered.
+        seconds: from its publication until the service used it.
     """
 
     way: str
@@ -58,7 +60,7 @@ class Swap:
 
 
 class Swaps:
-    """Changes the live generation, and sees how soon the service takes it over."""
+    """Changes the live generation and measures how soon the service switches."""
 
     def __init__(self, site: Site, http: httpx2.Client) -> None:
         self._site = site
@@ -66,10 +68,10 @@ class Swaps:
         self.done: list[Swap] = []
 
     def forward(self) -> None:
-        """A worker does a reindex job.
+        """Publish a new generation by a reindex job.
 
         Raises:
-            RuntimeError: the job failed, or takes too long.
+            RuntimeError: the job failed or took too long.
         """
         before, deadline = current(self._site.store), time.monotonic() + JOB_SECONDS
         job = self._http.post("/jobs/reindex").raise_for_status().json()["id"]
@@ -84,7 +86,7 @@ class Swaps:
         self._await("forward")
 
     def back(self, name: str) -> None:
-        """An older generation is activated."""
+        """Activate an older generation."""
         with open_catalog(self._site.store.database_url) as catalog:
             activate(self._site.store, catalog, name)
             self._await("back")
@@ -94,16 +96,16 @@ class Swaps:
         while self._http.get("/readyz").raise_for_status().json()["generation"] != name:
             time.sleep(LOOK_SECONDS)
             if time.monotonic() - began > JOB_SECONDS:
-                raise RuntimeError(f"generation {name} is not taken over")
+                raise RuntimeError(f"generation {name} is not used by the service")
         self.done.append(Swap(way, name, time.monotonic() - began))
 
 
 def load(
     site: Site, url: str, *, seconds: float, swaps: int, clients: int, progress: Progress
 ) -> tuple[Recorder, list[Swap]]:
-    """Let clients ask for so long, and the generation change so often meanwhile."""
-    book = Recorder(site.images)
-    task = progress.add_task("asking", total=seconds)
+    """Run clients for ``seconds`` while the generation changes ``swaps`` times."""
+    recorder = Recorder(site.images)
+    task = progress.add_task("requests", total=seconds)
     began = time.monotonic()
 
     def until(share: float) -> None:
@@ -113,7 +115,7 @@ def load(
 
     with httpx2.Client(base_url=url, timeout=60) as http:
         changes = Swaps(site, http)
-        with asking(url, book, clients):
+        with clients_asking(url, recorder, clients):
             for number in range(swaps):
                 until((number + 0.5) / swaps)
                 if number % 2 == 0:
@@ -122,12 +124,12 @@ def load(
                 else:
                     changes.back(older)
             until(1)
-        book.check_acknowledged(http)
-    return book, changes.done
+        recorder.check_acknowledged(http)
+    return recorder, changes.done
 
 
 def rows_of(samples: list[Sample]) -> list[tuple[object, ...]]:
-    """Per kind: requests, failures, and percentiles of their milliseconds; the whole last."""
+    """Tabulate requests, failures and latency percentiles by kind, with the total last."""
     kinds: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         kinds[sample.kind].append(sample)
@@ -142,53 +144,53 @@ def rows_of(samples: list[Sample]) -> list[tuple[object, ...]]:
 
 
 def faults(
-    book: Recorder,
+    recorder: Recorder,
     swaps: list[Swap],
     *,
-    taken_over_seconds: float = TAKEN_OVER_SECONDS,
+    switch_seconds: float = SWITCH_SECONDS,
     searchable_seconds: float = SEARCHABLE_SECONDS,
 ) -> list[str]:
-    """All that must not be, in words."""
+    """List all faults."""
     return [
-        *(f"{s.kind}: {s.status} {s.detail}" for s in book.samples if not s.ok),
-        *book.wrong,
+        *(f"{s.kind}: {s.status} {s.detail}" for s in recorder.samples if not s.ok),
+        *recorder.wrong,
         *(
             f"case {case_id} was found only {seconds:.1f} s after upload"
-            for case_id, seconds in book.searchable.items()
+            for case_id, seconds in recorder.searchable.items()
             if seconds > searchable_seconds
         ),
         *(
             f"generation {swap.generation} answered only after {swap.seconds:.1f} s"
             for swap in swaps
-            if swap.seconds > taken_over_seconds
+            if swap.seconds > switch_seconds
         ),
     ]
 
 
-def report(book: Recorder, swaps: list[Swap], seconds: float) -> None:
+def report(recorder: Recorder, swaps: list[Swap], seconds: float) -> None:
     """Print the figures."""
     columns = ("request", "sent", "failed", "p50 ms", "p99 ms", "longest ms")
-    show("Requests", columns, rows_of(book.samples))
+    show("Requests", columns, rows_of(recorder.samples))
     rows = [(n, s.way, s.generation, f"{s.seconds:.2f}") for n, s in enumerate(swaps, 1)]
-    show("Changes of the live generation", ("", "way", "generation", "taken over after s"), rows)
-    uploads, found = len(book.searchable), max(book.searchable.values(), default=0.0)
-    deleted = sum(s.kind == "delete" and s.ok for s in book.samples)
+    show("Changes of the live generation", ("", "way", "generation", "used after s"), rows)
+    uploads, found = len(recorder.searchable), max(recorder.searchable.values(), default=0.0)
+    deleted = sum(s.kind == "delete" and s.ok for s in recorder.samples)
     Console(highlight=False).print(
-        f"{len(book.samples) / seconds:.0f} requests a second; {uploads:,} cases put in, each "
-        f"found by the query after it or {found:.2f} s later at most; {deleted:,} deleted"
+        f"{len(recorder.samples) / seconds:.0f} requests per second; {uploads:,} cases uploaded, "
+        f"each found by the next query or at most {found:.2f} s later; {deleted:,} deleted"
     )
 
 
 def memory(url: str) -> float:
-    """What the service holds, in MiB."""
+    """Return the service's resident memory in MiB."""
     for line in httpx2.get(f"{url}/metrics").text.splitlines():
         if line.startswith("process_resident_memory_bytes "):
             return float(line.split()[1]) / MEBI
-    raise RuntimeError("the metrics do not tell the service's memory")
+    raise RuntimeError("the metrics do not contain the service's memory")
 
 
 def main() -> int:
-    """Make a store, serve it, ask, and judge."""
+    """Create and serve a store, run clients and report."""
     named = os.environ.get("XEMPLAR_DATA")
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -214,7 +216,7 @@ def main() -> int:
             site = real_site(folder, asked.data, asked.images)
         with serving(site, folder) as url:
             at_start = memory(url)
-            book, swaps = load(
+            recorder, swaps = load(
                 site,
                 url,
                 seconds=seconds,
@@ -223,8 +225,8 @@ def main() -> int:
                 progress=progress,
             )
             at_end = memory(url)
-    report(book, swaps, seconds)
-    wrong = faults(book, swaps)
+    report(recorder, swaps, seconds)
+    wrong = faults(recorder, swaps)
     console = Console(highlight=False)
     console.print(f"The service's memory: {at_start:.0f} MiB before, {at_end:.0f} MiB after")
     return verdict(wrong)

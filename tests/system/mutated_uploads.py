@@ -1,14 +1,14 @@
-"""Thousands of images that were tampered with: each is answered or refused, and memory stays.
+"""Uploads thousands of mutated images: each must be answered or refused, with stable memory.
 
-PNG, JPEG, TIFF and DICOM files with damaged bytes and lying headers go to a service in a process of
-its own, most to POST /query and each tenth to POST /cases. None may be answered with a 5xx, the
-process must live on, and its memory may grow by less than a tenth after a warm-up.
+PNG, JPEG, TIFF and DICOM files with damaged bytes and false headers are sent to a service process,
+most to POST /query and every tenth to POST /cases. No response may be a 5xx, the process must
+survive, and its memory may grow by less than a tenth after a warm-up.
 
     python -m tests.system.mutated_uploads
     python -m tests.system.mutated_uploads --uploads 500 --warm-up 200 --seed 7
 
-Needs what the tests need (`make test` installs it). It works in a temporary folder with phantoms
-and a tiny network, and takes a quarter of an hour on two cores.
+Has the same requirements as the tests (`make test` installs them). Uses a temporary folder with
+phantoms and a tiny network, and takes a quarter of an hour on two cores.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from tests.system.mutations import Mutation, mutation
 
 IMAGES = 24
 TIMEOUT = 90.0
-"""Seconds; the service gives up an image that GDCM cannot decode within 60."""
+"""Seconds; the service's own limit for GDCM's decoding is 60."""
 
 MAX_GROWTH = 0.1
 LOOK_EVERY = 50
-"""Uploads between two looks at the memory; the first and the last `LOOKS` are compared."""
+"""Uploads between two measurements of memory; the first and the last `LOOKS` are compared."""
 
 LOOKS = 5
 RESIDENT = re.compile(r"^process_resident_memory_bytes (\S+)$", re.MULTILINE)
@@ -42,13 +42,13 @@ RESIDENT = re.compile(r"^process_resident_memory_bytes (\S+)$", re.MULTILINE)
 
 @dataclass
 class Seen:
-    """What was seen.
+    """Observations.
 
     Attributes:
-        answers: how often there was which status and type of problem, or why there was no answer.
-        formats: how often, by format and whether it was answered 2xx.
-        memory: the process's resident memory in bytes, from the end of the warm-up on.
-        faults: uploads that were answered as none may be, in words.
+        answers: number of uploads by status and problem type, or by error without a response.
+        formats: number of uploads by format and success.
+        memory: resident memory in bytes, from the end of the warm-up.
+        faults: uploads with forbidden responses, as messages.
     """
 
     answers: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -58,11 +58,11 @@ class Seen:
 
     @property
     def growth(self) -> float:
-        """Of the memory, as a share of what it was after the warm-up."""
+        """Growth of memory as a fraction of that after the warm-up."""
         return median(self.memory[-LOOKS:]) / median(self.memory[:LOOKS]) - 1
 
     def note(self, number: int, mutated: Mutation, status: int, kind: str) -> None:
-        """Count one upload; status 0 where there was no answer."""
+        """Count an upload; status 0 without a response."""
         self.answers[status, kind] += 1
         self.formats[mutated.image.partition(" ")[0], 200 <= status < 300] += 1
         if not 200 <= status < 500:
@@ -70,7 +70,7 @@ class Seen:
 
 
 def upload(client: httpx2.Client, number: int, mutated: Mutation) -> tuple[int, str]:
-    """Status and type of problem of one upload; 0 and what went wrong without an answer."""
+    """Send an image; return status and problem type, or 0 and the error without a response."""
     files = {"image": mutated.data}
     try:
         if number % 10:
@@ -85,7 +85,7 @@ def upload(client: httpx2.Client, number: int, mutated: Mutation) -> tuple[int, 
 
 
 def run(service: Service, numbers: Iterator[int], warm_up: int, seed: int) -> Seen:
-    """Send them one after the other, and look at the memory now and then."""
+    """Send all mutations in order, measuring memory from time to time."""
     seen = Seen()
     with httpx2.Client(base_url=service.url, timeout=TIMEOUT) as client:
         for number in numbers:
@@ -117,7 +117,7 @@ def report(seen: Seen) -> None:
 
 
 def main() -> None:
-    """Send, look, and print what was seen."""
+    """Send the mutations and print the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -131,7 +131,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="xemplar-mutated-") as folder:
         checkpoint = save_tiny_checkpoint(Path(folder) / "tiny.safetensors")
         store, _ = phantom_store(Path(folder), checkpoint, IMAGES)
-        # the answers that it remembers are not to grow after the warm-up
+        # the cache of recent answers must be full after the warm-up
         service = Service(store, checkpoint, Path(folder) / "log", XEMPLAR_RECENT_QUERIES="32")
         service.wait_until_ready()
         console = Console(stderr=True)

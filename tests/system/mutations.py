@@ -1,7 +1,7 @@
-"""Images that were tampered with: damaged bytes, lying headers, wrong kinds.
+"""Mutated images: damaged bytes, false headers, wrong types.
 
-Each mutation follows from a seed and its number alone, so that one of ten thousand can be made
-again. `tests.system.mutated_uploads` and tests/app/test_mutated_uploads.py send them.
+Each mutation is determined by a seed and its number, so that any of them can be reproduced.
+`tests.system.mutated_uploads` and tests/app/test_mutated_uploads.py send them.
 """
 
 import random
@@ -22,22 +22,22 @@ from tests.system.header_lies import LIES, Change
 from xemplar.phantom.radiograph import phantom
 
 SIDE = 128
-"""Of the images before they are mutated, in pixels."""
+"""Side of the original images, in pixels."""
 
 BEGINNINGS = (
     b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"MM\0*", b"GIF89a", b"BM", b"%PDF-1.7",
     b"PK\x03\x04", b"\xff\x4f\xff\x51", b"\x1f\x8b\x08", b"RIFF\0\0\0\0WEBP", bytes(8),
 )  # fmt: skip
-"""Magic bytes of other files."""
+"""Magic bytes of other file types."""
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """An image that was tampered with.
+    """A mutated image.
 
     Attributes:
-        image: which one it was.
-        kind: what was done to it.
+        image: name of the original.
+        kind: of the mutation.
         data: the file's bytes.
     """
 
@@ -47,7 +47,7 @@ class Mutation:
 
 
 def mutation(number: int, seed: int = 0) -> Mutation:
-    """The mutation of this number: one change, or a lie of a header and a damage."""
+    """Create the mutation of a number: one change, or a false header with damage."""
     draw = random.Random(f"{seed}/{number}")
     images = _images()
     (image,) = draw.choices(list(images), [_weight(name) for name in images])
@@ -62,7 +62,7 @@ def mutation(number: int, seed: int = 0) -> Mutation:
 
 
 def _weight(image: str) -> float:
-    """GDCM decodes one kind in a process of its own, at the cost of a hundred other images."""
+    """Weigh an original; GDCM decodes one type in a separate process, which is 100 times slower."""
     return 0.1 if image == "DICOM JPEG lossless" else 1.0
 
 
@@ -77,7 +77,7 @@ def _images() -> Mapping[str, bytes]:
     eight = dicom(grey)
     syntax = gdcm.TransferSyntax
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom: what is old is meant to be in here
+        warnings.simplefilter("ignore")  # pydicom warns of outdated features, used here on purpose
         return {
             "PNG grey": encoded(grey),
             "PNG deep": encoded(deep),

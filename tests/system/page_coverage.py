@@ -1,10 +1,10 @@
-"""Which lines of the page's scripts no test has run, as Chromium's own counters tell.
+"""Lists lines of the page's scripts that no test runs, by Chromium's own coverage.
 
     python -m tests.system.page_coverage
 
-Runs the page's tests (about seven minutes), then prints each line of `app/page/*.js` that holds
-something that never ran. What ran before a page was loaded anew or closed is not counted. A test
-that fails is told as ever, and the exit status is pytest's.
+Runs the page's tests (about seven minutes), then prints each line of `app/page/*.js` with code that
+never ran. Code that ran only before a page was reloaded or closed is not counted. Failures are
+reported as usual, and the exit status is pytest's.
 """
 
 import sys
@@ -16,17 +16,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, CDPSession, Page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "app" / "page"
 TESTS = sorted(map(str, (ROOT / "tests" / "app").glob("test_page*.py")))
 SHOWN = 120
 
 
 class Coverage:
-    """A pytest plugin that counts on every page of a test.
+    """A pytest plugin that measures coverage on every page of a test.
 
     Attributes:
-        ran: of each script, for every character whether it ever ran.
+        ran: for each script, a flag per character: whether it ever ran.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Coverage:
     def counted(
         self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[None]:
-        """Count on every page of the test, from its first script on."""
+        """Measure every page of the test from its first script on."""
         if "context" not in request.fixturenames:
             yield
             return
@@ -66,7 +66,7 @@ class Coverage:
             return
         counts = bytearray(len((SCRIPTS / name).read_text()))
         ranges = [one for function in script["functions"] for one in function["ranges"]]
-        # an inner block is told beside the one around it, and has the last word
+        # inner blocks override the blocks around them
         for one in sorted(ranges, key=lambda one: (one["startOffset"], -one["endOffset"])):
             start, end = one["startOffset"], min(one["endOffset"], len(counts))
             counts[start:end] = bytes([one["count"] > 0]) * (end - start)
@@ -74,7 +74,7 @@ class Coverage:
         self.ran[name] = bytearray(a | b for a, b in zip(before, counts, strict=True))
 
     def never(self, name: str) -> Iterator[str]:
-        """What of a script never ran, line by line."""
+        """Yield the code of a script that never ran, line by line."""
         ran, at = self.ran[name] or bytes(10**6), 0
         for number, line in enumerate((SCRIPTS / name).read_text().splitlines(), 1):
             idle = [place for place in range(len(line)) if not ran[at + place]]
@@ -85,7 +85,7 @@ class Coverage:
 
 
 def main() -> int:
-    """Run the tests, then tell."""
+    """Run the tests, then report."""
     coverage = Coverage()
     status = pytest.main(["-q", *TESTS], plugins=[coverage])
     for script in sorted(SCRIPTS.glob("*.js")):

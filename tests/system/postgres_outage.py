@@ -1,12 +1,12 @@
-"""PostgreSQL goes away under load, and comes back: clear 503s, then recovery without a restart.
+"""PostgreSQL outages under load: the service must answer 503 and recover without a restart.
 
-The service runs on a real PostgreSQL while clients ask and change cases. Three times in its life
-the server goes away for 20 s: stopped in order; killed; and frozen, so that it takes connections
-and says nothing, as a server behind a broken network does.
+The service runs on a real PostgreSQL while clients query and change cases. The server fails three
+times for 20 s: shut down; killed; and frozen, so that it accepts connections but never answers,
+like a server behind a broken network.
 
-It fails if any answer is neither a success nor a 503 with Retry-After, if one takes longer than
-10 s, if the process seems dead meanwhile (/healthz), if it does not recover within 5 s, or if a
-case that was acknowledged is lost, or one that was deleted comes back.
+It fails if any response is neither a success nor a 503 with Retry-After, or takes longer than 10 s;
+if /healthz fails; if the service does not recover within 5 s; or if an acknowledged case is lost or
+a deleted one reappears.
 
     python -m tests.system.postgres_outage
     python -m tests.system.postgres_outage --how freeze --seconds 5
@@ -26,7 +26,7 @@ import httpx2
 from rich.console import Console
 from rich.progress import Progress
 
-from tests.system.clients import NEVER_BUSY, asking
+from tests.system.clients import NEVER_BUSY, clients_asking
 from tests.system.common import Service, show, verdict
 from tests.system.postgres import Postgres
 from tests.system.recorder import Recorder, Sample
@@ -38,7 +38,7 @@ PAUSE_SECONDS = 0.02
 BEFORE_SECONDS, AFTER_SECONDS = 5.0, 10.0
 
 LONGEST_SECONDS = 10.0
-"""Of a request that waits for an answer of the catalog (5 s) and then for the audit's (3 s)."""
+"""Limit for a request that waits for the catalog (5 s) and then for the audit trail (3 s)."""
 
 RECOVERED_SECONDS = 5.0
 HEALTHY_SECONDS = 1.0
@@ -47,16 +47,16 @@ LOOK_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Outage:
-    """One outage.
+    """An outage.
 
     Attributes:
-        how: the server went away.
-        down: when (``time.monotonic``).
-        up: when it took connections again.
-        samples: of all requests from before it until after it.
-        ready: seconds after ``up`` until /readyz said so.
-        unhealthy: looks at /healthz that were answered late or not at all.
-        seen: whether /readyz and the metrics told of it.
+        how: one of `HOWS`.
+        down: start (``time.monotonic``).
+        up: when the server accepted connections again.
+        samples: of all requests from before until after the outage.
+        ready: seconds from ``up`` until /readyz succeeded.
+        unhealthy: number of late or failed checks of /healthz.
+        seen: whether /readyz and the metrics reported the outage.
     """
 
     how: str
@@ -69,7 +69,7 @@ class Outage:
 
     @property
     def phases(self) -> dict[str, list[Sample]]:
-        """Samples by phase; what was under way when the server went away belongs to the outage."""
+        """Samples by phase; requests pending at its start belong to the outage."""
         before = [s for s in self.samples if s.ended < self.down]
         after = [s for s in self.samples if s.began >= self.up]
         return {
@@ -80,20 +80,20 @@ class Outage:
 
     @property
     def recovered(self) -> float:
-        """Seconds from when the server was back to the last request that failed."""
+        """Seconds from ``up`` until the last failed request."""
         return max((s.ended - self.up for s in self.phases["after"] if not s.ok), default=0.0)
 
     def faults(self) -> list[str]:
-        """All that must not be, in words."""
+        """List all faults."""
         said = [
             f"{s.kind}: {s.status} after {s.seconds:.1f} s: {s.detail}"
             for s in self.samples
-            if not (s.ok or (s.told_to_come_back and s.ended >= self.down))
+            if not (s.ok or (s.refused_with_retry_after and s.ended >= self.down))
         ]
         slow = [s for s in self.samples if s.seconds > LONGEST_SECONDS]
         said += [f"{s.kind}: answered only after {s.seconds:.1f} s" for s in slow]
         phases = self.phases
-        if not any(s.told_to_come_back for s in phases["outage"]) or not self.seen:
+        if not any(s.refused_with_retry_after for s in phases["outage"]) or not self.seen:
             said.append("the outage was not noticed")
         if not any(s.ok for s in phases["after"]):
             said.append("nothing was answered afterwards")
@@ -105,7 +105,7 @@ class Outage:
 
 
 class Probe:
-    """Looks at the service as whoever watches over it does."""
+    """Monitors the service from outside."""
 
     def __init__(self, http: httpx2.Client) -> None:
         self._http = http
@@ -113,7 +113,7 @@ class Probe:
         self.seen = False
 
     def until(self, end: float) -> None:
-        """Look every now and then, until ``time.monotonic`` says so."""
+        """Poll /healthz until a time (``time.monotonic``)."""
         while time.monotonic() < end:
             began = time.monotonic()
             healthy = self._http.get("/healthz").is_success
@@ -121,11 +121,11 @@ class Probe:
             time.sleep(LOOK_SECONDS)
 
     def ready(self) -> bool:
-        """Whether /readyz says so."""
+        """Return whether /readyz succeeds."""
         return self._http.get("/readyz").is_success
 
     def look_for_outage(self) -> None:
-        """Whether an outage shows."""
+        """Record whether /readyz and the metrics report an outage."""
         down = "xemplar_database_up 0.0" in self._http.get("/metrics").text
         self.seen = not self.ready() and down
 
@@ -133,25 +133,25 @@ class Probe:
 def outage(
     url: str,
     server: Postgres,
-    book: Recorder,
+    recorder: Recorder,
     how: str,
     *,
     seconds: float,
     before: float = BEFORE_SECONDS,
     after: float = AFTER_SECONDS,
 ) -> Outage:
-    """Let the server go away for so long, and come back; with a look at what was before and after.
+    """Interrupt the server for ``seconds``, monitoring the service before, during and after.
 
     Args:
         url: of the service.
-        server: that it uses.
-        book: of the clients that ask it meanwhile.
+        server: its database.
+        recorder: of the concurrent clients.
         how: one of `HOWS`.
-        seconds: of the outage.
-        before: seconds.
-        after: seconds.
+        seconds: duration of the outage.
+        before: seconds to monitor before it.
+        after: seconds to monitor after it.
     """
-    first = len(book.samples)
+    first = len(recorder.samples)
     with httpx2.Client(base_url=url, timeout=60) as http:
         probe = Probe(http)
         probe.until(time.monotonic() + before)
@@ -169,12 +169,12 @@ def outage(
             time.sleep(LOOK_SECONDS / 10)
         ready = time.monotonic() - up
         probe.until(up + after)
-    samples = tuple(book.samples[first:])
+    samples = tuple(recorder.samples[first:])
     return Outage(how, down, up, samples, ready, probe.unhealthy, probe.seen)
 
 
 def rows_of(one: Outage) -> list[tuple[object, ...]]:
-    """Of each phase: how many answers of which status, and the longest."""
+    """Tabulate responses by status and the longest latency for each phase."""
     rows: list[tuple[object, ...]] = []
     for phase, samples in one.phases.items():
         statuses = Counter(sample.status for sample in samples)
@@ -186,7 +186,7 @@ def rows_of(one: Outage) -> list[tuple[object, ...]]:
 
 
 def main() -> int:
-    """Serve a store on PostgreSQL, take that away, and judge."""
+    """Serve a store on PostgreSQL, interrupt the server and report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -198,7 +198,7 @@ def main() -> int:
     with TemporaryDirectory(prefix="xemplar-outage-") as name, Postgres() as server:
         folder, database = Path(name), server.create("xemplar")
         site = phantom_site(folder, IMAGES, database)
-        book, log = Recorder(site.images), folder / "service.log"
+        recorder, log = Recorder(site.images), folder / "service.log"
         service = Service(
             site.store,
             site.checkpoint,
@@ -209,11 +209,16 @@ def main() -> int:
         )
         try:
             service.wait_until_ready()
-            with Progress() as progress, asking(service.url, book, asked.clients, PAUSE_SECONDS):
+            with (
+                Progress() as progress,
+                clients_asking(service.url, recorder, asked.clients, PAUSE_SECONDS),
+            ):
                 for how in progress.track(hows, description="outages"):
-                    outages.append(outage(service.url, server, book, how, seconds=asked.seconds))
+                    outages.append(
+                        outage(service.url, server, recorder, how, seconds=asked.seconds)
+                    )
             with httpx2.Client(base_url=service.url, timeout=60) as http:
-                there, gone = book.check_acknowledged(http)
+                there, gone = recorder.check_acknowledged(http)
         finally:
             service.stop()
     phases = ("server", "phase", "done", "503", "other", "longest s")
@@ -221,9 +226,9 @@ def main() -> int:
     columns = ("server", "last failure, s after it was back", "ready, s after it was back")
     figures = [(one.how, f"{one.recovered:.2f}", f"{one.ready:.2f}") for one in outages]
     show("Recovery", columns, figures)
-    wrong = [*book.wrong, *(fault for one in outages for fault in one.faults())]
+    wrong = [*recorder.wrong, *(fault for one in outages for fault in one.faults())]
     console = Console(highlight=False)
-    console.print(f"{there} cases put in and there, {gone} deleted and gone")
+    console.print(f"{there} uploaded cases present, {gone} deleted cases gone")
     return verdict(wrong)
 
 

@@ -1,4 +1,4 @@
-"""What the clients of `tests.system.clients` saw, and whether it was right."""
+"""Records and verifies the observations of the clients in `tests.system.clients`."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,15 @@ import httpx2
 
 @dataclass(frozen=True)
 class Sample:
-    """What became of one request.
+    """Result of a request.
 
     Attributes:
-        kind: of request, as "query".
+        kind: of request, such as "query".
         began: when it was sent (``time.monotonic``).
-        seconds: until its answer was there.
-        status: of the answer; 0 where there was none.
-        detail: of its problem, or what went wrong without an answer; else empty.
-        retry_after: the header, None without.
+        seconds: until the response.
+        status: of the response; 0 if there was none.
+        detail: of the problem or connection error; empty on success.
+        retry_after: the header, or None.
     """
 
     kind: str
@@ -30,29 +30,29 @@ class Sample:
 
     @property
     def ended(self) -> float:
-        """When its answer was there."""
+        """Time of the response."""
         return self.began + self.seconds
 
     @property
     def ok(self) -> bool:
-        """Whether what was asked for was done."""
+        """True if the request succeeded."""
         return 200 <= self.status < 300
 
     @property
-    def told_to_come_back(self) -> bool:
-        """Whether it was refused as it should be while something is out of order."""
+    def refused_with_retry_after(self) -> bool:
+        """True if it was refused with 503 and Retry-After, as is right during an outage."""
         return self.status == httpx2.codes.SERVICE_UNAVAILABLE and self.retry_after is not None
 
 
 @dataclass
 class Recorder:
-    """What all clients have seen. Shared by their threads.
+    """Observations of all clients. Shared by their threads.
 
     Attributes:
-        images: case id -> file, of the cases that nobody deletes.
+        images: case id -> file, for cases that are never deleted.
         samples: of all requests.
-        wrong: answers that were not right, in words.
-        searchable: seconds from an upload's acknowledgement until the case was found, by its id.
+        wrong: wrong answers, as messages.
+        searchable: case id -> seconds from an upload's acknowledgement until the case was found.
     """
 
     images: Mapping[str, bytes]
@@ -63,37 +63,37 @@ class Recorder:
     _there: set[str] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
-    def came(self, case_id: str) -> None:
-        """An upload was acknowledged."""
+    def uploaded(self, case_id: str) -> None:
+        """Record an acknowledged upload."""
         with self._lock:
             self._there.add(case_id)
 
-    def goes(self, case_id: str) -> None:
-        """A deletion is being asked for: until it is acknowledged, both answers are right."""
+    def deleting(self, case_id: str) -> None:
+        """Record a requested deletion; until acknowledged, the case may be present or absent."""
         with self._lock:
             self._there.discard(case_id)
 
-    def went(self, case_id: str) -> None:
-        """A deletion was acknowledged."""
+    def deleted(self, case_id: str) -> None:
+        """Record an acknowledged deletion."""
         with self._lock:
             self._gone[case_id] = time.monotonic()
 
-    def seen(self, case_ids: Sequence[str], asked_at: float) -> None:
-        """These cases were in an answer to a request that was sent at that time."""
+    def answered(self, case_ids: Sequence[str], asked_at: float) -> None:
+        """Check the cases in the answer to a request sent at ``asked_at``."""
         with self._lock:
             late = [one for one in case_ids if self._gone.get(one, asked_at) < asked_at]
             self.wrong += [f"case {one} was in an answer after it was deleted" for one in late]
 
     def check_acknowledged(self, http: httpx2.Client) -> tuple[int, int]:
-        """Ask for every case: those put in are there, and those deleted are not.
+        """Check that uploaded cases are present and deleted ones absent.
 
         Returns:
-            How many were put in and are to be there, and how many are to be gone.
+            Numbers of expected and of deleted cases.
         """
         for case_id in self._there:
             if http.get(f"/cases/{case_id}").status_code != httpx2.codes.OK:
-                self.wrong.append(f"case {case_id} was acknowledged, and is lost")
+                self.wrong.append(f"case {case_id} was acknowledged but is lost")
         for case_id in self._gone:
             if http.get(f"/cases/{case_id}").status_code != httpx2.codes.NOT_FOUND:
-                self.wrong.append(f"case {case_id} was deleted, and is there")
+                self.wrong.append(f"case {case_id} was deleted but is still there")
         return len(self._there), len(self._gone)

@@ -1,21 +1,21 @@
-"""Every answer is true while nothing can be written, and a restore is whole or not at all.
+"""Tests that answers stay truthful while writes fail, and that restores are atomic.
 
-- a disk is filled up under a store that is served, and given room again;
+- the disk of a served store is filled, then freed;
 - a store is served from a read-only file system;
-- the catalog's PostgreSQL is stopped, and becomes a standby, as after a failover;
+- the catalog's PostgreSQL is stopped, then becomes a standby, as after a failover;
 - a restore is killed at random moments (`kill -9`), into SQLite and into PostgreSQL.
 
-Each change that is asked for meanwhile must have been done exactly where that is said; each refusal
-names its cause, with its own status; commands end with one line; readiness tells. What was
-acknowledged is there afterwards, and all goes on without a restart.
+A change must have happened exactly if the service says so; each refusal must name its cause and
+have its own status; commands must fail with one line; readiness must report the problem.
+Acknowledged data must survive, and everything must recover without a restart.
 
     python -m tests.system.refused_writes
     python -m tests.system.refused_writes --only full --only read-only
     python -m tests.system.refused_writes --only restore --kills 50
 
-Needs root (it mounts a disk of its own) and `pip install --group dev`, which brings a
-PostgreSQL; what cannot be had here is skipped, and said to be. It took four minutes on two busy
-cores; `tests/app/test_refused_writes.py` does a part of it in seconds.
+Needs root (it mounts a disk) and `pip install --group dev`, which includes PostgreSQL; trials that
+cannot run here are reported as skipped. Takes four minutes on two busy cores;
+`tests/app/test_refused_writes.py` runs a part of it in seconds.
 """
 
 import argparse
@@ -47,7 +47,7 @@ READ_ONLY = {"ReadOnlyStorage": 503}
 def trial(
     store: Store, site: Site, folder: Path, kinds: dict[str, int], cause: str, **settings: str
 ) -> Iterator[Trial]:
-    """A trial of a service on a store that holds what a site holds."""
+    """Serve a store with a site's content, and yield a trial of the service."""
     service = Service(store, site.checkpoint, folder / "service.log", 0, **settings)
     try:
         service.wait_until_ready()
@@ -59,7 +59,7 @@ def trial(
 
 
 def full_disk(folder: Path, run_commands: bool = True) -> list[str]:
-    """Fill the disk below a store that is served, and give it room again."""
+    """Fill the disk of a served store, then free it."""
     site = phantom_site(folder, IMAGES)
     with small_disk(DISK_MEGABYTES) as disk:
         store = Store(disk.root / "store")
@@ -70,7 +70,7 @@ def full_disk(folder: Path, run_commands: bool = True) -> list[str]:
                 Process(folder / "commands.log", *command).wait()
             disk.fill()
             one.run()
-            one.told(refused=True)
+            one.readiness_reports(refused=True)
             if run_commands:
                 other = save_tiny_checkpoint(folder / "other.safetensors", seed=1)
                 into = disk.root / "second"
@@ -78,19 +78,19 @@ def full_disk(folder: Path, run_commands: bool = True) -> list[str]:
                 for refused in (*writing_commands(store.root, other, folder), restore):
                     one.refuses(folder / "commands.log", *refused)
             disk.free()
-            one.goes_on()
+            one.recovers()
     return one.faults
 
 
 def read_only(folder: Path, run_commands: bool = True) -> list[str]:
-    """Serve a store from a read-only file system, then mount that writable."""
+    """Serve a store from a read-only file system, then make it writable."""
     site = phantom_site(folder, IMAGES)
     with small_disk(DISK_MEGABYTES) as disk:
         store = Store(disk.root / "store")
         shutil.copytree(site.store.root, store.root)
         disk.remount("ro")
         with trial(store, site, folder, READ_ONLY, "read-only") as one:
-            one.told(refused=True)
+            one.readiness_reports(refused=True)
             one.run()
             if run_commands:
                 other = save_tiny_checkpoint(folder / "other.safetensors", seed=1)
@@ -100,34 +100,34 @@ def read_only(folder: Path, run_commands: bool = True) -> list[str]:
                 if Process(folder / "commands.log", *elsewhere).wait() != 0:
                     one.faults.append("a store that can only be read cannot be backed up")
             disk.remount("rw")
-            one.goes_on()
+            one.recovers()
     return one.faults
 
 
 def database(folder: Path) -> list[str]:
-    """Stop the catalog's PostgreSQL, start it as a standby, and promote that."""
+    """Stop the catalog's PostgreSQL, restart it as a standby, then promote it."""
     with Postgres() as server:
         url = server.create("xemplar")
         site = phantom_site(folder, IMAGES, url)
         settings = {"XEMPLAR_DATABASE_URL": url}
         with trial(site.store, site, folder, READ_ONLY, "read-only", **settings) as one:
             server.stop()
-            one.away()
+            one.without_database()
             server.start()
-            one.told(refused=False)
+            one.readiness_reports(refused=False)
             one.removal_failed()
             server.stand_by()
-            one.told(refused=True)
+            one.readiness_reports(refused=True)
             one.run()
             command = ("keys", "create", "check", "--role", "reader", "--database", url)
             one.refuses(folder / "commands.log", *command)
             server.promote()
-            one.goes_on()
+            one.recovers()
     return one.faults
 
 
 def main() -> int:
-    """Try all, and judge."""
+    """Run all trials and report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,9 +1,9 @@
-"""The reading room as a reader sees it: the README's pictures of it, and how soon a case is seen.
+"""Takes the README's screenshots of the reading room and measures the time to the first case.
 
-Drives Chromium over a running service, as `make demo` starts one:
+Drives Chromium with a running service, such as that of `make demo`:
 
-    python -m tests.system.screens --radiograph .demo/asked/images/phantom-000000.png --out
-    docs/pictures
+    python -m tests.system.screens --image .demo/asked/images/phantom-000000.png \
+        --out docs/pictures
 
 It needs the dependency group `dev`, and Chromium (`apt-get install chromium`).
 """
@@ -20,19 +20,19 @@ SIZE: ViewportSize = {"width": 1280, "height": 720}
 GRADES = (4, 2, 0)
 
 LATEST_MS = 300
-"""From the service's answer to the first case on the page."""
+"""Limit from the service's response to the first case on the page."""
 
 WATCH = """new MutationObserver(() => {
     if (document.querySelector(".card")) window.seen ??= performance.now();
 }).observe(document.body, {childList: true, subtree: true})"""
-"""From now on, notes when the first case stands on the page."""
+"""Records when the first case appears on the page."""
 
 LATE = """seen - performance.getEntriesByType("resource").find(
     (one) => /query\\?/.test(one.name)).responseEnd"""
 
 
 def main() -> None:
-    """Open the page, send the image, look at everything that the README shows."""
+    """Open the page, send the image and take the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--image", type=Path, required=True, help="PNG, JPEG or DICOM")
@@ -45,13 +45,13 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
-            look_round(browser, arguments.url, arguments.image, arguments.out)
+            take_screenshots(browser, arguments.url, arguments.image, arguments.out)
         finally:
             browser.close()
 
 
-def look_round(browser: Browser, url: str, image: Path, out: Path) -> None:
-    """Ask, see why, compare, rate: one picture of each."""
+def take_screenshots(browser: Browser, url: str, image: Path, out: Path) -> None:
+    """Take screenshots of answer, similarity, comparison and rating."""
     page = browser.new_page(viewport=SIZE)
     begun = time.monotonic()
     page.goto(url)
@@ -65,19 +65,19 @@ def look_round(browser: Browser, url: str, image: Path, out: Path) -> None:
     print(f"the answer {late:.0f} ms after the last byte of the service's")
     if late >= LATEST_MS:
         sys.exit(f"that is more than {LATEST_MS} ms")
-    kept(page, out / "room-answer.jpg")
+    save(page, out / "room-answer.jpg")
 
     page.get_by_role("button", name="Similarity", exact=True).click()
     expect(page.locator(".query .caption")).to_contain_text("add up to", timeout=60_000)
     where = page.locator(".query .radiograph").bounding_box()
     assert where is not None
     page.mouse.move(where["x"] + where["width"] * 0.35, where["y"] + where["height"] * 0.6)
-    kept(page, out / "room-similarity.jpg")
+    save(page, out / "room-similarity.jpg")
 
     page.locator(".thumbnail").first.click()
     expect(page.get_by_role("dialog")).to_be_visible()
     settled(page)
-    kept(page, out / "room-look.jpg")
+    save(page, out / "room-look.jpg")
     page.get_by_role("button", name="Close").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
 
@@ -89,17 +89,17 @@ def look_round(browser: Browser, url: str, image: Path, out: Path) -> None:
     for grade in GRADES:
         page.keyboard.press(str(grade))
         settled(page)
-    kept(page, out / "room-rate.jpg")
+    save(page, out / "room-rate.jpg")
 
 
 def settled(page: Page) -> None:
-    """Until all pictures are there and nothing moves."""
+    """Wait until all images are loaded and animations have ended."""
     page.wait_for_function("[...document.images].every(one => one.complete)")
     page.wait_for_timeout(500)
 
 
-def kept(page: Page, picture: Path) -> None:
-    """Keep the screen as a picture."""
+def save(page: Page, picture: Path) -> None:
+    """Save a screenshot."""
     page.wait_for_timeout(500)
     page.screenshot(path=picture, type="jpeg", quality=80)
     print(picture)

@@ -1,4 +1,4 @@
-"""A store with images that are known, and the service on it."""
+"""A store with known images, and the service on it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ from xemplar.model.checkpoint import default_checkpoint, load
 
 @dataclass(frozen=True)
 class Site:
-    """What the service serves.
+    """A store and its content.
 
     Attributes:
         store: with a live generation.
-        checkpoint: that made it.
-        images: case id -> file, of the indexed cases.
+        checkpoint: used to build it.
+        images: case id -> file, for the indexed cases.
     """
 
     store: Store
@@ -30,14 +30,14 @@ class Site:
 
 
 def phantom_site(folder: Path, count: int, database: str = "") -> Site:
-    """Phantoms, indexed by a tiny network with random weights."""
+    """Index phantoms with a tiny network of random weights."""
     checkpoint = save_tiny_checkpoint(folder / "tiny.safetensors")
     store, images = phantom_store(folder, checkpoint, count, database)
     return Site(store, checkpoint, {_case_id(image): image for image in images})
 
 
 def real_site(folder: Path, data: Path, count: int) -> Site:
-    """Images from all over a data set's label file, indexed by the shipped network."""
+    """Index images spread over a data set's label file with the shipped network."""
     images, store = open_dataset(data).images, Store(folder / "store")
     chosen, checkpoint = images[:: max(1, len(images) // count)][:count], default_checkpoint()
     index_images(chosen, store, checkpoint)
@@ -58,7 +58,7 @@ def _case_id(image: bytes) -> str:
 
 @contextmanager
 def serving(site: Site, folder: Path) -> Iterator[str]:
-    """The service and a worker on a store, as processes of their own; gives the address."""
+    """Run the service and a worker on a store as processes; yield the address."""
     store, checkpoint = site.store, site.checkpoint
     log = folder / "service.log"
     service = Service(store, checkpoint, log, 0, **NEVER_BUSY)

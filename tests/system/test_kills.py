@@ -1,4 +1,4 @@
-"""A few kills of each program, by the check that kills each of them many times."""
+"""Runs a few kills of each program with `tests.system.kills`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.killing.outcome import Outcome
+from tests.system.killing.outcome import KillOutcome
 from tests.system.killing.service import kill_service
 from tests.system.killing.training import kill_training
 from tests.system.killing.worker import kill_workers
@@ -22,7 +22,7 @@ ROUNDS = [
 
 @pytest.mark.parametrize(("kill", "kills"), ROUNDS, ids=["worker", "service", "training"])
 def test_nothing_is_lost_and_nothing_is_wrong(
-    kill: Callable[..., Outcome], kills: int, tmp_path: Path
+    kill: Callable[..., KillOutcome], kills: int, tmp_path: Path
 ) -> None:
     told: list[int] = []
     outcome = kill(tmp_path, kills, 1, told.append)

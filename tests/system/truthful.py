@@ -1,4 +1,4 @@
-"""Asks a service for changes that cannot be done, and compares what it says with what is so."""
+"""Requests changes from a service that cannot write, and compares its answers with reality."""
 
 import time
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ DONE = "was carried out"
 """What only a change that was done may be answered."""
 
 TOLD_SECONDS = 60.0
-"""Within which readiness tells: it looks every five seconds, on a machine that may be busy."""
+"""Limit until readiness reports a problem; it checks every five seconds, and the machine may be
+busy."""
 
 
 Command = tuple[str | Path, ...]
@@ -22,15 +23,15 @@ Command = tuple[str | Path, ...]
 
 @dataclass
 class Trial:
-    """What was tried while writes fail for one reason.
+    """A trial while writes fail for one reason.
 
     Attributes:
         url: of the service.
-        images: indexed ones, by case id.
-        new: images that are no case.
-        kinds: of problem, with their status, that name this reason.
-        cause: a word of the reason that every answer names.
-        faults: what was wrong, in words.
+        images: case id -> file, for indexed cases.
+        new: images that are not cases.
+        kinds: problem type -> status, for this reason.
+        cause: word that every refusal must contain.
+        faults: as messages.
     """
 
     url: str
@@ -50,7 +51,7 @@ class Trial:
         self.http.close()
 
     def run(self) -> None:
-        """All of it: nothing changes but what is said to be done."""
+        """Run all checks: only acknowledged changes may happen."""
         self.queries()
         self.removal()
         self.refused_for_their_own_reason()
@@ -60,14 +61,14 @@ class Trial:
         self.ratings()
 
     def queries(self) -> None:
-        """They are answered all the same."""
+        """Check that queries are still answered."""
         case_id, image = next(iter(self.images.items()))
         answer = self.http.post("/query", files={"image": image})
         found = answer.json()["neighbours"][0]["case_id"] if answer.is_success else None
         self._expect(found == case_id, "query", answer)
 
     def removal(self) -> None:
-        """The case is gone if and only if that is said."""
+        """Check that a case is removed if and only if the service says so."""
         case_id = next(iter(self.images))
         answer = self.http.delete(f"/cases/{case_id}")
         there = self.http.get(f"/cases/{case_id}").is_success
@@ -76,7 +77,7 @@ class Trial:
             self._expect("removal" in _detail(answer), "the removal's answer says so", answer)
 
     def refused_for_their_own_reason(self) -> None:
-        """What is refused anyway keeps its own answer."""
+        """Check that invalid requests keep their own errors."""
         for address, status in ((f"/cases/{'0' * 16}", 404), ("/cases/nonsense", 422)):
             answer = self.http.delete(address)
             self._expect(answer.status_code == status, f"DELETE {address}", answer)
@@ -84,13 +85,13 @@ class Trial:
         self._expect(answer.status_code == 404, "revoking a key that never was", answer)
 
     def new_case(self) -> None:
-        """It is there if and only if that is said."""
+        """Check that a new case exists if and only if the service says so."""
         before = self._cases()
         answer = self.http.post("/cases", files={"image": self.new[0]}, data={"source": "check"})
         self._judge("new case", answer, done=self._cases() > before)
 
     def key(self) -> None:
-        """Likewise."""
+        """Check the same for a new key."""
         before = len(self.http.get("/keys").json()["keys"])
         answer = self.http.post("/keys", json={"name": "check", "role": "admin"})
         if answer.status_code == 201:  # from the first key on, each request needs one
@@ -98,29 +99,29 @@ class Trial:
         self._judge("key", answer, done=len(self.http.get("/keys").json()["keys"]) > before)
 
     def job(self) -> None:
-        """Likewise."""
+        """Check the same for a new job."""
         before = len(self.http.get("/jobs").json()["jobs"])
         answer = self.http.post("/jobs/reindex")
         self._judge("job", answer, done=len(self.http.get("/jobs").json()["jobs"]) > before)
 
     def ratings(self) -> None:
-        """Likewise."""
+        """Check the same for ratings."""
         image, other = list(self.images)[-2:]
         said = {"ratings": [{"case_id": other, "rating": 3}]}
         answer = self.http.put(f"/ratings/{image}/check", json=said)
         there = image in self.http.get("/ratings.csv").text
         self._judge("ratings", answer, done=there)
 
-    def goes_on(self) -> None:
-        """Nothing is refused any more: another case is removed, and a new one comes."""
-        self.told(refused=False)
+    def recovers(self) -> None:
+        """Check recovery: remove another case and add a new one."""
+        self.readiness_reports(refused=False)
         self.images = dict(list(self.images.items())[1:])
         self.kinds = {}
         self.removal()
         self.new_case()
 
-    def told(self, refused: bool) -> None:
-        """Readiness stays 200, and tells within a while that changes are refused, or taken."""
+    def readiness_reports(self, refused: bool) -> None:
+        """Check that readiness stays 200 and reports whether writes are refused."""
         deadline = time.monotonic() + TOLD_SECONDS
         while True:
             answer = self.http.get("/readyz")
@@ -133,8 +134,8 @@ class Trial:
         ages = [task["seconds_since_success"] for task in answer.json()["tasks"].values()]
         self._expect(bool(ages), "readiness tells of the tasks", answer)
 
-    def away(self) -> None:
-        """The database is away: a removal says that it failed and why, and nothing is ready."""
+    def without_database(self) -> None:
+        """Check that without the database a removal reports its failure, and readiness fails."""
         answer = self.http.delete(f"/cases/{next(iter(self.images))}")
         why = " failed: the catalog's database does not answer"
         told = answer.status_code == 503 and why in _detail(answer)
@@ -145,12 +146,12 @@ class Trial:
         self._expect(ready.status_code == 503, "readiness without a database", ready)
 
     def removal_failed(self) -> None:
-        """The case whose removal failed is there."""
+        """Check that the case whose removal failed still exists."""
         answer = self.http.get(f"/cases/{next(iter(self.images))}")
         self._expect(answer.is_success, "a case whose removal failed", answer)
 
     def refuses(self, log: Path, *command: str | Path) -> None:
-        """A command that cannot be done says so in one line, and which."""
+        """Check that a command fails with a one-line error."""
         process = Process(log, *command)
         status, said = process.wait(), process.said
         lines = [line for line in said.splitlines() if line.startswith("error ")]
@@ -180,11 +181,11 @@ def _detail(answer: httpx2.Response) -> str:
 
 
 def writing_commands(store: Path, checkpoint: Path, folder: Path) -> Sequence[Command]:
-    """Commands that write into a store.
+    """Return commands that write to a store.
 
     Args:
         store: the store's folder.
-        checkpoint: another one than the store's.
+        checkpoint: different from the store's.
         folder: of a site.
     """
     at: Command = ("--store", store)

@@ -1,12 +1,13 @@
-"""The catalog: which images were indexed, what is known of them, what a checkpoint made of them.
+"""The catalog: indexed images, their metadata, and the embeddings of each checkpoint.
 
-It is the truth. An index generation is derived from it, and can always be built again without
-decoding an image. SQLite by default, PostgreSQL by URL.
+It is the source of truth. An index generation is derived from it and can always be rebuilt without
+decoding an image. The database is SQLite by default, PostgreSQL by URL.
 """
 
 from xemplar.catalog.access import EVERYTHING, NOTHING, Access
-from xemplar.catalog.case import Batch, Case, Description, Entry, GenerationRecord, case_id_of
+from xemplar.catalog.case import Batch, Case, Description, Entry, case_id_of
 from xemplar.catalog.catalog import Catalog, open_catalog
+from xemplar.catalog.generations import GenerationRecord, Generations
 from xemplar.catalog.schema import migrate
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Description",
     "Entry",
     "GenerationRecord",
+    "Generations",
     "case_id_of",
     "migrate",
     "open_catalog",

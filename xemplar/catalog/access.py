@@ -1,4 +1,4 @@
-"""`Access`: the limits of a caller. Bound to a catalog, every question and change keeps to them."""
+"""`Access`: a caller's limits. A catalog bound to them applies them to every read and change."""
 
 from dataclasses import dataclass
 
@@ -10,41 +10,41 @@ from xemplar.errors import InvalidArgument
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Limits of a caller; without any it may see and change every case.
+    """Limits of a caller; without any, it may see and change every case.
 
     Attributes:
-        sources: names of the sources whose cases exist for the caller; None for all.
-        writer: id of the API key whose changes of patients are counted; None for no limit.
+        sources: names of the sources whose cases the caller can see; None for all.
+        writer: id of the API key whose patient changes are counted; None for no limit.
     """
 
     sources: frozenset[str] | None = None
     writer: str | None = None
 
     def sees(self, source: str) -> bool:
-        """Tell whether cases of a source exist for the caller."""
+        """Return whether the caller can see cases of a source."""
         return self.sources is None or source in self.sources
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """For ``select(...).where(*conditions)`` over `CaseRow`; none where all may be seen."""
+        """Build conditions on `CaseRow` for ``select(...).where``; none without limits."""
         return [] if self.sources is None else [CaseRow.source.in_(sorted(self.sources))]
 
     def check_source(self, source: str) -> None:
-        """Refuse a source that the caller's cases may not have.
+        """Refuse a source outside the caller's limits.
 
         Raises:
-            InvalidArgument: naming the value and those that would do.
+            InvalidArgument: names the value and the sources that are allowed.
         """
         if not self.sees(source):
             raise InvalidArgument(
-                f"source is {source[:60]!r}; cases that this key puts in or changes are of "
-                f"{self._listed}"
+                f"source is {source[:60]!r}; this key can add and change cases of these sources "
+                f"only: {self._listed}"
             )
 
     def source_of(self, given: str) -> str:
-        """The source that is named, or the only one that the caller has.
+        """Return the given source, or else the caller's only one.
 
         Raises:
-            InvalidArgument: none is named where there is no only one.
+            InvalidArgument: no source is given, and the caller does not have exactly one.
         """
         if given:
             return given

@@ -1,4 +1,4 @@
-"""The catalog's values: what is put in, and what comes out."""
+"""Values that enter and leave the catalog."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,42 +12,41 @@ from xemplar.errors import CaseElsewhere, CaseIdTaken
 
 
 def case_id_of(image_sha256: str) -> str:
-    """An image's public name: the first 16 hex digits of the sha256 of its original bytes."""
+    """Return an image's case id: the first 16 hex digits of the sha256 of its original bytes."""
     return image_sha256[:16]
 
 
-def id_taken(case_id: str) -> CaseIdTaken:
-    """The error where an image would get the id of another image's case."""
+def case_id_taken(case_id: str) -> CaseIdTaken:
+    """Build the error for an image whose case id already belongs to another image."""
     return CaseIdTaken(
-        f"another image is case {case_id}: the digests of the two begin alike, which does not "
-        "happen by chance; find out where this image comes from, and save it anew as another file "
-        "if it is a patient's"
+        f"another image is case {case_id}: the two digests start with the same 16 digits, which "
+        "does not happen by chance; find out where this image comes from; if it is a patient's, "
+        "save it again as another file"
     )
 
 
-def elsewhere() -> CaseElsewhere:
-    """The error where an image is a case that does not exist for the caller."""
+def case_elsewhere() -> CaseElsewhere:
+    """Build the error for an image whose case is outside the caller's limits."""
     return CaseElsewhere(
-        "this very image is a case of a source that is not this key's, and an image is one case; "
-        "ask "
-        "an administrator whose case it is to be"
+        "this image is already a case of a source outside this key's sources, and an image can be "
+        "only one case; ask an administrator which source it should belong to"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a data set's label file says of an image.
+    """Metadata of an image from its data set's label file.
 
     Attributes:
         source: name of the data set.
-        file: name within the data set; None in a plain folder, which says nothing else either.
+        file: name within the data set; None in a plain folder, which has no other metadata.
         patient: pseudonym (`Store.pseudonym`), never the data set's own id; None where unknown.
         view: "PA", "AP", "LL", ...; None where unknown.
         sex: "F", "M" or None.
         age: in years, or None.
         labels: finding -> 1 present, 0 absent, -1 uncertain; missing means unknown.
-        split: "train", "val", "test" or another name that the data set gives, else the one that
-            the checkpoint's rule gave when the image was indexed; None where it was not.
+        split: "train", "val", "test" or another name from the data set; otherwise the one assigned
+            by the checkpoint's rule when the image was indexed; None if neither applies.
     """
 
     source: str
@@ -62,18 +61,18 @@ class Description:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """One image to put into the catalog, with what the checkpoint made of it.
+    """An image to add to the catalog, with the checkpoint's outputs.
 
     Attributes:
         image_sha256: hex digest of the image's original bytes.
-        description: what its data set says.
-        height: of the upright image in pixels, before any reduced-size decoding.
+        description: metadata from its data set.
+        height: of the image in pixels, oriented, before any reduced-size decoding.
         width: likewise.
-        spacing_mm: (row, column) distance of its pixels in millimetres, None where unknown.
-        photometric: DICOM's PhotometricInterpretation, None for other formats.
+        spacing_mm: (row, column) pixel spacing in millimetres; None where unknown.
+        photometric: DICOM PhotometricInterpretation; None for other formats.
         vector: float32 (C,), the embedding, unit length.
         logits: float32 (F,), before calibration.
-        cams: float (F, g, g), Grad-CAM of every finding; kept as float16.
+        cams: float (F, g, g), Grad-CAM maps of all findings; stored as float16.
     """
 
     image_sha256: str
@@ -89,16 +88,16 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Case(Description):
-    """One image in the catalog: everything of its `Description`, and what the image itself says.
+    """An image in the catalog: its `Description` and properties of the image itself.
 
     Attributes:
-        id: its number, which is its FAISS id too; never given to another case.
-        case_id: its public name (`case_id_of`).
-        image_sha256: hex digest of the radiograph's original bytes; names its pictures in `Media`.
-        height: of the upright image in pixels, before any reduced-size decoding.
+        id: number, also its FAISS id; never reused.
+        case_id: public id (`case_id_of`).
+        image_sha256: hex digest of the original bytes; the key of its pictures in `Media`.
+        height: of the image in pixels, oriented, before any reduced-size decoding.
         width: likewise.
-        spacing_mm: (row, column) distance of its pixels in millimetres, None where unknown.
-        photometric: DICOM's PhotometricInterpretation, None for other formats.
+        spacing_mm: (row, column) pixel spacing in millimetres; None where unknown.
+        photometric: DICOM PhotometricInterpretation; None for other formats.
         created_at: when it was first indexed, UTC.
     """
 
@@ -113,13 +112,13 @@ class Case(Description):
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Findings that are present, or "No Finding"; see `xemplar.data.findings.positives`."""
+        """Findings present, or "No Finding"; see `xemplar.data.findings.positives`."""
         return positives(self.labels)
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Embeddings of n cases by one checkpoint, ids ascending.
+    """Embeddings of n cases from one checkpoint, in ascending order of ids.
 
     Attributes:
         ids: int64 (n,), the cases' ids.
@@ -132,24 +131,3 @@ class Batch:
     vectors: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
     cams: npt.NDArray[np.float16]
-
-
-@dataclass(frozen=True)
-class GenerationRecord:
-    """What the catalog remembers of an index generation.
-
-    Attributes:
-        name: of its folder.
-        checkpoint: sha256 hex digest.
-        preprocessing: digest of the spec.
-        count: of cases in it.
-        created_at: UTC.
-        published_at: when it was last made the live one, UTC; None if never.
-    """
-
-    name: str
-    checkpoint: str
-    preprocessing: str
-    count: int
-    created_at: datetime
-    published_at: datetime | None = None

@@ -1,4 +1,4 @@
-"""`Catalog`: what `CatalogReader` answers, and every change of it."""
+"""`Catalog`: a `CatalogReader` that can also change the database."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,10 +8,10 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from xemplar.catalog.access import EVERYTHING
-from xemplar.catalog.case import Description, Entry, case_id_of, elsewhere, id_taken
-from xemplar.catalog.patients import check_changes, note_change
+from xemplar.catalog.case import Description, Entry, case_elsewhere, case_id_of, case_id_taken
+from xemplar.catalog.patients import check_changes, record_change
 from xemplar.catalog.reader import CatalogReader
-from xemplar.catalog.removal import forget_images, forget_ratings
+from xemplar.catalog.removal import delete_ratings, redact_audit_trail
 from xemplar.catalog.rows import (
     DESCRIBED,
     case_fields,
@@ -20,7 +20,7 @@ from xemplar.catalog.rows import (
     embedding_fields,
 )
 from xemplar.catalog.schema import check, connect, reading, writing
-from xemplar.catalog.sqlite import empty_log
+from xemplar.catalog.sqlite import truncate_log
 from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
 from xemplar.data.findings import positives
 from xemplar.errors import NotFound
@@ -33,7 +33,7 @@ def open_catalog(database: str | Engine) -> "Catalog":
         database: its SQLAlchemy URL, or an engine that is shared; closing the catalog disposes it.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is no catalog.
         DatabaseUnreachable: its database cannot be reached.
         Mismatch: its schema is older or newer than this software's.
     """
@@ -47,14 +47,13 @@ def open_catalog(database: str | Engine) -> "Catalog":
 
 
 _IN_HEADER = (("view", CaseRow.view), ("sex", CaseRow.sex), ("age", CaseRow.age))
-"""What an image's header may tell where its data set does not."""
+"""Metadata that the image's header can provide where its data set does not."""
 
 
 class Catalog(CatalogReader):
-    """The cases and their embeddings: the truth that index generations are derived from.
+    """Cases and their embeddings, from which index generations are derived.
 
-    Safe to share between threads. Every change is one transaction, and keeps to the catalog's
-    `Access`.
+    Safe to share between threads. Every change is one transaction within the catalog's `Access`.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -67,26 +66,26 @@ class Catalog(CatalogReader):
         entries: Sequence[Entry],
         described: Iterable[tuple[str, Description]] = (),
     ) -> frozenset[str]:
-        """Put images and their embeddings in, in one transaction. Repeating it changes nothing.
+        """Add images and their embeddings in one idempotent transaction.
 
-        An image that is there already (by the digest of its bytes) keeps its id, and takes over
-        what the newer data set says of it, unless that is a plain folder, which says nothing. A
-        view, sex or age that the newer one leaves open stays: the image's header may have told it.
+        An image that already exists (by the digest of its bytes) keeps its id and takes the
+        metadata of the newer data set, unless that is a plain folder, which has none. A view, sex
+        or age that the newer data set leaves open is kept, as it may come from the image's header.
 
         Args:
             checkpoint: digest of the checkpoint that made the embeddings.
             entries: new images, or images new to this checkpoint.
-            described: after them, (image digest, description) of radiographs that need no
+            described: applied afterwards: (image digest, description) of images that need no
                 embedding.
 
         Returns:
-            Image digests of the radiographs that were no case before. Of several processes that put
-            one image in at the same time, one alone is told so.
+            Digests of the images that were not cases before. If several processes add the same
+            image concurrently, only one of them gets its digest.
 
         Raises:
-            CaseIdTaken: another image has the case id of one of these; none is put in.
+            CaseIdTaken: the case id of one of these belongs to another image; nothing is added.
             InvalidArgument: an entry's arrays have the wrong shape, or are not finite.
-            InvalidArgument, CaseElsewhere, TooManyPatientChanges: as `check_addition`.
+            InvalidArgument, CaseElsewhere, TooManyPatientChanges: see `check_addition`.
         """
         described = list(described)
         for source in {d.source for _, d in described} | {e.description.source for e in entries}:
@@ -119,13 +118,13 @@ class Catalog(CatalogReader):
         return new
 
     def check_addition(self, entry: Entry) -> None:
-        """Refuse an image that `add` would refuse, before anything of it is written elsewhere.
+        """Refuse an image that `add` would refuse, before anything is written elsewhere.
 
         Raises:
-            CaseIdTaken: another image has its case id.
-            InvalidArgument: its source is beyond the caller's limits.
-            CaseElsewhere: it is a case that is.
-            TooManyPatientChanges: its case, removed since, was given too many patients.
+            CaseIdTaken: its case id belongs to another image.
+            InvalidArgument: its source is outside the caller's limits.
+            CaseElsewhere: it is a case outside the caller's limits.
+            TooManyPatientChanges: the patient of its case, removed since, was changed too often.
         """
         if self.access == EVERYTHING:
             return
@@ -136,10 +135,12 @@ class Catalog(CatalogReader):
                 check_changes(connection, case_id_of(entry.image_sha256))
 
     def remove(self, case_ids: Collection[str]) -> int:
-        """Forget cases and their embeddings; returns how many there were.
+        """Remove cases and their embeddings.
 
-        Published generations still hold their vectors, which `removed` lists for them. The audit
-        trail keeps who did what with them, and nothing that was known of them (`forget_images`).
+        Returns the number removed.
+
+        Published generations still hold their vectors; `removed` lists them. The audit trail keeps
+        who did what with the cases, but no details of them (`redact_audit_trail`).
         """
         with writing(self._engine) as connection:
             query = select(CaseRow.id.label("case"), CaseRow.image_sha256, CaseRow.source)
@@ -148,33 +149,33 @@ class Catalog(CatalogReader):
             found = connection.execute(query.with_for_update()).all()
             if found:
                 images = {case_id_of(row.image_sha256): row.image_sha256 for row in found}
-                forget_images(connection, images)
-                forget_ratings(connection, images)
+                redact_audit_trail(connection, images)
+                delete_ratings(connection, images)
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
                 connection.execute(insert(RemovalRow), [{**row._mapping, **about} for row in found])
                 connection.execute(delete(CaseRow).where(CaseRow.id.in_([r.case for r in found])))
             return len(found)
 
-    def empty_log(self) -> bool:
-        """Empty SQLite's write-ahead log, where pages with removed rows may stand as they were.
+    def truncate_log(self) -> bool:
+        """Empty SQLite's write-ahead log, which may still contain removed rows.
 
         Returns:
-            False where others used the database all the while. PostgreSQL keeps its own log.
+            False if the database was in use throughout. PostgreSQL manages its own log.
         """
-        return self._engine.dialect.name != "sqlite" or empty_log(self._engine)
+        return self._engine.dialect.name != "sqlite" or truncate_log(self._engine)
 
     def delete_removed_picture(self, sha256: str, delete_files: Callable[[str], None]) -> None:
-        """Delete a removed radiograph's pictures, unless it has come back as a new case.
+        """Delete a removed image's pictures, unless it was added again as a new case.
 
-        The rows are held until the files are gone, and `add` waits for them: an image that comes
-        back at the same time finds either all its pictures or none.
+        The rows stay locked until the files are deleted, and `add` waits for them: an image that is
+        added again at the same time finds either all of its pictures or none.
         """
         mine = RemovalRow.image_sha256 == sha256
         with writing(self._engine) as connection:
             if not connection.scalars(select(RemovalRow.case).where(mine).with_for_update()).all():
                 return
-            back = select(CaseRow.id).where(CaseRow.image_sha256 == sha256)
-            if connection.scalar(back) is None:
+            added_again = select(CaseRow.id).where(CaseRow.image_sha256 == sha256)
+            if connection.scalar(added_again) is None:
                 delete_files(sha256)
             connection.execute(
                 update(RemovalRow).where(mine).values(image_sha256=None, source=None)
@@ -183,26 +184,26 @@ class Catalog(CatalogReader):
     def delete_unknown_pictures(
         self, digests: Collection[str], delete_files: Callable[[str], None]
     ) -> None:
-        """Delete the pictures of those of these radiographs that are no case."""
+        """Delete the pictures of those images that are not cases."""
         with writing(self._engine) as connection:
             query = select(CaseRow.image_sha256).where(CaseRow.image_sha256.in_(digests))
             for sha256 in set(digests).difference(connection.scalars(query)):
                 delete_files(sha256)
 
     def describe(self, case_id: str, fields: Mapping[str, Any]) -> Mapping[str, tuple[Any, Any]]:
-        """Change what is known of a case; what is not named stays.
+        """Change metadata of a case; fields that are not given keep their values.
 
         Args:
-            case_id: its public name.
-            fields: some of a `Description`'s, by name.
+            case_id: of the case.
+            fields: new values by name, a subset of the fields of `Description`.
 
         Returns:
-            Old and new value of each field that changed.
+            (old, new) value of each changed field.
 
         Raises:
             NotFound: there is no such case.
-            InvalidArgument: the new source is beyond the caller's limits.
-            TooManyPatientChanges: there were too many within a day.
+            InvalidArgument: the new source is outside the caller's limits.
+            TooManyPatientChanges: the patient was changed too often within a day.
         """
         columns = [getattr(CaseRow, name) for name in fields.keys() | {"image_sha256", "patient"}]
         query = select(*columns).where(CaseRow.case_id == case_id)
@@ -221,9 +222,9 @@ class Catalog(CatalogReader):
         return {name: (row[name], new) for name, new in fields.items() if row[name] != new}
 
     def put_embeddings(self, checkpoint: str, entries: Mapping[int, Entry]) -> None:
-        """Keep what another checkpoint made of cases that are there, by their ids.
+        """Store another checkpoint's embeddings of existing cases, by their ids.
 
-        A case that was removed meanwhile does not come back.
+        Cases removed in the meantime are skipped.
 
         Raises:
             InvalidArgument: an entry's arrays have the wrong shape, or are not finite.
@@ -239,20 +240,20 @@ class Catalog(CatalogReader):
     def _count_change(
         self, connection: Connection, case_id: str, before: str | None, after: str | None
     ) -> None:
-        """Count a new patient, where the caller's are counted; None names nobody.
+        """Count a patient change if the caller's are limited.
 
-        Refused is also the patient that the case has: else the refusal would tell who that is.
+        The current patient counts as well: otherwise a refusal would reveal who it is.
         """
         writer = self.access.writer
         if writer is not None and after is not None:
             check_changes(connection, case_id, writer)
             if after != before:
-                note_change(connection, case_id, writer)
+                record_change(connection, case_id, writer)
 
     def _put_cases(
         self, connection: Connection, entries: Sequence[Entry]
     ) -> tuple[Mapping[str, int], frozenset[str]]:
-        """Insert or update; returns image digest -> id, and the digests of new radiographs."""
+        """Insert or update cases; return image digest -> id, and the digests of new images."""
         self._refuse_taken_ids(connection, {entry.image_sha256 for entry in entries})
         statement = self._insert(CaseRow)
         newer = statement.excluded
@@ -264,7 +265,7 @@ class Catalog(CatalogReader):
             for row in rows:
                 if row["image_sha256"] in new and row["patient"] is not None:
                     check_changes(connection, row["case_id"])
-                    note_change(connection, row["case_id"])
+                    record_change(connection, row["case_id"])
         statement = statement.on_conflict_do_update(
             index_elements=["image_sha256"],
             set_={name: newer[name] for name in DESCRIBED}
@@ -275,28 +276,28 @@ class Catalog(CatalogReader):
         if known:
             connection.execute(statement, known)
         digests = [entry.image_sha256 for entry in entries]
-        # a radiograph that was removed has come back: its pictures stay
-        came_back = update(RemovalRow).where(RemovalRow.image_sha256.in_(digests))
-        connection.execute(came_back.values(image_sha256=None, source=None))
+        # a removed image was added again: keep its pictures
+        added_again = update(RemovalRow).where(RemovalRow.image_sha256.in_(digests))
+        connection.execute(added_again.values(image_sha256=None, source=None))
         return self._put_findings(connection, digests), new
 
     def _check_known(self, connection: Connection, digests: Collection[str]) -> None:
-        """Refuse images that are cases beyond the caller's limits."""
+        """Refuse images that are cases outside the caller's limits."""
         if self.access.sources is None:
             return
         query = select(CaseRow.source).where(CaseRow.image_sha256.in_(digests))
         if not all(map(self.access.sees, connection.scalars(query))):
-            raise elsewhere()
+            raise case_elsewhere()
 
     def _refuse_taken_ids(self, connection: Connection, digests: Collection[str]) -> None:
         of_images = {case_id_of(sha256): sha256 for sha256 in digests}
         query = select(CaseRow.case_id, CaseRow.image_sha256).where(CaseRow.case_id.in_(of_images))
         for case_id, sha256 in connection.execute(query):
             if sha256 not in digests:
-                raise id_taken(case_id)
+                raise case_id_taken(case_id)
 
     def _put_findings(self, connection: Connection, digests: Sequence[str]) -> Mapping[str, int]:
-        """Update `FindingRow` from the labels of these radiographs; returns image digest -> id."""
+        """Update `FindingRow` from the labels of these images; return image digest -> id."""
         query = select(CaseRow.image_sha256, CaseRow.id, CaseRow.labels)
         found = connection.execute(query.where(CaseRow.image_sha256.in_(digests))).all()
         numbers = [row.id for row in found]
@@ -330,9 +331,9 @@ class Catalog(CatalogReader):
 
 
 def _next_change(connection: Connection) -> int:
-    """The number of a change (see `ChangeRow`).
+    """Take the next change number (see `ChangeRow`).
 
-    All other rows are locked before: whoever has the number waits for nobody.
+    All other rows must be locked first, so that the holder of the number never waits.
     """
     statement = update(ChangeRow).values(number=ChangeRow.number + 1).returning(ChangeRow.number)
     return connection.execute(statement).scalar_one()

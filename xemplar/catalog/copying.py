@@ -1,4 +1,4 @@
-"""A whole catalog copied into another database, of either kind, as it stood at one moment."""
+"""Copies a whole catalog into another database, SQLite or PostgreSQL, as a consistent snapshot."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,20 +20,20 @@ from xemplar.catalog.tables import (
 from xemplar.errors import ConfigurationError
 
 ROWS = 500
-"""That are held at a time: an embedding with its maps takes about 12 kB."""
+"""Rows held in memory at a time: an embedding with its maps takes about 12 kB."""
 
 
 def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
-    """Copy a catalog into a database that has none, or an empty one. Whole or not at all.
+    """Copy a catalog into a database with no catalog or an empty one, in one transaction.
 
-    What is committed in the source before this is called is in the copy. The source may be in use
-    meanwhile: what it commits later is not in it.
+    The copy contains everything committed to the source before the call, and nothing committed
+    later. The source may be in use.
 
     Args:
         source: URL of a catalog whose schema is up to date.
         target: URL of the other database.
-        again: whether this may have been done before: a target that holds the same cases is then
-            left as it is.
+        again: accept a target that an earlier call filled: if it holds the same cases, leave it
+            unchanged.
 
     Raises:
         ConfigurationError: there is no catalog in the source, or one in the target.
@@ -56,11 +56,11 @@ def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
         new.execute(delete(ChangeRow))  # the row that every new catalog has
         for table in Base.metadata.sorted_tables:
             _copy(table, old, new)
-        _go_on_counting(new)
+        _advance_sequences(new)
 
 
 def images(url: str) -> Iterator[tuple[str, int]]:
-    """Digest of each case's image, each with how many there are."""
+    """Yield (image digest, total number of cases) for each case."""
     with _connection(url) as connection:
         total = connection.scalar(select(func.count()).select_from(CaseRow)) or 0
         query = select(CaseRow.image_sha256).order_by(CaseRow.image_sha256)
@@ -68,8 +68,8 @@ def images(url: str) -> Iterator[tuple[str, int]]:
             yield sha256, total
 
 
-def remove_again(source: str, copy: str) -> int:
-    """Remove from a copy what was removed from its source since it was made; returns how many."""
+def apply_removals(source: str, copy: str) -> int:
+    """Remove from a copy the cases removed from its source since; return their number."""
     with _connection(source) as old, open_catalog(copy) as catalog:
         query = select(RemovalRow.case).where(RemovalRow.change > catalog.version())
         gone = catalog.cases(old.scalars(query).all())
@@ -81,7 +81,7 @@ def _holds_cases(connection: Connection) -> bool:
 
 
 def _changes(connection: Connection) -> tuple[int, list[tuple[int, str]]]:
-    """The number of the last change, and all cases: what tells two catalogs apart."""
+    """Return the last change number and all cases, which together identify a catalog's state."""
     cases = connection.execute(select(CaseRow.id, CaseRow.image_sha256).order_by(CaseRow.id))
     return connection.scalar(select(ChangeRow.number)) or 0, [
         (row.id, row.image_sha256) for row in cases
@@ -94,8 +94,8 @@ def _copy(table: Table, old: Connection, new: Connection) -> None:
         new.execute(insert(table), [dict(row) for row in some])
 
 
-def _go_on_counting(connection: Connection) -> None:
-    """Let no number come again: a removed case's may stand in a generation, see `CaseRow`."""
+def _advance_sequences(connection: Connection) -> None:
+    """Continue id sequences after all ids in use: removed ids may live on in generations."""
     for row, used in (
         (CaseRow, (CaseRow.id, RemovalRow.case)),
         (AuditRow, (AuditRow.id,)),
@@ -114,8 +114,8 @@ def _go_on_counting(connection: Connection) -> None:
 
 @contextmanager
 def _connection(url: str, *, write: bool = False) -> Iterator[Connection]:
-    """One transaction, in which the database stands still."""
-    engine = connect(url, patient=True)
+    """Open one transaction on a consistent snapshot of the database."""
+    engine = connect(url, no_timeout=True)
     try:
         check(engine)
         connection = engine.connect().execution_options(write=write)

@@ -1,4 +1,4 @@
-"""Errors of SQLite and PostgreSQL as errors of the domain."""
+"""Maps errors of SQLite and PostgreSQL to domain errors."""
 
 import os
 import sqlite3
@@ -18,12 +18,12 @@ from xemplar.errors import (
     XemplarError,
 )
 
-MENDS = {
-    StorageFull: "make room on its disk, or raise the quota, and try again",
-    ReadOnlyStorage: "name the server or the mount that takes writes, or grant the right to write",
+REMEDIES = {
+    StorageFull: "free disk space or raise the quota, and try again",
+    ReadOnlyStorage: "use a server or mount that accepts writes, or grant write permission",
     CorruptArtefact: "restore it from a backup",
-    DatabaseIncomplete: "name the right database and schema, or grant this user its rights again",
-    DatabaseUnreachable: "check the address, the rights and that the server runs (--database, "
+    DatabaseIncomplete: "name the right database and schema, or grant the missing privileges",
+    DatabaseUnreachable: "check address, privileges and that the server is running (--database, "
     "XEMPLAR_DATABASE_URL)",
 }
 
@@ -47,30 +47,30 @@ POSTGRES: dict[str, type[XemplarError]] = {
 }
 
 LACKING = ("no such table", "no such column")
-"""How SQLite says it, which has no code for that."""
+"""Beginnings of SQLite's messages, which have no error code of their own."""
 
 ROOM = 1 << 20
-"""Bytes: with less on the disk, SQLite's "disk I/O error" and "unable to open" mean a full one."""
+"""Free bytes below which SQLite's "disk I/O error" and "unable to open" mean a full disk."""
 
 
 def failure(engine: Engine, error: DBAPIError | PoolTimeout) -> XemplarError | None:
-    """The error of the domain that a database's error stands for; None for an unexpected one."""
+    """Return the domain error for a database error; None for an unexpected one."""
     kind = _kind(engine, error)
-    return None if kind is None else _said(kind, engine, error)
+    return None if kind is None else _domain_error(kind, engine, error)
 
 
 def unusable(engine: Engine, error: DBAPIError | PoolTimeout) -> XemplarError:
-    """The same where a database is opened: an unexpected error means that it is the wrong one."""
-    return _said(_kind(engine, error) or ConfigurationError, engine, error)
+    """Like `failure`, on opening a database: an unexpected error means a wrong database."""
+    return _domain_error(_kind(engine, error) or ConfigurationError, engine, error)
 
 
-def _said(
+def _domain_error(
     kind: type[XemplarError], engine: Engine, error: DBAPIError | PoolTimeout
 ) -> XemplarError:
     where = engine.url.render_as_string(hide_password=True)
     reason = str(error.orig if isinstance(error, DBAPIError) else error).strip()
-    mend = MENDS.get(kind, MENDS[DatabaseUnreachable])
-    return kind(f"the catalog {where} cannot be used: {reason}; {mend}")
+    remedy = REMEDIES.get(kind, REMEDIES[DatabaseUnreachable])
+    return kind(f"the catalog {where} cannot be used: {reason}; {remedy}")
 
 
 def _kind(engine: Engine, error: DBAPIError | PoolTimeout) -> type[XemplarError] | None:
@@ -86,11 +86,11 @@ def _kind(engine: Engine, error: DBAPIError | PoolTimeout) -> type[XemplarError]
 
 
 def sqlite_kind(error: sqlite3.Error, file: Path) -> type[XemplarError] | None:
-    """The kind of error that SQLite's stands for; None where it says nothing of disk or file.
+    """Return the domain error type for an SQLite error; None if disk and file are not the cause.
 
     Args:
-        error: as SQLite gave it.
-        file: of the database.
+        error: from SQLite.
+        file: the database file.
     """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
@@ -101,7 +101,7 @@ def sqlite_kind(error: sqlite3.Error, file: Path) -> type[XemplarError] | None:
 
 
 def _state_of_disk(folder: Path) -> type[XemplarError] | None:
-    """What SQLite does not say: it cannot grow, or make, the files beside its own."""
+    """Find a cause that SQLite does not report: it cannot create or extend auxiliary files."""
     try:
         disk = os.statvfs(folder)
     except OSError:

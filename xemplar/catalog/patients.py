@@ -1,4 +1,4 @@
-"""Limits how often the patient of a case is changed: each change could try a patient id."""
+"""Limits how often a case's patient is changed, as each change could probe a patient id."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -9,24 +9,25 @@ from xemplar.catalog.tables import PatientChangeRow
 from xemplar.errors import TooManyPatientChanges
 
 CHANGES_OF_CASE = 5
-"""Patients that a case may be given within `PERIOD`, those of a removed case of its image too."""
+"""Patients that a case may be assigned within `PERIOD`, including those of a removed case of its
+image."""
 
 CHANGES_OF_KEY = 100
-"""Changes of cases' patients that a key may make within `PERIOD`; new cases do not count."""
+"""Patient changes that a key may make within `PERIOD`; new cases do not count."""
 
 PERIOD = timedelta(days=1)
 
 
 def check_changes(connection: Connection, case_id: str, writer: str | None = None) -> None:
-    """Refuse another patient for a case where too many were named within `PERIOD`.
+    """Refuse another patient for a case after too many changes within `PERIOD`.
 
     Args:
         connection: to read with.
         case_id: of the case.
-        writer: key that changes a case that is there; None for a new case.
+        writer: id of the key that changes an existing case; None for a new case.
 
     Raises:
-        TooManyPatientChanges: saying of what, and the limit.
+        TooManyPatientChanges: names what is limited, and the limit.
     """
     _check(
         connection,
@@ -40,8 +41,8 @@ def check_changes(connection: Connection, case_id: str, writer: str | None = Non
         )
 
 
-def note_change(connection: Connection, case_id: str, writer: str | None = None) -> None:
-    """Count a change; arguments as `check_changes`. Forgets those before `PERIOD`."""
+def record_change(connection: Connection, case_id: str, writer: str | None = None) -> None:
+    """Record a change and delete those older than `PERIOD`; arguments as in `check_changes`."""
     now = datetime.now(UTC)
     connection.execute(delete(PatientChangeRow).where(PatientChangeRow.at < now - PERIOD))
     values = {"id": secrets.token_hex(8), "case_id": case_id, "writer": writer, "at": now}

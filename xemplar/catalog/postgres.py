@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL that never wait for ever, whatever has become of the server.
+"""PostgreSQL connections that never wait forever.
 
-A server that was stopped refuses at once. One that is frozen, or behind a network that loses what
-is sent, says nothing at all: without a limit here, whoever asks it would wait as long as it does.
+A stopped server refuses connections at once. A server that is frozen, or behind a network that
+drops packets, does not answer at all: without a timeout here, callers would wait indefinitely.
 """
 
 import time
@@ -17,24 +17,23 @@ from sqlalchemy import URL, Dialect, Engine, create_engine, event
 from xemplar.catalog.sqlite import KEPT_CONNECTIONS
 
 CONNECT_SECONDS = 3
-"""After which a server that does not take a connection, or does not say that it is still there
-when one is used again, is said to be unreachable."""
+"""Timeout for opening a connection, and for checking that a pooled one is still alive."""
 
 ANSWER_SECONDS = 5.0
-"""After which a server that sends nothing at all while it is to answer a statement is said to be
-unreachable: no statement of this software takes it so long, also among a million cases."""
+"""Silence during a statement after which the server counts as unreachable; no statement of this
+software takes this long, even with a million cases."""
 
 AGAIN_SECONDS = 1.0
-"""After which a server that was silent is tried again: not every request need find out anew."""
+"""Pause before a silent server is tried again, so that not every request waits for the timeout."""
 
 T = TypeVar("T")
 
 
 class BoundedConnection(psycopg.Connection[TupleRow]):
-    """A connection whose server must not be silent for longer than `ANSWER_SECONDS`.
+    """A connection that fails if its server is silent for longer than `ANSWER_SECONDS`.
 
     Attributes:
-        on_silence: called when it was.
+        on_silence: called when that happens.
     """
 
     on_silence: Callable[[], None] = staticmethod(lambda: None)
@@ -42,12 +41,12 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
     def wait(
         self, gen: Generator[Any, Any, T], interval: float = 0.1, timeout: float | None = None
     ) -> T:
-        """As psycopg's; a connection that did not answer is closed, for it may answer later.
+        """Wait as psycopg does, but close a connection that does not answer.
 
         Raises:
             OperationalError: the server did not answer, or the connection is lost.
         """
-        # SQLAlchemy asks whether the server is still there outside of any transaction
+        # SQLAlchemy's liveness check runs outside any transaction
         seconds = CONNECT_SECONDS if self.autocommit else ANSWER_SECONDS
         try:
             return super().wait(_listening(gen, seconds), interval, timeout)
@@ -59,9 +58,9 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
 
 
 def _listening(gen: Generator[Any, Any, T], seconds: float) -> Generator[Any, Any, T]:
-    """What `wait` drives, ended when nothing was heard for so long.
+    """Drive psycopg's generator, failing after ``seconds`` of silence.
 
-    psycopg's own limit would be on the whole of an answer, which may be long and on its way.
+    psycopg's own timeout applies to the whole answer, which may be long and still arriving.
     """
     try:
         wanted, heard = next(gen), time.monotonic()
@@ -77,7 +76,7 @@ def _listening(gen: Generator[Any, Any, T], seconds: float) -> Generator[Any, An
 
 
 class _Server:
-    """Connects, unless the server was silent a moment ago."""
+    """Opens connections, unless the server was silent a moment ago."""
 
     def __init__(self) -> None:
         self._silent_at = -AGAIN_SECONDS
@@ -85,7 +84,7 @@ class _Server:
     def connect(
         self, _dialect: Dialect, _record: object, arguments: list[Any], named: dict[str, Any]
     ) -> BoundedConnection:
-        """Implements SQLAlchemy's event ``do_connect``."""
+        """Handle SQLAlchemy's ``do_connect`` event."""
         if time.monotonic() < self._silent_at + AGAIN_SECONDS:
             raise psycopg.OperationalError("the server did not answer a moment ago")
         try:
@@ -100,24 +99,24 @@ class _Server:
         self._silent_at = time.monotonic()
 
 
-def connect_postgres(address: URL, connections: int, *, patient: bool = False) -> Engine:
+def connect_postgres(address: URL, connections: int, *, no_timeout: bool = False) -> Engine:
     """An engine for PostgreSQL. Nothing is read from the database yet.
 
     Args:
         address: of the database.
         connections: at most.
-        patient: wait as long as an answer takes, as migrations must that rewrite a table.
+        no_timeout: wait as long as an answer takes, as migrations must that rewrite a table.
     """
     engine = create_engine(
         address,
-        hide_parameters=True,  # what is stored of patients stands in no error
-        # a server that was restarted is found out before a question is lost on it
+        hide_parameters=True,  # keeps patient data out of error messages
+        # detects a restarted server before a query fails
         pool_pre_ping=True,
         pool_size=KEPT_CONNECTIONS,
         max_overflow=connections - KEPT_CONNECTIONS,
         pool_timeout=CONNECT_SECONDS,
         connect_args={"connect_timeout": CONNECT_SECONDS},
     )
-    if not patient:
+    if not no_timeout:
         event.listen(engine, "do_connect", _Server().connect)
     return engine

@@ -1,4 +1,4 @@
-"""`CatalogReader`: every question put to the database about cases and their embeddings."""
+"""`CatalogReader`: queries about cases and their embeddings."""
 
 import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from xemplar.api.search import CaseFilter
 from xemplar.catalog.access import EVERYTHING, Access
-from xemplar.catalog.case import Batch, Case, case_id_of, elsewhere, id_taken
+from xemplar.catalog.case import Batch, Case, case_elsewhere, case_id_of, case_id_taken
 from xemplar.catalog.filters import conditions
 from xemplar.catalog.rows import batch_of, case_of
 from xemplar.catalog.schema import reading
@@ -23,13 +23,13 @@ from xemplar.errors import CorruptArtefact, NotFound
 
 
 class CatalogReader:
-    """The half of a `Catalog` that changes nothing. Safe to share between threads.
+    """The read-only half of a `Catalog`. Safe to share between threads.
 
-    What it says of cases keeps to its `Access`. What it says of embeddings does not: an index is
-    made of all cases.
+    Queries about cases are restricted by `Access`. Queries about embeddings are not, as an index
+    contains all cases.
 
     Attributes:
-        access: limits of whoever asks; none at first.
+        access: limits of the caller; none by default.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -37,7 +37,7 @@ class CatalogReader:
         self.access = EVERYTHING
 
     def bound(self, access: Access) -> Self:
-        """The same catalog within a caller's limits: what lies beyond them does not exist."""
+        """Return this catalog restricted to a caller's limits; cases outside them do not exist."""
         if access == self.access:
             return self
         bound = copy.copy(self)
@@ -46,7 +46,7 @@ class CatalogReader:
 
     @property
     def engine(self) -> Engine:
-        """For those who keep tables of their own in the same database, such as `Jobs`."""
+        """Engine, for classes with tables of their own in the same database, such as `Jobs`."""
         return self._engine
 
     def __enter__(self) -> Self:
@@ -60,10 +60,10 @@ class CatalogReader:
         self._engine.dispose()
 
     def case(self, case_id: str) -> Case:
-        """One case by its public name.
+        """Return a case by its case id.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such case.
         """
         found = self.find(case_id)
         if found is None:
@@ -71,42 +71,42 @@ class CatalogReader:
         return found
 
     def find(self, case_id: str) -> Case | None:
-        """One case by its public name, if there is one."""
+        """Return a case by its case id, or None."""
         query = select(CaseRow).where(CaseRow.case_id == case_id, *self.access.conditions())
         with self._reading() as connection, Session(connection) as session:
             row = session.scalar(query)
             return None if row is None else case_of(row)
 
     def find_image(self, image_sha256: str) -> Case | None:
-        """The case that an image is, by the sha256 hex digest of its bytes, if it is one.
+        """Return the case of an image by the sha256 hex digest of its bytes, or None.
 
         Raises:
-            CaseIdTaken: another image has its case id.
-            CaseElsewhere: the case is beyond the caller's limits.
+            CaseIdTaken: its case id belongs to another image.
+            CaseElsewhere: the case is outside the caller's limits.
         """
         case = self.bound(EVERYTHING).find(case_id_of(image_sha256))
         if case is not None and case.image_sha256 != image_sha256:
-            raise id_taken(case.case_id)
+            raise case_id_taken(case.case_id)
         if case is not None and not self.access.sees(case.source):
-            raise elsewhere()
+            raise case_elsewhere()
         return case
 
     def cases(self, ids: Iterable[int]) -> Mapping[int, Case]:
-        """Cases by their ids, in one query; ids of removed cases are missing from the answer."""
+        """Return cases by their ids, in one query; removed cases are missing from the result."""
         wanted = [int(number) for number in ids]
         query = select(CaseRow).where(CaseRow.id.in_(wanted), *self.access.conditions())
         with self._reading() as connection, Session(connection) as session:
             return {row.id: case_of(row) for row in session.scalars(query)}
 
     def named_images(self, source: str) -> frozenset[tuple[str, str]]:
-        """(name within the data set, image digest) of a source's radiographs that have a name."""
+        """Return (name within the data set, image digest) of a source's named images."""
         query = select(CaseRow.file, CaseRow.image_sha256).where(CaseRow.source == source)
         with self._reading() as connection:
             rows = connection.execute(query.where(CaseRow.file.is_not(None)))
             return frozenset((str(row.file), row.image_sha256) for row in rows)
 
     def patient_ids(self, patient: str) -> tuple[int, ...]:
-        """Ids of all cases of a patient (a pseudonym), ascending."""
+        """Return the ids of all cases of a patient (a pseudonym), ascending."""
         query = select(CaseRow.id).where(CaseRow.patient == patient, *self.access.conditions())
         with self._reading() as connection:
             return tuple(connection.scalars(query.order_by(CaseRow.id)))
@@ -131,24 +131,24 @@ class CatalogReader:
             return np.fromiter(connection.scalars(query.order_by(CaseRow.id)), np.int64)
 
     def seen(self) -> npt.NDArray[np.int64] | None:
-        """Ids of the cases within the caller's limits, int64 (n,), ascending; None: all are."""
+        """Return the ids of visible cases, int64 (n,), ascending; None if all are visible."""
         return None if self.access.sources is None else self.matching(CaseFilter())
 
     def check(self, wanted: CaseFilter) -> None:
-        """Refuse a filter that names a finding of no vocabulary and no case.
+        """Refuse a filter with a finding that is in no vocabulary and no case.
 
         Raises:
-            UnknownFinding: naming the value and all that would be accepted.
+            UnknownFinding: names the value and the accepted ones.
         """
         known = self.vocabulary(wanted.findings)
         for finding in sorted(wanted.findings):
             known_finding(finding, known)
 
     def vocabulary(self, named: Collection[str]) -> frozenset[str]:
-        """`xemplar.data.findings.VOCABULARY`, and the findings that a case has.
+        """Return `xemplar.data.findings.VOCABULARY` and the findings of the cases.
 
         Args:
-            named: the database is asked only if these are not all in the former.
+            named: findings to look for; the database is queried only if one is not in `VOCABULARY`.
         """
         if VOCABULARY.issuperset(named):
             return VOCABULARY
@@ -160,18 +160,18 @@ class CatalogReader:
             return VOCABULARY.union(connection.scalars(query))
 
     def embedded(self, checkpoint: str) -> frozenset[str]:
-        """Image digests of the radiographs that a checkpoint has embedded."""
+        """Return the digests of the images that a checkpoint has embedded."""
         with self._reading() as connection:
             query = select(CaseRow.image_sha256).join(EmbeddingRow, EmbeddingRow.case == CaseRow.id)
             rows = connection.scalars(query.where(EmbeddingRow.checkpoint == checkpoint))
             return frozenset(rows)
 
     def embedded_ids(self, checkpoint: str, since: int | None = None) -> npt.NDArray[np.int64]:
-        """Ids of the cases that a checkpoint has embedded, int64 (n,), ascending.
+        """Return the ids of the cases that a checkpoint has embedded, int64 (n,), ascending.
 
         Args:
             checkpoint: its digest.
-            since: only those that came after this change (`version`).
+            since: only those added after this change (`version`).
         """
         query = select(EmbeddingRow.case).where(EmbeddingRow.checkpoint == checkpoint)
         if since is not None:
@@ -188,13 +188,13 @@ class CatalogReader:
         after: int = 0,
         limit: int = 50,
     ) -> tuple[Case, ...]:
-        """The next cases that a checkpoint has embedded, in the order of ids.
+        """Return the next cases that a checkpoint has embedded, in order of ids.
 
         Args:
             checkpoint: its digest.
-            wanted: which cases; None for all.
-            after: id of the last case of the page before.
-            limit: how many at most.
+            wanted: filter; None for all cases.
+            after: id of the last case of the previous page.
+            limit: maximum number of cases.
 
         Raises:
             UnknownFinding: the filter names a finding of no vocabulary and no case.
@@ -209,22 +209,22 @@ class CatalogReader:
             return tuple(map(case_of, session.scalars(query)))
 
     def not_embedded(self, checkpoint: str) -> npt.NDArray[np.int64]:
-        """Ids of the cases that a checkpoint has not embedded, int64 (n,), ascending."""
+        """Return the ids of the cases that a checkpoint has not embedded, int64 (n,), ascending."""
         done = select(EmbeddingRow.case).where(EmbeddingRow.checkpoint == checkpoint)
         query = select(CaseRow.id).where(CaseRow.id.not_in(done)).order_by(CaseRow.id)
         with self._reading() as connection:
             return np.fromiter(connection.scalars(query), np.int64)
 
     def version(self) -> int:
-        """Number of the last change that made embeddings come or go; cheap to ask each second.
+        """Return the number of the last change to embeddings; cheap enough to poll each second.
 
-        What is read afterwards holds all changes up to it, and perhaps later ones.
+        Later reads include all changes up to it, and possibly newer ones.
         """
         with self._reading() as connection:
             return connection.execute(select(ChangeRow.number)).scalar_one()
 
     def count(self, checkpoint: str | None = None) -> int:
-        """How many cases there are, or how many a checkpoint has embedded."""
+        """Count all cases, or those that a checkpoint has embedded."""
         query = select(func.count()).select_from(CaseRow)
         if checkpoint is not None:
             embedded = select(func.count()).select_from(EmbeddingRow)
@@ -232,13 +232,22 @@ class CatalogReader:
         with self._reading() as connection:
             return connection.scalar(query) or 0
 
-    def vectors(self, checkpoint: str, size: int = 1024) -> Iterator[Batch]:
-        """All that a checkpoint embedded, in the order of ids, ``size`` cases at a time.
+    def finding_counts(self) -> Mapping[str, int]:
+        """Count the cases in which each finding is present, "No Finding" included."""
+        query = select(FindingRow.finding, func.count()).group_by(FindingRow.finding)
+        if self.access.sources is not None:
+            query = query.join(CaseRow, CaseRow.id == FindingRow.case)
+            query = query.where(*self.access.conditions())
+        with self._reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
 
-        Each batch is a query of its own, so memory holds one batch and no transaction stays open.
+    def vectors(self, checkpoint: str, size: int = 1024) -> Iterator[Batch]:
+        """Yield all embeddings of a checkpoint in order of ids, ``size`` cases at a time.
+
+        Each batch is a separate query: memory holds one batch, and no transaction stays open.
 
         Raises:
-            CorruptArtefact: stored arrays have another shape than the ones before.
+            CorruptArtefact: the shapes of stored arrays differ between batches.
         """
         after, shape = -1, None
         while True:
@@ -255,12 +264,12 @@ class CatalogReader:
             yield batch
 
     def vectors_of(self, checkpoint: str, ids: Sequence[int], size: int = 1024) -> Iterator[Batch]:
-        """What a checkpoint embedded of some cases; those that were removed are left out.
+        """Yield a checkpoint's embeddings of the given cases; removed cases are skipped.
 
         Args:
             checkpoint: its digest.
             ids: of the cases, ascending.
-            size: how many are read at a time.
+            size: number of cases per batch.
         """
         for start in range(0, len(ids), size):
             some = [int(number) for number in ids[start : start + size]]
@@ -271,19 +280,19 @@ class CatalogReader:
                 yield batch_of(rows)
 
     def removed(self, since: int = 0) -> frozenset[int]:
-        """Ids of the cases that were removed after a change; older generations may hold them."""
+        """Return the ids of cases removed after a change; older generations may still hold them."""
         query = select(RemovalRow.case).where(RemovalRow.change > since)
         with self._reading() as connection:
             return frozenset(connection.scalars(query))
 
     def removal_times(self) -> Mapping[int, datetime]:
-        """When each removed case was removed (UTC), by its id."""
+        """Return the removal time (UTC) of each removed case, by its id."""
         query = select(RemovalRow.case, RemovalRow.removed_at)
         with self._reading() as connection:
             return {row.case: row.removed_at for row in connection.execute(query)}
 
     def removed_pictures(self) -> tuple[str, ...]:
-        """Image digests of the removed radiographs whose pictures are still to be deleted."""
+        """Return the digests of removed images whose pictures are still to be deleted."""
         query = select(RemovalRow.image_sha256).where(RemovalRow.image_sha256.is_not(None))
         if self.access.sources is not None:
             query = query.where(RemovalRow.source.in_(sorted(self.access.sources)))
@@ -295,7 +304,7 @@ class CatalogReader:
 
 
 def _embeddings(checkpoint: str) -> "Select[int, bytes, bytes, bytes]":
-    """All of a checkpoint's, in the order of ids, as `batch_of` takes them."""
+    """Select a checkpoint's embeddings in order of ids, with the columns for `batch_of`."""
     columns = (EmbeddingRow.case, EmbeddingRow.vector, EmbeddingRow.logits, EmbeddingRow.cams)
     query = select(*columns).where(EmbeddingRow.checkpoint == checkpoint)
     return query.order_by(EmbeddingRow.case)

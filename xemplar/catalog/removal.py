@@ -1,4 +1,4 @@
-"""Removes what other tables know of removed cases, in the transaction that removes them."""
+"""Removes data about removed cases from other tables, in the same transaction."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -8,16 +8,16 @@ from sqlalchemy import Connection, bindparam, delete, or_, select, update
 from xemplar.catalog.tables import AuditRow, EarlierRatingRow, RatingRow, UnknownImageRow
 
 CHANGED = "changed"
-"""In the audit trail, in place of a value that must not be told."""
+"""Stands in the audit trail for a value that must not be disclosed."""
 
 
-def forget_images(connection: Connection, images: Mapping[str, str]) -> None:
-    """Remove the digests of images, and what was known of their cases, from the audit trail.
+def redact_audit_trail(connection: Connection, images: Mapping[str, str]) -> None:
+    """Remove image digests and metadata values of their cases from the audit trail.
 
-    Whose entries they are, when, and of which case stays; so does which fields were changed.
+    The entries keep the key, the time, the case and the names of changed fields.
 
     Args:
-        connection: with the transaction that removes the cases.
+        connection: in the transaction that removes the cases.
         images: case id -> image digest.
     """
     about = or_(AuditRow.subject.in_(images), AuditRow.image_sha256.in_(images.values()))
@@ -39,7 +39,7 @@ def _without_values(details: Mapping[str, Any] | None) -> Mapping[str, Any] | No
     return {name: CHANGED if isinstance(value, dict) else value for name, value in details.items()}
 
 
-def forget_ratings(connection: Connection, image_ids: Collection[str]) -> None:
-    """Delete all ratings for images, within a transaction that removes them as cases."""
+def delete_ratings(connection: Connection, image_ids: Collection[str]) -> None:
+    """Delete all ratings for images, in the transaction that removes their cases."""
     for table in (RatingRow, EarlierRatingRow, UnknownImageRow):
         connection.execute(delete(table).where(table.image_id.in_(image_ids)))

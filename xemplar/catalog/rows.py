@@ -1,4 +1,4 @@
-"""The catalog's values <-> rows of its tables."""
+"""Converts between the catalog's values and rows of its tables."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,18 +12,18 @@ from xemplar.catalog.tables import CaseRow
 from xemplar.errors import CorruptArtefact, InvalidArgument
 
 DESCRIBED = ("source", "file", "patient", "sex", "age", "labels", "split")
-"""Fields that the newest label file decides. The view is not one: a header may have told it."""
+"""Fields set by the newest label file; not the view, which may come from a header."""
 
 
 LARGEST_CAM = float(np.finfo(np.float16).max)
-"""Maps are kept as float16; real ones are below 10."""
+"""Maps are stored as float16; real values are below 10."""
 
 
 def check_entry(entry: Entry) -> None:
-    """Refuse arrays that could not be read back, or compared.
+    """Refuse arrays that could not be read back or compared.
 
     Raises:
-        InvalidArgument: saying which shape or value.
+        InvalidArgument: names the shape or value.
     """
     findings, grid = entry.logits.shape[0], entry.cams.shape[-1]
     shapes = (entry.vector.ndim, entry.logits.ndim, entry.cams.shape)
@@ -37,18 +37,18 @@ def check_entry(entry: Entry) -> None:
     if not (finite and abs(length - 1) < 1e-3):
         raise InvalidArgument(
             f"the embedding of image {entry.image_sha256[:16]} has length {length:.6g} instead of "
-            "1, or values that are no numbers or too large; it cannot be compared with others"
+            "1, or values that are not finite or too large; it cannot be compared with others"
         )
 
 
 def description_fields(description: Description) -> dict[str, Any]:
-    """A description's columns of `CaseRow`."""
+    """Return a description's columns of `CaseRow`."""
     fields = {name: getattr(description, name) for name in (*DESCRIBED, "view")}
     return fields | {"labels": dict(description.labels)}
 
 
 def case_fields(entry: Entry) -> dict[str, Any]:
-    """An entry's columns of `CaseRow`, all but the id."""
+    """Return an entry's columns of `CaseRow`, without the id."""
     row, column = entry.spacing_mm or (None, None)
     return description_fields(entry.description) | {
         "case_id": case_id_of(entry.image_sha256),
@@ -63,7 +63,7 @@ def case_fields(entry: Entry) -> dict[str, Any]:
 
 
 def embedding_fields(entry: Entry) -> dict[str, bytes]:
-    """An entry's columns of `EmbeddingRow`: arrays as little-endian bytes."""
+    """Return an entry's columns of `EmbeddingRow`: arrays as little-endian bytes."""
     return {
         "vector": entry.vector.astype("<f4").tobytes(),
         "logits": entry.logits.astype("<f4").tobytes(),
@@ -72,7 +72,7 @@ def embedding_fields(entry: Entry) -> dict[str, bytes]:
 
 
 def case_of(row: CaseRow) -> Case:
-    """A row as the value that leaves the catalog."""
+    """Convert a row to a `Case`."""
     spacing = (row.spacing_row_mm, row.spacing_column_mm)
     return Case(
         id=row.id,
@@ -95,10 +95,10 @@ def case_of(row: CaseRow) -> Case:
 
 
 def batch_of(rows: Sequence[Any]) -> Batch:
-    """Rows (case, vector, logits, cams) as arrays; the grid's side follows from their lengths.
+    """Convert rows (case, vector, logits, cams) to arrays; the lengths give the grid size.
 
     Raises:
-        CorruptArtefact: the lengths do not fit together.
+        CorruptArtefact: the lengths are inconsistent.
     """
     ids, vectors, logits, cams = zip(*rows, strict=True)
     try:

@@ -1,4 +1,4 @@
-"""Connecting to the catalog's database, and bringing its schema up to date."""
+"""Connects to the catalog's database and migrates its schema."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,30 +23,30 @@ from xemplar.errors import ConfigurationError, Mismatch, ReadOnlyStorage
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 PASSWORD_FILE = "password_file"  # noqa: S105 -- the name of a query
-"""Query of a database URL that names a file instead of holding a password, which environment and
-lists of processes would show."""
+"""Query parameter of a database URL that names a password file; a password in the URL would be
+visible in the environment and in process lists."""
 
-_MIGRATION_LOCK = 7_236_457_801  # any number, the same in every version: PostgreSQL's lock key
+_MIGRATION_LOCK = 7_236_457_801  # PostgreSQL's lock key: arbitrary, but the same in every version
 
 
-def connect(url: str, *, patient: bool = False, connections: int = 15) -> Engine:
+def connect(url: str, *, no_timeout: bool = False, connections: int = 15) -> Engine:
     """An engine for SQLite or PostgreSQL. Nothing is read from the database yet.
 
     Args:
         url: of the database; for PostgreSQL with "?password_file=FILE", unless it holds a password.
-        patient: wait for PostgreSQL as long as an answer takes (see `xemplar.catalog.postgres`).
+        no_timeout: wait for PostgreSQL as long as an answer takes (see `xemplar.catalog.postgres`).
         connections: at most, of which `KEPT_CONNECTIONS` stay open while idle.
 
     Raises:
-        ConfigurationError: another database, no URL at all, no password in its file, or its driver
-            is not installed.
+        ConfigurationError: the URL is invalid or names another database, the password file is
+            unusable, or the driver is not installed.
     """
     address = _address(url)
     try:
         if address.get_backend_name() == "postgresql":
             from xemplar.catalog.postgres import connect_postgres
 
-            return connect_postgres(_with_password(address), connections, patient=patient)
+            return connect_postgres(_with_password(address), connections, no_timeout=no_timeout)
         return connect_sqlite(address, connections)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
@@ -56,14 +56,14 @@ def connect(url: str, *, patient: bool = False, connections: int = 15) -> Engine
 
 
 def migrate(url: str, store: Store | None = None) -> None:
-    """Create the tables, or bring older ones up to date. Whole or not at all; safe to repeat.
+    """Create the tables or migrate older ones, in one transaction; safe to repeat.
 
     Args:
         url: of the database.
-        store: that the catalog belongs to, whose key a migration may need.
+        store: the catalog's store, whose key a migration may need.
 
     Raises:
-        ConfigurationError: it does, and there is none.
+        ConfigurationError: a migration needs the key, and there is none.
         DatabaseUnreachable: the database cannot be reached.
         Mismatch: a newer version of this software has changed it.
     """
@@ -72,9 +72,9 @@ def migrate(url: str, store: Store | None = None) -> None:
         folder = Path(address.database).parent
         with writing_files(folder):
             make_folder(folder)
-    engine = connect(url, patient=True)  # a large table takes a while to change
+    engine = connect(url, no_timeout=True)  # a large table takes a while to change
     try:
-        # of two processes at the same time one waits, and then finds nothing left to do
+        # if two processes migrate concurrently, the second waits and then finds nothing to do
         with engine.connect().execution_options(write=True) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
@@ -90,7 +90,7 @@ def migrate(url: str, store: Store | None = None) -> None:
 
 
 def check(engine: Engine) -> None:
-    """Refuse a database whose schema is not the one that this software speaks.
+    """Refuse a database whose schema is not this software's.
 
     Raises:
         ConfigurationError: there is no catalog in it.
@@ -101,12 +101,12 @@ def check(engine: Engine) -> None:
     if found != head():
         raise Mismatch(
             f"the catalog {engine.url.render_as_string(hide_password=True)} has schema {found}; "
-            f"this software needs {head()}; run `xemplar upgrade`, which keeps all that is in it"
+            f"this software needs {head()}; run `xemplar upgrade`, which keeps all data"
         )
 
 
 def revision(engine: Engine) -> str:
-    """The schema revision of a catalog.
+    """Return the schema revision of a catalog.
 
     Raises:
         ConfigurationError: there is no catalog in the database.
@@ -133,18 +133,18 @@ def revision(engine: Engine) -> str:
 
 
 def head() -> str:
-    """The schema revision of this software."""
+    """Return the schema revision of this software."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction that writes.
+    """Open a write transaction.
 
     Raises:
         StorageError: the database does not answer, has no room left, or is read-only.
     """
-    with _told(engine):
+    with _domain_errors(engine):
         connection = engine.connect().execution_options(write=True)
         with connection, connection.begin():
             yield connection
@@ -152,28 +152,28 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection to read with.
+    """Open a connection for reading.
 
     Raises:
         StorageError: the database does not answer.
     """
-    with _told(engine), engine.connect() as connection:
+    with _domain_errors(engine), engine.connect() as connection:
         yield connection
 
 
 def check_writable(engine: Engine) -> None:
-    """Refuse a database that would not take a change. Nothing is changed, and no row is locked.
+    """Refuse a database that rejects writes, without changing or locking a row.
 
     Raises:
-        StorageError: it is read-only, as a standby after a failover, or does not answer.
+        StorageError: it is read-only, such as a standby after a failover, or does not answer.
     """
     with writing(engine) as connection:
         connection.execute(update(ChangeRow).where(false()).values(number=ChangeRow.number))
 
 
 @contextmanager
-def _told(engine: Engine) -> Iterator[None]:
-    """Turn what the database answers into errors of the domain."""
+def _domain_errors(engine: Engine) -> Iterator[None]:
+    """Turn database errors into domain errors."""
     try:
         yield
     except (DBAPIError, PoolTimeout) as error:
@@ -181,8 +181,7 @@ def _told(engine: Engine) -> Iterator[None]:
         if known is None:
             raise
         if isinstance(known, ReadOnlyStorage):
-            # the next connection may lead to the server that takes writes by now, or to a file
-            # that is mounted otherwise
+            # a new connection may reach the server that accepts writes by now, or a remounted file
             engine.dispose()
         raise known from error
 
@@ -205,7 +204,7 @@ def _address(url: str) -> URL:
 
 
 def _with_password(address: URL) -> URL:
-    """Puts in the password of the file that an address names."""
+    """Add the password from the file that an address names."""
     file = address.query.get(PASSWORD_FILE)
     if file is None:
         return address
@@ -214,7 +213,7 @@ def _with_password(address: URL) -> URL:
     try:
         password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(
             f"the file {file} with the database's password cannot be read: {why}; name it in the "
             "database URL (password_file), readable by this user"

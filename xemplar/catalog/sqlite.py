@@ -1,4 +1,4 @@
-"""Connections to SQLite: durable, and to a file that can only be read, too."""
+"""SQLite connections: durable writes, and read-only access to files that cannot be written."""
 
 import os
 import sqlite3
@@ -16,7 +16,7 @@ KEPT_CONNECTIONS = 5
 """Connections of an engine that stay open while they are idle."""
 
 BUSY_SECONDS = 30
-"""How long SQLite waits for another process to finish its transaction."""
+"""Time that SQLite waits for another process to finish its transaction."""
 
 
 def connect_sqlite(address: URL, connections: int) -> Engine:
@@ -40,13 +40,13 @@ def connect_sqlite(address: URL, connections: int) -> Engine:
     return engine
 
 
-def empty_log(engine: Engine) -> bool:
-    """Take the write-ahead log over into the database, and cut it to nothing.
+def truncate_log(engine: Engine) -> bool:
+    """Move the write-ahead log into the database and truncate it.
 
     Returns:
-        Whether that could be done within `BUSY_SECONDS`.
+        True if that succeeded within `BUSY_SECONDS`.
     """
-    connection = engine.raw_connection()  # in a transaction SQLite refuses it
+    connection = engine.raw_connection()  # SQLite refuses this within a transaction
     try:
         cursor = connection.cursor()
         busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -56,7 +56,7 @@ def empty_log(engine: Engine) -> bool:
 
 
 class ReadOnlyConnection(sqlite3.Connection):
-    """Of a file that is read only; a change is refused as ``SQLITE_READONLY``.
+    """Connection to a read-only file; SQLite refuses changes with ``SQLITE_READONLY``.
 
     Attributes:
         path: of the file.
@@ -66,7 +66,7 @@ class ReadOnlyConnection(sqlite3.Connection):
 
 
 def _refuse_outdated(connection: sqlite3.Connection, _record: Any, _proxy: Any) -> None:
-    """Implements SQLAlchemy's event ``checkout``: connects again once the file can be written."""
+    """Handle SQLAlchemy's ``checkout`` event: reconnect once the file is writable."""
     if isinstance(connection, ReadOnlyConnection) and _is_writable(connection.path):
         raise DisconnectionError
 
@@ -78,13 +78,13 @@ def _is_writable(path: Path) -> bool:
 def _connect_read_only(
     _dialect: Dialect, _record: object, arguments: list[Any], named: dict[str, Any]
 ) -> ReadOnlyConnection | None:
-    """Implements SQLAlchemy's event ``do_connect``; None where the file can be written.
+    """Handle SQLAlchemy's ``do_connect`` event; return None if the file is writable.
 
-    A new file is made here, for this user alone.
+    A new file is created here, readable by this user only.
 
-    A database with a write-ahead log wants to make files beside it even to be read. Where it
-    cannot, and no log lies there, it is opened as one that never changes (``immutable``): nobody
-    can be writing it then without leaving a log.
+    SQLite needs to create files beside a database with a write-ahead log even to read it. If it
+    cannot, and there is no log, the database is opened as ``immutable``: a process writing to it
+    would have left a log.
     """
     path = Path(arguments[0])
     make_file(path)
@@ -100,22 +100,22 @@ def _connect_read_only(
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
-    # sqlite3 by itself begins no transaction for CREATE TABLE, so half a migration could remain;
-    # with None it begins none at all, and _begin does
+    # by default sqlite3 begins no transaction for CREATE TABLE, which could leave half a migration;
+    # with None it never begins one, and _begin does
     connection.isolation_level = None
     if isinstance(connection, ReadOnlyConnection):
         return
-    # FULL: what was acknowledged survives a power cut (one fsync for each transaction)
-    # secure_delete: what was removed is overwritten, whatever this SQLite was built with
+    # FULL: committed transactions survive a power cut (one fsync for each)
+    # secure_delete: deleted data is overwritten, whatever SQLite's build defaults to
     _write_ahead(connection)
     for setting in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {setting}")
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Turn a new file's log into a write-ahead log, once others are done with the same.
+    """Switch a new file to write-ahead logging, waiting for processes that do the same.
 
-    Here SQLite does not wait by itself, as it does elsewhere.
+    SQLite does not apply its busy timeout to this statement.
     """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
@@ -130,7 +130,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # a transaction that reads first and writes later would fail at once, without waiting, if
-    # another one wrote in between; so those that will write say so
+    # a transaction that reads first and writes later would fail without waiting if another one
+    # wrote in between; so writers declare themselves at the start
     writes = connection.get_execution_options().get("write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -19,31 +19,31 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-# SQLite counts up only in a column that is declared INTEGER
+# SQLite auto-increments only columns declared INTEGER
 Number = BigInteger().with_variant(Integer, "sqlite")
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A point in time, always with the UTC zone, which SQLite would drop."""
+    """A point in time in UTC; restores the time zone, which SQLite drops."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """To the database: in UTC; a time without a zone is a mistake."""
+        """Convert to UTC for the database; refuse a time without a zone."""
         if value is not None and value.tzinfo is None:
             raise ValueError(f"the time {value} has no zone")
         return value.astimezone(UTC) if value else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """From the database: SQLite gives it back without a zone."""
+        """Convert from the database; SQLite returns times without a zone."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
-    """Names every constraint, so that migrations can speak of it on any database."""
+    """Names every constraint, so that migrations can refer to it on any database."""
 
     metadata = MetaData(
         naming_convention={
@@ -56,10 +56,10 @@ class Base(DeclarativeBase):
 
 
 class CaseRow(Base):
-    """One image; see `xemplar.catalog.Case` for the fields."""
+    """An image; see `xemplar.catalog.Case` for the fields."""
 
     __tablename__ = "cases"
-    # ids are FAISS ids and live on in older generations, so one of a removed case never comes back
+    # ids are FAISS ids and live on in older generations, so a removed case's id is never reused
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 -- SQLAlchemy's own convention
 
     id: Mapped[int] = mapped_column(Number, primary_key=True)
@@ -82,7 +82,7 @@ class CaseRow(Base):
 
 
 class FindingRow(Base):
-    """One finding that is present in a case, or "No Finding": `Case.findings`, to filter by."""
+    """A finding present in a case, or "No Finding": `Case.findings`, to filter by."""
 
     __tablename__ = "case_findings"
 
@@ -93,21 +93,21 @@ class FindingRow(Base):
 
 
 class RemovalRow(Base):
-    """A case that was removed: a tombstone, as published generations still hold its vector."""
+    """Tombstone of a removed case, whose vector published generations still hold."""
 
     __tablename__ = "removals"
 
     case: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=False)
     removed_at: Mapped[datetime] = mapped_column(UtcTime)
-    # the radiograph whose pictures are still to be deleted; None once they are
+    # the image whose pictures are still to be deleted; None once they are
     image_sha256: Mapped[str | None] = mapped_column(String(64))
-    # of the case, as long as that; says which keys may ask for the deletion again
+    # of the case, until then: decides which keys may request the deletion again
     source: Mapped[str | None] = mapped_column(String)
     change: Mapped[int] = mapped_column(Number, index=True)
 
 
 class EmbeddingRow(Base):
-    """What one checkpoint made of one case. Arrays are little-endian, row by row."""
+    """A checkpoint's outputs for a case. Arrays are little-endian, in C order."""
 
     __tablename__ = "embeddings"
     __table_args__ = (Index("ix_embeddings_checkpoint_change", "checkpoint", "change"),)
@@ -123,10 +123,10 @@ class EmbeddingRow(Base):
 
 
 class ChangeRow(Base):
-    """One row: the number of the last change that made embeddings come or go.
+    """Single row with the number of the last change to embeddings.
 
-    A transaction that makes such a change takes the next number, and nobody else can until it has
-    ended. So numbers become visible in their order, which those of a sequence do not.
+    A transaction that adds or removes embeddings takes the next number and locks the row until it
+    ends. So numbers become visible in order, unlike those of a sequence.
     """
 
     __tablename__ = "last_change"
@@ -135,7 +135,7 @@ class ChangeRow(Base):
 
 
 class GenerationRow(Base):
-    """One index generation that was built; which one is live is what the file CURRENT says."""
+    """A built index generation; the file CURRENT names the live one."""
 
     __tablename__ = "generations"
 
@@ -148,7 +148,7 @@ class GenerationRow(Base):
 
 
 class JobRow(Base):
-    """One long piece of work; see `xemplar.catalog.Job` for the fields."""
+    """A background job; see `xemplar.operations.jobs.Job` for the fields."""
 
     __tablename__ = "jobs"
 
@@ -171,7 +171,7 @@ class JobRow(Base):
 
 
 class RatingRow(Base):
-    """What one reader says of one case found for an image; see `xemplar.operations.ratings`."""
+    """A reader's rating of a case retrieved for an image; see `xemplar.operations.ratings`."""
 
     __tablename__ = "ratings"
 
@@ -189,7 +189,7 @@ class RatingRow(Base):
 
 
 class EarlierRatingRow(Base):
-    """A rating that its reader has changed or taken back."""
+    """A rating that its reader later changed or withdrew."""
 
     __tablename__ = "earlier_ratings"
     __table_args__ = (
@@ -209,7 +209,7 @@ class EarlierRatingRow(Base):
 
 
 class UnknownImageRow(Base):
-    """An image that was rated while the service knew nothing of it."""
+    """A rated image that the service did not know."""
 
     __tablename__ = "unknown_images"
 
@@ -218,7 +218,7 @@ class UnknownImageRow(Base):
 
 
 class RaterRow(Base):
-    """A reader's pseudonym, and whose it is; see `xemplar.operations.raters`."""
+    """A reader's pseudonym and the key that owns it; see `xemplar.operations.raters`."""
 
     __tablename__ = "raters"
 
@@ -227,7 +227,7 @@ class RaterRow(Base):
 
 
 class KeyRow(Base):
-    """An API key; the secret itself is kept nowhere."""
+    """An API key; the secret itself is not stored."""
 
     __tablename__ = "api_keys"
 
@@ -243,9 +243,9 @@ class KeyRow(Base):
 
 
 class PatientChangeRow(Base):
-    """One patient given to a case by a writer within the last day; see `xemplar.catalog.patients`.
+    """A patient assigned to a case by a writer within the last day; see `xemplar.catalog.patients`.
 
-    It outlasts the case, so that removing it and putting it in again is no way around the limit.
+    It outlives the case, so that removing and adding it again does not evade the limit.
     """
 
     __tablename__ = "patient_changes"
@@ -257,7 +257,7 @@ class PatientChangeRow(Base):
 
 
 class AuditRow(Base):
-    """Who asked what, when, and what was answered; see `xemplar.operations.audit.AuditEntry`."""
+    """An audited request with its time and outcome; see `xemplar.operations.audit.AuditEntry`."""
 
     __tablename__ = "audit"
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 -- SQLAlchemy's own convention

@@ -1,1 +1,1 @@
-"""What the subcommands share: options, messages, environment variables."""
+"""Shared parts of the subcommands: options, messages, environment variables."""

@@ -1,4 +1,4 @@
-"""All environment variables ``XEMPLAR_*``, so that a misspelt one is refused."""
+"""All ``XEMPLAR_*`` environment variables; unknown ones are refused."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -48,40 +48,42 @@ SETTINGS = (
     "WITHOUT_KEYS",
     "WRONG_KEYS_PER_MINUTE",
 )
-"""Settings of the service; commands read some of them too."""
+"""Settings of the service, some of which commands read as well."""
 
 OTHERS = (
     "CHROMIUM",  # tests of the page
-    "DATA",  # demo, tests, checks
+    "DATA",  # demo, tests
     "KEY",  # xemplar.Client
     *("CPUS", "IMAGES", "MEMORY", "PHANTOMS", "SOURCE", "VERSION"),  # docker-compose.yml
 )
-"""What else reads variables of this prefix."""
+"""Variables with this prefix that are read elsewhere."""
 
-GONE = {
+REMOVED = {
     "XEMPLAR_QUEUE_URL": "jobs wait in the catalog alone, where the worker looks for them",
 }
-"""Variables of earlier versions, and what took their place."""
+"""Variables of earlier versions and their replacements."""
 
 KNOWN = frozenset(PREFIX + name for name in (*SETTINGS, *OTHERS))
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """Refuse variables of our prefix that nothing reads: what they mean would be ignored.
+    """Refuse unknown variables with our prefix, which would otherwise be silently ignored.
 
     Raises:
-        ConfigurationError: naming each, and what was most likely meant.
+        ConfigurationError: names each one and the most similar known variable.
     """
     unknown = sorted(
         name for name in environment if name.upper().startswith(PREFIX) and name not in KNOWN
     )
     if unknown:
         named = "; ".join(map(_refusal, unknown))
-        raise ConfigurationError(f"{named} docs/settings.md lists them all; unset what is not one")
+        raise ConfigurationError(
+            f"{named} docs/settings.md lists all variables; unset unknown ones"
+        )
 
 
 def _refusal(name: str) -> str:
-    if instead := GONE.get(name.upper()):
+    if instead := REMOVED.get(name.upper()):
         return f"{name} is gone: {instead}."
     return f"{name} is no variable of xemplar: did you mean {_nearest(name)}?"
 

@@ -1,4 +1,4 @@
-"""What the programs' command lines share: options that mean the same, and the progress bar."""
+"""Options, checks and the progress bar shared by the programs' command lines."""
 
 import os
 import re
@@ -21,62 +21,64 @@ if TYPE_CHECKING:
 DEFAULT_STORE = Path("xemplar-store")
 
 STORE_MARKS = ("catalog.sqlite", "pseudonym.key", "generations/CURRENT", ".restoring")
-"""What only a store has: "media" or "checkpoints" are names that other folders have, too."""
+"""Files found only in a store; other folders may contain "media" or "checkpoints" too."""
 
 STORE_PARTS = re.compile(r"catalog\.sqlite.*|generations|media|checkpoints|pseudonym\.key")
-"""All that is in a store, and is not hidden; databases have files beside them."""
+"""Visible entries of a store; databases have files beside them."""
 
 
 def plain(text: object) -> str:
-    """Write a text so that the terminal shows it, and obeys none of it.
+    """Escape a text so that the terminal displays it literally.
 
-    Markup of rich is escaped, control characters are written out. For whatever other people named:
-    data sets, files, findings, keys.
+    Escapes rich's markup and control characters, for names from other people: data sets, files,
+    findings, keys.
     """
     return escape(visible(str(text)))
 
 
 def store_folder(path: Path) -> Path:
-    """Checks a store's folder, as a callback of typer: it may be new, but nothing else.
+    """Check a store's folder (a typer callback): it must be a store or a new or empty folder.
 
-    What others may read in it is closed to them, or told.
+    Removes read access for other users, or prints a note if that is not permitted.
 
     Raises:
-        BadParameter: it holds other things, which would get mixed with the store's.
+        BadParameter: it contains other files.
     """
-    _below_a_folder(path)
+    _nearest_folder(path)
     inside = [one.name for one in path.iterdir()] if path.is_dir() else []
     others = [name for name in inside if not name.startswith(".") and name != "lost+found"]
     a_store = any((path / mark).exists() for mark in STORE_MARKS)
     if not a_store and not all(STORE_PARTS.fullmatch(name) for name in others):
-        raise typer.BadParameter(f"{path} is no store, and not empty; name a store or a new folder")
+        raise typer.BadParameter(
+            f"{path} is not a store and not empty; name a store or a new folder"
+        )
     if opened := close_to_others(path) if path.is_dir() else []:
         more = f" and {len(opened) - 1:,} more" if opened[1:] else ""
         Console(stderr=True, soft_wrap=True, highlight=False).print(
-            f"[yellow]note[/] others may read {plain(opened[0])}{more}, and this user cannot "
+            f"[yellow]note[/] other users can read {plain(opened[0])}{more}, and this user cannot "
             f"change that; as its owner, run `chmod -R go= {plain(path)}`"
         )
     return path
 
 
 def new_path(path: Path | None) -> Path | None:
-    """Checks what is to be written, as a callback of typer: it must not be there yet.
+    """Check an output path (a typer callback): it must not exist yet.
 
     Raises:
-        BadParameter: it is.
+        BadParameter: it exists, or cannot be created.
     """
     if path is None or str(path) == "-":
         return path
     if path.exists():
         raise typer.BadParameter(f"{path} exists already; choose another name or remove it")
-    there = _below_a_folder(path)
+    there = _nearest_folder(path)
     if not os.access(there, os.W_OK | os.X_OK):
         raise typer.BadParameter(f"{path} cannot be made: this user may not write into {there}")
     return path
 
 
-def _below_a_folder(path: Path) -> Path:
-    """The nearest of a path and its parents that is there; refuses one that is a file."""
+def _nearest_folder(path: Path) -> Path:
+    """Return the nearest existing folder of a path and its parents; refuse a file."""
     there = next(one for one in (path, *path.absolute().parents) if one.exists())
     if not there.is_dir():
         raise typer.BadParameter(f"{path} cannot be made: {there} is a file")
@@ -98,7 +100,7 @@ CheckpointOption = Annotated[
     typer.Option(
         "--checkpoint",
         envvar="XEMPLAR_CHECKPOINT",
-        help="Network; default: the one shipped.",
+        help="Network; default: the shipped one.",
         exists=True,
         dir_okay=False,
     ),
@@ -122,16 +124,16 @@ ColumnsOption = Annotated[
     typer.Option(
         "--columns",
         metavar="NAME=COLUMN,...",
-        help="What the label file calls file, findings, patient_id, view, sex, age, split; as "
-        'file="Image Index",findings="Finding Labels". file is needed.',
+        help="Columns of the label file for file, findings, patient_id, view, sex, age, split, "
+        'such as file="Image Index",findings="Finding Labels". file is required.',
     ),
 ]
 UnknownFindingsOption = Annotated[
     Literal["refuse", "keep", "drop"],
     typer.Option(
         "--unknown-findings",
-        help="Names of findings that are in no vocabulary: refuse the label file, keep them as "
-        "findings of their own, or drop them.",
+        help="Findings outside all vocabularies: refuse the label file, keep them as findings of "
+        "their own, or drop them.",
     ),
 ]
 
@@ -143,11 +145,11 @@ def dataset_of(
     unknown_findings: str,
     name: str | None = None,
 ) -> "Dataset":
-    """Open a data set as the options say, and print its notes on stderr.
+    """Open a data set with the given options and print its notes on stderr.
 
     Raises:
         DatasetError: see `xemplar.data.datasets.open_dataset`.
-        typer.BadParameter: ``--columns`` is not understood.
+        typer.BadParameter: ``--columns`` is invalid.
     """
     from xemplar.data.datasets import open_dataset
     from xemplar.data.findings import UnknownFindings
@@ -166,10 +168,10 @@ def dataset_of(
 
 
 def columns_of(given: list[str]) -> dict[str, str]:
-    """``--columns`` as a mapping. A column's own name may hold commas.
+    """Parse ``--columns`` into a mapping; names of columns may contain commas.
 
     Raises:
-        typer.BadParameter: it is not NAME=COLUMN, names something else, or a name twice.
+        typer.BadParameter: it is not NAME=COLUMN, or NAME is unknown or repeated.
     """
     from xemplar.data.datasets import COLUMNS
     from xemplar.data.spelling import nearest
@@ -196,13 +198,13 @@ def columns_of(given: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"--columns takes {column!r} for both {other} and {name}")
         columns[name] = column
     if columns and "file" not in columns:
-        raise typer.BadParameter("--columns does not tell which column names the image: file=...")
+        raise typer.BadParameter("--columns does not name the column of the image file: file=...")
     return columns
 
 
 @contextmanager
 def shown(bar: Progress) -> Iterator[Callable[[], None]]:
-    """Gives the function that shows a bar: what fails before it was called shows none."""
+    """Yield the function that shows a bar, so that an early failure shows none."""
     try:
         yield bar.start
     finally:
@@ -211,8 +213,8 @@ def shown(bar: Progress) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr with speed and time left; gives the function that moves it."""
+def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield the function that advances a progress bar with speed and time left, on stderr."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -222,7 +224,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     )
     bar = Progress(*columns, console=Console(stderr=True))
     with shown(bar) as show:
-        task = bar.add_task(what, total=total, speed="")
+        task = bar.add_task(description, total=total, speed="")
 
         def moved(done: int) -> None:
             show()

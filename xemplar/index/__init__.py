@@ -1,7 +1,7 @@
-"""The index: embeddings -> immutable generations on disk -> the most similar cases.
+"""The index: immutable generations on disk, built from embeddings and searched for similar cases.
 
-A generation is built beside the live one and published by changing one small file, so that a
-reader always sees a whole index, and going back is publishing an older one.
+A generation is built beside the live one and published by replacing one small file, so that readers
+always see a complete index; rolling back is publishing an older generation.
 """
 
 from xemplar.index.builder import FACTORY, Source, Vectors, build, empty_index
@@ -9,12 +9,19 @@ from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.delta import Changes, LiveIndex, check_cases
 from xemplar.index.generation import Generation, Hits, open_generation
 from xemplar.index.manifest import FileRecord, Manifest, read_manifest
-from xemplar.index.published import Damaged, current, folder_of, generations, publish, remove
+from xemplar.index.published import (
+    DamagedGeneration,
+    current,
+    folder_of,
+    generations,
+    publish,
+    remove,
+)
 
 __all__ = [
     "FACTORY",
     "Changes",
-    "Damaged",
+    "DamagedGeneration",
     "FileRecord",
     "Generation",
     "Hits",

@@ -1,4 +1,4 @@
-"""Building a generation: embeddings -> a folder that appears whole or not at all."""
+"""Builds a generation from embeddings, as a folder that appears atomically."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -18,13 +18,13 @@ from xemplar.index.recall import choose_nprobe, inverted_lists, sample_of
 from xemplar.model.checkpoint import Checkpoint
 
 FACTORY = "IDMap2,Flat"
-"""Exact search. Up to about 100,000 cases it takes less time than the network's forward pass."""
+"""Exact search; up to about 100,000 cases it is faster than the network's forward pass."""
 
 EXACT = frozenset({"IDMap2,Flat", "Flat,IDMap2"})
 
 
 class Vectors(Protocol):
-    """Embeddings of n cases; `xemplar.catalog.Batch` is one."""
+    """Embeddings of n cases, such as `xemplar.catalog.Batch`."""
 
     @property
     def ids(self) -> npt.NDArray[np.int64]:
@@ -44,14 +44,14 @@ class Vectors(Protocol):
 
 
 Source = Callable[[], Iterable[Vectors]]
-"""Gives all embeddings from the beginning each time; only one batch is held at a time."""
+"""Yields all embeddings from the beginning on each call, one batch at a time."""
 
 
 def empty_index(checkpoint: Checkpoint, factory: str) -> faiss.Index:
-    """Make an index for a checkpoint's embeddings.
+    """Create an empty index for a checkpoint's embeddings.
 
     Raises:
-        ConfigurationError: FAISS knows none by that factory string, or none that keeps ids.
+        ConfigurationError: FAISS does not accept the factory string, or the index stores no ids.
     """
     size = checkpoint.card.architecture.embedding_size
     try:
@@ -60,7 +60,7 @@ def empty_index(checkpoint: Checkpoint, factory: str) -> faiss.Index:
             index.add_with_ids(np.empty((0, size), np.float32), np.empty(0, np.int64))
     except RuntimeError as error:
         raise ConfigurationError(
-            f"FAISS knows no index {factory!r} that keeps ids; use {FACTORY!r} or another one, "
+            f"FAISS has no index {factory!r} that stores ids; use {FACTORY!r} or another one, "
             "such as 'IDMap2,IVF64,Flat'"
         ) from error
     return index
@@ -74,29 +74,29 @@ def build(
     factory: str = FACTORY,
     calibration: SimilarityCalibration | None = None,
 ) -> Manifest:
-    """Build a generation in the store. It is not published (see `publish`).
+    """Build a generation in the store without publishing it (see `publish`).
 
     Args:
-        store: where to.
-        checkpoint: the one that made the embeddings.
-        source: of the embeddings, in the order of ids. Read once for an exact index; three times
-            for one that is trained and whose recall is measured.
-        factory: FAISS factory string, of an index that keeps ids and can give vectors back.
-        calibration: from similarity to the chance of a shared finding, where it was measured.
+        store: destination.
+        checkpoint: the one that produced the embeddings.
+        source: embeddings in order of ids. Read once for an exact index, three times for one that
+            is trained and whose recall is measured.
+        factory: FAISS factory string of an index that stores ids and can reconstruct vectors.
+        calibration: maps similarity to the probability of a shared finding, if measured.
 
     Returns:
         The manifest; the folder is ``store.generations / manifest.name``.
 
     Raises:
         NothingIndexed: there are no embeddings.
-        ConfigurationError: FAISS cannot make or fill such an index.
-        Mismatch: the calibration is about another checkpoint's similarities.
+        ConfigurationError: FAISS cannot create or fill such an index.
+        Mismatch: the calibration belongs to another checkpoint.
     """
     if calibration is not None and calibration.checkpoint != checkpoint.digest:
         raise Mismatch(
             f"the calibration of similarity was measured with checkpoint "
-            f"{calibration.checkpoint[:12]}, not with {checkpoint.digest[:12]}; make it anew with "
-            "`xemplar evaluate ranking`"
+            f"{calibration.checkpoint[:12]}, not with {checkpoint.digest[:12]}; measure it again "
+            "with `xemplar evaluate ranking`"
         )
     name, created = _name(store, checkpoint.digest)
     folder = store.generations / name
@@ -109,16 +109,16 @@ def build(
             _check_reconstructs(index, int(ids[0]))
             nprobe, recall = (0, 1.0) if factory in EXACT else choose_nprobe(index, source)
             with (beside / INDEX).open("wb") as out:
-                # by Python, whose errors say that the disk is full; FAISS's own do not
+                # written by Python, whose errors report a full disk; FAISS's do not
                 faiss.write_index(index, faiss.PyCallbackIOWriter(out.write))
-        except RuntimeError as error:  # what FAISS raises, with the C++ assertion as its text
+        except RuntimeError as error:  # FAISS's error, with the C++ assertion as its text
             raise ConfigurationError(
                 f"FAISS cannot build an index {factory!r}: {_last_line(error)}; "
-                f"use {FACTORY!r} or another one that keeps ids, such as 'IDMap2,IVF64,Flat'"
+                f"use {FACTORY!r} or another one that stores ids, such as 'IDMap2,IVF64,Flat'"
             ) from error
         for file, array in ((IDS, ids), (LOGITS, logits), (CAMS, cams)):
-            # opened for both, as only then NumPy lets Python write: its own error of a full disk
-            # has no number
+            # opened for reading too, which makes NumPy write through Python: NumPy's own error for
+            # a full disk has no errno
             with (beside / file).open("w+b") as out:
                 np.save(out, array)
         manifest = Manifest(
@@ -140,11 +140,11 @@ def build(
 
 
 _TRAINING_ROWS = 65_536
-"""Vectors that an index is trained on; FAISS itself takes at most 256 for each inverted list."""
+"""Training vectors of an index; FAISS uses at most 256 per inverted list."""
 
 
 def _name(store: Store, digest: str) -> tuple[str, str]:
-    """A generation's name and its time (ISO); names sort by time, so one second has only one."""
+    """Choose a generation's name and time (ISO); names sort by time, with one per second."""
     while True:
         now = datetime.now(UTC)
         name = f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}"
@@ -156,9 +156,9 @@ def _name(store: Store, digest: str) -> tuple[str, str]:
 def _fill(
     index: Any, source: Source, digest: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float16]]:
-    """Add all vectors; returns ids (N,), logits (N, F) and cams (N, F, g, g).
+    """Add all vectors; return ids (N,), logits (N, F) and cams (N, F, g, g).
 
-    The vectors themselves are held only by FAISS, so that there is one copy of them.
+    Only FAISS holds the vectors, so that there is one copy of them.
     """
     ids, logits, cams = [], [], []
     for batch in source():
@@ -174,12 +174,12 @@ def _fill(
 
 
 def _check_reconstructs(index: Any, case: int) -> None:
-    """Fail now rather than at the first query: a search wants the vectors of its answer back."""
+    """Check that the index can reconstruct vectors, which every search needs."""
     if isinstance(index, faiss.IndexIDMap) and not isinstance(index, faiss.IndexIDMap2):
-        raise RuntimeError("IDMap cannot give vectors back, IDMap2 can")  # noqa: TRY004
+        raise RuntimeError("IDMap cannot reconstruct vectors, IDMap2 can")  # noqa: TRY004
     lists = inverted_lists(index)
     if lists is not None:
-        lists.set_direct_map_type(faiss.DirectMap.Hashtable)  # id -> place; saved with the index
+        lists.set_direct_map_type(faiss.DirectMap.Hashtable)  # id -> position; saved with the index
     index.reconstruct(case)
 
 

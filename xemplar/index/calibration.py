@@ -1,8 +1,8 @@
-"""From a cosine to the chance that two images share a finding: measured, and kept in the manifest.
+"""Calibrates cosine similarity to the probability that two images share a finding.
 
-A cosine is no probability, and users read it as one. How often images of that cosine share a
-finding depends on the network, on the images in the index and on how common findings are in them,
-so it is measured for an index (`xemplar evaluate ranking`) and published with it.
+A cosine is not a probability, although users read it as one. The probability of a shared finding at
+a given cosine depends on the network, the indexed images and the prevalence of findings, so it is
+measured for an index (`xemplar evaluate ranking`) and published in its manifest.
 """
 
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ class SimilarityCalibration:
     """A non-decreasing piecewise linear curve, constant beyond its ends.
 
     Attributes:
-        checkpoint: sha256 hex digest of the network whose cosines it is about.
+        checkpoint: sha256 hex digest of the network that it calibrates.
         source: name of the data set that it was fitted on.
-        images: how many images were compared with the index.
-        pairs: how many pairs of images that makes.
+        images: number of images compared with the index.
+        pairs: number of compared pairs.
         similarity: cosines, ascending, in [-1, 1].
-        chance: share of pairs with a finding in common at each of these, in [0, 1].
+        chance: fraction of pairs with a shared finding at each cosine, in [0, 1].
     """
 
     checkpoint: str
@@ -45,17 +45,17 @@ class SimilarityCalibration:
         ):
             raise CorruptArtefact(
                 "a calibration of similarity needs two or more cosines from -1 to 1 that "
-                "ascend, and as many chances from 0 to 1 that do not descend; make it anew with "
-                "`xemplar evaluate`"
+                "ascend, and as many chances from 0 to 1 that do not descend; measure it again "
+                "with `xemplar evaluate`"
             )
 
     def chance_of(self, similarity: float) -> float:
-        """Chance, in [0, 1], that two images of this cosine share a finding."""
+        """Return the probability, in [0, 1], that two images with this cosine share a finding."""
         return float(np.interp(similarity, self.similarity, self.chance))
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """The calibration from JSON, where tuples have become lists.
+        """Build the calibration from JSON, where tuples are lists.
 
         Raises:
             CorruptArtefact: fields are missing, unknown or out of range.

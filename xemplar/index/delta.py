@@ -1,8 +1,8 @@
-"""`LiveIndex`: a published generation, plus the cases that came since, minus those that went.
+"""`LiveIndex`: a published generation with a delta of cases added and removed since.
 
-A generation is never changed, and building one takes minutes where images are many. So what came
-since it was built lies beside it in memory and is searched exactly, and what went is left out of
-every search. Each change makes a new object: a query goes on with the one that it began with.
+A generation never changes, and building one takes minutes for large archives. So cases added later
+are held in memory and searched exactly, and removed cases are excluded from every search. Each
+change creates a new object, so that a running query keeps the one it started with.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,7 @@ from xemplar.index.manifest import Manifest
 
 
 class LiveIndex:
-    """Answers as a generation that was built just now would. Immutable; any thread may search."""
+    """Searches like a generation built just now. Immutable and safe to share between threads."""
 
     def __init__(
         self,
@@ -28,47 +28,47 @@ class LiveIndex:
         removed: Collection[int] = (),
         version: int | None = None,
     ) -> None:
-        """Take what was read from a catalog (see `of`).
+        """Combine a generation with a delta (see `of`).
 
         Args:
             generation: the published one.
-            added: cases that it does not hold, ids ascending; None for none.
-            removed: ids of cases that were removed; others than its own are passed over.
-            version: of the catalog that says so (`Catalog.version`); None if none was asked.
+            added: cases missing from the generation, ids ascending; None for none.
+            removed: ids of removed cases; those not in the generation are ignored.
+            version: `Catalog.version` of the delta; None without a catalog.
         """
         self.generation = generation
         self._version = version
-        self._added = added if added is not None else _nothing(generation.manifest)
+        self._added = added if added is not None else _empty_batch(generation.manifest)
         gone = np.fromiter(removed, np.int64, len(removed))
         gone = gone[_within(gone, generation.ids)]
         self._removed = frozenset(gone.tolist())
         kept = np.delete(generation.ids, np.searchsorted(generation.ids, gone))
-        # stable: what is sorted already but for its end takes one pass
+        # stable: nearly sorted input takes one pass
         self._ids = np.sort(np.concatenate([kept, self._added.ids]), kind="stable")
 
     @classmethod
     def of(cls, generation: Generation, catalog: Catalog) -> Self:
-        """A generation, and what the catalog knows beyond it.
+        """Combine a generation with the catalog's later changes.
 
         Raises:
-            Mismatch: the catalog knows nothing of a case in it.
+            Mismatch: the catalog lacks a case of the generation.
         """
         check_cases(generation, catalog)
         return cls(generation).updated(catalog)
 
     def updated(self, catalog: Catalog) -> Self:
-        """This, with what has changed in the catalog; itself where nothing has.
+        """Return this index with the catalog's changes applied, or itself if there are none.
 
-        Only what changed is read.
+        Reads only the changes.
         """
         checkpoint, since = self.manifest.checkpoint, self._version
-        # asked first: what changes while the rest is read, the next call sees
+        # read first: the next call sees changes made while the rest is read
         version = catalog.version()
         if version == since:
             return self
-        came = catalog.embedded_ids(checkpoint, since)
-        came = came[~_within(came, self.generation.ids) & ~_within(came, self._added.ids)]
-        read = [self._added, *catalog.vectors_of(checkpoint, came.tolist())]
+        added = catalog.embedded_ids(checkpoint, since)
+        added = added[~_within(added, self.generation.ids) & ~_within(added, self._added.ids)]
+        read = [self._added, *catalog.vectors_of(checkpoint, added.tolist())]
         gone = catalog.removed(since or 0)
         left = [_rows(batch, ~np.isin(batch.ids, list(gone))) for batch in read]
         return type(self)(self.generation, _joined(left), self._removed | gone, version)
@@ -77,26 +77,26 @@ class LiveIndex:
         return len(self._ids)
 
     def __contains__(self, case: int) -> bool:
-        return _place(self._ids, case) is not None
+        return _position(self._ids, case) is not None
 
     @property
     def name(self) -> str:
-        """Of the generation."""
+        """Name of the generation."""
         return self.generation.name
 
     @property
     def manifest(self) -> Manifest:
-        """Of the generation; its count is what was published, ``len`` is what answers."""
+        """Manifest of the generation; its count is the published one, ``len`` the current one."""
         return self.generation.manifest
 
     @property
     def ids(self) -> npt.NDArray[np.int64]:
-        """Of all cases that answer, int64 (N,), ascending."""
+        """Ids of all searchable cases, int64 (N,), ascending."""
         return self._ids
 
     @property
     def changes(self) -> "Changes":
-        """How far this has come from what was published."""
+        """Size of the delta."""
         return Changes(added=len(self._added.ids), removed=len(self._removed))
 
     def search(
@@ -106,7 +106,7 @@ class LiveIndex:
         excluded: Collection[int] = (),
         among: npt.NDArray[np.int64] | None = None,
     ) -> Hits:
-        """The k most similar cases; as `Generation.search`."""
+        """Find the k most similar cases; see `Generation.search`."""
         published = self.generation.search(vector, k, self._removed.union(excluded), among)
         later = self._search_added(vector, k, excluded, among)
         ids = np.concatenate([published.ids, later.ids])
@@ -115,7 +115,7 @@ class LiveIndex:
         return Hits(ids[order], similarity[order])
 
     def vector(self, case: int) -> npt.NDArray[np.float32]:
-        """The embedding of a case; as `Generation.vector`."""
+        """Return the embedding of a case; see `Generation.vector`."""
         row = self._row(case)
         if row is None:
             return self.generation.vector(case)
@@ -123,7 +123,7 @@ class LiveIndex:
         return vector
 
     def cams(self, case: int) -> npt.NDArray[np.float32]:
-        """Grad-CAM of every finding of a case; as `Generation.cams`."""
+        """Return the Grad-CAM maps of a case; see `Generation.cams`."""
         row = self._row(case)
         if row is None:
             return self.generation.cams(case)
@@ -131,7 +131,7 @@ class LiveIndex:
         return cams
 
     def logits(self, case: int) -> npt.NDArray[np.float32]:
-        """Logits of every finding of a case; as `Generation.logits`."""
+        """Return the logits of a case; see `Generation.logits`."""
         row = self._row(case)
         if row is None:
             return self.generation.logits(case)
@@ -145,7 +145,7 @@ class LiveIndex:
         excluded: Collection[int],
         among: npt.NDArray[np.int64] | None,
     ) -> Hits:
-        """The best of the added cases; those that could tie are scored as the generation does."""
+        """Search the added cases; possible ties are scored as in the generation."""
         allowed = ~np.isin(self._added.ids, np.fromiter(excluded, np.int64, len(excluded)))
         if among is not None:
             allowed &= np.isin(self._added.ids, among)
@@ -159,36 +159,36 @@ class LiveIndex:
         return Hits(ids[order], scores[order])
 
     def _row(self, case: int) -> int | None:
-        """Place among the added cases; None for one of the generation's."""
+        """Return a case's row among the added cases; None if it is in the generation."""
         if case not in self:
             raise NotFound(f"case {case} is not in the index generation {self.name}")
-        return _place(self._added.ids, case)
+        return _position(self._added.ids, case)
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Since a generation was built: cases that came, and of its own, those that went."""
+    """Numbers of cases added, and of the generation's cases removed, since it was built."""
 
     added: int
     removed: int
 
 
-def _place(ids: npt.NDArray[np.int64], case: int) -> int | None:
-    place = int(np.searchsorted(ids, case))
-    return place if place < len(ids) and ids[place] == case else None
+def _position(ids: npt.NDArray[np.int64], case: int) -> int | None:
+    position = int(np.searchsorted(ids, case))
+    return position if position < len(ids) and ids[position] == case else None
 
 
 def _within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which of some ids are among others, which are ascending and may be very many."""
+    """Return a mask of the ids contained in ``ids``, which are ascending and may be many."""
     found: npt.NDArray[np.bool_] = np.searchsorted(ids, some, "right") > np.searchsorted(ids, some)
     return found
 
 
 def check_cases(generation: Generation, catalog: Catalog) -> None:
-    """Refuse a catalog that has neither a case of the generation, nor its removal.
+    """Refuse a catalog that has no record, not even a removal, of a case of the generation.
 
     Raises:
-        Mismatch: it is another store's catalog, or an older one.
+        Mismatch: it belongs to another store, or is out of date.
     """
     unknown = np.setdiff1d(generation.ids, catalog.embedded_ids(generation.manifest.checkpoint))
     removed = catalog.removed() if len(unknown) else ()
@@ -202,7 +202,7 @@ def check_cases(generation: Generation, catalog: Catalog) -> None:
         )
 
 
-def _nothing(manifest: Manifest) -> Batch:
+def _empty_batch(manifest: Manifest) -> Batch:
     findings = len(manifest.findings)
     return Batch(
         ids=np.empty(0, np.int64),
@@ -219,7 +219,7 @@ def _rows(batch: Batch, which: npt.NDArray[np.bool_]) -> Batch:
 
 
 def _joined(batches: list[Batch]) -> Batch | None:
-    """All in one, ids ascending; None for none."""
+    """Concatenate batches in ascending order of ids; None if all are empty."""
     some = [batch for batch in batches if len(batch.ids)]
     if not some:
         return None

@@ -1,4 +1,4 @@
-"""`Generation`: an open, immutable index. Search in it, and what it holds of each case."""
+"""`Generation`: an open, immutable index to search, with the outputs stored for each case."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -27,15 +27,15 @@ from xemplar.index.recall import inverted_lists
 from xemplar.model.checkpoint import Checkpoint
 
 UNIT_TOLERANCE = 1e-3
-"""How far an embedding's length may be from 1."""
+"""Allowed deviation of an embedding's length from 1."""
 
 TIE = 1e-6
-"""Similarities that differ by less are taken for a tie that FAISS may have cut anywhere."""
+"""Similarities that differ by less count as ties, which FAISS may cut off at any point."""
 
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """The most similar cases, best first; of equal ones, the lower id first.
+    """The most similar cases, best first; ties in order of ids.
 
     Attributes:
         ids: int64 (n,).
@@ -47,10 +47,10 @@ class Hits:
 
 
 class Generation:
-    """An open index generation. It never changes, so any number of threads may search in it.
+    """An open index generation. Immutable and safe to share between threads.
 
     Attributes:
-        manifest: what it says of itself.
+        manifest: its description.
     """
 
     def __init__(self, manifest: Manifest, index: Any, ids: Any, logits: Any, cams: Any) -> None:
@@ -66,16 +66,16 @@ class Generation:
         return len(self._ids)
 
     def __contains__(self, case: int) -> bool:
-        return self._place(case) is not None
+        return self._position(case) is not None
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of its folder."""
         return self.manifest.name
 
     @property
     def ids(self) -> npt.NDArray[np.int64]:
-        """Of all its cases, int64 (N,), ascending."""
+        """Ids of all its cases, int64 (N,), ascending."""
         return self._ids
 
     def search(
@@ -85,21 +85,21 @@ class Generation:
         excluded: Collection[int] = (),
         among: npt.NDArray[np.int64] | None = None,
     ) -> Hits:
-        """The k most similar cases, fewer where fewer remain.
+        """Find the k most similar cases, or fewer if fewer remain.
 
-        Cases are left out within the search, so that k others are found whatever their number.
-        With ``among``, every inverted list is looked into: a rare kind of case is found wherever
-        it lies, and the answer of a flat or an inverted index is exact.
+        Exclusions apply within the search, so that k other cases are found however many there are.
+        With ``among``, all inverted lists are searched: rare cases are found wherever they are, and
+        the result of a flat or inverted index is exact.
 
         Args:
             vector: float32 (C,), finite, unit length.
             k: at least 1.
-            excluded: ids of cases that must not appear (the query's own, its patient's).
-            among: ids of the only cases that may appear, int64 (n,); None for all. Ids that this
-                generation does not hold are passed over.
+            excluded: ids of cases to leave out (the query's own, its patient's).
+            among: ids of the only cases to consider, int64 (n,); None for all. Ids that are not in
+                this generation are ignored.
 
         Raises:
-            InvalidArgument: another shape, dtype, length or k.
+            InvalidArgument: wrong shape, dtype, length or k.
         """
         self._check(vector, k)
         allowed = self._allowed(excluded, among)
@@ -111,14 +111,14 @@ class Generation:
         fetched = min(wanted + 8, remaining)
         while True:
             similarity, ids = self._fetch(vector, fetched, parameters)
-            # a tie that reaches the end of what was fetched may go on: then look further
+            # a tie at the end of the results may continue beyond them: then fetch more
             tied = len(ids) == fetched and similarity[wanted - 1] - similarity[-1] < TIE
             if fetched == remaining or not tied:
                 return self._ranked(vector, ids, wanted)
             fetched = min(2 * fetched, remaining)
 
     def vector(self, case: int) -> npt.NDArray[np.float32]:
-        """The embedding of a case, float32 (C,), as exact as the index keeps it.
+        """Return the embedding of a case, float32 (C,), at the index's precision.
 
         Raises:
             NotFound: the case is not in this generation.
@@ -128,7 +128,7 @@ class Generation:
         return vector
 
     def cams(self, case: int) -> npt.NDArray[np.float32]:
-        """Grad-CAM of every finding of a case, float32 (F, g, g), in the manifest's order.
+        """Return the Grad-CAM maps of a case, float32 (F, g, g), ordered as in the manifest.
 
         Raises:
             NotFound: the case is not in this generation.
@@ -137,7 +137,7 @@ class Generation:
         return cams
 
     def logits(self, case: int) -> npt.NDArray[np.float32]:
-        """Logits of every finding of a case, float32 (F,), before calibration.
+        """Return the logits of a case, float32 (F,), before calibration.
 
         Raises:
             NotFound: the case is not in this generation.
@@ -155,7 +155,7 @@ class Generation:
         if not abs(length - 1) <= UNIT_TOLERANCE:  # so that NaN is refused too
             raise InvalidArgument(
                 f"the embedding has length {length:.6g} instead of 1, so its inner products are "
-                "no cosine similarities"
+                "not cosine similarities"
             )
         if k < 1:
             raise InvalidArgument(f"k is {k}; it must be at least 1")
@@ -163,12 +163,12 @@ class Generation:
     def _allowed(
         self, excluded: Collection[int], among: npt.NDArray[np.int64] | None
     ) -> npt.NDArray[np.bool_]:
-        """Which of this generation's cases may appear, in the order of their ids."""
+        """Return a mask of the cases to consider, in order of ids."""
         allowed = ~np.isin(self._ids, np.fromiter(excluded, np.int64, len(excluded)))
         return allowed if among is None else allowed & np.isin(self._ids, among)
 
     def _parameters(self, allowed: npt.NDArray[np.bool_], *, exact: bool) -> Any:
-        """Everything that a search needs: set on the index, it would be shared by all threads."""
+        """Build search parameters; settings on the index would be shared by all threads."""
         options: dict[str, Any] = {}
         if not allowed.all():
             members = np.zeros(int(self._ids[-1]) + 1, bool)
@@ -182,7 +182,7 @@ class Generation:
     def _fetch(
         self, vector: npt.NDArray[np.float32], count: int, parameters: Any
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """FAISS's answer, descending; shorter than ``count`` where it found no more."""
+        """Query FAISS; results descend and may be fewer than ``count``."""
         similarity, ids = self._index.search(vector[None], count, params=parameters)
         found = ids[0] >= 0
         return similarity[0][found], ids[0][found]
@@ -190,9 +190,9 @@ class Generation:
     def _ranked(
         self, vector: npt.NDArray[np.float32], ids: npt.NDArray[np.int64], count: int
     ) -> Hits:
-        """The best ``count``, scored anew in float64, so that equal vectors score equally.
+        """Rescore in float64 and return the best ``count``, so that equal vectors score equally.
 
-        FAISS adds up in another order for the last few vectors than for the others.
+        FAISS sums in a different order for the last few vectors.
         """
         if not len(ids):
             return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
@@ -201,22 +201,22 @@ class Generation:
         return Hits(ids[order], scores[order])
 
     def _row(self, case: int) -> int:
-        place = self._place(case)
-        if place is None:
+        position = self._position(case)
+        if position is None:
             raise NotFound(f"case {case} is not in the index generation {self.name}")
-        return place
+        return position
 
-    def _place(self, case: int) -> int | None:
-        place = int(np.searchsorted(self._ids, case))
-        return place if place < len(self._ids) and self._ids[place] == case else None
+    def _position(self, case: int) -> int | None:
+        position = int(np.searchsorted(self._ids, case))
+        return position if position < len(self._ids) and self._ids[position] == case else None
 
 
 def cosines(
     vectors: npt.NDArray[np.float32], vector: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Of each of the vectors (n, C) with one (C,), all unit length: float32 (n,) in [-1, 1].
+    """Return cosines, float32 (n,) in [-1, 1], of unit vectors (n, C) with a unit vector (C,).
 
-    Summed in float64, row by row: the same pair gives the same number in any company.
+    Sums in float64, row by row, so that a pair's result does not depend on the other rows.
     """
     products = vectors.astype(np.float64) * vector
     clipped: npt.NDArray[np.float32] = np.clip(products.sum(axis=1), -1, 1).astype(np.float32)
@@ -224,17 +224,17 @@ def cosines(
 
 
 def open_generation(store: Store, checkpoint: Checkpoint, name: str | None = None) -> Generation:
-    """Open a generation, after checking that it is whole and that this checkpoint built it.
+    """Open a generation after checking its integrity and its checkpoint.
 
     Args:
-        store: where it lies.
-        checkpoint: the one that queries will be embedded with.
+        store: contains the generation.
+        checkpoint: the one that will embed queries.
         name: of the generation; None for the live one.
 
     Raises:
-        NothingIndexed: none was published yet.
-        NotFound: there is none of that name.
-        CorruptArtefact: a file is not what the manifest says.
+        NothingIndexed: no generation was published yet.
+        NotFound: there is no generation of that name.
+        CorruptArtefact: a file does not match the manifest.
         Mismatch: it was built with another checkpoint, preprocessing or metric.
     """
     name = name or current(store)
@@ -258,7 +258,7 @@ def open_generation(store: Store, checkpoint: Checkpoint, name: str | None = Non
 def _check_content(
     folder: Path, manifest: Manifest, index: Any, ids: Any, logits: Any, cams: Any
 ) -> None:
-    """Refuse files that are whole, but not what the manifest says is in them."""
+    """Refuse files that are intact but contradict the manifest."""
     found = {
         "metric": METRIC if index.metric_type == faiss.METRIC_INNER_PRODUCT else "other",
         "dimension": index.d,

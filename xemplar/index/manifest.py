@@ -1,4 +1,4 @@
-"""The manifest: what a generation says of itself, and the check that its files are what it says."""
+"""The manifest: describes a generation and verifies its files."""
 
 import json
 from collections.abc import Mapping
@@ -30,30 +30,30 @@ class FileRecord:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """The record of a file as it lies there."""
+        """Record an existing file."""
         return cls(file_digest(path), path.stat().st_size)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What is in a generation, and what made it.
+    """Content and origin of a generation.
 
     Attributes:
         name: of its folder.
         created: UTC, ISO 8601.
         checkpoint: sha256 hex digest of the checkpoint whose embeddings it holds.
         preprocessing: digest of that checkpoint's `PreprocessSpec`.
-        findings: of the Grad-CAM maps, in their order.
-        count: of cases.
-        dimension: of a vector.
+        findings: of the Grad-CAM maps, in order.
+        count: number of cases.
+        dimension: of the embedding.
         factory: FAISS factory string.
-        nprobe: inverted lists that a search looks into; 0 where the index has none.
-        recall_at_10: share of the 10 nearest cases that a search finds, measured against exact
-            search; 1.0 by construction where the search is exact.
-        calibration: from similarity to the chance of a shared finding; None until it is measured.
+        nprobe: number of inverted lists that a search visits; 0 if the index has none.
+        recall_at_10: fraction of the 10 nearest cases that a search finds, measured against exact
+            search; 1.0 by construction if the search is exact.
+        calibration: maps similarity to the probability of a shared finding; None until measured.
         files: name -> digest and size.
-        metric: of the similarity.
-        schema: version of this file's form.
+        metric: similarity metric.
+        schema: version of the manifest's format.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Manifest:
     schema: int = SCHEMA
 
     def to_json(self) -> bytes:
-        """The content of manifest.json."""
+        """Serialise as the content of manifest.json."""
         return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode()
 
 
@@ -80,7 +80,7 @@ _MANIFEST = TypeAdapter(Manifest)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read a generation's manifest. Its files are not looked at.
+    """Read a generation's manifest without checking its files.
 
     Raises:
         CorruptArtefact: it is missing, damaged, or of another schema.
@@ -107,13 +107,13 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_fit(manifest: Manifest, checkpoint: Checkpoint) -> None:
-    """Refuse a generation that another checkpoint, preprocessing or metric made.
+    """Refuse a generation built with another checkpoint, preprocessing or metric.
 
     Raises:
-        Mismatch: naming both values, and how to mend it.
+        Mismatch: names both values and the remedy.
     """
     card = checkpoint.card
-    mend = (
+    remedy = (
         "run `xemplar index` on your data sets with this checkpoint, or start with --checkpoint "
         "(XEMPLAR_CHECKPOINT) naming the one that built it"
     )
@@ -128,15 +128,15 @@ def check_fit(manifest: Manifest, checkpoint: Checkpoint) -> None:
         if built != wanted:
             raise Mismatch(
                 f"the index generation {manifest.name} was built with {what} "
-                f"{_short(built)}, but the loaded checkpoint needs {_short(wanted)}; {mend}"
+                f"{_short(built)}, but the loaded checkpoint needs {_short(wanted)}; {remedy}"
             )
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Refuse a generation whose files are not the ones that were written.
+    """Refuse a generation whose files were changed.
 
     Raises:
-        CorruptArtefact: naming the file, and how to mend it.
+        CorruptArtefact: names the file and the remedy.
     """
     for name, record in manifest.files.items():
         path = folder / name
@@ -150,5 +150,5 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 
 
 def _short(value: object) -> str:
-    """A digest's first 12 digits; anything else in full."""
+    """Shorten a digest to 12 digits; return anything else in full."""
     return value[:12] if isinstance(value, str) else str(value)

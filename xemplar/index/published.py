@@ -1,4 +1,4 @@
-"""Which generation is live: publishing one, going back to an older one, listing all."""
+"""Publishes, lists and removes generations, and tells which one is live."""
 
 import secrets
 import shutil
@@ -13,12 +13,12 @@ from xemplar.index.manifest import NAME, Manifest, read_manifest
 
 
 @dataclass(frozen=True)
-class Damaged:
-    """A generation whose manifest cannot be read: it can be removed, and not published.
+class DamagedGeneration:
+    """A generation with an unreadable manifest; it can be removed but not published.
 
     Attributes:
         name: of its folder.
-        fault: what is wrong, and what to do.
+        fault: the problem and its remedy.
     """
 
     name: str
@@ -26,10 +26,10 @@ class Damaged:
 
 
 def folder_of(name: str, store: Store) -> Path:
-    """Where a generation lies.
+    """Return the folder of a generation.
 
     Raises:
-        NotFound: there is none of that name.
+        NotFound: there is no generation of that name.
     """
     names = _names(store)
     if name not in names:
@@ -40,10 +40,10 @@ def folder_of(name: str, store: Store) -> Path:
 
 
 def publish(store: Store, name: str) -> None:
-    """Make a generation the live one, atomically. Naming an older one is the rollback.
+    """Make a generation live, atomically; publishing an older one is a rollback.
 
     Raises:
-        NotFound: there is none of that name.
+        NotFound: there is no generation of that name.
         CorruptArtefact: its manifest cannot be read.
     """
     read_manifest(folder_of(name, store))
@@ -51,18 +51,18 @@ def publish(store: Store, name: str) -> None:
 
 
 def current(store: Store) -> str:
-    """Name of the live generation.
+    """Return the name of the live generation.
 
     Raises:
-        NothingIndexed: none was published yet.
-        CorruptArtefact: the one that is named is not there.
+        NothingIndexed: no generation was published yet.
+        CorruptArtefact: the generation named as live does not exist.
     """
     try:
         name = store.current.read_text().strip()
     except FileNotFoundError as error:
         if store.restoring.is_file():
             raise NothingIndexed(
-                f"a restore into {store.root} was cut off; run `xemplar restore` again"
+                f"a restore into {store.root} was interrupted; run `xemplar restore` again"
             ) from error
         raise NothingIndexed(
             f"nothing is indexed in {store.root} yet; run `xemplar index FOLDER --store "
@@ -76,31 +76,31 @@ def current(store: Store) -> str:
     return name
 
 
-def generations(store: Store) -> tuple[Manifest | Damaged, ...]:
-    """All generations in the store, oldest first; a damaged one hides none of the others."""
+def generations(store: Store) -> tuple[Manifest | DamagedGeneration, ...]:
+    """Return all generations in the store, oldest first, including damaged ones."""
     return tuple(_manifest(store, name) for name in _names(store))
 
 
-def _manifest(store: Store, name: str) -> Manifest | Damaged:
+def _manifest(store: Store, name: str) -> Manifest | DamagedGeneration:
     try:
         return read_manifest(store.generations / name)
     except CorruptArtefact as error:
-        return Damaged(name, str(error))
+        return DamagedGeneration(name, str(error))
 
 
 def remove(store: Store, name: str) -> None:
-    """Delete a generation for good, at once as a reader sees it. The live one is not deleted.
+    """Delete a generation, atomically for readers; refuse to delete the live one.
 
-    A process that has it open goes on with it: its files are deleted when it is closed.
+    A process that has it open can go on using it; the files are freed when it closes them.
 
     Raises:
-        NotFound: there is none of that name.
+        NotFound: there is no generation of that name.
         ConfigurationError: it is the live one.
     """
     folder = folder_of(name, store)
     if store.current.is_file() and name == current(store):
         raise ConfigurationError(
-            f"generation {name} is live and is not deleted; publish another one first"
+            f"generation {name} is live and cannot be deleted; publish another one first"
         )
     gone = store.generations / f".{name}.{secrets.token_hex(4)}"
     with writing_files(store.generations):
@@ -109,5 +109,5 @@ def remove(store: Store, name: str) -> None:
 
 
 def _names(store: Store) -> list[str]:
-    # what is being built, or was when the process died, has no final name and is hidden
+    # unfinished generations have hidden names
     return sorted(path.parent.name for path in store.generations.glob(f"[!.]*/{NAME}"))

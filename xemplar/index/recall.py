@@ -1,4 +1,4 @@
-"""How much of an exact search's answer an approximate index finds, and how hard it must look."""
+"""Measures the recall of an approximate index and chooses its search effort."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,18 +10,18 @@ import numpy.typing as npt
 K = 10
 QUERIES = 256
 ENOUGH = 0.99
-"""Recall from which on looking into more inverted lists is not worth the time."""
+"""Recall above which searching more inverted lists is not worth the time."""
 
 
 def inverted_lists(index: Any) -> Any | None:
-    """The inverted file within a FAISS index; None where it has none."""
+    """Return the inverted file within a FAISS index, or None."""
     return faiss.try_extract_index_ivf(index)
 
 
 def sample_of(
     source: Callable[[], Iterable[Any]], size: int, seed: int = 0
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Up to ``size`` cases, each as likely as any other, from a stream of unknown length.
+    """Draw a uniform sample of up to ``size`` cases from a stream of unknown length.
 
     Reservoir sampling: Vitter, ACM TOMS 11(1), 1985, algorithm R.
 
@@ -38,16 +38,16 @@ def sample_of(
             if len(rows) < size:
                 ids.append(number)
                 rows.append(row.copy())
-            elif (place := int(rng.integers(seen))) < size:
-                ids[place], rows[place] = number, row.copy()
+            elif (slot := int(rng.integers(seen))) < size:
+                ids[slot], rows[slot] = number, row.copy()
     return np.array(ids, np.int64), np.array(rows, np.float32)
 
 
 def choose_nprobe(index: Any, source: Callable[[], Iterable[Any]]) -> tuple[int, float]:
-    """The fewest inverted lists (a power of two) that give enough recall, and that recall.
+    """Choose the fewest inverted lists (a power of two) that reach `ENOUGH` recall.
 
     Returns:
-        ``(nprobe, recall at 10)``; nprobe is 0 where the index has no inverted lists.
+        ``(nprobe, recall at 10)``; nprobe is 0 if the index has no inverted lists.
     """
     ids, queries = sample_of(source, QUERIES)
     truth = _exact(source, ids, queries)
@@ -68,7 +68,7 @@ def _exact(
     ids: npt.NDArray[np.int64],
     queries: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.int64]:
-    """Ids of the nearest cases of each query but itself, int64 (queries, up to K)."""
+    """Return the ids of each query's nearest cases without itself, int64 (queries, up to K)."""
     best = np.empty((len(queries), 0), np.float32)
     best_ids = np.empty((len(queries), 0), np.int64)
     for batch in source():
@@ -89,7 +89,7 @@ def _recall(
     queries: npt.NDArray[np.float32],
     truth: npt.NDArray[np.int64],
 ) -> float:
-    """Share of the exact answer that the index finds, each query's own case left out."""
+    """Return the fraction of exact neighbours that the index finds, without the query itself."""
     _, found = index.search(queries, min(K + 1, index.ntotal), params=parameters)
     hits = wanted = 0
     for own, exact, answer in zip(ids, truth, found, strict=True):

@@ -1,1 +1,1 @@
-"""Records of operation, in the database of the cases: jobs, audit trail, API keys, ratings."""
+"""Operational records in the catalog's database: jobs, audit trail, API keys, ratings."""

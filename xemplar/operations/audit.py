@@ -1,4 +1,4 @@
-"""The audit trail: who asked what, when, and what was answered. No image, no name, no address."""
+"""The audit trail: requests with key, time and outcome, without images, names or addresses."""
 
 import operator
 import os
@@ -26,28 +26,28 @@ from xemplar.catalog.schema import connect, reading, writing
 from xemplar.catalog.tables import AuditRow
 
 FORGOTTEN_AT_ONCE = 10_000
-"""Entries that one transaction deletes: others wait for it meanwhile."""
+"""Entries deleted per transaction, which blocks other writers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditEntry:
-    """One event, or several of one kind.
+    """An audited event, or several of one kind.
 
     Attributes:
-        at: when it was answered, UTC; the first of several.
-        request_id: as in the log and in the answer's X-Request-ID; "" on the command line.
-        key: id of the API key; None where none was given, or none was right.
-        role: of the key; None where the request was not known to be anybody's.
-        action: operation id, as "query", or the command, as "backup".
-        status: of the HTTP answer.
-        subject: id of a case, query, job or key that it was about.
-        image_sha256: of the image that was sent; None once that image, being a case, was removed.
+        at: time of the response, UTC; of the first event if several.
+        request_id: as in the log and in the X-Request-ID header; "" for a command.
+        key: id of the API key; None without a valid key.
+        role: of the key; None if the request was not authenticated.
+        action: operation id, such as "query", or command, such as "backup".
+        status: of the HTTP response.
+        subject: id of the case, query, job or key concerned.
+        image_sha256: of the uploaded image; None after the removal of its case.
         generation: index generation that answered.
-        results: ids of the cases that were shown, in the order of the answer.
-        count: requests that it stands for.
-        details: what a change changed: by field, {"old": ..., "new": ...} or `CHANGED`; of a
-            command, the user's number ("uid").
-        id: grows with time; None until it is kept.
+        results: ids of the returned cases, in order.
+        count: number of requests.
+        details: changed fields: {"old": ..., "new": ...} or `CHANGED`; for a command, the user's
+            "uid".
+        id: increases with time; None until stored.
     """
 
     at: datetime
@@ -66,19 +66,19 @@ class AuditEntry:
 
 
 class Audit:
-    """The trail in the catalog's database. Safe to share between threads."""
+    """The audit trail in the catalog's database. Safe to share between threads."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def add(self, entries: Sequence[AuditEntry]) -> None:
-        """Keep entries, all or none of them.
+        """Store entries in one transaction.
 
         Raises:
-            DatabaseUnreachable: the database does not answer; nothing was kept.
+            DatabaseUnreachable: the database does not answer; nothing was stored.
         """
         with writing(self._engine) as connection:
-            put(connection, *entries)
+            insert_entries(connection, *entries)
 
     def entries(
         self,
@@ -91,16 +91,16 @@ class Audit:
         before: int | None = None,
         limit: int = 100,
     ) -> Sequence[AuditEntry]:
-        """Entries, the newest first.
+        """Return entries, newest first.
 
         Args:
             since: not older than this.
             until: older than this.
-            key: of this API key alone.
-            action: of this operation alone.
-            case: about this case, or that showed it. All other entries are looked through.
-            before: with a smaller id than this: the last one of the page before.
-            limit: at most so many, 1 to `MAX_ENTRIES`.
+            key: only of this API key.
+            action: only of this operation.
+            case: only about this case or with it among the results; scans all matching entries.
+            before: only with smaller ids, for paging: the last id of the previous page.
+            limit: maximum number, 1 to `MAX_ENTRIES`.
         """
         query = select(AuditRow).order_by(AuditRow.id.desc()).limit(min(limit, MAX_ENTRIES))
         for value, column, compare in (
@@ -119,7 +119,7 @@ class Audit:
             return [_entry(row) for row in session.scalars(query)]
 
     def shown(self, since: datetime) -> Mapping[str, set[str]]:
-        """Case ids that were shown to each API key since a time."""
+        """Return the ids of cases shown to each API key since a time."""
         query = select(AuditRow.key, AuditRow.results).where(AuditRow.at >= since)
         found: dict[str, set[str]] = defaultdict(set)
         with reading(self._engine) as connection:
@@ -129,7 +129,7 @@ class Audit:
         return found
 
     def forget(self, days: int) -> int:
-        """Delete what is older than so many days; returns how many entries that were."""
+        """Delete entries older than ``days``; return their number."""
         oldest = datetime.now(UTC) - timedelta(days=days)
         old = select(AuditRow.id).where(AuditRow.at < oldest).limit(FORGOTTEN_AT_ONCE)
         forgotten = 0
@@ -141,21 +141,21 @@ class Audit:
                 return forgotten
 
 
-def put(connection: Connection, *entries: AuditEntry) -> None:
-    """Keep entries within a transaction that is under way."""
+def insert_entries(connection: Connection, *entries: AuditEntry) -> None:
+    """Insert entries within an open transaction."""
     names = [field.name for field in fields(AuditEntry) if field.name != "id"]
     rows = [{name: getattr(entry, name) for name in names} for entry in entries]
     if rows:
         connection.execute(insert(AuditRow), [row | {"results": [*row["results"]]} for row in rows])
 
 
-def note(url: str, action: str, generation: str) -> None:
-    """Keep that a command was run which takes a whole catalog out, or brings one in.
+def audit_command(url: str, action: str, generation: str) -> None:
+    """Audit a command that exports or imports a whole catalog.
 
     Args:
-        url: of the catalog's database, whose schema is up to date.
+        url: of the catalog's database, with an up-to-date schema.
         action: name of the command.
-        generation: live one of the store.
+        generation: live generation of the store.
 
     Raises:
         StorageError: the database does not answer, has no room left, or is read-only.
@@ -176,9 +176,9 @@ def note(url: str, action: str, generation: str) -> None:
 
 
 def changes(described: Mapping[str, tuple[Any, Any]]) -> Mapping[str, Any]:
-    """Old and new values of a case's fields, as `AuditEntry.details`.
+    """Convert old and new values of a case's fields to `AuditEntry.details`.
 
-    Of the patient's pseudonym it tells only that it changed.
+    The patient's pseudonym is recorded only as changed.
     """
     return {
         name: CHANGED if name == "patient" else {"old": old, "new": new}

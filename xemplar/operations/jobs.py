@@ -1,4 +1,4 @@
-"""`Jobs`: long pieces of work in the catalog's database, so that they outlive whoever runs them.
+"""`Jobs`: a queue of background jobs in the catalog's database, which outlive their workers.
 
 ::
 
@@ -8,8 +8,8 @@
       +---release---|----+
                     +-------------------> cancelled
 
-A worker holds a job by a lease and renews it while it lives. A lease that has lapsed means that
-the worker died: the next `claim` takes the job up again, `MAX_ATTEMPTS` times in all.
+A worker holds a job by a lease, which it renews. An expired lease means that the worker died: the
+next `claim` restarts the job, with `MAX_ATTEMPTS` attempts in all.
 """
 
 import secrets
@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, update
 
 from xemplar.api.jobs import JobState as JobState
 from xemplar.catalog.schema import reading, writing
@@ -26,37 +26,37 @@ from xemplar.catalog.tables import ChangeRow, JobRow
 from xemplar.errors import NotFound
 
 LEASE = timedelta(seconds=30)
-"""After which a worker that says nothing is taken for dead."""
+"""Time after which a worker without a heartbeat counts as dead."""
 
 MAX_ATTEMPTS = 3
 LOG_LINES = 200
-"""The newest lines of a job's log are kept."""
+"""Number of newest log lines kept per job."""
 
 
 class JobLost(Exception):
-    """A worker speaks of a job that is no longer its own: it must leave everything as it is."""
+    """Raised to a worker that no longer holds its job and must not change anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One long piece of work.
+    """A background job.
 
     Attributes:
         id: 16 hex digits.
-        kind: what is to be done, as "reindex".
-        state: where it stands.
-        parameters: of the work.
-        done: units that are done.
-        total: of all units; None until it is known.
-        log: lines, the oldest first.
-        result: of a job that is done.
-        error: of one that failed, for people.
-        attempts: how many workers have begun it.
-        cancel: whether it was asked to stop.
-        worker: who runs it, or ran it last.
-        lease_until: when its worker is taken for dead, UTC.
+        kind: such as "reindex".
+        state: current state.
+        parameters: of the job.
+        done: number of completed units.
+        total: number of units; None until known.
+        log: lines, oldest first.
+        result: of a completed job.
+        error: message of a failed job.
+        attempts: number of attempts.
+        cancel: whether cancellation was requested.
+        worker: name of the current or last worker.
+        lease_until: expiry of the lease, UTC.
         created_at: UTC.
-        started_at: when the latest attempt began, UTC.
+        started_at: start of the latest attempt, UTC.
         finished_at: UTC.
     """
 
@@ -78,7 +78,7 @@ class Job:
     finished_at: datetime | None
 
     def expected_end(self, now: datetime | None = None) -> datetime | None:
-        """When it will be done if it goes on as it went so far; None while nothing tells."""
+        """Estimate the end by linear extrapolation; None without enough data."""
         if self.state is not JobState.RUNNING or not (self.started_at and self.total and self.done):
             return None
         now = now or datetime.now(UTC)
@@ -86,13 +86,13 @@ class Job:
 
 
 class Jobs:
-    """The jobs of a catalog. Safe to share between threads and processes."""
+    """The job queue of a catalog. Safe to share between threads and processes."""
 
     def __init__(self, engine: Engine, lease: timedelta = LEASE) -> None:
         self._engine = engine
         self._lease = lease
 
-    # ---- for those who want work done --------------------------------------------------------
+    # ---- for clients ------------------------------------------------------------------------
 
     def create(self, kind: str, parameters: Mapping[str, Any]) -> Job:
         """Queue a new job."""
@@ -102,15 +102,15 @@ class Jobs:
     def create_unless_recent(
         self, kind: str, since_done: timedelta, since_failed: timedelta
     ) -> Job | None:
-        """Queue a new job without parameters, unless there is one of its kind already.
+        """Queue a job without parameters, unless there is a current one of its kind.
 
         Args:
-            kind: what is to be done.
-            since_done: one that is done counts for so long after it was created.
-            since_failed: likewise one that failed or was cancelled.
+            kind: of the job.
+            since_done: period after its creation in which a completed job counts as current.
+            since_failed: the same for a failed or cancelled job.
 
         Returns:
-            The job; None where one waits or runs, or counts.
+            The new job; None if one is queued, running or current.
         """
         now, state, made = datetime.now(UTC), JobRow.state, JobRow.created_at
         counts = (
@@ -123,35 +123,45 @@ class Jobs:
             if connection.scalar(query) is not None:
                 return None
         with writing(self._engine) as connection:
-            # one process at a time gets here: what another one has queued meanwhile is seen
+            # serialises processes, so that a job queued by another one is seen
             connection.execute(select(ChangeRow.number).with_for_update())
             there = connection.scalar(query)
             return _created(connection, kind, {}) if there is None else None
 
     def job(self, job_id: str) -> Job:
-        """One job.
+        """Return a job by its id.
 
         Raises:
-            NotFound: there is none of that id.
+            NotFound: there is no such job.
         """
         with reading(self._engine) as connection:
             return _job(connection, job_id)
 
     def newest(self, limit: int = 50) -> tuple[Job, ...]:
-        """The newest jobs first."""
+        """Return jobs, newest first."""
         query = select(*JobRow.__table__.c).order_by(JobRow.created_at.desc(), JobRow.id)
         with reading(self._engine) as connection:
             return tuple(map(_of_row, connection.execute(query.limit(limit)).mappings()))
 
-    def cancel(self, job_id: str) -> Job:
-        """Ask a job to stop: at once if no living worker has it, else as soon as its worker sees.
-
-        A job that has ended stays as it ended.
+    def counts(self) -> Mapping[str, int]:
+        """Count the jobs by state.
 
         Raises:
-            NotFound: there is none of that id.
+            DatabaseUnreachable: the database does not answer.
         """
-        self.job(job_id)  # asked before anything is written: that may be refused
+        query = select(JobRow.state, func.count()).group_by(JobRow.state)
+        with reading(self._engine) as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job: at once if no worker holds it, otherwise when its worker notices.
+
+        Final states do not change.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        self.job(job_id)  # read first: writes may be refused
         with writing(self._engine) as connection:
             mine, now = JobRow.id == job_id, datetime.now(UTC)
             ended = {"state": JobState.CANCELLED.value, "cancel": True, "finished_at": now}
@@ -163,16 +173,16 @@ class Jobs:
     # ---- for workers -------------------------------------------------------------------------
 
     def waiting(self) -> tuple[str, ...]:
-        """Ids of the jobs that a worker may claim now, the oldest first."""
+        """Return the ids of claimable jobs, oldest first."""
         query = select(JobRow.id).where(_claimable(datetime.now(UTC)))
         with reading(self._engine) as connection:
             return tuple(connection.scalars(query.order_by(JobRow.created_at, JobRow.id)))
 
     def claim(self, job_id: str, worker: str) -> Job | None:
-        """Take a job, if nobody has it and it is still wanted: no other worker gets it then.
+        """Claim a job exclusively, unless it is held or no longer wanted.
 
         Returns:
-            The job, now running; None where there is nothing to do.
+            The job, now running; None if it cannot be claimed.
         """
         now = datetime.now(UTC)
         free = (JobRow.id == job_id, _claimable(now))
@@ -182,7 +192,7 @@ class Jobs:
             if found is None:
                 return None
             job = _of_row(found)
-            end = _end_of_dead(job)
+            end = _final_state(job)
             if end is not None:
                 connection.execute(update(JobRow).where(*free).values(end | {"finished_at": now}))
                 return None
@@ -203,46 +213,46 @@ class Jobs:
             return _job(connection, job_id)
 
     def renew(self, job: Job, done: int, total: int | None, lines: tuple[str, ...] = ()) -> bool:
-        """Say that the worker lives, how far it is, and what there is to tell.
+        """Renew the lease and report progress and log lines.
 
         Returns:
-            Whether the job was asked to stop.
+            True if cancellation was requested.
 
         Raises:
-            JobLost: another worker has it, or nobody.
+            JobLost: this worker no longer holds it.
         """
-        told = {"done": done, "total": total, "lease_until": datetime.now(UTC) + self._lease}
-        return self._change(job, told, lines).cancel
+        renewed = {"done": done, "total": total, "lease_until": datetime.now(UTC) + self._lease}
+        return self._change(job, renewed, lines).cancel
 
     def finish(self, job: Job, result: Mapping[str, Any]) -> None:
-        """The work is done.
+        """Mark the job as done.
 
         Raises:
-            JobLost: another worker has it, or nobody.
+            JobLost: this worker no longer holds it.
         """
         self._change(job, _end(JobState.DONE) | {"result": dict(result)})
 
     def fail(self, job: Job, error: str) -> None:
-        """The work cannot be done, and trying it again would not help.
+        """Mark the job as failed, without further attempts.
 
         Raises:
-            JobLost: another worker has it, or nobody.
+            JobLost: this worker no longer holds it.
         """
         self._change(job, _end(JobState.FAILED) | {"error": error})
 
     def stop(self, job: Job) -> None:
-        """The work was stopped, because that was asked for.
+        """Mark the job as cancelled.
 
         Raises:
-            JobLost: another worker has it, or nobody.
+            JobLost: this worker no longer holds it.
         """
         self._change(job, _end(JobState.CANCELLED))
 
     def release(self, job: Job) -> None:
-        """Give the job back, because this worker ends; the attempt does not count.
+        """Return the job to the queue as the worker shuts down; the attempt does not count.
 
         Raises:
-            JobLost: another worker has it, or nobody.
+            JobLost: this worker no longer holds it.
         """
         given_back = {
             "state": JobState.QUEUED.value,
@@ -252,7 +262,7 @@ class Jobs:
         self._change(job, given_back, (f"worker {job.worker} ends and gives the job back",))
 
     def _change(self, job: Job, values: Mapping[str, Any], lines: tuple[str, ...] = ()) -> Job:
-        """Change a job that this very attempt still holds."""
+        """Update a job if this attempt still holds it."""
         held = (
             JobRow.id == job.id,
             JobRow.state == JobState.RUNNING.value,
@@ -270,13 +280,13 @@ class Jobs:
 
 
 def _claimable(now: datetime) -> ColumnElement[bool]:
-    """Nobody works on it, or whoever did is dead."""
+    """Build the condition for queued jobs and for running ones with an expired lease."""
     lapsed = (JobRow.state == JobState.RUNNING.value) & (JobRow.lease_until < now)
     return (JobRow.state == JobState.QUEUED.value) | lapsed
 
 
-def _end_of_dead(job: Job) -> dict[str, Any] | None:
-    """How a job ends that is not to be taken up again; None for one that is."""
+def _final_state(job: Job) -> dict[str, Any] | None:
+    """Return the final state of a job that must not be retried; None if it may be."""
     if job.cancel:
         return {"state": JobState.CANCELLED.value}
     if job.attempts >= MAX_ATTEMPTS:

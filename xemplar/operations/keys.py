@@ -1,4 +1,4 @@
-"""API keys: who may ask the service, and what for."""
+"""API keys and their roles."""
 
 import hashlib
 import secrets
@@ -17,17 +17,17 @@ from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.tables import KeyRow
 from xemplar.data.words import check_word
 from xemplar.errors import InvalidArgument, NotFound
-from xemplar.operations.audit import AuditEntry, put
+from xemplar.operations.audit import AuditEntry, insert_entries
 
 PREFIX = "xk_"
-"""Of every secret, so that one that leaked is recognised."""
+"""Prefix of every secret, so that leaked ones are recognisable."""
 
 SECRET_BYTES = 32
 MAX_NAME = 100
-"""Characters of a key's name, and of a source's."""
+"""Maximum length of the name of a key or a source."""
 
-LONGEST = timedelta(days=36525)
-"""A key may be good for a hundred years: dates without end cannot be reckoned with."""
+MAX_LIFETIME = timedelta(days=36525)
+"""Longest validity of a key, which keeps date arithmetic in range."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +35,14 @@ class Key:
     """An API key, without its secret.
 
     Attributes:
-        id: 16 hex digits, as in logs and audit.
-        name: whose or what it is; chosen by whoever made it.
-        role: what it may do.
-        sources: whose cases exist for it, by name; None: all.
+        id: 16 hex digits, as in logs and audit trail.
+        name: chosen by its creator.
+        role: permissions.
+        sources: names of the sources whose cases it can see; None for all.
         created_at: UTC.
-        expires_at: from then on it is refused, UTC; None: never.
-        last_used_at: UTC, to about a minute; None: never.
-        revoked_at: UTC; None while it is not.
+        expires_at: end of validity, UTC; None for none.
+        last_used_at: UTC, to about a minute; None if never used.
+        revoked_at: UTC; None if not revoked.
     """
 
     id: str
@@ -56,12 +56,12 @@ class Key:
 
     @property
     def has_expired(self) -> bool:
-        """Whether its time is over."""
+        """True after the end of its validity."""
         return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
 
     @property
     def access(self) -> Access:
-        """Its limits; an administrator's changes of patients are not counted."""
+        """Limits of the key; an administrator's patient changes are not limited."""
         return Access(
             sources=None if self.sources is None else frozenset(self.sources),
             writer=None if self.role == Role.ADMIN else self.id,
@@ -69,19 +69,18 @@ class Key:
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a secret: its sha256, as hex.
+    """Return the stored form of a secret: its sha256 hex digest.
 
-    A slow hash (as for passwords) would protect nothing: it makes guessing expensive, and 256
-    random bits cannot be guessed at any price.
+    A slow hash, as for passwords, would not help: 256 random bits cannot be guessed.
     """
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def open_keys(url: str) -> "Keys":
-    """The keys of a catalog whose schema is up to date (see `migrate`).
+    """Open the keys of a catalog with an up-to-date schema (see `migrate`).
 
     Raises:
-        ConfigurationError, DatabaseUnreachable, Mismatch: as `open_catalog`.
+        ConfigurationError, DatabaseUnreachable, Mismatch: see `open_catalog`.
     """
     engine = connect(url)
     try:
@@ -93,7 +92,7 @@ def open_keys(url: str) -> "Keys":
 
 
 class Keys:
-    """The keys in the catalog's database. A change is audited in the same transaction."""
+    """The API keys in the catalog's database. Changes are audited in the same transaction."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -113,22 +112,24 @@ class Keys:
         expires_at: datetime | None = None,
         audit: bool = True,
     ) -> tuple[Key, str]:
-        """Make a key.
+        """Create a key.
 
         Args:
-            name: whose or what it is.
-            role: what it may do.
-            sources: whose cases exist for it, by name; None: all. An administrator has all.
-            expires_at: from then on it is refused; None: never.
-            audit: False where whoever asks for it audits that: the service, with its request.
+            name: of its owner or purpose.
+            role: permissions.
+            sources: names of the sources whose cases it can see; None for all, as an administrator
+                must have.
+            expires_at: end of validity; None for none.
+            audit: False if the caller audits the change itself, as the service does with its
+                request.
 
         Returns:
-            The key and its secret, which cannot be had again.
+            The key and its secret, which cannot be retrieved later.
 
         Raises:
-            InvalidArgument: an empty name, one that is too long or holds a control character;
-                sources that are none, or an
-                administrator's; an end that is no time to come.
+            InvalidArgument: the name is empty, too long or contains a control character; the
+                sources are invalid, or given for an administrator; or the end of validity is not in
+                the future.
         """
         check_word(name.strip(), "a key's name")
         if not 0 < len(name.strip()) <= MAX_NAME:
@@ -154,24 +155,24 @@ class Keys:
         return key, secret
 
     def revoke(self, key_id: str, *, audit: bool = True) -> Key:
-        """Make a key useless, for good.
+        """Revoke a key permanently.
 
         Args:
-            key_id: of a good key.
-            audit: as in `create`.
+            key_id: of a valid key.
+            audit: see `create`.
 
         Returns:
-            The key, revoked.
+            The revoked key.
 
         Raises:
-            NotFound: there is no such key, or it is revoked already.
+            NotFound: there is no such key, or it was revoked already.
         """
         good = (KeyRow.id == key_id) & KeyRow.revoked_at.is_(None)
         missing = NotFound(
             f"there is no key {key_id!r} that is good; `xemplar keys list` shows all"
         )
         if not any(key.id == key_id and key.revoked_at is None for key in self.list()):
-            raise missing  # before anything is written: that may be refused
+            raise missing  # checked first: writes may be refused
         with writing(self._engine) as connection:
             done = connection.execute(
                 update(KeyRow).where(good).values(revoked_at=datetime.now(UTC))
@@ -184,10 +185,10 @@ class Keys:
                 return _key(session.scalars(select(KeyRow).where(KeyRow.id == key_id)).one())
 
     def note_uses(self, uses: Mapping[str, datetime]) -> None:
-        """Note when keys were used last, by their ids; what is noted already stays if it is later.
+        """Record when keys were last used, by their ids; later recorded times are kept.
 
         Raises:
-            StorageError: nothing was noted.
+            StorageError: nothing was recorded.
         """
         older = or_(KeyRow.last_used_at.is_(None), KeyRow.last_used_at < bindparam("used_at"))
         statement = (
@@ -201,13 +202,13 @@ class Keys:
                 connection.execute(statement, rows)
 
     def list(self) -> Sequence[Key]:
-        """All keys, revoked ones too, the oldest first."""
+        """Return all keys including revoked ones, oldest first."""
         with reading(self._engine) as connection, Session(connection) as session:
             rows = session.scalars(select(KeyRow).order_by(KeyRow.created_at, KeyRow.id))
             return [_key(row) for row in rows]
 
     def by_digest(self) -> Mapping[str, Key]:
-        """All keys, revoked ones too, by the digest of their secret (`digest_of`)."""
+        """Return all keys including revoked ones, by the digest of their secret (`digest_of`)."""
         with reading(self._engine) as connection, Session(connection) as session:
             return {row.sha256: _key(row) for row in session.scalars(select(KeyRow))}
 
@@ -219,10 +220,10 @@ def _key(row: KeyRow) -> Key:
 
 
 def _sources(given: Collection[str] | None, role: Role) -> tuple[str, ...] | None:
-    """Names of sources without spaces around them, each once, sorted.
+    """Normalise names of sources: stripped, unique, sorted.
 
     Raises:
-        InvalidArgument: none, too many, or one that no case can have; or an administrator's.
+        InvalidArgument: there are none or too many, one is invalid, or the role is admin.
     """
     if given is None:
         return None
@@ -246,18 +247,18 @@ def _sources(given: Collection[str] | None, role: Role) -> tuple[str, ...] | Non
 
 
 def _end(given: datetime | None) -> datetime | None:
-    """When a key ends, in UTC.
+    """Check the end of a key's validity and convert it to UTC.
 
     Raises:
-        InvalidArgument: it has passed, or lies farther away than `LONGEST`.
+        InvalidArgument: it is not in the future, or later than `MAX_LIFETIME` allows.
     """
     now = datetime.now(UTC)
     if given is None:
         return None
-    if not now < given <= now + LONGEST:
+    if not now < given <= now + MAX_LIFETIME:
         raise InvalidArgument(
             f"a key cannot end {given:%Y-%m-%d %H:%M %z}; name a time to come, within "
-            f"{LONGEST.days:,} days, or none"
+            f"{MAX_LIFETIME.days:,} days, or none"
         )
     return given.astimezone(UTC)
 
@@ -273,4 +274,4 @@ def _audit(
         subject=subject,
         details=details,
     )
-    put(connection, entry)
+    insert_entries(connection, entry)

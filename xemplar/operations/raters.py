@@ -1,4 +1,4 @@
-"""Readers' pseudonyms, and the API keys that they belong to."""
+"""Readers' pseudonyms and the API keys that own them."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from xemplar.catalog.tables import KeyRow, RaterRow
 from xemplar.errors import InvalidArgument, NotFound, PseudonymTaken, TooManyRatings
 
 MAX_RATERS = 100
-"""Pseudonyms that one key takes for itself; administrators may give it more."""
+"""Pseudonyms that a key may claim; administrators can assign more."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Rater:
     """A pseudonym.
 
     Attributes:
-        name: its own (`xemplar.api.rating_scale.RATER`).
-        key: id of the API key that it belongs to; None where ratings were saved under it while
-            there were no keys, or before pseudonyms had owners.
+        name: the pseudonym (`xemplar.api.rating_scale.RATER`).
+        key: id of the API key that owns it; None if ratings were saved under it while there were no
+            keys, or before pseudonyms had owners.
     """
 
     name: str
@@ -37,17 +37,17 @@ class Raters:
         self._engine = engine
 
     def list(self) -> Sequence[Rater]:
-        """All pseudonyms, by name."""
+        """Return all pseudonyms, by name."""
         query = select(RaterRow.name, RaterRow.key).order_by(RaterRow.name)
         with reading(self._engine) as connection:
             return [Rater(*row) for row in connection.execute(query)]
 
-    def give(self, name: str, key: str) -> Rater:
-        """Let a pseudonym belong to a key, whosever it was, with all its ratings.
+    def assign(self, name: str, key: str) -> Rater:
+        """Assign a pseudonym with all its ratings to a key, whoever owned it before.
 
         Raises:
-            InvalidArgument: no pseudonym.
-            NotFound: there is no such key that is good.
+            InvalidArgument: the pseudonym is invalid.
+            NotFound: there is no such valid key.
         """
         check_name(name)
         good = select(KeyRow.id).where(KeyRow.id == key, KeyRow.revoked_at.is_(None))
@@ -56,19 +56,19 @@ class Raters:
                 raise NotFound(
                     f"there is no key {key[:64]!r} that is good; `xemplar keys list` shows all"
                 )
-            _enter(connection, name, key)
+            _insert_unless_owned(connection, name, key)
             connection.execute(update(RaterRow).where(RaterRow.name == name).values(key=key))
         return Rater(name, key)
 
     def check(self, name: str, key: str | None) -> None:
-        """Refuse a pseudonym that a key may not use. One that nobody has used is free.
+        """Refuse a pseudonym that a key may not use; unused ones are free.
 
         Args:
             name: the pseudonym.
-            key: of whoever asks; None where no key is asked for, and all are everybody's.
+            key: id of the caller's key; None if the service requires no keys and any may be used.
 
         Raises:
-            PseudonymTaken: it belongs to another key, or may.
+            PseudonymTaken: it belongs, or may belong, to another key.
         """
         with reading(self._engine) as connection:
             owner = connection.execute(_owner(name)).one_or_none()
@@ -77,12 +77,12 @@ class Raters:
 
 
 def claim(connection: Connection, name: str, key: str | None) -> None:
-    """Take a pseudonym for a key, if it is free, and hold it until the transaction ends.
+    """Claim a free pseudonym for a key, and lock it until the transaction ends.
 
     Raises:
-        InvalidArgument: no pseudonym.
-        PseudonymTaken: as `Raters.check`.
-        TooManyRatings: the key has taken `MAX_RATERS` already.
+        InvalidArgument: the pseudonym is invalid.
+        PseudonymTaken: see `Raters.check`.
+        TooManyRatings: the key has claimed `MAX_RATERS` already.
     """
     check_name(name)
     owner = connection.execute(_owner(name).with_for_update()).one_or_none()
@@ -93,16 +93,16 @@ def claim(connection: Connection, name: str, key: str | None) -> None:
                 f"this key has {MAX_RATERS} pseudonyms, which is the limit; use one of them, or "
                 f"ask an administrator to give {name!r} to your key (PUT /raters/{name})"
             )
-        _enter(connection, name, key)
-        owner = connection.execute(_owner(name).with_for_update()).one()  # another may be faster
+        _insert_unless_owned(connection, name, key)
+        owner = connection.execute(_owner(name).with_for_update()).one()  # another may win
     _check_owner(name, owner.key, key)
 
 
 def check_name(name: str) -> None:
-    """Refuse what is no pseudonym.
+    """Refuse a name that is not a valid pseudonym.
 
     Raises:
-        InvalidArgument: it is none.
+        InvalidArgument: it is not.
     """
     if not re.fullmatch(RATER, name):
         raise InvalidArgument(
@@ -115,8 +115,8 @@ def _owner(name: str) -> Select[str | None]:
     return select(RaterRow.key).where(RaterRow.name == name)
 
 
-def _enter(connection: Connection, name: str, key: str | None) -> None:
-    """Let a pseudonym belong to a key, unless it is somebody's; of two at once the second waits."""
+def _insert_unless_owned(connection: Connection, name: str, key: str | None) -> None:
+    """Insert a pseudonym for a key unless it exists; concurrent inserts wait for each other."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(RaterRow).values(name=name, key=key)
     connection.execute(statement.on_conflict_do_nothing())

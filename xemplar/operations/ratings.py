@@ -1,4 +1,4 @@
-"""Readers' ratings: how similar the cases found for an image are, in the eyes of those who look."""
+"""Readers' ratings of the similarity of retrieved cases."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -31,24 +31,24 @@ from xemplar.errors import InvalidArgument, NotFound, TooManyRatings
 from xemplar.operations.raters import claim
 
 MAX_OF_KEY = 100_000
-"""Ratings, earlier ones too, that are kept of one key's pseudonyms."""
+"""Ratings, including superseded ones, stored for one key's pseudonyms."""
 
 MAX_UNKNOWN_IMAGES = 32
-"""Images that one key may rate though the service knows nothing of them, as after a restart."""
+"""Images unknown to the service, as after a restart, that one key may rate."""
 
 
 @dataclass(frozen=True)
 class Rating:
-    """What one reader says, or said, of one case found for an image.
+    """A reader's current or superseded rating of a case retrieved for an image.
 
     Attributes:
-        image_id: of the query: the first 16 hex digits of its file's sha256, as a case's id.
+        image_id: of the query image: the first 16 hex digits of its file's sha256, like a case id.
         case_id: of the rated case.
-        case: its number in the index.
+        case: numeric id in the index.
         rater: the reader's pseudonym (`xemplar.api.rating_scale.RATER`).
         rating: 0 to `xemplar.api.rating_scale.MAX_RATING`.
         rated_at: UTC.
-        superseded_at: when the reader changed it or took it back, UTC; None while it holds.
+        superseded_at: when the reader changed or withdrew it, UTC; None if current.
     """
 
     image_id: str
@@ -63,8 +63,8 @@ class Rating:
 class Ratings:
     """The ratings in the catalog's database. Safe to share between threads.
 
-    They go with their case when it is removed, and with their image where that is a case. Those of
-    cases beyond a caller's limits do not exist for it.
+    Ratings are deleted with their case, and with their image if that is a case. Ratings of cases
+    outside a caller's limits are hidden from it.
     """
 
     def __init__(self, engine: Engine, access: Access = EVERYTHING) -> None:
@@ -80,35 +80,37 @@ class Ratings:
         key: str | None = None,
         image_known: bool = False,
     ) -> int:
-        """Keep all that a reader says of an image's cases, in place of what they said before.
+        """Replace a reader's ratings for an image.
 
-        What changes is kept as an earlier rating; what stays keeps its time.
+        Changed ratings are stored as superseded; unchanged ones keep their time.
 
         Args:
             image_id: of the query.
-            rater: pseudonym; from now on the key's, if it was free.
-            ratings: case id -> rating; none at all takes the earlier ones back.
-            key: id of the API key that saves; None where no key is asked for: there are no limits.
-            image_known: the service remembers the image.
+            rater: pseudonym; claimed for the key if it was free.
+            ratings: case id -> rating; empty to withdraw all.
+            key: id of the caller's API key; None if the service requires no keys: then there are no
+                limits.
+            image_known: whether the service remembers the image.
 
         Returns:
-            How many there were before.
+            Number of previous ratings.
 
         Raises:
-            InvalidArgument: no pseudonym, a rating out of its range, or the image rated for itself.
-            NotFound: a case is not in the catalog, or nothing is known of one image too many.
-            PseudonymTaken: the pseudonym is not this key's.
-            TooManyRatings: of this key. Nothing is changed then, nor where anything else is raised.
+            InvalidArgument: the pseudonym is invalid, a rating is out of range, or the image is
+                rated for itself.
+            NotFound: a case is not in the catalog, or the key rates too many unknown images.
+            PseudonymTaken: the pseudonym belongs to another key.
+            TooManyRatings: the key has too many ratings. No error leaves a partial change.
         """
         _check(image_id, ratings)
         with writing(self._engine) as connection:
-            claim(connection, rater, key)  # of two savings at once the second waits here
+            claim(connection, rater, key)  # concurrent saves wait here
             mine = (RatingRow.image_id == image_id) & (RatingRow.rater == rater)
             if self._access.sources is not None:
                 mine &= RatingRow.case.in_(select(CaseRow.id).where(*self._access.conditions()))
             query = select(RatingRow.case, RatingRow.rating).where(mine)
             before = {row.case: row.rating for row in connection.execute(query)}
-            # a case that is rated, or was, is not removed meanwhile, nor is the image
+            # locks the rated cases and the image against removal
             wanted = CaseRow.case_id.in_([image_id, *ratings]) | CaseRow.id.in_(before)
             held = select(CaseRow.case_id, CaseRow.id).where(wanted, *self._access.conditions())
             held = held.order_by(CaseRow.id).with_for_update(key_share=True)
@@ -132,12 +134,12 @@ class Ratings:
         return len(before)
 
     def of(self, image_id: str, *, seen_by: str | None = None) -> Sequence[Rating]:
-        """Ratings for an image that hold, by reader and case.
+        """Return the current ratings for an image, by reader and case.
 
         Args:
             image_id: of the query.
-            seen_by: id of an API key; of cases alone that are rated under its pseudonyms. None:
-                all.
+            seen_by: id of an API key, to return only ratings of cases rated under its pseudonyms;
+                None for all.
         """
         mine = select(RatingRow.case).join(RaterRow, RaterRow.name == RatingRow.rater)
         mine = mine.where(RatingRow.image_id == image_id, RaterRow.key == seen_by)
@@ -145,15 +147,15 @@ class Ratings:
         return self._read(RatingRow, RatingRow.image_id == image_id, *rated)
 
     def by(self, rater: str, image_id: str) -> Sequence[Rating]:
-        """Ratings of one reader for an image that hold, by case."""
+        """Return a reader's current ratings for an image, by case."""
         return self._read(RatingRow, RatingRow.image_id == image_id, RatingRow.rater == rater)
 
     def all(self) -> Sequence[Rating]:
-        """All ratings that hold, by image, reader and case."""
+        """Return all current ratings, by image, reader and case."""
         return self._read(RatingRow)
 
     def history(self) -> Sequence[Rating]:
-        """All ratings, earlier ones too, by image, reader, case and time."""
+        """Return all ratings including superseded ones, by image, reader, case and time."""
         found = [*self._read(RatingRow), *self._read(EarlierRatingRow)]
         return sorted(found, key=lambda one: (one.image_id, one.rater, one.case_id, one.rated_at))
 
@@ -195,7 +197,7 @@ def _unknown(image_id: str, rater: str) -> ColumnElement[bool]:
 
 
 def _allow_unknown(connection: Connection, image_id: str, rater: str, key: str) -> None:
-    """Note an image that the service knows nothing of, unless the key has rated enough of them."""
+    """Record an unknown image, unless the key has rated too many of them."""
     if (
         connection.scalar(select(UnknownImageRow.rater).where(_unknown(image_id, rater)))
         is not None
@@ -212,7 +214,7 @@ def _allow_unknown(connection: Connection, image_id: str, rater: str, key: str) 
 
 
 def _supersede(connection: Connection, which: ColumnElement[bool], now: datetime) -> None:
-    """Move ratings to the earlier ones."""
+    """Move ratings to the superseded ones."""
     names = ("image_id", "rater", "case", "rating", "rated_at")
     moved = select(*(getattr(RatingRow, name) for name in names), literal(now, UtcTime()))
     earlier = insert(EarlierRatingRow).from_select([*names, "superseded_at"], moved.where(which))
@@ -234,6 +236,6 @@ def _check_limit(connection: Connection, key: str | None) -> None:
 def _count(
     connection: Connection, table: type[RatingRow | EarlierRatingRow | UnknownImageRow], key: str
 ) -> int:
-    """Rows of a key's pseudonyms."""
+    """Count rows of a key's pseudonyms."""
     query = select(func.count()).select_from(table).join(RaterRow, RaterRow.name == table.rater)
     return connection.scalar(query.where(RaterRow.key == key)) or 0

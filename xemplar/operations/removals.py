@@ -1,8 +1,8 @@
-"""What is left on disk of removed cases: embeddings and maps in generations that were built before.
+"""Data of removed cases that remains on disk, in generations built before the removal.
 
-No answer shows them. A `PURGE` job deletes them: it builds a generation without them, where the
-live one holds some, and deletes all others that do. Which cases were removed stands in the catalog,
-so a job that was lost or killed is made up for by the next look.
+No answer contains it. A `PURGE` job deletes it: the job builds a generation without the removed
+cases if the live one contains some, and deletes all other generations that do. The catalog records
+the removals, so the next check compensates for a lost or killed job.
 """
 
 from dataclasses import dataclass
@@ -18,29 +18,29 @@ from xemplar.index.manifest import IDS
 from xemplar.operations.jobs import Jobs
 
 PURGE = "purge"
-"""Kind of the job."""
+"""Kind of the purge job."""
 
 AGAIN = timedelta(hours=1)
-"""From a job that failed or was cancelled to the next one."""
+"""Delay before the next job after one that failed or was cancelled."""
 
 
 @dataclass(frozen=True)
-class Remains:
-    """Generations that hold removed cases.
+class PurgeBacklog:
+    """Generations that still contain removed cases.
 
     Attributes:
-        generations: names of their folders; hidden ones are left of a deletion that was cut off.
-        since: when the first of these cases was removed, UTC; None where there are none.
+        generations: names of their folders; hidden ones remain from an interrupted deletion.
+        since: time of the first removal concerned, UTC; None if there is none.
     """
 
     generations: tuple[str, ...] = ()
     since: datetime | None = None
 
 
-def remains(store: Store, catalog: Catalog) -> Remains:
-    """Look for removed cases in all generations of a store.
+def purge_backlog(store: Store, catalog: Catalog) -> PurgeBacklog:
+    """Find removed cases in all generations of a store.
 
-    A generation whose list of cases cannot be read may hold any of them.
+    A generation whose ids cannot be read counts as containing all removed cases.
     """
     removed = catalog.removal_times()
     numbers = np.fromiter(sorted(removed), np.int64, len(removed))
@@ -50,45 +50,45 @@ def remains(store: Store, catalog: Catalog) -> Remains:
         if len(found := _held(path, numbers))
     }
     since = min((removed[int(n)] for found in held.values() for n in found), default=None)
-    return Remains(tuple(held), since)
+    return PurgeBacklog(tuple(held), since)
 
 
-def queue_purge(store: Store, catalog: Catalog, hours: float) -> Remains:
-    """Queue a `PURGE` job where there is something to delete.
+def queue_purge(store: Store, catalog: Catalog, hours: float) -> PurgeBacklog:
+    """Queue a `PURGE` job if there is something to delete.
 
-    So one job is for many removals: while one waits or runs, and for some hours after one that was
-    done was queued, no other is.
+    One job serves many removals: no other is queued while one is queued or running, nor for
+    ``hours`` after a completed one was queued.
 
     Args:
-        store: whose generations to look at.
+        store: whose generations to check.
         catalog: of that store.
-        hours: these. Every removal has a job by then.
+        hours: period between completed jobs; every removal is purged by then.
 
     Returns:
-        What there is to delete.
+        The data to delete.
     """
-    left = remains(store, catalog)
-    if left.since is not None:
+    backlog = purge_backlog(store, catalog)
+    if backlog.since is not None:
         period = timedelta(hours=hours)
         Jobs(catalog.engine).create_unless_recent(PURGE, period, min(period, AGAIN))
-    return left
+    return backlog
 
 
-def is_late(left: Remains, hours: float) -> bool:
-    """Tell whether a removed case has been on the disk for longer than it should be."""
-    if left.since is None:
+def is_late(backlog: PurgeBacklog, hours: float) -> bool:
+    """Return whether a removed case has been on disk for longer than allowed."""
+    if backlog.since is None:
         return False
-    return datetime.now(UTC) - left.since > timedelta(hours=hours) + AGAIN
+    return datetime.now(UTC) - backlog.since > timedelta(hours=hours) + AGAIN
 
 
 def _held(path: Path, removed: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Which removed cases a generation holds, from the ids of its cases, which are ascending."""
+    """Return the removed cases in a generation, from its ascending ids."""
     try:
         ids = np.load(path, mmap_mode="r")
-        places = np.searchsorted(ids, removed, "right") > np.searchsorted(ids, removed)
+        contained = np.searchsorted(ids, removed, "right") > np.searchsorted(ids, removed)
     except FileNotFoundError:
-        return removed[:0]  # deleted in this moment
+        return removed[:0]  # deleted in the meantime
     except (OSError, ValueError, TypeError):
         return removed
-    held: npt.NDArray[np.int64] = removed[places]
+    held: npt.NDArray[np.int64] = removed[contained]
     return held

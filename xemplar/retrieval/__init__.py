@@ -1,1 +1,1 @@
-"""From a radiograph to similar cases and the evidence for them."""
+"""Retrieval: finds similar cases for a radiograph, with evidence."""

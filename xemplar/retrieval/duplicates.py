@@ -1,16 +1,15 @@
-"""Tells whether two files show one image, in whatever format, resolution or window.
+"""Detects whether two files show the same image in different formats, resolutions or windows.
 
-The same image reaches an archive as DICOM in several transfer syntaxes, as the PNG that a data set
-was published in and as the JPEG that another one made of it. Their bytes differ, their pixels
-hardly: what the network sees of them, 224 x 224 pixels, is nearly the same. So candidates are
-found by their embeddings, and their pixels decide.
+The same image reaches an archive as DICOM in several transfer syntaxes, as the PNG of a published
+data set and as another one's JPEG. Their bytes differ, but the network's inputs, 224 x 224 pixels,
+are nearly equal. So embeddings select candidates, and pixels decide.
 
-Compared is local contrast: the input at half its size, high-pass filtered and divided by its local
-standard deviation. That takes away what another window, display curve or bit depth changes, and
-the coarse shape that all chests share, and leaves ribs, vessels and markers, which another
-exposure of the same patient does not show in the same places. Among 74 million pairs of real
-images the likeness of two different ones is at most 0.63; copies reach 0.9
-(`benchmarks/near_duplicates.py`). Turned, mirrored or cropped images are not recognised.
+The comparison uses local contrast: the input at half its size, high-pass filtered and divided by
+its local standard deviation. That removes differences of window, display curve and bit depth, and
+the coarse shape common to all chests. It keeps ribs, vessels and markers, whose positions differ in
+another exposure of the same patient. Among 74 million pairs of real images, the likeness of two
+different ones is at most 0.63; copies reach 0.9 (`benchmarks/near_duplicates.py`). Rotated,
+mirrored or cropped copies are not recognised.
 """
 
 from functools import lru_cache
@@ -27,42 +26,42 @@ from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.index import LiveIndex
 
 COPY_COSINE = 0.8
-"""Cosine of two embeddings below which their images are not compared: hardly any are the same."""
+"""Cosine of embeddings below which images are not compared, as hardly any are the same."""
 
 SAME_IMAGE = 0.8
-"""Correlation of local contrast from which two images are the same."""
+"""Minimum correlation of local contrast of two copies of an image."""
 
 MAX_COPIES = 10
-"""Most similar cases among which an image is sought."""
+"""Number of most similar cases that are compared with an image."""
 
 SIDE = 112
-"""Of the picture whose local contrast is compared, in pixels."""
+"""Side, in pixels, of the image whose local contrast is compared."""
 
 SIGMA = 2.0
-"""Of the Gaussian neighbourhood that contrast is local to, in those pixels."""
+"""Standard deviation of the Gaussian neighbourhood, in those pixels."""
 
 FLOOR = 2.0
-"""Added to the local standard deviation, in grey levels: noise of an even area has no contrast."""
+"""Added to the local standard deviation, in grey levels, to suppress noise in uniform areas."""
 
 REMEMBERED = 128
-"""Stored images whose contrast is kept while one question is answered: 50 kB each."""
+"""Stored images whose contrast is cached during one request: 50 kB each."""
 
 Contrast: TypeAlias = npt.NDArray[np.float32]
 
 
 def same_image(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
-    """Tell whether two inputs of the network, uint8 (s, s), show the same image."""
+    """Return whether two network inputs, uint8 (s, s), show the same image."""
     return likeness(local_contrast(one), local_contrast(other)) >= SAME_IMAGE
 
 
 def local_contrast(inputs: npt.NDArray[np.uint8]) -> Contrast:
-    """What `likeness` compares of an input of the network.
+    """Compute the local contrast of a network input, for `likeness`.
 
     Args:
         inputs: uint8 (s, s), from `preprocess`.
 
     Returns:
-        float32 (SIDE, SIDE), mean 0 and length 1; all 0 for an even image.
+        float32 (SIDE, SIDE), mean 0 and length 1; all 0 for a uniform image.
     """
     grey = cv2.resize(inputs, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     detail = grey - cv2.GaussianBlur(grey, (0, 0), SIGMA)
@@ -74,7 +73,7 @@ def local_contrast(inputs: npt.NDArray[np.uint8]) -> Contrast:
 
 
 def likeness(one: Contrast, other: Contrast) -> float:
-    """Pearson correlation of two images' local contrast, -1 to 1; 0 where one is even."""
+    """Return the Pearson correlation of local contrasts, -1 to 1; 0 if an image is uniform."""
     return float(np.vdot(one, other))
 
 
@@ -87,15 +86,15 @@ class StoredImages:
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._read)
 
     def same(self, one: Contrast | None, sha256: str) -> bool:
-        """Tell whether an image is the one stored under a digest.
+        """Return whether an image is the same as the one stored under a digest.
 
-        A case whose stored input is missing or damaged is the same as no other.
+        False if the stored input is missing or damaged.
         """
         other = self.contrast(sha256)
         return one is not None and other is not None and likeness(one, other) >= SAME_IMAGE
 
     def contrast(self, sha256: str) -> Contrast | None:
-        """`local_contrast` of a stored image; None where it is missing or damaged."""
+        """Return `local_contrast` of a stored image; None if it is missing or damaged."""
         return self._remembered(sha256)
 
     def _read(self, sha256: str) -> Contrast | None:
@@ -112,14 +111,14 @@ def case_of_image(
     catalog: Catalog,
     images: StoredImages,
 ) -> Case | None:
-    """Find the most similar case that shows an image; None where none that the caller sees does.
+    """Find the most similar case visible to the caller that shows the same image, or None.
 
     Args:
         vector: float32 (C,), embedding of the image.
-        inputs: uint8 (s, s), what the network saw of it.
-        generation: where to search.
-        catalog: what its cases are.
-        images: their stored inputs.
+        inputs: uint8 (s, s), the network's input.
+        generation: index to search.
+        catalog: contains the cases.
+        images: stored inputs of the cases.
     """
     hits = generation.search(vector, MAX_COPIES, among=catalog.seen())
     near = [int(number) for number in hits.ids[hits.similarity >= COPY_COSINE]]

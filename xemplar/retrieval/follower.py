@@ -15,7 +15,7 @@ from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder
 from xemplar.retrieval.snapshot import (
     Snapshot,
-    carry_over,
+    embed_missed_cases,
     live_checkpoint,
     new_validator,
     open_snapshot,
@@ -102,9 +102,9 @@ class StoreFollower:
         """
         path = live_checkpoint(self.store, self._checkpoint)
         live = open_snapshot(path, self.store, self._whole_catalog, self._opener, self.live)
-        carry_over(self.checkpoint, live.encoder, self._whole_catalog, self.media)
+        embed_missed_cases(self.checkpoint, live.encoder, self._whole_catalog, self.media)
         with self._changing:  # opening took a while, and cases may have been added
-            carry_over(self.checkpoint, live.encoder, self._whole_catalog, self.media)
+            embed_missed_cases(self.checkpoint, live.encoder, self._whole_catalog, self.media)
             generation = live.generation.updated(self._whole_catalog)
             self.live = replace(live, generation=generation)
 

@@ -1,7 +1,7 @@
-"""Taking a case in and letting it go: pictures and catalog, in an order that survives a kill.
+"""Adds and deletes cases in media and catalog, in an order that survives a kill.
 
-Both the index job and the service embed images through `embed`, so there is one way from an image
-to what the catalog keeps of it.
+The index job and the service both embed images with `embed`, so there is one path from an image to
+its catalog entry.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,22 +22,22 @@ from xemplar.model.explain import grad_cam
 
 BLANK = "the network sees nothing in it"
 
-YOUNG_SECONDS = 24 * 60 * 60
+ORPHAN_GRACE_SECONDS = 24 * 60 * 60
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """An image ready for the network, and what is kept of its header.
+class PreparedImage:
+    """An image preprocessed for the network, with metadata from its header.
 
     Attributes:
         sha256: hex digest of the image's original bytes.
         inputs: uint8 (size, size), from `preprocess`.
-        source_size: (height, width) of the upright image in pixels.
-        view: as the header tells it, None where it does not; sex and age likewise.
+        source_size: (height, width) of the oriented image in pixels.
+        view: from the header, None if missing; likewise sex and age.
         sex: "F" or "M".
         age: in whole years.
-        photometric: DICOM's PhotometricInterpretation, None for other formats.
-        spacing_mm: (row, column) distance of its pixels in millimetres, None where unknown.
+        photometric: DICOM PhotometricInterpretation; None for other formats.
+        spacing_mm: (row, column) pixel spacing in millimetres; None where unknown.
     """
 
     sha256: str
@@ -51,7 +51,7 @@ class Prepared:
 
     @classmethod
     def of(cls, image: Radiograph, inputs: npt.NDArray[np.uint8]) -> Self:
-        """A decoded image and its input; the image's pixels are let go of."""
+        """Combine a decoded image's metadata with its network input; drop its pixels."""
         return cls(
             sha256=image.sha256,
             inputs=inputs,
@@ -64,7 +64,7 @@ class Prepared:
         )
 
     def completed(self, description: Description) -> Description:
-        """What a data set says of the image; where it leaves something open, the header's word."""
+        """Complete a data set's description with metadata from the header."""
         return replace(
             description,
             view=description.view or self.view,
@@ -74,16 +74,16 @@ class Prepared:
 
 
 def embed(
-    encoder: Encoder, images: Sequence[tuple[Prepared, Description]]
+    encoder: Encoder, images: Sequence[tuple[PreparedImage, Description]]
 ) -> tuple[Entry | None, ...]:
-    """One forward pass, and all of it that the catalog keeps.
+    """Embed images in one forward pass.
 
     Args:
         encoder: of the checkpoint that the embeddings will belong to.
-        images: at least one. Where a description tells no view, sex or age, the header's stands.
+        images: at least one. The header completes view, sex and age missing from a description.
 
     Returns:
-        An entry for each image, in their order; None where the network sees nothing at all.
+        A catalog entry for each image, in order; None if the embedding is zero.
     """
     features = encoder.encode(np.stack([image.inputs for image, _ in images]))
     cams = grad_cam(features.maps, encoder.checkpoint.weights["classifier.weight"])
@@ -95,30 +95,30 @@ def embed(
             width=image.source_size[1],
             spacing_mm=image.spacing_mm,
             photometric=image.photometric,
-            vector=features.embedding[place],
-            logits=features.logits[place],
-            cams=cams[place],
+            vector=features.embedding[row],
+            logits=features.logits[row],
+            cams=cams[row],
         )
-        if features.embedding[place].any()
+        if features.embedding[row].any()
         else None
-        for place, (image, description) in enumerate(images)
+        for row, (image, description) in enumerate(images)
     )
 
 
 def embed_stored(
     ids: Collection[int], encoder: Encoder, catalog: Catalog, media: Media
 ) -> tuple[str, ...]:
-    """Embed cases from their stored inputs, in one forward pass, and put that into the catalog.
+    """Embed cases from their stored inputs in one forward pass, and store the embeddings.
 
     Args:
-        ids: of cases; those that are gone are passed over.
+        ids: of cases; removed ones are skipped.
         encoder: of a checkpoint that has not embedded them.
-        catalog: where they are, and where to.
-        media: with their inputs.
+        catalog: contains the cases and receives the embeddings.
+        media: contains their inputs.
 
     Returns:
-        Case ids of those whose input is missing or damaged; they are left out. So are those in
-        which the network sees nothing at all.
+        Case ids of those skipped as their input is missing or damaged. Cases with a zero embedding
+        are skipped as well.
     """
     spec = encoder.checkpoint.card.spec
     read = [(case, _stored(case, media, spec)) for case in catalog.cases(ids).values()]
@@ -134,13 +134,13 @@ def embed_stored(
     return tuple(case.case_id for case, image in read if image is None)
 
 
-def _stored(case: Case, media: Media, spec: PreprocessSpec) -> Prepared | None:
-    """A case's stored input; None where it is missing or damaged."""
+def _stored(case: Case, media: Media, spec: PreprocessSpec) -> PreparedImage | None:
+    """Load a case's stored input; return None if it is missing or damaged."""
     try:
         inputs = media.input(case.image_sha256, spec)
     except (NotFound, CorruptArtefact):
         return None
-    return Prepared(
+    return PreparedImage(
         sha256=case.image_sha256,
         inputs=inputs,
         source_size=(case.height, case.width),
@@ -153,12 +153,12 @@ def _stored(case: Case, media: Media, spec: PreprocessSpec) -> Prepared | None:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What became of an image.
+class Ingested:
+    """Result of ingesting an image.
 
     Attributes:
-        case: the one that it is by now, or that showed the same image before.
-        is_new: whether that case came with it.
+        case: its case, or the existing case that shows the same image.
+        is_new: whether the case is new.
     """
 
     case: Case
@@ -171,74 +171,74 @@ def embed_image(
     """Embed one image.
 
     Returns:
-        What the network saw of it, uint8 (size, size), and what the catalog keeps of it.
+        The network's input, uint8 (size, size), and the catalog entry.
 
     Raises:
-        NotARadiograph: the network sees nothing in it.
+        NotARadiograph: the embedding is zero.
     """
     inputs = preprocess(image, encoder.checkpoint.card.spec)
-    (entry,) = embed(encoder, [(Prepared.of(image, inputs), description)])
+    (entry,) = embed(encoder, [(PreparedImage.of(image, inputs), description)])
     if entry is None:
         raise NotARadiograph(f"this image cannot be compared with others: {BLANK}")
     return inputs, entry
 
 
-def keep(
+def store_case(
     image: Radiograph,
     inputs: npt.NDArray[np.uint8],
     entry: Entry,
     checkpoint: Checkpoint,
     catalog: Catalog,
     media: Media,
-) -> Taken:
-    """Put one image into media and catalog. When this returns, a power cut takes nothing of it.
+) -> Ingested:
+    """Store one image in media and catalog, durably even across a power cut.
 
-    The pictures are on the disk before the catalog speaks of them, so a case never lacks them.
+    Pictures are on disk before the catalog refers to them, so a case never lacks them.
 
     Args:
-        image: decoded. One that is a case keeps its id and its description.
-        inputs: what the network saw of it.
-        entry: what the network made of it.
-        checkpoint: of that network.
-        catalog: where to.
-        media: where to.
+        image: decoded. An existing case keeps its id and description.
+        inputs: the network's input.
+        entry: the catalog entry.
+        checkpoint: of the network.
+        catalog: destination.
+        media: destination.
 
     Raises:
         ConfigurationError: the catalog cannot be written to.
         OSError: the pictures cannot be written.
-        InputError: the caller may not put it in (`Catalog.check_addition`); nothing is written.
+        InputError: the caller may not add it (`Catalog.check_addition`); nothing is written.
     """
     catalog.check_addition(entry)
     spec = checkpoint.card.spec
     media.write(image, inputs, spec, durable=True)
     new = catalog.add(checkpoint.digest, [entry])
     if not media.has(image.sha256, spec):
-        # an earlier removal of the same radiograph was deleting its pictures; it deletes none of a
-        # case that the catalog holds, and so cannot come between again
+        # an earlier removal of the same image was deleting its pictures; now that the catalog
+        # contains the case, it cannot delete them again
         media.write(image, inputs, spec, durable=True)
-    return Taken(catalog.case(case_id_of(image.sha256)), image.sha256 in new)
+    return Ingested(catalog.case(case_id_of(image.sha256)), image.sha256 in new)
 
 
 def add_case(
     image: Radiograph, description: Description, encoder: Encoder, catalog: Catalog, media: Media
 ) -> Case:
-    """`embed_image`, and `keep` it, whatever the archive holds."""
+    """Embed and store an image, without looking for duplicates."""
     inputs, entry = embed_image(image, description, encoder)
-    return keep(image, inputs, entry, encoder.checkpoint, catalog, media).case
+    return store_case(image, inputs, entry, encoder.checkpoint, catalog, media).case
 
 
 def delete_case(case_id: str, catalog: Catalog, media: Media) -> None:
-    """Remove a case: first from the catalog, which remembers what is left to do, then its pictures.
+    """Remove a case from the catalog, which records the pending deletion, then delete its pictures.
 
-    Killed in between, `delete_pictures` finishes it, and so does the same call.
+    If interrupted, `delete_pictures` or a repeated call completes it.
 
     Raises:
         NotFound: there is no such case.
-        PicturesRemain: it is removed, and its pictures are not deleted yet.
-        StorageError: it could not be removed.
+        PicturesRemain: the case is removed, but its pictures could not be deleted yet.
+        StorageError: the case could not be removed.
     """
     if not _pending(case_id, catalog):
-        catalog.case(case_id)  # asked before anything is written: that may be refused
+        catalog.case(case_id)  # read first: writes may be refused
         if not catalog.remove([case_id]):
             raise NotFound(f"there is no case {case_id[:64]!r} in the catalog")
     try:
@@ -249,15 +249,15 @@ def delete_case(case_id: str, catalog: Catalog, media: Media) -> None:
 
 
 def _pending(case_id: str, catalog: Catalog) -> list[str]:
-    """Digests of the radiograph of a case that was removed, while its pictures are there."""
+    """Return the image digest of a removed case while its pictures are pending deletion."""
     return [sha256 for sha256 in catalog.removed_pictures() if case_id_of(sha256) == case_id]
 
 
 def delete_pictures(catalog: Catalog, media: Media) -> int:
-    """Delete the pictures of all cases that were removed; returns of how many radiographs.
+    """Delete the pictures of all removed cases; return the number of images.
 
-    Called when a service starts, every minute while it runs, and before a reindex: that finishes
-    what a kill or a full disk interrupted.
+    Called when a service starts, every minute while it runs, and before a reindex, to complete
+    deletions interrupted by a kill or a full disk.
     """
     pending = catalog.removed_pictures()
     for sha256 in pending:
@@ -266,10 +266,10 @@ def delete_pictures(catalog: Catalog, media: Media) -> int:
 
 
 def delete_orphans(catalog: Catalog, media: Media) -> None:
-    """Delete stored images of no case: a kill came before the catalog knew of the radiograph.
+    """Delete stored images without a case, left by a kill before the catalog was written.
 
-    Called before each reindex. Pictures of the last `YOUNG_SECONDS` stay, as an index job that
-    runs may be about to put their cases in.
+    Called before each reindex. Pictures newer than `ORPHAN_GRACE_SECONDS` are kept, as a running
+    index job may be about to add their cases.
     """
-    for digests in media.untouched_for(YOUNG_SECONDS):
+    for digests in media.untouched_for(ORPHAN_GRACE_SECONDS):
         catalog.delete_unknown_pictures(digests, media.remove)

@@ -1,8 +1,8 @@
-"""nDCG of ranked lists, for many queries at once: the service's and the evaluation's are the same.
+"""nDCG of ranked lists for many queries at once, shared by service and evaluation.
 
-All take gains, float64 (Q, M): for each of Q queries, those of M cases in the order of the ranking,
-the first one most similar, 0 for a case that is not relevant. All give float64 (Q,), NaN for a
-query to which no case is relevant: that says nothing of the ranking, neither 0 nor 1.
+Gains are float64 (Q, M): for each of Q queries, the gains of M cases in ranking order, most similar
+first, 0 for an irrelevant case. Results are float64 (Q,), NaN for a query without relevant cases,
+for which nDCG is undefined.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ Gains = npt.NDArray[np.float64]
 
 
 def ndcg(ranked: Gains, k: int) -> Gains:
-    """Normalised discounted cumulative gain of the first k (Järvelin & Kekäläinen, TOIS 2002).
+    """Compute normalised discounted cumulative gain at k (Järvelin & Kekäläinen, TOIS 2002).
 
     DCG@k = sum over ranks i = 1..k of gain_i / log2(i + 1); divided by the DCG@k of the same cases
     in the best possible order.
@@ -25,7 +25,7 @@ def ndcg(ranked: Gains, k: int) -> Gains:
 
 
 def random_ndcg(gains: Gains) -> Gains:
-    """What `ndcg` of the whole list is on average over all orders: exact, for short lists."""
+    """Compute the expected `ndcg` of the whole list over all orders, exactly, for short lists."""
     discount = 1 / np.log2(np.arange(gains.shape[1]) + 2)
     best = -np.sort(-gains, axis=1) @ discount
     return quotient(best > 0, gains.mean(axis=1) * discount.sum(), best)
@@ -34,7 +34,7 @@ def random_ndcg(gains: Gains) -> Gains:
 def quotient(
     defined: npt.NDArray[np.bool_], numerator: npt.ArrayLike, denominator: npt.ArrayLike
 ) -> Gains:
-    """Quotient where defined, NaN elsewhere."""
+    """Divide where defined; NaN elsewhere."""
     answer = np.full(defined.shape, np.nan)
     np.divide(numerator, denominator, out=answer, where=defined)
     return answer

@@ -1,4 +1,4 @@
-"""A query's answer, as plain values."""
+"""Values of a query's answer."""
 
 import time
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from xemplar.model.densenet import Features
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one finding.
+    """The network's prediction for a finding.
 
     Attributes:
         finding: its name.
@@ -27,16 +27,16 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """One similar case.
+    """A similar case.
 
     Attributes:
         rank: from 1.
-        case: who it is.
+        case: the case itself.
         similarity: cosine of the two embeddings, in [-1, 1]. Not a probability.
-        probability: that the network gives the explained finding in this case.
+        probability: predicted for the explained finding in this case.
         present: whether that reaches the finding's threshold.
-        chance: that the case shares a finding with the query, by the index's calibration of
-            similarity; None where the index has none.
+        chance: calibrated probability that the case shares a finding with the query; None if the
+            index has no calibration.
     """
 
     rank: int
@@ -49,27 +49,26 @@ class Neighbour:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A query and its answer, with what its pictures are made from.
+    """A query's answer, with the data for its pictures.
 
     Attributes:
         query_id: random, 16 hex digits.
-        image_id: the first 16 hex digits of the sha256 of the image's file, as a case's id.
-        checkpoint: digest of the checkpoint that answered.
-        generation: name of the index generation that answered.
+        image_id: first 16 hex digits of the sha256 of the image's file, like a case id.
+        checkpoint: digest of the checkpoint used.
+        generation: name of the index generation searched.
         image: uint8 (height, width), display copy of the query, longer side at most 1024 px.
-        inputs: uint8 (s, s), what the network saw of it.
-        archived_as: id of the most similar case that shows this very image, whatever the search
-            left out; None where none does.
+        inputs: uint8 (s, s), the network's input.
+        archived_as: id of the most similar case that shows the same image, even if excluded from
+            the search; None if there is none.
         features: of the query alone (N = 1).
         cams: float32 (F, g, g), Grad-CAM of the query for every finding.
-        predictions: all findings, the most probable first.
+        predictions: for all findings, most probable first.
         explained: the finding that the overlays explain.
-        neighbours: the most similar case first; with diversity, in the order of choice.
-        counter_examples: the most similar cases without the explained finding; empty where none
-            were asked for.
-        matched: how many indexed cases the filter means, less those that are excluded by name.
-        warnings: what speaks against the image, for people; empty for one as it should be.
-        timings_ms: milliseconds by stage, in the order of the stages.
+        neighbours: most similar first; with diversity, in order of selection.
+        counter_examples: most similar cases without the explained finding; empty if not requested.
+        matched: number of indexed cases that match the filter, without explicitly excluded ones.
+        warnings: problems with the image, as messages; empty if there are none.
+        timings_ms: milliseconds by stage, in order.
     """
 
     query_id: str
@@ -91,17 +90,17 @@ class Answer:
 
 
 class Stopwatch:
-    """Milliseconds by stage."""
+    """Measures milliseconds by stage."""
 
     def __init__(self) -> None:
         self.timings_ms: dict[str, float] = {}
         self._since = time.perf_counter()
 
     def stage(self, name: str) -> None:
-        """The time since the last call belongs to the stage ``name``."""
+        """Assign the time since the last call to a stage."""
         self.add(name, (time.perf_counter() - self._since) * 1000)
 
     def add(self, name: str, milliseconds: float) -> None:
-        """A stage that was timed elsewhere; the next one begins now."""
+        """Add a stage timed elsewhere; the next one starts now."""
         self.timings_ms[name] = round(milliseconds, 3)
         self._since = time.perf_counter()

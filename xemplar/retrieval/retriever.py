@@ -22,7 +22,7 @@ from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder, open_encoder
 from xemplar.retrieval.duplicates import StoredImages, case_of_image
 from xemplar.retrieval.follower import StoreFollower
-from xemplar.retrieval.ingest import Taken, embed_image, keep
+from xemplar.retrieval.ingest import Ingested, embed_image
 from xemplar.retrieval.query import Query, Question, answer_of, answers, read, read_all
 from xemplar.retrieval.result import Answer, Stopwatch
 from xemplar.retrieval.selection import Scope
@@ -83,7 +83,7 @@ class Retriever(StoreFollower):
             raise
         return cls(live, catalog, store, checkpoint, decode, opener)
 
-    def put(self, image: Radiograph, description: Description) -> Taken:
+    def put(self, image: Radiograph, description: Description) -> Ingested:
         """Index a radiograph, unless a case already shows its image; queries find it afterwards.
 
         One process adds radiographs one at a time, so that of two files of one image the second
@@ -113,8 +113,8 @@ class Retriever(StoreFollower):
                     among = (live.generation, self.catalog, images)
                     copy = case_of_image(entry.vector, inputs, *among)
                     if copy is not None:
-                        return Taken(copy, is_new=False)
-                taken = keep(image, inputs, entry, live.checkpoint, self.catalog, self.media)
+                        return Ingested(copy, is_new=False)
+                taken = store_case(image, inputs, entry, live.checkpoint, self.catalog, self.media)
                 is_new |= taken.is_new
                 self.update()
             if taken.case.id in self.generation:

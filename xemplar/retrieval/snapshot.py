@@ -1,4 +1,4 @@
-"""`Snapshot`: encoder, generation and input validator that answer together, and opening one."""
+"""`Snapshot`: an encoder, a live index and an input validator that belong together."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog
-from xemplar.catalog.generations import Generations
+from xemplar.catalog import Catalog, Generations
 from xemplar.errors import ConfigurationError, NotFound
 from xemplar.imaging.validation.validator import FEWEST, MOST, InputValidator, Verdict
 from xemplar.index import (
@@ -30,23 +29,23 @@ from xemplar.retrieval.ingest import embed_stored
 from xemplar.retrieval.result import Answer
 
 BATCH = 16
-"""Images that one forward pass takes when cases are carried over."""
+"""Images per forward pass."""
 
 SEED = 0
-"""Of the sample of images that the input validator is made from."""
+"""Seed of the sample of images for fitting the input validator."""
 
 VALIDATOR = "validator.safetensors"
-"""File in a generation's folder that its manifest does not list: it can always be made anew."""
+"""File in a generation's folder, not listed in the manifest as it can be refitted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What answers, changed as one: an image is sought in the index of the network that encoded it.
+    """Encoder, index and validator, replaced together so that they always match.
 
     Attributes:
-        encoder: of the checkpoint that made the generation.
-        generation: with what came and went since.
-        input validator: knows the indexed images; None where they are too few.
+        encoder: of the checkpoint that built the generation.
+        generation: the generation with later additions and removals.
+        validator: fitted on the indexed images; None if there are too few.
     """
 
     encoder: Encoder
@@ -55,32 +54,32 @@ class Snapshot:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint that answers."""
+        """Checkpoint of the encoder."""
         return self.encoder.checkpoint
 
     def judge(self, inputs: npt.NDArray[np.uint8], features: Features | None = None) -> Verdict:
-        """What the input validator says of an image.
+        """Validate an input image.
 
-        The network looks once more at one that seems turned or inverted, put upright.
+        An image that seems rotated or inverted is corrected and encoded once more.
 
         Args:
             inputs: of the network, uint8 (s, s).
-            features: what it made of them (N = 1); None to let it run.
+            features: the network's output for them (N = 1); None to compute it.
         """
         if self.validator is None:
             return Verdict()
-        activations = self._see(inputs) if features is None else features.pooled()[0]
-        return self.validator.judge(inputs, activations, self._see)
+        activations = self._activations(inputs) if features is None else features.pooled()[0]
+        return self.validator.judge(inputs, activations, self._activations)
 
-    def _see(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        seen: npt.NDArray[np.float64] = self.encoder.encode(inputs[None]).pooled()[0]
-        return seen
+    def _activations(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        pooled: npt.NDArray[np.float64] = self.encoder.encode(inputs[None]).pooled()[0]
+        return pooled
 
     def check_gave(self, answer: Answer) -> None:
-        """Refuse an answer of another checkpoint, whose maps mean other things.
+        """Refuse an answer from another checkpoint, whose maps are not comparable.
 
         Raises:
-            NotFound: another checkpoint answers by now.
+            NotFound: the answer is from another checkpoint.
         """
         if self.checkpoint.digest != answer.checkpoint:
             raise NotFound(
@@ -90,7 +89,7 @@ class Snapshot:
 
 
 def live_checkpoint(store: Store, otherwise: Path) -> Path:
-    """File of the live generation's checkpoint, if the store keeps it, else the other one.
+    """Return the file of the live generation's checkpoint in the store, or else ``otherwise``.
 
     Raises:
         NothingIndexed, CorruptArtefact: there is no live generation, or it cannot be read.
@@ -101,20 +100,20 @@ def live_checkpoint(store: Store, otherwise: Path) -> Path:
 def publish_usable(
     name: str, store: Store, catalog: Catalog, otherwise: Path | None = None
 ) -> None:
-    """Make a generation the live one, once it is sure that a service can answer with it.
+    """Publish a generation after checking that a service can use it.
 
-    Its checkpoint is kept in the store, so that whoever has the store has all that answers.
+    Its checkpoint is copied into the store, so that the store is self-contained.
 
     Args:
         name: of the generation.
-        store: the folder.
-        catalog: has its cases; remembers when.
-        otherwise: file of its checkpoint, unless the store keeps that itself.
+        store: contains the generation.
+        catalog: contains its cases; records the time.
+        otherwise: file of its checkpoint, if the store does not contain it.
 
     Raises:
-        NotFound: there is none of that name.
-        ConfigurationError, Mismatch, CorruptArtefact: it could not answer; the live one stays.
-        StorageError: disk or database cannot be written; the live one stays.
+        NotFound: there is no generation of that name.
+        ConfigurationError, Mismatch, CorruptArtefact: it is unusable; the live one does not change.
+        StorageError: disk or database cannot be written; the live one does not change.
     """
     manifest = read_manifest(folder_of(name, store))
     checkpoint = load(_made_by(manifest.checkpoint, store, otherwise))
@@ -125,7 +124,7 @@ def publish_usable(
 
 
 def _made_by(digest: str, store: Store, otherwise: Path | None) -> Path:
-    """File of a checkpoint; if there is none, the one whose fault `load` or its user will tell."""
+    """Find the file of a checkpoint; if missing, return a path whose use reports the problem."""
     kept = store.checkpoint(digest)
     try:
         return find(digest, store, *([otherwise] if otherwise else []))
@@ -144,15 +143,14 @@ def open_snapshot(
 
     Args:
         path: of the checkpoint (`live_checkpoint`).
-        store: the folder.
-        catalog: what came and went since.
-        opener: makes the encoder of a checkpoint.
-        before: what answers until now. Its encoder and its input validator are used again if they
-            are of that checkpoint: to learn anew what images look like can be done afterwards
-            (`new_doorkeeper`).
+        store: contains the generation.
+        catalog: later additions and removals.
+        opener: creates the encoder of a checkpoint.
+        before: the current snapshot. Its encoder and validator are reused if the checkpoint is the
+            same; the validator can be refitted later (`new_validator`).
 
     Raises:
-        NothingIndexed, Mismatch, CorruptArtefact: generation or checkpoint cannot be used, or the
+        NothingIndexed, Mismatch, CorruptArtefact: generation or checkpoint is unusable, or the
             catalog lacks its cases.
         DatabaseUnreachable: the catalog does not answer.
     """
@@ -161,56 +159,58 @@ def open_snapshot(
         encoder = before.encoder
     else:
         encoder = opener(load(path))
-    live = Snapshot(encoder, LiveIndex.of(open_generation(store, encoder.checkpoint), catalog))
+    snapshot = Snapshot(encoder, LiveIndex.of(open_generation(store, encoder.checkpoint), catalog))
     if before is not None and encoder is before.encoder:
-        return replace(live, validator=before.validator)
-    return replace(live, validator=new_validator(live, catalog, store))
+        return replace(snapshot, validator=before.validator)
+    return replace(snapshot, validator=new_validator(snapshot, catalog, store))
 
 
-def new_validator(live: Snapshot, catalog: Catalog, store: Store) -> InputValidator | None:
-    """One that has learnt from a sample of the images that answer; None where they are too few.
+def new_validator(snapshot: Snapshot, catalog: Catalog, store: Store) -> InputValidator | None:
+    """Load or fit the input validator of a snapshot; None if there are too few images.
 
-    It is kept beside the generation's files, so that only one process learns, and only once: the
-    network looks at `MOST` images, which takes some seconds.
+    It is saved beside the generation's files, so that it is fitted only once: encoding the sample
+    of `MOST` images takes several seconds.
 
     Raises:
         CorruptArtefact: a stored input is damaged.
         DatabaseUnreachable: the catalog does not answer.
     """
-    path = store.generations / live.generation.name / VALIDATOR
-    kept = InputValidator.load(path, live.checkpoint.digest)
+    path = store.generations / snapshot.generation.name / VALIDATOR
+    kept = InputValidator.load(path, snapshot.checkpoint.digest)
     if kept is not None:
         return kept
-    validator = _fitted_validator(live, catalog, Media(store.media))
+    validator = _fitted_validator(snapshot, catalog, Media(store.media))
     if validator is not None and path.parent.is_dir():
-        with suppress(OSError):  # a store that cannot be written to answers all the same
-            validator.save(path, live.checkpoint.digest)
+        with suppress(OSError):  # a read-only store is usable without it
+            validator.save(path, snapshot.checkpoint.digest)
     return validator
 
 
-def _fitted_validator(live: Snapshot, catalog: Catalog, media: Media) -> InputValidator | None:
-    count = min(len(live.generation), MOST)
+def _fitted_validator(snapshot: Snapshot, catalog: Catalog, media: Media) -> InputValidator | None:
+    count = min(len(snapshot.generation), MOST)
     if count < FEWEST:
         return None
-    drawn = np.random.default_rng(SEED).choice(live.generation.ids, count, replace=False)
+    drawn = np.random.default_rng(SEED).choice(snapshot.generation.ids, count, replace=False)
     inputs = []
     for case in catalog.cases(map(int, drawn)).values():
-        with suppress(NotFound):  # it was removed meanwhile
-            inputs.append(media.input(case.image_sha256, live.checkpoint.card.spec))
-    return validator_of(np.stack(inputs), live.encoder) if inputs else None
+        with suppress(NotFound):  # removed in the meantime
+            inputs.append(media.input(case.image_sha256, snapshot.checkpoint.card.spec))
+    return fit_validator(np.stack(inputs), snapshot.encoder) if inputs else None
 
 
-def validator_of(inputs: npt.NDArray[np.uint8], encoder: Encoder) -> InputValidator | None:
-    """One that has learnt from these inputs of the network, uint8 (n, s, s); None for too few."""
+def fit_validator(inputs: npt.NDArray[np.uint8], encoder: Encoder) -> InputValidator | None:
+    """Fit an input validator to network inputs, uint8 (n, s, s); None if there are too few."""
     batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
     return InputValidator.of(inputs, np.concatenate([encoder.encode(b).pooled() for b in batches]))
 
 
-def carry_over(before: Checkpoint, encoder: Encoder, catalog: Catalog, media: Media) -> None:
-    """Embed with the checkpoint that is to answer what only the one before it has embedded.
+def embed_missed_cases(
+    before: Checkpoint, encoder: Encoder, catalog: Catalog, media: Media
+) -> None:
+    """Embed with a new checkpoint the cases that only the previous one has embedded.
 
-    Otherwise cases that came while the new generation was built would be found no more. Those
-    without a usable input are left out, as a reindex leaves them out.
+    Otherwise cases added while the new generation was built would no longer be found. Cases without
+    a usable input are skipped, as in a reindex.
     """
     if before.digest == encoder.checkpoint.digest:
         return

@@ -1,1 +1,1 @@
-"""Steps of `tests/system/containers.py`."""
+"""Steps of `tests.system.containers`."""

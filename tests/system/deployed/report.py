@@ -1,4 +1,4 @@
-"""What was measured, and what was wrong."""
+"""Collects figures and faults."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ class Report:
 
     Attributes:
         figures: (what, value).
-        faults: in words.
+        faults: as messages.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Report:
         self.faults: list[str] = []
 
     def timed(self, what: str, do: Callable[[], T]) -> T:
-        """Do a step, and write down how long it took."""
+        """Run a step and record its duration."""
         print(f"\n== {what}", flush=True)
         began = time.monotonic()
         done = do()
@@ -28,12 +28,12 @@ class Report:
         return done
 
     def measured(self, what: str, value: str) -> None:
-        """Write a figure down."""
+        """Record a figure."""
         self.figures.append((what, value))
         print(f"-- {what}: {value}", flush=True)
 
     def expect(self, right: bool, otherwise: str) -> None:
-        """Write a fault down, unless all is right."""
+        """Record a fault unless ``right``."""
         if not right:
             self.faults.append(otherwise)
             print(f"-- FAULT: {otherwise}", flush=True)

@@ -1,4 +1,4 @@
-"""What a newcomer does with the containers: ask, index, reindex, back up, restore."""
+"""A new user's scenario: query, index, reindex, back up and restore with the containers."""
 
 import json
 import shutil
@@ -17,22 +17,22 @@ from tests.system.engines import Project
 from xemplar.phantom.radiograph import phantom
 
 MOUNTED = 20
-"""Images of the mounted folder that are indexed."""
+"""Number of indexed images of the mounted folder."""
 
 CROWD, SIDE = 16, 6000
 """XEMPLAR_IMAGES_AT_ONCE, and the side of a square of XEMPLAR_MAX_PIXELS."""
 
-TAKEN_OVER_SECONDS = 30.0
+SWITCH_SECONDS = 30.0
 
 
 def start(project: Project, report: Report, what: str) -> None:
-    """Start all, and wait until all is healthy."""
+    """Start all services and wait until they are healthy."""
     up = ("up", "--detach", "--no-build", "--wait", "--wait-timeout", "300")
     report.timed(what, lambda: project.compose(*up))
 
 
 def look_inside(project: Project, report: Report) -> None:
-    """What the running container must not have or be able to."""
+    """Check that the running container lacks tools and permissions that it does not need."""
     script = """
         test "$(id -u)" != 0 || echo "runs as root"
         ! touch /opt/xemplar/new 2>/dev/null || echo "can write to its root file system"
@@ -46,7 +46,7 @@ def look_inside(project: Project, report: Report) -> None:
 
 
 def look_at_limits(project: Project, report: Report) -> None:
-    """What each container of the Compose file must be forbidden."""
+    """Check the restrictions on each container of the Compose file."""
     described = project.compose("--profile", "*", "config", "--format", "json", read=True)
     for name, service in json.loads(described)["services"].items():
         held = (
@@ -62,7 +62,7 @@ def look_at_limits(project: Project, report: Report) -> None:
 
 
 def look_between(project: Project, report: Report, password: str) -> None:
-    """Who reaches PostgreSQL, and who can read its password."""
+    """Check which networks reach PostgreSQL, and that no container exposes its password."""
     for name in ("api", "worker", "postgres", "prometheus"):
         seen = project.engine.run(
             project.engine.command, "inspect", project.container(name), read=True
@@ -73,8 +73,8 @@ def look_between(project: Project, report: Report, password: str) -> None:
         report.expect(reached is due, f"network {network} reaches PostgreSQL: {reached}")
 
 
-def use(project: Project, report: Report, folder: Path, image: bytes) -> None:
-    """Ask, index a mounted folder, reindex; each time the running api must answer with it."""
+def run_scenario(project: Project, report: Report, folder: Path, image: bytes) -> None:
+    """Query, index a mounted folder and reindex; the running api must switch each time."""
     before = report.timed("query", lambda: ask(project.url, image))
     report.expect(len(before["neighbours"]) == 5, "the first query has not five similar cases")
     index = ("indexer", "index", "/images", "--limit", str(MOUNTED))
@@ -90,7 +90,7 @@ def use(project: Project, report: Report, folder: Path, image: bytes) -> None:
 
 
 def back_up(project: Project, report: Report, file: Path) -> None:
-    """One command, while the service runs."""
+    """Back up with one command while the service runs."""
     command = ("exec", "-T", "api", "xemplar", "backup", "-")
     with file.open("wb") as out:
         report.timed("backup", lambda: project.compose(*command, output=out))
@@ -100,14 +100,14 @@ def back_up(project: Project, report: Report, file: Path) -> None:
 
 
 def key_of(file: Path) -> Path:
-    """Where the key of a backup is kept."""
+    """Return the path of a backup's key."""
     return file.with_suffix(".key")
 
 
 def restore(
     project: Project, report: Report, file: Path, image: bytes, due: dict[str, Any]
 ) -> None:
-    """One command, then start; the same image must get the same list."""
+    """Restore with one command and start; the same image must get the same list."""
     command = ("indexer", "restore", "-", "--key", "-")
     keyed = file.with_suffix(".keyed")  # as `cat KEY BACKUP`
     with keyed.open("wb") as both, file.open("rb") as source:
@@ -121,7 +121,7 @@ def restore(
 
 
 def weigh(project: Project, report: Report) -> None:
-    """What the store takes."""
+    """Measure the size of the store."""
     cases = httpx2.get(f"{project.url}/readyz").json()["cases"]
     script = "cd /store && du --apparent-size --block-size=1K --summarize *"
     for line in project.compose("exec", "-T", "api", "sh", "-c", script, read=True).splitlines():
@@ -130,7 +130,7 @@ def weigh(project: Project, report: Report) -> None:
 
 
 def crowd(project: Project, report: Report) -> None:
-    """As many and as large images at once as the service takes in by default, and its memory."""
+    """Send the maximum number of images of maximum size at once, and measure memory."""
     image = cv2.resize(phantom(0, size=512).pixels, (SIDE, SIDE))
     file = cv2.imencode(".png", image)[1].tobytes()
 
@@ -148,7 +148,7 @@ def crowd(project: Project, report: Report) -> None:
 
 
 def ask(url: str, image: bytes) -> dict[str, Any]:
-    """A query, by curl."""
+    """Send a query with curl."""
     command = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "60"]
     done = subprocess.run(
         [*command, "--form", "image=@-;filename=radiograph", f"{url}/query?k=5"],
@@ -161,15 +161,15 @@ def ask(url: str, image: bytes) -> dict[str, Any]:
 
 
 def ranked(answer: dict[str, Any]) -> list[tuple[str, float]]:
-    """Its similar cases, with their cosines."""
+    """Return an answer's similar cases with their cosines."""
     return [(near["case_id"], near["similarity"]) for near in answer["neighbours"]]
 
 
 def wait_for_another(project: Project, report: Report, generation: str) -> None:
-    """Until the running api answers with another generation than this one."""
+    """Wait until the running api uses another generation."""
     began = time.monotonic()
-    while time.monotonic() < began + TAKEN_OVER_SECONDS:
+    while time.monotonic() < began + SWITCH_SECONDS:
         if httpx2.get(f"{project.url}/readyz").json()["generation"] != generation:
             return
         time.sleep(0.05)
-    report.expect(False, f"no new generation answers after {TAKEN_OVER_SECONDS:g} s")
+    report.expect(False, f"no new generation answers after {SWITCH_SECONDS:g} s")

@@ -1,4 +1,4 @@
-"""The container engine that a check drives: Docker where one runs, else Podman."""
+"""Container engines for system tests: Docker if it runs, else Podman."""
 
 import shutil
 import subprocess
@@ -16,14 +16,14 @@ __all__ = ["Engine", "NoEngine", "Project", "open_engine"]
 
 @contextmanager
 def open_engine(storage: Path) -> Iterator[Engine]:
-    """An engine that is ready to build and run.
+    """Open an engine that is ready to build and run.
 
     Args:
-        storage: where Podman keeps images, so that a second run builds nothing anew. Docker keeps
-            its own.
+        storage: Podman's image storage, kept so that a second run rebuilds nothing. Docker has its
+            own.
 
     Raises:
-        NoEngine: there is none; the message says what to install.
+        NoEngine: there is no engine; the message says what to install.
     """
     if _docker_runs():
         yield Engine("docker", ["docker", "compose"])
@@ -35,7 +35,7 @@ def open_engine(storage: Path) -> Iterator[Engine]:
 
 
 def _docker_runs() -> bool:
-    """Whether there is an engine behind the command."""
+    """Return whether a Docker engine is running."""
     docker = shutil.which("docker")
     if docker is None:
         return False
@@ -43,7 +43,7 @@ def _docker_runs() -> bool:
 
 
 def _compose() -> str:
-    """Compose v2 as a program of its own, beside this Python or on the path."""
+    """Find standalone Compose v2 beside this Python or on the path."""
     beside = Path(sys.executable).parent / "docker-compose"
     found = str(beside) if beside.is_file() else shutil.which("docker-compose")
     if found is None:

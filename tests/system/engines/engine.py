@@ -1,4 +1,4 @@
-"""Docker, and what Podman does alike."""
+"""Docker, and the base class for Podman."""
 
 import os
 import signal
@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class NoEngine(Exception):
-    """There is nothing to run containers with; the message says what is missing."""
+    """No container engine is available; the message says what is missing."""
 
 
 class Engine:
-    """Builds images, and looks at containers.
+    """Builds images and inspects containers.
 
     Attributes:
         command: "docker" or "podman".
-        compose: the command that speaks Compose.
+        compose: the Compose command.
     """
 
     def __init__(self, command: str, compose: Sequence[str]) -> None:
@@ -28,34 +28,35 @@ class Engine:
         self._environment: dict[str, str] = {}
 
     def provide(self, _images: Sequence[str]) -> None:
-        """Have images that are not built here; Docker fetches them by itself."""
+        """Provide images that are not built here; Docker pulls them itself."""
 
     def build(self, target: str, tag: str) -> None:
         """Build a target of the Dockerfile."""
         self.run("docker", "build", "--target", target, "--tag", tag, ".")
 
     def size(self, image: str) -> int:
-        """Of an image, in bytes, unpacked."""
+        """Return the unpacked size of an image in bytes."""
         return int(self.run(self.command, "image", "inspect", "-f", "{{.Size}}", image, read=True))
 
     def kill(self, container: str) -> None:
-        """Kill its first process from outside, as a crash would: the restart policy holds then.
+        """Kill a container's first process from outside, which triggers the restart policy like a
+        crash.
 
-        `docker kill` would not do, as a container that was stopped by hand is left alone.
+        `docker kill` would not, as manually stopped containers are not restarted.
         """
         form = "{{.State.Pid}}"
         pid = self.run(self.command, "inspect", "-f", form, container, read=True)
         os.kill(int(pid), signal.SIGKILL)
 
     def memory(self, container: str) -> str:
-        """That it uses, and may use, as the engine says it: "402MB / 4.295GB"."""
+        """Return memory usage and limit as the engine formats them: "402MB / 4.295GB"."""
         form = "{{.MemUsage}}"
         return self.run(
             self.command, "stats", "--no-stream", "--format", form, container, read=True
         )
 
     def environment(self) -> dict[str, str]:
-        """Of its commands: this process's, and what says where it is."""
+        """Return the environment of commands: this process's plus the engine's settings."""
         return os.environ | self._environment
 
     def run(
@@ -70,12 +71,12 @@ class Engine:
     ) -> str:
         """Run a command in the repository's folder.
 
-        Its output is this process's; or it is read and returned; or nobody wants it (``quiet``); or
-        it goes to a file, as its input may come from one.
+        Its output is inherited by default, returned (``read``), discarded (``quiet``) or written to
+        a file (``output``); its input may come from a file (``feed``).
 
         Raises:
             subprocess.CalledProcessError: it failed.
-            subprocess.TimeoutExpired: it took longer than so many seconds.
+            subprocess.TimeoutExpired: it took longer than ``seconds``.
         """
         done = subprocess.run(
             list(map(str, command)),

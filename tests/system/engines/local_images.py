@@ -1,7 +1,7 @@
-"""Base images made from Debian's packages, where no registry of images can be reached.
+"""Builds base images from Debian packages where no image registry is reachable.
 
-They are near enough to what they stand in for to try the Dockerfile and the Compose file, and only
-for that: a stand-in of PostgreSQL or Prometheus has Debian's version, not the one that is named.
+They are close enough to the originals to test the Dockerfile and the Compose file, and only for
+that: local images of PostgreSQL and Prometheus have Debian's versions, not the named ones.
 """
 
 import os
@@ -28,10 +28,10 @@ CHANGES: Mapping[str, Sequence[str]] = {
     ),
     "prom/prometheus": ('ENTRYPOINT ["prometheus"]',),
 }
-"""Of each image that can be made here."""
+"""Configuration of each image that can be built locally."""
 
 DATA = {"var/lib/postgresql/data": "postgres", "prometheus": "nobody"}
-"""Folders of volumes, and whose they are: a new volume takes its owner from the image."""
+"""Volume folders and their owners: a new volume gets its owner from the image."""
 
 LEFT_OUT = (
     "usr/share/doc",
@@ -41,27 +41,27 @@ LEFT_OUT = (
     "var/cache/apt",
     "var/lib/apt/lists",
 )
-"""As the slim images leave it out."""
+"""Folders left out, as in the slim images."""
 
 
-def make_stand_ins(engine: "Engine", images: Sequence[str]) -> None:
-    """Make images of these names from Debian's packages.
+def make_local_images(engine: "Engine", images: Sequence[str]) -> None:
+    """Build images of these names from Debian packages.
 
     Raises:
-        NoEngine: one cannot be made here.
+        NoEngine: one cannot be built here.
     """
     for packages in (PYTHON, SERVERS):
         wanted = [image for image in images if (_name(image) == "python") == (packages == PYTHON)]
         unknown = [image for image in wanted if _name(image) not in CHANGES]
         if unknown or (wanted and shutil.which("debootstrap") is None):
             names = ", ".join(unknown or wanted)
-            raise NoEngine(f"{names}: cannot be fetched, nor made here (needs debootstrap)")
+            raise NoEngine(f"{names}: cannot be pulled or built here (needs debootstrap)")
         if wanted:
             _make(engine, wanted, packages)
 
 
 def _make(engine: "Engine", images: Sequence[str], packages: Sequence[str]) -> None:
-    """One system from packages, in images that differ in what they start."""
+    """Build a system from packages and import it as images with different configurations."""
     with tempfile.TemporaryDirectory(prefix="xemplar-base-") as folder:
         system, packed = Path(folder) / "system", Path(folder) / "system.tar"
         options = ("--variant=minbase", f"--include={','.join(packages)}")
@@ -81,7 +81,7 @@ def _name(image: str) -> str:
 
 
 def _finish(system: Path) -> None:
-    """What the images have and Debian's packages have not."""
+    """Add files that the original images have and Debian's packages lack."""
     programs = system / "usr/bin"
     if not (programs / "python").exists() and (programs / "python3").exists():
         (programs / "python").symlink_to("python3")
@@ -94,7 +94,7 @@ def _finish(system: Path) -> None:
 
 
 def _make_data(system: Path) -> None:
-    """Makes the servers' folders of volumes."""
+    """Create the servers' volume folders."""
     users = [line.split(":") for line in (system / "etc/passwd").read_text().splitlines()]
     numbers = {user[0]: int(user[2]) for user in users}
     for folder, owner in DATA.items():

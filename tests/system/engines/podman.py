@@ -1,7 +1,7 @@
-"""Podman in place of Docker, where no Docker engine runs: as in a sandbox or a CI job.
+"""Podman instead of Docker where no Docker engine runs, such as in a sandbox or CI job.
 
-Buildah builds, Podman's API takes the place of Docker's, and Compose v2 speaks with that. Needs no
-systemd, which by itself would run the health checks: a thread does.
+Buildah builds, and Compose v2 uses Podman's Docker-compatible API. Without systemd, which would run
+the health checks, a thread does.
 """
 
 import os
@@ -18,7 +18,7 @@ from threading import Event, Thread
 from typing import Self
 
 from tests.system.engines.engine import ROOT, Engine, NoEngine
-from tests.system.engines.local_images import make_stand_ins
+from tests.system.engines.local_images import make_local_images
 
 PULL_SECONDS = 300
 HEALTH_SECONDS = 2.0
@@ -30,8 +30,8 @@ graphroot = "{graph}"
 runroot = "{run}"
 """
 
-# Images are looked for under their short names here, as buildah names what it builds. Limits are
-# equal, soft and hard: a sandbox lets none be raised.
+# Short image names resolve locally, as buildah names what it builds. Soft and hard limits are
+# equal, as a sandbox does not allow raising them.
 CONTAINERS = """
 [containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
@@ -46,7 +46,7 @@ network_backend = "netavark"
 
 
 class Podman(Engine):
-    """Podman with a configuration and storage of its own: nobody else's images are touched."""
+    """Podman with its own configuration and storage, isolated from other images."""
 
     def __init__(self, storage: Path, compose: str) -> None:
         super().__init__("podman", [compose])
@@ -78,10 +78,10 @@ class Podman(Engine):
         self._end_monitors()
 
     def provide(self, images: Sequence[str]) -> None:
-        """Have images that are not built here: pulled, or else made from Debian's packages.
+        """Pull images that are not built here, or else build them from Debian packages.
 
         Raises:
-            NoEngine: one cannot be had, or no container of it can run.
+            NoEngine: an image is unavailable, or its container cannot run.
         """
         missing = []
         for image in sorted(set(images)):
@@ -92,20 +92,20 @@ class Podman(Engine):
             except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
                 missing.append(image)
         try:
-            make_stand_ins(self, missing)
+            make_local_images(self, missing)
             for image in images:
                 trial = ("--rm", "--network", "bridge", "--entrypoint", "true")
                 self.run("podman", "run", *trial, image, quiet=True)
         except subprocess.CalledProcessError as failed:
-            raise NoEngine(f"Podman can make or run no container here: {failed}") from failed
+            raise NoEngine(f"Podman cannot create or run containers here: {failed}") from failed
 
     def build(self, target: str, tag: str) -> None:
-        """Build a target of the Dockerfile, with this machine's settings of pip."""
+        """Build a target of the Dockerfile with this machine's pip settings."""
         dockerfile = (ROOT / "Dockerfile").read_text()
         self.provide(sorted(set(re.findall(r"^FROM (\S+:\S+)", dockerfile, re.MULTILINE))))
         self.run(
             *("buildah", "bud", "--layers", "--isolation", "chroot", "--network", "host"),
-            *("--format", "docker"),  # the other one knows no health checks
+            *("--format", "docker"),  # the OCI format has no health checks
             *(f"--volume={path}:{inside}:ro" for path, inside in self._pip_files()),
             *("--target", target, "--tag", tag, "."),
         )
@@ -118,7 +118,7 @@ class Podman(Engine):
         return True
 
     def _start_api(self, socket: Path) -> "subprocess.Popen[bytes]":
-        """Podman's API, which speaks as Docker's does."""
+        """Start Podman's Docker-compatible API."""
         command = ["podman", "system", "service", "--time", "0", f"unix://{socket}"]
         log = (self._folder / "log").open("wb")
         api = subprocess.Popen(
@@ -133,15 +133,15 @@ class Podman(Engine):
         return api
 
     def _check_health(self) -> None:
-        """Run the health checks of all containers, again and again."""
+        """Run the health checks of all containers repeatedly."""
         while not self._over.wait(HEALTH_SECONDS):
             for container in self.run("podman", "ps", "--quiet", read=True).split():
-                # it may have none, or just have ended
+                # it may have none, or have just ended
                 with suppress(subprocess.CalledProcessError, subprocess.TimeoutExpired):
                     self.run("podman", "healthcheck", "run", container, quiet=True, seconds=20)
 
     def _end_monitors(self) -> None:
-        """End conmon processes whose container is gone: Podman 4.3 leaves those of `exec`."""
+        """Kill conmon processes without a container, which Podman 4.3 leaves after `exec`."""
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it has ended
                 words = (process / "cmdline").read_bytes().decode().split("\0")
@@ -152,9 +152,9 @@ class Podman(Engine):
                     os.kill(int(process.name), signal.SIGKILL)
 
     def _pip_files(self) -> list[tuple[Path, str]]:
-        """(file or folder here, path in the build) of what this machine's pip reads.
+        """Return (path here, path in the build) of the files that this machine's pip uses.
 
-        A network may have an authority or an index of its own; the images keep nothing of it.
+        A network may have its own certificate authority or package index; the images keep neither.
         """
         pip = [sys.executable, "-m", "pip", "config", "list"]
         lines = self.run(*pip, read=True).splitlines()

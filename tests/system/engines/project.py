@@ -1,4 +1,4 @@
-"""The Compose file of this repository, run under a name and with ports of its own."""
+"""Runs this repository's Compose file under its own name and ports."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.system.engines.engine import Engine
 
 
 class Project:
-    """A set of containers and volumes, removed in the end; nothing of another one is touched.
+    """A set of containers and volumes, removed at the end and isolated from others.
 
     Attributes:
         engine: that runs it.
@@ -17,7 +17,7 @@ class Project:
     """
 
     def __init__(self, engine: Engine, name: str, **settings: str) -> None:
-        """Nothing is started yet. The settings are those of .env.example; no .env is read."""
+        """Prepare a project without starting it; settings as in .env.example, no .env is read."""
         self.engine = engine
         self._name = name
         self._port = free_port()
@@ -47,17 +47,17 @@ class Project:
     def once(
         self, service: str, *words: str, images: Path | None = None, feed: IO[bytes] | None = None
     ) -> None:
-        """Run a command to its end in a container of its own, as `docker compose run --rm` does.
+        """Run a command in a new container, as `docker compose run --rm` does.
 
         Args:
-            service: whose container.
+            service: of the container.
             words: the command.
-            images: folder that is mounted.
-            feed: its input.
+            images: folder to mount.
+            feed: standard input.
 
         Raises:
-            subprocess.CalledProcessError: it failed. The container is asked itself: through Podman,
-                Compose ends with 0 whatever happened.
+            subprocess.CalledProcessError: it failed. The status is read from the container, as
+                Compose always exits with 0 on Podman.
         """
         container = f"{self._name}-once"
         mounts = ("--volume", f"{images.resolve()}:/images:ro") if images else ()
@@ -71,9 +71,9 @@ class Project:
             raise subprocess.CalledProcessError(status, [service, *words])
 
     def reaches(self, network: str, service: str, port: int) -> bool:
-        """Whether a container of xemplar's image, in one network only, reaches a service's port.
+        """Return whether a container of xemplar's image in one network reaches a service's port.
 
-        It asks every address that the service has, as names are known within a network only.
+        It tries all addresses of the service, as names resolve only within a network.
         """
         form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
         command = self.engine.command
@@ -91,5 +91,5 @@ class Project:
         return "reached" in self.engine.run(command, "run", *options, *words, read=True)
 
     def container(self, service: str) -> str:
-        """Name of a service's container."""
+        """Return the name of a service's container."""
         return f"{self._name}-{service}-1"

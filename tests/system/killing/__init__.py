@@ -1,1 +1,1 @@
-"""What `tests.system.kills` kills, and how it is seen that nothing was lost."""
+"""Rounds of `tests.system.kills`, and the checks that nothing was lost."""

@@ -1,19 +1,19 @@
-"""What a round of kills comes to."""
+"""Result of a round of kills."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 
 @dataclass
-class Outcome:
+class KillOutcome:
     """Figures and faults; several threads may add to it.
 
     Attributes:
-        what: was killed.
-        kills: how often.
-        phases: what it was doing then.
-        checked: what was looked at, and how often.
-        faults: what was not as it must be; empty if all is well.
+        what: killed program.
+        kills: number of kills.
+        phases: program's activity at each kill, counted.
+        checked: number of checks by kind.
+        faults: as messages; empty on success.
     """
 
     what: str
@@ -23,14 +23,14 @@ class Outcome:
     faults: list[str] = field(default_factory=list)
 
     def check(self, what: str, right: bool, fault: str) -> bool:
-        """Count one look, and remember what it saw if that is wrong."""
+        """Count a check, and record a fault if it failed."""
         self.checked[what] += 1
         if not right:
             self.faults.append(f"{what}: {fault}")
         return right
 
     def row(self) -> tuple[str, int, str, str, int]:
-        """Of the table that a check ends with."""
+        """Format as a row of the final table."""
         return self.what, self.kills, _told(self.phases), _told(self.checked), len(self.faults)
 
 

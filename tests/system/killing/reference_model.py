@@ -1,4 +1,4 @@
-"""A client that remembers what was acknowledged, and knows what every answer must therefore be."""
+"""A reference model of the service, and a client that checks every answer against it."""
 
 from collections.abc import Sequence
 from random import Random
@@ -8,7 +8,7 @@ import httpx2
 import numpy as np
 import numpy.typing as npt
 
-from tests.system.killing.outcome import Outcome
+from tests.system.killing.outcome import KillOutcome
 from xemplar.catalog import case_id_of
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
@@ -17,22 +17,22 @@ from xemplar.model.encoder import Precision, open_encoder
 
 K = 10
 NEAR = 1e-5
-"""Between two computations of one cosine, of which one encodes the images together."""
+"""Tolerance between a cosine from a batch and one from a single image."""
 
 TIMEOUT = 60.0
 
 
-class Truth:
-    """Images, which of them are in the archive, and exact search over these.
+class ReferenceModel:
+    """All test images, those present in the archive, and exact search over them.
 
     Attributes:
         images: files.
         names: their case ids.
-        present: places of those that are in the archive.
+        present: positions of the images in the archive.
     """
 
     def __init__(self, images: Sequence[bytes], present: int, spec: PreprocessSpec) -> None:
-        """Take all images that will be used; the first ``present`` of them are indexed."""
+        """Decode all images; the first ``present`` of them are indexed."""
         decoded = [decode(radiograph) for radiograph in images]
         self.images = images
         self.names = [case_id_of(radiograph.sha256) for radiograph in decoded]
@@ -40,86 +40,86 @@ class Truth:
         self._inputs = np.stack([preprocess(radiograph, spec) for radiograph in decoded])
         self._vectors: dict[str, npt.NDArray[np.float32]] = {}
 
-    def learn(self, checkpoint: Checkpoint) -> None:
-        """Embed all images with a checkpoint that will answer."""
+    def add_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Embed all images with a checkpoint that the service will use."""
         encoder = open_encoder(checkpoint, precision=Precision.FLOAT32, threads=1)
         parts = [encoder.encode(self._inputs[n : n + 32]) for n in range(0, len(self.images), 32)]
         self._vectors[checkpoint.digest] = np.concatenate([part.embedding for part in parts])
 
     def fault(self, radiograph: int, answer: dict[str, Any]) -> str:
-        """What is wrong with an answer to an image, against exact search; empty if it is right."""
+        """Compare an answer with exact search; return the fault, or ""."""
         vectors = self._vectors[answer["checkpoint"]]
         exact = vectors.astype(np.float64) @ vectors[radiograph]
-        best = sorted((exact[place] for place in self.present), reverse=True)[:K]
-        places = [self.names.index(near["case_id"]) for near in answer["neighbours"]]
+        best = sorted((exact[position] for position in self.present), reverse=True)[:K]
+        positions = [self.names.index(near["case_id"]) for near in answer["neighbours"]]
         told = [near["similarity"] for near in answer["neighbours"]]
-        if not set(places) <= self.present:
-            return f"it names cases that are gone: {sorted(set(places) - self.present)}"
-        if len(told) != len(best) or len(set(places)) != len(places):
-            return f"it names {len(set(places))} cases, not {len(best)}"
+        if not set(positions) <= self.present:
+            return f"it names cases that are gone: {sorted(set(positions) - self.present)}"
+        if len(told) != len(best) or len(set(positions)) != len(positions):
+            return f"it names {len(set(positions))} cases, not {len(best)}"
         if not np.allclose(told, best, rtol=0, atol=NEAR):
             return f"its similarities are {told}, not {best}"
-        if not np.allclose(told, exact[places], rtol=0, atol=NEAR):
-            return f"its similarities are {told}, these cases' are {exact[places].tolist()}"
+        if not np.allclose(told, exact[positions], rtol=0, atol=NEAR):
+            return f"its similarities are {told}, these cases' are {exact[positions].tolist()}"
         return ""
 
 
-class Archivist:
-    """Puts images in and takes them out over HTTP, and looks at each answer. One thread's own.
+class ReferenceClient:
+    """Uploads and deletes images over HTTP and checks each answer. Not shared between threads.
 
-    A request that the death of the service cuts off raises `httpx2.TransportError`; `settle` asks
-    then what became of it.
+    A request interrupted by a kill raises `httpx2.TransportError`; `settle` then finds out whether
+    it was carried out.
     """
 
-    def __init__(self, url: str, truth: Truth, outcome: Outcome) -> None:
+    def __init__(self, url: str, model: ReferenceModel, outcome: KillOutcome) -> None:
         self._http = httpx2.Client(base_url=url, timeout=TIMEOUT)
-        self._truth = truth
+        self._model = model
         self._outcome = outcome
         self._open: int | None = None
         self.doing = "reading"
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._http.close()
 
     def put(self, radiograph: int) -> None:
-        """``POST /cases``."""
+        """Upload an image (``POST /cases``)."""
         self._open, self.doing = radiograph, "POST /cases"
-        form = {"image": self._truth.images[radiograph]}
+        form = {"image": self._model.images[radiograph]}
         got = self._http.post("/cases", data={"source": "checks"}, files=form)
         if self._outcome.check("puts acknowledged", got.is_success, _said(got)):
-            self._truth.present.add(radiograph)
+            self._model.present.add(radiograph)
         self._open, self.doing = None, "reading"
 
     def remove(self, radiograph: int) -> None:
-        """``DELETE /cases/{id}``."""
+        """Delete an image's case (``DELETE /cases/{id}``)."""
         self._open, self.doing = radiograph, "DELETE /cases"
-        got = self._http.delete(f"/cases/{self._truth.names[radiograph]}")
+        got = self._http.delete(f"/cases/{self._model.names[radiograph]}")
         if self._outcome.check("removals acknowledged", got.is_success, _said(got)):
-            self._truth.present.discard(radiograph)
+            self._model.present.discard(radiograph)
         self._open, self.doing = None, "reading"
 
     def change(self, radiograph: int) -> None:
-        """Put it in or take it out, whichever can be done, and look whether that is seen."""
-        if radiograph in self._truth.present:
+        """Upload or delete an image, depending on its state, and check the effect."""
+        if radiograph in self._model.present:
             self.remove(radiograph)
         else:
             self.put(radiograph)
         self.look(radiograph)
 
     def settle(self) -> None:
-        """Find out whether the request that was cut off was carried out: by the whole or not."""
+        """Find out whether the interrupted request was carried out, and update the model."""
         radiograph, self._open, self.doing = self._open, None, "reading"
         if radiograph is None:
             return
-        there = self._http.get(f"/cases/{self._truth.names[radiograph]}").is_success
-        (self._truth.present.add if there else self._truth.present.discard)(radiograph)
-        self._outcome.checked["requests cut off, then whole or not at all"] += 1
+        there = self._http.get(f"/cases/{self._model.names[radiograph]}").is_success
+        (self._model.present.add if there else self._model.present.discard)(radiograph)
+        self._outcome.checked["interrupted requests, settled"] += 1
         self.look(radiograph)
 
     def look(self, radiograph: int) -> None:
-        """A case that is there is got with its picture and found first; one that is gone is not."""
-        name, there = self._truth.names[radiograph], radiograph in self._truth.present
+        """Check that a present case is served and found first, and an absent one is not."""
+        name, there = self._model.names[radiograph], radiograph in self._model.present
         for address in (f"/cases/{name}", f"/cases/{name}/image"):
             got = self._http.get(address)
             wanted = httpx2.codes.OK if there else httpx2.codes.NOT_FOUND
@@ -136,19 +136,19 @@ class Archivist:
             )
 
     def ask(self, radiograph: int) -> None:
-        """``POST /query``, compared with exact search; while nobody else changes anything."""
+        """Query, and compare with exact search; requires that no other client changes cases."""
         answer = self._answer(radiograph)
         if answer is not None:
-            fault = self._truth.fault(radiograph, answer)
+            fault = self._model.fault(radiograph, answer)
             self._outcome.check("answers equal to exact search", not fault, fault)
 
     def ask_some(self, random: Random, count: int) -> None:
-        """`ask`, with images drawn from all, whether they are there or not."""
-        for radiograph in random.choices(range(len(self._truth.images)), k=count):
+        """Call `ask` with random images, present or not."""
+        for radiograph in random.choices(range(len(self._model.images)), k=count):
             self.ask(radiograph)
 
     def _answer(self, radiograph: int) -> dict[str, Any] | None:
-        image = {"image": self._truth.images[radiograph]}
+        image = {"image": self._model.images[radiograph]}
         got = self._http.post("/query", params={"k": K}, files=image)
         if not self._outcome.check("queries answered", got.is_success, _said(got)):
             return None

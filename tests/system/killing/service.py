@@ -1,4 +1,4 @@
-"""Kills of the service, while images are put in and taken out."""
+"""Kills the service while images are uploaded and deleted."""
 
 import os
 import time
@@ -11,44 +11,44 @@ from threading import Event
 import httpx2
 
 from tests.system.common import Process, Service, phantom_store, phantoms, save_tiny_checkpoint
-from tests.system.killing.outcome import Outcome
-from tests.system.killing.reference_model import Archivist, Truth
+from tests.system.killing.outcome import KillOutcome
+from tests.system.killing.reference_model import ReferenceClient, ReferenceModel
 from xemplar.archive.store import Store
 from xemplar.model.checkpoint import load
-from xemplar.retrieval.ingest import YOUNG_SECONDS
+from xemplar.retrieval.ingest import ORPHAN_GRACE_SECONDS
 
 CLIENTS = 3
 BUSY_SECONDS = 1.5
-"""Longest time that the clients work before a kill."""
+"""Maximum time of client activity before a kill."""
 
 START_EVERY = 8
-"""One of so many kills comes while the service starts."""
+"""Every how many kills one hits the starting service."""
 
 
 def kill_service(
     folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], images: int = 120
-) -> Outcome:
-    """Kill the service so many times, start it again, and look at every case.
+) -> KillOutcome:
+    """Kill and restart the service repeatedly, and check every case.
 
     Args:
-        folder: to work in, empty.
-        kills: how many.
-        seed: of everything random.
-        on_kill: called with the number of kills until then.
-        images: that are indexed before; half as many come and go.
+        folder: empty working folder.
+        kills: number of kills.
+        seed: of all randomness.
+        on_kill: called with the number of kills so far.
+        images: number indexed beforehand; half as many are uploaded and deleted.
     """
-    random, outcome = Random(seed), Outcome("service")
+    random, outcome = Random(seed), KillOutcome("service")
     checkpoint = save_tiny_checkpoint(folder / "checkpoint.safetensors")
     store, indexed = phantom_store(folder, checkpoint, images)
     loaded = load(checkpoint)
-    truth = Truth([*indexed, *phantoms(10_000, images // 2)], images, loaded.card.spec)
-    truth.learn(loaded)
+    model = ReferenceModel([*indexed, *phantoms(10_000, images // 2)], images, loaded.card.spec)
+    model.add_checkpoint(loaded)
     service = Service(store, checkpoint, folder / "service.log")
-    clients = [Archivist(service.url, truth, outcome) for _ in range(CLIENTS)]
+    clients = [ReferenceClient(service.url, model, outcome) for _ in range(CLIENTS)]
     try:
         service.wait_until_ready()
         while outcome.kills < kills:
-            _kill_at_work(service, clients, truth, random, outcome)
+            _kill_at_work(service, clients, model, random, outcome)
             service = _again(service, store, checkpoint)
             if outcome.kills % START_EVERY == 0 and outcome.kills < kills:
                 time.sleep(random.uniform(0, BUSY_SECONDS))
@@ -61,10 +61,10 @@ def kill_service(
                 client.settle()
             clients[0].ask_some(random, 5)
             on_kill(outcome.kills)
-        for image in range(len(truth.images)):
+        for image in range(len(model.images)):
             clients[0].look(image)
             clients[0].ask(image)
-        _look_at_files(store, checkpoint, truth, outcome)
+        _look_at_files(store, checkpoint, model, outcome)
     finally:
         service.kill()
         for client in clients:
@@ -77,13 +77,17 @@ def _again(service: Service, store: Store, checkpoint: Path) -> Service:
 
 
 def _kill_at_work(
-    service: Service, clients: list[Archivist], truth: Truth, random: Random, outcome: Outcome
+    service: Service,
+    clients: list[ReferenceClient],
+    model: ReferenceModel,
+    random: Random,
+    outcome: KillOutcome,
 ) -> None:
-    """Let each client change images of its own, and kill the service meanwhile."""
+    """Kill the service while each client changes its own images."""
     killed = Event()
 
-    def work(client: Archivist, own: Random, place: int) -> None:
-        images = range(place, len(truth.images), CLIENTS)
+    def work(client: ReferenceClient, own: Random, place: int) -> None:
+        images = range(place, len(model.images), CLIENTS)
         try:
             while True:
                 client.change(own.choice(images))
@@ -105,15 +109,17 @@ def _kill_at_work(
     outcome.phases.update(f"during {client.doing}" for client in clients)
 
 
-def _look_at_files(store: Store, checkpoint: Path, truth: Truth, outcome: Outcome) -> None:
-    """What a kill left behind is deleted with the next reindex, once it is old enough."""
-    before = time.time() - YOUNG_SECONDS - 1
+def _look_at_files(
+    store: Store, checkpoint: Path, model: ReferenceModel, outcome: KillOutcome
+) -> None:
+    """Check that a reindex deletes files left by kills, once they are old enough."""
+    before = time.time() - ORPHAN_GRACE_SECONDS - 1
     for path in store.root.rglob("*"):
         os.utime(path, (before, before))
     options = ("--store", store.root, "--checkpoint", checkpoint, "--precision", "float32")
     process = Process(store.root.parent / "reindex.log", "reindex", *options)
     outcome.check("reindexes at the end", process.wait() == 0, process.said[-2000:])
-    there = {truth.names[image] for image in truth.present}
+    there = {model.names[image] for image in model.present}
     left = [
         path.name for path in store.media.rglob("*.*") if path.name.strip(".")[:16] not in there
     ]

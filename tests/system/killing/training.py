@@ -1,4 +1,4 @@
-"""Kills of a training; the one that goes on must end as the one that was never killed."""
+"""Kills training runs; a resumed run must end like an uninterrupted one."""
 
 import csv
 import subprocess
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from tests.system.killing.outcome import Outcome
+from tests.system.killing.outcome import KillOutcome
 from xemplar.archive.artefact import file_digest
 from xemplar.phantom import write_phantoms
 
@@ -20,9 +20,9 @@ SOON = 300.0
 
 def kill_training(
     folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], epochs: int = EPOCHS
-) -> Outcome:
-    """Kill trainings of a tiny network so many times. Arguments as `kill_service`."""
-    random, outcome = Random(seed), Outcome("training")
+) -> KillOutcome:
+    """Kill training runs of a tiny network repeatedly; arguments as in `kill_service`."""
+    random, outcome = Random(seed), KillOutcome("training")
     write_phantoms(folder / "phantoms", IMAGES, size=64)
     whole = _Training(folder, "whole", epochs)
     whole.wait_for_first_step()
@@ -45,8 +45,8 @@ def kill_training(
     return outcome
 
 
-def _look_at(killed: "_Training", whole: "_Training", outcome: Outcome) -> None:
-    """Let a training go on to its end, and compare."""
+def _look_at(killed: "_Training", whole: "_Training", outcome: KillOutcome) -> None:
+    """Let a training run finish, and compare it with the uninterrupted one."""
     killed.end()
     digests = [file_digest(one.out / "checkpoint.safetensors") for one in (killed, whole)]
     outcome.check("checkpoints, every bit", digests[0] == digests[1], f"{digests} differ")
@@ -58,7 +58,7 @@ def _look_at(killed: "_Training", whole: "_Training", outcome: Outcome) -> None:
 
 
 class _Training:
-    """A training in a process of its own, which goes on with what its folder holds."""
+    """A training run as a process, which resumes from its folder."""
 
     def __init__(self, folder: Path, name: str, epochs: int) -> None:
         self.out = folder / name
@@ -71,7 +71,7 @@ class _Training:
 
     @property
     def figures(self) -> list[list[str]]:
-        """The table of the epochs, but for the seconds that each took."""
+        """Table of the epochs without their durations."""
         with (self.out / "epochs.csv").open() as file:
             rows = list(csv.reader(file))
         seconds = rows[0].index("seconds")
@@ -79,34 +79,34 @@ class _Training:
 
     @property
     def phase(self) -> str:
-        """What it was doing when it was killed."""
+        """Activity at the time of the kill."""
         if any(self.out.glob(".*")):
             return "writing a file"
         done = len(self.figures) - 1 if (self.out / "epochs.csv").is_file() else 0
         return f"in epoch {done + 1}" if done < self._epochs else "at its end"
 
     def wait_for_first_step(self) -> None:
-        """Until it has read all and begins, or has ended."""
+        """Wait until it has loaded the data and begins, or has ended."""
         while b"is next" not in self._log.read_bytes() and self._process.poll() is None:
             time.sleep(0.005)
 
     def kill(self) -> bool:
-        """Kill it; returns whether it was still at work."""
+        """Kill it; return whether it was still running."""
         self._process.kill()
         return self._process.wait() != 0
 
     def end(self) -> None:
-        """Wait until it has done all its epochs.
+        """Wait until it has completed all epochs.
 
         Raises:
-            RuntimeError: it failed; with the end of its log.
+            RuntimeError: it failed; contains the end of its log.
         """
         if self._process.wait(SOON) != 0:
             raise RuntimeError(f"the training failed: {self._log.read_text()[-2000:]}")
 
 
 def main(data: Path, out: Path, epochs: int) -> None:
-    """A training of seconds."""
+    """Run a training of a few seconds."""
     from rich.console import Console
     from xemplar_trainer.run import train
     from xemplar_trainer.settings import Settings

@@ -1,4 +1,4 @@
-"""Kills of the worker of a reindex job, while a client asks, puts in and takes out."""
+"""Kills the worker of a reindex job while a client queries, uploads and deletes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,24 +13,24 @@ from typing import Any
 import httpx2
 
 from tests.system.common import Process, Service, phantom_store, phantoms, save_tiny_checkpoint
-from tests.system.killing.outcome import Outcome
-from tests.system.killing.reference_model import Archivist, Truth
+from tests.system.killing.outcome import KillOutcome
+from tests.system.killing.reference_model import ReferenceClient, ReferenceModel
 from xemplar.archive.store import Store
 from xemplar.model.checkpoint import keep, load
 
 LEASE_SECONDS = 3
 KILLS_OF_A_JOB = 2
-"""A job that three workers died of is given up: that is meant so, and not what is checked here."""
+"""A job is given up by design after killing three workers; that is not tested here."""
 
 START_EVERY = 6
-"""One of so many kills comes while the worker starts, or waits for the dead one's lease."""
+"""Every how many kills one hits a worker that starts or waits for the lease to expire."""
 
 PAUSE = 0.05
-"""Seconds between two rounds of the client, so that the worker is not starved on few processors."""
+"""Seconds between two rounds of the client, so that the worker gets CPU time."""
 
 SOON = 120.0
-TAKEN_OVER = 20.0
-"""Seconds within which the service must answer from a new generation; 2 on an idle machine."""
+SWITCH_SECONDS = 20.0
+"""Seconds within which the service must switch to a new generation; 2 on an idle machine."""
 
 PHASES = {
     "is live": "published, not yet told",
@@ -39,33 +39,33 @@ PHASES = {
     "attempt": "just begun",
     "listens": "waiting for the lease",
 }
-"""What a worker wrote last, and what it then does; the latest first."""
+"""Log message -> activity that follows, latest first."""
 
 
 def kill_workers(
     folder: Path, kills: int, seed: int, on_kill: Callable[[int], None], images: int = 120
-) -> Outcome:
-    """Kill workers so many times; each job must end all the same. Arguments as `kill_service`."""
-    outcome = Outcome("worker of a reindex")
+) -> KillOutcome:
+    """Kill workers repeatedly; each job must still finish. Arguments as in `kill_service`."""
+    outcome = KillOutcome("worker of a reindex")
     checkpoint = save_tiny_checkpoint(folder / "checkpoint.safetensors")
     store, indexed = phantom_store(folder, checkpoint, images)
     loaded = load(checkpoint)
-    truth = Truth([*indexed, *phantoms(10_000, images // 2)], images, loaded.card.spec)
-    truth.learn(loaded)
+    model = ReferenceModel([*indexed, *phantoms(10_000, images // 2)], images, loaded.card.spec)
+    model.add_checkpoint(loaded)
     service = Service(store, checkpoint, folder / "service.log")
-    client = Archivist(service.url, truth, outcome)
+    client = ReferenceClient(service.url, model, outcome)
     http = httpx2.Client(base_url=service.url, timeout=60)
     try:
         service.wait_until_ready()
-        killer = _Killer(folder, store, checkpoint, http, truth, Random(seed), outcome)
+        killer = _Killer(folder, store, checkpoint, http, model, Random(seed), outcome)
         for _ in range(2):
-            killer.do_job(0)  # to see how long it takes, with a new network and without
+            killer.do_job(0)  # to measure the duration with a new network and without
         while outcome.kills < kills:
-            with _used(client, truth, Random(seed + outcome.kills), outcome):
+            with _in_use(client, model, Random(seed + outcome.kills), outcome):
                 killer.do_job(min(KILLS_OF_A_JOB, kills - outcome.kills))
             client.ask_some(Random(outcome.kills), 5)
             on_kill(outcome.kills)
-        for image in range(len(truth.images)):
+        for image in range(len(model.images)):
             client.look(image)
             client.ask(image)
     finally:
@@ -76,15 +76,17 @@ def kill_workers(
 
 
 @contextmanager
-def _used(client: Archivist, truth: Truth, random: Random, outcome: Outcome) -> Iterator[None]:
-    """Somebody uses the service all the time."""
+def _in_use(
+    client: ReferenceClient, model: ReferenceModel, random: Random, outcome: KillOutcome
+) -> Iterator[None]:
+    """Run a client continuously."""
     over = Event()
 
     def work() -> None:
         try:
             while not over.is_set():
                 client.ask_some(random, 3)
-                client.change(random.randrange(len(truth.images)))
+                client.change(random.randrange(len(model.images)))
                 time.sleep(PAUSE)
         except httpx2.TransportError as error:
             outcome.faults.append(f"the service does not answer: {error!r}")
@@ -99,7 +101,7 @@ def _used(client: Archivist, truth: Truth, random: Random, outcome: Outcome) -> 
 
 
 class _Killer:
-    """Orders jobs, starts workers and kills them."""
+    """Queues jobs, starts workers and kills them."""
 
     def __init__(
         self,
@@ -107,23 +109,23 @@ class _Killer:
         store: Store,
         checkpoint: Path,
         http: httpx2.Client,
-        truth: Truth,
+        model: ReferenceModel,
         random: Random,
-        outcome: Outcome,
+        outcome: KillOutcome,
     ) -> None:
         self._folder = folder
         self._store = store
         self._checkpoint = checkpoint
         self._http = http
-        self._truth = truth
+        self._model = model
         self._random = random
         self._outcome = outcome
         self._jobs = 0
-        self._seconds = [0.0, 0.0]  # that a job takes once it is begun: the same network, a new one
+        self._seconds = [0.0, 0.0]  # duration of a job with the same and with a new network
 
     def do_job(self, kills: int) -> None:
-        """A job, some of whose workers are killed. The last one ends it."""
-        job = self._order()
+        """Run a job and kill some of its workers; the last one completes it."""
+        job = self._queue_job()
         for _ in range(kills):
             worker = self._start()
             try:
@@ -144,14 +146,14 @@ class _Killer:
             last.kill()
         self._look_at(self._state(job))
 
-    def _order(self) -> str:
-        """``POST /jobs/reindex``: by turns with a new network, and with the one that answers."""
+    def _queue_job(self) -> str:
+        """Queue a reindex job, alternating between a new and the current network."""
         self._jobs += 1
         asked = {}
         if self._jobs % 2:
             path = save_tiny_checkpoint(self._folder / f"{self._jobs}.safetensors", self._jobs)
             new = load(keep(path, self._store))
-            self._truth.learn(new)
+            self._model.add_checkpoint(new)
             asked = {"checkpoint": new.digest}
         got = self._http.post("/jobs/reindex", json=asked)
         self._outcome.check("jobs ordered", got.is_success, got.text)
@@ -174,10 +176,10 @@ class _Killer:
         if self._outcome.check("jobs done", right, f"{job['state']}: {job['error']} {job['log']}"):
             name = job["result"]["generation"]
             began = time.monotonic()
-            while self._ready()["generation"] != name and time.monotonic() < began + TAKEN_OVER:
+            while self._ready()["generation"] != name and time.monotonic() < began + SWITCH_SECONDS:
                 time.sleep(0.05)
             self._outcome.check(
-                "generations taken over", self._ready()["generation"] == name, f"{name} is not"
+                "switches to a generation", self._ready()["generation"] == name, f"{name} is not"
             )
 
     def _state(self, job: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from xemplar_indexer.cli_backup import backup
+from xemplar_indexer.cli_store import backup
 from xemplar_indexer.publishing import build_generation
 
 from tests.images import drawn_image, encoded
@@ -112,7 +112,7 @@ def test_what_cannot_be_closed_is_told_and_still_used(
     monkeypatch.setattr(Path, "chmod", read_only)
     assert store_folder(older.store.root) == older.store.root
     said = capsys.readouterr().err
-    assert "others may read" in said
+    assert "other users can read" in said
     assert f"chmod -R go= {older.store.root}" in said
 
 

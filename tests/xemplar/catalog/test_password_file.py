@@ -20,7 +20,7 @@ def test_the_password_is_read_from_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(None, "cannot be read: No such file"), (b"\n", "it is empty"), (b"\xff", "it is no text")],
+    [(None, "cannot be read: No such file"), (b"\n", "it is empty"), (b"\xff", "it is not text")],
 )
 def test_a_file_without_a_password_is_refused(
     tmp_path: Path, content: bytes | None, why: str

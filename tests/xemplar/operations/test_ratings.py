@@ -142,7 +142,7 @@ def test_what_was_rated_without_keys_is_no_key_s_until_it_is_given(
     assert raters.list() == [Rater("ann", None)]
     with pytest.raises(PseudonymTaken, match="when pseudonyms belonged to no key"):
         ratings.save(A, "ann", {B: 0}, key=key.id)
-    assert raters.give("ann", key.id) == Rater("ann", key.id)
+    assert raters.assign("ann", key.id) == Rater("ann", key.id)
     ratings.save(A, "ann", {B: 3}, key=key.id)
     assert kept(ratings) == {(A, "ann"): {B: 3}}
 
@@ -150,17 +150,17 @@ def test_what_was_rated_without_keys_is_no_key_s_until_it_is_given(
 def test_a_pseudonym_is_given_to_a_key_that_is_good(raters: Raters, catalog: Catalog) -> None:
     keys = Keys(catalog.engine)
     old, new = (keys.create("ann", Role.READER)[0].id for _ in range(2))
-    raters.give("ann", old)  # also before anything is rated under it
-    raters.give("ann", new)
+    raters.assign("ann", old)  # also before anything is rated under it
+    raters.assign("ann", new)
     with pytest.raises(PseudonymTaken):
         raters.check("ann", old)
     raters.check("ann", new)
     keys.revoke(old)
     for key in (old, "0" * 16):
         with pytest.raises(NotFound, match=f"no key '{key}' that is good"):
-            raters.give("ann", key)
+            raters.assign("ann", key)
     with pytest.raises(InvalidArgument, match="is no pseudonym"):
-        raters.give("Ann", new)
+        raters.assign("Ann", new)
     assert raters.list() == [Rater("ann", new)]
 
 

@@ -14,7 +14,7 @@ from xemplar.catalog import Catalog, open_catalog
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
 from xemplar.model.checkpoint import load
-from xemplar.retrieval.ingest import YOUNG_SECONDS, delete_orphans
+from xemplar.retrieval.ingest import ORPHAN_GRACE_SECONDS, delete_orphans
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_pictures_of_no_case_are_deleted_once_they_are_old(
     old, young = (decode(encoded(drawn_image(number))) for number in (60, 61))
     for image in (old, young):
         media.write(image, preprocess(image, spec), spec)
-    before = time.time() - YOUNG_SECONDS - 1
+    before = time.time() - ORPHAN_GRACE_SECONDS - 1
     for path in own.store.media.rglob("*.*"):
         if young.sha256 not in path.name:
             os.utime(path, (before, before))

@@ -32,7 +32,7 @@ from xemplar.phantom import phantom
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer
 from xemplar.retrieval.retriever import Retriever
-from xemplar.retrieval.snapshot import validator_of
+from xemplar.retrieval.snapshot import fit_validator
 
 STRANGER = encoded(drawn_image(77, 1500, 1200))
 
@@ -361,7 +361,7 @@ def guarded(small: SmallStore) -> Iterator[Retriever]:
     """A retriever whose input validator knows phantoms."""
     one = opened(small)
     images = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
-    one.live = replace(one.live, validator=validator_of(images, one.encoder))
+    one.live = replace(one.live, validator=fit_validator(images, one.encoder))
     yield one
     one.close()
 

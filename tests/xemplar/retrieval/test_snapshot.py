@@ -56,7 +56,7 @@ def test_a_generation_is_taken_over_before_the_validator_has_learnt_from_it(
 def test_what_the_validator_learnt_is_kept_with_the_generation(
     own: SmallStore, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "validator_of", lambda *_: pytest.fail("it learns once more"))
+    monkeypatch.setattr(snapshot, "fit_validator", lambda *_: pytest.fail("it learns once more"))
     again = new_validator(retriever.live, retriever.catalog, own.store)
     assert again is not None
     kept = own.store.generations / retriever.generation.name / snapshot.VALIDATOR

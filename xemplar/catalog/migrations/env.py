@@ -1,4 +1,4 @@
-"""Alembic runs this file; `xemplar.catalog.schema.migrate` hands it the connection."""
+"""Alembic's environment; `xemplar.catalog.schema.migrate` provides the connection."""
 
 from alembic import context
 

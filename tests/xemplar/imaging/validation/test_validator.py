@@ -16,7 +16,7 @@ from xemplar.imaging.validation.validator import FEWEST, WAYS, InputValidator, V
 from xemplar.model.checkpoint import Checkpoint, default_checkpoint, load
 from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.phantom import phantom
-from xemplar.retrieval.snapshot import validator_of
+from xemplar.retrieval.snapshot import fit_validator
 
 Inputs = npt.NDArray[np.uint8]
 Judge = Callable[[Inputs], Verdict]
@@ -33,7 +33,7 @@ def encoder(tiny: Checkpoint) -> Encoder:
 
 @pytest.fixture(scope="module")
 def validator(encoder: Encoder) -> InputValidator:
-    made = validator_of(images(0, 150), encoder)
+    made = fit_validator(images(0, 150), encoder)
     assert made is not None
     return made
 
@@ -184,13 +184,13 @@ def test_what_is_laid_out_as_a_chest_image_but_unlike_has_words_of_its_own(
 
 
 def test_too_few_images_make_no_validator(encoder: Encoder) -> None:
-    assert validator_of(images(0, 20)[[0] * (FEWEST - 1)], encoder) is None
+    assert fit_validator(images(0, 20)[[0] * (FEWEST - 1)], encoder) is None
 
 
 def test_an_index_of_one_image_over_and_over_judges_without_dividing_by_zero(
     encoder: Encoder,
 ) -> None:
-    same = validator_of(images(0, 1)[[0] * FEWEST], encoder)
+    same = fit_validator(images(0, 1)[[0] * FEWEST], encoder)
     assert same is not None
     judge = judge_of(same, encoder)
     assert judge(images(0, 1)[0]).warnings == ()
@@ -241,7 +241,7 @@ def test_real_images_pass_and_turned_inverted_and_other_ones_are_told(real_data:
         spec = encoder.checkpoint.card.spec
         return np.stack([preprocess(decode((root / n).read_bytes()), spec) for n in names])
 
-    validator = validator_of(inputs({"train"}, 150), encoder)
+    validator = fit_validator(inputs({"train"}, 150), encoder)
     assert validator is not None
     judge, unseen = judge_of(validator, encoder), inputs({"val", "test"}, 50)
     assert sum(bool(warning) for warning in warnings_of(judge, unseen)) <= 1

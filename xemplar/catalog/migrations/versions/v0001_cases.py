@@ -6,13 +6,13 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-# A migration never changes once it is released, so it repeats the types instead of importing them.
+# A released migration never changes, so it repeats the types instead of importing them.
 _number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _time = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Create all three tables."""
+    """Create the three tables."""
     op.create_table(
         "cases",
         sa.Column("id", _number, nullable=False),
@@ -63,7 +63,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Revert `upgrade`."""
     op.drop_table("generations")
     op.drop_table("embeddings")
     op.drop_table("cases")

@@ -1,4 +1,4 @@
-"""What a running service needs: findings to filter by, removals, jobs, ratings, keys, audit."""
+"""Tables of a running service: findings for filters, removals, jobs, ratings, keys, audit."""
 
 import json
 
@@ -8,13 +8,13 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-# A migration never changes once it is released, so it repeats the types instead of importing them.
+# A released migration never changes, so it repeats the types instead of importing them.
 _number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _time = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Create the tables, and fill the findings from the labels."""
+    """Create the tables and derive the findings from the labels."""
     op.create_table(
         "case_findings",
         sa.Column("case", _number, nullable=False, autoincrement=False),
@@ -118,7 +118,7 @@ def _fill_findings() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Revert `upgrade`."""
     op.drop_index("ix_embeddings_checkpoint_change", "embeddings")
     op.drop_column("embeddings", "change")
     dropped = ("audit", "api_keys", "ratings", "jobs", "last_change", "removals", "case_findings")

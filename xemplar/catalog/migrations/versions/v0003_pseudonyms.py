@@ -1,4 +1,4 @@
-"""Pseudonyms that two patients could share: those of sources with a colon in their name."""
+"""Ambiguous patient pseudonyms, from sources with a colon in their name, become distinct."""
 
 import sqlalchemy as sa
 from alembic import context, op
@@ -10,7 +10,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Make the pseudonyms of `Store.pseudonym` from those of the release before."""
+    """Convert pseudonyms of the previous release to those of `Store.pseudonym`."""
     connection = op.get_bind()
     query = sa.text(
         "SELECT id, source, patient FROM cases WHERE source LIKE '%:%' AND patient IS NOT NULL"
@@ -21,8 +21,8 @@ def upgrade() -> None:
     store = context.config.attributes.get("store")
     if store is None or not store.pseudonym_key.is_file():
         raise ConfigurationError(
-            f"{len(rows):,} cases have a patient whose pseudonym is to be made anew, and that "
-            "needs the key of their store; run `xemplar upgrade` with --store, naming the folder "
+            f"{len(rows):,} cases have an ambiguous patient pseudonym, and making it distinct "
+            "needs the store's key; run `xemplar upgrade` with --store, naming the folder "
             "with pseudonym.key"
         )
     renewed = [
@@ -32,4 +32,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Leave the pseudonyms: from a hash there is no way back."""
+    """Keep the pseudonyms: a hash cannot be reversed."""

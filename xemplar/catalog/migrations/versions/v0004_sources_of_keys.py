@@ -1,4 +1,4 @@
-"""Sources, expiry and last use of API keys; changes of patients, which are counted."""
+"""Sources, expiry and last use of API keys; counted patient changes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ _time = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Add the columns and the table; keys that are there see all, and never expire."""
+    """Add the columns and the table; existing keys see all sources and never expire."""
     op.add_column("api_keys", sa.Column("sources", sa.JSON))
     op.add_column("api_keys", sa.Column("expires_at", _time))
     op.add_column("api_keys", sa.Column("last_used_at", _time))
@@ -29,7 +29,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Revert `upgrade`."""
     op.drop_table("patient_changes")
     op.drop_index("ix_cases_source", "cases")
     op.drop_column("removals", "source")

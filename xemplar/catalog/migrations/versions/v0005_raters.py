@@ -1,4 +1,4 @@
-"""Pseudonyms belong to API keys, and ratings that were changed are kept."""
+"""Pseudonyms belong to API keys, and superseded ratings are kept."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ _time = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Create them. Whose the pseudonyms of before are, nobody knows."""
+    """Create the tables; the owners of existing pseudonyms are unknown."""
     op.create_table(
         "raters",
         sa.Column("name", sa.String(32), nullable=False),
@@ -49,7 +49,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Revert `upgrade`."""
     op.drop_index("ix_ratings_rater", "ratings")
     for table in ("earlier_ratings", "unknown_images", "raters"):
         op.drop_table(table)

@@ -1,4 +1,4 @@
-"""Audit entries that stand for several requests, and what a change changed."""
+"""Audit entries for several requests, with details of changes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Add the columns, and find the entries about a film fast: its removal looks for them."""
+    """Add the columns, and an index to find entries about an image when it is removed."""
     op.add_column("audit", sa.Column("count", sa.Integer, nullable=False, server_default="1"))
     op.add_column("audit", sa.Column("details", sa.JSON))
     op.create_index("ix_audit_subject", "audit", ["subject"])
@@ -16,7 +16,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Revert `upgrade`."""
     op.drop_index("ix_audit_image_sha256", "audit")
     op.drop_index("ix_audit_subject", "audit")
     op.drop_column("audit", "details")

@@ -1,4 +1,4 @@
-"""The image that is rated is called image, as everywhere else."""
+"""Renames the column of the rated image to match other tables."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""``xemplar backup`` and ``xemplar restore``: a store in one file, and back."""
+"""Commands on a whole store: ``xemplar backup``, ``xemplar restore``, ``xemplar upgrade``."""
 
 import sys
 from collections.abc import Iterator
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def _existing_file(path: Path | None) -> Path | None:
-    """Checks what is to be read, as a callback of typer, whose own check knows no - for the input.
+    """Check an input file (a typer callback); unlike typer's own check, allow - for stdin.
 
     Raises:
-        BadParameter: it is no file.
+        BadParameter: it is not a file.
     """
     if path is not None and str(path) != "-" and not path.is_file():
         raise typer.BadParameter(f"there is no file {path}")
@@ -39,7 +39,7 @@ def _existing_file(path: Path | None) -> Path | None:
 
 def backup(
     file: Annotated[
-        Path, typer.Argument(help="New file; - for the standard output.", callback=new_path)
+        Path, typer.Argument(help="New file; - for standard output.", callback=new_path)
     ],
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
@@ -47,15 +47,15 @@ def backup(
     key: Annotated[
         Path | None,
         typer.Option(
-            help="Where the key of the pseudonyms is kept; default: FILE.key, or nowhere for -.",
+            help="File for the key of the pseudonyms; default: FILE.key, or none for -.",
             dir_okay=False,
         ),
     ] = None,
 ) -> None:
-    """Write store and catalog into one file, while the service goes on.
+    """Write store and catalog to one file, while the service keeps running.
 
-    What was acknowledged before is in it. The key of the pseudonyms is not: it goes into a file of
-    its own, to be kept elsewhere. It is the same each time.
+    The backup contains everything acknowledged before. The key of the pseudonyms is written to a
+    separate file, to be kept elsewhere; it is the same each time.
 
     Examples:
         xemplar backup monday.tar --store archive --key /safe/archive.key
@@ -82,19 +82,21 @@ def backup(
 
         with nullcontext(sys.stdout.buffer) if to_stream else new_file(file) as out:
             contents = back_up(place, url, out, moved, checkpoint)
-            if contents.code:  # before the file appears: without the key it is not all
+            if contents.code:  # before the file appears: a backup is incomplete without the key
                 _keep_key(place, kept)
-    _tell("backed up", contents)
+    _report("backed up", contents)
     if contents.code:
         where = kept or f"{place.pseudonym_key}, which is not in the backup"
-        _say(f"the key of the pseudonyms is in {where}: keep a copy of it, and not with the backup")
+        _say(
+            f"the key of the pseudonyms is in {where}: keep a copy of it, separate from the backup"
+        )
 
 
 def restore(
     file: Annotated[
         Path,
         typer.Argument(
-            help="As `xemplar backup` wrote it; - for the input.", callback=_existing_file
+            help="File from `xemplar backup`; - for standard input.", callback=_existing_file
         ),
     ],
     store: StoreOption = DEFAULT_STORE,
@@ -103,8 +105,8 @@ def restore(
     key: Annotated[
         Path | None,
         typer.Option(
-            help="Key of the pseudonyms; default: FILE.key if it is there; - for the first "
-            "32 bytes of the input.",
+            help="Key of the pseudonyms; default: FILE.key if it exists; - for the first 32 bytes "
+            "of standard input.",
             callback=_existing_file,
         ),
     ] = None,
@@ -112,11 +114,11 @@ def restore(
         bool,
         typer.Option(
             "--without-key",
-            help="Patients of the backup count as others in images that come later.",
+            help="Assign later images of patients in the backup to new patients.",
         ),
     ] = False,
 ) -> None:
-    """Make a store from a backup: the folder, and the database, must be empty.
+    """Restore a store from a backup; folder and database must be empty.
 
     Examples:
         xemplar restore monday.tar --store elsewhere --key /safe/archive.key
@@ -140,26 +142,56 @@ def restore(
             key=secret,
             without_key=without_key,
         )
-    _tell("restored", contents)
+    _report("restored", contents)
     if contents.code and without_key:
         _say(
-            "restored without the key of its pseudonyms: a patient whose images are in the backup "
-            "counts as another one in every image that comes later"
+            "restored without the key of its pseudonyms: later images of patients in the backup "
+            "are assigned to new patients"
         )
 
 
+def upgrade(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -> None:
+    """Upgrade the catalog's schema after installing a new version of xemplar.
+
+    The upgrade is atomic and safe to repeat. Cases, embeddings and generations do not change.
+    Ambiguous patient pseudonyms, which two data sets could share, are made distinct with the
+    store's key. First make a backup and stop services and workers of the older version: they cannot
+    use the new schema.
+
+    Examples:
+        xemplar upgrade --store archive
+
+        xemplar upgrade --database postgresql+psycopg://xemplar@db.example/xemplar
+    """
+    from xemplar.archive.store import Store
+    from xemplar.catalog import migrate
+    from xemplar.catalog.schema import connect, head, revision
+
+    url = database or Store(store).database_url
+    engine = connect(url)
+    before = revision(engine)
+    engine.dispose()
+    if before == head():
+        typer.echo(f"the catalog already has schema {before}; nothing to do")
+        return
+    migrate(url, Store(store))
+    typer.echo(f"catalog upgraded from schema {before} to {head()}")
+
+
 def _beside(file: Path) -> Path:
-    """Default path of a backup's key."""
+    """Return the default path of a backup's key."""
     return file.with_name(f"{file.name}.key")
 
 
 def _refuse_other_key(kept: Path | None, store: "Store") -> None:
-    """Refuse to write over a key that is not this store's: without it another backup is not all."""
+    """Refuse to overwrite another store's key, which other backups need."""
     if kept is None or not kept.exists():
         return
     own = store.pseudonym_key
     if not own.is_file() or kept.read_bytes() != own.read_bytes():
-        raise typer.BadParameter(f"{kept} is there, and not this store's key; name another (--key)")
+        raise typer.BadParameter(
+            f"{kept} exists and is not this store's key; name another file (--key)"
+        )
 
 
 def _keep_key(store: "Store", kept: Path | None) -> None:
@@ -170,7 +202,7 @@ def _keep_key(store: "Store", kept: Path | None) -> None:
 
 
 def _read_key(file: Path, key: Path | None) -> bytes | None:
-    """The key that is given, or that lies beside the backup; None where there is none."""
+    """Read the given key or the one beside the backup; return None if there is none."""
     from xemplar.archive.store import KEY_BYTES
 
     if str(key) == "-":
@@ -192,13 +224,13 @@ def _reading(file: Path) -> Iterator[IO[bytes]]:
             yield source
 
 
-def _tell(what: str, contents: "Contents") -> None:
+def _report(done: str, contents: "Contents") -> None:
     _say(
-        f"{what}: {contents.cases:,} cases, {contents.pictures:,} pictures, generation "
+        f"{done}: {contents.cases:,} cases, {contents.pictures:,} pictures, generation "
         f"{contents.generation}, as of {contents.created}"
     )
 
 
 def _say(line: str) -> None:
-    """On stderr, as the output may be the backup."""
+    """Print on stderr, as stdout may be the backup."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(plain(line))

@@ -1,0 +1,189 @@
+"""Commands ``xemplar generations list|activate|prune|purge|calibrate``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from xemplar.cli.terminal import (
+    DEFAULT_STORE,
+    CheckpointOption,
+    DatabaseOption,
+    StoreOption,
+    plain,
+    progress,
+)
+
+generations = typer.Typer(no_args_is_help=True, help="List index generations, or go back to one.")
+
+
+@generations.command("list")
+def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
+    """List the generations in a store, oldest first, marking live and damaged ones."""
+    from xemplar.archive.store import Store
+    from xemplar.errors import NothingIndexed
+    from xemplar.index import DamagedGeneration, current
+    from xemplar.index import generations as all_generations
+
+    place = Store(store)
+    found = all_generations(place)
+    if not found:
+        raise NothingIndexed(f"there is no generation in {store}; run `xemplar index FOLDER`")
+    try:
+        live = current(place)
+    except NothingIndexed:
+        live = ""
+    # no wrapping or truncation on narrow terminals: `activate` needs the exact name
+    titles = ("", "name", "cases", "checkpoint", "index", "recall@10")
+    table = Table(*(Column(title, no_wrap=True, overflow="ignore") for title in titles), box=None)
+    for one in found:
+        if isinstance(one, DamagedGeneration):
+            table.add_row("damaged", plain(one.name))
+            continue
+        table.add_row(
+            "live" if one.name == live else "",
+            plain(one.name),
+            f"{one.count:,}",
+            one.checkpoint[:12],
+            plain(one.factory),
+            f"{one.recall_at_10:.3f}",
+        )
+    Console(soft_wrap=True).print(table, crop=False)
+    for one in found:
+        if isinstance(one, DamagedGeneration):
+            Console(stderr=True, soft_wrap=True).print(plain(one.fault), highlight=False)
+
+
+@generations.command()
+def activate(
+    name: Annotated[str, typer.Argument(help="Name as shown by `xemplar generations list`.")],
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """Make a generation live, for example to go back to an older one.
+
+    An unusable generation, such as one with damaged files, is refused without any change.
+    """
+    from xemplar.archive.store import Store
+    from xemplar.catalog import open_catalog
+    from xemplar.model.checkpoint import default_checkpoint
+    from xemplar.retrieval.snapshot import publish_usable
+
+    place = Store(store)
+    with open_catalog(database or place.database_url) as catalog:
+        publish_usable(name, place, catalog, checkpoint or default_checkpoint())
+    Console().print(f"{plain(name)} is live; running services switch to it within seconds")
+
+
+@generations.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="Newest generations to keep.")] = 3,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Delete old generations permanently; the live one is always kept.
+
+    No other data is lost: the catalog contains all embeddings, and an index can be rebuilt.
+
+    Example:
+        xemplar generations prune --keep 2 --store archive
+    """
+    from xemplar.archive.store import Store
+    from xemplar.index import current, remove
+    from xemplar.index import generations as all_generations
+
+    place = Store(store)
+    live = current(place)
+    names = [one.name for one in all_generations(place)]
+    old = [name for name in names[:-keep] if name != live]
+    for name in old:
+        remove(place, name)
+    Console(highlight=False).print(
+        f"{len(old)} deleted, {len(names) - len(old)} kept; {live} is live"
+    )
+
+
+@generations.command()
+def purge(
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """Delete embeddings and maps of removed cases from disk now, as a worker does daily.
+
+    If the live index contains some, a new one without them is built and published. All other
+    generations that contain some are deleted and can no longer be activated.
+
+    Example:
+        xemplar generations purge --store archive
+    """
+    from xemplar.archive.store import Store
+    from xemplar.catalog import open_catalog
+    from xemplar.model.checkpoint import default_checkpoint, load
+    from xemplar.retrieval.snapshot import live_checkpoint
+
+    from .cli_jobs import ProgressBar, encoder_of
+    from .purge import purge as run
+
+    place = Store(store)
+    loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
+    with open_catalog(database or place.database_url) as catalog:
+        total = catalog.count(loaded.digest)
+        with progress("cases", total) as move:
+            encoder = encoder_of(loaded, "auto", 0)
+            deleted = run(place, catalog, loaded, encoder, ProgressBar(move, total))
+    Console(highlight=False).print(
+        f"{len(deleted)} generations with removed cases deleted; no others contain any"
+        if deleted
+        else "no generation contains removed cases"
+    )
+
+
+@generations.command()
+def calibrate(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="similarity.json of `xemplar evaluate ranking`.", exists=True, dir_okay=False
+        ),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    checkpoint: CheckpointOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """Republish the live index with a measured calibration of similarity.
+
+    Example:
+        xemplar generations calibrate report/similarity.json --store archive
+    """
+    import json
+
+    from xemplar.archive.store import Store
+    from xemplar.catalog import open_catalog
+    from xemplar.errors import ConfigurationError
+    from xemplar.index import SimilarityCalibration, current, read_manifest
+    from xemplar.model.checkpoint import default_checkpoint, load
+    from xemplar.retrieval.snapshot import live_checkpoint
+
+    from .publishing import build_generation
+
+    try:
+        fields = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}") from error
+    place = Store(store)
+    loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
+    factory = read_manifest(place.generations / current(place)).factory
+    with open_catalog(database or place.database_url) as catalog:
+        published = build_generation(
+            place,
+            catalog,
+            loaded,
+            factory=factory,
+            calibration=SimilarityCalibration.from_dict(fields),
+        )
+    Console().print(
+        f"{published.name} is live, calibrated; running services switch to it within seconds"
+    )
