@@ -17,21 +17,21 @@ from xemplar.api.search import Counted, Filters
 from xemplar.archive.store import Store
 from xemplar.catalog.filters import MAX_AGE
 from xemplar.data.findings import canonical, known_finding
-from xemplar.data.views import VIEWS, known_view, unknown_view
-from xemplar.data.words import CONTROLS, fault_of
+from xemplar.data.names import CONTROLS, name_problem
+from xemplar.data.views import VIEWS, parse_view, unknown_view_message
 from xemplar.errors import InvalidArgument
 
 MAX_PAGE = 200
 
 
 def _without_controls(text: str) -> str:
-    if fault := fault_of(text):
+    if fault := name_problem(text):
         raise ValueError(fault)
     return text
 
 
 WITHOUT_CONTROLS = AfterValidator(_without_controls)
-"""Of a text that is kept: control characters are refused (see `xemplar.data.words`)."""
+"""Of a text that is kept: control characters are refused (see `xemplar.data.names`)."""
 
 Word = Annotated[
     str,
@@ -105,9 +105,9 @@ class CaseChange(BaseModel):
         """
         named = self.model_dump(exclude_unset=True)
         if self.view is not None:
-            named["view"] = known_view(self.view)
+            named["view"] = parse_view(self.view)
             if named["view"] is None:
-                raise InvalidArgument(unknown_view(self.view))
+                raise InvalidArgument(unknown_view_message(self.view))
         moved = named.get("source", source) != source
         if "patient" in named and self.patient is not None:
             named["patient"] = store.pseudonym(self.source or source, self.patient)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from xemplar.archive.permissions import FILE, FOLDER, make_folder, private
-from xemplar.archive.storage import writing_files
+from xemplar.archive.storage_errors import writing_files
 from xemplar.errors import ConfigurationError
 
 SWEEP_SECONDS = 10

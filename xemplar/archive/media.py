@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from xemplar.archive.artefact import sync_path, write_file
 from xemplar.archive.permissions import make_folder, write_private
-from xemplar.archive.storage import writing_files
+from xemplar.archive.storage_errors import writing_files
 from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
 from xemplar.imaging import DISPLAY_SIDE, Radiograph
 from xemplar.imaging.overlay import shrink

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from xemplar.archive.artefact import length_prefixed, write_file
 from xemplar.archive.permissions import make_folder
-from xemplar.archive.storage import writing_files
+from xemplar.archive.storage_errors import writing_files
 from xemplar.errors import CorruptArtefact
 
 KEY_BYTES = 32
@@ -103,9 +103,9 @@ class Store:
         """
         joined = self._keyed(f"{source}:{patient}".encode())
         # only where the source holds no colon is it plain where it ends and the patient begins
-        return self.told_apart(source, joined) if ":" in source else joined
+        return self.unambiguous_pseudonym(source, joined) if ":" in source else joined
 
-    def told_apart(self, source: str, joined: str) -> str:
+    def unambiguous_pseudonym(self, source: str, joined: str) -> str:
         """The pseudonym of a patient whose source's name holds a colon.
 
         Until release 0.1 patient "a:1" of "clinic" and patient "1" of "clinic:a" had one pseudonym.

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from xemplar.catalog.access import Access
 from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.tables import KeyRow
-from xemplar.data.words import check_word
+from xemplar.data.names import check_name
 from xemplar.errors import InvalidArgument, NotFound
 from xemplar.operations.audit import AuditEntry, put
 
@@ -143,7 +143,7 @@ class Keys:
                 sources that are none, or an
                 administrator's; an end that is no time to come.
         """
-        check_word(name.strip(), "a key's name")
+        check_name(name.strip(), "a key's name")
         if not 0 < len(name.strip()) <= MAX_NAME:
             raise InvalidArgument(
                 f"a key's name has 1 to {MAX_NAME} characters, not {len(name.strip())}; name "

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ANATOMY, TEXTURE, NOISE, DRAW, PLACE = range(5)
+ANATOMY, TEXTURE, NOISE, DRAW, LOCATION = range(5)
 """Random streams of a seed; those of each finding follow."""
 
 

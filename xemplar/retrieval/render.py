@@ -13,7 +13,7 @@ from xemplar.data.findings import finding_index
 from xemplar.imaging import DISPLAY_SIDE
 from xemplar.imaging.overlay import jpeg, overlay, shrink
 from xemplar.model.densenet import Features
-from xemplar.model.explain import matching_places, similarity_evidence
+from xemplar.model.explain import matching_locations, similarity_evidence
 from xemplar.retrieval.result import Answer
 from xemplar.retrieval.retriever import Retriever
 
@@ -104,12 +104,12 @@ def matches(retriever: Retriever, answer: Answer, case: Case) -> npt.NDArray[np.
     """What each pair of places, one of the query and one of the case, adds to their similarity.
 
     Returns:
-        float32 (g * g, g * g), see `xemplar.model.explain.matching_places`.
+        float32 (g * g, g * g), see `xemplar.model.explain.matching_locations`.
 
     Raises:
         NotFound: another checkpoint answers by now.
     """
-    return matching_places(answer.features, _features(retriever, answer, case))
+    return matching_locations(answer.features, _features(retriever, answer, case))
 
 
 def overlays(retriever: Retriever, answer: Answer, side: int = 512) -> dict[str, bytes]:

@@ -13,7 +13,12 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Catalog
 from xemplar.catalog.generations import Generations
 from xemplar.errors import ConfigurationError, NotFound
-from xemplar.imaging.validation.validator import FEWEST, MOST, InputValidator, Verdict
+from xemplar.imaging.validation.validator import (
+    MAX_IMAGES,
+    MIN_IMAGES,
+    InputValidator,
+    ValidationResult,
+)
 from xemplar.index import (
     LiveIndex,
     check_cases,
@@ -58,7 +63,9 @@ class Snapshot:
         """The checkpoint that answers."""
         return self.encoder.checkpoint
 
-    def judge(self, inputs: npt.NDArray[np.uint8], features: Features | None = None) -> Verdict:
+    def judge(
+        self, inputs: npt.NDArray[np.uint8], features: Features | None = None
+    ) -> ValidationResult:
         """What the input validator says of an image.
 
         The network looks once more at one that seems turned or inverted, put upright.
@@ -68,9 +75,9 @@ class Snapshot:
             features: what it made of them (N = 1); None to let it run.
         """
         if self.validator is None:
-            return Verdict()
+            return ValidationResult()
         activations = self._see(inputs) if features is None else features.pooled()[0]
-        return self.validator.judge(inputs, activations, self._see)
+        return self.validator.check(inputs, activations, self._see)
 
     def _see(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         seen: npt.NDArray[np.float64] = self.encoder.encode(inputs[None]).pooled()[0]
@@ -171,7 +178,7 @@ def new_validator(live: Snapshot, catalog: Catalog, store: Store) -> InputValida
     """One that has learnt from a sample of the images that answer; None where they are too few.
 
     It is kept beside the generation's files, so that only one process learns, and only once: the
-    network looks at `MOST` images, which takes some seconds.
+    network looks at `MAX_IMAGES` images, which takes some seconds.
 
     Raises:
         CorruptArtefact: a stored input is damaged.
@@ -189,8 +196,8 @@ def new_validator(live: Snapshot, catalog: Catalog, store: Store) -> InputValida
 
 
 def _fitted_validator(live: Snapshot, catalog: Catalog, media: Media) -> InputValidator | None:
-    count = min(len(live.generation), MOST)
-    if count < FEWEST:
+    count = min(len(live.generation), MAX_IMAGES)
+    if count < MIN_IMAGES:
         return None
     drawn = np.random.default_rng(SEED).choice(live.generation.ids, count, replace=False)
     inputs = []
@@ -203,7 +210,7 @@ def _fitted_validator(live: Snapshot, catalog: Catalog, media: Media) -> InputVa
 def validator_of(inputs: npt.NDArray[np.uint8], encoder: Encoder) -> InputValidator | None:
     """One that has learnt from these inputs of the network, uint8 (n, s, s); None for too few."""
     batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
-    return InputValidator.of(inputs, np.concatenate([encoder.encode(b).pooled() for b in batches]))
+    return InputValidator.fit(inputs, np.concatenate([encoder.encode(b).pooled() for b in batches]))
 
 
 def carry_over(before: Checkpoint, encoder: Encoder, catalog: Catalog, media: Media) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xemplar.data.datasets import DatasetImage
-from xemplar.data.splits import OLDEST_SCHEME, PatientSplit, learnt_digest, patient_number
+from xemplar.data.splits import OLDEST_SCHEME, PatientSplit, development_digest, patient_number
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.model.checkpoint import Card, Checkpoint
 
@@ -118,12 +118,14 @@ def test_a_checkpoint_split_in_an_unknown_way_is_refused(split: dict[str, int]) 
 def test_the_digest_of_whom_a_training_learns_from_changes_with_them_alone() -> None:
     rule = PatientSplit()
     train, test = images(5, split="train"), images(9, split="test")[5:]
-    digest = learnt_digest([*train, *test], rule)
-    assert digest == learnt_digest([*reversed(train), *test[1:]], rule)
-    assert digest == learnt_digest([*(replace(f, labels={"Mass": 1}) for f in train), *test], rule)
-    assert digest != learnt_digest([*train[1:], *test], rule)
-    assert digest != learnt_digest([*train, *(replace(f, split="val") for f in test)], rule)
+    digest = development_digest([*train, *test], rule)
+    assert digest == development_digest([*reversed(train), *test[1:]], rule)
+    assert digest == development_digest(
+        [*(replace(f, labels={"Mass": 1}) for f in train), *test], rule
+    )
+    assert digest != development_digest([*train[1:], *test], rule)
+    assert digest != development_digest([*train, *(replace(f, split="val") for f in test)], rule)
 
 
 def test_where_patients_are_split_by_the_rule_alone_it_is_the_rule_that_tells() -> None:
-    assert learnt_digest(images(5), PatientSplit()) is None
+    assert development_digest(images(5), PatientSplit()) is None

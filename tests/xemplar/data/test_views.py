@@ -2,7 +2,7 @@
 
 import pytest
 
-from xemplar.data.views import known_view, unknown_view
+from xemplar.data.views import parse_view, unknown_view_message
 
 
 @pytest.mark.parametrize(
@@ -12,15 +12,17 @@ from xemplar.data.views import known_view, unknown_view
      ("PA oblique", "OBLIQUE"), ("Posteroanterior", "PA")],
 )  # fmt: skip
 def test_a_view_is_known_in_other_words(written: str, view: str) -> None:
-    assert known_view(written) == view
+    assert parse_view(written) == view
 
 
 @pytest.mark.parametrize("written", ["", "XP", "John Doe", "PA of John Doe", "supine", "17"])
 def test_what_says_anything_else_is_no_view(written: str) -> None:
-    assert known_view(written) is None
+    assert parse_view(written) is None
 
 
 def test_the_nearest_view_is_told() -> None:
-    assert unknown_view("latral").startswith("unknown view 'latral', perhaps LATERAL; known here: ")
-    assert unknown_view("Profyl").startswith("unknown view 'Profyl', perhaps LATERAL")
-    assert "perhaps" not in unknown_view("17")
+    assert unknown_view_message("latral").startswith(
+        "unknown view 'latral', perhaps LATERAL; known here: "
+    )
+    assert unknown_view_message("Profyl").startswith("unknown view 'Profyl', perhaps LATERAL")
+    assert "perhaps" not in unknown_view_message("17")

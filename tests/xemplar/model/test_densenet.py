@@ -109,11 +109,11 @@ def test_a_projected_embedding_by_hand() -> None:
     # as above, 3 more and 4 less than usual; projected to 3 * 4 - 4 * 0 = 12 and 3 - 4 * -0.5 = 5
     maps = np.array([[[[3, 3], [3, 3]], [[0, 16], [0, 0]]]], np.float32)
     mean = np.float32([[[0, 0], [0, 0]], [[32, 0], [0, 0]]])
-    space = EmbeddingHead(mean, np.float32([[4, 0], [1, -0.5]]))
-    found = features(maps, np.float32([[1, 0]]), np.float32([0]), space)
+    head = EmbeddingHead(mean, np.float32([[4, 0], [1, -0.5]]))
+    found = features(maps, np.float32([[1, 0]]), np.float32([0]), head)
     np.testing.assert_allclose(found.embedding, [[12 / 13, 5 / 13]], rtol=1e-6)
     np.testing.assert_allclose(found.logits, [[3]], rtol=1e-6)
-    assert (space.dimension, EmbeddingHead(mean).dimension) == (2, 2)
+    assert (head.dimension, EmbeddingHead(mean).dimension) == (2, 2)
 
 
 def test_an_image_that_departs_nowhere_from_the_mean_has_no_direction() -> None:

@@ -19,7 +19,7 @@ from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.checkpoint import Card, Checkpoint
 from xemplar.model.densenet import EmbeddingHead, Features, features
 from xemplar.model.encoder import Encoder, Precision, PyTorchBackend
-from xemplar.model.explain import grad_cam, matching_places, similarity_evidence
+from xemplar.model.explain import grad_cam, matching_locations, similarity_evidence
 
 SIZE = 224  # a grid of 7 x 7, as it is served
 
@@ -129,8 +129,8 @@ MEANS = arrays(np.float32, (6, 4, 4), elements=st.floats(0, 1000, width=32))
 PROJECTIONS = st.none() | arrays(np.float32, (3, 6), elements=st.floats(-2, 2, width=32))
 
 
-def of_maps(maps: npt.NDArray[np.float32], space: EmbeddingHead) -> Features:
-    return features(maps, np.zeros((1, maps.shape[1]), np.float32), np.zeros(1, np.float32), space)
+def of_maps(maps: npt.NDArray[np.float32], head: EmbeddingHead) -> Features:
+    return features(maps, np.zeros((1, maps.shape[1]), np.float32), np.zeros(1, np.float32), head)
 
 
 @settings(deadline=None)
@@ -141,8 +141,8 @@ def test_evidence_adds_up_to_the_cosine_in_both_directions(
     mean: npt.NDArray[np.float32],
     projection: npt.NDArray[np.float32] | None,
 ) -> None:
-    space = EmbeddingHead(mean, projection)
-    radiograph, another = of_maps(one, space), of_maps(other, space)
+    head = EmbeddingHead(mean, projection)
+    radiograph, another = of_maps(one, head), of_maps(other, head)
     cosine = float(radiograph.embedding[0] @ another.embedding[0])
     # places far from the mean that cancel out leave a sum that is small beside its summands
     for this, that in ((radiograph, another), (another, radiograph)):
@@ -153,8 +153,8 @@ def test_evidence_adds_up_to_the_cosine_in_both_directions(
 
 
 def test_an_image_that_the_projection_maps_to_nothing_has_no_evidence() -> None:
-    space = EmbeddingHead(np.full((6, 4, 4), 4, np.float32), np.zeros((3, 6), np.float32))
-    radiograph = of_maps(np.full((1, 6, 4, 4), 900, np.float32), space)
+    head = EmbeddingHead(np.full((6, 4, 4), 4, np.float32), np.zeros((3, 6), np.float32))
+    radiograph = of_maps(np.full((1, 6, 4, 4), 900, np.float32), head)
     assert not radiograph.embedding.any()
     assert not similarity_evidence(radiograph, np.float32([1, 0, 0])).any()
 
@@ -205,7 +205,7 @@ def test_evidence_is_drawn_for_one_image_at_a_time(encoded: Features) -> None:
 
 def test_matching_places_add_up_to_both_evidences_and_to_the_cosine(encoded: Features) -> None:
     radiograph, other = encoded.one(0), encoded.one(1)
-    shares = matching_places(radiograph, other)
+    shares = matching_locations(radiograph, other)
     assert shares.shape == (49, 49)
     assert shares.dtype == np.float32
     assert shares.min() < 0 < shares.max()
@@ -215,16 +215,16 @@ def test_matching_places_add_up_to_both_evidences_and_to_the_cosine(encoded: Fea
     of_other = similarity_evidence(other, encoded.embedding[0])
     np.testing.assert_allclose(shares.sum(axis=1).reshape(7, 7), of_image, atol=1e-5)
     np.testing.assert_allclose(shares.sum(axis=0).reshape(7, 7), of_other, atol=1e-5)
-    np.testing.assert_allclose(matching_places(other, radiograph), shares.T, atol=1e-7)
+    np.testing.assert_allclose(matching_locations(other, radiograph), shares.T, atol=1e-7)
 
 
 def test_an_image_that_departs_nowhere_from_the_mean_matches_nowhere(encoded: Features) -> None:
-    usual = of_maps(encoded.space.mean[None], encoded.space)
-    assert not matching_places(usual, encoded.one(1)).any()
+    usual = of_maps(encoded.head.mean[None], encoded.head)
+    assert not matching_locations(usual, encoded.one(1)).any()
 
 
 def test_maps_that_do_not_fit_have_no_matching_places(encoded: Features) -> None:
     radiograph = encoded.one(0)
-    fewer = of_maps(radiograph.maps[:, :2], EmbeddingHead(radiograph.space.mean[:2]))
+    fewer = of_maps(radiograph.maps[:, :2], EmbeddingHead(radiograph.head.mean[:2]))
     with pytest.raises(InvalidArgument, match="both must be"):
-        matching_places(radiograph, fewer)
+        matching_locations(radiograph, fewer)

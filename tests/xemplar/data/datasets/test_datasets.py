@@ -48,7 +48,7 @@ def test_a_chexpert_image_has_its_place_patient_view_sex_and_age(tmp_path: Path)
         "patient00001", "AP", "F", 68,
     )  # fmt: skip
     assert (lateral.view, lateral.sex, lateral.age) == ("LL", "M", 91)
-    assert (frontal.frontal, lateral.frontal) == (True, False)
+    assert (frontal.is_frontal, lateral.is_frontal) == (True, False)
 
 
 def test_chexpert_files_are_two_splits_of_one_set(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_plain_folder_has_the_same_digest_wherever_it_lies(tmp_path: Path) -> 
      ("LL", False), ("LATERAL", False), (None, False)],
 )  # fmt: skip
 def test_an_image_is_frontal_only_where_its_view_says_so(view: str | None, frontal: bool) -> None:
-    assert DatasetImage(Path("1.png"), "ours", view=view).frontal is frontal
+    assert DatasetImage(Path("1.png"), "ours", view=view).is_frontal is frontal
 
 
 # ---- Names of data sets that are used together ---------------------------------------------------

@@ -15,7 +15,7 @@ def drawn(seed: int, count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def gaussian() -> Gaussian:
-    return Gaussian.of(drawn(1, 400))
+    return Gaussian.fit(drawn(1, 400))
 
 
 def test_unseen_samples_of_the_kind_are_usual(gaussian: Gaussian) -> None:
@@ -31,11 +31,11 @@ def test_what_leaves_the_directions_is_unusual_however_small_its_number(
 
 
 def test_units_do_not_matter(gaussian: Gaussian) -> None:
-    other, some = Gaussian.of(drawn(1, 400) * 1000), drawn(2, 10)
+    other, some = Gaussian.fit(drawn(1, 400) * 1000), drawn(2, 10)
     assert other.distances(some * 1000) == pytest.approx(gaussian.distances(some))
 
 
 def test_a_number_that_is_the_same_in_all_samples_is_no_division_by_zero() -> None:
     constant = drawn(1, 100)
     constant[:, 7] = 3.0
-    assert np.isfinite(Gaussian.of(constant).distances(drawn(2, 5))).all()
+    assert np.isfinite(Gaussian.fit(constant).distances(drawn(2, 5))).all()

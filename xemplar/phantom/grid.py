@@ -19,7 +19,7 @@ FIELD_MM = 400.0
 
 
 @dataclass(frozen=True)
-class Frame:
+class ProjectionGrid:
     """The image's grid in patient coordinates; x and y are (size, size) maps in millimetres."""
 
     body: Anatomy
@@ -83,13 +83,13 @@ def fixed(points: Points) -> npt.NDArray[np.int32]:
     return np.round(points * 16).astype(np.int32)
 
 
-def frame_of(body: Anatomy, size: int) -> Frame:
+def grid_of(body: Anatomy, size: int) -> ProjectionGrid:
     """The grid of an image with ``size`` pixels along each edge."""
     mm = FIELD_MM / body.magnification / size
     line = (np.arange(size, dtype=np.float32) - (size - 1) / 2) * np.float32(mm)
     x, y = line[None, :] - np.float32(body.shift[0]), line[:, None] - np.float32(body.shift[1])
     c, s = np.float32(np.cos(body.roll)), np.float32(np.sin(body.roll))
-    return Frame(body, size, mm, x * c + y * s, y * c - x * s)
+    return ProjectionGrid(body, size, mm, x * c + y * s, y * c - x * s)
 
 
 def dome(r2: Map, half: float) -> Map:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.disk import NoDisk, small_disk
 from xemplar.archive.artefact import new_file, write_file
-from xemplar.archive.storage import check_room, storage_error, writing_files
+from xemplar.archive.storage_errors import check_room, storage_error, writing_files
 from xemplar.errors import ReadOnlyStorage, StorageError, StorageFailed, StorageFull
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.images import dicom, drawn_image, encoded
 from xemplar.data.boxes import BOX_FILES
 from xemplar.data.datasets import open_dataset
-from xemplar.data.datasets.files import BESIDE, ImageFiles, walk
+from xemplar.data.datasets.discovery import NOT_LABELS, ImageLocator, scan_folder
 from xemplar.errors import DatasetError
 
 PIXELS = drawn_image(0)
@@ -35,13 +35,13 @@ def media(tmp_path: Path) -> Path:
 
 
 def test_images_are_known_by_content_and_all_else_is_counted_by_reason(media: Path) -> None:
-    walked = walk(media)
+    contents = scan_folder(media)
     names = ["1.2.840.99.5", "IM000001", "IM000002", "IM000003", "page.img", "scan"]
-    assert [path.name for path in walked.images] == names
-    assert walked.skipped == {"DICOMDIR": 1, "hidden": 1, "no image": 3, "table": 1}
+    assert [path.name for path in contents.images] == names
+    assert contents.skipped == {"DICOMDIR": 1, "hidden": 1, "no image": 3, "table": 1}
     dataset = open_dataset(media)
-    assert [image.path for image in dataset.images] == list(walked.images)
-    assert dataset.skipped == walked.skipped
+    assert [image.path for image in dataset.images] == list(contents.images)
+    assert dataset.skipped == contents.skipped
     assert "seen and not read: DICOM/ST000001/export.csv; the 6 image(s)" in dataset.notes[0]
 
 
@@ -60,9 +60,9 @@ def test_what_is_no_regular_file_in_the_folder_is_never_opened(tmp_path: Path) -
     (root / "broken.png").symlink_to(root / "nothing.png")
     (root / "loop.png").symlink_to(root / "loop.png")
     (root / "inner.png").symlink_to("1.png")
-    walked = walk(root)
-    assert [path.name for path in walked.images] == ["1.png", "inner.png"]
-    assert walked.skipped == {
+    contents = scan_folder(root)
+    assert [path.name for path in contents.images] == ["1.png", "inner.png"]
+    assert contents.skipped == {
         "broken link": 2,
         "hidden": 1,
         "link out of the folder": 2,
@@ -72,7 +72,7 @@ def test_what_is_no_regular_file_in_the_folder_is_never_opened(tmp_path: Path) -
 
 
 def test_a_folder_without_images_says_what_it_holds(media: Path) -> None:
-    for path in walk(media).images:
+    for path in scan_folder(media).images:
         path.unlink()
     with pytest.raises(
         DatasetError, match=r"no radiograph .*, but DICOMDIR: 1, hidden: 1, no image: 3"
@@ -139,7 +139,7 @@ def test_a_name_is_looked_for_in_folders_that_end_as_it_does(
 ) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "deep" / "er" / "1.png").touch()
-    assert ImageFiles(tmp_path).find(name, "here") == tmp_path / lies
+    assert ImageLocator(tmp_path).find(name, "here") == tmp_path / lies
 
 
 def test_a_name_that_could_be_two_files_is_refused(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_name_that_could_be_two_files_is_refused(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "1.png").touch()
     with pytest.raises(DatasetError, match=r"could be .*a/1\.png or .*b/1\.png"):
-        ImageFiles(tmp_path).find("1.png", "here")
+        ImageLocator(tmp_path).find("1.png", "here")
 
 
 @pytest.mark.parametrize(
@@ -171,4 +171,4 @@ def test_images_that_lie_elsewhere_are_noted(tmp_path: Path) -> None:
 
 
 def test_files_of_boxes_are_no_labels() -> None:
-    assert set(BOX_FILES) <= BESIDE
+    assert set(BOX_FILES) <= NOT_LABELS

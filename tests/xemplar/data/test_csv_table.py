@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xemplar.data.rows import Table, read_rows, read_table
+from xemplar.data.csv_table import CsvTable, read_rows, read_table
 from xemplar.errors import DatasetError
 
 WANTED = ("file", "findings")
 
 
-def table(tmp_path: Path, content: str | bytes, **options: object) -> Table:
+def table(tmp_path: Path, content: str | bytes, **options: object) -> CsvTable:
     path = tmp_path / "table.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_table(path, WANTED, **options)  # type: ignore[arg-type]
