@@ -1,4 +1,4 @@
-"""The findings: lesions of a known severity in a hemithorax, and the box around each."""
+"""Findings: lesions of known severity in a hemithorax, with their bounding boxes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,12 +22,12 @@ FINDINGS: tuple[str, ...] = (
 Box = tuple[float, float, float, float]
 
 _SOLID = 1.25  # density of a nodule or mass, some of it calcified
-_VISIBLE_MM = 3.0  # taken off the fringe of a lesion without a hard edge: nobody would see it
+_VISIBLE_MM = 3.0  # trimmed from the invisible fringe of a lesion without a hard edge
 
 
 @dataclass(frozen=True)
 class PlacedFinding:
-    """One lesion, where it is and how bad it is.
+    """A lesion with its severity and bounding box.
 
     Attributes:
         finding: One of `FINDINGS`.
@@ -42,14 +42,14 @@ class PlacedFinding:
 
 
 def _trimmed(lesion: Map) -> Map:
-    """A lesion without its faint fringe, in millimetres of water."""
+    """Trim the faint fringe of a lesion, in millimetres of water."""
     return np.asarray(np.maximum(lesion - np.float32(_VISIBLE_MM), 0))
 
 
 def _spot(
     side: Side, grid: ProjectionGrid, rng: np.random.Generator, low: float
 ) -> tuple[float, float]:
-    """A place in a lung, in the patient's frame: x, y."""
+    """Sample a position in a lung, (x, y) in the patient's frame."""
     b = grid.body
     y = b.apex + rng.uniform(0.24, low) * (b.base - b.apex)
     outer, inner, _ = (float(v[0]) for v in wall(b, np.array([y], np.float32)))
@@ -64,7 +64,7 @@ def _lump(
     rng: np.random.Generator,
     sizes: tuple[float, float],
 ) -> tuple[Side, Map]:
-    """A solid, slightly lobed ball; severity runs over the range of diameters in millimetres."""
+    """Add a solid, slightly lobulated sphere; severity spans the diameters in millimetres."""
     cx, cy = _spot(side, grid, rng, 0.6)
     radius = (sizes[0] + severity * (sizes[1] - sizes[0])) / 2
     x, y = grid.x - np.float32(cx), grid.y - np.float32(cy)
@@ -79,7 +79,7 @@ def _lump(
 def _consolidation(
     grid: ProjectionGrid, side: Side, severity: float, rng: np.random.Generator
 ) -> tuple[Side, Map]:
-    """Alveoli filled in a cloud with fluffy edges, in which the vessels vanish."""
+    """Fill alveoli in a cloud with fluffy edges that obscures the vessels."""
     cx, cy = _spot(side, grid, rng, 0.78)
     wide = 22 + 40 * severity
     stretch = rng.uniform(0.75, 1.25)
@@ -93,7 +93,7 @@ def _consolidation(
 def _effusion(
     grid: ProjectionGrid, side: Side, severity: float, rng: np.random.Generator
 ) -> tuple[Side, Map]:
-    """Fluid in the bottom of the pleural space, its surface a meniscus that climbs the wall."""
+    """Add basal pleural fluid with a meniscus along the chest wall."""
     height = 45 + 115 * severity
     flat = 0.10 + 0.55 * severity + rng.uniform(0, 0.08)
     level = grid.body.base + 12 - height * (flat + (1 - flat) * np.clip(side.u, 0, 1) ** 3)
@@ -103,7 +103,7 @@ def _effusion(
 
 
 def _pneumothorax(grid: ProjectionGrid, side: Side, severity: float) -> tuple[Side, Map]:
-    """Air outside the lung: the lung shrinks towards hilum and base, behind a visible pleura."""
+    """Add pleural air: the lung collapses towards hilum and base behind a visible pleural line."""
     b = grid.body
     hilum = grid.path([side.sign * 32, b.base + 10])
     col, row = np.meshgrid(*(np.arange(grid.size, dtype=np.float32) - np.float32(h) for h in hilum))
@@ -123,7 +123,7 @@ def _pneumothorax(grid: ProjectionGrid, side: Side, severity: float) -> tuple[Si
 def _lesion(
     grid: ProjectionGrid, side: Side, finding: str, severity: float, rng: np.random.Generator
 ) -> tuple[Side, Map]:
-    """One hemithorax with a lesion in it, and the lesion's own thickness (size, size)."""
+    """Add a lesion to a hemithorax; also returns its thickness (size, size)."""
     match finding:
         case "Consolidation":
             return _consolidation(grid, side, severity, rng)
@@ -137,13 +137,14 @@ def _lesion(
             return _pneumothorax(grid, side, severity)
 
 
-def place(
+def add_lesions(
     grid: ProjectionGrid, sides: tuple[Side, Side], wanted: Mapping[str, float]
 ) -> tuple[list[Side], list[PlacedFinding]]:
-    """Both hemithoraces with the lesions wanted, and where those are.
+    """Add lesions to the hemithoraces; also returns their bounding boxes.
 
-    Fluid and air go to opposite sides. Lesions within the lung keep clear of the air, else of the
-    fluid. Apart from that, where a lesion lies depends on the seed and its finding alone.
+    Effusion and pneumothorax are on opposite sides. Other lesions avoid the side of the
+    pneumothorax, else of the effusion. Otherwise a lesion's position depends only on seed and
+    finding.
     """
     out, placed = list(sides), []
     wet = int(np.random.default_rng([grid.body.seed, LOCATION]).integers(2))
@@ -163,6 +164,6 @@ def place(
 
 
 def box_of(lesion: Map) -> Box:
-    """The tight box around a lesion's thickness map."""
+    """Compute the tight bounding box of a lesion's thickness map."""
     x, y, w, h = cv2.boundingRect((lesion > 0).astype(np.uint8))
     return float(x), float(y), float(w), float(h)

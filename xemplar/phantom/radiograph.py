@@ -1,4 +1,4 @@
-"""`phantom`: a seed and findings -> one image and the truth about it."""
+"""`phantom`: makes an image with its ground truth from a seed and findings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from xemplar.errors import ConfigurationError
 from xemplar.phantom.grid import Canvas, Map, ProjectionGrid, grid_of
-from xemplar.phantom.lesion import FINDINGS, PlacedFinding, box_of, place
+from xemplar.phantom.lesion import FINDINGS, PlacedFinding, add_lesions, box_of
 from xemplar.phantom.person import DRAW, NOISE, TEXTURE, person
 from xemplar.phantom.thorax import Side, flesh_of, heart_of, joints, ribs, sides_of, vessels_of
 
@@ -20,12 +20,12 @@ _WATER, _BONE = 0.021, 0.052  # attenuation of a chest beam, 1/mm
 
 @dataclass(frozen=True)
 class Phantom:
-    """A synthetic image and the truth about it.
+    """A synthetic image and its ground truth.
 
     Attributes:
-        seed: What `phantom` was called with.
+        seed: Seed passed to `phantom`.
         pixels: (size, size) uint8, 0 = black = air, bone bright.
-        findings: What it shows, in the order of `FINDINGS`.
+        findings: Lesions that it shows, in the order of `FINDINGS`.
         sex: "F" or "M".
         age: Years.
         view: "PA".
@@ -48,7 +48,7 @@ def phantom(seed: int, *, size: int = 320, findings: Mapping[str, float] | None 
     """Make a synthetic PA image; the same arguments give the same image.
 
     Args:
-        seed: The person, how they stood, the noise, and where a lesion lies. Not negative.
+        seed: Determines the person, positioning, noise, and lesion positions. Not negative.
         size: Pixels along each edge, 64 to 2048. The field of view does not depend on it.
         findings: Finding -> severity in (0, 1]; {} is a normal image, None draws 0 to 3 findings.
 
@@ -69,7 +69,7 @@ def phantom(seed: int, *, size: int = 320, findings: Mapping[str, float] | None 
         heart = heart_of(grid, 0.53 + 0.16 * severity)
         sides = sides_of(grid, heart, vessels)
         placed.append(PlacedFinding("Cardiomegaly", severity, box_of(heart)))
-    after, lesions = place(grid, sides, wanted)
+    after, lesions = add_lesions(grid, sides, wanted)
     placed = sorted(placed + lesions, key=lambda p: p.finding)
     pixels = expose(grid, integral_of(flesh, bone, after), normal)
     thorax = 2 * body.wide / grid.mm
@@ -84,7 +84,7 @@ def _drawn(seed: int) -> dict[str, float]:
 
 
 def check(seed: int, size: int, findings: Mapping[str, float]) -> None:
-    """Refuse arguments outside their range; ConfigurationError says which."""
+    """Check that arguments are in range; raises ConfigurationError if not."""
     if seed < 0:
         raise ConfigurationError(f"seed {seed} is negative; use 0 or more")
     if not _SIZES[0] <= size <= _SIZES[1]:
@@ -100,23 +100,23 @@ def check(seed: int, size: int, findings: Mapping[str, float]) -> None:
 
 
 def integral_of(flesh: Map, bone: Map, sides: Sequence[Side]) -> Map:
-    """Attenuation along each ray, (size, size), without unit."""
+    """Integrate attenuation along each ray, (size, size), dimensionless."""
     water = flesh + sum(side.held - side.room for side in sides)
     return np.asarray(_WATER * np.maximum(water, 0) + _BONE * bone)
 
 
 def expose(grid: ProjectionGrid, integral: Map, normal: Map) -> Canvas:
-    """Attenuation to grey values: detector blur, quantum noise, display.
+    """Convert attenuation to grey values: detector blur, quantum noise, display.
 
-    The window is that of the normal image, and the noise is one field for every image of the seed:
-    where there is no lesion, nothing changes.
+    The window is that of the normal image, and all images of a seed share one noise field, so that
+    pixels without a lesion are identical.
     """
     rng = np.random.default_rng([grid.body.seed, NOISE])
     body = normal[:: grid.size // 64, :: grid.size // 64]
     low, high = (float(v) for v in np.percentile(body[body > 0.6], (3, 90)))
     quanta, gain, slope = rng.uniform(130, 320), rng.uniform(0.93, 1.12), rng.uniform(2.0, 2.8)
     seen = cv2.GaussianBlur(integral, (0, 0), max(0.4, 0.45 / grid.mm))
-    # So many quanta that their Poisson counts are normal; the deviation is that of the logarithm.
+    # enough quanta for Poisson counts to be normal; the deviation is that of the logarithm
     field = rng.standard_normal(seen.shape, np.float32)
     seen = seen + field * np.exp(seen / 2) / (quanta * grid.mm)
     dark = 0.82 * low / high

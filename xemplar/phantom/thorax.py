@@ -1,4 +1,4 @@
-"""What is in a chest: heart, lungs, vessels, bones, and the body around them."""
+"""Thickness maps of a chest: heart, lungs, vessels, bones, and the surrounding body."""
 
 from dataclasses import dataclass
 
@@ -18,12 +18,12 @@ class Side:
 
     sign: int
     u: Map  # 0 at the mediastinum, 1 at the chest wall
-    room: Map  # what the lung may fill: heart and diaphragm taken away
-    held: Map  # water in it: aerated lung and vessels
+    room: Map  # space for the lung, without heart and diaphragm
+    held: Map  # its water: aerated lung and vessels
 
 
 def wall(body: Anatomy, y: Map) -> tuple[Map, Map, Map]:
-    """At each height: x of the chest wall, x of the mediastinum, and a profile 0..1 of depth."""
+    """Compute by height: x of the chest wall, x of the mediastinum, and a depth profile 0..1."""
     tip, middle = 0.37 * body.wide, body.base - 35
     rise = dome(np.clip((middle - y) / np.float32(middle - body.apex), 0, 1) ** 2, 1)
     inner = dome(np.clip(1 - (y - body.apex) / 60, 0, 1) ** 2, 1)
@@ -31,7 +31,7 @@ def wall(body: Anatomy, y: Map) -> tuple[Map, Map, Map]:
 
 
 def heart_of(grid: ProjectionGrid, ratio: float) -> Map:
-    """Half chord of ventricles and right atrium, `ratio` of the thorax wide."""
+    """Compute half chords of the heart, whose width is ``ratio`` of the thorax."""
     b = grid.body
     w = 2 * b.wide * ratio
     tall = w**0.6 * (0.88 * b.wide) ** 0.4
@@ -42,7 +42,7 @@ def heart_of(grid: ProjectionGrid, ratio: float) -> Map:
 
 
 def sides_of(grid: ProjectionGrid, heart: Map, vessels: Map) -> tuple[Side, Side]:
-    """Right and left hemithorax, with what the heart and the great vessels leave to the lungs."""
+    """Compute right and left hemithorax, with the space left by heart and great vessels."""
     b = grid.body
     great = np.maximum(
         grid.ellipsoid((0.8 * b.knob, -58, 0), (b.knob * 1.2, b.knob * 1.3, 60)),
@@ -71,7 +71,7 @@ def sides_of(grid: ProjectionGrid, heart: Map, vessels: Map) -> tuple[Side, Side
 
 
 def vessels_of(grid: ProjectionGrid, rng: np.random.Generator) -> Map:
-    """Branching trees from both hila, millimetres of water."""
+    """Draw branching vessels from both hila, in millimetres of water."""
     canvas = np.zeros((grid.size, grid.size), np.uint8)
     for sign in (-1, 1):
         angle = np.linspace(-1.45, 1.5, 14) + rng.normal(0, 0.12, 14)
@@ -93,7 +93,7 @@ def vessels_of(grid: ProjectionGrid, rng: np.random.Generator) -> Map:
 
 
 def ribs(grid: ProjectionGrid) -> Map:
-    """Ribs and clavicles, millimetres of bone."""
+    """Draw ribs and clavicles, in millimetres of bone."""
     b = grid.body
     back = np.zeros((grid.size, grid.size), np.uint8)
     front, collar = back.copy(), back.copy()
@@ -119,7 +119,7 @@ def ribs(grid: ProjectionGrid) -> Map:
 
 
 def joints(grid: ProjectionGrid) -> Map:
-    """Spine, shoulder blades and upper arms, millimetres of bone."""
+    """Draw spine, scapulae and humeri, in millimetres of bone."""
     b = grid.body
     x, y = grid.x - np.float32(60 * b.yaw), grid.y - np.float32(b.base)
     period = np.cos(y * np.float32(2 * np.pi / 24))
@@ -147,7 +147,7 @@ def joints(grid: ProjectionGrid) -> Map:
 
 
 def flesh_of(grid: ProjectionGrid, rng: np.random.Generator) -> Map:
-    """The body without lungs, millimetres of water."""
+    """Compute soft tissue without lungs, in millimetres of water."""
     b = grid.body
     at = [-300, b.apex - 62, b.apex - 34, b.apex - 12, b.apex + 14, -55, -5, 60, 240]
     f = b.fat
