@@ -15,19 +15,19 @@ HARMFUL = ["\x00", "\x1b[2J", "\r", "\n", "\t", "\x7f", "\x85", "\u202e", "\u206
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_of_any_script_are_taken(name: str) -> None:
+def test_names_in_any_script_are_accepted(name: str) -> None:
     assert check_name(name, "a name") == name
 
 
 @pytest.mark.parametrize("harm", HARMFUL)
-def test_control_characters_are_refused_by_number_and_place(harm: str) -> None:
+def test_control_characters_are_rejected_with_code_and_position(harm: str) -> None:
     said = rf"a name is .*: it holds the control character U\+{ord(harm[0]):04X} at place 3"
     with pytest.raises(InvalidArgument, match=said):
         check_name(f"ab{harm}c", "a name")
 
 
 @pytest.mark.parametrize("harm", [one for one in HARMFUL if one != "\n"])
-def test_what_is_shown_holds_none_of_them(harm: str) -> None:
+def test_escaped_text_contains_none_of_them(harm: str) -> None:
     assert escape_unprintable(f"a{harm}b\n").replace("\n", "").isprintable()
 
 
@@ -42,18 +42,18 @@ def test_markup_is_shown_as_it_is_written(name: str) -> None:
     "written",
     ["Pleural_Thickening", "pleural thickening", " PLEURAL-THICKENING ", "pleural _ thickening"],
 )
-def test_capitals_and_what_joins_words_do_not_matter(written: str) -> None:
+def test_case_and_word_separators_do_not_matter(written: str) -> None:
     assert spelling_key(written) == "pleuralthickening"
 
 
 @pytest.mark.parametrize(
     "written", ["Effusion?", "-Effusion", "(Effusion)", "no effusion", "Effusion, small"]
 )
-def test_anything_else_does(written: str) -> None:
+def test_other_characters_matter(written: str) -> None:
     assert spelling_key(written) != spelling_key("Effusion")
 
 
-def test_the_nearest_names_are_the_most_alike() -> None:
+def test_the_nearest_names_are_the_most_similar() -> None:
     known = ("Effusion", "Infusion pump", "Mass")
     assert nearest("Efusion", known)[0] == "Effusion"
     assert nearest("xyz", known) == ()

@@ -79,7 +79,7 @@ def test_an_image_is_what_decode_says(pool: DecodingPool, image: bytes) -> None:
     "image",
     [b"", b"no image", IMAGE[:300], encoded(np.zeros((99, 99), np.uint8)), bytes(8_000_001)],
 )
-def test_what_decode_refuses_is_refused_alike(pool: DecodingPool, image: bytes) -> None:
+def test_what_decode_refuses_is_rejected_alike(pool: DecodingPool, image: bytes) -> None:
     with pytest.raises(InputError) as wanted:
         decode(image, LIMITS)
     with pytest.raises(type(wanted.value)) as said:
@@ -121,7 +121,7 @@ def driven(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=["endless", "greedy", "crashing"],
 )
-def test_an_image_that_never_comes_to_an_end_is_refused_and_the_next_one_decoded(
+def test_an_image_that_never_comes_to_an_end_is_rejected_and_the_next_one_decoded(
     image: bytes, seconds: int, reason: str
 ) -> None:
     with DecodingPool(1, LIMITS, seconds, max_memory=200 * 2**20) as one:
@@ -133,14 +133,14 @@ def test_an_image_that_never_comes_to_an_end_is_refused_and_the_next_one_decoded
         assert one.processes != before
 
 
-def test_a_real_image_of_thousands_of_scans_is_refused() -> None:
+def test_a_real_image_of_thousands_of_scans_is_rejected() -> None:
     with DecodingPool(1, LIMITS, seconds=1) as one:
         with pytest.raises(InputError):
             one(hostile.scans_without_end(100_000))
         assert one(IMAGE).sha256 == decode(IMAGE).sha256
 
 
-def test_a_real_image_that_takes_too_much_memory_is_refused() -> None:
+def test_a_real_image_that_takes_too_much_memory_is_rejected() -> None:
     with DecodingPool(1, LIMITS, max_memory=120 * 2**20) as one:
         with pytest.raises(UnreadableImage, match="at most 120 MiB"):
             one(LARGE)

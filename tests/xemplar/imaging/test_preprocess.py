@@ -33,7 +33,7 @@ def image(pixels: npt.NDArray[np.uint8]) -> Radiograph:
 
 
 @pytest.mark.parametrize("spec", [PreprocessSpec(), PAD, PreprocessSpec(64, mean=(0.5, 0.5, 0.4))])
-def test_a_spec_goes_through_json_and_back(spec: PreprocessSpec) -> None:
+def test_a_spec_survives_a_round_trip_through_json(spec: PreprocessSpec) -> None:
     assert PreprocessSpec.from_dict(json.loads(json.dumps(asdict(spec)))) == spec
 
 
@@ -48,7 +48,7 @@ def test_specs_that_make_another_input_have_another_digest() -> None:
 
 
 @pytest.mark.parametrize(("size", "fit"), [(0, "pad"), (-32, "pad"), (225, "pad"), (224, "crop")])
-def test_an_impossible_spec_is_refused(size: int, fit: Any) -> None:
+def test_an_impossible_spec_is_rejected(size: int, fit: Any) -> None:
     with pytest.raises(CorruptArtefact, match=f"size {size} and fit '{fit}'"):
         PreprocessSpec(size, fit)
 
@@ -69,7 +69,7 @@ GOOD = {"size": 224, "fit": "pad", "mean": [0, 0, 0], "std": [1, 1, 1]}
     ],
     ids=["empty", "two channels", "letters", "unknown field", "words", "null", "a field less"],
 )
-def test_a_spec_with_other_fields_is_refused(fields: dict[str, Any]) -> None:
+def test_a_spec_with_other_fields_is_rejected(fields: dict[str, Any]) -> None:
     with pytest.raises(CorruptArtefact, match="preprocessing spec cannot be read"):
         PreprocessSpec.from_dict(fields)
 
@@ -101,7 +101,7 @@ def test_padding_keeps_the_aspect_ratio_and_centres_the_image(
     assert input_region(PAD, height, width) == region
 
 
-def test_padding_is_black_and_the_image_lies_in_its_frame() -> None:
+def test_padding_is_black_and_the_image_fills_its_region() -> None:
     pixels = preprocess(image(np.full((448, 224), 200, np.uint8)), PAD)
     assert pixels.shape == (224, 224)
     assert pixels.dtype == np.uint8
@@ -178,7 +178,7 @@ def test_one_pixel_worked_out_by_hand() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(height=SIZES, width=SIZES, fit=FITS, down=st.floats(-5, 5), across=st.floats(-5, 5))
-def test_a_ramp_is_carried_exactly_inside_the_outermost_centres(
+def test_a_ramp_is_mapped_exactly_inside_the_outermost_centres(
     height: int, width: int, fit: Any, down: float, across: float
 ) -> None:
     spec = PreprocessSpec(224, fit)
@@ -192,7 +192,7 @@ def test_a_ramp_is_carried_exactly_inside_the_outermost_centres(
 
 @settings(deadline=None, max_examples=60)
 @given(height=SIZES, width=SIZES, fit=FITS, row=st.integers(1, 5), column=st.integers(1, 5))
-def test_a_peak_returns_to_its_place(
+def test_a_peak_returns_to_its_position(
     height: int, width: int, fit: Any, row: int, column: int
 ) -> None:
     # what lies at the centre of a cell of the input comes back to that cell, to half an image pixel
@@ -228,7 +228,7 @@ def test_the_range_is_kept(height: int, width: int, fit: Any, seed: int) -> None
     assert mapped.max() <= heatmap.max() + 1e-5
 
 
-def test_beyond_the_outermost_centres_the_edge_value_holds() -> None:
+def test_beyond_the_outermost_centres_the_edge_value_is_used() -> None:
     # 224 image pixels stretched on 7 cells of 32: the first 16 lie before the first centre
     heatmap = np.arange(49, dtype=np.float32).reshape(7, 7)
     mapped = onto_image(heatmap, PreprocessSpec(), 224, 224)
@@ -238,7 +238,7 @@ def test_beyond_the_outermost_centres_the_edge_value_holds() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(2000, 1500), (300, 900)])
 @pytest.mark.parametrize("spec", [PreprocessSpec(), PAD], ids=["stretch", "pad"])
-def test_the_way_back_is_the_inverse_of_the_way_in(
+def test_mapping_back_is_the_inverse_of_preprocessing(
     spec: PreprocessSpec, height: int, width: int
 ) -> None:
     # A bright disc on an image, averaged over the cells of its input, comes back onto the disc.

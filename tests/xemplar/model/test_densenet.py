@@ -70,7 +70,7 @@ def test_images_are_replicated_to_three_channels_and_normalised() -> None:
     )
 
 
-def test_weights_go_into_the_network_and_out_again() -> None:
+def test_weights_survive_a_round_trip_through_the_network() -> None:
     weights = seeded_weights(TINY, 3)
     out = weights_of(network_of())
     assert out.keys() == weights.keys() - set(EMBEDDING)
@@ -79,7 +79,7 @@ def test_weights_go_into_the_network_and_out_again() -> None:
 
 
 @pytest.mark.parametrize("change", ["lacks", "adds", "differs"])
-def test_weights_of_another_network_are_refused(change: str) -> None:
+def test_weights_of_another_network_are_rejected(change: str) -> None:
     weights = seeded_weights(TINY, 3)
     if change == "lacks":
         del weights["features.conv0.weight"]
@@ -116,7 +116,7 @@ def test_a_projected_embedding_by_hand() -> None:
     assert (head.dimension, EmbeddingHead(mean).dimension) == (2, 2)
 
 
-def test_an_image_that_departs_nowhere_from_the_mean_has_no_direction() -> None:
+def test_an_image_equal_to_the_mean_activation_has_a_zero_embedding() -> None:
     found = features(
         np.ones((1, 2, 2, 2), np.float32),
         np.ones((1, 2)),

@@ -82,19 +82,19 @@ def test_images_like_the_indexed_ones_pass(check: Check, new: Inputs) -> None:
     ("clockwise", "said"),
     [(1, "a quarter turn clockwise"), (2, "upside down"), (3, "a quarter turn anticlockwise")],
 )
-def test_a_turned_image_is_named(check: Check, new: Inputs, clockwise: int, said: str) -> None:
+def test_a_rotated_image_is_reported(check: Check, new: Inputs, clockwise: int, said: str) -> None:
     turned = np.rot90(new, -clockwise, axes=(1, 2))
     assert all(said in warning for warning in warnings_of(check, turned))
 
 
-def test_an_inverted_image_is_named_also_when_it_is_turned(check: Check, new: Inputs) -> None:
+def test_an_inverted_image_is_reported_also_when_it_is_rotated(check: Check, new: Inputs) -> None:
     assert all("inverted" in warning for warning in warnings_of(check, 255 - new))
     both = np.rot90(255 - new, 2, axes=(1, 2))
     named = [w for w in warnings_of(check, both) if "inverted" in w and "upside down" in w]
     assert len(named) == len(new)
 
 
-def test_exposure_and_contrast_do_not_hide_how_an_image_lies(
+def test_exposure_and_contrast_do_not_affect_the_orientation(
     validator: InputValidator, new: Inputs
 ) -> None:
     pale = (new * 0.5 + 60).astype(np.uint8)
@@ -111,7 +111,7 @@ def transformed(image: Inputs, orientation: Orientation) -> Inputs:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_an_image_is_put_upright_again(new: Inputs, orientation: Orientation) -> None:
+def test_correcting_undoes_the_orientation(new: Inputs, orientation: Orientation) -> None:
     assert np.array_equal(orientation.corrected(transformed(new[0], orientation)), new[0])
 
 
@@ -138,7 +138,9 @@ OTHER = pytest.mark.parametrize("picture", [hand(), page(), noise()], ids=["hand
 
 
 @pytest.mark.parametrize("picture", [hand(), page()], ids=["hand", "page"])
-def test_what_is_no_chest_is_refused_with_the_reason(check: Check, picture: Inputs) -> None:
+def test_images_that_show_no_chest_are_rejected_with_the_reason(
+    check: Check, picture: Inputs
+) -> None:
     verdict = check(picture)
     assert verdict.rejected
     assert "as far from the indexed images as usual ones" in verdict.warnings[0]
@@ -148,7 +150,7 @@ def test_what_is_no_chest_is_refused_with_the_reason(check: Check, picture: Inpu
 
 @OTHER
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_what_is_no_chest_is_refused_or_called_unlike_and_never_told_to_be_turned(
+def test_images_that_show_no_chest_are_never_reported_as_rotated(
     check: Check, picture: Inputs, orientation: Orientation
 ) -> None:
     (warning,) = check(transformed(picture, orientation)).warnings
@@ -172,7 +174,7 @@ def seen(validator: InputValidator, times: float) -> npt.NDArray[np.float64]:
         (0.5, 1.5, ""),
     ],
 )
-def test_only_what_would_be_usual_upright_is_told_to_be_turned(
+def test_a_rotation_is_reported_only_if_correcting_it_helps(
     validator: InputValidator, new: Inputs, came: float, upright: float, said: str
 ) -> None:
     image = transformed(new[0], Orientation(2))
@@ -181,7 +183,7 @@ def test_only_what_would_be_usual_upright_is_told_to_be_turned(
     assert verdict.distance == pytest.approx(came)
 
 
-def test_what_is_laid_out_as_a_chest_image_but_unlike_has_words_of_its_own(
+def test_a_typical_layout_with_unlike_activations_has_its_own_warning(
     validator: InputValidator, new: Inputs
 ) -> None:
     """As a child's image is among those of adults."""
@@ -191,11 +193,11 @@ def test_what_is_laid_out_as_a_chest_image_but_unlike_has_words_of_its_own(
     assert "it may show a child among adults" in verdict.warnings[0]
 
 
-def test_too_few_images_make_no_validator(encoder: Encoder) -> None:
+def test_too_few_images_give_no_validator(encoder: Encoder) -> None:
     assert validator_of(images(0, 20)[[0] * (MIN_IMAGES - 1)], encoder) is None
 
 
-def test_an_index_of_one_image_over_and_over_judges_without_dividing_by_zero(
+def test_an_index_of_identical_images_causes_no_division_by_zero(
     encoder: Encoder,
 ) -> None:
     same = validator_of(images(0, 1)[[0] * MIN_IMAGES], encoder)
@@ -205,17 +207,17 @@ def test_an_index_of_one_image_over_and_over_judges_without_dividing_by_zero(
     assert np.isfinite(check(images(7, 1)[0]).distance)
 
 
-def test_a_black_image_is_judged(check: Check) -> None:
+def test_a_black_image_is_checked(check: Check) -> None:
     assert np.isfinite(check(np.zeros((64, 64), np.uint8)).distance)
 
 
-def test_inputs_and_activations_of_different_numbers_are_refused(encoder: Encoder) -> None:
+def test_inputs_and_activations_of_different_counts_are_rejected(encoder: Encoder) -> None:
     activations = encoder.encode(images(0, 2)).pooled()
     with pytest.raises(ValueError, match=r"not \(3, 64, 64\) and \(2, "):
         InputValidator.fit(images(0, 3), activations)
 
 
-def test_what_is_kept_judges_as_before(
+def test_a_saved_validator_gives_the_same_results(
     validator: InputValidator, check: Check, encoder: Encoder, new: Inputs, tmp_path: Path
 ) -> None:
     validator.save(tmp_path / "kept", "digest")
@@ -227,7 +229,7 @@ def test_what_is_kept_judges_as_before(
         assert again(one).distance == pytest.approx(check(one).distance)
 
 
-def test_what_is_missing_damaged_or_of_another_checkpoint_is_no_validator(
+def test_missing_damaged_or_foreign_files_give_no_validator(
     validator: InputValidator, tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept"
@@ -238,7 +240,7 @@ def test_what_is_missing_damaged_or_of_another_checkpoint_is_no_validator(
     assert InputValidator.load(kept, "digest") is None
 
 
-def test_real_images_pass_and_turned_inverted_and_other_ones_are_told(real_data: Path) -> None:
+def test_real_images_pass_and_rotated_inverted_and_other_ones_are_reported(real_data: Path) -> None:
     """Few of each, as the network takes its time; `benchmarks/input_check.py` has the figures."""
     encoder, root = open_encoder(load(default_checkpoint())), real_data / "nih14"
     with (root / "labels.csv").open() as file:
