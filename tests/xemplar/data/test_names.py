@@ -21,7 +21,7 @@ def test_names_in_any_script_are_accepted(name: str) -> None:
 
 @pytest.mark.parametrize("harm", HARMFUL)
 def test_control_characters_are_rejected_with_code_and_position(harm: str) -> None:
-    said = rf"a name is .*: it holds the control character U\+{ord(harm[0]):04X} at place 3"
+    said = rf"a name is .*: it holds the control character U\+{ord(harm[0]):04X} at position 3"
     with pytest.raises(InvalidArgument, match=said):
         check_name(f"ab{harm}c", "a name")
 

@@ -192,7 +192,7 @@ def test_a_grey_jpeg_2000_of_three_channels_is_grey(photometric: str, no_jp2: bo
 
 
 def palette(bits: int, dtype: str, **channels: npt.NDArray[Any]) -> bytes:
-    """IMAGE through palettes that store grey 255 - i at place i."""
+    """IMAGE through palettes that store grey 255 - i at index i."""
     header = dcmread(io.BytesIO(dicom(255 - IMAGE, PhotometricInterpretation="PALETTE COLOR")))
     for name in ("Red", "Green", "Blue"):
         entries = channels.get(name, np.arange(256)[::-1] * (257 if bits == 16 else 1))

@@ -115,7 +115,7 @@ def driven(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("image", "seconds", "reason"),
     [
-        (hostile.ENDLESS, 1, "took longer than an image of its size may; 1 seconds"),
+        (hostile.ENDLESS, 1, "took longer than allowed for its size; 1 seconds"),
         (hostile.GREEDY, 100, "at most 200 MiB"),
         (hostile.CRASHING, 100, "ended the decoder"),
     ],
@@ -265,7 +265,7 @@ def test_workers_end_with_a_process_that_is_killed(image: bytes) -> None:
     """One that decodes is ended by its limit of processor time: nobody else is left to do it."""
     script = f"""
 import os, threading, time
-from xemplar.imaging import Limits, pool as pools
+from xemplar.imaging import Limits, decoder_pool as pools
 pools.COMMAND = {hostile.COMMAND!r}
 pool = pools.DecodingPool(1, Limits(), seconds=1)
 pool({IMAGE!r})

@@ -27,7 +27,7 @@ from xemplar.imaging import decode
 
 
 def palette() -> Image.Image:
-    """IMAGE through a palette that stores grey 255 - i at place i."""
+    """IMAGE through a palette that stores grey 255 - i at index i."""
     image = Image.fromarray(255 - IMAGE).convert("L")
     image = Image.frombytes("P", image.size, image.tobytes())
     image.putpalette([255 - value for value in range(256) for _ in range(3)])

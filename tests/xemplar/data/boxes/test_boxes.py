@@ -92,8 +92,8 @@ def test_vinbigdata_gives_two_corners_and_its_no_finding_rows_have_no_box(tmp_pa
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", r"\(none\), which is no form of box file"),
-        ("file,label\n", "file, label, which is no form of box file"),
+        ("", r"\(none\), which is no known format of box file"),
+        ("file,label\n", "file, label, which is no known format of box file"),
         (OURS + "a.png,Mass,1,2,x,4,\n", r"line 2: the box \(1, 2, x, 4\) .* is not numeric"),
         (OURS + "a.png,Mass,1,2,3,\n", "line 2: .* is not numeric"),
         (OURS + "a.png,Mass,1,2,nan,4,\n", "line 2: .* is not finite"),

@@ -326,7 +326,7 @@ def test_a_real_set_is_read_whole_and_split_by_patient(
         ("1.png,latral,", "unknown view 'latral', perhaps LATERAL; known here: AP"),
         ("1.png,John Doe,", "unknown view 'John Doe'"),
         ("1.png,,1\x1b[2J", "patient_id is '1.x1b.2J': it holds the control character U.001B"),
-        ("1.png,,\u202e1", "patient_id is .*U.202E at place 1"),
+        ("1.png,,\u202e1", "patient_id is .*U.202E at position 1"),
         ('1.png,"P\nA",', "view is 'P.nA': it holds the control character U.000A"),
     ],
 )
@@ -355,6 +355,6 @@ def test_a_folder_with_an_invalid_name_needs_another_name(tmp_path: Path) -> Non
     folder.mkdir()
     (folder / "1.png").touch()
     for refused in (open_dataset, lambda one: source_names([one])):
-        with pytest.raises(InvalidArgument, match=r"--source\) is .*U\+001B at place 2"):
+        with pytest.raises(InvalidArgument, match=r"--source\) is .*U\+001B at position 2"):
             refused(folder)
     assert open_dataset(folder, "b").name == "b"

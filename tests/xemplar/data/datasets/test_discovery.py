@@ -75,7 +75,7 @@ def test_a_folder_without_images_says_what_it_holds(media: Path) -> None:
     for path in scan_folder(media).images:
         path.unlink()
     with pytest.raises(
-        DatasetError, match=r"no radiograph .*, but DICOMDIR: 1, hidden: 1, no image: 3"
+        DatasetError, match=r"no image .*, but DICOMDIR: 1, hidden: 1, no image: 3"
     ):
         open_dataset(media)
 
@@ -154,7 +154,7 @@ def test_an_ambiguous_name_is_rejected(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("pipe.png", "is a pipe or device, and no file"),
-        ("a" * 300, "cannot be looked for: File name too long"),
+        ("a" * 300, "cannot be searched for: File name too long"),
     ],
 )
 def test_a_name_of_a_pipe_or_device_is_rejected(tmp_path: Path, name: str, message: str) -> None:
