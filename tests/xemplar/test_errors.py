@@ -1,4 +1,4 @@
-"""The tree of errors that the docstring draws is the tree that the classes make."""
+"""The documented tree of errors matches the classes."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Phantoms: what their truth promises, checked against their pixels."""
+"""Phantoms: their ground truth matches their pixels."""
 
 import csv
 from functools import cache

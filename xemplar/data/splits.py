@@ -51,7 +51,7 @@ class PatientSplit:
             )
 
     def of(self, image: DatasetImage) -> str:
-        """The split of an image: its data set's, else that of its patient."""
+        """Return the split of an image: its data set's, else its patient's."""
         if image.split:
             return image.split
         position = self._number(image) / 2**32

@@ -1,4 +1,4 @@
-"""Artefacts appear whole or not at all, and are named by their digest."""
+"""Artefacts are written atomically and identified by their digest."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The kept pictures: exact inputs, small display copies without headers, and clear refusals."""
+"""Stored images: exact inputs, small display copies without headers, clear errors."""
 
 import io
 from pathlib import Path

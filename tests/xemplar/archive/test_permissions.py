@@ -1,4 +1,4 @@
-"""The store is for the user that runs this software, whatever the umask, and whoever made it."""
+"""Stores are private to their user, regardless of the umask and of earlier permissions."""
 
 import os
 from collections.abc import Iterator

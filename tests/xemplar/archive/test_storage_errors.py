@@ -1,4 +1,4 @@
-"""What the file system refuses becomes an error of the domain that names cause and place."""
+"""File system errors become domain errors that name cause and path."""
 
 import errno
 from pathlib import Path

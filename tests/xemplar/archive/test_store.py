@@ -1,4 +1,4 @@
-"""The store's pseudonyms: stable, keyed, and one key whoever comes first."""
+"""Pseudonyms of a store: stable, keyed, with one key under concurrency."""
 
 import hmac
 import stat

@@ -1,4 +1,4 @@
-"""Tables as people and programs write them: encodings, delimiters, headers, and what is refused."""
+"""User-written tables: encodings, delimiters, headers, and rejected rows."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Vocabularies, and labels that are uncertain or unknown."""
+"""Vocabularies, and uncertain and unknown labels."""
 
 import numpy as np
 import pytest

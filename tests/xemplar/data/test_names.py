@@ -1,4 +1,4 @@
-"""No word holds what a terminal or a log would obey, and none is obeyed where it is shown."""
+"""Names: control characters are rejected and escaped; spellings are compared leniently."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Splits by patient: stable, whatever else is there, and whatever a data set is called."""
+"""Splits by patient: stable, and independent of other images and of the data set's name."""
 
 from dataclasses import asdict, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Views are a closed list; other words for them are understood, and the nearest is told."""
+"""Views: a closed list with synonyms; errors state the nearest view."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Bytes -> Radiograph or refusal: no surprise for any bytes at all."""
+"""Arbitrary bytes decode to a `Radiograph` or raise an `InputError`."""
 
 import re
 import struct

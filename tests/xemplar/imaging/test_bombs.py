@@ -1,4 +1,4 @@
-"""Small files that would fill the memory."""
+"""Decompression bombs are rejected."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Grey that is stored in colour, the tint of a photograph, and colour."""
+"""Greyscale stored in colour, tinted photographs, and colour."""
 
 import io
 from typing import Any, NoReturn

@@ -1,4 +1,4 @@
-"""`DecodingPool`: what `decode` says, and a refusal in time where an image would hold it up."""
+"""`DecodingPool`: the results of `decode`, within limits of time and memory."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Overlays: heat shows where the map has it, and nowhere else."""
+"""Overlays show heat where the map has it, and nowhere else."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Image -> network input, and a heatmap's way back onto the image."""
+"""Image -> network input, and heatmaps back onto the image."""
 
 import json
 from dataclasses import asdict, replace

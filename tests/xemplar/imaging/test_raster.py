@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF: upright 8-bit grey."""
+"""PNG, JPEG and TIFF decode to 8-bit grey with EXIF rotation applied."""
 
 import struct
 from zlib import crc32

@@ -1,4 +1,4 @@
-"""Real images, where they lie."""
+"""Real images, if available."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is no radiograph is refused with a reason."""
+"""Files that are not radiographs are rejected with a reason."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files of more parts than images have are refused before a library reads them."""
+"""Files with too many parts are rejected before a library parses them."""
 
 import struct
 from collections.abc import Callable, Iterator

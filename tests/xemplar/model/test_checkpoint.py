@@ -1,4 +1,4 @@
-"""One self-describing file: whole, without code, refused where it does not fit itself."""
+"""Checkpoints: self-describing, without code, rejected if damaged or inconsistent."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The network as data, as a PyTorch module, and as an OpenVINO graph."""
+"""The network's architecture, PyTorch module, and features."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""Inputs -> features: both runtimes agree, for one image and many, from many threads at once."""
+"""Encoder: both runtimes agree, for any batch size and from concurrent threads."""
 
 import builtins
 import os

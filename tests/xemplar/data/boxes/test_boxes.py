@@ -1,4 +1,4 @@
-"""Box files of four forms, what is refused in them, and where their boxes end up."""
+"""Box files: four formats, rejected rows, and the assignment to images."""
 
 from pathlib import Path
 

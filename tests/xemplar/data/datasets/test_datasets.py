@@ -1,4 +1,4 @@
-"""Every form of data set: what is read, what is refused, and how it is split."""
+"""Data set formats: contents, rejected files, and splits."""
 
 import hashlib
 from pathlib import Path

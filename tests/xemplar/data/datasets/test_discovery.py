@@ -1,4 +1,4 @@
-"""Which files of a folder are images, where a named one lies, and what is never opened."""
+"""Discovery of images: classification, name resolution, and files that are never opened."""
 
 import os
 from pathlib import Path
@@ -74,9 +74,7 @@ def test_only_regular_files_in_the_folder_are_opened(tmp_path: Path) -> None:
 def test_a_folder_without_images_says_what_it_holds(media: Path) -> None:
     for path in scan_folder(media).images:
         path.unlink()
-    with pytest.raises(
-        DatasetError, match=r"no image .*, but DICOMDIR: 1, hidden: 1, no image: 3"
-    ):
+    with pytest.raises(DatasetError, match=r"no image .*, but DICOMDIR: 1, hidden: 1, no image: 3"):
         open_dataset(media)
 
 

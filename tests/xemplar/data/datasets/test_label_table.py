@@ -1,4 +1,4 @@
-"""What label files call findings: matched where that is safe, else refused, kept or dropped."""
+"""Findings in label files: matched where safe, else rejected, kept or dropped."""
 
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def test_a_row_without_findings_leaves_all_unknown(form, tmp_path: Path) -> None
 
 def test_an_image_that_is_listed_twice_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("file,findings\n1.png,Mass\n./1.png,Edema\n")
-    with pytest.raises(DatasetError, match=r"line 3: image '\./1\.png' is listed in .*line 2 already"):
+    with pytest.raises(DatasetError, match=r"line 3: image '\./1\.png' is listed .*line 2 already"):
         open_dataset(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""DICOM: files that lack what PS3.10 asks for."""
+"""DICOM: files that do not conform to PS3.10."""
 
 import io
 import warnings

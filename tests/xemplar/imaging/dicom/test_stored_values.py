@@ -1,4 +1,4 @@
-"""DICOM: pixels that are not quite what their header says."""
+"""DICOM: pixels that contradict their header."""
 
 import io
 from typing import Any

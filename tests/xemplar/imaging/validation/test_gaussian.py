@@ -1,4 +1,4 @@
-"""`Gaussian`: how far a sample lies from others, in multiples of what is usual among them."""
+"""`Gaussian`: distances in multiples of the in-distribution threshold."""
 
 import numpy as np
 import pytest

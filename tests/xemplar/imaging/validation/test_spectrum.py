@@ -1,4 +1,4 @@
-"""`spectrum`: fine and coarse, across and along; exposure, contrast and inversion left out."""
+"""`spectrum`: frequency bands per direction, invariant to exposure, contrast and inversion."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Before an answer: images like the indexed ones pass; turned, inverted, other ones are named."""
+"""Indexed-like images pass; rotated, inverted and out-of-distribution ones are reported."""
 
 import csv
 from collections.abc import Callable
