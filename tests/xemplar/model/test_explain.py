@@ -199,7 +199,7 @@ def test_an_embedding_of_another_network_has_no_evidence(other: tuple[int, ...])
 
 
 def test_evidence_is_computed_for_one_image_at_a_time(encoded: Features) -> None:
-    with pytest.raises(InvalidArgument, match=r"not for 3; take Features\.one"):
+    with pytest.raises(InvalidArgument, match=r"not for 3; use Features\.one"):
         similarity_evidence(encoded, encoded.embedding[0])
 
 
