@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from xemplar import __version__
 from xemplar.api import NOTICE
-from xemplar.archive.storage import check_room
+from xemplar.archive.storage_errors import check_room
 from xemplar.archive.store import Store
 from xemplar.catalog.schema import check_writable, connect
 from xemplar.errors import ConfigurationError, StorageError

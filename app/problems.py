@@ -14,7 +14,7 @@ from structlog.contextvars import get_contextvars
 
 from xemplar import errors
 from xemplar.api import Problem
-from xemplar.archive.storage import storage_error
+from xemplar.archive.storage_errors import storage_error
 
 STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.UnreadableImage: HTTPStatus.BAD_REQUEST,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from xemplar.archive.storage import storage_error
+from xemplar.archive.storage_errors import storage_error
 from xemplar.errors import StorageError, XemplarError
 
 UNEXPECTED = "unexpected error; the service's log has the details"

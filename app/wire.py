@@ -22,7 +22,7 @@ from xemplar.api.cases import INSISTED
 from xemplar.archive.store import Store
 from xemplar.catalog import Case
 from xemplar.data.findings import known_finding
-from xemplar.data.views import known_view, unknown_view
+from xemplar.data.views import parse_view, unknown_view_message
 from xemplar.errors import InvalidArgument
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
@@ -145,9 +145,9 @@ def description_fields(
     """
     named = given.model_dump(exclude_unset=True, exclude=set(INSISTED))
     if given.view is not None:
-        named["view"] = known_view(given.view)
+        named["view"] = parse_view(given.view)
         if named["view"] is None:
-            raise InvalidArgument(unknown_view(given.view))
+            raise InvalidArgument(unknown_view_message(given.view))
     moved = named.get("source", source) != source
     if "patient" in named and given.patient is not None:
         named["patient"] = store.pseudonym(given.source or source, given.patient)

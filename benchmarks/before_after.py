@@ -193,7 +193,7 @@ def main() -> None:
     if box_file is None:
         raise DatasetError(f"{dataset.root} has no box file; name one with --boxes")
     splits, rule = Settings().splits, load(arguments.checkpoint).card.split
-    images = [f for f in dataset.images if f.frontal and rule.of(f) in splits]
+    images = [f for f in dataset.images if f.is_frontal and rule.of(f) in splits]
     retriever = Retriever.open(arguments.checkpoint, store)
     before = open_encoder(load(arguments.before))
     chosen = choose(images, read_boxes(box_file))

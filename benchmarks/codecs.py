@@ -22,7 +22,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import JPEGLSLossless, RLELossless
 
 from tests.images import compressed, dicom
-from xemplar.imaging.dicom.codecs import GDCM_PROCESS
+from xemplar.imaging.dicom.codecs import GDCM_SCRIPT
 from xemplar.phantom import phantom
 
 
@@ -31,7 +31,7 @@ def by_gdcm_apart(frame: bytes, side: int) -> None:
     asked = {"rows": side, "columns": side, "allocated": 16, "stored": 12, "syntax": JPEGLSLossless}
     given = json.dumps(asked).encode() + b"\n" + frame
     subprocess.run(
-        [sys.executable, "-I", GDCM_PROCESS], input=given, capture_output=True, check=True
+        [sys.executable, "-I", GDCM_SCRIPT], input=given, capture_output=True, check=True
     )
 
 

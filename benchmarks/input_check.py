@@ -1,11 +1,11 @@
-"""Decisions of the input check on chest radiographs and other pictures: refused, warned, let in.
+"""Results of the input check on chest radiographs and others: rejected, warned of, accepted.
 
 It is fitted on the images of one data set's split and checks images of another split, as they are,
 turned and inverted, of another data set (`--among`: children among adults), and every picture and
 DICOM file in the folders of `--others`, besides some that are made here. Others are taken as grey
 pictures whatever their header says, as headers are judged elsewhere.
 
-    python -m benchmarks.input_check --radiographs nih14 --among kermany --others pictures --others
+    python -m benchmarks.input_check --images nih14 --among kermany --others pictures --others
     dicom
 
 `XEMPLAR_DATA` stands for the folder that such data sets lie in. Pictures to try are in the packages
@@ -31,14 +31,20 @@ from rich.progress import track
 from xemplar.data.datasets import open_dataset
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
-from xemplar.imaging.validation.validator import MOST, TURNED, WAYS, Verdict, Way
+from xemplar.imaging.validation.validator import (
+    MAX_IMAGES,
+    ORIENTATIONS,
+    ROTATIONS,
+    Orientation,
+    ValidationResult,
+)
 from xemplar.model.checkpoint import default_checkpoint, load
 from xemplar.model.encoder import Encoder, open_encoder
 from xemplar.retrieval.snapshot import fit_validator
 
 Pixels = npt.NDArray[np.uint8]
 
-KINDS = ("refused", "unlike", "turned", "let in")
+KINDS = ("rejected", "unlike", "turned", "accepted")
 
 
 class Judge:
@@ -54,21 +60,21 @@ class Judge:
         """Encodes images."""
         return self.encoder.encode(inputs[None]).pooled()[0]
 
-    def verdict(self, inputs: Pixels) -> Verdict:
+    def verdict(self, inputs: Pixels) -> ValidationResult:
         """Checks inputs."""
-        return self.validator.judge(inputs, self.see(inputs), self.see)
+        return self.validator.check(inputs, self.see(inputs), self.see)
 
 
-def kind(verdict: Verdict) -> str:
+def kind(verdict: ValidationResult) -> str:
     """One of `KINDS`."""
-    if verdict.refused:
-        return "refused"
+    if verdict.rejected:
+        return "rejected"
     if not verdict.warnings:
-        return "let in"
+        return "accepted"
     return "turned" if "turned back" in verdict.warnings[0] else "unlike"
 
 
-def told(name: str, verdicts: Sequence[Verdict]) -> None:
+def told(name: str, verdicts: Sequence[ValidationResult]) -> None:
     """One line: how many, and the share of each kind."""
     counts = Counter(map(kind, verdicts))
     shares = "  ".join(f"{one} {counts[one] / len(verdicts):6.1%}" for one in KINDS)
@@ -90,10 +96,10 @@ def images(name: str, data: Path, spec: PreprocessSpec, splits: set[str], count:
     return np.stack([preprocess(decode(one.path.read_bytes()), spec) for one in chosen])
 
 
-def laid(inputs: Pixels, way: Way) -> Pixels:
+def laid(inputs: Pixels, orientation: Orientation) -> Pixels:
     """An upright image as it comes turned and inverted."""
-    turned = np.ascontiguousarray(np.rot90(inputs, -way.turned))
-    return ~turned if way.inverted else turned
+    turned = np.ascontiguousarray(np.rot90(inputs, -orientation.turned))
+    return ~turned if orientation.inverted else turned
 
 
 def pictures(folder: Path) -> Iterator[tuple[str, Pixels]]:
@@ -175,7 +181,7 @@ def main() -> None:
     parser.add_argument("--ask-split", default="val,test", help="images that are not indexed")
     parser.add_argument("--among", action="append", default=[], help="another data set; repeatable")
     parser.add_argument("--others", action="append", default=[], type=Path, help="folder of others")
-    parser.add_argument("--indexed", type=int, default=MOST, help="images to learn from")
+    parser.add_argument("--indexed", type=int, default=MAX_IMAGES, help="images to learn from")
     parser.add_argument(
         "--limit", type=int, default=200, help="images of each data set to ask about"
     )
@@ -193,22 +199,29 @@ def main() -> None:
     for name in sets:
         unseen = images(name, data, spec, asked, arguments.limit)
         told(f"unseen images of {name}", [judge.verdict(one) for one in track_of(unseen)])
-        for way in WAYS[1:]:
-            lying = [judge.verdict(laid(one, way)) for one in track_of(unseen[: arguments.turned])]
-            right = sum(verdict.warnings == way.warnings() for verdict in lying) / len(lying)
-            named = " ".join(filter(None, ("inverted" * way.inverted, TURNED[way.turned])))
+        for orientation in ORIENTATIONS[1:]:
+            lying = [
+                judge.verdict(laid(one, orientation))
+                for one in track_of(unseen[: arguments.turned])
+            ]
+            right = sum(verdict.warnings == orientation.warnings() for verdict in lying) / len(
+                lying
+            )
+            named = " ".join(
+                filter(None, ("inverted" * orientation.inverted, ROTATIONS[orientation.turned]))
+            )
             told(f"  {named}: {right:.0%} rightly", lying)
     for name in arguments.among:
         some = images(name, data, spec, set(), arguments.limit)
         told(f"images of {name}", [judge.verdict(one) for one in track_of(some)])
-    others: dict[str, list[Verdict]] = {}
+    others: dict[str, list[ValidationResult]] = {}
     for name, grey in made(unseen):
         others.setdefault(name, []).append(judge.verdict(inputs_of(grey, spec)))
     for folder in arguments.others:
         for file, grey in pictures(folder):
             verdict = judge.verdict(inputs_of(grey, spec))
             others.setdefault(f"others in {folder.name}", []).append(verdict)
-            if kind(verdict) in ("let in", "turned"):
+            if kind(verdict) in ("accepted", "turned"):
                 print(f"  {kind(verdict)}: {file}")
     for name, verdicts in others.items():
         told(name, verdicts)

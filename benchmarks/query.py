@@ -54,7 +54,7 @@ class Straightforward:
         network = DenseNetwork(card.architecture, len(card.findings), card.spec)
         load_weights(network, loaded.weights)
         self.network = network.dense.eval()
-        self.space = EmbeddingHead.of(loaded.weights)
+        self.head = EmbeddingHead.of(loaded.weights)
         self.cam = GradCAM(model=self.network, target_layers=[self.network.features[-1]])
         catalog = open_catalog(store.database_url)
         vectors = np.concatenate([batch.vectors for batch in catalog.vectors(loaded.digest)])
@@ -90,8 +90,8 @@ class Straightforward:
             maps = torch.relu(self.network.features(self.tensor(image)))
             pooled = maps.mean(dim=(2, 3))
             finding = int(self.network.classifier(pooled)[0].argmax())
-        apart = self.space.project(pooled.numpy() - self.space.mean.mean(axis=(1, 2)))
-        embedding = (apart / np.linalg.norm(apart)).astype(np.float32)
+        centred = self.head.project(pooled.numpy() - self.head.mean.mean(axis=(1, 2)))
+        embedding = (centred / np.linalg.norm(centred)).astype(np.float32)
         _, places = self.index.search(embedding, K)
         near = [self.cases[int(place)] for place in places[0]]
         images = [Image.open(io.BytesIO(self.media.display_bytes(c.image_sha256))) for c in near]

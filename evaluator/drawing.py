@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from xemplar.imaging.preprocess import PreprocessSpec, frame
+from xemplar.imaging.preprocess import PreprocessSpec, input_region
 
 DPI = 110
 OURS, CHANCE = "#0a6ebd", "#8a8a8a"
@@ -43,7 +43,7 @@ def image(
         shape: height and width of the image, any unit.
         side: of the picture, in pixels.
     """
-    placed = frame(spec, int(shape[0]), int(shape[1]))
+    placed = input_region(spec, int(shape[0]), int(shape[1]))
     top, left = int(placed.y), int(placed.x)
     inner = inputs[top : top + int(placed.height), left : left + int(placed.width)]
     scale = side / max(shape)

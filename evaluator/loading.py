@@ -11,8 +11,8 @@ from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Case, case_id_of, open_catalog
 from xemplar.data.boxes import DrawnBox, box_file, left_out, place_boxes, read_boxes, rows_of
+from xemplar.data.csv_table import read_rows
 from xemplar.data.datasets import TRAIN, Dataset, DatasetImage
-from xemplar.data.rows import read_rows
 from xemplar.data.splits import PatientSplit
 from xemplar.errors import DatasetError, Mismatch, NothingIndexed
 from xemplar.index import Generation, open_generation
@@ -85,7 +85,7 @@ def load_evaluation_data(
     asked = _images(source.dataset, settings.splits, rule)
     tuning = _images(source.dataset, (settings.tuning_split,), rule)
     if not asked:
-        there = sorted({rule.of(image) for image in source.dataset.images if image.frontal})
+        there = sorted({rule.of(image) for image in source.dataset.images if image.is_frontal})
         raise DatasetError(
             f"{source.dataset.name} has no frontal image of the split(s) "
             f"{', '.join(settings.splits)}; it has: {', '.join(there) or 'none at all'}; choose "
@@ -117,7 +117,7 @@ def load_evaluation_data(
 
 def _images(dataset: Dataset, splits: Sequence[str], rule: PatientSplit) -> list[DatasetImage]:
     """Selects the frontal images of the splits, in the order of the label file."""
-    return [f for f in dataset.images if f.frontal and rule.of(f) in splits]
+    return [f for f in dataset.images if f.is_frontal and rule.of(f) in splits]
 
 
 def _part(

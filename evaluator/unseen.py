@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
-from xemplar.data.splits import learnt_digest, learnt_from, who
+from xemplar.data.splits import development_digest, development_patients, patient_key
 from xemplar.errors import DatasetError, Mismatch
 from xemplar.model.checkpoint import Card
 
@@ -89,7 +89,7 @@ def _trained_as(card: Card, dataset: Dataset, trained: Mapping[str, str]) -> str
     """Name of the data set in the training; None if it was no part of it."""
     if dataset.name in trained:
         return dataset.name
-    learnt = learnt_digest(dataset.images, card.split)
+    learnt = development_digest(dataset.images, card.split)
     others = card.training.get("learnt", {})
     for name, digest in trained.items():
         if digest == dataset.digest or (learnt and others.get(name) == learnt):
@@ -98,7 +98,9 @@ def _trained_as(card: Card, dataset: Dataset, trained: Mapping[str, str]) -> str
 
 
 def _check_patients(card: Card, dataset: Dataset, unseen: Sequence[DatasetImage]) -> None:
-    both = learnt_from(dataset.images, card.split) & {who(image) for image in unseen}
+    both = development_patients(dataset.images, card.split) & {
+        patient_key(image) for image in unseen
+    }
     if both:
         raise DatasetError(
             f"{len(both):,} patients of the queried images are also in train or val of "
@@ -113,7 +115,7 @@ def _check_splits(
     if learnt is None:
         changed = _learnt_by_rule(card, unseen)
     else:
-        changed = learnt != learnt_digest(dataset.images, card.split)
+        changed = learnt != development_digest(dataset.images, card.split)
     if changed:
         raise Mismatch(
             f"the splits of {dataset.name} are others than in the training of "
@@ -130,7 +132,7 @@ def _check_whose(
     dataset: Dataset, then: Sequence[str] | None, unseen: Sequence[DatasetImage]
 ) -> None:
     """Refuse images that the training told apart otherwise: by file, and now by patient."""
-    now = {who(image)[0] for image in unseen}
+    now = {patient_key(image)[0] for image in unseen}
     if then is not None and not now <= set(then):
         raise Mismatch(
             f"the images of {dataset.name} were split by {' and '.join(then)} in the training of "

@@ -21,7 +21,7 @@ from pydantic import Field, TypeAdapter
 
 from xemplar.archive.artefact import digest_of, length_prefixed
 from xemplar.archive.permissions import FILE, make_folder, private
-from xemplar.archive.storage import ROOM
+from xemplar.archive.storage_errors import ROOM
 from xemplar.errors import CorruptArtefact, StorageFull
 
 CATALOG, CONTENTS = "catalog.sqlite", "backup.json"

@@ -21,7 +21,7 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
 
-from xemplar.archive.storage import storage_error
+from xemplar.archive.storage_errors import storage_error
 from xemplar.errors import DatabaseUnreachable, StorageError, XemplarError
 from xemplar.operations.jobs import Job, JobLost, Jobs
 

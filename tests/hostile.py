@@ -29,7 +29,7 @@ CRASHING = IMAGE + b"crash"
 
 DRIVEN = """
 import os
-from xemplar.imaging import worker
+from xemplar.imaging import decoder_process as worker
 
 decode = worker.decode
 

@@ -13,7 +13,7 @@ from PIL import Image
 from xemplar.data.boxes import BOX_FILES, Box, box_file, place_boxes, read_boxes, rows_of
 from xemplar.data.datasets import Dataset, DatasetImage
 from xemplar.errors import ConfigurationError
-from xemplar.imaging.preprocess import Frame
+from xemplar.imaging.preprocess import InputRegion
 
 SIDE = 64
 """Side of a mask in cells; readers do not draw boxes more exactly."""
@@ -97,16 +97,18 @@ def box_supervision_of(
     return BoxSupervision(boxes, findings)
 
 
-def to_input_frame(masks: Masks, frame: Frame, size: int) -> Masks:
+def to_input_frame(masks: Masks, region: InputRegion, size: int) -> Masks:
     """Moves masks (n, SIDE, SIDE) of an image into the frame of the network's input.
 
     Args:
         masks: of the image; the result has their resolution.
-        frame: position of the image in the input.
+        region: position of the image in the input.
         size: side of the input in pixels.
     """
     into, scale = np.zeros_like(masks), SIDE / size
-    x, y, width, height = (round(v * scale) for v in (frame.x, frame.y, frame.width, frame.height))
+    x, y, width, height = (
+        round(v * scale) for v in (region.x, region.y, region.width, region.height)
+    )
     if (width, height) == (SIDE, SIDE):
         return masks
     for one, mask in zip(into, masks, strict=True):

@@ -15,10 +15,10 @@ from torch.utils.data import Dataset as TorchDataset
 
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
 from xemplar.data.findings import targets
-from xemplar.data.splits import who
+from xemplar.data.splits import patient_key
 from xemplar.errors import DatasetError, InputError
 from xemplar.imaging import decode
-from xemplar.imaging.preprocess import Frame, frame, preprocess
+from xemplar.imaging.preprocess import InputRegion, input_region, preprocess
 from xemplar.model.densenet import STRIDE
 
 from .augment import augment
@@ -47,7 +47,7 @@ def frontal_images(
     for dataset in datasets:
         for image in dataset.images:
             known = targets(image.labels, settings.findings, settings.uncertain)[1]
-            if image.frontal and known.any():
+            if image.is_frontal and known.any():
                 splits.setdefault(settings.split.of(image), []).append(image)
     for split in (TRAIN, VAL):
         if not splits.get(split):
@@ -55,7 +55,9 @@ def frontal_images(
                 f"the data set(s) {', '.join(d.name for d in datasets)} have no frontal image in "
                 f"the split {split!r} with a known label of {', '.join(settings.findings)}"
             )
-    train, val = ({(one.source, who(one)) for one in splits[split]} for split in (TRAIN, VAL))
+    train, val = (
+        {(one.source, patient_key(one)) for one in splits[split]} for split in (TRAIN, VAL)
+    )
     if train & val:
         raise DatasetError(
             f"{len(train & val):,} patients of {', '.join(names)} are in train and in val too, so "
@@ -128,7 +130,7 @@ class TrainingImages(TorchDataset[Sample]):
         except (OSError, InputError) as error:
             raise DatasetError(f"the image {record.path} cannot be used: {error}") from error
         image = preprocess(radiograph, spec).astype(np.float32) / np.float32(255)
-        masks, which = self._masks(index, frame(spec, *radiograph.source_size), spec.size)
+        masks, which = self._masks(index, input_region(spec, *radiograph.source_size), spec.size)
         if self.augmented:
             generator = np.random.default_rng((self.settings.seed, epoch, index))
             image, masks = augment(image, masks, self.settings.augmentation, generator)
@@ -145,7 +147,7 @@ class TrainingImages(TorchDataset[Sample]):
             weight,
         )
 
-    def _masks(self, index: int, placed: Frame, size: int) -> tuple[Masks, Tensor]:
+    def _masks(self, index: int, placed: InputRegion, size: int) -> tuple[Masks, Tensor]:
         """Returns the image's masks (n, p, p) in the input's frame, and each finding's one (F,)."""
         if self.boxes is None:
             none = torch.zeros(len(self.settings.findings), dtype=torch.int64)

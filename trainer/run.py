@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from xemplar.archive.artefact import write_file
 from xemplar.cli.terminal import plain
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
-from xemplar.data.splits import learnt_digest, who
+from xemplar.data.splits import development_digest, patient_key
 from xemplar.errors import ConfigurationError
 from xemplar.model.checkpoint import Card, save
 from xemplar.model.densenet import MEAN, Architecture
@@ -196,8 +196,8 @@ def _start(
     described = settings.as_json() | {
         "initial": weights_origin(settings.initial),
         "datasets": {d.name: d.digest for d in datasets},
-        "learnt": {d.name: learnt_digest(d.images, settings.split) for d in datasets},
-        "whose": {d.name: sorted({who(image)[0] for image in d.images}) for d in datasets},
+        "learnt": {d.name: development_digest(d.images, settings.split) for d in datasets},
+        "whose": {d.name: sorted({patient_key(image)[0] for image in d.images}) for d in datasets},
         "initial_training": earlier_training(settings.initial),
     }
     resumes = (out / STATE).is_file()

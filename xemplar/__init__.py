@@ -1,13 +1,20 @@
 """Find past chest X-rays similar to a new one, and show why.
 
-Read the modules in the order of the data::
+The packages, in the order of the data flow::
 
-    radiograph  ->  preprocess  ->  encoder   ->  index     ->  explain   ->  overlay
-    bytes           tensor          Features      neighbours    evidence      pictures
+    imaging.decode         bytes (PNG, JPEG, TIFF, DICOM)   -> Radiograph
+    imaging.preprocess     Radiograph                       -> network input
+    imaging.validation     network input, activations       -> warnings (out-of-distribution check)
+    model.encoder          network input                    -> Features: maps, embedding, logits
+    index                  embedding                        -> nearest neighbours
+    catalog, archive       neighbours                       -> cases and their stored images
+    model.explain          Features                         -> Grad-CAM, similarity evidence
+    imaging.overlay        image and heatmap                -> picture
 
-`retriever` runs that whole line for one image; `checkpoint`, `findings`, `datasets`, `catalog`
-and `phantom` are what it stands on. `Client` asks a service that runs elsewhere. Research use, not
-for diagnosis.
+`retrieval` runs this pipeline for a query and adds new cases. `data` reads data sets, findings and
+boxes; `phantom` makes synthetic radiographs; `operations` has the API keys, jobs, audit log and
+ratings of a deployment; `cli` is the command line. `api` defines the wire format and `Client`,
+which queries a running service. Research use, not for diagnosis.
 """
 
 from importlib.metadata import version
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """Loads `Client` on first use, because nothing else here needs httpx2."""
+        """Import `Client` on first access: nothing else here needs httpx2."""
         if name != "Client":
             raise AttributeError(f"module 'xemplar' has no attribute {name!r}")
         from xemplar.api.client import Client

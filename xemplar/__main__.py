@@ -18,7 +18,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from xemplar import __version__
-from xemplar.archive.storage import storage_error
+from xemplar.archive.storage_errors import storage_error
 from xemplar.cli.environment import check_environment
 from xemplar.cli.terminal import plain
 from xemplar.errors import XemplarError

@@ -1,88 +1,88 @@
-"""Every error of the domain. Each message says what was wrong, with which value, and what to do.
+"""Exceptions of the domain. Each message states the problem, the value, the limit and the remedy.
 
 XemplarError
-├── InputError                  the caller's image or question
-│   ├── UnreadableImage         the bytes are no picture that can be decoded
-│   ├── UnsupportedImage        a picture, but not one this software works on
+├── InputError                  the caller's image or query
+│   ├── UnreadableImage         the bytes cannot be decoded as an image
+│   ├── UnsupportedImage        an image of a kind that is not supported
 │   ├── ImageTooLarge           more bytes or pixels than the limit
-│   ├── NotARadiograph          decoded, but surely no radiograph
-│   ├── BurnedInText            a radiograph with text in the picture, as its header says
-│   ├── UnknownFinding          a finding the checkpoint does not know
-│   ├── InvalidArgument         any other value outside its range
-│   ├── CaseIdTaken             another image has the case id that this one would get
-│   ├── CaseElsewhere           the image is a case of a source that the caller does not see
-│   ├── TooManyPatientChanges   the limit of changes of a case's patient is reached
+│   ├── NotARadiograph          decoded, but clearly not a radiograph
+│   ├── BurnedInText            the header states that the image contains text
+│   ├── UnknownFinding          a finding outside the checkpoint's vocabulary
+│   ├── InvalidArgument         another argument is out of range
+│   ├── CaseIdTaken             another image already has this case id
+│   ├── CaseElsewhere           the image is a case of a source hidden from the caller
+│   ├── TooManyPatientChanges   the limit of patient changes is reached
 │   ├── PseudonymTaken          a reader's pseudonym belongs to another API key
-│   └── TooManyRatings          one API key has saved as much as one may
-├── NotFound                    no such case, picture or query
+│   └── TooManyRatings          an API key has saved as many ratings as allowed
+├── NotFound                    no such case, image or query
 ├── DatasetError                a data set's label file or folder cannot be used
-├── ConfigurationError          settings or installation cannot work
-├── StorageError                disk or database as they are now; may pass without a restart
-│   ├── StorageFull             no room, or no quota, for what is to be written
-│   ├── ReadOnlyStorage         may be read, but not written
-│   ├── StorageFailed           the disk itself fails
-│   ├── PicturesRemain          a case is removed, and its pictures are not deleted yet
-│   ├── DatabaseUnreachable     the catalog's database does not answer now
-│   └── DatabaseIncomplete      it answers, and lacks tables or rights
-├── ArtefactError               a file that this software wrote
-│   ├── CorruptArtefact         its content is not what its digest or schema says
+├── ConfigurationError          invalid settings or installation
+├── StorageError                disk or database failed; may recover without a restart
+│   ├── StorageFull             disk full or quota exceeded
+│   ├── ReadOnlyStorage         readable, but not writable
+│   ├── StorageFailed           the disk reports an I/O error
+│   ├── PicturesRemain          a case is removed, but its images are not yet deleted
+│   ├── DatabaseUnreachable     the catalog's database does not respond
+│   └── DatabaseIncomplete      the database lacks tables or privileges
+├── ArtefactError               a file written by this software cannot be used
+│   ├── CorruptArtefact         its content does not match its digest or schema
 │   ├── Mismatch                two artefacts do not fit together
-│   └── NothingIndexed          there is no published generation yet
-└── ServiceError                `xemplar.Client` asked a service, in vain
-    ├── ServiceProblem          it answered with a problem, which says why
-    └── ServiceUnreachable      nothing answered, or something else than the service
+│   └── NothingIndexed          no index generation has been published
+└── ServiceError                a request of `xemplar.Client` failed
+    ├── ServiceProblem          the service answered with a problem (RFC 9457)
+    └── ServiceUnreachable      no response, or not from the service
 """
 
 
 class XemplarError(Exception):
-    """Base of all errors that this software raises on purpose."""
+    """Base class of all errors that this software raises deliberately."""
 
 
 class InputError(XemplarError):
-    """The caller's image or question cannot be used; the caller can mend it."""
+    """The caller's image or query cannot be used; the caller can correct it."""
 
 
 class UnreadableImage(InputError):
-    """The bytes are no picture that can be decoded (empty, truncated, another kind of file)."""
+    """The bytes cannot be decoded as an image (empty, truncated, another file type)."""
 
 
 class UnsupportedImage(InputError):
-    """A picture or DICOM object of a kind that this software does not work on."""
+    """An image or DICOM object of a kind that is not supported."""
 
 
 class ImageTooLarge(InputError):
-    """More bytes or pixels than the limit. Raised before anything is decoded."""
+    """The image exceeds the limit of bytes or pixels. Raised before decoding."""
 
 
 class NotARadiograph(InputError):
-    """Decoded, but surely no radiograph (colour photograph, constant, too small)."""
+    """Decoded, but clearly not a radiograph (colour photograph, constant, too small)."""
 
 
 class BurnedInText(InputError):
-    """A radiograph with burned-in text, which may name the patient: not to be indexed."""
+    """A radiograph with burned-in text, which may identify the patient; it must not be indexed."""
 
 
 class UnknownFinding(InputError):
-    """A finding that the vocabulary or the checkpoint does not know."""
+    """A finding that is not in the vocabulary or not among the checkpoint's outputs."""
 
 
 class InvalidArgument(InputError):
-    """A value outside its range."""
+    """An argument is out of range."""
 
 
 class CaseIdTaken(InputError):
-    """Another image is the case of the id that this one would get: their digests begin alike.
+    """Another image already has the case id derived from this one: their digests share a prefix.
 
-    By chance that takes billions of cases, so somebody has made the image for it.
+    By chance that takes billions of cases; more likely, the image was crafted to collide.
     """
 
 
 class CaseElsewhere(InputError):
-    """The image is a case already, of a source that the caller does not see."""
+    """The image is already a case of a source that is hidden from the caller."""
 
 
 class TooManyPatientChanges(InputError):
-    """The patient of a case was changed too often, or a key changed too many."""
+    """A case's patient was changed too often, or an API key made too many such changes."""
 
 
 class PseudonymTaken(InputError):
@@ -90,11 +90,11 @@ class PseudonymTaken(InputError):
 
 
 class TooManyRatings(InputError):
-    """One API key has saved as many ratings, or under as many pseudonyms, as one may."""
+    """An API key has reached its limit of ratings or of reader pseudonyms."""
 
 
 class NotFound(XemplarError):
-    """No such case, picture or query."""
+    """No such case, image or query."""
 
 
 class DatasetError(XemplarError):
@@ -102,15 +102,15 @@ class DatasetError(XemplarError):
 
 
 class ConfigurationError(XemplarError):
-    """Settings, arguments of a job, or the installation cannot work."""
+    """Settings, job arguments or the installation are invalid."""
 
 
 class StorageError(XemplarError):
-    """Disk or database do not do what they should now; they may later, without a restart.
+    """The disk or the database failed; it may recover without a restart.
 
     Attributes:
-        reason: the cause, for whoever asks: names no path and no address, as the message does.
-        action: what failed; empty where whoever tells of it knows.
+        reason: the cause, fit for API users: unlike the message, it contains no path or address.
+        action: the operation that failed; empty where the reporting code adds it.
     """
 
     reason: str
@@ -118,25 +118,25 @@ class StorageError(XemplarError):
 
 
 class StorageFull(StorageError):
-    """No room, or no quota, is left for what is to be written."""
+    """The disk is full or the quota is exceeded."""
 
     reason = "no room is left on the disk of the store or of its database"
 
 
 class ReadOnlyStorage(StorageError):
-    """Store or database can be read but not written, as a standby or a read-only file system."""
+    """Store or database is read-only, such as a standby or a read-only file system."""
 
     reason = "the store or its database is read-only"
 
 
 class StorageFailed(StorageError):
-    """The disk of the store reports an error of its own."""
+    """The disk of the store reports an I/O error."""
 
     reason = "the disk of the store fails"
 
 
 class PicturesRemain(StorageError):
-    """A case was removed from the catalog, but its pictures could not be deleted yet."""
+    """A case was removed from the catalog, but its images could not be deleted yet."""
 
     reason = (
         "the case is removed and no search finds it any more, but its pictures could not be "
@@ -145,46 +145,46 @@ class PicturesRemain(StorageError):
 
 
 class DatabaseUnreachable(StorageError):
-    """The catalog's database does not answer; it may later, without a restart."""
+    """The catalog's database does not respond; it may recover without a restart."""
 
     reason = "the catalog's database does not answer"
 
 
 class DatabaseIncomplete(StorageError):
-    """The catalog's database lacks tables, columns, or rights on them; others were there."""
+    """The catalog's database lacks tables, columns or privileges; part of the schema exists."""
 
     reason = "the catalog's database lacks tables, or rights on them"
 
 
 class ArtefactError(XemplarError):
-    """A file that this software wrote cannot be used."""
+    """A file written by this software cannot be used."""
 
 
 class CorruptArtefact(ArtefactError):
-    """The content of an artefact is not what its digest or schema says."""
+    """The content of an artefact does not match its digest or schema."""
 
 
 class Mismatch(ArtefactError):
-    """Two artefacts do not fit together, as an index built by another checkpoint."""
+    """Two artefacts are incompatible, such as an index built with another checkpoint."""
 
 
 class NothingIndexed(ArtefactError):
-    """There is no published index generation yet."""
+    """No index generation has been published yet."""
 
 
 class ServiceError(XemplarError):
-    """A service did not do what `xemplar.Client` asked for."""
+    """A request of `xemplar.Client` failed."""
 
 
 class ServiceProblem(ServiceError):
     """The service answered with a problem (RFC 9457).
 
     Attributes:
-        kind: what went wrong, mostly a class of this module, as "UnknownFinding" or "NotFound".
-        status: of the HTTP answer.
-        title: what that status means.
-        detail: what was wrong, with which value and limit, what to do.
-        request_id: names the request in the service's log.
+        kind: type of the problem, usually a class of this module: "UnknownFinding", "NotFound".
+        status: HTTP status code.
+        title: reason phrase of the status.
+        detail: the problem, the value and limit concerned, and the remedy.
+        request_id: identifies the request in the service's log.
     """
 
     def __init__(self, kind: str, status: int, title: str, detail: str, request_id: str) -> None:
@@ -197,4 +197,4 @@ class ServiceProblem(ServiceError):
 
 
 class ServiceUnreachable(ServiceError):
-    """No answer came, or none of the service's: a wrong address, or something stands between."""
+    """No response, or not from the service: a wrong address or an intermediary."""

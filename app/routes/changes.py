@@ -11,7 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from xemplar.api import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
 from xemplar.catalog import Case, Description, case_id_of
-from xemplar.data.words import CONTROLS
+from xemplar.data.names import CONTROLS
 from xemplar.errors import BurnedInText, NotARadiograph, StorageError
 from xemplar.imaging import Radiograph
 from xemplar.imaging.preprocess import preprocess
@@ -233,7 +233,7 @@ def _put(
     spec = live.checkpoint.card.spec
     verdict = live.judge(preprocess(image, spec))
     # a repeated upload is never rejected, even if the index has changed since
-    doubts = verdict.admitted() if archived is None else verdict.warnings
+    doubts = verdict.require_accepted() if archived is None else verdict.warnings
     whole = archived is not None and retriever.media.has(image.sha256, spec)
     if archived is not None and archived.id in live.generation and whole:
         taken = Ingested(archived, is_new=False)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from xemplar.data.boxes import Box
 from xemplar.data.findings import finding_index
-from xemplar.imaging.preprocess import PreprocessSpec, frame
+from xemplar.imaging.preprocess import PreprocessSpec, input_region
 
 from ..data import EvaluationImages
 
@@ -85,7 +85,7 @@ def onto_input(box: Box, spec: PreprocessSpec, height: int, width: int) -> Box:
         height: of the image, in pixels.
         width: likewise.
     """
-    placed = frame(spec, height, width)
+    placed = input_region(spec, height, width)
     return replace(
         box,
         left=(placed.x + box.left * placed.width) / spec.size,

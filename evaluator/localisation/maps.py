@@ -42,7 +42,7 @@ class Explainer:
 
     def __init__(self, data: EvaluationData) -> None:
         weights = data.encoder.checkpoint.weights
-        self._classifier, self._space = weights["classifier.weight"], EmbeddingHead.of(weights)
+        self._classifier, self._head = weights["classifier.weight"], EmbeddingHead.of(weights)
         self._findings = tuple(data.findings)
         self._candidates = data.candidates
         # the library wants a network to hook into; what is asked of it here never looks at one
@@ -65,7 +65,7 @@ class Explainer:
             case has the finding.
         """
         maps, index = images.maps[row], self._findings.index(finding)
-        image = Features(images.embedding[[row]], images.logits[[row]], maps[None], self._space)
+        image = Features(images.embedding[[row]], images.logits[[row]], maps[None], self._head)
         weights = self._classifier[index]
         similar = _similar_with(self._candidates, images, row, finding)
         return {

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.stats import kendalltau, rankdata
 
 from xemplar.api.rating_scale import COLUMNS
-from xemplar.data.rows import read_rows
+from xemplar.data.csv_table import read_rows
 from xemplar.errors import DatasetError
 from xemplar.retrieval.ndcg import ndcg, random_ndcg
 

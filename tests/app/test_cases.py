@@ -465,7 +465,7 @@ def test_a_case_of_an_older_store_keeps_its_view_until_it_is_changed(
 def test_no_word_holds_control_characters(own_client: TestClient, name: str, harm: str) -> None:
     word = f"a{harm}b"
     refused = problem(put(own_client, **{"source": "clinic", name: word}), 422, "InvalidRequest")
-    assert f"it holds the control character U+{ord(harm[0]):04X} at place 2" in refused
+    assert f"it holds the control character U+{ord(harm[0]):04X} at position 2" in refused
     known = own_client.get("/cases").json()["cases"][0]["case_id"]
     change = {"patient": None, name: [word] if name == "present" else word}
     refused = problem(own_client.patch(f"/cases/{known}", json=change), 422, "InvalidRequest")

@@ -29,8 +29,8 @@ def test_maps_are_kept_of_the_wanted_images_only(phantoms: Phantoms, tmp_path: P
     images = phantoms.source.dataset.images[:20]
     encoded = encode_images(images, {3, 18}, phantoms.encoder, tmp_path)
     assert set(encoded.maps) == {3, 18}
-    space = EmbeddingHead.of(phantoms.encoder.checkpoint.weights)
-    departure = space.project((encoded.maps[18] - space.mean).mean(axis=(1, 2)))
+    head = EmbeddingHead.of(phantoms.encoder.checkpoint.weights)
+    departure = head.project((encoded.maps[18] - head.mean).mean(axis=(1, 2)))
     assert np.allclose(departure / np.linalg.norm(departure), encoded.embedding[18], atol=1e-5)
 
 

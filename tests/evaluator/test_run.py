@@ -113,7 +113,7 @@ def test_a_missing_box_or_ratings_file_is_refused(phantoms: Phantoms, tmp_path: 
 def test_without_boxes_all_leaves_localisation_out_and_localisation_is_refused(
     phantoms: Phantoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xemplar.data.boxes.files.BOX_FILES", ())
+    monkeypatch.setattr("xemplar.data.boxes.formats.BOX_FILES", ())
     for name in ("classification", "ranking", "faithfulness", "shortcuts"):
         monkeypatch.setattr(module, name, lambda *_, n=name: Section(n, n))
     outcome = evaluate(Study.ALL, phantoms.source, phantoms.encoder, tmp_path / "report", SETTINGS)

@@ -14,7 +14,7 @@ from xemplar_trainer.data import frontal_images
 from xemplar_trainer.settings import Settings
 
 from xemplar.data.datasets import Dataset, DatasetImage
-from xemplar.data.splits import PatientSplit, learnt_digest, who
+from xemplar.data.splits import PatientSplit, development_digest, patient_key
 from xemplar.errors import DatasetError, Mismatch
 from xemplar.model.checkpoint import Card
 
@@ -45,8 +45,8 @@ def trained_on(known: Dataset, rule: PatientSplit = RULE) -> Card:
         "seed": 1,
         "split": asdict(rule),
         "datasets": {known.name: known.digest},
-        "learnt": {known.name: learnt_digest(known.images, rule)},
-        "whose": {known.name: sorted({who(image)[0] for image in known.images})},
+        "learnt": {known.name: development_digest(known.images, rule)},
+        "whose": {known.name: sorted({patient_key(image)[0] for image in known.images})},
     }
     return Card(("Mass",), training=training)
 

@@ -95,8 +95,8 @@ def test_an_image_that_decodes_without_end_holds_up_no_archive(  # type: ignore[
 def test_the_validator_learns_before_a_service_starts(  # type: ignore[no-untyped-def]
     call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xemplar.retrieval.snapshot.FEWEST", 4)
-    monkeypatch.setattr("xemplar.imaging.validation.validator.FEWEST", 4)
+    monkeypatch.setattr("xemplar.retrieval.snapshot.MIN_IMAGES", 4)
+    monkeypatch.setattr("xemplar.imaging.validation.validator.MIN_IMAGES", 4)
     call("index", data_set(tmp_path / "one", range(4)))
     store = Store(tmp_path / "store")
     assert (store.generations / current(store) / VALIDATOR).is_file()

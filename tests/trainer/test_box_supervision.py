@@ -11,7 +11,7 @@ from tests.trainer.drawn import FINDINGS, RECIPE, drawn_set
 from xemplar.data.boxes import Box
 from xemplar.data.datasets import Dataset
 from xemplar.errors import ConfigurationError
-from xemplar.imaging.preprocess import PreprocessSpec, frame
+from xemplar.imaging.preprocess import PreprocessSpec, input_region
 
 MASS = Box("Mass", "Mass", 0.25, 0.25, 0.5, 0.5)
 
@@ -68,7 +68,7 @@ def test_boxes_are_read_from_the_folder_of_the_data_set_and_move_with_the_image(
 
 def test_the_plan_of_a_padded_image_lies_where_the_image_lies() -> None:
     spec = PreprocessSpec(size=64, fit="pad")
-    mask = to_input_frame(np.ones((1, SIDE, SIDE), np.float32), frame(spec, 100, 50), 64)[0]
+    mask = to_input_frame(np.ones((1, SIDE, SIDE), np.float32), input_region(spec, 100, 50), 64)[0]
     assert mask[:, 16:48].all()
     assert mask[:, :16].sum() == mask[:, 48:].sum() == 0
 

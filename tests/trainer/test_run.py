@@ -29,7 +29,7 @@ from xemplar_trainer.student import Student
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
 from xemplar.data.datasets import Dataset, DatasetImage, open_dataset
-from xemplar.data.splits import PatientSplit, learnt_digest
+from xemplar.data.splits import PatientSplit, development_digest
 from xemplar.errors import ConfigurationError, DatasetError
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
@@ -118,7 +118,7 @@ def test_the_checkpoint_tells_the_recipe_and_the_data(run: Path, dataset: Datase
     assert card.training["learning_rate"] == RECIPE.learning_rate
     assert card.training["datasets"] == {"drawn": dataset.digest}
     assert card.split == RECIPE.split
-    assert card.training["learnt"] == {"drawn": learnt_digest(dataset.images, RECIPE.split)}
+    assert card.training["learnt"] == {"drawn": development_digest(dataset.images, RECIPE.split)}
     assert set(card.metrics) >= {"val_loss", "val_accuracy", "val_auc", "val_auc/Mass"}
 
 

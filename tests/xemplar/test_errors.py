@@ -1,4 +1,4 @@
-"""The tree of errors that the docstring draws is the tree that the classes make."""
+"""The documented tree of errors matches the classes."""
 
 import inspect
 import re
@@ -23,9 +23,9 @@ def defined() -> dict[str, str | None]:
     return {c.__name__: None if c.__base__ is Exception else c.__base__.__name__ for c in classes}
 
 
-def test_the_drawn_tree_is_the_tree_of_the_classes() -> None:
+def test_the_documented_tree_matches_the_classes() -> None:
     assert drawn() == defined()
 
 
-def test_every_error_says_in_its_docstring_what_it_is_for() -> None:
+def test_every_error_has_a_docstring() -> None:
     assert [name for name in defined() if not inspect.getdoc(getattr(errors, name))] == []

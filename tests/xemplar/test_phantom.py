@@ -1,4 +1,4 @@
-"""Phantoms: what their truth promises, checked against their pixels."""
+"""Phantoms: their ground truth matches their pixels."""
 
 import csv
 from functools import cache
@@ -114,7 +114,7 @@ def test_the_box_of_a_lump_is_tight(finding: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_air_darkens_the_rim_of_one_lung_and_leaves_the_other_alone(seed: int) -> None:
+def test_air_darkens_the_rim_of_one_lung_only(seed: int) -> None:
     image = phantom(seed, findings={"Pneumothorax": 0.7})
     grey, box = change(image), image.findings[0].box
     middle = image.pixels.shape[1] // 2
@@ -173,7 +173,7 @@ def test_a_large_heart_takes_more_than_half_of_the_thorax(seed: int, severity: f
     assert ratio == pytest.approx(0.53 + 0.16 * severity, abs=0.015)
 
 
-def test_where_a_lesion_lies_does_not_depend_on_its_severity() -> None:
+def test_the_position_of_a_lesion_does_not_depend_on_its_severity() -> None:
     for seed in SEEDS:
         centres = []
         for severity in (0.3, 0.9):
@@ -199,7 +199,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_files_of_a_data_set_say_what_the_phantoms_are(tmp_path: Path) -> None:
+def test_the_files_of_a_data_set_describe_the_phantoms(tmp_path: Path) -> None:
     told: list[int] = []
     write_phantoms(tmp_path / "set", 10, seed=7, size=96, on_progress=told.append)
     labels = rows(tmp_path / "set/labels.csv")
@@ -226,7 +226,7 @@ def test_the_files_of_a_data_set_say_what_the_phantoms_are(tmp_path: Path) -> No
         assert severity == pytest.approx([p.severity for p in image.findings], abs=1e-6)
 
 
-def test_a_data_set_that_failed_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_data_set_leaves_nothing_behind(tmp_path: Path) -> None:
     def stop(count: int) -> None:
         if count == 2:
             raise KeyboardInterrupt
@@ -236,7 +236,7 @@ def test_a_data_set_that_failed_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_folder_is_unchanged(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(ConfigurationError, match="exists already"):
         write_phantoms(tmp_path, 1, size=64)
@@ -253,7 +253,7 @@ def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
         ("Effusion", float("nan"), "severity nan"),
     ],
 )
-def test_findings_that_cannot_be_shown_are_refused(
+def test_findings_that_cannot_be_shown_are_rejected(
     finding: str, severity: float, message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
@@ -261,12 +261,12 @@ def test_findings_that_cannot_be_shown_are_refused(
 
 
 @pytest.mark.parametrize("size", [0, 63, 2049])
-def test_sizes_out_of_range_are_refused(size: int) -> None:
+def test_sizes_out_of_range_are_rejected(size: int) -> None:
     with pytest.raises(ConfigurationError, match=f"size {size} is outside 64 to 2048"):
         phantom(0, size=size)
 
 
-def test_a_negative_seed_and_an_empty_data_set_are_refused(tmp_path: Path) -> None:
+def test_a_negative_seed_and_an_empty_data_set_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="seed -1 is negative"):
         phantom(-1)
     with pytest.raises(ConfigurationError, match="count 0 is less than 1"):

@@ -14,20 +14,20 @@ from pydantic import (
 from xemplar.api.results import CaseOut
 from xemplar.api.search import MAX_AGE, CaseFilter, Counted
 from xemplar.data.findings import canonical
+from xemplar.data.names import CONTROLS, name_problem
 from xemplar.data.views import VIEWS
-from xemplar.data.words import CONTROLS, fault_of
 
 MAX_PAGE = 200
 
 
 def _without_controls(text: str) -> str:
-    if fault := fault_of(text):
+    if fault := name_problem(text):
         raise ValueError(fault)
     return text
 
 
 WITHOUT_CONTROLS = AfterValidator(_without_controls)
-"""Refuses control characters in stored text (see `xemplar.data.words`)."""
+"""Refuses control characters in stored text (see `xemplar.data.names`)."""
 
 Word = Annotated[
     str,

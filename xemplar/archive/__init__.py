@@ -1,1 +1,1 @@
-"""Files of a store: paths, stored images, artefacts that are written whole or not at all."""
+"""Files of a store: paths, permissions, stored images, atomically written artefacts."""

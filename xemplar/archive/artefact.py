@@ -1,6 +1,6 @@
-"""How artefacts are written and identified: whole or not at all, named by their digest.
+"""Writes artefacts atomically and computes their digests.
 
-They may show patients, so they are for this user alone (see `xemplar.archive.permissions`).
+Artefacts may show patients, so they are private to this user (see `xemplar.archive.permissions`).
 """
 
 import fcntl
@@ -16,35 +16,35 @@ from pathlib import Path
 from typing import IO, Any
 
 from xemplar.archive.permissions import FILE, FOLDER, make_folder, private
-from xemplar.archive.storage import writing_files
+from xemplar.archive.storage_errors import writing_files
 from xemplar.errors import ConfigurationError
 
 SWEEP_SECONDS = 10
 
 
 def digest_of(value: Any) -> str:
-    """sha256 hex digest of a value's canonical JSON (sorted keys, no spaces)."""
+    """Compute the sha256 hex digest of a value's canonical JSON (sorted keys, no spaces)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def length_prefixed(*fields: str) -> bytes:
-    """Fields one after another, each behind its length: other fields give other bytes.
+    """Concatenate fields, each prefixed with its length, so that the encoding is injective.
 
-    What is hashed must not run together: "a:1" of "clinic" and "1" of "clinic:a" differ.
+    Without lengths, "a:1" of "clinic" and "1" of "clinic:a" would hash to the same digest.
     """
     parts = [field.encode(errors="surrogateescape") for field in fields]
     return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
 
 
 def file_digest(path: Path) -> str:
-    """sha256 hex digest of a file's content."""
+    """Compute the sha256 hex digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
-    """Write a file whole or not at all: beside it, fsynced, then renamed over it.
+    """Write a file atomically: to a temporary file, fsynced, then renamed over it.
 
     Raises:
         StorageError: the disk is full, read-only or fails.
@@ -55,7 +55,7 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that appears whole or not at all, in place of one that is there.
+    """Open a file for writing that replaces ``path`` atomically on success.
 
     Raises:
         StorageError: the disk is full, read-only or fails.
@@ -70,7 +70,7 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
                 os.fsync(file.fileno())
             beside.replace(path)
         except BaseException:
-            with suppress(OSError):  # the first error is the one to tell
+            with suppress(OSError):  # the first error is the one to report
                 beside.unlink(missing_ok=True)
             raise
         sync_path(path.parent)
@@ -78,11 +78,11 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def new_folder(path: Path, *, shared: bool = False) -> Iterator[Path]:
-    """A folder that appears whole or not at all: yields one beside it, renamed at the end.
+    """Create a folder atomically: yield a temporary folder, renamed on success.
 
     Args:
-        path: of the folder.
-        shared: whether others may read it, as far as the umask lets them: it shows nobody.
+        path: path of the folder.
+        shared: whether other users may read it, subject to the umask; for data without patients.
 
     Raises:
         ConfigurationError: the folder exists already.
@@ -102,7 +102,7 @@ def new_folder(path: Path, *, shared: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """A hidden folder to work in, removed at the end; those of killed processes are removed too.
+    """Yield a hidden temporary folder, removed on exit; also removes those of killed processes.
 
     Raises:
         StorageError: the disk is full, read-only or fails.
@@ -116,7 +116,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path, *, shared: bool = False) -> Iterator[Path]:
-    """A new folder, locked as long as this process lives (see `sweep`); removed unless renamed."""
+    """Yield a new folder, locked while this process lives (see `sweep`); removed unless renamed."""
     if shared:
         folder.mkdir(parents=True)
     else:
@@ -131,10 +131,10 @@ def _locked(folder: Path, *, shared: bool = False) -> Iterator[Path]:
 
 
 def sweep(parent: Path) -> None:
-    """Remove what `new_folder` and `scratch_folder` began and a kill kept them from finishing.
+    """Remove temporary folders of `new_folder` and `scratch_folder` left by killed processes.
 
-    What a living process still writes is locked by it, and stays; what is younger than
-    `SWEEP_SECONDS` stays too, as its process may be about to lock it.
+    Keeps folders locked by a running process, and those younger than `SWEEP_SECONDS`, whose
+    process may not have locked them yet.
     """
     for path in parent.glob(".*"):
         if not path.is_dir() or time.time() - path.stat().st_mtime < SWEEP_SECONDS:
@@ -155,7 +155,7 @@ def _beside(path: Path) -> Path:
 
 
 def sync_path(path: Path) -> None:
-    """Wait until what is in a folder, or a file, would survive a power cut."""
+    """Flush a file, or the entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,12 +1,11 @@
-"""The pictures kept of each case, named by the sha256 of the radiograph's original bytes.
+"""Stores two images per case, named by the sha256 of the radiograph's original bytes.
 
-Two pictures for a radiograph, both made from decoded pixels, so that nothing of its header
-survives::
+Both are made from decoded pixels, so that nothing of the header survives::
 
     media/ab/<sha256>.jpg                 display copy: grey JPEG, longer side at most 1024 px
-    media/ab/<sha256>.<spec digest>.png   the network's input, lossless: bit for bit what it saw
+    media/ab/<sha256>.<spec digest>.png   the network's input, lossless
 
-From the second one, similarity evidence is computed by a forward pass without the original image.
+The second one allows a forward pass for similarity evidence without the original image.
 """
 
 import ctypes
@@ -24,7 +23,7 @@ import numpy.typing as npt
 
 from xemplar.archive.artefact import sync_path, write_file
 from xemplar.archive.permissions import make_folder, write_private
-from xemplar.archive.storage import writing_files
+from xemplar.archive.storage_errors import writing_files
 from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
 from xemplar.imaging import DISPLAY_SIDE, Radiograph
 from xemplar.imaging.overlay import shrink
@@ -38,12 +37,12 @@ PNG = (
     cv2.IMWRITE_PNG_STRATEGY,
     cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
 )
-"""On inputs of 224 x 224 pixels: 20 kB in 1.4 ms. Looking for repetitions, as PNG does by default,
-gives 24 kB in 1.7 ms: image grain has none."""
+"""20 kB in 1.4 ms for inputs of 224 x 224 pixels. PNG's default search for repetitions takes 1.7 ms
+and yields 24 kB, as image noise does not repeat."""
 
 
 class Media:
-    """The folder of pictures. Safe to share between threads and processes.
+    """The folder of stored images. Safe to share between threads and processes.
 
     Attributes:
         root: the folder.
@@ -60,17 +59,16 @@ class Media:
         *,
         durable: bool = False,
     ) -> None:
-        """Write both pictures of a radiograph, replacing what is there.
+        """Write both images of a radiograph, replacing existing ones.
 
         Args:
             radiograph: the decoded image.
-            inputs: uint8 (size, size), what `preprocess` made of it.
+            inputs: uint8 (size, size), its network input from `preprocess`.
             spec: the preprocessing.
-            durable: whether to wait until they would survive a power cut, as for a single image;
-                for many, `sync` once at the end is quicker.
+            durable: whether to fsync each file; for many images, one `sync` at the end is faster.
 
         Raises:
-            InvalidArgument: the input has another shape or dtype than the spec says.
+            InvalidArgument: shape or dtype of the input do not match the spec.
             StorageError: the disk is full, read-only or fails.
         """
         if inputs.dtype != np.uint8 or inputs.shape != (spec.size, spec.size):
@@ -85,9 +83,9 @@ class Media:
         write(self._input_path(sha256, spec), cv2.imencode(".png", inputs, PNG)[1].data)
 
     def remove(self, sha256: str) -> None:
-        """Delete all pictures of a radiograph, under every preprocessing, for good.
+        """Delete all images of a radiograph, for every preprocessing, durably.
 
-        Nothing happens where there are none. What a killed process left beside goes too.
+        No effect if there are none. Also removes temporary files left by a killed process.
 
         Raises:
             StorageError: the disk is read-only or fails.
@@ -101,11 +99,11 @@ class Media:
                 sync_path(folder)
 
     def files(self, sha256: str) -> list[Path]:
-        """All pictures of a radiograph, under every preprocessing, in the order of their names."""
+        """List all images of a radiograph, for every preprocessing, sorted by name."""
         return sorted(self._folder(sha256).glob(f"{sha256}.*"))
 
     def untouched_for(self, seconds: float) -> Iterator[frozenset[str]]:
-        """Digests of the images none of whose files is younger, one folder of them at a time."""
+        """Yield digests of images whose files are all at least this old, one folder at a time."""
         latest = time.time() - seconds
         for folder in self.root.glob("[0-9a-f]" * 2):
             files = [(path.name.lstrip(".")[:64], _changed(path)) for path in folder.iterdir()]
@@ -113,14 +111,13 @@ class Media:
             yield frozenset(sha256 for sha256, _ in files) - young
 
     def sync(self) -> None:
-        """Wait until everything written so far would survive a power cut.
+        """Flush everything written so far to disk.
 
-        Killing the process loses nothing that was written: the pages are the kernel's, and a
-        rename is whole or not at all. Only a power cut can leave a renamed file empty. An fsync
-        for each of an image's two small files would take longer than its forward pass, so the file
-        system is synced once, before an index is published: what a reader is led to is on the
-        disk. What a power cut tears before that, the next run of the job notices (`has`) and
-        writes again.
+        A killed process loses nothing, as written pages are in the kernel and renames are atomic.
+        Only a power cut can leave a renamed file empty. An fsync for each of an image's two small
+        files would take longer than its forward pass, so the file system is synced once, before an
+        index is published. Files damaged by an earlier power cut are detected by the next run of
+        the job (`has`) and rewritten.
         """
         with writing_files(self.root):
             make_folder(self.root)
@@ -129,7 +126,7 @@ class Media:
     def _sync(self) -> None:
         descriptor = os.open(self.root, os.O_RDONLY)
         try:
-            # Linux's syncfs writes back this file system alone; Python has only sync, for all
+            # Linux's syncfs flushes only this file system; Python offers only sync, for all
             libc = ctypes.CDLL(None, use_errno=True)
             if not hasattr(libc, "syncfs"):
                 os.sync()
@@ -140,35 +137,35 @@ class Media:
             os.close(descriptor)
 
     def has(self, sha256: str, spec: PreprocessSpec) -> bool:
-        """Whether both pictures of a radiograph are there, and not empty (see `sync`)."""
+        """Check that both images of a radiograph exist and are not empty (see `sync`)."""
         return all(
             path.is_file() and path.stat().st_size > 0
             for path in (self._display_path(sha256), self._input_path(sha256, spec))
         )
 
     def display_bytes(self, sha256: str) -> bytes:
-        """The display copy as a JPEG file.
+        """Read the display copy as a JPEG file.
 
         Raises:
-            NotFound: no image of that digest was kept.
+            NotFound: no image with this digest is stored.
         """
         return _read(self._display_path(sha256))
 
     def display(self, sha256: str) -> npt.NDArray[np.uint8]:
-        """The display copy, uint8 (height, width), upright, 0 black to 255 white.
+        """Read the display copy, uint8 (height, width), 0 black to 255 white.
 
         Raises:
-            NotFound: no image of that digest was kept.
+            NotFound: no image with this digest is stored.
             CorruptArtefact: the file is damaged.
         """
         return _decode(self._display_path(sha256))
 
     def input(self, sha256: str, spec: PreprocessSpec) -> npt.NDArray[np.uint8]:
-        """The network's input, uint8 (size, size), bit for bit what it saw.
+        """Read the network's input, uint8 (size, size), bit for bit.
 
         Raises:
-            NotFound: no image of that digest was kept under that preprocessing.
-            CorruptArtefact: the file is damaged or has another size than the spec says.
+            NotFound: no image with this digest is stored for this preprocessing.
+            CorruptArtefact: the file is damaged, or its size does not match the spec.
         """
         path = self._input_path(sha256, spec)
         picture = _decode(path)
@@ -186,14 +183,14 @@ class Media:
         return self._folder(sha256) / f"{sha256}.{spec.digest[:12]}.png"
 
     def _folder(self, sha256: str) -> Path:
-        # a digest that comes from outside must not become a path that leads elsewhere
+        # an untrusted digest must not escape the folder
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             raise NotFound(f"{sha256[:70]!r} is no sha256 digest of an image (64 hex digits)")
         return self.root / sha256[:2]
 
 
 def _changed(path: Path) -> float:
-    """When a file was written (Unix time); never yet, where another process has just moved it."""
+    """Modification time of a file (Unix time); infinity if another process has just moved it."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -201,7 +198,7 @@ def _changed(path: Path) -> float:
 
 
 def _write(path: Path, content: memoryview) -> None:
-    """Write beside and rename; not synced (see `Media.sync`)."""
+    """Write to a temporary file and rename it; not synced (see `Media.sync`)."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with writing_files(path.parent):
         try:
@@ -230,12 +227,12 @@ def _read(path: Path) -> bytes:
 
 
 def _decode(path: Path) -> npt.NDArray[np.uint8]:
-    """A grey picture, uint8 (height, width)."""
+    """Read a grey image, uint8 (height, width)."""
     content = _read(path)
     try:
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
-        picture = None  # that is what OpenCV says of an empty file
+        picture = None  # raised by OpenCV for an empty file
     if picture is None or picture.ndim != 2 or picture.dtype != np.uint8:
         raise CorruptArtefact(
             f"{path} is damaged; remove it and run `xemplar index` on its image again"

@@ -1,4 +1,4 @@
-"""File permissions: what this software writes is for the user that runs it, whatever the umask."""
+"""File permissions: new files and folders are private to the user, regardless of the umask."""
 
 import os
 import stat
@@ -11,40 +11,39 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it that lack, for this user alone; one that is there stays."""
+    """Create a private folder and its missing parents; existing folders are unchanged."""
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(FOLDER, exist_ok=True)
 
 
 def private(path: str, flags: int) -> int:
-    """Opens a file that is for this user alone if it is new, as ``opener`` of `open`."""
+    """Open a file, private if new; the ``opener`` argument of `open`."""
     return os.open(path, flags, FILE)
 
 
 def write_private(path: Path, content: bytes | memoryview) -> None:
-    """Write a new file for this user alone."""
+    """Write a new private file."""
     with open(path, "xb", opener=private) as file:
         file.write(content)
 
 
 def make_file(path: Path) -> None:
-    """Make an empty file for this user alone, unless one is there or it cannot be made.
+    """Create an empty private file; no effect if it exists or cannot be created.
 
-    For what others open: SQLite gives the files beside a database the permissions of that.
+    For files opened by libraries: SQLite gives its auxiliary files the database's permissions.
     """
-    with suppress(OSError):  # whoever opens it tells why it cannot be used
+    with suppress(OSError):  # opening it will report the reason
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE))
 
 
 def close_to_others(folder: Path) -> list[Path]:
-    """Take the permissions of group and others from a folder and all that is in it.
+    """Remove the permissions of group and others from a folder and its contents.
 
-    A folder within that is closed already is not looked into: nobody else comes through it. Links
-    stay as they are.
+    Skips the contents of subfolders that are already private. Does not follow links.
 
     Returns:
-        What stays open: it is another user's, or the file system is read-only.
+        Paths that remain accessible: owned by another user, or on a read-only file system.
     """
     return list(_close(folder))
 
@@ -52,7 +51,7 @@ def close_to_others(folder: Path) -> list[Path]:
 def _close(folder: Path) -> Iterator[Path]:
     try:
         inside = list(os.scandir(folder))
-    except OSError:  # whoever reads it tells why it cannot be used
+    except OSError:  # reading it will report the reason
         inside = []
     for entry in inside:
         path = Path(entry)
@@ -62,7 +61,7 @@ def _close(folder: Path) -> Iterator[Path]:
             yield from _close_one(path)
         elif _mode(path) & OTHERS:
             yield from _close(path)
-    yield from _close_one(folder)  # last: that it is closed says that what it holds is
+    yield from _close_one(folder)  # last: a private folder implies private contents
 
 
 def _close_one(path: Path) -> Iterator[Path]:
@@ -71,13 +70,13 @@ def _close_one(path: Path) -> Iterator[Path]:
         try:
             path.chmod(mode & ~OTHERS)
         except FileNotFoundError:
-            pass  # another process has removed it
+            pass  # removed by another process
         except OSError:
             yield path
 
 
 def _mode(path: Path) -> int:
-    """Permissions of a file or folder; none where it is not there any more."""
+    """Permissions of a file or folder; 0 if it no longer exists."""
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except OSError:

@@ -1,15 +1,15 @@
-"""The store: the folder of everything made from images. All its paths are defined here.
+"""The store: the folder of all data derived from images. Defines all of its paths.
 
 ::
 
     catalog.sqlite             the catalog, unless a database URL names another one
-    media/                     pictures, named by the sha256 of the radiograph they were made from
-    generations/<name>/        index generations, immutable; and validator.safetensors, which tells
-                               what their images look like, and is made anew where it lacks
-    generations/CURRENT        the name of the live one
-    checkpoints/<sha256>.safetensors   networks of generations, so that a service finds them
-    had-keys                   there once an API key was made; a service without keys is closed then
-    pseudonym.key              32 random bytes; without it no patient id can be found again
+    media/                     stored images, named by the sha256 of the original radiograph
+    generations/<name>/        index generations, immutable, with validator.safetensors, the input
+                               validator fitted to their images (refitted if missing)
+    generations/CURRENT        the name of the current generation
+    checkpoints/<sha256>.safetensors   checkpoints of the generations
+    had-keys                   marks that an API key was created; from then on keys are required
+    pseudonym.key              32 random bytes, the secret of the patient pseudonyms
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from xemplar.archive.artefact import length_prefixed, write_file
 from xemplar.archive.permissions import make_folder
-from xemplar.archive.storage import writing_files
+from xemplar.archive.storage_errors import writing_files
 from xemplar.errors import CorruptArtefact
 
 KEY_BYTES = 32
@@ -30,7 +30,7 @@ KEY_BYTES = 32
 
 @dataclass(frozen=True)
 class Store:
-    """A store folder. Nothing is created before something is written into it.
+    """A store folder. Folders and files are created on first write.
 
     Attributes:
         root: the folder.
@@ -40,12 +40,12 @@ class Store:
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy URL of the catalog that lies in the store."""
+        """SQLAlchemy URL of the catalog in the store."""
         return f"sqlite:///{self.root.resolve() / 'catalog.sqlite'}"
 
     @property
     def media(self) -> Path:
-        """Folder of the pictures."""
+        """Folder of the stored images."""
         return self.root / "media"
 
     @property
@@ -55,21 +55,21 @@ class Store:
 
     @property
     def current(self) -> Path:
-        """The file that names the live generation."""
+        """File with the name of the current generation."""
         return self.generations / "CURRENT"
 
     @property
     def restoring(self) -> Path:
-        """The file that is there while a restore puts its files in place; becomes `current`."""
+        """File that marks a restore in progress; becomes `current`."""
         return self.root / ".restoring"
 
     @property
     def had_keys(self) -> Path:
-        """The file that is there once an API key was made for this store."""
+        """File that marks that an API key was created for this store."""
         return self.root / "had-keys"
 
     def remember_keys(self) -> None:
-        """Note that there are API keys, so that a service that finds none lets nobody in.
+        """Record that API keys exist, so that a service that finds none rejects all requests.
 
         Raises:
             StorageError: the store cannot be written.
@@ -80,42 +80,42 @@ class Store:
             write_file(self.had_keys, b"")
 
     def checkpoint(self, digest: str) -> Path:
-        """Where the checkpoint of that sha256 hex digest is kept, if it is."""
+        """Path of the copy of the checkpoint with this sha256 hex digest."""
         return self.root / "checkpoints" / f"{digest}.safetensors"
 
     @property
     def pseudonym_key(self) -> Path:
-        """The file with the key that pseudonyms are made with."""
+        """File with the secret key of the pseudonyms."""
         return self.root / "pseudonym.key"
 
     def pseudonym(self, source: str, patient: str) -> str:
-        """What is stored in place of a patient id: 16 hex digits, HMAC-SHA256 with the store's key.
+        """Compute a patient's pseudonym: 16 hex digits, HMAC-SHA256 with the store's key.
 
-        A plain hash would not do: patient ids are few enough to try them all.
+        A plain hash could be reversed by trying all patient ids.
 
         Args:
-            source: name of the data set, as ids of two sets have nothing to do with each other.
+            source: name of the data set, within which patient ids are unique.
             patient: the data set's own patient id.
 
         Raises:
             CorruptArtefact: the key file is damaged.
-            StorageError: there is none yet, and it cannot be written.
+            StorageError: the key does not exist yet and cannot be written.
         """
         joined = self._keyed(f"{source}:{patient}".encode())
-        # only where the source holds no colon is it plain where it ends and the patient begins
-        return self.told_apart(source, joined) if ":" in source else joined
+        # joining with a colon is unambiguous only if the source contains none
+        return self.unambiguous_pseudonym(source, joined) if ":" in source else joined
 
-    def told_apart(self, source: str, joined: str) -> str:
-        """The pseudonym of a patient whose source's name holds a colon.
+    def unambiguous_pseudonym(self, source: str, joined: str) -> str:
+        """Compute the pseudonym of a patient whose source contains a colon.
 
-        Until release 0.1 patient "a:1" of "clinic" and patient "1" of "clinic:a" had one pseudonym.
-        This one is made from that, so that `xemplar upgrade` can make it without the patient's id.
+        Until release 0.1, patient "a:1" of "clinic" and patient "1" of "clinic:a" had the same
+        pseudonym. It is the input here, so that `xemplar upgrade` does not need the patient's id.
 
         Args:
             source: name of the data set.
             joined: HMAC of source and patient with a colon between them.
         """
-        # no text begins with this byte in UTF-8, so nothing else has the same HMAC
+        # no UTF-8 text begins with this byte, so the message is distinct from all others
         return self._keyed(b"\xff" + length_prefixed(source, joined))
 
     def _keyed(self, message: bytes) -> str:
@@ -130,15 +130,15 @@ class Store:
         if len(key) != KEY_BYTES:
             raise CorruptArtefact(
                 f"{self.pseudonym_key} has {len(key)} bytes, not {KEY_BYTES}; restore it from a "
-                "backup: with another key the pseudonyms in the catalog belong to nobody"
+                "backup: with another key the pseudonyms in the catalog match no patient"
             )
         return key
 
     def _create_key(self) -> None:
-        """Create the key whole, once: of two processes at the same time the first one wins.
+        """Create the key atomically; of two concurrent processes, the first one wins.
 
-        That is why it is linked into place, which fails where a file exists, and not renamed,
-        which would replace a key that the other process has used already.
+        A hard link fails if the file exists, whereas a rename would replace a key that the other
+        process may already have used.
         """
         make_folder(self.root)
         beside = self.root / f".pseudonym.key.{secrets.token_hex(4)}"
@@ -150,6 +150,6 @@ class Store:
                 os.fsync(file.fileno())
             self.pseudonym_key.hardlink_to(beside)
         except FileExistsError:
-            pass  # another process was first; its key is the store's key
+            pass  # another process was first; use its key
         finally:
             beside.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from xemplar.archive.permissions import make_folder
-from xemplar.archive.storage import writing_files
+from xemplar.archive.storage_errors import writing_files
 from xemplar.archive.store import Store
 from xemplar.catalog.failures import failure, unusable
 from xemplar.catalog.sqlite import connect_sqlite

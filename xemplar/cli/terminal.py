@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xemplar.archive.permissions import close_to_others
-from xemplar.data.words import visible
+from xemplar.data.names import escape_unprintable
 
 if TYPE_CHECKING:
     from xemplar.data.datasets import Dataset
@@ -33,7 +33,7 @@ def plain(text: object) -> str:
     Escapes rich's markup and control characters, for names from other people: data sets, files,
     findings, keys.
     """
-    return escape(visible(str(text)))
+    return escape(escape_unprintable(str(text)))
 
 
 def store_folder(path: Path) -> Path:
@@ -174,7 +174,7 @@ def columns_of(given: list[str]) -> dict[str, str]:
         typer.BadParameter: it is not NAME=COLUMN, or NAME is unknown or repeated.
     """
     from xemplar.data.datasets import COLUMNS
-    from xemplar.data.spelling import nearest
+    from xemplar.data.names import nearest
 
     pairs = [pair for one in given for pair in re.split(r",(?=\s*\w+\s*=)", one)]
     columns: dict[str, str] = {}

@@ -1,1 +1,1 @@
-"""Data sets as they lie on disk: images, findings, boxes, splits."""
+"""Data sets on disk: images, labels, boxes, patient splits."""

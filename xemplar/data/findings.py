@@ -1,7 +1,7 @@
-"""Label vocabularies, and what to do with labels that are uncertain or unknown.
+"""Label vocabularies, and policies for uncertain and unknown labels.
 
 An image's labels are a mapping finding -> 1 (present), 0 (absent) or -1 (uncertain).
-A finding that is missing from the mapping is *unknown*: nobody looked, or nobody wrote it down.
+A finding missing from the mapping is *unknown*: not assessed, or not recorded.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
-from xemplar.data.spelling import nearest, spelling_key
+from xemplar.data.names import nearest, spelling_key
 from xemplar.errors import DatasetError, UnknownFinding
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ NIH14 = (
     "Pneumonia",
     "Pneumothorax",
 )
-"""The 14 findings of NIH ChestX-ray14 (Wang et al., CVPR 2017), spelt as there."""
+"""The 14 findings of NIH ChestX-ray14 (Wang et al., CVPR 2017), in their original spelling."""
 
 CHEXPERT14 = (
     NO_FINDING,
@@ -58,11 +58,11 @@ CHEXPERT14 = (
 """The 14 observations of CheXpert (Irvin et al., AAAI 2019), spelt as in its CSV files."""
 
 KERMANY2 = ("Bacterial", "Viral")
-"""Kinds of pneumonia in the children's images of Kermany et al. (Cell 2018)."""
+"""Types of pneumonia in the paediatric images of Kermany et al. (Cell 2018)."""
 
 SYNONYMS: Mapping[str, str] = MappingProxyType(
     {
-        "Infiltrate": "Infiltration",  # so NIH's file of boxes, against its own label file
+        "Infiltrate": "Infiltration",  # in NIH's box file, unlike its label file
         "No Findings": NO_FINDING,
         "Normal": NO_FINDING,
         "Oedema": "Edema",
@@ -72,9 +72,9 @@ SYNONYMS: Mapping[str, str] = MappingProxyType(
         "Pulmonary Oedema": "Edema",
     }
 )
-"""Other names of the same finding -> the one name used here, so that several sets train one output.
+"""Synonyms of a finding -> its canonical name, so that several data sets train one output.
 
-Only names that mean the same; capitals, spaces, underscores and hyphens are the same anyway.
+Contains only true synonyms; spellings are compared leniently anyway (`xemplar.data.names`).
 """
 
 _SPELLINGS = MappingProxyType(
@@ -83,11 +83,11 @@ _SPELLINGS = MappingProxyType(
 )
 
 VOCABULARY = frozenset(_SPELLINGS.values())
-"""Findings that a label file, a case or a filter may always name."""
+"""Findings that are valid in every label file, case and filter."""
 
 
 class UncertainPolicy(StrEnum):
-    """What an uncertain label (-1) becomes in training."""
+    """Training target of an uncertain label (-1)."""
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
@@ -95,7 +95,7 @@ class UncertainPolicy(StrEnum):
 
 
 class UnknownFindings(StrEnum):
-    """What becomes of a finding in a label file whose name is in no vocabulary."""
+    """Policy for findings in a label file that are not in the vocabulary."""
 
     REFUSE = "refuse"
     KEEP = "keep"
@@ -104,23 +104,23 @@ class UnknownFindings(StrEnum):
 
 @lru_cache(4096)
 def canonical(name: str) -> str:
-    """The one spelling used here of a finding's name; of an unknown one, the name itself.
+    """Return the canonical name of a finding; an unknown name is returned unchanged.
 
-    Spellings are compared as `xemplar.data.spelling` says, and `SYNONYMS` are the same.
+    Spellings are compared leniently (`xemplar.data.names`), and `SYNONYMS` are resolved.
     """
     return _SPELLINGS.get(spelling_key(name), name.strip())
 
 
 def known_finding(name: str, known: Collection[str], where: str = "known here") -> str:
-    """The spelling of a finding among those that are known.
+    """Resolve a finding's name to its spelling in a vocabulary.
 
     Args:
-        name: as a caller wrote it.
+        name: as the caller wrote it.
         known: the vocabulary, in its own spelling.
-        where: who knows these, for the message.
+        where: description of the vocabulary, for the message.
 
     Raises:
-        UnknownFinding: naming the value, the nearest known ones, and all that would be accepted.
+        UnknownFinding: the message states the value, the nearest known names, and the vocabulary.
     """
     wanted = canonical(name)
     if wanted in known:
@@ -137,15 +137,15 @@ def known_finding(name: str, known: Collection[str], where: str = "known here") 
 
 
 def nearest_findings(name: str, known: Collection[str] = VOCABULARY) -> tuple[str, ...]:
-    """The known findings whose name, or a synonym of it, is most like a name; at most two."""
+    """Find up to two known findings whose name or synonym is most similar to a name."""
     spelt = [*known, *(written for written, one in SYNONYMS.items() if one in known)]
     return tuple(dict.fromkeys(map(canonical, nearest(name, spelt))))
 
 
 def positives(labels: Labels) -> tuple[str, ...]:
-    """Findings that are present, in alphabetical order; ``(NO_FINDING,)`` if all known are absent.
+    """List the present findings, alphabetically; ``(NO_FINDING,)`` if all known ones are absent.
 
-    Uncertain findings are not listed. An image of which nothing is known gives an empty tuple.
+    Omits uncertain findings. Without any known label, the tuple is empty.
     """
     present = tuple(sorted(f for f, value in labels.items() if value == 1 and f != NO_FINDING))
     if present:
@@ -158,10 +158,10 @@ def _pathology(labels: Labels) -> Iterable[int]:
 
 
 def finding_index(findings: Sequence[str], name: str) -> int:
-    """Place of a finding in a vocabulary.
+    """Find the index of a finding among a checkpoint's outputs.
 
     Raises:
-        UnknownFinding: naming the value and all that would be accepted.
+        UnknownFinding: see `known_finding`.
     """
     return findings.index(known_finding(name, findings, "this checkpoint knows"))
 
@@ -172,13 +172,13 @@ def targets(
     """Training targets of one image.
 
     Args:
-        labels: finding -> 1, 0 or -1; a finding not in it is unknown.
-        findings: the vocabulary of the network's outputs, in their order.
-        policy: what an uncertain label becomes.
+        labels: finding -> 1, 0 or -1; missing findings are unknown.
+        findings: the network's outputs, in order.
+        policy: treatment of uncertain labels.
 
     Returns:
         ``(target, known)``, both float32 (len(findings),): target in {0, 1}; known is 1 where the
-        loss may look and 0 where the label is unknown (or uncertain under ``IGNORE``).
+        loss applies and 0 where the label is unknown (or uncertain under ``IGNORE``).
 
     Raises:
         DatasetError: a label is none of 1, 0, -1.
@@ -187,7 +187,7 @@ def targets(
 
     target = np.zeros(len(findings), np.float32)
     known = np.zeros(len(findings), np.float32)
-    for place, finding in enumerate(findings):
+    for index, finding in enumerate(findings):
         value = labels.get(finding)
         if value is None:
             continue
@@ -195,6 +195,6 @@ def targets(
             raise DatasetError(f"label {value!r} of {finding!r} is none of 1, 0, -1")
         if value == -1 and policy is UncertainPolicy.IGNORE:
             continue
-        known[place] = 1.0
-        target[place] = float(value == 1 or (value == -1 and policy is UncertainPolicy.POSITIVE))
+        known[index] = 1.0
+        target[index] = float(value == 1 or (value == -1 and policy is UncertainPolicy.POSITIVE))
     return target, known

@@ -1,8 +1,7 @@
-"""Which split an image is in: the one that its data set names, else one by a hash of its patient.
+"""Assigns images to splits: the data set's own split, else by a hash of the patient.
 
-Trainer, indexer and evaluator must agree on it, or images that are called unseen were trained on.
-So the rule is kept in the checkpoint (`xemplar.model.checkpoint.Card.split`), and all take it from
-there.
+Trainer, indexer and evaluator must agree, or images reported as unseen were trained on. So the rule
+is stored in the checkpoint (`xemplar.model.checkpoint.Card.split`), and all read it from there.
 """
 
 import hashlib
@@ -14,25 +13,24 @@ from xemplar.data.datasets import TEST, TRAIN, VAL, DatasetImage
 from xemplar.errors import ConfigurationError
 
 OLDEST_SCHEME, SCHEME = 1, 2
-"""Versions of the hash. The first one took in the data set's name, and ran all fields together."""
+"""Versions of the hash. The first one included the data set's name and did not delimit fields."""
 
 
 @dataclass(frozen=True)
 class PatientSplit:
-    """How patients are split where a data set does not say.
+    """Rule that splits patients where a data set does not.
 
-    All images of a patient fall into one split, whatever else is in the data set, and under
-    whatever name the data set is opened. An image without a patient id counts as a patient of its
-    own.
+    All images of a patient are in one split, independent of the data set's other images and of its
+    name. An image without a patient id counts as a patient of its own.
 
     Attributes:
-        seed: another one splits otherwise. It is apart from the training's.
-        val: share of the patients to choose and to tune by, in [0, 1).
-        test: share of the patients that is held out, in [0, 1).
+        seed: seed of the split, independent of the training's.
+        val: share of patients for validation, in [0, 1).
+        test: share of patients held out for testing, in [0, 1).
         scheme: version of the hash: 2, or 1 in checkpoints of release 0.1.
 
     Raises:
-        ConfigurationError: nothing is left to train on, or the scheme is unknown.
+        ConfigurationError: no share is left for training, or the scheme is unknown.
     """
 
     seed: int = 0
@@ -43,8 +41,8 @@ class PatientSplit:
     def __post_init__(self) -> None:
         if not (self.val >= 0 and self.test >= 0 and self.val + self.test < 1):
             raise ConfigurationError(
-                f"shares of {self.val:g} for validation and {self.test:g} for testing cannot be; "
-                "each must be at least 0, and both together less than 1"
+                f"shares of {self.val:g} for validation and {self.test:g} for testing are "
+                "impossible; each must be at least 0, and both together less than 1"
             )
         if self.scheme not in (OLDEST_SCHEME, SCHEME):
             raise ConfigurationError(
@@ -53,11 +51,13 @@ class PatientSplit:
             )
 
     def of(self, image: DatasetImage) -> str:
-        """The split of an image: its data set's, else that of its patient."""
+        """Return the split of an image: its data set's, else its patient's."""
         if image.split:
             return image.split
-        place = self._number(image) / 2**32
-        return TEST if place < self.test else VAL if place < self.test + self.val else TRAIN
+        position = self._number(image) / 2**32
+        if position < self.test:
+            return TEST
+        return VAL if position < self.test + self.val else TRAIN
 
     def _number(self, image: DatasetImage) -> int:
         if self.scheme == SCHEME:
@@ -67,44 +67,46 @@ class PatientSplit:
 
 
 def patient_number(image: DatasetImage, purpose: str, seed: int) -> int:
-    """A number from 0 to 2**32 - 1 that is the same for all images of a patient: a hash.
+    """Hash a patient to an integer from 0 to 2**32 - 1, the same for all of the patient's images.
 
     Args:
-        image: one without a patient id counts as a patient of its own.
-        purpose: numbers for different purposes have nothing to do with each other.
-        seed: another one gives other numbers.
+        image: without a patient id, it counts as a patient of its own.
+        purpose: hashes for different purposes are independent.
+        seed: hashes for different seeds are independent.
     """
-    return _number(length_prefixed(purpose, str(seed), *who(image)))
+    return _number(length_prefixed(purpose, str(seed), *patient_key(image)))
 
 
-def who(image: DatasetImage) -> tuple[str, str]:
-    """Whom an image shows within its data set: its patient, or else itself."""
+def patient_key(image: DatasetImage) -> tuple[str, str]:
+    """Identify the patient of an image within its data set; without a patient id, the image."""
     if image.patient:
         return "patient", image.patient
     return "file", image.file or image.path.name
 
 
-def learnt_from(images: Iterable[DatasetImage], rule: PatientSplit) -> frozenset[tuple[str, str]]:
-    """Whom a training on these images learns from or chooses by; see `who`."""
-    return frozenset(who(image) for image in images if rule.of(image) in (TRAIN, VAL))
+def development_patients(
+    images: Iterable[DatasetImage], rule: PatientSplit
+) -> frozenset[tuple[str, str]]:
+    """Collect the patients in the training and validation splits; see `patient_key`."""
+    return frozenset(patient_key(image) for image in images if rule.of(image) in (TRAIN, VAL))
 
 
-def learnt_digest(images: Iterable[DatasetImage], rule: PatientSplit) -> str | None:
-    """A digest that changes with whom a training learns from, in data sets that name splits.
+def development_digest(images: Iterable[DatasetImage], rule: PatientSplit) -> str | None:
+    """Digest of the training and validation patients of a data set that names splits.
 
-    It is one digest of all of them, so that nobody can try whether a certain patient was there.
+    One digest covers all patients, so that the membership of a single patient cannot be tested.
 
     Args:
-        images: of one data set.
-        rule: for images whose split is not named.
+        images: images of one data set.
+        rule: applied to images without a named split.
 
     Returns:
-        sha256 hex digest; None where no image's split is named, as the rule alone then decides.
+        sha256 hex digest; None if no image has a named split, as the rule alone then decides.
     """
     every = tuple(images)
     if not any(image.split for image in every):
         return None
-    fields = [field for one in sorted(learnt_from(every, rule)) for field in one]
+    fields = [field for one in sorted(development_patients(every, rule)) for field in one]
     return hashlib.sha256(length_prefixed(*fields)).hexdigest()
 
 

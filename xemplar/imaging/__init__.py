@@ -1,23 +1,30 @@
-"""Bytes (PNG, JPEG, TIFF or DICOM) -> `Radiograph`. The one way in for every picture.
+"""Decodes PNG, JPEG, TIFF and DICOM to `Radiograph`; every image enters through `decode`.
 
-Nothing that could identify a patient leaves this package: of a header, only the fields of
+Nothing that could identify a patient leaves this package: only the header fields listed in
 `Radiograph` are kept.
 
 ::
 
-    picture       PNG, JPEG, TIFF
-    colour        grey that is stored in colour, and the tint of a photograph
-    dicom         DICOM, from bytes to an image:
-      part10        bytes -> header, also where the file lacks what PS3.10 asks for
-      elements      single elements of a header, whatever VR they have
-      header        what it says of the patient and the image, as words of closed lists
-      image_pixel   how it describes the pixels; refuses what is no image
-      stored        pixel data -> stored values: length, byte order, bits, sign
-      codestream    compressed pixels: bounded before they are unpacked
-      decoders      the library for each coding; GDCM in a process of its own
-      window        stored values -> displayed grey
-      lut           lookup tables
-    structure     what a file is made of, counted before a library reads it
+    radiograph      `Radiograph`, limits, conversion to 8 bits
+    raster          PNG, JPEG, TIFF
+    colour          greyscale stored in colour, and tinted photographs
+    dicom           DICOM, from bytes to an image:
+      reader          runs the steps below
+      part10          bytes -> header, including files that do not conform to PS3.10
+      elements        single elements of a header, whatever their VR
+      header          patient and acquisition attributes, limited to defined terms
+      image_pixel     pixel description; rejects objects that are not single images
+      stored_values   pixel data -> stored values: length, byte order, bits, sign
+      codestream      compressed pixels, bounded before decompression
+      codecs          the library for each transfer syntax
+      gdcm_isolation  GDCM in a process of its own
+      windowing       stored values -> displayed grey
+      lut             lookup tables
+    structure       limits on the parts of a file, checked before a library parses it
+    decoder_pool    decoding in worker processes (decoder_process) with time and memory limits
+    preprocess      `Radiograph` -> network input, and heatmaps back onto the image
+    validation      out-of-distribution check of network inputs
+    overlay         heatmaps drawn over images
 """
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage
@@ -34,14 +41,14 @@ def decode(data: bytes, limits: Limits | None = None) -> Radiograph:
     """Decode an image.
 
     Args:
-        data: the whole file: PNG (8 or 16 bit; grey, RGB, RGBA, palette), JPEG, TIFF or DICOM.
-        limits: what to refuse; None for the defaults.
+        data: the complete file: PNG (8 or 16 bit; grey, RGB, RGBA, palette), JPEG, TIFF or DICOM.
+        limits: size limits; None for the defaults.
 
     Raises:
         UnreadableImage: empty, truncated, damaged, or none of these formats.
-        UnsupportedImage: several frames, no pixels, or no projection radiograph.
+        UnsupportedImage: several frames, no pixels, or not a projection radiograph.
         ImageTooLarge: more bytes or pixels than the limit.
-        NotARadiograph: a colour photograph, a constant picture, or one too small to see anything.
+        NotARadiograph: a colour photograph, a constant image, or one that is too small.
     """
     limits = limits or Limits()
     if not data:

@@ -1,4 +1,4 @@
-"""Colour -> grey: equal channels as they are, a tinted image with a warning, all else refused."""
+"""Colour to grey: accepts equal channels and, with a warning, a tint; rejects photographs."""
 
 from typing import Any
 
@@ -12,26 +12,26 @@ from xemplar.imaging.radiograph import ROWS
 Pixels = npt.NDArray[Any]
 
 LUMA = (19_595, 38_470, 7_471)
-"""Parts of red, green and blue in 65,536."""
+"""Weights of red, green and blue, in units of 1/65,536."""
 
 GREY_SPREAD = 12.0
-"""Channels that differ by up to this on average (of 255) are grey."""
+"""Mean channel difference (of 255) up to which an image counts as grey."""
 
 TINT_SPREAD = 64.0
-"""Beyond this (of 255, on average) no lamp or image base explains the colour."""
+"""Mean channel difference (of 255) beyond which the colour cannot be a tint."""
 
 TINT_REMAINDER = 12.0
-"""What of the difference may remain (of 255) once each channel is scaled to the same grey."""
+"""Mean channel difference (of 255) that may remain once the tint is removed."""
 
 
 def to_grey(channels: Pixels) -> tuple[Pixels, tuple[str, ...]]:
-    """Turn colour into grey.
+    """Convert colour to grey.
 
     Args:
-        channels: uint8 or uint16 (height, width, 3), red, green and blue.
+        channels: uint8 or uint16 (height, width, 3), RGB.
 
     Returns:
-        (height, width) of the same type, and a warning where a tint was taken away.
+        The grey image (height, width) of the same dtype, and a warning if a tint was removed.
 
     Raises:
         NotARadiograph: a colour photograph.
@@ -55,13 +55,13 @@ def to_grey(channels: Pixels) -> tuple[Pixels, tuple[str, ...]]:
 
 
 def _luma(channels: Pixels) -> Pixels:
-    """ITU-R BT.601 luma, by the integers that Pillow uses: equal channels keep their value."""
+    """ITU-R BT.601 luma in Pillow's integer arithmetic, which leaves equal channels unchanged."""
     if channels.dtype == np.uint8:
         return np.asarray(Image.fromarray(channels).convert("L"))
     grey = np.empty(channels.shape[:2], np.uint16)
     for first in range(0, len(grey), ROWS):
         rows = channels[first : first + ROWS].astype(np.uint32)
-        luma = sum(rows[..., place] * weight for place, weight in enumerate(LUMA))
+        luma = sum(rows[..., channel] * weight for channel, weight in enumerate(LUMA))
         grey[first : first + ROWS] = (luma + 0x8000) >> 16
     return grey
 
@@ -72,15 +72,16 @@ def _sample(channels: Pixels) -> Pixels:
 
 
 def spread(channels: Pixels) -> float:
-    """Mean difference between the largest and the smallest channel of a pixel."""
+    """Mean difference between the largest and the smallest channel of each pixel."""
     channels = _sample(channels)
     return float((channels.max(axis=2) - channels.min(axis=2)).mean())
 
 
 def _untinted(channels: Pixels) -> Pixels:
-    """Each channel as the mean of all predicts it, taken away: what is left is true colour.
+    """Subtract from each channel its prediction from the mean of all channels.
 
-    The tint of a lamp, an image base or a screen is a smooth function of grey, here a cubic one.
+    The tint of a light source, a film base or a screen is a smooth function of grey, modelled here
+    as a cubic; the residual is true colour.
     """
     flat = channels.reshape(-1, 3).astype(np.float64) / 255
     mean = flat.mean(axis=1)

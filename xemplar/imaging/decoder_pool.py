@@ -1,9 +1,9 @@
-"""Decodes images in worker processes that can be killed, so that no image holds up a service.
+"""Decodes images in worker processes that can be killed, so that no image blocks a service.
 
-A decoder is code that hostile bytes may drive into an endless loop, into all memory, or into a
-crash, and a thread cannot be stopped. So images from outside are decoded by processes of their own,
-which are started beforehand. A request and its answer are a line of JSON each, and the answer is
-checked as any input is; image and pixels lie in memory that both processes share.
+Hostile bytes may drive a decoder into an endless loop, memory exhaustion or a crash, and a thread
+cannot be stopped. So untrusted images are decoded in separate processes, started in advance.
+Request and response are one line of JSON each, and the response is validated like any input; the
+file and its pixels are passed in shared memory.
 """
 
 import json
@@ -32,21 +32,21 @@ from xemplar.imaging import Limits, Radiograph, decode
 log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
-"""A worker that is not ready by then never will be."""
+"""Time in which a worker must become ready."""
 
 MAX_LINE = 64 * 1024
-"""Bytes of a worker's answer, without the pixels."""
+"""Maximum bytes of a worker's response, without the pixels."""
 
 KEPT_BYTES = 32 * 2**20
-"""Memory that is kept between images: to ask the system for it anew takes longer than a copy."""
+"""Memory kept between images: requesting it anew takes longer than a copy."""
 
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
-    # what the C library keeps of freed memory (mallopt(3)); others than glibc do as they like
+    # freed memory that glibc keeps (mallopt(3)); other C libraries ignore it
     "MALLOC_MMAP_THRESHOLD_": str(KEPT_BYTES),
     "MALLOC_TRIM_THRESHOLD_": str(2 * KEPT_BYTES),
 }
-"""All that a worker sees of the environment, which may hold passwords."""
+"""The workers' complete environment: the service's own may contain passwords."""
 
 # isolated: nothing is imported from the working directory
 COMMAND = (sys.executable, "-I", "-m", "xemplar.imaging.decoder_process")
@@ -56,26 +56,26 @@ FIELDS = {
 }
 
 
-class Refused(BaseModel):
-    """What a worker says of an image that cannot be used."""
+class Rejection(BaseModel):
+    """Response of a worker to an image that cannot be used."""
 
     model_config = ConfigDict(extra="forbid")
     refusal: str
     detail: str
 
 
-class _Image(BaseModel):
-    """What a worker says of an image whose pixels are in the shared memory."""
+class _ImageShape(BaseModel):
+    """Response of a worker whose decoded pixels are in the shared memory."""
 
     model_config = ConfigDict(extra="forbid")
     shape: tuple[PositiveInt, PositiveInt]
 
 
-DatasetImage: Any = create_model("DatasetImage", __base__=_Image, **FIELDS)  # type: ignore[call-overload]
-ANSWER: TypeAdapter[Any] = TypeAdapter(DatasetImage | Refused)
+DecodedImage: Any = create_model("DecodedImage", __base__=_ImageShape, **FIELDS)  # type: ignore[call-overload]
+ANSWER: TypeAdapter[Any] = TypeAdapter(DecodedImage | Rejection)
 
 
-REFUSALS = {
+INPUT_ERRORS = {
     name: kind
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, InputError)
@@ -84,12 +84,12 @@ REFUSALS = {
 
 @contextmanager
 def decoder(workers: int, limits: Limits, seconds: int) -> Iterator[Callable[[bytes], Radiograph]]:
-    """Decode in a `DecodingPool` where there can be one, else in this process and without limits.
+    """Yield a `DecodingPool`, or plain `decode` without limits where a pool is not supported.
 
-    For jobs on a folder of one's own; a service takes a `DecodingPool` or does not start.
+    For batch jobs on trusted folders; a service requires a `DecodingPool`.
     """
     if not hasattr(os, "memfd_create"):
-        log.warning("images are decoded without a limit of time: that needs Linux")
+        log.warning("images are decoded without a time limit, which requires Linux")
         yield partial(decode, limits=limits)
         return
     with DecodingPool(workers, limits, seconds) as pool:
@@ -97,9 +97,9 @@ def decoder(workers: int, limits: Limits, seconds: int) -> Iterator[Callable[[by
 
 
 class DecodingPool:
-    """Decodes images as `decode` does, within limits of time and memory. Thread-safe; for Linux.
+    """Decodes images like `decode`, within limits of time and memory. Thread-safe; Linux only.
 
-    Each image has a worker to itself; while all are busy, others wait.
+    Each image occupies one worker; further images wait while all workers are busy.
     """
 
     def __init__(
@@ -108,19 +108,18 @@ class DecodingPool:
         """Start the workers; returns before they are ready.
 
         Args:
-            workers: images that are decoded at once.
-            limits: what to refuse.
-            seconds: the largest image that takes longer is refused; others have less, in proportion
+            workers: number of images decoded concurrently.
+            limits: size limits.
+            seconds: processor time for the largest image; smaller images get less, in proportion
                 to their pixels.
-            max_memory: bytes that a worker may take for the largest image, beside what it shares.
+            max_memory: bytes a worker may allocate for the largest image, besides shared memory.
 
         Raises:
-            ConfigurationError: this system has no memory that processes can share without a file.
+            ConfigurationError: the system does not support anonymous shared memory (memfd).
         """
         if not hasattr(os, "memfd_create"):
             raise ConfigurationError(
-                f"the service decodes images in processes of their own, which needs Linux, and "
-                "this "
+                "the service decodes images in separate processes, which requires Linux, and this "
                 f"is {sys.platform}; run it in a container"
             )
         self._limits = limits
@@ -133,12 +132,12 @@ class DecodingPool:
         """Decode an image.
 
         Raises:
-            InputError: as `decode` does; and it took too long or too much memory, or ended its
-                worker (`UnreadableImage`).
+            InputError: see `decode`; also `UnreadableImage` if decoding exceeded its time or
+                memory, or crashed the worker.
             ConfigurationError: no worker can be started.
         """
         if len(data) > self._limits.max_bytes:
-            return decode(data, self._limits)  # which refuses it unseen
+            return decode(data, self._limits)  # which rejects it by its size
         worker = self._idle.get()
         try:
             return worker.decode(data)
@@ -147,11 +146,11 @@ class DecodingPool:
 
     @property
     def processes(self) -> list[int]:
-        """Ids of the workers' processes."""
+        """Process ids of the workers."""
         return [worker.pid for worker in self._workers]
 
     def close(self) -> None:
-        """End the workers."""
+        """Stop the workers."""
         for worker in self._workers:
             worker.close()
 
@@ -163,7 +162,7 @@ class DecodingPool:
 
 
 class _Worker:
-    """One process at a time, and another one after each that had to be killed; for one thread."""
+    """Runs one process at a time and replaces it after a kill. Not thread-safe."""
 
     def __init__(self, limits: Limits, seconds: int, max_memory: int) -> None:
         self._limits, self._seconds, self._max_memory = limits, seconds, max_memory
@@ -177,16 +176,16 @@ class _Worker:
         return self._process.pid
 
     def decode(self, data: bytes) -> Radiograph:
-        """Decode one image, of no more bytes than the limit."""
-        self._be_ready()
+        """Decode one image; the caller has checked its size in bytes."""
+        self._ensure_ready()
         self._memory[: len(data)] = data
         request = {"size": len(data), "limits": asdict(self._limits)}
         try:
             self._socket.settimeout(self._seconds)
             self._socket.sendall(json.dumps(request).encode() + b"\n")
             answer = ANSWER.validate_json(self._receive(self._seconds))
-            if isinstance(answer, Refused):
-                raise REFUSALS[answer.refusal](answer.detail)
+            if isinstance(answer, Rejection):
+                raise INPUT_ERRORS[answer.refusal](answer.detail)
             return self._radiograph(answer)
         except (OSError, ValueError, KeyError) as error:
             raise UnreadableImage(self._replaced(isinstance(error, TimeoutError))) from error
@@ -206,19 +205,18 @@ class _Worker:
         return Radiograph(pixels=pixels.copy(), **about)
 
     def _replaced(self, late: bool) -> str:
-        """Replace the process; returns why it had to be."""
+        """Replace the process; return a message with the reason."""
         if self._stop() in (-signal.SIGXCPU, -signal.SIGPROF) or late:
             reason = (
-                f"took longer than an image of its size may; {self._seconds} seconds is the limit "
-                "for the largest"
+                f"took longer than allowed for its size; {self._seconds} seconds is the limit for "
+                "the largest image"
             )
         else:
             reason = (
-                "failed in a way that ended the decoder, as damaged images do, or those that take "
-                "more memory than an image of their size may, of at most "
-                f"{self._max_memory / 2**20:,.0f} MiB"
+                "ended the decoder process: the file is damaged, or needs more memory than allowed "
+                f"for its size, at most {self._max_memory / 2**20:,.0f} MiB"
             )
-        with suppress(OSError):  # else the next image finds out
+        with suppress(OSError):  # else the next image reports it
             self._start()
         return f"decoding the image {reason}; export it again, smaller or in another format"
 
@@ -236,21 +234,21 @@ class _Worker:
                 stdout=subprocess.DEVNULL,
                 env=ENVIRONMENT,
                 cwd="/",
-                start_new_session=True,  # a signal of the terminal is not for it
+                start_new_session=True,  # not stopped by the terminal's signals
             )
 
     def _stop(self) -> int:
-        """Kill the process and all that it started; returns its status."""
+        """Kill the process and its children; return its exit status."""
         self._socket.close()
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         return self._process.wait()
 
-    def _be_ready(self) -> None:
-        """Wait for a process that is starting, and replace one that ended while it was idle."""
+    def _ensure_ready(self) -> None:
+        """Wait for a starting process; replace one that ended while idle."""
         try:
-            if self._process.returncode is not None or (self._ready and not self._waits()):
+            if self._process.returncode is not None or (self._ready and not self._is_idle()):
                 self._stop()
                 self._start()
             if not self._ready:
@@ -259,11 +257,11 @@ class _Worker:
         except OSError as error:
             self._stop()
             raise ConfigurationError(
-                "the process that decodes images does not start; what it wrote tells why"
+                "the image decoding process does not start; its output shows why"
             ) from error
 
-    def _waits(self) -> bool:
-        """Whether the process lives, and has said nothing unasked."""
+    def _is_idle(self) -> bool:
+        """Check that the process is alive and has sent nothing unrequested."""
         self._socket.setblocking(False)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -274,11 +272,11 @@ class _Worker:
         return False
 
     def _receive(self, seconds: float) -> bytes:
-        """The next line.
+        """Receive the next line.
 
         Raises:
-            TimeoutError: it did not come in time.
-            ConnectionError: the process ended, or writes without end.
+            TimeoutError: it did not arrive in time.
+            ConnectionError: the process ended, or the line exceeds `MAX_LINE`.
         """
         line, deadline = b"", time.monotonic() + seconds
         while not line.endswith(b"\n"):

@@ -1,8 +1,8 @@
-"""One worker of a `DecodingPool`: decodes images for it, one after the other, until it is gone.
+"""Worker process of a `DecodingPool`: decodes one image after another until the pool closes.
 
 ``python -I -m xemplar.imaging.decoder_process SOCKET MEMORY SECONDS BYTES``: two file descriptors
-and two limits. A request and its answer are a line of JSON each on the socket; the image, and then
-the pixels in its place, are in the shared memory.
+and two limits. Request and response are one line of JSON each on the socket; the pixels replace the
+file's bytes in the shared memory.
 """
 
 import json
@@ -23,49 +23,51 @@ from xemplar.errors import InputError
 from xemplar.imaging import Limits, Radiograph, decode
 
 NO_IMAGE = bytes(128) + b"DICM"
-"""Refused, but only once all that decodes DICOM is loaded."""
+"""An invalid DICOM file; rejecting it imports every module that DICOM decoding needs."""
 
 BASE_SECONDS = 1.5
-"""Of the processor, for an image of no pixels; one of a megapixel takes a hundredth of that."""
+"""Processor time granted to an empty image; a megapixel takes a hundredth of it."""
 
 BASE_MEMORY = 224 * 2**20
-"""For an image of no pixels in the largest file, with the 50 MiB that this process has."""
+"""Memory granted to an empty image in the largest file, including this process's own 50 MiB."""
 
 FIELDS = tuple(one.name for one in fields(Radiograph) if one.name != "pixels")
 
 
 def limit(what: int, most: int) -> None:
-    """Let this process have no more of a resource, and never again."""
+    """Lower a resource limit of this process, soft and hard."""
     _, hard = resource.getrlimit(what)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(what, (most, most))
 
 
 def limit_processor_time(seconds: float) -> None:
-    """End this process once it has computed for so long from now on, and those that it starts."""
+    """Limit the processor time of this process and its children, counted from now."""
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
-    signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends it; finer than whole seconds
+    signal.setitimer(
+        signal.ITIMER_PROF, seconds
+    )  # SIGPROF ends the process; finer than whole seconds
 
 
 @dataclass(frozen=True)
 class Allowance(Limits):
-    """Limits that give an image time and memory in proportion to the pixels that it declares.
+    """Limits that grant time and memory in proportion to the declared number of pixels.
 
-    The largest image gets all, and until an image has declared its size it gets what the smallest
-    one does: `BASE_SECONDS` and `BASE_MEMORY`.
+    The largest image gets the full amounts; until the size is known, `BASE_SECONDS` and
+    `BASE_MEMORY` apply.
 
     Attributes:
-        seconds: of the processor, for the largest image.
-        memory: in bytes, for the largest image.
+        seconds: processor time for the largest image.
+        memory: bytes for the largest image.
     """
 
     seconds: float = 0
     memory: int = 0
 
-    def accept(self, pixels: int) -> None:
-        """Implements Limits."""
+    def grant(self, pixels: int) -> None:
+        """Set this process's limits for the declared number of pixels."""
         share = pixels / self.max_pixels
         limit_processor_time(_between(BASE_SECONDS, self.seconds, share))
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -78,40 +80,40 @@ def _between(least: float, most: float, share: float) -> float:
 
 
 def answer(memory: mmap.mmap, size: int, limits: Limits) -> dict[str, Any]:
-    """What is said of an image; its pixels take its place in the memory."""
+    """Decode an image in shared memory, replace it with its pixels, and return the response."""
     try:
         image = decode(memory[:size], limits)
-    except InputError as refusal:
-        if isinstance(refusal.__cause__, MemoryError):
-            raise  # ends the process: the pool says why, and the next one begins with none taken
-        return {"refusal": type(refusal).__name__, "detail": str(refusal)}
+    except InputError as rejection:
+        if isinstance(rejection.__cause__, MemoryError):
+            raise  # ends the process, which frees its memory; the pool reports the reason
+        return {"refusal": type(rejection).__name__, "detail": str(rejection)}
     np.frombuffer(memory, np.uint8, image.pixels.size)[:] = image.pixels.ravel()
     about = asdict(replace(image, pixels=None))  # type: ignore[arg-type]  # asdict would copy them
     return {"shape": image.pixels.shape} | {name: about[name] for name in FIELDS}
 
 
 def main() -> None:
-    """Serve the pool that started this process until its end of the socket is closed."""
+    """Serve the parent pool until it closes its end of the socket."""
     channel, shared, seconds, most_bytes = (int(word) for word in sys.argv[1:])
     memory = mmap.mmap(shared, 0)
     with suppress(InputError):
         decode(NO_IMAGE)
     with suppress(OSError):
-        # where a machine runs out of memory, this process goes and not the one that it works for
+        # if the machine runs out of memory, kill this process rather than its parent
         Path("/proc/self/oom_score_adj").write_text("1000")
     limit(resource.RLIMIT_DATA, most_bytes)
     limit(resource.RLIMIT_FSIZE, 0)
     limit(resource.RLIMIT_CORE, 0)
     quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, sys.stderr.fileno())  # what libraries print of an image may name the patient
+    os.dup2(quiet, sys.stderr.fileno())  # library messages about an image may name the patient
     with socket.socket(fileno=channel) as pool, pool.makefile("rb") as requests:
         pool.sendall(b"{}\n")  # ready
         for line in requests:
-            asked = json.loads(line)
-            limits = Allowance(**asked["limits"], seconds=seconds, memory=most_bytes)
-            limits.accept(0)
-            said = answer(memory, asked["size"], limits)
-            pool.sendall(json.dumps(said, default=str).encode() + b"\n")
+            request = json.loads(line)
+            limits = Allowance(**request["limits"], seconds=seconds, memory=most_bytes)
+            limits.grant(0)
+            response = answer(memory, request["size"], limits)
+            pool.sendall(json.dumps(response, default=str).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Radiograph + heatmap -> picture."""
+"""Draws heatmaps over radiographs."""
 
 import cv2
 import numpy as np
@@ -7,16 +7,16 @@ import numpy.typing as npt
 from xemplar.imaging.preprocess import PreprocessSpec, onto_image
 
 OPACITY = 0.6
-"""Of the hottest place. Where the map is 0 the image shows through untouched."""
+"""Opacity at the map's maximum; where the map is 0, the image is unchanged."""
 
 HOTTEST = 220
-"""Level of the turbo colour map (0 to 255) for the maximum; beyond it, turbo's red gets darker."""
+"""Level of the turbo colour map (0 to 255) for the maximum; turbo's red darkens beyond it."""
 
 JPEG_QUALITY = 90
 
 
 def shrink(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """The image, uint8 (height, width), with its longer side at most ``side`` pixels."""
+    """Shrink an image, uint8 (height, width), to at most ``side`` pixels on its longer side."""
     height, width = pixels.shape
     scale = side / max(height, width)
     if scale >= 1:
@@ -35,17 +35,17 @@ def overlay(
     *,
     side: int = 512,
 ) -> npt.NDArray[np.uint8]:
-    """Lay a heatmap over an image.
+    """Blend a heatmap over an image.
 
-    Colour and opacity follow the map as a share of its own maximum, from blue (transparent) to
-    bright red. Where it is 0 or less, and so wherever it has no maximum above 0, it leaves the
-    image as it is: nothing is stretched out of nothing.
+    Colour and opacity follow the map relative to its own maximum, from blue (transparent) to bright
+    red. Values of 0 or less leave the image unchanged, so a map without a positive maximum is not
+    stretched.
 
     Args:
-        pixels: uint8 (height, width), the image or a display copy of it.
+        pixels: uint8 (height, width), the image or its display copy.
         heatmap: float32 (g, g) in the frame of the network's input.
         spec: the preprocessing that made the input.
-        side: longest side of the picture in pixels; a radiograph is shrunk to it, never enlarged.
+        side: maximum side of the result in pixels; the image is never enlarged.
 
     Returns:
         uint8 (height', width', 3), RGB, in the frame of the image.
@@ -63,6 +63,6 @@ def overlay(
 
 
 def jpeg(picture: npt.NDArray[np.uint8]) -> bytes:
-    """A picture, uint8 grey (height, width) or RGB (height, width, 3), as a JPEG file."""
+    """Encode uint8 grey (height, width) or RGB (height, width, 3) as JPEG."""
     shown = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])

@@ -1,8 +1,8 @@
-"""`Radiograph` -> the network's input, and a heatmap's way back onto the image.
+"""`Radiograph` -> the network's input, and heatmaps back onto the image.
 
-`PreprocessSpec` is plain data, stored in the checkpoint: trainer, indexer, service and evaluator
-all read that same spec. The input is kept as 8-bit grey: so the copy that the indexer stores is,
-bit for bit, what the network saw, and normalising happens inside the network.
+`PreprocessSpec` is plain data stored in the checkpoint, so trainer, indexer, service and evaluator
+share it. The input stays 8-bit grey, and normalisation is part of the network: the copy that the
+indexer stores is bit for bit the network's input.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from xemplar.imaging import Radiograph
 
 @dataclass(frozen=True)
 class PreprocessSpec:
-    """How an image becomes the network's input.
+    """Parameters that turn an image into the network's input.
 
     Attributes:
         size: side of the square input in pixels, a multiple of 32 (DenseNet halves it five times).
-        fit: "stretch" resizes both sides freely, as the poster did; "pad" keeps the aspect ratio
-            and centres the image on black.
-        mean: per channel, of grey values in [0, 1] replicated to three channels.
-        std: per channel, likewise. The defaults are ImageNet's, so that its weights fit.
+        fit: "stretch" resizes both sides independently, as the poster did; "pad" keeps the aspect
+            ratio and centres the image on black.
+        mean: mean of each channel, for grey values in [0, 1] replicated to three channels.
+        std: standard deviation of each channel. Defaults are ImageNet's, to match its weights.
     """
 
     size: int = 224
@@ -44,12 +44,12 @@ class PreprocessSpec:
 
     @property
     def digest(self) -> str:
-        """sha256 of the spec's canonical JSON: two specs with one digest give one input."""
+        """sha256 of the spec's canonical JSON; equal digests produce equal inputs."""
         return digest_of(asdict(self))
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "PreprocessSpec":
-        """The spec from JSON, where tuples have become lists.
+        """Read the spec from JSON, where tuples are lists.
 
         Raises:
             CorruptArtefact: fields are missing, unknown, or out of range.
@@ -64,8 +64,8 @@ class PreprocessSpec:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where an image of (height, width) lies in the square input, in pixels of the input."""
+class InputRegion:
+    """Rectangle of the square input that an image covers, in input pixels."""
 
     x: float
     y: float
@@ -73,70 +73,70 @@ class Frame:
     height: float
 
 
-def frame(spec: PreprocessSpec, height: int, width: int) -> Frame:
-    """Placement of an image of that height and width (pixels) in the input of ``spec``."""
+def input_region(spec: PreprocessSpec, height: int, width: int) -> InputRegion:
+    """Compute the region that an image of this height and width (pixels) covers in the input."""
     if spec.fit == "stretch":
-        return Frame(0, 0, spec.size, spec.size)
+        return InputRegion(0, 0, spec.size, spec.size)
     scale = spec.size / max(height, width)
     inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
-    return Frame(
+    return InputRegion(
         (spec.size - inner_width) // 2, (spec.size - inner_height) // 2, inner_width, inner_height
     )
 
 
 def preprocess(radiograph: Radiograph, spec: PreprocessSpec) -> npt.NDArray[np.uint8]:
-    """The network's input.
+    """Compute the network's input.
 
     Returns:
         uint8 (size, size), 0 black to 255 white. Each axis is shrunk by area averaging (no
         aliasing) or enlarged bilinearly.
     """
     pixels = radiograph.pixels
-    place = frame(spec, *pixels.shape)
-    width, height = int(place.width), int(place.height)
-    # each axis for itself: OpenCV's area averaging does not average where one axis is enlarged
+    region = input_region(spec, *pixels.shape)
+    width, height = int(region.width), int(region.height)
+    # shrink first: OpenCV's area interpolation does not average if either axis is enlarged
     smaller = (min(width, pixels.shape[1]), min(height, pixels.shape[0]))
     shrunk = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
     inner = np.asarray(cv2.resize(shrunk, (width, height)), np.uint8)
     if (height, width) == (spec.size, spec.size):
         return inner
     canvas = np.zeros((spec.size, spec.size), np.uint8)
-    canvas[int(place.y) : int(place.y) + height, int(place.x) : int(place.x) + width] = inner
+    canvas[int(region.y) : int(region.y) + height, int(region.x) : int(region.x) + width] = inner
     return canvas
 
 
 def onto_image(
     heatmap: npt.NDArray[np.float32], spec: PreprocessSpec, height: int, width: int
 ) -> npt.NDArray[np.float32]:
-    """Carry a heatmap from the network's grid back onto the image, bilinearly.
+    """Map a heatmap from the network's grid onto the image by bilinear interpolation.
 
     The centre of cell (i, j) of the g x g grid lies at ((j + 0.5) / g, (i + 0.5) / g) of the
-    input; each image pixel's centre is mapped to the input by the spec's frame and read there.
-    Beyond the outermost centres the edge value holds.
+    input; the centre of each image pixel is mapped into the input's region and interpolated there.
+    Beyond the outermost cell centres the edge value is used.
 
     Args:
         heatmap: float32 (g, g), any range, in the frame of the network's input.
         spec: the preprocessing that made the input.
-        height: of the image (or of a display copy of it), in pixels.
-        width: likewise.
+        height: height of the image (or of its display copy) in pixels.
+        width: its width in pixels.
 
     Returns:
-        float32 (height, width), the heatmap's range, in the frame of the image.
+        float32 (height, width), in the heatmap's range and the frame of the image.
     """
     rows, columns = heatmap.shape
-    place = frame(spec, height, width)
-    x = (np.arange(width, dtype=np.float32) + 0.5) * (place.width / width) + place.x
-    y = (np.arange(height, dtype=np.float32) + 0.5) * (place.height / height) + place.y
-    # bilinear in each axis apart: two small matrix products, exact and free of cv2's fixed point
+    region = input_region(spec, height, width)
+    x = (np.arange(width, dtype=np.float32) + 0.5) * (region.width / width) + region.x
+    y = (np.arange(height, dtype=np.float32) + 0.5) * (region.height / height) + region.y
+    # separable: two small matrix products, exact, without cv2's fixed-point arithmetic
     across = _interpolation(x * columns / spec.size - 0.5, columns)
     down = _interpolation(y * rows / spec.size - 0.5, rows)
     image: npt.NDArray[np.float32] = down @ np.asarray(heatmap, np.float32) @ across.T
     return image
 
 
-def _interpolation(places: npt.NDArray[np.float32], cells: int) -> npt.NDArray[np.float32]:
-    """Linear interpolation as a matrix (len(places), cells); outside, the edge value holds."""
-    places = np.clip(places, 0, cells - 1)
-    distance = np.abs(places[:, None] - np.arange(cells, dtype=np.float32))
+def _interpolation(positions: npt.NDArray[np.float32], cells: int) -> npt.NDArray[np.float32]:
+    """Build a linear interpolation matrix (len(positions), cells), clamped at the edges."""
+    positions = np.clip(positions, 0, cells - 1)
+    distance = np.abs(positions[:, None] - np.arange(cells, dtype=np.float32))
     matrix: npt.NDArray[np.float32] = np.maximum(0, 1 - distance).astype(np.float32)
     return matrix

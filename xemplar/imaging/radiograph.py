@@ -1,4 +1,4 @@
-"""`Radiograph`, limits checked before decoding, and conversion of deep grey to 8 bits."""
+"""`Radiograph`, size limits checked before decoding, and conversion to 8 bits."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,53 +9,52 @@ import numpy.typing as npt
 from xemplar.errors import ImageTooLarge, NotARadiograph
 
 PERCENTILES = (0.5, 99.5)
-"""Grey values that become black and white where a deep image names no window of its own."""
+"""Percentiles mapped to black and white where a deep image specifies no window."""
 
 ROWS = 32
-"""Rows that are worked on at once, where a copy of a whole image would take memory and time."""
+"""Rows processed at a time, which avoids a float copy of the whole image."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused before it is decoded, so that memory stays bounded.
+    """Size limits that are checked before decoding, so that memory stays bounded.
 
     Attributes:
         max_bytes: largest file, in bytes.
         max_pixels: most pixels; a chest radiograph has up to 18 million.
-        min_side: shortest side, in pixels, below which nothing can be seen.
+        min_side: smallest accepted side, in pixels.
     """
 
     max_bytes: int = 64 * 2**20
     max_pixels: int = 36_000_000
     min_side: int = 64
 
-    def accept(self, pixels: int) -> None:
-        """Be told how many pixels an image declares, before they are decoded.
+    def grant(self, pixels: int) -> None:
+        """Called with the declared number of pixels before an image is decoded.
 
-        A worker of a `DecodingPool` gets time and memory in proportion.
+        Does nothing here; a worker of a `DecodingPool` scales its time and memory limits with it.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class Radiograph:
-    """A decoded image.
+    """A decoded radiograph.
 
     Attributes:
         pixels: uint8 (height, width), 0 black (air) to 255 white (bone), upright.
         source_size: (height, width) in pixels of the upright image before any reduced-size
             decoding.
-        sha256: hex digest of the bytes it was decoded from: its identity.
+        sha256: hex digest of the file's bytes; identifies the image.
         format: "PNG", "JPEG", "TIFF" or "DICOM".
-        view: one of `xemplar.data.views.VIEWS` as a DICOM header says, None where it does not.
-        photometric: DICOM's PhotometricInterpretation before turning, None for other formats.
-        spacing_mm: (row, column) distance of source pixels in millimetres, None where unknown.
-        body_part: one of `OTHER_PARTS` where a DICOM header says, by text or code, that the image
-            shows this instead of the chest, else None.
-        burned_in: whether a DICOM header says that text is burnt into the picture.
-        sex: "F" or "M" as a DICOM header says, else None.
-        age: of the patient in whole years, 0 to 120, as a DICOM header says, else None.
-        warnings: sentences about what a DICOM header says of the image, as another part of the
-        body.
+        view: view position from a DICOM header, one of `xemplar.data.views.VIEWS`; None if absent.
+        photometric: DICOM's PhotometricInterpretation before any inversion; None for other formats.
+        spacing_mm: (row, column) spacing of source pixels in millimetres; None if unknown.
+        body_part: one of `OTHER_PARTS` if a DICOM header states, as text or code, that the image
+            shows this instead of the chest; else None.
+        burned_in: whether a DICOM header declares burned-in annotation.
+        sex: "F" or "M" from a DICOM header, else None.
+        age: the patient's age in whole years, 0 to 120, from a DICOM header, else None.
+        warnings: sentences about doubtful properties of the file, such as another body part.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -73,11 +72,11 @@ class Radiograph:
 
 
 def check_size(width: int, height: int, limits: Limits) -> None:
-    """Refuse a size in pixels that is beyond the limits.
+    """Reject an image size outside the limits.
 
     Raises:
         ImageTooLarge: too many pixels.
-        NotARadiograph: too few to see anything.
+        NotARadiograph: too few pixels on one side.
     """
     if width * height > limits.max_pixels:
         raise ImageTooLarge(
@@ -89,7 +88,7 @@ def check_size(width: int, height: int, limits: Limits) -> None:
             f"the picture is {width} x {height} pixels; both sides must have at least "
             f"{limits.min_side}"
         )
-    limits.accept(width * height)
+    limits.grant(width * height)
 
 
 def stretch(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
@@ -106,10 +105,10 @@ def stretch(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np
 
 
 def contrast(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Black and white point of a deep image without a window: percentiles, else the extremes.
+    """Estimate black and white points of a deep image without a window.
 
-    Where the lowest or the highest value alone takes more than three quarters of that span, it is
-    a border or a marker, and the rest of the image counts.
+    Uses percentiles, or the extremes if these coincide. If the lowest or highest value alone
+    accounts for more than three quarters of the span, it is a border or a marker and is excluded.
     """
     some = values[::4, ::4].astype(np.float32)
     low, high = (float(value) for value in np.percentile(some, PERCENTILES))

@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF, by Pillow: the header is looked at before anything is decoded."""
+"""Decodes PNG, JPEG and TIFF with Pillow; checks the header before decoding pixels."""
 
 import hashlib
 import struct
@@ -19,26 +19,26 @@ from xemplar.imaging.structure.png import START, check_png, chunks
 from xemplar.imaging.structure.tiff import check_tiff
 
 DISPLAY_SIDE = 1024
-"""JPEG images are decoded at a reduced size that keeps at least this many pixels on both sides."""
+"""Minimum side in pixels of JPEG images that are decoded at reduced size."""
 
-LYING = (5, 6, 7, 8)
-"""EXIF orientations of a picture that is stored on its side."""
+TRANSPOSED = (5, 6, 7, 8)
+"""EXIF orientations that swap rows and columns."""
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 TIFF_STARTS = tuple(
     order + version for order in (b"II", b"MM") for version in (b"*\0", b"\0*", b"+\0", b"\0+")
 )
-"""In either byte order, and as BigTIFF; Pillow takes versions in the wrong order, too."""
+"""Either byte order, TIFF and BigTIFF; Pillow also accepts a byte-swapped version."""
 
 PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-"""Chunks that say nothing of the grey values, and that Pillow refuses when they are long."""
+"""Chunks that do not affect grey values; Pillow rejects the file if they are long."""
 
 Pixels = npt.NDArray[Any]
 
 
 def decode_picture(data: bytes, limits: Limits) -> Radiograph:
-    """Decode a PNG, JPEG or TIFF file; raises as `xemplar.imaging.decode` does."""
+    """Decode a PNG, JPEG or TIFF file; raises the same errors as `xemplar.imaging.decode`."""
     _check_structure(data)
     content = _without_text(data)
     image = _open_picture(content, limits)
@@ -46,19 +46,19 @@ def decode_picture(data: bytes, limits: Limits) -> Radiograph:
     width, height = image.size
     if image.format in ("JPEG", "MPO"):
         check_scans(data, width * height)
-    # told by the decoder that waits: Pillow keeps 8 of the 16 bits of colour
-    waiting = str(getattr(image, "tile", ""))
-    is_deep_colour = image.mode in ("RGB", "RGBA", "LA") and ";16" in waiting
+    # detected from the pending decoder: Pillow keeps only 8 of 16 bits per colour channel
+    pending = str(getattr(image, "tile", ""))
+    is_deep_colour = image.mode in ("RGB", "RGBA", "LA") and ";16" in pending
     if is_deep_colour and image.format == "PNG":
-        _tell_exif(image, content)
+        _set_exif(image, content)
     try:
-        if image.format != "MPO" and _holds_more(image):
+        if image.format != "MPO" and _has_more_frames(image):
             raise UnsupportedImage(
                 f"the {image.format} holds more than one picture; send one radiograph alone"
             )
-        _forget_broken_exif(image)
-        # Pillow turns a TIFF by itself, and gives its upright size
-        turned = image.format != "TIFF" and _orientation(image) in LYING
+        _drop_broken_exif(image)
+        # Pillow rotates a TIFF itself and reports the size after rotation
+        transposed = image.format != "TIFF" and _orientation(image) in TRANSPOSED
         values, warnings = _values(image, content, is_deep_colour)
         grey, tinted = _grey(values, zero_is_white=_zero_is_white(image))
     except (NotARadiograph, UnsupportedImage, UnreadableImage):
@@ -69,15 +69,15 @@ def decode_picture(data: bytes, limits: Limits) -> Radiograph:
         ) from error
     return Radiograph(
         pixels=grey,
-        source_size=(width, height) if turned else (height, width),
+        source_size=(width, height) if transposed else (height, width),
         sha256=hashlib.sha256(data).hexdigest(),
         format="JPEG" if image.format == "MPO" else str(image.format),
         warnings=(*warnings, *tinted),
     )
 
 
-def _holds_more(image: Image.Image) -> bool:
-    """Whether a second picture follows. To count them, Pillow would read a TIFF's directories."""
+def _has_more_frames(image: Image.Image) -> bool:
+    """Check for a second frame; counting frames would make Pillow read all TIFF directories."""
     try:
         image.seek(1)
     except EOFError:
@@ -86,7 +86,7 @@ def _holds_more(image: Image.Image) -> bool:
 
 
 def _check_structure(data: bytes) -> None:
-    """Refuse what would take long to be opened; what is of no known kind is left to Pillow."""
+    """Reject files that would take long to open; unknown formats are left to Pillow."""
     if data.startswith(PNG_START):
         check_png(data)
     elif data.startswith(b"\xff\xd8"):
@@ -111,24 +111,24 @@ def _open_picture(data: bytes, limits: Limits) -> Image.Image:
 
 
 def _without_text(data: bytes) -> bytes:
-    """Leave out the chunks of a PNG (PNG 1.2, 3.2) that may be long or inflate without end."""
+    """Drop PNG chunks (PNG 1.2, 3.2) that may be long or inflate without bound."""
     if not data.startswith(PNG_START) or not any(one.kind in PNG_TEXT for one in chunks(data)):
         return data
     kept = (data[one.start : one.end] for one in chunks(data) if one.kind not in PNG_TEXT)
     return data[:START] + b"".join(kept)
 
 
-def _tell_exif(image: Image.Image, data: bytes) -> None:
-    """Give a PNG its EXIF data, which Pillow would decode all pixels to look for behind them."""
+def _set_exif(image: Image.Image, data: bytes) -> None:
+    """Set a PNG's EXIF data, so that Pillow need not decode all pixels to search behind them."""
     found = next((data[one.body] for one in chunks(data) if one.kind == b"eXIf"), b"")
     image.info["exif"] = b"Exif\0\0" + found
 
 
-def _forget_broken_exif(image: Image.Image) -> None:
-    """Take a picture whose EXIF data cannot be read for one without."""
+def _drop_broken_exif(image: Image.Image) -> None:
+    """Remove EXIF data that cannot be parsed."""
     try:
         image.getexif()
-    except (SyntaxError, ValueError, struct.error):  # Pillow's for what is no TIFF inside
+    except (SyntaxError, ValueError, struct.error):  # raised by Pillow for an invalid TIFF header
         image.info.pop("exif", None)
 
 
@@ -137,14 +137,14 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _zero_is_white(image: Image.Image) -> bool:
-    """Tell whether a deep TIFF is to be turned (TIFF 6.0, tag 262): Pillow turns shallow ones."""
+    """Check if a deep TIFF needs inversion (TIFF 6.0, tag 262); Pillow inverts 8-bit ones."""
     return isinstance(image, TiffImageFile) and image.tag_v2.get(262) == 0
 
 
 def _values(
     image: Image.Image, data: bytes, is_deep_colour: bool
 ) -> tuple[Pixels, tuple[str, ...]]:
-    """Upright values (height, width) in grey or (height, width, 3) in RGB, and warnings."""
+    """Values after EXIF rotation, (height, width) or RGB (height, width, 3), and warnings."""
     try:
         return _deep_colour(image, data) if is_deep_colour else _loaded(image), ()
     except OSError:
@@ -154,14 +154,14 @@ def _values(
 
 
 def _is_unsigned(image: TiffImageFile) -> bool:
-    """Tell whether a TIFF has unsigned samples of 32 bits (TIFF 6.0, tags 258 and 339)."""
+    """Check if a TIFF has unsigned 32-bit samples (TIFF 6.0, tags 258 and 339)."""
     bits, form = image.tag_v2.get(258, (1,)), image.tag_v2.get(339, (1,))
     return bool(bits[0] == 32 and form[0] == 1)
 
 
 def _loaded(image: Image.Image) -> Pixels:
-    """Alpha is dropped."""
-    image.draft(None, (DISPLAY_SIDE, DISPLAY_SIDE))  # acts on JPEG alone
+    """Load the pixels, rotated as EXIF states and without alpha."""
+    image.draft(None, (DISPLAY_SIDE, DISPLAY_SIDE))  # affects JPEG only
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("L", "1"):
         return np.asarray(image.convert("L"))
@@ -176,26 +176,26 @@ def _loaded(image: Image.Image) -> Pixels:
 
 
 def _deep_colour(image: Image.Image, data: bytes) -> Pixels:
-    """uint16 (height, width, 3), by OpenCV, which turns a TIFF by itself."""
+    """Decode to uint16 (height, width, 3) with OpenCV, which rotates a TIFF itself."""
     import cv2
 
     blue_green_red = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if blue_green_red is None:
         raise UnreadableImage(f"the {image.format} picture is damaged; export the radiograph again")
     channels = blue_green_red[..., 2::-1]
-    return channels if image.format == "TIFF" else _upright(channels, _orientation(image))
+    return channels if image.format == "TIFF" else _oriented(channels, _orientation(image))
 
 
-def _upright(values: Pixels, orientation: int) -> Pixels:
-    """Turn values (height, width, ...) as EXIF's orientation says, without a copy."""
-    turned = values.swapaxes(0, 1) if orientation in LYING else values
+def _oriented(values: Pixels, orientation: int) -> Pixels:
+    """Apply an EXIF orientation to values (height, width, ...), without a copy."""
+    transposed = values.swapaxes(0, 1) if orientation in TRANSPOSED else values
     down = -1 if orientation in (3, 4, 7, 8) else 1
     across = -1 if orientation in (2, 3, 6, 7) else 1
-    return turned[::down, ::across]
+    return transposed[::down, ::across]
 
 
 def _grey(values: Pixels, zero_is_white: bool) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
-    """Grey of 8 bits, deep values stretched, and a warning where a tint was taken away."""
+    """Convert to 8-bit grey, stretching deep values; warns if a tint was removed."""
     warnings: tuple[str, ...] = ()
     if values.ndim == 3:
         values, warnings = to_grey(values)

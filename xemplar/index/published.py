@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xemplar.archive.artefact import write_file
-from xemplar.archive.storage import writing_files
+from xemplar.archive.storage_errors import writing_files
 from xemplar.archive.store import Store
 from xemplar.errors import ConfigurationError, CorruptArtefact, NotFound, NothingIndexed
 from xemplar.index.manifest import NAME, Manifest, read_manifest

@@ -1,7 +1,7 @@
-"""A trained network as one self-describing safetensors file; its sha256 is its identity.
+"""Reads and writes checkpoints: self-describing safetensors files identified by their sha256.
 
-Nothing in it is executable (no pickle). Convolutions are stored in float16, everything of one
-dimension (batch norm, biases) in float32; both are widened to float32 on loading.
+They contain nothing executable (no pickle). Weight matrices and convolutions are stored in float16,
+vectors (batch norm, biases) in float32; both are converted to float32 on loading.
 """
 
 import json
@@ -32,8 +32,8 @@ SCHEMA = 2
 class Calibration:
     """Platt scaling of one finding: probability = sigmoid(scale * logit + offset).
 
-    Platt, Advances in Large Margin Classifiers, 1999; fitted on validation images. ``threshold``
-    is the probability from which on the finding is called present (Youden's J on those images).
+    Platt, Advances in Large Margin Classifiers, 1999; fitted on validation images. The finding is
+    predicted present at ``threshold`` or above (Youden's J on those images).
     """
 
     scale: float = 1.0
@@ -43,17 +43,17 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Card:
-    """All that a checkpoint says of itself, beside its weights.
+    """Metadata of a checkpoint.
 
     Attributes:
-        findings: the outputs, in their order.
-        spec: how an image becomes the input.
-        architecture: the shape of the network.
-        calibration: one for each finding, in their order.
-        training: the trainer's settings, data sets with digests, epochs; for people and papers.
-            Programs read from it what images must not be called unseen.
-        metrics: figures on validation images, by name.
-        code_version: of the software that wrote it.
+        findings: the outputs, in order.
+        spec: preprocessing of the input.
+        architecture: architecture of the network.
+        calibration: one per finding, in order.
+        training: the trainer's settings, data sets with digests, epochs; for documentation, and to
+            determine which images the network has seen.
+        metrics: metrics on validation images, by name.
+        code_version: version of the software that wrote it.
     """
 
     findings: tuple[str, ...]
@@ -75,12 +75,12 @@ class Card:
 
     @property
     def split(self) -> PatientSplit:
-        """How the patients of data sets that name no splits were split in its training.
+        """Rule that split the patients of data sets without named splits in its training.
 
-        Checkpoints of release 0.1 split them by the training's seed.
+        Checkpoints of release 0.1 used the training's seed.
 
         Raises:
-            CorruptArtefact: it was split in a way that this software does not know.
+            CorruptArtefact: an invalid or unknown rule.
         """
         rule = self.training.get("split")
         if rule is None and "seed" in self.training:
@@ -91,9 +91,9 @@ class Card:
             raise CorruptArtefact(f"the checkpoint's split cannot be used: {error}") from error
 
     def trainings(self) -> Iterator["Card"]:
-        """This card, and that of each checkpoint whose weights its training began with.
+        """Yield this card and those of the checkpoints that initialised its training, newest first.
 
-        The newest first; of the earlier ones only `training` and `split` are their own.
+        Of the earlier cards, only `training` and `split` are their own.
         """
         yield self
         earlier = self.training.get("initial_training")
@@ -106,10 +106,10 @@ class Checkpoint:
     """A loaded checkpoint.
 
     Attributes:
-        card: what it says of itself.
+        card: its metadata.
         weights: float32 arrays by torchvision's names.
-        digest: sha256 hex digest of the file: its identity.
-        path: of the file; None for one that was never in a file.
+        digest: sha256 hex digest of the file; identifies the checkpoint.
+        path: path of the file; None if it was never saved.
     """
 
     card: Card
@@ -118,40 +118,40 @@ class Checkpoint:
     path: Path | None = None
 
     def probabilities(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Calibrated probabilities, float32 (..., F) in [0, 1], of logits (..., F)."""
+        """Compute calibrated probabilities, float32 (..., F) in [0, 1], of logits (..., F)."""
         scale = np.array([c.scale for c in self.card.calibration], np.float32)
         offset = np.array([c.offset for c in self.card.calibration], np.float32)
-        # the argument is clipped only where float32's sigmoid is 0 or 1 anyway
+        # clipping affects only values where float32's sigmoid is 0 or 1
         odds = np.clip(logits * scale + offset, -80, 80)
         probability: npt.NDArray[np.float32] = 1 / (1 + np.exp(-odds, dtype=np.float32))
         return probability
 
     @property
     def thresholds(self) -> npt.NDArray[np.float32]:
-        """Probabilities from which on each finding is called present, float32 (F,)."""
+        """Probability at and above which each finding is predicted present, float32 (F,)."""
         return np.array([c.threshold for c in self.card.calibration], np.float32)
 
 
 def default_checkpoint() -> Path:
-    """The checkpoint that is shipped with this software."""
+    """Locate the checkpoint shipped with this software."""
     return Path(str(files("xemplar"))) / "model" / "checkpoints" / "xemplar-densenet169.safetensors"
 
 
 def save(path: Path, card: Card, weights: Weights) -> str:
-    """Write a checkpoint whole or not at all.
+    """Write a checkpoint atomically.
 
     Args:
-        path: where to; an existing file is replaced.
-        card: what the checkpoint says of itself.
+        path: destination; an existing file is replaced.
+        card: metadata.
         weights: float32 arrays by torchvision's names.
 
     Returns:
         Its sha256 hex digest.
 
     Raises:
-        CorruptArtefact: the weights do not fit the card, or are not finite; nothing is written.
+        CorruptArtefact: the weights do not match the card, or are not finite; nothing is written.
     """
-    with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinite, and is refused
+    with np.errstate(over="ignore"):  # values beyond float16 become infinite and are rejected below
         stored = {
             name: np.ascontiguousarray(value, np.float16 if value.ndim > 1 else np.float32)
             for name, value in weights.items()
@@ -166,8 +166,8 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        ConfigurationError: there is no such file.
-        CorruptArtefact: it is no checkpoint of this software, or a damaged one.
+        ConfigurationError: no such file.
+        CorruptArtefact: not a checkpoint of this software, or damaged.
     """
     if not path.is_file():
         raise ConfigurationError(
@@ -178,7 +178,7 @@ def load(path: Path) -> Checkpoint:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             card = _card(json.loads(metadata["xemplar"]))
-            names = list(file.keys())  # a safetensors file is no mapping
+            names = list(file.keys())  # a safetensors file is not a mapping
             weights = {name: file.get_tensor(name).astype(np.float32) for name in names}
     except (SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise CorruptArtefact(
@@ -189,12 +189,12 @@ def load(path: Path) -> Checkpoint:
 
 
 def keep(path: Path, store: Store) -> Path:
-    """Keep a checkpoint's file in the store, so that whoever opens the store finds it.
+    """Copy a checkpoint's file into the store, so that every user of the store finds it.
 
-    A damaged copy that lies there is replaced. The shipped one is not kept: it is found anyway.
+    Replaces a damaged copy. The shipped checkpoint is not copied, as it is always available.
 
     Returns:
-        Where it lies there; the same path for the shipped one.
+        Path of the copy; for the shipped checkpoint, the given path.
 
     Raises:
         StorageError: the disk is full, read-only or fails.
@@ -215,15 +215,15 @@ def _shipped_digest() -> str:
 
 
 def find(digest: str, store: Store, *others: Path) -> Path:
-    """The file of a checkpoint: one that the store keeps, one of the others, or the shipped one.
+    """Find the file of a checkpoint in the store, among other files, or as the shipped one.
 
     Args:
-        digest: its sha256 hex digest.
-        store: where to look first.
-        others: further files, which need not be it.
+        digest: sha256 hex digest of the checkpoint.
+        store: searched first.
+        others: further candidate files.
 
     Raises:
-        ConfigurationError: it is none of these.
+        ConfigurationError: none of these has the digest.
     """
     kept = store.checkpoint(digest)
     for path in (kept, *others, default_checkpoint()):
@@ -258,7 +258,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
 
 
 def _check(path: Path, card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Refuse weights that do not fit the card, before a backend trips over them."""
+    """Reject weights that do not match the card or are not finite."""
     wanted = shapes(card.architecture, len(card.findings), card.spec.size)
     found = {name: value.shape for name, value in weights.items()}
     wrong = [

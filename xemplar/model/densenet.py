@@ -1,9 +1,9 @@
-"""DenseNet (Huang et al., CVPR 2017) as data, and what one forward pass yields.
+"""DenseNet (Huang et al., CVPR 2017): architecture, weight names, and features of a forward pass.
 
-The network is built twice from one set of weights, named as torchvision names them: with PyTorch
-(`xemplar.model.pytorch`, for training) and with OpenVINO's own operations
-(`xemplar.model.openvino`, for everything else). Both compute only the rectified maps of the
-last layer. Embedding and logits follow from the maps here, in float32, the same way for both.
+Two implementations share one set of weights with torchvision's names: PyTorch
+(`xemplar.model.pytorch`, for training) and OpenVINO operations (`xemplar.model.openvino`, for
+inference). Both compute only the rectified maps of the last layer; embedding and logits are derived
+from the maps here, identically for both.
 """
 
 from collections.abc import Mapping
@@ -14,41 +14,39 @@ import numpy as np
 import numpy.typing as npt
 
 Weights: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
-"""Parameters and batch-norm statistics by torchvision's names, such as features.conv0.weight; and
-under `MEAN` and `PROJECTION` what a network of torchvision's lacks."""
+"""Parameters and batch-norm statistics by torchvision's names, such as features.conv0.weight, plus
+`MEAN` and `PROJECTION`, which torchvision's network does not have."""
 
 MEAN = "embedding.mean"
-"""Name of the mean of the rectified maps over usual images, (C, g, g): what all have in common.
+"""Name of the mean activation, (C, g, g): the rectified maps averaged over training images.
 
-It is taken from an image's maps before they are pooled to an embedding (as Mu & Viswanath, ICLR
-2018, do with words), so that a similarity tells images apart instead of saying that both are chest
-X-rays.
+It is subtracted from an image's maps before pooling (as Mu & Viswanath, ICLR 2018, do for word
+vectors), because what all chest X-rays share would otherwise dominate the similarity.
 """
 
 PROJECTION = "embedding.projection"
-"""Name of the linear layer, (D, C), that a network may have on what is left: its D numbers say what
-tells images apart by their findings (`trainer.projection`). Linear, so that the shares of the
-places still add up to the similarity."""
+"""Name of the optional linear projection of the centred features, (D, C), fitted to separate images
+by their findings (`trainer.projection`). It is linear so that the contributions of the spatial
+locations still add up to the similarity."""
 
 EMBEDDING = (MEAN, PROJECTION)
 
 STRIDE = 32
-"""Pixels of the input on a side of each place of the last maps."""
+"""Input pixels per side of each spatial location of the last maps."""
 
 BATCH_NORM_EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The shape of a DenseNet; the default is DenseNet-169.
+    """Architecture of a DenseNet; the default is DenseNet-169.
 
     Attributes:
         growth: channels that each dense layer adds.
         blocks: dense layers in each of the four blocks.
         stem: channels after the first convolution.
         bottleneck: width of each layer's 1 x 1 convolution, in multiples of ``growth``.
-        projection: numbers of an embedding, see `PROJECTION`; 0: no such layer, it has as many as
-            there are channels.
+        projection: dimension of the projected embedding, see `PROJECTION`; 0 for no projection.
     """
 
     growth: int = 32
@@ -59,12 +57,12 @@ class Architecture:
 
     @property
     def embedding_size(self) -> int:
-        """Numbers of an embedding."""
+        """Dimension of an embedding."""
         return self.projection or self.channels
 
     @property
     def channels(self) -> int:
-        """Of the last layer; 1664 for DenseNet-169."""
+        """Channels of the last layer; 1664 for DenseNet-169."""
         channels = self.stem
         for block, layers in enumerate(self.blocks):
             channels += layers * self.growth
@@ -74,7 +72,7 @@ class Architecture:
 
 
 def shapes(architecture: Architecture, findings: int, size: int) -> dict[str, tuple[int, ...]]:
-    """The shape of every weight, by its name, of a network for inputs of so many pixels a side."""
+    """Compute the shape of every weight by name, for inputs of ``size`` x ``size`` pixels."""
     growth, inner = architecture.growth, architecture.growth * architecture.bottleneck
     channels = architecture.stem
     convolutions = {"features.conv0": (channels, 3, 7, 7)}
@@ -108,11 +106,11 @@ def shapes(architecture: Architecture, findings: int, size: int) -> dict[str, tu
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingHead:
-    """Where a network's embeddings lie: how they follow from its maps.
+    """Maps centred features to embeddings.
 
     Attributes:
         mean: float32 (C, g, g), see `MEAN`.
-        projection: float64 (D, C), see `PROJECTION`; None where the network has none: D = C.
+        projection: float64 (D, C), see `PROJECTION`; None for no projection, where D = C.
     """
 
     mean: npt.NDArray[np.float32]
@@ -120,83 +118,83 @@ class EmbeddingHead:
 
     @classmethod
     def of(cls, weights: Weights) -> Self:
-        """That of a network with these weights."""
+        """Make the head of a network with these weights."""
         projection = weights.get(PROJECTION)
-        # widened once, as it is multiplied with float64 for every image and every neighbour
+        # converted once: it is multiplied with float64 for every image and every neighbour
         return cls(weights[MEAN], None if projection is None else projection.astype(np.float64))
 
     @property
     def dimension(self) -> int:
-        """D."""
+        """Dimension D of an embedding."""
         return len(self.mean if self.projection is None else self.projection)
 
-    def project(self, apart: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """What departs from the mean, (..., C), as embeddings have it, (..., D)."""
+    def project(self, centred: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Project centred features, (..., C), to the embedding space, (..., D)."""
         if self.projection is None:
-            return apart
-        projected: npt.NDArray[np.float64] = apart @ self.projection.T
+            return centred
+        projected: npt.NDArray[np.float64] = centred @ self.projection.T
         return projected
 
     def unproject(self, embedding: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
-        """How much each channel counts for an embedding, (D,) -> (C,): the other way round."""
+        """Map an embedding, (D,), to channel weights, (C,), with the transposed projection."""
         return embedding if self.projection is None else embedding @ self.projection
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What one forward pass yields for N images; C channels, F findings, a g x g grid (7 x 7).
+    """Result of one forward pass on N images; C channels, F findings, a g x g grid (7 x 7).
 
     Attributes:
         embedding: float32 (N, D), unit vectors; their inner product, -1 to 1, is the similarity.
         logits: float32 (N, F), before calibration.
         maps: float32 (N, C, g, g), rectified activations of the last layer, all >= 0, in the
             frame of the network's input.
-        space: of the network, the same for all images.
+        head: embedding head of the network, shared by all images.
     """
 
     embedding: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
     maps: npt.NDArray[np.float32]
-    space: EmbeddingHead
+    head: EmbeddingHead
 
     def pooled(self) -> npt.NDArray[np.float64]:
-        """Means of the maps over the places, (N, C): an embedding before it is centred."""
+        """Average the maps over spatial locations, (N, C): the features before centring."""
         means: npt.NDArray[np.float64] = self.maps.mean(axis=(2, 3), dtype=np.float64)
         return means
 
-    def one(self, place: int) -> "Features":
-        """Of one of the N images (N = 1), copied: it does not keep the others in memory."""
+    def one(self, index: int) -> "Features":
+        """Copy the features of one image (N = 1), so that the others can be freed."""
         embedding, logits, maps = (
-            part[place : place + 1].copy() for part in (self.embedding, self.logits, self.maps)
+            part[index : index + 1].copy() for part in (self.embedding, self.logits, self.maps)
         )
-        return Features(embedding, logits, maps, self.space)
+        return Features(embedding, logits, maps, self.head)
 
 
 def features(
     maps: npt.NDArray[np.float32],
     classifier: npt.NDArray[np.float32],
     bias: npt.NDArray[np.float32],
-    space: EmbeddingHead,
+    head: EmbeddingHead,
 ) -> Features:
-    """Embedding and logits from the rectified maps: global average pooling and one linear layer.
+    """Compute embedding and logits from the rectified maps by global average pooling.
 
-    With G the mean of an image's maps over the places, m that of the space's mean, and W its
-    projection, the embedding is W(G - m) / |W(G - m)|.
+    With G the mean of an image's maps over spatial locations, m the same mean of the head's mean
+    activation, and W its projection, the embedding is W(G - m) / |W(G - m)|.
 
     Args:
         maps: float32 (N, C, g, g), rectified.
-        classifier: float32 (F, C), the weights of the linear layer.
-        bias: float32 (F,).
-        space: of the embeddings.
+        classifier: float32 (F, C), weights of the linear layer.
+        bias: float32 (F,), bias of the linear layer.
+        head: embedding head of the network.
     """
-    # in float64: what is left of images that are nearly usual is the difference of large numbers,
-    # and the squares of the smallest float32 values do not vanish
+    # float64: the features of images close to the mean are differences of large numbers, and
+    # squares of tiny float32 values would underflow
     pooled = maps.mean(axis=(2, 3), dtype=np.float64)
-    apart = space.project(pooled - space.mean.mean(axis=(1, 2), dtype=np.float64))
-    length = np.linalg.norm(apart, axis=1, keepdims=True)
+    centred = head.project(pooled - head.mean.mean(axis=(1, 2), dtype=np.float64))
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
     return Features(
-        embedding=(apart / np.maximum(length, np.finfo(np.float64).tiny)).astype(np.float32),
+        embedding=(centred / np.maximum(length, np.finfo(np.float64).tiny)).astype(np.float32),
         logits=pooled.astype(np.float32) @ classifier.T + bias,
         maps=maps,
-        space=space,
+        head=head,
     )

@@ -1,4 +1,4 @@
-"""The forward pass: network inputs -> `Features`, on OpenVINO (default) or PyTorch."""
+"""Forward pass: network inputs -> `Features`, on OpenVINO (default) or PyTorch."""
 
 import logging
 from enum import StrEnum
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Precision(StrEnum):
-    """Arithmetic of the forward pass; AUTO takes bfloat16 where the processor has it natively."""
+    """Arithmetic of the forward pass; AUTO uses bfloat16 on processors with native support."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -24,22 +24,22 @@ class Precision(StrEnum):
 
 
 class Runtime(StrEnum):
-    """What runs the forward pass."""
+    """Runtime of the forward pass."""
 
     OPENVINO = "openvino"
     PYTORCH = "pytorch"
 
 
 class Backend(Protocol):
-    """Runs the network; made for one checkpoint."""
+    """Runs the network of one checkpoint."""
 
     def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """uint8 (N, size, size) -> rectified maps, float32 (N, C, size/32, size/32)."""
+        """Compute rectified maps, float32 (N, C, size/32, size/32), of uint8 (N, size, size)."""
         ...
 
 
 class Encoder:
-    """One forward pass, from network inputs to named features. Safe to share between threads.
+    """Computes `Features` of network inputs in one forward pass. Thread-safe.
 
     Attributes:
         checkpoint: the network's weights and card.
@@ -50,7 +50,7 @@ class Encoder:
         self._backend = backend
         self._classifier = checkpoint.weights["classifier.weight"]
         self._bias = checkpoint.weights["classifier.bias"]
-        self._space = EmbeddingHead.of(checkpoint.weights)
+        self._head = EmbeddingHead.of(checkpoint.weights)
 
     def encode(self, inputs: npt.NDArray[np.uint8]) -> Features:
         """Encode N images.
@@ -59,7 +59,7 @@ class Encoder:
             inputs: uint8 (N, size, size) from `preprocess`, N >= 1.
 
         Raises:
-            InvalidArgument: another shape or dtype.
+            InvalidArgument: a different shape or dtype.
         """
         size = self.checkpoint.card.spec.size
         wanted = (max(1, len(inputs) if inputs.ndim else 0), size, size)
@@ -68,7 +68,7 @@ class Encoder:
                 f"encode takes uint8 (N, {size}, {size}) with N >= 1, "
                 f"not {inputs.dtype} {inputs.shape}"
             )
-        return features(self._backend.maps(inputs), self._classifier, self._bias, self._space)
+        return features(self._backend.maps(inputs), self._classifier, self._bias, self._head)
 
 
 def open_encoder(
@@ -81,11 +81,11 @@ def open_encoder(
 
     Args:
         checkpoint: a loaded checkpoint.
-        runtime: OPENVINO needs no torch.
-        precision: of the convolutions; pooling and the linear layer are float32 always. On the
-            PyTorch runtime, the reference, AUTO is float32.
-        threads: processor threads of one forward pass on OpenVINO; 0 leaves it to OpenVINO.
-            PyTorch keeps its own, which a process sets once for all (`torch.set_num_threads`).
+        runtime: OPENVINO does not need torch.
+        precision: precision of the convolutions; pooling and linear layers are at least float32. On
+            the PyTorch runtime, the reference, AUTO is float32.
+        threads: processor threads of one forward pass on OpenVINO; 0 for OpenVINO's default.
+            PyTorch uses the process-wide setting (`torch.set_num_threads`).
 
     Raises:
         ConfigurationError: the runtime is not installed, or the processor lacks the precision.
@@ -96,7 +96,7 @@ def open_encoder(
 
 
 class OpenVinoBackend:
-    """OpenVINO on the processor, optimised for latency: one forward pass uses all its threads."""
+    """OpenVINO on the CPU, optimised for latency: one forward pass uses all threads."""
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision, threads: int) -> None:
         import openvino
@@ -109,10 +109,12 @@ class OpenVinoBackend:
             options["INFERENCE_NUM_THREADS"] = threads
         model = build(card.architecture, checkpoint.weights, card.spec)
         self._request = _compiled(openvino.Core(), model, precision, options).create_infer_request()
-        self._lock = Lock()  # a request holds its buffers, so it serves one caller at a time
+        self._lock = (
+            Lock()
+        )  # an inference request owns its buffers, so it serves one caller at a time
 
     def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Implements `Backend.maps`."""
+        """Compute rectified maps; see `Backend.maps`."""
         with self._lock:
             self._request.infer([np.ascontiguousarray(inputs)])
             return np.array(self._request.get_output_tensor().data, np.float32)
@@ -121,11 +123,11 @@ class OpenVinoBackend:
 def _compiled(core: Any, model: Any, precision: Precision, options: dict[str, str | int]) -> Any:
     """Compile the network for this processor.
 
-    OpenVINO prefers bfloat16 where the processor has it, also where it may not use it, as
-    ONEDNN_MAX_CPU_ISA forbids the instructions: then it cannot compile the network.
+    OpenVINO prefers bfloat16 on processors that have it, even if ONEDNN_MAX_CPU_ISA forbids the
+    instructions; compilation then fails, and float32 is used.
 
     Raises:
-        ConfigurationError: bfloat16 was asked for and cannot be had.
+        ConfigurationError: bfloat16 was requested and is not available.
     """
     hint = {Precision.FLOAT32: "f32", Precision.BFLOAT16: "bf16"}.get(precision)
     try:
@@ -136,7 +138,7 @@ def _compiled(core: Any, model: Any, precision: Precision, options: dict[str, st
         if precision is Precision.BFLOAT16:
             raise ConfigurationError(
                 "this processor cannot run the network in bfloat16; set the precision to auto or "
-                "float32, and look whether ONEDNN_MAX_CPU_ISA forbids its instructions"
+                "float32, and check whether ONEDNN_MAX_CPU_ISA forbids its instructions"
             ) from error
         if precision is Precision.FLOAT32:
             raise
@@ -145,7 +147,7 @@ def _compiled(core: Any, model: Any, precision: Precision, options: dict[str, st
 
 
 class PyTorchBackend:
-    """PyTorch eager on the processor: the reference, and what other explanations hook into."""
+    """PyTorch eager on the CPU: the reference, and the network for gradient-based explanations."""
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision) -> None:
         try:
@@ -165,7 +167,7 @@ class PyTorchBackend:
         self.network.eval()
 
     def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Implements `Backend.maps`."""
+        """Compute rectified maps; see `Backend.maps`."""
         torch = self._torch
         with (
             torch.inference_mode(),

@@ -1,6 +1,6 @@
-"""The network as an OpenVINO graph, built from the weights without torch or a conversion.
+"""Builds the network as an OpenVINO graph from the weights, without torch or a conversion.
 
-Six kinds of node make a DenseNet: convolution, batch norm (folded to scale and shift), ReLU,
+A DenseNet has six types of node: convolution, batch norm (folded into scale and shift), ReLU,
 max pooling, average pooling, concatenation.
 """
 
@@ -15,7 +15,7 @@ from xemplar.model.densenet import BATCH_NORM_EPSILON, Architecture, Weights
 
 
 def build(architecture: Architecture, weights: Weights, spec: PreprocessSpec) -> openvino.Model:
-    """A graph from uint8 (N, size, size) to rectified maps, float32 (N, C, size/32, size/32)."""
+    """Build a graph: uint8 (N, size, size) -> rectified maps, float32 (N, C, size/32, size/32)."""
     images = op.parameter([-1, spec.size, spec.size], np.uint8, name="images")
     node = _normalise(images, spec)
     node = _conv(node, weights["features.conv0.weight"], stride=2, padding=3)
@@ -39,7 +39,7 @@ def build(architecture: Architecture, weights: Weights, spec: PreprocessSpec) ->
 
 
 def _normalise(images: Any, spec: PreprocessSpec) -> Any:
-    """uint8 (N, s, s) -> float32 (N, 3, s, s): grey in [0, 1], replicated, mean and std taken."""
+    """Normalise uint8 (N, s, s) to float32 (N, 3, s, s): scaled to [0, 1], replicated."""
     scale = 1 / (255 * np.array(spec.std, np.float32))
     shift = -np.array(spec.mean, np.float32) / np.array(spec.std, np.float32)
     grey = op.unsqueeze(op.convert(images, "f32"), np.int64(1))
@@ -54,7 +54,7 @@ def _conv(node: Any, weight: Any, *, stride: int = 1, padding: int = 0) -> Any:
 
 
 def _norm_relu(node: Any, weights: Weights, name: str) -> Any:
-    """Batch norm in inference is a scale and a shift (Ioffe and Szegedy, 2015), then ReLU."""
+    """Apply batch norm, in inference a scale and a shift (Ioffe and Szegedy, 2015), and ReLU."""
     scale = weights[f"{name}.weight"] / np.sqrt(weights[f"{name}.running_var"] + BATCH_NORM_EPSILON)
     shift = weights[f"{name}.bias"] - weights[f"{name}.running_mean"] * scale
     scaled = op.multiply(node, scale.reshape(1, -1, 1, 1).astype(np.float32))

@@ -1,4 +1,4 @@
-"""The network as a PyTorch module: torchvision's DenseNet, trained here and converted nowhere."""
+"""The network as a PyTorch module: torchvision's DenseNet, used for training."""
 
 from collections.abc import Mapping
 
@@ -16,8 +16,8 @@ class DenseNetwork(nn.Module):
     """torchvision's DenseNet, with the preprocessing spec's normalisation in front.
 
     Attributes:
-        dense: torchvision's module; its state dict holds the checkpoint's weights but
-            `xemplar.model.densenet.EMBEDDING`, which make embeddings and no logits.
+        dense: torchvision's module; its state dict holds the checkpoint's weights except
+            `xemplar.model.densenet.EMBEDDING`, which do not affect logits.
     """
 
     mean: Tensor
@@ -32,27 +32,27 @@ class DenseNetwork(nn.Module):
             bn_size=architecture.bottleneck,
             num_classes=findings,
         )
-        # buffers move with the module but are not saved: the checkpoint holds them in its spec
+        # non-persistent buffers: moved with the module, saved in the checkpoint's spec instead
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
 
     def normalise(self, grey: Tensor) -> Tensor:
-        """Grey images, float (N, s, s) in [0, 1] -> (N, 3, s, s), replicated and normalised."""
+        """Replicate and normalise grey images, float (N, s, s) in [0, 1] -> (N, 3, s, s)."""
         channels = (grey.unsqueeze(1) - self.mean) / self.std
         return channels.contiguous(memory_format=torch.channels_last)
 
     @property
     def classifier(self) -> nn.Linear:
-        """The linear layer on the pooled maps."""
+        """Linear layer on the pooled maps."""
         layer: nn.Linear = self.dense.classifier
         return layer
 
     def maps(self, grey: Tensor) -> Tensor:
-        """Rectified maps (N, C, s/32, s/32) of grey images, float (N, s, s) in [0, 1]."""
+        """Compute rectified maps (N, C, s/32, s/32) of grey images, float (N, s, s) in [0, 1]."""
         return self.levels(grey)[-1]
 
     def levels(self, grey: Tensor) -> list[Tensor]:
-        """Maps after the second and third dense block, and the rectified last: strides 8, 16, 32.
+        """Compute maps after dense blocks 2 and 3, and the rectified last maps: strides 8, 16, 32.
 
         Args:
             grey: images, float (N, s, s) in [0, 1].
@@ -65,14 +65,14 @@ class DenseNetwork(nn.Module):
         return [*found, F.relu(x)]
 
     def forward(self, grey: Tensor) -> Tensor:
-        """Logits (N, F) of grey images, float (N, s, s) in [0, 1]."""
+        """Compute logits (N, F) of grey images, float (N, s, s) in [0, 1]."""
         pooled = self.maps(grey).mean(dim=(2, 3))
         logits: Tensor = self.dense.classifier(pooled)
         return logits
 
 
 def weights_of(network: DenseNetwork) -> dict[str, np.ndarray]:
-    """The weights as float32 arrays by torchvision's names; batch counters are left out."""
+    """Export weights as float32 arrays by torchvision's names, without batch counters."""
     return {
         name: tensor.detach().float().cpu().contiguous().numpy()
         for name, tensor in network.dense.state_dict().items()
@@ -81,10 +81,10 @@ def weights_of(network: DenseNetwork) -> dict[str, np.ndarray]:
 
 
 def load_weights(network: DenseNetwork, weights: Weights) -> None:
-    """Put a checkpoint's weights into the network.
+    """Load a checkpoint's weights into the network.
 
     Raises:
-        RuntimeError: names or shapes differ (PyTorch's message lists them).
+        RuntimeError: names or shapes differ; the message lists them.
     """
     state: Mapping[str, Tensor] = {
         name: torch.from_numpy(np.array(value))

@@ -15,7 +15,7 @@ from xemplar.api.administration import Role as Role
 from xemplar.catalog.access import Access
 from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.tables import KeyRow
-from xemplar.data.words import check_word
+from xemplar.data.names import check_name
 from xemplar.errors import InvalidArgument, NotFound
 from xemplar.operations.audit import AuditEntry, insert_entries
 
@@ -131,7 +131,7 @@ class Keys:
                 sources are invalid, or given for an administrator; or the end of validity is not in
                 the future.
         """
-        check_word(name.strip(), "a key's name")
+        check_name(name.strip(), "a key's name")
         if not 0 < len(name.strip()) <= MAX_NAME:
             raise InvalidArgument(
                 f"a key's name has 1 to {MAX_NAME} characters, not {len(name.strip())}; name "

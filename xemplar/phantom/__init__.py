@@ -2,16 +2,16 @@
 
 An analytic thorax is projected along parallel rays with Beer-Lambert attenuation. Organs are solids
 whose chords have closed forms; bones and vessels are drawn as ribbons of known thickness.
-The modules are read in the order in which an image is made::
+The modules, in the order in which an image is made::
 
-    person  ->  frame  ->  thorax    ->  lesion   ->  exposure           ->  image   ->  dataset
-    seed        grid       thickness     findings     noise, grey values     truth      files
+    person   ->  grid             ->  thorax     ->  lesion    ->  radiograph            ->  dataset
+    anatomy      projection grid      thickness      findings      exposure, ground truth    files
 
 Frames: *patient* millimetres, x to the patient's left (the picture's right), y towards the feet,
 z towards the back, origin at the hila; *pixels*, column and row of the image, (0, 0) at the top
 left corner of the top left pixel. Every map is float32 of shape (size, size) in millimetres of
 water unless it says otherwise. Anatomy, noise and each finding draw from random streams of their
-own, so two phantoms of one seed differ in their lesions only.
+own, so two phantoms with the same seed differ only in their lesions.
 """
 
 from xemplar.phantom.dataset import write_phantoms

@@ -22,19 +22,19 @@ def write_phantoms(
     size: int = 320,
     on_progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Write a data set of phantoms, whole or not at all.
+    """Write a data set of phantoms atomically.
 
     `labels.csv` (file, patient_id, view, sex, age, findings, split), `boxes.csv` (file, label, x,
     y, w, h in pixels, provenance), `severity.csv` (file, finding, severity) and
-    `images/phantom-000000.png` onwards. Every radiograph is another person: the patient_id is the
+    `images/phantom-000000.png` onwards. Every image shows another person: the patient_id is the
     phantom's seed, so that `phantom(int(patient_id), size=size)` makes the image again.
 
     Args:
         folder: Must not exist.
-        count: How many images, at least 1.
+        count: Number of images, at least 1.
         seed: Of the first image; the others follow it.
         size: Pixels along each edge, 64 to 2048.
-        on_progress: Called after each image with how many are written.
+        on_progress: Called after each image with the number written.
 
     Raises:
         ConfigurationError: the folder exists, or an argument is outside its range.

@@ -1,16 +1,16 @@
-"""Who was imageed, and how they stood: a person from a seed."""
+"""Samples a person's anatomy and positioning from a seed."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-ANATOMY, TEXTURE, NOISE, DRAW, PLACE = range(5)
-"""Random streams of a seed; those of each finding follow."""
+ANATOMY, TEXTURE, NOISE, DRAW, LOCATION = range(5)
+"""Random streams of a seed; those of the findings follow."""
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A person and how they stood: millimetres and radians in the patient's frame."""
+    """Anatomy and positioning of a person, in millimetres and radians in the patient's frame."""
 
     seed: int
     sex: str
@@ -36,7 +36,7 @@ class Anatomy:
 
 
 def person(seed: int) -> Anatomy:
-    """The person of a seed."""
+    """Sample the person of a seed."""
     r = np.random.default_rng([seed, ANATOMY])
     female = bool(r.random() < 0.5)
     age = int(r.integers(19, 88))

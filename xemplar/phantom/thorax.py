@@ -1,11 +1,11 @@
-"""What is in a chest: heart, lungs, vessels, bones, and the body around them."""
+"""Thickness maps of a chest: heart, lungs, vessels, bones, and the surrounding body."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from xemplar.phantom.frame import Frame, Map, clouds, dome, fixed, overlap, smooth
+from xemplar.phantom.grid import Map, ProjectionGrid, clouds, dome, fixed, overlap, smooth
 from xemplar.phantom.person import Anatomy
 
 AERATED = 0.26
@@ -18,42 +18,42 @@ class Side:
 
     sign: int
     u: Map  # 0 at the mediastinum, 1 at the chest wall
-    room: Map  # what the lung may fill: heart and diaphragm taken away
-    held: Map  # water in it: aerated lung and vessels
+    room: Map  # space for the lung, without heart and diaphragm
+    held: Map  # its water: aerated lung and vessels
 
 
 def wall(body: Anatomy, y: Map) -> tuple[Map, Map, Map]:
-    """At each height: x of the chest wall, x of the mediastinum, and a profile 0..1 of depth."""
+    """Compute by height: x of the chest wall, x of the mediastinum, and a depth profile 0..1."""
     tip, middle = 0.37 * body.wide, body.base - 35
     rise = dome(np.clip((middle - y) / np.float32(middle - body.apex), 0, 1) ** 2, 1)
     inner = dome(np.clip(1 - (y - body.apex) / 60, 0, 1) ** 2, 1)
     return tip + (body.wide - tip) * rise, tip - (tip - 19) * inner, np.sqrt(rise)
 
 
-def heart_of(frame: Frame, ratio: float) -> Map:
-    """Half chord of ventricles and right atrium, `ratio` of the thorax wide."""
-    b = frame.body
+def heart_of(grid: ProjectionGrid, ratio: float) -> Map:
+    """Compute half chords of the heart, whose width is ``ratio`` of the thorax."""
+    b = grid.body
     w = 2 * b.wide * ratio
     tall = w**0.6 * (0.88 * b.wide) ** 0.4
     y = b.base - float(np.mean(b.domes)) + 26 - 0.40 * tall
-    left = frame.ellipsoid((0.225 * w, y, -22), (0.445 * w, 0.40 * tall, 0.40 * w), 0.42)
-    right = frame.ellipsoid((-0.10 * w, y - 5, -22), (0.23 * w, 0.42 * tall, 0.36 * w), 0.15)
+    left = grid.ellipsoid((0.225 * w, y, -22), (0.445 * w, 0.40 * tall, 0.40 * w), 0.42)
+    right = grid.ellipsoid((-0.10 * w, y - 5, -22), (0.23 * w, 0.42 * tall, 0.36 * w), 0.15)
     return np.asarray(np.maximum(left, right))
 
 
-def sides_of(frame: Frame, heart: Map, vessels: Map) -> tuple[Side, Side]:
-    """Right and left hemithorax, with what the heart and the great vessels leave to the lungs."""
-    b = frame.body
+def sides_of(grid: ProjectionGrid, heart: Map, vessels: Map) -> tuple[Side, Side]:
+    """Compute right and left hemithorax, with the space left by heart and great vessels."""
+    b = grid.body
     great = np.maximum(
-        frame.ellipsoid((0.8 * b.knob, -58, 0), (b.knob * 1.2, b.knob * 1.3, 60)),
-        frame.ellipsoid((20, -18, 0), (21, 34, 40)),
+        grid.ellipsoid((0.8 * b.knob, -58, 0), (b.knob * 1.2, b.knob * 1.3, 60)),
+        grid.ellipsoid((20, -18, 0), (21, 34, 40)),
     )
-    great = np.maximum(great, frame.ellipsoid((-13, -30, 0), (17, 62, 45)))
+    great = np.maximum(great, grid.ellipsoid((-13, -30, 0), (17, 62, 45)))
     solid = np.maximum(heart, great)
     sides = []
     for sign, height in zip((-1, 1), b.domes, strict=True):
-        part = frame.around([[0, b.apex], [sign * b.wide, b.base]], 16)
-        x, y, solids = sign * frame.x[part], frame.y[part], solid[part]
+        part = grid.around([[0, b.apex], [sign * b.wide, b.base]], 16)
+        x, y, solids = sign * grid.x[part], grid.y[part], solid[part]
         outer, inner, depth = wall(b, y)
         u = (x - inner) / np.maximum(outer - inner, 1)
         depth = b.deep * depth * np.sqrt(np.clip((b.base + 14 - y) / 55, 0, 1))
@@ -63,16 +63,16 @@ def sides_of(frame: Frame, heart: Map, vessels: Map) -> tuple[Side, Side]:
         room = 2 * lung - overlap(lung, solids, -22) - overlap(lung, diaphragm, -6)
         room = np.maximum(room + overlap(np.minimum(lung, diaphragm), solids, -22), 0)
         held = AERATED * room + vessels[part] * np.minimum(room / 110, 1)
-        maps = [np.zeros_like(frame.x) for _ in range(3)]
+        maps = [np.zeros_like(grid.x) for _ in range(3)]
         for whole, values in zip(maps, (u, room, held), strict=True):
             whole[part] = values
         sides.append(Side(sign, *maps))
     return sides[0], sides[1]
 
 
-def vessels_of(frame: Frame, rng: np.random.Generator) -> Map:
-    """Branching trees from both hila, millimetres of water."""
-    canvas = np.zeros((frame.size, frame.size), np.uint8)
+def vessels_of(grid: ProjectionGrid, rng: np.random.Generator) -> Map:
+    """Draw branching vessels from both hila, in millimetres of water."""
+    canvas = np.zeros((grid.size, grid.size), np.uint8)
     for sign in (-1, 1):
         angle = np.linspace(-1.45, 1.5, 14) + rng.normal(0, 0.12, 14)
         start = np.stack([sign * rng.uniform(22, 34, 14), -14 + 16 * np.sin(angle)], 1)
@@ -88,14 +88,14 @@ def vessels_of(frame: Frame, rng: np.random.Generator) -> Map:
             start = np.concatenate([path[:, -1], path[rows, fork]])
             angle = np.concatenate([turns[:, -1] - bend / 2, turns[rows, fork] + bend])
         for width, paths in reversed(levels):
-            frame.ribbons(canvas, frame.path(paths), width, round(24 * width))
-    return cv2.GaussianBlur(canvas, (0, 0), 0.7 / frame.mm) / np.float32(9)
+            grid.ribbons(canvas, grid.path(paths), width, round(24 * width))
+    return cv2.GaussianBlur(canvas, (0, 0), 0.7 / grid.mm) / np.float32(9)
 
 
-def ribs(frame: Frame) -> Map:
-    """Ribs and clavicles, millimetres of bone."""
-    b = frame.body
-    back = np.zeros((frame.size, frame.size), np.uint8)
+def ribs(grid: ProjectionGrid) -> Map:
+    """Draw ribs and clavicles, in millimetres of bone."""
+    b = grid.body
+    back = np.zeros((grid.size, grid.size), np.uint8)
     front, collar = back.copy(), back.copy()
     i, sign = np.arange(10)[:, None], np.array([-1, 1])[:, None, None]
     y = b.apex - 6 + 0.098 * (b.base - b.apex) * i * (1 + 0.012 * i)
@@ -105,50 +105,50 @@ def ribs(frame: Frame) -> Map:
         t = np.linspace(start, end, 24)
         x, down = reach * np.sin(t) ** 0.9, y + fall * ((1 - np.cos(t)) / 2) ** 0.85
         both = np.stack([sign * x, np.broadcast_to(down, (2, *down.shape))], -1)
-        for part in frame.path(both):
-            frame.ribbons(canvas, part, wide, 255)
-            frame.ribbons(canvas, part, wide - 4, 165)
+        for part in grid.path(both):
+            grid.ribbons(canvas, part, wide, 255)
+            grid.ribbons(canvas, part, wide - 4, 165)
     t = np.linspace(0, 1, 16)
     x, y = 14 + (b.wide + 12) * t, b.apex + 38 - 44 * t + 9 * np.sin(2 * np.pi * t)
-    both = frame.path(np.stack([sign[..., 0] * x, np.stack([y, y])], -1), -60)
-    frame.ribbons(collar, both, 14, 255)
-    frame.ribbons(collar, both, 9, 175)
+    both = grid.path(np.stack([sign[..., 0] * x, np.stack([y, y])], -1), -60)
+    grid.ribbons(collar, both, 14, 255)
+    grid.ribbons(collar, both, 9, 175)
     layers = ((back, 5.2), (front, 3.4), (collar, 8.0))
     bone = sum(layer * np.float32(mm * b.mineral / 255) for layer, mm in layers)
-    return np.asarray(cv2.GaussianBlur(np.asarray(bone), (0, 0), 0.7 / frame.mm))
+    return np.asarray(cv2.GaussianBlur(np.asarray(bone), (0, 0), 0.7 / grid.mm))
 
 
-def joints(frame: Frame) -> Map:
-    """Spine, shoulder blades and upper arms, millimetres of bone."""
-    b = frame.body
-    x, y = frame.x - np.float32(60 * b.yaw), frame.y - np.float32(b.base)
+def joints(grid: ProjectionGrid) -> Map:
+    """Draw spine, scapulae and humeri, in millimetres of bone."""
+    b = grid.body
+    x, y = grid.x - np.float32(60 * b.yaw), grid.y - np.float32(b.base)
     period = np.cos(y * np.float32(2 * np.pi / 24))
     body = dome((x / (17.5 + 1.8 * period)) ** 2, 7.5) * (0.82 + 0.18 * np.tanh(3 * period + 1.5))
-    canvas = np.zeros((frame.size, frame.size), np.uint8)
+    canvas = np.zeros((grid.size, grid.size), np.uint8)
     for level in range(-10, 12):
         for at, wide, high, grey in ((-11, 8, 10, 150), (11, 8, 10, 150), (0, 6, 14, 200)):
-            col, row = frame.path([at + 60 * b.yaw, b.base + 24 * level])
-            oval = ((col, row), (wide / frame.mm, high / frame.mm), 0.0)
+            col, row = grid.path([at + 60 * b.yaw, b.base + 24 * level])
+            oval = ((col, row), (wide / grid.mm, high / grid.mm), 0.0)
             cv2.ellipse(canvas, oval, grey, -1)
     for sign in (-1, 1):
         w = b.wide
         blade = [(w + 26, -78), (w - 12, -92), (w - 6, -40), (w + 6, 18), (w + 20, -36)]
-        path = fixed(frame.path([(sign * p, q) for p, q in blade]))
+        path = fixed(grid.path([(sign * p, q) for p, q in blade]))
         layer = np.zeros_like(canvas)
         cv2.fillPoly(layer, [path], 90, cv2.LINE_AA, 4)
-        cv2.polylines(layer, [path], True, 200, max(1, round(3 / frame.mm)), cv2.LINE_AA, 4)
+        cv2.polylines(layer, [path], True, 200, max(1, round(3 / grid.mm)), cv2.LINE_AA, 4)
         canvas += layer // 2
-    bone = body + cv2.GaussianBlur(canvas, (0, 0), 1.6 / frame.mm) * np.float32(4 / 255)
+    bone = body + cv2.GaussianBlur(canvas, (0, 0), 1.6 / grid.mm) * np.float32(4 / 255)
     for sign in (-1, 1):
         top = (sign * (b.wide + 44), b.apex + 40)
-        bone += 0.5 * frame.capsule(top, (sign * b.elbow, 160), 11)
-        bone += 0.45 * frame.ellipsoid((*top, 0), (23, 24, 20))
+        bone += 0.5 * grid.capsule(top, (sign * b.elbow, 160), 11)
+        bone += 0.45 * grid.ellipsoid((*top, 0), (23, 24, 20))
     return np.asarray(bone * np.float32(b.mineral))
 
 
-def flesh_of(frame: Frame, rng: np.random.Generator) -> Map:
-    """The body without lungs, millimetres of water."""
-    b = frame.body
+def flesh_of(grid: ProjectionGrid, rng: np.random.Generator) -> Map:
+    """Compute soft tissue without lungs, in millimetres of water."""
+    b = grid.body
     at = [-300, b.apex - 62, b.apex - 34, b.apex - 12, b.apex + 14, -55, -5, 60, 240]
     f = b.fat
     wide = [62, 56 + 0.4 * f, 68 + f, 118 + f, b.wide + 50, b.wide + 42 + f / 2]
@@ -156,24 +156,24 @@ def flesh_of(frame: Frame, rng: np.random.Generator) -> Map:
     deep = [58, 58, 62, 62, 72, b.deep + 8, b.deep + 14, b.deep + 16, b.deep + 14]
     line = np.linspace(-300, 300, 601, dtype=np.float32)
     table = [cv2.GaussianBlur(np.interp(line, at, v)[None], (0, 0), 9) for v in (wide, deep)]
-    row, still = frame.y + np.float32(300), np.zeros_like(frame.y)
+    row, still = grid.y + np.float32(300), np.zeros_like(grid.y)
     half, depth = (cv2.remap(t.astype("f4"), row, still, cv2.INTER_LINEAR) for t in table)
-    across = (frame.x / half) ** 2
+    across = (grid.x / half) ** 2
     trunk: Map = (depth + np.float32(0.7 * f)) * dome(across * across, 1)
     arms = [((s * (b.wide + 40), b.apex + 44), (s * b.elbow, 160)) for s in (-1, 1)]
     for start, end in arms:
-        trunk = np.maximum(trunk, frame.capsule(start, end, 40 + 0.3 * f))
+        trunk = np.maximum(trunk, grid.capsule(start, end, 40 + 0.3 * f))
     body = 2 * trunk
     if b.breast:
         for s in (-1, 1):
             centre = (s * 0.56 * b.wide, 0.36 * b.base + 0.8 * f, -100.0)
-            bulge = frame.ellipsoid(centre, (b.breast, 0.9 * b.breast, 0.65 * b.breast))
-            body += bulge * smooth((frame.y - 0.1 * b.base) / b.breast + 0.5)
-    body *= 1 + 0.012 * clouds(rng, frame.size, 12) + 0.008 * clouds(rng, frame.size, 45)
-    body -= 1.4 * frame.capsule((0, -260), (3, -48), 8.5)
+            bulge = grid.ellipsoid(centre, (b.breast, 0.9 * b.breast, 0.65 * b.breast))
+            body += bulge * smooth((grid.y - 0.1 * b.base) / b.breast + 0.5)
+    body *= 1 + 0.012 * clouds(rng, grid.size, 12) + 0.008 * clouds(rng, grid.size, 45)
+    body -= 1.4 * grid.capsule((0, -260), (3, -48), 8.5)
     for s in (-1, 1):
-        body -= 1.2 * frame.capsule((3, -48), (s * 34, -16), 6)
+        body -= 1.2 * grid.capsule((3, -48), (s * 34, -16), 6)
     if b.bubble > 10:
         spot = (0.5 * b.wide, b.base - b.domes[1] + 12 + b.bubble * 0.6, -40.0)
-        body -= 1.6 * frame.ellipsoid(spot, (b.bubble * 1.3, b.bubble * 0.7, b.bubble))
+        body -= 1.6 * grid.ellipsoid(spot, (b.bubble * 1.3, b.bubble * 0.7, b.bubble))
     return np.asarray(np.maximum(body, 0))

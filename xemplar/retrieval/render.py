@@ -14,7 +14,7 @@ from xemplar.data.findings import finding_index
 from xemplar.imaging import DISPLAY_SIDE
 from xemplar.imaging.overlay import jpeg, overlay, shrink
 from xemplar.model.densenet import Features
-from xemplar.model.explain import matching_places, similarity_evidence
+from xemplar.model.explain import matching_locations, similarity_evidence
 from xemplar.retrieval.result import Answer
 from xemplar.retrieval.snapshot import Snapshot
 
@@ -106,12 +106,12 @@ def matches(live: Snapshot, media: Media, answer: Answer, case: Case) -> npt.NDA
     """Split the similarity into shares of each pair of spatial locations of query and case.
 
     Returns:
-        float32 (g * g, g * g), see `xemplar.model.explain.matching_places`.
+        float32 (g * g, g * g), see `xemplar.model.explain.matching_locations`.
 
     Raises:
         NotFound: another checkpoint is live now.
     """
-    return matching_places(answer.features, _features(live, media, answer, case))
+    return matching_locations(answer.features, _features(live, media, answer, case))
 
 
 def overlays(live: Snapshot, media: Media, answer: Answer, side: int = 512) -> dict[str, bytes]:

@@ -22,7 +22,7 @@ from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder, open_encoder
 from xemplar.retrieval.duplicates import StoredImages, case_of_image
 from xemplar.retrieval.follower import StoreFollower
-from xemplar.retrieval.ingest import Ingested, embed_image
+from xemplar.retrieval.ingest import Ingested, embed_image, store_case
 from xemplar.retrieval.query import Query, Question, answer_of, answers, read, read_all
 from xemplar.retrieval.result import Answer, Stopwatch
 from xemplar.retrieval.selection import Scope

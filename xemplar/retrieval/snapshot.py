@@ -12,7 +12,9 @@ from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, Generations
 from xemplar.errors import ConfigurationError, NotFound
-from xemplar.imaging.validation.validator import FEWEST, MOST, InputValidator, Verdict
+from xemplar.imaging.validation.validator import (
+    InputValidator,
+)
 from xemplar.index import (
     LiveIndex,
     check_cases,
@@ -57,7 +59,9 @@ class Snapshot:
         """Checkpoint of the encoder."""
         return self.encoder.checkpoint
 
-    def judge(self, inputs: npt.NDArray[np.uint8], features: Features | None = None) -> Verdict:
+    def judge(
+        self, inputs: npt.NDArray[np.uint8], features: Features | None = None
+    ) -> ValidationResult:
         """Validate an input image.
 
         An image that seems rotated or inverted is corrected and encoded once more.
@@ -67,9 +71,9 @@ class Snapshot:
             features: the network's output for them (N = 1); None to compute it.
         """
         if self.validator is None:
-            return Verdict()
+            return ValidationResult()
         activations = self._activations(inputs) if features is None else features.pooled()[0]
-        return self.validator.judge(inputs, activations, self._activations)
+        return self.validator.check(inputs, activations, self._activations)
 
     def _activations(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         pooled: npt.NDArray[np.float64] = self.encoder.encode(inputs[None]).pooled()[0]
@@ -169,7 +173,7 @@ def new_validator(snapshot: Snapshot, catalog: Catalog, store: Store) -> InputVa
     """Load or fit the input validator of a snapshot; None if there are too few images.
 
     It is saved beside the generation's files, so that it is fitted only once: encoding the sample
-    of `MOST` images takes several seconds.
+    of `MAX_IMAGES` images takes several seconds.
 
     Raises:
         CorruptArtefact: a stored input is damaged.
@@ -187,8 +191,8 @@ def new_validator(snapshot: Snapshot, catalog: Catalog, store: Store) -> InputVa
 
 
 def _fitted_validator(snapshot: Snapshot, catalog: Catalog, media: Media) -> InputValidator | None:
-    count = min(len(snapshot.generation), MOST)
-    if count < FEWEST:
+    count = min(len(snapshot.generation), MAX_IMAGES)
+    if count < MIN_IMAGES:
         return None
     drawn = np.random.default_rng(SEED).choice(snapshot.generation.ids, count, replace=False)
     inputs = []
@@ -201,7 +205,7 @@ def _fitted_validator(snapshot: Snapshot, catalog: Catalog, media: Media) -> Inp
 def fit_validator(inputs: npt.NDArray[np.uint8], encoder: Encoder) -> InputValidator | None:
     """Fit an input validator to network inputs, uint8 (n, s, s); None if there are too few."""
     batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
-    return InputValidator.of(inputs, np.concatenate([encoder.encode(b).pooled() for b in batches]))
+    return InputValidator.fit(inputs, np.concatenate([encoder.encode(b).pooled() for b in batches]))
 
 
 def embed_missed_cases(

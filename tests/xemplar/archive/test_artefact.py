@@ -1,4 +1,4 @@
-"""Artefacts appear whole or not at all, and are named by their digest."""
+"""Artefacts are written atomically and identified by their digest."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_different_values_have_different_digests() -> None:
     assert len({digest_of(value) for value in values}) == len(values)
 
 
-def test_a_written_file_replaces_the_one_before(tmp_path: Path) -> None:
+def test_a_written_file_replaces_the_previous_one(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
     write_file(path, b"before")
     write_file(path, b"after")
@@ -36,7 +36,7 @@ def test_a_written_file_replaces_the_one_before(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_failed_write_leaves_what_was_there_and_nothing_beside(
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
@@ -73,7 +73,7 @@ def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_folder_is_refused_and_kept(tmp_path: Path) -> None:
+def test_an_existing_folder_is_rejected_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with (
         pytest.raises(ConfigurationError, match=r"folder exists already; choose another"),

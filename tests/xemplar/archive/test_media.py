@@ -1,4 +1,4 @@
-"""The kept pictures: exact inputs, small display copies without headers, and clear refusals."""
+"""Stored images: exact inputs, small display copies without headers, clear errors."""
 
 import io
 from pathlib import Path
@@ -22,7 +22,7 @@ def kept(media: Media, data: bytes, spec: PreprocessSpec = SPEC) -> Radiograph:
     return image
 
 
-def test_the_input_comes_back_bit_for_bit(tmp_path: Path) -> None:
+def test_the_input_is_restored_bit_for_bit(tmp_path: Path) -> None:
     media = Media(tmp_path)
     image = kept(media, encoded(drawn_image(1)))
     np.testing.assert_array_equal(media.input(image.sha256, SPEC), preprocess(image, SPEC))
@@ -46,13 +46,13 @@ def test_the_display_copy_looks_like_the_image(tmp_path: Path) -> None:
     assert np.abs(display.astype(int) - image.pixels).mean() < 3
 
 
-def test_a_large_image_is_shown_smaller_with_its_aspect_ratio(tmp_path: Path) -> None:
+def test_the_display_copy_of_a_large_image_keeps_its_aspect_ratio(tmp_path: Path) -> None:
     media = Media(tmp_path)
     image = kept(media, encoded(drawn_image(1, 3000, 1500)))
     assert media.display(image.sha256).shape == (1024, 512)
 
 
-def test_no_header_survives_and_a_turned_image_is_upright(tmp_path: Path) -> None:
+def test_no_header_survives_and_exif_rotation_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = "Jane Doe"  # ImageDescription
     exif[0x0112] = 6  # Orientation: turn by 90 degrees
@@ -68,7 +68,7 @@ def test_no_header_survives_and_a_turned_image_is_upright(tmp_path: Path) -> Non
     assert all(b"Jane" not in path.read_bytes() for path in tmp_path.rglob("*.*"))
 
 
-def test_writing_again_replaces_a_torn_file_and_leaves_nothing_beside(tmp_path: Path) -> None:
+def test_rewriting_replaces_a_truncated_file_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     media = Media(tmp_path)
     image = kept(media, encoded(drawn_image(1)))
     for path in tmp_path.rglob("*.*"):
@@ -79,7 +79,7 @@ def test_writing_again_replaces_a_torn_file_and_leaves_nothing_beside(tmp_path: 
     media.sync()
 
 
-def test_what_was_never_kept_is_not_found(tmp_path: Path) -> None:
+def test_an_image_that_was_never_stored_is_not_found(tmp_path: Path) -> None:
     media = Media(tmp_path)
     for ask in (media.display, media.display_bytes, lambda sha: media.input(sha, SPEC)):
         with pytest.raises(NotFound, match="index its image again"):
@@ -87,13 +87,13 @@ def test_what_was_never_kept_is_not_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("digest", ["", "../../etc/passwd", "A" * 64, "a" * 63, "a" * 64 + "\n"])
-def test_only_a_digest_names_a_picture(tmp_path: Path, digest: str) -> None:
+def test_only_a_digest_is_accepted_as_a_name(tmp_path: Path, digest: str) -> None:
     with pytest.raises(NotFound, match="no sha256 digest"):
         Media(tmp_path).display(digest)
 
 
 @pytest.mark.parametrize("damage", [b"", b"no picture", encoded(drawn_image(2, 70, 70))])
-def test_a_damaged_input_is_refused(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_input_is_rejected(tmp_path: Path, damage: bytes) -> None:
     media = Media(tmp_path)
     image = kept(media, encoded(drawn_image(1)))
     next(tmp_path.rglob("*.png")).write_bytes(damage)
@@ -101,7 +101,7 @@ def test_a_damaged_input_is_refused(tmp_path: Path, damage: bytes) -> None:
         media.input(image.sha256, SPEC)
 
 
-def test_an_input_of_another_size_is_not_kept(tmp_path: Path) -> None:
+def test_an_input_of_the_wrong_size_is_not_stored(tmp_path: Path) -> None:
     image = decode(encoded(drawn_image(1)))
     with pytest.raises(InvalidArgument, match=r"not uint8 \(64, 64\)"):
         Media(tmp_path).write(image, np.zeros((32, 32), np.uint8), SPEC)

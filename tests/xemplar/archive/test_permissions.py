@@ -1,4 +1,4 @@
-"""The store is for the user that runs this software, whatever the umask, and whoever made it."""
+"""Stores are private to their user, regardless of the umask and of earlier permissions."""
 
 import os
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def opened(root: Path) -> dict[str, str]:
     return {str(path): oct(mode(path)) for path in everything if mode(path) & OTHERS}
 
 
-def test_a_store_is_made_for_its_user_alone(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_a_new_store_is_private(tmp_path: Path, tiny_checkpoint: Path) -> None:
     store, checkpoint = Store(tmp_path / "new" / "store"), load(tiny_checkpoint)
     migrate(store.database_url)
     encoder = open_encoder(checkpoint, precision=Precision.FLOAT32)
@@ -58,7 +58,7 @@ def test_a_store_is_made_for_its_user_alone(tmp_path: Path, tiny_checkpoint: Pat
         assert opened(tmp_path / "new") == {}
 
 
-def test_what_is_written_elsewhere_is_for_its_user_alone_too(tmp_path: Path) -> None:
+def test_files_written_outside_the_store_are_private(tmp_path: Path) -> None:
     write_file(tmp_path / "run" / "report.json", b"{}")
     with new_file(tmp_path / "run" / "backup.tar") as file:
         file.write(b"x")
@@ -70,12 +70,12 @@ def test_what_is_written_elsewhere_is_for_its_user_alone_too(tmp_path: Path) -> 
     assert opened(tmp_path / "run") == {}
 
 
-def test_phantoms_are_nobody_and_may_be_read(tmp_path: Path) -> None:
+def test_phantoms_show_no_patient_and_are_readable(tmp_path: Path) -> None:
     write_phantoms(tmp_path / "phantoms", 1, size=64)
     assert mode(tmp_path / "phantoms" / "labels.csv") & 0o044
 
 
-def test_a_backup_is_for_its_user_alone(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_a_backup_is_private(tmp_path: Path, tiny_checkpoint: Path) -> None:
     made = small_store(tmp_path, tiny_checkpoint)
     backup(tmp_path / "monday.tar", store=made.store.root, checkpoint=made.checkpoint)
     assert mode(tmp_path / "monday.tar") == 0o600
@@ -90,12 +90,12 @@ def older(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
     return made
 
 
-def test_a_store_that_is_open_is_closed_at_the_start_of_any_command(older: SmallStore) -> None:
+def test_every_command_makes_an_accessible_store_private(older: SmallStore) -> None:
     store_folder(older.store.root)
     assert opened(older.store.root) == {}
 
 
-def test_a_file_that_was_opened_later_is_closed_again(older: SmallStore) -> None:
+def test_a_file_made_accessible_later_is_made_private_again(older: SmallStore) -> None:
     store_folder(older.store.root)
     for name in ("catalog.sqlite", "pseudonym.key"):
         (older.store.root / name).chmod(0o666)
@@ -103,7 +103,7 @@ def test_a_file_that_was_opened_later_is_closed_again(older: SmallStore) -> None
     assert opened(older.store.root) == {}
 
 
-def test_what_cannot_be_closed_is_told_and_still_used(
+def test_files_that_cannot_be_made_private_are_reported_and_still_used(
     older: SmallStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def read_only(*_: object, **__: object) -> None:
@@ -116,7 +116,7 @@ def test_what_cannot_be_closed_is_told_and_still_used(
     assert f"chmod -R go= {older.store.root}" in said
 
 
-def test_links_are_left_alone(tmp_path: Path) -> None:
+def test_links_are_not_changed(tmp_path: Path) -> None:
     outside, store = tmp_path / "outside", tmp_path / "store"
     outside.write_bytes(b"x")
     store.mkdir()

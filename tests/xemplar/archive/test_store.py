@@ -1,4 +1,4 @@
-"""The store's pseudonyms: stable, keyed, and one key whoever comes first."""
+"""Pseudonyms of a store: stable, keyed, with one key under concurrency."""
 
 import hmac
 import stat
@@ -13,7 +13,7 @@ from xemplar.archive.store import Store
 from xemplar.errors import CorruptArtefact
 
 
-def test_nothing_is_created_by_naming_a_store(tmp_path: Path) -> None:
+def test_opening_a_store_creates_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     assert store.database_url.endswith("store/catalog.sqlite")
     assert not store.root.exists()
@@ -64,13 +64,13 @@ def test_only_the_owner_may_read_the_key(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["pseudonym.key"]
 
 
-def test_of_many_at_once_the_first_key_is_everybodys(tmp_path: Path) -> None:
+def test_concurrent_processes_share_the_first_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         pseudonyms = set(pool.map(lambda _: Store(tmp_path).pseudonym("nih", "1"), range(32)))
     assert len(pseudonyms) == 1
 
 
-def test_a_damaged_key_is_refused_and_not_replaced(tmp_path: Path) -> None:
+def test_a_damaged_key_is_rejected_and_not_replaced(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.pseudonym_key.write_bytes(b"short")
     with pytest.raises(CorruptArtefact, match="restore it from a backup"):

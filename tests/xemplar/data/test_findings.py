@@ -1,4 +1,4 @@
-"""Vocabularies, and labels that are uncertain or unknown."""
+"""Vocabularies, and uncertain and unknown labels."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_a_name_has_one_spelling(written: str, name: str) -> None:
         ({}, ()),
     ],
 )
-def test_positives_are_what_is_surely_present(
+def test_positives_are_the_findings_that_are_certainly_present(
     labels: dict[str, int], present: tuple[str, ...]
 ) -> None:
     assert positives(labels) == present
@@ -73,7 +73,7 @@ def test_a_finding_is_found_by_any_of_its_names() -> None:
     assert finding_index(NIH14, "Pleural Effusion") == NIH14.index("Effusion")
 
 
-def test_an_unknown_finding_is_refused_with_all_that_are_known() -> None:
+def test_an_unknown_finding_is_rejected_with_the_vocabulary() -> None:
     with pytest.raises(UnknownFinding, match=r"'Tuberculosis'; .* knows: Edema, Mass"):
         finding_index(("Edema", "Mass"), "Tuberculosis")
 
@@ -82,13 +82,13 @@ def test_an_unknown_finding_is_refused_with_all_that_are_known() -> None:
     ("written", "near"),
     [("Efusion", "Effusion"), ("Cardiomegalie", "Cardiomegaly"), ("Pleural efusion", "Effusion")],
 )
-def test_the_nearest_known_findings_are_told(written: str, near: str) -> None:
+def test_the_nearest_known_findings_are_reported(written: str, near: str) -> None:
     assert nearest_findings(written)[0] == near
     with pytest.raises(UnknownFinding, match=rf"{written}', perhaps {near}"):
         known_finding(written, NIH14)
 
 
-def test_a_finding_that_is_known_by_another_spelling_is_told_in_it() -> None:
+def test_a_finding_is_returned_in_the_vocabularys_spelling() -> None:
     assert known_finding("SARCOID", ("Mass", "Sarcoid")) == "Sarcoid"
 
 
@@ -104,7 +104,7 @@ LABELS = {"Edema": 1, "Mass": 0, "Hernia": -1}  # Nodule: unknown
         (UncertainPolicy.IGNORE, [1, 0, 0, 0], [1, 1, 0, 0]),
     ],
 )
-def test_an_uncertain_label_becomes_what_the_policy_says(
+def test_an_uncertain_label_follows_the_policy(
     policy: UncertainPolicy, target: list[int], known: list[int]
 ) -> None:
     found = targets(LABELS, FINDINGS, policy)
@@ -112,6 +112,6 @@ def test_an_uncertain_label_becomes_what_the_policy_says(
     assert [array.dtype for array in found] == [np.float32, np.float32]
 
 
-def test_a_label_that_is_none_of_the_three_is_refused() -> None:
+def test_an_invalid_label_is_rejected() -> None:
     with pytest.raises(DatasetError, match="label 2 of 'Mass' is none of 1, 0, -1"):
         targets({"Mass": 2}, FINDINGS)

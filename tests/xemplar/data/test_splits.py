@@ -1,4 +1,4 @@
-"""Splits by patient: stable, whatever else is there, and whatever a data set is called."""
+"""Splits by patient: stable, and independent of other images and of the data set's name."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xemplar.data.datasets import DatasetImage
-from xemplar.data.splits import OLDEST_SCHEME, PatientSplit, learnt_digest, patient_number
+from xemplar.data.splits import OLDEST_SCHEME, PatientSplit, development_digest, patient_number
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.model.checkpoint import Card, Checkpoint
 
@@ -27,14 +27,14 @@ def images(count: int, **fields: str) -> list[DatasetImage]:
     seed=st.integers(0, 99),
     names=st.lists(st.text("abc", min_size=1, max_size=3), max_size=5),
 )
-def test_all_images_of_a_patient_fall_into_one_split(
+def test_all_images_of_a_patient_are_in_one_split(
     patient: str, seed: int, names: list[str]
 ) -> None:
     same = [DatasetImage(Path(name), "ours", patient=patient) for name in ["first", *names]]
     assert len({PatientSplit(seed).of(image) for image in same}) == 1
 
 
-def test_the_shares_of_the_splits_are_as_asked() -> None:
+def test_the_splits_have_the_requested_shares() -> None:
     rule = PatientSplit(val=0.2, test=0.1)
     splits = [rule.of(image) for image in images(4000)]
     # binomial: 4000 patients, standard deviation below 0.7 %
@@ -42,12 +42,12 @@ def test_the_shares_of_the_splits_are_as_asked() -> None:
     assert splits.count("test") / 4000 == pytest.approx(0.1, abs=0.02)
 
 
-def test_another_seed_splits_otherwise() -> None:
+def test_another_seed_gives_another_split() -> None:
     one, other = ([PatientSplit(seed, val=0.4).of(f) for f in images(100)] for seed in (0, 1))
     assert one != other
 
 
-def test_a_split_that_the_data_set_names_stands() -> None:
+def test_a_split_named_by_the_data_set_is_kept() -> None:
     assert PatientSplit().of(DatasetImage(Path("1.png"), "ours", patient="7", split="box")) == "box"
 
 
@@ -61,7 +61,7 @@ def test_images_without_a_patient_are_patients_of_their_own() -> None:
     assert len(set(numbers)) == 4
 
 
-def test_a_data_set_under_another_name_is_split_alike() -> None:
+def test_the_split_does_not_depend_on_the_data_sets_name() -> None:
     rule = PatientSplit(val=0.4)
     renamed = [replace(image, source="copy") for image in images(100)]
     assert [rule.of(image) for image in renamed] == [rule.of(image) for image in images(100)]
@@ -78,11 +78,11 @@ def test_the_file_name_of_an_image_may_be_any_bytes() -> None:
     [
         ({"val": 0.5, "test": 0.5}, "less than 1"),
         ({"val": -0.1}, "at least 0"),
-        ({"test": float("nan")}, "cannot be"),
+        ({"test": float("nan")}, "are impossible"),
         ({"scheme": 3}, "install the version"),
     ],
 )
-def test_a_rule_that_cannot_be_is_refused(fields: dict[str, float], message: str) -> None:
+def test_an_impossible_rule_is_rejected(fields: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         PatientSplit(**fields)  # type: ignore[arg-type]
 
@@ -90,7 +90,7 @@ def test_a_rule_that_cannot_be_is_refused(fields: dict[str, float], message: str
 # ---- In the checkpoint --------------------------------------------------------------------------
 
 
-def test_a_checkpoint_gives_the_split_of_its_training_whatever_the_trainings_seed() -> None:
+def test_a_checkpoint_gives_the_split_of_its_training_for_any_training_seed() -> None:
     rule = PatientSplit(seed=7, val=0.2, test=0.3)
     assert Card(("Mass",), training={"seed": 1, "split": asdict(rule)}).split == rule
 
@@ -102,12 +102,12 @@ def test_an_older_checkpoint_split_by_the_seed_of_its_training() -> None:
     assert "".join(split[0] if split != "test" else "x" for split in splits) == OF_RELEASE_0_1
 
 
-def test_a_checkpoint_that_tells_nothing_has_the_default(tiny: Checkpoint) -> None:
+def test_a_checkpoint_without_a_rule_has_the_default(tiny: Checkpoint) -> None:
     assert tiny.card.split == PatientSplit()
 
 
 @pytest.mark.parametrize("split", [{"scheme": 9}, {"seeds": 1}, {"val": 2}])
-def test_a_checkpoint_split_in_an_unknown_way_is_refused(split: dict[str, int]) -> None:
+def test_a_checkpoint_with_an_unknown_rule_is_rejected(split: dict[str, int]) -> None:
     with pytest.raises(CorruptArtefact, match="split cannot be used"):
         _ = Card(("Mass",), training={"split": split}).split
 
@@ -115,15 +115,17 @@ def test_a_checkpoint_split_in_an_unknown_way_is_refused(split: dict[str, int]) 
 # ---- Whom a training learns from ----------------------------------------------------------------
 
 
-def test_the_digest_of_whom_a_training_learns_from_changes_with_them_alone() -> None:
+def test_the_development_digest_depends_only_on_its_patients() -> None:
     rule = PatientSplit()
     train, test = images(5, split="train"), images(9, split="test")[5:]
-    digest = learnt_digest([*train, *test], rule)
-    assert digest == learnt_digest([*reversed(train), *test[1:]], rule)
-    assert digest == learnt_digest([*(replace(f, labels={"Mass": 1}) for f in train), *test], rule)
-    assert digest != learnt_digest([*train[1:], *test], rule)
-    assert digest != learnt_digest([*train, *(replace(f, split="val") for f in test)], rule)
+    digest = development_digest([*train, *test], rule)
+    assert digest == development_digest([*reversed(train), *test[1:]], rule)
+    assert digest == development_digest(
+        [*(replace(f, labels={"Mass": 1}) for f in train), *test], rule
+    )
+    assert digest != development_digest([*train[1:], *test], rule)
+    assert digest != development_digest([*train, *(replace(f, split="val") for f in test)], rule)
 
 
-def test_where_patients_are_split_by_the_rule_alone_it_is_the_rule_that_tells() -> None:
-    assert learnt_digest(images(5), PatientSplit()) is None
+def test_without_named_splits_there_is_no_development_digest() -> None:
+    assert development_digest(images(5), PatientSplit()) is None

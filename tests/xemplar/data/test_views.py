@@ -1,8 +1,8 @@
-"""Views are a closed list; other words for them are understood, and the nearest is told."""
+"""Views: a closed list with synonyms; errors state the nearest view."""
 
 import pytest
 
-from xemplar.data.views import known_view, unknown_view
+from xemplar.data.views import parse_view, unknown_view_message
 
 
 @pytest.mark.parametrize(
@@ -11,16 +11,18 @@ from xemplar.data.views import known_view, unknown_view
      ("AP_horizontal", "AP"), ("Left lateral", "LATERAL"), ("LLAT", "LL"), ("frontal", "FRONTAL"),
      ("PA oblique", "OBLIQUE"), ("Posteroanterior", "PA")],
 )  # fmt: skip
-def test_a_view_is_known_in_other_words(written: str, view: str) -> None:
-    assert known_view(written) == view
+def test_a_view_is_recognised_by_its_synonyms(written: str, view: str) -> None:
+    assert parse_view(written) == view
 
 
 @pytest.mark.parametrize("written", ["", "XP", "John Doe", "PA of John Doe", "supine", "17"])
-def test_what_says_anything_else_is_no_view(written: str) -> None:
-    assert known_view(written) is None
+def test_text_with_unknown_words_is_not_a_view(written: str) -> None:
+    assert parse_view(written) is None
 
 
-def test_the_nearest_view_is_told() -> None:
-    assert unknown_view("latral").startswith("unknown view 'latral', perhaps LATERAL; known here: ")
-    assert unknown_view("Profyl").startswith("unknown view 'Profyl', perhaps LATERAL")
-    assert "perhaps" not in unknown_view("17")
+def test_the_nearest_view_is_reported() -> None:
+    assert unknown_view_message("latral").startswith(
+        "unknown view 'latral', perhaps LATERAL; known here: "
+    )
+    assert unknown_view_message("Profyl").startswith("unknown view 'Profyl', perhaps LATERAL")
+    assert "perhaps" not in unknown_view_message("17")

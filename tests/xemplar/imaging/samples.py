@@ -1,4 +1,4 @@
-"""Small pictures and DICOM parts that the tests of decoding share."""
+"""Small images and DICOM elements shared by the tests of decoding."""
 
 import io
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Bytes -> Radiograph or refusal: no surprise for any bytes at all."""
+"""Arbitrary bytes decode to a `Radiograph` or raise an `InputError`."""
 
 import re
 import struct
@@ -186,7 +186,7 @@ def test_any_header_gives_an_image_or_a_refusal_in_our_own_words(
         ("JPEG-LS", 6, 0x10),  # precision of 24 bits: SIGABRT
     ],
 )
-def test_a_stream_at_which_gdcm_ends_its_process_is_refused(
+def test_a_stream_at_which_gdcm_ends_its_process_is_rejected(
     name: str, offset: int, flip: int
 ) -> None:
     content = bytearray(compressed(dicom(IMAGE), LOSSLESS[name]))
@@ -202,5 +202,5 @@ BEGINNINGS = (
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.binary(max_size=300), beginning=st.sampled_from(BEGINNINGS))
 @example(data=b"", beginning=BEGINNINGS[-1])
-def test_any_bytes_behind_any_beginning_are_refused(data: bytes, beginning: bytes) -> None:
+def test_any_bytes_behind_any_beginning_are_rejected(data: bytes, beginning: bytes) -> None:
     assert isinstance(image_or_refusal(beginning + data), InputError)

@@ -1,4 +1,4 @@
-"""Small files that would fill the memory."""
+"""Decompression bombs are rejected."""
 
 import io
 import struct
@@ -43,7 +43,7 @@ def hundred_megapixels() -> bytes:
         pytest.param(png(36_001, 1000, (b"IDAT", zlib.compress(b"0"))), id="just over the limit"),
     ],
 )
-def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(data: bytes) -> None:
+def test_a_picture_of_too_many_pixels_is_rejected_before_it_is_decoded(data: bytes) -> None:
     assert len(data) < MEBIBYTE
     assert peak_memory(lambda: refused(data, ImageTooLarge, "pixels")) < 8 * MEBIBYTE
 
@@ -56,7 +56,7 @@ def progressive(scans: int) -> bytes:
     return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * scans + data[-2:]
 
 
-def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded() -> None:
+def test_a_jpeg_of_many_scans_is_rejected_before_it_is_decoded() -> None:
     assert decode(progressive(0)).format == "JPEG"
     refused(progressive(300), UnreadableImage, "more than 100 JPEG scans")
 
@@ -96,7 +96,7 @@ def test_a_deflated_dicom_image_equals_the_plain_one() -> None:
     np.testing.assert_array_equal(decode(plain).pixels, IMAGE)
 
 
-def test_a_deflated_dicom_data_set_that_inflates_without_end_is_refused() -> None:
+def test_a_deflated_dicom_data_set_that_inflates_without_end_is_rejected() -> None:
     deflating = zlib.compressobj(9, wbits=-15)
     body = b"".join(deflating.compress(bytes(MEBIBYTE)) for _ in range(64)) + deflating.flush()
     bomb = deflated(body)

@@ -1,4 +1,4 @@
-"""Grey that is stored in colour, the tint of a photograph, and colour."""
+"""Greyscale stored in colour, tinted photographs, and colour."""
 
 import io
 from typing import Any, NoReturn
@@ -63,12 +63,12 @@ def test_an_image_with_a_slight_tint_is_grey_without_a_warning() -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF"])
-def test_a_colour_photograph_is_refused(format: str) -> None:  # noqa: A002
+def test_a_colour_photograph_is_rejected(format: str) -> None:  # noqa: A002
     message = "in colour .channels differ by [0-9]+ of 255.*limits are 64 and 12"
     refused(encoded(COLOUR, format), NotARadiograph, message)
 
 
-def test_a_picture_of_one_strong_colour_is_refused() -> None:
+def test_a_picture_of_one_strong_colour_is_rejected() -> None:
     refused(encoded(tinted((1.0, 0.3, 0.1))), NotARadiograph, "in colour")
 
 
@@ -112,11 +112,11 @@ def test_16_bits_of_colour_are_upright(orientation: int, behind_the_pixels: bool
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
-def test_16_bits_of_colour_that_are_cut_short_are_refused(share: float) -> None:
+def test_16_bits_of_colour_that_are_cut_short_are_rejected(share: float) -> None:
     refused(DEEP_COLOUR[: int(share * len(DEEP_COLOUR))], UnreadableImage, "damaged")
 
 
-def test_16_bits_of_colour_that_differ_are_refused() -> None:
+def test_16_bits_of_colour_that_differ_are_rejected() -> None:
     data = cv2.imencode(".png", COLOUR.astype(np.uint16) * 16)[1].tobytes()
     refused(data, NotARadiograph, "in colour")
 
@@ -192,7 +192,7 @@ def test_a_grey_jpeg_2000_of_three_channels_is_grey(photometric: str, no_jp2: bo
 
 
 def palette(bits: int, dtype: str, **channels: npt.NDArray[Any]) -> bytes:
-    """IMAGE through palettes that store grey 255 - i at place i."""
+    """IMAGE through palettes that store grey 255 - i at index i."""
     header = dcmread(io.BytesIO(dicom(255 - IMAGE, PhotometricInterpretation="PALETTE COLOR")))
     for name in ("Red", "Green", "Blue"):
         entries = channels.get(name, np.arange(256)[::-1] * (257 if bits == 16 else 1))
@@ -207,7 +207,7 @@ def test_a_grey_palette_is_grey(bits: int, dtype: str) -> None:
     assert correlation(image, IMAGE) > 0.9999
 
 
-def test_true_colour_in_dicom_is_refused() -> None:
+def test_true_colour_in_dicom_is_rejected() -> None:
     refused(colour(COLOUR, "RGB"), NotARadiograph, "in colour")
     red = palette(8, "u1", Red=np.full(256, 255), Blue=np.zeros(256))
     refused(red, NotARadiograph, "in colour")

@@ -1,4 +1,4 @@
-"""`DecodingPool`: what `decode` says, and a refusal in time where an image would hold it up."""
+"""`DecodingPool`: the results of `decode`, within limits of time and memory."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def test_an_image_is_what_decode_says(pool: DecodingPool, image: bytes) -> None:
     "image",
     [b"", b"no image", IMAGE[:300], encoded(np.zeros((99, 99), np.uint8)), bytes(8_000_001)],
 )
-def test_what_decode_refuses_is_refused_alike(pool: DecodingPool, image: bytes) -> None:
+def test_what_decode_refuses_is_rejected_alike(pool: DecodingPool, image: bytes) -> None:
     with pytest.raises(InputError) as wanted:
         decode(image, LIMITS)
     with pytest.raises(type(wanted.value)) as said:
@@ -115,13 +115,13 @@ def driven(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("image", "seconds", "reason"),
     [
-        (hostile.ENDLESS, 1, "took longer than an image of its size may; 1 seconds"),
+        (hostile.ENDLESS, 1, "took longer than allowed for its size; 1 seconds"),
         (hostile.GREEDY, 100, "at most 200 MiB"),
         (hostile.CRASHING, 100, "ended the decoder"),
     ],
     ids=["endless", "greedy", "crashing"],
 )
-def test_an_image_that_never_comes_to_an_end_is_refused_and_the_next_one_decoded(
+def test_an_image_that_never_comes_to_an_end_is_rejected_and_the_next_one_decoded(
     image: bytes, seconds: int, reason: str
 ) -> None:
     with DecodingPool(1, LIMITS, seconds, max_memory=200 * 2**20) as one:
@@ -133,14 +133,14 @@ def test_an_image_that_never_comes_to_an_end_is_refused_and_the_next_one_decoded
         assert one.processes != before
 
 
-def test_a_real_image_of_thousands_of_scans_is_refused() -> None:
+def test_a_real_image_of_thousands_of_scans_is_rejected() -> None:
     with DecodingPool(1, LIMITS, seconds=1) as one:
         with pytest.raises(InputError):
             one(hostile.scans_without_end(100_000))
         assert one(IMAGE).sha256 == decode(IMAGE).sha256
 
 
-def test_a_real_image_that_takes_too_much_memory_is_refused() -> None:
+def test_a_real_image_that_takes_too_much_memory_is_rejected() -> None:
     with DecodingPool(1, LIMITS, max_memory=120 * 2**20) as one:
         with pytest.raises(UnreadableImage, match="at most 120 MiB"):
             one(LARGE)
@@ -265,7 +265,7 @@ def test_workers_end_with_a_process_that_is_killed(image: bytes) -> None:
     """One that decodes is ended by its limit of processor time: nobody else is left to do it."""
     script = f"""
 import os, threading, time
-from xemplar.imaging import Limits, pool as pools
+from xemplar.imaging import Limits, decoder_pool as pools
 pools.COMMAND = {hostile.COMMAND!r}
 pool = pools.DecodingPool(1, Limits(), seconds=1)
 pool({IMAGE!r})

@@ -1,4 +1,4 @@
-"""GDCM works in a process of its own, and is loaded into no other."""
+"""GDCM is loaded only in a process of its own."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Overlays: heat shows where the map has it, and nowhere else."""
+"""Overlays show heat where the map has it, and nowhere else."""
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ def redness(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         ("pad", (105, 210), (3, 5), (0.5, 5.5 / 7)),
     ],
 )
-def test_a_peak_is_reddest_at_its_place_on_the_image(
+def test_a_peak_is_reddest_at_its_position_on_the_image(
     fit: str, shape: tuple[int, int], cell: tuple[int, int], place: tuple[float, float]
 ) -> None:
     heatmap = np.zeros((7, 7), np.float32)
@@ -41,7 +41,7 @@ def test_a_peak_is_reddest_at_its_place_on_the_image(
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_far_from_the_peak_the_image_is_untouched(fit: str) -> None:
+def test_far_from_the_peak_the_image_is_unchanged(fit: str) -> None:
     image = drawn_image(1, 140, 140)
     heatmap = np.zeros((7, 7), np.float32)
     heatmap[1, 1] = 1
@@ -50,19 +50,19 @@ def test_far_from_the_peak_the_image_is_untouched(fit: str) -> None:
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_a_map_of_zeros_leaves_the_image_as_it_is(fit: str) -> None:
+def test_a_map_of_zeros_leaves_the_image_unchanged(fit: str) -> None:
     image = drawn_image(2, 90, 70)
     picture = overlay(image, np.zeros((7, 7), np.float32), PreprocessSpec(224, fit))  # type: ignore[arg-type]
     assert np.array_equal(picture, np.repeat(image[..., None], 3, axis=2))
 
 
-def test_what_counts_is_the_share_of_the_maps_own_maximum() -> None:
+def test_the_overlay_is_relative_to_the_maps_own_maximum() -> None:
     heatmap = np.random.default_rng(0).random((7, 7), np.float32)
     weak, strong = (overlay(grey(70, 70), heatmap * s, PreprocessSpec()) for s in (1e-6, 1e3))
     assert np.abs(weak.astype(int) - strong).max() <= 1
 
 
-def test_the_hotter_a_place_the_less_of_the_image_shows_through() -> None:
+def test_opacity_increases_with_the_heatmap() -> None:
     heatmap = np.tile(np.linspace(0, 1, 7, dtype=np.float32), (7, 1))
     black, white = (overlay(grey(70, 140) * 0 + v, heatmap, PreprocessSpec()) for v in (0, 255))
     through = (white.astype(int) - black).mean(axis=(0, 2))

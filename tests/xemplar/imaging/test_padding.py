@@ -1,4 +1,4 @@
-"""DICOM: padding, and all that may be wrong with it."""
+"""DICOM: pixel padding, valid and invalid."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""Image -> network input, and a heatmap's way back onto the image."""
+"""Image -> network input, and heatmaps back onto the image."""
 
 import json
 from dataclasses import asdict, replace
@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from tests.images import drawn_image
 from xemplar.errors import CorruptArtefact
 from xemplar.imaging import Radiograph
-from xemplar.imaging.preprocess import Frame, PreprocessSpec, frame, onto_image, preprocess
+from xemplar.imaging.preprocess import (
+    InputRegion,
+    PreprocessSpec,
+    input_region,
+    onto_image,
+    preprocess,
+)
 
 PAD = PreprocessSpec(fit="pad")
 
@@ -27,7 +33,7 @@ def image(pixels: npt.NDArray[np.uint8]) -> Radiograph:
 
 
 @pytest.mark.parametrize("spec", [PreprocessSpec(), PAD, PreprocessSpec(64, mean=(0.5, 0.5, 0.4))])
-def test_a_spec_goes_through_json_and_back(spec: PreprocessSpec) -> None:
+def test_a_spec_survives_a_round_trip_through_json(spec: PreprocessSpec) -> None:
     assert PreprocessSpec.from_dict(json.loads(json.dumps(asdict(spec)))) == spec
 
 
@@ -42,7 +48,7 @@ def test_specs_that_make_another_input_have_another_digest() -> None:
 
 
 @pytest.mark.parametrize(("size", "fit"), [(0, "pad"), (-32, "pad"), (225, "pad"), (224, "crop")])
-def test_an_impossible_spec_is_refused(size: int, fit: Any) -> None:
+def test_an_impossible_spec_is_rejected(size: int, fit: Any) -> None:
     with pytest.raises(CorruptArtefact, match=f"size {size} and fit '{fit}'"):
         PreprocessSpec(size, fit)
 
@@ -63,7 +69,7 @@ GOOD = {"size": 224, "fit": "pad", "mean": [0, 0, 0], "std": [1, 1, 1]}
     ],
     ids=["empty", "two channels", "letters", "unknown field", "words", "null", "a field less"],
 )
-def test_a_spec_with_other_fields_is_refused(fields: dict[str, Any]) -> None:
+def test_a_spec_with_other_fields_is_rejected(fields: dict[str, Any]) -> None:
     with pytest.raises(CorruptArtefact, match="preprocessing spec cannot be read"):
         PreprocessSpec.from_dict(fields)
 
@@ -72,26 +78,30 @@ def test_a_spec_with_other_fields_is_refused(fields: dict[str, Any]) -> None:
 
 
 def test_stretching_fills_the_square() -> None:
-    assert frame(PreprocessSpec(), 1000, 400) == Frame(0, 0, 224, 224)
+    assert input_region(PreprocessSpec(), 1000, 400) == InputRegion(0, 0, 224, 224)
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "place"),
+    ("height", "width", "region"),
     [
-        (448, 224, Frame(56, 0, 112, 224)),  # half as wide as high: 112 wide, 56 on either side
-        (224, 448, Frame(0, 56, 224, 112)),
-        (100, 100, Frame(0, 0, 224, 224)),
-        (224, 222, Frame(1, 0, 222, 224)),
-        (64, 1_000_000, Frame(0, 111, 224, 1)),  # never thinner than a pixel
+        (
+            448,
+            224,
+            InputRegion(56, 0, 112, 224),
+        ),  # half as wide as high: 112 wide, 56 on either side
+        (224, 448, InputRegion(0, 56, 224, 112)),
+        (100, 100, InputRegion(0, 0, 224, 224)),
+        (224, 222, InputRegion(1, 0, 222, 224)),
+        (64, 1_000_000, InputRegion(0, 111, 224, 1)),  # never thinner than a pixel
     ],
 )
 def test_padding_keeps_the_aspect_ratio_and_centres_the_image(
-    height: int, width: int, place: Frame
+    height: int, width: int, region: InputRegion
 ) -> None:
-    assert frame(PAD, height, width) == place
+    assert input_region(PAD, height, width) == region
 
 
-def test_padding_is_black_and_the_image_lies_in_its_frame() -> None:
+def test_padding_is_black_and_the_image_fills_its_region() -> None:
     pixels = preprocess(image(np.full((448, 224), 200, np.uint8)), PAD)
     assert pixels.shape == (224, 224)
     assert pixels.dtype == np.uint8
@@ -130,10 +140,10 @@ def test_each_axis_is_shrunk_by_averaging_even_where_the_other_is_enlarged(
 )
 def test_a_constant_image_stays_constant(height: int, width: int, fit: Any, grey: int) -> None:
     spec = PreprocessSpec(64, fit)
-    place = frame(spec, height, width)
+    region = input_region(spec, height, width)
     pixels = preprocess(image(np.full((height, width), grey, np.uint8)), spec)
     inner = pixels[
-        int(place.y) : int(place.y + place.height), int(place.x) : int(place.x + place.width)
+        int(region.y) : int(region.y + region.height), int(region.x) : int(region.x + region.width)
     ]
     assert (inner == grey).all()
     assert int(pixels.sum()) == int(inner.sum())
@@ -147,9 +157,9 @@ FITS = st.sampled_from(["stretch", "pad"])
 
 def places(spec: PreprocessSpec, height: int, width: int) -> tuple[npt.NDArray[Any], ...]:
     """Grid coordinates (row, column; cell centres at integers) of the image's pixel centres."""
-    place, cells = frame(spec, height, width), spec.size // 32
-    y = ((np.arange(height) + 0.5) * place.height / height + place.y) * cells / spec.size - 0.5
-    x = ((np.arange(width) + 0.5) * place.width / width + place.x) * cells / spec.size - 0.5
+    region, cells = input_region(spec, height, width), spec.size // 32
+    y = ((np.arange(height) + 0.5) * region.height / height + region.y) * cells / spec.size - 0.5
+    x = ((np.arange(width) + 0.5) * region.width / width + region.x) * cells / spec.size - 0.5
     return np.meshgrid(y, x, indexing="ij")
 
 
@@ -168,7 +178,7 @@ def test_one_pixel_worked_out_by_hand() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(height=SIZES, width=SIZES, fit=FITS, down=st.floats(-5, 5), across=st.floats(-5, 5))
-def test_a_ramp_is_carried_exactly_inside_the_outermost_centres(
+def test_a_ramp_is_mapped_exactly_inside_the_outermost_centres(
     height: int, width: int, fit: Any, down: float, across: float
 ) -> None:
     spec = PreprocessSpec(224, fit)
@@ -182,15 +192,15 @@ def test_a_ramp_is_carried_exactly_inside_the_outermost_centres(
 
 @settings(deadline=None, max_examples=60)
 @given(height=SIZES, width=SIZES, fit=FITS, row=st.integers(1, 5), column=st.integers(1, 5))
-def test_a_peak_returns_to_its_place(
+def test_a_peak_returns_to_its_position(
     height: int, width: int, fit: Any, row: int, column: int
 ) -> None:
     # what lies at the centre of a cell of the input comes back to that cell, to half an image pixel
     # (in each axis) of where the frame says it was
     spec = PreprocessSpec(224, fit)
-    place = frame(spec, height, width)
-    y = ((row + 0.5) * 32 - place.y) * height / place.height
-    x = ((column + 0.5) * 32 - place.x) * width / place.width
+    region = input_region(spec, height, width)
+    y = ((row + 0.5) * 32 - region.y) * height / region.height
+    x = ((column + 0.5) * 32 - region.x) * width / region.width
     assume(1 <= y < height - 1 and 1 <= x < width - 1)
     heatmap = np.zeros((7, 7), np.float32)
     heatmap[row, column] = 1
@@ -218,7 +228,7 @@ def test_the_range_is_kept(height: int, width: int, fit: Any, seed: int) -> None
     assert mapped.max() <= heatmap.max() + 1e-5
 
 
-def test_beyond_the_outermost_centres_the_edge_value_holds() -> None:
+def test_beyond_the_outermost_centres_the_edge_value_is_used() -> None:
     # 224 image pixels stretched on 7 cells of 32: the first 16 lie before the first centre
     heatmap = np.arange(49, dtype=np.float32).reshape(7, 7)
     mapped = onto_image(heatmap, PreprocessSpec(), 224, 224)
@@ -228,7 +238,7 @@ def test_beyond_the_outermost_centres_the_edge_value_holds() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(2000, 1500), (300, 900)])
 @pytest.mark.parametrize("spec", [PreprocessSpec(), PAD], ids=["stretch", "pad"])
-def test_the_way_back_is_the_inverse_of_the_way_in(
+def test_mapping_back_is_the_inverse_of_preprocessing(
     spec: PreprocessSpec, height: int, width: int
 ) -> None:
     # A bright disc on an image, averaged over the cells of its input, comes back onto the disc.
@@ -241,6 +251,6 @@ def test_the_way_back_is_the_inverse_of_the_way_in(
     weight = mapped / mapped.sum()
     centre = (weight.sum(axis=1) @ np.arange(height), weight.sum(axis=0) @ np.arange(width))
     # a small disc may lie anywhere in its cell: half a cell (16 of 224) is what 7 x 7 can tell
-    place = frame(spec, height, width)
-    assert abs(centre[0] - y) < 16 * height / place.height
-    assert abs(centre[1] - x) < 16 * width / place.width
+    region = input_region(spec, height, width)
+    assert abs(centre[0] - y) < 16 * height / region.height
+    assert abs(centre[1] - x) < 16 * width / region.width

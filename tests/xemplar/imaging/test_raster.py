@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF: upright 8-bit grey."""
+"""PNG, JPEG and TIFF decode to 8-bit grey with EXIF rotation applied."""
 
 import struct
 from zlib import crc32
@@ -27,7 +27,7 @@ from xemplar.imaging import decode
 
 
 def palette() -> Image.Image:
-    """IMAGE through a palette that stores grey 255 - i at place i."""
+    """IMAGE through a palette that stores grey 255 - i at index i."""
     image = Image.fromarray(255 - IMAGE).convert("L")
     image = Image.frombytes("P", image.size, image.tobytes())
     image.putpalette([255 - value for value in range(256) for _ in range(3)])
@@ -122,7 +122,7 @@ def test_a_jpeg_in_grey_is_decoded_from_any_colour_model(mode: str) -> None:
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", STORED)
-def test_a_turned_picture_is_put_upright(orientation: int, format: str) -> None:  # noqa: A002
+def test_exif_rotation_is_applied(orientation: int, format: str) -> None:  # noqa: A002
     radiograph = decode(lying(IMAGE, orientation, format))
     assert radiograph.source_size == radiograph.pixels.shape == (96, 80)
     assert np.abs(radiograph.pixels.astype(int) - IMAGE).max() <= 8
@@ -155,7 +155,7 @@ def test_a_jpeg_without_its_end_is_decoded_with_a_warning(mode: str, cut: int) -
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_that_is_cut_short_is_refused(share: float, progressive: bool) -> None:
+def test_a_jpeg_that_is_cut_short_is_rejected(share: float, progressive: bool) -> None:
     whole = painted(GREY, "JPEG", quality=95, progressive=progressive)
     with pytest.raises(UnreadableImage, match=r"cut short: [0-9]+% of the image is missing"):
         decode(whole[: int(share * len(whole))])
@@ -197,7 +197,7 @@ def test_a_deep_tiff_is_stretched(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_tiff_whose_zero_is_white_is_turned(dtype: type) -> None:
+def test_a_tiff_whose_zero_is_white_is_inverted(dtype: type) -> None:
     stored = (IMAGE.astype(dtype) * (np.iinfo(dtype).max // 255)).astype(dtype)
     data = bytearray(encoded(np.iinfo(dtype).max - stored, "TIFF"))
     entry = data.index(struct.pack("<HHI", 262, 3, 1))  # tag, SHORT, one value: BlackIsZero
@@ -207,7 +207,7 @@ def test_a_tiff_whose_zero_is_white_is_turned(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_tiff_with_values_that_are_no_numbers_is_refused(value: float) -> None:
+def test_a_tiff_with_nan_or_infinity_is_rejected(value: float) -> None:
     pixels = IMAGE.astype(np.float32)
     pixels[3, 4] = value
     with pytest.raises(UnreadableImage, match="no numbers"):
@@ -215,7 +215,7 @@ def test_a_tiff_with_values_that_are_no_numbers_is_refused(value: float) -> None
 
 
 @pytest.mark.parametrize("format", ["TIFF", "PNG"])
-def test_several_pictures_in_one_file_are_refused(format: str) -> None:  # noqa: A002
+def test_several_pictures_in_one_file_are_rejected(format: str) -> None:  # noqa: A002
     other = Image.fromarray(drawn_image(3))
     data = painted(GREY, format, save_all=True, append_images=[other])
     with pytest.raises(UnsupportedImage, match=f"the {format} holds more than one picture; send"):

@@ -1,4 +1,4 @@
-"""Real images, where they lie."""
+"""Real images, if available."""
 
 import csv
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_a_real_jpeg_compressed_image_is_decoded(real_data: Path) -> None:
     assert image.pixels.shape == (1024, 1024)
 
 
-def test_a_real_inverted_15_bit_jpeg_2000_image_is_turned(real_data: Path) -> None:
+def test_a_real_inverted_15_bit_jpeg_2000_image_is_inverted_back(real_data: Path) -> None:
     image = decode(real(real_data, "RG1_J2KI"))
     assert (image.view, image.photometric) == ("PA", "MONOCHROME1")
     assert image.pixels.shape == (1955, 1841)
@@ -52,13 +52,13 @@ def test_a_real_inverted_15_bit_jpeg_2000_image_is_turned(real_data: Path) -> No
     assert image.pixels[-height // 10 :, width // 3 : -width // 3].mean() > 150
 
 
-def test_a_real_veterinary_image_is_decoded_for_others_to_judge(real_data: Path) -> None:
+def test_a_real_veterinary_image_is_decoded(real_data: Path) -> None:
     image = decode(real(real_data, "highdicom"))
     assert image.photometric == "MONOCHROME1"
     assert image.pixels.shape == (169, 211)
 
 
-def test_a_real_header_without_pixels_is_refused(real_data: Path) -> None:
+def test_a_real_header_without_pixels_is_rejected(real_data: Path) -> None:
     refused(real(real_data, "chrJapMulti"), UnsupportedImage, "no pixel data")
 
 

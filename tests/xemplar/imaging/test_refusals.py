@@ -1,4 +1,4 @@
-"""What is no radiograph is refused with a reason."""
+"""Files that are not radiographs are rejected with a reason."""
 
 import io
 from typing import Any
@@ -36,18 +36,18 @@ from xemplar.imaging import decode
     ids=["empty", "text", "GIF", "BMP", "PDF", "1x1", "narrow", "constant", "constant deep",
          "constant DICOM"],
 )  # fmt: skip
-def test_what_is_no_radiograph_is_refused_with_a_reason(
+def test_other_files_are_rejected_with_a_reason(
     data: bytes, error: type[InputError], message: str
 ) -> None:
     refused(data, error, message)
 
 
-def test_a_file_with_more_bytes_than_the_limit_is_refused() -> None:
+def test_a_file_with_more_bytes_than_the_limit_is_rejected() -> None:
     data = encoded(IMAGE)
     refused(data, ImageTooLarge, f"{len(data):,} bytes; the limit is 100", max_bytes=100)
 
 
-def test_a_picture_with_more_pixels_than_the_limit_is_refused() -> None:
+def test_a_picture_with_more_pixels_than_the_limit_is_rejected() -> None:
     refused(
         encoded(IMAGE), ImageTooLarge, "80 x 96 = 7,680 pixels; the limit is 7,000", max_pixels=7000
     )
@@ -72,7 +72,7 @@ def test_a_picture_with_more_pixels_than_the_limit_is_refused() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
-def test_a_dicom_object_that_is_no_single_grey_image_is_refused(
+def test_a_dicom_object_that_is_no_single_grey_image_is_rejected(
     fields: dict[str, Any], error: type[InputError], message: str
 ) -> None:
     refused(dicom(IMAGE, **fields), error, message)
@@ -92,7 +92,7 @@ OTHER_CLASSES = {
 
 @pytest.mark.parametrize("modality", ["DX", None, ""])
 @pytest.mark.parametrize("uid", OTHER_CLASSES.values(), ids=OTHER_CLASSES)
-def test_an_object_of_another_class_is_refused_whatever_its_modality(
+def test_an_object_of_another_class_is_rejected_whatever_its_modality(
     uid: str, modality: str | None
 ) -> None:
     data = dicom(IMAGE, SOPClassUID=uid, Modality=modality)
@@ -103,7 +103,7 @@ def test_an_object_of_another_class_is_refused_whatever_its_modality(
 @pytest.mark.parametrize(
     "keyword", ["SOPClassUID", "Modality", "PhotometricInterpretation", "BodyPartExamined"]
 )
-def test_no_name_follows_a_word_whose_length_is_wrong_into_a_message(keyword: str) -> None:
+def test_a_wrong_length_does_not_leak_a_name_into_a_message(keyword: str) -> None:
     header = dcmread(io.BytesIO(dicom(IMAGE, BodyPartExamined="CHEST")))
     header[keyword].value = f"{header[keyword].value}\0\x10\0\x10\0PNDOE^JANE"
     try:

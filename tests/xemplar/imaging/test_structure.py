@@ -1,4 +1,4 @@
-"""Files of more parts than images have are refused before a library reads them."""
+"""Files with too many parts are rejected before a library parses them."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -47,11 +47,11 @@ def exif(count: int, size: int = 1) -> bytes:
         ),
     ],
 )
-def test_too_many_parts_are_refused(data: bytes, what: str) -> None:
+def test_too_many_parts_are_rejected(data: bytes, what: str) -> None:
     refused(data, UnreadableImage, f"more than .*{what}")
 
 
-def test_a_tiff_of_several_directories_is_refused() -> None:
+def test_a_tiff_of_several_directories_is_rejected() -> None:
     refused(hostile.tiff_directories(2), UnsupportedImage, "the TIFF holds more than one picture")
 
 
@@ -61,7 +61,7 @@ def items(count: int) -> bytes:
 
 
 @pytest.mark.parametrize("deflated", [False, True])
-def test_items_are_counted_also_where_they_are_deflated(deflated: bool) -> None:
+def test_items_of_deflated_data_sets_are_counted(deflated: bool) -> None:
     refused(hostile.dicom_with(items(20_001), 0x28, deflated), UnreadableImage, "items")
     assert decode(hostile.dicom_with(items(1_000), 0x28, deflated)).format == "DICOM"
 
@@ -80,7 +80,7 @@ def test_items_are_counted_also_where_they_are_deflated(deflated: bool) -> None:
         hostile.dicom_with(b"\x19\0\1\0UN\0\0" + struct.pack("<I", MEBIBYTE) + bytes(MEBIBYTE)),
     ],
 )
-def test_what_images_do_have_is_taken(data: bytes) -> None:
+def test_realistic_numbers_of_parts_are_accepted(data: bytes) -> None:
     assert decode(data).pixels.shape
 
 

@@ -1,4 +1,4 @@
-"""One self-describing file: whole, without code, refused where it does not fit itself."""
+"""Checkpoints: self-describing, without code, rejected if damaged or inconsistent."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def weights() -> Weights:
     return seeded_weights(TINY, len(FINDINGS))
 
 
-def test_a_card_comes_back_as_it_was_written(tmp_path: Path, weights: Weights) -> None:
+def test_a_card_survives_a_round_trip(tmp_path: Path, weights: Weights) -> None:
     save(tmp_path / "checkpoint", CARD, weights)
     assert load(tmp_path / "checkpoint").card == CARD
 
@@ -69,12 +69,12 @@ def test_a_card_without_calibration_has_the_raw_sigmoid() -> None:
 
 
 @pytest.mark.parametrize("calibrations", [1, 3])
-def test_a_card_whose_calibrations_do_not_fit_its_findings_is_refused(calibrations: int) -> None:
+def test_a_card_whose_calibrations_do_not_fit_its_findings_is_rejected(calibrations: int) -> None:
     with pytest.raises(CorruptArtefact, match=f"2 findings and {calibrations} calibrations"):
         Card(FINDINGS, calibration=(Calibration(),) * calibrations)
 
 
-def test_a_card_without_findings_is_refused() -> None:
+def test_a_card_without_findings_is_rejected() -> None:
     with pytest.raises(CorruptArtefact, match="0 findings"):
         Card(())
 
@@ -98,7 +98,7 @@ def test_thresholds_come_in_the_order_of_the_findings() -> None:
 # ---- Refusals -----------------------------------------------------------------------------------
 
 
-def test_a_missing_checkpoint_is_a_matter_of_configuration(tmp_path: Path) -> None:
+def test_a_missing_checkpoint_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"no checkpoint at .*nowhere.*xemplar train"):
         load(tmp_path / "nowhere")
 
@@ -121,18 +121,20 @@ def fields(tmp_path_factory: pytest.TempPathFactory, weights: Weights) -> dict[s
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint at all", bytes(1000), b"PK\x03\x04"])
-def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_another_kind_of_file_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(CorruptArtefact, match=r"file is no checkpoint of this software"):
         load(tmp_path / "file")
 
 
-def test_a_safetensors_file_of_another_program_is_refused(tmp_path: Path, weights: Weights) -> None:
+def test_a_safetensors_file_of_another_program_is_rejected(
+    tmp_path: Path, weights: Weights
+) -> None:
     with pytest.raises(CorruptArtefact, match="is no checkpoint of this software"):
         load(raw(tmp_path / "file", weights, None))
 
 
-def test_a_card_of_another_schema_is_refused(
+def test_a_card_of_another_schema_is_rejected(
     tmp_path: Path, weights: Weights, fields: dict[str, Any]
 ) -> None:
     with pytest.raises(CorruptArtefact, match="schema 99; this software reads 2; install"):
@@ -160,7 +162,7 @@ def test_a_checkpoint_from_before_there_were_projections_is_read(
         ("calibration", 3),
     ],
 )
-def test_a_card_with_a_broken_field_is_refused(
+def test_a_card_with_a_broken_field_is_rejected(
     tmp_path: Path, weights: Weights, fields: dict[str, Any], field: str, value: object
 ) -> None:
     with pytest.raises(CorruptArtefact):
@@ -170,7 +172,7 @@ def test_a_card_with_a_broken_field_is_refused(
 @pytest.mark.parametrize(
     "card", ["[]", "3", "not JSON", "{}", pytest.param("[" * 100_000, id="deep")]
 )
-def test_a_card_that_is_no_card_is_refused(tmp_path: Path, weights: Weights, card: str) -> None:
+def test_an_invalid_card_is_rejected(tmp_path: Path, weights: Weights, card: str) -> None:
     with pytest.raises(CorruptArtefact, match="is no checkpoint of this software"):
         load(raw(tmp_path / "file", weights, card))
 
@@ -178,7 +180,7 @@ def test_a_card_that_is_no_card_is_refused(tmp_path: Path, weights: Weights, car
 @pytest.mark.parametrize(
     "name", ["features.conv0.weight", "features.norm5.running_var", "classifier.bias"]
 )
-def test_a_checkpoint_that_lacks_a_weight_is_refused_by_its_name(
+def test_a_checkpoint_that_lacks_a_weight_is_rejected_by_its_name(
     tmp_path: Path, weights: Weights, fields: dict[str, Any], name: str
 ) -> None:
     lacking = {key: value for key, value in weights.items() if key != name}
@@ -186,7 +188,7 @@ def test_a_checkpoint_that_lacks_a_weight_is_refused_by_its_name(
         load(raw(tmp_path / "file", lacking, fields))
 
 
-def test_weights_of_another_architecture_are_refused(
+def test_weights_of_another_architecture_are_rejected(
     tmp_path: Path, fields: dict[str, Any]
 ) -> None:
     other = seeded_weights(Architecture(growth=4, blocks=(1, 1, 1, 1), stem=8), len(FINDINGS))
@@ -195,7 +197,7 @@ def test_weights_of_another_architecture_are_refused(
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_no_numbers_are_refused_by_name(
+def test_weights_that_are_not_finite_are_rejected_by_name(
     tmp_path: Path, weights: Weights, fields: dict[str, Any], value: float
 ) -> None:
     broken = {name: array.copy() for name, array in weights.items()}

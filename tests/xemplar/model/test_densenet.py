@@ -1,4 +1,4 @@
-"""The network as data, as a PyTorch module, and as an OpenVINO graph."""
+"""The network's architecture, PyTorch module, and features."""
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +70,7 @@ def test_images_are_replicated_to_three_channels_and_normalised() -> None:
     )
 
 
-def test_weights_go_into_the_network_and_out_again() -> None:
+def test_weights_survive_a_round_trip_through_the_network() -> None:
     weights = seeded_weights(TINY, 3)
     out = weights_of(network_of())
     assert out.keys() == weights.keys() - set(EMBEDDING)
@@ -79,7 +79,7 @@ def test_weights_go_into_the_network_and_out_again() -> None:
 
 
 @pytest.mark.parametrize("change", ["lacks", "adds", "differs"])
-def test_weights_of_another_network_are_refused(change: str) -> None:
+def test_weights_of_another_network_are_rejected(change: str) -> None:
     weights = seeded_weights(TINY, 3)
     if change == "lacks":
         del weights["features.conv0.weight"]
@@ -109,14 +109,14 @@ def test_a_projected_embedding_by_hand() -> None:
     # as above, 3 more and 4 less than usual; projected to 3 * 4 - 4 * 0 = 12 and 3 - 4 * -0.5 = 5
     maps = np.array([[[[3, 3], [3, 3]], [[0, 16], [0, 0]]]], np.float32)
     mean = np.float32([[[0, 0], [0, 0]], [[32, 0], [0, 0]]])
-    space = EmbeddingHead(mean, np.float32([[4, 0], [1, -0.5]]))
-    found = features(maps, np.float32([[1, 0]]), np.float32([0]), space)
+    head = EmbeddingHead(mean, np.float32([[4, 0], [1, -0.5]]))
+    found = features(maps, np.float32([[1, 0]]), np.float32([0]), head)
     np.testing.assert_allclose(found.embedding, [[12 / 13, 5 / 13]], rtol=1e-6)
     np.testing.assert_allclose(found.logits, [[3]], rtol=1e-6)
-    assert (space.dimension, EmbeddingHead(mean).dimension) == (2, 2)
+    assert (head.dimension, EmbeddingHead(mean).dimension) == (2, 2)
 
 
-def test_an_image_that_departs_nowhere_from_the_mean_has_no_direction() -> None:
+def test_an_image_equal_to_the_mean_activation_has_a_zero_embedding() -> None:
     found = features(
         np.ones((1, 2, 2, 2), np.float32),
         np.ones((1, 2)),

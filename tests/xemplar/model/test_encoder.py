@@ -1,4 +1,4 @@
-"""Inputs -> features: both runtimes agree, for one image and many, from many threads at once."""
+"""Encoder: both runtimes agree, for any batch size and from concurrent threads."""
 
 import builtins
 import os
@@ -49,7 +49,7 @@ def reference(tiny: Checkpoint) -> Encoder:
     return open_encoder(tiny, Runtime.PYTORCH, Precision.FLOAT32)
 
 
-def test_features_have_the_shapes_and_ranges_that_are_promised(encoder: Encoder) -> None:
+def test_features_have_the_documented_shapes_and_ranges(encoder: Encoder) -> None:
     features = encoder.encode(inputs(3))
     architecture = encoder.checkpoint.card.architecture
     channels = architecture.channels
@@ -98,7 +98,7 @@ def test_bfloat16_agrees_with_float32(
     assert np.median(cosines(half.embedding, whole.embedding)) >= 0.999
 
 
-def test_without_bfloat16_instructions_auto_is_float32_and_bfloat16_is_refused(
+def test_without_bfloat16_instructions_auto_is_float32_and_bfloat16_is_rejected(
     tiny_checkpoint: Path,
 ) -> None:
     code = """
@@ -142,9 +142,7 @@ def test_openvino_agrees_with_pytorch_on_densenet_169(full: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("runtime", Runtime)
-def test_an_image_alone_has_the_features_that_it_has_among_many(
-    tiny: Checkpoint, runtime: Runtime
-) -> None:
+def test_features_do_not_depend_on_the_batch(tiny: Checkpoint, runtime: Runtime) -> None:
     encoder, images = open_encoder(tiny, runtime, Precision.FLOAT32), inputs(5)
     together = encoder.encode(images)
     for place in range(5):
@@ -153,7 +151,7 @@ def test_an_image_alone_has_the_features_that_it_has_among_many(
         assert_agree(alone.logits[0], together.logits[place], CANCELLING)
 
 
-def test_threads_that_encode_at_once_get_their_own_answers(encoder: Encoder) -> None:
+def test_concurrent_threads_get_their_own_features(encoder: Encoder) -> None:
     batches = [inputs(1 + n % 3, first=3 * n) for n in range(24)]
     alone = [encoder.encode(batch).embedding for batch in batches]
     with ThreadPoolExecutor(8) as threads:
@@ -162,7 +160,7 @@ def test_threads_that_encode_at_once_get_their_own_answers(encoder: Encoder) -> 
         assert_agree(one, other, CANCELLING)
 
 
-def test_an_answer_is_not_changed_by_the_next_one(encoder: Encoder) -> None:
+def test_features_are_not_overwritten_by_the_next_call(encoder: Encoder) -> None:
     features = encoder.encode(inputs(2))
     before = features.maps.copy()
     encoder.encode(inputs(2, first=7))
@@ -188,7 +186,7 @@ def test_a_view_of_another_array_is_encoded_like_a_copy(encoder: Encoder) -> Non
     ],
     ids=["two axes", "not square", "four axes", "float", "none", "a number"],
 )
-def test_inputs_of_another_shape_or_type_are_refused(
+def test_inputs_of_another_shape_or_type_are_rejected(
     encoder: Encoder, wrong: npt.NDArray[Any]
 ) -> None:
     with pytest.raises(InvalidArgument, match=r"takes uint8 \(N, 64, 64\).*not \w+ \("):

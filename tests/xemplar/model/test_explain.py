@@ -19,7 +19,7 @@ from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.checkpoint import Card, Checkpoint
 from xemplar.model.densenet import EmbeddingHead, Features, features
 from xemplar.model.encoder import Encoder, Precision, PyTorchBackend
-from xemplar.model.explain import grad_cam, matching_places, similarity_evidence
+from xemplar.model.explain import grad_cam, matching_locations, similarity_evidence
 
 SIZE = 224  # a grid of 7 x 7, as it is served
 
@@ -86,7 +86,7 @@ def test_the_closed_form_is_pytorch_grad_cam(
             assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.99999
 
 
-def test_the_comparison_is_about_maps_that_show_something(cams: npt.NDArray[np.float32]) -> None:
+def test_the_compared_maps_are_not_empty(cams: npt.NDArray[np.float32]) -> None:
     shown = (cams.max(axis=(2, 3)) > 0) & (cams.std(axis=(2, 3)) > 0)
     assert shown.any(axis=0).sum() >= 7
 
@@ -106,7 +106,7 @@ def test_maps_are_rectified_and_not_stretched(cams: npt.NDArray[np.float32]) -> 
     assert not np.allclose(cams.max(axis=(2, 3)), 1)
 
 
-def test_an_image_alone_has_the_maps_that_it_has_among_many(
+def test_maps_do_not_depend_on_the_batch(
     encoded: Features, classifier: npt.NDArray[np.float32], cams: npt.NDArray[np.float32]
 ) -> None:
     for n in range(3):
@@ -115,7 +115,7 @@ def test_an_image_alone_has_the_maps_that_it_has_among_many(
 
 
 @pytest.mark.parametrize("shape", [(14, 5), (5,), (1, 14, 5)])
-def test_a_classifier_of_another_shape_is_refused(
+def test_a_classifier_of_another_shape_is_rejected(
     encoded: Features, shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(InvalidArgument, match=r"classifier of shape .* does not fit maps with"):
@@ -129,8 +129,8 @@ MEANS = arrays(np.float32, (6, 4, 4), elements=st.floats(0, 1000, width=32))
 PROJECTIONS = st.none() | arrays(np.float32, (3, 6), elements=st.floats(-2, 2, width=32))
 
 
-def of_maps(maps: npt.NDArray[np.float32], space: EmbeddingHead) -> Features:
-    return features(maps, np.zeros((1, maps.shape[1]), np.float32), np.zeros(1, np.float32), space)
+def of_maps(maps: npt.NDArray[np.float32], head: EmbeddingHead) -> Features:
+    return features(maps, np.zeros((1, maps.shape[1]), np.float32), np.zeros(1, np.float32), head)
 
 
 @settings(deadline=None)
@@ -141,8 +141,8 @@ def test_evidence_adds_up_to_the_cosine_in_both_directions(
     mean: npt.NDArray[np.float32],
     projection: npt.NDArray[np.float32] | None,
 ) -> None:
-    space = EmbeddingHead(mean, projection)
-    radiograph, another = of_maps(one, space), of_maps(other, space)
+    head = EmbeddingHead(mean, projection)
+    radiograph, another = of_maps(one, head), of_maps(other, head)
     cosine = float(radiograph.embedding[0] @ another.embedding[0])
     # places far from the mean that cancel out leave a sum that is small beside its summands
     for this, that in ((radiograph, another), (another, radiograph)):
@@ -152,9 +152,9 @@ def test_evidence_adds_up_to_the_cosine_in_both_directions(
         )
 
 
-def test_an_image_that_the_projection_maps_to_nothing_has_no_evidence() -> None:
-    space = EmbeddingHead(np.full((6, 4, 4), 4, np.float32), np.zeros((3, 6), np.float32))
-    radiograph = of_maps(np.full((1, 6, 4, 4), 900, np.float32), space)
+def test_an_image_projected_to_zero_has_no_evidence() -> None:
+    head = EmbeddingHead(np.full((6, 4, 4), 4, np.float32), np.zeros((3, 6), np.float32))
+    radiograph = of_maps(np.full((1, 6, 4, 4), 900, np.float32), head)
     assert not radiograph.embedding.any()
     assert not similarity_evidence(radiograph, np.float32([1, 0, 0])).any()
 
@@ -169,7 +169,7 @@ def test_evidence_of_real_features_adds_up_to_their_cosine(encoded: Features) ->
             assert evidence.dtype == np.float32
 
 
-def test_evidence_lies_where_the_image_departs_from_the_mean_as_the_other_does() -> None:
+def test_evidence_is_positive_where_centred_features_agree() -> None:
     # Channel 0 is usually 1 and channel 1 is usually 2, but for one place where it is 40. This
     # image has more of channel 0 in one corner and less of channel 1 in another, and is usual
     # elsewhere.
@@ -198,14 +198,14 @@ def test_an_embedding_of_another_network_has_no_evidence(other: tuple[int, ...])
         similarity_evidence(radiograph, np.zeros(other, np.float32))
 
 
-def test_evidence_is_drawn_for_one_image_at_a_time(encoded: Features) -> None:
-    with pytest.raises(InvalidArgument, match=r"not for 3; take Features\.one"):
+def test_evidence_is_computed_for_one_image_at_a_time(encoded: Features) -> None:
+    with pytest.raises(InvalidArgument, match=r"not for 3; use Features\.one"):
         similarity_evidence(encoded, encoded.embedding[0])
 
 
-def test_matching_places_add_up_to_both_evidences_and_to_the_cosine(encoded: Features) -> None:
+def test_matching_locations_add_up_to_both_evidences_and_to_the_cosine(encoded: Features) -> None:
     radiograph, other = encoded.one(0), encoded.one(1)
-    shares = matching_places(radiograph, other)
+    shares = matching_locations(radiograph, other)
     assert shares.shape == (49, 49)
     assert shares.dtype == np.float32
     assert shares.min() < 0 < shares.max()
@@ -215,16 +215,16 @@ def test_matching_places_add_up_to_both_evidences_and_to_the_cosine(encoded: Fea
     of_other = similarity_evidence(other, encoded.embedding[0])
     np.testing.assert_allclose(shares.sum(axis=1).reshape(7, 7), of_image, atol=1e-5)
     np.testing.assert_allclose(shares.sum(axis=0).reshape(7, 7), of_other, atol=1e-5)
-    np.testing.assert_allclose(matching_places(other, radiograph), shares.T, atol=1e-7)
+    np.testing.assert_allclose(matching_locations(other, radiograph), shares.T, atol=1e-7)
 
 
-def test_an_image_that_departs_nowhere_from_the_mean_matches_nowhere(encoded: Features) -> None:
-    usual = of_maps(encoded.space.mean[None], encoded.space)
-    assert not matching_places(usual, encoded.one(1)).any()
+def test_an_image_equal_to_the_mean_activation_matches_nowhere(encoded: Features) -> None:
+    usual = of_maps(encoded.head.mean[None], encoded.head)
+    assert not matching_locations(usual, encoded.one(1)).any()
 
 
-def test_maps_that_do_not_fit_have_no_matching_places(encoded: Features) -> None:
+def test_maps_of_different_shapes_have_no_matching_locations(encoded: Features) -> None:
     radiograph = encoded.one(0)
-    fewer = of_maps(radiograph.maps[:, :2], EmbeddingHead(radiograph.space.mean[:2]))
+    fewer = of_maps(radiograph.maps[:, :2], EmbeddingHead(radiograph.head.mean[:2]))
     with pytest.raises(InvalidArgument, match="both must be"):
-        matching_places(radiograph, fewer)
+        matching_locations(radiograph, fewer)

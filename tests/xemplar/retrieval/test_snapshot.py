@@ -25,8 +25,8 @@ def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
 @pytest.fixture
 def retriever(own: SmallStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Retriever]:
     """Its input validator is made from a few images."""
-    monkeypatch.setattr(snapshot, "FEWEST", CASES - 1)
-    monkeypatch.setattr("xemplar.imaging.validation.validator.FEWEST", CASES - 1)
+    monkeypatch.setattr(snapshot, "MIN_IMAGES", CASES - 1)
+    monkeypatch.setattr("xemplar.imaging.validation.validator.MIN_IMAGES", CASES - 1)
     opened = Retriever.open(
         own.checkpoint,
         own.store,

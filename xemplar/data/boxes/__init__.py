@@ -1,11 +1,11 @@
-"""Radiologists' boxes: where on an image a finding lies.
+"""Bounding boxes of findings, drawn by radiologists.
 
-`read_boxes` reads a box file before any image is decoded; `place_boxes` puts its boxes on the
-images, once their sizes are known.
+`read_boxes` reads a box file without decoding images; `place_boxes` assigns its boxes to images
+once their sizes are known.
 """
 
-from xemplar.data.boxes.files import BOX_FILES, DrawnBox, box_file, read_boxes
-from xemplar.data.boxes.placed import (
+from xemplar.data.boxes.formats import BOX_FILES, DrawnBox, box_file, read_boxes
+from xemplar.data.boxes.placement import (
     CORRESPONDING,
     TOLERANCE,
     Box,

@@ -1,6 +1,6 @@
-"""Data sets -> `Image` records: where each image lies, and what its label file says of it.
+"""Data sets -> `DatasetImage` records: the path and labels of each image.
 
-Four forms are recognised by what lies in the folder:
+Four formats are recognised by the contents of the folder:
 
 =================================  ==============================================================
 ``train.csv`` and/or ``valid.csv``  CheXpert (Irvin et al., AAAI 2019)
@@ -9,16 +9,23 @@ Four forms are recognised by what lies in the folder:
 none of them                        a plain folder of images without labels
 =================================  ==============================================================
 
-Any other table is read as a ``labels.csv`` once its columns are named.
+Any other table is read like a ``labels.csv`` if its columns are mapped.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from xemplar.data.datasets.files import BESIDE, SUFFIXES, TABLES, Walked, walk
-from xemplar.data.datasets.forms import COLUMNS, PATHOLOGIES, chexpert, labelled, nih
-from xemplar.data.datasets.image import (
+from xemplar.data.datasets.discovery import (
+    NOT_LABELS,
+    SUFFIXES,
+    TABLE_SUFFIXES,
+    FolderContents,
+    scan_folder,
+)
+from xemplar.data.datasets.formats import COLUMNS, PATHOLOGIES, chexpert, labelled, nih
+from xemplar.data.datasets.label_table import NAME_COLUMNS, LabelReader
+from xemplar.data.datasets.records import (
     TEST,
     TRAIN,
     VAL,
@@ -27,9 +34,8 @@ from xemplar.data.datasets.image import (
     some_of,
     source_names,
 )
-from xemplar.data.datasets.reading import NAME_COLUMNS, Reading
 from xemplar.data.findings import UnknownFindings
-from xemplar.data.words import check_word
+from xemplar.data.names import check_name
 from xemplar.errors import DatasetError
 
 __all__ = [
@@ -56,64 +62,64 @@ def open_dataset(
     columns: Mapping[str, str] | None = None,
     unknown_findings: UnknownFindings = UnknownFindings.REFUSE,
 ) -> Dataset:
-    """Read a folder's label file, recognising its form. No image is opened.
+    """Read a folder's label file, detecting its format. No image is opened.
 
     Args:
         root: the folder.
-        name: of the data set; None for the folder's own name.
-        table: label file to read as a ``labels.csv``; None for what the folder holds.
-        columns: one of `COLUMNS` -> what the table calls it. Without ``table``, the folder's only
-            CSV or TSV file is meant.
-        unknown_findings: what becomes of names that are in no vocabulary.
+        name: name of the data set; None for the folder's name.
+        table: label file to read like a ``labels.csv``; None to detect it.
+        columns: one of `COLUMNS` -> its name in the table. Without ``table``, applies to the
+            folder's only CSV or TSV file.
+        unknown_findings: policy for findings outside the vocabulary.
 
     Raises:
-        DatasetError: no such folder, no images in it, or a label file that cannot be used; naming
-            file, line and reason.
+        DatasetError: no such folder, no images, or an unusable label file; the message states file,
+            line and reason.
         InvalidArgument: a name with control characters.
     """
     if not root.is_dir():
         raise DatasetError(f"there is no folder {root}")
-    name = check_word(name or root.resolve().name, "the name of a data set (--source)")
-    reading = Reading(root, name, unknown_findings, columns or {})
-    walked = None
+    name = check_name(name or root.resolve().name, "the name of a data set (--source)")
+    reader = LabelReader(root, name, unknown_findings, columns or {})
+    contents = None
     if table is not None or columns:
         used = [_table(root, table)]
         wanted = ("file",) if columns else ("file", "findings")
-        radiographs = list(labelled(used[0], reading, wanted))
+        radiographs = list(labelled(used[0], reader, wanted))
     else:
-        radiographs, used = _recognised(root, reading)
+        radiographs, used = _recognised(root, reader)
     if not used:
-        walked = walk(root)
-        radiographs = [DatasetImage(path=path, source=reading.source) for path in walked.images]
-    reading.finish()
+        contents = scan_folder(root)
+        radiographs = [DatasetImage(path=path, source=reader.source) for path in contents.images]
+    reader.finish()
     if not radiographs:
-        raise DatasetError(_no_images(root, used, walked))
+        raise DatasetError(_no_images(root, used, contents))
     return Dataset(
-        name=reading.source,
+        name=reader.source,
         root=root,
         images=tuple(radiographs),
         findings=tuple(
             sorted({finding for radiograph in radiographs for finding in radiograph.labels})
         ),
         digest=_digest(root, radiographs, used, [*(columns or {}).items(), unknown_findings]),
-        skipped=walked.skipped if walked else {},
-        notes=(*reading.notes, *_unread(root, used, walked, len(radiographs))),
+        skipped=contents.skipped if contents else {},
+        notes=(*reader.notes, *_unread(root, used, contents, len(radiographs))),
     )
 
 
-def _recognised(root: Path, reading: Reading) -> tuple[list[DatasetImage], list[Path]]:
-    """The images of the folder's label files, and these; nothing where there are none."""
+def _recognised(root: Path, reader: LabelReader) -> tuple[list[DatasetImage], list[Path]]:
+    """Read the label files of a recognised format: images and files, empty if there are none."""
     found = sorted(root.glob(NIH))
     tables = [root / file for file in CHEXPERT if (root / file).is_file()]
     if (root / LABELS).is_file():
-        return list(labelled(root / LABELS, reading, ("file", "findings"))), [root / LABELS]
+        return list(labelled(root / LABELS, reader, ("file", "findings"))), [root / LABELS]
     if found:
-        return list(nih(found[0], reading)), found[:1]
-    return [radiograph for file in tables for radiograph in chexpert(file, reading)], tables
+        return list(nih(found[0], reader)), found[:1]
+    return [radiograph for file in tables for radiograph in chexpert(file, reader)], tables
 
 
 def _table(root: Path, named: Path | None) -> Path:
-    """The label file that was named, in the folder or elsewhere; else the folder's only table."""
+    """Find the given label file, relative to the folder or not; else the folder's only table."""
     if named is not None:
         found = [path for path in (root / named, named) if path.is_file()]
         if not found:
@@ -129,35 +135,37 @@ def _table(root: Path, named: Path | None) -> Path:
 
 
 def _beside(root: Path) -> list[Path]:
-    """Tables in the folder itself that may hold labels."""
+    """List tables in the folder itself that may contain labels."""
     return sorted(
         path
         for path in root.iterdir()
-        if path.suffix.lower() in TABLES
-        and path.name not in BESIDE
+        if path.suffix.lower() in TABLE_SUFFIXES
+        and path.name not in NOT_LABELS
         and not path.name.startswith(".")
         and path.is_file()
     )
 
 
-def _unread(root: Path, used: Sequence[Path], walked: Walked | None, radiographs: int) -> list[str]:
-    """Names the tables that were seen and not read."""
-    seen = walked.tables if walked else _beside(root)
+def _unread(
+    root: Path, used: Sequence[Path], contents: FolderContents | None, radiographs: int
+) -> list[str]:
+    """Note the tables that were found but not read."""
+    seen = contents.tables if contents else _beside(root)
     names = [
         path.relative_to(root).as_posix()
         for path in seen
-        if path not in used and path.name not in BESIDE
+        if path not in used and path.name not in NOT_LABELS
     ]
     if not names:
         return []
-    unlabelled = f"; the {radiographs:,} image(s) of {root} have no labels" if walked else ""
+    unlabelled = f"; the {radiographs:,} image(s) of {root} have no labels" if contents else ""
     return [f"seen and not read: {some_of(names)}{unlabelled}; {NAME_COLUMNS}"]
 
 
-def _no_images(root: Path, used: Iterable[Path], walked: Walked | None) -> str:
-    if walked is None:
+def _no_images(root: Path, used: Iterable[Path], contents: FolderContents | None) -> str:
+    if contents is None:
         return f"{' and '.join(map(str, used))}: no image is listed"
-    skipped = ", ".join(f"{reason}: {n:,}" for reason, n in walked.skipped.items())
+    skipped = ", ".join(f"{reason}: {n:,}" for reason, n in contents.skipped.items())
     return (
         f"{root} holds no label file and no image (PNG, JPEG, TIFF, DICOM)"
         f"{f', but {skipped}' if skipped else ''}; name the folder that contains labels.csv, "

@@ -1,4 +1,4 @@
-"""Names the library that decodes each coding: Pillow, pydicom's plugins, GDCM in its process."""
+"""Chooses the decoder of a codestream: Pillow, pydicom's plugins, or GDCM in its own process."""
 
 import json
 import math
@@ -18,18 +18,18 @@ from xemplar.imaging.colour import GREY_SPREAD, spread
 from xemplar.imaging.dicom.image_pixel import COLOURS, ImagePixel
 
 GDCM_SECONDS = 60
-"""After so long GDCM is given up; the largest image takes it a few seconds."""
+"""Timeout of GDCM, which needs a few seconds for the largest image."""
 
-GDCM_PROCESS = Path(__file__).with_name("gdcm_process.py")
+GDCM_SCRIPT = Path(__file__).with_name("gdcm_isolation.py")
 
 SOF_LOSSLESS, SOF_JPEG_LS, JPEG_2000 = 0xC3, 0xF7, 0
-"""Codings, by their SOFn marker; JPEG 2000 has none."""
+"""Codings, identified by their SOFn marker; JPEG 2000 has none."""
 
 Pixels = npt.NDArray[Any]
 
 
 class Declared(NamedTuple):
-    """What a codestream says of itself."""
+    """Image parameters declared by a codestream."""
 
     rows: int
     columns: int
@@ -39,14 +39,14 @@ class Declared(NamedTuple):
 
 
 def decode_codestream(frame: bytes, declared: Declared, pixel: ImagePixel) -> Pixels:
-    """Decode a JPEG, JPEG-LS or JPEG 2000 stream by the library for it.
+    """Decode a JPEG, JPEG-LS or JPEG 2000 stream with the appropriate library.
 
     Returns:
         Integers (rows, columns), or (rows, columns, 3) in RGB.
 
     Raises:
-        UnreadableImage: a damaged stream; the libraries have errors of their own for that, too.
-        UnsupportedImage: colour of more than 8 bits.
+        UnreadableImage: a damaged stream; the libraries may raise errors of their own instead.
+        UnsupportedImage: colour with more than 8 bits per channel.
     """
     from pydicom.uid import JPEG2000, JPEGExtended12Bit, JPEGLossless, JPEGLSLossless
 
@@ -58,7 +58,7 @@ def decode_codestream(frame: bytes, declared: Declared, pixel: ImagePixel) -> Pi
         return _by_pillow(frame, pixel)
     if not 2 <= declared.precision <= 16:
         raise UnreadableImage(
-            f"the compressed frame says {declared.precision} bits per sample: it is damaged; "
+            f"the compressed frame declares {declared.precision} bits per sample: it is damaged; "
             "export the image again"
         )
     if declared.samples != 1 and declared.precision > 8:
@@ -71,19 +71,19 @@ def decode_codestream(frame: bytes, declared: Declared, pixel: ImagePixel) -> Pi
 
 
 def decode_by_pydicom(frame: bytes, syntax: str, pixel: ImagePixel, plugin: str) -> Pixels:
-    """Decode with the library that is named: left to itself, pydicom would choose."""
+    """Decode with the given pydicom plugin instead of pydicom's own choice."""
     from pydicom.encaps import encapsulate
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
-    is_lying = pixel.samples == 3 and pixel.photometric not in COLOURS
+    is_mislabelled = pixel.samples == 3 and pixel.photometric not in COLOURS
     options: dict[str, Any] = {
         "pixel_keyword": "PixelData",
         "number_of_frames": 1,
         "rows": pixel.rows,
         "columns": pixel.columns,
         "samples_per_pixel": pixel.samples,
-        "photometric_interpretation": "RGB" if is_lying else pixel.photometric,
+        "photometric_interpretation": "RGB" if is_mislabelled else pixel.photometric,
         "planar_configuration": int(pixel.planar),
         "bits_allocated": pixel.allocated,
         "bits_stored": pixel.stored,
@@ -96,10 +96,10 @@ def decode_by_pydicom(frame: bytes, syntax: str, pixel: ImagePixel, plugin: str)
 
 
 def _by_pillow(frame: bytes, pixel: ImagePixel) -> Pixels:
-    """8-bit JPEG, and JPEG 2000 in colour.
+    """Decode 8-bit JPEG, and JPEG 2000 in colour.
 
-    Three channels of a JPEG are YCbCr unless a marker says otherwise; headers that say RGB are not
-    always right. An image is grey: so the reading with less colour is taken.
+    Three channels of a JPEG are YCbCr unless a marker states otherwise, and a header that states
+    RGB may be wrong. Radiographs are grey, so the interpretation with less colour is used.
     """
     image = Image.open(BytesIO(frame), formats=("JPEG", "JPEG2000"))
     if pixel.samples == 1:
@@ -108,21 +108,21 @@ def _by_pillow(frame: bytes, pixel: ImagePixel) -> Pixels:
     if pixel.photometric != "RGB" or spread(converted) <= GREY_SPREAD:
         return converted
     stored = Image.open(BytesIO(frame), formats=("JPEG", "JPEG2000"))
-    stored.draft("YCbCr", stored.size)  # hands the channels of a JPEG over as they are
+    stored.draft("YCbCr", stored.size)  # returns the channels of a JPEG unconverted
     try:
         return min(converted, np.asarray(stored), key=spread)
-    except OSError:  # marked as RGB, and so converted rightly
+    except OSError:  # marked as RGB, so the conversion was correct
         return converted
 
 
 def _by_gdcm(frame: bytes, syntax: str, declared: Declared, pixel: ImagePixel) -> Pixels:
-    """Decode in a process of its own: damaged streams make GDCM abort, as fuzzing found.
+    """Decode in a separate process, as damaged streams make GDCM abort (found by fuzzing).
 
-    The process is isolated from the folder and the environment that this one was started in.
+    The process is isolated from this one's working directory and environment.
     """
     allocated = 8 if declared.precision <= 8 else 16
     shape = (pixel.rows, pixel.columns, declared.samples)[: 2 if declared.samples == 1 else 3]
-    asked = {
+    request = {
         "rows": pixel.rows,
         "columns": pixel.columns,
         "samples": declared.samples,
@@ -134,20 +134,20 @@ def _by_gdcm(frame: bytes, syntax: str, declared: Declared, pixel: ImagePixel) -
         name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ
     }
     try:
-        apart = subprocess.run(  # noqa: S603 - our own script
-            [sys.executable, "-I", GDCM_PROCESS],
-            input=json.dumps(asked).encode() + b"\n" + frame,
+        completed = subprocess.run(  # noqa: S603 - our own script
+            [sys.executable, "-I", GDCM_SCRIPT],
+            input=json.dumps(request).encode() + b"\n" + frame,
             capture_output=True,
             timeout=GDCM_SECONDS,
             check=False,
-            cwd=GDCM_PROCESS.parent,
+            cwd=GDCM_SCRIPT.parent,
             env=kept,
         )
     except subprocess.TimeoutExpired as error:
         raise UnreadableImage(
             f"GDCM could not decode the JPEG frame within {GDCM_SECONDS} s; send it uncompressed"
         ) from error
-    if apart.returncode != 0 or len(apart.stdout) != math.prod(shape) * allocated // 8:
+    if completed.returncode != 0 or len(completed.stdout) != math.prod(shape) * allocated // 8:
         raise UnreadableImage("the JPEG frame is damaged: GDCM cannot decode it; export it again")
-    values = np.frombuffer(apart.stdout, "<u1" if allocated == 8 else "<u2")
+    values = np.frombuffer(completed.stdout, "<u1" if allocated == 8 else "<u2")
     return values.reshape(shape)

@@ -1,4 +1,4 @@
-"""Compressed DICOM pixels: how much they unpack to is known before they are unpacked."""
+"""Decodes compressed DICOM pixels; checks their declared size before decompression."""
 
 import struct
 from collections.abc import Callable
@@ -29,10 +29,10 @@ END = b"\xff\xd9"
 """The marker that ends a JPEG, JPEG-LS or JPEG 2000 stream."""
 
 MISSING = 0.01
-"""Share of an image that may be missing at the end of its data."""
+"""Maximum share of an image that may be missing at the end of its data."""
 
 JPEG_BLOCK = 16 * 16
-"""Pixels that a JPEG with subsampled colour encodes together; the last ones go with their end."""
+"""Pixels per block of a JPEG with subsampled colour; a missing end damages the last block."""
 
 Pixels = npt.NDArray[Any]
 
@@ -40,23 +40,23 @@ Pixels = npt.NDArray[Any]
 def decode_frame(
     header: "Dataset", pixel: ImagePixel
 ) -> tuple[Pixels, ImagePixel, tuple[str, ...]]:
-    """Decode the one compressed frame, by what it is: the transfer syntax may name another coding.
+    """Decode the single compressed frame by its content, as the transfer syntax may be wrong.
 
     Returns:
-        Integers (rows, columns), or (rows, columns, 3) in RGB; what they are like; and warnings.
+        Integers (rows, columns), or RGB (rows, columns, 3); their pixel description; and warnings.
 
     Raises:
-        UnreadableImage: damaged, or of another size than the header says: it could be a bomb.
-        UnsupportedImage: a coding that cannot be decoded.
+        UnreadableImage: damaged, or a size that differs from the header (a decompression bomb).
+        UnsupportedImage: an unsupported coding.
     """
     from pydicom.encaps import generate_fragments
     from pydicom.uid import RLELossless
 
-    # of a single frame, the table of offsets (the first item) says nothing that is needed
+    # a single frame does not need the offset table (the first item)
     _, *fragments = generate_fragments(header.get_item("PixelData").value)
     frame = b"".join(fragments)
     if frame.startswith(JP2_START):
-        # what is decoded is the very stream whose size is looked at
+        # decode exactly the stream whose size is checked
         frame = frame[max(frame.find(JPEG_2000_START), 0) :]
     if frame.startswith(JPEG_START):
         check_jpeg(frame)
@@ -65,7 +65,7 @@ def decode_frame(
         syntax = header.file_meta.get("TransferSyntaxUID", RLELossless)
         if syntax != RLELossless and frame[:8] != struct.pack("<2L", frame[0] if frame else 0, 64):
             raise UnreadableImage(
-                "the compressed frame declares no size that can be read; it is damaged, or of a "
+                "the compressed frame declares no readable size; it is damaged, or of a "
                 "coding other than RLE, JPEG, JPEG-LS and JPEG 2000"
             )
         if (
@@ -104,7 +104,7 @@ def _run_lengths(frame: bytes, pixel: ImagePixel) -> Pixels:
     try:
         return decode_by_pydicom(frame, RLELossless, pixel, "pylibjpeg")
     except BaseException as error:
-        # runs beyond the end of the image make the Rust code panic, which is no `Exception`
+        # runs beyond the end of the image make the Rust code panic, which is not an `Exception`
         if type(error).__name__ != "PanicException":
             raise
         raise UnreadableImage(
@@ -119,9 +119,9 @@ def with_end(
 
     Args:
         frame: the stream.
-        decode: decodes a whole one.
-        fills_up: whether the decoder fills up what is missing. So two different ends are tried:
-            pixels in which they differ are missing.
+        decode: decodes a complete stream.
+        fills_up: whether the decoder fills in missing pixels. If so, the stream is decoded with two
+            different endings: pixels that differ are missing.
 
     Raises:
         UnreadableImage: more than `MISSING` of the image is missing, and more than two blocks.
@@ -133,7 +133,7 @@ def with_end(
     if not fills_up:
         try:
             return decode(cut + END), warnings
-        except (OSError, RuntimeError):  # of an odd length, and padded to an even one (PS3.5 A.4)
+        except (OSError, RuntimeError):  # odd length, padded to an even one (PS3.5 A.4)
             return decode(cut.removesuffix(b"\0") + END), warnings
     pixels, other = decode(cut + END), decode(cut + b"\x55\x2a" * len(cut) + END)
     missing = np.count_nonzero((pixels != other).reshape(*pixels.shape[:2], -1).any(axis=2))
@@ -147,7 +147,7 @@ def with_end(
 
 
 def _declared(frame: bytes) -> Declared | None:
-    """Read the size that a JPEG, JPEG-LS or JPEG 2000 stream declares.
+    """Read the declared size of a JPEG, JPEG-LS or JPEG 2000 stream.
 
     Markers: ITU-T T.81 B.2.2 (SOFn), T.87 C.1.1 (SOF55), T.800 A.5.1 (SIZ).
     """
@@ -155,16 +155,16 @@ def _declared(frame: bytes) -> Declared | None:
         x1, y1, x0, y0 = struct.unpack(">4L", frame[8:24])
         samples, precision = int.from_bytes(frame[40:42], "big"), (frame[42] & 0x7F) + 1
         return Declared(y1 - y0, x1 - x0, samples, precision, JPEG_2000)
-    place = 2
-    while frame.startswith(JPEG_START) and place + 10 <= len(frame) and frame[place] == 0xFF:
-        marker = frame[place + 1]
+    offset = 2
+    while frame.startswith(JPEG_START) and offset + 10 <= len(frame) and frame[offset] == 0xFF:
+        marker = frame[offset + 1]
         if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == SOF_JPEG_LS:
             precision, rows, columns, samples = struct.unpack(
-                ">BHHB", frame[place + 4 : place + 10]
+                ">BHHB", frame[offset + 4 : offset + 10]
             )
             return Declared(rows, columns, samples, precision, marker)
-        # 0xFF fills up; TEM and RSTn stand alone; all others say how long they are
+        # 0xFF is padding; TEM and RSTn have no length; all others do
         bare = 2 if marker == 0x01 or 0xD0 <= marker <= 0xD7 else 0
-        length = 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
-        place += 1 if marker == 0xFF else bare or length
+        length = 2 + int.from_bytes(frame[offset + 2 : offset + 4], "big")
+        offset += 1 if marker == 0xFF else bare or length
     return None

@@ -1,7 +1,7 @@
-"""Reads single elements of a DICOM header, whatever VR they are written with.
+"""Reads single elements of a DICOM header regardless of their VR.
 
-pydicom is not asked to convert them: its warnings would repeat what is written there, and its
-exceptions would refuse an image for the sake of an element that it can do without.
+Bypasses pydicom's conversion: its warnings quote values, and its exceptions would reject an image
+because of an element that is not essential.
 """
 
 from collections.abc import Iterable, MutableSequence
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 
 
 READ = 4096
-"""Bytes of a value, and `ITEMS` items of a sequence, that are read: files may hold millions."""
+"""Maximum bytes read of a value, and `ITEMS` items of a sequence; files may contain millions."""
 
 ITEMS = 8
 
 
 BINARY = {"UL": "u4", "SL": "u4", "FL": "f4", "FD": "f8", "UV": "u8", "SV": "i8"}
-"""NumPy types of numbers by their VR (PS3.5 6.2), but those of 16 bits."""
+"""NumPy types of binary numbers by VR (PS3.5 6.2); all others have 16 bits."""
 
 
 def texts(header: "Dataset", keyword: str) -> list[str]:
-    """Read the values of an element as text; [] where it is absent or empty."""
+    """Read the values of an element as text; [] if it is absent or empty."""
     element = header.get_item(keyword)
     value = None if element is None else element.value
     if isinstance(value, bytes):
         value = _decoded(value[:READ]).split("\\")
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
-    said = [str(each).strip(" \t\r\n\0") for each in values if each is not None]
-    return [each for each in said if each]
+    found = [str(each).strip(" \t\r\n\0") for each in values if each is not None]
+    return [each for each in found if each]
 
 
 def _decoded(value: bytes) -> str:
-    """Decode text; the character set that a header names is no more reliable than this."""
+    """Decode text as UTF-8 or Latin-1; the declared character set is no more reliable."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -44,9 +44,9 @@ def _decoded(value: bytes) -> str:
 
 
 def numbers(header: "Dataset", keyword: str) -> list[float]:
-    """Read the finite numbers of an element, whatever VR it is written with.
+    """Read the finite numbers of an element, regardless of its VR.
 
-    16-bit integers come without a sign, for `signed` to interpret.
+    16-bit integers are returned unsigned; see `signed`.
     """
     element = header.get_item(keyword)
     value = None if element is None else element.value
@@ -66,14 +66,14 @@ def numbers(header: "Dataset", keyword: str) -> list[float]:
 
 
 def number(header: "Dataset", keyword: str) -> float | None:
-    """Read the first finite number of an element; None where there is none."""
+    """Read the first finite number of an element; None if there is none."""
     return next(iter(numbers(header, keyword)), None)
 
 
 def items(header: "Dataset", keyword: str) -> "list[Dataset]":
-    """Read the first items of a sequence, without those that are empty.
+    """Read the first `ITEMS` items of a sequence, skipping empty ones.
 
-    [] where it is absent, or cannot be read.
+    [] if it is absent or unreadable.
     """
     try:
         sequence = header.get(keyword)
@@ -85,13 +85,13 @@ def items(header: "Dataset", keyword: str) -> "list[Dataset]":
 
 
 def signed(value: float, is_signed: bool) -> int:
-    """Interpret a 16-bit integer with or without a sign, whatever VR it was written with."""
+    """Interpret a 16-bit integer as signed or unsigned, regardless of its VR."""
     bits = int(value) & 0xFFFF if -(2**15) <= value < 2**16 else int(value)
     return bits - 2**16 if is_signed and 2**15 <= bits < 2**16 else bits
 
 
 def _is_text(keyword: str, vr: str) -> bool:
-    """Tell whether a number is written as text: by the VR, else by the dictionary's."""
+    """Check if a number is stored as text, by its VR or else the dictionary's."""
     from pydicom.datadict import dictionary_VR
     from pydicom.valuerep import STR_VR
 
@@ -100,5 +100,5 @@ def _is_text(keyword: str, vr: str) -> bool:
 
 
 def text(header: "Dataset", keyword: str) -> str:
-    """Read the first value of an element as text in capitals; "" where it is absent or empty."""
+    """Read the first value of an element as upper-case text; "" if it is absent or empty."""
     return next(iter(texts(header, keyword)), "").upper()

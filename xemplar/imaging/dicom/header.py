@@ -1,13 +1,13 @@
-"""Reads what a DICOM header says of the patient and the image, as words of closed lists.
+"""Reads patient and acquisition attributes of a DICOM header, limited to defined terms.
 
-Any other text could say who the patient is, so it is neither kept nor repeated.
+Any other text could identify the patient, so it is neither kept nor quoted.
 """
 
 import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from xemplar.data.views import FRONTAL, VIEWS, view_in
+from xemplar.data.views import FRONTAL, VIEWS, find_view
 from xemplar.imaging.dicom.elements import items, numbers, text, texts
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ CHEST = frozenset([
     "POLMONE", "PULMAO", "RIB", "RIBS", "RIBCAGE",
     "HEART", "MEDIASTINUM", "BRONCHUS", "TRACHEA", "BODY", "WHOLEBODY", "CTSPINE",
 ])  # fmt: skip
-"""Words that name the chest, or more of the body than the chest."""
+"""Words for the chest or a larger region that includes it."""
 
 OTHER_PARTS = frozenset([
     "ABDOMEN", "ANKLE", "ANUS", "ARM", "BILE", "BILIARY", "BLADDER", "BREAST", "CALCANEUS",
@@ -32,10 +32,9 @@ OTHER_PARTS = frozenset([
     "TARSUS", "TEETH", "THIGH", "THUMB", "TIBIA", "TLSPINE", "TOE", "TOOTH", "TSPINE", "ULNA",
     "URETER", "URETHRA", "UTERUS", "WRIST", "ZYGOMA",
 ])  # fmt: skip
-"""Parts of the body that an image shows instead: from BodyPartExamined's terms (PS3.16 annex L)
-and the names of its codes."""
+"""Other body parts, from BodyPartExamined's defined terms (PS3.16 annex L) and code meanings."""
 
-WRITTEN_AS = {
+BODY_PART_SYNONYMS = {
     "EXTREMITY": "EXM EXTREMITIES EXTREMITAET", "ABDOMEN": "BAUCH ABDOMINAL KUB",
     "ARM": "OBERARM BRAZO", "ANKLE": "SPRUNGGELENK CHEVILLE TOBILLO CAVIGLIA TORNOZELO",
     "CRANIUM": "CRANE CRANEO CRANIO", "CSPINE": "HWS", "LSPINE": "LWS", "TSPINE": "BWS",
@@ -52,16 +51,16 @@ WRITTEN_AS = {
     "LARYNX": "PAROTID SUBMANDIBULAR", "ORBIT": "OPTIC ORBITAL", "TARSUS": "TARSAL",
     "URETER": "URINARY",
 }  # fmt: skip
-"""Other words for them, as codes, devices and reading rooms of some languages write them."""
+"""Synonyms in codes, on devices and in several languages -> body part."""
 
-_PARTS = {word: part for part, words in WRITTEN_AS.items() for word in words.split()} | {
+_PARTS = {word: part for part, words in BODY_PART_SYNONYMS.items() for word in words.split()} | {
     part: part for part in OTHER_PARTS
 }
 
 _KNOWN = sorted({*CHEST, *_PARTS}, key=len, reverse=True)
 
 _COMPOUND = re.compile(f"(?:UPPER|LOWER|UP|LOW|LEFT|RIGHT|(?:{'|'.join(_KNOWN)})S?)+")
-"""Words that are written as one, as HEADNECK or LOWERLEG."""
+"""Compound words such as HEADNECK or LOWERLEG."""
 
 _PART = re.compile(f"(?:{'|'.join(_KNOWN)})S?")
 
@@ -71,34 +70,34 @@ CODED_VIEWS = {
     "Dorsoplantar": "AXIAL", "Plantodorsal": "AXIAL", "Submentovertical": "AXIAL",
     "Verticosubmental": "AXIAL", "Tangential": "TANGENTIAL",
 }  # fmt: skip
-"""Views of PS3.16 CID 4010 that have a word of their own."""
+"""View codes of PS3.16 CID 4010 -> view position."""
 
 FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
-"""The SOP class of digital X-ray images for processing."""
+"""SOP class UID of Digital X-Ray Image Storage - For Processing."""
 
 TURNED = {
     ("R", "F"): "mirrored", ("L", "H"): "mirrored", ("F", "L"): "mirrored", ("H", "R"): "mirrored",
     ("R", "H"): "upside down", ("H", "L"): "on its side", ("F", "R"): "on its side",
 }  # fmt: skip
-"""Patient orientations (row, column) of a frontal image that is not upright."""
+"""Patient orientations (row, column) of a rotated or mirrored frontal image."""
 
 SIDEWAYS = re.compile("lateral|lateromedial|sagittal|seitlich|profil", re.IGNORECASE)
 
 
 def sop_class(header: "Dataset") -> str:
-    """Read the UID of the SOP class; "" where the header says none."""
+    """Read the SOP class UID; "" if absent."""
     meta = getattr(header, "file_meta", None)
     return text(header, "SOPClassUID") or (text(meta, "MediaStorageSOPClassUID") if meta else "")
 
 
 def sex(header: "Dataset") -> str | None:
-    """Read "F" or "M"; None where the header says another sex or none."""
+    """Read PatientSex; None unless "F" or "M"."""
     written = text(header, "PatientSex")
     return written if written in ("F", "M") else None
 
 
 def age(header: "Dataset") -> int | None:
-    """Read PatientAge (PS3.5 6.2, AS) in whole years, 0 to 120; None where it says nothing."""
+    """Read PatientAge (PS3.5 6.2, AS) in whole years, 0 to 120; None if absent or invalid."""
     written = re.fullmatch(r"(\d{1,3})([DWMY])", text(header, "PatientAge"))
     if not written:
         return None
@@ -108,7 +107,7 @@ def age(header: "Dataset") -> int | None:
 
 
 def spacing(header: "Dataset") -> tuple[float, float] | None:
-    """Read the pixel spacing (row, column) in mm; None where absent or, as seen, zero."""
+    """Read the pixel spacing (row, column) in mm; None if absent or zero (seen in practice)."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         found = numbers(header, keyword)
         if len(found) == 2 and min(found) > 0:
@@ -116,64 +115,68 @@ def spacing(header: "Dataset") -> tuple[float, float] | None:
     return None
 
 
-def view(header: "Dataset") -> str | None:
-    """Read one of `VIEWS`: as text, else by code, else from the patient's orientation."""
-    written = view_in(" ".join(texts(header, "ViewPosition")))
+def view_position(header: "Dataset") -> str | None:
+    """Read the view, one of `VIEWS`, from ViewPosition, else the code, else patient orientation."""
+    written = find_view(" ".join(texts(header, "ViewPosition")))
     return written or _coded_view(header) or ("LATERAL" if _is_sideways(header) else None)
 
 
 def burned_in(header: "Dataset") -> bool:
-    """Read whether text is burnt into the picture; False where the header does not say so."""
+    """Check if BurnedInAnnotation is YES."""
     return text(header, "BurnedInAnnotation") == "YES"
 
 
 def body_part(header: "Dataset") -> str | None:
-    """Read one of `OTHER_PARTS` that the image shows instead of the chest, from text or codes."""
-    said = [text(header, "BodyPartExamined")]
+    """Read the body part, one of `OTHER_PARTS`, from text or codes; None for a chest or unknown."""
+    stated = [text(header, "BodyPartExamined")]
     for keyword in ("AnatomicRegionSequence", "PrimaryAnatomicStructureSequence"):
-        said += _code_meanings(header, keyword, "CID4031")
-    return next((part for each in said if (part := _other_part(each))), None)
+        stated += _code_meanings(header, keyword, "CID4031")
+    return next((part for each in stated if (part := _other_part(each))), None)
 
 
 def warnings(header: "Dataset") -> tuple[str, ...]:
-    """List what a reader of the answer should know, one sentence each."""
-    said = []
+    """List warnings about the image, one sentence each."""
+    found = []
     if part := body_part(header):
-        said.append(f"the DICOM header says that the image shows {part}, not a chest")
-    views = [view(header), _coded_view(header), "LATERAL" if _is_sideways(header) else None]
+        found.append(f"the DICOM header says that the image shows {part}, not a chest")
+    views = [
+        view_position(header),
+        _coded_view(header),
+        "LATERAL" if _is_sideways(header) else None,
+    ]
     other = next((each for each in views if each and each not in FRONTAL), None)
     if other:
-        said.append(
+        found.append(
             f"the DICOM header says that the view is {other}; the network knows frontal images"
         )
     if (orientation := _orientation(header)) in TURNED:
-        said.append(
+        found.append(
             f"the DICOM header says that the image is {TURNED[orientation]} (patient orientation "
             f"{orientation[0]}\\{orientation[1]}; an upright frontal image has L\\F)"
         )
     if text(header, "AnatomicalOrientationType") == "QUADRUPED":
-        said.append("the DICOM header says that the patient is an animal")
+        found.append("the DICOM header says that the patient is an animal")
     if text(header, "PresentationIntentType") == "FOR PROCESSING" or (
         sop_class(header) == FOR_PROCESSING
     ):
-        said.append(
+        found.append(
             "the DICOM header says that the image is for processing, not for presentation: its "
             "grey is not what a reader sees"
         )
     if texts(header, "ViewPosition") and not views[0]:
-        said.append(
+        found.append(
             "the DICOM header's ViewPosition is none of the known views, so the view counts as "
             f"unknown (known are {', '.join(sorted(VIEWS))})"
         )
     if burned_in(header):
-        said.append(
+        found.append(
             "the DICOM header says that text is burnt into the picture; it may name the patient"
         )
-    return tuple(said)
+    return tuple(found)
 
 
-def _other_part(said: str) -> str | None:
-    plain = unicodedata.normalize("NFKD", said.replace("ß", "ss").upper())
+def _other_part(stated: str) -> str | None:
+    plain = unicodedata.normalize("NFKD", stated.replace("ß", "ss").upper())
     words = re.findall("[A-Z]+", re.sub("[\u0300-\u036f]", "", plain))
     known = [
         each.removesuffix("S") if each not in {*CHEST, *_PARTS} else each
@@ -198,32 +201,32 @@ def _coded_view(header: "Dataset") -> str | None:
 
 
 def _orientation(header: "Dataset") -> tuple[str, str]:
-    """Read which way rows and columns run: the main letters of PatientOrientation.
+    """Read the directions of rows and columns: the first letters of PatientOrientation.
 
-    PS3.3 C.7.6.1.1.1: Anterior, Posterior, Right, Left, Head, Foot; animals have other letters.
+    PS3.3 C.7.6.1.1.1: Anterior, Posterior, Right, Left, Head, Foot; animals use other letters.
     """
-    said = "".join(each.upper()[0] for each in texts(header, "PatientOrientation"))
-    if not re.fullmatch("[APRLHF]{2}", said) or (
+    letters = "".join(each.upper()[0] for each in texts(header, "PatientOrientation"))
+    if not re.fullmatch("[APRLHF]{2}", letters) or (
         text(header, "AnatomicalOrientationType") == "QUADRUPED"
     ):
         return "", ""
-    return said[0], said[1]
+    return letters[0], letters[1]
 
 
 def _is_sideways(header: "Dataset") -> bool:
-    """Tell from the patient's orientation if the image runs from front to back."""
+    """Check if the patient orientation has an anterior-posterior axis."""
     return not {"A", "P"}.isdisjoint(_orientation(header))
 
 
 def _code_meanings(header: "Dataset", keyword: str, group: str) -> list[str]:
-    """Name the codes of a sequence by the keywords of a context group (PS3.16), else as written.
+    """Translate the codes of a sequence to a context group's keywords (PS3.16), else code meanings.
 
-    Both SNOMED CT codes and the older SRT codes are known.
+    Supports SNOMED CT codes and the older SRT codes.
     """
     coded = items(header, keyword)
     if not coded:
         return []
-    from pydicom.sr.codedict import codes  # costs a second, and few headers have codes
+    from pydicom.sr.codedict import codes  # deferred: takes a second, and few headers have codes
     from pydicom.sr.coding import Code
 
     known: Collection = getattr(codes, group)

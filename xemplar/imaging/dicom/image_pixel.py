@@ -1,4 +1,4 @@
-"""Reads how a DICOM header describes its pixels (PS3.3 C.7.6.3), and refuses what is no image."""
+"""Reads the pixel description of a DICOM header (PS3.3 C.7.6.3); rejects unsupported objects."""
 
 import re
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 MODALITIES = frozenset({"CR", "DX", "DR", "RG", "RF", "XR", "OT", ""})
-"""Modalities that may be a projection radiograph: DICOM's, and DR and XR, which devices write
-instead; the empty one is a header without it."""
+"""Modalities that may be a projection radiograph: DICOM's, plus the non-standard DR and XR; empty
+for a header without one."""
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 """Root of the storage SOP classes (PS3.4 B.5)."""
@@ -24,31 +24,31 @@ PROJECTIONS = tuple(STORAGE + number for number in ("1", "1.1", "1.1.1", "7", "1
 secondary capture, and radiofluoroscopy."""
 
 SECONDARY = STORAGE + "7."
-"""Secondary capture of several frames, with its subclasses."""
+"""Prefix of the multi-frame secondary capture classes."""
 
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 
 COLOURS = frozenset([
     "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT",
 ])  # fmt: skip
-"""Photometric interpretations in which a grey image may be stored as three equal channels."""
+"""Photometric interpretations that may store a grey image as three equal channels."""
 
 
 @dataclass(frozen=True)
 class ImagePixel:
-    """Describes stored pixels.
+    """Description of stored pixels.
 
     Attributes:
         rows: height, in pixels.
         columns: width, in pixels.
-        samples: per pixel: 1, or 3 for colour.
-        photometric: interpretation, one of `GREY`, `COLOURS` or "PALETTE COLOR".
-        planar: whether each channel is stored as a whole.
-        allocated: bits of one stored sample: 1, 8, 16 or 32.
-        stored: bits of it that are used.
-        high: place of the highest used bit, from 0.
-        signed: whether samples are two's complement.
-        warnings: what the header leaves open, one sentence each.
+        samples: samples per pixel: 1, or 3 for colour.
+        photometric: photometric interpretation, one of `GREY`, `COLOURS` or "PALETTE COLOR".
+        planar: whether channels are stored one after another.
+        allocated: bits allocated to a sample: 1, 8, 16 or 32.
+        stored: bits used by a sample.
+        high: index of the highest used bit, from 0.
+        signed: whether samples are in two's complement.
+        warnings: assumptions made where the header is unclear, one sentence each.
     """
 
     rows: int
@@ -64,13 +64,13 @@ class ImagePixel:
 
 
 def image_pixel(header: "Dataset", limits: Limits) -> ImagePixel:
-    """Read the description of the pixels; what is absent or empty takes its usual value.
+    """Read the pixel description; absent or empty attributes take their usual value.
 
     Raises:
-        UnsupportedImage: no projection radiograph, no pixels, several frames, an unknown colour
-            model or depth.
+        UnsupportedImage: not a projection radiograph, no pixels, several frames, or an unknown
+            colour model or depth.
         ImageTooLarge: more pixels than the limit.
-        NotARadiograph: too small to see anything.
+        NotARadiograph: fewer pixels on a side than the limit.
         UnreadableImage: no rows or no columns.
     """
     _check_kind(header)
@@ -103,9 +103,9 @@ def image_pixel(header: "Dataset", limits: Limits) -> ImagePixel:
     )
 
 
-def _quoted(said: str) -> str:
-    """Quote a word of a closed list; what else stands in its place could name the patient."""
-    return repr(said) if re.fullmatch("[A-Z0-9_]{1,16}", said) else "not a word of DICOM"
+def _quoted(value: str) -> str:
+    """Quote a value shaped like a defined term; anything else could identify the patient."""
+    return repr(value) if re.fullmatch("[A-Z0-9_]{1,16}", value) else "not a DICOM defined term"
 
 
 def _whole(header: "Dataset", keyword: str, absent: int) -> int:
@@ -123,13 +123,12 @@ def _check_kind(header: "Dataset") -> None:
     if kind.startswith(STORAGE) and kind not in PROJECTIONS and not kind.startswith(SECONDARY):
         from pydicom.uid import UID
 
-        # of an unknown one even the UID is not repeated: where a length is wrong, it is followed by
-        # the patient's name
+        # an unknown UID is not quoted: with a wrong length, it runs into the patient's name
         known = UID(kind)
-        said = f"of the class {known.name!r}" if known.keyword else "of an unknown class"
+        described = f"of the class {known.name!r}" if known.keyword else "of an unknown class"
         raise UnsupportedImage(
-            f"the DICOM object is {said}; a projection radiograph is a Computed Radiography or "
-            "Digital X-Ray image"
+            f"the DICOM object is {described}; a projection radiograph is a Computed Radiography "
+            "or Digital X-Ray image"
         )
     if "PixelData" not in header:
         raise UnsupportedImage(
@@ -141,7 +140,7 @@ def _check_kind(header: "Dataset") -> None:
 
 
 def _photometric(header: "Dataset") -> tuple[str, int, tuple[str, ...]]:
-    """Photometric interpretation and samples per pixel, and what was supposed about them."""
+    """Read photometric interpretation and samples per pixel; warn of assumptions."""
     photometric = text(header, "PhotometricInterpretation")
     samples = _whole(header, "SamplesPerPixel", 3 if photometric in COLOURS else 1)
     if photometric not in {*GREY, *COLOURS, "PALETTE COLOR", ""}:
@@ -153,26 +152,26 @@ def _photometric(header: "Dataset") -> tuple[str, int, tuple[str, ...]]:
         raise UnsupportedImage(
             f"the DICOM object has {samples} samples per pixel; a radiograph has 1"
         )
-    supposed = photometric
+    assumed = photometric
     if samples == 1 and photometric not in {*GREY, "PALETTE COLOR"}:
-        supposed = "MONOCHROME2"
+        assumed = "MONOCHROME2"
     elif samples == 3 and photometric not in COLOURS:
-        supposed = "RGB"
-    if supposed == photometric:
+        assumed = "RGB"
+    if assumed == photometric:
         return photometric, samples, ()
-    said = f"photometric interpretation {photometric!r}" if photometric else "no interpretation"
+    stated = f"photometric interpretation {photometric!r}" if photometric else "no interpretation"
     return (
-        supposed,
+        assumed,
         samples,
         (
-            f"the DICOM header says {said} with {samples} samples per pixel; "
-            f"the image was read as {supposed}",
+            f"the DICOM header says {stated} with {samples} samples per pixel; "
+            f"the image was read as {assumed}",
         ),
     )
 
 
 def _allocated(header: "Dataset", count: int) -> int:
-    """Bits allocated, told from the length of uncompressed pixels."""
+    """Infer bits allocated from the length of uncompressed pixels."""
     data = header.get_item("PixelData").value
     size = len(data) if isinstance(data, bytes) else 0
     return 8 if size < 2 * count else 16

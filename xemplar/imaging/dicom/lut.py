@@ -1,4 +1,4 @@
-"""Lookup tables of DICOM headers, whatever VR they have (PS3.3 C.11.1.1, C.11.2.1.1)."""
+"""Lookup tables of DICOM headers, regardless of their VR (PS3.3 C.11.1.1, C.11.2.1.1)."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LookupTable:
-    """Maps values to entries; values outside take the first or the last entry.
+    """Maps values to entries; values out of range map to the first or last entry.
 
     Attributes:
-        first: the value that the first entry belongs to.
-        bits: of an entry.
-        entries: unsigned integers (count,).
-        warning: where the entries are not as the header says.
+        first: value mapped to the first entry.
+        bits: bits per entry.
+        entries: uint16 (count,).
+        warning: set if the entries contradict the header.
     """
 
     first: int
@@ -30,8 +30,8 @@ class LookupTable:
 
     def __call__(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
         """Look up values (height, width)."""
-        place = np.clip(values.astype(np.float64) - self.first, 0, len(self.entries) - 1)
-        return self.entries[place.astype(np.intp)]
+        index = np.clip(values.astype(np.float64) - self.first, 0, len(self.entries) - 1)
+        return self.entries[index.astype(np.intp)]
 
 
 def lookup_table(item: "Dataset", signed_input: bool) -> LookupTable | None:
@@ -39,11 +39,11 @@ def lookup_table(item: "Dataset", signed_input: bool) -> LookupTable | None:
 
     Args:
         item: with LUTDescriptor (entries, 0 for 65,536; first value; bits) and LUTData.
-        signed_input: whether the values to look up may be negative; it decides about the sign of
-            the first value.
+        signed_input: whether input values may be negative, which determines how the first value is
+            interpreted.
 
     Returns:
-        None where the item is incomplete, or has a depth other than 8 to 16 bits.
+        None if the item is incomplete, or its depth is not 8 to 16 bits.
     """
     descriptor = numbers(item, "LUTDescriptor")
     element = item.get_item("LUTData")
@@ -61,7 +61,7 @@ def lookup_table(item: "Dataset", signed_input: bool) -> LookupTable | None:
 
 
 def _entries(element: Any, count: int) -> npt.NDArray[np.uint16]:
-    """Entries of 8 bits, two in a word, or of 16 bits; the length tells which."""
+    """Read entries of 16 bits, or of 8 bits packed two to a word, depending on the length."""
     data, order = element.value, "<" if getattr(element, "is_little_endian", True) else ">"
     if not isinstance(data, bytes):
         return np.atleast_1d(np.asarray(data, np.int64)).astype(np.uint16)
@@ -75,5 +75,5 @@ def _entries(element: Any, count: int) -> npt.NDArray[np.uint16]:
 
 
 def _roughness(entries: npt.NDArray[np.uint16]) -> float:
-    """Mean step; entries in the wrong byte order make a table of noise."""
+    """Mean absolute step; a table in the wrong byte order is noise."""
     return float(np.abs(np.diff(entries.astype(np.float64))).mean()) if len(entries) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""Bytes -> DICOM header, also where the file lacks what PS3.10 asks for."""
+"""Reads DICOM headers, including those of files that do not conform to PS3.10."""
 
 import zlib
 from io import BytesIO
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 GROUPS = frozenset({0x0002, 0x0008, 0x0010, 0x0018, 0x0020, 0x0028})
-"""Groups that a data set may begin with."""
+"""Groups with which a data set may begin."""
 
 NEEDED = [
     "SOPClassUID", "Modality", "PresentationIntentType", "BurnedInAnnotation",
@@ -27,19 +27,19 @@ NEEDED = [
     "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData",
     "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
 ]  # fmt: skip
-"""The elements that are read; those that name the patient are not."""
+"""Elements that are read; none identifies the patient."""
 
 PREFIX = b"DICM"
 
 PIXELS = 0x7FE00010
-"""The tag of PixelData; noise behind it is no reason to refuse an image."""
+"""Tag of PixelData; garbage after it does not invalidate an image."""
 
 SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 """The delimiter after compressed pixels (PS3.5 7.5.1)."""
 
 
 def is_dicom(data: bytes) -> bool:
-    """Tell whether a file is DICOM: by its prefix, else by the first element of a data set."""
+    """Check if a file is DICOM, by its prefix or else the first element of a data set."""
     start = 4 if data.startswith(PREFIX) else 0
     return data[128:132] == PREFIX or _begins_with_element(data, start) or _preamble(data) > 0
 
@@ -47,14 +47,14 @@ def is_dicom(data: bytes) -> bool:
 def read_header(data: bytes, limits: Limits) -> "Dataset":
     """Read the needed elements of a DICOM file or a bare data set.
 
-    Without file meta information, the encoding is told from the first element: little endian with
-    implicit VR is PS3.5's default (10.1).
+    Without file meta information, the encoding is detected from the first element; PS3.5's default
+    is implicit VR little endian (10.1).
 
     Raises:
         ImageTooLarge: a deflated data set that inflates beyond the largest file.
-        UnreadableImage: no elements can be read, or too many.
+        UnreadableImage: no readable elements, or too many.
     """
-    # a file as it should be is not copied
+    # avoid copying a conforming file
     body = data if data[128:132] == PREFIX else data[_preamble(data) :]
     if body.startswith(PREFIX):
         body = bytes(128) + body
@@ -83,7 +83,7 @@ def read_header(data: bytes, limits: Limits) -> "Dataset":
 
 
 def _preamble(data: bytes) -> int:
-    """Bytes before the first element where the prefix lacks: 128 or none."""
+    """Size of the preamble, 128 or 0, of a file without the DICM prefix."""
     is_preamble = not any(data[:128]) or data[128:134] == b"\x02\0\0\0UL"
     return 128 if is_preamble and _begins_with_element(data, 128) else 0
 
@@ -115,10 +115,10 @@ def _damaged() -> UnreadableImage:
 
 
 def _inflated(body: bytes, start: int, limits: Limits) -> bytes:
-    """A deflated data set (PS3.5 A.5), no larger than the largest file; empty for other files.
+    """Inflate a deflated data set (PS3.5 A.5), up to the size limit; empty for other files.
 
     Raises:
-        ImageTooLarge: it inflates beyond that.
+        ImageTooLarge: it inflates beyond the limit.
     """
     from pydicom.filereader import read_dataset
     from pydicom.uid import DeflatedExplicitVRLittleEndian

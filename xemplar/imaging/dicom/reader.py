@@ -1,4 +1,4 @@
-"""DICOM: from the bytes of a file to an image, with the fields that are kept."""
+"""Decodes a DICOM file to a `Radiograph` with the header fields that are kept."""
 
 import hashlib
 import warnings
@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
 from xemplar.imaging.colour import to_grey
-from xemplar.imaging.dicom import header as said
+from xemplar.imaging.dicom import header as dicom_header
+from xemplar.imaging.dicom.gdcm_isolation import import_pydicom
 from xemplar.imaging.dicom.image_pixel import image_pixel
-from xemplar.imaging.dicom.lazy_gdcm import import_pydicom
 from xemplar.imaging.dicom.part10 import read_header
 from xemplar.imaging.dicom.stored_values import Stored, stored_values
 from xemplar.imaging.dicom.windowing import displayed
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
-    """Decode a DICOM file; raises as `xemplar.imaging.decode` does."""
-    import_pydicom()  # costs 0.1 s, and most images are no DICOM
+    """Decode a DICOM file; raises the same errors as `xemplar.imaging.decode`."""
+    import_pydicom()  # deferred: takes 0.1 s, and most images are not DICOM
     with warnings.catch_warnings():
-        # pydicom's repeat what is written there, which may be a name
+        # pydicom's warnings quote element values, which may contain a name
         warnings.filterwarnings("ignore", module="pydicom")
         return _image(data, limits)
 
@@ -41,26 +41,26 @@ def _image(data: bytes, limits: Limits) -> Radiograph:
             source_size=(grey.shape[0], grey.shape[1]),
             sha256=hashlib.sha256(data).hexdigest(),
             format="DICOM",
-            view=said.view(header),
+            view=dicom_header.view_position(header),
             photometric=pixel.photometric,
-            spacing_mm=said.spacing(header),
-            body_part=said.body_part(header),
-            burned_in=said.burned_in(header),
-            sex=said.sex(header),
-            age=said.age(header),
-            warnings=(*said.warnings(header), *pixel.warnings, *stored.warnings, *shown),
+            spacing_mm=dicom_header.spacing(header),
+            body_part=dicom_header.body_part(header),
+            burned_in=dicom_header.burned_in(header),
+            sex=dicom_header.sex(header),
+            age=dicom_header.age(header),
+            warnings=(*dicom_header.warnings(header), *pixel.warnings, *stored.warnings, *shown),
         )
     except (UnreadableImage, UnsupportedImage, ImageTooLarge, NotARadiograph):
         raise
     except Exception as error:
         raise UnreadableImage(
             "the DICOM pixels cannot be decoded: the file is damaged, or of a kind that is not "
-            "known here; export the image again, uncompressed"
+            "supported; export the image again, uncompressed"
         ) from error
 
 
 def _grey(stored: Stored, header: "Dataset") -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
-    """Grey from 0 black to 255 white, and warnings."""
+    """Convert to uint8 grey, 0 black to 255 white, and collect warnings."""
     values = stored.values
     if stored.pixel.photometric == "PALETTE COLOR":
         from pydicom.pixels.processing import apply_color_lut

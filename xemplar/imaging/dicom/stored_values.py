@@ -16,29 +16,28 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 PADDED = 4096
-"""Bytes that may follow the pixels: writers fill up blocks."""
+"""Maximum bytes after the pixels: some writers pad to whole blocks."""
 
 NOISE, PICTURE = 0.5, 0.2
-"""Mean step between neighbours, in standard deviations: beyond the first it is noise (1.1 where it
-is even), below the second a picture (radiographs have 0.02 to 0.1)."""
+"""Mean step between neighbouring pixels, in standard deviations: above the first value it is noise
+(uniform noise has 1.1), below the second an image (radiographs have 0.02 to 0.1)."""
 
 SEAM = 4
-"""Times that the usual step between neighbours may be exceeded where two readings part."""
+"""Factor by which steps may exceed the median step where two interpretations differ."""
 
 ITEM = b"\xfe\xff\0\xe0"
-"""The tag that compressed pixels begin with (PS3.5 A.4)."""
+"""Item tag with which compressed pixels begin (PS3.5 A.4)."""
 
 Pixels = npt.NDArray[Any]
 
 
 class Stored(NamedTuple):
-    """Stored values.
+    """Stored values of an image.
 
     Attributes:
-        values: integers (rows, columns), or (rows, columns, 3) in RGB.
-        padding: bool (rows, columns), True where the header says that there is no image; None where
-            it says nothing.
-        pixel: what they are like; corrected where the data show that the header is wrong.
+        values: integers (rows, columns), or RGB (rows, columns, 3).
+        padding: bool (rows, columns), True for pixel padding; None if the header declares none.
+        pixel: pixel description, corrected where the data contradict the header.
         warnings: sentences about such corrections.
     """
 
@@ -49,11 +48,11 @@ class Stored(NamedTuple):
 
 
 def stored_values(header: "Dataset", pixel: ImagePixel) -> Stored:
-    """Read the stored values; compressed or not is told from the data, whatever the header says.
+    """Read the stored values; compression is detected from the data, not the header.
 
     Raises:
-        UnreadableImage: cut short, or of another size than the header says.
-        UnsupportedImage: a coding that cannot be decoded.
+        UnreadableImage: truncated, or a size that differs from the header.
+        UnsupportedImage: an unsupported coding.
     """
     element = header.get_item("PixelData")
     data = element.value or b""
@@ -62,7 +61,7 @@ def stored_values(header: "Dataset", pixel: ImagePixel) -> Stored:
     else:
         full = replace(pixel, photometric="YBR_FULL")
         if pixel.photometric == "YBR_FULL_422" and len(data) >= _length(full):
-            pixel = full  # each pixel has its own Cb and Cr, whatever the header says
+            pixel = full  # not subsampled, contrary to the header
         data, warnings = _of_length(data, pixel)
         big_endian = not header.original_encoding[1]
         values = _uncompressed(data, pixel, big_endian, str(element.VR))
@@ -72,7 +71,7 @@ def stored_values(header: "Dataset", pixel: ImagePixel) -> Stored:
             f"{' x '.join(map(str, values.shape))}"
         )
     if values.ndim == 3 and pixel.photometric in GREY:
-        # the frame is stored in colour, but what its header says is about grey
+        # the frame is stored in colour, but its header describes grey values
         values, tinted = to_grey(values)
         warnings, pixel = (*warnings, *tinted), replace(pixel, samples=1)
     if values.ndim == 3 or pixel.photometric == "PALETTE COLOR":
@@ -84,7 +83,7 @@ def stored_values(header: "Dataset", pixel: ImagePixel) -> Stored:
 
 
 def _length(pixel: ImagePixel) -> int:
-    """Bytes of the uncompressed pixels."""
+    """Compute the bytes of the uncompressed pixels."""
     samples = pixel.rows * pixel.columns * pixel.samples
     if pixel.photometric == "YBR_FULL_422":
         samples = samples * 2 // 3
@@ -92,7 +91,7 @@ def _length(pixel: ImagePixel) -> int:
 
 
 def _of_length(data: bytes, pixel: ImagePixel) -> tuple[bytes, tuple[str, ...]]:
-    """Uncompressed pixels of the right length: a few bytes too many or too few are made good."""
+    """Trim or pad uncompressed pixels to the expected length, within tolerance."""
     wanted = _length(pixel)
     missing = wanted - len(data)
     if missing > MISSING * wanted or -missing > max(PADDED, MISSING * wanted):
@@ -109,7 +108,7 @@ def _of_length(data: bytes, pixel: ImagePixel) -> tuple[bytes, tuple[str, ...]]:
             "repeated",
         )
     if missing < -1:
-        return data[:wanted], (f"{-missing:,} bytes follow the DICOM pixels; they were left aside",)
+        return data[:wanted], (f"{-missing:,} bytes follow the DICOM pixels; they were ignored",)
     return data[:wanted], ()
 
 
@@ -132,7 +131,7 @@ def _in_rgb(values: Pixels, pixel: ImagePixel) -> Pixels:
     from pydicom.pixels.processing import convert_color_space
 
     if pixel.photometric == "YBR_FULL_422" and pixel.allocated == 8:
-        # PS3.3 C.7.6.3.1.2: two Y, then the Cb and Cr that they share
+        # PS3.3 C.7.6.3.1.2: two Y, then their shared Cb and Cr
         pairs = values.reshape(pixel.rows, pixel.columns // 2, 4)
         shared = np.repeat(pairs[..., 2:], 2, axis=1)
         luma = pairs[..., :2].reshape(pixel.rows, pixel.columns, 1)
@@ -146,18 +145,18 @@ def _in_rgb(values: Pixels, pixel: ImagePixel) -> Pixels:
 
 
 def _padding(values: Pixels, header: "Dataset", pixel: ImagePixel) -> npt.NDArray[np.bool_] | None:
-    """Where the header says that there is no image: PS3.3 C.7.5.1.1.2, value and range limit."""
-    said = numbers(header, "PixelPaddingValue")
-    if len(said) != 1:
+    """Mask the pixel padding: PS3.3 C.7.5.1.1.2, value and range limit."""
+    value = numbers(header, "PixelPaddingValue")
+    if len(value) != 1:
         return None
     limit = numbers(header, "PixelPaddingRangeLimit")
-    ends = [signed(end, pixel.signed) for end in (*said, *limit[:1])]
+    ends = [signed(end, pixel.signed) for end in (*value, *limit[:1])]
     whole = values.view(f"i{values.itemsize}") if pixel.signed else values
     return np.asarray((whole >= min(ends)) & (whole <= max(ends)))
 
 
 def _in_byte_order(values: Pixels, pixel: ImagePixel) -> tuple[Pixels, ImagePixel, tuple[str, ...]]:
-    """Swap the bytes of values that are noise as they are, and a picture when swapped."""
+    """Swap the bytes of values that are noise as stored and an image when swapped."""
     if values.itemsize != 2 or _roughness(values) < NOISE:
         return values, pixel, ()
     swapped = values.byteswap()
@@ -167,9 +166,10 @@ def _in_byte_order(values: Pixels, pixel: ImagePixel) -> tuple[Pixels, ImagePixe
 
 
 def _used_bits(values: Pixels, pixel: ImagePixel) -> tuple[Pixels, ImagePixel, tuple[str, ...]]:
-    """Take the stored bits out of the allocated ones; overlays may lie in the others.
+    """Extract the stored bits from the allocated ones; the others may contain overlays.
 
-    Where the data contradict the header, they count: of some rows, each reading is tried.
+    Tries each interpretation on a sample of rows; where the data contradict the header, the data
+    win.
     """
     warnings: list[str] = []
     unsigned = values.view(f"u{values.itemsize}")
@@ -205,7 +205,7 @@ def _used_bits(values: Pixels, pixel: ImagePixel) -> tuple[Pixels, ImagePixel, t
 
 
 def _extended(values: Pixels, bits: int, is_signed: bool) -> Pixels:
-    """The lowest bits of unsigned values, in two's complement where they are signed."""
+    """Extract the lowest bits of unsigned values, as two's complement if signed."""
     size = values.itemsize * 8
     if bits < size and (is_signed or values.max() >= 2**bits):
         values = values & values.dtype.type(2**bits - 1)
@@ -219,14 +219,14 @@ def _extended(values: Pixels, bits: int, is_signed: bool) -> Pixels:
 
 
 def _rows(values: Pixels) -> Pixels:
-    """Some rows, which are enough to judge by."""
+    """Sample of rows, sufficient for the statistics."""
     return values[:: max(1, len(values) // 128)]
 
 
 def _is_seamless(reading: Pixels, other: Pixels) -> bool:
-    """Tell whether neighbours differ no more where two readings part than they do elsewhere.
+    """Check that steps are no larger where two interpretations differ than elsewhere.
 
-    A wrong reading wraps around there: 4095 is followed by 0, or 127 by -128.
+    A wrong interpretation wraps around there: 4095 is followed by 0, or 127 by -128.
     """
     steps, others = (np.abs(np.diff(each.astype(np.int64), axis=1)) for each in (reading, other))
     seam = steps != others
@@ -239,6 +239,6 @@ def _is_seamless(reading: Pixels, other: Pixels) -> bool:
 
 
 def _roughness(values: Pixels) -> float:
-    """Mean step between neighbours, in standard deviations."""
+    """Mean step between neighbouring pixels, in standard deviations."""
     rows = _rows(values).astype(np.float64)
     return float(np.abs(np.diff(rows, axis=1)).mean() / max(rows.std(), 1e-6))

@@ -1,39 +1,39 @@
-"""Packets of a JPEG 2000 stream (ITU-T T.800: A.5.1 SIZ, A.6.1 COD, B.3 tiles, B.6 precincts)."""
+"""Limits packets of a JPEG 2000 stream (ITU-T T.800: A.5.1 SIZ, A.6.1 COD, B.3, B.6)."""
 
 import struct
 
-from xemplar.imaging.structure.refusal import too_many
+from xemplar.imaging.structure import too_many
 
 TILES = 10_000
-"""Tiles of 64 pixels in the largest image are fewer."""
+"""Maximum tiles; the largest image has fewer tiles of 64 pixels."""
 
 PACKETS = 250_000
-"""Of all tiles; lossless images of 36 megapixels in one tile of one layer have a few thousand."""
+"""Maximum packets of all tiles; a lossless 36-megapixel image in one tile has a few thousand."""
 
 COD = b"\xff\x52"
 
 
 def check_packets(stream: bytes) -> None:
-    """Refuse a stream that declares too many tiles or packets, for which memory is taken at once.
+    """Reject a stream that declares too many tiles or packets, which decoders allocate up front.
 
     Args:
-        stream: from SOC and SIZ on.
+        stream: starts with SOC and SIZ.
 
     Raises:
-        UnreadableImage: it does.
+        UnreadableImage: a limit is exceeded.
     """
     x1, y1, width, height = struct.unpack(">2L8x2L", stream[8:32].ljust(24, b"\0"))
     width, height = max(min(width, x1), 1), max(min(height, y1), 1)
     tiles = -(-x1 // width) * -(-y1 // height)
     if tiles > TILES:
         raise too_many("JPEG 2000 tiles", TILES)
-    place = max(stream.find(COD), 0)
-    fields = stream[place + 4 : place + 10].ljust(6, b"\0")
+    offset = max(stream.find(COD), 0)
+    fields = stream[offset + 4 : offset + 10].ljust(6, b"\0")
     style, _, layers, _, levels = struct.unpack(">BBHBB", fields)
     precincts = 0
     for resolution in range(min(levels, 32) + 1):
-        place_of_size = place + 14 + resolution
-        sizes = stream[place_of_size : place_of_size + 1] if style & 1 else b""
+        size_offset = offset + 14 + resolution
+        sizes = stream[size_offset : size_offset + 1] if style & 1 else b""
         size = int.from_bytes(sizes or b"\xff", "big")
         side_of = ((width, size & 15), (height, size >> 4))
         across, down = (

@@ -1,45 +1,45 @@
-"""Directories and their fields, of a TIFF (6.0, section 2; BigTIFF) and of EXIF."""
+"""Limits directories and fields of a TIFF (6.0, section 2; BigTIFF) and of EXIF."""
 
 import struct
 from typing import NamedTuple
 
 from xemplar.errors import UnsupportedImage
-from xemplar.imaging.structure.refusal import too_many
+from xemplar.imaging.structure import too_many
 
 FIELDS = 1_000
-"""Of one directory; cameras write about 50."""
+"""Maximum fields of a directory; cameras write about 50."""
 
 FIELD_BYTES = 16 * 2**20
-"""That the fields may take beyond the size of the file: more is only there if they overlap."""
+"""Maximum bytes by which all fields may exceed the file's size; more means that they overlap."""
 
 PIECES = 20_000
-"""Strips or tiles; some writers make a strip of each row, and images have up to 10,000."""
+"""Maximum strips or tiles; some writers use a strip per row, and images have up to 10,000 rows."""
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-"""Bytes of a value of each type; the others, of BigTIFF, have 8."""
+"""Bytes per value by field type; the remaining types, of BigTIFF, have 8."""
 
 STRIP_OFFSETS, TILE_OFFSETS = 273, 324
 
 
 class _Layout(NamedTuple):
-    """Where things are in a directory."""
+    """Byte order and field formats of a directory."""
 
     order: str
     offset: str
     number: str
     entry: str
 
-    def read(self, kind: str, data: bytes, place: int) -> tuple[int, ...]:
-        """Numbers at a place; zeros beyond the end."""
+    def read(self, kind: str, data: bytes, offset: int) -> tuple[int, ...]:
+        """Read numbers at an offset; zeros beyond the end of the data."""
         size = struct.calcsize(self.order + kind)
-        return struct.unpack(self.order + kind, data[place : place + size].ljust(size, b"\0"))
+        return struct.unpack(self.order + kind, data[offset : offset + size].ljust(size, b"\0"))
 
 
 def check_tiff(data: bytes) -> None:
-    """Refuse a TIFF of several directories, or with too many fields, strips or tiles.
+    """Reject a TIFF with several directories, or with too many fields, strips or tiles.
 
     Raises:
-        UnsupportedImage: several directories, which are pictures.
+        UnsupportedImage: several directories, that is several images.
         UnreadableImage: too many parts.
     """
     if 0 < check_fields(data) < len(data):
@@ -47,13 +47,13 @@ def check_tiff(data: bytes) -> None:
 
 
 def check_fields(data: bytes) -> int:
-    """Refuse too many fields in the first directory, or such as overlap.
+    """Reject a first directory with too many or overlapping fields.
 
     Args:
-        data: a TIFF, or EXIF from its byte order on.
+        data: a TIFF, or EXIF data starting with the byte order mark.
 
     Returns:
-        Where the next directory is, 0 for nowhere.
+        Offset of the next directory, 0 if there is none.
 
     Raises:
         UnreadableImage: more than `FIELDS`, `FIELD_BYTES` or `PIECES`.
@@ -63,17 +63,17 @@ def check_fields(data: bytes) -> int:
     (count,) = layout.read(layout.number, data, start)
     if count > FIELDS:
         raise too_many("fields in a TIFF or EXIF directory", FIELDS)
-    place, taken = start + struct.calcsize(layout.order + layout.number), 0
+    offset, total = start + struct.calcsize(layout.order + layout.number), 0
     for _ in range(count):
-        tag, kind, values, _ = layout.read(layout.entry, data, place)
+        tag, kind, values, _ = layout.read(layout.entry, data, offset)
         if tag in (STRIP_OFFSETS, TILE_OFFSETS) and values > PIECES:
             raise too_many("TIFF strips or tiles", PIECES)
-        # a field that is damaged reaches to the end of the file at most
-        taken += min(values * SIZES.get(kind, 8), len(data))
-        place += struct.calcsize(layout.order + layout.entry)
-    if taken > len(data) + FIELD_BYTES:
+        # a damaged field extends at most to the end of the file
+        total += min(values * SIZES.get(kind, 8), len(data))
+        offset += struct.calcsize(layout.order + layout.entry)
+    if total > len(data) + FIELD_BYTES:
         raise too_many("bytes in the fields of a TIFF or EXIF directory", len(data) + FIELD_BYTES)
-    (following,) = layout.read(layout.offset, data, place)
+    (following,) = layout.read(layout.offset, data, offset)
     return following
 
 

@@ -1,1 +1,1 @@
-"""Input validation: whether an image looks like the indexed ones (out-of-distribution check)."""
+"""Input validation: out-of-distribution check of images against the indexed ones."""

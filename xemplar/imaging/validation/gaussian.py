@@ -1,4 +1,4 @@
-"""`Gaussian`: how far a sample lies from others of a kind, and what is usual among these."""
+"""`Gaussian`: distance of a sample from a reference distribution, with a fitted threshold."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,24 +9,25 @@ import numpy.typing as npt
 DIRECTIONS = 12
 
 USUAL = 3.4
-"""Standard deviations of the logarithm of an unseen sample's distance, above the mean, up to which
-it is usual: all but 1 in 3,000, were it normal."""
+"""Threshold of the log distance of held-out samples, in standard deviations above its mean; a
+normal distribution exceeds it once in 3,000."""
 
 Vector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """A Gaussian of few directions (probabilistic PCA: Tipping & Bishop, J. R. Stat. Soc. B 1999).
+    """A low-rank Gaussian (probabilistic PCA: Tipping & Bishop, J. R. Stat. Soc. B 1999).
 
     Attributes:
         mean: float64 (d,).
-        scale: float64 (d,), standard deviation of each number: all count alike.
-        directions: float64 (d, p), orthonormal, along which scaled samples differ most; 0 where
-            samples differ along fewer.
-        spread: float64 (p,), variances along these.
-        rest: float64 (), variance along any other direction.
-        usual: float64 (), root mean square distance that samples usually keep to.
+        scale: float64 (d,), standard deviation of each feature, used for standardisation.
+        directions: float64 (d, p), orthonormal principal directions of the standardised samples; 0
+            where their rank is lower than p.
+        spread: float64 (p,), variances along the directions.
+        rest: float64 (), variance along every other direction.
+        usual: float64 (), threshold: root mean square distance up to which a sample is
+            in-distribution.
     """
 
     mean: Vector
@@ -37,23 +38,23 @@ class Gaussian:
     usual: Vector
 
     @classmethod
-    def of(cls, samples: Vector) -> Self:
-        """Fit to samples, (n, d). What is usual is found out with those that a fit has not seen."""
+    def fit(cls, samples: Vector) -> Self:
+        """Fit to samples, (n, d); the threshold comes from two-fold cross-validation."""
         halves = samples[::2], samples[1::2]
-        unseen = [cls._fitted(a, 1.0).distances(b) for a, b in (halves, halves[::-1])]
-        # the logarithms of distances are nearly normal; samples that are all alike have none, and
-        # what lies within one standard deviation is usual there too
-        logs = np.log(np.maximum(np.concatenate(unseen), 1e-6))
+        held_out = [cls._fitted(a, 1.0).distances(b) for a, b in (halves, halves[::-1])]
+        # log distances are nearly normal; identical samples have none, so the threshold is at least
+        # one standard deviation
+        logs = np.log(np.maximum(np.concatenate(held_out), 1e-6))
         usual = float(np.exp(logs.mean() + USUAL * logs.std()))
         return cls._fitted(samples, max(usual, 1.0))
 
     @classmethod
     def _fitted(cls, samples: Vector, usual: float) -> Self:
         mean, deviation = samples.mean(axis=0), samples.std(axis=0)
-        # a number that is the same in all samples would count infinitely
+        # a constant feature would get infinite weight
         scale = deviation + max(1e-3 * float(deviation.mean()), 1e-6)
         scaled = (samples - mean) / scale
-        # of few samples with many numbers, the products of samples are quicker than an SVD
+        # with fewer samples than features, the Gram matrix is faster than an SVD
         squares, vectors = np.linalg.eigh(scaled @ scaled.T)
         squares, vectors = np.maximum(squares[::-1], 0), vectors[:, ::-1][:, :DIRECTIONS]
         along = squares[:DIRECTIONS]
@@ -71,14 +72,14 @@ class Gaussian:
         )
 
     def distances(self, samples: Vector) -> Vector:
-        """Mahalanobis distances of samples (n, d), root mean square in multiples of `usual`."""
-        apart = (samples - self.mean) / self.scale
-        along = apart @ self.directions
-        across = np.maximum((apart**2).sum(axis=1) - (along**2).sum(axis=1), 0)
+        """Mahalanobis distances of samples (n, d), root mean square, in multiples of `usual`."""
+        centred = (samples - self.mean) / self.scale
+        along = centred @ self.directions
+        across = np.maximum((centred**2).sum(axis=1) - (along**2).sum(axis=1), 0)
         squares = (along**2 / self.spread).sum(axis=1) + across / self.rest
         found: Vector = np.sqrt(squares / len(self.mean)) / self.usual
         return found
 
     def distance(self, sample: npt.NDArray[np.floating]) -> float:
-        """Of one sample, (d,)."""
+        """Distance of one sample, (d,); see `distances`."""
         return float(self.distances(np.asarray(sample, np.float64)[None])[0])

@@ -1,4 +1,4 @@
-"""`spectrum`: how much coarse and fine structure an image has, across and along."""
+"""`spectrum`: banded power spectrum of an image, horizontal and vertical."""
 
 from functools import cache
 
@@ -7,15 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 SIDE, BANDS = 128, 10
-"""Side in pixels of the image whose spectrum is taken, and bands of frequency in it. What is finer
-depends on detector and compression more than on what an image shows."""
+"""Side in pixels of the resized image, and number of its frequency bands. Finer structure depends
+on detector and compression more than on content."""
 
 Inputs = npt.NDArray[np.uint8]
 Vector = npt.NDArray[np.float64]
 
 
 def normalised(inputs: Inputs, side: int) -> Vector:
-    """An image (s, s) as (side, side) of mean 0 and variance 1: exposure does not matter."""
+    """Resize an image (s, s) to (side, side) and standardise it, which removes exposure."""
     values = cv2.resize(inputs, (side, side), interpolation=cv2.INTER_AREA).astype(np.float64)
     values -= values.mean()
     unit: Vector = values / max(float(np.sqrt((values**2).mean())), 1e-6)
@@ -23,9 +23,9 @@ def normalised(inputs: Inputs, side: int) -> Vector:
 
 
 def spectrum(inputs: Inputs) -> Vector:
-    """Logarithm of the mean power in `BANDS` bands of frequency, across and along, (<= 2 * BANDS,).
+    """Compute the log mean power in `BANDS` frequency bands per direction, (<= 2 * BANDS,).
 
-    Exposure, contrast, inversion and half a turn make no difference to it.
+    Invariant to exposure, contrast, inversion and rotation by 180 degrees.
 
     Args:
         inputs: uint8 (s, s).
@@ -40,7 +40,7 @@ def spectrum(inputs: Inputs) -> Vector:
 
 @cache
 def _bins() -> tuple[Vector, npt.NDArray[np.int64]]:
-    """A Hann window, (s, s), and the bin of each frequency, (s, s // 2 + 1); the last is none."""
+    """Hann window, (s, s), and bin of each frequency, (s, s // 2 + 1); the last bin is unused."""
     hann = np.hanning(SIDE)
     down = np.fft.fftfreq(SIDE, 1 / SIDE)[:, None]
     across = np.fft.rfftfreq(SIDE, 1 / SIDE)[None]

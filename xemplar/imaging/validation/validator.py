@@ -1,15 +1,15 @@
-"""Before an answer: does this image look like those that are indexed, upright and not inverted?
+"""Checks that an image resembles the indexed ones, is not rotated and not inverted.
 
-Three things are measured of an image, and each is compared with a sample of the indexed images by a
-Gaussian of few directions (`xemplar.imaging.validation.gaussian`):
+Three feature vectors of an image are compared with a sample of the indexed images, each by a
+low-rank Gaussian (`xemplar.imaging.validation.gaussian`):
 
-- *layout*: a thumbnail. It tells which way up the image is, whatever else it shows;
-- *texture*: how much fine and coarse structure it has, across and along (its power spectrum);
-- *activations*: what the network sees in it (Lee et al., NeurIPS 2018). They tell best what is
-  unlike, down to a child among adults.
+- *layout*: a thumbnail, which shows the orientation;
+- *texture*: the banded power spectrum;
+- *activations*: the network's mean activations (Lee et al., NeurIPS 2018), which separate
+  out-of-distribution images best, down to a child among adults.
 
-What is unlike in one of them is warned of, and refused where it is far off in two. The thresholds
-come from indexed images which the Gaussian has not seen.
+An image that is out of distribution in one of them gets a warning; one that is far out in two is
+rejected. The thresholds come from indexed images held out from the fit.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,32 +28,33 @@ from xemplar.imaging.validation.gaussian import Gaussian, Vector
 from xemplar.imaging.validation.spectrum import normalised, spectrum
 
 SIDE = 32
-"""Of a thumbnail in pixels: enough for lungs, heart, shoulders and diaphragm."""
+"""Side of a thumbnail in pixels: enough for lungs, heart, shoulders and diaphragm."""
 
-FEWEST = 100
-"""Images that an input validator needs: with fewer it could not tell a rare image from none."""
+MIN_IMAGES = 100
+"""Images needed to fit a validator: with fewer, rare images look out of distribution."""
 
-MOST = 400
-"""Images that an input validator is made from; more hardly change what it says."""
+MAX_IMAGES = 400
+"""Images that a validator is fitted to; more hardly change its results."""
 
-FAR = 1.2
-"""Multiple of the usual distance from which on layout or texture alone speak against an image."""
+WARNING_DISTANCE = 1.2
+"""Layout or texture distance, in multiples of the threshold, beyond which it alone warns."""
 
-SURELY_NOT = 2.0
-"""An unlike image is refused where its layout or texture is unusual too, and its distance times
-theirs is beyond. Of children among adults 1 to 2 % lie there, of adults among children 4 %."""
+REJECTION_DISTANCE = 2.0
+"""Product of activation distance and layout or texture distance beyond which an image is rejected,
+if the latter exceeds its threshold. Rejects 1 to 2 % of children among adults and 4 % of adults
+among children."""
 
 FORM = "1"
-"""Of the file that an input validator is kept in."""
+"""Format version of the file of a validator."""
 
-TURNED = ("", "a quarter turn clockwise", "upside down", "a quarter turn anticlockwise")
+ROTATIONS = ("", "a quarter turn clockwise", "upside down", "a quarter turn anticlockwise")
 
 Inputs = npt.NDArray[np.uint8]
 Activations = npt.NDArray[np.floating]
 
 
-class Way(NamedTuple):
-    """How an image lies.
+class Orientation(NamedTuple):
+    """Rotation and inversion of an image.
 
     Attributes:
         turned: quarter turns clockwise, 0 to 3.
@@ -63,47 +64,49 @@ class Way(NamedTuple):
     turned: int = 0
     inverted: bool = False
 
-    def undone(self, inputs: Inputs) -> Inputs:
-        """The image put upright, bones bright: uint8 (s, s)."""
-        # what came turned clockwise is put right by turning it anticlockwise, as `rot90` does
+    def corrected(self, inputs: Inputs) -> Inputs:
+        """Undo rotation and inversion: uint8 (s, s), bones bright."""
+        # `rot90` rotates anticlockwise
         upright = np.ascontiguousarray(np.rot90(inputs, self.turned))
         return ~upright if self.inverted else upright
 
     def warnings(self) -> tuple[str, ...]:
-        """What is told to whoever sent the image."""
-        told = []
+        """Warnings for the user who sent the image."""
+        found = []
         if self.turned:
-            told.append(f"the image seems to lie {TURNED[self.turned]}; it was not turned back")
+            found.append(f"the image seems to lie {ROTATIONS[self.turned]}; it was not turned back")
         if self.inverted:
-            told.append("the image seems to be inverted, bones dark; it was not turned back")
-        return tuple(told)
+            found.append("the image seems to be inverted, bones dark; it was not turned back")
+        return tuple(found)
 
 
-AS_IT_CAME = Way()
-WAYS = tuple(Way(turned, inverted) for inverted in (False, True) for turned in range(4))
+UPRIGHT = Orientation()
+ORIENTATIONS = tuple(
+    Orientation(turned, inverted) for inverted in (False, True) for turned in range(4)
+)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the input validator says of an image.
+class ValidationResult:
+    """Result of validating an image.
 
     Attributes:
-        distance: from the indexed images; what is usual lies between 0 and 1.
-        warnings: sentences for whoever sent it; empty for an image as it should be.
-        refused: whether it surely is none of the kind that is indexed.
+        distance: activation distance from the indexed images; in-distribution up to 1.
+        warnings: sentences for the user who sent it; empty for a valid image.
+        rejected: whether the image is far out of distribution.
     """
 
     distance: float = 0.0
     warnings: tuple[str, ...] = ()
-    refused: bool = False
+    rejected: bool = False
 
-    def admitted(self) -> tuple[str, ...]:
-        """The warnings of an image that is let in.
+    def require_accepted(self) -> tuple[str, ...]:
+        """Return the warnings of an accepted image.
 
         Raises:
-            NotARadiograph: it is not.
+            NotARadiograph: the image was rejected.
         """
-        if self.refused:
+        if self.rejected:
             raise NotARadiograph(
                 f"this is no image of the kind that is indexed here: {'; '.join(self.warnings)}"
             )
@@ -112,12 +115,12 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class InputValidator:
-    """Knows what the indexed images look like.
+    """Out-of-distribution check fitted to indexed images.
 
     Attributes:
-        layout: of their thumbnails.
-        texture: of their spectra.
-        activations: of what the network sees in them.
+        layout: distribution of their thumbnails.
+        texture: distribution of their power spectra.
+        activations: distribution of their mean activations.
     """
 
     layout: Gaussian
@@ -125,71 +128,84 @@ class InputValidator:
     activations: Gaussian
 
     @classmethod
-    def of(cls, inputs: Inputs, activations: Activations) -> Self | None:
-        """Learn from indexed images; None if they are too few.
+    def fit(cls, inputs: Inputs, activations: Activations) -> Self | None:
+        """Fit to indexed images; None if there are fewer than `MIN_IMAGES`.
 
         Args:
-            inputs: of the network, uint8 (n, s, s).
-            activations: of each, (n, C): means of the network's rectified maps over the places.
+            inputs: network inputs, uint8 (n, s, s).
+            activations: their mean activations, (n, C): the rectified maps averaged over spatial
+                locations.
 
         Raises:
-            ValueError: other shapes.
+            ValueError: the shapes do not match.
         """
         if inputs.ndim != 3 or activations.shape[:1] != inputs.shape[:1]:
             raise ValueError(
                 f"inputs must be (n, s, s) and activations (n, C), not {inputs.shape} and "
                 f"{activations.shape}"
             )
-        if len(inputs) < FEWEST:
+        if len(inputs) < MIN_IMAGES:
             return None
         return cls(
-            Gaussian.of(np.stack([_thumbnail(one) for one in inputs])),
-            Gaussian.of(np.stack([spectrum(one) for one in inputs])),
-            Gaussian.of(activations.astype(np.float64)),
+            Gaussian.fit(np.stack([_thumbnail(one) for one in inputs])),
+            Gaussian.fit(np.stack([spectrum(one) for one in inputs])),
+            Gaussian.fit(activations.astype(np.float64)),
         )
 
-    def way(self, inputs: Inputs) -> Way:
-        """How an image lies, going by its layout: the way that is most like the indexed images."""
-        return WAYS[int(self._layouts(inputs).argmin())]
+    def orientation(self, inputs: Inputs) -> Orientation:
+        """Estimate the orientation: the one whose correction is closest to the indexed layouts."""
+        return ORIENTATIONS[int(self._layouts(inputs).argmin())]
 
-    def judge(
-        self, inputs: Inputs, activations: Activations, see: Callable[[Inputs], Activations]
-    ) -> Verdict:
-        """Say what is doubtful in an image.
+    def check(
+        self,
+        inputs: Inputs,
+        activations: Activations,
+        activations_of: Callable[[Inputs], Activations],
+    ) -> ValidationResult:
+        """Validate an image.
 
         Args:
-            inputs: of the network, uint8 (s, s).
-            activations: what it sees in them, (C,).
-            see: gives the activations of other inputs; called with the image put upright, if it
-                seems to be turned or inverted.
+            inputs: network input, uint8 (s, s).
+            activations: its mean activations, (C,).
+            activations_of: computes the activations of another input; called with the corrected
+                image if this one seems rotated or inverted.
         """
-        way = self.way(inputs)
-        upright = way.undone(inputs)
+        orientation = self.orientation(inputs)
+        upright = orientation.corrected(inputs)
         distance = self.activations.distance(activations)
         layout = float(self._layouts(inputs).min())
         texture = self.texture.distance(spectrum(upright))
-        what, times = max(("layout", layout), ("texture", texture), key=lambda one: one[1])
-        # what would not be usual upright, either, is turned in vain
-        if way != AS_IT_CAME and times <= FAR and self.activations.distance(see(upright)) <= 1:
-            return Verdict(distance, way.warnings())
-        if distance <= 1 and times <= FAR:
-            return Verdict(distance)
-        if times > 1 and times * distance > SURELY_NOT:
+        feature, deviation = max(("layout", layout), ("texture", texture), key=lambda one: one[1])
+        # correcting helps only if the corrected image is in-distribution
+        if (
+            orientation != UPRIGHT
+            and deviation <= WARNING_DISTANCE
+            and self.activations.distance(activations_of(upright)) <= 1
+        ):
+            return ValidationResult(distance, orientation.warnings())
+        if distance <= 1 and deviation <= WARNING_DISTANCE:
+            return ValidationResult(distance)
+        if deviation > 1 and deviation * distance > REJECTION_DISTANCE:
             reason = (
-                f"it lies {distance:.1f} times (its {what} {times:.1f} times) as far from the "
-                "indexed images as usual ones; send a frontal chest radiograph"
+                f"it lies {distance:.1f} times (its {feature} {deviation:.1f} times) as far from "
+                "the indexed images as usual ones; send a frontal chest radiograph"
             )
-            return Verdict(distance, (reason,), refused=True)
-        return Verdict(distance, (_unlike(max(distance, times), alike=times <= 1),))
+            return ValidationResult(distance, (reason,), rejected=True)
+        return ValidationResult(
+            distance, (_unlike(max(distance, deviation), typical_layout=deviation <= 1),)
+        )
 
     def _layouts(self, inputs: Inputs) -> Vector:
-        """Distances of the layout in each of `WAYS`, (8,)."""
+        """Layout distances after correcting each of `ORIENTATIONS`, (8,)."""
         thumbnail = _thumbnail(inputs).reshape(SIDE, SIDE)
-        ways = [(-1) ** way.inverted * np.rot90(thumbnail, way.turned) for way in WAYS]
-        return self.layout.distances(np.stack([way.ravel() for way in ways]))
+        corrected = [
+            (-1) ** orientation.inverted * np.rot90(thumbnail, orientation.turned)
+            for orientation in ORIENTATIONS
+        ]
+        return self.layout.distances(np.stack([one.ravel() for one in corrected]))
 
     def save(self, path: Path, checkpoint: str) -> None:
-        """Write it whole or not at all, with the digest of the checkpoint it belongs to."""
+        """Write the validator atomically, with the digest of its checkpoint."""
         arrays = {
             f"{part}.{name}": np.ascontiguousarray(array)
             for part, gaussian in asdict(self).items()
@@ -199,7 +215,7 @@ class InputValidator:
 
     @classmethod
     def load(cls, path: Path, checkpoint: str) -> Self | None:
-        """Read what `save` wrote; None where that is missing, damaged, or of another checkpoint."""
+        """Read a saved validator; None if missing, damaged, or of another checkpoint."""
         try:
             with safe_open(path, "numpy") as file:
                 if file.metadata() != {"form": FORM, "checkpoint": checkpoint}:
@@ -215,19 +231,19 @@ def _gaussian(arrays: Mapping[str, Vector], part: str) -> Gaussian:
     return Gaussian(*(arrays[f"{part}.{name}"] for name in names))
 
 
-def _unlike(distance: float, *, alike: bool) -> str:
-    """The warning of an image that is unlike the indexed ones.
+def _unlike(distance: float, *, typical_layout: bool) -> str:
+    """Word the warning of an out-of-distribution image.
 
     Args:
-        distance: of what is most unlike.
-        alike: whether layout and texture are as usual.
+        distance: largest of its distances.
+        typical_layout: whether layout and texture are in-distribution.
     """
     far = f"is unlike the indexed ones ({distance:.1f} times as far from them as usual ones)"
-    if alike:
+    if typical_layout:
         return (
             f"the image is laid out as a chest radiograph, but {far}: it may show a child among "
-            "adults, "
-            "an adult among children, an animal or a rare condition; similar cases may be none"
+            "adults, an adult among children, an animal or a rare condition; similar cases "
+            "may be none"
         )
     return (
         f"the image {far}, in its layout or texture, too: it may show another part of the body, an "

@@ -1,4 +1,4 @@
-"""Box files of four forms, what is refused in them, and where their boxes end up."""
+"""Box files: four formats, rejected rows, and the assignment to images."""
 
 from pathlib import Path
 
@@ -46,19 +46,19 @@ def drawn(label: str = "Mass", edges: tuple[float, ...] = (10, 20, 30, 60), **ot
 # ---- The four forms -----------------------------------------------------------------------------
 
 
-def test_our_form_gives_corner_and_size_in_pixels_of_the_image(tmp_path: Path) -> None:
+def test_our_format_gives_corner_and_size_in_pixels_of_the_image(tmp_path: Path) -> None:
     file = written(tmp_path, OURS + "images/a.jpg,Mass,10,20,30,40,a reader\n")
     assert read_boxes(file) == (
         DrawnBox(f"{file}, line 2", "images/a.jpg", "Mass", 10, 20, 40, 60, "a reader"),
     )
 
 
-def test_our_form_may_leave_the_provenance_out(tmp_path: Path) -> None:
+def test_provenance_is_optional_in_our_format(tmp_path: Path) -> None:
     file = written(tmp_path, "file,label,x,y,w,h\na.jpg,Mass,1,2,3,4\n")
     assert read_boxes(file)[0].reader == ""
 
 
-def test_nih_s_header_with_its_bare_commas_is_understood(tmp_path: Path) -> None:
+def test_the_bare_commas_of_the_nih_header_are_supported(tmp_path: Path) -> None:
     file = written(tmp_path, NIH + "00013118_008.png,Infiltrate,225.08,547.02,86.78,79.19,,,\n")
     (box,) = read_boxes(file)
     assert (box.file, box.label, box.left, box.top) == (
@@ -68,7 +68,7 @@ def test_nih_s_header_with_its_bare_commas_is_understood(tmp_path: Path) -> None
     assert (box.reader, box.side) == ("NIH BBox_List_2017", 1024)
 
 
-def test_rsna_s_targets_are_lung_opacity_and_its_negative_rows_have_no_box(tmp_path: Path) -> None:
+def test_rsna_targets_are_lung_opacity_and_negative_rows_have_no_box(tmp_path: Path) -> None:
     file = written(tmp_path, RSNA + "0004cfab,,,,,0\n00436515,264.0,152.0,213.0,379.0,1\n")
     assert read_boxes(file) == (
         DrawnBox(
@@ -92,8 +92,8 @@ def test_vinbigdata_gives_two_corners_and_its_no_finding_rows_have_no_box(tmp_pa
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", r"\(none\), which is no form of box file"),
-        ("file,label\n", "file, label, which is no form of box file"),
+        ("", r"\(none\), which is no known format of box file"),
+        ("file,label\n", "file, label, which is no known format of box file"),
         (OURS + "a.png,Mass,1,2,x,4,\n", r"line 2: the box \(1, 2, x, 4\) .* is not numeric"),
         (OURS + "a.png,Mass,1,2,3,\n", "line 2: .* is not numeric"),
         (OURS + "a.png,Mass,1,2,nan,4,\n", "line 2: .* is not finite"),
@@ -107,14 +107,14 @@ def test_vinbigdata_gives_two_corners_and_its_no_finding_rows_have_no_box(tmp_pa
         (VINBIGDATA + "a,Mass,1,R1,9,2,3,4\n", "line 2: a box -6 wide and 2 high has no area"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_file_line_and_reason(
+def test_unusable_rows_are_rejected_with_file_line_and_reason(
     tmp_path: Path, text: str, reason: str
 ) -> None:
     with pytest.raises(DatasetError, match=rf"boxes\.csv.*{reason}"):
         read_boxes(written(tmp_path, text))
 
 
-def test_a_missing_file_and_one_that_is_no_text_are_refused(tmp_path: Path) -> None:
+def test_missing_and_binary_files_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no box file"):
         read_boxes(tmp_path / "boxes.csv")
     (tmp_path / "boxes.csv").write_bytes(b"\xff\xfe\x00")
@@ -125,13 +125,13 @@ def test_a_missing_file_and_one_that_is_no_text_are_refused(tmp_path: Path) -> N
 # ---- Onto the images -----------------------------------------------------------------------------
 
 
-def test_pixels_become_shares_of_the_image() -> None:
+def test_pixels_become_relative_coordinates() -> None:
     # an image 200 wide and 100 high: x 10 .. 30 is 0.05 .. 0.15, y 20 .. 60 is 0.2 .. 0.6
     placed = place_boxes([drawn()], images("b.png", "a.png"), np.array([[9, 9], [100, 200]]), NIH14)
     assert placed == {1: (Box("Mass", "Mass", 0.05, 0.2, 0.15, 0.6),)}
 
 
-def test_boxes_written_for_published_images_fit_a_smaller_copy_but_no_cropped_one() -> None:
+def test_boxes_for_published_images_fit_a_smaller_copy_but_not_a_cropped_one() -> None:
     box = drawn(edges=(256, 512, 512, 1024), side=1024)
     placed = place_boxes([box], images("a.png"), square(320), NIH14)
     assert placed == {0: (Box("Mass", "Mass", 0.25, 0.5, 0.5, 1.0),)}
@@ -148,7 +148,7 @@ def test_up_to_a_pixel_beyond_the_image_is_clipped() -> None:
     "edges",
     [(-1.1, 0, 9, 9), (0, -2, 9, 9), (0, 0, 101.5, 9), (0, 0, 9, 102), (100.2, 0, 100.8, 9)],
 )
-def test_a_box_outside_its_image_is_refused(edges: tuple[float, ...]) -> None:
+def test_a_box_outside_its_image_is_rejected(edges: tuple[float, ...]) -> None:
     with pytest.raises(DatasetError, match=r"boxes\.csv, line 2: .* of 100 x 100 pixels"):
         place_boxes([drawn(edges=edges)], images("a.png"), square(100), NIH14)
 
@@ -177,7 +177,7 @@ def test_boxes_of_other_images_are_ignored_even_outside_of_any(row: str, image: 
     assert place_boxes([far], images(image), square(99), NIH14) == {}
 
 
-def test_the_exact_name_comes_first_and_an_ambiguous_one_is_refused() -> None:
+def test_the_exact_name_comes_first_and_an_ambiguous_one_is_rejected() -> None:
     both = images("one/a.png", "two/a.png")
     assert list(place_boxes([drawn(file="two/a.png")], both, square(99, 2), NIH14)) == [1]
     with pytest.raises(DatasetError, match=r"'a.png' could be one/a.png or two/a.png"):
@@ -207,14 +207,14 @@ def test_images_of_a_plain_folder_are_found_by_their_path() -> None:
         ("Lung Opacity", "VinBigData R9", CHEXPERT, "Lung Opacity"),
     ],
 )
-def test_a_label_stands_for_an_output_and_keeps_its_name(
+def test_a_label_corresponds_to_an_output_and_keeps_its_name(
     label: str, reader: str, findings: tuple[str, ...], finding: str
 ) -> None:
     placed = place_boxes([drawn(label, reader=reader)], images("a.png"), square(99), findings)
     assert [(box.label, box.finding) for box in placed[0]] == [(label, finding)]
 
 
-def test_labels_without_an_output_are_left_out_and_counted() -> None:
+def test_labels_without_an_output_are_omitted_and_counted() -> None:
     boxes = [
         drawn("Lung Opacity", reader="VinBigData R9"),
         drawn("ILD"),
@@ -230,13 +230,13 @@ def test_labels_without_an_output_are_left_out_and_counted() -> None:
 # ---- Masks --------------------------------------------------------------------------------------
 
 
-def test_a_mask_holds_the_pixels_whose_centres_lie_in_the_box() -> None:
+def test_a_mask_contains_the_pixels_whose_centres_are_in_the_box() -> None:
     # centres of 4 columns: 0.125, 0.375, 0.625, 0.875; of 2 rows: 0.25, 0.75
     mask = Box("Mass", "Mass", 0.125, 0.3, 0.625, 1).mask(2, 4)
     assert mask.tolist() == [[False] * 4, [True, True, False, False]]
 
 
-def test_a_box_between_the_centres_takes_the_pixel_that_it_lies_in() -> None:
+def test_a_box_between_pixel_centres_covers_one_pixel() -> None:
     mask = Box("Nodule", "Nodule", 0.4, 0.8, 0.45, 0.85).mask(2, 4)
     assert np.argwhere(mask).tolist() == [[1, 1]]
 

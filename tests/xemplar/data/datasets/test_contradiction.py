@@ -1,4 +1,4 @@
-"""A row that contradicts itself was not understood: it makes no finding absent."""
+"""A contradictory row makes no finding absent."""
 
 from pathlib import Path
 

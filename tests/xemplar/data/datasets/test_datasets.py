@@ -1,4 +1,4 @@
-"""Every form of data set: what is read, what is refused, and how it is split."""
+"""Data set formats: contents, rejected files, and splits."""
 
 import hashlib
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_chexpert_labels_are_present_absent_uncertain_or_unknown(tmp_path: Path)
     assert image.labels == {"Edema": 1, "Pneumonia": 0, "Effusion": -1, "Fracture": 1}
 
 
-def test_no_finding_makes_the_pathologies_absent_and_says_nothing_of_devices(
+def test_no_finding_makes_pathologies_absent_and_leaves_devices_unknown(
     tmp_path: Path,
 ) -> None:
     labels = {"No Finding": "1.0", "Support Devices": "1.0"}
@@ -40,7 +40,7 @@ def test_no_finding_makes_the_pathologies_absent_and_says_nothing_of_devices(
     assert "Support Devices" not in bare.labels
 
 
-def test_a_chexpert_image_has_its_place_patient_view_sex_and_age(tmp_path: Path) -> None:
+def test_a_chexpert_image_has_its_path_patient_view_sex_and_age(tmp_path: Path) -> None:
     frontal, lateral = open_dataset(chexpert(tmp_path, (FRONTAL, {}), (LATERAL, {}))).images
     assert frontal.path == tmp_path / "train/patient00001/study1/view1_frontal.jpg"
     assert frontal.file == "train/patient00001/study1/view1_frontal.jpg"
@@ -48,7 +48,7 @@ def test_a_chexpert_image_has_its_place_patient_view_sex_and_age(tmp_path: Path)
         "patient00001", "AP", "F", 68,
     )  # fmt: skip
     assert (lateral.view, lateral.sex, lateral.age) == ("LL", "M", 91)
-    assert (frontal.frontal, lateral.frontal) == (True, False)
+    assert (frontal.is_frontal, lateral.is_frontal) == (True, False)
 
 
 def test_chexpert_files_are_two_splits_of_one_set(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_chexpert_files_are_two_splits_of_one_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", ["2.0", "0.5", "yes", "nan", "inf"])
-def test_a_chexpert_label_of_another_value_is_refused_by_file_and_line(
+def test_a_chexpert_label_of_another_value_is_rejected_by_file_and_line(
     tmp_path: Path, label: str
 ) -> None:
     chexpert(tmp_path, (FRONTAL, {}), (FRONTAL, {"Edema": label}))
@@ -92,7 +92,7 @@ def test_an_nih_image_has_its_patient_view_sex_and_age(tmp_path: Path) -> None:
     assert (well.patient, well.view, well.sex, well.age) == ("2", "AP", "F", 81)
 
 
-def test_nih_images_are_found_in_whichever_folder_they_lie(tmp_path: Path) -> None:
+def test_nih_images_are_found_in_any_folder(tmp_path: Path) -> None:
     where = tmp_path / "images_002" / "images"
     where.mkdir(parents=True)
     (where / "00000002_000.png").touch()
@@ -129,12 +129,12 @@ def test_a_labels_file_gives_all_its_columns(tmp_path: Path) -> None:
     [("F", "F"), ("male", "M"), ("Mujer", "F"), ("mulher", "F"), ("männlich", "M"), ("Frau", "F"),
      ("Homme", "M"), ("missing", None), ("0", None), ("", None)],
 )  # fmt: skip
-def test_a_sex_is_told_by_the_whole_word(tmp_path: Path, written: str, sex: str | None) -> None:
+def test_a_sex_is_parsed_from_the_whole_word(tmp_path: Path, written: str, sex: str | None) -> None:
     folder = labelled(tmp_path, f"1.png,{written},Mass", header="file,sex,findings")
     assert open_dataset(folder).images[0].sex == sex
 
 
-def test_what_a_labels_file_never_mentions_is_unknown(tmp_path: Path) -> None:
+def test_findings_that_a_labels_file_never_mentions_are_unknown(tmp_path: Path) -> None:
     ill, well, mute = open_dataset(
         labelled(tmp_path, "1.png,Pneumonia|Viral", "2.png,No Finding", "3.png,")
     ).images
@@ -175,7 +175,7 @@ def test_an_age_is_read_in_years_and_typing_errors_are_unknown(
 
 
 @pytest.mark.parametrize("age", ["old", "40 years", "inf"])
-def test_an_age_that_is_no_number_is_refused_by_file_and_line(tmp_path: Path, age: str) -> None:
+def test_an_invalid_age_is_rejected_with_file_and_line(tmp_path: Path, age: str) -> None:
     labelled(tmp_path, "1.png,Mass,3", f"2.png,Mass,{age}", header="file,findings,age")
     with pytest.raises(DatasetError, match=rf"labels\.csv, line 3: age '{age}' is no number"):
         open_dataset(tmp_path)
@@ -184,7 +184,7 @@ def test_an_age_that_is_no_number_is_refused_by_file_and_line(tmp_path: Path, ag
 @pytest.mark.parametrize(
     "name", ["../secret.png", "a/../../secret.png", "/etc/passwd", "..", "", "."]
 )
-def test_an_image_outside_of_the_folder_is_refused_by_file_and_line(
+def test_an_image_outside_of_the_folder_is_rejected_by_file_and_line(
     tmp_path: Path, name: str
 ) -> None:
     labelled(tmp_path, "1.png,Mass", f"{name},Mass")
@@ -193,13 +193,13 @@ def test_an_image_outside_of_the_folder_is_refused_by_file_and_line(
 
 
 @pytest.mark.parametrize("name", ["CheXpert/../../secret.jpg", "CheXpert", ""])
-def test_a_chexpert_image_outside_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_chexpert_image_outside_of_the_folder_is_rejected(tmp_path: Path, name: str) -> None:
     chexpert(tmp_path, (f"{name},Female,68,Frontal,AP", {}))
     with pytest.raises(DatasetError, match=r"train\.csv, line 2: image .* does not lie in"):
         open_dataset(tmp_path)
 
 
-def test_an_nih_image_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_an_nih_image_outside_of_the_folder_is_rejected(tmp_path: Path) -> None:
     nih(tmp_path)
     file = tmp_path / "Data_Entry_2017_v2020.csv"
     file.write_text(NIH_ROWS.replace("00000001_000.png", "../../secret.png"))
@@ -216,7 +216,7 @@ def test_an_nih_image_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
     ],
     ids=["a column is missing", "empty", "no rows"],
 )
-def test_a_labels_file_that_cannot_be_read_is_refused(
+def test_a_labels_file_that_cannot_be_read_is_rejected(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
     (tmp_path / "labels.csv").write_bytes(content)
@@ -237,7 +237,7 @@ def test_a_plain_folder_gives_its_images_by_name_and_nothing_else(tmp_path: Path
 
 
 @pytest.mark.parametrize("folder", [".", "nowhere"])
-def test_a_folder_without_images_is_refused(tmp_path: Path, folder: str) -> None:
+def test_a_folder_without_images_is_rejected(tmp_path: Path, folder: str) -> None:
     with pytest.raises(DatasetError, match=r"there is no folder|holds no label file and no image"):
         open_dataset(tmp_path / folder)
 
@@ -269,13 +269,13 @@ def test_a_plain_folder_has_the_same_digest_wherever_it_lies(tmp_path: Path) -> 
      ("LL", False), ("LATERAL", False), (None, False)],
 )  # fmt: skip
 def test_an_image_is_frontal_only_where_its_view_says_so(view: str | None, frontal: bool) -> None:
-    assert DatasetImage(Path("1.png"), "ours", view=view).frontal is frontal
+    assert DatasetImage(Path("1.png"), "ours", view=view).is_frontal is frontal
 
 
 # ---- Names of data sets that are used together ---------------------------------------------------
 
 
-def test_data_sets_are_called_as_their_folders_or_as_is_said(tmp_path: Path) -> None:
+def test_data_sets_have_their_folders_names_or_given_ones(tmp_path: Path) -> None:
     roots = [tmp_path / "a", tmp_path / "b"]
     assert source_names(roots) == ["a", "b"]
     assert source_names(roots, ["north", "south"]) == ["north", "south"]
@@ -326,11 +326,11 @@ def test_a_real_set_is_read_whole_and_split_by_patient(
         ("1.png,latral,", "unknown view 'latral', perhaps LATERAL; known here: AP"),
         ("1.png,John Doe,", "unknown view 'John Doe'"),
         ("1.png,,1\x1b[2J", "patient_id is '1.x1b.2J': it holds the control character U.001B"),
-        ("1.png,,\u202e1", "patient_id is .*U.202E at place 1"),
+        ("1.png,,\u202e1", "patient_id is .*U.202E at position 1"),
         ('1.png,"P\nA",', "view is 'P.nA': it holds the control character U.000A"),
     ],
 )
-def test_what_no_word_of_a_table_may_be_is_refused_with_its_line(
+def test_control_characters_in_a_table_are_rejected_with_the_line(
     tmp_path: Path, row: str, said: str
 ) -> None:
     (tmp_path / "1.png").touch()
@@ -350,11 +350,11 @@ def test_views_of_tables_are_kept_by_their_known_names_and_other_columns_may_hol
     assert [image.view for image in open_dataset(tmp_path).images] == ["AP", "PA", None, None]
 
 
-def test_a_folder_whose_name_no_data_set_may_have_needs_another(tmp_path: Path) -> None:
+def test_a_folder_with_an_invalid_name_needs_another_name(tmp_path: Path) -> None:
     folder = tmp_path / "a\x1b[2Jb"
     folder.mkdir()
     (folder / "1.png").touch()
     for refused in (open_dataset, lambda one: source_names([one])):
-        with pytest.raises(InvalidArgument, match=r"--source\) is .*U\+001B at place 2"):
+        with pytest.raises(InvalidArgument, match=r"--source\) is .*U\+001B at position 2"):
             refused(folder)
     assert open_dataset(folder, "b").name == "b"

@@ -94,18 +94,18 @@ def jpeg_ls(pixels: npt.NDArray[Any]) -> bytes:
     ],
     ids=["JPEG", "JPEG 2000", "JPEG-LS"],
 )
-def test_a_codestream_larger_than_its_header_says_is_refused(frame: bytes, syntax: str) -> None:
+def test_a_codestream_larger_than_its_header_says_is_rejected(frame: bytes, syntax: str) -> None:
     with pytest.raises(UnreadableImage, match=r"512 x 512 x 1.*but its header says 96 x 80"):
         decode(encapsulated(IMAGE, frame, syntax))
 
 
-def test_a_codestream_of_four_samples_is_refused() -> None:
+def test_a_codestream_of_four_samples_is_rejected() -> None:
     frame = painted(Image.fromarray(IMAGE).convert("CMYK"), "JPEG")
     with pytest.raises(UnreadableImage, match="96 x 80 x 4"):
         decode(encapsulated(IMAGE, frame, JPEGBaseline8Bit))
 
 
-def test_a_large_codestream_behind_a_small_decoy_is_refused() -> None:
+def test_a_large_codestream_behind_a_small_decoy_is_rejected() -> None:
     # a JP2 box in front, whose content looks like the beginning of a codestream of the right size
     decoy = jpeg_2000(IMAGE)[:60]
     box = struct.pack(">I4s", 8 + len(decoy), b"free") + decoy
@@ -113,7 +113,7 @@ def test_a_large_codestream_behind_a_small_decoy_is_refused() -> None:
         decode(encapsulated(IMAGE, box + encoded(LARGE, "JPEG2000"), JPEG2000Lossless))
 
 
-def test_a_large_codestream_that_a_table_of_places_points_to_is_refused() -> None:
+def test_a_large_codestream_that_a_table_of_places_points_to_is_rejected() -> None:
     header = dcmread(io.BytesIO(encapsulated(IMAGE, encoded(IMAGE, "JPEG"), JPEGBaseline8Bit)))
     from pydicom.encaps import encapsulate
 
@@ -139,7 +139,7 @@ def rle(segment: bytes) -> bytes:
     [b"\x81\x00" * 500_000, b"\x80" * 1_000_000, b"\x00\x07" * 500_000],
     ids=["64 million zeros", "nothing but no-operations", "single bytes"],
 )
-def test_an_rle_frame_of_more_than_its_pixels_is_refused_in_bounded_memory(segment: bytes) -> None:
+def test_an_rle_frame_of_more_than_its_pixels_is_rejected_in_bounded_memory(segment: bytes) -> None:
     data = encapsulated(IMAGE, rle(segment), RLELossless)
     peak = peak_memory(
         lambda: refused(data, InputError, "constant|cannot be decoded|longer than its pixels")
@@ -147,7 +147,7 @@ def test_an_rle_frame_of_more_than_its_pixels_is_refused_in_bounded_memory(segme
     assert peak < 8 * MEBIBYTE
 
 
-def test_an_rle_run_that_begins_beyond_the_image_is_refused() -> None:
+def test_an_rle_run_that_begins_beyond_the_image_is_rejected() -> None:
     # two segments of a 16-bit image; the library for it panics
     deep = IMAGE.astype(np.uint16)
     segment = b"\x81\x07" * (1 + IMAGE.size // 128)
@@ -156,7 +156,7 @@ def test_an_rle_run_that_begins_beyond_the_image_is_refused() -> None:
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.9])
-def test_an_rle_frame_that_is_cut_short_is_refused(cut: float) -> None:
+def test_an_rle_frame_that_is_cut_short_is_rejected(cut: float) -> None:
     image = compressed(dicom(IMAGE), gdcm.TransferSyntax.RLELossless)
     frame = get_frame(dcmread(io.BytesIO(image)).PixelData, 0, number_of_frames=1)
     short = encapsulated(IMAGE, frame[: int(cut * len(frame))], RLELossless)
@@ -235,7 +235,7 @@ def test_a_missing_end_marker_is_no_reason_to_refuse(name: str) -> None:
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_stream_that_is_cut_short_is_refused(name: str, share: float) -> None:
+def test_a_stream_that_is_cut_short_is_rejected(name: str, share: float) -> None:
     frame, syntax, _ = STREAMS[name]
     short = encapsulated(IMAGE, frame[: int(share * len(frame))], syntax)
     refused(short, UnreadableImage, "cut short|damaged")

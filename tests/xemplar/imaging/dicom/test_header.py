@@ -1,4 +1,4 @@
-"""DICOM: what the header says, and what of it leaves."""
+"""DICOM: header attributes, and which of them are kept."""
 
 import io
 import json

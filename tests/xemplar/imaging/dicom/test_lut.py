@@ -1,4 +1,4 @@
-"""DICOM lookup tables: every way to write one, and dcmtk's answer to the usual ones."""
+"""DICOM lookup tables: all encodings, compared with dcmtk where possible."""
 
 import io
 import shutil

@@ -1,4 +1,4 @@
-"""DICOM: files that lack what PS3.10 asks for."""
+"""DICOM: files that do not conform to PS3.10."""
 
 import io
 import warnings
@@ -70,7 +70,7 @@ def test_an_image_is_read_whatever_its_file_lacks(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("length", [133, 140, 200, 400])
-def test_a_file_that_ends_within_its_header_is_refused(length: int) -> None:
+def test_a_file_that_ends_within_its_header_is_rejected(length: int) -> None:
     refused(FILE[:length], InputError, "no image can be read|cut short|rows|damaged|no pixel")
 
 

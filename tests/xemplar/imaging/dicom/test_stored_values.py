@@ -1,4 +1,4 @@
-"""DICOM: pixels that are not quite what their header says."""
+"""DICOM: pixels that contradict their header."""
 
 import io
 from typing import Any
@@ -138,17 +138,17 @@ def test_a_few_missing_bytes_are_made_good_with_a_warning(missing: int) -> None:
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.9, 0.98])
-def test_pixels_that_are_cut_short_are_refused(share: float) -> None:
+def test_pixels_that_are_cut_short_are_rejected(share: float) -> None:
     data = TWELVE.tobytes()
     refused(of_length(data[: int(share * len(data)) // 2 * 2]), UnreadableImage, "15,360 bytes")
 
 
-def test_a_file_that_is_cut_short_is_refused_and_one_that_lacks_little_is_not() -> None:
+def test_a_file_that_is_cut_short_is_rejected_and_one_that_lacks_little_is_not() -> None:
     data = changed()
     refused(data[:-8000], UnreadableImage, "15,360 bytes, but the pixels have 7,360")
     assert "lack their last 60 of 15,360 bytes" in decode(data[:-60]).warnings[0]
 
 
-def test_more_pixels_than_rows_and_columns_say_are_refused() -> None:
+def test_more_pixels_than_rows_and_columns_say_are_rejected() -> None:
     image = dicom(drawn_image(1, 128, 128), Rows=64)
     refused(image, UnreadableImage, "says 64 x 128 .* = 8,192 bytes, but the pixels have 16,384")

@@ -1,4 +1,4 @@
-"""`Gaussian`: how far a sample lies from others, in multiples of what is usual among them."""
+"""`Gaussian`: distances in multiples of the in-distribution threshold."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ def drawn(seed: int, count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def gaussian() -> Gaussian:
-    return Gaussian.of(drawn(1, 400))
+    return Gaussian.fit(drawn(1, 400))
 
 
-def test_unseen_samples_of_the_kind_are_usual(gaussian: Gaussian) -> None:
+def test_held_out_samples_are_in_distribution(gaussian: Gaussian) -> None:
     assert (gaussian.distances(drawn(2, 1000)) > 1).mean() < 0.005
 
 
-def test_what_leaves_the_directions_is_unusual_however_small_its_number(
+def test_deviations_off_the_principal_directions_are_detected(
     gaussian: Gaussian,
 ) -> None:
     off = drawn(2, 100)
@@ -31,11 +31,11 @@ def test_what_leaves_the_directions_is_unusual_however_small_its_number(
 
 
 def test_units_do_not_matter(gaussian: Gaussian) -> None:
-    other, some = Gaussian.of(drawn(1, 400) * 1000), drawn(2, 10)
+    other, some = Gaussian.fit(drawn(1, 400) * 1000), drawn(2, 10)
     assert other.distances(some * 1000) == pytest.approx(gaussian.distances(some))
 
 
-def test_a_number_that_is_the_same_in_all_samples_is_no_division_by_zero() -> None:
+def test_a_constant_feature_causes_no_division_by_zero() -> None:
     constant = drawn(1, 100)
     constant[:, 7] = 3.0
-    assert np.isfinite(Gaussian.of(constant).distances(drawn(2, 5))).all()
+    assert np.isfinite(Gaussian.fit(constant).distances(drawn(2, 5))).all()

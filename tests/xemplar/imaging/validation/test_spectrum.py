@@ -1,4 +1,4 @@
-"""`spectrum`: fine and coarse, across and along; exposure, contrast and inversion left out."""
+"""`spectrum`: frequency bands per direction, invariant to exposure, contrast and inversion."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from xemplar.phantom import phantom
 IMAGE = phantom(3, size=256).pixels
 
 
-def test_exposure_inversion_and_half_a_turn_make_no_difference() -> None:
+def test_the_spectrum_is_invariant_to_exposure_inversion_and_half_a_turn() -> None:
     expected = spectrum(IMAGE)
     assert len(expected) <= 2 * BANDS
     pale = (IMAGE // 2 + 60).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Before an answer: images like the indexed ones pass; turned, inverted, other ones are named."""
+"""Indexed-like images pass; rotated, inverted and out-of-distribution ones are reported."""
 
 import csv
 from collections.abc import Callable
@@ -12,14 +12,20 @@ import pytest
 from xemplar.errors import NotARadiograph
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
-from xemplar.imaging.validation.validator import FEWEST, WAYS, InputValidator, Verdict, Way
+from xemplar.imaging.validation.validator import (
+    MIN_IMAGES,
+    ORIENTATIONS,
+    InputValidator,
+    Orientation,
+    ValidationResult,
+)
 from xemplar.model.checkpoint import Checkpoint, default_checkpoint, load
 from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.phantom import phantom
 from xemplar.retrieval.snapshot import fit_validator
 
 Inputs = npt.NDArray[np.uint8]
-Judge = Callable[[Inputs], Verdict]
+Check = Callable[[Inputs], ValidationResult]
 
 
 def images(first: int, count: int) -> Inputs:
@@ -39,21 +45,21 @@ def validator(encoder: Encoder) -> InputValidator:
 
 
 @pytest.fixture(scope="module")
-def judge(validator: InputValidator, encoder: Encoder) -> Judge:
-    return judge_of(validator, encoder)
+def check(validator: InputValidator, encoder: Encoder) -> Check:
+    return check_of(validator, encoder)
 
 
-def judge_of(validator: InputValidator, encoder: Encoder) -> Judge:
+def check_of(validator: InputValidator, encoder: Encoder) -> Check:
     """Judges inputs by what the encoder's network sees in them."""
 
     def see(inputs: Inputs) -> npt.NDArray[np.float64]:
         return encoder.encode(inputs[None]).pooled()[0]
 
-    def judge(inputs: Inputs) -> Verdict:
+    def check(inputs: Inputs) -> ValidationResult:
         inputs = np.ascontiguousarray(inputs)
-        return validator.judge(inputs, see(inputs), see)
+        return validator.check(inputs, see(inputs), see)
 
-    return judge
+    return check
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +67,14 @@ def new() -> Inputs:
     return images(1000, 30)
 
 
-def warnings_of(judge: Judge, inputs: Inputs) -> list[str]:
-    return ["; ".join(judge(one).warnings) for one in inputs]
+def warnings_of(check: Check, inputs: Inputs) -> list[str]:
+    return ["; ".join(check(one).warnings) for one in inputs]
 
 
-def test_images_like_the_indexed_ones_pass(judge: Judge, new: Inputs) -> None:
-    verdicts = [judge(one) for one in new]
+def test_images_like_the_indexed_ones_pass(check: Check, new: Inputs) -> None:
+    verdicts = [check(one) for one in new]
     assert sum(bool(verdict.warnings) for verdict in verdicts) <= 1
-    assert not any(verdict.refused for verdict in verdicts)
+    assert not any(verdict.rejected for verdict in verdicts)
     assert 0.2 < np.median([verdict.distance for verdict in verdicts]) < 0.8
 
 
@@ -76,35 +82,37 @@ def test_images_like_the_indexed_ones_pass(judge: Judge, new: Inputs) -> None:
     ("clockwise", "said"),
     [(1, "a quarter turn clockwise"), (2, "upside down"), (3, "a quarter turn anticlockwise")],
 )
-def test_a_turned_image_is_named(judge: Judge, new: Inputs, clockwise: int, said: str) -> None:
+def test_a_rotated_image_is_reported(check: Check, new: Inputs, clockwise: int, said: str) -> None:
     turned = np.rot90(new, -clockwise, axes=(1, 2))
-    assert all(said in warning for warning in warnings_of(judge, turned))
+    assert all(said in warning for warning in warnings_of(check, turned))
 
 
-def test_an_inverted_image_is_named_also_when_it_is_turned(judge: Judge, new: Inputs) -> None:
-    assert all("inverted" in warning for warning in warnings_of(judge, 255 - new))
+def test_an_inverted_image_is_reported_also_when_it_is_rotated(check: Check, new: Inputs) -> None:
+    assert all("inverted" in warning for warning in warnings_of(check, 255 - new))
     both = np.rot90(255 - new, 2, axes=(1, 2))
-    named = [w for w in warnings_of(judge, both) if "inverted" in w and "upside down" in w]
+    named = [w for w in warnings_of(check, both) if "inverted" in w and "upside down" in w]
     assert len(named) == len(new)
 
 
-def test_exposure_and_contrast_do_not_hide_how_an_image_lies(
+def test_exposure_and_contrast_do_not_affect_the_orientation(
     validator: InputValidator, new: Inputs
 ) -> None:
     pale = (new * 0.5 + 60).astype(np.uint8)
-    for way in WAYS:
-        assert all(validator.way(laid(one, way)) == way for one in pale)
+    for orientation in ORIENTATIONS:
+        assert all(
+            validator.orientation(transformed(one, orientation)) == orientation for one in pale
+        )
 
 
-def laid(image: Inputs, way: Way) -> Inputs:
-    """An upright image as it would come, turned and inverted that way."""
-    turned = np.ascontiguousarray(np.rot90(image, -way.turned))
-    return ~turned if way.inverted else turned
+def transformed(image: Inputs, orientation: Orientation) -> Inputs:
+    """Turn and invert an upright image so that it has the given orientation."""
+    turned = np.ascontiguousarray(np.rot90(image, -orientation.turned))
+    return ~turned if orientation.inverted else turned
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_an_image_is_put_upright_again(new: Inputs, way: Way) -> None:
-    assert np.array_equal(way.undone(laid(new[0], way)), new[0])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_correcting_undoes_the_orientation(new: Inputs, orientation: Orientation) -> None:
+    assert np.array_equal(orientation.corrected(transformed(new[0], orientation)), new[0])
 
 
 def hand() -> Inputs:
@@ -130,20 +138,22 @@ OTHER = pytest.mark.parametrize("picture", [hand(), page(), noise()], ids=["hand
 
 
 @pytest.mark.parametrize("picture", [hand(), page()], ids=["hand", "page"])
-def test_what_is_no_chest_is_refused_with_the_reason(judge: Judge, picture: Inputs) -> None:
-    verdict = judge(picture)
-    assert verdict.refused
+def test_images_that_show_no_chest_are_rejected_with_the_reason(
+    check: Check, picture: Inputs
+) -> None:
+    verdict = check(picture)
+    assert verdict.rejected
     assert "as far from the indexed images as usual ones" in verdict.warnings[0]
     with pytest.raises(NotARadiograph, match="send a frontal chest radiograph"):
-        verdict.admitted()
+        verdict.require_accepted()
 
 
 @OTHER
-@pytest.mark.parametrize("way", WAYS)
-def test_what_is_no_chest_is_refused_or_called_unlike_and_never_told_to_be_turned(
-    judge: Judge, picture: Inputs, way: Way
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_images_that_show_no_chest_are_never_reported_as_rotated(
+    check: Check, picture: Inputs, orientation: Orientation
 ) -> None:
-    (warning,) = judge(laid(picture, way)).warnings
+    (warning,) = check(transformed(picture, orientation)).warnings
     assert "turned back" not in warning
     assert "the indexed" in warning
 
@@ -164,62 +174,62 @@ def seen(validator: InputValidator, times: float) -> npt.NDArray[np.float64]:
         (0.5, 1.5, ""),
     ],
 )
-def test_only_what_would_be_usual_upright_is_told_to_be_turned(
+def test_a_rotation_is_reported_only_if_correcting_it_helps(
     validator: InputValidator, new: Inputs, came: float, upright: float, said: str
 ) -> None:
-    image = laid(new[0], Way(2))
-    verdict = validator.judge(image, seen(validator, came), lambda _: seen(validator, upright))
+    image = transformed(new[0], Orientation(2))
+    verdict = validator.check(image, seen(validator, came), lambda _: seen(validator, upright))
     assert [said in warning for warning in verdict.warnings] == [True] * bool(said)
     assert verdict.distance == pytest.approx(came)
 
 
-def test_what_is_laid_out_as_a_chest_image_but_unlike_has_words_of_its_own(
+def test_a_typical_layout_with_unlike_activations_has_its_own_warning(
     validator: InputValidator, new: Inputs
 ) -> None:
     """As a child's image is among those of adults."""
-    verdict = validator.judge(new[0], seen(validator, 3.0), lambda _: pytest.fail("upright"))
-    assert not verdict.refused
+    verdict = validator.check(new[0], seen(validator, 3.0), lambda _: pytest.fail("upright"))
+    assert not verdict.rejected
     assert "3.0 times as far" in verdict.warnings[0]
     assert "it may show a child among adults" in verdict.warnings[0]
 
 
-def test_too_few_images_make_no_validator(encoder: Encoder) -> None:
-    assert fit_validator(images(0, 20)[[0] * (FEWEST - 1)], encoder) is None
+def test_too_few_images_give_no_validator(encoder: Encoder) -> None:
+    assert fit_validator(images(0, 20)[[0] * (MIN_IMAGES - 1)], encoder) is None
 
 
-def test_an_index_of_one_image_over_and_over_judges_without_dividing_by_zero(
+def test_an_index_of_identical_images_causes_no_division_by_zero(
     encoder: Encoder,
 ) -> None:
-    same = fit_validator(images(0, 1)[[0] * FEWEST], encoder)
+    same = fit_validator(images(0, 1)[[0] * MIN_IMAGES], encoder)
     assert same is not None
-    judge = judge_of(same, encoder)
-    assert judge(images(0, 1)[0]).warnings == ()
-    assert np.isfinite(judge(images(7, 1)[0]).distance)
+    check = check_of(same, encoder)
+    assert check(images(0, 1)[0]).warnings == ()
+    assert np.isfinite(check(images(7, 1)[0]).distance)
 
 
-def test_a_black_image_is_judged(judge: Judge) -> None:
-    assert np.isfinite(judge(np.zeros((64, 64), np.uint8)).distance)
+def test_a_black_image_is_checked(check: Check) -> None:
+    assert np.isfinite(check(np.zeros((64, 64), np.uint8)).distance)
 
 
-def test_inputs_and_activations_of_different_numbers_are_refused(encoder: Encoder) -> None:
+def test_inputs_and_activations_of_different_counts_are_rejected(encoder: Encoder) -> None:
     activations = encoder.encode(images(0, 2)).pooled()
     with pytest.raises(ValueError, match=r"not \(3, 64, 64\) and \(2, "):
-        InputValidator.of(images(0, 3), activations)
+        InputValidator.fit(images(0, 3), activations)
 
 
-def test_what_is_kept_judges_as_before(
-    validator: InputValidator, judge: Judge, encoder: Encoder, new: Inputs, tmp_path: Path
+def test_a_saved_validator_gives_the_same_results(
+    validator: InputValidator, check: Check, encoder: Encoder, new: Inputs, tmp_path: Path
 ) -> None:
     validator.save(tmp_path / "kept", "digest")
     kept = InputValidator.load(tmp_path / "kept", "digest")
     assert kept is not None
-    again = judge_of(kept, encoder)
+    again = check_of(kept, encoder)
     for one in (*new[:3], hand()):
-        assert again(one).warnings == judge(one).warnings
-        assert again(one).distance == pytest.approx(judge(one).distance)
+        assert again(one).warnings == check(one).warnings
+        assert again(one).distance == pytest.approx(check(one).distance)
 
 
-def test_what_is_missing_damaged_or_of_another_checkpoint_is_no_validator(
+def test_missing_damaged_or_foreign_files_give_no_validator(
     validator: InputValidator, tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept"
@@ -230,7 +240,7 @@ def test_what_is_missing_damaged_or_of_another_checkpoint_is_no_validator(
     assert InputValidator.load(kept, "digest") is None
 
 
-def test_real_images_pass_and_turned_inverted_and_other_ones_are_told(real_data: Path) -> None:
+def test_real_images_pass_and_rotated_inverted_and_other_ones_are_reported(real_data: Path) -> None:
     """Few of each, as the network takes its time; `benchmarks/input_check.py` has the figures."""
     encoder, root = open_encoder(load(default_checkpoint())), real_data / "nih14"
     with (root / "labels.csv").open() as file:
@@ -243,10 +253,10 @@ def test_real_images_pass_and_turned_inverted_and_other_ones_are_told(real_data:
 
     validator = fit_validator(inputs({"train"}, 150), encoder)
     assert validator is not None
-    judge, unseen = judge_of(validator, encoder), inputs({"val", "test"}, 50)
-    assert sum(bool(warning) for warning in warnings_of(judge, unseen)) <= 1
-    assert sum("inverted" in w for w in warnings_of(judge, ~unseen[:20])) >= 19
+    check, unseen = check_of(validator, encoder), inputs({"val", "test"}, 50)
+    assert sum(bool(warning) for warning in warnings_of(check, unseen)) <= 1
+    assert sum("inverted" in w for w in warnings_of(check, ~unseen[:20])) >= 19
     upside_down = np.rot90(unseen[:20], 2, axes=(1, 2))
-    assert sum("upside down" in w for w in warnings_of(judge, upside_down)) >= 19
+    assert sum("upside down" in w for w in warnings_of(check, upside_down)) >= 19
     others = [np.asarray(cv2.resize(one, (224, 224)), np.uint8) for one in (hand(), page())]
-    assert all(judge(one).refused for one in others)
+    assert all(check(one).rejected for one in others)

@@ -26,7 +26,8 @@ def upgrade() -> None:
             "with pseudonym.key"
         )
     renewed = [
-        {"number": row.id, "patient": store.told_apart(row.source, row.patient)} for row in rows
+        {"number": row.id, "patient": store.unambiguous_pseudonym(row.source, row.patient)}
+        for row in rows
     ]
     connection.execute(sa.text("UPDATE cases SET patient = :patient WHERE id = :number"), renewed)
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, where a named one lies, and what is never opened."""
+"""Discovery of images: classification, name resolution, and files that are never opened."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests.images import dicom, drawn_image, encoded
 from xemplar.data.boxes import BOX_FILES
 from xemplar.data.datasets import open_dataset
-from xemplar.data.datasets.files import BESIDE, ImageFiles, walk
+from xemplar.data.datasets.discovery import NOT_LABELS, ImageLocator, scan_folder
 from xemplar.errors import DatasetError
 
 PIXELS = drawn_image(0)
@@ -34,18 +34,18 @@ def media(tmp_path: Path) -> Path:
     return tmp_path / "cd"
 
 
-def test_images_are_known_by_content_and_all_else_is_counted_by_reason(media: Path) -> None:
-    walked = walk(media)
+def test_images_are_recognised_by_content_and_others_counted_by_reason(media: Path) -> None:
+    contents = scan_folder(media)
     names = ["1.2.840.99.5", "IM000001", "IM000002", "IM000003", "page.img", "scan"]
-    assert [path.name for path in walked.images] == names
-    assert walked.skipped == {"DICOMDIR": 1, "hidden": 1, "no image": 3, "table": 1}
+    assert [path.name for path in contents.images] == names
+    assert contents.skipped == {"DICOMDIR": 1, "hidden": 1, "no image": 3, "table": 1}
     dataset = open_dataset(media)
-    assert [image.path for image in dataset.images] == list(walked.images)
-    assert dataset.skipped == walked.skipped
+    assert [image.path for image in dataset.images] == list(contents.images)
+    assert dataset.skipped == contents.skipped
     assert "seen and not read: DICOM/ST000001/export.csv; the 6 image(s)" in dataset.notes[0]
 
 
-def test_what_is_no_regular_file_in_the_folder_is_never_opened(tmp_path: Path) -> None:
+def test_only_regular_files_in_the_folder_are_opened(tmp_path: Path) -> None:
     root, other = tmp_path / "images", tmp_path / "other"
     for folder in (root, other, root / ".git"):
         folder.mkdir()
@@ -60,9 +60,9 @@ def test_what_is_no_regular_file_in_the_folder_is_never_opened(tmp_path: Path) -
     (root / "broken.png").symlink_to(root / "nothing.png")
     (root / "loop.png").symlink_to(root / "loop.png")
     (root / "inner.png").symlink_to("1.png")
-    walked = walk(root)
-    assert [path.name for path in walked.images] == ["1.png", "inner.png"]
-    assert walked.skipped == {
+    contents = scan_folder(root)
+    assert [path.name for path in contents.images] == ["1.png", "inner.png"]
+    assert contents.skipped == {
         "broken link": 2,
         "hidden": 1,
         "link out of the folder": 2,
@@ -72,11 +72,9 @@ def test_what_is_no_regular_file_in_the_folder_is_never_opened(tmp_path: Path) -
 
 
 def test_a_folder_without_images_says_what_it_holds(media: Path) -> None:
-    for path in walk(media).images:
+    for path in scan_folder(media).images:
         path.unlink()
-    with pytest.raises(
-        DatasetError, match=r"no radiograph .*, but DICOMDIR: 1, hidden: 1, no image: 3"
-    ):
+    with pytest.raises(DatasetError, match=r"no image .*, but DICOMDIR: 1, hidden: 1, no image: 3"):
         open_dataset(media)
 
 
@@ -93,7 +91,7 @@ def test_a_table_may_name_a_file_without_suffix(media: Path) -> None:
 
 
 @pytest.mark.parametrize("absolute", ["as it is called", "as it is linked"])
-def test_an_absolute_path_in_the_folder_is_taken(tmp_path: Path, absolute: str) -> None:
+def test_an_absolute_path_in_the_folder_is_accepted(tmp_path: Path, absolute: str) -> None:
     root, link = tmp_path / "images", tmp_path / "link"
     (root / "a").mkdir(parents=True)
     (root / "a" / "1.png").touch()
@@ -106,14 +104,14 @@ def test_an_absolute_path_in_the_folder_is_taken(tmp_path: Path, absolute: str) 
 @pytest.mark.parametrize(
     "name", ["/etc/passwd", "{}/../elsewhere/1.png", "{}x/1.png", "{}", "C:\\images\\1.png"]
 )
-def test_an_absolute_path_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_absolute_path_elsewhere_is_rejected(tmp_path: Path, name: str) -> None:
     root = tmp_path / "images"
     with pytest.raises(DatasetError, match=r"line 2: image .* does not lie in the data set"):
         open_dataset(labelled(root, name.format(root)))
 
 
 @pytest.mark.parametrize("name", ["1.png", "inner/1.png"])
-def test_a_link_to_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_link_to_elsewhere_is_rejected(tmp_path: Path, name: str) -> None:
     root, other = tmp_path / "images", tmp_path / "other"
     other.mkdir()
     (other / "1.png").touch()
@@ -134,41 +132,41 @@ def test_a_link_to_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
         ("2.png", "2.png"),
     ],
 )
-def test_a_name_is_looked_for_in_folders_that_end_as_it_does(
+def test_a_name_is_searched_in_folders_with_the_same_ending(
     tmp_path: Path, name: str, lies: str
 ) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "deep" / "er" / "1.png").touch()
-    assert ImageFiles(tmp_path).find(name, "here") == tmp_path / lies
+    assert ImageLocator(tmp_path).find(name, "here") == tmp_path / lies
 
 
-def test_a_name_that_could_be_two_files_is_refused(tmp_path: Path) -> None:
+def test_an_ambiguous_name_is_rejected(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "1.png").touch()
     with pytest.raises(DatasetError, match=r"could be .*a/1\.png or .*b/1\.png"):
-        ImageFiles(tmp_path).find("1.png", "here")
+        ImageLocator(tmp_path).find("1.png", "here")
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("pipe.png", "is a pipe or device, and no file"),
-        ("a" * 300, "cannot be looked for: File name too long"),
+        ("a" * 300, "cannot be searched for: File name too long"),
     ],
 )
-def test_a_name_of_what_is_no_file_is_refused(tmp_path: Path, name: str, message: str) -> None:
+def test_a_name_of_a_pipe_or_device_is_rejected(tmp_path: Path, name: str, message: str) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(DatasetError, match=f"line 2: image .* {message}"):
         open_dataset(labelled(tmp_path, name))
 
 
-def test_images_that_lie_elsewhere_are_noted(tmp_path: Path) -> None:
+def test_images_found_in_other_folders_are_noted(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "1.png").touch()
     dataset = open_dataset(labelled(tmp_path, "1.png"))
     assert dataset.notes == ("1 image(s) lie in another folder than the table says",)
 
 
-def test_files_of_boxes_are_no_labels() -> None:
-    assert set(BOX_FILES) <= BESIDE
+def test_box_files_are_not_label_files() -> None:
+    assert set(BOX_FILES) <= NOT_LABELS

@@ -1,36 +1,36 @@
-"""The forms of label file: each yields the images of its tables."""
+"""Formats of label files: each function yields the images of a table."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from xemplar.data.datasets.image import TEST, TRAIN, VAL, DatasetImage
-from xemplar.data.datasets.reading import Reading, age_of, exhaustive, sex_of, view_of
+from xemplar.data.datasets.label_table import LabelReader, age_of, exhaustive, sex_of, view_of
+from xemplar.data.datasets.records import TEST, TRAIN, VAL, DatasetImage
 from xemplar.data.findings import CHEXPERT14, NIH14, NO_FINDING, canonical
 from xemplar.errors import DatasetError
 
 PATHOLOGIES = tuple(f for f in CHEXPERT14 if f not in (NO_FINDING, "Support Devices"))
 
 COLUMNS = ("file", "patient_id", "view", "sex", "age", "findings", "split")
-"""Of a ``labels.csv``; what another table calls them may be told (`columns` of `open_dataset`)."""
+"""Columns of a ``labels.csv``; `open_dataset` maps those of other tables to them (`columns`)."""
 
 
-def labelled(file: Path, reading: Reading, wanted: Sequence[str]) -> Iterator[DatasetImage]:
-    """The ``labels.csv`` form.
+def labelled(file: Path, reader: LabelReader, wanted: Sequence[str]) -> Iterator[DatasetImage]:
+    """Read a ``labels.csv``.
 
-    Its readers are taken to have looked for the findings that the set mentions anywhere: an image
-    that lists others has those absent. What the set never mentions is unknown, so "No Finding" in
-    a set about pneumonia says nothing of a hernia. Names beyond NIH's 14 (Bacterial, Viral) are
-    kept where they are listed and unknown elsewhere.
+    Assumes that readers assessed every finding that occurs anywhere in the set: it is absent from
+    images that list only others. Findings that never occur are unknown, so "No Finding" in a set
+    about pneumonia says nothing about hernia. Names beyond NIH's 14 (Bacterial, Viral) are present
+    where listed and unknown elsewhere.
     """
-    rows = list(reading.rows(file, wanted, COLUMNS))
-    listed = [reading.findings(row.get("findings", ""), where) for where, row in rows]
+    rows = list(reader.rows(file, wanted, COLUMNS))
+    listed = [reader.findings(row.get("findings", ""), where) for where, row in rows]
     vocabulary = {name for names, _ in listed for name in names} & set(NIH14)
     for (where, row), (names, understood) in zip(rows, listed, strict=True):
-        path = reading.image(row["file"], where)
+        path = reader.image(row["file"], where)
         yield DatasetImage(
             path=path,
-            source=reading.source,
-            file=reading.images.name_of(path, row["file"]),
+            source=reader.source,
+            file=reader.images.name_of(path, row["file"]),
             patient=row.get("patient_id") or None,
             labels=exhaustive(names, understood, vocabulary),
             view=view_of(row.get("view", ""), where),
@@ -40,21 +40,21 @@ def labelled(file: Path, reading: Reading, wanted: Sequence[str]) -> Iterator[Da
         )
 
 
-def nih(file: Path, reading: Reading) -> Iterator[DatasetImage]:
-    """``Data_Entry_2017.csv``; images of a ``test_list.txt`` beside it are held out."""
+def nih(file: Path, reader: LabelReader) -> Iterator[DatasetImage]:
+    """Read ``Data_Entry_2017.csv``; images in an adjacent ``test_list.txt`` are the test split."""
     test = file.parent / "test_list.txt"
     held_out = set(test.read_text().split()) if test.is_file() else set()
     wanted = ("Image Index", "Finding Labels", "Patient ID", "View Position")
     optional = ("Patient Gender", "Patient Sex", "Patient Age")
-    for where, row in reading.rows(file, wanted, optional):
+    for where, row in reader.rows(file, wanted, optional):
         name = row["Image Index"]
-        path = reading.image(name, where, "images")
+        path = reader.image(name, where, "images")
         yield DatasetImage(
             path=path,
-            source=reading.source,
-            file=reading.images.name_of(path, name),
+            source=reader.source,
+            file=reader.images.name_of(path, name),
             patient=row["Patient ID"] or None,
-            labels=exhaustive(*reading.findings(row["Finding Labels"], where), NIH14),
+            labels=exhaustive(*reader.findings(row["Finding Labels"], where), NIH14),
             view=view_of(row["View Position"], where),
             sex=sex_of(row.get("Patient Gender") or row.get("Patient Sex") or ""),
             age=age_of(row.get("Patient Age", ""), where),
@@ -62,27 +62,27 @@ def nih(file: Path, reading: Reading) -> Iterator[DatasetImage]:
         )
 
 
-def chexpert(file: Path, reading: Reading) -> Iterator[DatasetImage]:
-    """``train.csv``/``valid.csv``: 1.0, 0.0, -1.0 or blank (not mentioned: unknown).
+def chexpert(file: Path, reader: LabelReader) -> Iterator[DatasetImage]:
+    """Read ``train.csv`` or ``valid.csv``: 1.0, 0.0, -1.0 or blank (not mentioned: unknown).
 
-    By the labeller's definition "No Finding" excludes every pathology, so those are absent then.
+    The labeller defines "No Finding" as the absence of every pathology.
     """
     names = {finding: canonical(finding) for finding in CHEXPERT14}
-    for where, row in reading.rows(
+    for where, row in reader.rows(
         file, ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14)
     ):
-        # paths begin with the name of the release, as CheXpert-v1.0-small/train/patient00001/...
+        # paths begin with the release's name: CheXpert-v1.0-small/train/patient00001/...
         named = row["Path"]
         inside = named if named.startswith("/") else named.partition("/")[2]
         patient = next((p for p in inside.split("/") if p.startswith("patient")), None)
         labels = {name: _label(row[f], f, where) for f, name in names.items() if row[f]}
         if labels.get(NO_FINDING) == 1:
             labels = {names[finding]: 0 for finding in PATHOLOGIES} | labels
-        path = reading.image(inside, where)
+        path = reader.image(inside, where)
         yield DatasetImage(
             path=path,
-            source=reading.source,
-            file=reading.images.name_of(path, inside),
+            source=reader.source,
+            file=reader.images.name_of(path, inside),
             patient=patient,
             labels=labels,
             view=view_of(row["AP/PA"], where)

@@ -1,4 +1,4 @@
-"""The image's grid in the patient's frame, and the solids and ribbons that are drawn on it."""
+"""Projection grid of the image in the patient's frame, and the solids and ribbons drawn on it."""
 
 import math
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Points = npt.NDArray[np.float64]
 Canvas = npt.NDArray[np.uint8]
 
 FIELD_MM = 400.0
-"""What the image shows of the patient, edge to edge, before magnification."""
+"""Field of view, edge to edge, in millimetres before magnification."""
 
 
 @dataclass(frozen=True)
-class Frame:
-    """The image's grid in patient coordinates; x and y are (size, size) maps in millimetres."""
+class ProjectionGrid:
+    """Pixel grid in patient coordinates; x and y are (size, size) maps in millimetres."""
 
     body: Anatomy
     size: int
@@ -34,7 +34,7 @@ class Frame:
         half: tuple[float, float, float],
         lean: float = 0.0,
     ) -> Map:
-        """Half chord lengths of an ellipsoid; it leans if its x and y are correlated (-1..1)."""
+        """Compute half chord lengths of an ellipsoid; ``lean`` correlates its x and y (-1..1)."""
         cx = centre[0] + centre[2] * self.body.yaw
         cy = centre[1] + centre[2] * self.body.pitch
         out = np.zeros_like(self.x)
@@ -44,7 +44,7 @@ class Frame:
         return out
 
     def capsule(self, a: tuple[float, float], b: tuple[float, float], radius: float) -> Map:
-        """Half chord lengths of a rod with round ends from a to b."""
+        """Compute half chord lengths of a rod with round ends from a to b."""
         out = np.zeros_like(self.x)
         part = self.around([a, b], radius)
         dx, dy = b[0] - a[0], b[1] - a[1]
@@ -55,14 +55,14 @@ class Frame:
         return out
 
     def around(self, points: npt.ArrayLike, reach: float) -> tuple[slice, slice]:
-        """Rows and columns that hold all within a reach of the points: nothing else is computed."""
+        """Compute the rows and columns that contain everything within ``reach`` of the points."""
         at = self.path(points)
         low = np.clip(np.floor(at.min(0) - reach / self.mm), 0, self.size).astype(int)
         high = np.clip(np.ceil(at.max(0) + reach / self.mm) + 1, 0, self.size).astype(int)
         return slice(low[1], high[1]), slice(low[0], high[0])
 
     def path(self, points: npt.ArrayLike, z: float = 0.0) -> Points:
-        """Patient millimetres (..., 2) at a depth to columns and rows (..., 2) of the image."""
+        """Map patient millimetres (..., 2) at a depth to columns and rows (..., 2) of the image."""
         b = self.body
         c, s = math.cos(b.roll), math.sin(b.roll)
         p = np.asarray(points, np.float64) + np.array([z * b.yaw, z * b.pitch])
@@ -79,27 +79,27 @@ class Frame:
 
 
 def fixed(points: Points) -> npt.NDArray[np.int32]:
-    """Pixels in OpenCV's fixed point with 4 fractional bits, for sub-pixel drawing."""
+    """Convert to OpenCV's fixed point with 4 fractional bits, for sub-pixel drawing."""
     return np.round(points * 16).astype(np.int32)
 
 
-def frame_of(body: Anatomy, size: int) -> Frame:
-    """The grid of an image with ``size`` pixels along each edge."""
+def grid_of(body: Anatomy, size: int) -> ProjectionGrid:
+    """Make the grid of an image with ``size`` pixels along each edge."""
     mm = FIELD_MM / body.magnification / size
     line = (np.arange(size, dtype=np.float32) - (size - 1) / 2) * np.float32(mm)
     x, y = line[None, :] - np.float32(body.shift[0]), line[:, None] - np.float32(body.shift[1])
     c, s = np.float32(np.cos(body.roll)), np.float32(np.sin(body.roll))
-    return Frame(body, size, mm, x * c + y * s, y * c - x * s)
+    return ProjectionGrid(body, size, mm, x * c + y * s, y * c - x * s)
 
 
 def dome(r2: Map, half: float) -> Map:
-    """The half chord of a round solid: half * sqrt(1 - r2), 0 outside."""
+    """Compute the half chord of a round solid: half * sqrt(1 - r2), 0 outside."""
     inside = np.maximum(np.float32(1) - r2, np.float32(0))
     return np.asarray(np.sqrt(inside, out=inside) * np.float32(half))
 
 
 def overlap(a: Map, b: Map, z: float) -> Map:
-    """Length of the overlap of the intervals [-a, a] and [z - b, z + b]."""
+    """Compute the overlap length of the intervals [-a, a] and [z - b, z + b]."""
     return np.asarray(np.maximum(np.minimum(a, z + b) - np.maximum(-a, z - b), 0))
 
 
@@ -110,6 +110,6 @@ def smooth(t: Map) -> Map:
 
 
 def clouds(rng: np.random.Generator, size: int, cells: int) -> Map:
-    """Smooth noise, (size, size), mean 0 and deviation about 1, independent of the size."""
+    """Sample smooth noise, (size, size), mean 0 and deviation about 1, independent of the size."""
     grid = rng.standard_normal((cells, cells), np.float32)
     return np.asarray(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC))

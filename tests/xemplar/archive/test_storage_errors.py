@@ -1,4 +1,4 @@
-"""What the file system refuses becomes an error of the domain that names cause and place."""
+"""File system errors become domain errors that name cause and path."""
 
 import errno
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.disk import NoDisk, small_disk
 from xemplar.archive.artefact import new_file, write_file
-from xemplar.archive.storage import check_room, storage_error, writing_files
+from xemplar.archive.storage_errors import check_room, storage_error, writing_files
 from xemplar.errors import ReadOnlyStorage, StorageError, StorageFailed, StorageFull
 
 
@@ -23,20 +23,22 @@ from xemplar.errors import ReadOnlyStorage, StorageError, StorageFailed, Storage
         (errno.EIO, StorageFailed),
     ],
 )
-def test_each_number_has_its_error_with_the_place(number: int, kind: type[StorageError]) -> None:
+def test_each_error_number_is_translated_with_its_path(
+    number: int, kind: type[StorageError]
+) -> None:
     error = storage_error(OSError(number, "text of its own", "/archive/x"))
     assert type(error) is kind
     assert "/archive/x" in str(error)
     assert "/archive" not in kind.reason
 
 
-def test_what_is_not_the_disks_fault_passes_as_it_is() -> None:
+def test_other_errors_pass_unchanged() -> None:
     assert storage_error(FileNotFoundError(errno.ENOENT, "x", "y")) is None
     with pytest.raises(FileNotFoundError), writing_files(Path("/archive")):
         raise FileNotFoundError(errno.ENOENT, "x", "y")
 
 
-def test_a_full_disk_is_told_by_whatever_writes_and_nothing_is_left() -> None:
+def test_every_writer_reports_a_full_disk_and_leaves_nothing_behind() -> None:
     """Also by NumPy, whose own error has no number, and by FAISS, whose error is none of Python."""
     index = faiss.index_factory(64, "Flat", faiss.METRIC_INNER_PRODUCT)
     index.add(np.ones((10_000, 64), np.float32))

@@ -1,4 +1,4 @@
-"""Boxes of a file -> boxes on images, in shares of their sides, under the network's findings."""
+"""Assigns boxes of a file to images, in relative coordinates, under the network's findings."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,41 +9,41 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.data.boxes.files import LUNG_OPACITY, DrawnBox
+from xemplar.data.boxes.formats import LUNG_OPACITY, DrawnBox
 from xemplar.data.datasets import SUFFIXES, DatasetImage
 from xemplar.data.findings import canonical
 from xemplar.errors import DatasetError
 
 TOLERANCE = 1.0
-"""Pixels by which a box may stick out of its image; it is clipped then."""
+"""Pixels by which a box may exceed its image; it is clipped."""
 
 CORRESPONDING: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        # one class for both: CheXpert's "Lung Lesion" is that class. Of NIH's two, the nodule
-        # comes first: the image's scale, which tells them apart (3 cm), is not in the box file
+        # one class for both, like CheXpert's "Lung Lesion". Of NIH's two, the nodule comes first:
+        # the scale that distinguishes them (3 cm) is not in the box file
         "Nodule/Mass": ("Lung Lesion", "Nodule", "Mass"),
     }
 )
-"""A box's label -> outputs that may stand for it, the first that the checkpoint has is taken.
+"""A box's label -> corresponding outputs; the first that the checkpoint has is used.
 
-Any other label stands for the output of its own (canonical) name. RSNA's "Lung Opacity" may also
-be held against "Pneumonia", because its readers boxed opacities suggestive of pneumonia; other
-readers' "Lung Opacity" may not, as it means any opacity.
+Any other label corresponds to the output of its canonical name. RSNA's "Lung Opacity" also
+corresponds to "Pneumonia", because its readers boxed opacities suggestive of pneumonia; elsewhere,
+"Lung Opacity" means any opacity.
 """
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle around a finding, in shares of the image's width and height.
+    """Bounding box of a finding, relative to the image's width and height.
 
     Attributes:
-        label: as the box file writes it.
-        finding: output of the checkpoint whose map is held against it.
+        label: label in the box file.
+        finding: the corresponding output of the checkpoint.
         left: in [0, 1), from the left edge of the image.
         top: in [0, 1), from its upper edge.
         right: in (left, 1].
         bottom: in (top, 1].
-        reader: who drew it, such as "RSNA 2018"; empty where unknown.
+        reader: who drew it, such as "RSNA 2018"; empty if unknown.
     """
 
     label: str
@@ -55,10 +55,10 @@ class Box:
     reader: str = ""
 
     def mask(self, height: int, width: int) -> npt.NDArray[np.bool_]:
-        """The pixels whose centres lie in the box, bool (height, width).
+        """Mask of the pixels whose centres are in the box, bool (height, width).
 
-        Never empty: along an axis on which the box lies between two centres, the pixel that
-        contains the middle of the box counts.
+        Never empty: along an axis where the box covers no centre, the pixel that contains the
+        middle of the box is set.
         """
         across = _covered(self.left, self.right, width)
         down = _covered(self.top, self.bottom, height)
@@ -71,25 +71,25 @@ def place_boxes(
     shapes: npt.NDArray[np.integer],
     findings: Sequence[str],
 ) -> Mapping[int, tuple[Box, ...]]:
-    """Put boxes on the images that they were drawn on.
+    """Assign boxes to the images on which they were drawn.
 
-    Boxes of other images are ignored, and those whose label no output of the checkpoint stands for
-    are left out; `left_out` counts them.
+    Ignores boxes of other images, and those whose label corresponds to no output of the checkpoint;
+    `left_out` counts the latter.
 
     Args:
-        drawn: from `read_boxes`.
-        images: N images. A row's image is the one whose ``file`` it names; else the one with that
-            file name; else with that stem, because box files often leave out folder and suffix.
+        drawn: result of `read_boxes`.
+        images: N images. A row is matched by ``file``, else by file name, else by stem, because box
+            files often omit folder and suffix.
         shapes: int (N, 2), height and width of each image in pixels of its file.
         findings: the checkpoint's outputs.
 
     Returns:
-        Row of ``images`` -> its boxes, in the order of the box file; images without any are
+        Row of ``images`` -> its boxes, in the order of the box file; images without boxes are
         missing.
 
     Raises:
-        DatasetError: a box that lies outside its image by more than `TOLERANCE`, a row that could
-            mean several images, or an image that was cropped after the boxes were drawn.
+        DatasetError: a box exceeds its image by more than `TOLERANCE`, a row matches several
+            images, or an image was cropped after its boxes were drawn.
     """
     placed: dict[int, list[Box]] = defaultdict(list)
     for box, row in zip(drawn, rows_of(drawn, images), strict=True):
@@ -105,7 +105,7 @@ def place_boxes(
 def left_out(
     drawn: Sequence[DrawnBox], images: Sequence[DatasetImage], findings: Sequence[str]
 ) -> Mapping[str, int]:
-    """Labels that no output of the checkpoint stands for -> how many boxes on these images."""
+    """Count boxes on these images by label, for labels without a corresponding output."""
     rows = rows_of(drawn, images)
     return Counter(
         box.label
@@ -115,10 +115,10 @@ def left_out(
 
 
 def rows_of(drawn: Sequence[DrawnBox], images: Sequence[DatasetImage]) -> list[int | None]:
-    """The row of each box's image; None where it is not among the images.
+    """Find the row of each box's image; None if it is not among the images.
 
     Raises:
-        DatasetError: a row that could mean several images.
+        DatasetError: a box matches several images.
     """
     names = [PurePosixPath(image.file or image.path.as_posix()) for image in images]
     exact = {str(name): row for row, name in enumerate(names)}
@@ -145,13 +145,12 @@ def _finding(box: DrawnBox, findings: Sequence[str]) -> str | None:
 
 
 def _shares(box: DrawnBox, height: int, width: int) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) in shares of the image, clipped to it within the tolerance."""
+    """Convert to relative (left, top, right, bottom), clipped to the image within the tolerance."""
     if box.side is not None:
         if height != width:
             raise DatasetError(
                 f"{box.where}: the box was drawn on an image of {box.side} x {box.side} pixels, "
-                "but "
-                f"{box.file!r} here has {width} x {height}; a cropped copy cannot be used"
+                f"but {box.file!r} here has {width} x {height}; a cropped copy cannot be used"
             )
         height = width = box.side
     left, right = max(box.left, 0.0), min(box.right, float(width))
@@ -188,11 +187,11 @@ def _row_of(
 
 
 def _stem(name: PurePosixPath) -> str:
-    """Without the suffix of an image; what follows the last dot of a DICOM UID is none."""
+    """Strip an image suffix; the last component of a DICOM UID is not one."""
     return name.stem if name.suffix.lower() in SUFFIXES else name.name
 
 
 def _same_folder(one: PurePosixPath, other: PurePosixPath) -> bool:
-    """Whether the folders agree as far as both are named: patient1/view.jpg is not patient2's."""
+    """Check that the folders agree as far as both are named (patient1/a.jpg is not patient2's)."""
     pairs = zip(reversed(one.parent.parts), reversed(other.parent.parts), strict=False)
     return all(a == b for a, b in pairs)

@@ -1,6 +1,6 @@
-"""Tables that people write (CSV, TSV): read row by row, and refused with file, line and reason.
+"""Reads user-written tables (CSV, TSV) row by row; errors state file, line and reason.
 
-The columns that a table must have tell its delimiter, which no guess from the cells does as surely.
+The delimiter is detected from the required columns, more reliably than from cells.
 """
 
 import codecs
@@ -10,18 +10,17 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from xemplar.data.spelling import nearest, spelling_key
-from xemplar.data.words import fault_of
+from xemplar.data.names import name_problem, nearest, spelling_key
 from xemplar.errors import DatasetError
 
 DELIMITERS = ",;\t"
 
 WESTERN = "cp1252"
-"""Encoding of a table that is neither UTF-8 nor begins with a byte order mark."""
+"""Encoding of a table that is not UTF-8 and has no byte order mark."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its prefix
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -29,15 +28,15 @@ _MARKS = (
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table whose header was read; iterating gives its rows.
+class CsvTable:
+    """A table whose header has been read; iterate over it to get its rows.
 
     Attributes:
-        file: where it lies.
-        encoding: Python's name of the one that it was read in.
+        file: path of the table.
+        encoding: Python's name of its encoding.
         delimiter: one of `DELIMITERS`.
-        columns: names of its columns: the caller's where the header spells them otherwise.
-        used: those of them that the caller asked for; none of their cells holds what no word may.
+        columns: column names, in the caller's spelling where the header's differs.
+        used: requested columns; their cells are checked for control characters.
     """
 
     file: Path
@@ -48,11 +47,11 @@ class Table:
     _text: str = field(repr=False)
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, str]]]:
-        """(line number, column -> stripped text) of each row that is not blank.
+        """Yield (line number, column -> stripped text) for each row that is not blank.
 
         Raises:
-            DatasetError: a row has more or fewer cells than the header, quotes that do not match,
-                or a control character in a column that is used.
+            DatasetError: a row has more or fewer cells than the header, unbalanced quotes, or a
+                control character in a used column.
         """
         rows = csv.reader(StringIO(self._text, newline=""), delimiter=self.delimiter, strict=True)
         try:
@@ -71,12 +70,12 @@ class Table:
         count = len(self.columns)
         if len(cells) < count or any(cells[count:]):
             raise DatasetError(
-                f"{self.file}, line {line}: {len(cells)} cells in a table of {count} columns; a "
-                f"cell that holds {self.delimiter!r} stands between double quotes"
+                f"{self.file}, line {line}: {len(cells)} cells in a table of {count} columns; put "
+                f"cells that contain {self.delimiter!r} between double quotes"
             )
         row = dict(zip(self.columns, cells, strict=False))
         for column in self.used:
-            if fault := fault_of(row[column]):
+            if fault := name_problem(row[column]):
                 raise DatasetError(
                     f"{self.file}, line {line}: {column} is {row[column][:60]!r}: {fault}"
                 )
@@ -89,30 +88,31 @@ def read_table(
     optional: Iterable[str] = (),
     columns: Mapping[str, str] | None = None,
     hint: str = "",
-) -> Table:
-    """Read a table's header, and recognise encoding and delimiter.
+) -> CsvTable:
+    """Read a table's header; detect encoding and delimiter.
 
-    Columns are compared leniently (`xemplar.data.spelling`). Further ones are kept as they are
-    written.
+    Column names are compared leniently (`xemplar.data.names`). Other columns keep their names.
 
     Args:
-        file: CSV or TSV in UTF-8, or UTF-16 with a byte order mark; any other is taken for
+        file: CSV or TSV in UTF-8, or UTF-16 with a byte order mark; otherwise read as
             Windows-1252.
-        wanted: columns that it must have.
-        optional: columns that it may have.
-        columns: such a column -> what this table's header calls it; those that are named here
-            must be there.
-        hint: what to do where a column is missing; ends the message.
+        wanted: required columns.
+        optional: optional columns.
+        columns: required or optional column -> its name in this table's header; columns named here
+            are required.
+        hint: remedy for a missing column; ends the message.
 
     Raises:
-        DatasetError: it cannot be read, lacks a column, or has one twice.
+        DatasetError: the table cannot be read, or a column is missing or ambiguous.
     """
     text, encoding = _decoded(file)
     called = {name: name for name in (*optional, *wanted)} | dict(columns or {})
     needed = {*wanted, *(columns or {})}
     headers = {delimiter: _header(text, delimiter) for delimiter in DELIMITERS}
     lacking = {
-        delimiter: [name for name in called if name in needed and not _places(called[name], header)]
+        delimiter: [
+            name for name in called if name in needed and not _column_indices(called[name], header)
+        ]
         for delimiter, header in headers.items()
     }
     delimiter = min(DELIMITERS, key=lambda d: (len(lacking[d]), -len(headers[d])))
@@ -121,22 +121,22 @@ def read_table(
         raise DatasetError(_lacks(file, [called[n] for n in lacking[delimiter]], header) + hint)
     names = list(header)
     for name, written in called.items():
-        places = _places(written, header)
-        if len(places) > 1:
+        indices = _column_indices(written, header)
+        if len(indices) > 1:
             raise DatasetError(
-                f"{file} has the column {written!r} {len(places)} times: "
-                f"{', '.join(repr(header[place]) for place in places)}"
+                f"{file} has the column {written!r} {len(indices)} times: "
+                f"{', '.join(repr(header[index]) for index in indices)}"
             )
-        for place in places:
-            names[place] = name
-    return Table(file, encoding, delimiter, tuple(names), frozenset(called) & {*names}, text)
+        for index in indices:
+            names[index] = name
+    return CsvTable(file, encoding, delimiter, tuple(names), frozenset(called) & {*names}, text)
 
 
 def read_rows(file: Path, wanted: Iterable[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """(line number, column -> stripped text) of each row of a table; further columns are kept.
+    """Yield (line number, column -> stripped text) for each row of a table, all columns included.
 
     Raises:
-        DatasetError: see `read_table` and `Table`.
+        DatasetError: see `read_table` and `CsvTable`.
     """
     yield from read_table(file, wanted)
 
@@ -171,19 +171,19 @@ def _header(text: str, delimiter: str) -> list[str]:
     return names
 
 
-def _places(name: str, header: Sequence[str]) -> list[int]:
-    """Where a column stands: as it is written, else leniently."""
-    exact = [place for place, one in enumerate(header) if one == name]
+def _column_indices(name: str, header: Sequence[str]) -> list[int]:
+    """Find the indices of a column, by exact name or else leniently."""
+    exact = [index for index, one in enumerate(header) if one == name]
     key = spelling_key(name)
-    return exact or [place for place, one in enumerate(header) if spelling_key(one) == key]
+    return exact or [index for index, one in enumerate(header) if spelling_key(one) == key]
 
 
 def _lacks(file: Path, missing: Iterable[str], header: Sequence[str]) -> str:
-    said = []
+    descriptions = []
     for name in missing:
         near = nearest(name, header, 1)
-        said.append(f"{name} (nearest: {near[0]!r})" if near else name)
+        descriptions.append(f"{name} (nearest: {near[0]!r})" if near else name)
     return (
-        f"{file} lacks the column(s) {', '.join(said)}; it has: "
+        f"{file} lacks the column(s) {', '.join(descriptions)}; it has: "
         f"{', '.join(map(repr, header)) or 'none'}"
     )

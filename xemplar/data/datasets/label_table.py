@@ -1,12 +1,13 @@
-"""`Reading`: one data set while its tables are read. What all forms of table have in common."""
+"""`LabelReader`: parses rows of label tables; shared by all formats."""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from xemplar.data.datasets.files import ImageFiles
-from xemplar.data.datasets.image import some_of
+from xemplar.data.csv_table import WESTERN, read_table
+from xemplar.data.datasets.discovery import ImageLocator
+from xemplar.data.datasets.records import some_of
 from xemplar.data.findings import (
     NO_FINDING,
     VOCABULARY,
@@ -15,8 +16,7 @@ from xemplar.data.findings import (
     canonical,
     nearest_findings,
 )
-from xemplar.data.rows import WESTERN, read_table
-from xemplar.data.views import known_view, unknown_view
+from xemplar.data.views import parse_view, unknown_view_message
 from xemplar.errors import DatasetError
 
 SEPARATOR = "|"
@@ -27,10 +27,10 @@ NAME_COLUMNS = (
 )
 
 LISTED = 20
-"""Unknown names that an error lists; it counts the others."""
+"""Maximum unknown names listed in an error; the rest are counted."""
 
 ABSENT = frozenset({"", "-", "?", "na", "n/a", "nan", "none", "null", "unknown"})
-"""What programs and people write for an age or a view that is not known."""
+"""Values that stand for an unknown age or view."""
 
 SEXES = {
     "F": frozenset([
@@ -42,27 +42,27 @@ SEXES = {
         "maschio", "maschile", "homem",
     ]),
 }  # fmt: skip
-"""Words for a sex in English, German, French, Spanish, Italian and Portuguese: their first letters
-differ, as that of "mujer"."""
+"""Words for a sex in English, German, French, Spanish, Italian and Portuguese; first letters are
+ambiguous, as in "mujer"."""
 
 _IN_A_YEAR = {"Y": 1, "M": 12, "W": 52, "D": 365}
 """Units of DICOM's age strings (PS3.5, 6.2, AS), as 018M."""
 
 
-class Reading:
-    """A data set while it is read: its files, and what its tables say that is not understood.
+class LabelReader:
+    """Reads the tables of one data set; collects notes and unknown findings.
 
     Attributes:
         source: name of the data set.
-        images: finds those that a table names.
-        notes: for `Dataset.notes`.
+        images: resolves image names to paths.
+        notes: see `Dataset.notes`.
     """
 
     def __init__(
         self, root: Path, source: str, unknown: UnknownFindings, columns: Mapping[str, str]
     ) -> None:
         self.source = source
-        self.images = ImageFiles(root)
+        self.images = ImageLocator(root)
         self.notes: list[str] = []
         self._unknown = unknown
         self._columns = columns
@@ -72,7 +72,7 @@ class Reading:
     def rows(
         self, file: Path, wanted: Iterable[str], optional: Iterable[str] = ()
     ) -> Iterator[tuple[str, Mapping[str, str]]]:
-        """(file and line, column -> text) of each row of a table; raises as `read_table` does."""
+        """Yield (file and line, column -> text) for each row; raises the errors of `read_table`."""
         hint = "" if self._columns else f"; {NAME_COLUMNS}"
         table = read_table(file, wanted, optional, self._columns, hint)
         if table.encoding == WESTERN:
@@ -80,23 +80,22 @@ class Reading:
         yield from ((f"{file}, line {line}", row) for line, row in table)
 
     def image(self, name: str, where: str, folder: str = "") -> Path:
-        """The path of a row's image (`ImageFiles.find`); one row may name it.
+        """Find the path of a row's image (`ImageLocator.find`); each image has one row.
 
         Raises:
-            DatasetError: another row named it, or it does not lie in the data set.
+            DatasetError: another row names the same image, or it is outside the data set.
         """
         path = self.images.find(name, where, folder)
         if path in self._seen:
             raise DatasetError(
-                f"{where}: image {name!r} stands in {self._seen[path]} already; an image has one "
-                "row, "
-                f"its findings separated by {SEPARATOR!r}"
+                f"{where}: image {name!r} is listed in {self._seen[path]} already; an image has "
+                f"one row, its findings separated by {SEPARATOR!r}"
             )
         self._seen[path] = where
         return path
 
     def findings(self, text: str, where: str) -> tuple[list[str], bool]:
-        """Findings that a cell lists, and whether all of it was understood."""
+        """Parse the findings of a cell; the flag tells if all of them are known and consistent."""
         names = [canonical(name) for name in text.split(SEPARATOR) if name.strip()]
         unknown = [name for name in names if name not in VOCABULARY]
         for name in unknown:
@@ -107,10 +106,10 @@ class Reading:
         return names, not (unknown or contradictory)
 
     def finish(self) -> None:
-        """Note images that were found elsewhere, and unknown findings.
+        """Add notes on images found in other folders and on unknown findings.
 
         Raises:
-            DatasetError: there are some, and they are to be refused; naming each of them.
+            DatasetError: there are unknown findings, and the policy is REFUSE; lists them.
         """
         if self.images.elsewhere:
             self.notes.append(
@@ -139,24 +138,23 @@ class Reading:
         near = dict.fromkeys(one for part in parts for one in nearest_findings(part)[:1])
         lines = self._lines[name]
         more = f" and {len(lines) - 1:,} more" if len(lines) > 1 else ""
-        said = [f"{name[:60]!r} ({lines[0]}{more})"]
+        parts_of_message = [f"{name[:60]!r} ({lines[0]}{more})"]
         if len(parts) > 1:
-            said.append(f"findings are separated by {SEPARATOR!r}")
+            parts_of_message.append(f"findings are separated by {SEPARATOR!r}")
         if near:
-            said.append(f"nearest: {', '.join(near)}")
-        return "; ".join(said)
+            parts_of_message.append(f"nearest: {', '.join(near)}")
+        return "; ".join(parts_of_message)
 
 
 def exhaustive(names: Iterable[str], understood: bool, vocabulary: Iterable[str]) -> Labels:
-    """Labels of a set whose readers looked for a whole vocabulary: what is not listed is 0.
+    """Compute labels of a set whose readers assessed a whole vocabulary: unlisted findings are 0.
 
-    Not so where nothing is listed, or where something was not understood: it may have been any of
-    the vocabulary.
+    If nothing is listed, or something was not understood, unlisted findings remain unknown.
 
     Args:
-        names: canonical ones.
-        understood: whether these are all that was listed.
-        vocabulary: what the readers looked for.
+        names: listed findings, canonical names.
+        understood: whether every listed name was understood.
+        vocabulary: findings that the readers assessed.
     """
     listed = list(names)
     absent = dict.fromkeys(vocabulary, 0) if listed and understood else {}
@@ -164,10 +162,10 @@ def exhaustive(names: Iterable[str], understood: bool, vocabulary: Iterable[str]
 
 
 def age_of(text: str, where: str) -> int | None:
-    """Whole years of an age such as '63', '063Y', '018M' or '63.0'; above 120 a typing error.
+    """Parse an age such as '63', '063Y', '018M' or '63.0' to whole years; None above 120.
 
     Raises:
-        DatasetError: it is no number, nor one of `ABSENT`.
+        DatasetError: neither a number nor one of `ABSENT`.
     """
     if text.lower() in ABSENT:
         return None
@@ -183,19 +181,21 @@ def age_of(text: str, where: str) -> int | None:
 
 
 def sex_of(text: str) -> str | None:
-    """The sex that a word such as "Female" tells: "F", "M" or None."""
+    """Parse a sex such as "Female": "F", "M" or None."""
     return next((sex for sex, words in SEXES.items() if text.casefold() in words), None)
 
 
 def view_of(text: str, where: str) -> str | None:
-    """One of `xemplar.data.views.VIEWS`; None where the view is not known.
+    """Parse a view, one of `xemplar.data.views.VIEWS`; None if it is one of `ABSENT`.
 
     Raises:
-        DatasetError: it is another word; naming the nearest view.
+        DatasetError: an unknown view; the message states the nearest one.
     """
     if text.lower() in ABSENT:
         return None
-    view = known_view(text)
+    view = parse_view(text)
     if view is None:
-        raise DatasetError(f"{where}: {unknown_view(text)}; leave it empty where nobody knows it")
+        raise DatasetError(
+            f"{where}: {unknown_view_message(text)}; leave it empty if it is unknown"
+        )
     return view

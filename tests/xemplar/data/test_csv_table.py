@@ -1,4 +1,4 @@
-"""Tables as people and programs write them: encodings, delimiters, headers, and what is refused."""
+"""User-written tables: encodings, delimiters, headers, and rejected rows."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xemplar.data.rows import Table, read_rows, read_table
+from xemplar.data.csv_table import CsvTable, read_rows, read_table
 from xemplar.errors import DatasetError
 
 WANTED = ("file", "findings")
 
 
-def table(tmp_path: Path, content: str | bytes, **options: object) -> Table:
+def table(tmp_path: Path, content: str | bytes, **options: object) -> CsvTable:
     path = tmp_path / "table.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_table(path, WANTED, **options)  # type: ignore[arg-type]
@@ -30,7 +30,7 @@ def test_an_encoding_is_recognised(tmp_path: Path, encoding: str) -> None:
     ["file,findings\n1.png,Mass\n".encode("utf-16-le"), b"file,findings\n\x81.png,Mass\n"],
     ids=["UTF-16 without a mark", "no Windows-1252 either"],
 )
-def test_what_is_in_no_known_encoding_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_an_unknown_encoding_is_rejected(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(
         DatasetError, match=r"table\.csv cannot be read as text.*save it as .*UTF-8"
     ):
@@ -39,7 +39,9 @@ def test_what_is_in_no_known_encoding_is_refused(tmp_path: Path, content: bytes)
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_the_header_tells_the_delimiter(tmp_path: Path, delimiter: str, newline: str) -> None:
+def test_the_delimiter_is_detected_from_the_header(
+    tmp_path: Path, delimiter: str, newline: str
+) -> None:
     lines = [["file", "age", "findings"], ["1.png", "60", "Mass|Edema"], ["2.png", "61", ""]]
     read = table(tmp_path, newline.join(delimiter.join(line) for line in lines))
     assert read.delimiter == delimiter
@@ -53,7 +55,7 @@ def test_the_header_tells_the_delimiter(tmp_path: Path, delimiter: str, newline:
         max_size=2,
     ).filter(any)
 )
-def test_a_quoted_cell_may_hold_delimiters_and_quotes(
+def test_a_quoted_cell_may_contain_delimiters_and_quotes(
     cells: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     quoted = ",".join('"' + cell.replace('"', '""') + '"' for cell in cells)
@@ -62,13 +64,13 @@ def test_a_quoted_cell_may_hold_delimiters_and_quotes(
 
 
 @pytest.mark.parametrize("header", ["File,FINDINGS", " file , find-ings", '"fi_le",Find Ings'])
-def test_columns_are_known_in_any_spelling(tmp_path: Path, header: str) -> None:
+def test_columns_are_recognised_in_any_spelling(tmp_path: Path, header: str) -> None:
     assert list(table(tmp_path, f"{header}\n1.png,Mass\n")) == [
         (2, {"file": "1.png", "findings": "Mass"})
     ]
 
 
-def test_columns_may_be_called_otherwise_and_others_are_kept(tmp_path: Path) -> None:
+def test_columns_may_be_renamed_and_others_are_kept(tmp_path: Path) -> None:
     columns = {"file": "image index", "findings": "Labels"}
     read = table(tmp_path, "Image Index;Labels;Ward\n1.png;Mass;3\n", columns=columns)
     assert list(read) == [(2, {"file": "1.png", "findings": "Mass", "Ward": "3"})]
@@ -89,7 +91,7 @@ def test_columns_may_be_called_otherwise_and_others_are_kept(tmp_path: Path) -> 
         ("file,findings,findings\n", {}, "has the column 'findings' 2 times"),
     ],
 )
-def test_a_header_that_does_not_fit_is_refused(
+def test_a_header_with_missing_or_ambiguous_columns_is_rejected(
     tmp_path: Path, content: str, columns: dict[str, str], message: str
 ) -> None:
     with pytest.raises(DatasetError, match=message):
@@ -105,16 +107,18 @@ def test_a_header_that_does_not_fit_is_refused(
         ('1.png,"Ma"ss', "line 3: a quote"),
     ],
 )
-def test_a_row_that_does_not_fit_is_refused(tmp_path: Path, row: str, message: str) -> None:
+def test_a_row_with_the_wrong_number_of_cells_is_rejected(
+    tmp_path: Path, row: str, message: str
+) -> None:
     with pytest.raises(DatasetError, match=message):
         list(table(tmp_path, f"file,findings\n0.png,Mass\n{row}"))
 
 
-def test_blank_rows_and_empty_last_cells_say_nothing(tmp_path: Path) -> None:
+def test_blank_rows_and_empty_last_cells_are_ignored(tmp_path: Path) -> None:
     read = table(tmp_path, "file,findings,\n1.png,Mass,\n,,\n\n2.png,,,,\n")
     assert [(line, row["file"]) for line, row in read] == [(2, "1.png"), (5, "2.png")]
 
 
-def test_a_table_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_table_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"none\.csv cannot be read: No such file"):
         list(read_rows(tmp_path / "none.csv", WANTED))

@@ -1,6 +1,6 @@
-"""The files of a data set's folder: which are images, and where the image of a name lies.
+"""Finds the images and tables in a data set's folder, and resolves image names to paths.
 
-Links are followed only to what lies in the folder; pipes and devices are never opened.
+Follows links only within the folder; never opens pipes or devices.
 """
 
 import os
@@ -16,28 +16,30 @@ from xemplar.imaging.dicom.part10 import is_dicom
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"})
 
-TABLES = frozenset(
+TABLE_SUFFIXES = frozenset(
     {".csv", ".tsv", ".tab", ".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".feather"}
 )
 
-BESIDE = frozenset({"boxes.csv", "BBox_List_2017.csv", "stage_2_train_labels.csv", "severity.csv"})
-"""Tables of a data set that hold no labels: `xemplar.data.boxes` and the evaluator read them."""
+NOT_LABELS = frozenset(
+    {"boxes.csv", "BBox_List_2017.csv", "stage_2_train_labels.csv", "severity.csv"}
+)
+"""Tables without labels, read by `xemplar.data.boxes` and the evaluator."""
 
 IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
-"""How PNG, JPEG and TIFF begin."""
+"""Magic numbers of PNG, JPEG and TIFF."""
 
 START = 256
-"""Bytes that tell a DICOM file, after a preamble of 128 (PS3.10, 7.1) or without one."""
+"""Bytes needed to recognise a DICOM file, with or without its 128-byte preamble (PS3.10, 7.1)."""
 
 
 @dataclass(frozen=True)
-class Walked:
-    """What lies in a folder and in those below it.
+class FolderContents:
+    """Files of a folder and its subfolders.
 
     Attributes:
-        images: by suffix or by content, sorted.
-        tables: files that may hold labels, sorted.
-        skipped: reason -> how many other files.
+        images: images, by suffix or content, sorted.
+        tables: files that may contain labels, sorted.
+        skipped: reason -> number of other files.
     """
 
     images: tuple[Path, ...]
@@ -45,77 +47,79 @@ class Walked:
     skipped: Mapping[str, int]
 
 
-def walk(root: Path) -> Walked:
-    """Sort the files of a folder into images, tables and others.
+def scan_folder(root: Path) -> FolderContents:
+    """Classify the files of a folder as images, tables and others.
 
-    A file with the suffix of an image is taken for one; any other is opened, for `START` bytes.
+    Files with an image suffix count as images; of others, the first `START` bytes are read.
     """
     images, tables, skipped = list[Path](), list[Path](), Counter[str]()
     for path, fault in _files(root):
-        reason = fault or ("table" if path.suffix.lower() in TABLES else _no_image(path))
+        reason = fault or ("table" if path.suffix.lower() in TABLE_SUFFIXES else _no_image(path))
         if reason:
             skipped[reason] += 1
         else:
             images.append(path)
         if reason == "table":
             tables.append(path)
-    return Walked(tuple(sorted(images)), tuple(sorted(tables)), dict(sorted(skipped.items())))
+    return FolderContents(
+        tuple(sorted(images)), tuple(sorted(tables)), dict(sorted(skipped.items()))
+    )
 
 
-class ImageFiles:
-    """Finds the images that a label file names.
+class ImageLocator:
+    """Finds the images named in a label file.
 
     Attributes:
-        elsewhere: how many were found in another folder than the one that their name tells.
+        elsewhere: number of images found in another folder than named.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._real = root.resolve()
-        self._holds = cache(partial(_lies_in, self._real))
+        self._holds = cache(partial(_is_inside, self._real))
         self._by_name: Mapping[str, list[Path]] | None = None
         self.elsewhere = 0
 
     def find(self, name: str, where: str, folder: str = "") -> Path:
-        """The path of a named image.
+        """Find the path of a named image.
 
-        A name without such a file is looked for in all folders, and without its suffix.
+        If no file has this exact name, searches all folders, also without the suffix.
 
         Args:
             name: relative to the data set's folder, or an absolute path in it.
             where: file and line, for messages.
-            folder: where it should lie if it is not found directly under its name.
+            folder: default folder of images whose name has none.
 
         Returns:
-            A path in the data set; of a file that is missing, where it should lie.
+            A path in the data set; for a missing file, its expected path.
 
         Raises:
-            DatasetError: it lies elsewhere, is a pipe or device, or could be several.
+            DatasetError: it is outside the data set, a pipe or device, or ambiguous.
         """
         relative = self._relative(name, where)
         try:
-            path = self._place(name, relative, where, folder)
+            path = self._locate(name, relative, where, folder)
             linked = path.is_symlink()
             readable = path.is_file() or path.is_dir() or not path.exists()
-        except OSError as error:  # as of a name that is too long
+        except OSError as error:  # such as a name that is too long
             raise DatasetError(
-                f"{where}: image {name[:200]!r} cannot be looked for: {error.strerror}"
+                f"{where}: image {name[:200]!r} cannot be searched for: {error.strerror}"
             ) from error
         if not self._holds(path.parent) or (linked and not self._holds(path)):
             raise DatasetError(
                 f"{where}: image {name!r} does not lie in the data set: it is a link to elsewhere"
             )
-        if not readable:  # to read it could last forever
+        if not readable:  # reading it could block forever
             raise DatasetError(f"{where}: image {name!r} is a pipe or device, and no file")
         return path
 
     def name_of(self, path: Path, written: str) -> str:
-        """The name of an image within the data set: as it is written, unless that is absolute."""
+        """Name an image within the data set: as written, or relative if written as absolute."""
         if Path(written).is_absolute() or "\\" in written:
             return path.relative_to(self._root).as_posix()
         return written
 
-    def _place(self, name: str, relative: str, where: str, folder: str) -> Path:
+    def _locate(self, name: str, relative: str, where: str, folder: str) -> Path:
         path = self._root / relative
         if path.is_file():
             return path
@@ -132,7 +136,7 @@ class ImageFiles:
         return path
 
     def _elsewhere(self, name: str, relative: str, where: str) -> Path | None:
-        """The image of this name, or of it without a suffix, in a folder that ends as it does."""
+        """Search all folders whose path ends like the name's for this file name or stem."""
         if self._by_name is None:
             self._by_name = _by_name(self._root)
         wanted = PurePosixPath(relative)
@@ -149,7 +153,7 @@ class ImageFiles:
 
 
 def _by_name(root: Path) -> Mapping[str, list[Path]]:
-    """The files of a folder by their names, images also by these without the suffix."""
+    """Map file names to paths; images are also listed by stem."""
     found = defaultdict[str, list[Path]](list)
     for path, fault in _files(root):
         if not fault:
@@ -158,26 +162,26 @@ def _by_name(root: Path) -> Mapping[str, list[Path]]:
     return found
 
 
-def _lies_in(root: Path, path: Path) -> bool:
-    """Whether a path leads into a folder (its real one), once all links are followed."""
+def _is_inside(root: Path, path: Path) -> bool:
+    """Check that a path, with all links resolved, is inside a folder (given by its real path)."""
     try:
         return path.resolve().is_relative_to(root)
-    except (OSError, RuntimeError):  # a circle of links
+    except (OSError, RuntimeError):  # a link cycle
         return False
 
 
 def _files(root: Path) -> Iterator[tuple[Path, str]]:
-    """Every file below a folder, and why it is not to be opened: empty where it may be."""
+    """Yield every file below a folder and the reason not to open it; empty if there is none."""
     real = root.resolve()
-    barred = list[OSError]()
-    for folder, inner, names in os.walk(root, onerror=barred.append):
-        place = Path(folder)
-        yield from ((place / name, "hidden") for name in inner if name.startswith("."))
-        links = [name for name in inner if (place / name).is_symlink()]
-        yield from ((place / name, "link to a folder") for name in links)
+    unreadable = list[OSError]()
+    for folder, inner, names in os.walk(root, onerror=unreadable.append):
+        current = Path(folder)
+        yield from ((current / name, "hidden") for name in inner if name.startswith("."))
+        links = [name for name in inner if (current / name).is_symlink()]
+        yield from ((current / name, "link to a folder") for name in links)
         inner[:] = sorted(name for name in inner if not name.startswith("."))
-        yield from ((place / name, _fault(place / name, real)) for name in names)
-    yield from ((Path(str(error.filename)), "folder that may not be read") for error in barred)
+        yield from ((current / name, _fault(current / name, real)) for name in names)
+    yield from ((Path(str(error.filename)), "folder that may not be read") for error in unreadable)
 
 
 def _fault(path: Path, root: Path) -> str:
@@ -185,7 +189,7 @@ def _fault(path: Path, root: Path) -> str:
         return "hidden"
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
-        if path.is_symlink() and not _lies_in(root, path):
+        if path.is_symlink() and not _is_inside(root, path):
             return "link out of the folder"
     except OSError:
         return "broken link" if path.is_symlink() else "file that may not be read"
@@ -193,7 +197,7 @@ def _fault(path: Path, root: Path) -> str:
 
 
 def _no_image(path: Path) -> str:
-    """Why a file is no image: empty where it is one, as far as its beginning tells."""
+    """Explain why a file is not an image; empty if its first bytes look like one."""
     if path.suffix.lower() in SUFFIXES:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What label files call findings: matched where that is safe, else refused, kept or dropped."""
+"""Findings in label files: matched where safe, else rejected, kept or dropped."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_a_finding_is_known_in_any_spelling_and_by_synonyms(form, tmp_path: Path
 
 
 @pytest.mark.parametrize("form", [labelled, nih])
-def test_unknown_findings_are_refused_with_line_and_nearest_known_ones(
+def test_unknown_findings_are_rejected_with_line_and_nearest_known_ones(
     form, tmp_path: Path
 ) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(DatasetError) as refused:
@@ -59,7 +59,7 @@ def test_known_findings_between_other_separators_are_not_guessed(
 
 @pytest.mark.parametrize("form", [labelled, nih])
 @pytest.mark.parametrize("unknown", [KEEP, DROP])
-def test_a_row_that_was_not_understood_makes_nothing_absent(  # type: ignore[no-untyped-def]
+def test_a_row_with_unknown_findings_makes_nothing_absent(  # type: ignore[no-untyped-def]
     form, tmp_path: Path, unknown: UnknownFindings
 ) -> None:
     dataset = form(
@@ -81,25 +81,25 @@ def test_a_row_that_was_not_understood_makes_nothing_absent(  # type: ignore[no-
     assert "the 3 row(s) with them do not list counts as unknown" in note
 
 
-def test_the_digest_tells_how_unknown_findings_were_read(tmp_path: Path) -> None:
+def test_the_digest_depends_on_the_policy_for_unknown_findings(tmp_path: Path) -> None:
     digests = {labelled(tmp_path, "Sarcoid", unknown=unknown).digest for unknown in (KEEP, DROP)}
     assert len(digests) == 2
     assert labelled(tmp_path, "Mass").digest not in digests
 
 
 @pytest.mark.parametrize("form", [labelled, nih])
-def test_a_row_without_findings_says_nothing_of_any(form, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_row_without_findings_leaves_all_unknown(form, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     mute, empty, _ = form(tmp_path, "", "|", "Mass").images
     assert mute.labels == empty.labels == {}
 
 
-def test_an_image_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
+def test_an_image_that_is_listed_twice_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("file,findings\n1.png,Mass\n./1.png,Edema\n")
-    with pytest.raises(DatasetError, match=r"line 3: image '\./1\.png' stands in .*line 2 already"):
+    with pytest.raises(DatasetError, match=r"line 3: image '\./1\.png' is listed .*line 2 already"):
         open_dataset(tmp_path)
 
 
-def test_a_column_that_chexpert_lacks_is_told_with_the_nearest(tmp_path: Path) -> None:
+def test_a_missing_chexpert_column_is_reported_with_the_nearest(tmp_path: Path) -> None:
     header = ["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14]
     (tmp_path / "train.csv").write_text(",".join(header).replace("Pleural Effusion", "Effusions"))
     with pytest.raises(DatasetError, match=r"lacks the column\(s\) Pleural Effusion"):

@@ -1,4 +1,4 @@
-"""Errors of the file system as errors of the domain: full, read-only, failing disks."""
+"""Translates file system errors to domain errors: full, read-only or failing disks."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from xemplar.errors import ReadOnlyStorage, StorageError, StorageFailed, Storage
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ROOM = 1 << 20
-"""Bytes: more than the pictures of a case."""
+"""Bytes written by `check_room`; more than the stored images of a case."""
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 FAILED = (errno.EIO, errno.ESTALE)
@@ -19,10 +19,10 @@ FAILED = (errno.EIO, errno.ESTALE)
 
 @contextmanager
 def writing_files(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses meanwhile into a `StorageError` that names the folder.
+    """Translate file system errors in this context to a `StorageError` that names the folder.
 
     Raises:
-        StorageError: the disk is full, read-only or fails. Other errors pass as they are.
+        StorageError: the disk is full, read-only or fails. Other errors pass unchanged.
     """
     try:
         yield
@@ -34,7 +34,7 @@ def writing_files(folder: Path) -> Iterator[None]:
 
 
 def check_room(folder: Path) -> None:
-    """Refuse a folder that would not take a file, by writing one that has no name.
+    """Check that a folder accepts new files, by writing an anonymous temporary file.
 
     Raises:
         StorageError: the disk is full, read-only or fails.
@@ -44,14 +44,14 @@ def check_room(folder: Path) -> None:
 
 
 def storage_error(error: OSError, folder: Path | None = None) -> StorageError | None:
-    """The error of the domain that an error of the file system stands for.
+    """Translate a file system error to a domain error.
 
     Args:
-        error: as the file system gave it.
-        folder: what was written to, where the error does not name a file.
+        error: the file system's error.
+        folder: the destination, used if the error does not name a file.
 
     Returns:
-        None where it is neither the disk's fault nor its state, as for a file that is missing.
+        None if the disk is not the cause, as with a missing file.
     """
     where = error.filename or folder or "the disk"
     if error.errno in FULL:
@@ -66,6 +66,6 @@ def storage_error(error: OSError, folder: Path | None = None) -> StorageError | 
         )
     if error.errno in FAILED:
         return StorageFailed(
-            f"the disk fails at {where} ({os.strerror(error.errno)}); look at the system's log"
+            f"the disk fails at {where} ({os.strerror(error.errno)}); check the system's log"
         )
     return None

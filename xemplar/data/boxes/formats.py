@@ -1,6 +1,6 @@
-"""Files of radiologists' boxes -> `DrawnBox` records, in pixels. No image is opened.
+"""Reads files of radiologists' boxes to `DrawnBox` records in pixels. No image is opened.
 
-Four forms are recognised by their header, one box a row:
+Four formats are recognised by their header, with one box per row:
 
 ===============================  ===============================================================
 ``BBox_List_2017.csv``           NIH ChestX-ray14 (Wang et al., CVPR 2017): x, y, width, height
@@ -21,29 +21,29 @@ from xemplar.errors import DatasetError
 Row = Mapping[str, str]
 
 BOX_FILES = ("boxes.csv", "BBox_List_2017.csv", "stage_2_train_labels.csv")
-"""Names under which a data set's folder may hold one; the first that is there counts."""
+"""Names of box files in a data set's folder, in order of precedence."""
 
 RSNA, LUNG_OPACITY = "RSNA 2018", "Lung Opacity"
 
 PUBLISHED = 1024
-"""Side in pixels of the images that NIH and RSNA published, in which their boxes are written."""
+"""Side in pixels of the images published by NIH and RSNA, to which their boxes refer."""
 
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """A row of a box file, in pixels, not yet placed on an image.
+    """A row of a box file, in pixels, not yet assigned to an image.
 
     Attributes:
         where: file and line, for messages.
-        file: name of the image as the row writes it.
-        label: of the finding, likewise.
-        left: in pixels, finite; the other three likewise, right > left and bottom > top.
+        file: name of the image, as written in the row.
+        label: label of the finding, as written in the row.
+        left: in pixels from the left edge; all four are finite, right > left and bottom > top.
         top: from the upper edge.
         right: from the left edge.
         bottom: from the upper edge.
-        reader: who drew it; empty where unknown.
-        side: of the square images that were published with the box file; None where an image's
-            own size is what counts.
+        reader: who drew it; empty if unknown.
+        side: side in pixels of the square images published with the box file; None if the box
+            refers to the image's own size.
     """
 
     where: str
@@ -58,16 +58,16 @@ class DrawnBox:
 
 
 def box_file(root: Path) -> Path | None:
-    """The box file in a data set's folder, or None."""
+    """Find the box file in a data set's folder, or None."""
     return next((root / name for name in BOX_FILES if (root / name).is_file()), None)
 
 
 def read_boxes(file: Path) -> tuple[DrawnBox, ...]:
-    """The boxes of a file of one of the four forms, in its order. No image is opened.
+    """Read the boxes of a file in one of the four formats, in order. No image is opened.
 
     Raises:
-        DatasetError: no such file, another form, or a row that names no image or whose box is not
-            numeric or has no area; naming file, line and reason.
+        DatasetError: no such file, an unknown format, or a row without an image, or whose box is
+            not numeric or has no area; the message states file, line and reason.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
@@ -76,11 +76,11 @@ def read_boxes(file: Path) -> tuple[DrawnBox, ...]:
             if header[:2] == ["Image Index", "Finding Label"]:
                 # its third heading is 'Bbox [x,y,w,h]' with bare commas, so a part in each column
                 header = reader.fieldnames = [*header[:2], "x", "y", "w", "h"]
-            parse = next((p for names, p in _FORMS.items() if names <= set(header)), None)
+            parse = next((p for names, p in _FORMATS.items() if names <= set(header)), None)
             if parse is None:
                 raise DatasetError(
-                    f"{file} has the columns {', '.join(header) or '(none)'}, which is no form of "
-                    f"box file known here: {'; '.join(', '.join(sorted(f)) for f in _FORMS)}"
+                    f"{file} has the columns {', '.join(header) or '(none)'}, which is no known "
+                    f"format of box file: {'; '.join(', '.join(sorted(f)) for f in _FORMATS)}"
                 )
             rows = [
                 (
@@ -96,7 +96,7 @@ def read_boxes(file: Path) -> tuple[DrawnBox, ...]:
     return tuple(box for where, row in rows for box in parse(where, row))
 
 
-# ---- The four forms: each yields the boxes of a row (none where it says that there is none) ------
+# ---- The four formats: each yields the boxes of a row (none for a negative row) ------------------
 
 
 def _ours(where: str, row: Row) -> Iterator[DrawnBox]:
@@ -126,7 +126,7 @@ def _vinbigdata(where: str, row: Row) -> Iterator[DrawnBox]:
         yield _drawn(where, row, ("image_id", "class_name"), (left, top, right, bottom), reader)
 
 
-_FORMS: Mapping[frozenset[str], Callable[[str, Row], Iterator[DrawnBox]]] = {
+_FORMATS: Mapping[frozenset[str], Callable[[str, Row], Iterator[DrawnBox]]] = {
     frozenset(("Image Index", "Finding Label", "x", "y", "w", "h")): _nih,
     frozenset(("patientId", "x", "y", "width", "height", "Target")): _rsna,
     frozenset(
@@ -144,7 +144,7 @@ def _sized(
     reader: str,
     side: int | None = None,
 ) -> DrawnBox:
-    """A box from its upper left corner, width and height."""
+    """Make a box from its upper left corner, width and height."""
     x, y, width, height = _numbers(where, row, columns)
     return _drawn(where, row, names, (x, y, x + width, y + height), reader, side)
 
