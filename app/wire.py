@@ -22,8 +22,8 @@ from xemplar.api.cases import INSISTED
 from xemplar.archive.store import Store
 from xemplar.catalog import Case
 from xemplar.data.findings import known_finding
-from xemplar.data.views import parse_view, unknown_view_message
 from xemplar.errors import InvalidArgument
+from xemplar.imaging.views import parse_view, unknown_view_message
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
 

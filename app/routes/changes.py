@@ -11,10 +11,10 @@ from starlette.datastructures import FormData, UploadFile
 
 from xemplar.api import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
 from xemplar.catalog import Case, Description, case_id_of
-from xemplar.data.names import CONTROLS
 from xemplar.errors import BurnedInText, NotARadiograph, StorageError
 from xemplar.imaging import Radiograph
 from xemplar.imaging.preprocess import preprocess
+from xemplar.names import CONTROLS
 from xemplar.operations.audit import changes
 from xemplar.retrieval.ingest import Ingested, delete_case
 from xemplar.retrieval.retriever import Retriever

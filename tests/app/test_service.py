@@ -25,8 +25,8 @@ from tests.stores import CASES, PATIENT, SmallStore
 from xemplar import api
 from xemplar.api import Search
 from xemplar.data.findings import NIH14
-from xemplar.data.views import VIEWS
 from xemplar.errors import ConfigurationError, NotFound
+from xemplar.imaging.views import VIEWS
 from xemplar.model.densenet import Features
 from xemplar.retrieval.retriever import Retriever
 

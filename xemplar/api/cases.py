@@ -14,8 +14,8 @@ from pydantic import (
 from xemplar.api.results import CaseOut
 from xemplar.api.search import MAX_AGE, CaseFilter, Counted
 from xemplar.data.findings import canonical
-from xemplar.data.names import CONTROLS, name_problem
-from xemplar.data.views import VIEWS
+from xemplar.imaging.views import VIEWS
+from xemplar.names import CONTROLS, name_problem
 
 MAX_PAGE = 200
 
@@ -27,7 +27,7 @@ def _without_controls(text: str) -> str:
 
 
 WITHOUT_CONTROLS = AfterValidator(_without_controls)
-"""Refuses control characters in stored text (see `xemplar.data.names`)."""
+"""Refuses control characters in stored text (see `xemplar.names`)."""
 
 Word = Annotated[
     str,

@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticKnownError
 
 from xemplar.api.examples import CASE_ID
 from xemplar.data.findings import canonical
@@ -44,15 +44,27 @@ SHOWN = 60
 
 NearDuplicates: TypeAlias = Literal["keep", "drop"]
 
-CaseIds = Annotated[
-    tuple[Annotated[str, Field(pattern="^[0-9a-f]{16}$")], ...], Field(max_length=100)
-]
+MAX_VALUES = 100
+"""Values of one repeated parameter."""
+
+
+def _few(values: Any) -> Any:
+    # before the values themselves: a message about each of a thousand would be no help
+    if isinstance(values, list | tuple) and len(values) > MAX_VALUES:
+        raise PydanticKnownError(
+            "too_long",
+            {"field_type": "Tuple", "max_length": MAX_VALUES, "actual_length": len(values)},
+        )
+    return values
+
+
+FEW = (Field(max_length=MAX_VALUES), BeforeValidator(_few))
+
+CaseIds = Annotated[tuple[Annotated[str, Field(pattern="^[0-9a-f]{16}$")], ...], *FEW]
 Name = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
-Names = Annotated[tuple[Name, ...], Field(max_length=100)]
-FindingNames = Annotated[
-    tuple[Annotated[Name, AfterValidator(canonical)], ...], Field(max_length=100)
-]
-Views = Annotated[tuple[Annotated[Name, AfterValidator(str.upper)], ...], Field(max_length=100)]
+Names = Annotated[tuple[Name, ...], *FEW]
+FindingNames = Annotated[tuple[Annotated[Name, AfterValidator(canonical)], ...], *FEW]
+Views = Annotated[tuple[Annotated[Name, AfterValidator(str.upper)], ...], *FEW]
 
 
 def _not_a_number(value: Any) -> Any:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xemplar.archive.permissions import close_to_others
-from xemplar.data.names import escape_unprintable
+from xemplar.names import escape_unprintable
 
 if TYPE_CHECKING:
     from xemplar.data.datasets import Dataset
@@ -174,7 +174,7 @@ def columns_of(given: list[str]) -> dict[str, str]:
         typer.BadParameter: it is not NAME=COLUMN, or NAME is unknown or repeated.
     """
     from xemplar.data.datasets import COLUMNS
-    from xemplar.data.names import nearest
+    from xemplar.names import nearest
 
     pairs = [pair for one in given for pair in re.split(r",(?=\s*\w+\s*=)", one)]
     columns: dict[str, str] = {}

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from xemplar.data.names import name_problem, nearest, spelling_key
 from xemplar.errors import DatasetError
+from xemplar.names import name_problem, nearest, spelling_key
 
 DELIMITERS = ",;\t"
 
@@ -91,7 +91,7 @@ def read_table(
 ) -> CsvTable:
     """Read a table's header; detect encoding and delimiter.
 
-    Column names are compared leniently (`xemplar.data.names`). Other columns keep their names.
+    Column names are compared leniently (`xemplar.names`). Other columns keep their names.
 
     Args:
         file: CSV or TSV in UTF-8, or UTF-16 with a byte order mark; otherwise read as

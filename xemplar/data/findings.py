@@ -10,8 +10,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
-from xemplar.data.names import nearest, spelling_key
 from xemplar.errors import DatasetError, UnknownFinding
+from xemplar.names import nearest, spelling_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ SYNONYMS: Mapping[str, str] = MappingProxyType(
 )
 """Synonyms of a finding -> its canonical name, so that several data sets train one output.
 
-Contains only true synonyms; spellings are compared leniently anyway (`xemplar.data.names`).
+Contains only true synonyms; spellings are compared leniently anyway (`xemplar.names`).
 """
 
 _SPELLINGS = MappingProxyType(
@@ -106,7 +106,7 @@ class UnknownFindings(StrEnum):
 def canonical(name: str) -> str:
     """Return the canonical name of a finding; an unknown name is returned unchanged.
 
-    Spellings are compared leniently (`xemplar.data.names`), and `SYNONYMS` are resolved.
+    Spellings are compared leniently (`xemplar.names`), and `SYNONYMS` are resolved.
     """
     return _SPELLINGS.get(spelling_key(name), name.strip())
 

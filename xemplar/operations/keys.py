@@ -15,8 +15,8 @@ from xemplar.api.administration import Role as Role
 from xemplar.catalog.access import Access
 from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.tables import KeyRow
-from xemplar.data.names import check_name
 from xemplar.errors import InvalidArgument, NotFound
+from xemplar.names import check_name
 from xemplar.operations.audit import AuditEntry, insert_entries
 
 PREFIX = "xk_"

@@ -127,7 +127,7 @@ def _validated(query: Query, features: Features, question: Question, encoding: f
     """
     began = time.perf_counter()
     if not query.indexed:
-        doubts = question.live.judge(query.inputs, features).admitted()
+        doubts = question.live.judge(query.inputs, features).require_accepted()
         query = replace(query, warnings=query.warnings + doubts)
     query.watch.add("encode", encoding + (time.perf_counter() - began) * 1000)
     return answer_of(query, features, question)

@@ -13,7 +13,10 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, Generations
 from xemplar.errors import ConfigurationError, NotFound
 from xemplar.imaging.validation.validator import (
+    MAX_IMAGES,
+    MIN_IMAGES,
     InputValidator,
+    ValidationResult,
 )
 from xemplar.index import (
     LiveIndex,

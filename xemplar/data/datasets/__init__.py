@@ -35,8 +35,8 @@ from xemplar.data.datasets.records import (
     source_names,
 )
 from xemplar.data.findings import UnknownFindings
-from xemplar.data.names import check_name
 from xemplar.errors import DatasetError
+from xemplar.names import check_name
 
 __all__ = [
     "COLUMNS",

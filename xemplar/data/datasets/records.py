@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xemplar.data.findings import Labels
-from xemplar.data.names import check_name
 from xemplar.errors import DatasetError
+from xemplar.names import check_name
 
 TRAIN, VAL, TEST = "train", "val", "test"
 
@@ -25,7 +25,7 @@ class DatasetImage:
             plain folder, whose file names may identify the patient.
         patient: the data set's own patient id, None if unknown. Stored only as a pseudonym.
         labels: finding -> 1 present, 0 absent, -1 uncertain; missing means unknown.
-        view: one of `xemplar.data.views.VIEWS`; None if unknown.
+        view: one of `xemplar.imaging.views.VIEWS`; None if unknown.
         sex: "F", "M" or None.
         age: age in years, or None.
         split: "train", "val", "test" or another name used by the data set, or None.
@@ -83,7 +83,7 @@ def source_names(roots: Sequence[Path], given: Sequence[str] = ()) -> list[str]:
     Raises:
         DatasetError: the wrong number of names, an empty name, or one name for two folders: patient
             ids are unique only within a source, so different patients would be merged.
-        InvalidArgument: a name with control characters, see `xemplar.data.names`.
+        InvalidArgument: a name with control characters, see `xemplar.names`.
     """
     if given and len(given) != len(roots):
         raise DatasetError(

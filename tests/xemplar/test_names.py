@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from xemplar.cli.terminal import plain
-from xemplar.data.names import check_name, escape_unprintable, nearest, spelling_key
 from xemplar.errors import InvalidArgument
+from xemplar.names import check_name, escape_unprintable, nearest, spelling_key
 
 NAMES = ["ward-3", "Zürich, Süd", "病院", "می‌خواهم", "[red]x[/]", "O'Hara & Söhne", "\U0001fa7b"]
 HARMFUL = ["\x00", "\x1b[2J", "\r", "\n", "\t", "\x7f", "\x85", "\u202e", "\u2066", "\u2028",

@@ -2,7 +2,7 @@
 
 import re
 
-from xemplar.data.names import nearest
+from xemplar.names import nearest
 
 FRONTAL = frozenset({"PA", "AP", "FRONTAL"})
 
