@@ -15,7 +15,17 @@ from xemplar.operations.audit import Audit
 from .problems import Refusal
 
 SHOW_NO_CASE = frozenset(
-    ("me", "findings", "put_ratings", "jobs", "job", "index_generations", "keys", "errors")
+    (
+        "me",
+        "findings",
+        "put_ratings",
+        "jobs",
+        "job",
+        "index_generations",
+        "keys",
+        "raters",
+        "errors",
+    )
 ) | {"metrics"}
 """Operations that show no case: neither audited nor limited."""
 

@@ -23,9 +23,9 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Case
 from xemplar.data.findings import known_finding
 from xemplar.errors import InvalidArgument
-from xemplar.imaging.views import parse_view, unknown_view_message
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
+from xemplar.views import parse_view, unknown_view_message
 
 DECIMALS = 9
 """Decimals of map values; enough for the sum of thousands to equal the displayed similarity."""

@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 """All that read a store, with arguments that are right."""
 
-WITHOUT_A_STORE = {"openapi", "phantoms", "train"}
+WITHOUT_A_STORE = {"demo", "openapi", "phantoms", "train"}
 
 OF_A_CHECKPOINT = ("serve", "query", "index", "reindex", "generations activate", "evaluate")
 

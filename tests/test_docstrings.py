@@ -38,7 +38,9 @@ def names_of(path: Path) -> set[str]:
     return {
         name
         for name in found
-        if "." in name and name.split(".")[0] in {"xemplar", *PROGRAMS, *FOLDERS.values()}
+        if "." in name
+        and name.split(".")[0] in {"xemplar", *PROGRAMS, *FOLDERS.values()}
+        and name != "xemplar.commands"  # a group of entry points
     }
 
 

@@ -222,9 +222,9 @@ def test_who_looked_at_a_case_is_found(service: Service) -> None:
 
 
 def test_a_change_is_audited_with_old_and_new_values_but_not_the_patients(
-    service: Service, own: SmallStore
+    own_client: TestClient, own: SmallStore
 ) -> None:
-    client = service()
+    client = own_client
     case = client.get("/cases?limit=1").json()["cases"][0]
     view = "AP" if case["view"] != "AP" else "PA"
     change = {"view": view, "patient": "4711", "source": case["source"], "absent": ["Edema"]}
@@ -253,9 +253,9 @@ def test_an_image_that_is_described_anew_is_audited_with_what_changed(
 
 
 def test_saving_ratings_is_audited_with_the_reader_and_how_many_there_were(
-    service: Service,
+    own_client: TestClient,
 ) -> None:
-    client = service()
+    client = own_client
     answer = ask(client, IMAGE, k=2)
     cases = [near["case_id"] for near in answer["neighbours"]]
     for rated in (cases, cases[:1]):

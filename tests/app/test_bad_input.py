@@ -131,7 +131,7 @@ def test_an_address_or_a_method_that_does_not_exist(
     client: TestClient, method: str, path: str, status: int, allowed: str | None
 ) -> None:
     response = client.request(method, path)
-    assert f"{method} {path} is nothing" in problem(response, status, "Http")
+    assert f"{method} {path} is not supported by this service" in problem(response, status, "Http")
     assert response.headers.get("allow") == allowed
 
 

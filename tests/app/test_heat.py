@@ -12,7 +12,7 @@ import pytest
 import xemplar_app
 
 from xemplar.imaging.overlay import HOTTEST
-from xemplar.imaging.preprocess import PreprocessSpec, frame, onto_image
+from xemplar.imaging.preprocess import PreprocessSpec, input_region, onto_image
 
 HEAT_JS = Path(xemplar_app.__file__).with_name("page") / "heat.js"
 
@@ -54,8 +54,8 @@ def test_an_image_lies_in_the_same_area_of_the_input(
     fit: Literal["stretch", "pad"], height: int, width: int
 ) -> None:
     spec = PreprocessSpec(fit=fit)
-    area = frame(spec, height, width)
-    page = run("return heat.frame(...given.image)", image=[fit, width, height])
+    area = input_region(spec, height, width)
+    page = run("return heat.input_region(...given.image)", image=[fit, width, height])
     # preprocess resizes to whole pixels, so the frames may differ by one pixel of the input
     for name in ("x", "y", "width", "height"):
         assert page[name] * spec.size == pytest.approx(getattr(area, name), abs=1), name

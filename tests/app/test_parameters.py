@@ -97,7 +97,7 @@ def test_the_page_has_a_field_for_each_parameter() -> None:
 
 
 def test_the_page_has_a_text_for_each_parameter() -> None:
-    labels, chips = keys_of(TEXTS, "  narrow: {"), keys_of(TEXTS, "    chips: {")
+    labels, chips = keys_of(TEXTS, "  filters: {"), keys_of(TEXTS, "    chips: {")
     choices = set(re.findall(r"(\w+):", TEXTS[TEXTS.index("findingChoices: {") :].split("}")[0]))
     assert offered() - FINDING_LISTS <= labels
     assert choices >= FINDING_LISTS

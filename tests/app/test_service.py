@@ -26,9 +26,9 @@ from xemplar import api
 from xemplar.api import Search
 from xemplar.data.findings import NIH14
 from xemplar.errors import ConfigurationError, NotFound
-from xemplar.imaging.views import VIEWS
 from xemplar.model.densenet import Features
 from xemplar.retrieval.retriever import Retriever
+from xemplar.views import VIEWS
 
 IMAGE = encoded(drawn_image(60, 300, 200))
 

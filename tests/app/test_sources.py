@@ -213,15 +213,16 @@ def test_for_a_route_that_asks_for_no_key_no_case_exists(own_client: TestClient)
     assert own_client.get("/forgetful").json() == 0
 
 
-def test_readers_of_two_departments_may_have_one_name_and_keep_their_ratings(
+def test_readers_of_two_departments_rate_one_image_and_keep_their_ratings(
     caller: Caller, wards: dict[str, list[Case]]
 ) -> None:
     image = "f" * 16
-    for ward, rating in (("ward-a", 1), ("ward-b", 3)):
+    for ward, rater, rating in (("ward-a", "ann", 1), ("ward-b", "bob", 3)):
         client = caller(Role.READER, ward)
         rated = [{"case_id": case.case_id, "rating": rating} for case in wards[ward]]
-        assert client.put(f"/ratings/{image}/ann", json={"ratings": rated}).status_code == 204
-    assert client.put(f"/ratings/{image}/ann", json={"ratings": []}).status_code == 204
+        assert client.put(f"/ratings/{image}/{rater}", json={"ratings": rated}).status_code == 204
+    assert client.put(f"/ratings/{image}/ann", json={"ratings": []}).status_code == 409
+    assert client.put(f"/ratings/{image}/bob", json={"ratings": []}).status_code == 204
     rows = caller(Role.ADMIN).get("/ratings.csv").text.split()[1:]
     assert {row.split(",")[1] for row in rows} == {case.case_id for case in wards["ward-a"]}
 
@@ -238,7 +239,11 @@ def test_a_case_gets_the_only_source_of_the_key_that_puts_it_in(caller: Caller) 
 @pytest.mark.parametrize(
     ("sources", "named", "why"),
     [
-        (("ward-a",), {"source": "ward-b"}, "source is 'ward-b'; cases that this key"),
+        (
+            ("ward-a",),
+            {"source": "ward-b"},
+            "this key can add and change cases of these sources",
+        ),
         (("ward-a", "ward-c"), {}, "source is missing; name one of this key's: 'ward-a', 'ward-c'"),
         ((), {}, "source is missing; name the data set or hospital"),
     ],

@@ -346,7 +346,7 @@ def test_nothing_of_a_cut_restore_is_taken_for_a_store(
     target = Store(tmp_path / "elsewhere")
     restore(io.BytesIO(saved(old.store, url(old.store))), target, url(target), key=key)
     target.current.rename(target.restoring)
-    with pytest.raises(NothingIndexed, match="cut off; run `xemplar restore` again"):
+    with pytest.raises(NothingIndexed, match="interrupted; run `xemplar restore` again"):
         current(target)
 
 
@@ -471,7 +471,7 @@ def test_what_is_restored_is_for_its_user_alone(
 @pytest.mark.parametrize("make", MEMBERS.values(), ids=MEMBERS)
 def test_only_plain_files_are_unpacked(tmp_path: Path, make: Callable[[], tarfile.TarInfo]) -> None:
     target = Store(tmp_path / "elsewhere")
-    with pytest.raises(CorruptArtefact, match="this is none"):
+    with pytest.raises(CorruptArtefact, match="this is not a backup"):
         restore(io.BytesIO(archive_of(make())), target, url(target))
     assert [*target.root.iterdir()] == []
 
@@ -497,7 +497,7 @@ def test_the_commands_say_what_they_did(
     restore_command(file, store=target.root)
     said = capsys.readouterr().err
     assert f"backed up: {CASES} cases, {2 * CASES} pictures" in said
-    assert "monday.tar.key: keep a copy of it, and not with the backup" in said
+    assert "monday.tar.key: keep a copy of it, separate from the backup" in said
     assert f"restored: {CASES} cases, {2 * CASES} pictures" in said
 
 

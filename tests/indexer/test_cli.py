@@ -149,9 +149,7 @@ def test_another_folder_of_the_same_name_is_noticed_later_too(call, tmp_path: Pa
     labels = (south / "labels.csv").read_text().replace("\n1", "\n")
     (south / "labels.csv").write_text(labels)
     call("index", north)
-    with pytest.raises(
-        DatasetError, match=r"4 radiographs of a data set 'images' .*--source images"
-    ):
+    with pytest.raises(DatasetError, match=r"4 images of a data set 'images' .*--source images"):
         call("index", south)
     assert indexed_patients(tmp_path) == {"images": 2}
     call("index", south, "--source", "south")
@@ -370,7 +368,7 @@ def test_a_damaged_generation_is_listed_refused_and_pruned(call, tmp_path: Path)
 def test_the_live_generation_cannot_be_removed(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     store = Store(tmp_path / "store")
     call("index", data_set(tmp_path / "set", range(3)))
-    with pytest.raises(ConfigurationError, match="is live and is not deleted"):
+    with pytest.raises(ConfigurationError, match="is live and cannot be deleted"):
         remove(store, all_generations(store)[0].name)
     with pytest.raises(NotFound, match="no generation"):
         remove(store, "../catalog.sqlite")

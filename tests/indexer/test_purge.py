@@ -145,7 +145,7 @@ def test_the_last_case_stays_in_the_index_and_that_is_told(
     own: SmallStore, catalog: Catalog, checkpoint: Checkpoint
 ) -> None:
     removed(own, catalog, checkpoint, CASES)
-    with pytest.raises(NothingIndexed, match="put another image in, or delete"):
+    with pytest.raises(NothingIndexed, match="add another image, or delete"):
         purge(own.store, catalog, checkpoint, unused, Quiet())
 
 

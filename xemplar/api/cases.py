@@ -14,8 +14,8 @@ from pydantic import (
 from xemplar.api.results import CaseOut
 from xemplar.api.search import MAX_AGE, CaseFilter, Counted
 from xemplar.data.findings import canonical
-from xemplar.imaging.views import VIEWS
 from xemplar.names import CONTROLS, name_problem
+from xemplar.views import VIEWS
 
 MAX_PAGE = 200
 

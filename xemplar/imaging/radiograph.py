@@ -46,7 +46,7 @@ class Radiograph:
             decoding.
         sha256: hex digest of the file's bytes; identifies the image.
         format: "PNG", "JPEG", "TIFF" or "DICOM".
-        view: from a DICOM header, one of `xemplar.imaging.views.VIEWS`; None if absent.
+        view: from a DICOM header, one of `xemplar.views.VIEWS`; None if absent.
         photometric: DICOM's PhotometricInterpretation before any inversion; None for other formats.
         spacing_mm: (row, column) spacing of source pixels in millimetres; None if unknown.
         body_part: one of `OTHER_PARTS` if a DICOM header states, as text or code, that the image

@@ -11,7 +11,7 @@ from xemplar_app.settings import Settings
 from xemplar.cli.environment import KNOWN, PREFIX, SETTINGS, check_environment
 from xemplar.errors import ConfigurationError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(

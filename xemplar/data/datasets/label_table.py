@@ -17,7 +17,7 @@ from xemplar.data.findings import (
     nearest_findings,
 )
 from xemplar.errors import DatasetError
-from xemplar.imaging.views import parse_view, unknown_view_message
+from xemplar.views import parse_view, unknown_view_message
 
 SEPARATOR = "|"
 
@@ -186,7 +186,7 @@ def sex_of(text: str) -> str | None:
 
 
 def view_of(text: str, where: str) -> str | None:
-    """Parse a view, one of `xemplar.imaging.views.VIEWS`; None if it is one of `ABSENT`.
+    """Parse a view, one of `xemplar.views.VIEWS`; None if it is one of `ABSENT`.
 
     Raises:
         DatasetError: an unknown view; the message states the nearest one.

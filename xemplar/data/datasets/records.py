@@ -25,7 +25,7 @@ class DatasetImage:
             plain folder, whose file names may identify the patient.
         patient: the data set's own patient id, None if unknown. Stored only as a pseudonym.
         labels: finding -> 1 present, 0 absent, -1 uncertain; missing means unknown.
-        view: one of `xemplar.imaging.views.VIEWS`; None if unknown.
+        view: one of `xemplar.views.VIEWS`; None if unknown.
         sex: "F", "M" or None.
         age: age in years, or None.
         split: "train", "val", "test" or another name used by the data set, or None.

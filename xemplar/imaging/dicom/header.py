@@ -8,7 +8,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from xemplar.imaging.dicom.elements import items, numbers, text, texts
-from xemplar.imaging.views import FRONTAL, VIEWS, find_view
+from xemplar.views import FRONTAL, VIEWS, find_view
 
 if TYPE_CHECKING:
     from pydicom import Dataset

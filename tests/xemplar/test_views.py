@@ -2,7 +2,7 @@
 
 import pytest
 
-from xemplar.imaging.views import parse_view, unknown_view_message
+from xemplar.views import parse_view, unknown_view_message
 
 
 @pytest.mark.parametrize(
