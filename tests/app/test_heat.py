@@ -55,7 +55,7 @@ def test_an_image_lies_in_the_same_area_of_the_input(
 ) -> None:
     spec = PreprocessSpec(fit=fit)
     area = input_region(spec, height, width)
-    page = run("return heat.input_region(...given.image)", image=[fit, width, height])
+    page = run("return heat.frame(...given.image)", image=[fit, width, height])
     # preprocess resizes to whole pixels, so the frames may differ by one pixel of the input
     for name in ("x", "y", "width", "height"):
         assert page[name] * spec.size == pytest.approx(getattr(area, name), abs=1), name
