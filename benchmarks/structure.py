@@ -71,11 +71,12 @@ def measure(root: Path, client: str) -> dict[str, str]:
         for text in documented(tree)
         if (word := text.split(maxsplit=1)[0]) in QUESTION_WORDS
     )
-    rooms = [
-        path.name
-        for path in sorted((root / "xemplar").iterdir())
-        if (path.suffix == ".py" or path.is_dir()) and not path.name.startswith("__")
-    ]
+    rooms = {
+        file.relative_to(root / "xemplar").parts[0]
+        for file in files
+        if file.is_relative_to(root / "xemplar") and file.parent != root / "xemplar"
+    } | {file.name for file in files if file.parent == root / "xemplar"}
+    rooms = {room for room in rooms if not room.startswith("__")}
     return {
         "modules and packages directly in xemplar/": f"{len(rooms)}",
         "files": f"{len(lines)}",

@@ -43,7 +43,7 @@ class DatasetImage:
 
     @property
     def is_frontal(self) -> bool:
-        """Whether the image is known to be frontal (PA or AP, with any qualifier)."""
+        """True for images known to be frontal (PA or AP, with any qualifier)."""
         return self.view is not None and self.view.upper().startswith(("PA", "AP", "FRONTAL"))
 
 
