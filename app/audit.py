@@ -194,4 +194,5 @@ def _is_kept(scope: Scope, record: Record, status: int) -> bool:
 async def forget(audit: Audit, days: int) -> None:
     """Delete entries older than `days` days."""
     number = await to_thread.run_sync(audit.forget, days)
-    LOG.info("%s entries of the audit trail were older than %s days", number, days)
+    if number:
+        LOG.info("%s entries of the audit trail were older than %s days", number, days)
