@@ -10,7 +10,7 @@ from xemplar.operations.keys import Role
 
 from .problems import described
 from .security import guard_of
-from .service import services_of
+from .service import check_ready
 
 DENIED = (
     described(HTTPStatus.UNAUTHORIZED, "The API key is missing, unknown, revoked or expired.")
@@ -71,7 +71,7 @@ class Admission:
 
     async def check(self, request: Request, secret: str | None) -> None:
         """Check the request with the guard."""
-        services_of(request)  # raises while the service is not ready: that needs no key
+        check_ready(request)  # before the key: until then nobody needs one
         await guard_of(request).admit(request, secret, self.role)
 
 

@@ -124,10 +124,23 @@ def services_of(request: Request) -> Services:
     Raises:
         Refusal: 503, as the service is not ready.
     """
+    return _ready(request).bound(record_of(request).access)
+
+
+def check_ready(request: Request) -> None:
+    """Refuse a request while the service is not ready.
+
+    Raises:
+        Refusal: 503.
+    """
+    _ready(request)
+
+
+def _ready(request: Request) -> Services:
     opening: Opening = request.state.opening
     if opening.services is None:
         raise come_back("NotReady", opening.reason)
-    return opening.services.bound(record_of(request).access)
+    return opening.services
 
 
 async def _bound_services(request: Request) -> Services:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests.images import TINY, seeded_weights
+from tests.stores import SmallStore, small_store
 from tests.system.postgres import NoPostgres, Postgres
 from xemplar.data.findings import NIH14
 from xemplar.imaging.preprocess import PreprocessSpec
@@ -40,6 +41,12 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tiny_checkpoint: Path) -> Checkpoint:
     """The tiny checkpoint, loaded."""
     return load(tiny_checkpoint)
+
+
+@pytest.fixture
+def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
+    """A small store that a test may change."""
+    return small_store(tmp_path, tiny_checkpoint)
 
 
 @pytest.fixture(scope="session")

@@ -76,12 +76,6 @@ def client(settings: Settings, retriever: Retriever) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
-    """A store that a test may change."""
-    return small_store(tmp_path, tiny_checkpoint)
-
-
-@pytest.fixture
 def own_client(own: SmallStore) -> Iterator[TestClient]:
     """A service on that store."""
     settings = Settings(

@@ -4,9 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -15,34 +13,18 @@ from xemplar_indexer.purge import purge
 
 from tests.agreement import PATIENCE, wait_until
 from tests.indexer.test_reindex import Quiet, unused
-from tests.stores import CASES, SmallStore, small_store
+from tests.stores import CASES, SmallStore
 from xemplar.archive.media import Media
-from xemplar.catalog import Case, Catalog, open_catalog
+from xemplar.catalog import Case, Catalog
 from xemplar.catalog.tables import JobRow, RemovalRow
 from xemplar.errors import NothingIndexed
 from xemplar.index import current, generations, open_generation, publish
-from xemplar.model.checkpoint import Checkpoint, load
+from xemplar.model.checkpoint import Checkpoint
 from xemplar.operations.jobs import Jobs, JobState
 from xemplar.operations.removals import PURGE, PurgeBacklog, is_late, purge_backlog, queue_purge
 from xemplar.retrieval.ingest import delete_case
 
 DAY = 24.0
-
-
-@pytest.fixture
-def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
-    return small_store(tmp_path, tiny_checkpoint)
-
-
-@pytest.fixture
-def catalog(own: SmallStore) -> Iterator[Catalog]:
-    with open_catalog(own.store.database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def checkpoint(own: SmallStore) -> Checkpoint:
-    return load(own.checkpoint)
 
 
 def removed(own: SmallStore, catalog: Catalog, checkpoint: Checkpoint, count: int = 1) -> Case:

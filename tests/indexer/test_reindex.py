@@ -14,9 +14,9 @@ from xemplar_indexer.reindex import reindex
 
 import xemplar.archive.artefact
 from tests.images import TINY, drawn_image, encoded, seeded_weights
-from tests.stores import CASES, SmallStore, small_store
+from tests.stores import CASES, SmallStore
 from xemplar.archive.media import Media
-from xemplar.catalog import Batch, Catalog, Description, open_catalog
+from xemplar.catalog import Batch, Catalog, Description
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.imaging import decode
 from xemplar.index import Changes, LiveIndex, current, generations, open_generation
@@ -40,22 +40,6 @@ class Quiet:
 
     def confirm(self) -> None:
         self.lines.append("confirmed")
-
-
-@pytest.fixture
-def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
-    return small_store(tmp_path, tiny_checkpoint)
-
-
-@pytest.fixture
-def catalog(own: SmallStore) -> Iterator[Catalog]:
-    with open_catalog(own.store.database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def checkpoint(own: SmallStore) -> Checkpoint:
-    return load(own.checkpoint)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from xemplar_indexer import worker
 from xemplar_indexer.worker import JobWatcher, Worker
 
 from tests.agreement import PATIENCE, wait_until
-from tests.stores import CASES, SmallStore, small_store
+from tests.stores import CASES, SmallStore
 from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, migrate, open_catalog
 from xemplar.errors import DatabaseUnreachable, NothingIndexed
@@ -185,11 +185,6 @@ sys.argv += seconds
 worker(Path(os.environ["OWN"]), Path(os.environ["NETWORK"]), precision="float32", database="",
        threads=1, lease=3)
 """
-
-
-@pytest.fixture
-def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
-    return small_store(tmp_path, tiny_checkpoint)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import (
     Connection,
@@ -63,6 +63,26 @@ class AuditEntry:
     count: int = 1
     details: Mapping[str, Any] | None = None
     id: int | None = None
+
+    @classmethod
+    def of_command(
+        cls,
+        action: str,
+        *,
+        subject: str | None = None,
+        generation: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Make the entry of a command that has just succeeded. Arguments as the attributes."""
+        return cls(
+            at=datetime.now(UTC),
+            request_id="",
+            action=action,
+            status=200,
+            subject=subject,
+            generation=generation,
+            details=details,
+        )
 
 
 class Audit:
@@ -160,14 +180,7 @@ def audit_command(url: str, action: str, generation: str) -> None:
     Raises:
         StorageError: the database does not answer, has no room left, or is read-only.
     """
-    entry = AuditEntry(
-        at=datetime.now(UTC),
-        request_id="",
-        action=action,
-        status=200,
-        generation=generation,
-        details={"uid": os.getuid()},
-    )
+    entry = AuditEntry.of_command(action, generation=generation, details={"uid": os.getuid()})
     engine = connect(url)
     try:
         Audit(engine).add([entry])

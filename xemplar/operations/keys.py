@@ -5,9 +5,9 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import Connection, Engine, bindparam, insert, or_, select, update
+from sqlalchemy import Engine, bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from xemplar.api.administration import MAX_SOURCES
@@ -151,7 +151,9 @@ class Keys:
         with writing(self._engine) as connection:
             connection.execute(insert(KeyRow).values(vars(key) | {"sha256": digest_of(secret)}))
             if audit:
-                _audit(connection, "create_key", key.id, {"role": {"old": None, "new": role}})
+                made = {"role": {"old": None, "new": role}}
+                entry = AuditEntry.of_command("create_key", subject=key.id, details=made)
+                insert_entries(connection, entry)
         return key, secret
 
     def revoke(self, key_id: str, *, audit: bool = True) -> Key:
@@ -180,7 +182,7 @@ class Keys:
             if not done.rowcount:
                 raise missing
             if audit:
-                _audit(connection, "revoke_key", key_id)
+                insert_entries(connection, AuditEntry.of_command("revoke_key", subject=key_id))
             with Session(connection) as session:
                 return _key(session.scalars(select(KeyRow).where(KeyRow.id == key_id)).one())
 
@@ -261,17 +263,3 @@ def _end(given: datetime | None) -> datetime | None:
             f"{MAX_LIFETIME.days:,} days, or none"
         )
     return given.astimezone(UTC)
-
-
-def _audit(
-    connection: Connection, action: str, subject: str, details: Mapping[str, Any] | None = None
-) -> None:
-    entry = AuditEntry(
-        at=datetime.now(UTC),
-        request_id="",
-        action=action,
-        status=200,
-        subject=subject,
-        details=details,
-    )
-    insert_entries(connection, entry)

@@ -3,23 +3,17 @@
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.images import drawn_image, encoded
-from tests.stores import CASES, SmallStore, small_store
+from tests.stores import CASES, SmallStore
 from xemplar.archive.media import Media
 from xemplar.catalog import Catalog, open_catalog
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
 from xemplar.model.checkpoint import load
 from xemplar.retrieval.ingest import ORPHAN_GRACE_SECONDS, delete_orphans
-
-
-@pytest.fixture
-def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
-    return small_store(tmp_path, tiny_checkpoint)
 
 
 @pytest.fixture

@@ -2,24 +2,18 @@
 
 import errno
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from xemplar_indexer.publishing import build_generation
 
-from tests.stores import CASES, SmallStore, small_store
+from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
 from xemplar.model.checkpoint import load
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.retrieval import snapshot
 from xemplar.retrieval.retriever import Retriever
 from xemplar.retrieval.snapshot import new_validator
-
-
-@pytest.fixture
-def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
-    return small_store(tmp_path, tiny_checkpoint)
 
 
 @pytest.fixture
