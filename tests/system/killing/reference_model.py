@@ -1,6 +1,7 @@
 """A reference model of the service, and a client that checks every answer against it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -8,11 +9,13 @@ import httpx2
 import numpy as np
 import numpy.typing as npt
 
+from tests.system.common import phantom_store, phantoms, save_tiny_checkpoint
 from tests.system.killing.outcome import KillOutcome
+from xemplar.archive.store import Store
 from xemplar.catalog import case_id_of
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
-from xemplar.model.checkpoint import Checkpoint
+from xemplar.model.checkpoint import Checkpoint, load
 from xemplar.model.encoder import Precision, open_encoder
 
 K = 10
@@ -62,6 +65,24 @@ class ReferenceModel:
         if not np.allclose(told, exact[positions], rtol=0, atol=NEAR):
             return f"its similarities are {told}, these cases' are {exact[positions].tolist()}"
         return ""
+
+
+def phantom_model(folder: Path, images: int) -> tuple[Store, Path, ReferenceModel]:
+    """Index phantoms with a tiny network, and model the service that will answer from them.
+
+    Args:
+        folder: empty working folder.
+        images: number indexed; the model knows half as many others, to upload and delete.
+
+    Returns:
+        The store, its checkpoint's file, and the model.
+    """
+    checkpoint = save_tiny_checkpoint(folder / "checkpoint.safetensors")
+    store, indexed = phantom_store(folder, checkpoint, images)
+    loaded = load(checkpoint)
+    model = ReferenceModel([*indexed, *phantoms(10_000, images // 2)], images, loaded.card.spec)
+    model.add_checkpoint(loaded)
+    return store, checkpoint, model
 
 
 class ReferenceClient:

@@ -10,11 +10,10 @@ from threading import Event
 
 import httpx2
 
-from tests.system.common import Process, Service, phantom_store, phantoms, save_tiny_checkpoint
+from tests.system.common import Process, Service
 from tests.system.killing.outcome import KillOutcome
-from tests.system.killing.reference_model import ReferenceClient, ReferenceModel
+from tests.system.killing.reference_model import ReferenceClient, ReferenceModel, phantom_model
 from xemplar.archive.store import Store
-from xemplar.model.checkpoint import load
 from xemplar.retrieval.ingest import ORPHAN_GRACE_SECONDS
 
 CLIENTS = 3
@@ -38,11 +37,7 @@ def kill_service(
         images: number indexed beforehand; half as many are uploaded and deleted.
     """
     random, outcome = Random(seed), KillOutcome("service")
-    checkpoint = save_tiny_checkpoint(folder / "checkpoint.safetensors")
-    store, indexed = phantom_store(folder, checkpoint, images)
-    loaded = load(checkpoint)
-    model = ReferenceModel([*indexed, *phantoms(10_000, images // 2)], images, loaded.card.spec)
-    model.add_checkpoint(loaded)
+    store, checkpoint, model = phantom_model(folder, images)
     service = Service(store, checkpoint, folder / "service.log")
     clients = [ReferenceClient(service.url, model, outcome) for _ in range(CLIENTS)]
     try:

@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx2
 
-from tests.system.common import Process, Service, phantom_store, phantoms, save_tiny_checkpoint
+from tests.system.common import Process, Service, save_tiny_checkpoint
 from tests.system.killing.outcome import KillOutcome
-from tests.system.killing.reference_model import ReferenceClient, ReferenceModel
+from tests.system.killing.reference_model import ReferenceClient, ReferenceModel, phantom_model
 from xemplar.archive.store import Store
 from xemplar.model.checkpoint import keep, load
 
@@ -47,11 +47,7 @@ def kill_workers(
 ) -> KillOutcome:
     """Kill workers repeatedly; each job must still finish. Arguments as in `kill_service`."""
     outcome = KillOutcome("worker of a reindex")
-    checkpoint = save_tiny_checkpoint(folder / "checkpoint.safetensors")
-    store, indexed = phantom_store(folder, checkpoint, images)
-    loaded = load(checkpoint)
-    model = ReferenceModel([*indexed, *phantoms(10_000, images // 2)], images, loaded.card.spec)
-    model.add_checkpoint(loaded)
+    store, checkpoint, model = phantom_model(folder, images)
     service = Service(store, checkpoint, folder / "service.log")
     client = ReferenceClient(service.url, model, outcome)
     http = httpx2.Client(base_url=service.url, timeout=60)
