@@ -296,6 +296,14 @@ class Settings:
     workers: Annotated[
         int, Field(ge=0, description="Processes that decode and augment images."), MACHINE
     ] = 1
+    resident: Annotated[
+        Literal["auto", "yes", "no"],
+        Field(
+            description="Images are decoded once, kept in memory and augmented on the device; "
+            "auto: where a GPU trains."
+        ),
+        MACHINE,
+    ] = "auto"
     threads: Annotated[
         int, Field(ge=0, description="Processor threads; 0: PyTorch's choice."), MACHINE
     ] = 0
