@@ -71,7 +71,7 @@ def statistics(
         replace(STILL, rotation=20.0, shear=30.0),
         replace(STILL, translation=0.1, scale=0.2, flip=0.3),
         replace(STILL, crop=0.5),
-        replace(STILL, erasing_chance=0.8),
+        replace(STILL, erasing_chance=0.9),
     ],
 )
 def test_batches_are_changed_as_single_images_are(changes: Augmentation) -> None:
@@ -79,7 +79,8 @@ def test_batches_are_changed_as_single_images_are(changes: Augmentation) -> None
 
     Bilinear weights of OpenCV are multiples of 1/32: 0.001 is allowed for that.
     """
-    images, image = 600, 0.3 + 0.5 * block()
+    # corners are small: more images show them
+    images, image = (2500 if changes.erasing_chance == 0.9 else 600), 0.3 + 0.5 * block()
     single = [
         augment(image, block()[None], changes, np.random.default_rng(n)) for n in range(images)
     ]
@@ -95,7 +96,7 @@ def test_batches_are_changed_as_single_images_are(changes: Augmentation) -> None
         for power in (1, 2):
             first, second = ((each - values.mean()) ** power for each in (values, others[name]))
             error = np.sqrt((first.var() + second.var()) / images)
-            assert abs(first.mean() - second.mean()) < 4.5 * error + 0.001, (name, power)
+            assert abs(first.mean() - second.mean()) < 4.5 * error + 0.001**power, (name, power)
 
 
 @pytest.mark.parametrize("changes", [Augmentation(), STRONG, STILL])
