@@ -141,7 +141,8 @@ def _smoothed(field: Tensor, sigma: float) -> Tensor:
     count = field.shape[-1]
     down, across = torch.fft.fftfreq(count), torch.fft.rfftfreq(count)
     kept = torch.exp(-2 * (math.pi * sigma) ** 2 * (down[:, None] ** 2 + across**2))
-    return torch.fft.irfft2(torch.fft.rfft2(field) * kept, s=(count, count))
+    smoothed: Tensor = torch.fft.irfft2(torch.fft.rfft2(field) * kept, s=(count, count))
+    return smoothed
 
 
 def _blurred(images: Tensor, random: _Random, settings: Augmentation) -> Tensor:

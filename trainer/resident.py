@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from xemplar.data.datasets import DatasetImage
@@ -25,6 +25,7 @@ from xemplar.model.densenet import STRIDE
 from .augment_batch import BatchAugmentation
 from .data import Sample, TrainingImages, loader_of, read, worker_options
 from .distributed import Distributed
+from .sampling import EpochSampler, SequentialSampler
 from .settings import Settings
 
 DEVICE_SHARE, HOST_SHARE = 0.4, 0.5
@@ -36,7 +37,7 @@ DECODED_TOGETHER = 32
 NAMED = 5
 """Unreadable images that an error names; the others it counts."""
 
-Keys = Sampler[tuple[int, int]] | Sequence[tuple[int, int]]
+Keys = EpochSampler | SequentialSampler | Sequence[tuple[int, int]]
 
 
 def specs_of(settings: Settings) -> dict[int, PreprocessSpec]:

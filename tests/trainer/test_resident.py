@@ -208,3 +208,15 @@ def test_all_images_that_cannot_be_read_are_told_at_the_start(tmp_path: Path, wo
     told = r"2\.png cannot be used: .*6\.png .*; and 3 others of 28 images"
     with pytest.raises(DatasetError, match=told):
         train(settings, [broken], tmp_path / "out", architecture=TINY, console=QUIET)
+
+
+def test_a_run_goes_on_with_smaller_batches_where_the_memory_was_too_small(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    """As the error for that asks for: finished epochs are not lost."""
+    first = replace(KEPT, epochs=1)
+    train(first, [dataset], tmp_path / "out", architecture=TINY, console=QUIET)
+    again = replace(first, epochs=2, batch_size=4, resident="no")
+    train(again, [dataset], tmp_path / "out", architecture=TINY, console=QUIET)
+    rows = (tmp_path / "out" / "epochs.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2"]
