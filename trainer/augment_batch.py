@@ -19,7 +19,7 @@ COLUMNS = 48
 """Random numbers that each image has in an epoch; not all are used."""
 
 FIELD = 1024
-"""Side in pixels of the random field from which the images of an epoch take windows."""
+"""Side in pixels of the random fields of which the images of an epoch take windows."""
 
 
 class BatchAugmentation:
@@ -42,10 +42,12 @@ class BatchAugmentation:
         self.settings = settings
         # the sampler draws from the key itself
         generator = np.random.default_rng(np.random.SeedSequence(key, spawn_key=(1,)))
-        field = generator.uniform(-1, 1, (2, FIELD, FIELD)).astype(np.float32)
-        self._field = _smoothed(torch.from_numpy(field), SMOOTH * size).to(device)
         rows = generator.random((images, COLUMNS), np.float32)
         self._rows = torch.from_numpy(rows).to(device)
+        field = torch.from_numpy(2 * generator.random((2, FIELD, FIELD), np.float32) - 1)
+        self._displacement = _smoothed(field, SMOOTH * size).to(device)
+        grain = generator.standard_normal((1, FIELD, FIELD), np.float32)
+        self._grain = torch.from_numpy(grain).to(device)
 
     def __call__(self, images: Tensor, masks: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """Augments images and their masks; geometric transforms are the same for both.
@@ -70,7 +72,14 @@ class BatchAugmentation:
         images = images * random.about_one(settings.brightness)[:, None, None]
         mean = images.mean(dim=(1, 2), keepdim=True)
         images = (images - mean) * random.about_one(settings.contrast)[:, None, None] + mean
-        images = _blurred(images, random, settings).clamp(0, 1)
+        if settings.gamma:
+            power = random.uniform(-settings.gamma, settings.gamma).exp()
+            images = images.clamp(0, 1) ** power[:, None, None]
+        images = _blurred(images, random, settings)
+        if settings.noise:
+            strength = random.uniform(0, settings.noise)[:, None, None]
+            images = images + strength * _window(self._grain, random, images.shape[-1])[..., 0]
+        images = images.clamp(0, 1)
         return _margins_erased(images, random, settings.erasing_chance), masks
 
     def _grid(self, random: "_Random", size: int) -> Tensor:
@@ -102,15 +111,7 @@ class BatchAugmentation:
         # that of `trainer.augment`, doubled, for a side is 2 long here
         strength = 2 * settings.elastic / (2 * 224) * size / 224
         bent = strength * random.happens(settings.elastic_chance)
-        return grid + bent[:, None, None, None] * self._window(random, size)
-
-    def _window(self, random: "_Random", size: int) -> Tensor:
-        """Cuts a window (B, s, s, 2) out of the random field, which goes on beyond its edges."""
-        within = torch.arange(size, device=self._field.device)
-        rows, columns = (
-            ((random.uniform(0, FIELD).long()[:, None] + within) % FIELD) for _ in range(2)
-        )
-        return self._field[:, rows[:, :, None], columns[:, None, :]].permute(1, 2, 3, 0)
+        return grid + bent[:, None, None, None] * _window(self._displacement, random, size)
 
 
 class _Random:
@@ -134,6 +135,13 @@ class _Random:
     def happens(self, chance: float) -> Tensor:
         """Draws bool (B,), True with a probability."""
         return next(self._columns) < chance
+
+
+def _window(field: Tensor, random: _Random, size: int) -> Tensor:
+    """Cuts windows (B, s, s, n) out of a field (n, `FIELD`, `FIELD`), periodic at its edges."""
+    within = torch.arange(size, device=field.device)
+    rows, columns = ((random.uniform(0, FIELD).long()[:, None] + within) % FIELD for _ in range(2))
+    return field[:, rows[:, :, None], columns[:, None, :]].permute(1, 2, 3, 0)
 
 
 def _smoothed(field: Tensor, sigma: float) -> Tensor:

@@ -252,7 +252,13 @@ def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | Cosi
 
 def _check_same(out: Path, described: dict[str, Any]) -> None:
     """Refuses to resume a run with other settings, except those that fit it to the machine."""
-    before = with_present_names(progress_of(out / STATE)["settings"])
+    before, defaults = (
+        with_present_names(progress_of(out / STATE)["settings"]),
+        Settings().as_json(),
+    )
+    # settings that the run did not know yet, by whose defaults it went
+    before["augmentation"] = defaults["augmentation"] | before["augmentation"]
+    before = defaults | before
     # the last two follow from the data sets' digests and from the file of "initial"
     free = {"workers", "threads", "patience", "whose", "initial_training"}
     free |= {"resident", "batch_size"}  # where a device's memory is too small for the larger images

@@ -100,6 +100,23 @@ class Augmentation:
         ),
         AUGMENTATION,
     ] = 0.0
+    gamma: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Grey values are raised to a power of up to e to the +- this, such as 0.2.",
+        ),
+        AUGMENTATION,
+    ] = 0.0
+    noise: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Largest standard deviation of Gaussian noise, in grey values from 0 to 1, "
+            "such as 0.02.",
+        ),
+        AUGMENTATION,
+    ] = 0.0
 
     def __post_init__(self) -> None:
         if wrong := refusals(self):

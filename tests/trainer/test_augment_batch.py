@@ -14,7 +14,13 @@ from xemplar_trainer.settings import Augmentation
 from tests.images import drawn_image
 
 STRONG = Augmentation(
-    elastic_chance=1.0, blur_chance=1.0, brightness=0.9, contrast=0.9, erasing_chance=1.0
+    elastic_chance=1.0,
+    blur_chance=1.0,
+    brightness=0.9,
+    contrast=0.9,
+    erasing_chance=1.0,
+    gamma=0.5,
+    noise=0.1,
 )
 STILL = Augmentation(*[0.0] * 11, crop=1.0)
 USUAL = Augmentation(crop=0.7, elastic=60.0, erasing_chance=0.6)
@@ -68,6 +74,8 @@ def statistics(
         USUAL,
         replace(STILL, brightness=0.3, contrast=0.5),
         replace(STILL, blur=2.0, blur_chance=0.7),
+        replace(STILL, gamma=0.8),
+        replace(STILL, noise=0.2),
         replace(STILL, rotation=20.0, shear=30.0),
         replace(STILL, translation=0.1, scale=0.2, flip=0.3),
         replace(STILL, crop=0.5),
