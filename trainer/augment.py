@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .settings import Augmentation
+from .augmentation import Augmentation
 
 Pixels = npt.NDArray[np.float32]
 

@@ -13,13 +13,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .augment import SMOOTH
-from .settings import Augmentation
+from .augmentation import Augmentation
 
 COLUMNS = 48
 """Random numbers that each image has in an epoch; not all are used."""
 
-FIELD = 1024
-"""Side in pixels of the random fields of which the images of an epoch take windows."""
+FIELD = 512
+"""Side in pixels of the random fields of which the images of an epoch take windows.
+
+Numbers for each pixel of each image would take longer to draw than the network takes to learn.
+"""
 
 
 class BatchAugmentation:
@@ -45,7 +48,7 @@ class BatchAugmentation:
         rows = generator.random((images, COLUMNS), np.float32)
         self._rows = torch.from_numpy(rows).to(device)
         field = torch.from_numpy(2 * generator.random((2, FIELD, FIELD), np.float32) - 1)
-        self._displacement = _smoothed(field, SMOOTH * size).to(device)
+        self._displacement = _smoothed(field.to(device), SMOOTH * size)
         grain = generator.standard_normal((1, FIELD, FIELD), np.float32)
         self._grain = torch.from_numpy(grain).to(device)
 
@@ -146,8 +149,10 @@ def _window(field: Tensor, random: _Random, size: int) -> Tensor:
 
 def _smoothed(field: Tensor, sigma: float) -> Tensor:
     """Smooths a periodic field (2, n, n) by a Gaussian, in the frequency domain."""
-    count = field.shape[-1]
-    down, across = torch.fft.fftfreq(count), torch.fft.rfftfreq(count)
+    count, device = field.shape[-1], field.device
+    down, across = (
+        frequencies(count, device=device) for frequencies in (torch.fft.fftfreq, torch.fft.rfftfreq)
+    )
     kept = torch.exp(-2 * (math.pi * sigma) ** 2 * (down[:, None] ** 2 + across**2))
     smoothed: Tensor = torch.fft.irfft2(torch.fft.rfft2(field) * kept, s=(count, count))
     return smoothed
