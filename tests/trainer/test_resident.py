@@ -107,6 +107,20 @@ def test_only_what_is_asked_for_is_decoded_once_more(
     assert read == images
 
 
+def test_no_part_of_a_training_reads_the_files_again(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do validation and projection: the way to read an image of a batch is barred."""
+    monkeypatch.delattr("xemplar_trainer.data.read")
+    settings = replace(KEPT, epochs=1, projection=4)
+    with pytest.raises(NameError):
+        TrainingImages(dataset.images, settings)[1, 0]
+    checkpoint = load(
+        train(settings, [dataset], tmp_path / "out", architecture=TINY, console=QUIET)
+    )
+    assert checkpoint.card.architecture.projection == 4
+
+
 def test_a_last_batch_is_smaller_or_left_out(images: list[DatasetImage]) -> None:
     source, resident = TrainingImages(images, KEPT), kept(images)
     keys = [(1, index) for index in range(20)]
