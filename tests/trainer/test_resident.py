@@ -213,6 +213,26 @@ def test_a_gpu_that_is_full_leaves_them_to_the_host_and_that_to_the_files(
         resident_images(images, KEPT, "cuda:0", Distributed(), QUIET)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("share", [0.4, 0.0])
+def test_batches_on_a_gpu_are_those_on_a_processor(
+    images: list[DatasetImage], monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """Whether the images lie on the GPU or beside it; within the roundings of an interpolation."""
+    monkeypatch.setattr(xemplar_trainer.resident, "DEVICE_SHARE", share)
+    source = TrainingImages(images, KEPT, augmented=True)
+    keys = [(1, index) for index in range(20)]
+    held = resident_images(images, KEPT, "cuda:0", Distributed(), QUIET)
+    assert held is not None
+    assert bool(held.device_bytes) == bool(share)
+    pairs = zip(
+        ResidentLoader(source, keys, held), ResidentLoader(source, keys, kept(images)), strict=True
+    )
+    for batch, other in pairs:
+        for part, same in zip(batch, other, strict=True):
+            torch.testing.assert_close(part.cpu(), same, rtol=0, atol=0.02)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_all_images_that_cannot_be_read_are_told_at_the_start(tmp_path: Path, workers: int) -> None:
     broken = drawn_set(tmp_path / "set", train=24, val=4)
