@@ -10,7 +10,8 @@ import typer
 from xemplar.cli.options import options_from
 from xemplar.cli.terminal import ColumnsOption, TableOption, UnknownFindingsOption, dataset_of
 
-from .settings import Augmentation, Settings
+from .augmentation import Augmentation
+from .settings import Settings
 
 if TYPE_CHECKING:
     from xemplar.data.datasets import Dataset

@@ -20,7 +20,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader
 
 from xemplar.archive.artefact import write_file
 from xemplar.cli.terminal import plain
@@ -35,7 +34,7 @@ from . import report
 from .box_supervision import box_supervision_of
 from .calibration import calibrate
 from .crossfit import soft_labels
-from .data import Sample, TrainingImages, check_readable, frontal_images, loader_of
+from .data import TrainingImages, check_readable, frontal_images
 from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
 from .initialisation import (
@@ -48,6 +47,7 @@ from .initialisation import (
 from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from .mixup import mixer
 from .projection import fully_labelled, project
+from .resident import Loader, ResidentImages, batches_of, resident_images
 from .sampling import EpochSampler
 from .settings import Settings
 from .state import load_state, progress_of, save_state, with_present_names
@@ -150,12 +150,16 @@ def train(
             f"{run.device}; {processes.world_size} process(es); epoch {len(run.epochs) + 1} of "
             f"{settings.epochs} is next"
         )
-        loader, sampler = _loader(run, datasets, splits[TRAIN], console)
-        validation = Validation(splits[VAL], settings, processes)
+        resident = None
+        if not run.finished:
+            known = splits[TRAIN] + splits[VAL]
+            resident = resident_images(known, settings, run.device.name, processes, console)
+        loader, sampler = _loader(run, datasets, splits[TRAIN], resident, console)
+        validation = Validation(splits[VAL], settings, processes, resident)
         while not run.finished:
             _one_epoch(run, loader, sampler, validation, console)
         if processes.is_main and to_project:
-            project(out / CHECKPOINT, to_project, settings, run.device, console)
+            project(out / CHECKPOINT, to_project, settings, run.device, console, resident)
         if processes.is_main and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
             console.print(f"best epoch {run.best.epoch}: {plain(out / CHECKPOINT)}")
@@ -163,8 +167,12 @@ def train(
 
 
 def _loader(
-    run: Run, datasets: Sequence[Dataset], records: Sequence[DatasetImage], console: Console
-) -> tuple[DataLoader[Sample], EpochSampler]:
+    run: Run,
+    datasets: Sequence[Dataset],
+    records: Sequence[DatasetImage],
+    resident: ResidentImages | None,
+    console: Console,
+) -> tuple[Loader, EpochSampler]:
     """Builds the loader of the training images, with boxes and soft labels where they count."""
     settings = run.settings
     sampler = EpochSampler(records, settings, run.processes)
@@ -172,11 +180,11 @@ def _loader(
     if settings.box_weight:
         boxes = box_supervision_of(datasets, records, settings.findings)
     if settings.soft_label_weight and not run.finished:
-        soft = soft_labels(settings, records, run.device, run.processes, run.out, console)
+        soft = soft_labels(settings, records, run.device, run.processes, run.out, console, resident)
     images = TrainingImages(records, settings, augmented=True, boxes=boxes, soft_labels=soft)
     # a last batch of one image has no variance for batch norm
     lone = len(sampler) % settings.batch_size == 1
-    return loader_of(images, sampler, drop_last=lone), sampler
+    return batches_of(images, sampler, resident, drop_last=lone), sampler
 
 
 def _start(
@@ -243,10 +251,17 @@ def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | Cosi
 
 
 def _check_same(out: Path, described: dict[str, Any]) -> None:
-    """Refuses to resume a run with other settings, except those that do not change its result."""
-    before = with_present_names(progress_of(out / STATE)["settings"])
+    """Refuses to resume a run with other settings, except those that fit it to the machine."""
+    before, defaults = (
+        with_present_names(progress_of(out / STATE)["settings"]),
+        Settings().as_json(),
+    )
+    # settings that the run did not know yet, by whose defaults it went
+    before["augmentation"] = defaults["augmentation"] | before["augmentation"]
+    before = defaults | before
     # the last two follow from the data sets' digests and from the file of "initial"
     free = {"workers", "threads", "patience", "whose", "initial_training"}
+    free |= {"resident", "batch_size"}  # where a device's memory is too small for the larger images
     if described["schedule"] != "cosine":  # which reaches 0 with the last epoch
         free.add("epochs")
     changed = [
@@ -263,7 +278,7 @@ def _check_same(out: Path, described: dict[str, Any]) -> None:
 
 def _one_epoch(
     run: Run,
-    loader: DataLoader[Sample],
+    loader: Loader,
     sampler: EpochSampler,
     validation: Validation,
     console: Console,
