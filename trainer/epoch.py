@@ -12,13 +12,12 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from xemplar.data.datasets import DatasetImage
-from xemplar.data.findings import targets
 from xemplar.errors import ConfigurationError
 
 from .data import Sample, TrainingImages, loader_of
 from .distributed import Distributed
 from .losses import masked_bce
-from .metrics import Outputs
+from .metrics import Outputs, best_labelled
 from .sampling import SequentialSampler
 from .settings import LossWeights, Settings
 from .student import Trainable
@@ -138,7 +137,7 @@ class Validation:
         self._settings = settings
         self._processes = processes
         self._sampler = SequentialSampler(len(records), processes)
-        source = _best_labelled(records, settings)
+        source = best_labelled(records, settings.findings, settings.uncertain)
         size, rank = processes.world_size, processes.rank
         self._counts = torch.tensor(
             [
@@ -173,12 +172,3 @@ class Validation:
         return Outputs(
             logits, target, known, sources, self._settings.findings, summed / self._of_source
         )
-
-
-def _best_labelled(records: Sequence[DatasetImage], settings: Settings) -> str:
-    """Names the data set with most known labels; see `trainer.metrics.Outputs`."""
-    known: dict[str, float] = {}
-    for record in records:
-        labels = targets(record.labels, settings.findings, settings.uncertain)[1]
-        known[record.source] = known.get(record.source, 0) + float(labels.sum())
-    return max(known, key=lambda name: known[name])

@@ -7,7 +7,7 @@ resume from), ``epochs.csv``, ``loss.png``, ``roc.png``, ``settings.json``, ``te
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -33,7 +33,7 @@ from xemplar.model.pytorch import DenseNetwork, weights_of
 
 from . import report
 from .box_supervision import box_supervision_of
-from .calibration import calibrate
+from .calibration import LabelCounts, calibrate, count_labels
 from .crossfit import soft_labels
 from .data import Sample, TrainingImages, check_readable, frontal_images, loader_of
 from .distributed import Distributed
@@ -76,6 +76,7 @@ class Run:
     optimizer: AdamW
     scheduler: ReduceLROnPlateau | CosineAnnealingLR
     epochs: list[report.EpochMetrics]
+    counts: LabelCounts  # of the population that probabilities are calibrated in
     best_outputs: Outputs | None = None
     written: float = -math.inf  # when the state was, in seconds of a monotonic clock
 
@@ -144,7 +145,7 @@ def train(
         to_project = (
             fully_labelled(splits[TRAIN], settings, architecture) if settings.projection else []
         )
-        run = _start(settings, datasets, out, processes, architecture, splits[TRAIN])
+        run = _start(settings, datasets, out, processes, architecture, splits)
         console.print(
             f"{len(splits[TRAIN]):,} training and {len(splits[VAL]):,} validation images; "
             f"{run.device}; {processes.world_size} process(es); epoch {len(run.epochs) + 1} of "
@@ -185,9 +186,10 @@ def _start(
     out: Path,
     processes: Distributed,
     architecture: Architecture,
-    records: Sequence[DatasetImage],
+    splits: Mapping[str, Sequence[DatasetImage]],
 ) -> Run:
     """Builds a run, and restores its state if ``out`` holds one."""
+    records = splits[TRAIN]
     torch.manual_seed(settings.seed)
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -225,6 +227,7 @@ def _start(
         optimizer=optimizer,
         scheduler=_scheduler(optimizer, settings),
         epochs=[],
+        counts=count_labels(splits[VAL], records, settings.findings, settings.uncertain),
     )
     if resumes:
         progress = load_state(out / STATE, run.state, optimizer, run.scheduler)
@@ -321,13 +324,15 @@ def _record(run: Run, epoch: report.EpochMetrics, outputs: Outputs) -> None:
     has its state written, for that would take longer than to repeat it.
     """
     if run.best is epoch:
+        calibration, population = calibrate(outputs, run.counts)
         save(
             run.out / CHECKPOINT,
             Card(
                 findings=run.settings.findings,
                 spec=run.settings.spec,
                 architecture=run.architecture,
-                calibration=calibrate(outputs),
+                calibration=calibration,
+                population=population,
                 training=run.described
                 | {"epoch": epoch.epoch, "history": report.history(run.epochs)},
                 metrics={
