@@ -14,7 +14,7 @@ from xemplar.imaging import decode
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
 from xemplar.model.checkpoint import Card, Checkpoint
 from xemplar.model.densenet import MEAN
-from xemplar.model.encoder import open_encoder
+from xemplar.model.encoder import Precision, open_encoder
 
 from .calibration import LabelCounts, calibrate, count_labels
 from .metrics import Outputs
@@ -66,7 +66,7 @@ def validation_images(
         )
     counts = count_labels(splits[VAL], splits[TRAIN], card.findings, policy)
     images = [image for image in splits[VAL] if image.source == counts.source]
-    encoder, logits = open_encoder(checkpoint), []
+    encoder, logits = open_encoder(checkpoint, precision=Precision.FLOAT32), []
     for begin in range(0, len(images), BATCH):
         inputs = [_network_input(image, card.spec) for image in images[begin : begin + BATCH]]
         logits.append(encoder.encode(np.stack(inputs)).logits)
