@@ -11,6 +11,7 @@ import numpy.typing as npt
 from xemplar.api import (
     LABELS,
     AnswerOut,
+    CalibratedOn,
     CaseChange,
     CaseOut,
     MapsOut,
@@ -58,7 +59,7 @@ def answer_out(
         checkpoint=answer.checkpoint,
         generation=answer.generation,
         predictions=[PredictionOut(**vars(prediction)) for prediction in answer.predictions],
-        probability_measured_on=_measured_on(answer.population),
+        calibrated_on=_calibrated_on(answer.population),
         explained_finding=answer.explained,
         image_url=f"{query}/image",
         overlay_url=f"{query}/overlay?finding={quote(answer.explained)}",
@@ -76,7 +77,11 @@ def answer_out(
     )
 
 
-def _measured_on(images: Population | SimilarityCalibration | None) -> MeasuredOn | None:
+def _calibrated_on(images: Population | None) -> CalibratedOn | None:
+    return None if images is None else CalibratedOn(**vars(images))
+
+
+def _measured_on(images: SimilarityCalibration | None) -> MeasuredOn | None:
     if images is None:
         return None
     return MeasuredOn(source=images.source, images=images.images, ill=images.ill)

@@ -216,11 +216,20 @@ def calls(images: ValidationImages) -> None:
                 np.bincount(explained).max() / len(explained),
             ]
         )
-    told = ("calls an image", "share true", "share found", "healthy with a call",
-            "explained is labelled (ill)", "the same at random",
-            "explained is called (ill)", "explained is called (healthy)", "most frequent explained finding")  # fmt: skip
-    print(f"labelled an image {present.sum(axis=1).mean():.2f}; thresholds chosen:",
-          dict(zip(*np.unique(chosen, return_counts=True), strict=True)))  # fmt: skip
+    told = (
+        "calls an image",
+        "share true",
+        "share found",
+        "healthy with a call",
+        "explained is labelled (ill)",
+        "the same at random",
+        "explained is called (ill)",
+        "explained is called (healthy)",
+        "most frequent explained finding",
+    )
+    thresholds, times = np.unique(chosen, return_counts=True)
+    print(f"labelled an image {present.sum(axis=1).mean():.2f}; thresholds chosen:")
+    print(", ".join(f"{t:.2f} {n} times" for t, n in zip(thresholds, times, strict=True)))
     for name, value in zip(told, np.mean(rows, axis=0), strict=True):
         print(f"{name:40} {value:.3f}")
 

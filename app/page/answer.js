@@ -127,7 +127,7 @@ export class AnswerView {
       h("h2", {}, heading),
       h("div", {}, this.query.element, this.caption, archived(answer, kind), warnings),
       h("div", {},
-        h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint, " ", answer.probability_measured_on ? T.answer.measuredOn(answer.probability_measured_on) : ""),
+        h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint, " ", answer.calibrated_on ? T.answer.calibratedOn(answer.calibrated_on) : ""),
         h("ul", { class: "findings" }, answer.predictions.map((one) => finding(one, answer.explained_finding))),
         h("p", { class: "faint" }, T.answer.time(milliseconds))));
   }

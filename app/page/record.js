@@ -156,10 +156,10 @@ function legend(answer, scales) {
   strip(canvas);
   const scale = (most) => most > 0 && h("span", { class: "scale" }, "0 ",
     h("img", { src: canvas.toDataURL(), alt: "", width: 128, height: 10 }), ` ${most.toPrecision(2)}`);
-  const { probability_measured_on: calibrated, chance_measured_on: paired } = answer;
+  const { calibrated_on: calibrated, chance_measured_on: paired } = answer;
   return h("div", { class: "legend" },
     h("p", {}, scale(scales.gradcam), " ", scales.gradcam > 0 ? T.explanations.legendGradcam(finding) : T.explanations.legendNone(finding)),
     h("p", {}, scale(scales.evidence), " ", T.explanations.legendSimilarity),
     h("p", {}, T.record.legendCosine), paired && h("p", {}, T.record.legendChance, " ", T.answer.measuredOn(paired)),
-    h("p", {}, T.record.legendCalled, " ", calibrated && T.answer.measuredOn(calibrated)));
+    h("p", {}, T.record.legendCalled, " ", calibrated && T.answer.calibratedOn(calibrated)));
 }

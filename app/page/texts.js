@@ -53,6 +53,7 @@ export const T = {
     never: "never called: too few validation images show it",
     usual: (rate) => `usually ${percent(rate)}`,
     lift: (lift) => `${lift.toFixed(lift < 2.95 ? 1 : 0)} × usual`,
+    calibratedOn: ({ images, source, labelled, ill }) => `Calibrated on ${images.toLocaleString("en")} images of ${source}; usual is of ${labelled.toLocaleString("en")}, where ${percent(ill)} show a finding.`,
     measuredOn: ({ images, source, ill }) => `Measured on ${images.toLocaleString("en")} images of ${source}${ill === null ? "" : `, where ${percent(ill)} show a finding`}.`,
     warnings: "Warnings",
     archived: (id) => `This image is in the archive as case ${id}.`,

@@ -83,12 +83,17 @@ class Judged:
     @property
     def ill(self) -> npt.NDArray[np.bool_]:
         """Images with a finding, bool (N,)."""
-        return self.present.any(axis=1)
+        return np.asarray(self.present.any(axis=1))
+
+    @property
+    def labelled(self) -> npt.NDArray[np.bool_]:
+        """Images of which a finding is known, bool (N,)."""
+        return np.asarray(self.known.any(axis=1))
 
     @property
     def healthy(self) -> npt.NDArray[np.bool_]:
         """Images with known labels, and without any finding, bool (N,)."""
-        return self.known.any(axis=1) & ~self.ill
+        return self.labelled & ~self.ill
 
     def among(self, rows: npt.NDArray[np.bool_]) -> Self:
         """Selects images, bool (N,)."""

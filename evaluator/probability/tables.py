@@ -111,7 +111,6 @@ def calls_table(parts: Mapping[str, Judged]) -> Table:
 
 def _calls(judged: Judged) -> list[Cell]:
     calls, present, known = judged.calls, judged.present.astype(float), judged.known
-    everywhere = known.any(axis=1)
     prevalence = present.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     made = (calls & known).sum(axis=0)
     first = judged.first[:, None]
@@ -120,8 +119,8 @@ def _calls(judged: Judged) -> list[Cell]:
     explained = np.bincount(judged.first[ill], minlength=len(made))
     among = (present[ill].sum(axis=0) / max(ill.sum(), 1)) @ explained / max(ill.sum(), 1)
     return [
-        judged.mean(calls.sum(axis=1).astype(float), everywhere),
-        judged.mean(present.sum(axis=1), everywhere),
+        judged.mean(calls.sum(axis=1).astype(float), judged.labelled),
+        judged.mean(present.sum(axis=1), judged.labelled),
         judged.mean(present, calls & known),
         float(made @ prevalence / made.sum()) if made.any() else None,
         judged.mean(calls.astype(float), judged.present),
@@ -178,7 +177,7 @@ def never_called(judged: Judged, card: Card) -> list[str]:
     return [
         finding if one.threshold is not None else f"{finding} (no threshold)"
         for finding, one, calls in zip(
-            card.findings, card.calibration, judged.calls.any(axis=0), strict=True
+            card.findings, card.calibration, judged.calls.sum(axis=0), strict=True
         )
         if not calls
     ]

@@ -9,6 +9,8 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 from tests.app.reading import IMAGE, SENT, held, needs_chromium, pictures_shown, send
 from tests.stores import CASES, SmallStore
 
+CALIBRATED = "Calibrated on 8 images of drawn; usual is of 12, where 50 % show a finding."
+
 pytestmark = needs_chromium
 
 
@@ -21,7 +23,7 @@ def test_a_chosen_image_is_answered_with_cases_and_findings(page: Page) -> None:
     expect(page.locator(".finding").last).to_have_class("finding absent")  # it has none
     expect(page.locator(".finding").last).to_have_attribute("title", re.compile("^never called"))
     expect(page.locator(".finding .bar i")).to_have_count(13)
-    expect(page.locator(".query")).to_contain_text("Measured on 8 images of drawn, where 50 %")
+    expect(page.locator(".query")).to_contain_text(CALIBRATED)
     expect(page.locator(".card .score").first).to_contain_text("similarity")
     expect(page.locator(".bar-top small")).to_have_text(f"of {CASES} that match")
     expect(page.locator(".archived")).to_have_count(0)

@@ -37,7 +37,9 @@ def test_a_finding_recolours_every_image_and_the_legend_names_it(page: Page) -> 
 def test_a_finding_that_is_not_called_has_no_map_and_the_page_says_so(page: Page) -> None:
     send(page)
     page.locator(".finding.absent").first.click()
-    expect(page.locator(".card .note").first).to_contain_text("not called, no map")
+    expect(page.locator(".query .caption")).to_contain_text("not called, no map")
+    expect(page.locator(".legend")).to_contain_text("is called in none of the images")
+    expect(page.locator(".card .note").first).to_be_empty()  # said once, not of each case
     expect(page.locator(".legend .scale")).to_be_hidden()
 
 

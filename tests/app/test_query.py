@@ -50,7 +50,8 @@ def test_predictions_cover_all_findings_the_highest_lift_first(answer: dict[str,
     assert 0 <= lifts[-1] < lifts[0]
     assert all(0 <= p["probability"] <= 1 for p in predictions)
     assert (last["threshold"], last["called"]) == (None, None)
-    assert answer["probability_measured_on"] == {"source": "drawn", "images": 8, "ill": 0.5}
+    on = {"source": "drawn", "images": 8, "labelled": CASES, "ill": 0.5}
+    assert answer["calibrated_on"] == on
     assert answer["chance_measured_on"] is None  # the index is not calibrated
 
 

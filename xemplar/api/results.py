@@ -118,12 +118,21 @@ class MatchesOut(BaseModel):
 
 
 class MeasuredOn(BaseModel):
-    """Images that probabilities or chances were measured on; elsewhere they may be others."""
+    """Images that something was measured on; where findings are not as frequent, it differs."""
 
     source: str = Field(description="Data set of the images.", examples=["nih14"])
     images: int = Field(description="Number of images.")
     ill: Probability | None = Field(
         description="Share of these images that show a finding; null if it was not measured."
+    )
+
+
+class CalibratedOn(MeasuredOn):
+    """Images that probabilities were calibrated on: validation images of one data set."""
+
+    labelled: int = Field(
+        description="Number of labelled images, training images included, that base rates are of; "
+        "`ill` is of these, too."
     )
 
 
@@ -137,9 +146,9 @@ class AnswerOut(BaseModel):
         description="All findings, those with the highest lift first; then those without a "
         "threshold; without base rates, the most probable first."
     )
-    probability_measured_on: MeasuredOn | None = Field(
-        description="Images that `probability` was calibrated on, and the share of ill ones where "
-        "base rates were counted; null if the checkpoint does not say."
+    calibrated_on: CalibratedOn | None = Field(
+        description="Images that `probability` was calibrated on; null if the checkpoint does not "
+        "say."
     )
     explained_finding: str = Field(
         description="The finding asked for; by default the first of the predictions: the one with "

@@ -119,8 +119,9 @@ class Checkpoint:
 
     def lifts(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Divide probabilities (..., F) by base rates, float32 (..., F); NaN without base rate."""
-        rates = [c.base_rate or np.nan for c in self.card.calibration]
-        return probabilities / np.array(rates, np.float32)
+        rates = [np.nan if c.base_rate is None else c.base_rate for c in self.card.calibration]
+        lifts: npt.NDArray[np.float32] = np.divide(probabilities, np.array(rates, np.float32))
+        return lifts
 
     def order(self, probabilities: npt.NDArray[np.float32]) -> list[int]:
         """Sort the findings of one image, probabilities (F,), for people to read.
