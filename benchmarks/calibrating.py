@@ -3,8 +3,8 @@
     python -m benchmarks.calibrating CHECKPOINT DATA...
 
 Prints Brier score and log loss of labels in the folds left out, beside the raw sigmoid's and those
-of a constant, then what a threshold calls there; nothing else of the data sets is looked at but the
-labels of `train`. Five folds, drawn `REPEATS` times.
+of a constant, then what the threshold calls there, beside what the checkpoint as it is calls. Of
+the data sets' other images only the labels of `train` are looked at. Five folds, `REPEATS` times.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from xemplar_trainer.recalibration import ValidationImages, validation_images
 
 from xemplar.data.datasets import open_dataset
 from xemplar.model.calibration import Calibration
-from xemplar.model.checkpoint import load
+from xemplar.model.checkpoint import Checkpoint, load
 
 FOLDS, REPEATS, RESAMPLES = 5, 10, 2000
 
@@ -185,53 +185,46 @@ def compare(images: ValidationImages) -> None:
         print(f"{name:40} Brier {cells[0]}  log loss {cells[1]}")
 
 
-def calls(images: ValidationImages) -> None:
-    """Prints what the chosen threshold calls on images that it was not chosen on."""
+def calls(checkpoint: Checkpoint, images: ValidationImages) -> None:
+    """Prints what is called: by the checkpoint as it is, and by thresholds of the other folds."""
     outputs = images.outputs
-    present = (outputs.target > 0) & (outputs.known > 0)
-    healthy = ~present.any(axis=1)
+    own = checkpoint.probabilities(outputs.logits)
+    first = np.array([checkpoint.order(one)[0] for one in own])
+    as_it_is = counted(outputs, own >= checkpoint.thresholds, first)
     rows, chosen = [], []
     for repeat in range(REPEATS):
-        called, explained = np.zeros(present.shape, bool), np.zeros(len(present), np.int64)
+        called, first = np.zeros(own.shape, bool), np.zeros(len(own), np.int64)
         for out, left, counts in folds(images, repeat):
-            fitted = calibrate(left, counts)[0]
-            said = applied(fitted)(outputs.logits[out].astype(np.float64))
-            limits = [np.inf if one.threshold is None else one.threshold for one in fitted]
-            called[out] = said >= limits
-            rates = np.array([one.base_rate or np.inf for one in fitted])
-            explained[out] = np.where(np.isinf(limits), -1, said / rates).argmax(axis=1)
-            chosen += [one.threshold for one in fitted if one.threshold is not None][:1]
-        right = present[np.arange(len(present)), explained]
-        drawn = called[np.arange(len(present)), explained]
-        rows.append(
-            [
-                called.sum(axis=1).mean(),
-                present[called].mean() if called.any() else np.nan,
-                called[present].mean(),
-                called[healthy].any(axis=1).mean(),
-                right[~healthy].mean(),
-                present[~healthy].mean(axis=0)[explained[~healthy]].mean(),
-                drawn[~healthy].mean(),
-                drawn[healthy].mean(),
-                np.bincount(explained).max() / len(explained),
-            ]
-        )
-    told = (
-        "calls an image",
-        "share true",
-        "share found",
-        "healthy with a call",
-        "explained is labelled (ill)",
-        "the same at random",
-        "explained is called (ill)",
-        "explained is called (healthy)",
-        "most frequent explained finding",
-    )
+            card = replace(checkpoint.card, calibration=calibrate(left, counts)[0])
+            fitted = replace(checkpoint, card=card)
+            said = fitted.probabilities(outputs.logits[out])
+            called[out] = said >= fitted.thresholds
+            first[out] = [fitted.order(one)[0] for one in said]
+            chosen.append(fitted.thresholds.min())
+        rows.append(counted(outputs, called, first))
     thresholds, times = np.unique(chosen, return_counts=True)
-    print(f"labelled an image {present.sum(axis=1).mean():.2f}; thresholds chosen:")
-    print(", ".join(f"{t:.2f} {n} times" for t, n in zip(thresholds, times, strict=True)))
-    for name, value in zip(told, np.mean(rows, axis=0), strict=True):
-        print(f"{name:40} {value:.3f}")
+    print("\nthresholds:", *(f"{t:.2f} {n} x" for t, n in zip(thresholds, times, strict=True)))
+    print(f"{'':40} left out  checkpoint as it is")
+    for name, now in as_it_is.items():
+        print(f"{name:40} {np.mean([row[name] for row in rows]):8.3f}  {now:.3f}")
+
+
+def counted(outputs: Outputs, called: Rows, first: npt.NDArray[np.int64]) -> dict[str, float]:
+    """Counts calls (N, F) and what is explained by default (N,) against the labels."""
+    present = (outputs.target > 0) & (outputs.known > 0)
+    ill, each = present.any(axis=1), np.arange(len(present))
+    return {
+        "labelled an image": float(present.sum(axis=1).mean()),
+        "called an image": float(called.sum(axis=1).mean()),
+        "share of calls true": float(present[called].mean()) if called.any() else np.nan,
+        "share found": float(called[present].mean()),
+        "healthy images with a call": float(called[~ill].any(axis=1).mean()),
+        "explained is labelled, ill images": float(present[each, first][ill].mean()),
+        "the same at random": float(present[ill].mean(axis=0)[first[ill]].mean()),
+        "explained is called, ill images": float(called[each, first][ill].mean()),
+        "explained is called, healthy images": float(called[each, first][~ill].mean()),
+        "most frequent explained finding": float(np.bincount(first).max() / len(first)),
+    }
 
 
 def main() -> None:
@@ -241,9 +234,10 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="+")
     given = parser.parse_args()
     datasets = [open_dataset(folder) for folder in given.data]
-    images = validation_images(load(given.checkpoint), datasets)
+    checkpoint = load(given.checkpoint)
+    images = validation_images(checkpoint, datasets)
     compare(images)
-    calls(images)
+    calls(checkpoint, images)
 
 
 if __name__ == "__main__":

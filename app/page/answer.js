@@ -63,8 +63,8 @@ export function archived(answer, kind) {
   return answer.archived_as && kind !== "case" ? h("p", { class: "archived" }, T.answer.archived(answer.archived_as)) : null;
 }
 
-/** Standing of a prediction: called (bold), raised, or usual or less (grey). @param {import("./api.js").Schemas["PredictionOut"]} prediction */
-const standing = ({ called, lift }) => (called ? "called" : called === false && lift !== null && lift >= 1 ? "raised" : "absent");
+/** Standing of a prediction: called (bold), raised, or less than usual (grey). @param {import("./api.js").Schemas["PredictionOut"]} prediction */
+const standing = ({ called, lift }) => (called ? "called" : lift !== null && lift >= 1 ? "raised" : "absent");
 
 /** @param {import("./api.js").Schemas["PredictionOut"]} prediction */
 function finding(prediction, explained) {

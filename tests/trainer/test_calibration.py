@@ -20,6 +20,7 @@ from xemplar_trainer.metrics import Outputs
 
 from xemplar.data.datasets import DatasetImage
 from xemplar.model.calibration import Calibration, Population
+from xemplar.model.checkpoint import Card, Checkpoint
 
 USUAL = np.zeros((1, 1, 1), np.float32)
 OURS = "adults"
@@ -208,3 +209,24 @@ def test_one_threshold_for_all_findings_lies_above_every_base_rate(seed: int) ->
     called = {one.threshold for one in found if one.threshold is not None}
     assert len(called) == 1
     assert all(one.base_rate <= min(called) for one in found if one.threshold is not None)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 1000))
+def test_no_called_finding_looks_less_likely_than_one_that_is_less_likely_than_usual(
+    seed: int,
+) -> None:
+    # the page shows these in bold and in grey: neither percentage nor lift may say otherwise
+    logits, present = drawn(120, 1, [-2, 0, 1], seed)
+    found, _ = calibrate(outputs(logits, present), counts(list(present.sum(axis=0)), 120))
+    card = Card(("Edema", "Mass", "Nodule"), calibration=found)
+    checkpoint = Checkpoint(card, {}, "")
+    said = checkpoint.probabilities(logits.astype(np.float32))
+    lifts = checkpoint.lifts(said)
+    called, grey = said >= checkpoint.thresholds, lifts < 1
+    assert called.any()
+    assert grey.any()
+    for values in (said, lifts):
+        lowest = np.where(called, values, np.inf).min(axis=1)
+        highest = np.where(grey, values, -np.inf).max(axis=1)
+        assert (lowest >= highest).all()
