@@ -27,7 +27,7 @@ from xemplar.cli.terminal import plain
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
 from xemplar.data.splits import development_digest, patient_key
 from xemplar.errors import ConfigurationError
-from xemplar.model.checkpoint import Card, save
+from xemplar.model.checkpoint import Card, load, save
 from xemplar.model.densenet import MEAN, Architecture
 from xemplar.model.pytorch import DenseNetwork, weights_of
 
@@ -159,6 +159,7 @@ def train(
             project(out / CHECKPOINT, to_project, settings, run.device, console)
         if processes.is_main and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
+            console.print(report.calibration_table(load(out / CHECKPOINT).card))
             console.print(f"best epoch {run.best.epoch}: {plain(out / CHECKPOINT)}")
         return out / CHECKPOINT
 

@@ -62,7 +62,7 @@ export const T = {
     matched: (count) => `of ${count.toLocaleString("en")} that match`,
     nothing: "No case meets all conditions. Remove one.",
     similarity: "similarity",
-    chance: (chance) => `${percent(chance)} chance of a shared finding`,
+    chance: (chance) => `of 100 such pairs, ${(chance * 100).toFixed(0)} share a finding`,
     years: (age) => `${age} y`,
     unlabelled: "not labelled",
     noMap: (finding) => `${finding}: not called, no map`,

@@ -36,7 +36,7 @@ def test_a_finding_recolours_every_image_and_the_legend_names_it(page: Page) -> 
 
 def test_a_finding_that_is_not_called_has_no_map_and_the_page_says_so(page: Page) -> None:
     send(page)
-    page.locator(".finding.absent").first.click()
+    page.locator(".finding:not(.called)").first.click()
     expect(page.locator(".query .caption")).to_contain_text("not called, no map")
     expect(page.locator(".legend")).to_contain_text("is called in none of the images")
     expect(page.locator(".card .note").first).to_be_empty()  # said once, not of each case
@@ -66,7 +66,7 @@ def test_the_chance_of_a_shared_finding_is_told_where_the_index_knows_it(page: P
 
     page.route("**/query?*", calibrated)
     send(page)
-    expect(page.locator(".card .chance")).to_have_text(["43 % chance of a shared finding"])
+    expect(page.locator(".card .chance")).to_have_text(["of 100 such pairs, 43 share a finding"])
     condition = "Measured on 165 images of nih14, where 52 % show a finding."
     expect(page.locator(".cases")).to_contain_text(condition)
     expect(page.locator(".card .chance")).to_have_attribute("title", condition)

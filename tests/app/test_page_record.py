@@ -96,7 +96,7 @@ def test_where_the_finding_is_not_called_a_record_has_words_in_place_of_a_map(
     page: Page, alone: Page, tmp_path: Path
 ) -> None:
     send(page)
-    page.locator(".finding.absent").first.click()
+    page.locator(".finding:not(.called)").first.click()
     expect(page.locator(".query .caption")).to_contain_text("not called, no map")
     alone.goto(saved(page, tmp_path).as_uri())
     expect(alone.locator(".pair img")).to_have_count(15)
@@ -124,7 +124,7 @@ def test_conditions_warnings_and_counter_examples_are_in_the_record(
     expect(alone.locator(".facts")).to_contain_text("without Mass")
     expect(alone.locator(".warnings")).to_have_text("<img src=x> seems turned")
     expect(alone.locator(".tags").first).to_have_text("<b>Bold</b>")
-    expect(alone.locator(".pair").first).to_contain_text("43 % chance of a shared finding")
+    expect(alone.locator(".pair").first).to_contain_text("of 100 such pairs, 43 share a finding")
     expect(alone.locator(".legend")).to_contain_text("Measured on 165 images of nih14.")
     expect(alone.locator(".legend")).to_contain_text(CALIBRATED)
     expect(alone.get_by_role("heading", name="Most similar without Effusion")).to_be_visible()
