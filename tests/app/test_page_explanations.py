@@ -21,7 +21,7 @@ def coloured(page: Page, where: str) -> str:
 def test_a_finding_recolours_every_image_and_the_legend_names_it(page: Page) -> None:
     send(page)
     pictures_shown(page, ".answer")
-    chosen = page.locator(".finding:not(.absent)[aria-pressed=false]").first
+    chosen = page.locator(".finding.called[aria-pressed=false]").first
     name = chosen.locator(".name").inner_text()
     before = coloured(page, ".query"), coloured(page, ".card")
     chosen.click()
