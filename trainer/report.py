@@ -13,6 +13,8 @@ from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
 from xemplar.archive.artefact import write_file
+from xemplar.cli.terminal import plain
+from xemplar.model.checkpoint import Card
 
 from .metrics import Outputs, roc
 
@@ -43,6 +45,28 @@ def table(epochs: Sequence[EpochMetrics], best: int) -> Table:
         figures = [f"{getattr(epoch, name):.4f}" for name in COLUMNS[1:]]
         row = [str(epoch.epoch), *figures, f"{epoch.learning_rate:.0e}", f"{epoch.seconds:.0f}"]
         drawn.add_row(*row, style="bold" if epoch.epoch == best else "")
+    return drawn
+
+
+def calibration_table(card: Card) -> Table:
+    """Builds a table of a checkpoint's base rates and threshold for the terminal."""
+    on = card.population
+    drawn = Table(
+        title=None
+        if on is None
+        else f"Calibrated on {on.images:,} validation images of {plain(on.source)}; base rates of "
+        f"{on.labelled:,} labelled images, {on.ill:.0%} of which show a finding"
+    )
+    for column in ("finding", "base rate", "images", "of them validation", "called from"):
+        drawn.add_column(column, justify="left" if column == "finding" else "right")
+    for finding, one in zip(card.findings, card.calibration, strict=True):
+        drawn.add_row(
+            plain(finding.replace("_", " ")),
+            "-" if one.base_rate is None else f"{one.base_rate:.3f}",
+            str(one.positives),
+            str(one.val_positives),
+            "never" if one.threshold is None else f"{one.threshold:.2f}",
+        )
     return drawn
 
 
