@@ -88,9 +88,7 @@ def fit_classifier(
         each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         return (each * share).sum()
 
-    optimizer = torch.optim.LBFGS(
-        [change, offset], max_iter=STEPS, line_search_fn="strong_wolfe"
-    )
+    optimizer = torch.optim.LBFGS([change, offset], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
