@@ -183,8 +183,14 @@ def _summary(rows: Sequence[Row], probes: Sequence[Sequence[Cell]]) -> str:
 
 
 def _verdict(corners: Estimate) -> str:
-    """Compares with the limit, in words."""
-    return f"{'within' if corners.value <= LIMIT else 'above'} the limit of {LIMIT}"
+    """Compares the interval with the limit, in words."""
+    if corners.low is None or corners.high is None:
+        return f"of too few patients to compare with the limit of {LIMIT}"
+    if corners.high <= LIMIT:
+        return f"within the limit of {LIMIT}"
+    if corners.low > LIMIT:
+        return f"above the limit of {LIMIT}"
+    return f"which may lie below or above the limit of {LIMIT}"
 
 
 def _text(data: EvaluationData, judge: Judge, rows: Sequence[Row]) -> tuple[str, ...]:

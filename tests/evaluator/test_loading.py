@@ -37,7 +37,7 @@ def test_queries_candidates_and_tuning_images_are_of_their_splits(data: Evaluati
     assert {image.split for image in data.queries.records} == {"test"}
     assert {image.split for image in data.tuning.records} == {"val"}
     assert {case.split for case in data.candidates.cases} == {"train"}
-    assert (len(data.queries), len(data.tuning), len(data.candidates)) == (12, 6, 42)
+    assert (len(data.queries), len(data.tuning), len(data.candidates)) == (16, 8, 56)
 
 
 def test_patients_are_the_catalogs_pseudonyms(data: EvaluationData, phantoms: Phantoms) -> None:

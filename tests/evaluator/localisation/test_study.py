@@ -39,7 +39,7 @@ FINDING = "Mass"
 INSIDE = Box(FINDING, FINDING, 0.5, 0.25, 0.75, 0.5)  # cell (row 1, column 2) of 4 x 4
 SMALL = Box("Tumour", FINDING, 0.6, 0.3, 0.62, 0.32)  # within that cell
 FAR = Box("Edema", "Edema", 0.0, 0.75, 0.25, 1.0)  # the lower left cell
-IMAGES = 12
+IMAGES = 32
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +89,11 @@ def cells(table: Table, column: str, *keys: str) -> Cell:
 
 
 def test_a_map_in_the_box_hits_and_one_that_is_blank_counts_as_uniform(section: Section) -> None:
-    # 11 images hit; the first is blank and scores the area of its box, a sixteenth
+    # 31 images hit; the first is blank and scores the area of its box, a sixteenth
     pointing = cells(table(section, "finding-pointing-game"), GRAD_CAM, FINDING, FINDING)
     assert isinstance(pointing, Estimate)
-    assert pointing.count == 12
-    assert pointing.value == pytest.approx((11 + 1 / 16) / 12, abs=0.001)
+    assert pointing.count == IMAGES
+    assert pointing.value == pytest.approx((31 + 1 / 16) / 32, abs=0.001)
 
 
 def test_chance_is_the_area_for_every_figure_and_stands_in_the_table(section: Section) -> None:
@@ -120,8 +120,8 @@ def test_every_method_stands_in_the_table_with_its_threshold_and_blank_maps(
     # nobody indexed has an edema
     evidence = cells(methods, "pointing game", EVIDENCE)
     assert isinstance(evidence, Estimate)
-    assert evidence.count == 16
-    assert "there is none for 1 of 17 regions" in methods.caption
+    assert evidence.count == 43
+    assert "there is none for 1 of 44 regions" in methods.caption
 
 
 def test_iou_uses_the_threshold_that_the_tuning_images_choose(
@@ -158,8 +158,8 @@ def test_sizes_part_the_regions(section: Section) -> None:
     sizes = table(section, "size-relevance-mass")
     # INSIDE and FAR cover a sixteenth; SMALL under 2 %
     assert [row[:2] for row in sizes.rows] == [
-        ["under 2 % of the image", 4],
-        ["2 to 10 %", 13],
+        ["under 2 % of the image", 11],
+        ["2 to 10 %", 33],
         ["over 10 %", 0],
     ]
     assert sizes.rows[2][2:] == [None] * 6
@@ -168,8 +168,8 @@ def test_sizes_part_the_regions(section: Section) -> None:
 def test_the_long_table_names_no_file_and_no_patient(section: Section) -> None:
     regions = table(section, "regions")
     assert not regions.shown
-    # 16 regions with all methods, and the edema, for which there is no evidence
-    assert len(regions.rows) == 17 * len(METHODS) - 1
+    # 43 regions with all methods, and the edema, for which there is no evidence
+    assert len(regions.rows) == 44 * len(METHODS) - 1
     assert all(str(row[0]).startswith("caseq") for row in regions.rows)
     written = repr(section.to_dict())
     assert "secret" not in written
@@ -242,7 +242,7 @@ def test_images_without_boxes_are_refused_with_the_files_that_would_do(
     data: EvaluationData,
 ) -> None:
     bare = replace(data, queries=replace(data.queries, maps={}, boxes={}))
-    with pytest.raises(DatasetError, match=r"none of the 12 evaluated images has a radiologist's"):
+    with pytest.raises(DatasetError, match=r"none of the 32 evaluated images has a radiologist's"):
         localisation(bare)
 
 
@@ -276,6 +276,6 @@ def test_where_a_method_has_no_map_there_is_no_conclusion() -> None:
 
 def test_the_text_says_what_was_found_and_how_often_nothing_was_shown(section: Section) -> None:
     text = " ".join(section.text)
-    assert "17 boxes on 12 of the evaluated images, of 6 patients" in text
-    assert "In 3 of 17 regions Grad-CAM is blank" in text
+    assert "44 boxes on 32 of the evaluated images, of 16 patients" in text
+    assert "In 3 of 44 regions Grad-CAM is blank" in text
     assert "4 x 4 cells" in text

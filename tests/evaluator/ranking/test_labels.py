@@ -102,5 +102,5 @@ def test_the_study_names_no_file_and_no_patient(data: EvaluationData) -> None:
 
 def test_images_without_a_finding_cannot_be_evaluated(data: EvaluationData) -> None:
     images = tuple(replace(image, labels={}) for image in data.queries.records)
-    with pytest.raises(DatasetError, match="none of the 12 evaluated images has a finding"):
+    with pytest.raises(DatasetError, match="none of the 16 evaluated images has a finding"):
         ranking(replace(data, queries=replace(data.queries, records=images)))

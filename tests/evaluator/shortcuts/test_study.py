@@ -126,7 +126,7 @@ def test_what_sex_tells_of_findings_and_the_embedding_of_sex_is_found(
     section = shortcuts(told_by_sex, tmp_path)
     assert estimate(table(section, "images"), PEOPLE, "mean AUC").value == 1
     assert estimate(table(section, "probes"), "sex", "AUC").value > 0.9
-    assert cell(table(section, "probes"), "sex", "indexed cases fitted on") == 42
+    assert cell(table(section, "probes"), "sex", "indexed cases fitted on") == 56
     assert "The embedding tells sex" in section.summary
 
 
@@ -174,7 +174,7 @@ def test_no_regression_is_fitted_on_an_evaluated_patient(
 ) -> None:
     own = told_by_sex.queries.patients[0]
     one = changed(told_by_sex, lambda _: {}, lambda n: {"patient": own} if n == 3 else {})
-    assert unrelated_cases(one) == [n for n in range(42) if n != 3]
+    assert unrelated_cases(one) == [n for n in range(56) if n != 3]
     all_ = changed(told_by_sex, lambda _: {}, lambda _: {"patient": own})
     assert unrelated_cases(all_) == []
     assert embedding_probes(all_)[0] == []
