@@ -35,18 +35,35 @@ def estimate(
         None where no value is defined.
     """
     array = np.asarray(values, np.float64)
-    defined = np.flatnonzero(np.isfinite(array))
-    if not len(defined):
+    return estimate_ratio(array, np.ones_like(array), patients, resamples, seed)
+
+
+def estimate_ratio(
+    values: npt.ArrayLike,
+    others: npt.ArrayLike,
+    patients: Sequence[str | None],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate | None:
+    """Estimates the mean of values over the mean of others on the same images; see `estimate`.
+
+    Returns:
+        None where no image has both, or the others' mean is 0.
+    """
+    above, below = np.asarray(values, np.float64), np.asarray(others, np.float64)
+    defined = np.flatnonzero(np.isfinite(above) & np.isfinite(below))
+    if not below[defined].sum():
         return None
     who = clusters([patients[i] for i in map(int, defined)])
-    total = np.bincount(who, array[defined])
-    images = np.bincount(who).astype(np.float64)
-    mean = float(total.sum() / images.sum())
-    if len(images) < FEWEST:
-        return Estimate(mean, None, None, len(defined))
-    drawn = _drawn(len(images), resamples, seed)
-    low, high = np.quantile((drawn @ total) / (drawn @ images), tails(len(images)))
-    return Estimate(mean, float(low), float(high), len(defined))
+    sums = np.stack([np.bincount(who, part[defined]) for part in (above, below)], axis=1)
+    total = sums.sum(axis=0)
+    ratio = float(total[0] / total[1])
+    if len(sums) < FEWEST:
+        return Estimate(ratio, None, None, len(defined))
+    drawn = _drawn(len(sums), resamples, seed) @ sums
+    drawn = drawn[drawn[:, 1] > 0]
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], tails(len(sums)))
+    return Estimate(ratio, float(low), float(high), len(defined))
 
 
 def estimate_statistic(

@@ -97,6 +97,18 @@ class EvaluationData:
         """Names of the checkpoint's outputs, in their order."""
         return self.encoder.checkpoint.card.findings
 
+    @property
+    def parts(self) -> Mapping[str, npt.NDArray[np.bool_]]:
+        """Splits of the queries by name, bool (N,): all of them together first, then each apart.
+
+        How ill the images of a split are differs, and so does what is easy on them.
+        """
+        rule = self.encoder.checkpoint.card.split
+        splits = np.array([rule.of(image) for image in self.queries.records], str)
+        names = [name for name in self.settings.splits if name in splits]
+        everything = {" + ".join(names): np.ones(len(splits), np.bool_)}
+        return everything | {name: splits == name for name in names}
+
 
 def related(
     queries: EvaluationImages, candidates: Candidates, rows: slice

@@ -66,7 +66,13 @@ def quantus_table(found: QuantusScores, data: EvaluationData) -> Table:
         [
             row(LIPSCHITZ, LIPSCHITZ, 0.0, 1, POSTER[LIPSCHITZ]),
             row(FLIPPING, FLIPPING, None, 1, POSTER[FLIPPING]),
-            (BEFORE, None, *2 * (mean_over_patients(found.grad_cam[BEFORE], rows, data),), None, None),
+            (
+                BEFORE,
+                None,
+                *2 * (mean_over_patients(found.grad_cam[BEFORE], rows, data),),
+                None,
+                None,
+            ),
             row(MASS, MASS, share, 1, POSTER[MASS]),
             row(COMPLEXITY, COMPLEXITY, most, 1, POSTER[COMPLEXITY]),
             row(
