@@ -10,6 +10,7 @@ import numpy as np
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Case, case_id_of, open_catalog
+from xemplar.catalog.patients import check_domain
 from xemplar.data.boxes import DrawnBox, box_file, left_out, place_boxes, read_boxes, rows_of
 from xemplar.data.csv_table import read_rows
 from xemplar.data.datasets import TRAIN, Dataset, DatasetImage
@@ -135,7 +136,7 @@ def _part(
     return EvaluationImages(
         records=kept,
         case_ids=tuple(case_id_of(encoded.sha256[row]) for row in rows),
-        patients=tuple(store.pseudonym(f.source, f.patient) if f.patient else None for f in kept),
+        patients=tuple(store.pseudonym(f.domain, f.patient) if f.patient else None for f in kept),
         shapes=shapes,
         inputs=encoded.inputs[rows],
         embedding=encoded.embedding[rows],
@@ -157,6 +158,7 @@ def _candidates(
         found: dict[int, Case] = {}
         for begin in range(0, len(generation), CASES_PER_READ):
             found |= catalog.cases(generation.ids[begin : begin + CASES_PER_READ])
+        check_domain(source.dataset, source.store, catalog.named_patients(source.dataset.name))
     here = [found[i] for i in map(int, generation.ids) if i in found]
     cases = [case for case in here if case.source == source.dataset.name]
     if settings.index_splits:
@@ -216,6 +218,8 @@ def _index_command(source: EvaluationSource, encoder: Encoder, splits: Sequence[
     words += [word for split in splits for word in ("--split", split)]
     if dataset.name != dataset.root.resolve().name:
         words += ["--source", dataset.name]
+    if dataset.images[0].patients:
+        words += ["--patients", dataset.images[0].patients]
     return shlex.join(words)
 
 

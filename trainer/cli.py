@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xemplar.cli.options import options_from
-from xemplar.cli.terminal import ColumnsOption, TableOption, UnknownFindingsOption, dataset_of
+from xemplar.cli.terminal import (
+    ColumnsOption,
+    PatientsOption,
+    TableOption,
+    UnknownFindingsOption,
+    dataset_of,
+)
 
 from .settings import Augmentation, Settings
 
@@ -44,6 +50,7 @@ def train(
             help="Name of a data set, if not its folder's; once for each, in their order.",
         ),
     ] = None,
+    patients: PatientsOption = None,
     table: TableOption = None,
     columns: ColumnsOption = None,
     unknown_findings: UnknownFindingsOption = "refuse",
@@ -80,7 +87,7 @@ def train(
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"
         ) from error
-    from xemplar.data.datasets import source_names
+    from xemplar.data.datasets import identity_domains, source_names
     from xemplar.data.splits import PatientSplit
 
     if "findings" in options:
@@ -88,8 +95,10 @@ def train(
     settings = settings_of(recipe, **options, split=PatientSplit(split_seed, val_share, test_share))
     names = source_names(data, source or ())
     datasets = [
-        dataset_of(folder, table, columns, unknown_findings, name)
-        for folder, name in zip(data, names, strict=True)
+        dataset_of(folder, table, columns, unknown_findings, name, domain)
+        for folder, name, domain in zip(
+            data, names, identity_domains(data, patients or ()), strict=True
+        )
     ]
     settings = replace(settings, findings=_known(settings.findings, datasets))
     try:

@@ -1,7 +1,7 @@
 """Data sets -> samples and batches: network input, targets, and where findings may be."""
 
 import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -55,15 +55,26 @@ def frontal_images(
                 f"the data set(s) {', '.join(d.name for d in datasets)} have no frontal image in "
                 f"the split {split!r} with a known label of {', '.join(settings.findings)}"
             )
-    train, val = (
-        {(one.source, patient_key(one)) for one in splits[split]} for split in (TRAIN, VAL)
-    )
-    if train & val:
+    both = len(_patients(splits, TRAIN) & _patients(splits, VAL))
+    if both:
         raise DatasetError(
-            f"{len(train & val):,} patients of {', '.join(names)} are in train and in val too, so "
+            f"{both:,} patients of {', '.join(names)} are in train and in val too, so "
             "that validation would flatter; put all images of a patient into one split"
         )
     return splits
+
+
+def held_out_too(splits: Mapping[str, Sequence[DatasetImage]]) -> dict[str, int]:
+    """Counts patients of train and val who are in other splits as well: split -> patients."""
+    learnt = _patients(splits, TRAIN) | _patients(splits, VAL)
+    counts = {split: len(learnt & _patients(splits, split)) for split in sorted(splits)}
+    return {split: n for split, n in counts.items() if n and split not in (TRAIN, VAL)}
+
+
+def _patients(
+    splits: Mapping[str, Sequence[DatasetImage]], split: str
+) -> set[tuple[str, str, str]]:
+    return {patient_key(image) for image in splits[split]}
 
 
 class Sample(NamedTuple):

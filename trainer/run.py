@@ -35,7 +35,14 @@ from . import report
 from .box_supervision import box_supervision_of
 from .calibration import calibrate
 from .crossfit import soft_labels
-from .data import Sample, TrainingImages, check_readable, frontal_images, loader_of
+from .data import (
+    Sample,
+    TrainingImages,
+    check_readable,
+    frontal_images,
+    held_out_too,
+    loader_of,
+)
 from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
 from .initialisation import (
@@ -150,6 +157,11 @@ def train(
             f"{run.device}; {processes.world_size} process(es); epoch {len(run.epochs) + 1} of "
             f"{settings.epochs} is next"
         )
+        for split, patients in held_out_too(splits).items():
+            console.print(
+                f"[yellow]note[/] {patients:,} patients of train or val are in {plain(split)} too: "
+                "figures on it will not be of patients that were never seen"
+            )
         loader, sampler = _loader(run, datasets, splits[TRAIN], console)
         validation = Validation(splits[VAL], settings, processes)
         while not run.finished:
@@ -197,6 +209,7 @@ def _start(
         "initial": weights_origin(settings.initial),
         "datasets": {d.name: d.digest for d in datasets},
         "learnt": {d.name: development_digest(d.images, settings.split) for d in datasets},
+        "patients": {i.source: i.domain for d in datasets for i in d.images if i.patients},
         "whose": {d.name: sorted({patient_key(image)[0] for image in d.images}) for d in datasets},
         "initial_training": earlier_training(settings.initial),
     }
@@ -244,7 +257,9 @@ def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | Cosi
 
 def _check_same(out: Path, described: dict[str, Any]) -> None:
     """Refuses to resume a run with other settings, except those that do not change its result."""
-    before = with_present_names(progress_of(out / STATE)["settings"])
+    stored = with_present_names(progress_of(out / STATE)["settings"])
+    # a run of an earlier version lacks the settings that came since: for it they were off
+    before = {"patients": {}} | Settings().as_json() | stored
     # the last two follow from the data sets' digests and from the file of "initial"
     free = {"workers", "threads", "patience", "whose", "initial_training"}
     if described["schedule"] != "cosine":  # which reaches 0 with the last epoch

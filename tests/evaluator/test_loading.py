@@ -90,6 +90,14 @@ def test_an_index_without_this_data_set_is_refused(phantoms: Phantoms, tmp_path:
         loaded(phantoms, tmp_path / "work", source={"dataset": others})
 
 
+def test_an_index_of_the_same_patients_in_another_identity_domain_is_refused(
+    phantoms: Phantoms, tmp_path: Path
+) -> None:
+    other = open_dataset(phantoms.source.dataset.root, patients="theirs")
+    with pytest.raises(Mismatch, match=r"42 images of phantoms .*domain 'theirs'; name the domain"):
+        loaded(phantoms, tmp_path / "work", source={"dataset": other})
+
+
 def test_indexed_cases_may_be_chosen_by_split(phantoms: Phantoms, tmp_path: Path) -> None:
     with pytest.raises(NothingIndexed, match="no case of phantoms val"):
         loaded(phantoms, tmp_path / "work", index_splits=("val",))

@@ -359,6 +359,14 @@ def test_a_run_with_other_settings_in_the_same_folder_is_refused(
         trained(dataset, run, replace(RECIPE, **changed))
 
 
+def test_a_run_with_another_identity_domain_in_the_same_folder_is_refused(
+    run: Path, dataset: Dataset
+) -> None:
+    theirs = open_dataset(dataset.root, dataset.name, patients="town")
+    with pytest.raises(ConfigurationError, match=r"patients was \{\}, is \{'drawn': 'town'\}"):
+        trained(theirs, run)
+
+
 def test_a_run_with_other_labels_in_the_same_folder_is_refused(run: Path, tmp_path: Path) -> None:
     other = drawn_set(tmp_path / "set", train=40)
     with pytest.raises(ConfigurationError, match=r"datasets was .*choose another --out folder"):
