@@ -72,8 +72,16 @@ def classification(
             ),
         ),
         pictures=(_roc(curves), *_losses(training.get("history", ()))),
-        settings={"training": dict(training)},
+        settings={"training": _told(training)},
     )
+
+
+def _told(training: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training says of itself, without the digests of its patients and pictures."""
+    told = {name: value for name, value in training.items() if name != "membership"}
+    if told.get("initial_training"):
+        told["initial_training"] = _told(told["initial_training"])
+    return told
 
 
 def _mean(aucs: Iterable[Cell]) -> float | None:

@@ -22,6 +22,7 @@ from xemplar.model.encoder import Encoder
 
 from .data import Candidates, EvaluationData, EvaluationImages
 from .encoding import EncodedImages, encode_images
+from .leaks import find_leaks, without_leaks
 from .settings import Settings
 from .unseen import check_unseen
 
@@ -75,7 +76,7 @@ def load_evaluation_data(
         DatasetError: no images of the asked splits, patients in several splits, or a label or box
             file that cannot be used.
         Mismatch: the index was built by another checkpoint, or patients were split otherwise in
-            the training, or in the index.
+            the training, or in the index; or there are leaks, see `find_leaks`.
         NothingIndexed: there is no index, or no case of this data set in it.
     """
     card = encoder.checkpoint.card
@@ -95,23 +96,30 @@ def load_evaluation_data(
     trained = check_unseen(card, source.dataset, asked)
     candidates = _candidates(source, generation, encoder, settings)
     every = [*asked, *tuning]
+    # each apart: an image may be in both
+    boxed = {row for row in rows_of(boxes, asked) if row is not None}
+    boxed |= {len(asked) + row for row in rows_of(boxes, tuning) if row is not None}
     encoded = encode_images(
         every,
-        {row for row in rows_of(boxes, every) if row is not None},
+        boxed,
         encoder,
         work,
         lambda done: on_progress("images", done, len(every)),
     )
+    queries = _part(encoded, asked, 0, source.store, boxes, findings)
+    leaks = find_leaks(card, source.dataset, queries, candidates)
+    kept = without_leaks(leaks, queries, settings.leaks)
     data = EvaluationData(
         encoder=encoder,
-        queries=_part(encoded, asked, 0, source.store, boxes, findings),
+        queries=kept,
         tuning=_part(encoded, tuning, len(asked), source.store, boxes, findings),
         candidates=candidates,
         settings=settings,
         generation=generation.name,
         severity=_severity(source.dataset.root / SEVERITY),
         boxes_left_out=left_out(boxes, asked, findings),
-        trained=trained,
+        trained=f"{trained} {leaks}",
+        leaks=leaks.to_json() | {"images left out": len(queries) - len(kept)},
     )
     return data, [(every[index].path, reason) for index, reason in encoded.unreadable]
 

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from xemplar.archive.artefact import write_file
 from xemplar.cli.terminal import plain
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
+from xemplar.data.membership import Membership, development_images
 from xemplar.data.splits import development_digest, patient_key
 from xemplar.errors import ConfigurationError
 from xemplar.model.checkpoint import Card, save
@@ -214,6 +215,8 @@ def _start(
         "initial_training": earlier_training(settings.initial),
     }
     resumes = (out / STATE).is_file()
+    if processes.is_main:  # which writes the checkpoint; the salt of a resumed run stays
+        described["membership"] = _membership(settings, datasets, out)
     if resumes:
         _check_same(out, described)
     elif not initialise(network, settings.initial):
@@ -255,13 +258,21 @@ def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | Cosi
     )
 
 
+def _membership(settings: Settings, datasets: Sequence[Dataset], out: Path) -> dict[str, Any]:
+    """Digests of the patients and pictures that are learnt from, for `xemplar evaluate`."""
+    kept = progress_of(out / STATE)["settings"] if (out / STATE).is_file() else {}
+    images = development_images(datasets, settings.split)
+    found: dict[str, Any] = kept.get("membership") or Membership.of(images, settings.spec).to_json()
+    return found
+
+
 def _check_same(out: Path, described: dict[str, Any]) -> None:
     """Refuses to resume a run with other settings, except those that do not change its result."""
     stored = with_present_names(progress_of(out / STATE)["settings"])
     # a run of an earlier version lacks the settings that came since: for it they were off
     before = {"patients": {}} | Settings().as_json() | stored
-    # the last two follow from the data sets' digests and from the file of "initial"
-    free = {"workers", "threads", "patience", "whose", "initial_training"}
+    # the last three follow from the data sets' digests and from the file of "initial"
+    free = {"workers", "threads", "patience", "whose", "initial_training", "membership"}
     if described["schedule"] != "cosine":  # which reaches 0 with the last epoch
         free.add("epochs")
     changed = [

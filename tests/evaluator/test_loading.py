@@ -94,7 +94,7 @@ def test_an_index_of_the_same_patients_in_another_identity_domain_is_refused(
     phantoms: Phantoms, tmp_path: Path
 ) -> None:
     other = open_dataset(phantoms.source.dataset.root, patients="theirs")
-    with pytest.raises(Mismatch, match=r"42 images of phantoms .*domain 'theirs'; name the domain"):
+    with pytest.raises(Mismatch, match=r"56 images of phantoms .*domain 'theirs'; name the domain"):
         loaded(phantoms, tmp_path / "work", source={"dataset": other})
 
 

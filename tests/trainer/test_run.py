@@ -29,6 +29,7 @@ from xemplar_trainer.student import Student
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
 from xemplar.data.datasets import Dataset, DatasetImage, open_dataset
+from xemplar.data.membership import Membership, contrasts
 from xemplar.data.splits import PatientSplit, development_digest
 from xemplar.errors import ConfigurationError, DatasetError
 from xemplar.imaging import decode
@@ -120,6 +121,21 @@ def test_the_checkpoint_tells_the_recipe_and_the_data(run: Path, dataset: Datase
     assert card.split == RECIPE.split
     assert card.training["learnt"] == {"drawn": development_digest(dataset.images, RECIPE.split)}
     assert set(card.metrics) >= {"val_loss", "val_accuracy", "val_auc", "val_auc/Mass"}
+
+
+def test_the_checkpoint_knows_patients_and_pictures_of_train_and_val_again(
+    run: Path, dataset: Dataset
+) -> None:
+    """Whatever they are called next time; and the salt of a resumed run is the same."""
+    card = load(run / "checkpoint.safetensors").card
+    members = Membership.from_json(card.training["membership"])
+    assert members.has_patients(dataset.images).all()
+    inputs = [preprocess(decode(f.path.read_bytes()), card.spec) for f in dataset.images]
+    assert members.has_pictures(contrasts(inputs)).all()
+    assert (
+        progress_of(run / "state.safetensors")["settings"]["membership"]
+        == (card.training["membership"])
+    )
 
 
 def restored(run: Path, findings: int = 2) -> tuple[DenseNetwork, dict[str, Any]]:
