@@ -4,6 +4,7 @@ The folder of a run: ``checkpoint.safetensors`` (the best epoch), ``state.safete
 resume from), ``epochs.csv``, ``loss.png``, ``roc.png``, ``settings.json``, ``tensorboard/``.
 """
 
+import hashlib
 import json
 import math
 import time
@@ -215,8 +216,8 @@ def _start(
         "initial_training": earlier_training(settings.initial),
     }
     resumes = (out / STATE).is_file()
-    if processes.is_main:  # which writes the checkpoint; the salt of a resumed run stays
-        described["membership"] = _membership(settings, datasets, out)
+    if processes.is_main:  # which writes the checkpoint
+        described["membership"] = _membership(described, settings, datasets, out)
     if resumes:
         _check_same(out, described)
     elif not initialise(network, settings.initial):
@@ -258,12 +259,21 @@ def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | Cosi
     )
 
 
-def _membership(settings: Settings, datasets: Sequence[Dataset], out: Path) -> dict[str, Any]:
-    """Digests of the patients and pictures that are learnt from, for `xemplar evaluate`."""
+def _membership(
+    described: dict[str, Any], settings: Settings, datasets: Sequence[Dataset], out: Path
+) -> dict[str, Any]:
+    """Digests of the patients and pictures that are learnt from, for `xemplar evaluate`.
+
+    The salt is made of the recipe and the data, so that the same training gives the same file, and
+    any other one another salt.
+    """
     kept = progress_of(out / STATE)["settings"] if (out / STATE).is_file() else {}
+    if "membership" in kept:
+        found: dict[str, Any] = kept["membership"]
+        return found
+    salt = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).digest()[:16]
     images = development_images(datasets, settings.split)
-    found: dict[str, Any] = kept.get("membership") or Membership.of(images, settings.spec).to_json()
-    return found
+    return Membership.of(images, settings.spec, salt).to_json()
 
 
 def _check_same(out: Path, described: dict[str, Any]) -> None:

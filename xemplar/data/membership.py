@@ -10,7 +10,7 @@ stay in the checkpoint, so whoever has it can try somebody's id, or a picture (d
   unequal signs estimates the angle between two contrasts (Charikar, STOC 2002). A picture cannot be
   made from them; one that is at hand is recognised, re-encoded and rescaled copies included.
 
-The salt, which also makes the projections, is drawn anew for each checkpoint, so that the digests
+The salt, which also makes the projections, is another one for each checkpoint, so that the digests
 of two cannot be joined.
 """
 
