@@ -124,7 +124,7 @@ class EvaluationData:
         """
         rule = self.encoder.checkpoint.card.split
         splits = np.array([rule.of(image) for image in self.queries.records], str)
-        names = [name for name in self.settings.splits if name in splits]
+        names = [n for n in dict.fromkeys((*self.settings.splits, *splits)) if n in splits]
         everything = {" + ".join(names): np.ones(len(splits), np.bool_)}
         return everything | {name: splits == name for name in names}
 
