@@ -72,4 +72,5 @@ def reciprocal_rank(gains: Gains, allowed: Counts) -> Gains:
 
 
 def _relevant(gains: Gains) -> Gains:
-    return np.count_nonzero(gains > 0, axis=1).astype(np.float64)
+    relevant: Gains = (gains > 0).sum(axis=1).astype(np.float64)
+    return relevant
