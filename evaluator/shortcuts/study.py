@@ -71,6 +71,7 @@ def shortcuts(
         text=_text(data, judge, rows),
         tables=(
             _images_table(rows, masks(data.encoder.checkpoint.card.spec.size)),
+            _splits_table(data, judge, rows),
             _probes_table(probes, left_out),
             _findings_table(judge, rows),
         ),
@@ -126,6 +127,24 @@ def _images_table(rows: Sequence[Row], shown: Mapping[str, Mask]) -> Table:
         "Everything else is black. Each corner is a square of one fifth of the input's side, the "
         f"border a tenth wide. Differences are of the same images and findings. {PEOPLE!r} is a "
         "logistic regression fitted on the indexed cases; the network takes no part in it. "
+        "Intervals are over patients.",
+    )
+
+
+def _splits_table(data: EvaluationData, judge: Judge, rows: Sequence[Row]) -> Table:
+    """Tabulates the mean AUC in each split apart, over its findings that can be judged."""
+    lines: list[list[Cell]] = []
+    for part, members in list(data.parts.items())[1:]:  # the first is all of them together
+        among = judge.among(members)
+        for row in rows:
+            columns = [column for column in row.columns if column in among.truth.judged]
+            auc = among.mean(row.scores[members], columns) if columns else None
+            lines.append([part, row.name, auc, GUESSING, len(columns)])
+    return Table(
+        "shortcuts-splits",
+        "Mean AUC by what the network sees, in each split apart",
+        ("images", "what it sees", "mean AUC", "chance", "findings"),
+        lines,
         "Intervals are over patients.",
     )
 

@@ -79,6 +79,22 @@ def told_by_sex(data: EvaluationData) -> EvaluationData:
     )
 
 
+def test_splits_stand_apart(data: EvaluationData, tmp_path: Path) -> None:
+    """The corners' scores are right in one split and wrong in the other."""
+    labels = [{"Hernia": n // 2 % 2} for n in range(len(data.queries))]
+    apart = changed(
+        data, lambda n: {"split": ("test", "box")[n % 2], "labels": labels[n]}, lambda _: {}
+    )
+    judge = Judge.of(apart)
+    column = data.findings.index("Hernia")
+    scores = np.zeros((len(labels), len(data.findings)))
+    right = np.array([known["Hernia"] for known in labels])
+    scores[:, column] = np.where(np.arange(len(labels)) % 2, -right, right)
+    row = module.Row(CORNERS, scores, (column,), judge.mean(scores, (column,)), None)
+    found = module._splits_table(apart, judge, [row]).rows
+    assert [(line[0], line[2].value) for line in found] == [("test", 1), ("box", 0)]
+
+
 def test_every_part_of_the_image_stands_beside_chance_and_the_corners_beside_their_limit(
     section: Section,
 ) -> None:
