@@ -97,7 +97,7 @@ def _rows(judge: Judge, logits: npt.NDArray[np.float32]) -> list[list[Cell]]:
     truth = judge.truth
     if not truth.judged:
         return []
-    ill = (truth.present & truth.known).any(axis=1)
+    ill = (truth.present & truth.known).sum(axis=1) > 0
     among, told = judge.among(ill), logits[ill]
     both = among.truth.judged
     rows: list[list[Cell]] = [

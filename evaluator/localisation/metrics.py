@@ -101,8 +101,9 @@ def agreement(heatmap: Heatmap, mask: Mask, thresholds: Sequence[float]) -> Agre
     """Computes all figures at once; arguments and errors as of `overlaps`."""
     heights = shares(heatmap, mask)
     iou, dice = _overlaps(heights, mask, thresholds)
-    figures = (one(heights, mask) for one in (_pointing, _mass, _rank))
-    return Agreement(*figures, iou, dice)
+    return Agreement(
+        _pointing(heights, mask), _mass(heights, mask), _rank(heights, mask), iou, dice
+    )
 
 
 def _pointing(heights: Heights, mask: Mask) -> float:
