@@ -40,7 +40,8 @@ class Leaks:
         found: number of patients with such a digest.
         asked: number of patients that were compared.
         expected: of them, those that chance gives such a digest.
-        silent: whether a training keeps no digests.
+        told: whether any training keeps digests.
+        silent: whether any keeps none.
         foreign: whether patients are called as in no identity domain of a training.
     """
 
@@ -50,6 +51,7 @@ class Leaks:
     found: int
     asked: int
     expected: float
+    told: bool
     silent: bool
     foreign: bool
 
@@ -65,13 +67,13 @@ class Leaks:
         return bool(self.trained.any() or self.indexed.any() or lucky < LUCK)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the counts, for the report."""
+        """Return the counts, for the report; None where no training keeps digests."""
         return {
-            "patients of the training": self.found,
-            "patients of the training, by chance": round(self.expected, 3),
-            "pictures of the training": int(self.trained.sum()),
+            "patients of the training": self.found if self.told else None,
+            "patients of the training, by chance": round(self.expected, 3) if self.told else None,
+            "pictures of the training": int(self.trained.sum()) if self.told else None,
             "pictures indexed under another patient": int(self.indexed.sum()),
-            "the checkpoint keeps digests": not self.silent,
+            "every training keeps digests": not self.silent,
         }
 
     def __str__(self) -> str:
@@ -92,9 +94,10 @@ class Leaks:
                 f"Of {self.asked:,} queried patients {self.found:,} have a digest of the training's"
                 f" ({self.expected:.2g} by chance)."
             )
+        known = f"{int(self.trained.sum()):,} are the training's, and " if self.told else ""
         sentences.append(
-            f"Of {len(self.trained):,} queried pictures {int(self.trained.sum()):,} are known to "
-            f"be the training's, and {int(self.indexed.sum()):,} are indexed under another patient."
+            f"Of {len(self.trained):,} queried pictures {known}{int(self.indexed.sum()):,} are "
+            "indexed under another patient."
         )
         return " ".join(sentences)
 
@@ -135,6 +138,7 @@ def find_leaks(
         found=counted(patients),
         asked=asked,
         expected=asked * sum(one.strangers for one in memberships),
+        told=bool(memberships),
         silent=None in kept,
         foreign=bool(memberships) and bool(new.any()) and not asked,
     )

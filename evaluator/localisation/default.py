@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.data.findings import NO_FINDING
+from xemplar.data.findings import NO_FINDING, positives
 from xemplar.imaging.preprocess import onto_image
 from xemplar.model.checkpoint import Checkpoint
 
@@ -46,7 +46,7 @@ class DefaultMaps:
 
     Attributes:
         drawn: float64 (N,), 1 where a map is drawn; of images with boxes.
-        healthy: float64 (N,), likewise, of images labelled "No Finding" and nothing else.
+        healthy: float64 (N,), likewise, of images whose known findings are all absent.
         any_box: float64 (N,), share of the map's highest points that lie in any box of the image;
             0 where no map is drawn. Of images with boxes.
         own_box: float64 (N,), likewise, in a box of the finding that the map is of.
@@ -66,7 +66,7 @@ def default_maps(data: EvaluationData, explainer: Explainer) -> DefaultMaps:
     finding, drawn = shown_by_default(data.encoder.checkpoint, queries.logits)
     found = DefaultMaps(*(np.full(len(queries), np.nan) for _ in range(5)))
     for row, image in enumerate(queries.records):
-        if {name for name, value in image.labels.items() if value == 1} == {NO_FINDING}:
+        if set(positives(image.labels)) == {NO_FINDING}:
             found.healthy[row] = drawn[row]
     for row, boxes in queries.boxes.items():
         height, width = image_shape(queries, row)
@@ -96,7 +96,7 @@ def default_table(data: EvaluationData, found: DefaultMaps) -> Table:
         "the finding reaches its threshold; elsewhere in this section the finding is told. The "
         "shares of the second and third figure are of all images with boxes: where no map is "
         "drawn, none points. Chance is the share of the image that its boxes cover. An image is "
-        f"healthy if its label is {NO_FINDING.replace('_', ' ')!r}. Intervals are over patients.",
+        "healthy if all findings that are known of it are absent. Intervals are over patients.",
     )
 
 
