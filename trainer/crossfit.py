@@ -31,6 +31,7 @@ from .data import TrainingImages, loader_of
 from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
 from .initialisation import set_bias_to_prevalence
+from .label_weights import label_weights, weights_as_drawn
 from .metrics import auc_by_finding, mean_auc
 from .mixup import mixer
 from .sampling import EpochSampler
@@ -154,15 +155,18 @@ def _held_out_logits(
     """Trains a network without some images, and returns its logits (n, F) for these."""
     settings = replace(settings, batch_size=BATCH)
     torch.manual_seed(settings.seed + number)
-    seen = [record for index, record in enumerate(records) if index not in held_out]
+    chosen = [index for index in range(len(records)) if index not in held_out]
+    seen, weights = [records[n] for n in chosen], weights_as_drawn(records, settings)[chosen]
     network = FineTuned(pretrained(settings.teacher), len(settings.findings))
-    set_bias_to_prevalence(network.classifier, seen, settings.findings, settings.uncertain)
+    set_bias_to_prevalence(network.classifier, seen, settings.findings, settings.uncertain, weights)
     student = Student(network).to(device.name).to(memory_format=torch.channels_last)
     average = moving_average(network, EMA_DECAY)
     sampler = EpochSampler(records, settings, Distributed())
     sampler.excluded = held_out
     lone = len(sampler) % settings.batch_size == 1  # a last batch of one image has no variance
-    images = TrainingImages(records, settings, augmented=True)
+    images = TrainingImages(
+        records, settings, augmented=True, label_weights=label_weights(records, settings)
+    )
     loader = loader_of(images, sampler, drop_last=lone)
     optimizer, scheduler = _optimizer(network, len(loader) * settings.crossfit_epochs)
 

@@ -83,7 +83,7 @@ class Sample(NamedTuple):
     Attributes:
         image: float (s, s), grey values in [0, 1].
         target: float (F,), 1 where the finding is present; in between with soft labels.
-        known: float (F,), 1 where the label is known.
+        known: float (F,) in [0, 1], weight of the label; 0 where it is unknown.
         location: float (F, s/32, s/32), share of each cell that shows the finding, or may.
         location_weight: float (F,) in [0, 1], weight of that location in the outside-box loss.
     """
@@ -108,6 +108,7 @@ class TrainingImages(TorchDataset[Sample]):
         augmented: whether images are augmented.
         boxes: where findings are; None where that does not matter.
         soft_labels: float32 (N, F) in [0, 1]; the settings give their share in the target.
+        label_weights: float32 (N, F) in [0, 1] (`trainer.label_weights`); None for 1.
     """
 
     def __init__(
@@ -118,12 +119,14 @@ class TrainingImages(TorchDataset[Sample]):
         augmented: bool = False,
         boxes: BoxSupervision | None = None,
         soft_labels: npt.NDArray[np.float32] | None = None,
+        label_weights: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.records = records
         self.settings = settings
         self.augmented = augmented
         self.boxes = boxes
         self.soft_labels = soft_labels
+        self.label_weights = label_weights
 
     def __len__(self) -> int:
         return len(self.records)
@@ -146,6 +149,8 @@ class TrainingImages(TorchDataset[Sample]):
             generator = np.random.default_rng((self.settings.seed, epoch, index))
             image, masks = augment(image, masks, self.settings.augmentation, generator)
         target, known = targets(record.labels, self.settings.findings, self.settings.uncertain)
+        if self.label_weights is not None:
+            known *= self.label_weights[index]
         weight = torch.from_numpy(target * known) * torch.where(which > 0, 1.0, PRIOR_WEIGHT)
         if self.soft_labels is not None:
             share = self.settings.soft_label_weight

@@ -76,6 +76,7 @@ def train_epoch(
     weights: LossWeights,
     mix: Mix | None,
     on_step: Callable[[], None],
+    processes: Distributed = Distributed(),
 ) -> tuple[float, float]:
     """Takes one optimizer step per batch.
 
@@ -87,6 +88,7 @@ def train_epoch(
         weights: of the losses beside the classification loss.
         mix: mixes the images of a batch; None leaves them as they are.
         on_step: called after each step.
+        processes: that train one network together.
 
     Returns:
         (classification loss, accuracy at probability 0.5), means over the known labels of all
@@ -105,7 +107,8 @@ def train_epoch(
         with device.autocast():
             outputs, additional = student(batch, weights)
         logits, target, known = outputs.float(), batch.target, batch.known
-        loss = masked_bce(logits, target, known)
+        count = processes.mean_sum(known)
+        loss = masked_bce(logits, target, known, count)
         total = loss + additional
         if not torch.isfinite(total):
             raise ConfigurationError(
@@ -115,7 +118,6 @@ def train_epoch(
         total.backward()
         optimizer.step()
         right = (((logits > 0) == (target > 0.5)) * known).sum()
-        count = known.sum()
         sums += torch.stack([loss.detach() * count, right, count]).double()
         on_step()
     loss_sum, right_sum, labels = sums.tolist()

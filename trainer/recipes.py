@@ -15,6 +15,7 @@ RECIPES: Mapping[str, Settings] = {
     # minutes (without one: crossfit 0 and soft_label_weight 0)
     "guided": Settings(
         initial="none",
+        contradicted_weight=0.5,
         teacher="efficientnet-lite2",
         crossfit=5,
         soft_label_weight=0.7,

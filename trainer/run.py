@@ -52,6 +52,7 @@ from .initialisation import (
     set_bias_to_prevalence,
     weights_origin,
 )
+from .label_weights import disagreements, label_weights, told, weights_as_drawn
 from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from .mixup import mixer
 from .projection import fully_labelled, project
@@ -162,6 +163,9 @@ def train(
                 f"[yellow]note[/] {patients:,} patients of train or val are in {plain(split)} too: "
                 "figures on it will not be of patients that were never seen"
             )
+        contradictions = told(run.described["contradicted"], settings.contradicted_weight)
+        for sentence in contradictions:
+            console.print(f"[yellow]note[/] {plain(sentence)}")
         loader, sampler = _loader(run, datasets, splits[TRAIN], console)
         validation = Validation(splits[VAL], settings, processes)
         while not run.finished:
@@ -185,7 +189,14 @@ def _loader(
         boxes = box_supervision_of(datasets, records, settings.findings)
     if settings.soft_label_weight and not run.finished:
         soft = soft_labels(settings, records, run.device, run.processes, run.out, console)
-    images = TrainingImages(records, settings, augmented=True, boxes=boxes, soft_labels=soft)
+    images = TrainingImages(
+        records,
+        settings,
+        augmented=True,
+        boxes=boxes,
+        soft_labels=soft,
+        label_weights=label_weights(records, settings),
+    )
     # a last batch of one image has no variance for batch norm
     lone = len(sampler) % settings.batch_size == 1
     return loader_of(images, sampler, drop_last=lone), sampler
@@ -210,17 +221,21 @@ def _start(
         "datasets": {d.name: d.digest for d in datasets},
         "learnt": {d.name: development_digest(d.images, settings.split) for d in datasets},
         "patients": {i.source: i.domain for d in datasets for i in d.images if i.patients},
+        "contradicted": disagreements(records, settings.findings),
         "whose": {d.name: sorted({patient_key(image)[0] for image in d.images}) for d in datasets},
         "initial_training": earlier_training(settings.initial),
     }
     resumes = (out / STATE).is_file()
     if resumes:
         _check_same(out, described)
-    elif not initialise(network, settings.initial):
-        set_bias_to_prevalence(network.classifier, records, settings.findings, settings.uncertain)
+    weights = weights_as_drawn(records, settings)
+    if not resumes and not initialise(network, settings.initial):
+        set_bias_to_prevalence(
+            network.classifier, records, settings.findings, settings.uncertain, weights
+        )
     teacher = open_teacher(settings.teacher, device.name) if settings.teacher else None
-    share = prevalence(records, settings.findings, settings.uncertain)[0]
-    student = Student(network, teacher, torch.from_numpy(share)).to(device.name)
+    share = prevalence(records, settings.findings, settings.uncertain, weights)[0]
+    student = Student(network, teacher, torch.from_numpy(share), processes).to(device.name)
     student.to(memory_format=torch.channels_last)
     optimizer = AdamW(
         student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -260,8 +275,8 @@ def _check_same(out: Path, described: dict[str, Any]) -> None:
     stored = with_present_names(progress_of(out / STATE)["settings"])
     # a run of an earlier version lacks the settings that came since: for it they were off
     before = {"patients": {}} | Settings().as_json() | stored
-    # the last two follow from the data sets' digests and from the file of "initial"
-    free = {"workers", "threads", "patience", "whose", "initial_training"}
+    # the last three follow from the data sets' digests and from the file of "initial"
+    free = {"workers", "threads", "patience", "whose", "contradicted", "initial_training"}
     if described["schedule"] != "cosine":  # which reaches 0 with the last epoch
         free.add("epochs")
     changed = [
@@ -297,7 +312,7 @@ def _one_epoch(
         weights = run.settings.loss_weights_at(number)
         mix = mixer(run.settings, number, run.processes.rank)
         loss, right = train_epoch(
-            run.parallel, loader, run.optimizer, run.device, weights, mix, on_step
+            run.parallel, loader, run.optimizer, run.device, weights, mix, on_step, run.processes
         )
         loss, right = run.processes.mean(loss), run.processes.mean(right)
         run.processes.broadcast_buffers(run.state)

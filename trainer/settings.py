@@ -126,6 +126,16 @@ class Settings:
     uncertain: Annotated[
         UncertainPolicy, Field(description="What an uncertain label (-1) counts as."), INPUT
     ] = UncertainPolicy.POSITIVE
+    contradicted_weight: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Weight of a label that another reader's class in the same row "
+            "contradicts, such as 0.5 for a mined finding on an image read as normal; 1: full.",
+        ),
+        INPUT,
+    ] = 1.0
     size: Annotated[
         int,
         Field(gt=0, description="Side of the network's input in pixels, a multiple of 32."),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from .data import Sample
+from .distributed import Distributed
 from .losses import FeatureDistillation, outside_box_loss, pkt_loss
 from .settings import LossWeights
 from .teacher import Teacher
@@ -43,10 +44,15 @@ class Student(nn.Module):
     prevalence: Tensor
 
     def __init__(
-        self, network: Trainable, teacher: Teacher | None = None, prevalence: Tensor | None = None
+        self,
+        network: Trainable,
+        teacher: Teacher | None = None,
+        prevalence: Tensor | None = None,
+        processes: Distributed = Distributed(),
     ) -> None:
         super().__init__()
         self.network = network
+        self._processes = processes
         self.distillation = (
             None if teacher is None else FeatureDistillation(teacher, _channels(network))
         )
@@ -70,12 +76,15 @@ class Student(nn.Module):
             loss = loss + weights.distillation * self.distillation(batch.image, maps)
         if weights.box:
             evidence = torch.einsum("fc,nchw->nfhw", classifier.weight, maps[-1])
-            outside = outside_box_loss(evidence, batch.location, batch.location_weight)
+            total = self._processes.mean_sum(batch.location_weight)
+            outside = outside_box_loss(evidence, batch.location, batch.location_weight, total)
             loss = loss + weights.box * outside
         if weights.pkt:
-            complete = batch.known.amin(dim=1) > 0.99  # only images of which all findings are known
+            known = batch.known.amin(dim=1)
+            complete = known > 0  # only images of which all findings are known
             findings = batch.target[complete] / self.prevalence.sqrt()
-            loss = loss + weights.pkt * pkt_loss(pooled[complete].float(), findings)
+            near = pkt_loss(pooled[complete].float(), findings, known[complete])
+            loss = loss + weights.pkt * near
         return logits, loss
 
 

@@ -186,6 +186,18 @@ def test_only_images_of_which_all_is_known_count_for_likeness(
     assert among_four > 0
 
 
+def test_a_doubted_images_neighbours_count_less() -> None:
+    generator = torch.Generator().manual_seed(3)
+    embeddings, findings = (torch.rand(5, 3, generator=generator) for _ in range(2))
+    each = [
+        pkt_loss(embeddings, findings, torch.eye(5)[n] + 1e-9).item() for n in range(5)
+    ]  # of one image
+    weight = torch.tensor([1.0, 0.5, 1.0, 0.25, 0.25])
+    expected = float(np.dot(weight.numpy(), each)) / 3
+    assert pkt_loss(embeddings, findings, weight).item() == pytest.approx(expected, rel=1e-4)
+    assert pkt_loss(embeddings, findings).item() == pytest.approx(np.mean(each), rel=1e-4)
+
+
 def test_the_average_forgets_the_random_beginning(network: DenseNetwork) -> None:
     average = moving_average(network, 0.9)
     average.update_parameters(network)  # the first step is copied
