@@ -36,6 +36,7 @@ from .metrics import auc_by_finding, mean_auc
 from .mixup import mixer
 from .sampling import EpochSampler
 from .settings import FOLDS, LossWeights, Settings
+from .soft_labels import write_soft_labels
 from .student import Student, Trainable, moving_average
 from .teacher import EfficientNetLite, pretrained
 
@@ -48,7 +49,7 @@ WARMUP_STEPS = 50
 EMA_DECAY = 0.995
 """Decay of the exponential moving average of the weights."""
 
-SOFT_LABELS = "soft.safetensors"
+SOFT_LABELS, SOFT_LABELS_TABLE = "soft.safetensors", "soft-labels.csv"
 
 
 class FineTuned(nn.Module):
@@ -91,7 +92,7 @@ def soft_labels(
     """Predicts findings of each training image by teachers that were fine-tuned without it.
 
     Predictions of finished networks are kept in the file `SOFT_LABELS` of the run's folder; a run
-    that was killed goes on with the next network.
+    that was killed goes on with the next network. Their means are written to `SOFT_LABELS_TABLE`.
 
     Args:
         settings: number of networks, and epochs of each.
@@ -126,6 +127,8 @@ def soft_labels(
     every = safetensors.numpy.load_file(file)
     logits = np.stack([every[str(number)] for number in range(settings.crossfit)])
     probabilities: npt.NDArray[np.float32] = np.nanmean(1 / (1 + np.exp(-logits)), axis=0)
+    if processes.is_main:
+        write_soft_labels(out / SOFT_LABELS_TABLE, records, settings.findings, probabilities)
     return probabilities
 
 

@@ -58,6 +58,7 @@ from .mixup import mixer
 from .projection import fully_labelled, project
 from .sampling import EpochSampler
 from .settings import Settings
+from .soft_labels import read_soft_labels
 from .state import load_state, progress_of, save_state, with_present_names
 from .student import Student, moving_average
 from .teacher import open_teacher
@@ -187,7 +188,9 @@ def _loader(
     boxes = soft = None
     if settings.box_weight:
         boxes = box_supervision_of(datasets, records, settings.findings)
-    if settings.soft_label_weight and not run.finished:
+    if settings.soft_labels and not run.finished:
+        soft = read_soft_labels(Path(settings.soft_labels), records, settings, console)
+    elif settings.soft_label_weight and not run.finished:
         soft = soft_labels(settings, records, run.device, run.processes, run.out, console)
     images = TrainingImages(
         records,
@@ -218,6 +221,7 @@ def _start(
     network = DenseNetwork(architecture, len(settings.findings), settings.spec)
     described = settings.as_json() | {
         "initial": weights_origin(settings.initial),
+        "soft_labels": weights_origin(settings.soft_labels),
         "datasets": {d.name: d.digest for d in datasets},
         "learnt": {d.name: development_digest(d.images, settings.split) for d in datasets},
         "patients": {i.source: i.domain for d in datasets for i in d.images if i.patients},
