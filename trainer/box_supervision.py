@@ -52,7 +52,8 @@ class BoxSupervision:
     def _drawn(self, boxes: Sequence[Box]) -> dict[str, Masks]:
         masks: dict[str, Masks] = {}
         for box in boxes:
-            mask = box.mask(SIDE, SIDE).astype(np.float32)
+            across = _overlap(np.array([box.left, box.right]) * SIDE)
+            mask = _overlap(np.array([box.top, box.bottom]) * SIDE) @ across.T
             for finding in (
                 INTERCHANGEABLE & set(self._findings)
                 if box.finding in INTERCHANGEABLE
@@ -105,17 +106,27 @@ def to_input_frame(masks: Masks, region: InputRegion, size: int) -> Masks:
         region: position of the image in the input.
         size: side of the input in pixels.
     """
-    into, scale = np.zeros_like(masks), SIDE / size
-    x, y, width, height = (
-        round(v * scale) for v in (region.x, region.y, region.width, region.height)
-    )
-    if (width, height) == (SIDE, SIDE):
+    if (region.width, region.height) == (size, size):
         return masks
-    for one, mask in zip(into, masks, strict=True):
-        one[y : y + height, x : x + width] = cv2.resize(
-            mask, (width, height), interpolation=cv2.INTER_LINEAR
-        )
-    return into
+    cells, scale = np.arange(SIDE + 1) / SIDE, SIDE / size
+    across = _overlap((region.x + region.width * cells) * scale)
+    down = _overlap((region.y + region.height * cells) * scale)
+    moved: Masks = down @ masks @ across.T
+    return moved
+
+
+def _overlap(edges: npt.NDArray[np.floating]) -> Masks:
+    """Computes how much of each cell of a mask's axis each interval covers.
+
+    Args:
+        edges: float (n + 1,), borders of n adjacent intervals, in cells.
+
+    Returns:
+        float32 (SIDE, n) in [0, 1].
+    """
+    cells = np.arange(SIDE)[:, None]
+    covered = np.minimum(edges[1:], cells + 1) - np.maximum(edges[:-1], cells)
+    return np.clip(covered, 0, 1).astype(np.float32)
 
 
 def _prior(masks: Sequence[Masks]) -> Masks:

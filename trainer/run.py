@@ -60,7 +60,7 @@ from .sampling import EpochSampler
 from .settings import Settings
 from .soft_labels import read_soft_labels
 from .state import load_state, progress_of, save_state, with_present_names
-from .student import Student, moving_average
+from .student import Student, average_told, moving_average
 from .teacher import open_teacher
 
 CHECKPOINT, STATE = "checkpoint.safetensors", "state.safetensors"
@@ -168,6 +168,8 @@ def train(
         for sentence in contradictions:
             console.print(f"[yellow]note[/] {plain(sentence)}")
         loader, sampler = _loader(run, datasets, splits[TRAIN], console)
+        if told_of_average := average_told(settings.ema_decay, settings.epochs * len(loader)):
+            console.print(f"[yellow]note[/] {told_of_average}")
         validation = Validation(splits[VAL], settings, processes)
         while not run.finished:
             _one_epoch(run, loader, sampler, validation, console)
@@ -176,6 +178,7 @@ def train(
         if processes.is_main and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
             console.print(f"best epoch {run.best.epoch}: {plain(out / CHECKPOINT)}")
+            console.print(report.selection(run.epochs, run.best, len(splits[VAL])))
         return out / CHECKPOINT
 
 

@@ -91,20 +91,36 @@ class Student(nn.Module):
 def moving_average(network: nn.Module, decay: float) -> AveragedModel:
     """Copies a network into an exponential moving average (EMA) of its weights.
 
-    The decay rises from 0.1 to ``decay``, so that the random weights of the beginning are soon
-    forgotten.
+    The decay rises from 0.1 to ``decay`` (`decay_after`), so that the random weights of the
+    beginning are soon forgotten.
     """
 
     def update(averages: Any, currents: Any, count: Tensor | int) -> None:
         # all tensors of a kind at once: one by one, a GPU waits for a thousand calls each step
-        steps = float(count)
-        kept = min(decay, (1 + steps) / (10 + steps))
+        kept = decay_after(float(count), decay)
         if averages[0].is_floating_point():
             torch._foreach_lerp_(averages, currents, 1 - kept)
         else:  # batch norms count their batches
             torch._foreach_copy_(averages, currents)
 
     return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+
+
+def decay_after(steps: float, decay: float) -> float:
+    """Decay of the moving average after so many steps: it keeps about the last ninth of them."""
+    return min(decay, (1 + steps) / (10 + steps))
+
+
+def average_told(decay: float, steps: int) -> str:
+    """Words how far a moving average gets in a training of so many steps; empty if to its decay."""
+    reached = decay_after(steps, decay)
+    if reached == decay:
+        return ""
+    return (
+        f"the moving average would reach its decay of {decay:g} after "
+        f"{(10 * decay - 1) / (1 - decay):,.0f} steps and has {steps:,}: it ends at {reached:.4f}, "
+        f"which averages about the last {1 / (1 - reached):,.0f} steps"
+    )
 
 
 def _channels(network: Trainable) -> list[int]:

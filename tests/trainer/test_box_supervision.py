@@ -73,6 +73,25 @@ def test_the_plan_of_a_padded_image_lies_where_the_image_lies() -> None:
     assert mask[:, :16].sum() == mask[:, 48:].sum() == 0
 
 
+@pytest.mark.parametrize("shape", [(100, 50), (320, 261), (57, 320), (100, 100)])
+def test_a_box_keeps_its_area_and_its_middle_in_a_padded_image(shape: tuple[int, int]) -> None:
+    """Nothing is rounded to cells: sums over a mask are those of the box itself."""
+    spec = PreprocessSpec(size=224, fit="pad")
+    region = input_region(spec, *shape)
+    box = Box("Mass", "Mass", 0.31, 0.44, 0.375, 0.52)
+    masks, which = BoxSupervision({0: (box,)}, ("Mass",)).masks(0)
+    mask = to_input_frame(masks, region, 224)[which[0]]
+    cell = SIDE / 224
+    left, right = ((region.x + region.width * v) * cell for v in (box.left, box.right))
+    top, bottom = ((region.y + region.height * v) * cell for v in (box.top, box.bottom))
+    assert mask.sum() == pytest.approx((right - left) * (bottom - top), rel=1e-4)
+    middles = np.arange(SIDE) + 0.5
+    # each of the two frames knows a place to the share of a cell: half a cell at most
+    assert mask.sum(axis=0) @ middles / mask.sum() == pytest.approx((left + right) / 2, abs=0.5)
+    assert mask.sum(axis=1) @ middles / mask.sum() == pytest.approx((top + bottom) / 2, abs=0.5)
+    assert 0 <= mask.min() <= mask.max() <= 1 + 1e-6
+
+
 def test_boxes_that_are_not_there_are_asked_for(tmp_path: Path) -> None:
     bare = drawn_set(tmp_path / "bare")
     images = frontal_images([bare], RECIPE)["train"]

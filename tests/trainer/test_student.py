@@ -7,7 +7,7 @@ from torch import Tensor
 from xemplar_trainer.data import Sample
 from xemplar_trainer.losses import FeatureDistillation, outside_box_loss, pkt_loss
 from xemplar_trainer.settings import LossWeights
-from xemplar_trainer.student import Student, moving_average
+from xemplar_trainer.student import Student, average_told, decay_after, moving_average
 from xemplar_trainer.teacher import open_teacher
 
 from tests.images import TINY
@@ -220,6 +220,15 @@ def test_the_average_follows_by_the_decay(network: DenseNetwork) -> None:
     # the second step: kept min(0.5, (1 + 1) / (10 + 1)) of 0, the rest of 1
     average.update_parameters(network)
     assert next(average.parameters()).flatten()[0].item() == pytest.approx(1 - 2 / 11)
+
+
+def test_an_average_that_does_not_reach_its_decay_is_told() -> None:
+    assert decay_after(10_000, 0.998) == 0.998
+    assert average_told(0.998, 10_000) == average_told(0.0, 1) == ""
+    said = average_told(0.998, 858)
+    # (1 + s) / (10 + s) = 0.998 at s = 4490; after 858 steps it is 859 / 868
+    assert "its decay of 0.998 after 4,490 steps and has 858: it ends at 0.9896" in said
+    assert said.endswith("about the last 96 steps")
 
 
 def test_efficientnet_lite_gives_maps_of_three_depths_and_stays_frozen() -> None:
