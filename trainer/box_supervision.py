@@ -111,8 +111,7 @@ def to_input_frame(masks: Masks, region: InputRegion, size: int) -> Masks:
     cells, scale = np.arange(SIDE + 1) / SIDE, SIDE / size
     across = _overlap((region.x + region.width * cells) * scale)
     down = _overlap((region.y + region.height * cells) * scale)
-    moved: Masks = down @ masks @ across.T
-    return moved
+    return np.asarray(down @ masks @ across.T, np.float32)
 
 
 def _overlap(edges: npt.NDArray[np.floating]) -> Masks:
@@ -126,7 +125,7 @@ def _overlap(edges: npt.NDArray[np.floating]) -> Masks:
     """
     cells = np.arange(SIDE)[:, None]
     covered = np.minimum(edges[1:], cells + 1) - np.maximum(edges[:-1], cells)
-    return np.clip(covered, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(covered, 0, 1), np.float32)
 
 
 def _prior(masks: Sequence[Masks]) -> Masks:

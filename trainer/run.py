@@ -40,7 +40,6 @@ from .data import (
     TrainingImages,
     check_readable,
     frontal_images,
-    held_out_too,
     loader_of,
 )
 from .distributed import Distributed
@@ -52,15 +51,17 @@ from .initialisation import (
     set_bias_to_prevalence,
     weights_origin,
 )
-from .label_weights import disagreements, label_weights, told, weights_as_drawn
+from .label_weights import disagreements, label_weights, weights_as_drawn
 from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from .mixup import mixer
+from .notes import notes
 from .projection import fully_labelled, project
+from .readable import leave_out_unreadable
 from .sampling import EpochSampler
 from .settings import Settings
 from .soft_labels import read_soft_labels
 from .state import load_state, progress_of, save_state, with_present_names
-from .student import Student, average_told, moving_average
+from .student import Student, moving_average
 from .teacher import open_teacher
 
 CHECKPOINT, STATE = "checkpoint.safetensors", "state.safetensors"
@@ -148,28 +149,24 @@ def train(
         console = console if console and processes.is_main else Console(quiet=not processes.is_main)
         splits = frontal_images(datasets, settings)
         check_readable(splits[TRAIN] + splits[VAL])
+        learnt = leave_out_unreadable(splits[TRAIN] + splits[VAL], processes, console)
+        left_out = len(splits[TRAIN] + splits[VAL]) - len(learnt)
+        for split in (TRAIN, VAL):
+            splits[split] = [image for image in learnt if settings.split.of(image) == split]
         # the projection is fitted at the end; until then there is none
         architecture = replace(architecture or Architecture(), projection=0)
         to_project = (
             fully_labelled(splits[TRAIN], settings, architecture) if settings.projection else []
         )
-        run = _start(settings, datasets, out, processes, architecture, splits[TRAIN])
+        run = _start(settings, datasets, out, processes, architecture, splits[TRAIN], left_out)
         console.print(
             f"{len(splits[TRAIN]):,} training and {len(splits[VAL]):,} validation images; "
             f"{run.device}; {processes.world_size} process(es); epoch {len(run.epochs) + 1} of "
             f"{settings.epochs} is next"
         )
-        for split, patients in held_out_too(splits).items():
-            console.print(
-                f"[yellow]note[/] {patients:,} patients of train or val are in {plain(split)} too: "
-                "figures on it will not be of patients that were never seen"
-            )
-        contradictions = told(run.described["contradicted"], settings.contradicted_weight)
-        for sentence in contradictions:
-            console.print(f"[yellow]note[/] {plain(sentence)}")
         loader, sampler = _loader(run, datasets, splits[TRAIN], console)
-        if told_of_average := average_told(settings.ema_decay, settings.epochs * len(loader)):
-            console.print(f"[yellow]note[/] {told_of_average}")
+        for note in notes(splits, settings, run.described, settings.epochs * len(loader)):
+            console.print(f"[yellow]note[/] {plain(note)}")
         validation = Validation(splits[VAL], settings, processes)
         while not run.finished:
             _one_epoch(run, loader, sampler, validation, console)
@@ -215,6 +212,7 @@ def _start(
     processes: Distributed,
     architecture: Architecture,
     records: Sequence[DatasetImage],
+    left_out: int,
 ) -> Run:
     """Builds a run, and restores its state if ``out`` holds one."""
     torch.manual_seed(settings.seed)
@@ -228,6 +226,7 @@ def _start(
         "datasets": {d.name: d.digest for d in datasets},
         "learnt": {d.name: development_digest(d.images, settings.split) for d in datasets},
         "patients": {i.source: i.domain for d in datasets for i in d.images if i.patients},
+        "left_out": left_out,
         "contradicted": disagreements(records, settings.findings),
         "whose": {d.name: sorted({patient_key(image)[0] for image in d.images}) for d in datasets},
         "initial_training": earlier_training(settings.initial),
@@ -281,7 +280,7 @@ def _check_same(out: Path, described: dict[str, Any]) -> None:
     """Refuses to resume a run with other settings, except those that do not change its result."""
     stored = with_present_names(progress_of(out / STATE)["settings"])
     # a run of an earlier version lacks the settings that came since: for it they were off
-    before = {"patients": {}} | Settings().as_json() | stored
+    before = {"patients": {}, "left_out": 0} | Settings().as_json() | stored
     # the last three follow from the data sets' digests and from the file of "initial"
     free = {"workers", "threads", "patience", "whose", "contradicted", "initial_training"}
     if described["schedule"] != "cosine":  # which reaches 0 with the last epoch

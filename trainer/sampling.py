@@ -46,7 +46,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         frequency = np.zeros(len(self.sources), np.float32)
         for source, indices in by_source.items():
             frequency[indices] = counts[source] / len(indices)
-        return frequency / frequency.mean()
+        return np.asarray(frequency / frequency.mean(), np.float32)
 
     def _sampled(self) -> tuple[Mapping[str, list[int]], Mapping[str, int]]:
         """Lists each data set's images, and how many of them an epoch samples."""
