@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from xemplar.data.boxes import BOX_FILES, Box, box_file, place_boxes, read_boxes, rows_of
 from xemplar.data.datasets import Dataset, DatasetImage
 from xemplar.errors import ConfigurationError
+from xemplar.imaging import decode
 from xemplar.imaging.preprocess import InputRegion
 
 SIDE = 64
@@ -86,8 +86,7 @@ def box_supervision_of(
         own, drawn = [images[row] for row in rows], read_boxes(file)
         shapes = np.zeros((len(own), 2), np.int64)
         for row in {row for row in rows_of(drawn, own) if row is not None}:
-            with Image.open(own[row].path) as image:
-                shapes[row] = image.height, image.width
+            shapes[row] = decode(own[row].path.read_bytes()).source_size
         placed = place_boxes(drawn, own, shapes, findings)
         boxes |= {rows[row]: found for row, found in placed.items()}
     if not boxes:

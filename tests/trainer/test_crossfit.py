@@ -41,6 +41,9 @@ def test_all_images_of_a_patient_are_in_one_fold_and_parts_differ(
 ) -> None:
     twins = [replace(images[0], path=Path(f"{n}.png")) for n in range(9)]
     assert len({fold_of(twin, 0) for twin in twins}) == 1
+    # ... and in two data sets, so that no network judges a patient whom it saw in the other one
+    other = replace(images[0], source="more", file="other.png", path=Path("other.png"))
+    assert fold_of(other, 0) == fold_of(images[0], 0)
     many = [replace(images[0], patient=str(n)) for n in range(500)]
     folds = [fold_of(image, 0) for image in many]
     assert set(folds) == set(range(FOLDS))
