@@ -25,8 +25,6 @@ from torch.utils.data import DataLoader
 from xemplar.archive.artefact import write_file
 from xemplar.cli.terminal import plain
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
-from xemplar.data.splits import development_digest, patient_key
-from xemplar.errors import ConfigurationError
 from xemplar.model.checkpoint import Card, save
 from xemplar.model.densenet import MEAN, Architecture
 from xemplar.model.pytorch import DenseNetwork, weights_of
@@ -42,25 +40,25 @@ from .data import (
     frontal_images,
     loader_of,
 )
+from .description import check_same, description
 from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
 from .initialisation import (
-    earlier_training,
     initialise,
     prevalence,
     set_bias_to_prevalence,
-    weights_origin,
 )
-from .label_weights import disagreements, label_weights, weights_as_drawn
+from .label_weights import label_weights, weights_as_drawn
 from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from .mixup import mixer
 from .notes import notes
 from .projection import fully_labelled, project
 from .readable import leave_out_unreadable
+from .reader_heads import with_reader_heads, without_reader_heads
 from .sampling import EpochSampler
 from .settings import Settings
 from .soft_labels import read_soft_labels
-from .state import load_state, progress_of, save_state, with_present_names
+from .state import load_state, save_state
 from .student import Student, moving_average
 from .teacher import open_teacher
 
@@ -88,6 +86,11 @@ class Run:
     epochs: list[report.EpochMetrics]
     best_outputs: Outputs | None = None
     written: float = -math.inf  # when the state was, in seconds of a monotonic clock
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Outputs that go into the checkpoint: all but reader heads."""
+        return tuple(self.described["findings"])
 
     @property
     def kept(self) -> DenseNetwork:
@@ -158,7 +161,11 @@ def train(
         to_project = (
             fully_labelled(splits[TRAIN], settings, architecture) if settings.projection else []
         )
-        run = _start(settings, datasets, out, processes, architecture, splits[TRAIN], left_out)
+        described = description(settings, datasets, splits[TRAIN], left_out)
+        learning = settings  # with the outputs that are dropped at the end
+        if settings.reader_heads:
+            splits, learning = with_reader_heads(splits, settings)
+        run = _start(learning, described, out, processes, architecture, splits[TRAIN])
         console.print(
             f"{len(splits[TRAIN]):,} training and {len(splits[VAL]):,} validation images; "
             f"{run.device}; {processes.world_size} process(es); epoch {len(run.epochs) + 1} of "
@@ -167,7 +174,7 @@ def train(
         loader, sampler = _loader(run, datasets, splits[TRAIN], console)
         for note in notes(splits, settings, run.described, settings.epochs * len(loader)):
             console.print(f"[yellow]note[/] {plain(note)}")
-        validation = Validation(splits[VAL], settings, processes)
+        validation = Validation(splits[VAL], learning, processes)
         while not run.finished:
             _one_epoch(run, loader, sampler, validation, console)
         if processes.is_main and to_project:
@@ -189,7 +196,8 @@ def _loader(
     if settings.box_weight:
         boxes = box_supervision_of(datasets, records, settings.findings)
     if settings.soft_labels and not run.finished:
-        soft = read_soft_labels(Path(settings.soft_labels), records, settings, console)
+        file = Path(settings.soft_labels)
+        soft = read_soft_labels(file, records, run.findings, settings, console)
     elif settings.soft_label_weight and not run.finished:
         soft = soft_labels(settings, records, run.device, run.processes, run.out, console)
     images = TrainingImages(
@@ -207,12 +215,11 @@ def _loader(
 
 def _start(
     settings: Settings,
-    datasets: Sequence[Dataset],
+    described: dict[str, Any],
     out: Path,
     processes: Distributed,
     architecture: Architecture,
     records: Sequence[DatasetImage],
-    left_out: int,
 ) -> Run:
     """Builds a run, and restores its state if ``out`` holds one."""
     torch.manual_seed(settings.seed)
@@ -220,20 +227,9 @@ def _start(
         torch.set_num_threads(settings.threads)
     device = Device.choose(settings, processes)
     network = DenseNetwork(architecture, len(settings.findings), settings.spec)
-    described = settings.as_json() | {
-        "initial": weights_origin(settings.initial),
-        "soft_labels": weights_origin(settings.soft_labels),
-        "datasets": {d.name: d.digest for d in datasets},
-        "learnt": {d.name: development_digest(d.images, settings.split) for d in datasets},
-        "patients": {i.source: i.domain for d in datasets for i in d.images if i.patients},
-        "left_out": left_out,
-        "contradicted": disagreements(records, settings.findings),
-        "whose": {d.name: sorted({patient_key(image)[0] for image in d.images}) for d in datasets},
-        "initial_training": earlier_training(settings.initial),
-    }
     resumes = (out / STATE).is_file()
     if resumes:
-        _check_same(out, described)
+        check_same(out / STATE, described)
     weights = weights_as_drawn(records, settings)
     if not resumes and not initialise(network, settings.initial):
         set_bias_to_prevalence(
@@ -241,6 +237,7 @@ def _start(
         )
     teacher = open_teacher(settings.teacher, device.name) if settings.teacher else None
     share = prevalence(records, settings.findings, settings.uncertain, weights)[0]
+    share = share[: len(described["findings"])]
     student = Student(network, teacher, torch.from_numpy(share), processes).to(device.name)
     student.to(memory_format=torch.channels_last)
     optimizer = AdamW(
@@ -276,27 +273,6 @@ def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | Cosi
     )
 
 
-def _check_same(out: Path, described: dict[str, Any]) -> None:
-    """Refuses to resume a run with other settings, except those that do not change its result."""
-    stored = with_present_names(progress_of(out / STATE)["settings"])
-    # a run of an earlier version lacks the settings that came since: for it they were off
-    before = {"patients": {}, "left_out": 0} | Settings().as_json() | stored
-    # the last three follow from the data sets' digests and from the file of "initial"
-    free = {"workers", "threads", "patience", "whose", "contradicted", "initial_training"}
-    if described["schedule"] != "cosine":  # which reaches 0 with the last epoch
-        free.add("epochs")
-    changed = [
-        f"{key} was {before.get(key)!r}, is {value!r}"
-        for key, value in described.items()
-        if key not in free and before.get(key) != value
-    ]
-    if changed:
-        raise ConfigurationError(
-            f"{out} holds a run with other settings ({'; '.join(changed)}); "
-            "choose another --out folder, or remove this one to begin anew"
-        )
-
-
 def _one_epoch(
     run: Run,
     loader: DataLoader[Sample],
@@ -323,7 +299,7 @@ def _one_epoch(
         loss, right = run.processes.mean(loss), run.processes.mean(right)
         run.processes.broadcast_buffers(run.state)
         task = progress.add_task(f"epoch {number} validate", total=None)
-        outputs = validation.outputs(run.kept, run.device, number)
+        outputs = validation.outputs(run.kept, run.device, number).first(len(run.findings))
     by_finding = auc_by_finding(outputs)
     epoch = report.EpochMetrics(
         number, loss, right, masked_loss(outputs), accuracy(outputs), mean_auc(by_finding), rate,
@@ -360,7 +336,7 @@ def _record(run: Run, epoch: report.EpochMetrics, outputs: Outputs) -> None:
         save(
             run.out / CHECKPOINT,
             Card(
-                findings=run.settings.findings,
+                findings=run.findings,
                 spec=run.settings.spec,
                 architecture=run.architecture,
                 calibration=calibrate(outputs),
@@ -373,7 +349,8 @@ def _record(run: Run, epoch: report.EpochMetrics, outputs: Outputs) -> None:
                     **{f"val_auc/{k}": v for k, v in epoch.auc_by_finding.items()},
                 },
             ),
-            weights_of(run.kept) | {MEAN: outputs.mean_activation},
+            without_reader_heads(weights_of(run.kept), len(run.findings))
+            | {MEAN: outputs.mean_activation},
         )
         run.best_outputs = outputs
     report.write_csv(run.out / "epochs.csv", run.epochs)

@@ -285,6 +285,11 @@ class Settings:
         ),
         GUIDANCE,
     ] = 0.0
+    reader_heads: Annotated[
+        bool,
+        Field(description="Learn other readers' classes too, by outputs that are dropped later."),
+        GUIDANCE,
+    ] = False
     pkt_weight: Annotated[
         float,
         Field(

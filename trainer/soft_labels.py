@@ -41,7 +41,11 @@ def write_soft_labels(
 
 
 def read_soft_labels(
-    path: Path, records: Sequence[DatasetImage], settings: Settings, console: Console
+    path: Path,
+    records: Sequence[DatasetImage],
+    findings: Sequence[str],
+    settings: Settings,
+    console: Console,
 ) -> Probabilities:
     """Reads the soft labels of training images.
 
@@ -51,7 +55,8 @@ def read_soft_labels(
     Args:
         path: CSV file with the columns dataset, file and the findings.
         records: of the training images, N.
-        settings: of the training.
+        findings: columns of the file, the first of the settings' findings.
+        settings: of the training; its other outputs (reader heads) have their labels alone.
         console: for notes.
 
     Returns:
@@ -61,7 +66,8 @@ def read_soft_labels(
         DatasetError: the file cannot be read, a value is no number from 0 to 1, an image has two
             rows, or images of a data set that the file names have none; with counts.
     """
-    rows = dict(_rows(path, settings.findings))
+    count = len(findings)
+    rows = dict(_rows(path, findings))
     named = {dataset for dataset, _ in rows}
     missing = [r for r in records if r.source in named and (r.source, r.file) not in rows]
     if missing:
@@ -85,7 +91,7 @@ def read_soft_labels(
     for index, record in enumerate(records):
         soft = rows.get((record.source, str(record.file)))
         if soft is not None:
-            found[index] = np.where(np.isnan(soft), found[index], soft)
+            found[index, :count] = np.where(np.isnan(soft), found[index, :count], soft)
     return found
 
 

@@ -80,9 +80,10 @@ class Student(nn.Module):
             outside = outside_box_loss(evidence, batch.location, batch.location_weight, total)
             loss = loss + weights.box * outside
         if weights.pkt:
-            known = batch.known.amin(dim=1)
+            count = len(self.prevalence)  # reader heads, which follow, say nothing of neighbours
+            known = batch.known[:, :count].amin(dim=1)
             complete = known > 0  # only images of which all findings are known
-            findings = batch.target[complete] / self.prevalence.sqrt()
+            findings = batch.target[complete, :count] / self.prevalence.sqrt()
             near = pkt_loss(pooled[complete].float(), findings, known[complete])
             loss = loss + weights.pkt * near
         return logits, loss

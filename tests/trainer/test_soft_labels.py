@@ -36,7 +36,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     said = np.random.default_rng(0).random((5, 2), np.float32)
     write_soft_labels(tmp_path / "soft.csv", records, FINDINGS, said)
     again = [*reversed(records)]
-    read = read_soft_labels(tmp_path / "soft.csv", again, RECIPE, QUIET)
+    read = read_soft_labels(tmp_path / "soft.csv", again, FINDINGS, RECIPE, QUIET)
     assert read.dtype == np.float32
     np.testing.assert_allclose(read, said[::-1], atol=6e-7)
 
@@ -45,7 +45,7 @@ def test_a_blank_cell_leaves_the_label_and_rows_of_other_images_are_not_used(
     tmp_path: Path,
 ) -> None:
     file = table(tmp_path, "ours,1.png,0.25,", "ours,9.png,0.5,0.5")
-    assert read_soft_labels(file, [image(1)], RECIPE, QUIET).tolist() == [[0.25, 0]]
+    assert read_soft_labels(file, [image(1)], FINDINGS, RECIPE, QUIET).tolist() == [[0.25, 0]]
 
 
 def test_a_data_set_that_the_file_does_not_name_keeps_its_labels_and_is_told(
@@ -53,7 +53,7 @@ def test_a_data_set_that_the_file_does_not_name_keeps_its_labels_and_is_told(
 ) -> None:
     console = Console(record=True, width=200, file=io.StringIO())
     file = table(tmp_path, "ours,1.png,0.25,0.5")
-    read = read_soft_labels(file, [image(1), image(1, "theirs")], RECIPE, console)
+    read = read_soft_labels(file, [image(1), image(1, "theirs")], FINDINGS, RECIPE, console)
     assert read.tolist() == [[0.25, 0.5], [1, 0]]
     assert "does not name theirs: its 1 training images have their labels" in console.export_text()
 
@@ -73,15 +73,17 @@ def test_a_file_that_does_not_fit_is_refused_with_counts(
     tmp_path: Path, rows: list[str], message: str
 ) -> None:
     with pytest.raises(DatasetError, match=message):
-        read_soft_labels(table(tmp_path, *rows), [image(n) for n in (1, 2, 3)], RECIPE, QUIET)
+        read_soft_labels(
+            table(tmp_path, *rows), [image(n) for n in (1, 2, 3)], FINDINGS, RECIPE, QUIET
+        )
 
 
 def test_a_file_without_a_findings_column_is_refused(tmp_path: Path) -> None:
     (tmp_path / "soft.csv").write_text("dataset,file,Mass\nours,1.png,1\n")
     with pytest.raises(DatasetError, match=r"lacks the column\(s\) Effusion"):
-        read_soft_labels(tmp_path / "soft.csv", [image(1)], RECIPE, QUIET)
+        read_soft_labels(tmp_path / "soft.csv", [image(1)], FINDINGS, RECIPE, QUIET)
     with pytest.raises(DatasetError, match="cannot be read"):
-        read_soft_labels(tmp_path / "none.csv", [image(1)], RECIPE, QUIET)
+        read_soft_labels(tmp_path / "none.csv", [image(1)], FINDINGS, RECIPE, QUIET)
 
 
 def test_a_file_takes_the_place_of_the_cross_fitting() -> None:

@@ -1,0 +1,70 @@
+"""Description of a training: what its checkpoint tells, and what a resumed run must agree with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xemplar.data.datasets import Dataset, DatasetImage
+from xemplar.data.splits import development_digest, patient_key
+from xemplar.errors import ConfigurationError
+
+from .initialisation import earlier_training, weights_origin
+from .label_weights import disagreements
+from .settings import Settings
+from .state import progress_of, with_present_names
+
+
+def description(
+    settings: Settings,
+    datasets: Sequence[Dataset],
+    records: Sequence[DatasetImage],
+    left_out: int,
+) -> dict[str, Any]:
+    """Describes a training for its checkpoint, as JSON values.
+
+    Args:
+        settings: of the training.
+        datasets: that are pooled.
+        records: of the training images.
+        left_out: number of images that could not be decoded.
+    """
+    return settings.as_json() | {
+        "initial": weights_origin(settings.initial),
+        "soft_labels": weights_origin(settings.soft_labels),
+        "datasets": {d.name: d.digest for d in datasets},
+        "learnt": {d.name: development_digest(d.images, settings.split) for d in datasets},
+        "patients": {i.source: i.domain for d in datasets for i in d.images if i.patients},
+        "contradicted": disagreements(records, settings.findings),
+        "left_out": left_out,
+        "whose": {d.name: sorted({patient_key(image)[0] for image in d.images}) for d in datasets},
+        "initial_training": earlier_training(settings.initial),
+    }
+
+
+def check_same(state: Path, described: dict[str, Any]) -> None:
+    """Refuses to resume a run with other settings, except those that do not change its result.
+
+    Args:
+        state: file of the run's state.
+        described: the training that is asked for.
+
+    Raises:
+        ConfigurationError: naming each setting, what it was and what it is.
+    """
+    stored = with_present_names(progress_of(state)["settings"])
+    # a run of an earlier version lacks the settings that came since: for it they were off
+    before = {"patients": {}, "left_out": 0} | Settings().as_json() | stored
+    # the last three follow from the data sets' digests and from the file of "initial"
+    free = {"workers", "threads", "patience", "whose", "contradicted", "initial_training"}
+    if described["schedule"] != "cosine":  # which reaches 0 with the last epoch
+        free.add("epochs")
+    changed = [
+        f"{key} was {before.get(key)!r}, is {value!r}"
+        for key, value in described.items()
+        if key not in free and before.get(key) != value
+    ]
+    if changed:
+        raise ConfigurationError(
+            f"{state.parent} holds a run with other settings ({'; '.join(changed)}); "
+            "choose another --out folder, or remove this one to begin anew"
+        )
