@@ -24,20 +24,45 @@ INTERCHANGEABLE = frozenset({"Pneumonia", "Infiltration", "Consolidation"})
 PRIOR_WEIGHT = 0.25
 """Weight of the location prior, where a box has weight 1."""
 
+FEWEST = 20
+"""Fewest images with boxes that a data set's own prior rests on."""
+
 Masks = npt.NDArray[np.float32]
 
 
 class BoxSupervision:
     """Masks of where findings are: the share of each cell that shows a finding, or may.
 
+    Args:
+        boxes: index of an image -> its boxes.
+        findings: the network's outputs.
+        sources: data set of each image. One with boxes on `FEWEST` images has a prior of its own:
+            drawn findings of phantoms say nothing of where those of patients lie.
+
     Attributes:
-        prior: float32 (SIDE, SIDE) in [0, 1], frequency of boxes: 1 in the lungs, 0 at the margins.
+        prior: float32 (SIDE, SIDE) in [0, 1], frequency of boxes: 1 in the lungs, 0 at the margins;
+            of all data sets together.
     """
 
-    def __init__(self, boxes: Mapping[int, Sequence[Box]], findings: Sequence[str]) -> None:
+    def __init__(
+        self,
+        boxes: Mapping[int, Sequence[Box]],
+        findings: Sequence[str],
+        sources: Sequence[str] = (),
+    ) -> None:
         self._findings = findings
         self._masks = {row: self._drawn(drawn) for row, drawn in boxes.items()}
         self.prior = _prior([mask for masks in self._masks.values() for mask in masks.values()])
+        self._sources = sources
+        own = {
+            source: [masks for row, masks in self._masks.items() if sources[row] == source]
+            for source in set(sources)
+        }
+        self._priors = {
+            source: _prior([mask for masks in images for mask in masks.values()])
+            for source, images in own.items()
+            if len(images) >= FEWEST
+        }
 
     def masks(self, index: int) -> tuple[Masks, npt.NDArray[np.int64]]:
         """Returns the masks of a training image.
@@ -47,7 +72,10 @@ class BoxSupervision:
         """
         drawn = self._masks.get(index, {})
         which = [1 + [*drawn].index(f) if f in drawn else 0 for f in self._findings]
-        return np.stack([self.prior, *drawn.values()]), np.array(which)
+        prior = self.prior
+        if self._sources:
+            prior = self._priors.get(self._sources[index], prior)
+        return np.stack([prior, *drawn.values()]), np.array(which)
 
     def _drawn(self, boxes: Sequence[Box]) -> dict[str, Masks]:
         masks: dict[str, Masks] = {}
@@ -94,7 +122,7 @@ def box_supervision_of(
             "--box-weight is given, and no training image has a box; put one of "
             f"{', '.join(BOX_FILES)} into the folder of its data set, or leave --box-weight out"
         )
-    return BoxSupervision(boxes, findings)
+    return BoxSupervision(boxes, findings, [image.source for image in images])
 
 
 def to_input_frame(masks: Masks, region: InputRegion, size: int) -> Masks:

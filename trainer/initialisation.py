@@ -122,7 +122,9 @@ def weights_origin(initial: str) -> str:
     return f"sha256:{file_digest(path)}" if path.is_file() else initial
 
 
-LINEAGE = ("seed", "split", "datasets", "learnt", "whose", "initial", "initial_training")
+LINEAGE = (
+    "seed", "split", "datasets", "learnt", "whose", "patients", "initial", "initial_training",
+)  # fmt: skip
 """Entries of a training that identify the patients its weights were learnt from."""
 
 

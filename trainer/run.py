@@ -182,7 +182,9 @@ def train(
         if processes.is_main and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
             console.print(f"best epoch {run.best.epoch}: {plain(out / CHECKPOINT)}")
-            console.print(report.selection(run.epochs[settings.small_epochs :], run.best, len(splits[VAL])))
+            console.print(
+                report.selection(run.epochs[settings.small_epochs :], run.best, len(splits[VAL]))
+            )
         return out / CHECKPOINT
 
 

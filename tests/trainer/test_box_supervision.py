@@ -45,6 +45,18 @@ def test_the_usual_place_is_where_boxes_lie_on_either_side() -> None:
     assert usual[0, 0] < 0.01
 
 
+def test_a_data_set_with_enough_boxes_has_a_usual_place_of_its_own() -> None:
+    low = Box("Mass", "Mass", 0.6, 0.75, 0.8, 0.95)
+    boxes = dict.fromkeys(range(20), (MASS,)) | dict.fromkeys(range(20, 25), (low,))
+    sources = ["ours"] * 21 + ["theirs"] * 5 + ["none"]
+    made = BoxSupervision(boxes, ("Mass",), sources)
+    ours, theirs, none = (made.masks(n)[0][0] for n in (0, 25, 26))
+    assert np.array_equal(theirs, made.prior)  # five images are too few
+    assert np.array_equal(none, made.prior)
+    rows = np.arange(SIDE) + 0.5
+    assert rows @ ours.sum(axis=1) / ours.sum() < rows @ theirs.sum(axis=1) / theirs.sum()
+
+
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
     made = drawn_set(tmp_path / "set")
