@@ -1,5 +1,6 @@
 """Description of a training: what its checkpoint tells, and what a resumed run must agree with."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,14 @@ from xemplar.data.datasets import Dataset, DatasetImage
 from xemplar.data.splits import development_digest, patient_key
 from xemplar.errors import ConfigurationError
 
+from .crossfit import SOFT_LABELS
 from .initialisation import earlier_training, weights_origin
 from .label_weights import disagreements
 from .settings import Settings
 from .state import progress_of, with_present_names
+
+STATE, SETTINGS = "state.safetensors", "settings.json"
+"""Files in the folder of a run."""
 
 
 def description(
@@ -41,17 +46,26 @@ def description(
     }
 
 
-def check_same(state: Path, described: dict[str, Any]) -> None:
+def check_same(out: Path, described: dict[str, Any]) -> None:
     """Refuses to resume a run with other settings, except those that do not change its result.
 
+    A run that was killed in its cross-fitting has no state yet, but predictions that depend on its
+    settings; it is known by these.
+
     Args:
-        state: file of the run's state.
+        out: folder of the run; nothing is refused if there is none in it.
         described: the training that is asked for.
 
     Raises:
         ConfigurationError: naming each setting, what it was and what it is.
     """
-    stored = with_present_names(progress_of(state)["settings"])
+    if (out / STATE).is_file():
+        found = progress_of(out / STATE)["settings"]
+    elif (out / SOFT_LABELS).is_file():
+        found = json.loads((out / SETTINGS).read_bytes())
+    else:
+        return
+    stored = with_present_names(found)
     # a run of an earlier version lacks the settings that came since: for it they were off
     before = {"patients": {}, "left_out": 0} | Settings().as_json() | stored
     # the last three follow from the data sets' digests and from the file of "initial"
@@ -65,6 +79,6 @@ def check_same(state: Path, described: dict[str, Any]) -> None:
     ]
     if changed:
         raise ConfigurationError(
-            f"{state.parent} holds a run with other settings ({'; '.join(changed)}); "
+            f"{out} holds a run with other settings ({'; '.join(changed)}); "
             "choose another --out folder, or remove this one to begin anew"
         )

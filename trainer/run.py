@@ -40,7 +40,7 @@ from .data import (
     frontal_images,
     loader_of,
 )
-from .description import check_same, description
+from .description import SETTINGS, STATE, check_same, description
 from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
 from .initialisation import (
@@ -62,7 +62,7 @@ from .state import load_state, save_state
 from .student import Student, moving_average
 from .teacher import open_teacher
 
-CHECKPOINT, STATE = "checkpoint.safetensors", "state.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 
 STATE_EVERY = 30.0
 """Seconds of training that a kill may cost beside the epoch that it falls into."""
@@ -230,8 +230,7 @@ def _start(
     device = Device.choose(settings, processes)
     network = DenseNetwork(architecture, len(settings.findings), settings.spec)
     resumes = (out / STATE).is_file()
-    if resumes:
-        check_same(out / STATE, described)
+    check_same(out, described)
     weights = weights_as_drawn(records, settings)
     if not resumes and not initialise(network, settings.initial):
         set_bias_to_prevalence(
@@ -263,7 +262,7 @@ def _start(
         progress = load_state(out / STATE, run.state, optimizer, run.scheduler)
         run.epochs += [report.EpochMetrics(**fields) for fields in progress["epochs"]]
     elif processes.is_main:
-        write_file(out / "settings.json", json.dumps(described, indent=2).encode())
+        write_file(out / SETTINGS, json.dumps(described, indent=2).encode())
     return run
 
 
