@@ -27,13 +27,14 @@ from xemplar.data.datasets import DatasetImage
 from xemplar.data.splits import patient_number
 from xemplar.errors import ConfigurationError
 
-from .data import TrainingImages, loader_of
+from .data import TrainingImages
 from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
 from .initialisation import set_bias_to_prevalence
 from .label_weights import label_weights, weights_as_drawn
 from .metrics import auc_by_finding, mean_auc
 from .mixup import mixer
+from .resident import ResidentImages, batches_of
 from .sampling import EpochSampler
 from .settings import FOLDS, LossWeights, Settings
 from .soft_labels import write_soft_labels
@@ -88,6 +89,7 @@ def soft_labels(
     processes: Distributed,
     out: Path,
     console: Console,
+    resident: ResidentImages | None = None,
 ) -> npt.NDArray[np.float32]:
     """Predicts findings of each training image by teachers that were fine-tuned without it.
 
@@ -101,6 +103,7 @@ def soft_labels(
         processes: of the training; the main one does it.
         out: folder of the run.
         console: for progress.
+        resident: holds the images; None where they are read from their files.
 
     Returns:
         Probabilities, float32 (N, F) in [0, 1]: the mean over the networks that did not see the
@@ -118,7 +121,9 @@ def soft_labels(
             if str(number) in kept:
                 continue
             held_out = _held_out(records, number)
-            logits = _held_out_logits(settings, records, held_out, number, device, console)
+            logits = _held_out_logits(
+                settings, records, held_out, number, device, console, resident
+            )
             everywhere = np.full((len(records), len(settings.findings)), np.nan, np.float32)
             everywhere[sorted(held_out)] = logits
             kept[str(number)] = everywhere
@@ -154,6 +159,7 @@ def _held_out_logits(
     number: int,
     device: Device,
     console: Console,
+    resident: ResidentImages | None,
 ) -> npt.NDArray[np.float32]:
     """Trains a network without some images, and returns its logits (n, F) for these."""
     settings = replace(settings, batch_size=BATCH)
@@ -170,7 +176,7 @@ def _held_out_logits(
     images = TrainingImages(
         records, settings, augmented=True, label_weights=label_weights(records, settings)
     )
-    loader = loader_of(images, sampler, drop_last=lone)
+    loader = batches_of(images, sampler, resident, drop_last=lone)
     optimizer, scheduler = _optimizer(network, len(loader) * settings.crossfit_epochs)
 
     def on_step() -> None:
@@ -183,7 +189,8 @@ def _held_out_logits(
         sampler.epoch = settings.epochs + 1 + number * settings.crossfit_epochs + epoch
         mix = mixer(settings, sampler.epoch, rank=0)
         train_epoch(student, loader, optimizer, device, LossWeights(), mix, on_step)
-    validation = Validation([records[n] for n in sorted(held_out)], settings, Distributed())
+    unseen = [records[n] for n in sorted(held_out)]
+    validation = Validation(unseen, settings, Distributed(), resident)
     outputs = validation.outputs(cast(Trainable, average.module), device, settings.epochs)
     console.print(f"{name}: mean AUC {mean_auc(auc_by_finding(outputs)):.4f} of images not seen")
     return outputs.logits

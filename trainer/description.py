@@ -47,7 +47,7 @@ def description(
 
 
 def check_same(out: Path, described: dict[str, Any]) -> None:
-    """Refuses to resume a run with other settings, except those that do not change its result.
+    """Refuses to resume a run with other settings, except those that fit it to the machine.
 
     A run that was killed in its cross-fitting has no state yet, but predictions that depend on its
     settings; it is known by these.
@@ -65,11 +65,13 @@ def check_same(out: Path, described: dict[str, Any]) -> None:
         found = json.loads((out / SETTINGS).read_bytes())
     else:
         return
-    stored = with_present_names(found)
-    # a run of an earlier version lacks the settings that came since: for it they were off
-    before = {"patients": {}, "left_out": 0} | Settings().as_json() | stored
+    stored, defaults = with_present_names(found), Settings().as_json()
+    # settings that the run did not know yet, by whose defaults it went
+    stored["augmentation"] = defaults["augmentation"] | stored["augmentation"]
+    before = {"patients": {}, "left_out": 0} | defaults | stored
     # the last three follow from the data sets' digests and from the file of "initial"
     free = {"workers", "threads", "patience", "whose", "contradicted", "initial_training"}
+    free |= {"resident", "batch_size"}  # where a device's memory is too small for the larger images
     if described["schedule"] != "cosine":  # which reaches 0 with the last epoch
         free.add("epochs")
     changed = [

@@ -6,7 +6,8 @@ from typing import Any
 
 from xemplar.errors import ConfigurationError
 
-from .settings import Augmentation, Settings
+from .augmentation import Augmentation
+from .settings import Settings
 
 RECIPES: Mapping[str, Settings] = {
     # the poster: fine-tuning from ImageNet weights, on many images

@@ -20,7 +20,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader
 
 from xemplar.archive.artefact import write_file
 from xemplar.cli.terminal import plain
@@ -33,13 +32,7 @@ from . import report
 from .box_supervision import box_supervision_of
 from .calibration import calibrate
 from .crossfit import soft_labels
-from .data import (
-    Sample,
-    TrainingImages,
-    check_readable,
-    frontal_images,
-    loader_of,
-)
+from .data import TrainingImages, check_readable, frontal_images
 from .description import SETTINGS, STATE, check_same, description
 from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
@@ -55,6 +48,7 @@ from .notes import notes
 from .projection import fully_labelled, project
 from .readable import leave_out_unreadable
 from .reader_heads import with_reader_heads, without_reader_heads
+from .resident import Loader, ResidentImages, batches_of, resident_images
 from .sampling import EpochSampler
 from .settings import Settings
 from .soft_labels import read_soft_labels
@@ -171,14 +165,18 @@ def train(
             f"{run.device}; {processes.world_size} process(es); epoch {len(run.epochs) + 1} of "
             f"{settings.epochs} is next"
         )
-        loader, sampler = _loader(run, datasets, splits[TRAIN], console)
+        resident = None
+        if not run.finished:
+            known = splits[TRAIN] + splits[VAL]
+            resident = resident_images(known, settings, run.device.name, processes, console)
+        loader, sampler = _loader(run, datasets, splits[TRAIN], resident, console)
         for note in notes(splits, settings, run.described, settings.epochs * len(loader)):
             console.print(f"[yellow]note[/] {plain(note)}")
-        validation = Validation(splits[VAL], learning, processes)
+        validation = Validation(splits[VAL], learning, processes, resident)
         while not run.finished:
             _one_epoch(run, loader, sampler, validation, console)
         if processes.is_main and to_project:
-            project(out / CHECKPOINT, to_project, settings, run.device, console)
+            project(out / CHECKPOINT, to_project, settings, run.device, console, resident)
         if processes.is_main and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
             console.print(f"best epoch {run.best.epoch}: {plain(out / CHECKPOINT)}")
@@ -189,8 +187,12 @@ def train(
 
 
 def _loader(
-    run: Run, datasets: Sequence[Dataset], records: Sequence[DatasetImage], console: Console
-) -> tuple[DataLoader[Sample], EpochSampler]:
+    run: Run,
+    datasets: Sequence[Dataset],
+    records: Sequence[DatasetImage],
+    resident: ResidentImages | None,
+    console: Console,
+) -> tuple[Loader, EpochSampler]:
     """Builds the loader of the training images, with boxes and soft labels where they count."""
     settings = run.settings
     sampler = EpochSampler(records, settings, run.processes)
@@ -201,7 +203,7 @@ def _loader(
         file = Path(settings.soft_labels)
         soft = read_soft_labels(file, records, run.findings, settings, console)
     elif settings.soft_label_weight and not run.finished:
-        soft = soft_labels(settings, records, run.device, run.processes, run.out, console)
+        soft = soft_labels(settings, records, run.device, run.processes, run.out, console, resident)
     images = TrainingImages(
         records,
         settings,
@@ -212,7 +214,7 @@ def _loader(
     )
     # a last batch of one image has no variance for batch norm
     lone = len(sampler) % settings.batch_size == 1
-    return loader_of(images, sampler, drop_last=lone), sampler
+    return batches_of(images, sampler, resident, drop_last=lone), sampler
 
 
 def _start(
@@ -276,7 +278,7 @@ def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | Cosi
 
 def _one_epoch(
     run: Run,
-    loader: DataLoader[Sample],
+    loader: Loader,
     sampler: EpochSampler,
     validation: Validation,
     console: Console,
