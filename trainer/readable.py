@@ -19,7 +19,7 @@ TOLERATED = 1000
 """One image in so many may be left out; more suggest that the data set is not what it should be."""
 
 NAMED = 5
-"""Most images that are named where some are left out."""
+"""Most images that are named; the others are counted."""
 
 
 def leave_out_unreadable(
@@ -36,7 +36,7 @@ def leave_out_unreadable(
         Records of the images that can be decoded, in their order; the same in each process.
 
     Raises:
-        DatasetError: more than one in `TOLERATED` cannot be; with their number and the first.
+        DatasetError: more than one in `TOLERATED` cannot be; with their number and the first few.
     """
     size, rank = processes.world_size, processes.rank
     own = [records[(n * size + rank) % len(records)] for n in range(-(-len(records) // size))]
@@ -46,10 +46,12 @@ def leave_out_unreadable(
     if not bad:
         return list(records)
     if len(bad) * TOLERATED > len(records):
+        named = "; ".join(f"the image {r.path} cannot be used: {_fault(r)}" for r in bad[:NAMED])
+        more = len(bad) - NAMED
+        others = f"; and {more:,} others of {len(records):,} images cannot, either" * (more > 0)
         raise DatasetError(
-            f"the image {bad[0].path} cannot be used: {_fault(bad[0])}; {len(bad):,} of "
-            f"{len(records):,} images cannot, and one in {TOLERATED:,} may be left out; repair "
-            "them, or remove them from the label file"
+            f"{named}{others}; one image in {TOLERATED:,} may be left out, and these are "
+            f"{len(bad):,} of {len(records):,}: repair them, or remove them from the label file"
         )
     for record in bad[:NAMED]:
         console.print(f"[yellow]left out[/] {plain(record.path)}: {plain(_fault(record) or '')}")
