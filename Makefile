@@ -4,21 +4,26 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 # two files at once: half of what tests do is wait, for a browser, a kill, a database; and a thread
 # each, as two pools of as many threads as processors wait for one another
-TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
-PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# tests write and delete thousands of small files: in memory, where there are 4 GB of it for that
+TEMPORARY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null \
+	&& echo TMPDIR=/dev/shm)
+TESTS := $(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# byte code is compiled as modules are imported: most of torch's thousands never are
+PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 # hashes of every file of a version, so for every processor
 LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	--constraint constraints.txt pyproject.toml --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit page page-lint page-checked trainer system docs coverage containers lock format clean
+.PHONY: help demo test lint types unit explore page page-lint page-checked trainer system docs coverage containers lock format clean
 
 help:
 	@echo "make demo          index images, serve on http://127.0.0.1:8000, show a first answer"
 	@echo "make demo ONCE=1   the same, and exit after the first answer"
 	@echo "make test          all of: lint types docs unit page trainer system; each of them a target too"
 	@echo "make unit          quick feedback: the unit tests alone"
+	@echo "make explore       the unit tests with random and more examples; a restore cut at every line"
 	@echo "make system        short forms of the checks in tests/system/: load, kills, outages, full disks"
 	@echo "make docs          the documentation as a site: build/site/html/index.html"
 	@echo "make coverage      the unit tests, and which lines none of them runs"
@@ -74,8 +79,12 @@ types: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(TESTS) -m 'not system' --ignore tests/trainer --ignore-glob '*/test_page*'
 
+explore: $(VENV)/.dev
+	HYPOTHESIS_PROFILE=explore $(TESTS) -m 'not system' --ignore tests/trainer --ignore-glob '*/test_page*'
+
+# a browser is mostly waited for
 page: $(VENV)/.dev
-	$(TESTS) tests/app/test_page*.py
+	$(TESTS) --numprocesses 4 tests/app/test_page*.py
 
 # apart, as in real life: no training shares a process with FAISS, OpenVINO and a web server;
 # where all did, the process now and then ended with a segmentation fault (see CONTRIBUTING)

@@ -32,8 +32,10 @@ def check_unseen(card: Card, dataset: Dataset, asked: Sequence[DatasetImage]) ->
 
     Raises:
         DatasetError: a patient is in "train" or "val" too, by the data set's own splits.
-        Mismatch: patients were, or could have been, split otherwise in the training.
+        Mismatch: patients were, or could have been, split otherwise in the training, or were in
+            another identity domain.
     """
+    _check_domain(card, dataset)
     unseen = [image for image in asked if card.split.of(image) not in SEEN]
     sentences = []
     subject = "The checkpoint"
@@ -41,6 +43,18 @@ def check_unseen(card: Card, dataset: Dataset, asked: Sequence[DatasetImage]) ->
         sentences += _of_a_training(one, dataset, asked, unseen, subject)
         subject = "A checkpoint that its training began with"
     return " ".join(dict.fromkeys(sentences))
+
+
+def _check_domain(card: Card, dataset: Dataset) -> None:
+    """Refuse a data set that was trained on in another identity domain, and forgets it now."""
+    now = dataset.images[0].domain
+    for one in card.trainings():
+        then = one.training.get("patients", {}).get(dataset.name, now)
+        if then != now:
+            raise Mismatch(
+                f"the checkpoint was trained on {dataset.name} with its patients in the identity "
+                f"domain {then!r}, and they are in {now!r} now; give --patients {then}"
+            )
 
 
 def _of_a_training(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .settings import Augmentation
+from .augmentation import Augmentation
 
 Pixels = npt.NDArray[np.float32]
 
@@ -40,8 +40,13 @@ def augment(
     masks = np.stack([_sampled(mask, coarse) for mask in masks])
     moved = moved * _about_one(settings.brightness, generator)
     moved = (moved - moved.mean()) * _about_one(settings.contrast, generator) + moved.mean()
+    if settings.gamma:
+        power = np.exp(generator.uniform(-settings.gamma, settings.gamma))
+        moved = np.clip(moved, 0, 1) ** power
     if generator.random() < settings.blur_chance and settings.blur > 0.1:
         moved = cv2.GaussianBlur(moved, (5, 5), generator.uniform(0.1, settings.blur))
+    if settings.noise:
+        moved = moved + generator.normal(0, generator.uniform(0, settings.noise), moved.shape)
     moved = np.clip(moved, 0, 1).astype(np.float32)
     if generator.random() < settings.erasing_chance:
         moved = erase_margins(moved, generator)

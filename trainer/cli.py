@@ -16,7 +16,8 @@ from xemplar.cli.terminal import (
     dataset_of,
 )
 
-from .settings import Augmentation, Settings
+from .augmentation import Augmentation
+from .settings import Settings
 
 if TYPE_CHECKING:
     from xemplar.data.datasets import Dataset

@@ -2,7 +2,7 @@
 
 import multiprocessing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
 from xemplar.data.findings import targets
 from xemplar.data.splits import patient_key
 from xemplar.errors import DatasetError, InputError
-from xemplar.imaging import decode
+from xemplar.imaging import Radiograph, decode
 from xemplar.imaging.preprocess import InputRegion, input_region, preprocess
 from xemplar.model.densenet import STRIDE
 
@@ -83,7 +83,7 @@ class Sample(NamedTuple):
     Attributes:
         image: float (s, s), grey values in [0, 1].
         target: float (F,), 1 where the finding is present; in between with soft labels.
-        known: float (F,), 1 where the label is known.
+        known: float (F,) in [0, 1], weight of the label; 0 where it is unknown.
         location: float (F, s/32, s/32), share of each cell that shows the finding, or may.
         location_weight: float (F,) in [0, 1], weight of that location in the outside-box loss.
     """
@@ -108,6 +108,7 @@ class TrainingImages(TorchDataset[Sample]):
         augmented: whether images are augmented.
         boxes: where findings are; None where that does not matter.
         soft_labels: float32 (N, F) in [0, 1]; the settings give their share in the target.
+        label_weights: float32 (N, F) in [0, 1] (`trainer.label_weights`); None for 1.
     """
 
     def __init__(
@@ -118,12 +119,14 @@ class TrainingImages(TorchDataset[Sample]):
         augmented: bool = False,
         boxes: BoxSupervision | None = None,
         soft_labels: npt.NDArray[np.float32] | None = None,
+        label_weights: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.records = records
         self.settings = settings
         self.augmented = augmented
         self.boxes = boxes
         self.soft_labels = soft_labels
+        self.label_weights = label_weights
 
     def __len__(self) -> int:
         return len(self.records)
@@ -135,31 +138,39 @@ class TrainingImages(TorchDataset[Sample]):
             DatasetError: it cannot be read; naming the file.
         """
         epoch, index = key
-        record, spec = self.records[index], self.settings.spec_at(epoch)
-        try:
-            radiograph = decode(record.path.read_bytes())
-        except (OSError, InputError) as error:
-            raise DatasetError(f"the image {record.path} cannot be used: {error}") from error
+        spec = self.settings.spec_at(epoch)
+        radiograph = read(self.records[index])
         image = preprocess(radiograph, spec).astype(np.float32) / np.float32(255)
-        masks, which = self._masks(index, input_region(spec, *radiograph.source_size), spec.size)
+        masks, which = self.masks(index, input_region(spec, *radiograph.source_size), spec.size)
         if self.augmented:
             generator = np.random.default_rng((self.settings.seed, epoch, index))
             image, masks = augment(image, masks, self.settings.augmentation, generator)
+        target, known, weight = self.labels(index, which)
+        location = F.adaptive_avg_pool2d(torch.from_numpy(masks), spec.size // STRIDE)[which]
+        return Sample(torch.from_numpy(image), target, known, location, weight)
+
+    def labels(self, index: int, which: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns ``target``, ``known`` and ``location_weight`` of a sample, float32 (F,) each.
+
+        Args:
+            index: of the image.
+            which: of `masks`.
+        """
+        record = self.records[index]
         target, known = targets(record.labels, self.settings.findings, self.settings.uncertain)
+        if self.label_weights is not None:
+            known *= self.label_weights[index]
         weight = torch.from_numpy(target * known) * torch.where(which > 0, 1.0, PRIOR_WEIGHT)
         if self.soft_labels is not None:
             share = self.settings.soft_label_weight
             target = target + share * (self.soft_labels[index] - target)
-        return Sample(
-            torch.from_numpy(image),
-            torch.from_numpy(target),
-            torch.from_numpy(known),
-            F.adaptive_avg_pool2d(torch.from_numpy(masks), spec.size // STRIDE)[which],
-            weight,
-        )
+        return torch.from_numpy(target), torch.from_numpy(known), weight
 
-    def _masks(self, index: int, placed: InputRegion, size: int) -> tuple[Masks, Tensor]:
-        """Returns the image's masks (n, p, p) in the input's frame, and each finding's one (F,)."""
+    def masks(self, index: int, placed: InputRegion, size: int) -> tuple[Masks, Tensor]:
+        """Returns the image's masks (n, p, p) in the input's frame, and each finding's one (F,).
+
+        The first mask is that of findings without a box.
+        """
         if self.boxes is None:
             none = torch.zeros(len(self.settings.findings), dtype=torch.int64)
             return np.ones((1, 1, 1), np.float32), none
@@ -167,29 +178,51 @@ class TrainingImages(TorchDataset[Sample]):
         return to_input_frame(masks, placed, size), torch.from_numpy(which)
 
 
+def read(record: DatasetImage) -> Radiograph:
+    """Decodes the image of a record.
+
+    Raises:
+        DatasetError: it cannot be read; naming the file.
+    """
+    try:
+        return decode(record.path.read_bytes())
+    except (OSError, InputError) as error:
+        raise DatasetError(f"the image {record.path} cannot be used: {error}") from error
+
+
 def loader_of(
     images: TrainingImages, keys: Iterable[tuple[int, int]], *, drop_last: bool = False
 ) -> DataLoader[Sample]:
-    """Builds a loader of batches by (epoch, index), with the settings' worker processes.
-
-    Workers are forked from a small server process and not from this one: it has threads (PyTorch's,
-    perhaps OpenVINO's and FAISS's), and a process with threads cannot be forked safely.
-    """
+    """Builds a loader of batches by (epoch, index), with the settings' worker processes."""
     workers = images.settings.workers
-    context = None
-    if workers:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
     return DataLoader(
         images,
         batch_size=images.settings.batch_size,
         sampler=keys,
-        num_workers=workers,
-        multiprocessing_context=context,
-        worker_init_fn=_one_thread if workers else None,
         persistent_workers=workers > 0,
         drop_last=drop_last,
+        **worker_options(workers),
     )
+
+
+def worker_options(workers: int) -> dict[str, Any]:
+    """Returns a DataLoader's options for worker processes.
+
+    Workers are forked from a small server process and not from this one: it has threads (PyTorch's,
+    perhaps OpenVINO's and FAISS's), and a process with threads cannot be forked safely.
+
+    Args:
+        workers: number of processes; 0 for this one.
+    """
+    if not workers:
+        return {}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return {
+        "num_workers": workers,
+        "multiprocessing_context": context,
+        "worker_init_fn": _one_thread,
+    }
 
 
 def _one_thread(_: int) -> None:

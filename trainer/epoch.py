@@ -5,25 +5,28 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
 from xemplar.data.datasets import DatasetImage
 from xemplar.data.findings import targets
 from xemplar.errors import ConfigurationError
 
-from .data import Sample, TrainingImages, loader_of
+from .data import Sample, TrainingImages
+from .device_memory import exhaustion_explained
 from .distributed import Distributed
 from .losses import masked_bce
 from .metrics import Outputs
+from .resident import Loader, ResidentImages, batches_of
 from .sampling import SequentialSampler
 from .settings import LossWeights, Settings
 from .student import Trainable
 
 Mix = Callable[[Sample], Sample]
+
+CHECKED_EVERY = 20
+"""Steps between two looks at the loss: a GPU is waited for each time."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,13 @@ def _processor_has_bfloat16() -> bool:
 
 def train_epoch(
     student: nn.Module,
-    loader: DataLoader[Sample],
+    loader: Loader,
     optimizer: Optimizer,
     device: Device,
     weights: LossWeights,
     mix: Mix | None,
     on_step: Callable[[], None],
+    processes: Distributed = Distributed(),
 ) -> tuple[float, float]:
     """Takes one optimizer step per batch.
 
@@ -87,39 +91,49 @@ def train_epoch(
         weights: of the losses beside the classification loss.
         mix: mixes the images of a batch; None leaves them as they are.
         on_step: called after each step.
+        processes: that train one network together.
 
     Returns:
         (classification loss, accuracy at probability 0.5), means over the known labels of all
         batches.
 
     Raises:
-        ConfigurationError: the loss is not finite any more.
+        ConfigurationError: the loss is not finite any more, or the device's memory is too small.
     """
     student.train()
-    # read once at the end: a GPU would be waited for each time
-    sums = torch.zeros(3, dtype=torch.float64, device=device.name)
-    for loaded in loader:
-        batch = Sample(*(part.to(device.name, non_blocking=True) for part in loaded))
-        if mix is not None:
-            batch = mix(batch)
-        with device.autocast():
-            outputs, additional = student(batch, weights)
-        logits, target, known = outputs.float(), batch.target, batch.known
-        loss = masked_bce(logits, target, known)
-        total = loss + additional
-        if not torch.isfinite(total):
-            raise ConfigurationError(
-                "the loss is no number any more; try a lower --learning-rate or --precision float32"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        optimizer.step()
-        right = (((logits > 0) == (target > 0.5)) * known).sum()
-        count = known.sum()
-        sums += torch.stack([loss.detach() * count, right, count]).double()
-        on_step()
-    loss_sum, right_sum, labels = sums.tolist()
+    # read seldom: a GPU would be waited for each time
+    sums = torch.zeros(4, dtype=torch.float64, device=device.name)
+    with exhaustion_explained(loader, student, optimizer):
+        for step, loaded in enumerate(loader, start=1):
+            batch = Sample(*(part.to(device.name, non_blocking=True) for part in loaded))
+            if mix is not None:
+                batch = mix(batch)
+            with device.autocast():
+                outputs, additional = student(batch, weights)
+            logits, target, known = outputs.float(), batch.target, batch.known
+            count = processes.mean_sum(known)
+            loss = masked_bce(logits, target, known, count)
+            total = loss + additional
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            optimizer.step()
+            right = (((logits > 0) == (target > 0.5)) * known).sum()
+            parts = [loss.detach() * count, right, count, total.detach()]
+            sums += torch.stack(parts).double()
+            on_step()
+            if step % CHECKED_EVERY == 0:
+                _check_finite(sums)
+        _check_finite(sums)
+    loss_sum, right_sum, labels, _ = sums.tolist()
     return loss_sum / labels, right_sum / labels
+
+
+def _check_finite(sums: Tensor) -> None:
+    """Refuses to go on after a loss that was not finite: the sum is not, either, from then on."""
+    if not torch.isfinite(sums).all():
+        raise ConfigurationError(
+            "the loss is no number any more; try a lower --learning-rate or --precision float32"
+        )
 
 
 class Validation:
@@ -129,10 +143,15 @@ class Validation:
         records: of the images, N.
         settings: of the training.
         processes: that share the images.
+        resident: holds the images; None where they are read from their files.
     """
 
     def __init__(
-        self, records: Sequence[DatasetImage], settings: Settings, processes: Distributed
+        self,
+        records: Sequence[DatasetImage],
+        settings: Settings,
+        processes: Distributed,
+        resident: ResidentImages | None = None,
     ) -> None:
         self._records = records
         self._settings = settings
@@ -147,26 +166,29 @@ class Validation:
             ]
         )
         self._of_source = sum(record.source == source for record in records)
-        self._loader = loader_of(TrainingImages(records, settings), self._sampler)
+        self._loader = batches_of(TrainingImages(records, settings), self._sampler, resident)
 
     @torch.inference_mode()
     def outputs(self, network: Trainable, device: Device, epoch: int) -> Outputs:
         """Computes a network's outputs on all images, in order, at the input size of the epoch."""
         network.eval()
         self._sampler.epoch = epoch
-        parts: list[list[np.ndarray]] = [[], [], []]
-        total, done = torch.zeros(()), 0
-        for image, target, known, _, _ in self._loader:
-            with device.autocast():
-                maps = network.levels(image.to(device.name))[-1].float()
-            outputs = (network.classifier(maps.mean(dim=(2, 3))), target, known)
-            for rows, tensor in zip(parts, outputs, strict=True):
-                rows.append(tensor.cpu().numpy())
-            counts = self._counts[done : done + len(image)].to(maps)
-            total = total.to(maps) + torch.einsum("n,nchw->chw", counts, maps)
-            done += len(image)
+        parts: list[list[Tensor]] = [[], [], []]
+        total, done = torch.zeros((), device=device.name), 0
+        counted = self._counts.to(device.name)
+        with exhaustion_explained(self._loader, network):
+            for image, target, known, _, _ in self._loader:
+                with device.autocast():
+                    maps = network.levels(image.to(device.name))[-1].float()
+                outputs = (network.classifier(maps.mean(dim=(2, 3))), target, known)
+                for rows, tensor in zip(parts, outputs, strict=True):
+                    rows.append(tensor)
+                counts = counted[done : done + len(image)]
+                total = total + torch.einsum("n,nchw->chw", counts, maps)
+                done += len(image)
         logits, target, known = (
-            self._processes.gather(np.concatenate(rows))[: len(self._records)] for rows in parts
+            self._processes.gather(torch.cat(rows).cpu().numpy())[: len(self._records)]
+            for rows in parts
         )
         summed = self._processes.gather(total.cpu().numpy()[None]).sum(axis=0)
         sources = [record.source for record in self._records]

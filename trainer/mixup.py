@@ -38,7 +38,7 @@ def mixed(batch: Sample, share: float, order: Tensor) -> Sample:
     Returns:
         A batch of N. What is known of one image only, counts by that image's share.
     """
-    order = order.to(batch.image.device)
+    order = order.to(batch.image.device, non_blocking=True)
 
     def blend(part: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the weighted mean of a part and its other, and the mean weight."""

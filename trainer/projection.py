@@ -17,10 +17,11 @@ from xemplar.model.checkpoint import load, save
 from xemplar.model.densenet import MEAN, PROJECTION, Architecture
 from xemplar.model.pytorch import DenseNetwork, load_weights
 
-from .data import TrainingImages, loader_of
+from .data import TrainingImages
 from .epoch import Device
 from .initialisation import prevalence
 from .losses import pkt_loss
+from .resident import ResidentImages, batches_of
 from .settings import Settings
 
 STEPS, LEARNING_RATE, DROPOUT = 300, 1e-3, 0.3
@@ -70,6 +71,7 @@ def project(
     settings: Settings,
     device: Device,
     console: Console,
+    resident: ResidentImages | None = None,
 ) -> None:
     """Fits the projection of a finished checkpoint, and writes it there, unless it has one.
 
@@ -79,6 +81,7 @@ def project(
         settings: of the training.
         device: of the network.
         console: for progress.
+        resident: holds the images; None where they are read from their files.
     """
     checkpoint = load(path)
     card, weights = checkpoint.card, checkpoint.weights
@@ -87,7 +90,7 @@ def project(
     network = DenseNetwork(card.architecture, len(card.findings), card.spec)
     load_weights(network, weights)
     network.eval().to(device.name)
-    pooled, target = _pooled_features(network, records, settings, device, console)
+    pooled, target = _pooled_features(network, records, settings, device, console, resident)
     share = prevalence(records, settings.findings, settings.uncertain)[0]
     centred = pooled - torch.from_numpy(weights[MEAN]).mean(dim=(1, 2))
     projection = fit_projection(centred, target / torch.from_numpy(share).sqrt(), settings)
@@ -137,14 +140,15 @@ def _pooled_features(
     settings: Settings,
     device: Device,
     console: Console,
+    resident: ResidentImages | None,
 ) -> tuple[Tensor, Tensor]:
     """Computes pooled maps (N, C) of images without augmentation, with their targets (N, F)."""
     pooled, findings = [], []
     keys = [(settings.epochs, index) for index in range(len(records))]
-    loader = loader_of(TrainingImages(records, settings), keys)
+    loader = batches_of(TrainingImages(records, settings), keys, resident)
     for image, target, _, _, _ in track(loader, "projection", console=console, transient=True):
         with device.autocast():
             maps = network.maps(image.to(device.name))
         pooled.append(maps.float().mean(dim=(2, 3)).cpu())
-        findings.append(target)
+        findings.append(target.cpu())
     return torch.cat(pooled), torch.cat(findings)

@@ -46,6 +46,15 @@ def table(epochs: Sequence[EpochMetrics], best: int) -> Table:
     return drawn
 
 
+def selection(epochs: Sequence[EpochMetrics], best: EpochMetrics, images: int) -> str:
+    """Words why the best epoch's validation figure is too good, for the end of a run."""
+    return (
+        f"its mean validation AUC of {best.val_auc:.3f} is optimistic: the highest of "
+        f"{len(epochs)} epoch(s) (the last has {epochs[-1].val_auc:.3f}) on {images:,} images, on "
+        "which calibration and thresholds were fitted too; `xemplar evaluate` measures on others"
+    )
+
+
 def history(epochs: Sequence[EpochMetrics]) -> list[dict[str, float]]:
     """Lists the epochs for a checkpoint; without durations, so that a rerun gives its bytes."""
     return [{name: getattr(epoch, name) for name in COLUMNS} for epoch in epochs]

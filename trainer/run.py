@@ -4,7 +4,6 @@ The folder of a run: ``checkpoint.safetensors`` (the best epoch), ``state.safete
 resume from), ``epochs.csv``, ``loss.png``, ``roc.png``, ``settings.json``, ``tensorboard/``.
 """
 
-import hashlib
 import json
 import math
 import time
@@ -21,14 +20,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader
 
 from xemplar.archive.artefact import write_file
 from xemplar.cli.terminal import plain
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
-from xemplar.data.membership import Membership, development_images
-from xemplar.data.splits import development_digest, patient_key
-from xemplar.errors import ConfigurationError
 from xemplar.model.checkpoint import Card, save
 from xemplar.model.densenet import MEAN, Architecture
 from xemplar.model.pytorch import DenseNetwork, weights_of
@@ -37,33 +32,31 @@ from . import report
 from .box_supervision import box_supervision_of
 from .calibration import calibrate
 from .crossfit import soft_labels
-from .data import (
-    Sample,
-    TrainingImages,
-    check_readable,
-    frontal_images,
-    held_out_too,
-    loader_of,
-)
+from .data import TrainingImages, check_readable, frontal_images
+from .description import SETTINGS, STATE, check_same, description, membership
 from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
 from .initialisation import (
-    earlier_training,
     initialise,
     prevalence,
     set_bias_to_prevalence,
-    weights_origin,
 )
+from .label_weights import label_weights, weights_as_drawn
 from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from .mixup import mixer
+from .notes import notes
 from .projection import fully_labelled, project
+from .readable import leave_out_unreadable
+from .reader_heads import with_reader_heads, without_reader_heads
+from .resident import Loader, ResidentImages, batches_of, resident_images
 from .sampling import EpochSampler
 from .settings import Settings
-from .state import load_state, progress_of, save_state, with_present_names
+from .soft_labels import read_soft_labels
+from .state import load_state, save_state
 from .student import Student, moving_average
 from .teacher import open_teacher
 
-CHECKPOINT, STATE = "checkpoint.safetensors", "state.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 
 STATE_EVERY = 30.0
 """Seconds of training that a kill may cost beside the epoch that it falls into."""
@@ -87,6 +80,11 @@ class Run:
     epochs: list[report.EpochMetrics]
     best_outputs: Outputs | None = None
     written: float = -math.inf  # when the state was, in seconds of a monotonic clock
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Outputs that go into the checkpoint: all but reader heads."""
+        return tuple(self.described["findings"])
 
     @property
     def kept(self) -> DenseNetwork:
@@ -148,54 +146,82 @@ def train(
         console = console if console and processes.is_main else Console(quiet=not processes.is_main)
         splits = frontal_images(datasets, settings)
         check_readable(splits[TRAIN] + splits[VAL])
+        learnt = leave_out_unreadable(splits[TRAIN] + splits[VAL], processes, console)
+        left_out = len(splits[TRAIN] + splits[VAL]) - len(learnt)
+        for split in (TRAIN, VAL):
+            splits[split] = [image for image in learnt if settings.split.of(image) == split]
         # the projection is fitted at the end; until then there is none
         architecture = replace(architecture or Architecture(), projection=0)
         to_project = (
             fully_labelled(splits[TRAIN], settings, architecture) if settings.projection else []
         )
-        run = _start(settings, datasets, out, processes, architecture, splits[TRAIN])
+        described = description(settings, datasets, splits[TRAIN], left_out)
+        if processes.is_main:  # which writes the checkpoint
+            described["membership"] = membership(described, settings, datasets, out)
+        learning = settings  # with the outputs that are dropped at the end
+        if settings.reader_heads:
+            splits, learning = with_reader_heads(splits, settings)
+        run = _start(learning, described, out, processes, architecture, splits[TRAIN])
         console.print(
             f"{len(splits[TRAIN]):,} training and {len(splits[VAL]):,} validation images; "
             f"{run.device}; {processes.world_size} process(es); epoch {len(run.epochs) + 1} of "
             f"{settings.epochs} is next"
         )
-        for split, patients in held_out_too(splits).items():
-            console.print(
-                f"[yellow]note[/] {patients:,} patients of train or val are in {plain(split)} too: "
-                "figures on it will not be of patients that were never seen"
-            )
-        loader, sampler = _loader(run, datasets, splits[TRAIN], console)
-        validation = Validation(splits[VAL], settings, processes)
+        resident = None
+        if not run.finished:
+            known = splits[TRAIN] + splits[VAL]
+            resident = resident_images(known, settings, run.device.name, processes, console)
+        loader, sampler = _loader(run, datasets, splits[TRAIN], resident, console)
+        for note in notes(splits, settings, run.described, settings.epochs * len(loader)):
+            console.print(f"[yellow]note[/] {plain(note)}")
+        validation = Validation(splits[VAL], learning, processes, resident)
         while not run.finished:
             _one_epoch(run, loader, sampler, validation, console)
         if processes.is_main and to_project:
-            project(out / CHECKPOINT, to_project, settings, run.device, console)
+            project(out / CHECKPOINT, to_project, settings, run.device, console, resident)
         if processes.is_main and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
             console.print(f"best epoch {run.best.epoch}: {plain(out / CHECKPOINT)}")
+            console.print(
+                report.selection(run.epochs[settings.small_epochs :], run.best, len(splits[VAL]))
+            )
         return out / CHECKPOINT
 
 
 def _loader(
-    run: Run, datasets: Sequence[Dataset], records: Sequence[DatasetImage], console: Console
-) -> tuple[DataLoader[Sample], EpochSampler]:
+    run: Run,
+    datasets: Sequence[Dataset],
+    records: Sequence[DatasetImage],
+    resident: ResidentImages | None,
+    console: Console,
+) -> tuple[Loader, EpochSampler]:
     """Builds the loader of the training images, with boxes and soft labels where they count."""
     settings = run.settings
     sampler = EpochSampler(records, settings, run.processes)
     boxes = soft = None
     if settings.box_weight:
         boxes = box_supervision_of(datasets, records, settings.findings)
-    if settings.soft_label_weight and not run.finished:
-        soft = soft_labels(settings, records, run.device, run.processes, run.out, console)
-    images = TrainingImages(records, settings, augmented=True, boxes=boxes, soft_labels=soft)
+    if settings.soft_labels and not run.finished:
+        file = Path(settings.soft_labels)
+        soft = read_soft_labels(file, records, run.findings, settings, console)
+    elif settings.soft_label_weight and not run.finished:
+        soft = soft_labels(settings, records, run.device, run.processes, run.out, console, resident)
+    images = TrainingImages(
+        records,
+        settings,
+        augmented=True,
+        boxes=boxes,
+        soft_labels=soft,
+        label_weights=label_weights(records, settings),
+    )
     # a last batch of one image has no variance for batch norm
     lone = len(sampler) % settings.batch_size == 1
-    return loader_of(images, sampler, drop_last=lone), sampler
+    return batches_of(images, sampler, resident, drop_last=lone), sampler
 
 
 def _start(
     settings: Settings,
-    datasets: Sequence[Dataset],
+    described: dict[str, Any],
     out: Path,
     processes: Distributed,
     architecture: Architecture,
@@ -207,24 +233,17 @@ def _start(
         torch.set_num_threads(settings.threads)
     device = Device.choose(settings, processes)
     network = DenseNetwork(architecture, len(settings.findings), settings.spec)
-    described = settings.as_json() | {
-        "initial": weights_origin(settings.initial),
-        "datasets": {d.name: d.digest for d in datasets},
-        "learnt": {d.name: development_digest(d.images, settings.split) for d in datasets},
-        "patients": {i.source: i.domain for d in datasets for i in d.images if i.patients},
-        "whose": {d.name: sorted({patient_key(image)[0] for image in d.images}) for d in datasets},
-        "initial_training": earlier_training(settings.initial),
-    }
     resumes = (out / STATE).is_file()
-    if processes.is_main:  # which writes the checkpoint
-        described["membership"] = _membership(described, settings, datasets, out)
-    if resumes:
-        _check_same(out, described)
-    elif not initialise(network, settings.initial):
-        set_bias_to_prevalence(network.classifier, records, settings.findings, settings.uncertain)
+    check_same(out, described)
+    weights = weights_as_drawn(records, settings)
+    if not resumes and not initialise(network, settings.initial):
+        set_bias_to_prevalence(
+            network.classifier, records, settings.findings, settings.uncertain, weights
+        )
     teacher = open_teacher(settings.teacher, device.name) if settings.teacher else None
-    share = prevalence(records, settings.findings, settings.uncertain)[0]
-    student = Student(network, teacher, torch.from_numpy(share)).to(device.name)
+    share = prevalence(records, settings.findings, settings.uncertain, weights)[0]
+    share = share[: len(described["findings"])]
+    student = Student(network, teacher, torch.from_numpy(share), processes).to(device.name)
     student.to(memory_format=torch.channels_last)
     optimizer = AdamW(
         student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -247,7 +266,7 @@ def _start(
         progress = load_state(out / STATE, run.state, optimizer, run.scheduler)
         run.epochs += [report.EpochMetrics(**fields) for fields in progress["epochs"]]
     elif processes.is_main:
-        write_file(out / "settings.json", json.dumps(described, indent=2).encode())
+        write_file(out / SETTINGS, json.dumps(described, indent=2).encode())
     return run
 
 
@@ -259,47 +278,9 @@ def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | Cosi
     )
 
 
-def _membership(
-    described: dict[str, Any], settings: Settings, datasets: Sequence[Dataset], out: Path
-) -> dict[str, Any]:
-    """Digests of the patients and pictures that are learnt from, for `xemplar evaluate`.
-
-    The salt is made of the recipe and the data, so that the same training gives the same file, and
-    any other one another salt.
-    """
-    kept = progress_of(out / STATE)["settings"] if (out / STATE).is_file() else {}
-    if "membership" in kept:
-        found: dict[str, Any] = kept["membership"]
-        return found
-    salt = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).digest()[:16]
-    images = development_images(datasets, settings.split)
-    return Membership.of(images, settings.spec, salt).to_json()
-
-
-def _check_same(out: Path, described: dict[str, Any]) -> None:
-    """Refuses to resume a run with other settings, except those that do not change its result."""
-    stored = with_present_names(progress_of(out / STATE)["settings"])
-    # a run of an earlier version lacks the settings that came since: for it they were off
-    before = {"patients": {}} | Settings().as_json() | stored
-    # the last three follow from the data sets' digests and from the file of "initial"
-    free = {"workers", "threads", "patience", "whose", "initial_training", "membership"}
-    if described["schedule"] != "cosine":  # which reaches 0 with the last epoch
-        free.add("epochs")
-    changed = [
-        f"{key} was {before.get(key)!r}, is {value!r}"
-        for key, value in described.items()
-        if key not in free and before.get(key) != value
-    ]
-    if changed:
-        raise ConfigurationError(
-            f"{out} holds a run with other settings ({'; '.join(changed)}); "
-            "choose another --out folder, or remove this one to begin anew"
-        )
-
-
 def _one_epoch(
     run: Run,
-    loader: DataLoader[Sample],
+    loader: Loader,
     sampler: EpochSampler,
     validation: Validation,
     console: Console,
@@ -318,12 +299,12 @@ def _one_epoch(
         weights = run.settings.loss_weights_at(number)
         mix = mixer(run.settings, number, run.processes.rank)
         loss, right = train_epoch(
-            run.parallel, loader, run.optimizer, run.device, weights, mix, on_step
+            run.parallel, loader, run.optimizer, run.device, weights, mix, on_step, run.processes
         )
         loss, right = run.processes.mean(loss), run.processes.mean(right)
         run.processes.broadcast_buffers(run.state)
         task = progress.add_task(f"epoch {number} validate", total=None)
-        outputs = validation.outputs(run.kept, run.device, number)
+        outputs = validation.outputs(run.kept, run.device, number).first(len(run.findings))
     by_finding = auc_by_finding(outputs)
     epoch = report.EpochMetrics(
         number, loss, right, masked_loss(outputs), accuracy(outputs), mean_auc(by_finding), rate,
@@ -360,7 +341,7 @@ def _record(run: Run, epoch: report.EpochMetrics, outputs: Outputs) -> None:
         save(
             run.out / CHECKPOINT,
             Card(
-                findings=run.settings.findings,
+                findings=run.findings,
                 spec=run.settings.spec,
                 architecture=run.architecture,
                 calibration=calibrate(outputs),
@@ -373,7 +354,8 @@ def _record(run: Run, epoch: report.EpochMetrics, outputs: Outputs) -> None:
                     **{f"val_auc/{k}": v for k, v in epoch.auc_by_finding.items()},
                 },
             ),
-            weights_of(run.kept) | {MEAN: outputs.mean_activation},
+            without_reader_heads(weights_of(run.kept), len(run.findings))
+            | {MEAN: outputs.mean_activation},
         )
         run.best_outputs = outputs
     report.write_csv(run.out / "epochs.csv", run.epochs)

@@ -13,6 +13,8 @@ from xemplar.data.splits import PatientSplit
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.imaging.preprocess import PreprocessSpec
 
+from .augmentation import Augmentation
+
 FOLDS = 5
 """Parts of the patients in cross-fitting."""
 
@@ -20,7 +22,6 @@ INPUT = typer.Option(rich_help_panel="Network input and labels")
 OPTIMISATION = typer.Option(rich_help_panel="Optimisation")
 GUIDANCE = typer.Option(rich_help_panel="Teacher, boxes and embeddings")
 MACHINE = typer.Option(rich_help_panel="Machine")
-AUGMENTATION = typer.Option(rich_help_panel="Augmentation of training images")
 
 
 class LossWeights(NamedTuple):
@@ -35,75 +36,6 @@ class LossWeights(NamedTuple):
     distillation: float = 0.0
     box: float = 0.0
     pkt: float = 0.0
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes of a training image; the defaults are mild, so that it stays plausible."""
-
-    flip: Annotated[
-        float, Field(ge=0, le=1, description="Probability of a horizontal flip."), AUGMENTATION
-    ] = 0.5
-    brightness: Annotated[
-        float,
-        Field(ge=0, description="Grey values are multiplied by up to 1 +- this."),
-        AUGMENTATION,
-    ] = 0.2
-    contrast: Annotated[
-        float, Field(ge=0, description="The same, about the mean grey value."), AUGMENTATION
-    ] = 0.2
-    elastic: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="Strength of the elastic deformation, in pixels of a 224-pixel input.",
-        ),
-        AUGMENTATION,
-    ] = 30.0
-    elastic_chance: Annotated[
-        float, Field(ge=0, le=1, description="Probability of an elastic deformation."), AUGMENTATION
-    ] = 0.3
-    blur: Annotated[
-        float,
-        Field(ge=0, description="Largest standard deviation of the Gaussian blur, in pixels."),
-        AUGMENTATION,
-    ] = 1.0
-    blur_chance: Annotated[
-        float, Field(ge=0, le=1, description="Probability of a blur."), AUGMENTATION
-    ] = 0.3
-    rotation: Annotated[
-        float, Field(ge=0, description="Largest rotation to either side, in degrees."), AUGMENTATION
-    ] = 10.0
-    translation: Annotated[
-        float,
-        Field(ge=0, description="Largest translation, as a share of the side."),
-        AUGMENTATION,
-    ] = 0.05
-    scale: Annotated[
-        float, Field(ge=0, description="Sizes range from 1 - this to 1 + this."), AUGMENTATION
-    ] = 0.1
-    shear: Annotated[float, Field(ge=0, description="Largest shear, in degrees."), AUGMENTATION] = (
-        5.0
-    )
-    crop: Annotated[
-        float,
-        Field(gt=0, le=1, description="Smallest share of the area that a random crop keeps."),
-        AUGMENTATION,
-    ] = 0.8
-    erasing_chance: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=1,
-            description="Random erasing: probability that corners and a margin are covered, so "
-            "that markers and text there cannot be used.",
-        ),
-        AUGMENTATION,
-    ] = 0.0
-
-    def __post_init__(self) -> None:
-        if wrong := refusals(self):
-            raise ConfigurationError("; ".join(wrong))
 
 
 @dataclass(frozen=True)
@@ -126,6 +58,16 @@ class Settings:
     uncertain: Annotated[
         UncertainPolicy, Field(description="What an uncertain label (-1) counts as."), INPUT
     ] = UncertainPolicy.POSITIVE
+    contradicted_weight: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Weight of a label that another reader's class in the same row "
+            "contradicts, such as 0.5 for a mined finding on an image read as normal; 1: full.",
+        ),
+        INPUT,
+    ] = 1.0
     size: Annotated[
         int,
         Field(gt=0, description="Side of the network's input in pixels, a multiple of 32."),
@@ -258,6 +200,14 @@ class Settings:
     crossfit_epochs: Annotated[
         int, Field(ge=1, description="Epochs of each of these copies."), GUIDANCE
     ] = 20
+    soft_labels: Annotated[
+        str,
+        Field(
+            description="File of soft labels to take instead of cross-fitting: CSV with the "
+            "columns dataset, file and the findings; cross-fitting writes one."
+        ),
+        typer.Option(metavar="FILE", rich_help_panel="Teacher, boxes and embeddings"),
+    ] = ""
     soft_label_weight: Annotated[
         float,
         Field(
@@ -267,6 +217,11 @@ class Settings:
         ),
         GUIDANCE,
     ] = 0.0
+    reader_heads: Annotated[
+        bool,
+        Field(description="Learn other readers' classes too, by outputs that are dropped later."),
+        GUIDANCE,
+    ] = False
     pkt_weight: Annotated[
         float,
         Field(
@@ -296,6 +251,14 @@ class Settings:
     workers: Annotated[
         int, Field(ge=0, description="Processes that decode and augment images."), MACHINE
     ] = 1
+    resident: Annotated[
+        Literal["auto", "yes", "no"],
+        Field(
+            description="Images are decoded once, kept in memory and augmented on the device; "
+            "auto: where a GPU trains."
+        ),
+        MACHINE,
+    ] = "auto"
     threads: Annotated[
         int, Field(ge=0, description="Processor threads; 0: PyTorch's choice."), MACHINE
     ] = 0
@@ -305,7 +268,7 @@ class Settings:
         MACHINE,
     ] = 0
     split: PatientSplit = field(default_factory=PatientSplit)
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "findings", tuple(canonical(f) for f in self.findings))
@@ -332,12 +295,13 @@ class Settings:
                 "the sampling weights of data sets must be greater than 0, not "
                 f"{dict(self.sampling_weights)}"
             )
-        soft = bool(self.soft_label_weight)
-        if soft != bool(self.crossfit) or (self.crossfit and not self.teacher):
+        soft, origins = bool(self.soft_label_weight), (self.crossfit > 0) + bool(self.soft_labels)
+        if origins != soft or (self.crossfit and not self.teacher):
             found.append(
-                f"soft_label_weight is {self.soft_label_weight}, crossfit {self.crossfit} and "
-                f"teacher {self.teacher!r}; soft labels come from copies of a teacher: give all "
-                "three, or neither soft_label_weight nor crossfit"
+                f"soft_label_weight is {self.soft_label_weight}, soft_labels {self.soft_labels!r}, "
+                f"crossfit {self.crossfit} and teacher {self.teacher!r}; soft labels come from a "
+                "file, or from copies of a teacher: give soft_label_weight with soft_labels, or "
+                "with crossfit and teacher, or none of them"
             )
         if 0 < self.crossfit < FOLDS:
             found.append(

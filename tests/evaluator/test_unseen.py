@@ -187,6 +187,18 @@ def test_what_an_earlier_training_learnt_from_is_not_unseen(earlier: Card) -> No
         said(going_on_from(card, trained_on(UNNAMED)), UNNAMED)
 
 
+def test_patients_are_in_the_identity_domain_of_the_training() -> None:
+    card = trained_on(NAMED)
+    domain = replace(card, training=card.training | {"patients": {"ours": "town"}})
+    with pytest.raises(Mismatch, match="domain 'town', and they are in 'ours' now; give --pat"):
+        said(domain, NAMED)
+    theirs = replace(NAMED, images=tuple(replace(i, patients="town") for i in NAMED.images))
+    assert said(domain, theirs) == said(card, NAMED)
+    later = Card(("Mass",), training={"seed": 2, "initial_training": domain.training})
+    with pytest.raises(Mismatch, match="give --patients town"):
+        said(later, NAMED)
+
+
 def test_an_earlier_training_with_other_named_splits_is_refused() -> None:
     earlier = trained_on(dataset(["test", "test", "val", "train", "train", "box"]))
     with pytest.raises(Mismatch, match="others than in the training"):

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from alembic import command
+from hypothesis import settings
 from sqlalchemy import text
 from typer import BadParameter
 from typer.testing import CliRunner
@@ -294,6 +295,10 @@ def test_a_checkpoint_that_the_store_does_not_keep_is_put_in_if_it_is_named(
     assert listed(target, url(target), old.images[0])
 
 
+EVERY = 1 if settings.get_current_profile_name() == "explore" else 7
+"""Lines between two cuts; with 1 it takes minutes."""
+
+
 class Cut(BaseException):
     """As a kill: nobody catches it."""
 
@@ -329,7 +334,7 @@ def test_a_restore_that_is_cut_anywhere_answers_nothing_and_is_done_again(
 ) -> None:
     copy, line = saved(old.store, url(old.store)), 0
     while cut_restore(copy, *elsewhere, key, line):
-        line += 1
+        line += EVERY
         if (elsewhere[0].current).exists():
             break  # the last step was done: it is a whole store
         with pytest.raises(NothingIndexed):

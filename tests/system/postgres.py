@@ -55,7 +55,7 @@ class Postgres:
 
     def __exit__(self, *_: object) -> None:
         self.thaw()
-        self.stop()
+        self.kill()  # a shutdown would write what is deleted next
         shutil.rmtree(self.folder)
 
     def start(self) -> None:
@@ -87,13 +87,21 @@ class Postgres:
             return False
         return True
 
-    def create(self, name: str) -> str:
-        """Create an empty database; return its URL."""
+    def create(self, name: str, template: str = "template1") -> str:
+        """Create a database as a copy of another one, an empty one if not named; return its URL."""
         with psycopg.connect(
             host=str(self.folder), user="xemplar", dbname="postgres", autocommit=True
         ) as server:
-            server.execute(f"CREATE DATABASE {name}".encode())
+            server.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return f"postgresql+psycopg://xemplar@/{name}?host={self.folder}"
+
+    def drop(self, url: str) -> None:
+        """Drop a database that `create` made, whoever is connected to it."""
+        name = url.split("@/")[1].split("?")[0]
+        with psycopg.connect(
+            host=str(self.folder), user="xemplar", dbname="postgres", autocommit=True
+        ) as server:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
     def stop(self) -> None:
         """Shut it down without waiting for clients ("fast" shutdown)."""

@@ -119,7 +119,9 @@ def test_an_image_that_is_not_there_is_refused_before_training(tmp_path: Path) -
 
 # ---- How they are changed -----------------------------------------------------------------------
 
-STRONG = Augmentation(elastic_chance=1.0, blur_chance=1.0, brightness=0.9, contrast=0.9)
+STRONG = Augmentation(
+    elastic_chance=1.0, blur_chance=1.0, brightness=0.9, contrast=0.9, gamma=0.5, noise=0.1
+)
 STILL = Augmentation(*[0.0] * 11, crop=1.0)
 
 

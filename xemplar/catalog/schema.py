@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -132,6 +133,7 @@ def revision(engine: Engine) -> str:
     return found
 
 
+@cache
 def head() -> str:
     """Return the schema revision of this software."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
@@ -236,10 +238,16 @@ def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+@cache
+def _revisions() -> frozenset[str]:
+    """Return all schema revisions that this software knows; read once, as each is a Python file."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return frozenset(script.revision for script in scripts)
+
+
 def _refuse_newer(connection: Connection) -> None:
     revision = _revision(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision is not None and revision not in _revisions():
         raise Mismatch(
             f"the catalog {connection.engine.url.render_as_string(hide_password=True)} has schema "
             f"{revision}, which is newer than this software's {head()}; install the version that "

@@ -50,7 +50,6 @@ def published(store: Store, catalog: Catalog) -> Generation:
     return open_generation(store, checkpoint(), manifest.name)
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_search_equals_brute_force_over_what_is_there(data: st.DataObject) -> None:
     """Few distinct vectors, so that ties cross from the generation to what came since."""
@@ -83,7 +82,7 @@ def test_search_equals_brute_force_over_what_is_there(data: st.DataObject) -> No
     assert all((number in amended) == (number in here) for number in [*map(int, ids), -1, 10**6])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings().max_examples // 6)
 @given(steps=st.lists(st.sampled_from(["add", "remove", "publish", "old case"]), max_size=8))
 def test_following_a_catalog_equals_building_anew(steps: list[str]) -> None:
     vectors = random_vectors(100)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xemplar.catalog import Catalog, Description, Entry, case_id_of, migrate
+from xemplar.catalog import Catalog, Description, Entry, case_id_of
 from xemplar.catalog.schema import connect
 from xemplar.operations.audit import Audit, AuditEntry
 
@@ -19,9 +19,8 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 @pytest.fixture
-def audit(url: str) -> Iterator[Audit]:
-    migrate(url)
-    engine = connect(url)
+def audit(migrated: str) -> Iterator[Audit]:
+    engine = connect(migrated)
     yield Audit(engine)
     engine.dispose()
 

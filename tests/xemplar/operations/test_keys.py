@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from xemplar.catalog import EVERYTHING, migrate
+from xemplar.catalog import EVERYTHING
 from xemplar.catalog.schema import connect, reading
 from xemplar.errors import ConfigurationError, InvalidArgument, NotFound
 from xemplar.operations.audit import Audit
@@ -15,18 +15,17 @@ from xemplar.operations.keys import Keys, Role, open_keys
 
 
 @pytest.fixture
-def keys(url: str) -> Iterator[Keys]:
-    migrate(url)
-    with open_keys(url) as opened:
+def keys(migrated: str) -> Iterator[Keys]:
+    with open_keys(migrated) as opened:
         yield opened
 
 
-def test_a_secret_is_long_and_only_its_digest_is_kept(keys: Keys, url: str) -> None:
+def test_a_secret_is_long_and_only_its_digest_is_kept(keys: Keys, migrated: str) -> None:
     key, secret = keys.create("ward 3", Role.READER)
     assert secret.startswith("xk_")
     assert len(secret) == 3 + 43  # 256 bits
     assert list(keys.by_digest()) == [hashlib.sha256(secret.encode()).hexdigest()]
-    engine = connect(url)
+    engine = connect(migrated)
     with reading(engine) as connection:
         kept = str(connection.execute(text("SELECT * FROM api_keys")).all())
         kept += str(connection.execute(text("SELECT * FROM audit")).all())
@@ -50,10 +49,10 @@ def test_a_revoked_key_is_listed_and_cannot_be_revoked_again(keys: Keys) -> None
             keys.revoke(unknown)
 
 
-def test_every_change_of_a_key_is_audited(keys: Keys, url: str) -> None:
+def test_every_change_of_a_key_is_audited(keys: Keys, migrated: str) -> None:
     key, _ = keys.create("x", Role.ADMIN)
     keys.revoke(key.id)
-    engine = connect(url)
+    engine = connect(migrated)
     entries = Audit(engine).entries()
     engine.dispose()
     assert [(e.action, e.subject) for e in entries] == [

@@ -26,6 +26,7 @@ class DatasetImage:
         patient: the data set's own patient id, None if unknown. Stored only as a pseudonym.
         patients: name of the identity domain that gave the patient id, shared by data sets whose
             equal ids are one person; None for the data set's own, see `domain`.
+        readings: column -> class that another reader gave the image (`xemplar.data.readings`).
         labels: finding -> 1 present, 0 absent, -1 uncertain; missing means unknown.
         view: one of `xemplar.views.VIEWS`; None if unknown.
         sex: "F", "M" or None.
@@ -43,6 +44,7 @@ class DatasetImage:
     age: int | None = None
     split: str | None = None
     patients: str | None = None
+    readings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def domain(self) -> str:
