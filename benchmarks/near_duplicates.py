@@ -1,10 +1,12 @@
 """Thresholds for an image kept twice: `SAME_IMAGE`, `COPY_COSINE`, `NEAR_DUPLICATE`.
 
 Each image is read as it is and as copies: re-encoded, smaller, under another window. For each kind
-of copy, the cosine of its embedding to the original's and the correlation of local contrast
-(`xemplar.retrieval.duplicates.likeness`). For the images themselves, the largest of both to another
-image, of the same patient or of others, over all pairs. ``--indexed`` names a data set that holds
-the images in another form, whose file a column ``nih14_file`` of labels.csv tells: real copies.
+of copy, the cosine of its embedding to the original's, the correlation of local contrast
+(`xemplar.imaging.local_contrast.likeness`), and the share of equal signs that a checkpoint tells
+pictures of its training by (`xemplar.data.membership`). For the images themselves, the largest of
+them to another image, of the same patient or of others, over all pairs. ``--indexed`` names a data
+set that holds the images in another form, whose file a column ``nih14_file`` of labels.csv tells:
+real copies.
 
     python -m benchmarks.near_duplicates --radiographs images
     python -m benchmarks.near_duplicates --images originals --indexed nih14
@@ -25,11 +27,13 @@ from rich.progress import track
 
 from xemplar.api.search import NEAR_DUPLICATE
 from xemplar.data.datasets import DatasetImage, open_dataset
+from xemplar.data.membership import SAME_SIGNS, equal_signs, projections_of, signs_of
 from xemplar.imaging import decode
+from xemplar.imaging.local_contrast import SAME_IMAGE, local_contrast
 from xemplar.imaging.preprocess import preprocess
 from xemplar.model.checkpoint import default_checkpoint, load
 from xemplar.model.encoder import Encoder, open_encoder
-from xemplar.retrieval.duplicates import COPY_COSINE, SAME_IMAGE, local_contrast
+from xemplar.retrieval.duplicates import COPY_COSINE
 
 Seen: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Measurements of n files: embeddings, float32 (n, C), and local contrasts, float32 (n, places)."""
@@ -79,31 +83,42 @@ def seen(encoder: Encoder, files: Iterable[bytes]) -> Seen:
     return np.concatenate(vectors), np.stack([local_contrast(one).ravel() for one in inputs])
 
 
-def told(name: str, cosines: npt.NDArray[np.floating], likeness: npt.NDArray[np.floating]) -> None:
-    """One line: percentiles of both, and the share that would be taken for one image."""
+def told(name: str, *measured: npt.NDArray[np.floating]) -> None:
+    """One line: percentiles of cosine, likeness and signs, and how many would be told as one."""
+    cosines, likeness, signs = measured
     same = ((cosines >= COPY_COSINE) & (likeness >= SAME_IMAGE)).mean()
     parts = [
         f"{what} {np.min(of):.3f} {np.median(of):.3f} {np.max(of):.3f}"
-        for what, of in (("cosine", cosines), ("likeness", likeness))
+        for what, of in zip(("cosine", "likeness", "signs"), measured, strict=True)
     ]
-    near = (cosines > NEAR_DUPLICATE).mean()
-    print(f"{name:36} {'  '.join(parts)}  same {same:6.1%}  near duplicate {near:6.1%}")
+    near, member = (cosines > NEAR_DUPLICATE).mean(), (signs >= SAME_SIGNS).mean()
+    print(
+        f"{name:36} {'  '.join(parts)}  same {same:6.1%}  near duplicate {near:6.1%}  "
+        f"by signs {member:6.1%}"
+    )
+
+
+def compared(one: Seen, other: Seen) -> list[npt.NDArray[np.floating]]:
+    """Cosines, likenesses and shares of equal signs of n and m files, each (n, m)."""
+    drawn = projections_of(b"near_duplicates")
+    signs = equal_signs(*(signs_of(contrasts, drawn) for _, contrasts in (one, other)))
+    return [one[0] @ other[0].T, one[1] @ other[1].T, signs]
 
 
 def pairs(images: list[DatasetImage], every: Seen) -> None:
     """The most alike of each image's others, of its patient and of others."""
-    vectors, contrasts = every
     patients = np.array([image.patient or str(image.path) for image in images])
     same = patients[:, None] == patients
-    cosines, likeness = vectors @ vectors.T, contrasts @ contrasts.T
+    measured = compared(every, every)
+    cosines, likeness, _ = measured
     for name, which in (("another image of its patient", same), ("an image of another", ~same)):
         which = which & ~np.eye(len(images), dtype=bool)
         some = which.any(axis=1)
         if some.any():
-            nearest, alike = (
-                np.where(which, of, -1).max(axis=1)[some] for of in (cosines, likeness)
+            told(
+                f"most alike: {name}",
+                *(np.where(which, of, -1).max(axis=1)[some] for of in measured),
             )
-            told(f"most alike: {name}", nearest, alike)
     close = np.triu(likeness, 1) >= min(SAME_IMAGE, 0.6)
     for one, other in np.argwhere(close):
         print(
@@ -118,10 +133,10 @@ def real_copies(encoder: Encoder, folder: Path, indexed: Path) -> None:
         rows = list(csv.DictReader(file))
     one = seen(encoder, [(folder / row["file"]).read_bytes() for row in rows])
     other = seen(encoder, [(indexed / row["nih14_file"]).read_bytes() for row in rows])
-    cosines, likeness = (a @ b.T for a, b in zip(one, other, strict=True))
-    told(f"as {indexed.name} has them", np.diag(cosines), np.diag(likeness))
+    measured = compared(one, other)
+    told(f"as {indexed.name} has them", *(np.diag(of) for of in measured))
     others = ~np.eye(len(rows), dtype=bool)
-    told(f"other images of {indexed.name}", cosines[others], likeness[others])
+    told(f"other images of {indexed.name}", *(of[others] for of in measured))
 
 
 def main() -> None:
@@ -144,11 +159,9 @@ def main() -> None:
     some = images[: arguments.copied]
     shown = track(some, "copies", console=Console(stderr=True))
     made = [seen(encoder, copies(image.path.read_bytes()).values()) for image in shown]
+    between = list(zip(*(compared(one, one) for one in made), strict=True))
     for place, name in list(enumerate(copies(some[0].path.read_bytes())))[1:]:
-        cosines, likeness = (
-            np.array([one[kind][0] @ one[kind][place] for one in made]) for kind in (0, 1)
-        )
-        told(f"copy: {name}", cosines, likeness)
+        told(f"copy: {name}", *(np.array([of[0, place] for of in one]) for one in between))
     shown = track(images, "images", console=Console(stderr=True))
     pairs(images, seen(encoder, (image.path.read_bytes() for image in shown)))
     inputs = preprocess(decode(images[0].path.read_bytes()), encoder.checkpoint.card.spec)

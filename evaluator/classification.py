@@ -1,6 +1,6 @@
 """Classification study: AUC and ROC by finding, and the checkpoint's training curves."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -8,10 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_curve
 
-from .auc import GUESSING, Judge
+from .auc import GUESSING, Judge, auc_of
 from .data import EvaluationData
 from .drawing import CHANCE, figure, png
-from .section import Cell, Estimate, Picture, Section, Table
+from .section import Cell, Picture, Section, Table
+
+COLUMNS = (
+    *("finding", "AUC", "chance", "images with it", "images"),
+    "AUC, images with a finding",
+)
 
 
 def classification(
@@ -24,28 +29,30 @@ def classification(
     """
     queries, judge = data.queries, Judge.of(data)
     truth = judge.truth
-    ill = (truth.present & truth.known).sum(axis=1) > 0
-    among = judge.among(ill)
-    rows: list[list[Cell]] = []
+    ill = (truth.present & truth.known).any(axis=1)
+    rows = _rows(judge, queries.logits)
+    parts = list(data.parts.items())[1:]  # the first is all of them together
+    apart = [
+        [part, *row]
+        for part, members in parts
+        for row in _rows(judge.among(members), queries.logits[members])
+    ]
     curves: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = {}
     for column in truth.judged:
-        finding, known = truth.findings[column], truth.known[:, column]
+        name, known = truth.findings[column].replace("_", " "), truth.known[:, column]
         present, logits = truth.present[known, column], queries.logits[known, column]
-        auc = judge.finding(queries.logits, column)
-        other = among.finding(queries.logits[ill], column) if column in among.truth.judged else None
-        rows.append([finding, auc, GUESSING, int(present.sum()), len(present), other])
-        curves[f"{finding.replace('_', ' ')} {auc.value:.2f}"] = roc_curve(present, logits)[:2]
+        auc = auc_of(present, logits)(np.ones(len(present)))
+        curves[f"{name} {auc:.2f}"] = roc_curve(present, logits)[:2]
         on_progress(column + 1)
     on_progress(len(truth.findings))
-    mean, mean_among = _mean(row[1] for row in rows), _mean(row[-1] for row in rows)
-    rows.insert(0, ["mean of all", mean, GUESSING, None, len(queries), mean_among])
+    mean = rows[0][1]
     training = data.encoder.checkpoint.card.training
     return Section(
         name="classification",
         title="The network itself: how well it tells findings",
-        summary=f"The mean AUC of {len(curves)} findings is {mean:.3f}; guessing gives 0.5.",
+        summary=f"The mean AUC of {len(curves)} findings is {mean}; guessing gives 0.5.",
         text=(
-            f"The mean area under the ROC curve over {len(curves)} findings is {mean:.3f}; "
+            f"The mean area under the ROC curve over {len(curves)} findings is {mean}; "
             "guessing gives 0.5, a perfect network 1. It is the chance that an image with the "
             "finding is rated above one without. Whether the probability itself can be believed, "
             "and what happens in another hospital, it does not say. The labels are those of the "
@@ -58,28 +65,57 @@ def classification(
             Table(
                 "auc",
                 "Area under the ROC curve",
-                [
-                    "finding",
-                    "AUC",
-                    "chance",
-                    "images with it",
-                    "images",
-                    "AUC, images with a finding",
-                ],
+                COLUMNS,
                 rows,
                 "Intervals are over patients. Findings that all or none of the images have are "
                 "missing.",
             ),
+            Table(
+                "auc-splits",
+                "The same, in each split apart",
+                ["images", *COLUMNS],
+                apart,
+                "The means are over the findings that some images of the split have and some have "
+                "not, so they may be of others than together.",
+            ),
         ),
         pictures=(_roc(curves), *_losses(training.get("history", ()))),
-        settings={"training": dict(training)},
+        settings={"training": _told(training)},
     )
 
 
-def _mean(aucs: Iterable[Cell]) -> float | None:
-    """Averages the AUCs that are defined."""
-    values = [auc.value for auc in aucs if isinstance(auc, Estimate)]
-    return float(np.mean(values)) if values else None
+def _told(training: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training says of itself, without the digests of its patients and pictures."""
+    told = {name: value for name, value in training.items() if name != "membership"}
+    if told.get("initial_training"):
+        told["initial_training"] = _told(told["initial_training"])
+    return told
+
+
+def _rows(judge: Judge, logits: npt.NDArray[np.float32]) -> list[list[Cell]]:
+    """AUC of every finding that can be judged, their mean first, and among the images with any."""
+    truth = judge.truth
+    if not truth.judged:
+        return []
+    ill = (truth.present & truth.known).sum(axis=1) > 0
+    among, told = judge.among(ill), logits[ill]
+    both = among.truth.judged
+    rows: list[list[Cell]] = [
+        [
+            *("mean of all", judge.mean(logits, truth.judged), GUESSING, None, len(logits)),
+            among.mean(told, both) if both else None,
+        ]
+    ]
+    for column in truth.judged:
+        known = truth.known[:, column]
+        rows.append(
+            [
+                *(truth.findings[column], judge.finding(logits, column), GUESSING),
+                *(int(truth.present[known, column].sum()), int(known.sum())),
+                among.finding(told, column) if column in both else None,
+            ]
+        )
+    return rows
 
 
 def _roc(

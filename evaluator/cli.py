@@ -22,6 +22,7 @@ from xemplar.cli.terminal import (
     CheckpointOption,
     ColumnsOption,
     DatabaseOption,
+    PatientsOption,
     StoreOption,
     TableOption,
     UnknownFindingsOption,
@@ -62,6 +63,7 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAME", help="Name that it was indexed as, if not its folder's."),
     ] = None,
+    patients: PatientsOption = None,
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
@@ -104,7 +106,7 @@ def evaluate(
             f"evaluating needs {error.name}: pip install 'xemplar[evaluate]'"
         ) from error
     from xemplar.archive.store import Store
-    from xemplar.data.datasets import source_names
+    from xemplar.data.datasets import identity_domains, source_names
     from xemplar.model.checkpoint import default_checkpoint, load
     from xemplar.model.encoder import open_encoder
 
@@ -112,7 +114,8 @@ def evaluate(
 
     settings = Settings(**options)
     (name,) = source_names([data], [source] if source is not None else [])
-    dataset = dataset_of(data, table, columns, unknown_findings, name)
+    (domain,) = identity_domains([data], patients or ())
+    dataset = dataset_of(data, table, columns, unknown_findings, name, domain)
     evaluated = EvaluationSource(dataset, Store(store), database, boxes)
     encoder = open_encoder(load(checkpoint or default_checkpoint()))
     try:

@@ -1,7 +1,8 @@
 """Evaluation data: the query images, encoded once, and the indexed cases."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,22 @@ class EvaluationImages:
     def __len__(self) -> int:
         return len(self.records)
 
+    def among(self, rows: npt.NDArray[np.bool_]) -> Self:
+        """Returns some of the images, bool (N,), in their order."""
+        kept = [int(row) for row in np.flatnonzero(rows)]
+        return replace(
+            self,
+            records=tuple(self.records[row] for row in kept),
+            case_ids=tuple(self.case_ids[row] for row in kept),
+            patients=tuple(self.patients[row] for row in kept),
+            shapes=self.shapes[kept],
+            inputs=self.inputs[kept],
+            embedding=self.embedding[kept],
+            logits=self.logits[kept],
+            maps={n: self.maps[row] for n, row in enumerate(kept) if row in self.maps},
+            boxes={n: self.boxes[row] for n, row in enumerate(kept) if row in self.boxes},
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
@@ -80,6 +97,7 @@ class EvaluationData:
         boxes_left_out: labels without an output of the checkpoint -> number of boxes on the
             query images.
         trained: sentence on whether the checkpoint was trained on the query images.
+        leaks: counts of patients and pictures that it was trained on under other names.
     """
 
     encoder: Encoder
@@ -91,11 +109,24 @@ class EvaluationData:
     severity: Mapping[str, Mapping[str, float]]
     boxes_left_out: Mapping[str, int] = field(default_factory=dict)
     trained: str = ""
+    leaks: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def findings(self) -> Sequence[str]:
         """Names of the checkpoint's outputs, in their order."""
         return self.encoder.checkpoint.card.findings
+
+    @property
+    def parts(self) -> Mapping[str, npt.NDArray[np.bool_]]:
+        """Splits of the queries by name, bool (N,): all of them together first, then each apart.
+
+        How ill the images of a split are differs, and so does what is easy on them.
+        """
+        rule = self.encoder.checkpoint.card.split
+        splits = np.array([rule.of(image) for image in self.queries.records], str)
+        names = [n for n in dict.fromkeys((*self.settings.splits, *splits)) if n in splits]
+        everything = {" + ".join(names): np.ones(len(splits), np.bool_)}
+        return everything | {name: splits == name for name in names}
 
 
 def related(

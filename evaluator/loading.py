@@ -10,6 +10,7 @@ import numpy as np
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Case, case_id_of, open_catalog
+from xemplar.catalog.patients import check_domain
 from xemplar.data.boxes import DrawnBox, box_file, left_out, place_boxes, read_boxes, rows_of
 from xemplar.data.csv_table import read_rows
 from xemplar.data.datasets import TRAIN, Dataset, DatasetImage
@@ -21,6 +22,7 @@ from xemplar.model.encoder import Encoder
 
 from .data import Candidates, EvaluationData, EvaluationImages
 from .encoding import EncodedImages, encode_images
+from .leaks import find_leaks, without_leaks
 from .settings import Settings
 from .unseen import check_unseen
 
@@ -74,7 +76,7 @@ def load_evaluation_data(
         DatasetError: no images of the asked splits, patients in several splits, or a label or box
             file that cannot be used.
         Mismatch: the index was built by another checkpoint, or patients were split otherwise in
-            the training, or in the index.
+            the training, or in the index; or there are leaks, see `find_leaks`.
         NothingIndexed: there is no index, or no case of this data set in it.
     """
     card = encoder.checkpoint.card
@@ -94,23 +96,30 @@ def load_evaluation_data(
     trained = check_unseen(card, source.dataset, asked)
     candidates = _candidates(source, generation, encoder, settings)
     every = [*asked, *tuning]
+    # each apart: an image may be in both
+    boxed = {row for row in rows_of(boxes, asked) if row is not None}
+    boxed |= {len(asked) + row for row in rows_of(boxes, tuning) if row is not None}
     encoded = encode_images(
         every,
-        {row for row in rows_of(boxes, every) if row is not None},
+        boxed,
         encoder,
         work,
         lambda done: on_progress("images", done, len(every)),
     )
+    queries = _part(encoded, asked, 0, source.store, boxes, findings)
+    leaks = find_leaks(card, source.dataset, queries, candidates)
+    kept = without_leaks(leaks, queries, settings.leaks)
     data = EvaluationData(
         encoder=encoder,
-        queries=_part(encoded, asked, 0, source.store, boxes, findings),
+        queries=kept,
         tuning=_part(encoded, tuning, len(asked), source.store, boxes, findings),
         candidates=candidates,
         settings=settings,
         generation=generation.name,
         severity=_severity(source.dataset.root / SEVERITY),
         boxes_left_out=left_out(boxes, asked, findings),
-        trained=trained,
+        trained=f"{trained} {leaks}",
+        leaks=leaks.to_json() | {"images left out": len(queries) - len(kept)},
     )
     return data, [(every[index].path, reason) for index, reason in encoded.unreadable]
 
@@ -135,7 +144,7 @@ def _part(
     return EvaluationImages(
         records=kept,
         case_ids=tuple(case_id_of(encoded.sha256[row]) for row in rows),
-        patients=tuple(store.pseudonym(f.source, f.patient) if f.patient else None for f in kept),
+        patients=tuple(store.pseudonym(f.domain, f.patient) if f.patient else None for f in kept),
         shapes=shapes,
         inputs=encoded.inputs[rows],
         embedding=encoded.embedding[rows],
@@ -157,6 +166,7 @@ def _candidates(
         found: dict[int, Case] = {}
         for begin in range(0, len(generation), CASES_PER_READ):
             found |= catalog.cases(generation.ids[begin : begin + CASES_PER_READ])
+        check_domain(source.dataset, source.store, catalog.named_patients(source.dataset.name))
     here = [found[i] for i in map(int, generation.ids) if i in found]
     cases = [case for case in here if case.source == source.dataset.name]
     if settings.index_splits:
@@ -216,6 +226,8 @@ def _index_command(source: EvaluationSource, encoder: Encoder, splits: Sequence[
     words += [word for split in splits for word in ("--split", split)]
     if dataset.name != dataset.root.resolve().name:
         words += ["--source", dataset.name]
+    if dataset.images[0].patients:
+        words += ["--patients", dataset.images[0].patients]
     return shlex.join(words)
 
 

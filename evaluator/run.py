@@ -200,6 +200,7 @@ def _about(
             "unreadable": unreadable,
             "for tuning": len(data.tuning),
             "training": data.trained,
+            "leaks": dict(data.leaks),
         },
         "machine": {
             "processor": _processor(),

@@ -23,7 +23,7 @@ class Estimate:
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
-            return f"{self.value:.3f}"
+            return f"{self.value:.3f} (too few patients)"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 

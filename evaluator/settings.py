@@ -1,7 +1,7 @@
 """Settings of an evaluation: each field is also an option of ``xemplar evaluate``."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from pydantic import Field
@@ -37,6 +37,13 @@ class Settings:
         Field(description="Only indexed cases of this split may be found; repeatable."),
         typer.Option("--index-split"),
     ] = ()
+    leaks: Annotated[
+        Literal["refuse", "drop"],
+        Field(
+            description="What becomes of images whose patient or picture the checkpoint was "
+            "trained on under another name, or whose picture is indexed under another patient."
+        ),
+    ] = "refuse"
     max_rating: Annotated[
         float, Field(gt=0, description="Upper end of the experts' scale; its lower end is 0.")
     ] = float(MAX_RATING)

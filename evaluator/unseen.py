@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
 from xemplar.data.splits import development_digest, development_patients, patient_key
@@ -31,8 +32,10 @@ def check_unseen(card: Card, dataset: Dataset, asked: Sequence[DatasetImage]) ->
 
     Raises:
         DatasetError: a patient is in "train" or "val" too, by the data set's own splits.
-        Mismatch: patients were, or could have been, split otherwise in the training.
+        Mismatch: patients were, or could have been, split otherwise in the training, or were in
+            another identity domain.
     """
+    _check_domain(card, dataset)
     unseen = [image for image in asked if card.split.of(image) not in SEEN]
     sentences = []
     subject = "The checkpoint"
@@ -40,6 +43,18 @@ def check_unseen(card: Card, dataset: Dataset, asked: Sequence[DatasetImage]) ->
         sentences += _of_a_training(one, dataset, asked, unseen, subject)
         subject = "A checkpoint that its training began with"
     return " ".join(dict.fromkeys(sentences))
+
+
+def _check_domain(card: Card, dataset: Dataset) -> None:
+    """Refuse a data set that was trained on in another identity domain, and forgets it now."""
+    now = dataset.images[0].domain
+    for one in card.trainings():
+        then = one.training.get("patients", {}).get(dataset.name, now)
+        if then != now:
+            raise Mismatch(
+                f"the checkpoint was trained on {dataset.name} with its patients in the identity "
+                f"domain {then!r}, and they are in {now!r} now; give --patients {then}"
+            )
 
 
 def _of_a_training(
@@ -68,12 +83,8 @@ def _of_a_training(
         if "learnt" in training:
             _check_splits(card, dataset, training["learnt"][name], unseen, subject)
             sentences.append(f"{subject} was not trained on patients of the held-out images.")
-            if training["learnt"][name] is None and trained[name] != dataset.digest:
-                _check_whose(dataset, training.get("whose", {}).get(name), unseen)
-                sentences.append(
-                    "That holds as long as patients (or files without one) are called as in the "
-                    "training: the label files have changed since."
-                )
+            if trained[name] != dataset.digest:
+                sentences.append(_changed_since(dataset, training, name, unseen))
         else:
             sentences.append(_by_an_older_training(card, dataset, name, unseen, subject))
         _check_patients(card, dataset, unseen)
@@ -83,6 +94,30 @@ def _of_a_training(
             "them are too good."
         )
     return sentences
+
+
+def _changed_since(
+    dataset: Dataset,
+    training: Mapping[str, Any],
+    name: str,
+    unseen: Sequence[DatasetImage],
+) -> str:
+    """Say that the label files are not those of the training, and what that means."""
+    if training["learnt"][name] is not None:
+        return "The label files have changed since the training; its patients have not."
+    _check_whose(dataset, training.get("whose", {}).get(name), unseen)
+    return (
+        "That holds as long as patients (or files without one) are called as in the training: the "
+        "label files have changed since."
+    )
+
+
+def was_trained_on(card: Card, dataset: Dataset) -> bool:
+    """Return True if a data set had a part in a training, by name, label files or splits."""
+    return any(
+        _trained_as(one, dataset, one.training.get("datasets") or {}) is not None
+        for one in card.trainings()
+    )
 
 
 def _trained_as(card: Card, dataset: Dataset, trained: Mapping[str, str]) -> str | None:

@@ -15,6 +15,7 @@ from xemplar.cli.terminal import (
     CheckpointOption,
     ColumnsOption,
     DatabaseOption,
+    PatientsOption,
     StoreOption,
     TableOption,
     UnknownFindingsOption,
@@ -57,6 +58,7 @@ def index(
             help="Name of a data set instead of its folder's; once per data set, in their order.",
         ),
     ] = None,
+    patients: PatientsOption = None,
     split: Annotated[
         list[str] | None,
         typer.Option("--split", help="Only images of this split (train, val, test); repeatable."),
@@ -103,17 +105,21 @@ def index(
 
     The command can be interrupted and restarted: nothing is embedded twice.
 
-    Patients are identified by the name of their data set and their id in it. Data sets in folders
-    of the same name need distinct names (--source).
+    Patients are identified by the name of their data set and their id in it; data sets with the
+    same patients share an identity domain (--patients). Data sets in folders of the same name need
+    distinct names (--source).
 
     Examples:
         xemplar index nih14 --split train --store archive
 
         xemplar index north/images south/images --source north --source south --store archive
+
+        xemplar index nih14 nih14-more --patients nih --patients nih --store archive
     """
     from xemplar.archive.store import Store
     from xemplar.catalog import migrate, open_catalog
-    from xemplar.data.datasets import source_names
+    from xemplar.catalog.patients import check_domain
+    from xemplar.data.datasets import identity_domains, source_names
     from xemplar.index import empty_index
     from xemplar.model.checkpoint import default_checkpoint, keep, load
 
@@ -124,8 +130,10 @@ def index(
     empty_index(loaded, factory)  # refuses an invalid factory before the long work
     names = source_names(folders, source or [])
     datasets = [
-        dataset_of(folder, table, columns, unknown_findings, name)
-        for folder, name in zip(folders, names, strict=True)
+        dataset_of(folder, table, columns, unknown_findings, name, domain)
+        for folder, name, domain in zip(
+            folders, names, identity_domains(folders, patients or ()), strict=True
+        )
     ]
     images = _images(datasets, split or [], limit, loaded.card.split)
     place = Store(store)
@@ -136,6 +144,9 @@ def index(
         if not source:
             for dataset in datasets:
                 check_source(dataset, catalog)
+        if not patients:
+            for dataset in datasets:
+                check_domain(dataset, place, catalog.named_patients(dataset.name))
         try:
             outcome = _embed(
                 images,

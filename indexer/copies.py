@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from xemplar.archive.media import Media
 from xemplar.catalog import Catalog, case_id_of
+from xemplar.imaging.local_contrast import local_contrast
 from xemplar.model.checkpoint import Checkpoint
-from xemplar.retrieval.duplicates import COPY_COSINE, MAX_COPIES, StoredImages, local_contrast
+from xemplar.retrieval.duplicates import COPY_COSINE, MAX_COPIES, StoredImages
 
 SAME_IMAGE = "it shows the same image as another case"
 

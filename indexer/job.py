@@ -217,7 +217,7 @@ def _description(store: Store, rule: PatientSplit, image: DatasetImage) -> Descr
     return Description(
         source=image.source,
         file=image.file,
-        patient=store.pseudonym(image.source, image.patient) if image.patient else None,
+        patient=store.pseudonym(image.domain, image.patient) if image.patient else None,
         view=image.view,
         sex=image.sex,
         age=image.age,

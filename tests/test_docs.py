@@ -54,6 +54,7 @@ def test_each_setting_of_a_training_or_an_evaluation_is_documented_with_its_defa
         "splits",
         "index_splits",
         "teacher",
+        "soft_labels",
         "sampling_weights",
     ):
         assert f"`{field.name}`" in (ROOT / "docs" / "settings.md").read_text()

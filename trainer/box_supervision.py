@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from xemplar.data.boxes import BOX_FILES, Box, box_file, place_boxes, read_boxes, rows_of
 from xemplar.data.datasets import Dataset, DatasetImage
 from xemplar.errors import ConfigurationError
+from xemplar.imaging import decode
 from xemplar.imaging.preprocess import InputRegion
 
 SIDE = 64
@@ -24,20 +24,45 @@ INTERCHANGEABLE = frozenset({"Pneumonia", "Infiltration", "Consolidation"})
 PRIOR_WEIGHT = 0.25
 """Weight of the location prior, where a box has weight 1."""
 
+FEWEST = 20
+"""Fewest images with boxes that a data set's own prior rests on."""
+
 Masks = npt.NDArray[np.float32]
 
 
 class BoxSupervision:
     """Masks of where findings are: the share of each cell that shows a finding, or may.
 
+    Args:
+        boxes: index of an image -> its boxes.
+        findings: the network's outputs.
+        sources: data set of each image. One with boxes on `FEWEST` images has a prior of its own:
+            drawn findings of phantoms say nothing of where those of patients lie.
+
     Attributes:
-        prior: float32 (SIDE, SIDE) in [0, 1], frequency of boxes: 1 in the lungs, 0 at the margins.
+        prior: float32 (SIDE, SIDE) in [0, 1], frequency of boxes: 1 in the lungs, 0 at the margins;
+            of all data sets together.
     """
 
-    def __init__(self, boxes: Mapping[int, Sequence[Box]], findings: Sequence[str]) -> None:
+    def __init__(
+        self,
+        boxes: Mapping[int, Sequence[Box]],
+        findings: Sequence[str],
+        sources: Sequence[str] = (),
+    ) -> None:
         self._findings = findings
         self._masks = {row: self._drawn(drawn) for row, drawn in boxes.items()}
         self.prior = _prior([mask for masks in self._masks.values() for mask in masks.values()])
+        self._sources = sources
+        own = {
+            source: [masks for row, masks in self._masks.items() if sources[row] == source]
+            for source in set(sources)
+        }
+        self._priors = {
+            source: _prior([mask for masks in images for mask in masks.values()])
+            for source, images in own.items()
+            if len(images) >= FEWEST
+        }
 
     def masks(self, index: int) -> tuple[Masks, npt.NDArray[np.int64]]:
         """Returns the masks of a training image.
@@ -47,12 +72,16 @@ class BoxSupervision:
         """
         drawn = self._masks.get(index, {})
         which = [1 + [*drawn].index(f) if f in drawn else 0 for f in self._findings]
-        return np.stack([self.prior, *drawn.values()]), np.array(which)
+        prior = self.prior
+        if self._sources:
+            prior = self._priors.get(self._sources[index], prior)
+        return np.stack([prior, *drawn.values()]), np.array(which)
 
     def _drawn(self, boxes: Sequence[Box]) -> dict[str, Masks]:
         masks: dict[str, Masks] = {}
         for box in boxes:
-            mask = box.mask(SIDE, SIDE).astype(np.float32)
+            across = _overlap(np.array([box.left, box.right]) * SIDE)
+            mask = _overlap(np.array([box.top, box.bottom]) * SIDE) @ across.T
             for finding in (
                 INTERCHANGEABLE & set(self._findings)
                 if box.finding in INTERCHANGEABLE
@@ -85,8 +114,7 @@ def box_supervision_of(
         own, drawn = [images[row] for row in rows], read_boxes(file)
         shapes = np.zeros((len(own), 2), np.int64)
         for row in {row for row in rows_of(drawn, own) if row is not None}:
-            with Image.open(own[row].path) as image:
-                shapes[row] = image.height, image.width
+            shapes[row] = decode(own[row].path.read_bytes()).source_size
         placed = place_boxes(drawn, own, shapes, findings)
         boxes |= {rows[row]: found for row, found in placed.items()}
     if not boxes:
@@ -94,7 +122,7 @@ def box_supervision_of(
             "--box-weight is given, and no training image has a box; put one of "
             f"{', '.join(BOX_FILES)} into the folder of its data set, or leave --box-weight out"
         )
-    return BoxSupervision(boxes, findings)
+    return BoxSupervision(boxes, findings, [image.source for image in images])
 
 
 def to_input_frame(masks: Masks, region: InputRegion, size: int) -> Masks:
@@ -105,17 +133,26 @@ def to_input_frame(masks: Masks, region: InputRegion, size: int) -> Masks:
         region: position of the image in the input.
         size: side of the input in pixels.
     """
-    into, scale = np.zeros_like(masks), SIDE / size
-    x, y, width, height = (
-        round(v * scale) for v in (region.x, region.y, region.width, region.height)
-    )
-    if (width, height) == (SIDE, SIDE):
+    if (region.width, region.height) == (size, size):
         return masks
-    for one, mask in zip(into, masks, strict=True):
-        one[y : y + height, x : x + width] = cv2.resize(
-            mask, (width, height), interpolation=cv2.INTER_LINEAR
-        )
-    return into
+    cells, scale = np.arange(SIDE + 1) / SIDE, SIDE / size
+    across = _overlap((region.x + region.width * cells) * scale)
+    down = _overlap((region.y + region.height * cells) * scale)
+    return np.asarray(down @ masks @ across.T, np.float32)
+
+
+def _overlap(edges: npt.NDArray[np.floating]) -> Masks:
+    """Computes how much of each cell of a mask's axis each interval covers.
+
+    Args:
+        edges: float (n + 1,), borders of n adjacent intervals, in cells.
+
+    Returns:
+        float32 (SIDE, n) in [0, 1].
+    """
+    cells = np.arange(SIDE)[:, None]
+    covered = np.minimum(edges[1:], cells + 1) - np.maximum(edges[:-1], cells)
+    return np.asarray(np.clip(covered, 0, 1), np.float32)
 
 
 def _prior(masks: Sequence[Masks]) -> Masks:

@@ -10,6 +10,7 @@ import typer
 from xemplar.cli.options import options_from
 from xemplar.cli.terminal import (
     ColumnsOption,
+    PatientsOption,
     TableOption,
     UnknownFindingsOption,
     dataset_of,
@@ -53,6 +54,7 @@ def train(
         typer.Option(help="Defaults of the options below: poster (those shown here), or guided."),
     ] = "poster",
     source: SourceOption = None,
+    patients: PatientsOption = None,
     table: TableOption = None,
     columns: ColumnsOption = None,
     unknown_findings: UnknownFindingsOption = "refuse",
@@ -89,7 +91,7 @@ def train(
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"
         ) from error
-    from xemplar.data.datasets import source_names
+    from xemplar.data.datasets import identity_domains, source_names
     from xemplar.data.splits import PatientSplit
 
     if "findings" in options:
@@ -97,8 +99,10 @@ def train(
     settings = settings_of(recipe, **options, split=PatientSplit(split_seed, val_share, test_share))
     names = source_names(data, source or ())
     datasets = [
-        dataset_of(folder, table, columns, unknown_findings, name)
-        for folder, name in zip(data, names, strict=True)
+        dataset_of(folder, table, columns, unknown_findings, name, domain)
+        for folder, name, domain in zip(
+            data, names, identity_domains(data, patients or ()), strict=True
+        )
     ]
     settings = replace(settings, findings=_known(settings.findings, datasets))
     try:

@@ -31,11 +31,13 @@ from .data import TrainingImages
 from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
 from .initialisation import set_bias_to_prevalence
+from .label_weights import label_weights, weights_as_drawn
 from .metrics import auc_by_finding, mean_auc
 from .mixup import mixer
 from .resident import ResidentImages, batches_of
 from .sampling import EpochSampler
 from .settings import FOLDS, LossWeights, Settings
+from .soft_labels import write_soft_labels
 from .student import Student, Trainable, moving_average
 from .teacher import EfficientNetLite, pretrained
 
@@ -48,7 +50,7 @@ WARMUP_STEPS = 50
 EMA_DECAY = 0.995
 """Decay of the exponential moving average of the weights."""
 
-SOFT_LABELS = "soft.safetensors"
+SOFT_LABELS, SOFT_LABELS_TABLE = "soft.safetensors", "soft-labels.csv"
 
 
 class FineTuned(nn.Module):
@@ -92,7 +94,7 @@ def soft_labels(
     """Predicts findings of each training image by teachers that were fine-tuned without it.
 
     Predictions of finished networks are kept in the file `SOFT_LABELS` of the run's folder; a run
-    that was killed goes on with the next network.
+    that was killed goes on with the next network. Their means are written to `SOFT_LABELS_TABLE`.
 
     Args:
         settings: number of networks, and epochs of each.
@@ -130,6 +132,8 @@ def soft_labels(
     every = safetensors.numpy.load_file(file)
     logits = np.stack([every[str(number)] for number in range(settings.crossfit)])
     probabilities: npt.NDArray[np.float32] = np.nanmean(1 / (1 + np.exp(-logits)), axis=0)
+    if processes.is_main:
+        write_soft_labels(out / SOFT_LABELS_TABLE, records, settings.findings, probabilities)
     return probabilities
 
 
@@ -160,15 +164,18 @@ def _held_out_logits(
     """Trains a network without some images, and returns its logits (n, F) for these."""
     settings = replace(settings, batch_size=BATCH)
     torch.manual_seed(settings.seed + number)
-    seen = [record for index, record in enumerate(records) if index not in held_out]
+    chosen = [index for index in range(len(records)) if index not in held_out]
+    seen, weights = [records[n] for n in chosen], weights_as_drawn(records, settings)[chosen]
     network = FineTuned(pretrained(settings.teacher), len(settings.findings))
-    set_bias_to_prevalence(network.classifier, seen, settings.findings, settings.uncertain)
+    set_bias_to_prevalence(network.classifier, seen, settings.findings, settings.uncertain, weights)
     student = Student(network).to(device.name).to(memory_format=torch.channels_last)
     average = moving_average(network, EMA_DECAY)
     sampler = EpochSampler(records, settings, Distributed())
     sampler.excluded = held_out
     lone = len(sampler) % settings.batch_size == 1  # a last batch of one image has no variance
-    images = TrainingImages(records, settings, augmented=True)
+    images = TrainingImages(
+        records, settings, augmented=True, label_weights=label_weights(records, settings)
+    )
     loader = batches_of(images, sampler, resident, drop_last=lone)
     optimizer, scheduler = _optimizer(network, len(loader) * settings.crossfit_epochs)
 

@@ -1,7 +1,7 @@
 """Data sets -> samples and batches: network input, targets, and where findings may be."""
 
 import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -55,15 +55,26 @@ def frontal_images(
                 f"the data set(s) {', '.join(d.name for d in datasets)} have no frontal image in "
                 f"the split {split!r} with a known label of {', '.join(settings.findings)}"
             )
-    train, val = (
-        {(one.source, patient_key(one)) for one in splits[split]} for split in (TRAIN, VAL)
-    )
-    if train & val:
+    both = len(_patients(splits, TRAIN) & _patients(splits, VAL))
+    if both:
         raise DatasetError(
-            f"{len(train & val):,} patients of {', '.join(names)} are in train and in val too, so "
+            f"{both:,} patients of {', '.join(names)} are in train and in val too, so "
             "that validation would flatter; put all images of a patient into one split"
         )
     return splits
+
+
+def held_out_too(splits: Mapping[str, Sequence[DatasetImage]]) -> dict[str, int]:
+    """Counts patients of train and val who are in other splits as well: split -> patients."""
+    learnt = _patients(splits, TRAIN) | _patients(splits, VAL)
+    counts = {split: len(learnt & _patients(splits, split)) for split in sorted(splits)}
+    return {split: n for split, n in counts.items() if n and split not in (TRAIN, VAL)}
+
+
+def _patients(
+    splits: Mapping[str, Sequence[DatasetImage]], split: str
+) -> set[tuple[str, str, str]]:
+    return {patient_key(image) for image in splits[split]}
 
 
 class Sample(NamedTuple):
@@ -72,7 +83,7 @@ class Sample(NamedTuple):
     Attributes:
         image: float (s, s), grey values in [0, 1].
         target: float (F,), 1 where the finding is present; in between with soft labels.
-        known: float (F,), 1 where the label is known.
+        known: float (F,) in [0, 1], weight of the label; 0 where it is unknown.
         location: float (F, s/32, s/32), share of each cell that shows the finding, or may.
         location_weight: float (F,) in [0, 1], weight of that location in the outside-box loss.
     """
@@ -97,6 +108,7 @@ class TrainingImages(TorchDataset[Sample]):
         augmented: whether images are augmented.
         boxes: where findings are; None where that does not matter.
         soft_labels: float32 (N, F) in [0, 1]; the settings give their share in the target.
+        label_weights: float32 (N, F) in [0, 1] (`trainer.label_weights`); None for 1.
     """
 
     def __init__(
@@ -107,12 +119,14 @@ class TrainingImages(TorchDataset[Sample]):
         augmented: bool = False,
         boxes: BoxSupervision | None = None,
         soft_labels: npt.NDArray[np.float32] | None = None,
+        label_weights: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.records = records
         self.settings = settings
         self.augmented = augmented
         self.boxes = boxes
         self.soft_labels = soft_labels
+        self.label_weights = label_weights
 
     def __len__(self) -> int:
         return len(self.records)
@@ -144,6 +158,8 @@ class TrainingImages(TorchDataset[Sample]):
         """
         record = self.records[index]
         target, known = targets(record.labels, self.settings.findings, self.settings.uncertain)
+        if self.label_weights is not None:
+            known *= self.label_weights[index]
         weight = torch.from_numpy(target * known) * torch.where(which > 0, 1.0, PRIOR_WEIGHT)
         if self.soft_labels is not None:
             share = self.settings.soft_label_weight

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,13 @@ class Distributed:
     def mean(self, value: float) -> float:
         """Averages a number over the processes."""
         return float(self.gather(np.array([value], np.float32)).mean())
+
+    def mean_sum(self, weight: Tensor) -> Tensor:
+        """Sums a tensor, averaged over the processes: a scalar; all must call it in each step."""
+        total = weight.detach().sum()
+        if self.world_size > 1:
+            distributed.all_reduce(total)
+        return total / self.world_size
 
     def gather(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Gathers rows of all processes: row i of rank r becomes row i * world_size + r.

@@ -78,6 +78,7 @@ def train_epoch(
     weights: LossWeights,
     mix: Mix | None,
     on_step: Callable[[], None],
+    processes: Distributed = Distributed(),
 ) -> tuple[float, float]:
     """Takes one optimizer step per batch.
 
@@ -89,6 +90,7 @@ def train_epoch(
         weights: of the losses beside the classification loss.
         mix: mixes the images of a batch; None leaves them as they are.
         on_step: called after each step.
+        processes: that train one network together.
 
     Returns:
         (classification loss, accuracy at probability 0.5), means over the known labels of all
@@ -108,13 +110,13 @@ def train_epoch(
             with device.autocast():
                 outputs, additional = student(batch, weights)
             logits, target, known = outputs.float(), batch.target, batch.known
-            loss = masked_bce(logits, target, known)
+            count = processes.mean_sum(known)
+            loss = masked_bce(logits, target, known, count)
             total = loss + additional
             optimizer.zero_grad(set_to_none=True)
             total.backward()
             optimizer.step()
             right = (((logits > 0) == (target > 0.5)) * known).sum()
-            count = known.sum()
             parts = [loss.detach() * count, right, count, total.detach()]
             sums += torch.stack(parts).double()
             on_step()

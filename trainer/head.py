@@ -99,6 +99,6 @@ def fit_classifier(
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         scaled = change / deviation
-        classifier.weight += scaled
-        classifier.bias += offset - scaled @ mean
+        classifier.weight.add_(scaled)
+        classifier.bias.add_(offset - scaled @ mean)
         return float(loss()) / max(1, int((weight.sum(dim=0) > 0).sum()))

@@ -65,6 +65,7 @@ def set_bias_to_prevalence(
     records: Sequence[DatasetImage],
     findings: Sequence[str],
     policy: UncertainPolicy,
+    weights: npt.NDArray[np.float32] | None = None,
 ) -> None:
     """Sets each output's bias to the log odds of its finding's prevalence.
 
@@ -77,8 +78,9 @@ def set_bias_to_prevalence(
         records: of the training images.
         findings: the outputs, in their order.
         policy: for uncertain labels.
+        weights: of the labels, see `prevalence`.
     """
-    share, known = prevalence(records, findings, policy)
+    share, known = prevalence(records, findings, policy, weights)
     odds = torch.from_numpy(np.log(share / (1 - share)))
     with torch.no_grad():
         bias = classifier.bias
@@ -86,21 +88,30 @@ def set_bias_to_prevalence(
 
 
 def prevalence(
-    records: Sequence[DatasetImage], findings: Sequence[str], policy: UncertainPolicy
+    records: Sequence[DatasetImage],
+    findings: Sequence[str],
+    policy: UncertainPolicy,
+    weights: npt.NDArray[np.float32] | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Counts the findings of images.
 
     Half an image with each finding and half an image without it are added, so that the odds of
     none and all are finite.
 
+    Args:
+        records: of the images, N.
+        findings: to count, F.
+        policy: for uncertain labels.
+        weights: float32 (N, F) of the labels, such as `label_weights.weights_as_drawn`; None for 1.
+
     Returns:
-        (share with the finding among the images of which it is known; number of those images),
-        both float32 (F,).
+        (share with the finding among the images of which it is known; weighted number of those
+        images), both float32 (F,).
     """
-    target, known = (
-        np.sum(part, axis=0)
-        for part in zip(*(targets(f.labels, findings, policy) for f in records), strict=True)
-    )
+    every = [targets(record.labels, findings, policy) for record in records]
+    present, assessed = (np.stack(part) for part in zip(*every, strict=True))
+    weighted = assessed if weights is None else assessed * weights
+    target, known = (present * weighted).sum(axis=0), weighted.sum(axis=0)
     share = (target + 0.5) / (known + 1)
     return share.astype(np.float32), known.astype(np.float32)
 
@@ -111,7 +122,10 @@ def weights_origin(initial: str) -> str:
     return f"sha256:{file_digest(path)}" if path.is_file() else initial
 
 
-LINEAGE = ("seed", "split", "datasets", "learnt", "whose", "initial", "initial_training")
+LINEAGE = (
+    "seed", "split", "datasets", "learnt", "whose", "patients", "membership", "initial",
+    "initial_training",
+)  # fmt: skip
 """Entries of a training that identify the patients its weights were learnt from."""
 
 

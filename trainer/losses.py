@@ -12,13 +12,24 @@ TEMPERATURE = 0.15
 """Softmax temperature of similarities: a cosine that is higher by this is e times as near."""
 
 
-def masked_bce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Binary cross-entropy with logits, mean over the known labels; all (N, F)."""
+def masked_bce(
+    logits: Tensor, target: Tensor, known: Tensor, total: Tensor | None = None
+) -> Tensor:
+    """Binary cross-entropy with logits, weighted mean over the known labels.
+
+    Args:
+        logits: float (N, F).
+        target: float (N, F) in [0, 1].
+        known: float (N, F) in [0, 1], weight of each label.
+        total: what the weighted sum is divided by; None for the sum of the weights. One of several
+            processes gives the mean of all their sums (`Distributed.mean_sum`): the mean of their
+            gradients is then that of all their labels.
+    """
     each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (each * known).sum() / known.sum().clamp(min=1)
+    return (each * known).sum() / (known.sum() if total is None else total).clamp(min=1e-6)
 
 
-def pkt_loss(embeddings: Tensor, findings: Tensor) -> Tensor:
+def pkt_loss(embeddings: Tensor, findings: Tensor, weight: Tensor | None = None) -> Tensor:
     """Probabilistic knowledge transfer (Passalis & Tefas, ECCV 2018) from findings to embeddings.
 
     For each image, the similarities to all others become a distribution by a softmax, once from
@@ -29,10 +40,11 @@ def pkt_loss(embeddings: Tensor, findings: Tensor) -> Tensor:
     Args:
         embeddings: float (N, C).
         findings: float (N, F) >= 0, probabilities of the findings, weighted by their rarity.
+        weight: float (N,) > 0, of each image's distribution; None for 1.
 
     Returns:
-        Kullback-Leibler divergence, mean over the images, >= 0; 0 for fewer than three images,
-        which have no choice of neighbours.
+        Kullback-Leibler divergence, weighted mean over the images, >= 0; 0 for fewer than three
+        images, which have no choice of neighbours.
     """
     count = len(embeddings)
     if count < 3:
@@ -44,10 +56,13 @@ def pkt_loss(embeddings: Tensor, findings: Tensor) -> Tensor:
         return (unit @ unit.T / TEMPERATURE).masked_fill(itself, -1e4).log_softmax(dim=1)
 
     found, wanted = log_neighbours(embeddings), log_neighbours(findings)
-    return F.kl_div(found, wanted, reduction="batchmean", log_target=True)
+    each = F.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=1)
+    return each.mean() if weight is None else (each * weight).sum() / weight.sum()
 
 
-def outside_box_loss(evidence: Tensor, location: Tensor, weight: Tensor) -> Tensor:
+def outside_box_loss(
+    evidence: Tensor, location: Tensor, weight: Tensor, total: Tensor | None = None
+) -> Tensor:
     """Penalises evidence outside its location: -log of the softmax that falls inside.
 
     The softmax goes over the cells of a map, so it does not matter where the map's zero lies: the
@@ -57,13 +72,14 @@ def outside_box_loss(evidence: Tensor, location: Tensor, weight: Tensor) -> Tens
         evidence: float (N, F, g, g), contribution of each cell to a logit.
         location: float (N, F, g, g), share of each cell that counts as inside, in [0, 1].
         weight: float (N, F), weight of each map.
+        total: as in `masked_bce`.
 
     Returns:
         Weighted mean over the maps, >= 0; 0 where all weights are 0.
     """
     shares = evidence.float().flatten(2).softmax(dim=2)
     inside = (shares * location.flatten(2)).sum(dim=2).clamp(min=1e-4)
-    return -(inside.log() * weight).sum() / weight.sum().clamp(min=1)
+    return -(inside.log() * weight).sum() / (weight.sum() if total is None else total).clamp(min=1)
 
 
 class FeatureDistillation(nn.Module):

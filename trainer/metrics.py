@@ -1,7 +1,7 @@
 """Metrics of an epoch, from the outputs on all validation images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,15 @@ class Outputs:
     sources: Sequence[str]
     findings: Sequence[str]
     mean_activation: npt.NDArray[np.float32]
+
+    def first(self, findings: int) -> "Outputs":
+        """Returns the outputs of the first findings alone."""
+        logits, target, known = (
+            part[:, :findings] for part in (self.logits, self.target, self.known)
+        )
+        return replace(
+            self, logits=logits, target=target, known=known, findings=self.findings[:findings]
+        )
 
     def of(self, column: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
         """Returns (target as bool, logits) of one finding, where it is known."""

@@ -16,6 +16,7 @@ RECIPES: Mapping[str, Settings] = {
     # minutes (without one: crossfit 0 and soft_label_weight 0)
     "guided": Settings(
         initial="none",
+        contradicted_weight=0.5,
         teacher="efficientnet-lite2",
         crossfit=5,
         soft_label_weight=0.7,
@@ -52,5 +53,7 @@ def recipe(name: str, **changed: Any) -> Settings:
         raise ConfigurationError(f"--recipe {name!r} is none of {', '.join(RECIPES)}")
     settings = RECIPES[name]
     given = {field: value for field, value in changed.items() if value is not None}
+    if given.get("soft_labels"):
+        given.setdefault("crossfit", 0)  # which they take the place of
     changes = {f: given.pop(f) for f in Augmentation.__dataclass_fields__ if f in given}
     return replace(settings, augmentation=replace(settings.augmentation, **changes), **given)

@@ -70,6 +70,15 @@ def calibration_table(card: Card) -> Table:
     return drawn
 
 
+def selection(epochs: Sequence[EpochMetrics], best: EpochMetrics, images: int) -> str:
+    """Words why the best epoch's validation figure is too good, for the end of a run."""
+    return (
+        f"its mean validation AUC of {best.val_auc:.3f} is optimistic: the highest of "
+        f"{len(epochs)} epoch(s) (the last has {epochs[-1].val_auc:.3f}) on {images:,} images, on "
+        "which calibration and thresholds were fitted too; `xemplar evaluate` measures on others"
+    )
+
+
 def history(epochs: Sequence[EpochMetrics]) -> list[dict[str, float]]:
     """Lists the epochs for a checkpoint; without durations, so that a rerun gives its bytes."""
     return [{name: getattr(epoch, name) for name in COLUMNS} for epoch in epochs]

@@ -24,8 +24,6 @@ from torch.optim.swa_utils import AveragedModel
 from xemplar.archive.artefact import write_file
 from xemplar.cli.terminal import plain
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
-from xemplar.data.splits import development_digest, patient_key
-from xemplar.errors import ConfigurationError
 from xemplar.model.checkpoint import Card, load, save
 from xemplar.model.densenet import MEAN, Architecture
 from xemplar.model.pytorch import DenseNetwork, weights_of
@@ -35,26 +33,30 @@ from .box_supervision import box_supervision_of
 from .calibration import LabelCounts, calibrate, count_labels
 from .crossfit import soft_labels
 from .data import TrainingImages, check_readable, frontal_images
+from .description import SETTINGS, STATE, check_same, description, membership
 from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
 from .initialisation import (
-    earlier_training,
     initialise,
     prevalence,
     set_bias_to_prevalence,
-    weights_origin,
 )
+from .label_weights import label_weights, weights_as_drawn
 from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
 from .mixup import mixer
+from .notes import notes
 from .projection import fully_labelled, project
+from .readable import leave_out_unreadable
+from .reader_heads import with_reader_heads, without_reader_heads
 from .resident import Loader, ResidentImages, batches_of, resident_images
 from .sampling import EpochSampler
 from .settings import Settings
-from .state import load_state, progress_of, save_state, with_present_names
+from .soft_labels import read_soft_labels
+from .state import load_state, save_state
 from .student import Student, moving_average
 from .teacher import open_teacher
 
-CHECKPOINT, STATE = "checkpoint.safetensors", "state.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 
 STATE_EVERY = 30.0
 """Seconds of training that a kill may cost beside the epoch that it falls into."""
@@ -79,6 +81,11 @@ class Run:
     counts: LabelCounts  # of the population that probabilities are calibrated in
     best_outputs: Outputs | None = None
     written: float = -math.inf  # when the state was, in seconds of a monotonic clock
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Outputs that go into the checkpoint: all but reader heads."""
+        return tuple(self.described["findings"])
 
     @property
     def kept(self) -> DenseNetwork:
@@ -140,12 +147,22 @@ def train(
         console = console if console and processes.is_main else Console(quiet=not processes.is_main)
         splits = frontal_images(datasets, settings)
         check_readable(splits[TRAIN] + splits[VAL])
+        learnt = leave_out_unreadable(splits[TRAIN] + splits[VAL], processes, console)
+        left_out = len(splits[TRAIN] + splits[VAL]) - len(learnt)
+        for split in (TRAIN, VAL):
+            splits[split] = [image for image in learnt if settings.split.of(image) == split]
         # the projection is fitted at the end; until then there is none
         architecture = replace(architecture or Architecture(), projection=0)
         to_project = (
             fully_labelled(splits[TRAIN], settings, architecture) if settings.projection else []
         )
-        run = _start(settings, datasets, out, processes, architecture, splits)
+        described = description(settings, datasets, splits[TRAIN], left_out)
+        if processes.is_main:  # which writes the checkpoint
+            described["membership"] = membership(described, settings, datasets, out)
+        learning = settings  # with the outputs that are dropped at the end
+        if settings.reader_heads:
+            splits, learning = with_reader_heads(splits, settings)
+        run = _start(learning, described, out, processes, architecture, splits)
         console.print(
             f"{len(splits[TRAIN]):,} training and {len(splits[VAL]):,} validation images; "
             f"{run.device}; {processes.world_size} process(es); epoch {len(run.epochs) + 1} of "
@@ -156,7 +173,9 @@ def train(
             known = splits[TRAIN] + splits[VAL]
             resident = resident_images(known, settings, run.device.name, processes, console)
         loader, sampler = _loader(run, datasets, splits[TRAIN], resident, console)
-        validation = Validation(splits[VAL], settings, processes, resident)
+        for note in notes(splits, settings, run.described, settings.epochs * len(loader)):
+            console.print(f"[yellow]note[/] {plain(note)}")
+        validation = Validation(splits[VAL], learning, processes, resident)
         while not run.finished:
             _one_epoch(run, loader, sampler, validation, console)
         if processes.is_main and to_project:
@@ -165,6 +184,9 @@ def train(
             console.print(report.table(run.epochs, run.best.epoch))
             console.print(report.calibration_table(load(out / CHECKPOINT).card))
             console.print(f"best epoch {run.best.epoch}: {plain(out / CHECKPOINT)}")
+            console.print(
+                report.selection(run.epochs[settings.small_epochs :], run.best, len(splits[VAL]))
+            )
         return out / CHECKPOINT
 
 
@@ -181,9 +203,19 @@ def _loader(
     boxes = soft = None
     if settings.box_weight:
         boxes = box_supervision_of(datasets, records, settings.findings)
-    if settings.soft_label_weight and not run.finished:
+    if settings.soft_labels and not run.finished:
+        file = Path(settings.soft_labels)
+        soft = read_soft_labels(file, records, run.findings, settings, console)
+    elif settings.soft_label_weight and not run.finished:
         soft = soft_labels(settings, records, run.device, run.processes, run.out, console, resident)
-    images = TrainingImages(records, settings, augmented=True, boxes=boxes, soft_labels=soft)
+    images = TrainingImages(
+        records,
+        settings,
+        augmented=True,
+        boxes=boxes,
+        soft_labels=soft,
+        label_weights=label_weights(records, settings),
+    )
     # a last batch of one image has no variance for batch norm
     lone = len(sampler) % settings.batch_size == 1
     return batches_of(images, sampler, resident, drop_last=lone), sampler
@@ -191,7 +223,7 @@ def _loader(
 
 def _start(
     settings: Settings,
-    datasets: Sequence[Dataset],
+    described: dict[str, Any],
     out: Path,
     processes: Distributed,
     architecture: Architecture,
@@ -204,21 +236,17 @@ def _start(
         torch.set_num_threads(settings.threads)
     device = Device.choose(settings, processes)
     network = DenseNetwork(architecture, len(settings.findings), settings.spec)
-    described = settings.as_json() | {
-        "initial": weights_origin(settings.initial),
-        "datasets": {d.name: d.digest for d in datasets},
-        "learnt": {d.name: development_digest(d.images, settings.split) for d in datasets},
-        "whose": {d.name: sorted({patient_key(image)[0] for image in d.images}) for d in datasets},
-        "initial_training": earlier_training(settings.initial),
-    }
     resumes = (out / STATE).is_file()
-    if resumes:
-        _check_same(out, described)
-    elif not initialise(network, settings.initial):
-        set_bias_to_prevalence(network.classifier, records, settings.findings, settings.uncertain)
+    check_same(out, described)
+    weights = weights_as_drawn(records, settings)
+    if not resumes and not initialise(network, settings.initial):
+        set_bias_to_prevalence(
+            network.classifier, records, settings.findings, settings.uncertain, weights
+        )
     teacher = open_teacher(settings.teacher, device.name) if settings.teacher else None
-    share = prevalence(records, settings.findings, settings.uncertain)[0]
-    student = Student(network, teacher, torch.from_numpy(share)).to(device.name)
+    share = prevalence(records, settings.findings, settings.uncertain, weights)[0]
+    share = share[: len(described["findings"])]
+    student = Student(network, teacher, torch.from_numpy(share), processes).to(device.name)
     student.to(memory_format=torch.channels_last)
     optimizer = AdamW(
         student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -236,13 +264,13 @@ def _start(
         optimizer=optimizer,
         scheduler=_scheduler(optimizer, settings),
         epochs=[],
-        counts=count_labels(splits[VAL], records, settings.findings, settings.uncertain),
+        counts=count_labels(splits[VAL], records, tuple(described["findings"]), settings.uncertain),
     )
     if resumes:
         progress = load_state(out / STATE, run.state, optimizer, run.scheduler)
         run.epochs += [report.EpochMetrics(**fields) for fields in progress["epochs"]]
     elif processes.is_main:
-        write_file(out / "settings.json", json.dumps(described, indent=2).encode())
+        write_file(out / SETTINGS, json.dumps(described, indent=2).encode())
     return run
 
 
@@ -252,32 +280,6 @@ def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | Cosi
     return ReduceLROnPlateau(
         optimizer, factor=settings.plateau_factor, patience=settings.plateau_patience
     )
-
-
-def _check_same(out: Path, described: dict[str, Any]) -> None:
-    """Refuses to resume a run with other settings, except those that fit it to the machine."""
-    before, defaults = (
-        with_present_names(progress_of(out / STATE)["settings"]),
-        Settings().as_json(),
-    )
-    # settings that the run did not know yet, by whose defaults it went
-    before["augmentation"] = defaults["augmentation"] | before["augmentation"]
-    before = defaults | before
-    # the last two follow from the data sets' digests and from the file of "initial"
-    free = {"workers", "threads", "patience", "whose", "initial_training"}
-    free |= {"resident", "batch_size"}  # where a device's memory is too small for the larger images
-    if described["schedule"] != "cosine":  # which reaches 0 with the last epoch
-        free.add("epochs")
-    changed = [
-        f"{key} was {before.get(key)!r}, is {value!r}"
-        for key, value in described.items()
-        if key not in free and before.get(key) != value
-    ]
-    if changed:
-        raise ConfigurationError(
-            f"{out} holds a run with other settings ({'; '.join(changed)}); "
-            "choose another --out folder, or remove this one to begin anew"
-        )
 
 
 def _one_epoch(
@@ -301,12 +303,12 @@ def _one_epoch(
         weights = run.settings.loss_weights_at(number)
         mix = mixer(run.settings, number, run.processes.rank)
         loss, right = train_epoch(
-            run.parallel, loader, run.optimizer, run.device, weights, mix, on_step
+            run.parallel, loader, run.optimizer, run.device, weights, mix, on_step, run.processes
         )
         loss, right = run.processes.mean(loss), run.processes.mean(right)
         run.processes.broadcast_buffers(run.state)
         task = progress.add_task(f"epoch {number} validate", total=None)
-        outputs = validation.outputs(run.kept, run.device, number)
+        outputs = validation.outputs(run.kept, run.device, number).first(len(run.findings))
     by_finding = auc_by_finding(outputs)
     epoch = report.EpochMetrics(
         number, loss, right, masked_loss(outputs), accuracy(outputs), mean_auc(by_finding), rate,
@@ -344,7 +346,7 @@ def _record(run: Run, epoch: report.EpochMetrics, outputs: Outputs) -> None:
         save(
             run.out / CHECKPOINT,
             Card(
-                findings=run.settings.findings,
+                findings=run.findings,
                 spec=run.settings.spec,
                 architecture=run.architecture,
                 calibration=calibration,
@@ -358,7 +360,8 @@ def _record(run: Run, epoch: report.EpochMetrics, outputs: Outputs) -> None:
                     **{f"val_auc/{k}": v for k, v in epoch.auc_by_finding.items()},
                 },
             ),
-            weights_of(run.kept) | {MEAN: outputs.mean_activation},
+            without_reader_heads(weights_of(run.kept), len(run.findings))
+            | {MEAN: outputs.mean_activation},
         )
         run.best_outputs = outputs
     report.write_csv(run.out / "epochs.csv", run.epochs)

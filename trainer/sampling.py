@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from torch.utils.data import Sampler
 
 from xemplar.data.datasets import DatasetImage
@@ -39,17 +40,26 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = 0
         self.excluded: frozenset[int] = frozenset()
 
-    def _order(self) -> list[int]:
-        generator = np.random.default_rng((self.settings.seed, self.epoch))
+    def relative_frequency(self) -> npt.NDArray[np.float32]:
+        """How often each image is drawn, relative to the mean, float32 (N,); 0 if excluded."""
+        by_source, counts = self._sampled()
+        frequency = np.zeros(len(self.sources), np.float32)
+        for source, indices in by_source.items():
+            frequency[indices] = counts[source] / len(indices)
+        return np.asarray(frequency / frequency.mean(), np.float32)
+
+    def _sampled(self) -> tuple[Mapping[str, list[int]], Mapping[str, int]]:
+        """Lists each data set's images, and how many of them an epoch samples."""
         by_source: dict[str, list[int]] = {}
         for index, source in enumerate(self.sources):
             if index not in self.excluded:
                 by_source.setdefault(source, []).append(index)
-        counts = samples_by_source(
-            {source: len(indices) for source, indices in by_source.items()},
-            self._total(),
-            self.settings.sampling_weights,
-        )
+        sizes = {source: len(indices) for source, indices in by_source.items()}
+        return by_source, samples_by_source(sizes, self._total(), self.settings.sampling_weights)
+
+    def _order(self) -> list[int]:
+        generator = np.random.default_rng((self.settings.seed, self.epoch))
+        by_source, counts = self._sampled()
         drawn = [
             int(index)
             for source, indices in by_source.items()

@@ -58,6 +58,16 @@ class Settings:
     uncertain: Annotated[
         UncertainPolicy, Field(description="What an uncertain label (-1) counts as."), INPUT
     ] = UncertainPolicy.POSITIVE
+    contradicted_weight: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Weight of a label that another reader's class in the same row "
+            "contradicts, such as 0.5 for a mined finding on an image read as normal; 1: full.",
+        ),
+        INPUT,
+    ] = 1.0
     size: Annotated[
         int,
         Field(gt=0, description="Side of the network's input in pixels, a multiple of 32."),
@@ -190,6 +200,14 @@ class Settings:
     crossfit_epochs: Annotated[
         int, Field(ge=1, description="Epochs of each of these copies."), GUIDANCE
     ] = 20
+    soft_labels: Annotated[
+        str,
+        Field(
+            description="File of soft labels to take instead of cross-fitting: CSV with the "
+            "columns dataset, file and the findings; cross-fitting writes one."
+        ),
+        typer.Option(metavar="FILE", rich_help_panel="Teacher, boxes and embeddings"),
+    ] = ""
     soft_label_weight: Annotated[
         float,
         Field(
@@ -199,6 +217,11 @@ class Settings:
         ),
         GUIDANCE,
     ] = 0.0
+    reader_heads: Annotated[
+        bool,
+        Field(description="Learn other readers' classes too, by outputs that are dropped later."),
+        GUIDANCE,
+    ] = False
     pkt_weight: Annotated[
         float,
         Field(
@@ -272,12 +295,13 @@ class Settings:
                 "the sampling weights of data sets must be greater than 0, not "
                 f"{dict(self.sampling_weights)}"
             )
-        soft = bool(self.soft_label_weight)
-        if soft != bool(self.crossfit) or (self.crossfit and not self.teacher):
+        soft, origins = bool(self.soft_label_weight), (self.crossfit > 0) + bool(self.soft_labels)
+        if origins != soft or (self.crossfit and not self.teacher):
             found.append(
-                f"soft_label_weight is {self.soft_label_weight}, crossfit {self.crossfit} and "
-                f"teacher {self.teacher!r}; soft labels come from copies of a teacher: give all "
-                "three, or neither soft_label_weight nor crossfit"
+                f"soft_label_weight is {self.soft_label_weight}, soft_labels {self.soft_labels!r}, "
+                f"crossfit {self.crossfit} and teacher {self.teacher!r}; soft labels come from a "
+                "file, or from copies of a teacher: give soft_label_weight with soft_labels, or "
+                "with crossfit and teacher, or none of them"
             )
         if 0 < self.crossfit < FOLDS:
             found.append(

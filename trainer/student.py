@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from .data import Sample
+from .distributed import Distributed
 from .losses import FeatureDistillation, outside_box_loss, pkt_loss
 from .settings import LossWeights
 from .teacher import Teacher
@@ -43,10 +44,15 @@ class Student(nn.Module):
     prevalence: Tensor
 
     def __init__(
-        self, network: Trainable, teacher: Teacher | None = None, prevalence: Tensor | None = None
+        self,
+        network: Trainable,
+        teacher: Teacher | None = None,
+        prevalence: Tensor | None = None,
+        processes: Distributed = Distributed(),
     ) -> None:
         super().__init__()
         self.network = network
+        self._processes = processes
         self.distillation = (
             None if teacher is None else FeatureDistillation(teacher, _channels(network))
         )
@@ -70,32 +76,52 @@ class Student(nn.Module):
             loss = loss + weights.distillation * self.distillation(batch.image, maps)
         if weights.box:
             evidence = torch.einsum("fc,nchw->nfhw", classifier.weight, maps[-1])
-            outside = outside_box_loss(evidence, batch.location, batch.location_weight)
+            total = self._processes.mean_sum(batch.location_weight)
+            outside = outside_box_loss(evidence, batch.location, batch.location_weight, total)
             loss = loss + weights.box * outside
         if weights.pkt:
-            complete = batch.known.amin(dim=1) > 0.99  # only images of which all findings are known
-            findings = batch.target[complete] / self.prevalence.sqrt()
-            loss = loss + weights.pkt * pkt_loss(pooled[complete].float(), findings)
+            count = len(self.prevalence)  # reader heads, which follow, say nothing of neighbours
+            known = batch.known[:, :count].amin(dim=1)
+            complete = known > 0  # only images of which all findings are known
+            findings = batch.target[complete, :count] / self.prevalence.sqrt()
+            near = pkt_loss(pooled[complete].float(), findings, known[complete])
+            loss = loss + weights.pkt * near
         return logits, loss
 
 
 def moving_average(network: nn.Module, decay: float) -> AveragedModel:
     """Copies a network into an exponential moving average (EMA) of its weights.
 
-    The decay rises from 0.1 to ``decay``, so that the random weights of the beginning are soon
-    forgotten.
+    The decay rises from 0.1 to ``decay`` (`decay_after`), so that the random weights of the
+    beginning are soon forgotten.
     """
 
     def update(averages: Any, currents: Any, count: Tensor | int) -> None:
         # all tensors of a kind at once: one by one, a GPU waits for a thousand calls each step
-        steps = float(count)
-        kept = min(decay, (1 + steps) / (10 + steps))
+        kept = decay_after(float(count), decay)
         if averages[0].is_floating_point():
             torch._foreach_lerp_(averages, currents, 1 - kept)
         else:  # batch norms count their batches
             torch._foreach_copy_(averages, currents)
 
     return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+
+
+def decay_after(steps: float, decay: float) -> float:
+    """Decay of the moving average after so many steps: it keeps about the last ninth of them."""
+    return min(decay, (1 + steps) / (10 + steps))
+
+
+def average_told(decay: float, steps: int) -> str:
+    """Words how far a moving average gets in a training of so many steps; empty if to its decay."""
+    reached = decay_after(steps, decay)
+    if reached == decay:
+        return ""
+    return (
+        f"the moving average would reach its decay of {decay:g} after "
+        f"{(10 * decay - 1) / (1 - decay):,.0f} steps and has {steps:,}: it ends at {reached:.4f}, "
+        f"which averages about the last {1 / (1 - reached):,.0f} steps"
+    )
 
 
 def _channels(network: Trainable) -> list[int]:

@@ -6,7 +6,7 @@ from ..data import EvaluationData
 from ..section import Estimate
 from .cascading_randomisation import FEWEST, LIMIT, CascadingRandomisation, failures
 from .masking import EVIDENCE, PERTURBATION, RANDOM, MaskingCurves
-from .quantus_metrics import FLIPPING, LIPSCHITZ, MASS, QuantusScores
+from .quantus_metrics import BEFORE, FLIPPING, MASS, QuantusScores
 from .tables import mask_shares, mean_over_patients
 
 NOTHING = (
@@ -67,19 +67,21 @@ def quantus_text(found: QuantusScores, data: EvaluationData) -> str:
         return NOTHING if not found.blank else f"Grad-CAM is blank on all {found.blank} images."
     rows = [sample.row for sample in found.samples]
     cam, random = found.grad_cam, found.random
-    steady, falls, inside = (
+    falls, inside = (
         verdict(mean_over_patients(advantage, rows, data))
         for advantage in (
-            random[LIPSCHITZ] - cam[LIPSCHITZ],
             random[FLIPPING] - cam[FLIPPING],
             cam[MASS] - mask_shares(found.samples),
         )
     )
     return (
         "Grad-CAM colours the areas that speak for a finding. Quantus asks four questions of it. "
-        "Does the map hold still when faint noise is laid over the image? Against a map of pure "
-        f"chance Grad-CAM {steady}. Does the probability fall sooner when the coloured areas are "
-        f"blackened first than in random order? Grad-CAM {falls}. Is there more colour in the "
+        "How far does the map move when faint noise is laid over the image? The figure has no "
+        "chance to be compared with: a map that does not look at the image never moves. Does the "
+        "probability fall sooner when the coloured areas are blackened first than in the order of "
+        f"a random map? Grad-CAM {falls}; the probabilities begin at "
+        f"{float(cam[BEFORE].mean()):.2f} on average, and where they begin low they have no way "
+        "to fall. Is there more colour in the "
         f"radiologists' boxes than their area alone would give? Grad-CAM {inside}. And is the "
         "colour on a few spots or all over the image? Complexity says that, without saying which "
         "is right: a diffuse disease has a diffuse map."

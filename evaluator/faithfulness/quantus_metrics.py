@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from quantus.metrics.complexity.complexity import Complexity
 from quantus.metrics.faithfulness.pixel_flipping import PixelFlipping
 from quantus.metrics.localisation.relevance_mass_accuracy import RelevanceMassAccuracy
@@ -43,6 +44,7 @@ LIPSCHITZ = "Local Lipschitz Estimate"
 FLIPPING = "Pixel Flipping"
 MASS = "Relevance Mass Accuracy"
 COMPLEXITY = "Complexity"
+BEFORE = "probability before Pixel Flipping"
 
 NOISE = 0.1
 """Standard deviation of the noise of the Local Lipschitz Estimate, of grey values in [0, 1]."""
@@ -100,10 +102,6 @@ def measure(
     """
     model = Probabilities(checkpoint)
     random = np.random.default_rng(settings.seed)
-
-    def noise(model: Probabilities, inputs: Maps, targets: object) -> Maps:  # noqa: ARG001
-        return random_maps(model, inputs, random)
-
     wanted, tried, blank = settings.quantus_samples, 0, 0
     shown: list[ExplanationSample] = []
     found: tuple[list[Scores], list[Scores]] = ([], [])
@@ -119,10 +117,23 @@ def measure(
         if len(kept):
             chosen = [batch[n] for n in kept]
             shown += chosen
-            for explain, scores in zip((cams_of, noise), found, strict=True):
+            unmoved = _unmoved(random_maps(model, images[kept], random))
+            for explain, scores in zip((cams_of, unmoved), found, strict=True):
                 scores.append(judge(model, explain, images[kept], chosen, settings, random))
         on_progress(min(1.0, max(len(shown) / wanted, tried / (TRIED * wanted))))
     return QuantusScores(tuple(shown), blank, _joined(found[0]), _joined(found[1]))
+
+
+def _unmoved(maps: Maps) -> Explain:
+    """Explains with these maps, whatever becomes of the images: one draw for each image.
+
+    A map drawn anew for each noisy copy would make every other explanation look steady.
+    """
+
+    def explain(**_: object) -> Maps:
+        return maps.copy()  # Quantus scales what it gets in place
+
+    return explain
 
 
 def judge(
@@ -133,7 +144,7 @@ def judge(
     settings: Settings,
     random: np.random.Generator,
 ) -> Scores:
-    """The four metrics of one explanation of n images.
+    """The four metrics of one explanation of n images, and where Pixel Flipping begins.
 
     Args:
         model: images, float32 (N, 1, s, s) in [0, 1] -> values (N, F).
@@ -147,6 +158,8 @@ def judge(
         metric -> float64 (n,). Relevance Mass Accuracy is NaN where there is no mask.
     """
     targets = np.array([sample.finding for sample in samples])
+    with torch.inference_mode():
+        before = model(torch.from_numpy(images)).numpy()[np.arange(len(targets)), targets]
     maps = explain(model=model, inputs=images, targets=targets)
     asked: dict[str, Any] = {
         "model": model,
@@ -173,6 +186,7 @@ def judge(
     return {
         LIPSCHITZ: np.array(lipschitz(**asked, explain_func=explain), np.float64),
         FLIPPING: flipping_area(asked, options, settings.flipping_steps),
+        BEFORE: before.astype(np.float64),
         MASS: _mass_accuracy(asked, options, samples),
         COMPLEXITY: np.array(Complexity(**{**options, "abs": True})(**asked), np.float64),
     }
@@ -224,5 +238,5 @@ def _mass_accuracy(
 
 
 def _joined(parts: Sequence[Scores]) -> Scores:
-    names = (LIPSCHITZ, FLIPPING, MASS, COMPLEXITY)
+    names = (LIPSCHITZ, FLIPPING, BEFORE, MASS, COMPLEXITY)
     return {name: np.concatenate([np.empty(0), *(part[name] for part in parts)]) for name in names}

@@ -15,6 +15,7 @@ from .masking import ORDERS, RANDOM, RANDOM_ORDERS, MaskingCurves
 from .perturbation import KEPT
 from .quantus_metrics import (
     BASELINE,
+    BEFORE,
     COMPLEXITY,
     FLIPPING,
     LIPSCHITZ,
@@ -63,8 +64,15 @@ def quantus_table(found: QuantusScores, data: EvaluationData) -> Table:
         "Quantus on Grad-CAM",
         ("metric", "better", "Grad-CAM", "random map", "chance or limit", "poster"),
         [
-            row(LIPSCHITZ, LIPSCHITZ, None, 1, POSTER[LIPSCHITZ]),
+            row(LIPSCHITZ, LIPSCHITZ, 0.0, 1, POSTER[LIPSCHITZ]),
             row(FLIPPING, FLIPPING, None, 1, POSTER[FLIPPING]),
+            (
+                BEFORE,
+                None,
+                *2 * (mean_over_patients(found.grad_cam[BEFORE], rows, data),),
+                None,
+                None,
+            ),
             row(MASS, MASS, share, 1, POSTER[MASS]),
             row(COMPLEXITY, COMPLEXITY, most, 1, POSTER[COMPLEXITY]),
             row(
@@ -77,9 +85,11 @@ def quantus_table(found: QuantusScores, data: EvaluationData) -> Table:
         "in Grad-CAM's cells, as smooth as it, on the same images; where no other chance is given, "
         f"that is it. {LIPSCHITZ}: the largest shift of the map, over that of the image, in "
         f"{settings.lipschitz_samples} copies with Gaussian noise of {NOISE} (grey values 0 to 1); "
-        f"the random map is drawn anew for each. {FLIPPING}: mean uncalibrated probability while "
+        "the random map of an image is drawn once, so it never moves: 0 is reached by every map "
+        f"that does not look at the image. {FLIPPING}: mean uncalibrated probability while "
         f"pixels become '{BASELINE}' (the image's darkest) in the order "
-        f"of the map, in {settings.flipping_steps} steps. {MASS}: share "
+        f"of the map, in {settings.flipping_steps} steps; below it, the probability of the image "
+        f"as it is, where all of them begin. {MASS}: share "
         "of the map inside the radiologists' boxes; chance is the boxes' share of the image. "
         f"{COMPLEXITY}: entropy of the map over {pixels} pixels; the limit is its maximum, that of "
         "a uniform map. Each map is divided by its own maximum first. The poster's figures (its "

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pytorch_grad_cam import EigenCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
+from pytorch_grad_cam import EigenCAM, GradCAMPlusPlus, LayerCAM
 from torch import nn
 
 from xemplar.model.densenet import EmbeddingHead, Features
@@ -21,10 +21,10 @@ Map = npt.NDArray[np.float32]
 GRAD_CAM, EIGEN_CAM, EVIDENCE = "Grad-CAM", "EigenCAM", "similarity evidence"
 BY_GRADIENT: Mapping[str, Any] = {
     "Grad-CAM++": GradCAMPlusPlus,
-    "HiResCAM": HiResCAM,
     "LayerCAM": LayerCAM,
 }
-"""Methods of pytorch-grad-cam that weigh the maps by the gradient of the finding's logit."""
+"""Methods of pytorch-grad-cam that weigh the maps by the gradient of the finding's logit. HiResCAM
+is not among them: behind global average pooling it is Grad-CAM."""
 
 UNIFORM, TYPICAL, CENTRED = "uniform map", "mean Grad-CAM of the finding", "centred Gaussian"
 BASELINES = (UNIFORM, TYPICAL, CENTRED)
@@ -101,10 +101,10 @@ def centred(cells: int) -> Map:
 def _by_gradient(method: Any, maps: Map, weights: npt.NDArray[np.float32]) -> Map:
     """A method of pytorch-grad-cam, given the gradient in closed form.
 
-    The logit is w . (mean of R over the cells) + b, so its gradient at cell p of channel k is
-    w_k / g^2 where R_k(p) > 0, and 0 where the rectifier is shut.
+    The logit is w . (mean of R over the cells) + b, so its gradient at any cell of channel k is
+    w_k / g^2.
     """
-    gradient = np.where(maps > 0, (weights / maps[0].size)[:, None, None], np.float32(0))
+    gradient = np.broadcast_to((weights / maps[0].size)[:, None, None], maps.shape)
     cam = method.get_cam_image(None, None, None, maps[None], gradient[None], False)[0]
     rectified: Map = np.maximum(cam, 0, dtype=np.float32)
     return rectified

@@ -11,13 +11,7 @@ from xemplar.imaging.preprocess import PreprocessSpec, onto_image
 
 from ..data import EvaluationImages
 from .maps import METHODS, Explainer
-from .metrics import (
-    Mask,
-    overlaps,
-    pointing_game,
-    relevance_mass,
-    relevance_rank,
-)
+from .metrics import Mask, agreement
 
 SIDE = 224
 """Longer side in pixels of the image on which a map and boxes are compared."""
@@ -124,10 +118,9 @@ def measure(
             if heatmap is not None:
                 image = onto_image(heatmap, spec, height, width)
                 blank[n, m] = not image.any()
-                pointing[n, m] = pointing_game(image, mask)
-                mass[n, m] = relevance_mass(image, mask)
-                rank[n, m] = relevance_rank(image, mask)
-                iou[n, m], dice[n, m] = overlaps(image, mask, THRESHOLDS)
+                found = agreement(image, mask, THRESHOLDS)
+                pointing[n, m], mass[n, m], rank[n, m] = found.pointing, found.mass, found.rank
+                iou[n, m], dice[n, m] = found.iou, found.dice
         if on_progress:
             on_progress(images_done[region.row])
     rows = [region.row for region in regions]

@@ -12,6 +12,7 @@ float32 interpolation leaves pixels of one height with different last digits.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,9 @@ from xemplar.errors import InvalidArgument
 DIGITS = 6
 
 Heatmap = npt.NDArray[np.floating]
+Heights = npt.NDArray[np.float64]
+"""A map as shares of its maximum, see `shares`."""
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -31,7 +35,7 @@ def pointing_game(heatmap: Heatmap, mask: Mask) -> float:
     lies on the object; here without their tolerance of 15 pixels. This is its expected value when
     one of several maximal pixels is drawn, so a uniform map scores the mask's share of the image.
     """
-    return float(mask[shares(heatmap, mask) == 1].mean())
+    return _pointing(shares(heatmap, mask), mask)
 
 
 def relevance_mass(heatmap: Heatmap, mask: Mask) -> float:
@@ -40,8 +44,7 @@ def relevance_mass(heatmap: Heatmap, mask: Mask) -> float:
     Sum of the map in the mask over its sum everywhere; a uniform map scores the mask's share of
     the image.
     """
-    heights = shares(heatmap, mask)
-    return float(heights[mask].sum() / heights.sum())
+    return _mass(shares(heatmap, mask), mask)
 
 
 def relevance_rank(heatmap: Heatmap, mask: Mask) -> float:
@@ -50,12 +53,7 @@ def relevance_rank(heatmap: Heatmap, mask: Mask) -> float:
     Of the K highest pixels, where K is the number of pixels in the mask, the share that lies in
     it; a uniform map scores the mask's share of the image.
     """
-    heights = shares(heatmap, mask)
-    count = int(mask.sum())
-    lowest = np.partition(heights.ravel(), -count)[-count]
-    above, tied = heights > lowest, heights == lowest
-    drawn = (count - above.sum()) * (tied & mask).sum() / tied.sum()
-    return float(((above & mask).sum() + drawn) / count)
+    return _rank(shares(heatmap, mask), mask)
 
 
 def overlaps(
@@ -77,10 +75,60 @@ def overlaps(
     Raises:
         InvalidArgument: thresholds out of range or order, besides what is said above.
     """
+    return _overlaps(shares(heatmap, mask), mask, thresholds)
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """All figures of one map and mask.
+
+    Attributes:
+        pointing: of `pointing_game`.
+        mass: of `relevance_mass`.
+        rank: of `relevance_rank`.
+        iou: of `overlaps`, float64 (T,).
+        dice: likewise.
+    """
+
+    pointing: float
+    mass: float
+    rank: float
+    iou: npt.NDArray[np.float64]
+    dice: npt.NDArray[np.float64]
+
+
+def agreement(heatmap: Heatmap, mask: Mask, thresholds: Sequence[float]) -> Agreement:
+    """Computes all figures at once; arguments and errors as of `overlaps`."""
+    heights = shares(heatmap, mask)
+    iou, dice = _overlaps(heights, mask, thresholds)
+    return Agreement(
+        _pointing(heights, mask), _mass(heights, mask), _rank(heights, mask), iou, dice
+    )
+
+
+def _pointing(heights: Heights, mask: Mask) -> float:
+    return float(mask[heights == 1].mean())
+
+
+def _mass(heights: Heights, mask: Mask) -> float:
+    return float(heights[mask].sum() / heights.sum())
+
+
+def _rank(heights: Heights, mask: Mask) -> float:
+    count = int(mask.sum())
+    lowest = np.partition(heights.ravel(), -count)[-count]
+    above, tied = heights > lowest, heights == lowest
+    drawn = (count - above.sum()) * (tied & mask).sum() / tied.sum()
+    return float(((above & mask).sum() + drawn) / count)
+
+
+def _overlaps(
+    heights: Heights, mask: Mask, thresholds: Sequence[float]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     grid = np.asarray(thresholds, np.float64)
     if grid.ndim != 1 or (np.diff(grid, prepend=0) <= 0).any() or (grid > 1).any():
         raise InvalidArgument(f"thresholds {thresholds} do not ascend within (0, 1]")
-    reached = np.searchsorted(grid, shares(heatmap, mask), side="right")
+    reached = np.searchsorted(grid, heights, side="right")
     # pixels that reach n thresholds, summed from the right: pixels at or above each threshold
     area, inside = (
         np.bincount(pixels.ravel(), minlength=len(grid) + 1)[::-1].cumsum()[::-1][1:]

@@ -12,6 +12,7 @@ from xemplar.errors import DatasetError
 from ..data import EvaluationData
 from ..section import Estimate, Section
 from . import pictures
+from .default import default_maps, default_table, default_words
 from .maps import (
     BASELINES,
     EVIDENCE,
@@ -32,6 +33,7 @@ from .measure import (
 from .metrics import DIGITS
 from .tables import (
     Mean,
+    Rows,
     by_name,
     difference,
     differences_table,
@@ -64,17 +66,20 @@ def localisation(data: EvaluationData, on_progress: Callable[[int], None] | None
     with threadpool_limits(limits=1, user_api="blas"):
         thresholds = chosen_thresholds(measure(data.tuning, explainer, spec))
         measured = measure(data.queries, explainer, spec, on_progress)
+        unasked = default_maps(data, explainer)
     tuned_on = sum(len(boxes) for boxes in data.tuning.boxes.values())
     mean = Mean(measured.patients, data.settings.resamples, data.settings.seed)
+    parts = _parts(data, measured)
     return Section(
         name="localisation",
         title="Explanation by saliency: do the maps lie where radiologists drew boxes?",
-        summary=_summary(measured, mean),
+        summary=f"{_summary(measured, mean)} {default_words(data, unasked)}",
         text=_text(data, measured, mean),
         tables=(
-            methods_table(measured, thresholds, tuned_on, mean),
-            differences_table(measured, mean),
-            *group_tables(measured, mean),
+            methods_table(measured, parts, thresholds, tuned_on, mean),
+            default_table(data, unasked),
+            differences_table(measured, parts, mean),
+            *group_tables(measured, parts, mean),
             regions_table(measured, thresholds),
         ),
         pictures=(
@@ -83,6 +88,13 @@ def localisation(data: EvaluationData, on_progress: Callable[[int], None] | None
         ),
         settings=_settings(data, thresholds, tuned_on),
     )
+
+
+def _parts(data: EvaluationData, measured: LocalisationScores) -> Mapping[str, Rows]:
+    """Regions of all splits together, and of each, bool (n,), where it has some."""
+    rows = [region.row for region in measured.regions]
+    parts = {name: members[rows] for name, members in data.parts.items()}
+    return {name: members for name, members in parts.items() if members.any()}
 
 
 def _settings(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..bootstrap import estimate
+from ..bootstrap import estimate, estimate_statistic
 from ..section import Cell, Estimate, Table
 from .maps import BASELINES, EVIDENCE, GRAD_CAM, METHODS, NEIGHBOURS
 from .measure import SIDE, THRESHOLDS, Figures, LocalisationScores
@@ -48,32 +48,69 @@ class Mean:
         patients = [self.patients[n] for n in chosen]
         return estimate(values[chosen], patients, self.resamples, self.seed)
 
+    def of_groups(self, values: Figures, groups: Sequence[str], rows: Rows) -> Estimate | None:
+        """Mean over groups of the mean within each, so that frequent ones count no more.
+
+        Args:
+            values: float64 (n,); NaN where not defined, and left out.
+            groups: of each region, such as its finding.
+            rows: bool (n,), regions that count.
+        """
+        chosen = np.flatnonzero(rows & np.isfinite(values))
+        if not len(chosen):
+            return None
+        _, group = np.unique(np.array(groups)[chosen], return_inverse=True)
+        own = values[chosen]
+
+        def mean(times: npt.NDArray[np.float64]) -> float:
+            count = np.bincount(group, times)
+            there = count > 0
+            return float(np.mean(np.bincount(group, times * own)[there] / count[there]))
+
+        patients = [self.patients[n] for n in chosen.tolist()]
+        return estimate_statistic(mean, patients, self.resamples, self.seed)
+
 
 def methods_table(
-    measured: LocalisationScores, thresholds: npt.NDArray[np.intp], tuned_on: int, mean: Mean
+    measured: LocalisationScores,
+    parts: Mapping[str, Rows],
+    thresholds: npt.NDArray[np.intp],
+    tuned_on: int,
+    mean: Mean,
 ) -> Table:
-    """All methods over all regions.
+    """All methods over all regions, and over those of each split.
 
     Args:
         measured: of the queries.
+        parts: splits -> its regions, bool (n,); all of them first.
         thresholds: of each method, int (M,), indices in `THRESHOLDS`.
         tuned_on: boxes of the tuning images that they were chosen on.
         mean: of the same regions.
     """
     rows: list[list[Cell]] = []
-    for m, method in enumerate(METHODS):
-        figures = (
-            measured.pointing[:, m],
-            measured.mass[:, m],
-            measured.mass[:, m] / measured.area,
-            measured.rank[:, m],
-            measured.iou[:, m, thresholds[m]],
-            measured.dice[:, m, thresholds[m]],
-        )
-        cells = (mean(values) for values in figures)
-        rows.append([method, *cells, THRESHOLDS[thresholds[m]], int(measured.blank[:, m].sum())])
+    findings = [region.finding for region in measured.regions]
+    for part, members in parts.items():
+        for m, method in enumerate(METHODS):
+            figures = (
+                measured.mass[:, m],
+                measured.mass[:, m] / measured.area,
+                measured.rank[:, m],
+                measured.iou[:, m, thresholds[m]],
+                measured.dice[:, m, thresholds[m]],
+            )
+            pointing = measured.pointing[:, m]
+            cells = (mean(values, members) for values in figures)
+            blank = int(measured.blank[members, m].sum())
+            rows.append(
+                [
+                    *(part, method, mean(pointing, members)),
+                    mean.of_groups(pointing, findings, members),
+                    *(*cells, THRESHOLDS[thresholds[m]], blank),
+                ]
+            )
     columns = (
-        *("method", "pointing game", "relevance mass", "mass / area", "relevance rank"),
+        *("images", "method", "pointing game", "pointing game, mean of findings"),
+        *("relevance mass", "mass / area", "relevance rank"),
         *("IoU", "Dice", "threshold", "blank maps"),
     )
     missing = int(np.isnan(measured.mass[:, METHODS.index(EVIDENCE)]).sum())
@@ -81,7 +118,8 @@ def methods_table(
         f"{REGION} Maps and boxes are compared on the image, longer side {SIDE} pixels. By chance "
         f"all of pointing game, mass and rank are the uniform map's, {measured.area.mean():.3f}: "
         "the mean share of the image that a region covers; mass / area is then 1. It is the mean "
-        "over regions, in which small ones weigh most. IoU and Dice are of the map at or above "
+        "over regions, in which small ones weigh most. The mean of findings counts each finding "
+        "alike, however many regions it has. IoU and Dice are of the map at or above "
         f"threshold times its maximum. {threshold_note(tuned_on)} Blank maps are zero everywhere "
         "and scored as the uniform map. Similarity evidence is the mean towards the "
         f"{NEIGHBOURS} most similar cases of other patients with the finding; there is none for "
@@ -106,10 +144,11 @@ def threshold_note(boxes: int) -> str:
     )
 
 
-def differences_table(measured: LocalisationScores, mean: Mean) -> Table:
+def differences_table(measured: LocalisationScores, parts: Mapping[str, Rows], mean: Mean) -> Table:
     """Both explanations of the service against each baseline, region by region."""
     rows: list[list[Cell]] = [
-        [name, method, baseline, mean(difference(values, method, baseline))]
+        [part, name, method, baseline, mean(difference(values, method, baseline), members)]
+        for part, members in parts.items()
         for name, values in by_name(measured).items()
         for method in (GRAD_CAM, EVIDENCE)
         for baseline in BASELINES
@@ -118,7 +157,7 @@ def differences_table(measured: LocalisationScores, mean: Mean) -> Table:
         f"{REGION} The mean of the differences on the same regions. Only an interval that lies "
         "above 0 says that a map knows more of this image than the baseline does."
     )
-    columns = ("figure", "method", "baseline", "difference")
+    columns = ("images", "figure", "method", "baseline", "difference")
     title = "What the explanations know beyond the baselines"
     return Table("localisation-differences", title, columns, rows, caption)
 
@@ -134,7 +173,9 @@ def difference(values: Figures, method: str, baseline: str) -> Figures:
     return own
 
 
-def group_tables(measured: LocalisationScores, mean: Mean) -> list[Table]:
+def group_tables(
+    measured: LocalisationScores, parts: Mapping[str, Rows], mean: Mean
+) -> list[Table]:
     """Pointing game and relevance mass by finding and label, and by size of the region."""
     pairs = [(region.finding, region.label) for region in measured.regions]
     findings: dict[tuple[str, ...], Rows] = {
@@ -145,7 +186,7 @@ def group_tables(measured: LocalisationScores, mean: Mean) -> list[Table]:
         for name, (low, high) in SIZES.items()
     }
     return [
-        _group_table(measured, mean, figure, what, keys, groups)
+        _group_table(measured, parts, mean, figure, what, keys, groups)
         for what, keys, groups in (
             ("finding", ("finding", "label of the boxes"), findings),
             ("size", ("size of the region",), sizes),
@@ -156,6 +197,7 @@ def group_tables(measured: LocalisationScores, mean: Mean) -> list[Table]:
 
 def _group_table(
     measured: LocalisationScores,
+    parts: Mapping[str, Rows],
     mean: Mean,
     figure: str,
     what: str,
@@ -164,14 +206,16 @@ def _group_table(
 ) -> Table:
     values = by_name(measured)[figure]
     rows: list[list[Cell]] = []
-    for key, members in groups.items():
-        area = float(measured.area[members].mean()) if members.any() else None
-        cells = (mean(values[:, METHODS.index(method)], members) for method in COMPARED)
-        rows.append([*key, int(members.sum()), area, *cells])
+    for part, inside in parts.items():
+        for key, group in groups.items():
+            members = group & inside
+            area = float(measured.area[members].mean()) if members.any() else None
+            cells = (mean(values[:, METHODS.index(method)], members) for method in COMPARED)
+            rows.append([part, *key, int(members.sum()), area, *cells])
     return Table(
         name=f"localisation-{what}-{figure.replace(' ', '-')}",
         title=f"{figure.capitalize()} by {what}",
-        columns=(*keys, "regions", "mean area", *COMPARED),
+        columns=("images", *keys, "regions", "mean area", *COMPARED),
         rows=rows,
         caption=f"{REGION} The mean area of the regions, as a share of the image, is chance.",
     )

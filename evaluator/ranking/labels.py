@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +11,10 @@ import numpy.typing as npt
 from xemplar.data.findings import positives
 from xemplar.retrieval.ndcg import Gains, ndcg
 
-from ..bootstrap import estimate
+from ..bootstrap import estimate, estimate_ratio
 from ..data import Candidates, EvaluationData, EvaluationImages, related
-from ..section import Cell, Table
-from . import metrics
+from ..section import Cell, Estimate, Table
+from . import chance, metrics
 from .rankers import RANDOM, XEMPLAR, Ranker, rankers
 from .relevance import (
     indicators,
@@ -29,20 +30,34 @@ KS = (1, 3, 5, 10)
 BLOCK = 128
 """Queries whose scores of all cases are in memory at once."""
 
-DRAWS = 10
-"""Random orders that chance is the mean of."""
 
-Metric = Callable[[Gains], Gains]
+class Metric(NamedTuple):
+    """A figure of a ranked list, and its exact mean in random order.
 
-GRADED: Mapping[str, Metric] = {
-    **{f"nDCG@{k}": partial(ndcg, k=k) for k in KS},
-    **{f"nDCG@{k}, exponential gain": partial(metrics.exponential_ndcg, k=k) for k in KS},
+    Attributes:
+        of: ranked gains, float64 (Q, M) -> float64 (Q,).
+        by_chance: gains and number of allowed cases (`chance`) -> float64 (Q,).
+    """
+
+    of: Callable[[Gains], Gains]
+    by_chance: Callable[[Gains, chance.Counts], Gains]
+
+
+NDCG = {f"nDCG@{k}": Metric(partial(ndcg, k=k), partial(chance.ndcg, k=k)) for k in KS}
+GRADED: Mapping[str, Metric] = NDCG | {
+    f"nDCG@{k}, exponential gain": Metric(
+        partial(metrics.exponential_ndcg, k=k), partial(chance.exponential_ndcg, k=k)
+    )
+    for k in KS
 }
 BINARY: Mapping[str, Metric] = {
-    **{f"P@{k}": partial(metrics.precision, k=k) for k in KS},
-    "mAP": metrics.average_precision,
-    "MRR": metrics.reciprocal_rank,
-    **{f"nDCG@{k}": partial(ndcg, k=k) for k in KS},
+    **{
+        f"P@{k}": Metric(partial(metrics.precision, k=k), partial(chance.precision, k=k))
+        for k in KS
+    },
+    "mAP": Metric(metrics.average_precision, chance.average_precision),
+    "MRR": Metric(metrics.reciprocal_rank, chance.reciprocal_rank),
+    **NDCG,
 }
 
 
@@ -105,74 +120,119 @@ def measure(
     queries, candidates = data.queries, data.candidates
     ranked_by = rankers(queries, candidates, data.settings.seed)
     parts: dict[tuple[str, str, str], list[Gains]] = {}
+
+    def keep(relevance: Relevance, ranker: str, figures: Mapping[str, Gains]) -> None:
+        for metric, values in figures.items():
+            parts.setdefault((relevance.name, ranker, metric), []).append(values)
+
     for rows in blocks(len(queries)):
         barred = related(queries, candidates, rows)
+        allowed = (~barred).sum(axis=1)
         gains = {r.name: np.where(barred, 0, r.gain(rows)) for r in judged}
         for name, score in ranked_by.items():
-            draws = DRAWS if name == RANDOM else 1
-            orders = [_order(score(rows), barred) for _ in range(draws)]
-            for relevance in judged:
-                ranked = [np.take_along_axis(gains[relevance.name], o, axis=1) for o in orders]
-                for metric, value in relevance.metrics.items():
-                    figures = np.mean([value(one) for one in ranked], axis=0)
-                    parts.setdefault((relevance.name, name, metric), []).append(figures)
+            order = _order(score(rows), barred)
+            for r in judged:
+                ranked = np.take_along_axis(gains[r.name], order, axis=1)
+                keep(r, name, {metric: m.of(ranked) for metric, m in r.metrics.items()})
+        for r in judged:
+            by_chance = {k: m.by_chance(gains[r.name], allowed) for k, m in r.metrics.items()}
+            keep(r, RANDOM, by_chance)
         on_progress(rows.stop)
     return {key: np.concatenate(value) for key, value in parts.items()}
 
 
+@dataclass(frozen=True)
+class Mean:
+    """Averages figures of some queries, with intervals over their patients.
+
+    Attributes:
+        data: the evaluated images.
+        rows: indices of the queries, int (n,).
+    """
+
+    data: EvaluationData
+    rows: npt.NDArray[np.intp]
+
+    def of(self, values: Gains, others: Gains | None = None) -> Estimate | None:
+        """Mean of the figures of all queries, float64 (Q,), over that of ``others``, if any."""
+        settings = self.data.settings
+        patients = [self.data.queries.patients[row] for row in self.rows]
+        own = values[self.rows]
+        if others is None:
+            return estimate(own, patients, settings.resamples, settings.seed)
+        return estimate_ratio(own, others[self.rows], patients, settings.resamples, settings.seed)
+
+
+def means(data: EvaluationData) -> Mapping[str, Mean]:
+    """Means over all queries, and over those of each split."""
+    return {name: Mean(data, np.flatnonzero(rows)) for name, rows in data.parts.items()}
+
+
 def tables(data: EvaluationData, judged: Sequence[Relevance], figures: Figures) -> list[Table]:
-    """One table for each relevance: rankers in rows, figures in columns."""
+    """One table for each relevance: splits and rankers in rows, figures in columns."""
     drawn = []
     for number, relevance in enumerate(judged, start=1):
-        names = [ranker for kind, ranker, _ in figures if kind == relevance.name]
+        names = dict.fromkeys(ranker for kind, ranker, _ in figures if kind == relevance.name)
         rows: list[list[Cell]] = [
             [
+                part,
                 ranker,
-                *(
-                    estimate(
-                        figures[relevance.name, ranker, metric],
-                        data.queries.patients,
-                        data.settings.resamples,
-                        data.settings.seed,
-                    )
-                    for metric in relevance.metrics
-                ),
+                *(mean.of(figures[relevance.name, ranker, m]) for m in relevance.metrics),
             ]
-            for ranker in dict.fromkeys(names)
+            for part, mean in means(data).items()
+            for ranker in names
         ]
         first = next(iter(relevance.metrics))
         defined = int(np.isfinite(figures[relevance.name, XEMPLAR, first]).sum())
-        caption = (
-            f"{defined} of {len(data.queries)} queries; the others, to which no indexed case "
-            f"is relevant, are left out. Chance is the row {RANDOM!r}: mean of {DRAWS} orders."
-        )
         drawn.append(
             Table(
                 f"ranking-labels-{number}",
                 f"What is relevant: {relevance.name}",
-                ["ranked by", *relevance.metrics],
+                ["images", "ranked by", *relevance.metrics],
                 rows,
-                caption,
+                f"{defined} of {len(data.queries)} queries; the others, to which no indexed case "
+                f"is relevant, are left out. Chance is the row {RANDOM!r}: the exact mean over all "
+                "orders.",
             )
         )
     return drawn
 
 
+def chosen(judged: Sequence[Relevance]) -> Sequence[tuple[str, str]]:
+    """(relevance, metric) of the three figures that conclusions are drawn from."""
+    return ((judged[0].name, "nDCG@10"), (judged[1].name, "P@5"), (judged[1].name, "mAP"))
+
+
+def chance_table(data: EvaluationData, judged: Sequence[Relevance], figures: Figures) -> Table:
+    """Tabulates how many times chance xemplar reaches, in each split apart."""
+    rows: list[list[Cell]] = []
+    for part, mean in means(data).items():
+        for kind, metric in chosen(judged):
+            own, random = (figures[kind, ranker, metric] for ranker in (XEMPLAR, RANDOM))
+            row = (mean.of(own), mean.of(random), mean.of(own, random))
+            rows.append([part, f"{metric} ({kind})", *row])
+    return Table(
+        "ranking-over-chance",
+        "How many times chance",
+        ["images", "figure", "xemplar", "chance", "xemplar over chance"],
+        rows,
+        "Chance differs between splits, as the share of ill images does: a figure says little "
+        "without it. It is over 1 only where its interval is.",
+    )
+
+
 def difference_table(data: EvaluationData, judged: Sequence[Relevance], figures: Figures) -> Table:
     """Tabulates the differences between xemplar and each baseline on the same queries."""
-    chosen = ((judged[0].name, "nDCG@10"), (judged[1].name, "P@5"), (judged[1].name, "mAP"))
     rivals = dict.fromkeys(ranker for _, ranker, _ in figures if ranker != XEMPLAR)
     rows: list[list[Cell]] = []
-    for rival in rivals:
-        better = [figures[kind, XEMPLAR, m] - figures[kind, rival, m] for kind, m in chosen]
-        settings = data.settings
-        patients = data.queries.patients
-        means = (estimate(b, patients, settings.resamples, settings.seed) for b in better)
-        rows.append([rival, *means])
+    for part, mean in means(data).items():
+        for rival in rivals:
+            better = [figures[k, XEMPLAR, m] - figures[k, rival, m] for k, m in chosen(judged)]
+            rows.append([part, rival, *map(mean.of, better)])
     return Table(
         "ranking-differences",
         "xemplar minus what it must be better than",
-        ["xemplar minus", *(f"{metric} ({kind})" for kind, metric in chosen)],
+        ["images", "xemplar minus", *(f"{metric} ({kind})" for kind, metric in chosen(judged))],
         rows,
         "Differences of the same queries, so that hard ones do not blur them. An interval that "
         "holds 0 says that the difference may be luck.",
@@ -193,21 +253,30 @@ def finding_table(data: EvaluationData) -> Table:
         first.append(c[_order(score, barred)[:, : max(KS)]])  # (rows, 10, n)
         open_to = ~barred
         allowed.append((open_to @ c) / np.maximum(open_to.sum(axis=1, keepdims=True), 1))
-    nearest, chance = np.concatenate(first), np.concatenate(allowed)
+    nearest, share = np.concatenate(first), np.concatenate(allowed)
     rows_of_table: list[list[Cell]] = []
-    for column, name in enumerate(names):
-        having = np.flatnonzero(q[:, column])
-        patients = [queries.patients[row] for row in having]
-        means = [
-            estimate(nearest[having, :k, column].mean(axis=1), patients, data.settings.resamples)
-            for k in KS[2:]
-        ]
-        by_chance = float(chance[having, column].mean())
-        rows_of_table.append([name, len(having), int(c[:, column].sum()), *means, by_chance])
+    for part, members in data.parts.items():
+        for column, name in enumerate(names):
+            having = np.flatnonzero(members & (q[:, column] > 0))
+            if not len(having):
+                continue
+            mean = Mean(data, having)
+            five, ten = (nearest[:, :k, column].mean(axis=1) for k in KS[2:])
+            by_chance = share[:, column]
+            rows_of_table.append(
+                [
+                    *(part, name, len(having), int(c[:, column].sum())),
+                    *(mean.of(five), mean.of(ten), float(by_chance[having].mean())),
+                    mean.of(five, by_chance),
+                ]
+            )
     return Table(
         "ranking-findings",
         "By finding: how many of the most similar cases have it too",
-        ["finding", "queries with it", "indexed cases with it", "P@5", "P@10", "chance"],
+        [
+            *("images", "finding", "queries with it", "indexed cases with it"),
+            *("P@5", "P@10", "chance", "P@5 over chance"),
+        ],
         rows_of_table,
         "Queries are the images with the finding; chance is the share of indexed cases with it.",
     )

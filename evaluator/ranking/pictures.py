@@ -78,8 +78,8 @@ def reliability_curve(curve: Table) -> Picture:
 
 def bars(table: Table, metric: str) -> Picture:
     """One figure of all rankers, with intervals."""
-    column = list(table.columns).index(metric)
-    estimates = [(str(row[0]), row[column]) for row in table.rows]
+    column, whole = list(table.columns).index(metric), table.rows[0][0]
+    estimates = [(str(row[1]), row[column]) for row in table.rows if row[0] == whole]
     known = [(name, e) for name, e in estimates if isinstance(e, Estimate)]
     sheet = figure(6, 0.5 * len(known) + 1)
     axes = sheet.subplots()

@@ -21,7 +21,7 @@ SIDE = 32
 
 
 def rankers(queries: EvaluationImages, candidates: Candidates, seed: int) -> Mapping[str, Ranker]:
-    """Builds all rankers by name; each call of the random one gives another order."""
+    """Builds all rankers by name but the random one, whose figures `chance` gives exactly."""
     draws = np.random.default_rng(seed)
     count = len(candidates)
     people = demographics(queries.records), demographics(candidates.cases)
@@ -34,7 +34,6 @@ def rankers(queries: EvaluationImages, candidates: Candidates, seed: int) -> Map
             + 1e-6 * draws.random((len(people[0][rows]), count))
         ),
         PIXELS: lambda rows: pictures[0][rows] @ pictures[1].T,
-        RANDOM: lambda rows: draws.random((len(queries.records[rows]), count)),
     }
 
 

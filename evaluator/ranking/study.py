@@ -19,6 +19,7 @@ from .experts import (
     read_ratings,
 )
 from .labels import (
+    chance_table,
     difference_table,
     finding_table,
     measure,
@@ -66,6 +67,7 @@ def ranking(
         tables=(
             *rated[0],
             *by_labels,
+            chance_table(data, judged, figures),
             better,
             finding_table(data),
             *sure,
@@ -80,6 +82,7 @@ def ranking(
         settings={
             "relevance": [r.name for r in judged],
             "ties": "the case with the lower id first",
+            "chance": "exact mean over all orders",
             "left out": "the query's own picture and all cases of its patient",
             "experts": experts.name if experts else None,
         },
@@ -149,7 +152,8 @@ def _text(data: EvaluationData, sure: tuple[Table, ...]) -> tuple[str, ...]:
 def _verdict(better: Table) -> str:
     """States whether precision at 5 is significantly above that of all baselines."""
     column = next(n for n, name in enumerate(better.columns) if name.startswith("P@5"))
-    differences = [(row[0], row[column]) for row in better.rows]
+    whole = better.rows[0][0]
+    differences = [(row[1], row[column]) for row in better.rows if row[0] == whole]
     doubtful = [
         str(name) for name, d in differences if not (isinstance(d, Estimate) and (d.low or 0) > 0)
     ]
@@ -162,7 +166,7 @@ def _verdict(better: Table) -> str:
 
 
 def _value(table: Table, ranker: str, metric: str) -> Estimate:
-    row = next(row for row in table.rows if row[0] == ranker)
+    row = next(row for row in table.rows if row[1] == ranker)  # of all splits together
     cell = row[list(table.columns).index(metric)]
     # some query has a finding; that an indexed case has it too is what the figures hang on
     if not isinstance(cell, Estimate):

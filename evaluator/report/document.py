@@ -114,9 +114,11 @@ def figure(cell: Cell) -> str:
 
 
 def interval(cell: Cell) -> str:
-    """An estimate's 95 % interval; empty for anything else, or where there is none."""
-    if not isinstance(cell, Estimate) or cell.low is None or cell.high is None:
+    """An estimate's 95 % interval, or that there are too few patients; empty for anything else."""
+    if not isinstance(cell, Estimate):
         return ""
+    if cell.low is None or cell.high is None:
+        return "too few"
     return f"{figure(cell.low)} to {figure(cell.high)}"
 
 

@@ -16,7 +16,7 @@ from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.phantom import write_phantoms
 
-IMAGES = 60
+IMAGES = 80
 SETTINGS = Settings(
     splits=("test",),
     resamples=100,
@@ -39,7 +39,7 @@ class Phantoms:
 
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory, tiny: Checkpoint) -> Phantoms:
-    """60 phantoms of 64 pixels: 42 indexed for training, 6 to tune on, 12 to ask for."""
+    """80 phantoms of 64 pixels: 56 indexed for training, 8 to tune on, 16 to ask for."""
     root = tmp_path_factory.mktemp("evaluated")
     write_phantoms(root / "phantoms", IMAGES, size=64)
     dataset, store = open_dataset(root / "phantoms"), Store(root / "store")

@@ -37,7 +37,7 @@ def test_queries_candidates_and_tuning_images_are_of_their_splits(data: Evaluati
     assert {image.split for image in data.queries.records} == {"test"}
     assert {image.split for image in data.tuning.records} == {"val"}
     assert {case.split for case in data.candidates.cases} == {"train"}
-    assert (len(data.queries), len(data.tuning), len(data.candidates)) == (12, 6, 42)
+    assert (len(data.queries), len(data.tuning), len(data.candidates)) == (16, 8, 56)
 
 
 def test_patients_are_the_catalogs_pseudonyms(data: EvaluationData, phantoms: Phantoms) -> None:
@@ -88,6 +88,14 @@ def test_an_index_without_this_data_set_is_refused(phantoms: Phantoms, tmp_path:
     others = open_dataset(tmp_path / "others")
     with pytest.raises(NothingIndexed, match="no case of others; it holds phantoms train"):
         loaded(phantoms, tmp_path / "work", source={"dataset": others})
+
+
+def test_an_index_of_the_same_patients_in_another_identity_domain_is_refused(
+    phantoms: Phantoms, tmp_path: Path
+) -> None:
+    other = open_dataset(phantoms.source.dataset.root, patients="theirs")
+    with pytest.raises(Mismatch, match=r"56 images of phantoms .*domain 'theirs'; name the domain"):
+        loaded(phantoms, tmp_path / "work", source={"dataset": other})
 
 
 def test_indexed_cases_may_be_chosen_by_split(phantoms: Phantoms, tmp_path: Path) -> None:

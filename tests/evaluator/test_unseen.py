@@ -23,6 +23,7 @@ AS_THEN = (
     "That holds as long as patients (or files without one) are called as in the training: the "
     "label files have changed since."
 )
+CHANGED = "The label files have changed since the training; its patients have not."
 RULE = PatientSplit(seed=3, val=0.2, test=0.3)
 
 
@@ -86,7 +87,9 @@ def test_no_patient_of_the_training_ever_counts_as_not_trained_on(
     except Mismatch:
         return
     assert not taught & {image.patient for image in asked}
-    assert sentence in ({NOT_TRAINED_ON, f"{NOT_TRAINED_ON} {AS_THEN}"} if asked else {""})
+    assert sentence in (
+        {f"{NOT_TRAINED_ON} {CHANGED}", f"{NOT_TRAINED_ON} {AS_THEN}"} if asked else {""}
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -107,7 +110,7 @@ def test_another_name_or_folder_of_an_unnamed_set_changes_nothing() -> None:
 
 def test_new_images_to_test_on_change_nothing() -> None:
     grown = dataset([*(f.split for f in NAMED.images), "test", "box"], digest="another")
-    assert said(trained_on(NAMED), grown) == NOT_TRAINED_ON
+    assert said(trained_on(NAMED), grown) == f"{NOT_TRAINED_ON} {CHANGED}"
     unnamed = dataset([None] * 80, digest="another")
     assert said(trained_on(UNNAMED), unnamed) == f"{NOT_TRAINED_ON} {AS_THEN}"
 
@@ -182,6 +185,18 @@ def test_what_an_earlier_training_learnt_from_is_not_unseen(earlier: Card) -> No
         said(card, UNNAMED)
     with pytest.raises(Mismatch, match="learnt from"):
         said(going_on_from(card, trained_on(UNNAMED)), UNNAMED)
+
+
+def test_patients_are_in_the_identity_domain_of_the_training() -> None:
+    card = trained_on(NAMED)
+    domain = replace(card, training=card.training | {"patients": {"ours": "town"}})
+    with pytest.raises(Mismatch, match="domain 'town', and they are in 'ours' now; give --pat"):
+        said(domain, NAMED)
+    theirs = replace(NAMED, images=tuple(replace(i, patients="town") for i in NAMED.images))
+    assert said(domain, theirs) == said(card, NAMED)
+    later = Card(("Mass",), training={"seed": 2, "initial_training": domain.training})
+    with pytest.raises(Mismatch, match="give --patients town"):
+        said(later, NAMED)
 
 
 def test_an_earlier_training_with_other_named_splits_is_refused() -> None:

@@ -25,6 +25,7 @@ from xemplar.errors import (
     ConfigurationError,
     CorruptArtefact,
     DatasetError,
+    InvalidArgument,
     Mismatch,
     NotFound,
     NothingIndexed,
@@ -179,6 +180,53 @@ def test_new_images_of_the_same_data_set_can_be_confirmed(call, tmp_path: Path) 
         call("index", tuesday)
     call("index", tuesday, "--source", "images")
     assert indexed_patients(tmp_path) == {"images": 4}
+
+
+def patients_of(tmp_path: Path) -> dict[str, str | None]:
+    """Pseudonym of each image."""
+    with open_catalog(Store(tmp_path / "store").database_url) as catalog:
+        cases = catalog.cases(range(1, 100)).values()
+    return {f"{case.source}/{case.file}": case.patient for case in cases}
+
+
+def test_patients_of_one_identity_domain_are_the_same_in_two_data_sets(  # type: ignore[no-untyped-def]
+    call, tmp_path: Path
+) -> None:
+    one, two = data_set(tmp_path / "one", [0, 1, 2]), data_set(tmp_path / "two", [3, 4])
+    call("index", one, two)
+    apart = patients_of(tmp_path)  # images 2 and 3 are of patient p1
+    assert apart["one/2.png"] != apart["two/3.png"]
+    call("index", one, two, "--patients", "town", "--patients", "town")
+    shared = patients_of(tmp_path)
+    assert shared["one/2.png"] == shared["two/3.png"] not in apart.values()
+    assert len(set(shared.values())) == 3
+    with open_catalog(Store(tmp_path / "store").database_url) as catalog:
+        assert len(catalog.patient_ids(shared["one/2.png"])) == 2
+
+
+def test_a_forgotten_identity_domain_does_not_part_patients(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = data_set(tmp_path / "one", range(4))
+    call("index", folder, "--patients", "town")
+    before = patients_of(tmp_path)
+    with pytest.raises(Mismatch, match=r"4 images of one .*domain 'one'.*--patients NAME"):
+        call("index", folder)
+    assert patients_of(tmp_path) == before
+    call("index", folder, "--patients", "one")  # said on purpose
+    assert set(patients_of(tmp_path).values()).isdisjoint(before.values())
+    labels = (folder / "labels.csv").read_text()
+    (folder / "labels.csv").write_text(labels.replace("p1", "p9"))  # a correction
+    call("index", folder)
+
+
+def test_each_folder_has_one_identity_domain(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    one, two = data_set(tmp_path / "one", [0]), data_set(tmp_path / "two", [1])
+    with pytest.raises(DatasetError, match=r"2 folder\(s\) and 1 identity domain"):
+        call("index", one, two, "--patients", "town")
+    with pytest.raises(DatasetError, match="an empty name"):
+        call("index", one, "--patients", " ")
+    with pytest.raises(InvalidArgument, match="control character"):
+        call("index", one, "--patients", "a\x1b")
+    assert not (tmp_path / "store").exists()
 
 
 def test_what_was_left_out_is_listed_and_is_no_failure(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

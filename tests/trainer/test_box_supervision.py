@@ -45,6 +45,18 @@ def test_the_usual_place_is_where_boxes_lie_on_either_side() -> None:
     assert usual[0, 0] < 0.01
 
 
+def test_a_data_set_with_enough_boxes_has_a_usual_place_of_its_own() -> None:
+    low = Box("Mass", "Mass", 0.6, 0.75, 0.8, 0.95)
+    boxes = dict.fromkeys(range(20), (MASS,)) | dict.fromkeys(range(20, 25), (low,))
+    sources = ["ours"] * 21 + ["theirs"] * 5 + ["none"]
+    made = BoxSupervision(boxes, ("Mass",), sources)
+    ours, theirs, none = (made.masks(n)[0][0] for n in (0, 25, 26))
+    assert np.array_equal(theirs, made.prior)  # five images are too few
+    assert np.array_equal(none, made.prior)
+    rows = np.arange(SIDE) + 0.5
+    assert rows @ ours.sum(axis=1) / ours.sum() < rows @ theirs.sum(axis=1) / theirs.sum()
+
+
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
     made = drawn_set(tmp_path / "set")
@@ -71,6 +83,25 @@ def test_the_plan_of_a_padded_image_lies_where_the_image_lies() -> None:
     mask = to_input_frame(np.ones((1, SIDE, SIDE), np.float32), input_region(spec, 100, 50), 64)[0]
     assert mask[:, 16:48].all()
     assert mask[:, :16].sum() == mask[:, 48:].sum() == 0
+
+
+@pytest.mark.parametrize("shape", [(100, 50), (320, 261), (57, 320), (100, 100)])
+def test_a_box_keeps_its_area_and_its_middle_in_a_padded_image(shape: tuple[int, int]) -> None:
+    """Nothing is rounded to cells: sums over a mask are those of the box itself."""
+    spec = PreprocessSpec(size=224, fit="pad")
+    region = input_region(spec, *shape)
+    box = Box("Mass", "Mass", 0.31, 0.44, 0.375, 0.52)
+    masks, which = BoxSupervision({0: (box,)}, ("Mass",)).masks(0)
+    mask = to_input_frame(masks, region, 224)[which[0]]
+    cell = SIDE / 224
+    left, right = ((region.x + region.width * v) * cell for v in (box.left, box.right))
+    top, bottom = ((region.y + region.height * v) * cell for v in (box.top, box.bottom))
+    assert mask.sum() == pytest.approx((right - left) * (bottom - top), rel=1e-4)
+    middles = np.arange(SIDE) + 0.5
+    # each of the two frames knows a place to the share of a cell: half a cell at most
+    assert mask.sum(axis=0) @ middles / mask.sum() == pytest.approx((left + right) / 2, abs=0.5)
+    assert mask.sum(axis=1) @ middles / mask.sum() == pytest.approx((top + bottom) / 2, abs=0.5)
+    assert 0 <= mask.min() <= mask.max() <= 1 + 1e-6
 
 
 def test_boxes_that_are_not_there_are_asked_for(tmp_path: Path) -> None:

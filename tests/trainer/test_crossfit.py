@@ -41,6 +41,9 @@ def test_all_images_of_a_patient_are_in_one_fold_and_parts_differ(
 ) -> None:
     twins = [replace(images[0], path=Path(f"{n}.png")) for n in range(9)]
     assert len({fold_of(twin, 0) for twin in twins}) == 1
+    # ... and in two data sets, so that no network judges a patient whom it saw in the other one
+    other = replace(images[0], source="more", file="other.png", path=Path("other.png"))
+    assert fold_of(other, 0) == fold_of(images[0], 0)
     many = [replace(images[0], patient=str(n)) for n in range(500)]
     folds = [fold_of(image, 0) for image in many]
     assert set(folds) == set(range(FOLDS))
@@ -88,6 +91,33 @@ def test_what_a_network_said_before_a_kill_is_not_asked_again(
     assert set(safetensors.numpy.load_file(tmp_path / SOFT_LABELS)) == {"0", "1"}
     soft_labels(*arguments)
     assert asked == [0, 1, 2, 2, 3, 4]
+
+
+def test_what_networks_said_is_not_taken_over_by_a_run_with_other_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in its cross-fitting, a run has no state yet."""
+    dataset = drawn_set(tmp_path / "set", train=24, val=8)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    def run(**changed: Any) -> None:
+        train(
+            replace(FITTED, **changed), [dataset], tmp_path / "run",
+            architecture=TINY, console=QUIET,
+        )  # fmt: skip
+
+    monkeypatch.setattr(crossfit, "_held_out_logits", lambda *a: np.zeros((len(a[2]), 2)))
+    monkeypatch.setattr("xemplar_trainer.run._one_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert (tmp_path / "run" / SOFT_LABELS).is_file()
+    assert not (tmp_path / "run" / "state.safetensors").exists()
+    with pytest.raises(ConfigurationError, match="crossfit_epochs was 1, is 2"):
+        run(crossfit_epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        run()  # the same settings go on
 
 
 def test_a_single_patient_cannot_be_left_out(images: list[DatasetImage], tmp_path: Path) -> None:

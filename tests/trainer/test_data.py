@@ -8,7 +8,13 @@ import pytest
 import torch
 from xemplar_trainer.augment import augment, erase_margins
 from xemplar_trainer.box_supervision import PRIOR_WEIGHT
-from xemplar_trainer.data import TrainingImages, check_readable, frontal_images, loader_of
+from xemplar_trainer.data import (
+    TrainingImages,
+    check_readable,
+    frontal_images,
+    held_out_too,
+    loader_of,
+)
 from xemplar_trainer.settings import Augmentation
 
 from tests.images import drawn_image
@@ -82,6 +88,22 @@ def test_equal_ids_in_two_data_sets_are_two_patients() -> None:
     assert theirs in frontal_images(both, RECIPE)["val"]
     with pytest.raises(DatasetError, match="share a name: ours, ours"):
         frontal_images([dataset(*BOTH), dataset(*BOTH)], RECIPE)
+
+
+def test_one_patient_of_an_identity_domain_is_not_trained_and_validated_on() -> None:
+    theirs = image("another", patient=BOTH[0].patient, split="val", source="theirs")
+    both = [
+        dataset(*(replace(image, patients="town") for image in BOTH)),
+        replace(dataset(replace(theirs, patients="town")), name="theirs"),
+    ]
+    with pytest.raises(DatasetError, match="1 patients of ours, theirs are in train and in val"):
+        frontal_images(both, RECIPE)
+
+
+def test_patients_who_are_in_other_splits_too_are_counted() -> None:
+    again = image("again", patient=BOTH[0].patient, split="test")
+    splits = frontal_images([dataset(*BOTH, again, image("b", split="box"))], RECIPE)
+    assert held_out_too(splits) == {"test": 1}
 
 
 @pytest.mark.parametrize(("missing", "kept"), [("train", BOTH[1]), ("val", BOTH[0])])

@@ -59,7 +59,11 @@ def test_a_checkpoint_gives_all_its_weights(tmp_path: Path) -> None:
 def test_whom_a_checkpoint_learnt_from_is_carried_on(tmp_path: Path) -> None:
     first = {"seed": 4, "datasets": {"ours": "d"}, "learnt": {"ours": None}, "batch_size": 8}
     learnt = {name: value for name, value in first.items() if name != "batch_size"}
-    training = {"datasets": {"theirs": "e"}, "initial_training": learnt}
+    training = {
+        "datasets": {"theirs": "e"},
+        "membership": {"salt": "s"},
+        "initial_training": learnt,
+    }
     card = Card(("a", "b"), PreprocessSpec(size=64), TINY, training=training)
     save(tmp_path / "old.safetensors", card, seeded_weights(TINY, 2))
     assert earlier_training(str(tmp_path / "old.safetensors")) == training

@@ -36,6 +36,20 @@ def test_the_training_loss_is_the_mean_over_known_labels() -> None:
     assert float(masked_bce(*parts)) == pytest.approx(LOSS, rel=1e-6)
 
 
+def test_several_processes_learn_from_all_their_labels_alike() -> None:
+    """One knows three labels, the other one: the mean of their gradients is that of all four."""
+    known = torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    target = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    logits = torch.linspace(-1, 1, 8).reshape(4, 2).requires_grad_()
+    masked_bce(logits, target, known).backward()
+    assert logits.grad is not None
+    together, logits.grad = logits.grad.clone(), None
+    parts = (slice(0, 2), slice(2, 4))
+    total = torch.stack([known[part].sum() for part in parts]).mean()
+    sum(masked_bce(logits[p], target[p], known[p], total) for p in parts).backward()  # type: ignore[union-attr]
+    torch.testing.assert_close(logits.grad / 2, together)
+
+
 def test_the_validation_loss_is_the_same_loss() -> None:
     assert masked_loss(outputs(LOGITS, TARGET, KNOWN)) == pytest.approx(LOSS, rel=1e-6)
 

@@ -29,6 +29,7 @@ from xemplar_trainer.student import Student
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
 from xemplar.data.datasets import Dataset, DatasetImage, open_dataset
+from xemplar.data.membership import Membership, contrasts
 from xemplar.data.splits import PatientSplit, development_digest
 from xemplar.errors import ConfigurationError, DatasetError
 from xemplar.imaging import decode
@@ -120,6 +121,21 @@ def test_the_checkpoint_tells_the_recipe_and_the_data(run: Path, dataset: Datase
     assert card.split == RECIPE.split
     assert card.training["learnt"] == {"drawn": development_digest(dataset.images, RECIPE.split)}
     assert set(card.metrics) >= {"val_loss", "val_accuracy", "val_auc", "val_auc/Mass"}
+
+
+def test_the_checkpoint_knows_patients_and_pictures_of_train_and_val_again(
+    run: Path, dataset: Dataset
+) -> None:
+    """Whatever they are called next time; and the salt of a resumed run is the same."""
+    card = load(run / "checkpoint.safetensors").card
+    members = Membership.from_json(card.training["membership"])
+    assert members.has_patients(dataset.images).all()
+    inputs = [preprocess(decode(f.path.read_bytes()), card.spec) for f in dataset.images]
+    assert members.has_pictures(contrasts(inputs)).all()
+    assert (
+        progress_of(run / "state.safetensors")["settings"]["membership"]
+        == (card.training["membership"])
+    )
 
 
 def restored(run: Path, findings: int = 2) -> tuple[DenseNetwork, dict[str, Any]]:
@@ -358,6 +374,14 @@ def test_a_run_with_other_settings_in_the_same_folder_is_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=f"{message}.*choose another --out folder"):
         trained(dataset, run, replace(RECIPE, **changed))
+
+
+def test_a_run_with_another_identity_domain_in_the_same_folder_is_refused(
+    run: Path, dataset: Dataset
+) -> None:
+    theirs = open_dataset(dataset.root, dataset.name, patients="town")
+    with pytest.raises(ConfigurationError, match=r"patients was \{\}, is \{'drawn': 'town'\}"):
+        trained(theirs, run)
 
 
 def test_a_run_with_other_labels_in_the_same_folder_is_refused(run: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from xemplar_trainer.data import Sample
 from xemplar_trainer.losses import FeatureDistillation, outside_box_loss, pkt_loss
 from xemplar_trainer.settings import LossWeights
-from xemplar_trainer.student import Student, moving_average
+from xemplar_trainer.student import Student, average_told, decay_after, moving_average
 from xemplar_trainer.teacher import open_teacher
 
 from tests.images import TINY
@@ -186,6 +186,18 @@ def test_only_images_of_which_all_is_known_count_for_likeness(
     assert among_four > 0
 
 
+def test_a_doubted_images_neighbours_count_less() -> None:
+    generator = torch.Generator().manual_seed(3)
+    embeddings, findings = (torch.rand(5, 3, generator=generator) for _ in range(2))
+    each = [
+        pkt_loss(embeddings, findings, torch.eye(5)[n] + 1e-9).item() for n in range(5)
+    ]  # of one image
+    weight = torch.tensor([1.0, 0.5, 1.0, 0.25, 0.25])
+    expected = float(np.dot(weight.numpy(), each)) / 3
+    assert pkt_loss(embeddings, findings, weight).item() == pytest.approx(expected, rel=1e-4)
+    assert pkt_loss(embeddings, findings).item() == pytest.approx(np.mean(each), rel=1e-4)
+
+
 def test_the_average_forgets_the_random_beginning(network: DenseNetwork) -> None:
     average = moving_average(network, 0.9)
     average.update_parameters(network)  # the first step is copied
@@ -208,6 +220,15 @@ def test_the_average_follows_by_the_decay(network: DenseNetwork) -> None:
     # the second step: kept min(0.5, (1 + 1) / (10 + 1)) of 0, the rest of 1
     average.update_parameters(network)
     assert next(average.parameters()).flatten()[0].item() == pytest.approx(1 - 2 / 11)
+
+
+def test_an_average_that_does_not_reach_its_decay_is_told() -> None:
+    assert decay_after(10_000, 0.998) == 0.998
+    assert average_told(0.998, 10_000) == average_told(0.0, 1) == ""
+    said = average_told(0.998, 858)
+    # (1 + s) / (10 + s) = 0.998 at s = 4490; after 858 steps it is 859 / 868
+    assert "its decay of 0.998 after 4,490 steps and has 858: it ends at 0.9896" in said
+    assert said.endswith("about the last 96 steps")
 
 
 def test_efficientnet_lite_gives_maps_of_three_depths_and_stays_frozen() -> None:

@@ -88,22 +88,23 @@ class Store:
         """File with the secret key of the pseudonyms."""
         return self.root / "pseudonym.key"
 
-    def pseudonym(self, source: str, patient: str) -> str:
+    def pseudonym(self, domain: str, patient: str) -> str:
         """Compute a patient's pseudonym: 16 hex digits, HMAC-SHA256 with the store's key.
 
         A plain hash could be reversed by trying all patient ids.
 
         Args:
-            source: name of the data set, within which patient ids are unique.
+            domain: within which patient ids are unique: the data set's name, or the identity
+                domain that it shares with others (`DatasetImage.domain`).
             patient: the data set's own patient id.
 
         Raises:
             CorruptArtefact: the key file is damaged.
             StorageError: the key does not exist yet and cannot be written.
         """
-        joined = self._keyed(f"{source}:{patient}".encode())
-        # joining with a colon is unambiguous only if the source contains none
-        return self.unambiguous_pseudonym(source, joined) if ":" in source else joined
+        joined = self._keyed(f"{domain}:{patient}".encode())
+        # joining with a colon is unambiguous only if the domain contains none
+        return self.unambiguous_pseudonym(domain, joined) if ":" in domain else joined
 
     def unambiguous_pseudonym(self, source: str, joined: str) -> str:
         """Compute the pseudonym of a patient whose source contains a colon.

@@ -105,6 +105,14 @@ class CatalogReader:
             rows = connection.execute(query.where(CaseRow.file.is_not(None)))
             return frozenset((str(row.file), row.image_sha256) for row in rows)
 
+    def named_patients(self, source: str) -> Mapping[str, str]:
+        """Return name within the data set -> pseudonym, of a source's images of known patients."""
+        query = select(CaseRow.file, CaseRow.patient).where(
+            CaseRow.source == source, CaseRow.file.is_not(None), CaseRow.patient.is_not(None)
+        )
+        with self._reading() as connection:
+            return {str(row.file): str(row.patient) for row in connection.execute(query)}
+
     def patient_ids(self, patient: str) -> tuple[int, ...]:
         """Return the ids of all cases of a patient (a pseudonym), ascending."""
         query = select(CaseRow.id).where(CaseRow.patient == patient, *self.access.conditions())

@@ -138,12 +138,24 @@ UnknownFindingsOption = Annotated[
 ]
 
 
+PatientsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--patients",
+        metavar="NAME",
+        help="Identity domain of a data set's patient ids: data sets of one domain show the same "
+        "patients under the same ids. Once per data set, in their order; default: its own name.",
+    ),
+]
+
+
 def dataset_of(
     folder: Path,
     table: Path | None,
     columns: list[str] | None,
     unknown_findings: str,
     name: str | None = None,
+    patients: str | None = None,
 ) -> "Dataset":
     """Open a data set with the given options and print its notes on stderr.
 
@@ -160,6 +172,7 @@ def dataset_of(
         table=table,
         columns=columns_of(columns or []),
         unknown_findings=UnknownFindings(unknown_findings),
+        patients=patients,
     )
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for note in dataset.notes:

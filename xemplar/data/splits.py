@@ -74,19 +74,24 @@ def patient_number(image: DatasetImage, purpose: str, seed: int) -> int:
         purpose: hashes for different purposes are independent.
         seed: hashes for different seeds are independent.
     """
-    return _number(length_prefixed(purpose, str(seed), *patient_key(image)))
+    # without the domain: a patient has one split and one fold in whatever data set, as always
+    return _number(length_prefixed(purpose, str(seed), *patient_key(image)[:2]))
 
 
-def patient_key(image: DatasetImage) -> tuple[str, str]:
-    """Identify the patient of an image within its data set; without a patient id, the image."""
+def patient_key(image: DatasetImage) -> tuple[str, str, str]:
+    """Identify the patient of an image, across data sets; without a patient id, the image.
+
+    Returns:
+        ("patient", id, identity domain) or ("file", name, data set).
+    """
     if image.patient:
-        return "patient", image.patient
-    return "file", image.file or image.path.name
+        return "patient", image.patient, image.domain
+    return "file", image.file or image.path.name, image.source
 
 
 def development_patients(
     images: Iterable[DatasetImage], rule: PatientSplit
-) -> frozenset[tuple[str, str]]:
+) -> frozenset[tuple[str, str, str]]:
     """Collect the patients in the training and validation splits; see `patient_key`."""
     return frozenset(patient_key(image) for image in images if rule.of(image) in (TRAIN, VAL))
 
@@ -106,7 +111,9 @@ def development_digest(images: Iterable[DatasetImage], rule: PatientSplit) -> st
     every = tuple(images)
     if not any(image.split for image in every):
         return None
-    fields = [field for one in sorted(development_patients(every, rule)) for field in one]
+    # without the domain: a renamed data set has the same patients
+    patients = sorted({key[:2] for key in development_patients(every, rule)})
+    fields = [field for one in patients for field in one]
     return hashlib.sha256(length_prefixed(*fields)).hexdigest()
 
 

@@ -16,9 +16,10 @@ def grad_cam(
 ) -> npt.NDArray[np.float32]:
     """Compute Grad-CAM (Selvaraju et al., ICCV 2017) at the last layer, all findings of N images.
 
-    The gradient of logit f at location p of the unrectified map k is w_fk / g^2 where R_k(p) > 0
-    and 0 elsewhere; its mean over locations is alpha_fk = w_fk / g^2 * (share of locations with
-    R_k > 0); the map is relu(sum over k of alpha_fk R_k).
+    The gradient of logit f at any location of the rectified map k is w_fk / g^2, and so is its
+    mean over locations, alpha_fk; the map is relu(sum over k of alpha_fk R_k). Before it is
+    rectified, its sum over locations is the logit without its bias. It is the class activation map
+    (Zhou et al., CVPR 2016), and HiResCAM (Draelos & Carin, 2020), too.
 
     Args:
         maps: float32 (N, C, g, g), rectified, as in `Features`.
@@ -37,8 +38,7 @@ def grad_cam(
             f"a classifier of shape {classifier.shape} does not fit maps with {channels} channels"
         )
     locations = rows * columns
-    active = np.count_nonzero(maps, axis=(2, 3)).astype(np.float32) / locations
-    alpha = classifier[None] * (active / locations)[:, None, :]
+    alpha = classifier / np.float32(locations)
     cams: npt.NDArray[np.float32] = np.maximum(
         alpha @ maps.reshape(count, channels, locations), 0, dtype=np.float32
     )

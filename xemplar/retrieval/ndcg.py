@@ -17,18 +17,27 @@ def ndcg(ranked: Gains, k: int) -> Gains:
     DCG@k = sum over ranks i = 1..k of gain_i / log2(i + 1); divided by the DCG@k of the same cases
     in the best possible order.
     """
-    discount = 1 / np.log2(np.arange(min(k, ranked.shape[1])) + 2)
-    depth = len(discount)
-    largest = -np.sort(np.partition(-ranked, depth - 1, axis=1)[:, :depth], axis=1)
-    best = largest @ discount
-    return quotient(best > 0, ranked[:, :depth] @ discount, best)
+    depth = min(k, ranked.shape[1])
+    best = best_dcg(ranked, depth)
+    return quotient(best > 0, ranked[:, :depth] @ discounts(depth), best)
+
+
+def discounts(depth: int) -> Gains:
+    """Discount of each of the first ranks, float64 (depth,)."""
+    return 1 / np.log2(np.arange(depth) + 2)
+
+
+def best_dcg(gains: Gains, depth: int) -> Gains:
+    """Compute the DCG of the best possible order of the cases, to a depth of 1 to M."""
+    largest = -np.sort(np.partition(-gains, depth - 1, axis=1)[:, :depth], axis=1)
+    best: Gains = largest @ discounts(depth)
+    return best
 
 
 def random_ndcg(gains: Gains) -> Gains:
     """Compute the expected `ndcg` of the whole list over all orders, exactly, for short lists."""
-    discount = 1 / np.log2(np.arange(gains.shape[1]) + 2)
-    best = -np.sort(-gains, axis=1) @ discount
-    return quotient(best > 0, gains.mean(axis=1) * discount.sum(), best)
+    best = best_dcg(gains, gains.shape[1])
+    return quotient(best > 0, gains.mean(axis=1) * discounts(gains.shape[1]).sum(), best)
 
 
 def quotient(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from xemplar_evaluator.faithfulness.quantus_metrics import (
+    BEFORE,
     COMPLEXITY,
     FLIPPING,
     LIPSCHITZ,
@@ -165,8 +166,18 @@ def test_only_a_mask_of_the_whole_image_holds_the_whole_map(tiny: Checkpoint) ->
     assert 0 < count <= SMALL.quantus_samples
     assert found.grad_cam[MASS] == pytest.approx([1] * count)
     assert found.random[MASS] == pytest.approx([1] * count)
-    # a map that is drawn anew on each call moves most
-    assert (found.random[LIPSCHITZ] > found.grad_cam[LIPSCHITZ]).all()
+    # the map of chance is drawn once for each image, so noise does not move it
+    assert not found.random[LIPSCHITZ].any()
+    assert (found.grad_cam[LIPSCHITZ] > 0).all()
+
+
+def test_pixel_flipping_begins_with_the_probability_of_the_image_as_it_is(tiny: Checkpoint) -> None:
+    samples = [ExplanationSample(row, row) for row in range(4)]
+    found = measure(tiny, drawn(4, 64), samples, SMALL, lambda _: None)
+    logits = open_encoder(tiny, Runtime.PYTORCH).encode(drawn(4, 64)).logits
+    wanted = [1 / (1 + np.exp(-logits[s.row, s.finding])) for s in found.samples]
+    assert found.grad_cam[BEFORE] == pytest.approx(wanted, rel=1e-4)
+    np.testing.assert_array_equal(found.grad_cam[BEFORE], found.random[BEFORE])
 
 
 def test_a_seed_gives_the_same_figures_again(tiny: Checkpoint) -> None:

@@ -35,7 +35,7 @@ def images_of(
     count, size = len(maps), encoder.checkpoint.card.spec.size
     return EvaluationImages(
         records=tuple(
-            DatasetImage(Path(f"{prefix}{n}.png"), "drawn", f"secret-{prefix}{n}.png")
+            DatasetImage(Path(f"{prefix}{n}.png"), "drawn", f"secret-{prefix}{n}.png", split="test")
             for n in range(count)
         ),
         case_ids=tuple(f"case{prefix}{n}" for n in range(count)),

@@ -39,7 +39,7 @@ FINDING = "Mass"
 INSIDE = Box(FINDING, FINDING, 0.5, 0.25, 0.75, 0.5)  # cell (row 1, column 2) of 4 x 4
 SMALL = Box("Tumour", FINDING, 0.6, 0.3, 0.62, 0.32)  # within that cell
 FAR = Box("Edema", "Edema", 0.0, 0.75, 0.25, 1.0)  # the lower left cell
-IMAGES = 12
+IMAGES = 32
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +84,16 @@ def table(section: Section, name: str) -> Table:
 
 
 def cells(table: Table, column: str, *keys: str) -> Cell:
-    row = next(row for row in table.rows if tuple(row[: len(keys)]) == keys)
+    row = next(row for row in table.rows if tuple(row[1 : 1 + len(keys)]) == keys)
     return row[list(table.columns).index(column)]
 
 
 def test_a_map_in_the_box_hits_and_one_that_is_blank_counts_as_uniform(section: Section) -> None:
-    # 11 images hit; the first is blank and scores the area of its box, a sixteenth
+    # 31 images hit; the first is blank and scores the area of its box, a sixteenth
     pointing = cells(table(section, "finding-pointing-game"), GRAD_CAM, FINDING, FINDING)
     assert isinstance(pointing, Estimate)
-    assert pointing.count == 12
-    assert pointing.value == pytest.approx((11 + 1 / 16) / 12, abs=0.001)
+    assert pointing.count == IMAGES
+    assert pointing.value == pytest.approx((31 + 1 / 16) / 32, abs=0.001)
 
 
 def test_chance_is_the_area_for_every_figure_and_stands_in_the_table(section: Section) -> None:
@@ -113,15 +113,15 @@ def test_every_method_stands_in_the_table_with_its_threshold_and_blank_maps(
     section: Section,
 ) -> None:
     methods = table(section, "methods")
-    assert [row[0] for row in methods.rows] == list(METHODS)
+    assert [row[1] for row in methods.rows] == list(METHODS)
     # both regions of the first image, where all maps are zero, and the edema
     assert cells(methods, "blank maps", GRAD_CAM) == 3
     assert cells(methods, "blank maps", UNIFORM) == 0
     # nobody indexed has an edema
     evidence = cells(methods, "pointing game", EVIDENCE)
     assert isinstance(evidence, Estimate)
-    assert evidence.count == 16
-    assert "there is none for 1 of 17 regions" in methods.caption
+    assert evidence.count == 43
+    assert "there is none for 1 of 44 regions" in methods.caption
 
 
 def test_iou_uses_the_threshold_that_the_tuning_images_choose(
@@ -142,7 +142,8 @@ def test_without_boxes_to_tune_on_all_thresholds_are_a_half_and_the_report_says_
     data: EvaluationData,
 ) -> None:
     untuned = localisation(replace(data, tuning=replace(data.tuning, maps={}, boxes={})))
-    assert {row[7] for row in table(untuned, "methods").rows} == {0.5}
+    methods = table(untuned, "methods")
+    assert {row[list(methods.columns).index("threshold")] for row in methods.rows} == {0.5}
     assert "The tuning images have no boxes" in table(untuned, "methods").caption
     assert "have no boxes" in untuned.settings["thresholds chosen on"]
 
@@ -157,19 +158,19 @@ def test_a_method_without_maps_on_the_tuning_images_keeps_a_half(data: Evaluatio
 def test_sizes_part_the_regions(section: Section) -> None:
     sizes = table(section, "size-relevance-mass")
     # INSIDE and FAR cover a sixteenth; SMALL under 2 %
-    assert [row[:2] for row in sizes.rows] == [
-        ["under 2 % of the image", 4],
-        ["2 to 10 %", 13],
+    assert [row[1:3] for row in sizes.rows] == [
+        ["under 2 % of the image", 11],
+        ["2 to 10 %", 33],
         ["over 10 %", 0],
     ]
-    assert sizes.rows[2][2:] == [None] * 6
+    assert sizes.rows[2][3:] == [None] * 6
 
 
 def test_the_long_table_names_no_file_and_no_patient(section: Section) -> None:
     regions = table(section, "regions")
     assert not regions.shown
-    # 16 regions with all methods, and the edema, for which there is no evidence
-    assert len(regions.rows) == 17 * len(METHODS) - 1
+    # 43 regions with all methods, and the edema, for which there is no evidence
+    assert len(regions.rows) == 44 * len(METHODS) - 1
     assert all(str(row[0]).startswith("caseq") for row in regions.rows)
     written = repr(section.to_dict())
     assert "secret" not in written
@@ -178,12 +179,37 @@ def test_the_long_table_names_no_file_and_no_patient(section: Section) -> None:
 
 def test_both_explanations_are_held_against_every_baseline(section: Section) -> None:
     differences = table(section, "differences")
-    keys = [tuple(row[:3]) for row in differences.rows]
+    keys = [tuple(row[1:4]) for row in differences.rows]
     assert len(set(keys)) == len(keys) == 2 * 2 * len(BASELINES)
     gap = cells(differences, "difference", "relevance mass", GRAD_CAM, UNIFORM)
     assert isinstance(gap, Estimate)
     assert gap.low is not None
     assert gap.low > 0
+
+
+def test_splits_stand_apart_in_every_table(data: EvaluationData) -> None:
+    """The later half of the images is of another split: there every map hits, but the edema's."""
+    records = tuple(
+        replace(image, split="test" if n < IMAGES // 2 else "box")
+        for n, image in enumerate(data.queries.records)
+    )
+    both = localisation(replace(data, queries=replace(data.queries, records=records)))
+    for shown in both.tables[:-1]:
+        assert [*dict.fromkeys(row[0] for row in shown.rows)] == ["test + box", "test", "box"]
+    pointing = {row[0]: row[2] for row in table(both, "methods").rows if row[1] == GRAD_CAM}
+    assert pointing["test"].count + pointing["box"].count == pointing["test + box"].count == 44
+
+
+def test_the_mean_of_findings_counts_each_finding_alike(section: Section) -> None:
+    # 43 regions of a mass and one of an edema, whose map is blank and scores the area of its box
+    methods = table(section, "methods")
+    micro = cells(methods, "pointing game", GRAD_CAM)
+    macro = cells(methods, "pointing game, mean of findings", GRAD_CAM)
+    assert isinstance(micro, Estimate)
+    assert isinstance(macro, Estimate)
+    mass = (micro.value * 44 - 1 / 16) / 43
+    assert macro.value == pytest.approx((mass + 1 / 16) / 2, abs=0.001)
+    assert macro.low is not None
 
 
 def test_pictures_are_png_files_that_show_the_boxes(section: Section) -> None:
@@ -242,7 +268,7 @@ def test_images_without_boxes_are_refused_with_the_files_that_would_do(
     data: EvaluationData,
 ) -> None:
     bare = replace(data, queries=replace(data.queries, maps={}, boxes={}))
-    with pytest.raises(DatasetError, match=r"none of the 12 evaluated images has a radiologist's"):
+    with pytest.raises(DatasetError, match=r"none of the 32 evaluated images has a radiologist's"):
         localisation(bare)
 
 
@@ -276,6 +302,6 @@ def test_where_a_method_has_no_map_there_is_no_conclusion() -> None:
 
 def test_the_text_says_what_was_found_and_how_often_nothing_was_shown(section: Section) -> None:
     text = " ".join(section.text)
-    assert "17 boxes on 12 of the evaluated images, of 6 patients" in text
-    assert "In 3 of 17 regions Grad-CAM is blank" in text
+    assert "44 boxes on 32 of the evaluated images, of 16 patients" in text
+    assert "In 3 of 44 regions Grad-CAM is blank" in text
     assert "4 x 4 cells" in text

@@ -104,8 +104,9 @@ def test_cells_read_well(cell, text: str) -> None:
     assert figure(cell) == text
 
 
-def test_no_interval_is_shown_where_there_is_none() -> None:
-    assert interval(Estimate(0.5, None, None, 3)) == interval(0.5) == ""
+def test_too_few_patients_for_an_interval_are_said() -> None:
+    assert interval(Estimate(0.5, None, None, 3)) == "too few"
+    assert interval(0.5) == ""
 
 
 def test_the_page_needs_no_folder_of_the_sources(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,22 @@ def told_by_sex(data: EvaluationData) -> EvaluationData:
     )
 
 
+def test_splits_stand_apart(data: EvaluationData, tmp_path: Path) -> None:
+    """The corners' scores are right in one split and wrong in the other."""
+    labels = [{"Hernia": n // 2 % 2} for n in range(len(data.queries))]
+    apart = changed(
+        data, lambda n: {"split": ("test", "box")[n % 2], "labels": labels[n]}, lambda _: {}
+    )
+    judge = Judge.of(apart)
+    column = data.findings.index("Hernia")
+    scores = np.zeros((len(labels), len(data.findings)))
+    right = np.array([known["Hernia"] for known in labels])
+    scores[:, column] = np.where(np.arange(len(labels)) % 2, -right, right)
+    row = module.Row(CORNERS, scores, (column,), judge.mean(scores, (column,)), None)
+    found = module._splits_table(apart, judge, [row]).rows
+    assert [(line[0], line[2].value) for line in found] == [("test", 1), ("box", 0)]
+
+
 def test_every_part_of_the_image_stands_beside_chance_and_the_corners_beside_their_limit(
     section: Section,
 ) -> None:
@@ -126,7 +142,7 @@ def test_what_sex_tells_of_findings_and_the_embedding_of_sex_is_found(
     section = shortcuts(told_by_sex, tmp_path)
     assert estimate(table(section, "images"), PEOPLE, "mean AUC").value == 1
     assert estimate(table(section, "probes"), "sex", "AUC").value > 0.9
-    assert cell(table(section, "probes"), "sex", "indexed cases fitted on") == 42
+    assert cell(table(section, "probes"), "sex", "indexed cases fitted on") == 56
     assert "The embedding tells sex" in section.summary
 
 
@@ -174,7 +190,7 @@ def test_no_regression_is_fitted_on_an_evaluated_patient(
 ) -> None:
     own = told_by_sex.queries.patients[0]
     one = changed(told_by_sex, lambda _: {}, lambda n: {"patient": own} if n == 3 else {})
-    assert unrelated_cases(one) == [n for n in range(42) if n != 3]
+    assert unrelated_cases(one) == [n for n in range(56) if n != 3]
     all_ = changed(told_by_sex, lambda _: {}, lambda _: {"patient": own})
     assert unrelated_cases(all_) == []
     assert embedding_probes(all_)[0] == []

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xemplar.data.datasets import DatasetImage
-from xemplar.data.splits import OLDEST_SCHEME, PatientSplit, development_digest, patient_number
+from xemplar.data.splits import (
+    OLDEST_SCHEME,
+    PatientSplit,
+    development_digest,
+    patient_key,
+    patient_number,
+)
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.model.checkpoint import Card, Checkpoint
 
@@ -85,6 +91,25 @@ def test_the_file_name_of_an_image_may_be_any_bytes() -> None:
 def test_an_impossible_rule_is_rejected(fields: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         PatientSplit(**fields)  # type: ignore[arg-type]
+
+
+def test_a_patient_of_an_identity_domain_is_the_same_in_each_of_its_data_sets() -> None:
+    one = DatasetImage(Path("1.png"), "ours", file="1.png", patient="7")
+    two = replace(one, source="theirs")
+    assert patient_key(one) != patient_key(two)
+    in_domain = [replace(image, patients="town") for image in (one, two)]
+    assert len({patient_key(image) for image in in_domain}) == 1
+    # images without a patient stay different images
+    unknown = [replace(image, patient=None) for image in in_domain]
+    assert len({patient_key(image) for image in unknown}) == 2
+
+
+def test_an_identity_domain_changes_no_split_and_no_digest() -> None:
+    named, rule = images(30, split="train"), PatientSplit(val=0.4)
+    for some in (images(100), named):
+        domain = [replace(image, patients="town") for image in some]
+        assert [rule.of(image) for image in domain] == [rule.of(image) for image in some]
+        assert development_digest(domain, rule) == development_digest(some, rule)
 
 
 # ---- In the checkpoint --------------------------------------------------------------------------

@@ -59,12 +59,19 @@ def cams(encoded: Features, classifier: npt.NDArray[np.float32]) -> npt.NDArray[
 def reference(backend: PyTorchBackend, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """pytorch-grad-cam's maps (N, F, 224, 224), each resized and stretched to 0 .. 1 by it.
 
-    The target is torchvision's own module, whose forward rectifies the maps of its last layer in
-    place, so that the activations that the library captures are the rectified ones.
+    The target is the rectifier behind torchvision's features, so that activation and gradient are
+    both those of the rectified maps. (With ``features[-1]`` the library captures the maps after
+    torchvision rectified them in place, but the gradient before.)
     """
     network = backend.network
     tensor = network.normalise(torch.from_numpy(images).float() / 255)
-    with GradCAM(network.dense, [network.dense.features[-1]]) as explainer:
+    rectifier = torch.nn.ReLU()
+    pooled = torch.nn.Sequential(
+        network.dense.features, rectifier, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    network_of_layers = torch.nn.Sequential(pooled, network.dense.classifier).eval()
+    torch.testing.assert_close(network_of_layers(tensor), network.dense(tensor))
+    with GradCAM(network_of_layers, [rectifier]) as explainer:
         maps = [
             explainer(tensor, [ClassifierOutputTarget(finding)] * len(images))
             for finding in range(len(NIH14))
@@ -92,11 +99,18 @@ def test_the_compared_maps_are_not_empty(cams: npt.NDArray[np.float32]) -> None:
 
 
 def test_one_map_worked_out_by_hand() -> None:
-    # Channel 0 is positive at 2 of 4 places, channel 1 at 4. alpha = w / 4 * share:
-    # 3 / 4 * 2 / 4 = 0.375 and -1 / 4 * 1 = -0.25. Map: 0.375 R0 - 0.25 R1, rectified.
+    # alpha = w / 4: 0.75 and -0.25. Map: 0.75 R0 - 0.25 R1, rectified.
     maps = np.array([[[[8, 4], [0, 0]], [[4, 8], [4, 4]]]], np.float32)
     cams = grad_cam(maps, np.float32([[3, -1]]))
-    np.testing.assert_allclose(cams, [[[[2, 0], [0, 0]]]])
+    np.testing.assert_allclose(cams, [[[[5, 1], [0, 0]]]])
+
+
+def test_for_and_against_a_finding_add_up_to_its_logit(
+    encoded: Features, classifier: npt.NDArray[np.float32]
+) -> None:
+    bias = seeded_weights(TINY, 14, size=SIZE)["classifier.bias"]
+    signed = grad_cam(encoded.maps, classifier) - grad_cam(encoded.maps, -classifier)
+    assert_agree(signed.sum(axis=(2, 3)) + bias, encoded.logits)
 
 
 def test_maps_are_rectified_and_not_stretched(cams: npt.NDArray[np.float32]) -> None:

@@ -11,9 +11,10 @@ import pytest
 from tests.images import compressed, dicom, drawn_image, encoded
 from xemplar.archive.media import Media
 from xemplar.imaging import decode
+from xemplar.imaging.local_contrast import likeness, local_contrast, same_image
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
 from xemplar.phantom import phantom
-from xemplar.retrieval.duplicates import StoredImages, likeness, local_contrast, same_image
+from xemplar.retrieval.duplicates import StoredImages
 
 SPEC = PreprocessSpec()
 IMAGE = phantom(3, size=512).pixels

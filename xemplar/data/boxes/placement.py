@@ -88,17 +88,27 @@ def place_boxes(
         missing.
 
     Raises:
-        DatasetError: a box exceeds its image by more than `TOLERANCE`, a row matches several
-            images, or an image was cropped after its boxes were drawn.
+        DatasetError: boxes exceed their image by more than `TOLERANCE`, with their number; a row
+            matches several images, or an image was cropped after its boxes were drawn.
     """
     placed: dict[int, list[Box]] = defaultdict(list)
+    outside, here = list[str](), 0
     for box, row in zip(drawn, rows_of(drawn, images), strict=True):
         if row is not None:
+            here += 1
             height, width = (int(n) for n in shapes[row])
-            left, top, right, bottom = _shares(box, height, width)
+            shares = _shares(box, height, width)
+            if shares is None:
+                outside.append(_outside(box, height, width))
+                continue
             finding = _finding(box, findings)
             if finding is not None:
-                placed[row].append(Box(box.label, finding, left, top, right, bottom, box.reader))
+                placed[row].append(Box(box.label, finding, *shares, box.reader))
+    if outside:
+        others = f"; nor do {len(outside) - 1:,} more of {here:,} boxes" if outside[1:] else ""
+        raise DatasetError(
+            f"{outside[0]}{others}; coordinates must be pixels of the image's own file"
+        )
     return {row: tuple(boxes) for row, boxes in placed.items()}
 
 
@@ -144,8 +154,12 @@ def _finding(box: DrawnBox, findings: Sequence[str]) -> str | None:
     return next((name for name in names if name in findings), None)
 
 
-def _shares(box: DrawnBox, height: int, width: int) -> tuple[float, float, float, float]:
-    """Convert to relative (left, top, right, bottom), clipped to the image within the tolerance."""
+def _shares(box: DrawnBox, height: int, width: int) -> tuple[float, float, float, float] | None:
+    """Convert to relative (left, top, right, bottom), clipped to the image within the tolerance.
+
+    Returns:
+        None if the box exceeds the image by more.
+    """
     if box.side is not None:
         if height != width:
             raise DatasetError(
@@ -157,12 +171,16 @@ def _shares(box: DrawnBox, height: int, width: int) -> tuple[float, float, float
     top, bottom = max(box.top, 0.0), min(box.bottom, float(height))
     beyond = max(left - box.left, top - box.top, box.right - right, box.bottom - bottom)
     if beyond > TOLERANCE or right <= left or bottom <= top:
-        raise DatasetError(
-            f"{box.where}: the box from ({box.left:g}, {box.top:g}) to ({box.right:g}, "
-            f"{box.bottom:g}) does not lie in its image of {width} x {height} pixels; coordinates "
-            "must be pixels of the image's own file"
-        )
+        return None
     return left / width, top / height, right / width, bottom / height
+
+
+def _outside(box: DrawnBox, height: int, width: int) -> str:
+    width, height = (box.side, box.side) if box.side is not None else (width, height)
+    return (
+        f"{box.where}: the box from ({box.left:g}, {box.top:g}) to ({box.right:g}, "
+        f"{box.bottom:g}) does not lie in its image of {width} x {height} pixels"
+    )
 
 
 def _row_of(

@@ -14,6 +14,7 @@ Any other table is read like a ``labels.csv`` if its columns are mapped.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from xemplar.data.datasets.discovery import (
@@ -31,6 +32,7 @@ from xemplar.data.datasets.records import (
     VAL,
     Dataset,
     DatasetImage,
+    identity_domains,
     some_of,
     source_names,
 )
@@ -47,6 +49,7 @@ __all__ = [
     "VAL",
     "Dataset",
     "DatasetImage",
+    "identity_domains",
     "open_dataset",
     "source_names",
 ]
@@ -61,6 +64,7 @@ def open_dataset(
     table: Path | None = None,
     columns: Mapping[str, str] | None = None,
     unknown_findings: UnknownFindings = UnknownFindings.REFUSE,
+    patients: str | None = None,
 ) -> Dataset:
     """Read a folder's label file, detecting its format. No image is opened.
 
@@ -71,6 +75,7 @@ def open_dataset(
         columns: one of `COLUMNS` -> its name in the table. Without ``table``, applies to the
             folder's only CSV or TSV file.
         unknown_findings: policy for findings outside the vocabulary.
+        patients: identity domain of its patient ids; None for its own (`DatasetImage.domain`).
 
     Raises:
         DatasetError: no such folder, no images, or an unusable label file; the message states file,
@@ -94,6 +99,8 @@ def open_dataset(
     reader.finish()
     if not radiographs:
         raise DatasetError(_no_images(root, used, contents))
+    if patients is not None:
+        radiographs = [replace(radiograph, patients=patients) for radiograph in radiographs]
     return Dataset(
         name=reader.source,
         root=root,

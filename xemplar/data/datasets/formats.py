@@ -6,6 +6,7 @@ from pathlib import Path
 from xemplar.data.datasets.label_table import LabelReader, age_of, exhaustive, sex_of, view_of
 from xemplar.data.datasets.records import TEST, TRAIN, VAL, DatasetImage
 from xemplar.data.findings import CHEXPERT14, NIH14, NO_FINDING, canonical
+from xemplar.data.readings import READINGS
 from xemplar.errors import DatasetError
 
 PATHOLOGIES = tuple(f for f in CHEXPERT14 if f not in (NO_FINDING, "Support Devices"))
@@ -20,9 +21,9 @@ def labelled(file: Path, reader: LabelReader, wanted: Sequence[str]) -> Iterator
     Assumes that readers assessed every finding that occurs anywhere in the set: it is absent from
     images that list only others. Findings that never occur are unknown, so "No Finding" in a set
     about pneumonia says nothing about hernia. Names beyond NIH's 14 (Bacterial, Viral) are present
-    where listed and unknown elsewhere.
+    where listed and unknown elsewhere. Columns of `READINGS` are other readers' classes.
     """
-    rows = list(reader.rows(file, wanted, COLUMNS))
+    rows = list(reader.rows(file, wanted, (*COLUMNS, *READINGS)))
     listed = [reader.findings(row.get("findings", ""), where) for where, row in rows]
     vocabulary = {name for names, _ in listed for name in names} & set(NIH14)
     for (where, row), (names, understood) in zip(rows, listed, strict=True):
@@ -37,6 +38,7 @@ def labelled(file: Path, reader: LabelReader, wanted: Sequence[str]) -> Iterator
             sex=sex_of(row.get("sex", "")),
             age=age_of(row.get("age", ""), where),
             split=row.get("split") or None,
+            readings=reader.readings(row),
         )
 
 

@@ -16,6 +16,7 @@ from xemplar.data.findings import (
     canonical,
     nearest_findings,
 )
+from xemplar.data.readings import READINGS
 from xemplar.errors import DatasetError
 from xemplar.views import parse_view, unknown_view_message
 
@@ -68,6 +69,7 @@ class LabelReader:
         self._columns = columns
         self._lines: dict[str, list[str]] = defaultdict(list)  # unknown name -> where
         self._seen: dict[Path, str] = {}
+        self._unread = set[str]()
 
     def rows(
         self, file: Path, wanted: Iterable[str], optional: Iterable[str] = ()
@@ -105,8 +107,15 @@ class LabelReader:
         contradictory = NO_FINDING in names and len(set(names)) > 1
         return names, not (unknown or contradictory)
 
+    def readings(self, row: Mapping[str, str]) -> Mapping[str, str]:
+        """Select the other readers' classes of a row (`READINGS`); unknown ones are noted."""
+        given = {column: row[column] for column in READINGS if row.get(column)}
+        known = {column: name for column, name in given.items() if name in READINGS[column]}
+        self._unread |= {f"{column}: {given[column]!r:.60}" for column in given.keys() - known}
+        return known
+
     def finish(self) -> None:
-        """Add notes on images found in other folders and on unknown findings.
+        """Add notes on images found in other folders, unknown readings and unknown findings.
 
         Raises:
             DatasetError: there are unknown findings, and the policy is REFUSE; lists them.
@@ -114,6 +123,11 @@ class LabelReader:
         if self.images.elsewhere:
             self.notes.append(
                 f"{self.images.elsewhere:,} image(s) lie in another folder than the table says"
+            )
+        if self._unread:
+            self.notes.append(
+                f"classes of other readers that are not known, and not used: "
+                f"{some_of(sorted(self._unread))}"
             )
         if not self._lines:
             return

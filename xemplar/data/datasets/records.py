@@ -24,6 +24,9 @@ class DatasetImage:
         file: name within the data set, as in its label file (relative to its folder); None in a
             plain folder, whose file names may identify the patient.
         patient: the data set's own patient id, None if unknown. Stored only as a pseudonym.
+        patients: name of the identity domain that gave the patient id, shared by data sets whose
+            equal ids are one person; None for the data set's own, see `domain`.
+        readings: column -> class that another reader gave the image (`xemplar.data.readings`).
         labels: finding -> 1 present, 0 absent, -1 uncertain; missing means unknown.
         view: one of `xemplar.views.VIEWS`; None if unknown.
         sex: "F", "M" or None.
@@ -40,6 +43,13 @@ class DatasetImage:
     sex: str | None = None
     age: int | None = None
     split: str | None = None
+    patients: str | None = None
+    readings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def domain(self) -> str:
+        """Identity domain within which equal patient ids are one person."""
+        return self.patients or self.source
 
     @property
     def is_frontal(self) -> bool:
@@ -103,6 +113,34 @@ def source_names(roots: Sequence[Path], given: Sequence[str] = ()) -> list[str]:
                 "--source, once for each folder, in their order"
             )
     return names
+
+
+def identity_domains(roots: Sequence[Path], given: Sequence[str] = ()) -> list[str | None]:
+    """Name the identity domains of data sets that are used together (docs/decisions/0034).
+
+    Args:
+        roots: their folders.
+        given: one name per folder, in the same order, or none.
+
+    Returns:
+        One per folder; None for the data set's own.
+
+    Raises:
+        DatasetError: the wrong number of names, or an empty one.
+        InvalidArgument: a name with control characters, see `xemplar.names`.
+    """
+    if not given:
+        return [None] * len(roots)
+    if len(given) != len(roots):
+        raise DatasetError(
+            f"{len(roots)} folder(s) and {len(given)} identity domain(s); give --patients once for "
+            "each folder, in their order, its own name for one that shares no patients"
+        )
+    for name, root in zip(given, roots, strict=True):
+        check_name(name, "the name of an identity domain (--patients)")
+        if not name.strip():
+            raise DatasetError(f"--patients gives {root} an empty name; leave it out, or name one")
+    return list(given)
 
 
 def some_of(names: list[str]) -> str:

@@ -153,6 +153,12 @@ def test_a_box_outside_its_image_is_rejected(edges: tuple[float, ...]) -> None:
         place_boxes([drawn(edges=edges)], images("a.png"), square(100), NIH14)
 
 
+def test_boxes_outside_their_images_are_counted() -> None:
+    boxes = [drawn(edges=(0, 0, right, 9)) for right in (50, 150, 90, 250, 101.5)]
+    with pytest.raises(DatasetError, match=r"\(150, 9\) does not lie .*; nor do 2 more of 5 boxes"):
+        place_boxes(boxes, images("a.png"), square(100), NIH14)
+
+
 @pytest.mark.parametrize(
     ("row", "image"),
     [
