@@ -21,13 +21,13 @@ def sheet(live: Snapshot, media: Media, answer: Answer) -> bytes:
     Rows: the image; its Grad-CAM for the explained finding; the neighbour's similarity evidence;
     the query's evidence for that neighbour.
     """
-    query = answer.predictions[0]
+    probable = max(answer.predictions, key=lambda p: p.probability)
     explained = next(p for p in answer.predictions if p.finding == answer.explained)
     columns = [
         (
             [
                 "Query",
-                f"most probable: {_name(query.finding)} {query.probability:.2f}",
+                f"most probable: {_name(probable.finding)} {probable.probability:.2f}",
                 f"explained: {_name(explained.finding)} {explained.probability:.2f}",
             ],
             [render.query_image(answer), render.query_overlay(live, answer, side=TILE)],

@@ -19,15 +19,17 @@ def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
         yield _notes("Warnings", answer["warnings"])
     if answer["archived_as"]:
         yield _notes("In the archive", [f"This image is archived as case {answer['archived_as']}."])
-    yield _cases(f"Similar past cases, of {answer['matched']} that match", answer["neighbours"])
+    measured_on = answer["chance_measured_on"]
+    title = f"Similar past cases, of {answer['matched']} that match"
+    yield _cases(title, answer["neighbours"], measured_on)
     if answer["counter_examples"]:
         title = f"Similar, without {plain(answer['explained_finding'].replace('_', ' '))}"
-        yield _cases(title, answer["counter_examples"])
+        yield _cases(title, answer["counter_examples"], measured_on)
 
 
 def _predictions(answer: Mapping[str, Any]) -> Table:
     table = Table(title="The image", box=box.SIMPLE_HEAD)
-    for column in ("finding", "probability", "map drawn"):
+    for column in ("finding", "probability", "times usual", "called"):
         table.add_column(column)
     for number, prediction in enumerate(answer["predictions"]):
         explained = prediction["finding"] == answer["explained_finding"]
@@ -36,10 +38,17 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
                 plain(prediction["finding"].replace("_", " "))
                 + (" (explained)" if explained else ""),
                 f"{prediction['probability']:.3f}",
-                "yes" if prediction["present"] else "no: below its threshold",
+                "-" if prediction["lift"] is None else f"{prediction['lift']:.1f}",
+                _called(prediction),
                 style="bold" if explained else "",
             )
     return table
+
+
+def _called(prediction: Mapping[str, Any]) -> str:
+    if prediction["called"] is None:
+        return "never: too few validation images show it"
+    return "yes" if prediction["called"] else f"no: below {prediction['threshold']:.2f}, no map"
 
 
 def _notes(title: str, notes: Sequence[str]) -> Table:
@@ -49,16 +58,22 @@ def _notes(title: str, notes: Sequence[str]) -> Table:
     return table
 
 
-def _cases(title: str, cases: Sequence[Mapping[str, Any]]) -> Table:
+def _cases(
+    title: str, cases: Sequence[Mapping[str, Any]], measured_on: Mapping[str, Any] | None
+) -> Table:
     # no padding: on a terminal of 80 columns a finding's name must not be cut
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
     table.add_column("", justify="right")
     for column in ("case", "similarity"):
         table.add_column(column, no_wrap=True)
-    calibrated = any(near["chance"] is not None for near in cases)
-    if calibrated:
+    if measured_on is not None:
         table.add_column("chance", justify="right", no_wrap=True)
-        table.caption = "chance: of a shared finding, as measured for that similarity"
+        ill = measured_on["ill"]
+        table.caption = (
+            "chance: of a shared finding, as measured for that similarity on "
+            f"{measured_on['images']:,} images of {plain(measured_on['source'])}"
+            + ("" if ill is None else f", {ill:.0%} of which show a finding")
+        )
     for column in ("findings", "patient", "view", "source"):
         table.add_column(column)
     for near in cases:
@@ -66,7 +81,7 @@ def _cases(title: str, cases: Sequence[Mapping[str, Any]]) -> Table:
             str(near["rank"]),
             near["case_id"],
             f"{near['similarity']:.4f}",
-            *([f"{near['chance']:.0%}"] if calibrated else []),
+            *([f"{near['chance']:.0%}"] if measured_on is not None else []),
             plain(", ".join(near["findings"]).replace("_", " ")) or "unknown",
             " ".join(str(v) for v in (near["sex"], near["age"]) if v is not None) or "-",
             plain(near["view"] or "-"),

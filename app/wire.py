@@ -11,9 +11,11 @@ import numpy.typing as npt
 from xemplar.api import (
     LABELS,
     AnswerOut,
+    CalibratedOn,
     CaseChange,
     CaseOut,
     MapsOut,
+    MeasuredOn,
     NeighbourOut,
     NewCaseOut,
     PredictionOut,
@@ -23,6 +25,8 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Case
 from xemplar.data.findings import known_finding
 from xemplar.errors import InvalidArgument
+from xemplar.index import SimilarityCalibration
+from xemplar.model.calibration import Population
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
 from xemplar.views import parse_view, unknown_view_message
@@ -55,6 +59,7 @@ def answer_out(
         checkpoint=answer.checkpoint,
         generation=answer.generation,
         predictions=[PredictionOut(**vars(prediction)) for prediction in answer.predictions],
+        calibrated_on=_calibrated_on(answer.population),
         explained_finding=answer.explained,
         image_url=f"{query}/image",
         overlay_url=f"{query}/overlay?finding={quote(answer.explained)}",
@@ -64,11 +69,22 @@ def answer_out(
         counter_examples=[
             _neighbour(answer, near, root, pictures) for near in answer.counter_examples
         ],
+        chance_measured_on=_measured_on(answer.similarity_calibration),
         matched=answer.matched,
         archived_as=answer.archived_as,
         warnings=list(answer.warnings),
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
+
+
+def _calibrated_on(images: Population | None) -> CalibratedOn | None:
+    return None if images is None else CalibratedOn(**vars(images))
+
+
+def _measured_on(images: SimilarityCalibration | None) -> MeasuredOn | None:
+    if images is None:
+        return None
+    return MeasuredOn(source=images.source, images=images.images, ill=images.ill)
 
 
 def _neighbour(
@@ -82,7 +98,7 @@ def _neighbour(
         similarity=near.similarity,
         chance=near.chance,
         probability=near.probability,
-        present=near.present,
+        called=near.called,
         overlay_url=f"{case}/overlay?finding={quote(answer.explained)}",
         evidence_url=f"{case}/evidence/{answer.query_id}",
         query_evidence_url=f"{root}/queries/{answer.query_id}/evidence/{name}",

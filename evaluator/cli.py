@@ -42,7 +42,15 @@ if TYPE_CHECKING:
 @options_from(Settings)
 def evaluate(
     study: Annotated[
-        Literal["ranking", "localisation", "faithfulness", "classification", "shortcuts", "all"],
+        Literal[
+            "ranking",
+            "localisation",
+            "faithfulness",
+            "classification",
+            "probability",
+            "shortcuts",
+            "all",
+        ],
         typer.Argument(help="Study to run; all: every one that the data set allows."),
     ],
     data: Annotated[
@@ -81,7 +89,7 @@ def evaluate(
 
     Images of DATA are queried against the indexed cases of the same data set, never their own
     patient's. Killed and started again with the same arguments, it resumes. Exits with 1 where
-    the maps do not depend on the network.
+    the maps do not depend on the network, or probabilities are worse than without calibration.
 
     Examples:
         xemplar index nih14 --split train --store archive

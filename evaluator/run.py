@@ -31,6 +31,7 @@ from .data import EvaluationData
 from .faithfulness.study import faithfulness
 from .loading import EvaluationSource, load_evaluation_data
 from .localisation.study import localisation
+from .probability.study import probability
 from .ranking.study import ranking
 from .report.document import Report, write
 from .section import Section
@@ -50,6 +51,7 @@ class Study(StrEnum):
     LOCALISATION = "localisation"
     FAITHFULNESS = "faithfulness"
     CLASSIFICATION = "classification"
+    PROBABILITY = "probability"
     SHORTCUTS = "shortcuts"
     ALL = "all"
 
@@ -120,6 +122,8 @@ def _study(
         case Study.CLASSIFICATION:
             total = len(data.findings)
             return classification(data, lambda done: on_progress(name, done, total))
+        case Study.PROBABILITY:
+            return probability(data, lambda done: on_progress(name, done, 3))
         case Study.RANKING:
             total = len(data.queries)
             return ranking(data, experts, lambda done: on_progress(name, done, total))

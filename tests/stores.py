@@ -13,6 +13,7 @@ from tests.images import drawn_image, encoded
 from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
 from xemplar.data.datasets import open_dataset
+from xemplar.model.calibration import Population
 from xemplar.model.checkpoint import load, save
 from xemplar.model.encoder import Precision, open_encoder
 
@@ -20,7 +21,13 @@ CASES = 12
 FINDINGS = ("Effusion", "Mass|Nodule", "No Finding", "")
 PATIENT = "surname-{}"
 THRESHOLDS = (0.0, 1.0)
-"""Of every other finding in turn, so that some are always present and some never."""
+"""Of every other finding in turn, so that some are always called and some hardly ever."""
+
+NEVER = "Pneumothorax"
+"""The last finding, which has no threshold."""
+
+BASE_RATES = (0.05, 0.3)
+"""In the same turn, so that the explained finding is a called one."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +56,19 @@ def small_store(root: Path, tiny_checkpoint: Path) -> SmallStore:
 
 @cache
 def _built(tiny_checkpoint: Path) -> SmallStore:
-    """Index `CASES` drawn images, with `THRESHOLDS`, beside the session's tiny checkpoint."""
+    """Index `CASES` drawn images, with the calibration above, beside the tiny checkpoint."""
     root = tiny_checkpoint.parent / "small"
     root.mkdir()
     tiny, checkpoint = load(tiny_checkpoint), root / "checkpoint.safetensors"
     calibration = tuple(
-        replace(c, threshold=THRESHOLDS[n % 2]) for n, c in enumerate(tiny.card.calibration)
+        replace(
+            c, threshold=None if name == NEVER else THRESHOLDS[n % 2], base_rate=BASE_RATES[n % 2]
+        )
+        for n, (name, c) in enumerate(zip(tiny.card.findings, tiny.card.calibration, strict=True))
     )
-    save(checkpoint, replace(tiny.card, calibration=calibration), tiny.weights)
+    population = Population("drawn", images=8, labelled=CASES, ill=0.5)
+    card = replace(tiny.card, calibration=calibration, population=population)
+    save(checkpoint, card, tiny.weights)
     images = (
         encoded(drawn_image(0, 700, 560)),
         *(encoded(drawn_image(n)) for n in range(1, CASES)),

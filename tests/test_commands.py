@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 """All that read a store, with arguments that are right."""
 
-WITHOUT_A_STORE = {"demo", "openapi", "phantoms", "train"}
+WITHOUT_A_STORE = {"demo", "openapi", "phantoms", "recalibrate", "train"}
 
 OF_A_CHECKPOINT = ("serve", "query", "index", "reindex", "generations activate", "evaluate")
 
@@ -114,6 +114,9 @@ BAD: dict[str, tuple[str, ...]] = {
     "no training data": ("train", "{NOWHERE}", "--out", "{NEW}"),
     "a file for training data": ("train", "{TEXT}", "--out", "{NEW}"),
     "a run in a file": ("train", "{IMAGES}", "--out", "{TEXT}"),
+    "no checkpoint to recalibrate": ("recalibrate", "{NOWHERE}", "{IMAGES}", "--out", "{NEW}"),
+    "a text to recalibrate": ("recalibrate", "{TEXT}", "{IMAGES}", "--out", "{NEW}"),
+    "a recalibration into a file": ("recalibrate", "{TEXT}", "{IMAGES}", "--out", "{TEXT}"),
     "an unknown recipe": ("train", "{IMAGES}", "--out", "{NEW}", "--recipe", "best"),
     "no such weights": ("train", "{IMAGES}", "--out", "{NEW}", "--initial", "{NOWHERE}"),
     "a weight that is none": (

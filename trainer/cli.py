@@ -1,4 +1,4 @@
-"""``xemplar train``; most of its options are the fields of `trainer.settings`."""
+"""``xemplar train``, with options that are the fields of `trainer.settings`; ``recalibrate``."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,6 +14,7 @@ from xemplar.cli.terminal import (
     TableOption,
     UnknownFindingsOption,
     dataset_of,
+    new_path,
 )
 
 from .augmentation import Augmentation
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from xemplar.data.datasets import Dataset
 
 SPLIT = "Split of patients, where a data set names none"
+
+SourceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Name of a data set, if not its folder's; once for each, in their order.",
+    ),
+]
 
 
 @options_from(Settings, Augmentation)
@@ -44,13 +53,7 @@ def train(
         str,
         typer.Option(help="Defaults of the options below: poster (those shown here), or guided."),
     ] = "poster",
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Name of a data set, if not its folder's; once for each, in their order.",
-        ),
-    ] = None,
+    source: SourceOption = None,
     patients: PatientsOption = None,
     table: TableOption = None,
     columns: ColumnsOption = None,
@@ -126,3 +129,49 @@ def _known(findings: Iterable[str], datasets: "list[Dataset]") -> tuple[str, ...
 
     known = VOCABULARY.union(*(dataset.findings for dataset in datasets))
     return tuple(known_finding(name, known) for name in findings)
+
+
+def recalibrate(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Checkpoint whose weights are kept.", exists=True, dir_okay=False)
+    ],
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DATA...", help="Folders of data sets.", exists=True, file_okay=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="New file for the checkpoint.", callback=new_path)],
+    source: SourceOption = None,
+    table: TableOption = None,
+    columns: ColumnsOption = None,
+    unknown_findings: UnknownFindingsOption = "refuse",
+) -> None:
+    """Fit a checkpoint's probabilities, base rates and threshold anew, on validation images.
+
+    The data set with most known labels in its validation split is the population in which they
+    then hold. The new checkpoint has another digest, so a store must be reindexed with it.
+
+    Examples:
+        xemplar recalibrate runs/second/checkpoint.safetensors nih14 --out recalibrated.safetensors
+    """
+    from rich.console import Console
+
+    try:
+        from . import recalibration, report
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(
+            f"training needs {error.name}: pip install 'xemplar[train]'"
+        ) from error
+    from xemplar.data.datasets import source_names
+    from xemplar.model.checkpoint import load, save
+
+    names = source_names(data, source or ())
+    datasets = [
+        dataset_of(folder, table, columns, unknown_findings, name)
+        for folder, name in zip(data, names, strict=True)
+    ]
+    loaded = load(checkpoint)
+    card = recalibration.recalibrate(loaded, datasets)
+    save(out, card, loaded.weights)
+    Console().print(report.calibration_table(card))

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from xemplar.data.datasets import DatasetImage
-from xemplar.data.findings import targets
 from xemplar.errors import ConfigurationError
 
 from .data import Sample, TrainingImages
 from .device_memory import exhaustion_explained
 from .distributed import Distributed
 from .losses import masked_bce
-from .metrics import Outputs
+from .metrics import Outputs, best_labelled
 from .resident import Loader, ResidentImages, batches_of
 from .sampling import SequentialSampler
 from .settings import LossWeights, Settings
@@ -157,7 +156,7 @@ class Validation:
         self._settings = settings
         self._processes = processes
         self._sampler = SequentialSampler(len(records), processes)
-        source = _best_labelled(records, settings)
+        source = best_labelled(records, settings.findings, settings.uncertain)
         size, rank = processes.world_size, processes.rank
         self._counts = torch.tensor(
             [
@@ -195,12 +194,3 @@ class Validation:
         return Outputs(
             logits, target, known, sources, self._settings.findings, summed / self._of_source
         )
-
-
-def _best_labelled(records: Sequence[DatasetImage], settings: Settings) -> str:
-    """Names the data set with most known labels; see `trainer.metrics.Outputs`."""
-    known: dict[str, float] = {}
-    for record in records:
-        labels = targets(record.labels, settings.findings, settings.uncertain)[1]
-        known[record.source] = known.get(record.source, 0) + float(labels.sum())
-    return max(known, key=lambda name: known[name])

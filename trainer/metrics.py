@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from xemplar.data.datasets import DatasetImage
+from xemplar.data.findings import UncertainPolicy, targets
 from xemplar.errors import DatasetError
 
 
@@ -46,6 +48,17 @@ class Outputs:
         """Returns (target as bool, logits) of one finding, where it is known."""
         known = self.known[:, column] > 0
         return self.target[known, column] > 0, self.logits[known, column]
+
+
+def best_labelled(
+    records: Sequence[DatasetImage], findings: Sequence[str], policy: UncertainPolicy
+) -> str:
+    """Names the data set with most known labels; see `Outputs`."""
+    known: dict[str, float] = {}
+    for record in records:
+        labels = targets(record.labels, findings, policy)[1]
+        known[record.source] = known.get(record.source, 0) + float(labels.sum())
+    return max(known, key=lambda name: known[name])
 
 
 def masked_loss(outputs: Outputs) -> float:

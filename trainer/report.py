@@ -13,6 +13,8 @@ from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
 from xemplar.archive.artefact import write_file
+from xemplar.cli.terminal import plain
+from xemplar.model.checkpoint import Card
 
 from .metrics import Outputs, roc
 
@@ -53,6 +55,28 @@ def selection(epochs: Sequence[EpochMetrics], best: EpochMetrics, images: int) -
         f"{len(epochs)} epoch(s) (the last has {epochs[-1].val_auc:.3f}) on {images:,} images, on "
         "which calibration and thresholds were fitted too; `xemplar evaluate` measures on others"
     )
+
+
+def calibration_table(card: Card) -> Table:
+    """Builds a table of a checkpoint's base rates and threshold for the terminal."""
+    on = card.population
+    drawn = Table(
+        title=None
+        if on is None
+        else f"Calibrated on {on.images:,} validation images of {plain(on.source)}; base rates of "
+        f"{on.labelled:,} labelled images, {on.ill:.0%} of which show a finding"
+    )
+    for column in ("finding", "base rate", "images", "of them validation", "called from"):
+        drawn.add_column(column, justify="left" if column == "finding" else "right")
+    for finding, one in zip(card.findings, card.calibration, strict=True):
+        drawn.add_row(
+            plain(finding.replace("_", " ")),
+            "-" if one.base_rate is None else f"{one.base_rate:.3f}",
+            str(one.positives),
+            str(one.val_positives),
+            "never" if one.threshold is None else f"{one.threshold:.2f}",
+        )
+    return drawn
 
 
 def history(epochs: Sequence[EpochMetrics]) -> list[dict[str, float]]:

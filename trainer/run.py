@@ -7,7 +7,7 @@ resume from), ``epochs.csv``, ``loss.png``, ``roc.png``, ``settings.json``, ``te
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -24,13 +24,13 @@ from torch.optim.swa_utils import AveragedModel
 from xemplar.archive.artefact import write_file
 from xemplar.cli.terminal import plain
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
-from xemplar.model.checkpoint import Card, save
+from xemplar.model.checkpoint import Card, load, save
 from xemplar.model.densenet import MEAN, Architecture
 from xemplar.model.pytorch import DenseNetwork, weights_of
 
 from . import report
 from .box_supervision import box_supervision_of
-from .calibration import calibrate
+from .calibration import LabelCounts, calibrate, count_labels
 from .crossfit import soft_labels
 from .data import TrainingImages, check_readable, frontal_images
 from .description import SETTINGS, STATE, check_same, description
@@ -78,6 +78,7 @@ class Run:
     optimizer: AdamW
     scheduler: ReduceLROnPlateau | CosineAnnealingLR
     epochs: list[report.EpochMetrics]
+    counts: LabelCounts  # of the population that probabilities are calibrated in
     best_outputs: Outputs | None = None
     written: float = -math.inf  # when the state was, in seconds of a monotonic clock
 
@@ -159,7 +160,7 @@ def train(
         learning = settings  # with the outputs that are dropped at the end
         if settings.reader_heads:
             splits, learning = with_reader_heads(splits, settings)
-        run = _start(learning, described, out, processes, architecture, splits[TRAIN])
+        run = _start(learning, described, out, processes, architecture, splits)
         console.print(
             f"{len(splits[TRAIN]):,} training and {len(splits[VAL]):,} validation images; "
             f"{run.device}; {processes.world_size} process(es); epoch {len(run.epochs) + 1} of "
@@ -179,6 +180,7 @@ def train(
             project(out / CHECKPOINT, to_project, settings, run.device, console, resident)
         if processes.is_main and run.best is not None:
             console.print(report.table(run.epochs, run.best.epoch))
+            console.print(report.calibration_table(load(out / CHECKPOINT).card))
             console.print(f"best epoch {run.best.epoch}: {plain(out / CHECKPOINT)}")
             console.print(
                 report.selection(run.epochs[settings.small_epochs :], run.best, len(splits[VAL]))
@@ -223,9 +225,10 @@ def _start(
     out: Path,
     processes: Distributed,
     architecture: Architecture,
-    records: Sequence[DatasetImage],
+    splits: Mapping[str, Sequence[DatasetImage]],
 ) -> Run:
     """Builds a run, and restores its state if ``out`` holds one."""
+    records = splits[TRAIN]
     torch.manual_seed(settings.seed)
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -259,6 +262,7 @@ def _start(
         optimizer=optimizer,
         scheduler=_scheduler(optimizer, settings),
         epochs=[],
+        counts=count_labels(splits[VAL], records, described["findings"], settings.uncertain),
     )
     if resumes:
         progress = load_state(out / STATE, run.state, optimizer, run.scheduler)
@@ -336,13 +340,15 @@ def _record(run: Run, epoch: report.EpochMetrics, outputs: Outputs) -> None:
     has its state written, for that would take longer than to repeat it.
     """
     if run.best is epoch:
+        calibration, population = calibrate(outputs, run.counts)
         save(
             run.out / CHECKPOINT,
             Card(
                 findings=run.findings,
                 spec=run.settings.spec,
                 architecture=run.architecture,
-                calibration=calibrate(outputs),
+                calibration=calibration,
+                population=population,
                 training=run.described
                 | {"epoch": epoch.epoch, "history": report.history(run.epochs)},
                 metrics={

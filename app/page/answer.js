@@ -25,15 +25,23 @@ export function findings(near) {
   return h("ul", { class: "tags" }, names.map((name) => h("li", {}, name)));
 }
 
-/** Similarity of a case, with the chance of a shared finding if the index has one. @param {Near} near */
-export function score(near) {
+/**
+ * Similarity of a case, with the chance of a shared finding if the index has one, and what that was measured on.
+ * @param {Near} near
+ * @param {Answer} answer
+ */
+export function score(near, { chance_measured_on: images }) {
   return h("div", { class: "score" },
     h("strong", { class: "number" }, near.similarity.toFixed(SHOWN_DIGITS)), h("span", {}, T.answer.similarity),
-    near.chance === null ? null : h("span", { class: "chance" }, T.answer.chance(near.chance)));
+    near.chance === null ? null : h("span", { class: "chance", title: images && T.answer.measuredOn(images) }, T.answer.chance(near.chance)));
 }
 
-/** @param {Near} near */
-function card(near, fit, open) {
+/**
+ * @param {Near} near
+ * @param {Answer} answer
+ */
+function card(near, answer, open) {
+  const { fit } = answer.maps;
   const radiograph = new Radiograph("", fit);
   radiograph.show(near.image_url, SIDE.card);
   const note = h("p", { class: "note" });
@@ -45,7 +53,7 @@ function card(near, fit, open) {
     class: "quiet", "data-focus": `more-${near.case_id}`,
     onclick: () => go({ kind: "case", id: near.case_id, look: null }),
   }, T.answer.moreLike);
-  const element = h("li", { class: "card" }, thumbnail, note, score(near), findings(near),
+  const element = h("li", { class: "card" }, thumbnail, note, score(near, answer), findings(near),
     h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more));
   return { near, radiograph, note, element };
 }
@@ -55,16 +63,23 @@ export function archived(answer, kind) {
   return answer.archived_as && kind !== "case" ? h("p", { class: "archived" }, T.answer.archived(answer.archived_as)) : null;
 }
 
+/** Standing of a prediction: called (bold), raised, or less than usual (grey). @param {import("./api.js").Schemas["PredictionOut"]} prediction */
+const standing = ({ called, lift }) => (called ? "called" : lift !== null && lift >= 1 ? "raised" : "absent");
+
 /** @param {import("./api.js").Schemas["PredictionOut"]} prediction */
 function finding(prediction, explained) {
-  const { finding: name, probability, present } = prediction;
-  const bar = h("span", { class: "bar", "aria-hidden": "true" });
+  const { finding: name, probability, base_rate: rate, lift, threshold, called } = prediction;
+  const mark = threshold === null ? null : h("i", {});
+  mark?.style.setProperty("--at", String(threshold));
+  const bar = h("span", { class: "bar", "aria-hidden": "true" }, mark);
   bar.style.setProperty("--share", probability);
+  const about = [called === null ? T.answer.never : called ? T.answer.called : T.answer.below(threshold), rate === null ? null : T.answer.usual(rate)];
   return h("li", {}, h("button", {
-    class: present ? "finding" : "finding absent", "aria-pressed": String(name === explained),
-    "data-focus": `finding-${name}`, title: present ? T.answer.present : T.answer.below,
+    class: `finding ${standing(prediction)}`, "aria-pressed": String(name === explained),
+    "data-focus": `finding-${name}`, title: about.filter(Boolean).join("; "),
     onclick: () => ask("finding", name),
-  }, h("span", { class: "name" }, T.finding(name)), bar, h("span", { class: "number" }, T.percent(probability))));
+  }, h("span", { class: "name" }, T.finding(name)), bar, h("span", { class: "number" }, T.percent(probability)),
+  lift === null ? null : h("span", { class: "lift" }, T.answer.lift(lift))));
 }
 
 /** One answer on the screen. */
@@ -81,8 +96,8 @@ export class AnswerView {
     this.query.image.alt = T.answer.sent;
     this.query.show(answer.image_url, SIDE.query);
     const open = (near) => go({ look: near.case_id });
-    this.neighbours = answer.neighbours.map((near) => card(near, fit, open));
-    this.counter = answer.counter_examples.map((near) => card(near, fit, open));
+    this.neighbours = answer.neighbours.map((near) => card(near, answer, open));
+    this.counter = answer.counter_examples.map((near) => card(near, answer, open));
     this.caption = h("p", { class: "caption" });
     const cards = [...this.neighbours, ...this.counter];
     this.explanations = new Explanations(answer, this.query, cards, this.caption);
@@ -112,7 +127,7 @@ export class AnswerView {
       h("h2", {}, heading),
       h("div", {}, this.query.element, this.caption, archived(answer, kind), warnings),
       h("div", {},
-        h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint),
+        h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint, " ", answer.calibrated_on ? T.answer.calibratedOn(answer.calibrated_on) : ""),
         h("ul", { class: "findings" }, answer.predictions.map((one) => finding(one, answer.explained_finding))),
         h("p", { class: "faint" }, T.answer.time(milliseconds))));
   }
@@ -127,6 +142,7 @@ export class AnswerView {
         h("button", { "data-focus": "print", onclick: this.keep.print }, T.record.print),
         place.kind === "image" ? h("button", { "data-focus": "share", title: T.answer.shareText, onclick: this.keep.share }, T.answer.share) : null,
         this.tools),
+      answer.chance_measured_on ? h("p", { class: "faint" }, T.record.legendChance, " ", T.answer.measuredOn(answer.chance_measured_on)) : null,
       filtersForm(place), chips(place),
       this.neighbours.length ? h("ol", { class: "cards" }, this.neighbours.map((one) => one.element))
         : h("p", { class: "empty" }, T.answer.nothing),

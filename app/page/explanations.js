@@ -153,7 +153,7 @@ export class Explanations {
     if (!maps.query) this.caption.textContent = T.answer.noMap(finding);
     for (const { radiograph, near, note } of this.cards) {
       radiograph.heat(maps.cases[near.case_id], most);
-      if (!maps.cases[near.case_id]) note.textContent = T.answer.noMap(finding);
+      if (most > 0 && !maps.cases[near.case_id]) note.textContent = T.answer.noMap(finding);
     }
     this.legend.update(most, most > 0 ? T.explanations.legendGradcam(finding) : T.explanations.legendNone(finding));
   }

@@ -98,10 +98,10 @@ async function query(answer, { kind, id }, draw, scales) {
   return h("section", { class: "query" }, h("h2", {}, T.answer.query),
     h("div", {}, h("div", { class: "pictures" }, pictures), legend(answer, scales)),
     h("table", {}, h("caption", {}, T.answer.findings),
-      h("thead", {}, h("tr", {}, [T.record.finding, T.record.probability, T.record.present].map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, answer.predictions.map((one) => h("tr", { class: one.present ? "present" : "" },
+      h("thead", {}, h("tr", {}, [T.record.finding, T.record.probability, T.record.lift, T.record.called].map((text) => h("th", { scope: "col" }, text)))),
+      h("tbody", {}, answer.predictions.map((one) => h("tr", { class: one.called ? "called" : "" },
         h("th", { scope: "row" }, T.finding(one.finding)), h("td", { class: "number" }, T.percent(one.probability)),
-        h("td", {}, one.present ? T.record.reached : T.record.missed))))));
+        h("td", {}, one.lift === null ? "" : one.lift.toFixed(1)), h("td", {}, T.record.isCalled[String(one.called)]))))));
 }
 
 /**
@@ -118,7 +118,7 @@ async function pair(answer, near, found, draw, scales) {
     found.query ? draw(T.record.queryEvidence, T.answer.query, answer.image_url, found.query, scales.evidence) : none(found.reason),
   ]);
   return h("section", { class: "pair" },
-    h("h3", {}, `${near.rank}. `, score(near), found.case ? h("span", { class: "faint" }, sumOf(found, near)) : null),
+    h("h3", {}, `${near.rank}. `, score(near, answer), found.case ? h("span", { class: "faint" }, sumOf(found, near)) : null),
     h("p", {}, findings(near), about(near), " · ", T.record.reads(name, T.percent(near.probability)), " · ", h("span", { class: "id" }, whose)),
     h("div", { class: "pictures" }, pictures));
 }
@@ -156,9 +156,10 @@ function legend(answer, scales) {
   strip(canvas);
   const scale = (most) => most > 0 && h("span", { class: "scale" }, "0 ",
     h("img", { src: canvas.toDataURL(), alt: "", width: 128, height: 10 }), ` ${most.toPrecision(2)}`);
-  const calibrated = [...answer.neighbours, ...answer.counter_examples].some((near) => near.chance !== null);
+  const { calibrated_on: calibrated, chance_measured_on: paired } = answer;
   return h("div", { class: "legend" },
     h("p", {}, scale(scales.gradcam), " ", scales.gradcam > 0 ? T.explanations.legendGradcam(finding) : T.explanations.legendNone(finding)),
     h("p", {}, scale(scales.evidence), " ", T.explanations.legendSimilarity),
-    h("p", {}, T.record.legendCosine), calibrated && h("p", {}, T.record.legendChance), h("p", {}, T.record.legendPresent));
+    h("p", {}, T.record.legendCosine), paired && h("p", {}, T.record.legendChance, " ", T.answer.measuredOn(paired)),
+    h("p", {}, T.record.legendCalled, " ", calibrated && T.answer.calibratedOn(calibrated)));
 }

@@ -87,7 +87,7 @@ async def case_overlay(
     ],
     side: Side = 512,
 ) -> Response:
-    """Get a past case with its Grad-CAM; without a map below the finding's threshold."""
+    """Get a past case with its Grad-CAM; without a map unless the finding is called."""
     retriever = services.retriever
 
     def work() -> bytes:

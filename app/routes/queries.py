@@ -69,8 +69,9 @@ async def query(
 ) -> Response:
     """Find past cases similar to an image, with Grad-CAM overlays and similarity evidence.
 
-    Without ``finding`` the most probable one is explained. Filters apply within the search, so it
-    returns k cases whenever k match; ``matched`` says how many do.
+    Without ``finding`` the one with the highest lift is explained: that is most above its usual
+    frequency. Filters apply within the search, so it returns k cases whenever k match;
+    ``matched`` says how many do.
     """
     retriever = services.retriever
 
@@ -250,7 +251,7 @@ async def query_overlay(
     finding: Finding = None,
     side: Side = 512,
 ) -> Response:
-    """Get the query image with its Grad-CAM; without a map below the finding's threshold."""
+    """Get the query image with its Grad-CAM; without a map unless the finding is called."""
     answer = remembered(request, services, query_id)
 
     def work() -> bytes:

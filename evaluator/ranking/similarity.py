@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from xemplar.data.findings import positives
+from xemplar.data.findings import NO_FINDING, positives
 from xemplar.index import SimilarityCalibration
 
 from ..data import Candidates, EvaluationData, EvaluationImages, related
@@ -30,11 +30,13 @@ class Pairs:
         cosine: float64 (n,).
         shared: float64 (n,), 1 where both have a finding in common.
         images: number of images.
+        ill: share of them that show a finding.
     """
 
     cosine: npt.NDArray[np.float64]
     shared: npt.NDArray[np.float64]
     images: int
+    ill: float | None = None
 
 
 def pairs(images: EvaluationImages, candidates: Candidates) -> Pairs:
@@ -65,7 +67,8 @@ def pairs(images: EvaluationImages, candidates: Candidates) -> Pairs:
     if not parts:
         return Pairs(np.empty(0), np.empty(0), 0)
     cosine, shared = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Pairs(cosine, shared, int(known[0].sum()))
+    ill = np.array([bool(set(of) - {NO_FINDING}) for of in own])[known[0]]
+    return Pairs(cosine, shared, len(ill), float(ill.mean()) if len(ill) else None)
 
 
 def binned(
@@ -106,6 +109,7 @@ def fit(found: Pairs, checkpoint: str, source: str) -> SimilarityCalibration | N
         pairs=len(found.cosine),
         similarity=tuple(knots.tolist()),
         chance=tuple(chance.tolist()),
+        ill=found.ill,
     )
 
 

@@ -77,14 +77,16 @@ def test_maps_are_those_that_the_overlays_show(
     place = NIH14.index(answer["explained_finding"])
     for near in answer["neighbours"]:
         found = retriever.indexed(near["case_id"])
-        assert (maps["cases"][near["case_id"]] is not None) == near["present"]
-        if near["present"]:
+        assert (maps["cases"][near["case_id"]] is not None) == near["called"]
+        if near["called"]:
             stored = retriever.generation.cams(found.id)[place]
             np.testing.assert_allclose(maps["cases"][near["case_id"]], stored, atol=1e-8)
 
 
-def test_below_the_threshold_there_is_no_map(client: TestClient, answer: dict[str, Any]) -> None:
-    absent = next(p["finding"] for p in answer["predictions"] if not p["present"])
+def test_a_finding_that_is_not_called_has_no_map(
+    client: TestClient, answer: dict[str, Any]
+) -> None:
+    absent = next(p["finding"] for p in answer["predictions"] if p["called"] is False)
     maps = again(client, answer, finding=absent, include="maps")["maps"]
     assert maps["query"] is None
     assert set(maps["cases"].values()) == {None}

@@ -74,10 +74,12 @@ def test_a_calibration_that_is_published_stands_beside_the_similarity(
     before = ask(own_client, own.images[1], k=3)
     assert [near["chance"] for near in before["neighbours"]] == [None] * 3
     digest = load(own.checkpoint).digest
-    curve = SimilarityCalibration(digest, "drawn", 12, 144, (0.0, 1.0), (0.25, 0.75))
+    curve = SimilarityCalibration(digest, "drawn", 12, 144, (0.0, 1.0), (0.25, 0.75), 0.5)
     name = published(own, curve)
     until(own_client, own.images[1], lambda answer: answer["generation"] == name)
-    for near in ask(own_client, own.images[1], k=3)["neighbours"]:
+    answer = ask(own_client, own.images[1], k=3)
+    assert answer["chance_measured_on"] == {"source": "drawn", "images": 12, "ill": 0.5}
+    for near in answer["neighbours"]:
         assert near["chance"] == pytest.approx(0.25 + near["similarity"] / 2)
 
 

@@ -4,10 +4,12 @@ import hashlib
 import re
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.app.reading import IMAGE, SENT, held, needs_chromium, pictures_shown, send
 from tests.stores import CASES, SmallStore
+
+CALIBRATED = "Calibrated on 8 images of drawn; usual is of 12, where 50 % show a finding."
 
 pytestmark = needs_chromium
 
@@ -17,10 +19,70 @@ def test_a_chosen_image_is_answered_with_cases_and_findings(page: Page) -> None:
     assert re.search(r"#/image/[0-9a-f]{16}$", page.url)
     pictures_shown(page, ".answer")
     expect(page.locator(".finding")).to_have_count(14)
-    expect(page.locator(".finding.absent")).to_have_count(7)  # every other one has threshold 1
+    expect(page.locator(".finding.called")).to_have_count(7)  # every other one has threshold 1
+    expect(page.locator(".finding").last).not_to_have_class(re.compile("called"))  # it has none
+    expect(page.locator(".finding").last).to_have_attribute("title", re.compile("^never called"))
+    expect(page.locator(".finding .bar i")).to_have_count(13)
+    expect(page.locator(".query")).to_contain_text(CALIBRATED)
     expect(page.locator(".card .score").first).to_contain_text("similarity")
     expect(page.locator(".bar-top small")).to_have_text(f"of {CASES} that match")
     expect(page.locator(".archived")).to_have_count(0)
+
+
+def test_findings_come_by_lift_and_a_called_one_never_looks_less_likely_than_a_grey_one(
+    page: Page,
+) -> None:
+    predictions = [
+        prediction("Edema", 0.2, 0.05),  # four times as likely as usual, and not called
+        prediction("Effusion", 0.3, 0.1, called=True),
+        prediction("Pneumonia", 0.26, 0.22, called=True),
+        prediction("Atelectasis", 0.1, 0.11),
+        prediction("Hernia", 0.2, 0.02, threshold=None),
+    ]
+
+    def with_predictions(route: Route) -> None:
+        response = route.fetch()
+        answer = response.json() | {"predictions": predictions}
+        route.fulfill(response=response, json=answer)
+
+    page.route("**/query?*", with_predictions)
+    send(page)
+    expect(page.locator(".finding")).to_have_count(5)
+    standing = [
+        str(one.get_attribute("class")).split()[1] for one in page.locator(".finding").all()
+    ]
+    assert standing == ["raised", "called", "called", "absent", "raised"]
+    weights = [
+        one.evaluate("name => getComputedStyle(name).fontWeight")
+        for one in page.locator(".finding .name").all()
+    ]
+    assert weights == ["400", "600", "600", "400", "400"]
+    expect(page.locator(".finding .lift")).to_have_text(
+        ["4 × usual", "3 × usual", "1.2 × usual", "0.9 × usual", "10 × usual"]
+    )
+    mark = "e => e.getBoundingClientRect().left - e.parentElement.getBoundingClientRect().left"
+    bar, marked = page.locator(".finding .bar").first, page.locator(".finding .bar i").first
+    assert marked.evaluate(mark) == pytest.approx(0.25 * bar.bounding_box()["width"], abs=1)
+    about = page.locator(".finding").nth(0)
+    expect(about).to_have_attribute("title", "not called: below the mark at 25 %; usually 5 %")
+
+
+def prediction(
+    finding: str,
+    probability: float,
+    base_rate: float,
+    *,
+    called: bool = False,
+    threshold: float | None = 0.25,
+) -> dict[str, object]:
+    return {
+        "finding": finding,
+        "probability": probability,
+        "base_rate": base_rate,
+        "lift": probability / base_rate,
+        "threshold": threshold,
+        "called": None if threshold is None else called,
+    }
 
 
 def test_an_image_that_is_indexed_is_said_to_be_in_the_archive(

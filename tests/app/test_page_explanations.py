@@ -21,7 +21,7 @@ def coloured(page: Page, where: str) -> str:
 def test_a_finding_recolours_every_image_and_the_legend_names_it(page: Page) -> None:
     send(page)
     pictures_shown(page, ".answer")
-    chosen = page.locator(".finding:not(.absent)[aria-pressed=false]").first
+    chosen = page.locator(".finding.called[aria-pressed=false]").first
     name = chosen.locator(".name").inner_text()
     before = coloured(page, ".query"), coloured(page, ".card")
     chosen.click()
@@ -34,10 +34,12 @@ def test_a_finding_recolours_every_image_and_the_legend_names_it(page: Page) -> 
     eventually(page, lambda: coloured(page, ".card") != before[1])
 
 
-def test_below_its_threshold_a_finding_has_no_map_and_the_page_says_so(page: Page) -> None:
+def test_a_finding_that_is_not_called_has_no_map_and_the_page_says_so(page: Page) -> None:
     send(page)
-    page.locator(".finding.absent").first.click()
-    expect(page.locator(".card .note").first).to_contain_text("below threshold, no map")
+    page.locator(".finding:not(.called)").first.click()
+    expect(page.locator(".query .caption")).to_contain_text("not called, no map")
+    expect(page.locator(".legend")).to_contain_text("is called in none of the images")
+    expect(page.locator(".card .note").first).to_be_empty()  # said once, not of each case
     expect(page.locator(".legend .scale")).to_be_hidden()
 
 
@@ -59,11 +61,15 @@ def test_the_chance_of_a_shared_finding_is_told_where_the_index_knows_it(page: P
         response = route.fetch()
         answer = response.json()
         answer["neighbours"][0]["chance"] = 0.432
+        answer["chance_measured_on"] = {"source": "nih14", "images": 165, "ill": 0.52}
         route.fulfill(response=response, json=answer)
 
     page.route("**/query?*", calibrated)
     send(page)
-    expect(page.locator(".card .chance")).to_have_text(["43 % chance of a shared finding"])
+    expect(page.locator(".card .chance")).to_have_text(["of 100 such pairs, 43 share a finding"])
+    condition = "Measured on 165 images of nih14, where 52 % show a finding."
+    expect(page.locator(".cases")).to_contain_text(condition)
+    expect(page.locator(".card .chance")).to_have_attribute("title", condition)
 
 
 def test_the_evidence_shown_adds_up_to_the_score(page: Page) -> None:

@@ -9,6 +9,8 @@ from playwright.sync_api import Browser, Download, Page, Route, expect
 
 from tests.app.reading import needs_chromium, obeys_wcag, pictures_shown, removed, send
 
+CALIBRATED = "Calibrated on 8 images of drawn; usual is of 12, where 50 % show a finding."
+
 pytestmark = needs_chromium
 
 NOTICE = "Research use, not for diagnosis"
@@ -52,7 +54,7 @@ def test_a_record_says_what_the_answer_said(page: Page, alone: Page, tmp_path: P
     assert alone.locator(".query td.number").all_inner_texts() == probabilities
     shown = [one.inner_text().split("\n") for one in alone.locator(".pair .tags").all()]
     assert ["".join(one) for one in shown] == ["".join(one).replace("\n", "") for one in findings]
-    expect(alone.locator(".query .present")).to_have_count(7)  # every other one has threshold 1
+    expect(alone.locator(".query .called")).to_have_count(7)  # every other one has threshold 1
     expect(alone.locator(".notice").first).to_have_text(NOTICE)
     expect(alone.locator(".record > :last-child")).to_have_text(NOTICE)
 
@@ -90,15 +92,15 @@ def test_each_pair_is_shown_as_image_gradcam_and_both_evidences(
     expect(alone.locator(".legend img")).to_have_count(2)
 
 
-def test_below_its_threshold_a_record_has_words_in_place_of_a_map(
+def test_where_the_finding_is_not_called_a_record_has_words_in_place_of_a_map(
     page: Page, alone: Page, tmp_path: Path
 ) -> None:
     send(page)
-    page.locator(".finding.absent").first.click()
-    expect(page.locator(".card .note").first).to_contain_text("below threshold, no map")
+    page.locator(".finding:not(.called)").first.click()
+    expect(page.locator(".query .caption")).to_contain_text("not called, no map")
     alone.goto(saved(page, tmp_path).as_uri())
     expect(alone.locator(".pair img")).to_have_count(15)
-    expect(alone.locator(".pair .none").first).to_contain_text("below threshold, no map")
+    expect(alone.locator(".pair .none").first).to_contain_text("not called, no map")
 
 
 def test_conditions_warnings_and_counter_examples_are_in_the_record(
@@ -109,6 +111,7 @@ def test_conditions_warnings_and_counter_examples_are_in_the_record(
         answer = response.json() | {"warnings": ["<img src=x> seems turned"]}
         told = {"findings": ["<b>Bold</b>"], "source": "a & b", "chance": 0.432}
         answer["neighbours"][0] |= told
+        answer["chance_measured_on"] = {"source": "nih14", "images": 165, "ill": None}
         route.fulfill(response=response, json=answer)
 
     send(page)
@@ -121,7 +124,9 @@ def test_conditions_warnings_and_counter_examples_are_in_the_record(
     expect(alone.locator(".facts")).to_contain_text("without Mass")
     expect(alone.locator(".warnings")).to_have_text("<img src=x> seems turned")
     expect(alone.locator(".tags").first).to_have_text("<b>Bold</b>")
-    expect(alone.locator(".pair").first).to_contain_text("43 % chance of a shared finding")
+    expect(alone.locator(".pair").first).to_contain_text("of 100 such pairs, 43 share a finding")
+    expect(alone.locator(".legend")).to_contain_text("Measured on 165 images of nih14.")
+    expect(alone.locator(".legend")).to_contain_text(CALIBRATED)
     expect(alone.get_by_role("heading", name="Most similar without Effusion")).to_be_visible()
     text = file.read_text()
     assert not re.search(r"<script|<b>|https?:|<link|src=\"(?!data:)", text)

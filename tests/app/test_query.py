@@ -40,13 +40,19 @@ def test_an_answer_has_every_field_of_the_contract(
     assert answer["notice"] == "Research use, not for diagnosis."
 
 
-def test_predictions_cover_all_findings_the_most_probable_first(answer: dict[str, Any]) -> None:
+def test_predictions_cover_all_findings_the_highest_lift_first(answer: dict[str, Any]) -> None:
     predictions = answer["predictions"]
     assert {p["finding"] for p in predictions} == set(NIH14)
     assert all(set(p) == set(PredictionOut.model_fields) for p in predictions)
-    probabilities = [p["probability"] for p in predictions]
-    assert probabilities == sorted(probabilities, reverse=True)
-    assert 0 <= probabilities[-1] < probabilities[0] <= 1
+    *ordered, last = predictions
+    lifts = [p["lift"] for p in ordered]
+    assert lifts == sorted(lifts, reverse=True)
+    assert 0 <= lifts[-1] < lifts[0]
+    assert all(0 <= p["probability"] <= 1 for p in predictions)
+    assert (last["threshold"], last["called"]) == (None, None)
+    on = {"source": "drawn", "images": 8, "labelled": CASES, "ill": 0.5}
+    assert answer["calibrated_on"] == on
+    assert answer["chance_measured_on"] is None  # the index is not calibrated
 
 
 def test_neighbours_come_in_the_order_of_their_rank(answer: dict[str, Any]) -> None:

@@ -23,7 +23,8 @@ def test_all_studies_end_in_one_report(phantoms: Phantoms, tmp_path: Path) -> No
         SETTINGS,
         on_progress=lambda what, done, total: stages.update({what: (done, total)}),
     )
-    studies = ["ranking", "localisation", "faithfulness", "classification", "shortcuts"]
+    studies = ["ranking", "localisation", "faithfulness"]
+    studies += ["classification", "probability", "shortcuts"]
     assert list(stages) == ["images", *studies]
     assert all(done == total for done, total in stages.values())
     assert [s.name for s in outcome.report.sections] == studies
@@ -52,7 +53,7 @@ def test_a_killed_run_takes_over_what_is_finished(
     def run() -> None:
         evaluate(Study.ALL, phantoms.source, phantoms.encoder, tmp_path / "report", SETTINGS)
 
-    for name in ("faithfulness", "classification", "shortcuts"):
+    for name in ("faithfulness", "classification", "probability", "shortcuts"):
         monkeypatch.setattr(module, name, lambda *_, n=name: Section(n, n))
     monkeypatch.setattr(module, "localisation", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -114,13 +115,14 @@ def test_without_boxes_all_leaves_localisation_out_and_localisation_is_refused(
     phantoms: Phantoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xemplar.data.boxes.formats.BOX_FILES", ())
-    for name in ("classification", "ranking", "faithfulness", "shortcuts"):
+    for name in ("classification", "probability", "ranking", "faithfulness", "shortcuts"):
         monkeypatch.setattr(module, name, lambda *_, n=name: Section(n, n))
     outcome = evaluate(Study.ALL, phantoms.source, phantoms.encoder, tmp_path / "report", SETTINGS)
     assert [s.name for s in outcome.report.sections] == [
         "ranking",
         "faithfulness",
         "classification",
+        "probability",
         "shortcuts",
     ]
     with pytest.raises(DatasetError, match="box"):

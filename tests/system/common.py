@@ -24,7 +24,8 @@ from xemplar.catalog import migrate, open_catalog
 from xemplar.data.datasets import DatasetImage, open_dataset
 from xemplar.data.findings import NIH14
 from xemplar.imaging.preprocess import PreprocessSpec
-from xemplar.model.checkpoint import Calibration, Card, keep, load, save
+from xemplar.model.calibration import Calibration
+from xemplar.model.checkpoint import Card, keep, load, save
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.phantom import write_phantoms
 from xemplar.phantom.radiograph import phantom

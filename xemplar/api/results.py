@@ -29,10 +29,25 @@ class PredictionOut(BaseModel):
     """Prediction of the network for one finding."""
 
     finding: str = Field(examples=["Effusion"])
-    probability: Probability = Field(description="Calibrated on validation images.")
-    present: bool = Field(
-        description="True if the probability reaches the finding's threshold; otherwise no map "
-        "is drawn."
+    probability: Probability = Field(
+        description="Calibrated on validation images of one population, where the finding has the "
+        "base rate."
+    )
+    base_rate: Probability | None = Field(
+        description="Share of that population with the finding; null if the checkpoint has none."
+    )
+    lift: float | None = Field(
+        ge=0,
+        description="probability / base_rate: 3 means three times as likely as usual; null without "
+        "a base rate.",
+    )
+    threshold: Probability | None = Field(
+        description="Probability from which on the finding is called present; null if it never is, "
+        "because too few validation images show it."
+    )
+    called: bool | None = Field(
+        description="True if the probability reaches the threshold, otherwise no map is drawn; "
+        "null without a threshold."
     )
 
 
@@ -61,12 +76,15 @@ class NeighbourOut(CaseOut):
     )
     chance: Probability | None = Field(
         description="Chance that it shares a finding with the query, as measured for images of "
-        "this similarity; null if the index is not calibrated."
+        "this similarity under the conditions of `chance_measured_on`; null if the index is not "
+        "calibrated."
     )
     probability: Probability = Field(
         description="Probability of the explained finding in this case."
     )
-    present: bool = Field(description="True if the probability reaches the finding's threshold.")
+    called: bool | None = Field(
+        description="True if that reaches the finding's threshold; null without a threshold."
+    )
     overlay_url: str = Field(description="Grad-CAM of the case for the explained finding.")
     evidence_url: str = Field(description="Similarity evidence in this case.")
     query_evidence_url: str = Field(description="Similarity evidence in the query for this case.")
@@ -83,7 +101,7 @@ class MapsOut(BaseModel):
         description="Fit of an image in the square that the map covers: stretched, or centred with "
         "its aspect ratio kept."
     )
-    query: Shares | None = Field(description="Rows from the top; null below the threshold.")
+    query: Shares | None = Field(description="Rows from the top; null unless it is called.")
     cases: dict[str, Shares | None] = Field(description="Maps by case id, in the same form.")
 
 
@@ -99,14 +117,43 @@ class MatchesOut(BaseModel):
     )
 
 
+class MeasuredOn(BaseModel):
+    """Images that something was measured on; where findings are not as frequent, it differs."""
+
+    source: str = Field(description="Data set of the images.", examples=["nih14"])
+    images: int = Field(description="Number of images.")
+    ill: Probability | None = Field(
+        description="Share of these images that show a finding; null if it was not measured."
+    )
+
+
+class CalibratedOn(MeasuredOn):
+    """Images that probabilities were calibrated on: validation images of one data set."""
+
+    labelled: int = Field(
+        description="Number of labelled images, training images included, that base rates are of; "
+        "`ill` is of these, too."
+    )
+
+
 class AnswerOut(BaseModel):
     """Similar cases with evidence."""
 
     query_id: str
     checkpoint: str = Field(description="sha256 of the checkpoint that was used.")
     generation: str = Field(description="Index generation that was searched.")
-    predictions: list[PredictionOut] = Field(description="All findings, most probable first.")
-    explained_finding: str
+    predictions: list[PredictionOut] = Field(
+        description="All findings, those with the highest lift first; then those without a "
+        "threshold; without base rates, the most probable first."
+    )
+    calibrated_on: CalibratedOn | None = Field(
+        description="Images that `probability` was calibrated on; null if the checkpoint does not "
+        "say."
+    )
+    explained_finding: str = Field(
+        description="The finding asked for; by default the first of the predictions: the one with "
+        "the highest lift that has a threshold."
+    )
     image_url: str
     overlay_url: str = Field(description="The query's Grad-CAM for the explained finding.")
     overlay: str | None = Field(None, description="With include=overlays: a data URI (JPEG).")
@@ -118,6 +165,9 @@ class AnswerOut(BaseModel):
     counter_examples: list[NeighbourOut] = Field(
         description="Most similar cases known not to have the explained finding; empty unless "
         "requested. Neighbours without the finding are included."
+    )
+    chance_measured_on: MeasuredOn | None = Field(
+        description="Images that `chance` was measured on; null if the index is not calibrated."
     )
     matched: int = Field(
         ge=0,

@@ -192,7 +192,7 @@ class Search(CaseFilter):
     finding: str | None = Field(
         None,
         max_length=100,
-        description="Finding to explain; the most probable one by default.",
+        description="Finding to explain; by default the one with the highest lift.",
         examples=["Effusion"],
     )
     exclude: CaseIds = Field(

@@ -24,7 +24,9 @@ class SimilarityCalibration:
         images: number of images compared with the index.
         pairs: number of compared pairs.
         similarity: cosines, ascending, in [-1, 1].
-        chance: fraction of pairs with a shared finding at each cosine, in [0, 1].
+        chance: fraction of pairs with a shared finding at each cosine, in [0, 1]. It holds only
+            where findings are as frequent as among the images compared.
+        ill: share of those images that show a finding, in [0, 1]; None in older calibrations.
     """
 
     checkpoint: str
@@ -33,6 +35,7 @@ class SimilarityCalibration:
     pairs: int
     similarity: tuple[float, ...]
     chance: tuple[float, ...]
+    ill: float | None = None
 
     def __post_init__(self) -> None:
         knots, chance = np.array(self.similarity, float), np.array(self.chance, float)
@@ -42,6 +45,7 @@ class SimilarityCalibration:
             or not (np.diff(knots) > 0).all()
             or not (np.diff(chance) >= 0).all()
             or not ((np.abs(knots) <= 1).all() and ((chance >= 0) & (chance <= 1)).all())
+            or not (self.ill is None or 0 <= self.ill <= 1)
         ):
             raise CorruptArtefact(
                 "a calibration of similarity needs two or more cosines from -1 to 1 that "

@@ -23,22 +23,11 @@ from xemplar.archive.store import Store
 from xemplar.data.splits import OLDEST_SCHEME, PatientSplit
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.model.calibration import Calibration, Population
 from xemplar.model.densenet import Architecture, Weights, shapes
 
-SCHEMA = 2
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Platt scaling of one finding: probability = sigmoid(scale * logit + offset).
-
-    Platt, Advances in Large Margin Classifiers, 1999; fitted on validation images. The finding is
-    predicted present at ``threshold`` or above (Youden's J on those images).
-    """
-
-    scale: float = 1.0
-    offset: float = 0.0
-    threshold: float = 0.5
+SCHEMA, READABLE = 3, (2, 3)
+"""Schema that is written, and those that are read; 2 knew no base rates and no population."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +39,7 @@ class Card:
         spec: preprocessing of the input.
         architecture: architecture of the network.
         calibration: one per finding, in order.
+        population: images that the calibration was fitted on; None where it is not known.
         training: the trainer's settings, data sets with digests, epochs; for documentation, and to
             determine which images the network has seen.
         metrics: metrics on validation images, by name.
@@ -60,6 +50,7 @@ class Card:
     spec: PreprocessSpec = PreprocessSpec()
     architecture: Architecture = Architecture()
     calibration: tuple[Calibration, ...] = ()
+    population: Population | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     code_version: str = __version__
@@ -126,10 +117,37 @@ class Checkpoint:
         probability: npt.NDArray[np.float32] = 1 / (1 + np.exp(-odds, dtype=np.float32))
         return probability
 
+    def lifts(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Divide probabilities (..., F) by base rates, float32 (..., F); NaN without base rate."""
+        rates = [np.nan if c.base_rate is None else c.base_rate for c in self.card.calibration]
+        lifts: npt.NDArray[np.float32] = np.divide(probabilities, np.array(rates, np.float32))
+        return lifts
+
+    def order(self, probabilities: npt.NDArray[np.float32]) -> list[int]:
+        """Sort the findings of one image, probabilities (F,), for people to read.
+
+        Returns:
+            Indices of the findings: by lift, the highest first; those without a threshold last;
+            those without a base rate by probability. The first is explained by default.
+        """
+        lifts = np.nan_to_num(self.lifts(probabilities))
+        keys = (-probabilities, -lifts, np.isinf(self.thresholds))
+        return [int(index) for index in np.lexsort(keys)]
+
+    def called(self, probabilities: npt.NDArray[np.float32], index: int) -> bool | None:
+        """Tell whether one finding's probability, of (F,), is called; None if it never can be."""
+        if self.card.calibration[index].threshold is None:
+            return None
+        return bool(probabilities[index] >= self.thresholds[index])
+
     @property
     def thresholds(self) -> npt.NDArray[np.float32]:
-        """Probability at and above which each finding is predicted present, float32 (F,)."""
-        return np.array([c.threshold for c in self.card.calibration], np.float32)
+        """Probability at and above which each finding is called present, float32 (F,).
+
+        Infinite for findings that are never called.
+        """
+        found = [np.inf if c.threshold is None else c.threshold for c in self.card.calibration]
+        return np.array(found, np.float32)
 
 
 def default_checkpoint() -> Path:
@@ -237,13 +255,15 @@ def find(digest: str, store: Store, *others: Path) -> Path:
 
 
 def _card(fields: Mapping[str, Any]) -> Card:
-    if fields["schema"] != SCHEMA:
+    if fields["schema"] not in READABLE:
         raise CorruptArtefact(
-            f"the checkpoint has schema {fields['schema']!r}; this software reads {SCHEMA}; "
+            f"the checkpoint has schema {fields['schema']!r}; this software reads "
+            f"{' and '.join(map(str, READABLE))}; "
             "install the version that wrote it, or train again"
         )
     architecture = dict(fields["architecture"])
     blocks: Sequence[int] = architecture.pop("blocks")
+    population = fields.get("population")
     return Card(
         findings=tuple(fields["findings"]),
         spec=PreprocessSpec.from_dict(fields["spec"]),
@@ -251,6 +271,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
             blocks=(blocks[0], blocks[1], blocks[2], blocks[3]), **architecture
         ),
         calibration=tuple(Calibration(**c) for c in fields["calibration"]),
+        population=None if population is None else Population(**population),
         training=fields["training"],
         metrics=fields["metrics"],
         code_version=fields["code_version"],

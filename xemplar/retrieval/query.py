@@ -61,7 +61,7 @@ class Question:
     Attributes:
         live: the snapshot.
         scope: the cases to search.
-        explained: position of the finding to explain; None for the most probable.
+        explained: position of the finding to explain; None for the first of `Checkpoint.order`.
     """
 
     live: Snapshot
@@ -147,7 +147,9 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
     live, scope, vector = question.live, question.scope, features.embedding[0]
     checkpoint = live.checkpoint
     probabilities = checkpoint.probabilities(features.logits[0])
-    explained = int(probabilities.argmax()) if question.explained is None else question.explained
+    explained = question.explained
+    if explained is None:
+        explained = checkpoint.order(probabilities)[0]
     finding = checkpoint.card.findings[explained]
     similar = scope.neighbours(vector)
     contrary = scope.counter_examples(vector, finding)
@@ -168,42 +170,52 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         archived_as=None if archived is None else archived.case_id,
         features=features,
         cams=cams,
-        predictions=_predictions(checkpoint, probabilities),
+        predictions=predictions(checkpoint, probabilities),
+        population=checkpoint.card.population,
         explained=finding,
         neighbours=neighbours,
         counter_examples=counter_examples,
+        similarity_calibration=live.generation.manifest.calibration,
         matched=scope.matched,
         warnings=query.warnings,
         timings_ms=query.watch.timings_ms,
     )
 
 
-def _predictions(
+def predictions(
     checkpoint: Checkpoint, probabilities: npt.NDArray[np.float32]
 ) -> tuple[Prediction, ...]:
-    present = probabilities >= checkpoint.thresholds
-    return tuple(
-        Prediction(
-            checkpoint.card.findings[index], float(probabilities[index]), bool(present[index])
+    """Describe one image's probabilities (F,), in the order of `Checkpoint.order`."""
+    lifts = checkpoint.lifts(probabilities)
+    found = []
+    for index in checkpoint.order(probabilities):
+        calibration = checkpoint.card.calibration[index]
+        found.append(
+            Prediction(
+                finding=checkpoint.card.findings[index],
+                probability=float(probabilities[index]),
+                base_rate=calibration.base_rate,
+                lift=None if calibration.base_rate is None else float(lifts[index]),
+                threshold=calibration.threshold,
+                called=checkpoint.called(probabilities, index),
+            )
         )
-        for index in np.argsort(-probabilities, kind="stable")
-    )
+    return tuple(found)
 
 
 def _neighbours(live: Snapshot, found: Sequence[Found], explained: int) -> tuple[Neighbour, ...]:
     calibration = live.generation.manifest.calibration
-    threshold = live.checkpoint.thresholds[explained]
     neighbours = []
     for rank, one in enumerate(found, start=1):
         logits = live.generation.logits(one.case.id)
-        probability = float(live.checkpoint.probabilities(logits)[explained])
+        probabilities = live.checkpoint.probabilities(logits)
         neighbours.append(
             Neighbour(
                 rank=rank,
                 case=one.case,
                 similarity=one.similarity,
-                probability=probability,
-                present=bool(probability >= threshold),
+                probability=float(probabilities[explained]),
+                called=live.checkpoint.called(probabilities, explained),
                 chance=None if calibration is None else calibration.chance_of(one.similarity),
             )
         )

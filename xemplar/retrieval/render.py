@@ -37,23 +37,22 @@ def case_image(media: Media, case: Case, side: int = DISPLAY_SIDE) -> bytes:
 def query_map(live: Snapshot, answer: Answer, finding: str | None = None) -> Map | None:
     """Return the query's Grad-CAM for a finding (None: the explained one).
 
-    None below the finding's threshold. See `xemplar.model.explain`.
+    None unless the finding is called. See `xemplar.model.explain`.
     """
     findings = live.checkpoint.card.findings
     index = finding_index(findings, finding or answer.explained)
-    present = next(p.present for p in answer.predictions if p.finding == findings[index])
-    return answer.cams[index] if present else None
+    called = next(p.called for p in answer.predictions if p.finding == findings[index])
+    return answer.cams[index] if called else None
 
 
 def case_map(live: Snapshot, case: Case, finding: str) -> Map | None:
     """Return a case's stored Grad-CAM for a finding; the network does not run.
 
-    None below the finding's threshold.
+    None unless the finding is called.
     """
     checkpoint, generation = live.checkpoint, live.generation
     index = finding_index(checkpoint.card.findings, finding)
-    probability = checkpoint.probabilities(generation.logits(case.id))[index]
-    if probability < checkpoint.thresholds[index]:
+    if not checkpoint.called(checkpoint.probabilities(generation.logits(case.id)), index):
         return None
     heatmap: Map = generation.cams(case.id)[index]
     return heatmap
@@ -64,7 +63,7 @@ def query_overlay(
 ) -> bytes:
     """Render the query with its Grad-CAM for a finding (None: the explained one).
 
-    Below the finding's threshold the image is rendered without a map.
+    Unless the finding is called, the image is rendered without a map.
     """
     return _drawn(live, answer.image, query_map(live, answer, finding), side)
 
@@ -72,7 +71,7 @@ def query_overlay(
 def case_overlay(live: Snapshot, media: Media, case: Case, finding: str, side: int = 512) -> bytes:
     """Render a case with its stored Grad-CAM for a finding; the network does not run.
 
-    Below the finding's threshold the image is rendered without a map.
+    Unless the finding is called, the image is rendered without a map.
     """
     heatmap = case_map(live, case, finding)
     return _drawn(live, media.display(case.image_sha256), heatmap, side)
@@ -125,7 +124,7 @@ def overlays(live: Snapshot, media: Media, answer: Answer, side: int = 512) -> d
 
 
 def maps(live: Snapshot, answer: Answer) -> dict[str, Map | None]:
-    """Return the maps that `overlays` draws, under the same keys; None below the threshold."""
+    """Return the maps that `overlays` draws, under the same keys; None unless it is called."""
     found = {"query": query_map(live, answer)}
     for shown in (*answer.neighbours, *answer.counter_examples):
         found[shown.case.case_id] = case_map(live, shown.case, answer.explained)

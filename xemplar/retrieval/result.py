@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Case
+from xemplar.index import SimilarityCalibration
+from xemplar.model.calibration import Population
 from xemplar.model.densenet import Features
 
 
@@ -17,12 +19,19 @@ class Prediction:
     Attributes:
         finding: its name.
         probability: calibrated, in [0, 1].
-        present: whether it reaches the finding's threshold; below it no Grad-CAM is drawn.
+        base_rate: share of the calibration's population with the finding; None if not known.
+        lift: probability / base_rate; None without a base rate.
+        threshold: probability from which on the finding is called present; None if it never is.
+        called: whether the probability reaches the threshold; None without one. A Grad-CAM is
+            drawn of called findings alone.
     """
 
     finding: str
     probability: float
-    present: bool
+    base_rate: float | None
+    lift: float | None
+    threshold: float | None
+    called: bool | None
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Neighbour:
         case: the case itself.
         similarity: cosine of the two embeddings, in [-1, 1]. Not a probability.
         probability: predicted for the explained finding in this case.
-        present: whether that reaches the finding's threshold.
+        called: whether that reaches the finding's threshold; None without one.
         chance: calibrated probability that the case shares a finding with the query; None if the
             index has no calibration.
     """
@@ -43,7 +52,7 @@ class Neighbour:
     case: Case
     similarity: float
     probability: float
-    present: bool
+    called: bool | None
     chance: float | None
 
 
@@ -62,10 +71,12 @@ class Answer:
             the search; None if there is none.
         features: of the query alone (N = 1).
         cams: float32 (F, g, g), Grad-CAM of the query for every finding.
-        predictions: for all findings, most probable first.
+        predictions: for all findings, as `Checkpoint.order` sorts them.
+        population: images that the probabilities were calibrated on; None if not known.
         explained: the finding that the overlays explain.
         neighbours: most similar first; with diversity, in order of selection.
         counter_examples: most similar cases without the explained finding; empty if not requested.
+        similarity_calibration: what the neighbours' chance was measured on; None if not measured.
         matched: number of indexed cases that match the filter, without explicitly excluded ones.
         warnings: problems with the image, as messages; empty if there are none.
         timings_ms: milliseconds by stage, in order.
@@ -81,9 +92,11 @@ class Answer:
     features: Features
     cams: npt.NDArray[np.float32]
     predictions: tuple[Prediction, ...]
+    population: Population | None
     explained: str
     neighbours: tuple[Neighbour, ...]
     counter_examples: tuple[Neighbour, ...]
+    similarity_calibration: SimilarityCalibration | None
     matched: int
     warnings: tuple[str, ...]
     timings_ms: dict[str, float]

@@ -16,7 +16,8 @@ from scipy.special import expit
 from tests.images import PLAIN, TINY, seeded_weights
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.imaging.preprocess import PreprocessSpec
-from xemplar.model.checkpoint import Calibration, Card, Checkpoint, load, save
+from xemplar.model.calibration import Calibration, Population
+from xemplar.model.checkpoint import Card, Checkpoint, load, save
 from xemplar.model.densenet import PROJECTION, Architecture, Weights
 
 FINDINGS = ("Edema", "Mass")
@@ -24,7 +25,8 @@ CARD = Card(
     FINDINGS,
     PreprocessSpec(64, "pad", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
     TINY,
-    (Calibration(1.5, -0.5, 0.4), Calibration(0.8, 0.1, 0.6)),
+    (Calibration(1.5, -0.5, 0.4, 0.05, 70, 9), Calibration(0.8, 0.1, None, 0.2, 30, 4)),
+    Population("ours", images=165, labelled=1500, ill=0.5),
     training={"seed": 1, "datasets": {"ours": "ab12"}},
     metrics={"val_auc": 0.81},
 )
@@ -91,8 +93,39 @@ def test_probabilities_are_the_calibrated_sigmoid(logits: list[float]) -> None:
     assert found.dtype == np.float32
 
 
-def test_thresholds_come_in_the_order_of_the_findings() -> None:
-    np.testing.assert_array_equal(Checkpoint(CARD, {}, "").thresholds, np.float32([0.4, 0.6]))
+def test_thresholds_are_in_the_order_of_the_findings_and_infinite_where_there_is_none() -> None:
+    checkpoint = Checkpoint(CARD, {}, "")
+    np.testing.assert_array_equal(checkpoint.thresholds, np.float32([0.4, np.inf]))
+    sure = np.float32([1, 1])
+    assert [checkpoint.called(sure, n) for n in (0, 1)] == [True, None]
+    assert checkpoint.called(np.float32([0.39, 1]), 0) is False
+
+
+def test_a_lift_is_the_probability_over_the_base_rate() -> None:
+    lifts = Checkpoint(CARD, {}, "").lifts(np.float32([[0.1, 0.1], [0.05, 0.6]]))
+    np.testing.assert_allclose(lifts, [[2, 0.5], [1, 3]], rtol=1e-6)
+    unknown = Checkpoint(Card(FINDINGS), {}, "")
+    assert np.isnan(unknown.lifts(np.float32([0.1, 0.1]))).all()
+
+
+@pytest.mark.parametrize(
+    ("rates", "thresholds", "order"),
+    [
+        ((0.1, 0.4, 0.2), (0.5, 0.5, 0.5), [0, 2, 1]),  # lifts 3, 1, 2.5
+        ((0.1, 0.4, 0.2), (None, 0.5, 0.5), [2, 1, 0]),
+        ((None, None, None), (0.5, 0.5, 0.5), [2, 1, 0]),
+        ((None, 0.4, 0.2), (None, 0.5, None), [1, 2, 0]),
+    ],
+)
+def test_findings_are_ordered_by_lift_and_those_that_are_never_called_come_last(
+    rates: tuple[float | None, ...], thresholds: tuple[float | None, ...], order: list[int]
+) -> None:
+    calibration = tuple(
+        Calibration(threshold=threshold, base_rate=rate)
+        for rate, threshold in zip(rates, thresholds, strict=True)
+    )
+    card = Card(("Edema", "Mass", "Nodule"), calibration=calibration)
+    assert Checkpoint(card, {}, "").order(np.float32([0.3, 0.4, 0.5])) == order
 
 
 # ---- Refusals -----------------------------------------------------------------------------------
@@ -137,7 +170,7 @@ def test_a_safetensors_file_of_another_program_is_rejected(
 def test_a_card_of_another_schema_is_rejected(
     tmp_path: Path, weights: Weights, fields: dict[str, Any]
 ) -> None:
-    with pytest.raises(CorruptArtefact, match="schema 99; this software reads 2; install"):
+    with pytest.raises(CorruptArtefact, match="schema 99; this software reads 2 and 3; install"):
         load(raw(tmp_path / "file", weights, fields | {"schema": 99}))
 
 
@@ -150,6 +183,18 @@ def test_a_checkpoint_from_before_there_were_projections_is_read(
     assert load(path).card.architecture == PLAIN
 
 
+def test_a_checkpoint_from_before_there_were_base_rates_is_read(
+    tmp_path: Path, weights: Weights, fields: dict[str, Any]
+) -> None:
+    old = {k: v for k, v in fields.items() if k != "population"} | {
+        "schema": 2,
+        "calibration": [{"scale": 1.5, "offset": -0.5, "threshold": 0.4}] * 2,
+    }
+    card = load(raw(tmp_path / "file", weights, old)).card
+    assert card.calibration == (Calibration(1.5, -0.5, 0.4, None, None, None),) * 2
+    assert card.population is None
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -160,6 +205,14 @@ def test_a_checkpoint_from_before_there_were_projections_is_read(
         ("architecture", {"depth": 3}),
         ("calibration", [{"slope": 1}]),
         ("calibration", 3),
+        ("calibration", [{"threshold": 1.5}] * 2),
+        ("calibration", [{"threshold": "high"}] * 2),
+        ("calibration", [{"base_rate": 0}] * 2),
+        ("calibration", [{"base_rate": 1.0}] * 2),
+        ("calibration", [{"base_rate": float("nan")}] * 2),
+        ("population", {"source": "ours"}),
+        ("population", {"source": "ours", "images": 1, "labelled": 1, "ill": 2}),
+        ("population", "ours"),
     ],
 )
 def test_a_card_with_a_broken_field_is_rejected(

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pytest
 
 from tests.images import drawn_image, encoded
-from tests.stores import CASES, SmallStore, small_store
+from tests.stores import CASES, NEVER, SmallStore, small_store
 from xemplar.api import Search
 from xemplar.archive.store import Store
 from xemplar.catalog import Case
+from xemplar.data.findings import NIH14
 from xemplar.errors import (
     InvalidArgument,
     NotARadiograph,
@@ -30,6 +31,7 @@ from xemplar.model.encoder import Precision, open_encoder
 from xemplar.model.explain import similarity_evidence
 from xemplar.phantom import phantom
 from xemplar.retrieval import render
+from xemplar.retrieval.query import predictions
 from xemplar.retrieval.result import Answer
 from xemplar.retrieval.retriever import Retriever
 from xemplar.retrieval.snapshot import fit_validator
@@ -140,17 +142,29 @@ def test_similarity_evidence_adds_up_to_the_similarity_shown_in_both_directions(
         assert on_case.sum() == pytest.approx(near.similarity, abs=1e-4)
 
 
-def test_predictions_are_calibrated_and_the_most_probable_first(
+def test_predictions_are_calibrated_and_those_most_above_their_base_rate_come_first(
     retriever: Retriever, answer: Answer, tiny: Checkpoint
 ) -> None:
     by_name = dict(
         zip(tiny.card.findings, tiny.probabilities(answer.features.logits[0]), strict=True)
     )
     assert {p.finding: p.probability for p in answer.predictions} == pytest.approx(by_name)
-    probabilities = [p.probability for p in answer.predictions]
-    assert probabilities == sorted(probabilities, reverse=True)
-    assert {p.finding for p in answer.predictions if p.present} == set(tiny.card.findings[::2])
+    *ordered, last = answer.predictions
+    lifts = [p.lift or 0 for p in ordered]
+    assert lifts == sorted(lifts, reverse=True)
+    assert lifts == pytest.approx([p.probability / (p.base_rate or 0) for p in ordered])
+    assert (last.finding, last.threshold, last.called) == (NEVER, None, None)
+    assert {p.finding for p in answer.predictions if p.called} == set(tiny.card.findings[::2])
     assert answer.explained == answer.predictions[0].finding
+    assert answer.population == retriever.checkpoint.card.population
+
+
+def test_without_base_rates_the_most_probable_finding_comes_first(tiny: Checkpoint) -> None:
+    old = replace(tiny, card=replace(tiny.card, calibration=()))
+    found = predictions(old, np.linspace(0.2, 0.8, len(NIH14), dtype=np.float32))
+    assert [p.finding for p in found] == list(reversed(NIH14))
+    assert {(p.base_rate, p.lift, p.threshold) for p in found} == {(None, None, 0.5)}
+    assert [p.called for p in found] == [True] * 7 + [False] * 7
 
 
 def test_a_finding_can_be_chosen_and_its_synonyms_are_understood(retriever: Retriever) -> None:
@@ -279,21 +293,21 @@ def test_an_answer_names_what_gave_it(retriever: Retriever, answer: Answer) -> N
     assert answer.query_id != retriever.ask(STRANGER).query_id
 
 
-def test_below_its_threshold_a_finding_has_no_map(retriever: Retriever, answer: Answer) -> None:
+def test_a_finding_that_is_not_called_has_no_map(retriever: Retriever, answer: Answer) -> None:
     plain = jpeg(shrink(answer.image, 512))
     shown = {
         p.finding: render.query_overlay(retriever.live, answer, p.finding)
         for p in answer.predictions
     }
-    present = {p.finding for p in answer.predictions if p.present}
-    assert len(present) == 7
+    called = {p.finding for p in answer.predictions if p.called}
+    assert len(called) == 7
     for finding, picture in shown.items():
-        assert (picture == plain) == (finding not in present)
+        assert (picture == plain) == (finding not in called)
     case = answer.neighbours[0].case
     image = jpeg(shrink(retriever.media.display(case.image_sha256), 512))
     for finding in shown:
         assert (render.case_overlay(retriever.live, retriever.media, case, finding) == image) == (
-            finding not in present
+            finding not in called
         )
 
 
@@ -304,7 +318,7 @@ def test_a_neighbours_probability_is_of_the_explained_finding(
     for near in answer.neighbours:
         logits = retriever.generation.logits(near.case.id)
         assert near.probability == retriever.checkpoint.probabilities(logits)[place]
-        assert near.present == (place % 2 == 0)
+        assert near.called == (place % 2 == 0)
 
 
 def test_every_picture_has_its_images_shape_and_the_side_asked_for(

@@ -1,0 +1,1 @@
+"""Probability study: whether the network's probabilities mean what they say, and its calls."""
