@@ -264,7 +264,7 @@ def _start(
         optimizer=optimizer,
         scheduler=_scheduler(optimizer, settings),
         epochs=[],
-        counts=count_labels(splits[VAL], records, tuple(described["findings"]), settings.uncertain),
+        counts=count_labels(splits[VAL], records, described["findings"], settings.uncertain),
     )
     if resumes:
         progress = load_state(out / STATE, run.state, optimizer, run.scheduler)
