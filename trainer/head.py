@@ -1,104 +1,208 @@
 """Fits the classifier anew on frozen features: what a machine without a GPU can do in minutes.
 
-The convolutions stay as they are, so an image's pooled features are computed once for each of its
-augmented copies, and what is left is a logistic regression. It starts from the network's own
-classifier and is drawn back to it (L2-SP: Li, Grandvalet & Davoine, ICML 2018): what few images
-say of 1,664 channels must not undo what the training learnt.
+The convolutions stay as they are, so each augmented copy of an image passes through them once, and
+what is left is a logistic regression. It starts from the network's own classifier and is drawn back
+to it (L2-SP: Li, Grandvalet & Davoine, ICML 2018): what some thousand images say of 1,664 channels
+must not undo what the training learnt; and it goes only part of the way (WiSE-FT: Wortsman et al.,
+CVPR 2022). Boxes have a part in it, as the classifier's weights are those of Grad-CAM, too: without
+them the maps spread.
 """
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
-from rich.console import Console
 from rich.progress import Progress
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xemplar.model.pytorch import DenseNetwork
 
-from .data import Sample
 from .epoch import Device
+from .losses import outside_box_loss
+from .resident import Loader
+from .sampling import EpochSampler
+from .settings import Settings
 
 STEPS = 100
 """Most iterations of L-BFGS."""
 
-FLOOR = 1e-3
+LEAST_DEVIATION = 1e-3
 """Least standard deviation by which a channel is divided."""
 
+MOST_MAPS = 6000
+"""Most images whose maps are kept for the outside-box loss: 2 GB of DenseNet-169's."""
 
-@torch.inference_mode()
-def pooled_features(
-    network: DenseNetwork, batches: Iterable[Sample], count: int, device: Device, console: Console
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Computes pooled features of training batches by a frozen network.
 
-    Args:
-        network: on the device; its batch norms use their statistics and keep them.
-        batches: augmented, as in an epoch.
-        count: images in them, for the progress.
-        device: of the network.
-        console: for progress.
+INTERPOLATION = 0.6
+"""Share of the way from the weights before to those fitted."""
+
+MASS_SHARE = 0.1
+"""Weight of the outside-mass loss, in parts of the outside-box loss's."""
+
+
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """What a frozen network makes of N training images; float32, on the CPU.
+
+    Attributes:
+        pooled: (N, C), features before the classifier.
+        target: (N, F) in [0, 1].
+        weight: (N, F) >= 0, of the labels.
+        maps: (M, C, g, g), last maps of those images that say where a finding is.
+        location: (M, F, g, g), see `trainer.data.Sample`.
+        location_weight: (M, F).
+    """
+
+    pooled: Tensor
+    target: Tensor
+    weight: Tensor
+    maps: Tensor
+    location: Tensor
+    location_weight: Tensor
+
+
+def fit_head(
+    network: DenseNetwork,
+    loader: Loader,
+    sampler: EpochSampler,
+    settings: Settings,
+    device: Device,
+    progress: Progress,
+) -> tuple[float, float]:
+    """Fits the network's classifier in place on as many augmented epochs as the settings say.
 
     Returns:
-        (features (N, C), targets (N, F), label weights (N, F)), float32 on the CPU.
+        (classification loss, accuracy at probability 0.5) of the fitted classifier on them.
     """
+    features = frozen_features(network, loader, sampler, settings, device, progress)
+    classifier = nn.Linear(features.pooled.shape[1], features.target.shape[1])
+    classifier.load_state_dict(network.classifier.state_dict())
+    progress.add_task("fitting the classifier", total=None)
+    fit_classifier(classifier, features, settings.head_penalty, settings.box_weight)
+    network.classifier.load_state_dict(classifier.state_dict())
+    return _scores(classifier, features)
+
+
+@torch.no_grad()
+def frozen_features(
+    network: DenseNetwork,
+    loader: Loader,
+    sampler: EpochSampler,
+    settings: Settings,
+    device: Device,
+    progress: Progress,
+) -> FrozenFeatures:
+    """Passes augmented training images through the network, whose batch norms stay as they are."""
     network.eval()
-    parts: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
-    with Progress(*Progress.get_default_columns(), console=console, transient=True) as progress:
-        task = progress.add_task("features", total=count)
-        for batch in batches:
+    pooled, target, weight = list[Tensor](), list[Tensor](), list[Tensor]()
+    maps, location, location_weight = list[Tensor](), list[Tensor](), list[Tensor]()
+    kept = 0
+    task = progress.add_task("features", total=settings.epochs * len(loader))
+    for epoch in range(1, settings.epochs + 1):
+        sampler.epoch = epoch
+        for batch in loader:
             with device.autocast():
-                maps = network.maps(batch.image.to(device.name))
-            row = (maps.float().mean(dim=(2, 3)), batch.target, batch.known)
-            for rows, tensor in zip(parts, row, strict=True):
-                rows.append(tensor.cpu())
-            progress.advance(task, len(batch.image))
-    features, target, known = (torch.cat(rows) for rows in parts)
-    return features, target, known
+                last = network.maps(batch.image.to(device.name)).float().cpu()
+            pooled.append(last.mean(dim=(2, 3)))
+            target.append(batch.target.cpu())
+            weight.append(batch.known.cpu())
+            due = batch.location_weight.cpu()
+            if settings.box_weight and kept < MOST_MAPS:
+                shows = (due > 0).any(dim=1)
+                maps.append(last[shows])
+                location.append(batch.location.cpu()[shows])
+                location_weight.append(due[shows])
+                kept += int(shows.sum())
+            progress.advance(task)
+    none = last[:0], batch.location.cpu()[:0], batch.location_weight.cpu()[:0]
+    return FrozenFeatures(
+        torch.cat(pooled),
+        torch.cat(target),
+        torch.cat(weight),
+        *(
+            torch.cat([empty, *rows])
+            for empty, rows in zip(none, (maps, location, location_weight), strict=True)
+        ),
+    )
 
 
 def fit_classifier(
-    classifier: torch.nn.Linear, features: Tensor, target: Tensor, weight: Tensor, penalty: float
-) -> float:
-    """Fits a linear layer in place by logistic regression, one for each finding.
+    classifier: nn.Linear, features: FrozenFeatures, penalty: float, box_weight: float
+) -> None:
+    """Fits a linear layer in place: a logistic regression for each finding.
 
-    Minimises the weighted mean of the binary cross-entropy plus ``penalty`` times the squared
-    change of the layer's weights, in units of the channels' standard deviations.
+    Minimises, summed over the findings, the weighted mean of the binary cross-entropy; plus
+    ``penalty`` times the squared change of the weights, in units of the channels' standard
+    deviations; plus ``box_weight`` times the outside-box and outside-mass losses. Then goes
+    `INTERPOLATION` of the way there.
 
     Args:
-        classifier: (F, C), on the CPU.
-        features: float (N, C).
-        target: float (N, F) in [0, 1].
-        weight: float (N, F) >= 0, of the labels; a finding without any keeps its row.
-        penalty: of the change, > 0.
-
-    Returns:
-        The mean cross-entropy of the fitted layer.
+        classifier: (F, C), on the CPU; a finding without a label keeps its row.
+        features: of the training images.
+        penalty: > 0.
+        box_weight: >= 0.
     """
-    mean, deviation = features.mean(dim=0), features.std(dim=0).clamp(min=FLOOR)
-    inputs = (features - mean) / deviation
-    with torch.no_grad():
-        before = classifier(features)
+    pooled, weight = features.pooled, features.weight
+    mean = pooled.mean(dim=0)
+    deviation = pooled.std(dim=0).clamp(min=LEAST_DEVIATION)
+    inputs = (pooled - mean) / deviation
+    before, logits = classifier.weight.detach(), classifier(pooled).detach()
     share = weight / weight.sum(dim=0).clamp(min=1e-9)
-    change = torch.zeros_like(classifier.weight, requires_grad=True)
+    change = torch.zeros_like(before, requires_grad=True)
     offset = torch.zeros_like(classifier.bias, requires_grad=True)
-
-    def loss() -> Tensor:
-        logits = before + inputs @ change.T + offset
-        each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        return (each * share).sum()
-
     optimizer = torch.optim.LBFGS([change, offset], max_iter=STEPS, line_search_fn="strong_wolfe")
+    with_boxes = box_weight > 0 and len(features.maps) > 0
+    if with_boxes:
+        scale = float(_evidence(before, features.maps).std())
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        total = loss() + penalty * change.square().sum()
+        each = F.binary_cross_entropy_with_logits(
+            logits + inputs @ change.T + offset, features.target, reduction="none"
+        )
+        total = (each * share).sum() + penalty * change.square().sum()
+        if with_boxes:
+            evidence = _evidence(before + change / deviation, features.maps)
+            where = (features.location, features.location_weight)
+            mass = outside_mass_loss(evidence / scale, *where)
+            total = total + box_weight * (outside_box_loss(evidence, *where) + MASS_SHARE * mass)
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        scaled = change / deviation
-        classifier.weight.add_(scaled)
-        classifier.bias.add_(offset - scaled @ mean)
-        return float(loss()) / max(1, int((weight.sum(dim=0) > 0).sum()))
+        moved, offset = INTERPOLATION * change / deviation, INTERPOLATION * offset
+        classifier.weight.add_(moved)
+        classifier.bias.add_(offset - moved @ mean)
+
+
+def outside_mass_loss(evidence: Tensor, location: Tensor, weight: Tensor) -> Tensor:
+    """Penalises positive evidence outside its location: -log of the share that lies inside.
+
+    A map draws positive evidence alone. The outside-box loss weighs its peaks, this one all of it.
+
+    Args:
+        evidence: float (N, F, g, g), of a standard deviation of about 1.
+        location: float (N, F, g, g), share of each cell that counts as inside, in [0, 1].
+        weight: float (N, F), weight of each map.
+
+    Returns:
+        Weighted mean over the maps, >= 0; 0 where all weights are 0.
+    """
+    positive = F.softplus(evidence, beta=4).flatten(2)  # smooth, as L-BFGS asks for
+    inside = (positive * location.flatten(2)).sum(dim=2) / positive.sum(dim=2).clamp(min=1e-9)
+    return -(inside.clamp(min=1e-3).log() * weight).sum() / weight.sum().clamp(min=1)
+
+
+def _evidence(weight: Tensor, maps: Tensor) -> Tensor:
+    """Contributions of each cell to the logits, (N, F, g, g), of weights (F, C)."""
+    return torch.einsum("fc,nchw->nfhw", weight, maps)
+
+
+@torch.no_grad()
+def _scores(classifier: nn.Linear, features: FrozenFeatures) -> tuple[float, float]:
+    logits, target, weight = classifier(features.pooled), features.target, features.weight
+    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    right = ((logits > 0) == (target > 0.5)).float()
+    loss, accuracy = ((part * weight).sum() / weight.sum() for part in (each, right))
+    return float(loss), float(accuracy)

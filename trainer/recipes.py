@@ -36,6 +36,16 @@ RECIPES: Mapping[str, Settings] = {
         warmup_epochs=26,
         augmentation=Augmentation(crop=0.7, erasing_chance=0.6),
     ),
+    # no GPU: the classifier and projection of a trained checkpoint (--initial), on more images and
+    # soft labels (--soft-labels) than it was trained with
+    "head": Settings(
+        head_penalty=0.001,
+        contradicted_weight=0.5,
+        box_weight=1.0,
+        projection=256,
+        epochs=3,
+        augmentation=Augmentation(crop=0.75),
+    ),
 }
 
 

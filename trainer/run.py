@@ -36,6 +36,7 @@ from .data import TrainingImages, check_readable, frontal_images
 from .description import SETTINGS, STATE, check_same, description, membership
 from .distributed import Distributed
 from .epoch import Device, Validation, train_epoch
+from .head import fit_head
 from .initialisation import (
     initialise,
     prevalence,
@@ -114,6 +115,8 @@ class Run:
     def finished(self) -> bool:
         """True if all epochs are done, or none of the last ``patience`` was the best."""
         done, best = len(self.epochs), self.best
+        if self.settings.head_penalty:  # which takes all augmented epochs together
+            return done > 0
         return done >= self.settings.epochs or (
             best is not None and done - best.epoch >= self.settings.patience
         )
@@ -300,11 +303,15 @@ def _one_epoch(
             run.update_average()
             progress.advance(task)
 
-        weights = run.settings.loss_weights_at(number)
-        mix = mixer(run.settings, number, run.processes.rank)
-        loss, right = train_epoch(
-            run.parallel, loader, run.optimizer, run.device, weights, mix, on_step, run.processes
-        )
+        if run.settings.head_penalty:
+            loss, right = fit_head(run.kept, loader, sampler, run.settings, run.device, progress)
+        else:
+            weights = run.settings.loss_weights_at(number)
+            mix = mixer(run.settings, number, run.processes.rank)
+            loss, right = train_epoch(
+                run.parallel, loader, run.optimizer, run.device, weights, mix, on_step,
+                run.processes,
+            )  # fmt: skip
         loss, right = run.processes.mean(loss), run.processes.mean(right)
         run.processes.broadcast_buffers(run.state)
         task = progress.add_task(f"epoch {number} validate", total=None)

@@ -240,6 +240,15 @@ class Settings:
         ),
         GUIDANCE,
     ] = 0
+    head_penalty: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Fit the classifier alone, on frozen features of as many augmented epochs: "
+            "weight of its squared change, such as 0.001; 0: train the whole network.",
+        ),
+        GUIDANCE,
+    ] = 0.0
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
         Field(description="Arithmetic; auto: bfloat16 autocast where the device has it."),
@@ -302,6 +311,12 @@ class Settings:
                 f"crossfit {self.crossfit} and teacher {self.teacher!r}; soft labels come from a "
                 "file, or from copies of a teacher: give soft_label_weight with soft_labels, or "
                 "with crossfit and teacher, or none of them"
+            )
+        if self.head_penalty and (self.initial == "none" or self.small_epochs or self.ema_decay):
+            found.append(
+                f"head_penalty is {self.head_penalty:g}, which fits the classifier of trained "
+                f"weights at one input size: initial {self.initial!r} must name some, and "
+                f"small_epochs ({self.small_epochs}) and ema_decay ({self.ema_decay:g}) must be 0"
             )
         if 0 < self.crossfit < FOLDS:
             found.append(
