@@ -110,7 +110,10 @@ class EmbeddingRow(Base):
     """A checkpoint's outputs for a case. Arrays are little-endian, in C order."""
 
     __tablename__ = "embeddings"
-    __table_args__ = (Index("ix_embeddings_checkpoint_change", "checkpoint", "change"),)
+    __table_args__ = (
+        Index("ix_embeddings_checkpoint_case", "checkpoint", "case"),
+        Index("ix_embeddings_checkpoint_change", "checkpoint", "change", "case"),
+    )
 
     case: Mapped[int] = mapped_column(
         Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
