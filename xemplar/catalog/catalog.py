@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from xemplar.catalog.access import EVERYTHING
@@ -18,6 +18,7 @@ from xemplar.catalog.rows import (
     check_entry,
     description_fields,
     embedding_fields,
+    parts,
 )
 from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.sqlite import truncate_log
@@ -143,18 +144,35 @@ class Catalog(CatalogReader):
         who did what with the cases, but no details of them (`redact_audit_trail`).
         """
         with writing(self._engine) as connection:
-            query = select(CaseRow.id.label("case"), CaseRow.image_sha256, CaseRow.source)
-            query = query.where(CaseRow.case_id.in_(case_ids), *self.access.conditions())
-            query = query.order_by(CaseRow.id)
-            found = connection.execute(query.with_for_update()).all()
-            if found:
-                images = {case_id_of(row.image_sha256): row.image_sha256 for row in found}
+            found = self._lock(connection, case_ids)
+            for some in parts(found):
+                images = {case_id_of(row.image_sha256): row.image_sha256 for row in some}
                 redact_audit_trail(connection, images)
                 delete_ratings(connection, images)
+            if found:
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
                 connection.execute(insert(RemovalRow), [{**row._mapping, **about} for row in found])
-                connection.execute(delete(CaseRow).where(CaseRow.id.in_([r.case for r in found])))
+                for some in parts(found):
+                    gone = CaseRow.id.in_([row.case for row in some])
+                    connection.execute(delete(CaseRow).where(gone))
             return len(found)
+
+    def _lock(self, connection: Connection, case_ids: Collection[str]) -> list[Row[int, str, str]]:
+        """Lock cases in order of ids; return (case, image_sha256, source) of each."""
+        allowed = self.access.conditions()
+        query = select(CaseRow.id).where(*allowed)
+        ids = [
+            number
+            for some in parts(case_ids)
+            for number in connection.scalars(query.where(CaseRow.case_id.in_(some)))
+        ]
+        columns = (CaseRow.id.label("case"), CaseRow.image_sha256, CaseRow.source)
+        locking = select(*columns).where(*allowed).order_by(CaseRow.id).with_for_update()
+        return [
+            row
+            for some in parts(sorted(ids))
+            for row in connection.execute(locking.where(CaseRow.id.in_(some)))
+        ]
 
     def truncate_log(self) -> bool:
         """Empty SQLite's write-ahead log, which may still contain removed rows.
@@ -185,10 +203,11 @@ class Catalog(CatalogReader):
         self, digests: Collection[str], delete_files: Callable[[str], None]
     ) -> None:
         """Delete the pictures of those images that are not cases."""
-        with writing(self._engine) as connection:
-            query = select(CaseRow.image_sha256).where(CaseRow.image_sha256.in_(digests))
-            for sha256 in set(digests).difference(connection.scalars(query)):
-                delete_files(sha256)
+        for some in parts(digests):
+            with writing(self._engine) as connection:
+                query = select(CaseRow.image_sha256).where(CaseRow.image_sha256.in_(some))
+                for sha256 in set(some).difference(connection.scalars(query)):
+                    delete_files(sha256)
 
     def describe(self, case_id: str, fields: Mapping[str, Any]) -> Mapping[str, tuple[Any, Any]]:
         """Change metadata of a case; fields that are not given keep their values.

@@ -15,7 +15,7 @@ from xemplar.api.search import CaseFilter
 from xemplar.catalog.access import EVERYTHING, Access
 from xemplar.catalog.case import Batch, Case, case_elsewhere, case_id_of, case_id_taken
 from xemplar.catalog.filters import conditions
-from xemplar.catalog.rows import batch_of, case_of
+from xemplar.catalog.rows import batch_of, case_of, parts
 from xemplar.catalog.schema import reading
 from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
 from xemplar.data.findings import VOCABULARY, known_finding
@@ -92,11 +92,14 @@ class CatalogReader:
         return case
 
     def cases(self, ids: Iterable[int]) -> Mapping[int, Case]:
-        """Return cases by their ids, in one query; removed cases are missing from the result."""
-        wanted = [int(number) for number in ids]
-        query = select(CaseRow).where(CaseRow.id.in_(wanted), *self.access.conditions())
+        """Return cases by their ids, in one query if they are few; removed cases are missing."""
+        query = select(CaseRow).where(*self.access.conditions())
         with self._reading() as connection, Session(connection) as session:
-            return {row.id: case_of(row) for row in session.scalars(query)}
+            return {
+                row.id: case_of(row)
+                for some in parts(map(int, ids))
+                for row in session.scalars(query.where(CaseRow.id.in_(some)))
+            }
 
     def named_images(self, source: str) -> frozenset[tuple[str, str]]:
         """Return (name within the data set, image digest) of a source's named images."""
