@@ -5,7 +5,7 @@ backup interface. Values are converted by SQLAlchemy's types, as in every other 
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -25,7 +25,7 @@ Row = tuple[Any, ...]
 Conversion = Callable[[Any], Any] | None
 
 
-def read_rows(connection: Connection, table: Table) -> Iterator[Row]:
+def read_rows(connection: Connection, table: Table) -> Generator[Row, None, None]:
     """Yield a table's rows as Python values, in the order of its columns."""
     dialect, driver = connection.dialect, _driver(connection)
     kinds = [_oid(column.type, connection) for column in table.columns]

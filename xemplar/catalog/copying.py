@@ -1,7 +1,7 @@
 """Copies a whole catalog into another database, SQLite or PostgreSQL, as a consistent snapshot."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, make_url, select, text
@@ -62,7 +62,8 @@ def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
                 )
         new.execute(delete(ChangeRow))  # the row that every new catalog has
         for table in Base.metadata.sorted_tables:
-            write_rows(new, table, read_rows(old, table))
+            with closing(read_rows(old, table)) as rows:
+                write_rows(new, table, rows)
         _advance_sequences(new)
 
 
