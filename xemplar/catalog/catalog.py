@@ -99,9 +99,11 @@ class Catalog(CatalogReader):
         ]
         ids: Mapping[str, int] = {}
         new: frozenset[str] = frozenset()
+        changed = set[int]()
         with writing(self._engine) as connection:
             if newest:
                 ids, new = self._put_cases(connection, list(newest.values()))
+                changed.update(number for digest, number in ids.items() if digest not in new)
             if descriptions:
                 statement = (
                     update(CaseRow.__table__)  # type: ignore[arg-type]  # it is a Table
@@ -112,10 +114,13 @@ class Catalog(CatalogReader):
                     )
                 )
                 connection.execute(statement, descriptions)
-                self._put_findings(connection, [fields["sha256"] for fields in descriptions])
-            if newest:
+                digests = [fields["sha256"] for fields in descriptions]
+                changed.update(self._put_findings(connection, digests).values())
+            if newest or changed:
+                change = _next_change(connection)
                 by_id = {ids[digest]: entry for digest, entry in newest.items()}
-                self._put_embeddings(connection, checkpoint, by_id)
+                self._put_embeddings(connection, checkpoint, by_id, change)
+                self._number(connection, changed, change)
         return new
 
     def check_addition(self, entry: Entry) -> None:
@@ -237,8 +242,11 @@ class Catalog(CatalogReader):
             if fields:
                 mine = CaseRow.image_sha256 == row["image_sha256"]
                 connection.execute(update(CaseRow).where(mine).values(**fields))
-                self._put_findings(connection, [row["image_sha256"]])
-        return {name: (row[name], new) for name, new in fields.items() if row[name] != new}
+                ids = self._put_findings(connection, [row["image_sha256"]])
+            changed = {name: (row[name], new) for name, new in fields.items() if row[name] != new}
+            if changed:
+                self._number(connection, ids.values(), _next_change(connection))
+        return changed
 
     def put_embeddings(self, checkpoint: str, entries: Mapping[int, Entry]) -> None:
         """Store another checkpoint's embeddings of existing cases, by their ids.
@@ -254,7 +262,7 @@ class Catalog(CatalogReader):
             query = select(CaseRow.id).where(CaseRow.id.in_(entries)).with_for_update()
             there = {number: entries[number] for number in connection.scalars(query)}
             if there:
-                self._put_embeddings(connection, checkpoint, there)
+                self._put_embeddings(connection, checkpoint, there, _next_change(connection))
 
     def _count_change(
         self, connection: Connection, case_id: str, before: str | None, after: str | None
@@ -330,10 +338,17 @@ class Catalog(CatalogReader):
             connection.execute(insert(FindingRow), rows)
         return {row.image_sha256: row.id for row in found}
 
+    def _number(self, connection: Connection, ids: Collection[int], change: int) -> None:
+        """Record a change to the metadata of existing cases."""
+        for some in parts(ids):
+            statement = update(CaseRow).where(CaseRow.id.in_(some)).values(change=change)
+            connection.execute(statement)
+
     def _put_embeddings(
-        self, connection: Connection, checkpoint: str, entries: Mapping[int, Entry]
+        self, connection: Connection, checkpoint: str, entries: Mapping[int, Entry], change: int
     ) -> None:
-        change = _next_change(connection)
+        if not entries:
+            return
         statement = self._insert(EmbeddingRow)
         newer = statement.excluded
         connection.execute(

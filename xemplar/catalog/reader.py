@@ -183,6 +183,12 @@ class CatalogReader:
         with self._reading() as connection:
             return np.sort(np.fromiter(connection.scalars(query), np.int64))
 
+    def described_ids(self, since: int) -> npt.NDArray[np.int64]:
+        """Return the ids of existing cases whose metadata changed after a change, int64 (n,)."""
+        query = select(CaseRow.id).where(_later(CaseRow.change, since))
+        with self._reading() as connection:
+            return np.sort(np.fromiter(connection.scalars(query), np.int64))
+
     def page(
         self,
         checkpoint: str,
@@ -222,7 +228,7 @@ class CatalogReader:
             return np.fromiter(connection.scalars(query), np.int64)
 
     def version(self) -> int:
-        """Return the number of the last change to embeddings; cheap enough to poll each second.
+        """Return the number of the last change to the cases; cheap enough to poll each second.
 
         Later reads include all changes up to it, and possibly newer ones.
         """

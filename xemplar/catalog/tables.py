@@ -79,6 +79,8 @@ class CaseRow(Base):
     spacing_column_mm: Mapped[float | None] = mapped_column(Double)
     photometric: Mapped[str | None] = mapped_column(String)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
+    # number of the last change to the metadata of an existing case
+    change: Mapped[int] = mapped_column(Number, server_default="0", index=True)
 
 
 class FindingRow(Base):
@@ -126,10 +128,10 @@ class EmbeddingRow(Base):
 
 
 class ChangeRow(Base):
-    """Single row with the number of the last change to embeddings.
+    """Single row with the number of the last change to embeddings or metadata.
 
-    A transaction that adds or removes embeddings takes the next number and locks the row until it
-    ends. So numbers become visible in order, unlike those of a sequence.
+    A transaction that adds, removes or describes cases takes the next number and locks the row
+    until it ends. So numbers become visible in order, unlike those of a sequence.
     """
 
     __tablename__ = "last_change"

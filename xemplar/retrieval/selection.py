@@ -40,7 +40,7 @@ class Scope:
     def __init__(
         self, generation: LiveIndex, catalog: Catalog, images: StoredImages, search: Search
     ) -> None:
-        """Resolves filters and exclusions in the catalog.
+        """Resolves filters in memory, and exclusions in the catalog.
 
         Args:
             generation: index to search.
@@ -64,11 +64,12 @@ class Scope:
         self._excluded = catalog.cases(named.union(same))
         there = [case for case in self._excluded.values() if case.id in generation]
         self._left_out, self._left_out_vectors = there, _vectors(generation, there)
-        self._among = catalog.seen() if search.matches_all else catalog.matching(search)
         self._without: dict[str, npt.NDArray[np.int64]] = {}
-        ids = generation.ids
-        ids = ids if self._among is None else np.intersect1d(ids, self._among)
-        self.matched = int((~np.isin(ids, list(named))).sum())
+        self._among: npt.NDArray[np.int64] | None = None
+        if catalog.access.sources is not None or not search.matches_all:
+            self._among = generation.ids[generation.matching(catalog, search)]
+        ids = generation.ids if self._among is None else self._among
+        self.matched = len(ids) - int(np.isin(np.fromiter(named, np.int64), ids).sum())
 
     def neighbours(self, vector: npt.NDArray[np.float32]) -> list[Found]:
         """Returns the k cases for an embedding, float32 (C,), or fewer if fewer qualify."""
@@ -81,7 +82,8 @@ class Scope:
         if finding not in self._without:  # images of a batch often share an explained finding
             no_findings: dict[str, tuple[str, ...]] = {"any_of": (), "all_of": (), "none_of": ()}
             others = self.search.model_copy(update=no_findings)
-            self._without[finding] = self._catalog.matching(others, known_absent=finding)
+            mask = self.generation.matching(self._catalog, others, known_absent=finding)
+            self._without[finding] = self.generation.ids[mask]
         return self._find(vector, self.search.counter_examples, self._without[finding])
 
     def archived(

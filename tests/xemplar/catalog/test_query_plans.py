@@ -36,6 +36,7 @@ READS: dict[str, Callable[[Catalog], object]] = {
     "batches of a reindex": lambda catalog: list(catalog.vectors(OTHER, size=512)),
     "what came since": lambda catalog: catalog.embedded_ids(ONE, CASES - 16),
     "what went since": lambda catalog: catalog.removed(CASES - 16),
+    "what was described since": lambda catalog: catalog.described_ids(CASES - 16),
     "embeddings of some cases": lambda catalog: list(catalog.vectors_of(ONE, [5, 700, 2_000])),
     "first page": lambda catalog: catalog.page(ONE, limit=16),
     "middle page": lambda catalog: catalog.page(ONE, after=CASES // 2, limit=16),
