@@ -5,7 +5,7 @@ backup interface. Values are converted by SQLAlchemy's types, as in every other 
 """
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -120,7 +120,7 @@ def _oid(kind: TypeEngine[Any], connection: Connection) -> int | None:
     return oid
 
 
-def _converted(rows: Iterable[Row], convert: list[Conversion]) -> Iterator[Row]:
+def _converted(rows: Iterable[Row], convert: Sequence[Conversion]) -> Iterator[Row]:
     """Apply a conversion to each column, where there is one."""
     places = [(place, change) for place, change in enumerate(convert) if change is not None]
     for row in rows:

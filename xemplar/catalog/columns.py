@@ -176,7 +176,7 @@ class FilterColumns:
                 found |= (word & some) != 0
         return found
 
-    def _overwritten(self, read: Iterable[tuple[Ids, list[Sequence[Any]]]]) -> Self:
+    def _overwritten(self, read: Iterable[tuple[Ids, Sequence[Sequence[Any]]]]) -> Self:
         """Return a copy with rows from the catalog; those of other cases are ignored."""
         columns = self._columns
         for ids, rows in read:
@@ -191,7 +191,7 @@ class FilterColumns:
 
 def _rows(
     catalog: CatalogReader, ids: Ids | None = None
-) -> Iterator[tuple[Ids, list[Sequence[Any]]]]:
+) -> Iterator[tuple[Ids, Sequence[Sequence[Any]]]]:
     """Yield (ids, values) of some cases or all, `ROWS` at a time; values as for `_columns_of`."""
     query = select(
         CaseRow.id,
