@@ -5,7 +5,7 @@ A filter over a million cases takes seconds in SQL, and milliseconds here. Its m
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -38,21 +38,18 @@ class _Codes:
     """Numbers of names from 0 in order of appearance, which never change. Thread-safe."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[str | None, int] = {None: UNKNOWN}
         self._adding = Lock()
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._numbers) - 1
 
-    def of(self, name: str | None) -> int:
-        """Return a name's number, `UNKNOWN` for none."""
-        if name is None:
-            return UNKNOWN
-        found = self._numbers.get(name)
-        if found is None:
-            with self._adding:
-                found = self._numbers.setdefault(name, len(self._numbers))
-        return found
+    def of(self, names: Collection[str | None]) -> list[int]:
+        """Return the numbers of names, `UNKNOWN` for None."""
+        with self._adding:
+            for name in set(names).difference(self._numbers):
+                self._numbers[name] = len(self)
+        return list(map(self._numbers.__getitem__, names))
 
     def known(self, names: Iterable[str]) -> list[int]:
         """Return the numbers of those names that have appeared."""
@@ -70,9 +67,11 @@ class _Names:
     def _bits(self, labels: str) -> tuple[int, int]:
         """Return bit masks of the findings present, and of those labelled absent."""
         known = json.loads(labels)
-        present = sum(1 << self.findings.of(finding) for finding in positives(known))
-        absent = sum(1 << self.findings.of(name) for name, value in known.items() if value == 0)
-        return present, absent
+        absent = [finding for finding, value in known.items() if value == 0]
+        return self._mask(positives(known)), self._mask(absent)
+
+    def _mask(self, findings: Collection[str]) -> int:
+        return sum(1 << number for number in self.findings.of(findings))
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +150,7 @@ class FilterColumns:
             ("source", names.sources, sources),
         ):
             if values is not None:
-                found &= np.isin(columns[name], codes.known(values))
+                found &= _among(columns[name], codes.known(values))
         if wanted.age_min is not None or wanted.age_max is not None:
             found &= columns["age"] >= (wanted.age_min or 0)
         if wanted.age_max is not None:
@@ -171,7 +170,7 @@ class FilterColumns:
         words = self._columns[column]
         found = np.zeros(len(self.ids), bool)
         bits = sum(1 << number for number in set(self._names.findings.known(findings)))
-        for word, some in zip(words, _words(bits, len(words)), strict=True):
+        for word, (some,) in zip(words, _words([bits], len(words)).tolist(), strict=True):
             if some:
                 found |= (word & some) != 0
         return found
@@ -224,13 +223,13 @@ def _columns_of(values: Sequence[Sequence[Any]], names: _Names) -> dict[str, npt
     count = _word_count(names)
     return {
         "there": np.ones(len(sex), bool),
-        "sex": np.array([names.sexes.of(one) for one in sex], np.int8),
+        "sex": np.array(names.sexes.of(sex), np.int8),
         "age": np.array([UNKNOWN if one is None else one for one in age], np.int16),
-        "view": np.array([names.views.of(one and one.upper()) for one in view], np.int32),
-        "source": np.array([names.sources.of(one) for one in source], np.int32),
+        "view": np.array(names.views.of([one and one.upper() for one in view]), np.int32),
+        "source": np.array(names.sources.of(source), np.int32),
         "day": np.array(day, "datetime64[D]").astype(np.int32),
-        "present": np.array([_words(bits, count) for bits in present], np.uint32).T,
-        "absent": np.array([_words(bits, count) for bits in absent], np.uint32).T,
+        "present": _words(present, count),
+        "absent": _words(absent, count),
     }
 
 
@@ -255,6 +254,16 @@ def _word_count(names: _Names) -> int:
     return max(1, -(-len(names.findings) // WORD))
 
 
-def _words(bits: int, count: int) -> list[int]:
-    """Split a bit mask into words, the lowest bits first; further ones are left out."""
-    return [bits >> (WORD * word) & ((1 << WORD) - 1) for word in range(count)]
+def _words(masks: Sequence[int], count: int) -> npt.NDArray[np.uint32]:
+    """Split bit masks into words (count, n), the lowest bits first; further ones are left out."""
+    full = (1 << WORD) - 1
+    words = [[bits >> (WORD * word) & full for bits in masks] for word in range(count)]
+    return np.array(words, np.uint32)
+
+
+def _among(column: npt.NDArray[Any], codes: Iterable[int]) -> Mask:
+    """Select the rows with one of a few codes."""
+    found = np.zeros(len(column), bool)
+    for code in codes:
+        found |= column == code
+    return found
