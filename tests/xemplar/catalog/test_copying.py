@@ -144,3 +144,23 @@ def test_a_value_that_the_other_database_does_not_take_is_refused(
         pytest.raises(XemplarError, match=r"test_.* cannot be used: .*NUL"),
     ):
         copy_catalog(source, target)
+
+
+def test_nothing_of_a_removed_case_is_in_a_copied_file(tmp_path: Path) -> None:
+    """Pages are copied with what no row refers to; SQLite overwrites it (``secure_delete``)."""
+    file, copy = tmp_path / "source.sqlite", tmp_path / "copy.sqlite"
+    migrate(f"sqlite:///{file}")
+    names = [f"name-{number:04d}-".ljust(20 + number % 60, "x") for number in range(300)]
+    with open_catalog(f"sqlite:///{file}") as catalog:
+        for first in range(0, 300, 50):
+            rows = [(n, names[n]) for n in range(first, first + 50)]
+            catalog.add("c" * 64, [entry(number, file=name) for number, name in rows])
+        ids = [catalog.cases([number])[number].case_id for number in range(1, 301)]
+        for first in range(0, 100, 10):
+            catalog.remove([ids[place] for place in range(first, 300, 100)])
+            catalog.remove(ids[200 + first : 210 + first])
+        left = {case.file for case in catalog.cases(range(1, 301)).values()}
+    copy_catalog(f"sqlite:///{file}", f"sqlite:///{copy}")
+    content = copy.read_bytes()
+    assert 100 < len(left) < 300
+    assert {name for name in names if name.encode() in content} == left
