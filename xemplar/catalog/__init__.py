@@ -7,6 +7,7 @@ decoding an image. The database is SQLite by default, PostgreSQL by URL.
 from xemplar.catalog.access import EVERYTHING, NOTHING, Access
 from xemplar.catalog.case import Batch, Case, Description, Entry, case_id_of
 from xemplar.catalog.catalog import Catalog, open_catalog
+from xemplar.catalog.columns import FilterColumns
 from xemplar.catalog.generations import GenerationRecord, Generations
 from xemplar.catalog.schema import migrate
 
@@ -19,6 +20,7 @@ __all__ = [
     "Catalog",
     "Description",
     "Entry",
+    "FilterColumns",
     "GenerationRecord",
     "Generations",
     "case_id_of",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from xemplar.catalog.access import EVERYTHING
@@ -18,6 +18,7 @@ from xemplar.catalog.rows import (
     check_entry,
     description_fields,
     embedding_fields,
+    parts,
 )
 from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.sqlite import truncate_log
@@ -98,9 +99,11 @@ class Catalog(CatalogReader):
         ]
         ids: Mapping[str, int] = {}
         new: frozenset[str] = frozenset()
+        changed = set[int]()
         with writing(self._engine) as connection:
             if newest:
                 ids, new = self._put_cases(connection, list(newest.values()))
+                changed.update(number for digest, number in ids.items() if digest not in new)
             if descriptions:
                 statement = (
                     update(CaseRow.__table__)  # type: ignore[arg-type]  # it is a Table
@@ -111,10 +114,13 @@ class Catalog(CatalogReader):
                     )
                 )
                 connection.execute(statement, descriptions)
-                self._put_findings(connection, [fields["sha256"] for fields in descriptions])
-            if newest:
+                digests = [fields["sha256"] for fields in descriptions]
+                changed.update(self._put_findings(connection, digests).values())
+            if newest or changed:
+                change = _next_change(connection)
                 by_id = {ids[digest]: entry for digest, entry in newest.items()}
-                self._put_embeddings(connection, checkpoint, by_id)
+                self._put_embeddings(connection, checkpoint, by_id, change)
+                self._number(connection, changed, change)
         return new
 
     def check_addition(self, entry: Entry) -> None:
@@ -143,18 +149,35 @@ class Catalog(CatalogReader):
         who did what with the cases, but no details of them (`redact_audit_trail`).
         """
         with writing(self._engine) as connection:
-            query = select(CaseRow.id.label("case"), CaseRow.image_sha256, CaseRow.source)
-            query = query.where(CaseRow.case_id.in_(case_ids), *self.access.conditions())
-            query = query.order_by(CaseRow.id)
-            found = connection.execute(query.with_for_update()).all()
-            if found:
-                images = {case_id_of(row.image_sha256): row.image_sha256 for row in found}
+            found = self._lock(connection, case_ids)
+            for some in parts(found):
+                images = {case_id_of(row.image_sha256): row.image_sha256 for row in some}
                 redact_audit_trail(connection, images)
                 delete_ratings(connection, images)
+            if found:
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
                 connection.execute(insert(RemovalRow), [{**row._mapping, **about} for row in found])
-                connection.execute(delete(CaseRow).where(CaseRow.id.in_([r.case for r in found])))
+                for some in parts(found):
+                    gone = CaseRow.id.in_([row.case for row in some])
+                    connection.execute(delete(CaseRow).where(gone))
             return len(found)
+
+    def _lock(self, connection: Connection, case_ids: Collection[str]) -> list[Row[int, str, str]]:
+        """Lock cases in order of ids; return (case, image_sha256, source) of each."""
+        allowed = self.access.conditions()
+        query = select(CaseRow.id).where(*allowed)
+        ids = [
+            number
+            for some in parts(case_ids)
+            for number in connection.scalars(query.where(CaseRow.case_id.in_(some)))
+        ]
+        columns = (CaseRow.id.label("case"), CaseRow.image_sha256, CaseRow.source)
+        locking = select(*columns).where(*allowed).order_by(CaseRow.id).with_for_update()
+        return [
+            row
+            for some in parts(sorted(ids))
+            for row in connection.execute(locking.where(CaseRow.id.in_(some)))
+        ]
 
     def truncate_log(self) -> bool:
         """Empty SQLite's write-ahead log, which may still contain removed rows.
@@ -185,10 +208,11 @@ class Catalog(CatalogReader):
         self, digests: Collection[str], delete_files: Callable[[str], None]
     ) -> None:
         """Delete the pictures of those images that are not cases."""
-        with writing(self._engine) as connection:
-            query = select(CaseRow.image_sha256).where(CaseRow.image_sha256.in_(digests))
-            for sha256 in set(digests).difference(connection.scalars(query)):
-                delete_files(sha256)
+        for some in parts(digests):
+            with writing(self._engine) as connection:
+                query = select(CaseRow.image_sha256).where(CaseRow.image_sha256.in_(some))
+                for sha256 in set(some).difference(connection.scalars(query)):
+                    delete_files(sha256)
 
     def describe(self, case_id: str, fields: Mapping[str, Any]) -> Mapping[str, tuple[Any, Any]]:
         """Change metadata of a case; fields that are not given keep their values.
@@ -218,8 +242,11 @@ class Catalog(CatalogReader):
             if fields:
                 mine = CaseRow.image_sha256 == row["image_sha256"]
                 connection.execute(update(CaseRow).where(mine).values(**fields))
-                self._put_findings(connection, [row["image_sha256"]])
-        return {name: (row[name], new) for name, new in fields.items() if row[name] != new}
+                ids = self._put_findings(connection, [row["image_sha256"]])
+            changed = {name: (row[name], new) for name, new in fields.items() if row[name] != new}
+            if changed:
+                self._number(connection, ids.values(), _next_change(connection))
+        return changed
 
     def put_embeddings(self, checkpoint: str, entries: Mapping[int, Entry]) -> None:
         """Store another checkpoint's embeddings of existing cases, by their ids.
@@ -235,7 +262,7 @@ class Catalog(CatalogReader):
             query = select(CaseRow.id).where(CaseRow.id.in_(entries)).with_for_update()
             there = {number: entries[number] for number in connection.scalars(query)}
             if there:
-                self._put_embeddings(connection, checkpoint, there)
+                self._put_embeddings(connection, checkpoint, there, _next_change(connection))
 
     def _count_change(
         self, connection: Connection, case_id: str, before: str | None, after: str | None
@@ -311,10 +338,17 @@ class Catalog(CatalogReader):
             connection.execute(insert(FindingRow), rows)
         return {row.image_sha256: row.id for row in found}
 
+    def _number(self, connection: Connection, ids: Collection[int], change: int) -> None:
+        """Record a change to the metadata of existing cases."""
+        for some in parts(ids):
+            statement = update(CaseRow).where(CaseRow.id.in_(some)).values(change=change)
+            connection.execute(statement)
+
     def _put_embeddings(
-        self, connection: Connection, checkpoint: str, entries: Mapping[int, Entry]
+        self, connection: Connection, checkpoint: str, entries: Mapping[int, Entry], change: int
     ) -> None:
-        change = _next_change(connection)
+        if not entries:
+            return
         statement = self._insert(EmbeddingRow)
         newer = statement.excluded
         connection.execute(

@@ -8,14 +8,14 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Engine, Select, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Connection, Engine, exists, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from xemplar.api.search import CaseFilter
 from xemplar.catalog.access import EVERYTHING, Access
 from xemplar.catalog.case import Batch, Case, case_elsewhere, case_id_of, case_id_taken
 from xemplar.catalog.filters import conditions
-from xemplar.catalog.rows import batch_of, case_of
+from xemplar.catalog.rows import batch_of, case_of, parts
 from xemplar.catalog.schema import reading
 from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
 from xemplar.data.findings import VOCABULARY, known_finding
@@ -92,11 +92,14 @@ class CatalogReader:
         return case
 
     def cases(self, ids: Iterable[int]) -> Mapping[int, Case]:
-        """Return cases by their ids, in one query; removed cases are missing from the result."""
-        wanted = [int(number) for number in ids]
-        query = select(CaseRow).where(CaseRow.id.in_(wanted), *self.access.conditions())
+        """Return cases by their ids, in one query if they are few; removed cases are missing."""
+        query = select(CaseRow).where(*self.access.conditions())
         with self._reading() as connection, Session(connection) as session:
-            return {row.id: case_of(row) for row in session.scalars(query)}
+            return {
+                row.id: case_of(row)
+                for some in parts(map(int, ids))
+                for row in session.scalars(query.where(CaseRow.id.in_(some)))
+            }
 
     def named_images(self, source: str) -> frozenset[tuple[str, str]]:
         """Return (name within the data set, image digest) of a source's named images."""
@@ -183,10 +186,16 @@ class CatalogReader:
         """
         query = select(EmbeddingRow.case).where(EmbeddingRow.checkpoint == checkpoint)
         if since is not None:
-            query = query.where(EmbeddingRow.change > since)
+            query = query.where(_later(EmbeddingRow.change, since))
+        # sorted here: to spare a sort, a database might read all cases in order instead
         with self._reading() as connection:
-            rows = connection.scalars(query.order_by(EmbeddingRow.case))
-            return np.fromiter(rows, np.int64)
+            return np.sort(np.fromiter(connection.scalars(query), np.int64))
+
+    def described_ids(self, since: int) -> npt.NDArray[np.int64]:
+        """Return the ids of existing cases whose metadata changed after a change, int64 (n,)."""
+        query = select(CaseRow.id).where(_later(CaseRow.change, since))
+        with self._reading() as connection:
+            return np.sort(np.fromiter(connection.scalars(query), np.int64))
 
     def page(
         self,
@@ -212,19 +221,22 @@ class CatalogReader:
         embedded = (EmbeddingRow.case == CaseRow.id) & (EmbeddingRow.checkpoint == checkpoint)
         query = select(CaseRow).join(EmbeddingRow, embedded)
         query = query.where(*conditions(wanted), *self.access.conditions())
-        query = query.where(CaseRow.id > after).order_by(CaseRow.id).limit(limit)
+        # by the embeddings' column: their index has the order, and ends the page early
+        query = query.where(EmbeddingRow.case > after).order_by(EmbeddingRow.case).limit(limit)
         with self._reading() as connection, Session(connection) as session:
             return tuple(map(case_of, session.scalars(query)))
 
     def not_embedded(self, checkpoint: str) -> npt.NDArray[np.int64]:
         """Return the ids of the cases that a checkpoint has not embedded, int64 (n,), ascending."""
-        done = select(EmbeddingRow.case).where(EmbeddingRow.checkpoint == checkpoint)
-        query = select(CaseRow.id).where(CaseRow.id.not_in(done)).order_by(CaseRow.id)
+        done = exists().where(
+            EmbeddingRow.case == CaseRow.id, EmbeddingRow.checkpoint == checkpoint
+        )
+        query = select(CaseRow.id).where(~done).order_by(CaseRow.id)
         with self._reading() as connection:
             return np.fromiter(connection.scalars(query), np.int64)
 
     def version(self) -> int:
-        """Return the number of the last change to embeddings; cheap enough to poll each second.
+        """Return the number of the last change to the cases; cheap enough to poll each second.
 
         Later reads include all changes up to it, and possibly newer ones.
         """
@@ -252,23 +264,23 @@ class CatalogReader:
     def vectors(self, checkpoint: str, size: int = 1024) -> Iterator[Batch]:
         """Yield all embeddings of a checkpoint in order of ids, ``size`` cases at a time.
 
-        Each batch is a separate query: memory holds one batch, and no transaction stays open.
+        Each batch is a separate query: memory holds one batch and all ids, and no transaction stays
+        open.
 
         Raises:
             CorruptArtefact: the shapes of stored arrays differ between batches.
         """
-        after, shape = -1, None
-        while True:
-            query = _embeddings(checkpoint).where(EmbeddingRow.case > after).limit(size)
-            with self._reading() as connection:
-                rows = connection.execute(query).all()
-            if not rows:
-                return
-            batch = batch_of(rows)
+        shape, ids = None, self.embedded_ids(checkpoint)
+        for start in range(0, len(ids), size):
+            some = ids[start : start + size]
+            # a range, as a database without statistics might sort all that remain for a LIMIT
+            where = EmbeddingRow.case.between(int(some[0]), int(some[-1]))
+            batch = self._batch(checkpoint, where)
+            if batch is None:
+                continue
             if shape not in (None, (batch.vectors.shape[1], batch.cams.shape[1:])):
                 raise CorruptArtefact(f"embeddings of {checkpoint[:12]} differ in shape: {shape}")
             shape = (batch.vectors.shape[1], batch.cams.shape[1:])
-            after = int(batch.ids[-1])
             yield batch
 
     def vectors_of(self, checkpoint: str, ids: Sequence[int], size: int = 1024) -> Iterator[Batch]:
@@ -281,15 +293,13 @@ class CatalogReader:
         """
         for start in range(0, len(ids), size):
             some = [int(number) for number in ids[start : start + size]]
-            with self._reading() as connection:
-                query = _embeddings(checkpoint).where(EmbeddingRow.case.in_(some))
-                rows = connection.execute(query).all()
-            if rows:
-                yield batch_of(rows)
+            batch = self._batch(checkpoint, EmbeddingRow.case.in_(some))
+            if batch is not None:
+                yield batch
 
     def removed(self, since: int = 0) -> frozenset[int]:
         """Return the ids of cases removed after a change; older generations may still hold them."""
-        query = select(RemovalRow.case).where(RemovalRow.change > since)
+        query = select(RemovalRow.case).where(_later(RemovalRow.change, since))
         with self._reading() as connection:
             return frozenset(connection.scalars(query))
 
@@ -307,12 +317,25 @@ class CatalogReader:
         with self._reading() as connection:
             return tuple(sha256 for sha256 in connection.scalars(query) if sha256)
 
+    def _batch(self, checkpoint: str, where: ColumnElement[bool]) -> Batch | None:
+        """Read a checkpoint's embeddings of some cases; None if none are left."""
+        columns = (EmbeddingRow.case, EmbeddingRow.vector, EmbeddingRow.logits, EmbeddingRow.cams)
+        query = select(*columns).where(EmbeddingRow.checkpoint == checkpoint, where)
+        with self._reading() as connection:
+            rows = sorted(connection.execute(query), key=lambda row: row.case)
+        return batch_of(rows) if rows else None
+
     def _reading(self) -> AbstractContextManager[Connection]:
         return reading(self._engine)
 
 
-def _embeddings(checkpoint: str) -> "Select[int, bytes, bytes, bytes]":
-    """Select a checkpoint's embeddings in order of ids, with the columns for `batch_of`."""
-    columns = (EmbeddingRow.case, EmbeddingRow.vector, EmbeddingRow.logits, EmbeddingRow.cams)
-    query = select(*columns).where(EmbeddingRow.checkpoint == checkpoint)
-    return query.order_by(EmbeddingRow.case)
+LAST = 2**63 - 1
+"""No change has a larger number."""
+
+
+def _later(change: InstrumentedAttribute[int], since: int) -> ColumnElement[bool]:
+    """Select changes after one, as a range with two ends.
+
+    Without statistics PostgreSQL expects a third of a table beyond one end, and reads all of it.
+    """
+    return change.between(since + 1, LAST)

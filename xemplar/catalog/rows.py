@@ -1,9 +1,10 @@
 """Converts between the catalog's values and rows of its tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from math import isqrt
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,19 @@ from xemplar.errors import CorruptArtefact, InvalidArgument
 
 DESCRIBED = ("source", "file", "patient", "sex", "age", "labels", "split")
 """Fields set by the newest label file; not the view, which may come from a header."""
+
+
+MOST_VALUES = 10_000
+"""Values in one statement: SQLite takes 32,766, PostgreSQL 65,535, and some name two for each."""
+
+T = TypeVar("T")
+
+
+def parts(values: Iterable[T]) -> Iterator[list[T]]:
+    """Yield values in lists of at most `MOST_VALUES`, one for each statement."""
+    every = iter(values)
+    while some := list(islice(every, MOST_VALUES)):
+        yield some
 
 
 LARGEST_CAM = float(np.finfo(np.float16).max)

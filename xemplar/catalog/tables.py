@@ -79,6 +79,8 @@ class CaseRow(Base):
     spacing_column_mm: Mapped[float | None] = mapped_column(Double)
     photometric: Mapped[str | None] = mapped_column(String)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
+    # number of the last change to the metadata of an existing case
+    change: Mapped[int] = mapped_column(Number, server_default="0", index=True)
 
 
 class FindingRow(Base):
@@ -110,7 +112,10 @@ class EmbeddingRow(Base):
     """A checkpoint's outputs for a case. Arrays are little-endian, in C order."""
 
     __tablename__ = "embeddings"
-    __table_args__ = (Index("ix_embeddings_checkpoint_change", "checkpoint", "change"),)
+    __table_args__ = (
+        Index("ix_embeddings_checkpoint_case", "checkpoint", "case"),
+        Index("ix_embeddings_checkpoint_change", "checkpoint", "change", "case"),
+    )
 
     case: Mapped[int] = mapped_column(
         Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
@@ -123,10 +128,10 @@ class EmbeddingRow(Base):
 
 
 class ChangeRow(Base):
-    """Single row with the number of the last change to embeddings.
+    """Single row with the number of the last change to embeddings or metadata.
 
-    A transaction that adds or removes embeddings takes the next number and locks the row until it
-    ends. So numbers become visible in order, unlike those of a sequence.
+    A transaction that adds, removes or describes cases takes the next number and locks the row
+    until it ends. So numbers become visible in order, unlike those of a sequence.
     """
 
     __tablename__ = "last_change"

@@ -12,7 +12,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.catalog import Batch, Catalog
+from xemplar.api.search import CaseFilter
+from xemplar.catalog import Batch, Catalog, FilterColumns
 from xemplar.errors import Mismatch, NotFound
 from xemplar.index.generation import TIE, Generation, Hits, cosines
 from xemplar.index.manifest import Manifest
@@ -45,6 +46,7 @@ class LiveIndex:
         kept = np.delete(generation.ids, np.searchsorted(generation.ids, gone))
         # stable: nearly sorted input takes one pass
         self._ids = np.sort(np.concatenate([kept, self._added.ids]), kind="stable")
+        self._columns: FilterColumns | None = None
 
     @classmethod
     def of(cls, generation: Generation, catalog: Catalog) -> Self:
@@ -71,7 +73,36 @@ class LiveIndex:
         read = [self._added, *catalog.vectors_of(checkpoint, added.tolist())]
         gone = catalog.removed(since or 0)
         left = [_rows(batch, ~np.isin(batch.ids, list(gone))) for batch in read]
-        return type(self)(self.generation, _joined(left), self._removed | gone, version)
+        index = type(self)(self.generation, _joined(left), self._removed | gone, version)
+        index._columns = self._current_columns(catalog, index.ids)
+        return index
+
+    def matching(
+        self, catalog: Catalog, wanted: CaseFilter, known_absent: str | None = None
+    ) -> npt.NDArray[np.bool_]:
+        """Select the cases that meet a filter and that the catalog's caller can see.
+
+        Their metadata is that of the catalog now, not of the last update.
+
+        Args:
+            catalog: of the index.
+            wanted: the filter.
+            known_absent: see `FilterColumns.mask`.
+
+        Returns:
+            bool (N,), in order of ``ids``.
+
+        Raises:
+            UnknownFinding: the filter names a finding of no vocabulary and no case.
+        """
+        catalog.check(wanted)
+        columns = self._current_columns(catalog, self._ids)
+        return columns.mask(wanted, known_absent, catalog.access.sources)
+
+    def _current_columns(self, catalog: Catalog, ids: npt.NDArray[np.int64]) -> FilterColumns:
+        if self._columns is None:
+            return FilterColumns.read(catalog, ids)
+        return self._columns.updated(catalog, ids)
 
     def __len__(self) -> int:
         return len(self._ids)

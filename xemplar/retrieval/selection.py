@@ -1,6 +1,6 @@
 """Selection of the cases to return: filters, exclusions, diversity, counter-examples."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,7 @@ class Scope:
     def __init__(
         self, generation: LiveIndex, catalog: Catalog, images: StoredImages, search: Search
     ) -> None:
-        """Resolves filters and exclusions in the catalog.
+        """Resolves filters in memory, and exclusions in the catalog.
 
         Args:
             generation: index to search.
@@ -64,15 +64,17 @@ class Scope:
         self._excluded = catalog.cases(named.union(same))
         there = [case for case in self._excluded.values() if case.id in generation]
         self._left_out, self._left_out_vectors = there, _vectors(generation, there)
-        self._among = catalog.seen() if search.matches_all else catalog.matching(search)
-        self._without: dict[str, npt.NDArray[np.int64]] = {}
-        ids = generation.ids
-        ids = ids if self._among is None else np.intersect1d(ids, self._among)
-        self.matched = int((~np.isin(ids, list(named))).sum())
+        self._without: dict[str, npt.NDArray[np.bool_]] = {}
+        self._matching: npt.NDArray[np.bool_] | None = None
+        if catalog.access.sources is not None or not search.matches_all:
+            self._matching = generation.matching(catalog, search)
+        ids, named_rows = generation.ids, _rows(generation.ids, named)
+        matching = np.ones(len(ids), bool) if self._matching is None else self._matching
+        self.matched = int(np.count_nonzero(matching) - np.count_nonzero(matching[named_rows]))
 
     def neighbours(self, vector: npt.NDArray[np.float32]) -> list[Found]:
         """Returns the k cases for an embedding, float32 (C,), or fewer if fewer qualify."""
-        return self._find(vector, self.search.k, self._among)
+        return self._find(vector, self.search.k, self._matching)
 
     def counter_examples(self, vector: npt.NDArray[np.float32], finding: str) -> list[Found]:
         """Returns the most similar cases known not to have a finding, selected like neighbours."""
@@ -81,7 +83,7 @@ class Scope:
         if finding not in self._without:  # images of a batch often share an explained finding
             no_findings: dict[str, tuple[str, ...]] = {"any_of": (), "all_of": (), "none_of": ()}
             others = self.search.model_copy(update=no_findings)
-            self._without[finding] = self._catalog.matching(others, known_absent=finding)
+            self._without[finding] = self.generation.matching(self._catalog, others, finding)
         return self._find(vector, self.search.counter_examples, self._without[finding])
 
     def archived(
@@ -107,12 +109,13 @@ class Scope:
         return case_of_image(vector, inputs, self.generation, self._catalog, self._images)
 
     def _find(
-        self, vector: npt.NDArray[np.float32], count: int, among: npt.NDArray[np.int64] | None
+        self, vector: npt.NDArray[np.float32], count: int, matching: npt.NDArray[np.bool_] | None
     ) -> list[Found]:
         """Searches and selects, with a larger pool while too many candidates are rejected.
 
         Skips cases that were removed from the catalog after the generation was built.
         """
+        among = None if matching is None else self.generation.ids[matching]
         search = self.search
         picky = search.diversity or search.one_per_patient or search.near_duplicates == "drop"
         pool = max(POOL_FACTOR * count, MIN_POOL) if picky else count
@@ -138,6 +141,13 @@ class Scope:
             return False
         contrast = self._images.contrast(case.image_sha256)
         return any(self._images.same(contrast, other.image_sha256) for other in others)
+
+
+def _rows(ids: npt.NDArray[np.int64], some: Collection[int]) -> npt.NDArray[np.intp]:
+    """Returns the rows of those of a few cases that are among ``ids``, which are ascending."""
+    wanted = np.fromiter(some, np.int64, len(some))
+    rows = np.searchsorted(ids, wanted)
+    return rows[np.searchsorted(ids, wanted, "right") > rows]
 
 
 def _vectors(generation: LiveIndex, cases: Sequence[Case]) -> npt.NDArray[np.float32]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,11 +51,27 @@ def test_only_what_changed_since_is_told(catalog: Catalog) -> None:
 
 def test_nothing_to_do_is_no_change(catalog: Catalog) -> None:
     catalog.add(ONE, [entry(1)])
+    catalog.describe(case_id(1), {"sex": "F"})
     before = catalog.version()
     catalog.remove([case_id(2)])
     catalog.put_embeddings(ONE, {99: entry(99)})
     catalog.describe(case_id(1), {"sex": "F"})
+    catalog.describe(case_id(1), {})
     assert catalog.version() == before
+
+
+def test_changes_of_metadata_are_told(catalog: Catalog) -> None:
+    """By a reader, by a newer data set with a new embedding or without; a new case is none."""
+    catalog.add(ONE, [entry(number) for number in range(1, 5)])
+    before = catalog.version()
+    newer = Description(source="newer", file="a.png")
+    catalog.describe(case_id(2), {"sex": "F"})
+    assert catalog.described_ids(before).tolist() == [2]
+    catalog.add(ONE, [], [(entry(3).image_sha256, newer)])
+    catalog.add(ONE, [replace(entry(4), description=newer), entry(5)])
+    assert catalog.described_ids(before).tolist() == [2, 3, 4]
+    assert catalog.described_ids(before + 1).tolist() == [3, 4]
+    assert catalog.described_ids(catalog.version()).tolist() == []
 
 
 def test_a_change_is_seen_only_after_those_before_it(catalog: Catalog) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from xemplar.api import CaseFilter
-from xemplar.catalog import Case, Catalog, Description, Entry
+from xemplar.catalog import Case, Catalog, Description, Entry, FilterColumns
 from xemplar.catalog.tables import CaseRow
 from xemplar.data.findings import NO_FINDING
 from xemplar.errors import InvalidArgument, UnknownFinding
@@ -124,6 +124,8 @@ def check_all(filled: tuple[Catalog, list[Case]], wanted: CaseFilter, absent: st
     ids = catalog.matching(wanted, absent)
     assert ids.dtype == np.int64
     assert ids.tolist() == sorted(case.id for case in cases if meets(case, wanted, absent))
+    columns = FilterColumns.read(catalog, catalog.embedded_ids(CHECKPOINT))
+    assert columns.ids[columns.mask(wanted, absent)].tolist() == ids.tolist()
 
 
 def test_every_filter_means_what_brute_force_means(filled: tuple[Catalog, list[Case]]) -> None:

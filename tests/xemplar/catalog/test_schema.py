@@ -206,3 +206,19 @@ def test_ratings_of_the_release_before_are_kept_and_are_no_key_s(url: str) -> No
             ("ann", 4)
         ]
         assert Raters(catalog.engine).list() == [Rater("ann", None)]
+
+
+def test_cases_of_the_release_before_have_not_changed_since(url: str) -> None:
+    migrate(url)
+    with open_catalog(url) as catalog:
+        catalog.add("c" * 64, [entry(1), entry(2)])
+        config = _config()
+        with catalog.engine.connect().execution_options(write=True) as old, old.begin():
+            config.attributes["connection"] = old
+            command.downgrade(config, "0007")
+    migrate(url)
+    with open_catalog(url) as catalog:
+        assert catalog.described_ids(0).tolist() == []
+        assert catalog.embedded_ids("c" * 64, 0).tolist() == [1, 2]
+        catalog.describe(catalog.cases([2])[2].case_id, {"sex": "F"})
+        assert catalog.described_ids(0).tolist() == [2]

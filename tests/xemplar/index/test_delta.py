@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from tests.xemplar.index.test_search import brute_force, opened
 from tests.xemplar.index.vectors import checkpoint, random_vectors, source
+from xemplar.api import CaseFilter
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog, Description, Entry, case_id_of, migrate, open_catalog
-from xemplar.errors import NotFound
+from xemplar.catalog import Access, Catalog, Description, Entry, case_id_of, migrate, open_catalog
+from xemplar.errors import NotFound, UnknownFinding
 from xemplar.index import Changes, Generation, LiveIndex, build, open_generation
 
 DIGEST = checkpoint().digest
@@ -185,3 +186,28 @@ def test_queries_go_on_while_cases_come_and_go(tmp_path: Path, catalog: Catalog)
             catalog.remove([case_id(number - 20)])
             holder[0] = holder[0].updated(catalog)
         assert all(answer.result() for answer in asked)
+
+
+def test_a_filter_selects_by_the_metadata_of_now(tmp_path: Path, catalog: Catalog) -> None:
+    """Before the index is updated, and of the cases that it holds alone."""
+    vectors = random_vectors(20)
+    catalog.add(DIGEST, [entry(n, vectors[n]) for n in range(1, 6)])
+    index = LiveIndex.of(published(Store(tmp_path / "store"), catalog), catalog)
+    women = CaseFilter(sex="F")
+
+    def found(index: LiveIndex) -> list[int]:
+        return index.ids[index.matching(catalog, women)].tolist()
+
+    assert found(index) == []
+    catalog.describe(case_id(2), {"sex": "F"})
+    catalog.describe(case_id(3), {"sex": "F"})
+    catalog.add(DIGEST, [entry(10, vectors[10])])
+    catalog.describe(case_id(10), {"sex": "F"})
+    catalog.remove([case_id(3)])
+    assert found(index) == [2]
+    assert found(index.updated(catalog)) == [2, 6]
+    assert found(LiveIndex(index.generation)) == [2]
+    elsewhere = catalog.bound(Access(sources=frozenset({"elsewhere"})))
+    assert not index.matching(elsewhere, CaseFilter()).any()
+    with pytest.raises(UnknownFinding, match="Gout"):
+        index.matching(catalog, CaseFilter(any_of=("Gout",)))

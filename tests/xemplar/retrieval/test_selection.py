@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.xemplar.index.vectors import unit
 from xemplar.api.search import NEAR_DUPLICATE, Search
-from xemplar.catalog import Case, Catalog
+from xemplar.catalog import EVERYTHING, Case, Catalog
 from xemplar.errors import InvalidArgument
 from xemplar.index import Hits, LiveIndex
 from xemplar.retrieval import selection
@@ -62,6 +62,8 @@ class Fake:
 
     def case(self, case_id: str) -> Case:
         return self.cases([int(case_id, 16)])[int(case_id, 16)]
+
+    access = EVERYTHING
 
     def seen(self) -> None:
         """No limits: all cases exist for the caller."""

@@ -1,0 +1,72 @@
+"""Removing more cases at once than a statement of the database takes values."""
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from xemplar.catalog import Catalog
+from xemplar.catalog.schema import reading, writing
+from xemplar.catalog.tables import AuditRow, CaseRow, RemovalRow
+
+CASES = 40_000
+"""SQLite takes 32,766 values in one statement."""
+
+
+@pytest.fixture
+def filled(catalog: Catalog) -> Catalog:
+    """A catalog of `CASES` cases with an audited change of each thousandth."""
+    fill = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) "
+        "INSERT INTO cases (case_id, image_sha256, source, labels, width, height, created_at) "
+        "SELECT substr(d, 1, 16), d, 'set', '{}', 1, 1, '2026-01-01 00:00:00.000000' FROM "
+        "(SELECT i, substr('0000000' || i, length('' || i), 8) || :rest AS d FROM n) AS digests "
+        "ORDER BY i"
+    )
+    with writing(catalog.engine) as connection:
+        connection.execute(text(fill), {"count": CASES, "rest": "a" * 56})
+        found = connection.execute(
+            select(CaseRow.case_id, CaseRow.image_sha256, CaseRow.created_at)
+        )
+        audited = [
+            {
+                "at": row.created_at,
+                "request_id": "r",
+                "action": "change",
+                "status": 200,
+                "subject": row.case_id,
+                "image_sha256": row.image_sha256,
+                "results": [],
+                "details": {"sex": {"old": "F", "new": "M"}},
+            }
+            for row in found.all()[::1000]
+        ]
+        connection.execute(insert(AuditRow), audited)
+    return catalog
+
+
+def digests(catalog: Catalog) -> list[str]:
+    with reading(catalog.engine) as connection:
+        return list(connection.scalars(select(CaseRow.image_sha256)))
+
+
+def test_many_cases_are_removed_as_one_change(filled: Catalog) -> None:
+    gone = [sha256[:16] for sha256 in digests(filled)[:-10]]
+    assert filled.remove(gone) == CASES - 10
+    assert filled.count() == 10
+    assert len(filled.removed()) == CASES - 10
+    with reading(filled.engine) as connection:
+        assert connection.scalars(select(RemovalRow.change).distinct()).all() == [filled.version()]
+        told = connection.execute(select(AuditRow.image_sha256, AuditRow.details)).all()
+    assert len(told) == CASES // 1000
+    assert all(tuple(row) == (None, {"sex": "changed"}) for row in told)
+
+
+def test_many_pictures_without_a_case_are_deleted_and_no_others(filled: Catalog) -> None:
+    known = digests(filled)
+    unknown = [f"{number:064x}" for number in range(CASES)]
+    deleted: list[str] = []
+    filled.delete_unknown_pictures([*known, *unknown], deleted.append)
+    assert sorted(deleted) == unknown
+
+
+def test_many_cases_are_read_by_their_ids(filled: Catalog) -> None:
+    assert len(filled.cases(range(1, CASES + 100))) == CASES
