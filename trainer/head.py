@@ -33,7 +33,7 @@ MOST_MAPS = 6000
 """Most images whose maps are kept for the outside-box loss: 2 GB of DenseNet-169's."""
 
 
-INTERPOLATION = 0.6
+INTERPOLATION = 0.4
 """Share of the way from the weights before to those fitted."""
 
 MASS_SHARE = 0.1

@@ -4,6 +4,7 @@ Where ImageNet weights of DenseNet-169 cannot be downloaded, those of EfficientN
 ICML 2019; TensorFlow's Lite variant) still come as a Python package.
 """
 
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -34,10 +35,16 @@ def open_teacher(name: str, device: str) -> Teacher:
     Raises:
         ConfigurationError: there is none of that name, or its package is not installed.
     """
-    teacher = pretrained(name).requires_grad_(False).eval()
     if device == "cpu":
-        return OpenVinoTeacher(teacher)
+        return _on_openvino(name, torch.get_num_threads())
+    teacher = pretrained(name).requires_grad_(False).eval()
     return teacher.to(device).to(memory_format=torch.channels_last)
+
+
+@cache
+def _on_openvino(name: str, threads: int) -> "OpenVinoTeacher":
+    """Converts a teacher once in a process: it takes some 20 s, and the teacher never changes."""
+    return OpenVinoTeacher(pretrained(name).requires_grad_(False).eval(), threads)
 
 
 def pretrained(name: str) -> "EfficientNetLite":
@@ -96,7 +103,7 @@ class EfficientNetLite(nn.Module):
 class OpenVinoTeacher:
     """A teacher on the processor, by OpenVINO: several times as fast as PyTorch."""
 
-    def __init__(self, teacher: EfficientNetLite) -> None:
+    def __init__(self, teacher: EfficientNetLite, threads: int) -> None:
         import openvino  # of no use where a GPU does it
 
         self.channels = teacher.channels
@@ -104,8 +111,8 @@ class OpenVinoTeacher:
         graph = torch.export.export(
             teacher.eval(), (torch.zeros(2, 128, 128),), dynamic_shapes=free
         )
-        threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
-        self._compiled = openvino.compile_model(openvino.convert_model(graph), "CPU", threads)
+        options = {"INFERENCE_NUM_THREADS": threads}
+        self._compiled = openvino.compile_model(openvino.convert_model(graph), "CPU", options)
 
     def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Implements `Teacher.maps`."""
