@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, make_url, select, text
+from sqlalchemy import Connection, delete, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from xemplar.catalog.bulk import copy_file, read_rows, write_rows
 from xemplar.catalog.catalog import open_catalog
 from xemplar.catalog.failures import unusable
-from xemplar.catalog.schema import check, connect, migrate
+from xemplar.catalog.schema import address_of, check, connect, migrate
 from xemplar.catalog.tables import (
     AuditRow,
     Base,
@@ -98,9 +98,9 @@ def _changes(connection: Connection) -> tuple[int, list[tuple[int, str]]]:
 
 def _new_file(source: str, target: str) -> Path | None:
     """Return the target's file if both are SQLite and nothing is in it."""
-    if {make_url(url).get_backend_name() for url in (source, target)} != {"sqlite"}:
+    if {address_of(url).get_backend_name() for url in (source, target)} != {"sqlite"}:
         return None
-    file = Path(make_url(target).database or "")
+    file = Path(address_of(target).database or "")
     return None if file.is_file() and file.stat().st_size else file
 
 

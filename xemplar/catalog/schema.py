@@ -42,7 +42,7 @@ def connect(url: str, *, no_timeout: bool = False, connections: int = 15) -> Eng
         ConfigurationError: the URL is invalid or names another database, the password file is
             unusable, or the driver is not installed.
     """
-    address = _address(url)
+    address = address_of(url)
     try:
         if address.get_backend_name() == "postgresql":
             from xemplar.catalog.postgres import connect_postgres
@@ -68,7 +68,7 @@ def migrate(url: str, store: Store | None = None) -> None:
         DatabaseUnreachable: the database cannot be reached.
         Mismatch: a newer version of this software has changed it.
     """
-    address = _address(url)
+    address = address_of(url)
     if address.database and address.get_backend_name() == "sqlite":
         folder = Path(address.database).parent
         with writing_files(folder):
@@ -188,7 +188,12 @@ def _domain_errors(engine: Engine) -> Iterator[None]:
         raise known from error
 
 
-def _address(url: str) -> URL:
+def address_of(url: str) -> URL:
+    """Parse the URL of a database.
+
+    Raises:
+        ConfigurationError: it is none, or of a database other than SQLite in a file and PostgreSQL.
+    """
     try:
         address = make_url(url)
     except ArgumentError as error:
