@@ -51,7 +51,9 @@ def train(
     options: dict[str, Any],
     recipe: Annotated[
         str,
-        typer.Option(help="Defaults of the options below: poster (those shown here), or guided."),
+        typer.Option(
+            help="Defaults of the options below: poster (shown here), guided, or head (no GPU)."
+        ),
     ] = "poster",
     source: SourceOption = None,
     patients: PatientsOption = None,
@@ -91,19 +93,12 @@ def train(
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"
         ) from error
-    from xemplar.data.datasets import identity_domains, source_names
     from xemplar.data.splits import PatientSplit
 
     if "findings" in options:
         options["findings"] = _separated(options["findings"])
     settings = settings_of(recipe, **options, split=PatientSplit(split_seed, val_share, test_share))
-    names = source_names(data, source or ())
-    datasets = [
-        dataset_of(folder, table, columns, unknown_findings, name, domain)
-        for folder, name, domain in zip(
-            data, names, identity_domains(data, patients or ()), strict=True
-        )
-    ]
+    datasets = _datasets(data, source, patients, table, columns, unknown_findings)
     settings = replace(settings, findings=_known(settings.findings, datasets))
     try:
         run(settings, datasets, out, console=Console())
@@ -131,6 +126,24 @@ def _known(findings: Iterable[str], datasets: "list[Dataset]") -> tuple[str, ...
     return tuple(known_finding(name, known) for name in findings)
 
 
+def _datasets(
+    data: list[Path],
+    source: list[str] | None,
+    patients: list[str] | None,
+    table: Path | None,
+    columns: list[str] | None,
+    unknown_findings: str,
+) -> "list[Dataset]":
+    """Open the data sets of a command."""
+    from xemplar.data.datasets import identity_domains, source_names
+
+    names, domains = source_names(data, source or ()), identity_domains(data, patients or ())
+    return [
+        dataset_of(folder, table, columns, unknown_findings, name, domain)
+        for folder, name, domain in zip(data, names, domains, strict=True)
+    ]
+
+
 def recalibrate(
     checkpoint: Annotated[
         Path, typer.Argument(help="Checkpoint whose weights are kept.", exists=True, dir_okay=False)
@@ -143,6 +156,7 @@ def recalibrate(
     ],
     out: Annotated[Path, typer.Option(help="New file for the checkpoint.", callback=new_path)],
     source: SourceOption = None,
+    patients: PatientsOption = None,
     table: TableOption = None,
     columns: ColumnsOption = None,
     unknown_findings: UnknownFindingsOption = "refuse",
@@ -163,14 +177,9 @@ def recalibrate(
         raise typer.BadParameter(
             f"training needs {error.name}: pip install 'xemplar[train]'"
         ) from error
-    from xemplar.data.datasets import source_names
     from xemplar.model.checkpoint import load, save
 
-    names = source_names(data, source or ())
-    datasets = [
-        dataset_of(folder, table, columns, unknown_findings, name)
-        for folder, name in zip(data, names, strict=True)
-    ]
+    datasets = _datasets(data, source, patients, table, columns, unknown_findings)
     loaded = load(checkpoint)
     card = recalibration.recalibrate(loaded, datasets)
     save(out, card, loaded.weights)
