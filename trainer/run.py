@@ -24,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel
 from xemplar.archive.artefact import write_file
 from xemplar.cli.terminal import plain
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
+from xemplar.errors import ConfigurationError
 from xemplar.model.checkpoint import Card, load, save
 from xemplar.model.densenet import MEAN, Architecture
 from xemplar.model.pytorch import DenseNetwork, weights_of
@@ -234,6 +235,11 @@ def _start(
 ) -> Run:
     """Builds a run, and restores its state if ``out`` holds one."""
     records = splits[TRAIN]
+    if settings.head_penalty and processes.world_size > 1:
+        raise ConfigurationError(
+            f"head_penalty is given, and {processes.world_size} processes train; a classifier is "
+            "fitted by one: start it without torchrun"
+        )
     torch.manual_seed(settings.seed)
     if settings.threads:
         torch.set_num_threads(settings.threads)

@@ -312,11 +312,13 @@ class Settings:
                 "file, or from copies of a teacher: give soft_label_weight with soft_labels, or "
                 "with crossfit and teacher, or none of them"
             )
-        if self.head_penalty and (self.initial == "none" or self.small_epochs or self.ema_decay):
+        unused = ("small_epochs", "ema_decay", "mixup", "pkt_weight", "teacher")
+        given = [f"{name} {value!r}" for name in unused if (value := getattr(self, name))]
+        if self.head_penalty and (given or self.initial == "none"):
             found.append(
                 f"head_penalty is {self.head_penalty:g}, which fits the classifier of trained "
-                f"weights at one input size: initial {self.initial!r} must name some, and "
-                f"small_epochs ({self.small_epochs}) and ema_decay ({self.ema_decay:g}) must be 0"
+                f"weights: initial, which is {self.initial!r}, must name some, and "
+                f"{', '.join(given or unused)} has no part in it; leave it out"
             )
         if 0 < self.crossfit < FOLDS:
             found.append(
