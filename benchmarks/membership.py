@@ -1,4 +1,4 @@
-"""What a checkpoint's digests of its training tell of other images (`xemplar.data.membership`).
+"""Measures what a checkpoint's digests (`xemplar.data.membership`) tell of other images.
 
 The digests of `train` and `val` of one data set are made, and other images are asked: how many
 patients and pictures are told as the training's, how many are by their ids, and how many by chance.

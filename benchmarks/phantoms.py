@@ -18,10 +18,10 @@ from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
 from xemplar.model.checkpoint import Checkpoint, default_checkpoint, load
 from xemplar.model.densenet import STRIDE, Features
-from xemplar.model.encoder import Precision, open_encoder
+from xemplar.model.encoder import BATCH, Precision, open_encoder
 from xemplar.phantom import FINDINGS, Phantom, phantom
 
-FIRST_SEED, SIDE, NEAREST, RESAMPLES, BATCH = 500_000, 256, 5, 2000, 16
+FIRST_SEED, SIDE, NEAREST, RESAMPLES = 500_000, 256, 5, 2000
 
 
 def main() -> None:

@@ -112,6 +112,6 @@ def tails(patients: int) -> tuple[float, float]:
 
 
 def _drawn(patients: int, resamples: int, seed: int) -> npt.NDArray[np.int64]:
-    """How often each patient counts in each resample, int (resamples, patients)."""
+    """Count how often each patient is in each resample, int (resamples, patients)."""
     shares = np.full(patients, 1 / patients)
     return np.random.default_rng(seed).multinomial(patients, shares, resamples)

@@ -85,7 +85,7 @@ def classification(
 
 
 def _told(training: Mapping[str, Any]) -> dict[str, Any]:
-    """What a training says of itself, without the digests of its patients and pictures."""
+    """Return a training's description without the digests of its patients and pictures."""
     told = {name: value for name, value in training.items() if name != "membership"}
     if told.get("initial_training"):
         told["initial_training"] = _told(told["initial_training"])

@@ -20,10 +20,10 @@ from xemplar.errors import InputError
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
 from xemplar.model.densenet import STRIDE, Features
-from xemplar.model.encoder import Encoder
+from xemplar.model.encoder import BATCH, Encoder
 
-SHARD, BATCH = 128, 16
-"""Images in a file of the work folder, and in a forward pass."""
+SHARD = 128
+"""Images in a file of the work folder."""
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 

@@ -164,7 +164,7 @@ def without_leaks(leaks: Leaks, queries: EvaluationImages, policy: str) -> Evalu
 
 
 def _indexed(seen: Contrasts, queries: EvaluationImages, candidates: Candidates) -> Rows:
-    """Whether an indexed case that a query may find shows its picture, bool (N,)."""
+    """Tell of each query if an indexed case that it may find shows its picture, bool (N,)."""
     found = np.zeros(len(queries), np.bool_)
     barred = related(queries, candidates, slice(0, len(queries)))
     for begin in range(0, len(candidates), BLOCK):

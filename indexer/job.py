@@ -27,14 +27,11 @@ from xemplar.catalog import Catalog, Description, Entry
 from xemplar.data.datasets import DatasetImage
 from xemplar.data.splits import PatientSplit
 from xemplar.imaging import Radiograph, decode
-from xemplar.model.encoder import Encoder
+from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import BLANK, embed
 
 from .copies import SAME_IMAGE, DuplicateFinder
 from .reader import KnownImage, NewImage, Reader, SkippedImage, in_order
-
-BATCH = 16
-"""Images per forward pass; larger batches are not faster on a CPU."""
 
 _Described: TypeAlias = tuple[str, Description]
 

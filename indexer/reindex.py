@@ -17,10 +17,9 @@ from xemplar.catalog import Batch, Catalog
 from xemplar.errors import ArtefactError, ConfigurationError, NotFound
 from xemplar.index import FACTORY, current, read_manifest
 from xemplar.model.checkpoint import Checkpoint
-from xemplar.model.encoder import Encoder
+from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import delete_orphans, delete_pictures, embed_stored
 
-from .job import BATCH
 from .publishing import PublishedGeneration, build_generation
 
 MAX_LOST = 0.01

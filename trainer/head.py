@@ -42,7 +42,7 @@ MASS_SHARE = 0.1
 
 @dataclass(frozen=True)
 class FrozenFeatures:
-    """What a frozen network makes of N training images; float32, on the CPU.
+    """Features of N training images from a frozen network; float32, on the CPU.
 
     Attributes:
         pooled: (N, C), features before the classifier.

@@ -14,13 +14,10 @@ from xemplar.imaging import decode
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
 from xemplar.model.checkpoint import Card, Checkpoint
 from xemplar.model.densenet import MEAN
-from xemplar.model.encoder import Precision, open_encoder
+from xemplar.model.encoder import BATCH, Precision, open_encoder
 
 from .calibration import LabelCounts, calibrate, count_labels
 from .metrics import Outputs
-
-BATCH = 16
-"""Images in a forward pass."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.excluded: frozenset[int] = frozenset()
 
     def relative_frequency(self) -> npt.NDArray[np.float32]:
-        """How often each image is drawn, relative to the mean, float32 (N,); 0 if excluded."""
+        """Frequency of each image among those drawn, relative to the mean, float32 (N,)."""
         by_source, counts = self._sampled()
         frequency = np.zeros(len(self.sources), np.float32)
         for source, indices in by_source.items():

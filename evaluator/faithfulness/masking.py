@@ -18,11 +18,11 @@ import numpy.typing as npt
 from scipy.integrate import trapezoid
 
 from xemplar.model.densenet import STRIDE
-from xemplar.model.encoder import Encoder
+from xemplar.model.encoder import BATCH, Encoder
 from xemplar.model.explain import similarity_evidence
 
 from ..data import Candidates, EvaluationData, EvaluationImages, nearest
-from ..encoding import BATCH, encoded_batches
+from ..encoding import encoded_batches
 from .perturbation import Inputs, Perturbation, Vectors, xaitk
 
 Curve: TypeAlias = npt.NDArray[np.float64]

@@ -42,7 +42,7 @@ def shown_by_default(
 
 @dataclass(frozen=True, eq=False)
 class DefaultMaps:
-    """What the maps shown unasked on N images point at; NaN where a question does not arise.
+    """Hits of the maps shown unasked on N images; NaN where a question does not arise.
 
     Attributes:
         drawn: float64 (N,), 1 where a map is drawn; of images with boxes.

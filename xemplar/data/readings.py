@@ -19,7 +19,7 @@ OPACITIES = ("Atelectasis", "Edema", "Mass", "Nodule", *LIKE_PNEUMONIA)
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader's class says of findings.
+    """Findings that a reader's class excludes and requires.
 
     Attributes:
         excludes: findings that an image of this class does not show.

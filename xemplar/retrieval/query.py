@@ -16,6 +16,7 @@ from xemplar.imaging.overlay import shrink
 from xemplar.imaging.preprocess import preprocess
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.densenet import Features
+from xemplar.model.encoder import BATCH
 from xemplar.model.explain import grad_cam
 from xemplar.retrieval.result import Answer, Neighbour, Prediction, Stopwatch
 from xemplar.retrieval.selection import Found, Scope
@@ -27,8 +28,6 @@ BATCH_SECONDS = 60
 DECODERS = 4
 """Images of a request that are decoded concurrently, each in memory at its full size."""
 
-BATCH = 16
-"""Images per forward pass."""
 
 Decode = Callable[[bytes], Radiograph]
 

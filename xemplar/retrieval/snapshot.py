@@ -29,12 +29,9 @@ from xemplar.index import (
 )
 from xemplar.model.checkpoint import Checkpoint, find, keep, load
 from xemplar.model.densenet import Features
-from xemplar.model.encoder import Encoder
+from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import embed_stored
 from xemplar.retrieval.result import Answer
-
-BATCH = 16
-"""Images per forward pass."""
 
 SEED = 0
 """Seed of the sample of images for fitting the input validator."""
