@@ -35,9 +35,12 @@ def open_teacher(name: str, device: str) -> Teacher:
     Raises:
         ConfigurationError: there is none of that name, or its package is not installed.
     """
-    if device == "cpu":
-        return _on_openvino(name, torch.get_num_threads())
-    teacher = pretrained(name).requires_grad_(False).eval()
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # what the training draws next depends on its seed alone
+        if device == "cpu":
+            return _on_openvino(name, torch.get_num_threads())
+        teacher = pretrained(name).requires_grad_(False).eval()
     return teacher.to(device).to(memory_format=torch.channels_last)
 
 
