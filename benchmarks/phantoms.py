@@ -19,6 +19,7 @@ from xemplar.imaging.preprocess import preprocess
 from xemplar.model.checkpoint import Checkpoint, default_checkpoint, load
 from xemplar.model.densenet import STRIDE, Features
 from xemplar.model.encoder import BATCH, Precision, open_encoder
+from xemplar.model.explain import grad_cam
 from xemplar.phantom import FINDINGS, Phantom, phantom
 
 FIRST_SEED, SIDE, NEAREST, RESAMPLES = 500_000, 256, 5, 2000
@@ -94,13 +95,13 @@ def pointing(
     checkpoint: Checkpoint, features: list[Features], drawn: list[Phantom], rows: list[int]
 ) -> tuple[npt.NDArray[np.float64], float]:
     """Find the highest cell of each finding's map; chance is its box's share of the image."""
-    weights, hits, areas = checkpoint.weights["classifier.weight"], [], []
+    hits, areas = [], []
     for row in rows:
         here, area = [], []
+        cams = grad_cam(features[row].maps, checkpoint.weights["classifier.weight"])[0]
         for placed in drawn[row].findings:
-            weight = weights[checkpoint.card.findings.index(placed.finding)]
-            evidence = np.tensordot(weight, features[row].maps[0], 1)
-            y, x = np.unravel_index(evidence.argmax(), evidence.shape)
+            cam = cams[checkpoint.card.findings.index(placed.finding)]
+            y, x = np.unravel_index(cam.argmax(), cam.shape)
             scale = STRIDE * SIDE / checkpoint.card.spec.size
             left, top, width, height = placed.box
             inside_x = left <= (x + 0.5) * scale <= left + width

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from xemplar.model.pytorch import DenseNetwork
 
 from .epoch import Device
-from .losses import outside_box_loss
+from .losses import evidence_maps, masked_bce, outside_box_loss, outside_mass_loss
 from .resident import Loader
 from .sampling import EpochSampler
 from .settings import Settings
@@ -153,7 +153,7 @@ def fit_classifier(
     optimizer = torch.optim.LBFGS([change, offset], max_iter=STEPS, line_search_fn="strong_wolfe")
     with_boxes = box_weight > 0 and len(features.maps) > 0
     if with_boxes:
-        scale = float(_evidence(before, features.maps).std())
+        scale = float(evidence_maps(before, features.maps).std())
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -162,7 +162,7 @@ def fit_classifier(
         )
         total = (each * share).sum() + penalty * change.square().sum()
         if with_boxes:
-            evidence = _evidence(before + change / deviation, features.maps)
+            evidence = evidence_maps(before + change / deviation, features.maps)
             where = (features.location, features.location_weight)
             mass = outside_mass_loss(evidence / scale, *where)
             total = total + box_weight * (outside_box_loss(evidence, *where) + MASS_SHARE * mass)
@@ -176,33 +176,8 @@ def fit_classifier(
         classifier.bias.add_(offset - moved @ mean)
 
 
-def outside_mass_loss(evidence: Tensor, location: Tensor, weight: Tensor) -> Tensor:
-    """Penalises positive evidence outside its location: -log of the share that lies inside.
-
-    A map draws positive evidence alone. The outside-box loss weighs its peaks, this one all of it.
-
-    Args:
-        evidence: float (N, F, g, g), of a standard deviation of about 1.
-        location: float (N, F, g, g), share of each cell that counts as inside, in [0, 1].
-        weight: float (N, F), weight of each map.
-
-    Returns:
-        Weighted mean over the maps, >= 0; 0 where all weights are 0.
-    """
-    positive = F.softplus(evidence, beta=4).flatten(2)  # smooth, as L-BFGS asks for
-    inside = (positive * location.flatten(2)).sum(dim=2) / positive.sum(dim=2).clamp(min=1e-9)
-    return -(inside.clamp(min=1e-3).log() * weight).sum() / weight.sum().clamp(min=1)
-
-
-def _evidence(weight: Tensor, maps: Tensor) -> Tensor:
-    """Contributions of each cell to the logits, (N, F, g, g), of weights (F, C)."""
-    return torch.einsum("fc,nchw->nfhw", weight, maps)
-
-
 @torch.no_grad()
 def _scores(classifier: nn.Linear, features: FrozenFeatures) -> tuple[float, float]:
     logits, target, weight = classifier(features.pooled), features.target, features.weight
-    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    right = ((logits > 0) == (target > 0.5)).float()
-    loss, accuracy = ((part * weight).sum() / weight.sum() for part in (each, right))
-    return float(loss), float(accuracy)
+    right = ((logits > 0) == (target > 0.5)) * weight
+    return float(masked_bce(logits, target, weight)), float(right.sum() / weight.sum())

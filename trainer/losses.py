@@ -82,6 +82,34 @@ def outside_box_loss(
     return -(inside.log() * weight).sum() / (weight.sum() if total is None else total).clamp(min=1)
 
 
+def outside_mass_loss(evidence: Tensor, location: Tensor, weight: Tensor) -> Tensor:
+    """Penalises positive evidence outside its location: -log of the share that lies inside.
+
+    A map draws positive evidence alone. The outside-box loss weighs its peaks, this one all of it.
+
+    Args:
+        evidence: float (N, F, g, g), of a standard deviation of about 1.
+        location: float (N, F, g, g), share of each cell that counts as inside, in [0, 1].
+        weight: float (N, F), weight of each map.
+
+    Returns:
+        Weighted mean over the maps, >= 0; 0 where all weights are 0.
+    """
+    positive = F.softplus(evidence, beta=4).flatten(2)  # smooth, as L-BFGS asks for
+    inside = (positive * location.flatten(2)).sum(dim=2) / positive.sum(dim=2).clamp(min=1e-9)
+    return -(inside.clamp(min=1e-3).log() * weight).sum() / weight.sum().clamp(min=1)
+
+
+def evidence_maps(weight: Tensor, maps: Tensor) -> Tensor:
+    """Contributions of each cell to the logits, (N, F, g, g).
+
+    Args:
+        weight: float (F, C), of the linear layer.
+        maps: float (N, C, g, g), rectified.
+    """
+    return torch.einsum("fc,nchw->nfhw", weight, maps)
+
+
 class FeatureDistillation(nn.Module):
     """Distance of the student's feature maps to a teacher's (FitNets: Romero et al., ICLR 2015).
 

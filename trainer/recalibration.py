@@ -4,19 +4,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from xemplar import __version__
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
 from xemplar.data.findings import UncertainPolicy, targets
-from xemplar.errors import DatasetError, InputError
-from xemplar.imaging import decode
-from xemplar.imaging.preprocess import PreprocessSpec, preprocess
+from xemplar.errors import DatasetError
+from xemplar.imaging.preprocess import preprocess
 from xemplar.model.checkpoint import Card, Checkpoint
 from xemplar.model.densenet import MEAN
 from xemplar.model.encoder import BATCH, Precision, open_encoder
 
 from .calibration import LabelCounts, calibrate, count_labels
+from .data import read
 from .metrics import Outputs
 
 
@@ -65,7 +64,7 @@ def validation_images(
     images = [image for image in splits[VAL] if image.source == counts.source]
     encoder, logits = open_encoder(checkpoint, precision=Precision.FLOAT32), []
     for begin in range(0, len(images), BATCH):
-        inputs = [_network_input(image, card.spec) for image in images[begin : begin + BATCH]]
+        inputs = [preprocess(read(image), card.spec) for image in images[begin : begin + BATCH]]
         logits.append(encoder.encode(np.stack(inputs)).logits)
         on_progress(begin + len(inputs), len(images))
     labels = np.array([targets(image.labels, card.findings, policy) for image in images])
@@ -94,10 +93,3 @@ def recalibrate(
         population=population,
         code_version=__version__,
     )
-
-
-def _network_input(image: DatasetImage, spec: PreprocessSpec) -> npt.NDArray[np.uint8]:
-    try:
-        return preprocess(decode(image.path.read_bytes()), spec)
-    except (OSError, InputError) as error:
-        raise DatasetError(f"the image {image.path} cannot be used: {error}") from error

@@ -303,15 +303,15 @@ def _one_epoch(
     rate = float(run.optimizer.param_groups[0]["lr"])
     columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn(compact=True))
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(f"epoch {number} train", total=len(loader))
-
-        def on_step() -> None:
-            run.update_average()
-            progress.advance(task)
-
         if run.settings.head_penalty:
             loss, right = fit_head(run.kept, loader, sampler, run.settings, run.device, progress)
         else:
+            task = progress.add_task(f"epoch {number} train", total=len(loader))
+
+            def on_step() -> None:
+                run.update_average()
+                progress.advance(task)
+
             weights = run.settings.loss_weights_at(number)
             mix = mixer(run.settings, number, run.processes.rank)
             loss, right = train_epoch(
@@ -320,7 +320,7 @@ def _one_epoch(
             )  # fmt: skip
         loss, right = run.processes.mean(loss), run.processes.mean(right)
         run.processes.broadcast_buffers(run.state)
-        task = progress.add_task(f"epoch {number} validate", total=None)
+        progress.add_task(f"epoch {number} validate", total=None)
         outputs = validation.outputs(run.kept, run.device, number).first(len(run.findings))
     by_finding = auc_by_finding(outputs)
     epoch = report.EpochMetrics(

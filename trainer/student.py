@@ -9,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from .data import Sample
 from .distributed import Distributed
-from .losses import FeatureDistillation, outside_box_loss, pkt_loss
+from .losses import FeatureDistillation, evidence_maps, outside_box_loss, pkt_loss
 from .settings import LossWeights
 from .teacher import Teacher
 
@@ -75,7 +75,7 @@ class Student(nn.Module):
         if self.distillation is not None and weights.distillation:
             loss = loss + weights.distillation * self.distillation(batch.image, maps)
         if weights.box:
-            evidence = torch.einsum("fc,nchw->nfhw", classifier.weight, maps[-1])
+            evidence = evidence_maps(classifier.weight, maps[-1])
             total = self._processes.mean_sum(batch.location_weight)
             outside = outside_box_loss(evidence, batch.location, batch.location_weight, total)
             loss = loss + weights.box * outside

@@ -8,8 +8,8 @@ import pytest
 import torch
 from rich.console import Console
 from torch import nn
-from xemplar_trainer.head import FrozenFeatures, fit_classifier, outside_mass_loss
-from xemplar_trainer.losses import masked_bce, outside_box_loss
+from xemplar_trainer.head import FrozenFeatures, fit_classifier
+from xemplar_trainer.losses import masked_bce, outside_box_loss, outside_mass_loss
 from xemplar_trainer.run import train
 
 from tests.trainer.drawn import RECIPE, TINY, drawn_set

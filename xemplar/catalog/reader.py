@@ -141,10 +141,6 @@ class CatalogReader:
         with self._reading() as connection:
             return np.fromiter(connection.scalars(query.order_by(CaseRow.id)), np.int64)
 
-    def seen(self) -> npt.NDArray[np.int64] | None:
-        """Return the ids of visible cases, int64 (n,), ascending; None if all are visible."""
-        return None if self.access.sources is None else self.matching(CaseFilter())
-
     def check(self, wanted: CaseFilter) -> None:
         """Refuse a filter with a finding that is in no vocabulary and no case.
 

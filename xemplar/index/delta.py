@@ -99,6 +99,12 @@ class LiveIndex:
         columns = self._current_columns(catalog, self._ids)
         return columns.mask(wanted, known_absent, catalog.access.sources)
 
+    def visible(self, catalog: Catalog) -> npt.NDArray[np.int64] | None:
+        """Return the ids of the cases that the catalog's caller can see; None if it sees all."""
+        if catalog.access.sources is None:
+            return None
+        return self._ids[self.matching(catalog, CaseFilter())]
+
     def _current_columns(self, catalog: Catalog, ids: npt.NDArray[np.int64]) -> FilterColumns:
         if self._columns is None:
             return FilterColumns.read(catalog, ids)

@@ -68,7 +68,7 @@ def case_of_image(
         catalog: contains the cases.
         images: stored inputs of the cases.
     """
-    hits = generation.search(vector, MAX_COPIES, among=catalog.seen())
+    hits = generation.search(vector, MAX_COPIES, among=generation.visible(catalog))
     near = [int(number) for number in hits.ids[hits.similarity >= COPY_COSINE]]
     if not near:
         return None

@@ -65,7 +65,7 @@ class Fake:
 
     access = EVERYTHING
 
-    def seen(self) -> None:
+    def visible(self, _catalog: object) -> None:
         """No limits: all cases exist for the caller."""
 
     def contrast(self, sha256: str) -> Any:
