@@ -23,7 +23,7 @@ PICTURES_SECONDS = 60.0
 REMOVALS_SECONDS = 60.0
 
 AGAIN_SECONDS = 60.0
-"""Delay before an unusable generation is tried again, which reads all its files."""
+"""Delay before an unusable generation is tried again."""
 
 LOG = logging.getLogger("xemplar")
 

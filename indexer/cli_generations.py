@@ -163,7 +163,7 @@ def calibrate(
     from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
     from xemplar.errors import ConfigurationError
-    from xemplar.index import SimilarityCalibration, current, read_manifest
+    from xemplar.index import SimilarityCalibration
     from xemplar.model.checkpoint import default_checkpoint, load
     from xemplar.retrieval.snapshot import live_checkpoint
 
@@ -175,13 +175,11 @@ def calibrate(
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
     place = Store(store)
     loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
-    factory = read_manifest(place.generations / current(place)).factory
     with open_catalog(database or place.database_url) as catalog:
         published = build_generation(
             place,
             catalog,
             loaded,
-            factory=factory,
             calibration=SimilarityCalibration.from_dict(fields),
         )
     Console().print(

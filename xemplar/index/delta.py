@@ -15,7 +15,8 @@ import numpy.typing as npt
 from xemplar.api.search import CaseFilter
 from xemplar.catalog import Batch, Catalog, FilterColumns
 from xemplar.errors import Mismatch, NotFound
-from xemplar.index.generation import TIE, Generation, Hits, cosines
+from xemplar.index.exact import cosines, margin
+from xemplar.index.generation import Generation, Hits
 from xemplar.index.manifest import Manifest
 
 
@@ -41,11 +42,13 @@ class LiveIndex:
         self._version = version
         self._added = added if added is not None else _empty_batch(generation.manifest)
         gone = np.fromiter(removed, np.int64, len(removed))
-        gone = gone[_within(gone, generation.ids)]
+        gone = gone[within(gone, generation.ids)]
         self._removed = frozenset(gone.tolist())
-        kept = np.delete(generation.ids, np.searchsorted(generation.ids, gone))
-        # stable: nearly sorted input takes one pass
-        self._ids = np.sort(np.concatenate([kept, self._added.ids]), kind="stable")
+        self._ids = generation.ids  # not copied until something changes
+        if len(gone) or len(self._added.ids):
+            kept = np.delete(generation.ids, np.searchsorted(generation.ids, gone))
+            # stable: nearly sorted input takes one pass
+            self._ids = np.sort(np.concatenate([kept, self._added.ids]), kind="stable")
         self._columns: FilterColumns | None = None
 
     @classmethod
@@ -69,7 +72,7 @@ class LiveIndex:
         if version == since:
             return self
         added = catalog.embedded_ids(checkpoint, since)
-        added = added[~_within(added, self.generation.ids) & ~_within(added, self._added.ids)]
+        added = added[~within(added, self.generation.ids) & ~within(added, self._added.ids)]
         read = [self._added, *catalog.vectors_of(checkpoint, added.tolist())]
         gone = catalog.removed(since or 0)
         left = [_rows(batch, ~np.isin(batch.ids, list(gone))) for batch in read]
@@ -142,14 +145,17 @@ class LiveIndex:
         k: int,
         excluded: Collection[int] = (),
         among: npt.NDArray[np.int64] | None = None,
+        *,
+        exact: bool = False,
     ) -> Hits:
         """Find the k most similar cases; see `Generation.search`."""
-        published = self.generation.search(vector, k, self._removed.union(excluded), among)
+        gone = self._removed.union(excluded) if self._removed else excluded
+        published = self.generation.search(vector, k, gone, among, exact=exact)
         later = self._search_added(vector, k, excluded, among)
         ids = np.concatenate([published.ids, later.ids])
         similarity = np.concatenate([published.similarity, later.similarity])
         order = np.lexsort((ids, -similarity))[:k]
-        return Hits(ids[order], similarity[order])
+        return Hits(ids[order], similarity[order], published.recall_at_10)
 
     def vector(self, case: int) -> npt.NDArray[np.float32]:
         """Return the embedding of a case; see `Generation.vector`."""
@@ -189,7 +195,7 @@ class LiveIndex:
         ids, vectors = self._added.ids[allowed], self._added.vectors[allowed]
         if len(ids) > k:
             rough = vectors @ vector
-            close = rough >= np.partition(rough, -k)[-k] - TIE
+            close = rough >= np.partition(rough, -k)[-k] - margin(len(vector))
             ids, vectors = ids[close], vectors[close]
         scores = cosines(vectors, vector)
         order = np.lexsort((ids, -scores))[:k]
@@ -215,7 +221,7 @@ def _position(ids: npt.NDArray[np.int64], case: int) -> int | None:
     return position if position < len(ids) and ids[position] == case else None
 
 
-def _within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Return a mask of the ids contained in ``ids``, which are ascending and may be many."""
     found: npt.NDArray[np.bool_] = np.searchsorted(ids, some, "right") > np.searchsorted(ids, some)
     return found

@@ -21,6 +21,7 @@ from xemplar.imaging.validation.validator import (
 from xemplar.index import (
     LiveIndex,
     check_cases,
+    check_files,
     current,
     folder_of,
     open_generation,
@@ -119,7 +120,9 @@ def publish_usable(
         ConfigurationError, Mismatch, CorruptArtefact: it is unusable; the live one does not change.
         StorageError: disk or database cannot be written; the live one does not change.
     """
-    manifest = read_manifest(folder_of(name, store))
+    folder = folder_of(name, store)
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
     checkpoint = load(_made_by(manifest.checkpoint, store, otherwise))
     check_cases(open_generation(store, checkpoint, name), catalog)
     if checkpoint.path is not None:
