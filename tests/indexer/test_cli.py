@@ -401,7 +401,7 @@ def test_a_damaged_generation_is_listed_refused_and_pruned(call, tmp_path: Path)
         call("index", data_set(tmp_path / f"set{n}", range(3 * n, 3 * n + 3)))
     names = [one.name for one in all_generations(store)]
     (store.generations / names[0] / "manifest.json").write_bytes(b"{")
-    (store.generations / names[1] / "index.faiss").write_bytes(b"x")
+    (store.generations / names[1] / "vectors.npy").write_bytes(b"x")
     said = call("generations", "list")
     assert re.search(rf"damaged +{names[0]}", said.stdout)
     assert all(name in said.stdout for name in names)
