@@ -1,6 +1,7 @@
 """Checks that a new generation finds its own cases, under filters too, before it is published."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -107,8 +108,17 @@ def _filters(generation: Generation, sample: Ids) -> Iterator[Filter | None]:
     for number, share in enumerate(SHARES):
         finding = number % logits.shape[1]
         least = float(np.quantile(logits[:, finding], 1 - share))
-        yield lambda ids, _, share=share: (ids * 0x9E3779B1) % (1 << 32) < share * (1 << 32)
-        yield lambda _, logits, f=finding, least=least: logits[:, f] >= least
+        yield partial(_by_chance, share=share)
+        yield partial(_by_finding, finding=finding, least=least)
+
+
+def _by_chance(ids: Ids, _: Floats, *, share: float) -> npt.NDArray[np.bool_]:
+    # multiplicative hashing: Knuth, The Art of Computer Programming 3, section 6.4
+    return (ids * 0x9E3779B1) % (1 << 32) < share * (1 << 32)
+
+
+def _by_finding(_: Ids, logits: Floats, *, finding: int, least: float) -> npt.NDArray[np.bool_]:
+    return logits[:, finding] >= least
 
 
 def _check_finds_itself(generation: Generation, case: int, vector: Floats) -> None:

@@ -166,7 +166,9 @@ def open_snapshot(
         encoder = before.encoder
     else:
         encoder = opener(load(path))
-    snapshot = Snapshot(encoder, LiveIndex.of(open_generation(store, encoder.checkpoint), catalog))
+    generation = open_generation(store, encoder.checkpoint)
+    live = LiveIndex.of(generation, catalog, None if before is None else before.generation)
+    snapshot = Snapshot(encoder, live)
     if before is not None and encoder is before.encoder:
         return replace(snapshot, validator=before.validator)
     return replace(snapshot, validator=new_validator(snapshot, catalog, store))
