@@ -11,6 +11,7 @@ With `--database` the catalog is in an empty PostgreSQL database, one size at a 
 import argparse
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -218,7 +219,10 @@ def measure(cases: int, database: str | None, statistics: bool) -> Figures:
         with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as processes:
             found = processes.submit(fill, url, cases, statistics).result()
             for step, *more in ((reindex,), (use, cases), (backup,)):
-                found |= processes.submit(step, url, root, *more).result()
+                figures = processes.submit(step, url, root, *more).result()
+                found |= figures
+                for name, figure in figures.items():  # the rest may take an hour
+                    print(f"{cases:,} cases: {name}: {figure}", file=sys.stderr, flush=True)
     return found
 
 
