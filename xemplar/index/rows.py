@@ -97,7 +97,7 @@ class MappedFolder:
             if version != (1, 0):
                 raise ValueError(f"version {version} of the format")
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(mapped)
-            if fortran or dtype.hasobject:
+            if not shape or fortran or dtype.hasobject:
                 raise ValueError("no rows of numbers")
             return np.ndarray(shape, dtype, mapped, mapped.tell())
         except (ValueError, TypeError) as error:
