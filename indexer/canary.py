@@ -72,7 +72,7 @@ class _Nearest:
 
     Attributes:
         sample: ids of the queries' cases, int64 (queries,).
-        nearest: their nearest cases, int64 (queries, n), n <= K.
+        nearest: their nearest cases in any order, int64 (queries, n), n <= K.
         similarity: to those, float32 (queries, n).
     """
 
@@ -97,9 +97,11 @@ class _Nearest:
         similarity = np.where(self.sample[:, None] == ids, np.float32(-np.inf), similarity)
         all_ids = np.hstack([self.nearest, np.broadcast_to(ids, similarity.shape)])
         similarity = np.hstack([self.similarity, similarity])
-        order = np.argsort(-similarity, axis=1, kind="stable")[:, :K]
-        self.nearest = np.take_along_axis(all_ids, order, axis=1)
-        self.similarity = np.take_along_axis(similarity, order, axis=1)
+        if similarity.shape[1] > K:
+            best = np.argpartition(similarity, -K, axis=1)[:, -K:]
+            all_ids = np.take_along_axis(all_ids, best, axis=1)
+            similarity = np.take_along_axis(similarity, best, axis=1)
+        self.nearest, self.similarity = all_ids, similarity
 
 
 def _filters(generation: Generation, sample: Ids) -> Iterator[Filter | None]:
@@ -149,7 +151,7 @@ def _recall(generation: Generation, wanted: _Nearest, queries: Floats, gone: Ids
                 f"the new generation {generation.name} does not keep to a filter: it gives "
                 f"{len(hits.ids)} cases of {len(nearest)}, or others; it is not published"
             )
-        tied = hits.similarity >= similarity[-1] - margin(len(query))
+        tied = hits.similarity >= similarity.min() - margin(len(query))
         found += int((np.isin(hits.ids, nearest) | tied).sum())
         total += len(nearest)
     return found / total if total else 1.0
