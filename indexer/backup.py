@@ -37,7 +37,14 @@ from xemplar.archive.store import KEY_BYTES, Store
 from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.copying import apply_removals, copy_catalog, images
 from xemplar.errors import ConfigurationError, Mismatch, StorageError
-from xemplar.index import check_cases, current, folder_of, open_generation, read_manifest
+from xemplar.index import (
+    check_cases,
+    check_files,
+    current,
+    folder_of,
+    open_generation,
+    read_manifest,
+)
 from xemplar.model.checkpoint import find, keep, load
 from xemplar.operations.audit import audit_command
 
@@ -184,8 +191,10 @@ def _check_answers(store: Store, name: str, copy: Store, otherwise: Path | None)
         copy: contains the catalog.
         otherwise: see `back_up`.
     """
-    digest = read_manifest(folder_of(name, store)).checkpoint
-    path = find(digest, store, *([otherwise] if otherwise else []))
+    folder = folder_of(name, store)
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    path = find(manifest.checkpoint, store, *([otherwise] if otherwise else []))
     with open_catalog(copy.database_url) as catalog:
         check_cases(open_generation(store, load(path), name), catalog)
     return path

@@ -12,6 +12,7 @@ from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
     DatabaseOption,
+    FactoryOption,
     StoreOption,
     plain,
     progress,
@@ -58,9 +59,7 @@ def reindex(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
-    factory: Annotated[
-        str, typer.Option(help="FAISS factory string; default: the live index's.")
-    ] = "",
+    factory: FactoryOption = "",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
     background: Annotated[
@@ -79,7 +78,7 @@ def reindex(
     """
     from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
-    from xemplar.index import empty_index
+    from xemplar.index import known_factory
     from xemplar.model.checkpoint import default_checkpoint, keep, load
     from xemplar.operations.jobs import Jobs
 
@@ -88,7 +87,7 @@ def reindex(
     place, path = Store(store), checkpoint or default_checkpoint()
     loaded = load(path)
     if factory:
-        empty_index(loaded, factory)  # refuses an invalid factory before the long work
+        known_factory(factory)  # refuses an unknown one before the long work
     with open_catalog(database or place.database_url) as catalog:
         keep(path, place)
         if background:

@@ -113,6 +113,14 @@ DatabaseOption = Annotated[
         help="Catalog, as postgresql+psycopg://USER@HOST/NAME; default: SQLite in the store.",
     ),
 ]
+FactoryOption = Annotated[
+    str,
+    typer.Option(
+        "--factory",
+        help="FAISS factory string of the index: auto (by the number of cases), Flat (exact), "
+        "or inverted lists as IVF2048,SQ8; default: as the live one was made.",
+    ),
+]
 TableOption = Annotated[
     Path | None,
     typer.Option(

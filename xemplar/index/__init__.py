@@ -4,11 +4,12 @@ A generation is built beside the live one and published by replacing one small f
 always see a complete index; rolling back is publishing an older generation.
 """
 
-from xemplar.index.builder import FACTORY, Source, Vectors, build, empty_index
+from xemplar.index.builder import Source, Vectors, build
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.delta import Changes, LiveIndex, check_cases
 from xemplar.index.generation import Generation, Hits, open_generation
-from xemplar.index.manifest import FileRecord, Manifest, read_manifest
+from xemplar.index.inverted import AUTO, known_factory
+from xemplar.index.manifest import FileRecord, Manifest, Probe, check_files, read_manifest
 from xemplar.index.published import (
     DamagedGeneration,
     current,
@@ -19,7 +20,7 @@ from xemplar.index.published import (
 )
 
 __all__ = [
-    "FACTORY",
+    "AUTO",
     "Changes",
     "DamagedGeneration",
     "FileRecord",
@@ -27,15 +28,17 @@ __all__ = [
     "Hits",
     "LiveIndex",
     "Manifest",
+    "Probe",
     "SimilarityCalibration",
     "Source",
     "Vectors",
     "build",
     "check_cases",
+    "check_files",
     "current",
-    "empty_index",
     "folder_of",
     "generations",
+    "known_factory",
     "open_generation",
     "publish",
     "read_manifest",

@@ -21,6 +21,7 @@ from xemplar.imaging.validation.validator import (
 from xemplar.index import (
     LiveIndex,
     check_cases,
+    check_files,
     current,
     folder_of,
     open_generation,
@@ -119,7 +120,9 @@ def publish_usable(
         ConfigurationError, Mismatch, CorruptArtefact: it is unusable; the live one does not change.
         StorageError: disk or database cannot be written; the live one does not change.
     """
-    manifest = read_manifest(folder_of(name, store))
+    folder = folder_of(name, store)
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
     checkpoint = load(_made_by(manifest.checkpoint, store, otherwise))
     check_cases(open_generation(store, checkpoint, name), catalog)
     if checkpoint.path is not None:
@@ -163,7 +166,9 @@ def open_snapshot(
         encoder = before.encoder
     else:
         encoder = opener(load(path))
-    snapshot = Snapshot(encoder, LiveIndex.of(open_generation(store, encoder.checkpoint), catalog))
+    generation = open_generation(store, encoder.checkpoint)
+    live = LiveIndex.of(generation, catalog, None if before is None else before.generation)
+    snapshot = Snapshot(encoder, live)
     if before is not None and encoder is before.encoder:
         return replace(snapshot, validator=before.validator)
     return replace(snapshot, validator=new_validator(snapshot, catalog, store))
