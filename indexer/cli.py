@@ -230,9 +230,11 @@ def _embed(
     from xemplar.imaging.decoder_pool import decoder
     from xemplar.model.encoder import Precision, open_encoder
 
-    from .job import embed_images
+    from .job import STREAMS, embed_images
 
-    encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
+    encoder = open_encoder(
+        checkpoint, precision=Precision(precision), threads=threads, streams=STREAMS
+    )
     workers = workers or min(os.cpu_count() or 2, 8)
     with (
         decoder(workers, Limits(), DECODE_SECONDS) as decode,

@@ -37,7 +37,13 @@ class Runtime(StrEnum):
 
 
 class Backend(Protocol):
-    """Runs the network of one checkpoint."""
+    """Runs the network of one checkpoint.
+
+    Attributes:
+        streams: forward passes that can run at once, each on its share of the threads.
+    """
+
+    streams: int
 
     def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Compute rectified maps, float32 (N, C, size/32, size/32), of uint8 (N, size, size)."""
@@ -57,6 +63,11 @@ class Encoder:
         self._classifier = checkpoint.weights["classifier.weight"]
         self._bias = checkpoint.weights["classifier.bias"]
         self._head = EmbeddingHead.of(checkpoint.weights)
+
+    @property
+    def streams(self) -> int:
+        """Number of calls from different threads that do not wait for each other."""
+        return self._backend.streams
 
     def encode(self, inputs: npt.NDArray[np.uint8]) -> Features:
         """Encode N images.
@@ -123,13 +134,13 @@ class OpenVinoBackend:
         model = build(card.architecture, checkpoint.weights, card.spec)
         limit: dict[str, str | int] = {"INFERENCE_NUM_THREADS": threads} if threads else {}
         whole = _compiled(core, model, precision, {"PERFORMANCE_HINT": "LATENCY"} | limit)
-        streams = min(streams, whole.get_property("INFERENCE_NUM_THREADS"))
+        self.streams = min(streams, whole.get_property("INFERENCE_NUM_THREADS"))
         self._alone = self._shared = _queue([whole.create_infer_request()])
-        if streams > 1:
+        if self.streams > 1:
             names = ("INFERENCE_NUM_THREADS", "INFERENCE_PRECISION_HINT")
             same = {name: whole.get_property(name) for name in names}
-            divided = core.compile_model(model, "CPU", same | {"NUM_STREAMS": streams})
-            requests = [divided.create_infer_request() for _ in range(streams)]
+            divided = core.compile_model(model, "CPU", same | {"NUM_STREAMS": self.streams})
+            requests = [divided.create_infer_request() for _ in range(self.streams)]
             for request in requests:  # the first pass of each prepares its kernels
                 request.infer([np.zeros((1, card.spec.size, card.spec.size), np.uint8)])
             self._shared = _queue(requests)
@@ -191,6 +202,8 @@ def _compiled(core: Any, model: Any, precision: Precision, options: dict[str, st
 
 class PyTorchBackend:
     """PyTorch eager on the CPU: the reference, and the network for gradient-based explanations."""
+
+    streams = 1
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision) -> None:
         try:
