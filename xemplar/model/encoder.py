@@ -132,8 +132,10 @@ class OpenVinoBackend:
 
         card, core = checkpoint.card, openvino.Core()
         model = build(card.architecture, checkpoint.weights, card.spec)
-        limit: dict[str, str | int] = {"INFERENCE_NUM_THREADS": threads} if threads else {}
-        whole = _compiled(core, model, precision, {"PERFORMANCE_HINT": "LATENCY"} | limit)
+        options: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            options["INFERENCE_NUM_THREADS"] = threads
+        whole = _compiled(core, model, precision, options)
         self.streams = min(streams, whole.get_property("INFERENCE_NUM_THREADS"))
         self._alone = self._shared = _queue([whole.create_infer_request()])
         if self.streams > 1:
