@@ -56,6 +56,7 @@ def open_retriever(
         runtime=settings.runtime,
         precision=settings.precision,
         threads=settings.threads,
+        streams=settings.concurrent_queries,
     )
     decoder = decoder or partial(decode, limits=settings.limits)
     database = engine if engine is not None else settings.database_url

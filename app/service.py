@@ -19,7 +19,7 @@ from xemplar.operations.ratings import Ratings
 from xemplar.retrieval.retriever import Retriever
 
 from .gathering import Gathering
-from .problems import come_back
+from .problems import BUSY, come_back
 from .recent import RecentAnswers, RecentErrors
 from .record import record_of
 
@@ -44,7 +44,7 @@ class Turns:
         with anyio.move_on_after(self._wait_seconds) as waited:
             await self._turns.acquire()
         if waited.cancelled_caught:
-            raise come_back("Busy", f"no processor was free within {self._wait_seconds:g} s")
+            raise come_back(BUSY, f"no processor was free within {self._wait_seconds:g} s")
         try:
             return await to_thread.run_sync(task, limiter=self._threads)
         finally:

@@ -53,7 +53,12 @@ class Settings(BaseSettings):
         ),
     )
     threads: int = Field(
-        0, ge=0, description="Threads of one forward pass on OpenVINO; 0 for all processors."
+        0,
+        ge=0,
+        description=(
+            "Threads of the network on OpenVINO: all for a query that is alone, divided among "
+            "concurrent ones; 0 for all processors."
+        ),
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for any free port.")
@@ -98,7 +103,8 @@ class Settings(BaseSettings):
         16,
         ge=1,
         description=(
-            "Images that have arrived and wait or are in process; beyond it, 503 with Retry-After."
+            "Images that have arrived and wait or are in process; while there are so many, "
+            "further ones are answered 503 with Retry-After before they are read."
         ),
     )
     batches_at_once: int = Field(

@@ -3,6 +3,7 @@
 Slow imports happen when a command runs, so that ``xemplar --help`` is fast.
 """
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from xemplar.cli.environment import limit_threads
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
@@ -115,6 +117,7 @@ def index(
 
         xemplar index nih14 nih14-more --patients nih --patients nih --store archive
     """
+    limit_threads(os.environ)  # before the first import of numpy
     from xemplar.archive.store import Store
     from xemplar.catalog import migrate, open_catalog
     from xemplar.catalog.patients import check_domain
@@ -223,15 +226,15 @@ def _embed(
     workers: int,
     **insisted: bool,
 ) -> "IndexingResult":
-    import os
-
     from xemplar.imaging import Limits
     from xemplar.imaging.decoder_pool import decoder
     from xemplar.model.encoder import Precision, open_encoder
 
-    from .job import embed_images
+    from .job import STREAMS, embed_images
 
-    encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
+    encoder = open_encoder(
+        checkpoint, precision=Precision(precision), threads=threads, streams=STREAMS
+    )
     workers = workers or min(os.cpu_count() or 2, 8)
     with (
         decoder(workers, Limits(), DECODE_SECONDS) as decode,

@@ -1,17 +1,21 @@
-"""The index job: stores and embeds images in three concurrent stages.
+"""The index job: stores and embeds images in concurrent stages.
 
 ::
 
     threads    read, decode, preprocess, write pictures                       -> NewImage
-    caller     batches of 16, one forward pass: embedding, logits, Grad-CAM   -> Entry
+    streams    batches of 16, one forward pass: embedding, logits, Grad-CAM   -> Entry
+    caller     leaves out duplicates, in the order of the images
     writer     one transaction in the catalog for each batch
 
 Pillow, OpenCV and OpenVINO release Python's global lock, so decoding continues during a forward
-pass. The job can be killed at any time and restarted: batches enter the catalog atomically, and
-images in the catalog are not embedded again.
+pass. Threads that share a batch wait for each other at every layer, and so all wait for one whose
+processor decodes an image; with two streams, the other one goes on. The job can be killed at any
+time and restarted: batches enter the catalog atomically, and images in the catalog are not embedded
+again.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +36,9 @@ from xemplar.retrieval.ingest import BLANK, embed
 
 from .copies import SAME_IMAGE, DuplicateFinder
 from .reader import KnownImage, NewImage, Reader, SkippedImage, in_order
+
+STREAMS = 2
+"""Batches encoded at once (see `open_encoder`); more hold more memory and gain nothing."""
 
 _Described: TypeAlias = tuple[str, Description]
 
@@ -74,7 +81,8 @@ def embed_images(
             several files with the same image, such as two resolutions, only the first is added.
         store: destination.
         catalog: of that store.
-        encoder: of the checkpoint to embed with.
+        encoder: of the checkpoint to embed with; encodes as many batches at once as it has
+            streams.
         workers: number of threads for reading and decoding.
         any_body_part: include images that show another body part than the chest according to their
             DICOM header.
@@ -118,8 +126,17 @@ def embed_images(
     return IndexingResult(batches.embedded, reused, tuple(unreadable), copies, seconds)
 
 
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Images whose embeddings are computed, and descriptions to update after them."""
+
+    images: Sequence[NewImage]
+    entries: Future[tuple[Entry | None, ...]] | None
+    described: Sequence[_Described]
+
+
 class _Batches:
-    """Second and third stage: embeds batches and passes them to the writer.
+    """Later stages: embeds batches and passes them to the writer, in order.
 
     Attributes:
         embedded: number of images embedded.
@@ -135,6 +152,8 @@ class _Batches:
         self._encoder = encoder
         self._images: list[tuple[NewImage, Description]] = []
         self._described: list[_Described] = []
+        self._encoders = ThreadPoolExecutor(encoder.streams, "encoder")
+        self._encoding: deque[_Batch] = deque()
         self._writer = ThreadPoolExecutor(1, "writer")
         self._written: Future[None] | None = None
 
@@ -147,8 +166,12 @@ class _Batches:
         try:
             if kind is None:
                 self._flush()
-            self._wait()  # an interrupted job keeps the batch being written
+            if kind is None or not issubclass(kind, Exception):
+                while self._encoding:  # an interrupted job keeps the batches that it has begun
+                    self._finish()
+            self._wait()
         finally:
+            self._encoders.shutdown(cancel_futures=True)
             self._writer.shutdown()
 
     def embed(self, image: NewImage, description: Description) -> None:
@@ -164,19 +187,31 @@ class _Batches:
             self._flush()
 
     def _flush(self) -> None:
-        entries = self._encode() if self._images else []
-        described = self._described
+        """Begin to embed the current batch; finish the oldest one once all streams are busy."""
+        images, described = self._images, self._described
         self._images, self._described = [], []
-        if entries or described:
-            self._wait()  # one batch is written at a time, in order
-            self._written = self._writer.submit(self._write, entries, described)
+        prepared = [(new.prepared, about) for new, about in images]
+        entries = self._encoders.submit(embed, self._encoder, prepared) if images else None
+        self._encoding.append(_Batch([new for new, _ in images], entries, described))
+        if len(self._encoding) > self._encoder.streams:
+            self._finish()
 
-    def _encode(self) -> list[Entry]:
-        """Embed a batch, skipping zero embeddings and duplicates."""
-        images = [new for new, _ in self._images]
-        embedded = embed(self._encoder, [(new.prepared, about) for new, about in self._images])
+    def _finish(self) -> None:
+        batch = self._encoding.popleft()
+        entries = self._entries(batch)
+        if entries or batch.described:
+            self._wait()  # one batch is written at a time, in order
+            self._written = self._writer.submit(self._write, entries, batch.described)
+
+    def _entries(self, batch: _Batch) -> list[Entry]:
+        """Wait for a batch's embeddings; leave out zero embeddings and duplicates."""
+        if batch.entries is None:
+            return []
+        embedded = batch.entries.result()
         seen = [
-            (new, entry) for new, entry in zip(images, embedded, strict=True) if entry is not None
+            (new, entry)
+            for new, entry in zip(batch.images, embedded, strict=True)
+            if entry is not None
         ]
         entries = [entry for _, entry in seen]
         copies = frozenset[str]()
@@ -188,7 +223,7 @@ class _Batches:
             self._catalog.delete_unknown_pictures(copies, self._media.remove)
         self.left_out += [
             SkippedImage(new.image.path, BLANK if entry is None else SAME_IMAGE)
-            for new, entry in zip(images, embedded, strict=True)
+            for new, entry in zip(batch.images, embedded, strict=True)
             if entry is None or new.sha256 in copies
         ]
         kept = [entry for entry in entries if entry.image_sha256 not in copies]

@@ -54,12 +54,13 @@ def overlay(
     positive: npt.NDArray[np.float32] = np.maximum(heatmap, 0)
     peak = float(positive.max())
     heat = onto_image((positive / (peak or 1)).astype(np.float32), spec, *image.shape)
-    level = np.clip(heat * HOTTEST + 0.5, 0, HOTTEST).astype(np.uint8)
+    level = cv2.convertScaleAbs(heat, alpha=HOTTEST)
     colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    opacity = (OPACITY * np.clip(heat, 0, 1))[..., None]
-    blended = image[..., None] * (1 - opacity) + colours * opacity
-    picture: npt.NDArray[np.uint8] = (blended + 0.5).astype(np.uint8)
-    return picture
+    opacity = OPACITY * heat
+    blended = cv2.blendLinear(
+        cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), colours, 1 - opacity, opacity
+    )
+    return np.asarray(blended, np.uint8)
 
 
 def jpeg(picture: npt.NDArray[np.uint8]) -> bytes:

@@ -6,8 +6,8 @@ import numpy.typing as npt
 import pytest
 
 from tests.images import drawn_image
-from xemplar.imaging.overlay import jpeg, overlay, shrink
-from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.imaging.overlay import HOTTEST, OPACITY, jpeg, overlay, shrink
+from xemplar.imaging.preprocess import PreprocessSpec, onto_image
 
 FITS = ("stretch", "pad")
 
@@ -69,6 +69,21 @@ def test_opacity_increases_with_the_heatmap() -> None:
     assert through[0] == 255
     assert (np.diff(through) <= 0.5).all()  # rounding to whole grey values
     assert through[-1] == pytest.approx(0.4 * 255, abs=1)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("shape", [(512, 512), (300, 211)])
+def test_each_pixel_is_its_grey_and_its_colour_weighted_by_opacity(
+    fit: str, shape: tuple[int, int]
+) -> None:
+    image, spec = drawn_image(4, *shape), PreprocessSpec(224, fit)  # type: ignore[arg-type]
+    heatmap = np.random.default_rng(5).normal(size=(7, 7)).astype(np.float32)
+    heat = onto_image(np.maximum(heatmap, 0) / heatmap.max(), spec, *shape)
+    level = np.round(heat * np.float32(HOTTEST)).astype(np.uint8)
+    colours = cv2.applyColorMap(level, cv2.COLORMAP_TURBO)[..., ::-1]
+    opacity = (OPACITY * heat.astype(np.float64))[..., None]
+    exact = image[..., None] * (1 - opacity) + colours * opacity
+    assert np.abs(overlay(image, heatmap, spec) - exact).max() <= 1
 
 
 @pytest.mark.parametrize(
