@@ -140,6 +140,11 @@ class Settings(BaseSettings):
     recent_queries: int = Field(
         128, ge=1, description="Queries whose pictures stay available (about 1.4 MB each)."
     )
+    query_hours: float = Field(
+        24.0,
+        ge=0,
+        description="Hours for which they are in the catalog's database; 0: in memory alone.",
+    )
 
     @field_validator("root_path", mode="before")
     @classmethod
