@@ -10,7 +10,7 @@ from threading import Lock
 import anyio
 from anyio import to_thread
 
-from xemplar.archive.store import Store
+from xemplar.archive.store import Store, check_cipher
 from xemplar.errors import CorruptArtefact, Mismatch, NotFound, StorageError
 from xemplar.operations.queries import Queries, RememberedQuery
 from xemplar.retrieval.remembering import pack, unpack
@@ -47,6 +47,9 @@ class RememberedQueries:
             store: whose key seals them.
             hours: for which they are remembered; 0 for in memory alone.
             capacity: number remembered, in memory and in the database.
+
+        Raises:
+            ConfigurationError: the database is PostgreSQL, and nothing can be sealed.
         """
         self._recent = RecentQueries(capacity)
         self._queries = queries if hours else None
@@ -59,6 +62,8 @@ class RememberedQueries:
         self._failed = False
         self._grew = False
         self._forget_at = 0.0
+        if self._seals:
+            check_cipher()
 
     def keep(self, answer: Answer, key: str | None) -> None:
         """Remember an answer as a key's; the first one if a query is repeated.

@@ -19,6 +19,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,7 +136,7 @@ class Store:
             name: under which it is kept; needed again to open it.
 
         Raises:
-            ConfigurationError: the package cryptography is not installed.
+            ConfigurationError: see `check_cipher`.
             CorruptArtefact: the key file is damaged.
             StorageError: the key does not exist yet and cannot be written.
         """
@@ -161,13 +162,9 @@ class Store:
 
     @cached_property
     def _cipher(self) -> "AESGCM":
-        try:
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ModuleNotFoundError as error:
-            raise ConfigurationError(
-                "a service on PostgreSQL needs the package cryptography; install it with `pip "
-                "install 'xemplar[postgres]'`"
-            ) from error
+        check_cipher()
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         return AESGCM(hmac.digest(self._key, b"\xfe remembered queries", hashlib.sha256))
 
     def _keyed(self, message: bytes) -> str:
@@ -205,3 +202,16 @@ class Store:
             pass  # another process was first; use its key
         finally:
             beside.unlink(missing_ok=True)
+
+
+def check_cipher() -> None:
+    """Check that `Store.seal` works here.
+
+    Raises:
+        ConfigurationError: the package cryptography is not installed.
+    """
+    if find_spec("cryptography") is None:
+        raise ConfigurationError(
+            "a service on PostgreSQL needs the package cryptography; install it with `pip install "
+            "'xemplar[postgres]'`"
+        )
