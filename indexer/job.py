@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -27,13 +27,17 @@ from xemplar.catalog import Catalog, Description, Entry
 from xemplar.data.datasets import DatasetImage
 from xemplar.data.splits import PatientSplit
 from xemplar.imaging import Radiograph, decode
+from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import BLANK, embed
 
 from .copies import SAME_IMAGE, DuplicateFinder
-from .reader import KnownImage, NewImage, Reader, SkippedImage, in_order
+from .reader import KnownImage, NewImage, Read, Reader, SkippedImage, in_order
 
-_Described: TypeAlias = tuple[str, Description]
+T = TypeVar("T")
+
+Described: TypeAlias = tuple[T, Description]
+"""An image, or its digest, with its description."""
 
 
 @dataclass(frozen=True)
@@ -86,21 +90,51 @@ def embed_images(
         ConfigurationError: the catalog cannot be written to.
         OSError: the store cannot be written to.
     """
-    started = time.monotonic()
-    media, digest = Media(store.media), encoder.checkpoint.digest
-    known, spec = catalog.embedded(digest), encoder.checkpoint.card.spec
     read = Reader(
-        media,
-        spec,
-        known,
+        Media(store.media),
+        encoder.checkpoint.card.spec,
+        catalog.embedded(encoder.checkpoint.digest),
         any_body_part=any_body_part,
         burned_in_text=burned_in_text,
         decode=decode,
     )
-    describe = partial(_description, store, encoder.checkpoint.card.split)
+
+    def entries(images: Sequence[Described[NewImage]]) -> Sequence[Entry | None]:
+        return embed(encoder, [(new.prepared, about) for new, about in images])
+
+    items = in_order(read, images, workers, ahead=2 * BATCH)
+    return write_images(items, store, catalog, encoder.checkpoint, entries, on_progress)
+
+
+def write_images(
+    items: Iterable[Read],
+    store: Store,
+    catalog: Catalog,
+    checkpoint: Checkpoint,
+    embed: Callable[[Sequence[Described[NewImage]]], Sequence[Entry | None]],
+    on_progress: Callable[[int], None] | None = None,
+) -> IndexingResult:
+    """Add read images to a store's catalog: the later stages of `embed_images`.
+
+    Args:
+        items: in the order of the images.
+        store: contains their pictures.
+        catalog: of that store.
+        checkpoint: to embed with.
+        embed: makes the catalog entries of up to `BATCH` new images, in their order; None for a
+            zero embedding.
+        on_progress: called with the number of processed images after each.
+
+    Raises:
+        ConfigurationError: the catalog cannot be written to.
+        OSError: the store cannot be written to.
+    """
+    started = time.monotonic()
+    media = Media(store.media)
+    describe = partial(_description, store, checkpoint.card.split)
     reused, unreadable, seen = 0, list[SkippedImage](), set[str]()
-    with _Batches(catalog, media, encoder) as batches:
-        for done, item in enumerate(in_order(read, images, workers, ahead=2 * BATCH), start=1):
+    with _Batches(catalog, media, checkpoint, embed) as batches:
+        for done, item in enumerate(items, start=1):
             if isinstance(item, SkippedImage):
                 unreadable.append(item)
             elif isinstance(item, KnownImage) or item.sha256 in seen:
@@ -126,15 +160,22 @@ class _Batches:
         left_out: images with a zero embedding, and duplicates of other cases.
     """
 
-    def __init__(self, catalog: Catalog, media: Media, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        media: Media,
+        checkpoint: Checkpoint,
+        embed: Callable[[Sequence[Described[NewImage]]], Sequence[Entry | None]],
+    ) -> None:
         self.embedded = 0
         self.left_out: list[SkippedImage] = []
         self._catalog = catalog
         self._media = media
-        self._copies = DuplicateFinder(catalog, media, encoder.checkpoint)
-        self._encoder = encoder
-        self._images: list[tuple[NewImage, Description]] = []
-        self._described: list[_Described] = []
+        self._copies = DuplicateFinder(catalog, media, checkpoint)
+        self._checkpoint = checkpoint.digest
+        self._embed = embed
+        self._images: list[Described[NewImage]] = []
+        self._described: list[Described[str]] = []
         self._writer = ThreadPoolExecutor(1, "writer")
         self._written: Future[None] | None = None
 
@@ -174,7 +215,7 @@ class _Batches:
     def _encode(self) -> list[Entry]:
         """Embed a batch, skipping zero embeddings and duplicates."""
         images = [new for new, _ in self._images]
-        embedded = embed(self._encoder, [(new.prepared, about) for new, about in self._images])
+        embedded = self._embed(self._images)
         seen = [
             (new, entry) for new, entry in zip(images, embedded, strict=True) if entry is not None
         ]
@@ -195,8 +236,8 @@ class _Batches:
         self.embedded += len(kept)
         return kept
 
-    def _write(self, entries: Sequence[Entry], described: Iterable[_Described]) -> None:
-        self._catalog.add(self._encoder.checkpoint.digest, entries, described)
+    def _write(self, entries: Sequence[Entry], described: Iterable[Described[str]]) -> None:
+        self._catalog.add(self._checkpoint, entries, described)
 
     def _wait(self) -> None:
         written, self._written = self._written, None
