@@ -20,11 +20,11 @@ from xemplar.operations.keys import Key, Keys, Role, digest_of
 from xemplar.operations.rates import Rates
 
 from .daily import SHOW_NO_CASE, DailyCases
-from .limits import SharedRate
 from .origins import check_host, is_from
 from .problems import SHOWN, Refusal
 from .record import record_of
 from .settings import Settings
+from .shared_rate import SharedRate
 
 USES_SECONDS = 60.0
 """Interval at which the last uses of keys are written."""

@@ -101,7 +101,7 @@ async def query_batch(
 
     For an image that cannot be used the list holds its problem instead of an answer. All answers
     come from one index generation. Overlays and evidence are rendered when they are fetched, while
-    the query is in memory.
+    the query is remembered.
     """
     record = record_of(request)
 
@@ -156,7 +156,7 @@ async def query_similar(
     query_id: QueryId,
     search: Annotated[QueryParameters, Query()],
 ) -> Response:
-    """Find past cases similar to an image that was sent before, while it is in memory.
+    """Find past cases similar to an image that was sent before, while it is remembered.
 
     The query keeps its id, and the network does not run again.
     """
@@ -172,7 +172,7 @@ async def query_similar(
     responses=NOT_FOUND | INVALID,
 )
 async def share_query(request: Request, services: BoundServices, query_id: QueryId) -> None:
-    """Let every key that may read see the query's image and answer, while they are in memory.
+    """Let every key that may read see the query's image and answer, while they are remembered.
 
     Until then only the key that sent the query sees them; not even administrators do. Readers of a
     shared query need its id. On a service without keys everybody sees all queries.
@@ -189,7 +189,7 @@ async def _answered(
     *,
     brings_image: bool = False,
 ) -> Response:
-    """Search in a thread, keep the answer in memory, and send it."""
+    """Search in a thread, remember the answer, and send it."""
     retriever = services.retriever
 
     def work() -> bytes:

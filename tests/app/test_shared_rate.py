@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import anyio
 import pytest
-from xemplar_app.limits import AGAIN_SECONDS, SharedRate
 from xemplar_app.problems import Refusal
+from xemplar_app.shared_rate import AGAIN_SECONDS, SharedRate
 
 from tests.system.postgres import Postgres
 from xemplar.catalog import migrate
