@@ -51,6 +51,9 @@ CPUS = 2
 LARGEST_BLOCK = 16 * BATCH
 """Images of a task at most; of a killed actor, that many are read and embedded again."""
 
+PROOF = "cluster"
+"""Domain of the pseudonyms by which machines prove that they see the store."""
+
 LOG = logging.getLogger("xemplar")
 
 
@@ -71,7 +74,7 @@ class Task:
 
     Attributes:
         store: folder of the store, which every machine must see under the same path.
-        token: name of a file in the store, which proves that it does.
+        proof: name and pseudonym, made with the store's key: what a machine must know that does.
         checkpoint: digest of a checkpoint in the store.
         precision: of the network.
         threads: of the network in each actor; 0 for one per processor.
@@ -80,7 +83,7 @@ class Task:
     """
 
     store: Path
-    token: str
+    proof: tuple[str, str]
     checkpoint: str
     precision: Precision
     threads: int
@@ -101,7 +104,8 @@ class Embedder:
 
     def _open(self, task: Task, known: frozenset[str]) -> None:
         store = Store(task.store)
-        if not (store.root / task.token).is_file():
+        name, pseudonym = task.proof
+        if not store.pseudonym_key.is_file() or store.pseudonym(PROOF, name) != pseudonym:
             raise ConfigurationError(
                 f"a machine of the Ray cluster does not see the store {task.store}; mount it, and "
                 "the folders of images, on every machine under the same path"
@@ -178,24 +182,19 @@ def embed_images_on_cluster(
         OSError: the store cannot be written to.
     """
     insisted = {"any_body_part": any_body_part, "burned_in_text": burned_in_text}
-    token = f".cluster-{secrets.token_hex(8)}"
+    name = secrets.token_hex(16)
     task = Task(
         store.root.resolve(),
-        token,
+        (name, store.pseudonym(PROOF, name)),
         checkpoint.digest,
         precision,
         threads,
         decode_seconds,
         insisted,
     )
-    proof = task.store / token
-    proof.touch()
-    try:
-        with _cluster(address):
-            items = _read(images, task, catalog.embedded(checkpoint.digest))
-            return write_images(items, store, catalog, checkpoint, _entries, on_progress)
-    finally:
-        proof.unlink(missing_ok=True)
+    with _cluster(address):
+        items = _read(images, task, catalog.embedded(checkpoint.digest))
+        return write_images(items, store, catalog, checkpoint, _entries, on_progress)
 
 
 def _entries(images: Sequence[Described[NewImage]]) -> list[Entry | None]:

@@ -1,45 +1,60 @@
 """The index job on a real Ray cluster: the plain job's catalog, whoever is killed meanwhile."""
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 
-from tests.agreement import PATIENCE, wait_until
+from tests.agreement import PATIENCE, assert_agree, wait_until
 from tests.images import drawn_image, encoded
 from tests.indexer.test_job import data_set
 from tests.system.common import Process, free_port
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
-from xemplar.catalog import migrate, open_catalog
+from xemplar.catalog import open_catalog
 from xemplar.catalog.schema import reading
 from xemplar.catalog.tables import CaseRow, EmbeddingRow, FindingRow
-from xemplar.data.datasets import open_dataset
 from xemplar.errors import ConfigurationError
 from xemplar.model.checkpoint import keep, load
-from xemplar.model.encoder import Precision, open_encoder
+from xemplar.model.encoder import Precision
 
-pytest.importorskip("ray", reason="Ray is not installed: make engines, or pip install xemplar[ray]")
-
-from xemplar_indexer.cluster import embed_images_on_cluster
-from xemplar_indexer.job import IndexingResult, embed_images
+pytest.importorskip("ray", reason="Ray is not installed: make engines")
 
 pytestmark = [pytest.mark.system, pytest.mark.filterwarnings("default")]  # Ray's own
 
 IMAGES = 96
+KEPT = IMAGES - 3
+"""Without an unreadable file, a file that is there twice, and a second file of one image."""
+
+
+@dataclass
+class Cluster:
+    """A cluster of this machine, and what a process needs to use it."""
+
+    address: str
+    environment: dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a cluster of this machine, with two actors' processors."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Four processors, so two actors."""
     folder = tmp_path_factory.mktemp("ray")
+    environment = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONWARNINGS": "ignore",
+    }
     temporary = Path("/tmp") / f"xr-{os.getpid()}"  # noqa: S108 -- paths of sockets are short
     began = time.monotonic()
     while True:  # Ray gives up a start after 30 s, which a busy machine may take
@@ -53,27 +68,24 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "--include-dashboard": "false",
             "--temp-dir": str(temporary),
         }
-        with (folder / "log").open("ab") as log:
+        log = folder / "log"
+        with log.open("wb") as file:
             started = subprocess.Popen(
                 [*command, *(f"{name}={value}" for name, value in options.items())],
-                stdout=log,
-                stderr=log,
-                env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"},
+                stdout=file,
+                stderr=file,
+                env=os.environ | environment,
                 start_new_session=True,
             )
-        while started.poll() is None and b"Ray runtime started" not in log_of(folder):
+        while started.poll() is None and b"Ray runtime started" not in log.read_bytes():
             time.sleep(0.1)
         if started.poll() is None:
             break
-        assert time.monotonic() - began < PATIENCE, log_of(folder)[-2000:].decode()
-    yield address
+        assert time.monotonic() - began < PATIENCE, log.read_text()[-2000:]
+    yield Cluster(address, environment)
     os.killpg(started.pid, signal.SIGTERM)
     started.wait(60)
     shutil.rmtree(temporary, ignore_errors=True)
-
-
-def log_of(folder: Path) -> bytes:
-    return (folder / "log").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -86,169 +98,146 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-Rows = list[tuple[object, ...]]
+class Job:
+    """``xemplar index`` on a store of its own, as a process."""
+
+    def __init__(self, root: Path, checkpoint: Path, folder: Path) -> None:
+        self.store = Store(root / "store")
+        self.log = root / "log"
+        self.checkpoint = keep(checkpoint, self.store)
+        self.store.pseudonym_key.write_bytes(b"k" * 32)  # equal pseudonyms in all stores
+        options = ("--store", self.store.root, "--checkpoint", checkpoint)
+        one = ("--precision", "float32", "--threads", "1")
+        self._command = ("index", folder, *options, *one)
+
+    def start(self, cluster: Cluster | None = None) -> Process:
+        if cluster is None:
+            return Process(self.log, *self._command)
+        return Process(self.log, *self._command, "--ray", cluster.address, **cluster.environment)
+
+    def run(self, cluster: Cluster | None = None) -> str:
+        return finished(self.start(cluster))
+
+    @property
+    def cases(self) -> int:
+        """Of the catalog, as far as there is one."""
+        if not (self.store.root / "catalog.sqlite").exists():
+            return 0
+        with open_catalog(self.store.database_url) as catalog:
+            return catalog.count()
 
 
-def rows(store: Store) -> dict[str, Rows]:
-    """All that a catalog says of its cases, but when; the numbers of the network apart."""
-    found = {}
-    with open_catalog(store.database_url) as catalog, reading(catalog.engine) as connection:
-        for table, left_out in (
-            (CaseRow, {"created_at"}),
-            (FindingRow, set()),
-            (EmbeddingRow, VALUES),
-        ):
-            columns = [c for c in table.__table__.columns if c.name not in left_out]
-            found[table.__tablename__] = [
-                tuple(row) for row in connection.execute(select(*columns).order_by(*columns[:2]))
-            ]
-    return found
-
-
-VALUES = {"vector", "logits", "cams"}
+def finished(process: Process) -> str:
+    """What a job has said, once it has ended well."""
+    wait_until(lambda: not process.lives, 0.1)
+    assert process.wait() == 0, process.said
+    return process.said
 
 
 @pytest.fixture(scope="module")
-def plain(
-    tmp_path_factory: pytest.TempPathFactory, folder: Path, tiny_checkpoint: Path
-) -> tuple[Store, IndexingResult]:
+def plain(tmp_path_factory: pytest.TempPathFactory, folder: Path, tiny_checkpoint: Path) -> Store:
     """A store that the plain job filled."""
-    store = new_store(tmp_path_factory.mktemp("plain"), tiny_checkpoint)
-    encoder = open_encoder(load(tiny_checkpoint), precision=Precision.FLOAT32, threads=1)
-    with open_catalog(store.database_url) as catalog:
-        return store, embed_images(open_dataset(folder).images, store, catalog, encoder)
+    job = Job(tmp_path_factory.mktemp("plain"), tiny_checkpoint, folder)
+    assert f"{KEPT} images embedded" in job.run()
+    return job.store
 
 
-def new_store(root: Path, checkpoint: Path) -> Store:
-    store = Store(root / "store")
-    keep(checkpoint, store)
-    migrate(store.database_url)
-    store.pseudonym_key.write_bytes(b"k" * 32)  # equal pseudonyms in all stores
-    return store
+@pytest.fixture
+def job(tmp_path: Path, folder: Path, tiny_checkpoint: Path) -> Job:
+    return Job(tmp_path, tiny_checkpoint, folder)
 
 
-def on_cluster(
-    store: Store, folder: Path, address: str, on_progress: Callable[[int], None] = lambda _: None
-) -> IndexingResult:
-    (file,) = (store.root / "checkpoints").iterdir()
-    with open_catalog(store.database_url) as catalog:
-        return embed_images_on_cluster(
-            open_dataset(folder).images,
-            store,
-            catalog,
-            load(file),
-            address,
-            precision=Precision.FLOAT32,
-            threads=1,
-            on_progress=on_progress,
-        )
+def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
+    """All that a catalog says of its cases, but when; the network's numbers apart."""
+    apart = {"created_at", "vector", "logits", "cams", "change"}
+    found = {}
+    with open_catalog(store.database_url) as catalog, reading(catalog.engine) as connection:
+        for table in (CaseRow, FindingRow, EmbeddingRow):
+            columns = [column for column in table.__table__.columns if column.name not in apart]
+            query = select(*columns).order_by(*table.__table__.primary_key)
+            found[table.__tablename__] = [tuple(row) for row in connection.execute(query)]
+    return found
 
 
 def check_same(store: Store, plain: Store) -> None:
     """Compare two stores row for row, embeddings within rounding, pictures bit for bit."""
     assert rows(store) == rows(plain)
-    with open_catalog(store.database_url) as one, open_catalog(plain.database_url) as other:
-        (digest,) = {row[1] for row in rows(plain)["embeddings"]}
-        for mine, theirs in zip(one.vectors(str(digest)), other.vectors(str(digest)), strict=True):
-            assert abs((mine.vectors * theirs.vectors).sum(axis=1) - 1).max() < 1e-5
+    query = select(EmbeddingRow.vector).order_by(EmbeddingRow.case)
+    vectors = []
+    for one in (store, plain):
+        with open_catalog(one.database_url) as catalog, reading(catalog.engine) as connection:
+            stored = connection.scalars(query).all()
+        vectors.append(np.frombuffer(b"".join(stored), "<f4"))
+    assert_agree(*vectors)
     media, wanted = Media(store.media), Media(plain.media)
     for row in rows(plain)["cases"]:
-        assert media.display_bytes(str(row[2])) == wanted.display_bytes(str(row[2]))
+        sha256 = str(row[2])
+        assert media.display_bytes(sha256) == wanted.display_bytes(sha256)
 
 
-def actors() -> list[int]:
+def actors() -> set[int]:
     """Process ids of the cluster's actors that read and embed."""
-    found = []
+    found = set()
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if file.read_bytes().startswith(b"ray::MapWorker"):
-                found.append(int(file.parent.name))
+                found.add(int(file.parent.name))
         except OSError:
             continue  # it has just ended
     return found
 
 
 def test_the_catalog_is_the_plain_job_s_row_for_row(
-    cluster: str,
-    folder: Path,
-    plain: tuple[Store, IndexingResult],
-    tmp_path: Path,
-    tiny_checkpoint: Path,
+    cluster: Cluster, job: Job, plain: Store
 ) -> None:
-    store, (other, wanted) = new_store(tmp_path, tiny_checkpoint), plain
-    found = on_cluster(store, folder, cluster)
-    for name in ("embedded", "reused", "unreadable", "copies"):
-        assert getattr(found, name) == getattr(wanted, name)
-    assert (found.embedded, found.reused, found.copies) == (IMAGES - 3, 1, 1)
-    check_same(store, other)
-    again = on_cluster(store, folder, cluster)
-    assert (again.embedded, again.reused) == (0, found.embedded + 1)
-    check_same(store, other)
-    assert [path for path in store.root.iterdir() if path.name.startswith(".cluster")] == []
+    said = job.run(cluster)
+    assert f"{KEPT} images embedded" in said
+    assert "1 embedded before, 2 left out" in said
+    assert "is live" in said
+    check_same(job.store, plain)
+    assert f"{KEPT + 1} embedded before" in job.run(cluster)  # nothing is embedded twice
+    check_same(job.store, plain)
 
 
-def test_killed_actors_lose_nothing(
-    cluster: str,
-    folder: Path,
-    plain: tuple[Store, IndexingResult],
-    tmp_path: Path,
-    tiny_checkpoint: Path,
-) -> None:
-    store, killed = new_store(tmp_path, tiny_checkpoint), list[int]()
-
-    def kill(done: int) -> None:
-        if done in (1, 40):
-            alive = actors()
-            os.kill(alive[0], signal.SIGKILL)
-            killed.append(alive[0])
-
-    found = on_cluster(store, folder, cluster, kill)
-    assert len(set(killed)) == 2
-    assert found.embedded == plain[1].embedded
-    check_same(store, plain[0])
+def test_killed_actors_lose_nothing(cluster: Cluster, job: Job, plain: Store) -> None:
+    killed = set[int]()
+    process = job.start(cluster)
+    for cases in (0, 30):
+        wait_until(lambda least=cases: job.cases >= least and bool(actors() - killed), 0.01)
+        one = min(actors() - killed)
+        os.kill(one, signal.SIGKILL)
+        killed.add(one)
+    assert f"{KEPT} images embedded" in finished(process)
+    assert len(killed) == 2
+    check_same(job.store, plain)
 
 
-def test_a_killed_command_goes_on_where_it_was(
-    cluster: str,
-    folder: Path,
-    plain: tuple[Store, IndexingResult],
-    tmp_path: Path,
-    tiny_checkpoint: Path,
-) -> None:
-    store = new_store(tmp_path, tiny_checkpoint)
-    options = ("--store", store.root, "--checkpoint", tiny_checkpoint, "--precision", "float32")
-    command = ("index", folder, *options, "--threads", "1", "--ray", cluster)
-
-    def cases() -> int:
-        with open_catalog(store.database_url) as catalog:
-            return len(catalog.embedded(load(tiny_checkpoint).digest))
-
-    first = Process(tmp_path / "log", *command)
-    wait_until(lambda: cases() > 0 or not first.lives)
-    first.kill()
-    kept = cases()
+def test_a_killed_command_goes_on_where_it_was(cluster: Cluster, job: Job, plain: Store) -> None:
+    process = job.start(cluster)
+    wait_until(lambda: job.cases > 0 or not process.lives, 0.01)
+    process.kill()
+    kept = job.cases
     assert kept > 0
-    second = Process(tmp_path / "log", *command)
-    assert second._process.wait(PATIENCE) == 0, second.said
-    assert cases() == plain[1].embedded >= kept
-    check_same(store, plain[0])
-    assert "is live" in second.said
+    assert f"{KEPT - kept} images embedded" in job.run(cluster)
+    check_same(job.store, plain)
 
 
-def test_a_machine_that_does_not_see_the_store_ends_the_job(
-    cluster: str,
-    folder: Path,
-    tmp_path: Path,
-    tiny_checkpoint: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    store = new_store(tmp_path, tiny_checkpoint)
-    monkeypatch.setattr(Path, "touch", lambda self: None)  # what proves the store never appears
-    with pytest.raises(ConfigurationError, match=r"does not see the store .* under the same path"):
-        on_cluster(store, folder, cluster)
+def test_no_cluster_is_told_in_one_line(job: Job) -> None:
+    process = job.start(Cluster("127.0.0.1:1", {}))
+    wait_until(lambda: not process.lives, 0.1)
+    assert process.wait() == 1
+    assert "error ConfigurationError: the Ray cluster 127.0.0.1:1 cannot be used" in process.said
+    assert "Traceback" not in process.said
 
 
-def test_no_cluster_is_told(folder: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:
-    store = new_store(tmp_path, tiny_checkpoint)
-    with pytest.raises(ConfigurationError, match=r"the Ray cluster 127\.0\.0\.1:1 cannot be used"):
-        on_cluster(store, folder, "127.0.0.1:1")
+def test_a_machine_that_does_not_see_the_store_says_so(job: Job) -> None:
+    from xemplar_indexer.cluster import Embedder, Task
+
+    digest = load(job.checkpoint).digest
+    paths = {"number": np.arange(2), "path": np.array(["a.png", "b.png"])}
+    for root in (job.store.root, job.store.root / "none"):
+        task = Task(root, ("one", "another"), digest, Precision.FLOAT32, 1, 60, {})
+        for error in Embedder(task, frozenset())(paths)["read"]:
+            assert isinstance(error, ConfigurationError)
+            assert "mount it, and the folders of images, on every machine" in str(error)
+    assert not (job.store.root / "none").exists()
