@@ -156,8 +156,11 @@ class RememberedQueries:
         with self._one_writes:
             with self._changing:
                 waiting = dict(self._waiting)
-            self._failed = True
-            self._queries.put([self._row(*one) for one in waiting.values()])
+            try:
+                self._queries.put([self._row(*one) for one in waiting.values()])
+            except BaseException:
+                self._failed = True
+                raise
             self._failed = False
             self._grew |= bool(waiting)
             with self._changing:

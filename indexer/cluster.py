@@ -137,7 +137,7 @@ class Embedder:
     def _embedded(self, paths: Sequence[Path]) -> list[Read]:
         read = [self._read(DatasetImage(path, "")) for path in paths]
         new = [item for item in read if isinstance(item, NewImage)]
-        about = Description("", None)
+        about = Description(source="", labels={})  # the caller has the data set's
         entries = iter(embed(self._encoder, [(one.prepared, about) for one in new]) if new else ())
         self._media.sync()  # of this machine; the caller's own sync does not reach it
         return [
@@ -209,7 +209,8 @@ def _entries(images: Sequence[Described[NewImage]]) -> list[Entry | None]:
 
 def _read(images: Sequence[DatasetImage], task: Task, known: frozenset[str]) -> Iterator[Read]:
     """Read and embed images on the cluster; yields them in their order."""
-    actors = max(1, int(ray.cluster_resources().get("CPU", 1)) // CPUS)
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call,unused-ignore]
+    actors = max(1, int(resources.get("CPU", 1)) // CPUS)
     blocks = max(ceil(len(images) / LARGEST_BLOCK), min(4 * actors, ceil(len(images) / BATCH)))
     paths = [
         {"number": number, "path": str(image.path.resolve())} for number, image in enumerate(images)
@@ -248,7 +249,7 @@ def _cluster(address: str) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
     try:
         try:
-            options = {"include_dashboard": False} if address == LOCAL else {}
+            options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:  # Ray raises bare exceptions
             LOG.warning("Ray: %s", error)
