@@ -69,7 +69,7 @@ class EmbeddedImage(NewImage):
 
 
 @dataclass(frozen=True)
-class Task:
+class EmbeddingTask:
     """What actors are told of a job.
 
     Attributes:
@@ -94,7 +94,7 @@ class Task:
 class Embedder:
     """Reads and embeds batches of images in an actor of the cluster."""
 
-    def __init__(self, task: Task, known: frozenset[str]) -> None:
+    def __init__(self, task: EmbeddingTask, known: frozenset[str]) -> None:
         """``known``: digests of the images that the checkpoint has embedded before."""
         self._failure: XemplarError | None = None
         try:
@@ -102,7 +102,7 @@ class Embedder:
         except XemplarError as error:
             self._failure = error
 
-    def _open(self, task: Task, known: frozenset[str]) -> None:
+    def _open(self, task: EmbeddingTask, known: frozenset[str]) -> None:
         store = Store(task.store)
         name, pseudonym = task.proof
         if not store.pseudonym_key.is_file() or store.pseudonym(PROOF, name) != pseudonym:
@@ -183,7 +183,7 @@ def embed_images_on_cluster(
     """
     insisted = {"any_body_part": any_body_part, "burned_in_text": burned_in_text}
     name = secrets.token_hex(16)
-    task = Task(
+    task = EmbeddingTask(
         store.root.resolve(),
         (name, store.pseudonym(PROOF, name)),
         checkpoint.digest,
@@ -207,7 +207,9 @@ def _entries(images: Sequence[Described[NewImage]]) -> list[Entry | None]:
     ]
 
 
-def _read(images: Sequence[DatasetImage], task: Task, known: frozenset[str]) -> Iterator[Read]:
+def _read(
+    images: Sequence[DatasetImage], task: EmbeddingTask, known: frozenset[str]
+) -> Iterator[Read]:
     """Read and embed images on the cluster; yields them in their order."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call,unused-ignore]
     actors = max(1, int(resources.get("CPU", 1)) // CPUS)

@@ -26,7 +26,7 @@ def rates(postgres: Postgres) -> Iterator[Rates]:
     postgres.drop(url)
 
 
-class Clock:
+class StoppedClock:
     """Stands still until it is set."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ def test_requests_at_once_get_no_more_than_there_is(rates: Rates) -> None:
 
 def test_a_service_takes_at_most_a_tenth_of_a_burst_for_itself(rates: Rates) -> None:
     async def main() -> None:
-        here, there = (SharedRate("key", 50, 100, rates, named, Clock()) for _ in range(2))
+        here, there = (SharedRate("key", 50, 100, rates, named, StoppedClock()) for _ in range(2))
         assert await allowed(here, 1) == 1
         assert await allowed(there, 90) == 90
 
@@ -117,7 +117,7 @@ class Away(Rates):
 
 def test_without_the_database_a_service_limits_by_itself_and_asks_again(rates: Rates) -> None:
     async def main() -> None:
-        clock, away = Clock(), Away(rates)
+        clock, away = StoppedClock(), Away(rates)
         rate = SharedRate("key", NEVER, 3, away, named, clock)
         assert await allowed(rate, 5) == 3
         assert away.asked == 1  # not each request waits for it
@@ -133,7 +133,7 @@ def test_who_is_refused_asks_the_database_no_more_until_a_token_is_back(rates: R
     async def main() -> None:
         counted = Away(rates)
         counted.there = True
-        rate = SharedRate("key", NEVER, 1, counted, named, Clock())
+        rate = SharedRate("key", NEVER, 1, counted, named, StoppedClock())
         assert await allowed(rate, 20) == 1
         assert counted.asked == 2
 

@@ -98,7 +98,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-class Job:
+class IndexJob:
     """``xemplar index`` on a store of its own, as a process."""
 
     def __init__(self, root: Path, checkpoint: Path, folder: Path) -> None:
@@ -136,14 +136,14 @@ def finished(process: Process) -> str:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, folder: Path, tiny_checkpoint: Path) -> Store:
     """A store that the plain job filled."""
-    job = Job(tmp_path_factory.mktemp("plain"), tiny_checkpoint, folder)
+    job = IndexJob(tmp_path_factory.mktemp("plain"), tiny_checkpoint, folder)
     assert f"{KEPT} images embedded" in job.run()
     return job.store
 
 
 @pytest.fixture
-def job(tmp_path: Path, folder: Path, tiny_checkpoint: Path) -> Job:
-    return Job(tmp_path, tiny_checkpoint, folder)
+def job(tmp_path: Path, folder: Path, tiny_checkpoint: Path) -> IndexJob:
+    return IndexJob(tmp_path, tiny_checkpoint, folder)
 
 
 def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
@@ -187,7 +187,7 @@ def actors() -> set[int]:
 
 
 def test_the_catalog_is_the_plain_job_s_row_for_row(
-    cluster: Cluster, job: Job, plain: Store
+    cluster: Cluster, job: IndexJob, plain: Store
 ) -> None:
     said = job.run(cluster)
     assert f"{KEPT} images embedded" in said
@@ -198,7 +198,7 @@ def test_the_catalog_is_the_plain_job_s_row_for_row(
     check_same(job.store, plain)
 
 
-def test_killed_actors_lose_nothing(cluster: Cluster, job: Job, plain: Store) -> None:
+def test_killed_actors_lose_nothing(cluster: Cluster, job: IndexJob, plain: Store) -> None:
     process = job.start(cluster)
     wait_until(lambda: any(job.store.media.rglob("*.*")), 0.005)
     assert job.cases < KEPT
@@ -210,7 +210,9 @@ def test_killed_actors_lose_nothing(cluster: Cluster, job: Job, plain: Store) ->
     check_same(job.store, plain)
 
 
-def test_a_killed_command_goes_on_where_it_was(cluster: Cluster, job: Job, plain: Store) -> None:
+def test_a_killed_command_goes_on_where_it_was(
+    cluster: Cluster, job: IndexJob, plain: Store
+) -> None:
     process = job.start(cluster)
     wait_until(lambda: job.cases > 0 or not process.lives, 0.01)
     process.kill()
@@ -220,7 +222,7 @@ def test_a_killed_command_goes_on_where_it_was(cluster: Cluster, job: Job, plain
     check_same(job.store, plain)
 
 
-def test_no_cluster_is_told_in_one_line(job: Job) -> None:
+def test_no_cluster_is_told_in_one_line(job: IndexJob) -> None:
     process = job.start(Cluster("127.0.0.1:1", {}))
     wait_until(lambda: not process.lives, 0.1)
     assert process.wait() == 1
@@ -228,13 +230,13 @@ def test_no_cluster_is_told_in_one_line(job: Job) -> None:
     assert "Traceback" not in process.said
 
 
-def test_a_machine_that_does_not_see_the_store_says_so(job: Job) -> None:
-    from xemplar_indexer.cluster import Embedder, Task
+def test_a_machine_that_does_not_see_the_store_says_so(job: IndexJob) -> None:
+    from xemplar_indexer.cluster import Embedder, EmbeddingTask
 
     digest = load(job.checkpoint).digest
     paths = {"number": np.arange(2), "path": np.array(["a.png", "b.png"])}
     for root in (job.store.root, job.store.root / "none"):
-        task = Task(root, ("one", "another"), digest, Precision.FLOAT32, 1, 60, {})
+        task = EmbeddingTask(root, ("one", "another"), digest, Precision.FLOAT32, 1, 60, {})
         for error in Embedder(task, frozenset())(paths)["read"]:
             assert isinstance(error, ConfigurationError)
             assert "mount it, and the folders of images, on every machine" in str(error)
