@@ -15,6 +15,7 @@ Actors are sent paths and get back no name: patient ids and labels stay with the
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -51,10 +52,10 @@ CPUS = 2
 LARGEST_BLOCK = 16 * BATCH
 """Images of a task at most; of a killed actor, that many are read and embedded again."""
 
+CONNECT_SECONDS = 5
+
 PROOF = "cluster"
 """Domain of the pseudonyms by which machines prove that they see the store."""
-
-LOG = logging.getLogger("xemplar")
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,10 +252,12 @@ def _cluster(address: str) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
     try:
         try:
+            if ":" in address:  # Ray would try again for minutes
+                host, _, port = address.rpartition(":")
+                socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
             options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:  # Ray raises bare exceptions
-            LOG.warning("Ray: %s", error)
             raise ConfigurationError(
                 f"the Ray cluster {address} cannot be used ({type(error).__name__}); start one "
                 "with `ray start --head`, or name another one with --ray"
@@ -265,7 +268,6 @@ def _cluster(address: str) -> Iterator[None]:
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         yield
     except RayError as error:
-        LOG.warning("Ray: %s", error)
         raise ConfigurationError(
             f"the Ray cluster {address} ended the job ({type(error).__name__}), and its log tells "
             "why; run the same command again to continue: finished batches are kept"
