@@ -16,7 +16,7 @@ LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip
 	--constraint constraints.txt pyproject.toml --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit explore page page-lint page-checked trainer system docs coverage containers lock format clean
+.PHONY: help demo test lint types unit explore page page-lint page-checked trainer system engines docs coverage containers lock format clean
 
 help:
 	@echo "make demo          index images, serve on http://127.0.0.1:8000, show a first answer"
@@ -25,6 +25,7 @@ help:
 	@echo "make unit          quick feedback: the unit tests alone"
 	@echo "make explore       the unit tests with random and more examples; a restore cut at every line"
 	@echo "make system        short forms of the checks in tests/system/: load, kills, outages, full disks"
+	@echo "make engines       install Ray and test with it: what make test skips without it"
 	@echo "make docs          the documentation as a site: build/site/html/index.html"
 	@echo "make coverage      the unit tests, and which lines none of them runs"
 	@echo "make containers    build the images and run Compose with them (Docker, or Podman and buildah)"
@@ -93,6 +94,10 @@ trainer: $(VENV)/.dev
 
 system: $(VENV)/.dev
 	$(TESTS) -m system --ignore tests/trainer
+
+engines: $(VENV)/.dev
+	$(PIP) --editable . --group engines
+	$(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest --timeout 900 tests/indexer/test_cluster.py
 
 docs: $(VENV)/.dev
 	$(RUN) docs/generate.py

@@ -49,14 +49,18 @@ class Rate:
         if len(self._buckets) > MAX_CALLERS:
             self._buckets.popitem(last=False)
         if not enough:
-            seconds = max(1, math.ceil((1 - tokens) / self._per_second))
-            raise Refusal(
-                "TooManyRequests",
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"the limit is {self._per_second:g} requests a second, after a burst of "
-                f"{self._at_once}; try again in {seconds} s",
-                retry_after=str(seconds),
-            )
+            raise self.refusal((1 - tokens) / self._per_second)
+
+    def refusal(self, seconds: float) -> Refusal:
+        """Return the refusal of a request that is allowed in so many seconds."""
+        whole = max(1, math.ceil(seconds))
+        return Refusal(
+            "TooManyRequests",
+            HTTPStatus.TOO_MANY_REQUESTS,
+            f"the limit is {self._per_second:g} requests a second, after a burst of "
+            f"{self._at_once}; try again in {whole} s",
+            retry_after=str(whole),
+        )
 
 
 class ConcurrencyLimit:

@@ -28,7 +28,8 @@ from xemplar.retrieval.ingest import delete_pictures
 from xemplar.retrieval.retriever import Retriever
 
 from .gathering import Gathering
-from .recent import RecentAnswers, RecentErrors
+from .recent import RecentErrors
+from .remembered import RememberedQueries
 from .security import Guard
 from .service import Opening, Services, Turns
 from .settings import Settings
@@ -74,6 +75,7 @@ class Opener:
         audit: the audit trail.
         gatherings: audit entries that are not written yet.
         errors: the latest failed requests.
+        queries: those that may still be explained or repeated.
     """
 
     settings: Settings
@@ -82,6 +84,7 @@ class Opener:
     audit: Audit
     gatherings: tuple[Gathering, ...]
     errors: RecentErrors
+    queries: RememberedQueries
 
     async def open(self, opening: Opening, retriever: Retriever | None = None) -> Services:
         """Open the files that the settings name, unless a retriever is given, and warm up.
@@ -132,7 +135,7 @@ class Opener:
             keys=self.guard.ring.keys,
             audit=self.audit,
             gatherings=self.gatherings,
-            recent=RecentAnswers(settings.recent_queries),
+            queries=self.queries,
             errors=self.errors,
             light=queries(),
             images=queries(),

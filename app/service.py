@@ -20,8 +20,9 @@ from xemplar.retrieval.retriever import Retriever
 
 from .gathering import Gathering
 from .problems import BUSY, come_back
-from .recent import RecentAnswers, RecentErrors
+from .recent import RecentErrors
 from .record import record_of
+from .remembered import RememberedQueries
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ class Services:
         keys: API keys in the database. `Guard` holds the cached ones.
         audit: the audit trail in the database.
         gatherings: audit entries that are not written yet.
-        recent: the latest answers, in memory.
+        queries: those that may still be explained or repeated.
         errors: the latest failed requests, in memory.
         light: turns of tasks that take little time.
         images: turns of tasks that decode an image; light tasks never wait for them.
@@ -80,7 +81,7 @@ class Services:
     keys: Keys
     audit: Audit
     gatherings: tuple[Gathering, ...]
-    recent: RecentAnswers
+    queries: RememberedQueries
     errors: RecentErrors
     light: Turns
     images: Turns

@@ -263,8 +263,17 @@ class Settings(BaseSettings):
         128,
         ge=1,
         description=(
-            "Queries whose pictures stay available (about 1.4 MB of memory each); a new one "
-            "displaces one of the key that holds the most."
+            "Queries that can be explained and repeated, in memory (about 1.4 MB each) and, over "
+            "all services, in the catalog's database; a new one displaces one of the key that "
+            "holds the most."
+        ),
+    )
+    query_hours: float = Field(
+        24.0,
+        ge=0,
+        description=(
+            "Hours for which they are in the catalog's database (0.3 MB each; with PostgreSQL "
+            "about 1.4 MB, with the sealed image); 0: in memory alone, until the service stops."
         ),
     )
 

@@ -101,6 +101,15 @@ def index(
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="Make the new generation live.")
     ] = True,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Read and embed on the Ray cluster at HOST:PORT; auto: the one of this machine; "
+            "local: start one on this machine. All machines see store and images under the same "
+            "paths. Needs `pip install 'xemplar[ray]'`.",
+        ),
+    ] = None,
 ) -> None:
     """Embed the images of one or more data sets and publish an index of all cases in the store.
 
@@ -159,6 +168,7 @@ def index(
                 precision,
                 threads,
                 workers,
+                ray,
                 any_body_part=any_body_part,
                 burned_in_text=burned_in_text,
             )
@@ -224,8 +234,13 @@ def _embed(
     precision: str,
     threads: int,
     workers: int,
+    ray: str | None,
     **insisted: bool,
 ) -> "IndexingResult":
+    if ray is not None:
+        return _embed_on_cluster(
+            images, store, catalog, checkpoint, ray, precision, threads, **insisted
+        )
     from xemplar.imaging import Limits
     from xemplar.imaging.decoder_pool import decoder
     from xemplar.model.encoder import Precision, open_encoder
@@ -247,6 +262,40 @@ def _embed(
             encoder,
             workers=workers,
             decode=decode,
+            on_progress=on_progress,
+            **insisted,
+        )
+
+
+def _embed_on_cluster(
+    images: "list[DatasetImage]",
+    store: "Store",
+    catalog: "Catalog",
+    checkpoint: "Checkpoint",
+    address: str,
+    precision: str,
+    threads: int,
+    **insisted: bool,
+) -> "IndexingResult":
+    from xemplar.errors import ConfigurationError
+    from xemplar.model.encoder import Precision
+
+    try:
+        from .cluster import embed_images_on_cluster
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"--ray needs {error.name}; install it with `pip install 'xemplar[ray]'`"
+        ) from error
+    with progress("images", len(images)) as on_progress:
+        return embed_images_on_cluster(
+            images,
+            store,
+            catalog,
+            checkpoint,
+            address,
+            precision=Precision(precision),
+            threads=threads,
+            decode_seconds=DECODE_SECONDS,
             on_progress=on_progress,
             **insisted,
         )

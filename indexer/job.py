@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -31,16 +31,20 @@ from xemplar.catalog import Catalog, Description, Entry
 from xemplar.data.datasets import DatasetImage
 from xemplar.data.splits import PatientSplit
 from xemplar.imaging import Radiograph, decode
+from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import BLANK, embed
 
 from .copies import SAME_IMAGE, DuplicateFinder
-from .reader import KnownImage, NewImage, Reader, SkippedImage, in_order
+from .reader import KnownImage, NewImage, Read, Reader, SkippedImage, in_order
 
 STREAMS = 2
 """Batches encoded at once (see `open_encoder`); more hold more memory and gain nothing."""
 
-_Described: TypeAlias = tuple[str, Description]
+T = TypeVar("T")
+
+Described: TypeAlias = tuple[T, Description]
+"""An image, or its digest, with its description."""
 
 
 @dataclass(frozen=True)
@@ -94,21 +98,56 @@ def embed_images(
         ConfigurationError: the catalog cannot be written to.
         OSError: the store cannot be written to.
     """
-    started = time.monotonic()
-    media, digest = Media(store.media), encoder.checkpoint.digest
-    known, spec = catalog.embedded(digest), encoder.checkpoint.card.spec
     read = Reader(
-        media,
-        spec,
-        known,
+        Media(store.media),
+        encoder.checkpoint.card.spec,
+        catalog.embedded(encoder.checkpoint.digest),
         any_body_part=any_body_part,
         burned_in_text=burned_in_text,
         decode=decode,
     )
-    describe = partial(_description, store, encoder.checkpoint.card.split)
+
+    def entries(images: Sequence[Described[NewImage]]) -> Sequence[Entry | None]:
+        return embed(encoder, [(new.prepared, about) for new, about in images])
+
+    items = in_order(read, images, workers, ahead=2 * BATCH)
+    return write_images(
+        items, store, catalog, encoder.checkpoint, entries, on_progress, streams=encoder.streams
+    )
+
+
+def write_images(
+    items: Iterable[Read],
+    store: Store,
+    catalog: Catalog,
+    checkpoint: Checkpoint,
+    embed: Callable[[Sequence[Described[NewImage]]], Sequence[Entry | None]],
+    on_progress: Callable[[int], None] | None = None,
+    *,
+    streams: int = 1,
+) -> IndexingResult:
+    """Add read images to a store's catalog: the later stages of `embed_images`.
+
+    Args:
+        items: in the order of the images.
+        store: contains their pictures.
+        catalog: of that store.
+        checkpoint: to embed with.
+        embed: makes the catalog entries of up to `BATCH` new images, in their order; None for a
+            zero embedding.
+        on_progress: called with the number of processed images after each.
+        streams: calls of ``embed`` at once, from different threads.
+
+    Raises:
+        ConfigurationError: the catalog cannot be written to.
+        OSError: the store cannot be written to.
+    """
+    started = time.monotonic()
+    media = Media(store.media)
+    describe = partial(_description, store, checkpoint.card.split)
     reused, unreadable, seen = 0, list[SkippedImage](), set[str]()
-    with _Batches(catalog, media, encoder) as batches:
-        for done, item in enumerate(in_order(read, images, workers, ahead=2 * BATCH), start=1):
+    with _Batches(catalog, media, checkpoint, embed, streams) as batches:
+        for done, item in enumerate(items, start=1):
             if isinstance(item, SkippedImage):
                 unreadable.append(item)
             elif isinstance(item, KnownImage) or item.sha256 in seen:
@@ -131,8 +170,8 @@ class _Batch:
     """Images whose embeddings are computed, and descriptions to update after them."""
 
     images: Sequence[NewImage]
-    entries: Future[tuple[Entry | None, ...]] | None
-    described: Sequence[_Described]
+    entries: Future[Sequence[Entry | None]] | None
+    described: Sequence[Described[str]]
 
 
 class _Batches:
@@ -143,16 +182,25 @@ class _Batches:
         left_out: images with a zero embedding, and duplicates of other cases.
     """
 
-    def __init__(self, catalog: Catalog, media: Media, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        media: Media,
+        checkpoint: Checkpoint,
+        embed: Callable[[Sequence[Described[NewImage]]], Sequence[Entry | None]],
+        streams: int,
+    ) -> None:
         self.embedded = 0
         self.left_out: list[SkippedImage] = []
         self._catalog = catalog
         self._media = media
-        self._copies = DuplicateFinder(catalog, media, encoder.checkpoint)
-        self._encoder = encoder
-        self._images: list[tuple[NewImage, Description]] = []
-        self._described: list[_Described] = []
-        self._encoders = ThreadPoolExecutor(encoder.streams, "encoder")
+        self._copies = DuplicateFinder(catalog, media, checkpoint)
+        self._checkpoint = checkpoint.digest
+        self._embed = embed
+        self._streams = streams
+        self._images: list[Described[NewImage]] = []
+        self._described: list[Described[str]] = []
+        self._encoders = ThreadPoolExecutor(streams, "encoder")
         self._encoding: deque[_Batch] = deque()
         self._writer = ThreadPoolExecutor(1, "writer")
         self._written: Future[None] | None = None
@@ -190,10 +238,9 @@ class _Batches:
         """Begin to embed the current batch; finish the oldest one once all streams are busy."""
         images, described = self._images, self._described
         self._images, self._described = [], []
-        prepared = [(new.prepared, about) for new, about in images]
-        entries = self._encoders.submit(embed, self._encoder, prepared) if images else None
+        entries = self._encoders.submit(self._embed, images) if images else None
         self._encoding.append(_Batch([new for new, _ in images], entries, described))
-        if len(self._encoding) > self._encoder.streams:
+        if len(self._encoding) > self._streams:
             self._finish()
 
     def _finish(self) -> None:
@@ -230,8 +277,8 @@ class _Batches:
         self.embedded += len(kept)
         return kept
 
-    def _write(self, entries: Sequence[Entry], described: Iterable[_Described]) -> None:
-        self._catalog.add(self._encoder.checkpoint.digest, entries, described)
+    def _write(self, entries: Sequence[Entry], described: Iterable[Described[str]]) -> None:
+        self._catalog.add(self._checkpoint, entries, described)
 
     def _wait(self) -> None:
         written, self._written = self._written, None
