@@ -6,7 +6,7 @@ without one has a code of this software, whose value is the finding's name.
 
 import re
 
-from highdicom import CodingSchemeIdentificationItem
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 
@@ -41,17 +41,15 @@ def private_concept(value: str, meaning: str) -> CodedConcept:
 
 
 BASE_RATE = private_concept("BASE_RATE", "Share of the calibration's images with the finding")
-LIFT = private_concept("LIFT", "Probability as a multiple of the base rate")
 THRESHOLD = private_concept("THRESHOLD", "Probability from which on the finding is called")
+ASSESSED = private_concept("ASSESSED", "Finding that the network assessed")
 CALLED = private_concept("CALLED", "Called present by the network")
 SIMILARITY = private_concept("SIMILARITY", "Cosine similarity of the embeddings")
 CHANCE = private_concept("CHANCE", "Chance of a shared finding at this similarity")
-PROBABILITY_IN_CASE = private_concept("CASE_PROB", "Probability of the explained finding, case")
 LABEL = private_concept("LABEL", "Finding of the case by its label file")
 QUERY_FINDING = private_concept("FINDING", "Finding predicted by the network")
 SIMILAR_CASE = private_concept("SIMILAR_CASE", "Similar past case")
 COUNTER_EXAMPLE = private_concept("COUNTER_EXAMPLE", "Similar past case without the finding")
-GRAD_CAM = private_concept("GRAD_CAM", "Grad-CAM, region of at least half the maximum")
 
 
 def finding_code(finding: str) -> CodedConcept:
