@@ -9,7 +9,6 @@ from xemplar.api.search import Search
 from xemplar.cli.options import options_from
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
-    CheckpointOption,
     DatabaseOption,
     StoreOption,
     new_path,
@@ -34,7 +33,6 @@ def results(
         typer.Option(help="New folder to write the objects into.", callback=new_path),
     ],
     store: StoreOption = DEFAULT_STORE,
-    checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
     *,
     options: dict[str, Any],
@@ -52,18 +50,23 @@ def results(
     """
     from datetime import UTC, datetime
 
+    try:
+        from .results.objects import result_objects
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(
+            f"DICOM results need {error.name}: pip install 'xemplar[pacs]'"
+        ) from error
     from xemplar.api import NOTICE
     from xemplar.archive.artefact import new_folder
     from xemplar.archive.store import Store
     from xemplar.model.checkpoint import default_checkpoint
     from xemplar.retrieval.retriever import Retriever
 
-    from .results.objects import result_objects
     from .results.source import read_source
 
     data, search = image.read_bytes(), Search(**options)
     read_source(data)  # refuses what has no study before the network is loaded
-    retriever = Retriever.open(checkpoint or default_checkpoint(), Store(store), database)
+    retriever = Retriever.open(default_checkpoint(), Store(store), database)
     try:
         answer = retriever.ask(data, search)
         live, media = retriever.live, retriever.media

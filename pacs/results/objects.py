@@ -1,7 +1,6 @@
 """All results of an answer as DICOM files, complete and ready to be stored."""
 
 import io
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -9,7 +8,7 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.charset import convert_encodings
-from pydicom.valuerep import DA, DT, TEXT_VR_DELIMS, TM
+from pydicom.valuerep import DA, DT, TM
 
 from xemplar.archive.media import Media
 from xemplar.errors import InvalidArgument
@@ -17,6 +16,7 @@ from xemplar.retrieval.result import Answer
 from xemplar.retrieval.snapshot import Snapshot
 
 from . import secondary_capture, structured_report
+from .discretion import silenced
 from .source import UTF_8, SourceImage, read_source
 
 MOST_CASES = 24
@@ -83,9 +83,7 @@ def result_objects(
         raise InvalidArgument(f"the time {at.isoformat()} has no time zone; give it one")
     live.check_gave(answer)
     source = read_source(data)
-    with warnings.catch_warnings():
-        # pydicom and highdicom warn of values that the study itself has, and quote them
-        warnings.filterwarnings("ignore", module="pydicom|highdicom")
+    with silenced():  # of values that the study itself has
         made = {
             secondary_capture.KIND: secondary_capture.secondary_capture(
                 source, live, media, answer
@@ -114,7 +112,7 @@ def _stored(kind: str, made: Dataset, source: SourceImage, at: datetime) -> Resu
 
 
 def _local(at: datetime, header: Dataset) -> datetime:
-    """Convert a time to the image's time zone, else this machine's, as it is written without one."""
+    """Convert a time to the image's time zone, else this machine's; it is written without one."""
     offset = str(header.get("TimezoneOffsetFromUTC") or "")
     if not offset:
         return at.astimezone().replace(tzinfo=None)

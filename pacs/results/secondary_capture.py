@@ -1,4 +1,4 @@
-"""The picture of an answer as a Secondary Capture in colour (PS3.3 A.8.1), which every PACS shows."""
+"""An answer's picture as a Secondary Capture in colour (PS3.3 A.8.1), which every PACS shows."""
 
 from typing import Any
 
@@ -27,9 +27,7 @@ LOSSY = "01"
 """LossyImageCompression: the stored pictures of past cases are JPEG."""
 
 
-def secondary_capture(
-    source: SourceImage, live: Snapshot, media: Media, answer: Answer
-) -> Dataset:
+def secondary_capture(source: SourceImage, live: Snapshot, media: Media, answer: Answer) -> Dataset:
     """Make the Secondary Capture of an answer, uncompressed RGB.
 
     Args:

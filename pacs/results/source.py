@@ -5,7 +5,6 @@ that the image came from, and neither catalog, log nor message receives any of i
 """
 
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,8 @@ from xemplar.errors import UnreadableImage, UnsupportedImage
 from xemplar.imaging import Limits
 from xemplar.imaging.dicom.gdcm_isolation import import_pydicom
 from xemplar.imaging.dicom.part10 import is_dicom, read_header
+
+from .discretion import silenced
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
@@ -90,9 +91,7 @@ def read_source(data: bytes, limits: Limits | None = None) -> SourceImage:
             "send the DICOM object, or use `xemplar query` for pictures"
         )
     import_pydicom()
-    with warnings.catch_warnings():
-        # pydicom's warnings quote element values, which may contain a name
-        warnings.filterwarnings("ignore", module="pydicom")
+    with silenced():
         keywords = ("SpecificCharacterSet", *NAMED, *STUDY, *FURTHER)
         return _source(read_header(data, limits or Limits(), keywords))
 

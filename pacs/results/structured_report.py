@@ -58,6 +58,7 @@ def structured_report(source: SourceImage, live: Snapshot, answer: Answer) -> Da
         live: the snapshot that gave the answer.
         answer: to report.
     """
+    uid = result_uid(source, answer, KIND)
     algorithm = AlgorithmIdentification(
         name="xemplar",
         version=xemplar.__version__,
@@ -69,7 +70,7 @@ def structured_report(source: SourceImage, live: Snapshot, answer: Answer) -> Da
         ],
     )
     groups = [
-        *(_finding(source, live, answer, one, algorithm) for one in answer.predictions),
+        *(_finding(source, live, answer, one, uid, algorithm) for one in answer.predictions),
         *_cases(answer.neighbours, concepts.SIMILAR_CASE, algorithm),
         *_cases(answer.counter_examples, concepts.COUNTER_EXAMPLE, algorithm),
     ]
@@ -84,7 +85,7 @@ def structured_report(source: SourceImage, live: Snapshot, answer: Answer) -> Da
         content=content,
         series_instance_uid=result_uid(source, answer, f"{KIND} series"),
         series_number=SERIES,
-        sop_instance_uid=result_uid(source, answer, KIND),
+        sop_instance_uid=uid,
         instance_number=1,
         manufacturer="xemplar",
         manufacturer_model_name="xemplar",
@@ -124,9 +125,10 @@ def _finding(
     live: Snapshot,
     answer: Answer,
     one: Prediction,
+    report: str,
     algorithm: AlgorithmIdentification,
 ) -> Group:
-    """Report a finding; a called one with the box of its Grad-CAM.
+    """Report a finding in the report of that UID; a called one with the box of its Grad-CAM.
 
     Only a called finding is the group's Finding: a reader that takes no notice of the evaluations
     must not find a hernia that has a probability of 1 %.
@@ -140,7 +142,7 @@ def _finding(
     image = (source.header.SOPClassUID, source.header.SOPInstanceUID)
     common = {
         "tracking_identifier": TrackingIdentifier(
-            uid=derived_uid(result_uid(source, answer, KIND), one.finding),
+            uid=derived_uid(report, one.finding),
             identifier=one.finding.replace("_", " "),
         ),
         "algorithm_id": algorithm,
