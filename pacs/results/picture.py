@@ -78,31 +78,35 @@ class _Sheet:
         self._most = max(
             (float(one.max()) for one in self._maps.values() if one is not None), default=0.0
         )
-        self._fonts = {size: ImageFont.load_default(size) for size in (16, 18, 20, 22, 26, 28)}
+        self._fonts = {size: ImageFont.load_default(size) for size in (16, 18, 22, 26)}
 
     def draw(self) -> Pixels:
-        answer = self._answer
+        answer, across = self._answer, WIDTH - 2 * MARGIN
+        warnings = self._wrapped([f"Warning: {one}." for one in answer.warnings], 18, across)
+        notes = self._wrapped(self._notes(), 16, across)
         sections = [("Most similar cases", answer.neighbours)]
         if answer.counter_examples:
             name = drawable(answer.explained)
             sections.append((f"Most similar without {name}", answer.counter_examples))
         rows = sum(-(-len(cases) // ACROSS) for _, cases in sections)
-        right = TOP + 34 + len(sections) * 44 + rows * (CASE + CAPTION + GAP)
-        left = TOP + 40 + QUERY + 56 + 30 * len(answer.predictions)
-        self._foot = max(left, right)
-        notes = self._notes()
-        height = self._foot + 24 * (len(notes) + 1) + BAR
+        top = TOP + 26 * len(warnings)
+        right = top + 34 + len(sections) * 44 + rows * (CASE + CAPTION + GAP)
+        left = top + 40 + QUERY + 56 + 30 * len(answer.predictions)
+        foot = max(left, right)
+        height = foot + 24 * (len(notes) + 1) + BAR
         self._image = Image.new("RGB", (WIDTH, height), GROUND)
         self._pen = ImageDraw.Draw(self._image)
         self._bar(0)
-        self._query(MARGIN, TOP)
-        x, y = MARGIN + QUERY + BETWEEN, TOP
+        for number, warning in enumerate(warnings):
+            self._text(MARGIN, TOP - 6 + 26 * number, warning, 18, WARN)
+        self._query(MARGIN, top)
+        x, y = MARGIN + QUERY + BETWEEN, top
         self._legend(x, y)
         y += 34
         for title, cases in sections:
             y = self._cases(title, cases, x, y)
         for number, note in enumerate(notes):
-            self._text(MARGIN, self._foot + 12 + 24 * number, note, 16, FAINT)
+            self._text(MARGIN, foot + 12 + 24 * number, note, 16, FAINT)
         self._bar(height - BAR)
         return np.asarray(self._image)
 
@@ -121,6 +125,19 @@ class _Sheet:
         while text and font.getlength(text + "...") > width:
             text = text[:-1]
         return text + "..."
+
+    def _wrapped(self, texts: Sequence[str], size: int, width: float) -> list[str]:
+        """Break texts into lines of a width in pixels."""
+        lines: list[str] = []
+        for text in texts:
+            lines.append("")
+            for word in drawable(text).split():
+                longer = f"{lines[-1]} {word}".strip()
+                if self._fonts[size].getlength(longer) <= width:
+                    lines[-1] = longer
+                else:
+                    lines.append(self._fitted(word, size, width))
+        return lines
 
     def _bar(self, y: int) -> None:
         """Draw a bar across the picture, with the notice: at its top, and again at its end."""
@@ -259,7 +276,7 @@ class _Sheet:
     def _notes(self) -> list[str]:
         """List what a reader has to know to read the numbers."""
         answer = self._answer
-        notes = [*map(drawable, (f"Warning: {one}." for one in answer.warnings))]
+        notes = []
         if answer.archived_as is not None:
             notes.append(f"This image is in the index itself, as case {answer.archived_as}.")
         notes += [
@@ -269,16 +286,16 @@ class _Sheet:
         ]
         if (on := answer.population) is not None:
             notes.append(
-                f"Probabilities are calibrated on {on.images:,} images of {drawable(on.source)}; "
+                f"Probabilities are calibrated on {on.images:,} images of {on.source}; "
                 f"usual is of {on.labelled:,} labelled images there."
             )
         if (pairs := answer.similarity_calibration) is not None:
             notes.append(
                 f"Pairs that share a finding were counted on {pairs.images:,} images of "
-                f"{drawable(pairs.source)}."
+                f"{pairs.source}."
             )
         notes.append(
             f"Network (sha256) {answer.checkpoint[:16]}, index generation {answer.generation}. "
             "Cases are named by opaque ids."
         )
-        return [self._fitted(note, 16, WIDTH - 2 * MARGIN) for note in notes]
+        return notes

@@ -13,7 +13,7 @@ from xemplar_pacs.results.objects import ResultObject, result_objects
 
 from tests.images import drawn_image
 from tests.pacs.films import film
-from tests.stores import small_store
+from tests.stores import SmallStore, small_store
 from xemplar.api.search import Search
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.retrieval.result import Answer
@@ -46,14 +46,18 @@ class Asked:
         return replace(self, answer=replace(self.answer, neighbours=near))
 
 
+def open_retriever(small: SmallStore) -> Retriever:
+    """Answers from a store, the same on every processor."""
+    opener = partial(open_encoder, precision=Precision.FLOAT32)
+    return Retriever.open(small.checkpoint, small.store, opener=opener)
+
+
 @pytest.fixture(scope="session")
 def retriever(
     tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path
 ) -> Iterator[Retriever]:
-    """Answers from the small store, the same on every processor."""
-    small = small_store(tmp_path_factory.mktemp("pacs"), tiny_checkpoint)
-    opener = partial(open_encoder, precision=Precision.FLOAT32)
-    opened = Retriever.open(small.checkpoint, small.store, opener=opener)
+    """Answers from the small store."""
+    opened = open_retriever(small_store(tmp_path_factory.mktemp("pacs"), tiny_checkpoint))
     yield opened
     opened.close()
 
