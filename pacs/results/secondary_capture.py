@@ -54,8 +54,8 @@ def secondary_capture(source: SourceImage, live: Snapshot, media: Media, answer:
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **_study(header),
     )
-    capture.PatientOrientation = None  # a page of several images has none
-    capture.Laterality = None
+    for keyword in ("PatientOrientation", "Laterality"):  # a page of several images has none
+        setattr(capture, keyword, None)
     capture.ConversionType = "WSD"
     capture.LossyImageCompression = LOSSY
     if "BurnedInAnnotation" in header:

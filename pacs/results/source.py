@@ -111,14 +111,18 @@ def _source(read: "Dataset") -> SourceImage:
             setattr(header, keyword, None)
     for keyword in NAMED:
         _check_uid(keyword, str(header.get(keyword) or ""))
-    rows, columns = header.pop("Rows", None), header.pop("Columns", None)
-    sides = tuple(side.value if side is not None else None for side in (rows, columns))
-    if not all(isinstance(side, int) and side > 0 for side in sides):
+    character_set = UTF_8 if encodings == ["utf8"] else declared
+    return SourceImage(header, character_set, _side(header, "Rows"), _side(header, "Columns"))
+
+
+def _side(header: "Dataset", keyword: str) -> int:
+    """Take a size in pixels out of the header, which is of the patient and the study alone."""
+    side = header.pop(keyword).value if keyword in header else None
+    if not isinstance(side, int) or side <= 0:
         raise UnreadableImage(
-            "the DICOM header does not say how many rows and columns the image has; export the "
-            "image again"
+            f"{keyword} in the DICOM header is no size of an image; export the image again"
         )
-    return SourceImage(header, declared if encodings != ["utf8"] else UTF_8, *sides)
+    return side
 
 
 def _check_uid(keyword: str, value: str) -> None:

@@ -6,10 +6,12 @@ which its opaque id names.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
+    CodedConcept,
     ComprehensiveSR,
     DeviceObserverIdentifyingAttributes,
     ImageRegion,
@@ -47,6 +49,7 @@ SERIES = 9902
 
 DESCRIPTION = "xemplar: findings. Research use, not for diagnosis"
 
+Concept = CodedConcept | Code
 Group = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
 
 
@@ -140,7 +143,7 @@ def _finding(
         measured.append(_number(concepts.THRESHOLD, one.threshold))
     code = concepts.finding_code(one.finding)
     image = (source.header.SOPClassUID, source.header.SOPInstanceUID)
-    common = {
+    common: dict[str, Any] = {
         "tracking_identifier": TrackingIdentifier(
             uid=derived_uid(report, one.finding),
             identifier=one.finding.replace("_", " "),
@@ -174,7 +177,7 @@ def _finding(
 
 
 def _cases(
-    cases: tuple[Neighbour, ...], category: Code, algorithm: AlgorithmIdentification
+    cases: tuple[Neighbour, ...], category: Concept, algorithm: AlgorithmIdentification
 ) -> Iterator[Group]:
     """Report similar cases: the same case has the same tracking UID in every report.
 
@@ -199,6 +202,6 @@ def _cases(
         )
 
 
-def _number(name: Code, value: float) -> Measurement:
+def _number(name: Concept, value: float) -> Measurement:
     """Report a number without a unit, with six significant digits."""
     return Measurement(name=name, value=float(f"{value:.6g}"), unit=concepts.RATIO)

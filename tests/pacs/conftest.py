@@ -33,7 +33,8 @@ class Asked:
     def results(self, at: datetime = AT) -> tuple[ResultObject, ...]:
         """The answer's objects."""
         live, media = self.retriever.live, self.retriever.media
-        return result_objects(self.data, live, media, self.answer, at)
+        made: tuple[ResultObject, ...] = result_objects(self.data, live, media, self.answer, at)
+        return made
 
     def result(self, kind: str) -> Dataset:
         """The object of a kind, as an archive reads it."""

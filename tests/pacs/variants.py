@@ -32,7 +32,11 @@ EMPTY = dict.fromkeys(
 
 def _unlabelled(asked: Asked) -> Asked:
     """The same, with labels that nobody knows or that no code is for."""
-    labels = ({}, {"No Finding": 1, "Mass": 0}, {"Größe unklar, oder doch nicht": 1})
+    labels: tuple[dict[str, int], ...] = (
+        {},
+        {"No Finding": 1, "Mass": 0},
+        {"Größe unklar, oder doch nicht": 1},
+    )
     near = [
         replace(one, case=replace(one.case, labels=said))
         for one, said in zip(asked.answer.neighbours, labels, strict=True)
