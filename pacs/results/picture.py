@@ -173,6 +173,8 @@ class _Sheet:
                     left + box.right * width,
                     top + box.bottom * height,
                 )
+                # visible on black and on white, as the page's markers are
+                self._pen.rectangle(corners, outline=BLACK, width=4)
                 self._pen.rectangle(corners, outline=INK, width=2)
         y += QUERY + 18
         self._text(x, y, "Findings of the network", 22)
