@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from xemplar.errors import UnreadableImage, UnsupportedImage
 from xemplar.imaging import Limits
 from xemplar.imaging.dicom.gdcm_isolation import import_pydicom
+from xemplar.imaging.dicom.image_pixel import PROJECTIONS, SECONDARY
 from xemplar.imaging.dicom.part10 import is_dicom, read_header
 
 from .discretion import silenced
@@ -31,7 +32,7 @@ STUDY = (
 
 FURTHER = (
     "IssuerOfPatientID", "StudyDescription", "PatientIdentityRemoved", "DeidentificationMethod",
-    "TimezoneOffsetFromUTC", "BurnedInAnnotation", "LossyImageCompression", "Rows", "Columns",
+    "TimezoneOffsetFromUTC", "BurnedInAnnotation", "Rows", "Columns",
 )  # fmt: skip
 """Elements that are copied, or tell about the pixels, where the image has them."""
 
@@ -48,7 +49,6 @@ VALID = {
     "TimezoneOffsetFromUTC": r"[+-](0\d|1[0-4])[0-5]\d",
     "PatientIdentityRemoved": r"YES|NO",
     "BurnedInAnnotation": r"YES|NO",
-    "LossyImageCompression": r"0[01]",
 }
 """Forms of coded values (PS3.5 6.2); what has another form is left empty, or out."""
 
@@ -82,7 +82,7 @@ def read_source(data: bytes, limits: Limits | None = None) -> SourceImage:
 
     Raises:
         UnreadableImage: not DICOM, or damaged.
-        UnsupportedImage: the header lacks a UID that a result must name.
+        UnsupportedImage: the header lacks a UID that a result must name, or its class is private.
         ImageTooLarge: a deflated data set that inflates beyond the limit.
     """
     if not is_dicom(data):
@@ -111,6 +111,11 @@ def _source(read: "Dataset") -> SourceImage:
             setattr(header, keyword, None)
     for keyword in NAMED:
         _check_uid(keyword, str(header.get(keyword) or ""))
+    if header.SOPClassUID not in PROJECTIONS and not header.SOPClassUID.startswith(SECONDARY):
+        raise UnsupportedImage(
+            "SOPClassUID in the DICOM header is no class of projection radiographs, so no result "
+            "can refer to the image; send it as Computed Radiography or Digital X-Ray"
+        )
     character_set = UTF_8 if encodings == ["utf8"] else declared
     return SourceImage(header, character_set, _side(header, "Rows"), _side(header, "Columns"))
 

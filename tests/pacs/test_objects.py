@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 from xemplar_pacs.results.objects import MOST_CASES, ResultObject
 
 from tests.images import drawn_image
@@ -129,6 +130,8 @@ ODD: dict[str, dict[str, Any]] = {
     "no name, no dates": {"PatientName": None, "PatientBirthDate": None, "StudyDate": None},
     "a laterality": {"ImageLaterality": "L", "Laterality": "R"},
     "no spacing": {"PixelSpacing": None, "ImagerPixelSpacing": None},
+    "a secondary capture": {"SOPClassUID": SecondaryCaptureImageStorage},
+    "another transfer syntax": {"TransferSyntaxUID": ImplicitVRLittleEndian},
     "another sex": {"PatientSex": "O"},
     "identity removed": {"PatientIdentityRemoved": "YES"},
 }

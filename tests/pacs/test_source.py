@@ -50,6 +50,11 @@ def test_refuses_a_uid_that_is_none_without_quoting_it() -> None:
     assert "PLANTED" not in str(refusal.value)
 
 
+def test_refuses_a_private_class() -> None:
+    with pytest.raises(UnsupportedImage, match="no class of projection radiographs"):
+        read_source(film(IMAGE, SOPClassUID="1.2.3"))
+
+
 def test_refuses_a_picture() -> None:
     with pytest.raises(UnreadableImage, match="belongs to no study"):
         read_source(encoded(IMAGE))
