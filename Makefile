@@ -104,7 +104,7 @@ docs: $(VENV)/.dev
 
 coverage: $(VENV)/.dev
 	$(TESTS) -m 'not system' --ignore tests/trainer --ignore-glob '*/test_page*' $(foreach package,\
-		xemplar app indexer evaluator,--cov $(package)) --cov-report term:skip-covered
+		xemplar app indexer evaluator pacs,--cov $(package)) --cov-report term:skip-covered
 
 containers: $(VENV)/.base
 	$(PIP) --editable . --group containers

@@ -62,6 +62,16 @@ def test_the_overlay_is_relative_to_the_maps_own_maximum() -> None:
     assert np.abs(weak.astype(int) - strong).max() <= 1
 
 
+def test_maps_on_one_scale_show_the_same_value_alike() -> None:
+    low, high = np.zeros((7, 7), np.float32), np.zeros((7, 7), np.float32)
+    low[3, 3], high[3, 3], high[0, 0] = 1, 1, 2
+    spec, image = PreprocessSpec(64), grey(70, 70)
+    centre = slice(32, 38)
+    drawn = [overlay(image, one, spec, most=2)[centre, centre] for one in (low, high)]
+    assert np.array_equal(*drawn)
+    assert not np.array_equal(drawn[0], overlay(image, low, spec)[centre, centre])
+
+
 def test_opacity_increases_with_the_heatmap() -> None:
     heatmap = np.tile(np.linspace(0, 1, 7, dtype=np.float32), (7, 1))
     black, white = (overlay(grey(70, 140) * 0 + v, heatmap, PreprocessSpec()) for v in (0, 255))
