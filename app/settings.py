@@ -38,7 +38,11 @@ class Settings(BaseSettings):
     )
     runtime: Runtime = Field(Runtime.OPENVINO, description="openvino or pytorch.")
     precision: Precision = Field(Precision.AUTO, description="auto, float32 or bfloat16.")
-    threads: int = Field(0, ge=0, description="Threads per forward pass; 0: all processors.")
+    threads: int = Field(
+        0,
+        ge=0,
+        description="Threads of the network, shared by concurrent queries; 0: all processors.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     root_path: str = Field(
