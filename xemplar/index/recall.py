@@ -14,7 +14,7 @@ QUERIES = 128
 ENOUGH = 0.99
 """Recall above which searching more inverted lists is not worth the time."""
 
-FEW = 16_384
+FEW = 32_768
 """Matching cases up to which all are compared, in a few milliseconds."""
 
 
