@@ -15,7 +15,7 @@ ENOUGH = 0.99
 """Recall above which searching more inverted lists is not worth the time."""
 
 FEW = 65_536
-"""Matching cases up to which all are compared: a visit of as many lists as they need takes longer."""
+"""Matching cases up to which all are compared; the lists that they need take longer to visit."""
 
 
 def measure_probes(
