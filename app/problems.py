@@ -38,6 +38,7 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.PicturesRemain: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseIncomplete: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.IndexUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CorruptArtefact: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.Mismatch: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.NothingIndexed: HTTPStatus.SERVICE_UNAVAILABLE,

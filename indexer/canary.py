@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.errors import CorruptArtefact
-from xemplar.index import Generation, Source
+from xemplar.index import SearchableGeneration, Source
 from xemplar.index.generation import TIE
 from xemplar.index.recall import K, sample_of
 
@@ -30,7 +30,7 @@ class HeldEmbeddings(NamedTuple):
     vectors: npt.NDArray[np.float32]
 
 
-def check_generation(generation: Generation, source: Source) -> float:
+def check_generation(generation: SearchableGeneration, source: Source) -> float:
     """Search an opened generation for a sample of its cases, as a query would.
 
     Args:
@@ -69,7 +69,7 @@ def check_generation(generation: Generation, source: Source) -> float:
 
 
 def _recall(
-    generation: Generation,
+    generation: SearchableGeneration,
     held: Callable[[], Iterator[HeldEmbeddings]],
     ids: npt.NDArray[np.int64],
     queries: npt.NDArray[np.float32],

@@ -17,8 +17,8 @@ from xemplar.index import (
     Source,
     build,
     current,
+    manifest_of,
     open_generation,
-    read_manifest,
     remove,
 )
 from xemplar.model.checkpoint import Checkpoint, find, keep
@@ -90,12 +90,13 @@ def build_generation(
         store,
         checkpoint,
         source,
+        catalog=catalog,
         factory=factory,
         calibration=calibration or _calibration(store, checkpoint),
     )
     name = manifest.name
     try:
-        check_generation(open_generation(store, checkpoint, name), source)
+        check_generation(open_generation(store, checkpoint, name, catalog), source)
         if go_live:
             confirm()
         _record(catalog, manifest)
@@ -130,7 +131,7 @@ def _same(
 ) -> PublishedGeneration | None:
     """Return the live generation if it is intact and has the cases that a new one would have."""
     try:
-        live = open_generation(store, checkpoint, current(store))
+        live = open_generation(store, checkpoint, current(store), catalog)
     except (ArtefactError, NotFound):
         return None  # missing, damaged or from another checkpoint: build a new one
     if live.manifest.factory != factory:
@@ -143,7 +144,7 @@ def _same(
 def _calibration(store: Store, checkpoint: Checkpoint) -> SimilarityCalibration | None:
     """Return the live generation's calibration if its checkpoint is the same."""
     try:
-        manifest = read_manifest(store.generations / current(store))
+        manifest = manifest_of(store, current(store))
     except (ArtefactError, NotFound):
         return None
     return manifest.calibration if manifest.checkpoint == checkpoint.digest else None

@@ -10,12 +10,11 @@ from typing import Protocol
 
 import numpy as np
 
-from xemplar.archive.artefact import sweep
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Batch, Catalog
 from xemplar.errors import ArtefactError, ConfigurationError, NotFound
-from xemplar.index import FACTORY, current, read_manifest
+from xemplar.index import FACTORY, current, manifest_of, sweep
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import delete_orphans, delete_pictures, embed_stored
@@ -66,7 +65,7 @@ def reindex(
         ConfigurationError: too many images lack a usable stored input.
         CorruptArtefact: the new generation fails its check.
     """
-    sweep(store.generations)
+    sweep(store)
     media = Media(store.media)
     delete_pictures(catalog, media)
     delete_orphans(catalog, media)
@@ -127,6 +126,6 @@ def _embed_missing(
 
 def _live_factory(store: Store) -> str:
     try:
-        return read_manifest(store.generations / current(store)).factory
+        return manifest_of(store, current(store)).factory
     except (ArtefactError, NotFound):
         return FACTORY

@@ -15,8 +15,11 @@ import numpy.typing as npt
 from xemplar.api.search import CaseFilter
 from xemplar.catalog import Batch, Catalog, FilterColumns
 from xemplar.errors import Mismatch, NotFound
-from xemplar.index.generation import TIE, Generation, Hits, cosines
+from xemplar.index.engine import SearchableGeneration
+from xemplar.index.generation import TIE, Hits, cosines
 from xemplar.index.manifest import Manifest
+from xemplar.index.milvus.columns import Condition
+from xemplar.index.milvus.generation import MilvusGeneration
 
 
 class LiveIndex:
@@ -24,7 +27,7 @@ class LiveIndex:
 
     def __init__(
         self,
-        generation: Generation,
+        generation: SearchableGeneration,
         added: Batch | None = None,
         removed: Collection[int] = (),
         version: int | None = None,
@@ -49,7 +52,7 @@ class LiveIndex:
         self._columns: FilterColumns | None = None
 
     @classmethod
-    def of(cls, generation: Generation, catalog: Catalog) -> Self:
+    def of(cls, generation: SearchableGeneration, catalog: Catalog) -> Self:
         """Combine a generation with the catalog's later changes.
 
         Raises:
@@ -99,6 +102,21 @@ class LiveIndex:
         columns = self._current_columns(catalog, self._ids)
         return columns.mask(wanted, known_absent, catalog.access.sources)
 
+    def condition(
+        self, catalog: Catalog, wanted: CaseFilter, known_absent: str | None = None
+    ) -> Condition | None:
+        """Describe what `matching` selected before, for a search by Milvus; None if files do it.
+
+        Args:
+            catalog: of the index.
+            wanted: the filter.
+            known_absent: see `FilterColumns.mask`.
+        """
+        if not isinstance(self.generation, MilvusGeneration):
+            return None
+        redescribed = catalog.described_ids(self.generation.described).tolist()
+        return Condition(wanted, known_absent, catalog.access.sources, redescribed)
+
     def visible(self, catalog: Catalog) -> npt.NDArray[np.int64] | None:
         """Return the ids of the cases that the catalog's caller can see; None if it sees all."""
         if catalog.access.sources is None:
@@ -142,9 +160,23 @@ class LiveIndex:
         k: int,
         excluded: Collection[int] = (),
         among: npt.NDArray[np.int64] | None = None,
+        *,
+        condition: Condition | None = None,
     ) -> Hits:
-        """Find the k most similar cases; see `Generation.search`."""
-        published = self.generation.search(vector, k, self._removed.union(excluded), among)
+        """Find the k most similar cases; see `Generation.search`.
+
+        Args:
+            vector: float32 (C,), finite, unit length.
+            k: at least 1.
+            excluded: ids of cases to leave out.
+            among: ids of the only cases to consider, int64 (n,); None for all.
+            condition: that those meet (`condition`).
+        """
+        gone = self._removed.union(excluded)
+        if isinstance(self.generation, MilvusGeneration):
+            published = self.generation.search(vector, k, gone, among, condition=condition)
+        else:
+            published = self.generation.search(vector, k, gone, among)
         later = self._search_added(vector, k, excluded, among)
         ids = np.concatenate([published.ids, later.ids])
         similarity = np.concatenate([published.similarity, later.similarity])
@@ -221,7 +253,7 @@ def _within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDAr
     return found
 
 
-def check_cases(generation: Generation, catalog: Catalog) -> None:
+def check_cases(generation: SearchableGeneration, catalog: Catalog) -> None:
     """Refuse a catalog that has no record, not even a removal, of a case of the generation.
 
     Raises:

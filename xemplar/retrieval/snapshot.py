@@ -22,10 +22,9 @@ from xemplar.index import (
     LiveIndex,
     check_cases,
     current,
-    folder_of,
+    manifest_of,
     open_generation,
     publish,
-    read_manifest,
 )
 from xemplar.model.checkpoint import Checkpoint, find, keep, load
 from xemplar.model.densenet import Features
@@ -98,7 +97,7 @@ def live_checkpoint(store: Store, otherwise: Path) -> Path:
     Raises:
         NothingIndexed, CorruptArtefact: there is no live generation, or it cannot be read.
     """
-    return _made_by(read_manifest(store.generations / current(store)).checkpoint, store, otherwise)
+    return _made_by(manifest_of(store, current(store)).checkpoint, store, otherwise)
 
 
 def publish_usable(
@@ -119,9 +118,9 @@ def publish_usable(
         ConfigurationError, Mismatch, CorruptArtefact: it is unusable; the live one does not change.
         StorageError: disk or database cannot be written; the live one does not change.
     """
-    manifest = read_manifest(folder_of(name, store))
+    manifest = manifest_of(store, name)
     checkpoint = load(_made_by(manifest.checkpoint, store, otherwise))
-    check_cases(open_generation(store, checkpoint, name), catalog)
+    check_cases(open_generation(store, checkpoint, name, catalog), catalog)
     if checkpoint.path is not None:
         keep(checkpoint.path, store)
     Generations(catalog.engine).publish(name, lambda: publish(store, name))
@@ -158,12 +157,13 @@ def open_snapshot(
             catalog lacks its cases.
         DatabaseUnreachable: the catalog does not answer.
     """
-    made_by = read_manifest(store.generations / current(store)).checkpoint
+    made_by = manifest_of(store, current(store)).checkpoint
     if before is not None and made_by == before.checkpoint.digest:
         encoder = before.encoder
     else:
         encoder = opener(load(path))
-    snapshot = Snapshot(encoder, LiveIndex.of(open_generation(store, encoder.checkpoint), catalog))
+    generation = open_generation(store, encoder.checkpoint, catalog=catalog)
+    snapshot = Snapshot(encoder, LiveIndex.of(generation, catalog))
     if before is not None and encoder is before.encoder:
         return replace(snapshot, validator=before.validator)
     return replace(snapshot, validator=new_validator(snapshot, catalog, store))

@@ -44,7 +44,12 @@ class Fake:
         self.gone: set[int] = set()
 
     def search(
-        self, vector: npt.NDArray[np.float32], k: int, excluded: Any = (), among: Any = None
+        self,
+        vector: npt.NDArray[np.float32],
+        k: int,
+        excluded: Any = (),
+        among: Any = None,
+        **_: Any,
     ) -> Hits:
         self.asked.append(k)
         scores = np.clip(self.vectors @ vector, 0, 1).astype(np.float32)

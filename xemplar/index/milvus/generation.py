@@ -1,0 +1,300 @@
+"""`MilvusGeneration`: an index generation that a Milvus server holds and searches.
+
+Milvus narrows a search down to candidates. Which of them may appear, their similarity and their
+order are decided here, in float64, as for a generation of files.
+"""
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.catalog import Catalog
+from xemplar.errors import IndexUnreachable, InvalidArgument, NotFound
+from xemplar.index.generation import UNIT_TOLERANCE, Hits, cosines
+from xemplar.index.manifest import Manifest
+from xemplar.index.milvus.collection import Collected
+from xemplar.index.milvus.columns import Condition, in_list
+
+Ids = npt.NDArray[np.int64]
+Vector = npt.NDArray[np.float32]
+
+TIE = 1e-6
+"""Similarities by Milvus, in float32, that differ by less count as ties."""
+
+MOST_CANDIDATES = 16_384
+"""Results of one search, at most; Milvus's own limit."""
+
+MOST_LISTED = 4_096
+"""Cases that one expression lists: Milvus reads 4,096 in 30 to 50 ms and 16,384 in 350 ms."""
+
+MORE = 8
+"""Candidates fetched beyond those wanted, to see whether the last one is tied."""
+
+REFINED = 4
+"""Candidates compared in full precision for each case wanted, if the index is quantised."""
+
+KEPT_OUTPUTS = 8_192
+"""Cases whose outputs stay in memory, about 2.5 kB each; a query considers at most 4,096."""
+
+
+class Outputs(NamedTuple):
+    """The network's stored outputs for a case.
+
+    Attributes:
+        vector: float32 (C,), the embedding.
+        logits: float32 (F,), before calibration.
+        cams: float16 (F, g, g).
+    """
+
+    vector: Vector
+    logits: npt.NDArray[np.float32]
+    cams: npt.NDArray[np.float16]
+
+
+class Allowed:
+    """The cases that may appear in an answer."""
+
+    def __init__(self, ids: Ids, excluded: Collection[int]) -> None:
+        """Take ids, int64 (n,), ascending, without the excluded ones."""
+        self._ids = ids
+        gone = np.fromiter(excluded, np.int64, len(excluded))
+        self._gone = np.sort(gone[_held(gone, ids)])
+
+    def __len__(self) -> int:
+        return len(self._ids) - len(self._gone)
+
+    def having(self, some: Ids) -> npt.NDArray[np.bool_]:
+        """Tell which of some cases may appear, bool (n,)."""
+        return _held(some, self._ids) & ~_held(some, self._gone)
+
+    def listed(self) -> Iterator[Ids]:
+        """Yield all of them, as many at a time as an expression may list."""
+        ids = self._ids[~_held(self._ids, self._gone)]
+        for start in range(0, len(ids), MOST_LISTED):
+            yield ids[start : start + MOST_LISTED]
+
+
+class MilvusGeneration:
+    """An open generation in Milvus. Immutable and safe to share between threads.
+
+    Embeddings, logits and Grad-CAM maps come from the catalog, in one query for each search.
+
+    Attributes:
+        manifest: its description.
+    """
+
+    def __init__(self, collection: Collected, ids: Ids, catalog: Catalog) -> None:
+        self.manifest: Manifest = collection.manifest
+        self._collection = collection
+        self._ids = ids
+        self._catalog = catalog
+        self._kept: OrderedDict[int, Outputs] = OrderedDict()
+        self._keeping = Lock()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, case: int) -> bool:
+        position = int(np.searchsorted(self._ids, case))
+        return position < len(self._ids) and self._ids[position] == case
+
+    @property
+    def name(self) -> str:
+        """Name of the generation."""
+        return self.manifest.name
+
+    @property
+    def ids(self) -> Ids:
+        """Ids of all its cases, int64 (N,), ascending."""
+        return self._ids
+
+    @property
+    def described(self) -> int:
+        """`Catalog.version` whose metadata the collection's fields hold, or newer."""
+        return self._collection.version
+
+    def search(
+        self,
+        vector: Vector,
+        k: int,
+        excluded: Collection[int] = (),
+        among: Ids | None = None,
+        *,
+        exact: bool = False,
+        condition: Condition | None = None,
+    ) -> Hits:
+        """Find the k most similar cases, or fewer if fewer remain; see `Generation.search`.
+
+        Args:
+            vector: float32 (C,), finite, unit length.
+            k: at least 1.
+            excluded: ids of cases to leave out.
+            among: ids of the only cases to consider, int64 (n,); None for all.
+            exact: search all inverted lists, as always with ``among``.
+            condition: that all of ``among`` meet now, so that Milvus looks at fewer cases.
+
+        Raises:
+            InvalidArgument: wrong shape, dtype, length or k.
+            IndexUnreachable: the server does not answer.
+            DatabaseUnreachable: the catalog does not answer.
+        """
+        self._check(vector, k)
+        without = set(map(int, excluded))
+        ids = self._ids if among is None else np.unique(among[_held(among, self._ids)])
+        every = exact or among is not None
+        within = self._within(condition)
+        while True:
+            allowed = Allowed(ids, without)
+            wanted = min(k, len(allowed))
+            if not wanted:
+                return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
+            found = self._candidates(vector, wanted, allowed, within, every=every)
+            outputs = self._outputs(found)
+            gone = [number for number in map(int, found) if number not in outputs]
+            if not gone:
+                break
+            without.update(gone)  # removed from the catalog a moment ago: others take their place
+        scores = cosines(np.stack([outputs[int(number)].vector for number in found]), vector)
+        order = np.lexsort((found, -scores))[:wanted]
+        return Hits(found[order], scores[order])
+
+    def vector(self, case: int) -> Vector:
+        """Return the embedding of a case, float32 (C,).
+
+        Raises:
+            NotFound: the case is not in this generation, or no longer in the catalog.
+        """
+        return self._output(case).vector
+
+    def cams(self, case: int) -> npt.NDArray[np.float32]:
+        """Return the Grad-CAM maps of a case, float32 (F, g, g), ordered as in the manifest.
+
+        Raises:
+            NotFound: see `vector`.
+        """
+        return self._output(case).cams.astype(np.float32)
+
+    def logits(self, case: int) -> npt.NDArray[np.float32]:
+        """Return the logits of a case, float32 (F,), before calibration.
+
+        Raises:
+            NotFound: see `vector`.
+        """
+        return self._output(case).logits
+
+    def _check(self, vector: Vector, k: int) -> None:
+        wanted = (self.manifest.dimension,)
+        if vector.dtype != np.float32 or vector.shape != wanted:
+            raise InvalidArgument(
+                f"search takes an embedding float32 {wanted}, not {vector.dtype} {vector.shape}"
+            )
+        length = float(np.linalg.norm(vector))
+        if not abs(length - 1) <= UNIT_TOLERANCE:  # so that NaN is refused too
+            raise InvalidArgument(
+                f"the embedding has length {length:.6g} instead of 1, so its inner products are "
+                "not cosine similarities"
+            )
+        if k < 1:
+            raise InvalidArgument(f"k is {k}; it must be at least 1")
+
+    def _candidates(
+        self, vector: Vector, wanted: int, allowed: Allowed, within: str, *, every: bool
+    ) -> Ids:
+        """Return allowed cases that include the ``wanted`` nearest ones, with all that are tied."""
+        count = wanted if self._collection.full_precision else REFINED * wanted
+        count = min(count, len(allowed))
+        found = None
+        if len(allowed) > MOST_LISTED:
+            for probing in (every, True):
+                found = found or self._nearest(vector, count, allowed, within, every=probing)
+        ids, similarity = found or self._nearest_of_each(vector, count, allowed)
+        return ids[similarity >= np.partition(similarity, -count)[-count] - TIE]
+
+    def _nearest_of_each(
+        self, vector: Vector, count: int, allowed: Allowed
+    ) -> tuple[Ids, npt.NDArray[np.float32]]:
+        """Search among few cases, or so few of the candidates that each has to be named."""
+        ids, similarities = [], []
+        for some in allowed.listed():
+            within, most = in_list(some), min(count, len(some))
+            found = self._nearest(vector, most, Allowed(some, ()), within, every=True)
+            if found is None:
+                raise IndexUnreachable(
+                    f"the generation {self.name} in Milvus returned fewer cases than it holds; "
+                    "see whether all its parts are loaded"
+                )
+            ids.append(found[0])
+            similarities.append(found[1])
+        return np.concatenate(ids), np.concatenate(similarities)
+
+    def _within(self, condition: Condition | None) -> str:
+        """Return the expression of the cases to search among; empty for all."""
+        if condition is None or len(condition.redescribed) > MOST_LISTED:
+            return ""
+        met = self._collection.names.expression(condition)
+        some = condition.redescribed
+        return f"({met}) or ({in_list(some)})" if met and some else met
+
+    def _nearest(
+        self, vector: Vector, count: int, allowed: Allowed, within: str, *, every: bool
+    ) -> tuple[Ids, npt.NDArray[np.float32]] | None:
+        """Search with more and more candidates until ``count`` of them are allowed.
+
+        Args:
+            vector: of the query.
+            count: number of cases wanted.
+            allowed: the cases that may appear.
+            within: expression of the cases that Milvus searches among.
+            every: search all inverted lists.
+
+        Returns:
+            Ids and similarities by Milvus, all allowed; None if there are too few among the
+            candidates that Milvus returns at once.
+        """
+        fetched = min(count + MORE, MOST_CANDIDATES)
+        while True:
+            ids, similarity = self._collection.search(vector, fetched, within, every=every)
+            may = allowed.having(ids)
+            found = ids[may], similarity[may]
+            ended = len(ids) < fetched
+            if len(found[0]) >= count:
+                # a tie at the end of the results may continue beyond them
+                tied = not ended and found[1][count - 1] - similarity[-1] < TIE
+                if not tied:
+                    return found
+            if ended or fetched == MOST_CANDIDATES:
+                return None
+            fetched = min(4 * fetched, MOST_CANDIDATES)
+
+    def _output(self, case: int) -> Outputs:
+        outputs = self._outputs(np.array([case], np.int64)) if case in self else {}
+        if case not in outputs:
+            raise NotFound(f"case {case} is not in the index generation {self.name}")
+        return outputs[case]
+
+    def _outputs(self, ids: Ids) -> dict[int, Outputs]:
+        """Return the stored outputs of cases; those that the catalog no longer has are missing."""
+        numbers = ids.tolist()
+        with self._keeping:
+            found = {number: self._kept[number] for number in numbers if number in self._kept}
+        missing = sorted(set(numbers).difference(found))
+        for batch in self._catalog.vectors_of(self.manifest.checkpoint, missing):
+            outputs = map(Outputs, batch.vectors, batch.logits, batch.cams)
+            found.update(zip(batch.ids.tolist(), outputs, strict=True))
+        with self._keeping:
+            for number in found:
+                self._kept[number] = found[number]
+                self._kept.move_to_end(number)
+            while len(self._kept) > KEPT_OUTPUTS:
+                self._kept.popitem(last=False)
+        return found
+
+
+def _held(some: Ids, ids: Ids) -> npt.NDArray[np.bool_]:
+    """Tell which ids are among others, which are ascending and may be many."""
+    held: npt.NDArray[np.bool_] = np.searchsorted(ids, some, "right") > np.searchsorted(ids, some)
+    return held
