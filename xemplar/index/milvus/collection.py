@@ -266,7 +266,7 @@ def nearest(
             search_params={"metric_type": "IP", "params": {"nprobe": probes} if probes else {}},
             timeout=ANSWER_SECONDS,
         )
-        ids = np.array([hit["case"] for hit in found], np.int64)
+        ids = np.array([hit["id"] for hit in found], np.int64)
         return ids, np.array([hit["distance"] for hit in found], np.float32)
 
 
