@@ -224,9 +224,7 @@ def with_password(address: URL, server: str = "database") -> URL:
     if file is None:
         return address
     if address.password is not None or not isinstance(file, str):
-        raise ConfigurationError(
-            f"the {server} URL needs one password; name one file, or give it"
-        )
+        raise ConfigurationError(f"the {server} URL needs one password; name one file, or give it")
     try:
         password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -123,8 +123,8 @@ def _client(address: URL) -> "MilvusClient":
             f"the index URL needs {error.name}; install it with `pip install 'xemplar[milvus]'`"
         ) from error
     # it logs each failed call with a trace and the whole request; callers report failures
-    log = logging.getLogger("pymilvus")
-    log.handlers, log.propagate = [logging.NullHandler()], False
+    for name in ("pymilvus", "pymilvus.milvus_client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     scheme = "https" if address.drivername == "milvus+tls" else "http"
     host = f"[{address.host}]" if ":" in (address.host or "") else address.host
     with answered(address.render_as_string(hide_password=False)):

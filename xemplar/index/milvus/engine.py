@@ -3,6 +3,7 @@
 A collection is a generation, and the alias `CURRENT` names the live one; changing it is the swap.
 """
 
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -49,6 +50,9 @@ from xemplar.model.checkpoint import Checkpoint
 
 ABANDONED = timedelta(days=1)
 """Age at which an unfinished collection counts as left by a killed job."""
+
+NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+"""Name of a generation."""
 
 STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -231,9 +235,11 @@ class MilvusEngine:
 
     def _collected(self, name: str) -> Collected:
         try:
-            return read(self._url, _collection(name))
-        except NotThere as error:
-            raise self._not_found(name) from error
+            if NAME.fullmatch(name):
+                return read(self._url, _collection(name))
+        except NotThere:
+            pass  # reported below
+        raise self._not_found(name)
 
     def _not_found(self, name: str) -> NotFound:
         names = ", ".join(self._names()) or "none"
