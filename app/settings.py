@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "", description="SQLAlchemy URL of the catalog; empty for SQLite in the store."
     )
+    index_url: str = Field(
+        "", description="Milvus server that holds the index; empty for files in the store."
+    )
     runtime: Runtime = Field(Runtime.OPENVINO, description="openvino or pytorch.")
     precision: Precision = Field(Precision.AUTO, description="auto, float32 or bfloat16.")
     threads: int = Field(0, ge=0, description="Threads per forward pass; 0: all processors.")
@@ -176,9 +179,14 @@ class Settings(BaseSettings):
         return ip_address(self.host).is_loopback
 
     @property
+    def archive(self) -> Store:
+        """The store."""
+        return Store(self.store, self.index_url)
+
+    @property
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the catalog."""
-        return self.database_url or Store(self.store).database_url
+        return self.database_url or self.archive.database_url
 
     @property
     def limits(self) -> Limits:

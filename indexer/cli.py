@@ -15,6 +15,7 @@ from xemplar.cli.terminal import (
     CheckpointOption,
     ColumnsOption,
     DatabaseOption,
+    IndexUrlOption,
     PatientsOption,
     StoreOption,
     TableOption,
@@ -51,6 +52,7 @@ def index(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
     source: Annotated[
         list[str] | None,
         typer.Option(
@@ -120,14 +122,13 @@ def index(
     from xemplar.catalog import migrate, open_catalog
     from xemplar.catalog.patients import check_domain
     from xemplar.data.datasets import identity_domains, source_names
-    from xemplar.index import empty_index
+    from xemplar.index import check_factory
     from xemplar.model.checkpoint import default_checkpoint, keep, load
 
     from .publishing import build_generation
     from .sources import check_source
 
     loaded = load(checkpoint or default_checkpoint())
-    empty_index(loaded, factory)  # refuses an invalid factory before the long work
     names = source_names(folders, source or [])
     datasets = [
         dataset_of(folder, table, columns, unknown_findings, name, domain)
@@ -136,7 +137,8 @@ def index(
         )
     ]
     images = _images(datasets, split or [], limit, loaded.card.split)
-    place = Store(store)
+    place = Store(store, index_url)
+    check_factory(place, loaded, factory)  # before the long work
     keep(checkpoint or default_checkpoint(), place)
     url = database or place.database_url
     migrate(url, place)
@@ -258,7 +260,7 @@ def _fit_validator(
     from xemplar.retrieval.snapshot import Snapshot, new_validator
 
     encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
-    generation = LiveIndex.of(open_generation(store, checkpoint), catalog)
+    generation = LiveIndex.of(open_generation(store, checkpoint, catalog=catalog), catalog)
     with Console(stderr=True).status("fitting the input validator"):
         new_validator(Snapshot(encoder, generation), catalog, store)
 

@@ -12,6 +12,7 @@ from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
     DatabaseOption,
+    IndexUrlOption,
     StoreOption,
     plain,
     progress,
@@ -58,6 +59,7 @@ def reindex(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
     factory: Annotated[
         str, typer.Option(help="FAISS factory string; default: the live index's.")
     ] = "",
@@ -79,16 +81,16 @@ def reindex(
     """
     from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
-    from xemplar.index import empty_index
+    from xemplar.index import check_factory
     from xemplar.model.checkpoint import default_checkpoint, keep, load
     from xemplar.operations.jobs import Jobs
 
     from .reindex import reindex as run
 
-    place, path = Store(store), checkpoint or default_checkpoint()
+    place, path = Store(store, index_url), checkpoint or default_checkpoint()
     loaded = load(path)
     if factory:
-        empty_index(loaded, factory)  # refuses an invalid factory before the long work
+        check_factory(place, loaded, factory)  # before the long work
     with open_catalog(database or place.database_url) as catalog:
         keep(path, place)
         if background:
@@ -111,6 +113,7 @@ def worker(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
     lease: Annotated[
@@ -140,7 +143,7 @@ def worker(
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("xemplar").setLevel(logging.INFO)
-    place = Store(store)
+    place = Store(store, index_url)
     url = database or place.database_url
     migrate(url, place)
     with open_catalog(url) as catalog:

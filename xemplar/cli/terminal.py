@@ -113,6 +113,14 @@ DatabaseOption = Annotated[
         help="Catalog, as postgresql+psycopg://USER@HOST/NAME; default: SQLite in the store.",
     ),
 ]
+IndexUrlOption = Annotated[
+    str,
+    typer.Option(
+        "--index-url",
+        envvar="XEMPLAR_INDEX_URL",
+        help="Milvus server that holds the index, as milvus://HOST:19530; default: the store.",
+    ),
+]
 TableOption = Annotated[
     Path | None,
     typer.Option(

@@ -20,6 +20,7 @@ from xemplar.index.builder import FACTORY, Source
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.generation import Hits
 from xemplar.index.manifest import IDS, Manifest, read_manifest
+from xemplar.index.milvus.collection import IndexKind
 from xemplar.index.milvus.engine import MilvusEngine
 from xemplar.index.published import DamagedGeneration
 from xemplar.model.checkpoint import Checkpoint
@@ -98,6 +99,18 @@ def build(
     return MilvusEngine(store).build(
         checkpoint, source, _needed(catalog), factory=factory, calibration=calibration
     )
+
+
+def check_factory(store: Store, checkpoint: Checkpoint, factory: str) -> None:
+    """Refuse a factory string that no index can be built from.
+
+    Raises:
+        ConfigurationError: names those that can.
+    """
+    if store.index_url:
+        IndexKind.of(factory, 0)
+    else:
+        builder.empty_index(checkpoint, factory)
 
 
 def open_generation(

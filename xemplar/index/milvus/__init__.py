@@ -1,1 +1,1 @@
-"""Index generations in a Milvus server (extra ``milvus``), for archives that outgrow one machine."""
+"""Index generations in a Milvus server (extra ``milvus``), beyond what one machine holds."""

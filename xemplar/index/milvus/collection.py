@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from xemplar.errors import ConfigurationError, CorruptArtefact
+from xemplar.index.builder import FACTORY
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.manifest import SCHEMA, Manifest
 from xemplar.index.milvus.columns import ARRAYS, FIELDS, MOST_FINDINGS, Names
@@ -52,18 +53,17 @@ class IndexKind:
 
     @classmethod
     def of(cls, factory: str, count: int) -> Self:
-        """Read FAISS's notation: Flat, IVF1024,Flat or IVF1024,SQ8; empty for one by size.
+        """Read FAISS's notation: Flat, IVF1024,Flat or IVF1024,SQ8; `FACTORY` for one by size.
 
         Raises:
             ConfigurationError: it is another one. A graph (HNSW) is refused as it does not find
                 the few cases that a filter keeps.
         """
-        plain = factory.removeprefix("IDMap2,").removesuffix(",IDMap2")
-        if plain == "Flat" or (not plain and count <= FLAT_CASES):
+        if factory == "Flat" or (factory == FACTORY and count <= FLAT_CASES):
             return cls("FLAT")
-        if not plain:
+        if factory == FACTORY:
             return cls("IVF_SQ8", 2 * round(count**0.5))
-        found = re.fullmatch(r"IVF([1-9][0-9]{0,4}),(Flat|SQ8)", plain)
+        found = re.fullmatch(r"IVF([1-9][0-9]{0,4}),(Flat|SQ8)", factory)
         if found is None:
             raise ConfigurationError(
                 f"an index in Milvus is Flat, IVF1024,Flat or IVF1024,SQ8, not {factory!r}"

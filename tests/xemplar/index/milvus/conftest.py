@@ -1,4 +1,4 @@
-"""One Milvus server for all tests here, which are skipped where none can run; see `make engines`."""
+"""One Milvus server for all tests here; where none can run, they are skipped."""
 
 from collections.abc import Iterator
 from pathlib import Path
