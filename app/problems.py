@@ -198,7 +198,7 @@ def _storage(request: Request, error: errors.StorageError, status: HTTPStatus) -
     summary = getattr(request.scope.get("route"), "summary", None)
     action = error.action or (f"the request ({summary})" if summary else "the request")
     failed = f"{action} failed: {error.reason}"
-    if isinstance(error, errors.DatabaseUnreachable):
+    if isinstance(error, errors.DatabaseUnreachable | errors.IndexUnreachable):
         return come_back(kind, failed).response()
     return ProblemResponse(kind, status, f"{failed}; the operator of the service must fix this")
 

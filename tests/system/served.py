@@ -63,6 +63,7 @@ def serving(site: Site, folder: Path) -> Iterator[str]:
     log = folder / "service.log"
     service = Service(store, checkpoint, log, 0, **NEVER_BUSY)
     options = ("--store", store.root, "--checkpoint", checkpoint, "--threads", "1")
+    options += ("--index-url", store.index_url)
     worker = Process(folder / "worker.log", "worker", *options, "--precision", "float32")
     try:
         service.wait_until_ready()
