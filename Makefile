@@ -16,7 +16,7 @@ LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip
 	--constraint constraints.txt pyproject.toml --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit explore page page-lint page-checked trainer system docs coverage containers lock format clean
+.PHONY: help demo test lint types unit explore page page-lint page-checked trainer system docs coverage containers engines lock format clean
 
 help:
 	@echo "make demo          index images, serve on http://127.0.0.1:8000, show a first answer"
@@ -29,6 +29,7 @@ help:
 	@echo "make coverage      the unit tests, and which lines none of them runs"
 	@echo "make containers    build the images and run Compose with them (Docker, or Podman and buildah)"
 	@echo "make containers TARGET=serve   the same, without PostgreSQL, kills and training"
+	@echo "make engines       tests against a real Milvus server (530 MB; in a network namespace of its own)"
 	@echo "make lock          requirements/, which the image installs, from constraints.txt; minutes"
 	@echo "make format        put the code into its format"
 	@echo "XEMPLAR_DATA=DIR   real images: used by all instead of phantoms"
@@ -106,10 +107,16 @@ containers: $(VENV)/.base
 	$(RUN) -m tests.system.containers $(if $(TARGET),--target $(TARGET)) \
 		$(if $(XEMPLAR_DATA),--data $(XEMPLAR_DATA)) || [ $$? = 77 ]  # where none can run: skipped
 
+# the server listens on all interfaces, so it runs, with the tests, where there is none but loopback
+engines: $(VENV)/.dev
+	$(PIP) --editable . --group engines
+	unshare --map-root-user --net sh -c 'ip link set lo up && exec "$$@"' - \
+		env $(TESTS) --numprocesses 0 tests/xemplar/index/milvus tests/system/test_milvus.py
+
 lock: $(VENV)/.base
 	$(PIP) --editable . --group lock
 	$(LOCK) requirements/build.txt --all-build-deps --only-build-deps
-	$(LOCK) requirements/serve.txt --extra postgres
+	$(LOCK) requirements/serve.txt --extra postgres --extra milvus
 
 format: $(VENV)/.dev
 	$(RUN) -m ruff format .

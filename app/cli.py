@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 128
 """Length of the queue of connections to accept. asyncio accepts them all at once, each an open
-file, before `Connection` can close any other for them."""
+file, before `LimitedConnection` can close any other for them."""
 
 
 def serve(

@@ -18,7 +18,7 @@ OWN_BITS = 64
 """Length of the IPv6 prefix that identifies a subscriber (RFC 6177)."""
 
 
-class Connection(H11Protocol):
+class LimitedConnection(H11Protocol):
     """HTTP/1.1 connection with limits; uvicorn's own has no timeout for headers, and no limit.
 
     Each connection uses one file descriptor, so idle connections could lock out everyone else.
@@ -38,7 +38,7 @@ class Connection(H11Protocol):
     head_seconds = 20.0
     most: float = inf
     most_of_address: float = inf
-    by_address: ClassVar[defaultdict[str, set["Connection"]]] = defaultdict(set)
+    by_address: ClassVar[defaultdict[str, set["LimitedConnection"]]] = defaultdict(set)
     _address = ""
     _deadline: asyncio.TimerHandle | None = None
 
@@ -46,7 +46,7 @@ class Connection(H11Protocol):
         """Implements asyncio.Protocol."""
         super().connection_made(transport)
         self._await_head()
-        own: set[Connection] = set()
+        own: set[LimitedConnection] = set()
         if self.client is not None and not self._is_trusted(self.client[0]):
             self._address = counted_as(self.client[0])
             own = self.by_address[self._address]
@@ -97,7 +97,7 @@ class Connection(H11Protocol):
 
 def _close_one(some: Iterable[Any]) -> None:
     """Close the connection that has waited longest for a request."""
-    waiting = [one for one in some if isinstance(one, Connection) and one.waits]
+    waiting = [one for one in some if isinstance(one, LimitedConnection) and one.waits]
     min(waiting, key=lambda one: one.waits_until).timeout_keep_alive_handler()
 
 
@@ -116,9 +116,9 @@ def connections(head_seconds: float, most: int = 0, most_of_address: int = 0) ->
     """Build a protocol class for uvicorn with these limits.
 
     Args:
-        head_seconds: see `Connection`.
-        most: see `Connection`; 0 for half of the process's limit of open files.
-        most_of_address: see `Connection`; 0 for no limit.
+        head_seconds: see `LimitedConnection`.
+        most: see `LimitedConnection`; 0 for half of the process's limit of open files.
+        most_of_address: see `LimitedConnection`; 0 for no limit.
 
     Raises:
         ConfigurationError: ``most`` reaches the process's limit of open files.
@@ -136,4 +136,4 @@ def connections(head_seconds: float, most: int = 0, most_of_address: int = 0) ->
         "most_of_address": most_of_address or inf,
         "by_address": defaultdict(set),
     }
-    return type("Connection", (Connection,), members)
+    return type("LimitedConnection", (LimitedConnection,), members)

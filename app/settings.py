@@ -28,79 +28,163 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="XEMPLAR_", env_ignore_empty=True, frozen=True)
 
     store: Path = Field(
-        Path("xemplar-store"), description="Folder for index, catalog and pictures."
+        Path("xemplar-store"), description="Folder with index, catalog and pictures."
     )
     checkpoint: Path = Field(
-        default_factory=default_checkpoint, description="Checkpoint that the index was built with."
+        default_factory=default_checkpoint,
+        description="Checkpoint that the index was built with, if the store does not contain it.",
     )
     database_url: str = Field(
-        "", description="SQLAlchemy URL of the catalog; empty for SQLite in the store."
+        "",
+        description=(
+            "SQLAlchemy URL of the catalog, as `postgresql+psycopg://user@host/name"
+            "?password_file=/run/secrets/database_password`: the file holds the password, which "
+            "an environment or a list of processes would show."
+        ),
     )
     index_url: str = Field(
-        "", description="Milvus server that holds the index; empty for files in the store."
+        "",
+        description=(
+            "Milvus server that holds the index, as `milvus://host:19530` or `milvus+tls://user@"
+            "host/database?password_file=/run/secrets/milvus_password` (needs the extra `milvus`)."
+        ),
     )
-    runtime: Runtime = Field(Runtime.OPENVINO, description="openvino or pytorch.")
-    precision: Precision = Field(Precision.AUTO, description="auto, float32 or bfloat16.")
-    threads: int = Field(0, ge=0, description="Threads per forward pass; 0: all processors.")
+    runtime: Runtime = Field(
+        Runtime.OPENVINO, description="`openvino`, or `pytorch` (needs the extra `explain`)."
+    )
+    precision: Precision = Field(
+        Precision.AUTO,
+        description=(
+            "`auto` (bfloat16 where the processor has it; float32 with `pytorch`), `float32`, "
+            "`bfloat16`."
+        ),
+    )
+    threads: int = Field(
+        0, ge=0, description="Threads of one forward pass on OpenVINO; 0 for all processors."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for any free port.")
     root_path: str = Field(
         "",
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
-        description="Path prefix under which a reverse proxy serves it, such as /xemplar.",
+        description=(
+            "Path prefix under which a reverse proxy serves it, such as `/xemplar`; the proxy "
+            "may strip it or pass it on."
+        ),
     )
     max_upload_bytes: int = Field(
         64 * 2**20, gt=0, description="Maximum size of an image, in bytes."
     )
     max_pixels: int = Field(36_000_000, gt=0, description="Maximum number of pixels of an image.")
     decode_seconds: int = Field(
-        20, ge=1, description="Time limit for decoding an image; beyond it, 400."
+        20,
+        ge=1,
+        description=(
+            "Time limit for decoding the largest image (less for smaller ones, from 1.5 s for "
+            "the smallest); beyond it, 400."
+        ),
     )
     decode_bytes: int = Field(
-        2**30, ge=128 * 2**20, description="Memory limit for decoding an image, in bytes."
+        2**30,
+        ge=128 * 2**20,
+        description=(
+            "Memory limit for decoding the largest image (less for smaller ones, from 224 MiB "
+            "for the smallest), in each decoding process, of which there are as many as "
+            "concurrent queries; the largest images take 0.6 GB for a second."
+        ),
     )
     concurrent_queries: int = Field(
-        2, ge=1, description="Queries processed at once; the others wait."
+        2,
+        ge=1,
+        description=(
+            "Queries processed at once; the others wait. Requests without an image have as many "
+            "turns of their own."
+        ),
     )
     images_at_once: int = Field(
-        16, ge=1, description="Images held at once, waiting or in process; beyond it, 503."
+        16,
+        ge=1,
+        description=(
+            "Images that have arrived and wait or are in process; beyond it, 503 with Retry-After."
+        ),
     )
     batches_at_once: int = Field(
         1,
         ge=1,
-        description="Batches processed at once, in addition to those images; beyond it, 503.",
+        description=(
+            "Batches (`POST /query/batch`, up to 64 images each) processed at once, in addition "
+            "to those images; beyond it, 503 with Retry-After. Batches never block single "
+            "images."
+        ),
     )
     images_arriving: int = Field(
-        8, ge=1, description="Memory for bodies still arriving, in images of maximum size."
+        8,
+        ge=1,
+        description=(
+            "Memory for bodies still arriving, in images of maximum size; when it is full, the "
+            "body that has held the most for the longest is answered 503."
+        ),
     )
     bodies_of_caller: int = Field(
-        32, ge=1, description="Bodies arriving at once from one key or one address; beyond it, 429."
+        32,
+        ge=1,
+        description=(
+            "Bodies arriving at once from one key, or without keys from one address; beyond it, "
+            "429 with Retry-After."
+        ),
     )
     body_seconds: float = Field(
         600.0, gt=0, description="Time limit for the arrival of a body; beyond it, 408."
     )
     stall_seconds: float = Field(
-        20.0, gt=0, description="Time for which a body may be slower than the minimum rate."
+        20.0,
+        gt=0,
+        description=(
+            "Time for which a body may stall, or be slower than the minimum rate; beyond it, 408."
+        ),
     )
     head_seconds: float = Field(
-        20.0, gt=0, description="Time limit for a request's headers; beyond it, disconnected."
+        20.0,
+        gt=0,
+        description=(
+            "Time limit for a request's headers, from the opening of the connection or the "
+            "previous answer; beyond it, the connection is closed."
+        ),
     )
     connections: int = Field(
-        0, ge=0, description="Connections at once; 0: half of the limit of open files."
+        0,
+        ge=0,
+        description=(
+            "Connections at once; beyond it, the one that has waited longest for a request is "
+            "closed. 0: half of the limit of open files."
+        ),
     )
     connections_per_address: int = Field(
         128,
         ge=0,
-        description="Connections at once from one address, trusted proxies apart; 0: any.",
+        description=(
+            "Connections at once from one IPv4 address or one IPv6 network of 64 bits; beyond "
+            "it, one of its own is closed. 0: no limit. Trusted proxies (`FORWARDED_ALLOW_IPS`, "
+            "below), which all clients share, are exempt."
+        ),
     )
     body_bytes_per_second: int = Field(
-        16 * 1024, ge=0, description="Minimum rate at which a body must arrive; 0: any."
+        16 * 1024,
+        ge=0,
+        description="Minimum rate of a body (a line of 1 Mbit/s carries 125,000); 0: any.",
     )
     wait_seconds: float = Field(
-        30.0, gt=0, description="Time that a query waits for its turn; beyond it, 503."
+        30.0,
+        gt=0,
+        description="Time that a query waits for its turn; beyond it, 503 with Retry-After.",
     )
     requests_per_second: float = Field(
-        50.0, ge=0, description="Rate limit for each key and each address; 0: no limit."
+        50.0,
+        ge=0,
+        description=(
+            "Rate limit for each key and each address, in the long run; beyond it, 429 with "
+            "Retry-After; 0: no limit."
+        ),
     )
     requests_at_once: int = Field(
         2000, ge=1, description="Burst of requests allowed above that rate."
@@ -110,38 +194,79 @@ class Settings(BaseSettings):
     )
     without_keys: Literal["loopback", "anywhere"] = Field(
         "loopback",
-        description="Where the service may listen without API keys, open to every caller.",
+        description=(
+            "Where the service may listen without API keys, open to every caller: `loopback`, "
+            "or `anywhere`, for a container whose port is published on a loopback address only. "
+            "Once a key has been created, losing all keys does not open it again."
+        ),
     )
-    hosts: str = Field("", description="Host names of the service, separated by commas.")
+    hosts: str = Field(
+        "",
+        description=(
+            "Host names of the service, separated by commas, such as `xray.hospital.example`; "
+            "any other name is answered 421. `localhost`, the machine's own name and "
+            "`XEMPLAR_HOST` are always accepted. If empty, the name is checked only while there "
+            "is no API key."
+        ),
+    )
     cors_origins: str = Field(
-        "", description="Origins whose pages may call the service, separated by commas."
+        "",
+        description=(
+            "Origins whose pages may call the service, separated by commas, such as "
+            "`https://viewer.hospital.example`."
+        ),
     )
     open_metrics: bool = Field(
-        False, description="Serve /metrics without a key, as always on a loopback address."
+        False, description="`true`: `/metrics` needs no key; on a loopback address it never does."
     )
     purge_hours: float = Field(
         24.0,
         ge=0,
-        description="Hours after a removal within which a job is queued that deletes the removed "
-        "cases from index files.",
+        description=(
+            "Hours after a removal within which one job for all removals so far is queued, by "
+            "which `xemplar worker` deletes the cases from index files; 0: within a minute. "
+            "Without a worker, `xemplar generations purge` does it, and "
+            "`xemplar_removal_age_seconds` shows that it is due."
+        ),
     )
     audit_days: int = Field(
-        2192, ge=0, description="Days to keep the audit trail (default: six years); 0: for ever."
+        2192,
+        ge=0,
+        description="Days to keep the audit trail: six years, as HIPAA requires; 0: for ever.",
     )
     cases_per_day_alarm: int = Field(
-        1000, ge=0, description="Cases shown to a key per day that raise an alarm; 0: never."
+        1000,
+        ge=0,
+        description=(
+            "Distinct cases shown to a key in a day (UTC) above which the log warns and "
+            "`xemplar_keys_over_alarm` counts the key; 0: never."
+        ),
     )
     cases_per_day: int = Field(
-        0, ge=0, description="Limit of cases shown to a key per day; beyond it, 429; 0: no limit."
+        0,
+        ge=0,
+        description=(
+            "Distinct cases shown to a key in a day, after which it is answered 429 with "
+            "Retry-After until midnight wherever cases are shown; 0: no limit."
+        ),
     )
     log_format: Literal["auto", "text", "json"] = Field(
-        "auto", description="Format of the log on stderr; auto: text on a terminal, else JSON."
+        "auto",
+        description=(
+            "Format of the log on stderr: `text`, `json`, or `auto` (text on a terminal, else "
+            "JSON)."
+        ),
     )
     stop_seconds: int = Field(
         30, ge=1, description="Time that running requests have to finish when the service stops."
     )
     recent_queries: int = Field(
-        128, ge=1, description="Queries whose pictures stay available (about 1.4 MB each)."
+        128,
+        ge=1,
+        description=(
+            "Queries whose pictures stay available (about 1.4 MB of memory each); a new one "
+            "displaces one of the key that holds the most."
+        ),
     )
 
     @field_validator("root_path", mode="before")

@@ -34,7 +34,9 @@ class Settings:
     ] = "val"
     index_splits: Annotated[
         tuple[str, ...],
-        Field(description="Only indexed cases of this split may be found; repeatable."),
+        Field(
+            description="Only indexed cases of this split may be found; repeatable. Default: all."
+        ),
         typer.Option("--index-split"),
     ] = ()
     leaks: Annotated[

@@ -79,7 +79,7 @@ def overlaps(
 
 
 @dataclass(frozen=True, eq=False)
-class Agreement:
+class MaskAgreement:
     """All figures of one map and mask.
 
     Attributes:
@@ -97,11 +97,11 @@ class Agreement:
     dice: npt.NDArray[np.float64]
 
 
-def agreement(heatmap: Heatmap, mask: Mask, thresholds: Sequence[float]) -> Agreement:
+def agreement(heatmap: Heatmap, mask: Mask, thresholds: Sequence[float]) -> MaskAgreement:
     """Computes all figures at once; arguments and errors as of `overlaps`."""
     heights = shares(heatmap, mask)
     iou, dice = _overlaps(heights, mask, thresholds)
-    return Agreement(
+    return MaskAgreement(
         _pointing(heights, mask), _mass(heights, mask), _rank(heights, mask), iou, dice
     )
 

@@ -15,7 +15,7 @@ from ..drawing import BOX, CHANCE, OURS, figure, image, png, show
 from ..section import Picture
 from .maps import BASELINES, GRAD_CAM, METHODS, UNIFORM, Explainer
 from .measure import SIDE, LocalisationScores
-from .tables import Mean, by_name
+from .tables import RegionMean, by_name
 
 FINDINGS = 4
 """Findings of which the contact sheet shows images: those with the most regions."""
@@ -97,7 +97,7 @@ def _verdict(measured: LocalisationScores, n: int) -> str:
     return f"{hit}; mass {measured.mass[n, m]:.2f}, area {measured.area[n]:.2f}"
 
 
-def methods_plot(measured: LocalisationScores, mean: Mean) -> Picture:
+def methods_plot(measured: LocalisationScores, mean: RegionMean) -> Picture:
     """Pointing game and relevance mass of every method with intervals, and chance as a line."""
     drawn = figure(10, 3.4)
     panels = drawn.subplots(1, 2, sharey=True)

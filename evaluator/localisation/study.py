@@ -32,7 +32,7 @@ from .measure import (
 )
 from .metrics import DIGITS
 from .tables import (
-    Mean,
+    RegionMean,
     Rows,
     by_name,
     difference,
@@ -68,7 +68,7 @@ def localisation(data: EvaluationData, on_progress: Callable[[int], None] | None
         measured = measure(data.queries, explainer, spec, on_progress)
         unasked = default_maps(data, explainer)
     tuned_on = sum(len(boxes) for boxes in data.tuning.boxes.values())
-    mean = Mean(measured.patients, data.settings.resamples, data.settings.seed)
+    mean = RegionMean(measured.patients, data.settings.resamples, data.settings.seed)
     parts = _parts(data, measured)
     return Section(
         name="localisation",
@@ -119,7 +119,7 @@ def _settings(
     }
 
 
-def _text(data: EvaluationData, measured: LocalisationScores, mean: Mean) -> tuple[str, ...]:
+def _text(data: EvaluationData, measured: LocalisationScores, mean: RegionMean) -> tuple[str, ...]:
     """Writes the paragraphs: question, result, and what it is worth."""
     rows, columns = next(iter(data.queries.maps.values())).shape[1:]
     boxes = sum(len(region.boxes) for region in measured.regions)
@@ -148,13 +148,13 @@ def _text(data: EvaluationData, measured: LocalisationScores, mean: Mean) -> tup
     )
 
 
-def _summary(measured: LocalisationScores, mean: Mean) -> str:
+def _summary(measured: LocalisationScores, mean: RegionMean) -> str:
     """Summarises Grad-CAM by the pointing game, the first of the figures."""
     name, values = next(iter(by_name(measured).items()))
     return f"{conclusion(name, GRAD_CAM, values, mean)} {_blank(measured)}"
 
 
-def conclusion(name: str, method: str, values: Figures, mean: Mean) -> str:
+def conclusion(name: str, method: str, values: Figures, mean: RegionMean) -> str:
     """Compares a method with the best of the baselines, in words.
 
     Args:

@@ -29,7 +29,7 @@ REGION = (
 
 
 @dataclass(frozen=True)
-class Mean:
+class RegionMean:
     """Averages figures of the same regions, with an interval over their patients.
 
     Attributes:
@@ -76,7 +76,7 @@ def methods_table(
     parts: Mapping[str, Rows],
     thresholds: npt.NDArray[np.intp],
     tuned_on: int,
-    mean: Mean,
+    mean: RegionMean,
 ) -> Table:
     """All methods over all regions, and over those of each split.
 
@@ -144,7 +144,9 @@ def threshold_note(boxes: int) -> str:
     )
 
 
-def differences_table(measured: LocalisationScores, parts: Mapping[str, Rows], mean: Mean) -> Table:
+def differences_table(
+    measured: LocalisationScores, parts: Mapping[str, Rows], mean: RegionMean
+) -> Table:
     """Both explanations of the service against each baseline, region by region."""
     rows: list[list[Cell]] = [
         [part, name, method, baseline, mean(difference(values, method, baseline), members)]
@@ -174,7 +176,7 @@ def difference(values: Figures, method: str, baseline: str) -> Figures:
 
 
 def group_tables(
-    measured: LocalisationScores, parts: Mapping[str, Rows], mean: Mean
+    measured: LocalisationScores, parts: Mapping[str, Rows], mean: RegionMean
 ) -> list[Table]:
     """Pointing game and relevance mass by finding and label, and by size of the region."""
     pairs = [(region.finding, region.label) for region in measured.regions]
@@ -198,7 +200,7 @@ def group_tables(
 def _group_table(
     measured: LocalisationScores,
     parts: Mapping[str, Rows],
-    mean: Mean,
+    mean: RegionMean,
     figure: str,
     what: str,
     keys: Sequence[str],

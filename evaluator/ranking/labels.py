@@ -142,7 +142,7 @@ def measure(
 
 
 @dataclass(frozen=True)
-class Mean:
+class QueryMean:
     """Averages figures of some queries, with intervals over their patients.
 
     Attributes:
@@ -163,9 +163,9 @@ class Mean:
         return estimate_ratio(own, others[self.rows], patients, settings.resamples, settings.seed)
 
 
-def means(data: EvaluationData) -> Mapping[str, Mean]:
+def means(data: EvaluationData) -> Mapping[str, QueryMean]:
     """Means over all queries, and over those of each split."""
-    return {name: Mean(data, np.flatnonzero(rows)) for name, rows in data.parts.items()}
+    return {name: QueryMean(data, np.flatnonzero(rows)) for name, rows in data.parts.items()}
 
 
 def tables(data: EvaluationData, judged: Sequence[Relevance], figures: Figures) -> list[Table]:
@@ -260,7 +260,7 @@ def finding_table(data: EvaluationData) -> Table:
             having = np.flatnonzero(members & (q[:, column] > 0))
             if not len(having):
                 continue
-            mean = Mean(data, having)
+            mean = QueryMean(data, having)
             five, ten = (nearest[:, :k, column].mean(axis=1) for k in KS[2:])
             by_chance = share[:, column]
             rows_of_table.append(

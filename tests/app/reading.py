@@ -18,7 +18,11 @@ from xemplar_app.settings import Settings
 from tests.images import drawn_image, encoded
 from xemplar.retrieval.retriever import Retriever
 
-CHROMIUM = os.environ.get("XEMPLAR_CHROMIUM") or shutil.which("chromium")
+CHROMIUM = (
+    os.environ.get("XEMPLAR_CHROMIUM")
+    or shutil.which("chromium-headless-shell")
+    or shutil.which("chromium")
+)
 
 SCREENS = {"desk": (1280, 720), "tablet": (768, 1024)}
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
+import httpx2
 import pytest
 from xemplar_app.security import KeyRing
 
@@ -36,6 +37,9 @@ def test_a_killed_postgres_is_told_to_clients_and_missed_no_longer_than_it_is_aw
             service.wait_until_ready()
             with clients_asking(service.url, recorder, clients=2, pause=0.02):
                 one = outage(service.url, server, recorder, "kill", seconds=2, before=1, after=2)
+            service.wait_until_ready()
+            with httpx2.Client(base_url=service.url, timeout=60) as http:
+                recorder.check_acknowledged(http)
         finally:
             service.stop()
     # a busy machine may be slow, but each answer must be one of the two that are right

@@ -81,6 +81,7 @@ class Client:
         self._mine: list[str] = []
         self._uploading: bytes | None = None
         self._deleting: str | None = None
+        self._said_done = False  # by the last answer to the change that is being repeated
 
     def run(self) -> None:
         """Send random requests one after the other."""
@@ -158,7 +159,10 @@ class Client:
             self._upload()
 
     def _upload(self) -> None:
-        """Upload an image, repeating a refused one, and query until it is found."""
+        """Upload an image, repeating a refused one, and query until it is found.
+
+        An image that a case already shows adds no case, unless it is this client's own.
+        """
         image = self._uploading = self._uploading or self._new_image()
         case_id = sha256(image).hexdigest()[:16]
         _, response = self._send(
@@ -166,7 +170,10 @@ class Client:
         )
         if response is None:
             return
+        self._check_said_done(response.status_code != httpx2.codes.CREATED, case_id)
         self._uploading = None
+        if response.json()["case_id"] != case_id:
+            return
         acknowledged = time.monotonic()
         self._recorder.uploaded(case_id)
         self._mine.append(case_id)
@@ -193,8 +200,15 @@ class Client:
         fine = (httpx2.codes.NOT_FOUND,) if again else ()
         _, response = self._send("delete", "DELETE", f"/cases/{case_id}", fine=fine)
         if response is not None:
+            self._check_said_done(not response.is_success, case_id)
             self._deleting = None
             self._recorder.deleted(case_id)
+
+    def _check_said_done(self, was_done: bool, case_id: str) -> None:
+        """Check, as a change is repeated, an answer that said it was carried out but unaudited."""
+        if self._said_done and not was_done:
+            self._recorder.wrong.append(f"the change of case {case_id} was said to be carried out")
+        self._said_done = False
 
     # ---- sending and checking ---------------------------------------------------------------
 
@@ -203,11 +217,11 @@ class Client:
         return own, self._recorder.images[own]
 
     def _new_image(self) -> bytes:
-        """Create a new image: the mean of three indexed ones."""
+        """Create an image that no other client uploads: a weighted mean of three indexed ones."""
         chosen = self._random.sample(self._stable, 3)
         images = [shrink(decode(self._recorder.images[n]).pixels, SIDE) for n in chosen]
         alike = [cv2.resize(image, images[0].shape[::-1]) for image in images]
-        mixed = np.mean(alike, axis=0)
+        mixed = np.average(alike, axis=0, weights=[self._random.uniform(1, 3) for _ in alike])
         return cv2.imencode(".png", mixed.astype(np.uint8))[1].tobytes()
 
     def _judge(self, answer: dict[str, Any], asked_at: float, finds: str | None = None) -> None:
@@ -238,8 +252,19 @@ class Client:
             self._recorder.samples.append(Sample(kind, began, seconds, 0, detail))
             return began, None
         seconds, good = time.monotonic() - began, response.is_success
+        unaudited = _problem(response) == "NotAudited"
         status = httpx2.codes.OK if response.status_code in fine else response.status_code
         detail = "" if good else response.text[:300]
         retry_after = response.headers.get("retry-after")
-        self._recorder.samples.append(Sample(kind, began, seconds, status, detail, retry_after))
+        self._recorder.samples.append(
+            Sample(kind, began, seconds, status, detail, retry_after, unaudited)
+        )
+        self._said_done |= unaudited
         return began, response if good or response.status_code in fine else None
+
+
+def _problem(response: httpx2.Response) -> str:
+    """Return the kind of a problem+json; empty for any other answer."""
+    if not response.headers.get("content-type", "").startswith("application/problem+json"):
+        return ""
+    return str(response.json()["type"]).rpartition(":")[2]

@@ -19,6 +19,7 @@ class Sample:
         status: of the response; 0 if there was none.
         detail: of the problem or connection error; empty on success.
         retry_after: the header, or None.
+        unaudited: True if the answer says that the change was carried out, but not audited.
     """
 
     kind: str
@@ -27,6 +28,7 @@ class Sample:
     status: int
     detail: str = ""
     retry_after: str | None = None
+    unaudited: bool = False
 
     @property
     def ended(self) -> float:
@@ -42,6 +44,15 @@ class Sample:
     def refused_with_retry_after(self) -> bool:
         """True if it was refused with 503 and Retry-After, as is right during an outage."""
         return self.status == httpx2.codes.SERVICE_UNAVAILABLE and self.retry_after is not None
+
+    @property
+    def right_in_outage(self) -> bool:
+        """True for answers that an outage excuses.
+
+        A change whose transaction ended just before the outage was carried out, and its answer
+        must say so instead of inviting the client to repeat it.
+        """
+        return self.refused_with_retry_after or self.unaudited
 
 
 @dataclass

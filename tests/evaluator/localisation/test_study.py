@@ -25,7 +25,7 @@ from xemplar_evaluator.localisation.measure import (
 )
 from xemplar_evaluator.localisation.pictures import extremes, most_frequent
 from xemplar_evaluator.localisation.study import conclusion, localisation
-from xemplar_evaluator.localisation.tables import Mean
+from xemplar_evaluator.localisation.tables import RegionMean
 from xemplar_evaluator.section import Cell, Estimate, Section, Table
 
 from tests.evaluator.localisation.drawn import case, data_of, images_of
@@ -287,7 +287,7 @@ def test_the_conclusion_follows_from_the_interval_of_the_difference(
     values = np.full((images, len(METHODS)), 0.4)
     values[:, METHODS.index(UNIFORM)] = 0.1
     values[:, METHODS.index(GRAD_CAM)] += [gain(n) for n in range(images)]
-    mean = Mean([f"patient{n}" for n in range(images)], 200, 0)
+    mean = RegionMean([f"patient{n}" for n in range(images)], 200, 0)
     words = conclusion("pointing game", GRAD_CAM, values, mean)
     assert verdict in words
     assert "0.400" in words
@@ -296,7 +296,7 @@ def test_the_conclusion_follows_from_the_interval_of_the_difference(
 def test_where_a_method_has_no_map_there_is_no_conclusion() -> None:
     values = np.full((6, len(METHODS)), 0.4)
     values[:, METHODS.index(EVIDENCE)] = np.nan
-    mean = Mean([f"patient{n}" for n in range(6)], 200, 0)
+    mean = RegionMean([f"patient{n}" for n in range(6)], 200, 0)
     assert "there is no similarity evidence" in conclusion("pointing", EVIDENCE, values, mean)
 
 
