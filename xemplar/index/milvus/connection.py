@@ -45,14 +45,15 @@ def address_of(url: str) -> URL:
     """
     try:
         address = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise ConfigurationError(
             "the index URL (XEMPLAR_INDEX_URL) cannot be read; write milvus://HOST:19530"
         ) from error
+    shown = address.set(query={}).render_as_string(hide_password=True)
     unknown = set(address.query) - {PASSWORD_FILE}
     if address.drivername not in ("milvus", "milvus+tls") or not address.host or unknown:
         raise ConfigurationError(
-            f"the index URL {address.render_as_string()} names no Milvus server; write "
+            f"the index URL {shown} names no Milvus server; write "
             "milvus://HOST:19530 or milvus+tls://USER@HOST/DATABASE?password_file=FILE, or leave "
             "it empty for an index in the store"
         )
@@ -139,4 +140,4 @@ def _client(address: URL) -> "MilvusClient":
 
 def _shown(url: str) -> str:
     """Return a server's URL without its password."""
-    return address_of(url).render_as_string(hide_password=True)
+    return address_of(url).set(query={}).render_as_string(hide_password=True)
