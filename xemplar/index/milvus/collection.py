@@ -8,7 +8,7 @@ whole or not at all: it is filled under a name of its own and renamed when it is
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
-from xemplar.errors import ConfigurationError, CorruptArtefact
+from xemplar.errors import ConfigurationError, CorruptArtefact, IndexUnreachable
 from xemplar.index.builder import FACTORY
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.manifest import SCHEMA, Manifest
-from xemplar.index.milvus.columns import ARRAYS, FIELDS, MOST_FINDINGS, Names
+from xemplar.index.milvus.columns import ARRAYS, FIELDS, MOST_FINDINGS, Names, in_list
 from xemplar.index.milvus.connection import ANSWER_SECONDS, WORK_SECONDS, answered, connect
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ PROPERTY = "xemplar.generation"
 UNFINISHED = "building_"
 FINISHED = "generation_"
 CURRENT = "current"
+
+MOST_READ = 1024
+"""Vectors read at once."""
 
 FLAT_CASES = 100_000
 """Cases up to which an index without inverted lists is the default."""
@@ -129,6 +132,30 @@ class Collected:
         """
         probes = self._kind.lists if every else self.nprobe
         return nearest(self.url, self.collection, vector, limit, within, probes)
+
+    def vectors(self, ids: Sequence[int]) -> Mapping[int, npt.NDArray[np.float32]]:
+        """Return the embeddings of cases in it by their ids, float32 (C,) each.
+
+        Raises:
+            IndexUnreachable: the server does not answer, or does not return all of them.
+        """
+        found: dict[int, npt.NDArray[np.float32]] = {}
+        for start in range(0, len(ids), MOST_READ):
+            some = ids[start : start + MOST_READ]
+            with answered(self.url):
+                rows = connect(self.url).query(
+                    self.collection,
+                    filter=in_list(some),
+                    output_fields=["case", VECTOR],
+                    timeout=ANSWER_SECONDS,
+                )
+            found |= {int(row["case"]): np.asarray(row[VECTOR], np.float32) for row in rows}
+        if len(found) != len(set(ids)):
+            raise IndexUnreachable(
+                f"the collection {self.collection} in Milvus returned {len(found):,} of "
+                f"{len(ids):,} cases; see whether all its parts are loaded"
+            )
+        return found
 
     def ids(self) -> npt.NDArray[np.int64]:
         """Return the ids of all cases, int64 (n,), ascending.

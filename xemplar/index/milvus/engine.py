@@ -37,6 +37,7 @@ from xemplar.index.milvus.collection import (
     finish,
     read,
 )
+from xemplar.index.milvus.columns import NONE
 from xemplar.index.milvus.connection import (
     ANSWER_SECONDS,
     WORK_SECONDS,
@@ -206,17 +207,14 @@ class MilvusEngine:
         """Refuse a server that cannot answer queries now.
 
         Raises:
-            IndexUnreachable: it does not answer, or has not loaded the live generation.
+            IndexUnreachable: it does not answer, or has not loaded the live generation yet.
         """
-        from pymilvus.client.types import LoadState
-
         try:
             with answered(self._url):
-                state = connect(self._url).get_load_state(CURRENT, timeout=ANSWER_SECONDS)
+                # a server that starts is loaded before it can be asked
+                connect(self._url).query(CURRENT, filter=NONE, timeout=ANSWER_SECONDS)
         except NotThere as error:
             raise IndexUnreachable("Milvus has no live generation") from error
-        if state["state"] != LoadState.Loaded:
-            raise IndexUnreachable("Milvus has not loaded the live generation yet")
 
     def _live(self) -> Collected:
         try:

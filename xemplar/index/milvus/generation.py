@@ -81,7 +81,8 @@ class Allowed:
 class MilvusGeneration:
     """An open generation in Milvus. Immutable and safe to share between threads.
 
-    Embeddings, logits and Grad-CAM maps come from the catalog, in one query for each search.
+    Embeddings, logits and Grad-CAM maps of the cases found come from the catalog, in one query for
+    each search.
 
     Attributes:
         manifest: its description.
@@ -143,22 +144,15 @@ class MilvusGeneration:
             DatabaseUnreachable: the catalog does not answer.
         """
         self._check(vector, k)
-        without = set(map(int, excluded))
         ids = self._ids if among is None else np.unique(among[_held(among, self._ids)])
         every = exact or among is not None
         within = self._within(condition)
-        while True:
-            allowed = Allowed(ids, without)
-            wanted = min(k, len(allowed))
-            if not wanted:
-                return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
-            found = self._candidates(vector, wanted, allowed, within, every=every)
-            outputs = self._outputs(found)
-            gone = [number for number in map(int, found) if number not in outputs]
-            if not gone:
-                break
-            without.update(gone)  # removed from the catalog a moment ago: others take their place
-        scores = cosines(np.stack([outputs[int(number)].vector for number in found]), vector)
+        allowed = Allowed(ids, excluded)
+        wanted = min(k, len(allowed))
+        if not wanted:
+            return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
+        found = self._candidates(vector, wanted, allowed, within, every=every)
+        scores = cosines(self._vectors(found), vector)
         order = np.lexsort((found, -scores))[:wanted]
         return Hits(found[order], scores[order])
 
@@ -166,15 +160,18 @@ class MilvusGeneration:
         """Return the embedding of a case, float32 (C,).
 
         Raises:
-            NotFound: the case is not in this generation, or no longer in the catalog.
+            NotFound: the case is not in this generation.
         """
-        return self._output(case).vector
+        if case not in self:
+            raise self._not_here(case)
+        vector: Vector = self._vectors(np.array([case], np.int64))[0]
+        return vector
 
     def cams(self, case: int) -> npt.NDArray[np.float32]:
         """Return the Grad-CAM maps of a case, float32 (F, g, g), ordered as in the manifest.
 
         Raises:
-            NotFound: see `vector`.
+            NotFound: the case is not in this generation, or no longer in the catalog.
         """
         return self._output(case).cams.astype(np.float32)
 
@@ -182,7 +179,7 @@ class MilvusGeneration:
         """Return the logits of a case, float32 (F,), before calibration.
 
         Raises:
-            NotFound: see `vector`.
+            NotFound: see `cams`.
         """
         return self._output(case).logits
 
@@ -273,8 +270,23 @@ class MilvusGeneration:
     def _output(self, case: int) -> Outputs:
         outputs = self._outputs(np.array([case], np.int64)) if case in self else {}
         if case not in outputs:
-            raise NotFound(f"case {case} is not in the index generation {self.name}")
+            raise self._not_here(case)
         return outputs[case]
+
+    def _not_here(self, case: int) -> NotFound:
+        return NotFound(f"case {case} is not in the index generation {self.name}")
+
+    def _vectors(self, ids: Ids) -> npt.NDArray[np.float32]:
+        """Return the embeddings of cases of this generation, float32 (n, C).
+
+        Those of cases that were removed from the catalog since come from Milvus.
+        """
+        outputs = self._outputs(ids)
+        vectors = {number: one.vector for number, one in outputs.items()}
+        gone = [number for number in ids.tolist() if number not in vectors]
+        if gone:
+            vectors.update(self._collection.vectors(gone))
+        return np.stack([vectors[number] for number in ids.tolist()])
 
     def _outputs(self, ids: Ids) -> dict[int, Outputs]:
         """Return the stored outputs of cases; those that the catalog no longer has are missing."""
