@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny seeded network, servers of PostgreSQL and Milvus, real data if present."""
+"""Shared fixtures: a tiny seeded network, servers of PostgreSQL and Milvus, real data if any."""
 
 import os
 from collections.abc import Iterator
