@@ -15,6 +15,7 @@ from xemplar.index.exact import BLOCK, Mask, Matrix, Rows
 
 AUTO = "auto"
 FLAT = "Flat"
+SQ8 = "SQ8"
 
 FLAT_LIMIT = 100_000
 """Cases up to which comparing all of them is faster than the network's forward pass."""
@@ -27,32 +28,37 @@ LEAST_CANDIDATES = 64
 TRAINED_ON = 40
 """Vectors for each list that the lists are trained on; FAISS asks for 39."""
 
-INVERTED = re.compile(r"IVF([1-9][0-9]{0,6}),SQ8")
+INVERTED = re.compile(rf"IVF([1-9][0-9]{{0,6}}),({SQ8}|{FLAT})")
 
 SAME = {"IDMap2,Flat": FLAT, "Flat,IDMap2": FLAT}
 """Earlier names, which older jobs and scripts use."""
 
 
-def known_factory(factory: str) -> str:
+def known_factory(factory: str, code: str = SQ8) -> str:
     """Return a FAISS factory string that an index of cases can be built with, or `AUTO`.
+
+    Args:
+        factory: the string.
+        code: of the vectors in inverted lists, if there are any.
 
     Raises:
         ConfigurationError: it is another one. Graphs (HNSW) lose neighbours under a filter, and
             every catalog can be filtered.
     """
     factory = SAME.get(factory, factory)
-    if factory in (AUTO, FLAT) or INVERTED.fullmatch(factory):
+    inverted = INVERTED.fullmatch(factory)
+    if factory in (AUTO, FLAT) or (inverted is not None and inverted[2] == code):
         return factory
     why = "is a graph, which loses neighbours under a filter" if "HNSW" in factory else "is unknown"
     raise ConfigurationError(
         f"index {factory[:60]!r} {why}; use {AUTO!r}, {FLAT!r} (exact), or inverted lists such as "
-        "'IVF2048,SQ8'"
+        f"'IVF2048,{code}'"
     )
 
 
-def factory_for(count: int) -> str:
-    """Return the FAISS factory string for a number of cases."""
-    return FLAT if count <= FLAT_LIMIT else f"IVF{round(2 * count**0.5)},SQ8"
+def factory_for(count: int, code: str = SQ8) -> str:
+    """Return the FAISS factory string for a number of cases; ``code`` as in `known_factory`."""
+    return FLAT if count <= FLAT_LIMIT else f"IVF{round(2 * count**0.5)},{code}"
 
 
 class InvertedFile:
@@ -71,7 +77,7 @@ class InvertedFile:
         Raises:
             ConfigurationError: there are fewer vectors than lists.
         """
-        lists = _lists_of(factory)
+        lists = lists_of(factory)
         if lists > len(vectors):
             raise ConfigurationError(
                 f"{factory!r} has {lists:,} lists for {len(vectors):,} cases; use fewer lists, or "
@@ -104,7 +110,7 @@ class InvertedFile:
                 f"{path} holds no index that FAISS can read; run `xemplar reindex` to build a new "
                 "generation"
             ) from error
-        lists = _lists_of(factory)
+        lists = lists_of(factory)
         found = (getattr(index, "nlist", 0), index.metric_type, index.ntotal, index.d)
         if found != (lists, faiss.METRIC_INNER_PRODUCT, *shape):
             raise CorruptArtefact(
@@ -147,7 +153,12 @@ class InvertedFile:
         return rows
 
 
-def _lists_of(factory: str) -> int:
+def lists_of(factory: str) -> int:
+    """Return the number of inverted lists that a FAISS factory string names.
+
+    Raises:
+        ConfigurationError: it names none.
+    """
     found = INVERTED.fullmatch(factory)
     if found is None:
         raise ConfigurationError(f"{factory[:60]!r} has no inverted lists")
