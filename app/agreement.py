@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.api import Agreement, OneReadersAgreement, RatedCase, ReaderAgreement
-from xemplar.index.generation import cosines
+from xemplar.index.exact import cosines
 from xemplar.operations.ratings import Rating
 from xemplar.retrieval.ndcg import ndcg, random_ndcg
 from xemplar.retrieval.result import Answer

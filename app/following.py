@@ -23,7 +23,7 @@ PICTURES_SECONDS = 60.0
 REMOVALS_SECONDS = 60.0
 
 AGAIN_SECONDS = 60.0
-"""Delay before an unusable generation is tried again, which reads all its files."""
+"""Delay before an unusable generation is tried again."""
 
 LOG = logging.getLogger("xemplar")
 
@@ -43,6 +43,7 @@ class Following:
         self._error: Exception | None = None
         self._refused_at = 0.0
         self._is_fitted = True
+        self._filters_read = False
 
     async def follow(self) -> None:
         """Switch to a newly published generation, and apply the catalog's changes.
@@ -80,6 +81,13 @@ class Following:
             except BaseException:
                 self._is_fitted = False
                 raise
+
+    async def read_filters(self) -> None:
+        """Read what filters ask of the catalog, once the service has opened without it."""
+        retriever = self._retriever
+        if retriever is not None and not self._filters_read:
+            await to_thread.run_sync(retriever.generation.read_columns, retriever.catalog)
+            self._filters_read = True
 
     async def delete_pictures(self) -> None:
         """Delete stored images of removed cases that could not be deleted immediately."""

@@ -116,6 +116,7 @@ def create_app(
             for repeated in (
                 ("generations", following.follow, FOLLOW_SECONDS),
                 ("input validator", following.fit_validator, FIT_SECONDS, AGAIN_SECONDS),
+                ("filters", following.read_filters, FIT_SECONDS, AGAIN_SECONDS),
                 ("pictures", following.delete_pictures, PICTURES_SECONDS),
                 ("removals", following.queue_purge, REMOVALS_SECONDS),
                 ("uses of keys", ring.write_uses, USES_SECONDS),

@@ -71,6 +71,7 @@ def answer_out(
         ],
         chance_measured_on=_measured_on(answer.similarity_calibration),
         matched=answer.matched,
+        recall_at_10=answer.recall_at_10,
         archived_as=answer.archived_as,
         warnings=list(answer.warnings),
         timings_ms={**answer.timings_ms, **(more_timings or {})},

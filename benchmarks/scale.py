@@ -1,128 +1,47 @@
-"""Cost of a catalog and its index as they grow: reindex, changes, pages, filters, opening, backup.
+"""Cost of a catalog and its index as they grow: reindex, open, pages, filters, search, backup.
 
     python -m benchmarks.scale --cases 10000
     python -m benchmarks.scale --cases 10000 100000 300000 1000000 --statistics
 
-Cases are made in bulk, without images: labels, sex, age, view, source and day drawn from a seed,
-and embeddings of 256 numbers that are sums of a direction for each finding and noise. Times are
-medians as processor / wall milliseconds, each step in a fresh process, whose peak memory is given.
+Times are medians as processor / wall milliseconds of one thread, each step in a fresh process. Its
+memory is given as what it holds alone (heap), and with the pages of files that it shares.
 With `--database` the catalog is in an empty PostgreSQL database, one size at a time.
 """
 
 import argparse
 import multiprocessing
-import resource
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import insert, text, update
+from xemplar_indexer.canary import check_generation
 
+from benchmarks.scale_cases import BATCH, CHECKPOINT, DAYS, FIRST_DAY, Embeddings, fill
 from xemplar.api.search import CaseFilter, Search
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog, FilterColumns, migrate, open_catalog
+from xemplar.catalog import Batch, Catalog, FilterColumns, open_catalog
 from xemplar.catalog.copying import copy_catalog
-from xemplar.catalog.schema import writing
-from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow
-from xemplar.data.findings import NIH14, positives
-from xemplar.imaging.preprocess import PreprocessSpec
-from xemplar.index import LiveIndex, build, open_generation, publish
-from xemplar.model.checkpoint import Card, Checkpoint
-from xemplar.model.densenet import Architecture
+from xemplar.index import LiveIndex, build, open_generation, publish, read_manifest
 from xemplar.retrieval.duplicates import StoredImages
 from xemplar.retrieval.selection import Scope
 
 Figures = dict[str, str]
 
-CHECKPOINT = Checkpoint(
-    Card(NIH14, PreprocessSpec(), Architecture(projection=256)), {}, digest="c" * 64
-)
-SIZE, GRID = 256, 7
-ROWS = 2_048
-"""Cases made and written at a time."""
+QUERIES = 20
+"""New images searched for with each filter."""
 
-BATCH = 16
-"""Cases of one change, as of one batch of an index job."""
-
-PREVALENCE = np.float32([10, 2.5, 4, 2, 12, 2, 1.5, 0.2, 18, 5, 5.5, 3, 1.3, 4.5]) / 100
-"""Share of images with each finding of NIH ChestX-ray14, rounded."""
-
-FIRST_DAY = datetime(2020, 1, 1, tzinfo=UTC)
-DAYS = 2_000
-
-
-def rows(count: int) -> Iterator[tuple[list[dict[str, Any]], ...]]:
-    """Yield rows of cases, of findings and of embeddings, `ROWS` cases at a time."""
-    random = np.random.default_rng(0)
-    directions = random.normal(size=(len(NIH14), SIZE)).astype(np.float32)
-    for first in range(1, count + 1, ROWS):
-        ids = range(first, min(first + ROWS, count + 1))
-        present = random.random((len(ids), len(NIH14))) < PREVALENCE
-        vectors = present @ directions + random.normal(size=(len(ids), SIZE)).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        logits = (4 * present - 2 + random.normal(size=present.shape)).astype("<f4")
-        cams = random.random((len(ids), len(NIH14), GRID, GRID), np.float32).astype("<f2")
-        ages, days = random.integers(1, 96, len(ids)), random.integers(0, DAYS, len(ids))
-        drawn = random.random((len(ids), 3))
-        cases, findings, embeddings = [], [], []
-        for row, number in enumerate(ids):
-            labels = dict(zip(NIH14, present[row].astype(int).tolist(), strict=True))
-            cases.append(
-                {
-                    "id": number,
-                    "case_id": f"{number:016x}",
-                    "image_sha256": f"{number:064x}",
-                    "source": "nih14" if drawn[row, 0] < 0.8 else "ward",
-                    "file": f"{number}.png",
-                    "patient": f"{number // 3:016x}",
-                    "view": "PA" if drawn[row, 1] < 0.6 else "AP",
-                    "sex": "F" if drawn[row, 2] < 0.44 else "M",
-                    "age": int(ages[row]),
-                    "labels": labels,
-                    "width": 1024,
-                    "height": 1024,
-                    "created_at": FIRST_DAY + timedelta(days=int(days[row])),
-                }
-            )
-            findings += [{"case": number, "finding": finding} for finding in positives(labels)]
-            embeddings.append(
-                {
-                    "case": number,
-                    "checkpoint": CHECKPOINT.digest,
-                    "vector": vectors[row].astype("<f4").tobytes(),
-                    "logits": logits[row].tobytes(),
-                    "cams": cams[row].tobytes(),
-                    "change": 1 + number // BATCH,
-                }
-            )
-        yield cases, findings, embeddings
-
-
-def fill(url: str, cases: int, statistics: bool) -> Figures:
-    """Make a catalog in bulk."""
-    migrate(url)
-    with open_catalog(url) as catalog:
-        for tables in rows(cases):
-            with writing(catalog.engine) as connection:
-                for table, some in zip((CaseRow, FindingRow, EmbeddingRow), tables, strict=True):
-                    connection.execute(insert(table), some)
-        with writing(catalog.engine) as connection:
-            connection.execute(update(ChangeRow).values(number=1 + cases // BATCH))
-            if connection.dialect.name == "postgresql":
-                sequence = "SELECT setval(pg_get_serial_sequence('cases', 'id'), :last)"
-                connection.execute(text(sequence), {"last": cases})
-            if statistics:
-                connection.execute(text("ANALYZE"))
-    return {}
+K = 10
 
 
 def cost(task: Callable[[], object], repeat: int = 7) -> str:
@@ -136,25 +55,51 @@ def cost(task: Callable[[], object], repeat: int = 7) -> str:
     return f"{1000 * median(cpu):,.1f} / {1000 * median(wall):,.1f}"
 
 
+def memory() -> str:
+    """Memory of this process: heap, and with pages of files."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    heap, files = (int(status[name].split()[0]) // 1024 for name in ("RssAnon", "RssFile"))
+    return f"{heap:,} / {heap + files:,} MB"
+
+
 def peak() -> str:
-    """Peak memory of this process."""
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"
+    """Peak memory of this process, with pages of files."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return f"{int(status['VmHWM'].split()[0]) // 1024:,} MB"
 
 
 def reindex(url: str, root: Path) -> Figures:
-    """Read embeddings as a reindex does, the first batch and all of them; build a generation."""
+    """Read embeddings as a reindex does, build a generation, check and publish it."""
     store = Store(root)
     with open_catalog(url) as catalog:
-        one = cost(lambda: next(catalog.vectors(CHECKPOINT.digest)), 3)
-        whole = cost(lambda: sum(len(b.ids) for b in catalog.vectors(CHECKPOINT.digest)), 1)
-        missing = cost(lambda: catalog.not_embedded(CHECKPOINT.digest), 1)
-        publish(store, build(store, CHECKPOINT, lambda: catalog.vectors(CHECKPOINT.digest)).name)
-    return {
-        "reindex: all ids, first 1,024 cases": one,
-        "reindex: read all": whole,
-        "reindex: find cases to embed": missing,
-        "reindex: peak memory": peak(),
-    }
+
+        def source() -> Iterator[Batch]:
+            return catalog.vectors(CHECKPOINT.digest)
+
+        built: list[str] = []
+        found = {
+            "reindex: all ids, first 1,024 cases": cost(lambda: next(source()), 3),
+            "reindex: read all": cost(lambda: sum(len(b.ids) for b in source()), 1),
+            "reindex: find cases to embed": cost(
+                lambda: catalog.not_embedded(CHECKPOINT.digest), 1
+            ),
+            "reindex: build, with reading": cost(
+                lambda: built.append(build(store, CHECKPOINT, source).name), 1
+            ),
+            "reindex: peak memory": peak(),
+        }
+        generation = open_generation(store, CHECKPOINT, built[0])
+        found["reindex: check before publication"] = cost(
+            lambda: check_generation(generation, source), 1
+        )
+        publish(store, built[0])
+    manifest = read_manifest(store.generations / built[0])
+    found["index"] = manifest.factory
+    found["index: recall@10, no filter"] = f"{manifest.recall_at_10:.3f}"
+    for one in manifest.probes:
+        what = f"lists visited, recall@10 of filters from {one.share:.3f}"
+        found[what] = f"{one.nprobe}, {one.recall_at_10:.3f}"
+    return found
 
 
 def use(url: str, root: Path, cases: int) -> Figures:
@@ -162,12 +107,16 @@ def use(url: str, root: Path, cases: int) -> Figures:
     store = Store(root)
     with open_catalog(url) as catalog:
         opened: list[LiveIndex] = []
+        began = memory()
 
         def open_index() -> None:
             opened.append(LiveIndex.of(open_generation(store, CHECKPOINT), catalog))
 
         found = {
-            "open": cost(open_index, 1),
+            "memory: before opening": began,
+            "open: the generation": cost(lambda: open_generation(store, CHECKPOINT), 3),
+            "open: with what came since": cost(open_index, 1),
+            "memory: open": memory(),
             "open: the filters' columns": cost(
                 lambda: FilterColumns.read(catalog, opened[0].ids), 1
             ),
@@ -185,7 +134,10 @@ def use(url: str, root: Path, cases: int) -> Figures:
             lambda: catalog.page(CHECKPOINT.digest, rare, after=cases // 2)
         )
         found |= filters(opened[0], catalog, Media(store.media))
-    return found | {"open, list and filter: peak memory": peak()}
+        found["memory: after all searches"] = memory()
+        open_index()  # as a newly published generation is taken over
+        found["memory: two generations open"] = memory()
+    return found
 
 
 def filters(index: LiveIndex, catalog: Catalog, media: Media) -> Figures:
@@ -209,15 +161,42 @@ def filters(index: LiveIndex, catalog: Catalog, media: Media) -> Figures:
         f"scope: {name}": cost(lambda search=search: scope(search), 3)
         for name, search in wanted.items()
     }
-    vector = index.vector(int(index.ids[0]))
-    for name in ("none", "sex"):
-        resolved = scope(wanted[name])
-        found[f"search: {name}"] = cost(lambda resolved=resolved: resolved.neighbours(vector), 3)
+    _, queries = Embeddings(seed=1).draw(QUERIES)
+    for name, search in wanted.items():
+        found |= searches(name, index, catalog, search, queries)
+        resolved = scope(search.model_copy(update={"k": K}))
+        found[f"search, with cases and filter's ids: {name}"] = cost(
+            lambda resolved=resolved: resolved.neighbours(queries[0])
+        )
     against = Search(counter_examples=3)
     found["counter-examples, with their search"] = cost(
-        lambda: scope(against).counter_examples(vector, "Effusion"), 3
+        lambda: scope(against).counter_examples(queries[0], "Effusion"), 3
     )
     return found
+
+
+def searches(
+    name: str, index: LiveIndex, catalog: Catalog, search: Search, queries: npt.NDArray[np.float32]
+) -> Figures:
+    """Search the index for new images with one filter; compare with all matching cases."""
+    among = None
+    if not search.matches_all:
+        among = index.ids[np.flatnonzero(index.matching(catalog, search))]
+    cpu, hits, said = [], 0, 1.0
+    for query in queries:
+        began = time.process_time()
+        answer = index.search(query, K, (), among)
+        cpu.append(1000 * (time.process_time() - began))
+        said = answer.recall_at_10
+        hits += len(np.intersect1d(answer.ids, index.search(query, K, (), among, exact=True).ids))
+    slowest = np.quantile(cpu, 0.95)
+    every = cost(lambda: index.search(queries[0], K, (), among, exact=True), 3)
+    share = 1 if among is None else len(among) / len(index)
+    return {
+        f"search: {name}, median and 95 % CPU": f"{median(cpu):.1f}, {slowest:.1f}",
+        f"recall@10: {name}, said (share)": f"{hits / QUERIES / K:.3f}, {said:.3f} ({share:.3f})",
+        f"search, exact: {name}": every,
+    }
 
 
 def backup(url: str, root: Path) -> Figures:
@@ -231,6 +210,8 @@ def backup(url: str, root: Path) -> Figures:
 
 def measure(cases: int, database: str | None, statistics: bool) -> Figures:
     """Make a catalog of one size and measure each step in a fresh process."""
+    for library in ("OMP", "OPENBLAS"):  # of the processes that are started
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         url = database or Store(root).database_url
@@ -238,7 +219,10 @@ def measure(cases: int, database: str | None, statistics: bool) -> Figures:
         with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as processes:
             found = processes.submit(fill, url, cases, statistics).result()
             for step, *more in ((reindex,), (use, cases), (backup,)):
-                found |= processes.submit(step, url, root, *more).result()
+                figures = processes.submit(step, url, root, *more).result()
+                found |= figures
+                for name, figure in figures.items():  # the rest may take an hour
+                    print(f"{cases:,} cases: {name}: {figure}", file=sys.stderr, flush=True)
     return found
 
 

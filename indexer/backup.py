@@ -42,6 +42,7 @@ from xemplar.errors import ConfigurationError, Mismatch, StorageError
 from xemplar.index import (
     build,
     check_cases,
+    check_files,
     current,
     folder_of,
     manifest_of,
@@ -212,8 +213,10 @@ def _check_answers(store: Store, name: str, copy: Store, otherwise: Path | None)
         copy: contains the catalog.
         otherwise: see `back_up`.
     """
-    digest = read_manifest(folder_of(name, store)).checkpoint
-    path = find(digest, store, *([otherwise] if otherwise else []))
+    folder = folder_of(name, store)
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    path = find(manifest.checkpoint, store, *([otherwise] if otherwise else []))
     with open_catalog(copy.database_url) as catalog:
         check_cases(open_generation(store, load(path), name), catalog)
     return path

@@ -15,6 +15,7 @@ from xemplar.cli.terminal import (
     CheckpointOption,
     ColumnsOption,
     DatabaseOption,
+    FactoryOption,
     IndexUrlOption,
     PatientsOption,
     StoreOption,
@@ -96,9 +97,7 @@ def index(
             "first: the text may name the patient.",
         ),
     ] = False,
-    factory: Annotated[
-        str, typer.Option(help="FAISS factory string of the index.")
-    ] = "IDMap2,Flat",
+    factory: FactoryOption = "",
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="Make the new generation live.")
     ] = True,
@@ -122,13 +121,15 @@ def index(
     from xemplar.catalog import migrate, open_catalog
     from xemplar.catalog.patients import check_domain
     from xemplar.data.datasets import identity_domains, source_names
-    from xemplar.index import check_factory
+    from xemplar.index import known_factory
     from xemplar.model.checkpoint import default_checkpoint, keep, load
 
     from .publishing import build_generation
     from .sources import check_source
 
     loaded = load(checkpoint or default_checkpoint())
+    if factory:
+        known_factory(factory)  # refuses an unknown one before the long work
     names = source_names(folders, source or [])
     datasets = [
         dataset_of(folder, table, columns, unknown_findings, name, domain)
@@ -138,7 +139,6 @@ def index(
     ]
     images = _images(datasets, split or [], limit, loaded.card.split)
     place = Store(store, index_url)
-    check_factory(place, loaded, factory)  # before the long work
     keep(checkpoint or default_checkpoint(), place)
     url = database or place.database_url
     migrate(url, place)

@@ -1,4 +1,4 @@
-"""Commands ``xemplar generations list|activate|prune|purge|calibrate``."""
+"""Commands ``xemplar generations list|check|activate|prune|purge|calibrate``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -55,6 +55,35 @@ def list_generations(store: StoreOption = DEFAULT_STORE, index_url: IndexUrlOpti
     for one in found:
         if isinstance(one, DamagedGeneration):
             Console(stderr=True, soft_wrap=True).print(plain(one.fault), highlight=False)
+
+
+@generations.command()
+def check(store: StoreOption = DEFAULT_STORE, index_url: IndexUrlOption = "") -> None:
+    """Compare all files of all generations with their digests; fails if one was changed.
+
+    A service only compares sizes when it opens a generation, as reading all files takes long.
+    Publication, backup and restore compare digests, too. Of generations in Milvus, the cases are
+    counted.
+    """
+    from xemplar.archive.store import Store
+    from xemplar.errors import CorruptArtefact
+    from xemplar.index import DamagedGeneration, check_content
+    from xemplar.index import generations as all_generations
+
+    place, faults = Store(store, index_url), []
+    for one in all_generations(place):
+        fault = one.fault if isinstance(one, DamagedGeneration) else ""
+        if not isinstance(one, DamagedGeneration):
+            try:
+                check_content(place, one)
+            except CorruptArtefact as error:
+                fault = str(error)
+        Console(highlight=False).print(f"{plain(one.name)} {'damaged' if fault else 'intact'}")
+        faults += [fault] if fault else []
+    for fault in faults:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(plain(fault))
+    if faults:
+        raise typer.Exit(1)
 
 
 @generations.command()
@@ -168,7 +197,7 @@ def calibrate(
     from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
     from xemplar.errors import ConfigurationError
-    from xemplar.index import SimilarityCalibration, current, manifest_of
+    from xemplar.index import SimilarityCalibration
     from xemplar.model.checkpoint import default_checkpoint, load
     from xemplar.retrieval.snapshot import live_checkpoint
 
@@ -180,13 +209,11 @@ def calibrate(
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
     place = Store(store, index_url)
     loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
-    factory = manifest_of(place, current(place)).factory
     with open_catalog(database or place.database_url) as catalog:
         published = build_generation(
             place,
             catalog,
             loaded,
-            factory=factory,
             calibration=SimilarityCalibration.from_dict(fields),
         )
     Console().print(

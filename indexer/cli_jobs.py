@@ -12,6 +12,7 @@ from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
     DatabaseOption,
+    FactoryOption,
     IndexUrlOption,
     StoreOption,
     plain,
@@ -60,9 +61,7 @@ def reindex(
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
     index_url: IndexUrlOption = "",
-    factory: Annotated[
-        str, typer.Option(help="FAISS factory string; default: the live index's.")
-    ] = "",
+    factory: FactoryOption = "",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
     background: Annotated[
@@ -81,7 +80,7 @@ def reindex(
     """
     from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
-    from xemplar.index import check_factory
+    from xemplar.index import known_factory
     from xemplar.model.checkpoint import default_checkpoint, keep, load
     from xemplar.operations.jobs import Jobs
 
@@ -90,7 +89,7 @@ def reindex(
     place, path = Store(store, index_url), checkpoint or default_checkpoint()
     loaded = load(path)
     if factory:
-        check_factory(place, loaded, factory)  # before the long work
+        known_factory(factory)  # refuses an unknown one before the long work
     with open_catalog(database or place.database_url) as catalog:
         keep(path, place)
         if background:

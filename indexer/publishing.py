@@ -11,16 +11,19 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, GenerationRecord, Generations
 from xemplar.errors import ArtefactError, NotFound, XemplarError
 from xemplar.index import (
-    FACTORY,
+    AUTO,
     Manifest,
     SimilarityCalibration,
     Source,
     build,
+    check_files,
     current,
+    known_factory,
     manifest_of,
     open_generation,
     remove,
 )
+from xemplar.index.manifest import SCHEMA
 from xemplar.model.checkpoint import Checkpoint, find, keep
 from xemplar.retrieval.snapshot import publish_usable
 
@@ -49,7 +52,7 @@ def build_generation(
     *,
     changed: bool = True,
     go_live: bool = True,
-    factory: str = FACTORY,
+    factory: str = "",
     calibration: SimilarityCalibration | None = None,
     source: Source | None = None,
     confirm: Callable[[], None] = lambda: None,
@@ -65,7 +68,7 @@ def build_generation(
         changed: whether embeddings may have changed; if not, a live generation with the same cases
             is kept.
         go_live: whether to publish it.
-        factory: FAISS factory string.
+        factory: FAISS factory string; empty for the live generation's choice.
         calibration: of similarity; None to reuse the live generation's if the checkpoint is the
             same.
         source: of the embeddings, to observe their reading; None for the catalog.
@@ -73,7 +76,7 @@ def build_generation(
 
     Raises:
         NothingIndexed: the checkpoint has embedded nothing.
-        ConfigurationError: FAISS cannot build such an index, or the checkpoint's file is missing.
+        ConfigurationError: no index can be built so, or the checkpoint's file is missing.
         StorageError: disk or database cannot be written; the live generation does not change.
         CorruptArtefact: the new generation fails its check and is deleted.
         Mismatch: the calibration belongs to another checkpoint.
@@ -81,6 +84,7 @@ def build_generation(
     if checkpoint.path is not None:
         keep(checkpoint.path, store)
     find(checkpoint.digest, store)
+    factory = factory or _live_choice(store)
     same = go_live and not changed and calibration is None
     live = _same(store, catalog, checkpoint, factory) if same else None
     if live is not None:
@@ -132,13 +136,26 @@ def _same(
     """Return the live generation if it is intact and has the cases that a new one would have."""
     try:
         live = open_generation(store, checkpoint, current(store), catalog)
+        check_files(store.generations / live.name, live.manifest)
     except (ArtefactError, NotFound):
         return None  # missing, damaged or from another checkpoint: build a new one
-    if live.manifest.factory != factory:
+    if live.manifest.schema != SCHEMA or _choice(live.manifest) != known_factory(factory):
         return None
     if not np.array_equal(live.ids, catalog.embedded_ids(checkpoint.digest)):
         return None
     return PublishedGeneration(live.name, len(live), is_new=False)
+
+
+def _live_choice(store: Store) -> str:
+    """Return the factory string that the live generation was asked for; `AUTO` without one."""
+    try:
+        return _choice(manifest_of(store, current(store)))
+    except (ArtefactError, NotFound):
+        return AUTO
+
+
+def _choice(manifest: Manifest) -> str:
+    return AUTO if manifest.automatic else manifest.factory
 
 
 def _calibration(store: Store, checkpoint: Checkpoint) -> SimilarityCalibration | None:

@@ -13,8 +13,8 @@ import numpy as np
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Batch, Catalog
-from xemplar.errors import ArtefactError, ConfigurationError, NotFound
-from xemplar.index import FACTORY, current, manifest_of, sweep
+from xemplar.errors import ConfigurationError
+from xemplar.index import sweep
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import delete_orphans, delete_pictures, embed_stored
@@ -58,7 +58,7 @@ def reindex(
         checkpoint: for the new generation.
         encoder: creates its encoder; called only if there are images to embed.
         watcher: receives progress and may stop the work.
-        factory: FAISS factory string; empty for the live generation's.
+        factory: FAISS factory string; empty for the live generation's choice.
 
     Raises:
         NothingIndexed: there are no cases.
@@ -87,7 +87,7 @@ def reindex(
         store,
         catalog,
         checkpoint,
-        factory=factory or _live_factory(store),
+        factory=factory,
         source=source,
         confirm=watcher.confirm,
     )
@@ -122,10 +122,3 @@ def _embed_missing(
         watcher.moved(start + len(batch), len(ids))
     for case_id in lost:
         watcher.say(f"case {case_id} left out: its stored input is missing or damaged")
-
-
-def _live_factory(store: Store) -> str:
-    try:
-        return manifest_of(store, current(store)).factory
-    except (ArtefactError, NotFound):
-        return FACTORY

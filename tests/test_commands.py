@@ -73,6 +73,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "fewer than no threads": ("index", "{IMAGES}", "--threads", "-1"),
     "an index that FAISS does not know": ("index", "{IMAGES}", "--factory", "Flatt"),
     "another index that FAISS does not know": ("reindex", "--factory", "Flatt"),
+    "an index that cannot be filtered": ("reindex", "--factory", "IDMap2,HNSW32"),
     "a queue that is none": ("reindex", "--background", "--queue", "nonsense"),
     "a worker's queue that is none": ("worker", "--queue", "nonsense"),
     "too short a lease": ("worker", "--lease", "1"),

@@ -9,7 +9,7 @@
 /** Parameters of `GET .../similar`; all others are the page's own. */
 export const ASKED = [
   "finding", "k", "diversity", "counter_examples", "min_similarity", "near_duplicates",
-  "one_per_patient", "same_patient", "any_of", "all_of", "none_of", "sex", "age_min", "age_max",
+  "one_per_patient", "exact", "same_patient", "any_of", "all_of", "none_of", "sex", "age_min", "age_max",
   "view", "source", "indexed_since", "indexed_until", "exclude", "exclude_patient_of",
 ];
 

@@ -93,6 +93,7 @@ export function filtersForm({ question, kind }) {
       words("view", question), words("source", question),
       day("indexed_since", question), day("indexed_until", question),
       box("near_duplicates", "drop", question), box("one_per_patient", "true", question),
+      box("exact", "true", question),
       kind === "case" ? box("same_patient", "true", question) : null),
     h("fieldset", {}, h("legend", {}, T.filters.findings),
       findingFields(question)));

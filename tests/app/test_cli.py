@@ -75,10 +75,8 @@ def in_catalog(store: Path, statement: str) -> None:
 
 
 def damage(store: Path) -> None:
-    index = next((store / "generations").glob("*/index.faiss"))
-    content = bytearray(index.read_bytes())
-    content[len(content) // 2] ^= 255
-    index.write_bytes(content)
+    vectors = next((store / "generations").glob("*/vectors.npy"))
+    vectors.write_bytes(vectors.read_bytes()[:-1])
 
 
 SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {

@@ -21,7 +21,7 @@ from xemplar_indexer.purge import purge
 from xemplar_indexer.reindex import reindex
 
 from tests.agreement import wait_until
-from tests.app.asking import ask
+from tests.app.asking import ask, problem
 from tests.images import drawn_image, encoded, seeded_weights
 from tests.stores import SmallStore
 from xemplar.archive.media import Media
@@ -99,6 +99,22 @@ def test_a_damaged_generation_is_told_and_the_old_one_goes_on_answering(
     assert "ids.npy" in caplog.text
     time.sleep(2.5)  # two more looks
     assert len(caplog.records) == 1
+
+
+def test_a_file_that_is_cut_under_a_service_is_told_and_the_next_generation_answers(
+    own_client: TestClient, own: SmallStore
+) -> None:
+    """Reading the mapped file would kill the process."""
+    old = ask(own_client, own.images[1])["generation"]
+    with (own.store.generations / old / "vectors.npy").open("r+b") as file:
+        file.truncate(100)
+    files = {"image": ("image.png", own.images[1], "image/png")}
+    problem(own_client.post("/query", files=files), 500, "CorruptArtefact")
+    assert own_client.get("/healthz").status_code == 200
+    with open_catalog(own.store.database_url) as catalog:
+        new = build_generation(own.store, catalog, load(own.checkpoint)).name
+    wait_until(lambda: own_client.post("/query", files=files).status_code == 200)
+    assert ask(own_client, own.images[1])["generation"] == new
 
 
 def until_told(client: TestClient, task: str, *, failing: bool) -> None:

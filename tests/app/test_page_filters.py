@@ -45,6 +45,7 @@ def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
         ("indexed_until", "2120-01-31", "until 2120-01-31"),
         ("near_duplicates", "", "no near duplicates"),
         ("one_per_patient", "", "one per patient"),
+        ("exact", "", "all cases compared"),
         ("same_patient", "", "same patient too"),
     ):
         field = page.locator(f"#filter-{name}")

@@ -51,7 +51,7 @@ def test_a_service_that_is_ready_says_with_what(client: TestClient, retriever: R
         "writes_refused": None,
         "keys_lost": None,
     }
-    assert {"generations", "input validator", "pictures", "writes"} <= tasks.keys()
+    assert {"filters", "generations", "input validator", "pictures", "writes"} <= tasks.keys()
     assert all(task["failing"] is None for task in tasks.values())
 
 

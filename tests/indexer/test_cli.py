@@ -395,13 +395,33 @@ def test_old_generations_are_deleted_but_never_the_live_one(call, tmp_path: Path
     assert "0 deleted" in call("generations", "prune", "--keep", "1").stdout
 
 
+def test_digests_are_compared_on_request(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """A service that opens a generation only compares sizes."""
+    store = Store(tmp_path / "store")
+    for n in range(3):
+        call("index", data_set(tmp_path / f"set{n}", range(3 * n, 3 * n + 3)))
+    names = [one.name for one in all_generations(store)]
+    said = call("generations", "check")
+    assert said.stdout == "".join(f"{name} intact\n" for name in names)
+    (store.generations / names[0] / "manifest.json").write_bytes(b"{")
+    logits = store.generations / names[1] / "logits.npy"
+    content = bytearray(logits.read_bytes())
+    content[-1] ^= 1
+    logits.write_bytes(content)
+    said = call("generations", "check", fails=True)
+    assert said.exit_code == 1
+    assert said.stdout == f"{names[0]} damaged\n{names[1]} damaged\n{names[2]} intact\n"
+    assert "manifest.json cannot be read" in said.stderr
+    assert re.search(r"logits\.npy is .* bytes, \w{12}, its manifest says", said.stderr)
+
+
 def test_a_damaged_generation_is_listed_refused_and_pruned(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     store = Store(tmp_path / "store")
     for n in range(3):
         call("index", data_set(tmp_path / f"set{n}", range(3 * n, 3 * n + 3)))
     names = [one.name for one in all_generations(store)]
     (store.generations / names[0] / "manifest.json").write_bytes(b"{")
-    (store.generations / names[1] / "index.faiss").write_bytes(b"x")
+    (store.generations / names[1] / "vectors.npy").write_bytes(b"x")
     said = call("generations", "list")
     assert re.search(rf"damaged +{names[0]}", said.stdout)
     assert all(name in said.stdout for name in names)

@@ -67,7 +67,7 @@ def test_a_worker_leaves_no_byte_of_a_removed_embedding_on_the_disk(
     traces = (batch.vectors.tobytes(), batch.cams.tobytes())
     held = holding(own, traces)
     for name in (old, live):
-        assert {f"generations/{name}/index.faiss", f"generations/{name}/cams.npy"} <= held
+        assert {f"generations/{name}/vectors.npy", f"generations/{name}/cams.npy"} <= held
     assert "catalog.sqlite" in held
     removed(own, catalog, checkpoint)
     assert queue_purge(own.store, catalog, DAY).generations == (old, live)

@@ -9,20 +9,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 from xemplar_indexer.canary import check_generation
-from xemplar_indexer.publishing import PublishedGeneration
+from xemplar_indexer.publishing import PublishedGeneration, build_generation
 from xemplar_indexer.reindex import reindex
 
 import xemplar.archive.artefact
 from tests.images import TINY, drawn_image, encoded, seeded_weights
 from tests.stores import CASES, SmallStore
+from tests.xemplar.index.vectors import to_first_schema
 from xemplar.archive.media import Media
 from xemplar.catalog import Batch, Catalog, Description
 from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.imaging import decode
-from xemplar.index import Changes, LiveIndex, current, generations, open_generation
+from xemplar.index import (
+    Changes,
+    Hits,
+    LiveIndex,
+    SimilarityCalibration,
+    current,
+    generations,
+    open_generation,
+    read_manifest,
+)
 from xemplar.model.checkpoint import Checkpoint, load, save
 from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.retrieval.ingest import add_case, delete_case
+from xemplar.retrieval.retriever import Retriever
+from xemplar.retrieval.snapshot import publish_usable
 
 
 class Quiet:
@@ -218,10 +230,10 @@ def test_cases_that_come_and_go_while_it_is_built_are_no_fault_of_a_generation(
 
     monkeypatch.setattr(catalog, "vectors", changing)
     published = run(own, catalog, checkpoint)
-    assert readings[0] == 3
+    assert readings[0] == 2
     assert published.count == CASES
     amended = LiveIndex.of(open_generation(own.store, checkpoint), catalog)
-    assert amended.changes == Changes(added=2, removed=2)
+    assert amended.changes == Changes(added=1, removed=1)
 
 
 def test_a_generation_with_poor_recall_is_refused(
@@ -232,12 +244,39 @@ def test_a_generation_with_poor_recall_is_refused(
     assert check_generation(generation, source) == 1.0
     search = type(generation).search
 
-    def forgetful(self: object, vector: object, k: int, *rest: object, **more: object) -> object:
-        return search(generation, vector, max(1, k // 2), *rest, **more)
+    def far(vector: object, k: int, excluded: object = (), among: object = None) -> Hits:
+        """The least similar cases, unless one is asked for."""
+        hits = search(generation, vector, k if k == 1 else CASES, excluded, among)
+        return Hits(hits.ids[-k:], hits.similarity[-k:])
 
-    monkeypatch.setattr(type(generation), "search", forgetful)
-    with pytest.raises(CorruptArtefact, match=r"of the nearest cases, less than 0\.95"):
+    monkeypatch.setattr("xemplar_indexer.canary.K", 3)
+    monkeypatch.setattr(generation, "search", far)
+    with pytest.raises(CorruptArtefact, match=r"of the nearest cases, less than 0\.95.*--factory"):
         check_generation(generation, source)
+
+
+@pytest.mark.parametrize("kind", ["short", "others"])
+def test_a_generation_that_does_not_keep_to_a_filter_is_refused(
+    own: SmallStore,
+    catalog: Catalog,
+    checkpoint: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """As a graph, which loses neighbours; or an index that filters what it has found."""
+    generation = open_generation(own.store, checkpoint)
+    search = type(generation).search
+
+    def careless(vector: object, k: int, excluded: object = (), among: object = None) -> Hits:
+        if among is None:
+            return search(generation, vector, k, excluded)
+        if kind == "short":
+            return search(generation, vector, max(1, k // 2), excluded, among)
+        return search(generation, vector, k, excluded)
+
+    monkeypatch.setattr(generation, "search", careless)
+    with pytest.raises(CorruptArtefact, match="does not keep to a filter"):
+        check_generation(generation, lambda: catalog.vectors(checkpoint.digest))
 
 
 def test_what_a_kill_left_behind_is_swept_but_not_what_is_being_written(
@@ -246,7 +285,7 @@ def test_what_a_kill_left_behind_is_swept_but_not_what_is_being_written(
     old = time.time() - 2 * xemplar.archive.artefact.SWEEP_SECONDS
     left = own.store.generations / ".half.0123abcd"
     left.mkdir()
-    (left / "index.faiss").write_bytes(b"half")
+    (left / "vectors.npy").write_bytes(b"half")
     os.utime(left, (old, old))
     with xemplar.archive.artefact.new_folder(own.store.generations / "written") as beside:
         os.utime(beside, (old, old))
@@ -264,3 +303,57 @@ def test_pictures_that_a_killed_removal_left_are_deleted(
     run(own, catalog, checkpoint)
     assert not list(own.store.media.rglob(f"*{case.image_sha256}*"))
     assert catalog.removed_pictures() == ()
+
+
+def test_a_store_of_an_earlier_version_answers_and_is_written_anew(
+    own: SmallStore, catalog: Catalog, checkpoint: Checkpoint
+) -> None:
+    curve = SimilarityCalibration(checkpoint.digest, "set", 9, 99, (0.0, 1.0), (0.1, 0.9))
+    old = build_generation(own.store, catalog, checkpoint, calibration=curve).name
+    to_first_schema(own.store, old)
+    retriever = Retriever.open(own.checkpoint, own.store)
+    before = [(one.case.case_id, one.similarity) for one in retriever.ask(own.images[0]).neighbours]
+    published = build_generation(own.store, catalog, checkpoint, changed=False)
+    assert published.is_new, "the same cases, in the present format"
+    retriever.refresh()
+    assert retriever.generation.manifest.schema == 2
+    assert retriever.generation.manifest.calibration == curve
+    after = [(one.case.case_id, one.similarity) for one in retriever.ask(own.images[0]).neighbours]
+    assert after == before
+    retriever.close()
+    assert not build_generation(own.store, catalog, checkpoint, changed=False).is_new
+
+
+def test_the_kind_of_index_that_was_asked_for_is_kept(
+    own: SmallStore, catalog: Catalog, checkpoint: Checkpoint
+) -> None:
+    def factory() -> tuple[str, bool]:
+        manifest = read_manifest(own.store.generations / current(own.store))
+        return manifest.factory, manifest.automatic
+
+    run(own, catalog, checkpoint)
+    assert factory() == ("Flat", True)
+    for asked, found in (
+        ("IVF2,SQ8", "IVF2,SQ8"),
+        ("", "IVF2,SQ8"),
+        ("auto", "Flat"),
+        ("", "Flat"),
+    ):
+        reindex(own.store, catalog, checkpoint, unused, Quiet(), factory=asked)
+        assert factory() == (found, found == "Flat")
+
+
+def test_a_damaged_generation_is_not_published_again(
+    own: SmallStore, catalog: Catalog, checkpoint: Checkpoint
+) -> None:
+    """Sizes alone are compared whenever one is opened."""
+    damaged = current(own.store)
+    path = own.store.generations / damaged / "vectors.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    assert build_generation(own.store, catalog, checkpoint, changed=False).is_new
+    with pytest.raises(CorruptArtefact, match=r"vectors\.npy is .*xemplar index"):
+        publish_usable(damaged, own.store, catalog)
+    assert current(own.store) != damaged

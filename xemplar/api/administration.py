@@ -122,9 +122,9 @@ class GenerationOut(BaseModel):
     )
     cases: int
     checkpoint: str = Field(description="sha256 of the checkpoint whose embeddings it holds.")
-    factory: str = Field(description="FAISS factory string.", examples=["IDMap2,Flat"])
+    factory: str = Field(description="FAISS factory string.", examples=["Flat"])
     recall_at_10: float = Field(
-        description="Share of the exact 10 nearest neighbours that a search finds."
+        description="Share of the exact 10 nearest neighbours that a search without filter finds."
     )
     calibrated: bool = Field(
         description="True if it can convert a similarity to the chance of a shared finding."

@@ -31,8 +31,10 @@ class Reindex(BaseModel):
     factory: str = Field(
         "",
         max_length=100,
-        pattern="^[A-Za-z0-9,()_:.=-]*$",
-        description="FAISS factory string; empty for the live index's.",
+        pattern="^(|auto|Flat|IVF[1-9][0-9]{0,6},SQ8)$",
+        description="FAISS factory string: auto (by the number of cases), Flat (exact), or "
+        "inverted lists; empty: as the live index was made.",
+        examples=["auto", "IVF2048,SQ8"],
     )
 
 

@@ -176,6 +176,12 @@ class AnswerOut(BaseModel):
         "nothing about patients. Cases that show the same image each count, but appear once among "
         "the neighbours.",
     )
+    recall_at_10: float = Field(
+        ge=0,
+        le=1,
+        description="Share of the exact 10 nearest cases that a search among so many finds, as "
+        "measured when the index was built; 1 if all matching cases were compared, as with exact.",
+    )
     archived_as: str | None = Field(
         None,
         description="Case that shows the query image itself, in any format or resolution and "

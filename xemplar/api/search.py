@@ -228,6 +228,11 @@ class Search(CaseFilter):
         description="Shows each patient at most once; cases of unknown patients count as "
         "different patients.",
     )
+    exact: bool = Field(
+        False,
+        description="Compares all matching cases, which takes longer in an index of more than "
+        "100,000 cases.",
+    )
     counter_examples: int = Field(
         0,
         ge=0,

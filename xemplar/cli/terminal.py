@@ -121,6 +121,14 @@ IndexUrlOption = Annotated[
         help="Milvus server that holds the index, as milvus://HOST:19530; default: the store.",
     ),
 ]
+FactoryOption = Annotated[
+    str,
+    typer.Option(
+        "--factory",
+        help="FAISS factory string of the index: auto (by the number of cases), Flat (exact), "
+        "or inverted lists as IVF2048,SQ8; default: as the live one was made.",
+    ),
+]
 TableOption = Annotated[
     Path | None,
     typer.Option(

@@ -5,14 +5,14 @@ always see a complete index; rolling back is publishing an older generation. Gen
 in the store, or collections of a Milvus server, where an alias takes that small file's place.
 """
 
-from xemplar.index.builder import FACTORY, Source, Vectors, empty_index
+from xemplar.index.builder import Source, Vectors
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.delta import Changes, LiveIndex, check_cases
 from xemplar.index.engine import (
     SearchableGeneration,
     build,
     check_answers,
-    check_factory,
+    check_content,
     current,
     generations,
     held,
@@ -23,11 +23,12 @@ from xemplar.index.engine import (
     sweep,
 )
 from xemplar.index.generation import Generation, Hits
-from xemplar.index.manifest import FileRecord, Manifest, read_manifest
+from xemplar.index.inverted import AUTO, known_factory
+from xemplar.index.manifest import FileRecord, Manifest, Probe, check_files, read_manifest
 from xemplar.index.published import DamagedGeneration, folder_of
 
 __all__ = [
-    "FACTORY",
+    "AUTO",
     "Changes",
     "DamagedGeneration",
     "FileRecord",
@@ -35,6 +36,7 @@ __all__ = [
     "Hits",
     "LiveIndex",
     "Manifest",
+    "Probe",
     "SearchableGeneration",
     "SimilarityCalibration",
     "Source",
@@ -42,12 +44,13 @@ __all__ = [
     "build",
     "check_answers",
     "check_cases",
-    "check_factory",
+    "check_content",
+    "check_files",
     "current",
-    "empty_index",
     "folder_of",
     "generations",
     "held",
+    "known_factory",
     "manifest_of",
     "open_generation",
     "publish",

@@ -2,25 +2,33 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from xemplar.archive.artefact import new_folder
 from xemplar.archive.store import Store
-from xemplar.errors import ConfigurationError, Mismatch, NothingIndexed
+from xemplar.errors import Mismatch, NothingIndexed
 from xemplar.index.calibration import SimilarityCalibration
-from xemplar.index.manifest import CAMS, FILES, IDS, INDEX, LOGITS, NAME, FileRecord, Manifest
-from xemplar.index.recall import choose_nprobe, inverted_lists, sample_of
+from xemplar.index.inverted import AUTO, FLAT, InvertedFile, factory_for, known_factory
+from xemplar.index.manifest import (
+    CAMS,
+    IDS,
+    INVERTED_FILE,
+    LOGITS,
+    NAME,
+    VECTORS,
+    FileRecord,
+    Manifest,
+    Probe,
+)
+from xemplar.index.recall import measure_probes
+from xemplar.index.rows import RowWriter
 from xemplar.model.checkpoint import Checkpoint
-
-FACTORY = "IDMap2,Flat"
-"""Exact search; up to about 100,000 cases it is faster than the network's forward pass."""
-
-EXACT = frozenset({"IDMap2,Flat", "Flat,IDMap2"})
 
 
 class Vectors(Protocol):
@@ -47,41 +55,24 @@ Source = Callable[[], Iterable[Vectors]]
 """Yields all embeddings from the beginning on each call, one batch at a time."""
 
 
-def empty_index(checkpoint: Checkpoint, factory: str) -> faiss.Index:
-    """Create an empty index for a checkpoint's embeddings.
-
-    Raises:
-        ConfigurationError: FAISS does not accept the factory string, or the index stores no ids.
-    """
-    size = checkpoint.card.architecture.embedding_size
-    try:
-        index = faiss.index_factory(size, factory, faiss.METRIC_INNER_PRODUCT)
-        if index.is_trained:
-            index.add_with_ids(np.empty((0, size), np.float32), np.empty(0, np.int64))
-    except RuntimeError as error:
-        raise ConfigurationError(
-            f"FAISS has no index {factory!r} that stores ids; use {FACTORY!r} or another one, "
-            "such as 'IDMap2,IVF64,Flat'"
-        ) from error
-    return index
-
-
 def build(
     store: Store,
     checkpoint: Checkpoint,
     source: Source,
     *,
-    factory: str = FACTORY,
+    factory: str = AUTO,
     calibration: SimilarityCalibration | None = None,
 ) -> Manifest:
     """Build a generation in the store without publishing it (see `publish`).
 
+    Vectors are written as they are read; memory holds a batch of them, and the inverted lists.
+
     Args:
         store: destination.
         checkpoint: the one that produced the embeddings.
-        source: embeddings in order of ids. Read once for an exact index, three times for one that
-            is trained and whose recall is measured.
-        factory: FAISS factory string of an index that stores ids and can reconstruct vectors.
+        source: embeddings in order of ids; read once.
+        factory: FAISS factory string (see `known_factory`); `AUTO` for the one that suits the
+            number of cases.
         calibration: maps similarity to the probability of a shared finding, if measured.
 
     Returns:
@@ -89,8 +80,9 @@ def build(
 
     Raises:
         NothingIndexed: there are no embeddings.
-        ConfigurationError: FAISS cannot create or fill such an index.
+        ConfigurationError: the factory is unknown, or has more lists than there are cases.
         Mismatch: the calibration belongs to another checkpoint.
+        StorageError: the disk is full, read-only or fails; nothing is left of the generation.
     """
     if calibration is not None and calibration.checkpoint != checkpoint.digest:
         raise Mismatch(
@@ -98,49 +90,35 @@ def build(
             f"{calibration.checkpoint[:12]}, not with {checkpoint.digest[:12]}; measure it again "
             "with `xemplar evaluate ranking`"
         )
+    factory = known_factory(factory)
     name, created = _name(store, checkpoint.digest)
-    folder = store.generations / name
-    index = empty_index(checkpoint, factory)
-    with new_folder(folder) as beside:
-        try:
-            if not index.is_trained:
-                index.train(sample_of(source, _TRAINING_ROWS)[1])
-            ids, logits, cams = _fill(index, source, checkpoint.digest)
-            _check_reconstructs(index, int(ids[0]))
-            nprobe, recall = (0, 1.0) if factory in EXACT else choose_nprobe(index, source)
-            with (beside / INDEX).open("wb") as out:
-                # written by Python, whose errors report a full disk; FAISS's do not
-                faiss.write_index(index, faiss.PyCallbackIOWriter(out.write))
-        except RuntimeError as error:  # FAISS's error, with the C++ assertion as its text
-            raise ConfigurationError(
-                f"FAISS cannot build an index {factory!r}: {_last_line(error)}; "
-                f"use {FACTORY!r} or another one that stores ids, such as 'IDMap2,IVF64,Flat'"
-            ) from error
-        for file, array in ((IDS, ids), (LOGITS, logits), (CAMS, cams)):
-            # opened for reading too, which makes NumPy write through Python: NumPy's own error for
-            # a full disk has no errno
-            with (beside / file).open("w+b") as out:
-                np.save(out, array)
+    with new_folder(store.generations / name) as beside:
+        count = _write(beside, source)
+        if not count:
+            raise NothingIndexed(
+                f"checkpoint {checkpoint.digest[:12]} has embedded no images yet; run "
+                "`xemplar index FOLDER`"
+            )
+        built = factory_for(count) if factory == AUTO else factory
+        probes = () if built == FLAT else _write_inverted(beside, built)
+        files = sorted(path.name for path in beside.iterdir())
         manifest = Manifest(
             name=name,
             created=created,
             checkpoint=checkpoint.digest,
             preprocessing=checkpoint.card.spec.digest,
             findings=checkpoint.card.findings,
-            count=len(ids),
-            dimension=index.d,
-            factory=factory,
-            nprobe=nprobe,
-            recall_at_10=recall,
+            count=count,
+            dimension=checkpoint.card.architecture.embedding_size,
+            factory=built,
+            automatic=factory == AUTO,
+            probes=probes,
+            recall_at_10=probes[0].recall_at_10 if probes else 1.0,
             calibration=calibration,
-            files={file: FileRecord.of(beside / file) for file in FILES},
+            files={file: FileRecord.of(beside / file) for file in files},
         )
         (beside / NAME).write_bytes(manifest.to_json())
     return manifest
-
-
-_TRAINING_ROWS = 65_536
-"""Training vectors of an index; FAISS uses at most 256 per inverted list."""
 
 
 def _name(store: Store, digest: str) -> tuple[str, str]:
@@ -153,35 +131,26 @@ def _name(store: Store, digest: str) -> tuple[str, str]:
         time.sleep(0.05)
 
 
-def _fill(
-    index: Any, source: Source, digest: str
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float16]]:
-    """Add all vectors; return ids (N,), logits (N, F) and cams (N, F, g, g).
-
-    Only FAISS holds the vectors, so that there is one copy of them.
-    """
-    ids, logits, cams = [], [], []
-    for batch in source():
-        index.add_with_ids(np.ascontiguousarray(batch.vectors, np.float32), batch.ids)
-        ids.append(batch.ids)
-        logits.append(np.asarray(batch.logits, np.float32))
-        cams.append(np.asarray(batch.cams, np.float16))
-    if not ids:
-        raise NothingIndexed(
-            f"checkpoint {digest[:12]} has embedded no images yet; run `xemplar index FOLDER`"
+def _write(folder: Path, source: Source) -> int:
+    """Write the vectors, ids, logits and maps of all cases; return how many there are."""
+    count = 0
+    with ExitStack() as files:
+        ids, vectors, logits, cams = (
+            files.enter_context(RowWriter(folder / file, dtype))
+            for file, dtype in ((IDS, "<i8"), (VECTORS, "<f4"), (LOGITS, "<f4"), (CAMS, "<f2"))
         )
-    return np.concatenate(ids), np.concatenate(logits), np.concatenate(cams)
+        for batch in source():
+            ids.append(batch.ids)
+            vectors.append(batch.vectors)
+            logits.append(batch.logits)
+            cams.append(batch.cams)
+            count += len(batch.ids)
+    return count
 
 
-def _check_reconstructs(index: Any, case: int) -> None:
-    """Check that the index can reconstruct vectors, which every search needs."""
-    if isinstance(index, faiss.IndexIDMap) and not isinstance(index, faiss.IndexIDMap2):
-        raise RuntimeError("IDMap cannot reconstruct vectors, IDMap2 can")  # noqa: TRY004
-    lists = inverted_lists(index)
-    if lists is not None:
-        lists.set_direct_map_type(faiss.DirectMap.Hashtable)  # id -> position; saved with the index
-    index.reconstruct(case)
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1][-200:]
+def _write_inverted(folder: Path, factory: str) -> tuple[Probe, ...]:
+    """Write inverted lists of the vectors in a folder; return the effort that they need."""
+    vectors = np.asarray(np.load(folder / VECTORS, mmap_mode="r"))
+    inverted = InvertedFile.build(vectors, factory)
+    inverted.write(folder / INVERTED_FILE)
+    return measure_probes(inverted, vectors, np.load(folder / LOGITS))

@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.api.search import CaseFilter
-from xemplar.catalog import Batch, Catalog, FilterColumns
+from xemplar.catalog import Batch, Catalog
 from xemplar.errors import Mismatch, NotFound
 from xemplar.index.engine import SearchableGeneration
-from xemplar.index.generation import TIE, Hits, cosines
+from xemplar.index.exact import cosines, margin
+from xemplar.index.filters import CurrentColumns
+from xemplar.index.generation import Hits
 from xemplar.index.manifest import Manifest
 from xemplar.index.milvus.columns import Condition
 from xemplar.index.milvus.generation import MilvusGeneration
@@ -31,6 +33,7 @@ class LiveIndex:
         added: Batch | None = None,
         removed: Collection[int] = (),
         version: int | None = None,
+        columns: CurrentColumns | None = None,
     ) -> None:
         """Combine a generation with a delta (see `of`).
 
@@ -39,27 +42,39 @@ class LiveIndex:
             added: cases missing from the generation, ids ascending; None for none.
             removed: ids of removed cases; those not in the generation are ignored.
             version: `Catalog.version` of the delta; None without a catalog.
+            columns: what filters ask of the catalog; None to read them when first needed.
         """
         self.generation = generation
         self._version = version
         self._added = added if added is not None else _empty_batch(generation.manifest)
         gone = np.fromiter(removed, np.int64, len(removed))
-        gone = gone[_within(gone, generation.ids)]
+        gone = gone[within(gone, generation.ids)]
         self._removed = frozenset(gone.tolist())
-        kept = np.delete(generation.ids, np.searchsorted(generation.ids, gone))
-        # stable: nearly sorted input takes one pass
-        self._ids = np.sort(np.concatenate([kept, self._added.ids]), kind="stable")
-        self._columns: FilterColumns | None = None
+        self._ids = generation.ids  # not copied until something changes
+        if len(gone) or len(self._added.ids):
+            kept = np.delete(generation.ids, np.searchsorted(generation.ids, gone))
+            # stable: nearly sorted input takes one pass
+            self._ids = np.sort(np.concatenate([kept, self._added.ids]), kind="stable")
+        self._columns = columns if columns is not None else CurrentColumns()
 
     @classmethod
-    def of(cls, generation: SearchableGeneration, catalog: Catalog) -> Self:
+    def of(
+        cls, generation: SearchableGeneration, catalog: Catalog, before: Self | None = None
+    ) -> Self:
         """Combine a generation with the catalog's later changes.
+
+        Args:
+            generation: the published one.
+            catalog: of its cases.
+            before: an index of the same catalog, whose filter columns are used on.
 
         Raises:
             Mismatch: the catalog lacks a case of the generation.
         """
-        check_cases(generation, catalog)
-        return cls(generation).updated(catalog)
+        version = catalog.version()  # read first, see `updated`
+        embedded = check_cases(generation, catalog)
+        index = cls(generation, columns=None if before is None else before._columns)
+        return index._changed(catalog, version, embedded)
 
     def updated(self, catalog: Catalog) -> Self:
         """Return this index with the catalog's changes applied, or itself if there are none.
@@ -71,14 +86,23 @@ class LiveIndex:
         version = catalog.version()
         if version == since:
             return self
-        added = catalog.embedded_ids(checkpoint, since)
-        added = added[~_within(added, self.generation.ids) & ~_within(added, self._added.ids)]
+        return self._changed(catalog, version, catalog.embedded_ids(checkpoint, since))
+
+    def _changed(self, catalog: Catalog, version: int, added: npt.NDArray[np.int64]) -> Self:
+        """Return this index as of a version, given the ids embedded since its own, and others."""
+        checkpoint, since = self.manifest.checkpoint, self._version
+        added = added[~within(added, self.generation.ids) & ~within(added, self._added.ids)]
         read = [self._added, *catalog.vectors_of(checkpoint, added.tolist())]
         gone = catalog.removed(since or 0)
         left = [_rows(batch, ~np.isin(batch.ids, list(gone))) for batch in read]
-        index = type(self)(self.generation, _joined(left), self._removed | gone, version)
-        index._columns = self._current_columns(catalog, index.ids)
+        removed = self._removed | gone
+        index = type(self)(self.generation, _joined(left), removed, version, self._columns)
+        self._columns.follow(catalog, index.ids)
         return index
+
+    def read_columns(self, catalog: Catalog) -> None:
+        """Read what filters ask, so that the first one need not wait for it."""
+        self._columns.of(catalog, self._ids)
 
     def matching(
         self, catalog: Catalog, wanted: CaseFilter, known_absent: str | None = None
@@ -99,7 +123,7 @@ class LiveIndex:
             UnknownFinding: the filter names a finding of no vocabulary and no case.
         """
         catalog.check(wanted)
-        columns = self._current_columns(catalog, self._ids)
+        columns = self._columns.of(catalog, self._ids)
         return columns.mask(wanted, known_absent, catalog.access.sources)
 
     def condition(
@@ -122,11 +146,6 @@ class LiveIndex:
         if catalog.access.sources is None:
             return None
         return self._ids[self.matching(catalog, CaseFilter())]
-
-    def _current_columns(self, catalog: Catalog, ids: npt.NDArray[np.int64]) -> FilterColumns:
-        if self._columns is None:
-            return FilterColumns.read(catalog, ids)
-        return self._columns.updated(catalog, ids)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -161,6 +180,7 @@ class LiveIndex:
         excluded: Collection[int] = (),
         among: npt.NDArray[np.int64] | None = None,
         *,
+        exact: bool = False,
         condition: Condition | None = None,
     ) -> Hits:
         """Find the k most similar cases; see `Generation.search`.
@@ -170,18 +190,20 @@ class LiveIndex:
             k: at least 1.
             excluded: ids of cases to leave out.
             among: ids of the only cases to consider, int64 (n,); None for all.
+            exact: compare all of them.
             condition: that those meet (`condition`).
         """
-        gone = self._removed.union(excluded)
+        gone = self._removed.union(excluded) if self._removed else excluded
+        question = (vector, k, gone, among)
         if isinstance(self.generation, MilvusGeneration):
-            published = self.generation.search(vector, k, gone, among, condition=condition)
+            published = self.generation.search(*question, exact=exact, condition=condition)
         else:
-            published = self.generation.search(vector, k, gone, among)
+            published = self.generation.search(*question, exact=exact)
         later = self._search_added(vector, k, excluded, among)
         ids = np.concatenate([published.ids, later.ids])
         similarity = np.concatenate([published.similarity, later.similarity])
         order = np.lexsort((ids, -similarity))[:k]
-        return Hits(ids[order], similarity[order])
+        return Hits(ids[order], similarity[order], published.recall_at_10)
 
     def vector(self, case: int) -> npt.NDArray[np.float32]:
         """Return the embedding of a case; see `Generation.vector`."""
@@ -221,7 +243,7 @@ class LiveIndex:
         ids, vectors = self._added.ids[allowed], self._added.vectors[allowed]
         if len(ids) > k:
             rough = vectors @ vector
-            close = rough >= np.partition(rough, -k)[-k] - TIE
+            close = rough >= np.partition(rough, -k)[-k] - margin(len(vector))
             ids, vectors = ids[close], vectors[close]
         scores = cosines(vectors, vector)
         order = np.lexsort((ids, -scores))[:k]
@@ -247,19 +269,23 @@ def _position(ids: npt.NDArray[np.int64], case: int) -> int | None:
     return position if position < len(ids) and ids[position] == case else None
 
 
-def _within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Return a mask of the ids contained in ``ids``, which are ascending and may be many."""
     found: npt.NDArray[np.bool_] = np.searchsorted(ids, some, "right") > np.searchsorted(ids, some)
     return found
 
 
-def check_cases(generation: SearchableGeneration, catalog: Catalog) -> None:
+def check_cases(generation: SearchableGeneration, catalog: Catalog) -> npt.NDArray[np.int64]:
     """Refuse a catalog that has no record, not even a removal, of a case of the generation.
+
+    Returns:
+        Ids of the cases that the generation's checkpoint has embedded, int64 (n,), ascending.
 
     Raises:
         Mismatch: it belongs to another store, or is out of date.
     """
-    unknown = np.setdiff1d(generation.ids, catalog.embedded_ids(generation.manifest.checkpoint))
+    embedded = catalog.embedded_ids(generation.manifest.checkpoint)
+    unknown = generation.ids[~within(generation.ids, embedded)]
     removed = catalog.removed() if len(unknown) else ()
     unknown = np.setdiff1d(unknown, np.fromiter(removed, np.int64, len(removed)))
     if len(unknown):
@@ -269,6 +295,7 @@ def check_cases(generation: SearchableGeneration, catalog: Catalog) -> None:
             f"the generation {generation.name}; name the catalog that belongs to this store "
             "(--database, XEMPLAR_DATABASE_URL), or run `xemplar reindex`"
         )
+    return embedded
 
 
 def _empty_batch(manifest: Manifest) -> Batch:

@@ -16,11 +16,11 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Catalog
 from xemplar.errors import ConfigurationError, Mismatch
 from xemplar.index import builder, generation, published
-from xemplar.index.builder import FACTORY, Source
+from xemplar.index.builder import Source
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.index.generation import Hits
-from xemplar.index.manifest import IDS, Manifest, read_manifest
-from xemplar.index.milvus.collection import IndexKind
+from xemplar.index.inverted import AUTO
+from xemplar.index.manifest import IDS, Manifest, check_files, read_manifest
 from xemplar.index.milvus.engine import MilvusEngine
 from xemplar.index.published import DamagedGeneration
 from xemplar.model.checkpoint import Checkpoint
@@ -49,6 +49,8 @@ class SearchableGeneration(Protocol):
         k: int,
         excluded: Collection[int] = (),
         among: npt.NDArray[np.int64] | None = None,
+        *,
+        exact: bool = False,
     ) -> Hits:
         """Find the k most similar cases, or fewer if fewer remain."""
 
@@ -68,7 +70,7 @@ def build(
     source: Source,
     *,
     catalog: Catalog | None = None,
-    factory: str = FACTORY,
+    factory: str = AUTO,
     calibration: SimilarityCalibration | None = None,
 ) -> Manifest:
     """Build a generation without publishing it (see `publish`).
@@ -76,9 +78,9 @@ def build(
     Args:
         store: destination.
         checkpoint: the one that produced the embeddings.
-        source: embeddings in order of ids, read up to three times.
+        source: embeddings in order of ids, read once or twice.
         catalog: of the store; Milvus also stores the metadata that searches filter by.
-        factory: FAISS factory string; Milvus takes Flat, IVF1024,Flat and the like.
+        factory: FAISS factory string (see `known_factory`).
         calibration: maps similarity to the probability of a shared finding, if measured.
 
     Raises:
@@ -88,8 +90,7 @@ def build(
         StorageError: the disk cannot be written, or the server does not answer.
     """
     if not store.index_url:
-        options = {"factory": factory, "calibration": calibration}
-        return builder.build(store, checkpoint, source, **options)
+        return builder.build(store, checkpoint, source, factory=factory, calibration=calibration)
     if calibration is not None and calibration.checkpoint != checkpoint.digest:
         raise Mismatch(
             f"the calibration of similarity was measured with checkpoint "
@@ -99,18 +100,6 @@ def build(
     return MilvusEngine(store).build(
         checkpoint, source, _needed(catalog), factory=factory, calibration=calibration
     )
-
-
-def check_factory(store: Store, checkpoint: Checkpoint, factory: str) -> None:
-    """Refuse a factory string that no index can be built from.
-
-    Raises:
-        ConfigurationError: names those that can.
-    """
-    if store.index_url:
-        IndexKind.of(factory, 0)
-    else:
-        builder.empty_index(checkpoint, factory)
 
 
 def open_generation(
@@ -226,6 +215,24 @@ def held(
         return MilvusEngine(store).held(removed, catalog)
     paths = sorted(store.generations.glob(f"*/{IDS}"))
     return {path.parent.name: _held(path, removed) for path in paths}
+
+
+def check_content(store: Store, manifest: Manifest) -> None:
+    """Refuse a generation whose content is not what its manifest says; reads all of it.
+
+    Args:
+        store: contains the generation.
+        manifest: of the generation. Files are compared with their digests, and the cases of a
+            collection are counted.
+
+    Raises:
+        CorruptArtefact: names what differs, and the remedy.
+        IndexUnreachable: the server does not answer.
+    """
+    if store.index_url:
+        MilvusEngine(store).check_content(manifest.name)
+    else:
+        check_files(store.generations / manifest.name, manifest)
 
 
 def check_answers(store: Store) -> None:

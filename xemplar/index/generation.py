@@ -11,26 +11,29 @@ import numpy.typing as npt
 
 from xemplar.archive.store import Store
 from xemplar.errors import CorruptArtefact, InvalidArgument, NotFound
+from xemplar.index.exact import Mask, Matrix, candidates, ranked
+from xemplar.index.inverted import InvertedFile
 from xemplar.index.manifest import (
     CAMS,
+    FAISS_INDEX,
+    FIRST_SCHEMA,
     IDS,
-    INDEX,
+    INVERTED_FILE,
     LOGITS,
-    METRIC,
+    VECTORS,
     Manifest,
-    check_files,
     check_fit,
     read_manifest,
 )
 from xemplar.index.published import current
-from xemplar.index.recall import inverted_lists
+from xemplar.index.rows import MappedFolder
 from xemplar.model.checkpoint import Checkpoint
 
 UNIT_TOLERANCE = 1e-3
 """Allowed deviation of an embedding's length from 1."""
 
-TIE = 1e-6
-"""Similarities that differ by less count as ties, which FAISS may cut off at any point."""
+DENSE = 16
+"""Ids up to so many times the number of cases are looked up in a table rather than sorted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +43,13 @@ class Hits:
     Attributes:
         ids: int64 (n,).
         similarity: float32 (n,), cosine in [-1, 1], descending.
+        recall_at_10: fraction of the exact 10 nearest cases that such a search finds, as measured
+            when the index was built; 1.0 if all cases were compared.
     """
 
     ids: npt.NDArray[np.int64]
     similarity: npt.NDArray[np.float32]
+    recall_at_10: float = 1.0
 
 
 class Generation:
@@ -53,14 +59,30 @@ class Generation:
         manifest: its description.
     """
 
-    def __init__(self, manifest: Manifest, index: Any, ids: Any, logits: Any, cams: Any) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        files: MappedFolder,
+        vectors: Matrix,
+        inverted: InvertedFile | None = None,
+    ) -> None:
+        """Combine the files of a generation (see `open_generation`).
+
+        Args:
+            manifest: its description.
+            files: mapped ids, logits and maps.
+            vectors: float32 (N, C), in order of ids.
+            inverted: lists of the vectors; None to compare all of them.
+        """
         self.manifest = manifest
-        self._index = index
-        self._ids: npt.NDArray[np.int64] = ids
-        self._logits: npt.NDArray[np.float32] = logits
-        self._cams: npt.NDArray[np.float16] = cams
-        lists = inverted_lists(index)
-        self._lists: int | None = None if lists is None else lists.nlist
+        self._files = files
+        self._vectors = vectors
+        self._inverted = inverted
+        # in memory: whoever holds the ids reads them without asking for the file's length
+        self._ids: npt.NDArray[np.int64] = files.array(IDS).copy()
+        self._logits: npt.NDArray[np.float32] = files.array(LOGITS)
+        self._cams: npt.NDArray[np.float16] = files.array(CAMS)
+        self._check_content()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -84,12 +106,14 @@ class Generation:
         k: int,
         excluded: Collection[int] = (),
         among: npt.NDArray[np.int64] | None = None,
+        *,
+        exact: bool = False,
     ) -> Hits:
         """Find the k most similar cases, or fewer if fewer remain.
 
         Exclusions apply within the search, so that k other cases are found however many there are.
-        With ``among``, all inverted lists are searched: rare cases are found wherever they are, and
-        the result of a flat or inverted index is exact.
+        Without inverted lists, and among a few cases, all are compared. Otherwise candidates come
+        from the lists that the manifest's `Probe` says, and are compared by their vectors.
 
         Args:
             vector: float32 (C,), finite, unit length.
@@ -97,35 +121,41 @@ class Generation:
             excluded: ids of cases to leave out (the query's own, its patient's).
             among: ids of the only cases to consider, int64 (n,); None for all. Ids that are not in
                 this generation are ignored.
+            exact: whether to compare all cases considered.
 
         Raises:
             InvalidArgument: wrong shape, dtype, length or k.
+            CorruptArtefact: a file was cut since the generation was opened.
         """
         self._check(vector, k)
-        allowed = self._allowed(excluded, among)
-        remaining = int(allowed.sum())
-        wanted = min(k, remaining)
-        if wanted == 0:
+        self._files.check()
+        allowed = None if among is None else self._mask(among)
+        matching = len(self) if allowed is None else int(np.count_nonzero(allowed))
+        if len(excluded):
+            allowed = np.ones(len(self), bool) if allowed is None else allowed
+            allowed[self._rows(np.fromiter(excluded, np.int64, len(excluded)))] = False
+        remaining = len(self) if allowed is None else int(np.count_nonzero(allowed))
+        if not remaining:
             return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
-        parameters = self._parameters(allowed, exact=among is not None)
-        fetched = min(wanted + 8, remaining)
-        while True:
-            similarity, ids = self._fetch(vector, fetched, parameters)
-            # a tie at the end of the results may continue beyond them: then fetch more
-            tied = len(ids) == fetched and similarity[wanted - 1] - similarity[-1] < TIE
-            if fetched == remaining or not tied:
-                return self._ranked(vector, ids, wanted)
-            fetched = min(2 * fetched, remaining)
+        k = min(k, remaining)
+        probe = None if exact else self.manifest.probe(matching)
+        rows, recall = np.empty(0, np.int64), 1.0
+        if probe is not None and self._inverted is not None:
+            rows = self._inverted.candidates(vector[None], k, probe.nprobe, allowed)[0]
+            rows, recall = rows[rows >= 0], probe.recall_at_10
+        if len(rows) < k:  # also if the lists that were visited hold too few
+            rows, recall = candidates(self._vectors, vector, k, allowed), 1.0
+        rows, similarity = ranked(self._vectors, rows, vector, k)
+        return Hits(self._ids[rows], similarity, recall)
 
     def vector(self, case: int) -> npt.NDArray[np.float32]:
-        """Return the embedding of a case, float32 (C,), at the index's precision.
+        """Return the embedding of a case, float32 (C,).
 
         Raises:
             NotFound: the case is not in this generation.
+            CorruptArtefact: see `search`; so do `cams` and `logits`.
         """
-        self._row(case)
-        vector: npt.NDArray[np.float32] = self._index.reconstruct(int(case))
-        return vector
+        return np.array(self._vectors[self._row(case)])
 
     def cams(self, case: int) -> npt.NDArray[np.float32]:
         """Return the Grad-CAM maps of a case, float32 (F, g, g), ordered as in the manifest.
@@ -142,8 +172,33 @@ class Generation:
         Raises:
             NotFound: the case is not in this generation.
         """
-        logits: npt.NDArray[np.float32] = self._logits[self._row(case)]
-        return logits
+        return np.array(self._logits[self._row(case)])
+
+    def _check_content(self) -> None:
+        """Refuse files that are whole but contradict the manifest."""
+        manifest, arrays = self.manifest, (self._vectors, self._ids, self._logits, self._cams)
+        found: dict[str, Any] = {
+            "count": {len(one) for one in arrays},
+            "dimension": self._vectors.shape[1:],
+            "findings": {self._logits.shape[1:], self._cams.shape[1:2]},
+            "order of ids": bool((np.diff(self._ids) > 0).all()),
+            "types": [one.dtype.str for one in arrays],
+        }
+        said: dict[str, Any] = {
+            "count": {manifest.count},
+            "dimension": (manifest.dimension,),
+            "findings": {(len(manifest.findings),)},
+            "order of ids": True,
+            "types": ["<f4", "<i8", "<f4", "<f2"],
+        }
+        wrong = [
+            f"{what} {found[what]}, not {said[what]}" for what in said if found[what] != said[what]
+        ]
+        if wrong:
+            raise CorruptArtefact(
+                f"generation {self.name} has {'; '.join(wrong)}; run `xemplar index` to build a "
+                "new generation"
+            )
 
     def _check(self, vector: npt.NDArray[np.float32], k: int) -> None:
         wanted = (self.manifest.dimension,)
@@ -160,50 +215,28 @@ class Generation:
         if k < 1:
             raise InvalidArgument(f"k is {k}; it must be at least 1")
 
-    def _allowed(
-        self, excluded: Collection[int], among: npt.NDArray[np.int64] | None
-    ) -> npt.NDArray[np.bool_]:
-        """Return a mask of the cases to consider, in order of ids."""
-        allowed = ~np.isin(self._ids, np.fromiter(excluded, np.int64, len(excluded)))
-        return allowed if among is None else allowed & np.isin(self._ids, among)
+    def _mask(self, ids: npt.NDArray[np.int64]) -> Mask:
+        """Return a mask of cases by their ids, bool (N,)."""
+        first, last = int(self._ids[0]), int(self._ids[-1])
+        if last - first >= DENSE * len(self):
+            found = np.zeros(len(self), bool)
+            found[self._rows(ids)] = True
+            return found
+        # a table takes a tenth of the time of a binary search for each of many ids
+        table = np.zeros(last - first + 1, bool)
+        table[ids[(ids >= first) & (ids <= last)] - first] = True
+        return table if len(table) == len(self) else table[self._ids - first]
 
-    def _parameters(self, allowed: npt.NDArray[np.bool_], *, exact: bool) -> Any:
-        """Build search parameters; settings on the index would be shared by all threads."""
-        options: dict[str, Any] = {}
-        if not allowed.all():
-            members = np.zeros(int(self._ids[-1]) + 1, bool)
-            members[self._ids[allowed]] = True
-            options["sel"] = faiss.IDSelectorBitmap(np.packbits(members, bitorder="little"))
-        if self._lists is None:
-            return faiss.SearchParameters(**options)
-        nprobe = self._lists if exact else self.manifest.nprobe
-        return faiss.SearchParametersIVF(nprobe=nprobe, **options)
-
-    def _fetch(
-        self, vector: npt.NDArray[np.float32], count: int, parameters: Any
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Query FAISS; results descend and may be fewer than ``count``."""
-        similarity, ids = self._index.search(vector[None], count, params=parameters)
-        found = ids[0] >= 0
-        return similarity[0][found], ids[0][found]
-
-    def _ranked(
-        self, vector: npt.NDArray[np.float32], ids: npt.NDArray[np.int64], count: int
-    ) -> Hits:
-        """Rescore in float64 and return the best ``count``, so that equal vectors score equally.
-
-        FAISS sums in a different order for the last few vectors.
-        """
-        if not len(ids):
-            return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
-        scores = cosines(self._index.reconstruct_batch(ids), vector)
-        order = np.lexsort((ids, -scores))[:count]
-        return Hits(ids[order], scores[order])
+    def _rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+        """Return the rows of those cases that are in this generation."""
+        rows = np.searchsorted(self._ids, ids)
+        return rows[np.searchsorted(self._ids, ids, "right") > rows]
 
     def _row(self, case: int) -> int:
         position = self._position(case)
         if position is None:
             raise NotFound(f"case {case} is not in the index generation {self.name}")
+        self._files.check()
         return position
 
     def _position(self, case: int) -> int | None:
@@ -211,20 +244,11 @@ class Generation:
         return position if position < len(self._ids) and self._ids[position] == case else None
 
 
-def cosines(
-    vectors: npt.NDArray[np.float32], vector: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Return cosines, float32 (n,) in [-1, 1], of unit vectors (n, C) with a unit vector (C,).
-
-    Sums in float64, row by row, so that a pair's result does not depend on the other rows.
-    """
-    products = vectors.astype(np.float64) * vector
-    clipped: npt.NDArray[np.float32] = np.clip(products.sum(axis=1), -1, 1).astype(np.float32)
-    return clipped
-
-
 def open_generation(store: Store, checkpoint: Checkpoint, name: str | None = None) -> Generation:
-    """Open a generation after checking its integrity and its checkpoint.
+    """Open a generation after checking its checkpoint and the sizes of its files.
+
+    Its files are mapped, not read; `check_files` also compares their digests. One of the first
+    schema, whose vectors are in a FAISS index, is read into memory and searched exactly.
 
     Args:
         store: contains the generation.
@@ -234,7 +258,7 @@ def open_generation(store: Store, checkpoint: Checkpoint, name: str | None = Non
     Raises:
         NothingIndexed: no generation was published yet.
         NotFound: there is no generation of that name.
-        CorruptArtefact: a file does not match the manifest.
+        CorruptArtefact: a file is missing or cut, or contradicts the manifest.
         Mismatch: it was built with another checkpoint, preprocessing or metric.
     """
     name = name or current(store)
@@ -243,40 +267,22 @@ def open_generation(store: Store, checkpoint: Checkpoint, name: str | None = Non
         raise NotFound(f"there is no generation {name[:64]!r} in {store.generations}")
     manifest = read_manifest(folder)
     check_fit(manifest, checkpoint)
-    check_files(folder, manifest)
+    files = MappedFolder(folder, {file: record.size for file, record in manifest.files.items()})
+    if manifest.schema == FIRST_SCHEMA:
+        return Generation(manifest, files, _vectors_of(folder / FAISS_INDEX, files.array(IDS)))
+    inverted = None
+    if INVERTED_FILE in manifest.files:
+        shape = (manifest.count, manifest.dimension)
+        inverted = InvertedFile.open(folder / INVERTED_FILE, manifest.factory, shape)
+    return Generation(manifest, files, files.array(VECTORS), inverted)
+
+
+def _vectors_of(path: Path, ids: npt.NDArray[np.int64]) -> Matrix:
+    """Read the vectors of cases, float32 (N, C), from a FAISS index of the first schema."""
     try:
-        index = faiss.read_index(str(folder / INDEX))
-        ids = np.load(folder / IDS)
-        logits = np.load(folder / LOGITS)
-        cams = np.load(folder / CAMS, mmap_mode="r")
-    except (RuntimeError, ValueError, OSError) as error:
-        raise CorruptArtefact(f"{folder} cannot be opened: {error}") from error
-    _check_content(folder, manifest, index, ids, logits, cams)
-    return Generation(manifest, index, ids, logits, cams)
-
-
-def _check_content(
-    folder: Path, manifest: Manifest, index: Any, ids: Any, logits: Any, cams: Any
-) -> None:
-    """Refuse files that are intact but contradict the manifest."""
-    found = {
-        "metric": METRIC if index.metric_type == faiss.METRIC_INNER_PRODUCT else "other",
-        "dimension": index.d,
-        "count": {index.ntotal, len(ids), len(logits), len(cams)},
-        "findings": {logits.shape[1], cams.shape[1]},
-        "order of ids": bool((np.diff(ids) > 0).all()),
-    }
-    said = {
-        "metric": manifest.metric,
-        "dimension": manifest.dimension,
-        "count": {manifest.count},
-        "findings": {len(manifest.findings)},
-        "order of ids": True,
-    }
-    wrong = [
-        f"{what} {found[what]}, not {said[what]}" for what in said if found[what] != said[what]
-    ]
-    if wrong:
+        vectors: Matrix = faiss.read_index(str(path)).reconstruct_batch(ids)
+    except RuntimeError as error:
         raise CorruptArtefact(
-            f"{folder} has {'; '.join(wrong)}; run `xemplar index` to build a new generation"
-        )
+            f"{path} cannot be read; run `xemplar reindex` to build a new generation"
+        ) from error
+    return vectors

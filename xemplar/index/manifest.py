@@ -13,12 +13,22 @@ from xemplar.errors import CorruptArtefact, Mismatch
 from xemplar.index.calibration import SimilarityCalibration
 from xemplar.model.checkpoint import Checkpoint
 
-SCHEMA = 1
+SCHEMA = 2
+FIRST_SCHEMA = 1
+"""Of generations whose vectors are in a FAISS index (`FAISS_INDEX`); no longer written."""
+
 METRIC = "inner_product"
 NAME = "manifest.json"
 _REBUILD = "run `xemplar index` to build a new generation from the catalog"
-INDEX, IDS, LOGITS, CAMS = "index.faiss", "ids.npy", "logits.npy", "cams.npy"
-FILES = (INDEX, IDS, LOGITS, CAMS)
+VECTORS, IDS, LOGITS, CAMS = "vectors.npy", "ids.npy", "logits.npy", "cams.npy"
+INVERTED_FILE = "ivf.faiss"
+FAISS_INDEX = "index.faiss"
+ROWS = (VECTORS, IDS, LOGITS, CAMS)
+FILES = {
+    FIRST_SCHEMA: ({FAISS_INDEX, IDS, LOGITS, CAMS},),
+    SCHEMA: (set(ROWS), {*ROWS, INVERTED_FILE}),
+}
+"""Files of a generation, by schema; only one with inverted lists has `INVERTED_FILE`."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,22 @@ class FileRecord:
         return cls(file_digest(path), path.stat().st_size)
 
 
+@dataclass(frozen=True)
+class Probe:
+    """Search effort measured for filters that keep a share of the cases (`xemplar.index.recall`).
+
+    Attributes:
+        share: least share of the cases that a filter keeps, in (0, 1].
+        nprobe: number of inverted lists that a search visits.
+        recall_at_10: fraction of the exact 10 nearest cases that it finds, the lowest of several
+            filters.
+    """
+
+    share: float
+    nprobe: int
+    recall_at_10: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Content and origin of a generation.
@@ -46,10 +72,12 @@ class Manifest:
         findings: of the Grad-CAM maps, in order.
         count: number of cases.
         dimension: of the embedding.
-        factory: FAISS factory string.
-        nprobe: number of inverted lists that a search visits; 0 if the index has none.
-        recall_at_10: fraction of the 10 nearest cases that a search finds, measured against exact
-            search; 1.0 by construction if the search is exact.
+        factory: FAISS factory string: "Flat" for exact search, or of inverted lists.
+        recall_at_10: fraction of the 10 nearest cases that a search without filter finds, measured
+            against exact search; 1.0 by construction if the search is exact.
+        automatic: whether the number of cases decided on the factory.
+        probes: search effort by the share of cases that a filter keeps, from 1 down; empty if the
+            search is exact. Fewer cases than the last share are compared exactly.
         calibration: maps similarity to the probability of a shared finding; None until measured.
         files: name -> digest and size.
         metric: similarity metric.
@@ -64,9 +92,10 @@ class Manifest:
     count: int
     dimension: int
     factory: str
-    nprobe: int
     recall_at_10: float
     files: Mapping[str, FileRecord]
+    automatic: bool = True
+    probes: tuple[Probe, ...] = ()
     calibration: SimilarityCalibration | None = None
     metric: str = METRIC
     schema: int = SCHEMA
@@ -74,6 +103,10 @@ class Manifest:
     def to_json(self) -> bytes:
         """Serialise as the content of manifest.json."""
         return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode()
+
+    def probe(self, matching: int) -> Probe | None:
+        """Return the effort of a search in so many of the cases; None to compare them exactly."""
+        return next((one for one in self.probes if one.share * self.count <= matching), None)
 
 
 _MANIFEST = TypeAdapter(Manifest)
@@ -88,11 +121,13 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / NAME
     try:
         fields = json.loads(path.read_bytes())
-        if fields["schema"] != SCHEMA:
+        if fields["schema"] not in FILES:
             raise CorruptArtefact(
-                f"{path} has schema {fields['schema']!r}; this software reads {SCHEMA}; install "
+                f"{path} has schema {fields['schema']!r}; this software reads {[*FILES]}; install "
                 "the version that wrote it, or run `xemplar index` to build a new generation"
             )
+        if fields["schema"] == FIRST_SCHEMA:
+            del fields["nprobe"]  # of its index, whose vectors are now compared exactly
         if fields["calibration"] is not None:
             fields["calibration"] = SimilarityCalibration.from_dict(fields["calibration"])
         manifest = _MANIFEST.validate_python(vars(Manifest(**fields)))
@@ -101,7 +136,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} cannot be read: {error}; run `xemplar index` to build a new generation, or "
             "go back to an older one with `xemplar generations activate`"
         ) from error
-    if set(manifest.files) != set(FILES):
+    if set(manifest.files) not in FILES[manifest.schema]:
         raise CorruptArtefact(f"{path} lists the files {sorted(manifest.files)}; {_REBUILD}")
     return manifest
 
@@ -133,7 +168,9 @@ def check_fit(manifest: Manifest, checkpoint: Checkpoint) -> None:
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Refuse a generation whose files were changed.
+    """Refuse a generation whose files were changed; reads all of them.
+
+    Done when one is published, backed up or restored. Opening one only compares sizes.
 
     Raises:
         CorruptArtefact: names the file and the remedy.

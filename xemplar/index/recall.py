@@ -1,100 +1,113 @@
-"""Measures the recall of an approximate index and chooses its search effort."""
+"""Measures the recall of inverted lists under filters, and chooses their search effort."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterator
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.index.exact import Matrix, Rows, nearest, ranked
+from xemplar.index.inverted import InvertedFile
+from xemplar.index.manifest import Probe
+
 K = 10
-QUERIES = 256
+QUERIES = 128
 ENOUGH = 0.99
 """Recall above which searching more inverted lists is not worth the time."""
 
-
-def inverted_lists(index: Any) -> Any | None:
-    """Return the inverted file within a FAISS index, or None."""
-    return faiss.try_extract_index_ivf(index)
+FEW = 16_384
+"""Matching cases up to which all are compared, in a few milliseconds."""
 
 
-def sample_of(
-    source: Callable[[], Iterable[Any]], size: int, seed: int = 0
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Draw a uniform sample of up to ``size`` cases from a stream of unknown length.
+def measure_probes(
+    inverted: InvertedFile, vectors: Matrix, logits: npt.NDArray[np.float32], seed: int = 0
+) -> tuple[Probe, ...]:
+    """Choose the fewest inverted lists that reach `ENOUGH` recall, by the share a filter keeps.
 
-    Reservoir sampling: Vitter, ACM TOMS 11(1), 1985, algorithm R.
+    A filter by chance spreads its cases over all lists. One by a finding gathers them in some, and
+    is hardest for queries that it excludes. So cases with the highest and with the lowest logits of
+    a finding are searched, too, with queries of the opposite; what is said of a share is the lowest
+    recall of the three.
+
+    Args:
+        inverted: lists of the vectors.
+        vectors: float32 (n, C).
+        logits: float32 (n, F).
+        seed: of queries and filters.
 
     Returns:
-        ids int64 (n,), vectors float32 (n, C).
+        For the shares 1, 1/2, 1/4 and so on, down to `FEW` cases.
     """
     rng = np.random.default_rng(seed)
-    ids: list[npt.NDArray[np.int64]] = []
-    rows: list[npt.NDArray[np.float32]] = []
-    seen = 0
-    for batch in source():
-        for number, row in zip(batch.ids, batch.vectors, strict=True):
-            seen += 1
-            if len(rows) < size:
-                ids.append(number)
-                rows.append(row.copy())
-            elif (slot := int(rng.integers(seen))) < size:
-                ids[slot], rows[slot] = number, row.copy()
-    return np.array(ids, np.int64), np.array(rows, np.float32)
+    probes, nprobe = [], 1
+    for number, share in enumerate(_shares(len(vectors))):
+        finding = logits[:, number % logits.shape[1]]
+        recall = 1.0
+        for allowed, others in _filters(finding, share, rng):
+            own = rng.choice(others, min(QUERIES, len(others)), replace=False)
+            truth = nearest(vectors, vectors[own], K + 1, allowed)
+            nprobe, found = _enough(inverted, vectors, own, truth, allowed, nprobe)
+            recall = min(recall, found)
+        probes.append(Probe(share, nprobe, recall))
+    return tuple(probes)
 
 
-def choose_nprobe(index: Any, source: Callable[[], Iterable[Any]]) -> tuple[int, float]:
-    """Choose the fewest inverted lists (a power of two) that reach `ENOUGH` recall.
+def _shares(count: int) -> list[float]:
+    shares = [1.0]
+    while count * shares[-1] > 4 * FEW:
+        shares.append(shares[-1] / 2)
+    return [*shares, FEW / count] if count > FEW else shares
 
-    Returns:
-        ``(nprobe, recall at 10)``; nprobe is 0 if the index has no inverted lists.
-    """
-    ids, queries = sample_of(source, QUERIES)
-    truth = _exact(source, ids, queries)
-    lists = inverted_lists(index)
-    if lists is None:
-        return 0, _recall(index, None, ids, queries, truth)
-    nprobe, recall = 1, 0.0
+
+def _filters(
+    finding: npt.NDArray[np.float32], share: float, rng: np.random.Generator
+) -> Iterator[tuple[Rows | None, Rows]]:
+    """Yield the rows that each filter keeps, ascending, None for all; and rows of queries."""
+    everything, kept = np.arange(len(finding)), round(share * len(finding))
+    if kept == len(finding):
+        yield None, everything
+        return
+    yield np.sort(rng.choice(everything, kept, replace=False)), everything
+    order, ends = np.argsort(finding), max(1, len(finding) // 20)
+    yield np.sort(order[:kept]), order[-ends:]
+    yield np.sort(order[-kept:]), order[:ends]
+
+
+def _enough(
+    inverted: InvertedFile,
+    vectors: Matrix,
+    own: Rows,
+    truth: Rows,
+    allowed: Rows | None,
+    nprobe: int,
+) -> tuple[int, float]:
+    """Find the fewest lists, at least ``nprobe``, that reach `ENOUGH` recall, and that recall."""
+    mask = None
+    if allowed is not None:
+        mask = np.zeros(len(vectors), bool)
+        mask[allowed] = True
     while True:
-        parameters = faiss.SearchParametersIVF(nprobe=nprobe)
-        recall = _recall(index, parameters, ids, queries, truth)
-        if recall >= ENOUGH or nprobe >= lists.nlist:
+        rows = inverted.candidates(vectors[own], K + 1, nprobe, mask)
+        found = [
+            ranked(vectors, some[some >= 0], vectors[query], K + 1)[0]
+            for query, some in zip(own, rows, strict=True)
+        ]
+        recall = recall_of(own, truth, found)
+        if recall >= ENOUGH or nprobe >= inverted.lists:
             return nprobe, recall
-        nprobe = min(2 * nprobe, lists.nlist)
+        nprobe = min(nprobe + max(1, nprobe // 2), inverted.lists)
 
 
-def _exact(
-    source: Callable[[], Iterable[Any]],
-    ids: npt.NDArray[np.int64],
-    queries: npt.NDArray[np.float32],
-) -> npt.NDArray[np.int64]:
-    """Return the ids of each query's nearest cases without itself, int64 (queries, up to K)."""
-    best = np.empty((len(queries), 0), np.float32)
-    best_ids = np.empty((len(queries), 0), np.int64)
-    for batch in source():
-        similarity = queries @ batch.vectors.T
-        similarity[ids[:, None] == batch.ids] = -np.inf
-        best = np.hstack([best, similarity])
-        best_ids = np.hstack([best_ids, np.broadcast_to(batch.ids, similarity.shape)])
-        order = np.argsort(-best, axis=1, kind="stable")[:, :K]
-        best = np.take_along_axis(best, order, axis=1)
-        best_ids = np.take_along_axis(best_ids, order, axis=1)
-    return np.where(np.isfinite(best), best_ids, -1)
+def recall_of(own: Rows, truth: Rows, found: list[Rows]) -> float:
+    """Return the fraction of the K nearest that were found, without the query itself.
 
-
-def _recall(
-    index: Any,
-    parameters: Any | None,
-    ids: npt.NDArray[np.int64],
-    queries: npt.NDArray[np.float32],
-    truth: npt.NDArray[np.int64],
-) -> float:
-    """Return the fraction of exact neighbours that the index finds, without the query itself."""
-    _, found = index.search(queries, min(K + 1, index.ntotal), params=parameters)
+    Args:
+        own: each query's own row, int64 (queries,).
+        truth: the nearest rows, int64 (queries, K + 1), best first, -1 where there are fewer.
+        found: rows found for each query, best first.
+    """
     hits = wanted = 0
-    for own, exact, answer in zip(ids, truth, found, strict=True):
-        others = [number for number in answer if number not in (own, -1)][:K]
-        expected = exact[exact >= 0]
+    for query, exact, answer in zip(own, truth, found, strict=True):
+        expected = exact[(exact >= 0) & (exact != query)][:K]
         wanted += len(expected)
-        hits += len(np.intersect1d(expected, others))
+        hits += len(np.intersect1d(expected, answer[answer != query][:K]))
     return hits / wanted if wanted else 1.0

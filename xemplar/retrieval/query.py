@@ -152,12 +152,12 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
     finding = checkpoint.card.findings[explained]
     similar = scope.neighbours(vector)
     contrary = scope.counter_examples(vector, finding)
-    archived = scope.archived(vector, query.inputs, similar)
+    archived = scope.archived(vector, query.inputs, similar.cases)
     query.watch.stage("search")
     cams = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0]
     query.watch.stage("explain")
-    neighbours = _neighbours(live, similar, explained)
-    counter_examples = _neighbours(live, contrary, explained)
+    neighbours = _neighbours(live, similar.cases, explained)
+    counter_examples = _neighbours(live, contrary.cases, explained)
     query.watch.stage("describe")
     return Answer(
         query_id=secrets.token_hex(8),
@@ -176,6 +176,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         counter_examples=counter_examples,
         similarity_calibration=live.generation.manifest.calibration,
         matched=scope.matched,
+        recall_at_10=similar.recall_at_10,
         warnings=query.warnings,
         timings_ms=query.watch.timings_ms,
     )

@@ -78,6 +78,8 @@ class Answer:
         counter_examples: most similar cases without the explained finding; empty if not requested.
         similarity_calibration: what the neighbours' chance was measured on; None if not measured.
         matched: number of indexed cases that match the filter, without explicitly excluded ones.
+        recall_at_10: fraction of the exact 10 nearest cases that such a search finds, as measured
+            when the index was built; 1.0 if all matching cases were compared.
         warnings: problems with the image, as messages; empty if there are none.
         timings_ms: milliseconds by stage, in order.
     """
@@ -98,6 +100,7 @@ class Answer:
     counter_examples: tuple[Neighbour, ...]
     similarity_calibration: SimilarityCalibration | None
     matched: int
+    recall_at_10: float
     warnings: tuple[str, ...]
     timings_ms: dict[str, float]
 

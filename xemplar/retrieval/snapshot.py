@@ -21,6 +21,7 @@ from xemplar.imaging.validation.validator import (
 from xemplar.index import (
     LiveIndex,
     check_cases,
+    check_files,
     current,
     manifest_of,
     open_generation,
@@ -119,6 +120,7 @@ def publish_usable(
         StorageError: disk or database cannot be written; the live one does not change.
     """
     manifest = manifest_of(store, name)
+    check_files(store.generations / name, manifest)
     checkpoint = load(_made_by(manifest.checkpoint, store, otherwise))
     check_cases(open_generation(store, checkpoint, name, catalog), catalog)
     if checkpoint.path is not None:
@@ -163,7 +165,8 @@ def open_snapshot(
     else:
         encoder = opener(load(path))
     generation = open_generation(store, encoder.checkpoint, catalog=catalog)
-    snapshot = Snapshot(encoder, LiveIndex.of(generation, catalog))
+    live = LiveIndex.of(generation, catalog, None if before is None else before.generation)
+    snapshot = Snapshot(encoder, live)
     if before is not None and encoder is before.encoder:
         return replace(snapshot, validator=before.validator)
     return replace(snapshot, validator=new_validator(snapshot, catalog, store))

@@ -15,7 +15,16 @@ from tests.xemplar.index.test_search import brute_force, opened
 from tests.xemplar.index.vectors import checkpoint, random_vectors, source
 from xemplar.api import CaseFilter
 from xemplar.archive.store import Store
-from xemplar.catalog import Access, Catalog, Description, Entry, case_id_of, migrate, open_catalog
+from xemplar.catalog import (
+    Access,
+    Catalog,
+    Description,
+    Entry,
+    FilterColumns,
+    case_id_of,
+    migrate,
+    open_catalog,
+)
 from xemplar.errors import NotFound, UnknownFinding
 from xemplar.index import Changes, Generation, LiveIndex, build, open_generation
 
@@ -211,3 +220,31 @@ def test_a_filter_selects_by_the_metadata_of_now(tmp_path: Path, catalog: Catalo
     assert not index.matching(elsewhere, CaseFilter()).any()
     with pytest.raises(UnknownFinding, match="Gout"):
         index.matching(catalog, CaseFilter(any_of=("Gout",)))
+
+
+def test_columns_of_filters_are_read_when_needed_and_by_one_index_for_the_next(
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service is ready before they are read, and does not read them for each generation."""
+    store, vectors = Store(tmp_path / "store"), random_vectors(6)
+    for number in range(4):
+        catalog.add(DIGEST, [entry(number, vectors[number])])
+    reads, read = [0], FilterColumns.read
+
+    def counted(of: Catalog, ids: npt.NDArray[np.int64]) -> FilterColumns:
+        reads[0] += 1
+        return read(of, ids)
+
+    monkeypatch.setattr(FilterColumns, "read", counted)
+    first = LiveIndex.of(published(store, catalog), catalog)
+    catalog.add(DIGEST, [entry(4, vectors[4])])
+    first = first.updated(catalog)
+    assert reads == [0]
+    first.read_columns(catalog)
+    assert first.matching(catalog, CaseFilter(source=("set",))).sum() == 5
+    catalog.add(DIGEST, [entry(5, vectors[5])])
+    second = LiveIndex.of(published(store, catalog), catalog, first)
+    for index, count in ((second, 6), (first, 5)):
+        assert index.matching(catalog, CaseFilter(source=("set",))).sum() == count
+        assert index.matching(catalog, CaseFilter(source=("other",))).sum() == 0
+    assert reads == [1]

@@ -1,11 +1,15 @@
 """Generations: whole or absent, published atomically, and refused where they do not fit."""
 
+import io
 import json
+import mmap
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
+from tests.system.disk import NoDisk, small_disk
 from tests.xemplar.index.vectors import FINDINGS, SIZE, checkpoint, random_vectors, source
 from xemplar.archive.store import Store
 from xemplar.errors import (
@@ -14,10 +18,21 @@ from xemplar.errors import (
     Mismatch,
     NotFound,
     NothingIndexed,
+    StorageFull,
     XemplarError,
 )
-from xemplar.index import Manifest, build, current, generations, open_generation, publish
-from xemplar.index.manifest import FILES, METRIC
+from xemplar.index import (
+    Manifest,
+    build,
+    check_files,
+    current,
+    generations,
+    open_generation,
+    publish,
+    remove,
+)
+from xemplar.index.inverted import FLAT_LIMIT, factory_for
+from xemplar.index.manifest import METRIC, ROWS, FileRecord
 
 
 @pytest.fixture
@@ -38,11 +53,12 @@ def edit_manifest(store: Store, name: str, **changes: object) -> None:
 def test_the_manifest_says_what_is_inside(store: Store) -> None:
     manifest = built(store)
     folder = store.generations / manifest.name
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "manifest.json"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*ROWS, "manifest.json"])
     assert manifest.name.endswith("Z-11111111")
     assert manifest.created.endswith("+00:00")
     assert (manifest.count, manifest.dimension, manifest.metric) == (5, SIZE, METRIC)
     assert (manifest.findings, manifest.recall_at_10) == (FINDINGS, 1.0)
+    assert (manifest.factory, manifest.automatic, manifest.probes) == ("Flat", True, ())
     assert manifest.preprocessing == checkpoint().card.spec.digest
     assert manifest.calibration is None
     assert generations(store) == (manifest,)
@@ -96,7 +112,7 @@ def test_a_crash_while_building_leaves_no_generation(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("xemplar.index.builder.np.save", crash)
+        patched.setattr("xemplar.index.rows.RowWriter.append", crash)
         patched.setattr(
             "shutil.rmtree", lambda *_, **__: None
         )  # a killed process leaves its folder
@@ -130,30 +146,130 @@ def test_no_embeddings_make_no_generation(store: Store) -> None:
     assert generations(store) == ()
 
 
-@pytest.mark.parametrize("factory", ["Flat", "IDMap,Flat", "IDMap,IVF2,Flat", "Nonsense", ""])
-def test_indexes_that_cannot_do_the_work_are_refused_when_built(store: Store, factory: str) -> None:
+@pytest.mark.parametrize(
+    ("factory", "why"),
+    [
+        ("IDMap2,HNSW32", "loses neighbours under a filter; use 'auto'"),
+        ("HNSW32,Flat", "loses neighbours under a filter; use 'auto'"),
+        ("IVF4,PQ8", "is unknown; use 'auto', 'Flat'"),
+        ("IVF0,SQ8", "is unknown"),
+        ("Nonsense", "is unknown"),
+        ("", "is unknown"),
+        ("IVF201,SQ8", "201 lists for 200 cases; use fewer lists"),
+    ],
+)
+def test_indexes_that_cannot_do_the_work_are_refused_when_built(
+    store: Store, factory: str, why: str
+) -> None:
     ids = np.arange(200, dtype=np.int64)
-    with pytest.raises(ConfigurationError, match="use 'IDMap2,Flat'"):
+    with pytest.raises(ConfigurationError, match=why):
         build(store, checkpoint(), source(ids, random_vectors(200)), factory=factory)
     assert generations(store) == ()
 
 
-@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
-def test_every_damaged_file_is_refused_with_the_mend(store: Store, name: str, damage: str) -> None:
-    publish(store, built(store).name)
+def test_the_number_of_cases_decides_on_the_kind_of_index() -> None:
+    assert [factory_for(count) for count in (1, FLAT_LIMIT, 1_000_000)] == [
+        "Flat",
+        "Flat",
+        "IVF2000,SQ8",
+    ]
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IDMap2,Flat"])
+def test_a_kind_that_was_asked_for_is_remembered(store: Store, factory: str) -> None:
+    """The second name is that of earlier versions."""
+    ids = np.arange(5, dtype=np.int64)
+    manifest = build(store, checkpoint(), source(ids, random_vectors(5)), factory=factory)
+    assert (manifest.factory, manifest.automatic) == ("Flat", False)
+    assert generations(store) == (manifest,)
+
+
+def with_lists(store: Store) -> Manifest:
+    ids = np.arange(200, dtype=np.int64)
+    return build(store, checkpoint(), source(ids, random_vectors(200)), factory="IVF4,SQ8")
+
+
+@pytest.mark.parametrize("name", [*ROWS, "ivf.faiss", "manifest.json"])
+@pytest.mark.parametrize("damage", ["cut", "grow", "empty", "remove"])
+def test_every_file_of_another_size_is_refused_with_the_mend(
+    store: Store, name: str, damage: str
+) -> None:
+    publish(store, with_lists(store).name)
     path = store.generations / current(store) / name
-    content = bytearray(path.read_bytes())
-    if damage == "flip":
-        content[len(content) // 2 if name != "manifest.json" else 0] ^= 1
-        path.write_bytes(content)
-    elif damage == "cut":
-        path.write_bytes(content[: len(content) // 2])
-    else:
-        path.unlink()
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "remove":
+        changed = {"cut": content[: len(content) // 2], "grow": content + b"{", "empty": b""}
+        path.write_bytes(changed[damage])
     with pytest.raises(CorruptArtefact, match="xemplar index") as caught:
         open_generation(store, checkpoint())
     assert name in str(caught.value) or name == "manifest.json"
+
+
+@pytest.mark.parametrize("name", [*ROWS, "ivf.faiss"])
+def test_digests_tell_a_changed_bit(store: Store, name: str) -> None:
+    manifest = with_lists(store)
+    folder = store.generations / manifest.name
+    check_files(folder, manifest)
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(CorruptArtefact, match=rf"{name} is .* bytes.*xemplar index"):
+        check_files(folder, manifest)
+
+
+def rewritten(store: Store, name: str, content: bytes) -> None:
+    """Replace a file of the live generation by another, which its manifest says is right."""
+    folder = store.generations / current(store)
+    (folder / name).write_bytes(content)
+    files = json.loads((folder / "manifest.json").read_bytes())["files"]
+    record = FileRecord.of(folder / name)
+    files[name] = {"sha256": record.sha256, "size": record.size}
+    edit_manifest(store, folder.name, files=files)
+
+
+@pytest.mark.parametrize("content", [b"no array", b"\x93NUMPY\x01\x00\x04\x00{} \n"])
+def test_a_file_that_is_no_array_is_refused(store: Store, content: bytes) -> None:
+    publish(store, built(store).name)
+    rewritten(store, "vectors.npy", content)
+    with pytest.raises(CorruptArtefact, match=r"vectors\.npy is no array.*xemplar reindex"):
+        open_generation(store, checkpoint())
+
+
+def test_an_array_of_another_type_is_refused(store: Store) -> None:
+    publish(store, built(store).name)
+    written = io.BytesIO()
+    np.save(written, random_vectors(5).astype(np.float64))
+    rewritten(store, "vectors.npy", written.getvalue())
+    with pytest.raises(CorruptArtefact, match=r"types .*<f8.*xemplar index"):
+        open_generation(store, checkpoint())
+
+
+@pytest.mark.parametrize("name", [*ROWS, "ivf.faiss"])
+def test_a_file_that_is_cut_under_an_open_generation_is_refused(store: Store, name: str) -> None:
+    """Reading beyond its end would kill the process."""
+    publish(store, with_lists(store).name)
+    generation = open_generation(store, checkpoint())
+    vector = generation.vector(7)
+    for ask in (generation.vector, generation.cams, generation.logits):
+        ask(7)
+    with (store.generations / current(store) / name).open("r+b") as file:
+        file.truncate(4096 if name == "ivf.faiss" else 10)
+    for ask in (generation.vector, generation.cams, generation.logits):
+        with pytest.raises(CorruptArtefact, match=rf"{name} is .*generations activate"):
+            ask(7)
+    with pytest.raises(CorruptArtefact, match=rf"{name} is .*generations activate"):
+        generation.search(vector, 3)
+
+
+def test_a_deleted_generation_that_is_open_answers_on(store: Store) -> None:
+    first, second = with_lists(store), built(store)
+    publish(store, first.name)
+    generation = open_generation(store, checkpoint())
+    publish(store, second.name)
+    remove(store, first.name)
+    assert generation.search(random_vectors(200)[7], 1).ids.tolist() == [7]
+    assert generation.cams(7).shape == (2, 2, 2)
 
 
 def test_another_checkpoint_is_refused_naming_both_and_the_mend(store: Store) -> None:
@@ -171,7 +287,9 @@ def test_another_checkpoint_is_refused_naming_both_and_the_mend(store: Store) ->
         ("dimension", 9, Mismatch),
         ("metric", "l2", Mismatch),
         ("count", 6, CorruptArtefact),
-        ("schema", 2, CorruptArtefact),
+        ("schema", 3, CorruptArtefact),
+        ("automatic", "perhaps", CorruptArtefact),
+        ("probes", [{"share": 1}], CorruptArtefact),
         ("files", {}, CorruptArtefact),
         ("unheard", 1, CorruptArtefact),
     ],
@@ -193,25 +311,42 @@ def test_another_preprocessing_of_the_same_file_is_named(store: Store) -> None:
         open_generation(store, other)
 
 
-def test_an_index_of_another_metric_is_refused(store: Store) -> None:
-    import faiss
-
-    from xemplar.index.manifest import FileRecord
-
-    manifest = built(store)
-    publish(store, manifest.name)
-    path = store.generations / manifest.name / "index.faiss"
-    index = faiss.index_factory(SIZE, "IDMap2,Flat", faiss.METRIC_L2)
-    index.add_with_ids(random_vectors(5), np.arange(5))
-    faiss.write_index(index, str(path))
-    record = FileRecord.of(path)
-    files = {name: vars(r) for name, r in manifest.files.items()}
-    files["index.faiss"] = {"sha256": record.sha256, "size": record.size}
-    edit_manifest(store, manifest.name, files=files)
-    with pytest.raises(CorruptArtefact, match="metric other"):
+def test_inverted_lists_of_another_metric_are_refused(store: Store) -> None:
+    publish(store, with_lists(store).name)
+    index = faiss.index_factory(SIZE, "IVF4,SQ8", faiss.METRIC_L2)
+    index.train(random_vectors(200))
+    index.add(random_vectors(200))
+    rewritten(store, "ivf.faiss", faiss.serialize_index(index).tobytes())
+    with pytest.raises(CorruptArtefact, match=r"ivf\.faiss has .*xemplar reindex"):
         open_generation(store, checkpoint())
 
 
-def test_maps_are_not_read_into_memory(store: Store) -> None:
+def test_a_file_that_holds_no_lists_is_refused(store: Store) -> None:
+    publish(store, with_lists(store).name)
+    rewritten(store, "ivf.faiss", b"no lists of FAISS at all")
+    with pytest.raises(CorruptArtefact, match=r"ivf\.faiss cannot be opened"):
+        open_generation(store, checkpoint())
+
+
+def test_vectors_and_maps_are_not_read_into_memory(store: Store) -> None:
     publish(store, built(store).name)
-    assert isinstance(open_generation(store, checkpoint())._cams, np.memmap)
+    generation = open_generation(store, checkpoint())
+    for array in (generation._vectors, generation._cams, generation._logits):
+        assert isinstance(array.base, mmap.mmap)
+
+
+def test_a_full_disk_leaves_no_generation(tmp_path: Path) -> None:
+    """The live one stays."""
+    try:
+        with small_disk(1) as disk:
+            store = Store(disk.root)
+            live = built(store)
+            publish(store, live.name)
+            ids = np.arange(40_000, dtype=np.int64)
+            with pytest.raises(StorageFull):
+                build(store, checkpoint(), source(ids, random_vectors(40_000), size=4_000))
+            assert generations(store) == (live,)
+            assert [path.name for path in store.generations.glob(".*")] == []
+            assert len(open_generation(store, checkpoint())) == live.count
+    except NoDisk as reason:
+        pytest.skip(str(reason))

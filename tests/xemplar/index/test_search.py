@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from tests.xemplar.index.vectors import SIZE, checkpoint, random_vectors, source, unit
 from xemplar.archive.store import Store
 from xemplar.errors import InvalidArgument, NotFound
-from xemplar.index import Generation, build, open_generation, publish
+from xemplar.index import Generation, Probe, build, open_generation, publish
 
 
 def opened(
     store: Store,
     ids: npt.NDArray[np.int64],
     vectors: npt.NDArray[np.float32],
-    factory: str = "IDMap2,Flat",
+    factory: str = "auto",
 ) -> Generation:
     manifest = build(store, checkpoint(), source(ids, vectors), factory=factory)
     publish(store, manifest.name)
@@ -71,12 +71,11 @@ def test_search_equals_brute_force(data: st.DataObject) -> None:
     assert hits.similarity.dtype == np.float32
 
 
-@pytest.mark.parametrize("factory", ["IVF4,Flat", "IDMap2,IVF4,Flat", "IDMap2,HNSW16"])
-def test_approximate_indexes_leave_out_too(tmp_path: Path, factory: str) -> None:
+def test_inverted_lists_leave_out_too(tmp_path: Path) -> None:
     ids, vectors = np.arange(5, 405, dtype=np.int64), random_vectors(400)
-    generation = opened(Store(tmp_path), ids, vectors, factory)
+    generation = opened(Store(tmp_path), ids, vectors, "IVF4,SQ8")
     assert generation.manifest.recall_at_10 >= 0.95
-    assert (generation.manifest.nprobe > 0) == ("IVF" in factory)
+    assert generation.manifest.factory == "IVF4,SQ8"
     exclude = {int(i) for i in ids[::2]}
     found = wanted = 0
     for query in vectors[:20]:
@@ -89,28 +88,102 @@ def test_approximate_indexes_leave_out_too(tmp_path: Path, factory: str) -> None
     np.testing.assert_array_equal(generation.vector(9), vectors[4])
 
 
-@pytest.mark.parametrize("factory", ["IVF8,Flat", "IDMap2,IVF8,Flat"])
-def test_inverted_lists_are_searched_exactly_among_given_cases(
-    tmp_path: Path, factory: str
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Number of matching cases up to which all are compared, small enough for small indexes."""
+    monkeypatch.setattr("xemplar.index.recall.FEW", 16)
+    return 16
+
+
+def probing_one_list(generation: Generation) -> Generation:
+    """As if one list had been measured to be enough, so that an approximate search misses cases."""
+    probes = tuple(replace(one, nprobe=1) for one in generation.manifest.probes)
+    files, vectors, lists = generation._files, generation._vectors, generation._inverted
+    return Generation(replace(generation.manifest, probes=probes), files, vectors, lists)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_among_a_few_cases_and_on_request_all_are_compared(
+    tmp_path: Path, few: int, exact: bool
 ) -> None:
-    """A rare kind of case lies in any list, so all are looked into."""
+    """A rare kind of case lies in any list."""
     ids, vectors = np.arange(5, 405, dtype=np.int64), random_vectors(400)
-    generation = opened(Store(tmp_path), ids, vectors, factory)
-    few = replace(generation.manifest, nprobe=1)
-    probing_one = Generation(few, generation._index, ids, np.empty((400, 2)), np.empty((400, 2)))
-    among = ids[::40]
+    generation = probing_one_list(opened(Store(tmp_path), ids, vectors, "IVF8,SQ8"))
+    among = None if exact else ids[:: len(ids) // few]
+    kept = None if exact else set(map(int, among[:few]))
     for query in random_vectors(20, seed=1):
-        hits = probing_one.search(query, 10, {5, 45}, among)
-        exact, _ = brute_force(ids, vectors, query, 10, {5, 45}, set(map(int, among)))
-        assert hits.ids.tolist() == exact
-        assert len(exact) == 8
+        hits = generation.search(query, 10, {5, 55}, kept and among[:few], exact=exact)
+        wanted, _ = brute_force(ids, vectors, query, 10, {5, 55}, kept)
+        assert hits.ids.tolist() == wanted
+        assert hits.recall_at_10 == 1.0
+
+
+@pytest.mark.parametrize("share", [0.9, 0.4, 0.1])
+def test_a_filter_decides_who_may_appear_in_inverted_lists(
+    tmp_path: Path, few: int, share: float
+) -> None:
+    ids, vectors = np.arange(5, 1605, dtype=np.int64), random_vectors(1600)
+    generation = opened(Store(tmp_path), ids, vectors, "IVF16,SQ8")
+    among = np.sort(np.random.default_rng(0).choice(ids, int(share * len(ids)), replace=False))
+    kept, found = set(map(int, among)), 0
+    for query in random_vectors(20, seed=1):
+        hits = generation.search(query, 10, {5, 45}, among)
+        exact, _ = brute_force(ids, vectors, query, 10, {5, 45}, kept)
+        assert len(hits.ids) == 10
+        assert set(map(int, hits.ids)) <= kept - {5, 45}
+        found += len(set(exact) & set(map(int, hits.ids)))
+    assert found / 200 > 0.9
+
+
+@pytest.mark.parametrize("share", [0.4, 0.1])
+def test_no_answer_is_short_even_among_the_cases_least_like_the_query(
+    tmp_path: Path, few: int, share: float
+) -> None:
+    ids, vectors = np.arange(5, 1605, dtype=np.int64), random_vectors(1600)
+    generation = opened(Store(tmp_path), ids, vectors, "IVF16,SQ8")
+    for query in random_vectors(20, seed=1):
+        among = np.sort(ids[np.argsort(vectors @ query)[: int(share * len(ids))]])
+        hits = generation.search(query, 100, {5, 45}, among)
+        assert len(hits.ids) == 100
+        assert set(map(int, hits.ids)) <= {*map(int, among)} - {5, 45}
+
+
+def test_lists_that_hold_too_few_matching_cases_are_not_the_end(tmp_path: Path, few: int) -> None:
+    ids, vectors = np.arange(400, dtype=np.int64), random_vectors(400)
+    generation = probing_one_list(opened(Store(tmp_path), ids, vectors, "IVF16,SQ8"))
+    for query in random_vectors(10, seed=1):
+        among = np.sort(ids[np.argsort(vectors @ query)[: few + 24]])
+        hits = generation.search(query, 40, (), among)
+        assert (
+            hits.ids.tolist() == brute_force(ids, vectors, query, 40, set(), {*map(int, among)})[0]
+        )
+
+
+def test_the_recall_said_is_the_one_measured_for_such_a_share(tmp_path: Path, few: int) -> None:
+    ids, vectors = np.arange(400, dtype=np.int64), random_vectors(400)
+    generation = opened(Store(tmp_path), ids, vectors, "IVF16,SQ8")
+    probes = (Probe(1.0, 16, 0.97), Probe(0.5, 16, 0.96), Probe(few / 400, 16, 0.95))
+    told = replace(generation.manifest, probes=probes)
+    stated = Generation(told, generation._files, vectors, generation._inverted)
+    for count, recall in ((400, 0.97), (399, 0.96), (200, 0.96), (199, 0.95), (few, 0.95), (15, 1)):
+        assert stated.search(vectors[0], 1, (), ids[:count]).recall_at_10 == recall
+    assert stated.search(vectors[0], 1, {1, 2}).recall_at_10 == 0.97, "exclusions are no filter"
 
 
 def test_probing_every_list_is_exact(tmp_path: Path) -> None:
     """Vectors without any structure need every list: the job finds that out by measuring."""
     ids, vectors = np.arange(64, dtype=np.int64), unit(np.eye(SIZE)[np.arange(64) % SIZE] + 0.01)
-    generation = opened(Store(tmp_path), ids, vectors, "IVF2,Flat")
-    assert generation.manifest.nprobe <= 2
+    generation = opened(Store(tmp_path), ids, vectors, "IVF2,SQ8")
+    assert all(one.nprobe <= 2 for one in generation.manifest.probes)
+
+
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_ids_may_have_gaps(tmp_path: Path, step: int) -> None:
+    ids, vectors = np.arange(7, 7 + 50 * step, step, dtype=np.int64), random_vectors(50)
+    generation = opened(Store(tmp_path), ids, vectors)
+    among = np.array([-5, 0, 6, *ids[::2], ids[-1] + 1, 10**15], np.int64)
+    hits = generation.search(vectors[0], 100, {int(ids[0]), 8}, among)
+    assert sorted(hits.ids.tolist()) == ids[2::2].tolist()
 
 
 def test_each_case_gives_back_what_belongs_to_it(tmp_path: Path) -> None:
@@ -158,7 +231,7 @@ def test_bad_questions_are_refused(
         generation.search(embedding, k)
 
 
-@pytest.mark.parametrize("factory", ["IDMap2,Flat", "IVF4,Flat"])
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,SQ8"])
 def test_threads_do_not_disturb_each_other(tmp_path: Path, factory: str) -> None:
     ids, vectors = np.arange(300, dtype=np.int64), random_vectors(300)
     generation = opened(Store(tmp_path), ids, vectors, factory)
@@ -178,7 +251,7 @@ def test_torch_and_faiss_work_in_one_process(tmp_path: Path) -> None:
 
     ids, vectors = np.arange(300, dtype=np.int64), random_vectors(300)
     before = torch.ones(256, 256) @ torch.ones(256, 256)
-    generation = opened(Store(tmp_path), ids, vectors, "IDMap2,IVF4,Flat")
+    generation = opened(Store(tmp_path), ids, vectors, "IVF4,SQ8")
 
     def both(number: int) -> int:
         assert torch.equal(torch.ones(256, 256) @ torch.ones(256, 256), before)

@@ -1,12 +1,16 @@
 """Embeddings and a checkpoint for tests of the index; no network is needed."""
 
+import json
 from collections.abc import Callable, Iterator
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.archive.store import Store
 from xemplar.catalog import Batch
 from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.index import FileRecord
 from xemplar.model.checkpoint import Card, Checkpoint
 from xemplar.model.densenet import Architecture
 
@@ -42,3 +46,25 @@ def source(
             yield Batch(some, vectors[start : start + size], logits, cams.astype(np.float16))
 
     return batches
+
+
+def to_first_schema(store: Store, name: str, factory: str = "IDMap2,Flat") -> None:
+    """Rewrite a generation as earlier versions wrote it: its vectors are in a FAISS index."""
+    folder = store.generations / name
+    ids, vectors = np.load(folder / "ids.npy"), np.load(folder / "vectors.npy")
+    index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    index.add_with_ids(vectors, ids)
+    lists = faiss.try_extract_index_ivf(index)
+    if lists is not None:
+        lists.set_direct_map_type(faiss.DirectMap.Hashtable)
+    faiss.write_index(index, str(folder / "index.faiss"))
+    (folder / "vectors.npy").unlink()
+    written = json.loads((folder / "manifest.json").read_bytes())
+    files = {
+        file: vars(FileRecord.of(folder / file))
+        for file in ("index.faiss", "ids.npy", "logits.npy", "cams.npy")
+    }
+    written |= {"schema": 1, "factory": factory, "nprobe": 0, "files": files}
+    del written["automatic"], written["probes"]
+    (folder / "manifest.json").write_text(json.dumps(written))

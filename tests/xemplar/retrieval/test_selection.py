@@ -42,6 +42,7 @@ class Fake:
         self.copies: list[set[int]] = []
         self.asked: list[int] = []
         self.gone: set[int] = set()
+        self.exact = False
 
     def search(
         self,
@@ -49,12 +50,15 @@ class Fake:
         k: int,
         excluded: Any = (),
         among: Any = None,
+        *,
+        exact: bool = False,
         **_: Any,
     ) -> Hits:
         self.asked.append(k)
+        self.exact = exact
         scores = np.clip(self.vectors @ vector, 0, 1).astype(np.float32)
         order = [i for i in np.lexsort((self.ids, -scores)) if i not in excluded][:k]
-        return Hits(self.ids[order], scores[order])
+        return Hits(self.ids[order], scores[order], 1.0 if exact else 0.99)
 
     def vector(self, number: int) -> npt.NDArray[np.float32]:
         return self.vectors[number]
@@ -84,7 +88,7 @@ class Fake:
         return Scope(cast("LiveIndex", self), cast("Catalog", self), images, search)
 
     def neighbours(self, **asked: Any) -> list[int]:
-        return [one.case.id for one in self.scope(Search(**asked)).neighbours(QUERY)]
+        return [one.case.id for one in self.scope(Search(**asked)).neighbours(QUERY).cases]
 
 
 def gains(fake: Fake, chosen: list[int], search: Search) -> dict[int, float]:
@@ -122,7 +126,7 @@ def test_choosing_follows_its_definition(data: st.DataObject) -> None:
         near_duplicates=data.draw(st.sampled_from(["keep", "drop"])),
         one_per_patient=data.draw(st.booleans()),
     )
-    chosen = [one.case.id for one in fake.scope(search).neighbours(QUERY)]
+    chosen = [one.case.id for one in fake.scope(search).neighbours(QUERY).cases]
     for step, number in enumerate(chosen):
         possible = gains(fake, chosen[:step], search)
         assert possible[number] >= max(possible.values()) - 1e-6
@@ -229,7 +233,7 @@ def test_the_case_of_a_images_own_image_is_told_whatever_is_left_out(
     fake.copies = [{100, 2}]
     monkeypatch.setattr("xemplar.retrieval.duplicates.local_contrast", lambda number: number)
     scope = fake.scope(search)
-    neighbours, inputs = scope.neighbours(QUERY), cast("npt.NDArray[np.uint8]", 100)
+    neighbours, inputs = scope.neighbours(QUERY).cases, cast("npt.NDArray[np.uint8]", 100)
     assert scope.archived(QUERY, inputs, neighbours) == case(2)
     assert scope.archived(QUERY, cast("npt.NDArray[np.uint8]", 101), neighbours) is None
 
@@ -237,6 +241,13 @@ def test_the_case_of_a_images_own_image_is_told_whatever_is_left_out(
 def test_an_image_unlike_all_cases_is_not_sought_a_second_time() -> None:
     fake = Fake(unit(np.float32([[1, 0, 0], [0, 1, 0]])))
     scope = fake.scope(Search(k=1))
-    neighbours = scope.neighbours(QUERY)
+    neighbours = scope.neighbours(QUERY).cases
     assert scope.archived(QUERY, np.zeros((9, 9), np.uint8), neighbours) is None
     assert fake.asked == [1]
+
+
+@pytest.mark.parametrize(("exact", "recall"), [(False, 0.99), (True, 1.0)])
+def test_a_selection_states_the_recall_of_its_search(exact: bool, recall: float) -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1], [1, 1, 2]])))
+    assert fake.scope(Search(k=1, exact=exact)).neighbours(QUERY).recall_at_10 == recall
+    assert fake.exact is exact

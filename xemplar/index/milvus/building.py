@@ -8,10 +8,11 @@ import numpy.typing as npt
 
 from xemplar.catalog import Catalog
 from xemplar.index.builder import Source, Vectors
+from xemplar.index.manifest import Probe
 from xemplar.index.milvus.collection import VECTOR, IndexKind, insert, nearest
 from xemplar.index.milvus.columns import Names, rows
 from xemplar.index.milvus.generation import REFINED
-from xemplar.index.recall import ENOUGH, K, sample_of
+from xemplar.index.recall import ENOUGH, K
 
 QUERIES = 256
 """Cases whose nearest ones are looked for to measure recall."""
@@ -38,18 +39,37 @@ def _rows(batch: Vectors, catalog: Catalog, names: Names) -> Iterator[dict[str, 
         yield {**row, VECTOR: np.asarray(vector, np.float32)}
 
 
-def measured(url: str, collection: str, kind: IndexKind, source: Source) -> tuple[int, float]:
+def measured(
+    url: str,
+    collection: str,
+    kind: IndexKind,
+    source: Source,
+    catalog: Catalog,
+    checkpoint: str,
+    seed: int = 0,
+) -> tuple[Probe, ...]:
     """Choose the fewest inverted lists (a power of two) that reach `ENOUGH` recall.
 
+    Args:
+        url: of the server.
+        collection: a loaded one.
+        kind: of its index.
+        source: embeddings in it.
+        catalog: contains them.
+        checkpoint: digest of their checkpoint.
+        seed: of the choice of queries.
+
     Returns:
-        ``(nprobe, recall at 10)``; 0 and 1.0 for an index that compares all cases.
+        The effort of a search without filter; none for an index that compares all cases.
     """
     if not kind.lists:
-        return 0, 1.0
-    ids, queries = sample_of(source, QUERIES)
-    truth = _exact(source, ids, queries)
-    # refining puts those found into their order
-    count = 1 + K * (1 if kind.full_precision else REFINED)
+        return ()
+    ids = catalog.embedded_ids(checkpoint)
+    drawn = np.random.default_rng(seed).choice(ids, min(QUERIES, len(ids)), replace=False)
+    sample = list(catalog.vectors_of(checkpoint, np.sort(drawn).tolist()))
+    queries = np.concatenate([batch.vectors for batch in sample])
+    truth = _exact(source, np.concatenate([batch.ids for batch in sample]), queries)
+    count = 1 + K * REFINED  # comparing those in full precision puts them into their order
     nprobe = 1
     while True:
         hits = sum(
@@ -58,7 +78,7 @@ def measured(url: str, collection: str, kind: IndexKind, source: Source) -> tupl
         )
         recall = hits / max(1, sum(map(len, truth)))
         if recall >= ENOUGH or nprobe == kind.lists:
-            return nprobe, recall
+            return (Probe(1.0, nprobe, recall),)
         nprobe = min(2 * nprobe, kind.lists)
 
 

@@ -6,7 +6,6 @@ whole or not at all: it is filled under a name of its own and renamed when it is
 """
 
 import json
-import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
-from xemplar.errors import ConfigurationError, CorruptArtefact, IndexUnreachable
-from xemplar.index.builder import FACTORY
+from xemplar.errors import CorruptArtefact, IndexUnreachable
 from xemplar.index.calibration import SimilarityCalibration
+from xemplar.index.inverted import FLAT
 from xemplar.index.manifest import SCHEMA, Manifest
 from xemplar.index.milvus.columns import ARRAYS, FIELDS, MOST_FINDINGS, Names, in_list
 from xemplar.index.milvus.connection import ANSWER_SECONDS, WORK_SECONDS, answered, connect
@@ -36,9 +35,6 @@ CURRENT = "current"
 MOST_READ = 1024
 """Vectors read at once."""
 
-FLAT_CASES = 100_000
-"""Cases up to which an index without inverted lists is the default."""
-
 _MANIFEST = TypeAdapter(Manifest)
 
 
@@ -55,34 +51,22 @@ class IndexKind:
     lists: int = 0
 
     @classmethod
-    def of(cls, factory: str, count: int) -> Self:
-        """Read FAISS's notation: Flat, IVF1024,Flat or IVF1024,SQ8; `FACTORY` for one by size.
-
-        Raises:
-            ConfigurationError: it is another one. A graph (HNSW) is refused as it does not find
-                the few cases that a filter keeps.
-        """
-        if factory == "Flat" or (factory == FACTORY and count <= FLAT_CASES):
+    def of(cls, factory: str) -> Self:
+        """Read a FAISS factory string, of exact search or inverted lists (see `known_factory`)."""
+        if factory == FLAT:
             return cls("FLAT")
-        if factory == FACTORY:
-            return cls("IVF_SQ8", 2 * round(count**0.5))
-        found = re.fullmatch(r"IVF([1-9][0-9]{0,4}),(Flat|SQ8)", factory)
-        if found is None:
-            raise ConfigurationError(
-                f"an index in Milvus is Flat, IVF1024,Flat or IVF1024,SQ8, not {factory!r}"
-            )
-        return cls(f"IVF_{found[2].upper()}", int(found[1]))
+        lists, _ = factory.removeprefix("IVF").split(",")
+        return cls("IVF_SQ8", int(lists))
 
     @property
     def factory(self) -> str:
-        """FAISS's notation."""
-        kind = self.name.removeprefix("IVF_").replace("FLAT", "Flat")
-        return f"IVF{self.lists},{kind}" if self.lists else kind
+        """The FAISS factory string."""
+        return f"IVF{self.lists},SQ8" if self.lists else FLAT
 
     @property
     def full_precision(self) -> bool:
         """Whether Milvus compares float32 vectors."""
-        return self.name.endswith("FLAT")
+        return not self.lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +80,6 @@ class Collected:
         names: numbers of the names in its fields.
         version: `Catalog.version` that its content is from, or newer.
         last: the highest id in it.
-        nprobe: number of inverted lists that a search visits; 0 if the index has none.
     """
 
     url: str
@@ -105,7 +88,6 @@ class Collected:
     names: Names
     version: int
     last: int
-    nprobe: int
 
     @property
     def full_precision(self) -> bool:
@@ -114,7 +96,7 @@ class Collected:
 
     @property
     def _kind(self) -> IndexKind:
-        return IndexKind.of(self.manifest.factory, self.manifest.count)
+        return IndexKind.of(self.manifest.factory)
 
     def search(
         self, vector: npt.NDArray[np.float32], limit: int, within: str = "", *, every: bool = False
@@ -130,8 +112,9 @@ class Collected:
         Raises:
             IndexUnreachable: the server does not answer, or the collection is gone.
         """
-        probes = self._kind.lists if every else self.nprobe
-        return nearest(self.url, self.collection, vector, limit, within, probes)
+        probes = self.manifest.probes
+        nprobe = self._kind.lists if every or not probes else probes[0].nprobe
+        return nearest(self.url, self.collection, vector, limit, within, nprobe)
 
     def vectors(self, ids: Sequence[int]) -> Mapping[int, npt.NDArray[np.float32]]:
         """Return the embeddings of cases in it by their ids, float32 (C,) each.
@@ -264,7 +247,6 @@ def finish(
         "names": asdict(made.names),
         "version": made.version,
         "last": made.last,
-        "nprobe": made.nprobe,
     }
     with answered(url):
         client.alter_collection_properties(

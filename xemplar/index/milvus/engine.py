@@ -25,6 +25,7 @@ from xemplar.errors import (
 )
 from xemplar.index.builder import Source
 from xemplar.index.calibration import SimilarityCalibration
+from xemplar.index.inverted import AUTO, factory_for, known_factory
 from xemplar.index.manifest import Manifest, check_fit
 from xemplar.index.milvus.building import fill, measured
 from xemplar.index.milvus.collection import (
@@ -81,7 +82,9 @@ class MilvusEngine:
     ) -> Manifest:
         """Build a generation without publishing it; see `xemplar.index.engine.build`."""
         version = catalog.version()
-        kind = IndexKind.of(factory, catalog.count(checkpoint.digest))
+        factory = known_factory(factory)
+        automatic = factory == AUTO
+        kind = IndexKind.of(factory_for(catalog.count(checkpoint.digest)) if automatic else factory)
         architecture = checkpoint.card.architecture
         name, created = self._new_name(checkpoint.digest)
         unfinished = create(self._url, name.partition("-")[0], architecture.embedding_size)
@@ -98,7 +101,7 @@ class MilvusEngine:
                 )
 
             def about() -> Collected:
-                nprobe, recall = measured(self._url, unfinished, kind, source)
+                probes = measured(self._url, unfinished, kind, source, catalog, checkpoint.digest)
                 manifest = Manifest(
                     name=name,
                     created=created,
@@ -108,14 +111,13 @@ class MilvusEngine:
                     count=count,
                     dimension=architecture.embedding_size,
                     factory=kind.factory,
-                    nprobe=nprobe,
-                    recall_at_10=recall,
+                    recall_at_10=probes[0].recall_at_10 if probes else 1.0,
+                    automatic=automatic,
+                    probes=probes,
                     calibration=calibration,
                     files={},
                 )
-                return Collected(
-                    self._url, _collection(name), manifest, names, version, last, nprobe
-                )
+                return Collected(self._url, _collection(name), manifest, names, version, last)
 
             manifest = finish(self._url, unfinished, kind, about)
         except BaseException:
@@ -202,6 +204,16 @@ class MilvusEngine:
             late = np.fromiter(since, np.int64, len(since))
             found[name] = removed[np.isin(removed, late[late <= collected.last])]
         return found
+
+    def check_content(self, name: str) -> None:
+        """Refuse a collection that does not hold as many cases as its manifest says.
+
+        Raises:
+            CorruptArtefact: names both numbers, and the remedy.
+        """
+        collected = self._collected(name)
+        self._load(collected.collection)
+        collected.ids()
 
     def check(self) -> None:
         """Refuse a server that cannot answer queries now.

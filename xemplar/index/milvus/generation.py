@@ -14,16 +14,14 @@ import numpy.typing as npt
 
 from xemplar.catalog import Catalog
 from xemplar.errors import IndexUnreachable, InvalidArgument, NotFound
-from xemplar.index.generation import UNIT_TOLERANCE, Hits, cosines
+from xemplar.index.exact import cosines, margin
+from xemplar.index.generation import UNIT_TOLERANCE, Hits
 from xemplar.index.manifest import Manifest
 from xemplar.index.milvus.collection import Collected
 from xemplar.index.milvus.columns import Condition, in_list
 
 Ids = npt.NDArray[np.int64]
 Vector = npt.NDArray[np.float32]
-
-TIE = 1e-6
-"""Similarities by Milvus, in float32, that differ by less count as ties."""
 
 MOST_CANDIDATES = 16_384
 """Results of one search, at most; Milvus's own limit."""
@@ -93,6 +91,7 @@ class MilvusGeneration:
         self._collection = collection
         self._ids = ids
         self._catalog = catalog
+        self._margin = margin(collection.manifest.dimension)
         self._kept: OrderedDict[int, Outputs] = OrderedDict()
         self._keeping = Lock()
 
@@ -154,7 +153,8 @@ class MilvusGeneration:
         found = self._candidates(vector, wanted, allowed, within, every=every)
         scores = cosines(self._vectors(found), vector)
         order = np.lexsort((found, -scores))[:wanted]
-        return Hits(found[order], scores[order])
+        recall = 1.0 if self._collection.full_precision else self.manifest.recall_at_10
+        return Hits(found[order], scores[order], recall)
 
     def vector(self, case: int) -> Vector:
         """Return the embedding of a case, float32 (C,).
@@ -209,7 +209,7 @@ class MilvusGeneration:
             for probing in (every, True):
                 found = found or self._nearest(vector, count, allowed, within, every=probing)
         ids, similarity = found or self._nearest_of_each(vector, count, allowed)
-        return ids[similarity >= np.partition(similarity, -count)[-count] - TIE]
+        return ids[similarity >= np.partition(similarity, -count)[-count] - self._margin]
 
     def _nearest_of_each(
         self, vector: Vector, count: int, allowed: Allowed
@@ -260,7 +260,7 @@ class MilvusGeneration:
             ended = len(ids) < fetched
             if len(found[0]) >= count:
                 # a tie at the end of the results may continue beyond them
-                tied = not ended and found[1][count - 1] - similarity[-1] < TIE
+                tied = not ended and found[1][count - 1] - similarity[-1] < self._margin
                 if not tied:
                     return found
             if ended or fetched == MOST_CANDIDATES:

@@ -24,7 +24,7 @@ from xemplar.index import Changes, LiveIndex, open_generation
 from xemplar.index.milvus import generation as module
 from xemplar.index.milvus.generation import MilvusGeneration
 
-FACTORIES = ("Flat", "IVF8,Flat", "IVF8,SQ8")
+FACTORIES = ("Flat", "IVF8,SQ8")
 
 REAL = (module.MOST_LISTED, module.MOST_CANDIDATES)
 LIMITS = {"as they are": REAL, "nothing listed": (0, 400), "few at once": (7, 16)}
