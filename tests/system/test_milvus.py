@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ from tests.system.clients import NEVER_BUSY, clients_asking
 from tests.system.common import Service
 from tests.system.load import faults
 from tests.system.load import load as load_service
-from tests.system.milvus import Milvus, NoMilvus
+from tests.system.milvus import Milvus
 from tests.system.recorder import Recorder, Sample
 from tests.system.served import Site, serving
 from xemplar.archive.store import Store
@@ -38,20 +38,10 @@ LONGEST_SECONDS = 20.0
 """Limit for a request while the engine is away: it may ask it three times, 5 s each."""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Milvus]:
-    try:
-        milvus = Milvus()
-    except NoMilvus as reason:
-        pytest.skip(str(reason))
-    with milvus:
-        yield milvus
-
-
 @pytest.fixture
-def site(server: Milvus, own: SmallStore) -> Site:
+def site(milvus: Milvus, own: SmallStore) -> Site:
     """A store whose files hold an index, too, to compare with."""
-    store = Store(own.store.root, server.create())
+    store = Store(own.store.root, milvus.create())
     with open_catalog(store.database_url) as catalog:
         build_generation(store, catalog, load(own.checkpoint))
     images = {sha256(image).hexdigest()[:16]: image for image in own.images}
@@ -84,7 +74,7 @@ def test_no_request_fails_and_no_answer_is_wrong_while_generations_change(
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 def test_an_engine_away_is_told_and_missed_no_longer_than_it_is_away(
-    server: Milvus, site: Site, tmp_path: Path, how: str
+    milvus: Milvus, site: Site, tmp_path: Path, how: str
 ) -> None:
     recorder = Recorder(site.images)
     service = Service(site.store, site.checkpoint, tmp_path / "service.log", 0, **NEVER_BUSY)
@@ -93,13 +83,13 @@ def test_an_engine_away_is_told_and_missed_no_longer_than_it_is_away(
         with clients_asking(service.url, recorder, clients=2, pause=0.05):
             time.sleep(3)
             down = time.monotonic()
-            {"kill": server.kill, "freeze": server.freeze}[how]()
+            {"kill": milvus.kill, "freeze": milvus.freeze}[how]()
             try:
                 time.sleep(AWAY_SECONDS)
                 healthy = httpx2.get(f"{service.url}/healthz")
                 unready = httpx2.get(f"{service.url}/readyz", timeout=30)
             finally:
-                {"kill": server.start, "freeze": server.thaw}[how]()
+                {"kill": milvus.start, "freeze": milvus.thaw}[how]()
             # a killed one loads its collections again when its own lease has run out, 30 s later
             wait_until(lambda: httpx2.get(f"{service.url}/readyz", timeout=30).is_success)
             up = time.monotonic()

@@ -39,7 +39,7 @@ KEPT_OUTPUTS = 8_192
 """Cases whose outputs stay in memory, about 2.5 kB each; a query considers at most 4,096."""
 
 
-class Outputs(NamedTuple):
+class StoredOutputs(NamedTuple):
     """The network's stored outputs for a case.
 
     Attributes:
@@ -92,7 +92,7 @@ class MilvusGeneration:
         self._ids = ids
         self._catalog = catalog
         self._margin = margin(collection.manifest.dimension)
-        self._kept: OrderedDict[int, Outputs] = OrderedDict()
+        self._kept: OrderedDict[int, StoredOutputs] = OrderedDict()
         self._keeping = Lock()
 
     def __len__(self) -> int:
@@ -267,7 +267,7 @@ class MilvusGeneration:
                 return None
             fetched = min(4 * fetched, MOST_CANDIDATES)
 
-    def _output(self, case: int) -> Outputs:
+    def _output(self, case: int) -> StoredOutputs:
         outputs = self._outputs(np.array([case], np.int64)) if case in self else {}
         if case not in outputs:
             raise self._not_here(case)
@@ -288,14 +288,14 @@ class MilvusGeneration:
             vectors.update(self._collection.vectors(gone))
         return np.stack([vectors[number] for number in ids.tolist()])
 
-    def _outputs(self, ids: Ids) -> dict[int, Outputs]:
+    def _outputs(self, ids: Ids) -> dict[int, StoredOutputs]:
         """Return the stored outputs of cases; those that the catalog no longer has are missing."""
         numbers = ids.tolist()
         with self._keeping:
             found = {number: self._kept[number] for number in numbers if number in self._kept}
         missing = sorted(set(numbers).difference(found))
         for batch in self._catalog.vectors_of(self.manifest.checkpoint, missing):
-            outputs = map(Outputs, batch.vectors, batch.logits, batch.cams)
+            outputs = map(StoredOutputs, batch.vectors, batch.logits, batch.cams)
             found.update(zip(batch.ids.tolist(), outputs, strict=True))
         with self._keeping:
             for number in found:
