@@ -178,7 +178,7 @@ def read(url: str, collection: str) -> Collected:
             fields["calibration"] = SimilarityCalibration.from_dict(fields["calibration"])
         manifest = _MANIFEST.validate_python(vars(Manifest(**fields)))
         names = Names(**said["names"])
-        return Collected(url, name, manifest, names, said["version"], said["last"], said["nprobe"])
+        return Collected(url, name, manifest, names, said["version"], said["last"])
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise CorruptArtefact(
             f"the collection {name} does not say what it holds; run `xemplar reindex` to build a "

@@ -209,7 +209,9 @@ class MilvusGeneration:
             for probing in (every, True):
                 found = found or self._nearest(vector, count, allowed, within, every=probing)
         ids, similarity = found or self._nearest_of_each(vector, count, allowed)
-        return ids[similarity >= np.partition(similarity, -count)[-count] - self._margin]
+        least = np.partition(similarity, -count)[-count] - self._margin
+        close: Ids = ids[similarity >= least]
+        return close
 
     def _nearest_of_each(
         self, vector: Vector, count: int, allowed: Allowed
