@@ -16,7 +16,7 @@ LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip
 	--constraint constraints.txt pyproject.toml --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit explore page page-lint page-checked trainer system docs coverage containers engines lock format clean
+.PHONY: help demo test lint types unit explore page page-lint page-checked trainer system engines docs coverage containers lock format clean
 
 help:
 	@echo "make demo          index images, serve on http://127.0.0.1:8000, show a first answer"
@@ -25,11 +25,11 @@ help:
 	@echo "make unit          quick feedback: the unit tests alone"
 	@echo "make explore       the unit tests with random and more examples; a restore cut at every line"
 	@echo "make system        short forms of the checks in tests/system/: load, kills, outages, full disks"
+	@echo "make engines       install Ray and Milvus (1.1 GB) and test with them: what make test skips"
 	@echo "make docs          the documentation as a site: build/site/html/index.html"
 	@echo "make coverage      the unit tests, and which lines none of them runs"
 	@echo "make containers    build the images and run Compose with them (Docker, or Podman and buildah)"
 	@echo "make containers TARGET=serve   the same, without PostgreSQL, kills and training"
-	@echo "make engines       tests against a real Milvus server (530 MB; in a network namespace of its own)"
 	@echo "make lock          requirements/, which the image installs, from constraints.txt; minutes"
 	@echo "make format        put the code into its format"
 	@echo "XEMPLAR_DATA=DIR   real images: used by all instead of phantoms"
@@ -95,23 +95,24 @@ trainer: $(VENV)/.dev
 system: $(VENV)/.dev
 	$(TESTS) -m system --ignore tests/trainer
 
+# Milvus listens on all interfaces, so it runs, with its tests, where there is none but loopback
+engines: $(VENV)/.dev
+	$(PIP) --editable . --group engines
+	$(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest --timeout 900 tests/indexer/test_cluster.py
+	unshare --map-root-user --net sh -c 'ip link set lo up && exec "$$@"' - \
+		env $(TESTS) --numprocesses 0 tests/xemplar/index/milvus tests/system/test_milvus.py
+
 docs: $(VENV)/.dev
 	$(RUN) docs/generate.py
 
 coverage: $(VENV)/.dev
 	$(TESTS) -m 'not system' --ignore tests/trainer --ignore-glob '*/test_page*' $(foreach package,\
-		xemplar app indexer evaluator,--cov $(package)) --cov-report term:skip-covered
+		xemplar app indexer evaluator pacs,--cov $(package)) --cov-report term:skip-covered
 
 containers: $(VENV)/.base
 	$(PIP) --editable . --group containers
 	$(RUN) -m tests.system.containers $(if $(TARGET),--target $(TARGET)) \
 		$(if $(XEMPLAR_DATA),--data $(XEMPLAR_DATA)) || [ $$? = 77 ]  # where none can run: skipped
-
-# the server listens on all interfaces, so it runs, with the tests, where there is none but loopback
-engines: $(VENV)/.dev
-	$(PIP) --editable . --group engines
-	unshare --map-root-user --net sh -c 'ip link set lo up && exec "$$@"' - \
-		env $(TESTS) --numprocesses 0 tests/xemplar/index/milvus tests/system/test_milvus.py
 
 lock: $(VENV)/.base
 	$(PIP) --editable . --group lock

@@ -10,6 +10,7 @@ FOLDERS = {
     "xemplar": "xemplar",
     "xemplar_app": "app",
     "xemplar_indexer": "indexer",
+    "xemplar_pacs": "pacs",
     "xemplar_trainer": "trainer",
     "xemplar_evaluator": "evaluator",
 }

@@ -39,7 +39,7 @@ Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 Header = Annotated[str | None, Security(_header)]
 
 
-def _secret(bearer: Bearer, header: Header) -> str | None:
+async def _secret(bearer: Bearer, header: Header) -> str | None:
     return bearer.credentials if bearer else header
 
 
@@ -66,7 +66,8 @@ class Admission:
         Raises:
             Refusal: 401, 403, 421, 429 or 503.
         """
-        await self.check(request, _secret(await _bearer(request), await _header(request)))
+        secret = await _secret(await _bearer(request), await _header(request))
+        await self.check(request, secret)
         request.scope["admitted"] = self
 
     async def check(self, request: Request, secret: str | None) -> None:

@@ -10,12 +10,12 @@ from xemplar.api import Agreement, OneReadersAgreement, RatedCase, ReaderAgreeme
 from xemplar.index.exact import cosines
 from xemplar.operations.ratings import Rating
 from xemplar.retrieval.ndcg import ndcg, random_ndcg
-from xemplar.retrieval.result import Answer
+from xemplar.retrieval.result import ExplainedQuery
 from xemplar.retrieval.snapshot import Snapshot
 
 
 def agreement_out(
-    live: Snapshot, answer: Answer, ratings: Sequence[Rating], root: str
+    live: Snapshot, answer: ExplainedQuery, ratings: Sequence[Rating], root: str
 ) -> Agreement:
     """Compute the agreement for each reader, and for all together.
 
@@ -57,7 +57,9 @@ def agreement_out(
     )
 
 
-def _similarities(live: Snapshot, answer: Answer, cases: Mapping[str, int]) -> Mapping[str, float]:
+def _similarities(
+    live: Snapshot, answer: ExplainedQuery, cases: Mapping[str, int]
+) -> Mapping[str, float]:
     """Compute an image's similarity to each of these cases that is live, the highest first."""
     live.check_gave(answer)
     searched = sorted(name for name, case in cases.items() if case in live.generation)

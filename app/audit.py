@@ -15,7 +15,7 @@ from xemplar.operations.keys import Role
 from .daily import SHOW_NO_CASE, DailyCases
 from .gathering import Gathering
 from .metrics import Metrics
-from .problems import Refusal
+from .problems import BUSY, Refusal
 from .record import Record
 from .security import SAFE
 from .tasks import Tasks, reason_of
@@ -32,7 +32,8 @@ class AuditTrail:
     A change is audited before its answer is sent. A change that succeeded but could not be audited
     is answered 503, which says so; one that failed keeps its own answer, which says why. A query
     is audited after its answer, because an entry may have to wait for the index job's transaction.
-    Reads and denied requests never wait: their entries are written in batches.
+    Reads never wait, nor do requests that were denied or found no place: their entries are written
+    in batches.
 
     Attributes:
         reads: batched entries of requests with a valid key.
@@ -173,8 +174,10 @@ def _is_due(record: Record, status: int) -> bool:
 
 
 def _is_gathered(scope: Scope, record: Record, status: int) -> bool:
-    """True if a request was denied, or read cases without running a query."""
-    return _is_due(record, status) and (status in DENIED or _is_look(scope, record, status))
+    """True if a request was denied, found no place, or read cases without running a query."""
+    found_no_place = record.problem == BUSY and not record.images
+    did_nothing = status in DENIED or found_no_place
+    return _is_due(record, status) and (did_nothing or _is_look(scope, record, status))
 
 
 def _is_look(scope: Scope, record: Record, status: int) -> bool:

@@ -8,7 +8,7 @@ import anyio
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import RETRY_SECONDS, Refusal, come_back
+from .problems import BUSY, RETRY_SECONDS, Refusal, come_back
 from .record import Record
 
 MAX_JSON_BYTES = 256 * 1024
@@ -144,7 +144,7 @@ class Body:
         """Refuse the rest, because other bodies need the memory."""
         self._refuse(
             come_back(
-                "Busy",
+                BUSY,
                 "the uploads in progress exceed the memory for them, and this one is the slowest",
             )
         )

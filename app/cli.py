@@ -1,12 +1,14 @@
 """``xemplar serve``, ``xemplar query`` and ``xemplar openapi``."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xemplar.api.search import Search
+from xemplar.cli.environment import limit_threads
 from xemplar.cli.options import options_from
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
@@ -52,6 +54,7 @@ def serve(
 
         XEMPLAR_PRECISION=float32 xemplar serve --port 9000
     """
+    limit_threads(os.environ)  # before the first import of numpy
     from xemplar.model.checkpoint import load
 
     from .listening import listening
@@ -101,6 +104,7 @@ def query(
 
         xemplar query image.png --sex F --age-min 40 --none-of Pneumothorax --counter-examples 3
     """
+    limit_threads(os.environ)  # before the first import of numpy
     from rich.console import Console
 
     from .opening import open_retriever
@@ -108,7 +112,8 @@ def query(
     from .wire import answer_out
 
     search = Search(**options)
-    retriever = open_retriever(_settings(store, checkpoint, database, index_url))
+    settings = _settings(store, checkpoint, database, index_url, concurrent_queries=1)
+    retriever = open_retriever(settings)
     try:
         if checkpoint is not None:
             _refuse_other(checkpoint, retriever)

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from prometheus_client import Gauge
 
-from .problems import Refusal, come_back
+from .problems import BUSY, Refusal, come_back
 
 MAX_CALLERS = 10_000
 """Callers whose requests are counted; beyond it, the one idle for longest is forgotten."""
@@ -49,14 +49,18 @@ class Rate:
         if len(self._buckets) > MAX_CALLERS:
             self._buckets.popitem(last=False)
         if not enough:
-            seconds = max(1, math.ceil((1 - tokens) / self._per_second))
-            raise Refusal(
-                "TooManyRequests",
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"the limit is {self._per_second:g} requests a second, after a burst of "
-                f"{self._at_once}; try again in {seconds} s",
-                retry_after=str(seconds),
-            )
+            raise self.refusal((1 - tokens) / self._per_second)
+
+    def refusal(self, seconds: float) -> Refusal:
+        """Return the refusal of a request that is allowed in so many seconds."""
+        whole = max(1, math.ceil(seconds))
+        return Refusal(
+            "TooManyRequests",
+            HTTPStatus.TOO_MANY_REQUESTS,
+            f"the limit is {self._per_second:g} requests a second, after a burst of "
+            f"{self._at_once}; try again in {whole} s",
+            retry_after=str(whole),
+        )
 
 
 class ConcurrencyLimit:
@@ -64,8 +68,9 @@ class ConcurrencyLimit:
 
     An image and everything derived from it stays in memory until its query is answered, so an
     unbounded queue would get the process killed with all its queries. An image counts only once it
-    has arrived, so slow uploads block no one (see `BodyLimit`). Batches have a limit of their own,
-    so they never block single images.
+    has arrived, so slow uploads block no one (see `BodyLimit`); while all places are taken, further
+    images are refused before they are read. Batches have a limit of their own, so they never block
+    single images.
     """
 
     def __init__(self, images: int, batches: int, gauge: Gauge) -> None:
@@ -81,19 +86,40 @@ class ConcurrencyLimit:
         self._batches: list[int] = []
         self._gauge = gauge
 
-    @contextmanager
-    def image(self) -> Iterator[None]:
-        """Count an image while it is processed.
+    def check_image(self) -> None:
+        """Refuse an image for which there is no place now, before any of it is read.
 
         Raises:
             Refusal: 503, too many images.
         """
         if self._images >= self._most_images:
             raise come_back(
-                "Busy",
+                BUSY,
                 f"{self._images} other images are being processed, and the limit is "
                 f"{self._most_images} at once",
             )
+
+    def check_batch(self) -> None:
+        """Refuse a batch for which there is no place now, before any of it is read.
+
+        Raises:
+            Refusal: 503, too many batches.
+        """
+        if len(self._batches) >= self._most_batches:
+            raise come_back(
+                BUSY,
+                f"{len(self._batches)} other batches are being processed, with "
+                f"{sum(self._batches)} images, and the limit is {self._most_batches} at once",
+            )
+
+    @contextmanager
+    def image(self) -> Iterator[None]:
+        """Count an image while it is processed.
+
+        Raises:
+            Refusal: see `check_image`.
+        """
+        self.check_image()
         self._images += 1
         self._tell()
         try:
@@ -107,14 +133,9 @@ class ConcurrencyLimit:
         """Count a batch of ``images`` images while it is processed.
 
         Raises:
-            Refusal: 503, too many batches.
+            Refusal: see `check_batch`.
         """
-        if len(self._batches) >= self._most_batches:
-            raise come_back(
-                "Busy",
-                f"{len(self._batches)} other batches are being processed, with "
-                f"{sum(self._batches)} images, and the limit is {self._most_batches} at once",
-            )
+        self.check_batch()
         self._batches.append(images)
         self._tell()
         try:

@@ -20,6 +20,8 @@ from xemplar.catalog.schema import check_writable, connect
 from xemplar.errors import ConfigurationError, StorageError
 from xemplar.operations.audit import Audit
 from xemplar.operations.keys import Keys
+from xemplar.operations.queries import Queries
+from xemplar.operations.rates import Rates
 from xemplar.retrieval.retriever import Retriever
 
 from .audit import DAY_SECONDS, AuditTrail, forget
@@ -42,6 +44,7 @@ from .middleware import HeadAsGet, PathPrefix
 from .opening import Opener, log_failure
 from .problems import METHODS, add_problem_handlers, add_problem_schema
 from .recent import RecentErrors
+from .remembered import MAINTAIN_SECONDS, RememberedQueries
 from .routes import router
 from .routes.docs import STATIC
 from .routes.page import FOLDER, PageFiles
@@ -51,6 +54,9 @@ from .settings import Settings, read_settings
 from .tasks import Tasks
 
 WRITES_SECONDS = 5.0
+
+IDLE_SECONDS = 10.0
+"""Interval at which buckets of idle callers are deleted."""
 
 CONNECTIONS = 30
 """To the database at most: queries, batches, keys and audit share one engine."""
@@ -88,8 +94,12 @@ def create_app(
     audit, metrics = Audit(engine), Metrics(engine)
     daily = DailyCases(settings.cases_per_day_alarm, settings.cases_per_day, metrics.keys_over)
     reads, refusals = Gathering(audit, metrics), Gathering(audit, metrics)
-    guard = Guard(ring, settings, daily)
+    rates = Rates(engine) if engine.dialect.name == "postgresql" else None
+    guard = Guard(ring, settings, daily, rates)
     errors = RecentErrors()
+    queries = RememberedQueries(
+        Queries(engine), Store(settings.store), settings.query_hours, settings.recent_queries
+    )
     concurrency = ConcurrencyLimit(
         settings.images_at_once, settings.batches_at_once, metrics.images_inside
     )
@@ -101,6 +111,7 @@ def create_app(
         audit=audit,
         gatherings=(reads, refusals),
         errors=errors,
+        queries=queries,
     )
 
     @asynccontextmanager
@@ -124,8 +135,12 @@ def create_app(
                 ("reads", reads.write, READS_SECONDS),
                 ("refusals", refusals.write, REFUSALS_SECONDS),
                 ("daily", partial(daily.catch_up, audit), CATCH_UP_SECONDS),
+                ("queries", partial(to_thread.run_sync, queries.maintain), MAINTAIN_SECONDS),
             ):
                 tasks.start_soon(background.repeat, *repeated)
+            if rates is not None:
+                idle = partial(to_thread.run_sync, rates.forget)
+                tasks.start_soon(background.repeat, "rates", idle, IDLE_SECONDS)
             if settings.audit_days:
                 shorten = partial(forget, audit, settings.audit_days)
                 tasks.start_soon(
@@ -145,6 +160,7 @@ def create_app(
             await ring.write_uses()
         for gathering in (reads, refusals):
             await gathering.close()
+        await queries.close()
         opening.closing.close()
         engine.dispose()
 

@@ -27,7 +27,8 @@ from xemplar.retrieval.ingest import delete_pictures
 from xemplar.retrieval.retriever import Retriever
 
 from .gathering import Gathering
-from .recent import RecentAnswers, RecentErrors
+from .recent import RecentErrors
+from .remembered import RememberedQueries
 from .security import Guard
 from .service import Opening, Services, Turns
 from .settings import Settings
@@ -55,6 +56,7 @@ def open_retriever(
         runtime=settings.runtime,
         precision=settings.precision,
         threads=settings.threads,
+        streams=settings.concurrent_queries,
     )
     decoder = decoder or partial(decode, limits=settings.limits)
     database = engine if engine is not None else settings.database_url
@@ -72,6 +74,7 @@ class Opener:
         audit: the audit trail.
         gatherings: audit entries that are not written yet.
         errors: the latest failed requests.
+        queries: those that may still be explained or repeated.
     """
 
     settings: Settings
@@ -80,6 +83,7 @@ class Opener:
     audit: Audit
     gatherings: tuple[Gathering, ...]
     errors: RecentErrors
+    queries: RememberedQueries
 
     async def open(self, opening: Opening, retriever: Retriever | None = None) -> Services:
         """Open the files that the settings name, unless a retriever is given, and warm up.
@@ -130,7 +134,7 @@ class Opener:
             keys=self.guard.ring.keys,
             audit=self.audit,
             gatherings=self.gatherings,
-            recent=RecentAnswers(settings.recent_queries),
+            queries=self.queries,
             errors=self.errors,
             light=queries(),
             images=queries(),

@@ -57,6 +57,9 @@ SHOWN_ERRORS = 20
 RETRY_SECONDS = 2
 """Value of Retry-After: a query takes well under a second."""
 
+BUSY = "Busy"
+"""Kind of the problem that refuses what there is no place for now."""
+
 log = logging.getLogger(__name__)
 
 

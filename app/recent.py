@@ -1,100 +1,115 @@
-"""The latest answers and errors, kept in memory until the service stops.
+"""The latest queries and errors, kept in memory until the service stops.
 
-Answers are kept to render their images on demand: an uploaded radiograph is never written to disk,
-and is dropped when newer ones need the room.
+Queries are kept to render their images on demand. They are dropped when newer ones need the room.
 """
 
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from xemplar.api import ErrorOut
-from xemplar.errors import NotFound
-from xemplar.retrieval.result import Answer
+from xemplar.operations.queries import surplus
+from xemplar.retrieval.result import ExplainedQuery
 
 MAX_ERRORS = 200
 
 
 @dataclass
-class _Remembered:
-    """An answer and the key that sent its query; None on a service without keys."""
+class _Recent:
+    """A query, the key that sent it (None on a service without keys), and the time."""
 
-    answer: Answer
+    query: ExplainedQuery
     key: str | None
-    shared: bool = False
+    shared: bool
+    at: datetime
 
     def is_for(self, key: str | None) -> bool:
         return self.shared or self.key == key
 
 
-class RecentAnswers:
-    """The latest answers, up to ``capacity``, by query id. Safe to share between threads.
+class RecentQueries:
+    """The latest queries, up to ``capacity``, by query id. Safe to share between threads.
 
-    Each belongs to the API key that sent the query, and is hidden from others unless shared.
+    Each belongs to the API key that sent it, and is hidden from others unless shared.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._answers: OrderedDict[str, _Remembered] = OrderedDict()
+        self._queries: OrderedDict[str, _Recent] = OrderedDict()
         self._lock = Lock()
 
-    def keep(self, answer: Answer, key: str | None = None) -> None:
-        """Keep an answer; if there is no room, drop one of the key that holds the most.
+    def keep(
+        self,
+        query: ExplainedQuery,
+        key: str | None = None,
+        *,
+        shared: bool = False,
+        at: datetime | None = None,
+    ) -> bool:
+        """Keep a query; if there is no room, drop one of the key that holds the most.
 
-        The least recently used one of that key is dropped, so that a key's queries never displace
-        those of a key that holds fewer. When a query is repeated with other options its first
-        answer is kept, as browsers cache the images of that one.
-        """
-        with self._lock:
-            self._answers.setdefault(answer.query_id, _Remembered(answer, key))
-            self._answers.move_to_end(answer.query_id)
-            while len(self._answers) > self._capacity:
-                held = Counter(one.key for one in self._answers.values())
-                most = max(held.values())
-                del self._answers[next(i for i, o in self._answers.items() if held[o.key] == most)]
-
-    def newest(self, key: str | None = None) -> Answer | None:
-        """Return the most recently used answer of a key, if any."""
-        with self._lock:
-            mine = (one.answer for one in reversed(self._answers.values()) if one.key == key)
-            return next(mine, None)
-
-    def find(self, query_id: str, key: str | None = None) -> Answer:
-        """Find an answer.
+        The least recently used one of that key is dropped (`surplus`). When a query is repeated
+        with other options its first answer is kept, as browsers cache the images of that one.
 
         Args:
-            query_id: of the answer.
-            key: id of the caller's API key.
+            query: to keep.
+            key: id of the API key that sent it.
+            shared: whether all keys may see it.
+            at: when it was sent, UTC; None for now.
 
-        Raises:
-            NotFound: there is none, it was dropped, or it is another key's and not shared.
+        Returns:
+            True if the query was not there.
         """
         with self._lock:
-            return self._found(query_id, key).answer
+            new = _Recent(query, key, shared, at or datetime.now(UTC))
+            one = self._queries.setdefault(query.query_id, new)
+            one.shared |= shared
+            self._queries.move_to_end(query.query_id)
+            if len(self._queries) > self._capacity:
+                held = [(query_id, other.key) for query_id, other in self._queries.items()]
+                for query_id in surplus(held, self._capacity):
+                    del self._queries[query_id]
+            return one is new
 
-    def share(self, query_id: str, key: str | None = None) -> None:
-        """Make an answer visible to all keys.
-
-        Raises:
-            NotFound: see `find`.
-        """
+    def newest(self, key: str | None = None) -> ExplainedQuery | None:
+        """Return the most recently used query of a key, if any."""
         with self._lock:
-            self._found(query_id, key).shared = True
+            mine = (one.query for one in reversed(self._queries.values()) if one.key == key)
+            return next(mine, None)
+
+    def recall(self, query_id: str, key: str | None = None) -> ExplainedQuery | None:
+        """Return a query; None if there is none that the key may see."""
+        with self._lock:
+            one = self._found(query_id, key)
+            return None if one is None else one.query
+
+    def share(self, query_id: str, key: str | None = None) -> bool:
+        """Make a query visible to all keys; return False if there is none that the key may see."""
+        with self._lock:
+            one = self._found(query_id, key)
+            if one is not None:
+                one.shared = True
+            return one is not None
 
     def has_image(self, image_id: str, key: str | None = None) -> bool:
-        """Return True if an answer that a key can find belongs to the image."""
+        """Return True if a query that a key can find belongs to the image."""
         with self._lock:
-            mine = (one.answer for one in self._answers.values() if one.is_for(key))
-            return any(answer.image_id == image_id for answer in mine)
+            mine = (one.query for one in self._queries.values() if one.is_for(key))
+            return any(query.image_id == image_id for query in mine)
 
-    def _found(self, query_id: str, key: str | None) -> _Remembered:
-        one = self._answers.get(query_id)
+    def forget(self, hours: float) -> None:
+        """Drop the queries that were sent more than ``hours`` ago."""
+        oldest = datetime.now(UTC) - timedelta(hours=hours)
+        with self._lock:
+            for query_id in [name for name, one in self._queries.items() if one.at < oldest]:
+                del self._queries[query_id]
+
+    def _found(self, query_id: str, key: str | None) -> _Recent | None:
+        one = self._queries.get(query_id)
         if one is None or not one.is_for(key):
-            raise NotFound(
-                f"query {query_id[:32]!r} is unknown or forgotten (the last {self._capacity} are "
-                "kept in memory), or another reader's who has not shared it; send the image again"
-            )
-        self._answers.move_to_end(query_id)
+            return None
+        self._queries.move_to_end(query_id)
         return one
 
 

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from http import HTTPStatus
 
 import anyio
@@ -17,13 +17,14 @@ from xemplar.archive.store import Store
 from xemplar.catalog import EVERYTHING
 from xemplar.errors import ConfigurationError, StorageError
 from xemplar.operations.keys import Key, Keys, Role, digest_of
+from xemplar.operations.rates import Rates
 
 from .daily import SHOW_NO_CASE, DailyCases
-from .limits import Rate
 from .origins import check_host, is_from
 from .problems import SHOWN, Refusal
 from .record import record_of
 from .settings import Settings
+from .shared_rate import SharedRate
 
 USES_SECONDS = 60.0
 """Interval at which the last uses of keys are written."""
@@ -145,13 +146,17 @@ class KeyRing:
 class Guard:
     """Admits or refuses each request."""
 
-    def __init__(self, ring: KeyRing, settings: Settings, daily: DailyCases) -> None:
+    def __init__(
+        self, ring: KeyRing, settings: Settings, daily: DailyCases, rates: Rates | None = None
+    ) -> None:
+        """``rates``: of all services of the database; None to limit rates in this one alone."""
         self.ring = ring
         self._settings = settings
-        self._of_key = Rate(settings.requests_per_second, settings.requests_at_once)
-        self._of_address = Rate(settings.requests_per_second, settings.requests_at_once)
         self._daily = daily
-        self._wrong = Rate(settings.wrong_keys_per_minute / 60, WRONG_AT_ONCE)
+        limit = partial(SharedRate, rates=rates, pseudonym=Store(settings.store).pseudonym)
+        often = settings.requests_per_second, settings.requests_at_once
+        self._of_key, self._of_address = limit("key", *often), limit("address", *often)
+        self._wrong = limit("wrong key", settings.wrong_keys_per_minute / 60, WRONG_AT_ONCE)
 
     async def admit_scraper(self, request: Request, secret: str | None) -> None:
         """Admit a request for metrics: without a key if a setting or a loopback address allows it.
@@ -190,7 +195,7 @@ class Guard:
         record, address = record_of(request), request.client.host if request.client else ""
         record.needed = needed
         record.subject = next(filter(ID.fullmatch, request.path_params.values()), None)
-        self._of_address.take(address)
+        await self._of_address.take(address)
         known = await self.ring.known()
         is_open = not known and self._may_be_open and not self.ring.lost
         self._check_site(request, is_open=is_open)
@@ -200,14 +205,14 @@ class Guard:
         key = known.get(digest_of(secret)) if secret else None
         if key is None or key.revoked_at is not None or key.has_expired:
             if secret:
-                self._wrong.take(address)
+                await self._wrong.take(address)
             if key is not None and key.revoked_at is None:
                 raise _expired(key)
             raise _unknown(secret) if known else _unknown_to_all()
         self.ring.note_use(key)
         record.key, record.role, record.access = key.id, key.role, key.access
         record.expires_at = key.expires_at
-        self._of_key.take(key.id)
+        await self._of_key.take(key.id)
         if not key.role.covers(needed):
             raise Refusal(
                 "Forbidden",

@@ -19,9 +19,10 @@ from xemplar.operations.ratings import Ratings
 from xemplar.retrieval.retriever import Retriever
 
 from .gathering import Gathering
-from .problems import come_back
-from .recent import RecentAnswers, RecentErrors
+from .problems import BUSY, come_back
+from .recent import RecentErrors
 from .record import record_of
+from .remembered import RememberedQueries
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ class Turns:
         with anyio.move_on_after(self._wait_seconds) as waited:
             await self._turns.acquire()
         if waited.cancelled_caught:
-            raise come_back("Busy", f"no processor was free within {self._wait_seconds:g} s")
+            raise come_back(BUSY, f"no processor was free within {self._wait_seconds:g} s")
         try:
             return await to_thread.run_sync(task, limiter=self._threads)
         finally:
@@ -66,7 +67,7 @@ class Services:
         keys: API keys in the database. `Guard` holds the cached ones.
         audit: the audit trail in the database.
         gatherings: audit entries that are not written yet.
-        recent: the latest answers, in memory.
+        queries: those that may still be explained or repeated.
         errors: the latest failed requests, in memory.
         light: turns of tasks that take little time.
         images: turns of tasks that decode an image; light tasks never wait for them.
@@ -80,7 +81,7 @@ class Services:
     keys: Keys
     audit: Audit
     gatherings: tuple[Gathering, ...]
-    recent: RecentAnswers
+    queries: RememberedQueries
     errors: RecentErrors
     light: Turns
     images: Turns

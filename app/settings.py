@@ -60,7 +60,12 @@ class Settings(BaseSettings):
         ),
     )
     threads: int = Field(
-        0, ge=0, description="Threads of one forward pass on OpenVINO; 0 for all processors."
+        0,
+        ge=0,
+        description=(
+            "Threads of the network on OpenVINO: all for a query that is alone, divided among "
+            "concurrent ones; 0 for all processors."
+        ),
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for any free port.")
@@ -105,7 +110,8 @@ class Settings(BaseSettings):
         16,
         ge=1,
         description=(
-            "Images that have arrived and wait or are in process; beyond it, 503 with Retry-After."
+            "Images that have arrived and wait or are in process; while there are so many, "
+            "further ones are answered 503 with Retry-After before they are read."
         ),
     )
     batches_at_once: int = Field(
@@ -264,8 +270,17 @@ class Settings(BaseSettings):
         128,
         ge=1,
         description=(
-            "Queries whose pictures stay available (about 1.4 MB of memory each); a new one "
-            "displaces one of the key that holds the most."
+            "Queries that can be explained and repeated, in memory (about 1.4 MB each) and, over "
+            "all services, in the catalog's database; a new one displaces one of the key that "
+            "holds the most."
+        ),
+    )
+    query_hours: float = Field(
+        24.0,
+        ge=0,
+        description=(
+            "Hours for which they are in the catalog's database (0.3 MB each; with PostgreSQL "
+            "about 1.4 MB, with the sealed image); 0: in memory alone, until the service stops."
         ),
     )
 

@@ -104,8 +104,9 @@ async def image_of(request: Request) -> AsyncIterator[UploadFile]:
     Raises:
         InvalidArgument: no form, no image in it, or anything else in it.
         HTTPException: the client disconnected.
-        Refusal: too many other images are being processed.
+        Refusal: too many other images are being processed; before the body is read, or after it.
     """
+    request.state.concurrency.check_image()
     form = await _form(request, 1)
     try:
         (radiograph,) = _images(form, 1)
@@ -121,8 +122,9 @@ async def images_of(request: Request) -> AsyncIterator[list[UploadFile]]:
     Raises:
         InvalidArgument: no form, no image in it, too many, or anything else in it.
         HTTPException: the client disconnected.
-        Refusal: too many other batches are being processed.
+        Refusal: too many other batches are being processed; before the body is read, or after it.
     """
+    request.state.concurrency.check_batch()
     form = await _form(request, MAX_BATCH)
     try:
         images = _images(form, MAX_BATCH)
@@ -138,8 +140,9 @@ async def image_and_fields_of(request: Request) -> AsyncIterator[FormData]:
     Raises:
         InvalidArgument: no form, no image in it, more than one, or too many fields.
         HTTPException: the client disconnected.
-        Refusal: too many other images are being processed.
+        Refusal: too many other images are being processed; before the body is read, or after it.
     """
+    request.state.concurrency.check_image()
     form = await _form(request, 1)
     try:
         if not isinstance(form.get("image"), UploadFile):

@@ -8,7 +8,7 @@ them to another image, of the same patient or of others, over all pairs. ``--ind
 set that holds the images in another form, whose file a column ``nih14_file`` of labels.csv tells:
 real copies.
 
-    python -m benchmarks.near_duplicates --radiographs images
+    python -m benchmarks.near_duplicates --images images
     python -m benchmarks.near_duplicates --images originals --indexed nih14
 """
 

@@ -6,7 +6,7 @@ five neighbours one after the other, Pillow writes the overlays. The service ans
 images over HTTP with ``include=overlays``: both yield six JPEG overlays of one finding.
 
     xemplar index images --store xemplar-store
-    python -m benchmarks.query --store xemplar-store --radiographs images
+    python -m benchmarks.query --store xemplar-store --images images
 
 Needs `pip install 'xemplar[explain]' httpx2`. Times are taken in turns, image by image.
 """

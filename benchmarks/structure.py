@@ -19,7 +19,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-CODE = ("xemplar", "app", "indexer", "trainer", "evaluator")
+CODE = ("xemplar", "app", "indexer", "trainer", "evaluator", "pacs")
 QUESTION_WORDS = ("What", "How", "Whether", "Of")
 SHORT, LONG = 40, 400
 ROOT = Path(__file__).resolve().parents[1]

@@ -3,6 +3,7 @@
 Slow imports happen when a command runs, so that ``xemplar --help`` is fast.
 """
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from xemplar.cli.environment import limit_threads
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
@@ -101,6 +103,15 @@ def index(
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="Make the new generation live.")
     ] = True,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Read and embed on the Ray cluster at HOST:PORT; auto: the one of this machine; "
+            "local: start one on this machine. All machines see store and images under the same "
+            "paths. Needs `pip install 'xemplar[ray]'`.",
+        ),
+    ] = None,
 ) -> None:
     """Embed the images of one or more data sets and publish an index of all cases in the store.
 
@@ -117,6 +128,7 @@ def index(
 
         xemplar index nih14 nih14-more --patients nih --patients nih --store archive
     """
+    limit_threads(os.environ)  # before the first import of numpy
     from xemplar.archive.store import Store
     from xemplar.catalog import migrate, open_catalog
     from xemplar.catalog.patients import check_domain
@@ -158,6 +170,7 @@ def index(
                 precision,
                 threads,
                 workers,
+                ray,
                 any_body_part=any_body_part,
                 burned_in_text=burned_in_text,
             )
@@ -223,17 +236,22 @@ def _embed(
     precision: str,
     threads: int,
     workers: int,
+    ray: str | None,
     **insisted: bool,
 ) -> "IndexingResult":
-    import os
-
+    if ray is not None:
+        return _embed_on_cluster(
+            images, store, catalog, checkpoint, ray, precision, threads, **insisted
+        )
     from xemplar.imaging import Limits
     from xemplar.imaging.decoder_pool import decoder
     from xemplar.model.encoder import Precision, open_encoder
 
-    from .job import embed_images
+    from .job import STREAMS, embed_images
 
-    encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
+    encoder = open_encoder(
+        checkpoint, precision=Precision(precision), threads=threads, streams=STREAMS
+    )
     workers = workers or min(os.cpu_count() or 2, 8)
     with (
         decoder(workers, Limits(), DECODE_SECONDS) as decode,
@@ -246,6 +264,40 @@ def _embed(
             encoder,
             workers=workers,
             decode=decode,
+            on_progress=on_progress,
+            **insisted,
+        )
+
+
+def _embed_on_cluster(
+    images: "list[DatasetImage]",
+    store: "Store",
+    catalog: "Catalog",
+    checkpoint: "Checkpoint",
+    address: str,
+    precision: str,
+    threads: int,
+    **insisted: bool,
+) -> "IndexingResult":
+    from xemplar.errors import ConfigurationError
+    from xemplar.model.encoder import Precision
+
+    try:
+        from .cluster import embed_images_on_cluster
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"--ray needs {error.name}; install it with `pip install 'xemplar[ray]'`"
+        ) from error
+    with progress("images", len(images)) as on_progress:
+        return embed_images_on_cluster(
+            images,
+            store,
+            catalog,
+            checkpoint,
+            address,
+            precision=Precision(precision),
+            threads=threads,
+            decode_seconds=DECODE_SECONDS,
             on_progress=on_progress,
             **insisted,
         )

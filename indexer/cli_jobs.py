@@ -1,5 +1,6 @@
 """Commands ``xemplar reindex``, ``xemplar worker`` and ``xemplar jobs``."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from xemplar.cli.environment import limit_threads
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
@@ -78,6 +80,7 @@ def reindex(
 
         xemplar reindex --store archive --checkpoint runs/second/checkpoint.safetensors
     """
+    limit_threads(os.environ)  # before the first import of numpy
     from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
     from xemplar.index import known_factory
@@ -129,6 +132,7 @@ def worker(
     Example:
         xemplar worker --store archive
     """
+    limit_threads(os.environ)  # before the first import of numpy
     import logging
     from datetime import timedelta
 

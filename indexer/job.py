@@ -1,23 +1,27 @@
-"""The index job: stores and embeds images in three concurrent stages.
+"""The index job: stores and embeds images in concurrent stages.
 
 ::
 
     threads    read, decode, preprocess, write pictures                       -> NewImage
-    caller     batches of 16, one forward pass: embedding, logits, Grad-CAM   -> Entry
+    streams    batches of 16, one forward pass: embedding, logits, Grad-CAM   -> Entry
+    caller     leaves out duplicates, in the order of the images
     writer     one transaction in the catalog for each batch
 
 Pillow, OpenCV and OpenVINO release Python's global lock, so decoding continues during a forward
-pass. The job can be killed at any time and restarted: batches enter the catalog atomically, and
-images in the catalog are not embedded again.
+pass. Threads that share a batch wait for each other at every layer, and so all wait for one whose
+processor decodes an image; with two streams, the other one goes on. The job can be killed at any
+time and restarted: batches enter the catalog atomically, and images in the catalog are not embedded
+again.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -27,13 +31,20 @@ from xemplar.catalog import Catalog, Description, Entry
 from xemplar.data.datasets import DatasetImage
 from xemplar.data.splits import PatientSplit
 from xemplar.imaging import Radiograph, decode
+from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import BLANK, embed
 
 from .copies import SAME_IMAGE, DuplicateFinder
-from .reader import KnownImage, NewImage, Reader, SkippedImage, in_order
+from .reader import KnownImage, NewImage, Read, Reader, SkippedImage, in_order
 
-_Described: TypeAlias = tuple[str, Description]
+STREAMS = 2
+"""Batches encoded at once (see `open_encoder`); more hold more memory and gain nothing."""
+
+T = TypeVar("T")
+
+Described: TypeAlias = tuple[T, Description]
+"""An image, or its digest, with its description."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,8 @@ def embed_images(
             several files with the same image, such as two resolutions, only the first is added.
         store: destination.
         catalog: of that store.
-        encoder: of the checkpoint to embed with.
+        encoder: of the checkpoint to embed with; encodes as many batches at once as it has
+            streams.
         workers: number of threads for reading and decoding.
         any_body_part: include images that show another body part than the chest according to their
             DICOM header.
@@ -86,21 +98,56 @@ def embed_images(
         ConfigurationError: the catalog cannot be written to.
         OSError: the store cannot be written to.
     """
-    started = time.monotonic()
-    media, digest = Media(store.media), encoder.checkpoint.digest
-    known, spec = catalog.embedded(digest), encoder.checkpoint.card.spec
     read = Reader(
-        media,
-        spec,
-        known,
+        Media(store.media),
+        encoder.checkpoint.card.spec,
+        catalog.embedded(encoder.checkpoint.digest),
         any_body_part=any_body_part,
         burned_in_text=burned_in_text,
         decode=decode,
     )
-    describe = partial(_description, store, encoder.checkpoint.card.split)
+
+    def entries(images: Sequence[Described[NewImage]]) -> Sequence[Entry | None]:
+        return embed(encoder, [(new.prepared, about) for new, about in images])
+
+    items = in_order(read, images, workers, ahead=2 * BATCH)
+    return write_images(
+        items, store, catalog, encoder.checkpoint, entries, on_progress, streams=encoder.streams
+    )
+
+
+def write_images(
+    items: Iterable[Read],
+    store: Store,
+    catalog: Catalog,
+    checkpoint: Checkpoint,
+    embed: Callable[[Sequence[Described[NewImage]]], Sequence[Entry | None]],
+    on_progress: Callable[[int], None] | None = None,
+    *,
+    streams: int = 1,
+) -> IndexingResult:
+    """Add read images to a store's catalog: the later stages of `embed_images`.
+
+    Args:
+        items: in the order of the images.
+        store: contains their pictures.
+        catalog: of that store.
+        checkpoint: to embed with.
+        embed: makes the catalog entries of up to `BATCH` new images, in their order; None for a
+            zero embedding.
+        on_progress: called with the number of processed images after each.
+        streams: calls of ``embed`` at once, from different threads.
+
+    Raises:
+        ConfigurationError: the catalog cannot be written to.
+        OSError: the store cannot be written to.
+    """
+    started = time.monotonic()
+    media = Media(store.media)
+    describe = partial(_description, store, checkpoint.card.split)
     reused, unreadable, seen = 0, list[SkippedImage](), set[str]()
-    with _Batches(catalog, media, encoder) as batches:
-        for done, item in enumerate(in_order(read, images, workers, ahead=2 * BATCH), start=1):
+    with _Batches(catalog, media, checkpoint, embed, streams) as batches:
+        for done, item in enumerate(items, start=1):
             if isinstance(item, SkippedImage):
                 unreadable.append(item)
             elif isinstance(item, KnownImage) or item.sha256 in seen:
@@ -118,23 +165,43 @@ def embed_images(
     return IndexingResult(batches.embedded, reused, tuple(unreadable), copies, seconds)
 
 
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Images whose embeddings are computed, and descriptions to update after them."""
+
+    images: Sequence[NewImage]
+    entries: Future[Sequence[Entry | None]] | None
+    described: Sequence[Described[str]]
+
+
 class _Batches:
-    """Second and third stage: embeds batches and passes them to the writer.
+    """Later stages: embeds batches and passes them to the writer, in order.
 
     Attributes:
         embedded: number of images embedded.
         left_out: images with a zero embedding, and duplicates of other cases.
     """
 
-    def __init__(self, catalog: Catalog, media: Media, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        media: Media,
+        checkpoint: Checkpoint,
+        embed: Callable[[Sequence[Described[NewImage]]], Sequence[Entry | None]],
+        streams: int,
+    ) -> None:
         self.embedded = 0
         self.left_out: list[SkippedImage] = []
         self._catalog = catalog
         self._media = media
-        self._copies = DuplicateFinder(catalog, media, encoder.checkpoint)
-        self._encoder = encoder
-        self._images: list[tuple[NewImage, Description]] = []
-        self._described: list[_Described] = []
+        self._copies = DuplicateFinder(catalog, media, checkpoint)
+        self._checkpoint = checkpoint.digest
+        self._embed = embed
+        self._streams = streams
+        self._images: list[Described[NewImage]] = []
+        self._described: list[Described[str]] = []
+        self._encoders = ThreadPoolExecutor(streams, "encoder")
+        self._encoding: deque[_Batch] = deque()
         self._writer = ThreadPoolExecutor(1, "writer")
         self._written: Future[None] | None = None
 
@@ -147,8 +214,12 @@ class _Batches:
         try:
             if kind is None:
                 self._flush()
-            self._wait()  # an interrupted job keeps the batch being written
+            if kind is None or not issubclass(kind, Exception):
+                while self._encoding:  # an interrupted job keeps the batches that it has begun
+                    self._finish()
+            self._wait()
         finally:
+            self._encoders.shutdown(cancel_futures=True)
             self._writer.shutdown()
 
     def embed(self, image: NewImage, description: Description) -> None:
@@ -164,19 +235,30 @@ class _Batches:
             self._flush()
 
     def _flush(self) -> None:
-        entries = self._encode() if self._images else []
-        described = self._described
+        """Begin to embed the current batch; finish the oldest one once all streams are busy."""
+        images, described = self._images, self._described
         self._images, self._described = [], []
-        if entries or described:
-            self._wait()  # one batch is written at a time, in order
-            self._written = self._writer.submit(self._write, entries, described)
+        entries = self._encoders.submit(self._embed, images) if images else None
+        self._encoding.append(_Batch([new for new, _ in images], entries, described))
+        if len(self._encoding) > self._streams:
+            self._finish()
 
-    def _encode(self) -> list[Entry]:
-        """Embed a batch, skipping zero embeddings and duplicates."""
-        images = [new for new, _ in self._images]
-        embedded = embed(self._encoder, [(new.prepared, about) for new, about in self._images])
+    def _finish(self) -> None:
+        batch = self._encoding.popleft()
+        entries = self._entries(batch)
+        if entries or batch.described:
+            self._wait()  # one batch is written at a time, in order
+            self._written = self._writer.submit(self._write, entries, batch.described)
+
+    def _entries(self, batch: _Batch) -> list[Entry]:
+        """Wait for a batch's embeddings; leave out zero embeddings and duplicates."""
+        if batch.entries is None:
+            return []
+        embedded = batch.entries.result()
         seen = [
-            (new, entry) for new, entry in zip(images, embedded, strict=True) if entry is not None
+            (new, entry)
+            for new, entry in zip(batch.images, embedded, strict=True)
+            if entry is not None
         ]
         entries = [entry for _, entry in seen]
         copies = frozenset[str]()
@@ -188,15 +270,15 @@ class _Batches:
             self._catalog.delete_unknown_pictures(copies, self._media.remove)
         self.left_out += [
             SkippedImage(new.image.path, BLANK if entry is None else SAME_IMAGE)
-            for new, entry in zip(images, embedded, strict=True)
+            for new, entry in zip(batch.images, embedded, strict=True)
             if entry is None or new.sha256 in copies
         ]
         kept = [entry for entry in entries if entry.image_sha256 not in copies]
         self.embedded += len(kept)
         return kept
 
-    def _write(self, entries: Sequence[Entry], described: Iterable[_Described]) -> None:
-        self._catalog.add(self._encoder.checkpoint.digest, entries, described)
+    def _write(self, entries: Sequence[Entry], described: Iterable[Described[str]]) -> None:
+        self._catalog.add(self._checkpoint, entries, described)
 
     def _wait(self) -> None:
         written, self._written = self._written, None

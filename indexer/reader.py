@@ -18,6 +18,8 @@ from xemplar.imaging import Limits, Radiograph, decode
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
 from xemplar.retrieval.ingest import PreparedImage
 
+MISSING = "there is no such file"
+
 OTHER_PART = (
     "the DICOM header says that it shows {part}, not a chest; use `--any-body-part` to index it "
     "anyway"
@@ -92,7 +94,7 @@ class Reader:
                 return KnownImage(image, sha256)
             radiograph = self._decode(data)
         except FileNotFoundError:
-            return SkippedImage(image.path, "there is no such file")
+            return SkippedImage(image.path, MISSING)
         except IsADirectoryError:
             return SkippedImage(image.path, "it is a folder, not a file")
         except PermissionError:

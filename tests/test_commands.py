@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.images import drawn_image, encoded
+from tests.pacs.films import film
 from tests.stores import SmallStore, small_store
 from xemplar.__main__ import main
 from xemplar.archive.store import Store
@@ -20,6 +21,7 @@ ID = "0" * 16
 COMMANDS: dict[str, tuple[str, ...]] = {
     "serve": ("serve", "--port", "0"),
     "query": ("query", "{IMAGE}"),
+    "dicom results": ("dicom", "results", "{DICOM}", "--out", "{NEW}"),
     "index": ("index", "{IMAGES}"),
     "reindex": ("reindex",),
     "worker": ("worker",),
@@ -60,6 +62,19 @@ BAD: dict[str, tuple[str, ...]] = {
     "an age that is no number": ("query", "{IMAGE}", "--age-min", "old"),
     "an unknown sex": ("query", "{IMAGE}", "--sex", "X"),
     "an id that is none": ("query", "{IMAGE}", "--exclude", "../x"),
+    "results without a folder": ("dicom", "results", "{DICOM}"),
+    "results into a folder that is there": ("dicom", "results", "{DICOM}", "--out", "{IMAGES}"),
+    "results of a picture": ("dicom", "results", "{IMAGE}", "--out", "{NEW}"),
+    "results of text": ("dicom", "results", "{TEXT}", "--out", "{NEW}"),
+    "results of an unknown finding": (
+        "dicom",
+        "results",
+        "{DICOM}",
+        "--out",
+        "{NEW}",
+        "--finding",
+        "Gout",
+    ),
     "no folder of images": ("index", "{NOWHERE}"),
     "a file for a folder of images": ("index", "{TEXT}"),
     "a folder without images": ("index", "{EMPTY}"),
@@ -163,7 +178,7 @@ def small(made: SmallStore, tmp_path_factory: pytest.TempPathFactory) -> SmallSt
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, str]:
     """What the words in capitals stand for."""
-    names = ("IMAGES", "EMPTY", "IMAGE", "TEXT", "JSON", "NEW", "NOWHERE", "OTHER")
+    names = ("IMAGES", "EMPTY", "IMAGE", "DICOM", "TEXT", "JSON", "NEW", "NOWHERE", "OTHER")
     found = {name: tmp_path / name.lower() for name in names}
     found["IMAGES"].mkdir()
     found["EMPTY"].mkdir()
@@ -171,6 +186,7 @@ def places(tmp_path: Path) -> dict[str, str]:
         (found["OTHER"] / name).mkdir(parents=True)
     for place in (found["IMAGE"], found["IMAGES"] / "one.png"):
         place.write_bytes(encoded(drawn_image(3)))
+    found["DICOM"].write_bytes(film(drawn_image(3)))
     found["TEXT"].write_text("no image, no JSON, no backup\n")
     found["JSON"].write_text('{"slope": "steep"}')
     return {name: str(path) for name, path in found.items()}

@@ -13,9 +13,10 @@ FOLDERS = {
     "indexer": "xemplar_indexer",
     "trainer": "xemplar_trainer",
     "evaluator": "xemplar_evaluator",
+    "pacs": "xemplar_pacs",
 }
 NAME = re.compile(r"`(?P<name>[A-Za-z_][\w.]*)(?:\(\))?`")
-PROGRAMS = {"app", "indexer", "trainer", "evaluator", "tests", "benchmarks"}
+PROGRAMS = {"app", "indexer", "trainer", "evaluator", "pacs", "tests", "benchmarks"}
 
 
 def modules() -> Iterator[Path]:

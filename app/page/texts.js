@@ -29,7 +29,7 @@ export const T = {
     heading: "Which past cases look like this image?",
     drop: "Drop a chest radiograph here, paste it,",
     choose: "or choose a file",
-    kinds: "PNG, JPEG, TIFF or DICOM. The image stays in the service's memory and is not stored.",
+    kinds: "PNG, JPEG, TIFF or DICOM. The image is not added to the archive.",
     example: "Try a synthetic image",
     indexed: "Or begin with an indexed case",
     of: "Cases with",

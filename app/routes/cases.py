@@ -110,7 +110,7 @@ async def case_evidence(
     side: Side = 512,
 ) -> Response:
     """Get a past case with the spatial locations that make it similar to the query image."""
-    retriever, answer = services.retriever, remembered(request, services, query_id)
+    retriever, answer = services.retriever, await remembered(request, services, query_id)
 
     def work() -> bytes:
         found = retriever.indexed(case_id)

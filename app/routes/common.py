@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from xemplar.api.examples import CASE_ID, QUERY_ID
-from xemplar.retrieval.result import Answer
+from xemplar.retrieval.result import Answer, ExplainedQuery
 
 from ..admission import DENIED
 from ..content_type import BodyRoute
@@ -63,18 +63,24 @@ Finding = Annotated[
 Side = Annotated[int, Query(ge=64, le=1024, description="Longest side in pixels.")]
 
 
-def remembered(request: Request, services: Services, query_id: str) -> Answer:
-    """Find the answer to a query that belongs to the caller, or that was shared.
+async def remembered(request: Request, services: Services, query_id: str) -> ExplainedQuery:
+    """Find a query that belongs to the caller, or that was shared.
 
     Raises:
-        NotFound: there is none, or it is no longer in memory.
+        NotFound: there is none, or it was forgotten.
+        StorageError: it is not in memory, and the database does not answer.
     """
-    return services.recent.find(query_id, record_of(request).key)
+    queries, key = services.queries, record_of(request).key
+    known = queries.recall(query_id, key)
+    if known is not None:
+        return known
+    retriever = services.retriever
+    return await services.light.run(lambda: queries.find(query_id, key, retriever))
 
 
 def remember(request: Request, services: Services, answer: Answer) -> None:
-    """Keep an answer in memory, as the caller's."""
-    services.recent.keep(answer, record_of(request).key)
+    """Remember an answer, as the caller's."""
+    services.queries.keep(answer, record_of(request).key)
 
 
 def jpeg_response(picture: bytes) -> Response:

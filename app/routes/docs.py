@@ -65,9 +65,8 @@ async def docs_document(request: Request, secret: Secret) -> dict[str, Any]:
 
 def _real(services: Services, key: str | None) -> dict[str, str]:
     """Map each example to an id from this store, preferably of the key's newest query."""
-    newest = services.recent.newest(key)
-    cases = [near.case for near in newest.neighbours] if newest is not None else []
-    cases = cases or [*services.catalog.page(services.retriever.checkpoint.digest, limit=1)]
+    newest = services.queries.newest(key)
+    cases = [*services.catalog.page(services.retriever.checkpoint.digest, limit=1)]
     jobs = services.jobs.newest(1)
     real = {
         QUERY_ID: newest.query_id if newest is not None else None,

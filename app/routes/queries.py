@@ -101,7 +101,7 @@ async def query_batch(
 
     For an image that cannot be used the list holds its problem instead of an answer. All answers
     come from one index generation. Overlays and evidence are rendered when they are fetched, while
-    the query is in memory.
+    the query is remembered.
     """
     record = record_of(request)
 
@@ -156,12 +156,12 @@ async def query_similar(
     query_id: QueryId,
     search: Annotated[QueryParameters, Query()],
 ) -> Response:
-    """Find past cases similar to an image that was sent before, while it is in memory.
+    """Find past cases similar to an image that was sent before, while it is remembered.
 
     The query keeps its id, and the network does not run again.
     """
     retriever = services.retriever
-    answer = remembered(request, services, query_id)
+    answer = await remembered(request, services, query_id)
     return await _answered(request, services, search, lambda: retriever.again(answer, search))
 
 
@@ -172,12 +172,13 @@ async def query_similar(
     responses=NOT_FOUND | INVALID,
 )
 async def share_query(request: Request, services: BoundServices, query_id: QueryId) -> None:
-    """Let every key that may read see the query's image and answer, while they are in memory.
+    """Let every key that may read see the query's image and answer, while they are remembered.
 
     Until then only the key that sent the query sees them; not even administrators do. Readers of a
     shared query need its id. On a service without keys everybody sees all queries.
     """
-    services.recent.share(query_id, record_of(request).key)
+    key = record_of(request).key
+    await services.light.run(lambda: services.queries.share(query_id, key))
 
 
 async def _answered(
@@ -188,7 +189,7 @@ async def _answered(
     *,
     brings_image: bool = False,
 ) -> Response:
-    """Search in a thread, keep the answer in memory, and send it."""
+    """Search in a thread, remember the answer, and send it."""
     retriever = services.retriever
 
     def work() -> bytes:
@@ -239,7 +240,7 @@ async def query_image(
     request: Request, services: BoundServices, query_id: QueryId, side: Side = 1024
 ) -> Response:
     """Get the display copy of the query image."""
-    answer = remembered(request, services, query_id)
+    answer = await remembered(request, services, query_id)
     return jpeg_response(await services.light.run(lambda: render.query_image(answer, side)))
 
 
@@ -252,7 +253,7 @@ async def query_overlay(
     side: Side = 512,
 ) -> Response:
     """Get the query image with its Grad-CAM; without a map unless the finding is called."""
-    answer = remembered(request, services, query_id)
+    answer = await remembered(request, services, query_id)
 
     def work() -> bytes:
         return render.query_overlay(services.retriever.live, answer, finding, side)
@@ -273,7 +274,7 @@ async def query_evidence(
     side: Side = 512,
 ) -> Response:
     """Get the query image with the spatial locations that make it similar to a case."""
-    retriever, answer = services.retriever, remembered(request, services, query_id)
+    retriever, answer = services.retriever, await remembered(request, services, query_id)
 
     def work() -> bytes:
         return render.query_evidence(retriever.live, answer, retriever.indexed(case_id), side)
@@ -286,7 +287,7 @@ async def query_matches(
     request: Request, services: BoundServices, query_id: QueryId, case_id: CaseId
 ) -> MatchesOut:
     """Get matching locations of the query image and a case; the shares sum to the similarity."""
-    retriever, answer = services.retriever, remembered(request, services, query_id)
+    retriever, answer = services.retriever, await remembered(request, services, query_id)
 
     def work() -> MatchesOut:
         case = retriever.indexed(case_id)

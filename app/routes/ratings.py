@@ -87,7 +87,7 @@ async def query_ranking(
     Includes this reader's earlier ratings. A pseudonym of another key is rejected.
     """
     retriever = services.retriever
-    answer = remembered(request, services, query_id)
+    answer = await remembered(request, services, query_id)
 
     def work() -> BlindList:
         return _blind(request, services, retriever.again(answer, search), search.rater)
@@ -135,8 +135,8 @@ async def put_ratings(
     An empty list withdraws them. Replaced and withdrawn ratings are kept for administrators.
 
     A pseudonym belongs to the first key that saves ratings under it. One key may have up to 100
-    pseudonyms and 100,000 ratings, earlier ones included. The image should be in the service's
-    memory or be a case; of other images, for example after a restart, one key may rate up to 32.
+    pseudonyms and 100,000 ratings, earlier ones included. The image should be of a
+    remembered query or be a case; of other images, as forgotten ones, one key may rate up to 32.
     Without keys there are no such limits.
     """
     key = record_of(request).key
@@ -144,10 +144,12 @@ async def put_ratings(
     if len(ratings) < len(said.ratings):
         (twice, _), *_ = Counter(one.case_id for one in said.ratings).most_common(1)
         raise InvalidArgument(f"case {twice} is rated twice; keep one of the two")
-    known = services.recent.has_image(image_id, key)
-    before = await services.light.run(
-        lambda: services.ratings.save(image_id, rater, ratings, key=key, image_known=known)
-    )
+
+    def work() -> int:
+        known = services.queries.has_image(image_id, key)
+        return services.ratings.save(image_id, rater, ratings, key=key, image_known=known)
+
+    before = await services.light.run(work)
     number = {"old": before, "new": len(ratings)}
     record_of(request).details = {"rater": rater, "ratings": number}
 
@@ -160,10 +162,10 @@ async def put_ratings(
 async def query_ratings(request: Request, services: BoundServices, query_id: QueryId) -> Agreement:
     """Compute the nDCG of the order by similarity against each reader's ratings for this image.
 
-    Available while the image is in memory; send it again otherwise. A reader sees others' ratings
-    only of cases that the same key has rated for this image; an administrator sees all.
+    Available while the query is remembered; send the image again otherwise. A reader sees others'
+    ratings only of cases that the same key has rated for this image; an administrator sees all.
     """
-    record, answer = record_of(request), remembered(request, services, query_id)
+    record, answer = record_of(request), await remembered(request, services, query_id)
     blinded = None if record.role is Role.ADMIN else record.key
 
     def work() -> Agreement:

@@ -1,8 +1,10 @@
 """``xemplar serve`` and ``xemplar query``: refusals in one line, and the service's answers."""
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +21,7 @@ from tests.stores import CASES, SmallStore
 from xemplar.__main__ import main
 from xemplar.archive.store import Store
 from xemplar.catalog import open_catalog
+from xemplar.cli.environment import THREADS
 from xemplar.data.findings import NIH14
 from xemplar.model.checkpoint import keep, load, save
 
@@ -323,3 +326,27 @@ def test_query_shows_the_name_of_a_source_as_it_is_written(
     assert name in out
     assert r"\x1b[2J" in out
     assert "\x1b[2J" not in out
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, {"1"}), ({"OMP_NUM_THREADS": "2"}, {"1", "2"})])
+def test_libraries_have_one_thread_each_unless_the_user_says_otherwise(
+    given: dict[str, str], found: set[str], small: SmallStore, image: Path
+) -> None:
+    code = """
+import sys
+from xemplar.__main__ import main
+try:
+    main()
+finally:
+    from threadpoolctl import threadpool_info
+    pools = threadpool_info()
+    assert {"blas", "openmp"} <= {pool["user_api"] for pool in pools}, pools
+    print(*(pool["num_threads"] for pool in pools), file=sys.stderr)
+"""
+    clean = {name: value for name, value in os.environ.items() if name not in THREADS}
+    run = subprocess.run(
+        [sys.executable, "-c", code, "query", str(image), "--store", str(small.store.root)],
+        env=clean | given, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert set(run.stderr.split()) == found

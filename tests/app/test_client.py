@@ -138,6 +138,7 @@ def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
         diversity=0.5,
         near_duplicates="keep",
         one_per_patient=True,
+        exact=True,
         include="overlays",
     )
     assert question.model_fields_set == QueryParameters.model_fields.keys() - {

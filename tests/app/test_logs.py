@@ -74,13 +74,13 @@ def test_an_error_that_nobody_foresaw_is_told_with_the_id_of_its_request(
     client: TestClient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure_logs("json")
-    from xemplar_app.recent import RecentAnswers
+    from xemplar_app.recent import RecentQueries
 
     def fail(*_: object) -> None:
         images = b"SECRET"
         raise ZeroDivisionError(len(images))
 
-    monkeypatch.setattr(RecentAnswers, "find", fail)
+    monkeypatch.setattr(RecentQueries, "recall", fail)
     with pytest.raises(ZeroDivisionError):
         client.get(f"/queries/{'0' * 16}/image", headers={"X-Request-ID": "broken"})
     told = {line["event"]: line for line in lines(capsys)}

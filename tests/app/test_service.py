@@ -5,7 +5,6 @@ import re
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from threading import Event, Semaphore
 from typing import Any
 
@@ -15,7 +14,6 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 from xemplar_app.main import create_app
 from xemplar_app.problems import STATUSES
-from xemplar_app.recent import RecentAnswers
 from xemplar_app.settings import Settings, read_settings
 
 from tests.agreement import PATIENCE
@@ -23,9 +21,8 @@ from tests.app.asking import MEDIA_TYPE, ask, problem
 from tests.images import dicom, drawn_image, encoded
 from tests.stores import CASES, PATIENT, SmallStore
 from xemplar import api
-from xemplar.api import Search
 from xemplar.data.findings import NIH14
-from xemplar.errors import ConfigurationError, NotFound
+from xemplar.errors import ConfigurationError
 from xemplar.model.densenet import Features
 from xemplar.retrieval.retriever import Retriever
 from xemplar.views import VIEWS
@@ -106,59 +103,6 @@ def test_one_image_too_many_is_told_to_come_back_and_others_are_answered(
 
 
 # ---- what is remembered ---------------------------------------------------------------------
-
-
-def test_only_so_many_answers_are_remembered_and_those_looked_at_last(retriever: Retriever) -> None:
-    one, two, three = (retriever.ask(IMAGE, Search(k=1)) for _ in range(3))
-    recent = RecentAnswers(2)
-    recent.keep(one)
-    recent.keep(two)
-    assert recent.find(one.query_id) is one
-    recent.keep(three)
-    assert recent.find(one.query_id) is one
-    assert recent.find(three.query_id) is three
-    with pytest.raises(NotFound, match=f"{two.query_id}.*send the image again"):
-        recent.find(two.query_id)
-
-
-def test_one_key_s_many_queries_push_out_none_of_another_s(retriever: Retriever) -> None:
-    answer = retriever.ask(IMAGE, Search(k=1))
-    recent = RecentAnswers(4)
-    mine = [replace(answer, query_id=f"mine {n}") for n in range(2)]
-    for one in mine:
-        recent.keep(one, "a")
-    for n in range(135):
-        recent.keep(replace(answer, query_id=f"many {n}"), "b")
-    assert [recent.find(one.query_id, "a") for one in mine] == mine
-    assert recent.newest("a") is mine[1]
-    for n in (133, 134):
-        recent.find(f"many {n}", "b")
-    with pytest.raises(NotFound):
-        recent.find("many 132", "b")
-    recent.keep(replace(answer, query_id="third"), "c")  # of two that hold the most, the older one
-    with pytest.raises(NotFound):
-        recent.find("mine 0", "a")
-    assert recent.find("mine 1", "a") is mine[1]
-
-
-def test_an_answer_is_its_key_s_until_it_is_shared(retriever: Retriever) -> None:
-    answer = retriever.ask(IMAGE, Search(k=1))
-    recent = RecentAnswers(4)
-    recent.keep(answer, "a")
-    for other in ("b", None):
-        for use in (recent.find, recent.share):
-            with pytest.raises(NotFound, match="another reader's who has not shared it"):
-                use(answer.query_id, other)
-        assert recent.newest(other) is None
-        assert not recent.has_image(answer.image_id, other)
-    assert recent.has_image(answer.image_id, "a")
-    recent.share(answer.query_id, "a")
-    assert recent.find(answer.query_id, "b") is answer
-    assert recent.has_image(answer.image_id, "b")
-    assert recent.newest("b") is None  # it is no example of theirs
-    recent.keep(answer, "b")  # who asks something else of it does not take it
-    recent.share(answer.query_id, "b")
-    assert recent.newest("b") is None
 
 
 def test_a_forgotten_query_says_what_to_do(client: TestClient, retriever: Retriever) -> None:

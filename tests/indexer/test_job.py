@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from xemplar_indexer.copies import SAME_IMAGE
 from xemplar_indexer.job import IndexingResult, embed_images
@@ -338,6 +340,34 @@ def test_an_interrupted_job_keeps_its_finished_batches(
     assert (outcome.embedded, outcome.reused, encoder.images) == (28, 32, 60)
 
 
+def test_two_streams_give_what_one_gives(
+    store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path, tiny: Checkpoint
+) -> None:
+    folder = data_set(tmp_path / "set", range(50))
+    (folder / "0.png").write_bytes(encoded(drawn_image(40), compress_level=1))  # a copy, later
+    shutil.copyfile(folder / "1.png", folder / "45.png")
+    divided = open_encoder(tiny, precision=Precision.FLOAT32, threads=2, streams=2)
+    other = Store(tmp_path / "other")
+    migrate(other.database_url)
+    with open_catalog(other.database_url) as of_two:
+        results = run(store, catalog, encoder, folder), run(other, of_two, divided, folder)
+        digests, vectors = zip(*(embeddings(one, tiny) for one in (catalog, of_two)), strict=True)
+    assert {(one.embedded, one.reused, one.copies) for one in results} == {(48, 1, 1)}
+    assert digests[0] == digests[1]
+    assert (vectors[0] * vectors[1]).sum(axis=1).min() > 0.999999
+
+
+def embeddings(
+    catalog: Catalog, checkpoint: Checkpoint
+) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Digests of the images and their embeddings, in the catalog's order."""
+    batches = list(catalog.vectors(checkpoint.digest))
+    ids = np.concatenate([batch.ids for batch in batches]).tolist()
+    cases = catalog.cases(ids)
+    vectors = np.concatenate([batch.vectors for batch in batches])
+    return [cases[number].image_sha256 for number in ids], vectors
+
+
 def test_an_error_of_the_writer_ends_the_job(
     store: Store,
     catalog: Catalog,
@@ -350,8 +380,8 @@ def test_an_error_of_the_writer_ends_the_job(
 
     monkeypatch.setattr(catalog, "add", full)
     with pytest.raises(OSError, match="No space left"):
-        run(store, catalog, encoder, data_set(tmp_path / "set", range(40)))
-    assert encoder.images <= 32
+        run(store, catalog, encoder, data_set(tmp_path / "set", range(80)))
+    assert encoder.images <= 48
 
 
 def test_nothing_embedded_builds_nothing(store: Store, catalog: Catalog, encoder: Counting) -> None:
@@ -393,15 +423,14 @@ def test_a_table_wins_over_the_header(
 
 
 KILLED = """
-import sys, time
-from pathlib import Path
-import xemplar_indexer.job
+import itertools, os, sys, time
 from xemplar.model.encoder import Encoder
-slow = Encoder.encode
+whole, count = Encoder.encode, itertools.count()
 def encode(self, inputs):
-    time.sleep(0.2)
-    features = slow(self, inputs)
-    print("encoded", len(inputs), flush=True)
+    if next(count) == int(os.environ.get("BATCHES", -1)):
+        time.sleep(1000)
+    features = whole(self, inputs)
+    print(f"encoded {len(inputs)}\\n", end="", flush=True)
     return features
 Encoder.encode = encode
 sys.argv = ["xemplar", "index", *sys.argv[1:]]
@@ -416,9 +445,10 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path: Path, tiny_checkpoint: Path
     command += ["--checkpoint", str(tiny_checkpoint), "--precision", "float32"]
     env = {name: value for name, value in os.environ.items() if not name.startswith("XEMPLAR")}
     url = Store(tmp_path / "store").database_url
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as job:
+    some = env | {"BATCHES": "5"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=some) as job:
         assert job.stdout
-        for _ in range(3):
+        for _ in range(5):  # the first is written before the fifth is begun
             assert "encoded 16" in job.stdout.readline()
         job.send_signal(signal.SIGKILL)
     with open_catalog(url) as catalog:

@@ -27,7 +27,7 @@ def test_listing_the_commands_loads_nothing_heavy() -> None:
 def test_runs_in_a_folder_with_packages_of_the_same_names_as_its_folders(
     command: str, tmp_path: Path
 ) -> None:
-    for name in ("app", "indexer", "trainer", "evaluator"):
+    for name in ("app", "indexer", "trainer", "evaluator", "pacs"):
         package = tmp_path / name / "__init__.py"
         package.parent.mkdir()
         package.write_text("raise RuntimeError('somebody else's package was loaded')\n")

@@ -9,7 +9,8 @@
     generations/CURRENT        the name of the current generation
     checkpoints/<sha256>.safetensors   checkpoints of the generations
     had-keys                   marks that an API key was created; from then on keys are required
-    pseudonym.key              32 random bytes, the secret of the patient pseudonyms
+    pseudonym.key              32 random bytes, the secret of the patient pseudonyms and of
+                               remembered queries in PostgreSQL
 """
 
 import hashlib
@@ -18,14 +19,20 @@ import os
 import secrets
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xemplar.archive.artefact import length_prefixed, write_file
 from xemplar.archive.permissions import make_folder
 from xemplar.archive.storage_errors import writing_files
-from xemplar.errors import CorruptArtefact
+from xemplar.errors import ConfigurationError, CorruptArtefact, Mismatch
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
+NONCE_BYTES = 12
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,47 @@ class Store:
         # no UTF-8 text begins with this byte, so the message is distinct from all others
         return self._keyed(b"\xff" + length_prefixed(source, joined))
 
+    def seal(self, content: bytes, name: str) -> bytes:
+        """Encrypt content that is kept outside the store (AES-256-GCM, RFC 5116).
+
+        The key is derived from the store's, so that the other place alone reveals nothing.
+
+        Args:
+            content: to encrypt.
+            name: under which it is kept; needed again to open it.
+
+        Raises:
+            ConfigurationError: see `check_cipher`.
+            CorruptArtefact: the key file is damaged.
+            StorageError: the key does not exist yet and cannot be written.
+        """
+        nonce = secrets.token_bytes(NONCE_BYTES)  # 2**32 of them are safe with one key
+        return nonce + self._cipher.encrypt(nonce, content, name.encode())
+
+    def unseal(self, sealed: bytes, name: str) -> bytes:
+        """Decrypt what `seal` returned for this name.
+
+        Raises:
+            Mismatch: it was sealed by a store with another key, for another name, or changed.
+        """
+        from cryptography.exceptions import InvalidTag
+
+        nonce, content = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        try:
+            return self._cipher.decrypt(nonce, content, name.encode())
+        except (InvalidTag, ValueError) as error:
+            raise Mismatch(
+                f"what is kept as {name!r} was not sealed with the key {self.pseudonym_key}; "
+                "services of one database need the same key file in their stores"
+            ) from error
+
+    @cached_property
+    def _cipher(self) -> "AESGCM":
+        check_cipher()
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        return AESGCM(hmac.digest(self._key, b"\xfe remembered queries", hashlib.sha256))
+
     def _keyed(self, message: bytes) -> str:
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:16]
 
@@ -157,3 +205,16 @@ class Store:
             pass  # another process was first; use its key
         finally:
             beside.unlink(missing_ok=True)
+
+
+def check_cipher() -> None:
+    """Check that `Store.seal` works here.
+
+    Raises:
+        ConfigurationError: the package cryptography is not installed.
+    """
+    if find_spec("cryptography") is None:
+        raise ConfigurationError(
+            "a service on PostgreSQL needs the package cryptography; install it with `pip install "
+            "'xemplar[postgres]'`"
+        )

@@ -11,7 +11,7 @@ from xemplar.catalog.access import EVERYTHING
 from xemplar.catalog.case import Description, Entry, case_elsewhere, case_id_of, case_id_taken
 from xemplar.catalog.patients import check_changes, record_change
 from xemplar.catalog.reader import CatalogReader
-from xemplar.catalog.removal import delete_ratings, redact_audit_trail
+from xemplar.catalog.removal import delete_uses, redact_audit_trail
 from xemplar.catalog.rows import (
     DESCRIBED,
     case_fields,
@@ -153,7 +153,7 @@ class Catalog(CatalogReader):
             for some in parts(found):
                 images = {case_id_of(row.image_sha256): row.image_sha256 for row in some}
                 redact_audit_trail(connection, images)
-                delete_ratings(connection, images)
+                delete_uses(connection, images)
             if found:
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
                 connection.execute(insert(RemovalRow), [{**row._mapping, **about} for row in found])

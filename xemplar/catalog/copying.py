@@ -12,6 +12,7 @@ from xemplar.catalog.catalog import open_catalog
 from xemplar.catalog.failures import unusable
 from xemplar.catalog.schema import address_of, check, connect, migrate
 from xemplar.catalog.tables import (
+    PASSING,
     AuditRow,
     Base,
     CaseRow,
@@ -29,7 +30,7 @@ def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
     """Copy a catalog into a database with no catalog or an empty one, in one transaction.
 
     The copy contains everything committed to the source before the call, and nothing committed
-    later. The source may be in use.
+    later, except `PASSING`. The source may be in use.
 
     Args:
         source: URL of a catalog whose schema is up to date.
@@ -46,12 +47,16 @@ def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
     if file is not None:
         with _connection(source) as old:
             copy_file(old, target, file)
+        with _connection(target, write=True) as new:
+            for name in PASSING:
+                new.execute(delete(Base.metadata.tables[name]))
         return
     migrate(target)
     with _connection(source) as old, _connection(target, write=True) as new:
         if again and _holds_cases(new) and _changes(new) == _changes(old):
             return
-        for table in Base.metadata.sorted_tables:
+        tables = [table for table in Base.metadata.sorted_tables if table.name not in PASSING]
+        for table in tables:
             if (
                 table.name != ChangeRow.__tablename__
                 and new.execute(select(table).limit(1)).first()
@@ -61,7 +66,7 @@ def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
                     f"the table {table.name} of {where} is not empty; name an empty database"
                 )
         new.execute(delete(ChangeRow))  # the row that every new catalog has
-        for table in Base.metadata.sorted_tables:
+        for table in tables:
             with closing(read_rows(old, table)) as rows:
                 write_rows(new, table, rows)
         _advance_sequences(new)

@@ -42,6 +42,7 @@ POSTGRES: dict[str, type[XemplarError]] = {
     "42703": DatabaseIncomplete,  # undefined_column
     "42P01": DatabaseIncomplete,  # undefined_table
     "25006": ReadOnlyStorage,  # read_only_sql_transaction: also a standby, after a failover
+    "0A000": ReadOnlyStorage,  # feature_not_supported: an unlogged table, on a standby
     "XX001": CorruptArtefact,  # data_corrupted
     "XX002": CorruptArtefact,  # index_corrupted
 }

@@ -5,7 +5,13 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
-from xemplar.catalog.tables import AuditRow, EarlierRatingRow, RatingRow, UnknownImageRow
+from xemplar.catalog.tables import (
+    AuditRow,
+    EarlierRatingRow,
+    RatingRow,
+    RememberedQueryRow,
+    UnknownImageRow,
+)
 
 CHANGED = "changed"
 """Stands in the audit trail for a value that must not be disclosed."""
@@ -39,7 +45,7 @@ def _without_values(details: Mapping[str, Any] | None) -> Mapping[str, Any] | No
     return {name: CHANGED if isinstance(value, dict) else value for name, value in details.items()}
 
 
-def delete_ratings(connection: Connection, image_ids: Collection[str]) -> None:
-    """Delete all ratings for images, in the transaction that removes their cases."""
-    for table in (RatingRow, EarlierRatingRow, UnknownImageRow):
+def delete_uses(connection: Connection, image_ids: Collection[str]) -> None:
+    """Delete ratings and queries of images, in the transaction that removes their cases."""
+    for table in (RatingRow, EarlierRatingRow, UnknownImageRow, RememberedQueryRow):
         connection.execute(delete(table).where(table.image_id.in_(image_ids)))

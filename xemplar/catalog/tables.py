@@ -280,3 +280,31 @@ class AuditRow(Base):
     results: Mapped[list[str]] = mapped_column(JSON)  # case ids, in their order
     count: Mapped[int] = mapped_column(server_default="1")
     details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class RememberedQueryRow(Base):
+    """A query that may still be explained or repeated; see `xemplar.operations.queries`."""
+
+    __tablename__ = "remembered_queries"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    image_id: Mapped[str] = mapped_column(String(16), index=True)
+    key: Mapped[str | None] = mapped_column(String(16))  # that asked; None without keys
+    shared: Mapped[bool]
+    at: Mapped[datetime] = mapped_column(UtcTime, index=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class RateRow(Base):
+    """A caller's token bucket, shared by the services of a database; see `Rates`."""
+
+    __tablename__ = "request_rates"
+
+    caller: Mapped[str] = mapped_column(String(80), primary_key=True)
+    tokens: Mapped[float] = mapped_column(Double)
+    at: Mapped[float] = mapped_column(Double)  # of `tokens`: seconds since 1970, database's clock
+    full_at: Mapped[float] = mapped_column(Double)  # when the row says no more than none would
+
+
+PASSING = (RememberedQueryRow.__tablename__, RateRow.__tablename__)
+"""Tables whose rows no copy of a catalog holds: they pass by themselves, within a day."""

@@ -1,6 +1,6 @@
-"""All ``XEMPLAR_*`` environment variables; unknown ones are refused."""
+"""Environment variables: unknown ``XEMPLAR_*`` are refused, and libraries get one thread each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from difflib import get_close_matches
 
 from xemplar.errors import ConfigurationError
@@ -36,6 +36,7 @@ SETTINGS = (
     "PORT",
     "PRECISION",
     "PURGE_HOURS",
+    "QUERY_HOURS",
     "RECENT_QUERIES",
     "REQUESTS_AT_ONCE",
     "REQUESTS_PER_SECOND",
@@ -64,6 +65,9 @@ REMOVED = {
 }
 """Variables of earlier versions and their replacements."""
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Variables that OpenMP (FAISS, PyTorch) and OpenBLAS (numpy, FAISS) read when they are loaded."""
+
 KNOWN = frozenset(PREFIX + name for name in (*SETTINGS, *OTHERS))
 
 
@@ -81,6 +85,18 @@ def check_environment(environment: Mapping[str, str]) -> None:
         raise ConfigurationError(
             f"{named} docs/settings.md lists all variables; unset unknown ones"
         )
+
+
+def limit_threads(environment: MutableMapping[str, str]) -> None:
+    """Give OpenMP and OpenBLAS one thread each, unless the user has set their variables.
+
+    Their threads spin while they wait, and the products of a query are too small to be divided, so
+    more of them only take processors from the network, whose threads OpenVINO manages, and from
+    other queries. A program calls this before anything imports numpy; the library never does, as
+    the variables belong to the process that imports it.
+    """
+    for name in THREADS:
+        environment.setdefault(name, "1")
 
 
 def _refusal(name: str) -> str:

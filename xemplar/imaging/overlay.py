@@ -34,11 +34,12 @@ def overlay(
     spec: PreprocessSpec,
     *,
     side: int = 512,
+    most: float | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Blend a heatmap over an image.
 
-    Colour and opacity follow the map relative to its own maximum, from blue (transparent) to bright
-    red. Values of 0 or less leave the image unchanged, so a map without a positive maximum is not
+    Colour and opacity follow the map relative to ``most``, from blue (transparent) to bright red.
+    Values of 0 or less leave the image unchanged, so a map without a positive maximum is not
     stretched.
 
     Args:
@@ -46,20 +47,23 @@ def overlay(
         heatmap: float32 (g, g) in the frame of the network's input.
         spec: the preprocessing that made the input.
         side: maximum side of the result in pixels; the image is never enlarged.
+        most: value shown as bright red, to give several maps one scale; None for the map's own
+            maximum.
 
     Returns:
         uint8 (height', width', 3), RGB, in the frame of the image.
     """
     image = shrink(pixels, side)
     positive: npt.NDArray[np.float32] = np.maximum(heatmap, 0)
-    peak = float(positive.max())
+    peak = float(positive.max()) if most is None else most
     heat = onto_image((positive / (peak or 1)).astype(np.float32), spec, *image.shape)
-    level = np.clip(heat * HOTTEST + 0.5, 0, HOTTEST).astype(np.uint8)
+    level = cv2.convertScaleAbs(heat, alpha=HOTTEST)
     colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    opacity = (OPACITY * np.clip(heat, 0, 1))[..., None]
-    blended = image[..., None] * (1 - opacity) + colours * opacity
-    picture: npt.NDArray[np.uint8] = (blended + 0.5).astype(np.uint8)
-    return picture
+    opacity = OPACITY * heat
+    blended = cv2.blendLinear(
+        cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), colours, 1 - opacity, opacity
+    )
+    return np.asarray(blended, np.uint8)
 
 
 def jpeg(picture: npt.NDArray[np.uint8]) -> bytes:

@@ -1,6 +1,6 @@
 """`InvertedFile`: FAISS's inverted lists of rows, which find candidates quickly.
 
-Matrix are quantised in it; candidates are compared by the vectors themselves (`xemplar.index`).
+Vectors are quantised in it; candidates are compared by their vectors (`xemplar.index.exact`).
 """
 
 import re
@@ -25,7 +25,7 @@ CANDIDATES = 4
 LEAST_CANDIDATES = 64
 
 TRAINED_ON = 40
-"""Matrix for each list that the lists are trained on; FAISS asks for 39."""
+"""Vectors for each list that the lists are trained on; FAISS asks for 39."""
 
 INVERTED = re.compile(r"IVF([1-9][0-9]{0,6}),SQ8")
 
@@ -101,7 +101,8 @@ class InvertedFile:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
         except RuntimeError as error:
             raise CorruptArtefact(
-                f"{path} cannot be opened: {str(error).strip().splitlines()[-1][-200:]}"
+                f"{path} holds no index that FAISS can read; run `xemplar reindex` to build a new "
+                "generation"
             ) from error
         lists = _lists_of(factory)
         found = (getattr(index, "nlist", 0), index.metric_type, index.ntotal, index.d)
@@ -123,13 +124,7 @@ class InvertedFile:
         count: int = self._index.nlist
         return count
 
-    def candidates(
-        self,
-        queries: Matrix,
-        k: int,
-        nprobe: int,
-        allowed: Mask | None = None,
-    ) -> Rows:
+    def candidates(self, queries: Matrix, k: int, nprobe: int, allowed: Mask | None = None) -> Rows:
         """Find rows among which most of the k nearest are.
 
         Args:

@@ -95,14 +95,14 @@ class MappedFolder:
             mapped.seek(0)
             version = np.lib.format.read_magic(mapped)
             if version != (1, 0):
-                raise ValueError(f"version {version} of the format")
+                raise ValueError("another version of the format")
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(mapped)
             if not shape or fortran or dtype.hasobject:
                 raise ValueError("no rows of numbers")
             return np.ndarray(shape, dtype, mapped, mapped.tell())
         except (ValueError, TypeError) as error:
             raise CorruptArtefact(
-                f"{self._folder / name} is no array: {error}; run `xemplar reindex` to build a new "
+                f"{self._folder / name} is no array of rows; run `xemplar reindex` to build a new "
                 "generation from the catalog"
             ) from error
 

@@ -1,7 +1,10 @@
 """Forward pass: network inputs -> `Features`, on OpenVINO (default) or PyTorch."""
 
 import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
+from queue import SimpleQueue
 from threading import Lock
 from typing import Any, Protocol
 
@@ -34,7 +37,13 @@ class Runtime(StrEnum):
 
 
 class Backend(Protocol):
-    """Runs the network of one checkpoint."""
+    """Runs the network of one checkpoint.
+
+    Attributes:
+        streams: forward passes that can run at once, each on its share of the threads.
+    """
+
+    streams: int
 
     def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Compute rectified maps, float32 (N, C, size/32, size/32), of uint8 (N, size, size)."""
@@ -54,6 +63,11 @@ class Encoder:
         self._classifier = checkpoint.weights["classifier.weight"]
         self._bias = checkpoint.weights["classifier.bias"]
         self._head = EmbeddingHead.of(checkpoint.weights)
+
+    @property
+    def streams(self) -> int:
+        """Number of calls from different threads that do not wait for each other."""
+        return self._backend.streams
 
     def encode(self, inputs: npt.NDArray[np.uint8]) -> Features:
         """Encode N images.
@@ -79,6 +93,7 @@ def open_encoder(
     runtime: Runtime = Runtime.OPENVINO,
     precision: Precision = Precision.AUTO,
     threads: int = 0,
+    streams: int = 1,
 ) -> Encoder:
     """Make the encoder of a checkpoint.
 
@@ -87,40 +102,78 @@ def open_encoder(
         runtime: OPENVINO does not need torch.
         precision: precision of the convolutions; pooling and linear layers are at least float32. On
             the PyTorch runtime, the reference, AUTO is float32.
-        threads: processor threads of one forward pass on OpenVINO; 0 for OpenVINO's default.
-            PyTorch uses the process-wide setting (`torch.set_num_threads`).
+        threads: processor threads of the encoder on OpenVINO; 0 for OpenVINO's default. PyTorch
+            uses the process-wide setting (`torch.set_num_threads`).
+        streams: forward passes that may run at once on OpenVINO, dividing the threads between
+            them; one that runs alone has all threads. 1: one after the other. More streams hold
+            the weights in memory twice. PyTorch runs as many as are asked for.
 
     Raises:
         ConfigurationError: the runtime is not installed, or the processor lacks the precision.
     """
     if runtime is Runtime.OPENVINO:
-        return Encoder(checkpoint, OpenVinoBackend(checkpoint, precision, threads))
+        return Encoder(checkpoint, OpenVinoBackend(checkpoint, precision, threads, streams))
     return Encoder(checkpoint, PyTorchBackend(checkpoint, precision))
 
 
 class OpenVinoBackend:
-    """OpenVINO on the CPU, optimised for latency: one forward pass uses all threads."""
+    """OpenVINO on the CPU: all threads for one forward pass, or a stream of them for each of many.
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision, threads: int) -> None:
+    Threads that share one image wait for each other at every layer; streams do not, so together
+    they encode more images, each of them more slowly.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, precision: Precision, threads: int, streams: int = 1
+    ) -> None:
         import openvino
 
         from xemplar.model.openvino import build
 
-        card = checkpoint.card
+        card, core = checkpoint.card, openvino.Core()
+        model = build(card.architecture, checkpoint.weights, card.spec)
         options: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
-        model = build(card.architecture, checkpoint.weights, card.spec)
-        self._request = _compiled(openvino.Core(), model, precision, options).create_infer_request()
-        self._lock = (
-            Lock()
-        )  # an inference request owns its buffers, so it serves one caller at a time
+        whole = _compiled(core, model, precision, options)
+        self.streams = min(streams, whole.get_property("INFERENCE_NUM_THREADS"))
+        self._alone = self._shared = _queue([whole.create_infer_request()])
+        if self.streams > 1:
+            names = ("INFERENCE_NUM_THREADS", "INFERENCE_PRECISION_HINT")
+            same = {name: whole.get_property(name) for name in names}
+            divided = core.compile_model(model, "CPU", same | {"NUM_STREAMS": self.streams})
+            requests = [divided.create_infer_request() for _ in range(self.streams)]
+            for request in requests:  # the first pass of each prepares its kernels
+                request.infer([np.zeros((1, card.spec.size, card.spec.size), np.uint8)])
+            self._shared = _queue(requests)
+        self._running, self._lock = 0, Lock()
 
     def maps(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Compute rectified maps; see `Backend.maps`."""
+        with self._request() as request:
+            request.infer([np.ascontiguousarray(inputs)])
+            return np.array(request.get_output_tensor().data, np.float32)
+
+    @contextmanager
+    def _request(self) -> Iterator[Any]:
+        """Yield an inference request: it owns its buffers, so it serves one caller at a time."""
         with self._lock:
-            self._request.infer([np.ascontiguousarray(inputs)])
-            return np.array(self._request.get_output_tensor().data, np.float32)
+            requests = self._shared if self._running else self._alone
+            self._running += 1
+        request = requests.get()
+        try:
+            yield request
+        finally:
+            requests.put(request)
+            with self._lock:
+                self._running -= 1
+
+
+def _queue(requests: Iterable[Any]) -> SimpleQueue[Any]:
+    queue: SimpleQueue[Any] = SimpleQueue()
+    for request in requests:
+        queue.put(request)
+    return queue
 
 
 def _compiled(core: Any, model: Any, precision: Precision, options: dict[str, str | int]) -> Any:
@@ -151,6 +204,8 @@ def _compiled(core: Any, model: Any, precision: Precision, options: dict[str, st
 
 class PyTorchBackend:
     """PyTorch eager on the CPU: the reference, and the network for gradient-based explanations."""
+
+    streams = 1
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision) -> None:
         try:

@@ -18,7 +18,7 @@ from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.densenet import Features
 from xemplar.model.encoder import BATCH
 from xemplar.model.explain import grad_cam
-from xemplar.retrieval.result import Answer, Neighbour, Prediction, Stopwatch
+from xemplar.retrieval.result import Answer, Neighbour, Pixels, Prediction, Stopwatch
 from xemplar.retrieval.selection import Found, Scope
 from xemplar.retrieval.snapshot import Snapshot
 
@@ -34,22 +34,31 @@ Decode = Callable[[bytes], Radiograph]
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A preprocessed image.
+    """An image to search for.
 
     Attributes:
         image_id: case id that the image has, or would have.
-        image: display copy.
-        inputs: network input, uint8 (s, s).
+        pixels: of the image; None if they were forgotten.
         warnings: doubts about the image.
         watch: time spent so far, by stage.
-        indexed: True for the image of a case, which is not validated again.
     """
 
     image_id: str
-    image: npt.NDArray[np.uint8]
-    inputs: npt.NDArray[np.uint8]
+    pixels: Pixels | None
     warnings: tuple[str, ...] = ()
     watch: Stopwatch = field(default_factory=Stopwatch)
+
+
+@dataclass(frozen=True, eq=False)
+class NewQuery(Query):
+    """A preprocessed image, to be encoded.
+
+    Attributes:
+        pixels: of the image.
+        indexed: True for the image of a case, which is not validated again.
+    """
+
+    pixels: Pixels
     indexed: bool = False
 
 
@@ -68,7 +77,7 @@ class Question:
     explained: int | None
 
 
-def read(data: bytes, decode: Decode, live: Snapshot) -> Query:
+def read(data: bytes, decode: Decode, live: Snapshot) -> NewQuery:
     """Decode and preprocess an image's file.
 
     Raises:
@@ -80,14 +89,15 @@ def read(data: bytes, decode: Decode, live: Snapshot) -> Query:
     inputs = preprocess(radiograph, live.checkpoint.card.spec)
     image = shrink(radiograph.pixels, DISPLAY_SIDE)
     watch.stage("preprocess")
-    return Query(case_id_of(radiograph.sha256), image, inputs, radiograph.warnings, watch)
+    pixels = Pixels(image, inputs)
+    return NewQuery(case_id_of(radiograph.sha256), pixels, radiograph.warnings, watch)
 
 
-def read_all(files: Sequence[bytes], decode: Decode, live: Snapshot) -> list[Query | InputError]:
+def read_all(files: Sequence[bytes], decode: Decode, live: Snapshot) -> list[NewQuery | InputError]:
     """Decode and preprocess several files in threads; each yields a query or its error."""
     until = time.monotonic() + BATCH_SECONDS
 
-    def read_in_time(data: bytes) -> Query | InputError:
+    def read_in_time(data: bytes) -> NewQuery | InputError:
         if time.monotonic() > until:
             return InvalidArgument(
                 "this image was not processed: the images before it took the limit of "
@@ -102,13 +112,13 @@ def read_all(files: Sequence[bytes], decode: Decode, live: Snapshot) -> list[Que
         return list(threads.map(read_in_time, files))
 
 
-def answers(queries: Sequence[Query], question: Question) -> list[Answer | NotARadiograph]:
+def answers(queries: Sequence[NewQuery], question: Question) -> list[Answer | NotARadiograph]:
     """Encode queries in batches and answer each one, or say why it is no radiograph."""
     found: list[Answer | NotARadiograph] = []
     for start in range(0, len(queries), BATCH):
         batch = queries[start : start + BATCH]
         began = time.perf_counter()
-        features = question.live.encoder.encode(np.stack([query.inputs for query in batch]))
+        features = question.live.encoder.encode(np.stack([query.pixels.inputs for query in batch]))
         share = (time.perf_counter() - began) * 1000 / len(batch)
         for number, query in enumerate(batch):
             try:
@@ -118,7 +128,7 @@ def answers(queries: Sequence[Query], question: Question) -> list[Answer | NotAR
     return found
 
 
-def _validated(query: Query, features: Features, question: Question, encoding: float) -> Answer:
+def _validated(query: NewQuery, features: Features, question: Question, encoding: float) -> Answer:
     """Validate one query, which took ``encoding`` milliseconds to encode, and answer it.
 
     Raises:
@@ -126,7 +136,7 @@ def _validated(query: Query, features: Features, question: Question, encoding: f
     """
     began = time.perf_counter()
     if not query.indexed:
-        doubts = question.live.judge(query.inputs, features).require_accepted()
+        doubts = question.live.judge(query.pixels.inputs, features).require_accepted()
         query = replace(query, warnings=query.warnings + doubts)
     query.watch.add("encode", encoding + (time.perf_counter() - began) * 1000)
     return answer_of(query, features, question)
@@ -152,7 +162,9 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
     finding = checkpoint.card.findings[explained]
     similar = scope.neighbours(vector)
     contrary = scope.counter_examples(vector, finding)
-    archived = scope.archived(vector, query.inputs, similar.cases)
+    # pixels are forgotten only if they were no case's when the query was asked
+    pixels = query.pixels
+    archived = None if pixels is None else scope.archived(vector, pixels.inputs, similar.cases)
     query.watch.stage("search")
     cams = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0]
     query.watch.stage("explain")
@@ -164,8 +176,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         image_id=query.image_id,
         checkpoint=checkpoint.digest,
         generation=live.generation.name,
-        image=query.image,
-        inputs=query.inputs,
+        pixels=pixels,
         archived_as=None if archived is None else archived.case_id,
         features=features,
         cams=cams,

@@ -15,14 +15,14 @@ from xemplar.imaging import DISPLAY_SIDE
 from xemplar.imaging.overlay import jpeg, overlay, shrink
 from xemplar.model.densenet import Features
 from xemplar.model.explain import matching_locations, similarity_evidence
-from xemplar.retrieval.result import Answer
+from xemplar.retrieval.result import Answer, ExplainedQuery
 from xemplar.retrieval.snapshot import Snapshot
 
 Map: TypeAlias = npt.NDArray[np.float32]
 """float32 (g, g) in the frame of the network's input."""
 
 
-def query_image(answer: Answer, side: int = DISPLAY_SIDE) -> bytes:
+def query_image(answer: ExplainedQuery, side: int = DISPLAY_SIDE) -> bytes:
     """Render the query's display copy, its longer side at most ``side`` pixels."""
     return jpeg(shrink(answer.image, side))
 
@@ -34,7 +34,7 @@ def case_image(media: Media, case: Case, side: int = DISPLAY_SIDE) -> bytes:
     return jpeg(shrink(media.display(case.image_sha256), side))
 
 
-def query_map(live: Snapshot, answer: Answer, finding: str | None = None) -> Map | None:
+def query_map(live: Snapshot, answer: ExplainedQuery, finding: str | None = None) -> Map | None:
     """Return the query's Grad-CAM for a finding (None: the explained one).
 
     None unless the finding is called. See `xemplar.model.explain`.
@@ -59,7 +59,7 @@ def case_map(live: Snapshot, case: Case, finding: str) -> Map | None:
 
 
 def query_overlay(
-    live: Snapshot, answer: Answer, finding: str | None = None, side: int = 512
+    live: Snapshot, answer: ExplainedQuery, finding: str | None = None, side: int = 512
 ) -> bytes:
     """Render the query with its Grad-CAM for a finding (None: the explained one).
 
@@ -77,7 +77,7 @@ def case_overlay(live: Snapshot, media: Media, case: Case, finding: str, side: i
     return _drawn(live, media.display(case.image_sha256), heatmap, side)
 
 
-def query_evidence(live: Snapshot, answer: Answer, case: Case, side: int = 512) -> bytes:
+def query_evidence(live: Snapshot, answer: ExplainedQuery, case: Case, side: int = 512) -> bytes:
     """Render the query with the spatial locations that make it similar to the case.
 
     Raises:
@@ -89,7 +89,7 @@ def query_evidence(live: Snapshot, answer: Answer, case: Case, side: int = 512) 
 
 
 def case_evidence(
-    live: Snapshot, media: Media, answer: Answer, case: Case, side: int = 512
+    live: Snapshot, media: Media, answer: ExplainedQuery, case: Case, side: int = 512
 ) -> bytes:
     """Render the case with the spatial locations that make it similar to the query.
 
@@ -101,7 +101,9 @@ def case_evidence(
     return _drawn(live, media.display(case.image_sha256), heatmap, side)
 
 
-def matches(live: Snapshot, media: Media, answer: Answer, case: Case) -> npt.NDArray[np.float32]:
+def matches(
+    live: Snapshot, media: Media, answer: ExplainedQuery, case: Case
+) -> npt.NDArray[np.float32]:
     """Split the similarity into shares of each pair of spatial locations of query and case.
 
     Returns:
@@ -131,7 +133,7 @@ def maps(live: Snapshot, answer: Answer) -> dict[str, Map | None]:
     return found
 
 
-def _features(live: Snapshot, media: Media, answer: Answer, case: Case) -> Features:
+def _features(live: Snapshot, media: Media, answer: ExplainedQuery, case: Case) -> Features:
     """Compute a case's features, with the checkpoint that gave the answer.
 
     Its maps are not stored (326 kB per case): a forward pass over the stored input restores them.

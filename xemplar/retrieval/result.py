@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Case
+from xemplar.errors import NotFound
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.densenet import Features
@@ -57,51 +58,85 @@ class Neighbour:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """A query's answer, with the data for its pictures.
+class Pixels:
+    """Pixels of a query's image.
+
+    Attributes:
+        image: uint8 (height, width), display copy, longer side at most 1024 px.
+        inputs: uint8 (s, s), the network's input.
+    """
+
+    image: npt.NDArray[np.uint8]
+    inputs: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedQuery:
+    """A query without the cases found: what its pictures are drawn from and it is repeated with.
 
     Attributes:
         query_id: random, 16 hex digits.
         image_id: first 16 hex digits of the sha256 of the image's file, like a case id.
         checkpoint: digest of the checkpoint used.
-        generation: name of the index generation searched.
-        image: uint8 (height, width), display copy of the query, longer side at most 1024 px.
-        inputs: uint8 (s, s), the network's input.
-        archived_as: id of the most similar case that shows the same image, even if excluded from
-            the search; None if there is none.
+        pixels: of the image; None if they were forgotten with the memory of a service.
         features: of the query alone (N = 1).
         cams: float32 (F, g, g), Grad-CAM of the query for every finding.
         predictions: for all findings, as `Checkpoint.order` sorts them.
-        population: images that the probabilities were calibrated on; None if not known.
         explained: the finding that the overlays explain.
+        warnings: problems with the image, as messages; empty if there are none.
+    """
+
+    query_id: str
+    image_id: str
+    checkpoint: str
+    pixels: Pixels | None
+    features: Features
+    cams: npt.NDArray[np.float32]
+    predictions: tuple[Prediction, ...]
+    explained: str
+    warnings: tuple[str, ...]
+
+    @property
+    def image(self) -> npt.NDArray[np.uint8]:
+        """Display copy, uint8 (height, width).
+
+        Raises:
+            NotFound: it was forgotten.
+        """
+        if self.pixels is None:
+            raise NotFound(
+                f"the image of query {self.query_id} was in the memory of a service that has "
+                "stopped; send the image again"
+            )
+        return self.pixels.image
+
+
+@dataclass(frozen=True, eq=False)
+class Answer(ExplainedQuery):
+    """A query's answer, with the data for its pictures.
+
+    Attributes:
+        generation: name of the index generation searched.
+        archived_as: id of the most similar case that shows the same image, even if excluded from
+            the search; None if there is none.
+        population: images that the probabilities were calibrated on; None if not known.
         neighbours: most similar first; with diversity, in order of selection.
         counter_examples: most similar cases without the explained finding; empty if not requested.
         similarity_calibration: what the neighbours' chance was measured on; None if not measured.
         matched: number of indexed cases that match the filter, without explicitly excluded ones.
         recall_at_10: fraction of the exact 10 nearest cases that such a search finds, as measured
             when the index was built; 1.0 if all matching cases were compared.
-        warnings: problems with the image, as messages; empty if there are none.
         timings_ms: milliseconds by stage, in order.
     """
 
-    query_id: str
-    image_id: str
-    checkpoint: str
     generation: str
-    image: npt.NDArray[np.uint8]
-    inputs: npt.NDArray[np.uint8]
     archived_as: str | None
-    features: Features
-    cams: npt.NDArray[np.float32]
-    predictions: tuple[Prediction, ...]
     population: Population | None
-    explained: str
     neighbours: tuple[Neighbour, ...]
     counter_examples: tuple[Neighbour, ...]
     similarity_calibration: SimilarityCalibration | None
     matched: int
     recall_at_10: float
-    warnings: tuple[str, ...]
     timings_ms: dict[str, float]
 
 

@@ -23,8 +23,8 @@ from xemplar.model.encoder import Encoder, open_encoder
 from xemplar.retrieval.duplicates import StoredImages, case_of_image
 from xemplar.retrieval.follower import StoreFollower
 from xemplar.retrieval.ingest import Ingested, embed_image, store_case
-from xemplar.retrieval.query import Query, Question, answer_of, answers, read, read_all
-from xemplar.retrieval.result import Answer, Stopwatch
+from xemplar.retrieval.query import NewQuery, Query, Question, answer_of, answers, read, read_all
+from xemplar.retrieval.result import Answer, ExplainedQuery, Pixels, Stopwatch
 from xemplar.retrieval.selection import Scope
 from xemplar.retrieval.snapshot import Snapshot, live_checkpoint, open_snapshot
 
@@ -153,8 +153,8 @@ class Retriever(StoreFollower):
         """
         question = self._question(search)
         queries = read_all(radiographs, self.decode, question.live)
-        found = iter(answers([one for one in queries if isinstance(one, Query)], question))
-        return [next(found) if isinstance(one, Query) else one for one in queries]
+        found = iter(answers([one for one in queries if isinstance(one, NewQuery)], question))
+        return [next(found) if isinstance(one, NewQuery) else one for one in queries]
 
     def similar(
         self, case_id: str, search: Search = Search(), *, same_patient: bool = False
@@ -181,10 +181,10 @@ class Retriever(StoreFollower):
         image = self.media.display(case.image_sha256)
         inputs = self.media.input(case.image_sha256, question.live.checkpoint.card.spec)
         watch.stage("decode")
-        query = Query(case_id, image, inputs, watch=watch, indexed=True)
+        query = NewQuery(case_id, Pixels(image, inputs), watch=watch, indexed=True)
         return _answer(query, question)
 
-    def again(self, answer: Answer, search: Search) -> Answer:
+    def again(self, answer: ExplainedQuery, search: Search) -> Answer:
         """Run another search for an image that was answered; the network does not run again.
 
         Args:
@@ -197,7 +197,7 @@ class Retriever(StoreFollower):
         """
         question = self._question(search)
         question.live.check_gave(answer)
-        query = Query(answer.image_id, answer.image, answer.inputs, answer.warnings)
+        query = Query(answer.image_id, answer.pixels, answer.warnings)
         return replace(answer_of(query, answer.features, question), query_id=answer.query_id)
 
     def indexed(self, case_id: str) -> Case:
@@ -221,7 +221,7 @@ class Retriever(StoreFollower):
         return Question(live, scope, explained)
 
 
-def _answer(query: Query, question: Question) -> Answer:
+def _answer(query: NewQuery, question: Question) -> Answer:
     (answer,) = answers([query], question)
     if isinstance(answer, NotARadiograph):
         raise answer

@@ -31,7 +31,7 @@ from xemplar.model.checkpoint import Checkpoint, find, keep, load
 from xemplar.model.densenet import Features
 from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import embed_stored
-from xemplar.retrieval.result import Answer
+from xemplar.retrieval.result import ExplainedQuery
 
 SEED = 0
 """Seed of the sample of images for fitting the input validator."""
@@ -79,7 +79,7 @@ class Snapshot:
         pooled: npt.NDArray[np.float64] = self.encoder.encode(inputs[None]).pooled()[0]
         return pooled
 
-    def check_gave(self, answer: Answer) -> None:
+    def check_gave(self, answer: ExplainedQuery) -> None:
         """Refuse an answer from another checkpoint, whose maps are not comparable.
 
         Raises:

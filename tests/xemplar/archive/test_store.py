@@ -1,4 +1,4 @@
-"""Pseudonyms of a store: stable, keyed, with one key under concurrency."""
+"""Secrets of a store: pseudonyms, stable and with one key under concurrency; sealed content."""
 
 import hmac
 import stat
@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xemplar.archive.store import Store
-from xemplar.errors import CorruptArtefact
+from xemplar.errors import CorruptArtefact, Mismatch
 
 
 def test_opening_a_store_creates_nothing(tmp_path: Path) -> None:
@@ -76,3 +76,20 @@ def test_a_damaged_key_is_rejected_and_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(CorruptArtefact, match="restore it from a backup"):
         store.pseudonym("nih", "17")
     assert store.pseudonym_key.read_bytes() == b"short"
+
+
+def test_what_is_sealed_is_opened_with_the_same_key_and_name_alone(tmp_path: Path) -> None:
+    store, content = Store(tmp_path / "a"), b"what a query showed" * 100
+    sealed = store.seal(content, "one")
+    assert Store(tmp_path / "a").unseal(sealed, "one") == content
+    assert b"query" not in sealed
+    assert store.seal(content, "one") != sealed
+    changed = sealed[:-1] + bytes([sealed[-1] ^ 1])
+    for opener, what, name in (
+        (Store(tmp_path / "b"), sealed, "one"),
+        (store, sealed, "two"),
+        (store, changed, "one"),
+        (store, b"", "one"),
+    ):
+        with pytest.raises(Mismatch, match=r"pseudonym\.key"):
+            opener.unseal(what, name)

@@ -1,6 +1,9 @@
 """Variables XEMPLAR_*: one table knows them all, and what is not in it is refused."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xemplar_app.settings import Settings
 
-from xemplar.cli.environment import KNOWN, PREFIX, SETTINGS, check_environment
+from xemplar.cli.environment import (
+    KNOWN,
+    PREFIX,
+    SETTINGS,
+    THREADS,
+    check_environment,
+    limit_threads,
+)
 from xemplar.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[3]
@@ -67,3 +77,24 @@ def test_the_table_has_what_is_documented_and_what_containers_read() -> None:
     }
     assert named <= KNOWN
     assert {PREFIX + name for name in SETTINGS} <= named
+
+
+# ---- threads --------------------------------------------------------------------------------
+
+
+def test_what_the_user_says_of_threads_is_kept() -> None:
+    environment = {"OMP_NUM_THREADS": "3", "PATH": "/bin"}
+    limit_threads(environment)
+    assert environment == {
+        "OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "1", "PATH": "/bin"
+    }  # fmt: skip
+
+
+def test_a_host_program_keeps_its_threads() -> None:
+    code = """
+import os
+import xemplar.retrieval.retriever, xemplar.model.encoder, xemplar_app.main, xemplar_indexer.job
+assert not {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"} & set(os.environ)
+"""
+    clean = {name: value for name, value in os.environ.items() if name not in THREADS}
+    subprocess.run([sys.executable, "-c", code], env=clean, check=True)

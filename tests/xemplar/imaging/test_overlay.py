@@ -6,8 +6,8 @@ import numpy.typing as npt
 import pytest
 
 from tests.images import drawn_image
-from xemplar.imaging.overlay import jpeg, overlay, shrink
-from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.imaging.overlay import HOTTEST, OPACITY, jpeg, overlay, shrink
+from xemplar.imaging.preprocess import PreprocessSpec, onto_image
 
 FITS = ("stretch", "pad")
 
@@ -62,6 +62,16 @@ def test_the_overlay_is_relative_to_the_maps_own_maximum() -> None:
     assert np.abs(weak.astype(int) - strong).max() <= 1
 
 
+def test_maps_on_one_scale_show_the_same_value_alike() -> None:
+    low, high = np.zeros((7, 7), np.float32), np.zeros((7, 7), np.float32)
+    low[3, 3], high[3, 3], high[0, 0] = 1, 1, 2
+    spec, image = PreprocessSpec(64), grey(70, 70)
+    centre = slice(32, 38)
+    drawn = [overlay(image, one, spec, most=2)[centre, centre] for one in (low, high)]
+    assert np.array_equal(*drawn)
+    assert not np.array_equal(drawn[0], overlay(image, low, spec)[centre, centre])
+
+
 def test_opacity_increases_with_the_heatmap() -> None:
     heatmap = np.tile(np.linspace(0, 1, 7, dtype=np.float32), (7, 1))
     black, white = (overlay(grey(70, 140) * 0 + v, heatmap, PreprocessSpec()) for v in (0, 255))
@@ -69,6 +79,21 @@ def test_opacity_increases_with_the_heatmap() -> None:
     assert through[0] == 255
     assert (np.diff(through) <= 0.5).all()  # rounding to whole grey values
     assert through[-1] == pytest.approx(0.4 * 255, abs=1)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("shape", [(512, 512), (300, 211)])
+def test_each_pixel_is_its_grey_and_its_colour_weighted_by_opacity(
+    fit: str, shape: tuple[int, int]
+) -> None:
+    image, spec = drawn_image(4, *shape), PreprocessSpec(224, fit)  # type: ignore[arg-type]
+    heatmap = np.random.default_rng(5).normal(size=(7, 7)).astype(np.float32)
+    heat = onto_image(np.maximum(heatmap, 0) / heatmap.max(), spec, *shape)
+    level = np.round(heat * np.float32(HOTTEST)).astype(np.uint8)
+    colours = cv2.applyColorMap(level, cv2.COLORMAP_TURBO)[..., ::-1]
+    opacity = (OPACITY * heat.astype(np.float64))[..., None]
+    exact = image[..., None] * (1 - opacity) + colours * opacity
+    assert np.abs(overlay(image, heatmap, spec) - exact).max() <= 1
 
 
 @pytest.mark.parametrize(

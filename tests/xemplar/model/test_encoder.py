@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from tests.agreement import assert_agree
+from tests.agreement import PATIENCE, assert_agree
 from tests.images import drawn_image, seeded_weights
 from xemplar.data.findings import NIH14
 from xemplar.errors import ConfigurationError, InvalidArgument
@@ -151,13 +151,39 @@ def test_features_do_not_depend_on_the_batch(tiny: Checkpoint, runtime: Runtime)
         assert_agree(alone.logits[0], together.logits[place], CANCELLING)
 
 
-def test_concurrent_threads_get_their_own_features(encoder: Encoder) -> None:
+@pytest.fixture(scope="module")
+def divided(tiny: Checkpoint) -> Encoder:
+    """An encoder of two streams with a thread each."""
+    return open_encoder(tiny, precision=Precision.FLOAT32, threads=2, streams=2)
+
+
+@pytest.mark.parametrize("name", ["encoder", "divided"])
+def test_concurrent_threads_get_their_own_features(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    encoder: Encoder = request.getfixturevalue(name)
     batches = [inputs(1 + n % 3, first=3 * n) for n in range(24)]
     alone = [encoder.encode(batch).embedding for batch in batches]
     with ThreadPoolExecutor(8) as threads:
         at_once = [f.embedding for f in threads.map(encoder.encode, batches)]
     for one, other in zip(alone, at_once, strict=True):
         assert_agree(one, other, CANCELLING)
+
+
+def test_a_stream_encodes_while_others_are_busy(divided: Encoder) -> None:
+    backend: Any = divided._backend
+    if divided.streams == 1:
+        pytest.skip("OpenVINO finds a single processor here, which is not divided")
+    images = inputs(2)
+    alone = divided.encode(images)
+    with backend._request(), backend._request(), ThreadPoolExecutor(1) as threads:
+        meanwhile = threads.submit(divided.encode, images).result(PATIENCE)
+    assert_agree(meanwhile.embedding, alone.embedding, CANCELLING)
+    assert_agree(meanwhile.maps, alone.maps)
+
+
+def test_streams_beyond_the_threads_are_not_made(tiny: Checkpoint) -> None:
+    assert open_encoder(tiny, threads=1, streams=8).streams == 1
 
 
 def test_features_are_not_overwritten_by_the_next_call(encoder: Encoder) -> None:

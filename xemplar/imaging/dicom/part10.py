@@ -1,6 +1,7 @@
 """Reads DICOM headers, including those of files that do not conform to PS3.10."""
 
 import zlib
+from collections.abc import Collection
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,18 @@ def is_dicom(data: bytes) -> bool:
     return data[128:132] == PREFIX or _begins_with_element(data, start) or _preamble(data) > 0
 
 
-def read_header(data: bytes, limits: Limits) -> "Dataset":
-    """Read the needed elements of a DICOM file or a bare data set.
+def read_header(
+    data: bytes, limits: Limits, keywords: Collection[str] = tuple(NEEDED)
+) -> "Dataset":
+    """Read some elements of a DICOM file or a bare data set.
 
     Without file meta information, the encoding is detected from the first element; PS3.5's default
     is implicit VR little endian (10.1).
+
+    Args:
+        data: the complete file.
+        limits: size limits.
+        keywords: elements to read; others do not exist in the result.
 
     Raises:
         ImageTooLarge: a deflated data set that inflates beyond the largest file.
@@ -69,9 +77,10 @@ def read_header(data: bytes, limits: Limits) -> "Dataset":
     check_parts(inflated, 0)
     del inflated  # pydicom inflates it again
     try:
-        header = _read(body)
-        if "PixelData" not in header and SEQUENCE_END[:4] not in body[-16:]:
-            header = _read(body + SEQUENCE_END)
+        header = _read(body, keywords)
+        cut = "PixelData" in keywords and "PixelData" not in header
+        if cut and SEQUENCE_END[:4] not in body[-16:]:
+            header = _read(body + SEQUENCE_END, keywords)
     except Exception as error:
         raise _damaged() from error
     if not header:
@@ -98,7 +107,7 @@ def _begins_with_element(data: bytes, start: int) -> bool:
     return explicit or implicit
 
 
-def _read(body: bytes) -> "Dataset":
+def _read(body: bytes, keywords: Collection[str]) -> "Dataset":
     from pydicom.filereader import read_partial
     from pydicom.tag import Tag
 
@@ -106,7 +115,7 @@ def _read(body: bytes) -> "Dataset":
         BytesIO(body),
         stop_when=lambda tag, *_: tag > PIXELS,
         force=True,
-        specific_tags=[Tag(keyword) for keyword in NEEDED],
+        specific_tags=[Tag(keyword) for keyword in keywords],
     )
 
 
