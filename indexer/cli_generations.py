@@ -62,8 +62,8 @@ def check(store: StoreOption = DEFAULT_STORE, index_url: IndexUrlOption = "") ->
     """Compare all files of all generations with their digests; fails if one was changed.
 
     A service only compares sizes when it opens a generation, as reading all files takes long.
-    Publication, backup and restore compare digests, too. Milvus keeps none: of generations there,
-    the number of cases is compared.
+    Publication, backup and restore compare digests, too. Milvus keeps none: generations there are
+    loaded, and their cases counted.
     """
     from xemplar.archive.store import Store
     from xemplar.errors import CorruptArtefact

@@ -163,8 +163,8 @@ def manifest_of(store: Store, name: str) -> Manifest:
 def check_content(store: Store, name: str) -> Manifest:
     """Read a generation's manifest, and refuse the generation if its content was changed.
 
-    Files are read and their digests compared. Milvus keeps no digests; there the number of cases
-    is compared.
+    Files are read and their digests compared. Milvus keeps no digests; there the cases are loaded
+    and counted.
 
     Raises:
         NotFound: there is no generation of that name.

@@ -141,26 +141,12 @@ class Collected:
         """
         found = _ids(self.url, self.collection)
         if len(found) != self.manifest.count or (np.diff(found) <= 0).any():
-            raise self._damaged(len(found))
+            raise CorruptArtefact(
+                f"the collection {self.collection} holds {len(found):,} cases, and its manifest "
+                f"says {self.manifest.count:,}; run `xemplar reindex` to build a new generation, "
+                "or go back to an older one with `xemplar generations activate`"
+            )
         return found
-
-    def check_count(self) -> None:
-        """Refuse a collection that holds more or fewer cases than its manifest says.
-
-        Raises:
-            CorruptArtefact: names both numbers.
-        """
-        with answered(self.url):
-            about = connect(self.url).get_collection_stats(self.collection, timeout=ANSWER_SECONDS)
-        if int(about["row_count"]) != self.manifest.count:
-            raise self._damaged(int(about["row_count"]))
-
-    def _damaged(self, count: int) -> CorruptArtefact:
-        return CorruptArtefact(
-            f"the collection {self.collection} holds {count:,} cases, and its manifest says "
-            f"{self.manifest.count:,}; run `xemplar reindex` to build a new generation, or go back "
-            "to an older one with `xemplar generations activate`"
-        )
 
 
 def read(url: str, collection: str) -> Collected:

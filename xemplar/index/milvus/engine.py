@@ -144,9 +144,10 @@ class MilvusEngine:
         return self._collected(name).manifest
 
     def check_content(self, name: str) -> Manifest:
-        """Read a generation's manifest, and compare its number of cases."""
+        """Read a generation's manifest, and count its cases; it stays loaded."""
         collected = self._collected(name)
-        collected.check_count()
+        self._load(collected.collection)
+        collected.ids()
         return collected.manifest
 
     def generations(self) -> tuple[Manifest | DamagedGeneration, ...]:

@@ -8,8 +8,9 @@ import pytest
 from tests.xemplar.index.vectors import checkpoint
 from xemplar.archive.store import Store
 from xemplar.errors import ConfigurationError
-from xemplar.index import check_factory, current, open_generation
-from xemplar.index.milvus.collection import FLAT_CASES, IndexKind
+from xemplar.index import current, known_factory, open_generation
+from xemplar.index.inverted import FLAT_LIMIT
+from xemplar.index.milvus.collection import factory_for, lists_of
 from xemplar.index.milvus.connection import address_of, connect
 
 
@@ -60,24 +61,37 @@ def test_the_catalog_belongs_to_an_index_in_milvus(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("factory", "count", "kind"),
+    ("factory", "known"),
     [
-        ("Flat", 10**8, IndexKind("FLAT")),
-        ("IVF16,Flat", 100, IndexKind("IVF_FLAT", 16)),
-        ("IVF16,SQ8", 100, IndexKind("IVF_SQ8", 16)),
-        ("IDMap2,Flat", FLAT_CASES, IndexKind("FLAT")),
-        ("IDMap2,Flat", 10**6, IndexKind("IVF_SQ8", 2000)),
+        ("auto", "auto"),
+        ("Flat", "Flat"),
+        ("IDMap2,Flat", "Flat"),
+        ("IVF65536,Flat", "IVF65536,Flat"),
     ],
 )
-def test_a_factory_string_or_the_size_decides_on_the_index(
-    factory: str, count: int, kind: IndexKind
+def test_an_index_compares_all_or_has_inverted_lists_in_full_precision(
+    tmp_path: Path, factory: str, known: str
 ) -> None:
-    assert IndexKind.of(factory, count) == kind
-    assert IndexKind.of(kind.factory, count) == kind
-    assert kind.full_precision == (kind.name != "IVF_SQ8")
+    assert known_factory(Store(tmp_path, "milvus://host"), factory) == known
 
 
-@pytest.mark.parametrize("factory", ["HNSW32", "IDMap2,HNSW32", "IVF0,Flat", "IVF16", "PQ8", "no"])
-def test_an_index_that_cannot_be_filtered_exactly_is_refused(tmp_path: Path, factory: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"Flat, IVF1024,Flat or IVF1024,SQ8"):
-        check_factory(Store(tmp_path, "milvus://host"), checkpoint(), factory)
+@pytest.mark.parametrize(
+    "factory", ["HNSW32", "IDMap2,HNSW32", "IVF0,Flat", "IVF16", "IVF16,SQ8", "PQ8", "no"]
+)
+def test_an_index_that_cannot_be_searched_exactly_is_refused(tmp_path: Path, factory: str) -> None:
+    with pytest.raises(ConfigurationError, match="IVF2048,Flat"):
+        known_factory(Store(tmp_path, "milvus://host"), factory)
+
+
+def test_more_lists_than_milvus_takes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="at most 65,536"):
+        known_factory(Store(tmp_path, "milvus://host"), "IVF65537,Flat")
+
+
+@pytest.mark.parametrize(
+    ("count", "factory", "lists"),
+    [(FLAT_LIMIT, "Flat", 0), (10**6, "IVF2000,Flat", 2000), (10**8, "IVF20000,Flat", 20_000)],
+)
+def test_the_number_of_cases_decides_on_the_lists(count: int, factory: str, lists: int) -> None:
+    assert factory_for(count) == factory
+    assert lists_of(factory) == lists

@@ -1,6 +1,5 @@
 """Generations in Milvus are built, published, removed and refused as those of files are."""
 
-import json
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +22,7 @@ from xemplar.index import (
     DamagedGeneration,
     build,
     check_answers,
+    check_content,
     current,
     generations,
     held,
@@ -65,6 +65,7 @@ def test_an_alias_names_the_live_one_and_moves_back_and_forth(
         assert current(store) == name
         assert len(open_generation(store, checkpoint(), catalog=catalog)) == cases
         assert manifest_of(store, name).count == cases
+        assert check_content(store, name) == manifest_of(store, name)
         check_answers(store)
 
 
@@ -150,6 +151,8 @@ def test_a_collection_that_lacks_a_part_is_refused(own: Own) -> None:
         time.sleep(0.1)
     with pytest.raises(CorruptArtefact, match="holds 9 cases, and its manifest says 10"):
         open_generation(store, checkpoint(), catalog=catalog)
+    with pytest.raises(CorruptArtefact, match="holds 9 cases, and its manifest says 10"):
+        check_content(store, live.name)
 
 
 @pytest.mark.parametrize("said", [None, "no JSON", "{}", '{"manifest": {"schema": 99}}'])
@@ -226,7 +229,9 @@ def test_generations_that_may_hold_removed_cases_are_told(own: Own) -> None:
 def test_recall_is_measured_for_inverted_lists(own: Own) -> None:
     store, catalog = own
     add(catalog, range(CASES))
-    live = published(store, catalog, "IVF16,SQ8")
+    live = published(store, catalog, "IVF16,Flat")
     assert 0.99 <= live.manifest.recall_at_10 <= 1
-    about = connect(store.index_url).describe_collection("current")
-    assert 1 <= json.loads(about["properties"][collection.PROPERTY])["nprobe"] <= 16
+    (probe,) = live.manifest.probes
+    assert (probe.share, probe.recall_at_10) == (1, live.manifest.recall_at_10)
+    assert 1 <= probe.nprobe <= 16
+    assert not live.manifest.automatic

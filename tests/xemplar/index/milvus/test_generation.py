@@ -1,5 +1,7 @@
 """A generation in Milvus answers as brute force does, and so as one of files does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,11 +22,11 @@ from xemplar.api import CaseFilter
 from xemplar.archive.store import Store
 from xemplar.catalog import Catalog
 from xemplar.errors import InvalidArgument, NotFound
-from xemplar.index import Changes, LiveIndex, open_generation
+from xemplar.index import Changes, LiveIndex, Probe, open_generation
 from xemplar.index.milvus import generation as module
 from xemplar.index.milvus.generation import MilvusGeneration
 
-FACTORIES = ("Flat", "IVF8,Flat", "IVF8,SQ8")
+FACTORIES = ("Flat", "IVF8,Flat")
 
 REAL = (module.MOST_LISTED, module.MOST_CANDIDATES)
 LIMITS = {"as they are": REAL, "nothing listed": (0, 400), "few at once": (7, 16)}
@@ -69,13 +71,9 @@ def test_search_equals_brute_force(
     wanted_ids, wanted = brute_force(
         ids, vectors, query, k, set(excluded), None if among is None else set(among)
     )
-    if "SQ8" not in generation.manifest.factory:
-        assert hits.ids.tolist() == wanted_ids
-        assert hits.similarity.tolist() == wanted
-    else:  # rounding may lose one of the nearest, and never shows another than may appear
-        assert len(hits.ids) == len(wanted_ids)
-        assert not set(hits.ids.tolist()) & set(excluded)
-        assert among is None or set(hits.ids.tolist()) <= set(among)
+    assert hits.ids.tolist() == wanted_ids
+    assert hits.similarity.tolist() == wanted
+    assert hits.recall_at_10 == 1
     assert (hits.ids.dtype, hits.similarity.dtype) == (np.int64, np.float32)
 
 
@@ -98,10 +96,25 @@ def test_a_filter_decides_exactly_who_may_appear(
     hits = live.search(VECTORS[7], 20, (), live.ids[mask], condition=condition)
     ids, vectors = embeddings(catalog)
     right, _ = brute_force(ids, vectors, VECTORS[7], 20, set(), meeting)
-    assert set(hits.ids.tolist()) <= meeting
-    assert len(hits.ids) == min(20, len(meeting))
-    if "SQ8" not in generation.manifest.factory:
-        assert hits.ids.tolist() == right
+    assert hits.ids.tolist() == right
+    assert hits.recall_at_10 == 1
+
+
+def test_a_search_of_some_lists_states_the_recall_that_was_measured(
+    generation: MilvusGeneration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_LISTED", 1)
+    measured = generation.manifest.recall_at_10
+    some = replace(generation.manifest, probes=(Probe(1.0, 1, 0.5),))
+    inverted = generation.manifest.factory != "Flat"
+    assert generation.search(VECTORS[0], 10).recall_at_10 == measured
+    monkeypatch.setattr(generation, "manifest", some if inverted else generation.manifest)
+    assert generation.search(VECTORS[0], 10).recall_at_10 == (0.5 if inverted else 1)
+    assert generation.search(VECTORS[0], 10, exact=True).recall_at_10 == 1
+    assert generation.search(VECTORS[0], 10, among=generation.ids[1:]).recall_at_10 == 1
+    # more than one list holds: all are searched
+    everything = generation.search(VECTORS[0], CASES)
+    assert (everything.recall_at_10, len(everything.ids)) == (1, CASES)
 
 
 def test_milvus_searches_only_among_those_that_met_the_filter(
@@ -111,7 +124,7 @@ def test_milvus_searches_only_among_those_that_met_the_filter(
     condition = live.condition(catalog, CaseFilter(sex="F", any_of=("Mass",)))
     assert condition is not None
     within = generation._collection.names.expression(condition)
-    ids, _ = generation._collection.search(VECTORS[0], CASES, within, every=True)
+    ids, _ = generation._collection.search(VECTORS[0], CASES, within)
     cases = catalog.cases(map(int, ids))
     changed = set(condition.redescribed)
     assert 0 < len(ids) < CASES / 2
