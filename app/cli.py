@@ -14,6 +14,7 @@ from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
     DatabaseOption,
+    IndexUrlOption,
     StoreOption,
     new_path,
 )
@@ -35,6 +36,7 @@ def serve(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
     host: Annotated[
         str, typer.Option(envvar="XEMPLAR_HOST", help="Address to listen on.")
     ] = "127.0.0.1",
@@ -57,7 +59,7 @@ def serve(
 
     from .listening import listening
 
-    settings = _settings(store, checkpoint, database, host=host, port=port)
+    settings = _settings(store, checkpoint, database, index_url, host=host, port=port)
     with listening(settings.host, settings.port) as sockets:  # before anything that takes long
         _serve(settings, sockets, load(checkpoint).digest if checkpoint else None)
 
@@ -82,6 +84,7 @@ def query(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
     pictures: Annotated[
         Path | None,
         typer.Option(help="New folder to write overlays and evidence into.", callback=new_path),
@@ -109,7 +112,8 @@ def query(
     from .wire import answer_out
 
     search = Search(**options)
-    retriever = open_retriever(_settings(store, checkpoint, database, concurrent_queries=1))
+    settings = _settings(store, checkpoint, database, index_url, concurrent_queries=1)
+    retriever = open_retriever(settings)
     try:
         if checkpoint is not None:
             _refuse_other(checkpoint, retriever)
@@ -182,11 +186,13 @@ def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> 
         raise typer.Exit(1)
 
 
-def _settings(store: Path, checkpoint: Path | None, database: str, **more: str | int) -> "Settings":
+def _settings(
+    store: Path, checkpoint: Path | None, database: str, index_url: str, **more: str | int
+) -> "Settings":
     from .settings import read_settings
 
     named = {"checkpoint": checkpoint} if checkpoint else {}
-    return read_settings(store=store, database_url=database, **named, **more)
+    return read_settings(store=store, database_url=database, index_url=index_url, **named, **more)
 
 
 def _refuse_other(checkpoint: Path, retriever: "Retriever") -> None:

@@ -90,7 +90,7 @@ def create_app(
     """
     settings = settings or read_settings()
     engine = connect(settings.catalog_url, connections=CONNECTIONS)
-    ring = KeyRing(Keys(engine), Store(settings.store))
+    ring = KeyRing(Keys(engine), settings.archive)
     audit, metrics = Audit(engine), Metrics(engine)
     daily = DailyCases(settings.cases_per_day_alarm, settings.cases_per_day, metrics.keys_over)
     reads, refusals = Gathering(audit, metrics), Gathering(audit, metrics)
@@ -98,7 +98,7 @@ def create_app(
     guard = Guard(ring, settings, daily, rates)
     errors = RecentErrors()
     queries = RememberedQueries(
-        Queries(engine), Store(settings.store), settings.query_hours, settings.recent_queries
+        Queries(engine), settings.archive, settings.query_hours, settings.recent_queries
     )
     concurrency = ConcurrencyLimit(
         settings.images_at_once, settings.batches_at_once, metrics.images_inside
@@ -123,7 +123,7 @@ def create_app(
             if retriever is None:
                 failed = on_failure or log_failure
                 tasks.start_soon(opener.open_in_background, opening, failed, on_ready)
-            following = Following(opening, Store(settings.store), metrics, settings.purge_hours)
+            following = Following(opening, settings.archive, metrics, settings.purge_hours)
             for repeated in (
                 ("generations", following.follow, FOLLOW_SECONDS),
                 ("input validator", following.fit_validator, FIT_SECONDS, AGAIN_SECONDS),
@@ -131,7 +131,7 @@ def create_app(
                 ("pictures", following.delete_pictures, PICTURES_SECONDS),
                 ("removals", following.queue_purge, REMOVALS_SECONDS),
                 ("uses of keys", ring.write_uses, USES_SECONDS),
-                ("writes", partial(check_writes, engine, Store(settings.store)), WRITES_SECONDS),
+                ("writes", partial(check_writes, engine, settings.archive), WRITES_SECONDS),
                 ("reads", reads.write, READS_SECONDS),
                 ("refusals", refusals.write, REFUSALS_SECONDS),
                 ("daily", partial(daily.catch_up, audit), CATCH_UP_SECONDS),

@@ -12,7 +12,6 @@ from anyio import to_thread
 from PIL import Image
 from sqlalchemy import Engine
 
-from xemplar.archive.store import Store
 from xemplar.errors import StorageError
 from xemplar.imaging import Radiograph, decode
 from xemplar.imaging.decoder_pool import DecodingPool
@@ -61,7 +60,7 @@ def open_retriever(
     )
     decoder = decoder or partial(decode, limits=settings.limits)
     database = engine if engine is not None else settings.database_url
-    return Retriever.open(settings.checkpoint, Store(settings.store), database, decoder, opener)
+    return Retriever.open(settings.checkpoint, settings.archive, database, decoder, opener)
 
 
 @dataclass(frozen=True, kw_only=True)

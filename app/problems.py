@@ -38,6 +38,7 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.PicturesRemain: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseIncomplete: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.IndexUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CorruptArtefact: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.Mismatch: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.NothingIndexed: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -200,7 +201,7 @@ def _storage(request: Request, error: errors.StorageError, status: HTTPStatus) -
     summary = getattr(request.scope.get("route"), "summary", None)
     action = error.action or (f"the request ({summary})" if summary else "the request")
     failed = f"{action} failed: {error.reason}"
-    if isinstance(error, errors.DatabaseUnreachable):
+    if isinstance(error, errors.DatabaseUnreachable | errors.IndexUnreachable):
         return come_back(kind, failed).response()
     return ProblemResponse(kind, status, f"{failed}; the operator of the service must fix this")
 

@@ -153,7 +153,7 @@ class Guard:
         self.ring = ring
         self._settings = settings
         self._daily = daily
-        limit = partial(SharedRate, rates=rates, pseudonym=Store(settings.store).pseudonym)
+        limit = partial(SharedRate, rates=rates, pseudonym=settings.archive.pseudonym)
         often = settings.requests_per_second, settings.requests_at_once
         self._of_key, self._of_address = limit("key", *often), limit("address", *often)
         self._wrong = limit("wrong key", settings.wrong_keys_per_minute / 60, WRONG_AT_ONCE)

@@ -42,6 +42,13 @@ class Settings(BaseSettings):
             "an environment or a list of processes would show."
         ),
     )
+    index_url: str = Field(
+        "",
+        description=(
+            "Milvus server that holds the index, as `milvus://host:19530` or `milvus+tls://user@"
+            "host/database?password_file=/run/secrets/milvus_password` (needs the extra `milvus`)."
+        ),
+    )
     runtime: Runtime = Field(
         Runtime.OPENVINO, description="`openvino`, or `pytorch` (needs the extra `explain`)."
     )
@@ -312,9 +319,14 @@ class Settings(BaseSettings):
         return ip_address(self.host).is_loopback
 
     @property
+    def archive(self) -> Store:
+        """The store."""
+        return Store(self.store, self.index_url)
+
+    @property
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the catalog."""
-        return self.database_url or Store(self.store).database_url
+        return self.database_url or self.archive.database_url
 
     @property
     def limits(self) -> Limits:

@@ -22,6 +22,7 @@ from xemplar.cli.terminal import (
     CheckpointOption,
     ColumnsOption,
     DatabaseOption,
+    IndexUrlOption,
     PatientsOption,
     StoreOption,
     TableOption,
@@ -67,6 +68,7 @@ def evaluate(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
     boxes: Annotated[
         Path | None,
         typer.Option(
@@ -116,7 +118,7 @@ def evaluate(
     (name,) = source_names([data], [source] if source is not None else [])
     (domain,) = identity_domains([data], patients or ())
     dataset = dataset_of(data, table, columns, unknown_findings, name, domain)
-    evaluated = EvaluationSource(dataset, Store(store), database, boxes)
+    evaluated = EvaluationSource(dataset, Store(store, index_url), database, boxes)
     encoder = open_encoder(load(checkpoint or default_checkpoint()))
     try:
         with _progress() as on_progress:

@@ -9,14 +9,14 @@ import numpy as np
 
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
-from xemplar.catalog import Case, case_id_of, open_catalog
+from xemplar.catalog import Case, Catalog, case_id_of, open_catalog
 from xemplar.catalog.patients import check_domain
 from xemplar.data.boxes import DrawnBox, box_file, left_out, place_boxes, read_boxes, rows_of
 from xemplar.data.csv_table import read_rows
 from xemplar.data.datasets import TRAIN, Dataset, DatasetImage
 from xemplar.data.splits import PatientSplit
 from xemplar.errors import DatasetError, Mismatch, NothingIndexed
-from xemplar.index import Generation, open_generation
+from xemplar.index import SearchableGeneration, current, open_generation
 from xemplar.model.checkpoint import default_checkpoint
 from xemplar.model.encoder import Encoder
 
@@ -81,7 +81,7 @@ def load_evaluation_data(
     """
     card = encoder.checkpoint.card
     findings, rule = card.findings, card.split
-    generation = open_generation(source.store, encoder.checkpoint)
+    live = current(source.store)
     box_file = source.box_file
     boxes = read_boxes(box_file) if box_file else ()
     asked = _images(source.dataset, settings.splits, rule)
@@ -94,7 +94,9 @@ def load_evaluation_data(
             "with --split"
         )
     trained = check_unseen(card, source.dataset, asked)
-    candidates = _candidates(source, generation, encoder, settings)
+    with open_catalog(source.database or source.store.database_url) as catalog:
+        generation = open_generation(source.store, encoder.checkpoint, live, catalog)
+        candidates = _candidates(source, generation, catalog, encoder, settings)
     every = [*asked, *tuning]
     # each apart: an image may be in both
     boxed = {row for row in rows_of(boxes, asked) if row is not None}
@@ -159,14 +161,17 @@ def _part(
 
 
 def _candidates(
-    source: EvaluationSource, generation: Generation, encoder: Encoder, settings: Settings
+    source: EvaluationSource,
+    generation: SearchableGeneration,
+    catalog: Catalog,
+    encoder: Encoder,
+    settings: Settings,
 ) -> Candidates:
     """Reads the indexed cases of this data set alone: telling two data sets apart is no skill."""
-    with open_catalog(source.database or source.store.database_url) as catalog:
-        found: dict[int, Case] = {}
-        for begin in range(0, len(generation), CASES_PER_READ):
-            found |= catalog.cases(generation.ids[begin : begin + CASES_PER_READ])
-        check_domain(source.dataset, source.store, catalog.named_patients(source.dataset.name))
+    found: dict[int, Case] = {}
+    for begin in range(0, len(generation), CASES_PER_READ):
+        found |= catalog.cases(generation.ids[begin : begin + CASES_PER_READ])
+    check_domain(source.dataset, source.store, catalog.named_patients(source.dataset.name))
     here = [found[i] for i in map(int, generation.ids) if i in found]
     cases = [case for case in here if case.source == source.dataset.name]
     if settings.index_splits:

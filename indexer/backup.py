@@ -4,7 +4,8 @@ The file is a tar archive with these entries, in order::
 
     had-keys                               there once an API key was made
     checkpoints/<sha256>.safetensors       of the live generation
-    generations/<name>/                    the live one; the others can be built again
+    generations/<name>/                    the live one; the others can be built again. Of one in
+                                           Milvus: the same cases, as files
     media/                                 pictures of all cases
     catalog.sqlite                         the catalog, whichever database it is kept in
     backup.json                            what is in it; a backup that was cut off has none
@@ -25,6 +26,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from hmac import compare_digest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,12 +40,12 @@ from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.copying import apply_removals, copy_catalog, images
 from xemplar.errors import ConfigurationError, Mismatch, StorageError
 from xemplar.index import (
+    build,
     check_cases,
-    check_files,
+    check_content,
     current,
-    folder_of,
+    manifest_of,
     open_generation,
-    read_manifest,
 )
 from xemplar.model.checkpoint import find, keep, load
 from xemplar.operations.audit import audit_command
@@ -85,7 +87,10 @@ def back_up(
     with _scratch(store) as scratch:
         copy = Store(scratch)
         copy_catalog(database_url, copy.database_url)
-        checkpoint = _check_answers(store, live, copy, otherwise)
+        index = store
+        if store.index_url:
+            index, live = copy, _index_files(store, live, copy, otherwise)
+        checkpoint = _check_answers(index, live, copy, otherwise)
         # all pseudonyms in the copy were made with this key
         key = store.pseudonym_key.read_bytes() if store.pseudonym_key.is_file() else None
         _audit(database_url, "backup", live)
@@ -94,8 +99,8 @@ def back_up(
                 archive.add(store.had_keys, HAD_KEYS)
             digest = file_digest(checkpoint)
             archive.add(checkpoint, f"checkpoints/{store.checkpoint(digest).name}")
-            for path in sorted((store.generations / live).iterdir()):
-                archive.add(path, str(path.relative_to(store.root)))
+            for path in sorted((index.generations / live).iterdir()):
+                archive.add(path, str(path.relative_to(index.root)))
             cases = 0
             for cases, (sha256, total) in enumerate(images(copy.database_url), start=1):
                 for path in media.files(sha256):
@@ -182,6 +187,21 @@ def _scratch(store: Store) -> Iterator[Path]:
             yield Path(name)
 
 
+def _index_files(store: Store, live: str, copy: Store, otherwise: Path | None) -> str:
+    """Build the generation that Milvus holds as files: a backup is restored without a server.
+
+    Returns:
+        Name of the built generation, in ``copy``, which also receives its checkpoint.
+    """
+    manifest = manifest_of(store, live)
+    path = find(manifest.checkpoint, store, *([otherwise] if otherwise else []))
+    checkpoint = load(path)
+    keep(path, copy)
+    with open_catalog(copy.database_url) as catalog:
+        source = partial(catalog.vectors, checkpoint.digest)
+        return build(copy, checkpoint, source, calibration=manifest.calibration).name
+
+
 def _check_answers(store: Store, name: str, copy: Store, otherwise: Path | None) -> Path:
     """Refuse an unusable store; return the file of the generation's checkpoint.
 
@@ -191,9 +211,7 @@ def _check_answers(store: Store, name: str, copy: Store, otherwise: Path | None)
         copy: contains the catalog.
         otherwise: see `back_up`.
     """
-    folder = folder_of(name, store)
-    manifest = read_manifest(folder)
-    check_files(folder, manifest)
+    manifest = check_content(store, name)
     path = find(manifest.checkpoint, store, *([otherwise] if otherwise else []))
     with open_catalog(copy.database_url) as catalog:
         check_cases(open_generation(store, load(path), name), catalog)

@@ -1,15 +1,15 @@
 """Checks that a new generation finds its own cases, under filters too, before it is published."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.errors import CorruptArtefact
-from xemplar.index import Generation, Source
-from xemplar.index.delta import within
-from xemplar.index.exact import cosines, margin
+from xemplar.errors import CorruptArtefact, NotFound
+from xemplar.index import SearchableGeneration, Source
+from xemplar.index.exact import cosines, margin, within
 from xemplar.index.recall import K
 
 SAMPLE = 64
@@ -27,7 +27,7 @@ Filter = Callable[[Ids, Floats], npt.NDArray[np.bool_]]
 """Selects cases by their ids (n,) and logits (n, F)."""
 
 
-def check_generation(generation: Generation, source: Source) -> float:
+def check_generation(generation: SearchableGeneration, source: Source) -> float:
     """Search an opened generation for a sample of its cases, as queries with and without filter.
 
     Filters keep cases by chance, or those with the highest logits of a finding.
@@ -104,9 +104,15 @@ class _Nearest:
         self.nearest, self.similarity = all_ids, similarity
 
 
-def _filters(generation: Generation, sample: Ids) -> Iterator[Filter | None]:
+def _filters(generation: SearchableGeneration, sample: Ids) -> Iterator[Filter | None]:
     yield None
-    logits = np.stack([generation.logits(int(case)) for case in sample])
+    known = []
+    for case in sample:
+        with suppress(NotFound):  # Milvus has no logits of a case that was removed since
+            known.append(generation.logits(int(case)))
+    if not known:
+        return
+    logits = np.stack(known)
     for number, share in enumerate(SHARES):
         finding = number % logits.shape[1]
         least = float(np.quantile(logits[:, finding], 1 - share))
@@ -123,7 +129,7 @@ def _by_finding(_: Ids, logits: Floats, *, finding: int, least: float) -> npt.ND
     return logits[:, finding] >= least
 
 
-def _check_finds_itself(generation: Generation, case: int, vector: Floats) -> None:
+def _check_finds_itself(generation: SearchableGeneration, case: int, vector: Floats) -> None:
     """Refuse a generation in which another case is nearer to a case's vector than itself."""
     found = generation.search(vector, 1).similarity[0]
     own = cosines(generation.vector(case)[None], vector)[0]
@@ -134,7 +140,9 @@ def _check_finds_itself(generation: Generation, case: int, vector: Floats) -> No
         )
 
 
-def _recall(generation: Generation, wanted: _Nearest, queries: Floats, gone: Ids) -> float:
+def _recall(
+    generation: SearchableGeneration, wanted: _Nearest, queries: Floats, gone: Ids
+) -> float:
     """Return the fraction of the nearest cases that are found among those that a filter keeps."""
     among = None if wanted.keeps is None else wanted.ids
     there, found, total = wanted.ids, 0, 0

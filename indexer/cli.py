@@ -18,6 +18,7 @@ from xemplar.cli.terminal import (
     ColumnsOption,
     DatabaseOption,
     FactoryOption,
+    IndexUrlOption,
     PatientsOption,
     StoreOption,
     TableOption,
@@ -54,6 +55,7 @@ def index(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
     source: Annotated[
         list[str] | None,
         typer.Option(
@@ -138,8 +140,6 @@ def index(
     from .sources import check_source
 
     loaded = load(checkpoint or default_checkpoint())
-    if factory:
-        known_factory(factory)  # refuses an unknown one before the long work
     names = source_names(folders, source or [])
     datasets = [
         dataset_of(folder, table, columns, unknown_findings, name, domain)
@@ -148,7 +148,9 @@ def index(
         )
     ]
     images = _images(datasets, split or [], limit, loaded.card.split)
-    place = Store(store)
+    place = Store(store, index_url)
+    if factory:
+        known_factory(place, factory)  # refuses an unknown one before the long work
     keep(checkpoint or default_checkpoint(), place)
     url = database or place.database_url
     migrate(url, place)
@@ -310,7 +312,7 @@ def _fit_validator(
     from xemplar.retrieval.snapshot import Snapshot, new_validator
 
     encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
-    generation = LiveIndex.of(open_generation(store, checkpoint), catalog)
+    generation = LiveIndex.of(open_generation(store, checkpoint, catalog=catalog), catalog)
     with Console(stderr=True).status("fitting the input validator"):
         new_validator(Snapshot(encoder, generation), catalog, store)
 

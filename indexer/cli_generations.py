@@ -11,6 +11,7 @@ from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
     DatabaseOption,
+    IndexUrlOption,
     StoreOption,
     plain,
     progress,
@@ -20,20 +21,20 @@ generations = typer.Typer(no_args_is_help=True, help="List index generations, or
 
 
 @generations.command("list")
-def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
+def list_generations(store: StoreOption = DEFAULT_STORE, index_url: IndexUrlOption = "") -> None:
     """List the generations in a store, oldest first, marking live and damaged ones."""
     from xemplar.archive.store import Store
-    from xemplar.errors import NothingIndexed
+    from xemplar.errors import ArtefactError, NothingIndexed
     from xemplar.index import DamagedGeneration, current
     from xemplar.index import generations as all_generations
 
-    place = Store(store)
+    place = Store(store, index_url)
     found = all_generations(place)
     if not found:
         raise NothingIndexed(f"there is no generation in {store}; run `xemplar index FOLDER`")
     try:
         live = current(place)
-    except NothingIndexed:
+    except ArtefactError:  # none, or one that is gone: this list helps to choose another
         live = ""
     # no wrapping or truncation on narrow terminals: `activate` needs the exact name
     titles = ("", "name", "cases", "checkpoint", "index", "recall@10")
@@ -57,23 +58,24 @@ def list_generations(store: StoreOption = DEFAULT_STORE) -> None:
 
 
 @generations.command()
-def check(store: StoreOption = DEFAULT_STORE) -> None:
+def check(store: StoreOption = DEFAULT_STORE, index_url: IndexUrlOption = "") -> None:
     """Compare all files of all generations with their digests; fails if one was changed.
 
     A service only compares sizes when it opens a generation, as reading all files takes long.
-    Publication, backup and restore compare digests, too.
+    Publication, backup and restore compare digests, too. Milvus keeps none: generations there are
+    loaded, and their cases counted.
     """
     from xemplar.archive.store import Store
     from xemplar.errors import CorruptArtefact
-    from xemplar.index import DamagedGeneration, check_files
+    from xemplar.index import DamagedGeneration, check_content
     from xemplar.index import generations as all_generations
 
-    place, faults = Store(store), []
+    place, faults = Store(store, index_url), []
     for one in all_generations(place):
         fault = one.fault if isinstance(one, DamagedGeneration) else ""
         if not isinstance(one, DamagedGeneration):
             try:
-                check_files(place.generations / one.name, one)
+                check_content(place, one.name)
             except CorruptArtefact as error:
                 fault = str(error)
         Console(highlight=False).print(f"{plain(one.name)} {'damaged' if fault else 'intact'}")
@@ -90,6 +92,7 @@ def activate(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
 ) -> None:
     """Make a generation live, for example to go back to an older one.
 
@@ -100,7 +103,7 @@ def activate(
     from xemplar.model.checkpoint import default_checkpoint
     from xemplar.retrieval.snapshot import publish_usable
 
-    place = Store(store)
+    place = Store(store, index_url)
     with open_catalog(database or place.database_url) as catalog:
         publish_usable(name, place, catalog, checkpoint or default_checkpoint())
     Console().print(f"{plain(name)} is live; running services switch to it within seconds")
@@ -110,6 +113,7 @@ def activate(
 def prune(
     keep: Annotated[int, typer.Option(min=1, help="Newest generations to keep.")] = 3,
     store: StoreOption = DEFAULT_STORE,
+    index_url: IndexUrlOption = "",
 ) -> None:
     """Delete old generations permanently; the live one is always kept.
 
@@ -122,7 +126,7 @@ def prune(
     from xemplar.index import current, remove
     from xemplar.index import generations as all_generations
 
-    place = Store(store)
+    place = Store(store, index_url)
     live = current(place)
     names = [one.name for one in all_generations(place)]
     old = [name for name in names[:-keep] if name != live]
@@ -138,6 +142,7 @@ def purge(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
 ) -> None:
     """Delete embeddings and maps of removed cases from disk now, as a worker does daily.
 
@@ -155,7 +160,7 @@ def purge(
     from .cli_jobs import ProgressBar, encoder_of
     from .purge import purge as run
 
-    place = Store(store)
+    place = Store(store, index_url)
     loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
     with open_catalog(database or place.database_url) as catalog:
         total = catalog.count(loaded.digest)
@@ -180,6 +185,7 @@ def calibrate(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
 ) -> None:
     """Republish the live index with a measured calibration of similarity.
 
@@ -201,7 +207,7 @@ def calibrate(
         fields = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
-    place = Store(store)
+    place = Store(store, index_url)
     loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
     with open_catalog(database or place.database_url) as catalog:
         published = build_generation(

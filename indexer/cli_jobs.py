@@ -15,6 +15,7 @@ from xemplar.cli.terminal import (
     CheckpointOption,
     DatabaseOption,
     FactoryOption,
+    IndexUrlOption,
     StoreOption,
     plain,
     progress,
@@ -61,6 +62,7 @@ def reindex(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
     factory: FactoryOption = "",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
@@ -87,10 +89,10 @@ def reindex(
 
     from .reindex import reindex as run
 
-    place, path = Store(store), checkpoint or default_checkpoint()
+    place, path = Store(store, index_url), checkpoint or default_checkpoint()
     loaded = load(path)
     if factory:
-        known_factory(factory)  # refuses an unknown one before the long work
+        known_factory(place, factory)  # refuses an unknown one before the long work
     with open_catalog(database or place.database_url) as catalog:
         keep(path, place)
         if background:
@@ -113,6 +115,7 @@ def worker(
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
     lease: Annotated[
@@ -143,7 +146,7 @@ def worker(
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("xemplar").setLevel(logging.INFO)
-    place = Store(store)
+    place = Store(store, index_url)
     url = database or place.database_url
     migrate(url, place)
     with open_catalog(url) as catalog:

@@ -14,6 +14,7 @@ from xemplar.cli.terminal import (
     DEFAULT_STORE,
     CheckpointOption,
     DatabaseOption,
+    IndexUrlOption,
     StoreOption,
     new_path,
     plain,
@@ -43,6 +44,7 @@ def backup(
     ],
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
     checkpoint: CheckpointOption = None,
     key: Annotated[
         Path | None,
@@ -67,7 +69,7 @@ def backup(
 
     from .backup import back_up
 
-    place = Store(store)
+    place = Store(store, index_url)
     url = database or place.database_url
     bar = Progress(console=Console(stderr=True))
     to_stream = str(file) == "-"

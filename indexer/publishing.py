@@ -16,11 +16,11 @@ from xemplar.index import (
     SimilarityCalibration,
     Source,
     build,
-    check_files,
+    check_content,
     current,
     known_factory,
+    manifest_of,
     open_generation,
-    read_manifest,
     remove,
 )
 from xemplar.index.manifest import SCHEMA
@@ -94,12 +94,13 @@ def build_generation(
         store,
         checkpoint,
         source,
+        catalog=catalog,
         factory=factory,
         calibration=calibration or _calibration(store, checkpoint),
     )
     name = manifest.name
     try:
-        check_generation(open_generation(store, checkpoint, name), source)
+        check_generation(open_generation(store, checkpoint, name, catalog), source)
         if go_live:
             confirm()
         _record(catalog, manifest)
@@ -134,11 +135,11 @@ def _same(
 ) -> PublishedGeneration | None:
     """Return the live generation if it is intact and has the cases that a new one would have."""
     try:
-        live = open_generation(store, checkpoint, current(store))
-        check_files(store.generations / live.name, live.manifest)
+        live = open_generation(store, checkpoint, current(store), catalog)
+        check_content(store, live.name)
     except (ArtefactError, NotFound):
         return None  # missing, damaged or from another checkpoint: build a new one
-    if live.manifest.schema != SCHEMA or _choice(live.manifest) != known_factory(factory):
+    if live.manifest.schema != SCHEMA or _choice(live.manifest) != known_factory(store, factory):
         return None
     if not np.array_equal(live.ids, catalog.embedded_ids(checkpoint.digest)):
         return None
@@ -148,7 +149,7 @@ def _same(
 def _live_choice(store: Store) -> str:
     """Return the factory string that the live generation was asked for; `AUTO` without one."""
     try:
-        return _choice(read_manifest(store.generations / current(store)))
+        return _choice(manifest_of(store, current(store)))
     except (ArtefactError, NotFound):
         return AUTO
 
@@ -160,7 +161,7 @@ def _choice(manifest: Manifest) -> str:
 def _calibration(store: Store, checkpoint: Checkpoint) -> SimilarityCalibration | None:
     """Return the live generation's calibration if its checkpoint is the same."""
     try:
-        manifest = read_manifest(store.generations / current(store))
+        manifest = manifest_of(store, current(store))
     except (ArtefactError, NotFound):
         return None
     return manifest.calibration if manifest.checkpoint == checkpoint.digest else None

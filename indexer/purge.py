@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from xemplar.archive.artefact import sweep
 from xemplar.archive.store import Store
 from xemplar.catalog import Catalog
 from xemplar.errors import NothingIndexed
-from xemplar.index import current, remove
+from xemplar.index import current, remove, sweep
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder
 from xemplar.operations.removals import purge_backlog
@@ -40,7 +39,7 @@ def purge(
         NothingIndexed: there is no live generation, or no case is left.
         ConfigurationError, CorruptArtefact, StorageError: see `reindex`.
     """
-    sweep(store.generations)
+    sweep(store)
     if current(store) in purge_backlog(store, catalog).generations:
         if not catalog.count(checkpoint.digest):
             raise NothingIndexed(

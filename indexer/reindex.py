@@ -10,11 +10,11 @@ from typing import Protocol
 
 import numpy as np
 
-from xemplar.archive.artefact import sweep
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Batch, Catalog
 from xemplar.errors import ConfigurationError
+from xemplar.index import sweep
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import delete_orphans, delete_pictures, embed_stored
@@ -65,7 +65,7 @@ def reindex(
         ConfigurationError: too many images lack a usable stored input.
         CorruptArtefact: the new generation fails its check.
     """
-    sweep(store.generations)
+    sweep(store)
     media = Media(store.media)
     delete_pictures(catalog, media)
     delete_orphans(catalog, media)

@@ -10,6 +10,7 @@ from xemplar.cli.options import options_from
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
     DatabaseOption,
+    IndexUrlOption,
     StoreOption,
     new_path,
 )
@@ -34,6 +35,7 @@ def results(
     ],
     store: StoreOption = DEFAULT_STORE,
     database: DatabaseOption = "",
+    index_url: IndexUrlOption = "",
     *,
     options: dict[str, Any],
 ) -> None:
@@ -66,7 +68,7 @@ def results(
 
     data, search = image.read_bytes(), Search(**options)
     read_source(data)  # refuses what has no study before the network is loaded
-    retriever = Retriever.open(default_checkpoint(), Store(store), database)
+    retriever = Retriever.open(default_checkpoint(), Store(store, index_url), database)
     try:
         answer = retriever.ask(data, search)
         live, media = retriever.live, retriever.media

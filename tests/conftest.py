@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny seeded network, a PostgreSQL server, and the real data if present."""
+"""Shared fixtures: a tiny seeded network, servers of PostgreSQL and Milvus, real data if any."""
 
 import os
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from tests.images import TINY, seeded_weights
 from tests.stores import SmallStore, small_store
+from tests.system.milvus import Milvus, NoMilvus
 from tests.system.postgres import NoPostgres, Postgres
 from xemplar.data.findings import NIH14
 from xemplar.imaging.preprocess import PreprocessSpec
@@ -25,6 +26,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 def _safe_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undoes what `xemplar.__main__.main` sets for the processes that it starts."""
     monkeypatch.setenv("PYTHONSAFEPATH", "")
+
+
+@pytest.fixture(scope="session")
+def milvus() -> Iterator[Milvus]:
+    """A Milvus server, of which there can be one at a time; see `make engines`."""
+    try:
+        server = Milvus()
+    except NoMilvus as reason:
+        pytest.skip(str(reason))
+    with server:
+        yield server
 
 
 @pytest.fixture(scope="session")

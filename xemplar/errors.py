@@ -23,7 +23,8 @@ XemplarError
 │   ├── StorageFailed           the disk reports an I/O error
 │   ├── PicturesRemain          a case is removed, but its images are not yet deleted
 │   ├── DatabaseUnreachable     the catalog's database does not respond
-│   └── DatabaseIncomplete      the database lacks tables or privileges
+│   ├── DatabaseIncomplete      the database lacks tables or privileges
+│   └── IndexUnreachable        the index engine (Milvus) does not answer
 ├── ArtefactError               a file written by this software cannot be used
 │   ├── CorruptArtefact         its content does not match its digest or schema
 │   ├── Mismatch                two artefacts do not fit together
@@ -154,6 +155,12 @@ class DatabaseIncomplete(StorageError):
     """The catalog's database lacks tables, columns or privileges; part of the schema exists."""
 
     reason = "the catalog's database lacks tables, or rights on them"
+
+
+class IndexUnreachable(StorageError):
+    """The engine that holds the index does not answer; it may recover without a restart."""
+
+    reason = "the index engine does not answer"
 
 
 class ArtefactError(XemplarError):

@@ -30,7 +30,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses=UNREADY)
 async def readyz(request: Request, services: BoundServices) -> Readiness:
-    """Report that the service answers queries: it is warmed up, and its database responds.
+    """Report that the service answers queries: it is warmed up, and its database and index respond.
 
     It is ready even while changes are refused or a background task fails, as it still answers
     queries; see `writes_refused` and `tasks`.
@@ -39,6 +39,7 @@ async def readyz(request: Request, services: BoundServices) -> Readiness:
     tasks: Mapping[str, Task] = request.state.tasks.by_name
     ring = guard_of(request).ring
     await ring.known()
+    await to_thread.run_sync(services.retriever.check_answers)
     return Readiness(
         checkpoint=generation.manifest.checkpoint,
         generation=generation.name,

@@ -132,7 +132,8 @@ class Service(Process):
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         arguments = ("--store", store.root, "--checkpoint", checkpoint, "--port", str(self.port))
-        super().__init__(log, "serve", *arguments, **SETTINGS | settings)
+        settings = SETTINGS | {"XEMPLAR_INDEX_URL": store.index_url} | settings
+        super().__init__(log, "serve", *arguments, **settings)
 
     def wait_until_ready(self) -> None:
         """Wait until it is ready for queries.

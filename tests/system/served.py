@@ -62,8 +62,9 @@ def serving(site: Site, folder: Path) -> Iterator[str]:
     store, checkpoint = site.store, site.checkpoint
     log = folder / "service.log"
     service = Service(store, checkpoint, log, 0, **NEVER_BUSY)
-    options = ("--store", store.root, "--checkpoint", checkpoint, "--threads", "1")
-    worker = Process(folder / "worker.log", "worker", *options, "--precision", "float32")
+    options = ("--store", store.root, "--index-url", store.index_url, "--checkpoint", checkpoint)
+    speed = ("--threads", "1", "--precision", "float32")
+    worker = Process(folder / "worker.log", "worker", *options, *speed)
     try:
         service.wait_until_ready()
         yield service.url

@@ -41,9 +41,12 @@ class Store:
 
     Attributes:
         root: the folder.
+        index_url: of the Milvus server that holds the index generations; empty if they are in the
+            folder (see `xemplar.index.engine`).
     """
 
     root: Path
+    index_url: str = ""
 
     @property
     def database_url(self) -> str:

@@ -47,7 +47,7 @@ def connect(url: str, *, no_timeout: bool = False, connections: int = 15) -> Eng
         if address.get_backend_name() == "postgresql":
             from xemplar.catalog.postgres import connect_postgres
 
-            return connect_postgres(_with_password(address), connections, no_timeout=no_timeout)
+            return connect_postgres(with_password(address), connections, no_timeout=no_timeout)
         return connect_sqlite(address, connections)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
@@ -210,24 +210,32 @@ def address_of(url: str) -> URL:
     return address
 
 
-def _with_password(address: URL) -> URL:
-    """Add the password from the file that an address names."""
+def with_password(address: URL, server: str = "database") -> URL:
+    """Add the password from the file that an address names, if it names one.
+
+    Args:
+        address: with "?password_file=FILE".
+        server: what the password is for, to name it in errors.
+
+    Raises:
+        ConfigurationError: there are two passwords, or the file cannot be used.
+    """
     file = address.query.get(PASSWORD_FILE)
     if file is None:
         return address
     if address.password is not None or not isinstance(file, str):
-        raise ConfigurationError("the database URL needs one password; name one file, or give it")
+        raise ConfigurationError(f"the {server} URL needs one password; name one file, or give it")
     try:
         password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(
-            f"the file {file} with the database's password cannot be read: {why}; name it in the "
-            "database URL (password_file), readable by this user"
+            f"the file {file} with the {server}'s password cannot be read: {why}; name it in the "
+            f"{server} URL (password_file), readable by this user"
         ) from error
     if not password:
         raise ConfigurationError(
-            f"the file {file} should hold the database's password; it is empty"
+            f"the file {file} should hold the {server}'s password; it is empty"
         )
     return address.difference_update_query([PASSWORD_FILE]).set(password=password)
 

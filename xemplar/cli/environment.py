@@ -28,6 +28,7 @@ SETTINGS = (
     "HEAD_SECONDS",
     "HOST",
     "HOSTS",
+    "INDEX_URL",
     "LOG_FORMAT",
     "MAX_PIXELS",
     "MAX_UPLOAD_BYTES",

@@ -118,7 +118,16 @@ FactoryOption = Annotated[
     typer.Option(
         "--factory",
         help="FAISS factory string of the index: auto (by the number of cases), Flat (exact), "
-        "or inverted lists as PCA128,IVF2048,SQ8; default: as the live one was made.",
+        "or inverted lists as PCA128,IVF2048,SQ8 (in Milvus IVF2048,Flat); default: as the live "
+        "one was made.",
+    ),
+]
+IndexUrlOption = Annotated[
+    str,
+    typer.Option(
+        "--index-url",
+        envvar="XEMPLAR_INDEX_URL",
+        help="Milvus server that holds the index, as milvus://HOST:19530; default: the store.",
     ),
 ]
 TableOption = Annotated[

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from xemplar.archive.artefact import new_folder
 from xemplar.archive.store import Store
-from xemplar.errors import Mismatch, NothingIndexed
+from xemplar.errors import NothingIndexed
 from xemplar.index.calibration import SimilarityCalibration
-from xemplar.index.inverted import AUTO, FLAT, InvertedFile, factory_for, known_factory
+from xemplar.index.inverted import AUTO, FLAT, InvertedFile, factory_for
 from xemplar.index.manifest import (
     CAMS,
     IDS,
@@ -60,37 +60,17 @@ def build(
     checkpoint: Checkpoint,
     source: Source,
     *,
-    factory: str = AUTO,
-    calibration: SimilarityCalibration | None = None,
+    factory: str,
+    calibration: SimilarityCalibration | None,
 ) -> Manifest:
-    """Build a generation in the store without publishing it (see `publish`).
+    """Build a generation in the store without publishing it; see `xemplar.index.engine.build`.
 
-    Vectors are written as they are read; memory holds a batch of them, and the inverted lists.
-
-    Args:
-        store: destination.
-        checkpoint: the one that produced the embeddings.
-        source: embeddings in order of ids; read once.
-        factory: FAISS factory string (see `known_factory`); `AUTO` for the one that suits the
-            number of cases.
-        calibration: maps similarity to the probability of a shared finding, if measured.
+    Vectors are written as they are read, once; memory holds a batch of them, and the inverted
+    lists.
 
     Returns:
         The manifest; the folder is ``store.generations / manifest.name``.
-
-    Raises:
-        NothingIndexed: there are no embeddings.
-        ConfigurationError: the factory is unknown, or has more lists than there are cases.
-        Mismatch: the calibration belongs to another checkpoint.
-        StorageError: the disk is full, read-only or fails; nothing is left of the generation.
     """
-    if calibration is not None and calibration.checkpoint != checkpoint.digest:
-        raise Mismatch(
-            f"the calibration of similarity was measured with checkpoint "
-            f"{calibration.checkpoint[:12]}, not with {checkpoint.digest[:12]}; measure it again "
-            "with `xemplar evaluate ranking`"
-        )
-    factory = known_factory(factory)
     name, created = _name(store, checkpoint.digest)
     with new_folder(store.generations / name) as beside:
         count = _write(beside, source)

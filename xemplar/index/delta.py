@@ -15,10 +15,13 @@ import numpy.typing as npt
 from xemplar.api.search import CaseFilter
 from xemplar.catalog import Batch, Catalog
 from xemplar.errors import Mismatch, NotFound
-from xemplar.index.exact import cosines, margin
+from xemplar.index.engine import SearchableGeneration
+from xemplar.index.exact import cosines, margin, within
 from xemplar.index.filters import CurrentColumns
-from xemplar.index.generation import Generation, Hits
+from xemplar.index.generation import Hits
 from xemplar.index.manifest import Manifest
+from xemplar.index.milvus.columns import Condition
+from xemplar.index.milvus.generation import MilvusGeneration
 
 
 class LiveIndex:
@@ -26,7 +29,7 @@ class LiveIndex:
 
     def __init__(
         self,
-        generation: Generation,
+        generation: SearchableGeneration,
         added: Batch | None = None,
         removed: Collection[int] = (),
         version: int | None = None,
@@ -55,7 +58,9 @@ class LiveIndex:
         self._columns = columns if columns is not None else CurrentColumns()
 
     @classmethod
-    def of(cls, generation: Generation, catalog: Catalog, before: Self | None = None) -> Self:
+    def of(
+        cls, generation: SearchableGeneration, catalog: Catalog, before: Self | None = None
+    ) -> Self:
         """Combine a generation with the catalog's later changes.
 
         Args:
@@ -121,6 +126,21 @@ class LiveIndex:
         columns = self._columns.of(catalog, self._ids)
         return columns.mask(wanted, known_absent, catalog.access.sources)
 
+    def condition(
+        self, catalog: Catalog, wanted: CaseFilter, known_absent: str | None = None
+    ) -> Condition | None:
+        """Describe what `matching` selected before, for a search by Milvus; None if files do it.
+
+        Args:
+            catalog: of the index.
+            wanted: the filter.
+            known_absent: see `FilterColumns.mask`.
+        """
+        if not isinstance(self.generation, MilvusGeneration):
+            return None
+        redescribed = catalog.described_ids(self.generation.described).tolist()
+        return Condition(wanted, known_absent, catalog.access.sources, redescribed)
+
     def visible(self, catalog: Catalog) -> npt.NDArray[np.int64] | None:
         """Return the ids of the cases that the catalog's caller can see; None if it sees all."""
         if catalog.access.sources is None:
@@ -161,10 +181,24 @@ class LiveIndex:
         among: npt.NDArray[np.int64] | None = None,
         *,
         exact: bool = False,
+        condition: Condition | None = None,
     ) -> Hits:
-        """Find the k most similar cases; see `Generation.search`."""
+        """Find the k most similar cases; see `Generation.search`.
+
+        Args:
+            vector: float32 (C,), finite, unit length.
+            k: at least 1.
+            excluded: ids of cases to leave out.
+            among: ids of the only cases to consider, int64 (n,); None for all.
+            exact: whether to compare all cases considered.
+            condition: that those of ``among`` meet (`condition`).
+        """
         gone = self._removed.union(excluded) if self._removed else excluded
-        published = self.generation.search(vector, k, gone, among, exact=exact)
+        about = (vector, k, gone, among)
+        if isinstance(self.generation, MilvusGeneration):
+            published = self.generation.search(*about, exact=exact, condition=condition)
+        else:
+            published = self.generation.search(*about, exact=exact)
         later = self._search_added(vector, k, excluded, among)
         ids = np.concatenate([published.ids, later.ids])
         similarity = np.concatenate([published.similarity, later.similarity])
@@ -235,13 +269,7 @@ def _position(ids: npt.NDArray[np.int64], case: int) -> int | None:
     return position if position < len(ids) and ids[position] == case else None
 
 
-def within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Return a mask of the ids contained in ``ids``, which are ascending and may be many."""
-    found: npt.NDArray[np.bool_] = np.searchsorted(ids, some, "right") > np.searchsorted(ids, some)
-    return found
-
-
-def check_cases(generation: Generation, catalog: Catalog) -> npt.NDArray[np.int64]:
+def check_cases(generation: SearchableGeneration, catalog: Catalog) -> npt.NDArray[np.int64]:
     """Refuse a catalog that has no record, not even a removal, of a case of the generation.
 
     Returns:

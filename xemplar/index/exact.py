@@ -24,6 +24,12 @@ def cosines(vectors: Matrix, vector: Matrix) -> npt.NDArray[np.float32]:
     return clipped
 
 
+def within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return a mask of the ids contained in ``ids``, which are ascending and may be many."""
+    found: npt.NDArray[np.bool_] = np.searchsorted(ids, some, "right") > np.searchsorted(ids, some)
+    return found
+
+
 def margin(dimension: int) -> float:
     """Return how far two cosines in float32 may be in the wrong order.
 

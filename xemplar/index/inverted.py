@@ -15,6 +15,7 @@ from xemplar.index.exact import BLOCK, Mask, Matrix, Rows
 
 AUTO = "auto"
 FLAT = "Flat"
+SQ8 = "SQ8"
 
 FLAT_LIMIT = 100_000
 """Cases up to which comparing all of them is faster than the network's forward pass."""
@@ -30,35 +31,50 @@ TRAINED_ON = 40
 PROJECTED = 128
 """Numbers of a vector in the lists: as many fewer bytes are read."""
 
-INVERTED = re.compile(r"(?:PCA([1-9][0-9]{0,3}),)?IVF([1-9][0-9]{0,6}),SQ8")
+EXAMPLES = {SQ8: "PCA128,IVF2048,SQ8", FLAT: "IVF2048,Flat"}
+
+INVERTED = re.compile(rf"(?:PCA([1-9][0-9]{{0,3}}),)?IVF([1-9][0-9]{{0,6}}),({SQ8}|{FLAT})")
 
 SAME = {"IDMap2,Flat": FLAT, "Flat,IDMap2": FLAT}
 """Earlier names, which older jobs and scripts use."""
 
 
-def known_factory(factory: str) -> str:
+def known_factory(factory: str, code: str = SQ8) -> str:
     """Return a FAISS factory string that an index of cases can be built with, or `AUTO`.
+
+    Args:
+        factory: the string.
+        code: of the vectors in inverted lists, if there are any; only `SQ8` may have a projection
+            before it.
 
     Raises:
         ConfigurationError: it is another one. Graphs (HNSW) lose neighbours under a filter, and
             every catalog can be filtered.
     """
     factory = SAME.get(factory, factory)
-    if factory in (AUTO, FLAT) or INVERTED.fullmatch(factory):
+    named = INVERTED.fullmatch(factory)
+    fits = named is not None and named[3] == code and (code == SQ8 or not named[1])
+    if fits or factory in (AUTO, FLAT):
         return factory
     why = "is a graph, which loses neighbours under a filter" if "HNSW" in factory else "is unknown"
     raise ConfigurationError(
         f"index {factory[:60]!r} {why}; use {AUTO!r}, {FLAT!r} (exact), or inverted lists such as "
-        "'PCA128,IVF2048,SQ8'"
+        f"{EXAMPLES[code]!r}"
     )
 
 
-def factory_for(count: int, dimension: int) -> str:
-    """Return the FAISS factory string for so many vectors (count, dimension)."""
+def factory_for(count: int, dimension: int, code: str = SQ8) -> str:
+    """Return the FAISS factory string for so many vectors (count, dimension).
+
+    Args:
+        count: number of vectors.
+        dimension: their size.
+        code: as in `known_factory`.
+    """
     if count <= FLAT_LIMIT:
         return FLAT
-    projection = f"PCA{PROJECTED}," if dimension > PROJECTED else ""
-    return f"{projection}IVF{round(2 * count**0.5)},SQ8"
+    projection = f"PCA{PROJECTED}," if code == SQ8 and dimension > PROJECTED else ""
+    return f"{projection}IVF{round(2 * count**0.5)},{code}"
 
 
 class InvertedFile:
@@ -80,7 +96,7 @@ class InvertedFile:
             ConfigurationError: there are fewer vectors than lists, or the projection has no fewer
                 numbers than the vectors.
         """
-        projected, lists = _sizes_of(factory)
+        projected, lists = sizes_of(factory)
         count, dimension = vectors.shape
         if lists > count or projected >= dimension:
             raise ConfigurationError(
@@ -90,7 +106,7 @@ class InvertedFile:
         kept = np.random.default_rng(seed).choice(count, min(count, TRAINED_ON * lists), False)
         sample = vectors[np.sort(kept)]
         metric = faiss.METRIC_INNER_PRODUCT
-        index = faiss.index_factory(projected or dimension, f"IVF{lists},SQ8", metric)
+        index = faiss.index_factory(projected or dimension, f"IVF{lists},{SQ8}", metric)
         if projected:
             projection = _projection(sample, projected)
             index.train(projection.apply(sample))
@@ -113,7 +129,7 @@ class InvertedFile:
         Raises:
             CorruptArtefact: the file cannot be read, or its lists are others.
         """
-        projected, lists = _sizes_of(factory)
+        projected, lists = sizes_of(factory)
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
             ivf = faiss.extract_index_ivf(index)
@@ -166,8 +182,12 @@ class InvertedFile:
         return rows
 
 
-def _sizes_of(factory: str) -> tuple[int, int]:
-    """Return the numbers of a projected vector, 0 for no projection, and the number of lists."""
+def sizes_of(factory: str) -> tuple[int, int]:
+    """Return the numbers of a projected vector, 0 for no projection, and the number of lists.
+
+    Raises:
+        ConfigurationError: the factory string names no inverted lists.
+    """
     found = INVERTED.fullmatch(factory)
     if found is None:
         raise ConfigurationError(f"{factory[:60]!r} has no inverted lists")

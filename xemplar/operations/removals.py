@@ -7,14 +7,12 @@ the removals, so the next check compensates for a lost or killed job.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from xemplar.archive.store import Store
 from xemplar.catalog import Catalog
-from xemplar.index.manifest import IDS
+from xemplar.index import held
 from xemplar.operations.jobs import Jobs
 
 PURGE = "purge"
@@ -44,13 +42,9 @@ def purge_backlog(store: Store, catalog: Catalog) -> PurgeBacklog:
     """
     removed = catalog.removal_times()
     numbers = np.fromiter(sorted(removed), np.int64, len(removed))
-    held = {
-        path.parent.name: found
-        for path in sorted(store.generations.glob(f"*/{IDS}"))
-        if len(found := _held(path, numbers))
-    }
-    since = min((removed[int(n)] for found in held.values() for n in found), default=None)
-    return PurgeBacklog(tuple(held), since)
+    holding = {name: some for name, some in held(store, catalog, numbers).items() if len(some)}
+    since = min((removed[int(n)] for some in holding.values() for n in some), default=None)
+    return PurgeBacklog(tuple(holding), since)
 
 
 def queue_purge(store: Store, catalog: Catalog, hours: float) -> PurgeBacklog:
@@ -79,16 +73,3 @@ def is_late(backlog: PurgeBacklog, hours: float) -> bool:
     if backlog.since is None:
         return False
     return datetime.now(UTC) - backlog.since > timedelta(hours=hours) + AGAIN
-
-
-def _held(path: Path, removed: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the removed cases in a generation, from its ascending ids."""
-    try:
-        ids = np.load(path, mmap_mode="r")
-        contained = np.searchsorted(ids, removed, "right") > np.searchsorted(ids, removed)
-    except FileNotFoundError:
-        return removed[:0]  # deleted in the meantime
-    except (OSError, ValueError, TypeError):
-        return removed
-    held: npt.NDArray[np.int64] = removed[contained]
-    return held

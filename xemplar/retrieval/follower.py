@@ -10,7 +10,7 @@ from typing import Self
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Access, Catalog
-from xemplar.index import LiveIndex
+from xemplar.index import LiveIndex, check_answers
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder
 from xemplar.retrieval.snapshot import (
@@ -91,6 +91,14 @@ class StoreFollower:
     def close(self) -> None:
         """Close the connections to the catalog's database."""
         self._whole_catalog.close()
+
+    def check_answers(self) -> None:
+        """Refuse an index that cannot be searched now.
+
+        Raises:
+            IndexUnreachable: it is in Milvus, which does not answer.
+        """
+        check_answers(self.store)
 
     def refresh(self) -> None:
         """Switch to the store's live generation, and to its checkpoint if that differs.

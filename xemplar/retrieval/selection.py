@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.api.search import NEAR_DUPLICATE, Search
+from xemplar.api.search import NEAR_DUPLICATE, CaseFilter, Search
 from xemplar.catalog import Case, Catalog
 from xemplar.index import LiveIndex
+from xemplar.index.milvus.columns import Condition
 from xemplar.retrieval.duplicates import COPY_COSINE, StoredImages, case_of_image
 
 POOL_FACTOR, MIN_POOL = 5, 50
@@ -37,6 +39,18 @@ class Selection:
 
     cases: Sequence[Found]
     recall_at_10: float = 1.0
+
+
+class _Matching(NamedTuple):
+    """The cases that meet a filter.
+
+    Attributes:
+        mask: bool (N,), in order of the index's ids.
+        condition: see `LiveIndex.condition`.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    condition: Condition | None
 
 
 class Scope:
@@ -77,12 +91,12 @@ class Scope:
         self._excluded = catalog.cases(named.union(same))
         there = [case for case in self._excluded.values() if case.id in generation]
         self._left_out, self._left_out_vectors = there, _vectors(generation, there)
-        self._without: dict[str, npt.NDArray[np.bool_]] = {}
-        self._matching: npt.NDArray[np.bool_] | None = None
+        self._without: dict[str, _Matching] = {}
+        self._matching: _Matching | None = None
         if catalog.access.sources is not None or not search.matches_all:
-            self._matching = generation.matching(catalog, search)
+            self._matching = self._match(search)
         ids, named_rows = generation.ids, _rows(generation.ids, named)
-        matching = np.ones(len(ids), bool) if self._matching is None else self._matching
+        matching = np.ones(len(ids), bool) if self._matching is None else self._matching.mask
         self.matched = int(np.count_nonzero(matching) - np.count_nonzero(matching[named_rows]))
 
     def neighbours(self, vector: npt.NDArray[np.float32]) -> Selection:
@@ -96,7 +110,7 @@ class Scope:
         if finding not in self._without:  # images of a batch often share an explained finding
             no_findings: dict[str, tuple[str, ...]] = {"any_of": (), "all_of": (), "none_of": ()}
             others = self.search.model_copy(update=no_findings)
-            self._without[finding] = self.generation.matching(self._catalog, others, finding)
+            self._without[finding] = self._match(others, finding)
         return self._find(vector, self.search.counter_examples, self._without[finding])
 
     def archived(
@@ -121,20 +135,31 @@ class Scope:
             return None  # the most similar case of all is not similar enough
         return case_of_image(vector, inputs, self.generation, self._catalog, self._images)
 
+    def _match(self, wanted: CaseFilter, known_absent: str | None = None) -> _Matching:
+        """Selects the cases that meet a filter, and describes it for an index in Milvus."""
+        about = (self._catalog, wanted, known_absent)
+        # the mask first: Milvus then also looks at what changed while it was made
+        return _Matching(self.generation.matching(*about), self.generation.condition(*about))
+
     def _find(
-        self, vector: npt.NDArray[np.float32], count: int, matching: npt.NDArray[np.bool_] | None
+        self, vector: npt.NDArray[np.float32], count: int, matching: _Matching | None
     ) -> Selection:
         """Searches and selects, with a larger pool while too many candidates are rejected.
 
         Skips cases that were removed from the catalog after the generation was built.
         """
-        # by row: many times faster than by the mask itself
-        among = None if matching is None else self.generation.ids[np.flatnonzero(matching)]
+        among, condition = None, None
+        if matching is not None:
+            # by row: many times faster than by the mask itself
+            among = self.generation.ids[np.flatnonzero(matching.mask)]
+            condition = matching.condition
         search = self.search
         picky = search.diversity or search.one_per_patient or search.near_duplicates == "drop"
         pool = max(POOL_FACTOR * count, MIN_POOL) if picky else count
         while True:
-            hits = self.generation.search(vector, pool, self._excluded, among, exact=search.exact)
+            hits = self.generation.search(
+                vector, pool, self._excluded, among, exact=search.exact, condition=condition
+            )
             cases = self._catalog.cases(map(int, hits.ids))
             scored = [(int(i), float(s)) for i, s in zip(hits.ids, hits.similarity, strict=True)]
             found = [Found(cases[number], score) for number, score in scored if number in cases]

@@ -21,12 +21,11 @@ from xemplar.imaging.validation.validator import (
 from xemplar.index import (
     LiveIndex,
     check_cases,
-    check_files,
+    check_content,
     current,
-    folder_of,
+    manifest_of,
     open_generation,
     publish,
-    read_manifest,
 )
 from xemplar.model.checkpoint import Checkpoint, find, keep, load
 from xemplar.model.densenet import Features
@@ -99,7 +98,7 @@ def live_checkpoint(store: Store, otherwise: Path) -> Path:
     Raises:
         NothingIndexed, CorruptArtefact: there is no live generation, or it cannot be read.
     """
-    return _made_by(read_manifest(store.generations / current(store)).checkpoint, store, otherwise)
+    return _made_by(manifest_of(store, current(store)).checkpoint, store, otherwise)
 
 
 def publish_usable(
@@ -120,11 +119,9 @@ def publish_usable(
         ConfigurationError, Mismatch, CorruptArtefact: it is unusable; the live one does not change.
         StorageError: disk or database cannot be written; the live one does not change.
     """
-    folder = folder_of(name, store)
-    manifest = read_manifest(folder)
-    check_files(folder, manifest)
+    manifest = check_content(store, name)
     checkpoint = load(_made_by(manifest.checkpoint, store, otherwise))
-    check_cases(open_generation(store, checkpoint, name), catalog)
+    check_cases(open_generation(store, checkpoint, name, catalog), catalog)
     if checkpoint.path is not None:
         keep(checkpoint.path, store)
     Generations(catalog.engine).publish(name, lambda: publish(store, name))
@@ -161,12 +158,12 @@ def open_snapshot(
             catalog lacks its cases.
         DatabaseUnreachable: the catalog does not answer.
     """
-    made_by = read_manifest(store.generations / current(store)).checkpoint
+    made_by = manifest_of(store, current(store)).checkpoint
     if before is not None and made_by == before.checkpoint.digest:
         encoder = before.encoder
     else:
         encoder = opener(load(path))
-    generation = open_generation(store, encoder.checkpoint)
+    generation = open_generation(store, encoder.checkpoint, catalog=catalog)
     live = LiveIndex.of(generation, catalog, None if before is None else before.generation)
     snapshot = Snapshot(encoder, live)
     if before is not None and encoder is before.encoder:

@@ -52,6 +52,7 @@ class Fake:
         among: Any = None,
         *,
         exact: bool = False,
+        **_: Any,
     ) -> Hits:
         self.asked.append(k)
         self.exact = exact

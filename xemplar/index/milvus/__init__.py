@@ -1,0 +1,1 @@
+"""Index generations in a Milvus server (extra ``milvus``), beyond what one machine holds."""
