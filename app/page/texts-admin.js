@@ -35,7 +35,7 @@ export const ADMIN = {
     build: "Build a new index",
     buildConfirm: "Build a new index of all cases?",
     buildEffect: "This job may take long. The current index goes on answering until the new one is built, has passed a check and is published. It needs a running “xemplar worker”.",
-    factory: "Kind (auto, Flat or as IVF2048,SQ8; empty: as the current one)",
+    factory: "Kind (auto, Flat or as PCA128,IVF2048,SQ8; empty: as the current one)",
     queued: "The job is queued",
   },
 

@@ -109,6 +109,8 @@ def _source(read: "Dataset") -> SourceImage:
             header.add(element)
         elif keyword in STUDY:
             setattr(header, keyword, None)
+    if header.get("PatientIdentityRemoved") != "YES":
+        header.pop("DeidentificationMethod", None)
     for keyword in NAMED:
         _check_uid(keyword, str(header.get(keyword) or ""))
     if header.SOPClassUID not in PROJECTIONS and not header.SOPClassUID.startswith(SECONDARY):

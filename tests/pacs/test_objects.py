@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.uid import ImplicitVRLittleEndian, SecondaryCaptureImageStorage
-from xemplar_pacs.results.objects import MOST_CASES, ResultObject
+from xemplar_pacs.results.objects import MOST_CASES, TEXT_VRS, ResultObject
 
 from tests.images import drawn_image
 from tests.pacs.conftest import AT, Asked, ask
@@ -49,6 +50,20 @@ def test_have_nothing_else_that_the_header_said(asked: Asked) -> None:
     for one in asked.results():
         for value in ELSEWHERE.values():
             assert value.encode() not in one.data
+
+
+def test_have_nothing_of_any_text_that_is_not_of_the_patient_or_the_study(
+    retriever: Retriever,
+) -> None:
+    texts = [
+        keyword
+        for tag, (vr, *_, keyword) in DicomDictionary.items()
+        if vr in TEXT_VRS and keyword not in IDENTITY and tag >= 0x00080000
+    ]
+    assert len(texts) > 500
+    said = {keyword: f"SECRET {n}" for n, keyword in enumerate(texts)}
+    for one in ask(retriever, film(IMAGE, **said)).results():
+        assert b"SECRET" not in one.data
 
 
 def test_show_nobody_in_their_representation(asked: Asked) -> None:

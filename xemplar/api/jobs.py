@@ -31,10 +31,10 @@ class Reindex(BaseModel):
     factory: str = Field(
         "",
         max_length=100,
-        pattern="^(|auto|Flat|IVF[1-9][0-9]{0,6},SQ8)$",
+        pattern="^(|auto|Flat|(PCA[1-9][0-9]{0,3},)?IVF[1-9][0-9]{0,6},SQ8)$",
         description="FAISS factory string: auto (by the number of cases), Flat (exact), or "
         "inverted lists; empty: as the live index was made.",
-        examples=["auto", "IVF2048,SQ8"],
+        examples=["auto", "PCA128,IVF2048,SQ8"],
     )
 
 

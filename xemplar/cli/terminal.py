@@ -126,7 +126,7 @@ FactoryOption = Annotated[
     typer.Option(
         "--factory",
         help="FAISS factory string of the index: auto (by the number of cases), Flat (exact), "
-        "or inverted lists as IVF2048,SQ8; default: as the live one was made.",
+        "or inverted lists as PCA128,IVF2048,SQ8; default: as the live one was made.",
     ),
 ]
 TableOption = Annotated[

@@ -99,7 +99,8 @@ def build(
                 f"checkpoint {checkpoint.digest[:12]} has embedded no images yet; run "
                 "`xemplar index FOLDER`"
             )
-        built = factory_for(count) if factory == AUTO else factory
+        dimension = checkpoint.card.architecture.embedding_size
+        built = factory_for(count, dimension) if factory == AUTO else factory
         probes = () if built == FLAT else _write_inverted(beside, built)
         files = sorted(path.name for path in beside.iterdir())
         manifest = Manifest(
@@ -109,7 +110,7 @@ def build(
             preprocessing=checkpoint.card.spec.digest,
             findings=checkpoint.card.findings,
             count=count,
-            dimension=checkpoint.card.architecture.embedding_size,
+            dimension=dimension,
             factory=built,
             automatic=factory == AUTO,
             probes=probes,

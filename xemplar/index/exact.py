@@ -11,9 +11,6 @@ Matrix = npt.NDArray[np.float32]
 BLOCK = 16_384
 """Rows that are copied or widened to float64 at a time."""
 
-SPARSE = 8
-"""One row in so many is rather copied than all of them multiplied in place."""
-
 UNIT_ROUNDOFF = float(np.finfo(np.float32).eps) / 2
 
 
@@ -49,15 +46,14 @@ def candidates(vectors: Matrix, vector: Matrix, k: int, allowed: Mask | None = N
     Returns:
         int64 (m,), ascending, m >= k.
     """
-    rows: Rows | None = None
     if allowed is None:
-        rough = vectors @ vector
-    elif SPARSE * np.count_nonzero(allowed) < len(vectors):
-        rows = np.flatnonzero(allowed)
-        blocks = range(0, len(rows), BLOCK)
-        rough = np.concatenate([vectors[rows[n : n + BLOCK]] @ vector for n in blocks])
+        rows, rough = None, vectors @ vector
     else:
-        rough = np.where(allowed, vectors @ vector, np.float32(-np.inf))
+        rows = np.flatnonzero(allowed)
+        rough = np.empty(len(rows), np.float32)
+        # each row is read where it is: copying them first takes more than twice the time
+        products, query, every, numbers = map(faiss.swig_ptr, (rough, vector, vectors, rows))
+        faiss.fvec_inner_products_by_idx(products, query, every, numbers, len(vector), 1, len(rows))
     least = np.partition(rough, -k)[-k] - margin(len(vector))
     near: Rows = np.flatnonzero(rough >= least)
     return near if rows is None else rows[near]

@@ -218,14 +218,16 @@ class Generation:
     def _mask(self, ids: npt.NDArray[np.int64]) -> Mask:
         """Return a mask of cases by their ids, bool (N,)."""
         first, last = int(self._ids[0]), int(self._ids[-1])
-        if last - first >= DENSE * len(self):
+        if not len(ids) or last >= DENSE * len(self):
             found = np.zeros(len(self), bool)
             found[self._rows(ids)] = True
             return found
         # a table takes a tenth of the time of a binary search for each of many ids
-        table = np.zeros(last - first + 1, bool)
-        table[ids[(ids >= first) & (ids <= last)] - first] = True
-        return table if len(table) == len(self) else table[self._ids - first]
+        table = np.zeros(last + 1, bool)
+        if ids.min() < 0 or ids.max() > last:
+            ids = ids[(ids >= 0) & (ids <= last)]
+        table[ids] = True
+        return table[first:] if last - first + 1 == len(self) else table[self._ids]
 
     def _rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
         """Return the rows of those cases that are in this generation."""

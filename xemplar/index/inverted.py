@@ -19,15 +19,18 @@ FLAT = "Flat"
 FLAT_LIMIT = 100_000
 """Cases up to which comparing all of them is faster than the network's forward pass."""
 
-CANDIDATES = 4
-"""Candidates for each neighbour wanted, which make up for the quantised vectors' errors."""
+CANDIDATES = 10
+"""Candidates for each neighbour wanted, which make up for what projection and quantiser lose."""
 
-LEAST_CANDIDATES = 64
+LEAST_CANDIDATES = 100
 
 TRAINED_ON = 40
 """Vectors for each list that the lists are trained on; FAISS asks for 39."""
 
-INVERTED = re.compile(r"IVF([1-9][0-9]{0,6}),SQ8")
+PROJECTED = 128
+"""Numbers of a vector in the lists: as many fewer bytes are read."""
+
+INVERTED = re.compile(r"(?:PCA([1-9][0-9]{0,3}),)?IVF([1-9][0-9]{0,6}),SQ8")
 
 SAME = {"IDMap2,Flat": FLAT, "Flat,IDMap2": FLAT}
 """Earlier names, which older jobs and scripts use."""
@@ -46,21 +49,26 @@ def known_factory(factory: str) -> str:
     why = "is a graph, which loses neighbours under a filter" if "HNSW" in factory else "is unknown"
     raise ConfigurationError(
         f"index {factory[:60]!r} {why}; use {AUTO!r}, {FLAT!r} (exact), or inverted lists such as "
-        "'IVF2048,SQ8'"
+        "'PCA128,IVF2048,SQ8'"
     )
 
 
-def factory_for(count: int) -> str:
-    """Return the FAISS factory string for a number of cases."""
-    return FLAT if count <= FLAT_LIMIT else f"IVF{round(2 * count**0.5)},SQ8"
+def factory_for(count: int, dimension: int) -> str:
+    """Return the FAISS factory string for so many vectors (count, dimension)."""
+    if count <= FLAT_LIMIT:
+        return FLAT
+    projection = f"PCA{PROJECTED}," if dimension > PROJECTED else ""
+    return f"{projection}IVF{round(2 * count**0.5)},SQ8"
 
 
 class InvertedFile:
     """Inverted lists of row numbers. Safe to share between threads."""
 
-    def __init__(self, index: faiss.IndexIVF) -> None:
+    def __init__(self, index: faiss.Index) -> None:
+        """Wrap a trained FAISS index: inverted lists, perhaps behind a projection."""
         self._index = index
-        lists = faiss.downcast_InvertedLists(index.invlists)
+        self._ivf = faiss.extract_index_ivf(index)
+        lists = faiss.downcast_InvertedLists(self._ivf.invlists)
         if isinstance(lists, faiss.OnDiskInvertedLists):
             lists.prefetch_nthread = 0  # else each search starts 32 threads
 
@@ -69,19 +77,27 @@ class InvertedFile:
         """Train inverted lists on a sample of vectors, float32 (n, C), and add all of them.
 
         Raises:
-            ConfigurationError: there are fewer vectors than lists.
+            ConfigurationError: there are fewer vectors than lists, or the projection has no fewer
+                numbers than the vectors.
         """
-        lists = _lists_of(factory)
-        if lists > len(vectors):
+        projected, lists = _sizes_of(factory)
+        count, dimension = vectors.shape
+        if lists > count or projected >= dimension:
             raise ConfigurationError(
-                f"{factory!r} has {lists:,} lists for {len(vectors):,} cases; use fewer lists, or "
-                f"{AUTO!r}"
+                f"{factory!r} does not suit {count:,} vectors of {dimension} numbers: there must "
+                f"be no more lists, and fewer numbers; use {AUTO!r}"
             )
-        index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-        size = min(len(vectors), TRAINED_ON * lists)
-        rows = np.random.default_rng(seed).choice(len(vectors), size, replace=False)
-        index.train(vectors[np.sort(rows)])
-        for start in range(0, len(vectors), BLOCK):
+        kept = np.random.default_rng(seed).choice(count, min(count, TRAINED_ON * lists), False)
+        sample = vectors[np.sort(kept)]
+        metric = faiss.METRIC_INNER_PRODUCT
+        index = faiss.index_factory(projected or dimension, f"IVF{lists},SQ8", metric)
+        if projected:
+            projection = _projection(sample, projected)
+            index.train(projection.apply(sample))
+            index = faiss.IndexPreTransform(projection, index)
+        else:
+            index.train(sample)
+        for start in range(0, count, BLOCK):
             index.add(vectors[start : start + BLOCK])
         return cls(index)
 
@@ -97,19 +113,20 @@ class InvertedFile:
         Raises:
             CorruptArtefact: the file cannot be read, or its lists are others.
         """
+        projected, lists = _sizes_of(factory)
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+            ivf = faiss.extract_index_ivf(index)
         except RuntimeError as error:
             raise CorruptArtefact(
-                f"{path} holds no index that FAISS can read; run `xemplar reindex` to build a new "
-                "generation"
+                f"{path} holds no inverted lists that FAISS can read; run `xemplar reindex` to "
+                "build a new generation"
             ) from error
-        lists = _lists_of(factory)
-        found = (getattr(index, "nlist", 0), index.metric_type, index.ntotal, index.d)
-        if found != (lists, faiss.METRIC_INNER_PRODUCT, *shape):
+        found = (ivf.nlist, ivf.metric_type, index.ntotal, index.d, ivf.d)
+        if found != (lists, faiss.METRIC_INNER_PRODUCT, *shape, projected or shape[1]):
             raise CorruptArtefact(
-                f"{path} has (lists, metric, cases, dimension) {found}, not those of {factory}; "
-                "run `xemplar reindex` to build a new generation"
+                f"{path} has (lists, metric, cases, numbers, of them in lists) {found}, not those "
+                f"of {factory}; run `xemplar reindex` to build a new generation"
             )
         return cls(index)
 
@@ -121,7 +138,7 @@ class InvertedFile:
     @property
     def lists(self) -> int:
         """Number of lists."""
-        count: int = self._index.nlist
+        count: int = self._ivf.nlist
         return count
 
     def candidates(self, queries: Matrix, k: int, nprobe: int, allowed: Mask | None = None) -> Rows:
@@ -141,14 +158,31 @@ class InvertedFile:
         if allowed is not None:
             bits = np.packbits(allowed, bitorder="little")
             options["sel"] = faiss.IDSelectorBitmap(bits)
-        wanted = min(max(CANDIDATES * k, LEAST_CANDIDATES), self._index.ntotal)
         parameters = faiss.SearchParametersIVF(**options)
+        if self._ivf.d < self._index.d:
+            parameters = faiss.SearchParametersPreTransform(index_params=parameters)
+        wanted = min(max(CANDIDATES * k, LEAST_CANDIDATES), self._index.ntotal)
         rows: npt.NDArray[np.int64] = self._index.search(queries, wanted, params=parameters)[1]
         return rows
 
 
-def _lists_of(factory: str) -> int:
+def _sizes_of(factory: str) -> tuple[int, int]:
+    """Return the numbers of a projected vector, 0 for no projection, and the number of lists."""
     found = INVERTED.fullmatch(factory)
     if found is None:
         raise ConfigurationError(f"{factory[:60]!r} has no inverted lists")
-    return int(found[1])
+    return int(found[1] or 0), int(found[2])
+
+
+def _projection(sample: Matrix, size: int) -> faiss.LinearTransform:
+    """Project on the directions of the largest second moments, which keeps inner products best.
+
+    FAISS's PCA subtracts the mean, and so changes the order of inner products. (Eckart & Young,
+    Psychometrika 1936.)
+    """
+    _, directions = np.linalg.eigh(sample.T.astype(np.float64) @ sample)
+    found = faiss.LinearTransform(sample.shape[1], size, False)
+    largest = np.ascontiguousarray(directions[:, ::-1][:, :size].T, np.float32)
+    faiss.copy_array_to_vector(largest.ravel(), found.A)
+    found.is_trained = True
+    return found

@@ -155,7 +155,7 @@ def test_no_embeddings_make_no_generation(store: Store) -> None:
         ("IVF0,SQ8", "is unknown"),
         ("Nonsense", "is unknown"),
         ("", "is unknown"),
-        ("IVF201,SQ8", "201 lists for 200 cases; use fewer lists"),
+        ("IVF201,SQ8", "does not suit 200 vectors of 8 numbers"),
     ],
 )
 def test_indexes_that_cannot_do_the_work_are_refused_when_built(
@@ -168,10 +168,10 @@ def test_indexes_that_cannot_do_the_work_are_refused_when_built(
 
 
 def test_the_number_of_cases_decides_on_the_kind_of_index() -> None:
-    assert [factory_for(count) for count in (1, FLAT_LIMIT, 1_000_000)] == [
+    assert [factory_for(count, 256) for count in (1, FLAT_LIMIT, 1_000_000)] == [
         "Flat",
         "Flat",
-        "IVF2000,SQ8",
+        "PCA128,IVF2000,SQ8",
     ]
 
 
@@ -324,7 +324,7 @@ def test_inverted_lists_of_another_metric_are_refused(store: Store) -> None:
 def test_a_file_that_holds_no_lists_is_refused(store: Store) -> None:
     publish(store, with_lists(store).name)
     rewritten(store, "ivf.faiss", b"no lists of FAISS at all")
-    with pytest.raises(CorruptArtefact, match=r"ivf\.faiss holds no index.*xemplar reindex"):
+    with pytest.raises(CorruptArtefact, match=r"ivf\.faiss holds no .*xemplar reindex"):
         open_generation(store, checkpoint())
 
 

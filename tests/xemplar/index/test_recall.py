@@ -1,9 +1,12 @@
 """Search effort is measured for each share of cases that a filter may keep."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.xemplar.index.vectors import unit
+from xemplar.errors import ConfigurationError, CorruptArtefact
 from xemplar.index.exact import candidates, margin, nearest, ranked
 from xemplar.index.inverted import InvertedFile
 from xemplar.index.recall import ENOUGH, K, measure_probes, recall_of
@@ -63,3 +66,37 @@ def test_candidates_hold_the_nearest_and_all_ties(vectors: np.ndarray, share: fl
         rows = candidates(twice, vectors[3], k, allowed)
         assert set(wanted) <= set(rows)
         assert (scores[rows] >= least - 2 * margin(SIZE)).all()
+
+
+def test_lists_of_projected_vectors_find_candidates_too(
+    vectors: np.ndarray, tmp_path: Path
+) -> None:
+    """Inner products keep their order: nothing is subtracted, though the mean is not zero."""
+    stretched = unit((vectors + 1) * np.linspace(2, 0.1, SIZE))
+    factory, own = f"PCA8,IVF{LISTS},SQ8", np.arange(0, COUNT, 20)
+    InvertedFile.build(stretched, factory).write(tmp_path / "ivf.faiss")
+    inverted = InvertedFile.open(tmp_path / "ivf.faiss", factory, stretched.shape)
+    truth = nearest(stretched, stretched[own], K + 1)
+    allowed = np.arange(COUNT) % 2 == 0
+    rows = inverted.candidates(stretched[own], K + 1, LISTS)
+    assert rows.shape == (len(own), 110)
+    found = [
+        ranked(stretched, one, stretched[i], K + 1)[0] for i, one in zip(own, rows, strict=True)
+    ]
+    assert recall_of(own, truth, found) > 0.95
+    assert not (inverted.candidates(stretched[own], K, LISTS, allowed) % 2).any()
+
+
+@pytest.mark.parametrize("factory", ["PCA16,IVF4,SQ8", "PCA17,IVF4,SQ8", "PCA8,IVF2001,SQ8"])
+def test_lists_that_do_not_suit_the_vectors_are_refused(vectors: np.ndarray, factory: str) -> None:
+    with pytest.raises(ConfigurationError, match="does not suit 2,000 vectors of 16 numbers"):
+        InvertedFile.build(vectors, factory)
+
+
+@pytest.mark.parametrize("factory", ["PCA8,IVF4,SQ8", "IVF5,SQ8"])
+def test_other_lists_than_the_manifest_says_are_refused(
+    vectors: np.ndarray, tmp_path: Path, factory: str
+) -> None:
+    InvertedFile.build(vectors, "IVF4,SQ8").write(tmp_path / "ivf.faiss")
+    with pytest.raises(CorruptArtefact, match=r"ivf\.faiss has .* not those of .*xemplar reindex"):
+        InvertedFile.open(tmp_path / "ivf.faiss", factory, vectors.shape)
