@@ -69,7 +69,8 @@ def figures(store: Store, catalog: Catalog) -> dict[str, str]:
         among = None if mask.all() else live.ids[mask]
         search = partial(live.search, k=K, among=among, condition=condition)
         found[f"search: {name} ({mask.mean():.1%})"] = wall(partial(next, map(search, queries)))
-    found["switch"] = wall(partial(publish, store, second), 1)
+    found["switch to one that is not loaded"] = wall(partial(publish, store, second), 1)
+    found["switch back"] = wall(partial(publish, store, first), 1)
     generation = live.generation
     if isinstance(generation, MilvusGeneration):
         for count in LISTED:

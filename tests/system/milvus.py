@@ -28,7 +28,10 @@ class NoMilvus(Exception):
 
 
 class Milvus:
-    """A standalone server with its data in its own folder. It ends with the context."""
+    """A standalone server with its data in its own folder.
+
+    It ends with the context, and with the thread that started it.
+    """
 
     def __init__(self) -> None:
         """Write its configuration and unpack its programs.
@@ -75,7 +78,7 @@ class Milvus:
         }
         with log.open("ab") as out:
             self._server = subprocess.Popen(
-                [programs / "milvus", "run", "standalone"],
+                [*_with_this_thread(), programs / "milvus", "run", "standalone"],
                 cwd=self.folder,
                 env=os.environ | environment,
                 stdout=out,
@@ -121,3 +124,9 @@ class Milvus:
                 return b"OK" in answer.read()
         except (urllib.error.URLError, ConnectionError):
             return False
+
+
+def _with_this_thread() -> list[str]:
+    """Return the beginning of a command that ends with this thread, where util-linux is there."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig=KILL"] if setpriv else []

@@ -27,7 +27,8 @@ MOST_CANDIDATES = 16_384
 """Results of one search, at most; Milvus's own limit."""
 
 MOST_LISTED = 4_096
-"""Cases that one expression lists: Milvus reads 4,096 in 30 to 50 ms and 16,384 in 350 ms."""
+"""Cases that one expression lists; beyond that, Milvus's time grows faster than their number (see
+`benchmarks/milvus.py`)."""
 
 MORE = 8
 """Candidates fetched beyond those wanted, to see whether the last one is tied."""
