@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xemplar.retrieval.result import Answer
     from xemplar.retrieval.retriever import Retriever
 
-    from .settings import Settings
+    from .settings import ServiceSettings
 
 BACKLOG = 128
 """Length of the queue of connections to accept. asyncio accepts them all at once, each an open
@@ -132,7 +132,7 @@ def query(
     console.print(out["notice"], style="bold")
 
 
-def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> None:
+def _serve(settings: "ServiceSettings", sockets: "list[socket]", named: str | None) -> None:
     """Serves until stopped; ``named`` is the digest of the requested checkpoint, if any."""
     import logging
 
@@ -188,7 +188,7 @@ def _serve(settings: "Settings", sockets: "list[socket]", named: str | None) -> 
 
 def _settings(
     store: Path, checkpoint: Path | None, database: str, index_url: str, **more: str | int
-) -> "Settings":
+) -> "ServiceSettings":
     from .settings import read_settings
 
     named = {"checkpoint": checkpoint} if checkpoint else {}

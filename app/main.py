@@ -50,7 +50,7 @@ from .routes.docs import STATIC
 from .routes.page import FOLDER, PageFiles
 from .security import USES_SECONDS, Guard, KeyRing
 from .service import Opening
-from .settings import Settings, read_settings
+from .settings import ServiceSettings, read_settings
 from .tasks import Tasks
 
 WRITES_SECONDS = 5.0
@@ -73,7 +73,7 @@ class State(TypedDict):
 
 
 def create_app(
-    settings: Settings | None = None,
+    settings: ServiceSettings | None = None,
     retriever: Retriever | None = None,
     on_failure: Callable[[Exception], None] | None = None,
     on_ready: Callable[[Retriever], None] = lambda _: None,

@@ -31,13 +31,13 @@ from .recent import RecentErrors
 from .remembered import RememberedQueries
 from .security import Guard
 from .service import Opening, Services, Turns
-from .settings import Settings
+from .settings import ServiceSettings
 
 LOG = logging.getLogger("xemplar")
 
 
 def open_retriever(
-    settings: Settings,
+    settings: ServiceSettings,
     decoder: Callable[[bytes], Radiograph] | None = None,
     engine: Engine | None = None,
 ) -> Retriever:
@@ -77,7 +77,7 @@ class Opener:
         queries: those that may still be explained or repeated.
     """
 
-    settings: Settings
+    settings: ServiceSettings
     engine: Engine
     guard: Guard
     audit: Audit

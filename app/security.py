@@ -23,7 +23,7 @@ from .daily import SHOW_NO_CASE, DailyCases
 from .origins import check_host, is_from
 from .problems import SHOWN, Refusal
 from .record import record_of
-from .settings import Settings
+from .settings import ServiceSettings
 from .shared_rate import SharedRate
 
 USES_SECONDS = 60.0
@@ -147,7 +147,11 @@ class Guard:
     """Admits or refuses each request."""
 
     def __init__(
-        self, ring: KeyRing, settings: Settings, daily: DailyCases, rates: Rates | None = None
+        self,
+        ring: KeyRing,
+        settings: ServiceSettings,
+        daily: DailyCases,
+        rates: Rates | None = None,
     ) -> None:
         """``rates``: of all services of the database; None to limit rates in this one alone."""
         self.ring = ring

@@ -22,7 +22,7 @@ NAME = re.compile("[A-Za-z0-9._-]+")
 """Host name, without a port."""
 
 
-class Settings(BaseSettings):
+class ServiceSettings(BaseSettings):
     """Settings of the service. Every field is read from ``XEMPLAR_<FIELD>``."""
 
     model_config = SettingsConfigDict(env_prefix="XEMPLAR_", env_ignore_empty=True, frozen=True)
@@ -352,7 +352,7 @@ def _listed(given: str) -> tuple[str, ...]:
     return tuple(one.strip() for one in given.split(",") if one.strip())
 
 
-def read_settings(**named: Any) -> Settings:
+def read_settings(**named: Any) -> ServiceSettings:
     """Read the settings from the environment; ``named`` ones win over it.
 
     Raises:
@@ -360,7 +360,7 @@ def read_settings(**named: Any) -> Settings:
     """
     check_environment(os.environ)
     try:
-        return Settings(**named)
+        return ServiceSettings(**named)
     except ValidationError as error:
         wrong = "; ".join(
             f"XEMPLAR_{str(e['loc'][0]).upper()} is {e['input']!r}: {e['msg']}"

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from xemplar_app.audit import AuditTrail
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.reading import served
 from tests.system.postgres import Postgres
@@ -44,7 +44,7 @@ def service(database: str) -> Iterator[httpx2.Client]:
     """A client of a service in this process, on phantoms."""
     with tempfile.TemporaryDirectory() as name, _database(database) as url:
         site = phantom_site(Path(name), CASES, url)
-        settings = Settings(
+        settings = ServiceSettings(
             store=site.store.root,
             checkpoint=site.checkpoint,
             database_url=url,

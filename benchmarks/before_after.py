@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import track
 from xemplar_evaluator.drawing import BOX
 from xemplar_evaluator.loading import EvaluationSource
-from xemplar_evaluator.settings import Settings
+from xemplar_evaluator.settings import EvaluationSettings
 
 from xemplar.archive.artefact import new_folder
 from xemplar.archive.store import Store
@@ -192,7 +192,7 @@ def main() -> None:
     box_file = EvaluationSource(dataset, store, boxes=arguments.boxes).box_file
     if box_file is None:
         raise DatasetError(f"{dataset.root} has no box file; name one with --boxes")
-    splits, rule = Settings().splits, load(arguments.checkpoint).card.split
+    splits, rule = EvaluationSettings().splits, load(arguments.checkpoint).card.split
     images = [f for f in dataset.images if f.is_frontal and rule.of(f) in splits]
     retriever = Retriever.open(arguments.checkpoint, store)
     before = open_encoder(load(arguments.before))

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 from xemplar_app.sheet import sheet
 
 from xemplar.api import Search
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="new folder for the sheets")
     arguments = parser.parse_args()
-    retriever = open_retriever(Settings(store=arguments.store))
+    retriever = open_retriever(ServiceSettings(store=arguments.store))
     cases = indexed_cases(retriever)
     by_file = {case.file: case for case in cases}
     rows = list(csv.DictReader((arguments.images / "labels.csv").read_text().splitlines()))

@@ -29,7 +29,7 @@ from xemplar_trainer.epoch import Device
 from xemplar_trainer.losses import masked_bce
 from xemplar_trainer.recipes import recipe
 from xemplar_trainer.run import train
-from xemplar_trainer.settings import Settings
+from xemplar_trainer.settings import TrainingSettings
 
 from xemplar.data.datasets import Dataset, DatasetImage
 from xemplar.model.densenet import Architecture
@@ -59,7 +59,7 @@ def images_of(folder: Path, people: int, images: int) -> Dataset:
 
 
 def network_alone(
-    settings: Settings, architecture: Architecture, size: int, seconds: float
+    settings: TrainingSettings, architecture: Architecture, size: int, seconds: float
 ) -> float:
     """Measures images/s of steps on one batch that stays on the device."""
     device = Device.choose(settings, Distributed())
@@ -90,7 +90,7 @@ def network_alone(
 
 
 def trainer(
-    settings: Settings, architecture: Architecture, data: Dataset, out: Path
+    settings: TrainingSettings, architecture: Architecture, data: Dataset, out: Path
 ) -> list[float]:
     """Trains, and returns the seconds of each epoch."""
     text = io.StringIO()

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from pydantic.fields import FieldInfo
-from xemplar_app.settings import Settings as ServiceSettings
-from xemplar_evaluator.settings import Settings as EvaluationSettings
-from xemplar_trainer.settings import Augmentation
-from xemplar_trainer.settings import Settings as TrainingSettings
+from xemplar_app.settings import ServiceSettings
+from xemplar_evaluator.settings import EvaluationSettings
+from xemplar_trainer.settings import Augmentation, TrainingSettings
 
 PAGE = Path(__file__).with_suffix(".md")
 TABLE = re.compile(r"(?<=<!-- table: )(\w+) -->\n.*?(?=<!-- end of table -->)", re.DOTALL)

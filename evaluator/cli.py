@@ -33,14 +33,14 @@ from xemplar.cli.terminal import (
     shown,
 )
 
-from .settings import Settings
+from .settings import EvaluationSettings
 
 if TYPE_CHECKING:
     from .run import Outcome
     from .run import Progress as OnProgress
 
 
-@options_from(Settings)
+@options_from(EvaluationSettings)
 def evaluate(
     study: Annotated[
         Literal[
@@ -114,7 +114,7 @@ def evaluate(
 
     from .loading import EvaluationSource
 
-    settings = Settings(**options)
+    settings = EvaluationSettings(**options)
     (name,) = source_names([data], [source] if source is not None else [])
     (domain,) = identity_domains([data], patients or ())
     dataset = dataset_of(data, table, columns, unknown_findings, name, domain)

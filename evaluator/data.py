@@ -12,7 +12,7 @@ from xemplar.data.boxes import Box
 from xemplar.data.datasets import DatasetImage
 from xemplar.model.encoder import Encoder
 
-from .settings import Settings
+from .settings import EvaluationSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ class EvaluationData:
     queries: EvaluationImages
     tuning: EvaluationImages
     candidates: Candidates
-    settings: Settings
+    settings: EvaluationSettings
     generation: str
     severity: Mapping[str, Mapping[str, float]]
     boxes_left_out: Mapping[str, int] = field(default_factory=dict)

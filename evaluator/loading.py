@@ -23,7 +23,7 @@ from xemplar.model.encoder import Encoder
 from .data import Candidates, EvaluationData, EvaluationImages
 from .encoding import EncodedImages, encode_images
 from .leaks import find_leaks, without_leaks
-from .settings import Settings
+from .settings import EvaluationSettings
 from .unseen import check_unseen
 
 SEVERITY = "severity.csv"
@@ -56,7 +56,7 @@ class EvaluationSource:
 def load_evaluation_data(
     source: EvaluationSource,
     encoder: Encoder,
-    settings: Settings,
+    settings: EvaluationSettings,
     work: Path,
     on_progress: Callable[[str, int, int], None],
 ) -> tuple[EvaluationData, Sequence[tuple[Path, str]]]:
@@ -165,7 +165,7 @@ def _candidates(
     generation: SearchableGeneration,
     catalog: Catalog,
     encoder: Encoder,
-    settings: Settings,
+    settings: EvaluationSettings,
 ) -> Candidates:
     """Reads the indexed cases of this data set alone: telling two data sets apart is no skill."""
     found: dict[int, Case] = {}
@@ -198,7 +198,7 @@ def _candidates(
 
 
 def _check_kept_splits(
-    source: EvaluationSource, encoder: Encoder, cases: Sequence[Case], settings: Settings
+    source: EvaluationSource, encoder: Encoder, cases: Sequence[Case], settings: EvaluationSettings
 ) -> None:
     """Refuses cases that were in another split when they were indexed.
 

@@ -35,7 +35,7 @@ from .probability.study import probability
 from .ranking.study import ranking
 from .report.document import Report, write
 from .section import Section
-from .settings import Settings
+from .settings import EvaluationSettings
 from .shortcuts.study import shortcuts
 
 Progress = Callable[[str, int, int], None]
@@ -74,7 +74,7 @@ def evaluate(
     source: EvaluationSource,
     encoder: Encoder,
     out: Path,
-    settings: Settings,
+    settings: EvaluationSettings,
     *,
     experts: Path | None = None,
     on_progress: Progress = lambda _what, _done, _total: None,
@@ -156,7 +156,7 @@ def _kept(file: Path, run: Callable[[], Section]) -> tuple[Section, float]:
 
 
 def _identity(
-    source: EvaluationSource, encoder: Encoder, settings: Settings, experts: Path | None
+    source: EvaluationSource, encoder: Encoder, settings: EvaluationSettings, experts: Path | None
 ) -> dict[str, Any]:
     """Everything that the figures depend on."""
     card = encoder.checkpoint.card

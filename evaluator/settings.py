@@ -14,7 +14,7 @@ SAMPLES = typer.Option(rich_help_panel="Sample sizes")
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """One evaluation; all settings are written into the report.
 
     Raises:

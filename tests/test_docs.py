@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from xemplar_app.settings import Settings as ServiceSettings
+from xemplar_app.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[1]
 

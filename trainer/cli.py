@@ -18,7 +18,7 @@ from xemplar.cli.terminal import (
 )
 
 from .augmentation import Augmentation
-from .settings import Settings
+from .settings import TrainingSettings
 
 if TYPE_CHECKING:
     from xemplar.data.datasets import Dataset
@@ -34,7 +34,7 @@ SourceOption = Annotated[
 ]
 
 
-@options_from(Settings, Augmentation)
+@options_from(TrainingSettings, Augmentation)
 def train(
     data: Annotated[
         list[Path],

@@ -36,7 +36,7 @@ from .metrics import auc_by_finding, mean_auc
 from .mixup import mixer
 from .resident import ResidentImages, batches_of
 from .sampling import EpochSampler
-from .settings import FOLDS, LossWeights, Settings
+from .settings import FOLDS, LossWeights, TrainingSettings
 from .soft_labels import write_soft_labels
 from .student import Student, Trainable, moving_average
 from .teacher import EfficientNetLite, pretrained
@@ -83,7 +83,7 @@ def fold_of(record: DatasetImage, repetition: int) -> int:
 
 
 def soft_labels(
-    settings: Settings,
+    settings: TrainingSettings,
     records: Sequence[DatasetImage],
     device: Device,
     processes: Distributed,
@@ -153,7 +153,7 @@ def _held_out(records: Sequence[DatasetImage], number: int) -> frozenset[int]:
 
 
 def _held_out_logits(
-    settings: Settings,
+    settings: TrainingSettings,
     records: Sequence[DatasetImage],
     held_out: frozenset[int],
     number: int,

@@ -23,11 +23,11 @@ from xemplar.model.densenet import STRIDE
 
 from .augment import augment
 from .box_supervision import PRIOR_WEIGHT, BoxSupervision, Masks, to_input_frame
-from .settings import Settings
+from .settings import TrainingSettings
 
 
 def frontal_images(
-    datasets: Sequence[Dataset], settings: Settings
+    datasets: Sequence[Dataset], settings: TrainingSettings
 ) -> dict[str, list[DatasetImage]]:
     """Selects frontal images by split, split by patient where a data set names none.
 
@@ -114,7 +114,7 @@ class TrainingImages(TorchDataset[Sample]):
     def __init__(
         self,
         records: Sequence[DatasetImage],
-        settings: Settings,
+        settings: TrainingSettings,
         *,
         augmented: bool = False,
         boxes: BoxSupervision | None = None,

@@ -14,7 +14,7 @@ from xemplar.errors import ConfigurationError
 from .crossfit import SOFT_LABELS
 from .initialisation import earlier_training, weights_origin
 from .label_weights import disagreements
-from .settings import Settings
+from .settings import TrainingSettings
 from .state import progress_of, with_present_names
 
 STATE, SETTINGS = "state.safetensors", "settings.json"
@@ -22,7 +22,7 @@ STATE, SETTINGS = "state.safetensors", "settings.json"
 
 
 def description(
-    settings: Settings,
+    settings: TrainingSettings,
     datasets: Sequence[Dataset],
     records: Sequence[DatasetImage],
     left_out: int,
@@ -49,7 +49,7 @@ def description(
 
 
 def membership(
-    described: Mapping[str, Any], settings: Settings, datasets: Sequence[Dataset], out: Path
+    described: Mapping[str, Any], settings: TrainingSettings, datasets: Sequence[Dataset], out: Path
 ) -> dict[str, Any]:
     """Digests of the patients and pictures that are learnt from, for `xemplar evaluate`.
 
@@ -90,7 +90,7 @@ def check_same(out: Path, described: dict[str, Any]) -> None:
         found = json.loads((out / SETTINGS).read_bytes())
     else:
         return
-    stored, defaults = with_present_names(found), Settings().as_json()
+    stored, defaults = with_present_names(found), TrainingSettings().as_json()
     # settings that the run did not know yet, by whose defaults it went
     stored["augmentation"] = defaults["augmentation"] | stored["augmentation"]
     before = {"patients": {}, "left_out": 0} | defaults | stored

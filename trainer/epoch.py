@@ -19,7 +19,7 @@ from .losses import masked_bce
 from .metrics import Outputs, best_labelled
 from .resident import Loader, ResidentImages, batches_of
 from .sampling import SequentialSampler
-from .settings import LossWeights, Settings
+from .settings import LossWeights, TrainingSettings
 from .student import Trainable
 
 Mix = Callable[[Sample], Sample]
@@ -41,7 +41,7 @@ class Device:
     half: bool
 
     @classmethod
-    def choose(cls, settings: Settings, processes: Distributed) -> "Device":
+    def choose(cls, settings: TrainingSettings, processes: Distributed) -> "Device":
         """Chooses by settings and machine.
 
         Raises:
@@ -148,7 +148,7 @@ class Validation:
     def __init__(
         self,
         records: Sequence[DatasetImage],
-        settings: Settings,
+        settings: TrainingSettings,
         processes: Distributed,
         resident: ResidentImages | None = None,
     ) -> None:

@@ -21,7 +21,7 @@ from .epoch import Device
 from .losses import evidence_maps, masked_bce, outside_box_loss, outside_mass_loss
 from .resident import Loader
 from .sampling import EpochSampler
-from .settings import Settings
+from .settings import TrainingSettings
 
 STEPS = 100
 """Most iterations of L-BFGS."""
@@ -65,7 +65,7 @@ def fit_head(
     network: DenseNetwork,
     loader: Loader,
     sampler: EpochSampler,
-    settings: Settings,
+    settings: TrainingSettings,
     device: Device,
     progress: Progress,
 ) -> tuple[float, float]:
@@ -88,7 +88,7 @@ def frozen_features(
     network: DenseNetwork,
     loader: Loader,
     sampler: EpochSampler,
-    settings: Settings,
+    settings: TrainingSettings,
     device: Device,
     progress: Progress,
 ) -> FrozenFeatures:

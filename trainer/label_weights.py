@@ -10,11 +10,11 @@ from xemplar.data.readings import contradicted
 
 from .distributed import Distributed
 from .sampling import EpochSampler
-from .settings import Settings
+from .settings import TrainingSettings
 
 
 def label_weights(
-    records: Sequence[DatasetImage], settings: Settings
+    records: Sequence[DatasetImage], settings: TrainingSettings
 ) -> npt.NDArray[np.float32] | None:
     """Weighs the labels of images, on top of whether they are known.
 
@@ -34,7 +34,7 @@ def label_weights(
 
 
 def weights_as_drawn(
-    records: Sequence[DatasetImage], settings: Settings
+    records: Sequence[DatasetImage], settings: TrainingSettings
 ) -> npt.NDArray[np.float32]:
     """Weighs labels as they are learnt from: by how often an image is drawn, and by their weight.
 

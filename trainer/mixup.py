@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from .data import Sample
-from .settings import Settings
+from .settings import TrainingSettings
 
 
-def mixer(settings: Settings, epoch: int, rank: int) -> Callable[[Sample], Sample] | None:
+def mixer(settings: TrainingSettings, epoch: int, rank: int) -> Callable[[Sample], Sample] | None:
     """Returns a function that mixes an epoch's batches, seeded by (seed, epoch, rank).
 
     Returns:

@@ -7,13 +7,13 @@ from xemplar.data.datasets import DatasetImage
 
 from .data import held_out_too
 from .label_weights import told
-from .settings import Settings
+from .settings import TrainingSettings
 from .student import average_told
 
 
 def notes(
     splits: Mapping[str, Sequence[DatasetImage]],
-    settings: Settings,
+    settings: TrainingSettings,
     described: Mapping[str, Any],
     steps: int,
 ) -> Iterator[str]:

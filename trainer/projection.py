@@ -22,7 +22,7 @@ from .epoch import Device
 from .initialisation import prevalence
 from .losses import pkt_loss
 from .resident import ResidentImages, batches_of
-from .settings import Settings
+from .settings import TrainingSettings
 
 STEPS, LEARNING_RATE, DROPOUT = 300, 1e-3, 0.3
 """Steps of Adam, their rate, and the share of channels that each of them drops."""
@@ -35,7 +35,7 @@ FEWEST = 16
 
 
 def fully_labelled(
-    records: Sequence[DatasetImage], settings: Settings, architecture: Architecture
+    records: Sequence[DatasetImage], settings: TrainingSettings, architecture: Architecture
 ) -> list[DatasetImage]:
     """Selects images of which all findings are known; called before the training, as it may fail.
 
@@ -68,7 +68,7 @@ def fully_labelled(
 def project(
     path: Path,
     records: Sequence[DatasetImage],
-    settings: Settings,
+    settings: TrainingSettings,
     device: Device,
     console: Console,
     resident: ResidentImages | None = None,
@@ -105,7 +105,7 @@ def project(
     )
 
 
-def fit_projection(centred: Tensor, findings: Tensor, settings: Settings) -> Tensor:
+def fit_projection(centred: Tensor, findings: Tensor, settings: TrainingSettings) -> Tensor:
     """Fits a projection after which images with similar findings are neighbours.
 
     Starts from the principal components, and minimises `trainer.losses.pkt_loss`.
@@ -137,7 +137,7 @@ def fit_projection(centred: Tensor, findings: Tensor, settings: Settings) -> Ten
 def _pooled_features(
     network: DenseNetwork,
     records: Sequence[DatasetImage],
-    settings: Settings,
+    settings: TrainingSettings,
     device: Device,
     console: Console,
     resident: ResidentImages | None,

@@ -15,14 +15,14 @@ from xemplar.data.readings import READINGS
 from xemplar.errors import DatasetError
 from xemplar.model.densenet import Weights
 
-from .settings import Settings
+from .settings import TrainingSettings
 
 Splits = Mapping[str, Sequence[DatasetImage]]
 
 
 def with_reader_heads(
-    splits: Splits, settings: Settings
-) -> tuple[dict[str, list[DatasetImage]], Settings]:
+    splits: Splits, settings: TrainingSettings
+) -> tuple[dict[str, list[DatasetImage]], TrainingSettings]:
     """Adds the classes that occur among the training images to labels and findings.
 
     Args:

@@ -7,14 +7,14 @@ from typing import Any
 from xemplar.errors import ConfigurationError
 
 from .augmentation import Augmentation
-from .settings import Settings
+from .settings import TrainingSettings
 
-RECIPES: Mapping[str, Settings] = {
+RECIPES: Mapping[str, TrainingSettings] = {
     # the poster: fine-tuning from ImageNet weights, on many images
-    "poster": Settings(),
+    "poster": TrainingSettings(),
     # the shipped checkpoint: no ImageNet weights of this network, few images, a GPU for ten
     # minutes (without one: crossfit 0 and soft_label_weight 0)
-    "guided": Settings(
+    "guided": TrainingSettings(
         initial="none",
         contradicted_weight=0.5,
         teacher="efficientnet-lite2",
@@ -38,7 +38,7 @@ RECIPES: Mapping[str, Settings] = {
     ),
     # no GPU: the classifier and projection of a trained checkpoint (--initial), on more images and
     # soft labels (--soft-labels) than it was trained with
-    "head": Settings(
+    "head": TrainingSettings(
         head_penalty=0.001,
         contradicted_weight=0.5,
         box_weight=1.0,
@@ -49,12 +49,12 @@ RECIPES: Mapping[str, Settings] = {
 }
 
 
-def recipe(name: str, **changed: Any) -> Settings:
+def recipe(name: str, **changed: Any) -> TrainingSettings:
     """Returns a recipe's settings, with some of them changed.
 
     Args:
         name: of the recipe.
-        changed: fields of `Settings`, or of its `Augmentation`; None leaves the recipe's.
+        changed: fields of `TrainingSettings`, or of its `Augmentation`; None leaves the recipe's.
 
     Raises:
         ConfigurationError: there is no such recipe, or the settings cannot work.

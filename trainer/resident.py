@@ -26,7 +26,7 @@ from .augment_batch import BatchAugmentation
 from .data import Sample, TrainingImages, loader_of, read, worker_options
 from .distributed import Distributed
 from .sampling import EpochSampler, SequentialSampler
-from .settings import Settings
+from .settings import TrainingSettings
 
 DEVICE_SHARE, HOST_SHARE = 0.4, 0.5
 """Most of the device's free memory, and of the host's memory, that images take."""
@@ -40,7 +40,7 @@ NAMED = 5
 Keys = EpochSampler | SequentialSampler | Sequence[tuple[int, int]]
 
 
-def specs_of(settings: Settings) -> dict[int, PreprocessSpec]:
+def specs_of(settings: TrainingSettings) -> dict[int, PreprocessSpec]:
     """Returns the preprocessing at each size of a training."""
     return {spec.size: spec for spec in (settings.spec_at(1), settings.spec)}
 
@@ -56,7 +56,12 @@ class ResidentImages:
     """
 
     def __init__(
-        self, records: Sequence[DatasetImage], settings: Settings, device: str, *, on_device: bool
+        self,
+        records: Sequence[DatasetImage],
+        settings: TrainingSettings,
+        device: str,
+        *,
+        on_device: bool,
     ) -> None:
         unique = {record.path: record for record in records}
         self.device = device
@@ -121,7 +126,7 @@ class ResidentImages:
 class _Decoding(TorchDataset[tuple[dict[int, Tensor], Tensor, str]]):
     """Decodes images: inputs by size, (height, width), and an error or ""."""
 
-    def __init__(self, records: Sequence[DatasetImage], settings: Settings) -> None:
+    def __init__(self, records: Sequence[DatasetImage], settings: TrainingSettings) -> None:
         self.records = records
         self.settings = settings
 
@@ -252,7 +257,7 @@ def batches_of(
 
 def resident_images(
     records: Sequence[DatasetImage],
-    settings: Settings,
+    settings: TrainingSettings,
     device: str,
     processes: Distributed,
     console: Console,

@@ -52,7 +52,7 @@ from .readable import leave_out_unreadable
 from .reader_heads import with_reader_heads, without_reader_heads
 from .resident import Loader, ResidentImages, batches_of, resident_images
 from .sampling import EpochSampler
-from .settings import Settings
+from .settings import TrainingSettings
 from .soft_labels import read_soft_labels
 from .state import load_state, save_state
 from .student import Student, moving_average
@@ -68,7 +68,7 @@ STATE_EVERY = 30.0
 class Run:
     """A training under way; `train` makes and drives it."""
 
-    settings: Settings
+    settings: TrainingSettings
     described: dict[str, Any]  # settings, digests of data sets and of training patients, as JSON
     out: Path
     processes: Distributed
@@ -124,7 +124,7 @@ class Run:
 
 
 def train(
-    settings: Settings,
+    settings: TrainingSettings,
     datasets: Sequence[Dataset],
     out: Path,
     *,
@@ -226,7 +226,7 @@ def _loader(
 
 
 def _start(
-    settings: Settings,
+    settings: TrainingSettings,
     described: dict[str, Any],
     out: Path,
     processes: Distributed,
@@ -283,7 +283,9 @@ def _start(
     return run
 
 
-def _scheduler(optimizer: AdamW, settings: Settings) -> ReduceLROnPlateau | CosineAnnealingLR:
+def _scheduler(
+    optimizer: AdamW, settings: TrainingSettings
+) -> ReduceLROnPlateau | CosineAnnealingLR:
     if settings.schedule == "cosine":
         return CosineAnnealingLR(optimizer, T_max=settings.epochs)
     return ReduceLROnPlateau(

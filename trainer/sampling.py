@@ -11,7 +11,7 @@ from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ConfigurationError
 
 from .distributed import Distributed
-from .settings import Settings
+from .settings import TrainingSettings
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -26,7 +26,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """
 
     def __init__(
-        self, records: Sequence[DatasetImage], settings: Settings, processes: Distributed
+        self, records: Sequence[DatasetImage], settings: TrainingSettings, processes: Distributed
     ) -> None:
         self.sources = [record.source for record in records]
         self.settings = settings

@@ -39,7 +39,7 @@ class LossWeights(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """One training; the defaults are the poster's recipe.
 
     Sources: progressive resizing (EfficientNetV2: Tan & Le, ICML 2021), mixup (Zhang et al., ICLR

@@ -17,7 +17,7 @@ from xemplar.data.datasets import DatasetImage
 from xemplar.data.findings import targets
 from xemplar.errors import DatasetError
 
-from .settings import Settings
+from .settings import TrainingSettings
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -44,7 +44,7 @@ def read_soft_labels(
     path: Path,
     records: Sequence[DatasetImage],
     findings: Sequence[str],
-    settings: Settings,
+    settings: TrainingSettings,
     console: Console,
 ) -> Probabilities:
     """Reads the soft labels of training images.

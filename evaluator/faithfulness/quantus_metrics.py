@@ -26,7 +26,7 @@ from torch import nn
 from xemplar.errors import InvalidArgument
 from xemplar.model.checkpoint import Checkpoint
 
-from ..settings import Settings
+from ..settings import EvaluationSettings
 from .quantus_network import (
     Maps,
     Probabilities,
@@ -84,7 +84,7 @@ def measure(
     checkpoint: Checkpoint,
     inputs: npt.NDArray[np.uint8],
     samples: Iterable[ExplanationSample],
-    settings: Settings,
+    settings: EvaluationSettings,
     on_progress: Callable[[float], None],
 ) -> QuantusScores:
     """Run the four metrics on Grad-CAM and on random maps of the same images.
@@ -141,7 +141,7 @@ def judge(
     explain: Explain,
     images: Maps,
     samples: Sequence[ExplanationSample],
-    settings: Settings,
+    settings: EvaluationSettings,
     random: np.random.Generator,
 ) -> Scores:
     """The four metrics of one explanation of n images, and where Pixel Flipping begins.

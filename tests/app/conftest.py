@@ -10,7 +10,7 @@ from starlette.exceptions import StarletteDeprecationWarning
 from xemplar_app import security
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.agreement import PATIENCE
 from tests.stores import SmallStore, small_store
@@ -52,8 +52,8 @@ def _without_memory_of_keys(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def settings(small: SmallStore) -> Settings:
-    return Settings(
+def settings(small: SmallStore) -> ServiceSettings:
+    return ServiceSettings(
         store=small.store.root,
         checkpoint=small.checkpoint,
         precision=Precision.FLOAT32,
@@ -64,12 +64,12 @@ def settings(small: SmallStore) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def retriever(settings: Settings) -> Retriever:
+def retriever(settings: ServiceSettings) -> Retriever:
     return open_retriever(settings)
 
 
 @pytest.fixture(scope="session")
-def client(settings: Settings, retriever: Retriever) -> Iterator[TestClient]:
+def client(settings: ServiceSettings, retriever: Retriever) -> Iterator[TestClient]:
     """An error that the service does not answer fails the test: it is raised here."""
     with TestClient(create_app(settings, retriever)) as one:
         yield one
@@ -78,7 +78,7 @@ def client(settings: Settings, retriever: Retriever) -> Iterator[TestClient]:
 @pytest.fixture
 def own_client(own: SmallStore) -> Iterator[TestClient]:
     """A service on that store."""
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
     )
     with TestClient(create_app(settings, open_retriever(settings))) as client:
@@ -93,7 +93,10 @@ def keys(own: SmallStore) -> Iterator[Keys]:
 
 @pytest.fixture
 def service(
-    own: SmallStore, settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    own: SmallStore,
+    settings: ServiceSettings,
+    retriever: Retriever,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Service]:
     """A service whose keys are the own store's; keyword arguments are settings."""
     monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
@@ -123,7 +126,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def page_url(settings: Settings, retriever: Retriever) -> Iterator[str]:
+def page_url(settings: ServiceSettings, retriever: Retriever) -> Iterator[str]:
     """Where the page is served, on the small store."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retriever, "close", lambda: None)  # other tests go on with it

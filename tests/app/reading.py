@@ -13,7 +13,7 @@ import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
 from xemplar_app.main import create_app
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.images import drawn_image, encoded
 from xemplar.retrieval.retriever import Retriever
@@ -53,7 +53,7 @@ def serving(config: uvicorn.Config) -> Iterator[str]:
 
 
 @contextmanager
-def served(settings: Settings, retriever: Retriever) -> Iterator[str]:
+def served(settings: ServiceSettings, retriever: Retriever) -> Iterator[str]:
     """The service and its page; gives the address."""
     app = create_app(settings, retriever)
     with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import problem
 from tests.images import encoded
@@ -27,7 +27,7 @@ PAGE[20:180:12, 20:140] = 0
 @pytest.fixture
 def guarded(own: SmallStore) -> Retriever:
     """A retriever on a test's own store, whose input validator knows phantoms."""
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
     )
     one = open_retriever(settings)
@@ -38,7 +38,7 @@ def guarded(own: SmallStore) -> Retriever:
 
 @pytest.fixture
 def guarded_client(own: SmallStore, guarded: Retriever) -> Iterator[TestClient]:
-    settings = Settings(store=own.store.root, checkpoint=own.checkpoint)
+    settings = ServiceSettings(store=own.store.root, checkpoint=own.checkpoint)
     with TestClient(create_app(settings, guarded)) as client:
         yield client
 

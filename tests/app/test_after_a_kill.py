@@ -3,7 +3,7 @@
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.stores import SmallStore
 from xemplar.archive.media import Media
@@ -18,7 +18,7 @@ def test_pictures_of_a_case_whose_removal_was_cut_off_are_deleted(own: SmallStor
         gone, stays, *_ = catalog.page(checkpoint.digest)
         catalog.remove([gone.case_id])  # the kill came before its pictures were deleted
     assert media.has(gone.image_sha256, checkpoint.card.spec)
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
     )
     with TestClient(create_app(settings, open_retriever(settings))) as client:

@@ -14,7 +14,7 @@ from xemplar_app.admission import writer
 from xemplar_app.daily import SHOW_NO_CASE
 from xemplar_app.main import create_app
 from xemplar_app.problems import Refusal
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
@@ -174,7 +174,10 @@ def test_looks_are_written_without_anybody_asking(service: Service, own: SmallSt
 
 
 def test_looks_are_written_when_the_service_stops(
-    own: SmallStore, settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    own: SmallStore,
+    settings: ServiceSettings,
+    retriever: Retriever,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(main, "READS_SECONDS", 3600.0)
     monkeypatch.setattr(retriever, "close", lambda: None)
@@ -338,7 +341,10 @@ def unreachable(*_: object) -> NoReturn:
 
 
 def test_a_change_that_cannot_be_audited_fails_and_a_query_is_answered(
-    own: SmallStore, settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    own: SmallStore,
+    settings: ServiceSettings,
+    retriever: Retriever,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(retriever, "close", lambda: None)
     changes = settings.model_copy(update={"database_url": own.store.database_url})
@@ -362,7 +368,7 @@ def test_a_change_that_cannot_be_audited_fails_and_a_query_is_answered(
 @pytest.mark.parametrize("status", [404, 409, 422, 500, 507])
 def test_a_change_that_failed_keeps_its_own_answer_where_it_cannot_be_audited(
     own: SmallStore,
-    settings: Settings,
+    settings: ServiceSettings,
     retriever: Retriever,
     monkeypatch: pytest.MonkeyPatch,
     status: int,

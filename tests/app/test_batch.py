@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 from xemplar_app.upload import MAX_BATCH
 
 from tests.agreement import PATIENCE
@@ -108,7 +108,7 @@ def test_no_image_of_a_batch_is_written_to_disk(
 
 
 def test_a_second_batch_is_told_to_come_back_and_images_are_answered_beside_the_first(
-    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    settings: ServiceSettings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode, entered, go_on = retriever.encoder.encode, Semaphore(0), Event()
 

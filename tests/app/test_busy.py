@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from xemplar_app import main
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.agreement import PATIENCE
 from tests.app.asking import ask, problem
@@ -28,7 +28,10 @@ PLACES = 2
 
 @pytest.fixture
 def address(
-    settings: Settings, own: SmallStore, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    settings: ServiceSettings,
+    own: SmallStore,
+    retriever: Retriever,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
     """Of a service all whose places are taken, by images that are in process."""
     encode, entered, go_on = retriever.encoder.encode, Semaphore(0), Event()

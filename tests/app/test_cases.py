@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.agreement import wait_until
 from tests.app.asking import ask, bearer, problem
@@ -55,7 +55,7 @@ def found(client: httpx2.Client, image: bytes = IMAGE, k: int = 3) -> list[str]:
 
 
 def service_on(own: SmallStore) -> TestClient:
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
     )
     return TestClient(create_app(settings, open_retriever(settings)))

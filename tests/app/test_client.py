@@ -14,7 +14,7 @@ import uvicorn
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
 from xemplar_app.problems import STATUSES
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import Service, ask, jpeg_size
 from tests.app.reading import serving
@@ -404,7 +404,9 @@ def test_what_the_caller_got_wrong(reading: Client, status: int, kind: str) -> N
 
 
 @pytest.fixture
-def url(settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(
+    settings: ServiceSettings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
     with serving(uvicorn.Config(create_app(settings, retriever), port=0)) as url:
         yield url

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import ask, problem
 from tests.hostile import COMMAND, CRASHING, ENDLESS, GREEDY, IMAGE
@@ -32,7 +32,7 @@ def _driven(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def opened(settings: Settings, **changes: Any) -> Iterator[TestClient]:
+def opened(settings: ServiceSettings, **changes: Any) -> Iterator[TestClient]:
     """A service that opens everything itself."""
     with TestClient(create_app(settings.model_copy(update=changes))) as client:
         until(lambda: client.get("/readyz").status_code == 200)
@@ -45,7 +45,7 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def test_images_that_stop_a_decoder_are_answered_in_time_and_so_are_others(
-    settings: Settings,
+    settings: ServiceSettings,
 ) -> None:
     with opened(settings, **QUICK) as client, ThreadPoolExecutor(4) as threads:
         images = [ENDLESS, IMAGE, CRASHING, GREEDY, IMAGE]
@@ -59,7 +59,9 @@ def test_images_that_stop_a_decoder_are_answered_in_time_and_so_are_others(
         assert (good.status_code, another.status_code) == (200, 200)
 
 
-def test_a_batch_is_answered_but_for_the_image_that_takes_too_long(settings: Settings) -> None:
+def test_a_batch_is_answered_but_for_the_image_that_takes_too_long(
+    settings: ServiceSettings,
+) -> None:
     with opened(settings, decode_seconds=2) as client:
         images = [("image", image) for image in (IMAGE, ENDLESS, IMAGE, IMAGE, IMAGE)]
         one, late, *others = client.post("/query/batch", files=images).json()
@@ -67,7 +69,9 @@ def test_a_batch_is_answered_but_for_the_image_that_takes_too_long(settings: Set
         assert [len(answer["neighbours"]) for answer in (one, *others)] == [5] * 4
 
 
-def test_a_case_that_takes_too_long_is_not_put_in(own: SmallStore, settings: Settings) -> None:
+def test_a_case_that_takes_too_long_is_not_put_in(
+    own: SmallStore, settings: ServiceSettings
+) -> None:
     changes = {"store": own.store.root, "checkpoint": own.checkpoint, "decode_seconds": 2}
     with opened(settings, **changes) as client:
         cases = client.get("/readyz").json()["cases"]
@@ -77,7 +81,7 @@ def test_a_case_that_takes_too_long_is_not_put_in(own: SmallStore, settings: Set
 
 
 def test_what_brings_no_image_does_not_wait_for_one(
-    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    settings: ServiceSettings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode, entered, go_on = retriever.decode, Event(), Event()
 

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from xemplar_app.body import OVERHEAD
 from xemplar_app.main import create_app
 from xemplar_app.recent import MAX_ERRORS
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import Service, ask, bearer
 from tests.app.conftest import MAX_BYTES
@@ -60,7 +60,7 @@ def test_an_image_that_is_too_large_is_told_though_nobody_read_it(service: Servi
 
 
 def test_answers_that_are_the_services_fault_are_told_whatever_was_asked(
-    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    settings: ServiceSettings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
     failures = {CorruptArtefact("/a/path"): "CorruptArtefact", ZeroDivisionError(): "Internal"}

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from xemplar_app import main
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 from xemplar_indexer.publishing import activate, build_generation
 from xemplar_indexer.purge import purge
 from xemplar_indexer.reindex import reindex
@@ -249,7 +249,7 @@ def test_a_removal_queues_its_purge_and_tells_for_how_long_it_is_on_the_disk(
     own: SmallStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(main, "REMOVALS_SECONDS", 0.05)
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
     )
     with TestClient(create_app(settings, open_retriever(settings))) as client:

@@ -7,7 +7,7 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import ask
 from tests.images import drawn_image, encoded
@@ -26,7 +26,7 @@ def test_every_answer_has_the_security_headers(client: TestClient, path: str) ->
 
 
 def test_an_error_that_nobody_foresaw_has_them_too(
-    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    settings: ServiceSettings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
@@ -86,7 +86,10 @@ def test_the_docs_page_may_run_its_own_scripts_and_no_other(client: TestClient) 
 
 
 def test_no_other_origin_may_ask_unless_a_setting_names_it(
-    settings: Settings, client: TestClient, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    settings: ServiceSettings,
+    client: TestClient,
+    retriever: Retriever,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(retriever, "close", lambda: None)
     asks = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}

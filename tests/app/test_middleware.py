@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import ask
 from tests.images import drawn_image, encoded
@@ -20,7 +20,7 @@ PREFIX = "/xemplar"
 
 @pytest.fixture
 def prefixed(own: SmallStore) -> Iterator[TestClient]:
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root,
         checkpoint=own.checkpoint,
         precision=Precision.FLOAT32,

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.reading import serving
 from tests.images import drawn_image, encoded
@@ -66,7 +66,7 @@ def proxied(
     request: pytest.FixtureRequest, own: SmallStore, tmp_path: Path
 ) -> Iterator[httpx2.Client]:
     """Asks through nginx."""
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root,
         checkpoint=own.checkpoint,
         precision=Precision.FLOAT32,
@@ -154,7 +154,7 @@ def test_the_documented_configuration_is_nginxs_and_limits_what_it_says(
 ) -> None:
     certificate, key = made_certificate(tmp_path)
     tls, plain = free_port(), free_port()
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
     )
     app = create_app(settings, open_retriever(settings))

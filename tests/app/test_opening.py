@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, create_engine
 from xemplar_app import opening
 from xemplar_app.main import create_app
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.agreement import PATIENCE, wait_until
 from tests.app.asking import Service, ask, problem
@@ -28,7 +28,7 @@ IMAGE = encoded(drawn_image(85, 300, 200))
 
 
 def test_a_service_that_opens_lives_and_is_not_ready(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warm_up, go_on = opening.warm_up, Event()
 
@@ -61,7 +61,7 @@ def test_a_service_has_one_engine_for_its_database_and_closes_its_connections(
         return engines[-1]
 
     monkeypatch.setattr("xemplar.catalog.sqlite.create_engine", counted)
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
     )
     with TestClient(create_app(settings)) as client:
@@ -81,7 +81,7 @@ def test_the_validator_does_not_stand_in_the_way_of_the_warm_up(
 
 
 def test_a_service_that_cannot_be_opened_tells_whoever_started_it(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> NoReturn:
         raise Mismatch("nothing fits")

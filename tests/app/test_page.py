@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import BrowserContext, Page, Route, expect
 from xemplar_app.routes.page import FOLDER
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import Service
 from tests.app.reading import (
@@ -162,8 +162,8 @@ def test_a_service_that_is_busy_is_asked_again_when_it_says(page: Page, faults: 
 
 @needs_chromium
 def test_a_key_is_asked_for_once_and_kept_in_the_tab_alone(
-    context: BrowserContext, settings: Settings, retriever: Retriever, own: SmallStore, keys: Keys,
-    monkeypatch: pytest.MonkeyPatch,
+    context: BrowserContext, settings: ServiceSettings, retriever: Retriever, own: SmallStore,
+    keys: Keys, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     _, secret = keys.create("x", Role.READER)
     monkeypatch.setattr(retriever, "close", lambda: None)

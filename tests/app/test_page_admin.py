@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 from sqlalchemy import update
 from xemplar_app.opening import open_retriever
 from xemplar_app.security import REFRESH_SECONDS
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 from xemplar_indexer.publishing import build_generation
 
 from tests.app.reading import SCREENS, held, needs_chromium, obeys_wcag, send, served, sign_in
@@ -39,7 +39,7 @@ def older(own: SmallStore) -> str:
 @pytest.fixture
 def page_url(own: SmallStore) -> Iterator[str]:
     """A service on a store that a test may change."""
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root,
         checkpoint=own.checkpoint,
         precision=Precision.FLOAT32,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.reading import (
     SCREENS,
@@ -292,8 +292,8 @@ def test_a_list_that_cannot_be_had_is_told_in_words(page: Page, faults: list[str
 
 
 def test_with_a_readers_key_one_rates_and_is_told_who_may_have_the_file(
-    context: BrowserContext, settings: Settings, retriever: Retriever, own: SmallStore, keys: Keys,
-    monkeypatch: pytest.MonkeyPatch,
+    context: BrowserContext, settings: ServiceSettings, retriever: Retriever, own: SmallStore,
+    keys: Keys, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     _, secret = keys.create("x", Role.READER)
     monkeypatch.setattr(retriever, "close", lambda: None)
@@ -310,8 +310,8 @@ def test_with_a_readers_key_one_rates_and_is_told_who_may_have_the_file(
 
 
 def test_with_keys_a_pseudonym_is_its_key_s_and_an_image_too_until_it_is_shared(
-    context: BrowserContext, settings: Settings, retriever: Retriever, own: SmallStore, keys: Keys,
-    monkeypatch: pytest.MonkeyPatch,
+    context: BrowserContext, settings: ServiceSettings, retriever: Retriever, own: SmallStore,
+    keys: Keys, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     _, first = keys.create("first", Role.READER)
     _, second = keys.create("second", Role.READER)

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.images import dicom, drawn_image
 from tests.stores import small_store
@@ -80,15 +80,15 @@ def traces(content: bytes) -> list[str]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, tiny_checkpoint: Path) -> Settings:
+def settings(tmp_path: Path, tiny_checkpoint: Path) -> ServiceSettings:
     small = small_store(tmp_path, tiny_checkpoint)
-    return Settings(
+    return ServiceSettings(
         store=small.store.root, checkpoint=small.checkpoint, precision=Precision.FLOAT32
     )
 
 
 def test_no_value_of_fifty_identifying_attributes_is_found_anywhere(
-    settings: Settings, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    settings: ServiceSettings, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert len(identity()) >= 50
     image = dicom(drawn_image(99, 300, 260), **identity())

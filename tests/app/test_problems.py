@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
 from xemplar_app.problems import STATUSES
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import problem
 from tests.images import drawn_image, encoded
@@ -58,7 +58,7 @@ def test_a_domain_error_is_answered_as_a_problem(
 
 
 def test_an_error_that_nobody_foresaw_is_a_problem_that_tells_nothing(
-    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    settings: ServiceSettings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> NoReturn:
         raise ZeroDivisionError("secret")

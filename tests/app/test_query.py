@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 from xemplar_app.wire import answer_out
 
 from tests.app.asking import ask, picture_size, problem
@@ -182,7 +182,7 @@ def test_a_finding_with_spaces_is_quoted_in_addresses(retriever: Retriever) -> N
         assert url.endswith("/overlay?finding=Lung%20Opacity%20%26%20more")
 
 
-def test_behind_a_reverse_proxy_addresses_begin_with_its_prefix(settings: Settings) -> None:
+def test_behind_a_reverse_proxy_addresses_begin_with_its_prefix(settings: ServiceSettings) -> None:
     app = create_app(settings, open_retriever(settings))
     with TestClient(app, root_path="/xemplar") as client:
         answer = ask(client, STRANGER, k=1)

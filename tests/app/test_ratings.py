@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 from xemplar_evaluator.ranking.experts import agreement_with_experts, rated_lists, read_ratings
 
 from tests.app.asking import Service, ask, bearer, problem
@@ -375,7 +375,7 @@ def test_an_image_that_never_was_is_rated_a_few_times_and_one_that_is_remembered
 def test_what_was_rated_before_a_restart_is_saved_after_it(reader: Reader, own: SmallStore) -> None:
     before = reader("reader")
     blind = open_list(before, "ann")
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
     )
     with TestClient(create_app(settings, open_retriever(settings))) as after:

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from xemplar_app import remembered
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.agreement import wait_until
 from tests.app.asking import ask, bearer, jpeg_size, problem
@@ -40,7 +40,7 @@ def restarted(own: SmallStore) -> Iterator[Restarted]:
         def start(**changes: object) -> TestClient:
             if not changes.get("database_url"):
                 running.pop_all().close()
-            settings = Settings(
+            settings = ServiceSettings(
                 store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
             ).model_copy(update=changes)
             client = TestClient(create_app(settings, open_retriever(settings)))

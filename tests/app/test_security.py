@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text, update
 from xemplar_app import main, security
 from xemplar_app.main import create_app
 from xemplar_app.security import REFRESH_SECONDS
-from xemplar_app.settings import Settings, read_settings
+from xemplar_app.settings import ServiceSettings, read_settings
 
 from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
@@ -143,7 +143,7 @@ def test_the_last_use_of_a_key_is_noted(
 
 
 def test_a_service_that_stops_writes_the_last_uses(
-    own: SmallStore, settings: Settings, keys: Keys
+    own: SmallStore, settings: ServiceSettings, keys: Keys
 ) -> None:
     _, secret = keys.create("x", Role.READER)
     changes = {"store": own.store.root, "checkpoint": own.checkpoint}
@@ -362,7 +362,7 @@ def test_the_door_does_not_open_when_the_keys_are_lost(
 
 @pytest.mark.usefixtures("at_once")
 def test_where_others_reach_it_a_service_without_keys_is_closed(
-    service: Service, keys: Keys, own: SmallStore, settings: Settings
+    service: Service, keys: Keys, own: SmallStore, settings: ServiceSettings
 ) -> None:
     """Also where the store could not be told of them."""
     keys.create("x", Role.ADMIN)

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 from xemplar_app.main import create_app
 from xemplar_app.problems import STATUSES
-from xemplar_app.settings import Settings, read_settings
+from xemplar_app.settings import ServiceSettings, read_settings
 
 from tests.agreement import PATIENCE
 from tests.app.asking import MEDIA_TYPE, ask, problem
@@ -76,7 +76,7 @@ def test_other_requests_are_answered_while_a_query_is_stuck(
 
 
 def test_one_image_too_many_is_told_to_come_back_and_others_are_answered(
-    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    settings: ServiceSettings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode, entered, go_on = retriever.encoder.encode, Semaphore(0), Event()
 
@@ -306,7 +306,7 @@ def test_the_docs_page_works_without_the_internet(client: TestClient) -> None:
 def test_every_setting_is_described_and_read_from_its_variable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert all(field.description for field in Settings.model_fields.values())
+    assert all(field.description for field in ServiceSettings.model_fields.values())
     monkeypatch.setenv("XEMPLAR_RECENT_QUERIES", "7")
     assert read_settings().recent_queries == 7
 

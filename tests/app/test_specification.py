@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import bearer
 from tests.app.reading import serving
@@ -39,7 +39,7 @@ def secret(keys: Keys) -> str:
 @pytest.fixture
 def url(own: SmallStore, secret: str) -> Iterator[str]:
     """A service that asks for keys everywhere, on a store that may be changed."""
-    settings = Settings(
+    settings = ServiceSettings(
         store=own.store.root,
         checkpoint=own.checkpoint,
         precision=Precision.FLOAT32,

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from tests.agreement import PATIENCE
 from tests.app.asking import ask, bearer, problem
@@ -29,7 +29,7 @@ PLACES = 2
 
 @pytest.fixture
 def address(
-    settings: Settings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch, request: Any
+    settings: ServiceSettings, retriever: Retriever, monkeypatch: pytest.MonkeyPatch, request: Any
 ) -> Iterator[str]:
     """Of a service; a test's parameter is the seconds that a body may stand still."""
     monkeypatch.setattr(retriever, "close", lambda: None)  # other tests go on with it
@@ -138,7 +138,7 @@ def test_a_large_body_of_another_type_is_refused_before_any_of_it_is_taken(
 
 @pytest.fixture
 def locked(
-    settings: Settings,
+    settings: ServiceSettings,
     retriever: Retriever,
     keys: Keys,
     own: SmallStore,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 from xemplar_evaluator.data import EvaluationData
 from xemplar_evaluator.loading import EvaluationSource, load_evaluation_data
-from xemplar_evaluator.settings import Settings
+from xemplar_evaluator.settings import EvaluationSettings
 from xemplar_indexer.job import embed_images
 from xemplar_indexer.publishing import build_generation
 
@@ -17,7 +17,7 @@ from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.phantom import write_phantoms
 
 IMAGES = 80
-SETTINGS = Settings(
+SETTINGS = EvaluationSettings(
     splits=("test",),
     resamples=100,
     quantus_samples=3,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xemplar_evaluator.unseen import check_unseen
 from xemplar_trainer.data import frontal_images
-from xemplar_trainer.settings import Settings
+from xemplar_trainer.settings import TrainingSettings
 
 from xemplar.data.datasets import Dataset, DatasetImage
 from xemplar.data.splits import PatientSplit, development_digest, patient_key
@@ -96,7 +96,7 @@ def test_no_patient_of_the_training_ever_counts_as_not_trained_on(
 def test_trainer_and_evaluator_split_alike_whatever_the_trainings_seed(seed: int) -> None:
     images = [replace(image, labels={"Mass": 1}) for image in UNNAMED.images]
     known = replace(UNNAMED, images=tuple(images))
-    settings = Settings(findings=("Mass",), seed=seed)
+    settings = TrainingSettings(findings=("Mass",), seed=seed)
     taught = frontal_images([known], settings)
     card = Card(settings.findings, training=json.loads(json.dumps(settings.as_json())))
     assert [image for image in images if card.split.of(image) == "test"] == taught["test"]

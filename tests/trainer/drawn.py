@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from xemplar_trainer.settings import Augmentation, Settings
+from xemplar_trainer.settings import Augmentation, TrainingSettings
 
 from tests.images import drawn_image, encoded
 from xemplar.data.datasets import Dataset, open_dataset
@@ -13,7 +13,7 @@ from xemplar.model.densenet import Architecture
 TINY = Architecture(growth=4, blocks=(1, 1, 1, 1), stem=8)
 FINDINGS = ("Mass", "Effusion")
 
-RECIPE = Settings(
+RECIPE = TrainingSettings(
     findings=FINDINGS,
     size=64,
     initial="none",

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from xemplar_trainer import run as module
 from xemplar_trainer.cli import train
 from xemplar_trainer.recipes import recipe
-from xemplar_trainer.settings import Augmentation, Settings
+from xemplar_trainer.settings import Augmentation, TrainingSettings
 
 from tests.trainer.drawn import drawn_set
 from xemplar.cli.options import fields_of
@@ -20,7 +20,7 @@ from xemplar.errors import ConfigurationError, DatasetError, UnknownFinding
 LINE = typer.Typer()
 LINE.command()(train)
 
-Asked = list[tuple[Settings, Sequence[Dataset]]]
+Asked = list[tuple[TrainingSettings, Sequence[Dataset]]]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def folders(root: Path) -> list[Path]:
 
 def test_each_setting_is_an_option_that_is_explained_and_shows_its_default() -> None:
     options = {option.name: option for option in typer.main.get_command(LINE).params}
-    for model in (Settings, Augmentation):
+    for model in (TrainingSettings, Augmentation):
         for name, field in fields_of(model).items():
             if name not in ("split", "augmentation"):  # options of their own, and nested settings
                 assert field.description

@@ -8,7 +8,7 @@ from rich.console import Console
 from xemplar_trainer.box_supervision import box_supervision_of
 from xemplar_trainer.data import frontal_images
 from xemplar_trainer.run import train
-from xemplar_trainer.settings import Settings
+from xemplar_trainer.settings import TrainingSettings
 
 from tests.trainer.drawn import RECIPE, TINY
 from xemplar.data.boxes import read_boxes
@@ -29,7 +29,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_boxes_lie_on_the_images_that_are_learnt_from(phantoms: Dataset) -> None:
-    images = frontal_images([phantoms], Settings())["train"]
+    images = frontal_images([phantoms], TrainingSettings())["train"]
     boxes = box_supervision_of([phantoms], images, NIH14)
     drawn = {box.file for box in read_boxes(phantoms.root / "boxes.csv")}
     for index, image in enumerate(images):

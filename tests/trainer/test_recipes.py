@@ -2,13 +2,13 @@
 
 import pytest
 from xemplar_trainer.recipes import RECIPES, recipe
-from xemplar_trainer.settings import Augmentation, Settings
+from xemplar_trainer.settings import Augmentation, TrainingSettings
 
 from xemplar.errors import ConfigurationError
 
 
 def test_the_posters_recipe_is_that_of_the_defaults() -> None:
-    assert recipe("poster") == Settings()
+    assert recipe("poster") == TrainingSettings()
 
 
 def test_what_is_not_given_stays_the_recipes() -> None:

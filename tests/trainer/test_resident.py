@@ -20,7 +20,7 @@ from xemplar_trainer.resident import (
 )
 from xemplar_trainer.run import train
 from xemplar_trainer.sampling import EpochSampler
-from xemplar_trainer.settings import Augmentation, Settings
+from xemplar_trainer.settings import Augmentation, TrainingSettings
 
 from tests.images import drawn_image, encoded
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
@@ -44,7 +44,7 @@ def images(dataset: Dataset) -> list[DatasetImage]:
     return list(dataset.images)
 
 
-def kept(images: Sequence[DatasetImage], settings: Settings = KEPT) -> ResidentImages:
+def kept(images: Sequence[DatasetImage], settings: TrainingSettings = KEPT) -> ResidentImages:
     found = resident_images(images, settings, "cpu", Distributed(), QUIET)
     assert found is not None
     return found
@@ -155,7 +155,7 @@ def test_a_mask_stays_on_what_it_shows(tmp_path: Path) -> None:
 
 
 def test_an_epoch_is_the_same_again_and_another_epoch_is_not(images: list[DatasetImage]) -> None:
-    def epoch(number: int, settings: Settings = KEPT) -> list[Sample]:
+    def epoch(number: int, settings: TrainingSettings = KEPT) -> list[Sample]:
         source = TrainingImages(images, settings, augmented=True)
         sampler = EpochSampler(images, settings, Distributed())
         sampler.epoch = number

@@ -23,7 +23,7 @@ from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.epoch import Device, Validation
 from xemplar_trainer.metrics import masked_loss
 from xemplar_trainer.run import train
-from xemplar_trainer.settings import Settings
+from xemplar_trainer.settings import TrainingSettings
 from xemplar_trainer.state import FORMER_NAMES, load_state, progress_of
 from xemplar_trainer.student import Student
 
@@ -48,7 +48,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return drawn_set(tmp_path_factory.mktemp("data") / "set")
 
 
-def trained(dataset: Dataset, out: Path, settings: Settings = RECIPE) -> Path:
+def trained(dataset: Dataset, out: Path, settings: TrainingSettings = RECIPE) -> Path:
     return train(settings, [dataset], out, architecture=TINY, console=QUIET)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.sampling import EpochSampler, samples_by_source
-from xemplar_trainer.settings import Settings
+from xemplar_trainer.settings import TrainingSettings
 
 from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ConfigurationError
@@ -25,7 +25,7 @@ def order(
     sources: str, epoch: int = 1, rank: int = 0, world: int = 1, **settings: Any
 ) -> list[int]:
     images = [image(str(n), source=source) for n, source in enumerate(sources)]
-    made = EpochSampler(images, replace(Settings(), **settings), Distributed(rank, world))
+    made = EpochSampler(images, replace(TrainingSettings(), **settings), Distributed(rank, world))
     made.epoch = epoch
     keys = list(made)
     assert {key[0] for key in keys} == {epoch}
@@ -45,7 +45,7 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 
 def test_an_epoch_is_the_same_whether_or_not_others_went_before() -> None:
     images = [image(str(n)) for n in range(50)]
-    running = EpochSampler(images, Settings(), Distributed())
+    running = EpochSampler(images, TrainingSettings(), Distributed())
     for epoch in (1, 2, 3):
         running.epoch = epoch
         last = [index for _, index in running]
@@ -97,7 +97,7 @@ def test_a_set_of_more_weight_gives_as_many_times_more_images(
 
 
 def test_images_that_are_left_out_are_not_drawn() -> None:
-    drawn = EpochSampler([image(str(n)) for n in range(6)], Settings(), Distributed())
+    drawn = EpochSampler([image(str(n)) for n in range(6)], TrainingSettings(), Distributed())
     drawn.excluded = frozenset({0, 5})
     assert sorted(index for _, index in drawn) == [1, 2, 3, 4]
     assert len(drawn) == 4

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.epoch import Device
-from xemplar_trainer.settings import Settings
+from xemplar_trainer.settings import TrainingSettings
 from xemplar_trainer.state import FORMER_NAMES, with_present_names
 
 from xemplar.data.findings import NIH14
@@ -46,21 +46,24 @@ def test_a_setting_that_cannot_work_is_refused_by_its_name_and_value(
     wrong: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        Settings(**wrong)
+        TrainingSettings(**wrong)
 
 
 def test_findings_may_be_named_as_another_data_set_names_them() -> None:
-    assert Settings(findings=("Pleural Effusion", " Edema")).findings == ("Effusion", "Edema")
+    assert TrainingSettings(findings=("Pleural Effusion", " Edema")).findings == (
+        "Effusion",
+        "Edema",
+    )
 
 
 def test_the_spec_of_the_defaults_is_the_default_spec() -> None:
-    assert Settings().spec == PreprocessSpec()
-    assert Settings(size=96, fit="pad").spec == PreprocessSpec(96, "pad")
+    assert TrainingSettings().spec == PreprocessSpec()
+    assert TrainingSettings(size=96, fit="pad").spec == PreprocessSpec(96, "pad")
 
 
 def test_all_settings_can_be_written_as_json() -> None:
-    written = json.loads(json.dumps(Settings().as_json()))
-    assert set(written) == {field.name for field in fields(Settings)}
+    written = json.loads(json.dumps(TrainingSettings().as_json()))
+    assert set(written) == {field.name for field in fields(TrainingSettings)}
     assert written["findings"] == list(NIH14)
     assert written["uncertain"] == "positive"
 
@@ -73,12 +76,12 @@ def test_a_device_that_is_not_there_is_refused(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ConfigurationError, match=message):
-        Device.choose(Settings(device=device), Distributed())
+        Device.choose(TrainingSettings(device=device), Distributed())
 
 
 @pytest.mark.parametrize(("precision", "half"), [("float32", False), ("bfloat16", True)])
 def test_the_arithmetic_is_the_one_that_is_asked_for(precision: str, half: bool) -> None:
-    device = Device.choose(Settings(device="cpu", precision=precision), Distributed())
+    device = Device.choose(TrainingSettings(device="cpu", precision=precision), Distributed())
     assert device == Device("cpu", half)
 
 
@@ -87,7 +90,7 @@ def test_bfloat16_is_taken_by_itself_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, native: bool
 ) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": native})
-    assert Device.choose(Settings(device="cpu"), Distributed()).half is native
+    assert Device.choose(TrainingSettings(device="cpu"), Distributed()).half is native
 
 
 def test_settings_under_their_former_names_are_read_under_the_present_ones() -> None:
@@ -99,6 +102,6 @@ def test_settings_under_their_former_names_are_read_under_the_present_ones() -> 
         "seed": 3,
         "augmentation": {"erasing_chance": 0.6},
     }
-    present = json.loads(json.dumps(Settings().as_json()))
+    present = json.loads(json.dumps(TrainingSettings().as_json()))
     assert with_present_names(present) == present
     assert present.keys() | present["augmentation"].keys() >= set(FORMER_NAMES.values())

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from xemplar_trainer.recipes import recipe
 from xemplar_trainer.run import train
-from xemplar_trainer.settings import Settings
+from xemplar_trainer.settings import TrainingSettings
 from xemplar_trainer.soft_labels import read_soft_labels, write_soft_labels
 
 from tests.trainer.drawn import FINDINGS, RECIPE, TINY, drawn_set
@@ -95,7 +95,7 @@ def test_a_file_takes_the_place_of_the_cross_fitting() -> None:
         ):
             replace(settings, **wrong)
     with pytest.raises(ConfigurationError, match="or none of them"):
-        Settings(soft_label_weight=0.5)
+        TrainingSettings(soft_label_weight=0.5)
 
 
 def test_a_training_learns_from_a_file_and_tells_its_digest(tmp_path: Path) -> None:

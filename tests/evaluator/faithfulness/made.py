@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from xemplar_evaluator.data import Candidates, EvaluationData, EvaluationImages
-from xemplar_evaluator.settings import Settings
+from xemplar_evaluator.settings import EvaluationSettings
 
 from tests.images import drawn_image
 from xemplar.catalog import Case
@@ -17,7 +17,7 @@ from xemplar.data.findings import Labels
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder, open_encoder
 
-SMALL = Settings(
+SMALL = EvaluationSettings(
     resamples=50,
     quantus_samples=4,
     lipschitz_samples=2,
@@ -81,7 +81,7 @@ def made_data(
     checkpoint: Checkpoint,
     boxes: Mapping[int, tuple[Box, ...]] | None = None,
     labels: Mapping[int, Labels] | None = None,
-    settings: Settings = SMALL,
+    settings: EvaluationSettings = SMALL,
 ) -> EvaluationData:
     """12 query images and 5 indexed cases."""
     encoder, size = open_encoder(checkpoint), checkpoint.card.spec.size

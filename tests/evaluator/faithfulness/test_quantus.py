@@ -25,7 +25,7 @@ from xemplar_evaluator.faithfulness.quantus_network import (
     random_maps,
 )
 from xemplar_evaluator.faithfulness.samples import ExplanationSample
-from xemplar_evaluator.settings import Settings
+from xemplar_evaluator.settings import EvaluationSettings
 
 from tests.evaluator.faithfulness.made import SMALL, drawn
 from xemplar.errors import InvalidArgument
@@ -54,7 +54,7 @@ def judged(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """The four metrics of fixed maps, which noise does not move."""
     samples = [ExplanationSample(row, 0, mask) for row, mask in enumerate(masks)]
-    options = replace(Settings(lipschitz_samples=2, flipping_steps=4), **settings)
+    options = replace(EvaluationSettings(lipschitz_samples=2, flipping_steps=4), **settings)
 
     def explain(model: nn.Module, inputs: Maps, targets: object) -> Maps:
         assert inputs.shape == images.shape
@@ -116,7 +116,7 @@ def test_a_map_that_vanishes_under_noise_has_moved_by_all_its_length() -> None:
     def explain(model: nn.Module, inputs: Maps, targets: object) -> Maps:
         return corner if np.array_equal(inputs, ROWS) else np.full_like(corner, np.nan)
 
-    settings = Settings(lipschitz_samples=1, flipping_steps=4)
+    settings = EvaluationSettings(lipschitz_samples=1, flipping_steps=4)
     random = np.random.default_rng(5)
     scores = judge(Brightness().eval(), explain, ROWS, [ExplanationSample(0, 0)], settings, random)
     noise = np.random.default_rng(5).normal(0, NOISE, 16)

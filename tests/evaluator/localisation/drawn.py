@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from xemplar_evaluator.data import Candidates, EvaluationData, EvaluationImages
-from xemplar_evaluator.settings import Settings
+from xemplar_evaluator.settings import EvaluationSettings
 
 from tests.images import drawn_image
 from xemplar.catalog import Case
@@ -83,4 +83,6 @@ def data_of(
     candidates = Candidates(
         tuple(cases), embedding, np.zeros((len(cases), 64, 64), np.uint8), mean_cams
     )
-    return EvaluationData(encoder, queries, tuning, candidates, Settings(resamples=50), "drawn", {})
+    return EvaluationData(
+        encoder, queries, tuning, candidates, EvaluationSettings(resamples=50), "drawn", {}
+    )

@@ -109,12 +109,12 @@ def main(data: Path, out: Path, epochs: int) -> None:
     """Run a training of a few seconds."""
     from rich.console import Console
     from xemplar_trainer.run import train
-    from xemplar_trainer.settings import Settings
+    from xemplar_trainer.settings import TrainingSettings
 
     from tests.images import TINY
     from xemplar.data.datasets import open_dataset
 
-    settings = Settings(
+    settings = TrainingSettings(
         findings=FINDINGS,
         size=64,
         initial="none",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from xemplar_app.settings import Settings
+from xemplar_app.settings import ServiceSettings
 
 from xemplar.cli.environment import (
     KNOWN,
@@ -64,7 +64,7 @@ def test_every_other_name_of_the_prefix_is_refused(name: str) -> None:
 
 
 def test_the_table_has_the_services_settings_and_no_others() -> None:
-    assert sorted(SETTINGS) == sorted(name.upper() for name in Settings.model_fields)
+    assert sorted(SETTINGS) == sorted(name.upper() for name in ServiceSettings.model_fields)
 
 
 def test_the_table_has_what_is_documented_and_what_containers_read() -> None:
