@@ -1,4 +1,4 @@
-"""What the audit of looking at cases costs whoever looks, on SQLite and on PostgreSQL.
+"""Cost of auditing reads of cases, on SQLite and on PostgreSQL.
 
 One client reads 2,000 cases one after the other over HTTP, twice: with their entries gathered and
 written, as the service does, and with `AuditTrail` told to gather nothing, in turns of 200. Each

@@ -1,4 +1,4 @@
-"""What it costs a query to be remembered in the database, in one run.
+"""Cost of remembering queries in the database, in one run.
 
 Services on one store answer the same images in turns: one remembers queries in memory alone
 (XEMPLAR_QUERY_HOURS=0, as every service did before), the others in the catalog's database too.

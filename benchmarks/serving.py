@@ -39,7 +39,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Served:
-    """What a service did in some seconds."""
+    """Work that a service did in some seconds."""
 
     answered: float
     refused: float

@@ -71,7 +71,7 @@ class EmbeddedImage(NewImage):
 
 @dataclass(frozen=True)
 class EmbeddingTask:
-    """What actors are told of a job.
+    """Description of a job for its actors.
 
     Attributes:
         store: folder of the store, which every machine must see under the same path.

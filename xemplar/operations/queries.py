@@ -46,7 +46,7 @@ class Queries:
 
     @property
     def are_shared(self) -> bool:
-        """Whether services on other machines may use the database."""
+        """True if services on other machines may use the database."""
         return self._engine.dialect.name == "postgresql"
 
     def put(self, queries: Sequence[RememberedQuery]) -> None:

@@ -27,7 +27,7 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Condition:
-    """What a search asks of a case's metadata.
+    """Requirements of a search on the metadata of a case.
 
     Attributes:
         wanted: the filter.

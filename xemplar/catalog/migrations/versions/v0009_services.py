@@ -1,4 +1,4 @@
-"""What several services of a database share: remembered queries, and rates of requests."""
+"""Tables that services of one database share: remembered queries, and rates of requests."""
 
 import sqlalchemy as sa
 from alembic import op
