@@ -20,10 +20,10 @@ SQ8 = "SQ8"
 FLAT_LIMIT = 100_000
 """Cases up to which comparing all of them is faster than the network's forward pass."""
 
-CANDIDATES = 10
+CANDIDATES = 20
 """Candidates for each neighbour wanted, which make up for what projection and quantiser lose."""
 
-LEAST_CANDIDATES = 100
+LEAST_CANDIDATES = 200
 
 TRAINED_ON = 40
 """Vectors for each list that the lists are trained on; FAISS asks for 39."""
