@@ -1,12 +1,14 @@
 """Builds a generation from embeddings, as a folder that appears atomically."""
 
+import os
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 
@@ -132,6 +134,18 @@ def _write(folder: Path, source: Source) -> int:
 def _write_inverted(folder: Path, factory: str) -> tuple[Probe, ...]:
     """Write inverted lists of the vectors in a folder; return the effort that they need."""
     vectors = np.asarray(np.load(folder / VECTORS, mmap_mode="r"))
-    inverted = InvertedFile.build(vectors, factory)
-    inverted.write(folder / INVERTED_FILE)
-    return measure_probes(inverted, vectors, np.load(folder / LOGITS))
+    with _all_processors():
+        inverted = InvertedFile.build(vectors, factory)
+        inverted.write(folder / INVERTED_FILE)
+        return measure_probes(inverted, vectors, np.load(folder / LOGITS))
+
+
+@contextmanager
+def _all_processors() -> Iterator[None]:
+    """Let FAISS use all processors: programs give OpenMP one thread, which suits queries."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
