@@ -121,6 +121,7 @@ def test_lists_are_visited_as_measured_or_all_of_them(
     own: tuple[Store, Catalog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With as many cases as Milvus builds lists for; with fewer it compares all of them."""
+    monkeypatch.setattr(module, "MOST_LISTED", 100)
     store, catalog = own
     vectors, ids = random_vectors(3000), np.arange(1, 3001)
     outputs = np.zeros((3000, 2), np.float32), np.zeros((3000, 2, 1, 1), np.float16)
