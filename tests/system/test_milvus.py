@@ -72,7 +72,7 @@ def test_commands_do_the_same_with_milvus_as_with_files(site: Site, tmp_path: Pa
     assert answer(site, image, *options) == expected
     assert len(expected) > 2
     ((first, _),) = listed(site)
-    xemplar(site, "reindex", "--checkpoint", site.checkpoint, "--factory", "IVF2,SQ8")
+    xemplar(site, "reindex", "--checkpoint", site.checkpoint, "--factory", "IVF2,Flat")
     second = live(site)
     assert [name for name, _ in listed(site)] == [first, second]
     assert answer(site, image, *options) == expected

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, make_url
@@ -88,21 +89,23 @@ def answered(url: str) -> Iterator[None]:
 
     Raises:
         NotThere: the collection or alias asked for does not exist.
-        ConfigurationError: the database that the URL names does not exist.
+        ConfigurationError: the URL is invalid, its database does not exist, or pymilvus is not
+            installed.
         IndexUnreachable: the server does not answer, or not as asked.
     """
-    import grpc
-    from pymilvus import MilvusException
+    address = address_of(url)
+    driver = _driver()
+    import grpc  # which comes with it
 
     try:
         yield
-    except (MilvusException, grpc.RpcError) as error:
-        if isinstance(error, MilvusException):
+    except (driver.MilvusException, grpc.RpcError) as error:
+        if isinstance(error, driver.MilvusException):
             if error.code in NOT_THERE:
                 raise NotThere(error.message) from error
             if error.code == NO_DATABASE:
                 raise ConfigurationError(
-                    f"{_shown(url)} has no database {address_of(url).database!r}; make it there, "
+                    f"{_shown(url)} has no database {address.database!r}; make it there, "
                     "or name another one in the index URL (XEMPLAR_INDEX_URL)"
                 ) from error
             why = f"code {error.code}: {error.message[:200]}"
@@ -114,28 +117,36 @@ def answered(url: str) -> Iterator[None]:
         ) from error
 
 
-def _client(address: URL) -> "MilvusClient":
-    # pymilvus would read the file .env of the working folder into this process's environment
+def _driver() -> ModuleType:
+    """Import pymilvus, which the base does not install."""
+    # it would read the file .env of the working folder into this process's environment
     os.environ["PYTHON_DOTENV_DISABLED"] = "1"
     try:
-        from pymilvus import MilvusClient
+        import pymilvus
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the index URL needs {error.name}; install it with `pip install 'xemplar[milvus]'`"
         ) from error
+    module: ModuleType = pymilvus
+    return module
+
+
+def _client(address: URL) -> "MilvusClient":
+    driver = _driver()
     # it logs each failed call with a trace and the whole request; callers report failures
     for name in ("pymilvus", "pymilvus.milvus_client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     scheme = "https" if address.drivername == "milvus+tls" else "http"
     host = f"[{address.host}]" if ":" in (address.host or "") else address.host
     with answered(address.render_as_string(hide_password=False)):
-        return MilvusClient(
+        client: MilvusClient = driver.MilvusClient(
             uri=f"{scheme}://{host}:{address.port or PORT}",
             user=address.username or "",
             password=str(address.password or ""),
             db_name=address.database or "default",
             timeout=ANSWER_SECONDS,
         )
+    return client
 
 
 def _shown(url: str) -> str:

@@ -126,15 +126,15 @@ class MilvusGeneration:
     ) -> Hits:
         """Find the k most similar cases, or fewer if fewer remain; see `Generation.search`.
 
-        All inverted lists are searched, which is exact, unless there is no filter: then as many as
-        the manifest's `Probe` says.
+        All inverted lists are searched, which is exact, unless all cases are considered: then as
+        many as the manifest's `Probe` says.
 
         Args:
             vector: float32 (C,), finite, unit length.
             k: at least 1.
             excluded: ids of cases to leave out.
             among: ids of the only cases to consider, int64 (n,); None for all.
-            exact: search all inverted lists without a filter, too.
+            exact: search all inverted lists then, too.
             condition: that all of ``among`` meet now, so that Milvus looks at fewer cases.
 
         Raises:

@@ -53,6 +53,8 @@ def test_what_to_install_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pymilvus", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'xemplar\[milvus\]'"):
         connect("milvus://localhost:1/not-installed")
+    with pytest.raises(ConfigurationError, match=r"pip install 'xemplar\[milvus\]'"):
+        current(Store(Path(), "milvus://localhost:1/not-installed"))
 
 
 def test_the_catalog_belongs_to_an_index_in_milvus(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_build_that_fails_leaves_nothing(
     where = building if step == "insert" else engine
     monkeypatch.setattr(where, step, fail)
     with pytest.raises(KeyboardInterrupt):
-        published(store, catalog)
+        published(store, catalog, "IVF2,Flat")
     assert connect(store.index_url).list_collections() == []
 
 

@@ -20,11 +20,12 @@ from tests.xemplar.index.test_search import brute_force
 from tests.xemplar.index.vectors import checkpoint, random_vectors
 from xemplar.api import CaseFilter
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog
+from xemplar.catalog import Batch, Catalog
 from xemplar.errors import InvalidArgument, NotFound
-from xemplar.index import Changes, LiveIndex, Probe, open_generation
+from xemplar.index import Changes, LiveIndex, Probe, build, open_generation
 from xemplar.index.milvus import generation as module
 from xemplar.index.milvus.generation import MilvusGeneration
+from xemplar.index.recall import ENOUGH
 
 FACTORIES = ("Flat", "IVF8,Flat")
 
@@ -93,7 +94,9 @@ def test_a_filter_decides_exactly_who_may_appear(
     meeting = {number for number, case in cases.items() if meets(case, wanted, absent)}
     mask = live.matching(catalog, wanted, absent)
     condition = live.condition(catalog, wanted, absent)
-    hits = live.search(VECTORS[7], 20, (), live.ids[mask], condition=condition)
+    # a filter that all meet is none
+    options = {"condition": condition, "exact": bool(mask.all())}
+    hits = live.search(VECTORS[7], 20, (), live.ids[mask], **options)
     ids, vectors = embeddings(catalog)
     right, _ = brute_force(ids, vectors, VECTORS[7], 20, set(), meeting)
     assert hits.ids.tolist() == right
@@ -112,9 +115,37 @@ def test_a_search_of_some_lists_states_the_recall_that_was_measured(
     assert generation.search(VECTORS[0], 10).recall_at_10 == (0.5 if inverted else 1)
     assert generation.search(VECTORS[0], 10, exact=True).recall_at_10 == 1
     assert generation.search(VECTORS[0], 10, among=generation.ids[1:]).recall_at_10 == 1
+
+
+def test_lists_are_visited_as_measured_or_all_of_them(
+    own: tuple[Store, Catalog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as many cases as Milvus builds lists for; with fewer it compares all of them."""
+    monkeypatch.setattr(module, "MOST_LISTED", 100)
+    store, catalog = own
+    vectors, ids = random_vectors(3000), np.arange(1, 3001)
+    outputs = np.zeros((3000, 2), np.float32), np.zeros((3000, 2, 1, 1), np.float16)
+    batch = Batch(ids, vectors, *outputs)
+    made = build(store, checkpoint(), lambda: [batch], catalog=catalog, factory="IVF64,Flat")
+    (probe,) = made.probes
+    assert 1 <= probe.nprobe <= 64
+    assert probe.recall_at_10 >= ENOUGH
+    opened = open_generation(store, checkpoint(), made.name, catalog)
+    found = 0
+    for query in random_vectors(20, seed=5):
+        right, scores = brute_force(ids, vectors, query, 10, set())
+        hits = opened.search(query, 10, exact=True)
+        assert (hits.ids.tolist(), hits.similarity.tolist()) == (right, scores)
+        assert hits.recall_at_10 == 1
+        some = opened.search(query, 10)
+        assert some.recall_at_10 == probe.recall_at_10
+        found += len(set(some.ids.tolist()) & set(right))
+    assert found >= 0.9 * 200
+    monkeypatch.setattr(opened, "manifest", replace(made, probes=(Probe(1.0, 1, 0.5),)))
+    assert opened.search(vectors[0], 1).recall_at_10 == 0.5
     # more than one list holds: all are searched
-    everything = generation.search(VECTORS[0], CASES)
-    assert (everything.recall_at_10, len(everything.ids)) == (1, CASES)
+    many = opened.search(vectors[0], 2000)
+    assert (len(many.ids), many.recall_at_10) == (2000, 1)
 
 
 def test_milvus_searches_only_among_those_that_met_the_filter(
