@@ -50,10 +50,13 @@ def run(
 
 
 @pytest.fixture
-def copy(small: SmallStore, tmp_path: Path) -> Path:
-    """A copy of the small store, to be spoilt."""
-    shutil.copytree(small.store.root, tmp_path / "store")
-    return tmp_path / "store"
+def copy(own: SmallStore) -> Path:
+    """A copy of the small store, to be spoilt.
+
+    It is not made of `small`, which this process has open: reading SQLite's files would drop the
+    locks that keep other processes from deleting them.
+    """
+    return own.store.root
 
 
 @pytest.fixture
@@ -330,7 +333,7 @@ def test_query_shows_the_name_of_a_source_as_it_is_written(
 
 @pytest.mark.parametrize(("given", "found"), [({}, {"1"}), ({"OMP_NUM_THREADS": "2"}, {"1", "2"})])
 def test_libraries_have_one_thread_each_unless_the_user_says_otherwise(
-    given: dict[str, str], found: set[str], small: SmallStore, image: Path
+    given: dict[str, str], found: set[str], own: SmallStore, image: Path
 ) -> None:
     code = """
 import sys
@@ -345,7 +348,7 @@ finally:
 """
     clean = {name: value for name, value in os.environ.items() if name not in THREADS}
     run = subprocess.run(
-        [sys.executable, "-c", code, "query", str(image), "--store", str(small.store.root)],
+        [sys.executable, "-c", code, "query", str(image), "--store", str(own.store.root)],
         env=clean | given, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

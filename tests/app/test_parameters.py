@@ -26,7 +26,7 @@ TEXTS = (PAGE / "texts.js").read_text()
 FILTERS = (PAGE / "filters.js").read_text()
 ADDRESS = (PAGE / "address.js").read_text()
 
-OF_QUERY_ALONE = {"image", "store", "checkpoint", "database", "pictures", "as_json"}
+OF_QUERY_ALONE = {"image", "store", "checkpoint", "database", "index_url", "pictures", "as_json"}
 FINDING_LISTS = {"any_of", "all_of", "none_of"}
 ONLY_IN_ADDRESSES = {"exclude", "exclude_patient_of"}
 """Lists of case ids, which nobody types: the page shows and removes them, but has no field."""
