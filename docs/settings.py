@@ -17,8 +17,14 @@ from xemplar_trainer.settings import Augmentation, TrainingSettings
 
 PAGE = Path(__file__).with_suffix(".md")
 TABLE = re.compile(r"(?<=<!-- table: )(\w+) -->\n.*?(?=<!-- end of table -->)", re.DOTALL)
-BY_FACTORY = {"checkpoint": "the shipped one", "findings": "NIH's 14"}
-"""Defaults too long for a table, or that depend on the installation."""
+IN_WORDS = {
+    "checkpoint": "the shipped one",
+    "database_url": "SQLite in the store",
+    "findings": "NIH's 14",
+    "index_splits": "all",
+    "index_url": "files in the store",
+}
+"""Defaults that depend on the installation, are too long for a table, or empty with a meaning."""
 
 NESTED = {"augmentation", "split"}
 """Fields of a training with options of their own, which the page describes."""
@@ -70,7 +76,7 @@ def row(shown: str, name: str, field: FieldInfo, kind: Any, default: object) -> 
     values = [written(each) for each in choices if isinstance(each, str)]
     if values and not any(value in meaning for value in values):
         meaning += f" ({', '.join(values)})"
-    given = BY_FACTORY.get(name) or written(default)
+    given = IN_WORDS.get(name) or written(default)
     return f"`{shown}`", given, meaning.replace("|", "\\|")
 
 
