@@ -52,6 +52,26 @@ class Hits:
     recall_at_10: float = 1.0
 
 
+def check_search(vector: npt.NDArray[np.float32], k: int, dimension: int) -> None:
+    """Refuse a search for anything but an embedding, float32 (dimension,) of unit length.
+
+    Raises:
+        InvalidArgument: wrong shape, dtype, length or k.
+    """
+    if vector.dtype != np.float32 or vector.shape != (dimension,):
+        raise InvalidArgument(
+            f"search takes an embedding float32 {(dimension,)}, not {vector.dtype} {vector.shape}"
+        )
+    length = float(np.linalg.norm(vector))
+    if not abs(length - 1) <= UNIT_TOLERANCE:  # so that NaN is refused too
+        raise InvalidArgument(
+            f"the embedding has length {length:.6g} instead of 1, so its inner products are "
+            "not cosine similarities"
+        )
+    if k < 1:
+        raise InvalidArgument(f"k is {k}; it must be at least 1")
+
+
 class Generation:
     """An open index generation. Immutable and safe to share between threads.
 
@@ -127,7 +147,7 @@ class Generation:
             InvalidArgument: wrong shape, dtype, length or k.
             CorruptArtefact: a file was cut since the generation was opened.
         """
-        self._check(vector, k)
+        check_search(vector, k, self.manifest.dimension)
         self._files.check()
         allowed = None if among is None else self._mask(among)
         matching = len(self) if allowed is None else int(np.count_nonzero(allowed))
@@ -199,21 +219,6 @@ class Generation:
                 f"generation {self.name} has {'; '.join(wrong)}; run `xemplar index` to build a "
                 "new generation"
             )
-
-    def _check(self, vector: npt.NDArray[np.float32], k: int) -> None:
-        wanted = (self.manifest.dimension,)
-        if vector.dtype != np.float32 or vector.shape != wanted:
-            raise InvalidArgument(
-                f"search takes an embedding float32 {wanted}, not {vector.dtype} {vector.shape}"
-            )
-        length = float(np.linalg.norm(vector))
-        if not abs(length - 1) <= UNIT_TOLERANCE:  # so that NaN is refused too
-            raise InvalidArgument(
-                f"the embedding has length {length:.6g} instead of 1, so its inner products are "
-                "not cosine similarities"
-            )
-        if k < 1:
-            raise InvalidArgument(f"k is {k}; it must be at least 1")
 
     def _mask(self, ids: npt.NDArray[np.int64]) -> Mask:
         """Return a mask of cases by their ids, bool (N,)."""

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Catalog
-from xemplar.errors import IndexUnreachable, InvalidArgument, NotFound
+from xemplar.errors import IndexUnreachable, NotFound
 from xemplar.index.exact import cosines, margin, within
-from xemplar.index.generation import UNIT_TOLERANCE, Hits
+from xemplar.index.generation import Hits, check_search
 from xemplar.index.manifest import Manifest, Probe
 from xemplar.index.milvus.collection import Collected
 from xemplar.index.milvus.columns import Condition, in_list
@@ -142,7 +142,7 @@ class MilvusGeneration:
             IndexUnreachable: the server does not answer.
             DatabaseUnreachable: the catalog does not answer.
         """
-        self._check(vector, k)
+        check_search(vector, k, self.manifest.dimension)
         ids = self._ids if among is None else np.unique(among[within(among, self._ids)])
         probe = None if exact else self.manifest.probe(len(ids))
         allowed = Allowed(ids, excluded)
@@ -182,21 +182,6 @@ class MilvusGeneration:
             NotFound: see `cams`.
         """
         return self._output(case).logits
-
-    def _check(self, vector: Vector, k: int) -> None:
-        wanted = (self.manifest.dimension,)
-        if vector.dtype != np.float32 or vector.shape != wanted:
-            raise InvalidArgument(
-                f"search takes an embedding float32 {wanted}, not {vector.dtype} {vector.shape}"
-            )
-        length = float(np.linalg.norm(vector))
-        if not abs(length - 1) <= UNIT_TOLERANCE:  # so that NaN is refused too
-            raise InvalidArgument(
-                f"the embedding has length {length:.6g} instead of 1, so its inner products are "
-                "not cosine similarities"
-            )
-        if k < 1:
-            raise InvalidArgument(f"k is {k}; it must be at least 1")
 
     def _candidates(
         self, vector: Vector, wanted: int, allowed: Allowed, expression: str, probe: Probe | None
