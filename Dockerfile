@@ -44,6 +44,7 @@ COPY indexer ./indexer
 COPY evaluator ./evaluator
 COPY trainer ./trainer
 COPY app ./app
+COPY pacs ./pacs
 COPY xemplar ./xemplar
 # beside the dependencies, so that a change of the code is a small layer of the image
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \

@@ -47,6 +47,15 @@ def test_the_build_sees_what_it_copies_and_no_more() -> None:
     assert seen == {name for names in copied for name in names.split()}
 
 
+def test_every_folder_that_is_installed_is_copied_into_the_image() -> None:
+    # setuptools takes a folder that is not there for one without packages, and says nothing
+    folders = re.findall(
+        r'^    "xemplar\w*": "(\w+)",$', (ROOT / "setup.py").read_text(), re.MULTILINE
+    )
+    assert len(folders) > 1
+    assert [name for name in folders if f"COPY {name} ./{name}\n" not in DOCKERFILE] == []
+
+
 def test_what_compose_mounts_is_here() -> None:
     mounted = re.findall(r"- \./(\S+?):", COMPOSE)
     assert mounted
