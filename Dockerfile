@@ -1,7 +1,9 @@
-# Two targets. `serve` (the last one, so the default): service, indexer, worker and command line,
-# without torch or a compiler. `train`: the trainer and the evaluator, with torch.
+# Three targets. `serve` (the last one, so the default): service, indexer, worker and command line,
+# without torch or a compiler. `milvus`: the same with Milvus's client, which brings pandas and gRPC.
+# `train`: the trainer and the evaluator, with torch.
 #
 #   docker build -t xemplar .
+#   docker build -t xemplar-milvus --target milvus .
 #   docker build -t xemplar-train --target train .
 
 FROM python:3.11-slim-bookworm AS dependencies
@@ -12,6 +14,11 @@ RUN python -m venv --without-pip /opt/xemplar
 COPY requirements/serve.txt .
 RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
     --require-hashes --no-deps --requirement serve.txt
+
+FROM dependencies AS milvus-dependencies
+COPY requirements/milvus.txt .
+RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
+    --require-hashes --no-deps --requirement milvus.txt
 
 FROM python:3.11-slim-bookworm AS requirements
 WORKDIR /lists
@@ -73,11 +80,17 @@ WORKDIR /runs
 VOLUME ["/store", "/runs"]
 CMD ["train", "--help"]
 
-FROM runtime AS serve
-COPY --from=dependencies /opt/xemplar /opt/xemplar
-COPY --from=code /code /opt/xemplar
+FROM runtime AS service
 VOLUME /store
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as ask; ask.urlopen(f'http://127.0.0.1:{os.environ[\"XEMPLAR_PORT\"]}/readyz', timeout=4)"]
 CMD ["serve"]
+
+FROM service AS milvus
+COPY --from=milvus-dependencies /opt/xemplar /opt/xemplar
+COPY --from=code /code /opt/xemplar
+
+FROM service AS serve
+COPY --from=dependencies /opt/xemplar /opt/xemplar
+COPY --from=code /code /opt/xemplar

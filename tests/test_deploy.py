@@ -63,7 +63,7 @@ def test_what_compose_mounts_is_here() -> None:
 
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
-LOCKS = {"build": (), "serve": ("postgres", "milvus")}
+LOCKS = {"build": (), "serve": ("postgres",), "milvus": ("postgres", "milvus")}
 
 
 def normal(name: str) -> str:

@@ -50,7 +50,7 @@ from xemplar.data.datasets import open_dataset
 from xemplar.phantom import write_phantoms
 
 PROFILES = ("", "postgres", "worker", "train", "monitoring")
-LARGEST = 1_000_000_000
+LARGEST = 900_000_000
 """Maximum size of the image `serve`, in bytes."""
 
 PHANTOMS = "60"
