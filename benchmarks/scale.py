@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
@@ -135,9 +135,33 @@ def use(url: str, root: Path, cases: int) -> Figures:
         )
         found |= filters(opened[0], catalog, Media(store.media))
         found["memory: after all searches"] = memory()
-        open_index()  # as a newly published generation is taken over
+        found |= take_over(opened[0], open_index)
         found["memory: two generations open"] = memory()
     return found
+
+
+def take_over(index: LiveIndex, open_index: Callable[[], None]) -> Figures:
+    """Open a newly published generation while another thread searches the present one."""
+    _, queries = Embeddings(seed=2).draw(QUERIES)
+
+    def search(number: int) -> float:
+        began = time.perf_counter()
+        index.search(queries[number % QUERIES], K)
+        return 1000 * (time.perf_counter() - began)
+
+    alone = [search(number) for number in range(10 * QUERIES)]
+    with ThreadPoolExecutor(1) as thread:
+        opening = thread.submit(open_index)
+        during = [search(0)]
+        while not opening.done():
+            during.append(search(len(during)))
+        opening.result()
+    return {
+        f"refresh: a search {when}, median, 99 %, longest": ", ".join(
+            f"{np.quantile(times, share):.1f}" for share in (0.5, 0.99, 1)
+        )
+        for when, times in (("before", alone), ("under it", during))
+    }
 
 
 def filters(index: LiveIndex, catalog: Catalog, media: Media) -> Figures:
