@@ -56,7 +56,7 @@ OTHERS = (
     "CHROMIUM",  # tests of the page
     "DATA",  # demo, tests
     "KEY",  # xemplar.Client
-    *("CPUS", "IMAGES", "MEMORY", "PHANTOMS", "SOURCE", "VERSION"),  # docker-compose.yml
+    *("CPUS", "IMAGES", "MEMORY", "PHANTOMS", "SOURCE", "TARGET", "VERSION"),  # docker-compose.yml
 )
 """Variables with this prefix that are read elsewhere."""
 

@@ -189,7 +189,7 @@ class LiveIndex:
             vector: float32 (C,), finite, unit length.
             k: at least 1.
             excluded: ids of cases to leave out.
-            among: ids of the only cases to consider, int64 (n,); None for all.
+            among: ids of the only cases to consider, int64 (n,), ascending; None for all.
             exact: whether to compare all cases considered.
             condition: that those of ``among`` meet (`condition`).
         """
@@ -239,7 +239,7 @@ class LiveIndex:
         """Search the added cases; possible ties are scored as in the generation."""
         allowed = ~np.isin(self._added.ids, np.fromiter(excluded, np.int64, len(excluded)))
         if among is not None:
-            allowed &= np.isin(self._added.ids, among)
+            allowed &= within(self._added.ids, among)  # np.isin would look through all of them
         ids, vectors = self._added.ids[allowed], self._added.vectors[allowed]
         if len(ids) > k:
             rough = vectors @ vector
