@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.xemplar.index.vectors import unit
 from xemplar.api.search import NEAR_DUPLICATE, Search
 from xemplar.catalog import EVERYTHING, Case, Catalog
-from xemplar.errors import InvalidArgument
+from xemplar.errors import InvalidArgument, NotFound
 from xemplar.index import Hits, LiveIndex
+from xemplar.model.densenet import EmbeddingHead, Features, features
 from xemplar.retrieval import selection
 from xemplar.retrieval.duplicates import StoredImages
 from xemplar.retrieval.selection import Found, Scope, choose
@@ -30,6 +31,13 @@ def case(number: int, patient: str | None = None) -> Case:
         id=number, case_id=digest[-16:], image_sha256=digest, source="set", height=9, width=9,
         spacing_mm=None, photometric=None, created_at=DAY, patient=patient,
     )  # fmt: skip
+
+
+def features_of(vector: npt.NDArray[np.float32]) -> Features:
+    maps = vector[None, :, None, None]
+    nothing = np.zeros((1, len(vector)), np.float32)
+    head = EmbeddingHead(np.zeros_like(maps[0]))
+    return features(maps, nothing, np.zeros(1, np.float32), head)
 
 
 class Fake:
@@ -253,3 +261,22 @@ def test_a_selection_states_the_recall_of_its_search(exact: bool, recall: float)
     fake = Fake(unit(np.float32([[1, 1, 1], [1, 1, 2]])))
     assert fake.scope(Search(k=1, exact=exact)).neighbours(TARGET).recall_at_10 == recall
     assert fake.exact is exact
+
+
+def test_marked_cases_are_left_out_and_move_the_search() -> None:
+    fake = Fake(unit(np.float32([[1, 1, 0], [1, 0, 1], [1, 0.9, 0], [1, 0, 0.9], [0, 1, 0]])))
+    scope = fake.scope(Search(k=2, like=(f"{1:016x}",), unlike=(f"{0:016x}",)))
+    query = features_of(np.float32([1, 0.5, 0.5]))
+    found = scope.neighbours(scope.target(query, None)).cases
+    assert [one.case.id for one in found] == [3, 2]
+    assert scope.matched == 3
+    for one in found:
+        cosine = float(query.embedding[0] @ fake.vectors[one.case.id])
+        assert one.similarity == pytest.approx(cosine, abs=1e-6)
+    assert found[0].score > found[0].similarity
+
+
+def test_a_marked_case_that_is_not_in_the_index_is_refused() -> None:
+    fake = Fake(unit(np.float32([[1, 1, 0], [1, 0, 1]])), [None] * 3)  # the catalog has a third one
+    with pytest.raises(NotFound, match="unmark it"):
+        fake.scope(Search(like=(f"{2:016x}",)))
