@@ -34,7 +34,7 @@ from xemplar.api.search import Search  # noqa: E402
 from xemplar.archive.store import Store  # noqa: E402
 from xemplar.data.boxes import box_file, place_boxes, read_boxes, rows_of  # noqa: E402
 from xemplar.data.datasets import DatasetImage, open_dataset  # noqa: E402
-from xemplar.data.findings import positives  # noqa: E402
+from xemplar.data.findings import NO_FINDING, positives  # noqa: E402
 from xemplar.model.checkpoint import default_checkpoint  # noqa: E402
 from xemplar.retrieval.result import Answer  # noqa: E402
 from xemplar.retrieval.retriever import Retriever  # noqa: E402
@@ -47,6 +47,11 @@ Rows = list[tuple[str | None, tuple[float, ...]]]
 """Patient, and the share of the K cases by each way."""
 
 
+def findings_of(image: DatasetImage) -> list[str]:
+    """Findings that the image has."""
+    return [finding for finding in positives(image.labels) if finding != NO_FINDING]
+
+
 def share(answer: Answer, findings: Iterable[str]) -> float:
     """Share of an answer's cases that have one of the findings."""
     wanted = set(findings)
@@ -56,12 +61,13 @@ def share(answer: Answer, findings: Iterable[str]) -> float:
 def steer(retriever: Retriever, images: Sequence[DatasetImage], seed: int) -> Rows:
     """Mark the first ten cases for each finding of each image, and look at the next ten."""
     random, rows = np.random.default_rng(seed), Rows()
-    for image in track(images, "Steering", console=Console(stderr=True)):
+    ill = [image for image in images if findings_of(image)]
+    for image in track(ill, "Steering", console=Console(stderr=True)):
         first = retriever.ask(image.path.read_bytes(), Search(k=K))
         cases = [near.case for near in first.neighbours]
         ids = np.array([case.case_id for case in cases])
         later = retriever.again(first, Search(k=K, exclude=tuple(ids.tolist())))
-        for finding in positives(image.labels):
+        for finding in findings_of(image):
             marks = np.array([finding in case.findings for case in cases])
             shares = [share(later, [finding])]
             for wanted in (marks, random.permutation(marks)):
@@ -82,7 +88,7 @@ def look(retriever: Retriever, boxed: Path) -> Rows:
     placed = place_boxes(drawn, images, shapes, retriever.checkpoint.card.findings)
     rows = Rows()
     for row, boxes in track(placed.items(), "Boxes", console=Console(stderr=True)):
-        findings = positives(images[row].labels)
+        findings = findings_of(images[row])
         if not findings:
             continue
         whole = retriever.ask(images[row].path.read_bytes(), Search(k=K))
