@@ -19,6 +19,7 @@ from xemplar.api import (
     NeighbourOut,
     NewCaseOut,
     PredictionOut,
+    SteeringOut,
 )
 from xemplar.api.cases import INSISTED
 from xemplar.archive.store import Store
@@ -100,6 +101,7 @@ def _neighbour(
         chance=near.chance,
         probability=near.probability,
         called=near.called,
+        steering=None if near.steering is None else SteeringOut(**vars(near.steering)),
         overlay_url=f"{case}/overlay?finding={quote(answer.explained)}",
         evidence_url=f"{case}/evidence/{answer.query_id}",
         query_evidence_url=f"{root}/queries/{answer.query_id}/evidence/{name}",

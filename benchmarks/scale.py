@@ -35,6 +35,7 @@ from xemplar.catalog.copying import copy_catalog
 from xemplar.index import LiveIndex, build, open_generation, publish, read_manifest
 from xemplar.retrieval.duplicates import StoredImages
 from xemplar.retrieval.selection import Scope
+from xemplar.retrieval.steering import Target
 
 Figures = dict[str, str]
 
@@ -190,11 +191,11 @@ def filters(index: LiveIndex, catalog: Catalog, media: Media) -> Figures:
         found |= searches(name, index, catalog, search, queries)
         resolved = scope(search.model_copy(update={"k": K}))
         found[f"search, with cases and filter's ids: {name}"] = cost(
-            lambda resolved=resolved: resolved.neighbours(queries[0])
+            lambda resolved=resolved: resolved.neighbours(Target(queries[0], queries[0]))
         )
     against = Search(counter_examples=3)
     found["counter-examples, with their search"] = cost(
-        lambda: scope(against).counter_examples(queries[0], "Effusion"), 3
+        lambda: scope(against).counter_examples(Target(queries[0], queries[0]), "Effusion"), 3
     )
     return found
 

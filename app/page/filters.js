@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { T } from "./texts.js";
 
 const FINDING_LISTS = ["any_of", "all_of", "none_of"];
-const LISTS = [...FINDING_LISTS, "view", "source", "exclude", "exclude_patient_of"];
+const LISTS = [...FINDING_LISTS, "view", "source", "exclude", "exclude_patient_of", "like", "unlike"];
 const WITHOUT_CHIP = ["finding"]; // it is chosen among the findings
 
 let open = false;

@@ -155,6 +155,9 @@ export const T = {
       none_of: (v) => `without ${v.replaceAll("_", " ")}`,
       exclude: (v) => `not case ${v}`,
       exclude_patient_of: (v) => `no image of case ${v}'s patient`,
+      like: (v) => `more like case ${v}`,
+      unlike: (v) => `less like case ${v}`,
+      region: () => "by a region of the image",
     },
   },
 

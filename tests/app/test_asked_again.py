@@ -121,3 +121,57 @@ def test_images_come_as_large_as_asked_for_and_never_larger(
     for side in (700, 1024):
         assert picture_size(client.get(case["image_url"], params={"side": side})) == (560, 700)
     assert picture_size(client.get(case["image_url"], params={"side": 64})) == (51, 64)
+
+
+def test_a_steered_search_states_the_parts_of_each_score(
+    client: TestClient, answer: dict[str, Any]
+) -> None:
+    first, second, *_ = (near["case_id"] for near in answer["neighbours"])
+    marks = {"like": second, "unlike": first, "region": "0.2,0.1,0.9,0.8"}
+    steered = again(client, answer, k=CASES, **marks)
+    assert steered["matched"] == answer["matched"] - 2
+    shown = {near["case_id"] for near in steered["neighbours"]}
+    assert shown
+    assert not shown & {first, second}
+    similarity = {near["case_id"]: near["similarity"] for near in answer["neighbours"]}
+    scores = []
+    for near in steered["neighbours"]:
+        parts = near["steering"]
+        scores.append(parts["score"])
+        assert sum(parts[name] for name in ("image", "like", "unlike")) == pytest.approx(
+            parts["score"], abs=1e-4
+        )
+        assert near["similarity"] == pytest.approx(similarity[near["case_id"]], abs=1e-6)
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_search_that_is_not_steered_says_nothing_of_it(answer: dict[str, Any]) -> None:
+    assert not any("steering" in near for near in answer["neighbours"])
+
+
+@pytest.mark.parametrize(
+    ("marks", "status", "kind", "why"),
+    [
+        ({"like": NOBODY}, 404, "NotFound", "no case"),
+        ({"region": "0.2,0.1,0.9"}, 422, "InvalidRequest", "region"),
+        ({"region": "0.5,0.1,0.51,0.8"}, 422, "InvalidArgument", "at least 0.02"),
+        ({"region": "0.5,0.9,0.9,0.1"}, 422, "InvalidArgument", "at least 0.02"),
+    ],
+)
+def test_marks_that_cannot_be_used_are_refused(
+    client: TestClient,
+    answer: dict[str, Any],
+    marks: dict[str, str],
+    status: int,
+    kind: str,
+    why: str,
+) -> None:
+    response = client.get(f"/queries/{answer['query_id']}/similar", params=marks)
+    assert why in problem(response, status, kind)
+
+
+def test_a_case_cannot_be_wanted_and_unwanted(client: TestClient, answer: dict[str, Any]) -> None:
+    marked = answer["neighbours"][0]["case_id"]
+    marks = {"like": marked, "unlike": marked}
+    response = client.get(f"/queries/{answer['query_id']}/similar", params=marks)
+    assert "both like and unlike" in problem(response, 422, "InvalidArgument")

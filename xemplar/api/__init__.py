@@ -62,6 +62,7 @@ from xemplar.api.results import (
     PredictionOut,
     Problem,
     Readiness,
+    SteeringOut,
     TaskState,
 )
 from xemplar.api.search import CaseFilter, QueryParameters, Search, SimilarParameters
@@ -137,5 +138,6 @@ __all__ = [
     "Role",
     "Search",
     "SimilarParameters",
+    "SteeringOut",
     "TaskState",
 ]

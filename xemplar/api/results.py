@@ -66,6 +66,18 @@ class CaseOut(BaseModel):
     image_url: str
 
 
+class SteeringOut(BaseModel):
+    """Score of a case in a steered search; `image`, `like` and `unlike` add up to it."""
+
+    score: Cosine = Field(
+        description="Cosine of the case's embedding and the search vector, which cases are ranked "
+        "by."
+    )
+    image: float = Field(description="Part of the query image, or of its region.")
+    like: float = Field(description="Part of the cases in `like`.")
+    unlike: float = Field(description="Part of the cases in `unlike`; mostly negative.")
+
+
 class NeighbourOut(CaseOut):
     """Similar case."""
 
@@ -84,6 +96,11 @@ class NeighbourOut(CaseOut):
     )
     called: bool | None = Field(
         description="True if that reaches the finding's threshold; null without a threshold."
+    )
+    steering: SteeringOut | None = Field(
+        None,
+        exclude_if=lambda steering: steering is None,
+        description="With like, unlike or region alone.",
     )
     overlay_url: str = Field(description="Grad-CAM of the case for the explained finding.")
     evidence_url: str = Field(description="Similarity evidence in this case.")
@@ -159,8 +176,8 @@ class AnswerOut(BaseModel):
     overlay: str | None = Field(None, description="With include=overlays: a data URI (JPEG).")
     maps: MapsOut | None = Field(None, description="With include=maps.")
     neighbours: list[NeighbourOut] = Field(
-        description="Most similar case first; with diversity, in the order of selection. Fewer "
-        "than k if fewer meet every condition."
+        description="Most similar case first; in a steered search, the one with the highest score; "
+        "with diversity, in the order of selection. Fewer than k if fewer meet every condition."
     )
     counter_examples: list[NeighbourOut] = Field(
         description="Most similar cases known not to have the explained finding; empty unless "

@@ -44,6 +44,10 @@ SHOWN = 60
 
 NearDuplicates: TypeAlias = Literal["keep", "drop"]
 
+FRACTION = r"(0(\.[0-9]{1,9})?|1(\.0{1,9})?)"
+LEAST_SIDE = 0.02
+"""Shortest side of a region, as a fraction of the image's."""
+
 MAX_VALUES = 100
 """Values of one repeated parameter."""
 
@@ -233,6 +237,25 @@ class Search(CaseFilter):
         description="Compares all matching cases, which takes longer in an index of more than "
         "100,000 cases.",
     )
+    like: CaseIds = Field(
+        (),
+        description="Ids of cases that the results should be more like; they are left out. "
+        "Repeatable.",
+        examples=[[CASE_ID]],
+    )
+    unlike: CaseIds = Field(
+        (),
+        description="Ids of cases that the results should be less like; they are left out. "
+        "Repeatable.",
+        examples=[[CASE_ID]],
+    )
+    region: str | None = Field(
+        None,
+        pattern=f"^{FRACTION}(,{FRACTION}){{3}}$",
+        description="Part of the image to search with: left, top, right and bottom, as fractions "
+        "of its width and height.",
+        examples=["0.1,0.5,0.4,0.9"],
+    )
     counter_examples: int = Field(
         0,
         ge=0,
@@ -241,6 +264,28 @@ class Search(CaseFilter):
         "shown as well. Filters on findings do not apply to them, all others do.",
         examples=[3],
     )
+
+    @model_validator(mode="after")
+    def _check_steering(self) -> Self:
+        both = sorted({*self.like} & {*self.unlike})
+        if both:
+            raise InvalidArgument(f"case {both[0]} is in both like and unlike; choose one of them")
+        if self.box is not None:
+            left, top, right, bottom = self.box
+            if right - left < LEAST_SIDE or bottom - top < LEAST_SIDE:
+                raise InvalidArgument(
+                    f"region is {self.region}; right must be at least {LEAST_SIDE} more than left, "
+                    "and bottom than top"
+                )
+        return self
+
+    @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """The region's left, top, right and bottom as fractions of the image; None without one."""
+        if self.region is None:
+            return None
+        left, top, right, bottom = map(float, self.region.split(","))
+        return left, top, right, bottom
 
 
 class QueryParameters(Search):

@@ -134,6 +134,34 @@ def onto_image(
     return image
 
 
+def covered(
+    box: tuple[float, float, float, float], spec: PreprocessSpec, height: int, width: int, grid: int
+) -> npt.NDArray[np.float64]:
+    """Compute how much of each cell of the network's grid a box of the image covers.
+
+    Args:
+        box: left, top, right, bottom, as fractions of the image's width and height.
+        spec: the preprocessing that made the input.
+        height: height of the image (or of its display copy) in pixels.
+        width: its width in pixels.
+        grid: cells per side, g.
+
+    Returns:
+        float64 (g, g), 0 to 1.
+    """
+    left, top, right, bottom = box
+    region, cells = input_region(spec, height, width), grid / spec.size
+    x = [(region.x + edge * region.width) * cells for edge in (left, right)]
+    y = [(region.y + edge * region.height) * cells for edge in (top, bottom)]
+    return np.outer(_overlap(y[0], y[1], grid), _overlap(x[0], x[1], grid))
+
+
+def _overlap(begin: float, end: float, cells: int) -> npt.NDArray[np.float64]:
+    first = np.arange(cells, dtype=np.float64)
+    overlap: npt.NDArray[np.float64] = np.minimum(end, first + 1) - np.maximum(begin, first)
+    return overlap.clip(0, 1)
+
+
 def _interpolation(positions: npt.NDArray[np.float32], cells: int) -> npt.NDArray[np.float32]:
     """Build a linear interpolation matrix (len(positions), cells), clamped at the edges."""
     positions = np.clip(positions, 0, cells - 1)

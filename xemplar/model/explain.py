@@ -103,6 +103,29 @@ def matching_locations(image: Features, other: Features) -> npt.NDArray[np.float
     return (ours @ theirs.T).astype(np.float32)
 
 
+def region_embedding(image: Features, region: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Compute the embedding of a region: its locations' share of the image's, at unit length.
+
+    Args:
+        image: features of one image (N = 1).
+        region: share of each spatial location that belongs to the region, float (g, g), 0 to 1.
+
+    Returns:
+        float64 (D,); zeros if the region has no features. Of the whole image, its embedding.
+
+    Raises:
+        InvalidArgument: the shapes do not fit.
+    """
+    if region.shape != image.maps.shape[2:]:
+        raise InvalidArgument(
+            f"a region of shape {region.shape} does not fit maps of {image.maps.shape[2:]}"
+        )
+    found = image.head.project(region.ravel() @ _centred_features(image))
+    length = np.linalg.norm(found)
+    scaled: npt.NDArray[np.float64] = found / length if length > 0 else found
+    return scaled
+
+
 def _centred_features(image: Features) -> npt.NDArray[np.float64]:
     """Compute the centred features of each spatial location, (g * g, C), scaled to unit norm.
 

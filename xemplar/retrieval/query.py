@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import case_id_of
-from xemplar.errors import InputError, InvalidArgument, NotARadiograph
+from xemplar.errors import InputError, InvalidArgument, NotARadiograph, NotFound
 from xemplar.imaging import DISPLAY_SIDE, Radiograph
 from xemplar.imaging.overlay import shrink
-from xemplar.imaging.preprocess import preprocess
+from xemplar.imaging.preprocess import covered, preprocess
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.densenet import Features
 from xemplar.model.encoder import BATCH
@@ -21,6 +21,7 @@ from xemplar.model.explain import grad_cam
 from xemplar.retrieval.result import Answer, Neighbour, Pixels, Prediction, Stopwatch
 from xemplar.retrieval.selection import Found, Scope
 from xemplar.retrieval.snapshot import Snapshot
+from xemplar.retrieval.steering import Target
 
 BATCH_SECONDS = 60
 """Time limit for decoding the images of one request, so that other requests get their turn."""
@@ -152,24 +153,27 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
 
     Raises:
         DatabaseUnreachable: the catalog does not answer.
+        InvalidArgument: region and marked cases leave no direction to search in.
+        NotFound: the search names a region, and the image's pixels were forgotten.
     """
-    live, scope, vector = question.live, question.scope, features.embedding[0]
+    live, scope = question.live, question.scope
     checkpoint = live.checkpoint
     probabilities = checkpoint.probabilities(features.logits[0])
     explained = question.explained
     if explained is None:
         explained = checkpoint.order(probabilities)[0]
     finding = checkpoint.card.findings[explained]
-    similar = scope.neighbours(vector)
-    contrary = scope.counter_examples(vector, finding)
+    target = scope.target(features, _region(query, features, question))
+    similar = scope.neighbours(target)
+    contrary = scope.counter_examples(target, finding)
     # pixels are forgotten only if they were no case's when the query was asked
     pixels = query.pixels
-    archived = None if pixels is None else scope.archived(vector, pixels.inputs, similar.cases)
+    archived = None if pixels is None else scope.archived(target, pixels.inputs, similar.cases)
     query.watch.stage("search")
     cams = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0]
     query.watch.stage("explain")
-    neighbours = _neighbours(live, similar.cases, explained)
-    counter_examples = _neighbours(live, contrary.cases, explained)
+    neighbours = _neighbours(live, target, similar.cases, explained)
+    counter_examples = _neighbours(live, target, contrary.cases, explained)
     query.watch.stage("describe")
     return Answer(
         query_id=secrets.token_hex(8),
@@ -214,7 +218,20 @@ def predictions(
     return tuple(found)
 
 
-def _neighbours(live: Snapshot, found: Sequence[Found], explained: int) -> tuple[Neighbour, ...]:
+def _region(query: Query, features: Features, question: Question) -> npt.NDArray[np.float64] | None:
+    """Compute the share of each spatial location that the search's region covers, (g, g)."""
+    box, spec = question.scope.search.box, question.live.checkpoint.card.spec
+    if box is None:
+        return None
+    if query.pixels is None:
+        raise NotFound("the image's size was forgotten; send the image again to search by a region")
+    height, width = query.pixels.image.shape
+    return covered(box, spec, height, width, features.maps.shape[-1])
+
+
+def _neighbours(
+    live: Snapshot, target: Target, found: Sequence[Found], explained: int
+) -> tuple[Neighbour, ...]:
     calibration = live.generation.manifest.calibration
     neighbours = []
     for rank, one in enumerate(found, start=1):
@@ -228,6 +245,7 @@ def _neighbours(live: Snapshot, found: Sequence[Found], explained: int) -> tuple
                 probability=float(probabilities[explained]),
                 called=live.checkpoint.called(probabilities, explained),
                 chance=None if calibration is None else calibration.chance_of(one.similarity),
+                steering=target.steering(live.generation.vector(one.case.id), one.score),
             )
         )
     return tuple(neighbours)

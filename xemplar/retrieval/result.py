@@ -11,6 +11,7 @@ from xemplar.errors import NotFound
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.densenet import Features
+from xemplar.retrieval.steering import Steering
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Neighbour:
         called: whether that reaches the finding's threshold; None without one.
         chance: calibrated probability that the case shares a finding with the query; None if the
             index has no calibration.
+        steering: score of a steered search, by which cases are ranked, and its parts; None where
+            cases are ranked by similarity.
     """
 
     rank: int
@@ -55,6 +58,7 @@ class Neighbour:
     probability: float
     called: bool | None
     chance: float | None
+    steering: Steering | None = None
 
 
 @dataclass(frozen=True, eq=False)

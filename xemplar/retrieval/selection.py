@@ -9,9 +9,12 @@ import numpy.typing as npt
 
 from xemplar.api.search import NEAR_DUPLICATE, CaseFilter, Search
 from xemplar.catalog import Case, Catalog
+from xemplar.errors import NotFound
 from xemplar.index import LiveIndex
 from xemplar.index.milvus.columns import Condition
+from xemplar.model.densenet import Features
 from xemplar.retrieval.duplicates import COPY_COSINE, StoredImages, case_of_image
+from xemplar.retrieval.steering import Target, target_of
 
 POOL_FACTOR, MIN_POOL = 5, 50
 """Selection considers POOL_FACTOR * count of the most similar cases, and at least MIN_POOL."""
@@ -22,10 +25,18 @@ MAX_POOL = 4096
 
 @dataclass(frozen=True)
 class Found:
-    """A selected case and its cosine to the query, in [-1, 1]."""
+    """A selected case.
+
+    Attributes:
+        case: the case.
+        similarity: cosine of the two images' embeddings, in [-1, 1].
+        score: cosine to the search vector, by which cases are ranked: the similarity, unless the
+            search is steered.
+    """
 
     case: Case
     similarity: float
+    score: float
 
 
 @dataclass(frozen=True)
@@ -59,9 +70,9 @@ class Scope:
     Attributes:
         search: the search parameters.
         generation: index that all neighbours come from, even if another becomes live meanwhile.
-        matched: number of its cases that meet the filter, without the cases in ``exclude`` and
-            ``exclude_patient_of``. Other images of those patients count, so that the number does
-            not reveal how many there are.
+        matched: number of its cases that meet the filter, without the cases in ``exclude``,
+            ``exclude_patient_of``, ``like`` and ``unlike``. Other images of those
+            patients count, so that the number does not reveal how many there are.
     """
 
     def __init__(
@@ -76,7 +87,7 @@ class Scope:
             search: the search parameters.
 
         Raises:
-            NotFound: an excluded case does not exist.
+            NotFound: an excluded case does not exist, or a marked one is not in the index.
             UnknownFinding: the filter names a finding of no vocabulary and no case.
         """
         self.search = search
@@ -84,7 +95,13 @@ class Scope:
         self._catalog = catalog
         self._images = images
         of_patients = [catalog.case(case_id) for case_id in search.exclude_patient_of]
+        like, unlike = (
+            [catalog.case(case_id) for case_id in dict.fromkeys(ids)]
+            for ids in (search.like, search.unlike)
+        )
+        self._like, self._unlike = (_marked(generation, cases) for cases in (like, unlike))
         named = {catalog.case(case_id).id for case_id in search.exclude}
+        named.update(case.id for case in (*like, *unlike))
         named.update(case.id for case in of_patients)
         patients = {case.patient for case in of_patients if case.patient}
         same = (number for patient in patients for number in catalog.patient_ids(patient))
@@ -99,11 +116,15 @@ class Scope:
         matching = np.ones(len(ids), bool) if self._matching is None else self._matching.mask
         self.matched = int(np.count_nonzero(matching) - np.count_nonzero(matching[named_rows]))
 
-    def neighbours(self, vector: npt.NDArray[np.float32]) -> Selection:
-        """Returns the k cases for an embedding, float32 (C,), or fewer if fewer qualify."""
-        return self._find(vector, self.search.k, self._matching)
+    def target(self, features: Features, region: npt.NDArray[np.float64] | None) -> Target:
+        """Computes the search vector of an image; see `target_of`."""
+        return target_of(features, region, self._like, self._unlike)
 
-    def counter_examples(self, vector: npt.NDArray[np.float32], finding: str) -> Selection:
+    def neighbours(self, target: Target) -> Selection:
+        """Returns the k cases for a search vector, or fewer if fewer qualify."""
+        return self._find(target, self.search.k, self._matching)
+
+    def counter_examples(self, target: Target, finding: str) -> Selection:
         """Returns the most similar cases known not to have a finding, selected like neighbours."""
         if not self.search.counter_examples:
             return Selection(())
@@ -111,18 +132,18 @@ class Scope:
             no_findings: dict[str, tuple[str, ...]] = {"any_of": (), "all_of": (), "none_of": ()}
             others = self.search.model_copy(update=no_findings)
             self._without[finding] = self._match(others, finding)
-        return self._find(vector, self.search.counter_examples, self._without[finding])
+        return self._find(target, self.search.counter_examples, self._without[finding])
 
     def archived(
         self,
-        vector: npt.NDArray[np.float32],
+        target: Target,
         inputs: npt.NDArray[np.uint8],
         neighbours: Sequence[Found],
     ) -> Case | None:
         """Finds the case that shows the query image itself, even if the search excludes it.
 
         Args:
-            vector: float32 (C,), embedding of the image.
+            target: of the image.
             inputs: uint8 (s, s), network input of the image.
             neighbours: of the image.
 
@@ -130,10 +151,10 @@ class Scope:
             The most similar such case; None if none of the `MAX_COPIES` most similar cases is one.
         """
         everything = self.search.matches_all and not self._excluded
-        everything &= self.search.near_duplicates == "keep"
+        everything &= self.search.near_duplicates == "keep" and target.parts is None
         if everything and neighbours and neighbours[0].similarity < COPY_COSINE:
             return None  # the most similar case of all is not similar enough
-        return case_of_image(vector, inputs, self.generation, self._catalog, self._images)
+        return case_of_image(target.image, inputs, self.generation, self._catalog, self._images)
 
     def _match(self, wanted: CaseFilter, known_absent: str | None = None) -> _Matching:
         """Selects the cases that meet a filter, and describes it for an index in Milvus."""
@@ -141,9 +162,7 @@ class Scope:
         # the mask first: Milvus then also looks at what changed while it was made
         return _Matching(self.generation.matching(*about), self.generation.condition(*about))
 
-    def _find(
-        self, vector: npt.NDArray[np.float32], count: int, matching: _Matching | None
-    ) -> Selection:
+    def _find(self, target: Target, count: int, matching: _Matching | None) -> Selection:
         """Searches and selects, with a larger pool while too many candidates are rejected.
 
         Skips cases that were removed from the catalog after the generation was built.
@@ -158,17 +177,24 @@ class Scope:
         pool = max(POOL_FACTOR * count, MIN_POOL) if picky else count
         while True:
             hits = self.generation.search(
-                vector, pool, self._excluded, among, exact=search.exact, condition=condition
+                target.vector, pool, self._excluded, among, exact=search.exact, condition=condition
             )
             cases = self._catalog.cases(map(int, hits.ids))
             scored = [(int(i), float(s)) for i, s in zip(hits.ids, hits.similarity, strict=True)]
-            found = [Found(cases[number], score) for number, score in scored if number in cases]
+            found = [
+                Found(cases[number], self._similarity(target, number, score), score)
+                for number, score in scored
+                if number in cases
+            ]
             vectors = _vectors(self.generation, [one.case for one in found])
             chosen = choose(found, vectors, count, search, self._is_copy)
             searched = len(scored) < pool or scored[-1][1] < search.min_similarity
             if len(chosen) == count or searched or pool >= MAX_POOL:
                 return Selection(chosen, hits.recall_at_10)
             pool = min(4 * pool, MAX_POOL)
+
+    def _similarity(self, target: Target, case: int, score: float) -> float:
+        return score if target.parts is None else target.similarity(self.generation.vector(case))
 
     def _is_copy(self, case: Case, chosen: Sequence[Case]) -> bool:
         """Returns True if a case shows the image of an excluded or already selected case."""
@@ -187,6 +213,18 @@ def _rows(ids: npt.NDArray[np.int64], some: Collection[int]) -> npt.NDArray[np.i
     wanted = np.fromiter(some, np.int64, len(some))
     rows = np.searchsorted(ids, wanted)
     return rows[np.searchsorted(ids, wanted, "right") > rows]
+
+
+def _marked(generation: LiveIndex, cases: Sequence[Case]) -> npt.NDArray[np.float32]:
+    """Returns the embeddings of marked cases, float32 (n, C).
+
+    Raises:
+        NotFound: one of them is not in the index.
+    """
+    missing = next((case for case in cases if case.id not in generation), None)
+    if missing is not None:
+        raise NotFound(f"case {missing.case_id} is not in the live index generation; unmark it")
+    return _vectors(generation, cases)
 
 
 def _vectors(generation: LiveIndex, cases: Sequence[Case]) -> npt.NDArray[np.float32]:
@@ -218,16 +256,18 @@ def choose(
         is_copy: returns True if a case shows the same image as one of the given, already selected
             cases; called with those whose cosine to it is at least `COPY_COSINE`.
     """
-    similarity = np.array([one.similarity for one in found])
+    similarity, score = (
+        np.array([getattr(one, name) for one in found]) for name in ("similarity", "score")
+    )
     patient = np.array([one.case.patient or f"unknown {n}" for n, one in enumerate(found)])
     drop = search.near_duplicates == "drop"
-    left = similarity >= search.min_similarity
+    left = score >= search.min_similarity
     if drop:
         left &= similarity <= NEAR_DUPLICATE
     nearest = np.zeros(len(found))
     chosen: list[int] = []
     while len(chosen) < count and left.any():
-        gain = (1 - search.diversity) * similarity - search.diversity * nearest
+        gain = (1 - search.diversity) * score - search.diversity * nearest
         best = int(np.argmax(np.where(left, gain, -np.inf)))
         left[best] = False
         cosine = vectors @ vectors[best]

@@ -17,6 +17,7 @@ from xemplar.imaging import Radiograph
 from xemplar.imaging.preprocess import (
     InputRegion,
     PreprocessSpec,
+    covered,
     input_region,
     onto_image,
     preprocess,
@@ -254,3 +255,15 @@ def test_mapping_back_is_the_inverse_of_preprocessing(
     region = input_region(spec, height, width)
     assert abs(centre[0] - y) < 16 * height / region.height
     assert abs(centre[1] - x) < 16 * width / region.width
+
+
+def test_a_box_covers_cells_of_the_grid_by_their_area() -> None:
+    spec = PreprocessSpec(64)
+    assert covered((0, 0, 1, 1), spec, 300, 200, 2).tolist() == [[1, 1], [1, 1]]
+    assert covered((0.25, 0, 1, 0.5), spec, 300, 200, 2).tolist() == [[0.5, 1], [0, 0]]
+
+
+def test_a_box_is_found_where_padding_puts_the_image() -> None:
+    spec = PreprocessSpec(64, "pad")  # of an image half as wide as high: the middle half
+    assert covered((0, 0, 1, 1), spec, 200, 100, 4).tolist() == [[0, 1, 1, 0]] * 4
+    assert covered((0, 0, 0.5, 0.25), spec, 200, 100, 4).tolist() == [[0, 1, 0, 0], *[[0] * 4] * 3]

@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from tests.xemplar.index.vectors import unit
 from xemplar.api.search import NEAR_DUPLICATE, Search
 from xemplar.catalog import EVERYTHING, Case, Catalog
-from xemplar.errors import InvalidArgument
+from xemplar.errors import InvalidArgument, NotFound
 from xemplar.index import Hits, LiveIndex
+from xemplar.model.densenet import EmbeddingHead, Features, features
 from xemplar.retrieval import selection
 from xemplar.retrieval.duplicates import StoredImages
 from xemplar.retrieval.selection import Found, Scope, choose
+from xemplar.retrieval.steering import Target
 
 DAY = datetime(2025, 3, 1, tzinfo=UTC)
 QUERY = unit(np.float32([1, 1, 1]))
+TARGET = Target(QUERY, QUERY)
 
 
 def case(number: int, patient: str | None = None) -> Case:
@@ -28,6 +31,13 @@ def case(number: int, patient: str | None = None) -> Case:
         id=number, case_id=digest[-16:], image_sha256=digest, source="set", height=9, width=9,
         spacing_mm=None, photometric=None, created_at=DAY, patient=patient,
     )  # fmt: skip
+
+
+def features_of(vector: npt.NDArray[np.float32]) -> Features:
+    maps = vector[None, :, None, None]
+    nothing = np.zeros((1, len(vector)), np.float32)
+    head = EmbeddingHead(np.zeros_like(maps[0]))
+    return features(maps, nothing, np.zeros(1, np.float32), head)
 
 
 class Fake:
@@ -88,7 +98,7 @@ class Fake:
         return Scope(cast("LiveIndex", self), cast("Catalog", self), images, search)
 
     def neighbours(self, **asked: Any) -> list[int]:
-        return [one.case.id for one in self.scope(Search(**asked)).neighbours(QUERY).cases]
+        return [one.case.id for one in self.scope(Search(**asked)).neighbours(TARGET).cases]
 
 
 def gains(fake: Fake, chosen: list[int], search: Search) -> dict[int, float]:
@@ -126,7 +136,7 @@ def test_choosing_follows_its_definition(data: st.DataObject) -> None:
         near_duplicates=data.draw(st.sampled_from(["keep", "drop"])),
         one_per_patient=data.draw(st.booleans()),
     )
-    chosen = [one.case.id for one in fake.scope(search).neighbours(QUERY).cases]
+    chosen = [one.case.id for one in fake.scope(search).neighbours(TARGET).cases]
     for step, number in enumerate(chosen):
         possible = gains(fake, chosen[:step], search)
         assert possible[number] >= max(possible.values()) - 1e-6
@@ -233,21 +243,40 @@ def test_the_case_of_a_images_own_image_is_told_whatever_is_left_out(
     fake.copies = [{100, 2}]
     monkeypatch.setattr("xemplar.retrieval.duplicates.local_contrast", lambda number: number)
     scope = fake.scope(search)
-    neighbours, inputs = scope.neighbours(QUERY).cases, cast("npt.NDArray[np.uint8]", 100)
-    assert scope.archived(QUERY, inputs, neighbours) == case(2)
-    assert scope.archived(QUERY, cast("npt.NDArray[np.uint8]", 101), neighbours) is None
+    neighbours, inputs = scope.neighbours(TARGET).cases, cast("npt.NDArray[np.uint8]", 100)
+    assert scope.archived(TARGET, inputs, neighbours) == case(2)
+    assert scope.archived(TARGET, cast("npt.NDArray[np.uint8]", 101), neighbours) is None
 
 
 def test_an_image_unlike_all_cases_is_not_sought_a_second_time() -> None:
     fake = Fake(unit(np.float32([[1, 0, 0], [0, 1, 0]])))
     scope = fake.scope(Search(k=1))
-    neighbours = scope.neighbours(QUERY).cases
-    assert scope.archived(QUERY, np.zeros((9, 9), np.uint8), neighbours) is None
+    neighbours = scope.neighbours(TARGET).cases
+    assert scope.archived(TARGET, np.zeros((9, 9), np.uint8), neighbours) is None
     assert fake.asked == [1]
 
 
 @pytest.mark.parametrize(("exact", "recall"), [(False, 0.99), (True, 1.0)])
 def test_a_selection_states_the_recall_of_its_search(exact: bool, recall: float) -> None:
     fake = Fake(unit(np.float32([[1, 1, 1], [1, 1, 2]])))
-    assert fake.scope(Search(k=1, exact=exact)).neighbours(QUERY).recall_at_10 == recall
+    assert fake.scope(Search(k=1, exact=exact)).neighbours(TARGET).recall_at_10 == recall
     assert fake.exact is exact
+
+
+def test_marked_cases_are_left_out_and_move_the_search() -> None:
+    fake = Fake(unit(np.float32([[1, 1, 0], [1, 0, 1], [1, 0.9, 0], [1, 0, 0.9], [0, 1, 0]])))
+    scope = fake.scope(Search(k=2, like=(f"{1:016x}",), unlike=(f"{0:016x}",)))
+    query = features_of(np.float32([1, 0.5, 0.5]))
+    found = scope.neighbours(scope.target(query, None)).cases
+    assert [one.case.id for one in found] == [3, 2]
+    assert scope.matched == 3
+    for one in found:
+        cosine = float(query.embedding[0] @ fake.vectors[one.case.id])
+        assert one.similarity == pytest.approx(cosine, abs=1e-6)
+    assert found[0].score > found[0].similarity
+
+
+def test_a_marked_case_that_is_not_in_the_index_is_refused() -> None:
+    fake = Fake(unit(np.float32([[1, 1, 0], [1, 0, 1]])), [None] * 3)  # the catalog has a third one
+    with pytest.raises(NotFound, match="unmark it"):
+        fake.scope(Search(like=(f"{2:016x}",)))

@@ -1,0 +1,106 @@
+"""Steers a search: to a region of the image, towards some cases and away from others.
+
+No forward pass: the search vector follows from the image's features and the cases' embeddings.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xemplar.errors import InvalidArgument
+from xemplar.model.densenet import Features
+from xemplar.model.explain import region_embedding
+
+LIKE, UNLIKE = 0.75, 0.25
+"""Weights of Rocchio's relevance feedback for marked cases, where the image has 1.
+
+Smaller for unwanted cases, as usual: what is wanted gathers in one place, what is not is scattered.
+"""
+
+Vector = npt.NDArray[np.float32]
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Steering:
+    """Score of a case in a steered search, and its parts, which add up to it.
+
+    Attributes:
+        score: cosine of the search vector and the case's embedding, in [-1, 1].
+        image: part of the image, or of its region.
+        like: part of the cases marked as wanted.
+        unlike: part of the cases marked as unwanted.
+    """
+
+    score: float
+    image: float
+    like: float
+    unlike: float
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The vector that a search compares cases with.
+
+    Attributes:
+        image: float32 (D,), embedding of the image, unit length.
+        vector: float32 (D,), search vector, unit length; the embedding unless it is steered.
+        parts: float64 (3, D), those of image, wanted and unwanted cases, which add up to the
+            search vector; None unless it is steered.
+    """
+
+    image: Vector
+    vector: Vector
+    parts: npt.NDArray[np.float64] | None = None
+
+    def similarity(self, case: Vector) -> float:
+        """Return the cosine of the image and a case, given the case's embedding, float32 (D,)."""
+        return float(np.clip(self.image.astype(np.float64) @ case, -1, 1))
+
+    def steering(self, case: Vector, score: float) -> Steering | None:
+        """Decompose the score of a case with this embedding, (D,); None unless steered."""
+        if self.parts is None:
+            return None
+        return Steering(score, *(float(part) for part in self.parts @ case))
+
+
+def target_of(
+    features: Features, region: npt.NDArray[np.float64] | None, like: Vectors, unlike: Vectors
+) -> Target:
+    """Compute the search vector of an image.
+
+    With b the embedding of the image or of its region, and means of the cases' embeddings, it is
+    b + LIKE mean(like) - UNLIKE mean(unlike) at unit length (Rocchio, Relevance feedback in
+    information retrieval, in Salton (ed.), The SMART Retrieval System, 1971).
+
+    Args:
+        features: of the image (N = 1).
+        region: share of each spatial location that belongs to the region, (g, g); None for the
+            whole image.
+        like: embeddings of cases to move towards, float32 (n, D).
+        unlike: embeddings of cases to move away from, float32 (n, D).
+
+    Raises:
+        InvalidArgument: region or marks leave no direction to search in.
+    """
+    image = features.embedding[0]
+    if region is None and not len(like) and not len(unlike):
+        return Target(image, image)
+    base = image if region is None else region_embedding(features, region)
+    parts = np.stack([base, LIKE * _mean(like, image), -UNLIKE * _mean(unlike, image)])
+    length = np.linalg.norm(parts.sum(axis=0))
+    if length < np.sqrt(np.finfo(np.float32).eps):
+        raise InvalidArgument(
+            "region and marked cases leave nothing to search for; mark other cases, or a larger "
+            "region"
+        )
+    parts = parts / length
+    vector = parts.sum(axis=0)
+    return Target(image, vector.astype(np.float32), parts)
+
+
+def _mean(vectors: Vectors, like: Vector) -> npt.NDArray[np.float64]:
+    found: Any = vectors.mean(axis=0, dtype=np.float64) if len(vectors) else np.zeros(len(like))
+    return np.asarray(found, np.float64)
