@@ -17,6 +17,10 @@ LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	--constraint constraints.txt pyproject.toml --output-file
 
+# set in many containers: each of the hundreds of processes that tests start would compile FastAPI,
+# SQLAlchemy and the like anew, which takes longer than what it is started for
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types unit explore page page-lint page-checked trainer system engines docs coverage containers lock format clean
 
