@@ -2,13 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-# two files at once: half of what tests do is wait, for a browser, a kill, a database; and a thread
-# each, as two pools of as many threads as processors wait for one another
+# a thread each: pools of as many threads as processors wait for one another, in tests side by side;
 # tests write and delete thousands of small files: in memory, where there are 4 GB of it for that
 TEMPORARY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null \
 	&& echo TMPDIR=/dev/shm)
-TESTS := $(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
-# to look for them in all files, each worker would import torch and more
+TESTS := $(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest
+# for those that mostly wait, for a browser, a kill, a database
+WAITING := --dist loadfile --no-loadscope-reorder --numprocesses
+UNIT := -m 'not system' --ignore tests/trainer --ignore-glob '*/test_page*'
+# parts at once: one more than processors, as each waits now and then
+PARTS := $(MAKE) --no-print-directory --keep-going --output-sync \
+	--jobs $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# to look for them in all files would import torch and more
 SYSTEM := $(shell grep -rl --include 'test_*.py' 'mark\.system' tests | grep -v '^tests/trainer/')
 # byte code is compiled as modules are imported: most of torch's thousands never are
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
@@ -17,14 +22,19 @@ LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	--constraint constraints.txt pyproject.toml --output-file
 
+# set in many containers: each of the hundreds of processes that tests start would compile FastAPI,
+# SQLAlchemy and the like anew, which takes longer than what it is started for
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit explore page page-lint page-checked trainer system engines docs coverage containers lock format clean
+.PHONY: help demo test lint types unit service library programs explore page page-lint page-checked \
+	trainer system engines docs coverage containers lock format clean
 
 help:
 	@echo "make demo          index images, serve on http://127.0.0.1:8000, show a first answer"
 	@echo "make demo ONCE=1   the same, and exit after the first answer"
 	@echo "make test          all of: lint types docs unit page trainer system; each of them a target too"
-	@echo "make unit          quick feedback: the unit tests alone"
+	@echo "make unit          quick feedback: the unit tests alone; or a part: service library programs"
 	@echo "make explore       the unit tests with random and more examples; a restore cut at every line"
 	@echo "make system        short forms of the checks in tests/system/: load, kills, outages, full disks"
 	@echo "make docs          the documentation as a site: build/site/html/index.html"
@@ -54,9 +64,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 demo: $(VENV)/.base
 	$(RUN) -m xemplar demo $(if $(ONCE),--once)
 
-# every part runs, whatever became of those before it; make fails at the end if one of them did
+# every part runs, whatever becomes of the others; make fails at the end if one of them did. Each is
+# one or two processes that import only what they need; the longest begin first.
 test: $(VENV)/.dev
-	$(MAKE) --no-print-directory --keep-going lint types docs unit page trainer system
+	$(PARTS) system service library trainer page programs types docs lint
 
 lint: $(VENV)/.dev page-lint
 	$(RUN) -m ruff format --check .
@@ -80,14 +91,22 @@ types: $(VENV)/.dev
 	$(RUN) -m mypy
 
 unit: $(VENV)/.dev
-	$(TESTS) -m 'not system' --ignore tests/trainer --ignore-glob '*/test_page*'
+	$(PARTS) service library programs
 
-explore: $(VENV)/.dev
-	HYPOTHESIS_PROFILE=explore $(TESTS) -m 'not system' --ignore tests/trainer --ignore-glob '*/test_page*'
+service: $(VENV)/.dev
+	$(TESTS) $(UNIT) tests/app
 
-# a browser is mostly waited for
+library: $(VENV)/.dev
+	$(TESTS) $(UNIT) tests/xemplar
+
+programs: $(VENV)/.dev
+	$(TESTS) $(UNIT) --ignore tests/app --ignore tests/xemplar
+
+explore: export HYPOTHESIS_PROFILE = explore
+explore: unit
+
 page: $(VENV)/.dev
-	$(TESTS) --numprocesses 4 tests/app/test_page*.py
+	$(TESTS) $(WAITING) 2 tests/app/test_page*.py
 
 # apart, as in real life: no training shares a process with FAISS, OpenVINO and a web server;
 # where all did, the process now and then ended with a segmentation fault (see CONTRIBUTING)
@@ -95,17 +114,21 @@ trainer: $(VENV)/.dev
 	$(TESTS) tests/trainer
 
 system: $(VENV)/.dev
-	$(TESTS) -m system $(SYSTEM)
+	$(TESTS) $(WAITING) 2 -m system $(SYSTEM)
 
 docs: $(VENV)/.dev
 	$(RUN) docs/generate.py
 
 coverage: $(VENV)/.dev
-	$(TESTS) -m 'not system' --ignore tests/trainer --ignore-glob '*/test_page*' $(foreach package,\
+	$(TESTS) $(WAITING) 2 $(UNIT) $(foreach package,\
 		xemplar app indexer evaluator pacs,--cov $(package)) --cov-report term:skip-covered
 
-containers: $(VENV)/.base
+# what `make containers` takes beside the base
+$(VENV)/.containers: pyproject.toml constraints.txt | $(VENV)/.base
 	$(PIP) --editable . --group containers
+	@touch $@
+
+containers: $(VENV)/.containers
 	$(RUN) -m tests.system.containers $(if $(TARGET),--target $(TARGET)) \
 		$(if $(XEMPLAR_DATA),--data $(XEMPLAR_DATA)) || [ $$? = 77 ]  # where none can run: skipped
 
@@ -113,8 +136,8 @@ containers: $(VENV)/.base
 engines: $(VENV)/.dev
 	$(PIP) --editable . --group engines
 	unshare --map-root-user --net sh -c 'ip link set lo up && exec "$$@"' - \
-		env $(TESTS) --numprocesses 0 tests/xemplar/index/milvus tests/system/test_milvus.py
-	$(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest --timeout 900 tests/indexer/test_cluster.py
+		env $(TESTS) tests/xemplar/index/milvus tests/system/test_milvus.py
+	$(TESTS) --timeout 900 tests/indexer/test_cluster.py
 
 lock: $(VENV)/.base
 	$(PIP) --editable . --group lock

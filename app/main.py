@@ -45,7 +45,7 @@ from .opening import Opener, log_failure
 from .problems import METHODS, add_problem_handlers, add_problem_schema
 from .recent import RecentErrors
 from .remembered import MAINTAIN_SECONDS, RememberedQueries
-from .routes import router
+from .routes import ROUTES
 from .routes.docs import STATIC
 from .routes.page import FOLDER, PageFiles
 from .security import USES_SECONDS, Guard, KeyRing
@@ -206,7 +206,7 @@ def create_app(
     app.add_middleware(HeadAsGet)
     app.add_middleware(PathPrefix, prefix=settings.root_path)
     add_problem_handlers(app)
-    app.include_router(router)
+    app.router.routes.extend(ROUTES)
     app.mount("/page", PageFiles(directory=FOLDER))
     add_problem_schema(app)
     check_prefix(app, settings.root_path)

@@ -149,7 +149,7 @@ def warm_up(retriever: Retriever) -> None:
     """
     noise = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
     file = io.BytesIO()
-    Image.fromarray(noise).save(file, "PNG")
+    Image.fromarray(noise).save(file, "PNG", compress_level=0)
     live = retriever.live
     inputs = preprocess(retriever.decode(file.getvalue()), live.checkpoint.card.spec)
     features = live.encoder.encode(inputs[None])

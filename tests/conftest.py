@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 def _safe_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undoes what `xemplar.__main__.main` sets for the processes that it starts."""
     monkeypatch.setenv("PYTHONSAFEPATH", "")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread_in_faiss() -> Iterator[None]:
+    """Threads wait for one another at each of hundreds of small steps; beside other tests, long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xemplar.index.builder._all_processors", nullcontext)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
 from xemplar.data.datasets import open_dataset
 from xemplar.model.calibration import Population
-from xemplar.model.checkpoint import load, save
-from xemplar.model.encoder import Precision, open_encoder
+from xemplar.model.checkpoint import Checkpoint, load, save
+from xemplar.model.encoder import Encoder, Precision, open_encoder
 
 CASES = 12
 FINDINGS = ("Effusion", "Mass|Nodule", "No Finding", "")
@@ -84,8 +84,19 @@ def _built(tiny_checkpoint: Path) -> SmallStore:
             rows.writerow([f"image-{n}.png", *about])
     store, loaded = Store(root / "store"), load(checkpoint)
     migrate(store.database_url)
-    encoder = open_encoder(loaded, precision=Precision.FLOAT32)
+    encoder = shared_encoder(loaded, precision=Precision.FLOAT32)
     with open_catalog(store.database_url) as catalog:
         embed_images(open_dataset(folder).images, store, catalog, encoder)
         build_generation(store, catalog, loaded)
     return SmallStore(store, checkpoint, images)
+
+
+_OPENED: dict[tuple[object, ...], Encoder] = {}
+
+
+def shared_encoder(checkpoint: Checkpoint, *options: object, **named: object) -> Encoder:
+    """`open_encoder`, whose networks are compiled once: that takes as long as several requests."""
+    key = (checkpoint.digest, *options, *sorted(named.items()))
+    if key not in _OPENED:
+        _OPENED[key] = open_encoder(checkpoint, *options, **named)
+    return Encoder(checkpoint, _OPENED[key]._backend)

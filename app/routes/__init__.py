@@ -1,6 +1,6 @@
 """Routes of the service, by subject."""
 
-from fastapi import APIRouter
+from itertools import chain
 
 from . import (
     admin,
@@ -16,18 +16,22 @@ from . import (
     ratings,
 )
 
-router = APIRouter()
-router.include_router(queries.router)
-router.include_router(cases.router)
-router.include_router(ratings.router)
-router.include_router(changes.router)
-router.include_router(jobs.router)
-router.include_router(generations.router)
-router.include_router(keys.router)
-router.include_router(ratings.export)
-router.include_router(admin.router)
-router.include_router(operation.router)  # open to all, except the metrics
-router.include_router(page.router)
-router.include_router(docs.router)
+ROUTERS = (
+    queries.router,
+    cases.router,
+    ratings.router,
+    changes.router,
+    jobs.router,
+    generations.router,
+    keys.router,
+    ratings.export,
+    admin.router,
+    operation.router,  # open to all, except the metrics
+    page.router,
+    docs.router,
+)
 
-__all__ = ["router"]
+ROUTES = tuple(chain.from_iterable(router.routes for router in ROUTERS))
+"""All of them, complete: a router that is included is built again with each application."""
+
+__all__ = ["ROUTES"]

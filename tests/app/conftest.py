@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from starlette.exceptions import StarletteDeprecationWarning
-from xemplar_app import security
+from xemplar_app import opening, security
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
 from xemplar_app.settings import ServiceSettings
 
 from tests.agreement import PATIENCE
-from tests.stores import SmallStore, small_store
+from tests.stores import SmallStore, shared_encoder, small_store
 from xemplar.model.encoder import Precision
 from xemplar.operations.keys import Keys, open_keys
 from xemplar.retrieval.retriever import Retriever
@@ -34,6 +34,13 @@ def _this_machine() -> Iterator[None]:
     """Without keys the service answers only its own machine, which the test client calls so."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(security, "LOOPBACK_NAMES", {*security.LOOPBACK_NAMES, "testserver"})
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _networks_compiled_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "open_encoder", shared_encoder)
         yield
 
 

@@ -13,7 +13,9 @@ from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import problem
 from tests.images import encoded
-from tests.stores import CASES, SmallStore
+from tests.stores import CASES, SmallStore, shared_encoder
+from xemplar.imaging.validation.validator import InputValidator
+from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Precision
 from xemplar.phantom import phantom
 from xemplar.retrieval.retriever import Retriever
@@ -24,15 +26,21 @@ PAGE = np.full((200, 160), 255, np.uint8)
 PAGE[20:180:12, 20:140] = 0
 
 
+@pytest.fixture(scope="module")
+def validator(tiny: Checkpoint) -> InputValidator | None:
+    """It knows phantoms."""
+    images = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
+    return fit_validator(images, shared_encoder(tiny, precision=Precision.FLOAT32))
+
+
 @pytest.fixture
-def guarded(own: SmallStore) -> Retriever:
-    """A retriever on a test's own store, whose input validator knows phantoms."""
+def guarded(own: SmallStore, validator: InputValidator | None) -> Retriever:
+    """A retriever on a test's own store, with that input validator."""
     settings = ServiceSettings(
         store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
     )
     one = open_retriever(settings)
-    images = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
-    one.live = replace(one.live, validator=fit_validator(images, one.encoder))
+    one.live = replace(one.live, validator=validator)
     return one
 
 

@@ -3,7 +3,10 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,8 @@ from xemplar.errors import (
     NotFound,
     NothingIndexed,
 )
+from xemplar.imaging import Limits, Radiograph, decode
+from xemplar.imaging.decoder_pool import decoder
 from xemplar.index import SimilarityCalibration, current, remove
 from xemplar.index import generations as all_generations
 from xemplar.model.checkpoint import Checkpoint, load, save
@@ -43,11 +48,18 @@ LINE.add_typer(generations, name="generations")
 LINE.add_typer(jobs, name="jobs")
 
 
+@contextmanager
+def decoding_here(workers: int, limits: Limits, seconds: int) -> Iterator[partial[Radiograph]]:
+    """In place of `decoder`, whose workers start for longer than the rest of a test takes."""
+    yield partial(decode, limits=limits)
+
+
 @pytest.fixture
 def call(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.setenv("XEMPLAR_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("XEMPLAR_CHECKPOINT", str(tiny_checkpoint))
     monkeypatch.delenv("XEMPLAR_DATABASE_URL", raising=False)
+    monkeypatch.setattr("xemplar.imaging.decoder_pool.decoder", decoding_here)
 
     def run(*words: object, fails: bool = False) -> Result:
         result = CliRunner().invoke(LINE, [str(word) for word in words])
@@ -84,7 +96,8 @@ def test_indexing_again_leaves_the_live_generation(call, tmp_path: Path) -> None
 def test_an_image_that_decodes_without_end_holds_up_no_archive(  # type: ignore[no-untyped-def]
     call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xemplar_indexer.cli.DECODE_SECONDS", 1)
+    monkeypatch.setattr("xemplar.imaging.decoder_pool.decoder", decoder)
+    monkeypatch.setattr("xemplar_indexer.cli.DECODE_SECONDS", 10)
     folder = data_set(tmp_path / "one", range(3))
     (folder / "1.png").write_bytes(hostile.scans_without_end(100_000))
     done = call("index", folder)

@@ -3,6 +3,7 @@
 import io
 import json
 import mmap
+import shutil
 from pathlib import Path
 
 import faiss
@@ -184,17 +185,27 @@ def test_a_kind_that_was_asked_for_is_remembered(store: Store, factory: str) -> 
     assert generations(store) == (manifest,)
 
 
-def with_lists(store: Store) -> Manifest:
-    ids = np.arange(200, dtype=np.int64)
-    return build(store, checkpoint(), source(ids, random_vectors(200)), factory="IVF4,SQ8")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store of one generation, which has all kinds of files."""
+    store, ids = Store(tmp_path_factory.mktemp("trained")), np.arange(200, dtype=np.int64)
+    build(store, checkpoint(), source(ids, random_vectors(200)), factory="IVF4,SQ8")
+    return store
+
+
+def with_lists(store: Store, trained: Store) -> Manifest:
+    """Copy it into a store: to train lists takes longer than to look at them."""
+    shutil.copytree(trained.root, store.root)
+    (manifest,) = generations(store)
+    return manifest
 
 
 @pytest.mark.parametrize("name", [*ROWS, "ivf.faiss", "manifest.json"])
 @pytest.mark.parametrize("damage", ["cut", "grow", "empty", "remove"])
 def test_every_file_of_another_size_is_refused_with_the_mend(
-    store: Store, name: str, damage: str
+    store: Store, trained: Store, name: str, damage: str
 ) -> None:
-    publish(store, with_lists(store).name)
+    publish(store, with_lists(store, trained).name)
     path = store.generations / current(store) / name
     content = path.read_bytes()
     path.unlink()
@@ -207,8 +218,8 @@ def test_every_file_of_another_size_is_refused_with_the_mend(
 
 
 @pytest.mark.parametrize("name", [*ROWS, "ivf.faiss"])
-def test_digests_tell_a_changed_bit(store: Store, name: str) -> None:
-    manifest = with_lists(store)
+def test_digests_tell_a_changed_bit(store: Store, trained: Store, name: str) -> None:
+    manifest = with_lists(store, trained)
     folder = store.generations / manifest.name
     check_files(folder, manifest)
     content = bytearray((folder / name).read_bytes())
@@ -246,9 +257,11 @@ def test_an_array_of_another_type_is_refused(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", [*ROWS, "ivf.faiss"])
-def test_a_file_that_is_cut_under_an_open_generation_is_refused(store: Store, name: str) -> None:
+def test_a_file_that_is_cut_under_an_open_generation_is_refused(
+    store: Store, trained: Store, name: str
+) -> None:
     """Reading beyond its end would kill the process."""
-    publish(store, with_lists(store).name)
+    publish(store, with_lists(store, trained).name)
     generation = open_generation(store, checkpoint())
     vector = generation.vector(7)
     for ask in (generation.vector, generation.cams, generation.logits):
@@ -262,8 +275,8 @@ def test_a_file_that_is_cut_under_an_open_generation_is_refused(store: Store, na
         generation.search(vector, 3)
 
 
-def test_a_deleted_generation_that_is_open_answers_on(store: Store) -> None:
-    first, second = with_lists(store), built(store)
+def test_a_deleted_generation_that_is_open_answers_on(store: Store, trained: Store) -> None:
+    first, second = with_lists(store, trained), built(store)
     publish(store, first.name)
     generation = open_generation(store, checkpoint())
     publish(store, second.name)
@@ -311,8 +324,8 @@ def test_another_preprocessing_of_the_same_file_is_named(store: Store) -> None:
         open_generation(store, other)
 
 
-def test_inverted_lists_of_another_metric_are_refused(store: Store) -> None:
-    publish(store, with_lists(store).name)
+def test_inverted_lists_of_another_metric_are_refused(store: Store, trained: Store) -> None:
+    publish(store, with_lists(store, trained).name)
     index = faiss.index_factory(SIZE, "IVF4,SQ8", faiss.METRIC_L2)
     index.train(random_vectors(200))
     index.add(random_vectors(200))
@@ -321,8 +334,8 @@ def test_inverted_lists_of_another_metric_are_refused(store: Store) -> None:
         open_generation(store, checkpoint())
 
 
-def test_a_file_that_holds_no_lists_is_refused(store: Store) -> None:
-    publish(store, with_lists(store).name)
+def test_a_file_that_holds_no_lists_is_refused(store: Store, trained: Store) -> None:
+    publish(store, with_lists(store, trained).name)
     rewritten(store, "ivf.faiss", b"no lists of FAISS at all")
     with pytest.raises(CorruptArtefact, match=r"ivf\.faiss holds no .*xemplar reindex"):
         open_generation(store, checkpoint())
