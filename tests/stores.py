@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from xemplar_indexer.job import embed_images
 from xemplar_indexer.publishing import build_generation
@@ -94,7 +95,7 @@ def _built(tiny_checkpoint: Path) -> SmallStore:
 _OPENED: dict[tuple[object, ...], Encoder] = {}
 
 
-def shared_encoder(checkpoint: Checkpoint, *options: object, **named: object) -> Encoder:
+def shared_encoder(checkpoint: Checkpoint, *options: Any, **named: Any) -> Encoder:
     """`open_encoder`, whose networks are compiled once: that takes as long as several requests."""
     key = (checkpoint.digest, *options, *sorted(named.items()))
     if key not in _OPENED:
