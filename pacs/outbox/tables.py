@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, Integer, MetaData, String
+from sqlalchemy import CheckConstraint, Index, Integer, MetaData, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from xemplar.catalog.tables import UtcTime
@@ -38,8 +38,8 @@ class ItemRow(NodeBase):
     __tablename__ = "items"
     __table_args__ = (
         CheckConstraint("stage IN ('ask', 'index', 'send')"),
-        Index("items_digest", "digest", unique=True, sqlite_where="digest != ''"),
-        Index("items_uid", "uid", unique=True, sqlite_where="uid != ''"),
+        Index("items_digest", "digest", unique=True, sqlite_where=text("digest != ''")),
+        Index("items_uid", "uid", unique=True, sqlite_where=text("uid != ''")),
         {"sqlite_autoincrement": True},
     )
 
