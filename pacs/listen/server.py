@@ -79,7 +79,7 @@ class PeerServer(ThreadedAssociationServer):
         self.peers = Peers.parse(settings.peers)
         self.metrics = metrics
         self._settings = settings
-        self._handshakes = 0
+        self._beginning = 0
         self._counting = Lock()
         context = server_context(settings)
         if context is not None:
@@ -134,36 +134,32 @@ class PeerServer(ThreadedAssociationServer):
         if not self.peers.knows_address(client_address[0]):
             self._refused("address", client_address[0])
             return False
-        inside = len(self.active_associations) + self._handshakes
+        inside = len(self.active_associations) + self._beginning
         if inside >= 2 * self._settings.associations:
             self._refused("flood", client_address[0])
             return False
+        self._count(1)
         return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Shake hands, then associate (socketserver's hook)."""
-        if isinstance(request, ssl.SSLSocket) and not self._shaken(request):
-            self._refused("tls", client_address[0])
-            self.shutdown_request(request)
-            return
-        super().process_request_thread(request, client_address)
+        try:
+            if isinstance(request, ssl.SSLSocket) and not _shaken(request):
+                self._refused("tls", client_address[0])
+                self.shutdown_request(request)
+                return
+            super().process_request_thread(request, client_address)
+        finally:
+            self._count(-1)  # from here on it is an association
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Log in one line (socketserver's hook, which prints a traceback)."""
         LOG.error("a connection from %s could not be served", client_address[0])
 
-    def _shaken(self, request: ssl.SSLSocket) -> bool:
+    def _count(self, more: int) -> None:
+        """Count connections that are no association yet."""
         with self._counting:
-            self._handshakes += 1
-        try:
-            request.do_handshake()
-        except OSError:
-            return False
-        else:
-            return True
-        finally:
-            with self._counting:
-                self._handshakes -= 1
+            self._beginning += more
 
     def _let_in(self, event: Event) -> None:
         """Reject an AE title that does not come from its address."""
@@ -187,6 +183,15 @@ class PeerServer(ThreadedAssociationServer):
     def _refused(self, why: str, address: str) -> None:
         self.metrics.association(why)
         LOG.warning("a connection from %s was refused: %s", address, why)
+
+
+def _shaken(request: ssl.SSLSocket) -> bool:
+    """Shake hands; False if the peer does not, or has no certificate that is trusted."""
+    try:
+        request.do_handshake()
+    except OSError:
+        return False
+    return True
 
 
 def open_server(settings: NodeSettings, receiver: Receiver, metrics: Metrics) -> PeerServer:

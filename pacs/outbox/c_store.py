@@ -49,6 +49,9 @@ class CStoreArchive:
         )
         if not association.is_established:
             raise ArchiveAway(_why_not(association))
+        # pynetdicom lets a write to an archive that no longer reads wait for ever
+        connection: Any = association.dul.socket
+        connection.socket.settimeout(self._entity.network_timeout)
 
         def store(item: Item, path: Path) -> None:
             _store(association, item, path)

@@ -21,7 +21,10 @@ class Schedule:
         self.was_told_to_retry = False
 
     def due(self, items: Sequence[Item]) -> list[Item]:
-        """Return those whose wait is over; forget those that are no longer there."""
+        """Return those whose wait is over, those that never failed first.
+
+        Forgets those that are no longer there.
+        """
         there = {item.id: item.retries for item in items}
         told = {one for one, retries in there.items() if retries > self._retries.get(one, retries)}
         self.was_told_to_retry = bool(told)
@@ -29,7 +32,8 @@ class Schedule:
         self._waits = {
             one: wait for one, wait in self._waits.items() if one in there and one not in told
         }
-        return [item for item in items if not self._waiting(item)]
+        due = [item for item in items if not self._waiting(item)]
+        return sorted(due, key=lambda item: item.id in self._waits)
 
     def failed(self, item: Item) -> None:
         """Let an item wait, longer each time."""

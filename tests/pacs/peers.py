@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from threading import Condition
+from threading import Condition, Event
 from typing import Any
 
 from pydicom import Dataset, dcmread
@@ -63,7 +63,8 @@ class Archive:
 
     Attributes:
         stored: the data sets' bytes by SOP Instance UID, all that came under it.
-        status: of the answer to an object, or what makes one of its data set.
+        status: of the answer to an object, or what makes one of the request.
+        pause: until when it reads nothing more, once it has accepted an association.
     """
 
     title = "ARCHIVE"
@@ -71,6 +72,8 @@ class Archive:
     def __init__(self, classes: Sequence[str] | None = None) -> None:
         self.stored: dict[str, list[bytes]] = {}
         self.status: int | Callable[[Any], int] = 0x0000
+        self.pause = Event()
+        self.pause.set()
         self._changed = Condition()
         self._entity = AE(self.title)
         self._entity.require_called_aet = True
@@ -82,7 +85,12 @@ class Archive:
     def start(self) -> None:
         """Listen, on the same port as before."""
         self._server = self._entity.start_server(
-            ("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+            ("127.0.0.1", self.port),
+            block=False,
+            evt_handlers=[
+                (evt.EVT_C_STORE, self._store),
+                (evt.EVT_DATA_RECV, self._wait),  # in the thread that reads
+            ],
         )
         self.port = self._server.server_address[1]
 
@@ -109,6 +117,10 @@ class Archive:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.stored) >= number, SECONDS)
             return [parsed(copies[0]) for copies in self.stored.values()]
+
+    def _wait(self, event: Any) -> None:
+        if event.assoc.is_established:
+            self.pause.wait(SECONDS)
 
     def _store(self, event: Any) -> int:
         status = self.status(event) if callable(self.status) else self.status
