@@ -23,15 +23,15 @@ from ..outbox.backoff import Backoff
 from ..outbox.outbox import Item, NewResult, Outbox
 from ..outbox.schedule import Schedule
 from ..results import secondary_capture, structured_report
-from ..results.objects import result_objects
+from ..results.objects import KINDS, result_objects
 from ..results.source import SourceImage, read_source
 from ..settings import NodeSettings
 from .faults import place_of
 
 ASK, INDEX = "ask", "index"
 
-KINDS = {
-    "all": (secondary_capture.KIND, structured_report.KIND),
+WANTED = {
+    "all": KINDS,
     "report": (structured_report.KIND,),
     "picture": (secondary_capture.KIND,),
 }
@@ -105,13 +105,9 @@ class Answering:
             search = search.model_copy(update={"exclude_patient_of": (*excluded, same)})
             answer = retriever.again(answer, search)
         live, now = retriever.live, datetime.now(UTC)
-        made = result_objects(data, live, retriever.media, answer, now)
-        wanted = KINDS[self._settings.send]
-        results = [
-            NewResult(one.kind, one.sop_class, one.uid, one.data)
-            for one in made
-            if one.kind in wanted
-        ]
+        kinds = WANTED[self._settings.send]
+        made = result_objects(data, live, retriever.media, answer, now, kinds)
+        results = [NewResult(one.kind, one.sop_class, one.uid, one.data) for one in made]
         self._audit.add([_entry("dicom ask", answer)])
         both = self._settings.do == "both"
         self._outbox.answered(item, results, INDEX if both else None)

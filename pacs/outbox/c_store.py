@@ -89,6 +89,6 @@ def _why_not(association: Association) -> str:
             f"the archive rejected the association (result {answer.result}, source "
             f"{answer.result_source}, reason {answer.diagnostic})"
         )
-    if association.is_aborted:
+    if association.is_aborted and association.acceptor.primitive is not None:
         return "the archive aborted the association, or accepts nothing that is sent"
     return "the archive does not answer"

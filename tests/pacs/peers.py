@@ -19,7 +19,7 @@ from pydicom.uid import (
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
-SECONDS = 60.0
+SECONDS = 240.0
 VERIFICATION = "1.2.840.10008.1.1"
 SENT = (ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation)
 

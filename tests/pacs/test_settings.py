@@ -1,7 +1,7 @@
 """Settings of the node: environment variables, or options that win over them."""
 
 import pytest
-from xemplar_pacs.listen.answering import KINDS
+from xemplar_pacs.listen.answering import WANTED
 from xemplar_pacs.results.objects import MOST_CASES
 from xemplar_pacs.settings import MOST_CASES as MOST_OF_SETTINGS
 from xemplar_pacs.settings import NodeSettings, read_settings
@@ -54,4 +54,4 @@ def test_results_need_an_archive() -> None:
 
 def test_agree_with_the_results() -> None:
     assert MOST_OF_SETTINGS == MOST_CASES
-    assert set(KINDS) == {"all", "report", "picture"}
+    assert set(WANTED) == {"all", "report", "picture"}
