@@ -131,7 +131,7 @@ class NodeSettings(BaseSettings):
         ge=0,
         description=(
             "Days for which digests of images that were done are kept, so that a repetition is "
-            "acknowledged and does nothing; 0: not at all."
+            "acknowledged and does nothing; 0: an hour at most."
         ),
     )
     source: str = Field(

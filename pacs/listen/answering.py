@@ -75,8 +75,8 @@ class Answering:
             self._finish(item, outcome)
         except StorageError as error:
             LOG.warning("image %s waits: %s", item.id, error)
-            self._outbox.postpone(item, error.reason)
             self._schedule.failed(item)
+            self._outbox.postpone(item, error.reason)
         except Exception as error:  # noqa: BLE001 -- one image must not stop the node
             self._failed(item, error)
         else:

@@ -51,18 +51,23 @@ def listen(
             f"the DICOM node needs {error.name}: pip install 'xemplar[pacs]'"
         ) from error
     from xemplar.archive.store import Store
+    from xemplar.catalog import open_catalog
     from xemplar.imaging.decoder_pool import DecodingPool
     from xemplar.index import current
     from xemplar.model.checkpoint import default_checkpoint
     from xemplar.retrieval.retriever import Retriever
 
+    from ..outbox.archive import open_archive
     from ..outbox.outbox import Outbox
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("xemplar").setLevel(logging.INFO)
     log, place = logging.getLogger("xemplar.pacs"), Store(store, index_url)
     settings = read_settings(**options)
-    current(place)  # refuses a store without an index before anything is acknowledged
+    archive = None if settings.do == "index" else open_archive(settings)
+    # a store without an index, or another catalog, is refused before anything is acknowledged
+    current(place)
+    open_catalog(database or place.database_url).close()
     with ExitStack() as closing:
         outbox = Outbox.open(settings.folder)
         closing.callback(outbox.close)
@@ -70,7 +75,7 @@ def listen(
         pool = DecodingPool(1, settings.limits, DECODE_SECONDS)
         decoder = closing.enter_context(pool)
         of_retriever = closing.enter_context(ExitStack())  # closed after the node has stopped
-        node = closing.enter_context(running(settings, outbox))
+        node = closing.enter_context(running(settings, outbox, archive))
         log.info("%s receives at %s:%s", settings.title, settings.host, node.server.port)
         path = checkpoint or default_checkpoint()
         retriever = Retriever.open(path, place, database, decoder)

@@ -17,11 +17,11 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TypeAlias
 
-from xemplar.errors import StorageError
+from xemplar.errors import ConfigurationError, StorageError
 from xemplar.retrieval.retriever import Retriever
 
 from ..metrics import Metrics
-from ..outbox.archive import open_archive
+from ..outbox.archive import Archive
 from ..outbox.delivery import Delivery
 from ..outbox.outbox import Outbox
 from ..settings import NodeSettings
@@ -105,13 +105,16 @@ class Node:
         metrics: of it.
     """
 
-    def __init__(self, settings: NodeSettings, outbox: Outbox) -> None:
-        """Listen; nothing is answered before `start`.
+    def __init__(self, settings: NodeSettings, outbox: Outbox, archive: Archive | None) -> None:
+        """Listen; nothing is taken before `receive`, and nothing answered before `answer`.
+
+        Args:
+            settings: of the node.
+            outbox: of its folder.
+            archive: gets the results; None for a node that only indexes.
 
         Raises:
-            ConfigurationError: no archive is named that results could go to, or a file that the
-                settings name cannot be used.
-            OSError: a port cannot be listened on.
+            ConfigurationError: a TLS file cannot be used, or the port cannot be listened on.
         """
         self._settings = settings
         self._outbox = outbox
@@ -120,10 +123,10 @@ class Node:
         self._delivery: Loop | None = None
         self._answering: Loop | None = None
         self._closing = ExitStack()
-        if settings.do != "index":
+        if archive is not None:
             delivery = Delivery(
                 outbox,
-                open_archive(settings),
+                archive,
                 self.metrics,
                 tries=settings.tries,
                 ceiling=settings.retry_seconds,
@@ -138,12 +141,15 @@ class Node:
             free_bytes=settings.free_bytes,
             arrived=self._arrived,
         )
-        self.server: PeerServer = open_server(settings, receiver, self.metrics)
+        with _listening(settings.host, settings.port, "PORT"):
+            self.server: PeerServer = open_server(settings, receiver, self.metrics)
 
     def receive(self) -> None:
         """Take images, and deliver what waits already."""
         if self._settings.metrics_port:
-            served = self.metrics.serve(self._settings.host, self._settings.metrics_port)
+            host, port = self._settings.host, self._settings.metrics_port
+            with _listening(host, port, "METRICS_PORT"):
+                served = self.metrics.serve(host, port)
             self._closing.callback(served.server_close)
             self._closing.callback(served.shutdown)
         self.server.start()
@@ -186,12 +192,24 @@ class Node:
 
 
 @contextmanager
-def running(settings: NodeSettings, outbox: Outbox) -> Iterator[Node]:
-    """Run a node on its folder until the block ends."""
+def _listening(host: str, port: int, setting: str) -> Iterator[None]:
+    """Name the setting of an address that cannot be listened on."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"{host}:{port} cannot be listened on ({error.strerror}); choose another address or "
+            f"port (XEMPLAR_PACS_HOST, XEMPLAR_PACS_{setting}), or stop what listens there"
+        ) from error
+
+
+@contextmanager
+def running(settings: NodeSettings, outbox: Outbox, archive: Archive | None) -> Iterator[Node]:
+    """Run a node on its folder until the block ends; arguments and errors as `Node`'s."""
     with outbox.running():
-        node = Node(settings, outbox)
-        node.receive()
+        node = Node(settings, outbox, archive)
         try:
+            node.receive()
             yield node
         finally:
             node.stop()

@@ -80,6 +80,7 @@ class PeerServer(ThreadedAssociationServer):
         self.metrics = metrics
         self._settings = settings
         self._beginning = 0
+        self._thread: Thread | None = None
         self._counting = Lock()
         context = server_context(settings)
         if context is not None:
@@ -104,11 +105,13 @@ class PeerServer(ThreadedAssociationServer):
 
     def start(self) -> None:
         """Answer, in a thread."""
-        Thread(target=self.serve_forever, args=(0.1,), name="dicom", daemon=True).start()
+        self._thread = Thread(target=self.serve_forever, args=(0.1,), name="dicom", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """Take no further association, and abort those that are open; nothing kept is lost."""
-        TCPServer.shutdown(self)
+        if self._thread is not None:  # else shutdown would wait for ever
+            TCPServer.shutdown(self)
         self.server_close()
         for association in self.active_associations:
             association.abort()

@@ -343,13 +343,17 @@ class Outbox:
 
 
 def _create(engine: Engine) -> None:
-    with writing(engine) as connection:
+    """Create the tables, unless they are there; an outbox on a full disk can be read."""
+    with reading(engine) as connection:
         found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if found not in (0, VERSION):
-            raise Mismatch(
-                f"the outbox {engine.url.database} has schema {found}, and this software needs "
-                f"{VERSION}; let the version that made it deliver what waits, then delete the file"
-            )
+    if found not in (0, VERSION):
+        raise Mismatch(
+            f"the outbox {engine.url.database} has schema {found}, and this software needs "
+            f"{VERSION}; let the version that made it deliver what waits, then delete the file"
+        )
+    if found == VERSION:
+        return
+    with writing(engine) as connection:
         NodeBase.metadata.create_all(connection)
         connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from xemplar_pacs.listen.node import Node, running
+from xemplar_pacs.outbox.archive import open_archive
 from xemplar_pacs.outbox.outbox import Outbox
 from xemplar_pacs.settings import NodeSettings
 
@@ -48,7 +49,8 @@ def started(folder: Path, retriever: Retriever | None = None, **changed: Any) ->
     with ExitStack() as closing:
         outbox = Outbox.open(folder)
         closing.callback(outbox.close)
-        node = closing.enter_context(running(settings, outbox))
+        archive = None if settings.do == "index" else open_archive(settings)
+        node = closing.enter_context(running(settings, outbox, archive))
         if retriever is not None:
             node.answer(retriever)
         yield node
