@@ -1,4 +1,4 @@
-"""``xemplar dicom results``: an answer as DICOM objects of the image's study."""
+"""``xemplar dicom``: results as files, a node that listens, and what waits in its outbox."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,12 +15,12 @@ from xemplar.cli.terminal import (
     new_path,
 )
 
-dicom = typer.Typer(no_args_is_help=True, help="Results as DICOM objects, for a PACS.")
+from .listen.cli import listen
+from .outbox.cli import outbox
 
-
-@dicom.callback()
-def _group() -> None:
-    """Make `results` a subcommand, though it is the only one."""
+dicom = typer.Typer(no_args_is_help=True, help="Results as DICOM objects, from and to a PACS.")
+dicom.command()(listen)
+dicom.add_typer(outbox, name="outbox")
 
 
 @dicom.command()

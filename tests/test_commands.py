@@ -22,6 +22,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "serve": ("serve", "--port", "0"),
     "query": ("query", "{IMAGE}"),
     "dicom results": ("dicom", "results", "{DICOM}", "--out", "{NEW}"),
+    "dicom listen": (
+        *("dicom", "listen", "--do", "index", "--port", "0", "--free-bytes", "0"),
+        *("--folder", "{NEW}"),
+    ),
     "index": ("index", "{IMAGES}"),
     "reindex": ("reindex",),
     "worker": ("worker",),
@@ -148,6 +152,10 @@ BAD: dict[str, tuple[str, ...]] = {
     "an unknown device": ("train", "{IMAGES}", "--out", "{NEW}", "--device", "abacus"),
     "a port that is none": ("serve", "--port", "70000"),
     "a port that is no number": ("serve", "--port", "http"),
+    "peers that are none": ("dicom", "listen", "--do", "index", "--peers", "ORTHANC"),
+    "results for no archive": ("dicom", "listen", "--folder", "{NEW}"),
+    "an archive that is none": ("dicom", "listen", "--archive", "pacs", "--folder", "{NEW}"),
+    "no outbox": ("dicom", "outbox", "list", "--folder", "{NOWHERE}"),
     "a host that is no name": ("serve", "--host", "no where", "--port", "0"),
 }
 
