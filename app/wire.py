@@ -19,6 +19,7 @@ from xemplar.api import (
     NeighbourOut,
     NewCaseOut,
     PredictionOut,
+    ScalesOut,
 )
 from xemplar.api.cases import INSISTED
 from xemplar.archive.store import Store
@@ -27,6 +28,7 @@ from xemplar.data.findings import known_finding
 from xemplar.errors import InvalidArgument
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
+from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
 from xemplar.views import parse_view, unknown_view_message
@@ -58,7 +60,9 @@ def answer_out(
         query_id=answer.query_id,
         checkpoint=answer.checkpoint,
         generation=answer.generation,
-        predictions=[PredictionOut(**vars(prediction)) for prediction in answer.predictions],
+        predictions=[
+            PredictionOut(**vars(one), standing=one.standing) for one in answer.predictions
+        ],
         calibrated_on=_calibrated_on(answer.population),
         explained_finding=answer.explained,
         image_url=f"{query}/image",
@@ -107,10 +111,19 @@ def _neighbour(
     )
 
 
-def maps_out(maps: Mapping[str, Map | None], fit: Literal["stretch", "pad"]) -> MapsOut:
-    """Converts the maps of `xemplar.retrieval.render.maps`; ``fit`` is the preprocessing's."""
+def maps_out(
+    maps: Mapping[str, Map | None], fit: Literal["stretch", "pad"], strong: float
+) -> MapsOut:
+    """Converts maps.
+
+    Args:
+        maps: of `xemplar.retrieval.render.maps`.
+        fit: of the preprocessing.
+        strong: value of the explained finding in the brightest colour (`Calibration.strong`).
+    """
     numbers = {name: None if one is None else rounded(one) for name, one in maps.items()}
-    return MapsOut(fit=fit, query=numbers.pop("query"), cases=numbers)
+    scales = ScalesOut(gradcam=strong, similarity=STRONG_SHARE, match=STRONG_MATCH)
+    return MapsOut(fit=fit, scales=scales, query=numbers.pop("query"), cases=numbers)
 
 
 def rounded(numbers: npt.NDArray[np.float32]) -> list[list[float]]:

@@ -22,13 +22,13 @@ export function here() {
   const [, radiograph, id = "", rate = "", admin, query = ""] = FORM.exec(location.hash) ?? [];
   const all = new URLSearchParams(query);
   const question = new URLSearchParams([...all].filter(([name]) => ASKED.includes(name)));
-  return { kind: radiograph ?? admin ?? "ask", id, rate: rate !== "", question, show: all.get("show") ?? "gradcam", look: all.get("look") };
+  return { kind: radiograph ?? admin ?? "ask", id, rate: rate !== "", question, show: all.get("show") ?? "image", look: all.get("look") };
 }
 
 /** Build the # of a view. @param {Partial<Omit<Place, "question">> & {question?: any}} place */
 export function hashOf({ kind = "ask", id, rate, question, show, look }) {
   const all = new URLSearchParams(question);
-  if (show && show !== "gradcam") all.set("show", show);
+  if (show && show !== "image") all.set("show", show);
   if (look) all.set("look", look);
   const query = all.toString();
   const place = { ask: "", admin: "admin" }[kind] ?? `${kind}/${id}${rate ? "/rate" : ""}`;

@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { Radiograph } from "./radiograph.js";
 import { chips, filtersForm } from "./filters.js";
 import { T } from "./texts.js";
-import { Explanations, modeSwitch, opacitySlider, showMode } from "./explanations.js";
+import { Explanations, modeSwitch, overlayControls, showMode } from "./explanations.js";
 
 const SIDE = { query: 640, card: 384 };
 const SHOWN_DIGITS = 3;
@@ -63,19 +63,16 @@ export function archived(answer, kind) {
   return answer.archived_as && kind !== "case" ? h("p", { class: "archived" }, T.answer.archived(answer.archived_as)) : null;
 }
 
-/** Standing of a prediction: called (bold), raised, or less than usual (grey). @param {import("./api.js").Schemas["PredictionOut"]} prediction */
-const standing = ({ called, lift }) => (called ? "called" : lift !== null && lift >= 1 ? "raised" : "absent");
-
 /** @param {import("./api.js").Schemas["PredictionOut"]} prediction */
 function finding(prediction, explained) {
-  const { finding: name, probability, base_rate: rate, lift, threshold, called } = prediction;
+  const { finding: name, probability, base_rate: rate, lift, threshold, called, standing } = prediction;
   const mark = threshold === null ? null : h("i", {});
   mark?.style.setProperty("--at", String(threshold));
   const bar = h("span", { class: "bar", "aria-hidden": "true" }, mark);
   bar.style.setProperty("--share", probability);
   const about = [called === null ? T.answer.never : called ? T.answer.called : T.answer.below(threshold), rate === null ? null : T.answer.usual(rate)];
   return h("li", {}, h("button", {
-    class: `finding ${standing(prediction)}`, "aria-pressed": String(name === explained),
+    class: `finding ${standing}`, "aria-pressed": String(name === explained),
     "data-focus": `finding-${name}`, title: about.filter(Boolean).join("; "),
     onclick: () => ask("finding", name),
   }, h("span", { class: "name" }, T.finding(name)), bar, h("span", { class: "number" }, T.percent(probability)),
@@ -107,12 +104,12 @@ export class AnswerView {
     }
     this.tools = h("div", { class: "tools" });
     this.element = h("div", { class: "answer" }, this.#left(place), this.#right(place));
-    this.slider = opacitySlider(this.element);
+    this.controls = overlayControls(this.element, () => this.explanations.repaint());
   }
 
   /** Show the mode that the address names. */
   update({ show }) {
-    this.tools.replaceChildren(modeSwitch(show, showMode), show === "image" ? "" : this.slider, this.explanations.legend);
+    this.tools.replaceChildren(modeSwitch(show, showMode), ...show === "image" ? [] : this.controls);
     return this.explanations.show(show);
   }
 
@@ -148,6 +145,7 @@ export class AnswerView {
         : h("p", { class: "empty" }, T.answer.nothing),
       this.counter.length ? [
         h("h2", {}, T.answer.counter(T.finding(answer.explained_finding))),
-        h("ol", { class: "cards" }, this.counter.map((one) => one.element))] : null);
+        h("ol", { class: "cards" }, this.counter.map((one) => one.element))] : null,
+      this.explanations.legend);
   }
 }

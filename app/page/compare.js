@@ -4,12 +4,12 @@ import { picture } from "./api.js";
 import { go } from "./address.js";
 import { about, findings, score } from "./answer.js";
 import { focused, h } from "./dom.js";
-import { largest, squared } from "./heat.js";
+import { squared } from "./heat.js";
 import { FULL, GREYS, Pane } from "./pane.js";
 import { followPointers } from "./pointer.js";
 import { shortcutsAreOn } from "./shortcuts.js";
 import { T } from "./texts.js";
-import { evidence, gradcamMost, legend, modeSwitch, opacitySlider, locationOf, showMode, sumOf } from "./explanations.js";
+import { evidence, gradcamLegend, highest, legend, locationOf, modeSwitch, overlayControls, showMode, style, sumOf } from "./explanations.js";
 
 const ZOOM = { least: 1, most: 16, step: 1.25 };
 const STEP = 40; // pixels per arrow key; grey levels per key are derived from it
@@ -40,7 +40,7 @@ export class Compare {
     this.legend = legend();
     this.tools = h("div", { class: "tools" });
     this.element = this.#dialog();
-    this.slider = opacitySlider(this.element);
+    this.controls = overlayControls(this.element, () => this.update({ show: this.mode }));
     this.#listen();
     this.update({ show: mode });
   }
@@ -61,7 +61,7 @@ export class Compare {
     this.mode = mode;
     this.location = null;
     const had = focused();
-    this.tools.replaceChildren(this.answer.rated ? "" : modeSwitch(mode, showMode), mode === "image" ? "" : this.slider);
+    this.tools.replaceChildren(this.answer.rated ? "" : modeSwitch(mode, showMode), ...mode === "image" ? [] : this.controls);
     this.element.querySelector(`[data-focus="${had}"]`)?.focus();
     this.legend.hidden = mode === "image";
     this.caption.textContent = "";
@@ -77,21 +77,22 @@ export class Compare {
       }
       return;
     }
-    const finding = T.finding(this.answer.explained_finding);
-    const most = mode === "gradcam" ? gradcamMost(this.answer) : 0;
     const grids = mode === "gradcam" ? [maps.query, maps.cases[this.near.case_id]] : [null, null];
-    for (const [side, pane] of this.panes.entries()) pane.heat(grids[side], most);
+    for (const [side, pane] of this.panes.entries()) pane.heat(grids[side], maps.scales.gradcam, style.lines);
     this.panes[0].mark(null);
-    this.legend.update(most, most > 0 ? T.explanations.legendGradcam(finding) : T.explanations.legendNone(finding));
+    if (mode !== "gradcam") return;
+    this.legend.update(gradcamLegend(this.answer, Number(Boolean(grids[1])), 1), { drawn: grids.some(Boolean) });
+    const places = await Promise.all(this.panes.map(async (pane, side) => await pane.loaded && grids[side] && T.explanations.at(side, highest(pane, grids[side]))));
+    if (this.mode === mode) this.caption.textContent = places.filter(Boolean).join("; ");
   }
 
   #evidence() {
-    const most = largest([this.found.query, this.found.case]);
-    this.panes[0].heat(this.found.query, most);
-    this.panes[1].heat(this.found.case, most);
+    const most = this.answer.maps.scales.similarity;
+    this.panes[0].heat(this.found.query, most, style.lines);
+    this.panes[1].heat(this.found.case, most, style.lines);
     this.panes[0].mark(null);
-    this.legend.update(most, T.explanations.legendSimilarity);
-    this.caption.textContent = `${sumOf(this.found, this.near)} ${T.explanations.hover}`;
+    this.legend.update(T.explanations.legendSimilarity);
+    this.caption.textContent = `${sumOf(this.found)} ${T.explanations.hover}`;
   }
 
   #point(location) {
@@ -102,11 +103,10 @@ export class Compare {
       return;
     }
     const { shares, grid } = this.found;
-    const most = largest([shares[location]]);
     this.panes[0].mark(location, grid);
-    this.panes[1].heat(squared(shares[location], grid), most);
-    this.legend.update(most, T.explanations.legendMatch);
-    this.caption.textContent = locationOf(this.found, location);
+    this.panes[1].heat(squared(shares[location], grid), this.answer.maps.scales.match, style.lines);
+    this.legend.update(T.explanations.legendMatch);
+    this.caption.textContent = locationOf(this.found, location, this.panes[0]);
   }
 
   #dialog() {
@@ -208,7 +208,7 @@ export class Compare {
   }
 
   #opacity(step) {
-    const input = this.slider.querySelector("input");
+    const input = this.controls[0].querySelector("input");
     input.value = Number(input.value) + step;
     input.dispatchEvent(new Event("input"));
   }

@@ -10,7 +10,7 @@ import { askForKey, keyIsKept, showKey } from "./key.js";
 import { Compare, foresee } from "./compare.js";
 import { rateView } from "./rate.js";
 import { printRecord, saveRecord } from "./record.js";
-import { listen, showShortcuts } from "./shortcuts.js";
+import { hold, listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
 import { MODES, showMode } from "./explanations.js";
 
@@ -54,6 +54,14 @@ async function mayLeave() {
   await shown?.view?.saving;
   if (!shown?.view?.failed) return true;
   return confirmed(T.rate.leave, [h("p", {}, T.rate.leaveText)], T.rate.leaveAll, T.rate.stay);
+}
+
+/** Show the heat map while its key is held; where it is on, the image alone. */
+function peek(held) {
+  const place = here();
+  if (!shown?.view?.keep || shown.answer.rated) return;
+  const show = held ? (place.show === "gradcam" ? "image" : "gradcam") : place.show;
+  (look ?? shown.view).update({ ...place, show });
 }
 
 /** Load the view of an address; resolves to false if that failed or another view was requested meanwhile. */
@@ -252,6 +260,7 @@ async function start() {
     c: () => shown?.answer?.neighbours.length && !look && go({ look: shown.answer.neighbours[0].case_id }),
     ...Object.fromEntries(MODES.map((mode, index) => [String(index + 1), () => shown?.answer && !here().rate && showMode(mode)])),
   });
+  hold("m", peek);
   addEventListener("hashchange", render);
   addEventListener("beforeunload", (event) => shown?.view?.unsaved && event.preventDefault());
   addEventListener("key", meet);

@@ -3,6 +3,7 @@
 import { picture } from "./api.js";
 import { h } from "./dom.js";
 import { frame, paint } from "./heat.js";
+import { T } from "./texts.js";
 
 export class Radiograph {
   flipped = false;
@@ -33,12 +34,22 @@ export class Radiograph {
     }
   }
 
-  /** Overlay a grid of values, on the scale 0 to `most`. */
-  async heat(grid, most) {
-    this.painted = grid;
-    if (await this.loaded && this.painted === grid) { // a later call may have replaced it
-      paint(this.canvas, grid, most, this.fit, this.image.naturalWidth, this.image.naturalHeight);
+  /** Overlay a grid of values, on the scale 0 to `most`, as colours or as contour lines. */
+  async heat(grid, most, lines = false) {
+    const painted = { grid, most, lines };
+    this.painted = painted;
+    if (await this.loaded && this.painted === painted) { // a later call may have replaced it
+      const { naturalWidth: width, naturalHeight: height, offsetWidth } = this.image;
+      paint(this.canvas, grid, most, this.fit, width, height, lines ? offsetWidth : 0);
     }
+  }
+
+  /** Zone of a location of a grid, in words: side of the patient and third of the height. */
+  zone([row, column], grid) {
+    const lies = this.#frame;
+    const across = ((column + 0.5) / grid[0].length - lies.x) / lies.width;
+    const down = ((row + 0.5) / grid.length - lies.y) / lies.height;
+    return T.zone(across < 0.43 ? "right" : across > 0.57 ? "left" : "middle", down < 1 / 3 ? "upper" : down < 2 / 3 ? "mid" : "lower");
   }
 
   /** Area of the picture in its box, before any transform: centred, in its own aspect ratio. */

@@ -76,7 +76,7 @@ class RateView {
     return {
       image_url: this.list.image_url, predictions: [], explained_finding: "",
       neighbours: this.cards.map(({ one, number }) => ({ ...one, rank: number })), counter_examples: [],
-      maps: { fit: "stretch", query: null, cases: {} }, rated: (near) => this.#grades(near.case_id, near.rank),
+      maps: { fit: "stretch", scales: {}, query: null, cases: {} }, rated: (near) => this.#grades(near.case_id, near.rank),
     };
   }
 

@@ -51,7 +51,7 @@ def test_findings_come_by_lift_and_a_called_one_never_looks_less_likely_than_a_g
     standing = [
         str(one.get_attribute("class")).split()[1] for one in page.locator(".finding").all()
     ]
-    assert standing == ["raised", "called", "called", "absent", "raised"]
+    assert standing == ["raised", "called", "called", "usual", "raised"]
     weights = [
         one.evaluate("name => getComputedStyle(name).fontWeight")
         for one in page.locator(".finding .name").all()
@@ -82,6 +82,7 @@ def prediction(
         "lift": probability / base_rate,
         "threshold": threshold,
         "called": None if threshold is None else called,
+        "standing": "usual" if probability < base_rate else "called" if called else "raised",
     }
 
 

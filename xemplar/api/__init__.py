@@ -62,6 +62,7 @@ from xemplar.api.results import (
     PredictionOut,
     Problem,
     Readiness,
+    ScalesOut,
     TaskState,
 )
 from xemplar.api.search import CaseFilter, QueryParameters, Search, SimilarParameters
@@ -135,6 +136,7 @@ __all__ = [
     "Readiness",
     "Reindex",
     "Role",
+    "ScalesOut",
     "Search",
     "SimilarParameters",
     "TaskState",

@@ -49,6 +49,11 @@ class PredictionOut(BaseModel):
         description="True if the probability reaches the threshold, otherwise no map is drawn; "
         "null without a threshold."
     )
+    standing: Literal["called", "raised", "usual"] = Field(
+        description="How to show the finding: usual (grey) if it is not more likely than usual; "
+        "otherwise called (bold), or raised below the threshold. No called finding has a lower "
+        "lift than a usual one."
+    )
 
 
 class CaseOut(BaseModel):
@@ -94,13 +99,26 @@ class NeighbourOut(CaseOut):
 Shares = list[list[Annotated[float, Field(ge=0)]]]
 
 
+class ScalesOut(BaseModel):
+    """Values that are shown in the brightest colour: fixed, whatever the image and its cases."""
+
+    gradcam: float = Field(
+        gt=0,
+        description="Logits per location: a location with this much alone multiplies the odds of "
+        "the finding by 1.5.",
+    )
+    similarity: float = Field(gt=0, description="Share of the similarity at one location.")
+    match: float = Field(gt=0, description="Share of the similarity at one pair of locations.")
+
+
 class MapsOut(BaseModel):
-    """Grad-CAM of the explained finding: logits per location, on one scale for all images."""
+    """Grad-CAM of the explained finding: logits per location."""
 
     fit: Literal["stretch", "pad"] = Field(
         description="Fit of an image in the square that the map covers: stretched, or centred with "
         "its aspect ratio kept."
     )
+    scales: ScalesOut
     query: Shares | None = Field(description="Rows from the top; null unless it is called.")
     cases: dict[str, Shares | None] = Field(description="Maps by case id, in the same form.")
 

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,11 @@ from xemplar.errors import NotFound
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.densenet import Features
+
+Standing: TypeAlias = Literal["called", "raised", "usual"]
+
+LIKELY = 0.5
+"""Probability from which on a finding without a base rate counts as more likely than usual."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,19 @@ class Prediction:
     lift: float | None
     threshold: float | None
     called: bool | None
+
+    @property
+    def standing(self) -> Standing:
+        """How the finding is shown wherever people read it.
+
+        "usual" (grey) if it is not more likely than usual; otherwise "called" (bold) or, below the
+        threshold, "raised". So no bold finding has a lower lift than a grey one, whatever the
+        thresholds of a checkpoint are.
+        """
+        likely = self.probability >= LIKELY if self.lift is None else self.lift >= 1
+        if not likely:
+            return "usual"
+        return "called" if self.called else "raised"
 
 
 @dataclass(frozen=True)
