@@ -78,6 +78,7 @@ def answer_out(
         recall_at_10=answer.recall_at_10,
         archived_as=answer.archived_as,
         warnings=list(answer.warnings),
+        doubts=list(answer.doubts),
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
 
@@ -102,6 +103,8 @@ def _neighbour(
         rank=near.rank,
         similarity=near.similarity,
         chance=near.chance,
+        closer_than=near.closer_than,
+        more_of_patient=list(near.more_of_patient),
         probability=near.probability,
         called=near.called,
         overlay_url=f"{case}/overlay?finding={quote(answer.explained)}",

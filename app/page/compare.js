@@ -2,7 +2,7 @@
 
 import { picture } from "./api.js";
 import { go } from "./address.js";
-import { about, findings, score } from "./answer.js";
+import { about, called, findings, reading, score } from "./answer.js";
 import { focused, h } from "./dom.js";
 import { squared } from "./heat.js";
 import { FULL, GREYS, Pane } from "./pane.js";
@@ -132,8 +132,8 @@ export class Compare {
         button("zoomIn", () => this.#zoom(ZOOM.step)), button("reset", () => this.#set(PLAIN))),
       h("div", { class: "panes" }, this.panes.map((pane) => pane.stage)),
       h("footer", {},
-        h("div", {}, h("strong", {}, T.compare.query), h("span", { class: "faint" }, T.finding(answer.predictions.filter((one) => one.called).map((one) => one.finding).join(" · ")))),
-        h("div", {}, answer.rated?.(near) ?? [score(near, answer), findings(near), h("span", { class: "faint" }, about(near))]),
+        h("div", {}, h("strong", {}, T.compare.query), answer.rated ? null : called(answer)),
+        h("div", {}, answer.rated?.(near) ?? [score(near, answer), findings(near), reading(near, answer), h("span", { class: "faint" }, about(near))]),
         this.caption, this.legend, h("p", { class: "faint hint" }, T.compare.hint)));
   }
 

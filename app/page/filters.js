@@ -92,7 +92,7 @@ export function filtersForm({ question, kind }) {
       number("age_min", question, { min: 0, max: 120 }), number("age_max", question, { min: 0, max: 120 }),
       words("view", question), words("source", question),
       day("indexed_since", question), day("indexed_until", question),
-      box("near_duplicates", "drop", question), box("one_per_patient", "true", question),
+      box("near_duplicates", "drop", question), box("one_per_patient", "false", question),
       box("exact", "true", question),
       kind === "case" ? box("same_patient", "true", question) : null),
     h("fieldset", {}, h("legend", {}, T.filters.findings),

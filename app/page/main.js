@@ -1,6 +1,6 @@
 // Entry point of the reading room: shows the view of the current address.
 
-import { go, hashOf, here } from "./address.js";
+import { asked, go, hashOf, here } from "./address.js";
 import { adminView } from "./admin.js";
 import { AnswerView } from "./answer.js";
 import { get, send, sendRadiograph } from "./api.js";
@@ -13,6 +13,7 @@ import { printRecord, saveRecord } from "./record.js";
 import { hold, listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
 import { MODES, showMode } from "./explanations.js";
+import { drawn, mend } from "./mend.js";
 
 const THEME = "xemplar-theme";
 const MAPS = { include: "maps" };
@@ -82,13 +83,13 @@ async function load(place, key) {
     busy(undefined);
     if (place.rate) return await loadRating(place, key, signal);
     const path = place.kind === "case" ? `cases/${place.id}/similar` : `queries/${place.id}/similar`;
-    const question = new URLSearchParams([...place.question, ...Object.entries(MAPS)]);
+    const question = new URLSearchParams([...asked(place.question), ...Object.entries(MAPS)]);
     const answer = answers.get(key) ?? await get(path, question, { signal, waiting });
     answers.delete(key);
     if (signal.aborted) return false;
     const sameRadiograph = shown?.answer && shown.place.id === place.id;
     const [focus, scrolled] = [focused(), main.querySelector(".query")?.scrollTop];
-    shown = { key, place, answer, view: new AnswerView(answer, place, keep) };
+    shown = { key, place, answer, view: new AnswerView(answer, place, keep, take) };
     main.replaceChildren(shown.view.element);
     if (sameRadiograph) {
       main.querySelector(".query").scrollTop = scrolled;
@@ -137,8 +138,8 @@ function renderCompare(place) {
   look?.open();
 }
 
-/** Send an image, and go to the address of its answer. */
-async function take(radiograph) {
+/** Send an image, and go to the address of its answer; `mended` if it was changed here. */
+async function take(radiograph, mended = false) {
   running.abort();
   running = new AbortController();
   const { signal } = running;
@@ -149,14 +150,20 @@ async function take(radiograph) {
   for (const name of ["finding", "same_patient"]) question.delete(name); // they were about another image
   try {
     say(T.ask.sending);
-    const asked = new URLSearchParams([...question, ...Object.entries(MAPS)]);
-    const answer = await sendRadiograph(radiograph, asked, { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
-    const place = { kind: "image", id: answer.query_id, rate: false, question };
+    const conditions = new URLSearchParams([...asked(question), ...Object.entries(MAPS)]);
+    const answer = await sendRadiograph(radiograph, conditions, { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
+    const place = { kind: "image", id: answer.query_id, rate: false, question, mended };
     answers.set(keyOf(place), answer);
     go({ ...place, look: null });
   } catch (error) {
-    if (error.name !== "AbortError") fail(error, () => take(radiograph));
+    if (error.name !== "AbortError") fail(error, () => take(radiograph, mended), await remedyOf(error, radiograph));
   }
+}
+
+/** Button that lets the reader change an image that was refused; null if that cannot help, or the browser cannot read it. */
+async function remedyOf(error, radiograph) {
+  const canvas = error.kind === "NotARadiograph" && await drawn(radiograph);
+  return canvas ? h("button", { onclick: () => mend(canvas, (changed) => take(changed, true)) }, T.gate.change) : null;
 }
 
 /** Show progress: a share, undefined if unknown, null for none. */
@@ -216,7 +223,7 @@ function waiting({ retryAfter, title }) {
   message.replaceChildren(h("p", {}, `${title}. ${T.errors.later(retryAfter)}`));
 }
 
-function fail(error, again) {
+function fail(error, again, remedy = null) {
   busy(null);
   if (!("kind" in error)) throw error; // a bug in the page: left to the console
   const retry = () => {
@@ -226,7 +233,7 @@ function fail(error, again) {
   message.replaceChildren(h("div", {},
     h("strong", {}, error.title), h("p", {}, error.message),
     error.request ? h("p", { class: "faint" }, T.errors.request(error.request)) : null,
-    h("div", { class: "buttons" }, h("button", { onclick: retry }, T.errors.again),
+    h("div", { class: "buttons" }, remedy, h("button", { onclick: retry }, T.errors.again),
       error.status === 403 ? h("button", { onclick: async () => { if (await askForKey(error.message)) retry(); } }, T.key.other) : null,
       h("button", { onclick: () => { message.replaceChildren(); if (!shown) go({ kind: "ask", question: "" }); } }, T.close))));
 }

@@ -1,7 +1,7 @@
 // Rate: the cases of an answer in random order, without scores, rated by dragging or by number.
 
 import { agreement } from "./agreement.js";
-import { go } from "./address.js";
+import { asked, go } from "./address.js";
 import { get, send } from "./api.js";
 import { focused, h, say } from "./dom.js";
 import { draggable } from "./drag.js";
@@ -17,7 +17,7 @@ const UNRATED = null; // the shelf of cases to be rated
 export async function rateView(place, { signal, waiting, renew }) {
   const reader = localStorage.getItem(READER);
   if (!reader) return new ReaderView(renew);
-  const question = new URLSearchParams([...place.question, ["rater", reader]]);
+  const question = new URLSearchParams([...asked(place.question), ["rater", reader]]);
   const path = place.kind === "case" ? `cases/${place.id}/ranking` : `queries/${place.id}/ranking`;
   try {
     return new RateView(await get(path, question, { signal, waiting }), place, reader, renew);

@@ -1,7 +1,8 @@
 // Record: an answer as a self-contained page, saved as a file or printed.
 
+import { asked } from "./address.js";
 import { picture, text } from "./api.js";
-import { about, archived, findings, score } from "./answer.js";
+import { about, archived, findings, reading, score } from "./answer.js";
 import { h, say } from "./dom.js";
 import { paint, strip } from "./heat.js";
 import { T } from "./texts.js";
@@ -73,12 +74,12 @@ function gone(error) {
 
 const each = (list, make) => Promise.all(list.map(make));
 
-function facts(answer, { kind, id, question }, at) {
-  const asked = [...question].filter(([name]) => name !== "finding").map(([name, value]) => T.filters.chips[name](value));
+function facts(answer, { kind, id, question, mended }, at) {
+  const conditions = [...asked(question)].filter(([name]) => name !== "finding").map(([name, value]) => T.filters.chips[name](value));
   const rows = [
     [T.record.answered, time(at)], [T.record.recorded, time(new Date())], [T.record.query, answer.query_id],
-    [T.record.image, kind === "case" ? T.answer.case(id) : T.answer.sent],
-    [T.record.conditions, asked.join(", ") || T.record.noConditions],
+    [T.record.image, kind === "case" ? T.answer.case(id) : mended ? T.gate.mended : T.answer.sent],
+    [T.record.conditions, conditions.join(", ")],
     [T.record.found, T.record.count(answer.neighbours.length, answer.matched)],
     [T.record.explained, T.finding(answer.explained_finding)],
     [T.record.network, answer.checkpoint], [T.record.generation, answer.generation],
@@ -119,7 +120,7 @@ async function pair(answer, near, found, draw, scales) {
   ]);
   return h("section", { class: "pair" },
     h("h3", {}, `${near.rank}. `, score(near, answer), found.case ? h("span", { class: "faint" }, sumOf(found)) : null),
-    h("p", {}, findings(near), about(near), " · ", T.record.reads(name, T.percent(near.probability)), " · ", h("span", { class: "id" }, whose)),
+    h("p", {}, findings(near), about(near), " · ", h("span", { class: "id" }, whose)), reading(near, answer),
     h("div", { class: "pictures" }, pictures));
 }
 

@@ -1,6 +1,7 @@
 // All texts of the page, in English. Another language is another file of this form.
 
 import { ADMIN } from "./texts-admin.js";
+import { GATE, MEND } from "./texts-gate.js";
 import { AGREEMENT, RATE } from "./texts-rate.js";
 import { RECORD } from "./texts-record.js";
 
@@ -8,6 +9,8 @@ const percent = (share) => {
   const value = share * 100;
   return value > 0 && value < 1 ? "< 1 %" : `${value.toFixed(0)} %`;
 };
+
+const timesUsual = (lift) => `${lift.toFixed(lift < 2.95 ? 1 : 0)} × usual`;
 
 export const T = {
   language: "en",
@@ -48,12 +51,12 @@ export const T = {
     sent: "The image that was sent",
     case: (id) => `Indexed case ${id}`,
     findings: "Findings of the network",
-    findingsHint: "Probability, and how it compares with usual. Choose a finding to see where the network locates it.",
+    findingsHint: "Most above usual first; the mark is where a finding is called. Choose one to see where it is.",
     called: "called: reaches the mark",
     below: (threshold) => `not called: below the mark at ${percent(threshold)}`,
     never: "never called: too few validation images show it",
     usual: (rate) => `usually ${percent(rate)}`,
-    lift: (lift) => `${lift.toFixed(lift < 2.95 ? 1 : 0)} × usual`,
+    lift: timesUsual,
     calibratedOn: ({ images, source, labelled, ill }) => `Calibrated on ${images.toLocaleString("en")} images of ${source}; usual is of ${labelled.toLocaleString("en")}, where ${percent(ill)} show a finding.`,
     measuredOn: ({ images, source, ill }) => `Measured on ${images.toLocaleString("en")} images of ${source}${ill === null ? "" : `, where ${percent(ill)} show a finding`}.`,
     warnings: "Warnings",
@@ -63,9 +66,18 @@ export const T = {
     matched: (count) => `of ${count.toLocaleString("en")} that match`,
     nothing: "No case meets all conditions. Remove one.",
     similarity: "similarity",
+    closer: (share) => `closer than ${(Math.floor(Math.min(share, 0.999) * 1000) / 10).toFixed(1)} % of all cases`,
+    report: "Report",
+    network: "Network",
+    reading: (finding, probability, lift) => `${finding} ${percent(probability)}${lift === null || lift === undefined ? "" : `, ${timesUsual(lift)}`}`,
+    nothingCalled: "calls nothing",
+    same: "The same image",
+    more: (count) => `+${count} more of this patient`,
+    contrast: (finding) => `With and without ${finding}`,
+    withFinding: (finding) => `Most similar with ${finding}`,
     chance: (chance) => `of 100 such pairs, ${(chance * 100).toFixed(0)} share a finding`,
     years: (age) => `${age} y`,
-    unlabelled: "not labelled",
+    unlabelled: "no report",
     noMap: (finding) => `${finding}: not called, no map`,
     compare: (rank) => `Compare with case ${rank} side by side`,
     compareShort: "Compare",
@@ -134,7 +146,7 @@ export const T = {
     indexed_since: "Indexed since",
     indexed_until: "Indexed until",
     near_duplicates: "Leave out near duplicates",
-    one_per_patient: "One case per patient",
+    one_per_patient: "Several cases of a patient",
     exact: "Compare all cases",
     same_patient: "Include this patient's other images",
     findings: "Findings by the label file",
@@ -152,7 +164,7 @@ export const T = {
       indexed_since: (v) => `since ${v}`,
       indexed_until: (v) => `until ${v}`,
       near_duplicates: () => "no near duplicates",
-      one_per_patient: () => "one per patient",
+      one_per_patient: (v) => (v === "false" ? "several cases of a patient" : "one per patient"),
       exact: () => "all cases compared",
       same_patient: () => "same patient too",
       any_of: (v) => `one of: ${v.replaceAll("_", " ")}`,
@@ -164,6 +176,8 @@ export const T = {
   },
 
   admin: ADMIN,
+  gate: GATE,
+  mend: MEND,
   record: RECORD,
   rate: RATE,
   agreement: AGREEMENT,

@@ -101,7 +101,9 @@ def test_contours_leave_the_film_free_between_the_quarters_of_the_scale() -> Non
     assert set(np.unique(opacity)) == {0, 255}
     assert (opacity == opacity[0]).all()
     # the scale rises from the middle of the first cell to that of the last
-    assert (columns / 640 * 7 - 0.5) / 6 == pytest.approx([0.25, 0.5, 0.75], abs=0.01)
+    assert (columns / 640 * 7 - 0.5) / 6 == pytest.approx(
+        [0.25, 0.25, 0.5, 0.5, 0.75, 0.75], abs=0.01
+    )
 
 
 # ---- colours --------------------------------------------------------------------------------

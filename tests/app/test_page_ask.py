@@ -24,7 +24,14 @@ def test_a_chosen_image_is_answered_with_cases_and_findings(page: Page) -> None:
     expect(page.locator(".finding").last).to_have_attribute("title", re.compile("^never called"))
     expect(page.locator(".finding .bar i")).to_have_count(13)
     expect(page.locator(".query")).to_contain_text(CALIBRATED)
-    expect(page.locator(".card .score").first).to_contain_text("similarity")
+    first = page.locator(".card").first
+    expect(first.locator(".score")).to_contain_text(
+        re.compile(r"similarity.*closer than \d+\.\d % of")
+    )
+    expect(first.get_by_role("list", name="Report")).to_be_visible()
+    reading = first.get_by_role("list", name="Network")
+    expect(reading).to_contain_text(re.compile(r"\w \d+ %, \d+(\.\d)? × usual"))
+    expect(reading.locator("li").last).to_have_css("border-style", "dashed")
     expect(page.locator(".bar-top small")).to_have_text(f"of {CASES} that match")
     expect(page.locator(".archived")).to_have_count(0)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
+from xemplar.doubts import Doubt
 
 NOTICE = "Research use, not for diagnosis."
 
@@ -83,6 +84,14 @@ class NeighbourOut(CaseOut):
         description="Chance that it shares a finding with the query, as measured for images of "
         "this similarity under the conditions of `chance_measured_on`; null if the index is not "
         "calibrated."
+    )
+    closer_than: Probability = Field(
+        description="Share of all cases that are less similar to the query than this one, of an "
+        "even sample of at most 1,000, whatever the filters."
+    )
+    more_of_patient: list[str] = Field(
+        description="With one_per_patient: ids of other cases of the same patient, at most 20, "
+        "whether or not they meet the filters."
     )
     probability: Probability = Field(
         description="Probability of the explained finding in this case."
@@ -209,6 +218,12 @@ class AnswerOut(BaseModel):
     warnings: list[str] = Field(
         description="Doubts about the image: it seems rotated or inverted, differs from the "
         "indexed images, or its DICOM header is suspicious. Empty for a plausible radiograph."
+    )
+    doubts: list[Doubt] = Field(
+        description="Kinds of the warnings for which there is a remedy: turned by a quarter "
+        "clockwise or anticlockwise, or by a half; inverted; unlike everything indexed, as a child "
+        "among adults, an animal or a photograph; by the DICOM header not frontal, not a chest, or "
+        "with text burnt in."
     )
     timings_ms: dict[str, float] = Field(
         description="Milliseconds per stage, in order: decode, preprocess, encode, search, "

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import case_id_of
+from xemplar.doubts import Doubt
 from xemplar.errors import InputError, InvalidArgument, NotARadiograph
 from xemplar.imaging import DISPLAY_SIDE, Radiograph
 from xemplar.imaging.overlay import shrink
@@ -21,6 +22,7 @@ from xemplar.model.explain import grad_cam
 from xemplar.retrieval.result import Answer, Neighbour, Pixels, Prediction, Stopwatch
 from xemplar.retrieval.selection import Found, Scope
 from xemplar.retrieval.snapshot import Snapshot
+from xemplar.views import FRONTAL
 
 BATCH_SECONDS = 60
 """Time limit for decoding the images of one request, so that other requests get their turn."""
@@ -39,13 +41,15 @@ class Query:
     Attributes:
         image_id: case id that the image has, or would have.
         pixels: of the image; None if they were forgotten.
-        warnings: doubts about the image.
+        warnings: doubts about the image, as messages.
+        doubts: kinds of those for which there is a remedy.
         watch: time spent so far, by stage.
     """
 
     image_id: str
     pixels: Pixels | None
     warnings: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     watch: Stopwatch = field(default_factory=Stopwatch)
 
 
@@ -90,7 +94,18 @@ def read(data: bytes, decode: Decode, live: Snapshot) -> NewQuery:
     image = shrink(radiograph.pixels, DISPLAY_SIDE)
     watch.stage("preprocess")
     pixels = Pixels(image, inputs)
-    return NewQuery(case_id_of(radiograph.sha256), pixels, radiograph.warnings, watch)
+    about = radiograph.warnings, header_doubts(radiograph)
+    return NewQuery(case_id_of(radiograph.sha256), pixels, *about, watch)
+
+
+def header_doubts(radiograph: Radiograph) -> tuple[Doubt, ...]:
+    """Kinds of the warnings that a DICOM header gave rise to."""
+    doubts: dict[Doubt, bool] = {
+        "not_frontal": radiograph.view is not None and radiograph.view not in FRONTAL,
+        "other_part": radiograph.body_part is not None,
+        "text": radiograph.burned_in,
+    }
+    return tuple(kind for kind, is_so in doubts.items() if is_so)
 
 
 def read_all(files: Sequence[bytes], decode: Decode, live: Snapshot) -> list[NewQuery | InputError]:
@@ -136,8 +151,9 @@ def _validated(query: NewQuery, features: Features, question: Question, encoding
     """
     began = time.perf_counter()
     if not query.indexed:
-        doubts = question.live.judge(query.pixels.inputs, features).require_accepted()
-        query = replace(query, warnings=query.warnings + doubts)
+        verdict = question.live.judge(query.pixels.inputs, features)
+        warnings = query.warnings + verdict.require_accepted()
+        query = replace(query, warnings=warnings, doubts=query.doubts + verdict.doubts)
     query.watch.add("encode", encoding + (time.perf_counter() - began) * 1000)
     return answer_of(query, features, question)
 
@@ -168,8 +184,9 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
     query.watch.stage("search")
     cams = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0]
     query.watch.stage("explain")
-    neighbours = _neighbours(live, similar.cases, explained)
-    counter_examples = _neighbours(live, contrary.cases, explained)
+    usual = scope.usual(vector)
+    neighbours = _neighbours(question, similar.cases, explained, usual)
+    counter_examples = _neighbours(question, contrary.cases, explained, usual)
     query.watch.stage("describe")
     return Answer(
         query_id=secrets.token_hex(8),
@@ -189,6 +206,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         matched=scope.matched,
         recall_at_10=similar.recall_at_10,
         warnings=query.warnings,
+        doubts=query.doubts,
         timings_ms=query.watch.timings_ms,
     )
 
@@ -214,8 +232,16 @@ def predictions(
     return tuple(found)
 
 
-def _neighbours(live: Snapshot, found: Sequence[Found], explained: int) -> tuple[Neighbour, ...]:
+def _neighbours(
+    question: Question,
+    found: Sequence[Found],
+    explained: int,
+    usual: npt.NDArray[np.float64],
+) -> tuple[Neighbour, ...]:
+    """Describe the cases found, ``usual`` being the ascending cosines of a sample of all cases."""
+    live = question.live
     calibration = live.generation.manifest.calibration
+    more = question.scope.more_of_patient([one.case for one in found])
     neighbours = []
     for rank, one in enumerate(found, start=1):
         logits = live.generation.logits(one.case.id)
@@ -228,6 +254,8 @@ def _neighbours(live: Snapshot, found: Sequence[Found], explained: int) -> tuple
                 probability=float(probabilities[explained]),
                 called=live.checkpoint.called(probabilities, explained),
                 chance=None if calibration is None else calibration.chance_of(one.similarity),
+                closer_than=float(np.searchsorted(usual, one.similarity)) / len(usual),
+                more_of_patient=more.get(one.case.case_id, ()),
             )
         )
     return tuple(neighbours)

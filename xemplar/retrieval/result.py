@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Case
+from xemplar.doubts import Doubt
 from xemplar.errors import NotFound
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
@@ -66,6 +67,8 @@ class Neighbour:
         called: whether that reaches the finding's threshold; None without one.
         chance: calibrated probability that the case shares a finding with the query; None if the
             index has no calibration.
+        closer_than: share of a sample of all cases that are less similar to the query, in [0, 1].
+        more_of_patient: ids of other cases of its patient, where each patient is shown once.
     """
 
     rank: int
@@ -74,6 +77,8 @@ class Neighbour:
     probability: float
     called: bool | None
     chance: float | None
+    closer_than: float
+    more_of_patient: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +108,7 @@ class ExplainedQuery:
         predictions: for all findings, as `Checkpoint.order` sorts them.
         explained: the finding that the overlays explain.
         warnings: problems with the image, as messages; empty if there are none.
+        doubts: kinds of those for which there is a remedy.
     """
 
     query_id: str
@@ -114,6 +120,7 @@ class ExplainedQuery:
     predictions: tuple[Prediction, ...]
     explained: str
     warnings: tuple[str, ...]
+    doubts: tuple[Doubt, ...]
 
     @property
     def image(self) -> npt.NDArray[np.uint8]:

@@ -20,6 +20,10 @@ MAX_POOL = 4096
 """Most candidates considered; if too many of them are rejected, fewer than k cases are returned."""
 
 
+MORE_OF_PATIENT = 20
+"""Cases of a patient that are named beside the one shown."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A selected case and its cosine to the query, in [-1, 1]."""
@@ -112,6 +116,33 @@ class Scope:
             others = self.search.model_copy(update=no_findings)
             self._without[finding] = self._match(others, finding)
         return self._find(vector, self.search.counter_examples, self._without[finding])
+
+    def usual(self, vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Returns the cosines of an embedding, float32 (C,), to a sample of cases, ascending."""
+        cosines = self.generation.sample(self._catalog) @ vector
+        return np.sort(cosines.astype(np.float64))
+
+    def more_of_patient(self, shown: Sequence[Case]) -> dict[str, tuple[str, ...]]:
+        """Finds the other cases of the patients shown, where each patient is shown once.
+
+        Returns:
+            By the id of a case shown: up to `MORE_OF_PATIENT` ids of cases that the caller can see
+            and that the search does not exclude by id. Empty without ``one_per_patient``.
+        """
+        if not self.search.one_per_patient:
+            return {}
+        of_patient: dict[str, list[int]] = {}
+        for case in shown:
+            if case.patient:
+                numbers = self._catalog.patient_ids(case.patient)
+                others = (n for n in numbers if n != case.id and n not in self._excluded)
+                found = [n for n in others if n in self.generation]
+                of_patient[case.case_id] = found[:MORE_OF_PATIENT]
+        cases = self._catalog.cases(n for some in of_patient.values() for n in some)
+        return {
+            name: tuple(cases[n].case_id for n in some if n in cases)
+            for name, some in of_patient.items()
+        }
 
     def archived(
         self,

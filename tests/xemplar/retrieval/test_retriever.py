@@ -387,9 +387,12 @@ def test_few_indexed_images_make_no_validator(retriever: Retriever) -> None:
 
 def test_an_image_on_its_head_is_answered_with_a_warning(guarded: Retriever) -> None:
     image = phantom(1000, size=128).pixels
-    assert guarded.ask(encoded(image)).warnings == ()
-    (warning,) = guarded.ask(encoded(np.ascontiguousarray(image[::-1, ::-1]))).warnings
+    upright = guarded.ask(encoded(image))
+    assert (upright.warnings, upright.doubts) == ((), ())
+    turned = guarded.ask(encoded(np.ascontiguousarray(image[::-1, ::-1])))
+    (warning,) = turned.warnings
     assert "upside down" in warning
+    assert guarded.again(turned, Search()).doubts == turned.doubts == ("upside_down",)
 
 
 def test_what_is_surely_no_image_is_refused_alone_and_in_a_batch(guarded: Retriever) -> None:
