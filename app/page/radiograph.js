@@ -7,6 +7,8 @@ import { T } from "./texts.js";
 
 export class Radiograph {
   flipped = false;
+  turn = 0; // quarters, clockwise
+  scale = 1;
 
   /** `label` is read by screen readers; `fit` is that of the network's preprocessing. */
   constructor(label, fit = "stretch") {
@@ -64,14 +66,24 @@ export class Radiograph {
     return frame(this.fit, this.image.naturalWidth, this.image.naturalHeight);
   }
 
+  /** Place of the picture under a pointer, in shares of its width and height; null outside it. */
+  placeAt({ clientX, clientY }) {
+    const seen = this.image.getBoundingClientRect(); // after zoom, move, turn and flip, which keep the centre
+    const [right, lower] = [clientX - seen.x - seen.width / 2, clientY - seen.y - seen.height / 2];
+    const [sine, cosine] = [[0, 1], [1, 0], [0, -1], [-1, 0]][this.turn];
+    const across = (right * cosine + lower * sine) / this.scale;
+    const down = (lower * cosine - right * sine) / this.scale;
+    const { width, height } = this.#box;
+    const [x, y] = [(this.flipped ? -across : across) / width + 0.5, down / height + 0.5];
+    return x >= 0 && x < 1 && y >= 0 && y < 1 ? { x, y } : null;
+  }
+
   /** Location of a `side` x `side` grid under a pointer, counted row by row; null outside the image. */
   locationAt(event, side) {
-    const seen = this.image.getBoundingClientRect(); // after zoom, move and flip
-    const share = (event.clientX - seen.x) / seen.width;
-    const [box, lies] = [this.#box, this.#frame];
-    const across = ((this.flipped ? 1 - share : share) * this.image.offsetWidth - box.x) / box.width;
-    const down = (((event.clientY - seen.y) / seen.height) * this.image.offsetHeight - box.y) / box.height;
-    if (!(across >= 0 && across < 1 && down >= 0 && down < 1)) return null;
+    const place = this.placeAt(event);
+    if (!place) return null;
+    const lies = this.#frame;
+    const { x: across, y: down } = place;
     const column = Math.floor((lies.x + across * lies.width) * side);
     const row = Math.floor((lies.y + down * lies.height) * side);
     return row * side + column;
