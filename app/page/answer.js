@@ -72,7 +72,7 @@ function card(near, answer, open) {
     onclick: () => open(near),
   }, radiograph.element, h("span", { class: "rank number", "aria-hidden": "true" }, near.rank));
   const more = h("button", {
-    class: "quiet", "data-focus": `more-${near.case_id}`,
+    class: "quiet", "data-focus": `more-${near.case_id}`, "aria-label": T.answer.moreLikeCase(near.rank),
     onclick: () => go({ kind: "case", id: near.case_id, look: null }),
   }, T.answer.moreLike);
   const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), findings(near), reading(near, answer),
@@ -174,7 +174,7 @@ export class AnswerView {
     const heading = kind === "case" ? T.answer.case(id) : T.answer.sent;
     const milliseconds = Object.values(answer.timings_ms).reduce((sum, ms) => sum + ms, 0);
     return h("section", { class: "query", "aria-label": T.answer.query },
-      h("h2", {}, heading),
+      h("h1", {}, heading),
       h("div", {}, this.#warnings(), this.query.element, this.caption,
         h("button", { class: "quiet", "data-focus": "mend", onclick: () => this.#mend(null) }, T.gate.change),
         mended ? h("p", { class: "archived" }, T.gate.mended) : null, archived(answer, kind)),

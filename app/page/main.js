@@ -24,7 +24,8 @@ const status = h("span", { class: "faint number", id: "index" });
 const message = h("div", { class: "message", role: "alert" });
 const admin = h("a", { class: "button quiet", href: "#/admin", hidden: true }, T.admin.link);
 const signIn = h("button", { class: "quiet", hidden: true });
-const withoutQuestion = { ask: () => askView(take), admin: () => adminView(fail) };
+const others = h("nav", { class: "also", "aria-label": T.ask.several, hidden: true }); // images that were sent together
+const withoutQuestion = { ask: () => askView(takeAll), admin: () => adminView(fail) };
 
 let shown = null; // { key, view, answer }: what is on the screen
 let look = null;
@@ -160,6 +161,29 @@ async function take(radiograph, mended = false) {
   }
 }
 
+/** Send several images: show the answer to the first, and answer the others one by one meanwhile. */
+async function takeAll(radiographs) {
+  others.hidden = true;
+  await take(radiographs[0]);
+  if (radiographs.length === 1 || !shown?.answer) return;
+  const link = (hash, text) => h("a", { class: "button quiet", href: hash }, text);
+  others.replaceChildren(link(location.hash, T.ask.image(1)));
+  others.hidden = false;
+  const { question } = here();
+  for (const [at, radiograph] of radiographs.slice(1).entries()) {
+    const name = T.ask.image(at + 2);
+    const item = h("span", { role: "status" }, T.ask.answering(name));
+    others.append(item);
+    try {
+      const conditions = new URLSearchParams([...asked(question), ...Object.entries(MAPS)]);
+      const answer = await sendRadiograph(radiograph, conditions, { waiting, signal: undefined, progress: () => {} });
+      item.replaceWith(link(hashOf({ kind: "image", id: answer.query_id, question }), name));
+    } catch (error) {
+      item.textContent = T.ask.refused(name, error.message);
+    }
+  }
+}
+
 /** Button that lets the reader change an image that was refused; null if that cannot help, or the browser cannot read it. */
 async function remedyOf(error, radiograph) {
   const canvas = error.kind === "NotARadiograph" && await drawn(radiograph);
@@ -256,8 +280,8 @@ function header() {
 async function start() {
   document.title = T.title;
   document.documentElement.lang = T.language;
-  document.body.replaceChildren(header(), bar, message, main, h("div", { id: "live", class: "unseen", "aria-live": "polite" }));
-  takeRadiographs(take, (text) => message.replaceChildren(h("p", {}, text)));
+  document.body.replaceChildren(header(), bar, others, message, main, h("div", { id: "live", class: "unseen", "aria-live": "polite" }));
+  takeRadiographs(takeAll, (text) => message.replaceChildren(h("p", {}, text)));
   listen({
     "?": showShortcuts,
     n: () => go({ kind: "ask", id: "", question: "", show: null, look: null }),
@@ -268,6 +292,11 @@ async function start() {
     ...Object.fromEntries(MODES.map((mode, index) => [String(index + 1), () => shown?.answer && !here().rate && showMode(mode)])),
   });
   hold("m", peek);
+  addEventListener("keydown", (event) => {
+    if (event.key !== "p" || !(event.ctrlKey || event.metaKey) || event.shiftKey || !shown?.view?.keep) return;
+    event.preventDefault(); // the record is what prints well
+    keep.print();
+  });
   addEventListener("hashchange", render);
   addEventListener("beforeunload", (event) => shown?.view?.unsaved && event.preventDefault());
   addEventListener("key", meet);

@@ -64,7 +64,7 @@ class RateView {
     this.finish = h("button", { class: "main", onclick: () => go({ show: "result" }) }, T.rate.finish);
     this.done = h("div", { class: "done" }, h("strong", {}, T.rate.done), this.finish);
     this.board = h("section", { class: "cases", "aria-label": T.rate.heading },
-      h("div", { class: "bar-top" }, h("h2", {}, T.rate.heading)), h("p", { class: "faint" }, T.rate.hint),
+      h("div", { class: "bar-top" }, h("h1", {}, T.rate.heading)), h("p", { class: "faint" }, T.rate.hint),
       this.cards.length ? null : h("p", { class: "empty" }, T.answer.nothing), this.pool, this.done, h("div", { class: "shelves" }, this.shelves));
     this.right = h("div", { class: "right" }, this.board);
     this.element = h("div", { class: "answer rating" }, this.#query(renew), this.right);

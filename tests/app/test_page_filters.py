@@ -77,7 +77,7 @@ def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
 
 def test_filters_offer_the_findings_of_the_labels_beside_those_of_the_network(page: Page) -> None:
     expect(page.locator("#of option")).to_have_text(
-        ["any finding", "Effusion (3)", "Mass (3)", "No Finding (3)", "Nodule (3)"]
+        ["any finding, or none", "Effusion (3)", "Mass (3)", "No Finding (3)", "Nodule (3)"]
     )
     send(page)
     page.locator("summary").click()
@@ -101,5 +101,5 @@ def test_counter_examples_and_more_like_one(page: Page) -> None:
     contrast.click()
     expect(page.locator(".card")).to_have_count(5)
     page.get_by_role("button", name="More like this").first.click()
-    expect(page.get_by_role("heading", name="Indexed case")).to_be_visible()
+    expect(page.get_by_role("heading", name="Past case")).to_be_visible()
     assert "#/case/" in page.url

@@ -121,4 +121,4 @@ def test_other_cases_of_a_patient_and_the_same_image_are_named(page: Page) -> No
     pictures_shown(page, ".others")
     expect(card.locator(".others a")).to_have_count(2)
     card.locator(".others a").first.click()
-    expect(page.get_by_role("heading", name=f"Indexed case {other}")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"Past case {other}")).to_be_visible()
