@@ -132,8 +132,7 @@ export class AnswerView {
     this.query.show(answer.image_url, SIDE.query);
     const open = (near) => go({ look: near.case_id });
     this.neighbours = answer.neighbours.map((near) => card(near, answer, open));
-    const first = new Set(answer.neighbours.map((near) => near.case_id));
-    this.counter = answer.counter_examples.filter((near) => !first.has(near.case_id)).map((near) => card(near, answer, open));
+    this.counter = answer.counter_examples.map((near) => card(near, answer, open));
     this.caption = h("p", { class: "caption" });
     const cards = [...this.neighbours, ...this.counter];
     this.explanations = new Explanations(answer, this.query, cards, this.caption);

@@ -120,7 +120,7 @@ async function pair(answer, near, found, draw, scales) {
   ]);
   return h("section", { class: "pair" },
     h("h3", {}, `${near.rank}. `, score(near, answer), found.case ? h("span", { class: "faint" }, sumOf(found)) : null),
-    h("p", {}, findings(near), about(near), " · ", h("span", { class: "id" }, whose)), reading(near, answer),
+    h("div", {}, findings(near), about(near), " · ", h("span", { class: "id" }, whose), reading(near, answer)),
     h("div", { class: "pictures" }, pictures));
 }
 

@@ -135,7 +135,7 @@ export const T = {
     level: "Level",
     previous: "Previous case",
     next: "Next case",
-    hint: "Drag to move, scroll to zoom; drag with the right button, or with Shift, for window and level. R and L: the patient's sides as images are usually hung; they are not read from the image.",
+    hint: "Drag to move, scroll to zoom, right button (or Shift) for window and level. R, L: sides as usually hung, not read from the image.",
   },
 
   filters: {

@@ -69,6 +69,12 @@ def send(page: Page) -> None:
     expect(page.locator(".card")).to_have_count(5)
 
 
+def open_filters(page: Page) -> None:
+    """Unfold all conditions."""
+    page.locator(".filters > summary").click()
+    page.locator(".more > summary").click()
+
+
 def eventually(page: Page, so: Callable[[], bool]) -> None:
     """Wait until that is so: what is painted comes a moment after the words about it."""
     for _ in range(100):

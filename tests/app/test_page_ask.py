@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.app.reading import IMAGE, SENT, held, needs_chromium, pictures_shown, send
+from tests.app.reading import IMAGE, SENT, held, needs_chromium, open_filters, pictures_shown, send
 from tests.stores import CASES, SmallStore
 
 CALIBRATED = "Calibrated on 8 images of drawn; usual is of 12, where 50 % show a finding."
@@ -158,7 +158,7 @@ def test_what_is_dropped_or_pasted_and_no_file_is_refused_but_not_in_a_field(pag
         expect(page.get_by_role("alert")).to_contain_text("That was not a file.")
         page.locator("[role=alert]").evaluate("a => a.replaceChildren()")
     send(page)
-    page.locator("summary").click()
+    open_filters(page)
     page.evaluate(throw, ["#filter-view", "paste"])
     expect(page.get_by_role("alert")).to_be_empty()
 

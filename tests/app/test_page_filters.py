@@ -4,14 +4,14 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.app.reading import needs_chromium, send
+from tests.app.reading import needs_chromium, open_filters, send
 
 pytestmark = needs_chromium
 
 
 def test_an_answer_is_narrowed_down_and_opened_again(page: Page) -> None:
     send(page)
-    page.locator("summary").click()
+    open_filters(page)
     page.focus("#filter-sex")
     page.select_option("#filter-sex", "F")
     expect(page.locator(".bar-top small")).to_have_text("of 6 that match")
@@ -32,7 +32,7 @@ def test_an_answer_is_narrowed_down_and_opened_again(page: Page) -> None:
 def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
     page.locator(".gallery a").first.click()
     expect(page.locator(".card")).to_have_count(5)
-    page.locator("summary").click()
+    open_filters(page)
     wanted: list[str] = []
     for name, value, chip in (
         ("diversity", "0.5", "diversity 0.5"),
@@ -80,7 +80,7 @@ def test_filters_offer_the_findings_of_the_labels_beside_those_of_the_network(pa
         ["any finding, or none", "Effusion (3)", "Mass (3)", "No Finding (3)", "Nodule (3)"]
     )
     send(page)
-    page.locator("summary").click()
+    open_filters(page)
     expect(page.locator(".filters fieldset select")).to_have_count(15)
     page.select_option("#filter-finding-No\\ Finding", "all_of")
     expect(page.locator(".bar-top small")).to_have_text("of 3 that match")

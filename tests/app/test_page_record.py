@@ -117,7 +117,7 @@ def test_conditions_warnings_and_counter_examples_are_in_the_record(
 
     send(page)
     page.route("**/similar?*", warned)
-    page.goto(page.url + "?sex=F&counter_examples=2&finding=Effusion&none_of=Mass")
+    page.goto(page.url + "?sex=F&k=2&counter_examples=2&finding=Effusion&none_of=Mass")
     expect(page.get_by_role("heading", name="Most similar without Effusion")).to_be_visible()
     file = saved(page, tmp_path)
     alone.goto(file.as_uri())

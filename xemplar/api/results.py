@@ -190,8 +190,8 @@ class AnswerOut(BaseModel):
         "than k if fewer meet every condition."
     )
     counter_examples: list[NeighbourOut] = Field(
-        description="Most similar cases known not to have the explained finding; empty unless "
-        "requested. Neighbours without the finding are included."
+        description="Most similar cases known not to have the explained finding, beside those "
+        "among the neighbours; empty unless requested."
     )
     chance_measured_on: MeasuredOn | None = Field(
         description="Images that `chance` was measured on; null if the index is not calibrated."

@@ -177,7 +177,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         explained = checkpoint.order(probabilities)[0]
     finding = checkpoint.card.findings[explained]
     similar = scope.neighbours(vector)
-    contrary = scope.counter_examples(vector, finding)
+    contrary = scope.counter_examples(vector, finding, similar.cases)
     # pixels are forgotten only if they were no case's when the query was asked
     pixels = query.pixels
     archived = None if pixels is None else scope.archived(vector, pixels.inputs, similar.cases)

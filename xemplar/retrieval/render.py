@@ -127,8 +127,7 @@ def overlays(live: Snapshot, media: Media, answer: Answer, side: int = 512) -> d
     drawn = {"query": query_overlay(live, answer, side=side)}
     for shown in (*answer.neighbours, *answer.counter_examples):
         case = shown.case
-        if case.case_id not in drawn:  # a neighbour may be a counter-example too
-            drawn[case.case_id] = case_overlay(live, media, case, answer.explained, side)
+        drawn[case.case_id] = case_overlay(live, media, case, answer.explained, side)
     return drawn
 
 

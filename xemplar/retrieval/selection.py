@@ -107,15 +107,21 @@ class Scope:
         """Returns the k cases for an embedding, float32 (C,), or fewer if fewer qualify."""
         return self._find(vector, self.search.k, self._matching)
 
-    def counter_examples(self, vector: npt.NDArray[np.float32], finding: str) -> Selection:
-        """Returns the most similar cases known not to have a finding, selected like neighbours."""
+    def counter_examples(
+        self, vector: npt.NDArray[np.float32], finding: str, shown: Sequence[Found] = ()
+    ) -> Selection:
+        """Returns the most similar cases known not to have a finding, selected like neighbours.
+
+        Cases that are ``shown`` among the neighbours are left out, so that none comes twice.
+        """
         if not self.search.counter_examples:
             return Selection(())
         if finding not in self._without:  # images of a batch often share an explained finding
             no_findings: dict[str, tuple[str, ...]] = {"any_of": (), "all_of": (), "none_of": ()}
             others = self.search.model_copy(update=no_findings)
             self._without[finding] = self._match(others, finding)
-        return self._find(vector, self.search.counter_examples, self._without[finding])
+        above = {one.case.id for one in shown}
+        return self._find(vector, self.search.counter_examples, self._without[finding], above)
 
     def usual(self, vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Returns the cosines of an embedding, float32 (C,), to a sample of cases, ascending."""
@@ -173,7 +179,11 @@ class Scope:
         return _Matching(self.generation.matching(*about), self.generation.condition(*about))
 
     def _find(
-        self, vector: npt.NDArray[np.float32], count: int, matching: _Matching | None
+        self,
+        vector: npt.NDArray[np.float32],
+        count: int,
+        matching: _Matching | None,
+        above: Collection[int] = (),
     ) -> Selection:
         """Searches and selects, with a larger pool while too many candidates are rejected.
 
@@ -184,12 +194,12 @@ class Scope:
             # by row: many times faster than by the mask itself
             among = self.generation.ids[np.flatnonzero(matching.mask)]
             condition = matching.condition
-        search = self.search
+        search, excluded = self.search, {*self._excluded, *above}
         picky = search.diversity or search.one_per_patient or search.near_duplicates == "drop"
         pool = max(POOL_FACTOR * count, MIN_POOL) if picky else count
         while True:
             hits = self.generation.search(
-                vector, pool, self._excluded, among, exact=search.exact, condition=condition
+                vector, pool, excluded, among, exact=search.exact, condition=condition
             )
             cases = self._catalog.cases(map(int, hits.ids))
             scored = [(int(i), float(s)) for i, s in zip(hits.ids, hits.similarity, strict=True)]

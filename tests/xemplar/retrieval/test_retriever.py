@@ -250,6 +250,21 @@ def test_counter_examples_are_the_most_similar_cases_known_not_to_have_the_findi
     }
 
 
+def test_no_case_is_both_a_neighbour_and_a_counter_example(retriever: Retriever) -> None:
+    search = Search(k=4, finding="Effusion", counter_examples=CASES)
+    shown = retriever.ask(STRANGER, search)
+    above = {near.case.case_id for near in shown.neighbours}
+    below = {near.case.case_id for near in shown.counter_examples}
+    without = {
+        near.case.case_id
+        for near in retriever.ask(STRANGER, Search(k=CASES)).neighbours
+        if near.case.labels.get("Effusion") == 0
+    }
+    assert below == without - above
+    assert below
+    assert without & above
+
+
 def test_images_asked_together_get_the_answers_of_images_asked_alone(
     retriever: Retriever, small: SmallStore
 ) -> None:
