@@ -130,6 +130,9 @@ export class AnswerView {
     this.query.element.setAttribute("aria-label", T.explanations.radiographLabel);
     this.query.image.alt = T.answer.sent;
     this.query.show(answer.image_url, SIDE.query);
+    this.query.element.addEventListener("click", () => { // with similarity it is pointed at instead
+      if (this.explanations.mode !== "similarity" && this.neighbours.length) go({ look: this.neighbours[0].near.case_id });
+    });
     const open = (near) => go({ look: near.case_id });
     this.neighbours = answer.neighbours.map((near) => card(near, answer, open));
     this.counter = answer.counter_examples.map((near) => card(near, answer, open));

@@ -6,7 +6,17 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.app.reading import IMAGE, SENT, held, needs_chromium, open_filters, pictures_shown, send
+from tests.app.reading import (
+    IMAGE,
+    SENT,
+    eventually,
+    held,
+    needs_chromium,
+    open_filters,
+    pictures_shown,
+    send,
+)
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
 
 CALIBRATED = "Calibrated on 8 images of drawn; usual is of 12, where 50 % show a finding."
@@ -185,6 +195,20 @@ def test_one_may_begin_with_an_indexed_case_of_a_finding(page: Page) -> None:
     page.locator(".gallery a").first.click()
     expect(page.locator(".card")).to_have_count(5)
     assert "#/case/" in page.url
+
+
+def test_images_that_are_chosen_together_are_all_answered(page: Page, faults: list[str]) -> None:
+    faults.append("the server responded with a status of 4")
+    other = SENT | {"buffer": encoded(drawn_image(78, 500, 500))}
+    page.set_input_files("#file", files=[SENT, other, SENT | {"buffer": b"no image"}])
+    expect(page.locator(".card")).to_have_count(5)
+    several = page.get_by_role("navigation", name="Images sent together")
+    expect(several.get_by_role("status")).to_have_text(re.compile("^Image 3: (?!looking)"))
+    expect(several.get_by_role("link")).to_have_text(["Image 1", "Image 2"])
+    first = page.url
+    several.get_by_role("link", name="Image 2").click()
+    eventually(page, lambda: page.url != first)
+    expect(page.locator(".card")).to_have_count(5)
 
 
 def test_one_may_begin_with_the_example(page: Page) -> None:

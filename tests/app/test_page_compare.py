@@ -164,8 +164,14 @@ def test_what_is_turned_or_flipped_says_where_the_patients_sides_are(looking: Lo
 
 def test_one_to_one_the_magnifier_and_panes_that_move_apart(looking: Looking) -> None:
     page = looking.page
+    images = looking.dialog.locator(".pane .radiograph")
     looking.press("1:1")
-    looking.lies(PLAIN)  # small pictures are not made smaller
+    scale = 600 / looking.left["height"]  # of an image that is 600 pixels high
+    eventually(page, lambda: "scale(1, 1)" not in (images.first.get_attribute("style") or ""))
+    shown = re.findall(r"scale\(([\d.]+)", images.first.get_attribute("style") or "")
+    assert float(shown[0]) == pytest.approx(scale, rel=0.01)
+    looking.press("Reset")
+    looking.lies(PLAIN)
     looking.press("Magnifier")
     lens = looking.dialog.locator(".lens")
     page.mouse.move(*looking.at(0.5, 0.5))
@@ -179,7 +185,6 @@ def test_one_to_one_the_magnifier_and_panes_that_move_apart(looking: Looking) ->
     page.mouse.down()
     page.mouse.move(*(one + 20 for one in looking.at(0.5, 0.5)))
     page.mouse.up()
-    images = looking.dialog.locator(".pane .radiograph")
     read = "images => images.map(image => image.style.transform)"
     eventually(
         page,

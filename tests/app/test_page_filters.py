@@ -75,6 +75,17 @@ def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
     expect(chips.last).to_have_text(f"not case {itself}×")
 
 
+def test_patients_like_that_of_a_past_case_are_asked_for_at_once(page: Page) -> None:
+    page.locator(".gallery a").first.click()
+    expect(page.locator(".card")).to_have_count(5)
+    page.locator(".filters > summary").click()
+    page.get_by_role("button", name="Patients like this one").click()
+    chips = page.locator(".chips li:not(:last-child)")
+    expect(chips).to_have_count(4)
+    for about in ("age ≥", "age ≤", "male", "view PA"):
+        expect(page.locator(".chips")).to_contain_text(about)
+
+
 def test_filters_offer_the_findings_of_the_labels_beside_those_of_the_network(page: Page) -> None:
     expect(page.locator("#of option")).to_have_text(
         ["any finding, or none", "Effusion (3)", "Mass (3)", "No Finding (3)", "Nodule (3)"]

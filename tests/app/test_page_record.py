@@ -174,7 +174,7 @@ def test_a_record_that_cannot_be_made_says_why(page: Page, faults: list[str]) ->
 def test_a_record_is_printed_alone_and_no_pair_is_torn(page: Page, tmp_path: Path) -> None:
     send(page)
     page.evaluate("window.print = () => { window.printed = true; }")  # no dialog in a test
-    page.keyboard.press("p")
+    page.keyboard.press("Control+p")
     page.wait_for_function("() => window.printed")
     expect(page.locator("body > .record")).to_be_hidden()  # on the screen
     page.emulate_media(media="print")
