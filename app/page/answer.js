@@ -1,11 +1,10 @@
 // Answer: the query at the left with what the network finds, the ranked cases at the right.
 
 import { ask, go, hashOf } from "./address.js";
-import { picture } from "./api.js";
 import { h } from "./dom.js";
 import { Radiograph } from "./radiograph.js";
 import { chips, filtersForm } from "./filters.js";
-import { changed, drawn, mend, remedy } from "./mend.js";
+import { remedy } from "./mend.js";
 import { T } from "./texts.js";
 import { Explanations, modeSwitch, overlayControls, showMode } from "./explanations.js";
 
@@ -29,9 +28,9 @@ export function findings(near) {
   return h("ul", { class: "tags", "aria-label": T.answer.report }, h("li", { class: "whose" }, T.answer.report), names.map((name) => h("li", {}, name)));
 }
 
-/** What the network reads in an image, with numbers: it looks unlike what a report says. @param {string[]} readings */
-function readings(readings) {
-  const shown = readings.length ? readings : [T.answer.nothingCalled];
+/** What the network reads in an image, with numbers: it looks unlike what a report says. @param {string[]} texts */
+function readings(texts) {
+  const shown = texts.length ? texts : [T.answer.nothingCalled];
   return h("ul", { class: "tags readings", "aria-label": T.answer.network }, h("li", { class: "whose" }, T.answer.network), shown.map((text) => h("li", {}, text)));
 }
 
@@ -118,10 +117,9 @@ function finding(prediction, explained) {
 
 /** One answer on the screen. */
 export class AnswerView {
-  /** `keep` has the actions save, print and share; `take` asks with another image. @param {Answer} answer */
-  constructor(answer, place, keep, take) {
+  /** `keep` has the actions save, print, share and mend. @param {Answer} answer */
+  constructor(answer, place, keep) {
     this.answer = answer;
-    this.take = take;
     this.at = new Date();
     this.keep = keep;
     const { fit } = answer.maps;
@@ -154,21 +152,13 @@ export class AnswerView {
     return this.explanations.show(show);
   }
 
-  /** Ask again with the image changed: by `steps`, or as the reader wants if there are none. */
-  async #mend(steps) {
-    const canvas = await drawn(await picture(this.answer.image_url, { side: SIDE.query }));
-    const ask = (image) => this.take(image, true);
-    if (steps) ask(await changed(canvas, steps));
-    else mend(canvas, ask);
-  }
-
   /** Doubts about the image, each with its remedy. */
   #warnings() {
     const { warnings, doubts } = this.answer;
     if (!warnings.length) return null;
     const remedies = doubts.filter((one) => one in T.gate.remedies);
     return h("section", { class: "warnings" }, h("h3", {}, T.answer.warnings), h("ul", {}, warnings.map((text) => h("li", {}, text))),
-      h("div", { class: "buttons" }, remedies.map((one) => h("button", { onclick: () => this.#mend(remedy(one)) }, T.gate.remedies[one]))));
+      h("div", { class: "buttons" }, remedies.map((one) => h("button", { onclick: () => this.keep.mend(remedy(one)) }, T.gate.remedies[one]))));
   }
 
   #left({ kind, id, mended }) {
@@ -178,7 +168,7 @@ export class AnswerView {
     return h("section", { class: "query", "aria-label": T.answer.query },
       h("h1", {}, heading),
       h("div", {}, this.#warnings(), this.query.element, this.caption,
-        h("button", { class: "quiet", "data-focus": "mend", onclick: () => this.#mend(null) }, T.gate.change),
+        h("button", { class: "quiet", "data-focus": "mend", onclick: () => this.keep.mend(null) }, T.gate.change),
         mended ? h("p", { class: "archived" }, T.gate.mended) : null, archived(answer, kind)),
       h("div", {},
         h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint),

@@ -111,7 +111,7 @@ export class Compare {
         h("button", { onclick: () => this.element.close(), "data-focus": "compare-close" }, T.close)),
       h("div", { class: "controls" }, this.tools, this.viewer.controls),
       h("div", { class: "panes" }, this.panes.map((pane) => pane.stage)),
-      h("footer", {},
+      h("footer", { tabindex: "0" },
         h("div", {}, h("strong", {}, T.compare.query), answer.rated ? null : called(answer)),
         h("div", {}, answer.rated?.(near) ?? [score(near, answer), findings(near), reading(near, answer), h("span", { class: "faint" }, about(near))]),
         this.caption, this.legend, h("p", { class: "faint hint" }, T.compare.hint)));
@@ -135,7 +135,7 @@ export class Compare {
   }
 
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=range]") && event.key.startsWith("Arrow")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=range], footer") && event.key.startsWith("Arrow")) return;
     const letters = {
       ...this.viewer.keys, o: () => this.#opacity(-10), p: () => this.#opacity(10), j: () => this.#turn(1), k: () => this.#turn(-1),
     };

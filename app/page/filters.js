@@ -82,9 +82,8 @@ function findingFields(question) {
   return fields;
 }
 
-/** Button that asks for patients like that of a past case: age within ten years, same sex, same view. */
-function alike(id, question) {
-  const button = h("button", { type: "button", hidden: true, "data-focus": "filter-alike" });
+/** Fill in a button that asks for patients like that of a past case: age within ten years, same sex, same view. */
+function fillAlike(button, id, question) {
   get(`cases/${id}`).then((/** @type {import("./api.js").Schemas["CaseOut"]} */ { age, sex: theirs, view }) => {
     const like = { age_min: age === null ? null : Math.max(0, age - YEARS), age_max: age === null ? null : Math.min(OLDEST, age + YEARS), sex: theirs, view };
     const known = Object.entries(like).filter(([, value]) => value !== null);
@@ -96,7 +95,6 @@ function alike(id, question) {
       go({ question: next });
     };
   }, () => {}); // the answer itself shows what is wrong
-  return button;
 }
 
 /** Form of the filters, the patient's and the findings first; every change leads to another address, and so to another answer. */
@@ -112,9 +110,13 @@ export function filtersForm({ question, kind, id }) {
       box("near_duplicates", "drop", question), box("one_per_patient", "false", question),
       box("exact", "true", question),
       kind === "case" ? box("same_patient", "true", question) : null));
-  return h("details", { class: "filters", open, ontoggle: ({ target }) => { open = target.open; } },
-    h("summary", { "data-focus": "filters" }, T.filters.heading),
-    kind === "case" ? alike(id, question) : null,
+  const alike = h("button", { type: "button", hidden: true, "data-focus": "filter-alike" });
+  const toggled = ({ target }) => {
+    open = target.open;
+    if (open && kind === "case" && alike.hidden) fillAlike(alike, id, question);
+  };
+  return h("details", { class: "filters", open, ontoggle: toggled },
+    h("summary", { "data-focus": "filters" }, T.filters.heading), alike,
     h("div", { class: "fields" },
       number("age_min", question, { min: 0, max: 120 }), number("age_max", question, { min: 0, max: 120 }),
       sex(question), words("view", question)),

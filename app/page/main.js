@@ -3,7 +3,7 @@
 import { asked, go, hashOf, here } from "./address.js";
 import { adminView } from "./admin.js";
 import { AnswerView } from "./answer.js";
-import { get, send, sendRadiograph } from "./api.js";
+import { get, picture, send, sendRadiograph } from "./api.js";
 import { askView, takeRadiographs } from "./ask.js";
 import { confirmed, focused, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
@@ -13,7 +13,8 @@ import { printRecord, saveRecord } from "./record.js";
 import { hold, listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
 import { MODES, showMode } from "./explanations.js";
-import { drawn, mend } from "./mend.js";
+import { changed, drawn, mend } from "./mend.js";
+import { FULL } from "./pane.js";
 
 const THEME = "xemplar-theme";
 const MAPS = { include: "maps" };
@@ -90,7 +91,7 @@ async function load(place, key) {
     if (signal.aborted) return false;
     const sameRadiograph = shown?.answer && shown.place.id === place.id;
     const [focus, scrolled] = [focused(), main.querySelector(".query")?.scrollTop];
-    shown = { key, place, answer, view: new AnswerView(answer, place, keep, take) };
+    shown = { key, place, answer, view: new AnswerView(answer, place, keep) };
     main.replaceChildren(shown.view.element);
     if (sameRadiograph) {
       main.querySelector(".query").scrollTop = scrolled;
@@ -139,7 +140,7 @@ function renderCompare(place) {
   look?.open();
 }
 
-/** Send an image, and go to the address of its answer; `mended` if it was changed here. */
+/** Send an image, and go to the address of its answer; `mended` if it was changed here. Resolves to true if it was answered. */
 async function take(radiograph, mended = false) {
   running.abort();
   running = new AbortController();
@@ -156,16 +157,17 @@ async function take(radiograph, mended = false) {
     const place = { kind: "image", id: answer.query_id, rate: false, question, mended };
     answers.set(keyOf(place), answer);
     go({ ...place, look: null });
+    return true;
   } catch (error) {
     if (error.name !== "AbortError") fail(error, () => take(radiograph, mended), await remedyOf(error, radiograph));
+    return false;
   }
 }
 
 /** Send several images: show the answer to the first, and answer the others one by one meanwhile. */
 async function takeAll(radiographs) {
   others.hidden = true;
-  await take(radiographs[0]);
-  if (radiographs.length === 1 || !shown?.answer) return;
+  if (!await take(radiographs[0]) || radiographs.length === 1) return;
   const link = (hash, text) => h("a", { class: "button quiet", href: hash }, text);
   others.replaceChildren(link(location.hash, T.ask.image(1)));
   others.hidden = false;
@@ -181,6 +183,17 @@ async function takeAll(radiographs) {
     } catch (error) {
       item.textContent = T.ask.refused(name, error.message);
     }
+  }
+}
+
+/** Ask again with the image on the screen changed: by `steps`, or as the reader wants if there are none. */
+async function mendShown(steps) {
+  try {
+    const canvas = await drawn(await picture(shown.answer.image_url, { side: FULL }));
+    if (steps) take(await changed(canvas, steps), true);
+    else mend(canvas, (image) => take(image, true));
+  } catch (error) {
+    fail(error, () => mendShown(steps));
   }
 }
 
@@ -224,7 +237,7 @@ async function share() {
   message.replaceChildren(h("p", {}, `${T.answer.shared} ${copied ? T.answer.copied : ""}`));
 }
 
-const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord), share };
+const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord), share, mend: mendShown };
 
 /** Show the actions that the reader's key allows. */
 async function meet() {

@@ -124,7 +124,7 @@ def test_conditions_warnings_and_counter_examples_are_in_the_record(
     expect(alone.locator(".facts")).to_contain_text("female")
     expect(alone.locator(".facts")).to_contain_text("without Mass")
     expect(alone.locator(".warnings")).to_have_text("<img src=x> seems turned")
-    expect(alone.locator(".tags").first).to_have_text("<b>Bold</b>")
+    expect(alone.locator(".tags").first).to_have_text("Report<b>Bold</b>")
     expect(alone.locator(".pair").first).to_contain_text("of 100 such pairs, 43 share a finding")
     expect(alone.locator(".legend")).to_contain_text("Measured on 165 images of nih14.")
     expect(alone.locator(".legend")).to_contain_text(CALIBRATED)

@@ -8,8 +8,8 @@ from xemplar.errors import CorruptArtefact
 STRONG_ODDS = 1.5
 """Factor by which a location in a map's brightest colour alone raises the finding's odds.
 
-With the shipped checkpoint a called finding's map reaches 0.2 to 1.1 of that scale in the middle
-90 % of 2,235 calls on `nih14` (docs/decisions/0046).
+With the shipped checkpoint the median called finding's map reaches 0.5 to 1.1 of that scale, by
+finding, over 2,178 calls on `nih14` (docs/decisions/0046).
 """
 
 
