@@ -6,6 +6,7 @@ It uses only the command line and HTTP, as any user does.
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -26,7 +27,9 @@ WORK = Path(".demo")
 
 PHANTOMS = 200
 HOST, PORT = "127.0.0.1", 8000
-ADDRESS = f"http://{HOST}:{PORT}"
+LOG = "serve.log"
+"""File in the working folder with what the service logs."""
+
 START_SECONDS = 120
 
 console = Console()
@@ -38,7 +41,8 @@ def demo(
     """Index images, serve them on http://127.0.0.1:8000 and show a first answer.
 
     Uses the images in the folder XEMPLAR_DATA, or makes synthetic ones (phantoms). Keeps serving
-    until Ctrl-C. Everything is kept in the folder .demo.
+    until Ctrl-C. Everything is kept in the folder .demo, the service's log in .demo/serve.log. If
+    port 8000 is taken, another one is used.
 
     Example:
         xemplar demo --once
@@ -47,18 +51,34 @@ def demo(
     store = WORK / f"store-{folder.resolve().name}"
     xemplar("index", folder, "--store", store)
     command = [sys.executable, "-m", "xemplar", "serve", "--store", str(store)]
-    service = subprocess.Popen([*command, "--host", HOST, "--port", str(PORT)])
+    port = free_port()
+    address, log = f"http://{HOST}:{port}", WORK / LOG
+    with log.open("wb") as file:
+        options = ["--host", HOST, "--port", str(port)]
+        service = subprocess.Popen([*command, *options], stdout=file, stderr=file)
     try:
-        wait_until_ready(service)
-        show(image, ask(image))
+        wait_until_ready(service, address, log)
+        show(image, ask(image, address), address)
         if not once:
-            console.print("Serving; press Ctrl-C to stop.")
+            console.print(f"Serving; the log is {log}. Press Ctrl-C to stop.")
             service.wait()
     except KeyboardInterrupt:
         console.print("Stopping.")
     finally:
         service.terminate()
         service.wait(30)
+
+
+def free_port() -> int:
+    """Return port 8000, or another one if a program listens there."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, PORT))
+        except OSError:
+            listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+    return port
 
 
 def images(work: Path) -> tuple[Path, Path]:
@@ -93,21 +113,21 @@ def xemplar(*arguments: str | Path) -> None:
         raise typer.Exit(status)
 
 
-def wait_until_ready(service: "subprocess.Popen[bytes]") -> None:
+def wait_until_ready(service: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
     """Wait until /readyz answers; exit with an error if the service ends or takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if service.poll() is not None:
-            _fail(f"the service ended with status {service.returncode}")
+            _fail(f"the service ended with status {service.returncode}; see {log}")
         try:
-            with urllib.request.urlopen(f"{ADDRESS}/readyz", timeout=5):
+            with urllib.request.urlopen(f"{address}/readyz", timeout=5):
                 return
         except OSError:  # also a timeout of a busy machine, or 503
             time.sleep(0.1)
-    _fail(f"the service was not ready within {START_SECONDS} s")
+    _fail(f"the service was not ready within {START_SECONDS} s; see {log}")
 
 
-def ask(image: Path) -> dict[str, Any]:
+def ask(image: Path, service: str) -> dict[str, Any]:
     """Send an image to ``POST /query`` as multipart/form-data, excluding its own case."""
     content, boundary = image.read_bytes(), uuid.uuid4().hex
     head = (
@@ -115,7 +135,7 @@ def ask(image: Path) -> dict[str, Any]:
         "Content-Type: application/octet-stream\r\n\r\n"
     )
     own = hashlib.sha256(content).hexdigest()[:16]
-    address = f"{ADDRESS}/query" + (f"?exclude={own}" if has_case(own) else "")
+    address = f"{service}/query" + (f"?exclude={own}" if has_case(own, service) else "")
     body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
     content_type = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
     request = urllib.request.Request(address, body, content_type)
@@ -124,10 +144,10 @@ def ask(image: Path) -> dict[str, Any]:
     return answer
 
 
-def has_case(case_id: str) -> bool:
+def has_case(case_id: str, service: str) -> bool:
     """Return whether the service has a case."""
     try:
-        with urllib.request.urlopen(f"{ADDRESS}/cases/{case_id}", timeout=60):
+        with urllib.request.urlopen(f"{service}/cases/{case_id}", timeout=60):
             return True
     except urllib.error.HTTPError as error:
         if error.code == HTTPStatus.NOT_FOUND:
@@ -135,7 +155,7 @@ def has_case(case_id: str) -> bool:
         raise
 
 
-def show(image: Path, answer: dict[str, Any]) -> None:
+def show(image: Path, answer: dict[str, Any], address: str) -> None:
     """Print the ranked cases and the addresses to open."""
     console.print(f"\nQuery image: {image}")
     for table in answer_tables(answer):
@@ -149,7 +169,7 @@ def show(image: Path, answer: dict[str, Any]) -> None:
         ("why they match, on the query image", first["query_evidence_url"]),
         ("why they match, on the case", first["evidence_url"]),
     ):
-        console.print(f"  {what:42} {ADDRESS}{url}", highlight=False, soft_wrap=True)
+        console.print(f"  {what:42} {address}{url}", highlight=False, soft_wrap=True)
     milliseconds = sum(answer["timings_ms"].values())
     console.print(f"Answered in {milliseconds:.0f} ms. {answer['notice']}", style="bold")
 

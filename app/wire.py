@@ -19,6 +19,7 @@ from xemplar.api import (
     NeighbourOut,
     NewCaseOut,
     PredictionOut,
+    ScalesOut,
     SteeringOut,
 )
 from xemplar.api.cases import INSISTED
@@ -28,6 +29,7 @@ from xemplar.data.findings import known_finding
 from xemplar.errors import InvalidArgument
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
+from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
 from xemplar.views import parse_view, unknown_view_message
@@ -59,7 +61,9 @@ def answer_out(
         query_id=answer.query_id,
         checkpoint=answer.checkpoint,
         generation=answer.generation,
-        predictions=[PredictionOut(**vars(prediction)) for prediction in answer.predictions],
+        predictions=[
+            PredictionOut(**vars(one), standing=one.standing) for one in answer.predictions
+        ],
         calibrated_on=_calibrated_on(answer.population),
         explained_finding=answer.explained,
         image_url=f"{query}/image",
@@ -75,6 +79,7 @@ def answer_out(
         recall_at_10=answer.recall_at_10,
         archived_as=answer.archived_as,
         warnings=list(answer.warnings),
+        doubts=list(answer.doubts),
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
 
@@ -99,6 +104,8 @@ def _neighbour(
         rank=near.rank,
         similarity=near.similarity,
         chance=near.chance,
+        closer_than=near.closer_than,
+        more_of_patient=list(near.more_of_patient),
         probability=near.probability,
         called=near.called,
         steering=None if near.steering is None else SteeringOut(**vars(near.steering)),
@@ -109,10 +116,19 @@ def _neighbour(
     )
 
 
-def maps_out(maps: Mapping[str, Map | None], fit: Literal["stretch", "pad"]) -> MapsOut:
-    """Converts the maps of `xemplar.retrieval.render.maps`; ``fit`` is the preprocessing's."""
+def maps_out(
+    maps: Mapping[str, Map | None], fit: Literal["stretch", "pad"], strong: float
+) -> MapsOut:
+    """Converts maps.
+
+    Args:
+        maps: of `xemplar.retrieval.render.maps`.
+        fit: of the preprocessing.
+        strong: value of the explained finding in the brightest colour (`Calibration.strong`).
+    """
     numbers = {name: None if one is None else rounded(one) for name, one in maps.items()}
-    return MapsOut(fit=fit, query=numbers.pop("query"), cases=numbers)
+    scales = ScalesOut(gradcam=strong, similarity=STRONG_SHARE, match=STRONG_MATCH)
+    return MapsOut(fit=fit, scales=scales, query=numbers.pop("query"), cases=numbers)
 
 
 def rounded(numbers: npt.NDArray[np.float32]) -> list[list[float]]:

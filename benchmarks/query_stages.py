@@ -23,7 +23,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import numpy.typing as npt  # noqa: E402
 
-from xemplar.imaging.overlay import HOTTEST, OPACITY, overlay, shrink  # noqa: E402
+from xemplar.imaging.overlay import OPACITY, heat_colours, overlay, shrink  # noqa: E402
 from xemplar.imaging.preprocess import PreprocessSpec, onto_image  # noqa: E402
 from xemplar.model.checkpoint import default_checkpoint, load  # noqa: E402
 from xemplar.model.encoder import Encoder, Precision, open_encoder  # noqa: E402
@@ -39,8 +39,7 @@ def blended_by_numpy(
     image = shrink(pixels, 512)
     positive = np.maximum(heatmap, 0)
     heat = onto_image((positive / positive.max()).astype(np.float32), spec, *image.shape)
-    level = np.clip(heat * HOTTEST + 0.5, 0, HOTTEST).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    colours = heat_colours(heat)
     opacity = (OPACITY * np.clip(heat, 0, 1))[..., None]
     blended = image[..., None] * (1 - opacity) + colours * opacity
     return (blended + 0.5).astype(np.uint8)

@@ -16,21 +16,29 @@ export const ASKED = [
 
 const FORM = /^#\/(?:(?:(case|image)\/([0-9a-f]{16})(\/rate)?|(admin)))?(?:\?(.*))?$/;
 
-/** @typedef {{kind: string, id: string, rate: boolean, question: URLSearchParams, show: string | null, look: string | null}} Place */
+/** @typedef {{kind: string, id: string, rate: boolean, question: URLSearchParams, show: string | null, look: string | null, mended: boolean}} Place */
+
+/** Conditions as the service is asked: one case of each patient unless the address says otherwise. */
+export function asked(question) {
+  const all = new URLSearchParams(question);
+  if (!all.has("one_per_patient")) all.set("one_per_patient", "true");
+  return all;
+}
 
 /** Parse the current address: kind is "ask", "case", "image" or "admin". @returns {Place} */
 export function here() {
   const [, radiograph, id = "", rate = "", admin, query = ""] = FORM.exec(location.hash) ?? [];
   const all = new URLSearchParams(query);
   const question = new URLSearchParams([...all].filter(([name]) => ASKED.includes(name)));
-  return { kind: radiograph ?? admin ?? "ask", id, rate: rate !== "", question, show: all.get("show") ?? "gradcam", look: all.get("look") };
+  return { kind: radiograph ?? admin ?? "ask", id, rate: rate !== "", question, show: all.get("show") ?? "image", look: all.get("look"), mended: all.has("mended") };
 }
 
 /** Build the # of a view. @param {Partial<Omit<Place, "question">> & {question?: any}} place */
-export function hashOf({ kind = "ask", id, rate, question, show, look }) {
+export function hashOf({ kind = "ask", id, rate, question, show, look, mended }) {
   const all = new URLSearchParams(question);
-  if (show && show !== "gradcam") all.set("show", show);
+  if (show && show !== "image") all.set("show", show);
   if (look) all.set("look", look);
+  if (mended && kind === "image") all.set("mended", "");
   const query = all.toString();
   const place = { ask: "", admin: "admin" }[kind] ?? `${kind}/${id}${rate ? "/rate" : ""}`;
   return `#/${place}${query ? `?${query}` : ""}`;

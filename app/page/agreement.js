@@ -16,7 +16,7 @@ const figure = (value) => (value === null ? "–" : value.toFixed(DIGITS));
 export function agreement(found, reader, said, place) {
   const mine = found.readers.find((one) => one.rater === reader);
   return h("div", { class: "agreement" },
-    h("div", { class: "bar-top" }, h("h2", {}, T.agreement.heading),
+    h("div", { class: "bar-top" }, h("h1", {}, T.agreement.heading),
       h("button", { onclick: () => go({ show: null }) }, T.agreement.back),
       h("a", { class: "button", href: hashOf({ ...place, rate: false, show: null, look: null }) }, T.agreement.answer)),
     headline(mine),

@@ -4,10 +4,13 @@ import { ask, go, hashOf } from "./address.js";
 import { h } from "./dom.js";
 import { Radiograph } from "./radiograph.js";
 import { chips, filtersForm } from "./filters.js";
+import { remedy } from "./mend.js";
 import { T } from "./texts.js";
-import { Explanations, modeSwitch, opacitySlider, showMode } from "./explanations.js";
+import { Explanations, modeSwitch, overlayControls, showMode } from "./explanations.js";
 
-const SIDE = { query: 640, card: 384 };
+const SIDE = { query: 1024, card: 512, other: 128 };
+const UNRANKED = ["unlike", "not_frontal", "other_part"]; // doubts about what is shown: no cases unless they are asked for
+const CONTRAST = 5; // counter-examples beside as many examples
 const SHOWN_DIGITS = 3;
 
 /** @typedef {import("./api.js").Schemas["NeighbourOut"]} Near */
@@ -19,20 +22,37 @@ export function about(near) {
   return [near.sex, age, near.view, near.source].filter(Boolean).join(" · ");
 }
 
-/** Findings of a case, from its label file. @param {Pick<Near, "findings">} near */
+/** Findings of a case by its report or label file. @param {Pick<Near, "findings">} near */
 export function findings(near) {
   const names = near.findings.length ? near.findings.map(T.finding) : [T.answer.unlabelled];
-  return h("ul", { class: "tags" }, names.map((name) => h("li", {}, name)));
+  return h("ul", { class: "tags", "aria-label": T.answer.report }, h("li", { class: "whose" }, T.answer.report), names.map((name) => h("li", {}, name)));
 }
 
+/** What the network reads in an image, with numbers: it looks unlike what a report says. @param {string[]} texts */
+function readings(texts) {
+  const shown = texts.length ? texts : [T.answer.nothingCalled];
+  return h("ul", { class: "tags readings", "aria-label": T.answer.network }, h("li", { class: "whose" }, T.answer.network), shown.map((text) => h("li", {}, text)));
+}
+
+/** The network's reading of a case: the explained finding. @param {Near} near @param {Answer} answer */
+export function reading(near, { explained_finding, predictions }) {
+  const rate = predictions.find((one) => one.finding === explained_finding)?.base_rate;
+  return readings([T.answer.reading(T.finding(explained_finding), near.probability, rate ? near.probability / rate : null)]);
+}
+
+/** The network's readings of the query: what it calls. @param {Pick<Answer, "predictions">} answer */
+export const called = ({ predictions }) =>
+  readings(predictions.filter((one) => one.standing === "called").map((one) => T.answer.reading(T.finding(one.finding), one.probability, one.lift)));
+
 /**
- * Similarity of a case, with the chance of a shared finding if the index has one, and what that was measured on.
+ * Similarity of a case, where it lies among all cases, with the chance of a shared finding if the index has one, and what that was measured on.
  * @param {Near} near
  * @param {Answer} answer
  */
 export function score(near, { chance_measured_on: images }) {
   return h("div", { class: "score" },
     h("strong", { class: "number" }, near.similarity.toFixed(SHOWN_DIGITS)), h("span", {}, T.answer.similarity),
+    h("span", {}, T.answer.closer(near.closer_than)),
     near.chance === null ? null : h("span", { class: "chance", title: images && T.answer.measuredOn(images) }, T.answer.chance(near.chance)));
 }
 
@@ -45,17 +65,33 @@ function card(near, answer, open) {
   const radiograph = new Radiograph("", fit);
   radiograph.show(near.image_url, SIDE.card);
   const note = h("p", { class: "note" });
+  const same = answer.archived_as === near.case_id ? h("p", { class: "same" }, T.answer.same) : null;
   const thumbnail = h("button", {
     class: "thumbnail", "aria-label": T.answer.compare(near.rank), "data-focus": `thumbnail-${near.case_id}`,
     onclick: () => open(near),
   }, radiograph.element, h("span", { class: "rank number", "aria-hidden": "true" }, near.rank));
   const more = h("button", {
-    class: "quiet", "data-focus": `more-${near.case_id}`,
+    class: "quiet", "data-focus": `more-${near.case_id}`, "aria-label": T.answer.moreLikeCase(near.rank),
     onclick: () => go({ kind: "case", id: near.case_id, look: null }),
   }, T.answer.moreLike);
-  const element = h("li", { class: "card" }, thumbnail, note, score(near, answer), findings(near),
-    h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more));
+  const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), findings(near), reading(near, answer),
+    h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
   return { near, radiograph, note, element };
+}
+
+/** Other cases of the same patient, shown on demand. @param {Near} near */
+function moreOfPatient({ more_of_patient: ids }) {
+  if (!ids.length) return null;
+  const list = h("ul", { class: "others" });
+  const show = () => {
+    if (list.children.length) return;
+    for (const id of ids) {
+      const radiograph = new Radiograph("");
+      radiograph.show(`cases/${id}/image`, SIDE.other);
+      list.append(h("li", {}, h("a", { href: hashOf({ kind: "case", id }), "aria-label": T.ask.open(id) }, radiograph.element)));
+    }
+  };
+  return h("details", { ontoggle: show }, h("summary", {}, T.answer.more(ids.length)), list);
 }
 
 /** Note that the image sent is already archived; omitted for indexed cases. @param {Answer} answer */
@@ -63,19 +99,16 @@ export function archived(answer, kind) {
   return answer.archived_as && kind !== "case" ? h("p", { class: "archived" }, T.answer.archived(answer.archived_as)) : null;
 }
 
-/** Standing of a prediction: called (bold), raised, or less than usual (grey). @param {import("./api.js").Schemas["PredictionOut"]} prediction */
-const standing = ({ called, lift }) => (called ? "called" : lift !== null && lift >= 1 ? "raised" : "absent");
-
 /** @param {import("./api.js").Schemas["PredictionOut"]} prediction */
 function finding(prediction, explained) {
-  const { finding: name, probability, base_rate: rate, lift, threshold, called } = prediction;
+  const { finding: name, probability, base_rate: rate, lift, threshold, called, standing } = prediction;
   const mark = threshold === null ? null : h("i", {});
   mark?.style.setProperty("--at", String(threshold));
   const bar = h("span", { class: "bar", "aria-hidden": "true" }, mark);
   bar.style.setProperty("--share", probability);
   const about = [called === null ? T.answer.never : called ? T.answer.called : T.answer.below(threshold), rate === null ? null : T.answer.usual(rate)];
   return h("li", {}, h("button", {
-    class: `finding ${standing(prediction)}`, "aria-pressed": String(name === explained),
+    class: `finding ${standing}`, "aria-pressed": String(name === explained),
     "data-focus": `finding-${name}`, title: about.filter(Boolean).join("; "),
     onclick: () => ask("finding", name),
   }, h("span", { class: "name" }, T.finding(name)), bar, h("span", { class: "number" }, T.percent(probability)),
@@ -84,7 +117,7 @@ function finding(prediction, explained) {
 
 /** One answer on the screen. */
 export class AnswerView {
-  /** `keep` has the actions save, print and share. @param {Answer} answer */
+  /** `keep` has the actions save, print, share and mend. @param {Answer} answer */
   constructor(answer, place, keep) {
     this.answer = answer;
     this.at = new Date();
@@ -95,6 +128,9 @@ export class AnswerView {
     this.query.element.setAttribute("aria-label", T.explanations.radiographLabel);
     this.query.image.alt = T.answer.sent;
     this.query.show(answer.image_url, SIDE.query);
+    this.query.element.addEventListener("click", () => { // with similarity it is pointed at instead
+      if (this.explanations.mode !== "similarity" && this.neighbours.length) go({ look: this.neighbours[0].near.case_id });
+    });
     const open = (near) => go({ look: near.case_id });
     this.neighbours = answer.neighbours.map((near) => card(near, answer, open));
     this.counter = answer.counter_examples.map((near) => card(near, answer, open));
@@ -107,47 +143,81 @@ export class AnswerView {
     }
     this.tools = h("div", { class: "tools" });
     this.element = h("div", { class: "answer" }, this.#left(place), this.#right(place));
-    this.slider = opacitySlider(this.element);
+    this.controls = overlayControls(this.element, () => this.explanations.repaint());
   }
 
   /** Show the mode that the address names. */
   update({ show }) {
-    this.tools.replaceChildren(modeSwitch(show, showMode), show === "image" ? "" : this.slider, this.explanations.legend);
+    this.tools.replaceChildren(modeSwitch(show, showMode), ...show === "image" ? [] : this.controls);
     return this.explanations.show(show);
   }
 
-  #left({ kind, id }) {
+  /** Doubts about the image, each with its remedy. */
+  #warnings() {
+    const { warnings, doubts } = this.answer;
+    if (!warnings.length) return null;
+    const remedies = doubts.filter((one) => one in T.gate.remedies);
+    return h("section", { class: "warnings" }, h("h3", {}, T.answer.warnings), h("ul", {}, warnings.map((text) => h("li", {}, text))),
+      h("div", { class: "buttons" }, remedies.map((one) => h("button", { onclick: () => this.keep.mend(remedy(one)) }, T.gate.remedies[one]))));
+  }
+
+  #left({ kind, id, mended }) {
     const { answer } = this;
     const heading = kind === "case" ? T.answer.case(id) : T.answer.sent;
-    const warnings = answer.warnings.length
-      ? h("section", { class: "warnings" }, h("h3", {}, T.answer.warnings), h("ul", {}, answer.warnings.map((text) => h("li", {}, text))))
-      : null;
     const milliseconds = Object.values(answer.timings_ms).reduce((sum, ms) => sum + ms, 0);
     return h("section", { class: "query", "aria-label": T.answer.query },
-      h("h2", {}, heading),
-      h("div", {}, this.query.element, this.caption, archived(answer, kind), warnings),
+      h("h1", {}, heading),
+      h("div", {}, this.#warnings(), this.query.element, this.caption,
+        h("button", { class: "quiet", "data-focus": "mend", onclick: () => this.keep.mend(null) }, T.gate.change),
+        mended ? h("p", { class: "archived" }, T.gate.mended) : null, archived(answer, kind)),
       h("div", {},
-        h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint, " ", answer.calibrated_on ? T.answer.calibratedOn(answer.calibrated_on) : ""),
+        h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint),
         h("ul", { class: "findings" }, answer.predictions.map((one) => finding(one, answer.explained_finding))),
-        h("p", { class: "faint" }, T.answer.time(milliseconds))));
+        h("p", { class: "faint" }, answer.calibrated_on ? T.answer.calibratedOn(answer.calibrated_on) : "", " ", T.answer.time(milliseconds))));
+  }
+
+  /** Button that shows two rows: the most similar cases with the explained finding, and without it. */
+  #contrast({ question }) {
+    const { explained_finding: finding } = this.answer;
+    const on = question.has("counter_examples");
+    const other = new URLSearchParams(question);
+    if (on) {
+      other.delete("counter_examples");
+      other.delete("all_of", finding);
+    } else {
+      for (const [name, value] of [["finding", finding], ["counter_examples", String(CONTRAST)]]) other.set(name, value);
+      other.append("all_of", finding);
+    }
+    return h("button", { "aria-pressed": String(on), "data-focus": "contrast", onclick: () => go({ question: other }) },
+      T.answer.contrast(T.finding(finding)));
+  }
+
+  /** The cases, or where the image is doubtful a button that shows them. */
+  #ranked(content) {
+    if (!this.answer.doubts.some((one) => UNRANKED.includes(one))) return content;
+    const gate = h("div", { class: "gate" }, h("p", {}, T.gate.unranked), h("button", { onclick: () => gate.replaceWith(...content) }, T.gate.anyway));
+    return [gate];
   }
 
   #right(place) {
     const { answer } = this;
+    const contrast = place.question.getAll("all_of").includes(answer.explained_finding) && this.counter.length;
     return h("section", { class: "cases", "aria-label": T.main },
       h("div", { class: "bar-top" },
-        h("h2", {}, T.answer.neighbours, " ", h("small", {}, T.answer.matched(answer.matched))),
+        h("h2", {}, contrast ? T.answer.withFinding(T.finding(answer.explained_finding)) : T.answer.neighbours, " ", h("small", {}, T.answer.matched(answer.matched))),
         this.neighbours.length ? h("a", { class: "button", href: hashOf({ ...place, rate: true, show: null, look: null }) }, T.rate.open) : null,
         h("button", { "data-focus": "save", onclick: this.keep.save }, T.record.save),
         h("button", { "data-focus": "print", onclick: this.keep.print }, T.record.print),
         place.kind === "image" ? h("button", { "data-focus": "share", title: T.answer.shareText, onclick: this.keep.share }, T.answer.share) : null,
-        this.tools),
+        this.#contrast(place), this.tools),
       answer.chance_measured_on ? h("p", { class: "faint" }, T.record.legendChance, " ", T.answer.measuredOn(answer.chance_measured_on)) : null,
       filtersForm(place), chips(place),
-      this.neighbours.length ? h("ol", { class: "cards" }, this.neighbours.map((one) => one.element))
-        : h("p", { class: "empty" }, T.answer.nothing),
-      this.counter.length ? [
-        h("h2", {}, T.answer.counter(T.finding(answer.explained_finding))),
-        h("ol", { class: "cards" }, this.counter.map((one) => one.element))] : null);
+      this.#ranked([
+        this.neighbours.length ? h("ol", { class: "cards" }, this.neighbours.map((one) => one.element))
+          : h("p", { class: "empty" }, T.answer.nothing),
+        ...this.counter.length ? [
+          h("h2", {}, T.answer.counter(T.finding(answer.explained_finding))),
+          h("ol", { class: "cards" }, this.counter.map((one) => one.element))] : []]),
+      this.explanations.legend);
   }
 }

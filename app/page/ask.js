@@ -11,8 +11,9 @@ import { vocabulary } from "./filters.js";
 const PAGE = 24;
 const SIDE = 256;
 const EXAMPLE = "page/example.jpg";
+const HEALTHY = "No Finding";
 
-/** Accept images dropped or pasted anywhere on the page. */
+/** Accept images dropped or pasted anywhere on the page; `take` receives all of them. */
 export function takeRadiographs(take, refuse) {
   const files = (transfer) => [...(transfer?.files ?? [])];
   addEventListener("dragover", (event) => {
@@ -23,42 +24,47 @@ export function takeRadiographs(take, refuse) {
   addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dragging");
-    const [radiograph] = files(event.dataTransfer);
+    const radiographs = files(event.dataTransfer);
     const folder = event.dataTransfer?.items?.[0]?.webkitGetAsEntry?.()?.isDirectory; // a folder has no bytes to send
-    if (radiograph && !folder) take(radiograph);
+    if (radiographs.length && !folder) take(radiographs);
     else refuse(T.errors.noRadiograph);
   });
   addEventListener("paste", (event) => {
     if (event.target instanceof Element && event.target.matches("input, textarea")) return;
-    const [radiograph] = files(event.clipboardData);
-    if (radiograph) take(radiograph);
+    const radiographs = files(event.clipboardData);
+    if (radiographs.length) take(radiographs);
     else refuse(T.errors.noRadiograph);
   });
 }
+
+/** Past cases: those with a finding, or without a report, before those reported to be without one. */
+const EVERYTHING = [{ none_of: HEALTHY }, { any_of: HEALTHY }];
 
 function gallery() {
   const list = h("ol", { class: "gallery" });
   const more = h("button", { class: "quiet", hidden: true }, T.ask.more);
   const message = h("p", { class: "empty", role: "status" });
-  let next = {};
+  let pages = /** @type {Record<string, any>[]} */ ([]); // to be asked for, in this order
 
   const load = async () => {
     more.hidden = true;
-    const asked = next;
+    const asked = pages;
     try {
-      const page = await get("cases", { limit: PAGE, ...asked });
-      if (next !== asked) return; // another finding was chosen meanwhile
+      const [first, ...rest] = asked;
+      const page = await get("cases", { limit: PAGE, ...first });
+      if (pages !== asked) return; // another finding was chosen meanwhile
       list.append(...page.cases.map(thumbnail));
+      pages = page.next ? [Object.fromEntries(new URL(page.next, location.href).searchParams), ...rest] : rest;
+      if (!page.next && rest.length && page.cases.length < PAGE) return await load();
       message.textContent = list.children.length ? "" : T.ask.none;
-      more.hidden = page.next === null;
-      if (page.next) next = Object.fromEntries(new URL(page.next, location.href).searchParams);
+      more.hidden = !pages.length;
     } catch (error) {
-      if (next === asked) message.textContent = error.message;
+      if (pages === asked) message.textContent = error.message;
     }
   };
   more.addEventListener("click", load);
   const filter = (finding) => {
-    next = finding ? { any_of: finding } : {};
+    pages = finding ? [{ any_of: finding }] : [...EVERYTHING];
     list.replaceChildren();
     return load();
   };
@@ -73,11 +79,11 @@ function thumbnail(one) {
   return h("li", {}, link, findings(one), h("span", { class: "faint" }, about(one)));
 }
 
-/** Build the start view; `take` receives the image. */
+/** Build the start view; `take` receives the images. */
 export function askView(take) {
-  const file = h("input", { type: "file", id: "file", // no `accept`: DICOM files on CDs have no suffix
-    onchange: ({ target }) => target.files[0] && take(target.files[0]) });
-  const example = async () => take(await (await fetch(EXAMPLE)).blob());
+  const file = h("input", { type: "file", id: "file", multiple: true, // no `accept`: DICOM files on CDs have no suffix
+    onchange: ({ target }) => target.files.length && take([...target.files]) });
+  const example = async () => take([await (await fetch(EXAMPLE)).blob()]);
   const names = h("select", { id: "of", onchange: ({ target }) => cases.filter(target.value) },
     h("option", { value: "" }, T.ask.everything));
   const cases = gallery();

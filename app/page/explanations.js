@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { go } from "./address.js";
 import { h, say } from "./dom.js";
-import { largest, squared, strip } from "./heat.js";
+import { peak, squared, strip } from "./heat.js";
 import { T } from "./texts.js";
 
 export const MODES = ["image", "gradcam", "similarity"];
@@ -33,18 +33,18 @@ export function evidence(answer, near) {
   return known.get(address);
 }
 
-/** Maximum of all Grad-CAM maps of an answer, which share one scale. */
-export const gradcamMost = ({ maps }) => largest([maps.query, ...Object.values(maps.cases)]);
-
-/** Text under a pair: the evidence for and against the similarity, beside the score. */
-export const sumOf = (found, near) =>
-  T.explanations.sum(found.grid, ...[found.sum, found.support, found.support - found.sum, near.similarity].map((n) => n.toFixed(DIGITS)));
+/** Text under a pair: the evidence for and against the similarity, and their sum. */
+export const sumOf = (found) =>
+  T.explanations.sum(...[found.support, found.support - found.sum, found.sum].map((n) => n.toFixed(DIGITS)));
 
 /** Text about a location of the query: what it adds to the score or subtracts from it. */
-export function locationOf(found, location) {
+export function locationOf(found, location, radiograph) {
   const [row, column] = [Math.floor(location / found.grid), location % found.grid];
-  return T.explanations.location(row + 1, column + 1, found.query[row][column], DIGITS);
+  return T.explanations.location(radiograph.zone([row, column], found.query), found.query[row][column], DIGITS);
 }
+
+/** Text about a map: where it is highest. @param {import("./radiograph.js").Radiograph} radiograph */
+export const highest = (radiograph, grid) => T.explanations.highest(radiograph.zone(peak(grid), grid));
 
 /** Buttons that choose the overlay. */
 export function modeSwitch(mode, choose) {
@@ -53,32 +53,43 @@ export function modeSwitch(mode, choose) {
       T.explanations[name])));
 }
 
-/** Slider for the opacity of all overlays below `root`; the page remembers its value. */
+/** How overlays are drawn; the page remembers it. */
+export const style = { lines: false };
 let opacity = 60;
-export function opacitySlider(root) {
+
+/** Controls for all overlays below `root`: their opacity, and colours or contour lines, after which `repaint` is called. */
+export function overlayControls(root, repaint) {
   const apply = () => root.style.setProperty("--heat", opacity / 100);
   apply();
   const slider = h("input", {
     type: "range", min: 0, max: 100, value: opacity, "data-focus": "opacity",
     oninput: (event) => { opacity = Number(event.target.value); apply(); },
   });
-  return h("label", { class: "slider" }, T.explanations.opacity, slider);
+  const lines = h("input", { type: "checkbox", "data-focus": "lines", onchange: () => { style.lines = lines.checked; repaint(); } });
+  lines.checked = style.lines;
+  return [h("label", { class: "slider" }, T.explanations.opacity, slider), h("label", { class: "check" }, lines, T.explanations.lines)];
 }
 
 /** Colour scale and its meaning, set by `update`. */
 export function legend() {
   const scale = h("canvas", { "aria-hidden": "true" });
-  const most = h("span", { class: "number" });
   const meaning = h("span", { class: "meaning" });
   strip(scale);
-  const ends = h("span", { class: "scale" }, h("span", { class: "number" }, "0"), scale, most);
+  const ends = h("span", { class: "scale" }, scale);
   const element = h("div", { class: "legend" }, ends, meaning);
-  element.update = (largestShown, text) => {
-    ends.hidden = !(largestShown > 0);
-    most.textContent = largestShown.toPrecision(2);
+  element.update = (text, { drawn = true } = {}) => {
+    ends.hidden = !drawn;
     meaning.textContent = text;
   };
   return element;
+}
+
+/** Meaning of Grad-CAM's colours, with the number of cases that have a map. @param {import("./answer.js").Answer} answer */
+export function gradcamLegend({ maps, explained_finding, predictions }, drawn, cases) {
+  const finding = T.finding(explained_finding);
+  if (!maps.query && !drawn) return T.explanations.legendNone(finding);
+  const below = predictions.find((one) => one.finding === explained_finding);
+  return `${T.explanations.legendGradcam(finding)} ${T.explanations.drawn(maps.query ? null : below?.probability, drawn, cases)}`;
 }
 
 /** Paints the overlays of the chosen mode on the images of an answer. */
@@ -146,22 +157,30 @@ export class Explanations {
     else for (const radiograph of [this.query, ...this.cards.map((card) => card.radiograph)]) radiograph.heat(null, 0);
   }
 
-  #gradcam() {
-    const { maps, explained_finding: name } = this.answer;
-    const [most, finding] = [gradcamMost(this.answer), T.finding(name)];
-    this.query.heat(maps.query, most);
-    if (!maps.query) this.caption.textContent = T.answer.noMap(finding);
-    for (const { radiograph, near, note } of this.cards) {
-      radiograph.heat(maps.cases[near.case_id], most);
-      if (most > 0 && !maps.cases[near.case_id]) note.textContent = T.answer.noMap(finding);
+  /** Draw everything again, as after a change of `style`. */
+  repaint() {
+    this.#paint();
+  }
+
+  async #gradcam() {
+    const { maps, explained_finding } = this.answer;
+    const [most, finding] = [maps.scales.gradcam, T.finding(explained_finding)];
+    this.query.heat(maps.query, most, style.lines);
+    for (const { radiograph, near } of this.cards) radiograph.heat(maps.cases[near.case_id], most, style.lines);
+    const drawn = this.cards.filter(({ near }) => maps.cases[near.case_id]);
+    this.legend.update(gradcamLegend(this.answer, drawn.length, this.cards.length), { drawn: maps.query || drawn.length });
+    if (maps.query && await this.query.loaded && this.mode === "gradcam") {
+      this.caption.textContent = `${finding}: ${highest(this.query, maps.query)}`;
     }
-    this.legend.update(most, most > 0 ? T.explanations.legendGradcam(finding) : T.explanations.legendNone(finding));
+    for (const { radiograph, near, note } of drawn) {
+      if (await radiograph.loaded && this.mode === "gradcam") note.textContent = highest(radiograph, maps.cases[near.case_id]);
+    }
   }
 
   #similarity() {
     const pair = this.found.get(this.chosen);
-    const most = largest([...this.found.values()].flatMap((found) => [found.query, found.case]));
-    this.query.heat(pair?.query ?? null, most);
+    const most = this.answer.maps.scales.similarity;
+    this.query.heat(pair?.query ?? null, most, style.lines);
     // also when evidence of another case arrives while the pointer is on a location
     if (this.location !== null && pair) this.#matchesOf(this.location, pair);
     else this.#sums(pair, most);
@@ -172,18 +191,18 @@ export class Explanations {
 
   /** Show what each location adds in total. */
   #sums(pair, most) {
-    for (const card of this.cards) card.radiograph.heat(this.found.get(card)?.case ?? null, most);
-    if (pair) this.caption.textContent = `${T.explanations.pair(this.chosen.near.rank)}. ${sumOf(pair, this.chosen.near)} ${T.explanations.hover}`;
-    this.legend.update(most, T.explanations.legendSimilarity);
+    for (const card of this.cards) card.radiograph.heat(this.found.get(card)?.case ?? null, most, style.lines);
+    if (pair) this.caption.textContent = `${T.explanations.pair(this.chosen.near.rank)}: ${sumOf(pair)} ${T.explanations.hover}`;
+    this.legend.update(T.explanations.legendSimilarity);
   }
 
   /** Show what matches one location of the query. */
   #matchesOf(location, pair) {
-    const most = largest([...this.found.values()].map((found) => [found.shares[location]]));
-    for (const [card, found] of this.found) card.radiograph.heat(squared(found.shares[location], found.grid), most);
+    const most = this.answer.maps.scales.match;
+    for (const [card, found] of this.found) card.radiograph.heat(squared(found.shares[location], found.grid), most, style.lines);
     this.query.mark(location, pair.grid);
-    this.legend.update(most, T.explanations.legendMatch);
-    this.caption.textContent = `${T.explanations.pair(this.chosen.near.rank)}. ${locationOf(pair, location)}`;
+    this.legend.update(T.explanations.legendMatch);
+    this.caption.textContent = `${T.explanations.pair(this.chosen.near.rank)}: ${locationOf(pair, location, this.query)}`;
   }
 
   /** Choose a location of the query; null for none. */

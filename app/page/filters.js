@@ -9,7 +9,10 @@ const FINDING_LISTS = ["any_of", "all_of", "none_of"];
 const LISTS = [...FINDING_LISTS, "view", "source", "exclude", "exclude_patient_of", "like", "unlike"];
 const WITHOUT_CHIP = ["finding"]; // it is chosen among the findings
 
+const YEARS = 10, OLDEST = 120;
+
 let open = false;
+let moreOpen = false;
 let known = null; // findings that the service knows: those of its network and of its cases
 let learning = null;
 
@@ -79,24 +82,45 @@ function findingFields(question) {
   return fields;
 }
 
-/** Form of the filters; every change leads to another address, and so to another answer. */
-export function filtersForm({ question, kind }) {
-  return h("details", { class: "filters", open, ontoggle: ({ target }) => { open = target.open; } },
-    h("summary", { "data-focus": "filters" }, T.filters.heading),
+/** Fill in a button that asks for patients like that of a past case: age within ten years, same sex, same view. */
+function fillAlike(button, id, question) {
+  get(`cases/${id}`).then((/** @type {import("./api.js").Schemas["CaseOut"]} */ { age, sex: theirs, view }) => {
+    const like = { age_min: age === null ? null : Math.max(0, age - YEARS), age_max: age === null ? null : Math.min(OLDEST, age + YEARS), sex: theirs, view };
+    const known = Object.entries(like).filter(([, value]) => value !== null);
+    button.hidden = !known.length;
+    button.textContent = T.filters.alike(known.map(([name, value]) => T.filters.chips[name](value)).join(", "));
+    button.onclick = () => {
+      const next = new URLSearchParams(question);
+      for (const [name, value] of known) next.set(name, String(value));
+      go({ question: next });
+    };
+  }, () => {}); // the answer itself shows what is wrong
+}
+
+/** Form of the filters, the patient's and the findings first; every change leads to another address, and so to another answer. */
+export function filtersForm({ question, kind, id }) {
+  const more = h("details", { class: "more", open: moreOpen, ontoggle: ({ target }) => { moreOpen = target.open; } },
+    h("summary", { "data-focus": "filters-more" }, T.filters.more),
     h("div", { class: "fields" },
       number("k", question, { usual: "5", min: 1, max: 100 }),
       number("counter_examples", question, { usual: "0", min: 0, max: 20 }),
       number("diversity", question, { usual: "0", min: 0, max: 1, step: 0.1 }),
-      number("min_similarity", question, { usual: "-1", min: -1, max: 1, step: "any" }),
-      sex(question),
-      number("age_min", question, { min: 0, max: 120 }), number("age_max", question, { min: 0, max: 120 }),
-      words("view", question), words("source", question),
-      day("indexed_since", question), day("indexed_until", question),
-      box("near_duplicates", "drop", question), box("one_per_patient", "true", question),
+      number("min_similarity", question, { min: -1, max: 1, step: "any" }),
+      words("source", question), day("indexed_since", question), day("indexed_until", question),
+      box("near_duplicates", "drop", question), box("one_per_patient", "false", question),
       box("exact", "true", question),
-      kind === "case" ? box("same_patient", "true", question) : null),
-    h("fieldset", {}, h("legend", {}, T.filters.findings),
-      findingFields(question)));
+      kind === "case" ? box("same_patient", "true", question) : null));
+  const alike = h("button", { type: "button", hidden: true, "data-focus": "filter-alike" });
+  const toggled = ({ target }) => {
+    open = target.open;
+    if (open && kind === "case" && alike.hidden) fillAlike(alike, id, question);
+  };
+  return h("details", { class: "filters", open, ontoggle: toggled },
+    h("summary", { "data-focus": "filters" }, T.filters.heading), alike,
+    h("div", { class: "fields" },
+      number("age_min", question, { min: 0, max: 120 }), number("age_max", question, { min: 0, max: 120 }),
+      sex(question), words("view", question)),
+    h("fieldset", {}, h("legend", {}, T.filters.findings), findingFields(question)), more);
 }
 
 /** Active filters, each with a button that removes it. */

@@ -1,18 +1,20 @@
 // Entry point of the reading room: shows the view of the current address.
 
-import { go, hashOf, here } from "./address.js";
+import { asked, go, hashOf, here } from "./address.js";
 import { adminView } from "./admin.js";
 import { AnswerView } from "./answer.js";
-import { get, send, sendRadiograph } from "./api.js";
+import { get, picture, send, sendRadiograph } from "./api.js";
 import { askView, takeRadiographs } from "./ask.js";
 import { confirmed, focused, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
 import { Compare, foresee } from "./compare.js";
 import { rateView } from "./rate.js";
 import { printRecord, saveRecord } from "./record.js";
-import { listen, showShortcuts } from "./shortcuts.js";
+import { hold, listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
 import { MODES, showMode } from "./explanations.js";
+import { changed, drawn, mend } from "./mend.js";
+import { FULL } from "./pane.js";
 
 const THEME = "xemplar-theme";
 const MAPS = { include: "maps" };
@@ -23,7 +25,8 @@ const status = h("span", { class: "faint number", id: "index" });
 const message = h("div", { class: "message", role: "alert" });
 const admin = h("a", { class: "button quiet", href: "#/admin", hidden: true }, T.admin.link);
 const signIn = h("button", { class: "quiet", hidden: true });
-const withoutQuestion = { ask: () => askView(take), admin: () => adminView(fail) };
+const others = h("nav", { class: "also", "aria-label": T.ask.several, hidden: true }); // images that were sent together
+const withoutQuestion = { ask: () => askView(takeAll), admin: () => adminView(fail) };
 
 let shown = null; // { key, view, answer }: what is on the screen
 let look = null;
@@ -56,6 +59,14 @@ async function mayLeave() {
   return confirmed(T.rate.leave, [h("p", {}, T.rate.leaveText)], T.rate.leaveAll, T.rate.stay);
 }
 
+/** Show the heat map while its key is held; where it is on, the image alone. */
+function peek(held) {
+  const place = here();
+  if (!shown?.view?.keep || shown.answer.rated) return;
+  const show = held ? (place.show === "gradcam" ? "image" : "gradcam") : place.show;
+  (look ?? shown.view).update({ ...place, show });
+}
+
 /** Load the view of an address; resolves to false if that failed or another view was requested meanwhile. */
 async function load(place, key) {
   running.abort();
@@ -74,7 +85,7 @@ async function load(place, key) {
     busy(undefined);
     if (place.rate) return await loadRating(place, key, signal);
     const path = place.kind === "case" ? `cases/${place.id}/similar` : `queries/${place.id}/similar`;
-    const question = new URLSearchParams([...place.question, ...Object.entries(MAPS)]);
+    const question = new URLSearchParams([...asked(place.question), ...Object.entries(MAPS)]);
     const answer = answers.get(key) ?? await get(path, question, { signal, waiting });
     answers.delete(key);
     if (signal.aborted) return false;
@@ -129,8 +140,8 @@ function renderCompare(place) {
   look?.open();
 }
 
-/** Send an image, and go to the address of its answer. */
-async function take(radiograph) {
+/** Send an image, and go to the address of its answer; `mended` if it was changed here. Resolves to true if it was answered. */
+async function take(radiograph, mended = false) {
   running.abort();
   running = new AbortController();
   const { signal } = running;
@@ -141,14 +152,55 @@ async function take(radiograph) {
   for (const name of ["finding", "same_patient"]) question.delete(name); // they were about another image
   try {
     say(T.ask.sending);
-    const asked = new URLSearchParams([...question, ...Object.entries(MAPS)]);
-    const answer = await sendRadiograph(radiograph, asked, { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
-    const place = { kind: "image", id: answer.query_id, rate: false, question };
+    const conditions = new URLSearchParams([...asked(question), ...Object.entries(MAPS)]);
+    const answer = await sendRadiograph(radiograph, conditions, { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
+    const place = { kind: "image", id: answer.query_id, rate: false, question, mended };
     answers.set(keyOf(place), answer);
     go({ ...place, look: null });
+    return true;
   } catch (error) {
-    if (error.name !== "AbortError") fail(error, () => take(radiograph));
+    if (error.name !== "AbortError") fail(error, () => take(radiograph, mended), await remedyOf(error, radiograph));
+    return false;
   }
+}
+
+/** Send several images: show the answer to the first, and answer the others one by one meanwhile. */
+async function takeAll(radiographs) {
+  others.hidden = true;
+  if (!await take(radiographs[0]) || radiographs.length === 1) return;
+  const link = (hash, text) => h("a", { class: "button quiet", href: hash }, text);
+  others.replaceChildren(link(location.hash, T.ask.image(1)));
+  others.hidden = false;
+  const { question } = here();
+  for (const [at, radiograph] of radiographs.slice(1).entries()) {
+    const name = T.ask.image(at + 2);
+    const item = h("span", { role: "status" }, T.ask.answering(name));
+    others.append(item);
+    try {
+      const conditions = new URLSearchParams([...asked(question), ...Object.entries(MAPS)]);
+      const answer = await sendRadiograph(radiograph, conditions, { waiting, signal: undefined, progress: () => {} });
+      item.replaceWith(link(hashOf({ kind: "image", id: answer.query_id, question }), name));
+    } catch (error) {
+      item.textContent = T.ask.refused(name, error.message);
+    }
+  }
+}
+
+/** Ask again with the image on the screen changed: by `steps`, or as the reader wants if there are none. */
+async function mendShown(steps) {
+  try {
+    const canvas = await drawn(await picture(shown.answer.image_url, { side: FULL }));
+    if (steps) take(await changed(canvas, steps), true);
+    else mend(canvas, (image) => take(image, true));
+  } catch (error) {
+    fail(error, () => mendShown(steps));
+  }
+}
+
+/** Button that lets the reader change an image that was refused; null if that cannot help, or the browser cannot read it. */
+async function remedyOf(error, radiograph) {
+  const canvas = error.kind === "NotARadiograph" && await drawn(radiograph);
+  return canvas ? h("button", { onclick: () => mend(canvas, (changed) => take(changed, true)) }, T.gate.change) : null;
 }
 
 /** Show progress: a share, undefined if unknown, null for none. */
@@ -185,7 +237,7 @@ async function share() {
   message.replaceChildren(h("p", {}, `${T.answer.shared} ${copied ? T.answer.copied : ""}`));
 }
 
-const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord), share };
+const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord), share, mend: mendShown };
 
 /** Show the actions that the reader's key allows. */
 async function meet() {
@@ -208,7 +260,7 @@ function waiting({ retryAfter, title }) {
   message.replaceChildren(h("p", {}, `${title}. ${T.errors.later(retryAfter)}`));
 }
 
-function fail(error, again) {
+function fail(error, again, remedy = null) {
   busy(null);
   if (!("kind" in error)) throw error; // a bug in the page: left to the console
   const retry = () => {
@@ -218,7 +270,7 @@ function fail(error, again) {
   message.replaceChildren(h("div", {},
     h("strong", {}, error.title), h("p", {}, error.message),
     error.request ? h("p", { class: "faint" }, T.errors.request(error.request)) : null,
-    h("div", { class: "buttons" }, h("button", { onclick: retry }, T.errors.again),
+    h("div", { class: "buttons" }, remedy, h("button", { onclick: retry }, T.errors.again),
       error.status === 403 ? h("button", { onclick: async () => { if (await askForKey(error.message)) retry(); } }, T.key.other) : null,
       h("button", { onclick: () => { message.replaceChildren(); if (!shown) go({ kind: "ask", question: "" }); } }, T.close))));
 }
@@ -241,8 +293,8 @@ function header() {
 async function start() {
   document.title = T.title;
   document.documentElement.lang = T.language;
-  document.body.replaceChildren(header(), bar, message, main, h("div", { id: "live", class: "unseen", "aria-live": "polite" }));
-  takeRadiographs(take, (text) => message.replaceChildren(h("p", {}, text)));
+  document.body.replaceChildren(header(), bar, others, message, main, h("div", { id: "live", class: "unseen", "aria-live": "polite" }));
+  takeRadiographs(takeAll, (text) => message.replaceChildren(h("p", {}, text)));
   listen({
     "?": showShortcuts,
     n: () => go({ kind: "ask", id: "", question: "", show: null, look: null }),
@@ -251,6 +303,12 @@ async function start() {
     p: () => shown?.view?.keep && !look && keep.print(),
     c: () => shown?.answer?.neighbours.length && !look && go({ look: shown.answer.neighbours[0].case_id }),
     ...Object.fromEntries(MODES.map((mode, index) => [String(index + 1), () => shown?.answer && !here().rate && showMode(mode)])),
+  });
+  hold("m", peek);
+  addEventListener("keydown", (event) => {
+    if (event.key !== "p" || !(event.ctrlKey || event.metaKey) || event.shiftKey || !shown?.view?.keep) return;
+    event.preventDefault(); // the record is what prints well
+    keep.print();
   });
   addEventListener("hashchange", render);
   addEventListener("beforeunload", (event) => shown?.view?.unsaved && event.preventDefault());

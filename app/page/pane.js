@@ -1,18 +1,26 @@
-// Pane: an image with window and level, zoom, move and flip.
+// Pane: an image with window and level, zoom, move, flip and turn, and marks of the patient's sides.
 
 import { h } from "./dom.js";
 import { Radiograph } from "./radiograph.js";
+import { T } from "./texts.js";
 
 export const FULL = 1024; // the longest side of the service's copies
 export const GREYS = 256;
+export const FULL_RANGE = { window: GREYS, level: GREYS / 2 };
+const EDGES = ["left", "top", "right", "bottom"];
 
 /** One side of the comparison. */
 export class Pane extends Radiograph {
+  turn = 0;
+  scale = 1;
+  greys = { ...FULL_RANGE, invert: false };
+
   constructor(label, fit) {
     super("", fit);
     this.screen = h("canvas", { class: "screen", role: "img", "aria-label": label });
     this.image.after(this.screen);
-    this.stage = h("div", { class: "pane" }, this.element);
+    this.marks = EDGES.map((edge) => h("span", { class: `side side-${edge}` }));
+    this.stage = h("div", { class: "pane" }, this.element, this.marks);
   }
 
   async open(path) {
@@ -42,8 +50,31 @@ export class Pane extends Radiograph {
     this.context.putImageData(shown, 0, 0);
   }
 
-  move({ scale, x, y, flip }) {
-    this.flipped = flip;
-    this.element.style.transform = `translate(${x}px, ${y}px) scale(${flip ? -scale : scale}, ${scale})`;
+  move({ scale, x, y, flip, turn }) {
+    Object.assign(this, { flipped: flip, turn, scale });
+    this.element.style.transform = `translate(${x}px, ${y}px) ${turn ? `rotate(${90 * turn}deg) ` : ""}scale(${flip ? -scale : scale}, ${scale})`;
+    const sides = flip ? ["L", "", "R", ""] : ["R", "", "L", ""]; // as images are hung: the patient's right is at the left
+    this.marks.forEach((mark, edge) => { mark.textContent = sides[(edge - turn + EDGES.length) % EDGES.length]; });
+    this.stage.dataset.flipped = flip ? T.compare.flipped : "";
+  }
+
+  /** Pixels on the screen for each of the picture's. */
+  get screenScale() {
+    const { offsetWidth, offsetHeight } = this.image;
+    return this.scale * Math.min(offsetWidth / this.screen.width, offsetHeight / this.screen.height);
+  }
+
+  /** Zoom at which a pixel of the picture is one of the screen. */
+  get pixelScale() {
+    return this.scale / this.screenScale / devicePixelRatio;
+  }
+
+  /** Position on the stage, in pixels, of a place of the picture, in shares of its sides. */
+  onStage({ x, y }) {
+    const [seen, stage] = [this.image.getBoundingClientRect(), this.stage.getBoundingClientRect()];
+    const across = (x - 0.5) * this.screen.width * this.screenScale * (this.flipped ? -1 : 1);
+    const down = (y - 0.5) * this.screen.height * this.screenScale;
+    const [sine, cosine] = [[0, 1], [1, 0], [0, -1], [-1, 0]][this.turn];
+    return [seen.x + seen.width / 2 - stage.x + across * cosine - down * sine, seen.y + seen.height / 2 - stage.y + across * sine + down * cosine];
   }
 }

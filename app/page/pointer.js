@@ -1,14 +1,16 @@
-// Pointers on images: drag to move, wheel or two fingers to zoom, Shift and drag for window and level.
+// Pointers on images: drag to move, wheel or two fingers to zoom; the right button, or Shift, for window and level.
 
 const STEP = 1.25; // zoom factor of a wheel step
 
 /**
  * Follow the pointers on several stages that move together. `act` has
- * zoom(factor, at), `at` in pixels from the stage's centre; move(x, y); greys(window, level).
+ * zoom(factor, at), `at` in pixels from the stage's centre; move(x, y, stage), `stage` being its
+ * position in the list; greys(window, level).
  */
 export function followPointers(stages, act) {
   const fingers = new Map();
-  for (const stage of stages) {
+  for (const [number, stage] of stages.entries()) {
+    stage.addEventListener("contextmenu", (event) => event.preventDefault());
     const centred = ({ clientX, clientY }) => {
       const box = stage.getBoundingClientRect();
       return { x: clientX - box.x - box.width / 2, y: clientY - box.y - box.height / 2 };
@@ -31,10 +33,10 @@ export function followPointers(stages, act) {
         const [other] = [...fingers.values()].filter((finger) => finger.pointerId !== event.pointerId);
         const apart = (finger) => Math.hypot(finger.clientX - other.clientX, finger.clientY - other.clientY);
         act.zoom(apart(event) / Math.max(1, apart(before)), centred(other));
-      } else if (event.shiftKey) {
+      } else if (event.shiftKey || event.buttons & 2) {
         act.greys(moved.x, -moved.y);
       } else {
-        act.move(moved.x, moved.y);
+        act.move(moved.x, moved.y, number);
       }
     });
   }

@@ -3,9 +3,12 @@
 import { picture } from "./api.js";
 import { h } from "./dom.js";
 import { frame, paint } from "./heat.js";
+import { T } from "./texts.js";
 
 export class Radiograph {
   flipped = false;
+  turn = 0; // quarters, clockwise
+  scale = 1;
 
   /** `label` is read by screen readers; `fit` is that of the network's preprocessing. */
   constructor(label, fit = "stretch") {
@@ -33,12 +36,22 @@ export class Radiograph {
     }
   }
 
-  /** Overlay a grid of values, on the scale 0 to `most`. */
-  async heat(grid, most) {
-    this.painted = grid;
-    if (await this.loaded && this.painted === grid) { // a later call may have replaced it
-      paint(this.canvas, grid, most, this.fit, this.image.naturalWidth, this.image.naturalHeight);
+  /** Overlay a grid of values, on the scale 0 to `most`, as colours or as contour lines. */
+  async heat(grid, most, lines = false) {
+    const painted = { grid, most, lines };
+    this.painted = painted;
+    if (await this.loaded && this.painted === painted) { // a later call may have replaced it
+      const { naturalWidth: width, naturalHeight: height, offsetWidth } = this.image;
+      paint(this.canvas, grid, most, this.fit, width, height, lines ? offsetWidth : 0);
     }
+  }
+
+  /** Zone of a location of a grid, in words: side of the patient and third of the height. */
+  zone([row, column], grid) {
+    const lies = this.#frame;
+    const across = ((column + 0.5) / grid[0].length - lies.x) / lies.width;
+    const down = ((row + 0.5) / grid.length - lies.y) / lies.height;
+    return T.zone(across < 0.43 ? "right" : across > 0.57 ? "left" : "middle", down < 1 / 3 ? "upper" : down < 2 / 3 ? "mid" : "lower");
   }
 
   /** Area of the picture in its box, before any transform: centred, in its own aspect ratio. */
@@ -53,14 +66,24 @@ export class Radiograph {
     return frame(this.fit, this.image.naturalWidth, this.image.naturalHeight);
   }
 
+  /** Place of the picture under a pointer, in shares of its width and height; null outside it. */
+  placeAt({ clientX, clientY }) {
+    const seen = this.image.getBoundingClientRect(); // after zoom, move, turn and flip, which keep the centre
+    const [right, lower] = [clientX - seen.x - seen.width / 2, clientY - seen.y - seen.height / 2];
+    const [sine, cosine] = [[0, 1], [1, 0], [0, -1], [-1, 0]][this.turn];
+    const across = (right * cosine + lower * sine) / this.scale;
+    const down = (lower * cosine - right * sine) / this.scale;
+    const { width, height } = this.#box;
+    const [x, y] = [(this.flipped ? -across : across) / width + 0.5, down / height + 0.5];
+    return x >= 0 && x < 1 && y >= 0 && y < 1 ? { x, y } : null;
+  }
+
   /** Location of a `side` x `side` grid under a pointer, counted row by row; null outside the image. */
   locationAt(event, side) {
-    const seen = this.image.getBoundingClientRect(); // after zoom, move and flip
-    const share = (event.clientX - seen.x) / seen.width;
-    const [box, lies] = [this.#box, this.#frame];
-    const across = ((this.flipped ? 1 - share : share) * this.image.offsetWidth - box.x) / box.width;
-    const down = (((event.clientY - seen.y) / seen.height) * this.image.offsetHeight - box.y) / box.height;
-    if (!(across >= 0 && across < 1 && down >= 0 && down < 1)) return null;
+    const place = this.placeAt(event);
+    if (!place) return null;
+    const lies = this.#frame;
+    const { x: across, y: down } = place;
     const column = Math.floor((lies.x + across * lies.width) * side);
     const row = Math.floor((lies.y + down * lies.height) * side);
     return row * side + column;

@@ -1,7 +1,7 @@
 // Rate: the cases of an answer in random order, without scores, rated by dragging or by number.
 
 import { agreement } from "./agreement.js";
-import { go } from "./address.js";
+import { asked, go } from "./address.js";
 import { get, send } from "./api.js";
 import { focused, h, say } from "./dom.js";
 import { draggable } from "./drag.js";
@@ -17,7 +17,7 @@ const UNRATED = null; // the shelf of cases to be rated
 export async function rateView(place, { signal, waiting, renew }) {
   const reader = localStorage.getItem(READER);
   if (!reader) return new ReaderView(renew);
-  const question = new URLSearchParams([...place.question, ["rater", reader]]);
+  const question = new URLSearchParams([...asked(place.question), ["rater", reader]]);
   const path = place.kind === "case" ? `cases/${place.id}/ranking` : `queries/${place.id}/ranking`;
   try {
     return new RateView(await get(path, question, { signal, waiting }), place, reader, renew);
@@ -64,7 +64,7 @@ class RateView {
     this.finish = h("button", { class: "main", onclick: () => go({ show: "result" }) }, T.rate.finish);
     this.done = h("div", { class: "done" }, h("strong", {}, T.rate.done), this.finish);
     this.board = h("section", { class: "cases", "aria-label": T.rate.heading },
-      h("div", { class: "bar-top" }, h("h2", {}, T.rate.heading)), h("p", { class: "faint" }, T.rate.hint),
+      h("div", { class: "bar-top" }, h("h1", {}, T.rate.heading)), h("p", { class: "faint" }, T.rate.hint),
       this.cards.length ? null : h("p", { class: "empty" }, T.answer.nothing), this.pool, this.done, h("div", { class: "shelves" }, this.shelves));
     this.right = h("div", { class: "right" }, this.board);
     this.element = h("div", { class: "answer rating" }, this.#query(renew), this.right);
@@ -76,7 +76,7 @@ class RateView {
     return {
       image_url: this.list.image_url, predictions: [], explained_finding: "",
       neighbours: this.cards.map(({ one, number }) => ({ ...one, rank: number })), counter_examples: [],
-      maps: { fit: "stretch", query: null, cases: {} }, rated: (near) => this.#grades(near.case_id, near.rank),
+      maps: { fit: "stretch", scales: {}, query: null, cases: {} }, rated: (near) => this.#grades(near.case_id, near.rank),
     };
   }
 

@@ -1,11 +1,12 @@
 // Record: an answer as a self-contained page, saved as a file or printed.
 
+import { asked } from "./address.js";
 import { picture, text } from "./api.js";
-import { about, archived, findings, score } from "./answer.js";
+import { about, archived, findings, reading, score } from "./answer.js";
 import { h, say } from "./dom.js";
-import { largest, paint, strip } from "./heat.js";
+import { paint, strip } from "./heat.js";
 import { T } from "./texts.js";
-import { evidence, gradcamMost, sumOf } from "./explanations.js";
+import { evidence, gradcamLegend, sumOf } from "./explanations.js";
 
 const SIDE = 512; // of a picture: sharp at a third of a printed page
 const OPACITY = 0.6; // of the overlays, as the service draws them; the slider is for the screen
@@ -48,7 +49,7 @@ async function record(answer, place, at, progress) {
     progress(pairs.size / shown.length);
     pairs.set(near, await evidence(answer, near).catch(gone));
   }
-  const scales = { gradcam: gradcamMost(answer), evidence: largest([...pairs.values()].flatMap((one) => [one.query, one.case])) };
+  const { scales } = answer.maps;
   const draw = (...what) => figure(answer.maps.fit, ...what);
   return h("article", { class: "record" },
     h("p", { class: "notice" }, T.notice),
@@ -73,12 +74,12 @@ function gone(error) {
 
 const each = (list, make) => Promise.all(list.map(make));
 
-function facts(answer, { kind, id, question }, at) {
-  const asked = [...question].filter(([name]) => name !== "finding").map(([name, value]) => T.filters.chips[name](value));
+function facts(answer, { kind, id, question, mended }, at) {
+  const conditions = [...asked(question)].filter(([name]) => name !== "finding").map(([name, value]) => T.filters.chips[name](value));
   const rows = [
     [T.record.answered, time(at)], [T.record.recorded, time(new Date())], [T.record.query, answer.query_id],
-    [T.record.image, kind === "case" ? T.answer.case(id) : T.answer.sent],
-    [T.record.conditions, asked.join(", ") || T.record.noConditions],
+    [T.record.image, kind === "case" ? T.answer.case(id) : mended ? T.gate.mended : T.answer.sent],
+    [T.record.conditions, conditions.join(", ")],
     [T.record.found, T.record.count(answer.neighbours.length, answer.matched)],
     [T.record.explained, T.finding(answer.explained_finding)],
     [T.record.network, answer.checkpoint], [T.record.generation, answer.generation],
@@ -96,10 +97,10 @@ async function query(answer, { kind, id }, draw, scales) {
     answer.maps.query ? draw(T.record.gradcam(name), whose, answer.image_url, answer.maps.query, scales.gradcam) : none(T.answer.noMap(name)),
   ]);
   return h("section", { class: "query" }, h("h2", {}, T.answer.query),
-    h("div", {}, h("div", { class: "pictures" }, pictures), legend(answer, scales)),
+    h("div", {}, h("div", { class: "pictures" }, pictures), legend(answer)),
     h("table", {}, h("caption", {}, T.answer.findings),
       h("thead", {}, h("tr", {}, [T.record.finding, T.record.probability, T.record.lift, T.record.called].map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, answer.predictions.map((one) => h("tr", { class: one.called ? "called" : "" },
+      h("tbody", {}, answer.predictions.map((one) => h("tr", { class: one.standing },
         h("th", { scope: "row" }, T.finding(one.finding)), h("td", { class: "number" }, T.percent(one.probability)),
         h("td", {}, one.lift === null ? "" : one.lift.toFixed(1)), h("td", {}, T.record.isCalled[String(one.called)]))))));
 }
@@ -114,12 +115,12 @@ async function pair(answer, near, found, draw, scales) {
   const pictures = await Promise.all([
     draw(T.record.onlyRadiograph, whose, near.image_url),
     map ? draw(T.record.gradcam(name), whose, near.image_url, map, scales.gradcam) : none(T.answer.noMap(name)),
-    found.case ? draw(T.record.caseEvidence, whose, near.image_url, found.case, scales.evidence) : none(found.reason),
-    found.query ? draw(T.record.queryEvidence, T.answer.query, answer.image_url, found.query, scales.evidence) : none(found.reason),
+    found.case ? draw(T.record.caseEvidence, whose, near.image_url, found.case, scales.similarity) : none(found.reason),
+    found.query ? draw(T.record.queryEvidence, T.answer.query, answer.image_url, found.query, scales.similarity) : none(found.reason),
   ]);
   return h("section", { class: "pair" },
-    h("h3", {}, `${near.rank}. `, score(near, answer), found.case ? h("span", { class: "faint" }, sumOf(found, near)) : null),
-    h("p", {}, findings(near), about(near), " · ", T.record.reads(name, T.percent(near.probability)), " · ", h("span", { class: "id" }, whose)),
+    h("h3", {}, `${near.rank}. `, score(near, answer), found.case ? h("span", { class: "faint" }, sumOf(found)) : null),
+    h("div", {}, findings(near), about(near), " · ", h("span", { class: "id" }, whose), reading(near, answer)),
     h("div", { class: "pictures" }, pictures));
 }
 
@@ -150,16 +151,15 @@ async function figure(fit, what, whose, path, grid = null, most = 0) {
     h("figcaption", {}, what));
 }
 
-function legend(answer, scales) {
-  const finding = T.finding(answer.explained_finding);
+function legend(answer) {
   const canvas = h("canvas");
   strip(canvas);
-  const scale = (most) => most > 0 && h("span", { class: "scale" }, "0 ",
-    h("img", { src: canvas.toDataURL(), alt: "", width: 128, height: 10 }), ` ${most.toPrecision(2)}`);
+  const scale = () => h("span", { class: "scale" }, h("img", { src: canvas.toDataURL(), alt: "", width: 128, height: 10 }));
+  const cases = Object.values(answer.maps.cases);
   const { calibrated_on: calibrated, chance_measured_on: paired } = answer;
   return h("div", { class: "legend" },
-    h("p", {}, scale(scales.gradcam), " ", scales.gradcam > 0 ? T.explanations.legendGradcam(finding) : T.explanations.legendNone(finding)),
-    h("p", {}, scale(scales.evidence), " ", T.explanations.legendSimilarity),
+    h("p", {}, scale(), " ", gradcamLegend(answer, cases.filter(Boolean).length, cases.length)),
+    h("p", {}, scale(), " ", T.explanations.legendSimilarity),
     h("p", {}, T.record.legendCosine), paired && h("p", {}, T.record.legendChance, " ", T.answer.measuredOn(paired)),
     h("p", {}, T.record.legendCalled, " ", calibrated && T.answer.calibratedOn(calibrated)));
 }

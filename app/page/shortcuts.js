@@ -19,12 +19,33 @@ export function showShortcuts() {
     table(T.shortcuts.list), h("h3", {}, T.shortcuts.compare), table(T.shortcuts.compareList));
 }
 
+/** Whether a key is a shortcut: no text is written, and shortcuts are on. */
+function isShortcut(event) {
+  const { target } = event;
+  const writing = target instanceof Element && target.matches("input:not([type=range], [type=checkbox]), select, textarea");
+  return !writing && !event.ctrlKey && !event.metaKey && !event.altKey && shortcutsAreOn();
+}
+
+/** Call `held(true)` when a key goes down, and `held(false)` when it comes up or the window loses the focus. */
+export function hold(key, held) {
+  let down = false;
+  const up = () => {
+    if (down) held(false);
+    down = false;
+  };
+  addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() !== key || event.repeat || !isShortcut(event)) return;
+    down = true;
+    held(true);
+  });
+  addEventListener("keyup", (event) => event.key.toLowerCase() === key && up());
+  addEventListener("blur", up);
+}
+
 /** Run the action of a key, unless the focus is in a text field. */
 export function listen(actions) {
   addEventListener("keydown", (event) => {
-    const { target } = event;
-    const writing = target instanceof Element && target.matches("input:not([type=range], [type=checkbox]), select, textarea");
-    if (writing || event.ctrlKey || event.metaKey || event.altKey || !shortcutsAreOn()) return;
+    if (!isShortcut(event)) return;
     const act = actions[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();

@@ -202,7 +202,9 @@ async def _answered(
             watch.stage("render")
         elif search.include == "maps":
             answer, found = _with(lambda one: render.maps(retriever.live, one), answer, ask)
-            maps = maps_out(found, retriever.checkpoint.card.spec.fit)
+            live = retriever.live
+            strong = render.strong(live, answer.explained)
+            maps = maps_out(found, live.checkpoint.card.spec.fit, strong)
             watch.stage("render")
         remember(request, services, answer)
         record_of(request).answered(answer, watch.timings_ms)

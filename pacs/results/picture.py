@@ -7,7 +7,6 @@ themselves, and burnt into pixels they could not be removed.
 import unicodedata
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -15,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 import xemplar
 from xemplar.api import NOTICE
 from xemplar.archive.media import Media
-from xemplar.imaging.overlay import HOTTEST, overlay, shrink
+from xemplar.imaging.overlay import heat_colours, overlay, shrink
+from xemplar.model.calibration import STRONG_ODDS
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer, Neighbour, Prediction
 from xemplar.retrieval.snapshot import Snapshot
@@ -75,9 +75,7 @@ class _Sheet:
     def __init__(self, live: Snapshot, media: Media, answer: Answer) -> None:
         self._live, self._media, self._answer = live, media, answer
         self._maps = render.maps(live, answer)
-        self._most = max(
-            (float(one.max()) for one in self._maps.values() if one is not None), default=0.0
-        )
+        self._most = render.strong(live, answer.explained)
         self._fonts = {size: ImageFont.load_default(size) for size in (16, 18, 22, 26)}
 
     def draw(self) -> Pixels:
@@ -184,15 +182,15 @@ class _Sheet:
             self._finding(prediction, x, y + 38 + 30 * number)
 
     def _finding(self, one: Prediction, x: int, y: int) -> None:
-        """Draw a line of the table: bright if called, with a mark where calling begins."""
-        colour = INK if one.called else FAINT
+        """Draw a line of the table: grey if no likelier than usual, a mark where calling begins."""
+        colour = FAINT if one.standing == "usual" else INK
         if one.finding == self._answer.explained:
             self._pen.rounded_rectangle((x - 8, y - 3, x + QUERY + 8, y + 25), 6, outline=ACCENT)
         self._text(x, y, self._fitted(drawable(one.finding), 18, 200), 18, colour)
         left, width = x + 210, 90
         self._pen.rounded_rectangle((left, y + 7, left + width, y + 15), 4, LINE)
         reached = left + max(1.0, one.probability * width)
-        self._pen.rectangle((left, y + 7, reached, y + 15), ACCENT if one.called else FAINT)
+        self._pen.rectangle((left, y + 7, reached, y + 15), colour if colour == FAINT else ACCENT)
         if one.threshold is not None:
             mark = left + one.threshold * width
             self._pen.rectangle((mark - 1, y + 3, mark + 1, y + 19), INK)
@@ -205,17 +203,17 @@ class _Sheet:
 
     def _legend(self, x: int, y: int) -> None:
         name = drawable(self._answer.explained)
-        if self._most <= 0:
+        if not any(one is not None for one in self._maps.values()):
             text = f"{name} is called in none of the images, so no map is drawn."
             self._text(x, y + 4, text, 18, FAINT)
             return
-        x += int(self._text(x, y + 4, "0", 18, FAINT)) + 8
-        levels = np.linspace(0, HOTTEST, 140).astype(np.uint8)[None].repeat(14, axis=0)
-        strip = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-        self._image.paste(Image.fromarray(strip), (x, y + 6))
+        x += int(self._text(x, y + 4, "odds x 1", 18, FAINT)) + 8
+        shares = np.linspace(0, 1, 140, dtype=np.float32)[None].repeat(14, axis=0)
+        self._image.paste(Image.fromarray(heat_colours(shares)), (x, y + 6))
         x += 148
-        x += int(self._text(x, y + 4, f"{self._most:.2g}", 18, FAINT)) + 16
-        text = f"Where the network locates {name}: Grad-CAM, logits per location, one scale."
+        x += int(self._text(x, y + 4, f"x {STRONG_ODDS}", 18, FAINT)) + 16
+        drawn = sum(self._maps[near.case.case_id] is not None for near in self._answer.neighbours)
+        text = f"What speaks for {name} (Grad-CAM), on the {drawn} cases where it is called."
         self._text(x, y + 4, self._fitted(text, 18, WIDTH - MARGIN - x), 18, FAINT)
 
     def _cases(self, title: str, cases: Sequence[Neighbour], x: int, y: int) -> int:
@@ -239,8 +237,6 @@ class _Sheet:
         self._pen.rounded_rectangle(box, 6, PANEL, LINE)
         self._picture(self._media.display(case.image_sha256), heatmap, x, y, CASE)
         self._tag(x + 8, y + 8, str(near.rank))
-        if heatmap is None:
-            self._tag(x + 48, y + 8, "not called, no map")
         inside, y = x + 10, y + CASE + 8
         width = self._text(inside, y, f"{near.similarity:.3f}", 26)
         self._text(inside + width + 8, y + 7, "similarity", 18, FAINT)

@@ -69,6 +69,12 @@ def send(page: Page) -> None:
     expect(page.locator(".card")).to_have_count(5)
 
 
+def open_filters(page: Page) -> None:
+    """Unfold all conditions."""
+    page.locator(".filters > summary").click()
+    page.locator(".more > summary").click()
+
+
 def eventually(page: Page, so: Callable[[], bool]) -> None:
     """Wait until that is so: what is painted comes a moment after the words about it."""
     for _ in range(100):
@@ -110,6 +116,7 @@ def obeys_wcag(page: Page, picture: Path) -> None:
     """axe-core without violations, nothing beyond the right edge; kept as a picture, to look at."""
     page.wait_for_timeout(200)
     page.screenshot(path=picture)
+    assert page.locator("h1").count() == 1, picture.stem
     found = Axe().run(page, options={"runOnly": WCAG})
     assert found.violations_count == 0, f"{picture.stem}: {found.generate_report()}"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), picture.stem

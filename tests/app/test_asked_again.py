@@ -1,5 +1,6 @@
 """What a page needs: another question about an image, maps as numbers, matching places, sizes."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +74,8 @@ def test_maps_are_those_that_the_overlays_show(
     maps = answer["maps"]
     assert set(maps) == set(MapsOut.model_fields)
     assert maps["fit"] == retriever.checkpoint.card.spec.fit
+    scale = retriever.checkpoint.card.calibration[NIH14.index(answer["explained_finding"])].scale
+    assert maps["scales"]["gradcam"] == pytest.approx(math.log(1.5) / scale)
     assert set(maps["cases"]) == {near["case_id"] for near in answer["neighbours"]}
     place = NIH14.index(answer["explained_finding"])
     for near in answer["neighbours"]:

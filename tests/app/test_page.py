@@ -15,6 +15,7 @@ from tests.app.reading import (
     SENT,
     needs_chromium,
     obeys_wcag,
+    open_filters,
     pictures_shown,
     send,
     served,
@@ -25,7 +26,7 @@ from tests.stores import CASES, SmallStore
 from xemplar.operations.keys import Keys, Role
 from xemplar.retrieval.retriever import Retriever
 
-LARGEST = 160_000  # 10 kB of it are the types that tsc checks
+LARGEST = 200_000  # 10 kB of it are the types that tsc checks
 
 # ---- the files ------------------------------------------------------------------------------
 
@@ -238,10 +239,10 @@ def test_every_screen_obeys_wcag(page: Page, theme: str, screen: str, tmp_path: 
     send(page)
     pictures_shown(page, ".answer")
     check("answer")
-    page.locator("summary").click()
+    open_filters(page)
     page.fill("#filter-counter_examples", "2")
     page.keyboard.press("Tab")
-    expect(page.locator(".card")).to_have_count(7)
+    expect(page.locator(".chips")).to_contain_text("2 counter-examples")
     check("filters")
     page.get_by_role("button", name="Similarity", exact=True).click()
     expect(page.locator(".query .caption")).to_contain_text("add up to")

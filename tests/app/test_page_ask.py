@@ -6,7 +6,17 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.app.reading import IMAGE, SENT, held, needs_chromium, pictures_shown, send
+from tests.app.reading import (
+    IMAGE,
+    SENT,
+    eventually,
+    held,
+    needs_chromium,
+    open_filters,
+    pictures_shown,
+    send,
+)
+from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
 
 CALIBRATED = "Calibrated on 8 images of drawn; usual is of 12, where 50 % show a finding."
@@ -24,7 +34,14 @@ def test_a_chosen_image_is_answered_with_cases_and_findings(page: Page) -> None:
     expect(page.locator(".finding").last).to_have_attribute("title", re.compile("^never called"))
     expect(page.locator(".finding .bar i")).to_have_count(13)
     expect(page.locator(".query")).to_contain_text(CALIBRATED)
-    expect(page.locator(".card .score").first).to_contain_text("similarity")
+    first = page.locator(".card").first
+    expect(first.locator(".score")).to_contain_text(
+        re.compile(r"similarity.*closer than \d+\.\d % of")
+    )
+    expect(first.get_by_role("list", name="Report")).to_be_visible()
+    reading = first.get_by_role("list", name="Network")
+    expect(reading).to_contain_text(re.compile(r"\w \d+ %, \d+(\.\d)? × usual"))
+    expect(reading.locator("li").last).to_have_css("border-style", "dashed")
     expect(page.locator(".bar-top small")).to_have_text(f"of {CASES} that match")
     expect(page.locator(".archived")).to_have_count(0)
 
@@ -51,7 +68,7 @@ def test_findings_come_by_lift_and_a_called_one_never_looks_less_likely_than_a_g
     standing = [
         str(one.get_attribute("class")).split()[1] for one in page.locator(".finding").all()
     ]
-    assert standing == ["raised", "called", "called", "absent", "raised"]
+    assert standing == ["raised", "called", "called", "usual", "raised"]
     weights = [
         one.evaluate("name => getComputedStyle(name).fontWeight")
         for one in page.locator(".finding .name").all()
@@ -82,6 +99,7 @@ def prediction(
         "lift": probability / base_rate,
         "threshold": threshold,
         "called": None if threshold is None else called,
+        "standing": "usual" if probability < base_rate else "called" if called else "raised",
     }
 
 
@@ -150,7 +168,7 @@ def test_what_is_dropped_or_pasted_and_no_file_is_refused_but_not_in_a_field(pag
         expect(page.get_by_role("alert")).to_contain_text("That was not a file.")
         page.locator("[role=alert]").evaluate("a => a.replaceChildren()")
     send(page)
-    page.locator("summary").click()
+    open_filters(page)
     page.evaluate(throw, ["#filter-view", "paste"])
     expect(page.get_by_role("alert")).to_be_empty()
 
@@ -164,7 +182,7 @@ def test_a_finding_chosen_while_cases_are_still_awaited_is_what_is_shown(
     expect(page.locator("#of option")).to_have_count(5)
     page.select_option("#of", "Mass")
     expect(page.locator(".gallery > li")).to_have_count(3)
-    with page.expect_response("**/cases?limit=24"):
+    with page.expect_response("**/cases?limit=24&none_of=*"):
         first[0].continue_()
     page.wait_for_timeout(200)
     expect(page.locator(".gallery > li")).to_have_count(3)
@@ -177,6 +195,20 @@ def test_one_may_begin_with_an_indexed_case_of_a_finding(page: Page) -> None:
     page.locator(".gallery a").first.click()
     expect(page.locator(".card")).to_have_count(5)
     assert "#/case/" in page.url
+
+
+def test_images_that_are_chosen_together_are_all_answered(page: Page, faults: list[str]) -> None:
+    faults.append("the server responded with a status of 4")
+    other = SENT | {"buffer": encoded(drawn_image(78, 500, 500))}
+    page.set_input_files("#file", files=[SENT, other, SENT | {"buffer": b"no image"}])
+    expect(page.locator(".card")).to_have_count(5)
+    several = page.get_by_role("navigation", name="Images sent together")
+    expect(several.get_by_role("status")).to_have_text(re.compile("^Image 3: (?!looking)"))
+    expect(several.get_by_role("link")).to_have_text(["Image 1", "Image 2"])
+    first = page.url
+    several.get_by_role("link", name="Image 2").click()
+    eventually(page, lambda: page.url != first)
+    expect(page.locator(".card")).to_have_count(5)
 
 
 def test_one_may_begin_with_the_example(page: Page) -> None:

@@ -9,7 +9,7 @@ from tests.app.reading import eventually, held, needs_chromium, pictures_shown, 
 
 pytestmark = needs_chromium
 
-LOCATION = re.compile(r"Row \d, column \d: (adds|subtracts) \d\.\d{4}$")
+LOCATION = re.compile(r"(zone|middle): (adds|takes) \d\.\d{4}$")
 
 
 def coloured(page: Page, where: str) -> str:
@@ -20,6 +20,7 @@ def coloured(page: Page, where: str) -> str:
 
 def test_a_finding_recolours_every_image_and_the_legend_names_it(page: Page) -> None:
     send(page)
+    page.keyboard.press("2")
     pictures_shown(page, ".answer")
     chosen = page.locator(".finding.called[aria-pressed=false]").first
     name = chosen.locator(".name").inner_text()
@@ -36,15 +37,17 @@ def test_a_finding_recolours_every_image_and_the_legend_names_it(page: Page) -> 
 
 def test_a_finding_that_is_not_called_has_no_map_and_the_page_says_so(page: Page) -> None:
     send(page)
+    page.get_by_role("button", name="Heat map").click()
     page.locator(".finding:not(.called)").first.click()
-    expect(page.locator(".query .caption")).to_contain_text("not called, no map")
     expect(page.locator(".legend")).to_contain_text("is called in none of the images")
+    expect(page.locator(".query .caption")).to_be_empty()
     expect(page.locator(".card .note").first).to_be_empty()  # said once, not of each case
     expect(page.locator(".legend .scale")).to_be_hidden()
 
 
 def test_overlays_are_made_fainter_or_left_off(page: Page) -> None:
     send(page)
+    page.keyboard.press("2")
     pictures_shown(page, ".answer")
     page.wait_for_function("document.querySelector('.card canvas.heat').width < 300")
     page.get_by_label("Opacity").fill("20")
@@ -79,14 +82,46 @@ def test_the_evidence_shown_adds_up_to_the_score(page: Page) -> None:
     expect(caption).to_contain_text("add up to")
     for number in range(2):
         page.locator(".thumbnail").nth(number).hover()
-        expect(caption).to_contain_text(f"case {number + 1}.")
+        expect(caption).to_contain_text(f"case {number + 1}:")
         expect(caption).to_contain_text("add up to")
         told = re.findall(r"-?\d\.\d{4}", caption.inner_text())
-        total, support, against, score = map(float, told)
-        assert total == score
+        support, against, total = map(float, told)
         assert support - against == pytest.approx(total, abs=2e-4)
         shown = page.locator(".score strong").nth(number).inner_text()
-        assert score == pytest.approx(float(shown), abs=0.0006)
+        assert total == pytest.approx(float(shown), abs=0.0006)
+
+
+def test_the_film_comes_first_and_the_map_while_its_key_is_held(page: Page) -> None:
+    send(page)
+    pictures_shown(page, ".answer")
+    drawn = """maps => maps.map(map => map.getContext('2d')
+        .getImageData(0, 0, map.width, map.height).data.some(Boolean))"""
+    maps = page.locator("canvas.heat")
+    assert not any(maps.evaluate_all(drawn))
+    page.keyboard.down("m")
+    eventually(page, lambda: maps.evaluate_all(drawn)[0])
+    expect(page.locator(".query .caption")).to_contain_text(
+        re.compile("highest in the .*(zone|middle)")
+    )
+    expect(page.locator(".card .note").first).to_contain_text("highest in the")
+    page.get_by_label("Contours").check()
+    eventually(page, lambda: maps.first.evaluate("map => map.width") > 200)
+    page.keyboard.up("m")
+    eventually(page, lambda: not any(maps.evaluate_all(drawn)))
+    assert "show=" not in page.url
+
+
+def test_no_colour_changes_because_other_cases_are_found(page: Page) -> None:
+    send(page)
+    page.keyboard.press("2")
+    pictures_shown(page, ".answer")
+    case = page.locator(".card").first
+    eventually(page, lambda: case.locator("canvas.heat").evaluate("map => map.width") < 300)
+    before = coloured(page, ".query"), coloured(page, ".card")
+    page.evaluate("location.hash += '&k=1'")
+    expect(page.locator(".card")).to_have_count(1)
+    pictures_shown(page, ".answer")
+    eventually(page, lambda: (coloured(page, ".query"), coloured(page, ".card")) == before)
 
 
 def test_evidence_of_another_case_leaves_what_is_pointed_at_alone(page: Page) -> None:
@@ -106,7 +141,7 @@ def test_evidence_of_another_case_leaves_what_is_pointed_at_alone(page: Page) ->
     expect(last.locator(".note")).to_be_empty()
     expect(page.locator(".query .marker")).to_be_visible()
     expect(caption).to_contain_text(LOCATION)
-    expect(page.locator(".legend")).to_contain_text("finds its match")
+    expect(page.locator(".legend")).to_contain_text("looks like the chosen place")
 
 
 def test_pointing_at_a_location_of_the_query_lights_up_what_matches_it(page: Page) -> None:
@@ -120,7 +155,7 @@ def test_pointing_at_a_location_of_the_query_lights_up_what_matches_it(page: Pag
     assert box
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.locator(".query .marker")).to_be_visible()
-    expect(page.locator(".legend")).to_contain_text("finds its match")
+    expect(page.locator(".legend")).to_contain_text("looks like the chosen place")
     eventually(page, lambda: coloured(page, ".card") != whole)
     page.mouse.move(5, 5)
     expect(page.locator(".query .marker")).to_be_hidden()

@@ -4,14 +4,14 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.app.reading import needs_chromium, send
+from tests.app.reading import needs_chromium, open_filters, send
 
 pytestmark = needs_chromium
 
 
 def test_an_answer_is_narrowed_down_and_opened_again(page: Page) -> None:
     send(page)
-    page.locator("summary").click()
+    open_filters(page)
     page.focus("#filter-sex")
     page.select_option("#filter-sex", "F")
     expect(page.locator(".bar-top small")).to_have_text("of 6 that match")
@@ -32,7 +32,7 @@ def test_an_answer_is_narrowed_down_and_opened_again(page: Page) -> None:
 def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
     page.locator(".gallery a").first.click()
     expect(page.locator(".card")).to_have_count(5)
-    page.locator("summary").click()
+    open_filters(page)
     wanted: list[str] = []
     for name, value, chip in (
         ("diversity", "0.5", "diversity 0.5"),
@@ -44,7 +44,7 @@ def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
         ("indexed_since", "2020-01-31", "since 2020-01-31"),
         ("indexed_until", "2120-01-31", "until 2120-01-31"),
         ("near_duplicates", "", "no near duplicates"),
-        ("one_per_patient", "", "one per patient"),
+        ("one_per_patient", "", "several cases of a patient"),
         ("exact", "", "all cases compared"),
         ("same_patient", "", "same patient too"),
     ):
@@ -75,12 +75,23 @@ def test_each_condition_narrows_the_answer_and_says_so(page: Page) -> None:
     expect(chips.last).to_have_text(f"not case {itself}×")
 
 
+def test_patients_like_that_of_a_past_case_are_asked_for_at_once(page: Page) -> None:
+    page.locator(".gallery a").first.click()
+    expect(page.locator(".card")).to_have_count(5)
+    page.locator(".filters > summary").click()
+    page.get_by_role("button", name="Patients like this one").click()
+    chips = page.locator(".chips li:not(:last-child)")
+    expect(chips).to_have_count(4)
+    for about in ("age ≥", "age ≤", "male", "view PA"):
+        expect(page.locator(".chips")).to_contain_text(about)
+
+
 def test_filters_offer_the_findings_of_the_labels_beside_those_of_the_network(page: Page) -> None:
     expect(page.locator("#of option")).to_have_text(
-        ["any finding", "Effusion (3)", "Mass (3)", "No Finding (3)", "Nodule (3)"]
+        ["any finding, or none", "Effusion (3)", "Mass (3)", "No Finding (3)", "Nodule (3)"]
     )
     send(page)
-    page.locator("summary").click()
+    open_filters(page)
     expect(page.locator(".filters fieldset select")).to_have_count(15)
     page.select_option("#filter-finding-No\\ Finding", "all_of")
     expect(page.locator(".bar-top small")).to_have_text("of 3 that match")
@@ -90,11 +101,16 @@ def test_counter_examples_and_more_like_one(page: Page) -> None:
     page.goto(page.url + "#/")
     send(page)
     page.locator(".finding", has_text="Effusion").click()
-    page.locator("summary").click()
-    page.fill("#filter-counter_examples", "2")
-    page.keyboard.press("Tab")
+    contrast = page.get_by_role("button", name="With and without Effusion")
+    contrast.click()
+    expect(page.get_by_role("heading", name="Most similar with Effusion")).to_be_visible()
     expect(page.get_by_role("heading", name="Most similar without Effusion")).to_be_visible()
-    expect(page.locator(".card")).to_have_count(7)
+    expect(page.locator(".cards").first.locator(".card")).to_have_count(3)  # all that have it
+    cases = [str(one.get_attribute("data-focus")) for one in page.locator(".thumbnail").all()]
+    assert len(cases) > 3
+    assert len(set(cases)) == len(cases)
+    contrast.click()
+    expect(page.locator(".card")).to_have_count(5)
     page.get_by_role("button", name="More like this").first.click()
-    expect(page.get_by_role("heading", name="Indexed case")).to_be_visible()
+    expect(page.get_by_role("heading", name="Past case")).to_be_visible()
     assert "#/case/" in page.url

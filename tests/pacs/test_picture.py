@@ -39,7 +39,8 @@ def test_has_the_query_in_colour_where_a_finding_is_called(asked: Asked) -> None
     called = next(p for p in asked.answer.predictions if p.finding == asked.answer.explained)
     assert called.called
     at = slice(130, 130 + QUERY - 60), slice(140, 140 + QUERY - 200)
-    colours = drawn(asked)[at].astype(int)
+    strong = replace(asked, answer=replace(asked.answer, cams=np.ones_like(asked.answer.cams)))
+    colours = drawn(strong)[at].astype(int)
     assert np.ptp(colours, axis=2).max() > 50
 
 

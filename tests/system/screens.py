@@ -67,11 +67,15 @@ def take_screenshots(browser: Browser, url: str, image: Path, out: Path) -> None
         sys.exit(f"that is more than {LATEST_MS} ms")
     save(page, out / "room-answer.jpg")
 
+    page.get_by_role("button", name="Heat map", exact=True).click()
+    settled(page)
+    save(page, out / "room-map.jpg")
+
     page.get_by_role("button", name="Similarity", exact=True).click()
     expect(page.locator(".query .caption")).to_contain_text("add up to", timeout=60_000)
     where = page.locator(".query .radiograph").bounding_box()
     assert where is not None
-    page.mouse.move(where["x"] + where["width"] * 0.35, where["y"] + where["height"] * 0.6)
+    page.mouse.move(where["x"] + where["width"] * 0.75, where["y"] + where["height"] * 0.5)
     save(page, out / "room-similarity.jpg")
 
     page.locator(".thumbnail").first.click()

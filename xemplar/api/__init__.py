@@ -62,6 +62,7 @@ from xemplar.api.results import (
     PredictionOut,
     Problem,
     Readiness,
+    ScalesOut,
     SteeringOut,
     TaskState,
 )
@@ -136,6 +137,7 @@ __all__ = [
     "Readiness",
     "Reindex",
     "Role",
+    "ScalesOut",
     "Search",
     "SimilarParameters",
     "SteeringOut",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
+from xemplar.doubts import Doubt
 
 NOTICE = "Research use, not for diagnosis."
 
@@ -49,6 +50,11 @@ class PredictionOut(BaseModel):
         description="True if the probability reaches the threshold, otherwise no map is drawn; "
         "null without a threshold."
     )
+    standing: Literal["called", "raised", "usual"] = Field(
+        description="How to show the finding: usual (grey) if it is not more likely than usual; "
+        "otherwise called (bold), or raised below the threshold. No called finding has a lower "
+        "lift than a usual one."
+    )
 
 
 class CaseOut(BaseModel):
@@ -91,6 +97,14 @@ class NeighbourOut(CaseOut):
         "this similarity under the conditions of `chance_measured_on`; null if the index is not "
         "calibrated."
     )
+    closer_than: Probability = Field(
+        description="Share of all cases that are less similar to the query than this one, of an "
+        "even sample of at most 1,000, whatever the filters."
+    )
+    more_of_patient: list[str] = Field(
+        description="With one_per_patient: ids of other cases of the same patient, at most 20, "
+        "whether or not they meet the filters."
+    )
     probability: Probability = Field(
         description="Probability of the explained finding in this case."
     )
@@ -111,13 +125,26 @@ class NeighbourOut(CaseOut):
 Shares = list[list[Annotated[float, Field(ge=0)]]]
 
 
+class ScalesOut(BaseModel):
+    """Values that are shown in the brightest colour: fixed, whatever the image and its cases."""
+
+    gradcam: float = Field(
+        gt=0,
+        description="Logits per location: a location with this much alone multiplies the odds of "
+        "the finding by 1.5.",
+    )
+    similarity: float = Field(gt=0, description="Share of the similarity at one location.")
+    match: float = Field(gt=0, description="Share of the similarity at one pair of locations.")
+
+
 class MapsOut(BaseModel):
-    """Grad-CAM of the explained finding: logits per location, on one scale for all images."""
+    """Grad-CAM of the explained finding: logits per location."""
 
     fit: Literal["stretch", "pad"] = Field(
         description="Fit of an image in the square that the map covers: stretched, or centred with "
         "its aspect ratio kept."
     )
+    scales: ScalesOut
     query: Shares | None = Field(description="Rows from the top; null unless it is called.")
     cases: dict[str, Shares | None] = Field(description="Maps by case id, in the same form.")
 
@@ -180,8 +207,8 @@ class AnswerOut(BaseModel):
         "with diversity, in the order of selection. Fewer than k if fewer meet every condition."
     )
     counter_examples: list[NeighbourOut] = Field(
-        description="Most similar cases known not to have the explained finding; empty unless "
-        "requested. Neighbours without the finding are included."
+        description="Most similar cases known not to have the explained finding, beside those "
+        "among the neighbours; empty unless requested."
     )
     chance_measured_on: MeasuredOn | None = Field(
         description="Images that `chance` was measured on; null if the index is not calibrated."
@@ -208,6 +235,12 @@ class AnswerOut(BaseModel):
     warnings: list[str] = Field(
         description="Doubts about the image: it seems rotated or inverted, differs from the "
         "indexed images, or its DICOM header is suspicious. Empty for a plausible radiograph."
+    )
+    doubts: list[Doubt] = Field(
+        description="Kinds of the warnings for which there is a remedy: turned by a quarter "
+        "clockwise or anticlockwise, or by a half; inverted; unlike everything indexed, as a child "
+        "among adults, an animal or a photograph; by the DICOM header not frontal, not a chest, or "
+        "with text burnt in."
     )
     timings_ms: dict[str, float] = Field(
         description="Milliseconds per stage, in order: decode, preprocess, encode, search, "

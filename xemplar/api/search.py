@@ -229,8 +229,8 @@ class Search(CaseFilter):
     )
     one_per_patient: bool = Field(
         False,
-        description="Shows each patient at most once; cases of unknown patients count as "
-        "different patients.",
+        description="Shows each patient at most once, and names the patient's other cases "
+        "(more_of_patient); cases of unknown patients count as different patients.",
     )
     exact: bool = Field(
         False,

@@ -9,8 +9,9 @@ from xemplar.imaging.preprocess import PreprocessSpec, onto_image
 OPACITY = 0.6
 """Opacity at the map's maximum; where the map is 0, the image is unchanged."""
 
-HOTTEST = 220
-"""Level of the turbo colour map (0 to 255) for the maximum; turbo's red darkens beyond it."""
+HOTTEST = 180
+"""Level of the inferno colour map (0 to 255) for the top of the scale, an orange; see
+docs/decisions/0046. The yellows beyond it are lost on bright bone."""
 
 JPEG_QUALITY = 90
 
@@ -38,7 +39,7 @@ def overlay(
 ) -> npt.NDArray[np.uint8]:
     """Blend a heatmap over an image.
 
-    Colour and opacity follow the map relative to ``most``, from blue (transparent) to bright red.
+    Colour and opacity follow the map relative to ``most``, from black (transparent) to orange.
     Values of 0 or less leave the image unchanged, so a map without a positive maximum is not
     stretched.
 
@@ -47,8 +48,8 @@ def overlay(
         heatmap: float32 (g, g) in the frame of the network's input.
         spec: the preprocessing that made the input.
         side: maximum side of the result in pixels; the image is never enlarged.
-        most: value shown as bright red, to give several maps one scale; None for the map's own
-            maximum.
+        most: value from which on a location is shown in the brightest colour, so that several maps
+            have one scale; None for the map's own maximum.
 
     Returns:
         uint8 (height', width', 3), RGB, in the frame of the image.
@@ -56,14 +57,24 @@ def overlay(
     image = shrink(pixels, side)
     positive: npt.NDArray[np.float32] = np.maximum(heatmap, 0)
     peak = float(positive.max()) if most is None else most
-    heat = onto_image((positive / (peak or 1)).astype(np.float32), spec, *image.shape)
-    level = cv2.convertScaleAbs(heat, alpha=HOTTEST)
-    colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    share = np.minimum(positive / (peak or 1), 1).astype(np.float32)
+    heat = onto_image(share, spec, *image.shape)
+    colours = heat_colours(heat)
     opacity = OPACITY * heat
     blended = cv2.blendLinear(
         cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), colours, 1 - opacity, opacity
     )
     return np.asarray(blended, np.uint8)
+
+
+def heat_colours(share: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Colour shares of a scale, float32 (height, width) in [0, 1]: uint8 (height, width, 3), RGB.
+
+    Matplotlib's inferno up to `HOTTEST`: the lighter, the more. The page has the same (heat.js).
+    """
+    level = cv2.convertScaleAbs(share, alpha=HOTTEST)
+    coloured = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)
+    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def jpeg(picture: npt.NDArray[np.uint8]) -> bytes:

@@ -10,6 +10,11 @@ import numpy.typing as npt
 from xemplar.errors import InvalidArgument
 from xemplar.model.densenet import Features
 
+STRONG_SHARE, STRONG_MATCH = 0.07, 0.007
+"""Share of the similarity, of one location and of one pair of locations, that is shown in the
+brightest colour: what about one location in thirty exceeds of those that matter most in 60 pairs of
+`nih14`, and half of the pairs' best matches; see docs/decisions/0046."""
+
 
 def grad_cam(
     maps: npt.NDArray[np.float32], classifier: npt.NDArray[np.float32]

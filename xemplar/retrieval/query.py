@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import case_id_of
+from xemplar.doubts import Doubt
 from xemplar.errors import InputError, InvalidArgument, NotARadiograph, NotFound
 from xemplar.imaging import DISPLAY_SIDE, Radiograph
 from xemplar.imaging.overlay import shrink
@@ -22,6 +23,7 @@ from xemplar.retrieval.result import Answer, Neighbour, Pixels, Prediction, Stop
 from xemplar.retrieval.selection import Found, Scope
 from xemplar.retrieval.snapshot import Snapshot
 from xemplar.retrieval.steering import Target
+from xemplar.views import FRONTAL
 
 BATCH_SECONDS = 60
 """Time limit for decoding the images of one request, so that other requests get their turn."""
@@ -40,13 +42,15 @@ class Query:
     Attributes:
         image_id: case id that the image has, or would have.
         pixels: of the image; None if they were forgotten.
-        warnings: doubts about the image.
+        warnings: doubts about the image, as messages.
+        doubts: kinds of those for which there is a remedy.
         watch: time spent so far, by stage.
     """
 
     image_id: str
     pixels: Pixels | None
     warnings: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     watch: Stopwatch = field(default_factory=Stopwatch)
 
 
@@ -91,7 +95,18 @@ def read(data: bytes, decode: Decode, live: Snapshot) -> NewQuery:
     image = shrink(radiograph.pixels, DISPLAY_SIDE)
     watch.stage("preprocess")
     pixels = Pixels(image, inputs)
-    return NewQuery(case_id_of(radiograph.sha256), pixels, radiograph.warnings, watch)
+    about = radiograph.warnings, header_doubts(radiograph)
+    return NewQuery(case_id_of(radiograph.sha256), pixels, *about, watch)
+
+
+def header_doubts(radiograph: Radiograph) -> tuple[Doubt, ...]:
+    """Kinds of the warnings that a DICOM header gave rise to."""
+    doubts: dict[Doubt, bool] = {
+        "not_frontal": radiograph.view is not None and radiograph.view not in FRONTAL,
+        "other_part": radiograph.body_part is not None,
+        "text": radiograph.burned_in,
+    }
+    return tuple(kind for kind, is_so in doubts.items() if is_so)
 
 
 def read_all(files: Sequence[bytes], decode: Decode, live: Snapshot) -> list[NewQuery | InputError]:
@@ -137,8 +152,9 @@ def _validated(query: NewQuery, features: Features, question: Question, encoding
     """
     began = time.perf_counter()
     if not query.indexed:
-        doubts = question.live.judge(query.pixels.inputs, features).require_accepted()
-        query = replace(query, warnings=query.warnings + doubts)
+        verdict = question.live.judge(query.pixels.inputs, features)
+        warnings = query.warnings + verdict.require_accepted()
+        query = replace(query, warnings=warnings, doubts=query.doubts + verdict.doubts)
     query.watch.add("encode", encoding + (time.perf_counter() - began) * 1000)
     return answer_of(query, features, question)
 
@@ -165,15 +181,16 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
     finding = checkpoint.card.findings[explained]
     target = scope.target(features, _region(query, features, question))
     similar = scope.neighbours(target)
-    contrary = scope.counter_examples(target, finding)
+    contrary = scope.counter_examples(target, finding, similar.cases)
     # pixels are forgotten only if they were no case's when the query was asked
     pixels = query.pixels
     archived = None if pixels is None else scope.archived(target, pixels.inputs, similar.cases)
     query.watch.stage("search")
     cams = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0]
     query.watch.stage("explain")
-    neighbours = _neighbours(live, target, similar.cases, explained)
-    counter_examples = _neighbours(live, target, contrary.cases, explained)
+    usual = scope.usual(target)
+    neighbours = _neighbours(question, target, similar.cases, explained, usual)
+    counter_examples = _neighbours(question, target, contrary.cases, explained, usual)
     query.watch.stage("describe")
     return Answer(
         query_id=secrets.token_hex(8),
@@ -193,6 +210,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         matched=scope.matched,
         recall_at_10=similar.recall_at_10,
         warnings=query.warnings,
+        doubts=query.doubts,
         timings_ms=query.watch.timings_ms,
     )
 
@@ -230,9 +248,16 @@ def _region(query: Query, features: Features, question: Question) -> npt.NDArray
 
 
 def _neighbours(
-    live: Snapshot, target: Target, found: Sequence[Found], explained: int
+    question: Question,
+    target: Target,
+    found: Sequence[Found],
+    explained: int,
+    usual: npt.NDArray[np.float64],
 ) -> tuple[Neighbour, ...]:
+    """Describe the cases found, ``usual`` being the ascending cosines of a sample of all cases."""
+    live = question.live
     calibration = live.generation.manifest.calibration
+    more = question.scope.more_of_patient([one.case for one in found])
     neighbours = []
     for rank, one in enumerate(found, start=1):
         logits = live.generation.logits(one.case.id)
@@ -246,6 +271,8 @@ def _neighbours(
                 called=live.checkpoint.called(probabilities, explained),
                 chance=None if calibration is None else calibration.chance_of(one.similarity),
                 steering=target.steering(live.generation.vector(one.case.id), one.score),
+                closer_than=float(np.searchsorted(usual, one.similarity)) / len(usual),
+                more_of_patient=more.get(one.case.case_id, ()),
             )
         )
     return tuple(neighbours)

@@ -28,6 +28,7 @@ def pack(query: ExplainedQuery, *, with_pixels: bool) -> bytes:
         "predictions": [asdict(one) for one in query.predictions],
         "explained": query.explained,
         "warnings": query.warnings,
+        "doubts": query.doubts,
     }
     features = query.features
     arrays = {
@@ -65,6 +66,7 @@ def unpack(content: bytes, checkpoint: Checkpoint) -> ExplainedQuery:
             | {
                 "predictions": tuple(Prediction(**one) for one in about["predictions"]),
                 "warnings": tuple(about["warnings"]),
+                "doubts": tuple(about.get("doubts", ())),  # older queries have none
             },
         )
     except (SafetensorError, ValueError, KeyError, TypeError) as error:

@@ -14,7 +14,7 @@ from xemplar.data.findings import finding_index
 from xemplar.imaging import DISPLAY_SIDE
 from xemplar.imaging.overlay import jpeg, overlay, shrink
 from xemplar.model.densenet import Features
-from xemplar.model.explain import matching_locations, similarity_evidence
+from xemplar.model.explain import STRONG_SHARE, matching_locations, similarity_evidence
 from xemplar.retrieval.result import Answer, ExplainedQuery
 from xemplar.retrieval.snapshot import Snapshot
 
@@ -58,6 +58,12 @@ def case_map(live: Snapshot, case: Case, finding: str) -> Map | None:
     return heatmap
 
 
+def strong(live: Snapshot, finding: str) -> float:
+    """Return the value of a finding's Grad-CAM that is drawn in the brightest colour."""
+    card = live.checkpoint.card
+    return card.calibration[finding_index(card.findings, finding)].strong
+
+
 def query_overlay(
     live: Snapshot, answer: ExplainedQuery, finding: str | None = None, side: int = 512
 ) -> bytes:
@@ -65,7 +71,8 @@ def query_overlay(
 
     Unless the finding is called, the image is rendered without a map.
     """
-    return _drawn(live, answer.image, query_map(live, answer, finding), side)
+    heatmap = query_map(live, answer, finding)
+    return _drawn(live, answer.image, heatmap, side, strong(live, finding or answer.explained))
 
 
 def case_overlay(live: Snapshot, media: Media, case: Case, finding: str, side: int = 512) -> bytes:
@@ -74,7 +81,7 @@ def case_overlay(live: Snapshot, media: Media, case: Case, finding: str, side: i
     Unless the finding is called, the image is rendered without a map.
     """
     heatmap = case_map(live, case, finding)
-    return _drawn(live, media.display(case.image_sha256), heatmap, side)
+    return _drawn(live, media.display(case.image_sha256), heatmap, side, strong(live, finding))
 
 
 def query_evidence(live: Snapshot, answer: ExplainedQuery, case: Case, side: int = 512) -> bytes:
@@ -85,7 +92,7 @@ def query_evidence(live: Snapshot, answer: ExplainedQuery, case: Case, side: int
     """
     live.check_gave(answer)
     heatmap = similarity_evidence(answer.features, live.generation.vector(case.id))
-    return _drawn(live, answer.image, heatmap, side)
+    return _drawn(live, answer.image, heatmap, side, STRONG_SHARE)
 
 
 def case_evidence(
@@ -98,7 +105,7 @@ def case_evidence(
     """
     features = _features(live, media, answer, case)
     heatmap = similarity_evidence(features, answer.features.embedding[0])
-    return _drawn(live, media.display(case.image_sha256), heatmap, side)
+    return _drawn(live, media.display(case.image_sha256), heatmap, side, STRONG_SHARE)
 
 
 def matches(
@@ -120,8 +127,7 @@ def overlays(live: Snapshot, media: Media, answer: Answer, side: int = 512) -> d
     drawn = {"query": query_overlay(live, answer, side=side)}
     for shown in (*answer.neighbours, *answer.counter_examples):
         case = shown.case
-        if case.case_id not in drawn:  # a neighbour may be a counter-example too
-            drawn[case.case_id] = case_overlay(live, media, case, answer.explained, side)
+        drawn[case.case_id] = case_overlay(live, media, case, answer.explained, side)
     return drawn
 
 
@@ -143,7 +149,9 @@ def _features(live: Snapshot, media: Media, answer: ExplainedQuery, case: Case) 
     return live.encoder.encode(inputs[None])
 
 
-def _drawn(live: Snapshot, image: npt.NDArray[np.uint8], heatmap: Map | None, side: int) -> bytes:
+def _drawn(
+    live: Snapshot, image: npt.NDArray[np.uint8], heatmap: Map | None, side: int, most: float
+) -> bytes:
     if heatmap is None:
         return jpeg(shrink(image, side))
-    return jpeg(overlay(image, heatmap, live.checkpoint.card.spec, side=side))
+    return jpeg(overlay(image, heatmap, live.checkpoint.card.spec, side=side, most=most))

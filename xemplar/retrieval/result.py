@@ -2,16 +2,23 @@
 
 import time
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Case
+from xemplar.doubts import Doubt
 from xemplar.errors import NotFound
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.densenet import Features
 from xemplar.retrieval.steering import Steering
+
+Standing: TypeAlias = Literal["called", "raised", "usual"]
+
+LIKELY = 0.5
+"""Probability from which on a finding without a base rate counts as more likely than usual."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,19 @@ class Prediction:
     threshold: float | None
     called: bool | None
 
+    @property
+    def standing(self) -> Standing:
+        """How the finding is shown wherever people read it.
+
+        "usual" (grey) if it is not more likely than usual; otherwise "called" (bold) or, below the
+        threshold, "raised". So no bold finding has a lower lift than a grey one, whatever the
+        thresholds of a checkpoint are.
+        """
+        likely = self.probability >= LIKELY if self.lift is None else self.lift >= 1
+        if not likely:
+            return "usual"
+        return "called" if self.called else "raised"
+
 
 @dataclass(frozen=True)
 class Neighbour:
@@ -48,6 +68,8 @@ class Neighbour:
         called: whether that reaches the finding's threshold; None without one.
         chance: calibrated probability that the case shares a finding with the query; None if the
             index has no calibration.
+        closer_than: share of a sample of all cases that are less similar to the query, in [0, 1].
+        more_of_patient: ids of other cases of its patient, where each patient is shown once.
         steering: score of a steered search, by which cases are ranked, and its parts; None where
             cases are ranked by similarity.
     """
@@ -58,6 +80,8 @@ class Neighbour:
     probability: float
     called: bool | None
     chance: float | None
+    closer_than: float
+    more_of_patient: tuple[str, ...]
     steering: Steering | None = None
 
 
@@ -88,6 +112,7 @@ class ExplainedQuery:
         predictions: for all findings, as `Checkpoint.order` sorts them.
         explained: the finding that the overlays explain.
         warnings: problems with the image, as messages; empty if there are none.
+        doubts: kinds of those for which there is a remedy.
     """
 
     query_id: str
@@ -99,6 +124,7 @@ class ExplainedQuery:
     predictions: tuple[Prediction, ...]
     explained: str
     warnings: tuple[str, ...]
+    doubts: tuple[Doubt, ...]
 
     @property
     def image(self) -> npt.NDArray[np.uint8]:

@@ -197,7 +197,7 @@ class Retriever(StoreFollower):
         """
         question = self._question(search)
         question.live.check_gave(answer)
-        query = Query(answer.image_id, answer.pixels, answer.warnings)
+        query = Query(answer.image_id, answer.pixels, answer.warnings, answer.doubts)
         return replace(answer_of(query, answer.features, question), query_id=answer.query_id)
 
     def indexed(self, case_id: str) -> Case:

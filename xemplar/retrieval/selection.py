@@ -23,6 +23,10 @@ MAX_POOL = 4096
 """Most candidates considered; if too many of them are rejected, fewer than k cases are returned."""
 
 
+MORE_OF_PATIENT = 20
+"""Cases of a patient that are named beside the one shown."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A selected case.
@@ -124,15 +128,48 @@ class Scope:
         """Returns the k cases for a search vector, or fewer if fewer qualify."""
         return self._find(target, self.search.k, self._matching)
 
-    def counter_examples(self, target: Target, finding: str) -> Selection:
-        """Returns the most similar cases known not to have a finding, selected like neighbours."""
+    def counter_examples(
+        self, target: Target, finding: str, shown: Sequence[Found] = ()
+    ) -> Selection:
+        """Returns the most similar cases known not to have a finding, selected like neighbours.
+
+        Cases that are ``shown`` among the neighbours are left out, so that none comes twice.
+        """
         if not self.search.counter_examples:
             return Selection(())
         if finding not in self._without:  # images of a batch often share an explained finding
             no_findings: dict[str, tuple[str, ...]] = {"any_of": (), "all_of": (), "none_of": ()}
             others = self.search.model_copy(update=no_findings)
             self._without[finding] = self._match(others, finding)
-        return self._find(target, self.search.counter_examples, self._without[finding])
+        above = {one.case.id for one in shown}
+        return self._find(target, self.search.counter_examples, self._without[finding], above)
+
+    def usual(self, target: Target) -> npt.NDArray[np.float64]:
+        """Returns the cosines of an image to a sample of cases, ascending."""
+        cosines = self.generation.sample(self._catalog) @ target.image
+        return np.sort(cosines.astype(np.float64))
+
+    def more_of_patient(self, shown: Sequence[Case]) -> dict[str, tuple[str, ...]]:
+        """Finds the other cases of the patients shown, where each patient is shown once.
+
+        Returns:
+            By the id of a case shown: up to `MORE_OF_PATIENT` ids of cases that the caller can see
+            and that the search does not exclude by id. Empty without ``one_per_patient``.
+        """
+        if not self.search.one_per_patient:
+            return {}
+        of_patient: dict[str, list[int]] = {}
+        for case in shown:
+            if case.patient:
+                numbers = self._catalog.patient_ids(case.patient)
+                others = (n for n in numbers if n != case.id and n not in self._excluded)
+                found = [n for n in others if n in self.generation]
+                of_patient[case.case_id] = found[:MORE_OF_PATIENT]
+        cases = self._catalog.cases(n for some in of_patient.values() for n in some)
+        return {
+            name: tuple(cases[n].case_id for n in some if n in cases)
+            for name, some in of_patient.items()
+        }
 
     def archived(
         self,
@@ -162,7 +199,13 @@ class Scope:
         # the mask first: Milvus then also looks at what changed while it was made
         return _Matching(self.generation.matching(*about), self.generation.condition(*about))
 
-    def _find(self, target: Target, count: int, matching: _Matching | None) -> Selection:
+    def _find(
+        self,
+        target: Target,
+        count: int,
+        matching: _Matching | None,
+        above: Collection[int] = (),
+    ) -> Selection:
         """Searches and selects, with a larger pool while too many candidates are rejected.
 
         Skips cases that were removed from the catalog after the generation was built.
@@ -172,12 +215,12 @@ class Scope:
             # by row: many times faster than by the mask itself
             among = self.generation.ids[np.flatnonzero(matching.mask)]
             condition = matching.condition
-        search = self.search
+        search, excluded = self.search, {*self._excluded, *above}
         picky = search.diversity or search.one_per_patient or search.near_duplicates == "drop"
         pool = max(POOL_FACTOR * count, MIN_POOL) if picky else count
         while True:
             hits = self.generation.search(
-                target.vector, pool, self._excluded, among, exact=search.exact, condition=condition
+                target.vector, pool, excluded, among, exact=search.exact, condition=condition
             )
             cases = self._catalog.cases(map(int, hits.ids))
             scored = [(int(i), float(s)) for i, s in zip(hits.ids, hits.similarity, strict=True)]

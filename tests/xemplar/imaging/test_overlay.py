@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 
 from tests.images import drawn_image
-from xemplar.imaging.overlay import HOTTEST, OPACITY, jpeg, overlay, shrink
+from xemplar.imaging.overlay import OPACITY, heat_colours, jpeg, overlay, shrink
 from xemplar.imaging.preprocess import PreprocessSpec, onto_image
 
 FITS = ("stretch", "pad")
@@ -72,6 +72,12 @@ def test_maps_on_one_scale_show_the_same_value_alike() -> None:
     assert not np.array_equal(drawn[0], overlay(image, low, spec)[centre, centre])
 
 
+def test_what_exceeds_the_scale_is_shown_as_its_top() -> None:
+    heatmap = np.full((7, 7), 3, np.float32)
+    shown = [overlay(grey(70, 70), heatmap, PreprocessSpec(), most=most) for most in (1, 3)]
+    assert np.array_equal(*shown)
+
+
 def test_opacity_increases_with_the_heatmap() -> None:
     heatmap = np.tile(np.linspace(0, 1, 7, dtype=np.float32), (7, 1))
     black, white = (overlay(grey(70, 140) * 0 + v, heatmap, PreprocessSpec()) for v in (0, 255))
@@ -89,8 +95,7 @@ def test_each_pixel_is_its_grey_and_its_colour_weighted_by_opacity(
     image, spec = drawn_image(4, *shape), PreprocessSpec(224, fit)  # type: ignore[arg-type]
     heatmap = np.random.default_rng(5).normal(size=(7, 7)).astype(np.float32)
     heat = onto_image(np.maximum(heatmap, 0) / heatmap.max(), spec, *shape)
-    level = np.round(heat * np.float32(HOTTEST)).astype(np.uint8)
-    colours = cv2.applyColorMap(level, cv2.COLORMAP_TURBO)[..., ::-1]
+    colours = heat_colours(heat)
     opacity = (OPACITY * heat.astype(np.float64))[..., None]
     exact = image[..., None] * (1 - opacity) + colours * opacity
     assert np.abs(overlay(image, heatmap, spec) - exact).max() <= 1

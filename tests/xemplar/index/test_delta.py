@@ -222,6 +222,19 @@ def test_a_filter_selects_by_the_metadata_of_now(tmp_path: Path, catalog: Catalo
         index.matching(catalog, CaseFilter(any_of=("Gout",)))
 
 
+def test_a_sample_is_of_the_cases_that_the_caller_can_see(
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xemplar.index.delta.SAMPLE", 3)
+    store, vectors = Store(tmp_path / "store"), random_vectors(7)
+    catalog.add(DIGEST, [entry(number, vectors[number]) for number in range(7)])
+    index = LiveIndex.of(published(store, catalog), catalog)
+    assert np.array_equal(index.sample(catalog), vectors[::3])
+    nobody = catalog.bound(Access(sources=frozenset({"elsewhere"})))
+    assert index.sample(nobody).shape == (0, vectors.shape[1])
+    assert len(index.sample(catalog)) == 3
+
+
 def test_columns_of_filters_are_read_when_needed_and_by_one_index_for_the_next(
     tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def test_it_is_repeated_as_the_query_is(
     found, wanted = retriever.again(restored, search), retriever.again(answer, search)
     assert (found.query_id, found.neighbours) == (answer.query_id, wanted.neighbours)
     assert found.predictions == wanted.predictions
-    assert found.warnings == wanted.warnings
+    assert (found.warnings, found.doubts) == (wanted.warnings, wanted.doubts)
 
 
 def test_without_pixels_all_but_the_image_is_there(answer: Answer, retriever: Retriever) -> None:

@@ -250,6 +250,21 @@ def test_counter_examples_are_the_most_similar_cases_known_not_to_have_the_findi
     }
 
 
+def test_no_case_is_both_a_neighbour_and_a_counter_example(retriever: Retriever) -> None:
+    search = Search(k=4, finding="Effusion", counter_examples=CASES)
+    shown = retriever.ask(STRANGER, search)
+    above = {near.case.case_id for near in shown.neighbours}
+    below = {near.case.case_id for near in shown.counter_examples}
+    without = {
+        near.case.case_id
+        for near in retriever.ask(STRANGER, Search(k=CASES)).neighbours
+        if near.case.labels.get("Effusion") == 0
+    }
+    assert below == without - above
+    assert below
+    assert without & above
+
+
 def test_images_asked_together_get_the_answers_of_images_asked_alone(
     retriever: Retriever, small: SmallStore
 ) -> None:
@@ -387,9 +402,12 @@ def test_few_indexed_images_make_no_validator(retriever: Retriever) -> None:
 
 def test_an_image_on_its_head_is_answered_with_a_warning(guarded: Retriever) -> None:
     image = phantom(1000, size=128).pixels
-    assert guarded.ask(encoded(image)).warnings == ()
-    (warning,) = guarded.ask(encoded(np.ascontiguousarray(image[::-1, ::-1]))).warnings
+    upright = guarded.ask(encoded(image))
+    assert (upright.warnings, upright.doubts) == ((), ())
+    turned = guarded.ask(encoded(np.ascontiguousarray(image[::-1, ::-1])))
+    (warning,) = turned.warnings
     assert "upside down" in warning
+    assert guarded.again(turned, Search()).doubts == turned.doubts == ("upside_down",)
 
 
 def test_what_is_surely_no_image_is_refused_alone_and_in_a_batch(guarded: Retriever) -> None:

@@ -87,6 +87,12 @@ class Fake:
     def visible(self, _catalog: object) -> None:
         """No limits: all cases exist for the caller."""
 
+    def sample(self, _catalog: object) -> npt.NDArray[np.float32]:
+        return self.vectors
+
+    def patient_ids(self, patient: str) -> tuple[int, ...]:
+        return tuple(n for n, one in enumerate(self.patients) if one == patient)
+
     def contrast(self, sha256: str) -> Any:
         return int(sha256, 16)
 
@@ -160,6 +166,22 @@ def test_each_patient_once_and_unknown_patients_as_often_as_they_come() -> None:
     vectors = unit(np.float32([[1, 1, 1 + n / 10] for n in range(6)]))
     fake = Fake(vectors, ["a", "a", None, "b", None, "a"])
     assert fake.neighbours(k=6, one_per_patient=True) == [0, 2, 3, 4]
+
+
+def test_other_cases_of_the_patients_shown_are_named_where_each_patient_is_shown_once() -> None:
+    vectors = unit(np.float32([[1, 1, 1 + n / 10] for n in range(6)]))
+    fake = Fake(vectors, ["a", "a", None, "b", "a", "a"])
+    shown = [case(0, "a"), case(2), case(3, "b")]
+    once = Search(one_per_patient=True, exclude=(case(5).case_id,))
+    named = fake.scope(once).more_of_patient(shown)
+    assert named == {case(0).case_id: (case(1).case_id, case(4).case_id), case(3).case_id: ()}
+    assert fake.scope(Search()).more_of_patient(shown) == {}
+
+
+def test_a_similarity_is_compared_with_those_of_a_sample_of_cases() -> None:
+    fake = Fake(unit(np.float32([[1, 0, 0], [1, 1, 1], [1, 1, 0]])))
+    cosines = fake.scope(Search()).usual(QUERY)
+    assert cosines == pytest.approx([(1 / 3) ** 0.5, (2 / 3) ** 0.5, 1], abs=1e-6)
 
 
 def test_less_similar_cases_than_asked_for_are_not_shown() -> None:

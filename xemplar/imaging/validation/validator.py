@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
 from xemplar.archive.artefact import write_file
+from xemplar.doubts import TURNED, Doubt
 from xemplar.errors import NotARadiograph
 from xemplar.imaging.validation.gaussian import Gaussian, Vector
 from xemplar.imaging.validation.spectrum import normalised, spectrum
@@ -70,6 +71,12 @@ class Orientation(NamedTuple):
         upright = np.ascontiguousarray(np.rot90(inputs, self.turned))
         return ~upright if self.inverted else upright
 
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Kinds of the warnings."""
+        turned = TURNED[self.turned - 1 : self.turned] if self.turned else ()
+        return (*turned, "inverted") if self.inverted else turned
+
     def warnings(self) -> tuple[str, ...]:
         """Warnings for the user who sent the image."""
         found = []
@@ -94,11 +101,13 @@ class ValidationResult:
         distance: activation distance from the indexed images; in-distribution up to 1.
         warnings: sentences for the user who sent it; empty for a valid image.
         rejected: whether the image is far out of distribution.
+        doubts: kinds of the warnings.
     """
 
     distance: float = 0.0
     warnings: tuple[str, ...] = ()
     rejected: bool = False
+    doubts: tuple[Doubt, ...] = ()
 
     def require_accepted(self) -> tuple[str, ...]:
         """Return the warnings of an accepted image.
@@ -182,7 +191,7 @@ class InputValidator:
             and deviation <= WARNING_DISTANCE
             and self.activations.distance(activations_of(upright)) <= 1
         ):
-            return ValidationResult(distance, orientation.warnings())
+            return ValidationResult(distance, orientation.warnings(), doubts=orientation.doubts)
         if distance <= 1 and deviation <= WARNING_DISTANCE:
             return ValidationResult(distance)
         if deviation > 1 and deviation * distance > REJECTION_DISTANCE:
@@ -190,10 +199,9 @@ class InputValidator:
                 f"it lies {distance:.1f} times (its {feature} {deviation:.1f} times) as far from "
                 "the indexed images as usual ones; send a frontal chest radiograph"
             )
-            return ValidationResult(distance, (reason,), rejected=True)
-        return ValidationResult(
-            distance, (_unlike(max(distance, deviation), typical_layout=deviation <= 1),)
-        )
+            return ValidationResult(distance, (reason,), rejected=True, doubts=("unlike",))
+        warning = _unlike(max(distance, deviation), typical_layout=deviation <= 1)
+        return ValidationResult(distance, (warning,), doubts=("unlike",))
 
     def _layouts(self, inputs: Inputs) -> Vector:
         """Layout distances after correcting each of `ORIENTATIONS`, (8,)."""

@@ -94,6 +94,21 @@ def test_an_inverted_image_is_reported_also_when_it_is_rotated(check: Check, new
     assert len(named) == len(new)
 
 
+@pytest.mark.parametrize(
+    ("orientation", "doubts"),
+    [
+        (Orientation(), ()),
+        (Orientation(1), ("turned_right",)),
+        (Orientation(3, inverted=True), ("turned_left", "inverted")),
+    ],
+)
+def test_doubts_are_the_kinds_of_the_warnings(
+    orientation: Orientation, doubts: tuple[str, ...]
+) -> None:
+    assert orientation.doubts == doubts
+    assert len(orientation.warnings()) == len(doubts)
+
+
 def test_exposure_and_contrast_do_not_affect_the_orientation(
     validator: InputValidator, new: Inputs
 ) -> None:
