@@ -180,7 +180,7 @@ def test_other_cases_of_the_patients_shown_are_named_where_each_patient_is_shown
 
 def test_a_similarity_is_compared_with_those_of_a_sample_of_cases() -> None:
     fake = Fake(unit(np.float32([[1, 0, 0], [1, 1, 1], [1, 1, 0]])))
-    cosines = fake.scope(Search()).usual(QUERY)
+    cosines = fake.scope(Search()).usual(TARGET)
     assert cosines == pytest.approx([(1 / 3) ** 0.5, (2 / 3) ** 0.5, 1], abs=1e-6)
 
 
