@@ -3,6 +3,7 @@
 import { ask, go, hashOf } from "./address.js";
 import { h } from "./dom.js";
 import { Radiograph } from "./radiograph.js";
+import { marked, marks, regionChoice, steered } from "./steering.js";
 import { chips, filtersForm } from "./filters.js";
 import { remedy } from "./mend.js";
 import { T } from "./texts.js";
@@ -60,7 +61,7 @@ export function score(near, { chance_measured_on: images }) {
  * @param {Near} near
  * @param {Answer} answer
  */
-function card(near, answer, open) {
+function card(near, answer, place, open) {
   const { fit } = answer.maps;
   const radiograph = new Radiograph("", fit);
   radiograph.show(near.image_url, SIDE.card);
@@ -74,8 +75,8 @@ function card(near, answer, open) {
     class: "quiet", "data-focus": `more-${near.case_id}`, "aria-label": T.answer.moreLikeCase(near.rank),
     onclick: () => go({ kind: "case", id: near.case_id, look: null }),
   }, T.answer.moreLike);
-  const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), findings(near), reading(near, answer),
-    h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
+  const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), findings(near), reading(near, answer),
+    marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
   return { near, radiograph, note, element };
 }
 
@@ -132,8 +133,8 @@ export class AnswerView {
       if (this.explanations.mode !== "similarity" && this.neighbours.length) go({ look: this.neighbours[0].near.case_id });
     });
     const open = (near) => go({ look: near.case_id });
-    this.neighbours = answer.neighbours.map((near) => card(near, answer, open));
-    this.counter = answer.counter_examples.map((near) => card(near, answer, open));
+    this.neighbours = answer.neighbours.map((near) => card(near, answer, place, open));
+    this.counter = answer.counter_examples.map((near) => card(near, answer, place, open));
     this.caption = h("p", { class: "caption" });
     const cards = [...this.neighbours, ...this.counter];
     this.explanations = new Explanations(answer, this.query, cards, this.caption);
@@ -161,13 +162,15 @@ export class AnswerView {
       h("div", { class: "buttons" }, remedies.map((one) => h("button", { onclick: () => this.keep.mend(remedy(one)) }, T.gate.remedies[one]))));
   }
 
-  #left({ kind, id, mended }) {
+  #left(place) {
+    const { kind, id, mended } = place;
     const { answer } = this;
     const heading = kind === "case" ? T.answer.case(id) : T.answer.sent;
     const milliseconds = Object.values(answer.timings_ms).reduce((sum, ms) => sum + ms, 0);
     return h("section", { class: "query", "aria-label": T.answer.query },
       h("h1", {}, heading),
       h("div", {}, this.#warnings(), this.query.element, this.caption,
+        regionChoice(this.query, place),
         h("button", { class: "quiet", "data-focus": "mend", onclick: () => this.keep.mend(null) }, T.gate.change),
         mended ? h("p", { class: "archived" }, T.gate.mended) : null, archived(answer, kind)),
       h("div", {},
@@ -211,7 +214,7 @@ export class AnswerView {
         place.kind === "image" ? h("button", { "data-focus": "share", title: T.answer.shareText, onclick: this.keep.share }, T.answer.share) : null,
         this.#contrast(place), this.tools),
       answer.chance_measured_on ? h("p", { class: "faint" }, T.record.legendChance, " ", T.answer.measuredOn(answer.chance_measured_on)) : null,
-      filtersForm(place), chips(place),
+      filtersForm(place), chips(place), marked(place),
       this.#ranked([
         this.neighbours.length ? h("ol", { class: "cards" }, this.neighbours.map((one) => one.element))
           : h("p", { class: "empty" }, T.answer.nothing),

@@ -7,7 +7,7 @@ import { T } from "./texts.js";
 
 const FINDING_LISTS = ["any_of", "all_of", "none_of"];
 const LISTS = [...FINDING_LISTS, "view", "source", "exclude", "exclude_patient_of", "like", "unlike"];
-const WITHOUT_CHIP = ["finding"]; // it is chosen among the findings
+const WITHOUT_CHIP = ["finding", "like", "unlike", "region"]; // chosen among the findings, the cases, and on the image
 
 const YEARS = 10, OLDEST = 120;
 
@@ -126,16 +126,16 @@ export function filtersForm({ question, kind, id }) {
 /** Active filters, each with a button that removes it. */
 export function chips({ question }) {
   const shown = [...question].filter(([name]) => !WITHOUT_CHIP.includes(name));
+  const kept = [...question].filter(([name]) => WITHOUT_CHIP.includes(name));
   if (!shown.length) return null;
   const without = (index) => {
     const rest = shown.filter((_, other) => other !== index);
-    if (question.has("finding")) rest.push(["finding", question.get("finding")]);
-    return () => go({ question: new URLSearchParams(rest) });
+    return () => go({ question: new URLSearchParams([...rest, ...kept]) });
   };
   return h("ul", { class: "chips" },
     shown.map(([name, value], index) => {
       const text = T.filters.chips[name](value);
       return h("li", {}, h("button", { "aria-label": T.filters.remove(text), onclick: without(index) }, text, h("span", { "aria-hidden": "true" }, "×")));
     }),
-    h("li", {}, h("button", { class: "quiet", onclick: () => go({ question: new URLSearchParams([...question].filter(([name]) => WITHOUT_CHIP.includes(name))) }) }, T.filters.clear)));
+    h("li", {}, h("button", { class: "quiet", onclick: () => go({ question: new URLSearchParams(kept) }) }, T.filters.clear)));
 }

@@ -93,14 +93,21 @@ export class Radiograph {
   mark(location, side) {
     this.marker.hidden = location === null;
     if (location === null) return;
-    const [box, lies] = [this.#box, this.#frame];
+    const lies = this.#frame;
     const left = ((location % side) / side - lies.x) / lies.width;
     const top = (Math.floor(location / side) / side - lies.y) / lies.height;
-    Object.assign(this.marker.style, {
+    this.outline(this.marker, [left, top, left + 1 / side / lies.width, top + 1 / side / lies.height]);
+  }
+
+  /** Lay an element of the radiograph over an area: left, top, right and bottom in shares of the picture. */
+  outline(element, [left, top, right, bottom]) {
+    const box = this.#box;
+    element.hidden = false;
+    Object.assign(element.style, {
       left: `${box.x + left * box.width}px`,
       top: `${box.y + top * box.height}px`,
-      width: `${box.width / side / lies.width}px`,
-      height: `${box.height / side / lies.height}px`,
+      width: `${(right - left) * box.width}px`,
+      height: `${(bottom - top) * box.height}px`,
     });
   }
 }

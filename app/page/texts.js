@@ -4,6 +4,7 @@ import { ADMIN } from "./texts-admin.js";
 import { GATE, MEND } from "./texts-gate.js";
 import { AGREEMENT, RATE } from "./texts-rate.js";
 import { RECORD } from "./texts-record.js";
+import { STEERING } from "./texts-steering.js";
 
 const percent = (share) => {
   const value = share * 100;
@@ -85,8 +86,8 @@ export const T = {
     noMap: (finding) => `${finding}: not called, no map`,
     compare: (rank) => `Compare with case ${rank} side by side`,
     compareShort: "Compare",
-    moreLike: "More like this",
-    moreLikeCase: (rank) => `More like this: case ${rank}`,
+    moreLike: "Use as query",
+    moreLikeCase: (rank) => `Use case ${rank} as query`,
     share: "Share",
     shareText: "Let other readers open this image and its answer",
     shared: "Shared: every reader with a key can open this page's address while the service remembers the image.",
@@ -186,9 +187,6 @@ export const T = {
       none_of: (v) => `without ${v.replaceAll("_", " ")}`,
       exclude: (v) => `not case ${v}`,
       exclude_patient_of: (v) => `no image of case ${v}'s patient`,
-      like: (v) => `more like case ${v}`,
-      unlike: (v) => `less like case ${v}`,
-      region: () => "by a region of the image",
     },
   },
 
@@ -196,6 +194,7 @@ export const T = {
   gate: GATE,
   mend: MEND,
   record: RECORD,
+  steering: STEERING,
   rate: RATE,
   agreement: AGREEMENT,
 

@@ -117,6 +117,7 @@ def obeys_wcag(page: Page, picture: Path) -> None:
     page.wait_for_timeout(200)
     page.screenshot(path=picture)
     assert page.locator("h1").count() == 1, picture.stem
+    page.evaluate("scrollTo(0, 0)")  # else what lies half beneath the header counts as too small
     found = Axe().run(page, options={"runOnly": WCAG})
     assert found.violations_count == 0, f"{picture.stem}: {found.generate_report()}"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), picture.stem

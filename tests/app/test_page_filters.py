@@ -111,6 +111,6 @@ def test_counter_examples_and_more_like_one(page: Page) -> None:
     assert len(set(cases)) == len(cases)
     contrast.click()
     expect(page.locator(".card")).to_have_count(5)
-    page.get_by_role("button", name="More like this").first.click()
+    page.get_by_role("button", name=re.compile("Use case")).first.click()
     expect(page.get_by_role("heading", name="Past case")).to_be_visible()
     assert "#/case/" in page.url

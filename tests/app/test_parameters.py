@@ -28,11 +28,12 @@ ADDRESS = (PAGE / "address.js").read_text()
 
 OF_QUERY_ALONE = {"image", "store", "checkpoint", "database", "index_url", "pictures", "as_json"}
 FINDING_LISTS = {"any_of", "all_of", "none_of"}
-ONLY_IN_ADDRESSES = {"exclude", "exclude_patient_of", "like", "unlike", "region"}
-"""Case ids and regions, which nobody types: the page shows and removes them, but has no field."""
+ONLY_IN_ADDRESSES = {"exclude", "exclude_patient_of"}
+"""Lists of case ids, which nobody types: the page shows and removes them, but has no field."""
 
-CHOSEN_ELSEWHERE = {"finding", "include"}
-"""The page chooses the finding among the predictions, and asks for all maps."""
+CHOSEN_ELSEWHERE = {"finding", "include", "like", "unlike", "region"}
+"""The page chooses the finding among the predictions, and asks for all maps; cases and regions are
+marked, and unmarked, where they are shown."""
 
 
 @pytest.mark.parametrize(
