@@ -33,7 +33,7 @@ ACROSS = 3
 """Cases beside one another."""
 
 CASE = (WIDTH - 2 * MARGIN - QUERY - BETWEEN - (ACROSS - 1) * GAP) // ACROSS
-CAPTION = 118
+CAPTION = 140
 """Height in pixels of the text under a case."""
 
 GROUND, PANEL, LINE, BLACK = "#0c0f13", "#14191f", "#2e3843", "#000000"
@@ -240,15 +240,17 @@ class _Sheet:
         inside, y = x + 10, y + CASE + 8
         width = self._text(inside, y, f"{near.similarity:.3f}", 26)
         self._text(inside + width + 8, y + 7, "similarity", 18, FAINT)
-        chance = "chance of a shared finding unknown"
+        chance = f"closer than {percent(min(near.closer_than, 0.99))} of all cases"
         if near.chance is not None:
             chance = f"{near.chance * 100:.0f} of 100 such pairs share a finding"
         self._text(inside, y + 36, self._fitted(chance, 16, CASE - 20), 16, FAINT)
-        findings = ", ".join(map(drawable, case.findings)) or "not labelled"
-        size = 18 if self._fonts[18].getlength(findings) <= CASE - 20 else 16
-        self._text(inside, y + 59, self._fitted(findings, size, CASE - 20), size)
+        findings = f"Report: {', '.join(map(drawable, case.findings)) or 'none'}"
+        self._text(inside, y + 59, self._fitted(findings, 16, CASE - 20), 16)
+        # in another colour: what the network reads is no report
+        reading = f"Network: {drawable(self._answer.explained)} {percent(near.probability)}"
+        self._text(inside, y + 81, self._fitted(reading, 16, CASE - 20), 16, ACCENT)
         about = " · ".join(filter(None, (case.view, drawable(case.source), case.case_id)))
-        self._text(inside, y + 84, self._fitted(about, 16, CASE - 20), 16, FAINT)
+        self._text(inside, y + 106, self._fitted(about, 16, CASE - 20), 16, FAINT)
 
     def _tag(self, x: int, y: int, text: str) -> None:
         text = self._fitted(text, 16, CASE - 70)
