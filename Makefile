@@ -125,7 +125,7 @@ coverage: $(VENV)/.dev
 
 # what `make containers` takes beside the base
 $(VENV)/.containers: pyproject.toml constraints.txt | $(VENV)/.base
-	$(PIP) --editable . --group containers
+	$(PIP) --group containers
 	@touch $@
 
 containers: $(VENV)/.containers

@@ -5,7 +5,6 @@ import shutil
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from xemplar_indexer.job import embed_images
 from xemplar_indexer.publishing import build_generation
@@ -16,7 +15,7 @@ from xemplar.catalog import migrate, open_catalog
 from xemplar.data.datasets import open_dataset
 from xemplar.model.calibration import Population
 from xemplar.model.checkpoint import Checkpoint, load, save
-from xemplar.model.encoder import Encoder, Precision, open_encoder
+from xemplar.model.encoder import Encoder, Precision, Runtime, open_encoder
 
 CASES = 12
 FINDINGS = ("Effusion", "Mass|Nodule", "No Finding", "")
@@ -92,12 +91,18 @@ def _built(tiny_checkpoint: Path) -> SmallStore:
     return SmallStore(store, checkpoint, images)
 
 
-_OPENED: dict[tuple[object, ...], Encoder] = {}
+_OPENED: dict[tuple[str, Runtime, Precision, int, int], Encoder] = {}
 
 
-def shared_encoder(checkpoint: Checkpoint, *options: Any, **named: Any) -> Encoder:
+def shared_encoder(
+    checkpoint: Checkpoint,
+    runtime: Runtime = Runtime.OPENVINO,
+    precision: Precision = Precision.AUTO,
+    threads: int = 0,
+    streams: int = 1,
+) -> Encoder:
     """`open_encoder`, whose networks are compiled once: that takes as long as several requests."""
-    key = (checkpoint.digest, *options, *sorted(named.items()))
+    key = (checkpoint.digest, runtime, precision, threads, streams)
     if key not in _OPENED:
-        _OPENED[key] = open_encoder(checkpoint, *options, **named)
+        _OPENED[key] = open_encoder(checkpoint, runtime, precision, threads, streams)
     return Encoder(checkpoint, _OPENED[key]._backend)

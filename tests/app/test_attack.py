@@ -18,7 +18,7 @@ def test_no_attack_keeps_readers_out(small: SmallStore, tmp_path: Path) -> None:
     try:
         service.wait_until_ready()
         attack = Attack(service.url, "", service.pid)
-        phases = [attack.run(name, seconds=2, clients=2) for name in PHASES]
+        phases = [attack.run(name, seconds=1, clients=2) for name in PHASES]
     finally:
         service.stop()
     assert faults(phases) == []

@@ -20,7 +20,7 @@ def test_no_request_fails_and_no_answer_is_wrong_while_generations_change(
     images = {sha256(image).hexdigest()[:16]: image for image in own.images}
     site = Site(own.store, own.checkpoint, images)
     with serving(site, tmp_path) as url, Progress(disable=True) as progress:
-        recorder, swaps = load(site, url, seconds=5, swaps=2, clients=8, progress=progress)
+        recorder, swaps = load(site, url, seconds=3, swaps=2, clients=4, progress=progress)
     # 2 s are promised, and `python -m tests.system.load` holds them on a machine of its own; here
     # other tests run beside it
     assert faults(recorder, swaps, switch_seconds=PATIENCE, searchable_seconds=PATIENCE) == []

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,14 +19,21 @@ from xemplar.retrieval.retriever import Retriever
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[Orthanc]:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     try:
-        orthanc = Orthanc(tmp_path)
+        orthanc = Orthanc(tmp_path_factory.mktemp("orthanc"))
     except NoOrthanc as reason:
         pytest.skip(str(reason))
     with orthanc:
         yield orthanc
+
+
+@pytest.fixture
+def archive(running: Orthanc) -> Orthanc:
+    """An empty archive."""
+    running.empty()
+    return running
 
 
 def by_c_store(archive: Orthanc, files: Sequence[bytes]) -> None:

@@ -91,6 +91,11 @@ class Orthanc:
         """The file of an instance, by Orthanc's id of it."""
         return httpx2.get(f"{self.url}/instances/{instance}/file").raise_for_status().content
 
+    def empty(self) -> None:
+        """Delete everything in it."""
+        for patient in self.rest("/patients"):
+            httpx2.delete(f"{self.url}/patients/{patient}").raise_for_status()
+
     def _answers(self) -> bool:
         try:
             return httpx2.get(f"{self.url}/system").status_code == 200

@@ -1,31 +1,26 @@
-"""Runs a few kills of each program with `tests.system.kills`."""
+"""Kills the worker and the service once each, as `tests.system.kills` does many times.
+
+tests/trainer/test_run.py kills a training.
+"""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.system.killing.outcome import KillOutcome
 from tests.system.killing.service import kill_service
-from tests.system.killing.training import kill_training
 from tests.system.killing.worker import kill_workers
 
 pytestmark = pytest.mark.system
 
-ROUNDS = [
-    (partial(kill_workers, images=12), 2),
-    (partial(kill_service, images=12), 2),
-    (partial(kill_training, epochs=3), 1),  # see also tests/trainer/test_run.py
-]
 
-
-@pytest.mark.parametrize(("kill", "kills"), ROUNDS, ids=["worker", "service", "training"])
+@pytest.mark.parametrize("kill", [kill_workers, kill_service])
 def test_nothing_is_lost_and_nothing_is_wrong(
-    kill: Callable[..., KillOutcome], kills: int, tmp_path: Path
+    kill: Callable[..., KillOutcome], tmp_path: Path
 ) -> None:
     told: list[int] = []
-    outcome = kill(tmp_path, kills, 1, told.append)
+    outcome = kill(tmp_path, 1, 1, told.append, images=12)
     assert outcome.faults == []
-    assert outcome.kills == told[-1] == kills
+    assert outcome.kills == told[-1] == 1
     assert outcome.checked.total() >= 3
