@@ -45,8 +45,8 @@ ENCODINGS = (
     JPEG2000,
     RLELossless,
 )
-"""Transfer syntaxes of received images, all that `xemplar.imaging` decodes; the first that a peer
-offers and that stands first here is accepted."""
+"""Transfer syntaxes of received images, all of which `xemplar.imaging` decodes. Of those that a
+peer proposes, the first here is accepted."""
 
 OF_RESULTS: Mapping[str, tuple[str, ...]] = {
     SecondaryCaptureImageStorage: (ExplicitVRLittleEndian,),

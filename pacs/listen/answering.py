@@ -84,10 +84,7 @@ class Answering:
         return True
 
     def _take(self, item: Item) -> None:
-        path = self._outbox.path(item)
-        if not path.is_file():  # dropped in the meantime
-            return
-        data = path.read_bytes()
+        data = self._outbox.path(item).read_bytes()
         if item.stage == ASK:
             self._ask(item, data)
         else:

@@ -64,7 +64,8 @@ def listen(
     logging.getLogger("xemplar").setLevel(logging.INFO)
     log, place = logging.getLogger("xemplar.pacs"), Store(store, index_url)
     settings = read_settings(**options)
-    archive = None if settings.do == "index" else open_archive(settings)
+    wanted = settings.do != "index" or bool(settings.archive)  # results of before may wait
+    archive = open_archive(settings) if wanted else None
     # a store without an index, or another catalog, is refused before anything is acknowledged
     current(place)
     open_catalog(database or place.database_url).close()

@@ -73,8 +73,8 @@ class Delivery:
         """Send one object; return True if the archive has it."""
         path = self._outbox.path(item)
         try:
-            if not path.is_file():  # dropped in the meantime
-                return False
+            if not path.is_file():
+                raise ObjectRefused("its file is gone")
             store(item, path)
         except ObjectRefused as reason:
             self._metrics.failed("refused")

@@ -113,9 +113,11 @@ class Archive:
         return f"dicom://{self.title}@127.0.0.1:{self.port}"
 
     def wait_for(self, number: int) -> list[Dataset]:
-        """Wait until it has so many objects; return them."""
+        """Wait until it has so many objects, as long as more come; return them."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.stored) >= number, SECONDS)
+            while (before := len(self.stored)) < number:
+                more = lambda before=before: len(self.stored) > before  # noqa: E731
+                assert self._changed.wait_for(more, SECONDS), f"{before} of {number} came"
             return [parsed(copies[0]) for copies in self.stored.values()]
 
     def _wait(self, event: Any) -> None:

@@ -16,6 +16,7 @@ from pydicom.uid import (
     RLELossless,
     SecondaryCaptureImageStorage,
 )
+from xemplar_pacs.conformance import ENCODINGS
 from xemplar_pacs.listen import receiver
 from xemplar_pacs.listen.node import Node
 from xemplar_pacs.outbox.outbox import Outbox
@@ -150,6 +151,15 @@ def test_takes_compressed_images_as_they_are(
     kept = dcmread(outbox.path(item))
     assert kept.file_meta.TransferSyntaxUID == RLELossless
     assert kept.PixelData == image.PixelData
+
+
+def test_accepts_the_first_of_its_own_transfer_syntaxes(node: Node) -> None:
+    proposed = [RLELossless, *reversed(ENCODINGS)]
+    with associated(node.server.port, classes=[SENT[0]], syntaxes=proposed) as association:
+        (context,) = (
+            one for one in association.accepted_contexts if one.abstract_syntax == SENT[0]
+        )
+        assert context.transfer_syntax == [ENCODINGS[0]]
 
 
 def test_rejects_another_called_title(node: Node) -> None:

@@ -176,6 +176,18 @@ def test_a_restart_sends_what_was_on_its_way(outbox: Outbox, time: Time) -> None
     assert archive.taken == [b"report 0", *REPORTS]  # the same bytes again
 
 
+def test_a_result_whose_file_is_gone_is_held(outbox: Outbox, time: Time) -> None:
+    archive = FakeArchive()
+    outbox.path(outbox.waiting("send")[1]).unlink()
+    one = delivery(outbox, archive, time, tries=2)
+    for _ in range(3):
+        one.deliver()
+        time.now += 1000
+    (held,) = outbox.all()
+    assert (held.held, held.reason) == (True, "its file is gone")
+    assert archive.taken == [b"report 0", b"report 2"]
+
+
 def test_a_dropped_result_is_not_sent(outbox: Outbox, time: Time) -> None:
     archive = FakeArchive()
     archive.refuses[b"report 1"] = ObjectRefused("no")
