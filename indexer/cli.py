@@ -34,11 +34,10 @@ if TYPE_CHECKING:
     from xemplar.catalog import Catalog
     from xemplar.data.datasets import Dataset, DatasetImage
     from xemplar.data.splits import PatientSplit
+    from xemplar.indexing.job import IndexingResult
+    from xemplar.indexing.publishing import PublishedGeneration
+    from xemplar.indexing.reader import SkippedImage
     from xemplar.model.checkpoint import Checkpoint
-
-    from .job import IndexingResult
-    from .publishing import PublishedGeneration
-    from .reader import SkippedImage
 
 DECODE_SECONDS = 60
 """Decoding timeout per image, so that no single file blocks a whole archive."""
@@ -134,9 +133,9 @@ def index(
     from xemplar.catalog.patients import check_domain
     from xemplar.data.datasets import identity_domains, source_names
     from xemplar.index import known_factory
+    from xemplar.indexing.publishing import build_generation
     from xemplar.model.checkpoint import default_checkpoint, keep, load
 
-    from .publishing import build_generation
     from .sources import check_source
 
     loaded = load(checkpoint or default_checkpoint())
@@ -245,9 +244,8 @@ def _embed(
         )
     from xemplar.imaging import Limits
     from xemplar.imaging.decoder_pool import decoder
+    from xemplar.indexing.job import STREAMS, embed_images
     from xemplar.model.encoder import Precision, open_encoder
-
-    from .job import STREAMS, embed_images
 
     encoder = open_encoder(
         checkpoint, precision=Precision(precision), threads=threads, streams=STREAMS

@@ -3,7 +3,7 @@
 ::
 
     actors     read, decode, preprocess, write pictures; one forward pass   -> EmbeddedImage
-    caller     one transaction in the catalog for each batch, as in `indexer.job`
+    caller     one transaction in the catalog for each batch, as in `xemplar.indexing.job`
 
 Results arrive in the order of the images, so the catalog is that of `embed_images`, row for row.
 The work of an actor that was killed, or whose machine was lost, is done again by another one. If
@@ -36,12 +36,11 @@ from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ConfigurationError, XemplarError
 from xemplar.imaging import Limits
 from xemplar.imaging.decoder_pool import decoder
+from xemplar.indexing.job import Described, IndexingResult, write_images
+from xemplar.indexing.reader import MISSING, NewImage, Read, Reader, SkippedImage
 from xemplar.model.checkpoint import Checkpoint, load
 from xemplar.model.encoder import BATCH, Precision, open_encoder
 from xemplar.retrieval.ingest import embed
-
-from .job import Described, IndexingResult, write_images
-from .reader import MISSING, NewImage, Read, Reader, SkippedImage
 
 LOCAL = "local"
 """Address that starts a cluster of this machine alone, for as long as the job runs."""

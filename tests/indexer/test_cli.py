@@ -332,7 +332,7 @@ def test_an_interrupt_says_how_to_go_on(call, tmp_path, monkeypatch) -> None:  #
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xemplar_indexer.job.embed_images", interrupt)
+    monkeypatch.setattr("xemplar.indexing.job.embed_images", interrupt)
     result = call("index", data_set(tmp_path / "one", range(2)), fails=True)
     assert result.exit_code == 130
     assert "run the same command to continue" in result.stderr

@@ -31,12 +31,11 @@ from xemplar.catalog import Catalog, Description, Entry
 from xemplar.data.datasets import DatasetImage
 from xemplar.data.splits import PatientSplit
 from xemplar.imaging import Radiograph, decode
+from xemplar.indexing.copies import SAME_IMAGE, DuplicateFinder
+from xemplar.indexing.reader import KnownImage, NewImage, Read, Reader, SkippedImage, in_order
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import BLANK, embed
-
-from .copies import SAME_IMAGE, DuplicateFinder
-from .reader import KnownImage, NewImage, Read, Reader, SkippedImage, in_order
 
 STREAMS = 2
 """Batches encoded at once (see `open_encoder`); more hold more memory and gain nothing."""

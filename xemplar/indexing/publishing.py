@@ -24,10 +24,9 @@ from xemplar.index import (
     remove,
 )
 from xemplar.index.manifest import SCHEMA
+from xemplar.indexing.canary import check_generation
 from xemplar.model.checkpoint import Checkpoint, find, keep
 from xemplar.retrieval.snapshot import publish_usable
-
-from .canary import check_generation
 
 
 @dataclass(frozen=True)
