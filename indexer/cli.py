@@ -23,6 +23,7 @@ from xemplar.cli.terminal import (
     StoreOption,
     TableOption,
     UnknownFindingsOption,
+    ViewerUrlOption,
     dataset_of,
     new_path,
     plain,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from xemplar.indexing.publishing import PublishedGeneration
     from xemplar.indexing.reader import SkippedImage
     from xemplar.model.checkpoint import Checkpoint
+    from xemplar.retrieval.references import StudyReferences
 
 DECODE_SECONDS = 60
 """Decoding timeout per image, so that no single file blocks a whole archive."""
@@ -98,6 +100,7 @@ def index(
             "first: the text may name the patient.",
         ),
     ] = False,
+    viewer_url: ViewerUrlOption = "",
     factory: FactoryOption = "",
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="Make the new generation live.")
@@ -135,6 +138,7 @@ def index(
     from xemplar.index import known_factory
     from xemplar.indexing.publishing import build_generation
     from xemplar.model.checkpoint import default_checkpoint, keep, load
+    from xemplar.retrieval.references import study_references
 
     from .sources import check_source
 
@@ -148,6 +152,7 @@ def index(
     ]
     images = _images(datasets, split or [], limit, loaded.card.split)
     place = Store(store, index_url)
+    references = study_references(place, viewer_url)
     if factory:
         known_factory(place, factory)  # refuses an unknown one before the long work
     keep(checkpoint or default_checkpoint(), place)
@@ -170,6 +175,7 @@ def index(
                 threads,
                 workers,
                 ray,
+                references,
                 any_body_part=any_body_part,
                 burned_in_text=burned_in_text,
             )
@@ -236,11 +242,23 @@ def _embed(
     threads: int,
     workers: int,
     ray: str | None,
-    **insisted: bool,
+    references: "StudyReferences | None",
+    *,
+    any_body_part: bool,
+    burned_in_text: bool,
 ) -> "IndexingResult":
     if ray is not None:
         return _embed_on_cluster(
-            images, store, catalog, checkpoint, ray, precision, threads, **insisted
+            images,
+            store,
+            catalog,
+            checkpoint,
+            ray,
+            precision,
+            threads,
+            references,
+            any_body_part=any_body_part,
+            burned_in_text=burned_in_text,
         )
     from xemplar.imaging import Limits
     from xemplar.imaging.decoder_pool import decoder
@@ -262,8 +280,10 @@ def _embed(
             encoder,
             workers=workers,
             decode=decode,
+            references=references,
             on_progress=on_progress,
-            **insisted,
+            any_body_part=any_body_part,
+            burned_in_text=burned_in_text,
         )
 
 
@@ -275,7 +295,10 @@ def _embed_on_cluster(
     address: str,
     precision: str,
     threads: int,
-    **insisted: bool,
+    references: "StudyReferences | None",
+    *,
+    any_body_part: bool,
+    burned_in_text: bool,
 ) -> "IndexingResult":
     from xemplar.errors import ConfigurationError
     from xemplar.model.encoder import Precision
@@ -296,8 +319,10 @@ def _embed_on_cluster(
             precision=Precision(precision),
             threads=threads,
             decode_seconds=DECODE_SECONDS,
+            viewer_url=references.viewer_url if references else "",
             on_progress=on_progress,
-            **insisted,
+            any_body_part=any_body_part,
+            burned_in_text=burned_in_text,
         )
 
 

@@ -16,7 +16,7 @@ from xemplar_indexer.cli_jobs import jobs
 
 from tests import hostile
 from tests.images import dicom, drawn_image
-from tests.indexer.test_job import data_set
+from tests.xemplar.indexing.test_job import data_set
 from xemplar.archive.store import Store
 from xemplar.catalog import open_catalog
 from xemplar.data.datasets import open_dataset

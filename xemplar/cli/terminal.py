@@ -130,6 +130,15 @@ IndexUrlOption = Annotated[
         help="Milvus server that holds the index, as milvus://HOST:19530; default: the store.",
     ),
 ]
+ViewerUrlOption = Annotated[
+    str,
+    typer.Option(
+        "--viewer-url",
+        envvar="XEMPLAR_VIEWER_URL",
+        help="Address of a study in your viewer, with {study} for its UID: each case of a DICOM "
+        "image keeps a sealed reference to its study. Default: none is kept.",
+    ),
+]
 TableOption = Annotated[
     Path | None,
     typer.Option(
