@@ -24,6 +24,7 @@ from xemplar.cli.terminal import (
     TableOption,
     UnknownFindingsOption,
     ViewerUrlOption,
+    counted,
     dataset_of,
     new_path,
     plain,
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 
 DECODE_SECONDS = 60
 """Decoding timeout per image, so that no single file blocks a whole archive."""
-
-REASONS = 8
-"""Number of most frequent reasons for skipped files in the summary."""
 
 
 def index(
@@ -136,8 +134,9 @@ def index(
     from xemplar.catalog.patients import check_domain
     from xemplar.data.datasets import identity_domains, source_names
     from xemplar.index import known_factory
-    from xemplar.indexing.publishing import build_generation
+    from xemplar.indexing.publishing import build_generation, fit_validator
     from xemplar.model.checkpoint import default_checkpoint, keep, load
+    from xemplar.model.encoder import Precision
     from xemplar.retrieval.references import study_references
 
     from .sources import check_source
@@ -199,7 +198,8 @@ def index(
             factory=factory,
         )
         if publish:
-            _fit_validator(place, catalog, loaded, precision, threads)
+            with Console(stderr=True).status("fitting the input validator"):
+                fit_validator(place, catalog, loaded, Precision(precision), threads)
     _report(outcome, published, place, publish, datasets)
 
 
@@ -326,20 +326,6 @@ def _embed_on_cluster(
         )
 
 
-def _fit_validator(
-    store: "Store", catalog: "Catalog", checkpoint: "Checkpoint", precision: str, threads: int
-) -> None:
-    """Fit the input validator of the live generation now, so that no service start waits for it."""
-    from xemplar.index import LiveIndex, open_generation
-    from xemplar.model.encoder import Precision, open_encoder
-    from xemplar.retrieval.snapshot import Snapshot, new_validator
-
-    encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
-    generation = LiveIndex.of(open_generation(store, checkpoint, catalog=catalog), catalog)
-    with Console(stderr=True).status("fitting the input validator"):
-        new_validator(Snapshot(encoder, generation), catalog, store)
-
-
 def _report_unreadable(unreadable: "tuple[SkippedImage, ...]") -> None:
     """Print all skipped images on stderr.
 
@@ -363,16 +349,10 @@ def _report(
     state = "is live" if go_live else "built, not published"
     lines = [
         f"{outcome.embedded:,} images embedded in {outcome.seconds:.1f} s ({speed:.0f} images/s)",
-        f"{outcome.reused:,} embedded before, {_counted('left out', reasons)}",
-        *([_counted("files skipped", skipped)] if skipped else []),
+        f"{outcome.reused:,} embedded before, {counted('left out', reasons)}",
+        *([counted("files skipped", skipped)] if skipped else []),
         f"generation {published.name} with {published.count:,} cases {state}"
         + ("" if published.is_new else " already"),
         f"store {store.root}",
     ]
     Console(soft_wrap=True, highlight=False).print(*map(plain, lines), sep="\n")
-
-
-def _counted(label: str, reasons: "Counter[str]") -> str:
-    """Format a total and the most frequent reasons."""
-    details = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(REASONS))
-    return f"{reasons.total():,} {label}{f' ({details})' if details else ''}"

@@ -1,4 +1,4 @@
-"""``xemplar dicom results``: an answer as DICOM objects of the image's study."""
+"""``xemplar dicom``: results as DICOM objects, and images of an archive."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,12 +15,10 @@ from xemplar.cli.terminal import (
     new_path,
 )
 
-dicom = typer.Typer(no_args_is_help=True, help="Results as DICOM objects, for a PACS.")
+from .fetch.cli import fetch
 
-
-@dicom.callback()
-def _group() -> None:
-    """Make `results` a subcommand, though it is the only one."""
+dicom = typer.Typer(no_args_is_help=True, help="Results as DICOM objects, from and to a PACS.")
+dicom.command()(fetch)
 
 
 @dicom.command()

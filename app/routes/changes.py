@@ -248,9 +248,7 @@ def _put(
     if case_id != case_id_of(image.sha256):
         doubts += (SAME_IMAGE.format(case_id=case_id),)
     if references is not None and case_id == case_id_of(image.sha256):
-        sealed = references.seal(data, image.sha256)
-        if sealed is not None:
-            retriever.catalog.put_reference(image.sha256, sealed)
+        references.keep(data, image.sha256, retriever.catalog)
     if not taken.is_new:
         record.details = changes(retriever.catalog.describe(case_id, fields))
     return retriever.catalog.case(case_id), taken.is_new, image.warnings + doubts

@@ -35,12 +35,13 @@ from xemplar.imaging import Radiograph, decode
 from xemplar.indexing.copies import SAME_IMAGE, DuplicateFinder
 from xemplar.indexing.reader import (
     KnownImage,
+    Load,
     NewImage,
     Read,
     Reader,
     SkippedImage,
-    file_bytes,
     in_order,
+    load_file,
 )
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
@@ -88,7 +89,7 @@ def embed_images(
     any_body_part: bool = False,
     burned_in_text: bool = False,
     decode: Callable[[bytes], Radiograph] = decode,
-    load: Callable[[DatasetImage], bytes] = file_bytes,
+    load: Load = load_file,
     references: StudyReferences | None = None,
     on_progress: Callable[[int], None] | None = None,
     on_kept: Callable[[Sequence[Path]], None] | None = None,
@@ -108,7 +109,7 @@ def embed_images(
             DICOM header.
         burned_in_text: include images with burned-in text according to their DICOM header.
         decode: decodes an image's file; called from several threads.
-        load: reads an image's bytes, as `file_bytes` does; called from several threads.
+        load: reads an image's bytes, as `load_file` does; called from several threads.
         references: seals the studies' UIDs; None to keep none.
         on_progress: called with the number of processed images after each.
         on_kept: see `write_images`.

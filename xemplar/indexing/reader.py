@@ -66,7 +66,11 @@ class NewImage:
 Read: TypeAlias = NewImage | KnownImage | SkippedImage
 
 
-def file_bytes(image: DatasetImage) -> bytes:
+Load: TypeAlias = Callable[[DatasetImage], tuple[DatasetImage, bytes]]
+"""Reads an image's bytes; returns them with the image, completed by what they say themselves."""
+
+
+def load_file(image: DatasetImage) -> tuple[DatasetImage, bytes]:
     """Read an image's file, refusing one above the size limit before it fills the memory.
 
     The folder may have changed since it was listed: reading must not block on a pipe or an endless
@@ -84,7 +88,7 @@ def file_bytes(image: DatasetImage) -> bytes:
         data = b"" if status.st_size > limit else file.read(limit + 1)
     if (size := max(status.st_size, len(data))) > limit:
         raise ImageTooLarge(f"the file has {size:,} bytes; the limit is {limit:,}")
-    return data
+    return image, data
 
 
 class Reader:
@@ -102,7 +106,7 @@ class Reader:
         any_body_part: bool = False,
         burned_in_text: bool = False,
         decode: Callable[[bytes], Radiograph] = decode,
-        load: Callable[[DatasetImage], bytes] = file_bytes,
+        load: Load = load_file,
         references: StudyReferences | None = None,
     ) -> None:
         self._decode = decode
@@ -117,7 +121,7 @@ class Reader:
     def __call__(self, image: DatasetImage) -> Read:
         """Read an image, and write its pictures unless it is known."""
         try:
-            data = self._load(image)
+            image, data = self._load(image)
             sha256 = hashlib.sha256(data).hexdigest()
             reference = self._references.seal(data, sha256) if self._references else None
             # a known image whose pictures were lost is processed again

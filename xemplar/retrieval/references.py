@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from xemplar.archive.store import Store, check_cipher
-from xemplar.catalog import case_id_of
+from xemplar.catalog import Catalog, case_id_of
 from xemplar.errors import ConfigurationError
 from xemplar.imaging.dicom.study import study_uid
 
@@ -46,6 +46,16 @@ class StudyReferences:
         if study is None:
             return None
         return self.store.seal(study.encode(), _name(case_id_of(image_sha256)))
+
+    def keep(self, data: bytes, image_sha256: str, catalog: Catalog) -> None:
+        """Seal the study of an image that is a case, and store it in the catalog.
+
+        Raises:
+            InputError, CorruptArtefact, StorageError: see `seal`.
+        """
+        reference = self.seal(data, image_sha256)
+        if reference is not None:
+            catalog.put_reference(image_sha256, reference)
 
     def link(self, case_id: str, sealed: bytes) -> str:
         """Make the link to a case's study.
