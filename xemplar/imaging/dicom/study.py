@@ -23,7 +23,8 @@ def study_uid(data: bytes, limits: Limits | None = None) -> str | None:
     if not is_dicom(data):
         return None
     import_pydicom()
-    header = read_header(data, limits or Limits(), ("StudyInstanceUID",))
+    # Rows: every image has it, and a header without any element would be taken for a damaged one
+    header = read_header(data, limits or Limits(), ("StudyInstanceUID", "Rows"))
     raw = getattr(header.get_item("StudyInstanceUID"), "value", None)
     # the raw bytes: pydicom would quote an invalid value in a warning
     text = raw.decode("ascii", errors="replace") if isinstance(raw, bytes) else str(raw or "")
