@@ -8,6 +8,7 @@ import { largest, squared } from "./heat.js";
 import { FULL, GREYS, Pane } from "./pane.js";
 import { followPointers } from "./pointer.js";
 import { shortcutsAreOn } from "./shortcuts.js";
+import { studyLink } from "./study.js";
 import { T } from "./texts.js";
 import { evidence, gradcamMost, legend, modeSwitch, opacitySlider, locationOf, showMode, sumOf } from "./explanations.js";
 
@@ -125,6 +126,7 @@ export class Compare {
     return h("dialog", { class: "compare", "aria-labelledby": "compare-title" },
       h("header", {},
         h("h2", { id: "compare-title" }, T.compare.heading(near.rank)), h("span", { class: "notice" }, T.notice),
+        answer.rated ? "" : studyLink(near.case_id), // who rates is told no more than what is shown
         button("previous", other(-1)), button("next", other(1)),
         h("button", { onclick: () => this.element.close(), "data-focus": "compare-close" }, T.close)),
       h("div", { class: "controls" }, this.tools, slider("window"), slider("level"),

@@ -106,6 +106,7 @@ export const T = {
     level: "Level",
     previous: "Previous case",
     next: "Next case",
+    study: "Open in viewer",
     hint: "Drag to move, scroll to zoom, Shift and drag for window and level.",
   },
 
