@@ -21,8 +21,8 @@ from xemplar.model.encoder import Precision, open_encoder
 
 pytestmark = pytest.mark.system
 
-FILMS = 60
-KILLED_AT = (1, 20, 40)
+FILMS = 40
+KILLED_AT = (1, 20)
 """Numbers of cases at which the command is killed."""
 
 
