@@ -13,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic.fields import FieldInfo
 from xemplar_app.settings import ServiceSettings
 from xemplar_evaluator.settings import EvaluationSettings
+from xemplar_pacs.settings import NodeSettings
 from xemplar_trainer.settings import Augmentation, TrainingSettings
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -28,6 +29,12 @@ IN_WORDS = {
 
 NESTED = {"augmentation", "split"}
 """Fields of a training with options of their own, which the page describes."""
+
+VARIABLES: dict[str, Any] = {
+    "service": ("XEMPLAR_", ServiceSettings),
+    "node": ("XEMPLAR_PACS_", NodeSettings),
+}
+"""Settings that are environment variables, with the beginning of their names."""
 
 Row = tuple[str, str, str]
 """Name, default and meaning."""
@@ -45,16 +52,17 @@ def page(text: str) -> str:
 
 def table(kind: str) -> str:
     """Return the table of one kind of settings as Markdown."""
-    head = ("variable" if kind == "service" else "setting", "default", "meaning")
+    head = ("variable" if kind in VARIABLES else "setting", "default", "meaning")
     cells = (head, ("---",) * 3, *rows(kind))
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
 def rows(kind: str) -> Iterator[Row]:
     """Yield name, default and meaning of each setting."""
-    if kind == "service":
-        for name, field in ServiceSettings.model_fields.items():
-            yield row(f"XEMPLAR_{name.upper()}", name, field, field.annotation, field.default)
+    if kind in VARIABLES:
+        prefix, settings = VARIABLES[kind]
+        for name, field in settings.model_fields.items():
+            yield row(f"{prefix}{name.upper()}", name, field, field.annotation, field.default)
         return
     model: Any = {
         "training": TrainingSettings,

@@ -29,7 +29,7 @@ def test_the_settings_page_has_every_setting_with_default_and_meaning() -> None:
     text = (ROOT / "docs" / "settings.md").read_text()
     for name in ServiceSettings.model_fields:
         assert f"`XEMPLAR_{name.upper()}`" in text
-    for kind in ("service", "training", "augmentation", "evaluation"):
+    for kind in ("service", "node", "training", "augmentation", "evaluation"):
         for name, default, meaning in tables.rows(kind):
             assert f"| {name} | {default} | {meaning} |" in text
             assert default

@@ -1,7 +1,8 @@
 """Silence of the libraries that handle a patient's header.
 
 pydicom and highdicom warn of values that break a rule, and copy attributes with a line in the log;
-both quote what they found. A program that handles names logs neither.
+both quote what they found. pynetdicom logs what it received, UIDs and exceptions included. A
+program that handles names logs none of it.
 """
 
 import logging
@@ -39,3 +40,11 @@ def silenced() -> Iterator[None]:
             yield
     finally:
         _silent.reset(token)
+
+
+def quiet_network() -> None:
+    """Let no log record of pynetdicom out of this process; the node logs what happens itself."""
+    log = logging.getLogger("pynetdicom")
+    log.propagate = False
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())

@@ -1,7 +1,7 @@
 """All results of an answer as DICOM files, complete and ready to be stored."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -21,6 +21,9 @@ from .source import UTF_8, SourceImage, read_source
 
 MOST_CASES = 24
 """Most cases of a result, counter-examples included: a picture of 24 has 18 MB, uncompressed."""
+
+KINDS = (secondary_capture.KIND, structured_report.KIND)
+"""All kinds of result."""
 
 COPIED = ("IssuerOfPatientID", "StudyDescription", "TimezoneOffsetFromUTC")
 """Elements of the image that its results take over, beside patient and study."""
@@ -52,7 +55,12 @@ class ResultObject:
 
 
 def result_objects(
-    data: bytes, live: Snapshot, media: Media, answer: Answer, at: datetime
+    data: bytes,
+    live: Snapshot,
+    media: Media,
+    answer: Answer,
+    at: datetime,
+    kinds: Sequence[str] = KINDS,
 ) -> tuple[ResultObject, ...]:
     """Make the DICOM objects that take an answer back into its image's study.
 
@@ -65,6 +73,7 @@ def result_objects(
         media: the stored images of its cases.
         answer: to take back.
         at: time of the answer, with its time zone.
+        kinds: of the objects to make, some of `KINDS`.
 
     Raises:
         UnreadableImage: the image is not DICOM, or damaged.
@@ -84,12 +93,13 @@ def result_objects(
     live.check_gave(answer)
     source = read_source(data)
     with silenced():  # of values that the study itself has
-        made = {
-            secondary_capture.KIND: secondary_capture.secondary_capture(
+        made: dict[str, Dataset] = {}
+        if secondary_capture.KIND in kinds:
+            made[secondary_capture.KIND] = secondary_capture.secondary_capture(
                 source, live, media, answer
-            ),
-            structured_report.KIND: structured_report.structured_report(source, live, answer),
-        }
+            )
+        if structured_report.KIND in kinds:
+            made[structured_report.KIND] = structured_report.structured_report(source, live, answer)
         return tuple(_stored(kind, one, source, at) for kind, one in made.items())
 
 

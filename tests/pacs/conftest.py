@@ -1,14 +1,17 @@
 """A store of drawn images, and a film that is asked about."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from socket import SHUT_RDWR
 
 import pytest
 from pydicom import Dataset, dcmread
+from pynetdicom.transport import AssociationSocket
 from xemplar_pacs.results.objects import ResultObject, result_objects
 
 from tests.images import drawn_image
@@ -45,6 +48,19 @@ class Asked:
         """The same, from an index that is calibrated."""
         near = tuple(replace(one, chance=chance) for one in self.answer.neighbours)
         return replace(self, answer=replace(self.answer, neighbours=near))
+
+
+@pytest.fixture(autouse=True)
+def _closed_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closes what pynetdicom leaves to the garbage collector: a socket whose peer has gone."""
+
+    def close(connection: AssociationSocket) -> None:
+        if connection.socket is not None:
+            with suppress(OSError):
+                connection.socket.shutdown(SHUT_RDWR)
+            connection.socket.close()
+
+    monkeypatch.setattr(AssociationSocket, "_shutdown_socket", close)
 
 
 def open_retriever(small: SmallStore) -> Retriever:

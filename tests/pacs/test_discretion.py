@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 from pydicom import Dataset
-from xemplar_pacs.results.discretion import silenced
+from xemplar_pacs.results.discretion import quiet_network, silenced
 
 
 def test_neither_log_nor_warning_quotes_a_value(caplog: pytest.LogCaptureFixture) -> None:
@@ -35,3 +35,17 @@ def test_other_threads_are_heard(caplog: pytest.LogCaptureFixture) -> None:
 def test_warnings_of_others_are_heard() -> None:
     with pytest.warns(UserWarning, match="ours"), silenced():
         warnings.warn("ours", stacklevel=1)
+
+
+def test_nothing_of_pynetdicom_reaches_a_log() -> None:
+    said: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = said.append  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        quiet_network()
+        logging.getLogger("pynetdicom.association").error("PLANTED")
+        logging.getLogger("xemplar.pacs").error("ours")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert [record.getMessage() for record in said] == ["ours"]

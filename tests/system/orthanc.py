@@ -32,8 +32,8 @@ class Orthanc:
 
     title = "ORTHANC"
 
-    def __init__(self, folder: Path) -> None:
-        """Write its configuration below a folder.
+    def __init__(self, folder: Path, **configuration: Any) -> None:
+        """Write its configuration below a folder, with further entries of it.
 
         Raises:
             NoOrthanc: it is not installed.
@@ -57,6 +57,7 @@ class Orthanc:
                     "Plugins": [str(PLUGIN)],
                     "DicomWeb": {"Enable": True},
                 }
+                | configuration
             )
         )
 

@@ -53,6 +53,32 @@ SETTINGS = (
 )
 """Settings of the service, some of which commands read as well."""
 
+OF_THE_NODE = (
+    "ARCHIVE",
+    "ASSOCIATIONS",
+    "CASES",
+    "CERTIFICATE",
+    "DO",
+    "FOLDER",
+    "FREE_BYTES",
+    "HOST",
+    "IMAGE_BYTES",
+    "METRICS_PORT",
+    "PDU_BYTES",
+    "PEERS",
+    "PORT",
+    "PRIVATE_KEY",
+    "REMEMBER_DAYS",
+    "RETRY_SECONDS",
+    "SEND",
+    "SOURCE",
+    "STALL_SECONDS",
+    "TITLE",
+    "TRIES",
+    "TRUSTED",
+)
+"""Settings of the DICOM node, all of which begin with ``XEMPLAR_PACS_``."""
+
 OTHERS = (
     "CHROMIUM",  # tests of the page
     "DATA",  # demo, tests
@@ -69,7 +95,9 @@ REMOVED = {
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Variables that OpenMP (FAISS, PyTorch) and OpenBLAS (numpy, FAISS) read when they are loaded."""
 
-KNOWN = frozenset(PREFIX + name for name in (*SETTINGS, *OTHERS))
+KNOWN = frozenset(
+    PREFIX + name for name in (*SETTINGS, *(f"PACS_{name}" for name in OF_THE_NODE), *OTHERS)
+)
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
