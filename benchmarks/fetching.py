@@ -21,9 +21,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import select
 
 from tests.images import dicom
@@ -81,7 +83,7 @@ def seconds(process: Process, done: Callable[[], bool] = lambda: False) -> float
     return time.monotonic() - began
 
 
-def rows(catalog: Catalog) -> dict[str, dict[str, object]]:
+def rows(catalog: Catalog) -> dict[str, dict[str, Any]]:
     """Case id -> what is stored of the case, its embedding and maps."""
     columns = (*CaseRow.__table__.columns, EmbeddingRow.vector, EmbeddingRow.logits)
     query = select(*columns, EmbeddingRow.cams).join(EmbeddingRow)
@@ -92,6 +94,11 @@ def rows(catalog: Catalog) -> dict[str, dict[str, object]]:
         }
 
 
+def vector(row: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """The embedding in a row, float32 (C,)."""
+    return np.frombuffer(row["vector"], np.float32)
+
+
 def difference(first: Store, second: Store) -> str:
     """Say how two catalogs differ."""
     with open_catalog(first.database_url) as one, open_catalog(second.database_url) as other:
@@ -99,10 +106,7 @@ def difference(first: Store, second: Store) -> str:
     if left == right:
         return "the catalogs are equal, bit by bit"
     both = left.keys() & right.keys()
-    worst = max(
-        float(np.abs(np.subtract(*(np.frombuffer(x[one]["vector"], "<f4") for x in (left, right)))).max())
-        for one in both
-    )  # fmt: skip
+    worst = max(float(np.abs(vector(left[one]) - vector(right[one])).max()) for one in both)
     return (
         f"{len(left)} and {len(right)} cases, {len(both)} in both; embeddings differ by {worst:g}"
     )
@@ -137,9 +141,10 @@ def main() -> None:
                 until = asked.count * quarter // 4 if quarter < 4 else asked.count + 1
                 parts.append(seconds(process, lambda until=until: cases(fetched) >= until))
             whole = sum(parts)
-            print(f"xemplar dicom fetch, killed three times: {whole:.0f} s "
-                  f"({', '.join(f'{one:.0f}' for one in parts)}), {asked.count / whole:.1f} "
-                  f"images/s; ratio {alone / whole:.2f}; load {os.getloadavg()[0]:.1f}")  # fmt: skip
+            runs = ", ".join(f"{one:.0f}" for one in parts)
+            print(f"xemplar dicom fetch, killed three times: {whole:.0f} s ({runs}), "
+                  f"{asked.count / whole:.1f} images/s; ratio {alone / whole:.2f}; "
+                  f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
             print(difference(plain, fetched))
 
 
