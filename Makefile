@@ -119,7 +119,7 @@ engines: $(VENV)/.dev
 lock: $(VENV)/.base
 	$(PIP) --editable . --group lock
 	$(LOCK) requirements/build.txt --all-build-deps --only-build-deps
-	$(LOCK) requirements/serve.txt --extra postgres --extra milvus
+	$(LOCK) requirements/serve.txt --extra postgres --extra milvus --extra pacs
 
 format: $(VENV)/.dev
 	$(RUN) -m ruff format .

@@ -208,12 +208,15 @@ def phantoms(
     count: Annotated[int, typer.Option(min=1, help="Images.")] = 200,
     seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
     size: Annotated[int, typer.Option(min=64, help="Side of an image in pixels.")] = 320,
+    dicom: Annotated[
+        bool, typer.Option("--dicom", help="Write each as a DICOM object (DX) as well.")
+    ] = False,
 ) -> None:
     """Write synthetic images with known findings, as a data set for trials."""
     from xemplar.phantom import write_phantoms
 
     with progress("phantoms", count) as on_progress:
-        write_phantoms(folder, count, seed=seed, size=size, on_progress=on_progress)
+        write_phantoms(folder, count, seed=seed, size=size, dicom=dicom, on_progress=on_progress)
     Console(soft_wrap=True).print(f"{count:,} images in {plain(folder)}", highlight=False)
 
 
