@@ -51,7 +51,8 @@ CONFIGURATION = """window.config = {
   customizationService: [{
     // OHIF 3.13 takes each measurement of a report for one with a region
     onBeforeSRAddMeasurement: {
-      $set: ({measurement}) => measurement.coords.length ? measurement : {...measurement, coords: [{}]},
+      $set: ({measurement}) =>
+        measurement.coords.length ? measurement : {...measurement, coords: [{}]},
     },
   }],
   showLoadingIndicator: true, investigationalUseDialog: {option: "never"},
