@@ -16,11 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
-from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
-
 from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ImageTooLarge, InputError
 
+from ..conformance import RECEIVED
 from ..results.source import read_source
 from .archive import VANISHED, ArchiveImage, ArchiveStudy, DicomWebArchive
 from .journal import Journal
@@ -29,9 +28,6 @@ from .query import FetchQuery
 
 STUDIES = 100
 """Studies of a page."""
-
-CLASSES = (ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation)
-"""SOP classes that are fetched."""
 
 OTHER_CLASS = "it is neither a CR nor a DX image for presentation"
 NO_UID = "the archive tells no valid UID of it"
@@ -155,9 +151,9 @@ class Fetching:
                 return []
             found += images
         named = [one for one in found if one.series and one.uid]
-        wanted = {self._journal.image(one): one for one in named if one.sop_class in CLASSES}
+        wanted = {self._journal.image(one): one for one in named if one.sop_class in RECEIVED}
         self._skip(NO_UID, len(found) - len(named))
-        self._skip(OTHER_CLASS, sum(one.sop_class not in CLASSES for one in named))
+        self._skip(OTHER_CLASS, sum(one.sop_class not in RECEIVED for one in named))
         left = {Path(name) for name in self._journal.new(list(wanted)) if name}
         digest = self._journal.study(study)
         with self._lock:
