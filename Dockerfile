@@ -1,6 +1,7 @@
-# Three targets. `serve` (the last one, so the default): service, indexer, worker and command line,
-# without torch or a compiler. `milvus`: the same with Milvus's client, which brings pandas and gRPC.
-# `train`: the trainer and the evaluator, with torch.
+# Four targets. `serve` (the last one, so the default): service, indexer, worker, DICOM node and
+# command line, without torch or a compiler. `milvus`: the same with Milvus's client, which brings
+# pandas and gRPC. `train`: the trainer and the evaluator, with torch. `orthanc`: a PACS to try the
+# DICOM node with.
 #
 #   docker build -t xemplar .
 #   docker build -t xemplar-milvus --target milvus .
@@ -58,6 +59,16 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels 
     && python -m pip --python /opt/xemplar/bin/python install --no-deps --no-warn-script-location \
         --prefix /code /wheels/*.whl
 
+FROM debian:bookworm-slim AS orthanc
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends orthanc orthanc-dicomweb \
+    && rm -rf /var/lib/apt/lists/* \
+    && install --directory --mode 0700 --owner orthanc --group orthanc /var/lib/orthanc/db
+USER orthanc
+EXPOSE 4242 8042
+ENTRYPOINT ["Orthanc"]
+CMD ["/etc/xemplar/orthanc.json"]
+
 FROM python:3.11-slim-bookworm AS runtime
 ENV PATH=/opt/xemplar/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -67,7 +78,7 @@ ENV PATH=/opt/xemplar/bin:$PATH \
     XEMPLAR_PORT=8000
 # the number is named, so that a folder of the host can be given to it
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin xemplar \
-    && install --directory --mode 0700 --owner xemplar --group xemplar /store /runs
+    && install --directory --mode 0700 --owner xemplar --group xemplar /store /runs /pacs
 USER xemplar
 ENTRYPOINT ["xemplar"]
 

@@ -142,8 +142,8 @@ engines: $(VENV)/.dev
 lock: $(VENV)/.base
 	$(PIP) --editable . --group lock
 	$(LOCK) requirements/build.txt --all-build-deps --only-build-deps
-	$(LOCK) requirements/serve.txt --extra postgres
-	$(LOCK) requirements/milvus.txt --extra postgres --extra milvus
+	$(LOCK) requirements/serve.txt --extra postgres --extra pacs
+	$(LOCK) requirements/milvus.txt --extra postgres --extra pacs --extra milvus
 
 format: $(VENV)/.dev
 	$(RUN) -m ruff format .

@@ -24,6 +24,7 @@ from xemplar.operations.jobs import Jobs
 from xemplar.operations.raters import Raters
 from xemplar.operations.ratings import Ratings
 from xemplar.retrieval.ingest import delete_pictures
+from xemplar.retrieval.references import study_references
 from xemplar.retrieval.retriever import Retriever
 
 from .gathering import Gathering
@@ -135,6 +136,7 @@ class Opener:
             audit=self.audit,
             gatherings=self.gatherings,
             queries=self.queries,
+            references=study_references(retriever.store, settings.viewer_url),
             errors=self.errors,
             light=queries(),
             images=queries(),

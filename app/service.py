@@ -16,6 +16,7 @@ from xemplar.operations.jobs import Jobs
 from xemplar.operations.keys import Keys
 from xemplar.operations.raters import Raters
 from xemplar.operations.ratings import Ratings
+from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.retriever import Retriever
 
 from .gathering import Gathering
@@ -68,6 +69,7 @@ class Services:
         audit: the audit trail in the database.
         gatherings: audit entries that are not written yet.
         queries: those that may still be explained or repeated.
+        references: leads from cases to their studies; None where none are kept.
         errors: the latest failed requests, in memory.
         light: turns of tasks that take little time.
         images: turns of tasks that decode an image; light tasks never wait for them.
@@ -82,6 +84,7 @@ class Services:
     audit: Audit
     gatherings: tuple[Gathering, ...]
     queries: RememberedQueries
+    references: StudyReferences | None
     errors: RecentErrors
     light: Turns
     images: Turns

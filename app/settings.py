@@ -15,6 +15,7 @@ from xemplar.errors import ConfigurationError
 from xemplar.imaging import Limits
 from xemplar.model.checkpoint import default_checkpoint
 from xemplar.model.encoder import Precision, Runtime
+from xemplar.retrieval.references import check_viewer_url
 
 from .body import Pace
 
@@ -284,6 +285,16 @@ class ServiceSettings(BaseSettings):
         ),
     )
 
+    viewer_url: str = Field(
+        "",
+        description=(
+            "Address of a study in the hospital's viewer, with `{study}` for its UID, as "
+            "`https://viewer.example/viewer?StudyInstanceUIDs={study}`: cases of DICOM images keep "
+            "a reference to their study, sealed with the store's key, and lead there. Commands "
+            "that add cases read it as well."
+        ),
+    )
+
     @field_validator("root_path", mode="before")
     @classmethod
     def _without_slash(cls, given: str) -> str:
@@ -300,6 +311,12 @@ class ServiceSettings(BaseSettings):
                     f"{name!r} is not a host name; write it without scheme, port and path"
                 )
         return given
+
+    @field_validator("viewer_url")
+    @classmethod
+    def _leads_to_a_study(cls, given: str) -> str:
+        """Refuse an address that names no study."""
+        return check_viewer_url(given) if given else given
 
     @property
     def named_hosts(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ from xemplar.api import (
     AnswerOut,
     CalibratedOn,
     CaseChange,
+    CaseDetailOut,
     CaseOut,
     MapsOut,
     MeasuredOn,
@@ -140,6 +141,11 @@ def rounded(numbers: npt.NDArray[np.float32]) -> list[list[float]]:
 def case_out(found: Case, root: str = "") -> CaseOut:
     """Converts a case; ``root`` is the prefix of its address."""
     return CaseOut(**_case(found, root))
+
+
+def case_detail_out(found: Case, root: str, viewer_url: str | None) -> CaseDetailOut:
+    """Converts a case with the address of its study in the hospital's viewer."""
+    return CaseDetailOut(**_case(found, root), viewer_url=viewer_url)
 
 
 def new_case_out(found: Case, warnings: Sequence[str], root: str) -> NewCaseOut:

@@ -35,7 +35,6 @@ limit_threads(os.environ)  # as the command does
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from pydicom.uid import JPEG2000Lossless  # noqa: E402
-from xemplar_indexer.job import STREAMS, embed_images  # noqa: E402
 
 from benchmarks.serving import cpu_seconds  # noqa: E402
 from tests.images import encapsulated  # noqa: E402
@@ -44,6 +43,7 @@ from xemplar.catalog import migrate, open_catalog  # noqa: E402
 from xemplar.data.datasets import DatasetImage, open_dataset  # noqa: E402
 from xemplar.imaging import Limits, decode  # noqa: E402
 from xemplar.imaging.decoder_pool import decoder  # noqa: E402
+from xemplar.indexing.job import STREAMS, embed_images  # noqa: E402
 from xemplar.model.checkpoint import default_checkpoint, load  # noqa: E402
 from xemplar.model.encoder import BATCH, Encoder, Precision, open_encoder  # noqa: E402
 

@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
-from xemplar_indexer.canary import check_generation
 
 from benchmarks.scale_cases import BATCH, CHECKPOINT, DAYS, FIRST_DAY, Embeddings, fill
 from xemplar.api.search import CaseFilter, Search
@@ -33,6 +32,7 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Batch, Catalog, FilterColumns, open_catalog
 from xemplar.catalog.copying import copy_catalog
 from xemplar.index import LiveIndex, build, open_generation, publish, read_manifest
+from xemplar.indexing.canary import check_generation
 from xemplar.retrieval.duplicates import StoredImages
 from xemplar.retrieval.selection import Scope
 from xemplar.retrieval.steering import Target

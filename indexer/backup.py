@@ -38,6 +38,7 @@ from xemplar.archive.permissions import write_private
 from xemplar.archive.store import KEY_BYTES, Store
 from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.copying import apply_removals, copy_catalog, images
+from xemplar.catalog.tables import REFERENCES
 from xemplar.errors import ConfigurationError, Mismatch, StorageError
 from xemplar.index import (
     build,
@@ -63,6 +64,8 @@ def back_up(
     out: IO[bytes],
     on_progress: Callable[[int, int], None] | None = None,
     otherwise: Path | None = None,
+    *,
+    with_references: bool = False,
 ) -> Contents:
     """Write a store and its catalog to a stream, after checking that they are usable.
 
@@ -74,6 +77,7 @@ def back_up(
         on_progress: called with the numbers of completed and of all cases.
         otherwise: file of the live generation's checkpoint, if the store does not contain it and it
             is not the shipped one.
+        with_references: whether to include the cases' sealed references to studies.
 
     Raises:
         NothingIndexed: there is no live generation.
@@ -86,7 +90,8 @@ def back_up(
     live, media = current(store), Media(store.media)
     with _scratch(store) as scratch:
         copy = Store(scratch)
-        copy_catalog(database_url, copy.database_url)
+        without = () if with_references else REFERENCES
+        copy_catalog(database_url, copy.database_url, without=without)
         index = store
         if store.index_url:
             index, live = copy, _index_files(store, live, copy, otherwise)

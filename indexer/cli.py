@@ -23,6 +23,8 @@ from xemplar.cli.terminal import (
     StoreOption,
     TableOption,
     UnknownFindingsOption,
+    ViewerUrlOption,
+    counted,
     dataset_of,
     new_path,
     plain,
@@ -34,17 +36,14 @@ if TYPE_CHECKING:
     from xemplar.catalog import Catalog
     from xemplar.data.datasets import Dataset, DatasetImage
     from xemplar.data.splits import PatientSplit
+    from xemplar.indexing.job import IndexingResult
+    from xemplar.indexing.publishing import PublishedGeneration
+    from xemplar.indexing.reader import SkippedImage
     from xemplar.model.checkpoint import Checkpoint
-
-    from .job import IndexingResult
-    from .publishing import PublishedGeneration
-    from .reader import SkippedImage
+    from xemplar.retrieval.references import StudyReferences
 
 DECODE_SECONDS = 60
 """Decoding timeout per image, so that no single file blocks a whole archive."""
-
-REASONS = 8
-"""Number of most frequent reasons for skipped files in the summary."""
 
 
 def index(
@@ -99,6 +98,7 @@ def index(
             "first: the text may name the patient.",
         ),
     ] = False,
+    viewer_url: ViewerUrlOption = "",
     factory: FactoryOption = "",
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="Make the new generation live.")
@@ -134,9 +134,11 @@ def index(
     from xemplar.catalog.patients import check_domain
     from xemplar.data.datasets import identity_domains, source_names
     from xemplar.index import known_factory
+    from xemplar.indexing.publishing import build_generation, fit_validator
     from xemplar.model.checkpoint import default_checkpoint, keep, load
+    from xemplar.model.encoder import Precision
+    from xemplar.retrieval.references import study_references
 
-    from .publishing import build_generation
     from .sources import check_source
 
     loaded = load(checkpoint or default_checkpoint())
@@ -149,6 +151,7 @@ def index(
     ]
     images = _images(datasets, split or [], limit, loaded.card.split)
     place = Store(store, index_url)
+    references = study_references(place, viewer_url)
     if factory:
         known_factory(place, factory)  # refuses an unknown one before the long work
     keep(checkpoint or default_checkpoint(), place)
@@ -171,6 +174,7 @@ def index(
                 threads,
                 workers,
                 ray,
+                references,
                 any_body_part=any_body_part,
                 burned_in_text=burned_in_text,
             )
@@ -194,7 +198,8 @@ def index(
             factory=factory,
         )
         if publish:
-            _fit_validator(place, catalog, loaded, precision, threads)
+            with Console(stderr=True).status("fitting the input validator"):
+                fit_validator(place, catalog, loaded, Precision(precision), threads)
     _report(outcome, published, place, publish, datasets)
 
 
@@ -203,12 +208,15 @@ def phantoms(
     count: Annotated[int, typer.Option(min=1, help="Images.")] = 200,
     seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
     size: Annotated[int, typer.Option(min=64, help="Side of an image in pixels.")] = 320,
+    dicom: Annotated[
+        bool, typer.Option("--dicom", help="Write each as a DICOM object (DX) as well.")
+    ] = False,
 ) -> None:
     """Write synthetic images with known findings, as a data set for trials."""
     from xemplar.phantom import write_phantoms
 
     with progress("phantoms", count) as on_progress:
-        write_phantoms(folder, count, seed=seed, size=size, on_progress=on_progress)
+        write_phantoms(folder, count, seed=seed, size=size, dicom=dicom, on_progress=on_progress)
     Console(soft_wrap=True).print(f"{count:,} images in {plain(folder)}", highlight=False)
 
 
@@ -237,17 +245,28 @@ def _embed(
     threads: int,
     workers: int,
     ray: str | None,
-    **insisted: bool,
+    references: "StudyReferences | None",
+    *,
+    any_body_part: bool,
+    burned_in_text: bool,
 ) -> "IndexingResult":
     if ray is not None:
         return _embed_on_cluster(
-            images, store, catalog, checkpoint, ray, precision, threads, **insisted
+            images,
+            store,
+            catalog,
+            checkpoint,
+            ray,
+            precision,
+            threads,
+            references,
+            any_body_part=any_body_part,
+            burned_in_text=burned_in_text,
         )
     from xemplar.imaging import Limits
     from xemplar.imaging.decoder_pool import decoder
+    from xemplar.indexing.job import STREAMS, embed_images
     from xemplar.model.encoder import Precision, open_encoder
-
-    from .job import STREAMS, embed_images
 
     encoder = open_encoder(
         checkpoint, precision=Precision(precision), threads=threads, streams=STREAMS
@@ -264,8 +283,10 @@ def _embed(
             encoder,
             workers=workers,
             decode=decode,
+            references=references,
             on_progress=on_progress,
-            **insisted,
+            any_body_part=any_body_part,
+            burned_in_text=burned_in_text,
         )
 
 
@@ -277,7 +298,10 @@ def _embed_on_cluster(
     address: str,
     precision: str,
     threads: int,
-    **insisted: bool,
+    references: "StudyReferences | None",
+    *,
+    any_body_part: bool,
+    burned_in_text: bool,
 ) -> "IndexingResult":
     from xemplar.errors import ConfigurationError
     from xemplar.model.encoder import Precision
@@ -298,23 +322,11 @@ def _embed_on_cluster(
             precision=Precision(precision),
             threads=threads,
             decode_seconds=DECODE_SECONDS,
+            viewer_url=references.viewer_url if references else "",
             on_progress=on_progress,
-            **insisted,
+            any_body_part=any_body_part,
+            burned_in_text=burned_in_text,
         )
-
-
-def _fit_validator(
-    store: "Store", catalog: "Catalog", checkpoint: "Checkpoint", precision: str, threads: int
-) -> None:
-    """Fit the input validator of the live generation now, so that no service start waits for it."""
-    from xemplar.index import LiveIndex, open_generation
-    from xemplar.model.encoder import Precision, open_encoder
-    from xemplar.retrieval.snapshot import Snapshot, new_validator
-
-    encoder = open_encoder(checkpoint, precision=Precision(precision), threads=threads)
-    generation = LiveIndex.of(open_generation(store, checkpoint, catalog=catalog), catalog)
-    with Console(stderr=True).status("fitting the input validator"):
-        new_validator(Snapshot(encoder, generation), catalog, store)
 
 
 def _report_unreadable(unreadable: "tuple[SkippedImage, ...]") -> None:
@@ -340,16 +352,10 @@ def _report(
     state = "is live" if go_live else "built, not published"
     lines = [
         f"{outcome.embedded:,} images embedded in {outcome.seconds:.1f} s ({speed:.0f} images/s)",
-        f"{outcome.reused:,} embedded before, {_counted('left out', reasons)}",
-        *([_counted("files skipped", skipped)] if skipped else []),
+        f"{outcome.reused:,} embedded before, {counted('left out', reasons)}",
+        *([counted("files skipped", skipped)] if skipped else []),
         f"generation {published.name} with {published.count:,} cases {state}"
         + ("" if published.is_new else " already"),
         f"store {store.root}",
     ]
     Console(soft_wrap=True, highlight=False).print(*map(plain, lines), sep="\n")
-
-
-def _counted(label: str, reasons: "Counter[str]") -> str:
-    """Format a total and the most frequent reasons."""
-    details = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(REASONS))
-    return f"{reasons.total():,} {label}{f' ({details})' if details else ''}"

@@ -198,10 +198,9 @@ def calibrate(
     from xemplar.catalog import open_catalog
     from xemplar.errors import ConfigurationError
     from xemplar.index import SimilarityCalibration
+    from xemplar.indexing.publishing import build_generation
     from xemplar.model.checkpoint import default_checkpoint, load
     from xemplar.retrieval.snapshot import live_checkpoint
-
-    from .publishing import build_generation
 
     try:
         fields = json.loads(file.read_bytes())

@@ -53,6 +53,14 @@ def backup(
             dir_okay=False,
         ),
     ] = None,
+    references: Annotated[
+        bool,
+        typer.Option(
+            "--references",
+            help="Include the cases' references to studies (XEMPLAR_VIEWER_URL), sealed with the "
+            "key; without them, indexing the images again adds them.",
+        ),
+    ] = False,
 ) -> None:
     """Write store and catalog to one file, while the service keeps running.
 
@@ -83,7 +91,7 @@ def backup(
             bar.update(task, completed=done, total=total)
 
         with nullcontext(sys.stdout.buffer) if to_stream else new_file(file) as out:
-            contents = back_up(place, url, out, moved, checkpoint)
+            contents = back_up(place, url, out, moved, checkpoint, with_references=references)
             if contents.code:  # before the file appears: a backup is incomplete without the key
                 _keep_key(place, kept)
     _report("backed up", contents)

@@ -3,7 +3,7 @@
 ::
 
     actors     read, decode, preprocess, write pictures; one forward pass   -> EmbeddedImage
-    caller     one transaction in the catalog for each batch, as in `indexer.job`
+    caller     one transaction in the catalog for each batch, as in `xemplar.indexing.job`
 
 Results arrive in the order of the images, so the catalog is that of `embed_images`, row for row.
 The work of an actor that was killed, or whose machine was lost, is done again by another one. If
@@ -16,7 +16,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from math import ceil
@@ -36,12 +36,12 @@ from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ConfigurationError, XemplarError
 from xemplar.imaging import Limits
 from xemplar.imaging.decoder_pool import decoder
+from xemplar.indexing.job import Described, IndexingResult, write_images
+from xemplar.indexing.reader import MISSING, NewImage, Read, Reader, SkippedImage
 from xemplar.model.checkpoint import Checkpoint, load
 from xemplar.model.encoder import BATCH, Precision, open_encoder
 from xemplar.retrieval.ingest import embed
-
-from .job import Described, IndexingResult, write_images
-from .reader import MISSING, NewImage, Read, Reader, SkippedImage
+from xemplar.retrieval.references import study_references
 
 LOCAL = "local"
 """Address that starts a cluster of this machine alone, for as long as the job runs."""
@@ -66,7 +66,7 @@ class EmbeddedImage(NewImage):
         entry: with a description of the header alone; None for a zero embedding.
     """
 
-    entry: Entry | None
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ class EmbeddingTask:
         precision: of the network.
         threads: of the network in each actor; 0 for one per processor.
         decode_seconds: time limit for decoding an image.
-        insisted: see `Reader`.
+        any_body_part: see `Reader`; so for ``burned_in_text``.
+        viewer_url: see `study_references`.
     """
 
     store: Path
@@ -89,7 +90,9 @@ class EmbeddingTask:
     precision: Precision
     threads: int
     decode_seconds: int
-    insisted: Mapping[str, bool]
+    any_body_part: bool
+    burned_in_text: bool
+    viewer_url: str
 
 
 class Embedder:
@@ -117,7 +120,16 @@ class Embedder:
         self._closing = ExitStack()
         decode = self._closing.enter_context(decoder(1, Limits(), task.decode_seconds))
         spec = checkpoint.card.spec
-        self._read = Reader(self._media, spec, known, decode=decode, **task.insisted)
+        references = study_references(store, task.viewer_url)
+        self._read = Reader(
+            self._media,
+            spec,
+            known,
+            any_body_part=task.any_body_part,
+            burned_in_text=task.burned_in_text,
+            decode=decode,
+            references=references,
+        )
 
     def __call__(self, batch: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Read and embed the images of a column "path".
@@ -142,7 +154,7 @@ class Embedder:
         entries = iter(embed(self._encoder, [(one.prepared, about) for one in new]) if new else ())
         self._media.sync()  # of this machine; the caller's own sync does not reach it
         return [
-            EmbeddedImage(item.image, item.prepared, next(entries))
+            EmbeddedImage(item.image, item.prepared, item.reference, next(entries))
             if isinstance(item, NewImage)
             else item
             for item in read
@@ -161,6 +173,7 @@ def embed_images_on_cluster(
     decode_seconds: int = 60,
     any_body_part: bool = False,
     burned_in_text: bool = False,
+    viewer_url: str = "",
     on_progress: Callable[[int], None] | None = None,
 ) -> IndexingResult:
     """Add images to a store's catalog and media as `embed_images` does, on a Ray cluster.
@@ -176,13 +189,13 @@ def embed_images_on_cluster(
         decode_seconds: time limit for decoding an image.
         any_body_part: see `embed_images`.
         burned_in_text: see `embed_images`.
+        viewer_url: see `study_references`.
         on_progress: called with the number of processed images after each.
 
     Raises:
         ConfigurationError: the cluster cannot be used, ended, or does not see store and images.
         OSError: the store cannot be written to.
     """
-    insisted = {"any_body_part": any_body_part, "burned_in_text": burned_in_text}
     name = secrets.token_hex(16)
     task = EmbeddingTask(
         store.root.resolve(),
@@ -191,7 +204,9 @@ def embed_images_on_cluster(
         precision,
         threads,
         decode_seconds,
-        insisted,
+        any_body_part,
+        burned_in_text,
+        viewer_url,
     )
     with _cluster(address):
         items = _read(images, task, catalog.embedded(checkpoint.digest))

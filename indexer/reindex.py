@@ -15,11 +15,10 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Batch, Catalog
 from xemplar.errors import ConfigurationError
 from xemplar.index import sweep
+from xemplar.indexing.publishing import PublishedGeneration, build_generation
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import delete_orphans, delete_pictures, embed_stored
-
-from .publishing import PublishedGeneration, build_generation
 
 MAX_LOST = 0.01
 """Fraction of images that may be skipped as their stored input is missing or damaged."""

@@ -1,4 +1,4 @@
-"""``xemplar dicom``: results as files, a node that listens, and what waits in its outbox."""
+"""``xemplar dicom``: results as files, a node that listens, its outbox, and an archive's images."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +15,12 @@ from xemplar.cli.terminal import (
     new_path,
 )
 
+from .fetch.cli import fetch
 from .listen.cli import listen
 from .outbox.cli import outbox
 
 dicom = typer.Typer(no_args_is_help=True, help="Results as DICOM objects, from and to a PACS.")
+dicom.command()(fetch)
 dicom.command()(listen)
 dicom.add_typer(outbox, name="outbox")
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from xemplar_indexer.job import embed_images
-from xemplar_indexer.publishing import build_generation
-
 from tests.images import drawn_image, encoded
 from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
 from xemplar.data.datasets import open_dataset
+from xemplar.indexing.job import embed_images
+from xemplar.indexing.publishing import build_generation
 from xemplar.model.calibration import Population
 from xemplar.model.checkpoint import Checkpoint, load, save
 from xemplar.model.encoder import Encoder, Precision, Runtime, open_encoder

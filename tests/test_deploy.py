@@ -1,10 +1,12 @@
 """What lies around the images: each name that one file uses is there in the other."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+from xemplar_pacs.settings import NodeSettings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
@@ -27,12 +29,12 @@ def test_every_port_is_published_on_this_machine_only() -> None:
 def test_every_running_service_has_a_limit_of_memory_and_starts_again() -> None:
     among = COMPOSE.split("\nservices:\n")[1].split("\n# Prometheus and")[0]
     services = re.split(r"\n  (?=[a-z]+:\n)", among)
-    assert len(services) == 8
+    assert len(services) == 11
     for service in services:
         name = service.strip().split(":")[0]
         if name != "train":
             assert "mem_limit" in service, name
-        if name not in ("indexer", "train"):
+        if name not in ("indexer", "modality", "train"):
             assert "restart: unless-stopped" in service, name
 
 
@@ -63,7 +65,11 @@ def test_what_compose_mounts_is_here() -> None:
 
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
-LOCKS = {"build": (), "serve": ("postgres",), "milvus": ("postgres", "milvus")}
+LOCKS = {
+    "build": (),
+    "serve": ("postgres", "pacs"),
+    "milvus": ("postgres", "pacs", "milvus"),
+}
 
 
 def normal(name: str) -> str:
@@ -106,3 +112,20 @@ def test_every_package_of_the_image_has_hashes_and_no_address(name: str) -> None
         assert hashes, first
         assert all(re.match(r"    --hash=sha256:[0-9a-f]{64}", line) for line in hashes), first
     assert "://" not in text
+
+
+def test_orthanc_of_compose_knows_the_node() -> None:
+    orthanc = json.loads((ROOT / "deploy/orthanc/orthanc.json").read_text())
+    title, host, port = orthanc["DicomModalities"]["xemplar"]
+    default = NodeSettings()
+    assert (title, port) == (default.title, default.port)
+    assert f"\n  {host}:\n" in COMPOSE
+    archive = f"dicom://{orthanc['DicomAet']}@orthanc:{orthanc['DicomPort']}"
+    assert f"XEMPLAR_PACS_ARCHIVE: {archive}\n" in COMPOSE
+    assert f"XEMPLAR_PACS_PEERS: {orthanc['DicomAet']}@" in COMPOSE
+
+
+def test_the_rule_of_the_guide_is_the_one_of_compose() -> None:
+    guide = (ROOT / "docs/pacs.md").read_text()
+    (told,) = re.findall(r"```lua\n.*?\n(function.*?)```", guide, re.DOTALL)
+    assert told in (ROOT / "deploy/orthanc/xemplar.lua").read_text()

@@ -29,9 +29,10 @@ XemplarError
 │   ├── CorruptArtefact         its content does not match its digest or schema
 │   ├── Mismatch                two artefacts do not fit together
 │   └── NothingIndexed          no index generation has been published
-└── ServiceError                a request of `xemplar.Client` failed
-    ├── ServiceProblem          the service answered with a problem (RFC 9457)
-    └── ServiceUnreachable      no response, or not from the service
+└── ServiceError                a request to another program failed
+    ├── ServiceProblem          the service answered `xemplar.Client` with a problem (RFC 9457)
+    ├── ServiceUnreachable      no response to it, or not from the service
+    └── ArchiveUnreachable      a hospital's archive does not answer
 """
 
 
@@ -180,7 +181,7 @@ class NothingIndexed(ArtefactError):
 
 
 class ServiceError(XemplarError):
-    """A request of `xemplar.Client` failed."""
+    """A request of `xemplar.Client`, or to a hospital's archive, failed."""
 
 
 class ServiceProblem(ServiceError):
@@ -205,3 +206,7 @@ class ServiceProblem(ServiceError):
 
 class ServiceUnreachable(ServiceError):
     """No response, or not from the service: a wrong address or an intermediary."""
+
+
+class ArchiveUnreachable(ServiceError):
+    """A hospital's archive does not answer, or not as one; it may recover."""

@@ -7,6 +7,7 @@ import { focused, h } from "./dom.js";
 import { squared } from "./heat.js";
 import { FULL, Pane } from "./pane.js";
 import { shortcutsAreOn } from "./shortcuts.js";
+import { studyLink } from "./study.js";
 import { T } from "./texts.js";
 import { Viewer } from "./viewer.js";
 import { evidence, gradcamLegend, highest, legend, locationOf, modeSwitch, overlayControls, showMode, style, sumOf } from "./explanations.js";
@@ -107,6 +108,7 @@ export class Compare {
     return h("dialog", { class: "compare", "aria-labelledby": "compare-title" },
       h("header", {},
         h("h2", { id: "compare-title" }, T.compare.heading(near.rank)), h("span", { class: "notice" }, T.notice),
+        answer.rated ? "" : studyLink(near.case_id), // who rates is told no more than what is shown
         button("previous", other(-1)), button("next", other(1)),
         h("button", { onclick: () => this.element.close(), "data-focus": "compare-close" }, T.close)),
       h("div", { class: "controls" }, this.tools, this.viewer.controls),

@@ -136,6 +136,7 @@ export const T = {
     level: "Level",
     previous: "Previous case",
     next: "Next case",
+    study: "Open in viewer",
     hint: "Drag to move, scroll to zoom, right button (or Shift) for window and level. R, L: sides as usually hung, not read from the image.",
   },
 

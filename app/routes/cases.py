@@ -1,17 +1,19 @@
 """Routes of past cases and their images."""
 
+import logging
 from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from xemplar.api import CaseListParameters, CaseOut, CasePage, FindingList, FindingOut
+from xemplar.api import CaseDetailOut, CaseListParameters, CasePage, FindingList, FindingOut
 from xemplar.catalog import Case
+from xemplar.errors import Mismatch
 from xemplar.retrieval import render
 
 from ..admission import reader
 from ..record import record_of
-from ..service import BoundServices, root_of
-from ..wire import case_out
+from ..service import BoundServices, Services, root_of
+from ..wire import case_detail_out, case_out
 from .common import (
     INVALID,
     NOT_FOUND,
@@ -23,6 +25,8 @@ from .common import (
     jpeg_response,
     remembered,
 )
+
+LOG = logging.getLogger("xemplar")
 
 router = api_router("cases", reader)
 
@@ -61,10 +65,27 @@ async def findings(services: BoundServices) -> FindingList:
 
 
 @router.get("/cases/{case_id}", responses=NOT_FOUND | INVALID)
-async def case(request: Request, services: BoundServices, case_id: CaseId) -> CaseOut:
+async def case(request: Request, services: BoundServices, case_id: CaseId) -> CaseDetailOut:
     """Get a past case."""
-    found = await services.light.run(lambda: services.retriever.indexed(case_id))
-    return case_out(found, root_of(request))
+
+    def work() -> tuple[Case, str | None]:
+        return services.retriever.indexed(case_id), _viewer_url(services, case_id)
+
+    found, viewer_url = await services.light.run(work)
+    return case_detail_out(found, root_of(request), viewer_url)
+
+
+def _viewer_url(services: Services, case_id: str) -> str | None:
+    """Return the address of a case's study; None if it has none that can be read."""
+    references = services.references
+    sealed = references and services.catalog.reference(case_id)
+    if not references or not sealed:
+        return None
+    try:
+        return references.link(case_id, sealed)
+    except Mismatch as error:
+        LOG.warning("the study of case %s is not told: %s", case_id, error)
+        return None
 
 
 @router.get("/cases/{case_id}/image", response_class=Response, responses=PICTURE)

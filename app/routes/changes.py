@@ -17,6 +17,7 @@ from xemplar.imaging.preprocess import preprocess
 from xemplar.names import CONTROLS
 from xemplar.operations.audit import changes
 from xemplar.retrieval.ingest import Ingested, delete_case
+from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.retriever import Retriever
 
 from ..admission import writer
@@ -128,7 +129,7 @@ async def put_case(
     assert isinstance(image, UploadFile)  # noqa: S101 -- `image_and_fields_of` checks it
     data = record_of(request).image(image.file.read())
     case, is_new, warnings = await services.images.run(
-        lambda: _put(retriever, data, given, record_of(request))
+        lambda: _put(retriever, data, given, record_of(request), services.references)
     )
     record_of(request).subject = case.case_id
     if not is_new:
@@ -219,7 +220,11 @@ def _twice(name: str) -> dict[str, Any]:
 
 
 def _put(
-    retriever: Retriever, data: bytes, given: CaseIn, record: Record
+    retriever: Retriever,
+    data: bytes,
+    given: CaseIn,
+    record: Record,
+    references: StudyReferences | None,
 ) -> tuple[Case, bool, tuple[str, ...]]:
     """Add or update a case; returns the case, True if it is new, and warnings."""
     live = retriever.live
@@ -242,6 +247,8 @@ def _put(
     case_id = taken.case.case_id
     if case_id != case_id_of(image.sha256):
         doubts += (SAME_IMAGE.format(case_id=case_id),)
+    if references is not None and case_id == case_id_of(image.sha256):
+        references.keep(data, image.sha256, retriever.catalog)
     if not taken.is_new:
         record.details = changes(retriever.catalog.describe(case_id, fields))
     return retriever.catalog.case(case_id), taken.is_new, image.warnings + doubts

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from xemplar_indexer.publishing import build_generation
 
 from tests.agreement import wait_until
 from tests.app.asking import Service, ask, bearer, problem
@@ -15,6 +14,7 @@ from tests.images import drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
 from xemplar.index import generations
+from xemplar.indexing.publishing import build_generation
 from xemplar.model.checkpoint import load
 from xemplar.operations.keys import Keys, Role
 

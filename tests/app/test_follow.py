@@ -16,7 +16,6 @@ from xemplar_app import main
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
 from xemplar_app.settings import ServiceSettings
-from xemplar_indexer.publishing import activate, build_generation
 from xemplar_indexer.purge import purge
 from xemplar_indexer.reindex import reindex
 
@@ -29,6 +28,7 @@ from xemplar.catalog import Description, open_catalog
 from xemplar.catalog.tables import RemovalRow
 from xemplar.imaging import decode
 from xemplar.index import SimilarityCalibration, publish
+from xemplar.indexing.publishing import activate, build_generation
 from xemplar.model.checkpoint import keep, load, save
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.retrieval import render

@@ -12,7 +12,6 @@ from sqlalchemy import update
 from xemplar_app.opening import open_retriever
 from xemplar_app.security import REFRESH_SECONDS
 from xemplar_app.settings import ServiceSettings
-from xemplar_indexer.publishing import build_generation
 
 from tests.app.reading import SCREENS, held, needs_chromium, obeys_wcag, send, served, sign_in
 from tests.stores import CASES, SmallStore
@@ -20,6 +19,7 @@ from xemplar.catalog import open_catalog
 from xemplar.catalog.schema import writing
 from xemplar.catalog.tables import KeyRow
 from xemplar.index import generations
+from xemplar.indexing.publishing import build_generation
 from xemplar.model.checkpoint import load
 from xemplar.model.encoder import Precision
 from xemplar.operations.jobs import Jobs

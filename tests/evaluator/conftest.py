@@ -6,12 +6,12 @@ import pytest
 from xemplar_evaluator.data import EvaluationData
 from xemplar_evaluator.loading import EvaluationSource, load_evaluation_data
 from xemplar_evaluator.settings import EvaluationSettings
-from xemplar_indexer.job import embed_images
-from xemplar_indexer.publishing import build_generation
 
 from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
 from xemplar.data.datasets import open_dataset
+from xemplar.indexing.job import embed_images
+from xemplar.indexing.publishing import build_generation
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.phantom import write_phantoms

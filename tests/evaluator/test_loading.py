@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from xemplar_evaluator.data import EvaluationData
 from xemplar_evaluator.loading import EvaluationSource, load_evaluation_data
-from xemplar_indexer.job import embed_images
-from xemplar_indexer.publishing import build_generation
 
 from tests.evaluator.conftest import SETTINGS, Phantoms
 from tests.images import TINY, seeded_weights
@@ -20,6 +18,8 @@ from xemplar.data.findings import NIH14
 from xemplar.data.splits import PatientSplit
 from xemplar.errors import DatasetError, Mismatch, NothingIndexed
 from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.indexing.job import embed_images
+from xemplar.indexing.publishing import build_generation
 from xemplar.model.checkpoint import Card, load, save
 from xemplar.model.encoder import Encoder, open_encoder
 from xemplar.phantom import write_phantoms

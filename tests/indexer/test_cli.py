@@ -19,7 +19,7 @@ from xemplar_indexer.cli_jobs import jobs
 
 from tests import hostile
 from tests.images import dicom, drawn_image
-from tests.indexer.test_job import data_set
+from tests.xemplar.indexing.test_job import data_set
 from xemplar.archive.store import Store
 from xemplar.catalog import open_catalog
 from xemplar.data.datasets import open_dataset
@@ -345,7 +345,7 @@ def test_an_interrupt_says_how_to_go_on(call, tmp_path, monkeypatch) -> None:  #
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xemplar_indexer.job.embed_images", interrupt)
+    monkeypatch.setattr("xemplar.indexing.job.embed_images", interrupt)
     result = call("index", data_set(tmp_path / "one", range(2)), fails=True)
     assert result.exit_code == 130
     assert "run the same command to continue" in result.stderr

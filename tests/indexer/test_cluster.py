@@ -17,8 +17,8 @@ from sqlalchemy import select
 
 from tests.agreement import PATIENCE, assert_agree, wait_until
 from tests.images import drawn_image, encoded
-from tests.indexer.test_job import data_set
 from tests.system.common import Process, free_port
+from tests.xemplar.indexing.test_job import data_set
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
-from xemplar_indexer.publishing import build_generation
 from xemplar_indexer.purge import purge
 
 from tests.agreement import PATIENCE, wait_until
@@ -19,6 +18,7 @@ from xemplar.catalog import Case, Catalog
 from xemplar.catalog.tables import JobRow, RemovalRow
 from xemplar.errors import NothingIndexed
 from xemplar.index import current, generations, open_generation, publish
+from xemplar.indexing.publishing import build_generation
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.operations.jobs import Jobs, JobState
 from xemplar.operations.removals import PURGE, PurgeBacklog, is_late, purge_backlog, queue_purge

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xemplar_indexer.canary import check_generation
-from xemplar_indexer.publishing import PublishedGeneration, build_generation
 from xemplar_indexer.reindex import reindex
 
 import xemplar.archive.artefact
@@ -30,6 +28,8 @@ from xemplar.index import (
     open_generation,
     read_manifest,
 )
+from xemplar.indexing.canary import check_generation
+from xemplar.indexing.publishing import PublishedGeneration, build_generation
 from xemplar.model.checkpoint import Checkpoint, load, save
 from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.retrieval.ingest import add_case, delete_case
@@ -249,7 +249,7 @@ def test_a_generation_with_poor_recall_is_refused(
         hits = search(generation, vector, k if k == 1 else CASES, excluded, among)
         return Hits(hits.ids[-k:], hits.similarity[-k:])
 
-    monkeypatch.setattr("xemplar_indexer.canary.K", 3)
+    monkeypatch.setattr("xemplar.indexing.canary.K", 3)
     monkeypatch.setattr(generation, "search", far)
     with pytest.raises(CorruptArtefact, match=r"of the nearest cases, less than 0\.95.*--factory"):
         check_generation(generation, source)

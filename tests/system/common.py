@@ -15,8 +15,6 @@ from pathlib import Path
 import httpx2
 from rich.console import Console
 from rich.table import Table
-from xemplar_indexer.job import embed_images
-from xemplar_indexer.publishing import build_generation
 
 from tests.images import TINY, encoded, seeded_weights
 from xemplar.archive.store import Store
@@ -24,6 +22,8 @@ from xemplar.catalog import migrate, open_catalog
 from xemplar.data.datasets import DatasetImage, open_dataset
 from xemplar.data.findings import NIH14
 from xemplar.imaging.preprocess import PreprocessSpec
+from xemplar.indexing.job import embed_images
+from xemplar.indexing.publishing import build_generation
 from xemplar.model.calibration import Calibration
 from xemplar.model.checkpoint import Card, keep, load, save
 from xemplar.model.encoder import Precision, open_encoder

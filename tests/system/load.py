@@ -28,7 +28,6 @@ import httpx2
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
-from xemplar_indexer.publishing import activate
 
 from tests.system.clients import clients_asking
 from tests.system.common import show, verdict
@@ -36,6 +35,7 @@ from tests.system.recorder import Recorder, Sample
 from tests.system.served import Site, phantom_site, real_site, serving
 from xemplar.catalog import open_catalog
 from xemplar.index import current
+from xemplar.indexing.publishing import activate
 
 SWITCH_SECONDS = 2.0
 SEARCHABLE_SECONDS = 2.0

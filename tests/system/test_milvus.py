@@ -16,7 +16,6 @@ from typing import Any
 import httpx2
 import pytest
 from rich.progress import Progress
-from xemplar_indexer.publishing import build_generation
 
 from tests.agreement import PATIENCE
 from tests.stores import SmallStore
@@ -29,6 +28,7 @@ from tests.system.recorder import Recorder, Sample
 from tests.system.served import Site, serving
 from xemplar.archive.store import Store
 from xemplar.catalog import open_catalog
+from xemplar.indexing.publishing import build_generation
 from xemplar.model.checkpoint import load
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from xemplar_indexer.publishing import activate, build_generation
 
 from tests.images import drawn_image, encoded, seeded_weights
 from tests.stores import SmallStore, small_store
 from xemplar.catalog import Description, Entry
 from xemplar.imaging import decode
+from xemplar.indexing.publishing import activate, build_generation
 from xemplar.model.checkpoint import Checkpoint, keep, load, save
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.retrieval import ingest, retriever

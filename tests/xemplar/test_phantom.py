@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xemplar.data.datasets import open_dataset
 from xemplar.errors import ConfigurationError
+from xemplar.imaging import decode
 from xemplar.phantom import FINDINGS, Phantom, phantom, write_phantoms
+from xemplar.phantom.film import film
 
 LOCAL = ("Consolidation", "Effusion", "Mass", "Nodule")  # nothing changes outside their boxes
 SEEDS = (0, 1, 2)  # they put every finding on either side at least once
@@ -272,3 +275,14 @@ def test_a_negative_seed_and_an_empty_data_set_are_rejected(tmp_path: Path) -> N
     with pytest.raises(ConfigurationError, match="count 0 is less than 1"):
         write_phantoms(tmp_path / "set", 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_phantom_as_a_dicom_object_is_the_same_image_and_the_same_object(tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "new", 1, seed=5, size=64, dicom=True)
+    written = (tmp_path / "new" / "dicom" / "phantom-000000.dcm").read_bytes()
+    image = phantom(5, size=64)
+    assert written == film(image)
+    decoded = decode(written)
+    assert np.array_equal(decoded.pixels, image.pixels)
+    assert (decoded.view, decoded.sex, decoded.age) == (image.view, image.sex, image.age)
+    assert len(open_dataset(tmp_path / "new").images) == 1

@@ -24,6 +24,7 @@ from xemplar.api.administration import (
 from xemplar.api.cases import (
     LABELS,
     CaseChange,
+    CaseDetailOut,
     CaseIn,
     CaseListParameters,
     CasePage,
@@ -95,6 +96,7 @@ __all__ = [
     "CalibratedOn",
     "Caller",
     "CaseChange",
+    "CaseDetailOut",
     "CaseFilter",
     "CaseIn",
     "CaseListParameters",

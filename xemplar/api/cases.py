@@ -124,6 +124,15 @@ class CaseListParameters(CaseFilter):
     after: int = Field(0, ge=0, lt=2**63, description="Cursor of the page, from `next`.")
 
 
+class CaseDetailOut(CaseOut):
+    """Past case, with the way to its study."""
+
+    viewer_url: str | None = Field(
+        description="Address of the case's study in the hospital's viewer, which asks for its own "
+        "permission; null if the service is set to keep none, or the case has none."
+    )
+
+
 class NewCaseOut(CaseOut):
     """Case that was just added."""
 

@@ -9,8 +9,8 @@
     generations/CURRENT        the name of the current generation
     checkpoints/<sha256>.safetensors   checkpoints of the generations
     had-keys                   marks that an API key was created; from then on keys are required
-    pseudonym.key              32 random bytes, the secret of the patient pseudonyms and of
-                               remembered queries in PostgreSQL
+    pseudonym.key              32 random bytes, the secret of the patient pseudonyms, of remembered
+                               queries in PostgreSQL and of references to studies
 """
 
 import hashlib
@@ -129,6 +129,23 @@ class Store:
         # no UTF-8 text begins with this byte, so the message is distinct from all others
         return self._keyed(b"\xff" + length_prefixed(source, joined))
 
+    def keyed_digest(self, kind: str, value: str) -> str:
+        """Compute a keyed digest of an identifying value: 32 hex digits, HMAC-SHA256.
+
+        Whoever has no key can neither compute nor reverse it.
+
+        Args:
+            kind: of the value; equal values of two kinds have different digests.
+            value: as the UID of an image.
+
+        Raises:
+            CorruptArtefact: the key file is damaged.
+            StorageError: the key does not exist yet and cannot be written.
+        """
+        # no UTF-8 text begins with this byte, so the message is distinct from all others
+        message = b"\xfd" + length_prefixed(kind, value)
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:32]
+
     def seal(self, content: bytes, name: str) -> bytes:
         """Encrypt content that is kept outside the store (AES-256-GCM, RFC 5116).
 
@@ -215,6 +232,6 @@ def check_cipher() -> None:
     """
     if find_spec("cryptography") is None:
         raise ConfigurationError(
-            "a service on PostgreSQL needs the package cryptography; install it with `pip install "
-            "'xemplar[postgres]'`"
+            "sealed queries (PostgreSQL) and references to studies (XEMPLAR_VIEWER_URL) need the "
+            "package cryptography; install it with `pip install cryptography`"
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, select, update
@@ -22,7 +23,14 @@ from xemplar.catalog.rows import (
 )
 from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.sqlite import truncate_log
-from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
+from xemplar.catalog.tables import (
+    CaseRow,
+    ChangeRow,
+    EmbeddingRow,
+    FindingRow,
+    ReferenceRow,
+    RemovalRow,
+)
 from xemplar.data.findings import positives
 from xemplar.errors import NotFound
 
@@ -66,6 +74,7 @@ class Catalog(CatalogReader):
         checkpoint: str,
         entries: Sequence[Entry],
         described: Iterable[tuple[str, Description]] = (),
+        references: Mapping[str, bytes] = MappingProxyType({}),
     ) -> frozenset[str]:
         """Add images and their embeddings in one idempotent transaction.
 
@@ -78,6 +87,7 @@ class Catalog(CatalogReader):
             entries: new images, or images new to this checkpoint.
             described: applied afterwards: (image digest, description) of images that need no
                 embedding.
+            references: image digest -> sealed reference to its study, of any of these.
 
         Returns:
             Digests of the images that were not cases before. If several processes add the same
@@ -121,7 +131,13 @@ class Catalog(CatalogReader):
                 by_id = {ids[digest]: entry for digest, entry in newest.items()}
                 self._put_embeddings(connection, checkpoint, by_id, change)
                 self._number(connection, changed, change)
+            self._put_references(connection, references)
         return new
+
+    def put_reference(self, image_sha256: str, reference: bytes) -> None:
+        """Store the sealed reference of an image's case to its study, if there is the case."""
+        with writing(self._engine) as connection:
+            self._put_references(connection, {image_sha256: reference})
 
     def check_addition(self, entry: Entry) -> None:
         """Refuse an image that `add` would refuse, before anything is written elsewhere.
@@ -337,6 +353,20 @@ class Catalog(CatalogReader):
         if rows:
             connection.execute(insert(FindingRow), rows)
         return {row.image_sha256: row.id for row in found}
+
+    def _put_references(self, connection: Connection, references: Mapping[str, bytes]) -> None:
+        """Store references of images that are cases."""
+        if not references:
+            return
+        query = select(CaseRow.id, CaseRow.image_sha256).where(*self.access.conditions())
+        found = connection.execute(query.where(CaseRow.image_sha256.in_(references))).all()
+        rows = [{"case": row.id, "sealed": references[row.image_sha256]} for row in found]
+        if rows:
+            statement = self._insert(ReferenceRow)
+            newer = {"sealed": statement.excluded.sealed}
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["case"], set_=newer), rows
+            )
 
     def _number(self, connection: Connection, ids: Collection[int], change: int) -> None:
         """Record a change to the metadata of existing cases."""

@@ -1,6 +1,6 @@
 """Copies a whole catalog into another database, SQLite or PostgreSQL, as a consistent snapshot."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -26,7 +26,9 @@ ROWS = 500
 """Digests read at a time."""
 
 
-def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
+def copy_catalog(
+    source: str, target: str, *, again: bool = False, without: Collection[str] = ()
+) -> None:
     """Copy a catalog into a database with no catalog or an empty one, in one transaction.
 
     The copy contains everything committed to the source before the call, and nothing committed
@@ -35,6 +37,7 @@ def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
     Args:
         source: URL of a catalog whose schema is up to date.
         target: URL of the other database.
+        without: names of further tables whose rows are not copied.
         again: accept a target that an earlier call filled: if it holds the same cases, leave it
             unchanged.
 
@@ -43,19 +46,20 @@ def copy_catalog(source: str, target: str, *, again: bool = False) -> None:
         DatabaseUnreachable: one of them does not answer.
         Mismatch: a schema is older or newer than this software's.
     """
+    left_out = {*PASSING, *without}
     file = _new_file(source, target)
     if file is not None:
         with _connection(source) as old:
             copy_file(old, target, file)
         with _connection(target, write=True) as new:
-            for name in PASSING:
+            for name in left_out:
                 new.execute(delete(Base.metadata.tables[name]))
         return
     migrate(target)
     with _connection(source) as old, _connection(target, write=True) as new:
         if again and _holds_cases(new) and _changes(new) == _changes(old):
             return
-        tables = [table for table in Base.metadata.sorted_tables if table.name not in PASSING]
+        tables = [table for table in Base.metadata.sorted_tables if table.name not in left_out]
         for table in tables:
             if (
                 table.name != ChangeRow.__tablename__

@@ -17,7 +17,14 @@ from xemplar.catalog.case import Batch, Case, case_elsewhere, case_id_of, case_i
 from xemplar.catalog.filters import conditions
 from xemplar.catalog.rows import batch_of, case_of, parts
 from xemplar.catalog.schema import reading
-from xemplar.catalog.tables import CaseRow, ChangeRow, EmbeddingRow, FindingRow, RemovalRow
+from xemplar.catalog.tables import (
+    CaseRow,
+    ChangeRow,
+    EmbeddingRow,
+    FindingRow,
+    ReferenceRow,
+    RemovalRow,
+)
 from xemplar.data.findings import VOCABULARY, known_finding
 from xemplar.errors import CorruptArtefact, NotFound
 
@@ -76,6 +83,13 @@ class CatalogReader:
         with self._reading() as connection, Session(connection) as session:
             row = session.scalar(query)
             return None if row is None else case_of(row)
+
+    def reference(self, case_id: str) -> bytes | None:
+        """Return the sealed reference of a case to its study; None if none is kept."""
+        query = select(ReferenceRow.sealed).join(CaseRow, CaseRow.id == ReferenceRow.case)
+        query = query.where(CaseRow.case_id == case_id, *self.access.conditions())
+        with self._reading() as connection:
+            return connection.scalar(query)
 
     def find_image(self, image_sha256: str) -> Case | None:
         """Return the case of an image by the sha256 hex digest of its bytes, or None.

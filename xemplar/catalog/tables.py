@@ -83,6 +83,25 @@ class CaseRow(Base):
     change: Mapped[int] = mapped_column(Number, server_default="0", index=True)
 
 
+class ReferenceRow(Base):
+    """The study of a case in the hospital's archive, sealed; see `xemplar.retrieval.references`."""
+
+    __tablename__ = "case_references"
+
+    case: Mapped[int] = mapped_column(
+        Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class FetchedRow(Base):
+    """An image or study that is fetched from an archive; see `xemplar.operations.fetched`."""
+
+    __tablename__ = "fetched"
+
+    digest: Mapped[str] = mapped_column(String(32), primary_key=True)  # keyed
+
+
 class FindingRow(Base):
     """A finding present in a case, or "No Finding": `Case.findings`, to filter by."""
 
@@ -308,3 +327,6 @@ class RateRow(Base):
 
 PASSING = (RememberedQueryRow.__tablename__, RateRow.__tablename__)
 """Tables whose rows no copy of a catalog holds: they pass by themselves, within a day."""
+
+REFERENCES = (ReferenceRow.__tablename__,)
+"""Tables whose rows a backup holds only if it is told to."""

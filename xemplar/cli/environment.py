@@ -46,6 +46,7 @@ SETTINGS = (
     "STOP_SECONDS",
     "STORE",
     "THREADS",
+    "VIEWER_URL",
     "WAIT_SECONDS",
     "WITHOUT_KEYS",
     "WRONG_KEYS_PER_MINUTE",

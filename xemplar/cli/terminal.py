@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from xemplar.names import escape_unprintable
 
 if TYPE_CHECKING:
     from xemplar.data.datasets import Dataset
+
+REASONS = 8
+"""Number of most frequent reasons in a summary."""
 
 DEFAULT_STORE = Path("xemplar-store")
 
@@ -130,6 +134,15 @@ IndexUrlOption = Annotated[
         help="Milvus server that holds the index, as milvus://HOST:19530; default: the store.",
     ),
 ]
+ViewerUrlOption = Annotated[
+    str,
+    typer.Option(
+        "--viewer-url",
+        envvar="XEMPLAR_VIEWER_URL",
+        help="Address of a study in your viewer, with {study} for its UID: each case of a DICOM "
+        "image keeps a sealed reference to its study. Default: none is kept.",
+    ),
+]
 TableOption = Annotated[
     Path | None,
     typer.Option(
@@ -232,6 +245,12 @@ def columns_of(given: list[str]) -> dict[str, str]:
     return columns
 
 
+def counted(label: str, reasons: "Counter[str]") -> str:
+    """Format a total and the most frequent reasons."""
+    details = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(REASONS))
+    return f"{reasons.total():,} {label}{f' ({details})' if details else ''}"
+
+
 @contextmanager
 def shown(bar: Progress) -> Iterator[Callable[[], None]]:
     """Yield the function that shows a bar, so that an early failure shows none."""
@@ -243,8 +262,13 @@ def shown(bar: Progress) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield the function that advances a progress bar with speed and time left, on stderr."""
+def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Yield the function that advances a progress bar with speed and time left, on stderr.
+
+    Args:
+        description: what is counted.
+        total: number of them; None if it is unknown.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -9,6 +9,7 @@ import cv2
 from xemplar.archive.artefact import new_folder
 from xemplar.data.findings import NO_FINDING
 from xemplar.errors import ConfigurationError
+from xemplar.phantom.film import film
 from xemplar.phantom.radiograph import check, phantom
 
 _SPLITS = ("train", "train", "train", "val", "train", "train", "test", "train", "train", "test")
@@ -20,6 +21,7 @@ def write_phantoms(
     *,
     seed: int = 0,
     size: int = 320,
+    dicom: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> None:
     """Write a data set of phantoms atomically.
@@ -34,6 +36,7 @@ def write_phantoms(
         count: Number of images, at least 1.
         seed: Of the first image; the others follow it.
         size: Pixels along each edge, 64 to 2048.
+        dicom: Whether to write each as a DX object, too: `dicom/phantom-000000.dcm` onwards.
         on_progress: Called after each image with the number written.
 
     Raises:
@@ -51,6 +54,9 @@ def write_phantoms(
             image = phantom(seed + i, size=size)
             file = f"images/phantom-{i:06d}.png"
             (beside / file).write_bytes(cv2.imencode(".png", image.pixels)[1].tobytes())
+            if dicom:
+                (beside / "dicom").mkdir(exist_ok=True)
+                (beside / "dicom" / f"phantom-{i:06d}.dcm").write_bytes(film(image))
             names = "|".join(p.finding for p in image.findings) or NO_FINDING
             split = _SPLITS[i % len(_SPLITS)]
             labels.append(

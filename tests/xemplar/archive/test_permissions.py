@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 from xemplar_indexer.cli_store import backup
-from xemplar_indexer.publishing import build_generation
 
 from tests.images import drawn_image, encoded
 from tests.stores import SmallStore, small_store
@@ -18,6 +17,7 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Description, migrate, open_catalog
 from xemplar.cli.terminal import store_folder
 from xemplar.imaging import decode
+from xemplar.indexing.publishing import build_generation
 from xemplar.model.checkpoint import keep, load
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.phantom import write_phantoms

@@ -93,7 +93,7 @@ def test_what_the_user_says_of_threads_is_kept() -> None:
 def test_a_host_program_keeps_its_threads() -> None:
     code = """
 import os
-import xemplar.retrieval.retriever, xemplar.model.encoder, xemplar_app.main, xemplar_indexer.job
+import xemplar.retrieval.retriever, xemplar.model.encoder, xemplar_app.main, xemplar.indexing.job
 assert not {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"} & set(os.environ)
 """
     clean = {name: value for name, value in os.environ.items() if name not in THREADS}

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
-from xemplar_indexer.publishing import build_generation
 
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
+from xemplar.indexing.publishing import build_generation
 from xemplar.model.checkpoint import load
 from xemplar.model.encoder import Precision, open_encoder
 from xemplar.retrieval import snapshot

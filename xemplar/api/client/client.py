@@ -21,6 +21,7 @@ from xemplar.api import (
     BlindList,
     Caller,
     CaseChange,
+    CaseDetailOut,
     CaseIn,
     CaseListParameters,
     CaseOut,
@@ -231,9 +232,9 @@ class Client:
         """Lists the findings that filters can name: those of cases and of the network."""
         return self._service.read(FindingList, "GET", "/findings").findings
 
-    def case(self, case_id: str) -> CaseOut:
+    def case(self, case_id: str) -> CaseDetailOut:
         """Returns a case."""
-        return self._service.read(CaseOut, "GET", _path("cases", case_id))
+        return self._service.read(CaseDetailOut, "GET", _path("cases", case_id))
 
     def put_case(self, image: ImageFile, about: CaseIn) -> NewCaseOut:
         """Adds a case, searchable at once; an image that is indexed already gets the new fields."""

@@ -17,6 +17,7 @@ from xemplar.errors import ImageTooLarge, InputError, UnreadableImage
 from xemplar.imaging import Limits, Radiograph, decode
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
 from xemplar.retrieval.ingest import PreparedImage
+from xemplar.retrieval.references import StudyReferences
 
 MISSING = "there is no such file"
 
@@ -45,6 +46,7 @@ class KnownImage:
 
     image: DatasetImage
     sha256: str
+    reference: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,7 @@ class NewImage:
 
     image: DatasetImage
     prepared: PreparedImage
+    reference: bytes | None = None
 
     @property
     def sha256(self) -> str:
@@ -63,8 +66,36 @@ class NewImage:
 Read: TypeAlias = NewImage | KnownImage | SkippedImage
 
 
+Load: TypeAlias = Callable[[DatasetImage], tuple[DatasetImage, bytes]]
+"""Reads an image's bytes; returns them with the image, completed by what they say themselves."""
+
+
+def load_file(image: DatasetImage) -> tuple[DatasetImage, bytes]:
+    """Read an image's file, refusing one above the size limit before it fills the memory.
+
+    The folder may have changed since it was listed: reading must not block on a pipe or an endless
+    file.
+
+    Raises:
+        ImageTooLarge, UnreadableImage: the file is too large, or none.
+        OSError: it cannot be read.
+    """
+    limit = Limits().max_bytes
+    with open(image.path, "rb", opener=_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableImage("it is a pipe or device, not a file")
+        data = b"" if status.st_size > limit else file.read(limit + 1)
+    if (size := max(status.st_size, len(data))) > limit:
+        raise ImageTooLarge(f"the file has {size:,} bytes; the limit is {limit:,}")
+    return image, data
+
+
 class Reader:
-    """Reads images into network inputs; called by several threads."""
+    """Reads images into network inputs; called by several threads.
+
+    Where references to studies are kept, each image has its own, sealed.
+    """
 
     def __init__(
         self,
@@ -75,23 +106,27 @@ class Reader:
         any_body_part: bool = False,
         burned_in_text: bool = False,
         decode: Callable[[bytes], Radiograph] = decode,
+        load: Load = load_file,
+        references: StudyReferences | None = None,
     ) -> None:
         self._decode = decode
+        self._load = load
+        self._references = references
         self._any_body_part = any_body_part
         self._burned_in_text = burned_in_text
         self._media = media
         self._spec = spec
         self._known = known
-        self._limits = Limits()
 
     def __call__(self, image: DatasetImage) -> Read:
         """Read an image, and write its pictures unless it is known."""
         try:
-            data = self._bytes(image.path)
+            image, data = self._load(image)
             sha256 = hashlib.sha256(data).hexdigest()
+            reference = self._references.seal(data, sha256) if self._references else None
             # a known image whose pictures were lost is processed again
             if sha256 in self._known and self._media.has(sha256, self._spec):
-                return KnownImage(image, sha256)
+                return KnownImage(image, sha256, reference)
             radiograph = self._decode(data)
         except FileNotFoundError:
             return SkippedImage(image.path, MISSING)
@@ -107,23 +142,7 @@ class Reader:
             return SkippedImage(image.path, BURNED_IN)
         inputs = preprocess(radiograph, self._spec)
         self._media.write(radiograph, inputs, self._spec)
-        return NewImage(image, PreparedImage.of(radiograph, inputs))
-
-    def _bytes(self, path: Path) -> bytes:
-        """Read a file, refusing one above the size limit before it fills the memory.
-
-        The folder may have changed since it was listed: reading must not block on a pipe or an
-        endless file.
-        """
-        limit = self._limits.max_bytes
-        with open(path, "rb", opener=_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableImage("it is a pipe or device, not a file")
-            data = b"" if status.st_size > limit else file.read(limit + 1)
-        if (size := max(status.st_size, len(data))) > limit:
-            raise ImageTooLarge(f"the file has {size:,} bytes; the limit is {limit:,}")
-        return data
+        return NewImage(image, PreparedImage.of(radiograph, inputs), reference)
 
 
 def _without_waiting(path: str, flags: int) -> int:

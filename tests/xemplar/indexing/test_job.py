@@ -14,10 +14,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from xemplar_indexer.copies import SAME_IMAGE
-from xemplar_indexer.job import IndexingResult, embed_images
-from xemplar_indexer.publishing import build_generation
-from xemplar_indexer.reader import Reader, SkippedImage
 
 from tests.images import dicom, drawn_image, encoded, seeded_weights
 from xemplar.archive.media import Media
@@ -28,6 +24,10 @@ from xemplar.errors import NothingIndexed
 from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
 from xemplar.index import open_generation
+from xemplar.indexing.copies import SAME_IMAGE
+from xemplar.indexing.job import IndexingResult, embed_images
+from xemplar.indexing.publishing import build_generation
+from xemplar.indexing.reader import Reader, SkippedImage
 from xemplar.model.checkpoint import Checkpoint, load, save
 from xemplar.model.densenet import Features
 from xemplar.model.encoder import Encoder, Precision, open_encoder

@@ -16,10 +16,11 @@ again.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias, TypeVar
 
@@ -31,15 +32,27 @@ from xemplar.catalog import Catalog, Description, Entry
 from xemplar.data.datasets import DatasetImage
 from xemplar.data.splits import PatientSplit
 from xemplar.imaging import Radiograph, decode
+from xemplar.indexing.copies import SAME_IMAGE, DuplicateFinder
+from xemplar.indexing.reader import (
+    KnownImage,
+    Load,
+    NewImage,
+    Read,
+    Reader,
+    SkippedImage,
+    in_order,
+    load_file,
+)
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
 from xemplar.retrieval.ingest import BLANK, embed
-
-from .copies import SAME_IMAGE, DuplicateFinder
-from .reader import KnownImage, NewImage, Read, Reader, SkippedImage, in_order
+from xemplar.retrieval.references import StudyReferences
 
 STREAMS = 2
 """Batches encoded at once (see `open_encoder`); more hold more memory and gain nothing."""
+
+MOST_IMAGES = 16 * BATCH
+"""Images of a batch that need no embedding; and images kept before `on_kept` is called."""
 
 T = TypeVar("T")
 
@@ -67,7 +80,7 @@ class IndexingResult:
 
 
 def embed_images(
-    images: Sequence[DatasetImage],
+    images: Iterable[DatasetImage],
     store: Store,
     catalog: Catalog,
     encoder: Encoder,
@@ -76,13 +89,17 @@ def embed_images(
     any_body_part: bool = False,
     burned_in_text: bool = False,
     decode: Callable[[bytes], Radiograph] = decode,
+    load: Load = load_file,
+    references: StudyReferences | None = None,
     on_progress: Callable[[int], None] | None = None,
+    on_kept: Callable[[Sequence[Path]], None] | None = None,
 ) -> IndexingResult:
     """Add images to a store's catalog and media, embedding new ones.
 
     Args:
-        images: of one or more data sets. For a repeated file, the later description wins; of
-            several files with the same image, such as two resolutions, only the first is added.
+        images: of one or more data sets, consumed lazily. For a repeated file, the later
+            description wins; of several files with the same image, such as two resolutions, only
+            the first is added.
         store: destination.
         catalog: of that store.
         encoder: of the checkpoint to embed with; encodes as many batches at once as it has
@@ -92,7 +109,10 @@ def embed_images(
             DICOM header.
         burned_in_text: include images with burned-in text according to their DICOM header.
         decode: decodes an image's file; called from several threads.
+        load: reads an image's bytes, as `load_file` does; called from several threads.
+        references: seals the studies' UIDs; None to keep none.
         on_progress: called with the number of processed images after each.
+        on_kept: see `write_images`.
 
     Raises:
         ConfigurationError: the catalog cannot be written to.
@@ -105,6 +125,8 @@ def embed_images(
         any_body_part=any_body_part,
         burned_in_text=burned_in_text,
         decode=decode,
+        load=load,
+        references=references,
     )
 
     def entries(images: Sequence[Described[NewImage]]) -> Sequence[Entry | None]:
@@ -112,7 +134,14 @@ def embed_images(
 
     items = in_order(read, images, workers, ahead=2 * BATCH)
     return write_images(
-        items, store, catalog, encoder.checkpoint, entries, on_progress, streams=encoder.streams
+        items,
+        store,
+        catalog,
+        encoder.checkpoint,
+        entries,
+        on_progress,
+        on_kept=on_kept,
+        streams=encoder.streams,
     )
 
 
@@ -124,6 +153,7 @@ def write_images(
     embed: Callable[[Sequence[Described[NewImage]]], Sequence[Entry | None]],
     on_progress: Callable[[int], None] | None = None,
     *,
+    on_kept: Callable[[Sequence[Path]], None] | None = None,
     streams: int = 1,
 ) -> IndexingResult:
     """Add read images to a store's catalog: the later stages of `embed_images`.
@@ -136,6 +166,8 @@ def write_images(
         embed: makes the catalog entries of up to `BATCH` new images, in their order; None for a
             zero embedding.
         on_progress: called with the number of processed images after each.
+        on_kept: called from another thread with the paths of images that need never be read again:
+            they are on disk and in the catalog, or left out for good.
         streams: calls of ``embed`` at once, from different threads.
 
     Raises:
@@ -146,13 +178,14 @@ def write_images(
     media = Media(store.media)
     describe = partial(_description, store, checkpoint.card.split)
     reused, unreadable, seen = 0, list[SkippedImage](), set[str]()
-    with _Batches(catalog, media, checkpoint, embed, streams) as batches:
+    with _Batches(catalog, media, checkpoint, embed, streams, on_kept) as batches:
         for done, item in enumerate(items, start=1):
             if isinstance(item, SkippedImage):
                 unreadable.append(item)
+                batches.leave_out(item)
             elif isinstance(item, KnownImage) or item.sha256 in seen:
                 reused += 1
-                batches.describe(item.sha256, describe(item.image))
+                batches.describe(item, describe(item.image))
             else:
                 seen.add(item.sha256)
                 batches.embed(item, describe(item.image))
@@ -167,11 +200,21 @@ def write_images(
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """Images whose embeddings are computed, and descriptions to update after them."""
+    """Images whose embeddings are computed, and what to write after them.
+
+    Attributes:
+        images: to embed.
+        entries: their catalog entries; None if there are no images.
+        described: descriptions of other images.
+        references: image digest -> sealed reference, of all of these.
+        paths: of all of these and of images that were left out.
+    """
 
     images: Sequence[NewImage]
     entries: Future[Sequence[Entry | None]] | None
     described: Sequence[Described[str]]
+    references: Mapping[str, bytes]
+    paths: Sequence[Path]
 
 
 class _Batches:
@@ -189,6 +232,7 @@ class _Batches:
         checkpoint: Checkpoint,
         embed: Callable[[Sequence[Described[NewImage]]], Sequence[Entry | None]],
         streams: int,
+        on_kept: Callable[[Sequence[Path]], None] | None,
     ) -> None:
         self.embedded = 0
         self.left_out: list[SkippedImage] = []
@@ -198,8 +242,12 @@ class _Batches:
         self._checkpoint = checkpoint.digest
         self._embed = embed
         self._streams = streams
+        self._on_kept = on_kept
         self._images: list[Described[NewImage]] = []
         self._described: list[Described[str]] = []
+        self._references: dict[str, bytes] = {}
+        self._paths: list[Path] = []
+        self._kept: list[Path] = []
         self._encoders = ThreadPoolExecutor(streams, "encoder")
         self._encoding: deque[_Batch] = deque()
         self._writer = ThreadPoolExecutor(1, "writer")
@@ -218,6 +266,7 @@ class _Batches:
                 while self._encoding:  # an interrupted job keeps the batches that it has begun
                     self._finish()
             self._wait()
+            self._confirm()
         finally:
             self._encoders.shutdown(cancel_futures=True)
             self._writer.shutdown()
@@ -225,30 +274,44 @@ class _Batches:
     def embed(self, image: NewImage, description: Description) -> None:
         """Add an image to the current batch; a full batch is embedded."""
         self._images.append((image, description))
-        if len(self._images) == BATCH:
-            self._flush()
+        self._add(image)
 
-    def describe(self, sha256: str, description: Description) -> None:
+    def describe(self, image: NewImage | KnownImage, description: Description) -> None:
         """Update the description of an image that needs no embedding."""
-        self._described.append((sha256, description))
-        if len(self._described) >= 16 * BATCH:
+        self._described.append((image.sha256, description))
+        self._add(image)
+
+    def leave_out(self, image: SkippedImage) -> None:
+        """Note the path of an image that is not added."""
+        self._paths.append(image.path)
+        self._flush_if_full()
+
+    def _add(self, image: NewImage | KnownImage) -> None:
+        self._paths.append(image.image.path)
+        if image.reference is not None:
+            self._references[image.sha256] = image.reference
+        self._flush_if_full()
+
+    def _flush_if_full(self) -> None:
+        if len(self._images) == BATCH or len(self._paths) >= MOST_IMAGES:
             self._flush()
 
     def _flush(self) -> None:
         """Begin to embed the current batch; finish the oldest one once all streams are busy."""
-        images, described = self._images, self._described
-        self._images, self._described = [], []
+        images, described, references = self._images, self._described, self._references
+        paths, self._paths = self._paths, []
+        self._images, self._described, self._references = [], [], {}
         entries = self._encoders.submit(self._embed, images) if images else None
-        self._encoding.append(_Batch([new for new, _ in images], entries, described))
+        new = [new for new, _ in images]
+        self._encoding.append(_Batch(new, entries, described, references, paths))
         if len(self._encoding) > self._streams:
             self._finish()
 
     def _finish(self) -> None:
         batch = self._encoding.popleft()
         entries = self._entries(batch)
-        if entries or batch.described:
-            self._wait()  # one batch is written at a time, in order
-            self._written = self._writer.submit(self._write, entries, batch.described)
+        self._wait()  # one batch is written at a time, in order
+        self._written = self._writer.submit(self._write, entries, batch)
 
     def _entries(self, batch: _Batch) -> list[Entry]:
         """Wait for a batch's embeddings; leave out zero embeddings and duplicates."""
@@ -277,8 +340,20 @@ class _Batches:
         self.embedded += len(kept)
         return kept
 
-    def _write(self, entries: Sequence[Entry], described: Iterable[Described[str]]) -> None:
-        self._catalog.add(self._checkpoint, entries, described)
+    def _write(self, entries: Sequence[Entry], batch: _Batch) -> None:
+        if entries or batch.described:
+            self._catalog.add(self._checkpoint, entries, batch.described, batch.references)
+        if self._on_kept is not None:
+            self._kept += batch.paths
+            if len(self._kept) >= MOST_IMAGES:
+                self._confirm()
+
+    def _confirm(self) -> None:
+        """Report the images written so far; their pictures are durable before."""
+        kept, self._kept = self._kept, []
+        if kept and self._on_kept is not None:
+            self._media.sync()
+            self._on_kept(kept)
 
     def _wait(self) -> None:
         written, self._written = self._written, None

@@ -12,6 +12,7 @@ from xemplar.catalog import Catalog, GenerationRecord, Generations
 from xemplar.errors import ArtefactError, NotFound, XemplarError
 from xemplar.index import (
     AUTO,
+    LiveIndex,
     Manifest,
     SimilarityCalibration,
     Source,
@@ -24,10 +25,10 @@ from xemplar.index import (
     remove,
 )
 from xemplar.index.manifest import SCHEMA
+from xemplar.indexing.canary import check_generation
 from xemplar.model.checkpoint import Checkpoint, find, keep
-from xemplar.retrieval.snapshot import publish_usable
-
-from .canary import check_generation
+from xemplar.model.encoder import Precision, open_encoder
+from xemplar.retrieval.snapshot import Snapshot, new_validator, publish_usable
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,19 @@ def build_generation(
 def activate(store: Store, catalog: Catalog, name: str) -> None:
     """Publish a generation whose checkpoint the store contains (see `publish_usable`)."""
     publish_usable(name, store, catalog)
+
+
+def fit_validator(
+    store: Store,
+    catalog: Catalog,
+    checkpoint: Checkpoint,
+    precision: Precision = Precision.AUTO,
+    threads: int = 0,
+) -> None:
+    """Fit the input validator of the live generation now, so that no service start waits for it."""
+    encoder = open_encoder(checkpoint, precision=precision, threads=threads)
+    generation = LiveIndex.of(open_generation(store, checkpoint, catalog=catalog), catalog)
+    new_validator(Snapshot(encoder, generation), catalog, store)
 
 
 def _record(catalog: Catalog, manifest: Manifest) -> None:
