@@ -10,11 +10,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from xemplar.api.search import Search
-from xemplar.catalog import Description
+from xemplar.catalog import Description, case_id_of
 from xemplar.errors import BurnedInText, InputError, NotARadiograph, StorageError, XemplarError
 from xemplar.imaging.preprocess import preprocess
 from xemplar.index import current
 from xemplar.operations.audit import Audit, AuditEntry
+from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.result import Answer
 from xemplar.retrieval.retriever import Retriever
 
@@ -50,11 +51,13 @@ class Answering:
         settings: NodeSettings,
         metrics: Metrics,
         backoff: Callable[[float], Backoff] = Backoff,
+        references: StudyReferences | None = None,
     ) -> None:
         self._outbox = outbox
         self._retriever = retriever
         self._settings = settings
         self._metrics = metrics
+        self._references = references
         self._audit = Audit(retriever.catalog.engine)
         self._schedule = Schedule(settings.retry_seconds, backoff)
         self._unusable = ""
@@ -129,6 +132,8 @@ class Answering:
         source = self._settings.source
         patient = self._pseudonym(read_source(data))
         taken = retriever.put(image, Description(source=source, patient=patient))
+        if self._references is not None and taken.case.case_id == case_id_of(image.sha256):
+            self._references.keep(data, image.sha256, retriever.catalog)
         self._audit.add([AuditEntry.of_command("dicom index", subject=taken.case.case_id)])
 
     def _own_cases(self, source: SourceImage) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from xemplar.cli.terminal import (
     DatabaseOption,
     IndexUrlOption,
     StoreOption,
+    ViewerUrlOption,
 )
 
 from ..settings import NodeSettings, read_settings
@@ -27,6 +28,7 @@ def listen(
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
     index_url: IndexUrlOption = "",
+    viewer_url: ViewerUrlOption = "",
     *,
     options: dict[str, Any],
 ) -> None:
@@ -55,6 +57,7 @@ def listen(
     from xemplar.imaging.decoder_pool import DecodingPool
     from xemplar.index import current
     from xemplar.model.checkpoint import default_checkpoint
+    from xemplar.retrieval.references import study_references
     from xemplar.retrieval.retriever import Retriever
 
     from ..outbox.archive import open_archive
@@ -64,6 +67,7 @@ def listen(
     logging.getLogger("xemplar").setLevel(logging.INFO)
     log, place = logging.getLogger("xemplar.pacs"), Store(store, index_url)
     settings = read_settings(**options)
+    references = study_references(place, viewer_url)
     wanted = settings.do != "index" or bool(settings.archive)  # results of before may wait
     archive = open_archive(settings) if wanted else None
     # a store without an index, or another catalog, is refused before anything is acknowledged
@@ -81,7 +85,7 @@ def listen(
         path = checkpoint or default_checkpoint()
         retriever = Retriever.open(path, place, database, decoder)
         of_retriever.callback(retriever.close)
-        node.answer(retriever)
+        node.answer(retriever, references)
         log.info("ready: %s answers", retriever.generation.name)
         asked_to_stop.get()
         log.info("stopping")

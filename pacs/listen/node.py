@@ -18,6 +18,7 @@ from threading import Event, Thread
 from typing import TypeAlias
 
 from xemplar.errors import ConfigurationError, StorageError
+from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.retriever import Retriever
 
 from ..metrics import Metrics
@@ -156,9 +157,16 @@ class Node:
         for loop in self._loops:
             loop.start()
 
-    def answer(self, retriever: Retriever) -> None:
-        """Answer with a retriever, which belongs to the caller."""
-        answering = Answering(self._outbox, retriever, self._settings, self.metrics)
+    def answer(self, retriever: Retriever, references: StudyReferences | None = None) -> None:
+        """Answer with a retriever, which belongs to the caller.
+
+        Args:
+            retriever: of the store.
+            references: keeps the studies of images that become cases; None to keep none.
+        """
+        answering = Answering(
+            self._outbox, retriever, self._settings, self.metrics, references=references
+        )
 
         def work() -> bool:
             worked = answering.work()

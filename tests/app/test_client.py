@@ -119,7 +119,7 @@ def test_a_query_is_answered_as_over_http(
 def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
     """Dates, numbers, lists and choices come to the service as it wants them."""
     today = datetime.now(UTC).date()
-    other = reading.query(small.images[1]).neighbours[0].case_id
+    other, liked, unliked, *_ = (near.case_id for near in reading.query(small.images[1]).neighbours)
     question = QueryParameters(
         any_of=["Effusion", "No Finding"],
         all_of=[],
@@ -139,6 +139,9 @@ def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
         near_duplicates="keep",
         one_per_patient=True,
         exact=True,
+        like=[liked],
+        unlike=[unliked],
+        region="0,0,1,0.5",
         include="overlays",
     )
     assert question.model_fields_set == QueryParameters.model_fields.keys() - {

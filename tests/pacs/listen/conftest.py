@@ -14,6 +14,7 @@ from xemplar_pacs.settings import NodeSettings
 from tests.pacs.conftest import open_retriever
 from tests.pacs.peers import Archive
 from tests.stores import SmallStore
+from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.retriever import Retriever
 
 Started = Callable[..., AbstractContextManager[Node]]
@@ -43,7 +44,12 @@ def settings_of(folder: Path, **changed: Any) -> NodeSettings:
 
 
 @contextmanager
-def started(folder: Path, retriever: Retriever | None = None, **changed: Any) -> Iterator[Node]:
+def started(
+    folder: Path,
+    retriever: Retriever | None = None,
+    references: StudyReferences | None = None,
+    **changed: Any,
+) -> Iterator[Node]:
     """A node that receives; it answers if it is given a retriever."""
     settings = settings_of(folder, **changed)
     with ExitStack() as closing:
@@ -52,7 +58,7 @@ def started(folder: Path, retriever: Retriever | None = None, **changed: Any) ->
         archive = None if settings.do == "index" else open_archive(settings)
         node = closing.enter_context(running(settings, outbox, archive))
         if retriever is not None:
-            node.answer(retriever)
+            node.answer(retriever, references)
         yield node
 
 

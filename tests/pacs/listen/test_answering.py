@@ -20,6 +20,7 @@ from tests.pacs.peers import Archive, send
 from xemplar.catalog import case_id_of
 from xemplar.errors import DatabaseUnreachable
 from xemplar.operations.audit import Audit
+from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.retriever import Retriever
 
 IMAGE = drawn_image(50, 120, 100)
@@ -149,6 +150,20 @@ def test_indexing_makes_a_case_of_the_patients_pseudonym(
     issuer = IDENTITY["IssuerOfPatientID"]
     pseudonym = own_retriever.store.pseudonym(f"ward:{issuer}", IDENTITY["PatientID"])
     assert (case.source, case.patient, case.sex, case.file) == ("ward", pseudonym, "F", None)
+
+
+def test_an_indexed_case_leads_to_its_study_where_a_viewer_is_set(
+    folder: Path, own_retriever: Retriever, outbox: Outbox
+) -> None:
+    catalog = own_retriever.catalog
+    references = StudyReferences(own_retriever.store, "https://viewer.example/{study}")
+    with started(folder, own_retriever, references, do="index") as node:
+        send(node.server.port, cr_film(IMAGE))
+        wait_until(lambda: outbox.outcomes() == {"indexed": 1})
+    (case,) = catalog.cases([13]).values()
+    sealed = catalog.reference(case.case_id)
+    assert sealed is not None
+    assert references.link(case.case_id, sealed) == f"https://viewer.example/{STUDY}"
 
 
 def test_both_answers_first_and_then_indexes(
