@@ -38,7 +38,7 @@ def read_as(checkpoint: Checkpoint, films: Sequence[Path]) -> Iterator[tuple[Pre
 
 
 def contradictions(found: Sequence[Prediction]) -> set[str]:
-    """What contradicts itself in the predictions of one film."""
+    """Contradictions in the predictions of one image."""
     bold = [one for one in found if one.standing == "called"]
     grey = [one for one in found if one.standing == "usual"]
     pairs = list(product(bold, grey))

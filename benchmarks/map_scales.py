@@ -1,4 +1,4 @@
-"""What the fixed scales and the colours of maps rest on (docs/decisions/0046).
+"""Measurements that the fixed scales and the colours of maps rest on (docs/decisions/0046).
 
     python -m benchmarks.map_scales --store STORE --images nih14
 

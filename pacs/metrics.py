@@ -48,7 +48,7 @@ class _Waiting(Collector):
         yield GaugeMetricFamily("xemplar_pacs_oldest_seconds", "")
 
 
-class Metrics:
+class NodeMetrics:
     """Metrics of one node, in a registry of its own so that nodes in tests do not mix.
 
     Attributes:

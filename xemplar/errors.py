@@ -1,4 +1,6 @@
-"""Exceptions of the domain. Each message states the problem, the value, the limit and the remedy.
+"""Exceptions of the domain; doubts about images that are accepted.
+
+Each message states the problem, the value, the limit and the remedy.
 
 XemplarError
 ├── InputError                  the caller's image or query
@@ -34,6 +36,25 @@ XemplarError
     ├── ServiceUnreachable      no response to it, or not from the service
     └── ArchiveUnreachable      a hospital's archive does not answer
 """
+
+from typing import Literal, TypeAlias
+
+Doubt: TypeAlias = Literal[
+    "turned_right",
+    "upside_down",
+    "turned_left",
+    "inverted",
+    "unlike",
+    "not_frontal",
+    "other_part",
+    "text",
+]
+"""The input validator finds the first five: turned by a quarter clockwise or anticlockwise, or by a
+half; bones dark; unlike everything indexed, as a child among adults, an animal or a photograph. A
+DICOM header states the others: not frontal, not a chest, text burnt into the picture."""
+
+TURNED: tuple[Doubt, ...] = ("turned_right", "upside_down", "turned_left")
+"""By one, two and three quarter turns clockwise."""
 
 
 class XemplarError(Exception):

@@ -26,7 +26,7 @@ from xemplar.cli.terminal import (
     progress,
 )
 
-from .pace import Hours, Pace
+from .pace import Hours, RateLimit
 
 if TYPE_CHECKING:
     from xemplar.archive.store import Store
@@ -195,7 +195,7 @@ def fetch(
                 query,
                 journal,
                 source,
-                pace=Pace(rate),
+                pace=RateLimit(rate),
                 may_go_on=lambda: hours.seconds_until(_now()) == 0,
             )
             outcome = _run(

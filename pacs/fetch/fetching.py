@@ -23,7 +23,7 @@ from ..conformance import RECEIVED
 from ..results.source import read_source
 from .archive import VANISHED, ArchiveImage, ArchiveStudy, DicomWebArchive
 from .journal import Journal
-from .pace import Pace
+from .pace import RateLimit
 from .query import FetchQuery
 
 STUDIES = 100
@@ -49,7 +49,7 @@ class Fetching:
         journal: Journal,
         source: str,
         *,
-        pace: Pace = Pace(0),
+        pace: RateLimit = RateLimit(0),
         may_go_on: Callable[[], bool] = lambda: True,
     ) -> None:
         """Prepare a run.

@@ -1,4 +1,4 @@
-"""What was fetched before. UIDs are keyed digests in the catalog, and in nothing that lasts."""
+"""Record of what was fetched: UIDs as keyed digests in the catalog, and in nothing that lasts."""
 
 from collections.abc import Collection, Iterable, Sequence
 

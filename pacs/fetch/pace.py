@@ -11,7 +11,7 @@ from datetime import time as time_of_day
 from xemplar.errors import InvalidArgument
 
 
-class Pace:
+class RateLimit:
     """Lets at most so many images a second begin. Thread-safe."""
 
     def __init__(

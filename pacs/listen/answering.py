@@ -19,7 +19,7 @@ from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.result import Answer
 from xemplar.retrieval.retriever import Retriever
 
-from ..metrics import Metrics
+from ..metrics import NodeMetrics
 from ..outbox.backoff import Backoff
 from ..outbox.outbox import Item, NewResult, Outbox
 from ..outbox.schedule import Schedule
@@ -49,7 +49,7 @@ class Answering:
         outbox: Outbox,
         retriever: Retriever,
         settings: NodeSettings,
-        metrics: Metrics,
+        metrics: NodeMetrics,
         backoff: Callable[[float], Backoff] = Backoff,
         references: StudyReferences | None = None,
     ) -> None:

@@ -21,7 +21,7 @@ from xemplar.errors import ConfigurationError, StorageError
 from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.retriever import Retriever
 
-from ..metrics import Metrics
+from ..metrics import NodeMetrics
 from ..outbox.archive import Archive
 from ..outbox.delivery import Delivery
 from ..outbox.outbox import Outbox
@@ -119,7 +119,7 @@ class Node:
         """
         self._settings = settings
         self._outbox = outbox
-        self.metrics = Metrics(outbox)
+        self.metrics = NodeMetrics(outbox)
         self._loops: list[Loop] = []
         self._delivery: Loop | None = None
         self._answering: Loop | None = None

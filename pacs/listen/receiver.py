@@ -18,7 +18,7 @@ from xemplar.imaging.dicom.image_pixel import image_pixel
 from xemplar.imaging.dicom.part10 import read_header
 
 from ..conformance import RECEIVED
-from ..metrics import Metrics
+from ..metrics import NodeMetrics
 from ..outbox.outbox import Outbox, image_digest
 from ..results.discretion import silenced
 from ..results.source import read_source
@@ -57,7 +57,7 @@ class Receiver:
     def __init__(
         self,
         outbox: Outbox,
-        metrics: Metrics,
+        metrics: NodeMetrics,
         *,
         stage: str,
         limits: Limits,

@@ -19,7 +19,7 @@ from pynetdicom.events import Event
 from pynetdicom.transport import ThreadedAssociationServer
 
 from ..conformance import ENCODINGS, OF_VERIFICATION, RECEIVED, VERIFICATION
-from ..metrics import Metrics
+from ..metrics import NodeMetrics
 from ..results.discretion import quiet_network
 from ..settings import NodeSettings
 from ..tls import server_context
@@ -68,7 +68,7 @@ class PeerServer(ThreadedAssociationServer):
     request_queue_size = 64
 
     def __init__(
-        self, settings: NodeSettings, receiver: Receiver, metrics: Metrics, entity: AE
+        self, settings: NodeSettings, receiver: Receiver, metrics: NodeMetrics, entity: AE
     ) -> None:
         """Listen; `start` answers.
 
@@ -197,7 +197,7 @@ def _shaken(request: ssl.SSLSocket) -> bool:
     return True
 
 
-def open_server(settings: NodeSettings, receiver: Receiver, metrics: Metrics) -> PeerServer:
+def open_server(settings: NodeSettings, receiver: Receiver, metrics: NodeMetrics) -> PeerServer:
     """Listen for associations; see `PeerServer`.
 
     Args:

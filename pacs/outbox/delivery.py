@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from ..metrics import Metrics
+from ..metrics import NodeMetrics
 from .archive import Archive, ArchiveAway, ObjectRefused, Store
 from .backoff import Backoff
 from .outbox import Item, Outbox
@@ -26,7 +26,7 @@ class Delivery:
         self,
         outbox: Outbox,
         archive: Archive,
-        metrics: Metrics,
+        metrics: NodeMetrics,
         *,
         tries: int,
         ceiling: float,

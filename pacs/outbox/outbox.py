@@ -81,7 +81,7 @@ def image_digest(dataset: bytes) -> str:
 
 
 class Outbox:
-    """What waits in a folder. Thread-safe; commands may use it while a node runs."""
+    """Images and results waiting in a folder. Thread-safe; commands may use it beside a node."""
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         self.folder = folder

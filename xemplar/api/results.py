@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
-from xemplar.doubts import Doubt
+from xemplar.errors import Doubt
 
 NOTICE = "Research use, not for diagnosis."
 

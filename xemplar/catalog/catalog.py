@@ -1,6 +1,6 @@
 """`Catalog`: a `CatalogReader` that can also change the database."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -73,7 +73,7 @@ class Catalog(CatalogReader):
         self,
         checkpoint: str,
         entries: Sequence[Entry],
-        described: Iterable[tuple[str, Description]] = (),
+        described: Sequence[tuple[str, Description]] = (),
         references: Mapping[str, bytes] = MappingProxyType({}),
     ) -> frozenset[str]:
         """Add images and their embeddings in one idempotent transaction.
@@ -85,8 +85,7 @@ class Catalog(CatalogReader):
         Args:
             checkpoint: digest of the checkpoint that made the embeddings.
             entries: new images, or images new to this checkpoint.
-            described: applied afterwards: (image digest, description) of images that need no
-                embedding.
+            described: (image digest, description) of images that are embedded already.
             references: image digest -> sealed reference to its study, of any of these.
 
         Returns:
@@ -95,18 +94,16 @@ class Catalog(CatalogReader):
 
         Raises:
             CaseIdTaken: the case id of one of these belongs to another image; nothing is added.
-            InvalidArgument: an entry's arrays have the wrong shape, or are not finite.
-            InvalidArgument, CaseElsewhere, TooManyPatientChanges: see `check_addition`.
+            InvalidArgument: an entry's arrays have the wrong shape or are not finite; this,
+                CaseElsewhere, TooManyPatientChanges: see `check_addition`.
         """
-        described = list(described)
         for source in {d.source for _, d in described} | {e.description.source for e in entries}:
             self.access.check_source(source)
         newest = {entry.image_sha256: entry for entry in entries}
         for entry in newest.values():
             check_entry(entry)
-        descriptions = [
-            description_fields(d) | {"sha256": s} for s, d in described if d.file is not None
-        ]
+        kept = [(sha256, about) for sha256, about in described if about.file is not None]
+        descriptions = [description_fields(about) | {"sha256": sha256} for sha256, about in kept]
         ids: Mapping[str, int] = {}
         new: frozenset[str] = frozenset()
         changed = set[int]()

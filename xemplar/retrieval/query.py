@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import case_id_of
-from xemplar.doubts import Doubt
-from xemplar.errors import InputError, InvalidArgument, NotARadiograph, NotFound
+from xemplar.errors import Doubt, InputError, InvalidArgument, NotARadiograph, NotFound
 from xemplar.imaging import DISPLAY_SIDE, Radiograph
 from xemplar.imaging.overlay import shrink
 from xemplar.imaging.preprocess import covered, preprocess

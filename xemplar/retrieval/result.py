@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Case
-from xemplar.doubts import Doubt
-from xemplar.errors import NotFound
+from xemplar.errors import Doubt, NotFound
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.densenet import Features
@@ -44,7 +43,7 @@ class Prediction:
 
     @property
     def standing(self) -> Standing:
-        """How the finding is shown wherever people read it.
+        """Prominence of the finding wherever people read it.
 
         "usual" (grey) if it is not more likely than usual; otherwise "called" (bold) or, below the
         threshold, "raised". So no bold finding has a lower lift than a grey one, whatever the

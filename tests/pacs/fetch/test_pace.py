@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import pytest
-from xemplar_pacs.fetch.pace import Hours, Pace
+from xemplar_pacs.fetch.pace import Hours, RateLimit
 
 from xemplar.errors import InvalidArgument
 
@@ -15,7 +15,7 @@ def test_images_begin_at_the_rate() -> None:
         waited.append(seconds)
         now[0] += seconds
 
-    pace = Pace(4, lambda: now[0], sleep)
+    pace = RateLimit(4, lambda: now[0], sleep)
     for _ in range(3):
         pace.wait()
     now[0] += 60  # an idle minute saves up nothing
@@ -25,7 +25,7 @@ def test_images_begin_at_the_rate() -> None:
 
 
 def test_without_a_rate_nothing_waits() -> None:
-    Pace(0, lambda: 0.0, lambda _: pytest.fail("it waits")).wait()
+    RateLimit(0, lambda: 0.0, lambda _: pytest.fail("it waits")).wait()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from xemplar_pacs.listen.answering import Answering
 from xemplar_pacs.listen.node import Node
-from xemplar_pacs.metrics import Metrics
+from xemplar_pacs.metrics import NodeMetrics
 from xemplar_pacs.outbox.backoff import Backoff
 from xemplar_pacs.outbox.outbox import Outbox, image_digest
 
@@ -276,7 +276,7 @@ def failing(
             outbox,
             broken,
             settings_of(folder, tries=3),
-            Metrics(outbox),
+            NodeMetrics(outbox),
             lambda ceiling: Backoff(ceiling, now=time, chance=lambda: 0.0),
         )
         return answering, broken, time

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from xemplar_pacs.metrics import Metrics
+from xemplar_pacs.metrics import NodeMetrics
 from xemplar_pacs.outbox.archive import ArchiveAway, ObjectRefused, Store
 from xemplar_pacs.outbox.backoff import Backoff
 from xemplar_pacs.outbox.delivery import Delivery
@@ -63,7 +63,7 @@ def delivery(outbox: Outbox, archive: FakeArchive, time: Time, tries: int = 3) -
     def backoff(ceiling: float) -> Backoff:
         return Backoff(ceiling, first=1, now=time, chance=lambda: 0.0)
 
-    metrics = Metrics(outbox)
+    metrics = NodeMetrics(outbox)
     return Delivery(outbox, archive, metrics, tries=tries, ceiling=100, backoff=backoff)
 
 

@@ -23,8 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
 from xemplar.archive.artefact import write_file
-from xemplar.doubts import TURNED, Doubt
-from xemplar.errors import NotARadiograph
+from xemplar.errors import TURNED, Doubt, NotARadiograph
 from xemplar.imaging.validation.gaussian import Gaussian, Vector
 from xemplar.imaging.validation.spectrum import normalised, spectrum
 
