@@ -59,7 +59,8 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels 
     && python -m pip --python /opt/xemplar/bin/python install --no-deps --no-warn-script-location \
         --prefix /code /wheels/*.whl
 
-FROM debian:bookworm-slim AS orthanc
+# of the base of all the others, which is Debian's
+FROM python:3.11-slim-bookworm AS orthanc
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends orthanc orthanc-dicomweb \
     && rm -rf /var/lib/apt/lists/* \
