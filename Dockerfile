@@ -1,9 +1,10 @@
-# Four targets. `serve` (the last one, so the default): service, indexer, worker, DICOM node and
-# command line, without torch or a compiler. `milvus`: the same with Milvus's client, which brings
-# pandas and gRPC. `train`: the trainer and the evaluator, with torch. `orthanc`: a PACS to try the
-# DICOM node with.
+# Five targets. `serve` (the last one, so the default): service, indexer, worker and command line,
+# without torch or a compiler. `pacs`: the same with the DICOM node. `milvus`: that with Milvus's
+# client, which brings pandas and gRPC. `train`: the trainer and the evaluator, with torch.
+# `orthanc`: a PACS to try the DICOM node with.
 #
 #   docker build -t xemplar .
+#   docker build -t xemplar-pacs --target pacs .
 #   docker build -t xemplar-milvus --target milvus .
 #   docker build -t xemplar-train --target train .
 
@@ -15,6 +16,11 @@ RUN python -m venv --without-pip /opt/xemplar
 COPY requirements/serve.txt .
 RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
     --require-hashes --no-deps --requirement serve.txt
+
+FROM dependencies AS pacs-dependencies
+COPY requirements/pacs.txt .
+RUN python -m pip --python /opt/xemplar/bin/python install --no-cache-dir --no-warn-script-location \
+    --require-hashes --no-deps --requirement pacs.txt
 
 FROM dependencies AS milvus-dependencies
 COPY requirements/milvus.txt .
@@ -98,6 +104,10 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as ask; ask.urlopen(f'http://127.0.0.1:{os.environ[\"XEMPLAR_PORT\"]}/readyz', timeout=4)"]
 CMD ["serve"]
+
+FROM service AS pacs
+COPY --from=pacs-dependencies /opt/xemplar /opt/xemplar
+COPY --from=code /code /opt/xemplar
 
 FROM service AS milvus
 COPY --from=milvus-dependencies /opt/xemplar /opt/xemplar

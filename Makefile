@@ -40,7 +40,7 @@ help:
 	@echo "make docs          the documentation as a site: build/site/html/index.html"
 	@echo "make coverage      the unit tests, and which lines none of them runs"
 	@echo "make containers    build the images and run Compose with them (Docker, or Podman and buildah)"
-	@echo "make containers TARGET=serve   the same, without PostgreSQL, kills and training"
+	@echo "make containers TARGET=serve   the same, without PostgreSQL, kills, PACS and training"
 	@echo "make engines       install Milvus (530 MB) and Ray, and test with them: what make test skips"
 	@echo "make lock          requirements/, which the image installs, from constraints.txt; minutes"
 	@echo "make format        put the code into its format"
@@ -142,7 +142,8 @@ engines: $(VENV)/.dev
 lock: $(VENV)/.base
 	$(PIP) --editable . --group lock
 	$(LOCK) requirements/build.txt --all-build-deps --only-build-deps
-	$(LOCK) requirements/serve.txt --extra postgres --extra pacs
+	$(LOCK) requirements/serve.txt --extra postgres
+	$(LOCK) requirements/pacs.txt --extra postgres --extra pacs
 	$(LOCK) requirements/milvus.txt --extra postgres --extra pacs --extra milvus
 
 format: $(VENV)/.dev

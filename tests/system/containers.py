@@ -2,15 +2,16 @@
 
 Builds the image; then `up --wait`, a query by curl, a mounted folder indexed, a reindex that the
 running api takes over, a backup that answers the same elsewhere, and `down --volumes`. Then the
-same with PostgreSQL, a worker and Prometheus, killing each server under load; then the image for
-training.
+same with PostgreSQL, a worker and Prometheus, killing each server under load; then a PACS whose
+studies are answered; then the image for training.
 
 It fails if the Compose file is invalid, an image is too large or contains forbidden parts, a
 container is not ready in time, an answer is wrong, or acknowledged data is lost. With Docker, the
 kills need root.
 
     python -m tests.system.containers                     # all of it, as `make containers` does
-    python -m tests.system.containers --target serve      # without PostgreSQL and training
+    python -m tests.system.containers --target serve      # without PostgreSQL, PACS and training
+    python -m tests.system.containers --target pacs       # the PACS alone
 """
 
 import argparse
@@ -49,7 +50,7 @@ from xemplar.catalog import case_id_of
 from xemplar.data.datasets import open_dataset
 from xemplar.phantom import write_phantoms
 
-PROFILES = ("", "postgres", "worker", "train", "monitoring")
+PROFILES = ("", "postgres", "worker", "train", "monitoring", "pacs")
 LARGEST = 900_000_000
 """Maximum size of the image `serve`, in bytes."""
 
@@ -60,6 +61,9 @@ per second."""
 SERVERS = ("api", "worker", "postgres", "prometheus")
 IMAGES = ("postgres", "prometheus")
 SCRAPED_SECONDS = 60
+ANSWERED_SECONDS = 300
+IN_A_STUDY = ("DX", "OT", "SR")
+"""Modalities of a phantom's series, of its picture and of its report."""
 
 SKIPPED = 77
 """Exit status if containers cannot run here (as in automake's tests)."""
@@ -70,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--target", choices=("serve", "all"), default="all")
+    parser.add_argument("--target", choices=("serve", "pacs", "all"), default="all")
     parser.add_argument("--data", type=Path, help="a data set; default: phantoms")
     parser.add_argument(
         "--storage",
@@ -82,8 +86,13 @@ def main() -> None:
     report = Report()
     try:
         with open_engine(asked.storage) as engine, TemporaryDirectory(prefix="xemplar-") as folder:
-            mounted = asked.data or phantoms(Path(folder))
-            check(engine, report, mounted, Path(folder), whole=asked.target == "all")
+            if asked.target == "pacs":
+                report.timed("build serve", lambda: engine.build("serve", "xemplar:latest"))
+            else:
+                mounted = asked.data or phantoms(Path(folder))
+                check(engine, report, mounted, Path(folder), whole=asked.target == "all")
+            if asked.target != "serve":
+                check_pacs(engine, report, f"xemplar-pacs-{secrets.token_hex(3)}")
     except NoEngine as missing:
         print(f"SKIPPED: {missing}", file=sys.stderr)
         sys.exit(SKIPPED)
@@ -178,6 +187,38 @@ def scraped(port: str) -> bool:
                 return True
         time.sleep(1)
     return False
+
+
+def check_pacs(engine: Engine, report: Report, name: str) -> None:
+    """Start a PACS whose rule asks the node, and wait until all its studies are answered."""
+    port = str(free_port())
+    report.timed("build pacs", lambda: engine.build("pacs", "xemplar-pacs:latest"))
+    report.timed("build orthanc", lambda: engine.build("orthanc", "xemplar-orthanc:latest"))
+    settings = {"COMPOSE_PROFILES": "pacs", "ORTHANC_PORT": port, "XEMPLAR_PHANTOMS": PHANTOMS}
+    with Project(engine, name, **settings) as project:
+        # without --wait: the modality ends when it has sent its images
+        up = ("up", "--detach", "--no-build")
+        report.timed("up, with a PACS", lambda: project.compose(*up))
+        found = report.timed("two studies answered", lambda: answered(port))
+        report.expect(
+            found == [IN_A_STUDY] * 2, f"the PACS has studies of {found}, not two of {IN_A_STUDY}"
+        )
+
+
+def answered(port: str) -> list[tuple[str, ...]]:
+    """Wait for two studies with results in the PACS; return the modalities of each one's series."""
+    address = f"http://127.0.0.1:{port}/studies"
+    found: list[tuple[str, ...]] = []
+    end = time.monotonic() + ANSWERED_SECONDS
+    while time.monotonic() < end and found != [IN_A_STUDY] * 2:
+        time.sleep(1)
+        with suppress(httpx2.TransportError):
+            studies = httpx2.get(address).json()
+            series = [httpx2.get(f"{address}/{study}/series").json() for study in studies]
+            found = [
+                tuple(sorted(one["MainDicomTags"]["Modality"] for one in some)) for some in series
+            ]
+    return found
 
 
 def train(engine: Engine, report: Report, name: str, mounted: Path) -> None:
