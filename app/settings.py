@@ -1,17 +1,15 @@
 """Settings of the service: environment variables ``XEMPLAR_*``, or options of ``xemplar serve``."""
 
-import os
 import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from xemplar.archive.store import Store
-from xemplar.cli.environment import check_environment
-from xemplar.errors import ConfigurationError
+from xemplar.cli.settings import settings_from
 from xemplar.imaging import Limits
 from xemplar.model.checkpoint import default_checkpoint
 from xemplar.model.encoder import Precision, Runtime
@@ -375,12 +373,4 @@ def read_settings(**named: Any) -> ServiceSettings:
     Raises:
         ConfigurationError: a variable is misspelt, or its value is out of range.
     """
-    check_environment(os.environ)
-    try:
-        return ServiceSettings(**named)
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"XEMPLAR_{str(e['loc'][0]).upper()} is {e['input']!r}: {e['msg']}"
-            for e in error.errors()
-        )
-        raise ConfigurationError(f"{wrong}; docs/settings.md lists all settings") from error
+    return settings_from(ServiceSettings, **named)

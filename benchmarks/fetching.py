@@ -29,12 +29,11 @@ import numpy.typing as npt
 from sqlalchemy import select
 
 from tests.images import dicom
-from tests.system.common import Process
+from tests.system.common import Process, count_cases
 from tests.system.orthanc import Orthanc
 from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, open_catalog
 from xemplar.catalog.tables import CaseRow, EmbeddingRow
-from xemplar.errors import XemplarError
 from xemplar.model.checkpoint import default_checkpoint
 from xemplar.phantom.radiograph import phantom
 
@@ -59,15 +58,6 @@ def films(folder: Path, archive: Orthanc, count: int, side: int) -> None:
             )
             (folder / f"{number:06}.dcm").write_bytes(file)
             client.post("/instances", content=file).raise_for_status()
-
-
-def cases(store: Store) -> int:
-    """Number of cases in a store; 0 before there is a catalog."""
-    try:
-        with open_catalog(store.database_url) as catalog:
-            return catalog.count()
-    except XemplarError:
-        return 0
 
 
 def seconds(process: Process, done: Callable[[], bool] = lambda: False) -> float:
@@ -139,7 +129,7 @@ def main() -> None:
             for quarter in (1, 2, 3, 4):
                 process = Process(folder / f"{quarter}.log", *line, *common)
                 until = asked.count * quarter // 4 if quarter < 4 else asked.count + 1
-                parts.append(seconds(process, lambda until=until: cases(fetched) >= until))
+                parts.append(seconds(process, lambda until=until: count_cases(fetched) >= until))
             whole = sum(parts)
             runs = ", ".join(f"{one:.0f}" for one in parts)
             print(f"xemplar dicom fetch, killed three times: {whole:.0f} s ({runs}), "

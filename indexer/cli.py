@@ -6,7 +6,7 @@ Slow imports happen when a command runs, so that ``xemplar --help`` is fast.
 import os
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,14 +14,19 @@ from rich.console import Console
 from xemplar.cli.environment import limit_threads
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
+    AnyBodyPartOption,
+    BurnedInTextOption,
     CheckpointOption,
     ColumnsOption,
     DatabaseOption,
     FactoryOption,
     IndexUrlOption,
     PatientsOption,
+    PrecisionOption,
+    PublishOption,
     StoreOption,
     TableOption,
+    ThreadsOption,
     UnknownFindingsOption,
     ViewerUrlOption,
     counted,
@@ -73,36 +78,16 @@ def index(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Maximum number of images, for a first trial.")
     ] = None,
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        typer.Option(help="Arithmetic; auto uses bfloat16 if the processor supports it."),
-    ] = "auto",
-    threads: Annotated[
-        int, typer.Option(min=0, help="Threads of the network; 0: one per core.")
-    ] = 0,
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = 0,
     workers: Annotated[
         int, typer.Option(min=0, help="Threads for reading and decoding; 0: one per core, up to 8.")
     ] = 0,
-    any_body_part: Annotated[
-        bool,
-        typer.Option(
-            "--any-body-part",
-            help="Include images that show another body part according to their DICOM header.",
-        ),
-    ] = False,
-    burned_in_text: Annotated[
-        bool,
-        typer.Option(
-            "--burned-in-text",
-            help="Include images with burned-in text according to their DICOM header. Check them "
-            "first: the text may name the patient.",
-        ),
-    ] = False,
+    any_body_part: AnyBodyPartOption = False,
+    burned_in_text: BurnedInTextOption = False,
     viewer_url: ViewerUrlOption = "",
     factory: FactoryOption = "",
-    publish: Annotated[
-        bool, typer.Option("--publish/--no-publish", help="Make the new generation live.")
-    ] = True,
+    publish: PublishOption = True,
     ray: Annotated[
         str | None,
         typer.Option(

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,7 +16,9 @@ from xemplar.cli.terminal import (
     DatabaseOption,
     FactoryOption,
     IndexUrlOption,
+    PrecisionOption,
     StoreOption,
+    ThreadsOption,
     plain,
     progress,
 )
@@ -30,11 +32,6 @@ if TYPE_CHECKING:
 
     from .worker import JobWatcher
 
-PrecisionOption = Annotated[
-    Literal["auto", "float32", "bfloat16"],
-    typer.Option(help="Arithmetic; auto uses bfloat16 if the processor supports it."),
-]
-ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of the network; 0: one per core.")]
 
 jobs = typer.Typer(no_args_is_help=True, help="List background jobs, or cancel one.")
 

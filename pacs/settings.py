@@ -1,13 +1,12 @@
 """Settings of the DICOM node: environment variables ``XEMPLAR_PACS_*``, or options."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from xemplar.cli.environment import check_environment
+from xemplar.cli.settings import settings_from
 from xemplar.errors import ConfigurationError
 from xemplar.imaging import Limits
 
@@ -192,14 +191,4 @@ def read_settings(**named: Any) -> NodeSettings:
     Raises:
         ConfigurationError: a variable is misspelt, or its value is out of range.
     """
-    check_environment(os.environ)
-    try:
-        return NodeSettings(**named)
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"XEMPLAR_PACS_{str(one['loc'][0]).upper()} is {one['input']!r}: {one['msg']}"
-            if one["loc"]
-            else one["msg"]
-            for one in error.errors()
-        )
-        raise ConfigurationError(f"{wrong}; docs/settings.md lists all settings") from error
+    return settings_from(NodeSettings, **named)

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,11 +15,16 @@ from rich.console import Console
 from xemplar.cli.environment import limit_threads
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
+    AnyBodyPartOption,
+    BurnedInTextOption,
     CheckpointOption,
     DatabaseOption,
     FactoryOption,
     IndexUrlOption,
+    PrecisionOption,
+    PublishOption,
     StoreOption,
+    ThreadsOption,
     ViewerUrlOption,
     counted,
     plain,
@@ -104,32 +109,12 @@ def fetch(
     database: DatabaseOption = "",
     index_url: IndexUrlOption = "",
     viewer_url: ViewerUrlOption = "",
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        typer.Option(help="Arithmetic; auto uses bfloat16 if the processor supports it."),
-    ] = "auto",
-    threads: Annotated[
-        int, typer.Option(min=0, help="Threads of the network; 0: one per core.")
-    ] = 0,
-    any_body_part: Annotated[
-        bool,
-        typer.Option(
-            "--any-body-part",
-            help="Include images that show another body part according to their DICOM header.",
-        ),
-    ] = False,
-    burned_in_text: Annotated[
-        bool,
-        typer.Option(
-            "--burned-in-text",
-            help="Include images with burned-in text according to their DICOM header. Check them "
-            "first: the text may name the patient.",
-        ),
-    ] = False,
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = 0,
+    any_body_part: AnyBodyPartOption = False,
+    burned_in_text: BurnedInTextOption = False,
     factory: FactoryOption = "",
-    publish: Annotated[
-        bool, typer.Option("--publish/--no-publish", help="Make the new generation live.")
-    ] = True,
+    publish: PublishOption = True,
 ) -> None:
     """Embed an archive's CR and DX images and publish an index of all cases in the store.
 

@@ -21,6 +21,7 @@ from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
 from xemplar.data.datasets import DatasetImage, open_dataset
 from xemplar.data.findings import NIH14
+from xemplar.errors import XemplarError
 from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.indexing.job import embed_images
 from xemplar.indexing.publishing import build_generation
@@ -183,3 +184,12 @@ def verdict(faults: Sequence[str]) -> int:
         console.print(fault, markup=False)
     console.print(f"{len(faults)} faults" if faults else "no fault")
     return 1 if faults else 0
+
+
+def count_cases(store: Store) -> int:
+    """Count the cases in a store; 0 before there is a catalog."""
+    try:
+        with open_catalog(store.database_url) as catalog:
+            return catalog.count()
+    except XemplarError:
+        return 0

@@ -117,6 +117,29 @@ DatabaseOption = Annotated[
         help="Catalog, as postgresql+psycopg://USER@HOST/NAME; default: SQLite in the store.",
     ),
 ]
+PrecisionOption = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option(help="Arithmetic; auto uses bfloat16 if the processor supports it."),
+]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of the network; 0: one per core.")]
+AnyBodyPartOption = Annotated[
+    bool,
+    typer.Option(
+        "--any-body-part",
+        help="Include images that show another body part according to their DICOM header.",
+    ),
+]
+BurnedInTextOption = Annotated[
+    bool,
+    typer.Option(
+        "--burned-in-text",
+        help="Include images with burned-in text according to their DICOM header. Check them "
+        "first: the text may name the patient.",
+    ),
+]
+PublishOption = Annotated[
+    bool, typer.Option("--publish/--no-publish", help="Make the new generation live.")
+]
 FactoryOption = Annotated[
     str,
     typer.Option(

@@ -224,20 +224,17 @@ class Scope:
             )
             cases = self._catalog.cases(map(int, hits.ids))
             scored = [(int(i), float(s)) for i, s in zip(hits.ids, hits.similarity, strict=True)]
+            there = [(cases[number], score) for number, score in scored if number in cases]
+            vectors = _vectors(self.generation, [case for case, _ in there])
             found = [
-                Found(cases[number], self._similarity(target, number, score), score)
-                for number, score in scored
-                if number in cases
+                Found(case, score if target.parts is None else target.similarity(vector), score)
+                for (case, score), vector in zip(there, vectors, strict=True)
             ]
-            vectors = _vectors(self.generation, [one.case for one in found])
             chosen = choose(found, vectors, count, search, self._is_copy)
             searched = len(scored) < pool or scored[-1][1] < search.min_similarity
             if len(chosen) == count or searched or pool >= MAX_POOL:
                 return Selection(chosen, hits.recall_at_10)
             pool = min(4 * pool, MAX_POOL)
-
-    def _similarity(self, target: Target, case: int, score: float) -> float:
-        return score if target.parts is None else target.similarity(self.generation.vector(case))
 
     def _is_copy(self, case: Case, chosen: Sequence[Case]) -> bool:
         """Returns True if a case shows the image of an excluded or already selected case."""

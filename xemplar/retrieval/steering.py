@@ -4,7 +4,6 @@ No forward pass: the search vector follows from the image's features and the cas
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +88,8 @@ def target_of(
     if region is None and not len(like) and not len(unlike):
         return Target(image, image)
     base = image if region is None else region_embedding(features, region)
-    parts = np.stack([base, LIKE * _mean(like, image), -UNLIKE * _mean(unlike, image)])
+    size = len(image)
+    parts = np.stack([base, LIKE * _mean(like, size), -UNLIKE * _mean(unlike, size)])
     length = np.linalg.norm(parts.sum(axis=0))
     if length < np.sqrt(np.finfo(np.float32).eps):
         raise InvalidArgument(
@@ -101,6 +101,8 @@ def target_of(
     return Target(image, vector.astype(np.float32), parts)
 
 
-def _mean(vectors: Vectors, like: Vector) -> npt.NDArray[np.float64]:
-    found: Any = vectors.mean(axis=0, dtype=np.float64) if len(vectors) else np.zeros(len(like))
-    return np.asarray(found, np.float64)
+def _mean(vectors: Vectors, size: int) -> npt.NDArray[np.float64]:
+    if not len(vectors):
+        return np.zeros(size)
+    mean: npt.NDArray[np.float64] = vectors.mean(axis=0, dtype=np.float64)
+    return mean

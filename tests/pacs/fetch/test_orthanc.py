@@ -9,12 +9,11 @@ import pytest
 
 from tests.pacs.fetch.conftest import archived
 from tests.pacs.fetch.test_fetching import rows
-from tests.system.common import Process
+from tests.system.common import Process, count_cases
 from tests.system.orthanc import NoOrthanc, Orthanc
 from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
 from xemplar.data.datasets import DatasetImage
-from xemplar.errors import XemplarError
 from xemplar.indexing.job import embed_images
 from xemplar.model.checkpoint import load
 from xemplar.model.encoder import Precision, open_encoder
@@ -46,15 +45,6 @@ def wait_until(so: Callable[[], bool], process: Process) -> None:
         time.sleep(0.02)
 
 
-def cases(store: Store) -> int:
-    """Number of cases in a store; 0 before there is a catalog."""
-    try:
-        with open_catalog(store.database_url) as catalog:
-            return catalog.count()
-    except XemplarError:
-        return 0
-
-
 def test_an_archive_is_fetched_by_a_command_that_is_killed(
     archive: Orthanc, tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
@@ -66,7 +56,7 @@ def test_an_archive_is_fetched_by_a_command_that_is_killed(
     line += ["--checkpoint", tiny_checkpoint, "--precision", "float32", "--threads", "1"]
     for number, least in enumerate(KILLED_AT):
         process = Process(tmp_path / f"{number}.log", *line, "--rate", "40", "--no-publish")
-        wait_until(lambda least=least: cases(store) >= least, process)
+        wait_until(lambda least=least: count_cases(store) >= least, process)
         process.kill()
     process = Process(tmp_path / "last.log", *line)
     assert process.wait() == 0, process.said
