@@ -6,16 +6,17 @@ has too little. Batches are put together and augmented on the device.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ConfigurationError, DatasetError
@@ -23,7 +24,7 @@ from xemplar.imaging.preprocess import InputRegion, PreprocessSpec, input_region
 from xemplar.model.densenet import STRIDE
 
 from .augment_batch import BatchAugmentation
-from .data import Sample, TrainingImages, loader_of, read, worker_options
+from .data import Sample, TrainingImages, loader_of, read
 from .distributed import Distributed
 from .sampling import EpochSampler, SequentialSampler
 from .settings import TrainingSettings
@@ -32,7 +33,7 @@ DEVICE_SHARE, HOST_SHARE = 0.4, 0.5
 """Most of the device's free memory, and of the host's memory, that images take."""
 
 DECODED_TOGETHER = 32
-"""Images that a worker process hands over at once."""
+"""Images that a thread hands over at once."""
 
 NAMED = 5
 """Unreadable images that an error names; the others it counts."""
@@ -72,27 +73,34 @@ class ResidentImages:
             size: torch.empty((len(unique), size, size), dtype=torch.uint8, device=place)
             for size in specs_of(settings)
         }
-        self._decoding = _Decoding([*unique.values()], settings)
+        self._records = [*unique.values()]
+        self._settings = settings
 
     def decode(self, console: Console) -> None:
-        """Decodes the images, in the settings' worker processes.
+        """Decodes the images, in as many threads as there are processors.
+
+        Threads and not a DataLoader's processes: decoding lets go of Python's lock, and processes
+        took ten times as long to start and to hand images over (docs/decisions/0035).
 
         Raises:
             DatasetError: some cannot be read; all were tried.
         """
-        loader = DataLoader(
-            self._decoding,
-            batch_size=DECODED_TOGETHER,
-            **worker_options(self._decoding.settings.workers),
-        )
-        done, unreadable = 0, []
-        for inputs, shapes, errors in track(loader, "decoding", console=console, transient=True):
-            rows = slice(done, done + len(shapes))
-            for size, batch in inputs.items():
-                self.inputs[size][rows] = batch.to(self.inputs[size].device)
-            self.shapes[rows] = shapes
-            unreadable += [error for error in errors if error]
-            done += len(shapes)
+        some = [
+            self._records[start : start + DECODED_TOGETHER]
+            for start in range(0, len(self._records), DECODED_TOGETHER)
+        ]
+        specs, done, unreadable = specs_of(self._settings), 0, list[str]()
+        with ThreadPoolExecutor(os.cpu_count() or 1, "decoder") as pool:
+            parts = pool.map(lambda records: _decoded(records, specs), some)
+            for inputs, shapes, errors in track(
+                parts, "decoding", len(some), console=console, transient=True
+            ):
+                rows = slice(done, done + len(shapes))
+                for size, batch in inputs.items():
+                    self.inputs[size][rows] = torch.from_numpy(batch).to(self.inputs[size].device)
+                self.shapes[rows] = shapes
+                unreadable += errors
+                done += len(shapes)
         if unreadable:
             more = len(unreadable) - NAMED
             raise DatasetError(
@@ -123,27 +131,22 @@ class ResidentImages:
         return sum(inputs.numel() for inputs in held)
 
 
-class _Decoding(TorchDataset[tuple[dict[int, Tensor], Tensor, str]]):
-    """Decodes images: inputs by size, (height, width), and an error or ""."""
-
-    def __init__(self, records: Sequence[DatasetImage], settings: TrainingSettings) -> None:
-        self.records = records
-        self.settings = settings
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> tuple[dict[int, Tensor], Tensor, str]:
-        specs = specs_of(self.settings)
+def _decoded(
+    records: Sequence[DatasetImage], specs: Mapping[int, PreprocessSpec]
+) -> tuple[dict[int, npt.NDArray[np.uint8]], npt.NDArray[np.int64], list[str]]:
+    """Decodes n images: inputs (n, s, s) by size, (height, width) (n, 2), and errors."""
+    inputs = {size: np.zeros((len(records), size, size), np.uint8) for size in specs}
+    shapes, errors = np.ones((len(records), 2), np.int64), []
+    for row, record in enumerate(records):
         try:
-            radiograph = read(self.records[index])
+            radiograph = read(record)
         except DatasetError as error:
-            nothing = {size: torch.zeros((size, size), dtype=torch.uint8) for size in specs}
-            return nothing, torch.ones(2, dtype=torch.int64), str(error)
-        inputs = {
-            size: torch.from_numpy(preprocess(radiograph, spec)) for size, spec in specs.items()
-        }
-        return inputs, torch.tensor(radiograph.source_size), ""
+            errors.append(str(error))
+            continue
+        for size, spec in specs.items():
+            inputs[size][row] = preprocess(radiograph, spec)
+        shapes[row] = radiograph.source_size
+    return inputs, shapes, errors
 
 
 class ResidentLoader:
