@@ -21,6 +21,7 @@ from .data import TrainingImages
 from .epoch import Device
 from .initialisation import prevalence
 from .losses import pkt_loss
+from .metrics import best_labelled
 from .resident import ResidentImages, batches_of
 from .settings import TrainingSettings
 
@@ -35,12 +36,21 @@ FEWEST = 16
 
 
 def fully_labelled(
-    records: Sequence[DatasetImage], settings: TrainingSettings, architecture: Architecture
+    records: Sequence[DatasetImage],
+    validation: Sequence[DatasetImage],
+    settings: TrainingSettings,
+    architecture: Architecture,
 ) -> list[DatasetImage]:
-    """Selects images of which all findings are known; called before the training, as it may fail.
+    """Selects images of one population of which all findings are known.
+
+    The population is the one that probabilities are calibrated in, as an index holds one: images
+    of other data sets would teach neighbours by their source. Called before the training, as it may
+    fail.
 
     Args:
         records: of the training images.
+        validation: images of the validation split, of which the data set with most known labels is
+            the population.
         settings: of the training, with a projection.
         architecture: of the network.
 
@@ -52,15 +62,17 @@ def fully_labelled(
             f"projection is {settings.projection}, and the network has "
             f"{architecture.channels} channels; it must not be more"
         )
+    source = best_labelled(validation, settings.findings, settings.uncertain)
     known = [
         record
         for record in records
-        if targets(record.labels, settings.findings, settings.uncertain)[1].all()
+        if record.source == source
+        and targets(record.labels, settings.findings, settings.uncertain)[1].all()
     ]
     if len(known) < FEWEST:
         raise ConfigurationError(
-            f"of {len(known)} training images all findings are known, and a projection is fitted "
-            f"on at least {FEWEST}; add such images, or leave it out with --projection 0"
+            f"of {len(known)} training images of {source} all findings are known, and a projection "
+            f"is fitted on at least {FEWEST}; add such images, or leave it out with --projection 0"
         )
     return known
 

@@ -158,7 +158,9 @@ def train(
         # the projection is fitted at the end; until then there is none
         architecture = replace(architecture or Architecture(), projection=0)
         to_project = (
-            fully_labelled(splits[TRAIN], settings, architecture) if settings.projection else []
+            fully_labelled(splits[TRAIN], splits[VAL], settings, architecture)
+            if settings.projection
+            else []
         )
         described = description(settings, datasets, splits[TRAIN], left_out)
         if processes.is_main:  # which writes the checkpoint

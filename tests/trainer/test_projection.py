@@ -95,5 +95,7 @@ def test_a_projection_that_cannot_be_is_refused_before_the_training(
     images = frontal_images([dataset], PROJECTED)["train"]
     first = [replace(image, labels={FINDINGS[0]: 1}) for image in images[FEWEST - 1 :]]
     with pytest.raises(ConfigurationError, match="--projection 0"):
-        fully_labelled(images[: FEWEST - 1] + first, PROJECTED, TINY)
-    assert len(fully_labelled(images[:FEWEST] + first, PROJECTED, TINY)) == FEWEST
+        fully_labelled(images[: FEWEST - 1] + first, images, PROJECTED, TINY)
+    assert len(fully_labelled(images[:FEWEST] + first, images, PROJECTED, TINY)) == FEWEST
+    others = [replace(image, source="another") for image in images]
+    assert fully_labelled(images[:FEWEST] + others, images, PROJECTED, TINY) == images[:FEWEST]
