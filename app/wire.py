@@ -15,24 +15,29 @@ from xemplar.api import (
     CaseChange,
     CaseDetailOut,
     CaseOut,
+    FilmOut,
     MapsOut,
     MeasuredOn,
     NeighbourOut,
     NewCaseOut,
+    OutcomeOut,
     PredictionOut,
     ScalesOut,
     SteeringOut,
+    TimelineOut,
 )
 from xemplar.api.cases import INSISTED
 from xemplar.archive.store import Store
 from xemplar.catalog import Case
 from xemplar.data.findings import known_finding
+from xemplar.data.outcomes import Outcome
 from xemplar.errors import InvalidArgument
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
+from xemplar.retrieval.timeline import Timeline
 from xemplar.views import parse_view, unknown_view_message
 
 DECIMALS = 9
@@ -148,6 +153,15 @@ def case_detail_out(found: Case, root: str, viewer_url: str | None) -> CaseDetai
     return CaseDetailOut(**_case(found, root), viewer_url=viewer_url)
 
 
+def timeline_out(case_id: str, found: Timeline, root: str) -> TimelineOut:
+    """Converts the timeline of a case's patient."""
+    films = [
+        FilmOut(**_case(film.case, root), since_first=film.since_first, called=list(film.called))
+        for film in found.films
+    ]
+    return TimelineOut(case_id=case_id, order=found.order, films=films, left_out=found.left_out)
+
+
 def new_case_out(found: Case, warnings: Sequence[str], root: str) -> NewCaseOut:
     """Converts a case that was just added, with warnings about its image."""
     return NewCaseOut(**_case(found, root), warnings=list(warnings))
@@ -161,6 +175,9 @@ def _case(found: Case, root: str) -> dict[str, Any]:
         "sex": found.sex,
         "age": found.age,
         "view": found.view,
+        "followup": found.followup,
+        "day": found.day,
+        "outcomes": [OutcomeOut(**vars(one)) for one in found.outcomes or ()],
         "image_url": f"{root}/cases/{found.case_id}/image",
     }
 
@@ -200,6 +217,8 @@ def description_fields(
     if LABELS.keys() & named.keys():
         named = {name: value for name, value in named.items() if name not in LABELS}
         named["labels"] = _labels(given, vocabulary)
+    if "outcomes" in named:
+        named["outcomes"] = tuple(Outcome(**vars(one)) for one in given.outcomes)
     return named
 
 

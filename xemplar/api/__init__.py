@@ -28,9 +28,12 @@ from xemplar.api.cases import (
     CaseIn,
     CaseListParameters,
     CasePage,
+    FilmOut,
     FindingList,
     FindingOut,
     NewCaseOut,
+    OutcomeIn,
+    TimelineOut,
 )
 from xemplar.api.jobs import JobList, JobOut, JobState, Reindex
 from xemplar.api.ratings import (
@@ -60,6 +63,7 @@ from xemplar.api.results import (
     MatchesOut,
     MeasuredOn,
     NeighbourOut,
+    OutcomeOut,
     PredictionOut,
     Problem,
     Readiness,
@@ -107,6 +111,7 @@ __all__ = [
     "Client",
     "ErrorList",
     "ErrorOut",
+    "FilmOut",
     "FindingList",
     "FindingOut",
     "GenerationList",
@@ -125,6 +130,8 @@ __all__ = [
     "NewKey",
     "NewKeyOut",
     "OneReadersAgreement",
+    "OutcomeIn",
+    "OutcomeOut",
     "PredictionOut",
     "Problem",
     "QueryParameters",
@@ -144,4 +151,5 @@ __all__ = [
     "SimilarParameters",
     "SteeringOut",
     "TaskState",
+    "TimelineOut",
 ]

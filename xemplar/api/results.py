@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
+from xemplar.data.outcomes import Diagnosis, Proof
 from xemplar.errors import Doubt
 
 NOTICE = "Research use, not for diagnosis."
@@ -57,6 +58,17 @@ class PredictionOut(BaseModel):
     )
 
 
+class OutcomeOut(BaseModel):
+    """Verified outcome of a case."""
+
+    diagnosis: Diagnosis
+    proof: Proof = Field(description="Kind of proof: the reference standard.")
+    days: int | None = Field(
+        description="Days from the study to the proof, negative for an earlier proof; null if not "
+        "known."
+    )
+
+
 class CaseOut(BaseModel):
     """Past case."""
 
@@ -69,6 +81,16 @@ class CaseOut(BaseModel):
     sex: Literal["F", "M"] | None
     age: int | None = Field(description="In years.")
     view: str | None = Field(examples=["PA"])
+    followup: int | None = Field(
+        description="Number of the study among its patient's, ascending; null if not told."
+    )
+    day: int | None = Field(
+        description="Days since the patient's first study, as told by data set or user; null if "
+        "not told. The timeline also has days from DICOM headers."
+    )
+    outcomes: list[OutcomeOut] = Field(
+        description="What the study turned out to be; empty if nothing was verified."
+    )
     image_url: str
 
 

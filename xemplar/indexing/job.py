@@ -377,4 +377,7 @@ def _description(store: Store, rule: PatientSplit, image: DatasetImage) -> Descr
         age=image.age,
         labels=image.labels,
         split=None if image.file is None else rule.of(image),
+        followup=image.followup,
+        day=image.day,
+        outcomes=image.outcomes,
     )

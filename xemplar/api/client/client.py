@@ -53,6 +53,7 @@ from xemplar.api import (
     Reindex,
     Search,
     SimilarParameters,
+    TimelineOut,
 )
 from xemplar.api.client.connection import Connection
 
@@ -235,6 +236,10 @@ class Client:
     def case(self, case_id: str) -> CaseDetailOut:
         """Returns a case."""
         return self._service.read(CaseDetailOut, "GET", _path("cases", case_id))
+
+    def case_timeline(self, case_id: str) -> TimelineOut:
+        """Returns the films of a case's patient in the order in which they were taken."""
+        return self._service.read(TimelineOut, "GET", _path("cases", case_id, "timeline"))
 
     def put_case(self, image: ImageFile, about: CaseIn) -> NewCaseOut:
         """Adds a case, searchable at once; an image that is indexed already gets the new fields."""
