@@ -22,7 +22,9 @@ from xemplar.api import (
     NewCaseOut,
     OutcomeOut,
     PredictionOut,
+    PrevalenceOut,
     ScalesOut,
+    ShareOut,
     SteeringOut,
     TimelineOut,
 )
@@ -35,6 +37,7 @@ from xemplar.errors import InvalidArgument
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
+from xemplar.retrieval.prevalence import Prevalence
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
 from xemplar.retrieval.timeline import Timeline
@@ -81,6 +84,7 @@ def answer_out(
             _neighbour(answer, near, root, pictures) for near in answer.counter_examples
         ],
         chance_measured_on=_measured_on(answer.similarity_calibration),
+        prevalence=_prevalence(answer.prevalence),
         matched=answer.matched,
         recall_at_10=answer.recall_at_10,
         archived_as=answer.archived_as,
@@ -88,6 +92,15 @@ def answer_out(
         doubts=list(answer.doubts),
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
+
+
+def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:
+    if found is None:
+        return None
+    findings, outcomes = (
+        [ShareOut(**vars(one)) for one in shares] for shares in (found.findings, found.outcomes)
+    )
+    return PrevalenceOut(cases=found.cases, findings=findings, outcomes=outcomes)
 
 
 def _calibrated_on(images: Population | None) -> CalibratedOn | None:

@@ -209,6 +209,7 @@ def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) ->
         "case",
         "change_case",
         "remove_case",
+        "case_timeline",
         "case_image",
         "case_overlay",
         "case_evidence",

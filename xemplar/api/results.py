@@ -202,6 +202,38 @@ class CalibratedOn(MeasuredOn):
     )
 
 
+class ShareOut(BaseModel):
+    """Share of similar cases with a finding or outcome, beside that of all cases that match."""
+
+    name: str = Field(description="The finding, or the outcome's diagnosis.", examples=["Effusion"])
+    count: int = Field(ge=0, description="Similar cases with it.")
+    known: int = Field(
+        ge=1,
+        description="Similar cases in which it is known to be present or absent; for an outcome, "
+        "those with any verified outcome.",
+    )
+    low: Probability = Field(
+        description="Lower end of the 95 % interval of count / known (Wilson's score)."
+    )
+    high: Probability = Field(description="Upper end.")
+    archive_count: int = Field(ge=0, description="Cases that match the filters, and have it.")
+    archive_known: int = Field(
+        ge=0, description="Cases that match the filters, in which it is known."
+    )
+
+
+class PrevalenceOut(BaseModel):
+    """What similar cases show and turned out to be: counts of past cases, and no diagnosis."""
+
+    cases: int = Field(
+        ge=0,
+        description="Similar cases that are counted: of each patient the most similar one. The "
+        "case of the query image and its patient do not count.",
+    )
+    findings: list[ShareOut] = Field(description="By label file, the most frequent first.")
+    outcomes: list[ShareOut] = Field(description="Verified, the most frequent first.")
+
+
 class AnswerOut(BaseModel):
     """Similar cases with evidence."""
 
@@ -234,6 +266,9 @@ class AnswerOut(BaseModel):
     )
     chance_measured_on: MeasuredOn | None = Field(
         description="Images that `chance` was measured on; null if the index is not calibrated."
+    )
+    prevalence: PrevalenceOut | None = Field(
+        None, exclude_if=lambda one: one is None, description="With prevalence."
     )
     matched: int = Field(
         ge=0,

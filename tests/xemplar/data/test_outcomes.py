@@ -41,6 +41,10 @@ def test_text_of_any_length_is_refused_in_short() -> None:
     assert len(str(refused.value)) < 800
 
 
+def test_every_diagnosis_has_a_bit_in_the_columns_that_count_it() -> None:
+    assert len(Diagnosis) <= 32
+
+
 def test_nothing_may_lie_before_the_birth() -> None:
     check_times(0, 366, [Outcome(Diagnosis.PNEUMONIA, Proof.CT, -366)])
     with pytest.raises(InvalidArgument, match="day is 367: a patient who is 0 at this study"):
