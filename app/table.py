@@ -22,6 +22,8 @@ def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
     measured_on = answer["chance_measured_on"]
     title = f"Similar past cases, of {answer['matched']} that match"
     yield _cases(title, answer["neighbours"], measured_on)
+    if answer.get("priors"):
+        yield _priors(answer["priors"])
     if answer.get("prevalence"):
         yield _prevalence(answer["prevalence"])
     if answer["counter_examples"]:
@@ -44,6 +46,20 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
                 _called(prediction),
                 style="bold" if explained else "",
             )
+    return table
+
+
+def _priors(priors: Sequence[Mapping[str, Any]]) -> Table:
+    """Show earlier images of the patient, the earliest first."""
+    table = Table(title="Earlier images, the earliest first", box=box.SIMPLE_HEAD)
+    for column in ("prior", "similarity", "findings called"):
+        table.add_column(column)
+    for number, prior in enumerate(priors, start=1):
+        if "detail" in prior:
+            table.add_row(str(number), "-", plain(prior["detail"]))
+            continue
+        called = [one["finding"].replace("_", " ") for one in prior["predictions"] if one["called"]]
+        table.add_row(str(number), f"{prior['similarity']:.3f}", plain(", ".join(called) or "none"))
     return table
 
 

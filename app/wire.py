@@ -23,7 +23,10 @@ from xemplar.api import (
     OutcomeOut,
     PredictionOut,
     PrevalenceOut,
+    PriorOut,
+    Problem,
     ScalesOut,
+    SeriesOut,
     ShareOut,
     SteeringOut,
     TimelineOut,
@@ -33,7 +36,7 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Case
 from xemplar.data.findings import known_finding
 from xemplar.data.outcomes import Outcome
-from xemplar.errors import InvalidArgument
+from xemplar.errors import InputError, InvalidArgument
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
@@ -42,6 +45,8 @@ from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
 from xemplar.retrieval.timeline import Timeline
 from xemplar.views import parse_view, unknown_view_message
+
+from .problems import refusal
 
 DECIMALS = 9
 """Decimals of map values; enough for the sum of thousands to equal the displayed similarity."""
@@ -92,6 +97,30 @@ def answer_out(
         doubts=list(answer.doubts),
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
+
+
+def series_out(latest: Answer, priors: Sequence[Answer | InputError], root: str = "") -> SeriesOut:
+    """Converts the answer for the latest image of a patient, with the earlier images."""
+    earlier: list[PriorOut | Problem] = []
+    for prior in priors:
+        if not isinstance(prior, Answer):
+            earlier.append(refusal(prior))
+            continue
+        shown = answer_out(prior, root=root)
+        cosine = float(prior.features.embedding[0] @ latest.features.embedding[0])
+        earlier.append(
+            PriorOut(
+                query_id=shown.query_id,
+                similarity=min(1.0, max(-1.0, cosine)),
+                predictions=shown.predictions,
+                image_url=shown.image_url,
+                overlay_url=f"{root}/queries/{prior.query_id}/overlay"
+                f"?finding={quote(latest.explained)}",
+                warnings=shown.warnings,
+            )
+        )
+    fields = answer_out(latest, root=root).model_dump()
+    return SeriesOut.model_validate(fields | {"priors": earlier})
 
 
 def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:

@@ -100,7 +100,7 @@ def _viewer_url(services: Services, case_id: str) -> str | None:
     """Return the address of a case's study; None if it has none that can be read."""
     references = services.references
     sealed = references and services.catalog.reference(case_id)
-    if not references or not sealed:
+    if not references or not references.viewer_url or not sealed:
         return None
     try:
         return references.link(case_id, sealed)

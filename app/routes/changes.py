@@ -244,6 +244,9 @@ def _put(
     source = retriever.catalog.access.source_of(given.source)
     vocabulary = _vocabulary(retriever, given)
     fields = description_fields(given, retriever.store, source, vocabulary) | {"source": source}
+    if references is not None and fields.get("patient"):
+        day = references.shifted_day(data, fields["patient"])
+        fields |= {} if day is None else {"shifted_day": day}
     archived = retriever.catalog.find_image(image.sha256)
     if archived is None:
         _refuse_by_header(image, given)

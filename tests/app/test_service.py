@@ -196,6 +196,7 @@ def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) ->
     assert [operation["operationId"] for _, operation in operations(document)] == [
         "query",
         "query_batch",
+        "query_series",
         "similar",
         "query_similar",
         "share_query",

@@ -33,6 +33,7 @@ BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
     "put_ratings": lambda case: {"json": {"ratings": [{"case_id": case, "rating": 1}]}},
     "query": lambda _: {"files": {"image": IMAGE}},
     "query_batch": lambda _: {"files": [("image", IMAGE), ("image", IMAGE)]},
+    "query_series": lambda _: {"files": [("image", IMAGE), ("image", IMAGE)]},
     "put_case": lambda _: {"files": {"image": NEW}},
 }
 
@@ -141,7 +142,15 @@ def test_each_operation_answers_for_a_case_of_another_source_as_for_one_that_is_
             assert hidden.status_code == 404, f"{name}: {hidden.text}"
             assert told(hidden, other.case_id) == told(missing, NOBODY), name
     assert walked == {
-        *("query", "query_batch", "similar", "query_similar", "query_evidence", "query_matches"),
+        *(
+            "query",
+            "query_batch",
+            "query_series",
+            "similar",
+            "query_similar",
+            "query_evidence",
+            "query_matches",
+        ),
         *(
             "query_ranking",
             "case_ranking",

@@ -4,12 +4,16 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app.main import create_app
+from xemplar_app.opening import open_retriever
+from xemplar_app.settings import ServiceSettings
 
-from tests.app.asking import ask, bearer
+from tests.app.asking import ask, bearer, problem
 from tests.app.test_cases import ABOUT, IMAGE, put
-from tests.images import drawn_image, encoded
+from tests.images import dicom, drawn_image, encoded
 from tests.stores import SmallStore
 from xemplar.catalog import open_catalog
+from xemplar.model.encoder import Precision
 from xemplar.operations.keys import Keys, Role
 
 CANCER = {"diagnosis": "Lung Cancer", "proof": "biopsy", "days": 12}
@@ -135,3 +139,56 @@ def test_a_timeline_shows_no_case_of_a_source_that_the_key_may_not_see(
     assert (found["left_out"], found["films"][0]["since_first"]) == (0, 0)
     refused = own_client.get(f"/cases/{theirs}/timeline", headers=bearer(secret))
     assert refused.status_code == 404
+
+
+def test_the_latest_image_is_searched_with_and_its_priors_are_shown(
+    own_client: TestClient, own: SmallStore
+) -> None:
+    first, second, latest = own.images[1:4]
+    files = [("image", image) for image in (first, IMAGE[:500], second, latest)]
+    response = own_client.post("/query/series", params={"k": 3}, files=files)
+    assert response.status_code == 200, response.text
+    told, alone = response.json(), ask(own_client, latest, k=3)
+    same = ("case_id", "similarity", "rank")
+    assert [[near[name] for name in same] for near in told["neighbours"]] == [
+        [near[name] for name in same] for near in alone["neighbours"]
+    ]
+    earliest, refused, before = told["priors"]
+    assert refused["type"] == "urn:xemplar:problem:UnreadableImage"
+    for prior, image in ((earliest, first), (before, second)):
+        answer = ask(own_client, image)
+        assert prior["predictions"] == answer["predictions"]
+        near = {
+            one["case_id"]: one["similarity"] for one in ask(own_client, image, k=12)["neighbours"]
+        }
+        assert prior["similarity"] == pytest.approx(near[alone["archived_as"]], abs=1e-5)
+        assert own_client.get(prior["image_url"]).status_code == 200
+        assert own_client.get(prior["overlay_url"]).status_code == 200
+
+
+def test_a_latest_image_that_cannot_be_used_is_refused(
+    own_client: TestClient, own: SmallStore
+) -> None:
+    files = [("image", own.images[1]), ("image", IMAGE[:500])]
+    problem(own_client.post("/query/series", files=files), 400, "UnreadableImage")
+
+
+def test_days_of_dicom_headers_order_a_timeline_where_that_is_set(own: SmallStore) -> None:
+    settings = ServiceSettings(
+        store=own.store.root,
+        checkpoint=own.checkpoint,
+        precision=Precision.FLOAT32,
+        study_days=True,
+    )
+    with TestClient(create_app(settings, open_retriever(settings))) as client:
+        later, earlier = (
+            put(client, dicom(drawn_image(n), StudyDate=day), source="clinic", patient="4711")
+            for n, day in ((301, "20210103"), (302, "20201224"))
+        )
+        found = timeline(client, later.json()["case_id"])
+        assert (found["order"], [film["since_first"] for film in found["films"]]) == (
+            "day",
+            [0, 10],
+        )
+        assert [film["day"] for film in found["films"]] == [None, None]
+        assert found["films"][0]["case_id"] == earlier.json()["case_id"]

@@ -321,6 +321,25 @@ class BatchOut(RootModel[list[AnswerOut | Problem]]):
     """Answers in the order of the images, with a problem for each image that was refused."""
 
 
+class PriorOut(BaseModel):
+    """Earlier image of the same patient, sent with the one that was searched with."""
+
+    query_id: str
+    similarity: Cosine = Field(description="Cosine of its embedding and the latest image's.")
+    predictions: list[PredictionOut] = Field(description="As for the latest image.")
+    image_url: str
+    overlay_url: str = Field(description="Its Grad-CAM for the finding explained in the latest.")
+    warnings: list[str] = Field(description="Doubts about the image.")
+
+
+class SeriesOut(AnswerOut):
+    """Answer for the latest of several images of one patient, with the earlier ones."""
+
+    priors: list[PriorOut | Problem] = Field(
+        description="In the order sent, with a problem for each image that was refused."
+    )
+
+
 class Health(BaseModel):
     """Health of the service."""
 

@@ -52,6 +52,7 @@ from xemplar.api import (
     Readiness,
     Reindex,
     Search,
+    SeriesOut,
     SimilarParameters,
     TimelineOut,
 )
@@ -134,6 +135,11 @@ class Client:
         """Queries up to 64 images; a refused image gets a `Problem` in place of its answer."""
         asked, path = _asked(search), "/query/batch"
         return self._service.read(BatchOut, "POST", path, params=asked, files=_form(*images)).root
+
+    def query_series(self, images: Sequence[ImageFile], search: Search = Search()) -> SeriesOut:
+        """Queries the last of up to 64 images of a patient, the earliest first."""
+        asked, path = _asked(search), "/query/series"
+        return self._service.read(SeriesOut, "POST", path, params=asked, files=_form(*images))
 
     def similar(self, case_id: str, search: SimilarParameters = SimilarParameters()) -> AnswerOut:
         """Finds cases similar to an indexed case."""
