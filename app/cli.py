@@ -85,6 +85,15 @@ def query(
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
     index_url: IndexUrlOption = "",
+    prior: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Earlier image of the same patient, shown beside; once for each, the earliest "
+            "first.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     pictures: Annotated[
         Path | None,
         typer.Option(help="New folder to write overlays and evidence into.", callback=new_path),
@@ -102,14 +111,18 @@ def query(
 
         xemplar query radiograph.dcm -k 10 --finding Effusion --pictures answer/
 
+        xemplar query today.dcm --prior first.dcm --prior second.dcm
+
         xemplar query image.png --sex F --age-min 40 --none-of Pneumothorax --counter-examples 3
     """
     limit_threads(os.environ)  # before the first import of numpy
     from rich.console import Console
 
+    from xemplar.retrieval.result import Answer
+
     from .opening import open_retriever
     from .table import answer_tables
-    from .wire import answer_out
+    from .wire import answer_out, series_out
 
     search = Search(**options)
     settings = _settings(store, checkpoint, database, index_url, concurrent_queries=1)
@@ -117,12 +130,15 @@ def query(
     try:
         if checkpoint is not None:
             _refuse_other(checkpoint, retriever)
-        answer = retriever.ask(image.read_bytes(), search)
+        files = [file.read_bytes() for file in (*(prior or ()), image)]
+        *priors, answer = retriever.ask_all(files, search)
+        if not isinstance(answer, Answer):
+            raise answer
         if pictures is not None:
             _write_pictures(retriever, answer, pictures)
     finally:
         retriever.close()
-    out = answer_out(answer).model_dump()
+    out = (series_out(answer, priors) if priors else answer_out(answer)).model_dump()
     if as_json:
         typer.echo(json.dumps(out, indent=2))
         return

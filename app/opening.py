@@ -136,7 +136,9 @@ class Opener:
             audit=self.audit,
             gatherings=self.gatherings,
             queries=self.queries,
-            references=study_references(retriever.store, settings.viewer_url),
+            references=study_references(
+                retriever.store, settings.viewer_url, days=settings.study_days
+            ),
             errors=self.errors,
             light=queries(),
             images=queries(),

@@ -69,7 +69,7 @@ class Services:
         audit: the audit trail in the database.
         gatherings: audit entries that are not written yet.
         queries: those that may still be explained or repeated.
-        references: leads from cases to their studies; None where none are kept.
+        references: keeps what cases keep of their studies; None where that is nothing.
         errors: the latest failed requests, in memory.
         light: turns of tasks that take little time.
         images: turns of tasks that decode an image; light tasks never wait for them.

@@ -293,6 +293,15 @@ class ServiceSettings(BaseSettings):
         ),
     )
 
+    study_days: bool = Field(
+        False,
+        description=(
+            "Cases of DICOM images keep how many days lie between their patient's studies, for "
+            "timelines: the day is moved by a secret number of days, the same for all of a "
+            "patient's, and no date is kept. Commands that add cases read it as well."
+        ),
+    )
+
     @field_validator("root_path", mode="before")
     @classmethod
     def _without_slash(cls, given: str) -> str:

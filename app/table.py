@@ -22,6 +22,10 @@ def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
     measured_on = answer["chance_measured_on"]
     title = f"Similar past cases, of {answer['matched']} that match"
     yield _cases(title, answer["neighbours"], measured_on)
+    if answer.get("priors"):
+        yield _priors(answer["priors"])
+    if answer.get("prevalence"):
+        yield _prevalence(answer["prevalence"])
     if answer["counter_examples"]:
         title = f"Similar, without {plain(answer['explained_finding'].replace('_', ' '))}"
         yield _cases(title, answer["counter_examples"], measured_on)
@@ -42,6 +46,41 @@ def _predictions(answer: Mapping[str, Any]) -> Table:
                 _called(prediction),
                 style="bold" if explained else "",
             )
+    return table
+
+
+def _priors(priors: Sequence[Mapping[str, Any]]) -> Table:
+    """Show earlier images of the patient, the earliest first."""
+    table = Table(title="Earlier images, the earliest first", box=box.SIMPLE_HEAD)
+    for column in ("prior", "similarity", "findings called"):
+        table.add_column(column)
+    for number, prior in enumerate(priors, start=1):
+        if "detail" in prior:
+            table.add_row(str(number), "-", plain(prior["detail"]))
+            continue
+        called = [one["finding"].replace("_", " ") for one in prior["predictions"] if one["called"]]
+        table.add_row(str(number), f"{prior['similarity']:.3f}", plain(", ".join(called) or "none"))
+    return table
+
+
+def _prevalence(found: Mapping[str, Any]) -> Table:
+    """Show what the cases turned out to be, and their findings, beside the archive."""
+    table = Table(
+        title=f"What these {found['cases']} turned out to be; counts, and no diagnosis",
+        box=box.SIMPLE_HEAD,
+    )
+    for column in ("", "of these", "95 % interval", "of all that match"):
+        table.add_column(column)
+    for share in (*found["outcomes"], *found["findings"]):
+        everywhere = share["archive_count"] / max(share["archive_known"], 1)
+        table.add_row(
+            plain(share["name"].replace("_", " ")),
+            f"{share['count']} of {share['known']}",
+            f"{share['low']:.0%} to {share['high']:.0%}",
+            f"{everywhere:.1%} of {share['archive_known']:,}",
+        )
+    if not found["outcomes"]:
+        table.caption = "No outcome of these cases is verified; findings are those of reports."
     return table
 
 

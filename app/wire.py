@@ -15,25 +15,38 @@ from xemplar.api import (
     CaseChange,
     CaseDetailOut,
     CaseOut,
+    FilmOut,
     MapsOut,
     MeasuredOn,
     NeighbourOut,
     NewCaseOut,
+    OutcomeOut,
     PredictionOut,
+    PrevalenceOut,
+    PriorOut,
+    Problem,
     ScalesOut,
+    SeriesOut,
+    ShareOut,
     SteeringOut,
+    TimelineOut,
 )
 from xemplar.api.cases import INSISTED
 from xemplar.archive.store import Store
 from xemplar.catalog import Case
 from xemplar.data.findings import known_finding
-from xemplar.errors import InvalidArgument
+from xemplar.data.outcomes import Outcome
+from xemplar.errors import InputError, InvalidArgument
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
+from xemplar.retrieval.prevalence import Prevalence
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
+from xemplar.retrieval.timeline import Timeline
 from xemplar.views import parse_view, unknown_view_message
+
+from .problems import refusal
 
 DECIMALS = 9
 """Decimals of map values; enough for the sum of thousands to equal the displayed similarity."""
@@ -76,6 +89,7 @@ def answer_out(
             _neighbour(answer, near, root, pictures) for near in answer.counter_examples
         ],
         chance_measured_on=_measured_on(answer.similarity_calibration),
+        prevalence=_prevalence(answer.prevalence),
         matched=answer.matched,
         recall_at_10=answer.recall_at_10,
         archived_as=answer.archived_as,
@@ -83,6 +97,39 @@ def answer_out(
         doubts=list(answer.doubts),
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
+
+
+def series_out(latest: Answer, priors: Sequence[Answer | InputError], root: str = "") -> SeriesOut:
+    """Converts the answer for the latest image of a patient, with the earlier images."""
+    earlier: list[PriorOut | Problem] = []
+    for prior in priors:
+        if not isinstance(prior, Answer):
+            earlier.append(refusal(prior))
+            continue
+        shown = answer_out(prior, root=root)
+        cosine = float(prior.features.embedding[0] @ latest.features.embedding[0])
+        earlier.append(
+            PriorOut(
+                query_id=shown.query_id,
+                similarity=min(1.0, max(-1.0, cosine)),
+                predictions=shown.predictions,
+                image_url=shown.image_url,
+                overlay_url=f"{root}/queries/{prior.query_id}/overlay"
+                f"?finding={quote(latest.explained)}",
+                warnings=shown.warnings,
+            )
+        )
+    fields = answer_out(latest, root=root).model_dump()
+    return SeriesOut.model_validate(fields | {"priors": earlier})
+
+
+def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:
+    if found is None:
+        return None
+    findings, outcomes = (
+        [ShareOut(**vars(one)) for one in shares] for shares in (found.findings, found.outcomes)
+    )
+    return PrevalenceOut(cases=found.cases, findings=findings, outcomes=outcomes)
 
 
 def _calibrated_on(images: Population | None) -> CalibratedOn | None:
@@ -148,6 +195,15 @@ def case_detail_out(found: Case, root: str, viewer_url: str | None) -> CaseDetai
     return CaseDetailOut(**_case(found, root), viewer_url=viewer_url)
 
 
+def timeline_out(case_id: str, found: Timeline, root: str) -> TimelineOut:
+    """Converts the timeline of a case's patient."""
+    films = [
+        FilmOut(**_case(film.case, root), since_first=film.since_first, called=list(film.called))
+        for film in found.films
+    ]
+    return TimelineOut(case_id=case_id, order=found.order, films=films, left_out=found.left_out)
+
+
 def new_case_out(found: Case, warnings: Sequence[str], root: str) -> NewCaseOut:
     """Converts a case that was just added, with warnings about its image."""
     return NewCaseOut(**_case(found, root), warnings=list(warnings))
@@ -161,6 +217,9 @@ def _case(found: Case, root: str) -> dict[str, Any]:
         "sex": found.sex,
         "age": found.age,
         "view": found.view,
+        "followup": found.followup,
+        "day": found.day,
+        "outcomes": [OutcomeOut(**vars(one)) for one in found.outcomes or ()],
         "image_url": f"{root}/cases/{found.case_id}/image",
     }
 
@@ -200,6 +259,8 @@ def description_fields(
     if LABELS.keys() & named.keys():
         named = {name: value for name, value in named.items() if name not in LABELS}
         named["labels"] = _labels(given, vocabulary)
+    if "outcomes" in named:
+        named["outcomes"] = tuple(Outcome(**vars(one)) for one in given.outcomes)
     return named
 
 

@@ -25,6 +25,7 @@ from xemplar.cli.terminal import (
     PrecisionOption,
     PublishOption,
     StoreOption,
+    StudyDaysOption,
     TableOption,
     ThreadsOption,
     UnknownFindingsOption,
@@ -86,6 +87,7 @@ def index(
     any_body_part: AnyBodyPartOption = False,
     burned_in_text: BurnedInTextOption = False,
     viewer_url: ViewerUrlOption = "",
+    study_days: StudyDaysOption = False,
     factory: FactoryOption = "",
     publish: PublishOption = True,
     ray: Annotated[
@@ -136,7 +138,7 @@ def index(
     ]
     images = _images(datasets, split or [], limit, loaded.card.split)
     place = Store(store, index_url)
-    references = study_references(place, viewer_url)
+    references = study_references(place, viewer_url, days=study_days)
     if factory:
         known_factory(place, factory)  # refuses an unknown one before the long work
     keep(checkpoint or default_checkpoint(), place)
@@ -291,6 +293,11 @@ def _embed_on_cluster(
     from xemplar.errors import ConfigurationError
     from xemplar.model.encoder import Precision
 
+    if references is not None and references.days:
+        raise ConfigurationError(
+            "--study-days needs to know the patient of an image while it is read, which a Ray "
+            "cluster is not told; leave out --ray or --study-days (XEMPLAR_STUDY_DAYS)"
+        )
     try:
         from .cluster import embed_images_on_cluster
     except ModuleNotFoundError as error:

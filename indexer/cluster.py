@@ -154,7 +154,7 @@ class Embedder:
         entries = iter(embed(self._encoder, [(one.prepared, about) for one in new]) if new else ())
         self._media.sync()  # of this machine; the caller's own sync does not reach it
         return [
-            EmbeddedImage(item.image, item.prepared, item.reference, next(entries))
+            EmbeddedImage(item.image, item.prepared, item.reference, entry=next(entries))
             if isinstance(item, NewImage)
             else item
             for item in read

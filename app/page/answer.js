@@ -3,13 +3,14 @@
 import { ask, go, hashOf } from "./address.js";
 import { h } from "./dom.js";
 import { Radiograph } from "./radiograph.js";
+import { outcomes, prevalence, timeline } from "./story.js";
 import { marked, marks, regionChoice, steered } from "./steering.js";
 import { chips, filtersForm } from "./filters.js";
 import { remedy } from "./mend.js";
 import { T } from "./texts.js";
 import { Explanations, modeSwitch, overlayControls, showMode } from "./explanations.js";
 
-const SIDE = { query: 1024, card: 512, other: 128 };
+const SIDE = { query: 1024, card: 512 };
 const UNRANKED = ["unlike", "not_frontal", "other_part"]; // doubts about what is shown: no cases unless they are asked for
 const CONTRAST = 5; // counter-examples beside as many examples
 const SHOWN_DIGITS = 3;
@@ -75,24 +76,10 @@ function card(near, answer, place, open) {
     class: "quiet", "data-focus": `more-${near.case_id}`, "aria-label": T.answer.moreLikeCase(near.rank),
     onclick: () => go({ kind: "case", id: near.case_id, look: null }),
   }, T.answer.moreLike);
-  const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), findings(near), reading(near, answer),
-    marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
+  const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), outcomes(near), findings(near), reading(near, answer),
+    marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more),
+    near.more_of_patient.length ? timeline(near.case_id, T.answer.more(near.more_of_patient.length)) : null);
   return { near, radiograph, note, element };
-}
-
-/** Other cases of the same patient, shown on demand. @param {Near} near */
-function moreOfPatient({ more_of_patient: ids }) {
-  if (!ids.length) return null;
-  const list = h("ul", { class: "others" });
-  const show = () => {
-    if (list.children.length) return;
-    for (const id of ids) {
-      const radiograph = new Radiograph("");
-      radiograph.show(`cases/${id}/image`, SIDE.other);
-      list.append(h("li", {}, h("a", { href: hashOf({ kind: "case", id }), "aria-label": T.ask.open(id) }, radiograph.element)));
-    }
-  };
-  return h("details", { ontoggle: show }, h("summary", {}, T.answer.more(ids.length)), list);
 }
 
 /** Note that the image sent is already archived; omitted for indexed cases. @param {Answer} answer */
@@ -172,7 +159,8 @@ export class AnswerView {
       h("div", {}, this.#warnings(), this.query.element, this.caption,
         regionChoice(this.query, place),
         h("button", { class: "quiet", "data-focus": "mend", onclick: () => this.keep.mend(null) }, T.gate.change),
-        mended ? h("p", { class: "archived" }, T.gate.mended) : null, archived(answer, kind)),
+        mended ? h("p", { class: "archived" }, T.gate.mended) : null, archived(answer, kind),
+        kind === "case" ? timeline(id, T.story.films) : null),
       h("div", {},
         h("h3", {}, T.answer.findings), h("p", { class: "faint" }, T.answer.findingsHint),
         h("ul", { class: "findings" }, answer.predictions.map((one) => finding(one, answer.explained_finding))),
@@ -218,6 +206,7 @@ export class AnswerView {
       this.#ranked([
         this.neighbours.length ? h("ol", { class: "cards" }, this.neighbours.map((one) => one.element))
           : h("p", { class: "empty" }, T.answer.nothing),
+        prevalence(answer),
         ...this.counter.length ? [
           h("h2", {}, T.answer.counter(T.finding(answer.explained_finding))),
           h("ol", { class: "cards" }, this.counter.map((one) => one.element))] : []]),

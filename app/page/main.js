@@ -17,7 +17,7 @@ import { changed, drawn, mend } from "./mend.js";
 import { FULL } from "./pane.js";
 
 const THEME = "xemplar-theme";
-const MAPS = { include: "maps" };
+const ALSO = { include: "maps", prevalence: "true" };
 
 const main = h("main", { id: "main", tabindex: "-1" });
 const bar = h("progress", { max: 1, hidden: true, "aria-label": T.ask.looking });
@@ -85,7 +85,7 @@ async function load(place, key) {
     busy(undefined);
     if (place.rate) return await loadRating(place, key, signal);
     const path = place.kind === "case" ? `cases/${place.id}/similar` : `queries/${place.id}/similar`;
-    const question = new URLSearchParams([...asked(place.question), ...Object.entries(MAPS)]);
+    const question = new URLSearchParams([...asked(place.question), ...Object.entries(ALSO)]);
     const answer = answers.get(key) ?? await get(path, question, { signal, waiting });
     answers.delete(key);
     if (signal.aborted) return false;
@@ -152,7 +152,7 @@ async function take(radiograph, mended = false) {
   for (const name of ["finding", "same_patient"]) question.delete(name); // they were about another image
   try {
     say(T.ask.sending);
-    const conditions = new URLSearchParams([...asked(question), ...Object.entries(MAPS)]);
+    const conditions = new URLSearchParams([...asked(question), ...Object.entries(ALSO)]);
     const answer = await sendRadiograph(radiograph, conditions, { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
     const place = { kind: "image", id: answer.query_id, rate: false, question, mended };
     answers.set(keyOf(place), answer);
@@ -177,7 +177,7 @@ async function takeAll(radiographs) {
     const item = h("span", { role: "status" }, T.ask.answering(name));
     others.append(item);
     try {
-      const conditions = new URLSearchParams([...asked(question), ...Object.entries(MAPS)]);
+      const conditions = new URLSearchParams([...asked(question), ...Object.entries(ALSO)]);
       const answer = await sendRadiograph(radiograph, conditions, { waiting, signal: undefined, progress: () => {} });
       item.replaceWith(link(hashOf({ kind: "image", id: answer.query_id, question }), name));
     } catch (error) {

@@ -5,6 +5,7 @@ import { picture, text } from "./api.js";
 import { about, archived, findings, reading, score } from "./answer.js";
 import { h, say } from "./dom.js";
 import { paint, strip } from "./heat.js";
+import { outcomes, prevalence } from "./story.js";
 import { T } from "./texts.js";
 import { evidence, gradcamLegend, sumOf } from "./explanations.js";
 
@@ -61,6 +62,7 @@ async function record(answer, place, at, progress) {
     h("h2", {}, T.answer.neighbours),
     answer.neighbours.length ? null : h("p", {}, T.answer.nothing),
     await each(answer.neighbours, (near) => pair(answer, near, pairs.get(near), draw, scales)),
+    prevalence(answer),
     answer.counter_examples.length ? h("h2", {}, T.answer.counter(T.finding(answer.explained_finding))) : null,
     await each(answer.counter_examples, (near) => pair(answer, near, pairs.get(near), draw, scales)),
     h("p", { class: "notice" }, T.notice));
@@ -120,7 +122,7 @@ async function pair(answer, near, found, draw, scales) {
   ]);
   return h("section", { class: "pair" },
     h("h3", {}, `${near.rank}. `, score(near, answer), found.case ? h("span", { class: "faint" }, sumOf(found)) : null),
-    h("div", {}, findings(near), about(near), " · ", h("span", { class: "id" }, whose), reading(near, answer)),
+    h("div", {}, outcomes(near), findings(near), about(near), " · ", h("span", { class: "id" }, whose), reading(near, answer)),
     h("div", { class: "pictures" }, pictures));
 }
 

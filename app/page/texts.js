@@ -4,6 +4,7 @@ import { ADMIN } from "./texts-admin.js";
 import { GATE, MEND } from "./texts-gate.js";
 import { AGREEMENT, RATE } from "./texts-rate.js";
 import { RECORD } from "./texts-record.js";
+import { STORY } from "./texts-story.js";
 import { STEERING } from "./texts-steering.js";
 
 const percent = (share) => {
@@ -196,6 +197,7 @@ export const T = {
   mend: MEND,
   record: RECORD,
   steering: STEERING,
+  story: STORY,
   rate: RATE,
   agreement: AGREEMENT,
 

@@ -5,15 +5,23 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from xemplar.api import CaseDetailOut, CaseListParameters, CasePage, FindingList, FindingOut
+from xemplar.api import (
+    CaseDetailOut,
+    CaseListParameters,
+    CasePage,
+    FindingList,
+    FindingOut,
+    TimelineOut,
+)
 from xemplar.catalog import Case
 from xemplar.errors import Mismatch
 from xemplar.retrieval import render
+from xemplar.retrieval.timeline import Timeline, timeline
 
 from ..admission import reader
 from ..record import record_of
 from ..service import BoundServices, Services, root_of
-from ..wire import case_detail_out, case_out
+from ..wire import case_detail_out, case_out, timeline_out
 from .common import (
     INVALID,
     NOT_FOUND,
@@ -75,11 +83,24 @@ async def case(request: Request, services: BoundServices, case_id: CaseId) -> Ca
     return case_detail_out(found, root_of(request), viewer_url)
 
 
+@router.get("/cases/{case_id}/timeline", responses=NOT_FOUND | INVALID)
+async def case_timeline(request: Request, services: BoundServices, case_id: CaseId) -> TimelineOut:
+    """Get the films of a case's patient in the order in which they were taken."""
+    retriever = services.retriever
+
+    def work() -> Timeline:
+        return timeline(retriever.indexed(case_id), retriever.live, retriever.catalog)
+
+    found = await services.light.run(work)
+    record_of(request).shown = tuple(film.case.case_id for film in found.films)
+    return timeline_out(case_id, found, root_of(request))
+
+
 def _viewer_url(services: Services, case_id: str) -> str | None:
     """Return the address of a case's study; None if it has none that can be read."""
     references = services.references
     sealed = references and services.catalog.reference(case_id)
-    if not references or not sealed:
+    if not references or not references.viewer_url or not sealed:
         return None
     try:
         return references.link(case_id, sealed)

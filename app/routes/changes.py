@@ -11,6 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from xemplar.api import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
 from xemplar.catalog import Case, Description, case_id_of
+from xemplar.data.outcomes import Diagnosis, Proof, check_times
 from xemplar.errors import BurnedInText, NotARadiograph, StorageError
 from xemplar.imaging import Radiograph
 from xemplar.imaging.preprocess import preprocess
@@ -49,6 +50,15 @@ SAME_IMAGE = (
 BETWEEN_COMMAS = rf"^[^{CONTROLS},]{{0,100}}(,[^{CONTROLS},]{{0,100}}){{0,99}}$"
 
 
+OUTCOME_FIELD = {
+    "type": "string",
+    "pattern": rf"^({'|'.join(Diagnosis)}), ?({'|'.join(Proof)})(, ?-?[0-9]{{1,4}})?$",
+    "description": "What the study turned out to be: diagnosis, proof and, if known, days from the "
+    "study to the proof. Repeatable. Replaces what was told before.",
+    "examples": ["Lung Cancer, biopsy, 12"],
+}
+
+
 def _body() -> dict[str, Any]:
     """Describe the form for OpenAPI: the image, and the fields of `CaseIn`."""
     described = CaseIn.model_json_schema()
@@ -60,6 +70,8 @@ def _body() -> dict[str, Any]:
                 "description": f"{field['description']} Names between commas; repeatable.",
                 "examples": ["Effusion,Edema"],
             }
+        elif name == "outcomes":
+            described["properties"][name] = OUTCOME_FIELD
         elif "anyOf" in field:  # something or null: a form has an empty field, or none
             del field["default"]
             field |= _or_empty(field.pop("anyOf")[0])
@@ -201,7 +213,7 @@ def _given(form: FormData) -> CaseIn:
     """
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
-        if name in LABELS:
+        if name in LABELS or name == "outcomes":
             fields.setdefault(name, []).append(value)
         elif name in fields:
             raise RequestValidationError([_twice(name)])
@@ -232,9 +244,14 @@ def _put(
     source = retriever.catalog.access.source_of(given.source)
     vocabulary = _vocabulary(retriever, given)
     fields = description_fields(given, retriever.store, source, vocabulary) | {"source": source}
+    if references is not None and fields.get("patient"):
+        day = references.shifted_day(data, fields["patient"])
+        fields |= {} if day is None else {"shifted_day": day}
     archived = retriever.catalog.find_image(image.sha256)
     if archived is None:
         _refuse_by_header(image, given)
+        age = image.age if given.age is None else given.age
+        check_times(age, given.day, fields.get("outcomes", ()))
     spec = live.checkpoint.card.spec
     verdict = live.judge(preprocess(image, spec))
     # a repeated upload is never rejected, even if the index has changed since

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Annotated, TypeVar
 
@@ -16,6 +17,7 @@ from xemplar.api import (
     Problem,
     QueryParameters,
     Search,
+    SeriesOut,
     SimilarParameters,
 )
 from xemplar.errors import NotFound
@@ -27,7 +29,7 @@ from ..problems import refusal
 from ..record import record_of
 from ..service import BoundServices, Services, root_of
 from ..upload import BATCH_BODY, REQUEST_BODY, image_of, images_of
-from ..wire import answer_out, maps_out, rounded
+from ..wire import answer_out, maps_out, rounded, series_out
 from .common import (
     BAD_REQUEST,
     INVALID,
@@ -117,6 +119,41 @@ async def query_batch(
             else:
                 out.append(refusal(answer))
         return BatchOut(out).model_dump_json().encode()
+
+    return Response(await services.batches.run(work), media_type="application/json")
+
+
+@router.post(
+    "/query/series",
+    summary="Find similar past cases for the latest of several images of a patient",
+    response_model=SeriesOut,
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | OTHER_KIND | INVALID,
+    openapi_extra={"requestBody": BATCH_BODY},
+)
+async def query_series(
+    request: Request,
+    services: BoundServices,
+    images: Annotated[list[UploadFile], Depends(images_of)],
+    search: Annotated[Search, Query()],
+) -> Response:
+    """Answer for the last image; those before it are its priors, the earliest first.
+
+    The order is the caller's, as no date is read. Cases are ranked by the last image alone. Each
+    prior is remembered as a query of its own.
+    """
+    record = record_of(request)
+
+    def work() -> bytes:
+        sent = [record.image(image.file.read()) for image in images]
+        *priors, latest = services.retriever.ask_all(sent, search)
+        if not isinstance(latest, Answer):
+            raise latest
+        for number, answer in enumerate([*priors, latest]):
+            if isinstance(answer, Answer):
+                remember(request, services, answer)
+                shown = answer if answer is latest else replace(answer, neighbours=())
+                record.answered(shown, image=number)
+        return series_out(latest, priors, root_of(request)).model_dump_json().encode()
 
     return Response(await services.batches.run(work), media_type="application/json")
 

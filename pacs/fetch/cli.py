@@ -24,6 +24,7 @@ from xemplar.cli.terminal import (
     PrecisionOption,
     PublishOption,
     StoreOption,
+    StudyDaysOption,
     ThreadsOption,
     ViewerUrlOption,
     counted,
@@ -109,6 +110,7 @@ def fetch(
     database: DatabaseOption = "",
     index_url: IndexUrlOption = "",
     viewer_url: ViewerUrlOption = "",
+    study_days: StudyDaysOption = False,
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
     any_body_part: AnyBodyPartOption = False,
@@ -162,7 +164,7 @@ def fetch(
             "images are fetched over DICOMweb; name the archive's address as https://HOST/PATH"
         )
     place, loaded = Store(store, index_url), load(checkpoint or default_checkpoint())
-    references = study_references(place, viewer_url)
+    references = study_references(place, viewer_url, days=study_days)
     if factory:
         known_factory(place, factory)  # refuses an unknown one before the long work
     keep(checkpoint or default_checkpoint(), place)

@@ -131,7 +131,9 @@ class Answering:
         live.judge(preprocess(image, live.checkpoint.card.spec)).require_accepted()
         source = self._settings.source
         patient = self._pseudonym(read_source(data))
-        taken = retriever.put(image, Description(source=source, patient=patient))
+        day = self._references.shifted_day(data, patient) if self._references else None
+        about = Description(source=source, patient=patient, shifted_day=day)
+        taken = retriever.put(image, about)
         if self._references is not None and taken.case.case_id == case_id_of(image.sha256):
             self._references.keep(data, image.sha256, retriever.catalog)
         self._audit.add([AuditEntry.of_command("dicom index", subject=taken.case.case_id)])

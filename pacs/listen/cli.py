@@ -13,6 +13,7 @@ from xemplar.cli.terminal import (
     DatabaseOption,
     IndexUrlOption,
     StoreOption,
+    StudyDaysOption,
     ViewerUrlOption,
 )
 
@@ -29,6 +30,7 @@ def listen(
     database: DatabaseOption = "",
     index_url: IndexUrlOption = "",
     viewer_url: ViewerUrlOption = "",
+    study_days: StudyDaysOption = False,
     *,
     options: dict[str, Any],
 ) -> None:
@@ -67,7 +69,7 @@ def listen(
     logging.getLogger("xemplar").setLevel(logging.INFO)
     log, place = logging.getLogger("xemplar.pacs"), Store(store, index_url)
     settings = read_settings(**options)
-    references = study_references(place, viewer_url)
+    references = study_references(place, viewer_url, days=study_days)
     wanted = settings.do != "index" or bool(settings.archive)  # results of before may wait
     archive = open_archive(settings) if wanted else None
     # a store without an index, or another catalog, is refused before anything is acknowledged

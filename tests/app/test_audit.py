@@ -97,6 +97,7 @@ def test_each_look_at_a_case_is_audited_with_what_it_showed(service: Service, ke
     listed = [one["case_id"] for one in client.get("/cases?limit=3").json()["cases"]]
     looks: dict[str, tuple[str, str | None, list[str]]] = {
         "case": (f"/cases/{case}", case, [case]),
+        "case_timeline": (f"/cases/{case}/timeline", case, [case]),
         "case_image": (f"/cases/{case}/image", case, [case]),
         "case_overlay": (f"/cases/{case}/overlay?finding=Effusion", case, [case]),
         "case_evidence": (f"/cases/{case}/evidence/{query}", case, [case]),
@@ -127,6 +128,7 @@ def test_every_address_with_a_key_is_audited_or_shows_no_case(client: TestClient
     }
     audited = {
         *("audit", "cases", "case", "case_image", "case_overlay", "case_evidence"),
+        "case_timeline",
         *("query_image", "query_overlay", "query_evidence", "query_matches", "query_ratings"),
         *("similar", "query_similar", "query_ranking", "case_ranking", "ratings_csv"),
     }

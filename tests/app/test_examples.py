@@ -46,7 +46,7 @@ def test_all_that_is_read_is_answered_once_a_query_was(own_client: TestClient) -
 def test_cases_are_answered_before_there_was_a_query(own_client: TestClient) -> None:
     found = examples(own_client.get("/docs/openapi.json").json())
     told = statuses(own_client, found)
-    of_cases = ("case", "case_image", "case_overlay", "similar", "case_ranking")
+    of_cases = ("case", "case_image", "case_overlay", "similar", "case_ranking", "case_timeline")
     assert [told[name] for name in of_cases] == [200] * len(of_cases)
     assert told["query_image"] == 404  # there is none, and the description says where one is from
 

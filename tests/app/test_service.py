@@ -196,6 +196,7 @@ def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) ->
     assert [operation["operationId"] for _, operation in operations(document)] == [
         "query",
         "query_batch",
+        "query_series",
         "similar",
         "query_similar",
         "share_query",
@@ -209,6 +210,7 @@ def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) ->
         "case",
         "change_case",
         "remove_case",
+        "case_timeline",
         "case_image",
         "case_overlay",
         "case_evidence",

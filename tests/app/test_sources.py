@@ -33,6 +33,7 @@ BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
     "put_ratings": lambda case: {"json": {"ratings": [{"case_id": case, "rating": 1}]}},
     "query": lambda _: {"files": {"image": IMAGE}},
     "query_batch": lambda _: {"files": [("image", IMAGE), ("image", IMAGE)]},
+    "query_series": lambda _: {"files": [("image", IMAGE), ("image", IMAGE)]},
     "put_case": lambda _: {"files": {"image": NEW}},
 }
 
@@ -56,7 +57,7 @@ def wards(own: SmallStore) -> dict[str, list[Case]]:
             catalog.describe(case.case_id, {"source": source, "patient": f"{source}-{number:09}"})
         cases = [*catalog.cases(numbers).values()]
         of = {w: [case for case in cases if case.source == w] for w in ("ward-a", "ward-b")}
-        catalog.describe(of["ward-b"][0].case_id, {"labels": {"Sarcoid": 1}})
+        catalog.describe(of["ward-b"][0].case_id, {"labels": {"Gout": 1}})
     return of
 
 
@@ -141,8 +142,24 @@ def test_each_operation_answers_for_a_case_of_another_source_as_for_one_that_is_
             assert hidden.status_code == 404, f"{name}: {hidden.text}"
             assert told(hidden, other.case_id) == told(missing, NOBODY), name
     assert walked == {
-        *("query", "query_batch", "similar", "query_similar", "query_evidence", "query_matches"),
-        *("query_ranking", "case_ranking", "case", "case_image", "case_overlay", "case_evidence"),
+        *(
+            "query",
+            "query_batch",
+            "query_series",
+            "similar",
+            "query_similar",
+            "query_evidence",
+            "query_matches",
+        ),
+        *(
+            "query_ranking",
+            "case_ranking",
+            "case",
+            "case_timeline",
+            "case_image",
+            "case_overlay",
+            "case_evidence",
+        ),
         *("put_ratings", "change_case", "remove_case"),
     }
     whole = caller(Role.ADMIN)
@@ -174,9 +191,9 @@ def test_no_answer_of_any_operation_tells_a_case_of_another_source(
     walked["docs"] = client.get("/docs/openapi.json").text
     assert {"query", "cases", "findings", "similar", "query_ratings"} <= walked.keys()
     for name, text in walked.items():
-        for hidden in ["Sarcoid", seen["query_id"], *(c.case_id for c in wards["ward-b"])]:
+        for hidden in ["Gout", seen["query_id"], *(c.case_id for c in wards["ward-b"])]:
             assert hidden not in text, name
-    assert "Sarcoid" in both.get("/findings").text
+    assert "Gout" in both.get("/findings").text
     counted = {o["finding"]: o["cases"] for o in json.loads(walked["findings"])["findings"]}
     assert counted["Effusion"] == sum("Effusion" in c.findings for c in wards["ward-a"])
 

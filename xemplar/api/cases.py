@@ -1,19 +1,23 @@
 """Cases: the fields that describe one, changes to them, and lists."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
+    field_serializer,
     field_validator,
 )
 
 from xemplar.api.results import CaseOut
 from xemplar.api.search import MAX_AGE, CaseFilter, Counted
 from xemplar.data.findings import canonical
+from xemplar.data.outcomes import MAX_DAYS, MAX_FOLLOWUP, MAX_OUTCOMES, Diagnosis, Proof
 from xemplar.names import CONTROLS, name_problem
 from xemplar.views import VIEWS
 
@@ -37,6 +41,28 @@ Word = Annotated[
 ]
 Findings = Annotated[list[Annotated[Word, AfterValidator(canonical)]], Field(max_length=100)]
 Age = Annotated[int, Field(ge=0, le=MAX_AGE)]
+Followup = Annotated[int, Field(ge=0, le=MAX_FOLLOWUP)]
+Day = Annotated[int, Field(ge=0, le=MAX_DAYS)]
+NUMBER_OF_STUDY = "Number of the study among its patient's, ascending."
+DAY_OF_STUDY = "Days since the patient's first study; never a date, which could identify."
+
+
+class OutcomeIn(BaseModel):
+    """Verified outcome of a case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    diagnosis: Annotated[Diagnosis, BeforeValidator(lambda text: Diagnosis.read(str(text)))]
+    proof: Annotated[Proof, BeforeValidator(lambda text: Proof.read(str(text)))] = Field(
+        description="Kind of proof: the reference standard."
+    )
+    days: Annotated[int, Field(ge=-MAX_DAYS, le=MAX_DAYS), Counted] | None = Field(
+        None, description="Days from the study to the proof, negative for an earlier proof."
+    )
+
+
+Outcomes = Annotated[list[OutcomeIn], Field(max_length=MAX_OUTCOMES)]
+WHAT_IT_WAS = "What the study turned out to be, with its proof. Replaces what was told before."
 
 
 LABELS = {"present": 1, "absent": 0, "uncertain": -1}
@@ -80,6 +106,13 @@ class CaseChange(BaseModel):
         [], description="Findings that are uncertain; names as for `present`."
     )
     split: Word | None = Field(None, description="Split, such as train, val or test.")
+    followup: Annotated[Followup, Counted] | None = Field(None, description=NUMBER_OF_STUDY)
+    day: Annotated[Day, Counted] | None = Field(None, description=DAY_OF_STUDY)
+    outcomes: Outcomes = Field(
+        [],
+        description=WHAT_IT_WAS,
+        examples=[[{"diagnosis": "Lung Cancer", "proof": "biopsy", "days": 12}]],
+    )
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -95,7 +128,10 @@ class CaseIn(CaseChange):
         description="Data set or hospital. Optional for a key with a single source.",
         examples=["clinic"],
     )
-    age: Age | None = Field(None, description="In years.")  # a form has only text
+    # a form has only text
+    age: Age | None = Field(None, description="In years.")
+    followup: Followup | None = Field(None, description=NUMBER_OF_STUDY)
+    day: Day | None = Field(None, description=DAY_OF_STUDY)
     any_body_part: bool = Field(
         False,
         description="Accept the image although its DICOM header names another body part than the "
@@ -116,6 +152,30 @@ class CaseIn(CaseChange):
             return values
         return [name for value in values for name in str(value).split(",") if name.strip()]
 
+    @field_validator("outcomes", mode="before")
+    @classmethod
+    def _written(cls, values: Any) -> Any:
+        """Reads outcomes of a form: a repeated field with diagnosis, proof and days."""
+        if not isinstance(values, list):
+            return values
+        return [_outcome(value) if isinstance(value, str) else value for value in values]
+
+    @field_serializer("outcomes", when_used="json")
+    def _as_text(self, outcomes: list[OutcomeIn]) -> list[str]:
+        """Writes outcomes as a form has them."""
+        parts = ([one.diagnosis, one.proof, one.days] for one in outcomes)
+        return [", ".join(str(part) for part in some if part is not None) for some in parts]
+
+
+def _outcome(text: str) -> dict[str, Any]:
+    written = re.fullmatch(r"([^,]+),([^,]+)(?:,\s*(-?[0-9]{1,5}))?\s*", text)
+    if written is None:
+        raise ValueError(
+            "an outcome of a form is diagnosis, proof and, if known, days: 'TB, CT, 9'"
+        )
+    days = None if written[3] is None else int(written[3])
+    return {"diagnosis": written[1].strip(), "proof": written[2].strip(), "days": days}
+
 
 class CaseListParameters(CaseFilter):
     """Parameters of ``GET /cases``."""
@@ -131,6 +191,29 @@ class CaseDetailOut(CaseOut):
         description="Address of the case's study in the hospital's viewer, which asks for its own "
         "permission; null if the service is set to keep none, or the case has none."
     )
+
+
+class FilmOut(CaseOut):
+    """Past case on its patient's timeline."""
+
+    since_first: int | None = Field(
+        description="Days since the first film of the timeline; null if days are not known."
+    )
+    called: list[str] = Field(description="Findings that the network calls in it.")
+
+
+class TimelineOut(BaseModel):
+    """Films of a case's patient that the key may see, the first taken first."""
+
+    case_id: str
+    order: Literal["day", "followup", "partial"] = Field(
+        description="What told the order: days, or numbers of the studies; partial if some films "
+        "have neither: these come last, in the order of indexing."
+    )
+    films: list[FilmOut] = Field(
+        description="At most 200. The case alone if its patient is not known."
+    )
+    left_out: int = Field(ge=0, description="Further films, those farthest from the case.")
 
 
 class NewCaseOut(CaseOut):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
+from xemplar.data.outcomes import Diagnosis, Proof
 from xemplar.errors import Doubt
 
 NOTICE = "Research use, not for diagnosis."
@@ -57,6 +58,17 @@ class PredictionOut(BaseModel):
     )
 
 
+class OutcomeOut(BaseModel):
+    """Verified outcome of a case."""
+
+    diagnosis: Diagnosis
+    proof: Proof = Field(description="Kind of proof: the reference standard.")
+    days: int | None = Field(
+        description="Days from the study to the proof, negative for an earlier proof; null if not "
+        "known."
+    )
+
+
 class CaseOut(BaseModel):
     """Past case."""
 
@@ -69,6 +81,16 @@ class CaseOut(BaseModel):
     sex: Literal["F", "M"] | None
     age: int | None = Field(description="In years.")
     view: str | None = Field(examples=["PA"])
+    followup: int | None = Field(
+        description="Number of the study among its patient's, ascending; null if not told."
+    )
+    day: int | None = Field(
+        description="Days since the patient's first study, as told by data set or user; null if "
+        "not told. The timeline also has days from DICOM headers."
+    )
+    outcomes: list[OutcomeOut] = Field(
+        description="What the study turned out to be; empty if nothing was verified."
+    )
     image_url: str
 
 
@@ -180,6 +202,38 @@ class CalibratedOn(MeasuredOn):
     )
 
 
+class ShareOut(BaseModel):
+    """Share of similar cases with a finding or outcome, beside that of all cases that match."""
+
+    name: str = Field(description="The finding, or the outcome's diagnosis.", examples=["Effusion"])
+    count: int = Field(ge=0, description="Similar cases with it.")
+    known: int = Field(
+        ge=1,
+        description="Similar cases in which it is known to be present or absent; for an outcome, "
+        "those with any verified outcome.",
+    )
+    low: Probability = Field(
+        description="Lower end of the 95 % interval of count / known (Wilson's score)."
+    )
+    high: Probability = Field(description="Upper end.")
+    archive_count: int = Field(ge=0, description="Cases that match the filters, and have it.")
+    archive_known: int = Field(
+        ge=0, description="Cases that match the filters, in which it is known."
+    )
+
+
+class PrevalenceOut(BaseModel):
+    """What similar cases show and turned out to be: counts of past cases, and no diagnosis."""
+
+    cases: int = Field(
+        ge=0,
+        description="Similar cases that are counted: of each patient the most similar one. The "
+        "case of the query image and its patient do not count.",
+    )
+    findings: list[ShareOut] = Field(description="By label file, the most frequent first.")
+    outcomes: list[ShareOut] = Field(description="Verified, the most frequent first.")
+
+
 class AnswerOut(BaseModel):
     """Similar cases with evidence."""
 
@@ -212,6 +266,9 @@ class AnswerOut(BaseModel):
     )
     chance_measured_on: MeasuredOn | None = Field(
         description="Images that `chance` was measured on; null if the index is not calibrated."
+    )
+    prevalence: PrevalenceOut | None = Field(
+        None, exclude_if=lambda one: one is None, description="With prevalence."
     )
     matched: int = Field(
         ge=0,
@@ -262,6 +319,25 @@ class AnswerOut(BaseModel):
 
 class BatchOut(RootModel[list[AnswerOut | Problem]]):
     """Answers in the order of the images, with a problem for each image that was refused."""
+
+
+class PriorOut(BaseModel):
+    """Earlier image of the same patient, sent with the one that was searched with."""
+
+    query_id: str
+    similarity: Cosine = Field(description="Cosine of its embedding and the latest image's.")
+    predictions: list[PredictionOut] = Field(description="As for the latest image.")
+    image_url: str
+    overlay_url: str = Field(description="Its Grad-CAM for the finding explained in the latest.")
+    warnings: list[str] = Field(description="Doubts about the image.")
+
+
+class SeriesOut(AnswerOut):
+    """Answer for the latest of several images of one patient, with the earlier ones."""
+
+    priors: list[PriorOut | Problem] = Field(
+        description="In the order sent, with a problem for each image that was refused."
+    )
 
 
 class Health(BaseModel):

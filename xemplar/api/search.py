@@ -256,6 +256,11 @@ class Search(CaseFilter):
         "of its width and height.",
         examples=["0.1,0.5,0.4,0.9"],
     )
+    prevalence: bool = Field(
+        False,
+        description="Adds how often findings and verified outcomes occur among the cases found, "
+        "beside all cases that match.",
+    )
     counter_examples: int = Field(
         0,
         ge=0,

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.data.findings import Labels, positives
+from xemplar.data.outcomes import Outcome
 from xemplar.errors import CaseElsewhere, CaseIdTaken
 
 
@@ -47,6 +48,11 @@ class Description:
         labels: finding -> 1 present, 0 absent, -1 uncertain; missing means unknown.
         split: "train", "val", "test" or another name from the data set; otherwise the one assigned
             by the checkpoint's rule when the image was indexed; None if neither applies.
+        followup: number of the study among its patient's, ascending; None where unknown.
+        day: days since the patient's first study; None where unknown.
+        shifted_day: day of the study moved by a secret number of days, the same for all studies of
+            the patient; None where unknown.
+        outcomes: verified outcomes; None where a data set tells nothing of any.
     """
 
     source: str
@@ -57,6 +63,10 @@ class Description:
     age: int | None = None
     labels: Labels = field(default_factory=lambda: MappingProxyType({}))
     split: str | None = None
+    followup: int | None = None
+    day: int | None = None
+    shifted_day: int | None = None
+    outcomes: tuple[Outcome, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,8 +10,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from xemplar.catalog.access import EVERYTHING
 from xemplar.catalog.case import Description, Entry, case_elsewhere, case_id_of, case_id_taken
+from xemplar.catalog.courses import COURSE, TIMES, change_course, put_courses
 from xemplar.catalog.patients import check_changes, record_change
 from xemplar.catalog.reader import CatalogReader
+from xemplar.catalog.references import put_references
 from xemplar.catalog.removal import delete_uses, redact_audit_trail
 from xemplar.catalog.rows import (
     DESCRIBED,
@@ -28,7 +30,6 @@ from xemplar.catalog.tables import (
     ChangeRow,
     EmbeddingRow,
     FindingRow,
-    ReferenceRow,
     RemovalRow,
 )
 from xemplar.data.findings import positives
@@ -128,13 +129,18 @@ class Catalog(CatalogReader):
                 by_id = {ids[digest]: entry for digest, entry in newest.items()}
                 self._put_embeddings(connection, checkpoint, by_id, change)
                 self._number(connection, changed, change)
-            self._put_references(connection, references)
+            # a plain folder tells nothing of a known case
+            told = {d: e.description for d, e in newest.items() if d in new or e.description.file}
+            allowed = self.access.conditions()
+            put_courses(connection, self._insert, told | dict(kept), allowed)
+            put_references(connection, self._insert, references, allowed)
         return new
 
     def put_reference(self, image_sha256: str, reference: bytes) -> None:
         """Store the sealed reference of an image's case to its study, if there is the case."""
         with writing(self._engine) as connection:
-            self._put_references(connection, {image_sha256: reference})
+            only = {image_sha256: reference}
+            put_references(connection, self._insert, only, self.access.conditions())
 
     def check_addition(self, entry: Entry) -> None:
         """Refuse an image that `add` would refuse, before anything is written elsewhere.
@@ -242,7 +248,10 @@ class Catalog(CatalogReader):
             InvalidArgument: the new source is outside the caller's limits.
             TooManyPatientChanges: the patient was changed too often within a day.
         """
-        columns = [getattr(CaseRow, name) for name in fields.keys() | {"image_sha256", "patient"}]
+        course = {name: value for name, value in fields.items() if name in COURSE}
+        fields = {name: value for name, value in fields.items() if name not in COURSE}
+        always = {"id", "image_sha256", "patient", "age"}
+        columns = [getattr(CaseRow, name) for name in fields.keys() | always]
         query = select(*columns).where(CaseRow.case_id == case_id)
         query = query.where(*self.access.conditions()).with_for_update()
         with writing(self._engine) as connection:
@@ -255,10 +264,15 @@ class Catalog(CatalogReader):
             if fields:
                 mine = CaseRow.image_sha256 == row["image_sha256"]
                 connection.execute(update(CaseRow).where(mine).values(**fields))
-                ids = self._put_findings(connection, [row["image_sha256"]])
+                self._put_findings(connection, [row["image_sha256"]])
             changed = {name: (row[name], new) for name, new in fields.items() if row[name] != new}
+            if "patient" in changed:  # times are among one patient's studies
+                course = dict.fromkeys(TIMES) | course
+            if course or "age" in changed:
+                age = fields.get("age", row["age"])
+                changed |= change_course(connection, self._insert, row["id"], age, course)
             if changed:
-                self._number(connection, ids.values(), _next_change(connection))
+                self._number(connection, [row["id"]], _next_change(connection))
         return changed
 
     def put_embeddings(self, checkpoint: str, entries: Mapping[int, Entry]) -> None:
@@ -350,20 +364,6 @@ class Catalog(CatalogReader):
         if rows:
             connection.execute(insert(FindingRow), rows)
         return {row.image_sha256: row.id for row in found}
-
-    def _put_references(self, connection: Connection, references: Mapping[str, bytes]) -> None:
-        """Store references of images that are cases."""
-        if not references:
-            return
-        query = select(CaseRow.id, CaseRow.image_sha256).where(*self.access.conditions())
-        found = connection.execute(query.where(CaseRow.image_sha256.in_(references))).all()
-        rows = [{"case": row.id, "sealed": references[row.image_sha256]} for row in found]
-        if rows:
-            statement = self._insert(ReferenceRow)
-            newer = {"sealed": statement.excluded.sealed}
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["case"], set_=newer), rows
-            )
 
     def _number(self, connection: Connection, ids: Collection[int], change: int) -> None:
         """Record a change to the metadata of existing cases."""

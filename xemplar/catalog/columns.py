@@ -1,10 +1,11 @@
-"""`FilterColumns`: sex, age, view, source, day and findings of many cases, to filter in memory.
+"""`FilterColumns`: metadata of many cases, to filter and count in memory.
 
 A filter over a million cases takes seconds in SQL, and milliseconds here. Its meaning is that of
-`xemplar.catalog.filters`. One row takes 24 bytes, with up to 32 findings.
+`xemplar.catalog.filters`. One row takes 28 bytes, with up to 32 findings.
 """
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,20 +14,25 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, String, cast, func, select
+from sqlalchemy import ColumnElement, Connection, String, cast, func, select
 
 from xemplar.api.search import CaseFilter
 from xemplar.catalog.reader import CatalogReader
 from xemplar.catalog.rows import parts
 from xemplar.catalog.schema import reading
-from xemplar.catalog.tables import CaseRow
+from xemplar.catalog.tables import CaseRow, OutcomeRow
+from xemplar.catalog.tally import Tally
 from xemplar.data.findings import NO_FINDING, canonical, positives
+from xemplar.data.outcomes import Diagnosis
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Columns = Mapping[str, npt.NDArray[Any]]
 
 UNKNOWN = -1
+OUTCOMES = tuple(Diagnosis)
+"""In the order of their bits, of which there are 32."""
+
 WORD = 32
 """Findings in one word of a bit mask."""
 
@@ -50,6 +56,11 @@ class _Codes:
             for name in set(names).difference(self._numbers):
                 self._numbers[name] = len(self)
         return list(map(self._numbers.__getitem__, names))
+
+    def named(self) -> Mapping[str, int]:
+        """Return all names with their numbers."""
+        with self._adding:
+            return {name: number for name, number in self._numbers.items() if name is not None}
 
     def known(self, names: Iterable[str]) -> list[int]:
         """Return the numbers of those names that have appeared."""
@@ -161,6 +172,42 @@ class FilterColumns:
             found &= columns["day"] <= np.datetime64(wanted.indexed_until, "D").astype(np.int32)
         return found
 
+    def tally(self, mask: Mask) -> Tally:
+        """Count findings and outcomes in cases.
+
+        Args:
+            mask: bool (n,), the cases, in order of ids.
+        """
+        columns = {name: self._columns[name][..., mask] for name in ("present", "absent")}
+        outcomes = self._columns["outcomes"][mask]
+        healthy = self._bit(columns["present"], NO_FINDING)
+        present, known = dict[str, int](), dict[str, int]()
+        for finding in self._names.findings.named():
+            there = self._bit(columns["present"], finding)
+            present[finding] = int(np.count_nonzero(there))
+            if finding == NO_FINDING:
+                told = columns["present"].any(axis=0)
+            else:
+                told = there | self._bit(columns["absent"], finding) | healthy
+            known[finding] = int(np.count_nonzero(told))
+        counts = [int(np.count_nonzero(outcomes & (1 << n))) for n in range(len(OUTCOMES))]
+        return Tally(
+            cases=int(np.count_nonzero(mask)),
+            present={name: count for name, count in present.items() if count},
+            known=known,
+            outcomes={name: n for name, n in zip(OUTCOMES, counts, strict=True) if n},
+            verified=int(np.count_nonzero(outcomes)),
+        )
+
+    def _bit(self, words: npt.NDArray[np.uint32], finding: str) -> Mask:
+        """Select the rows whose bit masks, uint32 (words, n), have a finding."""
+        for number in self._names.findings.known([finding]):
+            word, bit = divmod(number, WORD)
+            if word < len(words):
+                found: Mask = (words[word] & (1 << bit)) != 0
+                return found
+        return np.zeros(words.shape[-1], bool)
+
     def _absent(self, finding: str) -> Mask:
         found = self._any("absent", [finding])
         return found if finding == NO_FINDING else found | self._any("present", [NO_FINDING])
@@ -204,9 +251,22 @@ def _rows(
     with reading(catalog.engine) as connection:
         for some in [None] if ids is None else parts(ids.tolist()):
             asked = query if some is None else query.where(CaseRow.id.in_(some))
+            outcomes = _outcomes(connection, some)
             for rows in connection.execute(asked).partitions():
                 numbers, *values = zip(*rows, strict=True)
-                yield np.array(numbers, np.int64), values
+                bits = [outcomes.get(number, 0) for number in numbers]
+                yield np.array(numbers, np.int64), [*values, bits]
+
+
+def _outcomes(connection: Connection, some: list[int] | None) -> Mapping[int, int]:
+    """Read bit masks of outcomes by the ids of cases, which are few beside all."""
+    query = select(OutcomeRow.case, OutcomeRow.diagnosis)
+    found = Counter[int]()
+    for number, diagnosis in connection.execute(
+        query if some is None else query.where(OutcomeRow.case.in_(some))
+    ):
+        found[number] |= 1 << OUTCOMES.index(diagnosis)
+    return found
 
 
 def _day(dialect: str) -> ColumnElement[str]:
@@ -217,8 +277,8 @@ def _day(dialect: str) -> ColumnElement[str]:
 
 
 def _columns_of(values: Sequence[Sequence[Any]], names: _Names) -> dict[str, npt.NDArray[Any]]:
-    """Convert sex, age, view, source, day and labels of n cases to columns."""
-    sex, age, view, source, day, labels = values
+    """Convert sex, age, view, source, day, labels and outcomes of n cases to columns."""
+    sex, age, view, source, day, labels, outcomes = values
     present, absent = zip(*map(names.bits, labels), strict=True)
     count = _word_count(names)
     return {
@@ -230,12 +290,13 @@ def _columns_of(values: Sequence[Sequence[Any]], names: _Names) -> dict[str, npt
         "day": np.array(day, "datetime64[D]").astype(np.int32),
         "present": _words(present, count),
         "absent": _words(absent, count),
+        "outcomes": np.array(outcomes, np.uint32),
     }
 
 
 def _empty(count: int, names: _Names) -> dict[str, npt.NDArray[Any]]:
     """Return columns of cases that meet no filter."""
-    some = _columns_of([[None], [None], [None], [None], ["1970-01-01"], ["{}"]], names)
+    some = _columns_of([[None], [None], [None], [None], ["1970-01-01"], ["{}"], [0]], names)
     return {
         name: np.zeros((*values.shape[:-1], count), values.dtype) for name, values in some.items()
     }

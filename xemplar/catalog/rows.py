@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from xemplar.catalog.case import Batch, Case, Description, Entry, case_id_of
+from xemplar.catalog.courses import outcome_of
 from xemplar.catalog.tables import CaseRow
 from xemplar.errors import CorruptArtefact, InvalidArgument
 
@@ -100,6 +101,10 @@ def case_of(row: CaseRow) -> Case:
         age=row.age,
         labels=row.labels,
         split=row.split,
+        followup=row.time.followup if row.time else None,
+        day=row.time.day if row.time else None,
+        shifted_day=row.time.shifted_day if row.time else None,
+        outcomes=tuple(sorted(map(outcome_of, row.outcomes), key=lambda one: one.diagnosis)),
         height=row.height,
         width=row.width,
         spacing_mm=None if spacing[0] is None or spacing[1] is None else (spacing[0], spacing[1]),

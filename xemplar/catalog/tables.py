@@ -1,7 +1,8 @@
 """The catalog's tables. A change here needs a migration in ``migrations/versions``."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     JSON,
@@ -17,7 +18,11 @@ from sqlalchemy import (
     String,
     TypeDecorator,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+Upsert: TypeAlias = Callable[[Any], postgresql.Insert | sqlite.Insert]
+"""A database's own insert statement for a table, which may update instead."""
 
 # SQLite auto-increments only columns declared INTEGER
 Number = BigInteger().with_variant(Integer, "sqlite")
@@ -81,6 +86,34 @@ class CaseRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     # number of the last change to the metadata of an existing case
     change: Mapped[int] = mapped_column(Number, server_default="0", index=True)
+    time: Mapped["TimeRow | None"] = relationship(lazy="selectin", viewonly=True)
+    outcomes: Mapped[list["OutcomeRow"]] = relationship(lazy="selectin", viewonly=True)
+
+
+class TimeRow(Base):
+    """When a case's image was taken among its patient's; see `xemplar.catalog.courses`."""
+
+    __tablename__ = "case_times"
+
+    case: Mapped[int] = mapped_column(
+        Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    followup: Mapped[int | None]
+    day: Mapped[int | None]
+    shifted_day: Mapped[int | None]
+
+
+class OutcomeRow(Base):
+    """A verified outcome of a case; see `xemplar.data.outcomes`."""
+
+    __tablename__ = "case_outcomes"
+
+    case: Mapped[int] = mapped_column(
+        Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    diagnosis: Mapped[str] = mapped_column(String(40), primary_key=True)
+    proof: Mapped[str] = mapped_column(String(20))
+    days: Mapped[int | None]
 
 
 class ReferenceRow(Base):

@@ -45,6 +45,7 @@ SETTINGS = (
     "STALL_SECONDS",
     "STOP_SECONDS",
     "STORE",
+    "STUDY_DAYS",
     "THREADS",
     "VIEWER_URL",
     "WAIT_SECONDS",

@@ -166,6 +166,15 @@ ViewerUrlOption = Annotated[
         "image keeps a sealed reference to its study. Default: none is kept.",
     ),
 ]
+StudyDaysOption = Annotated[
+    bool,
+    typer.Option(
+        "--study-days/--no-study-days",
+        envvar="XEMPLAR_STUDY_DAYS",
+        help="Keep how many days lie between a patient's DICOM studies, for timelines; never a "
+        "date. Default: nothing of their dates is read.",
+    ),
+]
 TableOption = Annotated[
     Path | None,
     typer.Option(

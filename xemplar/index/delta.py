@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from xemplar.api.search import CaseFilter
 from xemplar.catalog import Batch, Catalog
+from xemplar.catalog.tally import Tally
 from xemplar.errors import Mismatch, NotFound
 from xemplar.index.engine import SearchableGeneration
 from xemplar.index.exact import cosines, margin, within
@@ -129,6 +130,11 @@ class LiveIndex:
         catalog.check(wanted)
         columns = self._columns.of(catalog, self._ids)
         return columns.mask(wanted, known_absent, catalog.access.sources)
+
+    def tally(self, catalog: Catalog, mask: npt.NDArray[np.bool_] | None = None) -> Tally:
+        """Count findings and outcomes in the cases that `matching` selected; None for all."""
+        columns = self._columns.of(catalog, self._ids)
+        return columns.tally(columns.mask(CaseFilter()) if mask is None else mask)
 
     def condition(
         self, catalog: Catalog, wanted: CaseFilter, known_absent: str | None = None

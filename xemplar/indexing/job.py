@@ -185,10 +185,10 @@ def write_images(
                 batches.leave_out(item)
             elif isinstance(item, KnownImage) or item.sha256 in seen:
                 reused += 1
-                batches.describe(item, describe(item.image))
+                batches.describe(item, describe(item))
             else:
                 seen.add(item.sha256)
-                batches.embed(item, describe(item.image))
+                batches.embed(item, describe(item))
             if on_progress:
                 on_progress(done)
     media.sync()  # so that pictures are durable before an index is published
@@ -361,13 +361,14 @@ class _Batches:
             written.result()
 
 
-def _description(store: Store, rule: PatientSplit, image: DatasetImage) -> Description:
+def _description(store: Store, rule: PatientSplit, item: NewImage | KnownImage) -> Description:
     """Convert a data set's metadata to a description for the catalog.
 
     The patient is replaced by a pseudonym. The split is stored even if it follows from the
     checkpoint's rule, as it cannot be derived from the catalog later. A plain folder has no
     metadata.
     """
+    image = item.image
     return Description(
         source=image.source,
         file=image.file,
@@ -377,4 +378,8 @@ def _description(store: Store, rule: PatientSplit, image: DatasetImage) -> Descr
         age=image.age,
         labels=image.labels,
         split=None if image.file is None else rule.of(image),
+        followup=image.followup,
+        day=image.day,
+        shifted_day=item.shifted_day,
+        outcomes=image.outcomes,
     )

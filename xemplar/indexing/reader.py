@@ -47,6 +47,7 @@ class KnownImage:
     image: DatasetImage
     sha256: str
     reference: bytes | None = None
+    shifted_day: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,7 @@ class NewImage:
     image: DatasetImage
     prepared: PreparedImage
     reference: bytes | None = None
+    shifted_day: int | None = None
 
     @property
     def sha256(self) -> str:
@@ -94,7 +96,7 @@ def load_file(image: DatasetImage) -> tuple[DatasetImage, bytes]:
 class Reader:
     """Reads images into network inputs; called by several threads.
 
-    Where references to studies are kept, each image has its own, sealed.
+    Where references to studies or their days are kept, each image has its own, sealed or shifted.
     """
 
     def __init__(
@@ -123,10 +125,10 @@ class Reader:
         try:
             image, data = self._load(image)
             sha256 = hashlib.sha256(data).hexdigest()
-            reference = self._references.seal(data, sha256) if self._references else None
+            kept = self._of_study(image, data, sha256)
             # a known image whose pictures were lost is processed again
             if sha256 in self._known and self._media.has(sha256, self._spec):
-                return KnownImage(image, sha256, reference)
+                return KnownImage(image, sha256, *kept)
             radiograph = self._decode(data)
         except FileNotFoundError:
             return SkippedImage(image.path, MISSING)
@@ -142,7 +144,17 @@ class Reader:
             return SkippedImage(image.path, BURNED_IN)
         inputs = preprocess(radiograph, self._spec)
         self._media.write(radiograph, inputs, self._spec)
-        return NewImage(image, PreparedImage.of(radiograph, inputs), reference)
+        return NewImage(image, PreparedImage.of(radiograph, inputs), *kept)
+
+    def _of_study(
+        self, image: DatasetImage, data: bytes, sha256: str
+    ) -> tuple[bytes | None, int | None]:
+        """Return what is kept of an image's study: the sealed reference and the shifted day."""
+        kept = self._references
+        if kept is None:
+            return None, None
+        patient = kept.store.pseudonym(image.domain, image.patient) if image.patient else None
+        return kept.seal(data, sha256), kept.shifted_day(data, patient)
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -206,6 +206,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         neighbours=neighbours,
         counter_examples=counter_examples,
         similarity_calibration=live.generation.manifest.calibration,
+        prevalence=scope.prevalence(similar.cases, archived),
         matched=scope.matched,
         recall_at_10=similar.recall_at_10,
         warnings=query.warnings,

@@ -1,7 +1,7 @@
-"""References of cases to their studies in the hospital's archive (docs/decisions/0045).
+"""What cases keep of their studies: a reference (docs/decisions/0045), and the day (0052).
 
-Kept only where the hospital sets the address of its viewer. The UID of a study is sealed in the
-call that reads it, so the catalog alone names no study.
+Each is kept only where the hospital asks for it, and sealed or shifted in the call that reads it,
+so the catalog alone names no study and no day.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from xemplar.archive.store import Store, check_cipher
 from xemplar.catalog import Catalog, case_id_of
 from xemplar.errors import ConfigurationError
-from xemplar.imaging.dicom.study import study_uid
+from xemplar.imaging.dicom.study import study_day, study_uid
 
 STUDY = "{study}"
 """Stands for the study's UID in the address."""
@@ -21,15 +21,34 @@ ADDRESS = re.compile(r"https?://[!-z|~]*")
 
 @dataclass(frozen=True)
 class StudyReferences:
-    """Seals the UIDs of studies, and makes links of them.
+    """Seals the UIDs of studies and makes links of them, and shifts their days.
 
     Attributes:
-        store: whose key seals them.
-        viewer_url: address of a study in the hospital's viewer, with `STUDY` in it.
+        store: whose key does both.
+        viewer_url: address of a study in the hospital's viewer, with `STUDY` in it; empty to keep
+            no reference.
+        days: True to keep the day, shifted.
     """
 
     store: Store
     viewer_url: str
+    days: bool = False
+
+    def shifted_day(self, data: bytes, patient: str | None) -> int | None:
+        """Read the day of an image's study, and move it by the patient's own number of days.
+
+        So the days of a patient can be compared, and no date is kept.
+
+        Args:
+            data: the image's file.
+            patient: the pseudonym; without one there is nothing to compare.
+
+        Raises:
+            InputError: the header cannot be read.
+            CorruptArtefact, StorageError: there is no usable key.
+        """
+        day = study_day(data) if self.days and patient else None
+        return None if day is None or patient is None else day + self.store.shift(patient)
 
     def seal(self, data: bytes, image_sha256: str) -> bytes | None:
         """Read the UID of an image's study and seal it; None if the image names no study.
@@ -42,7 +61,7 @@ class StudyReferences:
             InputError: the header cannot be read.
             CorruptArtefact, StorageError: there is no usable key.
         """
-        study = study_uid(data)
+        study = study_uid(data) if self.viewer_url else None
         if study is None:
             return None
         return self.store.seal(study.encode(), _name(case_id_of(image_sha256)))
@@ -66,17 +85,18 @@ class StudyReferences:
         return self.viewer_url.replace(STUDY, self.store.unseal(sealed, _name(case_id)).decode())
 
 
-def study_references(store: Store, viewer_url: str) -> StudyReferences | None:
-    """Return what seals references to studies; None if no address of a viewer is set.
+def study_references(
+    store: Store, viewer_url: str, *, days: bool = False
+) -> StudyReferences | None:
+    """Return what keeps references and days of studies; None if neither is to be kept.
 
     Raises:
         ConfigurationError: the address is none, or nothing can be sealed.
     """
-    if not viewer_url:
-        return None
-    check_viewer_url(viewer_url)
-    check_cipher()
-    return StudyReferences(store, viewer_url)
+    if viewer_url:
+        check_viewer_url(viewer_url)
+        check_cipher()
+    return StudyReferences(store, viewer_url, days) if viewer_url or days else None
 
 
 def check_viewer_url(viewer_url: str) -> str:

@@ -12,6 +12,7 @@ from xemplar.errors import Doubt, NotFound
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.densenet import Features
+from xemplar.retrieval.prevalence import Prevalence
 from xemplar.retrieval.steering import Steering
 
 Standing: TypeAlias = Literal["called", "raised", "usual"]
@@ -152,6 +153,7 @@ class Answer(ExplainedQuery):
         neighbours: most similar first; with diversity, in order of selection.
         counter_examples: most similar cases without the explained finding; empty if not requested.
         similarity_calibration: what the neighbours' chance was measured on; None if not measured.
+        prevalence: of findings and outcomes in the neighbours; None unless the search asks for it.
         matched: number of indexed cases that match the filter, without explicitly excluded ones.
         recall_at_10: fraction of the exact 10 nearest cases that such a search finds, as measured
             when the index was built; 1.0 if all matching cases were compared.
@@ -164,6 +166,7 @@ class Answer(ExplainedQuery):
     neighbours: tuple[Neighbour, ...]
     counter_examples: tuple[Neighbour, ...]
     similarity_calibration: SimilarityCalibration | None
+    prevalence: Prevalence | None
     matched: int
     recall_at_10: float
     timings_ms: dict[str, float]

@@ -9,11 +9,13 @@ import numpy.typing as npt
 
 from xemplar.api.search import NEAR_DUPLICATE, CaseFilter, Search
 from xemplar.catalog import Case, Catalog
+from xemplar.catalog.tally import Tally
 from xemplar.errors import NotFound
 from xemplar.index import LiveIndex
 from xemplar.index.milvus.columns import Condition
 from xemplar.model.densenet import Features
 from xemplar.retrieval.duplicates import COPY_COSINE, StoredImages, case_of_image
+from xemplar.retrieval.prevalence import Prevalence, prevalence
 from xemplar.retrieval.steering import Target, target_of
 
 POOL_FACTOR, MIN_POOL = 5, 50
@@ -114,6 +116,7 @@ class Scope:
         self._left_out, self._left_out_vectors = there, _vectors(generation, there)
         self._without: dict[str, _Matching] = {}
         self._matching: _Matching | None = None
+        self._tally: Tally | None = None
         if catalog.access.sources is not None or not search.matches_all:
             self._matching = self._match(search)
         ids, named_rows = generation.ids, _rows(generation.ids, named)
@@ -170,6 +173,15 @@ class Scope:
             name: tuple(cases[n].case_id for n in some if n in cases)
             for name, some in of_patient.items()
         }
+
+    def prevalence(self, similar: Sequence[Found], own: Case | None) -> Prevalence | None:
+        """Compares the cases found with all that match; None unless the search asks for it."""
+        if not self.search.prevalence:
+            return None
+        if self._tally is None:  # the images of a batch share it
+            mask = None if self._matching is None else self._matching.mask
+            self._tally = self.generation.tally(self._catalog, mask)
+        return prevalence((one.case for one in similar), self._tally, own)
 
     def archived(
         self,

@@ -19,6 +19,7 @@ from tests.pacs.listen.conftest import settings_of, started
 from tests.pacs.peers import Archive, send
 from xemplar.catalog import case_id_of
 from xemplar.errors import DatabaseUnreachable
+from xemplar.imaging.dicom.study import study_day
 from xemplar.operations.audit import Audit
 from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.retriever import Retriever
@@ -164,6 +165,21 @@ def test_an_indexed_case_leads_to_its_study_where_a_viewer_is_set(
     sealed = catalog.reference(case.case_id)
     assert sealed is not None
     assert references.link(case.case_id, sealed) == f"https://viewer.example/{STUDY}"
+
+
+def test_an_indexed_case_keeps_the_shifted_day_of_its_study_where_that_is_set(
+    folder: Path, own_retriever: Retriever, outbox: Outbox
+) -> None:
+    references = StudyReferences(own_retriever.store, "", days=True)
+    film = cr_film(IMAGE)
+    with started(folder, own_retriever, references, do="index") as node:
+        send(node.server.port, film)
+        wait_until(lambda: outbox.outcomes() == {"indexed": 1})
+    (case,) = own_retriever.catalog.cases([13]).values()
+    assert own_retriever.catalog.reference(case.case_id) is None
+    day = study_day(film)
+    assert day is not None
+    assert case.shifted_day == day + own_retriever.store.shift(str(case.patient))
 
 
 def test_both_answers_first_and_then_indexes(

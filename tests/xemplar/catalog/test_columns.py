@@ -1,6 +1,7 @@
 """Filters in memory mean what brute force over the cases means, whatever has changed since."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,8 +24,15 @@ from xemplar.api import CaseFilter
 from xemplar.catalog import Access, Catalog, Description, FilterColumns, case_id_of
 from xemplar.catalog.schema import writing
 from xemplar.catalog.tables import CaseRow
+from xemplar.catalog.tally import Tally
 from xemplar.data.findings import NO_FINDING
+from xemplar.data.outcomes import Diagnosis, Outcome, Proof
 
+OUTCOMES = (
+    (),
+    (Outcome(Diagnosis.OTHER, Proof.CT),),
+    (Outcome(Diagnosis.LUNG_CANCER, Proof.BIOPSY), Outcome(Diagnosis.PNEUMONIA, Proof.DISCHARGE)),
+)
 FIRST = 20
 """Cases from the beginning, numbered from 0."""
 
@@ -44,6 +52,9 @@ def assert_right(
     assert mask.dtype == bool
     assert mask.shape == columns.ids.shape
     assert columns.ids[mask].tolist() == sorted(right)
+    tally = columns.tally(mask)
+    brute = Tally.of(catalog.cases(right).values())
+    assert replace(tally, known={name: tally.known[name] for name in brute.known}) == brute
 
 
 class Changes:
@@ -78,6 +89,7 @@ class Changes:
             "view": ("pa", "LL", None, "New view")[place % 4],
             "source": ("one", "third")[place % 2],
             "labels": {**LABELS[place % len(LABELS)], "Hernia": place % 2},
+            "outcomes": OUTCOMES[place % len(OUTCOMES)],
         }
         self.catalog.describe(case_id_of(digest), fields)
 

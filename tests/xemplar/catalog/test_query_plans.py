@@ -16,7 +16,7 @@ ONE, OTHER = "1" * 64, "2" * 64
 CASES = 30_000
 """As many as PostgreSQL needs to prefer an index to reading the whole table."""
 
-TABLES = ("cases", "case_findings", "embeddings", "removals")
+TABLES = ("cases", "case_findings", "case_times", "case_outcomes", "embeddings", "removals")
 FILL = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) "
     "INSERT INTO cases (id, case_id, image_sha256, source, sex, labels, width, height, created_at) "
@@ -24,6 +24,8 @@ FILL = (
     "'other' ELSE 'third' END, CASE i % 2 WHEN 0 THEN 'F' ELSE 'M' END, '{}', 1, 1, "
     "'2026-01-01 00:00:00.000000' FROM n",
     "INSERT INTO case_findings (\"case\", finding) SELECT id, 'Mass' FROM cases WHERE id % 5 = 0",
+    'INSERT INTO case_times ("case", followup) SELECT id, 1 FROM cases',
+    "INSERT INTO case_outcomes (\"case\", diagnosis, proof) SELECT id, 'ARDS', 'CT' FROM cases",
     'INSERT INTO embeddings ("case", checkpoint, vector, logits, cams, change) '
     "SELECT id, :one, :vector, :logit, :map, id FROM cases",
     'INSERT INTO embeddings ("case", checkpoint, vector, logits, cams, change) '

@@ -52,7 +52,9 @@ from xemplar.api import (
     Readiness,
     Reindex,
     Search,
+    SeriesOut,
     SimilarParameters,
+    TimelineOut,
 )
 from xemplar.api.client.connection import Connection
 
@@ -133,6 +135,11 @@ class Client:
         """Queries up to 64 images; a refused image gets a `Problem` in place of its answer."""
         asked, path = _asked(search), "/query/batch"
         return self._service.read(BatchOut, "POST", path, params=asked, files=_form(*images)).root
+
+    def query_series(self, images: Sequence[ImageFile], search: Search = Search()) -> SeriesOut:
+        """Queries the last of up to 64 images of a patient, the earliest first."""
+        asked, path = _asked(search), "/query/series"
+        return self._service.read(SeriesOut, "POST", path, params=asked, files=_form(*images))
 
     def similar(self, case_id: str, search: SimilarParameters = SimilarParameters()) -> AnswerOut:
         """Finds cases similar to an indexed case."""
@@ -235,6 +242,10 @@ class Client:
     def case(self, case_id: str) -> CaseDetailOut:
         """Returns a case."""
         return self._service.read(CaseDetailOut, "GET", _path("cases", case_id))
+
+    def case_timeline(self, case_id: str) -> TimelineOut:
+        """Returns the films of a case's patient in the order in which they were taken."""
+        return self._service.read(TimelineOut, "GET", _path("cases", case_id, "timeline"))
 
     def put_case(self, image: ImageFile, about: CaseIn) -> NewCaseOut:
         """Adds a case, searchable at once; an image that is indexed already gets the new fields."""

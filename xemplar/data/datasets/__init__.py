@@ -5,7 +5,8 @@ Four formats are recognised by the contents of the folder:
 =================================  ==============================================================
 ``train.csv`` and/or ``valid.csv``  CheXpert (Irvin et al., AAAI 2019)
 ``Data_Entry_2017*.csv``            NIH ChestX-ray14 (Wang et al., CVPR 2017)
-``labels.csv``                      file, patient_id, view, sex, age, findings ('|' between), split
+``labels.csv``                      file, patient_id, view, sex, age, findings ('|' between), split,
+                                   followup, day, outcome, proof, outcome_day (see `course`)
 none of them                        a plain folder of images without labels
 =================================  ==============================================================
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from xemplar.data.datasets.course import course_of, followup_of
 from xemplar.data.datasets.label_table import LabelReader, age_of, exhaustive, sex_of, view_of
 from xemplar.data.datasets.records import TEST, TRAIN, VAL, DatasetImage
 from xemplar.data.findings import CHEXPERT14, NIH14, NO_FINDING, canonical
@@ -11,7 +12,10 @@ from xemplar.errors import DatasetError
 
 PATHOLOGIES = tuple(f for f in CHEXPERT14 if f not in (NO_FINDING, "Support Devices"))
 
-COLUMNS = ("file", "patient_id", "view", "sex", "age", "findings", "split")
+COLUMNS = (
+    "file", "patient_id", "view", "sex", "age", "findings", "split",
+    "followup", "day", "outcome", "proof", "outcome_day",
+)  # fmt: skip
 """Columns of a ``labels.csv``; `open_dataset` maps those of other tables to them (`columns`)."""
 
 
@@ -39,6 +43,7 @@ def labelled(file: Path, reader: LabelReader, wanted: Sequence[str]) -> Iterator
             age=age_of(row.get("age", ""), where),
             split=row.get("split") or None,
             readings=reader.readings(row),
+            **course_of(row, where),
         )
 
 
@@ -47,7 +52,7 @@ def nih(file: Path, reader: LabelReader) -> Iterator[DatasetImage]:
     test = file.parent / "test_list.txt"
     held_out = set(test.read_text().split()) if test.is_file() else set()
     wanted = ("Image Index", "Finding Labels", "Patient ID", "View Position")
-    optional = ("Patient Gender", "Patient Sex", "Patient Age")
+    optional = ("Patient Gender", "Patient Sex", "Patient Age", "Follow-up #")
     for where, row in reader.rows(file, wanted, optional):
         name = row["Image Index"]
         path = reader.image(name, where, "images")
@@ -61,6 +66,7 @@ def nih(file: Path, reader: LabelReader) -> Iterator[DatasetImage]:
             sex=sex_of(row.get("Patient Gender") or row.get("Patient Sex") or ""),
             age=age_of(row.get("Patient Age", ""), where),
             split=TEST if name in held_out else None,
+            followup=followup_of(row.get("Follow-up #", ""), where),
         )
 
 

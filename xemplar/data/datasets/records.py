@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xemplar.data.findings import Labels
+from xemplar.data.outcomes import Outcome
 from xemplar.errors import DatasetError
 from xemplar.names import check_name
 
@@ -32,6 +33,9 @@ class DatasetImage:
         sex: "F", "M" or None.
         age: age in years, or None.
         split: "train", "val", "test" or another name used by the data set, or None.
+        followup: number of the study among its patient's, ascending; None if unknown.
+        day: days since the patient's first study; None if unknown.
+        outcomes: verified outcomes; None if the data set has no column for them.
     """
 
     path: Path
@@ -45,6 +49,9 @@ class DatasetImage:
     split: str | None = None
     patients: str | None = None
     readings: Mapping[str, str] = field(default_factory=dict)
+    followup: int | None = None
+    day: int | None = None
+    outcomes: tuple[Outcome, ...] | None = None
 
     @property
     def domain(self) -> str:
