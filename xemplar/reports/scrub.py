@@ -231,11 +231,15 @@ def _remove_neighbours(pieces: Sequence[_Piece]) -> None:
 def _joined(pieces: Sequence[_Piece]) -> str:
     """Write the remaining words with their punctuation, and one `MARK` for each gap."""
     written: list[str] = []
+    goes_on = False  # whether the last word written is a mark that also stands for the next word
     for piece in pieces:
-        core = MARK if piece.kept is None else piece.kept
-        before, after = ("".join(_PUNCTUATION.findall(edge)) for edge in (piece.before, piece.after))
-        if core == MARK and written and written[-1] == MARK and not before:
+        before, after = (
+            "".join(_PUNCTUATION.findall(edge)) for edge in (piece.before, piece.after)
+        )
+        word = f"{before}{MARK if piece.kept is None else piece.kept}{after}"
+        if goes_on and piece.kept is None and not before:
             written[-1] = MARK + after
-        elif core or before or after:
-            written.append(f"{before}{core}{after}")
+        elif word:
+            written.append(word)
+        goes_on = piece.kept is None and not piece.ends and after in {"", "."}
     return " ".join(written)

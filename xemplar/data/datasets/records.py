@@ -15,6 +15,21 @@ NAMED = 5
 
 
 @dataclass(frozen=True)
+class WrittenReport:
+    """Text of a report in a label file, as it was written.
+
+    Attributes:
+        whole: text of all of it, with headings; empty if the sections are given.
+        findings: text of this section.
+        impression: likewise.
+    """
+
+    whole: str = ""
+    findings: str = ""
+    impression: str = ""
+
+
+@dataclass(frozen=True)
 class DatasetImage:
     """One image of a data set, not yet read.
 
@@ -32,6 +47,7 @@ class DatasetImage:
         sex: "F", "M" or None.
         age: age in years, or None.
         split: "train", "val", "test" or another name used by the data set, or None.
+        report: as the label file gives it, or the file that holds it; None without one.
     """
 
     path: Path
@@ -45,6 +61,7 @@ class DatasetImage:
     split: str | None = None
     patients: str | None = None
     readings: Mapping[str, str] = field(default_factory=dict)
+    report: WrittenReport | Path | None = field(default=None, repr=False)
 
     @property
     def domain(self) -> str:
