@@ -137,6 +137,7 @@ class Opener:
             gatherings=self.gatherings,
             queries=self.queries,
             references=study_references(retriever.store, settings.viewer_url),
+            takes_reports=settings.reports,
             errors=self.errors,
             light=queries(),
             images=queries(),

@@ -20,12 +20,13 @@ from xemplar.api import (
     NeighbourOut,
     NewCaseOut,
     PredictionOut,
+    ReportOut,
     ScalesOut,
     SteeringOut,
 )
-from xemplar.api.cases import INSISTED
+from xemplar.api.cases import INSISTED, REPORTS
 from xemplar.archive.store import Store
-from xemplar.catalog import Case
+from xemplar.catalog import Case, CaseReport
 from xemplar.data.findings import known_finding
 from xemplar.errors import InvalidArgument
 from xemplar.index import SimilarityCalibration
@@ -143,9 +144,14 @@ def case_out(found: Case, root: str = "") -> CaseOut:
     return CaseOut(**_case(found, root))
 
 
-def case_detail_out(found: Case, root: str, viewer_url: str | None) -> CaseDetailOut:
+def case_detail_out(
+    found: Case, root: str, viewer_url: str | None, report: CaseReport | None
+) -> CaseDetailOut:
     """Converts a case with the address of its study in the hospital's viewer."""
-    return CaseDetailOut(**_case(found, root), viewer_url=viewer_url)
+    said = None
+    if report is not None:
+        said = ReportOut(**vars(report.report), labels_mined=report.mined)
+    return CaseDetailOut(**_case(found, root), viewer_url=viewer_url, report=said)
 
 
 def new_case_out(found: Case, warnings: Sequence[str], root: str) -> NewCaseOut:
@@ -184,7 +190,7 @@ def description_fields(
         InvalidArgument: an unknown view, a finding in two lists, or a new source without the
             patient.
     """
-    named = given.model_dump(exclude_unset=True, exclude=set(INSISTED))
+    named = given.model_dump(exclude_unset=True, exclude={*INSISTED, *REPORTS})
     if given.view is not None:
         named["view"] = parse_view(given.view)
         if named["view"] is None:

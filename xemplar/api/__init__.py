@@ -31,6 +31,7 @@ from xemplar.api.cases import (
     FindingList,
     FindingOut,
     NewCaseOut,
+    ReportOut,
 )
 from xemplar.api.jobs import JobList, JobOut, JobState, Reindex
 from xemplar.api.ratings import (
@@ -138,6 +139,7 @@ __all__ = [
     "ReaderAgreement",
     "Readiness",
     "Reindex",
+    "ReportOut",
     "Role",
     "ScalesOut",
     "Search",

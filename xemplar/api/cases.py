@@ -15,6 +15,7 @@ from xemplar.api.results import CaseOut
 from xemplar.api.search import MAX_AGE, CaseFilter, Counted
 from xemplar.data.findings import canonical
 from xemplar.names import CONTROLS, name_problem
+from xemplar.reports.report import MOST_CHARACTERS
 from xemplar.views import VIEWS
 
 MAX_PAGE = 200
@@ -43,6 +44,12 @@ LABELS = {"present": 1, "absent": 0, "uncertain": -1}
 
 INSISTED = frozenset({"any_body_part", "burned_in_text"})
 """Fields of a new case that override the refusal of an image, and do not describe it."""
+
+
+REPORTS = frozenset({"report", "findings_text", "impression"})
+"""Fields with text of a report, which is stored apart from the description, and scrubbed."""
+
+ReportText = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
 
 
 class CaseChange(BaseModel):
@@ -80,6 +87,23 @@ class CaseChange(BaseModel):
         [], description="Findings that are uncertain; names as for `present`."
     )
     split: Word | None = Field(None, description="Split, such as train, val or test.")
+    report: ReportText | None = Field(
+        None,
+        description="Report in English as plain text; its sections FINDINGS and IMPRESSION are "
+        "used, all of it without headings. Stored are only words of chest reports: the scrubber "
+        "removes all others. Refused unless the service takes reports (XEMPLAR_REPORTS).",
+        examples=["FINDINGS: Small left effusion.\nIMPRESSION: Effusion."],
+    )
+    findings_text: ReportText | None = Field(
+        None,
+        description="Findings of the report, instead of those in `report`.",
+        examples=["Small left effusion. No pneumothorax."],
+    )
+    impression: ReportText | None = Field(
+        None,
+        description="Impression of the report, instead of that in `report`.",
+        examples=["Effusion."],
+    )
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -124,8 +148,22 @@ class CaseListParameters(CaseFilter):
     after: int = Field(0, ge=0, lt=2**63, description="Cursor of the page, from `next`.")
 
 
+class ReportOut(BaseModel):
+    """Report of a case, scrubbed: `___` stands for what was removed."""
+
+    findings: str = Field(description="Empty if the report has no such section.")
+    impression: str = Field(description="Empty if the report has no such section.")
+    labels_mined: bool = Field(
+        description="True if the case's labels were read from the report by rules."
+    )
+
+
 class CaseDetailOut(CaseOut):
-    """Past case, with the way to its study."""
+    """Past case, with its report and the way to its study."""
+
+    report: ReportOut | None = Field(
+        None, exclude_if=lambda report: report is None, description="Absent if it has none."
+    )
 
     viewer_url: str | None = Field(
         description="Address of the case's study in the hospital's viewer, which asks for its own "

@@ -136,7 +136,9 @@ def _judged(sentence: Sequence[Word]) -> list[Word]:
     return [replace(word, state=state) for word, state in zip(sentence, states, strict=True)]
 
 
-def _phrase(sentence: Sequence[Word], place: int, known: _Phrases) -> tuple[int, State | None] | None:
+def _phrase(
+    sentence: Sequence[Word], place: int, known: _Phrases
+) -> tuple[int, State | None] | None:
     """Return length and state of the longest phrase that begins at a place."""
     for length in range(5, 0, -1):
         some = tuple(word.text for word in sentence[place : place + length])

@@ -17,8 +17,12 @@ _HIGHEST = {"c": 7, "t": 12, "l": 5, "s": 5}
 _ORDINAL = re.compile(r"(1[0-2]|[1-9])(st|nd|rd|th)(-(1[0-2]|[1-9])(st|nd|rd|th))?")
 _RIBS = re.compile(r"(1[0-2]|[1-9])([-/](1[0-2]|[1-9]))?")
 _SHARE = re.compile(r"(100|\d{1,2})(-\d{1,2})?%")
-_OF_RIBS = frozenset("rib ribs intercostal costal vertebra vertebrae interspace interspaces".split())
-_PLACES = frozenset("room bed ward unit floor clinic bay suite building level box apartment".split())
+_OF_RIBS = frozenset(
+    "rib ribs intercostal costal vertebra vertebrae interspace interspaces".split()
+)
+_PLACES = frozenset(
+    "room bed ward unit floor clinic bay suite building level box apartment".split()
+)
 
 
 def is_number_of_reports(

@@ -43,10 +43,12 @@ def read_openi(path: Path) -> OpenIReport:
     def begin(name: str, attributes: dict[str, str]) -> None:
         if name == "parentImage" and attributes.get("id"):
             images.append(attributes["id"])
-        current[0] = attributes.get("Label", "").upper() if name == "AbstractText" else ""
+        if name == "AbstractText":
+            current[0] = attributes.get("Label", "").upper()
 
-    def end(_name: str) -> None:
-        current[0] = ""
+    def end(name: str) -> None:
+        if name == "AbstractText":
+            current[0] = ""
 
     def text(characters: str) -> None:
         if current[0]:

@@ -99,7 +99,9 @@ class Report:
             "impression": check_text(self.impression or "", "impression"),
         }
         scrubbed = [scrub(text) for text in sections.values()]
-        words, removed = (sum(getattr(one, name) for one in scrubbed) for name in ("words", "removed"))
+        words, removed = (
+            sum(getattr(one, name) for one in scrubbed) for name in ("words", "removed")
+        )
         if words + removed >= FEWEST_JUDGED and words < FEWEST_KEPT * (words + removed):
             raise InvalidArgument(
                 f"of the report's {words + removed} words the scrubber keeps {words}, as the others "

@@ -106,9 +106,7 @@ class _Piece:
     def ends(self) -> bool:
         """True if a sentence ends with it."""
         initial = len(self.core) == 1 and self.core.isupper()
-        return bool(re.search(r"[.!?]", self.after)) and not (
-            initial or self.word in _ABBREVIATED
-        )
+        return bool(re.search(r"[.!?]", self.after)) and not (initial or self.word in _ABBREVIATED)
 
 
 def scrub(text: str) -> Scrubbed:

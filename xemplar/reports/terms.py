@@ -6,7 +6,7 @@ Terms are of letters and digits alone, which both databases index as they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xemplar.errors import InvalidArgument
 from xemplar.names import nearest
@@ -88,7 +88,7 @@ def wanted(text: str) -> Wanted:
         )
     read = words(text)
     unknown = [word.text for word in read if word.text.isalpha() and not _spelt(word.text)]
-    read = tuple(Word(_spelt(w.text) or w.text, w.start, w.end, w.sentence, w.state) for w in read)
+    read = tuple(replace(word, text=spelt) for word in read if (spelt := _spelt(word.text)))
     found = list(dict.fromkeys(_terms(read, whole=False)))
     names = dict.fromkeys(term for term, _ in found)
     if not names:

@@ -86,7 +86,11 @@ def _forms(word: str) -> Iterator[str]:
     if len(word) < SHORTEST_INFLECTED:
         return
     if word.endswith("y"):
-        yield from (word[:-1] + end for end in ("ies", "ied", "ily"))
+        yield from (word[:-1] + end for end in ("ies", "ied"))
+        if not word.endswith("ly"):
+            yield word[:-1] + "ily"
     yield word + ("es" if word.endswith(_SIBILANT) else "s")
     stem = word.removesuffix("e")
-    yield from (stem + "ed", stem + "ing", word + "ly")
+    yield from (stem + "ed", stem + "ing")
+    if not word.endswith("y"):
+        yield word + "ly"

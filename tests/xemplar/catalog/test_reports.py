@@ -38,9 +38,7 @@ def filled(catalog: Catalog) -> Catalog:
     """60 cases, of which each third one has no report."""
     entries = [described(number) for number in range(60)]
     catalog.add(CHECKPOINT, entries)
-    catalog.reports.put(
-        {entry.image_sha256: report(n) for n, entry in enumerate(entries) if n % 3}
-    )
+    catalog.reports.put({entry.image_sha256: report(n) for n, entry in enumerate(entries) if n % 3})
     return catalog
 
 
@@ -126,7 +124,11 @@ def test_a_copy_has_the_reports_and_finds_them(filled: Catalog, copied: Catalog)
 def test_the_index_of_terms_agrees_with_the_reports(filled: Catalog) -> None:
     if filled.engine.dialect.name != "sqlite":
         pytest.skip("PostgreSQL's index is derived by itself")
-    filled.remove([case.case_id for case in itertools.islice(filled.cases(range(1, 9)).values(), 4)])
+    filled.remove(
+        [case.case_id for case in itertools.islice(filled.cases(range(1, 9)).values(), 4)]
+    )
     with filled.engine.connect().execution_options(write=True) as connection:
         # fails if the index and its table differ
-        connection.execute(text("INSERT INTO report_terms (report_terms) VALUES ('integrity-check')"))
+        connection.execute(
+            text("INSERT INTO report_terms (report_terms) VALUES ('integrity-check')")
+        )

@@ -60,7 +60,11 @@ def test_columns_of_a_table_are_stored_scrubbed(
     folder = folder_of(
         tmp_path / "set",
         3,
-        report=["HISTORY: Mary Kowalski.\nFINDINGS: Small effusion.\nIMPRESSION: Effusion.", "", ""],
+        report=[
+            "HISTORY: Mary Kowalski.\nFINDINGS: Small effusion.\nIMPRESSION: Effusion.",
+            "",
+            "",
+        ],
         findings_text=["", "Dr. Kowalski reported no edema.", ""],
         impression=["", "No edema.", ""],
     )

@@ -40,18 +40,26 @@ VALUES: Mapping[str, Callable[[random.Random], str]] = {
     "month": lambda draw: draw.choice(MONTHS),
     "day": lambda draw: str(draw.randint(13, 31)),
     "year": lambda draw: str(draw.randint(1930, 2025)),
-    "slashed": lambda draw: f"{draw.randint(1, 12)}/{draw.randint(1, 28)}/{draw.randint(1930, 2025)}",
+    "slashed": lambda draw: (
+        f"{draw.randint(1, 12)}/{draw.randint(1, 28)}/{draw.randint(1930, 2025)}"
+    ),
     "iso": lambda draw: f"{draw.randint(1930, 2025)}-{draw.randint(10, 12)}-{draw.randint(10, 28)}",
-    "dotted": lambda draw: f"{draw.randint(10, 28)}.{draw.randint(10, 12)}.{draw.randint(1930, 2025)}",
+    "dotted": lambda draw: (
+        f"{draw.randint(10, 28)}.{draw.randint(10, 12)}.{draw.randint(1930, 2025)}"
+    ),
     "time": lambda draw: f"{draw.randint(10, 23)}:{draw.randint(10, 59)}",
     "age": lambda draw: str(draw.randint(21, 104)),
     "mrn": lambda draw: _digits(draw, 8),
     "long": lambda draw: _digits(draw, 12),
     "short": lambda draw: _digits(draw, 4),
-    "letters": lambda draw: f"{draw.choice('BDFGHJKMNPQ')}{draw.choice('BDFGHJKMNPQ')}{_digits(draw, 6)}",
+    "letters": lambda draw: (
+        f"{draw.choice('BDFGHJKMNPQ')}{draw.choice('BDFGHJKMNPQ')}{_digits(draw, 6)}"
+    ),
     "house": lambda draw: str(draw.randint(21, 999)),
     "zip": lambda draw: _digits(draw, 5),
-    "handle": lambda draw: f"{draw.choice(GIVEN).lower()}.{draw.choice(SURNAMES).lower()}{_digits(draw, 2)}",
+    "handle": lambda draw: (
+        f"{draw.choice(GIVEN).lower()}.{draw.choice(SURNAMES).lower()}{_digits(draw, 2)}"
+    ),
     "height": lambda draw: str(draw.randint(148, 205)),
     "kilos": lambda draw: str(draw.randint(51, 149)),
 }

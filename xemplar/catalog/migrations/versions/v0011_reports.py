@@ -36,7 +36,7 @@ def upgrade() -> None:
         "content_rowid='case', tokenize='ascii', detail='none', columnsize=0)"
     )
     # an index without content of its own is kept by triggers, which also see deletions in cascade
-    added = "INSERT INTO report_terms (rowid, terms) VALUES (new.\"case\", new.terms);"
+    added = 'INSERT INTO report_terms (rowid, terms) VALUES (new."case", new.terms);'
     gone = (
         "INSERT INTO report_terms (report_terms, rowid, terms) "
         "VALUES ('delete', old.\"case\", old.terms);"
