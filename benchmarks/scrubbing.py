@@ -1,13 +1,13 @@
 """Identity that scrubbers leave in synthetic reports, and ordinary words that they lose.
 
 Each report (`xemplar.phantom.report`) gets one of fifty kinds of identity in one of its sentences
-(`tests/xemplar/reports/identities.py`). An identity is left if one of its words or numbers stands
-in the scrubbed text once more than in the same report without it. Words are lost if they are
+(`tests/xemplar/reports/identities.py`). An identity is left if one of its words or numbers is in
+the scrubbed text once more than in the same report without it. Words are lost if they are
 missing although the report had no identity and no typing errors.
 
     python -m benchmarks.scrubbing
     PYTHONPATH=FOLDER python -m benchmarks.scrubbing --presidio   # with its packages in FOLDER
-    python -m benchmarks.scrubbing --texts FOLDER                 # words lost of reports of your own
+    python -m benchmarks.scrubbing --texts FOLDER                 # words lost of your own reports
 
 Presidio gets spaCy's small English model as a package of the registry carries it.
 """

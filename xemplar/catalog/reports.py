@@ -123,8 +123,8 @@ class CaseReports:
             found = connection.scalar(query)
         if not found:
             return np.empty(0, np.int64)
-        ids = np.array(found.split(",") if isinstance(found, str) else found, np.int64)
-        return np.sort(ids)
+        ids = found if self._is_postgresql else found.split(",")
+        return np.sort(np.array(ids, np.int64))
 
     def exist(self) -> bool:
         """Tell if there is any report."""

@@ -46,8 +46,8 @@ from xemplar.indexing.reader import (
 from xemplar.indexing.reports import ReportReader
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
-from xemplar.retrieval.ingest import BLANK, embed
 from xemplar.reports.report import StoredReport
+from xemplar.retrieval.ingest import BLANK, embed
 from xemplar.retrieval.references import StudyReferences
 
 STREAMS = 2

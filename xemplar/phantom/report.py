@@ -13,14 +13,16 @@ SIDES = ("left", "right", "bilateral")
 PRESENT: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         "Atelectasis": ("bibasilar atelectasis", "subsegmental atelectasis at the {side} base",
-            "linear atelectasis in the {side} lower lobe", "partial collapse of the {side} lower lobe"),
+            "linear atelectasis in the {side} lower lobe",
+            "partial collapse of the {side} lower lobe"),
         "Cardiomegaly": ("cardiomegaly", "the heart is enlarged", "enlarged cardiac silhouette",
             "the heart size is moderately increased"),
         "Consolidation": ("{side} consolidation", "airspace consolidation in the {side} lower lobe",
             "consolidation with air bronchograms"),
         "Edema": ("pulmonary edema", "interstitial edema", "mild pulmonary oedema",
             "pulmonary vascular congestion with interstitial edema"),
-        "Effusion": ("{side} pleural effusion", "small {side} effusion", "pleural fluid on the {side}",
+        "Effusion": ("{side} pleural effusion", "small {side} effusion",
+            "pleural fluid on the {side}",
             "blunting of the {side} costophrenic angle consistent with effusion"),
         "Emphysema": ("emphysema", "hyperinflated lungs with emphysematous change",
             "bullous emphysema in the upper lobes"),
@@ -33,7 +35,8 @@ PRESENT: Mapping[str, Sequence[str]] = MappingProxyType(
             "lobulated mass in the {side} lung"),
         "Nodule": ("a {size} cm nodule in the {side} upper lobe", "{side} pulmonary nodule",
             "several small nodules in both lungs"),
-        "Pleural_Thickening": ("{side} apical pleural thickening", "pleural thickening on the {side}"),
+        "Pleural_Thickening": ("{side} apical pleural thickening",
+            "pleural thickening on the {side}"),
         "Pneumonia": ("{side} lower lobe pneumonia", "findings consistent with pneumonia",
             "bronchopneumonia on the {side}"),
         "Pneumothorax": ("{side} apical pneumothorax", "small {side} pneumothorax",
@@ -55,7 +58,8 @@ ABSENT: Mapping[str, str] = MappingProxyType(
 """NIH's findings -> their names in a denial."""
 
 _OPENINGS = ("There is {}.", "{}.", "{} is seen.", "{} again noted.", "Interval development of {}.",
-    "The study shows {}.", "Stable {}.", "{}, unchanged from the previous examination.")  # fmt: skip
+    "The study shows {}.", "Stable {}.",
+    "{}, unchanged from the previous examination.")  # fmt: skip
 _DENIALS = ("No {}.", "There is no evidence of {}.", "The lungs are clear without {}.",
     "No definite {} is seen.", "Negative for {}.", "No {} identified.")  # fmt: skip
 _NORMAL = ("The lungs are clear.", "Heart size is within normal limits.",

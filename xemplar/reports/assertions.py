@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from xemplar.reports.vocabulary import word_set
+
 State: TypeAlias = Literal["present", "absent", "uncertain", "past"]
 
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?|[,:/()]")
@@ -61,10 +63,10 @@ AFTER = _phrases(
 )
 """Phrases that hold for the words before them."""
 
-_STOPS = frozenset("but however although though except which aside apart otherwise yet".split())
-_BEGINNINGS = frozenset(
-    "a an the there this these mild moderate severe small large stable unchanged increased persistent "
-    "new heart lungs lung trachea bones both left right chronic".split()
+_STOPS = word_set("but however although though except which aside apart otherwise yet")
+_BEGINNINGS = word_set(
+    "a an the there this these mild moderate severe small large stable unchanged increased "
+    "persistent new heart lungs lung trachea bones both left right chronic"
 )
 """Words that begin another statement after "and" or a comma."""
 
@@ -131,7 +133,7 @@ def _judged(sentence: Sequence[Word]) -> list[Word]:
             continue
         for later in _ahead(sentence, place + length):
             # "no definite" stays a denial, and "possible" within one does not open it again
-            if states[later] == "present" or state == "absent" and states[later] != "uncertain":
+            if states[later] == "present" or (state == "absent" and states[later] != "uncertain"):
                 states[later] = state
     return [replace(word, state=state) for word, state in zip(sentence, states, strict=True)]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from xemplar.data.findings import Labels
 from xemplar.reports.assertions import State, Word, words
+from xemplar.reports.vocabulary import word_set
 
 NEAR = 5
 """Words between the two parts of a phrase, at most."""
@@ -32,8 +33,8 @@ for _finding, _names in _WORDS.items():
     for _name in _names.split():
         _BY_WORD.setdefault(_name, []).append(_finding)
 
-_HEART = frozenset("heart cardiac cardiomediastinal".split())
-_ENLARGED = frozenset("enlarged enlargement".split())
+_HEART = word_set("heart cardiac cardiomediastinal")
+_ENLARGED = word_set("enlarged enlargement")
 _PAIRS: Sequence[tuple[str, frozenset[str], frozenset[str]]] = (
     ("Cardiomegaly", _HEART, _ENLARGED | {"increased", "large"}),
     ("Cardiomegaly", _ENLARGED, _HEART),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from xemplar.reports.vocabulary import word_set
 
 LARGEST = {"c": 40.0, "m": 400.0}
 """Largest size in a chest, by the first letter of the unit: a person's height is larger."""
@@ -17,12 +18,8 @@ _HIGHEST = {"c": 7, "t": 12, "l": 5, "s": 5}
 _ORDINAL = re.compile(r"(1[0-2]|[1-9])(st|nd|rd|th)(-(1[0-2]|[1-9])(st|nd|rd|th))?")
 _RIBS = re.compile(r"(1[0-2]|[1-9])([-/](1[0-2]|[1-9]))?")
 _SHARE = re.compile(r"(100|\d{1,2})(-\d{1,2})?%")
-_OF_RIBS = frozenset(
-    "rib ribs intercostal costal vertebra vertebrae interspace interspaces".split()
-)
-_PLACES = frozenset(
-    "room bed ward unit floor clinic bay suite building level box apartment".split()
-)
+_OF_RIBS = word_set("rib ribs intercostal costal vertebra vertebrae interspace interspaces")
+_PLACES = word_set("room bed ward unit floor clinic bay suite building level box apartment")
 
 
 def is_number_of_reports(

@@ -7,6 +7,7 @@ from typing import Self
 from xemplar.errors import InvalidArgument
 from xemplar.names import CONTROLS
 from xemplar.reports.scrub import MARK, scrub
+from xemplar.reports.vocabulary import word_set
 
 MOST_CHARACTERS = 20_000
 """Longest text of a report; reports on chest radiographs have some hundred characters."""
@@ -21,16 +22,16 @@ _REFUSED = re.compile(f"[{CONTROLS}\ud800-\udfff\ufffd]")
 _WRITTEN_WITH = str.maketrans({"\t": " ", "\n": " ", "\r": " ", "\v": " ", "\f": " ", "\ufeff": ""})
 _MARKUP = re.compile(r"</?[A-Za-z!?][^<>]{0,200}>|<!--|<(?:script|style|img|svg|iframe)\b", re.I)
 _HEADING = re.compile(
-    r"^[ \t]*(findings?|impressions?|conclusions?|opinion|summary|(?:clinical )?(?:indications?|history|"
-    r"information|data|details)|reason for (?:exam\w*|study|visit)|comparisons?|techniques?|"
-    r"exam(?:ination)?|procedures?|views?|study|diagnosis|recommendations?|addendum|"
+    r"^[ \t]*(findings?|impressions?|conclusions?|opinion|summary|(?:clinical )?(?:indications?|"
+    r"history|information|data|details)|reason for (?:exam\w*|study|visit)|comparisons?|"
+    r"techniques?|exam(?:ination)?|procedures?|views?|study|diagnosis|recommendations?|addendum|"
     r"(?:final|preliminary) report|report|electronically signed|signed|signature)[ \t]*:[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _FINDINGS = frozenset({"finding", "findings", "report", "final report", "preliminary report"})
-_IMPRESSION = frozenset(
-    "impression impressions conclusion conclusions opinion summary recommendation recommendations "
-    "addendum".split()
+_IMPRESSION = word_set(
+    "impression impressions conclusion conclusions opinion summary recommendation "
+    "recommendations addendum"
 )
 
 
@@ -104,8 +105,9 @@ class Report:
         )
         if words + removed >= FEWEST_JUDGED and words < FEWEST_KEPT * (words + removed):
             raise InvalidArgument(
-                f"of the report's {words + removed} words the scrubber keeps {words}, as the others "
-                "are no words of English reports on chest radiographs; send such a report, or none"
+                f"of the report's {words + removed} words the scrubber keeps {words}, as the "
+                "others are no words of English reports on chest radiographs; send such a report, "
+                "or none"
             )
         findings, impression = (one.text if one.words else "" for one in scrubbed)
         return StoredReport(findings, impression)

@@ -10,48 +10,49 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from xemplar.reports.numbers import is_number_of_reports
-from xemplar.reports.vocabulary import also_names, corrected, is_known
+from xemplar.reports.vocabulary import also_names, corrected, is_known, word_set
 
 MARK = "___"
 """Stands for what was removed, however much it was."""
 
 _LABELS = re.compile(
-    r"(?i)^\W*(?:(?:patient|pt|first|last|middle|maiden|given|family|sur)?[ -]?names?|patient(?: id)?"
-    r"|mrn|dob|ssn|age|sex|gender|address|street|phone|tel|telephone|fax|e-?mail|mobile|pager|contact"
-    r"|insurance|policy|accession|visit|encounter|account|(?:report|exam|study|order|case|record)"
-    r" (?:id|no|number|date)|date|time|id|physician|doctor|radiologist|attending|resident|provider"
+    r"(?i)^\W*(?:(?:patient|pt|first|last|middle|maiden|given|family|sur)?[ -]?names?"
+    r"|patient(?: id)?|mrn|dob|ssn|age|sex|gender|address|street|phone|tel|telephone|fax|e-?mail"
+    r"|mobile|pager|contact|insurance|policy|accession|visit|encounter|account"
+    r"|(?:report|exam|study|order|case|record) (?:id|no|number|date)|date|time|id|physician|doctor|radiologist|attending|resident|provider"
     r"|referr\w+|requested|ordering|ordered|signed|dictated|transcribed|read|reported|verified"
     r"|approved|electronically|cc|copy|clinic|hospital|department|ward|room|bed|unit|next of kin"
     r"|guardian|employer|occupation|born|birth\w*)\b[^:#=.\n]{0,30}[:#=]"
 )
 """Beginning of a line that says who somebody is; all of the line is removed."""
 
-_TITLES = frozenset(
-    "dr drs doctor mr mrs ms miss mister master mx prof professor sir madam dame lady lord rev "
-    "reverend father brother captain capt col lt sgt nurse rn md np pa-c physician radiologist "
-    "technologist technician attending resident registrar consultant herr frau name names named nee "
-    "née alias aka".split()
+_TITLES = word_set(
+    "dr drs doctor mr mrs ms miss mister master mx prof professor sir madam dame lady lord "
+    "rev reverend father brother captain capt col lt sgt nurse rn md np pa-c physician "
+    "radiologist technologist technician attending resident registrar consultant herr frau "
+    "name names named nee née alias aka"
 )
 """Words before a name."""
 
-_PEOPLE = frozenset("patient pt by with per from to for of and resident attending".split())
+_PEOPLE = word_set("patient pt by with per from to for of and resident attending")
 """Words before which a capitalised word may be a name."""
 
-_DEEDS = frozenset(
-    "signed dictated read reported reviewed interpreted discussed communicated verified approved "
-    "transcribed notified informed called telephoned paged relayed conveyed faxed emailed referred "
-    "requested ordered contacted agreed".split()
+_DEEDS = word_set(
+    "signed dictated read reported reviewed interpreted discussed communicated verified "
+    "approved transcribed notified informed called telephoned paged relayed conveyed faxed "
+    "emailed referred requested ordered contacted agreed"
 )
 """What somebody did with a report; who it was follows `_LINKS`, up to the end of the sentence."""
 
-_LINKS = frozenset("by with to from".split())
+_LINKS = word_set("by with to from")
 
-_KEPT = frozenset("no not without nor never none absent negative".split())
+_KEPT = word_set("no not without nor never none absent negative")
 """Words that are never removed as part of a name: without them a sentence says the opposite."""
 
-_ABBREVIATED = frozenset("dr drs mr mrs ms prof st rev capt lt sgt no vs".split())
+_ABBREVIATED = word_set("dr drs mr mrs ms prof st rev capt lt sgt no vs")
 """Words whose full stop ends no sentence."""
 
 _RUN = re.compile(r"\S+|\n")
@@ -215,7 +216,7 @@ def _remove_neighbours(pieces: Sequence[_Piece]) -> None:
     """Remove capitalised words beside removed ones, as these may be parts of one name."""
     for step in (1, -1):
         order = list(pieces)[::step]
-        for previous, piece in zip(order, order[1:], strict=False):
+        for previous, piece in pairwise(order):
             first, second = (previous, piece)[::step]
             if previous.kept is not None or not piece.kept or first.ends or ":" in first.after:
                 continue

@@ -13,7 +13,7 @@ from xemplar.names import nearest
 from xemplar.reports.assertions import Word, words
 from xemplar.reports.mentions import mentions
 from xemplar.reports.report import StoredReport
-from xemplar.reports.vocabulary import corrected, is_known, vocabulary
+from xemplar.reports.vocabulary import corrected, is_known, vocabulary, word_set
 
 DENIED = "n0"
 FINDING = "f0"
@@ -24,13 +24,14 @@ MOST_CHARACTERS = 500
 MOST_TERMS = 30
 """Terms of a search, at most."""
 
-_PASSED_OVER = frozenset(
-    "a an the and or nor of to in on at by for from with without within no not is are was were be been "
-    "being has have had do does there this that these those it its as which who than then also again "
-    "seen see show shows shown showing demonstrate demonstrates evidence definite identified noted "
-    "present finding findings view views image images chest radiograph film patient study exam "
-    "examination may might could possible possibly probable probably cannot never neither none but "
-    "however negative free absence absent denies".split()
+_PASSED_OVER = word_set(
+    "a an the and or nor of to in on at by for from with without within no not is are was "
+    "were be been being has have had do does there this that these those it its as which who "
+    "than then also again seen see show shows shown showing demonstrate demonstrates "
+    "evidence definite identified noted present finding findings view views image images "
+    "chest radiograph film patient study exam examination may might could possible possibly "
+    "probable probably cannot never neither none but however negative free absence absent "
+    "denies"
 )
 """Words that are in too many reports to find any."""
 

@@ -20,6 +20,11 @@ SHORTEST_CORRECTED = 7
 _SIBILANT = ("s", "x", "z", "ch", "sh")
 
 
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of a text with spaces between them."""
+    return frozenset(text.split())
+
+
 @cache
 def vocabulary() -> frozenset[str]:
     """Return all words with their regular forms, in lower case."""

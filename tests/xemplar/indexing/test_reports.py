@@ -1,18 +1,19 @@
 """Reports of an index job: scrubbed, mined, left out alone where they cannot be used."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.images import drawn_image, encoded
-from tests.xemplar.indexing.test_job import catalog, encoder, store  # noqa: F401 -- fixtures
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog
+from xemplar.catalog import Catalog, migrate, open_catalog
 from xemplar.data.datasets import open_dataset
 from xemplar.indexing.job import IndexingResult, embed_images
 from xemplar.indexing.reports import ReportReader
-from xemplar.model.encoder import Encoder
+from xemplar.model.checkpoint import Checkpoint
+from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.reports.report import StoredReport
 
 OPENI = """<?xml version="1.0" encoding="utf-8"?>
@@ -24,6 +25,23 @@ OPENI = """<?xml version="1.0" encoding="utf-8"?>
 </Abstract></Article></MedlineCitation>
 <parentImage id="1"><caption>x</caption></parentImage><parentImage id="2"/></eCitation>
 """
+
+
+@pytest.fixture
+def encoder(tiny: Checkpoint) -> Encoder:
+    return open_encoder(tiny, precision=Precision.FLOAT32)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def catalog(store: Store) -> Iterator[Catalog]:
+    migrate(store.database_url)
+    with open_catalog(store.database_url) as opened:
+        yield opened
 
 
 def folder_of(root: Path, count: int, **cells: list[str]) -> Path:
@@ -111,7 +129,7 @@ def test_xml_of_open_i_names_its_images(
         ("Erguß".encode("cp1252") + b" rechts", "not in UTF-8"),
         (b"No effusion.\x07", "U+0007"),
         (b"<b>No effusion.</b>", "markup"),
-        ("Der Herzschatten ist normal breit, die Lunge frei von Infiltraten und Stauung.".encode(),
+        (b"Der Herzschatten ist normal breit, die Lunge frei von Infiltraten und Stauung.",
          "English"),
     ],
 )  # fmt: skip

@@ -5,25 +5,35 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-GIVEN = (
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+GIVEN = _words(
     "Mary James Anna Robert Fatima Wei José Siobhan Oluwaseun Dmitri Priya Lars Chantal Yuki Ahmed "
     "Zoë Björn Ngozi Mateus Ingrid Liam Aaliyah Günther Xiomara Tariq Ewa Kofi Margarethe Olaf Rosa"
-).split()
-SURNAMES = (
-    "Smith Garcia Nguyen Müller O'Brien Kowalski Okafor Petrov Patel Johansson Dubois Tanaka Rahman "
-    "Schmidt-Rottluff Ferreira Andersen Haddad MacDonald Yilmaz Ivanova Weber Rossi Costa Novak "
+)
+SURNAMES = _words(
+    "Smith Garcia Nguyen Müller O'Brien Kowalski Okafor Petrov Patel Johansson Dubois Tanaka "
+    "Rahman Schmidt-Rottluff Ferreira Andersen Haddad MacDonald Yilmaz Ivanova Weber Rossi Costa Novak "
     "Small Long Short Wall Field Sharp Stone Head Marks Cross Little Strong Day Rodd Hartung"
-).split()
-PLACES = (
+)
+PLACES = _words(
     "Springfield Köln Aberdeen Marrakesh Ulaanbaatar Leicester Boston Graz Tampere Kraków "
     "Stratford Beirut Lagos Nairobi Porto"
-).split()
-STREETS = "Maple Church Station Königs Oak Victoria Lime Elm Hauptstrasse Washington".split()
-EMPLOYERS = "Siemens Walmart Ryanair Bayer Infosys Toyota Nestlé Barclays".split()
-HOSPITALS = "Mercy Charité Addenbrooke Karolinska Bethesda Lariboisière Groote".split()
-MONTHS = (
-    "January February March April May June July August September October November December".split()
 )
+STREETS = _words("Maple Church Station Königs Oak Victoria Lime Elm Hauptstrasse Washington")
+EMPLOYERS = _words("Siemens Walmart Ryanair Bayer Infosys Toyota Nestlé Barclays")
+HOSPITALS = _words("Mercy Charité Addenbrooke Karolinska Bethesda Lariboisière Groote")
+INITIALS = "BDFGHJKMNPQ"
+MONTHS = _words(
+    "January February March April May June July August September October November December"
+)
+
+
+def _date(draw: random.Random) -> list[str]:
+    return [str(draw.randint(*limits)) for limits in ((1930, 2025), (10, 12), (10, 28))]
 
 
 def _digits(draw: random.Random, count: int) -> str:
@@ -52,13 +62,11 @@ VALUES: Mapping[str, Callable[[random.Random], str]] = {
     "mrn": lambda draw: _digits(draw, 8),
     "long": lambda draw: _digits(draw, 12),
     "short": lambda draw: _digits(draw, 4),
-    "letters": lambda draw: (
-        f"{draw.choice('BDFGHJKMNPQ')}{draw.choice('BDFGHJKMNPQ')}{_digits(draw, 6)}"
-    ),
+    "letters": lambda draw: draw.choice(INITIALS) + draw.choice(INITIALS) + _digits(draw, 6),
     "house": lambda draw: str(draw.randint(21, 999)),
     "zip": lambda draw: _digits(draw, 5),
     "handle": lambda draw: (
-        f"{draw.choice(GIVEN).lower()}.{draw.choice(SURNAMES).lower()}{_digits(draw, 2)}"
+        f"{draw.choice(GIVEN)}.{draw.choice(SURNAMES)}{_digits(draw, 2)}".lower()
     ),
     "height": lambda draw: str(draw.randint(148, 205)),
     "kilos": lambda draw: str(draw.randint(51, 149)),
@@ -71,11 +79,13 @@ KINDS: Mapping[str, Sequence[str]] = {
     "name in capitals": ("NAME: {surname!u} {given!u}", "PATIENT {surname!u}, {given!u} UPRIGHT."),
     "name in lower case": ("mr {surname!l} was imaged supine.", "dr {surname!l} agrees."),
     "name with a label": ("Patient name: {given} {surname}", "Pt name: {surname}"),
-    "name with initials": ("{initial}. {initial}. {surname} was seen.", "Images of {initial} {surname}."),
+    "name with initials": ("{initial}. {initial}. {surname} was seen.",
+        "Images of {initial} {surname}."),
     "name with a title": ("Mrs. {surname} could not stand.", "Miss {given} {surname} was rotated."),
     "possessive name": ("{surname}'s lungs are clear.", "Mr. {surname}'s heart is normal."),
     "radiologist": ("Dr. {given} {surname}, MD", "Interpreted by {given} {surname}, M.D."),
-    "referring physician": ("Referred by Dr {surname}.", "Discussed with Dr. {surname} of surgery."),
+    "referring physician": ("Referred by Dr {surname}.",
+        "Discussed with Dr. {surname} of surgery."),
     "call to a physician": ("Findings were communicated to {given} {surname} at {time}.",
         "Called to nurse {surname} at {time} hours."),
     "signature": ("Electronically signed by {given} {surname} on {slashed}", "Signed: {surname}"),
@@ -143,7 +153,7 @@ def plant(text: str, kind: str, draw: random.Random) -> Planted:
     def value(found: re.Match[str]) -> str:
         name, case = found[1], found[2]
         if name == "initial":
-            return draw.choice("BDFGHJKMNPQ")
+            return draw.choice(INITIALS)
         if name in {"ssn", "nhs"}:
             groups = (3, 2, 4) if name == "ssn" else (3, 3, 4)
             drawn = ("-" if name == "ssn" else " ").join(_digits(draw, n) for n in groups)

@@ -69,7 +69,7 @@ def test_a_text_of_another_language_is_refused() -> None:
 
 
 def test_a_file_of_another_encoding_is_refused_with_the_remedy() -> None:
-    with pytest.raises(InvalidArgument, match="byte 5.*iconv"):
+    with pytest.raises(InvalidArgument, match=r"byte 5.*iconv"):
         decoded("Erguß".encode("cp1252"), "the file")
 
 
