@@ -11,15 +11,18 @@ import numpy.typing as npt
 from xemplar.api import (
     LABELS,
     AnswerOut,
+    AskedWordsOut,
     CalibratedOn,
     CaseChange,
     CaseDetailOut,
     CaseOut,
     MapsOut,
+    MarkOut,
     MeasuredOn,
     NeighbourOut,
     NewCaseOut,
     PredictionOut,
+    RanksOut,
     ReportOut,
     ScalesOut,
     SteeringOut,
@@ -32,8 +35,10 @@ from xemplar.errors import InvalidArgument
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
+from xemplar.reports.terms import Place
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
+from xemplar.retrieval.words import Fused, WordRanking
 from xemplar.views import parse_view, unknown_view_message
 
 DECIMALS = 9
@@ -77,12 +82,35 @@ def answer_out(
             _neighbour(answer, near, root, pictures) for near in answer.counter_examples
         ],
         chance_measured_on=_measured_on(answer.similarity_calibration),
+        words=_words(answer.words),
         matched=answer.matched,
         recall_at_10=answer.recall_at_10,
         archived_as=answer.archived_as,
         warnings=list(answer.warnings),
         doubts=list(answer.doubts),
         timings_ms={**answer.timings_ms, **(more_timings or {})},
+    )
+
+
+def _words(ranking: WordRanking | None) -> AskedWordsOut | None:
+    if ranking is None:
+        return None
+    return AskedWordsOut(cases=len(ranking.ids), unknown=list(ranking.asked.unknown))
+
+
+def _ranks(fused: Fused | None) -> RanksOut | None:
+    if fused is None:
+        return None
+    return RanksOut(score=fused.score, by_image=fused.image_rank, by_words=fused.words_rank)
+
+
+def _report(found: CaseReport | None, marks: Sequence[Place] = ()) -> ReportOut | None:
+    if found is None:
+        return None
+    return ReportOut(
+        **vars(found.report),
+        labels_mined=found.mined,
+        marks=[MarkOut(**vars(mark)) for mark in marks],
     )
 
 
@@ -111,6 +139,8 @@ def _neighbour(
         probability=near.probability,
         called=near.called,
         steering=None if near.steering is None else SteeringOut(**vars(near.steering)),
+        ranks=_ranks(near.fused),
+        report=_report(near.report, near.marks),
         overlay_url=f"{case}/overlay?finding={quote(answer.explained)}",
         evidence_url=f"{case}/evidence/{answer.query_id}",
         query_evidence_url=f"{root}/queries/{answer.query_id}/evidence/{name}",
@@ -148,10 +178,7 @@ def case_detail_out(
     found: Case, root: str, viewer_url: str | None, report: CaseReport | None
 ) -> CaseDetailOut:
     """Converts a case with the address of its study in the hospital's viewer."""
-    said = None
-    if report is not None:
-        said = ReportOut(**vars(report.report), labels_mined=report.mined)
-    return CaseDetailOut(**_case(found, root), viewer_url=viewer_url, report=said)
+    return CaseDetailOut(**_case(found, root), viewer_url=viewer_url, report=_report(report))
 
 
 def new_case_out(found: Case, warnings: Sequence[str], root: str) -> NewCaseOut:

@@ -50,6 +50,7 @@ def test_a_case_has_the_report_that_came_with_it(reading: TestClient) -> None:
         "findings": "Small effusion.",
         "impression": "Effusion.",
         "labels_mined": False,
+        "marks": [],
     }
 
 
@@ -120,3 +121,67 @@ def test_no_planted_identity_is_in_database_logs_answers_or_backup(
     everything = b"\n".join(said).lower() + caplog.text.lower().encode()
     assert len(secrets) > 20
     assert [one for one in secrets if one.encode() in everything] == []
+
+
+def answer_to(client: TestClient, image: bytes = IMAGE, **search: Any) -> dict[str, Any]:
+    response = client.post("/query", params=search, files={"image": image})
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def test_a_search_with_words_says_what_image_and_words_contributed(
+    reading: TestClient, own: SmallStore
+) -> None:
+    cases = [near["case_id"] for near in answer_to(reading, k=100)["neighbours"]]
+    last = cases[-1]
+    report = {"findings_text": "No edema. Left effusion.", "impression": "Effusion."}
+    reading.patch(f"/cases/{last}", json=report).raise_for_status()
+    answer = answer_to(reading, k=3, text="left effusion of kowalski")
+    assert answer["words"] == {"cases": 1, "unknown": ["kowalski"]}
+    first, second, _ = answer["neighbours"]
+    assert (first["case_id"], second["case_id"]) == (last, cases[0])
+    assert first["ranks"] | {"score": 0} == {"score": 0, "by_image": len(cases), "by_words": 1}
+    assert second["ranks"] | {"score": 0} == {"score": 0, "by_image": 1, "by_words": None}
+    said = first["report"]
+    marked = [said[one["section"]][one["start"] : one["end"]] for one in said["marks"]]
+    assert marked == ["Left", "effusion", "Effusion"]
+    assert "report" not in second
+
+
+def test_a_filter_by_words_excludes_reports_that_deny_them(reading: TestClient) -> None:
+    cases = [near["case_id"] for near in answer_to(reading, k=100)["neighbours"]]
+    texts = dict(zip(cases, ["Effusion.", "No effusion.", "Possible effusion."], strict=False))
+    for case, text in texts.items():
+        reading.patch(f"/cases/{case}", json={"impression": text}).raise_for_status()
+    found = answer_to(reading, says="effusion")
+    assert [near["case_id"] for near in found["neighbours"]] == [cases[0], cases[2]]
+    assert found["matched"] == 2
+    listed = reading.get("/cases", params={"says": "no effusion"}).json()["cases"]
+    assert [one["case_id"] for one in listed] == [cases[1]]
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"text": "Kowalski"}, "no word that reports hold"),
+        ({"says": "effusion of Kowalski"}, "words that no report holds"),
+        ({"text": "effusion", "diversity": 0.5}, "diversity"),
+        ({"text": "x" * 501}, "text of 503 characters"),
+    ],
+)
+def test_words_that_cannot_be_searched_for_are_refused_and_not_repeated(
+    reading: TestClient, search: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = reading.post("/query", params=search, files={"image": IMAGE})
+    assert answer.status_code == 422
+    assert message in answer.text
+    assert "owalski" not in answer.text + reading.get("/errors").text
+
+
+def test_markup_in_a_search_is_text_and_comes_back_as_none(reading: TestClient) -> None:
+    answer = reading.post(
+        "/query", params={"text": "<script>alert(1)</script>"}, files={"image": IMAGE}
+    )
+    assert answer.status_code == 422
+    assert "<script" not in answer.text

@@ -11,7 +11,7 @@ from pydantic import (
     field_validator,
 )
 
-from xemplar.api.results import CaseOut
+from xemplar.api.results import CaseOut, ReportOut
 from xemplar.api.search import MAX_AGE, CaseFilter, Counted
 from xemplar.data.findings import canonical
 from xemplar.names import CONTROLS, name_problem
@@ -146,16 +146,6 @@ class CaseListParameters(CaseFilter):
 
     limit: int = Field(50, ge=1, le=MAX_PAGE, description="Cases per page.")
     after: int = Field(0, ge=0, lt=2**63, description="Cursor of the page, from `next`.")
-
-
-class ReportOut(BaseModel):
-    """Report of a case, scrubbed: `___` stands for what was removed."""
-
-    findings: str = Field(description="Empty if the report has no such section.")
-    impression: str = Field(description="Empty if the report has no such section.")
-    labels_mined: bool = Field(
-        description="True if the case's labels were read from the report by rules."
-    )
 
 
 class CaseDetailOut(CaseOut):

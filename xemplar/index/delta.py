@@ -128,7 +128,10 @@ class LiveIndex:
         """
         catalog.check(wanted)
         columns = self._columns.of(catalog, self._ids)
-        return columns.mask(wanted, known_absent, catalog.access.sources)
+        mask = columns.mask(wanted, known_absent, catalog.access.sources)
+        if wanted.says is not None:
+            mask &= within(self._ids, catalog.reports.saying(wanted.terms))
+        return mask
 
     def condition(
         self, catalog: Catalog, wanted: CaseFilter, known_absent: str | None = None

@@ -22,8 +22,8 @@ _LABELS = re.compile(
     r"(?i)^\W*(?:(?:patient|pt|first|last|middle|maiden|given|family|sur)?[ -]?names?"
     r"|patient(?: id)?|mrn|dob|ssn|age|sex|gender|address|street|phone|tel|telephone|fax|e-?mail"
     r"|mobile|pager|contact|insurance|policy|accession|visit|encounter|account"
-    r"|(?:report|exam|study|order|case|record) (?:id|no|number|date)|date|time|id|physician|doctor|radiologist|attending|resident|provider"
-    r"|referr\w+|requested|ordering|ordered|signed|dictated|transcribed|read|reported|verified"
+    r"|(?:report|exam|study|order|case|record) (?:id|no|number|date)|date|time|id|physician"
+    r"|doctor|radiologist|attending|resident|provider|referr\w+|requested|ordering|ordered|signed|dictated|transcribed|read|reported|verified"
     r"|approved|electronically|cc|copy|clinic|hospital|department|ward|room|bed|unit|next of kin"
     r"|guardian|employer|occupation|born|birth\w*)\b[^:#=.\n]{0,30}[:#=]"
 )

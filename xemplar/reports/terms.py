@@ -21,6 +21,9 @@ FINDING = "f0"
 MOST_CHARACTERS = 500
 """Longest text to search for."""
 
+SHORTEST_CORRECTED = 5
+"""Letters from which on a misspelt word of a search is corrected; no name depends on it."""
+
 MOST_TERMS = 30
 """Terms of a search, at most."""
 
@@ -93,7 +96,7 @@ def wanted(text: str) -> Wanted:
     found = list(dict.fromkeys(_terms(read, whole=False)))
     names = dict.fromkeys(term for term, _ in found)
     if not names:
-        raise InvalidArgument(_nothing_to_find(text, unknown))
+        raise InvalidArgument(_nothing_to_find(unknown))
     return Wanted(tuple(names)[:MOST_TERMS], tuple(dict.fromkeys(unknown)))
 
 
@@ -143,12 +146,12 @@ def _stem(word: str) -> str:
 
 
 def _spelt(word: str) -> str | None:
-    return word if is_known(word) else corrected(word)
+    return word if is_known(word) else corrected(word, SHORTEST_CORRECTED)
 
 
-def _nothing_to_find(text: str, unknown: Sequence[str]) -> str:
+def _nothing_to_find(unknown: Sequence[str]) -> str:
     if not unknown:
-        return f"text is {text[:60]!r}; it names nothing to search for, such as 'left effusion'"
+        return "text names nothing to search for, such as 'left effusion'"
     near = [one for word in unknown[:3] for one in nearest(word, vocabulary(), 1)]
     hint = f"; nearest: {', '.join(near)}" if near else ""
     return f"text has no word that reports hold{hint}; name findings, such as 'left effusion'"

@@ -44,15 +44,16 @@ def is_known(word: str) -> bool:
 
 
 @lru_cache(1 << 14)
-def corrected(word: str) -> str | None:
+def corrected(word: str, shortest: int = SHORTEST_CORRECTED) -> str | None:
     """Return the only word of the vocabulary that one typing error turned into this one.
 
-    None if there are several or none, or if the word is shorter than `SHORTEST_CORRECTED`.
+    None if there are several or none, or if the word is too short.
 
     Args:
         word: in lower case.
+        shortest: letters from which on a word is corrected.
     """
-    if len(word) < SHORTEST_CORRECTED or not word.isascii():
+    if len(word) < shortest or not word.isascii():
         return None
     near = {one for one in _one_error_away(word) if one in vocabulary()}
     return near.pop() if len(near) == 1 else None
