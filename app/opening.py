@@ -139,6 +139,7 @@ class Opener:
             references=study_references(
                 retriever.store, settings.viewer_url, days=settings.study_days
             ),
+            takes_reports=settings.reports,
             errors=self.errors,
             light=queries(),
             images=queries(),

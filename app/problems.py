@@ -14,6 +14,7 @@ from structlog.contextvars import get_contextvars
 
 from xemplar import errors
 from xemplar.api import Problem
+from xemplar.api.cases import REPORTS
 from xemplar.archive.storage_errors import storage_error
 
 STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
@@ -50,6 +51,9 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 SHOWN = 60
 """Characters of a refused value that the error message shows."""
+
+TEXTS = REPORTS | {"text", "says"}
+"""Fields of running text, of which error messages show nothing."""
 
 SHOWN_ERRORS = 20
 """Invalid values of one request that the error message lists."""
@@ -230,5 +234,8 @@ def _wrong(error: dict[str, Any]) -> str:
     """Describe a value that FastAPI refused: its name, the value, and what it should be."""
     name = ".".join(str(part) for part in error["loc"][1:])
     value = repr(error["input"])
-    shown = value if len(value) <= SHOWN else value[:SHOWN] + "..."
+    if TEXTS.intersection(error["loc"]):
+        shown = f"text of {len(value):,} characters"  # may name a patient, and errors are logged
+    else:
+        shown = value if len(value) <= SHOWN else value[:SHOWN] + "..."
     return f"{name} is {shown}: {error['msg']}"

@@ -70,6 +70,7 @@ class Services:
         gatherings: audit entries that are not written yet.
         queries: those that may still be explained or repeated.
         references: keeps what cases keep of their studies; None where that is nothing.
+        takes_reports: whether cases may carry reports.
         errors: the latest failed requests, in memory.
         light: turns of tasks that take little time.
         images: turns of tasks that decode an image; light tasks never wait for them.
@@ -85,6 +86,7 @@ class Services:
     gatherings: tuple[Gathering, ...]
     queries: RememberedQueries
     references: StudyReferences | None
+    takes_reports: bool
     errors: RecentErrors
     light: Turns
     images: Turns

@@ -283,6 +283,13 @@ class ServiceSettings(BaseSettings):
         ),
     )
 
+    reports: bool = Field(
+        False,
+        description=(
+            "`true`: `POST /cases` and `PATCH /cases` take reports in English, of which only words "
+            "of chest reports are stored (docs/reports.md). Otherwise text is refused."
+        ),
+    )
     viewer_url: str = Field(
         "",
         description=(

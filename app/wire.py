@@ -11,12 +11,14 @@ import numpy.typing as npt
 from xemplar.api import (
     LABELS,
     AnswerOut,
+    AskedWordsOut,
     CalibratedOn,
     CaseChange,
     CaseDetailOut,
     CaseOut,
     FilmOut,
     MapsOut,
+    MarkOut,
     MeasuredOn,
     NeighbourOut,
     NewCaseOut,
@@ -25,25 +27,29 @@ from xemplar.api import (
     PrevalenceOut,
     PriorOut,
     Problem,
+    RanksOut,
+    ReportOut,
     ScalesOut,
     SeriesOut,
     ShareOut,
     SteeringOut,
     TimelineOut,
 )
-from xemplar.api.cases import INSISTED
+from xemplar.api.cases import INSISTED, REPORTS
 from xemplar.archive.store import Store
-from xemplar.catalog import Case
+from xemplar.catalog import Case, CaseReport
 from xemplar.data.findings import known_finding
 from xemplar.data.outcomes import Outcome
 from xemplar.errors import InputError, InvalidArgument
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
+from xemplar.reports.terms import Place
 from xemplar.retrieval.prevalence import Prevalence
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
 from xemplar.retrieval.timeline import Timeline
+from xemplar.retrieval.words import Fused, WordRanking
 from xemplar.views import parse_view, unknown_view_message
 
 from .problems import refusal
@@ -90,6 +96,7 @@ def answer_out(
         ],
         chance_measured_on=_measured_on(answer.similarity_calibration),
         prevalence=_prevalence(answer.prevalence),
+        words=_words(answer.words),
         matched=answer.matched,
         recall_at_10=answer.recall_at_10,
         archived_as=answer.archived_as,
@@ -132,6 +139,28 @@ def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:
     return PrevalenceOut(cases=found.cases, findings=findings, outcomes=outcomes)
 
 
+def _words(ranking: WordRanking | None) -> AskedWordsOut | None:
+    if ranking is None:
+        return None
+    return AskedWordsOut(cases=len(ranking.ids), unknown=list(ranking.asked.unknown))
+
+
+def _ranks(fused: Fused | None) -> RanksOut | None:
+    if fused is None:
+        return None
+    return RanksOut(score=fused.score, by_image=fused.image_rank, by_words=fused.words_rank)
+
+
+def _report(found: CaseReport | None, marks: Sequence[Place] = ()) -> ReportOut | None:
+    if found is None:
+        return None
+    return ReportOut(
+        **vars(found.report),
+        labels_mined=found.mined,
+        marks=[MarkOut(**vars(mark)) for mark in marks],
+    )
+
+
 def _calibrated_on(images: Population | None) -> CalibratedOn | None:
     return None if images is None else CalibratedOn(**vars(images))
 
@@ -157,6 +186,8 @@ def _neighbour(
         probability=near.probability,
         called=near.called,
         steering=None if near.steering is None else SteeringOut(**vars(near.steering)),
+        ranks=_ranks(near.fused),
+        report=_report(near.report, near.marks),
         overlay_url=f"{case}/overlay?finding={quote(answer.explained)}",
         evidence_url=f"{case}/evidence/{answer.query_id}",
         query_evidence_url=f"{root}/queries/{answer.query_id}/evidence/{name}",
@@ -190,9 +221,11 @@ def case_out(found: Case, root: str = "") -> CaseOut:
     return CaseOut(**_case(found, root))
 
 
-def case_detail_out(found: Case, root: str, viewer_url: str | None) -> CaseDetailOut:
+def case_detail_out(
+    found: Case, root: str, viewer_url: str | None, report: CaseReport | None
+) -> CaseDetailOut:
     """Converts a case with the address of its study in the hospital's viewer."""
-    return CaseDetailOut(**_case(found, root), viewer_url=viewer_url)
+    return CaseDetailOut(**_case(found, root), viewer_url=viewer_url, report=_report(report))
 
 
 def timeline_out(case_id: str, found: Timeline, root: str) -> TimelineOut:
@@ -243,7 +276,7 @@ def description_fields(
         InvalidArgument: an unknown view, a finding in two lists, or a new source without the
             patient.
     """
-    named = given.model_dump(exclude_unset=True, exclude=set(INSISTED))
+    named = given.model_dump(exclude_unset=True, exclude={*INSISTED, *REPORTS})
     if given.view is not None:
         named["view"] = parse_view(given.view)
         if named["view"] is None:

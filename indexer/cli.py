@@ -21,9 +21,11 @@ from xemplar.cli.terminal import (
     DatabaseOption,
     FactoryOption,
     IndexUrlOption,
+    MineOption,
     PatientsOption,
     PrecisionOption,
     PublishOption,
+    ReportsOption,
     StoreOption,
     StudyDaysOption,
     TableOption,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from xemplar.indexing.job import IndexingResult
     from xemplar.indexing.publishing import PublishedGeneration
     from xemplar.indexing.reader import SkippedImage
+    from xemplar.indexing.reports import ReportReader
     from xemplar.model.checkpoint import Checkpoint
     from xemplar.retrieval.references import StudyReferences
 
@@ -88,6 +91,8 @@ def index(
     burned_in_text: BurnedInTextOption = False,
     viewer_url: ViewerUrlOption = "",
     study_days: StudyDaysOption = False,
+    reports: ReportsOption = False,
+    labels_from_reports: MineOption = False,
     factory: FactoryOption = "",
     publish: PublishOption = True,
     ray: Annotated[
@@ -122,21 +127,26 @@ def index(
     from xemplar.data.datasets import identity_domains, source_names
     from xemplar.index import known_factory
     from xemplar.indexing.publishing import build_generation, fit_validator
+    from xemplar.indexing.reports import ReportReader
     from xemplar.model.checkpoint import default_checkpoint, keep, load
     from xemplar.model.encoder import Precision
     from xemplar.retrieval.references import study_references
 
     from .sources import check_source
 
+    if labels_from_reports and not reports:
+        raise typer.BadParameter("needs --reports", param_hint="--labels-from-reports")
     loaded = load(checkpoint or default_checkpoint())
     names = source_names(folders, source or [])
     datasets = [
-        dataset_of(folder, table, columns, unknown_findings, name, domain)
+        dataset_of(folder, table, columns, unknown_findings, name, domain, reports=reports)
         for folder, name, domain in zip(
             folders, names, identity_domains(folders, patients or ()), strict=True
         )
     ]
     images = _images(datasets, split or [], limit, loaded.card.split)
+    if not reports:
+        _note_reports(images)
     place = Store(store, index_url)
     references = study_references(place, viewer_url, days=study_days)
     if factory:
@@ -162,6 +172,7 @@ def index(
                 workers,
                 ray,
                 references,
+                ReportReader(mine=labels_from_reports) if reports else None,
                 any_body_part=any_body_part,
                 burned_in_text=burned_in_text,
             )
@@ -170,7 +181,7 @@ def index(
                 "Stopped. Finished batches are kept; run the same command to continue."
             )
             raise typer.Exit(130) from None
-        _report_unreadable(outcome.unreadable)
+        _report_unreadable((*outcome.unreadable, *outcome.reports_left_out))
         if outcome.embedded + outcome.reused + outcome.copies == 0:
             Console(stderr=True).print(
                 f"[bold red]error[/] none of {len(images)} images was usable"
@@ -207,6 +218,16 @@ def phantoms(
     Console(soft_wrap=True).print(f"{count:,} images in {plain(folder)}", highlight=False)
 
 
+def _note_reports(images: "list[DatasetImage]") -> None:
+    """Tell that there are reports which are not stored."""
+    count = sum(image.report is not None for image in images)
+    if count:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(
+            f"[yellow]note[/] {count:,} images have a report, which is not stored; --reports "
+            "stores what the scrubber leaves of it"
+        )
+
+
 def _images(
     datasets: "list[Dataset]", splits: list[str], limit: int | None, rule: "PatientSplit"
 ) -> "list[DatasetImage]":
@@ -233,6 +254,7 @@ def _embed(
     workers: int,
     ray: str | None,
     references: "StudyReferences | None",
+    reports: "ReportReader | None",
     *,
     any_body_part: bool,
     burned_in_text: bool,
@@ -247,6 +269,7 @@ def _embed(
             precision,
             threads,
             references,
+            reports,
             any_body_part=any_body_part,
             burned_in_text=burned_in_text,
         )
@@ -271,6 +294,7 @@ def _embed(
             workers=workers,
             decode=decode,
             references=references,
+            reports=reports,
             on_progress=on_progress,
             any_body_part=any_body_part,
             burned_in_text=burned_in_text,
@@ -286,6 +310,7 @@ def _embed_on_cluster(
     precision: str,
     threads: int,
     references: "StudyReferences | None",
+    reports: "ReportReader | None",
     *,
     any_body_part: bool,
     burned_in_text: bool,
@@ -315,6 +340,7 @@ def _embed_on_cluster(
             threads=threads,
             decode_seconds=DECODE_SECONDS,
             viewer_url=references.viewer_url if references else "",
+            reports=reports,
             on_progress=on_progress,
             any_body_part=any_body_part,
             burned_in_text=burned_in_text,
@@ -346,6 +372,7 @@ def _report(
         f"{outcome.embedded:,} images embedded in {outcome.seconds:.1f} s ({speed:.0f} images/s)",
         f"{outcome.reused:,} embedded before, {counted('left out', reasons)}",
         *([counted("files skipped", skipped)] if skipped else []),
+        *([f"{outcome.reports:,} reports stored"] if outcome.reports else []),
         f"generation {published.name} with {published.count:,} cases {state}"
         + ("" if published.is_new else " already"),
         f"store {store.root}",

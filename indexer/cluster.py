@@ -38,6 +38,7 @@ from xemplar.imaging import Limits
 from xemplar.imaging.decoder_pool import decoder
 from xemplar.indexing.job import Described, IndexingResult, write_images
 from xemplar.indexing.reader import MISSING, NewImage, Read, Reader, SkippedImage
+from xemplar.indexing.reports import ReportReader
 from xemplar.model.checkpoint import Checkpoint, load
 from xemplar.model.encoder import BATCH, Precision, open_encoder
 from xemplar.retrieval.ingest import embed
@@ -174,6 +175,7 @@ def embed_images_on_cluster(
     any_body_part: bool = False,
     burned_in_text: bool = False,
     viewer_url: str = "",
+    reports: ReportReader | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> IndexingResult:
     """Add images to a store's catalog and media as `embed_images` does, on a Ray cluster.
@@ -190,6 +192,7 @@ def embed_images_on_cluster(
         any_body_part: see `embed_images`.
         burned_in_text: see `embed_images`.
         viewer_url: see `study_references`.
+        reports: see `embed_images`; read in this process.
         on_progress: called with the number of processed images after each.
 
     Raises:
@@ -210,7 +213,9 @@ def embed_images_on_cluster(
     )
     with _cluster(address):
         items = _read(images, task, catalog.embedded(checkpoint.digest))
-        return write_images(items, store, catalog, checkpoint, _entries, on_progress)
+        return write_images(
+            items, store, catalog, checkpoint, _entries, on_progress, reports=reports
+        )
 
 
 def _entries(images: Sequence[Described[NewImage]]) -> list[Entry | None]:

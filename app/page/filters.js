@@ -43,6 +43,10 @@ function words(name, question) {
   return field(name, h("input", { type: "text", title: T.filters.listHint, onchange: change }), question);
 }
 
+function phrase(name) {
+  return h("input", { type: "search", maxlength: 500, placeholder: T.filters.phraseHint, onchange: ({ target }) => ask(name, target.value.trim() || null) });
+}
+
 function box(name, value, question) {
   return field(name, h("input", { type: "checkbox", onchange: ({ target }) => ask(name, target.checked ? value : null) }), question);
 }
@@ -118,6 +122,7 @@ export function filtersForm({ question, kind, id }) {
   return h("details", { class: "filters", open, ontoggle: toggled },
     h("summary", { "data-focus": "filters" }, T.filters.heading), alike,
     h("div", { class: "fields" },
+      field("text", phrase("text"), question), field("says", phrase("says"), question),
       number("age_min", question, { min: 0, max: 120 }), number("age_max", question, { min: 0, max: 120 }),
       sex(question), words("view", question)),
     h("fieldset", {}, h("legend", {}, T.filters.findings), findingFields(question)), more);

@@ -145,6 +145,9 @@ export const T = {
     heading: "Filters",
     clear: "Clear all",
     remove: (what) => `Remove: ${what}`,
+    text: "Words to search for",
+    says: "Report says",
+    phraseHint: "left effusion without edema",
     k: "Cases",
     diversity: "Diversity",
     counter_examples: "Counter-examples",
@@ -169,6 +172,8 @@ export const T = {
     alike: (conditions) => `Patients like this one: ${conditions}`,
     findingChoices: { "": "any", any_of: "one of", all_of: "must have", none_of: "without" },
     chips: {
+      text: (v) => `words: ${v}`,
+      says: (v) => `report says: ${v}`,
       k: (v) => `${v} cases`,
       diversity: (v) => `diversity ${v}`,
       counter_examples: (v) => `${v} counter-examples`,

@@ -76,11 +76,12 @@ async def findings(services: BoundServices) -> FindingList:
 async def case(request: Request, services: BoundServices, case_id: CaseId) -> CaseDetailOut:
     """Get a past case."""
 
-    def work() -> tuple[Case, str | None]:
-        return services.retriever.indexed(case_id), _viewer_url(services, case_id)
+    def work() -> CaseDetailOut:
+        found = services.retriever.indexed(case_id)
+        report = services.catalog.reports.of([found.id]).get(found.id)
+        return case_detail_out(found, root_of(request), _viewer_url(services, case_id), report)
 
-    found, viewer_url = await services.light.run(work)
-    return case_detail_out(found, root_of(request), viewer_url)
+    return await services.light.run(work)
 
 
 @router.get("/cases/{case_id}/timeline", responses=NOT_FOUND | INVALID)

@@ -18,13 +18,13 @@ from xemplar.imaging.preprocess import preprocess
 from xemplar.names import CONTROLS
 from xemplar.operations.audit import changes
 from xemplar.retrieval.ingest import Ingested, delete_case
-from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.retriever import Retriever
 
 from ..admission import writer
 from ..problems import described
 from ..record import Record, record_of
-from ..service import BoundServices, root_of
+from ..reports import put_report, scrubbed
+from ..service import BoundServices, Services, root_of
 from ..upload import REQUEST_BODY, image_and_fields_of
 from ..wire import case_out, description_fields, new_case_out
 from .common import (
@@ -88,7 +88,8 @@ def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
     if "enum" in schema:
         return schema | {"enum": [*schema["enum"], ""]}
     if schema["type"] == "string":
-        return schema | {"minLength": 0, "pattern": f"^$|{schema['pattern']}"}
+        pattern = {"pattern": f"^$|{schema['pattern']}"} if "pattern" in schema else {}
+        return schema | {"minLength": 0} | pattern
     return {"anyOf": [schema, {"const": ""}]}
 
 
@@ -136,12 +137,12 @@ async def put_case(
     another body part (by the DICOM header) or with burned-in text; both accept those only when told
     to (`any_body_part`, `burned_in_text`).
     """
-    retriever, given = services.retriever, _given(form)
+    given = _given(form)
     image = form["image"]
     assert isinstance(image, UploadFile)  # noqa: S101 -- `image_and_fields_of` checks it
     data = record_of(request).image(image.file.read())
     case, is_new, warnings = await services.images.run(
-        lambda: _put(retriever, data, given, record_of(request), services.references)
+        lambda: _put(services, data, given, record_of(request))
     )
     record_of(request).subject = case.case_id
     if not is_new:
@@ -166,6 +167,8 @@ async def change_case(
 ) -> CaseOut:
     """Update the given fields of a case, and clear those that are null; the others stay.
 
+    A report is scrubbed before it is stored; with `findings_text` alone, the impression stays.
+
     Within 24 hours a writer may set the patient of one case 5 times, and of existing cases 100
     times in all: each attempt could be used to guess a patient's identity.
     """
@@ -174,7 +177,11 @@ async def change_case(
     def work() -> Case:
         source = catalog.case(case_id).source
         fields = description_fields(change, retriever.store, source, _vocabulary(retriever, change))
-        record_of(request).details = changes(catalog.describe(case_id, fields))
+        report = scrubbed(change, taken=services.takes_reports)
+        record_of(request).details = {
+            **changes(catalog.describe(case_id, fields)),
+            **put_report(catalog, catalog.case(case_id), report, labelled="labels" in fields),
+        }
         return catalog.case(case_id)
 
     return case_out(await services.light.run(work), root_of(request))
@@ -232,14 +239,12 @@ def _twice(name: str) -> dict[str, Any]:
 
 
 def _put(
-    retriever: Retriever,
-    data: bytes,
-    given: CaseIn,
-    record: Record,
-    references: StudyReferences | None,
+    services: Services, data: bytes, given: CaseIn, record: Record
 ) -> tuple[Case, bool, tuple[str, ...]]:
     """Add or update a case; returns the case, True if it is new, and warnings."""
+    retriever, references = services.retriever, services.references
     live = retriever.live
+    report = scrubbed(given, taken=services.takes_reports)
     image = retriever.decode(data)
     source = retriever.catalog.access.source_of(given.source)
     vocabulary = _vocabulary(retriever, given)
@@ -268,6 +273,10 @@ def _put(
         references.keep(data, image.sha256, retriever.catalog)
     if not taken.is_new:
         record.details = changes(retriever.catalog.describe(case_id, fields))
+    labelled = not taken.is_new and "labels" in fields
+    said = put_report(retriever.catalog, taken.case, report, labelled=labelled)
+    if said:
+        record.details = {**(record.details or {}), **said}
     return retriever.catalog.case(case_id), taken.is_new, image.warnings + doubts
 
 

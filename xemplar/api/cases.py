@@ -14,11 +14,12 @@ from pydantic import (
     field_validator,
 )
 
-from xemplar.api.results import CaseOut
+from xemplar.api.results import CaseOut, ReportOut
 from xemplar.api.search import MAX_AGE, CaseFilter, Counted
 from xemplar.data.findings import canonical
 from xemplar.data.outcomes import MAX_DAYS, MAX_FOLLOWUP, MAX_OUTCOMES, Diagnosis, Proof
 from xemplar.names import CONTROLS, name_problem
+from xemplar.reports.report import MOST_CHARACTERS
 from xemplar.views import VIEWS
 
 MAX_PAGE = 200
@@ -71,6 +72,12 @@ INSISTED = frozenset({"any_body_part", "burned_in_text"})
 """Fields of a new case that override the refusal of an image, and do not describe it."""
 
 
+REPORTS = frozenset({"report", "findings_text", "impression"})
+"""Fields with text of a report, which is stored apart from the description, and scrubbed."""
+
+ReportText = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
+
+
 class CaseChange(BaseModel):
     """Changes to a case. Omitted fields stay as they are; null deletes a value."""
 
@@ -112,6 +119,23 @@ class CaseChange(BaseModel):
         [],
         description=WHAT_IT_WAS,
         examples=[[{"diagnosis": "Lung Cancer", "proof": "biopsy", "days": 12}]],
+    )
+    report: ReportText | None = Field(
+        None,
+        description="Report in English as plain text; its sections FINDINGS and IMPRESSION are "
+        "used, all of it without headings. Stored are only words of chest reports: the scrubber "
+        "removes all others. Refused unless the service takes reports (XEMPLAR_REPORTS).",
+        examples=["FINDINGS: Small left effusion.\nIMPRESSION: Effusion."],
+    )
+    findings_text: ReportText | None = Field(
+        None,
+        description="Findings of the report, instead of those in `report`.",
+        examples=["Small left effusion. No pneumothorax."],
+    )
+    impression: ReportText | None = Field(
+        None,
+        description="Impression of the report, instead of that in `report`.",
+        examples=["Effusion."],
     )
 
     @property
@@ -185,7 +209,11 @@ class CaseListParameters(CaseFilter):
 
 
 class CaseDetailOut(CaseOut):
-    """Past case, with the way to its study."""
+    """Past case, with its report and the way to its study."""
+
+    report: ReportOut | None = Field(
+        None, exclude_if=lambda report: report is None, description="Absent if it has none."
+    )
 
     viewer_url: str | None = Field(
         description="Address of the case's study in the hospital's viewer, which asks for its own "

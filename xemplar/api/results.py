@@ -94,6 +94,57 @@ class CaseOut(BaseModel):
     image_url: str
 
 
+class MarkOut(BaseModel):
+    """Characters of a report that the search's text named."""
+
+    section: Literal["findings", "impression"]
+    start: int = Field(ge=0, description="Position of the first character in the section.")
+    end: int = Field(ge=1, description="Position behind the last one.")
+
+
+class ReportOut(BaseModel):
+    """Report of a case, scrubbed: `___` stands for what was removed."""
+
+    findings: str = Field(description="Empty if the report has no such section.")
+    impression: str = Field(description="Empty if the report has no such section.")
+    labels_mined: bool = Field(
+        description="True if the case's labels were read from the report by rules."
+    )
+    marks: list[MarkOut] = Field(
+        [], description="Words that the search's `text` named, in order; empty without it."
+    )
+
+
+class RanksOut(BaseModel):
+    """What image and words contributed to a case's place in a search with `text`."""
+
+    score: float = Field(
+        gt=0,
+        description="1 / (60 + by_image) + 1 / (10 + by_words), where there is the rank; cases are "
+        "ranked by it.",
+    )
+    by_image: int | None = Field(
+        ge=1, description="Rank by similarity; null beyond the most similar 200 cases or more."
+    )
+    by_words: int | None = Field(
+        ge=1,
+        description="Rank by the words of the report, equal for reports with the same ones; null "
+        "if the report has none of them, or there is no report.",
+    )
+
+
+class AskedWordsOut(BaseModel):
+    """What a search's `text` found."""
+
+    cases: int = Field(
+        ge=0, description="Number of cases that meet the filters and have one of its words."
+    )
+    unknown: list[str] = Field(
+        description="Words that no report holds, because they are no words of English chest "
+        "reports; the search leaves them out."
+    )
+
+
 class SteeringOut(BaseModel):
     """Score of a case in a steered search; `image`, `like` and `unlike` add up to it."""
 
@@ -137,6 +188,12 @@ class NeighbourOut(CaseOut):
         None,
         exclude_if=lambda steering: steering is None,
         description="With like, unlike or region alone.",
+    )
+    ranks: RanksOut | None = Field(
+        None, exclude_if=lambda ranks: ranks is None, description="With text alone."
+    )
+    report: ReportOut | None = Field(
+        None, exclude_if=lambda report: report is None, description="Absent if the case has none."
     )
     overlay_url: str = Field(description="Grad-CAM of the case for the explained finding.")
     evidence_url: str = Field(description="Similarity evidence in this case.")
@@ -258,11 +315,15 @@ class AnswerOut(BaseModel):
     maps: MapsOut | None = Field(None, description="With include=maps.")
     neighbours: list[NeighbourOut] = Field(
         description="Most similar case first; in a steered search, the one with the highest score; "
-        "with diversity, in the order of selection. Fewer than k if fewer meet every condition."
+        "with text, by the ranks of image and words; with diversity, in the order of selection. "
+        "Fewer than k if fewer meet every condition."
     )
     counter_examples: list[NeighbourOut] = Field(
         description="Most similar cases known not to have the explained finding, beside those "
         "among the neighbours; empty unless requested."
+    )
+    words: AskedWordsOut | None = Field(
+        None, exclude_if=lambda words: words is None, description="With text alone."
     )
     chance_measured_on: MeasuredOn | None = Field(
         description="Images that `chance` was measured on; null if the index is not calibrated."

@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails, PydanticKnownError
 from xemplar.api.examples import CASE_ID
 from xemplar.data.findings import canonical
 from xemplar.errors import InvalidArgument
+from xemplar.reports.terms import MOST_CHARACTERS, wanted
 
 MAX_AGE = 120
 """Years; higher ages in data sets are treated as typing errors and dropped."""
@@ -155,6 +156,14 @@ class CaseFilter(BaseModel):
         examples=["2025-12-31"],
     )
 
+    says: str | None = Field(
+        None,
+        max_length=MOST_CHARACTERS,
+        description="Words that the case's report says, all of them; 'no effusion' finds reports "
+        "that deny one. Excludes cases without a report.",
+        examples=["effusion without pneumothorax"],
+    )
+
     if not TYPE_CHECKING:  # type checkers see the fields as keyword arguments
 
         def __init__(self, **values: Any) -> None:
@@ -175,7 +184,17 @@ class CaseFilter(BaseModel):
             begin, end = getattr(self, first), getattr(self, last)
             if begin is not None and end is not None and begin > end:
                 raise InvalidArgument(f"{first} is {begin}, which is after {last} {end}")
+        if self.says is not None and wanted(self.says).unknown:
+            raise InvalidArgument(
+                "says has words that no report holds, as reports keep only words of English chest "
+                "reports; leave them out"
+            )
         return self
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Terms of ``says`` (`xemplar.reports.terms`)."""
+        return () if self.says is None else wanted(self.says).terms
 
     @property
     def findings(self) -> frozenset[str]:
@@ -261,6 +280,13 @@ class Search(CaseFilter):
         description="Adds how often findings and verified outcomes occur among the cases found, "
         "beside all cases that match.",
     )
+    text: str | None = Field(
+        None,
+        max_length=MOST_CHARACTERS,
+        description="Words to search for in reports beside the image; the two rankings are fused "
+        "by reciprocal rank, and each case says its rank in both.",
+        examples=["left effusion with cardiomegaly"],
+    )
     counter_examples: int = Field(
         0,
         ge=0,
@@ -272,6 +298,8 @@ class Search(CaseFilter):
 
     @model_validator(mode="after")
     def _check_steering(self) -> Self:
+        if self.text is not None and self.diversity:
+            raise InvalidArgument("text cannot be combined with diversity; leave one of them out")
         both = sorted({*self.like} & {*self.unlike})
         if both:
             raise InvalidArgument(f"case {both[0]} is in both like and unlike; choose one of them")

@@ -9,6 +9,7 @@ from xemplar.catalog.case import Batch, Case, Description, Entry, case_id_of
 from xemplar.catalog.catalog import Catalog, open_catalog
 from xemplar.catalog.columns import FilterColumns
 from xemplar.catalog.generations import GenerationRecord, Generations
+from xemplar.catalog.reports import CaseReport, CaseReports
 from xemplar.catalog.schema import migrate
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Access",
     "Batch",
     "Case",
+    "CaseReport",
+    "CaseReports",
     "Catalog",
     "Description",
     "Entry",

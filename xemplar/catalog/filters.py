@@ -5,6 +5,7 @@ from datetime import UTC, datetime, time
 from sqlalchemy import ColumnElement, func, or_, select
 
 from xemplar.api.search import CaseFilter
+from xemplar.catalog.reports import Says
 from xemplar.catalog.tables import CaseRow, FindingRow
 from xemplar.data.findings import NO_FINDING, canonical
 
@@ -37,6 +38,8 @@ def conditions(wanted: CaseFilter, known_absent: str | None = None) -> list[Colu
         found.append(CaseRow.created_at >= datetime.combine(wanted.indexed_since, time.min, UTC))
     if wanted.indexed_until is not None:
         found.append(CaseRow.created_at <= datetime.combine(wanted.indexed_until, time.max, UTC))
+    if wanted.says is not None:
+        found.append(Says(wanted.terms))
     return found
 
 

@@ -15,6 +15,7 @@ from xemplar.api.search import CaseFilter
 from xemplar.catalog.access import EVERYTHING, Access
 from xemplar.catalog.case import Batch, Case, case_elsewhere, case_id_of, case_id_taken
 from xemplar.catalog.filters import conditions
+from xemplar.catalog.reports import CaseReports
 from xemplar.catalog.rows import batch_of, case_of, parts
 from xemplar.catalog.schema import reading
 from xemplar.catalog.tables import (
@@ -55,6 +56,11 @@ class CatalogReader:
     def engine(self) -> Engine:
         """Engine, for classes with tables of their own in the same database, such as `Jobs`."""
         return self._engine
+
+    @property
+    def reports(self) -> CaseReports:
+        """Reports of the cases, within the same limits."""
+        return CaseReports(self._engine, self.access)
 
     def __enter__(self) -> Self:
         return self

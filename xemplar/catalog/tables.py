@@ -16,6 +16,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
+    Text,
     TypeDecorator,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -125,6 +126,20 @@ class ReferenceRow(Base):
         Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ReportRow(Base):
+    """The scrubbed report of a case; see `xemplar.catalog.reports`."""
+
+    __tablename__ = "case_reports"
+
+    case: Mapped[int] = mapped_column(
+        Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    findings: Mapped[str] = mapped_column(Text)
+    impression: Mapped[str] = mapped_column(Text)
+    terms: Mapped[str] = mapped_column(Text)  # `xemplar.reports.terms`, indexed
+    mined: Mapped[bool]  # whether the labels of the case were read from the report
 
 
 class FetchedRow(Base):

@@ -137,6 +137,23 @@ BurnedInTextOption = Annotated[
         "first: the text may name the patient.",
     ),
 ]
+ReportsOption = Annotated[
+    bool,
+    typer.Option(
+        "--reports",
+        help="Store the findings and impression of reports, scrubbed of all but words of English "
+        "chest reports: from the columns report, findings_text and impression, from text files "
+        "named like their images, or from XML of Open-i.",
+    ),
+]
+MineOption = Annotated[
+    bool,
+    typer.Option(
+        "--labels-from-reports",
+        help="Read the labels of images that have none from their reports, marked as mined; with "
+        "--reports.",
+    ),
+]
 PublishOption = Annotated[
     bool, typer.Option("--publish/--no-publish", help="Make the new generation live.")
 ]
@@ -218,6 +235,8 @@ def dataset_of(
     unknown_findings: str,
     name: str | None = None,
     patients: str | None = None,
+    *,
+    reports: bool = False,
 ) -> "Dataset":
     """Open a data set with the given options and print its notes on stderr.
 
@@ -235,6 +254,7 @@ def dataset_of(
         columns=columns_of(columns or []),
         unknown_findings=UnknownFindings(unknown_findings),
         patients=patients,
+        reports=reports,
     )
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for note in dataset.notes:

@@ -88,6 +88,7 @@ def read_table(
     optional: Iterable[str] = (),
     columns: Mapping[str, str] | None = None,
     hint: str = "",
+    texts: Iterable[str] = (),
 ) -> CsvTable:
     """Read a table's header; detect encoding and delimiter.
 
@@ -101,12 +102,14 @@ def read_table(
         columns: required or optional column -> its name in this table's header; columns named here
             are required.
         hint: remedy for a missing column; ends the message.
+        texts: optional columns of running text, whose cells are not checked and may have lines.
 
     Raises:
         DatasetError: the table cannot be read, or a column is missing or ambiguous.
     """
     text, encoding = _decoded(file)
-    called = {name: name for name in (*optional, *wanted)} | dict(columns or {})
+    texts = frozenset(texts)
+    called = {name: name for name in (*texts, *optional, *wanted)} | dict(columns or {})
     needed = {*wanted, *(columns or {})}
     headers = {delimiter: _header(text, delimiter) for delimiter in DELIMITERS}
     lacking = {
@@ -129,7 +132,8 @@ def read_table(
             )
         for index in indices:
             names[index] = name
-    return CsvTable(file, encoding, delimiter, tuple(names), frozenset(called) & {*names}, text)
+    used = (frozenset(called) - texts) & {*names}
+    return CsvTable(file, encoding, delimiter, tuple(names), used, text)
 
 
 def read_rows(file: Path, wanted: Iterable[str]) -> Iterator[tuple[int, Mapping[str, str]]]:

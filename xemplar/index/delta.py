@@ -129,7 +129,10 @@ class LiveIndex:
         """
         catalog.check(wanted)
         columns = self._columns.of(catalog, self._ids)
-        return columns.mask(wanted, known_absent, catalog.access.sources)
+        mask = columns.mask(wanted, known_absent, catalog.access.sources)
+        if wanted.says is not None:
+            mask &= within(self._ids, catalog.reports.saying(wanted.terms))
+        return mask
 
     def tally(self, catalog: Catalog, mask: npt.NDArray[np.bool_] | None = None) -> Tally:
         """Count findings and outcomes in the cases that `matching` selected; None for all."""

@@ -16,9 +16,9 @@ again.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -43,8 +43,10 @@ from xemplar.indexing.reader import (
     in_order,
     load_file,
 )
+from xemplar.indexing.reports import ReportReader
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
+from xemplar.reports.report import StoredReport
 from xemplar.retrieval.ingest import BLANK, embed
 from xemplar.retrieval.references import StudyReferences
 
@@ -70,6 +72,8 @@ class IndexingResult:
         unreadable: skipped images.
         copies: number of skipped images that duplicate another case.
         seconds: from the first image to the last commit.
+        reports: number of reports stored.
+        reports_left_out: images whose report cannot be used, with the reason.
     """
 
     embedded: int
@@ -77,6 +81,8 @@ class IndexingResult:
     unreadable: tuple[SkippedImage, ...]
     copies: int
     seconds: float
+    reports: int = 0
+    reports_left_out: tuple[SkippedImage, ...] = ()
 
 
 def embed_images(
@@ -91,6 +97,7 @@ def embed_images(
     decode: Callable[[bytes], Radiograph] = decode,
     load: Load = load_file,
     references: StudyReferences | None = None,
+    reports: ReportReader | None = None,
     on_progress: Callable[[int], None] | None = None,
     on_kept: Callable[[Sequence[Path]], None] | None = None,
 ) -> IndexingResult:
@@ -111,6 +118,7 @@ def embed_images(
         decode: decodes an image's file; called from several threads.
         load: reads an image's bytes, as `load_file` does; called from several threads.
         references: seals the studies' UIDs; None to keep none.
+        reports: reads and scrubs the images' reports; None to store none.
         on_progress: called with the number of processed images after each.
         on_kept: see `write_images`.
 
@@ -142,6 +150,7 @@ def embed_images(
         on_progress,
         on_kept=on_kept,
         streams=encoder.streams,
+        reports=reports,
     )
 
 
@@ -155,6 +164,7 @@ def write_images(
     *,
     on_kept: Callable[[Sequence[Path]], None] | None = None,
     streams: int = 1,
+    reports: ReportReader | None = None,
 ) -> IndexingResult:
     """Add read images to a store's catalog: the later stages of `embed_images`.
 
@@ -169,6 +179,7 @@ def write_images(
         on_kept: called from another thread with the paths of images that need never be read again:
             they are on disk and in the catalog, or left out for good.
         streams: calls of ``embed`` at once, from different threads.
+        reports: see `embed_images`.
 
     Raises:
         ConfigurationError: the catalog cannot be written to.
@@ -183,7 +194,14 @@ def write_images(
             if isinstance(item, SkippedImage):
                 unreadable.append(item)
                 batches.leave_out(item)
-            elif isinstance(item, KnownImage) or item.sha256 in seen:
+                if on_progress:
+                    on_progress(done)
+                continue
+            if reports is not None:
+                image, report = reports.read(item.image, item.sha256)
+                item = replace(item, image=image)
+                batches.report(item.sha256, report, mined=item.sha256 in reports.mined)
+            if isinstance(item, KnownImage) or item.sha256 in seen:
                 reused += 1
                 batches.describe(item, describe(item))
             else:
@@ -195,7 +213,9 @@ def write_images(
     unreadable += batches.left_out
     copies = sum(image.reason == SAME_IMAGE for image in unreadable)
     seconds = time.monotonic() - started
-    return IndexingResult(batches.embedded, reused, tuple(unreadable), copies, seconds)
+    read = reports or ReportReader()
+    about = (read.count, tuple(read.left_out))
+    return IndexingResult(batches.embedded, reused, tuple(unreadable), copies, seconds, *about)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +227,8 @@ class _Batch:
         entries: their catalog entries; None if there are no images.
         described: descriptions of other images.
         references: image digest -> sealed reference, of all of these.
+        reports: image digest -> scrubbed report, likewise.
+        mined: digests of the images whose labels are from their reports.
         paths: of all of these and of images that were left out.
     """
 
@@ -214,6 +236,8 @@ class _Batch:
     entries: Future[Sequence[Entry | None]] | None
     described: Sequence[Described[str]]
     references: Mapping[str, bytes]
+    reports: Mapping[str, StoredReport]
+    mined: Collection[str]
     paths: Sequence[Path]
 
 
@@ -246,6 +270,8 @@ class _Batches:
         self._images: list[Described[NewImage]] = []
         self._described: list[Described[str]] = []
         self._references: dict[str, bytes] = {}
+        self._reports: dict[str, StoredReport] = {}
+        self._mined: set[str] = set()
         self._paths: list[Path] = []
         self._kept: list[Path] = []
         self._encoders = ThreadPoolExecutor(streams, "encoder")
@@ -281,6 +307,13 @@ class _Batches:
         self._described.append((image.sha256, description))
         self._add(image)
 
+    def report(self, sha256: str, report: StoredReport | None, *, mined: bool) -> None:
+        """Note the report of an image that is added next."""
+        if report is not None:
+            self._reports[sha256] = report
+        if mined:
+            self._mined.add(sha256)
+
     def leave_out(self, image: SkippedImage) -> None:
         """Note the path of an image that is not added."""
         self._paths.append(image.path)
@@ -301,9 +334,11 @@ class _Batches:
         images, described, references = self._images, self._described, self._references
         paths, self._paths = self._paths, []
         self._images, self._described, self._references = [], [], {}
+        reports, mined = self._reports, self._mined
+        self._reports, self._mined = {}, set()
         entries = self._encoders.submit(self._embed, images) if images else None
         new = [new for new, _ in images]
-        self._encoding.append(_Batch(new, entries, described, references, paths))
+        self._encoding.append(_Batch(new, entries, described, references, reports, mined, paths))
         if len(self._encoding) > self._streams:
             self._finish()
 
@@ -343,6 +378,7 @@ class _Batches:
     def _write(self, entries: Sequence[Entry], batch: _Batch) -> None:
         if entries or batch.described:
             self._catalog.add(self._checkpoint, entries, batch.described, batch.references)
+            self._catalog.reports.put(batch.reports, mined=batch.mined)
         if self._on_kept is not None:
             self._kept += batch.paths
             if len(self._kept) >= MOST_IMAGES:

@@ -209,6 +209,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         prevalence=scope.prevalence(similar.cases, archived),
         matched=scope.matched,
         recall_at_10=similar.recall_at_10,
+        words=scope.words,
         warnings=query.warnings,
         doubts=query.doubts,
         timings_ms=query.watch.timings_ms,
@@ -257,7 +258,9 @@ def _neighbours(
     """Describe the cases found, ``usual`` being the ascending cosines of a sample of all cases."""
     live = question.live
     calibration = live.generation.manifest.calibration
-    more = question.scope.more_of_patient([one.case for one in found])
+    scope = question.scope
+    more = scope.more_of_patient([one.case for one in found])
+    reports = scope.reports_of([one.case for one in found])
     neighbours = []
     for rank, one in enumerate(found, start=1):
         logits = live.generation.logits(one.case.id)
@@ -271,6 +274,9 @@ def _neighbours(
                 called=live.checkpoint.called(probabilities, explained),
                 chance=None if calibration is None else calibration.chance_of(one.similarity),
                 steering=target.steering(live.generation.vector(one.case.id), one.score),
+                fused=one.fused,
+                report=reports.get(one.case.id),
+                marks=scope.marks(reports.get(one.case.id)),
                 closer_than=float(np.searchsorted(usual, one.similarity)) / len(usual),
                 more_of_patient=more.get(one.case.case_id, ()),
             )

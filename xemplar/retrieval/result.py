@@ -7,13 +7,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.catalog import Case
+from xemplar.catalog import Case, CaseReport
 from xemplar.errors import Doubt, NotFound
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.densenet import Features
+from xemplar.reports.terms import Place
 from xemplar.retrieval.prevalence import Prevalence
 from xemplar.retrieval.steering import Steering
+from xemplar.retrieval.words import Fused, WordRanking
 
 Standing: TypeAlias = Literal["called", "raised", "usual"]
 
@@ -72,6 +74,9 @@ class Neighbour:
         more_of_patient: ids of other cases of its patient, where each patient is shown once.
         steering: score of a steered search, by which cases are ranked, and its parts; None where
             cases are ranked by similarity.
+        fused: ranks by image and by words; None in a search without text.
+        report: of the case; None if it has none.
+        marks: places in the report that the search's text names.
     """
 
     rank: int
@@ -83,6 +88,9 @@ class Neighbour:
     closer_than: float
     more_of_patient: tuple[str, ...]
     steering: Steering | None = None
+    fused: Fused | None = None
+    report: CaseReport | None = None
+    marks: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +165,7 @@ class Answer(ExplainedQuery):
         matched: number of indexed cases that match the filter, without explicitly excluded ones.
         recall_at_10: fraction of the exact 10 nearest cases that such a search finds, as measured
             when the index was built; 1.0 if all matching cases were compared.
+        words: ranking of the matching cases by the search's text; None without one.
         timings_ms: milliseconds by stage, in order.
     """
 
@@ -169,6 +178,7 @@ class Answer(ExplainedQuery):
     prevalence: Prevalence | None
     matched: int
     recall_at_10: float
+    words: WordRanking | None
     timings_ms: dict[str, float]
 
 

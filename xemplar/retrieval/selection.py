@@ -1,6 +1,6 @@
 """Selection of the cases to return: filters, exclusions, diversity, counter-examples."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,15 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.api.search import NEAR_DUPLICATE, CaseFilter, Search
-from xemplar.catalog import Case, Catalog
+from xemplar.catalog import Case, CaseReport, Catalog
 from xemplar.catalog.tally import Tally
 from xemplar.errors import NotFound
-from xemplar.index import LiveIndex
+from xemplar.index import Hits, LiveIndex
 from xemplar.index.milvus.columns import Condition
 from xemplar.model.densenet import Features
+from xemplar.reports.terms import Place, places
 from xemplar.retrieval.duplicates import COPY_COSINE, StoredImages, case_of_image
 from xemplar.retrieval.prevalence import Prevalence, prevalence
 from xemplar.retrieval.steering import Target, target_of
+from xemplar.retrieval.words import DEPTH, Fused, WordRanking, fuse
 
 POOL_FACTOR, MIN_POOL = 5, 50
 """Selection considers POOL_FACTOR * count of the most similar cases, and at least MIN_POOL."""
@@ -38,11 +40,13 @@ class Found:
         similarity: cosine of the two images' embeddings, in [-1, 1].
         score: cosine to the search vector, by which cases are ranked: the similarity, unless the
             search is steered.
+        fused: its ranks by image and by words, by which cases are ranked if there are words.
     """
 
     case: Case
     similarity: float
     score: float
+    fused: Fused | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Scope:
         matched: number of its cases that meet the filter, without the cases in ``exclude``,
             ``exclude_patient_of``, ``like`` and ``unlike``. Other images of those
             patients count, so that the number does not reveal how many there are.
+        words: ranking of the candidates by the search's text; None without one.
     """
 
     def __init__(
@@ -121,6 +126,7 @@ class Scope:
             self._matching = self._match(search)
         ids, named_rows = generation.ids, _rows(generation.ids, named)
         matching = np.ones(len(ids), bool) if self._matching is None else self._matching.mask
+        self.words = self._rank_by_words()
         self.matched = int(np.count_nonzero(matching) - np.count_nonzero(matching[named_rows]))
 
     def target(self, features: Features, region: npt.NDArray[np.float64] | None) -> Target:
@@ -129,6 +135,8 @@ class Scope:
 
     def neighbours(self, target: Target) -> Selection:
         """Returns the k cases for a search vector, or fewer if fewer qualify."""
+        if self.words is not None:
+            return self._fused(target, self.words)
         return self._find(target, self.search.k, self._matching)
 
     def counter_examples(
@@ -183,6 +191,16 @@ class Scope:
             self._tally = self.generation.tally(self._catalog, mask)
         return prevalence((one.case for one in similar), self._tally, own)
 
+    def reports_of(self, shown: Sequence[Case]) -> Mapping[int, CaseReport]:
+        """Reads the reports of the cases shown, by their numbers; cases without one are missing."""
+        return self._catalog.reports.of(case.id for case in shown)
+
+    def marks(self, report: CaseReport | None) -> tuple[Place, ...]:
+        """Finds the words of a report that the search's text names."""
+        if report is None or self.words is None:
+            return ()
+        return places(report.report, self.words.asked.terms)
+
     def archived(
         self,
         target: Target,
@@ -210,6 +228,64 @@ class Scope:
         about = (self._catalog, wanted, known_absent)
         # the mask first: Milvus then also looks at what changed while it was made
         return _Matching(self.generation.matching(*about), self.generation.condition(*about))
+
+    def _rank_by_words(self) -> WordRanking | None:
+        """Ranks the candidates by the search's text."""
+        if self.search.text is None:
+            return None
+        ids = self.generation.ids
+        allowed = ids if self._matching is None else ids[self._matching.mask]
+        ranking = WordRanking.of(self._catalog, self.search.text, len(ids)).among(allowed)
+        return ranking.without(np.fromiter(self._excluded, np.int64))
+
+    def _fused(self, target: Target, words: WordRanking) -> Selection:
+        """Selects cases by the fused rankings of image and words."""
+        count, depth = self.search.k, max(DEPTH, POOL_FACTOR * self.search.k)
+        everything = self._matching
+        among = None if everything is None else self.generation.ids[everything.mask]
+        condition = None if everything is None else everything.condition
+        hits = self._hits(target, depth, among, condition)
+        by_image = {int(i): float(s) for i, s in zip(hits.ids, hits.similarity, strict=True)}
+        also: dict[int, float] = {}
+        for group in words.groups():
+            if len(also) >= depth:
+                break
+            near = self._hits(target, depth - len(also), group, None)
+            pairs = zip(near.ids, near.similarity, strict=True)
+            also.update((int(i), float(s)) for i, s in pairs)
+        scores = also | by_image
+        ranked = fuse(list(by_image), list(also), words)
+        cases = self._catalog.cases(one.case for one in ranked)
+        there = [one for one in ranked if one.case in cases]
+        vectors = _vectors(self.generation, [cases[one.case] for one in there])
+        found = [
+            Found(
+                cases[one.case],
+                scores[one.case] if target.parts is None else target.similarity(vector),
+                scores[one.case],
+                one,
+            )
+            for one, vector in zip(there, vectors, strict=True)
+        ]
+        chosen = choose(found, vectors, count, self.search, self._is_copy)
+        return Selection(chosen, hits.recall_at_10)
+
+    def _hits(
+        self,
+        target: Target,
+        count: int,
+        among: npt.NDArray[np.int64] | None,
+        condition: Condition | None,
+    ) -> Hits:
+        """Finds the most similar of some cases, without the excluded ones."""
+        return self.generation.search(
+            target.vector,
+            count,
+            self._excluded,
+            among,
+            exact=self.search.exact,
+            condition=condition,
+        )
 
     def _find(
         self,
@@ -311,6 +387,8 @@ def choose(
     similarity, score = (
         np.array([getattr(one, name) for one in found]) for name in ("similarity", "score")
     )
+    # without diversity only the order of what is gained counts
+    worth = np.array([one.score if one.fused is None else one.fused.score for one in found])
     patient = np.array([one.case.patient or f"unknown {n}" for n, one in enumerate(found)])
     drop = search.near_duplicates == "drop"
     left = score >= search.min_similarity
@@ -319,7 +397,7 @@ def choose(
     nearest = np.zeros(len(found))
     chosen: list[int] = []
     while len(chosen) < count and left.any():
-        gain = (1 - search.diversity) * score - search.diversity * nearest
+        gain = (1 - search.diversity) * worth - search.diversity * nearest
         best = int(np.argmax(np.where(left, gain, -np.inf)))
         left[best] = False
         cosine = vectors @ vectors[best]

@@ -22,11 +22,17 @@ from xemplar.operations.raters import Rater, Raters
 from xemplar.operations.ratings import Ratings
 
 
+def is_declared(name: str | None, _kind: str, _parents: object) -> bool:
+    """False for the index of terms, of each database's own kind, which no model can declare."""
+    return not (name or "").startswith(("report_terms", "ix_case_reports_terms"))
+
+
 def test_migrations_make_exactly_the_models(url: str) -> None:
     migrate(url)
     engine = connect(url)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        options = {"compare_type": True, "include_name": is_declared}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Base.metadata) == []
     engine.dispose()
 

@@ -7,6 +7,7 @@ Four formats are recognised by the contents of the folder:
 ``Data_Entry_2017*.csv``            NIH ChestX-ray14 (Wang et al., CVPR 2017)
 ``labels.csv``                      file, patient_id, view, sex, age, findings ('|' between), split,
                                    followup, day, outcome, proof, outcome_day (see `course`)
+                                   report, findings_text, impression
 none of them                        a plain folder of images without labels
 =================================  ==============================================================
 
@@ -33,10 +34,12 @@ from xemplar.data.datasets.records import (
     VAL,
     Dataset,
     DatasetImage,
+    WrittenReport,
     identity_domains,
     some_of,
     source_names,
 )
+from xemplar.data.datasets.report_files import find_reports
 from xemplar.data.findings import UnknownFindings
 from xemplar.errors import DatasetError
 from xemplar.names import check_name
@@ -50,6 +53,7 @@ __all__ = [
     "VAL",
     "Dataset",
     "DatasetImage",
+    "WrittenReport",
     "identity_domains",
     "open_dataset",
     "source_names",
@@ -66,6 +70,7 @@ def open_dataset(
     columns: Mapping[str, str] | None = None,
     unknown_findings: UnknownFindings = UnknownFindings.REFUSE,
     patients: str | None = None,
+    reports: bool = False,
 ) -> Dataset:
     """Read a folder's label file, detecting its format. No image is opened.
 
@@ -77,6 +82,7 @@ def open_dataset(
             folder's only CSV or TSV file.
         unknown_findings: policy for findings outside the vocabulary.
         patients: identity domain of its patient ids; None for its own (`DatasetImage.domain`).
+        reports: look for files of reports beside images without one (`find_reports`).
 
     Raises:
         DatasetError: no such folder, no images, or an unusable label file; the message states file,
@@ -102,6 +108,9 @@ def open_dataset(
         raise DatasetError(_no_images(root, used, contents))
     if patients is not None:
         radiographs = [replace(radiograph, patients=patients) for radiograph in radiographs]
+    if reports:
+        radiographs, notes = find_reports(root, radiographs)
+        reader.notes.extend(notes)
     return Dataset(
         name=reader.source,
         root=root,

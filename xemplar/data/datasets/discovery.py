@@ -6,7 +6,7 @@ Follows links only within the folder; never opens pipes or devices.
 import os
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -208,3 +208,13 @@ def _no_image(path: Path) -> str:
     if is_dicom(start):
         return "DICOMDIR" if path.stem.upper() == "DICOMDIR" else ""
     return "" if start.startswith(IMAGE_STARTS) else "no image"
+
+
+def regular_files(root: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """Yield the files below a folder with one of some suffixes (lower case), in order of folders.
+
+    Hidden files, pipes, devices and links out of the folder are left out.
+    """
+    for path, fault in _files(root):
+        if not fault and path.suffix.lower() in suffixes:
+            yield path

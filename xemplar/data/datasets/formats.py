@@ -6,15 +6,19 @@ from pathlib import Path
 from xemplar.data.datasets.course import course_of, followup_of
 from xemplar.data.datasets.label_table import LabelReader, age_of, exhaustive, sex_of, view_of
 from xemplar.data.datasets.records import TEST, TRAIN, VAL, DatasetImage
+from xemplar.data.datasets.report_files import written_report
 from xemplar.data.findings import CHEXPERT14, NIH14, NO_FINDING, canonical
 from xemplar.data.readings import READINGS
 from xemplar.errors import DatasetError
 
 PATHOLOGIES = tuple(f for f in CHEXPERT14 if f not in (NO_FINDING, "Support Devices"))
 
+TEXTS = ("report", "findings_text", "impression")
+"""Columns of a ``labels.csv`` with text of reports: a whole one, or its sections."""
+
 COLUMNS = (
     "file", "patient_id", "view", "sex", "age", "findings", "split",
-    "followup", "day", "outcome", "proof", "outcome_day",
+    "followup", "day", "outcome", "proof", "outcome_day", *TEXTS,
 )  # fmt: skip
 """Columns of a ``labels.csv``; `open_dataset` maps those of other tables to them (`columns`)."""
 
@@ -27,7 +31,8 @@ def labelled(file: Path, reader: LabelReader, wanted: Sequence[str]) -> Iterator
     about pneumonia says nothing about hernia. Names beyond NIH's 14 (Bacterial, Viral) are present
     where listed and unknown elsewhere. Columns of `READINGS` are other readers' classes.
     """
-    rows = list(reader.rows(file, wanted, (*COLUMNS, *READINGS)))
+    optional = [name for name in (*COLUMNS, *READINGS) if name not in TEXTS]
+    rows = list(reader.rows(file, wanted, optional, TEXTS))
     listed = [reader.findings(row.get("findings", ""), where) for where, row in rows]
     vocabulary = {name for names, _ in listed for name in names} & set(NIH14)
     for (where, row), (names, understood) in zip(rows, listed, strict=True):
@@ -44,6 +49,7 @@ def labelled(file: Path, reader: LabelReader, wanted: Sequence[str]) -> Iterator
             split=row.get("split") or None,
             readings=reader.readings(row),
             **course_of(row, where),
+            report=written_report(*(row.get(name, "") for name in TEXTS)),
         )
 
 

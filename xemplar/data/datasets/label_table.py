@@ -72,11 +72,15 @@ class LabelReader:
         self._unread = set[str]()
 
     def rows(
-        self, file: Path, wanted: Iterable[str], optional: Iterable[str] = ()
+        self,
+        file: Path,
+        wanted: Iterable[str],
+        optional: Iterable[str] = (),
+        texts: Iterable[str] = (),
     ) -> Iterator[tuple[str, Mapping[str, str]]]:
         """Yield (file and line, column -> text) for each row; raises the errors of `read_table`."""
         hint = "" if self._columns else f"; {NAME_COLUMNS}"
-        table = read_table(file, wanted, optional, self._columns, hint)
+        table = read_table(file, wanted, optional, self._columns, hint, texts)
         if table.encoding == WESTERN:
             self.notes.append(f"{file.name} is not in UTF-8; it was read as Windows-1252")
         yield from ((f"{file}, line {line}", row) for line, row in table)

@@ -16,6 +16,21 @@ NAMED = 5
 
 
 @dataclass(frozen=True)
+class WrittenReport:
+    """Text of a report in a label file, as it was written.
+
+    Attributes:
+        whole: text of all of it, with headings; empty if the sections are given.
+        findings: text of this section.
+        impression: likewise.
+    """
+
+    whole: str = ""
+    findings: str = ""
+    impression: str = ""
+
+
+@dataclass(frozen=True)
 class DatasetImage:
     """One image of a data set, not yet read.
 
@@ -36,6 +51,7 @@ class DatasetImage:
         followup: number of the study among its patient's, ascending; None if unknown.
         day: days since the patient's first study; None if unknown.
         outcomes: verified outcomes; None if the data set has no column for them.
+        report: as the label file gives it, or the file that holds it; None without one.
     """
 
     path: Path
@@ -52,6 +68,7 @@ class DatasetImage:
     followup: int | None = None
     day: int | None = None
     outcomes: tuple[Outcome, ...] | None = None
+    report: WrittenReport | Path | None = field(default=None, repr=False)
 
     @property
     def domain(self) -> str:

@@ -1,0 +1,187 @@
+"""Reports come over HTTP, scrubbed before anything keeps or tells them."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from xemplar_app.main import create_app
+from xemplar_app.opening import open_retriever
+from xemplar_app.settings import ServiceSettings
+from xemplar_indexer.backup import back_up
+
+from tests.app.asking import problem
+from tests.images import drawn_image, encoded
+from tests.stores import SmallStore
+from tests.xemplar.reports.identities import KINDS, found, plant
+from xemplar.phantom.report import phantom_report
+from xemplar.reports.scrub import scrub
+
+IMAGE = encoded(drawn_image(99))
+
+
+@pytest.fixture
+def reading(own: SmallStore) -> Iterator[TestClient]:
+    """A service that takes reports."""
+    settings = ServiceSettings(
+        store=own.store.root, checkpoint=own.checkpoint, reports=True, requests_per_second=0
+    )
+    with TestClient(create_app(settings, open_retriever(settings))) as client:
+        yield client
+
+
+def put(client: TestClient, image: bytes = IMAGE, **about: str) -> str:
+    response = client.post("/cases", data={"source": "clinic", **about}, files={"image": image})
+    assert response.status_code in {200, 201}, response.text
+    return str(response.headers["location"])
+
+
+def report_of(client: TestClient, address: str) -> Any:
+    return client.get(address).json().get("report")
+
+
+def test_a_case_has_the_report_that_came_with_it(reading: TestClient) -> None:
+    address = put(
+        reading, report="HISTORY: Ann, 50.\nFINDINGS: Small effusion.\nIMPRESSION: Effusion."
+    )
+    assert report_of(reading, address) == {
+        "findings": "Small effusion.",
+        "impression": "Effusion.",
+        "labels_mined": False,
+        "marks": [],
+    }
+
+
+def test_a_section_is_changed_and_the_other_one_stays(reading: TestClient) -> None:
+    address = put(reading, findings_text="Small effusion.", impression="Effusion.")
+    reading.patch(address, json={"impression": "Unchanged."}).raise_for_status()
+    said = report_of(reading, address)
+    assert (said["findings"], said["impression"]) == ("Small effusion.", "Unchanged.")
+    reading.patch(address, json={"report": None}).raise_for_status()
+    assert report_of(reading, address) is None
+
+
+def test_without_a_scrubber_text_is_refused_and_nothing_is_stored(own_client: TestClient) -> None:
+    form = {"source": "clinic", "impression": "Effusion."}
+    answer = own_client.post("/cases", data=form, files={"image": IMAGE})
+    assert "XEMPLAR_REPORTS" in problem(answer, 422, "InvalidArgument")
+    assert own_client.get("/cases", params={"source": "clinic"}).json()["cases"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x" * 20_001, "text of 20,003 characters"),
+        ("Kowalski\x00", "U+0000"),
+        ("<script>alert('Kowalski')</script>", "markup"),
+        ("Kowalski " * 20, "English"),
+    ],
+)
+def test_a_text_that_is_no_report_is_refused_and_not_repeated(
+    reading: TestClient, caplog: pytest.LogCaptureFixture, text: str, message: str
+) -> None:
+    address = put(reading, impression="Effusion.")
+    answer = reading.patch(address, json={"impression": text})
+    assert answer.status_code == 422
+    assert message in answer.text
+    assert "Kowalski" not in answer.text + caplog.text + reading.get("/errors").text
+    assert report_of(reading, address)["impression"] == "Effusion."
+
+
+def test_no_planted_identity_is_in_database_logs_answers_or_backup(
+    reading: TestClient, own: SmallStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One report for each kind; `benchmarks/scrubbing.py` has a thousand."""
+    draw, secrets, said = random.Random(3), dict[str, str](), list[bytes]()
+    with caplog.at_level(0):
+        address = put(reading, impression="Effusion.")
+        for number, kind in enumerate(KINDS):
+            made = phantom_report(["Effusion"], number)
+            planted = plant(made.findings, kind, draw)
+            plain = scrub(made.findings).text
+            # digits alone occur by chance in ids and times, and words in what the service says
+            rare = [one for one in planted.secrets if len(one) > 5 and not one.isdigit()]
+            secrets |= {one: kind for one in rare if not found(one, plain)}
+            answer = reading.patch(address, json={"findings_text": planted.text})
+            said.append(answer.content)
+            shown = reading.get(address)
+            said.append(shown.content)
+            kept = shown.json()["report"]["findings"]
+            left = [one for one in planted.secrets if found(one, kept) > found(one, plain)]
+            assert not left, (kind, left)
+        said += [
+            reading.get(where).content for where in ("/audit", "/errors", "/metrics", "/cases")
+        ]
+    archive = tmp_path / "backup.tar"
+    with archive.open("wb") as out:
+        back_up(own.store, own.store.database_url, out)
+    said += [file.read_bytes() for file in (archive, *own.store.root.rglob("*")) if file.is_file()]
+    everything = b"\n".join(said).lower() + caplog.text.lower().encode()
+    assert len(secrets) > 20
+    assert [one for one in secrets if one.encode() in everything] == []
+
+
+def answer_to(client: TestClient, image: bytes = IMAGE, **search: Any) -> dict[str, Any]:
+    response = client.post("/query", params=search, files={"image": image})
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def test_a_search_with_words_says_what_image_and_words_contributed(
+    reading: TestClient, own: SmallStore
+) -> None:
+    cases = [near["case_id"] for near in answer_to(reading, k=100)["neighbours"]]
+    last = cases[-1]
+    report = {"findings_text": "No edema. Left effusion.", "impression": "Effusion."}
+    reading.patch(f"/cases/{last}", json=report).raise_for_status()
+    answer = answer_to(reading, k=3, text="left effusion of kowalski")
+    assert answer["words"] == {"cases": 1, "unknown": ["kowalski"]}
+    first, second, _ = answer["neighbours"]
+    assert (first["case_id"], second["case_id"]) == (last, cases[0])
+    assert first["ranks"] | {"score": 0} == {"score": 0, "by_image": len(cases), "by_words": 1}
+    assert second["ranks"] | {"score": 0} == {"score": 0, "by_image": 1, "by_words": None}
+    said = first["report"]
+    marked = [said[one["section"]][one["start"] : one["end"]] for one in said["marks"]]
+    assert marked == ["Left", "effusion", "Effusion"]
+    assert "report" not in second
+
+
+def test_a_filter_by_words_excludes_reports_that_deny_them(reading: TestClient) -> None:
+    cases = [near["case_id"] for near in answer_to(reading, k=100)["neighbours"]]
+    texts = dict(zip(cases, ["Effusion.", "No effusion.", "Possible effusion."], strict=False))
+    for case, text in texts.items():
+        reading.patch(f"/cases/{case}", json={"impression": text}).raise_for_status()
+    found = answer_to(reading, says="effusion")
+    assert [near["case_id"] for near in found["neighbours"]] == [cases[0], cases[2]]
+    assert found["matched"] == 2
+    listed = reading.get("/cases", params={"says": "no effusion"}).json()["cases"]
+    assert [one["case_id"] for one in listed] == [cases[1]]
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"text": "Kowalski"}, "no word that reports hold"),
+        ({"says": "effusion of Kowalski"}, "words that no report holds"),
+        ({"text": "effusion", "diversity": 0.5}, "diversity"),
+        ({"text": "x" * 501}, "text of 503 characters"),
+    ],
+)
+def test_words_that_cannot_be_searched_for_are_refused_and_not_repeated(
+    reading: TestClient, search: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = reading.post("/query", params=search, files={"image": IMAGE})
+    assert answer.status_code == 422
+    assert message in answer.text
+    assert "owalski" not in answer.text + reading.get("/errors").text
+
+
+def test_markup_in_a_search_is_text_and_comes_back_as_none(reading: TestClient) -> None:
+    answer = reading.post(
+        "/query", params={"text": "<script>alert(1)</script>"}, files={"image": IMAGE}
+    )
+    assert answer.status_code == 422
+    assert "<script" not in answer.text

@@ -1,0 +1,1 @@
+"""Reports in English on chest radiographs: free of identity, and read with their negations."""
