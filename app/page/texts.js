@@ -272,6 +272,7 @@ export const T = {
       CaseIdTaken: "Another image has this image's case id",
       PseudonymTaken: "This pseudonym belongs to another key",
       TooManyRatings: "This key has reached its limit of ratings",
+      ReadingGiven: "This film has been read",
       NotFound: "It no longer exists",
       Forbidden: "This is not allowed",
       Unauthorized: "An API key is needed",
