@@ -3,6 +3,7 @@
 import { ADMIN } from "./texts-admin.js";
 import { GATE, MEND } from "./texts-gate.js";
 import { AGREEMENT, RATE } from "./texts-rate.js";
+import { READERS } from "./texts-readers.js";
 import { RECORD } from "./texts-record.js";
 import { STEERING } from "./texts-steering.js";
 
@@ -197,6 +198,7 @@ export const T = {
   record: RECORD,
   steering: STEERING,
   rate: RATE,
+  readers: READERS,
   agreement: AGREEMENT,
 
   key: {

@@ -12,7 +12,7 @@ CHANCE = 0.0
 """Kappa of readers who agree no more often than by chance."""
 
 
-def agreement(present: npt.NDArray[np.bool_], resamples: int, seed: int) -> Estimate:
+def agreement(present: npt.NDArray[np.bool_], resamples: int, seed: int) -> Estimate | None:
     """Estimate the mean kappa of all pairs of readers (Cohen, Educ. Psychol. Meas. 1960).
 
     Args:
@@ -21,7 +21,7 @@ def agreement(present: npt.NDArray[np.bool_], resamples: int, seed: int) -> Esti
         seed: of the draws.
 
     Returns:
-        The mean over the pairs whose kappa is defined; NaN where none is: all readers say the same
+        The mean over the pairs whose kappa is defined; None where none is: all readers say the same
         of all films.
     """
 
@@ -30,6 +30,8 @@ def agreement(present: npt.NDArray[np.bool_], resamples: int, seed: int) -> Esti
         defined = [value for value in values if np.isfinite(value)]
         return float(np.mean(defined)) if defined else float("nan")
 
+    if np.isnan(mean(np.ones(present.shape[1]))):
+        return None
     return estimate_statistic(mean, [None] * present.shape[1], resamples, seed)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from xemplar.cli.terminal import (
     DEFAULT_STORE,
@@ -62,7 +62,8 @@ def power(
             f"{protocol} needs [expected] with auc and difference, and [films] with numbers, to "
             "tell what to simulate"
         )
-    table = Table("readers", "films with", "films without", "power", "half width of interval")
+    titles = ("readers", "films with", "films without", "power", "half width of interval")
+    table = Table(*(Column(title, no_wrap=True, overflow="ignore") for title in titles), box=None)
     for readers_times, films_times in ((1, 1), (1, 2), (2, 1), (2, 2)):
         design = Design(
             readers=readers_times * len(asked.readers),
@@ -75,7 +76,7 @@ def power(
         found = simulate_studies(design, studies, asked.seed)
         size = (design.readers, design.with_it, design.without)
         table.add_row(*map(str, size), str(found.significant), f"{found.half_width:.3f}")
-    Console(soft_wrap=True).print(table)
+    Console(soft_wrap=True).print(table, crop=False)
 
 
 @readers.command()
@@ -181,7 +182,9 @@ def analyse(
         studies = ReaderStudies(catalog.engine)
         locked, given = studies.plan(study), studies.readings(study)
     section = reader_study(locked, given)
-    write(out, Report([section], {"software": {"xemplar": __version__}, **section.settings}))
+    about = {"software": {"xemplar": __version__}, **section.settings}
+    origin = f"Reader study {study}, index {locked.generation}, xemplar {__version__}"
+    write(out, Report([section], about, locked.title, origin))
     Console(soft_wrap=True, highlight=False).print(
         f"{plain(out / 'report.html')}: {section.summary}"
     )

@@ -49,6 +49,13 @@ from xemplar.api.ratings import (
     RatingList,
     ReaderAgreement,
 )
+from xemplar.api.reader_studies import (
+    NextReadingOut,
+    ReaderStudyList,
+    ReaderStudyOut,
+    ReadingIn,
+    ShownCase,
+)
 from xemplar.api.results import (
     NOTICE,
     AnswerOut,
@@ -124,6 +131,7 @@ __all__ = [
     "NewCaseOut",
     "NewKey",
     "NewKeyOut",
+    "NextReadingOut",
     "OneReadersAgreement",
     "PredictionOut",
     "Problem",
@@ -136,11 +144,15 @@ __all__ = [
     "RaterOwner",
     "RatingList",
     "ReaderAgreement",
+    "ReaderStudyList",
+    "ReaderStudyOut",
     "Readiness",
+    "ReadingIn",
     "Reindex",
     "Role",
     "ScalesOut",
     "Search",
+    "ShownCase",
     "SimilarParameters",
     "SteeringOut",
     "TaskState",

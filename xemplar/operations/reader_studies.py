@@ -6,16 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, func, insert, select
 
+from xemplar.api.reader_studies import MOST_SECONDS
 from xemplar.catalog.access import EVERYTHING, Access
 from xemplar.catalog.schema import reading, writing
 from xemplar.catalog.tables import CaseRow, ReaderStudyRow, ReadingRow
 from xemplar.errors import ConfigurationError, InvalidArgument, NotFound, ReadingGiven
 from xemplar.operations.raters import Raters, claim
 from xemplar.operations.study_plan import Arm, Film, StudyPlan
-
-MOST_SECONDS = 24 * 3600.0
-"""Longest time of one reading: more is a page that was left open."""
-
 
 AT_ONCE = 500
 """Cases named by one SQL statement: databases limit the number of parameters."""
@@ -181,7 +178,9 @@ class ReaderStudies:
 
     def counts(self, study_id: str) -> Mapping[str, int]:
         """Count each reader's readings."""
-        query = select(ReadingRow.reader, func.count().label("readings")).where(ReadingRow.study == study_id)
+        query = select(ReadingRow.reader, func.count().label("readings")).where(
+            ReadingRow.study == study_id
+        )
         with reading(self._engine) as connection:
             rows = connection.execute(query.group_by(ReadingRow.reader)).all()
         return {row.reader: row.readings for row in rows}
