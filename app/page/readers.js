@@ -114,13 +114,13 @@ class Study {
     const kept = draft.said[name] ?? null;
     const value = h("output", { class: "number" }, T.readers.points(kept));
     const changed = ({ target }) => {
-      target.classList.remove("empty");
+      target.classList.remove("unanswered");
       draft.say(name, Number(target.value));
       value.textContent = T.readers.points(Number(target.value));
       this.#allow();
     };
     const slider = h("input", {
-      type: "range", id: name, min: 0, max: 100, step: 1, value: kept ?? 50, class: kept === null ? "empty" : "",
+      type: "range", id: name, min: 0, max: 100, step: 1, value: kept ?? 50, class: kept === null ? "unanswered" : "",
       "aria-describedby": `${name}-ends`, oninput: changed, onclick: changed,
       onkeydown: (event) => {
         if (!/^[0-9]$/.test(event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -130,7 +130,7 @@ class Study {
         changed({ target: slider });
       },
     });
-    return h("div", { class: "slider" }, h("label", { for: name }, words), value, slider,
+    return h("div", { class: "points" }, h("label", { for: name }, words), value, slider,
       h("p", { class: "faint ends", id: `${name}-ends` }, h("span", {}, low), h("span", {}, high)));
   }
 
