@@ -101,9 +101,11 @@ def plan(
     from xemplar.archive.artefact import write_file
     from xemplar.archive.store import Store
     from xemplar.model.checkpoint import default_checkpoint, load
+    from xemplar.retrieval.snapshot import live_checkpoint
 
-    asked, network = read_protocol(protocol), load(checkpoint or default_checkpoint())
-    indexed = read_indexed(Store(store, index_url), database, network, asked.finding)
+    asked, place = read_protocol(protocol), Store(store, index_url)
+    network = load(live_checkpoint(place, checkpoint or default_checkpoint()))
+    indexed = read_indexed(place, database, network, asked.finding)
     made = make_plan(asked, indexed, network.digest, protocol.parent)
     write_file(out, made.model_dump_json(indent=1).encode() + b"\n")
     Console(soft_wrap=True, highlight=False).print(

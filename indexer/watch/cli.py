@@ -63,13 +63,15 @@ def watch(
     """
     from xemplar.archive.store import Store
     from xemplar.model.checkpoint import default_checkpoint, load
+    from xemplar.retrieval.snapshot import live_checkpoint
 
     from .arrivals import read_arrivals
     from .drift import drift
 
-    place, network = Store(store, index_url), load(checkpoint or default_checkpoint())
+    place = Store(store, index_url)
 
     def compared() -> "Sequence[Drift]":
+        network = load(live_checkpoint(place, checkpoint or default_checkpoint()))
         begin = since.replace(tzinfo=UTC) if since else datetime.now(UTC) - timedelta(days=7)
         reference, arrived = read_arrivals(place, database, network, begin, window, seed)
         return drift(reference, arrived, seed) if len(arrived) else ()
