@@ -19,6 +19,8 @@ SHOW_NO_CASE = frozenset(
         "me",
         "findings",
         "put_ratings",
+        "put_reading",
+        "reader_studies",
         "jobs",
         "job",
         "index_generations",

@@ -23,6 +23,7 @@ from xemplar.operations.audit import Audit
 from xemplar.operations.jobs import Jobs
 from xemplar.operations.raters import Raters
 from xemplar.operations.ratings import Ratings
+from xemplar.operations.reader_studies import ReaderStudies
 from xemplar.retrieval.ingest import delete_pictures
 from xemplar.retrieval.references import study_references
 from xemplar.retrieval.retriever import Retriever
@@ -131,6 +132,7 @@ class Opener:
             retriever=retriever,
             ratings=Ratings(database, retriever.catalog.access),
             raters=Raters(database),
+            reader_studies=ReaderStudies(database, retriever.catalog.access),
             jobs=Jobs(database),
             keys=self.guard.ring.keys,
             audit=self.audit,

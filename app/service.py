@@ -16,6 +16,7 @@ from xemplar.operations.jobs import Jobs
 from xemplar.operations.keys import Keys
 from xemplar.operations.raters import Raters
 from xemplar.operations.ratings import Ratings
+from xemplar.operations.reader_studies import ReaderStudies
 from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.retriever import Retriever
 
@@ -64,6 +65,7 @@ class Services:
         retriever: answers queries, within the caller's access.
         ratings: readers' ratings, within the caller's access.
         raters: readers' pseudonyms.
+        reader_studies: studies and their readings, within the caller's access.
         jobs: long-running work for ``xemplar worker``.
         keys: API keys in the database. `Guard` holds the cached ones.
         audit: the audit trail in the database.
@@ -80,6 +82,7 @@ class Services:
     retriever: Retriever
     ratings: Ratings
     raters: Raters
+    reader_studies: ReaderStudies
     jobs: Jobs
     keys: Keys
     audit: Audit
@@ -103,6 +106,7 @@ class Services:
             self,
             retriever=self.retriever.bound(access),
             ratings=Ratings(self.catalog.engine, access),
+            reader_studies=ReaderStudies(self.catalog.engine, access),
         )
 
 

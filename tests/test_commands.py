@@ -42,12 +42,24 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "backup": ("backup", "{NEW}"),
     "restore": ("restore", "{TEXT}"),
     "evaluate": ("evaluate", "ranking", "{IMAGES}", "--out", "{NEW}"),
+    "readers open": ("readers", "open", "{JSON}"),
+    "readers progress": ("readers", "progress", ID),
+    "readers analyse": ("readers", "analyse", ID, "--out", "{NEW}"),
+    "watch": ("watch",),
 }
 """All that read a store, with arguments that are right."""
 
 WITHOUT_A_STORE = {"demo", "openapi", "phantoms", "recalibrate", "train"}
 
-OF_A_CHECKPOINT = ("serve", "query", "index", "reindex", "generations activate", "evaluate")
+OF_A_CHECKPOINT = (
+    "serve",
+    "query",
+    "index",
+    "reindex",
+    "generations activate",
+    "evaluate",
+    "watch",
+)
 
 BAD: dict[str, tuple[str, ...]] = {
     "an option that there is not": ("generations", "list", "--stroe", "x"),
@@ -131,6 +143,15 @@ BAD: dict[str, tuple[str, ...]] = {
         "--experts",
         "{TEXT}",
     ),
+    "text for a protocol": ("readers", "plan", "{TEXT}", "--out", "{NEW}"),
+    "no protocol": ("readers", "power", "{NOWHERE}"),
+    "text for a plan": ("readers", "open", "{TEXT}"),
+    "JSON for a plan": ("readers", "open", "{JSON}"),
+    "a study that there is not": ("readers", "progress", ID),
+    "a study that there is not, to be analysed": ("readers", "analyse", ID, "--out", "{NEW}"),
+    "a day that is none": ("watch", "--since", "yesterday"),
+    "too small a window": ("watch", "--window", "3"),
+    "a port of the watch that is none": ("watch", "--port", "70000"),
     "no training data": ("train", "{NOWHERE}", "--out", "{NEW}"),
     "a file for training data": ("train", "{TEXT}", "--out", "{NEW}"),
     "a run in a file": ("train", "{IMAGES}", "--out", "{TEXT}"),

@@ -6,6 +6,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from xemplar_indexer.watch.drift import Drift
+from xemplar_indexer.watch.metrics import DriftMetrics
 from xemplar_pacs.settings import NodeSettings
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +31,7 @@ def test_every_port_is_published_on_this_machine_only() -> None:
 def test_every_running_service_has_a_limit_of_memory_and_starts_again() -> None:
     among = COMPOSE.split("\nservices:\n")[1].split("\n# Prometheus and")[0]
     services = re.split(r"\n  (?=[a-z]+:\n)", among)
-    assert len(services) == 11
+    assert len(services) == 12
     for service in services:
         name = service.strip().split(":")[0]
         if name != "train":
@@ -62,6 +64,17 @@ def test_what_compose_mounts_is_here() -> None:
     mounted = re.findall(r"- \./(\S+?):", COMPOSE)
     assert mounted
     assert all((ROOT / path).exists() for path in mounted)
+
+
+def test_prometheus_and_grafana_ask_for_what_the_watch_measures() -> None:
+    alerts = (ROOT / "deploy/grafana/provisioning/alerting/xemplar.yml").read_text()
+    metrics = DriftMetrics()
+    metrics.show([Drift("PA", 20, 100, 1.5, 0.001)], at=0.0)
+    measured = {sample.name for family in metrics.registry.collect() for sample in family.samples}
+    asked = set(re.findall(r"xemplar_drift_\w+", alerts))
+    assert asked
+    assert asked <= measured
+    assert "watch:9108" in (ROOT / "deploy/prometheus.yml").read_text()
 
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")

@@ -15,7 +15,8 @@ XemplarError
 │   ├── CaseElsewhere           the image is a case of a source hidden from the caller
 │   ├── TooManyPatientChanges   the limit of patient changes is reached
 │   ├── PseudonymTaken          a reader's pseudonym belongs to another API key
-│   └── TooManyRatings          an API key has saved as many ratings as allowed
+│   ├── TooManyRatings          an API key has saved as many ratings as allowed
+│   └── ReadingGiven            a reading of a reader study does not change
 ├── NotFound                    no such case, image or query
 ├── DatasetError                a data set's label file or folder cannot be used
 ├── ConfigurationError          invalid settings or installation
@@ -114,6 +115,10 @@ class PseudonymTaken(InputError):
 
 class TooManyRatings(InputError):
     """An API key has reached its limit of ratings or of reader pseudonyms."""
+
+
+class ReadingGiven(InputError):
+    """A reading of a study was given already, or is not the next one: readings do not change."""
 
 
 class NotFound(XemplarError):

@@ -5,6 +5,7 @@
 //   #/image/5f2b6c0a9d3e4f71?k=8&look=...  Answer, for an image that the service remembers
 //   #/image/5f2b6c0a9d3e4f71/rate?k=8      Rate, the cases of that answer
 //   #/admin                               Admin
+//   #/readers/3f0a7f2b8a1c9de5             Reader study
 
 /** Parameters of `GET .../similar`; all others are the page's own. */
 export const ASKED = [
@@ -14,7 +15,7 @@ export const ASKED = [
   "like", "unlike", "region", "text", "says",
 ];
 
-const FORM = /^#\/(?:(?:(case|image)\/([0-9a-f]{16})(\/rate)?|(admin)))?(?:\?(.*))?$/;
+const FORM = /^#\/(?:(?:(case|image|readers)\/([0-9a-f]{16})(\/rate)?|(admin)))?(?:\?(.*))?$/;
 
 /** @typedef {{kind: string, id: string, rate: boolean, question: URLSearchParams, show: string | null, look: string | null, mended: boolean}} Place */
 

@@ -9,6 +9,7 @@ import { confirmed, focused, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
 import { Compare, foresee } from "./compare.js";
 import { rateView } from "./rate.js";
+import { readersView } from "./readers.js";
 import { printRecord, saveRecord } from "./record.js";
 import { hold, listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
@@ -26,7 +27,7 @@ const message = h("div", { class: "message", role: "alert" });
 const admin = h("a", { class: "button quiet", href: "#/admin", hidden: true }, T.admin.link);
 const signIn = h("button", { class: "quiet", hidden: true });
 const others = h("nav", { class: "also", "aria-label": T.ask.several, hidden: true }); // images that were sent together
-const withoutQuestion = { ask: () => askView(takeAll), admin: () => adminView(fail) };
+const withoutQuestion = { ask: () => askView(takeAll), admin: () => adminView(fail), readers: ({ id }) => readersView(id, fail) };
 
 let shown = null; // { key, view, answer }: what is on the screen
 let look = null;
@@ -77,7 +78,7 @@ async function load(place, key) {
   if (place.kind in withoutQuestion) {
     busy(null);
     shown = { key };
-    main.replaceChildren(withoutQuestion[place.kind]());
+    main.replaceChildren(withoutQuestion[place.kind](place));
     scrollTo(0, 0);
     return true;
   }

@@ -3,6 +3,7 @@
 import { ADMIN } from "./texts-admin.js";
 import { GATE, MEND } from "./texts-gate.js";
 import { AGREEMENT, RATE } from "./texts-rate.js";
+import { READERS } from "./texts-readers.js";
 import { RECORD } from "./texts-record.js";
 import { STORY } from "./texts-story.js";
 import { STEERING } from "./texts-steering.js";
@@ -204,6 +205,7 @@ export const T = {
   steering: STEERING,
   story: STORY,
   rate: RATE,
+  readers: READERS,
   agreement: AGREEMENT,
 
   key: {
@@ -279,6 +281,7 @@ export const T = {
       CaseIdTaken: "Another image has this image's case id",
       PseudonymTaken: "This pseudonym belongs to another key",
       TooManyRatings: "This key has reached its limit of ratings",
+      ReadingGiven: "This film has been read",
       NotFound: "It no longer exists",
       Forbidden: "This is not allowed",
       Unauthorized: "An API key is needed",

@@ -14,17 +14,20 @@ from . import (
     page,
     queries,
     ratings,
+    readers,
 )
 
 ROUTERS = (
     queries.router,
     cases.router,
     ratings.router,
+    readers.router,
     changes.router,
     jobs.router,
     generations.router,
     keys.router,
     ratings.export,
+    readers.export,
     admin.router,
     operation.router,  # open to all, except the metrics
     page.router,

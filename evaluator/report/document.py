@@ -26,10 +26,14 @@ class Report:
     Attributes:
         sections: of the studies, in the order of reading.
         about: what was evaluated, where and with what: digests, versions, settings, time, memory.
+        title: heading of the page; empty for that of an evaluation.
+        origin: line below it, likewise.
     """
 
     sections: Sequence[Section]
     about: Mapping[str, Any]
+    title: str = ""
+    origin: str = ""
 
     @property
     def failures(self) -> list[str]:

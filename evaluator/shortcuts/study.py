@@ -8,6 +8,7 @@ from ..auc import GUESSING, Judge, Scores
 from ..data import EvaluationData, unrelated_cases
 from ..section import Cell, Estimate, Section, Table
 from . import pictures
+from .identity import identity, identity_sentence, identity_table
 from .masks import (
     BORDER_WIDTH,
     CORNER_SIDE,
@@ -64,15 +65,17 @@ def shortcuts(
     judge = Judge.of(data)
     rows = _rows(data, judge, work, on_progress)
     probes, left_out = embedding_probes(data)
+    known = identity(data)
     return Section(
         name="shortcuts",
         title="Shortcuts: what does the network read that is no finding?",
-        summary=_summary(rows, probes),
+        summary=f"{_summary(rows, probes)} {identity_sentence(known)}".strip(),
         text=_text(data, judge, rows),
         tables=(
             _images_table(rows, masks(data.encoder.checkpoint.card.spec.size)),
             _splits_table(data, judge, rows),
             _probes_table(probes, left_out),
+            identity_table(known),
             _findings_table(judge, rows),
         ),
         pictures=(

@@ -52,6 +52,13 @@ from xemplar.api.ratings import (
     RatingList,
     ReaderAgreement,
 )
+from xemplar.api.reader_studies import (
+    NextReadingOut,
+    ReaderStudyList,
+    ReaderStudyOut,
+    ReadingIn,
+    ShownCase,
+)
 from xemplar.api.results import (
     NOTICE,
     AnswerOut,
@@ -139,6 +146,7 @@ __all__ = [
     "NewCaseOut",
     "NewKey",
     "NewKeyOut",
+    "NextReadingOut",
     "OneReadersAgreement",
     "OutcomeIn",
     "OutcomeOut",
@@ -156,7 +164,10 @@ __all__ = [
     "RaterOwner",
     "RatingList",
     "ReaderAgreement",
+    "ReaderStudyList",
+    "ReaderStudyOut",
     "Readiness",
+    "ReadingIn",
     "Reindex",
     "ReportOut",
     "Role",
@@ -164,6 +175,7 @@ __all__ = [
     "Search",
     "SeriesOut",
     "ShareOut",
+    "ShownCase",
     "SimilarParameters",
     "SteeringOut",
     "TaskState",

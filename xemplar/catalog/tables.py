@@ -298,6 +298,33 @@ class RaterRow(Base):
     key: Mapped[str | None] = mapped_column(String(16), index=True)
 
 
+class ReaderStudyRow(Base):
+    """A reader study whose plan is locked; see `xemplar.operations.reader_studies`."""
+
+    __tablename__ = "reader_studies"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    plan: Mapped[dict[str, Any]] = mapped_column(JSON)
+    opened_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class ReadingRow(Base):
+    """A reader's answer about one film of a study; never changed."""
+
+    __tablename__ = "readings"
+
+    study: Mapped[str] = mapped_column(
+        String(16), ForeignKey(ReaderStudyRow.id, ondelete="CASCADE"), primary_key=True
+    )
+    reader: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    confidence: Mapped[int]
+    trust: Mapped[int | None]
+    seconds: Mapped[float] = mapped_column(Double)
+    read_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
 class KeyRow(Base):
     """An API key; the secret itself is not stored."""
 

@@ -57,12 +57,13 @@ from xemplar.api import (
     TimelineOut,
 )
 from xemplar.api.client.connection import Connection
+from xemplar.api.client.reader_studies import ReaderStudyOperations
 
 ImageFile: TypeAlias = bytes | str | os.PathLike[str]
 """Content of a PNG, JPEG, TIFF or DICOM file, or its path. The file's name is not sent."""
 
 
-class Client:
+class Client(ReaderStudyOperations):
     """Client of a service; `xemplar.api` defines requests and responses.
 
     ::

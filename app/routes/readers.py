@@ -1,0 +1,188 @@
+"""Routes of reader studies: the next film, the reader's answer, and all answers as a file."""
+
+import csv
+import io
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Path, Request, Response, status
+
+from xemplar.api import (
+    NextReadingOut,
+    Rater,
+    ReaderStudyList,
+    ReaderStudyOut,
+    ReadingIn,
+    ShownCase,
+)
+from xemplar.api.examples import STUDY_ID
+from xemplar.api.reader_studies import READING_COLUMNS
+from xemplar.catalog import Catalog
+from xemplar.operations.reader_studies import NextReading, Reading, Said
+from xemplar.operations.study_plan import StudyPlan
+
+from ..admission import admin, reader
+from ..problems import described
+from ..record import record_of
+from ..service import BoundServices, root_of
+from .common import INVALID, NO_JSON, api_router
+
+router = api_router("reader studies", reader)
+export = api_router("reader studies", admin)
+
+StudyId = Annotated[
+    str,
+    Path(pattern="^[0-9a-f]{16}$", description="From GET /reader-studies.", examples=[STUDY_ID]),
+]
+ReaderName = Annotated[Rater, Path()]
+Number = Annotated[int, Path(ge=0, le=1_000_000, description="Number of the reading, from 0.")]
+NO_STUDY = described(HTTPStatus.NOT_FOUND, "No such study, or no such reader in it.")
+GIVEN = described(
+    HTTPStatus.CONFLICT,
+    "The reading was given already, another one is next, or the pseudonym belongs to another key.",
+)
+
+
+@router.get("/reader-studies", summary="List the open reader studies")
+async def reader_studies(services: BoundServices) -> ReaderStudyList:
+    """List the open reader studies, the latest first."""
+    plans = await services.light.run(services.reader_studies.plans)
+    return ReaderStudyList(
+        studies=[
+            ReaderStudyOut(
+                study_id=study_id,
+                title=plan.title,
+                question=plan.question,
+                films=len(plan.films),
+                sessions=len(plan.arms),
+                washout_days=plan.washout_days,
+            )
+            for study_id, plan in plans.items()
+        ]
+    )
+
+
+@router.get(
+    "/reader-studies/{study_id}/readers/{rater}/next",
+    summary="Get the next film of a reader",
+    responses=NO_STUDY | GIVEN | INVALID,
+)
+async def next_reading(
+    request: Request, services: BoundServices, study_id: StudyId, rater: ReaderName
+) -> NextReadingOut:
+    """Get the film that a reader reads next, with the cases beside it, or when the next opens.
+
+    The same film is returned until its answer is saved, so a closed browser loses nothing.
+    """
+    record, studies = record_of(request), services.reader_studies
+
+    def work() -> NextReadingOut:
+        plan = studies.plan(study_id)
+        following = studies.next(study_id, rater, record.key)
+        if following.film is not None and following.opens_at is None:
+            record.shown = (following.film.case_id, *following.cases)
+        return _out(plan, following, services.catalog, root_of(request))
+
+    record.subject = study_id
+    return await services.light.run(work)
+
+
+@router.put(
+    "/reader-studies/{study_id}/readers/{rater}/readings/{number}",
+    summary="Save a reader's answer about a film",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=NO_JSON | NO_STUDY | GIVEN | INVALID,
+)
+async def put_reading(
+    request: Request,
+    services: BoundServices,
+    study_id: StudyId,
+    rater: ReaderName,
+    number: Number,
+    said: ReadingIn,
+) -> None:
+    """Save the answer about a reader's next film. It cannot be changed; the same again is fine.
+
+    The pseudonym belongs to the key that saves the first answer under it.
+    """
+    record = record_of(request)
+    record.subject = study_id
+    answer = Said(said.confidence, said.trust, said.seconds)
+    studies = services.reader_studies
+    await services.light.run(lambda: studies.save(study_id, rater, number, answer, record.key))
+    record.details = {"reader": rater, "reading": number}
+
+
+@export.get(
+    "/reader-studies/{study_id}/readings.csv",
+    summary="Export the readings of a study",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+        **NO_STUDY,
+        **INVALID,
+    },
+)
+async def readings_csv(request: Request, services: BoundServices, study_id: StudyId) -> Response:
+    """Export all readings of a study with their arms and the truth, for other statistics."""
+    record_of(request).subject = study_id
+    studies = services.reader_studies
+
+    def work() -> str:
+        return _csv(studies.plan(study_id), studies.readings(study_id))
+
+    return Response(
+        await services.light.run(work),
+        media_type="text/csv",
+        headers={"Content-Disposition": 'attachment; filename="readings.csv"'},
+    )
+
+
+def _out(plan: StudyPlan, following: NextReading, catalog: Catalog, root: str) -> NextReadingOut:
+    open_now = following.film is not None and following.opens_at is None
+    shown = [catalog.case(case_id) for case_id in following.cases] if open_now else []
+    film = following.film
+    return NextReadingOut(
+        question=plan.question,
+        total=following.total,
+        number=following.number,
+        session=following.session,
+        opens_at=following.opens_at,
+        image_url=f"{root}/cases/{film.case_id}/image" if film and open_now else None,
+        cases=[
+            ShownCase(
+                case_id=case.case_id,
+                image_url=f"{root}/cases/{case.case_id}/image",
+                findings=list(case.findings),
+            )
+            for case in shown
+        ],
+        ask_trust=plan.ask_trust and bool(shown),
+    )
+
+
+def _csv(plan: StudyPlan, readings: Sequence[Reading]) -> str:
+    file = io.StringIO()
+    rows = csv.writer(file)
+    rows.writerow(READING_COLUMNS)
+    order = {name: plan.readings_of(name) for name in plan.sessions}
+    for one in readings:
+        session, film, arm = order[one.reader][one.number]
+        said = one.said
+        rows.writerow(
+            [
+                plan.study_id,
+                one.reader,
+                one.number,
+                session,
+                arm.name,
+                film.case_id,
+                int(film.present),
+                said.confidence,
+                "" if said.trust is None else said.trust,
+                said.seconds,
+                one.read_at.isoformat(),
+            ]
+        )
+    return file.getvalue()
