@@ -28,6 +28,12 @@ QUALIFIERS = frozenset([
 """Words that may accompany a view without changing it, as in "AP (paediatric)"."""
 
 
+_INITIALS = re.compile(r"\b([AP])\.\s?([AP])\b")
+"""Initials, as in "p.a."."""
+
+_DIRECTIONS = re.compile(r"\b(POSTERO|ANTERO)[\s-]+(ANTERIOR|POSTERIOR)\b")
+
+
 def find_view(written: str) -> str | None:
     """Find the view that a text mentions, whatever else it contains; None if it mentions none.
 
@@ -51,4 +57,5 @@ def unknown_view_message(written: str) -> str:
 
 
 def _words(written: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", written.upper())
+    joined = _INITIALS.sub(r"\1\2", _DIRECTIONS.sub(r"\1\2", written.upper()))
+    return re.findall(r"[^\W\d_]+", joined)

@@ -4,15 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from xemplar.data.datasets.label_table import LabelReader, age_of, exhaustive, sex_of, view_of
+from xemplar.data.datasets.mapping import COLUMNS
 from xemplar.data.datasets.records import TEST, TRAIN, VAL, DatasetImage
 from xemplar.data.findings import CHEXPERT14, NIH14, NO_FINDING, canonical
 from xemplar.data.readings import READINGS
 from xemplar.errors import DatasetError
 
 PATHOLOGIES = tuple(f for f in CHEXPERT14 if f not in (NO_FINDING, "Support Devices"))
-
-COLUMNS = ("file", "patient_id", "view", "sex", "age", "findings", "split")
-"""Columns of a ``labels.csv``; `open_dataset` maps those of other tables to them (`columns`)."""
 
 
 def labelled(file: Path, reader: LabelReader, wanted: Sequence[str]) -> Iterator[DatasetImage]:

@@ -174,7 +174,7 @@ def test_an_age_is_read_in_years_and_typing_errors_are_unknown(
     assert image.age == years
 
 
-@pytest.mark.parametrize("age", ["old", "40 years", "inf"])
+@pytest.mark.parametrize("age", ["old", "forty years", "inf", "40 years of age"])
 def test_an_invalid_age_is_rejected_with_file_and_line(tmp_path: Path, age: str) -> None:
     labelled(tmp_path, "1.png,Mass,3", f"2.png,Mass,{age}", header="file,findings,age")
     with pytest.raises(DatasetError, match=rf"labels\.csv, line 3: age '{age}' is no number"):
