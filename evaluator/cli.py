@@ -1,20 +1,10 @@
 """``xemplar evaluate``."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from xemplar.cli.options import options_from
 from xemplar.cli.terminal import (
@@ -27,17 +17,16 @@ from xemplar.cli.terminal import (
     StoreOption,
     TableOption,
     UnknownFindingsOption,
+    bars,
     dataset_of,
     new_path,
     plain,
-    shown,
 )
 
 from .settings import EvaluationSettings
 
 if TYPE_CHECKING:
     from .run import Outcome
-    from .run import Progress as OnProgress
 
 
 @options_from(EvaluationSettings)
@@ -121,7 +110,7 @@ def evaluate(
     evaluated = EvaluationSource(dataset, Store(store, index_url), database, boxes)
     encoder = open_encoder(load(checkpoint or default_checkpoint()))
     try:
-        with _progress() as on_progress:
+        with bars() as on_progress:
             outcome = run(
                 Study(study),
                 evaluated,
@@ -139,28 +128,6 @@ def evaluate(
     _print_outcome(outcome, out)
     if outcome.report.failures:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress() -> "Iterator[OnProgress]":
-    """Shows one bar for each stage, on stderr."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    bars = Progress(*columns, console=Console(stderr=True))
-    with shown(bars) as show:
-        tasks: dict[str, TaskID] = {}
-
-        def moved(what: str, done: int, total: int) -> None:
-            show()
-            if what not in tasks:
-                tasks[what] = bars.add_task(plain(what), total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield moved
 
 
 def _print_outcome(outcome: "Outcome", out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Facts about image files that their first bytes tell: format, size, digest. No pixel is decoded."""
+"""Facts that the ends of image files tell: format, size, digest. No pixel is decoded."""
 
 import hashlib
 from collections import defaultdict
@@ -50,6 +50,7 @@ def read_facts(
             unreadable.append((path, error.strerror or "it cannot be read"))
         if done % 100 == 0:
             on_progress(done)
+    on_progress(len(found) + len(unreadable))
     return found, unreadable
 
 
@@ -62,10 +63,10 @@ def _facts(path: Path) -> FileFacts:
     digest = hashlib.blake2b(length.to_bytes(8, "big") + head + tail, digest_size=16).digest()
     if is_dicom(head[:256]):
         return FileFacts(path, "DICOM", None, digest)
-    with suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        with Image.open(BytesIO(head)) as image:
-            kind = "JPEG" if image.format == "MPO" else image.format or "unknown"
-            return FileFacts(path, kind, image.size, digest)
+    refused = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+    with suppress(*refused), Image.open(BytesIO(head)) as image:
+        kind = "JPEG" if image.format == "MPO" else image.format or "unknown"
+        return FileFacts(path, kind, image.size, digest)
     kind = "TIFF" if head[:4] in (b"II*\0", b"MM\0*") else "unknown"
     return FileFacts(path, kind, None, digest)
 

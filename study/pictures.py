@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from xemplar.data.membership import (
 from xemplar.errors import InputError
 from xemplar.imaging import Limits, Radiograph
 from xemplar.imaging.decoder_pool import decoder
-from xemplar.imaging.local_contrast import SAME_IMAGE, likeness, local_contrast
+from xemplar.imaging.local_contrast import SAME_IMAGE, SIDE, Contrast, likeness, local_contrast
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
 
 SECONDS = 60
@@ -29,11 +30,11 @@ SECONDS = 60
 BLOCK = 2048
 """Images that are compared with all others at once."""
 
+REMEMBERED = 4096
+"""Contrasts kept while pairs are compared: 50 kB each."""
+
 SPEC = PreprocessSpec()
 """Network input of the shipped checkpoint, on which copies are recognised."""
-
-THUMBNAIL = 112
-"""Side in pixels of a picture on the contact sheet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +43,12 @@ class Picture:
 
     Attributes:
         index: of the image among those asked for.
-        radiograph: its header's facts; its pixels are not kept.
-        inputs: uint8 (s, s), the network's input.
+        view: from a DICOM header, as sex and age are; None if unknown.
+        sex: "F", "M" or None.
+        age: in years, or None.
+        size: (width, height) in pixels of the upright image.
+        warnings: sentences about doubtful properties of the file.
+        small: uint8 (`SIDE`, `SIDE`), the network's input reduced: what copies are recognised by.
     """
 
     index: int
@@ -52,13 +57,12 @@ class Picture:
     age: int | None
     size: tuple[int, int]
     warnings: tuple[str, ...]
-    inputs: npt.NDArray[np.uint8]
+    small: npt.NDArray[np.uint8]
 
     @property
     def thumbnail(self) -> bytes:
-        """JPEG of `THUMBNAIL` pixels a side."""
-        small = cv2.resize(self.inputs, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-        return bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1])
+        """JPEG of `SIDE` pixels a side, for a contact sheet."""
+        return bytes(cv2.imencode(".jpg", self.small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1])
 
 
 @dataclass(frozen=True)
@@ -120,10 +124,13 @@ def near_duplicates(pictures: Sequence[Picture]) -> list[NearDuplicate]:
     Signs of random projections propose pairs, local contrast decides.
     """
     found = []
+
+    @lru_cache(REMEMBERED)
+    def contrast(place: int) -> Contrast:
+        return local_contrast(pictures[place].small)
+
     for one, other in _alike(pictures):
-        measured = likeness(
-            local_contrast(pictures[one].inputs), local_contrast(pictures[other].inputs)
-        )
+        measured = likeness(contrast(one), contrast(other))
         if measured >= SAME_IMAGE:
             found.append(NearDuplicate(pictures[one].index, pictures[other].index, measured))
     return found
@@ -133,7 +140,7 @@ def _alike(pictures: Sequence[Picture]) -> Iterator[tuple[int, int]]:
     projections = projections_of(b"inspection")
     blocks = range(0, len(pictures), BLOCK)
     signs = [
-        signs_of(contrasts([one.inputs for one in pictures[begin : begin + BLOCK]]), projections)
+        signs_of(contrasts([one.small for one in pictures[begin : begin + BLOCK]]), projections)
         for begin in blocks
     ]
     for row, begin in enumerate(blocks):
@@ -148,6 +155,7 @@ def _alike(pictures: Sequence[Picture]) -> Iterator[tuple[int, int]]:
 
 
 def _picture(index: int, radiograph: Radiograph) -> Picture:
+    inputs = preprocess(radiograph, SPEC)
     return Picture(
         index,
         radiograph.view,
@@ -155,5 +163,5 @@ def _picture(index: int, radiograph: Radiograph) -> Picture:
         radiograph.age,
         radiograph.source_size[::-1],
         radiograph.warnings,
-        preprocess(radiograph, SPEC),
+        np.asarray(cv2.resize(inputs, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8),
     )

@@ -1,6 +1,7 @@
 """View positions of a radiograph, and their synonyms in headers and label files."""
 
 import re
+from functools import lru_cache
 
 from xemplar.names import nearest
 
@@ -43,6 +44,7 @@ def find_view(written: str) -> str | None:
     return min((word for word in words if word in VIEWS), key=FRONTAL.__contains__, default=None)
 
 
+@lru_cache(1024)
 def parse_view(written: str) -> str | None:
     """Parse a text that consists of a view only; None if it contains any unknown word."""
     understood = {*VIEWS, *VIEW_SYNONYMS, *QUALIFIERS}.issuperset(_words(written))

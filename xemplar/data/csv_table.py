@@ -60,9 +60,9 @@ class CsvTable:
         """
         rows = csv.reader(StringIO(self._text, newline=""), delimiter=self.delimiter, strict=True)
         try:
-            next(rows)
+            next(rows, None)
             if _EXCEL_LINE.match(self._text):
-                next(rows)
+                next(rows, None)
             for row in rows:
                 cells = [cell.strip() for cell in row]
                 if any(cells):
