@@ -98,6 +98,8 @@ def read_pictures(
         on_progress: called with the number decoded.
     """
     pictures, unusable = list[Picture](), list[tuple[int, str]]()
+    if not chosen:
+        return pictures, unusable
     workers = min(os.cpu_count() or 2, 8)
     with decoder(workers, Limits(), SECONDS) as decode, ThreadPoolExecutor(workers) as threads:
 

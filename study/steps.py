@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from xemplar.archive.artefact import digest_of, write_file
 from xemplar.errors import ConfigurationError, Mismatch
@@ -20,6 +20,9 @@ from .inspection import Inspection
 from .requirements import evaluated_folders
 
 RECORD = "study.json"
+
+Words: TypeAlias = tuple[str, ...]
+"""Part of a command."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Step:
     """
 
     name: str
-    words: tuple[str, ...]
+    words: Words
     result: Path
     tolerated: tuple[int, ...] = ()
 
@@ -72,36 +75,47 @@ class Place:
 
 def steps_of(choices: Choices, seen: Inspection, place: Place) -> list[Step]:
     """List the steps of a study."""
-    data, split = choices.data, choices.split
-    known = ("--unknown-findings", data.unknown_findings)
-    every = (*data.folders, *_each("--source", data.sources), *_each("--patients", data.patients))
-    steps = []
-    checkpoint: tuple[str, ...] = ()
-    if choices.train.run:
-        rule = ("--split-seed", f"{split.seed}", "--val-share", f"{split.val:g}")
-        rule += ("--test-share", f"{split.test:g}", "--recipe", choices.train.recipe)
-        out = str(place.trained.parent)
-        words = ("train", *every, *known, "--out", out, *rule, *choices.train.options)
-        steps.append(Step("train", words, place.trained))
-        checkpoint = ("--checkpoint", str(place.trained))
-    elif choices.index.checkpoint:
-        checkpoint = ("--checkpoint", choices.index.checkpoint)
-    stored = ("--store", str(place.store), *checkpoint)
-    splits = _each("--split", choices.index.splits)
-    words = ("index", *every, *known, *stored, *splits, *choices.index.options)
-    steps.append(Step("index", words, place.store / "generations" / "CURRENT"))
-    for folder, name, domain in evaluated_folders(choices, seen):
-        chosen = choices.evaluate
-        asked = (*_each("--split", chosen.splits), "--tuning-split", chosen.tuning_split)
-        found = _each("--index-split", choices.index.splits)
-        whose = ("--source", name, "--patients", domain, *known)
-        out = str(place.evaluation(name))
-        words = ("evaluate", chosen.study, str(folder), "--out", out, *stored, *whose)
-        words += (*asked, *found, "--leaks", chosen.leaks, *chosen.options)
-        report = place.evaluation(name) / "report.json"
-        # 1: the report is whole, and says what must not be released
-        steps.append(Step(f"evaluate {name}", words, report, (1,)))
-    return steps
+    train = [_train(choices, place)] if choices.train.run else []
+    measured = evaluated_folders(choices, seen)
+    evaluate = [_evaluate(choices, place, *one) for one in measured]
+    return [*train, _index(choices, place), *evaluate]
+
+
+def _train(choices: Choices, place: Place) -> Step:
+    split, chosen = choices.split, choices.train
+    words: Words = ("train", *_data(choices), "--out", str(place.trained.parent))
+    words += ("--split-seed", f"{split.seed}", "--val-share", f"{split.val:g}")
+    words += ("--test-share", f"{split.test:g}", "--recipe", chosen.recipe, *chosen.options)
+    return Step("train", words, place.trained)
+
+
+def _index(choices: Choices, place: Place) -> Step:
+    chosen = choices.index
+    words = ("index", *_data(choices), *_stored(choices, place), *_each("--split", chosen.splits))
+    return Step("index", (*words, *chosen.options), place.store / "generations" / "CURRENT")
+
+
+def _evaluate(choices: Choices, place: Place, folder: Path, name: str, domain: str) -> Step:
+    chosen, out = choices.evaluate, place.evaluation(name)
+    words: Words = ("evaluate", chosen.study, str(folder), "--source", name, "--patients", domain)
+    words += ("--unknown-findings", choices.data.unknown_findings, "--out", str(out))
+    words += (*_stored(choices, place), *_each("--split", chosen.splits))
+    words += (*_each("--index-split", choices.index.splits), "--tuning-split", chosen.tuning_split)
+    words += ("--leaks", chosen.leaks, *chosen.options)
+    # 1: the report is whole, and says what must not be released
+    return Step(f"evaluate {name}", words, out / "report.json", (1,))
+
+
+def _data(choices: Choices) -> Words:
+    data = choices.data
+    named = (*_each("--source", data.sources), *_each("--patients", data.patients))
+    return (*data.folders, *named, "--unknown-findings", data.unknown_findings)
+
+
+def _stored(choices: Choices, place: Place) -> Words:
+    """Name the store, and the checkpoint unless it is the shipped one."""
+    named = str(place.trained) if choices.train.run else choices.index.checkpoint
+    return ("--store", str(place.store), *(("--checkpoint", named) if named else ()))
 
 
 def digest_of_study(choices: Choices, seen: Inspection, checkpoint: str) -> str:
@@ -164,5 +178,5 @@ def run_steps(
         write_file(place.record, json.dumps(record, indent=2).encode())
 
 
-def _each(option: str, values: Sequence[str]) -> tuple[str, ...]:
+def _each(option: str, values: Sequence[str]) -> Words:
     return tuple(word for value in values for word in (option, value))
