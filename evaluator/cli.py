@@ -19,6 +19,7 @@ from xemplar.cli.terminal import (
     UnknownFindingsOption,
     bars,
     dataset_of,
+    name_next,
     new_path,
     plain,
 )
@@ -27,6 +28,9 @@ from .settings import EvaluationSettings
 
 if TYPE_CHECKING:
     from .run import Outcome
+
+SIMILARITY = "similarity.json"
+"""File of a report that `xemplar generations calibrate` reads."""
 
 
 @options_from(EvaluationSettings)
@@ -126,6 +130,10 @@ def evaluate(
         )
         raise typer.Exit(130) from None
     _print_outcome(outcome, out)
+    if (out / SIMILARITY).is_file():
+        name_next("generations", "calibrate", str(out / SIMILARITY), "--store", str(store))
+    else:
+        name_next("serve", "--store", str(store))
     if outcome.report.failures:
         raise typer.Exit(1)
 
