@@ -56,6 +56,7 @@ RUN python -m venv /opt/build \
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY indexer ./indexer
 COPY evaluator ./evaluator
+COPY study ./study
 COPY trainer ./trainer
 COPY app ./app
 COPY pacs ./pacs

@@ -121,7 +121,7 @@ docs: $(VENV)/.dev
 
 coverage: $(VENV)/.dev
 	$(TESTS) $(WAITING) 2 $(UNIT) $(foreach package,\
-		xemplar app indexer evaluator pacs,--cov $(package)) --cov-report term:skip-covered
+		xemplar app indexer evaluator pacs study,--cov $(package)) --cov-report term:skip-covered
 
 # what `make containers` takes beside the base
 $(VENV)/.containers: pyproject.toml constraints.txt | $(VENV)/.base

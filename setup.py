@@ -13,6 +13,7 @@ FOLDERS = {
     "xemplar_pacs": "pacs",
     "xemplar_trainer": "trainer",
     "xemplar_evaluator": "evaluator",
+    "xemplar_study": "study",
 }
 
 setup(

@@ -16,6 +16,7 @@ from xemplar.cli.terminal import (
     DatabaseOption,
     IndexUrlOption,
     StoreOption,
+    name_next,
     new_path,
 )
 
@@ -146,6 +147,10 @@ def query(
     for table in answer_tables(out):
         console.print(table)
     console.print(out["notice"], style="bold")
+    if pictures is None:
+        name_next("query", str(image), "--store", str(store), "--pictures", "answer")
+    else:
+        name_next("serve", "--store", str(store))
 
 
 def _serve(settings: "ServiceSettings", sockets: "list[socket]", named: str | None) -> None:

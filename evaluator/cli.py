@@ -1,20 +1,10 @@
 """``xemplar evaluate``."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from xemplar.cli.options import options_from
 from xemplar.cli.terminal import (
@@ -27,17 +17,20 @@ from xemplar.cli.terminal import (
     StoreOption,
     TableOption,
     UnknownFindingsOption,
+    bars,
     dataset_of,
+    name_next,
     new_path,
     plain,
-    shown,
 )
 
 from .settings import EvaluationSettings
 
 if TYPE_CHECKING:
     from .run import Outcome
-    from .run import Progress as OnProgress
+
+SIMILARITY = "similarity.json"
+"""File of a report that `xemplar generations calibrate` reads."""
 
 
 @options_from(EvaluationSettings)
@@ -121,7 +114,7 @@ def evaluate(
     evaluated = EvaluationSource(dataset, Store(store, index_url), database, boxes)
     encoder = open_encoder(load(checkpoint or default_checkpoint()))
     try:
-        with _progress() as on_progress:
+        with bars() as on_progress:
             outcome = run(
                 Study(study),
                 evaluated,
@@ -137,30 +130,12 @@ def evaluate(
         )
         raise typer.Exit(130) from None
     _print_outcome(outcome, out)
+    if (out / SIMILARITY).is_file():
+        name_next("generations", "calibrate", str(out / SIMILARITY), "--store", str(store))
+    else:
+        name_next("serve", "--store", str(store))
     if outcome.report.failures:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress() -> "Iterator[OnProgress]":
-    """Shows one bar for each stage, on stderr."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    bars = Progress(*columns, console=Console(stderr=True))
-    with shown(bars) as show:
-        tasks: dict[str, TaskID] = {}
-
-        def moved(what: str, done: int, total: int) -> None:
-            show()
-            if what not in tasks:
-                tasks[what] = bars.add_task(plain(what), total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield moved
 
 
 def _print_outcome(outcome: "Outcome", out: Path) -> None:

@@ -34,6 +34,7 @@ from xemplar.cli.terminal import (
     ViewerUrlOption,
     counted,
     dataset_of,
+    name_next,
     new_path,
     plain,
     progress,
@@ -199,6 +200,10 @@ def index(
             with Console(stderr=True).status("fitting the input validator"):
                 fit_validator(place, catalog, loaded, Precision(precision), threads)
     _report(outcome, published, place, publish, datasets)
+    if publish:
+        name_next("serve", "--store", str(store))
+    else:
+        name_next("generations", "activate", published.name, "--store", str(store))
 
 
 def phantoms(
@@ -216,6 +221,7 @@ def phantoms(
     with progress("phantoms", count) as on_progress:
         write_phantoms(folder, count, seed=seed, size=size, dicom=dicom, on_progress=on_progress)
     Console(soft_wrap=True).print(f"{count:,} images in {plain(folder)}", highlight=False)
+    name_next("index", str(folder))
 
 
 def _note_reports(images: "list[DatasetImage]") -> None:

@@ -19,6 +19,7 @@ from xemplar.cli.terminal import (
     PrecisionOption,
     StoreOption,
     ThreadsOption,
+    name_next,
     plain,
     progress,
 )
@@ -106,6 +107,7 @@ def reindex(
     Console(highlight=False).print(
         f"{published.name} is live; running services switch to it within seconds"
     )
+    name_next("serve", "--store", str(store))
 
 
 def worker(

@@ -16,6 +16,7 @@ from xemplar.cli.terminal import (
     DatabaseOption,
     IndexUrlOption,
     StoreOption,
+    name_next,
     new_path,
     plain,
     shown,
@@ -158,6 +159,7 @@ def restore(
             "restored without the key of its pseudonyms: later images of patients in the backup "
             "are assigned to new patients"
         )
+    name_next("serve", "--store", str(store))
 
 
 def upgrade(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -> None:
@@ -186,6 +188,7 @@ def upgrade(store: StoreOption = DEFAULT_STORE, database: DatabaseOption = "") -
         return
     migrate(url, Store(store))
     typer.echo(f"catalog upgraded from schema {before} to {head()}")
+    name_next("serve", "--store", str(store))
 
 
 def _beside(file: Path) -> Path:

@@ -49,7 +49,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 """All that read a store, with arguments that are right."""
 
-WITHOUT_A_STORE = {"demo", "openapi", "phantoms", "recalibrate", "train"}
+WITHOUT_A_STORE = {"demo", "inspect", "openapi", "phantoms", "recalibrate", "study", "train"}
 
 OF_A_CHECKPOINT = (
     "serve",
@@ -129,6 +129,14 @@ BAD: dict[str, tuple[str, ...]] = {
     "phantoms into a folder that is there": ("phantoms", "{IMAGES}"),
     "phantoms into a file": ("phantoms", "{TEXT}"),
     "phantoms below a file": ("phantoms", "{TEXT}/below"),
+    "no folder to inspect": ("inspect", "{NOWHERE}"),
+    "an inspection of nothing": ("inspect", "{EMPTY}", "--fix-columns"),
+    "an inspection onto a file": ("inspect", "{IMAGES}", "--out", "{TEXT}"),
+    "no folder to study": ("study", "{NOWHERE}", "--out", "{NEW}"),
+    "a study of nothing": ("study", "{EMPTY}", "--out", "{NEW}"),
+    "a study in a file": ("study", "{IMAGES}", "--out", "{TEXT}"),
+    "no study to go on with": ("study", "--out", "{EMPTY}"),
+    "text for a study's choices": ("study", "--config", "{TEXT}", "--out", "{NEW}"),
     "no phantoms": ("phantoms", "{NEW}", "--count", "0"),
     "an unknown study": ("evaluate", "everything", "{IMAGES}", "--out", "{NEW}"),
     "no data set": ("evaluate", "ranking", "{NOWHERE}", "--out", "{NEW}"),

@@ -13,10 +13,11 @@ FOLDERS = {
     "indexer": "xemplar_indexer",
     "trainer": "xemplar_trainer",
     "evaluator": "xemplar_evaluator",
+    "study": "xemplar_study",
     "pacs": "xemplar_pacs",
 }
 NAME = re.compile(r"`(?P<name>[A-Za-z_][\w.]*)(?:\(\))?`")
-PROGRAMS = {"app", "indexer", "trainer", "evaluator", "pacs", "tests", "benchmarks"}
+PROGRAMS = {"app", "indexer", "trainer", "evaluator", "pacs", "study", "tests", "benchmarks"}
 
 
 def modules() -> Iterator[Path]:

@@ -14,6 +14,7 @@ from xemplar.cli.terminal import (
     TableOption,
     UnknownFindingsOption,
     dataset_of,
+    name_next,
     new_path,
 )
 
@@ -88,6 +89,7 @@ def train(
 
     try:
         from .recipes import recipe as settings_of
+        from .run import CHECKPOINT
         from .run import train as run
     except ModuleNotFoundError as error:
         raise typer.BadParameter(
@@ -107,6 +109,7 @@ def train(
             "Stopped. Finished epochs are kept; run the same command to go on."
         )
         raise typer.Exit(130) from None
+    name_next("index", *map(str, data), "--checkpoint", str(out / CHECKPOINT))
 
 
 def _separated(given: Iterable[str]) -> tuple[str, ...]:
@@ -184,3 +187,4 @@ def recalibrate(
     card = recalibration.recalibrate(loaded, datasets)
     save(out, card, loaded.weights)
     Console().print(report.calibration_table(card))
+    name_next("reindex", "--checkpoint", str(out))

@@ -1,6 +1,7 @@
 """View positions of a radiograph, and their synonyms in headers and label files."""
 
 import re
+from functools import lru_cache
 
 from xemplar.names import nearest
 
@@ -28,6 +29,12 @@ QUALIFIERS = frozenset([
 """Words that may accompany a view without changing it, as in "AP (paediatric)"."""
 
 
+_INITIALS = re.compile(r"\b([AP])\.\s?([AP])\b")
+"""Initials, as in "p.a."."""
+
+_DIRECTIONS = re.compile(r"\b(POSTERO|ANTERO)[\s-]+(ANTERIOR|POSTERIOR)\b")
+
+
 def find_view(written: str) -> str | None:
     """Find the view that a text mentions, whatever else it contains; None if it mentions none.
 
@@ -37,6 +44,7 @@ def find_view(written: str) -> str | None:
     return min((word for word in words if word in VIEWS), key=FRONTAL.__contains__, default=None)
 
 
+@lru_cache(1024)
 def parse_view(written: str) -> str | None:
     """Parse a text that consists of a view only; None if it contains any unknown word."""
     understood = {*VIEWS, *VIEW_SYNONYMS, *QUALIFIERS}.issuperset(_words(written))
@@ -51,4 +59,5 @@ def unknown_view_message(written: str) -> str:
 
 
 def _words(written: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", written.upper())
+    joined = _INITIALS.sub(r"\1\2", _DIRECTIONS.sub(r"\1\2", written.upper()))
+    return re.findall(r"[^\W\d_]+", joined)

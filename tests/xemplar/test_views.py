@@ -9,7 +9,8 @@ from xemplar.views import parse_view, unknown_view_message
     ("written", "view"),
     [("PA", "PA"), (" ap ", "AP"), ("AP (paediatric)", "AP"), ("PA erect", "PA"),
      ("AP_horizontal", "AP"), ("Left lateral", "LATERAL"), ("LLAT", "LL"), ("frontal", "FRONTAL"),
-     ("PA oblique", "OBLIQUE"), ("Posteroanterior", "PA")],
+     ("PA oblique", "OBLIQUE"), ("Posteroanterior", "PA"), ("p.a.", "PA"), ("A. P. supine", "AP"),
+     ("postero-anterior", "PA")],
 )  # fmt: skip
 def test_a_view_is_recognised_by_its_synonyms(written: str, view: str) -> None:
     assert parse_view(written) == view

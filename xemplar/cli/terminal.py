@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from xemplar.archive.permissions import close_to_others
 from xemplar.names import escape_unprintable
@@ -338,3 +347,35 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
             bar.update(task, completed=done, speed=f"{speed:.0f}/s" if speed else "")
 
         yield moved
+
+
+@contextmanager
+def bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield the function that advances the progress bar of a stage, on stderr.
+
+    It takes the stage, what is done of it, and the total.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    bar = Progress(*columns, console=Console(stderr=True))
+    with shown(bar) as show:
+        tasks: dict[str, TaskID] = {}
+
+        def moved(stage: str, done: int, total: int) -> None:
+            show()
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(plain(stage), total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield moved
+
+
+def name_next(*words: str) -> None:
+    """Name the command that usually follows, on stderr."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"[dim]next:[/] xemplar {plain(shlex.join(words))}"
+    )

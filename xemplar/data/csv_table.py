@@ -5,6 +5,7 @@ The delimiter is detected from the required columns, more reliably than from cel
 
 import codecs
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
@@ -17,6 +18,9 @@ DELIMITERS = ",;\t"
 
 WESTERN = "cp1252"
 """Encoding of a table that is not UTF-8 and has no byte order mark."""
+
+_EXCEL_LINE = re.compile(r"\s*\"?sep=[^\r\n]?\"?[ ,;\t]*\r?\n", re.IGNORECASE)
+"""First line by which Excel is told the delimiter; no row of the table."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -36,14 +40,17 @@ class CsvTable:
         encoding: Python's name of its encoding.
         delimiter: one of `DELIMITERS`.
         columns: column names, in the caller's spelling where the header's differs.
-        used: requested columns; their cells are checked for control characters.
+        called: requested column -> its name in the header; their cells are checked for control
+            characters, but those of ``texts``.
+        texts: columns of running text.
     """
 
     file: Path
     encoding: str
     delimiter: str
     columns: tuple[str, ...]
-    used: frozenset[str]
+    called: Mapping[str, str]
+    texts: frozenset[str]
     _text: str = field(repr=False)
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -51,11 +58,13 @@ class CsvTable:
 
         Raises:
             DatasetError: a row has more or fewer cells than the header, unbalanced quotes, or a
-                control character in a used column.
+                control character in a requested column.
         """
         rows = csv.reader(StringIO(self._text, newline=""), delimiter=self.delimiter, strict=True)
         try:
-            next(rows)
+            next(rows, None)
+            if _EXCEL_LINE.match(self._text):
+                next(rows, None)
             for row in rows:
                 cells = [cell.strip() for cell in row]
                 if any(cells):
@@ -74,7 +83,7 @@ class CsvTable:
                 f"cells that contain {self.delimiter!r} between double quotes"
             )
         row = dict(zip(self.columns, cells, strict=False))
-        for column in self.used:
+        for column in self.called.keys() - self.texts:
             if fault := name_problem(row[column]):
                 raise DatasetError(
                     f"{self.file}, line {line}: {column} is {row[column][:60]!r}: {fault}"
@@ -122,7 +131,7 @@ def read_table(
     header = headers[delimiter]
     if lacking[delimiter]:
         raise DatasetError(_lacks(file, [called[n] for n in lacking[delimiter]], header) + hint)
-    names = list(header)
+    names, used = list(header), dict[str, str]()
     for name, written in called.items():
         indices = _column_indices(written, header)
         if len(indices) > 1:
@@ -132,8 +141,8 @@ def read_table(
             )
         for index in indices:
             names[index] = name
-    used = (frozenset(called) - texts) & {*names}
-    return CsvTable(file, encoding, delimiter, tuple(names), used, text)
+            used[name] = header[index]
+    return CsvTable(file, encoding, delimiter, tuple(names), used, texts, text)
 
 
 def read_rows(file: Path, wanted: Iterable[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -166,7 +175,8 @@ def _decoded(file: Path) -> tuple[str, str]:
 
 def _header(text: str, delimiter: str) -> list[str]:
     try:
-        row = next(csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True), [])
+        lines = StringIO(_EXCEL_LINE.sub("", text, count=1), newline="")
+        row = next(csv.reader(lines, delimiter=delimiter, strict=True), [])
     except csv.Error:
         return []
     names = [name.strip() for name in row]

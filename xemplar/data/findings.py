@@ -10,6 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
+from xemplar.data.translations import TRANSLATIONS
 from xemplar.errors import DatasetError, UnknownFinding
 from xemplar.names import nearest, spelling_key
 
@@ -80,6 +81,7 @@ Contains only true synonyms; spellings are compared leniently anyway (`xemplar.n
 _SPELLINGS = MappingProxyType(
     {spelling_key(name): name for name in (*NIH14, *CHEXPERT14, *KERMANY2)}
     | {spelling_key(written): name for written, name in SYNONYMS.items()}
+    | {spelling_key(word): name for name, words in TRANSLATIONS.items() for word in words}
 )
 
 VOCABULARY = frozenset(_SPELLINGS.values())
@@ -106,7 +108,8 @@ class UnknownFindings(StrEnum):
 def canonical(name: str) -> str:
     """Return the canonical name of a finding; an unknown name is returned unchanged.
 
-    Spellings are compared leniently (`xemplar.names`), and `SYNONYMS` are resolved.
+    Spellings are compared leniently (`xemplar.names`); `SYNONYMS` and names in other languages
+    (`xemplar.data.translations`) are resolved.
     """
     return _SPELLINGS.get(spelling_key(name), name.strip())
 

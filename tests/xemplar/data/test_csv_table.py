@@ -122,3 +122,17 @@ def test_blank_rows_and_empty_last_cells_are_ignored(tmp_path: Path) -> None:
 def test_a_missing_table_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"none\.csv cannot be read: No such file"):
         list(read_rows(tmp_path / "none.csv", WANTED))
+
+
+def test_excels_line_about_the_delimiter_is_no_header(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_bytes("sep=;\r\nfile;findings\r\n1.png;Mass\r\n".encode("utf-8-sig"))
+    table = read_table(file, ["file", "findings"])
+    assert table.delimiter == ";"
+    assert list(table) == [(3, {"file": "1.png", "findings": "Mass"})]
+
+
+def test_an_empty_table_has_no_rows(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.touch()
+    assert list(read_table(file, [])) == []

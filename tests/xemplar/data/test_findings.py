@@ -15,6 +15,7 @@ from xemplar.data.findings import (
     positives,
     targets,
 )
+from xemplar.data.translations import TRANSLATIONS
 from xemplar.errors import DatasetError, UnknownFinding
 
 
@@ -115,3 +116,23 @@ def test_an_uncertain_label_follows_the_policy(
 def test_an_invalid_label_is_rejected() -> None:
     with pytest.raises(DatasetError, match="label 2 of 'Mass' is none of 1, 0, -1"):
         targets({"Mass": 2}, FINDINGS)
+
+
+@pytest.mark.parametrize(
+    ("written", "known"),
+    [
+        ("Pleuraerguss", "Effusion"),
+        ("cardiomégalie", "Cardiomegaly"),
+        ("NEUMONÍA", "Pneumonia"),
+        ("ohne Befund", "No Finding"),
+        ("Versamento pleurico", "Effusion"),
+    ],
+)
+def test_findings_are_known_in_other_languages(written: str, known: str) -> None:
+    assert canonical(written) == known
+
+
+def test_a_word_of_another_language_means_one_finding() -> None:
+    words = [word for words in TRANSLATIONS.values() for word in words]
+    assert len(words) == len(set(words))
+    assert {canonical(word) for word in words} == set(TRANSLATIONS)

@@ -11,7 +11,8 @@ Four formats are recognised by the contents of the folder:
 none of them                        a plain folder of images without labels
 =================================  ==============================================================
 
-Any other table is read like a ``labels.csv`` if its columns are mapped.
+Any other table is read like a ``labels.csv`` if its columns are mapped: by the caller, or by a file
+``columns.toml`` in the folder (`xemplar.data.datasets.mapping`).
 """
 
 import hashlib
@@ -26,14 +27,16 @@ from xemplar.data.datasets.discovery import (
     FolderContents,
     scan_folder,
 )
-from xemplar.data.datasets.formats import COLUMNS, PATHOLOGIES, chexpert, labelled, nih
+from xemplar.data.datasets.formats import PATHOLOGIES, chexpert, labelled, nih
 from xemplar.data.datasets.label_table import NAME_COLUMNS, LabelReader
+from xemplar.data.datasets.mapping import COLUMNS, MAPPING, TableMapping, read_mapping
 from xemplar.data.datasets.records import (
     TEST,
     TRAIN,
     VAL,
     Dataset,
     DatasetImage,
+    LabelTable,
     WrittenReport,
     identity_domains,
     some_of,
@@ -53,6 +56,7 @@ __all__ = [
     "VAL",
     "Dataset",
     "DatasetImage",
+    "LabelTable",
     "WrittenReport",
     "identity_domains",
     "open_dataset",
@@ -79,7 +83,7 @@ def open_dataset(
         name: name of the data set; None for the folder's name.
         table: label file to read like a ``labels.csv``; None to detect it.
         columns: one of `COLUMNS` -> its name in the table. Without ``table``, applies to the
-            folder's only CSV or TSV file.
+            folder's only CSV or TSV file. Without both, the folder's ``columns.toml`` counts.
         unknown_findings: policy for findings outside the vocabulary.
         patients: identity domain of its patient ids; None for its own (`DatasetImage.domain`).
         reports: look for files of reports beside images without one (`find_reports`).
@@ -92,11 +96,16 @@ def open_dataset(
     if not root.is_dir():
         raise DatasetError(f"there is no folder {root}")
     name = check_name(name or root.resolve().name, "the name of a data set (--source)")
-    reader = LabelReader(root, name, unknown_findings, columns or {})
+    mapping = TableMapping(table, columns or {})
+    if table is None and not columns and (root / MAPPING).is_file():
+        mapping = read_mapping(root / MAPPING)
+        if unknown_findings is UnknownFindings.REFUSE:
+            unknown_findings = mapping.unknown_findings
+    reader = LabelReader(root, name, unknown_findings, mapping)
     contents = None
-    if table is not None or columns:
-        used = [_table(root, table)]
-        wanted = ("file",) if columns else ("file", "findings")
+    if mapping.names_a_table:
+        used = [_table(root, mapping.table)]
+        wanted = ("file",) if mapping.columns else ("file", "findings")
         radiographs = list(labelled(used[0], reader, wanted))
     else:
         radiographs, used = _recognised(root, reader)
@@ -118,9 +127,10 @@ def open_dataset(
         findings=tuple(
             sorted({finding for radiograph in radiographs for finding in radiograph.labels})
         ),
-        digest=_digest(root, radiographs, used, [*(columns or {}).items(), unknown_findings]),
+        digest=_digest(root, radiographs, used, [*mapping.options, unknown_findings]),
         skipped=contents.skipped if contents else {},
         notes=(*reader.notes, *_unread(root, used, contents, len(radiographs))),
+        tables=tuple(reader.tables),
     )
 
 

@@ -12,7 +12,7 @@ outcome_day    days from the study to the proof, likewise; empty where not known
 from collections.abc import Mapping
 from typing import TypedDict
 
-from xemplar.data.datasets.label_table import ABSENT, SEPARATOR, age_of
+from xemplar.data.datasets.label_table import ABSENT, age_of
 from xemplar.data.outcomes import (
     MAX_DAYS,
     MAX_FOLLOWUP,

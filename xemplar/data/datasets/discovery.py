@@ -5,6 +5,7 @@ Follows links only within the folder; never opens pipes or devices.
 
 import os
 import stat
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -81,12 +82,14 @@ class ImageLocator:
         self.elsewhere = 0
 
     def find(self, name: str, where: str, folder: str = "") -> Path:
-        """Find the path of a named image.
+        r"""Find the path of a named image.
 
         If no file has this exact name, searches all folders, also without the suffix.
 
+        An absolute path of another computer, as C:\images\1.png, is searched for by its ending.
+
         Args:
-            name: relative to the data set's folder, or an absolute path in it.
+            name: relative to the data set's folder, or an absolute path.
             where: file and line, for messages.
             folder: default folder of images whose name has none.
 
@@ -130,35 +133,59 @@ class ImageLocator:
         path = os.path.normpath(name.replace("\\", "/")) if name else "."
         if path.startswith("/") or PureWindowsPath(name).drive:
             roots = (self._root.absolute(), self._real)
-            path = next((os.path.relpath(path, r) for r in roots if r in Path(path).parents), "..")
+            within = next(
+                (os.path.relpath(path, r) for r in roots if r in Path(path).parents), None
+            )
+            path = within or self._ending(path) or ".."
         if path in (".", "..") or path.startswith("../"):
             raise DatasetError(f"{where}: image {name!r} does not lie in the data set")
         return path
 
-    def _elsewhere(self, name: str, relative: str, where: str) -> Path | None:
-        """Search all folders whose path ends like the name's for this file name or stem."""
+    def _ending(self, path: str) -> str | None:
+        """Find the longest ending of another computer's path that lies in this folder; or None."""
+        parts = PurePosixPath(path).parts[1:]
+        if not parts or Path(path).exists():  # that very file is meant, and it lies elsewhere
+            return None
+        endings = ("/".join(parts[start:]) for start in range(len(parts)))
+        found = next((ending for ending in endings if (self._root / ending).is_file()), None)
+        return found or (parts[-1] if _key(parts[-1]) in self._names() else None)
+
+    def _names(self) -> Mapping[str, list[Path]]:
         if self._by_name is None:
             self._by_name = _by_name(self._root)
+        return self._by_name
+
+    def _elsewhere(self, name: str, relative: str, where: str) -> Path | None:
+        """Search all folders whose path ends like the name's for this file name or stem."""
         wanted = PurePosixPath(relative)
-        folders = wanted.parts[:-1]
-        named = self._by_name.get(wanted.name, [])
-        found = [p for p in named if not folders or p.parent.parts[-len(folders) :] == folders]
+        folders = tuple(map(_key, wanted.parts[:-1]))
+        named = self._names().get(_key(wanted.name), [])
+        found = [p for p in named if not folders or _folders(p)[-len(folders) :] == folders]
         if len(found) > 1:
             raise DatasetError(
                 f"{where}: image {name!r} could be {found[0]} or {found[1]}; name it with its "
                 "folder"
             )
-        self.elsewhere += len(found)
+        self.elsewhere += sum(_folders(p) != _folders(self._root / relative) for p in found)
         return found[0] if found else None
 
 
+def _key(name: str) -> str:
+    """Return a name in the form that macOS and other systems share (Unicode's NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _folders(path: Path) -> tuple[str, ...]:
+    return tuple(map(_key, path.parent.parts))
+
+
 def _by_name(root: Path) -> Mapping[str, list[Path]]:
-    """Map file names to paths; images are also listed by stem."""
+    """Map file names (`_key`) to paths; images are also listed by stem."""
     found = defaultdict[str, list[Path]](list)
     for path, fault in _files(root):
         if not fault:
             for name in {path.name, path.stem if path.suffix.lower() in SUFFIXES else path.name}:
-                found[name].append(path)
+                found[_key(name)].append(path)
     return found
 
 

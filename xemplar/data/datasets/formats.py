@@ -5,6 +5,7 @@ from pathlib import Path
 
 from xemplar.data.datasets.course import course_of, followup_of
 from xemplar.data.datasets.label_table import LabelReader, age_of, exhaustive, sex_of, view_of
+from xemplar.data.datasets.mapping import COLUMNS, TEXTS
 from xemplar.data.datasets.records import TEST, TRAIN, VAL, DatasetImage
 from xemplar.data.datasets.report_files import written_report
 from xemplar.data.findings import CHEXPERT14, NIH14, NO_FINDING, canonical
@@ -12,15 +13,6 @@ from xemplar.data.readings import READINGS
 from xemplar.errors import DatasetError
 
 PATHOLOGIES = tuple(f for f in CHEXPERT14 if f not in (NO_FINDING, "Support Devices"))
-
-TEXTS = ("report", "findings_text", "impression")
-"""Columns of a ``labels.csv`` with text of reports: a whole one, or its sections."""
-
-COLUMNS = (
-    "file", "patient_id", "view", "sex", "age", "findings", "split",
-    "followup", "day", "outcome", "proof", "outcome_day", *TEXTS,
-)  # fmt: skip
-"""Columns of a ``labels.csv``; `open_dataset` maps those of other tables to them (`columns`)."""
 
 
 def labelled(file: Path, reader: LabelReader, wanted: Sequence[str]) -> Iterator[DatasetImage]:

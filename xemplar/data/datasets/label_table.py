@@ -7,7 +7,8 @@ from pathlib import Path
 
 from xemplar.data.csv_table import WESTERN, read_table
 from xemplar.data.datasets.discovery import ImageLocator
-from xemplar.data.datasets.records import some_of
+from xemplar.data.datasets.mapping import TableMapping
+from xemplar.data.datasets.records import LabelTable, some_of
 from xemplar.data.findings import (
     NO_FINDING,
     VOCABULARY,
@@ -20,11 +21,9 @@ from xemplar.data.readings import READINGS
 from xemplar.errors import DatasetError
 from xemplar.views import parse_view, unknown_view_message
 
-SEPARATOR = "|"
-
 NAME_COLUMNS = (
-    'to read a CSV or TSV file with other columns, name them: --columns file="Image Index",'
-    'findings="Finding Labels"'
+    "to read a CSV or TSV file with other columns, let `xemplar inspect FOLDER --fix-columns` find "
+    'them, or name them: --columns file="Image Index",findings="Finding Labels"'
 )
 
 LISTED = 20
@@ -46,6 +45,13 @@ SEXES = {
 """Words for a sex in English, German, French, Spanish, Italian and Portuguese; first letters are
 ambiguous, as in "mujer"."""
 
+_YEARS = re.compile(
+    r"(\d+(?:[.,]\d+)?)\s*(?:yrs?|years?( old)?|j\.?|jahre?|ans?|años?|anni|anos?)\.?"
+)
+"""Ages with the word for years, in the languages of `SEXES`."""
+
+_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b.*")
+
 _IN_A_YEAR = {"Y": 1, "M": 12, "W": 52, "D": 365}
 """Units of DICOM's age strings (PS3.5, 6.2, AS), as 018M."""
 
@@ -57,16 +63,18 @@ class LabelReader:
         source: name of the data set.
         images: resolves image names to paths.
         notes: see `Dataset.notes`.
+        tables: see `Dataset.tables`.
     """
 
     def __init__(
-        self, root: Path, source: str, unknown: UnknownFindings, columns: Mapping[str, str]
+        self, root: Path, source: str, unknown: UnknownFindings, mapping: TableMapping
     ) -> None:
         self.source = source
         self.images = ImageLocator(root)
         self.notes: list[str] = []
+        self.tables: list[LabelTable] = []
         self._unknown = unknown
-        self._columns = columns
+        self._mapping = mapping
         self._lines: dict[str, list[str]] = defaultdict(list)  # unknown name -> where
         self._seen: dict[Path, str] = {}
         self._unread = set[str]()
@@ -79,8 +87,11 @@ class LabelReader:
         texts: Iterable[str] = (),
     ) -> Iterator[tuple[str, Mapping[str, str]]]:
         """Yield (file and line, column -> text) for each row; raises the errors of `read_table`."""
-        hint = "" if self._columns else f"; {NAME_COLUMNS}"
-        table = read_table(file, wanted, optional, self._columns, hint, texts)
+        columns = self._mapping.columns
+        hint = "" if columns else f"; {NAME_COLUMNS}"
+        table = read_table(file, wanted, optional, columns, hint, texts)
+        unused = tuple(name for name in table.columns if name not in table.called)
+        self.tables.append(LabelTable(file, table.encoding, table.delimiter, table.called, unused))
         if table.encoding == WESTERN:
             self.notes.append(f"{file.name} is not in UTF-8; it was read as Windows-1252")
         yield from ((f"{file}, line {line}", row) for line, row in table)
@@ -95,14 +106,16 @@ class LabelReader:
         if path in self._seen:
             raise DatasetError(
                 f"{where}: image {name!r} is listed in {self._seen[path]} already; an image has "
-                f"one row, its findings separated by {SEPARATOR!r}"
+                f"one row, its findings separated by {self._mapping.separator!r}"
             )
         self._seen[path] = where
         return path
 
     def findings(self, text: str, where: str) -> tuple[list[str], bool]:
         """Parse the findings of a cell; the flag tells if all of them are known and consistent."""
-        names = [canonical(name) for name in text.split(SEPARATOR) if name.strip()]
+        separator, renamed = self._mapping.separator, self._mapping.findings
+        written = [name.strip() for name in text.split(separator) if name.strip()]
+        names = [canonical(renamed.get(name, name)) for name in written]
         unknown = [name for name in names if name not in VOCABULARY]
         for name in unknown:
             self._lines[name].append(where)
@@ -158,7 +171,7 @@ class LabelReader:
         more = f" and {len(lines) - 1:,} more" if len(lines) > 1 else ""
         parts_of_message = [f"{name[:60]!r} ({lines[0]}{more})"]
         if len(parts) > 1:
-            parts_of_message.append(f"findings are separated by {SEPARATOR!r}")
+            parts_of_message.append(f"findings are separated by {self._mapping.separator!r}")
         if near:
             parts_of_message.append(f"nearest: {', '.join(near)}")
         return "; ".join(parts_of_message)
@@ -187,6 +200,12 @@ def age_of(text: str, where: str) -> int | None:
     """
     if text.lower() in ABSENT:
         return None
+    if _DATE.fullmatch(text):
+        raise DatasetError(
+            f"{where}: age {text!r} is a date; write ages in years, or leave them empty"
+        )
+    if in_words := _YEARS.fullmatch(text.casefold()):
+        text = in_words[1]
     unit = text[-1:].upper() if text[-1:].upper() in _IN_A_YEAR else ""
     digits = text[:-1] if unit else text
     if not digits:

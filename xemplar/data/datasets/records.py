@@ -82,6 +82,25 @@ class DatasetImage:
 
 
 @dataclass(frozen=True)
+class LabelTable:
+    """A label table as it was read.
+
+    Attributes:
+        file: its path.
+        encoding: Python's name of its encoding.
+        delimiter: between its cells.
+        columns: column of ours -> its name in the table's header.
+        unused: other columns of the table.
+    """
+
+    file: Path
+    encoding: str
+    delimiter: str
+    columns: Mapping[str, str]
+    unused: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The images of one folder.
 
@@ -96,6 +115,7 @@ class Dataset:
             file.
         notes: sentences for the user: tables found but not read, images without labels, unknown
             findings kept or dropped.
+        tables: label tables as they were read; empty for a plain folder.
     """
 
     name: str
@@ -105,6 +125,7 @@ class Dataset:
     digest: str
     skipped: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    tables: tuple[LabelTable, ...] = ()
 
 
 def source_names(roots: Sequence[Path], given: Sequence[str] = ()) -> list[str]:

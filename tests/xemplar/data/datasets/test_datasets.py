@@ -163,6 +163,9 @@ def test_a_labels_file_may_begin_with_a_byte_order_mark_and_use_synonyms(tmp_pat
         ("nan", None),
         ("NA", None),
         ("-", None),
+        ("40 years", 40),
+        ("7.5 Jahre", 7),
+        ("81 ans", 81),
     ],
 )
 def test_an_age_is_read_in_years_and_typing_errors_are_unknown(
@@ -174,10 +177,16 @@ def test_an_age_is_read_in_years_and_typing_errors_are_unknown(
     assert image.age == years
 
 
-@pytest.mark.parametrize("age", ["old", "40 years", "inf"])
+@pytest.mark.parametrize("age", ["old", "forty years", "inf", "40 years of age"])
 def test_an_invalid_age_is_rejected_with_file_and_line(tmp_path: Path, age: str) -> None:
     labelled(tmp_path, "1.png,Mass,3", f"2.png,Mass,{age}", header="file,findings,age")
     with pytest.raises(DatasetError, match=rf"labels\.csv, line 3: age '{age}' is no number"):
+        open_dataset(tmp_path)
+
+
+def test_a_date_for_an_age_is_rejected_as_one(tmp_path: Path) -> None:
+    labelled(tmp_path, "1.png,Mass,12.05.1961", header="file,findings,age")
+    with pytest.raises(DatasetError, match=r"line 2: age '12.05.1961' is a date"):
         open_dataset(tmp_path)
 
 

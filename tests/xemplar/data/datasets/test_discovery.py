@@ -170,3 +170,37 @@ def test_images_found_in_other_folders_are_noted(tmp_path: Path) -> None:
 
 def test_box_files_are_not_label_files() -> None:
     assert set(BOX_FILES) <= NOT_LABELS
+
+
+@pytest.mark.parametrize(
+    ("name", "lies"),
+    [
+        ("C:\\Users\\Ward\\study\\deep\\er\\1.png", "deep/er/1.png"),
+        ("D:/export/1.png", "deep/er/1.png"),
+        ("/home/ward/er/1.png", "deep/er/1.png"),
+        ("\\\\server\\share\\deep\\er\\1", "deep/er/1.png"),
+    ],
+)
+def test_another_computers_path_is_searched_by_its_ending(
+    tmp_path: Path, name: str, lies: str
+) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "1.png").touch()
+    assert ImageLocator(tmp_path).find(name, "here") == tmp_path / lies
+
+
+def test_a_path_of_this_computer_outside_the_folder_is_not_searched_for(tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    root.mkdir()
+    for folder in (tmp_path, root):
+        (folder / "1.png").touch()
+    with pytest.raises(DatasetError, match="does not lie in the data set"):
+        ImageLocator(root).find(str(tmp_path / "1.png"), "here")
+
+
+def test_names_are_equal_whichever_system_composed_their_accents(tmp_path: Path) -> None:
+    on_disk, in_table = "ro\u0308ntgen.png", "r\u00f6ntgen.png"
+    (tmp_path / on_disk).touch()
+    images = ImageLocator(tmp_path)
+    assert images.find(in_table, "here") == tmp_path / on_disk
+    assert images.elsewhere == 0

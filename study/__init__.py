@@ -1,0 +1,1 @@
+"""From a folder to a report: inspection, the study, and what a researcher takes along."""
