@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from xemplar.data.datasets.label_table import ABSENT, age_of
+from xemplar.data.datasets.mapping import SEPARATOR
 from xemplar.data.outcomes import (
     MAX_DAYS,
     MAX_FOLLOWUP,
