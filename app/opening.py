@@ -20,6 +20,7 @@ from xemplar.imaging.preprocess import preprocess
 from xemplar.model.encoder import open_encoder
 from xemplar.model.explain import grad_cam
 from xemplar.operations.audit import Audit
+from xemplar.operations.collections import Collections
 from xemplar.operations.jobs import Jobs
 from xemplar.operations.raters import Raters
 from xemplar.operations.ratings import Ratings
@@ -136,6 +137,7 @@ class Opener:
             audit=self.audit,
             gatherings=self.gatherings,
             queries=self.queries,
+            collections=Collections(database, retriever.store, settings.saved_days),
             references=study_references(retriever.store, settings.viewer_url),
             errors=self.errors,
             light=queries(),

@@ -29,6 +29,7 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.TooManyPatientChanges: HTTPStatus.CONFLICT,
     errors.PseudonymTaken: HTTPStatus.CONFLICT,
     errors.TooManyRatings: HTTPStatus.CONFLICT,
+    errors.TooManySaved: HTTPStatus.CONFLICT,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.DatasetError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 
 from xemplar.catalog import Access, Catalog
 from xemplar.operations.audit import Audit
+from xemplar.operations.collections import Collections
 from xemplar.operations.jobs import Jobs
 from xemplar.operations.keys import Keys
 from xemplar.operations.raters import Raters
@@ -69,6 +70,7 @@ class Services:
         audit: the audit trail in the database.
         gatherings: audit entries that are not written yet.
         queries: those that may still be explained or repeated.
+        collections: readers' collections, within the caller's access.
         references: leads from cases to their studies; None where none are kept.
         errors: the latest failed requests, in memory.
         light: turns of tasks that take little time.
@@ -84,6 +86,7 @@ class Services:
     audit: Audit
     gatherings: tuple[Gathering, ...]
     queries: RememberedQueries
+    collections: Collections
     references: StudyReferences | None
     errors: RecentErrors
     light: Turns
@@ -101,6 +104,7 @@ class Services:
             self,
             retriever=self.retriever.bound(access),
             ratings=Ratings(self.catalog.engine, access),
+            collections=self.collections.bound(access),
         )
 
 

@@ -15,7 +15,8 @@ XemplarError
 │   ├── CaseElsewhere           the image is a case of a source hidden from the caller
 │   ├── TooManyPatientChanges   the limit of patient changes is reached
 │   ├── PseudonymTaken          a reader's pseudonym belongs to another API key
-│   └── TooManyRatings          an API key has saved as many ratings as allowed
+│   ├── TooManyRatings          an API key has saved as many ratings as allowed
+│   └── TooManySaved            an API key has as many collections or saved queries as allowed
 ├── NotFound                    no such case, image or query
 ├── DatasetError                a data set's label file or folder cannot be used
 ├── ConfigurationError          invalid settings or installation
@@ -114,6 +115,10 @@ class PseudonymTaken(InputError):
 
 class TooManyRatings(InputError):
     """An API key has reached its limit of ratings or of reader pseudonyms."""
+
+
+class TooManySaved(InputError):
+    """An API key has reached its limit of collections, their entries or saved queries."""
 
 
 class NotFound(XemplarError):
