@@ -137,7 +137,7 @@ class Opener:
             audit=self.audit,
             gatherings=self.gatherings,
             queries=self.queries,
-            collections=Collections(database, retriever.store, settings.saved_days),
+            collections=Collections(self.engine, retriever.store, settings.saved_days),
             references=study_references(retriever.store, settings.viewer_url),
             errors=self.errors,
             light=queries(),
