@@ -5,6 +5,7 @@ import { GATE, MEND } from "./texts-gate.js";
 import { AGREEMENT, RATE } from "./texts-rate.js";
 import { RECORD } from "./texts-record.js";
 import { STEERING } from "./texts-steering.js";
+import { WORK } from "./texts-work.js";
 
 const percent = (share) => {
   const value = share * 100;
@@ -196,6 +197,7 @@ export const T = {
   mend: MEND,
   record: RECORD,
   steering: STEERING,
+  work: WORK,
   rate: RATE,
   agreement: AGREEMENT,
 
@@ -231,6 +233,8 @@ export const T = {
       ["M held", "heat map; the image alone where the map is on"],
       ["C", "compare the first case side by side"],
       ["R", "rate the list"],
+      ["A", "add to a collection"],
+      ["W", "my work"],
       ["S P", "save the record, print it (also Ctrl P)"],
       ["0 … 5", "on a case to be rated: rate it; Delete removes the rating"],
       ["Ctrl V", "paste an image"],
@@ -272,6 +276,7 @@ export const T = {
       CaseIdTaken: "Another image has this image's case id",
       PseudonymTaken: "This pseudonym belongs to another key",
       TooManyRatings: "This key has reached its limit of ratings",
+      TooManySaved: "There is no room for more",
       NotFound: "It no longer exists",
       Forbidden: "This is not allowed",
       Unauthorized: "An API key is needed",

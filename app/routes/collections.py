@@ -1,7 +1,7 @@
 """Routes of readers' own work: remembered queries, and collections of cases and queries."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Path, Query, Request, status
 
@@ -212,7 +212,7 @@ async def collect_case(
     """
     record = record_of(request)
     record.details = {"case": case_id}
-    what = collection_id, record.key, case_id, entry.note, _conditions(entry)
+    what = collection_id, record.key, case_id, entry.note, entry.search
     await services.light.run(lambda: services.collections.put_case(*what))
 
 
@@ -243,7 +243,7 @@ async def collect_query(
 
     def work() -> None:
         saved = SavedQuery(query_id, query.image_id, pack(query, with_pixels=True))
-        what = collection_id, record.key, saved, entry.note, _conditions(entry)
+        what = collection_id, record.key, saved, entry.note, entry.search
         services.collections.put_query(*what)
 
     await services.light.run(work)
@@ -281,12 +281,6 @@ async def give_collections(
     return GivenCollections(collections=given)
 
 
-def _conditions(entry: EntryIn) -> dict[str, Any]:
-    if entry.search is None:
-        return {}
-    return entry.search.model_dump(mode="json", exclude_unset=True, exclude={"include"})
-
-
 def _collection(one: Collection, key: str | None) -> CollectionOut:
     return CollectionOut(
         collection_id=one.id,
@@ -305,7 +299,7 @@ def _entry(one: CollectionEntry, case: Case | None, root: str) -> EntryOut:
         kind="case" if one.case is not None else "query",
         id=one.subject,
         note=one.note,
-        search=dict(one.search),
+        search=one.search,
         added_at=one.added_at,
         kept_until=one.kept_until,
         image_url=f"{root}/{kind}/{one.subject}/image",

@@ -1,7 +1,8 @@
 """Readers' collections of cases and queries, and the history of their queries."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
+from urllib.parse import parse_qs
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -13,6 +14,11 @@ from xemplar.names import CONTROLS, name_problem
 
 MAX_NOTE = 2000
 """Characters of a note."""
+
+MAX_CONDITIONS = 8000
+"""Characters of the conditions of a search."""
+
+MAX_FIELDS = 400
 
 LINES = r"\x00-\x09\x0b-\x1f" + CONTROLS.removeprefix(r"\x00-\x1f")
 """Characters that a note may not contain: as those of names, line feeds apart."""
@@ -37,6 +43,33 @@ Note = Annotated[
 ]
 
 
+def _checked(search: str) -> str:
+    """Refuses conditions that no search takes.
+
+    Raises:
+        InvalidArgument: a name is unknown, or a value out of range.
+    """
+    said: dict[str, Any] = dict(parse_qs(search, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    fields = SimilarParameters.model_fields
+    for name in said.keys() & fields.keys():
+        if get_origin(fields[name].annotation) is not tuple:
+            said[name] = said[name][-1]
+    SimilarParameters(**said)
+    return search
+
+
+Conditions = Annotated[
+    str,
+    Field(
+        max_length=MAX_CONDITIONS,
+        description="Conditions under which it was looked at: the query string of GET "
+        "/queries/{query_id}/similar or GET /cases/{case_id}/similar; empty for none.",
+        examples=["k=8&sex=F"],
+    ),
+    AfterValidator(_checked),
+]
+
+
 class CollectionIn(BaseModel):
     """New collection."""
 
@@ -54,7 +87,9 @@ class CollectionChange(BaseModel):
     name: Word = Field("", examples=["Effusions for teaching"])
     note: Note = ""
     shared: bool = Field(
-        False, description="Lets every key that may read open it, with all that is in it."
+        False,
+        strict=True,
+        description="Lets every key that may read open it, with all that is in it.",
     )
 
 
@@ -64,9 +99,7 @@ class EntryIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     note: Note = ""
-    search: SimilarParameters | None = Field(
-        None, description="Conditions under which it was looked at; null for none."
-    )
+    search: Conditions = ""
 
 
 class CollectionOut(BaseModel):
@@ -97,10 +130,7 @@ class EntryOut(BaseModel):
     kind: Literal["case", "query"]
     id: str = Field(description="Case id or query id.", examples=[CASE_ID])
     note: str
-    search: dict[str, Any] = Field(
-        description="Conditions of the search, as GET /queries/{query_id}/similar or GET "
-        "/cases/{case_id}/similar takes them."
-    )
+    search: str = Field(description="Conditions, as a query string.")
     added_at: datetime
     kept_until: datetime | None = Field(
         description="Time at which a query is deleted with its image; null for a case."

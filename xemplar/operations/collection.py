@@ -1,9 +1,7 @@
 """`Collection`: a reader's collection of cases and queries, and who may read it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
 
@@ -43,7 +41,7 @@ class CollectionEntry:
         added_at: UTC.
         kept_until: when the query is deleted, UTC; None for a case.
         note: of the reader, empty for none.
-        search: conditions under which it was looked at.
+        search: conditions under which it was looked at, as a query string.
     """
 
     subject: str
@@ -51,7 +49,7 @@ class CollectionEntry:
     added_at: datetime
     kept_until: datetime | None
     note: str
-    search: Mapping[str, Any]
+    search: str
 
 
 @dataclass(frozen=True, eq=False)

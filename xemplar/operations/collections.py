@@ -156,7 +156,7 @@ class Collections:
         key: str | None,
         case_id: str,
         note: str = "",
-        search: Mapping[str, Any] | None = None,
+        search: str = "",
     ) -> None:
         """Put a case into a collection of the key, or replace its note and conditions.
 
@@ -178,7 +178,7 @@ class Collections:
         key: str | None,
         query: SavedQuery,
         note: str = "",
-        search: Mapping[str, Any] | None = None,
+        search: str = "",
     ) -> None:
         """Save a query in a collection of the key, or replace its note and conditions.
 
@@ -264,7 +264,7 @@ class Collections:
 
     def _entry(self, collection_id: str, row: Any) -> CollectionEntry:
         said = self._unseal(row.sealed, f"{collection_id} {row.subject}") or {}
-        note, search = said.get("note", ""), said.get("search", {})
+        note, search = said.get("note", ""), said.get("search", "")
         until = row.saved_at and row.saved_at + timedelta(days=self._days)
         return CollectionEntry(row.subject, row.case, row.added_at, until, note, search)
 
@@ -274,11 +274,11 @@ class Collections:
         collection_id: str,
         subject: str,
         note: str,
-        search: Mapping[str, Any] | None,
+        search: str,
         **which: int | str,
     ) -> None:
         """Insert or replace an entry, which keeps its place."""
-        sealed = self._seal({"note": note, "search": search or {}}, f"{collection_id} {subject}")
+        sealed = self._seal({"note": note, "search": search}, f"{collection_id} {subject}")
         now = datetime.now(UTC)
         values = {"collection": collection_id, "subject": subject, "added_at": now, **which}
         statement = self._insert(CollectionEntryRow).values(**values, sealed=sealed)

@@ -59,7 +59,7 @@ def test_a_collection_holds_cases_and_queries_with_their_notes(
 ) -> None:
     made = collections.create("ann", "Effusions", "for Friday")
     collections.put_case(made.id, "ann", case, "easily missed")
-    collections.put_query(made.id, "ann", QUERY, "same side", {"k": 8})
+    collections.put_query(made.id, "ann", QUERY, "same side", "k=8")
     found = collections.find(made.id, "ann")
     assert (found.name, found.note, found.entries, found.shared) == (
         *("Effusions", "for Friday"),
@@ -68,11 +68,11 @@ def test_a_collection_holds_cases_and_queries_with_their_notes(
     first, second = collections.entries(made.id)
     assert (first.subject, first.note, first.kept_until, first.search) == (
         *(case, "easily missed"),
-        *(None, {}),
+        *(None, ""),
     )
     assert (second.subject, second.case, second.note, second.search) == (
         *(QUERY.id, None),
-        *("same side", {"k": 8}),
+        *("same side", "k=8"),
     )
     assert second.kept_until is not None
     assert (second.kept_until - second.added_at).days in (364, 365)
@@ -95,7 +95,7 @@ def test_the_database_alone_tells_neither_texts_nor_queries(
     collections: Collections, case: str, catalog: Catalog
 ) -> None:
     made = collections.create("ann", "Effusions", "Friday").id
-    collections.put_case(made, "ann", case, "missed", {"finding": "Effusion"})
+    collections.put_case(made, "ann", case, "missed", "finding=Effusion")
     collections.put_query(made, "ann", QUERY)
     kept = b" ".join(rows(catalog))
     for text in (b"Effusion", b"Friday", b"missed", QUERY.content):
