@@ -28,6 +28,7 @@ from xemplar.archive.store import Store
 from xemplar.catalog import Case
 from xemplar.data.findings import known_finding
 from xemplar.errors import InvalidArgument
+from xemplar.imaging.radiograph import size_mm
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
@@ -81,6 +82,7 @@ def answer_out(
         archived_as=answer.archived_as,
         warnings=list(answer.warnings),
         doubts=list(answer.doubts),
+        size_mm=answer.size_mm,
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
 
@@ -161,6 +163,7 @@ def _case(found: Case, root: str) -> dict[str, Any]:
         "sex": found.sex,
         "age": found.age,
         "view": found.view,
+        "size_mm": size_mm((found.height, found.width), found.spacing_mm),
         "image_url": f"{root}/cases/{found.case_id}/image",
     }
 
