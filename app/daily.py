@@ -18,6 +18,8 @@ SHOW_NO_CASE = frozenset(
     (
         "me",
         "findings",
+        "queries",
+        "collections",
         "put_ratings",
         "put_reading",
         "reader_studies",

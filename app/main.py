@@ -22,6 +22,7 @@ from xemplar.operations.audit import Audit
 from xemplar.operations.keys import Keys
 from xemplar.operations.queries import Queries
 from xemplar.operations.rates import Rates
+from xemplar.operations.saved_queries import SavedQueries
 from xemplar.retrieval.retriever import Retriever
 
 from .audit import DAY_SECONDS, AuditTrail, forget
@@ -54,6 +55,8 @@ from .settings import ServiceSettings, read_settings
 from .tasks import Tasks
 
 WRITES_SECONDS = 5.0
+
+HOUR_SECONDS = 3600.0
 
 IDLE_SECONDS = 10.0
 """Interval at which buckets of idle callers are deleted."""
@@ -97,8 +100,9 @@ def create_app(
     rates = Rates(engine) if engine.dialect.name == "postgresql" else None
     guard = Guard(ring, settings, daily, rates)
     errors = RecentErrors()
+    saved = SavedQueries(engine, settings.archive)
     queries = RememberedQueries(
-        Queries(engine), settings.archive, settings.query_hours, settings.recent_queries
+        Queries(engine), saved, settings.archive, settings.query_hours, settings.recent_queries
     )
     concurrency = ConcurrencyLimit(
         settings.images_at_once, settings.batches_at_once, metrics.images_inside
@@ -141,6 +145,10 @@ def create_app(
             if rates is not None:
                 idle = partial(to_thread.run_sync, rates.forget)
                 tasks.start_soon(background.repeat, "rates", idle, IDLE_SECONDS)
+            outdated = partial(to_thread.run_sync, saved.forget, settings.saved_days)
+            tasks.start_soon(
+                background.repeat, "saved queries", outdated, HOUR_SECONDS, AGAIN_SECONDS
+            )
             if settings.audit_days:
                 shorten = partial(forget, audit, settings.audit_days)
                 tasks.start_soon(

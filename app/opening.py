@@ -20,6 +20,7 @@ from xemplar.imaging.preprocess import preprocess
 from xemplar.model.encoder import open_encoder
 from xemplar.model.explain import grad_cam
 from xemplar.operations.audit import Audit
+from xemplar.operations.collections import Collections
 from xemplar.operations.jobs import Jobs
 from xemplar.operations.raters import Raters
 from xemplar.operations.ratings import Ratings
@@ -142,6 +143,7 @@ class Opener:
                 retriever.store, settings.viewer_url, days=settings.study_days
             ),
             takes_reports=settings.reports,
+            collections=Collections(self.engine, retriever.store, settings.saved_days),
             errors=self.errors,
             light=queries(),
             images=queries(),

@@ -31,6 +31,7 @@ STATUSES: dict[type[errors.XemplarError], HTTPStatus] = {
     errors.PseudonymTaken: HTTPStatus.CONFLICT,
     errors.TooManyRatings: HTTPStatus.CONFLICT,
     errors.ReadingGiven: HTTPStatus.CONFLICT,
+    errors.TooManySaved: HTTPStatus.CONFLICT,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.DatasetError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,

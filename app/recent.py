@@ -4,12 +4,13 @@ Queries are kept to render their images on demand. They are dropped when newer o
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from xemplar.api import ErrorOut
-from xemplar.operations.queries import surplus
+from xemplar.operations.queries import AskedQuery, surplus
 from xemplar.retrieval.result import ExplainedQuery
 
 MAX_ERRORS = 200
@@ -91,6 +92,24 @@ class RecentQueries:
             if one is not None:
                 one.shared = True
             return one is not None
+
+    def list(self, key: str | None) -> Sequence[AskedQuery]:
+        """Return the queries of a key."""
+        with self._lock:
+            return [
+                AskedQuery(query_id, one.query.image_id, one.shared, one.at)
+                for query_id, one in self._queries.items()
+                if one.key == key
+            ]
+
+    def remove(self, query_id: str, key: str | None) -> bool:
+        """Drop a query of a key; return False if it has none of that id."""
+        with self._lock:
+            one = self._queries.get(query_id)
+            if one is None or one.key != key:
+                return False
+            del self._queries[query_id]
+            return True
 
     def has_image(self, image_id: str, key: str | None = None) -> bool:
         """Return True if a query that a key can find belongs to the image."""

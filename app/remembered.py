@@ -2,17 +2,19 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 import anyio
 from anyio import to_thread
 
-from xemplar.archive.store import Store, check_cipher
+from xemplar.archive.store import Store
 from xemplar.errors import CorruptArtefact, Mismatch, NotFound, StorageError
-from xemplar.operations.queries import Queries, RememberedQuery
+from xemplar.operations.queries import AskedQuery, Queries, RememberedQuery
+from xemplar.operations.saved_queries import SavedQueries
 from xemplar.retrieval.remembering import pack, unpack
 from xemplar.retrieval.result import Answer, ExplainedQuery, Pixels
 from xemplar.retrieval.retriever import Retriever
@@ -39,20 +41,21 @@ class RememberedQueries:
     Called from threads, except `newest` and `recall`.
     """
 
-    def __init__(self, queries: Queries, store: Store, hours: float, capacity: int) -> None:
+    def __init__(
+        self, queries: Queries, saved: SavedQueries, store: Store, hours: float, capacity: int
+    ) -> None:
         """Start with what the database holds.
 
         Args:
             queries: those in the database.
+            saved: those in readers' collections, which have their image.
             store: whose key seals them.
             hours: for which they are remembered; 0 for in memory alone.
             capacity: number remembered, in memory and in the database.
-
-        Raises:
-            ConfigurationError: the database is PostgreSQL, and nothing can be sealed.
         """
         self._recent = RecentQueries(capacity)
         self._queries = queries if hours else None
+        self._saved = saved
         self._store = store
         self._hours = hours
         self._capacity = capacity
@@ -62,8 +65,6 @@ class RememberedQueries:
         self._failed = False
         self._grew = False
         self._forget_at = 0.0
-        if self._seals:
-            check_cipher()
 
     def keep(self, answer: Answer, key: str | None) -> None:
         """Remember an answer as a key's; the first one if a query is repeated.
@@ -87,7 +88,7 @@ class RememberedQueries:
         return self._recent.recall(query_id, key)
 
     def find(self, query_id: str, key: str | None, retriever: Retriever) -> ExplainedQuery:
-        """Find a query, in memory or the database.
+        """Find a query, in memory, in a collection or in the database.
 
         Args:
             query_id: of the query.
@@ -101,6 +102,9 @@ class RememberedQueries:
         known = self._recent.recall(query_id, key)
         if known is not None:
             return known
+        saved = self._saved.find(query_id, key)  # has the image, unlike SQLite's
+        if saved is not None:
+            return unpack(saved, retriever.checkpoint)
         row = None if self._queries is None else self._queries.find(query_id, key)
         if row is None:
             raise self._unknown(query_id)
@@ -130,7 +134,41 @@ class RememberedQueries:
         """
         if self._recent.has_image(image_id, key):
             return True
+        if self._saved.has_image(image_id, key):
+            return True
         return self._queries is not None and self._queries.has_image(image_id, key)
+
+    def history(self, key: str | None, limit: int) -> Sequence[tuple[AskedQuery, datetime | None]]:
+        """Return the newest queries of a key, and until when each is remembered at most.
+
+        That is None where they are in memory alone.
+
+        Raises:
+            StorageError: the database does not answer.
+        """
+        found = {one.id: one for one in self._recent.list(key)}
+        if self._queries is not None:
+            found = {one.id: one for one in self._queries.list(key, limit)} | found
+        newest = sorted(found.values(), key=lambda one: one.at, reverse=True)[:limit]
+        if self._queries is None:
+            return [(one, None) for one in newest]
+        return [(one, one.at + timedelta(hours=self._hours)) for one in newest]
+
+    def forget(self, query_id: str, key: str | None) -> None:
+        """Forget a query of a key, which stays in the collections that it is in.
+
+        Other services of the database may have it in memory until it is displaced there.
+
+        Raises:
+            NotFound: the key has none of that id.
+            StorageError: the database does not accept it.
+        """
+        with self._one_writes:  # none is written meanwhile
+            with self._changing:
+                self._waiting.pop(query_id, None)
+            gone = self._queries is not None and self._queries.remove(query_id, key)
+            if not self._recent.remove(query_id, key) and not gone:
+                raise self._unknown(query_id)
 
     def newest(self, key: str | None) -> ExplainedQuery | None:
         """Return the query of a key that was used last in this service, if any."""

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 
 from xemplar.catalog import Access, Catalog
 from xemplar.operations.audit import Audit
+from xemplar.operations.collections import Collections
 from xemplar.operations.jobs import Jobs
 from xemplar.operations.keys import Keys
 from xemplar.operations.raters import Raters
@@ -73,6 +74,7 @@ class Services:
         queries: those that may still be explained or repeated.
         references: keeps what cases keep of their studies; None where that is nothing.
         takes_reports: whether cases may carry reports.
+        collections: readers' collections, within the caller's access.
         errors: the latest failed requests, in memory.
         light: turns of tasks that take little time.
         images: turns of tasks that decode an image; light tasks never wait for them.
@@ -88,6 +90,7 @@ class Services:
     audit: Audit
     gatherings: tuple[Gathering, ...]
     queries: RememberedQueries
+    collections: Collections
     references: StudyReferences | None
     takes_reports: bool
     errors: RecentErrors
@@ -107,6 +110,7 @@ class Services:
             retriever=self.retriever.bound(access),
             ratings=Ratings(self.catalog.engine, access),
             reader_studies=ReaderStudies(self.catalog.engine, access),
+            collections=self.collections.bound(access),
         )
 
 

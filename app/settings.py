@@ -282,6 +282,14 @@ class ServiceSettings(BaseSettings):
             "about 1.4 MB, with the sealed image); 0: in memory alone, until the service stops."
         ),
     )
+    saved_days: float = Field(
+        365.0,
+        ge=0,
+        description=(
+            "Days for which a query that a reader put into a collection is kept with its image, "
+            "sealed (about 1.4 MB each), in the catalog's database; 0: none can be saved."
+        ),
+    )
 
     reports: bool = Field(
         False,

@@ -41,6 +41,7 @@ from xemplar.catalog import Case, CaseReport
 from xemplar.data.findings import known_finding
 from xemplar.data.outcomes import Outcome
 from xemplar.errors import InputError, InvalidArgument
+from xemplar.imaging.radiograph import size_mm
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
@@ -102,6 +103,7 @@ def answer_out(
         archived_as=answer.archived_as,
         warnings=list(answer.warnings),
         doubts=list(answer.doubts),
+        size_mm=answer.size_mm,
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
 
@@ -253,6 +255,7 @@ def _case(found: Case, root: str) -> dict[str, Any]:
         "followup": found.followup,
         "day": found.day,
         "outcomes": [OutcomeOut(**vars(one)) for one in found.outcomes or ()],
+        "size_mm": size_mm((found.height, found.width), found.spacing_mm),
         "image_url": f"{root}/cases/{found.case_id}/image",
     }
 

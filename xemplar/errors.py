@@ -16,7 +16,8 @@ XemplarError
 │   ├── TooManyPatientChanges   the limit of patient changes is reached
 │   ├── PseudonymTaken          a reader's pseudonym belongs to another API key
 │   ├── TooManyRatings          an API key has saved as many ratings as allowed
-│   └── ReadingGiven            a reading of a reader study does not change
+│   ├── ReadingGiven            a reading of a reader study does not change
+│   └── TooManySaved            an API key has as many collections or saved queries as allowed
 ├── NotFound                    no such case, image or query
 ├── DatasetError                a data set's label file or folder cannot be used
 ├── ConfigurationError          invalid settings or installation
@@ -119,6 +120,10 @@ class TooManyRatings(InputError):
 
 class ReadingGiven(InputError):
     """A reading of a study was given already, or is not the next one: readings do not change."""
+
+
+class TooManySaved(InputError):
+    """An API key has reached its limit of collections, their entries or saved queries."""
 
 
 class NotFound(XemplarError):

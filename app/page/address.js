@@ -6,6 +6,8 @@
 //   #/image/5f2b6c0a9d3e4f71/rate?k=8      Rate, the cases of that answer
 //   #/admin                               Admin
 //   #/readers/3f0a7f2b8a1c9de5             Reader study
+//   #/work                                My work
+//   #/collection/9b3f6d2a81c05e74         One collection
 
 /** Parameters of `GET .../similar`; all others are the page's own. */
 export const ASKED = [
@@ -15,7 +17,7 @@ export const ASKED = [
   "like", "unlike", "region", "text", "says",
 ];
 
-const FORM = /^#\/(?:(?:(case|image|readers)\/([0-9a-f]{16})(\/rate)?|(admin)))?(?:\?(.*))?$/;
+const FORM = /^#\/(?:(case|image|collection|readers)\/([0-9a-f]{16})(\/rate)?|(admin|work))?(?:\?(.*))?$/;
 
 /** @typedef {{kind: string, id: string, rate: boolean, question: URLSearchParams, show: string | null, look: string | null, mended: boolean}} Place */
 
@@ -26,12 +28,12 @@ export function asked(question) {
   return all;
 }
 
-/** Parse the current address: kind is "ask", "case", "image" or "admin". @returns {Place} */
+/** Parse the current address: kind is "ask", "case", "image", "collection", "admin" or "work". @returns {Place} */
 export function here() {
-  const [, radiograph, id = "", rate = "", admin, query = ""] = FORM.exec(location.hash) ?? [];
+  const [, named, id = "", rate = "", other, query = ""] = FORM.exec(location.hash) ?? [];
   const all = new URLSearchParams(query);
   const question = new URLSearchParams([...all].filter(([name]) => ASKED.includes(name)));
-  return { kind: radiograph ?? admin ?? "ask", id, rate: rate !== "", question, show: all.get("show") ?? "image", look: all.get("look"), mended: all.has("mended") };
+  return { kind: named ?? other ?? "ask", id, rate: rate !== "", question, show: all.get("show") ?? "image", look: all.get("look"), mended: all.has("mended") };
 }
 
 /** Build the # of a view. @param {Partial<Omit<Place, "question">> & {question?: any}} place */
@@ -41,7 +43,7 @@ export function hashOf({ kind = "ask", id, rate, question, show, look, mended })
   if (look) all.set("look", look);
   if (mended && kind === "image") all.set("mended", "");
   const query = all.toString();
-  const place = { ask: "", admin: "admin" }[kind] ?? `${kind}/${id}${rate ? "/rate" : ""}`;
+  const place = { ask: "", admin: "admin", work: "work" }[kind] ?? `${kind}/${id}${rate ? "/rate" : ""}`;
   return `#/${place}${query ? `?${query}` : ""}`;
 }
 

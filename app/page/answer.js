@@ -62,7 +62,7 @@ export function score(near, { chance_measured_on: images }) {
  * @param {Near} near
  * @param {Answer} answer
  */
-function card(near, answer, place, open) {
+function card(near, answer, place, open, keep) {
   const { fit } = answer.maps;
   const radiograph = new Radiograph("", fit);
   radiograph.show(near.image_url, SIDE.card);
@@ -76,8 +76,12 @@ function card(near, answer, place, open) {
     class: "quiet", "data-focus": `more-${near.case_id}`, "aria-label": T.answer.moreLikeCase(near.rank),
     onclick: () => go({ kind: "case", id: near.case_id, look: null }),
   }, T.answer.moreLike);
+  const collect = h("button", {
+    class: "quiet", "data-focus": `collect-${near.case_id}`, "aria-label": T.work.collectCase(near.rank),
+    onclick: () => keep.collect("cases", near.case_id, new URLSearchParams()),
+  }, T.work.collect);
   const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), outcomes(near), findings(near), reading(near, answer),
-    marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more),
+    marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more, collect),
     near.more_of_patient.length ? timeline(near.case_id, T.answer.more(near.more_of_patient.length)) : null);
   return { near, radiograph, note, element };
 }
@@ -105,7 +109,7 @@ function finding(prediction, explained) {
 
 /** One answer on the screen. */
 export class AnswerView {
-  /** `keep` has the actions save, print, share and mend. @param {Answer} answer */
+  /** `keep` has the actions save, print, share, collect and mend. @param {Answer} answer */
   constructor(answer, place, keep) {
     this.answer = answer;
     this.at = new Date();
@@ -120,8 +124,8 @@ export class AnswerView {
       if (this.explanations.mode !== "similarity" && this.neighbours.length) go({ look: this.neighbours[0].near.case_id });
     });
     const open = (near) => go({ look: near.case_id });
-    this.neighbours = answer.neighbours.map((near) => card(near, answer, place, open));
-    this.counter = answer.counter_examples.map((near) => card(near, answer, place, open));
+    this.neighbours = answer.neighbours.map((near) => card(near, answer, place, open, keep));
+    this.counter = answer.counter_examples.map((near) => card(near, answer, place, open, keep));
     this.caption = h("p", { class: "caption" });
     const cards = [...this.neighbours, ...this.counter];
     this.explanations = new Explanations(answer, this.query, cards, this.caption);
@@ -199,6 +203,7 @@ export class AnswerView {
         this.neighbours.length ? h("a", { class: "button", href: hashOf({ ...place, rate: true, show: null, look: null }) }, T.rate.open) : null,
         h("button", { "data-focus": "save", onclick: this.keep.save }, T.record.save),
         h("button", { "data-focus": "print", onclick: this.keep.print }, T.record.print),
+        h("button", { "data-focus": "collect", onclick: () => this.keep.collect() }, T.work.collect),
         place.kind === "image" ? h("button", { "data-focus": "share", title: T.answer.shareText, onclick: this.keep.share }, T.answer.share) : null,
         this.#contrast(place), this.tools),
       answer.chance_measured_on ? h("p", { class: "faint" }, T.record.legendChance, " ", T.answer.measuredOn(answer.chance_measured_on)) : null,

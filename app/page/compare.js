@@ -30,7 +30,7 @@ export class Compare {
     this.caption = h("p", { class: "caption", role: "status" });
     this.legend = legend();
     this.tools = h("div", { class: "tools" });
-    this.viewer = new Viewer(this.panes);
+    this.viewer = new Viewer(this.panes, [answer.size_mm, near.size_mm]);
     this.element = this.#dialog();
     this.controls = overlayControls(this.element, () => this.update({ show: this.mode }));
     this.#listen();

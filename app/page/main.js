@@ -8,6 +8,8 @@ import { askView, takeRadiographs } from "./ask.js";
 import { confirmed, focused, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
 import { Compare, foresee } from "./compare.js";
+import { collect } from "./collect.js";
+import { collectionView } from "./collection.js";
 import { rateView } from "./rate.js";
 import { readersView } from "./readers.js";
 import { printRecord, saveRecord } from "./record.js";
@@ -16,6 +18,7 @@ import { T } from "./texts.js";
 import { MODES, showMode } from "./explanations.js";
 import { changed, drawn, mend } from "./mend.js";
 import { FULL } from "./pane.js";
+import { workView } from "./work.js";
 
 const THEME = "xemplar-theme";
 const ALSO = { include: "maps", prevalence: "true" };
@@ -27,7 +30,10 @@ const message = h("div", { class: "message", role: "alert" });
 const admin = h("a", { class: "button quiet", href: "#/admin", hidden: true }, T.admin.link);
 const signIn = h("button", { class: "quiet", hidden: true });
 const others = h("nav", { class: "also", "aria-label": T.ask.several, hidden: true }); // images that were sent together
-const withoutQuestion = { ask: () => askView(takeAll), admin: () => adminView(fail), readers: ({ id }) => readersView(id, fail) };
+const withoutQuestion = {
+  ask: () => askView(takeAll), admin: () => adminView(fail), readers: ({ id }) => readersView(id, fail),
+  work: () => workView(fail), collection: (place) => collectionView(place, fail),
+};
 
 let shown = null; // { key, view, answer }: what is on the screen
 let look = null;
@@ -238,7 +244,18 @@ async function share() {
   message.replaceChildren(h("p", {}, `${T.answer.shared} ${copied ? T.answer.copied : ""}`));
 }
 
-const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord), share, mend: mendShown };
+/** Put a case into a collection, by default what is asked about, with its conditions. */
+/** @type {(kind?: "cases" | "queries", id?: string, question?: URLSearchParams) => Promise<void>} */
+async function collectShown(kind = shown.place.kind === "case" ? "cases" : "queries", id = shown.place.id, question = shown.place.question) {
+  try {
+    const done = await collect(kind, id, question);
+    if (done) message.replaceChildren(h("p", {}, `${done} `, h("a", { href: hashOf({ kind: "work" }) }, T.work.link)));
+  } catch (error) {
+    fail(error, () => collectShown(kind, id, question));
+  }
+}
+
+const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord), share, mend: mendShown, collect: collectShown };
 
 /** Show the actions that the reader's key allows. */
 async function meet() {
@@ -287,7 +304,7 @@ function header() {
   return h("header", { class: "top" },
     h("a", { class: "brand", href: "#/" }, h("strong", {}, T.brand), " ", T.room),
     h("span", { class: "notice" }, T.notice), status,
-    h("nav", {}, h("a", { class: "button", href: "#/" }, T.newRadiograph), admin, signIn, theme,
+    h("nav", {}, h("a", { class: "button", href: "#/" }, T.newRadiograph), h("a", { class: "button quiet", href: "#/work" }, T.work.link), admin, signIn, theme,
       h("button", { class: "quiet", onclick: showShortcuts }, T.keys), h("a", { class: "button quiet optional", href: "docs" }, T.docs)));
 }
 
@@ -302,6 +319,8 @@ async function start() {
     r: () => shown?.answer?.neighbours.length && !look && go({ rate: true, show: null }),
     s: () => shown?.view?.keep && !look && keep.save(),
     p: () => shown?.view?.keep && !look && keep.print(),
+    a: () => shown?.view?.keep && !look && keep.collect(),
+    w: () => !look && go({ kind: "work", id: "", question: "", show: null, look: null }),
     c: () => shown?.answer?.neighbours.length && !look && go({ look: shown.answer.neighbours[0].case_id }),
     ...Object.fromEntries(MODES.map((mode, index) => [String(index + 1), () => shown?.answer && !here().rate && showMode(mode)])),
   });

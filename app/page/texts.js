@@ -7,6 +7,7 @@ import { READERS } from "./texts-readers.js";
 import { RECORD } from "./texts-record.js";
 import { STORY } from "./texts-story.js";
 import { STEERING } from "./texts-steering.js";
+import { WORK } from "./texts-work.js";
 
 const percent = (share) => {
   const value = share * 100;
@@ -132,6 +133,8 @@ export const T = {
     whole: "1:1",
     magnify: "Magnifier",
     linked: "Move together",
+    ruler: "Ruler",
+    length: (mm) => (mm === null ? "no scale: the image brings no pixel spacing" : `${mm.toFixed(0)} mm by the header`),
     preset: "Window preset",
     presets: { full: "Full range", lungs: "Lungs", bones: "Bones, mediastinum" },
     window: "Window",
@@ -204,6 +207,7 @@ export const T = {
   record: RECORD,
   steering: STEERING,
   story: STORY,
+  work: WORK,
   rate: RATE,
   readers: READERS,
   agreement: AGREEMENT,
@@ -240,6 +244,8 @@ export const T = {
       ["M held", "heat map; the image alone where the map is on"],
       ["C", "compare the first case side by side"],
       ["R", "rate the list"],
+      ["A", "add to a collection"],
+      ["W", "my work"],
       ["S P", "save the record, print it (also Ctrl P)"],
       ["0 … 5", "on a case to be rated: rate it; Delete removes the rating"],
       ["Ctrl V", "paste an image"],
@@ -255,7 +261,7 @@ export const T = {
       ["I", "invert"],
       ["F H", "flip"],
       ["R L", "turn right or left"],
-      ["X Z", "1:1, magnifier"],
+      ["X Z E", "1:1, magnifier, ruler"],
       ["7 8 9", "full range, lungs, bones"],
       ["O P", "less or more opacity"],
       ["J K", "next or previous case"],
@@ -282,6 +288,7 @@ export const T = {
       PseudonymTaken: "This pseudonym belongs to another key",
       TooManyRatings: "This key has reached its limit of ratings",
       ReadingGiven: "This film has been read",
+      TooManySaved: "There is no room for more",
       NotFound: "It no longer exists",
       Forbidden: "This is not allowed",
       Unauthorized: "An API key is needed",

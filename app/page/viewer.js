@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { lens } from "./lens.js";
 import { FULL_RANGE, GREYS } from "./pane.js";
 import { followPointers } from "./pointer.js";
+import { Ruler } from "./ruler.js";
 import { T } from "./texts.js";
 
 const ZOOM = { most: 16, step: 1.25 };
@@ -14,9 +15,10 @@ const PLAIN = { scale: 1, x: 0, y: 0, ...FULL_RANGE, invert: false, flip: false,
 export const PRESETS = { full: FULL_RANGE, lungs: { window: 130, level: 75 }, bones: { window: 130, level: 180 } };
 
 export class Viewer {
-  /** @param {import("./pane.js").Pane[]} panes */
-  constructor(panes) {
+  /** `sizes` are those of the images in mm, null where unknown. @param {import("./pane.js").Pane[]} panes @param {(number[] | null)[]} sizes */
+  constructor(panes, sizes) {
     this.panes = panes;
+    this.rulers = panes.map((pane, side) => new Ruler(pane, sizes[side]));
     this.state = { ...PLAIN };
     this.apart = panes.map(() => ({ x: 0, y: 0 })); // moves of each pane alone
     this.lens = lens(panes);
@@ -27,6 +29,7 @@ export class Viewer {
     this.linked = h("input", { type: "checkbox", "data-focus": "compare-linked", onchange: () => this.#link() });
     this.linked.checked = true;
     this.magnify = button("magnify", () => this.magnifier(!this.lens.on));
+    this.measure = button("ruler", () => this.ruler(!this.rulers[0].on));
     this.preset = h("select", { "aria-label": T.compare.preset, "data-focus": "compare-preset", onchange: ({ target }) => this.set(PRESETS[target.value]) },
       Object.keys(PRESETS).map((name) => h("option", { value: name }, T.compare.presets[name])));
     followPointers(panes.map((pane) => pane.stage), {
@@ -42,7 +45,7 @@ export class Viewer {
     const slider = (name) => h("label", { class: "slider" }, T.compare[name], this.sliders[name]);
     return [this.preset, slider("window"), slider("level"), this.toggles.invert, this.toggles.flip,
       button("turn", () => this.turn(1)), button("zoomOut", () => this.zoom(1 / ZOOM.step)), button("zoomIn", () => this.zoom(ZOOM.step)),
-      button("whole", () => this.pixels()), this.magnify, h("label", { class: "check" }, this.linked, T.compare.linked), button("reset", () => this.reset())];
+      button("whole", () => this.pixels()), this.magnify, this.measure, h("label", { class: "check" }, this.linked, T.compare.linked), button("reset", () => this.reset())];
   }
 
   /** Actions of keys, like OHIF's where it has one. */
@@ -51,7 +54,7 @@ export class Viewer {
     return {
       "+": () => this.zoom(ZOOM.step), "=": () => this.zoom(ZOOM.step), "-": () => this.zoom(1 / ZOOM.step),
       0: () => this.reset(), i: () => this.set({ invert: !state.invert }), f: () => this.set({ flip: !state.flip }), h: () => this.set({ flip: !state.flip }),
-      r: () => this.turn(1), l: () => this.turn(-1), z: () => this.magnifier(!this.lens.on), x: () => this.pixels(),
+      r: () => this.turn(1), l: () => this.turn(-1), z: () => this.magnifier(!this.lens.on), e: () => this.ruler(!this.rulers[0].on), x: () => this.pixels(),
       w: () => this.set({ window: state.window + STEP / 4 }), s: () => this.set({ window: state.window - STEP / 4 }),
       d: () => this.set({ level: state.level + STEP / 4 }), a: () => this.set({ level: state.level - STEP / 4 }),
       ...Object.fromEntries(Object.entries(PRESETS).map(([name, preset], at) => [String(at + 7), () => { this.preset.value = name; this.set(preset); }])),
@@ -77,6 +80,7 @@ export class Viewer {
       this.drawing = null;
       for (const [side, pane] of this.panes.entries()) {
         pane.move({ ...state, x: state.x + this.apart[side].x, y: state.y + this.apart[side].y });
+        this.rulers[side].draw();
         if (["window", "level", "invert"].some((name) => pane.greys[name] !== state[name])) pane.grey(state);
       }
     });
@@ -114,7 +118,17 @@ export class Viewer {
     this.magnify.setAttribute("aria-pressed", String(on));
   }
 
+  /** Measure by dragging, or move the images again. */
+  ruler(on) {
+    for (const one of this.rulers) {
+      one.on = on;
+      if (!on) one.clear();
+    }
+    this.measure.setAttribute("aria-pressed", String(on));
+  }
+
   reset() {
+    for (const one of this.rulers) one.clear();
     this.apart = this.panes.map(() => ({ x: 0, y: 0 }));
     this.preset.value = "full";
     this.set(PLAIN);

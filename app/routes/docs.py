@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
-from xemplar.api.examples import CASE_ID, JOB_ID, QUERY_ID
+from xemplar.api.examples import CASE_ID, COLLECTION_ID, JOB_ID, QUERY_ID
 from xemplar.errors import XemplarError
 from xemplar.operations.keys import Role
 
@@ -68,10 +68,12 @@ def _real(services: Services, key: str | None) -> dict[str, str]:
     newest = services.queries.newest(key)
     cases = [*services.catalog.page(services.retriever.checkpoint.digest, limit=1)]
     jobs = services.jobs.newest(1)
+    collections = services.collections.list(key)
     real = {
         QUERY_ID: newest.query_id if newest is not None else None,
         CASE_ID: cases[0].case_id if cases else None,
         JOB_ID: jobs[0].id if jobs else None,
+        COLLECTION_ID: collections[0].id if collections else None,
     }
     return {example: one for example, one in real.items() if one is not None}
 

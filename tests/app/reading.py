@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import FilePayload, Page, Route, expect
 from xemplar_app.main import create_app
 from xemplar_app.settings import ServiceSettings
 
@@ -27,7 +27,7 @@ CHROMIUM = (
 SCREENS = {"desk": (1280, 720), "tablet": (768, 1024)}
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 IMAGE = encoded(drawn_image(77, 600, 450))
-SENT = {"name": "image.png", "mimeType": "image/png", "buffer": IMAGE}
+SENT: FilePayload = {"name": "image.png", "mimeType": "image/png", "buffer": IMAGE}
 
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None,

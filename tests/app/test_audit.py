@@ -132,6 +132,7 @@ def test_every_address_with_a_key_is_audited_or_shows_no_case(client: TestClient
         *("query_image", "query_overlay", "query_evidence", "query_matches", "query_ratings"),
         *("similar", "query_similar", "query_ranking", "case_ranking", "ratings_csv"),
         *("next_reading", "readings_csv"),
+        "collection",
     }
     assert looks - SHOW_NO_CASE == audited
 

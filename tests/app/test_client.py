@@ -30,6 +30,9 @@ from xemplar.api import (
     CaseOut,
     CaseRankingParameters,
     CaseRating,
+    CollectionChange,
+    CollectionIn,
+    EntryIn,
     NewKey,
     Problem,
     QueryParameters,
@@ -244,6 +247,31 @@ def test_a_query_is_shared_and_a_pseudonym_given(
     assert jpeg_size(admin.query_image(answer.query_id))
     assert admin.give_rater("ann", RaterOwner(key=key.id)) == RaterOut(rater="ann", key=key.id)
     assert admin.raters() == [RaterOut(rater="ann", key=key.id)]
+
+
+# ---- collections ----------------------------------------------------------------------------
+
+
+def test_a_query_and_a_case_are_collected_and_taken_out(changing: Client) -> None:
+    answer = changing.query(IMAGE)
+    case = answer.neighbours[0].case_id
+    assert answer.query_id in [one.query_id for one in changing.queries()]
+    made = changing.create_collection(CollectionIn(name="Effusions", note="for Friday"))
+    changing.collect_query(made.collection_id, answer.query_id, EntryIn(search="k=3"))
+    changing.collect_case(made.collection_id, case, EntryIn(note="like it"))
+    changed = changing.change_collection(made.collection_id, CollectionChange(shared=True))
+    assert (changed.name, changed.note, changed.shared) == ("Effusions", "for Friday", True)
+    found = changing.collection(made.collection_id)
+    assert [(one.id, one.note, one.search) for one in found.content] == [
+        (answer.query_id, "", "k=3"),
+        (case, "like it", ""),
+    ]
+    changing.remove_entry(made.collection_id, case)
+    changing.forget_query(answer.query_id)
+    assert [one.entries for one in changing.collections()] == [1]
+    assert jpeg_size(changing.query_image(answer.query_id))  # it is saved
+    changing.remove_collection(made.collection_id)
+    assert changing.collections() == []
 
 
 # ---- cases ----------------------------------------------------------------------------------

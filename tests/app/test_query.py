@@ -218,3 +218,15 @@ def test_similar_cases_of_nothing_and_with_a_misspelt_word_are_refused(client: T
     problem(client.get(f"/cases/{'0' * 16}/similar"), 404, "NotFound")
     refused = client.get(f"/cases/{'0' * 16}/similar", params={"samepatient": True})
     assert "samepatient" in problem(refused, 422, "InvalidRequest")
+
+
+def test_the_size_in_millimetres_is_that_of_the_header_and_stays_with_the_query(
+    client: TestClient,
+) -> None:
+    image = drawn_image(11, 600, 450)
+    answer = ask(client, dicom(image, ImagerPixelSpacing=[0.5, 0.4]))
+    assert answer["size_mm"] == pytest.approx([image.shape[0] * 0.5, image.shape[1] * 0.4])
+    again = client.get(f"/queries/{answer['query_id']}/similar").json()
+    assert again["size_mm"] == answer["size_mm"]
+    assert {near["size_mm"] for near in answer["neighbours"]} == {None}  # PNGs have none
+    assert ask(client, encoded(image))["size_mm"] is None

@@ -13,7 +13,7 @@ WRITERS = {"put_case", "change_case", "remove_case"}
 ADMINS = {
     *("reindex", "jobs", "job", "cancel_job", "index_generations", "publish_generation"),
     *("keys", "create_key", "revoke_key", "audit", "errors", "ratings_csv"),
-    *("raters", "give_rater", "readings_csv"),
+    *("raters", "give_rater", "readings_csv", "give_collections"),
 }
 
 

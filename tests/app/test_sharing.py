@@ -30,10 +30,10 @@ def addresses(client: TestClient, query: str) -> Iterator[tuple[str, str]]:
     """(method, path) of all that is said of a query, as the OpenAPI document lists them."""
     case = client.get("/cases").json()["cases"][0]["case_id"]
     for path, methods in client.get("/openapi.json").json()["paths"].items():
-        if "{query_id}" in path:
+        if "{query_id}" in path and "{collection_id}" not in path:
             filled = path.replace("{query_id}", query).replace("{case_id}", case)
             rater = "?rater=bob" if path.endswith("ranking") else ""
-            for method in methods:
+            for method in methods.keys() - {"delete"}:  # it would end the test
                 yield method, filled + rater
 
 

@@ -31,18 +31,25 @@ REQUIRED = {"finding": "Effusion", "rater": "ann"}
 BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
     "change_case": lambda _: {"json": {"sex": "F"}},
     "put_ratings": lambda case: {"json": {"ratings": [{"case_id": case, "rating": 1}]}},
+    "create_collection": lambda _: {"json": {"name": "mine"}},
+    "change_collection": lambda _: {"json": {"note": "mine"}},
+    "collect_case": lambda _: {"json": {}},
+    "collect_query": lambda _: {"json": {}},
     "query": lambda _: {"files": {"image": IMAGE}},
     "query_batch": lambda _: {"files": [("image", IMAGE), ("image", IMAGE)]},
     "query_series": lambda _: {"files": [("image", IMAGE), ("image", IMAGE)]},
     "put_case": lambda _: {"files": {"image": NEW}},
 }
 
+CHANGES = ("remove_case", "put_case", "forget_query", "remove_collection", "remove_entry")
+"""Operations whose answers show no case, and after which others have nothing to answer."""
+
 NAMES_A_CASE = {"case_id", "exclude", "exclude_patient_of"}
 """Parameters that name a case; `put_ratings` names one in its body."""
 
 NO_CASES = {
     *("job_id", "name", "key_id"),  # administrators see all sources
-    *("image_id", "query_id"),  # of what the caller has
+    *("image_id", "query_id", "collection_id", "entry_id"),  # of what the caller has
 }
 """Other parameters in paths. A new one must be listed, and thought of."""
 
@@ -106,6 +113,11 @@ def sent(
     return client.request(method, path, params=params, **body)
 
 
+def made_collection(client: TestClient) -> str:
+    collection: str = client.post("/collections", json={"name": "mine"}).json()["collection_id"]
+    return collection
+
+
 def told(response: httpx2.Response, *ids: str) -> tuple[int, str]:
     """Status and text of an answer, without the request's own id and what it asked for."""
     text = response.text.replace(response.headers["x-request-id"], "")
@@ -120,6 +132,7 @@ def test_each_operation_answers_for_a_case_of_another_source_as_for_one_that_is_
     client, (other, *_) = caller(Role.WRITER, "ward-a"), wards["ward-b"]
     answer = ask(client, IMAGE)
     ids = {"query_id": answer["query_id"], "image_id": "f" * 16, "rater": "ann"}
+    ids["collection_id"] = made_collection(client)
     walked = set()
     for operation in operations(client):
         name, _, path, parameters = operation
@@ -160,7 +173,7 @@ def test_each_operation_answers_for_a_case_of_another_source_as_for_one_that_is_
             "case_overlay",
             "case_evidence",
         ),
-        *("put_ratings", "change_case", "remove_case"),
+        *("put_ratings", "change_case", "remove_case", "collect_case"),
     }
     whole = caller(Role.ADMIN)
     unchanged = whole.get(f"/cases/{other.case_id}").json()
@@ -179,9 +192,10 @@ def test_no_answer_of_any_operation_tells_a_case_of_another_source(
     answer = ask(client, IMAGE)
     mine = wards["ward-a"][0].case_id
     ids = {"query_id": answer["query_id"], "image_id": "f" * 16, "rater": "ann", "case_id": mine}
+    ids["collection_id"] = made_collection(client)
     walked = {}
     for operation in operations(client):
-        if operation[0] in ("remove_case", "put_case"):
+        if operation[0] in CHANGES:
             continue
         k = {"k": str(CASES)} if any(p["name"] == "k" for p in operation[3]) else {}
         response = sent(client, operation, ids, **k)

@@ -69,6 +69,17 @@ class OutcomeOut(BaseModel):
     )
 
 
+SizeMm = Annotated[
+    tuple[float, float] | None,
+    Field(
+        description="Height and width of the image in millimetres, by the pixel spacing of its "
+        "DICOM header, mostly that at the detector: what is nearer to the tube is smaller than it "
+        "appears. Null where there is none.",
+        examples=[[426.0, 350.0]],
+    ),
+]
+
+
 class CaseOut(BaseModel):
     """Past case."""
 
@@ -91,6 +102,7 @@ class CaseOut(BaseModel):
     outcomes: list[OutcomeOut] = Field(
         description="What the study turned out to be; empty if nothing was verified."
     )
+    size_mm: SizeMm
     image_url: str
 
 
@@ -360,6 +372,7 @@ class AnswerOut(BaseModel):
         "among adults, an animal or a photograph; by the DICOM header not frontal, not a chest, or "
         "with text burnt in."
     )
+    size_mm: SizeMm
     timings_ms: dict[str, float] = Field(
         description="Milliseconds per stage, in order: decode, preprocess, encode, search, "
         "explain, describe, and render with include. Their sum is the total, without transfer and "

@@ -19,17 +19,15 @@ import os
 import secrets
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from xemplar.archive.artefact import length_prefixed, write_file
 from xemplar.archive.permissions import make_folder
 from xemplar.archive.storage_errors import writing_files
-from xemplar.errors import ConfigurationError, CorruptArtefact, Mismatch
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from xemplar.errors import CorruptArtefact, Mismatch
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -169,7 +167,6 @@ class Store:
             name: under which it is kept; needed again to open it.
 
         Raises:
-            ConfigurationError: see `check_cipher`.
             CorruptArtefact: the key file is damaged.
             StorageError: the key does not exist yet and cannot be written.
         """
@@ -182,8 +179,6 @@ class Store:
         Raises:
             Mismatch: it was sealed by a store with another key, for another name, or changed.
         """
-        from cryptography.exceptions import InvalidTag
-
         nonce, content = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         try:
             return self._cipher.decrypt(nonce, content, name.encode())
@@ -194,10 +189,7 @@ class Store:
             ) from error
 
     @cached_property
-    def _cipher(self) -> "AESGCM":
-        check_cipher()
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
+    def _cipher(self) -> AESGCM:
         return AESGCM(hmac.digest(self._key, b"\xfe remembered queries", hashlib.sha256))
 
     def _keyed(self, message: bytes) -> str:
@@ -235,16 +227,3 @@ class Store:
             pass  # another process was first; use its key
         finally:
             beside.unlink(missing_ok=True)
-
-
-def check_cipher() -> None:
-    """Check that `Store.seal` works here.
-
-    Raises:
-        ConfigurationError: the package cryptography is not installed.
-    """
-    if find_spec("cryptography") is None:
-        raise ConfigurationError(
-            "sealed queries (PostgreSQL) and references to studies (XEMPLAR_VIEWER_URL) need the "
-            "package cryptography; install it with `pip install cryptography`"
-        )

@@ -90,6 +90,12 @@ class CatalogReader:
             row = session.scalar(query)
             return None if row is None else case_of(row)
 
+    def known(self, case_ids: Collection[str]) -> frozenset[str]:
+        """Return those of some case ids that are cases; `MOST_VALUES` of them at most."""
+        query = select(CaseRow.case_id).where(CaseRow.case_id.in_(case_ids))
+        with self._reading() as connection:
+            return frozenset(connection.scalars(query.where(*self.access.conditions())))
+
     def reference(self, case_id: str) -> bytes | None:
         """Return the sealed reference of a case to its study; None if none is kept."""
         query = select(ReferenceRow.sealed).join(CaseRow, CaseRow.id == ReferenceRow.case)

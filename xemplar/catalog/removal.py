@@ -10,6 +10,7 @@ from xemplar.catalog.tables import (
     EarlierRatingRow,
     RatingRow,
     RememberedQueryRow,
+    SavedQueryRow,
     UnknownImageRow,
 )
 
@@ -47,5 +48,6 @@ def _without_values(details: Mapping[str, Any] | None) -> Mapping[str, Any] | No
 
 def delete_uses(connection: Connection, image_ids: Collection[str]) -> None:
     """Delete ratings and queries of images, in the transaction that removes their cases."""
-    for table in (RatingRow, EarlierRatingRow, UnknownImageRow, RememberedQueryRow):
+    used = (RatingRow, EarlierRatingRow, UnknownImageRow, RememberedQueryRow, SavedQueryRow)
+    for table in used:
         connection.execute(delete(table).where(table.image_id.in_(image_ids)))

@@ -389,6 +389,48 @@ class RememberedQueryRow(Base):
     content: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class CollectionRow(Base):
+    """A reader's collection of cases and queries; see `xemplar.operations.collections`."""
+
+    __tablename__ = "collections"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)  # random
+    key: Mapped[str | None] = mapped_column(String(16), index=True)  # owner; None without keys
+    shared: Mapped[bool]
+    changed_at: Mapped[datetime] = mapped_column(UtcTime)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)  # name and note
+
+
+class SavedQueryRow(Base):
+    """A query that is in a collection, with its image, sealed."""
+
+    __tablename__ = "saved_queries"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    image_id: Mapped[str] = mapped_column(String(16), index=True)
+    saved_at: Mapped[datetime] = mapped_column(UtcTime, index=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class CollectionEntryRow(Base):
+    """A case or a saved query in a collection: one of the two is set."""
+
+    __tablename__ = "collection_entries"
+
+    collection: Mapped[str] = mapped_column(
+        String(16), ForeignKey(CollectionRow.id, ondelete="CASCADE"), primary_key=True
+    )
+    subject: Mapped[str] = mapped_column(String(16), primary_key=True)  # id of case or query
+    case: Mapped[int | None] = mapped_column(
+        Number, ForeignKey(CaseRow.id, ondelete="CASCADE"), index=True
+    )
+    query: Mapped[str | None] = mapped_column(
+        String(16), ForeignKey(SavedQueryRow.id, ondelete="CASCADE"), index=True
+    )
+    added_at: Mapped[datetime] = mapped_column(UtcTime)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)  # note and conditions of the search
+
+
 class RateRow(Base):
     """A caller's token bucket, shared by the services of a database; see `Rates`."""
 

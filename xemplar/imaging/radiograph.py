@@ -70,6 +70,20 @@ class Radiograph:
     age: int | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def size_mm(self) -> tuple[float, float] | None:
+        """(height, width) in millimetres, by the spacing; None if that is unknown."""
+        return size_mm(self.source_size, self.spacing_mm)
+
+
+def size_mm(
+    size: tuple[int, int], spacing_mm: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Compute an image's (height, width) in millimetres; None if its spacing is unknown."""
+    if spacing_mm is None:
+        return None
+    return size[0] * spacing_mm[0], size[1] * spacing_mm[1]
+
 
 def check_size(width: int, height: int, limits: Limits) -> None:
     """Reject an image size outside the limits.

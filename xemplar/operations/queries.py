@@ -13,6 +13,23 @@ from xemplar.catalog.schema import reading, writing
 from xemplar.catalog.tables import RememberedQueryRow as Row
 
 
+@dataclass(frozen=True)
+class AskedQuery:
+    """A query, without what explains it.
+
+    Attributes:
+        id: query id.
+        image_id: of its image, like a case id.
+        shared: whether all keys may see it.
+        at: when it was asked, UTC.
+    """
+
+    id: str
+    image_id: str
+    shared: bool
+    at: datetime
+
+
 @dataclass(frozen=True, eq=False)
 class RememberedQuery:
     """A query and who may see it.
@@ -82,6 +99,27 @@ class Queries:
         with writing(self._engine) as connection:
             return connection.execute(update(Row).where(mine).values(shared=True)).rowcount > 0
 
+    def list(self, key: str | None, limit: int) -> Sequence[AskedQuery]:
+        """Return the newest queries of a key, without what explains them.
+
+        Raises:
+            StorageError: as `find`.
+        """
+        query = select(Row.id, Row.image_id, Row.shared, Row.at).where(_owned(key))
+        with reading(self._engine) as connection:
+            found = connection.execute(query.order_by(Row.at.desc(), Row.id).limit(limit))
+            return [AskedQuery(*row) for row in found]
+
+    def remove(self, query_id: str, key: str | None) -> bool:
+        """Delete a query of a key; return False if it has none of that id.
+
+        Raises:
+            StorageError: it was not deleted.
+        """
+        mine = delete(Row).where(Row.id == query_id, _owned(key))
+        with writing(self._engine) as connection:
+            return connection.execute(mine).rowcount > 0
+
     def has_image(self, image_id: str, key: str | None) -> bool:
         """Return whether the caller may see a query of this image.
 
@@ -138,4 +176,8 @@ def surplus(queries: Iterable[tuple[str, str | None]], capacity: int) -> list[st
 
 
 def _is_for(key: str | None) -> ColumnElement[bool]:
-    return or_(Row.shared, Row.key.is_(None) if key is None else Row.key == key)
+    return or_(Row.shared, _owned(key))
+
+
+def _owned(key: str | None) -> ColumnElement[bool]:
+    return Row.key.is_(None) if key is None else Row.key == key

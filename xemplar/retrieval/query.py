@@ -43,6 +43,7 @@ class Query:
         pixels: of the image; None if they were forgotten.
         warnings: doubts about the image, as messages.
         doubts: kinds of those for which there is a remedy.
+        size_mm: (height, width) of the image in millimetres; None if unknown.
         watch: time spent so far, by stage.
     """
 
@@ -50,6 +51,7 @@ class Query:
     pixels: Pixels | None
     warnings: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+    size_mm: tuple[float, float] | None = None
     watch: Stopwatch = field(default_factory=Stopwatch)
 
 
@@ -94,7 +96,7 @@ def read(data: bytes, decode: Decode, live: Snapshot) -> NewQuery:
     image = shrink(radiograph.pixels, DISPLAY_SIDE)
     watch.stage("preprocess")
     pixels = Pixels(image, inputs)
-    about = radiograph.warnings, header_doubts(radiograph)
+    about = radiograph.warnings, header_doubts(radiograph), radiograph.size_mm
     return NewQuery(case_id_of(radiograph.sha256), pixels, *about, watch)
 
 
@@ -212,6 +214,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         words=scope.words,
         warnings=query.warnings,
         doubts=query.doubts,
+        size_mm=query.size_mm,
         timings_ms=query.watch.timings_ms,
     )
 

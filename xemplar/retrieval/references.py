@@ -7,7 +7,7 @@ so the catalog alone names no study and no day.
 import re
 from dataclasses import dataclass
 
-from xemplar.archive.store import Store, check_cipher
+from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, case_id_of
 from xemplar.errors import ConfigurationError
 from xemplar.imaging.dicom.study import study_day, study_uid
@@ -91,11 +91,10 @@ def study_references(
     """Return what keeps references and days of studies; None if neither is to be kept.
 
     Raises:
-        ConfigurationError: the address is none, or nothing can be sealed.
+        ConfigurationError: the address is none.
     """
     if viewer_url:
         check_viewer_url(viewer_url)
-        check_cipher()
     return StudyReferences(store, viewer_url, days) if viewer_url or days else None
 
 

@@ -29,6 +29,7 @@ def pack(query: ExplainedQuery, *, with_pixels: bool) -> bytes:
         "explained": query.explained,
         "warnings": query.warnings,
         "doubts": query.doubts,
+        "size_mm": query.size_mm,
     }
     features = query.features
     arrays = {
@@ -66,7 +67,9 @@ def unpack(content: bytes, checkpoint: Checkpoint) -> ExplainedQuery:
             | {
                 "predictions": tuple(Prediction(**one) for one in about["predictions"]),
                 "warnings": tuple(about["warnings"]),
-                "doubts": tuple(about.get("doubts", ())),  # older queries have none
+                # older queries have neither
+                "doubts": tuple(about.get("doubts", ())),
+                "size_mm": tuple(size) if (size := about.get("size_mm")) else None,
             },
         )
     except (SafetensorError, ValueError, KeyError, TypeError) as error:

@@ -121,6 +121,7 @@ class ExplainedQuery:
         explained: the finding that the overlays explain.
         warnings: problems with the image, as messages; empty if there are none.
         doubts: kinds of those for which there is a remedy.
+        size_mm: (height, width) of the image in millimetres; None if unknown.
     """
 
     query_id: str
@@ -133,6 +134,7 @@ class ExplainedQuery:
     explained: str
     warnings: tuple[str, ...]
     doubts: tuple[Doubt, ...]
+    size_mm: tuple[float, float] | None
 
     @property
     def image(self) -> npt.NDArray[np.uint8]:

@@ -18,6 +18,7 @@ from xemplar.catalog import Case, Catalog, Description, open_catalog
 from xemplar.data.findings import finding_index
 from xemplar.errors import InputError, NotARadiograph, NotFound
 from xemplar.imaging import Radiograph, decode
+from xemplar.imaging.radiograph import size_mm
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder, open_encoder
 from xemplar.retrieval.duplicates import StoredImages, case_of_image
@@ -181,7 +182,8 @@ class Retriever(StoreFollower):
         image = self.media.display(case.image_sha256)
         inputs = self.media.input(case.image_sha256, question.live.checkpoint.card.spec)
         watch.stage("decode")
-        query = NewQuery(case_id, Pixels(image, inputs), watch=watch, indexed=True)
+        pixels, size = Pixels(image, inputs), size_mm((case.height, case.width), case.spacing_mm)
+        query = NewQuery(case_id, pixels, size_mm=size, watch=watch, indexed=True)
         return _answer(query, question)
 
     def again(self, answer: ExplainedQuery, search: Search) -> Answer:
@@ -197,7 +199,8 @@ class Retriever(StoreFollower):
         """
         question = self._question(search)
         question.live.check_gave(answer)
-        query = Query(answer.image_id, answer.pixels, answer.warnings, answer.doubts)
+        about = answer.warnings, answer.doubts, answer.size_mm
+        query = Query(answer.image_id, answer.pixels, *about)
         return replace(answer_of(query, answer.features, question), query_id=answer.query_id)
 
     def indexed(self, case_id: str) -> Case:

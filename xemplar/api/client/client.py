@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from xemplar.api import (
     Agreement,
     AnswerOut,
+    AskedQuery,
     AuditEntryOut,
     AuditPage,
     AuditParameters,
@@ -27,12 +28,20 @@ from xemplar.api import (
     CaseOut,
     CasePage,
     CaseRankingParameters,
+    CollectionChange,
+    CollectionDetailOut,
+    CollectionIn,
+    CollectionList,
+    CollectionOut,
+    CollectionOwner,
+    EntryIn,
     ErrorList,
     ErrorOut,
     FindingList,
     FindingOut,
     GenerationList,
     GenerationOut,
+    GivenCollections,
     Health,
     JobList,
     JobOut,
@@ -43,6 +52,7 @@ from xemplar.api import (
     NewKey,
     NewKeyOut,
     Problem,
+    QueryHistory,
     QueryParameters,
     RankingParameters,
     RaterList,
@@ -183,6 +193,62 @@ class Client(ReaderStudyOperations):
     def share_query(self, query_id: str) -> None:
         """Lets every key see a query and its answer, while the service remembers them."""
         self._service.send("POST", _path("queries", query_id, "share"))
+
+    def queries(self, limit: int = 50) -> list[AskedQuery]:
+        """Lists the caller's remembered queries, newest first, at most 200."""
+        asked = {"limit": limit}
+        return self._service.read(QueryHistory, "GET", "/queries", params=asked).queries
+
+    def forget_query(self, query_id: str) -> None:
+        """Makes the service forget a query of the caller; collections keep it."""
+        self._service.send("DELETE", _path("queries", query_id), repeatable=False)
+
+    # ---- collections -------------------------------------------------------------------------
+
+    def collections(self) -> list[CollectionOut]:
+        """Lists the caller's collections, those that changed last first."""
+        return self._service.read(CollectionList, "GET", "/collections").collections
+
+    def create_collection(self, collection: CollectionIn) -> CollectionOut:
+        """Makes an empty collection."""
+        fields = _asked(collection)
+        return self._service.read(
+            CollectionOut, "POST", "/collections", json=fields, repeatable=False
+        )
+
+    def collection(self, collection_id: str) -> CollectionDetailOut:
+        """Returns a collection of the caller, or a shared one, with its content."""
+        path = _path("collections", collection_id)
+        return self._service.read(CollectionDetailOut, "GET", path)
+
+    def change_collection(self, collection_id: str, change: CollectionChange) -> CollectionOut:
+        """Changes the given fields of a collection; `shared` lets every key read it."""
+        fields, path = _asked(change), _path("collections", collection_id)
+        return self._service.read(CollectionOut, "PATCH", path, json=fields)
+
+    def remove_collection(self, collection_id: str) -> None:
+        """Deletes a collection, and the queries that are in no other."""
+        self._service.send("DELETE", _path("collections", collection_id), repeatable=False)
+
+    def collect_case(self, collection_id: str, case_id: str, entry: EntryIn = EntryIn()) -> None:
+        """Puts a case into a collection, or replaces its note."""
+        path = _path("collections", collection_id, "cases", case_id)
+        self._service.send("PUT", path, json=_asked(entry))
+
+    def collect_query(self, collection_id: str, query_id: str, entry: EntryIn = EntryIn()) -> None:
+        """Saves a query with its image in a collection, or replaces its note."""
+        path = _path("collections", collection_id, "queries", query_id)
+        self._service.send("PUT", path, json=_asked(entry))
+
+    def remove_entry(self, collection_id: str, entry_id: str) -> None:
+        """Takes a case or a query out of a collection."""
+        path = _path("collections", collection_id, "entries", entry_id)
+        self._service.send("DELETE", path, repeatable=False)
+
+    def give_collections(self, key_id: str, owner: CollectionOwner) -> GivenCollections:
+        """Gives a key all collections of another one, such as one that expired."""
+        path, fields = _path("keys", key_id, "collections"), owner.model_dump()
+        return self._service.read(GivenCollections, "POST", path, json=fields)
 
     # ---- ratings -----------------------------------------------------------------------------
 
