@@ -9,11 +9,12 @@ TEMPORARY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -g
 TESTS := $(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest
 # for those that mostly wait, for a browser, a kill, a database
 WAITING := --dist loadfile --no-loadscope-reorder --numprocesses
-UNIT := -m 'not system' --ignore tests/trainer --ignore-glob '*/test_page*'
+UNIT := -m 'not system and not long' --ignore tests/trainer --ignore-glob '*/test_page*'
 # parts at once: one more than processors, as each waits now and then
 PARTS := $(MAKE) --no-print-directory --keep-going --output-sync \
 	--jobs $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 # to look for them in all files would import torch and more
+LONG := $(shell grep -rl --include 'test_*.py' 'mark\.long' tests)
 SYSTEM := $(shell grep -rl --include 'test_*.py' 'mark\.system' tests | grep -v '^tests/trainer/')
 # byte code is compiled as modules are imported: most of torch's thousands never are
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
@@ -28,7 +29,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types unit service library programs explore page page-lint page-checked \
-	trainer system engines docs coverage containers lock format clean
+	trainer system thorough engines docs coverage containers lock format clean
 
 help:
 	@echo "make demo          index images, serve on http://127.0.0.1:8000, show a first answer"
@@ -37,6 +38,7 @@ help:
 	@echo "make unit          quick feedback: the unit tests alone; or a part: service library programs"
 	@echo "make explore       the unit tests with random and more examples; a restore cut at every line"
 	@echo "make system        short forms of the checks in tests/system/: load, kills, outages, full disks"
+	@echo "make thorough      what takes longest: kills of a DICOM node, the tutorial, two training processes"
 	@echo "make docs          the documentation as a site: build/site/html/index.html"
 	@echo "make coverage      the unit tests, and which lines none of them runs"
 	@echo "make containers    build the images and run Compose with them (Docker, or Podman and buildah)"
@@ -111,10 +113,14 @@ page: $(VENV)/.dev
 # apart, as in real life: no training shares a process with FAISS, OpenVINO and a web server;
 # where all did, the process now and then ended with a segmentation fault (see CONTRIBUTING)
 trainer: $(VENV)/.dev
-	$(TESTS) tests/trainer
+	$(TESTS) -m 'not long' tests/trainer
 
 system: $(VENV)/.dev
-	$(TESTS) $(WAITING) 2 -m system $(SYSTEM)
+	$(TESTS) $(WAITING) 2 -m 'system and not long' $(SYSTEM)
+
+# what takes longest for what it can find: before a release, or where one of its parts was changed
+thorough: $(VENV)/.dev
+	HYPOTHESIS_PROFILE=explore $(TESTS) $(WAITING) 2 -m long $(LONG)
 
 docs: $(VENV)/.dev
 	$(RUN) docs/generate.py

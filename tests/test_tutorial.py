@@ -64,7 +64,7 @@ def follow(steps: list[tuple[str, str]], folder: Path, environment: dict[str, st
             assert done.returncode == 0, f"{text}{done.stdout.decode()}{done.stderr.decode()}"
 
 
-@pytest.mark.system
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_tutorial_can_be_followed(tmp_path: Path, environment: dict[str, str]) -> None:
     folder = tmp_path / "tutorial"

@@ -28,6 +28,7 @@ def test_an_image_goes_to_the_archive_and_its_results_come_back_into_its_study(
         pytest.skip(str(reason))
 
 
+@pytest.mark.long
 def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     try:
         outcome = kill_node(tmp_path, count=8, kills=2, away=1)

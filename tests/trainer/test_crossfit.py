@@ -93,6 +93,7 @@ def test_what_a_network_said_before_a_kill_is_not_asked_again(
     assert asked == [0, 1, 2, 2, 3, 4]
 
 
+@pytest.mark.long
 def test_what_networks_said_is_not_taken_over_by_a_run_with_other_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -482,17 +482,20 @@ def pair(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return folder / "out", ended.stdout
 
 
+@pytest.mark.long
 def test_both_processes_end_with_one_checkpoint(pair: tuple[Path, str]) -> None:
     out, said = pair
     assert said.count(f"ended with {load(out / 'checkpoint.safetensors').digest}") == 2
 
 
+@pytest.mark.long
 def test_two_processes_learn_in_half_as_many_steps(pair: tuple[Path, str]) -> None:
     # an epoch of two processes has 3 steps, of one 6: so it has learnt less
     assert max(float(row["val_auc"]) for row in rows(pair[0])) > 0.75
     assert [row["epoch"] for row in rows(pair[0])] == ["1", "2", "3"]
 
 
+@pytest.mark.long
 def test_two_processes_validate_the_network_that_is_kept(
     pair: tuple[Path, str], dataset: Dataset
 ) -> None:
@@ -505,6 +508,7 @@ def test_two_processes_validate_the_network_that_is_kept(
     assert masked_loss(outputs) == pytest.approx(progress["epochs"][-1]["val_loss"], abs=1e-5)
 
 
+@pytest.mark.long
 def test_settings_are_written_once_and_readable(pair: tuple[Path, str]) -> None:
     written = json.loads((pair[0] / "settings.json").read_text())
     assert written["findings"] == list(FINDINGS)

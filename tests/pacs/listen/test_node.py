@@ -78,6 +78,7 @@ def test_a_woken_loop_does_not_wait(folder: Path) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.long
 def test_a_disk_that_is_full_loses_nothing_that_was_acknowledged(
     retriever: Retriever, archive: Archive, caplog: pytest.LogCaptureFixture
 ) -> None:

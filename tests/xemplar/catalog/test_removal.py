@@ -54,6 +54,7 @@ def digests(catalog: Catalog) -> list[str]:
         return list(connection.scalars(select(CaseRow.image_sha256)))
 
 
+@pytest.mark.long
 def test_many_cases_are_removed_as_one_change(filled: Catalog) -> None:
     gone = [sha256[:16] for sha256 in digests(filled)[:-10]]
     assert filled.remove(gone) == CASES - 10
