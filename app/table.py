@@ -97,6 +97,10 @@ def _notes(title: str, notes: Sequence[str]) -> Table:
     return table
 
 
+def _outcomes(outcomes: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{one['diagnosis']} ({one['proof']})" for one in outcomes)
+
+
 def _cases(
     title: str, cases: Sequence[Mapping[str, Any]], measured_on: Mapping[str, Any] | None
 ) -> Table:
@@ -113,7 +117,8 @@ def _cases(
             f"{measured_on['images']:,} images of {plain(measured_on['source'])}"
             + ("" if ill is None else f", {ill:.0%} of which show a finding")
         )
-    for column in ("findings", "patient", "view", "source"):
+    proven = any(near["outcomes"] for near in cases)
+    for column in ("findings", *(["proven"] if proven else []), "patient", "view", "source"):
         table.add_column(column)
     for near in cases:
         table.add_row(
@@ -122,6 +127,7 @@ def _cases(
             f"{near['similarity']:.4f}",
             *([f"{near['chance']:.0%}"] if measured_on is not None else []),
             plain(", ".join(near["findings"]).replace("_", " ")) or "unknown",
+            *([_outcomes(near["outcomes"])] if proven else []),
             " ".join(str(v) for v in (near["sex"], near["age"]) if v is not None) or "-",
             plain(near["view"] or "-"),
             plain(near["source"]),

@@ -90,7 +90,7 @@ async def case_timeline(request: Request, services: BoundServices, case_id: Case
     retriever = services.retriever
 
     def work() -> Timeline:
-        return timeline(retriever.indexed(case_id), retriever.live, retriever.catalog)
+        return timeline(retriever.catalog.case(case_id), retriever.live, retriever.catalog)
 
     found = await services.light.run(work)
     record_of(request).shown = tuple(film.case.case_id for film in found.films)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from xemplar.catalog import Case, Catalog
+from xemplar.errors import NotFound
 from xemplar.retrieval.snapshot import Snapshot
 
 Order: TypeAlias = Literal["day", "followup", "partial"]
@@ -48,10 +49,15 @@ def timeline(case: Case, live: Snapshot, catalog: Catalog) -> Timeline:
     """Order the films of a case's patient that the caller may see; of an unknown one, the case.
 
     Args:
-        case: of the live generation.
-        live: names its films, and what the network calls in them.
+        case: the case.
+        live: tells which cases are indexed, and what the network calls in them.
         catalog: of the cases, restricted to the caller's limits.
+
+    Raises:
+        NotFound: the case is not in the live generation.
     """
+    if case.id not in live.generation:
+        raise NotFound(f"case {case.case_id} is not in the live index generation")
     others = catalog.cases(catalog.patient_ids(case.patient)) if case.patient else {}
     there = [one for one in ({case.id: case} | dict(others)).values() if one.id in live.generation]
     order, films = in_order(there)

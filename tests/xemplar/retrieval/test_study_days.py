@@ -80,9 +80,13 @@ def test_an_unknown_patient_has_no_day(tmp_path: Path) -> None:
     assert kept.seal(film(1, "20200301"), "0" * 64) is None
 
 
-@pytest.mark.parametrize("written", ["", "2020", "20200231", "18000101", "99990101", "2020.3.1"])
-def test_a_date_that_cannot_be_is_none(written: str) -> None:
-    assert study_day(dicom(IMAGE, StudyDate=written)) is None
+@pytest.mark.parametrize(
+    "text",
+    ["        ", "2020    ", "20200231", "18000101", "99990101", "2020.3.1", "\xb2\xb2202031"],
+)
+def test_a_date_that_cannot_be_is_none(text: str) -> None:
+    written = film(7, "20200301").replace(b"20200301", text.encode("latin-1"))
+    assert study_day(written) is None
 
 
 def test_other_files_have_no_day() -> None:
