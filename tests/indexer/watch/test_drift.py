@@ -93,10 +93,10 @@ def test_a_view_that_was_never_indexed_cannot_be_judged_and_is_told_by_the_mix()
     assert of_view(found, "LL") == Drift("LL", 40, 0)
 
 
-def test_unknown_ages_and_sexes_are_passed_over() -> None:
-    arrived = images(40, 1)
+def test_what_is_unknown_of_the_window_is_not_named() -> None:
+    arrived = images(60, 1, age=20.0)
     arrived.numbers["age"][:] = np.nan
-    one = of_view(drift(images(600, 0), arrived, draws=199), "PA")
+    one = of_view(drift(images(2000, 0), arrived), "PA")
     assert "age" not in {each.name for each in one.moved}
 
 
