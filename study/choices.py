@@ -1,4 +1,4 @@
-"""`Choices`: everything that a study's figures depend on, kept as ``study.toml``."""
+"""`Choices`: everything that a study's figures depend on, kept as study.toml."""
 
 import json
 import tomllib
@@ -133,7 +133,7 @@ _SECTIONS: Mapping[str, type[Any]] = {
 
 
 def read_choices(file: Path) -> Choices:
-    """Read ``study.toml``.
+    """Read study.toml.
 
     Raises:
         ConfigurationError: it is no TOML, of another schema, or has an unknown or unusable entry.

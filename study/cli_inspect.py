@@ -167,7 +167,7 @@ def _print(seen: "Inspection") -> None:
 
 def _print_part(console: Console, part: "Part") -> None:
     console.print(f"\n[bold{' red' if part.alarming else ''}]{plain(part.title)}[/]")
-    for sentence in part.sentences:
+    for sentence in (*part.sentences, *part.details):
         console.print(plain(sentence))
     if part.rows:
         table = Table(box=None, pad_edge=False)

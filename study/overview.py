@@ -1,4 +1,4 @@
-"""An inspection in words and tables, for the terminal and the page alike. Names no file."""
+"""An inspection in words and tables, for the terminal and the page alike. Names no image file."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -26,6 +26,7 @@ class Part:
         columns: headings of the table; empty for none.
         rows: its cells, as text.
         alarming: whether something is wrong that spoils an index or an evaluation.
+        details: sentences for the terminal alone, as they may quote a table.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Part:
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     alarming: bool = False
+    details: tuple[str, ...] = ()
 
 
 def overview(seen: Inspection) -> list[Part]:
@@ -47,7 +49,7 @@ def _table(folder: Folder) -> Part:
     dataset, sentences = folder.dataset, list[str]()
     rows = list[tuple[str, ...]]()
     if folder.refusal:
-        sentences.append(f"Not readable as it is: {folder.refusal}")
+        sentences.append("Not readable as it is.")
     if dataset is not None:
         for table in dataset.tables:
             name, delimiter = table.file.name, DELIMITERS[table.delimiter]
@@ -76,6 +78,7 @@ def _table(folder: Folder) -> Part:
         ("column", "in the table") if rows else (),
         tuple(rows),
         alarming=bool(folder.refusal),
+        details=(folder.refusal,) if folder.refusal else (),
     )
 
 

@@ -1,6 +1,6 @@
 """An inspection as one HTML file: the overview, a contact sheet, pairs of duplicates.
 
-It needs no network and runs no script. It shows patients' images, and names no file.
+It needs no network and runs no script. It shows patients' images, and names no file of theirs.
 """
 
 import base64

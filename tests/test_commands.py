@@ -46,6 +46,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "readers progress": ("readers", "progress", ID),
     "readers analyse": ("readers", "analyse", ID, "--out", "{NEW}"),
     "watch": ("watch",),
+    "export": ("export", "--out", "{NEW}"),
+    "map": ("map", "--out", "{NEW}", "--method", "pca"),
 }
 """All that read a store, with arguments that are right."""
 
@@ -137,6 +139,10 @@ BAD: dict[str, tuple[str, ...]] = {
     "a study in a file": ("study", "{IMAGES}", "--out", "{TEXT}"),
     "no study to go on with": ("study", "--out", "{EMPTY}"),
     "text for a study's choices": ("study", "--config", "{TEXT}", "--out", "{NEW}"),
+    "an export into a folder that is there": ("export", "--out", "{EMPTY}"),
+    "a format of an export that is none": ("export", "--out", "{NEW}", "--format", "xlsx"),
+    "a map onto a file": ("map", "--out", "{TEXT}"),
+    "a projection that is none": ("map", "--out", "{NEW}", "--method", "umapp"),
     "no phantoms": ("phantoms", "{NEW}", "--count", "0"),
     "an unknown study": ("evaluate", "everything", "{IMAGES}", "--out", "{NEW}"),
     "no data set": ("evaluate", "ranking", "{NOWHERE}", "--out", "{NEW}"),

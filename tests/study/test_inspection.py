@@ -22,7 +22,10 @@ def told(seen: Inspection) -> str:
     return "\n".join(
         line
         for part in overview(seen)
-        for line in (part.title, *part.sentences, *(" ".join(row) for row in part.rows))
+        for line in (
+            *(part.title, *part.sentences, *part.details),
+            *(" ".join(row) for row in part.rows),
+        )
     )
 
 
@@ -123,6 +126,15 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
     assert seen.folders[0].dataset is None
     assert "no image (PNG, JPEG, TIFF, DICOM), but no image: 1" in told(seen)
     assert inspection_page(seen)
+
+
+def test_what_a_refusal_quotes_is_not_on_the_page(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,findings,age\n1.png,Mass,12.05.1961\n")
+    seen = seen_in(tmp_path)
+    assert "12.05.1961" in told(seen)
+    page = inspection_page(seen)
+    assert "Not readable as it is." in page
+    assert "1961" not in page
 
 
 def test_one_image_of_one_class_is_told(tmp_path: Path) -> None:

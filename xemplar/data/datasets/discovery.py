@@ -118,7 +118,7 @@ class ImageLocator:
 
     def name_of(self, path: Path, written: str) -> str:
         """Name an image within the data set: as written, or relative if written as absolute."""
-        if Path(written).is_absolute() or "\\" in written:
+        if "\\" in written or Path(written).is_absolute() or PureWindowsPath(written).drive:
             return path.relative_to(self._root).as_posix()
         return written
 

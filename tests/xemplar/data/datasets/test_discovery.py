@@ -186,7 +186,10 @@ def test_another_computers_path_is_searched_by_its_ending(
 ) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "deep" / "er" / "1.png").touch()
-    assert ImageLocator(tmp_path).find(name, "here") == tmp_path / lies
+    images = ImageLocator(tmp_path)
+    path = images.find(name, "here")
+    assert path == tmp_path / lies
+    assert images.name_of(path, name) == lies
 
 
 def test_a_path_of_this_computer_outside_the_folder_is_not_searched_for(tmp_path: Path) -> None:
