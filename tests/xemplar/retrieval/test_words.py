@@ -73,8 +73,8 @@ def test_a_case_scores_the_sum_of_its_reciprocal_ranks() -> None:
     first, second, third = fuse([10, 20], [30], ranking_of({20: 2.0, 30: 1.0}))
     assert (first.case, first.image_rank, first.words_rank) == (20, 2, 1)
     assert first.score == 1 / (IMAGE_OFFSET + 2) + 1 / (WORDS_OFFSET + 1)
-    assert (second.case, second.image_rank, second.words_rank) == (10, 1, None)
-    assert (third.case, third.image_rank, third.words_rank) == (30, None, 2)
+    assert (second.case, second.image_rank, second.words_rank) == (30, None, 2)
+    assert (third.case, third.image_rank, third.words_rank) == (10, 1, None)
 
 
 @given(st.permutations(range(1, 9)))
