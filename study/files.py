@@ -50,7 +50,8 @@ def read_facts(
             unreadable.append((path, error.strerror or "it cannot be read"))
         if done % 100 == 0:
             on_progress(done)
-    on_progress(len(found) + len(unreadable))
+    if found or unreadable:
+        on_progress(len(found) + len(unreadable))
     return found, unreadable
 
 

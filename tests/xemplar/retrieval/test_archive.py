@@ -21,7 +21,7 @@ def archive(own: SmallStore) -> Iterator[Archive]:
 def test_an_image_finds_itself_first(archive: Archive, own: SmallStore) -> None:
     answer = archive.search(own.images[2], k=3)
     assert len(answer.neighbours) == 3
-    assert answer.neighbours[0].similarity == pytest.approx(1, abs=1e-3)
+    assert answer.neighbours[0].similarity == pytest.approx(1, abs=1e-2)  # bfloat16
     assert answer.neighbours[0].case.file == "image-2.png"
 
 
