@@ -6,6 +6,7 @@ import { Radiograph } from "./radiograph.js";
 import { marked, marks, regionChoice, steered } from "./steering.js";
 import { chips, filtersForm } from "./filters.js";
 import { remedy } from "./mend.js";
+import { report } from "./report.js";
 import { T } from "./texts.js";
 import { Explanations, modeSwitch, overlayControls, showMode } from "./explanations.js";
 
@@ -76,7 +77,7 @@ function card(near, answer, place, open) {
     onclick: () => go({ kind: "case", id: near.case_id, look: null }),
   }, T.answer.moreLike);
   const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), findings(near), reading(near, answer),
-    marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
+    report(near), marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
   return { near, radiograph, note, element };
 }
 

@@ -67,11 +67,19 @@ from xemplar.api.results import (
     RanksOut,
     Readiness,
     ReportOut,
+    SaidOut,
     ScalesOut,
     SteeringOut,
     TaskState,
+    WordsAnswerOut,
 )
-from xemplar.api.search import CaseFilter, QueryParameters, Search, SimilarParameters
+from xemplar.api.search import (
+    CaseFilter,
+    QueryParameters,
+    Search,
+    SimilarParameters,
+    WordSearch,
+)
 
 if TYPE_CHECKING:
     from xemplar.api.client import Client
@@ -147,9 +155,12 @@ __all__ = [
     "Reindex",
     "ReportOut",
     "Role",
+    "SaidOut",
     "ScalesOut",
     "Search",
     "SimilarParameters",
     "SteeringOut",
     "TaskState",
+    "WordSearch",
+    "WordsAnswerOut",
 ]

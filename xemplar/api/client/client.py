@@ -53,6 +53,8 @@ from xemplar.api import (
     Reindex,
     Search,
     SimilarParameters,
+    WordsAnswerOut,
+    WordSearch,
 )
 from xemplar.api.client.connection import Connection
 
@@ -133,6 +135,10 @@ class Client:
         """Queries up to 64 images; a refused image gets a `Problem` in place of its answer."""
         asked, path = _asked(search), "/query/batch"
         return self._service.read(BatchOut, "POST", path, params=asked, files=_form(*images)).root
+
+    def search(self, what: WordSearch) -> WordsAnswerOut:
+        """Finds past cases by the words of their reports, without an image."""
+        return self._service.read(WordsAnswerOut, "GET", "/search", params=_asked(what))
 
     def similar(self, case_id: str, search: SimilarParameters = SimilarParameters()) -> AnswerOut:
         """Finds cases similar to an indexed case."""
