@@ -29,11 +29,13 @@ from xemplar.api import (
     Problem,
     RanksOut,
     ReportOut,
+    SaidOut,
     ScalesOut,
     SeriesOut,
     ShareOut,
     SteeringOut,
     TimelineOut,
+    WordsAnswerOut,
 )
 from xemplar.api.cases import INSISTED, REPORTS
 from xemplar.archive.store import Store
@@ -51,6 +53,7 @@ from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
 from xemplar.retrieval.timeline import Timeline
 from xemplar.retrieval.words import Fused, WordRanking
+from xemplar.retrieval.words import Fused, Said, WordRanking
 from xemplar.views import parse_view, unknown_view_message
 
 from .problems import refusal
@@ -98,6 +101,7 @@ def answer_out(
         chance_measured_on=_measured_on(answer.similarity_calibration),
         prevalence=_prevalence(answer.prevalence),
         words=_words(answer.words),
+        words=None if answer.words is None else _words(answer.words),
         matched=answer.matched,
         recall_at_10=answer.recall_at_10,
         archived_as=answer.archived_as,
@@ -144,6 +148,22 @@ def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:
 def _words(ranking: WordRanking | None) -> AskedWordsOut | None:
     if ranking is None:
         return None
+def words_answer_out(
+    generation: str, ranking: WordRanking, found: Sequence[Said], root: str
+) -> WordsAnswerOut:
+    """Converts cases that were found by words alone."""
+    cases = [
+        SaidOut(
+            **_case(one.case, root),
+            rank=one.rank,
+            report=_report_out(one.report, one.marks),
+        )
+        for one in found
+    ]
+    return WordsAnswerOut(generation=generation, cases=cases, words=_words(ranking))
+
+
+def _words(ranking: WordRanking) -> AskedWordsOut:
     return AskedWordsOut(cases=len(ranking.ids), unknown=list(ranking.asked.unknown))
 
 
@@ -154,8 +174,10 @@ def _ranks(fused: Fused | None) -> RanksOut | None:
 
 
 def _report(found: CaseReport | None, marks: Sequence[Place] = ()) -> ReportOut | None:
-    if found is None:
-        return None
+    return None if found is None else _report_out(found, marks)
+
+
+def _report_out(found: CaseReport, marks: Sequence[Place]) -> ReportOut:
     return ReportOut(
         **vars(found.report),
         labels_mined=found.mined,

@@ -7,6 +7,7 @@ import { outcomes, prevalence, timeline } from "./story.js";
 import { marked, marks, regionChoice, steered } from "./steering.js";
 import { chips, filtersForm } from "./filters.js";
 import { remedy } from "./mend.js";
+import { report } from "./report.js";
 import { T } from "./texts.js";
 import { Explanations, modeSwitch, overlayControls, showMode } from "./explanations.js";
 
@@ -83,6 +84,8 @@ function card(near, answer, place, open, keep) {
   const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), outcomes(near), findings(near), reading(near, answer),
     marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more, collect),
     near.more_of_patient.length ? timeline(near.case_id, T.answer.more(near.more_of_patient.length)) : null);
+  const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), findings(near), reading(near, answer),
+    report(near), marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
   return { near, radiograph, note, element };
 }
 

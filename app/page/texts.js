@@ -201,6 +201,14 @@ export const T = {
     },
   },
 
+  reports: {
+    heading: (marked) => (marked ? `Report · ${marked} marked` : "Report"),
+    findings: "Findings",
+    impression: "Impression",
+    mined: "The labels of this case were read from this report by rules.",
+    ranks: (image, words) => `By image: ${image ?? "beyond the first"} · by words: ${words ?? "none of them"}`,
+  },
+
   admin: ADMIN,
   gate: GATE,
   mend: MEND,

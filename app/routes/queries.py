@@ -19,10 +19,13 @@ from xemplar.api import (
     Search,
     SeriesOut,
     SimilarParameters,
+    WordsAnswerOut,
+    WordSearch,
 )
 from xemplar.errors import NotFound
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer, Stopwatch
+from xemplar.retrieval.words import cases_by_words
 
 from ..admission import reader
 from ..problems import refusal
@@ -30,6 +33,7 @@ from ..record import record_of
 from ..service import BoundServices, Services, root_of
 from ..upload import BATCH_BODY, REQUEST_BODY, image_of, images_of
 from ..wire import answer_out, maps_out, rounded, series_out
+from ..wire import answer_out, maps_out, rounded, words_answer_out
 from .common import (
     BAD_REQUEST,
     INVALID,
@@ -156,6 +160,22 @@ async def query_series(
         return series_out(latest, priors, root_of(request)).model_dump_json().encode()
 
     return Response(await services.batches.run(work), media_type="application/json")
+@router.get("/search", summary="Find past cases by words", responses=INVALID)
+async def search(
+    request: Request, services: BoundServices, asked: Annotated[WordSearch, Query()]
+) -> WordsAnswerOut:
+    """Find past cases by the words of their reports alone; with an image, `text` in ``/query``.
+
+    Cases whose reports have more of the words come first, and rare words count more.
+    """
+
+    def work() -> WordsAnswerOut:
+        index = services.retriever.generation
+        ranking, found = cases_by_words(index, services.catalog, asked)
+        record_of(request).shown = tuple(one.case.case_id for one in found)
+        return words_answer_out(index.name, ranking, found, root_of(request))
+
+    return await services.light.run(work)
 
 
 @router.get(

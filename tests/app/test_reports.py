@@ -185,3 +185,19 @@ def test_markup_in_a_search_is_text_and_comes_back_as_none(reading: TestClient) 
     )
     assert answer.status_code == 422
     assert "<script" not in answer.text
+
+
+def test_cases_are_found_by_words_alone(reading: TestClient) -> None:
+    cases = [near["case_id"] for near in answer_to(reading, k=100)["neighbours"]]
+    texts = dict(zip(cases, ["Effusion.", "No effusion.", "Effusion. Mass."], strict=False))
+    for case, text in texts.items():
+        reading.patch(f"/cases/{case}", json={"impression": text}).raise_for_status()
+    found = reading.get("/search", params={"text": "mass and effusion"}).json()
+    ranked = [(one["case_id"], one["rank"]) for one in found["cases"]]
+    assert ranked == [(cases[2], 1), (cases[0], 2)]
+    assert found["words"] == {"cases": 2, "unknown": []}
+    assert [len(one["report"]["marks"]) for one in found["cases"]] == [2, 1]
+    assert reading.get("/search", params={"text": "effusion", "k": 1}).json()["cases"] != []
+    nobody = reading.get("/search", params={"text": "effusion", "source": "elsewhere"}).json()
+    assert nobody["cases"] == []
+    assert "Kowalski" not in reading.get("/search", params={"text": "Kowalski"}).text

@@ -93,13 +93,21 @@ from xemplar.api.results import (
     RanksOut,
     Readiness,
     ReportOut,
+    SaidOut,
     ScalesOut,
     SeriesOut,
     ShareOut,
     SteeringOut,
     TaskState,
+    WordsAnswerOut,
 )
-from xemplar.api.search import CaseFilter, QueryParameters, Search, SimilarParameters
+from xemplar.api.search import (
+    CaseFilter,
+    QueryParameters,
+    Search,
+    SimilarParameters,
+    WordSearch,
+)
 
 if TYPE_CHECKING:
     from xemplar.api.client import Client
@@ -195,6 +203,7 @@ __all__ = [
     "Reindex",
     "ReportOut",
     "Role",
+    "SaidOut",
     "ScalesOut",
     "Search",
     "SeriesOut",
@@ -204,4 +213,6 @@ __all__ = [
     "SteeringOut",
     "TaskState",
     "TimelineOut",
+    "WordSearch",
+    "WordsAnswerOut",
 ]

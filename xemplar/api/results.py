@@ -391,6 +391,25 @@ class AnswerOut(BaseModel):
     notice: str = NOTICE
 
 
+class SaidOut(CaseOut):
+    """Case found by the words of its report."""
+
+    rank: int = Field(ge=1, description="Equal for reports with the same ones of the words.")
+    report: ReportOut
+
+
+class WordsAnswerOut(BaseModel):
+    """Cases found by the words of their reports, without an image."""
+
+    generation: str = Field(description="Index generation whose cases were searched.")
+    cases: list[SaidOut] = Field(
+        description="Best first, the newest first of those of one rank; fewer than k if fewer "
+        "have one of the words."
+    )
+    words: AskedWordsOut
+    notice: str = NOTICE
+
+
 class BatchOut(RootModel[list[AnswerOut | Problem]]):
     """Answers in the order of the images, with a problem for each image that was refused."""
 

@@ -321,6 +321,17 @@ class Search(CaseFilter):
         return left, top, right, bottom
 
 
+class WordSearch(CaseFilter):
+    """Parameters of ``GET /search``."""
+
+    text: str = Field(
+        max_length=MOST_CHARACTERS,
+        description="Words to search for in reports; 'no effusion' finds reports that deny one.",
+        examples=["left effusion with cardiomegaly"],
+    )
+    k: int = Field(5, ge=1, le=MAX_K, description="Number of cases.")
+
+
 class QueryParameters(Search):
     """Parameters of ``/query`` and of ``/queries/{query_id}/similar``."""
 

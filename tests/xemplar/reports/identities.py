@@ -19,6 +19,8 @@ SURNAMES = _words(
     "Rahman Schmidt-Rottluff Ferreira Andersen Haddad MacDonald Yilmaz Ivanova Weber Rossi "
     "Costa Novak Small Long Short Wall Field Sharp Stone Head Marks Cross Little Strong Day "
     "Rodd Hartung"
+    "Costa Novak Small Long Short Wall "
+    "Field Sharp Stone Head Marks Cross Little Strong Day Rodd Hartung "
 )
 PLACES = _words(
     "Springfield Köln Aberdeen Marrakesh Ulaanbaatar Leicester Boston Graz Tampere Kraków "

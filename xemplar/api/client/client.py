@@ -65,6 +65,8 @@ from xemplar.api import (
     SeriesOut,
     SimilarParameters,
     TimelineOut,
+    WordsAnswerOut,
+    WordSearch,
 )
 from xemplar.api.client.connection import Connection
 from xemplar.api.client.reader_studies import ReaderStudyOperations
@@ -151,6 +153,9 @@ class Client(ReaderStudyOperations):
         """Queries the last of up to 64 images of a patient, the earliest first."""
         asked, path = _asked(search), "/query/series"
         return self._service.read(SeriesOut, "POST", path, params=asked, files=_form(*images))
+    def search(self, what: WordSearch) -> WordsAnswerOut:
+        """Finds past cases by the words of their reports, without an image."""
+        return self._service.read(WordsAnswerOut, "GET", "/search", params=_asked(what))
 
     def similar(self, case_id: str, search: SimilarParameters = SimilarParameters()) -> AnswerOut:
         """Finds cases similar to an indexed case."""
