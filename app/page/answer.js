@@ -78,9 +78,9 @@ function card(near, answer, place, open, keep) {
   const collect = h("button", {
     class: "quiet", "data-focus": `collect-${near.case_id}`, "aria-label": T.work.collectCase(near.rank),
     onclick: () => keep.collect("cases", near.case_id, new URLSearchParams()),
-  }, T.work.collect);
+  }, T.work.collectShort);
   const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), findings(near), reading(near, answer),
-    marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more, collect), moreOfPatient(near));
+    h("div", { class: "on-card" }, marks(near, place), collect), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
   return { near, radiograph, note, element };
 }
 
