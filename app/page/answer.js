@@ -86,6 +86,9 @@ function card(near, answer, place, open, keep) {
     near.more_of_patient.length ? timeline(near.case_id, T.answer.more(near.more_of_patient.length)) : null);
   const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), findings(near), reading(near, answer),
     report(near), marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
+  }, T.work.collectShort);
+  const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), findings(near), reading(near, answer),
+    h("div", { class: "on-card" }, marks(near, place), collect), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
   return { near, radiograph, note, element };
 }
 

@@ -15,7 +15,7 @@ export const WORK = {
 
   collections: "Collections",
   collectionsHint: "Cases and queries that stay, with notes: teaching files, cases to discuss. They are yours until you share them.",
-  none: "There is no collection yet. Begin one here, or with “Add to collection” under any case.",
+  none: "There is no collection yet. Begin one here, or with “Add to collection” above an answer, “Collect” under a case.",
   unreadable: "Cannot be read: it was sealed with another store's key",
   entries: (count) => (count === 1 ? "1 entry" : `${count} entries`),
   shared: "shared",
@@ -47,7 +47,7 @@ export const WORK = {
   removeConfirm: (name) => `Delete “${name}”?`,
   removeEffect: "Its notes are deleted, and the images of queries that are in no other collection. Past cases stay.",
   removed: "The collection is deleted.",
-  empty: "Nothing is in this collection yet. Open a query or a case, and choose “Add to collection”.",
+  empty: "Nothing is in this collection yet. Open a query or a case, and choose “Add to collection”, or “Collect” under a case.",
   open: (what) => `Open ${what}`,
   takeOut: "Take out",
   takeOutLabel: (what) => `Take ${what} out of this collection`,
@@ -56,7 +56,8 @@ export const WORK = {
   conditions: "with its conditions",
 
   collect: "Add to collection",
-  collectCase: (rank) => `Add case ${rank} to a collection`,
+  collectShort: "Collect",
+  collectCase: (rank) => `Collect case ${rank}`, // begins as the button reads
   which: "Collection",
   newOne: "a new one",
   keeps: "The service keeps this image from now on, sealed, until you take it out, and no longer than its time limit. Without this it keeps no image of a query for good.",

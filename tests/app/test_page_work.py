@@ -36,7 +36,7 @@ def test_a_query_and_a_case_are_added_and_found_again(emptied: Page) -> None:
     page.get_by_role("button", name="Add to collection", exact=True).first.click()
     expect(page.get_by_text("Write nothing that tells who the patient is")).to_be_visible()
     add(page, "Effusions", MARKUP)
-    page.get_by_role("button", name="Add case 2 to a collection").click()
+    page.get_by_role("button", name="Collect case 2").click()
     page.get_by_label("Note").fill("the same side")
     page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_role("alert").get_by_role("link", name="My work").click()

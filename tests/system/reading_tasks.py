@@ -17,7 +17,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from tests.app.reading import CHROMIUM
+from tests.app.reading import CHROMIUM, eventually
 
 NAME = "Tasks of a reader"
 """Collection that the script makes, and deletes."""
@@ -95,7 +95,8 @@ class Reader:
         """Compare the first case side by side, bones windowed."""
         self.press("c")
         expect(self.page.locator("dialog.compare")).to_be_visible()
-        self.page.wait_for_function("document.querySelector('canvas.screen').width > 300")
+        picture = self.page.locator("canvas.screen").first
+        eventually(self.page, lambda: picture.evaluate("one => one.width > 300"))
         self.press("9")
 
     def measure(self) -> None:
@@ -164,7 +165,7 @@ class Reader:
         expect(self.page.locator(".answer .card").first).to_be_visible()
         self.page.evaluate("window.print = () => { window.printed = true }")
         self.press("p")
-        self.page.wait_for_function("window.printed")
+        eventually(self.page, lambda: self.page.evaluate("Boolean(window.printed)"))
 
 
 TASKS: tuple[Callable[[Reader], None], ...] = (
@@ -188,7 +189,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         page.set_default_timeout(60_000)
         page.goto(arguments.url)
-        page.wait_for_load_state("networkidle")
+        expect(page.locator(".gallery li").first).to_be_visible()
         print("| task | clicks | keys | s |\n|---|---|---|---|")
         try:
             for task in TASKS:
