@@ -52,7 +52,6 @@ from xemplar.retrieval.prevalence import Prevalence
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
 from xemplar.retrieval.timeline import Timeline
-from xemplar.retrieval.words import Fused, WordRanking
 from xemplar.retrieval.words import Fused, Said, WordRanking
 from xemplar.views import parse_view, unknown_view_message
 
@@ -100,7 +99,6 @@ def answer_out(
         ],
         chance_measured_on=_measured_on(answer.similarity_calibration),
         prevalence=_prevalence(answer.prevalence),
-        words=_words(answer.words),
         words=None if answer.words is None else _words(answer.words),
         matched=answer.matched,
         recall_at_10=answer.recall_at_10,
@@ -145,9 +143,6 @@ def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:
     return PrevalenceOut(cases=found.cases, findings=findings, outcomes=outcomes)
 
 
-def _words(ranking: WordRanking | None) -> AskedWordsOut | None:
-    if ranking is None:
-        return None
 def words_answer_out(
     generation: str, ranking: WordRanking, found: Sequence[Said], root: str
 ) -> WordsAnswerOut:

@@ -80,15 +80,10 @@ function card(near, answer, place, open, keep) {
   const collect = h("button", {
     class: "quiet", "data-focus": `collect-${near.case_id}`, "aria-label": T.work.collectCase(near.rank),
     onclick: () => keep.collect("cases", near.case_id, new URLSearchParams()),
-  }, T.work.collect);
-  const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), outcomes(near), findings(near), reading(near, answer),
-    marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more, collect),
-    near.more_of_patient.length ? timeline(near.case_id, T.answer.more(near.more_of_patient.length)) : null);
-  const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), findings(near), reading(near, answer),
-    report(near), marks(near, place), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
   }, T.work.collectShort);
-  const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), findings(near), reading(near, answer),
-    h("div", { class: "on-card" }, marks(near, place), collect), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more), moreOfPatient(near));
+  const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), outcomes(near), findings(near), reading(near, answer),
+    report(near), h("div", { class: "on-card" }, marks(near, place), collect), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more),
+    near.more_of_patient.length ? timeline(near.case_id, T.answer.more(near.more_of_patient.length)) : null);
   return { near, radiograph, note, element };
 }
 

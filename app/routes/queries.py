@@ -32,8 +32,7 @@ from ..problems import refusal
 from ..record import record_of
 from ..service import BoundServices, Services, root_of
 from ..upload import BATCH_BODY, REQUEST_BODY, image_of, images_of
-from ..wire import answer_out, maps_out, rounded, series_out
-from ..wire import answer_out, maps_out, rounded, words_answer_out
+from ..wire import answer_out, maps_out, rounded, series_out, words_answer_out
 from .common import (
     BAD_REQUEST,
     INVALID,
@@ -160,6 +159,8 @@ async def query_series(
         return series_out(latest, priors, root_of(request)).model_dump_json().encode()
 
     return Response(await services.batches.run(work), media_type="application/json")
+
+
 @router.get("/search", summary="Find past cases by words", responses=INVALID)
 async def search(
     request: Request, services: BoundServices, asked: Annotated[WordSearch, Query()]

@@ -17,8 +17,6 @@ GIVEN = _words(
 SURNAMES = _words(
     "Smith Garcia Nguyen Müller O'Brien Kowalski Okafor Petrov Patel Johansson Dubois Tanaka "
     "Rahman Schmidt-Rottluff Ferreira Andersen Haddad MacDonald Yilmaz Ivanova Weber Rossi "
-    "Costa Novak Small Long Short Wall Field Sharp Stone Head Marks Cross Little Strong Day "
-    "Rodd Hartung"
     "Costa Novak Small Long Short Wall "
     "Field Sharp Stone Head Marks Cross Little Strong Day Rodd Hartung "
 )

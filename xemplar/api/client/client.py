@@ -153,6 +153,7 @@ class Client(ReaderStudyOperations):
         """Queries the last of up to 64 images of a patient, the earliest first."""
         asked, path = _asked(search), "/query/series"
         return self._service.read(SeriesOut, "POST", path, params=asked, files=_form(*images))
+
     def search(self, what: WordSearch) -> WordsAnswerOut:
         """Finds past cases by the words of their reports, without an image."""
         return self._service.read(WordsAnswerOut, "GET", "/search", params=_asked(what))
