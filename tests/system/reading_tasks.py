@@ -129,6 +129,8 @@ class Reader:
     def save(self) -> None:
         """Save the query with a note."""
         self.press("a")
+        self.clicks += 1
+        self.page.get_by_label("Collection", exact=True).select_option("")
         self.type(self.page.get_by_label("Name"), NAME)
         self.type(self.page.get_by_label("Note"), "to be discussed")
         self.click(self.button("Add"))
