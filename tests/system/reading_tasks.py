@@ -151,7 +151,7 @@ class Reader:
         expect(self.page.locator(".answer .card").first).to_be_visible()
 
     def rate(self) -> None:
-        """Rate three cases blind."""
+        """Look at a case in full, and rate three, blind."""
         self.press("r")
         self.type(self.page.get_by_label("Your pseudonym"), "reader-1")
         self.press("Enter")
