@@ -129,6 +129,8 @@ class Reader:
     def save(self) -> None:
         """Save the query with a note."""
         self.press("a")
+        self.clicks += 1
+        self.page.get_by_label("Collection", exact=True).select_option("")
         self.type(self.page.get_by_label("Name"), NAME)
         self.type(self.page.get_by_label("Note"), "to be discussed")
         self.click(self.button("Add"))
@@ -149,7 +151,7 @@ class Reader:
         expect(self.page.locator(".answer .card").first).to_be_visible()
 
     def rate(self) -> None:
-        """Rate three cases blind."""
+        """Look at a case in full, and rate three, blind."""
         self.press("r")
         self.type(self.page.get_by_label("Your pseudonym"), "reader-1")
         self.press("Enter")
