@@ -124,8 +124,9 @@ class CaseReports:
             found: Any = connection.scalar(query)  # a list, or numbers between commas
         if not found:
             return np.empty(0, np.int64)
-        ids = found if self._is_postgresql else found.split(",")
-        return np.sort(np.array(ids, np.int64))
+        if self._is_postgresql:
+            return np.sort(np.array(found, np.int64))
+        return np.sort(np.fromstring(found, np.int64, sep=","))
 
     def exist(self) -> bool:
         """Tell if there is any report."""
