@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     from xemplar.catalog import Catalog
     from xemplar.data.datasets import Dataset, DatasetImage
     from xemplar.data.splits import PatientSplit
-    from xemplar.indexing.job import IndexingResult
     from xemplar.indexing.publishing import PublishedGeneration
     from xemplar.indexing.reader import SkippedImage
     from xemplar.indexing.reports import ReportReader
+    from xemplar.indexing.result import IndexingResult
     from xemplar.model.checkpoint import Checkpoint
     from xemplar.retrieval.references import StudyReferences
 

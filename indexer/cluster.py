@@ -36,9 +36,10 @@ from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ConfigurationError, XemplarError
 from xemplar.imaging import Limits
 from xemplar.imaging.decoder_pool import decoder
-from xemplar.indexing.job import Described, IndexingResult, write_images
+from xemplar.indexing.job import Described, write_images
 from xemplar.indexing.reader import MISSING, NewImage, Read, Reader, SkippedImage
 from xemplar.indexing.reports import ReportReader
+from xemplar.indexing.result import IndexingResult
 from xemplar.model.checkpoint import Checkpoint, load
 from xemplar.model.encoder import BATCH, Precision, open_encoder
 from xemplar.retrieval.ingest import embed

@@ -37,7 +37,7 @@ from .pace import Hours, RateLimit
 if TYPE_CHECKING:
     from xemplar.archive.store import Store
     from xemplar.catalog import Catalog
-    from xemplar.indexing.job import IndexingResult
+    from xemplar.indexing.result import IndexingResult
     from xemplar.model.encoder import Encoder
     from xemplar.retrieval.references import StudyReferences
 

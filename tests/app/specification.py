@@ -14,7 +14,8 @@ IMAGES = (encoded(IMAGE), encoded(IMAGE, "JPEG"), encoded(IMAGE, "TIFF"), dicom(
 DOMAIN = ("InvalidArgument", "UnknownFinding")
 """Problems of values that are right one by one: they contradict each other, or name what is not."""
 
-WORDS = ("source", "patient", "view", "split", "present", "absent", "uncertain")
+WORDS = ("source", "patient", "view", "split", "present", "absent", "uncertain", "report",
+    "findings_text", "impression")  # fmt: skip
 """Fields of POST /cases that may hold any text."""
 
 schemathesis.openapi.format("binary", st.sampled_from(IMAGES))

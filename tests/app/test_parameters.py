@@ -19,6 +19,7 @@ from xemplar.api import (
     RankingParameters,
     Search,
     SimilarParameters,
+    WordSearch,
 )
 
 PAGE = Path(__file__).parents[2] / "app" / "page"
@@ -46,6 +47,7 @@ marked, and unmarked, where they are shown."""
         ("get", "/queries/{query_id}/ranking", RankingParameters),
         ("get", "/cases/{case_id}/ranking", CaseRankingParameters),
         ("get", "/cases", CaseListParameters),
+        ("get", "/search", WordSearch),
         ("get", "/audit", AuditParameters),
     ],
 )

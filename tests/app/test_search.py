@@ -125,7 +125,7 @@ def test_counter_examples_come_beside_the_neighbours_with_the_same_fields(
     shown = answer["counter_examples"]
     assert [near["case_id"] for near in shown] == expected[:3]
     for near in shown:
-        assert set(near) == set(NeighbourOut.model_fields) - {"steering"}
+        assert set(near) == set(NeighbourOut.model_fields) - {"steering", "ranks", "report"}
         assert near["overlay"].startswith("data:image/jpeg")
         for url in ("image_url", "overlay_url", "evidence_url", "query_evidence_url"):
             assert client.get(near[url]).status_code == 200

@@ -6,6 +6,7 @@ writes them, so that they find the same cases.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -120,11 +121,12 @@ class CaseReports:
             match = text("report_terms MATCH :terms").bindparams(terms=_for_fts5(terms))
             query = query.where(match)
         with reading(self._engine) as connection:
-            found = connection.scalar(query)
+            found: Any = connection.scalar(query)  # a list, or numbers between commas
         if not found:
             return np.empty(0, np.int64)
-        ids = found if self._is_postgresql else str(found).split(",")
-        return np.sort(np.array(ids, np.int64))
+        if self._is_postgresql:
+            return np.sort(np.array(found, np.int64))
+        return np.sort(np.fromstring(found, np.int64, sep=","))
 
     def exist(self) -> bool:
         """Tell if there is any report."""

@@ -44,6 +44,7 @@ from xemplar.indexing.reader import (
     load_file,
 )
 from xemplar.indexing.reports import ReportReader
+from xemplar.indexing.result import IndexingResult
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import BATCH, Encoder
 from xemplar.reports.report import StoredReport
@@ -60,29 +61,6 @@ T = TypeVar("T")
 
 Described: TypeAlias = tuple[T, Description]
 """An image, or its digest, with its description."""
-
-
-@dataclass(frozen=True)
-class IndexingResult:
-    """Result of an index job.
-
-    Attributes:
-        embedded: number of images embedded and added as cases.
-        reused: number of images embedded before or repeated in this job.
-        unreadable: skipped images.
-        copies: number of skipped images that duplicate another case.
-        seconds: from the first image to the last commit.
-        reports: number of reports stored.
-        reports_left_out: images whose report cannot be used, with the reason.
-    """
-
-    embedded: int
-    reused: int
-    unreadable: tuple[SkippedImage, ...]
-    copies: int
-    seconds: float
-    reports: int = 0
-    reports_left_out: tuple[SkippedImage, ...] = ()
 
 
 def embed_images(

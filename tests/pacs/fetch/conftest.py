@@ -17,7 +17,8 @@ from tests.pacs.films import film
 from tests.pacs.web_archive import WebArchive
 from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, migrate, open_catalog
-from xemplar.indexing.job import IndexingResult, embed_images
+from xemplar.indexing.job import embed_images
+from xemplar.indexing.result import IndexingResult
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.operations.fetched import Fetched

@@ -25,9 +25,10 @@ from xemplar.imaging import decode
 from xemplar.imaging.preprocess import preprocess
 from xemplar.index import open_generation
 from xemplar.indexing.copies import SAME_IMAGE
-from xemplar.indexing.job import IndexingResult, embed_images
+from xemplar.indexing.job import embed_images
 from xemplar.indexing.publishing import build_generation
 from xemplar.indexing.reader import Reader, SkippedImage
+from xemplar.indexing.result import IndexingResult
 from xemplar.model.checkpoint import Checkpoint, load, save
 from xemplar.model.densenet import Features
 from xemplar.model.encoder import Encoder, Precision, open_encoder

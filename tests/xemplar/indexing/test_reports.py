@@ -10,8 +10,9 @@ from tests.images import drawn_image, encoded
 from xemplar.archive.store import Store
 from xemplar.catalog import Catalog, migrate, open_catalog
 from xemplar.data.datasets import open_dataset
-from xemplar.indexing.job import IndexingResult, embed_images
+from xemplar.indexing.job import embed_images
 from xemplar.indexing.reports import ReportReader
+from xemplar.indexing.result import IndexingResult
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder, Precision, open_encoder
 from xemplar.reports.report import StoredReport
