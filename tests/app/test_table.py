@@ -29,7 +29,7 @@ def test_outcomes_shares_and_intervals_are_shown(own_client: TestClient, own: Sm
     put(own_client, near, source="clinic", present="Mass", outcomes="Lung Cancer, biopsy, 12")
     text = shown(ask(own_client, own.images[2], k=12, prevalence=True))
     assert "Lung Cancer (biopsy)" in text
-    assert "What these 12 turned out to be; counts, and no diagnosis" in text
+    assert "turned out to be; counts, and no diagnosis" in text
     assert "1 of 1" in text
     assert "100.0% of 1" in text
 
