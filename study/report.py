@@ -133,8 +133,8 @@ def methods(study: Study) -> str:
         f"Images were reduced to {size} x {size} pixels and encoded by a convolutional neural "
         f"network (DenseNet [huang2017]; checkpoint {study.checkpoint.digest[:12]}, {source}) with "
         f"{len(card.findings)} findings as outputs.",
-        "Similar cases were the indexed images of other patients with the highest cosine "
-        f"similarity of embeddings, among the images of {', '.join(chosen.index.splits)}.",
+        "Similar cases were the indexed images of other patients of the same data set with the "
+        f"highest cosine similarity of embeddings, among {', '.join(chosen.index.splits)}.",
         *(_measured(name, one, study) for name, one in study.evaluations.items()),
         "Figures are given with their value by chance and 95 % intervals from a bootstrap over "
         "patients; Grad-CAM [selvaraju2017] explains findings.",
@@ -145,9 +145,9 @@ def methods(study: Study) -> str:
 
 
 def _measured(name: str, evaluation: Mapping[str, Any], study: Study) -> str:
-    asked = evaluation["about"]["queries"]
+    asked, cases = evaluation["about"]["queries"], evaluation["about"]["index"]["cases"]
     return (
         f"On {name}, {asked['images']:,} images of {asked['patients']:,} patients of "
-        f"{', '.join(study.choices.evaluate.splits)} were the queries; a case counted as relevant "
-        "if it shares a finding with the query."
+        f"{', '.join(study.choices.evaluate.splits)} were the queries and {cases:,} indexed images "
+        "the cases; a case counted as relevant if it shares a finding with the query."
     )
