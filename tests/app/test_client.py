@@ -145,6 +145,7 @@ def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
         like=[liked],
         unlike=[unliked],
         region="0,0,1,0.5",
+        prevalence=True,
         include="overlays",
     )
     assert question.model_fields_set == QueryParameters.model_fields.keys() - {
