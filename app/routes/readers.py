@@ -36,7 +36,9 @@ StudyId = Annotated[
     Path(pattern="^[0-9a-f]{16}$", description="From GET /reader-studies.", examples=[STUDY_ID]),
 ]
 ReaderName = Annotated[Rater, Path()]
-Number = Annotated[int, Path(ge=0, le=1_000_000, description="Number of the reading, from 0.")]
+Number = Annotated[
+    int, Path(ge=0, le=1_000_000, description="Number of the reading, from 0.", examples=[0])
+]
 NO_STUDY = described(HTTPStatus.NOT_FOUND, "No such study, or no such reader in it.")
 GIVEN = described(
     HTTPStatus.CONFLICT,

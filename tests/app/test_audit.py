@@ -127,7 +127,7 @@ def test_every_address_with_a_key_is_audited_or_shows_no_case(client: TestClient
         if method == "get" and operation.get("security")
     }
     audited = {
-        *("audit", "cases", "case", "case_image", "case_overlay", "case_evidence"),
+        *("audit", "search", "cases", "case", "case_image", "case_overlay", "case_evidence"),
         "case_timeline",
         *("query_image", "query_overlay", "query_evidence", "query_matches", "query_ratings"),
         *("similar", "query_similar", "query_ranking", "case_ranking", "ratings_csv"),

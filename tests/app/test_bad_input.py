@@ -114,7 +114,6 @@ def test_a_question_that_cannot_be_answered(
     [
         ("GET", "/nothing", 404, None),
         ("GET", "/static-docs/nothing.js", 404, None),
-        ("GET", "/queries", 404, None),
         ("GET", "/query", 405, "POST"),
         ("DELETE", "/query", 405, "POST"),
         ("PUT", "/cases", 405, "GET, HEAD, POST"),

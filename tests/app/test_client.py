@@ -146,6 +146,8 @@ def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
         unlike=[unliked],
         region="0,0,1,0.5",
         prevalence=True,
+        text="effusion",
+        says="effusion",
         include="overlays",
     )
     assert question.model_fields_set == QueryParameters.model_fields.keys() - {

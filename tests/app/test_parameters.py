@@ -27,14 +27,16 @@ TEXTS = (PAGE / "texts.js").read_text()
 FILTERS = (PAGE / "filters.js").read_text()
 ADDRESS = (PAGE / "address.js").read_text()
 
-OF_QUERY_ALONE = {"image", "store", "checkpoint", "database", "index_url", "pictures", "as_json"}
+OF_QUERY_ALONE = {
+    *("image", "prior", "store", "checkpoint", "database", "index_url", "pictures", "as_json")
+}
 FINDING_LISTS = {"any_of", "all_of", "none_of"}
 ONLY_IN_ADDRESSES = {"exclude", "exclude_patient_of"}
 """Lists of case ids, which nobody types: the page shows and removes them, but has no field."""
 
-CHOSEN_ELSEWHERE = {"finding", "include", "like", "unlike", "region"}
-"""The page chooses the finding among the predictions, and asks for all maps; cases and regions are
-marked, and unmarked, where they are shown."""
+CHOSEN_ELSEWHERE = {"finding", "include", "prevalence", "like", "unlike", "region"}
+"""The page chooses the finding among the predictions, and asks for all maps and the prevalence; cases
+and regions are marked, and unmarked, where they are shown."""
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,9 @@ def test_the_page_has_a_text_for_each_parameter() -> None:
 
 
 def test_the_page_keeps_each_parameter_in_its_address() -> None:
-    assert set(names_in(ADDRESS, "ASKED")) == SimilarParameters.model_fields.keys() - {"include"}
+    assert set(names_in(ADDRESS, "ASKED")) == SimilarParameters.model_fields.keys() - {
+        *("include", "prevalence")
+    }
 
 
 def test_the_page_knows_which_parameters_are_lists() -> None:

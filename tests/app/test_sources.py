@@ -25,7 +25,7 @@ NEW = encoded(drawn_image(87))
 NOBODY = "0" * 16
 HALF = CASES // 2
 
-REQUIRED = {"finding": "Effusion", "rater": "ann"}
+REQUIRED = {"finding": "Effusion", "rater": "ann", "text": "effusion"}
 """Parameters that an operation asks for."""
 
 BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -44,12 +44,16 @@ BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
 CHANGES = ("remove_case", "put_case", "forget_query", "remove_collection", "remove_entry")
 """Operations whose answers show no case, and after which others have nothing to answer."""
 
+OF_STUDIES = ("next_reading", "put_reading")
+"""Operations that need a reader study; `test_reader_studies` looks at them."""
+
 NAMES_A_CASE = {"case_id", "exclude", "exclude_patient_of"}
 """Parameters that name a case; `put_ratings` names one in its body."""
 
 NO_CASES = {
     *("job_id", "name", "key_id"),  # administrators see all sources
     *("image_id", "query_id", "collection_id", "entry_id"),  # of what the caller has
+    *("study_id", "number"),  # of a reader study, which is planned over one of the sources
 }
 """Other parameters in paths. A new one must be listed, and thought of."""
 
@@ -195,7 +199,7 @@ def test_no_answer_of_any_operation_tells_a_case_of_another_source(
     ids["collection_id"] = made_collection(client)
     walked = {}
     for operation in operations(client):
-        if operation[0] in CHANGES:
+        if operation[0] in (*CHANGES, *OF_STUDIES):
             continue
         k = {"k": str(CASES)} if any(p["name"] == "k" for p in operation[3]) else {}
         response = sent(client, operation, ids, **k)
