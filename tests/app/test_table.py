@@ -25,9 +25,9 @@ def test_outcomes_shares_and_intervals_are_shown(own_client: TestClient, own: Sm
     silent = shown(ask(own_client, own.images[2], k=12, prevalence=True))
     assert "No outcome of these cases is verified" in silent
     assert "proven" not in silent
-    near = encoded(drawn_image(2, 96, 81))
-    put(own_client, near, source="clinic", present="Mass", outcomes="Lung Cancer, biopsy, 12")
-    text = shown(ask(own_client, own.images[2], k=12, prevalence=True))
+    other = encoded(drawn_image(50))
+    put(own_client, other, source="clinic", present="Mass", outcomes="Lung Cancer, biopsy, 12")
+    text = shown(ask(own_client, own.images[2], k=13, prevalence=True))
     assert "Lung Cancer (biopsy)" in text
     assert "turned out to be; counts, and no diagnosis" in text
     assert "1 of 1" in text
