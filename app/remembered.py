@@ -165,7 +165,8 @@ class RememberedQueries:
         newest = sorted(found.values(), key=lambda one: one.at, reverse=True)[:limit]
         kept = None if self._queries is None else timedelta(hours=self._hours)
         return [
-            RecalledQuery(one, kept and one.at + kept, self._has_pixels(one, key)) for one in newest
+            RecalledQuery(one, None if kept is None else one.at + kept, self._has_pixels(one, key))
+            for one in newest
         ]
 
     def _has_pixels(self, query: AskedQuery, key: str | None) -> bool:
