@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
@@ -28,6 +28,21 @@ FORGETS_SECONDS = 60.0
 """Interval at which old queries are looked for while no new ones come."""
 
 LOG = logging.getLogger("xemplar")
+
+
+@dataclass(frozen=True)
+class RecalledQuery:
+    """A query of the caller's history.
+
+    Attributes:
+        query: without what explains it.
+        until: when it is forgotten at the latest, UTC; None where it is in memory alone.
+        has_pixels: whether its image is remembered, too.
+    """
+
+    query: AskedQuery
+    until: datetime | None
+    has_pixels: bool
 
 
 class RememberedQueries:
@@ -138,10 +153,8 @@ class RememberedQueries:
             return True
         return self._queries is not None and self._queries.has_image(image_id, key)
 
-    def history(self, key: str | None, limit: int) -> Sequence[tuple[AskedQuery, datetime | None]]:
-        """Return the newest queries of a key, and until when each is remembered at most.
-
-        That is None where they are in memory alone.
+    def history(self, key: str | None, limit: int) -> Sequence[RecalledQuery]:
+        """Return the newest queries of a key.
 
         Raises:
             StorageError: the database does not answer.
@@ -150,9 +163,17 @@ class RememberedQueries:
         if self._queries is not None:
             found = {one.id: one for one in self._queries.list(key, limit)} | found
         newest = sorted(found.values(), key=lambda one: one.at, reverse=True)[:limit]
-        if self._queries is None:
-            return [(one, None) for one in newest]
-        return [(one, one.at + timedelta(hours=self._hours)) for one in newest]
+        kept = None if self._queries is None else timedelta(hours=self._hours)
+        return [
+            RecalledQuery(one, None if kept is None else one.at + kept, self._has_pixels(one, key))
+            for one in newest
+        ]
+
+    def _has_pixels(self, query: AskedQuery, key: str | None) -> bool:
+        """Return whether a query has its image; one of an archived image need not."""
+        known = self._recent.recall(query.id, key)
+        in_memory = known is not None and known.pixels is not None
+        return in_memory or self._seals or self._saved.has_image(query.image_id, key)
 
     def forget(self, query_id: str, key: str | None) -> None:
         """Forget a query of a key, which stays in the collections that it is in.

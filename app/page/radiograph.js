@@ -31,9 +31,14 @@ export class Radiograph {
     try {
       this.image.src = await picture(path, { side });
     } catch (error) {
-      this.element.classList.replace("loading", "missing");
-      this.element.title = error.message;
+      this.miss(error.message);
     }
+  }
+
+  /** Show that there is no picture, and why. */
+  miss(reason) {
+    this.element.classList.replace("loading", "missing");
+    this.element.title = reason;
   }
 
   /** Overlay a grid of values, on the scale 0 to `most`, as colours or as contour lines. */

@@ -25,6 +25,7 @@ export const WORK = {
   queriesHint: "The service forgets these by itself. Add one to a collection to keep it with its image.",
   noQueries: "The service remembers no query of yours.",
   until: (moment) => `until ${moment}`,
+  noImage: "The service stopped since, and has forgotten the image.",
   inMemory: "until the service stops",
   query: (moment) => `Query of ${moment}`,
   ofCase: (id) => `Past case ${id}`,

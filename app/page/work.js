@@ -54,7 +54,8 @@ function collection(one) {
 function query(one, attempt) {
   const when = W.moment(one.asked_at);
   const radiograph = new Radiograph("");
-  radiograph.show(one.image_url, SIDE);
+  if (one.image_url) radiograph.show(one.image_url, SIDE);
+  else radiograph.miss(W.noImage);
   const place = one.case_id ? { kind: "case", id: one.case_id } : { kind: "image", id: one.query_id };
   const forget = () => attempt(async () => {
     await send("DELETE", `queries/${one.query_id}`);

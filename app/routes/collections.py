@@ -27,6 +27,7 @@ from xemplar.retrieval.remembering import pack
 from ..admission import admin, reader
 from ..problems import described
 from ..record import record_of
+from ..remembered import RecalledQuery
 from ..service import BoundServices, root_of
 from ..wire import case_out
 from .common import (
@@ -71,19 +72,9 @@ async def queries(
 
     def work() -> QueryHistory:
         found = services.queries.history(key, limit)
-        cases = services.catalog.known([one.image_id for one, _ in found])
+        cases = services.catalog.known([one.query.image_id for one in found])
         return QueryHistory(
-            queries=[
-                AskedQuery(
-                    query_id=one.id,
-                    asked_at=one.at,
-                    kept_until=until,
-                    shared=one.shared,
-                    case_id=one.image_id if one.image_id in cases else None,
-                    image_url=f"{root}/queries/{one.id}/image",
-                )
-                for one, until in found
-            ]
+            queries=[_asked(one, one.query.image_id in cases, root) for one in found]
         )
 
     return await services.light.run(work)
@@ -279,6 +270,19 @@ async def give_collections(
     changed = {"old": owner.previous, "new": key_id}
     record_of(request).details = {"owner": changed, "collections": given}
     return GivenCollections(collections=given)
+
+
+def _asked(one: RecalledQuery, is_case: bool, root: str) -> AskedQuery:
+    query = one.query
+    has_image = is_case or one.has_pixels
+    return AskedQuery(
+        query_id=query.id,
+        asked_at=query.at,
+        kept_until=one.until,
+        shared=query.shared,
+        case_id=query.image_id if is_case else None,
+        image_url=f"{root}/queries/{query.id}/image" if has_image else None,
+    )
 
 
 def _collection(one: Collection, key: str | None) -> CollectionOut:

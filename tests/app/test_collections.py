@@ -228,6 +228,8 @@ def test_a_saved_query_survives_a_restart_with_its_image_and_others_without(
     )
     assert "send it again to save it" in told
     assert client.get(saved["image_url"]).content == image
+    images = {one["query_id"]: one["image_url"] for one in client.get("/queries").json()["queries"]}
+    assert images == {saved["query_id"]: saved["image_url"], other: None}
     again = client.get(f"/queries/{saved['query_id']}/similar?k=3").json()
     assert again["neighbours"] == saved["neighbours"]
     case = saved["neighbours"][0]["case_id"]

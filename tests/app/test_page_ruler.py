@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.app.reading import eventually, needs_chromium, send
+from tests.app.reading import eventually, needs_chromium, pictures_shown, send
 
 pytestmark = needs_chromium
 
@@ -25,9 +25,9 @@ def looking(page: Page) -> Page:
     send(page)
     page.locator(".card .thumbnail").first.click()
     expect(page.locator("dialog.compare")).to_be_visible()
-    screens = page.locator(".pane canvas.screen")
-    both = "screens => screens.length === 2 && screens.every(one => one.width > 300)"
-    eventually(page, lambda: screens.evaluate_all(both))
+    pictures_shown(page, "dialog.compare")
+    screen = page.locator("canvas.screen").first
+    eventually(page, lambda: screen.evaluate("one => one.width > 300"))
     return page
 
 

@@ -11,13 +11,12 @@ chromium`).
 
 import argparse
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect, sync_playwright
-
-from tests.app.reading import CHROMIUM, eventually
 
 NAME = "Tasks of a reader"
 """Collection that the script makes, and deletes."""
@@ -66,6 +65,11 @@ class Reader:
         mouse.move(*move[1], steps=4)
         mouse.up()
 
+    def wait(self, so: Callable[[], bool]) -> None:
+        """Wait until that is so; the page's policy lets no text be evaluated in it meanwhile."""
+        while not so():
+            self.page.wait_for_timeout(50)
+
     def button(self, name: str | re.Pattern[str]) -> Locator:
         """Find a button by its name."""
         return self.page.get_by_role("button", name=name, exact=isinstance(name, str)).first
@@ -96,7 +100,7 @@ class Reader:
         self.press("c")
         expect(self.page.locator("dialog.compare")).to_be_visible()
         picture = self.page.locator("canvas.screen").first
-        eventually(self.page, lambda: picture.evaluate("one => one.width > 300"))
+        self.wait(lambda: picture.evaluate("one => one.width > 300"))
         self.press("9")
 
     def measure(self) -> None:
@@ -167,7 +171,7 @@ class Reader:
         expect(self.page.locator(".answer .card").first).to_be_visible()
         self.page.evaluate("window.print = () => { window.printed = true }")
         self.press("p")
-        eventually(self.page, lambda: self.page.evaluate("Boolean(window.printed)"))
+        self.wait(lambda: self.page.evaluate("Boolean(window.printed)"))
 
 
 TASKS: tuple[Callable[[Reader], None], ...] = (
@@ -183,11 +187,12 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--image", type=Path, required=True, help="PNG, JPEG or DICOM")
     arguments = parser.parse_args()
-    if CHROMIUM is None:
+    chromium = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    if chromium is None:
         parser.error("there is no Chromium here: apt-get install chromium")
     expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         page.set_default_timeout(60_000)
         page.goto(arguments.url)

@@ -177,7 +177,9 @@ class AskedQuery(BaseModel):
     )
     shared: bool
     case_id: str | None = Field(description="Case whose image was asked about; null for others.")
-    image_url: str
+    image_url: str | None = Field(
+        description="Null if the image was forgotten with the memory of a service that stopped."
+    )
 
 
 class QueryHistory(BaseModel):
