@@ -146,13 +146,11 @@ def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
         unlike=[unliked],
         region="0,0,1,0.5",
         prevalence=True,
-        text="effusion",
-        says="effusion",
         include="overlays",
     )
     assert question.model_fields_set == QueryParameters.model_fields.keys() - {
-        "k",
-        "counter_examples",
+        *("k", "counter_examples"),
+        *("text", "says"),  # no case here has a report
     }
     answer = reading.query(IMAGE, question)
     assert answer.explained_finding == "Mass"

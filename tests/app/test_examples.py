@@ -23,11 +23,15 @@ def examples(
             operation, query = operations[method], {}
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "path":
-                    path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
+                    path = path.replace(f"{{{parameter['name']}}}", str(parameter["example"]))
                 elif parameter["required"]:
                     query[parameter["name"]] = parameter["example"]
             found[operation["operationId"]] = (path, query)
     return found
+
+
+OF_STUDIES = ("next_reading", "readings_csv")
+"""Operations that need a reader study, which is planned before."""
 
 
 def statuses(client: TestClient, found: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, int]:
@@ -41,7 +45,9 @@ def test_all_that_is_read_is_answered_once_a_query_was(own_client: TestClient) -
     ask(own_client, IMAGE)
     own_client.post("/collections", json={"name": "x"})
     found = examples(own_client.get("/docs/openapi.json").json())
-    assert statuses(own_client, found) == dict.fromkeys(found, 200)
+    assert statuses(own_client, found) == {
+        name: 404 if name in OF_STUDIES else 200 for name in found
+    }
 
 
 def test_cases_are_answered_before_there_was_a_query(own_client: TestClient) -> None:
