@@ -35,8 +35,8 @@ ONLY_IN_ADDRESSES = {"exclude", "exclude_patient_of"}
 """Lists of case ids, which nobody types: the page shows and removes them, but has no field."""
 
 CHOSEN_ELSEWHERE = {"finding", "include", "prevalence", "like", "unlike", "region"}
-"""The page chooses the finding among the predictions, and asks for all maps and prevalence; cases and
-regions are marked, and unmarked, where they are shown."""
+"""The page chooses the finding among the predictions, and asks for all maps and prevalence; cases
+and regions are marked, and unmarked, where they are shown."""
 
 
 @pytest.mark.parametrize(
