@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from xemplar.api import ErrorOut
-from xemplar.operations.queries import AskedQuery, surplus
+from xemplar.operations.queries import QuerySummary, surplus
 from xemplar.retrieval.result import ExplainedQuery
 
 MAX_ERRORS = 200
@@ -93,11 +93,11 @@ class RecentQueries:
                 one.shared = True
             return one is not None
 
-    def list(self, key: str | None) -> Sequence[AskedQuery]:
+    def list(self, key: str | None) -> Sequence[QuerySummary]:
         """Return the queries of a key."""
         with self._lock:
             return [
-                AskedQuery(query_id, one.query.image_id, one.shared, one.at)
+                QuerySummary(query_id, one.query.image_id, one.shared, one.at)
                 for query_id, one in self._queries.items()
                 if one.key == key
             ]

@@ -13,7 +13,7 @@ from anyio import to_thread
 
 from xemplar.archive.store import Store
 from xemplar.errors import CorruptArtefact, Mismatch, NotFound, StorageError
-from xemplar.operations.queries import AskedQuery, Queries, RememberedQuery
+from xemplar.operations.queries import Queries, QuerySummary, RememberedQuery
 from xemplar.operations.saved_queries import SavedQueries
 from xemplar.retrieval.remembering import pack, unpack
 from xemplar.retrieval.result import Answer, ExplainedQuery, Pixels
@@ -40,7 +40,7 @@ class RecalledQuery:
         has_pixels: whether its image is remembered, too.
     """
 
-    query: AskedQuery
+    query: QuerySummary
     until: datetime | None
     has_pixels: bool
 
@@ -169,7 +169,7 @@ class RememberedQueries:
             for one in newest
         ]
 
-    def _has_pixels(self, query: AskedQuery, key: str | None) -> bool:
+    def _has_pixels(self, query: QuerySummary, key: str | None) -> bool:
         """Return whether a query has its image; one of an archived image need not."""
         known = self._recent.recall(query.id, key)
         in_memory = known is not None and known.pixels is not None

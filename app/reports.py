@@ -9,7 +9,7 @@ from xemplar.api.cases import REPORTS
 from xemplar.catalog import Case, Catalog
 from xemplar.catalog.removal import CHANGED
 from xemplar.errors import InvalidArgument
-from xemplar.reports.report import Report, StoredReport
+from xemplar.reports.report import ReceivedReport, StoredReport
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ def scrubbed(given: CaseChange, *, taken: bool) -> NewReport | None:
             f"{min(named)} is given, and this service takes no reports; leave it out, or ask "
             "whoever runs the service to set XEMPLAR_REPORTS"
         )
-    whole = Report.read(given.report) if given.report else Report()
+    whole = ReceivedReport.read(given.report) if given.report else ReceivedReport()
     findings = given.findings_text if "findings_text" in named else whole.findings
     impression = given.impression if "impression" in named else whole.impression
-    clean = Report(findings, impression).scrubbed()
+    clean = ReceivedReport(findings, impression).scrubbed()
     every = "report" in named
     return NewReport(
         clean.findings if every or "findings_text" in named else None,

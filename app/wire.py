@@ -52,7 +52,7 @@ from xemplar.retrieval.prevalence import Prevalence
 from xemplar.retrieval.render import Map
 from xemplar.retrieval.result import Answer, Neighbour
 from xemplar.retrieval.timeline import Timeline
-from xemplar.retrieval.words import Fused, Said, WordRanking
+from xemplar.retrieval.words import Fused, WordRanking, WordsMatch
 from xemplar.views import parse_view, unknown_view_message
 
 from .problems import refusal
@@ -144,7 +144,7 @@ def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:
 
 
 def words_answer_out(
-    generation: str, ranking: WordRanking, found: Sequence[Said], root: str
+    generation: str, ranking: WordRanking, found: Sequence[WordsMatch], root: str
 ) -> WordsAnswerOut:
     """Converts cases that were found by words alone."""
     cases = [

@@ -42,7 +42,7 @@ from xemplar.data.datasets import DatasetImage, open_dataset  # noqa: E402
 from xemplar.data.findings import NO_FINDING, positives  # noqa: E402
 from xemplar.model.checkpoint import default_checkpoint  # noqa: E402
 from xemplar.phantom.report import ABSENT, PRESENT, phantom_report  # noqa: E402
-from xemplar.reports.report import Report  # noqa: E402
+from xemplar.reports.report import ReceivedReport  # noqa: E402
 from xemplar.retrieval.retriever import Retriever  # noqa: E402
 from xemplar.retrieval.words import WordRanking  # noqa: E402
 
@@ -64,7 +64,7 @@ def write_reports(catalog: Catalog, ids: Sequence[int], seed: int) -> None:
     for case in catalog.cases(ids).values():
         said = [one for one in sorted(findings_of(case.labels)) if draw.random() >= LEFT_OUT]
         made = phantom_report(said, seed + case.id, typos=TYPOS)
-        reports[case.image_sha256] = Report(made.findings, made.impression).scrubbed()
+        reports[case.image_sha256] = ReceivedReport(made.findings, made.impression).scrubbed()
     catalog.reports.put(reports)
 
 

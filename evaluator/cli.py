@@ -27,7 +27,7 @@ from xemplar.cli.terminal import (
 from .settings import EvaluationSettings
 
 if TYPE_CHECKING:
-    from .run import Outcome
+    from .run import EvaluationResult
 
 SIMILARITY = "similarity.json"
 """File of a report that `xemplar generations calibrate` reads."""
@@ -138,7 +138,7 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _print_outcome(outcome: "Outcome", out: Path) -> None:
+def _print_outcome(outcome: "EvaluationResult", out: Path) -> None:
     stderr = Console(stderr=True, soft_wrap=True, highlight=False)
     for path, reason in outcome.unreadable:
         stderr.print(f"[yellow]left out[/] {plain(path)}: {plain(reason)}")

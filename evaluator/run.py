@@ -57,7 +57,7 @@ class Study(StrEnum):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EvaluationResult:
     """Result of a run.
 
     Attributes:
@@ -78,7 +78,7 @@ def evaluate(
     *,
     experts: Path | None = None,
     on_progress: Progress = lambda _what, _done, _total: None,
-) -> Outcome:
+) -> EvaluationResult:
     """Run one study or all, and write the report to the folder ``out``.
 
     Raises:
@@ -104,7 +104,7 @@ def evaluate(
     report = Report(sections, _about(identity, data, len(unreadable), seconds))
     write(out, report)
     shutil.rmtree(work)
-    return Outcome(report, unreadable)
+    return EvaluationResult(report, unreadable)
 
 
 def _wanted(study: Study, source: EvaluationSource) -> tuple[Study, ...]:

@@ -21,7 +21,7 @@ TAIL = 4 * 1024
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What the first and last bytes of an image file tell.
+    """Properties told by the first and last bytes of an image file.
 
     Attributes:
         path: the file.

@@ -47,7 +47,7 @@ class Folder:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """What lies in folders.
+    """Inventory of folders.
 
     Attributes:
         folders: in the order asked for.

@@ -23,7 +23,7 @@ PARTS = ("Views and people", "Patients and splits", "Findings (present / absent)
 
 @dataclass(frozen=True)
 class Study:
-    """What a report is made of.
+    """Parts of a report.
 
     Attributes:
         choices: of the study.

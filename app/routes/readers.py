@@ -19,7 +19,7 @@ from xemplar.api import (
 from xemplar.api.examples import STUDY_ID
 from xemplar.api.reader_studies import READING_COLUMNS
 from xemplar.catalog import Catalog
-from xemplar.operations.reader_studies import NextReading, Reading, Said
+from xemplar.operations.reader_studies import NextReading, ReadingAnswer, StudyReading
 from xemplar.operations.study_plan import StudyPlan
 
 from ..admission import admin, reader
@@ -110,7 +110,7 @@ async def put_reading(
     """
     record = record_of(request)
     record.subject = study_id
-    answer = Said(said.confidence, said.trust, said.seconds)
+    answer = ReadingAnswer(said.confidence, said.trust, said.seconds)
     studies = services.reader_studies
     await services.light.run(lambda: studies.save(study_id, rater, number, answer, record.key))
     record.details = {"reader": rater, "reading": number}
@@ -164,7 +164,7 @@ def _out(plan: StudyPlan, following: NextReading, catalog: Catalog, root: str) -
     )
 
 
-def _csv(plan: StudyPlan, readings: Sequence[Reading]) -> str:
+def _csv(plan: StudyPlan, readings: Sequence[StudyReading]) -> str:
     file = io.StringIO()
     rows = csv.writer(file)
     rows.writerow(READING_COLUMNS)

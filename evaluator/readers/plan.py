@@ -13,7 +13,7 @@ from xemplar.data.csv_table import read_rows
 from xemplar.errors import ConfigurationError, DatasetError
 from xemplar.index import current, open_generation
 from xemplar.model.checkpoint import Checkpoint
-from xemplar.operations.study_plan import CasesShown, Film, StudyPlan
+from xemplar.operations.study_plan import CasesShown, StudyFilm, StudyPlan
 
 from .protocol import Films, Protocol
 
@@ -97,7 +97,7 @@ def make_plan(protocol: Protocol, indexed: Indexed, checkpoint: str, folder: Pat
             )
             for kind in kinds
         }
-        films.append(Film(case_id=case_id, present=truth[case_id], cases=shown))
+        films.append(StudyFilm(case_id=case_id, present=truth[case_id], cases=shown))
     return StudyPlan(
         title=protocol.title,
         question=protocol.question,

@@ -49,7 +49,7 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Share:
+class SimulatedShare:
     """Share of simulated studies, with its 95 % interval (Clopper & Pearson, Biometrika 1934).
 
     Attributes:
@@ -65,7 +65,7 @@ class Share:
     count: int
 
     @classmethod
-    def of(cls, hits: int, count: int) -> "Share":
+    def of(cls, hits: int, count: int) -> "SimulatedShare":
         """Make the share ``hits / count``."""
         low = beta.ppf(0.025, hits, count - hits + 1) if hits else 0.0
         high = beta.ppf(0.975, hits + 1, count - hits) if hits < count else 1.0
@@ -76,7 +76,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SimulatedStudies:
     """Results of simulated studies.
 
     Attributes:
@@ -86,14 +86,14 @@ class Outcome:
         half_width: mean half width of that interval, in AUC.
     """
 
-    significant: Share
-    covered: Share
+    significant: SimulatedShare
+    covered: SimulatedShare
     half_width: float
 
 
 def simulate_studies(
     design: Design, count: int, seed: int = 0, method: Covariances = "jackknife"
-) -> Outcome:
+) -> SimulatedStudies:
     """Simulate studies and analyse each as a real one.
 
     Args:
@@ -114,8 +114,8 @@ def simulate_studies(
         )
         for _ in range(count)
     ]
-    return Outcome(
-        significant=Share.of(sum(one.p < SIGNIFICANT for one in found), count),
-        covered=Share.of(sum(one.low <= effect <= one.high for one in found), count),
+    return SimulatedStudies(
+        significant=SimulatedShare.of(sum(one.p < SIGNIFICANT for one in found), count),
+        covered=SimulatedShare.of(sum(one.low <= effect <= one.high for one in found), count),
         half_width=float(np.mean([(one.high - one.low) / 2 for one in found])),
     )

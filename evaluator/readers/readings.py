@@ -1,4 +1,4 @@
-"""What the readers of a study said, as arrays."""
+"""Readings of a study as arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,12 +37,12 @@ class Readings:
 
     @property
     def present(self) -> npt.NDArray[np.bool_]:
-        """Whether the reader says that the finding is present, bool (A, R, N)."""
+        """True where the reader says that the finding is present, bool (A, R, N)."""
         return np.asarray(self.confidence >= PRESENT)
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
-        """Whether that is true, bool (A, R, N)."""
+        """True where that is so, bool (A, R, N)."""
         return np.asarray(self.present == self.truth)
 
     @property

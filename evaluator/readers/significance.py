@@ -15,7 +15,7 @@ from xemplar.errors import DatasetError
 from .areas import Areas
 
 Generalises: TypeAlias = Literal["readers and films", "films", "readers"]
-"""What is a random sample: the others are taken as they are."""
+"""Factors that are a random sample: the others are taken as they are."""
 
 LEVEL = 0.95
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from xemplar.errors import DatasetError
-from xemplar.operations.reader_studies import Reading
+from xemplar.operations.reader_studies import StudyReading
 from xemplar.operations.study_plan import StudyPlan
 
 from ..section import Cell, Estimate, Section, Table
@@ -22,7 +22,7 @@ SCOPES: tuple[Generalises, ...] = ("readers and films", "films", "readers")
 RESAMPLES = 1000
 
 
-def readings_of(plan: StudyPlan, given: Sequence[Reading]) -> Readings:
+def readings_of(plan: StudyPlan, given: Sequence[StudyReading]) -> Readings:
     """Arrange readings as arrays.
 
     Raises:
@@ -53,7 +53,7 @@ def readings_of(plan: StudyPlan, given: Sequence[Reading]) -> Readings:
     )
 
 
-def reader_study(plan: StudyPlan, given: Sequence[Reading], seed: int = 0) -> Section:
+def reader_study(plan: StudyPlan, given: Sequence[StudyReading], seed: int = 0) -> Section:
     """Analyse a study.
 
     Args:

@@ -1,4 +1,4 @@
-"""What cases do to readers: whether wrong ones mislead, and whether readers tell them from others.
+"""Effects of cases on readers: do wrong ones mislead, and do readers tell them from others?
 
 Intervals are over films; the readers are taken as they are.
 """
@@ -17,7 +17,7 @@ from .readings import Readings
 
 @dataclass(frozen=True)
 class Influence:
-    """What an arm's cases change, compared with the arm without cases.
+    """Changes by an arm's cases, compared with the arm without cases.
 
     Attributes:
         misled: share of the right answers without cases that are wrong with them; None if none was

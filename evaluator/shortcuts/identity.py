@@ -14,7 +14,7 @@ BLOCK = 512
 
 @dataclass(frozen=True)
 class Identity:
-    """How well the embedding knows patients again.
+    """Measures whether the embedding knows patients again.
 
     Attributes:
         first: share of the asked images whose most similar other image is of the same patient; None

@@ -22,7 +22,7 @@ from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.retriever import Retriever
 
 from ..metrics import NodeMetrics
-from ..outbox.archive import Archive
+from ..outbox.archive import ObjectArchive
 from ..outbox.delivery import Delivery
 from ..outbox.outbox import Outbox
 from ..settings import NodeSettings
@@ -106,7 +106,9 @@ class Node:
         metrics: of it.
     """
 
-    def __init__(self, settings: NodeSettings, outbox: Outbox, archive: Archive | None) -> None:
+    def __init__(
+        self, settings: NodeSettings, outbox: Outbox, archive: ObjectArchive | None
+    ) -> None:
         """Listen; nothing is taken before `receive`, and nothing answered before `answer`.
 
         Args:
@@ -212,7 +214,9 @@ def _listening(host: str, port: int, setting: str) -> Iterator[None]:
 
 
 @contextmanager
-def running(settings: NodeSettings, outbox: Outbox, archive: Archive | None) -> Iterator[Node]:
+def running(
+    settings: NodeSettings, outbox: Outbox, archive: ObjectArchive | None
+) -> Iterator[Node]:
     """Run a node on its folder until the block ends; arguments and errors as `Node`'s."""
     with outbox.running():
         node = Node(settings, outbox, archive)

@@ -29,7 +29,7 @@ Raises:
 """
 
 
-class Archive(Protocol):
+class ObjectArchive(Protocol):
     """Takes objects."""
 
     def connected(self, sop_classes: frozenset[str]) -> AbstractContextManager[Store]:
@@ -41,7 +41,7 @@ class Archive(Protocol):
         ...
 
 
-def open_archive(settings: NodeSettings) -> Archive:
+def open_archive(settings: NodeSettings) -> ObjectArchive:
     """Return the archive that the settings name; nothing is sent yet.
 
     Raises:

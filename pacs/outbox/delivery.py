@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from ..metrics import NodeMetrics
-from .archive import Archive, ArchiveAway, ObjectRefused, Store
+from .archive import ArchiveAway, ObjectArchive, ObjectRefused, Store
 from .backoff import Backoff
 from .outbox import Item, Outbox
 from .schedule import Schedule
@@ -25,7 +25,7 @@ class Delivery:
     def __init__(
         self,
         outbox: Outbox,
-        archive: Archive,
+        archive: ObjectArchive,
         metrics: NodeMetrics,
         *,
         tries: int,

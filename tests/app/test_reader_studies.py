@@ -16,7 +16,7 @@ from xemplar.catalog import open_catalog
 from xemplar.model.encoder import Precision
 from xemplar.operations.keys import Keys, Role
 from xemplar.operations.reader_studies import ReaderStudies
-from xemplar.operations.study_plan import Arm, Film, StudyPlan
+from xemplar.operations.study_plan import Arm, StudyFilm, StudyPlan
 
 SAID = {"confidence": 80, "seconds": 12.5}
 
@@ -36,7 +36,7 @@ def opened(store: SmallStore) -> StudyPlan:
             checkpoint="c",
             arms=(Arm(name="without", cases="none"), Arm(name="wrong", cases="wrong")),
             films=tuple(
-                Film(case_id=one, present=n == 0, cases={"wrong": (ids[2],)})
+                StudyFilm(case_id=one, present=n == 0, cases={"wrong": (ids[2],)})
                 for n, one in enumerate(ids[:2])
             ),
             sessions={"ada": (((0, 1), (1, 0)),)},

@@ -55,7 +55,7 @@ class ShownCase(BaseModel):
 
 
 class NextReadingOut(BaseModel):
-    """What a reader reads next. Does not tell under which arm, nor what is true."""
+    """Film that a reader reads next. Does not tell under which arm, nor what is true."""
 
     question: str
     total: int = Field(ge=1, description="Readings of this reader in all sessions.")

@@ -128,7 +128,7 @@ class ReportOut(BaseModel):
 
 
 class RanksOut(BaseModel):
-    """What image and words contributed to a case's place in a search with `text`."""
+    """Contributions of image and words to a case's place in a search with `text`."""
 
     score: float = Field(
         gt=0,
@@ -146,7 +146,7 @@ class RanksOut(BaseModel):
 
 
 class AskedWordsOut(BaseModel):
-    """What a search's `text` found."""
+    """Findings of a search's `text` in the reports."""
 
     cases: int = Field(
         ge=0, description="Number of cases that meet the filters and have one of its words."
@@ -292,7 +292,7 @@ class ShareOut(BaseModel):
 
 
 class PrevalenceOut(BaseModel):
-    """What similar cases show and turned out to be: counts of past cases, and no diagnosis."""
+    """Findings and outcomes of similar cases: counts of past cases, and no diagnosis."""
 
     cases: int = Field(
         ge=0,

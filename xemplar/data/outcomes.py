@@ -104,7 +104,7 @@ _SYNONYMS = MappingProxyType(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study turned out to be.
+    """Verified diagnosis of a study.
 
     Attributes:
         diagnosis: of the closed list.

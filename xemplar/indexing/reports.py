@@ -11,7 +11,7 @@ from xemplar.errors import DatasetError, InvalidArgument
 from xemplar.indexing.reader import SkippedImage
 from xemplar.reports.mentions import mined_labels
 from xemplar.reports.openi import MOST_BYTES, read_openi
-from xemplar.reports.report import Report, StoredReport, decoded
+from xemplar.reports.report import ReceivedReport, StoredReport, decoded
 
 
 @dataclass
@@ -57,7 +57,7 @@ class ReportReader:
         return mined_labels(report.findings, report.impression)
 
 
-def _report(written: WrittenReport | Path) -> Report:
+def _report(written: WrittenReport | Path) -> ReceivedReport:
     """Read a report from a label file's cells, or from a file of its own.
 
     Raises:
@@ -65,8 +65,8 @@ def _report(written: WrittenReport | Path) -> Report:
         OSError: the file cannot be read.
     """
     if isinstance(written, WrittenReport):
-        whole = Report.read(written.whole) if written.whole else Report()
-        return Report(
+        whole = ReceivedReport.read(written.whole) if written.whole else ReceivedReport()
+        return ReceivedReport(
             findings=written.findings or whole.findings,
             impression=written.impression or whole.impression,
         )
@@ -75,7 +75,7 @@ def _report(written: WrittenReport | Path) -> Report:
     with open(written, "rb", opener=_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise InvalidArgument("it is a pipe or device, not a file")
-        return Report.read(decoded(file.read(MOST_BYTES), "the file"))
+        return ReceivedReport.read(decoded(file.read(MOST_BYTES), "the file"))
 
 
 def _without_waiting(path: str, flags: int) -> int:

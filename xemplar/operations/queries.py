@@ -14,7 +14,7 @@ from xemplar.catalog.tables import RememberedQueryRow as Row
 
 
 @dataclass(frozen=True)
-class AskedQuery:
+class QuerySummary:
     """A query, without what explains it.
 
     Attributes:
@@ -99,7 +99,7 @@ class Queries:
         with writing(self._engine) as connection:
             return connection.execute(update(Row).where(mine).values(shared=True)).rowcount > 0
 
-    def list(self, key: str | None, limit: int) -> Sequence[AskedQuery]:
+    def list(self, key: str | None, limit: int) -> Sequence[QuerySummary]:
         """Return the newest queries of a key, without what explains them.
 
         Raises:
@@ -108,7 +108,7 @@ class Queries:
         query = select(Row.id, Row.image_id, Row.shared, Row.at).where(_owned(key))
         with reading(self._engine) as connection:
             found = connection.execute(query.order_by(Row.at.desc(), Row.id).limit(limit))
-            return [AskedQuery(*row) for row in found]
+            return [QuerySummary(*row) for row in found]
 
     def remove(self, query_id: str, key: str | None) -> bool:
         """Delete a query of a key; return False if it has none of that id.

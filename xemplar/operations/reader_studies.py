@@ -12,14 +12,14 @@ from xemplar.catalog.schema import reading, writing
 from xemplar.catalog.tables import CaseRow, ReaderStudyRow, ReadingRow
 from xemplar.errors import ConfigurationError, InvalidArgument, NotFound, ReadingGiven
 from xemplar.operations.raters import Raters, claim
-from xemplar.operations.study_plan import Arm, Film, StudyPlan
+from xemplar.operations.study_plan import Arm, StudyFilm, StudyPlan
 
 AT_ONCE = 500
 """Cases named by one SQL statement: databases limit the number of parameters."""
 
 
 @dataclass(frozen=True)
-class Said:
+class ReadingAnswer:
     """A reader's answer about one film.
 
     Attributes:
@@ -34,7 +34,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Reading:
+class StudyReading:
     """A reading that was given.
 
     Attributes:
@@ -46,7 +46,7 @@ class Reading:
 
     reader: str
     number: int
-    said: Said
+    said: ReadingAnswer
     read_at: datetime
 
 
@@ -67,7 +67,7 @@ class NextReading:
     number: int | None
     total: int
     session: int = 0
-    film: Film | None = None
+    film: StudyFilm | None = None
     arm: Arm | None = None
     cases: tuple[str, ...] = ()
     opens_at: datetime | None = None
@@ -132,7 +132,7 @@ class ReaderStudies:
             )
         return StudyPlan.from_json(row.plan, row.sha256)
 
-    def readings(self, study_id: str, reader: str | None = None) -> Sequence[Reading]:
+    def readings(self, study_id: str, reader: str | None = None) -> Sequence[StudyReading]:
         """Return the readings of a study, or of one of its readers, in their order."""
         with reading(self._engine) as connection:
             return _given(connection, study_id, reader)
@@ -155,7 +155,7 @@ class ReaderStudies:
             return self._next(connection, plan, reader)
 
     def save(
-        self, study_id: str, reader: str, number: int, said: Said, key: str | None = None
+        self, study_id: str, reader: str, number: int, said: ReadingAnswer, key: str | None = None
     ) -> None:
         """Save a reading. Saving the same answer again changes nothing.
 
@@ -228,22 +228,23 @@ class ReaderStudies:
         return found
 
 
-def _given(connection: Connection, study_id: str, reader: str | None) -> Sequence[Reading]:
+def _given(connection: Connection, study_id: str, reader: str | None) -> Sequence[StudyReading]:
     query = select(ReadingRow).where(ReadingRow.study == study_id)
     if reader is not None:
         query = query.where(ReadingRow.reader == reader)
     rows = connection.execute(query.order_by(ReadingRow.reader, ReadingRow.number)).all()
     return [
-        Reading(r.reader, r.number, Said(r.confidence, r.trust, r.seconds), r.read_at) for r in rows
+        StudyReading(r.reader, r.number, ReadingAnswer(r.confidence, r.trust, r.seconds), r.read_at)
+        for r in rows
     ]
 
 
-def _same(one: Said, other: Said) -> bool:
+def _same(one: ReadingAnswer, other: ReadingAnswer) -> bool:
     """Tell if two answers are equal; a repeated request may measure another time."""
     return (one.confidence, one.trust) == (other.confidence, other.trust)
 
 
-def _check(following: NextReading, number: int, said: Said, plan: StudyPlan) -> None:
+def _check(following: NextReading, number: int, said: ReadingAnswer, plan: StudyPlan) -> None:
     """Refuse an answer that is not the next one, or not complete."""
     if following.number is None:
         raise ReadingGiven("all films of this study have been read; readings do not change")

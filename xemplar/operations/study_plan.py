@@ -29,7 +29,7 @@ class Arm(_Part):
     cases: CasesShown
 
 
-class Film(_Part):
+class StudyFilm(_Part):
     """Film of a study, with the cases that each kind of arm shows beside it."""
 
     case_id: CaseId
@@ -57,7 +57,7 @@ class StudyPlan(_Part):
     generation: str
     checkpoint: str
     arms: tuple[Arm, ...]
-    films: tuple[Film, ...]
+    films: tuple[StudyFilm, ...]
     sessions: dict[Annotated[str, Field(pattern=RATER)], tuple[tuple[tuple[int, int], ...], ...]]
 
     @property
@@ -70,7 +70,7 @@ class StudyPlan(_Part):
         """First digits of the digest, which name the study."""
         return self.digest[:ID_DIGITS]
 
-    def readings_of(self, reader: str) -> list[tuple[int, Film, Arm]]:
+    def readings_of(self, reader: str) -> list[tuple[int, StudyFilm, Arm]]:
         """List (session, film, arm) of a reader's readings, in their order."""
         return [
             (session, self.films[film], self.arms[arm])

@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from xemplar.errors import DatasetError
-from xemplar.reports.report import MOST_CHARACTERS, Report
+from xemplar.reports.report import MOST_CHARACTERS, ReceivedReport
 
 MOST_BYTES = 16 * MOST_CHARACTERS
 """Largest file: a report with its list of images."""
@@ -21,7 +21,7 @@ class OpenIReport:
     """
 
     images: tuple[str, ...]
-    report: Report
+    report: ReceivedReport
 
 
 def read_openi(path: Path) -> OpenIReport:
@@ -67,5 +67,5 @@ def read_openi(path: Path) -> OpenIReport:
             f"{path} is no well-formed XML (line {error.lineno}); correct it, or move it elsewhere"
         ) from error
     found = {name: "".join(parts).strip() for name, parts in sections.items()}
-    report = Report(findings=found.get("FINDINGS"), impression=found.get("IMPRESSION"))
+    report = ReceivedReport(findings=found.get("FINDINGS"), impression=found.get("IMPRESSION"))
     return OpenIReport(tuple(images), report)

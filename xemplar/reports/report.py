@@ -1,4 +1,4 @@
-"""`Report`: the findings and the impression of a report, as written and as it may be stored."""
+"""Findings and impression of a report, as it was received and as it may be stored."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _IMPRESSION = word_set(
 
 @dataclass(frozen=True)
 class StoredReport:
-    """A scrubbed report: the only form that is stored. `Report.scrubbed` makes it.
+    """A scrubbed report: the only form that is stored. `ReceivedReport.scrubbed` makes it.
 
     Attributes:
         findings: text of this section, with `MARK` for what was removed; empty if there is none.
@@ -52,7 +52,7 @@ class StoredReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class ReceivedReport:
     """A report as it was written, with whatever it says of a person. Never stored or logged.
 
     Attributes:
@@ -163,4 +163,4 @@ def decoded(data: bytes, what: str) -> str:
         ) from error
 
 
-__all__ = ["MARK", "MOST_CHARACTERS", "Report", "StoredReport", "check_text", "decoded"]
+__all__ = ["MARK", "MOST_CHARACTERS", "ReceivedReport", "StoredReport", "check_text", "decoded"]

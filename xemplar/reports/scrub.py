@@ -45,7 +45,7 @@ _DEEDS = word_set(
     "approved transcribed notified informed called telephoned paged relayed conveyed faxed "
     "emailed referred requested ordered contacted agreed"
 )
-"""What somebody did with a report; who it was follows `_LINKS`, up to the end of the sentence."""
+"""Verbs of what somebody did with a report; who follows `_LINKS`, up to the sentence's end."""
 
 _LINKS = word_set("by with to from")
 

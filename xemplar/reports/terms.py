@@ -43,7 +43,7 @@ _SPELLINGS = (("oedema", "edema"), ("haem", "hem"), ("oeso", "eso"), ("aemia", "
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a search's text asks for.
+    """Terms that a search's text asks for.
 
     Attributes:
         terms: distinct, in the order of the text.

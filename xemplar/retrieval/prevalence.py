@@ -1,4 +1,4 @@
-"""How often findings and outcomes occur among similar cases, beside all cases that match.
+"""Prevalence of findings and outcomes among similar cases, beside all cases that match.
 
 Counts of past cases, never a probability for the query: the cases were chosen for their look.
 """
@@ -39,7 +39,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Prevalence:
-    """What similar cases show and turned out to be.
+    """Findings and outcomes of similar cases.
 
     Attributes:
         cases: number of similar cases that are counted: one of each patient.

@@ -1,4 +1,4 @@
-"""What cases keep of their studies: a reference (docs/decisions/0045), and the day (0052).
+"""References of cases to their studies: a reference (docs/decisions/0045), and the day (0052).
 
 Each is kept only where the hospital asks for it, and sealed or shifted in the call that reads it,
 so the catalog alone names no study and no day.

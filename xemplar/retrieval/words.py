@@ -123,7 +123,7 @@ def fuse(by_image: Sequence[int], also: Sequence[int], words: WordRanking) -> li
 
 
 @dataclass(frozen=True)
-class Said:
+class WordsMatch:
     """A case found by words alone.
 
     Attributes:
@@ -141,7 +141,7 @@ class Said:
 
 def cases_by_words(
     index: LiveIndex, catalog: Catalog, search: WordSearch
-) -> tuple[WordRanking, list[Said]]:
+) -> tuple[WordRanking, list[WordsMatch]]:
     """Find cases by the words of their reports, without an image.
 
     Returns:
@@ -160,7 +160,7 @@ def cases_by_words(
             break
     cases, reports = catalog.cases(first), catalog.reports.of(first)
     return ranking, [
-        Said(
+        WordsMatch(
             cases[number],
             ranking.rank(number) or 1,
             reports[number],

@@ -9,7 +9,7 @@ from xemplar_evaluator.readers.cli import readers
 from tests.evaluator.conftest import Phantoms
 from xemplar.catalog import open_catalog
 from xemplar.errors import ConfigurationError, CorruptArtefact
-from xemplar.operations.reader_studies import ReaderStudies, Said
+from xemplar.operations.reader_studies import ReaderStudies, ReadingAnswer
 
 EXPECTED = "[expected]\nauc = 0.7\ndifference = 0.1\n"
 
@@ -53,7 +53,7 @@ def test_a_study_goes_from_its_protocol_to_its_report(
             for number, (_, film, arm) in enumerate(locked.readings_of(reader)):
                 confidence = (number * 37 + 50 * film.present) % 101
                 trust = None if arm.cases == "none" else 50
-                studies.save(study, reader, number, Said(confidence, trust, 1.0))
+                studies.save(study, reader, number, ReadingAnswer(confidence, trust, 1.0))
     assert "ada: 18 of 18" in run("progress", study, *there).output
     done = run("analyse", study, "--out", report, *there)
     assert "6 films" in done.output

@@ -11,7 +11,7 @@ from xemplar_evaluator.readers.study import reader_study, readings_of
 from xemplar_evaluator.section import Section
 
 from xemplar.errors import DatasetError
-from xemplar.operations.reader_studies import Reading, Said
+from xemplar.operations.reader_studies import ReadingAnswer, StudyReading
 from xemplar.operations.study_plan import StudyPlan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,7 +24,7 @@ def plan(protocol_file: Path, indexed: Indexed) -> StudyPlan:
     return make_plan(read_protocol(protocol_file), indexed, "c", protocol_file.parent)
 
 
-def read_all(plan: StudyPlan) -> list[Reading]:
+def read_all(plan: StudyPlan) -> list[StudyReading]:
     """Readers who are better with similar cases, worse with wrong ones, and trust these less."""
     draw, given = np.random.default_rng(0), []
     for reader in plan.sessions:
@@ -32,7 +32,7 @@ def read_all(plan: StudyPlan) -> list[Reading]:
             towards = SKILL[arm.name] * (1 if film.present else -1)
             confidence = int(np.clip(50 + towards + draw.normal(0, 15), 0, 100))
             trust = None if arm.cases == "none" else 80 if arm.cases == "similar" else 30
-            given.append(Reading(reader, number, Said(confidence, trust, 10.0), NOW))
+            given.append(StudyReading(reader, number, ReadingAnswer(confidence, trust, 10.0), NOW))
     return given
 
 
@@ -58,7 +58,7 @@ def test_the_report_finds_what_the_cases_did(plan: StudyPlan) -> None:
 def test_each_answer_is_kept_under_its_arm_reader_and_film(plan: StudyPlan) -> None:
     reader = list(plan.sessions)[1]
     _, film, arm = plan.readings_of(reader)[5]
-    found = readings_of(plan, [Reading(reader, 5, Said(73, None, 4.0), NOW)])
+    found = readings_of(plan, [StudyReading(reader, 5, ReadingAnswer(73, None, 4.0), NOW)])
     (place,) = np.argwhere(np.isfinite(found.confidence))
     assert found.confidence[tuple(place)] == 73
     assert found.arms[place[0]] == arm.name

@@ -14,7 +14,7 @@ from tests.xemplar.catalog.test_filters import CHECKPOINT, described
 from xemplar.catalog import Access, Catalog, open_catalog
 from xemplar.catalog.copying import copy_catalog
 from xemplar.phantom.report import ABSENT, PRESENT, phantom_report
-from xemplar.reports.report import Report, StoredReport
+from xemplar.reports.report import ReceivedReport, StoredReport
 from xemplar.reports.terms import terms_of, wanted
 
 ASKED = [
@@ -30,7 +30,7 @@ ASKED = [
 def report(number: int) -> StoredReport:
     draw = random.Random(number)
     made = phantom_report(draw.sample(list(PRESENT), number % 4), number)
-    return Report(made.findings, made.impression).scrubbed()
+    return ReceivedReport(made.findings, made.impression).scrubbed()
 
 
 @pytest.fixture

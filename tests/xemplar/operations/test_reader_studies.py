@@ -18,11 +18,11 @@ from xemplar.errors import (
     NotFound,
     ReadingGiven,
 )
-from xemplar.operations.reader_studies import ReaderStudies, Said
-from xemplar.operations.study_plan import Arm, Film, StudyPlan
+from xemplar.operations.reader_studies import ReaderStudies, ReadingAnswer
+from xemplar.operations.study_plan import Arm, StudyFilm, StudyPlan
 
 WITHOUT, WRONG = Arm(name="without", cases="none"), Arm(name="wrong", cases="wrong")
-SAID = Said(80, None, 12.5)
+SAID = ReadingAnswer(80, None, 12.5)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def plan(catalog: Catalog, **changes: Any) -> StudyPlan:
     """Two films, without cases in the first session and with one wrong case in the second."""
     ids = [case.case_id for case in catalog.cases(range(1, 4)).values()]
     films = [
-        Film(case_id=one, present=n == 0, cases={"wrong": (ids[2],)})
+        StudyFilm(case_id=one, present=n == 0, cases={"wrong": (ids[2],)})
         for n, one in enumerate(ids[:2])
     ]
     content = {
@@ -79,7 +79,7 @@ def test_a_reader_reads_one_film_after_another_until_all_are_read(
             (following.session, following.film.case_id, following.arm.name, following.cases)
         )
         trust = 30 if following.cases else None
-        studies.save(study, "ada", following.number, Said(70, trust, 3.0))
+        studies.save(study, "ada", following.number, ReadingAnswer(70, trust, 3.0))
     first, second = (film.case_id for film in made.films)
     (case,) = made.films[0].cases["wrong"]
     assert read == [
@@ -97,9 +97,9 @@ def test_an_answer_cannot_be_changed_but_may_be_sent_again(
 ) -> None:
     study = studies.open(plan(catalog))
     studies.save(study, "ada", 0, SAID)
-    studies.save(study, "ada", 0, Said(80, None, 99.0))  # the answer to the first was lost
+    studies.save(study, "ada", 0, ReadingAnswer(80, None, 99.0))  # the answer to the first was lost
     with pytest.raises(ReadingGiven, match="reading 0 was given already"):
-        studies.save(study, "ada", 0, Said(20, None, 12.5))
+        studies.save(study, "ada", 0, ReadingAnswer(20, None, 12.5))
     (kept,) = studies.readings(study)
     assert kept.said == SAID
 
@@ -119,7 +119,7 @@ def test_the_next_session_opens_after_the_washout(catalog: Catalog, studies: Rea
     left = following.opens_at - datetime.now(UTC)
     assert timedelta(days=6.9) < left <= timedelta(days=7)
     with pytest.raises(InvalidArgument, match="after 7 days of washout"):
-        studies.save(study, "ada", 2, Said(80, 10, 1.0))
+        studies.save(study, "ada", 2, ReadingAnswer(80, 10, 1.0))
     with writing(catalog.engine) as connection:  # a week later
         earlier = datetime.now(UTC) - timedelta(days=8)
         connection.execute(ReadingRow.__table__.update().values(read_at=earlier))  # type: ignore[attr-defined]
@@ -129,13 +129,13 @@ def test_the_next_session_opens_after_the_washout(catalog: Catalog, studies: Rea
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        (Said(101, None, 1.0), "confidence is 101"),
-        (Said(50, None, -1.0), "took -1 s"),
-        (Said(50, 10, 1.0), "leave trust out"),
+        (ReadingAnswer(101, None, 1.0), "confidence is 101"),
+        (ReadingAnswer(50, None, -1.0), "took -1 s"),
+        (ReadingAnswer(50, 10, 1.0), "leave trust out"),
     ],
 )
 def test_an_answer_out_of_range_is_refused(
-    catalog: Catalog, studies: ReaderStudies, said: Said, told: str
+    catalog: Catalog, studies: ReaderStudies, said: ReadingAnswer, told: str
 ) -> None:
     study = studies.open(plan(catalog))
     with pytest.raises(InvalidArgument, match=told):
@@ -173,7 +173,7 @@ def test_films_beyond_a_callers_sources_do_not_exist(catalog: Catalog) -> None:
 
 
 def test_a_plan_with_unknown_films_is_not_opened(catalog: Catalog, studies: ReaderStudies) -> None:
-    strange = Film(case_id="0" * 16, present=True, cases={})
+    strange = StudyFilm(case_id="0" * 16, present=True, cases={})
     with pytest.raises(ConfigurationError, match="1 of 1 films and cases"):
         studies.open(plan(catalog, films=(strange,), sessions={"ada": (((0, 0),),)}))
 

@@ -6,7 +6,7 @@ import pytest
 
 from xemplar.errors import DatasetError, InvalidArgument
 from xemplar.reports.openi import read_openi
-from xemplar.reports.report import MOST_CHARACTERS, Report, StoredReport, decoded
+from xemplar.reports.report import MOST_CHARACTERS, ReceivedReport, StoredReport, decoded
 
 WHOLE = """EXAM: Chest, 12 May 2019
 INDICATION: Mary Kowalski, 57, cough
@@ -21,20 +21,22 @@ ELECTRONICALLY SIGNED: Dr. Long
 
 
 def test_findings_and_impression_are_read_and_the_other_sections_are_not() -> None:
-    report = Report.read(WHOLE)
-    assert report == Report("Small left effusion.\nNo pneumothorax.", "1. Effusion.")
+    report = ReceivedReport.read(WHOLE)
+    assert report == ReceivedReport("Small left effusion.\nNo pneumothorax.", "1. Effusion.")
 
 
 def test_a_text_without_headings_is_all_findings() -> None:
-    assert Report.read("No effusion.") == Report("No effusion.")
+    assert ReceivedReport.read("No effusion.") == ReceivedReport("No effusion.")
 
 
 def test_line_ends_of_other_systems_are_read() -> None:
-    assert Report.read(WHOLE.replace("\n", "\r\n")) == Report.read(WHOLE)
+    assert ReceivedReport.read(WHOLE.replace("\n", "\r\n")) == ReceivedReport.read(WHOLE)
 
 
 def test_a_section_of_which_nothing_remains_is_empty() -> None:
-    assert Report("Mary Kowalski.", "No effusion.").scrubbed() == StoredReport("", "No effusion.")
+    assert ReceivedReport("Mary Kowalski.", "No effusion.").scrubbed() == StoredReport(
+        "", "No effusion."
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,20 +54,20 @@ def test_a_section_of_which_nothing_remains_is_empty() -> None:
     ],
 )
 def test_what_is_no_plain_text_is_refused_without_repeating_it(text: str, message: str) -> None:
-    for use in (Report.read, lambda text: Report(impression=text).scrubbed()):
+    for use in (ReceivedReport.read, lambda text: ReceivedReport(impression=text).scrubbed()):
         with pytest.raises(InvalidArgument, match=message) as refused:
             use(text)
         assert text not in str(refused.value)
 
 
 def test_less_than_signs_are_no_markup() -> None:
-    assert Report("nodule < 2 cm > 1 cm").scrubbed().findings == "nodule < 2 cm > 1 cm"
+    assert ReceivedReport("nodule < 2 cm > 1 cm").scrubbed().findings == "nodule < 2 cm > 1 cm"
 
 
 def test_a_text_of_another_language_is_refused() -> None:
     german = "Der Herzschatten ist normal breit, keine Infiltrate, kein Erguss, keine Stauung."
     with pytest.raises(InvalidArgument, match="English"):
-        Report(german).scrubbed()
+        ReceivedReport(german).scrubbed()
 
 
 def test_a_file_of_another_encoding_is_refused_with_the_remedy() -> None:
@@ -81,7 +83,7 @@ def test_open_i_s_report_names_its_images(tmp_path: Path) -> None:
     )
     read = read_openi(file)
     assert read.images == ("CXR1",)
-    assert read.report == Report(findings="No new edema.")
+    assert read.report == ReceivedReport(findings="No new edema.")
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ _KEYS = ("table", "separator", "unknown_findings", "columns", "findings")
 
 @dataclass(frozen=True)
 class TableMapping:
-    """How a table is read.
+    """Mapping of a table to a data set.
 
     Attributes:
         table: the table, relative to the folder or not; None for the folder's only one.
@@ -69,7 +69,7 @@ class TableMapping:
 
     @property
     def options(self) -> list[object]:
-        """What a data set's digest depends on beside its files; empty for a usual table."""
+        """Content of the mapping for a data set's digest; empty for a usual table."""
         found: list[object] = [*self.columns.items()]
         if self.separator != SEPARATOR or self.findings:
             found += [self.separator, *sorted(self.findings.items())]

@@ -53,7 +53,7 @@ SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "
 
 @dataclass(frozen=True)
 class Suggestion:
-    """How a table may be read.
+    """Mapping by which a table may be read.
 
     Attributes:
         mapping: for `read_mapping`'s file.
