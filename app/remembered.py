@@ -173,7 +173,7 @@ class RememberedQueries:
         """Return whether a query has its image; one of an archived image need not."""
         known = self._recent.recall(query.id, key)
         in_memory = known is not None and known.pixels is not None
-        return in_memory or self._seals or self._saved.has_image(query.image_id, key)
+        return in_memory or self._seals or self._saved.has(query.id, key)
 
     def forget(self, query_id: str, key: str | None) -> None:
         """Forget a query of a key, which stays in the collections that it is in.

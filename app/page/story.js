@@ -69,7 +69,7 @@ function share({ name, count, known, low, high, archive_count: all, archive_know
   const usual = told ? all / told : null;
   const mark = usual === null ? null : h("i", {});
   mark?.style.setProperty("--at", String(usual));
-  const bar = h("span", { class: "bar", "aria-hidden": "true" }, h("b", {}), mark);
+  const bar = h("span", { class: "bar", "aria-hidden": "true" }, h("span", {}), mark);
   for (const [property, value] of [["--low", low], ["--high", high]]) bar.style.setProperty(property, String(value));
   return h("tr", {}, h("th", { scope: "row" }, T.finding(name)), h("td", { class: "number" }, T.story.share(count, known)),
     h("td", {}, bar, T.story.range(low, high)), h("td", { class: "number" }, usual === null ? "" : T.percent(usual)));

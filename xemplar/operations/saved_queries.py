@@ -44,6 +44,12 @@ class SavedQueries:
         with reading(self._engine) as connection:
             return connection.scalar(query.where(in_readable(key)).limit(1)) is not None
 
+    def has(self, query_id: str, key: str | None) -> bool:
+        """Return whether a query is in a collection that the key may read."""
+        query = select(SavedQueryRow.id).where(SavedQueryRow.id == query_id)
+        with reading(self._engine) as connection:
+            return connection.scalar(query.where(in_readable(key)).limit(1)) is not None
+
     def forget(self, days: float) -> None:
         """Delete queries that were saved more than ``days`` ago."""
         oldest = datetime.now(UTC) - timedelta(days=days)
