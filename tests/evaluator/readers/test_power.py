@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from xemplar_evaluator.readers.areas import areas
-from xemplar_evaluator.readers.power import Design, Share, simulate_studies
+from xemplar_evaluator.readers.power import Design, SimulatedShare, simulate_studies
 from xemplar_evaluator.readers.roe_metz import STRUCTURES, separation, simulate
 
 from xemplar.errors import ConfigurationError
@@ -60,5 +60,5 @@ def test_a_study_that_cannot_be_analysed_is_refused(sizes, said):
 
 def test_the_interval_of_a_share_is_clopper_and_pearsons():
     # 0 of 20: the rule of three's exact form, 1 - 0.025 ** (1 / 20)
-    assert Share.of(0, 20).high == pytest.approx(1 - 0.025 ** (1 / 20))
-    assert Share.of(20, 20).low == pytest.approx(0.025 ** (1 / 20))
+    assert SimulatedShare.of(0, 20).high == pytest.approx(1 - 0.025 ** (1 / 20))
+    assert SimulatedShare.of(20, 20).low == pytest.approx(0.025 ** (1 / 20))

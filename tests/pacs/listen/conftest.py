@@ -12,7 +12,7 @@ from xemplar_pacs.outbox.outbox import Outbox
 from xemplar_pacs.settings import NodeSettings
 
 from tests.pacs.conftest import open_retriever
-from tests.pacs.peers import ObjectArchive
+from tests.pacs.peers import Archive
 from tests.stores import SmallStore
 from xemplar.retrieval.references import StudyReferences
 from xemplar.retrieval.retriever import Retriever
@@ -23,9 +23,9 @@ NOWHERE = "dicom://ARCHIVE@127.0.0.1:9"
 
 
 @pytest.fixture
-def archive() -> Iterator[ObjectArchive]:
+def archive() -> Iterator[Archive]:
     """An archive that listens."""
-    with ObjectArchive() as started:
+    with Archive() as started:
         yield started
 
 

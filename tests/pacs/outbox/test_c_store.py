@@ -12,12 +12,12 @@ from xemplar_pacs.settings import NodeSettings
 
 from tests.images import dicom, drawn_image
 from tests.pacs.conftest import Asked
-from tests.pacs.peers import ObjectArchive
+from tests.pacs.peers import Archive
 
 
 @pytest.fixture
-def archive() -> Iterator[ObjectArchive]:
-    with ObjectArchive() as started:
+def archive() -> Iterator[Archive]:
+    with Archive() as started:
         yield started
 
 
@@ -43,7 +43,7 @@ def store(items: list[tuple[Item, Path]], url: str, stall_seconds: float = 20) -
 
 
 def test_the_archive_gets_the_data_sets_byte_for_byte(
-    archive: ObjectArchive, items: list[tuple[Item, Path]]
+    archive: Archive, items: list[tuple[Item, Path]]
 ) -> None:
     for _ in range(2):
         store(items, archive.url)
@@ -55,7 +55,7 @@ def test_the_archive_gets_the_data_sets_byte_for_byte(
 
 @pytest.mark.parametrize("status", [0x0000, 0x0111, 0xB000, 0xB006, 0xB007])
 def test_success_warning_and_duplicate_are_delivered(
-    archive: ObjectArchive, items: list[tuple[Item, Path]], status: int
+    archive: Archive, items: list[tuple[Item, Path]], status: int
 ) -> None:
     archive.status = status
     store(items, archive.url)
@@ -63,19 +63,19 @@ def test_success_warning_and_duplicate_are_delivered(
 
 @pytest.mark.parametrize("status", [0xA700, 0xA900, 0xC000, 0x0122, 0x0124])
 def test_other_statuses_are_refusals(
-    archive: ObjectArchive, items: list[tuple[Item, Path]], status: int
+    archive: Archive, items: list[tuple[Item, Path]], status: int
 ) -> None:
     archive.status = status
     with pytest.raises(ObjectRefused, match=f"status 0x{status:04X}"):
         store(items, archive.url)
 
 
-def test_another_title_is_told(archive: ObjectArchive, items: list[tuple[Item, Path]]) -> None:
+def test_another_title_is_told(archive: Archive, items: list[tuple[Item, Path]]) -> None:
     with pytest.raises(ArchiveAway, match=r"rejected the association .*reason 7"):
         store(items, archive.url.replace("ARCHIVE", "OTHER"))
 
 
-def test_nobody_there_is_away(archive: ObjectArchive, items: list[tuple[Item, Path]]) -> None:
+def test_nobody_there_is_away(archive: Archive, items: list[tuple[Item, Path]]) -> None:
     archive.stop()
     with pytest.raises(ArchiveAway):
         store(items, archive.url)
@@ -96,7 +96,7 @@ def test_an_archive_that_stops_reading_is_away(
     large = drawn_image(1, 6000, 6000)  # more than two sockets hold
     file.write_bytes(dicom(large, SOPClassUID=picture.sop_class))
     deaf = Event()
-    with ObjectArchive() as archive:
+    with Archive() as archive:
         archive.pause = deaf
         try:
             with pytest.raises(ArchiveAway, match="did not answer in time"):
@@ -106,7 +106,7 @@ def test_an_archive_that_stops_reading_is_away(
 
 
 def test_an_archive_that_aborts_in_the_middle_is_away(
-    archive: ObjectArchive, items: list[tuple[Item, Path]]
+    archive: Archive, items: list[tuple[Item, Path]]
 ) -> None:
     def leave(event: object) -> int:
         event.assoc.abort()  # type: ignore[attr-defined]
