@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from xemplar_evaluator.readers.power import Share
+from xemplar_evaluator.readers.power import SimulatedShare
 from xemplar_indexer.watch.arrivals import images_of
 from xemplar_indexer.watch.drift import ALARM, Images, distance_of_means
 
@@ -58,7 +58,7 @@ def windows(images: Images, size: int, count: int, draw: np.random.Generator) ->
 
 def judged(
     reference: Images, some: list[Images], draw: np.random.Generator
-) -> tuple[list[float], Share]:
+) -> tuple[list[float], SimulatedShare]:
     """Distances of windows in units of the threshold, and the share that alarms."""
     size = len(some[0])
     _, others = distance_of_means(reference, some[0], draw, 999)
@@ -69,7 +69,7 @@ def judged(
         for one in some
     ]
     assert all(len(one) == size for one in some)
-    return found, Share.of(sum(one > 1 for one in found), len(found))
+    return found, SimulatedShare.of(sum(one > 1 for one in found), len(found))
 
 
 def main() -> None:

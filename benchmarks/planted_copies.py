@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from xemplar_evaluator.readers.power import Share
+from xemplar_evaluator.readers.power import SimulatedShare
 
 from benchmarks.near_duplicates import copies
 from xemplar.data.datasets import open_dataset
@@ -55,10 +55,10 @@ def main() -> None:
         f"{len(images):,} images of {arguments.images.name}, {len(chosen):,} planted copies, seed "
         f"{arguments.seed}; a copy from a likeness of {SAME_IMAGE}"
     )
-    print(f"found: {Share.of(int(found.sum()), len(found))}")
+    print(f"found: {SimulatedShare.of(int(found.sum()), len(found))}")
     for number, name in enumerate(kinds):
         some = found[kind == number]
-        print(f"    {name:36} {Share.of(int(some.sum()), len(some))}, {len(some)} copies")
+        print(f"    {name:36} {SimulatedShare.of(int(some.sum()), len(some))}, {len(some)} copies")
     pairs, highest = 0, -1.0
     for begin in range(0, len(images), BLOCK):
         rows = slice(begin, begin + BLOCK)
