@@ -37,8 +37,7 @@ from xemplar.archive.media import Media
 from xemplar.archive.permissions import write_private
 from xemplar.archive.store import KEY_BYTES, Store
 from xemplar.catalog import migrate, open_catalog
-from xemplar.catalog.copying import apply_removals, copy_catalog, images
-from xemplar.catalog.tables import REFERENCES
+from xemplar.catalog.copying import REFERENCES, apply_removals, copy_catalog, images
 from xemplar.errors import ConfigurationError, Mismatch, StorageError
 from xemplar.index import (
     build,

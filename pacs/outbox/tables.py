@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Index, Integer, MetaData, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from xemplar.catalog.tables import UtcTime
+from xemplar.catalog.table_base import UtcTime
 
 VERSION = 1
 """Of the schema, in SQLite's ``user_version``."""

@@ -48,6 +48,7 @@ from xemplar.api.collections import (
     GivenCollections,
     QueryHistory,
 )
+from xemplar.api.health import Health, Readiness, TaskState
 from xemplar.api.jobs import JobList, JobOut, JobState, Reindex
 from xemplar.api.ratings import (
     Agreement,
@@ -75,13 +76,10 @@ from xemplar.api.reader_studies import (
 from xemplar.api.results import (
     NOTICE,
     AnswerOut,
-    AskedWordsOut,
     BatchOut,
     CalibratedOn,
     CaseOut,
-    Health,
     MapsOut,
-    MarkOut,
     MatchesOut,
     MeasuredOn,
     NeighbourOut,
@@ -90,15 +88,11 @@ from xemplar.api.results import (
     PrevalenceOut,
     PriorOut,
     Problem,
-    RanksOut,
-    Readiness,
-    ReportOut,
     SaidOut,
     ScalesOut,
     SeriesOut,
     ShareOut,
     SteeringOut,
-    TaskState,
     WordsAnswerOut,
 )
 from xemplar.api.search import (
@@ -108,6 +102,7 @@ from xemplar.api.search import (
     SimilarParameters,
     WordSearch,
 )
+from xemplar.api.words import AskedWordsOut, MarkOut, RanksOut, ReportOut
 
 if TYPE_CHECKING:
     from xemplar.api.client import Client

@@ -14,8 +14,9 @@ from pydantic import (
     field_validator,
 )
 
-from xemplar.api.results import CaseOut, ReportOut
+from xemplar.api.results import CaseOut
 from xemplar.api.search import MAX_AGE, CaseFilter, Counted
+from xemplar.api.words import ReportOut
 from xemplar.data.findings import canonical
 from xemplar.data.outcomes import MAX_DAYS, MAX_FOLLOWUP, MAX_OUTCOMES, Diagnosis, Proof
 from xemplar.names import CONTROLS, name_problem

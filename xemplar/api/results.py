@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
+from xemplar.api.words import AskedWordsOut, RanksOut, ReportOut
 from xemplar.data.outcomes import Diagnosis, Proof
 from xemplar.errors import Doubt
 
@@ -104,57 +105,6 @@ class CaseOut(BaseModel):
     )
     size_mm: SizeMm
     image_url: str
-
-
-class MarkOut(BaseModel):
-    """Characters of a report that the search's text named."""
-
-    section: Literal["findings", "impression"]
-    start: int = Field(ge=0, description="Position of the first character in the section.")
-    end: int = Field(ge=1, description="Position behind the last one.")
-
-
-class ReportOut(BaseModel):
-    """Report of a case, scrubbed: `___` stands for what was removed."""
-
-    findings: str = Field(description="Empty if the report has no such section.")
-    impression: str = Field(description="Empty if the report has no such section.")
-    labels_mined: bool = Field(
-        description="True if the case's labels were read from the report by rules."
-    )
-    marks: list[MarkOut] = Field(
-        [], description="Words that the search's `text` named, in order; empty without it."
-    )
-
-
-class RanksOut(BaseModel):
-    """Contributions of image and words to a case's place in a search with `text`."""
-
-    score: float = Field(
-        gt=0,
-        description="1 / (60 + by_image) + 1 / (10 + by_words), where there is the rank; cases are "
-        "ranked by it.",
-    )
-    by_image: int | None = Field(
-        ge=1, description="Rank by similarity; null beyond the most similar 200 cases or more."
-    )
-    by_words: int | None = Field(
-        ge=1,
-        description="Rank by the words of the report, equal for reports with the same ones; null "
-        "if the report has none of them, or there is no report.",
-    )
-
-
-class AskedWordsOut(BaseModel):
-    """Findings of a search's `text` in the reports."""
-
-    cases: int = Field(
-        ge=0, description="Number of cases that meet the filters and have one of its words."
-    )
-    unknown: list[str] = Field(
-        description="Words that no report holds, because they are no words of English chest "
-        "reports; the search leaves them out."
-    )
 
 
 class SteeringOut(BaseModel):
@@ -431,35 +381,3 @@ class SeriesOut(AnswerOut):
     priors: list[PriorOut | Problem] = Field(
         description="In the order sent, with a problem for each image that was refused."
     )
-
-
-class Health(BaseModel):
-    """Health of the service."""
-
-    status: Literal["ok"] = "ok"
-
-
-class TaskState(BaseModel):
-    """State of a background task of the service."""
-
-    seconds_since_success: float = Field(
-        description="Seconds since the last success, or since the start."
-    )
-    failing: str | None = Field(description="Reason why the last run failed; null if it succeeded.")
-
-
-class Readiness(Health):
-    """Readiness: the artefacts in use, and problems."""
-
-    checkpoint: str
-    generation: str
-    cases: int
-    writes_refused: str | None = Field(
-        default=None, description="Reason why changes are refused now; null if they are accepted."
-    )
-    keys_lost: str | None = Field(
-        default=None,
-        description="Reason why every request is answered 401: there were API keys, and now there "
-        "are none. Null otherwise.",
-    )
-    tasks: dict[str, TaskState] = Field(default_factory=dict)

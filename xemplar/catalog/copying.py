@@ -11,16 +11,24 @@ from xemplar.catalog.bulk import copy_file, read_rows, write_rows
 from xemplar.catalog.catalog import open_catalog
 from xemplar.catalog.failures import unusable
 from xemplar.catalog.schema import address_of, check, connect, migrate
+from xemplar.catalog.table_base import Base
 from xemplar.catalog.tables import (
-    PASSING,
     AuditRow,
-    Base,
     CaseRow,
     ChangeRow,
     EarlierRatingRow,
+    RateRow,
+    ReferenceRow,
+    RememberedQueryRow,
     RemovalRow,
 )
 from xemplar.errors import ConfigurationError
+
+PASSING = (RememberedQueryRow.__tablename__, RateRow.__tablename__)
+"""Tables whose rows no copy of a catalog holds: they pass by themselves, within a day."""
+
+REFERENCES = (ReferenceRow.__tablename__,)
+"""Tables whose rows a backup holds only if it is told to."""
 
 ROWS = 500
 """Digests read at a time."""

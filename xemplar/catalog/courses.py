@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from xemplar.catalog.case import Description
-from xemplar.catalog.tables import CaseRow, OutcomeRow, TimeRow, Upsert
+from xemplar.catalog.table_base import Upsert
+from xemplar.catalog.tables import CaseRow, OutcomeRow, TimeRow
 from xemplar.data.outcomes import Diagnosis, Outcome, Proof, check_times
 
 TIMES = ("followup", "day", "shifted_day")

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from xemplar.catalog.tables import CaseRow, ReferenceRow, Upsert
+from xemplar.catalog.table_base import Upsert
+from xemplar.catalog.tables import CaseRow, ReferenceRow
 
 
 def put_references(

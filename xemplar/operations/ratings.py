@@ -19,14 +19,8 @@ from sqlalchemy import (
 from xemplar.api.rating_scale import MAX_RATING
 from xemplar.catalog.access import EVERYTHING, Access
 from xemplar.catalog.schema import reading, writing
-from xemplar.catalog.tables import (
-    CaseRow,
-    EarlierRatingRow,
-    RaterRow,
-    RatingRow,
-    UnknownImageRow,
-    UtcTime,
-)
+from xemplar.catalog.table_base import UtcTime
+from xemplar.catalog.tables import CaseRow, EarlierRatingRow, RaterRow, RatingRow, UnknownImageRow
 from xemplar.errors import InvalidArgument, NotFound, TooManyRatings
 from xemplar.operations.raters import claim
 

@@ -18,8 +18,9 @@ from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.densenet import Features
 from xemplar.model.encoder import BATCH
 from xemplar.model.explain import grad_cam
+from xemplar.retrieval.choice import Found
 from xemplar.retrieval.result import Answer, Neighbour, Pixels, Prediction, Stopwatch
-from xemplar.retrieval.selection import Found, Scope
+from xemplar.retrieval.selection import Scope
 from xemplar.retrieval.snapshot import Snapshot
 from xemplar.retrieval.steering import Target
 from xemplar.views import FRONTAL

@@ -1,13 +1,13 @@
 """Selection of the cases to return: filters, exclusions, diversity, counter-examples."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.api.search import NEAR_DUPLICATE, CaseFilter, Search
+from xemplar.api.search import CaseFilter, Search
 from xemplar.catalog import Case, CaseReport, Catalog
 from xemplar.catalog.tally import Tally
 from xemplar.errors import NotFound
@@ -15,10 +15,11 @@ from xemplar.index import Hits, LiveIndex
 from xemplar.index.milvus.columns import Condition
 from xemplar.model.densenet import Features
 from xemplar.reports.terms import Place, places
+from xemplar.retrieval.choice import Found, choose
 from xemplar.retrieval.duplicates import COPY_COSINE, StoredImages, case_of_image
 from xemplar.retrieval.prevalence import Prevalence, prevalence
 from xemplar.retrieval.steering import Target, target_of
-from xemplar.retrieval.words import DEPTH, Fused, WordRanking, fuse
+from xemplar.retrieval.words import DEPTH, WordRanking, fuse
 
 POOL_FACTOR, MIN_POOL = 5, 50
 """Selection considers POOL_FACTOR * count of the most similar cases, and at least MIN_POOL."""
@@ -29,24 +30,6 @@ MAX_POOL = 4096
 
 MORE_OF_PATIENT = 20
 """Cases of a patient that are named beside the one shown."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A selected case.
-
-    Attributes:
-        case: the case.
-        similarity: cosine of the two images' embeddings, in [-1, 1].
-        score: cosine to the search vector, by which cases are ranked: the similarity, unless the
-            search is steered.
-        fused: its ranks by image and by words, by which cases are ranked if there are words.
-    """
-
-    case: Case
-    similarity: float
-    score: float
-    fused: Fused | None = None
 
 
 @dataclass(frozen=True)
@@ -360,53 +343,3 @@ def _vectors(generation: LiveIndex, cases: Sequence[Case]) -> npt.NDArray[np.flo
     if not cases:
         return np.empty((0, 0), np.float32)
     return np.stack([generation.vector(case.id) for case in cases])
-
-
-def choose(
-    found: Sequence[Found],
-    vectors: npt.NDArray[np.float32],
-    count: int,
-    search: Search,
-    is_copy: Callable[[Case, Sequence[Case]], bool],
-) -> list[Found]:
-    """Selects cases one by one by maximal marginal relevance, each image once.
-
-    Each step takes, of the remaining cases, the one with the largest
-    (1 - d) * cos(query, case) - d * (largest cosine to an already selected case), where d is the
-    diversity (Carbonell & Goldstein, SIGIR 1998, with lambda = 1 - d). With d = 0 this is the order
-    of similarity. Ties go to the candidate found first.
-
-    Args:
-        found: candidates, the most similar first.
-        vectors: float32 (n, C), their embeddings, unit length.
-        count: number of cases to select.
-        search: gives diversity, thresholds and whether to show each patient once.
-        is_copy: returns True if a case shows the same image as one of the given, already selected
-            cases; called with those whose cosine to it is at least `COPY_COSINE`.
-    """
-    similarity, score = (
-        np.array([getattr(one, name) for one in found]) for name in ("similarity", "score")
-    )
-    # without diversity only the order of what is gained counts
-    worth = np.array([one.score if one.fused is None else one.fused.score for one in found])
-    patient = np.array([one.case.patient or f"unknown {n}" for n, one in enumerate(found)])
-    drop = search.near_duplicates == "drop"
-    left = score >= search.min_similarity
-    if drop:
-        left &= similarity <= NEAR_DUPLICATE
-    nearest = np.zeros(len(found))
-    chosen: list[int] = []
-    while len(chosen) < count and left.any():
-        gain = (1 - search.diversity) * worth - search.diversity * nearest
-        best = int(np.argmax(np.where(left, gain, -np.inf)))
-        left[best] = False
-        cosine = vectors @ vectors[best]
-        if is_copy(found[best].case, [found[n].case for n in chosen if cosine[n] >= COPY_COSINE]):
-            continue
-        chosen.append(best)
-        if search.one_per_patient:
-            left &= patient != patient[best]
-        nearest = np.maximum(nearest, cosine)
-        if drop:
-            left &= cosine <= NEAR_DUPLICATE
-    return [found[place] for place in chosen]

@@ -14,9 +14,10 @@ from tests.system.postgres import Postgres
 from tests.xemplar.catalog.test_catalog import entry
 from tests.xemplar.conftest import temporary_database
 from xemplar.catalog import migrate, open_catalog
-from xemplar.catalog.copying import copy_catalog
+from xemplar.catalog.copying import PASSING, copy_catalog
 from xemplar.catalog.schema import connect, reading, writing
-from xemplar.catalog.tables import PASSING, Base, ChangeRow, RememberedQueryRow, UtcTime
+from xemplar.catalog.table_base import Base, UtcTime
+from xemplar.catalog.tables import ChangeRow, RememberedQueryRow
 from xemplar.errors import XemplarError
 
 Rows = dict[str, list[tuple[Any, ...]]]

@@ -16,7 +16,8 @@ from tests.xemplar.catalog.test_catalog import entry
 from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
 from xemplar.catalog.schema import _config, connect, head
-from xemplar.catalog.tables import Base, CaseRow, FindingRow
+from xemplar.catalog.table_base import Base
+from xemplar.catalog.tables import CaseRow, FindingRow
 from xemplar.errors import ConfigurationError, CorruptArtefact, DatabaseUnreachable, Mismatch
 from xemplar.operations.raters import Rater, Raters
 from xemplar.operations.ratings import Ratings

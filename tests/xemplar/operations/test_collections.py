@@ -10,7 +10,8 @@ from tests.xemplar.catalog.test_catalog import entry
 from xemplar.archive.store import Store
 from xemplar.catalog import Access, Catalog, case_id_of
 from xemplar.catalog.schema import reading, writing
-from xemplar.catalog.tables import Base, CollectionRow, SavedQueryRow
+from xemplar.catalog.table_base import Base
+from xemplar.catalog.tables import CollectionRow, SavedQueryRow
 from xemplar.errors import InvalidArgument, NotFound, TooManySaved
 from xemplar.operations import collections as limits
 from xemplar.operations.collection import SavedQuery

@@ -8,8 +8,7 @@ from tests.images import dicom, drawn_image
 from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Access, Catalog, migrate, open_catalog
-from xemplar.catalog.copying import copy_catalog
-from xemplar.catalog.tables import REFERENCES
+from xemplar.catalog.copying import REFERENCES, copy_catalog
 from xemplar.data.datasets import DatasetImage
 from xemplar.errors import ConfigurationError, Mismatch
 from xemplar.indexing.job import embed_images

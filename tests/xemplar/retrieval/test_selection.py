@@ -16,8 +16,9 @@ from xemplar.errors import InvalidArgument, NotFound
 from xemplar.index import Hits, LiveIndex
 from xemplar.model.densenet import EmbeddingHead, Features, features
 from xemplar.retrieval import selection
+from xemplar.retrieval.choice import Found, choose
 from xemplar.retrieval.duplicates import StoredImages
-from xemplar.retrieval.selection import Found, Scope, choose
+from xemplar.retrieval.selection import Scope
 from xemplar.retrieval.steering import Target
 
 DAY = datetime(2025, 3, 1, tzinfo=UTC)

@@ -5,11 +5,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
-from urllib.parse import quote
+from typing import Self, TypeAlias
 
 import httpx2
-from pydantic import BaseModel
 
 from xemplar.api import (
     Agreement,
@@ -28,20 +26,12 @@ from xemplar.api import (
     CaseOut,
     CasePage,
     CaseRankingParameters,
-    CollectionChange,
-    CollectionDetailOut,
-    CollectionIn,
-    CollectionList,
-    CollectionOut,
-    CollectionOwner,
-    EntryIn,
     ErrorList,
     ErrorOut,
     FindingList,
     FindingOut,
     GenerationList,
     GenerationOut,
-    GivenCollections,
     Health,
     JobList,
     JobOut,
@@ -68,14 +58,16 @@ from xemplar.api import (
     WordsAnswerOut,
     WordSearch,
 )
+from xemplar.api.client.collections import CollectionOperations
 from xemplar.api.client.connection import Connection
 from xemplar.api.client.reader_studies import ReaderStudyOperations
+from xemplar.api.client.requests import given_fields, path_of
 
 ImageFile: TypeAlias = bytes | str | os.PathLike[str]
 """Content of a PNG, JPEG, TIFF or DICOM file, or its path. The file's name is not sent."""
 
 
-class Client(ReaderStudyOperations):
+class Client(CollectionOperations, ReaderStudyOperations):
     """Client of a service; `xemplar.api` defines requests and responses.
 
     ::
@@ -139,40 +131,40 @@ class Client(ReaderStudyOperations):
 
     def query(self, image: ImageFile, search: QueryParameters = QueryParameters()) -> AnswerOut:
         """Finds past cases similar to an image, with evidence."""
-        asked = _asked(search)
+        asked = given_fields(search)
         return self._service.read(AnswerOut, "POST", "/query", params=asked, files=_form(image))
 
     def query_batch(
         self, images: Sequence[ImageFile], search: Search = Search()
     ) -> list[AnswerOut | Problem]:
         """Queries up to 64 images; a refused image gets a `Problem` in place of its answer."""
-        asked, path = _asked(search), "/query/batch"
+        asked, path = given_fields(search), "/query/batch"
         return self._service.read(BatchOut, "POST", path, params=asked, files=_form(*images)).root
 
     def query_series(self, images: Sequence[ImageFile], search: Search = Search()) -> SeriesOut:
         """Queries the last of up to 64 images of a patient, the earliest first."""
-        asked, path = _asked(search), "/query/series"
+        asked, path = given_fields(search), "/query/series"
         return self._service.read(SeriesOut, "POST", path, params=asked, files=_form(*images))
 
     def search(self, what: WordSearch) -> WordsAnswerOut:
         """Finds past cases by the words of their reports, without an image."""
-        return self._service.read(WordsAnswerOut, "GET", "/search", params=_asked(what))
+        return self._service.read(WordsAnswerOut, "GET", "/search", params=given_fields(what))
 
     def similar(self, case_id: str, search: SimilarParameters = SimilarParameters()) -> AnswerOut:
         """Finds cases similar to an indexed case."""
-        path = _path("cases", case_id, "similar")
-        return self._service.read(AnswerOut, "GET", path, params=_asked(search))
+        path = path_of("cases", case_id, "similar")
+        return self._service.read(AnswerOut, "GET", path, params=given_fields(search))
 
     def query_similar(
         self, query_id: str, search: QueryParameters = QueryParameters()
     ) -> AnswerOut:
         """Repeats a query with other parameters, while the service remembers its image."""
-        path = _path("queries", query_id, "similar")
-        return self._service.read(AnswerOut, "GET", path, params=_asked(search))
+        path = path_of("queries", query_id, "similar")
+        return self._service.read(AnswerOut, "GET", path, params=given_fields(search))
 
     def query_image(self, query_id: str, side: int = 1024) -> bytes:
         """Returns the query image as a JPEG; longest side 64 to 1024 pixels."""
-        path = _path("queries", query_id, "image")
+        path = path_of("queries", query_id, "image")
         return self._service.send("GET", path, params={"side": side})
 
     def query_overlay(self, query_id: str, finding: str | None = None, side: int = 512) -> bytes:
@@ -184,100 +176,52 @@ class Client(ReaderStudyOperations):
             side: longest side in pixels, 64 to 1024.
         """
         asked = {"side": side} | ({"finding": finding} if finding else {})
-        return self._service.send("GET", _path("queries", query_id, "overlay"), params=asked)
+        return self._service.send("GET", path_of("queries", query_id, "overlay"), params=asked)
 
     def query_evidence(self, query_id: str, case_id: str, side: int = 512) -> bytes:
         """Returns the similarity evidence for a case in the query image, as a JPEG."""
-        path = _path("queries", query_id, "evidence", case_id)
+        path = path_of("queries", query_id, "evidence", case_id)
         return self._service.send("GET", path, params={"side": side})
 
     def query_matches(self, query_id: str, case_id: str) -> MatchesOut:
         """Returns how pairs of locations of the query and a case contribute to the similarity."""
-        path = _path("queries", query_id, "matches", case_id)
+        path = path_of("queries", query_id, "matches", case_id)
         return self._service.read(MatchesOut, "GET", path)
 
     def share_query(self, query_id: str) -> None:
         """Lets every key see a query and its answer, while the service remembers them."""
-        self._service.send("POST", _path("queries", query_id, "share"))
+        self._service.send("POST", path_of("queries", query_id, "share"))
 
     def queries(self, limit: int = 50) -> list[AskedQuery]:
         """Lists the caller's remembered queries, newest first, at most 200."""
-        asked = {"limit": limit}
-        return self._service.read(QueryHistory, "GET", "/queries", params=asked).queries
+        return self._service.read(QueryHistory, "GET", "/queries", params={"limit": limit}).queries
 
     def forget_query(self, query_id: str) -> None:
         """Makes the service forget a query of the caller; collections keep it."""
-        self._service.send("DELETE", _path("queries", query_id), repeatable=False)
-
-    # ---- collections -------------------------------------------------------------------------
-
-    def collections(self) -> list[CollectionOut]:
-        """Lists the caller's collections, those that changed last first."""
-        return self._service.read(CollectionList, "GET", "/collections").collections
-
-    def create_collection(self, collection: CollectionIn) -> CollectionOut:
-        """Makes an empty collection."""
-        fields = _asked(collection)
-        return self._service.read(
-            CollectionOut, "POST", "/collections", json=fields, repeatable=False
-        )
-
-    def collection(self, collection_id: str) -> CollectionDetailOut:
-        """Returns a collection of the caller, or a shared one, with its content."""
-        path = _path("collections", collection_id)
-        return self._service.read(CollectionDetailOut, "GET", path)
-
-    def change_collection(self, collection_id: str, change: CollectionChange) -> CollectionOut:
-        """Changes the given fields of a collection; `shared` lets every key read it."""
-        fields, path = _asked(change), _path("collections", collection_id)
-        return self._service.read(CollectionOut, "PATCH", path, json=fields)
-
-    def remove_collection(self, collection_id: str) -> None:
-        """Deletes a collection, and the queries that are in no other."""
-        self._service.send("DELETE", _path("collections", collection_id), repeatable=False)
-
-    def collect_case(self, collection_id: str, case_id: str, entry: EntryIn = EntryIn()) -> None:
-        """Puts a case into a collection, or replaces its note."""
-        path = _path("collections", collection_id, "cases", case_id)
-        self._service.send("PUT", path, json=_asked(entry))
-
-    def collect_query(self, collection_id: str, query_id: str, entry: EntryIn = EntryIn()) -> None:
-        """Saves a query with its image in a collection, or replaces its note."""
-        path = _path("collections", collection_id, "queries", query_id)
-        self._service.send("PUT", path, json=_asked(entry))
-
-    def remove_entry(self, collection_id: str, entry_id: str) -> None:
-        """Takes a case or a query out of a collection."""
-        path = _path("collections", collection_id, "entries", entry_id)
-        self._service.send("DELETE", path, repeatable=False)
-
-    def give_collections(self, key_id: str, owner: CollectionOwner) -> GivenCollections:
-        """Gives a key all collections of another one, such as one that expired."""
-        path, fields = _path("keys", key_id, "collections"), owner.model_dump()
-        return self._service.read(GivenCollections, "POST", path, json=fields)
+        self._service.send("DELETE", path_of("queries", query_id), repeatable=False)
 
     # ---- ratings -----------------------------------------------------------------------------
 
     def query_ranking(self, query_id: str, search: RankingParameters) -> BlindList:
         """Lists cases to rate for a query, while the service remembers it."""
-        path = _path("queries", query_id, "ranking")
-        return self._service.read(BlindList, "GET", path, params=_asked(search))
+        path = path_of("queries", query_id, "ranking")
+        return self._service.read(BlindList, "GET", path, params=given_fields(search))
 
     def case_ranking(self, case_id: str, search: CaseRankingParameters) -> BlindList:
         """Lists cases to rate for an indexed case."""
-        path = _path("cases", case_id, "ranking")
-        return self._service.read(BlindList, "GET", path, params=_asked(search))
+        path = path_of("cases", case_id, "ranking")
+        return self._service.read(BlindList, "GET", path, params=given_fields(search))
 
     def put_ratings(self, image_id: str, rater: str, said: RatingList) -> None:
         """Saves a reader's ratings of an image's cases; replaces their earlier ratings."""
-        self._service.send("PUT", _path("ratings", image_id, rater), json=_asked(said))
+        self._service.send("PUT", path_of("ratings", image_id, rater), json=given_fields(said))
 
     def query_ratings(self, query_id: str) -> Agreement:
         """Returns the agreement of the search with the ratings of the image's cases.
 
         Other readers' ratings are included only for cases that the caller's key has rated.
         """
-        return self._service.read(Agreement, "GET", _path("queries", query_id, "ratings"))
+        return self._service.read(Agreement, "GET", path_of("queries", query_id, "ratings"))
 
     def ratings_csv(self, *, history: bool = False) -> str:
         """Exports all ratings as CSV for `xemplar evaluate ranking --experts`.
@@ -294,13 +238,15 @@ class Client(ReaderStudyOperations):
 
     def give_rater(self, rater: str, owner: RaterOwner) -> RaterOut:
         """Transfers a pseudonym and all its ratings to a key."""
-        return self._service.read(RaterOut, "PUT", _path("raters", rater), json=_asked(owner))
+        return self._service.read(
+            RaterOut, "PUT", path_of("raters", rater), json=given_fields(owner)
+        )
 
     # ---- cases -------------------------------------------------------------------------------
 
     def cases(self, which: CaseListParameters = CaseListParameters()) -> Iterator[CaseOut]:
         """Iterates over the cases that meet the filters; fetches pages as needed."""
-        asked = _asked(which)
+        asked = given_fields(which)
         while True:
             page = self._service.read(CasePage, "GET", "/cases", params=asked)
             yield from page.cases
@@ -314,46 +260,46 @@ class Client(ReaderStudyOperations):
 
     def case(self, case_id: str) -> CaseDetailOut:
         """Returns a case."""
-        return self._service.read(CaseDetailOut, "GET", _path("cases", case_id))
+        return self._service.read(CaseDetailOut, "GET", path_of("cases", case_id))
 
     def case_timeline(self, case_id: str) -> TimelineOut:
         """Returns the films of a case's patient in the order in which they were taken."""
-        return self._service.read(TimelineOut, "GET", _path("cases", case_id, "timeline"))
+        return self._service.read(TimelineOut, "GET", path_of("cases", case_id, "timeline"))
 
     def put_case(self, image: ImageFile, about: CaseIn) -> NewCaseOut:
         """Adds a case, searchable at once; an image that is indexed already gets the new fields."""
-        fields, image_part = _asked(about), _form(image)
+        fields, image_part = given_fields(about), _form(image)
         return self._service.read(NewCaseOut, "POST", "/cases", data=fields, files=image_part)
 
     def change_case(self, case_id: str, change: CaseChange) -> CaseOut:
         """Changes the given fields of a case, deletes those that are None, and keeps the rest."""
         fields = change.model_dump(mode="json", exclude_unset=True)
-        return self._service.read(CaseOut, "PATCH", _path("cases", case_id), json=fields)
+        return self._service.read(CaseOut, "PATCH", path_of("cases", case_id), json=fields)
 
     def remove_case(self, case_id: str) -> None:
         """Deletes a case and its images permanently."""
-        self._service.send("DELETE", _path("cases", case_id), repeatable=False)
+        self._service.send("DELETE", path_of("cases", case_id), repeatable=False)
 
     def case_image(self, case_id: str, side: int = 1024) -> bytes:
         """Returns a case's image as a JPEG; longest side 64 to 1024 pixels."""
-        path = _path("cases", case_id, "image")
+        path = path_of("cases", case_id, "image")
         return self._service.send("GET", path, params={"side": side})
 
     def case_overlay(self, case_id: str, finding: str, side: int = 512) -> bytes:
         """Returns a case with its Grad-CAM for a finding as a JPEG; longest side 64 to 1024."""
         asked = {"finding": finding, "side": side}
-        return self._service.send("GET", _path("cases", case_id, "overlay"), params=asked)
+        return self._service.send("GET", path_of("cases", case_id, "overlay"), params=asked)
 
     def case_evidence(self, case_id: str, query_id: str, side: int = 512) -> bytes:
         """Returns the similarity evidence for a query in a case's image, as a JPEG."""
-        path = _path("cases", case_id, "evidence", query_id)
+        path = path_of("cases", case_id, "evidence", query_id)
         return self._service.send("GET", path, params={"side": side})
 
     # ---- for administrators ------------------------------------------------------------------
 
     def reindex(self, what: Reindex = Reindex()) -> JobOut:
         """Starts a job that builds a new index; see `wait`."""
-        fields, path = _asked(what), "/jobs/reindex"
+        fields, path = given_fields(what), "/jobs/reindex"
         return self._service.read(JobOut, "POST", path, json=fields, repeatable=False)
 
     def jobs(self, limit: int = 50) -> list[JobOut]:
@@ -362,7 +308,7 @@ class Client(ReaderStudyOperations):
 
     def job(self, job_id: str) -> JobOut:
         """Returns a job with its progress and result."""
-        return self._service.read(JobOut, "GET", _path("jobs", job_id))
+        return self._service.read(JobOut, "GET", path_of("jobs", job_id))
 
     def wait(self, job_id: str, *, seconds: float | None = None, every: float = 1.0) -> JobOut:
         """Waits for a job to end and returns it; its `state` is done, failed or cancelled.
@@ -384,7 +330,7 @@ class Client(ReaderStudyOperations):
 
     def cancel_job(self, job_id: str) -> JobOut:
         """Requests the cancellation of a job."""
-        return self._service.read(JobOut, "POST", _path("jobs", job_id, "cancel"))
+        return self._service.read(JobOut, "POST", path_of("jobs", job_id, "cancel"))
 
     def index_generations(self) -> list[GenerationOut]:
         """Lists the index generations, newest first."""
@@ -392,7 +338,7 @@ class Client(ReaderStudyOperations):
 
     def publish_generation(self, name: str) -> GenerationOut:
         """Makes a generation live; an older one is a rollback."""
-        return self._service.read(GenerationOut, "POST", _path("generations", name, "publish"))
+        return self._service.read(GenerationOut, "POST", path_of("generations", name, "publish"))
 
     def keys(self) -> list[KeyOut]:
         """Lists all API keys, including revoked ones."""
@@ -405,12 +351,12 @@ class Client(ReaderStudyOperations):
 
     def revoke_key(self, key_id: str) -> KeyOut:
         """Revokes a key permanently; the caller's own key is refused."""
-        path = _path("keys", key_id, "revoke")
+        path = path_of("keys", key_id, "revoke")
         return self._service.read(KeyOut, "POST", path, repeatable=False)
 
     def audit(self, which: AuditParameters = AuditParameters()) -> Iterator[AuditEntryOut]:
         """Iterates over the audit trail, newest first; fetches pages as needed."""
-        asked = _asked(which)
+        asked = given_fields(which)
         while True:
             page = self._service.read(AuditPage, "GET", "/audit", params=asked)
             yield from page.entries
@@ -437,16 +383,7 @@ class Client(ReaderStudyOperations):
         return self._service.read(Readiness, "GET", "/readyz", repeatable=False)
 
 
-def _asked(search: BaseModel) -> dict[str, Any]:
-    """Dumps the fields that were set; the service has defaults for the others."""
-    return search.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-
-
 def _form(*images: ImageFile) -> list[tuple[str, tuple[str, bytes]]]:
     """Builds the form's parts without file names, which may contain a patient's name."""
     read = (image if isinstance(image, bytes) else Path(image).read_bytes() for image in images)
     return [("image", ("image", data)) for data in read]
-
-
-def _path(*parts: str) -> str:
-    return "/" + "/".join(quote(part, safe="") for part in parts)

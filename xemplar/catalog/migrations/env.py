@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from xemplar.catalog.tables import Base
+from xemplar.catalog.table_base import Base
 
 context.configure(
     connection=context.config.attributes["connection"],
