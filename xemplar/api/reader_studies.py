@@ -26,7 +26,7 @@ READING_COLUMNS = (
 )
 """Columns of the file of a study's readings."""
 
-Points = Annotated[int, Counted, Field(ge=0, le=100)]
+Points = Annotated[int, Field(ge=0, le=100)]
 
 
 class ReaderStudyOut(BaseModel):
@@ -76,10 +76,10 @@ class ReadingIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    confidence: Points = Field(
+    confidence: Annotated[Points, Counted] = Field(
         description="0: the finding is surely absent; 100: surely present.", examples=[80]
     )
-    trust: Points | None = Field(
+    trust: Annotated[Points, Counted] | None = Field(
         None,
         description="How far the reader relied on the cases, 0 to 100; only where it is asked.",
         examples=[50],
