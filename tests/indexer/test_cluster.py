@@ -236,7 +236,17 @@ def test_a_machine_that_does_not_see_the_store_says_so(job: IndexJob) -> None:
     digest = load(job.checkpoint).digest
     paths = {"number": np.arange(2), "path": np.array(["a.png", "b.png"])}
     for root in (job.store.root, job.store.root / "none"):
-        task = EmbeddingTask(root, ("one", "another"), digest, Precision.FLOAT32, 1, 60, {})
+        task = EmbeddingTask(
+            store=root,
+            proof=("one", "another"),
+            checkpoint=digest,
+            precision=Precision.FLOAT32,
+            threads=1,
+            decode_seconds=60,
+            any_body_part=False,
+            burned_in_text=False,
+            viewer_url="",
+        )
         for error in Embedder(task, frozenset())(paths)["read"]:
             assert isinstance(error, ConfigurationError)
             assert "mount it, and the folders of images, on every machine" in str(error)
