@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,18 +71,6 @@ class Counting(Encoder):
 @pytest.fixture
 def encoder(tiny: Checkpoint) -> Counting:
     return Counting(tiny, open_encoder(tiny, precision=Precision.FLOAT32)._backend)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def catalog(store: Store) -> Iterator[Catalog]:
-    migrate(store.database_url)
-    with open_catalog(store.database_url) as opened:
-        yield opened
 
 
 def run(store: Store, catalog: Catalog, encoder: Encoder, *folders: Path) -> IndexingResult:

@@ -1,14 +1,13 @@
 """Reports of an index job: scrubbed, mined, left out alone where they cannot be used."""
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.images import drawn_image, encoded
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog, migrate, open_catalog
+from xemplar.catalog import Catalog
 from xemplar.data.datasets import open_dataset
 from xemplar.indexing.job import embed_images
 from xemplar.indexing.reports import ReportReader
@@ -31,18 +30,6 @@ OPENI = """<?xml version="1.0" encoding="utf-8"?>
 @pytest.fixture
 def encoder(tiny: Checkpoint) -> Encoder:
     return open_encoder(tiny, precision=Precision.FLOAT32)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def catalog(store: Store) -> Iterator[Catalog]:
-    migrate(store.database_url)
-    with open_catalog(store.database_url) as opened:
-        yield opened
 
 
 def folder_of(root: Path, count: int, **cells: list[str]) -> Path:
