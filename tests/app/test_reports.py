@@ -187,17 +187,76 @@ def test_markup_in_a_search_is_text_and_comes_back_as_none(reading: TestClient) 
     assert "<script" not in answer.text
 
 
-def test_cases_are_found_by_words_alone(reading: TestClient) -> None:
+def by_words(client: TestClient, text: str, **search: Any) -> dict[str, Any]:
+    response = client.post("/query", params={"text": text, **search})
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+@pytest.fixture
+def said(reading: TestClient) -> list[str]:
+    """Cases of which the first three say something: effusion, no effusion, effusion and mass."""
     cases = [near["case_id"] for near in answer_to(reading, k=100)["neighbours"]]
     texts = dict(zip(cases, ["Effusion.", "No effusion.", "Effusion. Mass."], strict=False))
     for case, text in texts.items():
         reading.patch(f"/cases/{case}", json={"impression": text}).raise_for_status()
-    found = reading.get("/search", params={"text": "mass and effusion"}).json()
-    ranked = [(one["case_id"], one["rank"]) for one in found["cases"]]
-    assert ranked == [(cases[2], 1), (cases[0], 2)]
+    return cases
+
+
+def test_words_without_an_image_find_cases(reading: TestClient, said: list[str]) -> None:
+    found = by_words(reading, "mass and effusion", prevalence=True)
+    ranked = [(one["case_id"], one["rank"], one["ranks"]) for one in found["neighbours"]]
+    assert ranked == [
+        (said[2], 1, {"score": 1 / 11, "by_image": None, "by_words": 1}),
+        (said[0], 2, {"score": 1 / 12, "by_image": None, "by_words": 2}),
+    ]
     assert found["words"] == {"cases": 2, "unknown": []}
-    assert [len(one["report"]["marks"]) for one in found["cases"]] == [2, 1]
-    assert reading.get("/search", params={"text": "effusion", "k": 1}).json()["cases"] != []
-    nobody = reading.get("/search", params={"text": "effusion", "source": "elsewhere"}).json()
-    assert nobody["cases"] == []
-    assert "Kowalski" not in reading.get("/search", params={"text": "Kowalski"}).text
+    assert found["matched"] == len(said)
+    assert found["prevalence"]["cases"] == 2
+    assert [len(one["report"]["marks"]) for one in found["neighbours"]] == [2, 1]
+    assert len(by_words(reading, "effusion", k=1)["neighbours"]) == 1
+    assert by_words(reading, "effusion", source="elsewhere")["neighbours"] == []
+
+
+def test_an_answer_to_words_has_the_fields_of_one_to_an_image(
+    reading: TestClient, said: list[str]
+) -> None:
+    with_image = answer_to(reading, text="effusion")
+    alone = by_words(reading, "effusion")
+    assert alone.keys() < with_image.keys()
+    assert alone["neighbours"][0].keys() < with_image["neighbours"][0].keys()
+    assert "query_id" not in alone, "there is no image to ask about again"
+    assert said[0] in {one["case_id"] for one in alone["neighbours"]}
+
+
+def test_cases_named_in_exclude_are_not_found_by_words(
+    reading: TestClient, said: list[str]
+) -> None:
+    found = by_words(reading, "effusion", exclude=[said[0]])["neighbours"]
+    assert [one["case_id"] for one in found] == [said[2]]
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"text": "Kowalski"}, "no word that reports hold"),
+        ({"text": "effusion", "finding": "Mass"}, "finding cannot be used without an image"),
+        ({"text": "effusion", "like": "0" * 16, "include": "maps"}, "like, include cannot be used"),
+        ({}, "name text"),
+    ],
+)
+def test_what_words_alone_cannot_be_asked_is_refused(
+    reading: TestClient, search: dict[str, Any], message: str
+) -> None:
+    detail = problem(reading.post("/query", params=search), 422, "InvalidArgument")
+    assert message in detail
+    assert "Kowalski" not in detail
+
+
+def test_the_audit_trail_names_the_cases_that_words_found(
+    reading: TestClient, said: list[str]
+) -> None:
+    by_words(reading, "mass")
+    entry = reading.get("/audit", params={"action": "query"}).json()["entries"][0]
+    assert (entry["results"], entry["image_sha256"]) == ([said[2]], None)

@@ -7,11 +7,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.api.search import WordSearch
-from xemplar.catalog import Case, CaseReport, Catalog
-from xemplar.index import LiveIndex
+from xemplar.catalog import Catalog
 from xemplar.index.exact import within
-from xemplar.reports.terms import Place, Wanted, places, wanted
+from xemplar.reports.terms import Wanted, wanted
 
 IMAGE_OFFSET, WORDS_OFFSET = 60, 10
 """Added to each rank before its reciprocal is taken. 60 is Cormack's (SIGIR 2009); with it for the
@@ -122,50 +120,6 @@ def fuse(by_image: Sequence[int], also: Sequence[int], words: WordRanking) -> li
     return sorted(fused, key=lambda one: -one.score)
 
 
-@dataclass(frozen=True)
-class WordsMatch:
-    """A case found by words alone.
-
-    Attributes:
-        case: the case.
-        rank: from 1, as in `WordRanking`.
-        report: of the case.
-        marks: places in the report that the search names.
-    """
-
-    case: Case
-    rank: int
-    report: CaseReport
-    marks: tuple[Place, ...]
-
-
-def cases_by_words(
-    index: LiveIndex, catalog: Catalog, search: WordSearch
-) -> tuple[WordRanking, list[WordsMatch]]:
-    """Find cases by the words of their reports, without an image.
-
-    Returns:
-        The ranking of all cases that meet the filter, and the first k, the newest of a rank first.
-
-    Raises:
-        InvalidArgument: nothing in the text can be searched for.
-        UnknownFinding: the filter names a finding of no vocabulary and no case.
-    """
-    allowed = index.ids[index.matching(catalog, search)]
-    ranking = WordRanking.of(catalog, search.text, len(index)).among(allowed)
-    first: list[int] = []
-    for group in ranking.groups():
-        first += group[::-1][: search.k - len(first)].tolist()
-        if len(first) == search.k:
-            break
-    cases, reports = catalog.cases(first), catalog.reports.of(first)
-    return ranking, [
-        WordsMatch(
-            cases[number],
-            ranking.rank(number) or 1,
-            reports[number],
-            places(reports[number].report, ranking.asked.terms),
-        )
-        for number in first
-        if number in cases and number in reports
-    ]
+def ranked_by_words(case: int, words: WordRanking) -> Fused:
+    """Rank a case by words alone, where a search has no image."""
+    return fuse([], [case], words)[0]
