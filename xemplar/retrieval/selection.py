@@ -191,7 +191,7 @@ class Scope:
 
     def reports_of(self, shown: Sequence[Case]) -> Mapping[int, CaseReport]:
         """Reads the reports of the cases shown, by their numbers; cases without one are missing."""
-        return self._catalog.reports.of(case.id for case in shown)
+        return self._catalog.reports.of(case.id for case in shown if case.has_report)
 
     def marks(self, report: CaseReport | None) -> tuple[Place, ...]:
         """Finds the words of a report that the search's text names."""
