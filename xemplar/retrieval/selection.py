@@ -245,10 +245,10 @@ class Scope:
         hits = self._hits(target, depth, among, condition)
         by_image = {int(i): float(s) for i, s in zip(hits.ids, hits.similarity, strict=True)}
         also: dict[int, float] = {}
-        for group in words.groups():
-            if len(also) >= depth:
-                break
-            near = self._hits(target, depth - len(also), group, None)
+        for group, most in words.first(depth):
+            if not most:
+                continue
+            near = self._hits(target, most, group, None)
             pairs = zip(near.ids, near.similarity, strict=True)
             also.update((int(i), float(s)) for i, s in pairs)
         scores = also | by_image

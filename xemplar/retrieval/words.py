@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -53,11 +54,11 @@ class WordRanking:
         """
         asked = wanted(text)
         found = [catalog.reports.saying([term]) for term in asked.terms]
-        ids = np.unique(np.concatenate(found))
-        scores = np.zeros(len(ids))
+        by_id = np.zeros(1 + max((int(some[-1]) for some in found if len(some)), default=0))
         for some in found:
-            scores[np.searchsorted(ids, some)] += np.log(1 + max(cases, 1) / max(len(some), 1))
-        return cls(asked, ids, scores)
+            by_id[some] += np.log(1 + max(cases, 1) / max(len(some), 1))
+        ids = np.flatnonzero(by_id)
+        return cls(asked, ids, by_id[ids])
 
     def among(self, allowed: Ids) -> Self:
         """Return the ranking of those of its cases that are among some, ascending ids."""
@@ -74,15 +75,38 @@ class WordRanking:
         place = int(np.searchsorted(self.ids, case))
         if place == len(self.ids) or self.ids[place] != case:
             return None
-        return 1 + int(np.count_nonzero(self.scores > self.scores[place] + 1e-9))
+        levels, counts = self._levels
+        better = np.searchsorted(levels, self.scores[place], "right")
+        return 1 + int(counts[better:].sum())
 
     def groups(self) -> Iterator[Ids]:
         """Yield the cases of each rank, the best first; ids ascending."""
-        left = self.scores.copy()
-        while len(left) and (best := left.max()) > 0:
-            same = left >= best - 1e-9
-            yield self.ids[same]
-            left[same] = 0
+        for level in self._levels[0][::-1]:
+            yield self.ids[self.scores == level]
+
+    def first(self, depth: int) -> Iterator[tuple[Ids, int]]:
+        """Yield the best cases in two parts, to be searched at once, and how many to take of each.
+
+        All cases of the ranks that fit into the depth, ascending; then those of the next rank.
+        """
+        whole, left = [np.empty(0, np.int64)], depth
+        for group in self.groups():
+            if len(group) > left:
+                yield np.sort(np.concatenate(whole)), depth - left
+                yield group, left
+                return
+            whole.append(group)
+            left -= len(group)
+        yield np.sort(np.concatenate(whole)), depth - left
+
+    @cached_property
+    def _levels(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Distinct scores, ascending, and the number of cases with each.
+
+        Cases with the same terms have the very same score, as weights are added in one order.
+        """
+        levels, counts = np.unique(self.scores, return_counts=True)
+        return levels, counts
 
 
 @dataclass(frozen=True)
