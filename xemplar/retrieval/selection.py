@@ -246,8 +246,6 @@ class Scope:
         by_image = {int(i): float(s) for i, s in zip(hits.ids, hits.similarity, strict=True)}
         also: dict[int, float] = {}
         for group, most in words.first(depth):
-            if not most:
-                continue
             near = self._hits(target, most, group, None)
             pairs = zip(near.ids, near.similarity, strict=True)
             also.update((int(i), float(s)) for i, s in pairs)

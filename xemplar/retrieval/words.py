@@ -89,15 +89,17 @@ class WordRanking:
 
         All cases of the ranks that fit into the depth, ascending; then those of the next rank.
         """
-        whole, left = [np.empty(0, np.int64)], depth
+        whole, left, rest = list[Ids](), depth, None
         for group in self.groups():
             if len(group) > left:
-                yield np.sort(np.concatenate(whole)), depth - left
-                yield group, left
-                return
+                rest = group
+                break
             whole.append(group)
             left -= len(group)
-        yield np.sort(np.concatenate(whole)), depth - left
+        if whole:
+            yield np.sort(np.concatenate(whole)), depth - left
+        if rest is not None and left:
+            yield rest, left
 
     @cached_property
     def _levels(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
