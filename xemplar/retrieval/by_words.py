@@ -3,6 +3,7 @@
 from xemplar.errors import InvalidArgument
 from xemplar.retrieval.result import Stopwatch, WordsAnswer, WordsMatch
 from xemplar.retrieval.selection import Scope
+from xemplar.retrieval.words import ranked_by_words
 
 
 def answer_by_words(scope: Scope, watch: Stopwatch) -> WordsAnswer:
@@ -16,32 +17,32 @@ def answer_by_words(scope: Scope, watch: Stopwatch) -> WordsAnswer:
         InvalidArgument: the search has no text.
         DatabaseUnreachable: the catalog does not answer.
     """
-    if scope.words is None:
+    words = scope.words
+    if words is None:
         raise InvalidArgument("a search without an image needs words in text")
-    found = scope.by_words(scope.words)
+    found = scope.by_words(words)
     watch.stage("search")
     cases = [one.case for one in found]
     reports, more = scope.reports_of(cases), scope.more_of_patient(cases)
     # a report may have been removed after the cases were ranked
-    there = [one for one in found if one.case.id in reports and one.fused is not None]
+    there = [one for one in found if one.case.id in reports]
     neighbours = tuple(
         WordsMatch(
             rank=rank,
             case=one.case,
             more_of_patient=more.get(one.case.case_id, ()),
-            fused=one.fused,
+            fused=ranked_by_words(one.case.id, words),
             report=reports[one.case.id],
             marks=scope.marks(reports[one.case.id]),
         )
         for rank, one in enumerate(there, start=1)
-        if one.fused is not None
     )
     watch.stage("describe")
     return WordsAnswer(
         generation=scope.generation.name,
         neighbours=neighbours,
-        prevalence=scope.prevalence(found, None),
+        prevalence=scope.prevalence(there, None),
         matched=scope.matched,
-        words=scope.words,
+        words=words,
         timings_ms=watch.timings_ms,
     )
