@@ -2,10 +2,14 @@
 
 Synthetic reports (`xemplar.phantom.report`) name findings in varied wording and deny four others
 each. For every finding: the share of its mentions that were read as meant (sensitivity), and the
-share of the labels read that were meant (precision), for presence and for absence.
+share of the labels read that were meant (precision), for presence and for absence. Typing errors:
+two letters swapped in a share of the words of eight letters or more, which the scrubber mostly
+corrects; and a letter left out of a share of the words of four letters or more, which it often
+removes instead.
 
     python -m benchmarks.mining
-    python -m benchmarks.mining --typos 0.02
+    python -m benchmarks.mining --swapped 0.1
+    python -m benchmarks.mining --missing 0.05
 """
 
 import argparse
@@ -20,6 +24,9 @@ from xemplar.reports.mentions import mined_labels
 from xemplar.reports.report import ReceivedReport
 
 MOST_PRESENT = 4
+SHORTEST = 4
+"""Letters of a word that may lose one."""
+
 STATES = {1: "present", 0: "absent"}
 
 Counts = Counter[tuple[str, int, str]]
@@ -32,15 +39,26 @@ def meant_labels(present: list[str], text: str) -> dict[str, int]:
     return dict.fromkeys(present, 1) | dict.fromkeys(denied, 0)
 
 
-def count(reports: int, seed: int, typos: float) -> Counts:
+def with_missing_letters(draw: random.Random, text: str, share: float) -> str:
+    """Leave an inner letter out of a share of the words."""
+    words = text.split(" ")
+    for place, word in enumerate(words):
+        if len(word) >= SHORTEST and word.isalpha() and draw.random() < share:
+            at = draw.randint(1, len(word) - 2)
+            words[place] = word[:at] + word[at + 1 :]
+    return " ".join(words)
+
+
+def count(reports: int, seed: int, swapped: float, missing: float) -> Counts:
     """Write reports, scrub them as an import does, and count labels meant and read."""
     draw, counts = random.Random(seed), Counts()  # noqa: S311 -- synthetic reports
     for number in range(reports):
         present = draw.sample(list(PRESENT), number % (MOST_PRESENT + 1))
         correct = phantom_report(present, seed + number, typos=0)
-        made = phantom_report(present, seed + number, typos=typos)
+        made = phantom_report(present, seed + number, typos=swapped)
         meant = meant_labels(present, correct.findings)
-        stored = ReceivedReport(made.findings, made.impression).scrubbed()
+        texts = (with_missing_letters(draw, one, missing) for one in vars(made).values())
+        stored = ReceivedReport(*texts).scrubbed()
         read = mined_labels(stored.findings, stored.impression)
         for finding, label in meant.items():
             counts[finding, label, "meant"] += 1
@@ -61,11 +79,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--reports", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--typos", type=float, default=0, help="share of the long words")
+    parser.add_argument("--swapped", type=float, default=0, help="share of the long words")
+    parser.add_argument("--missing", type=float, default=0, help="share of the words")
     options = parser.parse_args()
-    counts = count(options.reports, options.seed, options.typos)
+    counts = count(options.reports, options.seed, options.swapped, options.missing)
     names = [f"{what} {of}" for what in STATES.values() for of in ("sensitivity", "precision")]
-    table = Table("finding", *names, title=f"{options.reports:,} reports, typos {options.typos}")
+    table = Table("finding", *names, title=str(vars(options)))
     for finding in PRESENT:
         cells = [share(counts, finding, label, of) for label in STATES for of in ("meant", "read")]
         table.add_row(finding, *cells)

@@ -22,8 +22,8 @@ function section(report, name) {
 /** Report of a case, folded unless `open`, with its ranks by image and words; null if there is nothing to tell. @param {Near} near */
 export function report(near, { open = false } = {}) {
   const { report: said, ranks, case_id: id } = near;
-  const shown = "similarity" in near ? T.reports.ranks : T.reports.byWords;
-  const places = ranks ? h("p", { class: "faint" }, shown(ranks.by_words, ranks.by_image)) : null;
+  const { ranks: byBoth, byWords } = T.reports;
+  const places = ranks ? h("p", { class: "faint" }, "similarity" in near ? byBoth(ranks.by_image, ranks.by_words) : byWords(ranks.by_words)) : null;
   if (!said) return places;
   return h("details", { class: "report", open }, h("summary", { "data-focus": `report-${id}` }, T.reports.heading(said.marks.length)),
     places, section(said, "findings"), section(said, "impression"),

@@ -206,7 +206,7 @@ export const T = {
     findings: "Findings",
     impression: "Impression",
     mined: "The labels of this case were read from this report by rules.",
-    ranks: (words, image) => `By image: ${image ?? "beyond the first"} · by words: ${words ?? "none of them"}`,
+    ranks: (image, words) => `By image: ${image ?? "beyond the first"} · by words: ${words ?? "none of them"}`,
     byWords: (words) => `By words: ${words}`,
   },
 
