@@ -118,6 +118,11 @@ export async function download(path) {
   URL.revokeObjectURL(address);
 }
 
+/** POST a search by words alone. @param {URLSearchParams} parameters @param {Patience} patience */
+export function sendWords(parameters, { signal, waiting } = {}) {
+  return persistently(async () => (await fetched(addressOf("query", parameters), signal, { method: "POST" })).json(), signal, waiting);
+}
+
 /** POST an image; `progress` receives the share sent so far, which fetch does not report. */
 export function sendRadiograph(radiograph, parameters, { progress, waiting, signal }) {
   const send = () => new Promise((resolve, reject) => {

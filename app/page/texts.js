@@ -206,7 +206,17 @@ export const T = {
     findings: "Findings",
     impression: "Impression",
     mined: "The labels of this case were read from this report by rules.",
-    ranks: (image, words) => `By image: ${image ?? "beyond the first"} · by words: ${words ?? "none of them"}`,
+    ranks: (words, image) => `By image: ${image ?? "beyond the first"} · by words: ${words ?? "none of them"}`,
+    byWords: (words) => `By words: ${words}`,
+  },
+
+  words: {
+    label: "Or search reports by words",
+    search: "Search",
+    heading: "Cases by the words of their reports",
+    cases: (count) => `${count.toLocaleString("en")} with any of these words`,
+    unknown: (words) => `In no report, as reports keep only words of English chest reports: ${words.join(", ")}`,
+    nothing: "No case that meets all conditions has any of these words in its report.",
   },
 
   admin: ADMIN,

@@ -88,19 +88,18 @@ from xemplar.api.results import (
     PrevalenceOut,
     PriorOut,
     Problem,
-    SaidOut,
     ScalesOut,
     SeriesOut,
     ShareOut,
     SteeringOut,
     WordsAnswerOut,
+    WordsMatchOut,
 )
 from xemplar.api.search import (
     CaseFilter,
     QueryParameters,
     Search,
     SimilarParameters,
-    WordSearch,
 )
 from xemplar.api.words import AskedWordsOut, MarkOut, RanksOut, ReportOut
 
@@ -198,7 +197,6 @@ __all__ = [
     "Reindex",
     "ReportOut",
     "Role",
-    "SaidOut",
     "ScalesOut",
     "Search",
     "SeriesOut",
@@ -208,6 +206,6 @@ __all__ = [
     "SteeringOut",
     "TaskState",
     "TimelineOut",
-    "WordSearch",
     "WordsAnswerOut",
+    "WordsMatchOut",
 ]
