@@ -51,7 +51,11 @@ def study(
     recipe: Annotated[str, typer.Option(help="Recipe of the training.")] = "poster",
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Network, if not the shipped one.", exists=True, dir_okay=False),
+        typer.Option(
+            help="Network, if not the shipped one; with --train, the weights that it begins with.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     source: SourcesOption = None,
     patients: PatientsOption = None,

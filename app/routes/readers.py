@@ -197,6 +197,7 @@ async def _image(
         case_id = shown[0 if place is None else place + 1 :][:1]
         if not case_id:
             raise NotFound(f"{len(shown) - 1} cases are beside this film, and none at {place}")
+        record.shown = tuple(case_id)
         return render.case_image(retriever.media, retriever.indexed(case_id[0]), side)
 
     return jpeg_response(await services.light.run(work))

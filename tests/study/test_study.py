@@ -26,8 +26,16 @@ def test_three_commands_lead_from_a_folder_to_a_report(
     tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     folder, out = odd_folder(tmp_path / "Röntgen", 60), tmp_path / "study"
-    assert run(inspect, folder, "--out", tmp_path / "seen.html").exit_code == 0
-    assert run(inspect, folder, "--fix-columns").exit_code == 0
+    for words, following in (
+        (("--out", tmp_path / "seen.html"), ("inspect", "--fix-columns")),
+        (("--fix-columns",), ("study", "--out my-study")),
+    ):
+        result = run(inspect, folder, *words)
+        assert result.exit_code == 0, result.output
+        command, option = following
+        told = result.stderr.rpartition("next: ")[2]
+        assert told.startswith(f"xemplar {command} ")
+        assert option in told
     words = (folder, "--out", out, "--checkpoint", tiny_checkpoint, "--evaluate", "ranking")
     result = run(study, *words)
     assert result.exit_code == 0, result.output
