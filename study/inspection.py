@@ -33,7 +33,7 @@ class Folder:
     Attributes:
         root: the folder.
         contents: its files.
-        dataset: as index would read it; None if it would not.
+        dataset: as index would read it, or would by the suggestion; None if it would not.
         refusal: why index would not read it; empty if it would.
         suggestion: how its table may be read, where it is not read as it is.
         faults: why tables cannot be read; may quote them.
@@ -249,7 +249,25 @@ def _folder(
     is_mapped = table is not None or columns or (root / MAPPING).is_file()
     if not is_mapped and (dataset is None or not dataset.tables):
         suggestion, faults = _suggestion(root, contents.tables)
+        if suggestion is not None and not refusal:
+            dataset = _as_suggested(root, name, domain, suggestion) or dataset
     return Folder(root, contents, dataset, refusal, suggestion, faults)
+
+
+def _as_suggested(
+    root: Path, name: str, domain: str | None, suggestion: Suggestion
+) -> Dataset | None:
+    """Read a folder as it would be by a suggestion, so that counts mean something."""
+    try:
+        return open_dataset(
+            root,
+            name,
+            mapping=suggestion.mapping,
+            unknown_findings=UnknownFindings.DROP,  # they may be anything, also names
+            patients=domain,
+        )
+    except DatasetError:  # the mapping has to be corrected first: then it says why
+        return None
 
 
 def suggestion_for(root: Path) -> Suggestion:

@@ -49,10 +49,10 @@ def overview(seen: Inspection) -> list[Part]:
 def _table(folder: Folder) -> Part:
     """Say which table is read and how, or why none is."""
     dataset, sentences = folder.dataset, list[str]()
-    rows = list[tuple[str, ...]]()
+    rows, details = list[tuple[str, ...]](), [folder.refusal, *folder.faults]
     if folder.refusal:
         sentences.append("Not readable as it is.")
-    if dataset is not None:
+    if dataset is not None and folder.suggestion is None:
         for table in dataset.tables:
             cells = f"{table.encoding}, {DELIMITERS[table.delimiter]} between cells"
             kind = "a workbook" if table.encoding == WORKBOOK else cells
@@ -68,10 +68,14 @@ def _table(folder: Folder) -> Part:
         sentences.append(f"{some_of(workbooks)}: save it as .xlsx or CSV to have it read.")
     if (suggestion := folder.suggestion) is not None:
         mapping = suggestion.mapping
-        sentences.append(f"{mapping.table} can be read; `--fix-columns` writes how:")
+        sentences.append(
+            f"No table is read yet. {mapping.table} can be; `--fix-columns` writes how:"
+        )
+        if dataset is not None and dataset.tables:
+            sentences.append("What follows counts it as if it were read so already.")
         rows = [(ours, theirs) for ours, theirs in mapping.columns.items()]
         sentences += [f"Note: {doubt}." for doubt in suggestion.doubts]
-        sentences += [
+        details += [
             f"Unknown finding {name!r}{f'; nearest: {near}' if near else ''}."
             for name, near in list(suggestion.similar.items())[:MOST_SIZES]
         ]
@@ -81,7 +85,7 @@ def _table(folder: Folder) -> Part:
         ("column", "in the table") if rows else (),
         tuple(rows),
         alarming=bool(folder.refusal),
-        details=tuple(filter(None, (folder.refusal, *folder.faults))),
+        details=tuple(filter(None, details)),
     )
 
 

@@ -77,6 +77,7 @@ def open_dataset(
     unknown_findings: UnknownFindings = UnknownFindings.REFUSE,
     patients: str | None = None,
     reports: bool = False,
+    mapping: TableMapping | None = None,
 ) -> Dataset:
     """Read a folder's label file, detecting its format. No image is opened.
 
@@ -89,6 +90,7 @@ def open_dataset(
         unknown_findings: policy for findings outside the vocabulary.
         patients: identity domain of its patient ids; None for its own (`DatasetImage.domain`).
         reports: look for files of reports beside images without one (`find_reports`).
+        mapping: how the table is read, in place of ``table``, ``columns`` and ``columns.toml``.
 
     Raises:
         DatasetError: no such folder, no images, or an unusable label file; the message states file,
@@ -98,11 +100,11 @@ def open_dataset(
     if not root.is_dir():
         raise DatasetError(f"there is no folder {root}")
     name = check_name(name or root.resolve().name, "the name of a data set (--source)")
-    mapping = TableMapping(table, columns or {})
-    if table is None and not columns and (root / MAPPING).is_file():
+    if mapping is None and table is None and not columns and (root / MAPPING).is_file():
         mapping = read_mapping(root / MAPPING)
         if unknown_findings is UnknownFindings.REFUSE:
             unknown_findings = mapping.unknown_findings
+    mapping = mapping or TableMapping(table, columns or {})
     reader = LabelReader(root, name, unknown_findings, mapping)
     contents = None
     if mapping.names_a_table:
