@@ -244,8 +244,9 @@ export const T = {
     ends: (moment) => (moment ? `It expires on ${moment}.` : ""),
     wrong: "That key is unknown or revoked.",
     expired: "That key has expired. An administrator can create a new one.",
-    roles: { reader: "Reader", writer: "Writer", admin: "Administrator" },
+    roles: { participant: "Participant", reader: "Reader", writer: "Writer", admin: "Administrator" },
     may: {
+      participant: "It may read films of reader studies, and nothing else.",
       reader: "It may query, view cases and rate them.",
       writer: "It may also add, change and remove cases.",
       admin: "It may do everything, including indexes, jobs, keys and errors.",
