@@ -102,6 +102,7 @@ from xemplar.api.search import (
     SimilarParameters,
     WordSearch,
 )
+from xemplar.api.values import ValuesOut
 from xemplar.api.words import AskedWordsOut, MarkOut, RanksOut, ReportOut
 
 if TYPE_CHECKING:
@@ -208,6 +209,7 @@ __all__ = [
     "SteeringOut",
     "TaskState",
     "TimelineOut",
+    "ValuesOut",
     "WordSearch",
     "WordsAnswerOut",
 ]

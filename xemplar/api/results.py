@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
+from xemplar.api.values import ValuesOut
 from xemplar.api.words import AskedWordsOut, RanksOut, ReportOut
 from xemplar.data.outcomes import Diagnosis, Proof
 from xemplar.errors import Doubt
@@ -323,6 +324,12 @@ class AnswerOut(BaseModel):
         "with text burnt in."
     )
     size_mm: SizeMm
+    values: ValuesOut | None = Field(
+        None,
+        exclude_if=lambda values: values is None,
+        description="Own values of an image of more than 8 bits, to be windowed without loss, "
+        "while the service has them in memory.",
+    )
     timings_ms: dict[str, float] = Field(
         description="Milliseconds per stage, in order: decode, preprocess, encode, search, "
         "explain, describe, and render with include. Their sum is the total, without transfer and "

@@ -96,7 +96,7 @@ def read(data: bytes, decode: Decode, live: Snapshot) -> NewQuery:
     inputs = preprocess(radiograph, live.checkpoint.card.spec)
     image = shrink(radiograph.pixels, DISPLAY_SIDE)
     watch.stage("preprocess")
-    pixels = Pixels(image, inputs)
+    pixels = Pixels(image, inputs, radiograph.deep)
     about = radiograph.warnings, header_doubts(radiograph), radiograph.size_mm
     return NewQuery(case_id_of(radiograph.sha256), pixels, *about, watch)
 
