@@ -19,10 +19,12 @@ from xemplar.api import (
     Search,
     SeriesOut,
     SimilarParameters,
+    TextOut,
     WordsAnswerOut,
     WordSearch,
 )
 from xemplar.errors import NotFound
+from xemplar.imaging.burnt_in_text import text_boxes
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer, Stopwatch
 from xemplar.retrieval.words import cases_by_words
@@ -330,6 +332,13 @@ async def query_values(request: Request, services: BoundServices, query_id: Quer
         )
     levels = deep.levels.astype("<u2", copy=False).tobytes()
     return Response(levels, media_type="application/octet-stream")
+
+
+@router.get("/queries/{query_id}/text", responses=NOT_FOUND | INVALID)
+async def query_text(request: Request, services: BoundServices, query_id: QueryId) -> TextOut:
+    """Find text that is burnt into the query image, to be masked; it is not read."""
+    answer = await remembered(request, services, query_id)
+    return await services.light.run(lambda: TextOut(boxes=list(text_boxes(answer.image))))
 
 
 @router.get("/queries/{query_id}/overlay", response_class=Response, responses=PICTURE)

@@ -204,6 +204,7 @@ def test_every_picture(reading: Client) -> None:
     assert deep.values is not None
     values = reading.query_values(deep.query_id)
     assert len(values) == 2 * deep.values.height * deep.values.width
+    assert reading.query_text(query).boxes == []
     assert max(jpeg_size(reading.case_image(case, side=64))) == 64
     for picture in (
         reading.query_overlay(query, side=64),

@@ -1,5 +1,6 @@
-"""A query's own values, beyond 8 bits: whole, its sender's, and of the newest queries alone."""
+"""What a query's pixels are asked for: own values beyond 8 bits, and text burnt into them."""
 
+import cv2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -55,3 +56,22 @@ def test_they_are_hidden_from_other_keys_as_the_image_is(service: Service, keys:
     url = ask(client, FILM)["values"]["url"]
     assert client.get(url).status_code == 200
     problem(client.get(url, headers=bearer(other)), 404, "NotFound")
+
+
+def test_text_that_the_pixels_show_is_warned_of_and_found(client: TestClient) -> None:
+    film = drawn_image(5, 600, 480) // 2
+    cv2.putText(film, "DOE, JOHN", (30, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 2)
+    answer = ask(client, encoded(film))
+    assert "text" in answer["doubts"]
+    assert any("burnt into the picture" in warning for warning in answer["warnings"])
+    ((left, top, right, bottom),) = client.get(f"/queries/{answer['query_id']}/text").json()[
+        "boxes"
+    ]
+    assert left * 480 < 30 < 180 < right * 480
+    assert top * 600 < 25 < 40 < bottom * 600
+
+
+def test_without_text_there_is_nothing_to_mask(client: TestClient) -> None:
+    answer = ask(client, encoded(drawn_image(6, 300, 240)))
+    assert "text" not in answer["doubts"]
+    assert client.get(f"/queries/{answer['query_id']}/text").json() == {"boxes": []}

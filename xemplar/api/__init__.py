@@ -50,6 +50,7 @@ from xemplar.api.collections import (
 )
 from xemplar.api.health import Health, Readiness, TaskState
 from xemplar.api.jobs import JobList, JobOut, JobState, Reindex
+from xemplar.api.pixels import TextOut, ValuesOut
 from xemplar.api.ratings import (
     Agreement,
     BlindCase,
@@ -102,7 +103,6 @@ from xemplar.api.search import (
     SimilarParameters,
     WordSearch,
 )
-from xemplar.api.values import ValuesOut
 from xemplar.api.words import AskedWordsOut, MarkOut, RanksOut, ReportOut
 
 if TYPE_CHECKING:
@@ -208,6 +208,7 @@ __all__ = [
     "SimilarParameters",
     "SteeringOut",
     "TaskState",
+    "TextOut",
     "TimelineOut",
     "ValuesOut",
     "WordSearch",

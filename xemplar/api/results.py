@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
-from xemplar.api.values import ValuesOut
+from xemplar.api.pixels import ValuesOut
 from xemplar.api.words import AskedWordsOut, RanksOut, ReportOut
 from xemplar.data.outcomes import Diagnosis, Proof
 from xemplar.errors import Doubt
@@ -320,8 +320,8 @@ class AnswerOut(BaseModel):
     doubts: list[Doubt] = Field(
         description="Kinds of the warnings for which there is a remedy: turned by a quarter "
         "clockwise or anticlockwise, or by a half; inverted; unlike everything indexed, as a child "
-        "among adults, an animal or a photograph; by the DICOM header not frontal, not a chest, or "
-        "with text burnt in."
+        "among adults, an animal or a photograph; by the DICOM header not frontal or not a "
+        "chest; by header or pixels, with text burnt in (GET /queries/{query_id}/text)."
     )
     size_mm: SizeMm
     values: ValuesOut | None = Field(

@@ -1,4 +1,4 @@
-"""Own values of images of more than 8 bits: what the file holds, and the window it was shown with."""
+"""Own values of images of more than 8 bits: the file's, and the window they were shown in."""
 
 from typing import Any
 

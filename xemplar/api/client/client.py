@@ -54,6 +54,7 @@ from xemplar.api import (
     Search,
     SeriesOut,
     SimilarParameters,
+    TextOut,
     TimelineOut,
     WordsAnswerOut,
     WordSearch,
@@ -174,6 +175,10 @@ class Client(CollectionOperations, ReaderStudyOperations):
         width, and slope and intercept, which make values of them.
         """
         return self._service.send("GET", path_of("queries", query_id, "values"))
+
+    def query_text(self, query_id: str) -> TextOut:
+        """Returns where text seems to be burnt into a query image."""
+        return self._service.read(TextOut, "GET", path_of("queries", query_id, "text"))
 
     def query_overlay(self, query_id: str, finding: str | None = None, side: int = 512) -> bytes:
         """Returns the query image with its Grad-CAM as a JPEG.

@@ -1,6 +1,10 @@
-"""Schema of an image's own values."""
+"""Schemas about the pixels of a query image."""
+
+from typing import Annotated
 
 from pydantic import BaseModel, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ValuesOut(BaseModel):
@@ -19,3 +23,13 @@ class ValuesOut(BaseModel):
     )
     window_width: float = Field(gt=0)
     inverted: bool = Field(description="True if high values are black (MONOCHROME1).")
+
+
+class TextOut(BaseModel):
+    """Places of a query image where text seems to be burnt in."""
+
+    boxes: list[tuple[Fraction, Fraction, Fraction, Fraction]] = Field(
+        description="Left, top, right and bottom, as fractions of width and height; empty if no "
+        "text was found.",
+        examples=[[[0.02, 0.01, 0.31, 0.04]]],
+    )
