@@ -19,7 +19,7 @@ JPEG_QUALITY = 90
 
 def shrink(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     """Shrink an image, uint8 (height, width), to at most ``side`` pixels on its longer side."""
-    height, width = size_within(*pixels.shape, side)
+    height, width = size_within(pixels.shape[0], pixels.shape[1], side)
     if (height, width) == pixels.shape:
         return pixels
     shrunk = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
