@@ -34,6 +34,7 @@ from xemplar.api import (
     ShareOut,
     SteeringOut,
     TimelineOut,
+    ValuesOut,
     WordsAnswerOut,
     WordsMatchOut,
 )
@@ -43,6 +44,7 @@ from xemplar.catalog import Case, CaseReport
 from xemplar.data.findings import known_finding
 from xemplar.data.outcomes import Outcome
 from xemplar.errors import InputError, InvalidArgument
+from xemplar.imaging.deep import DeepValues
 from xemplar.imaging.radiograph import size_mm
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
@@ -106,6 +108,7 @@ def answer_out(
         warnings=list(answer.warnings),
         doubts=list(answer.doubts),
         size_mm=answer.size_mm,
+        values=_values(answer.deep, f"{query}/values"),
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
 
@@ -132,6 +135,27 @@ def series_out(latest: Answer, priors: Sequence[Answer | InputError], root: str 
         )
     fields = answer_out(latest, root=root).model_dump()
     return SeriesOut.model_validate(fields | {"priors": earlier})
+
+
+def _values(deep: DeepValues | None, url: str) -> ValuesOut | None:
+    if deep is None:
+        return None
+    height, width = deep.levels.shape
+    lowest, highest = (
+        float(end) * deep.slope + deep.intercept for end in (deep.levels.min(), deep.levels.max())
+    )
+    return ValuesOut(
+        url=url,
+        height=height,
+        width=width,
+        slope=deep.slope,
+        intercept=deep.intercept,
+        lowest=lowest,
+        highest=highest,
+        window_centre=deep.centre,
+        window_width=deep.width,
+        inverted=deep.inverted,
+    )
 
 
 def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:

@@ -102,6 +102,11 @@ export async function text(path) {
   return persistently(async () => (await fetched(addressOf(path))).text());
 }
 
+/** GET bytes. */
+export async function bytes(path) {
+  return persistently(async () => (await fetched(addressOf(path))).arrayBuffer());
+}
+
 /** Send a change as JSON and return the answer, null if it is empty. A POST is sent only once. */
 export async function send(method, path, body = /** @type {object | undefined} */ (undefined)) {
   const content = { method, body: body && JSON.stringify(body) };

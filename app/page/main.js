@@ -16,7 +16,7 @@ import { printRecord, saveRecord } from "./record.js";
 import { hold, listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
 import { MODES, showMode } from "./explanations.js";
-import { changed, drawn, mend } from "./mend.js";
+import { changed, drawn, mend, remedy } from "./mend.js";
 import { FULL } from "./pane.js";
 import { wordsView } from "./words.js";
 import { workView } from "./work.js";
@@ -194,14 +194,28 @@ async function takeAll(radiographs) {
   }
 }
 
-/** Ask again with the image on the screen changed: by `steps`, or as the reader wants if there are none. */
-async function mendShown(steps) {
+/** Ask again with the image on the screen changed: by the steps that answer a doubt, or as the reader wants. */
+async function mendShown(doubt) {
+  const { answer, place } = shown;
   try {
-    const canvas = await drawn(await picture(shown.answer.image_url, { side: FULL }));
+    const canvas = await drawn(await picture(answer.image_url, { side: FULL }));
+    const steps = remedy(doubt);
     if (steps) take(await changed(canvas, steps), true);
-    else mend(canvas, (image) => take(image, true));
+    else if (doubt === "text") {
+      const { boxes } = await get(`queries/${answer.query_id}/text`);
+      mend(canvas, async (image) => await take(image, true) && place.kind === "image" && await forget(answer.query_id), boxes);
+    } else mend(canvas, (image) => take(image, true));
   } catch (error) {
-    fail(error, () => mendShown(steps));
+    fail(error, () => mendShown(doubt));
+  }
+}
+
+/** Make the service forget a query whose picture may name the patient. */
+async function forget(id) {
+  try {
+    await send("DELETE", `queries/${id}`);
+  } catch (error) {
+    if (error.status !== 404) fail(error, () => forget(id));
   }
 }
 

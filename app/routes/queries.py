@@ -19,9 +19,11 @@ from xemplar.api import (
     Search,
     SeriesOut,
     SimilarParameters,
+    TextOut,
     WordsAnswerOut,
 )
 from xemplar.errors import NotFound
+from xemplar.imaging.burnt_in_text import text_boxes
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer, Stopwatch
 
@@ -42,6 +44,7 @@ from .common import (
     CaseId,
     Finding,
     QueryId,
+    Responses,
     Side,
     api_router,
     jpeg_response,
@@ -53,6 +56,15 @@ T = TypeVar("T")
 
 RETRIES = 2
 """Repetitions of a search when one of its cases is removed before the answer is rendered."""
+
+VALUES: Responses = {
+    200: {
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "Levels, uint16.",
+    },
+    **NOT_FOUND,
+    **INVALID,
+}
 
 router = api_router("queries", reader)
 
@@ -300,6 +312,31 @@ async def query_image(
     """Get the display copy of the query image."""
     answer = await remembered(request, services, query_id)
     return jpeg_response(await services.light.run(lambda: render.query_image(answer, side)))
+
+
+@router.get("/queries/{query_id}/values", response_class=Response, responses=VALUES)
+async def query_values(request: Request, services: BoundServices, query_id: QueryId) -> Response:
+    """Get the query image's own values, before any window, where they are deeper than 8 bits.
+
+    Each pixel is a level, uint16, little endian, row by row; ``values`` of the answer has height,
+    width, slope, intercept and window. They are in the memory of the service that answered, for
+    its newest queries alone, and are never stored.
+    """
+    deep = (await remembered(request, services, query_id)).deep
+    if deep is None:
+        raise NotFound(
+            f"query {query_id} has no values beyond its display copy: the image has 8 bits, or "
+            "they were forgotten; send a deeper image again to have them"
+        )
+    levels = deep.levels.astype("<u2", copy=False).tobytes()
+    return Response(levels, media_type="application/octet-stream")
+
+
+@router.get("/queries/{query_id}/text", responses=NOT_FOUND | INVALID)
+async def query_text(request: Request, services: BoundServices, query_id: QueryId) -> TextOut:
+    """Find text that is burnt into the query image, to be masked; it is not read."""
+    answer = await remembered(request, services, query_id)
+    return await services.light.run(lambda: TextOut(boxes=list(text_boxes(answer.image))))
 
 
 @router.get("/queries/{query_id}/overlay", response_class=Response, responses=PICTURE)

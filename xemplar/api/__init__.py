@@ -50,6 +50,7 @@ from xemplar.api.collections import (
 )
 from xemplar.api.health import Health, Readiness, TaskState
 from xemplar.api.jobs import JobList, JobOut, JobState, Reindex
+from xemplar.api.pixels import TextOut, ValuesOut
 from xemplar.api.ratings import (
     Agreement,
     BlindCase,
@@ -205,7 +206,9 @@ __all__ = [
     "SimilarParameters",
     "SteeringOut",
     "TaskState",
+    "TextOut",
     "TimelineOut",
+    "ValuesOut",
     "WordsAnswerOut",
     "WordsMatchOut",
 ]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
+from xemplar.api.pixels import ValuesOut
 from xemplar.api.words import AskedWordsOut, RanksOut, ReportOut
 from xemplar.data.outcomes import Diagnosis, Proof
 from xemplar.errors import Doubt
@@ -319,10 +320,16 @@ class AnswerOut(BaseModel):
     doubts: list[Doubt] = Field(
         description="Kinds of the warnings for which there is a remedy: turned by a quarter "
         "clockwise or anticlockwise, or by a half; inverted; unlike everything indexed, as a child "
-        "among adults, an animal or a photograph; by the DICOM header not frontal, not a chest, or "
-        "with text burnt in."
+        "among adults, an animal or a photograph; by the DICOM header not frontal or not a "
+        "chest; by header or pixels, with text burnt in (GET /queries/{query_id}/text)."
     )
     size_mm: SizeMm
+    values: ValuesOut | None = Field(
+        None,
+        exclude_if=lambda values: values is None,
+        description="Own values of an image of more than 8 bits, to be windowed without loss, "
+        "while the service has them in memory.",
+    )
     timings_ms: dict[str, float] = Field(
         description="Milliseconds per stage, in order: decode, preprocess, encode, search, "
         "explain, describe, and render with include. Their sum is the total, without transfer and "

@@ -1,14 +1,15 @@
 """Values of a query's answer."""
 
 import time
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Case, CaseReport
 from xemplar.errors import Doubt, NotFound
+from xemplar.imaging.deep import DeepValues
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.densenet import Features
@@ -100,10 +101,13 @@ class Pixels:
     Attributes:
         image: uint8 (height, width), display copy, longer side at most 1024 px.
         inputs: uint8 (s, s), the network's input.
+        deep: the image's own values; None for images of 8 bits, and once they were forgotten. They
+            are in memory alone: neither packed nor saved.
     """
 
     image: npt.NDArray[np.uint8]
     inputs: npt.NDArray[np.uint8]
+    deep: DeepValues | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +153,17 @@ class ExplainedQuery:
                 "stopped; send the image again"
             )
         return self.pixels.image
+
+    @property
+    def deep(self) -> DeepValues | None:
+        """Its own values; None for images of 8 bits, and once they were forgotten."""
+        return None if self.pixels is None else self.pixels.deep
+
+    def without_deep(self) -> Self:
+        """Return the query without its own values, which take up to 2 MB."""
+        if self.pixels is None or self.pixels.deep is None:
+            return self
+        return replace(self, pixels=replace(self.pixels, deep=None))
 
 
 @dataclass(frozen=True, eq=False)

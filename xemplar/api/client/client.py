@@ -54,6 +54,7 @@ from xemplar.api import (
     Search,
     SeriesOut,
     SimilarParameters,
+    TextOut,
     TimelineOut,
     WordsAnswerOut,
 )
@@ -171,6 +172,18 @@ class Client(CollectionOperations, ReaderStudyOperations):
         """Returns the query image as a JPEG; longest side 64 to 1024 pixels."""
         path = path_of("queries", query_id, "image")
         return self._service.send("GET", path, params={"side": side})
+
+    def query_values(self, query_id: str) -> bytes:
+        """Returns the own values of a query image of more than 8 bits.
+
+        They are levels, uint16, little endian, row by row; `AnswerOut.values` has height and
+        width, and slope and intercept, which make values of them.
+        """
+        return self._service.send("GET", path_of("queries", query_id, "values"))
+
+    def query_text(self, query_id: str) -> TextOut:
+        """Returns where text seems to be burnt into a query image."""
+        return self._service.read(TextOut, "GET", path_of("queries", query_id, "text"))
 
     def query_overlay(self, query_id: str, finding: str | None = None, side: int = 512) -> bytes:
         """Returns the query image with its Grad-CAM as a JPEG.
