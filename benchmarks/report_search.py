@@ -157,13 +157,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5, help=f"of {IMAGES} images")
-    parser.add_argument("--sqlite", action="store_true", help="leave PostgreSQL out")
+    parser.add_argument("--only", choices=("sqlite", "postgresql"), help="one database")
     options = parser.parse_args()
     sizes = options.cases, options.rounds
     with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{Path(folder) / 'catalog.sqlite'}"
-        show("SQLite", measure(url, Path(folder) / "sqlite", *sizes, None))
-        if not options.sqlite:
+        if options.only != "postgresql":
+            url = f"sqlite:///{Path(folder) / 'catalog.sqlite'}"
+            show("SQLite", measure(url, Path(folder) / "sqlite", *sizes, None))
+        if options.only != "sqlite":
             with Postgres() as server:
                 url, root = server.create("reports"), Path(folder) / "postgresql"
                 show("PostgreSQL", measure(url, root, *sizes, server.folder))
