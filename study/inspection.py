@@ -245,7 +245,8 @@ def _folder(
         )
     except DatasetError as error:
         refusal = str(error)
-    suggestion, faults = None, ()
+    suggestion: Suggestion | None = None
+    faults: tuple[str, ...] = ()
     is_mapped = table is not None or columns or (root / MAPPING).is_file()
     if not is_mapped and (dataset is None or not dataset.tables):
         suggestion, faults = _suggestion(root, contents.tables)

@@ -22,7 +22,7 @@ FEWEST = 16
 
 def missing_extras(choices: Choices) -> list[str]:
     """Name the extras that a study needs and this installation lacks."""
-    needed = {"evaluate": OF_EVALUATION}
+    needed: dict[str, tuple[str, ...]] = {"evaluate": OF_EVALUATION}
     if choices.train.run:
         needed["train"] = OF_TRAINING
     if any(_reads_a_workbook(Path(folder)) for folder in choices.data.folders):
