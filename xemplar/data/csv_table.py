@@ -103,6 +103,7 @@ class CsvTable:
             )
         row = dict(zip(self.columns, cells, strict=False))
         for column in self.called.keys() - self.texts:
+            row[column] = on_one_line(row[column])
             if fault := name_problem(row[column]):
                 raise DatasetError(
                     f"{self.file}, line {line}: {column} is {row[column][:60]!r}: {fault}"
@@ -113,6 +114,11 @@ class CsvTable:
                     "failed; correct it, or empty the cell"
                 )
         return row
+
+
+def on_one_line(cell: str) -> str:
+    """Replace the line breaks of a cell, as Excel's Alt+Enter makes them, by ``|``."""
+    return "|".join(line.strip() for line in re.split(r"[\r\n]+", cell) if line.strip())
 
 
 def read_table(
