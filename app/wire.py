@@ -130,8 +130,7 @@ def series_out(latest: Answer, priors: Sequence[Answer | InputError], root: str 
                 warnings=shown.warnings,
             )
         )
-    fields = answer_out(latest, root=root).model_dump()
-    return SeriesOut.model_validate(fields | {"priors": earlier})
+    return SeriesOut(**dict(answer_out(latest, root=root)), priors=earlier)
 
 
 def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:
