@@ -213,6 +213,19 @@ export const T = {
     ranks: (image, words) => `By image: ${image ?? "beyond the first"} · by words: ${words ?? "none of them"}`,
   },
 
+  several: {
+    heading: (count) => `What are these ${count} images?`,
+    separate: "A question each",
+    series: "Films of one patient",
+    order: "The earliest first. Cases are found for the last one; the others are shown beside it.",
+    earlier: "Earlier",
+    ask: "Find similar cases",
+    films: "Films of one patient",
+    film: (number) => `Film ${number}`,
+    prior: (number, similarity) => `Film ${number}: similarity to the latest ${similarity.toFixed(2)}`,
+    latest: "Latest film",
+  },
+
   admin: ADMIN,
   gate: GATE,
   mend: MEND,
