@@ -269,7 +269,8 @@ class ServiceSettings(BaseSettings):
         128,
         ge=1,
         description=(
-            "Queries that can be explained and repeated, in memory (about 1.4 MB each) and, over "
+            "Queries that can be explained and repeated, in memory (about 1.4 MB each; the 32 newest "
+            "of more than 8 bits up to 2 MB more) and, over "
             "all services, in the catalog's database; a new one displaces one of the key that "
             "holds the most."
         ),

@@ -29,7 +29,6 @@ from xemplar.api import (
     Problem,
     RanksOut,
     ReportOut,
-    SaidOut,
     ScalesOut,
     SeriesOut,
     ShareOut,
@@ -37,6 +36,7 @@ from xemplar.api import (
     TimelineOut,
     ValuesOut,
     WordsAnswerOut,
+    WordsMatchOut,
 )
 from xemplar.api.cases import INSISTED, REPORTS
 from xemplar.archive.store import Store
@@ -52,9 +52,9 @@ from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
 from xemplar.reports.terms import Place
 from xemplar.retrieval.prevalence import Prevalence
 from xemplar.retrieval.render import Map
-from xemplar.retrieval.result import Answer, Neighbour
+from xemplar.retrieval.result import Answer, Neighbour, WordsAnswer
 from xemplar.retrieval.timeline import Timeline
-from xemplar.retrieval.words import Fused, WordRanking, WordsMatch
+from xemplar.retrieval.words import Fused, WordRanking
 from xemplar.views import parse_view, unknown_view_message
 
 from .problems import refusal
@@ -167,28 +167,33 @@ def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:
     return PrevalenceOut(cases=found.cases, findings=findings, outcomes=outcomes)
 
 
-def words_answer_out(
-    generation: str, ranking: WordRanking, found: Sequence[WordsMatch], root: str
-) -> WordsAnswerOut:
-    """Converts cases that were found by words alone."""
-    cases = [
-        SaidOut(
+def words_answer_out(answer: WordsAnswer, root: str = "") -> WordsAnswerOut:
+    """Converts an answer to words alone; ``root`` is the prefix of all addresses."""
+    neighbours = [
+        WordsMatchOut(
             **_case(one.case, root),
             rank=one.rank,
+            more_of_patient=list(one.more_of_patient),
+            ranks=_ranks(one.fused),
             report=_report_out(one.report, one.marks),
         )
-        for one in found
+        for one in answer.neighbours
     ]
-    return WordsAnswerOut(generation=generation, cases=cases, words=_words(ranking))
+    return WordsAnswerOut(
+        generation=answer.generation,
+        neighbours=neighbours,
+        words=_words(answer.words),
+        prevalence=_prevalence(answer.prevalence),
+        matched=answer.matched,
+        timings_ms=answer.timings_ms,
+    )
 
 
 def _words(ranking: WordRanking) -> AskedWordsOut:
     return AskedWordsOut(cases=len(ranking.ids), unknown=list(ranking.asked.unknown))
 
 
-def _ranks(fused: Fused | None) -> RanksOut | None:
-    if fused is None:
-        return None
+def _ranks(fused: Fused) -> RanksOut:
     return RanksOut(score=fused.score, by_image=fused.image_rank, by_words=fused.words_rank)
 
 
@@ -229,7 +234,7 @@ def _neighbour(
         probability=near.probability,
         called=near.called,
         steering=None if near.steering is None else SteeringOut(**vars(near.steering)),
-        ranks=_ranks(near.fused),
+        ranks=None if near.fused is None else _ranks(near.fused),
         report=_report(near.report, near.marks),
         overlay_url=f"{case}/overlay?finding={quote(answer.explained)}",
         evidence_url=f"{case}/evidence/{answer.query_id}",

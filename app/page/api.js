@@ -123,6 +123,11 @@ export async function download(path) {
   URL.revokeObjectURL(address);
 }
 
+/** POST a search by words alone. @param {URLSearchParams} parameters @param {Patience} patience */
+export function sendWords(parameters, { signal, waiting } = {}) {
+  return persistently(async () => (await fetched(addressOf("query", parameters), signal, { method: "POST" })).json(), signal, waiting);
+}
+
 /** @typedef {{progress: (share: number) => void, waiting?: (problem: Problem) => void, signal?: AbortSignal}} Sending */
 
 /** POST an image; `progress` receives the share sent so far. @param {Sending} sending */

@@ -19,6 +19,7 @@ import { T } from "./texts.js";
 import { MODES, showMode } from "./explanations.js";
 import { changed, drawn, mend, remedy } from "./mend.js";
 import { FULL } from "./pane.js";
+import { wordsView } from "./words.js";
 import { workView } from "./work.js";
 
 const THEME = "xemplar-theme";
@@ -31,9 +32,9 @@ const message = h("div", { class: "message", role: "alert" });
 const admin = h("a", { class: "button quiet", href: "#/admin", hidden: true }, T.admin.link);
 const signIn = h("button", { class: "quiet", hidden: true });
 const others = h("nav", { class: "also", "aria-label": T.ask.several, hidden: true }); // images that were sent together
-const withoutQuestion = {
+const withoutImage = {
   ask: () => askView(takeAll), admin: () => adminView(fail), readers: ({ id }) => readersView(id, fail),
-  work: () => workView(fail), collection: (place) => collectionView(place, fail),
+  words: (place) => wordsView(place, fail, keep.collect), work: () => workView(fail), collection: (place) => collectionView(place, fail),
 };
 
 let shown = null; // { key, view, answer }: what is on the screen
@@ -82,10 +83,10 @@ async function load(place, key) {
   const { signal } = running;
   look?.leave();
   look = null;
-  if (place.kind in withoutQuestion) {
+  if (place.kind in withoutImage) {
     busy(null);
     shown = { key };
-    main.replaceChildren(withoutQuestion[place.kind](place));
+    main.replaceChildren(withoutImage[place.kind](place));
     scrollTo(0, 0);
     return true;
   }

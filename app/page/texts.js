@@ -210,7 +210,17 @@ export const T = {
     findings: "Findings",
     impression: "Impression",
     mined: "The labels of this case were read from this report by rules.",
-    ranks: (image, words) => `By image: ${image ?? "beyond the first"} · by words: ${words ?? "none of them"}`,
+    ranks: (words, image) => `By image: ${image ?? "beyond the first"} · by words: ${words ?? "none of them"}`,
+    byWords: (words) => `By words: ${words}`,
+  },
+
+  words: {
+    label: "Or search reports by words",
+    search: "Search",
+    heading: "Cases by the words of their reports",
+    cases: (count) => `${count.toLocaleString("en")} with any of these words`,
+    unknown: (words) => `In no report, as reports keep only words of English chest reports: ${words.join(", ")}`,
+    nothing: "No case that meets all conditions has any of these words in its report.",
   },
 
   several: {
@@ -251,8 +261,9 @@ export const T = {
     ends: (moment) => (moment ? `It expires on ${moment}.` : ""),
     wrong: "That key is unknown or revoked.",
     expired: "That key has expired. An administrator can create a new one.",
-    roles: { reader: "Reader", writer: "Writer", admin: "Administrator" },
+    roles: { participant: "Participant", reader: "Reader", writer: "Writer", admin: "Administrator" },
     may: {
+      participant: "It may read films of reader studies, and nothing else.",
       reader: "It may query, view cases and rate them.",
       writer: "It may also add, change and remove cases.",
       admin: "It may do everything, including indexes, jobs, keys and errors.",

@@ -21,19 +21,17 @@ from xemplar.api import (
     SimilarParameters,
     TextOut,
     WordsAnswerOut,
-    WordSearch,
 )
 from xemplar.errors import NotFound
 from xemplar.imaging.burnt_in_text import text_boxes
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer, Stopwatch
-from xemplar.retrieval.words import cases_by_words
 
 from ..admission import reader
 from ..problems import refusal
 from ..record import record_of
 from ..service import BoundServices, Services, root_of
-from ..upload import BATCH_BODY, REQUEST_BODY, image_of, images_of
+from ..upload import BATCH_BODY, IMAGE_OR_NONE, image_or_none, images_of
 from ..wire import answer_out, maps_out, rounded, series_out, words_answer_out
 from .common import (
     BAD_REQUEST,
@@ -74,14 +72,14 @@ router = api_router("queries", reader)
 @router.post(
     "/query",
     summary="Find similar past cases",
-    response_model=AnswerOut,
+    response_model=AnswerOut | WordsAnswerOut,
     responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | OTHER_KIND | INVALID,
-    openapi_extra={"requestBody": REQUEST_BODY},
+    openapi_extra={"requestBody": IMAGE_OR_NONE},
 )
 async def query(
     request: Request,
     services: BoundServices,
-    image: Annotated[UploadFile, Depends(image_of)],
+    image: Annotated[UploadFile | None, Depends(image_or_none)],
     search: Annotated[QueryParameters, Query()],
 ) -> Response:
     """Find past cases similar to an image, with Grad-CAM overlays and similarity evidence.
@@ -89,12 +87,19 @@ async def query(
     Without ``finding`` the one with the highest lift is explained: that is most above its usual
     frequency. Filters apply within the search, so it returns k cases whenever k match;
     ``matched`` says how many do.
+
+    With ``text`` and without an image, cases are found by the words of their reports alone: those
+    whose reports have more of the words come first, and rare words count more. The answer has the
+    same fields, except for those that belong to an image, and is not remembered.
     """
+    if image is None:
+        return await _by_words(request, services, search)
     retriever = services.retriever
+    sent = image
 
     @cache  # the image is read and recorded once, even if the search is repeated
     def data() -> bytes:
-        return record_of(request).image(image.file.read())
+        return record_of(request).image(sent.file.read())
 
     return await _answered(
         request, services, search, lambda: retriever.ask(data(), search), brings_image=True
@@ -173,24 +178,6 @@ async def query_series(
     return Response(await services.batches.run(work), media_type="application/json")
 
 
-@router.get("/search", summary="Find past cases by words", responses=INVALID)
-async def search(
-    request: Request, services: BoundServices, asked: Annotated[WordSearch, Query()]
-) -> WordsAnswerOut:
-    """Find past cases by the words of their reports alone; with an image, `text` in ``/query``.
-
-    Cases whose reports have more of the words come first, and rare words count more.
-    """
-
-    def work() -> WordsAnswerOut:
-        index = services.retriever.generation
-        ranking, found = cases_by_words(index, services.catalog, asked)
-        record_of(request).shown = tuple(one.case.case_id for one in found)
-        return words_answer_out(index.name, ranking, found, root_of(request))
-
-    return await services.light.run(work)
-
-
 @router.get(
     "/cases/{case_id}/similar",
     summary="Find cases similar to a past one",
@@ -249,6 +236,17 @@ async def share_query(request: Request, services: BoundServices, query_id: Query
     """
     key = record_of(request).key
     await services.light.run(lambda: services.queries.share(query_id, key))
+
+
+async def _by_words(request: Request, services: Services, search: QueryParameters) -> Response:
+    """Answer words alone."""
+
+    def work() -> bytes:
+        answer = services.retriever.ask_words(search)
+        record_of(request).shown = tuple(one.case.case_id for one in answer.neighbours)
+        return words_answer_out(answer, root_of(request)).model_dump_json().encode()
+
+    return Response(await services.light.run(work), media_type="application/json")
 
 
 async def _answered(

@@ -120,6 +120,14 @@ def test_a_query_is_answered_as_over_http(
     assert len(answer.counter_examples) == 1
 
 
+def test_words_are_asked_without_an_image(changing: Client) -> None:
+    case = next(changing.cases()).case_id
+    answer = changing.query(None, QueryParameters(text="effusion"))
+    assert (answer.neighbours, answer.words.cases, answer.matched) == ([], 0, CASES)
+    with pytest.raises(ServiceProblem, match="exact cannot be used without an image"):
+        changing.query(None, QueryParameters(text="effusion", exact=True, exclude=[case]))
+
+
 def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
     """Dates, numbers, lists and choices come to the service as it wants them."""
     today = datetime.now(UTC).date()

@@ -275,7 +275,7 @@ def test_columns_of_another_table_are_named(call, tmp_path: Path) -> None:  # ty
     columns = 'file=Image Index,findings="Labels, final"'
     assert "3 images embedded" in call("index", folder, "--columns", columns).stdout
     (folder / "other.csv").touch()
-    with pytest.raises(DatasetError, match=r"holds 2 CSV or TSV files: .*--table"):
+    with pytest.raises(DatasetError, match=r"holds 2 tables .*--table"):
         call("index", folder, "--columns", columns)
     for named in (table, table.name):
         again = call("index", folder, "--columns", columns, "--table", named)

@@ -89,19 +89,18 @@ from xemplar.api.results import (
     PrevalenceOut,
     PriorOut,
     Problem,
-    SaidOut,
     ScalesOut,
     SeriesOut,
     ShareOut,
     SteeringOut,
     WordsAnswerOut,
+    WordsMatchOut,
 )
 from xemplar.api.search import (
     CaseFilter,
     QueryParameters,
     Search,
     SimilarParameters,
-    WordSearch,
 )
 from xemplar.api.words import AskedWordsOut, MarkOut, RanksOut, ReportOut
 
@@ -199,7 +198,6 @@ __all__ = [
     "Reindex",
     "ReportOut",
     "Role",
-    "SaidOut",
     "ScalesOut",
     "Search",
     "SeriesOut",
@@ -211,6 +209,6 @@ __all__ = [
     "TextOut",
     "TimelineOut",
     "ValuesOut",
-    "WordSearch",
     "WordsAnswerOut",
+    "WordsMatchOut",
 ]

@@ -199,6 +199,48 @@ class Answer(ExplainedQuery):
     timings_ms: dict[str, float]
 
 
+@dataclass(frozen=True)
+class WordsMatch:
+    """A case found by words alone.
+
+    Attributes:
+        rank: from 1.
+        case: the case itself.
+        more_of_patient: ids of other cases of its patient, where each patient is shown once.
+        fused: its rank by words.
+        report: of the case.
+        marks: places in the report that the search's text names.
+    """
+
+    rank: int
+    case: Case
+    more_of_patient: tuple[str, ...]
+    fused: Fused
+    report: CaseReport
+    marks: tuple[Place, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class WordsAnswer:
+    """Answer to a search by words alone.
+
+    Attributes:
+        generation: name of the index generation searched.
+        neighbours: best rank first.
+        prevalence: of findings and outcomes in the neighbours; None unless the search asks for it.
+        matched: number of indexed cases that match the filter, without explicitly excluded ones.
+        words: ranking of the matching cases.
+        timings_ms: milliseconds by stage, in order.
+    """
+
+    generation: str
+    neighbours: tuple[WordsMatch, ...]
+    prevalence: Prevalence | None
+    matched: int
+    words: WordRanking
+    timings_ms: dict[str, float]
+
+
 class Stopwatch:
     """Measures milliseconds by stage."""
 

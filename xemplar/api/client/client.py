@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, overload
 
 import httpx2
 
@@ -57,7 +57,6 @@ from xemplar.api import (
     TextOut,
     TimelineOut,
     WordsAnswerOut,
-    WordSearch,
 )
 from xemplar.api.client.collections import CollectionOperations
 from xemplar.api.client.connection import Connection
@@ -130,9 +129,19 @@ class Client(CollectionOperations, ReaderStudyOperations):
 
     # ---- queries -----------------------------------------------------------------------------
 
-    def query(self, image: ImageFile, search: QueryParameters = QueryParameters()) -> AnswerOut:
-        """Finds past cases similar to an image, with evidence."""
+    @overload
+    def query(self, image: ImageFile, search: QueryParameters = ...) -> AnswerOut: ...
+
+    @overload
+    def query(self, image: None, search: QueryParameters) -> WordsAnswerOut: ...
+
+    def query(
+        self, image: ImageFile | None, search: QueryParameters = QueryParameters()
+    ) -> AnswerOut | WordsAnswerOut:
+        """Finds past cases similar to an image, with evidence; without one, by ``search.text``."""
         asked = given_fields(search)
+        if image is None:
+            return self._service.read(WordsAnswerOut, "POST", "/query", params=asked)
         return self._service.read(AnswerOut, "POST", "/query", params=asked, files=_form(image))
 
     def query_batch(
@@ -146,10 +155,6 @@ class Client(CollectionOperations, ReaderStudyOperations):
         """Queries the last of up to 64 images of a patient, the earliest first."""
         asked, path = given_fields(search), "/query/series"
         return self._service.read(SeriesOut, "POST", path, params=asked, files=_form(*images))
-
-    def search(self, what: WordSearch) -> WordsAnswerOut:
-        """Finds past cases by the words of their reports, without an image."""
-        return self._service.read(WordsAnswerOut, "GET", "/search", params=given_fields(what))
 
     def similar(self, case_id: str, search: SimilarParameters = SimilarParameters()) -> AnswerOut:
         """Finds cases similar to an indexed case."""
