@@ -136,8 +136,8 @@ export const sendRadiograph = (radiograph, parameters, sending) => sendImages("q
 /** POST images of one patient, the earliest first. @param {Sending} sending */
 export const sendSeries = (radiographs, parameters, sending) => sendImages("query/series", "images", radiographs, parameters, sending);
 
-/** POST images in a field of a form; fetch would not report the progress. @param {Sending} sending */
-function sendImages(path, field, radiographs, parameters, { progress, waiting, signal }) {
+/** POST images in a field of a form; fetch would not report the progress. */
+function sendImages(path, field, radiographs, parameters, /** @type {Sending} */ { progress, waiting, signal }) {
   const send = () => new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", addressOf(path, parameters));

@@ -58,7 +58,7 @@ def deep_values(values: npt.NDArray[Any], grey: npt.NDArray[np.uint8]) -> DeepVa
     window = _window(values, grey)
     if window is None:
         return None
-    height, width = size_within(*values.shape, DISPLAY_SIDE)
+    height, width = size_within(values.shape[0], values.shape[1], DISPLAY_SIDE)
     depth = values if values.dtype in (np.uint8, np.uint16, np.int16) else values.astype(np.float32)
     small = np.asarray(cv2.resize(depth, (width, height), interpolation=cv2.INTER_AREA), np.float64)
     if not np.isfinite(small).all():
