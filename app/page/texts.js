@@ -215,7 +215,8 @@ export const T = {
   },
 
   words: {
-    label: "Or search reports by words",
+    label: "Search reports by words",
+    orLabel: "Or search reports by words",
     search: "Search",
     heading: "Cases by the words of their reports",
     cases: (count) => `${count.toLocaleString("en")} with any of these words`,
@@ -227,7 +228,7 @@ export const T = {
     heading: (count) => `What are these ${count} images?`,
     separate: "A question each",
     series: "Films of one patient",
-    order: "The earliest first. Cases are found for the last one; the others are shown beside it.",
+    order: "The earliest first. Cases are found for the last one; links above the answer lead to the others.",
     earlier: "Earlier",
     ask: "Find similar cases",
     films: "Films of one patient",

@@ -6,6 +6,7 @@ by the top-hat (bright on dark) and the black-hat (dark on bright), and nothing 
 name the patient, the hospital, or say "PORTABLE".
 """
 
+from operator import itemgetter
 from typing import NamedTuple
 
 import cv2
@@ -71,7 +72,7 @@ def text_boxes(image: Grey) -> tuple[TextBox, ...]:
     if max(image.shape) >= LARGE:
         half = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
         found += [2 * box for box in _found(np.asarray(half, np.uint8))]
-    merged = sorted(_merged(found), key=lambda box: (box[1], box[0]))
+    merged = [[float(edge) for edge in box] for box in _merged(found)]
     return tuple(
         TextBox(
             max(0.0, left / width),
@@ -79,7 +80,7 @@ def text_boxes(image: Grey) -> tuple[TextBox, ...]:
             min(1.0, right / width),
             min(1.0, bottom / height),
         )
-        for left, top, right, bottom in merged
+        for left, top, right, bottom in sorted(merged, key=itemgetter(1))
     )
 
 
