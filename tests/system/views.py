@@ -12,7 +12,7 @@ something looks wrong. It needs the dependency group `dev`, and Chromium.
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ SIZES: dict[str, ViewportSize] = {
 }
 """Sizes of the screen in CSS pixels; `zoomed` is `desk` at 200 %."""
 
+PATIENCE_MS = 120_000
 TOUCHED = ("tablet", "phone")
 THEMES = ("dark", "light")
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -64,7 +65,7 @@ def compare_similarity(page: Page) -> None:
     """Compare the first case by similarity."""
     compare(page)
     page.locator("dialog.compare").get_by_role("button", name="Similarity", exact=True).click()
-    expect(page.locator("dialog.compare .caption")).to_contain_text("add up to", timeout=60_000)
+    expect(page.locator("dialog.compare .caption")).to_contain_text("add up to")
 
 
 def steer(page: Page) -> None:
@@ -137,7 +138,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
     parser.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
     parser.add_argument("--themes", nargs="*", choices=THEMES, default=list(THEMES))
+    parser.add_argument("--views", nargs="*", default=[*ALONE, *OF_AN_ANSWER])
     asked = parser.parse_args()
+    expect.set_options(timeout=PATIENCE_MS)
     asked.out.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if chromium is None:
@@ -148,7 +151,8 @@ def main() -> None:
         for size in asked.sizes:
             for theme in asked.themes:
                 with opened(browser, asked.url, size, theme) as page:
-                    wrong += all_views(page, asked.image, asked.out, f"{size}-{theme}")
+                    named = f"{size}-{theme}"
+                    wrong += all_views(page, asked.image, asked.out, named, asked.views)
         browser.close()
     sys.exit(1 if wrong else 0)
 
@@ -158,17 +162,19 @@ def opened(browser: Browser, url: str, size: str, theme: str) -> Iterator[Page]:
     """Open the page at a size, in a theme."""
     context = browser.new_context(viewport=SIZES[size], has_touch=size in TOUCHED, bypass_csp=True)
     context.add_init_script(f"localStorage.setItem('xemplar-theme', '{theme}')")
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(url)
     yield page
     context.close()
 
 
-def all_views(page: Page, image: Path, out: Path, name: str) -> int:
-    """Take a picture of each view; return the number of findings."""
+def all_views(page: Page, image: Path, out: Path, name: str, views: Collection[str]) -> int:
+    """Take a picture of each of the views; return the number of findings."""
     wrong = 0
     for view, show in ALONE.items():
+        if view not in views:
+            continue
         page.goto(page.url.split("#")[0] + "#/")
         page.reload()
         show(page)
@@ -179,6 +185,8 @@ def all_views(page: Page, image: Path, out: Path, name: str) -> int:
     expect(page.locator(".card img").first).to_be_visible()
     answer = page.url
     for view, show in OF_AN_ANSWER.items():
+        if view not in views:
+            continue
         page.goto(answer)
         page.reload()
         expect(page.locator(".card img").first).to_be_visible()
