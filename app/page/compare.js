@@ -26,7 +26,7 @@ export class Compare {
     this.cases = [...answer.neighbours, ...answer.counter_examples];
     const { fit } = answer.maps;
     this.panes = [new Pane(T.compare.query, fit), new Pane(T.compare.heading(near.rank), fit)];
-    this.panes[0].open(answer.image_url, answer.values);
+    this.panes[0].open(answer.image_url, answer.values ?? undefined);
     this.panes[1].open(near.image_url);
     this.caption = h("p", { class: "caption", role: "status" });
     this.legend = legend();

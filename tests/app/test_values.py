@@ -67,7 +67,7 @@ def test_text_that_the_pixels_show_is_warned_of_and_found(client: TestClient) ->
     ((left, top, right, bottom),) = client.get(f"/queries/{answer['query_id']}/text").json()[
         "boxes"
     ]
-    assert left * 480 < 30 < 180 < right * 480
+    assert left * 480 < 30 < 150 < right * 480
     assert top * 600 < 25 < 40 < bottom * 600
 
 
