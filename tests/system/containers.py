@@ -54,7 +54,7 @@ PROFILES = ("", "postgres", "worker", "train", "monitoring", "pacs")
 LARGEST = 900_000_000
 """Maximum size of the image `serve`, in bytes."""
 
-PHANTOMS = "60"
+PHANTOMS = "24"
 """Phantoms indexed on the first start; fewer than by default, as two busy cores embed only a few
 per second."""
 
