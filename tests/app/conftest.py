@@ -29,6 +29,14 @@ with warnings.catch_warnings():
 MAX_BYTES = 3_000_000
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the page's tests by their files' names: `make test` runs them beside the system's."""
+    for item in items:
+        if item.path.name.startswith("test_page"):
+            item.add_marker(pytest.mark.page)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _this_machine() -> Iterator[None]:
     """Without keys the service answers only its own machine, which the test client calls so."""
